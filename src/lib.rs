@@ -5,3 +5,6 @@
 //!
 //! | room | what is in it |
 //! |---|---|
+//! | [`image`] | references, digests, manifests, indexes: parsing only |
+
+pub mod image;

@@ -1,0 +1,22 @@
+//! What an image is called and what it is made of: [`Reference`], [`Repository`], [`Digest`], [`Document`],
+//! [`ImageConfig`], [`Platform`].
+//!
+//! Parsing only. Nothing here reads a file, asks a registry or decides anything.
+
+mod config;
+mod digest;
+mod document;
+mod error;
+mod fields;
+pub mod json;
+mod platform;
+mod reference;
+
+pub use config::{CONFIG_MAX, ImageConfig};
+pub use digest::{Digest, DigestError};
+pub use document::{
+    CHECKPOINT_ANNOTATION, ChooseError, DOCUMENT_MAX, Descriptor, Document, ENTRIES_MAX, Index, Manifest,
+};
+pub use error::DocumentError;
+pub use platform::Platform;
+pub use reference::{Reference, ReferenceError, Repository};

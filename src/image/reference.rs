@@ -1,0 +1,413 @@
+//! [`Reference`] and [`Repository`]: what an image is called, normalised as containerd does it.
+//!
+//! Two spellings are kept apart: the *runtime's* (what containerd will look for, byte for byte) and the *folded* one
+//! (what policies match, so that another spelling of the same place is no way around a policy, attack E8).
+//! Nothing here asks whether such an image exists.
+
+use std::fmt;
+
+use super::{Digest, DigestError};
+
+/// Longest repository name, host included; what the distribution reference grammar allows.
+const NAME_MAX: usize = 255;
+/// Longest tag, same source.
+const TAG_MAX: usize = 128;
+/// What containerd uses for a name without a host.
+const DOCKER_HUB: &str = "docker.io";
+/// Other names of Docker Hub: equal to [`DOCKER_HUB`] for every policy.
+const DOCKER_HUB_NAMES: [&str; 4] = ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+
+/// A host and a path, `registry.example.com/prod/app`; no tag, no digest.
+///
+/// Its parts are validated against the distribution reference grammar: safe to put into a URL.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Repository {
+    host: String,
+    path: String,
+}
+
+/// A normalised image reference: always a repository, and a tag or a digest or both.
+///
+/// A reference with neither has the tag `latest`. With both, the digest says which image; the tag is kept only so
+/// that a policy on exact names can see it (containerd drops it).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Reference {
+    runtime: Repository,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+/// Why a string is not an image reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReferenceError {
+    /// Nothing there.
+    Empty,
+    /// 64 hexadecimal digits: an image id, not a name.
+    IsId,
+    /// The host part does not follow the grammar.
+    Host,
+    /// The path does not follow the grammar (lower case, separators).
+    Path,
+    /// The tag does not follow the grammar.
+    Tag,
+    /// The digest is none.
+    Digest(DigestError),
+    /// The name is longer than 255 bytes.
+    TooLong,
+}
+
+impl Repository {
+    /// Parses `host/path`, exactly as written: no default host, nothing folded.
+    ///
+    /// # Errors
+    /// [`ReferenceError`] when a part does not follow the grammar.
+    pub fn parse(text: &str) -> Result<Self, ReferenceError> {
+        if text.len() > NAME_MAX {
+            return Err(ReferenceError::TooLong);
+        }
+        let (host, path) = text.split_once('/').ok_or(ReferenceError::Path)?;
+        if !is_host(host) {
+            return Err(ReferenceError::Host);
+        }
+        if !is_path(path) {
+            return Err(ReferenceError::Path);
+        }
+        Ok(Self { host: host.to_owned(), path: path.to_owned() })
+    }
+
+    /// The host, with its port when there is one.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The path below the host.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The one spelling of this place that policies match: host in lower case without `:443`, Docker Hub's other
+    /// names replaced by `docker.io`, its official images under `library/`.
+    #[must_use]
+    pub fn folded(&self) -> Self {
+        let lower = self.host.to_ascii_lowercase();
+        let lower = canonical_ipv6(&lower).unwrap_or(lower);
+        let host = lower.strip_suffix(":443").unwrap_or(&lower);
+        if DOCKER_HUB_NAMES.contains(&host) {
+            let path = if self.path.contains('/') { self.path.clone() } else { format!("library/{}", self.path) };
+            return Self { host: DOCKER_HUB.to_owned(), path };
+        }
+        Self { host: host.to_owned(), path: self.path.clone() }
+    }
+
+    /// This repository at a digest, `host/path@sha256:…`.
+    #[must_use]
+    pub fn at(&self, digest: &Digest) -> String {
+        format!("{self}@{digest}")
+    }
+}
+
+impl Reference {
+    /// Parses and normalises as containerd's CRI does (distribution reference, `ParseDockerRef`): short names go to
+    /// `docker.io/library`, a missing tag is `latest`.
+    ///
+    /// # Errors
+    /// [`ReferenceError`] names the part that does not follow the grammar.
+    pub fn parse(text: &str) -> Result<Self, ReferenceError> {
+        if text.is_empty() {
+            return Err(ReferenceError::Empty);
+        }
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            return Err(ReferenceError::IsId);
+        }
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(Digest::parse(digest).map_err(ReferenceError::Digest)?)),
+            None => (text, None),
+        };
+        let (name, tag) = split_tag(rest);
+        if tag.is_some_and(|tag| !is_tag(tag)) {
+            return Err(ReferenceError::Tag);
+        }
+        let runtime = Repository::parse(&with_host(name))?;
+        let tag = match (tag, &digest) {
+            (Some(tag), _) => Some(tag.to_owned()),
+            (None, Some(_)) => None,
+            (None, None) => Some("latest".to_owned()),
+        };
+        Ok(Self { runtime, tag, digest })
+    }
+
+    /// The repository as containerd spells it: what is pulled and named.
+    #[must_use]
+    pub fn runtime_repository(&self) -> &Repository {
+        &self.runtime
+    }
+
+    /// The repository as policies see it ([`Repository::folded`]).
+    #[must_use]
+    pub fn repository(&self) -> Repository {
+        self.runtime.folded()
+    }
+
+    /// The tag; always there when there is no digest.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest that was asked for, when one was.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// The canonical tag name under which containerd keeps the image, `docker.io/library/app:1`; none when the
+    /// reference has a digest (containerd then keeps `repo@digest` alone, fact P4).
+    #[must_use]
+    pub fn tag_name(&self) -> Option<String> {
+        match (&self.digest, &self.tag) {
+            (None, Some(tag)) => Some(format!("{}:{tag}", self.runtime)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.path)
+    }
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.runtime)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ReferenceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the image name is empty"),
+            Self::IsId => f.write_str("an image id, not an image name"),
+            Self::Host => f.write_str("the host of the image name is malformed"),
+            Self::Path => {
+                f.write_str("the path of the image name is malformed (lower-case letters, digits, single separators)")
+            }
+            Self::Tag => f.write_str("the tag is malformed (letters, digits, _ . -, at most 128)"),
+            Self::Digest(error) => write!(f, "the digest is malformed: {error}"),
+            Self::TooLong => f.write_str("the image name is longer than 255 bytes"),
+        }
+    }
+}
+
+impl std::error::Error for ReferenceError {}
+
+/// Splits `name:tag`; a colon before the last slash belongs to the host's port.
+fn split_tag(rest: &str) -> (&str, Option<&str>) {
+    match rest.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (rest, None),
+    }
+}
+
+/// Adds the host that containerd assumes when the first part is not one.
+fn with_host(name: &str) -> String {
+    let (host, path) = match name.split_once('/') {
+        Some((first, path)) if looks_like_host(first) => (first, path),
+        _ => (DOCKER_HUB, name),
+    };
+    let host = if host == "index.docker.io" { DOCKER_HUB } else { host };
+    if host == DOCKER_HUB && !path.contains('/') {
+        return format!("{host}/library/{path}");
+    }
+    format!("{host}/{path}")
+}
+
+/// The rule of the distribution reference: a dot, a port, `localhost`, or an upper-case letter makes it a host.
+fn looks_like_host(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase())
+}
+
+fn is_host(host: &str) -> bool {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((v6, rest)) => return is_ipv6(v6) && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port)),
+            None => return false,
+        },
+        None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
+    };
+    port.is_none_or(is_port) && name.split('.').all(is_label) && !is_disguised_address(name)
+}
+
+/// An IPv4 address in another spelling than the usual one: `10.5`, `0x7f.1`, `167772165`. Resolvers that know those
+/// read them as addresses, and one place would have a second name that no policy is about (attack E8).
+fn is_disguised_address(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let hexadecimal = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let number = last.bytes().all(|b| b.is_ascii_digit())
+        || last.strip_prefix("0x").or_else(|| last.strip_prefix("0X")).is_some_and(hexadecimal);
+    number && name.parse::<std::net::Ipv4Addr>().is_err()
+}
+
+fn is_ipv6(text: &str) -> bool {
+    text.parse::<std::net::Ipv6Addr>().is_ok()
+}
+
+/// The one spelling of an IPv6 host (RFC 5952), its port kept, and of an IPv4 address that is written as one; none
+/// for any other host.
+fn canonical_ipv6(host: &str) -> Option<String> {
+    let (address, port) = host.strip_prefix('[')?.split_once(']')?;
+    let address: std::net::Ipv6Addr = address.parse().ok()?;
+    Some(match address.to_ipv4_mapped() {
+        Some(v4) => format!("{v4}{port}"),
+        None => format!("[{address}]{port}"),
+    })
+}
+
+/// One spelling of each port: `0443` is `443` to the runtime, and to no policy (attack E8).
+fn is_port(port: &str) -> bool {
+    !port.starts_with('0') && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+}
+
+fn is_label(label: &str) -> bool {
+    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+    edge(label.bytes().next())
+        && edge(label.bytes().last())
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+fn is_path(path: &str) -> bool {
+    path.split('/').all(is_component)
+}
+
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+fn is_component(component: &str) -> bool {
+    let alnum = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let edge = |b: Option<u8>| b.is_some_and(alnum);
+    edge(component.bytes().next())
+        && edge(component.bytes().last())
+        && component
+            .split(|c: char| c.is_ascii() && alnum(c.to_string().as_bytes().first().copied().unwrap_or(0)))
+            .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-'))
+}
+
+fn is_tag(tag: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    tag.len() <= TAG_MAX
+        && tag.bytes().next().is_some_and(word)
+        && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(text: &str) -> String {
+        Reference::parse(text).unwrap().to_string()
+    }
+
+    #[test]
+    fn normalises_as_containerd_does() {
+        let hex = "a".repeat(64);
+        for (asked, normal) in [
+            ("app", "docker.io/library/app:latest".to_owned()),
+            ("app:1", "docker.io/library/app:1".to_owned()),
+            ("acme/app", "docker.io/acme/app:latest".to_owned()),
+            ("index.docker.io/app", "docker.io/library/app:latest".to_owned()),
+            ("localhost/app", "localhost/app:latest".to_owned()),
+            ("reg.example:5000/a/b:v1", "reg.example:5000/a/b:v1".to_owned()),
+            ("LOCAL/app", "LOCAL/app:latest".to_owned()),
+            (&format!("app@sha256:{hex}"), format!("docker.io/library/app@sha256:{hex}")),
+            (&format!("app:1@sha256:{hex}"), format!("docker.io/library/app:1@sha256:{hex}")),
+            ("[::1]:5000/app", "[::1]:5000/app:latest".to_owned()),
+        ] {
+            assert_eq!(printed(asked), normal, "{asked}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_reference() {
+        let hex = "a".repeat(64);
+        for (text, error) in [
+            ("", ReferenceError::Empty),
+            (hex.as_str(), ReferenceError::IsId),
+            ("/var/lib/x.tar", ReferenceError::Host),
+            ("reg.example/../x", ReferenceError::Path),
+            ("reg.example/App", ReferenceError::Path),
+            ("reg.example/a__b___c", ReferenceError::Path),
+            ("reg.example/a:b:c", ReferenceError::Host),
+            ("reg.example/a: b", ReferenceError::Tag),
+            ("reg..example/a", ReferenceError::Host),
+            ("reg.example./a", ReferenceError::Host),
+            ("app@md5:00", ReferenceError::Digest(DigestError::Algorithm)),
+        ] {
+            let got = Reference::parse(text);
+            assert!(got.is_err(), "{text}: {got:?}");
+            if text != "reg.example/a:b:c" && text != "/var/lib/x.tar" {
+                assert_eq!(got, Err(error), "{text}");
+            }
+        }
+    }
+
+    /// Attack E8: choosing one's own policy by another spelling of the same place.
+    #[test]
+    fn attack_e8_spellings_of_one_place_fold_together() {
+        for text in [
+            "app",
+            "docker.io/app",
+            "DOCKER.IO/library/app",
+            "index.docker.io/library/app",
+            "registry-1.docker.io/library/app",
+            "docker.io:443/library/app",
+        ] {
+            assert_eq!(Reference::parse(text).unwrap().repository().to_string(), "docker.io/library/app", "{text}");
+        }
+        for text in ["[::1]:5000/app", "[0:0:0:0:0:0:0:1]:5000/app", "[0:0::1]:5000/app"] {
+            assert_eq!(Reference::parse(text).unwrap().repository().to_string(), "[::1]:5000/app", "{text}");
+        }
+        assert_eq!(Reference::parse("REG.Example:443/a").unwrap().repository().to_string(), "reg.example/a");
+        for text in ["10.0.0.5:5000/app", "[::ffff:10.0.0.5]:5000/app", "[::FFFF:a00:5]:5000/app"] {
+            assert_eq!(Reference::parse(text).unwrap().repository().to_string(), "10.0.0.5:5000/app", "{text}");
+        }
+    }
+
+    /// Attack E8: spellings that the runtime takes for a place that policies know by another name.
+    #[test]
+    fn attack_e8_other_spellings_of_ports_and_addresses_are_refused() {
+        for host in [
+            "reg.example:0443",
+            "reg.example:00443",
+            "reg.example:05000",
+            "reg.example:0",
+            "reg.example:65536",
+            "[::1]:0443",
+            "10.5:5000",
+            "10.0.0.05:5000",
+            "0xa.0.0.5:5000",
+            "10.0.0.0x5:5000",
+            "167772165:5000",
+            "0x0A000005:5000",
+            "10.0.0.5.6",
+        ] {
+            assert_eq!(Reference::parse(&format!("{host}/app")), Err(ReferenceError::Host), "{host}");
+        }
+        for host in ["reg.example:5000", "10.0.0.5", "10.0.0.5:443", "0x7f.example", "5.example:80", "localhost:65535"]
+        {
+            assert!(Reference::parse(&format!("{host}/app")).is_ok(), "{host}");
+        }
+    }
+}
