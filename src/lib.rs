@@ -6,5 +6,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`image`] | references, digests, manifests, indexes: parsing only |
+//! | [`verify`] | who signed this digest |
 
 pub mod image;
+pub mod verify;

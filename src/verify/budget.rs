@@ -1,0 +1,42 @@
+//! [`Budget`]: how many signature checks one decision may cost (attack D1).
+
+use super::Fault;
+
+/// Signature checks that one decision may still make.
+///
+/// One check is one public-key operation: a key whose algorithm allows several schemes costs one for each that is
+/// tried. The slowest, RSA with 8192 bits, takes well under a millisecond.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Budget {
+    left: u32,
+}
+
+impl Budget {
+    /// 50 signatures on one image, far more than are in use, against five keys of one scheme each, and a few more; at
+    /// the slowest a quarter of a second.
+    pub const DEFAULT: u32 = 256;
+
+    /// A budget of this many checks.
+    #[must_use]
+    pub const fn new(checks: u32) -> Self {
+        Self { left: checks }
+    }
+
+    /// How many checks are left.
+    #[must_use]
+    pub const fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// Takes one check.
+    pub(super) fn spend(&mut self) -> Result<(), Fault> {
+        self.left = self.left.checked_sub(1).ok_or(Fault::BudgetSpent)?;
+        Ok(())
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT)
+    }
+}
