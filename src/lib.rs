@@ -7,6 +7,8 @@
 //! |---|---|
 //! | [`image`] | references, digests, manifests, indexes: parsing only |
 //! | [`verify`] | who signed this digest |
+//! | [`evidence`] | the words between policy and the outside: subject, place, evidence |
 
+pub mod evidence;
 pub mod image;
 pub mod verify;

@@ -1,0 +1,191 @@
+//! The words between policy and the outside: what is about to run ([`Subject`], [`Pod`]), where signatures are looked
+//! for ([`Place`]), and what was found there ([`Evidence`]).
+//!
+//! Evidence is untrusted bytes. Absent, unreachable and unable are three different [`Outcome`]s and never stand in for
+//! each other. Nothing here fetches or judges.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::image::{Digest, Reference, Repository};
+
+/// What is really about to run, as the registry or the runtime's content store proved it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// How it was asked for.
+    pub name: Name,
+    /// What the name points at: the digest of an index or of a manifest.
+    pub target: Digest,
+    /// The platform manifest under `target`, when `target` is an index and the one child is known.
+    pub child: Option<Digest>,
+    /// Where the image came from.
+    pub origin: Origin,
+}
+
+/// The name that an image was asked for by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Name {
+    /// A normalised reference.
+    Known(Reference),
+    /// An id alone, of an image that has no name: matches every enforcing document and no permissive one.
+    Unknown,
+}
+
+/// Whether the image was brought from a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// Resolved in, or pulled from, the repository of its name.
+    Registry,
+    /// In the runtime's store without a digest under that repository (imported, renamed): `digest` rules alone.
+    Local,
+}
+
+/// The pod that asks; what is not known is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its uid.
+    pub uid: Option<String>,
+}
+
+/// A place where signatures on a digest may be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The repository that was asked.
+    pub repository: Repository,
+    /// The digest whose signatures were looked for.
+    pub subject: Digest,
+    /// Where in the repository.
+    pub source: Source,
+}
+
+/// The ways in which signatures hang on a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// The referrers endpoint (OCI distribution-spec 1.1, "Listing Referrers").
+    Referrers,
+    /// The tag `sha256-<hex>` that stands in where there is no such endpoint (same, "Referrers Tag Schema").
+    FallbackTag,
+    /// The tag `sha256-<hex>.sig` (cosign's older form).
+    SignatureTag,
+}
+
+/// What looking in a place came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// This many signatures or bundles.
+    Found(usize),
+    /// The place was reached and there is nothing.
+    Absent,
+    /// The place could not be reached, or failed: nothing is known. The text is for people, already free of secrets.
+    Unreachable(String),
+    /// The place answered that we may not look (401, 403), or with something that cannot be read. Nothing is known.
+    Unable(String),
+}
+
+/// Everything that was gathered about one digest, and where.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// Signatures and bundles, untrusted, in the order found.
+    pub items: Vec<Item>,
+    /// Every place that was looked in, with what came of it.
+    pub looked: Vec<(Place, Outcome)>,
+}
+
+/// One untrusted signature with the digest it is said to be about.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Where it was found.
+    pub place: Place,
+    /// The digest of the manifest layer that carried it: its name in the audit log.
+    pub digest: Digest,
+    /// Its bytes.
+    pub content: Content,
+}
+
+/// The untrusted bytes of one signature.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Cosign's older form: one layer of a `.sig` manifest.
+    SimpleSigning {
+        /// The layer's blob: the simple-signing JSON payload. Its digest was checked against the layer's descriptor.
+        payload: Bytes,
+        /// The layer's annotations; `dev.cosignproject.cosign/signature` holds the base64 signature.
+        annotations: Arc<std::collections::BTreeMap<String, String>>,
+    },
+    /// A Sigstore bundle, JSON.
+    Bundle(Bytes),
+    /// A Sigstore bundle whose signature is over the subject's own bytes: with some keys and digests it can be checked
+    /// over these alone (Ed25519, SHA-384, SHA-512).
+    BundleOver {
+        /// The bundle, JSON.
+        bundle: Bytes,
+        /// The manifest or index that it is about, as the registry gave it under the subject's digest.
+        artifact: Bytes,
+    },
+}
+
+impl Subject {
+    /// The digests on which a signature counts: the target, and its child unless the reference asked for the target by
+    /// digest (a reference to an index's digest needs a signature on the index).
+    pub fn candidates(&self) -> impl Iterator<Item = &Digest> {
+        let by_digest = matches!(&self.name, Name::Known(reference) if reference.digest() == Some(&self.target));
+        let child = if by_digest { None } else { self.child.as_ref() };
+        std::iter::once(&self.target).chain(child)
+    }
+}
+
+impl Evidence {
+    /// How many bytes of signatures and payloads it holds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.items.iter().map(|item| item.content.size()).sum()
+    }
+}
+
+impl Content {
+    fn size(&self) -> usize {
+        match self {
+            Self::SimpleSigning { payload, annotations } => {
+                payload.len() + annotations.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
+            }
+            Self::Bundle(bytes) => bytes.len(),
+            Self::BundleOver { bundle, artifact } => bundle.len() + artifact.len(),
+        }
+    }
+}
+
+impl Name {
+    /// The folded repository, when the name is known.
+    #[must_use]
+    pub fn repository(&self) -> Option<Repository> {
+        match self {
+            Self::Known(reference) => Some(reference.repository()),
+            Self::Unknown => None,
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(reference) => reference.fmt(f),
+            Self::Unknown => f.write_str("(image without a name)"),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source {
+            Source::Referrers => write!(f, "referrers of {}", self.repository.at(&self.subject)),
+            Source::FallbackTag => write!(f, "{}:sha256-{}", self.repository, self.subject.hex()),
+            Source::SignatureTag => write!(f, "{}:sha256-{}.sig", self.repository, self.subject.hex()),
+        }
+    }
+}
