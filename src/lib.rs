@@ -8,7 +8,9 @@
 //! | [`image`] | references, digests, manifests, indexes: parsing only |
 //! | [`verify`] | who signed this digest |
 //! | [`evidence`] | the words between policy and the outside: subject, place, evidence |
+//! | [`policy`] | documents, requirements, the judge, the permit |
 
 pub mod evidence;
 pub mod image;
+pub mod policy;
 pub mod verify;

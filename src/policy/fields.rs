@@ -1,0 +1,173 @@
+//! [`Reader`] and [`At`]: walking a policy file field by field, strictly, noting every fault with its place.
+//!
+//! A reader returns `None` where a value cannot be used and goes on, so that one reading tells everything; whoever
+//! asks looks at the errors before using anything (nothing is loaded in part).
+
+use super::error::{PolicyError, PolicyFault, Position};
+use super::yaml::{Key, Node, Value};
+
+/// Most errors that are kept: more than anybody reads, fewer than a hostile file can cause.
+const ERRORS_MAX: usize = 100;
+/// Longest text value: image names and paths are at most 255 and 4096 bytes.
+const TEXT_MAX: usize = 4096;
+
+/// Collects the faults of one file.
+#[derive(Debug)]
+pub(super) struct Reader {
+    file: String,
+    errors: Vec<PolicyError>,
+}
+
+/// A value, its place and the path of fields that leads to it.
+#[derive(Debug, Clone)]
+pub(super) struct At<'n> {
+    pub(super) node: &'n Node,
+    pub(super) field: String,
+}
+
+/// The fields of one map, each at most once and each known.
+#[derive(Debug)]
+pub(super) struct Fields<'n> {
+    position: Position,
+    field: String,
+    entries: Vec<(&'static str, At<'n>)>,
+}
+
+impl Reader {
+    pub(super) fn new(file: &str) -> Self {
+        Self { file: file.to_owned(), errors: Vec::new() }
+    }
+
+    pub(super) fn into_errors(self) -> Vec<PolicyError> {
+        self.errors
+    }
+
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Notes a fault at a value.
+    pub(super) fn fault(&mut self, at: &At<'_>, fault: PolicyFault) {
+        self.note(Some(at.node.position), at.field.clone(), fault);
+    }
+
+    /// Notes a fault anywhere.
+    pub(super) fn note(&mut self, position: Option<Position>, field: String, fault: PolicyFault) {
+        if self.errors.len() < ERRORS_MAX {
+            self.errors.push(PolicyError { file: self.file.clone(), position, field, fault });
+        }
+    }
+
+    /// The map's fields. Those that are not `expected` are faults, and so are those that stand twice.
+    pub(super) fn fields<'n>(&mut self, at: &At<'n>, expected: &'static [&'static str]) -> Option<Fields<'n>> {
+        let Value::Map(entries) = &at.node.value else {
+            self.wrong(at, "a map");
+            return None;
+        };
+        let mut fields = Fields { position: at.node.position, field: at.field.clone(), entries: Vec::new() };
+        for (key, node) in entries {
+            self.take(&mut fields, key, node, expected);
+        }
+        Some(fields)
+    }
+
+    fn take<'n>(&mut self, fields: &mut Fields<'n>, key: &Key, node: &'n Node, expected: &'static [&'static str]) {
+        let field = join(&fields.field, &key.name);
+        let Some(name) = expected.iter().find(|name| **name == key.name) else {
+            let fault = PolicyFault::UnknownField { name: key.name.clone(), expected };
+            return self.note(Some(key.position), field, fault);
+        };
+        if fields.get(name).is_some() {
+            let fault = PolicyFault::DuplicateField { name: key.name.clone() };
+            return self.note(Some(key.position), field, fault);
+        }
+        fields.entries.push((name, At { node, field }));
+    }
+
+    /// A field that must be there.
+    pub(super) fn required<'f, 'n>(&mut self, fields: &'f Fields<'n>, name: &'static str) -> Option<&'f At<'n>> {
+        let found = fields.get(name);
+        if found.is_none() {
+            self.note(Some(fields.position), fields.field.clone(), PolicyFault::MissingField { name });
+        }
+        found
+    }
+
+    /// A list with something in it, and no more than `limit`.
+    pub(super) fn list<'n>(&mut self, at: &At<'n>, what: &'static str, limit: usize) -> Option<Vec<At<'n>>> {
+        let Value::List(nodes) = &at.node.value else {
+            self.wrong(at, "a list ([a, b], or one - per line)");
+            return None;
+        };
+        if nodes.is_empty() {
+            self.fault(at, PolicyFault::EmptyList);
+            return None;
+        }
+        if nodes.len() > limit {
+            self.fault(at, PolicyFault::TooMany { what, limit });
+            return None;
+        }
+        let item = |(n, node)| At { node, field: format!("{}[{n}]", at.field) };
+        Some(nodes.iter().enumerate().map(item).collect())
+    }
+
+    /// A list of texts, none twice.
+    pub(super) fn texts<'n>(&mut self, at: &At<'n>, what: &'static str, limit: usize) -> Vec<(At<'n>, &'n str)> {
+        let mut texts: Vec<(At<'n>, &str)> = Vec::new();
+        for item in self.list(at, what, limit).into_iter().flatten() {
+            let Some(text) = self.text(&item) else { continue };
+            if texts.iter().any(|(_, other)| *other == text) {
+                self.fault(&item, PolicyFault::DuplicateEntry { value: text.to_owned() });
+            } else {
+                texts.push((item, text));
+            }
+        }
+        texts
+    }
+
+    /// A text.
+    pub(super) fn text<'n>(&mut self, at: &At<'n>) -> Option<&'n str> {
+        match &at.node.value {
+            Value::Text(text) if text.len() > TEXT_MAX => {
+                self.fault(at, PolicyFault::TooMany { what: "bytes in one text", limit: TEXT_MAX });
+                None
+            }
+            Value::Text(text) => Some(text),
+            Value::Map(_) | Value::List(_) | Value::Null => {
+                self.wrong(at, "text");
+                None
+            }
+            Value::Integer(_) | Value::Number | Value::Bool(_) => {
+                self.wrong(at, "text (in quotes when it looks like a number or a truth value)");
+                None
+            }
+        }
+    }
+
+    /// One of the known words.
+    pub(super) fn word(&mut self, at: &At<'_>, expected: &'static [&'static str]) -> Option<&'static str> {
+        let text = self.text(at)?;
+        let found = expected.iter().copied().find(|word| *word == text);
+        if found.is_none() {
+            self.fault(at, PolicyFault::UnknownWord { got: text.to_owned(), expected });
+        }
+        found
+    }
+
+    /// Notes a value of the wrong kind.
+    pub(super) fn wrong(&mut self, at: &At<'_>, expected: &'static str) {
+        self.fault(at, PolicyFault::WrongType { expected, got: at.node.value.kind() });
+    }
+}
+
+impl<'n> Fields<'n> {
+    /// The field, when it is there.
+    pub(super) fn get(&self, name: &str) -> Option<&At<'n>> {
+        self.entries.iter().find(|(known, _)| *known == name).map(|(_, at)| at)
+    }
+}
+
+/// `a` and `b` as `a.b`.
+fn join(field: &str, name: &str) -> String {
+    if field.is_empty() { name.to_owned() } else { format!("{field}.{name}") }
+}

@@ -1,0 +1,109 @@
+//! [`Case`] and the judge: `judge(subject, documents that matched, evidence)` is a permit or a denial.
+//!
+//! A pure function: nothing is fetched in it, no clock is read, the same case has the same verdict. Every document
+//! that matched must be met; one that only warns is reported and stands in nobody's way.
+
+use crate::evidence::{Evidence, Subject};
+
+use super::applicable::Applicable;
+use super::bench::Bench;
+use super::line;
+use super::permit::{Class, Denial, Permit, Reason, Verdict};
+use super::report::{Action, Report, Rest};
+use super::ruling::{Failure, Footing, Ruling};
+use super::set::{PolicySet, Rule, Unmatched};
+
+/// What is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'c> {
+    /// What is about to run.
+    pub subject: &'c Subject,
+    /// The documents that matched, from this very set.
+    pub applicable: &'c Applicable,
+    /// What was gathered, about the target and about the child.
+    pub evidence: &'c [&'c Evidence],
+}
+
+impl PolicySet {
+    /// Judges one case.
+    pub fn judge(&self, case: &Case<'_>) -> Verdict {
+        if !self.made(case.applicable) {
+            return deny(Reason::StaleSet, Class::Unable, &case.subject.name.to_string());
+        }
+        let rules: Vec<&Rule> = self.matched(case.applicable).collect();
+        if rules.is_empty() {
+            return match self.unmatched {
+                Unmatched::Deny => deny(Reason::NoPolicy, Class::Refused, &case.subject.name.to_string()),
+                Unmatched::Admit => permit(case.subject, Rest::Target, Report { unmatched: true, documents: vec![] }),
+            };
+        }
+        let mut bench = Bench::new(case, self.plan(case.applicable).signatures);
+        // What enforces is judged first, so that what only warns never uses up its signature checks.
+        let mut order: Vec<usize> = (0..rules.len()).collect();
+        order.sort_by_key(|n| rules.get(*n).is_some_and(|rule| rule.document.action == Action::Warn));
+        let judged = order.into_iter().filter_map(|n| Some((n, Ruling::of(rules.get(n)?, self, &mut bench))));
+        let mut rulings: Vec<(usize, Ruling)> = judged.collect();
+        rulings.sort_by_key(|(n, _)| *n);
+        let rulings = rulings.into_iter().map(|(_, ruling)| ruling).collect();
+        conclude(case.subject, &rules, rulings, &bench)
+    }
+}
+
+/// One verdict from what each document says.
+fn conclude(subject: &Subject, rules: &[&Rule], rulings: Vec<Ruling>, bench: &Bench<'_>) -> Verdict {
+    let mut all = Footing { target: true, child: true };
+    let mut worst: Option<(&Rule, Failure)> = None;
+    let mut documents = Vec::new();
+    for (rule, ruling) in rules.iter().zip(rulings) {
+        match ruling.outcome {
+            // What only warns has no say in which of the two is pulled.
+            Ok(_) | Err(_) if ruling.report.action == Action::Warn => {}
+            Ok(on) => all = Footing { target: all.target && on.target, child: all.child && on.child },
+            Err(failure) => {
+                let before = worst.as_ref().map(|(_, other)| severity(other.class));
+                if before.is_none_or(|before| severity(failure.class) < before) {
+                    worst = Some((rule, failure));
+                }
+            }
+        }
+        documents.push(ruling.report);
+    }
+    let report = Report { unmatched: false, documents };
+    // The child alone only where it carries everything: it is what will be judged when it is to run. Where both are
+    // needed the target is pulled, which leads to both.
+    let rest = if !all.target && all.child { Rest::Child } else { Rest::Target };
+    let Some((rule, failure)) = worst else { return permit(subject, rest, report) };
+    let leaf = failure.leaf.and_then(|number| rule.document.require.leaves.get(number));
+    Verdict::Denial(Denial {
+        class: failure.class,
+        policy: Some(rule.document.name.clone()),
+        requirement: leaf.map(|leaf| leaf.name.clone()),
+        line: line::refusal(rule, &failure, subject, bench),
+        reason: failure.reason,
+        report,
+    })
+}
+
+/// What is certain comes before what is not known: no later answer can change it.
+fn severity(class: Class) -> u8 {
+    match class {
+        Class::Refused => 0,
+        Class::Unreachable => 1,
+        Class::Unable => 2,
+    }
+}
+
+fn permit(subject: &Subject, rest: Rest, report: Report) -> Verdict {
+    let pinned = match (rest, &subject.child) {
+        (Rest::Child, Some(child)) => child,
+        (Rest::Child | Rest::Target, _) => &subject.target,
+    };
+    Verdict::Permit(Permit::new(subject.clone(), pinned.clone(), report))
+}
+
+/// A denial that is no document's.
+fn deny(reason: Reason, class: Class, name: &str) -> Verdict {
+    let line = format!("{name}: {reason}");
+    let report = Report { unmatched: true, documents: Vec::new() };
+    Verdict::Denial(Denial { reason, class, policy: None, requirement: None, line, report })
+}

@@ -1,0 +1,68 @@
+//! What the node's operator demands of images, and the judge that lets one through or not.
+//!
+//! [`Documents`] are read strictly; with the keys that they name they become a [`PolicySet`]; that says which documents
+//! are [`Applicable`] to a name and a pod, what has to be gathered ([`Plan`]), and, with the evidence at hand, judges a
+//! [`Case`]: a [`Permit`], which nothing else can make, or a [`Denial`]. Nothing here fetches, reads a file or a clock.
+//!
+//! # The language
+//! ```yaml
+//! apiVersion: sealgate/v1
+//! kind: ImagePolicy
+//! metadata: {name: production}                    # unique over all files
+//! spec:
+//!   images: ["registry.example.com/prod/**"]      # repositories; ** crosses slashes, * does not; anchored
+//!   exclude: ["registry.example.com/prod/scratch/*"]
+//!   namespaces: ["prod-*"]                        # left out: every namespace
+//!   action: enforce                               # or warn: admit, and say so
+//!   require:                                      # exactly one of:
+//!     all:                                        #   all: [...]  any: [...]  atLeast: {count: 2, of: [...]}
+//!       - name: build                             #   a key: a signature by any of these keys
+//!         key: {files: [build.pub]}
+//!         signedIdentity: matchRepository
+//!       - digest: {anyOf: ["sha256:..."]}         #   a digest: no signature is needed
+//!                                                 #   insecureAcceptAnything: true, alone under require
+//! ```
+//!
+//! * Unknown, misspelt and doubled fields, empty lists, patterns and counts that can never be met are errors with file,
+//!   line, column and field, and refuse the whole set (attack B4).
+//! * Every document that matches must be met; what none matches is [`Unmatched`]. Names are folded before they are
+//!   matched, and so are the patterns' hosts. A name or namespace that is not known matches every enforcing document
+//!   and no permissive one; permissive documents name literal hosts (attack E8).
+//! * The entries that count for a threshold are met by distinct keys, all the way down: the same key under two names
+//!   counts once (attack C2).
+//! * A signature counts on the target or, unless the target was asked for by digest, on the platform manifest under it;
+//!   what rests on the latter is pinned to it.
+//! * What could not be looked at is never taken for absent: [`Class`] keeps *refused*, *unable* and *unreachable*
+//!   apart.
+//!
+//! The whole reference is the manual page sealgate-policy(5).
+
+mod applicable;
+mod bench;
+mod document;
+mod error;
+mod fields;
+mod identity;
+mod judge;
+mod line;
+mod pattern;
+mod permit;
+mod report;
+mod requirement;
+mod ruling;
+mod set;
+mod solve;
+#[cfg(test)]
+mod tests;
+mod words;
+mod yaml;
+
+pub use applicable::Applicable;
+pub use document::{Documents, FILE_MAX, PolicyFile};
+pub use error::{IdentityFault, PatternFault, PolicyError, PolicyFault, Position};
+pub use judge::Case;
+pub use permit::{Class, Denial, Permit, Reason, Verdict};
+pub use report::{
+    Action, DocumentReport, FATES_MAX, Fate, FateOutcome, Finding, Report, RequirementReport, Rest, Signer,
+};
+pub use set::{Plan, PolicySet, Unmatched, VerdictKey};

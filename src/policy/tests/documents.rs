@@ -1,0 +1,308 @@
+//! Documents that are refused, each with its typed fault and its place.
+
+use proptest::prelude::*;
+
+use super::support::*;
+use crate::policy::{Documents, PatternFault, PolicyFault, PolicyFile, PolicySet, Position, Unmatched};
+
+/// The example of the policy language; every field that there is stands in it.
+const GOOD: &str = r#"apiVersion: sealgate/v1
+kind: ImagePolicy
+metadata:
+  name: production
+spec:
+  images: ["registry.example.com/prod/**"]
+  exclude: ["registry.example.com/prod/scratch/*"]
+  namespaces: ["prod-*"]
+  action: enforce
+  require:
+    all:
+      - name: build
+        key:
+          files: [build.pub]
+        signedIdentity: matchRepository
+      - any:
+        - atLeast:
+            count: 1
+            of:
+            - name: remapped
+              key: {files: [a.pub]}
+              signedIdentity:
+                remap:
+                  prefix: mirror.test
+                  signedPrefix: vendor.test
+            - name: repository
+              key: {files: [b.pub]}
+              signedIdentity:
+                exactRepository: vendor.test/a
+        - name: reference
+          key: {files: [c.pub]}
+          signedIdentity:
+            exactReference: vendor.test/a:1
+        - digest:
+            anyOf: ["sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]
+"#;
+const HEX: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+/// Every field name of [`GOOD`], each once, with its line.
+fn field_names() -> Vec<(usize, &'static str)> {
+    let mut names = Vec::new();
+    for (n, line) in GOOD.lines().enumerate() {
+        for word in line.split([' ', '{', ',']) {
+            if let Some(name) = word.strip_suffix(':') {
+                names.push((n, name));
+            }
+        }
+    }
+    names
+}
+
+/// The document with the field name on this line replaced.
+fn with_name(line: usize, name: &str, other: &str) -> String {
+    let lines = GOOD.lines().enumerate();
+    let changed = lines.map(|(n, text)| match n == line {
+        true => text.replacen(&format!("{name}:"), &format!("{other}:"), 1),
+        false => text.to_owned(),
+    });
+    changed.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_good_document_is_good() {
+    let documents = Documents::parse(&[file(GOOD)]).unwrap();
+    assert_eq!(documents.len(), 1);
+    assert_eq!(documents.key_files().into_iter().collect::<Vec<_>>(), ["a.pub", "b.pub", "build.pub", "c.pub"]);
+    assert_eq!(field_names().len(), 38, "{:?}", field_names());
+}
+
+/// Attack B4: a field that is misspelt, doubled or unknown must not be ignored.
+#[test]
+fn attack_b4_every_field_name_changed_is_an_error_at_its_line() {
+    for (line, name) in field_names() {
+        let mut chars: Vec<char> = name.chars().collect();
+        chars.swap(0, 1);
+        let mistakes = [
+            format!("{name}s"),
+            name[..name.len() - 1].to_owned(),
+            name.to_uppercase(),
+            format!("{name}\u{200b}"),
+            format!("\" {name}\""),
+            chars.into_iter().collect(),
+        ];
+        for mistake in mistakes {
+            let text = with_name(line, name, &mistake);
+            let faults = faults(&text);
+            let at = u64::try_from(line + 1).unwrap();
+            let told = faults.iter().any(|(line, _, fault)| {
+                *line == at && matches!(fault, PolicyFault::UnknownField { .. } | PolicyFault::Syntax(_))
+            });
+            assert!(told, "{name} as {mistake}: {faults:?}");
+        }
+    }
+}
+
+#[test]
+fn attack_b4_every_field_twice_is_an_error() {
+    for (line, name) in field_names() {
+        let lines: Vec<&str> = GOOD.lines().collect();
+        let text = lines[line];
+        let Some(start) = text.find(&format!("{name}:")) else { panic!("{name}") };
+        if text.contains('{') && text.find('{') < Some(start) {
+            continue;
+        }
+        let indent = text[..start].replace('-', " ");
+        let mut doubled: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        doubled[line] = format!("{}{name}: x\n{indent}{}", &text[..start], &text[start..]);
+        let faults = faults(&doubled.join("\n"));
+        let expected = PolicyFault::DuplicateField { name: name.to_owned() };
+        assert!(faults.iter().any(|(_, _, fault)| *fault == expected), "{name}: {faults:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Attack B4: whatever a field is misspelt as, it is an error.
+    #[test]
+    fn attack_b4_no_typo_is_ignored(pick in 0usize..38, at in 0usize..12, with in "[a-zA-Z]", insert in any::<bool>()) {
+        let (line, name) = field_names()[pick];
+        let mut chars: Vec<char> = name.chars().collect();
+        let at = at.min(chars.len() - 1);
+        let letter = with.chars().next().unwrap();
+        if insert { chars.insert(at, letter) } else { chars[at] = letter }
+        let typo: String = chars.into_iter().collect();
+        prop_assume!(typo != name);
+        prop_assert!(!faults(&with_name(line, name, &typo)).is_empty(), "{} as {}", name, typo);
+    }
+
+    /// No input at all makes the reader fail in another way than with an error.
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Documents::parse(&[PolicyFile { name: "x.yaml".to_owned(), bytes }]);
+    }
+}
+
+#[test]
+fn frame_faults() {
+    let wrong = |got| PolicyFault::WrongType { expected: "a map", got };
+    let word = |got: &str, expected| PolicyFault::UnknownWord { got: got.to_owned(), expected };
+    for (text, line, field, fault) in [
+        (GOOD.replace("sealgate/v1", "sealgate/v2"), 1, "apiVersion", word("sealgate/v2", &["sealgate/v1"])),
+        (GOOD.replace("ImagePolicy", "imagepolicy"), 2, "kind", word("imagepolicy", &["ImagePolicy"])),
+        (GOOD.replace("action: enforce", "action: Enforce"), 9, "spec.action", word("Enforce", &["enforce", "warn"])),
+        (GOOD.replace("action: enforce", "action: audit"), 9, "spec.action", word("audit", &["enforce", "warn"])),
+        (
+            GOOD.replace("name: production", "name: Production"),
+            4,
+            "metadata.name",
+            PolicyFault::Name { got: "Production".to_owned() },
+        ),
+        (GOOD.replace("name: production", "name: ''"), 4, "metadata.name", PolicyFault::Name { got: String::new() }),
+        (GOOD.replace("name: production", "name: -a"), 4, "metadata.name", PolicyFault::Name { got: "-a".to_owned() }),
+        ("[]".to_owned(), 1, "", wrong("a list")),
+        ("true".to_owned(), 1, "", wrong("true or false")),
+        ("text".to_owned(), 1, "", wrong("text")),
+        (String::new(), 0, "", PolicyFault::NoDocument),
+        ("# nothing\n---\n".to_owned(), 0, "", PolicyFault::NoDocument),
+    ] {
+        assert_eq!(faults(&text), [(line, field.to_owned(), fault)], "{text}");
+    }
+    let missing = |text: &str| faults(text).into_iter().map(|(_, field, fault)| (field, fault)).collect::<Vec<_>>();
+    let name = |field: &str, name| (field.to_owned(), PolicyFault::MissingField { name });
+    assert_eq!(missing("{}"), ["apiVersion", "kind", "metadata", "spec"].map(|field| name("", field)));
+    assert_eq!(
+        missing("apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {}\nspec: {}"),
+        [name("metadata", "name"), name("spec", "images"), name("spec", "require")]
+    );
+}
+
+#[test]
+fn lists_and_scalars() {
+    let text_for_list = PolicyFault::WrongType { expected: "a list ([a, b], or one - per line)", got: "text" };
+    let number = "text (in quotes when it looks like a number or a truth value)";
+    for (text, line, field, fault) in [
+        (GOOD.replace(r#"["prod-*"]"#, "prod-a"), 8, "spec.namespaces", text_for_list.clone()),
+        (
+            GOOD.replace(r#"["registry.example.com/prod/**"]"#, "registry.example.com/a"),
+            6,
+            "spec.images",
+            text_for_list.clone(),
+        ),
+        (GOOD.replace("files: [build.pub]", "files: build.pub"), 14, "spec.require.all[0].key.files", text_for_list),
+        (GOOD.replace(r#"["prod-*"]"#, "[]"), 8, "spec.namespaces", PolicyFault::EmptyList),
+        (GOOD.replace(r#"["registry.example.com/prod/**"]"#, "[]"), 6, "spec.images", PolicyFault::EmptyList),
+        (GOOD.replace(r#"["registry.example.com/prod/scratch/*"]"#, "[]"), 7, "spec.exclude", PolicyFault::EmptyList),
+        (GOOD.replace("[build.pub]", "[]"), 14, "spec.require.all[0].key.files", PolicyFault::EmptyList),
+        (
+            GOOD.replace("[build.pub]", "[build.pub, build.pub]"),
+            14,
+            "spec.require.all[0].key.files[1]",
+            PolicyFault::DuplicateEntry { value: "build.pub".to_owned() },
+        ),
+        (
+            GOOD.replace(r#"["prod-*"]"#, "[1]"),
+            8,
+            "spec.namespaces[0]",
+            PolicyFault::WrongType { expected: number, got: "a number" },
+        ),
+        (
+            GOOD.replace(r#"["prod-*"]"#, "[true]"),
+            8,
+            "spec.namespaces[0]",
+            PolicyFault::WrongType { expected: number, got: "true or false" },
+        ),
+        (
+            GOOD.replace(r#"["prod-*"]"#, "[~]"),
+            8,
+            "spec.namespaces[0]",
+            PolicyFault::WrongType { expected: "text", got: "nothing" },
+        ),
+        (GOOD.replace(r#"["prod-*"]"#, "[Prod]"), 8, "spec.namespaces[0]", PolicyFault::Namespace),
+        (
+            GOOD.replace("  action: enforce", "  action:"),
+            9,
+            "spec.action",
+            PolicyFault::WrongType { expected: "text", got: "nothing" },
+        ),
+    ] {
+        assert_eq!(faults(&text), [(line, field.to_owned(), fault)], "{text}");
+    }
+}
+
+#[test]
+fn patterns_point_at_their_place() {
+    for (images, column, fault) in [
+        (r#"["reg.test/a", "reg.test/b:1"]"#, 31, PolicyFault::Pattern(PatternFault::Tag)),
+        (r#"["reg.test/a", "reg.test/a@sha256:00"]"#, 31, PolicyFault::Pattern(PatternFault::Digest)),
+        (
+            r#"["reg.test/a", "app"]"#,
+            31,
+            PolicyFault::Pattern(PatternFault::NoHost { write: "docker.io/library/app".to_owned() }),
+        ),
+        (r#"["reg.test/a", "REG.test:443/a"]"#, 31, PolicyFault::DuplicateEntry { value: "REG.test:443/a".to_owned() }),
+    ] {
+        let text = named("test", images, &format!("{{digest: {{anyOf: [\"{HEX}\"]}}}}"));
+        let errors = Documents::parse(&[file(&text)]).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(
+            (errors[0].position, errors[0].field.as_str()),
+            (Some(Position { line: 4, column }), "spec.images[1]")
+        );
+        assert_eq!(errors[0].fault, fault);
+    }
+}
+
+#[test]
+fn everything_is_told_and_nothing_is_loaded_in_part() {
+    let good = policy(&format!("{{digest: {{anyOf: [\"{HEX}\"]}}}}"));
+    let bad = good.replace("reg.test/**", "reg.test/**:1").replace("name: test", "name: Test").replace(HEX, "x");
+    let files = [
+        PolicyFile { name: "a.yaml".to_owned(), bytes: good.clone().into_bytes() },
+        PolicyFile { name: "b.yaml".to_owned(), bytes: format!("{bad}---\n{good}").into_bytes() },
+        PolicyFile { name: "b.yaml".to_owned(), bytes: b"{".to_vec() },
+    ];
+    let errors = Documents::parse(&files).unwrap_err();
+    let faults: Vec<&PolicyFault> = errors.iter().map(|error| &error.fault).collect();
+    assert!(
+        matches!(
+            faults.as_slice(),
+            [
+                PolicyFault::Name { .. },
+                PolicyFault::Pattern(PatternFault::Tag),
+                PolicyFault::Digest(_),
+                PolicyFault::DuplicateFile,
+                PolicyFault::Syntax(_),
+                PolicyFault::DuplicateName { .. },
+            ]
+        ),
+        "{errors:#?}"
+    );
+    assert_eq!(errors[0].to_string().split(": ").next(), Some("b.yaml:3:18"));
+    assert_eq!(errors[5].fault, PolicyFault::DuplicateName { name: "test".to_owned(), first: "a.yaml:1".to_owned() });
+    assert_eq!(errors[5].position.map(|position| position.line), Some(6));
+}
+
+#[test]
+fn one_file_holds_several_documents_and_json_is_yaml() {
+    let one = policy(&format!("{{digest: {{anyOf: [\"{HEX}\"]}}}}"));
+    let two = one.replace("name: test", "name: other");
+    assert_eq!(Documents::parse(&[file(&format!("---\n{one}---\n{two}"))]).unwrap().len(), 2);
+    let json = format!(
+        "{{\n\t\"apiVersion\": \"sealgate/v1\", \"kind\": \"ImagePolicy\",\n\t\"metadata\": {{\"name\": \"j\"}},\n\
+         \t\"spec\": {{\"images\": [\"reg.test/**\"], \"require\": {{\"digest\": {{\"anyOf\": [\"{HEX}\"]}}}}}}\n}}\n"
+    );
+    let documents = Documents::parse(&[file(&json)]).unwrap();
+    let set = PolicySet::build(documents, [].into(), Unmatched::Deny).unwrap();
+    assert_eq!(set.policies().collect::<Vec<_>>(), ["j"]);
+}
+
+/// Attack E3: a policy's own text in an error.
+#[test]
+fn attack_e3_errors_are_printable() {
+    let text = GOOD.replace("action: enforce", "action: \"\\e[31m\\n\"").replace("kind:", "\"ki\\u202end\":");
+    for error in Documents::parse(&[PolicyFile { name: "a\n.yaml".to_owned(), bytes: text.into_bytes() }]).unwrap_err()
+    {
+        let line = error.to_string();
+        assert!(line.bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{line:?}");
+    }
+}

@@ -1,0 +1,171 @@
+//! Keys, signatures, evidence and policies for the tests of this room.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sigstore_crypto::KeyPair;
+
+use crate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
+use crate::image::{Digest, Reference, Repository};
+use crate::policy::{
+    Case, Denial, Documents, Permit, PolicyError, PolicyFault, PolicyFile, PolicySet, Unmatched, Verdict,
+};
+use crate::verify::PublicKey;
+
+/// The repository that most cases are about.
+pub(super) const REPOSITORY: &str = "reg.test/prod/app";
+
+/// A key pair that was made for this test.
+pub(super) struct Signer(KeyPair);
+
+impl Signer {
+    pub(super) fn new() -> Self {
+        Self(KeyPair::generate_ecdsa_p256().unwrap())
+    }
+
+    pub(super) fn public(&self) -> PublicKey {
+        PublicKey::parse_pem(self.0.public_key_der().unwrap().to_pem().as_bytes()).unwrap()
+    }
+
+    /// A signature of the older form by this key over a digest, that names an image.
+    pub(super) fn signs(&self, digest: &Digest, reference: &str) -> Item {
+        let payload = serde_json::json!({
+            "critical": {
+                "identity": {"docker-reference": reference},
+                "image": {"docker-manifest-digest": digest.as_str()},
+                "type": "cosign container image signature",
+            },
+            "optional": null,
+        });
+        let payload = payload.to_string().into_bytes();
+        let signature = STANDARD.encode(self.0.sign(&payload).unwrap().as_bytes());
+        let annotations = BTreeMap::from([("dev.cosignproject.cosign/signature".to_owned(), signature)]);
+        let digest_of_layer = Digest::of(&payload);
+        let content = Content::SimpleSigning { payload: payload.into(), annotations: Arc::new(annotations) };
+        Item { place: place(digest, Source::SignatureTag), digest: digest_of_layer, content }
+    }
+
+    /// A bundle by this key over a digest: a message signature, which names no image.
+    pub(super) fn bundles(&self, digest: &Digest) -> Item {
+        let raw: [u8; 32] = hex::decode(digest.hex()).unwrap().try_into().unwrap();
+        let hash = sigstore_types::Sha256Hash::new(raw);
+        let signature = STANDARD.encode(self.0.sign_digest(&hash).unwrap().as_bytes());
+        let bundle = serde_json::json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {"publicKey": {"hint": "x"}},
+            "messageSignature": {
+                "messageDigest": {"algorithm": "SHA2_256", "digest": STANDARD.encode(raw)},
+                "signature": signature,
+            },
+        });
+        let bytes = bundle.to_string().into_bytes();
+        let place = place(digest, Source::Referrers);
+        Item { place, digest: Digest::of(&bytes), content: Content::Bundle(bytes.into()) }
+    }
+}
+
+pub(super) fn place(subject: &Digest, source: Source) -> Place {
+    Place { repository: Repository::parse(REPOSITORY).unwrap(), subject: subject.clone(), source }
+}
+
+/// What was found about a digest when every place was looked in.
+pub(super) fn found(digest: &Digest, items: Vec<Item>) -> Evidence {
+    let outcome = if items.is_empty() { Outcome::Absent } else { Outcome::Found(items.len()) };
+    looked(digest, items, outcome)
+}
+
+/// What was found, with what the `.sig` tag came to.
+pub(super) fn looked(digest: &Digest, items: Vec<Item>, outcome: Outcome) -> Evidence {
+    let looked =
+        vec![(place(digest, Source::Referrers), Outcome::Absent), (place(digest, Source::SignatureTag), outcome)];
+    Evidence { items, looked }
+}
+
+pub(super) fn digest(text: &str) -> Digest {
+    Digest::of(text.as_bytes())
+}
+
+pub(super) fn subject(name: &str, target: &Digest) -> Subject {
+    let name = Name::Known(Reference::parse(name).unwrap());
+    Subject { name, target: target.clone(), child: None, origin: Origin::Registry }
+}
+
+/// A document about everything under `reg.test`, with this `require`.
+pub(super) fn policy(require: &str) -> String {
+    named("test", r#"["reg.test/**"]"#, require)
+}
+
+pub(super) fn named(name: &str, images: &str, require: &str) -> String {
+    format!(
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec: {{images: {images}, require: {require}}}\n"
+    )
+}
+
+pub(super) fn file(text: &str) -> PolicyFile {
+    PolicyFile { name: "test.yaml".to_owned(), bytes: text.as_bytes().to_vec() }
+}
+
+/// A set of one file.
+pub(super) fn set(text: &str, keys: &[(&str, &Signer)]) -> PolicySet {
+    set_with(text, keys, Unmatched::Deny)
+}
+
+pub(super) fn set_with(text: &str, keys: &[(&str, &Signer)], unmatched: Unmatched) -> PolicySet {
+    let documents = Documents::parse(&[file(text)]).unwrap_or_else(|errors| panic!("{errors:#?}\n{text}"));
+    let keys = keys.iter().map(|(name, key)| ((*name).to_owned(), key.public())).collect();
+    PolicySet::build(documents, keys, unmatched).unwrap_or_else(|errors| panic!("{errors:#?}"))
+}
+
+/// The faults of one file, with their lines and fields.
+pub(super) fn faults(text: &str) -> Vec<(u64, String, PolicyFault)> {
+    told(Documents::parse(&[file(text)]).map(|_| ()))
+}
+
+/// The faults that show once the keys are there.
+pub(super) fn build_faults(text: &str, keys: &[(&str, &Signer)]) -> Vec<(u64, String, PolicyFault)> {
+    let documents = Documents::parse(&[file(text)]).unwrap();
+    let keys = keys.iter().map(|(name, key)| ((*name).to_owned(), key.public())).collect();
+    told(PolicySet::build(documents, keys, Unmatched::Deny).map(|_| ()))
+}
+
+fn told(result: Result<(), Vec<PolicyError>>) -> Vec<(u64, String, PolicyFault)> {
+    let errors = result.err().unwrap_or_default();
+    errors.into_iter().map(|e| (e.position.map_or(0, |p| p.line), e.field, e.fault)).collect()
+}
+
+pub(super) fn judge(set: &PolicySet, subject: &Subject, evidence: &[&Evidence]) -> Verdict {
+    judge_in(set, subject, &Pod::default(), evidence)
+}
+
+pub(super) fn judge_in(set: &PolicySet, subject: &Subject, pod: &Pod, evidence: &[&Evidence]) -> Verdict {
+    let applicable = set.applicable(&subject.name, pod);
+    set.judge(&Case { subject, applicable: &applicable, evidence })
+}
+
+pub(super) fn permitted(verdict: Verdict) -> Permit {
+    match verdict {
+        Verdict::Permit(permit) => permit,
+        Verdict::Denial(denial) => panic!("denied: {denial}"),
+    }
+}
+
+pub(super) fn denied(verdict: Verdict) -> Denial {
+    match verdict {
+        Verdict::Permit(permit) => panic!("permitted: {:?}", permit.report()),
+        Verdict::Denial(denial) => denial,
+    }
+}
+
+pub(super) fn assert_permitted(verdict: Verdict) {
+    let _ = permitted(verdict);
+}
+
+pub(super) fn assert_denied(verdict: Verdict) {
+    let _ = denied(verdict);
+}
+
+pub(super) fn in_namespace(namespace: &str) -> Pod {
+    Pod { namespace: Some(namespace.to_owned()), ..Pod::default() }
+}
