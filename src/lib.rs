@@ -9,8 +9,13 @@
 //! | [`verify`] | who signed this digest |
 //! | [`evidence`] | the words between policy and the outside: subject, place, evidence |
 //! | [`policy`] | documents, requirements, the judge, the permit |
+//! | [`cache`] | bounded memory of verdicts |
+//! | [`clock`] | the seam through which time comes in |
 
+pub mod cache;
+pub mod clock;
 pub mod evidence;
 pub mod image;
+pub mod ownership;
 pub mod policy;
 pub mod verify;
