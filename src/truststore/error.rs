@@ -1,0 +1,167 @@
+//! [`LoadError`]: everything that is wrong with the policy and key folders; [`Warning`]: what is only odd.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::policy::{PolicyError, Position, Unmatched};
+use crate::verify::KeyError;
+
+/// Why no set was made; at least one problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadError {
+    /// Every problem that was found.
+    pub problems: Vec<Problem>,
+}
+
+/// One problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// A policy says something that it must not.
+    Policy(PolicyError),
+    /// A policy file, or the folder, cannot be used.
+    File {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        fault: FileFault,
+    },
+    /// A key file cannot be used.
+    Key {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        fault: FileFault,
+        /// The policy file, place and field that name it first.
+        named_at: (String, Position, String),
+    },
+}
+
+/// Why a file or a folder cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileFault {
+    /// It cannot be read.
+    Io(io::ErrorKind),
+    /// It is no regular file (a folder, a pipe, a device).
+    NotFile,
+    /// It is no folder.
+    NotFolder,
+    /// Others may write it, or the folder that it is in (attack E4).
+    Writable {
+        /// What is writable: the file itself or its folder.
+        what: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It belongs to somebody else than root or the user who runs the gate (attack E4).
+    Owner {
+        /// What: the file itself or its folder.
+        what: PathBuf,
+        /// The owner's uid.
+        uid: u32,
+    },
+    /// It is larger than is read.
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// With this file there is more policy than is read.
+    TooMuch {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// More files than are read.
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// Not a public key.
+    Key(KeyError),
+}
+
+/// What is no error and likely not meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// There is no policy at all.
+    NoPolicy {
+        /// The folder.
+        folder: PathBuf,
+        /// What becomes of every image now.
+        unmatched: Unmatched,
+    },
+    /// Something in the policy folder is not read.
+    Ignored {
+        /// Which.
+        file: PathBuf,
+    },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, problem) in self.problems.iter().enumerate() {
+            if n > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policy(error) => write!(f, "{error}"),
+            Self::File { file, fault } => write!(f, "{}: {fault}", shown(file)),
+            Self::Key { file, fault, named_at: (policy, Position { line, column }, field) } => {
+                let policy = shown(Path::new(policy));
+                write!(f, "{policy}:{line}:{column}: {field}: key {}: {fault}", shown(file))
+            }
+        }
+    }
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(kind) => write!(f, "cannot be read: {kind}"),
+            Self::NotFile => f.write_str("not a regular file"),
+            Self::NotFolder => f.write_str("not a folder"),
+            Self::Writable { what, mode } => {
+                let what = shown(what);
+                write!(f, "{what} can be written by others (mode {mode:04o}); run: chmod go-w {what}")
+            }
+            Self::Owner { what, uid } => {
+                let what = shown(what);
+                write!(f, "{what} belongs to uid {uid}, not to root; run: chown root {what}")
+            }
+            Self::TooLarge { limit } => write!(f, "larger than {limit} bytes"),
+            Self::TooMuch { limit } => write!(f, "all policy files together are larger than {limit} bytes"),
+            Self::TooMany { limit } => write!(f, "more than {limit} files in the folder"),
+            Self::Key(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPolicy { folder, unmatched: Unmatched::Deny } => {
+                write!(f, "no policy in {}: every image is refused", shown(folder))
+            }
+            Self::NoPolicy { folder, unmatched: Unmatched::Admit } => {
+                write!(f, "no policy in {}: every image is admitted", shown(folder))
+            }
+            Self::Ignored { file } => {
+                write!(f, "{} is not read: policies end in .yaml, .yml or .json", shown(file))
+            }
+        }
+    }
+}
+
+/// A path fit for a line of a log.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().escape_default().to_string()
+}

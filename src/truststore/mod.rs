@@ -1,0 +1,149 @@
+//! Policies and keys from disk: [`load`] reads both folders whole and makes a [`PolicySet`], or says everything that
+//! is wrong with them.
+//!
+//! A file that others may write decides nothing: it is refused, by name (attack E4). Nothing is loaded in part, nothing
+//! is watched and nothing is remembered; a reload is another [`load`], and whoever asks for it keeps the old set when
+//! that fails.
+
+mod error;
+mod files;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::policy::{Documents, FILE_MAX, PolicyFile, PolicySet, Unmatched};
+use crate::verify::PublicKey;
+
+pub use error::{FileFault, LoadError, Problem, Warning};
+
+/// Most policy files: as many as there can be policies.
+const FILES_MAX: usize = 4096;
+/// Most bytes of policy over all files; they are kept once more as a parsed tree while they load.
+const TOTAL_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes of one key file that are read; longer than any that is accepted, so that the key's own reader says so.
+const KEY_MAX: usize = 32 * 1024;
+/// Endings of the files that are policies.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// Where policies and keys are.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// The folder of policies: every `*.yaml`, `*.yml` and `*.json` in it that does not begin with a dot, in the order
+    /// of their names; not its subfolders. At most 4096 files, 1 MiB each, 16 MiB together. Default:
+    /// `/etc/sealgate/policies`.
+    pub policies: PathBuf,
+    /// The folder of keys: where a policy names a key file without a leading slash, it is below this folder. Default:
+    /// `/etc/sealgate/keys`.
+    pub keys: PathBuf,
+    /// What becomes of an image that no policy matches: `deny`, or `insecure-admit` while policies are being written.
+    /// Default: `deny`.
+    pub unmatched: Unmatched,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            policies: PathBuf::from("/etc/sealgate/policies"),
+            keys: PathBuf::from("/etc/sealgate/keys"),
+            unmatched: Unmatched::Deny,
+        }
+    }
+}
+
+/// A set that was loaded, and what an operator should know about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The set.
+    pub policies: PolicySet,
+    /// What is no error and likely not meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads every policy and every key that they name.
+///
+/// # Errors
+/// [`LoadError`] with every problem that was found.
+pub fn load(options: &Options) -> Result<Loaded, LoadError> {
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+    let files = policy_files(&options.policies, &mut problems, &mut warnings);
+    let documents = match Documents::parse(&files) {
+        Ok(documents) if problems.is_empty() => documents,
+        Ok(_) => return Err(LoadError { problems }),
+        Err(errors) => {
+            problems.extend(errors.into_iter().map(Problem::Policy));
+            return Err(LoadError { problems });
+        }
+    };
+    if documents.is_empty() {
+        warnings.push(Warning::NoPolicy { folder: options.policies.clone(), unmatched: options.unmatched });
+    }
+    let keys = keys(&documents, &options.keys, &mut problems);
+    if !problems.is_empty() {
+        return Err(LoadError { problems });
+    }
+    match PolicySet::build(documents, keys, options.unmatched) {
+        Ok(policies) => Ok(Loaded { policies, warnings }),
+        Err(errors) => Err(LoadError { problems: errors.into_iter().map(Problem::Policy).collect() }),
+    }
+}
+
+/// The files of the policy folder, in the order of their names.
+fn policy_files(folder: &Path, problems: &mut Vec<Problem>, warnings: &mut Vec<Warning>) -> Vec<PolicyFile> {
+    let names = match files::names(folder, FILES_MAX) {
+        Ok(names) => names,
+        Err(fault) => {
+            problems.push(Problem::File { file: folder.to_owned(), fault });
+            return Vec::new();
+        }
+    };
+    let mut total = 0usize;
+    let mut policies = Vec::new();
+    for name in names {
+        let path = folder.join(&name);
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if !path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)) {
+            warnings.push(Warning::Ignored { file: path });
+            continue;
+        }
+        let left = TOTAL_MAX.saturating_sub(total);
+        match files::read(&path, FILE_MAX) {
+            Ok(bytes) if bytes.len() > left => {
+                problems.push(Problem::File { file: path, fault: FileFault::TooMuch { limit: TOTAL_MAX } });
+                return policies;
+            }
+            Ok(bytes) => {
+                total += bytes.len();
+                policies.push(PolicyFile { name: path.to_string_lossy().into_owned(), bytes });
+            }
+            Err(fault) => problems.push(Problem::File { file: path, fault }),
+        }
+    }
+    policies
+}
+
+/// The keys that the policies name, each under its name as written.
+fn keys(documents: &Documents, folder: &Path, problems: &mut Vec<Problem>) -> BTreeMap<String, PublicKey> {
+    let mut keys = BTreeMap::new();
+    for (name, place) in documents.places_of_keys() {
+        // A name with a leading slash replaces the folder; names never climb (the policy's reader sees to that).
+        let path = folder.join(&name);
+        let key = match files::read(&path, KEY_MAX) {
+            Ok(bytes) => PublicKey::parse_pem(&bytes).map_err(FileFault::Key),
+            Err(fault) => Err(fault),
+        };
+        match key {
+            Ok(key) => {
+                keys.insert(name, key);
+            }
+            Err(fault) => problems.push(Problem::Key { file: path, fault, named_at: place }),
+        }
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! Tests of the whole room, on real files.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use sigstore_crypto::KeyPair;
+use tempfile::TempDir;
+
+use super::*;
+use crate::evidence::{Name, Pod};
+use crate::image::Reference;
+use crate::policy::PolicyFault;
+use crate::verify::KeyError;
+
+struct Folders {
+    root: TempDir,
+    options: Options,
+}
+
+impl Folders {
+    fn new() -> Self {
+        let root = TempDir::new().unwrap();
+        let options = Options {
+            policies: root.path().join("policies"),
+            keys: root.path().join("keys"),
+            unmatched: Unmatched::Deny,
+        };
+        for folder in [&options.policies, &options.keys] {
+            fs::create_dir(folder).unwrap();
+            mode(folder, 0o755);
+        }
+        Self { root, options }
+    }
+
+    fn policy(&self, file: &str, text: &str) -> PathBuf {
+        put(&self.options.policies.join(file), text)
+    }
+
+    fn key(&self, file: &str) -> PathBuf {
+        let pem = KeyPair::generate_ecdsa_p256().unwrap().public_key_der().unwrap().to_pem();
+        put(&self.options.keys.join(file), &pem)
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        load(&self.options).unwrap_err().problems
+    }
+
+    fn file_fault(&self, file: &Path) -> FileFault {
+        match self.problems().as_slice() {
+            [Problem::File { file: at, fault } | Problem::Key { file: at, fault, .. }] => {
+                assert_eq!(at, file);
+                fault.clone()
+            }
+            problems => panic!("{problems:?}"),
+        }
+    }
+}
+
+fn put(path: &Path, text: &str) -> PathBuf {
+    fs::write(path, text).unwrap();
+    mode(path, 0o644);
+    path.to_owned()
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn policy(name: &str, key: &str) -> String {
+    format!(
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec:\n  images: [\"reg.test/**\"]\n  \
+         require: {{name: build, key: {{files: [{key}]}}}}\n"
+    )
+}
+
+#[test]
+fn loads_policies_and_keys_in_the_order_of_names() {
+    let folders = Folders::new();
+    folders.key("build.pub");
+    let elsewhere = put(&folders.root.path().join("absolute.pub"), &fs::read_to_string(folders.key("x.pub")).unwrap());
+    mode(folders.root.path(), 0o755);
+    folders.policy("b.yml", &policy("second", elsewhere.to_str().unwrap()));
+    folders.policy("a.yaml", &policy("first", "build.pub"));
+    folders.policy(".hidden.yaml", "not read");
+    folders.policy("#a.yaml#", "an editor's");
+    folders.policy("a.yaml~", "an editor's");
+    folders.policy(".#a.yaml", "an editor's");
+    let loaded = load(&folders.options).unwrap();
+    assert_eq!(loaded.policies.policies().collect::<Vec<_>>(), ["first", "second"]);
+    let ignored = |name: &str| Warning::Ignored { file: folders.options.policies.join(name) };
+    assert_eq!(loaded.warnings, [ignored("#a.yaml#"), ignored("a.yaml~")]);
+    let name = Name::Known(Reference::parse("reg.test/a").unwrap());
+    assert_eq!(loaded.policies.applicable(&name, &Pod::default()).len(), 2);
+}
+
+#[test]
+fn generations_change_with_what_they_are_made_of() {
+    let folders = Folders::new();
+    folders.key("build.pub");
+    let generations = || {
+        let set = load(&folders.options).unwrap().policies;
+        (set.generation().to_owned(), set.trust_generation().to_owned())
+    };
+    folders.policy("a.yaml", &policy("first", "build.pub"));
+    let before = generations();
+    assert_eq!(before, generations());
+    folders.key("build.pub");
+    let other_key = generations();
+    assert_eq!((before.0 == other_key.0, before.1 == other_key.1), (true, false));
+    folders.policy("a.yaml", &policy("renamed", "build.pub"));
+    let other_policy = generations();
+    assert_eq!((other_key.0 == other_policy.0, other_key.1 == other_policy.1), (false, true));
+}
+
+#[test]
+fn no_policy_is_a_warning() {
+    let folders = Folders::new();
+    let loaded = load(&folders.options).unwrap();
+    assert!(loaded.policies.is_empty());
+    let folder = folders.options.policies.clone();
+    assert_eq!(loaded.warnings, [Warning::NoPolicy { folder, unmatched: Unmatched::Deny }]);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error() {
+    let folders = Folders::new();
+    fs::remove_dir(&folders.options.policies).unwrap();
+    assert_eq!(folders.file_fault(&folders.options.policies), FileFault::Io(io::ErrorKind::NotFound));
+    let file = put(&folders.options.policies, "");
+    assert_eq!(folders.file_fault(&file), FileFault::NotFolder);
+}
+
+/// Attack E4: files and folders that others may write, each named with what mends it.
+#[test]
+fn attack_e4_what_others_may_write_is_refused() {
+    let folders = Folders::new();
+    let key = folders.key("build.pub");
+    let file = folders.policy("a.yaml", &policy("first", "build.pub"));
+    load(&folders.options).unwrap();
+    for path in [&file, &key, &folders.options.policies, &folders.options.keys] {
+        let before = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for bits in [0o020, 0o002] {
+            mode(path, before | bits);
+            let error = load(&folders.options).unwrap_err();
+            let [Problem::File { fault, .. } | Problem::Key { fault, .. }] = error.problems.as_slice() else {
+                panic!("{error:?}")
+            };
+            assert_eq!(fault, &FileFault::Writable { what: path.clone(), mode: before | bits });
+            assert!(error.to_string().ends_with(&format!("chmod go-w {}", path.display())), "{error}");
+        }
+        mode(path, before);
+    }
+    load(&folders.options).unwrap();
+}
+
+#[test]
+fn attack_e4_a_link_is_followed_and_its_end_is_checked() {
+    let folders = Folders::new();
+    folders.key("build.pub");
+    let data = folders.options.policies.join("..2026");
+    fs::create_dir(&data).unwrap();
+    mode(&data, 0o755);
+    let real = put(&data.join("a.yaml"), &policy("first", "build.pub"));
+    symlink("..2026", folders.options.policies.join("..data")).unwrap();
+    symlink("..data/a.yaml", folders.options.policies.join("a.yaml")).unwrap();
+    let link = folders.options.policies.join("a.yaml");
+    assert_eq!(load(&folders.options).unwrap().policies.len(), 1);
+    mode(&data, 0o777);
+    let what = data.canonicalize().unwrap();
+    assert_eq!(folders.file_fault(&link), FileFault::Writable { what, mode: 0o777 });
+    mode(&data, 0o755);
+    mode(&real, 0o666);
+    assert_eq!(folders.file_fault(&link), FileFault::Writable { what: link.clone(), mode: 0o666 });
+    fs::remove_file(&real).unwrap();
+    assert_eq!(folders.file_fault(&link), FileFault::Io(io::ErrorKind::NotFound));
+}
+
+/// Who may write a folder above can put another in place of the policies, one that belongs to root as well.
+#[test]
+fn attack_e4_a_folder_above_that_others_may_write_is_refused() {
+    let folders = Folders::new();
+    folders.key("build.pub");
+    folders.policy("a.yaml", &policy("first", "build.pub"));
+    let above = folders.options.policies.parent().unwrap().canonicalize().unwrap();
+    let before = fs::metadata(&above).unwrap().permissions().mode() & 0o777;
+    mode(&above, 0o777);
+    let fault = FileFault::Writable { what: above.clone(), mode: 0o777 };
+    assert_eq!(folders.file_fault(&folders.options.policies), fault);
+    mode(&above, before);
+    load(&folders.options).unwrap();
+    // A folder elsewhere that a link leads through.
+    let elsewhere = above.join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let moved = elsewhere.join("policies");
+    fs::rename(&folders.options.policies, &moved).unwrap();
+    symlink(&moved, &folders.options.policies).unwrap();
+    mode(&elsewhere, 0o755);
+    load(&folders.options).unwrap();
+    mode(&elsewhere, 0o775);
+    let fault = FileFault::Writable { what: elsewhere.clone(), mode: 0o775 };
+    assert_eq!(folders.file_fault(&folders.options.policies), fault);
+}
+
+#[test]
+fn what_is_no_file_is_refused_without_waiting() {
+    let folders = Folders::new();
+    let pipe = folders.options.policies.join("a.yaml");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    assert_eq!(folders.file_fault(&pipe), FileFault::NotFile);
+    fs::remove_file(&pipe).unwrap();
+    fs::create_dir(&pipe).unwrap();
+    mode(&pipe, 0o755);
+    assert_eq!(folders.file_fault(&pipe), FileFault::NotFile);
+}
+
+/// Attack D1: endless files.
+#[test]
+fn attack_d1_files_have_a_size() {
+    let folders = Folders::new();
+    let file = folders.policy("a.yaml", &"#".repeat(FILE_MAX + 1));
+    assert_eq!(folders.file_fault(&file), FileFault::TooLarge { limit: FILE_MAX });
+    folders.policy("a.yaml", &policy("first", "build.pub"));
+    let key = put(&folders.options.keys.join("build.pub"), &"x".repeat(KEY_MAX + 1));
+    assert_eq!(folders.file_fault(&key), FileFault::TooLarge { limit: KEY_MAX });
+    put(&key, &"x".repeat(KEY_MAX));
+    assert_eq!(folders.file_fault(&key), FileFault::Key(KeyError::TooLong));
+}
+
+#[test]
+fn attack_d1_all_files_together_have_a_size() {
+    let folders = Folders::new();
+    for n in 0..17 {
+        folders.policy(&format!("{n:02}.yaml"), &format!("{}\n", "#".repeat(FILE_MAX - 1)));
+    }
+    let problems = folders.problems();
+    let file = folders.options.policies.join("16.yaml");
+    assert_eq!(problems[0], Problem::File { file, fault: FileFault::TooMuch { limit: TOTAL_MAX } });
+}
+
+#[test]
+fn everything_that_is_wrong_is_told() {
+    let folders = Folders::new();
+    let a = folders.policy("a.yaml", &policy("first", "missing.pub"));
+    folders.policy("b.yaml", &policy("second", "bad.pub"));
+    let bad = put(&folders.options.keys.join("bad.pub"), "no key");
+    let problems = folders.problems();
+    let missing = folders.options.keys.join("missing.pub");
+    let seen: Vec<(&Path, &FileFault)> = problems
+        .iter()
+        .map(|problem| match problem {
+            Problem::Key { file, fault, .. } => (file.as_path(), fault),
+            Problem::Policy(_) | Problem::File { .. } => panic!("{problem:?}"),
+        })
+        .collect();
+    let not_found = FileFault::Io(io::ErrorKind::NotFound);
+    assert_eq!(seen, [(bad.as_path(), &FileFault::Key(KeyError::NotPem)), (missing.as_path(), &not_found)]);
+    let line = problems[1].to_string();
+    assert!(line.starts_with(&format!("{}:6:12: spec.require.key.files[0]: key ", a.display())), "{line}");
+
+    folders.policy("c.yaml", "apiVersion: sealgate/v2\n");
+    mode(&a, 0o666);
+    let problems = folders.problems();
+    assert!(matches!(problems[0], Problem::File { fault: FileFault::Writable { .. }, .. }), "{problems:?}");
+    assert!(problems[1..].iter().any(
+        |problem| matches!(problem, Problem::Policy(error) if matches!(error.fault, PolicyFault::UnknownWord { .. }))
+    ));
+    assert!(load(&folders.options).unwrap_err().to_string().lines().count() >= 4);
+}
+
+#[test]
+fn options_are_strict() {
+    let options: Options = toml::from_str("unmatched = \"insecure-admit\"\nkeys = \"/k\"").unwrap();
+    assert_eq!((options.unmatched, options.keys), (Unmatched::Admit, PathBuf::from("/k")));
+    assert_eq!(options.policies, Options::default().policies);
+    assert!(toml::from_str::<Options>("unmatched = \"admit\"").is_err());
+    assert!(toml::from_str::<Options>("policy = \"/k\"").is_err());
+}
