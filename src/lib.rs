@@ -10,6 +10,7 @@
 //! | [`evidence`] | the words between policy and the outside: subject, place, evidence |
 //! | [`policy`] | documents, requirements, the judge, the permit |
 //! | [`cache`] | bounded memory of verdicts |
+//! | [`registry`] | the network: resolve, manifests, referrers, blobs |
 //! | [`truststore`] | keys from disk |
 //! | [`clock`] | the seam through which time comes in |
 
@@ -19,5 +20,6 @@ pub mod evidence;
 pub mod image;
 pub mod ownership;
 pub mod policy;
+pub mod registry;
 pub mod truststore;
 pub mod verify;

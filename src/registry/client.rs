@@ -1,0 +1,134 @@
+//! [`Clients`]: one HTTP client per way of connecting (TLS settings, guard, proxy), made when it is first needed.
+//!
+//! Redirects, proxies of the environment, decompression and retries are off: whatever happens is decided by us. The
+//! system's certificate authorities are read when the first client for HTTPS is made, and stay as they were then.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lru::LruCache;
+use reqwest::{Certificate, Client, Identity, Proxy};
+
+use super::address::{Guarded, Open};
+use super::error::RegistryError;
+use super::host::{Host, Tls};
+use super::options::{HEADER_BYTES_MAX, HEADER_LINES_MAX, Options};
+
+/// Clients that are kept: each distinct TLS configuration costs memory for its certificates.
+const CLIENTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+/// Idle connections that are kept per host: one decision's requests come in series.
+const IDLE_PER_HOST: usize = 2;
+/// How long an idle connection is kept: longer than the pause between pull and create, short enough to be nothing.
+const IDLE_TIME: Duration = Duration::from_secs(20);
+/// What registries and proxies see in their logs.
+const USER_AGENT: &str = concat!("sealgate/", env!("CARGO_PKG_VERSION"));
+
+/// Whether the addresses behind names are looked at (attack E5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Guard {
+    /// A local address is refused.
+    Refuse,
+    /// The operator named this host.
+    Allow,
+}
+
+/// Everything that makes two connections different.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    plain: bool,
+    tls: [u8; 32],
+    guard: Guard,
+    connect: Duration,
+    proxy: Option<String>,
+}
+
+/// All clients.
+pub(super) struct Clients {
+    connect: Duration,
+    proxy: Option<String>,
+    made: Mutex<LruCache<Key, Client>>,
+}
+
+impl Clients {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            connect: Duration::from_millis(options.connect_ms),
+            proxy: options.proxy.clone(),
+            made: Mutex::new(LruCache::new(CLIENTS_MAX)),
+        }
+    }
+
+    /// The client for a host of the plan.
+    pub(super) async fn for_host(&self, host: &Host, plain: bool, guard: Guard) -> Result<Client, RegistryError> {
+        let connect = host.dial_timeout.unwrap_or(self.connect);
+        let proxy = host.proxy.clone().or_else(|| self.proxy.clone());
+        let tls = if plain { Tls::default() } else { host.tls.clone() };
+        self.get(tls, Key { plain, tls: [0; 32], guard, connect, proxy }, &host.authority).await
+    }
+
+    /// The client for a host that a registry led to: the system's certificates, nothing else.
+    pub(super) async fn for_other(&self, authority: &str, plain: bool, guard: Guard) -> Result<Client, RegistryError> {
+        let key = Key { plain, tls: [0; 32], guard, connect: self.connect, proxy: self.proxy.clone() };
+        self.get(Tls::default(), key, authority).await
+    }
+
+    async fn get(&self, tls: Tls, key: Key, authority: &str) -> Result<Client, RegistryError> {
+        let key = Key { tls: tls.fingerprint(), ..key };
+        if let Some(client) = super::lock(&self.made).get(&key) {
+            return Ok(client.clone());
+        }
+        // Reading the system's certificates takes milliseconds: not on the thread that serves the kubelet.
+        let for_task = key.clone();
+        let own_files = !tls.ca.is_empty() || tls.client.is_some();
+        let built = tokio::task::spawn_blocking(move || build(&tls, &for_task)).await.ok().flatten();
+        let client = built.ok_or_else(|| unusable(own_files, authority))?;
+        super::lock(&self.made).put(key, client.clone());
+        Ok(client)
+    }
+}
+
+fn unusable(own_files: bool, authority: &str) -> RegistryError {
+    let (file, problem) = if own_files {
+        (format!("certs.d for {authority}"), "has a certificate or key that cannot be used")
+    } else {
+        ("the system's certificate authorities".to_owned(), "none could be read; install ca-certificates")
+    };
+    RegistryError::Config { file, line: None, problem }
+}
+
+/// None when a certificate, a key or the proxy cannot be used.
+fn build(tls: &Tls, key: &Key) -> Option<Client> {
+    let mut builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(key.connect)
+        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .pool_idle_timeout(IDLE_TIME)
+        .http1_max_headers(HEADER_LINES_MAX)
+        .http2_max_header_list_size(HEADER_BYTES_MAX);
+    builder = match (&key.proxy, key.guard) {
+        // Only the proxy's own name is resolved here, and the operator named the proxy.
+        (Some(proxy), _) => builder.dns_resolver(Arc::new(Open)).proxy(Proxy::all(proxy).ok()?),
+        (None, Guard::Refuse) => builder.dns_resolver(Arc::new(Guarded)),
+        (None, Guard::Allow) => builder.dns_resolver(Arc::new(Open)),
+    };
+    if key.plain {
+        // No TLS will be spoken: the system's certificates are not read.
+        return builder.tls_certs_only([]).build().ok();
+    }
+    for pem in &tls.ca {
+        let found = Certificate::from_pem_bundle(pem).ok()?;
+        if found.is_empty() {
+            return None;
+        }
+        builder = builder.tls_certs_merge(found);
+    }
+    if let Some(pem) = &tls.client {
+        builder = builder.identity(Identity::from_pem(pem).ok()?);
+    }
+    builder.https_only(true).tls_danger_accept_invalid_certs(tls.skip_verify).build().ok()
+}

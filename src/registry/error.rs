@@ -1,0 +1,378 @@
+//! [`RegistryError`]: why something could not be had from a registry, and the three answers that must never stand in
+//! for each other ([`Class`]).
+//!
+//! No variant holds text that a registry wrote or a secret that it was sent: error codes are those of the
+//! distribution-spec, texts of the operating system are escaped and capped.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::image::Digest;
+
+/// Longest text of the operating system or the TLS library that is repeated in a message, characters.
+const DETAIL_MAX: usize = 200;
+
+/// Which of the three answers an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Every host that was to be asked says that it is not there.
+    Absent,
+    /// A host could not be asked, or could not answer now: nothing is known.
+    Unreachable,
+    /// A host answered, and the answer cannot be used: no permission, too large, another content.
+    Unable,
+}
+
+/// Why something could not be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryError {
+    /// It is not there, all hosts that were to be asked agree.
+    NotFound {
+        /// What was looked for, `host/path:tag` or `host/path@digest`.
+        name: String,
+    },
+    /// 401 or 403, after the credentials at hand were tried: it may or may not be there.
+    Unauthorized {
+        /// The host that refused.
+        host: String,
+        /// Its status.
+        status: u16,
+        /// The token service that was not given the credentials, because nobody said that it may have them.
+        withheld_from: Option<String>,
+    },
+    /// A host could not be asked.
+    Unreachable {
+        /// The host.
+        host: String,
+        /// Why.
+        why: Why,
+    },
+    /// An answer is longer than the limit for its kind.
+    TooLarge {
+        /// The host that sent it.
+        host: String,
+        /// The limit, bytes.
+        limit: u64,
+    },
+    /// The bytes that came do not hash to the digest that was asked for.
+    DigestMismatch {
+        /// The host that sent them.
+        host: String,
+        /// The digest that was asked for.
+        expected: Digest,
+        /// The digest of what came.
+        got: Digest,
+    },
+    /// The decision's budget is used up.
+    BudgetSpent(Budget),
+    /// An answer that is none.
+    Malformed {
+        /// The host that sent it.
+        host: String,
+        /// What is wrong with it.
+        what: Malformed,
+    },
+    /// A status that is neither an answer nor a failure of the host.
+    Refused {
+        /// The host.
+        host: String,
+        /// Its status.
+        status: u16,
+        /// The error code of the distribution-spec, when there was one.
+        code: Option<&'static str>,
+    },
+    /// A redirect that is not followed.
+    Redirect {
+        /// The host that redirected.
+        host: String,
+        /// Why it is not followed.
+        fault: RedirectFault,
+    },
+    /// A loopback, link-local or metadata address, where the operator did not name that host (attack E5).
+    ForbiddenAddress {
+        /// The host as it was to be asked.
+        host: String,
+        /// The address behind it.
+        address: IpAddr,
+    },
+    /// A token service that must not be used: not HTTPS, or not an address at all.
+    Realm {
+        /// The registry that named it.
+        host: String,
+    },
+    /// No host is configured that may do this (capabilities in `hosts.toml`).
+    NoHost {
+        /// The registry's host.
+        host: String,
+    },
+    /// A file of the operator's cannot be used.
+    Config {
+        /// The file.
+        file: String,
+        /// The line, when it is known.
+        line: Option<usize>,
+        /// What is wrong; never a part of the file's content.
+        problem: &'static str,
+    },
+    /// An option cannot be used.
+    Options {
+        /// The option.
+        option: &'static str,
+        /// What is wrong.
+        problem: &'static str,
+    },
+}
+
+/// Why a host could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It answered with a status that means "not now": 408, 425, 429, 5xx.
+    Status(u16),
+    /// No answer within the time for one request.
+    Timeout,
+    /// The name could not be resolved.
+    Name(String),
+    /// No connection, or it broke.
+    Connection(String),
+    /// TLS failed: another certificate than expected, or no TLS at all.
+    Tls(String),
+}
+
+/// Which part of the budget is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Budget {
+    /// Requests of a session.
+    Requests,
+    /// Bytes of a session.
+    Bytes,
+    /// The session's deadline.
+    Time,
+    /// Pages of a referrers list.
+    Pages,
+    /// Entries of a referrers list.
+    Entries,
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Malformed {
+    /// A content encoding, though none was asked for: hashes are over plain bytes.
+    Encoding,
+    /// A list of referrers that is not an image index.
+    Referrers,
+    /// The next page of a list is on another host, or no address.
+    Link,
+    /// A token answer without a usable token.
+    Token,
+    /// 401 without a challenge that can be answered.
+    Challenge,
+}
+
+/// Why a redirect is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RedirectFault {
+    /// More than five in a row.
+    TooMany,
+    /// From HTTPS to HTTP.
+    Downgrade,
+    /// No address, or one with a user name in it.
+    Location,
+    /// From a token service: credentials are not carried on.
+    Token,
+}
+
+impl RegistryError {
+    /// Which of the three answers this is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::NotFound { .. } => Class::Absent,
+            Self::Unreachable { .. } | Self::BudgetSpent(Budget::Time) => Class::Unreachable,
+            Self::Unauthorized { .. }
+            | Self::TooLarge { .. }
+            | Self::DigestMismatch { .. }
+            | Self::BudgetSpent(Budget::Requests | Budget::Bytes | Budget::Pages | Budget::Entries)
+            | Self::Malformed { .. }
+            | Self::Refused { .. }
+            | Self::Redirect { .. }
+            | Self::ForbiddenAddress { .. }
+            | Self::Realm { .. }
+            | Self::NoHost { .. }
+            | Self::Config { .. }
+            | Self::Options { .. } => Class::Unable,
+        }
+    }
+
+    /// Of the failures of several hosts the one that is told: other content before silence, silence before the rest,
+    /// and "not there" only when nobody said anything else.
+    pub(super) fn rank(&self) -> u8 {
+        if matches!(self, Self::DigestMismatch { .. }) {
+            return 3;
+        }
+        match self.class() {
+            Class::Unreachable => 2,
+            Class::Unable => 1,
+            Class::Absent => 0,
+        }
+    }
+
+    /// Whether the whole session is over, so that no other host is asked.
+    pub(super) fn ends_session(&self) -> bool {
+        matches!(self, Self::BudgetSpent(Budget::Requests | Budget::Bytes | Budget::Time))
+    }
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound { name } => write!(f, "{name} is not in the registry"),
+            Self::Unauthorized { host, status, withheld_from: None } => write!(
+                f,
+                "{host} refused access with status {status}; check the pull secret for {host} (a secret given for another \
+                 host is sent there only when registry.credential_hosts names it)"
+            ),
+            Self::Unauthorized { host, status, withheld_from: Some(realm) } => write!(
+                f,
+                "{host} refused access with status {status}; the credentials for {host} were not sent to its token \
+                 service {realm}: allow it with registry.token_realms"
+            ),
+            Self::Unreachable { host, why } => write!(f, "{host} could not be reached: {why}"),
+            Self::TooLarge { host, limit } => write!(f, "{host} sent more than the {limit} bytes allowed"),
+            Self::DigestMismatch { host, expected, got } => {
+                write!(f, "{host} sent other content than asked for: expected {expected}, got {got}")
+            }
+            Self::BudgetSpent(budget) => write!(f, "the decision's budget of {budget} is used up"),
+            Self::Malformed { host, what } => write!(f, "{host} sent {what}"),
+            Self::Refused { host, status, code: None } => write!(f, "{host} refused with status {status}"),
+            Self::Refused { host, status, code: Some(code) } => {
+                write!(f, "{host} refused with status {status}, {code}")
+            }
+            Self::Redirect { host, fault } => write!(f, "{host} redirected {fault}"),
+            Self::ForbiddenAddress { host, address } => write!(
+                f,
+                "{host} is at {address}, an address of this node or its link; allow it with registry.allow_local_hosts \
+                 or hosts.toml"
+            ),
+            Self::Realm { host } => write!(f, "{host} named a token service that is not an https address"),
+            Self::NoHost { host } => write!(f, "hosts.toml lets no host answer for {host}; check its capabilities"),
+            Self::Config { file, line: None, problem } => write!(f, "{file}: {problem}"),
+            Self::Config { file, line: Some(line), problem } => write!(f, "{file}, line {line}: {problem}"),
+            Self::Options { option, problem } => write!(f, "registry.{option} {problem}"),
+        }
+    }
+}
+
+impl std::error::Error for RegistryError {}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Name(text) => write!(f, "its name did not resolve: {text}"),
+            Self::Connection(text) => write!(f, "no connection: {text}"),
+            Self::Tls(text) => write!(f, "TLS failed: {text}"),
+        }
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requests => "registry requests",
+            Self::Bytes => "registry bytes",
+            Self::Time => "registry time",
+            Self::Pages => "pages of referrers",
+            Self::Entries => "referrers",
+        })
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Encoding => "an encoded body where plain bytes were asked for",
+            Self::Referrers => "a list of referrers that is not an image index",
+            Self::Link => "a list whose next page is elsewhere",
+            Self::Token => "a token answer without a token",
+            Self::Challenge => "status 401 without a challenge that can be answered",
+        })
+    }
+}
+
+impl fmt::Display for RedirectFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooMany => "more than 5 times",
+            Self::Downgrade => "from https to http",
+            Self::Location => "to no usable address",
+            Self::Token => "a token request",
+        })
+    }
+}
+
+/// Text from outside, fit for a log line: printable ASCII, the rest escaped, capped.
+pub(super) fn printable(text: &str) -> String {
+    let escaped = text.chars().flat_map(|c| match c {
+        ' '..='~' => vec![c],
+        _ => c.escape_default().collect(),
+    });
+    escaped.take(DETAIL_MAX).collect()
+}
+
+/// The code of a distribution-spec error body when it is one of the known ones; the registry's own words are dropped.
+pub(super) fn known_code(body: &[u8]) -> Option<&'static str> {
+    const CODES: [&str; 16] = [
+        "BLOB_UNKNOWN",
+        "BLOB_UPLOAD_INVALID",
+        "BLOB_UPLOAD_UNKNOWN",
+        "DENIED",
+        "DIGEST_INVALID",
+        "MANIFEST_BLOB_UNKNOWN",
+        "MANIFEST_INVALID",
+        "MANIFEST_UNKNOWN",
+        "NAME_INVALID",
+        "NAME_UNKNOWN",
+        "SIZE_INVALID",
+        "TAG_INVALID",
+        "TOOMANYREQUESTS",
+        "UNAUTHORIZED",
+        "UNKNOWN",
+        "UNSUPPORTED",
+    ];
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let code = body.pointer("/errors/0/code")?.as_str()?;
+    CODES.into_iter().find(|known| *known == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_unreachable_and_unable_stay_apart() {
+        let host = || "r.example".to_owned();
+        assert_eq!(RegistryError::NotFound { name: host() }.class(), Class::Absent);
+        assert_eq!(RegistryError::Unreachable { host: host(), why: Why::Status(503) }.class(), Class::Unreachable);
+        assert_eq!(RegistryError::BudgetSpent(Budget::Time).class(), Class::Unreachable);
+        for status in [401, 403] {
+            let error = RegistryError::Unauthorized { host: host(), status, withheld_from: None };
+            assert_eq!(error.class(), Class::Unable);
+        }
+    }
+
+    /// Attack E3: terminal escapes and newlines from outside.
+    #[test]
+    fn attack_e3_text_from_outside_is_escaped_and_capped() {
+        let text = printable("a\u{1b}[31m\nb\u{202e}é");
+        assert_eq!(text, "a\\u{1b}[31m\\nb\\u{202e}\\u{e9}");
+        assert_eq!(printable(&"x".repeat(10_000)).len(), DETAIL_MAX);
+    }
+
+    #[test]
+    fn only_known_codes_are_repeated() {
+        assert_eq!(known_code(br#"{"errors":[{"code":"NAME_UNKNOWN","message":"hunter2"}]}"#), Some("NAME_UNKNOWN"));
+        assert_eq!(known_code(br#"{"errors":[{"code":"hunter2"}]}"#), None);
+        assert_eq!(known_code(b"<html>"), None);
+    }
+}

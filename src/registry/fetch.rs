@@ -1,0 +1,420 @@
+//! One question to one host: budget, connection, authentication, redirects, a capped body.
+
+use std::error::Error as _;
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue};
+use reqwest::{Client, Response, Url};
+
+use super::address::{LocalAddress, is_local, literal};
+use super::challenge::{Challenge, challenges};
+use super::client::Guard;
+use super::credentials::Secret;
+use super::error::{Budget, Malformed, RedirectFault, RegistryError, Why, known_code, printable};
+use super::host::{Host, Scheme, fold, fold_url, split_port};
+use super::hosts::Plan;
+use super::options::{ERROR_BODY_MAX, REDIRECTS_MAX, TOKEN_MAX};
+use super::session::Session;
+use super::token::{Demand, Grant, GrantKey, configured};
+use crate::image::Repository;
+
+/// A question to one host about one repository.
+pub(super) struct Ask<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) host: &'a Host,
+    pub(super) repository: &'a Repository,
+    /// What follows the repository in the path, `manifests/latest`.
+    pub(super) rest: &'a str,
+    /// The `Accept` header; none for blobs.
+    pub(super) accept: Option<&'static str>,
+    /// Longest body of a success, bytes.
+    pub(super) limit: u64,
+}
+
+/// The answer, whatever its status; the body of an error is cut short.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// Where it came from, after redirects.
+    pub(super) url: Url,
+}
+
+/// One request on the wire.
+struct Wire {
+    url: Url,
+    headers: HeaderMap,
+    form: Option<String>,
+    limit: u64,
+}
+
+impl Ask<'_> {
+    /// Host and port, for messages.
+    pub(super) fn authority(&self) -> String {
+        self.host.authority.clone()
+    }
+
+    /// The address of the question.
+    fn url(&self, plain: bool) -> Result<Url, RegistryError> {
+        let scheme = if plain { "http" } else { "https" };
+        let Host { authority, path, .. } = self.host;
+        let text = format!("{scheme}://{authority}{path}/{}/{}", self.repository.path(), self.rest);
+        let refused = |_| RegistryError::Refused { host: self.authority(), status: 0, code: None };
+        let mut url = Url::parse(&text).map_err(refused)?;
+        if self.host.mirror {
+            url.query_pairs_mut().append_pair("ns", self.repository.host());
+        }
+        Ok(url)
+    }
+
+    fn is_own(&self, url: &Url) -> bool {
+        fold_url(url) == fold(&self.host.authority)
+    }
+}
+
+impl Reply {
+    /// The answer of a success; every other status as the error that it is.
+    pub(super) fn success(self, ask: &Ask<'_>) -> Result<Self, RegistryError> {
+        let host = ask.authority();
+        match self.status {
+            200 => Ok(self),
+            404 => {
+                let separator = if ask.rest.contains(':') { '@' } else { ':' };
+                let object = ask.rest.rsplit('/').next().unwrap_or_default();
+                Err(RegistryError::NotFound { name: format!("{}{separator}{object}", ask.repository) })
+            }
+            status @ (401 | 403) => Err(RegistryError::Unauthorized { host, status, withheld_from: None }),
+            status @ (408 | 425 | 429 | 500..=599) => {
+                Err(RegistryError::Unreachable { host, why: Why::Status(status) })
+            }
+            status => Err(RegistryError::Refused { host, status, code: known_code(&self.body) }),
+        }
+    }
+
+    /// The media type, in lower case and without parameters.
+    pub(super) fn media_type(&self) -> Option<String> {
+        let value = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+
+    /// The known error code in the body.
+    pub(super) fn code(&self) -> Option<&'static str> {
+        known_code(&self.body)
+    }
+}
+
+impl Session {
+    /// Asks, authenticates when that is demanded, follows redirects. A 401 or 403 that remains is an error.
+    pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Reply, RegistryError> {
+        let state = self.registry().state(&ask.host.authority);
+        let plain = match ask.host.scheme {
+            Scheme::Http => true,
+            Scheme::Https => false,
+            Scheme::Either => state.plain.load(Ordering::Relaxed),
+        };
+        match self.ask_at(ask, &ask.url(plain)?).await {
+            Err(error) if ask.host.scheme == Scheme::Either && !plain && speaks_no_tls(&error) => {
+                state.plain.store(true, Ordering::Relaxed);
+                self.ask_at(ask, &ask.url(true)?).await
+            }
+            other => other,
+        }
+    }
+
+    /// The same for an address on the same host, the next page of a list.
+    pub(super) async fn ask_at(&self, ask: &Ask<'_>, url: &Url) -> Result<Reply, RegistryError> {
+        let secret = self.secret_for(ask.host, ask.repository).await;
+        let now = self.now();
+        let key = GrantKey {
+            authority: fold(&ask.host.authority),
+            path: ask.repository.path().to_owned(),
+            who: secret.as_ref().map(Secret::fingerprint),
+        };
+        let tokens = &self.registry().tokens;
+        let remembered = match &secret {
+            Some(Secret::Bearer(token)) => Grant::bearer(token, now),
+            Some(Secret::Password { .. } | Secret::Refresh(_)) | None => tokens.get(&key, now),
+        };
+        let first = self.exchange(ask, url, remembered.as_ref()).await?;
+        if first.status != 401 || matches!(secret, Some(Secret::Bearer(_))) {
+            return granted(first, ask, remembered.as_ref());
+        }
+        tokens.forget(&key);
+        let grant = self.authenticate(ask, url.scheme() == "http", &first.headers, secret.as_ref()).await?;
+        let second = granted(self.exchange(ask, url, Some(&grant)).await?, ask, Some(&grant))?;
+        tokens.put(key, grant);
+        Ok(second)
+    }
+
+    /// Answers the best of the challenges.
+    async fn authenticate(
+        &self,
+        ask: &Ask<'_>,
+        plain: bool,
+        headers: &HeaderMap,
+        secret: Option<&Secret>,
+    ) -> Result<Grant, RegistryError> {
+        let host = ask.authority();
+        match challenges(headers).into_iter().next() {
+            None => Err(RegistryError::Malformed { host, what: Malformed::Challenge }),
+            Some(Challenge::Basic) => Grant::basic(secret, self.now()).ok_or(RegistryError::Unauthorized {
+                host,
+                status: 401,
+                withheld_from: None,
+            }),
+            Some(Challenge::Bearer { realm, service, scope }) => {
+                let demand = Demand {
+                    realm: &realm,
+                    service: service.as_deref(),
+                    scope: scope.as_deref(),
+                    path: ask.repository.path(),
+                };
+                self.token(ask, plain, &demand, secret).await
+            }
+        }
+    }
+
+    async fn token(
+        &self,
+        ask: &Ask<'_>,
+        plain: bool,
+        demand: &Demand<'_>,
+        secret: Option<&Secret>,
+    ) -> Result<Grant, RegistryError> {
+        let request = demand.request(ask.host, plain, secret, &self.registry().options)?;
+        let realm = fold_url(&request.url);
+        let mut headers = HeaderMap::new();
+        if let Some(value) = request.authorization {
+            headers.insert(AUTHORIZATION, value);
+        }
+        let wire = Wire { url: request.url, headers, form: request.form, limit: TOKEN_MAX };
+        let reply = self.wire(ask, &wire).await?;
+        match reply.status {
+            200 => Grant::from_answer(&reply.body, &realm, request.withheld_from, self.now()),
+            300..=399 => Err(RegistryError::Redirect { host: realm, fault: RedirectFault::Token }),
+            status @ (408 | 425 | 429 | 500..=599) => {
+                Err(RegistryError::Unreachable { host: realm, why: Why::Status(status) })
+            }
+            status @ (400 | 401 | 403) => {
+                Err(RegistryError::Unauthorized { host: ask.authority(), status, withheld_from: request.withheld_from })
+            }
+            status => Err(RegistryError::Refused { host: realm, status, code: known_code(&reply.body) }),
+        }
+    }
+
+    /// Sends the question and follows redirects; the authorization and the headers of `hosts.toml` end with the host
+    /// that they are for (attack E1).
+    async fn exchange(&self, ask: &Ask<'_>, url: &Url, grant: Option<&Grant>) -> Result<Reply, RegistryError> {
+        let mut url = url.clone();
+        let mut carried = Some(ask.host.headers.clone());
+        if let (Some(headers), Some(grant)) = (&mut carried, grant) {
+            headers.insert(AUTHORIZATION, grant.header.clone());
+        }
+        for _ in 0..=REDIRECTS_MAX {
+            let mut headers = carried.clone().unwrap_or_default();
+            if let Some(accept) = ask.accept {
+                headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            }
+            let reply = self.wire(ask, &Wire { url: url.clone(), headers, form: None, limit: ask.limit }).await?;
+            if !matches!(reply.status, 301 | 302 | 303 | 307 | 308) {
+                return Ok(reply);
+            }
+            let next = next_address(&url, &reply.headers)
+                .map_err(|fault| RegistryError::Redirect { host: fold_url(&url), fault })?;
+            if fold_url(&next) != fold_url(&url) || next.scheme() != url.scheme() {
+                carried = None;
+            }
+            url = next;
+        }
+        Err(RegistryError::Redirect { host: fold_url(&url), fault: RedirectFault::TooMany })
+    }
+
+    /// One request and its whole answer, within budget, load and time.
+    async fn wire(&self, ask: &Ask<'_>, wire: &Wire) -> Result<Reply, RegistryError> {
+        let host = fold_url(&wire.url);
+        let client = self.client(ask, &wire.url).await?;
+        let state = self.registry().state(&host);
+        let left = self.left()?;
+        let spent = |_| RegistryError::BudgetSpent(Budget::Time);
+        // The host's permit first: a slow host must not hold places that other hosts' requests wait for (attack E10).
+        // These semaphores are never closed, so no error can come.
+        let permits = async { (state.load.acquire().await.ok(), self.registry().load.acquire().await.ok()) };
+        let _permits = tokio::time::timeout(left, permits).await.map_err(spent)?;
+        self.spend_request()?;
+        let left = self.left()?;
+        let patience = self.request_time().min(left);
+        match tokio::time::timeout(patience, self.send(&client, wire)).await {
+            Ok(done) => done,
+            Err(_) if patience == left => Err(RegistryError::BudgetSpent(Budget::Time)),
+            Err(_) => Err(RegistryError::Unreachable { host, why: Why::Timeout }),
+        }
+    }
+
+    async fn send(&self, client: &Client, wire: &Wire) -> Result<Reply, RegistryError> {
+        let request = match &wire.form {
+            None => client.get(wire.url.clone()),
+            Some(form) => client
+                .post(wire.url.clone())
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
+                .body(form.clone()),
+        };
+        let host = fold_url(&wire.url);
+        tracing::debug!(host, path = wire.url.path(), "asking a registry");
+        let mut response =
+            request.headers(wire.headers.clone()).send().await.map_err(|error| failure(&error, &host))?;
+        let status = response.status().as_u16();
+        let body = match response.status().is_success() {
+            true => self.body(&mut response, wire.limit, &host).await?,
+            false => self.error_body(&mut response).await,
+        };
+        Ok(Reply { status, headers: std::mem::take(response.headers_mut()), body, url: wire.url.clone() })
+    }
+
+    async fn body(&self, response: &mut Response, limit: u64, host: &str) -> Result<Bytes, RegistryError> {
+        let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+        if response.headers().get_all(CONTENT_ENCODING).iter().any(|value| !plain(value)) {
+            return Err(RegistryError::Malformed { host: host.to_owned(), what: Malformed::Encoding });
+        }
+        let too_large = || RegistryError::TooLarge { host: host.to_owned(), limit };
+        if response.content_length().is_some_and(|length| length > limit) {
+            return Err(too_large());
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, host))? {
+            self.spend_bytes(chunk.len())?;
+            body.extend_from_slice(&chunk);
+            if u64::try_from(body.len()).map_or(true, |length| length > limit) {
+                return Err(too_large());
+            }
+        }
+        Ok(body.freeze())
+    }
+
+    /// The beginning of an error's body; a body that breaks off or is too long is simply cut.
+    async fn error_body(&self, response: &mut Response) -> Bytes {
+        let mut body = BytesMut::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            body.extend_from_slice(&chunk);
+            let enough = u64::try_from(body.len()).map_or(true, |length| length > ERROR_BODY_MAX);
+            if self.spend_bytes(chunk.len()).is_err() || enough {
+                break;
+            }
+        }
+        body.freeze()
+    }
+
+    /// The client for an address, after a look at where it leads (attack E5).
+    async fn client(&self, ask: &Ask<'_>, url: &Url) -> Result<Client, RegistryError> {
+        let host = fold_url(url);
+        let guard = if self.is_named(ask, &host) { Guard::Allow } else { Guard::Refuse };
+        if let (Guard::Refuse, Some(address)) = (guard, literal(url))
+            && is_local(address)
+        {
+            return Err(RegistryError::ForbiddenAddress { host, address });
+        }
+        let plain = url.scheme() == "http";
+        let clients = &self.registry().clients;
+        if ask.is_own(url) {
+            clients.for_host(ask.host, plain, guard).await
+        } else {
+            clients.for_other(&host, plain, guard).await
+        }
+    }
+
+    /// Whether the operator named this host, in `hosts.toml` or in the options.
+    fn is_named(&self, ask: &Ask<'_>, host: &str) -> bool {
+        let options = &self.registry().options;
+        let named = &self.registry().named;
+        ask.plan.named.contains(host)
+            || named.contains(host)
+            || named.contains(split_port(host).0)
+            || configured(options, &fold(&ask.host.authority), host)
+    }
+}
+
+/// 401 and 403 as the errors that they are, with what is known of withheld credentials.
+fn granted(reply: Reply, ask: &Ask<'_>, grant: Option<&Grant>) -> Result<Reply, RegistryError> {
+    match reply.status {
+        status @ (401 | 403) => {
+            let withheld_from = grant.and_then(|grant| grant.withheld_from.clone());
+            Err(RegistryError::Unauthorized { host: ask.authority(), status, withheld_from })
+        }
+        _ => Ok(reply),
+    }
+}
+
+fn next_address(from: &Url, headers: &HeaderMap) -> Result<Url, RedirectFault> {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok()).ok_or(RedirectFault::Location)?;
+    let next = from.join(location).map_err(|_| RedirectFault::Location)?;
+    if !next.username().is_empty() || next.password().is_some() || next.host_str().is_none() {
+        return Err(RedirectFault::Location);
+    }
+    match (from.scheme(), next.scheme()) {
+        (_, "https") | ("http", "http") => Ok(next),
+        (_, "http") => Err(RedirectFault::Downgrade),
+        _ => Err(RedirectFault::Location),
+    }
+}
+
+/// A failure of the connection, told without addresses that may hold signed query strings.
+fn failure(error: &reqwest::Error, host: &str) -> RegistryError {
+    let host = host.to_owned();
+    let mut innermost: &(dyn std::error::Error + 'static) = error;
+    let mut tls = false;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+        if let Some(LocalAddress(address)) = source.downcast_ref() {
+            return RegistryError::ForbiddenAddress { host, address: *address };
+        }
+        tls |= source.downcast_ref::<std::io::Error>().is_some_and(is_tls);
+    }
+    let text = if error.source().is_some() { printable(&innermost.to_string()) } else { "broken".to_owned() };
+    let why = match innermost.downcast_ref::<super::address::NotResolved>() {
+        Some(_) => Why::Name(text),
+        None if error.is_timeout() => Why::Timeout,
+        None if tls => Why::Tls(text),
+        None => Why::Connection(text),
+    };
+    RegistryError::Unreachable { host, why }
+}
+
+/// The TLS library's errors come as invalid data, wrapped once more by the connector.
+fn is_tls(error: &std::io::Error) -> bool {
+    let Some(inner) = error.get_ref() else { return false };
+    match inner.downcast_ref::<std::io::Error>() {
+        Some(inner) => inner.kind() == std::io::ErrorKind::InvalidData && inner.get_ref().is_some(),
+        None => error.kind() == std::io::ErrorKind::InvalidData,
+    }
+}
+
+/// What the TLS library says when the first bytes that came back are no TLS record.
+fn speaks_no_tls(error: &RegistryError) -> bool {
+    matches!(error, RegistryError::Unreachable { why: Why::Tls(text), .. } if text.contains("InvalidContentType"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redirect(from: &str, to: &str) -> Result<String, RedirectFault> {
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, HeaderValue::from_str(to).unwrap());
+        next_address(&Url::parse(from).unwrap(), &headers).map(|url| url.to_string())
+    }
+
+    #[test]
+    fn attack_e1_redirects_that_are_not_followed() {
+        let https = "https://a.example/v2/x";
+        assert_eq!(redirect(https, "/y").as_deref(), Ok("https://a.example/y"));
+        assert_eq!(redirect(https, "//b.example/y").as_deref(), Ok("https://b.example/y"));
+        assert_eq!(redirect(https, "http://a.example/y"), Err(RedirectFault::Downgrade));
+        assert_eq!(redirect("http://a/", "http://b/").as_deref(), Ok("http://b/"));
+        for bad in ["ftp://a/", "https://u@a/", "https://u:p@a/", "file:///etc/passwd", "https://"] {
+            assert_eq!(redirect(https, bad), Err(RedirectFault::Location), "{bad}");
+        }
+        let none = next_address(&Url::parse(https).unwrap(), &HeaderMap::new());
+        assert_eq!(none, Err(RedirectFault::Location));
+    }
+}

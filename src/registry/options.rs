@@ -1,0 +1,163 @@
+//! [`Options`] of the registry room, and the limits that are not options, each with its reason.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::error::RegistryError;
+use super::host;
+
+/// Longest manifest or index, bytes: containerd refuses manifests above 4 MiB (`MaxManifestSize`), and so do most
+/// registries on push (distribution-spec, "Pushing Manifests").
+pub(super) const MANIFEST_MAX: u64 = 4 << 20;
+/// Longest page of a referrers list, bytes: it is an index and bound like one.
+pub(super) const REFERRERS_PAGE_MAX: u64 = MANIFEST_MAX;
+/// Longest answer of a token service, bytes. Real tokens are 1 to 8 KiB.
+pub(super) const TOKEN_MAX: u64 = 64 << 10;
+/// How much of an error's body is read to find its code, bytes.
+pub(super) const ERROR_BODY_MAX: u64 = 8 << 10;
+/// Most redirects of one request: registries use one (blobs to object storage), some two.
+pub(super) const REDIRECTS_MAX: u32 = 5;
+/// Header lines of an answer, hyper's own default.
+pub(super) const HEADER_LINES_MAX: usize = 100;
+/// Header bytes of an answer over HTTP/2; over HTTP/1 hyper's buffer ends at about 400 KiB.
+pub(super) const HEADER_BYTES_MAX: u32 = 64 << 10;
+/// Largest `hosts.toml`, docker `config.json` or certificate file, bytes: written by hand, a few KiB.
+pub(super) const FILE_MAX: u64 = 1 << 20;
+
+/// Options of the registry client, the `[registry]` table of the configuration.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Folders in containerd's `certs.d` layout, as in its `config_path`; the first one that has a folder for the
+    /// host (or `_default`) counts. Default: `/etc/containerd/certs.d`.
+    pub certs_dirs: Vec<PathBuf>,
+    /// Docker `config.json` files that are looked into, in order, when a request brings no credentials of its own.
+    /// Default: where the kubelet looks (`/var/lib/kubelet`, root's home, the root folder). Credential helpers in
+    /// them are not run.
+    pub docker_configs: Vec<PathBuf>,
+    /// Proxy for every request (`http://host:port`), unless `hosts.toml` names one. Default: none; the environment is
+    /// not read. Behind a proxy the proxy resolves names, so the refusal of local addresses by name is its own to make.
+    pub proxy: Option<String>,
+    /// Token services that may receive the credentials of a registry, beside the registry's own host:
+    /// registry host -> hosts. Docker Hub's and GitLab's are known. Default: none.
+    pub token_realms: BTreeMap<String, Vec<String>>,
+    /// Hosts that may receive the credentials given for a registry, beside that registry: registry host -> hosts
+    /// (mirrors that check the same accounts). Default: none; containerd must then agree (fact P18).
+    pub credential_hosts: BTreeMap<String, Vec<String>>,
+    /// Hosts (`name`, `name:port` or an address) that may be on this node or its link: loopback, link-local and
+    /// metadata addresses. What `hosts.toml` names, and a reference to `localhost` itself, needs no entry.
+    /// Default: none.
+    pub allow_local_hosts: Vec<String>,
+    /// Milliseconds that one decision may spend on registries. Default 45000: well under the kubelet's two minutes
+    /// for CreateContainer (fact P11).
+    pub session_ms: u64,
+    /// Milliseconds for one request and its answer; a host that takes longer is unreachable and the next one is
+    /// asked. Default 15000.
+    pub request_ms: u64,
+    /// Milliseconds to connect, name resolution and TLS included. Default 5000; `dial_timeout` in `hosts.toml` wins.
+    pub connect_ms: u64,
+    /// Requests of one decision, token requests included. Default 64: a signature takes up to 6, many signatures and
+    /// mirrors some tens.
+    pub session_requests: u32,
+    /// Bytes of all answers of one decision. Default 8388608 (8 MiB): two manifests of the largest size, or thousands of
+    /// signatures. With `limits.decisions_at_once` it bounds what hostile registries can make the gate hold.
+    pub session_bytes: u64,
+    /// Pages of one referrers list. Default 16.
+    pub referrers_pages: u32,
+    /// Entries of one referrers list. Default 256: each costs requests to look into.
+    pub referrers_entries: usize,
+    /// Requests in flight, all hosts together. Default 32.
+    pub concurrent_requests: usize,
+    /// Requests in flight to one host. Default 8 (attack E10).
+    pub concurrent_requests_per_host: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            certs_dirs: vec![PathBuf::from("/etc/containerd/certs.d")],
+            docker_configs: ["/var/lib/kubelet/config.json", "/root/.docker/config.json", "/.docker/config.json"]
+                .map(PathBuf::from)
+                .to_vec(),
+            proxy: None,
+            token_realms: BTreeMap::new(),
+            credential_hosts: BTreeMap::new(),
+            allow_local_hosts: Vec::new(),
+            session_ms: 45_000,
+            request_ms: 15_000,
+            connect_ms: 5_000,
+            session_requests: 64,
+            session_bytes: 8 << 20,
+            referrers_pages: 16,
+            referrers_entries: 256,
+            concurrent_requests: 32,
+            concurrent_requests_per_host: 8,
+        }
+    }
+}
+
+impl Options {
+    /// Refuses what cannot work; every limit must be at least one.
+    pub(super) fn check(&self) -> Result<(), RegistryError> {
+        let counts = [
+            ("session_ms", self.session_ms > 0),
+            ("request_ms", self.request_ms > 0),
+            ("connect_ms", self.connect_ms > 0),
+            ("session_requests", self.session_requests > 0),
+            ("session_bytes", self.session_bytes > 0),
+            ("referrers_pages", self.referrers_pages > 0),
+            ("referrers_entries", self.referrers_entries > 0),
+            ("concurrent_requests", self.concurrent_requests > 0),
+            ("concurrent_requests_per_host", self.concurrent_requests_per_host > 0),
+        ];
+        if let Some((option, _)) = counts.iter().find(|(_, fine)| !fine) {
+            return Err(RegistryError::Options { option, problem: "must be at least 1" });
+        }
+        let pairs = |map: &BTreeMap<String, Vec<String>>| {
+            map.iter()
+                .flat_map(|(host, others)| std::iter::once(host).chain(others))
+                .all(|host| host::is_authority(host))
+        };
+        let not_a_host = "needs hosts: a name or an address, with a port where it is not the usual one";
+        if !pairs(&self.token_realms) {
+            return Err(RegistryError::Options { option: "token_realms", problem: not_a_host });
+        }
+        if !pairs(&self.credential_hosts) {
+            return Err(RegistryError::Options { option: "credential_hosts", problem: not_a_host });
+        }
+        if !self.allow_local_hosts.iter().all(|host| host::is_authority(host)) {
+            return Err(RegistryError::Options { option: "allow_local_hosts", problem: not_a_host });
+        }
+        if self.proxy.as_deref().is_some_and(|proxy| !host::is_proxy(proxy)) {
+            return Err(RegistryError::Options {
+                option: "proxy",
+                problem: "must be http://host:port or https://host:port",
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_fine_and_limits_of_zero_are_not() {
+        assert_eq!(Options::default().check(), Ok(()));
+        let options = Options { session_requests: 0, ..Options::default() };
+        assert!(matches!(options.check(), Err(RegistryError::Options { option: "session_requests", .. })));
+        let options = Options { proxy: Some("proxy:8080/x".to_owned()), ..Options::default() };
+        assert!(matches!(options.check(), Err(RegistryError::Options { option: "proxy", .. })));
+        let options = Options { allow_local_hosts: vec!["http://x".to_owned()], ..Options::default() };
+        assert!(matches!(options.check(), Err(RegistryError::Options { option: "allow_local_hosts", .. })));
+    }
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        assert!(toml::from_str::<Options>("session_ms = 5\n").is_ok());
+        assert!(toml::from_str::<Options>("session_sm = 5\n").is_err());
+    }
+}

@@ -1,0 +1,157 @@
+//! The referrers list of distribution-spec 1.1 ("Listing Referrers"): one page, and the address of the next.
+//!
+//! A list is a hint where to look, nothing more: every entry's content is fetched by its digest and judged by itself.
+
+use std::collections::BTreeMap;
+
+use http::HeaderMap;
+use http::header::LINK;
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::image::Digest;
+
+/// Media type of a list.
+pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Longest annotation value that is kept, bytes; longer ones are left out. Nothing rests on annotations here.
+const ANNOTATION_MAX: usize = 4 << 10;
+
+/// What a registry says about what refers to a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Referrers {
+    /// The list; empty when nothing refers to it.
+    Listed(Vec<Referrer>),
+    /// There is no such endpoint: signatures may stand under tags.
+    NoEndpoint,
+}
+
+/// One entry of a list, unproven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referrer {
+    /// Digest of the manifest that refers.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// Its artifact type.
+    pub artifact_type: Option<String>,
+    /// Its length, bytes.
+    pub size: u64,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    manifests: Option<Vec<Entry>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    media_type: String,
+    digest: String,
+    size: u64,
+    artifact_type: Option<String>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+/// The entries of a page; none when it is no image index. Entries under another digest algorithm are left out: they
+/// could not be proven.
+pub(super) fn page(body: &[u8]) -> Option<Vec<Referrer>> {
+    let page: Page = serde_json::from_slice(body).ok()?;
+    Some(page.manifests.unwrap_or_default().into_iter().filter_map(referrer).collect())
+}
+
+fn referrer(entry: Entry) -> Option<Referrer> {
+    let annotations = entry.annotations.unwrap_or_default();
+    Some(Referrer {
+        digest: Digest::parse(&entry.digest).ok()?,
+        media_type: entry.media_type,
+        artifact_type: entry.artifact_type.filter(|kind| !kind.is_empty()),
+        size: entry.size,
+        annotations: annotations.into_iter().filter(|(_, value)| value.len() <= ANNOTATION_MAX).collect(),
+    })
+}
+
+/// The address of the next page (RFC 8288, `rel="next"`): none when this is the last, an error when it is on another
+/// host or no address.
+pub(super) fn next(headers: &HeaderMap, page: &Url) -> Result<Option<Url>, ()> {
+    let links = headers.get_all(LINK).iter().map(|value| value.to_str().map_err(|_| ()));
+    for link in
+        links.flat_map(|link| link.map(|text| text.split(',').map(Ok).collect()).unwrap_or_else(|()| vec![Err(())]))
+    {
+        let link = link?;
+        let Some((address, parameters)) = link.trim().strip_prefix('<').and_then(|rest| rest.split_once('>')) else {
+            return Err(());
+        };
+        if !parameters.split(';').any(is_next) {
+            continue;
+        }
+        let next = page.join(address).map_err(|_| ())?;
+        let same = next.origin() == page.origin() && next.username().is_empty() && next.password().is_none();
+        return if same { Ok(Some(next)) } else { Err(()) };
+    }
+    Ok(None)
+}
+
+fn is_next(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else { return false };
+    name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(value: &str) -> Result<Option<String>, ()> {
+        let mut headers = HeaderMap::new();
+        headers.insert(LINK, value.parse().unwrap());
+        let page = Url::parse("https://r.example/v2/a/referrers/sha256:00?n=2").unwrap();
+        next(&headers, &page).map(|url| url.map(|url| url.to_string()))
+    }
+
+    #[test]
+    fn the_next_page_is_on_the_same_host() {
+        assert_eq!(link(r#"</v2/a/x?last=2>; rel="next""#), Ok(Some("https://r.example/v2/a/x?last=2".to_owned())));
+        assert_eq!(link("<?n=3>;REL=next"), Ok(Some("https://r.example/v2/a/referrers/sha256:00?n=3".to_owned())));
+        assert_eq!(link(r#"</first>; rel="first", </y>; rel="next""#), Ok(Some("https://r.example/y".to_owned())));
+        assert_eq!(link(r#"</x>; rel="prev""#), Ok(None));
+    }
+
+    #[test]
+    fn attack_e1_a_next_page_elsewhere_is_refused() {
+        for bad in [
+            r#"<https://evil.example/x>; rel="next""#,
+            r#"<http://r.example/x>; rel="next""#,
+            r#"<https://r.example:8443/x>; rel="next""#,
+            r#"<//evil.example/x>; rel="next""#,
+            r#"<https://u@r.example/x>; rel="next""#,
+            "garbage",
+        ] {
+            assert_eq!(link(bad), Err(()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pages_are_indexes() {
+        let hex = "a".repeat(64);
+        let json = format!(
+            r#"{{"manifests":[{{"mediaType":"m","digest":"sha256:{hex}","size":3,"artifactType":"t","annotations":{{"k":"v"}},"x":1}},
+               {{"mediaType":"m","digest":"sha512:{hex}","size":3}}]}}"#
+        );
+        let entries = page(json.as_bytes()).unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!((entries[0].size, entries[0].artifact_type.as_deref()), (3, Some("t")));
+        assert_eq!(page(br#"{"manifests":null}"#), Some(Vec::new()));
+        for bad in [
+            "",
+            "[]",
+            "<html>",
+            r#"{"manifests":5}"#,
+            r#"{"manifests":[{"digest":"x"}]}"#,
+            r#"{"manifests":[],"manifests":[]}"#,
+        ] {
+            assert_eq!(page(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

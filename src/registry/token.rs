@@ -1,0 +1,321 @@
+//! Tokens: how a challenge is answered (Docker token authentication specification; OAuth2 for refresh tokens), where
+//! credentials may go for it (attack E1), and the memory of what was granted.
+
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use lru::LruCache;
+use reqwest::Url;
+use serde::Deserialize;
+
+use super::credentials::Secret;
+use super::error::{Malformed, RegistryError};
+use super::host::{Host, fold, fold_url};
+use super::options::Options;
+
+/// Grants that are remembered; one per repository, host and secret.
+const GRANTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+/// Life of a token that does not say how long it lives (Docker token specification: at least 60 seconds).
+const LIFE_UNSAID: u64 = 60;
+/// Longest life that is believed, seconds: a revoked account is noticed within it.
+const LIFE_MAX: u64 = 900;
+/// A token is not used in its last seconds: it would expire on the way.
+const MARGIN: u64 = 10;
+/// Token services that are known to serve another host's accounts.
+const KNOWN_REALMS: [(&str, &str); 2] = [("docker.io", "auth.docker.io"), ("registry.gitlab.com", "gitlab.com")];
+
+/// What a grant is for: never shared between hosts, repositories or secrets (fact P17).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct GrantKey {
+    /// Folded host and port.
+    pub(super) authority: String,
+    /// The repository's path.
+    pub(super) path: String,
+    /// The secret's fingerprint; none for nobody.
+    pub(super) who: Option<[u8; 32]>,
+}
+
+/// An `Authorization` header that a host took.
+#[derive(Clone)]
+pub(super) struct Grant {
+    pub(super) header: HeaderValue,
+    /// The token service that was not given the credentials at hand.
+    pub(super) withheld_from: Option<String>,
+    /// Until when it is remembered.
+    until: Instant,
+}
+
+/// The memory of grants.
+pub(super) struct Tokens {
+    grants: Mutex<LruCache<GrantKey, Grant>>,
+}
+
+/// A token request, ready to be sent.
+pub(super) struct TokenRequest {
+    pub(super) url: Url,
+    /// `Authorization` of the request.
+    pub(super) authorization: Option<HeaderValue>,
+    /// Body of a POST; a GET without.
+    pub(super) form: Option<String>,
+    pub(super) withheld_from: Option<String>,
+}
+
+/// What a challenge asks for.
+pub(super) struct Demand<'a> {
+    pub(super) realm: &'a str,
+    pub(super) service: Option<&'a str>,
+    pub(super) scope: Option<&'a str>,
+    /// The repository's path, for registries that name no scope.
+    pub(super) path: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+impl Tokens {
+    pub(super) fn new() -> Self {
+        Self { grants: Mutex::new(LruCache::new(GRANTS_MAX)) }
+    }
+
+    pub(super) fn get(&self, key: &GrantKey, now: Instant) -> Option<Grant> {
+        super::lock(&self.grants).get(key).filter(|grant| now < grant.until).cloned()
+    }
+
+    pub(super) fn put(&self, key: GrantKey, grant: Grant) {
+        super::lock(&self.grants).put(key, grant);
+    }
+
+    pub(super) fn forget(&self, key: &GrantKey) {
+        super::lock(&self.grants).pop(key);
+    }
+}
+
+impl Grant {
+    /// HTTP Basic; none when the secret is no password.
+    pub(super) fn basic(secret: Option<&Secret>, now: Instant) -> Option<Self> {
+        let Some(Secret::Password { username, password }) = secret else { return None };
+        let header = sensitive(&Secret::basic(username, password))?;
+        Some(Self { header, withheld_from: None, until: now + Duration::from_secs(LIFE_MAX) })
+    }
+
+    /// The bearer token of a pull secret, as it is; not kept.
+    pub(super) fn bearer(token: &str, now: Instant) -> Option<Self> {
+        Some(Self { header: sensitive(&format!("Bearer {token}"))?, withheld_from: None, until: now })
+    }
+
+    /// The token of a token service's answer.
+    pub(super) fn from_answer(
+        body: &[u8],
+        realm: &str,
+        withheld_from: Option<String>,
+        now: Instant,
+    ) -> Result<Self, RegistryError> {
+        let bad = || RegistryError::Malformed { host: realm.to_owned(), what: Malformed::Token };
+        let answer: Answer = serde_json::from_slice(body).map_err(|_| bad())?;
+        let token = [answer.token, answer.access_token].into_iter().flatten().find(|token| !token.is_empty());
+        let token = token.ok_or_else(bad)?;
+        if !token.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(bad());
+        }
+        let header = sensitive(&format!("Bearer {token}")).ok_or_else(bad)?;
+        let life = answer.expires_in.unwrap_or(LIFE_UNSAID).min(LIFE_MAX).saturating_sub(MARGIN);
+        Ok(Self { header, withheld_from, until: now + Duration::from_secs(life) })
+    }
+}
+
+impl Demand<'_> {
+    /// The token request, with the secret when the realm may have it.
+    ///
+    /// `plain` says that the registry itself is spoken to without TLS, as the operator configured; only then may a
+    /// token service be, and only one that may have the credentials at all.
+    pub(super) fn request(
+        &self,
+        host: &Host,
+        plain: bool,
+        secret: Option<&Secret>,
+        options: &Options,
+    ) -> Result<TokenRequest, RegistryError> {
+        let refused = || RegistryError::Realm { host: host.authority.clone() };
+        let mut url = Url::parse(self.realm).map_err(|_| refused())?;
+        let trusted = realm_may_have(&host.authority, &url, options);
+        let scheme_fine = url.scheme() == "https" || (url.scheme() == "http" && plain && trusted);
+        if !scheme_fine || !url.username().is_empty() || url.password().is_some() || url.host_str().is_none() {
+            return Err(refused());
+        }
+        url.set_fragment(None);
+        let withheld_from = (secret.is_some() && !trusted).then(|| fold_url(&url));
+        let fallback = format!("repository:{}:pull", self.path);
+        let scope = self.scope.unwrap_or(&fallback);
+        let service = self.service.unwrap_or_default();
+        match secret.filter(|_| trusted) {
+            Some(Secret::Refresh(token)) => {
+                let form = form(&[
+                    ("grant_type", "refresh_token"),
+                    ("service", service),
+                    ("client_id", "sealgate"),
+                    ("scope", scope),
+                    ("refresh_token", token),
+                ]);
+                Ok(TokenRequest { url, authorization: None, form: Some(form), withheld_from })
+            }
+            Some(Secret::Password { username, password }) => {
+                append(&mut url, &[("service", service), ("scope", scope), ("account", username)]);
+                let authorization = sensitive(&Secret::basic(username, password));
+                Ok(TokenRequest { url, authorization, form: None, withheld_from })
+            }
+            Some(Secret::Bearer(_)) | None => {
+                append(&mut url, &[("service", service), ("scope", scope)]);
+                Ok(TokenRequest { url, authorization: None, form: None, withheld_from })
+            }
+        }
+    }
+}
+
+/// Whether credentials for a registry may be shown to a token service: it is the registry's own host, or a well-known
+/// or configured one (attack E1).
+fn realm_may_have(authority: &str, realm: &Url, options: &Options) -> bool {
+    let (registry, realm) = (fold(authority), fold_url(realm));
+    registry == realm
+        || KNOWN_REALMS.contains(&(registry.as_str(), realm.as_str()))
+        || configured(options, &registry, &realm)
+}
+
+/// Whether the operator named this token service for this registry.
+pub(super) fn configured(options: &Options, registry: &str, realm: &str) -> bool {
+    let mut for_registry = options.token_realms.iter().filter(|(name, _)| fold(name) == registry);
+    for_registry.any(|(_, realms)| realms.iter().any(|named| fold(named) == realm))
+}
+
+fn append(url: &mut Url, pairs: &[(&str, &str)]) {
+    let mut query = url.query_pairs_mut();
+    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        query.append_pair(name, value);
+    }
+}
+
+/// `application/x-www-form-urlencoded`, by the same rules as a URL's query.
+fn form(pairs: &[(&str, &str)]) -> String {
+    let Ok(mut url) = Url::parse("http://form.invalid/") else { return String::new() };
+    append(&mut url, pairs);
+    url.query().unwrap_or_default().to_owned()
+}
+
+fn sensitive(value: &str) -> Option<HeaderValue> {
+    let mut header = HeaderValue::try_from(value).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn demand(realm: &str) -> Demand<'_> {
+        Demand { realm, service: Some("s t"), scope: None, path: "a/b" }
+    }
+
+    fn ask(
+        registry: &str,
+        realm: &str,
+        plain: bool,
+        options: &Options,
+    ) -> Result<(bool, Option<String>), RegistryError> {
+        let secret = Secret::password("u", "hunter2").unwrap();
+        let request = demand(realm).request(&Host::default_for(registry), plain, Some(&secret), options)?;
+        Ok((request.authorization.is_some(), request.withheld_from))
+    }
+
+    /// Attack E1: a token service elsewhere does not get the credentials, whatever the registry says.
+    #[test]
+    fn attack_e1_credentials_stay_with_the_registrys_own_token_service() {
+        let options = Options::default();
+        let yes = Ok((true, None));
+        let no = |realm: &str| Ok((false, Some(realm.to_owned())));
+        for (registry, realm, expected) in [
+            ("reg.example", "https://reg.example/token", yes.clone()),
+            ("reg.example", "https://REG.example:443/token?x=y", yes.clone()),
+            ("docker.io", "https://auth.docker.io/token", yes.clone()),
+            ("registry.gitlab.com", "https://gitlab.com/jwt/auth", yes.clone()),
+            ("reg.example", "https://auth.docker.io/token", no("auth.docker.io")),
+            ("reg.example", "https://reg.example:8443/token", no("reg.example:8443")),
+            ("reg.example", "https://reg.example.evil.test/token", no("reg.example.evil.test")),
+            ("reg.example:5000", "https://reg.example/token", no("reg.example")),
+        ] {
+            assert_eq!(ask(registry, realm, false, &options), expected, "{registry} {realm}");
+        }
+        let named = [("Reg.example".to_owned(), vec!["sso.example".to_owned()])];
+        let options = Options { token_realms: named.into(), ..options };
+        assert_eq!(ask("reg.example", "https://sso.example/t", false, &options), yes);
+        assert_eq!(ask("other.example", "https://sso.example/t", false, &options), no("sso.example"));
+    }
+
+    #[test]
+    fn attack_e1_a_realm_is_https_unless_the_registry_itself_is_plain() {
+        let options = Options::default();
+        let refused = |host: &str| Err(RegistryError::Realm { host: host.to_owned() });
+        assert_eq!(ask("reg.example", "http://reg.example/token", false, &options), refused("reg.example"));
+        assert_eq!(ask("reg.example", "http://other.example/token", true, &options), refused("reg.example"));
+        assert_eq!(ask("reg.example", "http://reg.example/token", true, &options), Ok((true, None)));
+        for bad in ["https://u@reg.example/", "https://u:p@reg.example/", "file:///etc/passwd", "token", ""] {
+            assert_eq!(ask("reg.example", bad, true, &options), refused("reg.example"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn requests_are_what_token_services_read() {
+        let options = Options::default();
+        let host = Host::default_for("reg.example");
+        let get = demand("https://reg.example/token?a=b").request(&host, false, None, &options).unwrap();
+        assert_eq!(get.url.as_str(), "https://reg.example/token?a=b&service=s+t&scope=repository%3Aa%2Fb%3Apull");
+        let secret = Secret::Refresh("r&t".to_owned());
+        let post = demand("https://reg.example/token").request(&host, false, Some(&secret), &options).unwrap();
+        let body = "grant_type=refresh_token&service=s+t&client_id=sealgate&scope=repository%3Aa%2Fb%3Apull&refresh_token=r%26t";
+        assert_eq!(post.form.as_deref(), Some(body));
+        assert_eq!(post.url.query(), None);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test is its own daemon")]
+    fn tokens_live_as_long_as_they_say_and_no_longer_than_we_believe() {
+        let now = Instant::now();
+        let life = |body: &str| Grant::from_answer(body.as_bytes(), "r", None, now).map(|grant| grant.until - now);
+        assert_eq!(life(r#"{"token":"t"}"#).unwrap(), Duration::from_secs(50));
+        assert_eq!(life(r#"{"access_token":"t","expires_in":300}"#).unwrap(), Duration::from_secs(290));
+        assert_eq!(life(r#"{"token":"t","expires_in":999999999}"#).unwrap(), Duration::from_secs(890));
+        assert_eq!(life(r#"{"token":null,"access_token":"t","expires_in":1}"#).unwrap(), Duration::ZERO);
+        for bad in ["", "{}", r#"{"token":""}"#, r#"{"token":"a b"}"#, r#"{"token":"a\r\nx: y"}"#, r#"{"token":5}"#] {
+            let error = life(bad).unwrap_err();
+            assert_eq!(error, RegistryError::Malformed { host: "r".to_owned(), what: Malformed::Token }, "{bad}");
+        }
+    }
+
+    /// Attack E9 in small: a grant to one is no grant to another.
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test is its own daemon")]
+    fn grants_are_not_shared() {
+        let (now, tokens) = (Instant::now(), Tokens::new());
+        let key = |authority: &str, path: &str, who: Option<[u8; 32]>| GrantKey {
+            authority: authority.to_owned(),
+            path: path.to_owned(),
+            who,
+        };
+        let grant = Grant::from_answer(br#"{"token":"t"}"#, "r", None, now).unwrap();
+        tokens.put(key("r", "a", Some([1; 32])), grant);
+        assert!(tokens.get(&key("r", "a", Some([1; 32])), now).is_some());
+        for other in [
+            key("r", "a", Some([2; 32])),
+            key("r", "a", None),
+            key("r", "b", Some([1; 32])),
+            key("s", "a", Some([1; 32])),
+        ] {
+            assert!(tokens.get(&other, now).is_none());
+        }
+        assert!(tokens.get(&key("r", "a", Some([1; 32])), now + Duration::from_secs(50)).is_none());
+    }
+}
