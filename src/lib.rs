@@ -12,6 +12,8 @@
 //! | [`cache`] | bounded memory of verdicts |
 //! | [`registry`] | the network: resolve, manifests, referrers, blobs |
 //! | [`truststore`] | keys from disk |
+//! | [`runtime`] | containerd as a client: identify, prove, name |
+//! | [`proto`] | generated messages, clients and servers of the CRI and of containerd |
 //! | [`clock`] | the seam through which time comes in |
 
 pub mod cache;
@@ -20,6 +22,8 @@ pub mod evidence;
 pub mod image;
 pub mod ownership;
 pub mod policy;
+pub mod proto;
 pub mod registry;
+pub mod runtime;
 pub mod truststore;
 pub mod verify;

@@ -1,0 +1,118 @@
+//! containerd as a client, over its own socket: what an image is, the proof of it, and its names. [`Runtime`],
+//! [`Content`], [`Proven`].
+//!
+//! Two kinds of answers, never mixed:
+//!
+//! * **claims**: what containerd says of itself ([`Image`], [`Record`], [`Container`]). A name, a `repo_digests` entry or
+//!   an image id in them is evidence of nothing: `ctr image tag` writes any name over any content (facts C3 to C5).
+//! * **proofs**: [`Content`] (bytes read from the content store and hashed here) and [`Proven`] (the snapshots that a
+//!   container really has, compared with the ChainID of the hashed config, fact C6). Only success makes one.
+//!
+//! What the proof of a container rests on: a committed snapshot whose name is a ChainID was made by containerd's
+//! unpacker, which compares each layer with its `diff_id`, and only for the snapshotters and runtimes allowed in
+//! [`Options`] (fact P16). Whoever may write to containerd's socket can commit any content under any name; that is root
+//! on the node, and outside what a gate can defend.
+//!
+//! Nothing here judges, asks a registry or keeps state; every call has a time limit, and the connection heals itself.
+
+mod channel;
+mod container;
+mod content;
+mod error;
+mod images;
+mod options;
+mod proof;
+
+use tonic::transport::Channel;
+
+use crate::proto::containerd::services::containers::v1::containers_client::ContainersClient;
+use crate::proto::containerd::services::content::v1::content_client::ContentClient;
+use crate::proto::containerd::services::images::v1::images_client::ImagesClient;
+use crate::proto::containerd::services::snapshots::v1::snapshots_client::SnapshotsClient;
+use crate::proto::cri::image_service_client::ImageServiceClient;
+use crate::proto::cri::runtime_service_client::RuntimeServiceClient;
+use crate::proto::cri::{RemoveContainerRequest, VersionRequest};
+
+pub use container::{Container, CreatedWith, SpecMount, Volume};
+pub use content::Content;
+pub use error::{ProofError, RuntimeError};
+pub use images::{Image, Named, Record, Target};
+pub use options::Options;
+pub use proof::{Expected, ExpectedVolume, Proven};
+
+/// containerd, as a client. Cheap to clone; all clones share one connection.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    channel: Channel,
+    options: std::sync::Arc<Options>,
+}
+
+/// What the runtime says it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Its name, `containerd`.
+    pub name: String,
+    /// Its version, as it spells it.
+    pub version: String,
+}
+
+impl Runtime {
+    /// Makes the client; the first call connects. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self { channel: channel::lazy(options.socket.clone()), options: std::sync::Arc::new(options) }
+    }
+
+    /// The runtime's name and version (CRI `Version`).
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the runtime did not answer.
+    pub async fn version(&self) -> Result<Version, RuntimeError> {
+        let mut client = self.cri();
+        let answer = self.call("Version", client.version(self.plain(VersionRequest::default()))).await?;
+        Ok(Version { name: answer.runtime_name, version: answer.runtime_version })
+    }
+
+    /// Removes a container that must not run (CRI `RemoveContainer`); one that is gone is removed.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the runtime did not answer, or could not remove it: then it may still be there.
+    pub async fn remove_container(&self, id: &str) -> Result<(), RuntimeError> {
+        let mut client = self.cri();
+        let request = RemoveContainerRequest { container_id: id.to_owned() };
+        let answer = self.call("RemoveContainer", client.remove_container(self.plain(request))).await;
+        error::found(answer).map(|_| ())
+    }
+
+    /// The options that it was made with.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn cri(&self) -> RuntimeServiceClient<Channel> {
+        let client = RuntimeServiceClient::new(self.channel.clone());
+        client.max_decoding_message_size(channel::MESSAGE_MAX).max_encoding_message_size(channel::MESSAGE_MAX)
+    }
+
+    fn cri_images(&self) -> ImageServiceClient<Channel> {
+        let client = ImageServiceClient::new(self.channel.clone());
+        client.max_decoding_message_size(channel::MESSAGE_MAX).max_encoding_message_size(channel::MESSAGE_MAX)
+    }
+
+    fn images(&self) -> ImagesClient<Channel> {
+        ImagesClient::new(self.channel.clone()).max_decoding_message_size(channel::MESSAGE_MAX)
+    }
+
+    fn content(&self) -> ContentClient<Channel> {
+        ContentClient::new(self.channel.clone()).max_decoding_message_size(channel::MESSAGE_MAX)
+    }
+
+    fn containers(&self) -> ContainersClient<Channel> {
+        ContainersClient::new(self.channel.clone()).max_decoding_message_size(channel::MESSAGE_MAX)
+    }
+
+    fn snapshots(&self) -> SnapshotsClient<Channel> {
+        SnapshotsClient::new(self.channel.clone()).max_decoding_message_size(channel::MESSAGE_MAX)
+    }
+}
