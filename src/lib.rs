@@ -12,10 +12,12 @@
 //! | [`cache`] | bounded memory of verdicts |
 //! | [`registry`] | the network: resolve, manifests, referrers, blobs |
 //! | [`truststore`] | keys from disk |
+//! | [`audit`] | the record of every decision |
 //! | [`runtime`] | containerd as a client: identify, prove, name |
 //! | [`proto`] | generated messages, clients and servers of the CRI and of containerd |
 //! | [`clock`] | the seam through which time comes in |
 
+pub mod audit;
 pub mod cache;
 pub mod clock;
 pub mod evidence;

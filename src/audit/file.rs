@@ -1,0 +1,320 @@
+//! [`LogFile`]: the file under the log. Adds whole batches of lines or nothing, begins a new file when one is full,
+//! and finds its way back after a crash, a full disk, or someone else's hands.
+//!
+//! It knows bytes and lines, not what they say.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::libc;
+
+use super::encode::RECORD_MAX;
+use super::error::{Action, AuditError};
+use super::log::State;
+use super::options::Options;
+use crate::ownership::{self, Above, OwnershipFault};
+
+/// Torn lines kept aside and read back at most, in bytes; one crash leaves one line.
+const TORN_MAX: u64 = 1 << 20;
+/// How far back at a time the last newline is looked for.
+const STEP: u64 = 64 << 10;
+
+/// The current file and the names of the older ones. Nothing but this holds the lock.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    folder: PathBuf,
+    mode: u32,
+    max_bytes: u64,
+    keep: u32,
+    state: Arc<State>,
+    current: Option<Current>,
+    undo: Option<Undo>,
+    torn: Vec<Torn>,
+    _lock: Option<Flock<File>>,
+}
+
+/// A line that did not reach its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Torn {
+    /// As much of it as a line may have.
+    pub(super) bytes: Vec<u8>,
+    /// How long it was.
+    pub(super) length: u64,
+}
+
+#[derive(Debug)]
+struct Current {
+    file: File,
+    identity: (u64, u64),
+    /// Bytes that are known to be on disk.
+    length: u64,
+}
+
+/// A write that failed: what it may have left beyond `length` was never acknowledged and is taken out.
+#[derive(Debug, Clone, Copy)]
+struct Undo {
+    identity: (u64, u64),
+    length: u64,
+}
+
+impl LogFile {
+    /// Takes the lock and opens the current file, or leaves that to the first append when the disk is full.
+    pub(super) fn open(options: &Options, state: Arc<State>) -> Result<Self, AuditError> {
+        let path = options.path.clone();
+        let folder = path.parent().ok_or_else(|| AuditError::NotAFile { path: path.clone() })?.to_owned();
+        check_folder(&folder)?;
+        let lock = take_lock(&beside(&path, "lock"))?;
+        let (mode, max_bytes, keep) = (options.mode, options.max_bytes.get(), options.keep_files.get());
+        let (current, undo, torn) = (None, None, Vec::new());
+        let mut file = Self { path, folder, mode, max_bytes, keep, state, current, undo, torn, _lock: lock };
+        file.torn = file.kept_aside()?;
+        match file.ready() {
+            Ok(_) => file.state.healthy.store(true, Ordering::Release),
+            Err(AuditError::Full { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(file)
+    }
+
+    /// Adds `lines`, each with its newline, and returns when the disk has them. After an error none of them is in the
+    /// file.
+    pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), AuditError> {
+        let more = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        let length = self.ready()?.length;
+        if length > 0 && length.saturating_add(more) > self.max_bytes {
+            // A log that cannot be renamed grows on, to twice its size; then it counts as one that cannot be written.
+            match self.rotate() {
+                Err(error) if length.saturating_add(more) > self.max_bytes.saturating_mul(2) => return Err(error),
+                Err(_) | Ok(()) => {}
+            }
+        }
+        let path = self.path.clone();
+        let current = self.ready()?;
+        let undo = Undo { identity: current.identity, length: current.length };
+        match write(&mut current.file, lines) {
+            Ok(()) => {
+                current.length += more;
+                self.state.flushes.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+            Err((action, error)) => {
+                // After a failed flush the kernel may take pages for clean that are not on disk: start from a new
+                // descriptor, and from the last length that was acknowledged.
+                (self.current, self.undo) = (None, Some(undo));
+                let _repaired_now_or_at_the_next_append = self.ready();
+                Err(AuditError::io(action, path, &error))
+            }
+        }
+    }
+
+    /// Bytes that an ordinary user could still write to this file system; nothing when that cannot be told.
+    pub(super) fn free(&self) -> u64 {
+        nix::sys::statvfs::statvfs(&self.folder)
+            .map_or(0, |space| space.blocks_available().saturating_mul(space.fragment_size()))
+    }
+
+    /// Lines that were found torn and of which no note is written yet.
+    pub(super) fn torn(&self) -> &[Torn] {
+        &self.torn
+    }
+
+    /// The torn lines stand in notes now.
+    pub(super) fn torn_are_noted(&mut self) {
+        self.torn.clear();
+        let _a_second_note_at_worst = fs::remove_file(beside(&self.path, "torn"));
+    }
+
+    /// The current file: the one that is open, if its name still leads to it and nobody else changed its length.
+    fn ready(&mut self) -> Result<&mut Current, AuditError> {
+        let same = |current: &Current| {
+            fs::symlink_metadata(&self.path)
+                .is_ok_and(|found| identity(&found) == current.identity && found.len() == current.length)
+        };
+        let kept = match self.current.take() {
+            Some(current) if same(&current) => current,
+            Some(_) => {
+                self.state.disturbed.fetch_add(1, Ordering::Relaxed);
+                self.begin()?
+            }
+            None => self.begin()?,
+        };
+        Ok(self.current.insert(kept))
+    }
+
+    /// Opens the file, or makes it, and repairs its end.
+    fn begin(&mut self) -> Result<Current, AuditError> {
+        let failed = |action| move |path: &Path, error: &io::Error| AuditError::io(action, path, error);
+        check_folder(&self.folder)?;
+        let file = open_plain(&self.path, self.mode)?;
+        let metadata = file.metadata().map_err(|error| failed(Action::Open)(&self.path, &error))?;
+        if !metadata.is_file() || metadata.nlink() != 1 {
+            return Err(AuditError::NotAFile { path: self.path.clone() });
+        }
+        if metadata.mode() & 0o7777 != self.mode {
+            file.set_permissions(Permissions::from_mode(self.mode))
+                .map_err(|error| failed(Action::Open)(&self.path, &error))?;
+        }
+        sync_folder(&self.folder)?;
+        let mut current = Current { file, identity: identity(&metadata), length: metadata.len() };
+        if let Some(undo) = self.undo.filter(|undo| undo.identity == current.identity && undo.length < current.length) {
+            current.cut(undo.length, &self.path)?;
+        }
+        self.undo = None;
+        self.heal(&mut current)?;
+        Ok(current)
+    }
+
+    /// Takes out a last line without an end. It is kept aside first: a crash on the way loses nothing.
+    fn heal(&mut self, current: &mut Current) -> Result<(), AuditError> {
+        let failed = |error: io::Error| AuditError::io(Action::Read, &self.path, &error);
+        let start = start_of_last_line(&mut current.file, current.length).map_err(failed)?;
+        if start == current.length {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        current.file.seek(SeekFrom::Start(start)).map_err(failed)?;
+        let most = u64::try_from(RECORD_MAX).unwrap_or(u64::MAX);
+        (&current.file).take(most).read_to_end(&mut bytes).map_err(failed)?;
+        // On a full disk this fails; the line then lives in memory until its note is written.
+        let _kept = keep_aside(&beside(&self.path, "torn"), &bytes);
+        self.torn.push(Torn { bytes, length: current.length - start });
+        self.state.recovered.fetch_add(1, Ordering::Relaxed);
+        current.cut(start, &self.path)
+    }
+
+    /// Torn lines that an earlier run took out but did not come to note.
+    fn kept_aside(&self) -> Result<Vec<Torn>, AuditError> {
+        let path = beside(&self.path, "torn");
+        if fs::symlink_metadata(&path).is_err() {
+            return Ok(Vec::new());
+        }
+        let mut bytes = Vec::new();
+        let file = open_plain(&path, 0o600)?;
+        file.take(TORN_MAX).read_to_end(&mut bytes).map_err(|error| AuditError::io(Action::Read, path, &error))?;
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        Ok(lines.map(|line| Torn { bytes: line.to_vec(), length: u64::try_from(line.len()).unwrap_or(0) }).collect())
+    }
+
+    /// Renames the current file to `.1` and the older ones one further. The first gap ends the chain, so that a crash
+    /// between two renames costs no file.
+    fn rotate(&mut self) -> Result<(), AuditError> {
+        let name = |number: u32| beside(&self.path, &number.to_string());
+        let there = |number: u32| fs::symlink_metadata(name(number)).is_ok();
+        let failed = |error: io::Error| AuditError::io(Action::Rotate, &self.path, &error);
+        let end = (1..self.keep).find(|number| !there(*number)).unwrap_or(self.keep);
+        for number in (1..end).rev() {
+            fs::rename(name(number), name(number + 1)).map_err(failed)?;
+        }
+        fs::rename(&self.path, name(1)).map_err(failed)?;
+        for number in (self.keep.saturating_add(1)..).take_while(|number| there(*number)) {
+            fs::remove_file(name(number)).map_err(failed)?;
+        }
+        self.current = None;
+        self.state.rotations.fetch_add(1, Ordering::Relaxed);
+        sync_folder(&self.folder)
+    }
+}
+
+impl Current {
+    fn cut(&mut self, length: u64, path: &Path) -> Result<(), AuditError> {
+        self.file.set_len(length).map_err(|error| AuditError::io(Action::Truncate, path, &error))?;
+        self.file.sync_data().map_err(|error| AuditError::io(Action::Sync, path, &error))?;
+        self.length = length;
+        Ok(())
+    }
+}
+
+/// The path with `.suffix` added to its file name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// What tells files apart, whatever they are called.
+pub(super) fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn write(file: &mut File, lines: &[u8]) -> Result<(), (Action, io::Error)> {
+    file.write_all(lines).map_err(|error| (Action::Write, error))?;
+    file.sync_data().map_err(|error| (Action::Sync, error))
+}
+
+/// Opens a file of ours for appending, or makes it. A symbolic link is not followed, another's file is not used.
+fn open_plain(path: &Path, mode: u32) -> Result<File, AuditError> {
+    let mut how = OpenOptions::new();
+    how.read(true).append(true).create(true).mode(mode).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = how.open(path).map_err(|error| {
+        let another_kind = error.raw_os_error() == Some(libc::ELOOP) || error.kind() == io::ErrorKind::IsADirectory;
+        if another_kind {
+            AuditError::NotAFile { path: path.into() }
+        } else {
+            AuditError::io(Action::Open, path, &error)
+        }
+    })?;
+    let metadata = file.metadata().map_err(|error| AuditError::io(Action::Open, path, &error))?;
+    ownership::check_open(path, &metadata).map_err(AuditError::Unsafe)?;
+    Ok(file)
+}
+
+/// Locks a file of its own, since the log's changes with each rotation and the folder can be locked by whoever may
+/// read it. None on a full disk: an unlocked log is better than none.
+fn take_lock(path: &Path) -> Result<Option<Flock<File>>, AuditError> {
+    let file = match open_plain(path, 0o600) {
+        Ok(file) => file,
+        Err(AuditError::Full { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Err(AuditError::InUse { path: path.into() }),
+        Err((_, errno)) => Err(AuditError::io(Action::Lock, path, &errno.into())),
+    }
+}
+
+/// Whoever can write the folder can take files out of it.
+fn check_folder(folder: &Path) -> Result<(), AuditError> {
+    ownership::check(folder, Above::GroupToo).map_err(|fault| match fault {
+        OwnershipFault::Unreadable { path, kind } => AuditError::Io { action: Action::Open, path, kind },
+        OwnershipFault::Owner { .. } | OwnershipFault::Writable { .. } => AuditError::Unsafe(fault),
+    })
+}
+
+fn sync_folder(folder: &Path) -> Result<(), AuditError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| AuditError::io(Action::Sync, folder, &error))
+}
+
+fn keep_aside(path: &Path, line: &[u8]) -> Result<(), AuditError> {
+    let mut file = open_plain(path, 0o600)?;
+    file.write_all(line)
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.sync_all())
+        .map_err(|error| AuditError::io(Action::Write, path, &error))
+}
+
+/// Where the bytes after the last newline begin; the length when there are none.
+fn start_of_last_line(file: &mut File, length: u64) -> io::Result<u64> {
+    let mut end = length;
+    while end > 0 {
+        let begin = end.saturating_sub(STEP);
+        let mut step = Vec::new();
+        file.seek(SeekFrom::Start(begin))?;
+        file.take(end - begin).read_to_end(&mut step)?;
+        if let Some(newline) = step.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(begin + u64::try_from(newline).unwrap_or(0) + 1);
+        }
+        end = begin;
+    }
+    Ok(0)
+}

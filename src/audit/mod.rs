@@ -1,0 +1,24 @@
+//! The record of every decision: [`Log`] writes one JSON object per line and answers once it is on disk, [`read`]
+//! goes through what was written.
+//!
+//! [`Record`] is what the gate hands in. [`Log::append`] returns a [`Recorded`], which nothing else can make, when the
+//! record is durable; concurrent appends share one flush. Refusals that repeat are counted instead of written again,
+//! and none takes the space that admissions need (attack E11). What a failure means for the node
+//! ([`OnFailure`]) is the gate's to act on. Nothing here decides, and no record has a field for a secret (attack E6).
+
+mod encode;
+mod error;
+mod file;
+mod log;
+mod options;
+pub mod read;
+mod record;
+mod repeats;
+mod stamp;
+mod writer;
+
+pub use error::{Action, AuditError};
+pub use log::{Counters, Log, Recorded};
+pub use options::{OnFailure, Options};
+pub use record::{Call, Entry, Note, Noted, Pod, Reason, Record, SCHEMA, Tally, Verdict};
+pub use stamp::{DecisionId, StampError, Timestamp};

@@ -1,0 +1,102 @@
+//! [`Options`]: where the log is, how large it may grow, and what a failure of it means.
+
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::encode::RECORD_MAX;
+use super::error::AuditError;
+
+/// The permissions that a log may have: the owner writes, the group reads at most.
+const MODE_MAX: u32 = 0o640;
+
+/// Options of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// The file. Older ones stand beside it with `.1`, `.2` … added, the newest of them `.1`.
+    pub path: PathBuf,
+    /// Permission bits of the file, written in TOML as `0o600`; 0640 lets a log shipper's group read it. No bit beyond
+    /// those is accepted.
+    pub mode: u32,
+    /// Bytes at which a new file is begun; at least 65536, the largest record. 64 MiB is some 50 000 decisions, and
+    /// still opens in any editor.
+    pub max_bytes: NonZeroU64,
+    /// Older files kept; the oldest is removed when there is one more. With the current file that is 576 MiB.
+    pub keep_files: NonZeroU32,
+    /// What happens to requests while the log cannot be written.
+    pub on_failure: OnFailure,
+    /// Bytes that must remain free on the file system for a refusal to be written; what is left belongs to
+    /// admissions. 64 MiB is as many admissions again as one file holds.
+    pub reserve_bytes: u64,
+    /// Bytes of refusals written per hour at most, averaged over an hour; beyond that they are counted. 4 MiB is some
+    /// 2000 an hour, and keeps a flood from rotating away what was admitted in less than five days.
+    pub refusal_bytes_per_hour: NonZeroU64,
+    /// Seconds for which refusals like one already written are counted instead of written. 60: one record for what
+    /// a crash-looping deployment asks in a minute.
+    pub repeat_seconds: NonZeroU64,
+    /// Different refusals watched for repeats at once; beyond that they are only counted. 1024, at about 2 KiB each.
+    pub repeat_entries: NonZeroUsize,
+    /// Records waiting to be written at most; beyond that appending fails at once. 1024 is ten times the calls that
+    /// the kubelet has in flight.
+    pub queue_records: NonZeroUsize,
+}
+
+/// What happens to requests while a decision cannot be recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// New images are refused; those admitted before still start, and are counted.
+    #[default]
+    RefuseNew,
+    /// Whatever the policies admit is admitted, and counted.
+    AdmitAll,
+    /// Everything is refused.
+    RefuseAll,
+}
+
+impl Options {
+    /// For how long refusals like one already written are counted.
+    #[must_use]
+    pub const fn repeat_window(&self) -> Duration {
+        Duration::from_secs(self.repeat_seconds.get())
+    }
+
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`AuditError::Mode`], [`AuditError::TooSmall`] or [`AuditError::NotAFile`] for a path without a file name.
+    pub fn check(&self) -> Result<(), AuditError> {
+        if self.mode & !MODE_MAX != 0 || self.mode & 0o200 == 0 {
+            return Err(AuditError::Mode { mode: self.mode });
+        }
+        let least = u64::try_from(RECORD_MAX).unwrap_or(u64::MAX);
+        if self.max_bytes.get() < least {
+            return Err(AuditError::TooSmall { max_bytes: self.max_bytes.get(), least });
+        }
+        if !self.path.is_absolute() || self.path.file_name().is_none() {
+            return Err(AuditError::NotAFile { path: self.path.clone() });
+        }
+        Ok(())
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        const MIB: u64 = 1 << 20;
+        Self {
+            path: PathBuf::from("/var/log/sealgate/audit.jsonl"),
+            mode: 0o600,
+            max_bytes: NonZeroU64::MIN.saturating_add(64 * MIB - 1),
+            keep_files: NonZeroU32::MIN.saturating_add(7),
+            on_failure: OnFailure::RefuseNew,
+            reserve_bytes: 64 * MIB,
+            refusal_bytes_per_hour: NonZeroU64::MIN.saturating_add(4 * MIB - 1),
+            repeat_seconds: NonZeroU64::MIN.saturating_add(59),
+            repeat_entries: NonZeroUsize::MIN.saturating_add(1023),
+            queue_records: NonZeroUsize::MIN.saturating_add(1023),
+        }
+    }
+}

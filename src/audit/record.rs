@@ -1,0 +1,329 @@
+//! [`Record`]: what is written about one decision; [`Note`]: what the log writes about itself; [`Entry`]: either, as
+//! one line of the file.
+//!
+//! The schema is described for readers in `packaging/man/sealgate-audit.5`. There is no field for credentials, request
+//! headers or environment (attack E6), and every string is escaped and cut when it is written, not here.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::stamp::{DecisionId, Timestamp};
+use crate::evidence;
+
+/// The version of the schema. It rises when a field changes its meaning or goes; a new field leaves it.
+pub const SCHEMA: u32 = 1;
+
+/// One decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Which decision.
+    pub id: DecisionId,
+    /// When it began.
+    pub time: Timestamp,
+    /// What was asked for.
+    pub call: Call,
+    /// The name of the method, for [`Call::Other`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Cow<'static, str>>,
+    /// Who asked, as far as the request says.
+    #[serde(default)]
+    pub pod: Pod,
+    /// The container's name in the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// The runtime's id of the container, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_id: Option<String>,
+    /// The image as the request named it, untouched.
+    #[serde(default)]
+    pub reference: String,
+    /// The digest that was decided on and that the runtime was, or would have been, told.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// The image's id: the digest of its config.
+    #[serde(default)]
+    pub image_id: Option<String>,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// Whether the verdict came from memory.
+    #[serde(default)]
+    pub cached: bool,
+    /// The policies that matched, their requirements, and the fate of each signature: the policy room's report.
+    #[serde(default)]
+    pub policies: serde_json::Value,
+    /// The generation of the policies in force.
+    #[serde(default)]
+    pub policy_generation: Option<String>,
+    /// The generation of the keys in force.
+    #[serde(default)]
+    pub trust_generation: Option<String>,
+    /// Microseconds by phase.
+    #[serde(default)]
+    pub timings: BTreeMap<Cow<'static, str>, u64>,
+    /// In a record that stands for repeats: how many decisions like [`repeats_of`](Self::repeats_of) followed it
+    /// without a record of their own. The other fields are those of the last of them. 0 in every other record.
+    #[serde(default)]
+    pub repeats: u64,
+    /// The decision that was repeated. Set by the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats_of: Option<DecisionId>,
+    /// An earlier decision that this one takes back: admitted, then found not to be what was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<DecisionId>,
+}
+
+/// The calls that are decided on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Call {
+    /// An image is pulled.
+    PullImage,
+    /// A container is made from an image.
+    CreateContainer,
+    /// An image is mounted into a container that is being made.
+    ImageVolume,
+    /// A container is started.
+    StartContainer,
+    /// Another method that brings content, named in [`Record::method`].
+    Other,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The policies are satisfied.
+    Admitted,
+    /// Evaluated, and not satisfied.
+    Refused,
+    /// Could not be evaluated: something is there and cannot be read or may not be.
+    Unable,
+    /// Could not be evaluated: a registry or the runtime was out of reach.
+    Unreachable,
+}
+
+/// Why, for programs and for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// A short code that does not change between versions.
+    pub code: Cow<'static, str>,
+    /// One line for people.
+    pub message: String,
+}
+
+/// The pod that asked; what the request did not say is `null`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Its namespace.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Its name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Its uid.
+    #[serde(default)]
+    pub uid: Option<String>,
+}
+
+/// What the log has to say about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Which note; from the same sequence as the decisions' ids.
+    pub id: DecisionId,
+    /// When it was written.
+    pub time: Timestamp,
+    /// What it says.
+    pub note: Noted,
+}
+
+/// What a [`Note`] says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Noted {
+    /// The file ended in the middle of a line, as after a crash. The line was taken out and stands here.
+    Recovered {
+        /// What it held; bytes that are not UTF-8 are replaced.
+        fragment: String,
+        /// How many bytes it had.
+        bytes: u64,
+    },
+    /// Decisions that took place while the log could not be written. Those admitted were admitted because the
+    /// configuration says so.
+    Lost(Tally),
+    /// Refusals that were counted and not written, to keep space for admissions: too many different ones, or too
+    /// little space on the disk.
+    Counted(Tally),
+}
+
+/// How many decisions of each kind, and when the first of them was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// When the first of them was taken.
+    pub since: Timestamp,
+    /// Admitted.
+    pub admitted: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Unable to evaluate.
+    pub unable: u64,
+    /// Out of reach.
+    pub unreachable: u64,
+}
+
+/// One line of the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Entry {
+    /// A decision.
+    Decision(Box<Record>),
+    /// The log about itself.
+    Note(Note),
+}
+
+impl Record {
+    /// A record with what every decision has; the rest is filled in by its maker.
+    #[must_use]
+    pub fn new(id: DecisionId, call: Call, verdict: Verdict, reason: Reason) -> Self {
+        Self {
+            schema: SCHEMA,
+            id,
+            time: id.time(),
+            call,
+            method: None,
+            pod: Pod::default(),
+            container: None,
+            container_id: None,
+            reference: String::new(),
+            digest: None,
+            image_id: None,
+            verdict,
+            reason,
+            cached: false,
+            policies: serde_json::Value::Null,
+            policy_generation: None,
+            trust_generation: None,
+            timings: BTreeMap::new(),
+            repeats: 0,
+            repeats_of: None,
+            supersedes: None,
+        }
+    }
+}
+
+impl Entry {
+    /// Which decision, or which note.
+    #[must_use]
+    pub const fn id(&self) -> DecisionId {
+        match self {
+            Self::Decision(record) => record.id,
+            Self::Note(note) => note.id,
+        }
+    }
+
+    /// The version of the schema that it was written with.
+    #[must_use]
+    pub const fn schema(&self) -> u32 {
+        match self {
+            Self::Decision(record) => record.schema,
+            Self::Note(note) => note.schema,
+        }
+    }
+
+    /// When.
+    #[must_use]
+    pub const fn time(&self) -> Timestamp {
+        match self {
+            Self::Decision(record) => record.time,
+            Self::Note(note) => note.time,
+        }
+    }
+}
+
+impl Reason {
+    /// A reason with a fixed code.
+    #[must_use]
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code: Cow::Borrowed(code), message: message.into() }
+    }
+}
+
+impl Tally {
+    /// Counts `many` more decisions like one taken at `time`.
+    pub(super) fn add(&mut self, verdict: Verdict, many: u64, time: Timestamp) {
+        if many == 0 {
+            return;
+        }
+        if self.is_empty() || time < self.since {
+            self.since = time;
+        }
+        let count = match verdict {
+            Verdict::Admitted => &mut self.admitted,
+            Verdict::Refused => &mut self.refused,
+            Verdict::Unable => &mut self.unable,
+            Verdict::Unreachable => &mut self.unreachable,
+        };
+        *count = count.saturating_add(many);
+    }
+
+    /// Counts a record that is not written, with the repeats that it stands for.
+    pub(super) fn count(&mut self, record: &Record) {
+        self.add(record.verdict, record.repeats.max(1), record.time);
+    }
+
+    /// Adds what another one counted.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.add(Verdict::Admitted, other.admitted, other.since);
+        self.add(Verdict::Refused, other.refused, other.since);
+        self.add(Verdict::Unable, other.unable, other.since);
+        self.add(Verdict::Unreachable, other.unreachable, other.since);
+    }
+
+    /// Whether nothing was counted.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.total() == 0
+    }
+
+    /// How many in all.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.admitted.saturating_add(self.refused).saturating_add(self.unable).saturating_add(self.unreachable)
+    }
+}
+
+impl From<&evidence::Pod> for Pod {
+    fn from(pod: &evidence::Pod) -> Self {
+        Self { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Admitted => "admitted",
+            Self::Refused => "refused",
+            Self::Unable => "unable",
+            Self::Unreachable => "unreachable",
+        })
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PullImage => "PullImage",
+            Self::CreateContainer => "CreateContainer",
+            Self::ImageVolume => "ImageVolume",
+            Self::StartContainer => "StartContainer",
+            Self::Other => "Other",
+        })
+    }
+}

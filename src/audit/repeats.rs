@@ -1,0 +1,263 @@
+//! [`Repeats`]: which refusals are written and which are only counted, so that they cannot fill the disk (attack E11).
+//!
+//! A refusal that is the first of its kind is written at once. Those like it are counted for a while, and one record
+//! stands for them. Whatever the allowance ([`Allowance`]) or the number of kinds does not permit is only tallied.
+//! Pure: time and space are arguments.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::record::{Call, Record, Verdict};
+use super::stamp::DecisionId;
+
+/// What makes two refusals alike.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Kind {
+    call: Call,
+    method: Option<String>,
+    verdict: Verdict,
+    reference: String,
+    code: String,
+    namespace: Option<String>,
+    digest: Option<String>,
+    pod: Option<String>,
+}
+
+/// What becomes of a refusal.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is the first of its kind: write it, and [`watch`](Repeats::watch) for those like it.
+    Write(Kind),
+    /// It was counted with those that are like it.
+    Counted(Kind),
+    /// There is no room to watch one more kind.
+    TooMany,
+}
+
+/// Refusals that were written lately, and how often each was repeated since.
+#[derive(Debug)]
+pub(super) struct Repeats {
+    window: Duration,
+    limit: usize,
+    watched: HashMap<Kind, Watched>,
+    /// The kinds in the order in which their windows end.
+    order: VecDeque<(Instant, Kind)>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    first: DecisionId,
+    count: u64,
+    last: Option<Record>,
+}
+
+/// Bytes that may be spent, renewed evenly over an hour.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    per_hour: u64,
+    left: u64,
+    at: Instant,
+}
+
+impl Kind {
+    fn of(record: &Record) -> Self {
+        Self {
+            call: record.call,
+            method: record.method.as_deref().map(str::to_owned),
+            verdict: record.verdict,
+            reference: record.reference.clone(),
+            code: record.reason.code.clone().into_owned(),
+            namespace: record.pod.namespace.clone(),
+            digest: record.digest.clone(),
+            pod: record.pod.name.clone(),
+        }
+    }
+}
+
+impl Repeats {
+    pub(super) fn new(window: Duration, limit: usize) -> Self {
+        Self { window, limit, watched: HashMap::new(), order: VecDeque::new() }
+    }
+
+    /// What becomes of this refusal. The windows that have ended must have been taken with [`ended`](Self::ended)
+    /// before.
+    pub(super) fn fate(&mut self, record: &Record) -> Fate {
+        let kind = Kind::of(record);
+        let full = self.watched.len() >= self.limit;
+        match self.watched.get_mut(&kind) {
+            Some(watched) => {
+                watched.count += 1;
+                watched.last = Some(record.clone());
+                Fate::Counted(kind)
+            }
+            None if full => Fate::TooMany,
+            None => Fate::Write(kind),
+        }
+    }
+
+    /// A refusal of this kind is being written: those like it are counted from now on.
+    pub(super) fn watch(&mut self, kind: Kind, first: DecisionId, now: Instant) {
+        let watched = Watched { first, count: 0, last: None };
+        if self.watched.insert(kind.clone(), watched).is_none() {
+            self.order.push_back((now + self.window, kind));
+        }
+    }
+
+    /// The first of this kind was not written after all; how many were counted with it.
+    pub(super) fn forget(&mut self, kind: &Kind) -> u64 {
+        self.watched.remove(kind).map_or(0, |watched| watched.count)
+    }
+
+    /// Whether refusals of this kind are being counted.
+    pub(super) fn watches(&self, kind: &Kind) -> bool {
+        self.watched.contains_key(kind)
+    }
+
+    /// When the next window ends.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.order.front().map(|(end, _)| *end)
+    }
+
+    /// The records that stand for the repeats of every window that has ended at `now`; those kinds are forgotten.
+    pub(super) fn ended(&mut self, now: Instant) -> Vec<Record> {
+        self.take(|end| end <= now)
+    }
+
+    /// The same of all windows, ended or not.
+    pub(super) fn all(&mut self) -> Vec<Record> {
+        self.take(|_| true)
+    }
+
+    fn take(&mut self, due: impl Fn(Instant) -> bool) -> Vec<Record> {
+        let mut records = Vec::new();
+        while self.order.front().is_some_and(|(end, _)| due(*end)) {
+            let Some((_, kind)) = self.order.pop_front() else { break };
+            let Some(Watched { first, count, last: Some(last) }) = self.watched.remove(&kind) else { continue };
+            records.push(Record { repeats: count, repeats_of: Some(first), ..last });
+        }
+        records
+    }
+}
+
+impl Allowance {
+    pub(super) const fn new(per_hour: u64, now: Instant) -> Self {
+        Self { per_hour, left: per_hour, at: now }
+    }
+
+    /// Takes `bytes`, if that many are left at `now`.
+    pub(super) fn take(&mut self, bytes: usize, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.at).as_millis();
+        let renewed = u128::from(self.per_hour) * passed / 3_600_000;
+        if renewed > 0 {
+            self.left = u64::try_from(renewed).unwrap_or(u64::MAX).saturating_add(self.left).min(self.per_hour);
+            self.at = now;
+        }
+        match self.left.checked_sub(u64::try_from(bytes).unwrap_or(u64::MAX)) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test needs some first instant to count from")]
+mod tests {
+    use super::super::record::Reason;
+    use super::super::stamp::Ids;
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    struct Asker(Ids);
+
+    impl Asker {
+        fn refusal(&mut self, reference: &str, code: &'static str, namespace: &str) -> Record {
+            let id = self.0.next(Duration::from_secs(1));
+            let mut record = Record::new(id, Call::PullImage, Verdict::Refused, Reason::new(code, "text"));
+            reference.clone_into(&mut record.reference);
+            record.pod.namespace = Some(namespace.to_owned());
+            record
+        }
+    }
+
+    fn write(repeats: &mut Repeats, record: &Record, now: Instant) {
+        let Fate::Write(kind) = repeats.fate(record) else { panic!("expected the first of its kind") };
+        repeats.watch(kind, record.id, now);
+    }
+
+    #[test]
+    fn repeats_become_one_record_at_the_end_of_the_window() {
+        let (mut repeats, mut ask, start) = (Repeats::new(MINUTE, 8), Asker(Ids::new(1)), Instant::now());
+        let first = ask.refusal("a", "unsigned", "prod");
+        write(&mut repeats, &first, start);
+        for _ in 0..999 {
+            assert!(matches!(repeats.fate(&ask.refusal("a", "unsigned", "prod")), Fate::Counted(_)));
+        }
+        let last = ask.refusal("a", "unsigned", "prod");
+        assert_eq!(repeats.fate(&last), Fate::Counted(Kind::of(&last)));
+        assert_eq!(repeats.next_end(), Some(start + MINUTE));
+        assert_eq!(repeats.ended(start + MINUTE - Duration::from_nanos(1)), []);
+        let ended = repeats.ended(start + MINUTE);
+        assert_eq!(ended, [Record { repeats: 1000, repeats_of: Some(first.id), ..last }]);
+        assert_eq!(repeats.next_end(), None);
+        write(&mut repeats, &first, start + MINUTE);
+        assert_eq!(repeats.all(), [], "a refusal that was not repeated has said all in its own record");
+    }
+
+    #[test]
+    fn what_differs_is_written() {
+        let (mut repeats, mut ask, start) = (Repeats::new(MINUTE, 8), Asker(Ids::new(1)), Instant::now());
+        for (reference, code, namespace) in
+            [("a", "unsigned", "prod"), ("b", "unsigned", "prod"), ("a", "other_key", "prod"), ("a", "unsigned", "dev")]
+        {
+            write(&mut repeats, &ask.refusal(reference, code, namespace), start);
+        }
+        let mut other_call = ask.refusal("a", "unsigned", "prod");
+        other_call.call = Call::CreateContainer;
+        write(&mut repeats, &other_call, start);
+    }
+
+    #[test]
+    fn a_refusal_that_could_not_be_written_does_not_silence_the_next() {
+        let (mut repeats, mut ask, start) = (Repeats::new(MINUTE, 8), Asker(Ids::new(1)), Instant::now());
+        let first = ask.refusal("a", "unsigned", "prod");
+        write(&mut repeats, &first, start);
+        assert!(matches!(repeats.fate(&ask.refusal("a", "unsigned", "prod")), Fate::Counted(_)));
+        assert_eq!(repeats.forget(&Kind::of(&first)), 1);
+        assert!(!repeats.watches(&Kind::of(&first)));
+        assert_eq!(repeats.all(), []);
+        assert!(matches!(repeats.fate(&ask.refusal("a", "unsigned", "prod")), Fate::Write(_)));
+    }
+
+    #[test]
+    fn attack_e11_the_number_of_kinds_is_bounded() {
+        let (mut repeats, mut ask, start) = (Repeats::new(MINUTE, 2), Asker(Ids::new(1)), Instant::now());
+        write(&mut repeats, &ask.refusal("a", "unsigned", "prod"), start);
+        write(&mut repeats, &ask.refusal("b", "unsigned", "prod"), start + MINUTE / 2);
+        assert_eq!(repeats.fate(&ask.refusal("c", "unsigned", "prod")), Fate::TooMany);
+        repeats.ended(start + MINUTE);
+        write(&mut repeats, &ask.refusal("c", "unsigned", "prod"), start + MINUTE);
+        assert_eq!(repeats.watched.len(), 2);
+    }
+
+    #[test]
+    fn attack_e11_the_allowance_is_spent_and_renewed() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(3600, start);
+        assert!(allowance.take(3000, start));
+        assert!(!allowance.take(601, start));
+        assert!(allowance.take(600, start));
+        assert!(!allowance.take(1, start + Duration::from_millis(999)));
+        assert!(allowance.take(1, start + Duration::from_millis(1000)));
+        assert!(!allowance.take(3601, start + 100 * MINUTE), "never more than an hour's");
+        assert!(allowance.take(3600, start + 100 * MINUTE));
+        let mut total = 0;
+        for tick in 0..36_000u32 {
+            total += u32::from(allowance.take(1, start + 100 * MINUTE + tick * Duration::from_millis(100)));
+        }
+        assert!((3590..=3600).contains(&total), "{total}: asking often renews no more");
+    }
+}
