@@ -15,12 +15,14 @@
 //! | [`audit`] | the record of every decision |
 //! | [`runtime`] | containerd as a client: identify, prove, name |
 //! | [`proto`] | generated messages, clients and servers of the CRI and of containerd |
+//! | [`gate`] | the story: what is asked becomes a permit or a denial |
 //! | [`clock`] | the seam through which time comes in |
 
 pub mod audit;
 pub mod cache;
 pub mod clock;
 pub mod evidence;
+pub mod gate;
 pub mod image;
 pub mod ownership;
 pub mod policy;

@@ -1,0 +1,289 @@
+//! One judgement: verdict memory, evidence memory, then the registry; a single evaluation in flight per subject.
+//!
+//! Evidence is gathered in rounds and judged after each, stopping at the first permit. More evidence can only turn a
+//! denial into a permit, never the reverse (no requirement asks for an absence), so stopping early changes no verdict,
+//! only the number of requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::flights::FlightError;
+use super::gather::{Hint, Round, gather};
+use super::{Gate, Refusal, Shared};
+use crate::evidence::{Evidence, Name, Origin, Subject};
+use crate::image::Repository;
+use crate::policy::{Applicable, Case, Class, Denial, Permit, PolicySet, Verdict, VerdictKey};
+use crate::registry::{Access, AccessKey, Session};
+
+/// Largest evidence about one digest that is kept in memory, in bytes. A signature takes 1 to 2 KiB, so this is dozens;
+/// more is fetched again when it is needed.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+
+/// A permit in memory.
+#[derive(Debug)]
+pub struct Admission {
+    permit: Permit,
+    recorded: AtomicBool,
+}
+
+/// What a judgement came to.
+pub(super) type Judged = Result<Arc<Admission>, Arc<Denial>>;
+
+/// One question to the judge, with everything that it depends on.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    pub(super) subject: Subject,
+    pub(super) set: Arc<PolicySet>,
+    pub(super) applicable: Applicable,
+    pub(super) access: Access,
+    pub(super) hint: Hint,
+}
+
+/// An answer, and whether it was in memory.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub(super) judged: Judged,
+    pub(super) cached: bool,
+}
+
+impl Admission {
+    /// What may be done.
+    pub fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// Whether a record of this admission is on disk: such an image still starts when the log cannot be written.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.recorded.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a record of this admission is on disk.
+    pub(super) fn set_recorded(&self) {
+        self.recorded.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Question {
+    fn key(&self) -> VerdictKey {
+        self.set.verdict_key(&self.subject, &self.applicable)
+    }
+
+    fn judge(&self, evidence: &[&Evidence]) -> Verdict {
+        self.set.judge(&Case { subject: &self.subject, applicable: &self.applicable, evidence })
+    }
+
+    /// The repository to look for signatures in; none when no key could count anyway.
+    fn repository(&self) -> Option<Repository> {
+        match (&self.subject.name, self.subject.origin) {
+            (Name::Known(reference), Origin::Registry) if self.set.plan(&self.applicable).signatures => {
+                Some(reference.runtime_repository().clone())
+            }
+            (Name::Known(_) | Name::Unknown, Origin::Registry | Origin::Local) => None,
+        }
+    }
+}
+
+impl Gate {
+    /// The permit from memory alone.
+    pub(super) fn remembered(&self, question: &Question) -> Option<Arc<Admission>> {
+        self.shared.permit(&question.key())
+    }
+
+    /// The verdict: from memory, or by one evaluation that all who ask the same share.
+    ///
+    /// # Errors
+    /// [`Refusal::Deadline`] when it did not come in time; the evaluation goes on for those who ask next.
+    pub(super) async fn judge(&self, question: Question, deadline: Instant) -> Result<Answer, Refusal> {
+        let key = question.key();
+        if let Some(admission) = self.shared.permit(&key) {
+            return Ok(Answer { judged: Ok(admission), cached: true });
+        }
+        let flight = (key, question.access.key());
+        if let Some(denial) = self.shared.denial(&flight) {
+            return Ok(Answer { judged: Err(denial), cached: true });
+        }
+        let shared = Arc::clone(&self.shared);
+        let asked = flight.clone();
+        let evaluation = self.flights.run(flight, move || async move { shared.evaluate(asked, question).await });
+        match tokio::time::timeout_at(deadline.into(), evaluation).await {
+            Ok(Ok(judged)) => Ok(Answer { judged, cached: false }),
+            Ok(Err(FlightError::Overloaded { .. })) => Err(Refusal::Overloaded),
+            Ok(Err(FlightError::Lost)) => Err(Refusal::Lost),
+            Err(_) => Err(Refusal::Deadline),
+        }
+    }
+}
+
+impl Shared {
+    fn permit(&self, key: &VerdictKey) -> Option<Arc<Admission>> {
+        self.permits().get(key, self.clock.steady()).cloned()
+    }
+
+    fn denial(&self, asked: &(VerdictKey, AccessKey)) -> Option<Arc<Denial>> {
+        self.denials().get(asked, self.clock.steady()).cloned()
+    }
+
+    async fn evaluate(self: Arc<Self>, asked: (VerdictKey, AccessKey), question: Question) -> Judged {
+        let judged = match Arc::clone(&self).gather_and_judge(question).await {
+            Verdict::Permit(permit) => Ok(Arc::new(Admission { permit, recorded: AtomicBool::new(false) })),
+            Verdict::Denial(denial) => Err(Arc::new(denial)),
+        };
+        if let Some(life) = self.life(&judged) {
+            let expires = self.clock.steady() + life;
+            match &judged {
+                Ok(admission) => self.permits().put(asked.0, Arc::clone(admission), expires),
+                Err(denial) => self.denials().put(asked, Arc::clone(denial), expires),
+            }
+        }
+        judged
+    }
+
+    /// How long a verdict is remembered: a permit long, a refusal shortly (fact P12), and what could not be evaluated
+    /// not at all, since the next attempt may find the registry well again.
+    fn life(&self, judged: &Judged) -> Option<Duration> {
+        match judged {
+            Ok(_) => Some(self.memory.admitted_ttl()),
+            Err(denial) => match denial.class() {
+                Class::Refused => Some(self.memory.refused_ttl()),
+                Class::Unable | Class::Unreachable => None,
+            },
+        }
+    }
+
+    async fn gather_and_judge(self: Arc<Self>, question: Question) -> Verdict {
+        let question = Arc::new(question);
+        let Some(repository) = question.repository() else {
+            return judge_aside(&question, Vec::new()).await;
+        };
+        let kept = self.kept_evidence(&repository, &question.subject);
+        if !kept.is_empty() {
+            let verdict = judge_aside(&question, kept).await;
+            if matches!(verdict, Verdict::Permit(_)) {
+                return verdict;
+            }
+        }
+        let limit = self.clock.steady() + self.limits.decision();
+        let session = self.registry.session(&question.access, limit);
+        self.gather_in_rounds(&question, &repository, &session).await
+    }
+
+    async fn gather_in_rounds(&self, question: &Arc<Question>, repository: &Repository, session: &Session) -> Verdict {
+        let mut gathered: Vec<Arc<Evidence>> = Vec::new();
+        for digest in question.subject.candidates() {
+            for round in Round::ALL {
+                let found = Arc::new(gather(session, repository, digest, round, question.hint).await);
+                let nothing = found.items.is_empty();
+                gathered.push(found);
+                if nothing {
+                    continue;
+                }
+                let verdict = judge_aside(question, gathered.clone()).await;
+                if matches!(verdict, Verdict::Permit(_)) {
+                    self.keep(repository, gathered);
+                    return verdict;
+                }
+            }
+        }
+        judge_aside(question, gathered).await
+    }
+
+    /// Keeps the evidence that a permit rests on, so that the next policy can be judged without the network. Evidence
+    /// that led to nothing is not kept: a registry cannot fill this memory with what nobody trusts.
+    fn keep(&self, repository: &Repository, gathered: Vec<Arc<Evidence>>) {
+        let expires = self.clock.steady() + self.memory.evidence_ttl();
+        let mut memory = self.evidence();
+        for evidence in gathered.into_iter().filter(|evidence| evidence.size() <= KEPT_BYTES_MAX) {
+            let Some(place) = evidence.items.first().map(|item| item.place.clone()) else { continue };
+            let round = Round::of(place.source);
+            memory.put((repository.clone(), place.subject, round), evidence, expires);
+        }
+    }
+
+    /// Evidence from memory: bytes that were fetched, never that something was absent.
+    fn kept_evidence(&self, repository: &Repository, subject: &Subject) -> Vec<Arc<Evidence>> {
+        let now = self.clock.steady();
+        let mut memory = self.evidence();
+        let mut kept = Vec::new();
+        for digest in subject.candidates() {
+            for round in Round::ALL {
+                kept.extend(memory.get(&(repository.clone(), digest.clone(), round), now).cloned());
+            }
+        }
+        kept
+    }
+}
+
+/// Judges away from the thread that carries the node's calls: an RSA signature takes some 50 µs and there may be dozens.
+async fn judge_aside(question: &Arc<Question>, evidence: Vec<Arc<Evidence>>) -> Verdict {
+    let (aside, again) = (Arc::clone(question), evidence.clone());
+    let judged = tokio::task::spawn_blocking(move || judge_now(&aside, &evidence)).await;
+    // A blocking task is lost only when the runtime shuts down; then the answer is of no use, but must not be a permit
+    // by accident: the same pure function says the same here.
+    judged.unwrap_or_else(|_| judge_now(question, &again))
+}
+
+fn judge_now(question: &Question, evidence: &[Arc<Evidence>]) -> Verdict {
+    let evidence: Vec<&Evidence> = evidence.iter().map(Arc::as_ref).collect();
+    question.judge(&evidence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::{CLOCK, node_platform};
+    use crate::evidence::Pod;
+    use crate::gate::{Limits, MemoryOptions, Parts};
+    use crate::image::{Digest, Reference};
+    use crate::policy::{Documents, PolicyFile, Unmatched};
+    use crate::registry::{self, AuthConfig, Credentials, Registry};
+    use crate::runtime::{self, Runtime};
+    use crate::verify::PublicKey;
+
+    const POLICY: &str = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: p}\nspec:\n  \
+        images: [\"reg.invalid/**\"]\n  require: {name: build, key: {files: [build.pub]}}\n";
+
+    fn gate() -> Gate {
+        let files = [PolicyFile { name: "a.yaml".to_owned(), bytes: POLICY.as_bytes().to_vec() }];
+        let key = PublicKey::parse_pem(include_bytes!("../../tests/fixtures/keys/build.pub")).unwrap();
+        let keys = [("build.pub".to_owned(), key)].into();
+        let options = registry::Options { certs_dirs: vec![], docker_configs: vec![], ..Default::default() };
+        Gate::new(Parts {
+            clock: CLOCK,
+            platform: node_platform(),
+            limits: Limits::default(),
+            memory: MemoryOptions::default(),
+            policy: PolicySet::build(Documents::parse(&files).unwrap(), keys, Unmatched::Deny).unwrap(),
+            registry: Registry::new(options, CLOCK).unwrap(),
+            runtime: Runtime::new(runtime::Options::default()),
+        })
+    }
+
+    fn question(gate: &Gate, user: Option<&str>) -> Question {
+        let name = Name::Known(Reference::parse("reg.invalid/app:1").unwrap());
+        let set = gate.policy();
+        let applicable = set.applicable(&name, &Pod::default());
+        let subject = Subject { name, target: Digest::of(b"image"), child: None, origin: Origin::Registry };
+        let auth = |user: &str| AuthConfig { username: user.into(), password: "x".into(), ..AuthConfig::default() };
+        let access = user.map_or_else(Access::default, |user| {
+            Access::new(Credentials::from_auth_config(&auth(user), "reg.invalid").unwrap())
+        });
+        Question { subject, set, applicable, access, hint: Hint::AskBoth }
+    }
+
+    /// Attack E9: what a registry hides from one tenant it may show another; nobody is refused for what somebody else
+    /// was not shown.
+    #[tokio::test]
+    async fn attack_e9_a_denial_is_kept_to_the_credentials_it_was_made_with() {
+        let gate = gate();
+        let stranger = question(&gate, None);
+        let Verdict::Denial(denial) = stranger.judge(&[]) else { panic!("admitted without a signature") };
+        let asked = (stranger.key(), stranger.access.key());
+        let deadline = CLOCK.steady() + Duration::from_secs(60);
+        gate.shared.denials().put(asked, Arc::new(denial), deadline);
+        assert!(gate.judge(stranger, deadline).await.unwrap().cached);
+        let tenant = question(&gate, Some("tenant"));
+        assert!(!gate.judge(tenant, deadline).await.unwrap().cached, "looked for itself");
+    }
+}

@@ -1,0 +1,226 @@
+//! The story: what is asked becomes a permit or a refusal, what was done is proven, and both are on disk before the
+//! answer.
+//!
+//! [`Gate`] is the whole of it; [`ask`] holds what comes in, [`Refusal`] what goes out instead of a permit. The wire is
+//! the proxy's, the documents are the policy's, the network is the registry's.
+
+pub mod ask;
+mod flights;
+pub mod gather;
+mod judgement;
+mod local;
+mod made;
+mod naming;
+mod options;
+mod pull;
+mod record;
+mod refusal;
+mod timing;
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use lru::LruCache;
+
+pub use judgement::Admission;
+pub use local::LocalPermit;
+pub use made::{MadeContainer, MadeVolume};
+pub use options::{Limits, MemoryOptions};
+pub use pull::PullPermit;
+pub use record::{Recorder, Story};
+pub use refusal::{Ending, Refusal};
+pub use timing::Timings;
+
+use crate::cache::Memory;
+use crate::clock::Clock;
+use crate::evidence::Evidence;
+use crate::image::{Digest, Platform, Repository};
+use crate::policy::{Applicable, Denial, PolicySet, Unmatched, VerdictKey};
+use crate::registry::{AccessKey, Registry};
+use crate::runtime::{Content, Runtime};
+use flights::Flights;
+use gather::Round;
+use judgement::Judged;
+use naming::Naming;
+
+/// Containers remembered as proven; a start of one that is forgotten is proven again from containerd's store.
+const PROVEN_MAX: usize = 4096;
+
+/// Everything a decision needs, wired once.
+pub struct Gate {
+    shared: Arc<Shared>,
+    policy: RwLock<Arc<PolicySet>>,
+    flights: Flights<(VerdictKey, AccessKey), Judged>,
+    naming: Naming,
+    proven: Mutex<LruCache<String, ()>>,
+}
+
+/// The parts that an evaluation in flight keeps alive by itself.
+struct Shared {
+    clock: Clock,
+    platform: Platform,
+    limits: Limits,
+    memory: MemoryOptions,
+    registry: Arc<Registry>,
+    runtime: Runtime,
+    /// Permits. They rest on bytes that were verified, so they are everyone's.
+    permits: Mutex<Memory<VerdictKey, Arc<Admission>>>,
+    /// Denials. They rest on what a registry did not show, so they are those credentials' alone (fact P17).
+    denials: Mutex<Memory<(VerdictKey, AccessKey), Arc<Denial>>>,
+    evidence: Mutex<Memory<(Repository, Digest, Round), Arc<Evidence>>>,
+    contents: Mutex<Memory<(Repository, Digest), Arc<Content>>>,
+}
+
+/// What a gate is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where time comes from.
+    pub clock: Clock,
+    /// The platform whose images this node runs.
+    pub platform: Platform,
+    /// Limits of one decision.
+    pub limits: Limits,
+    /// Sizes and lifetimes of what is remembered.
+    pub memory: MemoryOptions,
+    /// The documents in force.
+    pub policy: PolicySet,
+    /// The registry client.
+    pub registry: Registry,
+    /// The runtime.
+    pub runtime: Runtime,
+}
+
+/// How much is remembered, for `sealgate status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remembered {
+    /// Verdicts.
+    pub verdicts: usize,
+    /// Pieces of evidence.
+    pub evidence: usize,
+    /// Proven contents.
+    pub contents: usize,
+}
+
+impl Gate {
+    /// A gate of these parts, with nothing remembered.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let permits = Memory::new(parts.memory.verdicts());
+        let denials = Memory::new(parts.memory.verdicts());
+        let evidence = Memory::new(parts.memory.evidence());
+        let contents = Memory::new(parts.memory.contents());
+        let flights = Flights::new(parts.limits.decisions_at_once());
+        let shared = Shared {
+            clock: parts.clock,
+            platform: parts.platform,
+            limits: parts.limits,
+            memory: parts.memory,
+            registry: Arc::new(parts.registry),
+            runtime: parts.runtime,
+            permits: Mutex::new(permits),
+            denials: Mutex::new(denials),
+            evidence: Mutex::new(evidence),
+            contents: Mutex::new(contents),
+        };
+        Self {
+            shared: Arc::new(shared),
+            policy: RwLock::new(Arc::new(parts.policy)),
+            flights,
+            naming: Naming::new(),
+            proven: Mutex::new(LruCache::new(NonZeroUsize::new(PROVEN_MAX).unwrap_or(NonZeroUsize::MIN))),
+        }
+    }
+
+    /// The clock of this gate.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    /// The documents in force now.
+    #[must_use]
+    pub fn policy(&self) -> Arc<PolicySet> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another set of documents in force, whole. Verdicts of the old generation can no longer be found.
+    pub fn replace_policy(&self, set: PolicySet) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    }
+
+    /// The runtime that this gate proves through.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.shared.runtime
+    }
+
+    /// The limits of one decision.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// Waits for the turn to create a container: while the guard is held, the gate moves no tag.
+    pub async fn turn_to_create(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.naming.turn_to_create().await
+    }
+
+    /// Forgets every verdict and all evidence: the next decision asks the registry again. What content was proven to be
+    /// stays, since content is named by its hash.
+    pub fn flush(&self) -> Remembered {
+        let before = self.remembered_counts();
+        self.shared.permits().clear();
+        self.shared.denials().clear();
+        self.shared.evidence().clear();
+        before
+    }
+
+    /// How much is remembered.
+    #[must_use]
+    pub fn remembered_counts(&self) -> Remembered {
+        Remembered {
+            verdicts: self.shared.permits().len() + self.shared.denials().len(),
+            evidence: self.shared.evidence().len(),
+            contents: self.shared.contents().len(),
+        }
+    }
+}
+
+/// Whether the set refuses an image because no document matches it.
+fn denies_unmatched(set: &PolicySet, applicable: &Applicable) -> bool {
+    applicable.is_empty() && set.unmatched() == Unmatched::Deny
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("remembered", &self.remembered_counts()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn permits(&self) -> MutexGuard<'_, Memory<VerdictKey, Arc<Admission>>> {
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn denials(&self) -> MutexGuard<'_, Memory<(VerdictKey, AccessKey), Arc<Denial>>> {
+        self.denials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn evidence(&self) -> MutexGuard<'_, Memory<(Repository, Digest, Round), Arc<Evidence>>> {
+        self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Memory<(Repository, Digest), Arc<Content>>> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers which content an id is, as proven when it stood under `repository`.
+    fn remember_content(&self, repository: &Repository, content: &Content) {
+        let expires = self.clock.steady() + self.memory.admitted_ttl();
+        self.contents().put((repository.clone(), content.id().clone()), Arc::new(content.clone()), expires);
+    }
+
+    fn known_content(&self, repository: &Repository, id: &Digest) -> Option<Arc<Content>> {
+        self.contents().get(&(repository.clone(), id.clone()), self.clock.steady()).cloned()
+    }
+}

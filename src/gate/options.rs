@@ -1,0 +1,126 @@
+//! [`Limits`] of one decision and [`MemoryOptions`], as the configuration gives them.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Longest time that any option here means, in seconds: ten years, beyond which a point in time cannot be relied on to
+/// be expressible. What is set longer means this.
+const SECONDS_MAX: u64 = 10 * 365 * 86_400;
+
+/// Time limits of decisions, and how many may be under way.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Longest time for one decision, in seconds: resolve, gather and judge. Signatures are a few KiB; a registry that
+    /// needs longer than this is treated as unreachable.
+    pub decision_seconds: u64,
+    /// Least time, in seconds, that must be left of the caller's deadline for a call to be forwarded: a CreateContainer
+    /// that times out inside containerd can leave its name reserved for ever (fact P11). Of a deadline shorter than
+    /// twice this, half must be left.
+    pub forward_reserve_seconds: u64,
+    /// Most decisions under way at once; more are refused and may be tried again. Each holds its evidence in memory.
+    pub decisions_at_once: NonZeroUsize,
+}
+
+/// Sizes and lifetimes of what is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemoryOptions {
+    /// Most verdicts. A node runs at most some hundred images; an entry takes about 1 KiB.
+    pub verdicts: NonZeroUsize,
+    /// Most pieces of evidence; a signature with its payload takes about 1 KiB, none more than 64 KiB.
+    pub evidence: NonZeroUsize,
+    /// Seconds for which an admission is remembered. A change of policy or keys ends it at once.
+    pub admitted_seconds: u64,
+    /// Seconds for which a refusal is remembered: short, since signing the image and waiting is a way out.
+    pub refused_seconds: u64,
+    /// Seconds for which evidence is kept, so that a change of policy is judged without the network.
+    pub evidence_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { decision_seconds: 30, forward_reserve_seconds: 10, decisions_at_once: count(64) }
+    }
+}
+
+impl Limits {
+    /// Longest time for one decision.
+    #[must_use]
+    pub fn decision(&self) -> Duration {
+        seconds(self.decision_seconds.max(1))
+    }
+
+    /// How much of a caller's deadline must be left for its call to be forwarded.
+    #[must_use]
+    pub fn reserve_of(&self, deadline: Duration) -> Duration {
+        Duration::from_secs(self.forward_reserve_seconds).min(deadline / 2)
+    }
+
+    /// Most decisions under way at once.
+    #[must_use]
+    pub fn decisions_at_once(&self) -> NonZeroUsize {
+        self.decisions_at_once
+    }
+}
+
+impl Default for MemoryOptions {
+    fn default() -> Self {
+        Self {
+            verdicts: count(1024),
+            evidence: count(512),
+            admitted_seconds: 86_400,
+            refused_seconds: 10,
+            evidence_seconds: 7 * 86_400,
+        }
+    }
+}
+
+impl MemoryOptions {
+    /// Most verdicts.
+    #[must_use]
+    pub fn verdicts(&self) -> NonZeroUsize {
+        self.verdicts
+    }
+
+    /// Most pieces of evidence.
+    #[must_use]
+    pub fn evidence(&self) -> NonZeroUsize {
+        self.evidence
+    }
+
+    /// Most contents whose proof is remembered: one for every verdict.
+    #[must_use]
+    pub fn contents(&self) -> NonZeroUsize {
+        self.verdicts()
+    }
+
+    /// How long an admission is remembered.
+    #[must_use]
+    pub fn admitted_ttl(&self) -> Duration {
+        seconds(self.admitted_seconds)
+    }
+
+    /// How long a refusal is remembered.
+    #[must_use]
+    pub fn refused_ttl(&self) -> Duration {
+        seconds(self.refused_seconds)
+    }
+
+    /// How long evidence is kept.
+    #[must_use]
+    pub fn evidence_ttl(&self) -> Duration {
+        seconds(self.evidence_seconds)
+    }
+}
+
+fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number.min(SECONDS_MAX))
+}
+
+/// A count that is not zero.
+fn count(at_least_one: usize) -> NonZeroUsize {
+    NonZeroUsize::new(at_least_one).unwrap_or(NonZeroUsize::MIN)
+}

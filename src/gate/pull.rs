@@ -1,0 +1,209 @@
+//! A pull, from what is asked to what may be done and the proof that it was done.
+//!
+//! Resolve the reference once, hash the bytes that came, judge that digest; the proxy forwards `repo@digest` under the
+//! [`PullPermit`]; then [`Gate::prove_pull`] shows through containerd's content store that this is what came (fact P14),
+//! and only then [`Gate::name_pulled`] gives it the tag (facts P1–P3).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::ask::PullAsk;
+use super::gather::Hint;
+use super::judgement::{Admission, Question};
+use super::naming::Began;
+use super::timing::Timings;
+use super::{Gate, Refusal, denies_unmatched};
+use crate::evidence::{Name, Origin, Subject};
+use crate::image::{ChooseError, Digest, Document, Reference};
+use crate::registry::{Access, Fetched};
+use crate::runtime::{Content, RuntimeError};
+
+/// The right to forward a pull, pinned to a digest.
+#[derive(Debug)]
+pub struct PullPermit {
+    reference: Reference,
+    admission: Arc<Admission>,
+    began: Began,
+    cached: bool,
+}
+
+impl PullPermit {
+    /// The reference that was asked for.
+    #[must_use]
+    pub fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    /// The admission that it rests on.
+    #[must_use]
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
+    /// Whether the verdict was in memory.
+    #[must_use]
+    pub fn is_cached(&self) -> bool {
+        self.cached
+    }
+
+    /// What to pull: `repo@digest`, as containerd spells the repository.
+    #[must_use]
+    pub fn pinned(&self) -> String {
+        self.reference.runtime_repository().at(self.admission.permit().pinned())
+    }
+}
+
+/// What a reference means.
+struct Resolved {
+    target: Digest,
+    child: Child,
+    hint: Hint,
+}
+
+/// The manifest under the target on which signatures may count as well.
+enum Child {
+    /// The index has exactly one for this node.
+    Chosen(Digest),
+    /// The index has none, or several.
+    NoneSingle(ChooseError),
+    /// The target is no index, or was asked for by digest.
+    NotAsked,
+}
+
+impl Gate {
+    /// Decides on a pull.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the caller records it before it answers.
+    pub async fn admit_pull(&self, ask: &PullAsk, timings: &mut Timings) -> Result<PullPermit, Refusal> {
+        let reference = Reference::parse(&ask.image).map_err(Refusal::BadReference)?;
+        let set = self.policy();
+        let name = Name::Known(reference.clone());
+        let applicable = set.applicable(&name, &ask.pod);
+        if denies_unmatched(&set, &applicable) {
+            return Err(Refusal::NoPolicy { image: reference.to_string() });
+        }
+        let access = ask.access(&reference).map_err(|error| Refusal::BadRequest { why: error.to_string() })?;
+        let began = self.naming.begin();
+        let resolved = match reference.digest() {
+            Some(digest) => Resolved {
+                target: digest.clone(),
+                child: Child::NotAsked,
+                hint: Hint::of(self.shared.registry.referrers_support(reference.runtime_repository()), None),
+            },
+            None => self.resolve(&reference, &access, ask.deadline, timings).await?,
+        };
+        timings.note_target(&resolved.target);
+        let (child, no_child) = match resolved.child {
+            Child::Chosen(digest) => (Some(digest), None),
+            Child::NoneSingle(why) => (None, Some(why)),
+            Child::NotAsked => (None, None),
+        };
+        let subject = Subject { name, target: resolved.target, child, origin: Origin::Registry };
+        let question = Question { subject, set, applicable, access, hint: resolved.hint };
+        let answer = timings.time("judge", self.judge(question, ask.deadline)).await?;
+        let admission = answer.judged.map_err(|denial| match no_child {
+            Some(why) => Refusal::NoChild { why, denial },
+            None => Refusal::Denied(denial),
+        })?;
+        Ok(PullPermit { reference, admission, began, cached: answer.cached })
+    }
+
+    /// Asks the registry once what the reference means; the bytes are hashed here, the digest it claims is not used.
+    async fn resolve(
+        &self,
+        reference: &Reference,
+        access: &Access,
+        deadline: Instant,
+        timings: &mut Timings,
+    ) -> Result<Resolved, Refusal> {
+        let limit = deadline.min(self.shared.clock.steady() + self.shared.limits.decision());
+        let session = self.shared.registry.session(access, limit);
+        let fetched = timings.time("resolve", session.resolve(reference)).await.map_err(Refusal::Resolve)?;
+        let child = self.child_of(&fetched)?;
+        let support = self.shared.registry.referrers_support(reference.runtime_repository());
+        let hint = Hint::of(support, Some(&fetched));
+        Ok(Resolved { target: fetched.digest, child, hint })
+    }
+
+    /// The platform manifest that this node would run; none when the target is a manifest itself, or when no single
+    /// entry is this node's (then only a signature on the index can count).
+    fn child_of(&self, fetched: &Fetched) -> Result<Child, Refusal> {
+        match Document::parse(&fetched.bytes).map_err(Refusal::Document)? {
+            Document::Manifest(manifest) if manifest.is_checkpoint() => Err(Refusal::Checkpoint),
+            Document::Manifest(_) => Ok(Child::NotAsked),
+            Document::Index(index) if index.is_checkpoint() => Err(Refusal::Checkpoint),
+            Document::Index(index) => Ok(match index.choose(&self.shared.platform) {
+                Ok(child) => Child::Chosen(child.digest.clone()),
+                Err(why) => Child::NoneSingle(why),
+            }),
+        }
+    }
+
+    /// Proves that the runtime's store now holds, under the pinned name, the content that was decided on, and that the
+    /// id it answered is that content's.
+    ///
+    /// # Errors
+    /// [`Refusal::Differs`] when it does not; the record is then deleted.
+    pub async fn prove_pull(&self, permit: &PullPermit, image_ref: &str) -> Result<Content, Refusal> {
+        let proven = self.prove_pulled(permit, image_ref).await;
+        if matches!(
+            proven,
+            Err(Refusal::Differs(_) | Refusal::Stored { .. } | Refusal::NoImageId { .. } | Refusal::Checkpoint)
+        ) {
+            let pinned = permit.pinned();
+            tracing::error!(image = %pinned, answered = image_ref, "the runtime stored other content than was pulled; deleting the record");
+            if let Err(error) = self.shared.runtime.forget(&pinned).await {
+                tracing::error!(image = %pinned, %error, "the record could not be deleted");
+            }
+        }
+        proven
+    }
+
+    async fn prove_pulled(&self, permit: &PullPermit, image_ref: &str) -> Result<Content, Refusal> {
+        let pinned = permit.admission.permit().pinned();
+        let id = Digest::parse(image_ref).map_err(|_| Refusal::NoImageId { answered: image_ref.to_owned() })?;
+        let name = permit.pinned();
+        let got = self.shared.runtime.record(&name).await?.map(|record| record.target.digest);
+        if got.as_ref() != Some(pinned) {
+            return Err(Refusal::Stored { name, expected: pinned.clone(), got });
+        }
+        let content = self.prove_content(pinned, &id).await?;
+        self.shared.remember_content(&permit.reference.repository(), &content);
+        Ok(content)
+    }
+
+    /// Gives the pulled image the tag that was asked for, unless a resolution that began later has given it another, and
+    /// waits until the CRI sees it (facts P2, P3).
+    ///
+    /// # Errors
+    /// [`Refusal::Runtime`] when containerd does not take the name.
+    pub async fn name_pulled(&self, permit: &PullPermit, content: &Content) -> Result<(), Refusal> {
+        let Some(name) = permit.reference.tag_name() else { return Ok(()) };
+        let runtime = &self.shared.runtime;
+        let Some(pinned) = runtime.record(&permit.pinned()).await? else {
+            return Err(Refusal::NotPresent { image: permit.pinned() });
+        };
+        {
+            let Some(_turn) = self.naming.turn_to_name(&name, permit.began).await else { return Ok(()) };
+            let before = runtime.record(&name).await?.map(|record| record.target.digest);
+            let _moving = match before {
+                Some(before) if before != pinned.target.digest => self.naming.turn_to_move().await,
+                Some(_) | None => None,
+            };
+            if pinned.target.digest != *content.target() {
+                return Err(Refusal::Stored {
+                    name: pinned.name,
+                    expected: content.target().clone(),
+                    got: Some(pinned.target.digest),
+                });
+            }
+            runtime.name(&name, &pinned.target).await?;
+        }
+        match runtime.await_named(&name, content.id()).await {
+            // A resolution that began later has moved the tag while we looked: that is as it should be.
+            Err(RuntimeError::NameNotSeen { .. }) if self.naming.is_superseded(&name, permit.began).await => Ok(()),
+            seen => Ok(seen?),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! [`Refusal`]: why an image may not be pulled or run, typed, with one line for people.
+//!
+//! Which status a refusal becomes on the wire is the proxy's business.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::image::{ChooseError, Digest, DocumentError, ReferenceError};
+use crate::policy::{self, Denial, Reason};
+use crate::registry::{Class, RegistryError};
+use crate::runtime::{ProofError, RuntimeError};
+
+/// A decision against an image, and the only way to say no.
+#[derive(Debug, Clone)]
+pub enum Refusal {
+    /// The image string is no reference.
+    BadReference(ReferenceError),
+    /// The image string exists as a file: containerd would look there (facts C8, C12).
+    PathAsImage,
+    /// The image is a checkpoint: containerd would bring its base image by itself (fact C8).
+    Checkpoint,
+    /// No document matches the image, and the configuration does not admit such images.
+    NoPolicy {
+        /// The image as asked for.
+        image: String,
+    },
+    /// The policy's judgement.
+    Denied(Arc<Denial>),
+    /// The reference could not be resolved in its registry.
+    Resolve(RegistryError),
+    /// What the registry answered under the reference is no image that can be decided on.
+    Document(DocumentError),
+    /// The index is not signed as the policy wants, and it has no single manifest for this node whose signatures could
+    /// count instead.
+    NoChild {
+        /// Why there is no single one.
+        why: ChooseError,
+        /// The judgement of the index.
+        denial: Arc<Denial>,
+    },
+    /// The runtime has no such image.
+    NotPresent {
+        /// The image string.
+        image: String,
+    },
+    /// The runtime does not list the asked name for the image that is to run (attack A5).
+    NameNotListed {
+        /// The name asked for.
+        name: String,
+        /// The image's id.
+        id: Digest,
+    },
+    /// More names or records than are looked at.
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        got: usize,
+        /// How many are looked at.
+        limit: usize,
+    },
+    /// What the runtime holds or made is not what was decided on.
+    Differs(ProofError),
+    /// The runtime's record of a pull does not point at what was pulled (fact P14).
+    Stored {
+        /// The record's name.
+        name: String,
+        /// What it must point at.
+        expected: Digest,
+        /// What it points at; none when there is no record.
+        got: Option<Digest>,
+    },
+    /// The runtime answered a pull with something that is no image id.
+    NoImageId {
+        /// What it answered.
+        answered: String,
+    },
+    /// The runtime could not be asked.
+    Runtime(RuntimeError),
+    /// The decision did not come in time.
+    Deadline,
+    /// Too many decisions at once.
+    Overloaded,
+    /// What decided, or proved, ended without a result: a fault of the gate's own.
+    Lost,
+    /// The decision could not be written to the audit log.
+    NotRecorded {
+        /// What the log said.
+        why: String,
+    },
+    /// A method, path or annotation that is refused by name.
+    NotAllowed {
+        /// What.
+        what: String,
+        /// How to allow it, or why it is not allowed.
+        hint: String,
+    },
+    /// The request itself cannot be decided on.
+    BadRequest {
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// How a decision ended, in three words that never stand in for each other, and one for success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Evaluated and refused.
+    Refused,
+    /// Could not be evaluated.
+    Unable,
+    /// A registry could not be reached.
+    Unreachable,
+}
+
+impl Refusal {
+    /// Refused, unable or unreachable.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        match self {
+            Self::BadReference(_)
+            | Self::PathAsImage
+            | Self::Checkpoint
+            | Self::NoPolicy { .. }
+            | Self::Document(_)
+            | Self::NameNotListed { .. }
+            | Self::TooMany { .. }
+            | Self::Differs(_)
+            | Self::Stored { .. }
+            | Self::NoImageId { .. }
+            | Self::NotAllowed { .. }
+            | Self::BadRequest { .. } => Ending::Refused,
+            Self::Denied(denial) | Self::NoChild { denial, .. } => match denial.class() {
+                policy::Class::Refused => Ending::Refused,
+                policy::Class::Unable => Ending::Unable,
+                policy::Class::Unreachable => Ending::Unreachable,
+            },
+            Self::Resolve(error) => match error.class() {
+                Class::Absent | Class::Unable => Ending::Unable,
+                Class::Unreachable => Ending::Unreachable,
+            },
+            Self::NotPresent { .. }
+            | Self::Runtime(_)
+            | Self::Deadline
+            | Self::Overloaded
+            | Self::Lost
+            | Self::NotRecorded { .. } => Ending::Unable,
+        }
+    }
+
+    /// A short stable word for the audit log and for scripts.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::BadReference(_) => "bad-reference",
+            Self::PathAsImage => "path-as-image",
+            Self::Checkpoint => "checkpoint-image",
+            Self::NoPolicy { .. } => "no-policy",
+            Self::Denied(denial) => denied(denial.reason()),
+            Self::Resolve(error) => match error.class() {
+                Class::Absent => "not-found",
+                Class::Unable => "registry-unable",
+                Class::Unreachable => "registry-unreachable",
+            },
+            Self::Document(_) => "bad-manifest",
+            Self::NoChild { .. } => "no-single-platform",
+            Self::NotPresent { .. } => "not-present",
+            Self::NameNotListed { .. } => "name-not-listed",
+            Self::TooMany { .. } => "too-many",
+            Self::Differs(error) => differs(error),
+            Self::Stored { .. } => "other-content-stored",
+            Self::NoImageId { .. } => "no-image-id",
+            Self::Runtime(_) => "runtime",
+            Self::Deadline => "deadline",
+            Self::Overloaded => "overloaded",
+            Self::Lost => "lost",
+            Self::NotRecorded { .. } => "not-recorded",
+            Self::NotAllowed { .. } => "not-allowed",
+            Self::BadRequest { .. } => "bad-request",
+        }
+    }
+}
+
+fn denied(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::NoPolicy => "no-policy",
+        Reason::StaleSet => "policy-changed",
+        Reason::Unsigned => "unsigned",
+        Reason::NoneCounts { .. } => "no-signature-counts",
+        Reason::KeysNotDistinct => "keys-not-distinct",
+        Reason::DigestNotListed => "digest-not-listed",
+        Reason::NoOrigin => "no-origin",
+        Reason::NoName => "no-name",
+        Reason::Unreachable { .. } => "signatures-unreachable",
+        Reason::Unable { .. } => "signatures-unable",
+        Reason::NotLooked { .. } => "signatures-not-looked-for",
+        Reason::TooManySignatures => "too-many-signatures",
+        Reason::TooComplex => "too-complex",
+    }
+}
+
+fn differs(error: &ProofError) -> &'static str {
+    match error {
+        ProofError::Runtime(_) => "runtime",
+        ProofError::ContentMissing(_) => "content-missing",
+        ProofError::ContentDiffers { .. } => "content-differs",
+        ProofError::ContentTooLarge { .. } => "content-too-large",
+        ProofError::Document { .. } => "bad-content",
+        ProofError::NotThisImage { .. } => "not-this-image",
+        ProofError::TooManyDocuments { .. } => "too-many-documents",
+        ProofError::ContainerMissing(_) => "container-missing",
+        ProofError::NoSnapshot(_) | ProofError::SnapshotMissing { .. } => "no-snapshot",
+        ProofError::SnapshotterNotAllowed(_) => "snapshotter-not-allowed",
+        ProofError::RuntimeNotAllowed(_) => "runtime-not-allowed",
+        ProofError::ParentDiffers { .. } => "other-root-filesystem",
+        ProofError::VolumeMissing(_) | ProofError::VolumeUnexpected(_) => "other-image-volume",
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadReference(error) => error.fmt(f),
+            Self::PathAsImage => f.write_str("the image string names a file; images are named by reference or id"),
+            Self::Checkpoint => {
+                f.write_str("the image is a checkpoint, whose restore would bring another image unseen; not supported")
+            }
+            Self::NoPolicy { image } => write!(
+                f,
+                "no policy matches {image}, and what no policy matches is denied; add an ImagePolicy whose images match it"
+            ),
+            Self::Denied(denial) => denial.fmt(f),
+            Self::Resolve(error) => error.fmt(f),
+            Self::Document(error) => write!(f, "what the registry answered is no image: {error}"),
+            Self::NoChild { why, denial } => write!(f, "{denial}; nor can a manifest under the index count: {why}"),
+            Self::NotPresent { image } => write!(f, "the runtime has no image {image}"),
+            Self::NameNotListed { name, id } => {
+                write!(f, "the runtime does not list {name} among the names of image {id}; pull it under that name")
+            }
+            Self::TooMany { what, got, limit } => write!(f, "{got} {what}, of which at most {limit} are looked at"),
+            Self::Differs(error) => error.fmt(f),
+            Self::Stored { name, expected, got: Some(got) } => write!(
+                f,
+                "containerd stored other content than was pulled: {name} points at {got}, expected {expected}; the registry may have answered it and the gate differently"
+            ),
+            Self::Stored { name, expected, got: None } => {
+                write!(f, "containerd has no record {name} after the pull, expected one that points at {expected}")
+            }
+            Self::NoImageId { answered } => {
+                write!(f, "containerd answered the pull with {answered:?}, which is no image id")
+            }
+            Self::Runtime(error) => error.fmt(f),
+            Self::Deadline => f.write_str("the decision did not come before the caller's deadline"),
+            Self::Overloaded => f.write_str("too many decisions at once; try again"),
+            Self::Lost => f.write_str("the gate failed while it decided, and says more in its journal; try again"),
+            Self::NotRecorded { why } => {
+                write!(f, "the decision could not be written to the audit log ({why}); new images wait until it can")
+            }
+            Self::NotAllowed { what, hint } => write!(f, "{what} is not allowed: {hint}"),
+            Self::BadRequest { why } => write!(f, "the request cannot be decided on: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<RuntimeError> for Refusal {
+    fn from(error: RuntimeError) -> Self {
+        Self::Runtime(error)
+    }
+}
