@@ -16,6 +16,7 @@
 //! | [`runtime`] | containerd as a client: identify, prove, name |
 //! | [`proto`] | generated messages, clients and servers of the CRI and of containerd |
 //! | [`gate`] | the story: what is asked becomes a permit or a denial |
+//! | [`proxy`] | the socket: pass through, pull, create, start |
 //! | [`clock`] | the seam through which time comes in |
 
 pub mod audit;
@@ -27,6 +28,7 @@ pub mod image;
 pub mod ownership;
 pub mod policy;
 pub mod proto;
+pub mod proxy;
 pub mod registry;
 pub mod runtime;
 pub mod truststore;

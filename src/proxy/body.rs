@@ -1,0 +1,119 @@
+//! The two bodies of the proxy, [`ReplyBody`] towards the client and [`RequestBody`] towards the runtime. Streams pass
+//! frame by frame without a box; neither says its length, so that no header is added on the way.
+
+use std::{
+    error::Error as _,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tonic::Code;
+
+use super::status;
+
+/// What the client is sent.
+pub(super) struct ReplyBody(Kind);
+
+enum Kind {
+    /// The runtime's body as it comes.
+    Stream(Incoming),
+    /// What is left of an answer that is known whole.
+    Whole { data: Bytes, trailers: Option<HeaderMap> },
+}
+
+impl ReplyBody {
+    pub(super) const fn stream(body: Incoming) -> Self {
+        Self(Kind::Stream(body))
+    }
+
+    pub(super) const fn whole(data: Bytes, trailers: Option<HeaderMap>) -> Self {
+        Self(Kind::Whole { data, trailers })
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.0 {
+            Kind::Stream(body) => {
+                let frame = Pin::new(body).poll_frame(cx);
+                if let Poll::Ready(Some(Err(error))) = &frame
+                    && !is_reset(error)
+                {
+                    self.0 = Kind::Whole { data: Bytes::new(), trailers: None };
+                    return Poll::Ready(Some(Ok(Frame::trailers(broken()))));
+                }
+                frame
+            }
+            Kind::Whole { data, trailers } => {
+                let frame = if data.is_empty() {
+                    trailers.take().map(Frame::trailers)
+                } else {
+                    Some(Frame::data(std::mem::take(data)))
+                };
+                Poll::Ready(frame.map(Ok))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Stream(body) => body.is_end_stream(),
+            Kind::Whole { data, trailers } => data.is_empty() && trailers.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+/// The trailers of a call whose connection to the runtime ended.
+fn broken() -> HeaderMap {
+    status::trailers(Code::Unavailable, "sealgate: the connection to the runtime ended in the middle of the call")
+}
+
+/// What the runtime is sent.
+pub(super) enum RequestBody {
+    /// The client's body as it comes.
+    Stream(Incoming),
+    /// One framed message of the gate's; empty once it was sent.
+    Once(Bytes),
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::Stream(body) => Pin::new(body).poll_frame(cx),
+            Self::Once(data) if data.is_empty() => Poll::Ready(None),
+            Self::Once(data) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(data))))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Stream(body) => body.is_end_stream(),
+            Self::Once(data) => data.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+/// Whether the peer or the protocol ended this one stream, as opposed to the whole connection. Such an error travels
+/// on with its reason; a broken connection becomes UNAVAILABLE.
+pub(super) fn is_reset(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(h2::Error::is_reset)
+}

@@ -1,0 +1,70 @@
+//! [`Options`]: what an operator can say about the socket. The runtime's own socket is an argument of
+//! [`serve`](super::serve()), since other rooms talk to it too.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+
+/// How the gate serves the CRI.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Where the kubelet reaches the gate; at most 107 bytes (`sun_path`, unix(7)). Not used when a socket is inherited.
+    pub socket: PathBuf,
+    /// Permission bits of the socket, 0o600 unless said otherwise: who may not open the runtime's socket may not open
+    /// the gate's. Not used when a socket is inherited: then the socket unit owns mode and owner.
+    pub mode: u32,
+    /// User that owns the socket, a name or a number; the process's own user when absent.
+    pub owner: Option<String>,
+    /// Group that owns the socket, a name or a number; the process's own group when absent.
+    pub group: Option<String>,
+    /// User ids whose processes are answered, beside the gate's own. Root alone by default: the kubelet is root.
+    pub allowed_uids: Vec<u32>,
+    /// Connections open at once; one more is closed at once. The kubelet opens two (cri-facts H2), tools a few.
+    pub connections: usize,
+    /// Calls open at once on one connection. gRPC servers in Go set no bound; a kubelet with 500 pods stays under
+    /// 2000, and each open call costs about 4 KiB here.
+    pub streams: u32,
+    /// Seconds that open calls get at shutdown. Event streams never end, so there must be an end; a container create
+    /// takes a few seconds at most.
+    pub drain_seconds: u64,
+    /// MiB that all requests of owned methods may hold together; one more is refused. Sixteen of the largest ones.
+    pub held_mib: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            socket: PathBuf::from("/run/sealgate/cri.sock"),
+            mode: 0o600,
+            owner: None,
+            group: None,
+            allowed_uids: vec![0],
+            connections: 64,
+            streams: 10_000,
+            drain_seconds: 10,
+            held_mib: 256,
+        }
+    }
+}
+
+impl Options {
+    /// How long open calls get at shutdown.
+    #[must_use]
+    pub const fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_is_the_default_and_what_is_misspelt_an_error() {
+        assert_eq!(toml::from_str::<Options>(""), Ok(Options::default()));
+        let said = toml::from_str::<Options>("mode = 0o660\ngroup = \"kubelet\"");
+        assert_eq!(said, Ok(Options { mode: 0o660, group: Some("kubelet".into()), ..Options::default() }));
+        assert!(toml::from_str::<Options>("alowed_uids = [0]").is_err());
+    }
+}

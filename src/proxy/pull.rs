@@ -1,0 +1,156 @@
+//! PullImage: decide, forward pinned, prove that this is what came, name the tag, answer the runtime's own image_ref.
+
+use std::sync::Arc;
+
+use super::calls::{Calls, Patience, Stop};
+use super::request::{ImageStrings, bad_request, decode, image_spec, must_equal, pod, with_image};
+use super::wire::{self, Step};
+use super::{Answer, Call, OwnedMethod, Reply};
+use crate::gate::ask::{Call as Asking, PullAsk};
+use crate::gate::{PullPermit, Refusal, Story};
+use crate::proto::cri::{AuthConfig, PullImageRequest, PullImageResponse};
+use crate::registry::AuthConfig as RegistryAuth;
+
+/// `PullImageRequest.image`, `.auth` and `.sandbox_config`.
+const IMAGE: [Step; 1] = [Step::only(1)];
+const AUTH: [Step; 1] = [Step::only(2)];
+const SANDBOX: [Step; 1] = [Step::only(3)];
+
+/// The annotation with which a pod chooses a runtime handler's snapshotter for its pulls (fact P16).
+const HANDLER_ANNOTATION: &str = "io.containerd.cri.runtime-handler";
+/// Annotations that feed a snapshotter (fact P16).
+const SNAPSHOT_ANNOTATIONS: &str = "containerd.io/snapshot";
+
+/// A request, read.
+struct Request {
+    decoded: PullImageRequest,
+    image: ImageStrings,
+    ask: PullAsk,
+}
+
+/// Answers one PullImage.
+pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> Answer {
+    let patience = Patience::of(&calls.gate, call.deadline);
+    let request = match read(&call.message, patience) {
+        Ok(request) => request,
+        Err(refusal) => return calls.unreadable(Asking::PullImage, refusal).await,
+    };
+    let mut story = calls.recorder.pull(&request.ask, &calls.gate.policy());
+    match decide_and_forward(&calls, &call, &request, patience, &mut story).await {
+        Ok((permit, reply)) => {
+            // What came must be proven even when the caller has gone meanwhile.
+            let finished = tokio::spawn(async move { finish(&calls, permit, reply, story).await });
+            finished.await.unwrap_or_else(|_| Stop::Refused(Refusal::Lost).into_answer())
+        }
+        Err(stop) => calls.stopped(&story, stop).await,
+    }
+}
+
+/// Reads what a decision rests on from the wire, and refuses what could be read in two ways.
+fn read(message: &[u8], patience: Patience) -> Result<Request, Refusal> {
+    let decoded: PullImageRequest = decode(message)?;
+    let image = image_spec(message, &IMAGE)?;
+    wire::bytes_at(message, &AUTH).map_err(bad_request)?;
+    let pod = pod(message, &SANDBOX)?;
+    let auth = decoded.auth.clone().map(registry_auth);
+    let ask = PullAsk { image: image.image.clone(), pod, auth, deadline: patience.decide_by };
+    Ok(Request { decoded, image, ask })
+}
+
+fn registry_auth(auth: AuthConfig) -> RegistryAuth {
+    RegistryAuth {
+        username: auth.username,
+        password: auth.password,
+        auth: auth.auth,
+        server_address: auth.server_address,
+        identity_token: auth.identity_token,
+        registry_token: auth.registry_token,
+    }
+}
+
+async fn decide_and_forward(
+    calls: &Calls,
+    call: &Call,
+    request: &Request,
+    patience: Patience,
+    story: &mut Story,
+) -> Result<(PullPermit, Reply), Stop> {
+    snapshotter_is_ours(request, &calls.gate)?;
+    let permit = calls.gate.admit_pull(&request.ask, &mut story.timings).await?;
+    story.admitted_pull(&permit);
+    let left = patience.left(&calls.gate)?;
+    let message = pinned(call, request, &permit)?;
+    let path = OwnedMethod::PullImage.path();
+    let reply = story.timings.time("forward", call.upstream.unary(path, &call.headers, &message, left)).await;
+    match reply {
+        Ok(reply) if reply.code() == super::Code::Ok => Ok((permit, reply)),
+        Ok(reply) => Err(Stop::Reply(reply)),
+        Err(error) => Err(Stop::NoReply(error)),
+    }
+}
+
+/// The request with the image pinned to the digest that was decided on, and nothing else changed: the caller's
+/// credentials above all (fact P17).
+fn pinned(call: &Call, request: &Request, permit: &PullPermit) -> Result<bytes::Bytes, Refusal> {
+    let pinned = permit.pinned();
+    let message = with_image(&call.message, &IMAGE, &pinned)?;
+    let mut decided = request.decoded.clone();
+    if let Some(image) = &mut decided.image {
+        image.image.clone_from(&pinned);
+    }
+    must_equal(&message, &decided)?;
+    let sent = image_spec(&message, &IMAGE)?;
+    if sent == (ImageStrings { image: pinned, ..request.image.clone() }) {
+        Ok(message)
+    } else {
+        Err(Refusal::BadRequest { why: "the patched image is not the one that was decided on".to_owned() })
+    }
+}
+
+/// Proves what came, names it, records, answers.
+async fn finish(calls: &Calls, permit: PullPermit, reply: Reply, mut story: Story) -> Answer {
+    match prove_and_name(calls, &permit, &reply, &mut story).await {
+        Ok(()) => match calls.recorder.admit(std::slice::from_ref(&story)).await {
+            Ok(()) => Answer::Reply(reply),
+            Err(refusal) => Stop::Refused(refusal).into_answer(),
+        },
+        Err(refusal) => calls.stopped(&story, Stop::Refused(refusal)).await,
+    }
+}
+
+async fn prove_and_name(calls: &Calls, permit: &PullPermit, reply: &Reply, story: &mut Story) -> Result<(), Refusal> {
+    let response: PullImageResponse = decode(reply.message())?;
+    let gate = &calls.gate;
+    let content = story.timings.time("prove", gate.prove_pull(permit, &response.image_ref)).await?;
+    story.image_id(content.id());
+    story.timings.time("name", gate.name_pulled(permit, &content)).await
+}
+
+/// Refuses a pull into a snapshotter that a pod chose and nobody allowed (fact P16).
+fn snapshotter_is_ours(request: &Request, gate: &crate::gate::Gate) -> Result<(), Refusal> {
+    let options = gate.runtime().options();
+    let spec = request.decoded.image.as_ref();
+    let sandbox = request.decoded.sandbox_config.as_ref();
+    let asked = spec.map(|spec| spec.runtime_handler.as_str());
+    let annotations = || {
+        let of_image = spec.into_iter().flat_map(|spec| &spec.annotations);
+        of_image.chain(sandbox.into_iter().flat_map(|sandbox| &sandbox.annotations))
+    };
+    let noted = annotations().filter(|(key, _)| key.as_str() == HANDLER_ANNOTATION).map(|(_, value)| value.as_str());
+    for handler in asked.into_iter().chain(noted).filter(|handler| !handler.is_empty()) {
+        if !options.handlers.iter().any(|allowed| allowed == handler) {
+            return Err(Refusal::NotAllowed {
+                what: format!("runtime handler {handler:?}"),
+                hint: "name it in runtime.handlers when its snapshotter checks layers against the image".to_owned(),
+            });
+        }
+    }
+    let steering = annotations().map(|(key, _)| key).find(|key| key.starts_with(SNAPSHOT_ANNOTATIONS));
+    match steering {
+        Some(key) if !options.snapshot_annotations => Err(Refusal::NotAllowed {
+            what: format!("annotation {key:?}"),
+            hint: "it steers a snapshotter; set runtime.snapshot_annotations when yours are to be trusted".to_owned(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,112 @@
+//! gRPC statuses on the wire: answers of the gate's own, made of headers alone ("Trailers-Only"), and the status of a
+//! reply (gRPC over HTTP/2, "Responses").
+
+use std::fmt::Write as _;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use tonic::Code;
+
+use super::{Refusal, body::ReplyBody};
+
+pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+
+/// An answer without a message.
+pub(super) fn response(code: Code, message: &str) -> Response<ReplyBody> {
+    let mut headers = trailers(code, message);
+    headers.insert(CONTENT_TYPE, GRPC);
+    let mut response = Response::new(ReplyBody::whole(bytes::Bytes::new(), None));
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The answer to a request that never reaches the runtime. A request that is not gRPC's gets an HTTP status as well: a
+/// CONNECT that is answered 200 would be a tunnel.
+pub(super) fn refusal(refusal: Refusal) -> Response<ReplyBody> {
+    let mut answer = response(Code::Unimplemented, &refusal.to_string());
+    if refusal == Refusal::NotPost {
+        *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    }
+    answer
+}
+
+/// The two headers that say a status.
+pub(super) fn trailers(code: Code, message: &str) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(3);
+    headers.insert(GRPC_STATUS, HeaderValue::from(i32::from(code)));
+    if let Ok(value) = HeaderValue::try_from(encode(message)) {
+        headers.insert(GRPC_MESSAGE, value);
+    }
+    headers
+}
+
+/// The status that these headers or trailers say; none when they say none.
+pub(super) fn code_of(headers: &HeaderMap) -> Option<Code> {
+    headers.get(GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
+}
+
+/// The status text that these headers or trailers carry, decoded; empty when there is none.
+pub(super) fn text_of(headers: &HeaderMap) -> String {
+    headers.get(GRPC_MESSAGE).map_or_else(String::new, |value| decode(value.as_bytes()))
+}
+
+/// Percent-encodes as gRPC's `Percent-Encoded` says: printable ASCII but `%` stands for itself.
+fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => out.push(char::from(byte)),
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// The reverse of [`encode`]; what is not well encoded stands for itself, as gRPC demands of readers.
+fn decode(text: &[u8]) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let escaped = (byte == b'%').then(|| after.split_at_checked(2)).flatten();
+        let decoded = escaped.and_then(|(digits, tail)| Some((hex::decode(digits).ok()?, tail)));
+        if let Some((decoded, tail)) = decoded {
+            out.extend(decoded);
+            rest = tail;
+        } else {
+            out.push(byte);
+            rest = after;
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_survive_the_wire() {
+        for text in ["", "plain", "50% of\nthe naïve\r\n🦀 \u{7f}", "%41%", "%", "%zz"] {
+            let headers = trailers(Code::Unknown, text);
+            assert_eq!(text_of(&headers), text);
+            assert_eq!(code_of(&headers), Some(Code::Unknown));
+        }
+    }
+
+    #[test]
+    fn attack_e3_line_breaks_never_reach_a_header() {
+        assert_eq!(encode("a\r\nb%"), "a%0D%0Ab%25");
+    }
+
+    #[test]
+    fn badly_encoded_text_stands_for_itself() {
+        assert_eq!(decode(b"%zz %4 %"), "%zz %4 %");
+        assert_eq!(decode(b"%FF"), "\u{fffd}");
+    }
+
+    #[test]
+    fn nothing_says_no_status() {
+        assert_eq!(code_of(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,593 @@
+//! Protobuf on the wire: reads and patches one field of a message and leaves every other byte as it came, fields that
+//! nobody here knows and their order included ([`string_at`], [`replace`], [`put`], [`remove`]).
+//!
+//! Parsers differ in what they make of odd bytes: one takes the last of two fields and another merges them, one cuts a
+//! long field number down and another refuses it, one takes a wrong wire type for an unknown field (attack D2). So every
+//! message on the way to the field is read whole, and whatever two parsers could read differently is refused: a field
+//! of the path that may stand once and stands twice, a wrong wire type, a group, a varint that is cut, too long or
+//! longer than it need be, a length beyond the end. Fields off the path are not looked into.
+//!
+//! Source: protobuf.dev, "Encoding".
+
+use std::{fmt, ops::Range, str};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+/// Deepest path; the CRI's deepest string that matters is at depth 4.
+const DEPTH_LIMIT: usize = 8;
+
+/// Most fields that one message on a path may have: a request of 16 MiB has room for millions, none has need of them.
+const FIELD_LIMIT: usize = 100_000;
+
+/// Largest field number ("Assigning Field Numbers").
+const NUMBER_LIMIT: u64 = (1 << 29) - 1;
+
+/// One step of a path into a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    field: u32,
+    which: Which,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// The field may stand once.
+    Only,
+    /// The field repeats; this one of its values, from 0.
+    Nth(usize),
+}
+
+impl Step {
+    /// A field that may stand once; a message with two of it is refused.
+    #[must_use]
+    pub const fn only(field: u32) -> Self {
+        Self { field, which: Which::Only }
+    }
+
+    /// One value of a repeated field, counted from 0.
+    #[must_use]
+    pub const fn nth(field: u32, nth: usize) -> Self {
+        Self { field, which: Which::Nth(nth) }
+    }
+}
+
+/// Why a message cannot be read or patched on this path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireError {
+    /// The message ends within a field.
+    Truncated,
+    /// A varint of more than ten bytes or 64 bits.
+    VarintTooLong,
+    /// A key or length that is written in more bytes than it needs.
+    NotMinimal,
+    /// A field number of 0 or above 2^29 - 1.
+    FieldNumber,
+    /// A group, which proto3 does not have, or a wire type that does not exist.
+    WireType,
+    /// A field of the path that is not length-delimited.
+    WrongType {
+        /// Its number.
+        field: u32,
+    },
+    /// A field of the path that may stand once and stands again.
+    Twice {
+        /// Its number.
+        field: u32,
+    },
+    /// A field of the path that is not there.
+    Missing {
+        /// Its number.
+        field: u32,
+    },
+    /// A string that is not UTF-8.
+    NotUtf8,
+    /// A message of more fields than the limit.
+    TooManyFields,
+    /// The path is empty or deeper than the limit.
+    Path,
+}
+
+/// The string at the path; none when the last step's field, or one on the way to it, is not there.
+///
+/// # Errors
+/// [`WireError`] for a message that parsers could read differently on this path.
+pub fn string_at<'a>(message: &'a [u8], path: &[Step]) -> Result<Option<&'a str>, WireError> {
+    let value = bytes_at(message, path)?;
+    value.map(|bytes| str::from_utf8(bytes).map_err(|_| WireError::NotUtf8)).transpose()
+}
+
+/// The bytes or submessage at the path; none when it, or a field on the way to it, is not there.
+///
+/// # Errors
+/// As [`string_at`].
+pub fn bytes_at<'a>(message: &'a [u8], path: &[Step]) -> Result<Option<&'a [u8]>, WireError> {
+    match locate(message, path) {
+        Ok(found) => Ok(found.leaf.and_then(|leaf| message.get(leaf.content))),
+        Err(WireError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many values the field has in the message at `parent`; the empty path is the whole message. A parent that is
+/// not there has none.
+///
+/// # Errors
+/// As [`string_at`].
+pub fn count(message: &[u8], parent: &[Step], field: u32) -> Result<usize, WireError> {
+    let content = if parent.is_empty() { Some(message) } else { bytes_at(message, parent)? };
+    Ok(content.map(|content| occurrences(content, 0..content.len(), field)).transpose()?.map_or(0, |all| all.len()))
+}
+
+/// Every value that the field has in the message at `parent`, in order; the empty path is the whole message. One pass,
+/// however many there are.
+///
+/// # Errors
+/// As [`string_at`].
+pub fn all_at<'a>(message: &'a [u8], parent: &[Step], field: u32) -> Result<Vec<&'a [u8]>, WireError> {
+    let content = if parent.is_empty() { Some(message) } else { bytes_at(message, parent)? };
+    let content = content.unwrap_or_default();
+    let places = occurrences(content, 0..content.len(), field)?;
+    Ok(places.into_iter().filter_map(|place| content.get(place.content)).collect())
+}
+
+/// The message with the value at the path replaced; lengths up the path are written anew, all else is as it was.
+///
+/// # Errors
+/// As [`string_at`], and [`WireError::Missing`] when there is nothing to replace.
+pub fn replace(message: &[u8], path: &[Step], value: &[u8]) -> Result<Bytes, WireError> {
+    let found = locate(message, path)?;
+    let leaf = found.leaf.ok_or(WireError::Missing { field: last(path)?.field })?;
+    let mut with = BytesMut::new();
+    put_varint(&mut with, value.len());
+    with.put_slice(value);
+    Ok(splice(message, &found.parents, leaf.length..leaf.content.end, &with))
+}
+
+/// As [`replace`], but a field that may stand once and is not there is added at the end of its parent, which must be
+/// there.
+///
+/// # Errors
+/// As [`replace`].
+pub fn put(message: &[u8], path: &[Step], value: &[u8]) -> Result<Bytes, WireError> {
+    let found = locate(message, path)?;
+    let step = last(path)?;
+    if found.leaf.is_some() {
+        return replace(message, path, value);
+    }
+    if step.which != Which::Only {
+        return Err(WireError::Missing { field: step.field });
+    }
+    let end = found.parents.last().map_or(message.len(), |parent| parent.content.end);
+    let mut with = BytesMut::new();
+    put_varint(&mut with, usize::try_from(step.field).unwrap_or(0) << 3 | LENGTH_DELIMITED);
+    put_varint(&mut with, value.len());
+    with.put_slice(value);
+    Ok(splice(message, &found.parents, end..end, &with))
+}
+
+/// The message without the field at the path.
+///
+/// # Errors
+/// As [`replace`].
+pub fn remove(message: &[u8], path: &[Step]) -> Result<Bytes, WireError> {
+    let found = locate(message, path)?;
+    let leaf = found.leaf.ok_or(WireError::Missing { field: last(path)?.field })?;
+    Ok(splice(message, &found.parents, leaf.key..leaf.content.end, &[]))
+}
+
+/// Where a length-delimited field stands in the whole message.
+#[derive(Debug, Clone)]
+struct Place {
+    /// Where its key begins.
+    key: usize,
+    /// Where its length begins.
+    length: usize,
+    /// Its bytes.
+    content: Range<usize>,
+}
+
+/// The messages on the way, outermost first, and the field at the end of the path where there is one.
+struct Found {
+    parents: Vec<Place>,
+    leaf: Option<Place>,
+}
+
+fn last(path: &[Step]) -> Result<Step, WireError> {
+    path.last().copied().ok_or(WireError::Path)
+}
+
+/// Walks the path; [`WireError::Missing`] for a message on the way that is not there.
+fn locate(message: &[u8], path: &[Step]) -> Result<Found, WireError> {
+    let (leaf, way) = path.split_last().filter(|_| path.len() <= DEPTH_LIMIT).ok_or(WireError::Path)?;
+    let mut parents = Vec::with_capacity(way.len());
+    let mut within = 0..message.len();
+    for step in way {
+        let place = choose(message, within, *step)?.ok_or(WireError::Missing { field: step.field })?;
+        within = place.content.clone();
+        parents.push(place);
+    }
+    Ok(Found { leaf: choose(message, within, *leaf)?, parents })
+}
+
+fn choose(message: &[u8], within: Range<usize>, step: Step) -> Result<Option<Place>, WireError> {
+    let all = occurrences(message, within, step.field)?;
+    match step.which {
+        Which::Only if all.len() > 1 => Err(WireError::Twice { field: step.field }),
+        Which::Only => Ok(all.into_iter().next()),
+        Which::Nth(nth) => Ok(all.into_iter().nth(nth)),
+    }
+}
+
+/// Reads the whole message within the range and gives the places of one field.
+fn occurrences(message: &[u8], within: Range<usize>, field: u32) -> Result<Vec<Place>, WireError> {
+    let mut reader = Reader { message, at: within.start, end: within.end };
+    let mut places = Vec::new();
+    for _ in 0..FIELD_LIMIT {
+        if reader.at == reader.end {
+            return Ok(places);
+        }
+        let (number, place) = reader.field()?;
+        if number == field {
+            places.push(place.ok_or(WireError::WrongType { field })?);
+        }
+    }
+    if reader.at == reader.end { Ok(places) } else { Err(WireError::TooManyFields) }
+}
+
+/// Wire types ("Message Structure").
+const VARINT: u64 = 0;
+const FIXED64: u64 = 1;
+const LENGTH_DELIMITED: usize = 2;
+const FIXED32: u64 = 5;
+
+/// Reads fields one after the other, within the bounds of one message.
+struct Reader<'a> {
+    message: &'a [u8],
+    at: usize,
+    end: usize,
+}
+
+impl Reader<'_> {
+    /// The number of the next field, and its place where it is length-delimited.
+    fn field(&mut self) -> Result<(u32, Option<Place>), WireError> {
+        let key = self.at;
+        let tag = self.minimal()?;
+        let number = Some(tag >> 3).filter(|number| (1..=NUMBER_LIMIT).contains(number));
+        let number = number.and_then(|number| u32::try_from(number).ok()).ok_or(WireError::FieldNumber)?;
+        match tag & 7 {
+            VARINT => self.varint().map(|_| (number, None)),
+            FIXED64 => self.skip(8).map(|_| (number, None)),
+            FIXED32 => self.skip(4).map(|_| (number, None)),
+            2 => {
+                let length = self.at;
+                let size = usize::try_from(self.minimal()?).map_err(|_| WireError::Truncated)?;
+                let content = self.skip(size)?;
+                Ok((number, Some(Place { key, length, content })))
+            }
+            _ => Err(WireError::WireType),
+        }
+    }
+
+    fn skip(&mut self, bytes: usize) -> Result<Range<usize>, WireError> {
+        let end = self.at.checked_add(bytes).filter(|end| *end <= self.end).ok_or(WireError::Truncated)?;
+        let passed = self.at..end;
+        self.at = end;
+        Ok(passed)
+    }
+
+    /// A varint written in as few bytes as it needs: what every encoder writes for keys and lengths.
+    fn minimal(&mut self) -> Result<u64, WireError> {
+        let start = self.at;
+        let value = self.varint()?;
+        let last = self.at.checked_sub(1).and_then(|at| self.message.get(at));
+        if self.at - start > 1 && last == Some(&0) { Err(WireError::NotMinimal) } else { Ok(value) }
+    }
+
+    fn varint(&mut self) -> Result<u64, WireError> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = *self.message.get(self.at).filter(|_| self.at < self.end).ok_or(WireError::Truncated)?;
+            self.at += 1;
+            // The tenth byte has room for the 64th bit alone.
+            if shift == 63 && byte > 1 {
+                return Err(WireError::VarintTooLong);
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(WireError::VarintTooLong)
+    }
+}
+
+/// Puts `with` in the place of `at` and writes the lengths of the messages around it anew.
+fn splice(message: &[u8], parents: &[Place], at: Range<usize>, with: &[u8]) -> Bytes {
+    let lengths = new_lengths(parents, at.len(), with.len());
+    let mut out = BytesMut::with_capacity(message.len() + with.len() + 2 * parents.len());
+    let mut copied = 0;
+    for (parent, length) in parents.iter().zip(lengths) {
+        out.put_slice(message.get(copied..parent.length).unwrap_or_default());
+        put_varint(&mut out, length);
+        copied = parent.content.start;
+    }
+    out.put_slice(message.get(copied..at.start).unwrap_or_default());
+    out.put_slice(with);
+    out.put_slice(message.get(at.end..).unwrap_or_default());
+    out.freeze()
+}
+
+/// The lengths of the parents, outermost first, after `removed` bytes in the innermost became `added`.
+fn new_lengths(parents: &[Place], removed: usize, added: usize) -> Vec<usize> {
+    let (mut removed, mut added) = (removed, added);
+    let mut lengths = Vec::with_capacity(parents.len());
+    for parent in parents.iter().rev() {
+        let length = parent.content.len() - removed + added;
+        removed = parent.content.end - parent.length;
+        added = varint_size(length) + length;
+        lengths.push(length);
+    }
+    lengths.reverse();
+    lengths
+}
+
+fn varint_size(value: usize) -> usize {
+    let bits = usize::BITS - (value | 1).leading_zeros();
+    usize::try_from(bits.div_ceil(7)).unwrap_or(1)
+}
+
+fn put_varint(out: &mut BytesMut, value: usize) {
+    let mut rest = value;
+    loop {
+        let low = u8::try_from(rest & 0x7f).unwrap_or(0);
+        rest >>= 7;
+        if rest == 0 {
+            return out.put_u8(low);
+        }
+        out.put_u8(low | 0x80);
+    }
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("the message ends within a field"),
+            Self::VarintTooLong => f.write_str("a number in the message is longer than 64 bits"),
+            Self::NotMinimal => f.write_str("a key or length in the message is written longer than it need be"),
+            Self::FieldNumber => f.write_str("a field number in the message is not one"),
+            Self::WireType => f.write_str("the message has a group or an unknown wire type"),
+            Self::WrongType { field } => write!(f, "field {field} of the message has the wrong type"),
+            Self::Twice { field } => write!(f, "field {field} of the message may stand once and stands twice"),
+            Self::Missing { field } => write!(f, "field {field} of the message is missing"),
+            Self::NotUtf8 => f.write_str("a string in the message is not UTF-8"),
+            Self::TooManyFields => write!(f, "the message has more than {FIELD_LIMIT} fields"),
+            Self::Path => write!(f, "a path into a message has no step or more than {DEPTH_LIMIT}"),
+        }
+    }
+}
+
+impl std::error::Error for WireError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+
+    /// A request as wide as those of the CRI: a string at depth 2, repeated messages, a map, scalars of every wire type.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Outer {
+        #[prost(message, optional, tag = "1")]
+        image: Option<Inner>,
+        #[prost(string, tag = "2")]
+        name: String,
+        #[prost(message, repeated, tag = "3")]
+        mounts: Vec<Inner>,
+        #[prost(int64, tag = "4")]
+        number: i64,
+        #[prost(fixed64, tag = "5")]
+        eight: u64,
+        #[prost(fixed32, tag = "6")]
+        four: u32,
+        #[prost(map = "string, string", tag = "1000")]
+        annotations: std::collections::HashMap<String, String>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Inner {
+        #[prost(string, tag = "1")]
+        image: String,
+        #[prost(string, repeated, tag = "2")]
+        others: Vec<String>,
+    }
+
+    const IMAGE: [Step; 2] = [Step::only(1), Step::only(1)];
+
+    fn inner() -> impl Strategy<Value = Inner> {
+        (".{0,200}", prop::collection::vec(".{0,5}", 0..3)).prop_map(|(image, others)| Inner { image, others })
+    }
+
+    fn outer() -> impl Strategy<Value = Outer> {
+        (
+            prop::option::of(inner()),
+            ".{0,20}",
+            prop::collection::vec(inner(), 0..4),
+            any::<(i64, u64, u32)>(),
+            prop::collection::hash_map(".{0,5}", ".{0,5}", 0..3),
+        )
+            .prop_map(|(image, name, mounts, (number, eight, four), annotations)| Outer {
+                image,
+                name,
+                mounts,
+                number,
+                eight,
+                four,
+                annotations,
+            })
+    }
+
+    /// Fields that nobody knows, of every wire type.
+    const UNKNOWN: &[u8] =
+        &[0xf8, 0x07, 0x96, 0x01, 0xfa, 0x07, 2, 1, 2, 0xf9, 0x07, 1, 2, 3, 4, 5, 6, 7, 8, 0xfd, 0x07, 1, 2, 3, 4];
+
+    proptest! {
+        #[test]
+        fn attack_d2_arbitrary_bytes_never_panic_and_prost_agrees(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            agrees(&bytes)?;
+        }
+
+        #[test]
+        fn attack_d2_broken_messages_are_refused_or_read_as_prost_does(
+            message in outer(),
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut bytes = message.encode_to_vec();
+            for (at, value) in flips {
+                if !bytes.is_empty() {
+                    let at = at.index(bytes.len());
+                    bytes[at] = value;
+                }
+            }
+            agrees(&bytes)?;
+        }
+
+        #[test]
+        fn replacing_changes_that_one_value(message in outer(), new in ".{0,300}", at in 0_usize..4) {
+            let bytes = [&message.encode_to_vec(), UNKNOWN].concat();
+            let mut expected = message.clone();
+            let path = [Step::nth(3, at), Step::only(1)];
+            let Some(mount) = expected.mounts.get_mut(at) else {
+                prop_assert_eq!(replace(&bytes, &path, new.as_bytes()), Err(WireError::Missing { field: 3 }));
+                return Ok(());
+            };
+            let absent = mount.image.is_empty();
+            mount.image.clone_from(&new);
+            let patched = put(&bytes, &path, new.as_bytes()).unwrap();
+            prop_assert_eq!(string_at(&patched, &path), Ok(Some(new.as_str())));
+            prop_assert_eq!(Outer::decode(patched.clone()).unwrap(), expected);
+            prop_assert!(patched.ends_with(UNKNOWN));
+            if absent {
+                prop_assert_eq!(remove(&patched, &path).unwrap(), bytes);
+            } else {
+                let old = string_at(&bytes, &path).unwrap().unwrap();
+                prop_assert_eq!(replace(&patched, &path, old.as_bytes()).unwrap(), bytes);
+            }
+        }
+
+        #[test]
+        fn every_byte_around_the_value_stays(
+            before in prop::collection::vec(any::<u8>(), 0..300),
+            old in ".{0,200}",
+            new in ".{0,200}",
+        ) {
+            let head = field(7, &before);
+            let message = |value: &str| [head.clone(), field(1, &[&head, &field(1, value.as_bytes()), UNKNOWN].concat()), UNKNOWN.to_vec()].concat();
+            prop_assert_eq!(replace(&message(&old), &IMAGE, new.as_bytes()).unwrap(), message(&new));
+        }
+
+        #[test]
+        fn attack_d2_a_field_that_stands_twice_is_refused_where_prost_takes_the_last(message in outer(), other in inner()) {
+            let mut bytes = message.encode_to_vec();
+            bytes.extend(field(1, &Inner { image: "good".into(), others: Vec::new() }.encode_to_vec()));
+            bytes.extend(field(1, &other.encode_to_vec()));
+            prop_assert!(Outer::decode(bytes.as_slice()).is_ok());
+            prop_assert_eq!(string_at(&bytes, &IMAGE), Err(WireError::Twice { field: 1 }));
+            let twice = [field(1, b"good"), field(1, b"bad")].concat();
+            let twice = field(1, &twice);
+            prop_assert_eq!(string_at(&twice, &IMAGE), Err(WireError::Twice { field: 1 }));
+            prop_assert_eq!(replace(&twice, &IMAGE, b"x"), Err(WireError::Twice { field: 1 }));
+        }
+    }
+
+    /// Whatever is accepted, prost reads the same string, the same values and the same count.
+    fn agrees(bytes: &[u8]) -> Result<(), TestCaseError> {
+        let decoded = Outer::decode(bytes);
+        if let (Ok(read), Ok(decoded)) = (string_at(bytes, &IMAGE), &decoded) {
+            prop_assert_eq!(read.unwrap_or_default(), decoded.image.as_ref().map_or("", |inner| inner.image.as_str()));
+        }
+        if let (Ok(read), Ok(decoded)) = (count(bytes, &[], 3), &decoded) {
+            prop_assert_eq!(read, decoded.mounts.len());
+        }
+        if let (Ok(patched), Ok(decoded)) = (put(bytes, &[Step::only(2)], b"new"), decoded) {
+            prop_assert_eq!(Outer::decode(patched).unwrap(), Outer { name: "new".into(), ..decoded });
+        }
+        Ok(())
+    }
+
+    fn field(number: usize, content: &[u8]) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        put_varint(&mut out, number << 3 | 2);
+        put_varint(&mut out, content.len());
+        out.put_slice(content);
+        out.to_vec()
+    }
+
+    #[test]
+    fn attack_d2_bytes_that_parsers_read_differently_are_refused() {
+        let good = field(1, &field(1, b"good"));
+        let with = |tail: &[u8]| string_at(&[&good, tail].concat(), &IMAGE).map(drop);
+        assert_eq!(with(&[]), Ok(()));
+        assert_eq!(with(&[0x80]), Err(WireError::Truncated));
+        assert_eq!(with(&[0x12, 5, 1]), Err(WireError::Truncated));
+        assert_eq!(with(&[0x11, 1, 2, 3]), Err(WireError::Truncated));
+        assert_eq!(with(&[0x15, 1, 2, 3]), Err(WireError::Truncated));
+        assert_eq!(with(&[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]), Err(WireError::Truncated));
+        assert_eq!(
+            with(&[0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]),
+            Err(WireError::VarintTooLong)
+        );
+        assert_eq!(with(&[[0x10].as_slice(), &[0xff; 11]].concat()), Err(WireError::VarintTooLong));
+        assert_eq!(with(&[0x92, 0, 0]), Err(WireError::NotMinimal), "a key in two bytes");
+        assert_eq!(with(&[0x12, 0x80, 0]), Err(WireError::NotMinimal), "a length in two bytes");
+        assert_eq!(with(&[0x02, 0]), Err(WireError::FieldNumber), "field 0");
+        // 2^32 + 1 as a field number: a parser that keeps 32 bits of it sees field 1.
+        assert_eq!(with(&[0x8a, 0x80, 0x80, 0x80, 0x80, 1, 1, b'x']), Err(WireError::FieldNumber));
+        for group in [[0x13, 0x14], [0x0b, 0x0c], [0x16, 0], [0x17, 0]] {
+            assert_eq!(with(&group), Err(WireError::WireType));
+        }
+        assert_eq!(with(&[0x08, 1]), Err(WireError::WrongType { field: 1 }), "the field again, as a number");
+        assert_eq!(string_at(&field(1, &field(1, &[0xff])), &IMAGE), Err(WireError::NotUtf8));
+    }
+
+    #[test]
+    fn attack_d1_a_message_of_very_many_fields_is_refused() {
+        let mut message = vec![0; 0];
+        message.extend([0x10, 0].repeat(FIELD_LIMIT));
+        assert_eq!(string_at(&message, &IMAGE), Ok(None));
+        message.extend([0x10, 0]);
+        assert_eq!(string_at(&message, &IMAGE), Err(WireError::TooManyFields));
+    }
+
+    #[test]
+    fn what_is_not_there_is_none_or_added() {
+        assert_eq!(string_at(&[], &IMAGE), Ok(None));
+        assert_eq!(replace(&[], &IMAGE, b"x"), Err(WireError::Missing { field: 1 }));
+        assert_eq!(put(&[], &IMAGE, b"x"), Err(WireError::Missing { field: 1 }), "its parent is not there");
+        assert_eq!(put(&field(1, &[]), &IMAGE, b"x").unwrap(), field(1, &field(1, b"x")));
+        assert_eq!(put(&[], &[Step::nth(3, 0)], b"x"), Err(WireError::Missing { field: 3 }));
+        assert_eq!(remove(&field(1, &[]), &IMAGE), Err(WireError::Missing { field: 1 }));
+        assert_eq!(count(&[], &[Step::only(1)], 2), Ok(0));
+        assert_eq!(string_at(&[], &[]), Err(WireError::Path));
+        assert_eq!(string_at(&[], &[Step::only(1); 9]), Err(WireError::Path));
+    }
+
+    #[test]
+    fn lengths_grow_and_shrink_across_varint_sizes() {
+        for old in [0, 1, 127, 128, 16_383, 16_384] {
+            for new in [0, 1, 127, 128, 16_383, 16_384, 2_097_152] {
+                let message = |size: usize| field(9, &field(1, &field(1, &vec![b'a'; size])));
+                let path = [Step::only(9), Step::only(1), Step::only(1)];
+                assert_eq!(replace(&message(old), &path, &vec![b'a'; new]).unwrap(), message(new));
+            }
+        }
+    }
+
+    #[test]
+    fn remove_takes_the_one_value() {
+        let message = [field(3, b"a"), field(2, b"n"), field(3, b"b"), field(3, b"c")].concat();
+        assert_eq!(count(&message, &[], 3), Ok(3));
+        let left = remove(&message, &[Step::nth(3, 1)]).unwrap();
+        assert_eq!(left, [field(3, b"a"), field(2, b"n"), field(3, b"c")].concat());
+    }
+}
