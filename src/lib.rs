@@ -15,13 +15,21 @@
 //! | [`audit`] | the record of every decision |
 //! | [`runtime`] | containerd as a client: identify, prove, name |
 //! | [`proto`] | generated messages, clients and servers of the CRI and of containerd |
+//! | [`systemd`] | readiness, watchdog, inherited sockets |
 //! | [`gate`] | the story: what is asked becomes a permit or a denial |
 //! | [`proxy`] | the socket: pass through, pull, create, start |
+//! | [`config`] | the file, its drop-ins, the settings |
+//! | [`daemon`] | wiring; the only reader of the clock |
 //! | [`clock`] | the seam through which time comes in |
+//! | [`cli`] | words for humans |
 
 pub mod audit;
 pub mod cache;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod evidence;
 pub mod gate;
 pub mod image;
@@ -31,5 +39,6 @@ pub mod proto;
 pub mod proxy;
 pub mod registry;
 pub mod runtime;
+pub mod systemd;
 pub mod truststore;
 pub mod verify;

@@ -2,6 +2,8 @@
 //!
 //! It decides nothing itself.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sealgate::cli::main()
 }

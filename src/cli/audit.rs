@@ -1,0 +1,228 @@
+//! `sealgate audit tail` and `sealgate audit show`.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::screen::{Exit, Screen, Tone, plain};
+use crate::audit::read::{Filter, Line, Reader, Unreadable};
+use crate::audit::{DecisionId, Entry, Note, Record, Timestamp, Verdict};
+use crate::config::Settings;
+
+/// How often a followed log is looked at.
+const FOLLOW_EVERY: Duration = Duration::from_millis(200);
+/// Most lines that `-n` can ask for: they are held in memory, at most 64 KiB each.
+const LINES_MAX: usize = 10_000;
+
+/// Which decisions to list.
+#[derive(Debug, Args)]
+pub(super) struct Tail {
+    /// How many of the latest.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    lines: usize,
+    /// Go on printing decisions as they are made.
+    #[arg(short, long)]
+    follow: bool,
+    /// Only what was not admitted.
+    #[arg(long, conflicts_with = "verdict")]
+    refused: bool,
+    /// Only this verdict: admitted, refused, unable or unreachable.
+    #[arg(long, value_name = "VERDICT", value_parser = verdict)]
+    verdict: Option<Verdict>,
+    /// Only images whose reference, digest or id contains this.
+    #[arg(long, value_name = "TEXT")]
+    image: Option<String>,
+    /// Only pods of this namespace.
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Not before this time, as the records write it (2026-01-31T12:00:00.000Z).
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+}
+
+/// Which decision to show.
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The decision's id, as `audit tail` and the journal print it.
+    #[arg(value_name = "ID", value_parser = id)]
+    id: DecisionId,
+}
+
+fn verdict(text: &str) -> Result<Verdict, String> {
+    let all = [Verdict::Admitted, Verdict::Refused, Verdict::Unable, Verdict::Unreachable];
+    let found = all.into_iter().find(|verdict| verdict.to_string() == text);
+    found.ok_or_else(|| "one of admitted, refused, unable, unreachable".to_owned())
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|error: crate::audit::StampError| error.to_string())
+}
+
+fn id(text: &str) -> Result<DecisionId, String> {
+    text.parse().map_err(|error: crate::audit::StampError| error.to_string())
+}
+
+/// Prints the latest decisions, and those to come when asked.
+pub(super) fn tail(options: &Tail, settings: &Settings, screen: &mut Screen) -> Exit {
+    let mut reader = match Reader::open(&settings.audit.path) {
+        Ok(reader) => reader,
+        Err(error) => {
+            screen.complain(&error.to_string());
+            return Exit::Unable;
+        }
+    };
+    let filter = Filter {
+        verdict: options.verdict,
+        image: options.image.clone(),
+        namespace: options.namespace.clone(),
+        since: options.since,
+        id: None,
+    };
+    let wanted = |entry: &Entry| filter.wants(entry) && !(options.refused && is_admitted(entry));
+    let keep = options.lines.min(LINES_MAX);
+    let mut latest: VecDeque<Result<Line, Unreadable>> = VecDeque::with_capacity(keep.min(64));
+    for line in reader.by_ref() {
+        if line.as_ref().is_ok_and(|line| !wanted(&line.entry)) {
+            continue;
+        }
+        if latest.len() >= keep {
+            latest.pop_front();
+        }
+        if keep > 0 {
+            latest.push_back(line);
+        }
+    }
+    for line in &latest {
+        print(line, screen);
+    }
+    if options.follow {
+        follow(&mut reader, wanted, screen);
+    }
+    Exit::Done
+}
+
+/// Prints what is added, until the program is interrupted.
+fn follow(reader: &mut Reader, wanted: impl Fn(&Entry) -> bool, screen: &mut Screen) {
+    loop {
+        for line in reader.by_ref() {
+            if line.as_ref().map_or(true, |line| wanted(&line.entry)) {
+                print(&line, screen);
+            }
+        }
+        std::thread::sleep(FOLLOW_EVERY);
+    }
+}
+
+/// Prints one decision whole, with the records that speak of it.
+pub(super) fn show(options: &Show, settings: &Settings, screen: &mut Screen) -> Exit {
+    let reader = match Reader::open(&settings.audit.path) {
+        Ok(reader) => reader,
+        Err(error) => {
+            screen.complain(&error.to_string());
+            return Exit::Unable;
+        }
+    };
+    let filter = Filter { id: Some(options.id), ..Filter::default() };
+    let mut found = false;
+    for line in reader.flatten().filter(|line| filter.wants(&line.entry)) {
+        found = true;
+        if screen.is_json() {
+            screen.line(&line.text);
+        } else {
+            match &line.entry {
+                Entry::Decision(record) => print_whole(record, screen),
+                Entry::Note(note) => print_note(note, screen),
+            }
+        }
+    }
+    if found {
+        Exit::Done
+    } else {
+        screen.complain(&format!(
+            "no decision {} in {} and its older files",
+            options.id,
+            settings.audit.path.display()
+        ));
+        Exit::Refused
+    }
+}
+
+fn is_admitted(entry: &Entry) -> bool {
+    matches!(entry, Entry::Decision(record) if record.verdict == Verdict::Admitted)
+}
+
+/// One decision a line: what a tired person needs to find the one to show.
+fn print(line: &Result<Line, Unreadable>, screen: &mut Screen) {
+    match line {
+        Err(error) => screen.complain(&error.to_string()),
+        Ok(line) if screen.is_json() => screen.line(&line.text),
+        Ok(Line { entry: Entry::Note(note), .. }) => print_note(note, screen),
+        Ok(Line { entry: Entry::Decision(record), .. }) => {
+            let verdict = screen.tone(tone_of(record.verdict), &format!("{:<11}", record.verdict.to_string()));
+            let pod = record.pod.name.as_deref().map_or_else(String::new, |name| {
+                format!("  {}/{}", plain(record.pod.namespace.as_deref().unwrap_or("?")), plain(name))
+            });
+            let repeats =
+                if record.repeats > 0 { format!("  and {} more like it", record.repeats) } else { String::new() };
+            let why = if record.verdict == Verdict::Admitted {
+                String::new()
+            } else {
+                format!("  {}", plain(&record.reason.code))
+            };
+            let what = plain(&record.reference);
+            screen.line(&format!(
+                "{} {}  {verdict} {:<15} {what}{pod}{why}{repeats}",
+                record.time,
+                record.id,
+                record.call.to_string()
+            ));
+        }
+    }
+}
+
+fn tone_of(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Admitted => Tone::Good,
+        Verdict::Refused => Tone::Bad,
+        Verdict::Unable | Verdict::Unreachable => Tone::Warn,
+    }
+}
+
+fn print_note(note: &Note, screen: &mut Screen) {
+    let text = serde_json::to_string(&note.note).unwrap_or_default();
+    screen.line(&format!("{} {}  note        {}", note.time, note.id, plain(&text)));
+}
+
+fn print_whole(record: &Record, screen: &mut Screen) {
+    let verdict = screen.tone(tone_of(record.verdict), &record.verdict.to_string());
+    screen.line(&format!("{verdict}  {}  {}", record.call, plain(&record.reference)));
+    let mut field = |name: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            screen.line(&format!("  {name:<14} {}", plain(&value)));
+        }
+    };
+    field("decision", Some(record.id.to_string()));
+    field("time", Some(record.time.to_string()));
+    field("why", Some(format!("{}: {}", record.reason.code, record.reason.message)));
+    field("digest", record.digest.clone());
+    field("image id", record.image_id.clone());
+    field("namespace", record.pod.namespace.clone());
+    field("pod", record.pod.name.clone());
+    field("pod uid", record.pod.uid.clone());
+    field("container", record.container.clone());
+    field("container id", record.container_id.clone());
+    field("from memory", record.cached.then(|| "yes".to_owned()));
+    field("policies", record.policy_generation.clone());
+    field("keys", record.trust_generation.clone());
+    field("takes back", record.supersedes.map(|id| id.to_string()));
+    field("repeats", record.repeats_of.map(|id| format!("{} more like {id}", record.repeats)));
+    let timings = record.timings.iter().map(|(phase, took)| format!("{phase} {took} µs")).collect::<Vec<_>>();
+    field("took", Some(timings.join(", ")));
+    if !record.policies.is_null() {
+        let text = serde_json::to_string_pretty(&record.policies).unwrap_or_default();
+        for line in text.lines() {
+            screen.line(&format!("  {}", plain(line)));
+        }
+    }
+}

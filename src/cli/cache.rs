@@ -1,0 +1,31 @@
+//! `sealgate cache flush`.
+
+use super::screen::{Exit, Screen};
+use super::status::ask_daemon;
+use crate::config::Settings;
+use crate::control::{Answer, Request};
+
+/// Makes the running gate forget, and says how much it forgot.
+pub(super) fn flush(settings: &Settings, screen: &mut Screen) -> Exit {
+    match ask_daemon(settings, Request::CacheFlush) {
+        Ok(Answer::Flushed(forgotten)) => {
+            if screen.is_json() {
+                screen.json(&forgotten);
+            } else {
+                screen.line(&format!(
+                    "forgot {} verdicts and {} pieces of evidence",
+                    forgotten.verdicts, forgotten.evidence
+                ));
+            }
+            Exit::Done
+        }
+        Ok(Answer::Status(_) | Answer::Unknown(_)) => {
+            screen.complain("the gate did not understand; is it of the same version?");
+            Exit::Unable
+        }
+        Err(error) => {
+            screen.complain(&error);
+            Exit::Unable
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Words for humans: the command line, its help, its exit codes ([`Exit`]) and how answers are printed ([`Screen`]).
+//!
+//! Every command works on what the library gives; nothing here decides about an image.
+
+mod audit;
+mod cache;
+mod policy;
+mod screen;
+mod status;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use screen::{Exit, Output, Screen};
+
+use crate::config::{self, Settings};
+use crate::daemon;
+
+/// Where the configuration is when nothing else is said.
+const CONFIG: &str = "/etc/sealgate/config.toml";
+
+/// What the program is, in its help.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sealgate",
+    version,
+    about = "A gate between the kubelet and containerd: nothing unverified runs",
+    after_help = "Examples:\n  \
+        sealgate verify registry.example.com/prod/app:1.2    would this image be admitted, and why\n  \
+        sealgate policy check                                is the policy folder sound\n  \
+        sealgate audit tail --refused                        what was refused lately\n  \
+        sealgate status                                      how the running gate is\n\n\
+        Exit codes:\n  \
+        0  admitted, or done\n  \
+        1  refused, or the files are faulty\n  \
+        2  unable: nothing could be decided or done\n  \
+        64 the command line is wrong"
+)]
+struct Cli {
+    /// The configuration file; drop-ins are read from the folder of the same name with `.d`.
+    #[arg(long, global = true, value_name = "FILE", default_value = CONFIG)]
+    config: PathBuf,
+    /// How to print.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the CRI and gate it. What sealgate.service runs.
+    #[command(after_help = "Examples:\n  sealgate run\n  sealgate run --config ./config.toml")]
+    Run,
+    /// Decide about an image as the gate would, from here and now, and say why.
+    ///
+    /// Asks the registry with this node's credentials and judges under this node's policy. Nothing is pulled, nothing
+    /// is remembered, nothing is recorded.
+    #[command(after_help = "Examples:\n  \
+        sealgate verify registry.example.com/prod/app:1.2\n  \
+        sealgate verify --namespace prod-eu registry.example.com/prod/app@sha256:0123…\n  \
+        sealgate verify --output json registry.example.com/prod/app:1.2 | jq .policies")]
+    Verify(verify::Options),
+    /// Look at policy documents.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Read the record of every decision.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// How the running gate is.
+    #[command(after_help = "Examples:\n  sealgate status\n  sealgate status --output json | jq .policy.generation")]
+    Status,
+    /// What the running gate remembers.
+    #[command(subcommand)]
+    Cache(CacheCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Read every document and key, and say what is wrong where. Changes nothing.
+    #[command(after_help = "Examples:\n  sealgate policy check\n  sealgate policy check ./policies --keys ./keys")]
+    Check(policy::Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// The latest decisions.
+    #[command(after_help = "Examples:\n  \
+        sealgate audit tail\n  sealgate audit tail -n 50 --refused\n  sealgate audit tail --follow --output json")]
+    Tail(audit::Tail),
+    /// One decision, whole.
+    #[command(after_help = "Examples:\n  sealgate audit show 019aa3f5c6d1-00000007-5b1e22c4")]
+    Show(audit::Show),
+}
+
+#[derive(Debug, Subcommand)]
+enum CacheCommand {
+    /// Forget every verdict and all evidence: the next decision about each image asks the registry again.
+    #[command(after_help = "Examples:\n  sealgate cache flush")]
+    Flush(NoOptions),
+}
+
+/// A command without options of its own.
+#[derive(Debug, Args)]
+struct NoOptions {}
+
+/// Runs the program and returns its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            // The message repeats the argument, which may come from a record that an attacker wrote (attack E3).
+            let words = error.render().to_string();
+            Screen::of_terminal(Output::Text).complain(words.trim_start_matches("error: ").trim_end());
+            return Exit::Usage.into();
+        }
+        Err(help) => {
+            // Nowhere to say that the terminal is gone.
+            drop(help.print());
+            return Exit::Done.into();
+        }
+    };
+    let mut screen = Screen::of_terminal(cli.output);
+    let exit = match config::load(&cli.config) {
+        Ok(settings) => run(cli.command, &settings, &cli.config, &mut screen),
+        Err(error) => {
+            screen.complain(&error.to_string());
+            Exit::Unable
+        }
+    };
+    exit.into()
+}
+
+fn run(command: Command, settings: &Settings, path: &std::path::Path, screen: &mut Screen) -> Exit {
+    match command {
+        Command::Run => match daemon::run(settings, path) {
+            Ok(()) => Exit::Done,
+            Err(error) => {
+                screen.complain(&error.to_string());
+                Exit::Unable
+            }
+        },
+        Command::Verify(options) => verify::run(&options, settings, screen),
+        Command::Policy(PolicyCommand::Check(options)) => policy::check(&options, settings, screen),
+        Command::Audit(AuditCommand::Tail(options)) => audit::tail(&options, settings, screen),
+        Command::Audit(AuditCommand::Show(options)) => audit::show(&options, settings, screen),
+        Command::Status => status::run(settings, screen),
+        Command::Cache(CacheCommand::Flush(NoOptions {})) => cache::flush(settings, screen),
+    }
+}

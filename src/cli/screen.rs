@@ -1,0 +1,167 @@
+//! [`Screen`]: printing for people or for programs, with what an attacker wrote made harmless; [`Exit`]: the codes.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs: one JSON value, or one a line where there are many.
+    Json,
+}
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: admitted, or done.
+    Done,
+    /// 1: refused, or the files are faulty.
+    Refused,
+    /// 2: nothing could be decided or done.
+    Unable,
+    /// 64: the command line is wrong (`EX_USAGE` of sysexits).
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Refused => 1,
+            Exit::Unable => 2,
+            Exit::Usage => 64,
+        })
+    }
+}
+
+/// A meaning that is shown in colour where there is colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    /// As it should be.
+    Good,
+    /// Refused or broken.
+    Bad,
+    /// Needs a look.
+    Warn,
+}
+
+/// Where answers go.
+pub struct Screen {
+    output: Output,
+    colour: bool,
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+}
+
+impl Screen {
+    /// Standard output and error; in colour on a terminal unless `NO_COLOR` is set to something (no-color.org).
+    #[must_use]
+    pub fn of_terminal(output: Output) -> Self {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colour = output == Output::Text && !no_colour && io::stdout().is_terminal();
+        Self { output, colour, out: Box::new(io::stdout()), err: Box::new(io::stderr()) }
+    }
+
+    /// Whether a program reads.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.output == Output::Json
+    }
+
+    /// Prints one line for people; what is in it must be trusted or made harmless, as `plain` makes it.
+    ///
+    /// A reader that went away (`| head`) is no error of ours.
+    pub fn line(&mut self, text: &str) {
+        drop(writeln!(self.out, "{text}"));
+    }
+
+    /// Prints one JSON value and a newline.
+    pub fn json<T: Serialize>(&mut self, value: &T) {
+        if let Ok(text) = serde_json::to_string(value) {
+            drop(writeln!(self.out, "{}", escape_json(&text)));
+        }
+    }
+
+    /// Prints what went wrong, for people, beside the answers.
+    pub fn complain(&mut self, text: &str) {
+        drop(writeln!(self.err, "sealgate: {}", plain_lines(text)));
+    }
+
+    /// The text in the colour of its meaning, where there is colour.
+    #[must_use]
+    pub(super) fn tone(&self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Bad => "31",
+            Tone::Warn => "33",
+        };
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+impl std::fmt::Debug for Screen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Screen").field("output", &self.output).field("colour", &self.colour).finish_non_exhaustive()
+    }
+}
+
+/// What an attacker may have written, on one line and without power over the terminal (attack E3): control characters,
+/// line breaks and characters that change the direction of text are shown as escapes.
+#[must_use]
+pub(super) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmless(c) {
+            out.push(c);
+        } else {
+            out.extend(c.escape_unicode());
+        }
+    }
+    out
+}
+
+/// The same, keeping line breaks.
+fn plain_lines(text: &str) -> String {
+    text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
+}
+
+fn escape_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmless(c) {
+            out.push(c);
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    out
+}
+
+fn is_harmless(c: char) -> bool {
+    let steers = matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    !c.is_control() && !steers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Attack E3: terminal escapes and newlines from references, certificate subjects and annotations.
+    #[test]
+    fn attack_e3_what_is_shown_has_no_power_over_the_terminal() {
+        assert_eq!(plain("a\x1b[2Jb\nc\u{202e}d\u{9b}"), "a\\u{1b}[2Jb\\u{a}c\\u{202e}d\\u{9b}");
+        assert_eq!(plain("a\u{ad}b\u{180e}c\u{e0041}\u{fff9}"), "a\\u{ad}b\\u{180e}c\\u{e0041}\\u{fff9}");
+        assert_eq!(plain("reg.example/größe:1"), "reg.example/größe:1");
+        assert_eq!(escape_json("\"a\u{202e}\u{7f}\""), "\"a\\u202e\\u007f\"");
+    }
+}

@@ -1,0 +1,136 @@
+//! `sealgate verify IMAGE`: the gate's own decision, made from here, with every signature's fate.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::screen::{Exit, Screen, Tone, plain};
+use crate::config::Settings;
+use crate::daemon::{self, CLOCK};
+use crate::evidence::Pod;
+use crate::gate::ask::PullAsk;
+use crate::gate::{Ending, PullPermit, Refusal, Timings};
+use crate::policy::{Action, DocumentReport, FateOutcome, Report};
+
+/// What to decide on.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The image, as a pod would name it.
+    #[arg(value_name = "IMAGE")]
+    image: String,
+    /// The namespace of the pod; without it every policy that is limited to namespaces counts.
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+}
+
+/// The answer for programs.
+#[derive(Serialize)]
+struct Answer<'a> {
+    image: &'a str,
+    verdict: &'static str,
+    code: &'static str,
+    message: String,
+    pinned: Option<String>,
+    policies: Vec<&'a DocumentReport>,
+    timings: std::collections::BTreeMap<&'static str, u64>,
+}
+
+/// Decides and prints.
+pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            screen.complain(&format!("no runtime to decide in: {error}"));
+            return Exit::Unable;
+        }
+    };
+    runtime.block_on(decide(options, settings, screen))
+}
+
+async fn decide(options: &Options, settings: &Settings, screen: &mut Screen) -> Exit {
+    let gate = match daemon::gate(settings) {
+        Ok((gate, _)) => gate,
+        Err(error) => {
+            screen.complain(&error.to_string());
+            return Exit::Unable;
+        }
+    };
+    let mut timings = Timings::start(CLOCK);
+    let ask = PullAsk {
+        image: options.image.clone(),
+        pod: Pod { namespace: options.namespace.clone(), ..Pod::default() },
+        auth: None,
+        deadline: CLOCK.steady() + gate.limits().decision() + Duration::from_secs(1),
+    };
+    let decided = gate.admit_pull(&ask, &mut timings).await;
+    print(&options.image, &decided, &timings, screen);
+    match &decided {
+        Ok(_) => Exit::Done,
+        Err(refusal) => match refusal.ending() {
+            Ending::Refused => Exit::Refused,
+            Ending::Unable | Ending::Unreachable => Exit::Unable,
+        },
+    }
+}
+
+fn print(image: &str, decided: &Result<PullPermit, Refusal>, timings: &Timings, screen: &mut Screen) {
+    let report = report_of(decided);
+    let (verdict, code) = match decided {
+        Ok(_) => ("admitted", "satisfied"),
+        Err(refusal) => (word(refusal.ending()), refusal.code()),
+    };
+    let pinned = decided.as_ref().ok().map(PullPermit::pinned);
+    let message = decided.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    if screen.is_json() {
+        let policies = report.map(|report| report.documents.iter().collect()).unwrap_or_default();
+        screen.json(&Answer { image, verdict, code, message, pinned, policies, timings: timings.phases() });
+        return;
+    }
+    let tone = if decided.is_ok() { Tone::Good } else { Tone::Bad };
+    let verdict = screen.tone(tone, verdict);
+    screen.line(&format!("{verdict}  {}", plain(pinned.as_deref().unwrap_or(image))));
+    if !message.is_empty() {
+        screen.line(&format!("  {}", plain(&message)));
+    }
+    for document in report.into_iter().flat_map(|report| &report.documents) {
+        print_document(document, screen);
+    }
+}
+
+fn print_document(document: &DocumentReport, screen: &mut Screen) {
+    let (tone, word) = match (document.satisfied, document.action) {
+        (true, _) => (Tone::Good, "satisfied"),
+        (false, Action::Warn) => (Tone::Warn, "not satisfied, warns only"),
+        (false, Action::Enforce) => (Tone::Bad, "not satisfied"),
+    };
+    let word = screen.tone(tone, word);
+    screen.line(&format!("  policy {}: {word}", plain(&document.policy)));
+    for requirement in &document.requirements {
+        let word = if requirement.satisfied { "met" } else { "not met" };
+        screen.line(&format!("    {}: {word}", plain(&requirement.name)));
+        for fate in &requirement.fates {
+            let outcome = match &fate.outcome {
+                FateOutcome::Signed(signer) => format!("signed by {} ({})", signer.file, signer.key),
+                FateOutcome::Refused(finding) => finding.to_string(),
+            };
+            screen.line(&format!("      {} in {}: {}", fate.item, plain(&fate.place), plain(&outcome)));
+        }
+    }
+}
+
+fn report_of(decided: &Result<PullPermit, Refusal>) -> Option<&Report> {
+    match decided {
+        Ok(permit) => Some(permit.admission().permit().report()),
+        Err(Refusal::Denied(denial) | Refusal::NoChild { denial, .. }) => Some(denial.report()),
+        Err(_) => None,
+    }
+}
+
+fn word(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Refused => "refused",
+        Ending::Unable => "unable",
+        Ending::Unreachable => "unreachable",
+    }
+}

@@ -1,0 +1,223 @@
+//! The control socket: what `sealgate status` and `sealgate cache flush` say to the running gate.
+//!
+//! One JSON object and a newline each way, then the connection ends. [`Request`] and [`Status`] are the words,
+//! [`serve`] the gate's side, [`ask`] the operator's. Nothing that is asked here can admit an image.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+
+use crate::gate::Remembered;
+use crate::proxy::{self, Listener};
+
+/// Longest request: the words are a dozen bytes.
+const REQUEST_MAX: u64 = 4 << 10;
+/// Longest answer that the operator's side reads; a status is under 2 KiB.
+const ANSWER_MAX: u64 = 256 << 10;
+/// How long one conversation may take: both sides are on this node.
+const TALK_LIMIT: Duration = Duration::from_secs(5);
+
+/// Pause after a failed accept: out of file descriptors does not get better by asking at once.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// The control socket.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Where operators reach the gate; mode 0600, root alone. Not used when a socket is inherited.
+    pub socket: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { socket: PathBuf::from("/run/sealgate/control.sock") }
+    }
+}
+
+/// What an operator can ask of the running gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// How it is.
+    Status,
+    /// Forget every verdict and all evidence.
+    CacheFlush,
+}
+
+/// How the gate is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Seconds since it became ready.
+    pub up_seconds: u64,
+    /// The documents in force.
+    pub policy: PolicyStatus,
+    /// What it remembers.
+    pub memory: MemoryStatus,
+    /// The runtime behind it.
+    pub runtime: RuntimeStatus,
+    /// The audit log.
+    pub audit: AuditStatus,
+}
+
+/// The documents in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// Their generation.
+    pub generation: String,
+    /// The generation of the keys.
+    pub trust_generation: String,
+    /// How many documents.
+    pub documents: usize,
+    /// Why the last reload was not taken; none when the newest files are in force.
+    pub reload_error: Option<String>,
+    /// What the loader warned about.
+    pub warnings: Vec<String>,
+}
+
+/// What is remembered, in entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStatus {
+    /// Verdicts.
+    pub verdicts: usize,
+    /// Pieces of evidence.
+    pub evidence: usize,
+    /// Proven contents.
+    pub contents: usize,
+}
+
+impl From<Remembered> for MemoryStatus {
+    fn from(counts: Remembered) -> Self {
+        Self { verdicts: counts.verdicts, evidence: counts.evidence, contents: counts.contents }
+    }
+}
+
+/// The runtime behind the gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeStatus {
+    /// Its socket.
+    pub socket: String,
+    /// Its name and version, when it answers.
+    pub version: Option<String>,
+    /// Why it does not.
+    pub error: Option<String>,
+}
+
+/// The audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditStatus {
+    /// Whether the last record could be written.
+    pub healthy: bool,
+    /// Records written since the start.
+    pub written: u64,
+    /// Records that could not be written since the start.
+    pub failed: u64,
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::CacheFlush`]: what was forgotten.
+    Flushed(MemoryStatus),
+    /// The request was not understood.
+    Unknown(String),
+}
+
+/// Why the gate could not be asked.
+#[derive(Debug)]
+pub enum ControlError {
+    /// Nobody listens, or this user may not connect.
+    Connect(io::Error),
+    /// The conversation broke off.
+    Talk(io::Error),
+    /// It took longer than five seconds.
+    Slow,
+    /// The answer is none.
+    Malformed,
+}
+
+impl std::fmt::Display for ControlError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Connect(error) => {
+                write!(f, "the gate does not answer ({error}); is sealgate.service running, and are you root?")
+            }
+            Self::Talk(error) => write!(f, "the gate broke off ({error})"),
+            Self::Slow => f.write_str("the gate did not answer within 5 s"),
+            Self::Malformed => f.write_str("the gate's answer cannot be read; is it of the same version?"),
+        }
+    }
+}
+
+impl std::error::Error for ControlError {}
+
+/// Answers requests on `listener` for ever, of processes of these users alone.
+///
+/// One conversation at a time: nobody but an operator talks here.
+pub async fn serve<F, A>(listener: Listener, allowed_uids: &[u32], answer: F)
+where
+    F: Fn(Request) -> A,
+    A: Future<Output = Answer>,
+{
+    loop {
+        match listener.accept().await {
+            Ok(stream) if proxy::admits(&stream, allowed_uids) => {
+                if tokio::time::timeout(TALK_LIMIT, talk(stream, &answer)).await.is_err() {
+                    tracing::debug!("a control conversation took too long");
+                }
+            }
+            Ok(_) => tracing::warn!("a process without the right to it connected to the control socket"),
+            Err(error) => {
+                tracing::error!(%error, "the control socket failed; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn talk<F, A>(stream: UnixStream, answer: &F) -> io::Result<()>
+where
+    F: Fn(Request) -> A,
+    A: Future<Output = Answer>,
+{
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(read.take(REQUEST_MAX)).read_line(&mut line).await?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(request) => answer(request).await,
+        Err(error) => Answer::Unknown(error.to_string()),
+    };
+    let mut bytes = serde_json::to_vec(&answer).unwrap_or_default();
+    bytes.push(b'\n');
+    write.write_all(&bytes).await
+}
+
+/// Asks the gate that listens on `socket`.
+///
+/// # Errors
+/// [`ControlError`] when it could not be asked.
+pub async fn ask(socket: &Path, request: Request) -> Result<Answer, ControlError> {
+    tokio::time::timeout(TALK_LIMIT, converse(socket, request)).await.unwrap_or(Err(ControlError::Slow))
+}
+
+async fn converse(socket: &Path, request: Request) -> Result<Answer, ControlError> {
+    let stream = UnixStream::connect(socket).await.map_err(ControlError::Connect)?;
+    let (read, mut write) = stream.into_split();
+    let mut bytes = serde_json::to_vec(&request).map_err(|_| ControlError::Malformed)?;
+    bytes.push(b'\n');
+    write.write_all(&bytes).await.map_err(ControlError::Talk)?;
+    let mut line = String::new();
+    BufReader::new(read.take(ANSWER_MAX)).read_line(&mut line).await.map_err(ControlError::Talk)?;
+    serde_json::from_str(&line).map_err(|_| ControlError::Malformed)
+}

@@ -1,0 +1,304 @@
+//! Wiring: from settings to a running gate, and its life from ready to drained. The only reader of the clocks.
+//!
+//! [`run`] is the story. What is decided is the gate's, what is served the proxy's.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::config::{self, Settings};
+use crate::control::{self, Answer, AuditStatus, MemoryStatus, PolicyStatus, Request, RuntimeStatus, Status};
+use crate::gate::{Gate, Parts, Recorder};
+use crate::image::Platform;
+use crate::proxy::{self, Calls, Listener, Proxy};
+use crate::registry::Registry;
+use crate::runtime::Runtime;
+use crate::systemd::{self, Inherited, News, Socket};
+use crate::{audit, truststore};
+
+/// The system's clocks.
+#[allow(clippy::disallowed_methods, reason = "the one place where the clocks are read")]
+pub const CLOCK: Clock = Clock::new(std::time::SystemTime::now, Instant::now);
+
+/// Why the gate could not start or go on.
+#[derive(Debug)]
+pub enum DaemonError {
+    /// The part that failed, and what it said.
+    Part {
+        /// Which part.
+        what: &'static str,
+        /// What it said.
+        why: String,
+    },
+}
+
+impl fmt::Display for DaemonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Part { what, why } => write!(f, "{what}: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for DaemonError {}
+
+fn part<E: fmt::Display>(what: &'static str) -> impl FnOnce(E) -> DaemonError {
+    move |error| DaemonError::Part { what, why: error.to_string() }
+}
+
+/// What the parts of the running gate share.
+struct Daemon {
+    gate: Arc<Gate>,
+    recorder: Arc<Recorder>,
+    config: PathBuf,
+    settings: Settings,
+    since: Instant,
+    policy: Mutex<PolicyState>,
+}
+
+/// What the last loading of the policy said.
+#[derive(Default)]
+struct PolicyState {
+    warnings: Vec<String>,
+    reload_error: Option<String>,
+}
+
+/// Runs the gate until it is told to stop.
+///
+/// One thread carries all calls: measured, that is faster than several (ARCHITECTURE.md, "One thread").
+///
+/// # Errors
+/// [`DaemonError`] when it cannot start, or its socket breaks.
+pub fn run(settings: &Settings, config: &Path) -> Result<(), DaemonError> {
+    start_log(&settings.log);
+    // Before any thread: what it takes from the environment is removed there.
+    let inherited = Inherited::take().map_err(part("the sockets of systemd"))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(part("the asynchronous runtime"))?;
+    let outcome = runtime.block_on(serve(settings, config, inherited));
+    // Evaluations that nobody waits for any more must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> Result<(), DaemonError> {
+    let daemon = Arc::new(build(settings, config)?);
+    let cri = listener("the CRI socket", &settings.listen, inherited.socket(systemd::CRI))?;
+    let control = listener("the control socket", &control_options(settings), inherited.socket(systemd::CONTROL))?;
+    for name in inherited.left() {
+        tracing::warn!(name, "systemd handed over a socket that the gate does not know; it is not served");
+    }
+    let (stop, stopped) = oneshot::channel::<()>();
+    let calls = Arc::new(Calls::new(Arc::clone(&daemon.gate), Arc::clone(&daemon.recorder)));
+    let proxy =
+        Proxy { options: settings.listen.clone(), runtime: settings.runtime.socket.clone(), owned: Arc::new(calls) };
+    let serving = proxy::serve(cri, proxy, async { drop(stopped.await) });
+    tokio::spawn(answer_operators(control, Arc::clone(&daemon)));
+    tokio::spawn(keep_watchdog_fed());
+    tell(&News::Status(format!("gating {}", settings.listen.socket.display())));
+    tell(&News::Ready);
+    tracing::info!(socket = %settings.listen.socket.display(), "ready");
+    let mut serving = std::pin::pin!(serving);
+    let drained = tokio::select! {
+        drained = &mut serving => drained,
+        told = until_told_to_stop(&daemon) => {
+            told?;
+            tell(&News::Stopping);
+            drop(stop);
+            serving.await
+        }
+    };
+    tracing::info!(cut = drained.cut, "stopped");
+    daemon.recorder.close().await;
+    Ok(())
+}
+
+fn listener(what: &'static str, options: &proxy::Options, inherited: Option<Socket>) -> Result<Listener, DaemonError> {
+    match inherited {
+        Some(socket) => Listener::inherited(socket.listener).map_err(part(what)),
+        None => Listener::bind(options).map_err(part(what)),
+    }
+}
+
+/// The control socket is root's alone, whatever the CRI socket is.
+fn control_options(settings: &Settings) -> proxy::Options {
+    proxy::Options { socket: settings.control.socket.clone(), ..proxy::Options::default() }
+}
+
+/// A gate of these settings, and what the policy's loader warned about. Opens no log: what it decides is recorded by
+/// whoever asks.
+///
+/// # Errors
+/// [`DaemonError`] names the part that cannot be used.
+pub fn gate(settings: &Settings) -> Result<(Gate, Vec<String>), DaemonError> {
+    let loaded = truststore::load(&settings.policy).map_err(part("the policy"))?;
+    let parts = Parts {
+        clock: CLOCK,
+        platform: node_platform(),
+        limits: settings.limits.clone(),
+        memory: settings.memory.clone(),
+        policy: loaded.policies,
+        registry: Registry::new(settings.registry.clone(), CLOCK).map_err(part("the registry client"))?,
+        runtime: Runtime::new(settings.runtime.clone()),
+    };
+    Ok((Gate::new(parts), words(&loaded.warnings)))
+}
+
+fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
+    let (gate, warnings) = gate(settings)?;
+    for warning in &warnings {
+        tracing::warn!("policy: {warning}");
+    }
+    let log = audit::Log::open(settings.audit.clone(), CLOCK).map_err(part("the audit log"))?;
+    Ok(Daemon {
+        gate: Arc::new(gate),
+        recorder: Arc::new(Recorder::new(log, settings.audit.on_failure, CLOCK)),
+        config: config.to_owned(),
+        settings: settings.clone(),
+        since: CLOCK.steady(),
+        policy: Mutex::new(PolicyState { warnings, reload_error: None }),
+    })
+}
+
+fn words(warnings: &[truststore::Warning]) -> Vec<String> {
+    warnings.iter().map(ToString::to_string).collect()
+}
+
+/// The platform of this machine in the words of images (GOOS, GOARCH).
+#[must_use]
+pub fn node_platform() -> Platform {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
+        "loongarch64" => "loong64",
+        other => other,
+    };
+    Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
+}
+
+/// Returns when SIGTERM or SIGINT came; a SIGHUP on the way reloads the policy.
+async fn until_told_to_stop(daemon: &Daemon) -> Result<(), DaemonError> {
+    let listen = |kind| -> Result<Signal, DaemonError> { signal(kind).map_err(part("the signals")) };
+    let mut hangup = listen(SignalKind::hangup())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => daemon.reload(),
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+        }
+    }
+}
+
+impl Daemon {
+    /// Reads the policy and keys again. A broken set changes nothing, loudly.
+    fn reload(&self) {
+        tell(&News::Reloading);
+        let loaded = config::load(&self.config)
+            .map_err(|error| error.to_string())
+            .and_then(|settings| truststore::load(&settings.policy).map_err(|error| error.to_string()));
+        let mut state = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        match loaded {
+            Ok(loaded) => {
+                let (policy, trust) =
+                    (loaded.policies.generation().to_owned(), loaded.policies.trust_generation().to_owned());
+                self.gate.replace_policy(loaded.policies);
+                *state = PolicyState { warnings: words(&loaded.warnings), reload_error: None };
+                tracing::info!(policy, trust, "the policy was reloaded");
+            }
+            Err(error) => {
+                tracing::error!("the policy was NOT reloaded, the set before it stays in force: {error}");
+                state.reload_error = Some(error);
+            }
+        }
+        tell(&News::Ready);
+    }
+
+    async fn answer(&self, request: Request) -> Answer {
+        match request {
+            Request::Status => Answer::Status(Box::new(self.status().await)),
+            Request::CacheFlush => {
+                let forgotten = self.gate.flush();
+                tracing::warn!(
+                    verdicts = forgotten.verdicts,
+                    evidence = forgotten.evidence,
+                    "an operator flushed the memory"
+                );
+                Answer::Flushed(MemoryStatus::from(forgotten))
+            }
+        }
+    }
+
+    fn audit_status(&self) -> AuditStatus {
+        let (healthy, counters) = self.recorder.health();
+        AuditStatus { healthy, written: counters.written, failed: counters.failed }
+    }
+
+    async fn status(&self) -> Status {
+        let set = self.gate.policy();
+        let version = self.gate.runtime().version().await;
+        let (version, error) = match version {
+            Ok(version) => (Some(format!("{} {}", version.name, version.version)), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let state = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            up_seconds: CLOCK.steady().saturating_duration_since(self.since).as_secs(),
+            policy: PolicyStatus {
+                generation: set.generation().to_owned(),
+                trust_generation: set.trust_generation().to_owned(),
+                documents: set.len(),
+                reload_error: state.reload_error.clone(),
+                warnings: state.warnings.clone(),
+            },
+            memory: MemoryStatus::from(self.gate.remembered_counts()),
+            runtime: RuntimeStatus { socket: self.settings.runtime.socket.display().to_string(), version, error },
+            audit: self.audit_status(),
+        }
+    }
+}
+
+async fn answer_operators(listener: Listener, daemon: Arc<Daemon>) {
+    let root = proxy::Options::default().allowed_uids;
+    control::serve(listener, &root, |request| {
+        let daemon = Arc::clone(&daemon);
+        async move { daemon.answer(request).await }
+    })
+    .await;
+}
+
+/// Tells the service manager; a gate goes on without it.
+fn tell(news: &News) {
+    if let Err(error) = systemd::tell(news) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// Says that the gate is alive as long as its one thread runs.
+async fn keep_watchdog_fed() {
+    let Some(interval) = systemd::watchdog_interval() else { return };
+    loop {
+        tell(&News::Alive);
+        tokio::time::sleep(interval).await;
+    }
+}
+
+/// Words for the journal: no time (journald has its own), no colour.
+fn start_log(options: &config::LogOptions) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&options.filter)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).without_time();
+    // A second start in one process (tests) keeps the first.
+    drop(lines.try_init());
+}
