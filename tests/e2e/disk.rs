@@ -1,0 +1,109 @@
+//! The disk under the audit log is full: what is new waits, what was admitted before still starts.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tonic::Code;
+
+use crate::acts::eventually;
+use crate::ensure;
+use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal};
+
+/// Creates until the log's last page is full too: a record takes one to two KiB, a page of the disk holds four.
+const CREATES_MAX: usize = 20;
+
+/// A small disk of its own for the log; unmounted when dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn on(folder: &Path) -> Result<Self, Failure> {
+        let folder = folder.to_owned();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs"]).arg(&folder).status()?;
+        ensure!(mounted.success(), "mount: {mounted}");
+        Ok(Self(folder))
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+
+    /// Writes until nothing more fits.
+    fn fill(&self) -> Outcome {
+        let mut file = fs::File::options().create(true).append(true).open(self.filler())?;
+        for size in [4096, 512, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+/// Fills the disk, and frees it again.
+pub async fn audit_full() -> Outcome {
+    let config = "audit.reserve_bytes = 0\naudit.repeat_seconds = 1".to_owned();
+    let mut stage = Stage::set(Props { config, ..Props::usual()? }).await?;
+    stage.kill_gate()?;
+    let disk = Disk::on(&stage.folder().join("audit"))?;
+    stage.start_gate().await?;
+
+    let (old, new) = (format!("{HOST}/prod/signed-v2:v1"), format!("{HOST}/prod/signed-v3:v1"));
+    let id = stage.cri().pull(&old).await?;
+    let pod = stage.pod().await?;
+    let (exit, _) = stage.cri().run(&pod, by_id(&id, &old)).await?;
+    ensure!(exit == 0, "before: {exit}");
+    ensure!(stage.sealgate(&["status"])?.status.code() == Some(0), "the status before");
+    let good = stage.records().len();
+
+    disk.fill()?;
+    let mut creates = 0;
+    while stage.sealgate(&["status"])?.status.code() == Some(0) {
+        ensure!(creates < CREATES_MAX, "the disk is full and {creates} creates were recorded");
+        stage.cri().create(&pod, by_id(&id, &old)).await?;
+        creates += 1;
+    }
+    let refusal = stage.cri().pull(&new).await.err().ok_or("a new image was admitted without a record")?;
+    println!("   a new image: {:?}: {}", refusal.code(), refusal.message());
+    expect_refusal(&refusal, Code::Unavailable, "the decision could not be written to the audit log", &[])?;
+    if let Some(image) = stage.containerd.cri().image(&new).await? {
+        let refusal = stage.cri().create(&pod, by_id(&image.id, &new)).await.err().ok_or("created without a record")?;
+        expect_refusal(&refusal, Code::Unavailable, "the decision could not be written to the audit log", &[])?;
+        println!("   it is on the node, and a container of it is refused as well");
+    }
+    let (exit, output) = stage.cri().run(&pod, by_id(&id, &old)).await?;
+    ensure!(exit == 0, "exit code {exit}: {output}");
+    println!("   an image that was admitted before said: {}", output.trim());
+    let journal = stage.gate_log();
+    ensure!(journal.contains("an admission could not be recorded"), "the journal does not say so:\n{journal}");
+
+    let status = stage.sealgate(&["status"])?;
+    let text = String::from_utf8_lossy(&status.stdout).into_owned();
+    ensure!(status.status.code() == Some(1) && text.contains("NOT WRITABLE"), "{}: {text}", status.status);
+    println!("   {}", text.lines().find(|line| line.starts_with("audit")).unwrap_or_default());
+
+    fs::remove_file(disk.filler())?;
+    eventually("new images are admitted again", Duration::from_secs(15), async || stage.cri().pull(&new).await.is_ok())
+        .await?;
+    let status = stage.sealgate(&["status"])?;
+    ensure!(status.status.code() == Some(0), "the status afterwards: {}", String::from_utf8_lossy(&status.stdout));
+    stage.expect_record("PullImage", "admitted", "satisfied")?;
+    let path = stage.folder().join("audit/audit.jsonl");
+    let log = || fs::read_to_string(&path).unwrap_or_default();
+    eventually("a note tells of what was not recorded", Duration::from_secs(30), async || log().contains("\"lost\""))
+        .await?;
+    let whole = log().lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok());
+    ensure!(whole, "a torn line is in the log");
+    println!(
+        "   space again: {} decisions more on record, and a note of those that are not",
+        stage.records().len() - good
+    );
+    Ok(())
+}

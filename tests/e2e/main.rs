@@ -1,0 +1,302 @@
+//! Scenarios on the real runtime: `make e2e` runs all of them, `make e2e SCENARIO=name` one, `SCENARIO=list` lists them.
+//!
+//! Each sets its own [`stage::Stage`], prints what happened with its figures, and fails with what was expected and what
+//! came instead. What a scenario needs and this machine lacks is said, and fails the run: nothing is skipped in silence.
+
+#![allow(clippy::print_stdout, reason = "what happened is for people")]
+#![allow(clippy::disallowed_methods, reason = "a test measures by the clock")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
+#![allow(unreachable_pub, missing_docs, reason = "a test binary has no outside")]
+
+#[path = "../support/containerd.rs"]
+mod containerd;
+#[path = "../support/fixtures.rs"]
+mod fixtures;
+#[path = "../support/registry.rs"]
+mod registry;
+
+mod access;
+mod acts;
+mod channel;
+mod client;
+mod crash;
+mod creating;
+mod demo;
+mod disk;
+mod forms;
+mod lying;
+mod means;
+mod moving;
+mod outage;
+mod pulling;
+mod raw;
+mod rules;
+mod service;
+mod stage;
+mod starting;
+#[path = "../support/tiny.rs"]
+mod tiny;
+mod unit;
+mod volumes;
+mod words;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use stage::Outcome;
+
+/// How long one scenario may take; the longest takes some 20 s. One that hangs must not take the others with it.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A scenario under way.
+type Play = Pin<Box<dyn Future<Output = Outcome>>>;
+
+/// One scenario: its name, what it shows, how it goes.
+struct Scenario {
+    name: &'static str,
+    shows: &'static str,
+    play: fn() -> Play,
+}
+
+/// Names a scenario and the async function that plays it.
+macro_rules! scenario {
+    ($name:literal, $shows:literal, $play:path) => {
+        Scenario { name: $name, shows: $shows, play: || Box::pin($play()) }
+    };
+}
+
+const SCENARIOS: &[Scenario] = &[
+    scenario!("demo", "the main job: signed runs, unsigned does not, whichever way it came", demo::demo),
+    scenario!(
+        "signed-by-tag",
+        "a signed image is pulled by tag, runs, and both decisions are on record",
+        pulling::signed_by_tag
+    ),
+    scenario!(
+        "unsigned",
+        "an unsigned image is refused at pull, with what was looked for and where",
+        pulling::unsigned
+    ),
+    scenario!("imported", "an unsigned image imported with ctr is refused at create", pulling::imported),
+    scenario!(
+        "signed-by-digest",
+        "signed images asked for by digest, in both forms and with docker's media types",
+        forms::signed_by_digest
+    ),
+    scenario!(
+        "index-signed",
+        "a signature on the index: asked for by tag and by digest, pulled as the index",
+        forms::index_signed
+    ),
+    scenario!(
+        "index-asked",
+        "an index asked for by digest, of which only a manifest is signed, is refused",
+        forms::index_asked
+    ),
+    scenario!(
+        "platform-only",
+        "only this node's manifest is signed: it is chosen, pulled and named in place of the index",
+        forms::platform_only
+    ),
+    scenario!("unsigned-by-digest", "an unsigned image asked for by digest is refused", forms::unsigned_by_digest),
+    scenario!("other-key", "signatures by a key that the policy does not name do not count", forms::other_key),
+    scenario!(
+        "other-digest",
+        "signatures copied from another image, attestations and other names do not count",
+        forms::other_digest
+    ),
+    scenario!("sig-only", ".sig present, bundle absent; with a referrers endpoint and without", forms::sig_only),
+    scenario!("bundle-only", "bundle present, .sig absent; with a referrers endpoint and without", forms::bundle_only),
+    scenario!("key-kinds", "P-384, RSA and Ed25519, in both forms", forms::key_kinds),
+    scenario!("other-name", "an admitted image is not created under another image's name", forms::other_name_at_create),
+    scenario!(
+        "tag-moved",
+        "the tag moves between the gate's question and the runtime's: what was admitted is what runs",
+        lying::tag_moved
+    ),
+    scenario!(
+        "split-answers",
+        "one digest, one document for the gate and another for the runtime, schema 1 too",
+        lying::split_answers
+    ),
+    scenario!(
+        "two-spellings",
+        "an index with `manifests` and `Manifests`, and one with two manifests for one platform",
+        lying::two_spellings
+    ),
+    scenario!("endless-answers", "answers without end: refused in time, with memory flat", lying::endless_answers),
+    scenario!("registry-down", "no registry before the first pull, and none after it", outage::registry_down),
+    scenario!(
+        "signatures-unreachable",
+        "the places of signatures fail: unreachable, never unsigned",
+        outage::signatures_unreachable
+    ),
+    scenario!(
+        "signatures-unable",
+        "the places of signatures may not be looked at: unable, never unsigned",
+        outage::signatures_unable
+    ),
+    scenario!("no-such-tag", "a tag or repository that is not there is NOT_FOUND", outage::no_such_tag),
+    scenario!(
+        "refusal-lives-shortly",
+        "an image that is signed after its refusal is admitted soon",
+        outage::refusal_lives_shortly
+    ),
+    scenario!(
+        "private-registry",
+        "Basic and Bearer credentials of the request, none, wrong ones, another pod's, the node's",
+        access::private_registry
+    ),
+    scenario!("two-pods", "two pods at once on one image: one verification", access::two_pods),
+    scenario!(
+        "short-name",
+        "short names and other names of Docker Hub are judged under its policy",
+        access::short_name
+    ),
+    scenario!(
+        "other-spellings",
+        "a host in capitals or with its port, and what is no reference at all",
+        access::other_spellings
+    ),
+    scenario!("docker-registry", "docker's own registry, both forms, byte for byte", access::docker_registry),
+    scenario!(
+        "grpcio",
+        "the main job driven by grpcio; an unknown method, an unknown field, a message of 15 MiB",
+        client::grpcio
+    ),
+    scenario!("policy-reload", "policies reloaded, good and broken", rules::policy_reload),
+    scenario!("warn", "a policy that only warns admits, and says so", rules::warned),
+    scenario!("no-policy", "what no policy matches is refused, and nothing is asked of its host", rules::no_policy),
+    scenario!("namespaced", "one namespace's verdict is none for another", rules::namespaced),
+    scenario!(
+        "imported-with-ctr",
+        "an import has no origin: refused, signed or not, and admitted by a rule that names its digest",
+        creating::imported_with_ctr
+    ),
+    scenario!(
+        "trusted-name",
+        "unsigned content under a trusted name is refused, however it is named",
+        creating::trusted_name
+    ),
+    scenario!(
+        "false-digest-record",
+        "a record that claims a signed image's digest is seen through",
+        creating::false_digest_record
+    ),
+    scenario!("name-not-listed", "the id of one image with the name of another is refused", creating::name_not_listed),
+    scenario!(
+        "ids-and-names",
+        "every way to name an image; an id alone must pass under every name",
+        creating::ids_and_names
+    ),
+    scenario!(
+        "paths-and-checkpoints",
+        "files, checkpoints and absent images do not become containers",
+        creating::paths_and_checkpoints
+    ),
+    scenario!(
+        "snapshotter-not-allowed",
+        "layers that the id does not bind are refused",
+        creating::snapshotter_not_allowed
+    ),
+    scenario!(
+        "moving-tag",
+        "a tag moves to other content while containers of the admitted id are created",
+        moving::tag_moves
+    ),
+    scenario!(
+        "image-volume",
+        "image volumes are admitted, refused and proven like the container's own image",
+        volumes::image_volume
+    ),
+    scenario!("image-volume-unknown", "a runtime without image volumes answers for itself", volumes::unknown),
+    scenario!(
+        "start-unproven",
+        "a container that was made past the gate starts only when it is proven",
+        starting::unproven
+    ),
+    scenario!(
+        "start-after-restart",
+        "a container made through the gate starts after the gate was killed",
+        starting::after_restart
+    ),
+    scenario!(
+        "other-services",
+        "native services, the older CRI and other spellings are not served",
+        channel::other_services
+    ),
+    scenario!(
+        "requests-travel",
+        "unknown fields and 15 MiB travel; what cannot be read is never forwarded",
+        channel::requests_travel
+    ),
+    scenario!(
+        "containerd-restart",
+        "the runtime goes away under an open stream and while idle, and comes back",
+        channel::containerd_restart
+    ),
+    scenario!("deadline", "nothing is forwarded for a caller whose time is nearly spent", channel::deadline),
+    scenario!("crash", "the gate is killed during a pull and started again", crash::during_a_pull),
+    scenario!(
+        "crash-anywhere",
+        "the gate is killed again and again; every answered decision is on record",
+        crash::at_any_point
+    ),
+    scenario!("audit-full", "the disk under the audit log is full, and is not any more", disk::audit_full),
+    scenario!("command-line", "exit codes and both outputs of every command", words::command_line),
+    scenario!(
+        "hostile-words",
+        "terminal escapes in names have no power, wherever they are printed",
+        words::hostile_words
+    ),
+    scenario!("drain", "told to stop, the gate finishes what is under way", service::drain),
+    scenario!(
+        "restart-unnoticed",
+        "a restart with an inherited socket loses no connection attempt",
+        service::restart_unnoticed
+    ),
+    scenario!(
+        "systemd-unit",
+        "the shipped units in a real systemd: activated, sandboxed, reloaded, killed",
+        unit::systemd_unit
+    ),
+];
+
+fn main() -> ExitCode {
+    let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    if wanted.as_deref() == Some("list") {
+        for scenario in SCENARIOS {
+            println!("{:<28} {}", scenario.name, scenario.shows);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let chosen: Vec<&Scenario> =
+        SCENARIOS.iter().filter(|scenario| wanted.as_deref().is_none_or(|name| name == scenario.name)).collect();
+    if chosen.is_empty() {
+        println!("no scenario of that name; `list` lists them");
+        return ExitCode::FAILURE;
+    }
+    let failed = chosen.iter().filter(|scenario| !play(scenario)).count();
+    println!("\n{} passed, {failed} failed", chosen.len() - failed);
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn play(scenario: &Scenario) -> bool {
+    println!("\n== {}: {}", scenario.name, scenario.shows);
+    let began = Instant::now();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let outcome = runtime.block_on(async {
+        let late = Err(stage::Failure(format!("not over after {} s", LIMIT.as_secs())));
+        tokio::time::timeout(LIMIT, (scenario.play)()).await.unwrap_or(late)
+    });
+    let took = began.elapsed().as_secs_f64();
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => println!("   ok ({took:.1} s)"),
+        Err(ref failure) => println!("   FAILED ({took:.1} s): {}", failure.0),
+    }
+    outcome.is_ok()
+}

@@ -1,0 +1,291 @@
+//! [`Stage`]: a real containerd, a registry with the fixtures in it, and the gate as a process of its own between a
+//! client and that containerd. Everything is private to one scenario and gone afterwards.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tonic::Status;
+
+use crate::containerd::{Containerd, Cri, Flavour, Host, Launch, Missing, Pod, Setup};
+use crate::fixtures;
+use crate::registry::{Settings, TestRegistry};
+
+/// The registry's name in every scenario.
+pub const HOST: &str = "registry.example.test";
+/// How long the gate may take to be ready; it takes some 20 ms.
+const READY_MAX: Duration = Duration::from_secs(20);
+
+/// Why a scenario did not go as it should.
+#[derive(Debug)]
+pub struct Failure(pub String);
+
+/// How a scenario went.
+pub type Outcome = Result<(), Failure>;
+
+impl<E: fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Fails the scenario with a message unless the condition holds.
+#[macro_export]
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition {
+            return Err($crate::stage::Failure(format!($($message)+)));
+        }
+    };
+}
+
+/// What the stage is made of.
+pub struct Props {
+    /// Which containerd.
+    pub flavour: Flavour,
+    /// How the registry behaves.
+    pub registry: Settings,
+    /// The policy documents, YAML.
+    pub policy: String,
+    /// More lines of the configuration file, dotted keys; `{registry}` in them is the registry's host and port.
+    pub config: String,
+}
+
+/// The stage of one scenario.
+pub struct Stage {
+    /// The registry, as an attacker or an operator would have it.
+    pub registry: TestRegistry,
+    /// The runtime.
+    pub containerd: Containerd,
+    folder: tempfile::TempDir,
+    gate: Option<Child>,
+}
+
+/// The policy that most scenarios use: images under `prod/` need the key `build`, the pause image is let through.
+pub fn usual_policy() -> String {
+    format!(
+        "apiVersion: sealgate/v1
+kind: ImagePolicy
+metadata: {{name: production}}
+spec:
+  images: [\"{HOST}/prod/**\"]
+  require: {{name: build, key: {{files: [build.pub]}}}}
+---
+apiVersion: sealgate/v1
+kind: ImagePolicy
+metadata: {{name: pause}}
+spec:
+  images: [\"{HOST}/pause\"]
+  require: {{insecureAcceptAnything: true}}
+"
+    )
+}
+
+impl Props {
+    /// The machine's own containerd, a registry without a referrers endpoint, the usual policy.
+    pub fn usual() -> Result<Self, Missing> {
+        Ok(Self {
+            flavour: Flavour::system()?,
+            registry: Settings::without_referrers(),
+            policy: usual_policy(),
+            config: String::new(),
+        })
+    }
+}
+
+impl Stage {
+    /// The usual stage.
+    pub async fn usual() -> Result<Self, Failure> {
+        Self::set(Props::usual()?).await
+    }
+
+    /// Sets the stage: registry filled, containerd up, gate ready.
+    pub async fn set(props: Props) -> Result<Self, Failure> {
+        let registry = TestRegistry::start(props.registry);
+        fill(&registry);
+        let setup = Setup::of(props.flavour, Host::new(HOST, &registry.url()));
+        let containerd = Containerd::start(setup).await?;
+        let folder = tempfile::Builder::new().prefix("sealgate-e2e-").tempdir()?;
+        for name in ["policies", "keys", "pods"] {
+            fs::create_dir(folder.path().join(name))?;
+        }
+        for name in ["build", "security", "other", "p384", "rsa", "ed25519"] {
+            fs::write(folder.path().join("keys").join(format!("{name}.pub")), fixtures::key(name))?;
+        }
+        let mut stage = Self { registry, containerd, folder, gate: None };
+        stage.write_policy(&props.policy)?;
+        let more = props.config.replace("{registry}", &stage.registry.host());
+        fs::write(stage.config(), stage.configuration(&more))?;
+        stage.start_gate().await?;
+        Ok(stage)
+    }
+
+    fn configuration(&self, more: &str) -> String {
+        let at = |name: &str| self.folder.path().join(name).display().to_string();
+        format!(
+            "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
+             registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys = \"{}\"\naudit.path = \"{}\"\n{more}\n",
+            at("cri.sock"),
+            at("control.sock"),
+            self.containerd.socket().display(),
+            self.containerd.folder().join("certs.d").display(),
+            at("docker.json"),
+            at("policies"),
+            at("keys"),
+            at("audit/audit.jsonl"),
+        )
+    }
+
+    /// Replaces the policy documents on disk; a reload or a restart makes the gate see them.
+    pub fn write_policy(&self, text: &str) -> Outcome {
+        Ok(fs::write(self.folder.path().join("policies/policy.yaml"), text)?)
+    }
+
+    /// Starts the gate and waits until it answers.
+    pub async fn start_gate(&mut self) -> Outcome {
+        fs::create_dir_all(self.folder.path().join("audit"))?;
+        let log = fs::File::options().create(true).append(true).open(self.folder.path().join("gate.log"))?;
+        let child = Command::new(env!("CARGO_BIN_EXE_sealgate"))
+            .args(["run", "--config"])
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        self.gate = Some(child);
+        let deadline = Instant::now() + READY_MAX;
+        while !self.cri().is_ready().await {
+            let gone = self.gate.as_mut().is_some_and(|gate| gate.try_wait().ok().flatten().is_some());
+            ensure!(!gone && Instant::now() < deadline, "the gate did not come up:\n{}", self.gate_log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    /// Sends the gate a signal by its name.
+    pub fn signal(&self, name: &str) -> Outcome {
+        let id = self.gate.as_ref().map(Child::id).ok_or("the gate does not run")?;
+        let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status()?;
+        ensure!(status.success(), "kill -{name} {id}: {status}");
+        Ok(())
+    }
+
+    /// Kills the gate as a crash would, and waits for its end.
+    pub fn kill_gate(&mut self) -> Outcome {
+        if let Some(mut gate) = self.gate.take() {
+            gate.kill()?;
+            gate.wait()?;
+        }
+        Ok(())
+    }
+
+    /// The gate's process id.
+    pub fn gate_pid(&self) -> Option<u32> {
+        self.gate.as_ref().map(Child::id)
+    }
+
+    /// A client through the gate.
+    pub fn cri(&self) -> Cri {
+        Cri::new(&self.socket(), &self.folder.path().join("pods"))
+    }
+
+    /// The gate's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("cri.sock")
+    }
+
+    /// The gate's configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("config.toml")
+    }
+
+    /// The stage's own folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The words of the gate's journal.
+    pub fn gate_log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("gate.log")).unwrap_or_default()
+    }
+
+    /// Runs `sealgate` with this stage's configuration.
+    pub fn sealgate(&self, args: &[&str]) -> std::io::Result<std::process::Output> {
+        Command::new(env!("CARGO_BIN_EXE_sealgate")).arg("--config").arg(self.config()).args(args).output()
+    }
+
+    /// Every decision on record, oldest first.
+    pub fn records(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.folder.path().join("audit/audit.jsonl")).unwrap_or_default();
+        let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        entries.filter(|entry| entry["kind"] == "decision").collect()
+    }
+
+    /// The newest record of a call, which must have this verdict and reason code.
+    pub fn expect_record(&self, call: &str, verdict: &str, code: &str) -> Result<Value, Failure> {
+        let records = self.records();
+        let newest = records.iter().rev().find(|record| record["call"] == call);
+        let newest = newest.ok_or_else(|| Failure(format!("no record of {call} among {records:#?}")))?;
+        let found = (newest["verdict"].as_str(), newest["reason"]["code"].as_str());
+        ensure!(found == (Some(verdict), Some(code)), "expected {verdict}/{code}, the record says {newest:#}");
+        Ok(newest.clone())
+    }
+
+    /// Pulls through the gate and makes and runs a container as the kubelet does: by id, under the name asked for.
+    pub async fn pull_and_run(&self, image: &str) -> Result<(i32, String), Status> {
+        let cri = self.cri();
+        let id = cri.pull(image).await?;
+        let pod = cri.run_pod("prod-eu").await?;
+        cri.run(&pod, by_id(&id, image)).await
+    }
+
+    /// A pod through the gate.
+    pub async fn pod(&self) -> Result<Pod, Status> {
+        self.cri().run_pod("prod-eu").await
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(mut gate) = self.gate.take() {
+            drop(gate.kill());
+            drop(gate.wait());
+        }
+    }
+}
+
+/// A container as the kubelet asks for it (fact C1).
+pub fn by_id(id: &str, user_specified_image: &str) -> Launch {
+    Launch { image: id.to_owned(), user_specified_image: user_specified_image.to_owned(), ..Launch::default() }
+}
+
+/// Puts every fixture into the registry, byte for byte.
+pub fn fill(registry: &TestRegistry) {
+    for repository in fixtures::load().values() {
+        for bytes in repository.blobs.values() {
+            registry.put_blob(&repository.path, bytes);
+        }
+        for (media_type, bytes) in repository.manifests.values() {
+            registry.put_manifest(&repository.path, None, bytes, media_type);
+        }
+        for (tag, digest) in &repository.tags {
+            let (media_type, bytes) = &repository.manifests[digest];
+            registry.put_manifest(&repository.path, Some(tag), bytes, media_type);
+        }
+    }
+}
+
+/// What a refusal must be on the wire: this code, and a message that begins so and contains these.
+pub fn expect_refusal(status: &Status, code: tonic::Code, begins: &str, contains: &[&str]) -> Outcome {
+    let message = status.message();
+    ensure!(status.code() == code, "expected {code:?}, got {:?}: {message}", status.code());
+    ensure!(message.starts_with(begins), "expected a message that begins {begins:?}, got {message:?}");
+    for part in contains {
+        ensure!(message.contains(part), "expected {part:?} in {message:?}");
+    }
+    ensure!(!message.contains('\n'), "more than one line: {message:?}");
+    Ok(())
+}

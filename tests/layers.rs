@@ -1,0 +1,302 @@
+//! The import direction of the crate, as a test: a room may name only the rooms listed for it, and a pure room only the
+//! outside crates of the allow-list and the parts of `std` that touch nothing.
+//!
+//! It reads the syntax of every file under `src/`, resolves `crate::`, `super::` and `self::`, looks into macros for
+//! `crate::` paths, and leaves out what is compiled for tests alone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails loudly"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use syn::visit::{self, Visit};
+
+/// Whether a room may touch the world.
+#[derive(PartialEq)]
+enum Kind {
+    /// Parsing and judging: no files, sockets, clocks, environment, threads.
+    Pure,
+    /// An edge, or above the edges.
+    World,
+}
+use Kind::{Pure, World};
+
+/// (room, what it may import, kind). Read top to bottom: arrows point up.
+const ROOMS: &[(&str, &[&str], Kind)] = &[
+    ("image", &[], Pure),
+    ("verify", &["image"], Pure),
+    ("evidence", &["image", "verify"], Pure),
+    ("policy", &["evidence", "image", "verify"], Pure),
+    ("cache", &[], Pure),
+    ("clock", &[], World),
+    ("ownership", &[], World),
+    ("proto", &[], World),
+    // The edges never import each other.
+    ("registry", &["clock", "image"], World),
+    ("truststore", &["ownership", "policy", "verify"], World),
+    ("audit", &["clock", "evidence", "ownership"], World),
+    ("runtime", &["evidence", "image", "proto"], World),
+    ("systemd", &[], World),
+    ("gate", &["audit", "cache", "clock", "evidence", "image", "policy", "registry", "runtime", "verify"], World),
+    ("proxy", &["evidence", "gate", "image", "proto", "registry", "runtime"], World),
+    ("control", &["gate", "proxy"], World),
+    ("config", &["audit", "control", "gate", "ownership", "proxy", "registry", "runtime", "truststore"], World),
+    (
+        "daemon",
+        &[
+            "audit",
+            "clock",
+            "config",
+            "control",
+            "gate",
+            "image",
+            "proxy",
+            "registry",
+            "runtime",
+            "systemd",
+            "truststore",
+        ],
+        World,
+    ),
+    ("cli", &["audit", "config", "control", "daemon", "evidence", "gate", "policy", "truststore"], World),
+];
+
+/// Outside crates that pure rooms may name: data structures, formats, hashing and signatures.
+const PURE_CRATES: &[&str] = &[
+    "aws_lc_rs",
+    "base64",
+    "bytes",
+    "ed25519_dalek",
+    "hex",
+    "lru",
+    "serde",
+    "serde_json",
+    "serde_saphyr",
+    "sha2",
+    "sigstore_crypto",
+    "sigstore_types",
+];
+
+/// Parts of `std` that touch the world or a clock.
+const IMPURE_STD: &[&str] = &[
+    "std::fs",
+    "std::net::TcpStream",
+    "std::net::TcpListener",
+    "std::net::UdpSocket",
+    "std::net::ToSocketAddrs",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "std::os",
+    "std::io::stdin",
+    "std::io::stdout",
+    "std::io::stderr",
+    "std::time::SystemTime",
+    "Instant::now",
+    "SystemTime::now",
+];
+
+#[test]
+fn imports_point_one_way() {
+    let outside = dependencies();
+    let mut faults = Vec::new();
+    for (room, may, kind) in ROOMS {
+        for file in files_of(room) {
+            let name = file.display();
+            for path in paths_of(&file) {
+                let path = path.as_str();
+                if let Some(to) = path.strip_prefix("crate::").and_then(|rest| rest.split("::").next())
+                    && to != *room
+                    && is_room(to)
+                    && !may.contains(&to)
+                {
+                    faults.push(format!("{name}: {room} may not import {to}"));
+                }
+                let first = path.split("::").next().unwrap();
+                if *kind == Pure && outside.contains(first) && !PURE_CRATES.contains(&first) {
+                    faults.push(format!("{name}: {room} is pure but names the crate {first}"));
+                }
+                let impure = |part: &&&str| path == **part || path.starts_with(&format!("{part}::"));
+                if *kind == Pure && IMPURE_STD.iter().any(|part| impure(&part)) {
+                    faults.push(format!("{name}: {room} is pure but names {path}"));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_room_is_listed() {
+    let listed: BTreeSet<String> = ROOMS.iter().map(|(room, ..)| (*room).to_owned()).collect();
+    let found: BTreeSet<String> = fs::read_dir("src")
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .filter(|name| name != "lib" && name != "main")
+        .collect();
+    assert_eq!(listed, found);
+}
+
+#[test]
+fn only_policy_makes_a_permit_and_only_the_daemon_reads_the_clock() {
+    for file in rust_files(Path::new("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let name = file.display().to_string();
+        if !name.starts_with("src/policy/") {
+            assert!(!code.contains("Permit::new("), "{name} makes a Permit");
+        }
+        let reads = code.contains("SystemTime::now") || code.contains("Instant::now");
+        assert!(!reads || name == "src/daemon.rs" || is_test(&file), "{name} reads the clock");
+    }
+}
+
+#[test]
+fn every_file_opens_with_what_it_is() {
+    for file in rust_files(Path::new("src")).into_iter().chain(rust_files(Path::new("tests"))) {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//! "), "{} does not open with //!", file.display());
+    }
+}
+
+/// The checker itself: what it must see through.
+#[test]
+fn the_checker_resolves_what_imports_hide_behind() {
+    let seen = |text: &str| {
+        let mut paths = Paths { module: vec!["policy".into(), "judge".into()], found: BTreeSet::new() };
+        paths.visit_file(&syn::parse_file(text).unwrap());
+        paths.found
+    };
+    assert!(seen("use super::super::registry::Session;").contains("crate::registry::Session"));
+    assert!(seen("use super::Permit;").contains("crate::policy::Permit"));
+    assert!(seen("fn f() { self::g(); crate::gate::h() }").contains("crate::gate::h"));
+    assert!(seen("use crate::{image::Digest, gate::{self, Refusal as R}};").contains("crate::gate::Refusal"));
+    assert!(seen("fn f() { assert!(crate::runtime::x()) }").contains("crate::runtime"));
+    assert!(seen("use std::{fmt, fs::File};").contains("std::fs::File"));
+    assert!(!seen("#[cfg(test)] mod tests { use crate::gate::Gate; }").contains("crate::gate::Gate"));
+}
+
+fn is_room(name: &str) -> bool {
+    ROOMS.iter().any(|(room, ..)| *room == name)
+}
+
+/// The names of all dependencies, as code spells them.
+fn dependencies() -> BTreeSet<String> {
+    let manifest: toml::Table = fs::read_to_string("Cargo.toml").unwrap().parse().unwrap();
+    let tables = ["dependencies", "dev-dependencies"].map(|name| manifest[name].as_table().unwrap().clone());
+    tables.into_iter().flat_map(|table| table.into_iter().map(|(name, _)| name.replace('-', "_"))).collect()
+}
+
+fn files_of(room: &str) -> Vec<PathBuf> {
+    let folder = Path::new("src").join(room);
+    let single = folder.with_extension("rs");
+    let files = if single.is_file() { vec![single] } else { rust_files(&folder) };
+    assert!(!files.is_empty(), "{room} has no file");
+    files.into_iter().filter(|file| !is_test(file)).collect()
+}
+
+fn is_test(file: &Path) -> bool {
+    file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let all = entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
+    all.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+fn paths_of(file: &Path) -> BTreeSet<String> {
+    let module = file.strip_prefix("src").unwrap().with_extension("");
+    let mut module: Vec<String> = module.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    if module.last().is_some_and(|last| last == "mod") {
+        module.pop();
+    }
+    let mut paths = Paths { module, found: BTreeSet::new() };
+    let text = fs::read_to_string(file).unwrap();
+    paths.visit_file(&syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display())));
+    paths.found
+}
+
+/// Every path that a file names, from the crate's root, `use` trees flattened.
+struct Paths {
+    module: Vec<String>,
+    found: BTreeSet<String>,
+}
+
+impl Paths {
+    fn add(&mut self, segments: &[String]) {
+        let mut base: Vec<String> = vec!["crate".into()];
+        let rest = match segments.first().map(String::as_str) {
+            Some("self") => {
+                base.extend(self.module.iter().cloned());
+                &segments[1..]
+            }
+            Some("super") => {
+                let ups = segments.iter().take_while(|segment| *segment == "super").count();
+                base.extend(self.module[..self.module.len().saturating_sub(ups)].iter().cloned());
+                &segments[ups..]
+            }
+            _ => {
+                base.clear();
+                segments
+            }
+        };
+        base.extend(rest.iter().cloned());
+        self.found.insert(base.join("::"));
+    }
+
+    fn flatten(&mut self, prefix: &[String], tree: &syn::UseTree) {
+        let with = |name: String| [prefix, &[name]].concat();
+        match tree {
+            syn::UseTree::Path(path) => self.flatten(&with(path.ident.to_string()), &path.tree),
+            syn::UseTree::Name(name) if name.ident == "self" => self.add(prefix),
+            syn::UseTree::Name(name) => self.add(&with(name.ident.to_string())),
+            syn::UseTree::Rename(rename) => self.add(&with(rename.ident.to_string())),
+            syn::UseTree::Glob(_) => self.add(&with("*".into())),
+            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.flatten(prefix, tree)),
+        }
+    }
+}
+
+fn for_tests(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Ident>().is_ok_and(|word| word == "test")
+    })
+}
+
+impl<'a> Visit<'a> for Paths {
+    fn visit_item_mod(&mut self, item: &'a syn::ItemMod) {
+        if !for_tests(&item.attrs) {
+            self.module.push(item.ident.to_string());
+            visit::visit_item_mod(self, item);
+            self.module.pop();
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'a syn::ItemUse) {
+        if !for_tests(&item.attrs) {
+            self.flatten(&[], &item.tree);
+        }
+    }
+
+    fn visit_path(&mut self, path: &'a syn::Path) {
+        let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.add(&segments);
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, item: &'a syn::Macro) {
+        let text = item.tokens.to_string();
+        for part in text.split("crate :: ").skip(1) {
+            let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            self.add(&["crate".into(), name]);
+        }
+        visit::visit_macro(self, item);
+    }
+}
