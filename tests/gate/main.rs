@@ -1,0 +1,21 @@
+//! The gate in one process with a test registry: how many requests a decision costs, what is remembered and for how
+//! long, who shares a judgement with whom. No runtime is started; the one test that names an image has a stand-in for
+//! containerd's store.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
+#[path = "../support/fixtures.rs"]
+mod fixtures;
+#[path = "../support/imagestore.rs"]
+mod imagestore;
+#[path = "../support/registry.rs"]
+mod registry;
+#[path = "../support/signing.rs"]
+mod signing;
+
+mod budget;
+mod flight;
+mod memory;
+mod messages;
+mod names;
+mod rig;

@@ -1,0 +1,180 @@
+//! [`Rig`]: a registry with the fixtures in it, and gates over it whose clock a test can turn. Benchmarks use it too.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "each binary uses what it needs"
+)]
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use sealgate::clock::Clock;
+use sealgate::evidence::Pod;
+use sealgate::gate::ask::PullAsk;
+use sealgate::gate::{Gate, Limits, MemoryOptions, Parts, PullPermit, Refusal, Timings};
+use sealgate::image::Platform;
+use sealgate::policy::{Documents, PolicyFile, PolicySet, Reason, Unmatched};
+use sealgate::registry::{AuthConfig, Options, Registry};
+use sealgate::runtime::{self, Runtime};
+use sealgate::verify::PublicKey;
+
+use crate::fixtures;
+use crate::registry::{Answer, Rule, Settings, TestRegistry};
+
+/// The registry's name in every reference.
+pub(crate) const HOST: &str = "registry.example.test";
+
+/// How late every answer is where requests side by side are to be told from requests in series.
+const LATE: Duration = Duration::from_millis(250);
+
+thread_local! {
+    /// How far this test's clock is turned forward; a test's runtime has one thread.
+    static TURNED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Turns the clock of this test's gates forward.
+pub(crate) fn turn_clock(by: Duration) {
+    TURNED.set(TURNED.get() + by);
+}
+
+/// The clock that [`turn_clock`] turns.
+#[allow(clippy::disallowed_methods, reason = "a test is its own daemon")]
+pub(crate) fn clock() -> Clock {
+    Clock::new(|| SystemTime::now() + TURNED.get(), || Instant::now() + TURNED.get())
+}
+
+/// The folder of a client's configuration and the registry behind it.
+pub(crate) struct Rig {
+    folder: tempfile::TempDir,
+    pub(crate) registry: TestRegistry,
+}
+
+/// What a gate is made of, where a test wants something special.
+pub(crate) struct Special {
+    pub(crate) policy: PolicySet,
+    pub(crate) memory: MemoryOptions,
+    pub(crate) socket: PathBuf,
+}
+
+impl Default for Special {
+    fn default() -> Self {
+        Self {
+            policy: policy("prod/**", "build"),
+            memory: MemoryOptions::default(),
+            socket: PathBuf::from("/nonexistent/containerd.sock"),
+        }
+    }
+}
+
+impl Rig {
+    /// A registry with every fixture in it.
+    pub(crate) fn new(settings: Settings) -> Self {
+        let registry = TestRegistry::start(settings);
+        let ours = fixtures::load().values().filter(|repository| repository.host == HOST);
+        ours.for_each(|repository| put(&registry, repository));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(HOST)).unwrap();
+        let hosts = format!("server = \"{}\"\n", registry.url());
+        std::fs::write(folder.path().join(HOST).join("hosts.toml"), hosts).unwrap();
+        Self { folder, registry }
+    }
+
+    /// A gate with the usual policy: the key `build` for everything under `prod/`.
+    pub(crate) fn gate(&self) -> Gate {
+        self.special(Special::default())
+    }
+
+    /// A gate of special parts.
+    pub(crate) fn special(&self, special: Special) -> Gate {
+        let options = Options {
+            certs_dirs: vec![self.folder.path().to_owned()],
+            docker_configs: vec![self.folder.path().join("docker.json")],
+            credential_hosts: BTreeMap::from([(HOST.to_owned(), vec![self.registry.host()])]),
+            ..Options::default()
+        };
+        let platform = Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None };
+        Gate::new(Parts {
+            clock: clock(),
+            platform,
+            limits: Limits::default(),
+            memory: special.memory,
+            policy: special.policy,
+            registry: Registry::new(options, clock()).unwrap(),
+            runtime: Runtime::new(runtime::Options { socket: special.socket, ..runtime::Options::default() }),
+        })
+    }
+
+    /// Every answer comes late from now on, so that what was asked side by side is in flight together.
+    pub(crate) fn late(&self) {
+        self.registry.rule(Rule::new("", Answer::Late(LATE)));
+    }
+
+    /// A folder of the test's own.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
+
+/// Puts a repository into a registry, byte for byte.
+pub(crate) fn put(registry: &TestRegistry, repository: &fixtures::Repository) {
+    for bytes in repository.blobs.values() {
+        registry.put_blob(&repository.path, bytes);
+    }
+    for (media_type, bytes) in repository.manifests.values() {
+        registry.put_manifest(&repository.path, None, bytes, media_type);
+    }
+    for (tag, digest) in &repository.tags {
+        let (media_type, bytes) = &repository.manifests[digest];
+        registry.put_manifest(&repository.path, Some(tag), bytes, media_type);
+    }
+}
+
+/// A set of one document: images under `HOST/pattern` need the key of this name.
+pub(crate) fn policy(pattern: &str, key: &str) -> PolicySet {
+    let text = format!(
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  \
+         images: [\"{HOST}/{pattern}\"]\n  require: {{name: signer, key: {{files: [{key}.pub]}}}}\n"
+    );
+    let file = PolicyFile { name: "policy.yaml".to_owned(), bytes: text.into_bytes() };
+    let documents = Documents::parse(&[file]).unwrap();
+    let keys = BTreeMap::from([(format!("{key}.pub"), PublicKey::parse_pem(&fixtures::key(key)).unwrap())]);
+    PolicySet::build(documents, keys, Unmatched::Deny).unwrap()
+}
+
+/// A pull without credentials.
+pub(crate) fn ask(image: &str) -> PullAsk {
+    ask_as(image, None)
+}
+
+/// A pull.
+pub(crate) fn ask_as(image: &str, auth: Option<AuthConfig>) -> PullAsk {
+    let deadline = clock().steady() + Duration::from_secs(60);
+    PullAsk { image: image.to_owned(), pod: Pod::default(), auth, deadline }
+}
+
+/// Decides on a pull.
+pub(crate) async fn pull(gate: &Gate, image: &str) -> Result<PullPermit, Refusal> {
+    gate.admit_pull(&ask(image), &mut Timings::start(clock())).await
+}
+
+/// `HOST/prod/situation:v1`.
+pub(crate) fn tagged(situation: &str) -> String {
+    format!("{HOST}/prod/{situation}:v1")
+}
+
+/// The same image by digest.
+pub(crate) fn by_digest(situation: &str) -> String {
+    format!("{HOST}/prod/{situation}@{}", fixtures::prod(situation).tags["v1"])
+}
+
+/// The policy's reason of a refusal.
+pub(crate) fn reason(outcome: Result<PullPermit, Refusal>) -> Reason {
+    match outcome {
+        Err(Refusal::Denied(denial)) => denial.reason().clone(),
+        other => panic!("no denial by the policy: {other:?}"),
+    }
+}

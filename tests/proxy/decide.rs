@@ -1,0 +1,294 @@
+//! The owned methods with the real gate behind them, on a stand-in runtime that has one image and makes containers of
+//! it: what is recorded, and that nothing is done that is not.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use prost::Message;
+use sealgate::audit::{self, Log, OnFailure};
+use sealgate::daemon::{CLOCK, node_platform};
+use sealgate::gate::{Gate as Deciding, Limits, MemoryOptions, Parts, Recorder};
+use sealgate::image::Digest;
+use sealgate::policy::{Documents, PolicyFile, PolicySet, Unmatched};
+use sealgate::proto::containerd::services::{
+    containers::v1 as containers, content::v1 as content, images::v1 as images, snapshots::v1 as snapshots,
+};
+use sealgate::proto::containerd::types::Descriptor;
+use sealgate::proto::{cri, wellknown::Any};
+use sealgate::proxy::{Calls, Owned};
+use sealgate::registry::{self, Registry};
+use sealgate::runtime::{self, Runtime};
+use serde_json::{Value, json};
+
+use crate::client::{Client, request};
+use crate::gate::Gate;
+use crate::standin::{Standin, frame};
+use crate::tiny::Tiny;
+
+const PULL: &str = "/runtime.v1.ImageService/PullImage";
+const CREATE: &str = "/runtime.v1.RuntimeService/CreateContainer";
+const START: &str = "/runtime.v1.RuntimeService/StartContainer";
+const NAME: &str = "reg.test/prod/app:1";
+const CONTAINER: &str = "made";
+
+/// A gate that admits one image by its digest, its log, and the runtime behind it.
+struct House {
+    gate: Gate,
+    standin: Standin,
+    recorder: Arc<Recorder>,
+    image: Tiny,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    fn with(on_failure: OnFailure) -> Self {
+        let image = Tiny::files(&[("a", b"a", 0o644)]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let options = audit::Options {
+            path,
+            on_failure,
+            reserve_bytes: 0,
+            repeat_seconds: NonZeroU64::MIN,
+            ..Default::default()
+        };
+        let recorder = Arc::new(Recorder::new(Log::open(options, CLOCK).unwrap(), on_failure, CLOCK));
+        let digest = image.digest();
+        let (log, image_of) = (Arc::clone(&recorder), image.clone());
+        let gate = Gate::owned(move |socket| {
+            let decides = Arc::new(deciding(socket, &digest));
+            let calls: Arc<dyn Owned> = Arc::new(Arc::new(Calls::new(decides, log)));
+            calls
+        });
+        let standin = gate.standin();
+        script(&standin, &image_of);
+        Self { gate, standin, recorder, image, _folder: folder }
+    }
+
+    async fn client(&self) -> Client {
+        self.gate.client().await
+    }
+
+    fn create(&self) -> Vec<u8> {
+        let spec = cri::ImageSpec {
+            image: self.image.id().to_string(),
+            user_specified_image: NAME.to_owned(),
+            ..Default::default()
+        };
+        let config = cri::ContainerConfig { image: Some(spec), ..Default::default() };
+        cri::CreateContainerRequest { config: Some(config), ..Default::default() }.encode_to_vec()
+    }
+
+    fn reached(&self, path: &str) -> usize {
+        self.standin.paths().iter().filter(|reached| *reached == path).count()
+    }
+}
+
+fn start() -> Vec<u8> {
+    cri::StartContainerRequest { container_id: CONTAINER.to_owned() }.encode_to_vec()
+}
+
+fn deciding(socket: &std::path::Path, digest: &Digest) -> Deciding {
+    let text = format!(
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  images: [\"reg.test/prod/**\"]\n  require: {{digest: {{anyOf: [\"{digest}\"]}}}}\n"
+    );
+    let files = [PolicyFile { name: "a.yaml".to_owned(), bytes: text.into_bytes() }];
+    let policy = PolicySet::build(Documents::parse(&files).unwrap(), [].into(), Unmatched::Deny).unwrap();
+    let options = registry::Options { certs_dirs: Vec::new(), docker_configs: Vec::new(), ..Default::default() };
+    Deciding::new(Parts {
+        clock: CLOCK,
+        platform: node_platform(),
+        limits: Limits::default(),
+        memory: MemoryOptions::default(),
+        policy,
+        registry: Registry::new(options, CLOCK).unwrap(),
+        runtime: Runtime::new(runtime::Options { socket: socket.to_owned(), ..Default::default() }),
+    })
+}
+
+/// containerd with one image, every container of which is made of it.
+fn script(standin: &Standin, image: &Tiny) {
+    let answer = |path: &str, message: Vec<u8>| standin.script(path, Arc::new(move |_: &[u8]| Ok(message.clone())));
+    let (digest, id) = (image.digest(), image.id());
+    let pinned = format!("reg.test/prod/app@{digest}");
+    let shown = cri::Image { id: id.to_string(), repo_digests: vec![pinned.clone()], ..Default::default() };
+    let status = cri::ImageStatusResponse { image: Some(shown), ..Default::default() };
+    answer("/runtime.v1.ImageService/ImageStatus", status.encode_to_vec());
+    let target = Descriptor { digest: digest.to_string(), ..Default::default() };
+    let record = images::Image { name: pinned, target: Some(target), ..Default::default() };
+    answer(
+        "/containerd.services.images.v1.Images/Get",
+        images::GetImageResponse { image: Some(record) }.encode_to_vec(),
+    );
+    let blobs = [(digest, image.manifest.clone()), (id.clone(), image.config.clone())];
+    let read = move |message: &[u8]| {
+        let asked = content::ReadContentRequest::decode(message).unwrap().digest;
+        let found = blobs.iter().find(|(digest, _)| digest.as_str() == asked);
+        let (_, data) = found.ok_or_else(|| (5, "no such content".to_owned()))?;
+        Ok(content::ReadContentResponse { offset: 0, data: data.clone().into() }.encode_to_vec())
+    };
+    standin.script("/containerd.services.content.v1.Content/Read", Arc::new(read));
+    let parent = Digest::of(&image.layers[0]).to_string();
+    let info = snapshots::Info { parent, ..Default::default() };
+    let stat = snapshots::StatSnapshotResponse { info: Some(info) };
+    answer("/containerd.services.snapshots.v1.Snapshots/Stat", stat.encode_to_vec());
+    let made = containers::GetContainerResponse { container: Some(container(&id)) };
+    answer("/containerd.services.containers.v1.Containers/Get", made.encode_to_vec());
+    answer(CREATE, cri::CreateContainerResponse { container_id: CONTAINER.to_owned() }.encode_to_vec());
+    answer(START, Vec::new());
+}
+
+fn container(id: &Digest) -> containers::Container {
+    let any = |value: &Value| Any { type_url: String::new(), value: serde_json::to_vec(value).unwrap() };
+    let notes = json!({"Version": "v1", "Metadata": {
+        "ImageRef": id.to_string(),
+        "Config": {"metadata": {"name": "main"}, "image": {"image": id.to_string(), "user_specified_image": NAME}},
+    }});
+    containers::Container {
+        id: CONTAINER.to_owned(),
+        runtime: Some(containers::container::Runtime { name: "io.containerd.runc.v2".to_owned(), options: None }),
+        spec: Some(any(&json!({"mounts": []}))),
+        snapshotter: "overlayfs".to_owned(),
+        snapshot_key: CONTAINER.to_owned(),
+        extensions: [("io.cri-containerd.container.metadata".to_owned(), any(&notes))].into(),
+        ..Default::default()
+    }
+}
+
+/// What the log has written, once it was closed.
+async fn written(house: &House) -> u64 {
+    house.recorder.close().await;
+    house.recorder.health().1.written
+}
+
+#[tokio::test]
+async fn what_is_made_of_an_admitted_image_starts() {
+    let house = House::with(OnFailure::RefuseNew);
+    let mut client = house.client().await;
+    assert_eq!(client.call(CREATE, &house.create()).await.status(), (0, String::new()));
+    assert_eq!(client.call(START, &start()).await.status(), (0, String::new()));
+    assert_eq!(written(&house).await, 1);
+}
+
+/// Attack G: a start that could not be recorded was refused, and the next attempt must not find the container proven.
+#[tokio::test]
+async fn attack_g_a_start_that_is_not_on_record_is_refused_every_time() {
+    let house = House::with(OnFailure::RefuseNew);
+    let mut client = house.client().await;
+    house.recorder.close().await;
+    for attempt in 0..3 {
+        let (code, text) = client.call(START, &start()).await.status();
+        assert_eq!(code, 14, "attempt {attempt}: {text}");
+    }
+    assert_eq!(house.reached(START), 0);
+}
+
+/// Attack G: where nothing may happen without a record, a container of an image admitted before is not made either.
+#[tokio::test]
+async fn attack_g_without_a_log_nothing_is_made_where_all_is_to_be_refused() {
+    let house = House::with(OnFailure::RefuseAll);
+    let mut client = house.client().await;
+    assert_eq!(client.call(CREATE, &house.create()).await.code(), 0);
+    house.recorder.close().await;
+    assert_eq!(client.call(CREATE, &house.create()).await.code(), 14);
+    assert_eq!(house.reached(CREATE), 1);
+}
+
+/// And where it may, it is made.
+#[tokio::test]
+async fn an_image_admitted_before_needs_no_log() {
+    let house = House::with(OnFailure::RefuseNew);
+    let mut client = house.client().await;
+    assert_eq!(client.call(CREATE, &house.create()).await.code(), 0);
+    house.recorder.close().await;
+    assert_eq!(client.call(CREATE, &house.create()).await.code(), 0);
+}
+
+/// A deadline that is spent is a refusal like any other: it is on record, and says that it takes the admission back.
+#[tokio::test]
+async fn what_is_refused_for_its_deadline_is_recorded() {
+    let house = House::with(OnFailure::RefuseNew);
+    let mut client = house.client().await;
+    assert_eq!(client.call(CREATE, &house.create()).await.code(), 0);
+    for (path, message) in [(CREATE, house.create()), (START, start())] {
+        let mut late = request(path, frame(&message));
+        late.headers_mut().insert("grpc-timeout", HeaderValue::from_static("0n"));
+        assert_eq!(client.send(late).await.code(), 4, "{path}");
+    }
+    assert_eq!((house.reached(CREATE), house.reached(START)), (1, 0));
+    // Two admissions, the second of them taken back, and the start.
+    assert_eq!(written(&house).await, 4);
+}
+
+/// Attack D2: what is refused before it is read is on record as well.
+#[tokio::test]
+async fn attack_d2_what_is_refused_unread_is_recorded() {
+    let house = House::with(OnFailure::RefuseNew);
+    let mut client = house.client().await;
+    let mut compressed = frame(b"x").to_vec();
+    compressed[0] = 1;
+    for (nth, path) in (1..).zip([PULL, CREATE, START]) {
+        assert_eq!(client.send(request(path, compressed.clone())).await.code(), 12);
+        assert_eq!(house.recorder.health().1.written, nth, "{path}");
+    }
+    for (nth, path) in (4..).zip([
+        "/runtime.v1.RuntimeService/RestorePod",
+        "/containerd.services.images.v1.Images/Create",
+        "/runtime.v1alpha2.ImageService/PullImage",
+    ]) {
+        assert_eq!(client.call(path, b"x").await.code(), 12);
+        assert_eq!(house.recorder.health().1.written, nth, "{path}");
+    }
+    assert_eq!(house.standin.paths(), [""; 0]);
+}
+
+/// Attack D1: each image volume costs a decision and a copy of the request; a pod may not have any number of them.
+#[tokio::test]
+async fn attack_d1_more_image_volumes_than_a_pod_needs_are_refused() {
+    let house = House::with(OnFailure::RefuseNew);
+    let mut client = house.client().await;
+    let mut asked = cri::CreateContainerRequest::decode(&*house.create()).unwrap();
+    let config = asked.config.as_mut().unwrap();
+    let volume = |nth: usize| cri::Mount {
+        container_path: format!("/v{nth}"),
+        image: config.image.clone(),
+        ..Default::default()
+    };
+    config.mounts = (0..65).map(volume).collect();
+    let (code, text) = client.call(CREATE, &asked.encode_to_vec()).await.status();
+    assert_eq!((code, house.standin.paths().len()), (2, 0), "{text}");
+    assert!(text.contains("image volumes"), "{text}");
+    assert_eq!(house.recorder.health().1.written, 1);
+}
+
+/// Attack D2: what may stand once and stands twice is merged by one parser and replaced by another; it reaches nobody.
+#[tokio::test]
+async fn attack_d2_two_configs_sandboxes_or_images_in_one_request_are_refused() {
+    let house = House::with(OnFailure::RefuseNew);
+    let mut client = house.client().await;
+    let good = house.create();
+    let evil = cri::CreateContainerRequest {
+        config: Some(cri::ContainerConfig {
+            image: Some(cri::ImageSpec { image: Digest::of(b"evil").to_string(), ..Default::default() }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let sandbox =
+        cri::CreateContainerRequest { sandbox_config: Some(cri::PodSandboxConfig::default()), ..Default::default() };
+    let image = cri::PullImageRequest {
+        image: Some(cri::ImageSpec { image: NAME.to_owned(), ..Default::default() }),
+        ..Default::default()
+    };
+    let (evil, sandbox, image) = (evil.encode_to_vec(), sandbox.encode_to_vec(), image.encode_to_vec());
+    for (path, message) in [
+        (CREATE, [&good[..], &evil].concat()),
+        (CREATE, [&evil[..], &good].concat()),
+        (CREATE, [&good[..], &sandbox, &sandbox].concat()),
+        (PULL, [&image[..], &image].concat()),
+    ] {
+        assert_eq!(client.call(path, &message).await.code(), 3, "{path}");
+    }
+    assert_eq!(house.standin.paths(), [""; 0]);
+}

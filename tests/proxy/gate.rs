@@ -1,0 +1,106 @@
+//! The proxy under test, in a folder of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use sealgate::proxy::{Answer, Call, Drained, Listener, Options, Owned, Proxy, Unread, serve};
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::{client::Client, standin::Standin};
+
+pub type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// A folder with a gate in it, and the socket where its runtime is or will be.
+pub struct Gate {
+    pub folder: TempDir,
+    pub socket: PathBuf,
+    pub runtime: PathBuf,
+    pub calls: Arc<Mutex<Vec<Call>>>,
+    /// What was refused unread.
+    pub unread: Arc<Mutex<Vec<Unread>>>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Drained>,
+}
+
+struct Double<F> {
+    calls: Arc<Mutex<Vec<Call>>>,
+    unread: Arc<Mutex<Vec<Unread>>>,
+    answer: F,
+}
+
+impl<F: Fn(Call) -> Answering + Send + Sync + 'static> Owned for Double<F> {
+    fn call(&self, call: Call) -> Answering {
+        let copy = Call {
+            headers: call.headers.clone(),
+            message: call.message.clone(),
+            upstream: call.upstream.clone(),
+            ..call
+        };
+        self.calls.lock().unwrap().push(copy);
+        (self.answer)(call)
+    }
+
+    fn unread(&self, unread: Unread) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.unread.lock().unwrap().push(unread);
+        Box::pin(async {})
+    }
+}
+
+impl Gate {
+    /// A gate whose owned methods fail the test's expectation loudly when they are called.
+    pub fn start() -> Self {
+        Self::with(|_| {}, |_| Box::pin(async { Answer::status(sealgate::proxy::Code::Aborted, "not expected") }))
+    }
+
+    pub fn with(tweak: impl FnOnce(&mut Options), answer: impl Fn(Call) -> Answering + Send + Sync + 'static) -> Self {
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let unread = Arc::new(Mutex::new(Vec::new()));
+        let owned = Arc::new(Double { calls: Arc::clone(&calls), unread: Arc::clone(&unread), answer });
+        Self { calls, unread, ..Self::serving(tweak, |_| owned) }
+    }
+
+    /// A gate whose owned methods are answered by what is made for the runtime's socket.
+    pub fn owned(make: impl FnOnce(&Path) -> Arc<dyn Owned>) -> Self {
+        Self::serving(|_| {}, make)
+    }
+
+    fn serving(tweak: impl FnOnce(&mut Options), make: impl FnOnce(&Path) -> Arc<dyn Owned>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, runtime) = (folder.path().join("cri.sock"), folder.path().join("containerd.sock"));
+        let mut options = Options { socket: socket.clone(), ..Options::default() };
+        tweak(&mut options);
+        let listener = Listener::bind(&options).unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let proxy = Proxy { options, owned: make(&runtime), runtime: runtime.clone() };
+        let task = tokio::spawn(serve(listener, proxy, async move {
+            let _ = stopped.await;
+        }));
+        let (calls, unread) = (Arc::default(), Arc::default());
+        Self { folder, socket, runtime, calls, unread, stop: Some(stop), task }
+    }
+
+    pub fn standin(&self) -> Standin {
+        Standin::start(&self.runtime)
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(&self.socket).await
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Asks the gate to end.
+    pub fn stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+    }
+
+    pub async fn ended(&mut self) -> Drained {
+        crate::soon("the drain", &mut self.task).await.unwrap()
+    }
+}

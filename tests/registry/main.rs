@@ -1,0 +1,17 @@
+//! The registry client against registries of the tests' own and docker's.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail loudly")]
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
+#[path = "../support/registry.rs"]
+mod support;
+
+mod access;
+mod docker;
+mod double;
+mod limits;
+mod local;
+mod mirrors;
+mod reading;
+mod referrers;
+mod rig;
