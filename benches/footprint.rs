@@ -1,0 +1,103 @@
+//! What the gate takes: memory after its start, after calls, decisions, streams and large messages, and the time from
+//! its start to `READY=1`. The runtime is a stand-in in this process.
+#![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark prints")]
+#![allow(clippy::disallowed_methods, clippy::as_conversions, reason = "a benchmark measures time")]
+
+#[path = "../tests/support/fixtures.rs"]
+mod fixtures;
+#[path = "../tests/support/registry.rs"]
+mod registry;
+#[path = "../tests/gate/rig.rs"]
+mod rig;
+#[path = "../tests/support/standin.rs"]
+mod standin;
+mod support;
+
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use prost::Message as _;
+use sealgate::proto::cri::{ImageSpec, PullImageRequest};
+use support::{Gate, Sender, Table, call, connect, median, mib, request};
+
+const VERSION: &str = "http://localhost/runtime.v1.RuntimeService/Version";
+const EVENTS: &str = "http://localhost/runtime.v1.RuntimeService/GetContainerEvents";
+const PULL: &str = "http://localhost/runtime.v1.ImageService/PullImage";
+/// Starts that are timed.
+const STARTS: usize = 21;
+const STREAMS: usize = 1000;
+/// Most idle memory, MiB, and most time from start to ready, milliseconds.
+const IDLE_LIMIT: f64 = 16.0;
+const READY_LIMIT: f64 = 100.0;
+
+fn main() -> ExitCode {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(measure())
+}
+
+async fn measure() -> ExitCode {
+    let rig = rig::Rig::new(registry::Settings::without_referrers());
+    let socket = rig.folder().join("runtime.sock");
+    let _standin = standin::Standin::quiet(&socket);
+    let mut table = Table::new("The gate's own footprint", ["here", "Pss"]);
+    let starts: Vec<f64> = (0..STARTS).map(|_| Gate::start(&socket, None).ready.as_secs_f64() * 1e3).collect();
+    let slowest = starts.iter().copied().fold(0.0, f64::max);
+    table.limit("from start to READY=1, median", median(starts), "ms", READY_LIMIT);
+    table.note("from start to READY=1, slowest", &format!("{slowest:.1} ms"), "", None);
+    let gate = Gate::start(&socket, Some(&rig.registry.url()));
+    resident(&mut table, &gate, "VmRSS after start");
+    let mut sender = connect(&gate.socket()).await;
+    for _ in 0..100 {
+        call(&mut sender, VERSION, standin::frame(&[b'v'; 60])).await;
+    }
+    resident(&mut table, &gate, "VmRSS after 100 calls");
+    decide(&mut sender).await;
+    println!("({} requests of the registry)", rig.registry.requests().len());
+    resident(&mut table, &gate, "VmRSS after 20 decisions");
+    let streams = events(&mut sender).await;
+    beside(&mut table, &gate, "VmRSS with 1000 event streams");
+    drop(streams);
+    let large = Gate::start(&socket, None);
+    let mut sender = connect(&large.socket()).await;
+    call(&mut sender, VERSION, standin::frame(&vec![b'x'; 15 << 20])).await;
+    table.note("peak, one message of 15 MiB each way", &format!("{:.1} MiB", mib(large.memory("VmHWM"))), "", None);
+    beside(&mut table, &large, "VmRSS after it");
+    table.end()
+}
+
+/// Idle memory against its limit, and the share of it that is this process's alone.
+fn resident(table: &mut Table, gate: &Gate, what: &str) {
+    table.limit(what, mib(gate.memory("VmRSS")), "MiB", IDLE_LIMIT);
+    table.note("", "", &format!("{:.1} MiB", mib(gate.memory("Pss"))), None);
+}
+
+fn beside(table: &mut Table, gate: &Gate, what: &str) {
+    let figure = |name| format!("{:.1} MiB", mib(gate.memory(name)));
+    table.note(what, &figure("VmRSS"), &figure("Pss"), None);
+}
+
+/// Twenty pulls of images that the policy admits and refuses. The stand-in pulls nothing, so that the proof after an
+/// admitted one fails: the decision is what takes the memory.
+async fn decide(sender: &mut Sender) {
+    let situations = ["signed-v2", "signed-v3", "signed-both", "signed-other", "unsigned", "two-signers-v2", "key-rsa"];
+    for situation in situations.into_iter().cycle().take(20) {
+        let spec = ImageSpec { image: rig::tagged(situation), ..ImageSpec::default() };
+        let message = PullImageRequest { image: Some(spec), ..PullImageRequest::default() }.encode_to_vec();
+        let answer = sender.send_request(request(PULL, standin::frame(&message))).await.expect("a response");
+        let _ = answer.into_body().collect().await.expect("a body");
+    }
+}
+
+/// Many event streams at once, each with its first event read.
+async fn events(sender: &mut Sender) -> Vec<hyper::body::Incoming> {
+    let mut open = Vec::new();
+    for _ in 0..STREAMS {
+        let answer = sender.send_request(request(EVENTS, Bytes::from_static(&[0; 5]))).await.expect("a response");
+        let mut body = answer.into_body();
+        body.frame().await.expect("an event").expect("an event");
+        open.push(body);
+    }
+    open
+}
