@@ -1,0 +1,74 @@
+# What a person does with this repository; `make help` lists it.
+#
+# Whatever a target needs from Debian it installs itself (`deps`, `runtimes`), so that a fresh machine with Rust and apt
+# is enough. The tests on the real runtime need root.
+
+SHELL := /bin/bash
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+CARGO := cargo
+# One scenario of `make e2e`; `list` lists them, nothing runs them all.
+SCENARIO :=
+DESTDIR :=
+PREFIX := /usr
+
+# The real parts: runtime, registry, tools to push and sign with, a client on another gRPC stack, a real systemd.
+PACKAGES := containerd runc containernetworking-plugins docker-registry skopeo busybox-static iproute2 iptables \
+  socat systemd systemd-container python3-grpcio man-db
+# Newer versions of them, unpacked beside the machine's own and never installed: suite and package.
+NEWER := trixie:containerd trixie:cosign sid:containerd sid:cosign
+
+.PHONY: help demo test bench e2e lint deny deps runtimes build install uninstall
+
+help: ## this list
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: deps ## the main job on a real containerd: signed runs, unsigned does not, whichever way it came
+	@$(CARGO) test --quiet --test e2e -- demo
+
+test: deps runtimes lint ## everything: lints, unit and integration tests, every scenario on the real runtime
+	$(CARGO) test --no-fail-fast
+
+e2e: deps runtimes ## one situation on the real runtime: make e2e SCENARIO=name (list: their names)
+	@$(CARGO) test --quiet --test e2e -- $(SCENARIO)
+
+bench: deps runtimes ## ratios: direct against through the gate, ours against cosign
+	$(CARGO) bench --no-fail-fast
+
+lint: ## format, lints, documentation
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
+
+deny: ## licences, bans, sources; advisories where the database can be had (needs cargo-deny)
+	$(CARGO) deny check
+
+deps: ## the Debian packages that tests and the demo need
+	@missing=$$(for package in $(PACKAGES); do \
+	    dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
+	if [ -n "$$missing" ]; then \
+	    echo "installing from Debian:" $$missing; \
+	    $(SUDO) apt-get update -q && \
+	    DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -q --no-install-recommends $$missing; \
+	fi
+
+runtimes: ## newer containerd and cosign from Debian, unpacked under target/runtimes
+	@tests/runtimes.sh target/runtimes $(NEWER)
+
+build: ## the release binary
+	$(CARGO) build --release
+
+install: ## binary (built before), units, man pages and a commented configuration; policies and keys stay yours
+	@[ -x target/release/sealgate ] || { echo "there is no target/release/sealgate yet: cargo build --release"; exit 1; }
+	install -D -m 0755 target/release/sealgate $(DESTDIR)$(PREFIX)/bin/sealgate
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/*.service systemd/*.socket
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 packaging/man/*.5
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 packaging/man/*.8
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate README.md SECURITY.md CHANGELOG.md LICENSE
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate/policies packaging/policies/*.yaml
+	install -d -m 0755 $(DESTDIR)/etc/sealgate $(DESTDIR)/etc/sealgate/config.toml.d $(DESTDIR)/etc/sealgate/policies $(DESTDIR)/etc/sealgate/keys
+	[ -e $(DESTDIR)/etc/sealgate/config.toml ] || install -m 0644 packaging/config.toml $(DESTDIR)/etc/sealgate/config.toml
+
+uninstall: ## takes the program away; /etc/sealgate and /var/log/sealgate stay
+	rm -f $(DESTDIR)$(PREFIX)/bin/sealgate $(DESTDIR)$(PREFIX)/share/man/man[58]/sealgate*
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/sealgate*
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/sealgate

@@ -1,0 +1,119 @@
+//! What the documents show, read by the program. The shipped policies and the examples of sealgate-policy(5) are read by
+//! the tests of the policy room, the shipped configuration by those of the configuration.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+
+use sealgate::policy::{Documents, PolicyFile, PolicySet, Unmatched};
+use sealgate::verify::PublicKey;
+use sigstore_crypto::KeyPair;
+
+use crate::{DOCUMENTS, fenced, files, read};
+
+/// YAML that is somebody else's.
+const FOREIGN: &str = "apiVersion: kubelet.config.k8s.io/";
+
+#[test]
+fn every_policy_is_good() {
+    let mut seen = 0;
+    for document in DOCUMENTS {
+        let text = read(document);
+        for (language, block) in fenced(&text) {
+            if language != "yaml" || block.starts_with(FOREIGN) {
+                continue;
+            }
+            let file = PolicyFile { name: document.to_owned(), bytes: block.into() };
+            let documents =
+                Documents::parse(&[file]).unwrap_or_else(|errors| panic!("{document}: {errors:#?}\n{block}"));
+            let keys = documents.key_files().into_iter().map(|name| (name, key())).collect();
+            let set = PolicySet::build(documents, keys, Unmatched::Deny);
+            assert!(set.is_ok_and(|set| !set.is_empty()), "{document}:\n{block}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no document shows a policy");
+}
+
+/// A key that no other file holds.
+fn key() -> PublicKey {
+    let pair = KeyPair::generate_ecdsa_p256().unwrap();
+    PublicKey::parse_pem(pair.public_key_der().unwrap().to_pem().as_bytes()).unwrap()
+}
+
+#[test]
+fn every_configuration_is_good() {
+    let mut seen = 0;
+    for document in DOCUMENTS {
+        let text = read(document);
+        for (_, block) in fenced(&text).into_iter().filter(|(language, _)| *language == "toml") {
+            config(document, block);
+        }
+    }
+    for page in files("packaging/man", ".5") {
+        for block in read(&page).split("\n.EX\n").skip(1) {
+            let block = block.split("\n.EE").next().unwrap().replace("\\(dq", "\"").replace("\\-", "-");
+            if block.starts_with('[') {
+                config(&page, &block);
+                seen += 1;
+            }
+        }
+    }
+    let pages = files("packaging/man", "sealgate.toml.5");
+    assert!(pages.is_empty() || seen > 0, "sealgate.toml(5) shows no configuration");
+}
+
+fn config(name: &str, block: &str) {
+    let parsed = sealgate::config::parse(&[(PathBuf::from(name), block.to_owned())]);
+    assert!(parsed.is_ok(), "{name}: {}\n{block}", parsed.unwrap_err());
+}
+
+fn help(command: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_sealgate")).args(command).arg("--help").output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The long options that a help text lists.
+fn options(help: &str) -> BTreeSet<String> {
+    let listed = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    let words = listed.flat_map(|line| line.split([' ', ',', '<', '=']));
+    words.filter(|word| word.starts_with("--")).map(str::to_owned).collect()
+}
+
+/// The commands that a help text lists.
+fn commands(help: &str) -> Vec<String> {
+    let Some((_, after)) = help.split_once("\nCommands:\n") else { return Vec::new() };
+    let lines = after.lines().take_while(|line| line.starts_with("  "));
+    let names = lines.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_manual_page_has_every_command_and_option_and_no_other() {
+    let manual = read("packaging/man/sealgate.8").replace("\\-", "-");
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    let mut found: Vec<String> = Vec::new();
+    for command in commands(&help(&[])) {
+        let below = commands(&help(&[&command]));
+        known.extend(options(&help(&[&command])));
+        found.extend(if below.is_empty() { vec![command.clone()] } else { Vec::new() });
+        for sub in below {
+            known.extend(options(&help(&[&command, &sub])));
+            found.push(format!("{command} {sub}"));
+        }
+    }
+    known.insert("--version".to_owned());
+    assert!(found.len() >= 7, "{found:?}");
+    for command in &found {
+        assert!(manual.contains(&format!(".SS sealgate {command}")), "sealgate.8 does not have {command}");
+    }
+    let sections = manual.lines().filter(|line| line.starts_with(".SS sealgate ")).count();
+    assert_eq!(sections, found.len(), "sealgate.8 describes a command that is not there");
+    let named: BTreeSet<String> = manual
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+        .filter(|word| word.starts_with("--") && word.len() > 2)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(named, known);
+}
