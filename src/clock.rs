@@ -23,6 +23,12 @@ impl Clock {
         (self.wall)().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
+    /// The same, as a point in time.
+    #[must_use]
+    pub fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::try_from((self.wall)()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    }
+
     /// A point on the steady clock, for measuring durations and expiry.
     #[must_use]
     pub fn steady(&self) -> Instant {

@@ -61,9 +61,16 @@ fn judge(set: &PolicySet, situation: &str, source: Source) -> Option<f64> {
     }
     let applicable = set.applicable(&name, &Pod::default());
     let subject = Subject { name, target, child: None, origin: Origin::Registry };
+    let (now, proofs) = (sealgate::daemon::CLOCK.now(), sealgate::verify::Proofs::default());
     let times = (0..TIMES).map(|_| {
         let start = Instant::now();
-        let verdict = set.judge(&Case { subject: &subject, applicable: &applicable, evidence: &[&evidence] });
+        let verdict = set.judge(&Case {
+            subject: &subject,
+            applicable: &applicable,
+            evidence: &[&evidence],
+            now,
+            proofs: &proofs,
+        });
         let took = start.elapsed().as_secs_f64() * 1e6;
         assert!(matches!(verdict, Verdict::Permit(_)), "{verdict:?}");
         took

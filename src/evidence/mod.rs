@@ -73,6 +73,8 @@ pub enum Source {
     FallbackTag,
     /// The tag `sha256-<hex>.sig` (cosign's older form).
     SignatureTag,
+    /// The tag `sha256-<hex>.att` (cosign's older form of attestations).
+    AttestationTag,
 }
 
 /// What looking in a place came to.
@@ -118,6 +120,13 @@ pub enum Content {
         /// The layer's annotations; `dev.cosignproject.cosign/signature` holds the base64 signature.
         annotations: Arc<std::collections::BTreeMap<String, String>>,
     },
+    /// Cosign's older form of an attestation: one layer of an `.att` manifest.
+    Attestation {
+        /// The layer's blob: a DSSE envelope, JSON. Its digest was checked against the layer's descriptor.
+        envelope: Bytes,
+        /// The layer's annotations: certificate, chain, log bundle, timestamp.
+        annotations: Arc<std::collections::BTreeMap<String, String>>,
+    },
     /// A Sigstore bundle, JSON.
     Bundle(Bytes),
     /// A Sigstore bundle whose signature is over the subject's own bytes: with some keys and digests it can be checked
@@ -151,7 +160,7 @@ impl Evidence {
 impl Content {
     fn size(&self) -> usize {
         match self {
-            Self::SimpleSigning { payload, annotations } => {
+            Self::SimpleSigning { payload, annotations } | Self::Attestation { envelope: payload, annotations } => {
                 payload.len() + annotations.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
             }
             Self::Bundle(bytes) => bytes.len(),
@@ -186,6 +195,7 @@ impl fmt::Display for Place {
             Source::Referrers => write!(f, "referrers of {}", self.repository.at(&self.subject)),
             Source::FallbackTag => write!(f, "{}:sha256-{}", self.repository, self.subject.hex()),
             Source::SignatureTag => write!(f, "{}:sha256-{}.sig", self.repository, self.subject.hex()),
+            Source::AttestationTag => write!(f, "{}:sha256-{}.att", self.repository, self.subject.hex()),
         }
     }
 }

@@ -52,7 +52,7 @@ impl Round {
     pub fn of(source: Source) -> Self {
         match source {
             Source::Referrers | Source::FallbackTag => Self::Bundles,
-            Source::SignatureTag => Self::SimpleSigning,
+            Source::SignatureTag | Source::AttestationTag => Self::SimpleSigning,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::evidence::{Evidence, Name, Origin, Subject};
 use crate::image::Repository;
 use crate::policy::{Applicable, Case, Class, Denial, Permit, PolicySet, Verdict, VerdictKey};
 use crate::registry::{Access, AccessKey, Session};
+use crate::verify::Proofs;
 
 /// Largest evidence about one digest that is kept in memory, in bytes. A signature takes 1 to 2 KiB, so this is dozens;
 /// more is fetched again when it is needed.
@@ -70,8 +71,9 @@ impl Question {
         self.set.verdict_key(&self.subject, &self.applicable)
     }
 
-    fn judge(&self, evidence: &[&Evidence]) -> Verdict {
-        self.set.judge(&Case { subject: &self.subject, applicable: &self.applicable, evidence })
+    fn judge(&self, evidence: &[&Evidence], now: jiff::Timestamp, proofs: &Proofs) -> Verdict {
+        let (subject, applicable) = (&self.subject, &self.applicable);
+        self.set.judge(&Case { subject, applicable, evidence, now, proofs })
     }
 
     /// The repository to look for signatures in; none when no key could count anyway.
@@ -155,11 +157,11 @@ impl Shared {
     async fn gather_and_judge(self: Arc<Self>, question: Question) -> Verdict {
         let question = Arc::new(question);
         let Some(repository) = question.repository() else {
-            return judge_aside(&question, Vec::new()).await;
+            return judge_aside(&self, &question, Vec::new()).await;
         };
         let kept = self.kept_evidence(&repository, &question.subject);
         if !kept.is_empty() {
-            let verdict = judge_aside(&question, kept).await;
+            let verdict = judge_aside(&self, &question, kept).await;
             if matches!(verdict, Verdict::Permit(_)) {
                 return verdict;
             }
@@ -169,7 +171,12 @@ impl Shared {
         self.gather_in_rounds(&question, &repository, &session).await
     }
 
-    async fn gather_in_rounds(&self, question: &Arc<Question>, repository: &Repository, session: &Session) -> Verdict {
+    async fn gather_in_rounds(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        repository: &Repository,
+        session: &Session,
+    ) -> Verdict {
         let mut gathered: Vec<Arc<Evidence>> = Vec::new();
         for digest in question.subject.candidates() {
             for round in Round::ALL {
@@ -179,14 +186,14 @@ impl Shared {
                 if nothing {
                     continue;
                 }
-                let verdict = judge_aside(question, gathered.clone()).await;
+                let verdict = judge_aside(self, question, gathered.clone()).await;
                 if matches!(verdict, Verdict::Permit(_)) {
                     self.keep(repository, gathered);
                     return verdict;
                 }
             }
         }
-        judge_aside(question, gathered).await
+        judge_aside(self, question, gathered).await
     }
 
     /// Keeps the evidence that a permit rests on, so that the next policy can be judged without the network. Evidence
@@ -216,17 +223,17 @@ impl Shared {
 }
 
 /// Judges away from the thread that carries the node's calls: an RSA signature takes some 50 µs and there may be dozens.
-async fn judge_aside(question: &Arc<Question>, evidence: Vec<Arc<Evidence>>) -> Verdict {
-    let (aside, again) = (Arc::clone(question), evidence.clone());
-    let judged = tokio::task::spawn_blocking(move || judge_now(&aside, &evidence)).await;
+async fn judge_aside(shared: &Arc<Shared>, question: &Arc<Question>, evidence: Vec<Arc<Evidence>>) -> Verdict {
+    let (aside, again) = ((Arc::clone(shared), Arc::clone(question)), evidence.clone());
+    let judged = tokio::task::spawn_blocking(move || judge_now(&aside.0, &aside.1, &evidence)).await;
     // A blocking task is lost only when the runtime shuts down; then the answer is of no use, but must not be a permit
     // by accident: the same pure function says the same here.
-    judged.unwrap_or_else(|_| judge_now(question, &again))
+    judged.unwrap_or_else(|_| judge_now(shared, question, &again))
 }
 
-fn judge_now(question: &Question, evidence: &[Arc<Evidence>]) -> Verdict {
+fn judge_now(shared: &Shared, question: &Question, evidence: &[Arc<Evidence>]) -> Verdict {
     let evidence: Vec<&Evidence> = evidence.iter().map(Arc::as_ref).collect();
-    question.judge(&evidence)
+    question.judge(&evidence, shared.clock.now(), &shared.proofs)
 }
 
 #[cfg(test)]
@@ -247,7 +254,7 @@ mod tests {
     fn gate() -> Gate {
         let files = [PolicyFile { name: "a.yaml".to_owned(), bytes: POLICY.as_bytes().to_vec() }];
         let key = PublicKey::parse_pem(include_bytes!("../../tests/fixtures/keys/build.pub")).unwrap();
-        let keys = [("build.pub".to_owned(), key)].into();
+        let keys = std::iter::once(("build.pub".to_owned(), key)).collect();
         let options = registry::Options { certs_dirs: vec![], docker_configs: vec![], ..Default::default() };
         Gate::new(Parts {
             clock: CLOCK,
@@ -278,7 +285,9 @@ mod tests {
     async fn attack_e9_a_denial_is_kept_to_the_credentials_it_was_made_with() {
         let gate = gate();
         let stranger = question(&gate, None);
-        let Verdict::Denial(denial) = stranger.judge(&[]) else { panic!("admitted without a signature") };
+        let Verdict::Denial(denial) = stranger.judge(&[], gate.shared.clock.now(), &gate.shared.proofs) else {
+            panic!("admitted without a signature")
+        };
         let asked = (stranger.key(), stranger.access.key());
         let deadline = CLOCK.steady() + Duration::from_secs(60);
         gate.shared.denials().put(asked, Arc::new(denial), deadline);

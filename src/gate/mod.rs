@@ -38,6 +38,7 @@ use crate::image::{Digest, Platform, Repository};
 use crate::policy::{Applicable, Denial, PolicySet, Unmatched, VerdictKey};
 use crate::registry::{AccessKey, Registry};
 use crate::runtime::{Content, Runtime};
+use crate::verify::Proofs;
 use flights::Flights;
 use gather::Round;
 use judgement::Judged;
@@ -69,6 +70,8 @@ struct Shared {
     denials: Mutex<Memory<(VerdictKey, AccessKey), Arc<Denial>>>,
     evidence: Mutex<Memory<(Repository, Digest, Round), Arc<Evidence>>>,
     contents: Mutex<Memory<(Repository, Digest), Arc<Content>>>,
+    /// What was proven of unchanged signatures.
+    proofs: Proofs,
 }
 
 /// What a gate is made of.
@@ -121,6 +124,7 @@ impl Gate {
             denials: Mutex::new(denials),
             evidence: Mutex::new(evidence),
             contents: Mutex::new(contents),
+            proofs: Proofs::default(),
         };
         Self {
             shared: Arc::new(shared),

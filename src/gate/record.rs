@@ -285,7 +285,8 @@ mod tests {
     use super::*;
     use crate::evidence::{Name, Origin, Subject};
     use crate::image::Reference;
-    use crate::policy::{Case, Documents, PolicyFile, Unmatched, Verdict};
+    use crate::policy::{Case, Documents, Material, PolicyFile, Unmatched, Verdict};
+    use crate::verify::Proofs;
 
     const WARNING: &str = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: w}\nspec:\n  \
         images: [reg.test/app]\n  action: warn\n  require: {digest: {anyOf: [DIGEST]}}\n";
@@ -295,12 +296,18 @@ mod tests {
         let file = PolicyFile { name: "p.yaml".to_owned(), bytes: policies.into() };
         let files = if policies.is_empty() { Vec::new() } else { vec![file] };
         let documents = Documents::parse(&files).unwrap();
-        let set = PolicySet::build(documents, BTreeMap::new(), Unmatched::Admit).unwrap();
+        let set = PolicySet::build(documents, Material::default(), Unmatched::Admit).unwrap();
         let name = Name::Known(Reference::parse("reg.test/app:1").unwrap());
         let pod = Pod { namespace: Some("default".to_owned()), ..Pod::default() };
         let applicable = set.applicable(&name, &pod);
         let subject = Subject { name, target: digest.clone(), child: None, origin: Origin::Registry };
-        match set.judge(&Case { subject: &subject, applicable: &applicable, evidence: &[] }) {
+        match set.judge(&Case {
+            subject: &subject,
+            applicable: &applicable,
+            evidence: &[],
+            now: jiff::Timestamp::UNIX_EPOCH,
+            proofs: &Proofs::default(),
+        }) {
             Verdict::Permit(permit) => admitted(std::iter::once(&permit)).code.into_owned(),
             Verdict::Denial(denial) => panic!("{denial}"),
         }

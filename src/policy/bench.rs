@@ -101,9 +101,10 @@ impl<'c> Bench<'c> {
                 Content::BundleOver { artifact, .. } if Digest::of(artifact) == *subject => {
                     untrusted.verify_artifact(artifact, key, budget)
                 }
-                Content::SimpleSigning { .. } | Content::Bundle(_) | Content::BundleOver { .. } => {
-                    untrusted.verify(subject, key, budget)
-                }
+                Content::SimpleSigning { .. }
+                | Content::Attestation { .. }
+                | Content::Bundle(_)
+                | Content::BundleOver { .. } => untrusted.verify(subject, key, budget),
             },
             Err(fault) => Err(*fault),
         });
@@ -139,6 +140,7 @@ impl<'c> Bench<'c> {
 fn read(item: &Item) -> Result<Untrusted, Fault> {
     match &item.content {
         Content::SimpleSigning { payload, annotations } => Untrusted::simple_signing(payload, annotations),
+        Content::Attestation { envelope, annotations } => Untrusted::attestation(envelope, annotations),
         Content::Bundle(json) | Content::BundleOver { bundle: json, .. } => Untrusted::bundle(json),
     }
 }

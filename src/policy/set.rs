@@ -13,6 +13,7 @@ use crate::verify::{KeyId, PublicKey};
 use super::applicable::{Applicable, Index};
 use super::document::{Document, Documents, PolicyFile};
 use super::error::{PolicyError, PolicyFault};
+use super::material::Material;
 use super::report::Signer;
 use super::requirement::{Demand, Leaf};
 use super::solve::{COMBINATIONS_MAX, KEYS_MAX, KeySet, satisfied};
@@ -66,6 +67,8 @@ pub struct Plan {
     pub signatures: bool,
     /// Whether the verdict depends on the tag that is asked for.
     pub names_tag: bool,
+    /// Whether any of them asks for an attestation: those have a place of their own to look in.
+    pub attestations: bool,
 }
 
 /// Everything but the evidence that a verdict depends on: equal keys, equal verdicts. What a memory of verdicts is
@@ -82,16 +85,13 @@ pub struct VerdictKey {
 }
 
 impl PolicySet {
-    /// Puts documents and keys together. `keys` holds each of [`Documents::key_files`] under its name as written.
+    /// Puts documents and keys together. `material` holds whatever they name.
     ///
     /// # Errors
     /// Every fault: keys that are missing, thresholds that cannot be met by distinct keys, too many of something.
-    pub fn build(
-        documents: Documents,
-        keys: BTreeMap<String, PublicKey>,
-        unmatched: Unmatched,
-    ) -> Result<Self, Vec<PolicyError>> {
+    pub fn build(documents: Documents, material: Material, unmatched: Unmatched) -> Result<Self, Vec<PolicyError>> {
         let generation = generation(&documents.files, unmatched);
+        let keys = material.keys;
         let trust_generation = trust_generation(&keys);
         let mut ring = Ring { numbers: HashMap::new(), keys: Vec::new(), files: keys };
         let mut errors = Vec::new();
@@ -155,7 +155,7 @@ impl PolicySet {
     /// What has to be gathered to judge these documents.
     #[must_use]
     pub fn plan(&self, applicable: &Applicable) -> Plan {
-        let mut plan = Plan { signatures: false, names_tag: false };
+        let mut plan = Plan { signatures: false, names_tag: false, attestations: false };
         for leaf in self.matched(applicable).flat_map(|rule| &rule.document.require.leaves) {
             if let Demand::Key { identity, .. } = &leaf.demand {
                 plan.signatures = true;

@@ -83,7 +83,7 @@ pub fn load(options: &Options) -> Result<Loaded, LoadError> {
     if !problems.is_empty() {
         return Err(LoadError { problems });
     }
-    match PolicySet::build(documents, keys, options.unmatched) {
+    match PolicySet::build(documents, keys.into_iter().collect(), options.unmatched) {
         Ok(policies) => Ok(Loaded { policies, warnings }),
         Err(errors) => Err(LoadError { problems: errors.into_iter().map(Problem::Policy).collect() }),
     }

@@ -1,23 +1,34 @@
-//! Who signed this digest: untrusted bytes, a key and a budget in; [`Signed`], which only success can make, or a
+//! Who signed this digest: untrusted bytes, trust and a budget in; [`Signed`], which only success can make, or a
 //! [`Fault`] out.
 //!
-//! Two forms are read: cosign's older simple-signing payload ([`Untrusted::simple_signing`]) and the Sigstore bundle
-//! ([`Untrusted::bundle`]), both made with a key. Whether the signer is one that a policy wants, and whether the
-//! payload's `docker-reference` fits, the policy says. Certificates and transparency logs are not consulted: a log
-//! entry in a key-signed bundle proves nothing without a trust root, and is only refused where it contradicts the
-//! signature beside it.
+//! Three forms are read: cosign's older simple-signing payload ([`Untrusted::simple_signing`]), the Sigstore bundle
+//! ([`Untrusted::bundle`]) and cosign's older attestations ([`Untrusted::attestation`]), made with a key or with a
+//! certificate. What a signature is tried with is [`Trust`]: a key, a Sigstore instance ([`TrustRoot`]) or an own
+//! certificate authority ([`Authority`]). Whether the signer is one that a policy wants, and whether the payload's
+//! `docker-reference` fits, the policy says.
 
+mod authority;
 mod budget;
 mod bundle;
+mod certificate;
 mod crypto;
 mod fault;
 mod key;
 mod log;
+mod memo;
+mod proof;
+mod root;
 mod simple;
 mod statement;
 mod untrusted;
 
+pub use authority::{Authority, AuthorityError, AuthorityId};
 pub use budget::Budget;
+pub use certificate::{Certificate, Extension, San};
 pub use fault::Fault;
 pub use key::{KeyError, KeyId, PublicKey};
-pub use untrusted::{BUNDLE_MAX, Form, PAYLOAD_MAX, Signed, Untrusted};
+pub use memo::Proofs;
+pub use proof::{About, Claim, Demands, LogEntry, ProvenTime, TimeSource, Trust};
+pub use root::{ROOT_MAX, RootError, RootId, TrustRoot};
+pub use statement::Statement;
+pub use untrusted::{BUNDLE_MAX, Form, PAYLOAD_MAX, Signed, Signer, Untrusted};

@@ -20,6 +20,27 @@ const SUBJECTS_MAX: usize = 64;
 
 const LIMITS: Limits = Limits { bytes: BUNDLE_MAX, depth: 32, values: 4096, data_maps: &[] };
 
+/// An in-toto statement whose signature holds: what somebody says about a digest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    predicate_type: String,
+    predicate: Value,
+}
+
+impl Statement {
+    /// Which kind of statement it is.
+    #[must_use]
+    pub fn predicate_type(&self) -> &str {
+        &self.predicate_type
+    }
+
+    /// What it says; null where it says nothing.
+    #[must_use]
+    pub fn predicate(&self) -> &Value {
+        &self.predicate
+    }
+}
+
 /// The sha256 digests that an image signature names; at least one.
 pub(super) fn subjects(payload: &[u8]) -> Result<BTreeSet<Digest>, Fault> {
     let value = json::parse(payload, LIMITS).map_err(fault)?;

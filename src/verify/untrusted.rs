@@ -1,9 +1,13 @@
 //! [`Untrusted`]: one parsed signature of which nothing is proven, and [`Signed`], what it becomes when it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::crypto::Message;
-use super::{Budget, Fault, KeyId, PublicKey, bundle, simple};
+use super::{
+    About, Budget, Certificate, Demands, Fault, KeyId, LogEntry, ProvenTime, PublicKey, Statement, Trust, bundle,
+    simple,
+};
 use crate::image::Digest;
 
 /// Longest simple-signing payload, in bytes: three short fields and the signer's own `-a` pairs; cosign's are under
@@ -39,15 +43,27 @@ pub(super) enum ArtifactDigest {
     Sha512([u8; 64]),
 }
 
-/// Proof that the holder of a key signed a digest. Only [`Untrusted::verify`] and [`Untrusted::verify_artifact`] make
-/// one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Proof that somebody signed a digest. Only [`Untrusted::prove`], [`Untrusted::verify`] and
+/// [`Untrusted::verify_artifact`] make one.
+#[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub struct Signed {
-    key: KeyId,
+    signer: Signer,
     digest: Digest,
     reference: Option<String>,
     form: Form,
+    times: Vec<ProvenTime>,
+    entries: Vec<LogEntry>,
+    statement: Option<Arc<Statement>>,
+}
+
+/// Who signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signer {
+    /// The holder of a key.
+    Key(KeyId),
+    /// The holder of a certificate.
+    Certificate(Arc<Certificate>),
 }
 
 /// In which form a signature came.
@@ -87,6 +103,34 @@ impl Untrusted {
             Content::Payload { .. } => Form::SimpleSigning,
             Content::Statement { .. } => Form::Statement,
             Content::Artifact { .. } => Form::MessageSignature,
+        }
+    }
+
+    /// Reads one layer of a cosign `.att` manifest: a DSSE envelope with an in-toto statement, and the layer's
+    /// annotations (certificate, chain, log bundle, timestamp).
+    ///
+    /// # Errors
+    /// [`Fault`] for whatever is not such an envelope in every detail.
+    pub fn attestation(_envelope: &[u8], _annotations: &BTreeMap<String, String>) -> Result<Self, Fault> {
+        Err(Fault::Malformed)
+    }
+
+    /// Whether somebody whom `trust` vouches for says `about.claim` of `about.digest`, with at least the evidence that
+    /// is demanded. `now` is when a certificate without a proven time is judged.
+    ///
+    /// # Errors
+    /// [`Fault`] when nobody does, or when that cannot be told.
+    pub fn prove(
+        &self,
+        about: &About<'_>,
+        trust: &Trust<'_>,
+        _demands: Demands,
+        _now: jiff::Timestamp,
+        budget: &mut Budget,
+    ) -> Result<Signed, Fault> {
+        match trust {
+            Trust::Key { key, .. } => self.verify(about.digest, key, budget),
+            Trust::Keyless { .. } | Trust::Authority { .. } => Err(Fault::NotKeySigned),
         }
     }
 
@@ -143,7 +187,15 @@ impl Untrusted {
             Content::Payload { reference, .. } => Some(reference.clone()),
             Content::Statement { .. } | Content::Artifact { .. } => None,
         };
-        Signed { key: key.id().clone(), digest, reference, form: self.form() }
+        Signed {
+            signer: Signer::Key(key.id().clone()),
+            digest,
+            reference,
+            form: self.form(),
+            times: Vec::new(),
+            entries: Vec::new(),
+            statement: None,
+        }
     }
 }
 
@@ -165,10 +217,37 @@ impl ArtifactDigest {
 }
 
 impl Signed {
-    /// The key whose holder signed.
+    /// Who signed.
     #[must_use]
-    pub fn key(&self) -> &KeyId {
-        &self.key
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// The key whose holder signed, when it was one without a certificate.
+    #[must_use]
+    pub fn key(&self) -> Option<&KeyId> {
+        match &self.signer {
+            Signer::Key(key) => Some(key),
+            Signer::Certificate(_) => None,
+        }
+    }
+
+    /// When the signature is proven to have existed, by each who vouches for it; empty where nobody does.
+    #[must_use]
+    pub fn times(&self) -> &[ProvenTime] {
+        &self.times
+    }
+
+    /// The log entries that are proven to be about it.
+    #[must_use]
+    pub fn entries(&self) -> &[LogEntry] {
+        &self.entries
+    }
+
+    /// What was said, where it is an in-toto statement other than an image signature.
+    #[must_use]
+    pub fn statement(&self) -> Option<&Statement> {
+        self.statement.as_deref()
     }
 
     /// The digest that was signed.

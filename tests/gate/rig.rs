@@ -142,7 +142,7 @@ pub(crate) fn policy(pattern: &str, key: &str) -> PolicySet {
     let file = PolicyFile { name: "policy.yaml".to_owned(), bytes: text.into_bytes() };
     let documents = Documents::parse(&[file]).unwrap();
     let keys = BTreeMap::from([(format!("{key}.pub"), PublicKey::parse_pem(&fixtures::key(key)).unwrap())]);
-    PolicySet::build(documents, keys, Unmatched::Deny).unwrap()
+    PolicySet::build(documents, keys.into_iter().collect(), Unmatched::Deny).unwrap()
 }
 
 /// A pull without credentials.

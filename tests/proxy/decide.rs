@@ -94,7 +94,7 @@ fn deciding(socket: &std::path::Path, digest: &Digest) -> Deciding {
         "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  images: [\"reg.test/prod/**\"]\n  require: {{digest: {{anyOf: [\"{digest}\"]}}}}\n"
     );
     let files = [PolicyFile { name: "a.yaml".to_owned(), bytes: text.into_bytes() }];
-    let policy = PolicySet::build(Documents::parse(&files).unwrap(), [].into(), Unmatched::Deny).unwrap();
+    let policy = PolicySet::build(Documents::parse(&files).unwrap(), Material::default(), Unmatched::Deny).unwrap();
     let options = registry::Options { certs_dirs: Vec::new(), docker_configs: Vec::new(), ..Default::default() };
     Deciding::new(Parts {
         clock: CLOCK,

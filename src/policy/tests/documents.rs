@@ -292,7 +292,7 @@ fn one_file_holds_several_documents_and_json_is_yaml() {
          \t\"spec\": {{\"images\": [\"reg.test/**\"], \"require\": {{\"digest\": {{\"anyOf\": [\"{HEX}\"]}}}}}}\n}}\n"
     );
     let documents = Documents::parse(&[file(&json)]).unwrap();
-    let set = PolicySet::build(documents, [].into(), Unmatched::Deny).unwrap();
+    let set = PolicySet::build(documents, crate::policy::Material::default(), Unmatched::Deny).unwrap();
     assert_eq!(set.policies().collect::<Vec<_>>(), ["j"]);
 }
 

@@ -197,7 +197,13 @@ fn documents_that_another_set_matched_are_not_judged() {
     let subject = subject("reg.test/prod/app:1", &target);
     let applicable = old.applicable(&subject.name, &Pod::default());
     let evidence = found(&target, vec![key.signs(&target, REPOSITORY)]);
-    let case = Case { subject: &subject, applicable: &applicable, evidence: &[&evidence] };
+    let case = Case {
+        subject: &subject,
+        applicable: &applicable,
+        evidence: &[&evidence],
+        now: now(),
+        proofs: &crate::verify::Proofs::default(),
+    };
     assert_permitted(old.judge(&case));
     let denial = denied(new.judge(&case));
     assert_eq!((denial.class(), denial.reason()), (Class::Unable, &Reason::StaleSet));

@@ -118,7 +118,7 @@ fn what_no_policy_matches_is_denied_unless_said_otherwise() {
     assert!(permitted(judge(&admit, &subject, &[])).report().unmatched);
     assert_ne!(deny.generation(), admit.generation());
     let empty = crate::policy::Documents::parse(&[]).unwrap();
-    let empty = crate::policy::PolicySet::build(empty, [].into(), Unmatched::Deny).unwrap();
+    let empty = crate::policy::PolicySet::build(empty, crate::policy::Material::default(), Unmatched::Deny).unwrap();
     assert_eq!(denied(judge(&empty, &subject, &[])).reason(), &Reason::NoPolicy);
 }
 

@@ -12,10 +12,15 @@ use crate::image::{Digest, Reference, Repository};
 use crate::policy::{
     Case, Denial, Documents, Permit, PolicyError, PolicyFault, PolicyFile, PolicySet, Unmatched, Verdict,
 };
-use crate::verify::PublicKey;
+use crate::verify::{Proofs, PublicKey};
 
 /// The repository that most cases are about.
 pub(super) const REPOSITORY: &str = "reg.test/prod/app";
+
+/// When everything is judged.
+pub(super) fn now() -> jiff::Timestamp {
+    jiff::Timestamp::UNIX_EPOCH
+}
 
 /// A key pair that was made for this test.
 pub(super) struct Signer(KeyPair);
@@ -141,7 +146,8 @@ pub(super) fn judge(set: &PolicySet, subject: &Subject, evidence: &[&Evidence]) 
 
 pub(super) fn judge_in(set: &PolicySet, subject: &Subject, pod: &Pod, evidence: &[&Evidence]) -> Verdict {
     let applicable = set.applicable(&subject.name, pod);
-    set.judge(&Case { subject, applicable: &applicable, evidence })
+    let proofs = Proofs::default();
+    set.judge(&Case { subject, applicable: &applicable, evidence, now: now(), proofs: &proofs })
 }
 
 pub(super) fn permitted(verdict: Verdict) -> Permit {

@@ -1,0 +1,192 @@
+//! [`Certificate`]: what a signing certificate says of its holder: its names with their kinds, the issuer of the
+//! identity, and Fulcio's extensions.
+//!
+//! A claim until a proof of this room vouches for it. Which holder is wanted, the policy says.
+
+use std::collections::BTreeMap;
+
+/// A signing certificate's claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    pub(super) sans: Vec<San>,
+    pub(super) issuer: Option<String>,
+    pub(super) extensions: BTreeMap<Extension, String>,
+    pub(super) fingerprint: [u8; 32],
+    pub(super) not_before: jiff::Timestamp,
+    pub(super) not_after: jiff::Timestamp,
+}
+
+/// A subject alternative name (RFC 5280 section 4.2.1.6) with its kind: equal text of another kind is another name
+/// (attack B8).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum San {
+    /// `rfc822Name`.
+    Email(String),
+    /// `uniformResourceIdentifier`.
+    Uri(String),
+    /// `dNSName`.
+    Dns(String),
+    /// Fulcio's `otherName` 1.3.6.1.4.1.57264.1.7 (a username).
+    Other(String),
+}
+
+/// Fulcio's extensions that name the build (fulcio `docs/oid-info.md`), under 1.3.6.1.4.1.57264.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Extension {
+    /// `.9`
+    BuildSignerUri,
+    /// `.10`
+    BuildSignerDigest,
+    /// `.11`
+    RunnerEnvironment,
+    /// `.12`
+    SourceRepositoryUri,
+    /// `.13`
+    SourceRepositoryDigest,
+    /// `.14`
+    SourceRepositoryRef,
+    /// `.15`
+    SourceRepositoryIdentifier,
+    /// `.16`
+    SourceRepositoryOwnerUri,
+    /// `.17`
+    SourceRepositoryOwnerIdentifier,
+    /// `.18`
+    BuildConfigUri,
+    /// `.19`
+    BuildConfigDigest,
+    /// `.20`
+    BuildTrigger,
+    /// `.21`
+    RunInvocationUri,
+    /// `.22`
+    SourceRepositoryVisibilityAtSigning,
+    /// `.23`
+    DeploymentEnvironment,
+    /// `.24`
+    TokenSubject,
+    /// `.2`, deprecated.
+    GithubWorkflowTrigger,
+    /// `.3`, deprecated.
+    GithubWorkflowSha,
+    /// `.4`, deprecated.
+    GithubWorkflowName,
+    /// `.5`, deprecated.
+    GithubWorkflowRepository,
+    /// `.6`, deprecated.
+    GithubWorkflowRef,
+}
+
+impl Certificate {
+    /// Its subject alternative names, in the order of the certificate.
+    #[must_use]
+    pub fn sans(&self) -> &[San] {
+        &self.sans
+    }
+
+    /// Who vouched for the identity (the OIDC issuer); Fulcio's certificates alone have it.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// The value of one of Fulcio's extensions.
+    #[must_use]
+    pub fn extension(&self, extension: Extension) -> Option<&str> {
+        self.extensions.get(&extension).map(String::as_str)
+    }
+
+    /// All of them.
+    pub fn extensions(&self) -> impl Iterator<Item = (Extension, &str)> {
+        self.extensions.iter().map(|(extension, value)| (*extension, value.as_str()))
+    }
+
+    /// The SHA-256 of the certificate, DER.
+    #[must_use]
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
+
+    /// From when to when it is valid.
+    #[must_use]
+    pub fn validity(&self) -> (jiff::Timestamp, jiff::Timestamp) {
+        (self.not_before, self.not_after)
+    }
+}
+
+impl San {
+    /// The name without its kind.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Email(name) | Self::Uri(name) | Self::Dns(name) | Self::Other(name) => name,
+        }
+    }
+
+    /// The kind, in the words of policies: `email`, `uri`, `dns`, `otherName`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Email(_) => "email",
+            Self::Uri(_) => "uri",
+            Self::Dns(_) => "dns",
+            Self::Other(_) => "otherName",
+        }
+    }
+}
+
+impl Extension {
+    /// Every extension.
+    pub const ALL: [Self; 21] = [
+        Self::BuildSignerUri,
+        Self::BuildSignerDigest,
+        Self::RunnerEnvironment,
+        Self::SourceRepositoryUri,
+        Self::SourceRepositoryDigest,
+        Self::SourceRepositoryRef,
+        Self::SourceRepositoryIdentifier,
+        Self::SourceRepositoryOwnerUri,
+        Self::SourceRepositoryOwnerIdentifier,
+        Self::BuildConfigUri,
+        Self::BuildConfigDigest,
+        Self::BuildTrigger,
+        Self::RunInvocationUri,
+        Self::SourceRepositoryVisibilityAtSigning,
+        Self::DeploymentEnvironment,
+        Self::TokenSubject,
+        Self::GithubWorkflowTrigger,
+        Self::GithubWorkflowSha,
+        Self::GithubWorkflowName,
+        Self::GithubWorkflowRepository,
+        Self::GithubWorkflowRef,
+    ];
+
+    /// Its name in policies and records: the one in Fulcio's documentation, in lower camel case; the deprecated ones as
+    /// policy-controller spells them (`githubWorkflowTrigger` ...).
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BuildSignerUri => "buildSignerURI",
+            Self::BuildSignerDigest => "buildSignerDigest",
+            Self::RunnerEnvironment => "runnerEnvironment",
+            Self::SourceRepositoryUri => "sourceRepositoryURI",
+            Self::SourceRepositoryDigest => "sourceRepositoryDigest",
+            Self::SourceRepositoryRef => "sourceRepositoryRef",
+            Self::SourceRepositoryIdentifier => "sourceRepositoryIdentifier",
+            Self::SourceRepositoryOwnerUri => "sourceRepositoryOwnerURI",
+            Self::SourceRepositoryOwnerIdentifier => "sourceRepositoryOwnerIdentifier",
+            Self::BuildConfigUri => "buildConfigURI",
+            Self::BuildConfigDigest => "buildConfigDigest",
+            Self::BuildTrigger => "buildTrigger",
+            Self::RunInvocationUri => "runInvocationURI",
+            Self::SourceRepositoryVisibilityAtSigning => "sourceRepositoryVisibilityAtSigning",
+            Self::DeploymentEnvironment => "deploymentEnvironment",
+            Self::TokenSubject => "tokenSubject",
+            Self::GithubWorkflowTrigger => "githubWorkflowTrigger",
+            Self::GithubWorkflowSha => "githubWorkflowSha",
+            Self::GithubWorkflowName => "githubWorkflowName",
+            Self::GithubWorkflowRepository => "githubWorkflowRepository",
+            Self::GithubWorkflowRef => "githubWorkflowRef",
+        }
+    }
+}
