@@ -51,6 +51,28 @@ pub fn message_bundle(key: &str, version: u8) -> Vec<u8> {
     fs::read(folder(&format!("messages/{key}-v{version}.json"))).unwrap()
 }
 
+/// A bundle as a plain file of `bundles/`: by the repository it signs, or `message-keyless`, `message-email`,
+/// `message-build` over the bytes of `prod/unsigned:v1`.
+pub fn bundle(name: &str) -> Vec<u8> {
+    fs::read(folder(&format!("bundles/{name}.json"))).unwrap()
+}
+
+/// The `trusted_root.json` of the Sigstore that signed (`local`), or of another one (`foreign`).
+pub fn trust_root(name: &str) -> Vec<u8> {
+    fs::read(trust_root_path(name)).unwrap()
+}
+
+/// Where that trusted root lies.
+pub fn trust_root_path(name: &str) -> PathBuf {
+    folder(&format!("trust/{name}.json"))
+}
+
+/// Where a file of the PKI of one's own lies: `root.pem`, `intermediate.pem`, `foreign-root.pem`, `before.crl`,
+/// `team.crl`, `stale.crl`, `root.crl`.
+pub fn pki_path(file: &str) -> PathBuf {
+    folder("pki").join(file)
+}
+
 fn read() -> BTreeMap<String, Repository> {
     let index: Value = serde_json::from_slice(&fs::read(folder("images/index.json")).unwrap()).unwrap();
     let mut repositories: BTreeMap<String, Repository> = BTreeMap::new();
@@ -74,7 +96,16 @@ impl Repository {
 
     /// The layers of the older form's manifest for a digest: payload and annotations of each.
     pub fn signatures(&self, digest: &str) -> Vec<(Vec<u8>, BTreeMap<String, String>)> {
-        let tag = format!("{}.sig", digest.replace(':', "-"));
+        self.layers_of(digest, "sig")
+    }
+
+    /// The same of the older form's attestations: each payload is a DSSE envelope.
+    pub fn attestations(&self, digest: &str) -> Vec<(Vec<u8>, BTreeMap<String, String>)> {
+        self.layers_of(digest, "att")
+    }
+
+    fn layers_of(&self, digest: &str, suffix: &str) -> Vec<(Vec<u8>, BTreeMap<String, String>)> {
+        let tag = format!("{}.{suffix}", digest.replace(':', "-"));
         let Some(manifest) = self.tags.get(&tag) else { return Vec::new() };
         let manifest: Value = serde_json::from_slice(&self.manifests[manifest].1).unwrap();
         let layers = manifest["layers"].as_array().unwrap().iter();
