@@ -57,18 +57,20 @@ runtimes: ## newer containerd and cosign from Debian, unpacked under target/runt
 build: ## the release binary
 	$(CARGO) build --release
 
-install: ## binary (built before), units, man pages and a commented configuration; policies and keys stay yours
+install: ## binary (built before), units, man pages, trust roots, a commented configuration; policies and keys stay yours
 	@[ -x target/release/sealgate ] || { echo "there is no target/release/sealgate yet: cargo build --release"; exit 1; }
 	install -D -m 0755 target/release/sealgate $(DESTDIR)$(PREFIX)/bin/sealgate
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/*.service systemd/*.socket
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/*.service systemd/*.socket systemd/*.timer
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 packaging/man/*.5
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 packaging/man/*.8
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate README.md SECURITY.md CHANGELOG.md LICENSE
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate/policies packaging/policies/*.yaml
-	install -d -m 0755 $(DESTDIR)/etc/sealgate $(DESTDIR)/etc/sealgate/config.toml.d $(DESTDIR)/etc/sealgate/policies $(DESTDIR)/etc/sealgate/keys
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/sealgate/trust packaging/trust/*.json
+	install -d -m 0755 $(addprefix $(DESTDIR)/etc/sealgate,/ /config.toml.d /policies /keys /trust)
+	install -d -m 0755 $(DESTDIR)/var/lib/sealgate/trust
 	[ -e $(DESTDIR)/etc/sealgate/config.toml ] || install -m 0644 packaging/config.toml $(DESTDIR)/etc/sealgate/config.toml
 
-uninstall: ## takes the program away; /etc/sealgate and /var/log/sealgate stay
+uninstall: ## takes the program away; /etc/sealgate, /var/lib/sealgate and /var/log/sealgate stay
 	rm -f $(DESTDIR)$(PREFIX)/bin/sealgate $(DESTDIR)$(PREFIX)/share/man/man[58]/sealgate*
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/sealgate*
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/sealgate
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/sealgate $(DESTDIR)$(PREFIX)/share/sealgate

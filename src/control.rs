@@ -60,6 +60,8 @@ pub struct Status {
     pub up_seconds: u64,
     /// The documents in force.
     pub policy: PolicyStatus,
+    /// Trust roots and keys that end.
+    pub trust: TrustStatus,
     /// What it remembers.
     pub memory: MemoryStatus,
     /// The runtime behind it.
@@ -80,6 +82,15 @@ pub struct PolicyStatus {
     /// Why the last reload was not taken; none when the newest files are in force.
     pub reload_error: Option<String>,
     /// What the loader warned about.
+    pub warnings: Vec<String>,
+}
+
+/// Trust roots and keys that end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustStatus {
+    /// The roots that are watched, by name.
+    pub roots: Vec<String>,
+    /// What of them, and of the keys in policies, ends soon or has ended.
     pub warnings: Vec<String>,
 }
 

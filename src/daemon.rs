@@ -7,18 +7,24 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::config::{self, Settings};
-use crate::control::{self, Answer, AuditStatus, MemoryStatus, PolicyStatus, Request, RuntimeStatus, Status};
+use crate::control::{
+    self, Answer, AuditStatus, MemoryStatus, PolicyStatus, Request, RuntimeStatus, Status, TrustStatus,
+};
 use crate::gate::{Gate, Parts, Recorder};
 use crate::image::Platform;
+use crate::metrics::{self, Decisions, Readings};
+use crate::policy::PolicySet;
 use crate::proxy::{self, Calls, Listener, Proxy};
 use crate::registry::Registry;
 use crate::runtime::Runtime;
 use crate::systemd::{self, Inherited, News, Socket};
+use crate::truststore::{TrustOptions, Watch};
 use crate::{audit, truststore};
 
 /// The system's clocks.
@@ -66,6 +72,7 @@ struct Daemon {
 struct PolicyState {
     warnings: Vec<String>,
     reload_error: Option<String>,
+    watch: Watch,
 }
 
 /// Runs the gate until it is told to stop.
@@ -99,6 +106,11 @@ async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> 
         Proxy { options: settings.listen.clone(), runtime: settings.runtime.socket.clone(), owned: Arc::new(calls) };
     let serving = proxy::serve(cri, proxy, async { drop(stopped.await) });
     tokio::spawn(answer_operators(control, Arc::clone(&daemon)));
+    if let Some(address) = &settings.metrics.listen {
+        let listener = metrics::Listener::bind(address).map_err(part("the metrics socket"))?;
+        let daemon = Arc::clone(&daemon);
+        tokio::spawn(metrics::serve(listener, move || daemon.readings()));
+    }
     tokio::spawn(keep_watchdog_fed());
     tell(&News::Status(format!("gating {}", settings.listen.socket.display())));
     tell(&News::Ready);
@@ -154,6 +166,8 @@ fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
     for warning in &warnings {
         tracing::warn!("policy: {warning}");
     }
+    let watch = watch(&settings.trust, &gate.policy());
+    warn_of_ends(&watch);
     let log = audit::Log::open(settings.audit.clone(), CLOCK).map_err(part("the audit log"))?;
     Ok(Daemon {
         gate: Arc::new(gate),
@@ -161,8 +175,25 @@ fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
         config: config.to_owned(),
         settings: settings.clone(),
         since: CLOCK.steady(),
-        policy: Mutex::new(PolicyState { warnings, reload_error: None }),
+        policy: Mutex::new(PolicyState { warnings, reload_error: None, watch }),
     })
+}
+
+/// What is watched for its end: the roots that this node keeps fresh.
+fn watch(options: &TrustOptions, _policies: &PolicySet) -> Watch {
+    Watch::new(options, options.update.iter().map(String::as_str), std::iter::empty())
+}
+
+fn warn_of_ends(watch: &Watch) {
+    for warning in watch.warnings(now()) {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// The time of day.
+#[must_use]
+pub fn now() -> Timestamp {
+    Timestamp::UNIX_EPOCH.checked_add(CLOCK.unix()).unwrap_or(Timestamp::MAX)
 }
 
 fn words(warnings: &[truststore::Warning]) -> Vec<String> {
@@ -202,16 +233,21 @@ impl Daemon {
     /// Reads the policy and keys again. A broken set changes nothing, loudly.
     fn reload(&self) {
         tell(&News::Reloading);
-        let loaded = config::load(&self.config)
-            .map_err(|error| error.to_string())
-            .and_then(|settings| truststore::load(&settings.policy).map_err(|error| error.to_string()));
+        let loaded = config::load(&self.config).map_err(|error| error.to_string()).and_then(|settings| {
+            match truststore::load(&settings.policy) {
+                Ok(loaded) => Ok((loaded, settings.trust)),
+                Err(error) => Err(error.to_string()),
+            }
+        });
         let mut state = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
         match loaded {
-            Ok(loaded) => {
+            Ok((loaded, options)) => {
                 let (policy, trust) =
                     (loaded.policies.generation().to_owned(), loaded.policies.trust_generation().to_owned());
+                let watch = watch(&options, &loaded.policies);
+                warn_of_ends(&watch);
                 self.gate.replace_policy(loaded.policies);
-                *state = PolicyState { warnings: words(&loaded.warnings), reload_error: None };
+                *state = PolicyState { warnings: words(&loaded.warnings), reload_error: None, watch };
                 tracing::info!(policy, trust, "the policy was reloaded");
             }
             Err(error) => {
@@ -242,6 +278,24 @@ impl Daemon {
         AuditStatus { healthy, written: counters.written, failed: counters.failed }
     }
 
+    fn readings(&self) -> Readings {
+        let state = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = state.watch.ends(now()).into_iter();
+        let decided = self.recorder.decided();
+        Readings {
+            trust: ends.map(|(root, kind, end)| (root.to_owned(), kind.word(), end)).collect(),
+            keys: state.watch.keys.iter().map(|(key, end)| (key.clone(), end.as_duration().as_secs_f64())).collect(),
+            reload_failed: state.reload_error.is_some(),
+            audit_healthy: self.recorder.health().0,
+            decisions: Decisions {
+                admitted: decided.admitted,
+                refused: decided.refused,
+                unable: decided.unable,
+                unreachable: decided.unreachable,
+            },
+        }
+    }
+
     async fn status(&self) -> Status {
         let set = self.gate.policy();
         let version = self.gate.runtime().version().await;
@@ -260,6 +314,10 @@ impl Daemon {
                 documents: set.len(),
                 reload_error: state.reload_error.clone(),
                 warnings: state.warnings.clone(),
+            },
+            trust: TrustStatus {
+                roots: state.watch.roots.iter().map(|kept| kept.name.clone()).collect(),
+                warnings: state.watch.warnings(now()),
             },
             memory: MemoryStatus::from(self.gate.remembered_counts()),
             runtime: RuntimeStatus { socket: self.settings.runtime.socket.display().to_string(), version, error },

@@ -11,7 +11,9 @@
 //! | [`policy`] | documents, requirements, the judge, the permit |
 //! | [`cache`] | bounded memory of verdicts |
 //! | [`registry`] | the network: resolve, manifests, referrers, blobs |
-//! | [`truststore`] | keys from disk |
+//! | [`truststore`] | policies, keys and trust roots from disk |
+//! | [`tuf`] | refreshing trust roots over the network |
+//! | [`metrics`] | numbers for a monitor |
 //! | [`audit`] | the record of every decision |
 //! | [`runtime`] | containerd as a client: identify, prove, name |
 //! | [`proto`] | generated messages, clients and servers of the CRI and of containerd |
@@ -33,6 +35,7 @@ pub mod daemon;
 pub mod evidence;
 pub mod gate;
 pub mod image;
+pub mod metrics;
 pub mod ownership;
 pub mod policy;
 pub mod proto;
@@ -41,4 +44,5 @@ pub mod registry;
 pub mod runtime;
 pub mod systemd;
 pub mod truststore;
+pub mod tuf;
 pub mod verify;

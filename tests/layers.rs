@@ -43,10 +43,16 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("audit", &["clock", "evidence", "ownership"], World),
     ("runtime", &["evidence", "image", "proto"], World),
     ("systemd", &[], World),
+    ("tuf", &["ownership"], World),
+    ("metrics", &[], World),
     ("gate", &["audit", "cache", "clock", "evidence", "image", "policy", "registry", "runtime", "verify"], World),
     ("proxy", &["evidence", "gate", "image", "proto", "registry", "runtime"], World),
     ("control", &["gate", "proxy"], World),
-    ("config", &["audit", "control", "gate", "ownership", "proxy", "registry", "runtime", "truststore"], World),
+    (
+        "config",
+        &["audit", "control", "gate", "metrics", "ownership", "proxy", "registry", "runtime", "truststore"],
+        World,
+    ),
     (
         "daemon",
         &[
@@ -56,6 +62,8 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "control",
             "gate",
             "image",
+            "metrics",
+            "policy",
             "proxy",
             "registry",
             "runtime",
@@ -64,7 +72,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         ],
         World,
     ),
-    ("cli", &["audit", "config", "control", "daemon", "evidence", "gate", "policy", "truststore"], World),
+    ("cli", &["audit", "config", "control", "daemon", "evidence", "gate", "policy", "truststore", "tuf"], World),
 ];
 
 /// Outside crates that pure rooms may name: data structures, formats, hashing and signatures.

@@ -7,6 +7,7 @@ mod cache;
 mod policy;
 mod screen;
 mod status;
+mod trust;
 mod verify;
 
 use std::path::PathBuf;
@@ -76,6 +77,9 @@ enum Command {
     /// What the running gate remembers.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Trust roots: the authorities and logs behind keyless signatures.
+    #[command(subcommand)]
+    Trust(TrustCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,6 +105,21 @@ enum CacheCommand {
     /// Forget every verdict and all evidence: the next decision about each image asks the registry again.
     #[command(after_help = "Examples:\n  sealgate cache flush")]
     Flush(NoOptions),
+}
+
+#[derive(Debug, Subcommand)]
+enum TrustCommand {
+    /// Fetch what is published now of one trust root, or of all that the configuration names, check it and put it in
+    /// place.
+    ///
+    /// Whatever goes wrong, the root in place stays. The running gate takes a new one at its next reload.
+    #[command(after_help = "Examples:\n  \
+        sealgate trust update\n  \
+        sealgate trust update --name acme --mirror https://tuf.acme.example --root acme.root.json")]
+    Update(trust::Update),
+    /// Every trust root that policies can name: where it is, what is in it, until when.
+    #[command(after_help = "Examples:\n  sealgate trust list\n  sealgate trust list --output json | jq .name")]
+    List(NoOptions),
 }
 
 /// A command without options of its own.
@@ -150,5 +169,7 @@ fn run(command: Command, settings: &Settings, path: &std::path::Path, screen: &m
         Command::Audit(AuditCommand::Show(options)) => audit::show(&options, settings, screen),
         Command::Status => status::run(settings, screen),
         Command::Cache(CacheCommand::Flush(NoOptions {})) => cache::flush(settings, screen),
+        Command::Trust(TrustCommand::Update(options)) => trust::update(&options, settings, screen),
+        Command::Trust(TrustCommand::List(NoOptions {})) => trust::list(settings, screen),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
-use crate::control::{self, Answer, Request, Status};
+use crate::control::{self, Answer, Request, Status, TrustStatus};
 
 /// Asks the gate and prints its answer; 1 when something needs a person.
 pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
@@ -55,6 +55,7 @@ fn print(status: &Status, screen: &mut Screen) {
         let warn = screen.tone(Tone::Warn, "warning:");
         screen.line(&format!("         {warn} {}", plain(warning)));
     }
+    print_trust(&status.trust, screen);
     let runtime = &status.runtime;
     let state = match (&runtime.version, &runtime.error) {
         (Some(version), _) => screen.tone(Tone::Good, &plain(version)),
@@ -71,6 +72,17 @@ fn print(status: &Status, screen: &mut Screen) {
         "memory   {} verdicts, {} pieces of evidence, {} proven contents",
         memory.verdicts, memory.evidence, memory.contents
     ));
+}
+
+fn print_trust(trust: &TrustStatus, screen: &mut Screen) {
+    let roots =
+        if trust.roots.is_empty() { "no root is kept fresh".to_owned() } else { plain(&trust.roots.join(", ")) };
+    let ends = if trust.warnings.is_empty() { "; nothing ends soon" } else { "" };
+    screen.line(&format!("trust    {roots}{ends}"));
+    for warning in &trust.warnings {
+        let warn = screen.tone(Tone::Warn, "warning:");
+        screen.line(&format!("         {warn} {}", plain(warning)));
+    }
 }
 
 fn uptime(seconds: u64) -> String {

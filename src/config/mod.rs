@@ -19,7 +19,7 @@ use serde::Deserialize;
 pub use error::{ConfigError, Place};
 
 use crate::ownership::{self, Above};
-use crate::{audit, control, gate, proxy, registry, runtime, truststore};
+use crate::{audit, control, gate, metrics, proxy, registry, runtime, truststore};
 
 /// Where the configuration is unless the command line says otherwise. Drop-ins are in the folder of that name with
 /// `.d` added.
@@ -43,12 +43,16 @@ pub struct Settings {
     pub registry: registry::Options,
     /// Where policies and keys are.
     pub policy: truststore::Options,
+    /// Trust roots and their refresh.
+    pub trust: truststore::TrustOptions,
     /// Limits of one decision.
     pub limits: gate::Limits,
     /// What is remembered.
     pub memory: gate::MemoryOptions,
     /// The audit log.
     pub audit: audit::Options,
+    /// Numbers for a monitor.
+    pub metrics: metrics::Options,
     /// The words for the journal.
     pub log: LogOptions,
 }
@@ -102,6 +106,7 @@ pub fn parse(fragments: &[(PathBuf, String)]) -> Result<Settings, ConfigError> {
 impl Settings {
     /// What types cannot say about the values, room by room.
     fn check(&self) -> Result<(), String> {
+        self.trust.check()?;
         self.audit.check().map_err(|error| error.to_string())
     }
 }

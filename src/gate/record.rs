@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::join_all;
 
@@ -25,6 +26,30 @@ pub struct Recorder {
     log: Log,
     on_failure: OnFailure,
     clock: Clock,
+    decided: Counts,
+}
+
+/// Decisions since the start, counted as they are recorded.
+#[derive(Debug, Default)]
+struct Counts {
+    admitted: AtomicU64,
+    refused: AtomicU64,
+    unable: AtomicU64,
+    unreachable: AtomicU64,
+}
+
+/// How many decisions ended how since the start. One that was taken back counts twice: as what it was, and as what it
+/// became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decided {
+    /// Let through.
+    pub admitted: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Not decided, since something could not be used.
+    pub unable: u64,
+    /// Not decided, since something did not answer.
+    pub unreachable: u64,
 }
 
 /// What one decision was about, as far as it has come.
@@ -146,13 +171,35 @@ impl Recorder {
     /// Records into this log; `on_failure` says what happens to admissions when it cannot be written.
     #[must_use]
     pub fn new(log: Log, on_failure: OnFailure, clock: Clock) -> Self {
-        Self { log, on_failure, clock }
+        Self { log, on_failure, clock, decided: Counts::default() }
     }
 
     /// What the log has done, and whether its last write went well.
     #[must_use]
     pub fn health(&self) -> (bool, Counters) {
         (self.log.healthy(), self.log.counters())
+    }
+
+    /// How many decisions ended how.
+    #[must_use]
+    pub fn decided(&self) -> Decided {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Decided {
+            admitted: read(&self.decided.admitted),
+            refused: read(&self.decided.refused),
+            unable: read(&self.decided.unable),
+            unreachable: read(&self.decided.unreachable),
+        }
+    }
+
+    fn count(&self, verdict: Verdict) {
+        let count = match verdict {
+            Verdict::Admitted => &self.decided.admitted,
+            Verdict::Refused => &self.decided.refused,
+            Verdict::Unable => &self.decided.unable,
+            Verdict::Unreachable => &self.decided.unreachable,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Writes what was only counted so far; for the end.
@@ -236,6 +283,7 @@ impl Recorder {
                 }
             }
         }
+        stories.iter().for_each(|_| self.count(Verdict::Admitted));
         Ok(())
     }
 
@@ -274,6 +322,7 @@ impl Recorder {
     }
 
     async fn append_refusal(&self, record: Record) {
+        self.count(record.verdict);
         if let Err(error) = self.log.append(record).await {
             tracing::error!(%error, "a refusal could not be recorded");
         }

@@ -7,6 +7,10 @@
 
 mod error;
 mod files;
+pub mod lifetime;
+mod roots;
+mod shipped;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +19,11 @@ use crate::policy::{Documents, FILE_MAX, PolicyFile, PolicySet, Unmatched};
 use crate::verify::PublicKey;
 
 pub use error::{FileFault, LoadError, Problem, Warning};
+pub use roots::{
+    Found, ROOT_MAX, RootFault, TrustOptions, find, is_root_name, parse_root, survey, tuf_root, tuf_root_file,
+};
+pub use shipped::{Shipped, shipped};
+pub use watch::{Kept, Watch};
 
 /// Most policy files: as many as there can be policies.
 const FILES_MAX: usize = 4096;

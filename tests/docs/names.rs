@@ -9,9 +9,10 @@ use syn::visit::{self, Visit};
 use crate::{DOCUMENTS, code_words, fenced, files, read};
 
 /// Kinds of tests that `kind/name` can point at, besides `lib` and `e2e`.
-const SUITES: [&str; 7] = ["audit", "docs", "proxy", "registry", "runtime", "units", "verify"];
+const SUITES: [&str; 8] = ["audit", "docs", "proxy", "registry", "runtime", "trust", "units", "verify"];
 /// Tables of the configuration.
-const TABLES: [&str; 9] = ["listen", "control", "runtime", "registry", "policy", "limits", "memory", "audit", "log"];
+const TABLES: [&str; 11] =
+    ["listen", "control", "runtime", "registry", "policy", "trust", "limits", "memory", "audit", "metrics", "log"];
 /// Endings of files, which look like keys of a table: `audit.jsonl`.
 const ENDINGS: [&str; 6] = ["rs", "jsonl", "sock", "toml", "md", "lock"];
 

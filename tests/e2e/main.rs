@@ -30,12 +30,15 @@ mod moving;
 mod outage;
 mod pulling;
 mod raw;
+mod refresh;
 mod rules;
 mod service;
 mod stage;
 mod starting;
 #[path = "../support/tiny.rs"]
 mod tiny;
+#[path = "../support/tuf.rs"]
+mod tuf;
 mod unit;
 mod volumes;
 mod words;
@@ -259,7 +262,7 @@ const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "systemd-unit",
-        "the shipped units in a real systemd: activated, sandboxed, reloaded, killed",
+        "the shipped units in a real systemd: activated, sandboxed, reloaded, trust roots refreshed, killed",
         unit::systemd_unit
     ),
 ];

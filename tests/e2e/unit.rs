@@ -11,16 +11,17 @@ use crate::acts::eventually;
 use crate::ensure;
 use crate::fixtures;
 use crate::raw::Raw;
+use crate::refresh;
 use crate::stage::{Failure, Outcome, usual_policy};
 
 /// systemd boots in some five seconds.
 const BOOT_MAX: Duration = Duration::from_secs(60);
 /// A unit changes its state in well under a second.
-const CHANGE_MAX: Duration = Duration::from_secs(20);
+pub const CHANGE_MAX: Duration = Duration::from_secs(20);
 const VERSION: &str = "/runtime.v1.RuntimeService/Version";
 
 /// A machine in a container: the host's `/usr`, everything else its own and gone afterwards.
-struct Machine {
+pub struct Machine {
     nspawn: Child,
     init: u32,
     files: tempfile::TempDir,
@@ -58,18 +59,18 @@ impl Machine {
     }
 
     /// Runs a command in the machine.
-    fn run(&self, command: &[&str]) -> std::io::Result<Output> {
+    pub fn run(&self, command: &[&str]) -> std::io::Result<Output> {
         let init = self.init.to_string();
         Command::new("nsenter").args(["-t", &init, "-m", "-u", "-i", "-n", "-p", "-C"]).args(command).output()
     }
 
     /// As [`Machine::run`], what it printed.
-    fn text(&self, command: &[&str]) -> String {
+    pub fn text(&self, command: &[&str]) -> String {
         self.run(command).map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
     }
 
     /// As [`Machine::run`]; it must succeed.
-    fn done(&self, command: &[&str]) -> Result<String, Failure> {
+    pub fn done(&self, command: &[&str]) -> Result<String, Failure> {
         let output = self.run(command)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         ensure!(
@@ -83,16 +84,16 @@ impl Machine {
     }
 
     /// One property of a unit.
-    fn property(&self, unit: &str, name: &str) -> String {
+    pub fn property(&self, unit: &str, name: &str) -> String {
         self.text(&["systemctl", "show", "--value", "-p", name, unit]).trim().to_owned()
     }
 
-    fn journal(&self) -> String {
+    pub fn journal(&self) -> String {
         self.text(&["journalctl", "--no-pager", "-o", "cat", "-u", "sealgate.service"])
     }
 
     /// A file of the machine, from outside.
-    fn path(&self, path: &str) -> PathBuf {
+    pub fn path(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.init))
     }
 
@@ -128,8 +129,9 @@ fn package() -> Result<tempfile::TempDir, Failure> {
         fs::create_dir_all(at(path))?;
     }
     fs::copy(env!("CARGO_BIN_EXE_sealgate"), at("usr/bin/sealgate"))?;
-    for unit in ["sealgate.service", "sealgate.socket", "sealgate-control.socket"] {
-        fs::copy(source.join("systemd").join(unit), at("usr/lib/systemd/system").join(unit))?;
+    for unit in fs::read_dir(source.join("systemd"))? {
+        let unit = unit?;
+        fs::copy(unit.path(), at("usr/lib/systemd/system").join(unit.file_name()))?;
     }
     fs::copy(source.join("packaging/config.toml"), at("etc/sealgate/config.toml"))?;
     fs::write(at("etc/sealgate/policies/policy.yaml"), usual_policy())?;
@@ -156,6 +158,7 @@ pub async fn systemd_unit() -> Outcome {
     activated(&machine, &socket).await?;
     sandboxed(&machine)?;
     reloaded(&machine).await?;
+    refresh::refreshed(&machine).await?;
     killed(&machine, &socket, held.ino()).await?;
     with_a_runtime(&machine, &socket).await?;
 

@@ -51,7 +51,7 @@ fn installed() -> (tempfile::TempDir, Vec<PathBuf>) {
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
         paths.push(copy);
     }
-    assert_eq!(paths.len(), 3, "{paths:?}");
+    assert_eq!(paths.len(), 5, "{paths:?}");
     (dir, paths)
 }
 
@@ -73,8 +73,13 @@ fn systemd_finds_nothing_wrong_with_the_units() {
 }
 
 #[test]
-fn the_service_is_sandboxed() {
-    let unit = repository().join("systemd/sealgate.service");
+fn the_services_are_sandboxed() {
+    for unit in ["sealgate.service", "sealgate-trust-update.service"] {
+        is_sandboxed(&repository().join("systemd").join(unit));
+    }
+}
+
+fn is_sandboxed(unit: &Path) {
     let security = |threshold: &str| {
         let threshold = format!("--threshold={threshold}");
         ask("systemd-analyze", &["security", "--offline=yes", &threshold, unit.to_str().unwrap()])
@@ -102,6 +107,85 @@ fn the_service_has_no_capability_and_the_socket_is_roots() {
             assert!(socket.lines().any(|there| there == line), "{unit}: {line}");
         }
     }
+}
+
+/// The refresh of trust roots: no capability, one folder, a reload of the gate afterwards, and a timer for it.
+#[test]
+fn the_refresh_of_trust_roots_may_write_one_folder() {
+    let read = |unit: &str| fs::read_to_string(repository().join("systemd").join(unit)).unwrap();
+    let service = read("sealgate-trust-update.service");
+    for line in [
+        "Type=oneshot",
+        "ExecStart=/usr/bin/sealgate trust update",
+        "CapabilityBoundingSet=",
+        "NoNewPrivileges=yes",
+        "ProtectSystem=strict",
+        "StateDirectory=sealgate/trust",
+    ] {
+        assert!(service.lines().any(|there| there == line), "{line}");
+    }
+    assert!(!service.contains("\nReadWritePaths="), "nothing but the state folder is written");
+    let state = sealgate::config::Settings::default().trust.state;
+    assert_eq!(state, Path::new("/var/lib/sealgate/trust"), "where StateDirectory= leads");
+    let after: Vec<&str> = service.lines().filter(|line| line.starts_with("ExecStartPost=")).collect();
+    assert_eq!(after, ["ExecStartPost=+/usr/bin/systemctl --no-block try-reload-or-restart sealgate.service"]);
+    let timer = read("sealgate-trust-update.timer");
+    for line in ["OnCalendar=daily", "Persistent=yes", "WantedBy=timers.target"] {
+        assert!(timer.lines().any(|there| there == line), "{line}");
+    }
+    assert!(timer.contains("\nRandomizedDelaySec="), "not all nodes at once");
+}
+
+/// `make install` and `make uninstall` from a copy of what is installed, where the program of the tests stands for the
+/// release: every file of the refresh is there, and gone again.
+#[test]
+fn the_roots_and_units_are_installed_and_uninstalled() {
+    let (tree, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let parts = ["Makefile", "systemd", "packaging", "README.md", "SECURITY.md", "CHANGELOG.md", "LICENSE"];
+    for part in parts {
+        let copied = Command::new("cp").arg("-r").arg(repository().join(part)).arg(tree.path()).status().unwrap();
+        assert!(copied.success(), "{part}");
+    }
+    let release = tree.path().join("target/release");
+    fs::create_dir_all(&release).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_sealgate"), release.join("sealgate")).unwrap();
+    let to_folder = format!("DESTDIR={}", to.path().display());
+    let make = |target: &str| {
+        let arguments = ["-s", "-C", tree.path().to_str().unwrap(), target, to_folder.as_str()];
+        let output = Command::new("make").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    make("install");
+    is_installed(to.path());
+    make("uninstall");
+    is_uninstalled(to.path());
+}
+
+const INSTALLED: [&str; 7] = [
+    "usr/bin/sealgate",
+    "usr/lib/systemd/system/sealgate-trust-update.service",
+    "usr/lib/systemd/system/sealgate-trust-update.timer",
+    "usr/share/sealgate/trust/public-good.json",
+    "usr/share/sealgate/trust/public-good.root.json",
+    "usr/share/sealgate/trust/staging.json",
+    "usr/share/sealgate/trust/staging.root.json",
+];
+
+fn is_installed(root: &Path) {
+    for file in INSTALLED {
+        assert!(root.join(file).is_file(), "{file}");
+    }
+    for folder in ["etc/sealgate/trust", "etc/sealgate/keys", "var/lib/sealgate/trust"] {
+        let mode = fs::metadata(root.join(folder)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode, 0o755, "{folder}");
+    }
+}
+
+fn is_uninstalled(root: &Path) {
+    for file in INSTALLED {
+        assert!(!root.join(file).exists(), "{file}");
+    }
+    assert!(root.join("etc/sealgate/config.toml").is_file() && root.join("var/lib/sealgate/trust").is_dir());
 }
 
 #[test]

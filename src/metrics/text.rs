@@ -1,0 +1,143 @@
+//! [`Readings`]: what there is to read, and how it is written down.
+
+/// Decisions since the start, by what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Decisions {
+    /// Let through.
+    pub admitted: u64,
+    /// Refused by the policy.
+    pub refused: u64,
+    /// Not decided, since something could not be used.
+    pub unable: u64,
+    /// Not decided, since something did not answer.
+    pub unreachable: u64,
+}
+
+/// Everything that is read, at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Readings {
+    /// When each kind of authority or log of a trust root ends: the root's name, the kind's fixed word, seconds since
+    /// 1970, infinity for never.
+    pub trust: Vec<(String, &'static str, f64)>,
+    /// When keys of policies end: the policy's word for it, seconds since 1970.
+    pub keys: Vec<(String, f64)>,
+    /// Whether the last reload of the policy was not taken.
+    pub reload_failed: bool,
+    /// Whether the last record could be written.
+    pub audit_healthy: bool,
+    /// Decisions since the start.
+    pub decisions: Decisions,
+}
+
+impl Readings {
+    /// The text format of Prometheus, version 0.0.4: HELP, TYPE and samples of each metric together.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        let trust = self.trust.iter().map(|(root, kind, end)| (vec![("root", root.as_str()), ("kind", *kind)], *end));
+        let help = "When the last of this kind in a trust root ends, in seconds since 1970.";
+        family(&mut text, "sealgate_trust_expiry_timestamp_seconds", "gauge", help, trust);
+        let keys = self.keys.iter().map(|(key, end)| (vec![("key", key.as_str())], *end));
+        let help = "When a key of a policy ends, in seconds since 1970.";
+        family(&mut text, "sealgate_key_expiry_timestamp_seconds", "gauge", help, keys);
+        let one = |value: bool| [(Vec::new(), f64::from(u8::from(value)))].into_iter();
+        let help = "1 when the newest policy files were not taken and older ones are in force.";
+        family(&mut text, "sealgate_policy_reload_failed", "gauge", help, one(self.reload_failed));
+        let help = "1 when the last record of the audit log could be written.";
+        family(&mut text, "sealgate_audit_healthy", "gauge", help, one(self.audit_healthy));
+        let Decisions { admitted, refused, unable, unreachable } = self.decisions;
+        let verdicts = [("admitted", admitted), ("refused", refused), ("unable", unable), ("unreachable", unreachable)];
+        let help = "Decisions since the start.";
+        let counts = verdicts.into_iter().map(|(verdict, count)| (vec![("verdict", verdict)], count_of(count)));
+        family(&mut text, "sealgate_decisions_total", "counter", help, counts);
+        text
+    }
+}
+
+/// A counter as a float, which all values are; exact below 2^52 (two halves of 32 bits, each exact).
+fn count_of(count: u64) -> f64 {
+    let half = |bits: u64| f64::from(u32::try_from(bits).unwrap_or(u32::MAX));
+    half(count >> 32) * 4_294_967_296.0 + half(count & 0xffff_ffff)
+}
+
+fn family<'a>(
+    text: &mut String,
+    name: &str,
+    kind: &str,
+    help: &str,
+    samples: impl Iterator<Item = (Vec<(&'static str, &'a str)>, f64)>,
+) {
+    let mut begun = false;
+    for (labels, value) in samples {
+        if !begun {
+            text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+            begun = true;
+        }
+        let labels: Vec<String> =
+            labels.into_iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let value = if value == f64::INFINITY { "+Inf".to_owned() } else { value.to_string() };
+        text.push_str(&format!("{name}{labels} {value}\n"));
+    }
+}
+
+/// A label's value: backslash, quote and line break escaped as the format has it, other controls left out.
+fn escaped(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_prometheus() {
+        let readings = Readings {
+            trust: vec![
+                ("public-good".to_owned(), "log", f64::INFINITY),
+                ("acme".to_owned(), "ct-log", 1_900_000_000.0),
+            ],
+            keys: Vec::new(),
+            reload_failed: false,
+            audit_healthy: true,
+            decisions: Decisions { admitted: 5_000_000_000, refused: 2, unable: 0, unreachable: 1 },
+        };
+        let expected = "\
+# HELP sealgate_trust_expiry_timestamp_seconds When the last of this kind in a trust root ends, in seconds since 1970.
+# TYPE sealgate_trust_expiry_timestamp_seconds gauge
+sealgate_trust_expiry_timestamp_seconds{root=\"public-good\",kind=\"log\"} +Inf
+sealgate_trust_expiry_timestamp_seconds{root=\"acme\",kind=\"ct-log\"} 1900000000
+# HELP sealgate_policy_reload_failed 1 when the newest policy files were not taken and older ones are in force.
+# TYPE sealgate_policy_reload_failed gauge
+sealgate_policy_reload_failed 0
+# HELP sealgate_audit_healthy 1 when the last record of the audit log could be written.
+# TYPE sealgate_audit_healthy gauge
+sealgate_audit_healthy 1
+# HELP sealgate_decisions_total Decisions since the start.
+# TYPE sealgate_decisions_total counter
+sealgate_decisions_total{verdict=\"admitted\"} 5000000000
+sealgate_decisions_total{verdict=\"refused\"} 2
+sealgate_decisions_total{verdict=\"unable\"} 0
+sealgate_decisions_total{verdict=\"unreachable\"} 1
+";
+        assert_eq!(readings.to_text(), expected);
+    }
+
+    #[test]
+    fn attack_e3_a_label_cannot_begin_a_line() {
+        let keys = vec![("a\"\n\\b\x1b[2J\nsealgate_audit_healthy 0".to_owned(), 1.0)];
+        let text = Readings { keys, ..Readings::default() }.to_text();
+        assert_eq!(text.lines().filter(|line| line.starts_with("sealgate_audit_healthy")).count(), 1);
+        assert!(text.contains("{key=\"a\\\"\\n\\\\b[2J\\nsealgate_audit_healthy 0\"} 1\n"), "{text}");
+    }
+}
