@@ -39,6 +39,7 @@
 
 mod applicable;
 mod bench;
+mod condition;
 mod document;
 mod error;
 mod fields;
@@ -52,6 +53,7 @@ mod report;
 mod requirement;
 mod ruling;
 mod set;
+mod slsa;
 mod solve;
 #[cfg(test)]
 mod tests;

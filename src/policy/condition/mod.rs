@@ -1,0 +1,372 @@
+//! [`Condition`]: what an attestation must say: a CEL expression over its predicate, read strictly and of bounded work.
+//!
+//! Three variables: `predicate` (the statement's predicate), `predicateType` (string) and `now` (timestamp: the time of
+//! the decision). No I/O, no clock, no environment. What may be called, all else is an error when the policy is read:
+//! `&& || ! ?: == != < <= > >= + - * / % in`, `has`, `all`, `exists`, `exists_one`, `filter`, `map`, `size`, `contains`,
+//! `startsWith`, `endsWith`, `matches`, `timestamp`, `duration`, `string`, `int`, `uint`, `double`.
+//!
+//! # Bounded work
+//! The evaluator counts nothing, so the rules make the work linear in the expression times the predicate:
+//! * a loop goes over a path into the predicate or into the variable of the loop around it (filtered or mapped to a
+//!   path of its elements), and its body names its own variable and `now` alone;
+//! * lists in an expression hold constants; maps, messages and optional values are not accepted; `+` joins no lists and
+//!   no long strings;
+//! * a pattern of `matches` is a constant, anchored at both ends, compiled once; a duration is a constant;
+//! * only what the expression names of a predicate is looked at, and its values times the loops are capped.
+//!
+//! # Three answers
+//! `holds` gives success, [`Unmet::False`] or [`Unmet::Unable`]; a missing field, a wrong type, an overflow or a result
+//! that is no boolean is *unable*, never true and never false. As CEL defines it, `&&`, `||`, `all` and `exists` do not
+//! depend on order: `true || error` is true, `false && error` is false, since the failing side could change nothing.
+
+mod check;
+mod functions;
+mod predicate;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
+use cel::common::types::{CelBool, CelDouble, CelInt, CelNull, CelString, CelUInt};
+use cel::common::value::Val;
+use cel::{Context, Env, Value};
+use regex::Regex;
+
+use super::error::Position;
+use super::words::escaped;
+use check::Checked;
+use predicate::Wanted;
+
+/// Longest expression in bytes: a page of text, and the bound of everything that is multiplied by its length.
+pub(super) const SOURCE_MAX: usize = 4096;
+
+/// An expression that was read and found fit: of bounded work, naming only what exists.
+#[derive(Clone)]
+pub(super) struct Condition(Arc<Inner>);
+
+struct Inner {
+    source: String,
+    expression: IdedExpr,
+    env: Arc<Env>,
+    regexes: Arc<[Regex]>,
+    wanted: Wanted,
+    weight: usize,
+}
+
+/// Why an expression cannot be used, and where in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ConditionError {
+    /// Line and column inside the expression; none when the fault is the whole's.
+    pub(super) position: Option<Position>,
+    /// What is wrong.
+    pub(super) fault: ConditionFault,
+}
+
+/// What can be wrong with an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ConditionFault {
+    /// Nothing there.
+    Empty,
+    /// Longer than is read.
+    TooLong {
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// More operators or nodes than are read.
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// Not CEL; what the parser said.
+    Syntax(String),
+    /// A variable that does not exist.
+    UnknownVariable(String),
+    /// A function that does not exist here, or not with these arguments.
+    UnknownFunction(String),
+    /// The body of a loop names a variable from outside of it.
+    OuterVariable(String),
+    /// A loop variable with the name of a variable that exists.
+    Shadows(String),
+    /// A loop over something else than a path into the predicate or into the loop's own variable.
+    Range,
+    /// A list of something else than constants, a map, a message or an optional value.
+    Construction,
+    /// The argument of `matches` or `duration` is not a constant.
+    NotConstant(&'static str),
+    /// A pattern that is not anchored at both ends.
+    NotAnchored,
+    /// A pattern that cannot be used; why.
+    Pattern(String),
+    /// Not a duration: numbers with a unit out of h, m, s, ms, us, ns.
+    Duration(String),
+}
+
+/// Why a predicate does not meet the condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unmet {
+    /// Evaluated, and false.
+    False {
+        /// The first comparison with a constant that differs, when the condition is one or several joined by `&&`.
+        found: Option<Comparison>,
+    },
+    /// Could not be evaluated: neither true nor false.
+    Unable(Inability),
+}
+
+/// What a comparison found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Comparison {
+    /// What was looked at, as written: `predicate.x.y`.
+    pub(super) expression: String,
+    /// Its value, fit for a message.
+    pub(super) got: String,
+    /// The constant that was wanted.
+    pub(super) want: String,
+}
+
+/// Why a condition could not be evaluated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Inability {
+    /// A field, key or element that is not there.
+    Missing(String),
+    /// The evaluation failed: wrong type, overflow, division by zero, not a timestamp; what the evaluator said.
+    Failed(String),
+    /// The result is no boolean.
+    NotBoolean,
+    /// More of something in the predicate than is looked at.
+    TooLarge {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl Condition {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    /// [`ConditionError`] says what is wrong, and where when it is one place.
+    pub(super) fn parse(source: &str) -> Result<Self, ConditionError> {
+        let env = Env::stdlib().with_optional_support(false);
+        let Checked { expression, regexes, wanted, weight } = check::check(&env, source)?;
+        Ok(Self(Arc::new(Inner {
+            source: source.to_owned(),
+            expression,
+            env: Arc::new(env),
+            regexes: regexes.into(),
+            wanted,
+            weight,
+        })))
+    }
+
+    /// The expression as written.
+    pub(super) fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// Whether the predicate meets the condition at `now`.
+    ///
+    /// # Errors
+    /// [`Unmet`]: false, or could not be evaluated.
+    pub(super) fn holds(
+        &self,
+        untrusted_predicate: &serde_json::Value,
+        predicate_type: &str,
+        now: jiff::Timestamp,
+    ) -> Result<(), Unmet> {
+        let inner = &*self.0;
+        let predicate = predicate::convert(untrusted_predicate, &inner.wanted, inner.weight).map_err(Unmet::Unable)?;
+        let mut context = Context::with_env(Arc::clone(&inner.env));
+        functions::declare(&mut context, &inner.regexes).map_err(Unmet::Unable)?;
+        context.add_variable_as_val("predicate", predicate);
+        context.add_variable_as_val("predicateType", Box::new(CelString::from(predicate_type)));
+        let now_call = timestamp_call(now);
+        let now = value(&now_call, &context).map_err(Unmet::Unable)?;
+        context.add_variable_as_val("now", now);
+        let answer = value(&inner.expression, &context).map_err(Unmet::Unable)?;
+        match answer.downcast_ref::<CelBool>().map(|b| *b.inner()) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Unmet::False { found: difference(&inner.expression, &context) }),
+            None => Err(Unmet::Unable(Inability::NotBoolean)),
+        }
+    }
+}
+
+impl PartialEq for Condition {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.source == other.0.source
+    }
+}
+
+impl Eq for Condition {}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Condition").field(&self.0.source).finish()
+    }
+}
+
+/// The time as the expression that evaluates to it: the evaluator's own reader decides what a timestamp is.
+fn timestamp_call(now: jiff::Timestamp) -> IdedExpr {
+    let text = IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String(CelString::from(now.to_string()))) };
+    IdedExpr { id: 0, expr: Expr::Call(CallExpr { func_name: "timestamp".to_owned(), target: None, args: vec![text] }) }
+}
+
+fn value<'v>(expression: &IdedExpr, context: &Context<'_, 'v>) -> Result<Box<dyn Val + 'v>, Inability> {
+    match Value::resolve_val(expression, context) {
+        Ok(value) => Ok(value.into_owned()),
+        Err(cel::ExecutionError::NoSuchKey(key)) => Err(Inability::Missing(escaped(&key))),
+        Err(error) => Err(Inability::Failed(functions::words(&error))),
+    }
+}
+
+/// The first of the conditions joined by `&&` that compares with a constant and differs.
+fn difference(expression: &IdedExpr, context: &Context<'_, '_>) -> Option<Comparison> {
+    let Expr::Call(call) = &expression.expr else { return None };
+    match (call.func_name.as_str(), call.args.as_slice()) {
+        (operators::LOGICAL_AND, terms) => terms.iter().find_map(|term| difference(term, context)),
+        (operators::EQUALS, [left, right]) => match (&left.expr, &right.expr) {
+            (_, Expr::Literal(want)) => compared(left, want, context),
+            (Expr::Literal(want), _) => compared(right, want, context),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn compared(side: &IdedExpr, want: &LiteralValue, context: &Context<'_, '_>) -> Option<Comparison> {
+    let got = Value::resolve_val(side, context).ok()?;
+    let want = want.to_val();
+    (!got.equals(want.as_ref())).then(|| Comparison {
+        expression: written(side),
+        got: shown(got.as_ref()),
+        want: shown(want.as_ref()),
+    })
+}
+
+/// A path as it is written; of anything else, what it is.
+fn written(expression: &IdedExpr) -> String {
+    match &expression.expr {
+        Expr::Ident(name) => escaped(name),
+        Expr::Select(select) if !select.test => format!("{}.{}", written(&select.operand), escaped(&select.field)),
+        Expr::Literal(literal) => shown(literal.to_val().as_ref()),
+        Expr::Call(call) => match (call.func_name.as_str(), &call.target, call.args.as_slice()) {
+            (operators::INDEX, None, [of, index]) => format!("{}[{}]", written(of), written(index)),
+            (name, Some(target), args) if !name.starts_with('@') => {
+                let args: Vec<String> = args.iter().map(written).collect();
+                format!("{}.{name}({})", written(target), args.join(", "))
+            }
+            (name, None, args) if name.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+                let args: Vec<String> = args.iter().map(written).collect();
+                format!("{name}({})", args.join(", "))
+            }
+            _ => "(a value)".to_owned(),
+        },
+        Expr::Unspecified
+        | Expr::Comprehension(_)
+        | Expr::List(_)
+        | Expr::Map(_)
+        | Expr::Select(_)
+        | Expr::Struct(_) => "(a value)".to_owned(),
+    }
+}
+
+/// A value as it is shown: scalars in full (cut where long), the rest by type.
+fn shown(value: &dyn Val) -> String {
+    if let Some(text) = value.downcast_ref::<CelString<'_>>() {
+        return format!("\"{}\"", escaped(text.inner()));
+    }
+    if let Some(number) = value.downcast_ref::<CelInt>() {
+        return number.inner().to_string();
+    }
+    if let Some(number) = value.downcast_ref::<CelUInt>() {
+        return number.inner().to_string();
+    }
+    if let Some(number) = value.downcast_ref::<CelDouble>() {
+        return number.inner().to_string();
+    }
+    if let Some(answer) = value.downcast_ref::<CelBool>() {
+        return answer.inner().to_string();
+    }
+    if value.downcast_ref::<CelNull>().is_some() {
+        return "null".to_owned();
+    }
+    format!("a {}", escaped(value.get_type().name()))
+}
+
+impl fmt::Display for ConditionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.position {
+            Some(Position { line, column }) => write!(f, "in the condition, {line}:{column}: {}", self.fault),
+            None => write!(f, "in the condition: {}", self.fault),
+        }
+    }
+}
+
+impl std::error::Error for ConditionError {}
+
+impl fmt::Display for ConditionFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the expression is empty"),
+            Self::TooLong { bytes } => write!(f, "the expression has {bytes} bytes; at most {SOURCE_MAX} are read"),
+            Self::TooLarge { limit } => {
+                write!(f, "the expression has more than {limit} operators; split the condition")
+            }
+            Self::Syntax(said) => write!(f, "not CEL: {}", escaped(said)),
+            Self::UnknownVariable(name) => {
+                write!(f, "there is no variable \"{}\"; there are predicate, predicateType and now", escaped(name))
+            }
+            Self::UnknownFunction(name) => write!(f, "\"{}\" cannot be called like this in a condition", escaped(name)),
+            Self::OuterVariable(name) => write!(
+                f,
+                "the body of a loop names \"{}\"; it may name its own variable and now alone, so that the work stays \
+                 in proportion to the predicate",
+                escaped(name)
+            ),
+            Self::Shadows(name) => write!(f, "the loop variable \"{}\" hides a variable; rename it", escaped(name)),
+            Self::Range => f.write_str(
+                "a loop goes over a path into the predicate, or into the variable of the loop around it, and map \
+                 yields a path",
+            ),
+            Self::Construction => {
+                f.write_str("lists hold constants alone; maps, messages, bytes and optional values are not accepted")
+            }
+            Self::NotConstant(name) => write!(f, "the argument of {name} must be a constant string"),
+            Self::NotAnchored => f.write_str(
+                "the pattern of matches must start with ^ and end with $, with alternatives in parentheses; write .* \
+                 where any text may stand",
+            ),
+            Self::Pattern(why) => write!(f, "the pattern of matches cannot be used: {}", escaped(why)),
+            Self::Duration(text) => {
+                write!(f, "\"{}\" is not a duration, such as 36h or 1h30m (units h, m, s, ms, us, ns)", escaped(text))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::False { found: Some(Comparison { expression, got, want }) } => {
+                write!(f, "{expression} is {got}, wanted {want}")
+            }
+            Self::False { found: None } => f.write_str("the condition is false for this predicate"),
+            Self::Unable(why) => write!(f, "the condition could not be evaluated: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Inability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(key) => write!(f, "the predicate has no \"{key}\""),
+            Self::Failed(said) => f.write_str(said),
+            Self::NotBoolean => f.write_str("its result is neither true nor false"),
+            Self::TooLarge { what, limit } => write!(f, "the predicate has more than {limit} {what}"),
+        }
+    }
+}

@@ -1,0 +1,358 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+const TYPE: &str = "https://example.com/predicate/v1";
+
+fn now() -> jiff::Timestamp {
+    "2026-03-10T12:00:00Z".parse().unwrap()
+}
+
+fn run(source: &str, predicate: &Value) -> Result<(), Unmet> {
+    Condition::parse(source).unwrap().holds(predicate, TYPE, now())
+}
+
+fn fault(source: &str) -> ConditionFault {
+    Condition::parse(source).unwrap_err().fault
+}
+
+fn failed(answer: Result<(), Unmet>) -> bool {
+    matches!(answer, Err(Unmet::Unable(Inability::Failed(_) | Inability::Missing(_))))
+}
+
+#[test]
+fn sbom_present() {
+    let wanted = r#"predicate.spdxVersion != "" && size(predicate.packages) > 0"#;
+    let sbom = json!({"spdxVersion": "SPDX-2.3", "packages": [{"name": "musl"}]});
+    assert_eq!(run(wanted, &sbom), Ok(()));
+    let empty = json!({"spdxVersion": "SPDX-2.3", "packages": []});
+    assert_eq!(run(wanted, &empty), Err(Unmet::False { found: None }));
+    assert_eq!(run(wanted, &json!({})), Err(Unmet::Unable(Inability::Missing("spdxVersion".into()))));
+}
+
+#[test]
+fn scan_not_older_than_a_week() {
+    let wanted = r#"timestamp(predicate.metadata.scanFinishedOn) > now - duration("168h")
+        && timestamp(predicate.metadata.scanFinishedOn) <= now"#;
+    let scan = |on: &str| json!({"scanner": {"uri": "pkg:example/scan"}, "metadata": {"scanFinishedOn": on}});
+    assert_eq!(run(wanted, &scan("2026-03-09T00:00:00Z")), Ok(()));
+    assert_eq!(run(wanted, &scan("2026-03-03T14:00:00+02:00")), Err(Unmet::False { found: None }));
+    assert_eq!(run(wanted, &scan("2026-03-11T00:00:00Z")), Err(Unmet::False { found: None }));
+    assert!(failed(run(wanted, &scan("garbage"))));
+    assert!(failed(run(wanted, &json!({"metadata": {}}))));
+}
+
+#[test]
+fn verification_summary_passed() {
+    let wanted = r#"predicate.verificationResult == "PASSED" && "SLSA_BUILD_LEVEL_3" in predicate.verifiedLevels"#;
+    let summary = |result: &str| json!({"verificationResult": result, "verifiedLevels": ["SLSA_BUILD_LEVEL_3"]});
+    assert_eq!(run(wanted, &summary("PASSED")), Ok(()));
+    let found = Comparison {
+        expression: "predicate.verificationResult".into(),
+        got: "\"FAILED\"".into(),
+        want: "\"PASSED\"".into(),
+    };
+    assert_eq!(run(wanted, &summary("FAILED")), Err(Unmet::False { found: Some(found) }));
+}
+
+#[test]
+fn attack_b2_another_repository_is_false_and_both_are_named() {
+    let wanted =
+        r#"predicate.buildDefinition.externalParameters["workflow"].repository == "https://github.com/acme/app""#;
+    let of =
+        |repository: &str| json!({"buildDefinition": {"externalParameters": {"workflow": {"repository": repository}}}});
+    assert_eq!(run(wanted, &of("https://github.com/acme/app")), Ok(()));
+    let found = Comparison {
+        expression: "predicate.buildDefinition.externalParameters[\"workflow\"].repository".into(),
+        got: "\"https://github.com/other/app\"".into(),
+        want: "\"https://github.com/acme/app\"".into(),
+    };
+    assert_eq!(run(wanted, &of("https://github.com/other/app")), Err(Unmet::False { found: Some(found) }));
+}
+
+#[test]
+fn loops_over_parts_of_the_predicate() {
+    let sbom = json!({"p": [{"n": "a", "l": ["MIT"]}, {"n": "b", "l": ["MIT", "BSD"]}], "m": {"x": 1}});
+    for wanted in [
+        r#"predicate.p.all(x, x.l.exists(l, l == "MIT"))"#,
+        r#"predicate.p.exists_one(x, x.n == "b" && size(x.l) == 2)"#,
+        r#"predicate.p.filter(x, x.n != "a").map(x, x.n).all(n, n in ["b", "c"])"#,
+        r#"predicate.p.map(x, x.n == "b", x.n).exists(n, n.matches("^(b|c)$"))"#,
+        r#"predicate.p[0].l.all(l, l + "" == "MIT" && now > timestamp("2026-01-01T00:00:00Z"))"#,
+        r#"predicate.m.all(k, k == "x") && "x" in predicate.m && has(predicate.m.x) && !has(predicate.m.y)"#,
+        r#"predicateType == "https://example.com/predicate/v1" && (predicate.m.x == 1 ? true : false)"#,
+    ] {
+        assert_eq!(run(wanted, &sbom), Ok(()), "{wanted}");
+    }
+}
+
+#[test]
+fn attack_b2_what_is_unbounded_is_refused() {
+    let outer = |name: &str| ConditionFault::OuterVariable(name.into());
+    assert_eq!(fault("predicate.a.all(x, predicate.b.all(y, y == 1))"), outer("predicate"));
+    assert_eq!(fault("predicate.a.all(x, x.b.all(y, y == x.c))"), outer("x"));
+    assert_eq!(fault("predicate.a.all(x, x == predicateType)"), outer("predicateType"));
+    for range in [
+        "[1, 2].all(x, [1, 2].all(y, true))",
+        "predicate.a.all(x, [x, x].all(y, true))",
+        "predicate.a.map(x, x + x).all(y, true)",
+        "predicate.a.map(x, [x, x]).all(y, true)",
+        "(predicate.a + predicate.a).all(x, true)",
+        "(true ? predicate.a : predicate.b).all(x, true)",
+    ] {
+        assert_eq!(fault(range), ConditionFault::Range, "{range}");
+    }
+    for made in ["[predicate]", "{'a': 1} == predicate", "size([now]) == 1", "b'a' == b'a'", "[[1]] == [[2]]"] {
+        assert_eq!(fault(made), ConditionFault::Construction, "{made}");
+    }
+    assert_eq!(fault("predicate.a.all(now, true)"), ConditionFault::Shadows("now".into()));
+}
+
+#[test]
+fn unknown_names_are_told_with_their_place() {
+    let error = Condition::parse("predicate.a == 1 &&\n  Predicate.b == 2").unwrap_err();
+    assert_eq!(error.fault, ConditionFault::UnknownVariable("Predicate".into()));
+    assert_eq!(error.position.map(|p| p.line), Some(2));
+    for call in
+        ["foo(1)", "predicate.foo()", "type(1)", "dyn(1)", "optional.none()", "now.getHours()", "matches('a', 'b')"]
+    {
+        assert!(
+            matches!(fault(call), ConditionFault::UnknownFunction(_) | ConditionFault::UnknownVariable(_)),
+            "{call}"
+        );
+    }
+    for syntax in ["a b", "predicate.?a", "(", "\"", "predicate.`a`", "1 +", "predicate..a", "a.all(1, true)", "has(a)"]
+    {
+        assert!(matches!(fault(syntax), ConditionFault::Syntax(_)), "{syntax}: {:?}", fault(syntax));
+    }
+    assert_eq!(fault(" "), ConditionFault::Empty);
+    assert_eq!(fault(&"a".repeat(4097)), ConditionFault::TooLong { bytes: 4097 });
+}
+
+#[test]
+fn patterns_and_durations_are_constant_anchored_and_whole() {
+    for open in ["a", "^a", "a$", "^a|b$", "^a\\\\$", "^(?m)a$", "^(?s:a)$", "^[a$"] {
+        assert_eq!(fault(&format!("predicate.a.matches('{open}')")), ConditionFault::NotAnchored, "{open}");
+    }
+    assert!(matches!(fault("predicate.a.matches('^(a{1000}){1000}$')"), ConditionFault::Pattern(_)));
+    assert_eq!(fault("predicate.a.matches(predicate.b)"), ConditionFault::NotConstant("matches"));
+    let link = json!({"a": "https://github.com/acme/app\nx"});
+    assert_eq!(run("predicate.a.matches('^https://github.com/acme/app$')", &link), Err(Unmet::False { found: None }));
+    for rest in ["1h30", "1h garbage", "30d", "", "-", "inf", "1e9h", ".5h", "1.2.3h", "0"] {
+        assert_eq!(fault(&format!("now - now < duration('{rest}')")), ConditionFault::Duration(rest.into()), "{rest}");
+    }
+    assert_eq!(run("now - now < duration('1h30m') && duration('-1.5s') < duration('0s')", &json!({})), Ok(()));
+}
+
+#[test]
+fn what_fails_is_unable_never_true_and_never_false() {
+    let odd = json!({"zero": 0, "max": i64::MAX, "min": i64::MIN, "big": u64::MAX, "f": 1e308, "s": "x", "l": [1], "n": null,
+        "deep": "9999999999999999999h", "t": "9999-12-31T23:59:59Z"});
+    for failing in [
+        "1 / predicate.zero == 1",
+        "1 % predicate.zero == 1",
+        "predicate.max + 1 > 0",
+        "predicate.min - 1 > 0",
+        "-predicate.min > 0",
+        "predicate.min / -1 > 0",
+        "predicate.max * 2 > 0",
+        "predicate.big + 1u > 0u",
+        "predicate.big + 1 > 0",
+        "predicate.l[1] == 1",
+        "predicate.l[-1] == 1",
+        "predicate.l['a'] == 1",
+        "predicate.missing == 1",
+        "predicate.s.missing == 1",
+        "timestamp('garbage') == now",
+        "timestamp(predicate.max) == now",
+        "timestamp(predicate.t) + duration('48h') > now",
+        "duration('99999999999h') > duration('1s')",
+        "int(predicate.f) == 1",
+        "int(predicate.s) == 1",
+        "double('NaN') < 1.0",
+        "predicate.s < 1",
+        "predicate.n.x == 1",
+        "predicate.s && true",
+        "predicate.l + predicate.l == predicate.l",
+        "predicate.l in predicate.l",
+        "1 in predicate.s",
+        "predicate.s.all(x, true)",
+        "predicate.l.matches('^a$')",
+        "size(predicate.zero) == 0",
+        "!predicate.s",
+        "timestamp(predicate.s) < now || 1 / predicate.zero == 1",
+        "predicate.l.all(x, x.y == 1)",
+    ] {
+        assert!(failed(run(failing, &odd)), "{failing}: {:?}", run(failing, &odd));
+    }
+    for other in ["predicate.s", "1", "predicate", "null", "predicate.l", "now"] {
+        assert_eq!(run(other, &odd), Err(Unmet::Unable(Inability::NotBoolean)), "{other}");
+    }
+    // What could change nothing is absorbed, as CEL defines it; nothing else is.
+    assert_eq!(run("1 / predicate.zero == 1 || true", &odd), Ok(()));
+    assert_eq!(run("predicate.missing == 1 && false", &odd), Err(Unmet::False { found: None }));
+    assert!(failed(run("predicate.missing == 1 && true", &odd)));
+    assert_eq!(run("double('NaN') == double('NaN')", &odd), Err(Unmet::False { found: None }));
+    assert_eq!(run("predicate.big > 9223372036854775807", &odd), Ok(()));
+}
+
+#[test]
+fn attack_b2_predicates_beyond_the_limits_are_unable() {
+    let many = json!({"l": vec![0; predicate::VALUES_MAX], "v": "1"});
+    let values = Inability::TooLarge { what: "values to look at", limit: predicate::VALUES_MAX };
+    assert_eq!(run("size(predicate.l) > 0", &many), Err(Unmet::Unable(values)));
+    assert_eq!(run("predicate.v == '1'", &many), Ok(()), "what is not named is not looked at");
+    let looped = json!({"l": vec![0; predicate::WORK_MAX / 8]});
+    let work = Inability::TooLarge { what: "steps to evaluate", limit: predicate::WORK_MAX };
+    assert_eq!(run("predicate.l.all(x, x == 0 || x == 1 || x == 2)", &looped), Err(Unmet::Unable(work)));
+    let mut deep = json!(1);
+    for _ in 0..1000 {
+        deep = json!([deep]);
+    }
+    let levels = Inability::TooLarge { what: "levels", limit: 128 };
+    assert_eq!(run("predicate == 1", &deep), Err(Unmet::Unable(levels)));
+    let text = json!({"l": ["a".repeat(200_000), "a".repeat(200_000)]});
+    assert!(failed(run("predicate.l.all(x, x.matches('^a*$'))", &text)));
+    assert!(failed(run("predicate.l[0] + 'a' != ''", &text)));
+}
+
+/// On the stack of a thread as tokio makes them, in a build without optimisation.
+#[test]
+fn attack_b2_deep_expressions_do_not_exhaust_the_stack() {
+    let nested = [
+        "(".repeat(2000) + "1" + &")".repeat(2000),
+        "(".repeat(120) + "true" + &")".repeat(120),
+        "!".repeat(250) + "true",
+        "!".repeat(4000) + "true",
+        "-".repeat(250) + "predicate.a",
+        format!("predicate{}", ".a".repeat(250)),
+        format!("predicate{}", "[0]".repeat(120)),
+        format!("1{} == 1", "+1".repeat(250)),
+        format!("true{}", "&&true".repeat(125)),
+        format!("true{}", "?true:true".repeat(120)),
+        "[".repeat(120) + &"]".repeat(120),
+        "{1:".repeat(80) + "1" + &"}".repeat(80),
+        "predicate.all(a,".repeat(60) + "true" + &")".repeat(60),
+        "size(".repeat(120) + "1" + &")".repeat(120),
+        format!("predicate{} == 1", ".map(a,a)".repeat(50)),
+        "\"".repeat(4000),
+        "/".repeat(4000),
+    ];
+    let thread = std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(move || {
+        nested
+            .iter()
+            .filter(|source| Condition::parse(source).is_ok_and(|c| c.holds(&json!({"a": 1}), TYPE, now()).is_ok()))
+            .count()
+    });
+    assert!(thread.unwrap().join().unwrap() <= 8);
+}
+
+mod any {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn expression() -> impl Strategy<Value = String> {
+        let leaf = prop::sample::select(vec![
+            "predicate",
+            "predicate.a",
+            "predicate['b'].c",
+            "now",
+            "predicateType",
+            "1",
+            "0",
+            "-1",
+            "9223372036854775807",
+            "18446744073709551615u",
+            "0.0",
+            "1e308",
+            "'x'",
+            "''",
+            "null",
+            "true",
+            "[1, 'a']",
+            "x",
+            "x.a",
+            "duration('1h')",
+            "timestamp('0001-01-01T00:00:00Z')",
+            "double('NaN')",
+            "-9223372036854775808",
+        ]);
+        leaf.prop_map(str::to_owned).prop_recursive(4, 24, 3, |inner| {
+            let operators = vec!["+", "-", "*", "/", "%", "==", "!=", "<", ">=", "&&", "||", "in"];
+            prop_oneof![
+                (inner.clone(), prop::sample::select(operators), inner.clone())
+                    .prop_map(|(a, o, b)| format!("({a} {o} {b})")),
+                (prop::sample::select(vec!["all", "exists", "exists_one", "filter"]), inner.clone())
+                    .prop_map(|(f, body)| format!("predicate.a.{f}(x, {body})")),
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}[{b}]")),
+                (
+                    prop::sample::select(vec!["size", "int", "uint", "double", "string", "timestamp", "!", "-"]),
+                    inner.clone()
+                )
+                    .prop_map(|(f, a)| format!("{f}({a})")),
+                (inner.clone(), inner).prop_map(|(a, b)| format!("({a} == 1 ? {a} : {b})")),
+            ]
+        })
+    }
+
+    fn predicate() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[abc]", inner, 0..4).prop_map(|m| json!(m)),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_and_an_answer_repeats(source in expression(), predicate in predicate()) {
+            if let Ok(condition) = Condition::parse(&source) {
+                let answer = condition.holds(&predicate, TYPE, now());
+                prop_assert_eq!(answer, condition.holds(&predicate, TYPE, now()));
+            }
+        }
+
+        #[test]
+        fn no_text_panics(source in "[ -~]{0,60}") {
+            let _ = Condition::parse(&source);
+        }
+    }
+}
+
+/// Prints the worst times; run by hand with `--release -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn worst_times() {
+    let ints = json!({"l": (0..predicate::VALUES_MAX - 2).collect::<Vec<_>>(), "v": "1"});
+    let objects = json!({"l": vec![json!({"": 0}); predicate::VALUES_MAX / 2 - 2]});
+    let loops = |weight: usize, item: Value, per: usize| json!({"l": vec![item; (predicate::WORK_MAX / weight / per).min(predicate::VALUES_MAX / per) - 3]});
+    for (source, predicate) in [
+        ("size(predicate.l) > 0", &ints),
+        ("size(predicate.l) > 0", &objects),
+        ("predicate.v == '1'", &ints),
+        ("predicate.l == predicate.l", &objects),
+        ("7 in predicate.l && -7 in predicate.l", &ints),
+        ("predicate.l.all(x, x != 7)", &loops(8, json!(0), 1)),
+        ("predicate.l.all(x, x.a != 7)", &loops(8, json!({"a": 0}), 2)),
+        ("predicate.l.all(x, x.a.startsWith('a') && x.b == 1)", &loops(11, json!({"a": "a", "b": 1}), 3)),
+        ("predicate.l.exists(x, x.missing == 1)", &loops(8, json!({"a": {"b": {"c": {}}}}), 4)),
+        ("predicate.l.all(x, x.all(y, y.all(z, z.all(w, w == 1))))", &loops(23, json!([[[1]]]), 4)),
+        ("predicate.l.filter(x, x.a == 1).map(x, x.a).all(x, x == 1)", &loops(24, json!({"a": 1}), 2)),
+    ] {
+        let condition = Condition::parse(source).unwrap();
+        #[allow(clippy::disallowed_methods, reason = "a measurement")]
+        let start = std::time::Instant::now();
+        let answer = condition.holds(predicate, TYPE, now());
+        println!("{:?} {source} {:?} weight {}", start.elapsed(), answer.is_ok(), condition.0.weight);
+    }
+}
