@@ -19,12 +19,11 @@ use crate::control::{
 use crate::gate::{Gate, Parts, Recorder};
 use crate::image::Platform;
 use crate::metrics::{self, Decisions, Readings};
-use crate::policy::PolicySet;
 use crate::proxy::{self, Calls, Listener, Proxy};
 use crate::registry::Registry;
 use crate::runtime::Runtime;
 use crate::systemd::{self, Inherited, News, Socket};
-use crate::truststore::{TrustOptions, Watch};
+use crate::truststore::{Loaded, TrustOptions, Watch};
 use crate::{audit, truststore};
 
 /// The system's clocks.
@@ -70,9 +69,17 @@ struct Daemon {
 /// What the last loading of the policy said.
 #[derive(Default)]
 struct PolicyState {
-    warnings: Vec<String>,
+    noted: Noted,
     reload_error: Option<String>,
-    watch: Watch,
+}
+
+/// What an operator should know about a policy that was loaded.
+#[derive(Debug, Default)]
+pub struct Noted {
+    /// What is no error and likely not meant.
+    pub warnings: Vec<String>,
+    /// The ends of the trust roots and keys that it rests on.
+    pub watch: Watch,
 }
 
 /// Runs the gate until it is told to stop.
@@ -147,8 +154,9 @@ fn control_options(settings: &Settings) -> proxy::Options {
 ///
 /// # Errors
 /// [`DaemonError`] names the part that cannot be used.
-pub fn gate(settings: &Settings) -> Result<(Gate, Vec<String>), DaemonError> {
-    let loaded = truststore::load(&settings.policy).map_err(part("the policy"))?;
+pub fn gate(settings: &Settings) -> Result<(Gate, Noted), DaemonError> {
+    let loaded = truststore::load(&settings.policy, &settings.trust).map_err(part("the policy"))?;
+    let noted = Noted::of(&loaded, &settings.trust);
     let parts = Parts {
         clock: CLOCK,
         platform: node_platform(),
@@ -158,16 +166,12 @@ pub fn gate(settings: &Settings) -> Result<(Gate, Vec<String>), DaemonError> {
         registry: Registry::new(settings.registry.clone(), CLOCK).map_err(part("the registry client"))?,
         runtime: Runtime::new(settings.runtime.clone()),
     };
-    Ok((Gate::new(parts), words(&loaded.warnings)))
+    Ok((Gate::new(parts), noted))
 }
 
 fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
-    let (gate, warnings) = gate(settings)?;
-    for warning in &warnings {
-        tracing::warn!("policy: {warning}");
-    }
-    let watch = watch(&settings.trust, &gate.policy());
-    warn_of_ends(&watch);
+    let (gate, noted) = gate(settings)?;
+    noted.warn();
     let log = audit::Log::open(settings.audit.clone(), CLOCK).map_err(part("the audit log"))?;
     Ok(Daemon {
         gate: Arc::new(gate),
@@ -175,18 +179,26 @@ fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
         config: config.to_owned(),
         settings: settings.clone(),
         since: CLOCK.steady(),
-        policy: Mutex::new(PolicyState { warnings, reload_error: None, watch }),
+        policy: Mutex::new(PolicyState { noted, reload_error: None }),
     })
 }
 
-/// What is watched for its end: the roots that this node keeps fresh.
-fn watch(options: &TrustOptions, _policies: &PolicySet) -> Watch {
-    Watch::new(options, options.update.iter().map(String::as_str), std::iter::empty())
-}
+impl Noted {
+    fn of(loaded: &Loaded, trust: &TrustOptions) -> Self {
+        // Whatever this node keeps fresh, and whatever policies rest on.
+        let roots = trust.update.iter().chain(&loaded.roots).map(String::as_str);
+        let watch = Watch::new(trust, roots, loaded.ends.iter().cloned());
+        Self { warnings: loaded.warnings.iter().map(ToString::to_string).collect(), watch }
+    }
 
-fn warn_of_ends(watch: &Watch) {
-    for warning in watch.warnings(now()) {
-        tracing::warn!("{warning}");
+    /// Tells the journal.
+    fn warn(&self) {
+        for warning in &self.warnings {
+            tracing::warn!("policy: {warning}");
+        }
+        for warning in self.watch.warnings(now()) {
+            tracing::warn!("{warning}");
+        }
     }
 }
 
@@ -194,10 +206,6 @@ fn warn_of_ends(watch: &Watch) {
 #[must_use]
 pub fn now() -> Timestamp {
     Timestamp::UNIX_EPOCH.checked_add(CLOCK.unix()).unwrap_or(Timestamp::MAX)
-}
-
-fn words(warnings: &[truststore::Warning]) -> Vec<String> {
-    warnings.iter().map(ToString::to_string).collect()
 }
 
 /// The platform of this machine in the words of images (GOOS, GOARCH).
@@ -234,7 +242,7 @@ impl Daemon {
     fn reload(&self) {
         tell(&News::Reloading);
         let loaded = config::load(&self.config).map_err(|error| error.to_string()).and_then(|settings| {
-            match truststore::load(&settings.policy) {
+            match truststore::load(&settings.policy, &settings.trust) {
                 Ok(loaded) => Ok((loaded, settings.trust)),
                 Err(error) => Err(error.to_string()),
             }
@@ -244,10 +252,10 @@ impl Daemon {
             Ok((loaded, options)) => {
                 let (policy, trust) =
                     (loaded.policies.generation().to_owned(), loaded.policies.trust_generation().to_owned());
-                let watch = watch(&options, &loaded.policies);
-                warn_of_ends(&watch);
+                let noted = Noted::of(&loaded, &options);
+                noted.warn();
                 self.gate.replace_policy(loaded.policies);
-                *state = PolicyState { warnings: words(&loaded.warnings), reload_error: None, watch };
+                *state = PolicyState { noted, reload_error: None };
                 tracing::info!(policy, trust, "the policy was reloaded");
             }
             Err(error) => {
@@ -280,11 +288,17 @@ impl Daemon {
 
     fn readings(&self) -> Readings {
         let state = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends = state.watch.ends(now()).into_iter();
+        let ends = state.noted.watch.ends(now()).into_iter();
         let decided = self.recorder.decided();
         Readings {
             trust: ends.map(|(root, kind, end)| (root.to_owned(), kind.word(), end)).collect(),
-            keys: state.watch.keys.iter().map(|(key, end)| (key.clone(), end.as_duration().as_secs_f64())).collect(),
+            keys: state
+                .noted
+                .watch
+                .keys
+                .iter()
+                .map(|(key, end)| (key.clone(), end.as_duration().as_secs_f64()))
+                .collect(),
             reload_failed: state.reload_error.is_some(),
             audit_healthy: self.recorder.health().0,
             decisions: Decisions {
@@ -313,11 +327,11 @@ impl Daemon {
                 trust_generation: set.trust_generation().to_owned(),
                 documents: set.len(),
                 reload_error: state.reload_error.clone(),
-                warnings: state.warnings.clone(),
+                warnings: state.noted.warnings.clone(),
             },
             trust: TrustStatus {
-                roots: state.watch.roots.iter().map(|kept| kept.name.clone()).collect(),
-                warnings: state.watch.warnings(now()),
+                roots: state.noted.watch.roots.iter().map(|kept| kept.name.clone()).collect(),
+                warnings: state.noted.watch.warnings(now()),
             },
             memory: MemoryStatus::from(self.gate.remembered_counts()),
             runtime: RuntimeStatus { socket: self.settings.runtime.socket.display().to_string(), version, error },

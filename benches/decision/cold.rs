@@ -48,6 +48,7 @@ fn judge(set: &PolicySet, situation: &str, source: Source) -> Option<f64> {
     let place = Place { repository: name.repository()?, subject: target.clone(), source };
     let contents: Vec<Content> = match source {
         Source::SignatureTag => repository.signatures(target.as_str()).into_iter().map(simple).collect(),
+        Source::AttestationTag => Vec::new(),
         Source::FallbackTag | Source::Referrers => {
             repository.bundles(target.as_str()).into_iter().map(|bytes| Content::Bundle(bytes.into())).collect()
         }

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::Value;
 
 use super::screen::{Exit, Screen, Tone, plain};
+use super::signer::{self, list, text};
 use crate::audit::read::{Filter, Line, Reader, Unreadable};
 use crate::audit::{DecisionId, Entry, Note, Record, Timestamp, Verdict};
 use crate::config::Settings;
@@ -219,10 +221,47 @@ fn print_whole(record: &Record, screen: &mut Screen) {
     field("repeats", record.repeats_of.map(|id| format!("{} more like {id}", record.repeats)));
     let timings = record.timings.iter().map(|(phase, took)| format!("{phase} {took} µs")).collect::<Vec<_>>();
     field("took", Some(timings.join(", ")));
-    if !record.policies.is_null() {
-        let text = serde_json::to_string_pretty(&record.policies).unwrap_or_default();
-        for line in text.lines() {
-            screen.line(&format!("  {}", plain(line)));
+    for report in record.policies.as_array().into_iter().flatten() {
+        for document in list(report, "documents") {
+            print_document(document, screen);
         }
+    }
+}
+
+/// What a policy asked and what came of it.
+fn print_document(document: &Value, screen: &mut Screen) {
+    let is = |value: &Value, field: &str| value.get(field).and_then(Value::as_bool).unwrap_or(false);
+    let (tone, word) = match (is(document, "satisfied"), text(document, "action")) {
+        (true, _) => (Tone::Good, "satisfied"),
+        (false, Some("warn")) => (Tone::Warn, "not satisfied, warns only"),
+        (false, _) => (Tone::Bad, "not satisfied"),
+    };
+    let word = screen.tone(tone, word);
+    screen.line(&format!("  policy {}: {word}", plain(text(document, "policy").unwrap_or("?"))));
+    for requirement in list(document, "requirements") {
+        let word = if is(requirement, "satisfied") { "met" } else { "not met" };
+        screen.line(&format!("    {}: {word}", plain(text(requirement, "name").unwrap_or("?"))));
+        for signer in list(requirement, "signers") {
+            signer::print(signer, 6, screen);
+        }
+        for fate in list(requirement, "fates") {
+            print_fate(fate, screen);
+        }
+    }
+}
+
+/// What became of one signature: where it is, and everything that the record says of it.
+fn print_fate(fate: &Value, screen: &mut Screen) {
+    screen.line(&format!("      {}", plain(text(fate, "item").unwrap_or("?"))));
+    screen.line(&format!("        in {}", plain(text(fate, "place").unwrap_or("?"))));
+    let outcome = text(fate, "outcome").unwrap_or("?");
+    if outcome == "signed" {
+        return screen.line("        counts");
+    }
+    screen.line(&format!("        {}: {}", plain(outcome), plain(text(fate, "finding").unwrap_or("?"))));
+    let told = ["item", "place", "outcome", "finding"];
+    for (name, value) in fate.as_object().into_iter().flatten().filter(|(name, _)| !told.contains(&name.as_str())) {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        screen.line(&format!("          {}: {}", plain(name), plain(&value)));
     }
 }

@@ -6,6 +6,7 @@ mod audit;
 mod cache;
 mod policy;
 mod screen;
+mod signer;
 mod status;
 mod trust;
 mod verify;

@@ -35,7 +35,7 @@ pub(super) fn check(options: &Options, settings: &Settings, screen: &mut Screen)
     let mut policy = settings.policy.clone();
     policy.policies = options.folder.clone().unwrap_or(policy.policies);
     policy.keys = options.keys.clone().unwrap_or(policy.keys);
-    let checked = match truststore::load(&policy) {
+    let checked = match truststore::load(&policy, &settings.trust) {
         Ok(loaded) => Checked {
             sound: true,
             documents: loaded.policies.len(),

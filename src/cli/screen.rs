@@ -152,6 +152,40 @@ fn is_harmless(c: char) -> bool {
     !c.is_control() && !steers
 }
 
+/// What was printed, for tests.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(super) struct Printed(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
+
+#[cfg(test)]
+impl Printed {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.borrow()).into_owned()
+    }
+}
+
+#[cfg(test)]
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Screen {
+    /// A screen whose answers and complaints a test can read.
+    pub(super) fn into_memory(output: Output) -> (Self, Printed) {
+        let printed = Printed::default();
+        let (out, err) = (Box::new(printed.clone()), Box::new(printed.clone()));
+        (Self { output, colour: false, out, err }, printed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::screen::{Exit, Screen, Tone, plain};
+use super::signer;
 use crate::config::Settings;
 use crate::daemon::{self, CLOCK};
 use crate::evidence::Pod;
@@ -109,12 +110,17 @@ fn print_document(document: &DocumentReport, screen: &mut Screen) {
     for requirement in &document.requirements {
         let word = if requirement.satisfied { "met" } else { "not met" };
         screen.line(&format!("    {}: {word}", plain(&requirement.name)));
+        for signer in &requirement.signers {
+            signer::print(&serde_json::to_value(signer).unwrap_or_default(), 6, screen);
+        }
         for fate in &requirement.fates {
             let outcome = match &fate.outcome {
-                FateOutcome::Signed(signer) => format!("signed by {} ({})", signer.file, signer.key),
+                FateOutcome::Signed(_) => "counts".to_owned(),
                 FateOutcome::Refused(finding) => finding.to_string(),
             };
-            screen.line(&format!("      {} in {}: {}", fate.item, plain(&fate.place), plain(&outcome)));
+            screen.line(&format!("      {}", fate.item));
+            screen.line(&format!("        in {}", plain(&fate.place)));
+            screen.line(&format!("        {}", plain(&outcome)));
         }
     }
 }

@@ -4,22 +4,30 @@
 //! denial into a permit, never the reverse (no requirement asks for an absence), so stopping early changes no verdict,
 //! only the number of requests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
 use super::flights::FlightError;
-use super::gather::{Hint, Round, gather};
+use super::gather::{Hint, Reading, Round, Wanted, gather};
 use super::{Gate, Refusal, Shared};
 use crate::evidence::{Evidence, Name, Origin, Subject};
 use crate::image::Repository;
-use crate::policy::{Applicable, Case, Class, Denial, Permit, PolicySet, Verdict, VerdictKey};
-use crate::registry::{Access, AccessKey, Session};
+use crate::policy::{Applicable, Case, Class, Denial, Permit, Plan, PolicySet, Verdict, VerdictKey};
+use crate::registry::{Access, AccessKey};
 use crate::verify::Proofs;
 
-/// Largest evidence about one digest that is kept in memory, in bytes. A signature takes 1 to 2 KiB, so this is dozens;
-/// more is fetched again when it is needed.
+/// Largest evidence from one place that is kept as a matter of course, in bytes. A signature takes 1 to 2 KiB, one with a
+/// certificate and log proof under 20 KiB, so this is several.
 const KEPT_BYTES_MAX: usize = 64 << 10;
+/// Largest that is kept at all: attestations with a bill of materials. Of these few are kept
+/// ([`KEPT_LARGE_MAX`](super::KEPT_LARGE_MAX)); more is fetched again when it is needed.
+const KEPT_LARGE_BYTES_MAX: usize = 1 << 20;
 
 /// A permit in memory.
 #[derive(Debug)]
@@ -27,6 +35,9 @@ pub struct Admission {
     permit: Permit,
     recorded: AtomicBool,
 }
+
+/// What was gathered so far, in an order that does not depend on which answer came first: by candidate, then by place.
+type Gathered = BTreeMap<(usize, Round), Arc<Evidence>>;
 
 /// What a judgement came to.
 pub(super) type Judged = Result<Arc<Admission>, Arc<Denial>>;
@@ -39,6 +50,8 @@ pub(super) struct Question {
     pub(super) applicable: Applicable,
     pub(super) access: Access,
     pub(super) hint: Hint,
+    /// The manifest or index that the subject's target is, where it is at hand; the verdict does not depend on it.
+    pub(super) bytes: Option<Bytes>,
 }
 
 /// An answer, and whether it was in memory.
@@ -76,10 +89,14 @@ impl Question {
         self.set.judge(&Case { subject, applicable, evidence, now, proofs })
     }
 
-    /// The repository to look for signatures in; none when no key could count anyway.
+    fn plan(&self) -> Plan {
+        self.set.plan(&self.applicable)
+    }
+
+    /// The repository to look for signatures in; none when none could count anyway.
     fn repository(&self) -> Option<Repository> {
         match (&self.subject.name, self.subject.origin) {
-            (Name::Known(reference), Origin::Registry) if self.set.plan(&self.applicable).signatures => {
+            (Name::Known(reference), Origin::Registry) if self.plan().asks_for_evidence() => {
                 Some(reference.runtime_repository().clone())
             }
             (Name::Known(_) | Name::Unknown, Origin::Registry | Origin::Local) => None,
@@ -119,8 +136,13 @@ impl Gate {
 }
 
 impl Shared {
+    /// The permit that is remembered and still holds. How long it lives is counted on the steady clock, so that a
+    /// calendar that is set back lengthens nothing; the calendar is asked all the same, since one that is set forward
+    /// ends what it is past (attack C4).
     fn permit(&self, key: &VerdictKey) -> Option<Arc<Admission>> {
-        self.permits().get(key, self.clock.steady()).cloned()
+        let admission = self.permits().get(key, self.clock.steady()).cloned()?;
+        let holds = admission.permit.valid_until().is_none_or(|end| self.clock.now() < end);
+        holds.then_some(admission)
     }
 
     fn denial(&self, asked: &(VerdictKey, AccessKey)) -> Option<Arc<Denial>> {
@@ -132,8 +154,10 @@ impl Shared {
             Verdict::Permit(permit) => Ok(Arc::new(Admission { permit, recorded: AtomicBool::new(false) })),
             Verdict::Denial(denial) => Err(Arc::new(denial)),
         };
+        // The steady clock first: what passes between the two readings shortens a life.
+        let steady = self.clock.steady();
         if let Some(life) = self.life(&judged) {
-            let expires = self.clock.steady() + life;
+            let expires = steady + life;
             match &judged {
                 Ok(admission) => self.permits().put(asked.0, Arc::clone(admission), expires),
                 Err(denial) => self.denials().put(asked, Arc::clone(denial), expires),
@@ -142,11 +166,18 @@ impl Shared {
         judged
     }
 
-    /// How long a verdict is remembered: a permit long, a refusal shortly (fact P12), and what could not be evaluated
-    /// not at all, since the next attempt may find the registry well again.
+    /// How long a verdict is remembered: a permit long, but never beyond the moment until which it holds; a refusal
+    /// shortly (fact P12); and what could not be evaluated not at all, since the next attempt may find the registry well
+    /// again.
     fn life(&self, judged: &Judged) -> Option<Duration> {
         match judged {
-            Ok(_) => Some(self.memory.admitted_ttl()),
+            Ok(admission) => match admission.permit.valid_until() {
+                None => Some(self.memory.admitted_ttl()),
+                Some(end) => {
+                    let left = Duration::try_from(end.duration_since(self.clock.now())).ok()?;
+                    (!left.is_zero()).then(|| left.min(self.memory.admitted_ttl()))
+                }
+            },
             Err(denial) => match denial.class() {
                 Class::Refused => Some(self.memory.refused_ttl()),
                 Class::Unable | Class::Unreachable => None,
@@ -168,72 +199,85 @@ impl Shared {
         }
         let limit = self.clock.steady() + self.limits.decision();
         let session = self.registry.session(&question.access, limit);
-        self.gather_in_rounds(&question, &repository, &session).await
+        let reading = Reading::new(session, limit, Arc::clone(&self.large_turns));
+        self.gather_in_steps(&question, &repository, &reading).await
     }
 
-    async fn gather_in_rounds(
+    async fn gather_in_steps(
         self: &Arc<Self>,
         question: &Arc<Question>,
         repository: &Repository,
-        session: &Session,
+        reading: &Reading,
     ) -> Verdict {
-        let mut gathered: Vec<Arc<Evidence>> = Vec::new();
-        for digest in question.subject.candidates() {
-            for round in Round::ALL {
-                let found = Arc::new(gather(session, repository, digest, round, question.hint).await);
-                let nothing = found.items.is_empty();
-                gathered.push(found);
-                if nothing {
-                    continue;
-                }
-                let verdict = judge_aside(self, question, gathered.clone()).await;
-                if matches!(verdict, Verdict::Permit(_)) {
-                    self.keep(repository, gathered);
-                    return verdict;
+        let plan = question.plan();
+        let mut gathered = Gathered::default();
+        for (n, digest) in question.subject.candidates().enumerate() {
+            let bytes = question.bytes.as_ref().filter(|_| *digest == question.subject.target);
+            let wanted = Wanted { repository, digest, bytes, plan, hint: question.hint };
+            for step in Round::steps(plan) {
+                let look = |round| async move { (round, gather(reading, wanted, round).await) };
+                let mut looks: FuturesUnordered<_> = step.into_iter().map(look).collect();
+                while let Some((round, found)) = looks.next().await {
+                    let nothing = found.items.is_empty();
+                    gathered.insert((n, round), Arc::new(found));
+                    if nothing {
+                        continue;
+                    }
+                    let verdict = judge_aside(self, question, gathered.values().cloned().collect()).await;
+                    if matches!(verdict, Verdict::Permit(_)) {
+                        self.keep(repository, gathered.into_values());
+                        return verdict;
+                    }
                 }
             }
         }
-        judge_aside(self, question, gathered).await
+        judge_aside(self, question, gathered.into_values().collect()).await
     }
 
     /// Keeps the evidence that a permit rests on, so that the next policy can be judged without the network. Evidence
     /// that led to nothing is not kept: a registry cannot fill this memory with what nobody trusts.
-    fn keep(&self, repository: &Repository, gathered: Vec<Arc<Evidence>>) {
+    fn keep(&self, repository: &Repository, gathered: impl Iterator<Item = Arc<Evidence>>) {
         let expires = self.clock.steady() + self.memory.evidence_ttl();
-        let mut memory = self.evidence();
-        for evidence in gathered.into_iter().filter(|evidence| evidence.size() <= KEPT_BYTES_MAX) {
+        for evidence in gathered {
             let Some(place) = evidence.items.first().map(|item| item.place.clone()) else { continue };
-            let round = Round::of(place.source);
-            memory.put((repository.clone(), place.subject, round), evidence, expires);
+            let key = (repository.clone(), place.subject, Round::of(place.source));
+            match evidence.size() {
+                0..=KEPT_BYTES_MAX => self.evidence().put(key, evidence, expires),
+                0..=KEPT_LARGE_BYTES_MAX => self.large_evidence().put(key, evidence, expires),
+                _ => {}
+            }
         }
     }
 
     /// Evidence from memory: bytes that were fetched, never that something was absent.
     fn kept_evidence(&self, repository: &Repository, subject: &Subject) -> Vec<Arc<Evidence>> {
         let now = self.clock.steady();
-        let mut memory = self.evidence();
         let mut kept = Vec::new();
         for digest in subject.candidates() {
             for round in Round::ALL {
-                kept.extend(memory.get(&(repository.clone(), digest.clone(), round), now).cloned());
+                let key = (repository.clone(), digest.clone(), round);
+                kept.extend(self.evidence().get(&key, now).cloned());
+                kept.extend(self.large_evidence().get(&key, now).cloned());
             }
         }
         kept
     }
 }
 
-/// Judges away from the thread that carries the node's calls: an RSA signature takes some 50 µs and there may be dozens.
+/// Judges away from the thread that carries the node's calls: an RSA signature takes some 50 µs, a keyless one some
+/// milliseconds, and there may be dozens.
 async fn judge_aside(shared: &Arc<Shared>, question: &Arc<Question>, evidence: Vec<Arc<Evidence>>) -> Verdict {
+    let now = shared.clock.now();
     let (aside, again) = ((Arc::clone(shared), Arc::clone(question)), evidence.clone());
-    let judged = tokio::task::spawn_blocking(move || judge_now(&aside.0, &aside.1, &evidence)).await;
+    let judged = tokio::task::spawn_blocking(move || judge_at(&aside.0, &aside.1, &evidence, now)).await;
     // A blocking task is lost only when the runtime shuts down; then the answer is of no use, but must not be a permit
     // by accident: the same pure function says the same here.
-    judged.unwrap_or_else(|_| judge_now(shared, question, &again))
+    judged.unwrap_or_else(|_| judge_at(shared, question, &again, now))
 }
 
-fn judge_now(shared: &Shared, question: &Question, evidence: &[Arc<Evidence>]) -> Verdict {
+fn judge_at(shared: &Shared, question: &Question, evidence: &[Arc<Evidence>], now: jiff::Timestamp) -> Verdict {
     let evidence: Vec<&Evidence> = evidence.iter().map(Arc::as_ref).collect();
-    question.judge(&evidence, shared.clock.now(), &shared.proofs)
+    question.judge(&evidence, now, &shared.proofs)
 }
 
 #[cfg(test)]
@@ -276,7 +320,7 @@ mod tests {
         let access = user.map_or_else(Access::default, |user| {
             Access::new(Credentials::from_auth_config(&auth(user), "reg.invalid").unwrap())
         });
-        Question { subject, set, applicable, access, hint: Hint::AskBoth }
+        Question { subject, set, applicable, access, hint: Hint::AskBoth, bytes: None }
     }
 
     /// Attack E9: what a registry hides from one tenant it may show another; nobody is refused for what somebody else

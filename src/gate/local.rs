@@ -213,7 +213,7 @@ impl Gate {
         };
         let subject =
             Subject { name: name.clone(), target: content.target().clone(), child: content.child().cloned(), origin };
-        Question { subject, set: Arc::clone(set), applicable, access: Access::default(), hint }
+        Question { subject, set: Arc::clone(set), applicable, access: Access::default(), hint, bytes: None }
     }
 
     /// Proves through the content store that `target` leads to the image `id`.

@@ -40,12 +40,14 @@ use crate::registry::{AccessKey, Registry};
 use crate::runtime::{Content, Runtime};
 use crate::verify::Proofs;
 use flights::Flights;
-use gather::Round;
+use gather::{Reading, Round};
 use judgement::Judged;
 use naming::Naming;
 
 /// Containers remembered as proven; a start of one that is forgotten is proven again from containerd's store.
 const PROVEN_MAX: usize = 4096;
+/// Pieces of large evidence that are kept, at most 1 MiB each: 16 MiB at most.
+const KEPT_LARGE_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
 /// Everything a decision needs, wired once.
 pub struct Gate {
@@ -55,6 +57,9 @@ pub struct Gate {
     naming: Naming,
     proven: Mutex<LruCache<String, ()>>,
 }
+
+/// Where evidence was found.
+type EvidenceKey = (Repository, Digest, Round);
 
 /// The parts that an evaluation in flight keeps alive by itself.
 struct Shared {
@@ -68,7 +73,10 @@ struct Shared {
     permits: Mutex<Memory<VerdictKey, Arc<Admission>>>,
     /// Denials. They rest on what a registry did not show, so they are those credentials' alone (fact P17).
     denials: Mutex<Memory<(VerdictKey, AccessKey), Arc<Denial>>>,
-    evidence: Mutex<Memory<(Repository, Digest, Round), Arc<Evidence>>>,
+    evidence: Mutex<Memory<EvidenceKey, Arc<Evidence>>>,
+    large_evidence: Mutex<Memory<EvidenceKey, Arc<Evidence>>>,
+    /// Turns with large attestations.
+    large_turns: Arc<tokio::sync::Semaphore>,
     contents: Mutex<Memory<(Repository, Digest), Arc<Content>>>,
     /// What was proven of unchanged signatures.
     proofs: Proofs,
@@ -112,6 +120,7 @@ impl Gate {
         let denials = Memory::new(parts.memory.verdicts());
         let evidence = Memory::new(parts.memory.evidence());
         let contents = Memory::new(parts.memory.contents());
+        let proofs = parts.memory.proofs();
         let flights = Flights::new(parts.limits.decisions_at_once());
         let shared = Shared {
             clock: parts.clock,
@@ -123,8 +132,10 @@ impl Gate {
             permits: Mutex::new(permits),
             denials: Mutex::new(denials),
             evidence: Mutex::new(evidence),
+            large_evidence: Mutex::new(Memory::new(KEPT_LARGE_MAX)),
+            large_turns: Reading::turns(),
             contents: Mutex::new(contents),
-            proofs: Proofs::default(),
+            proofs: Proofs::new(proofs),
         };
         Self {
             shared: Arc::new(shared),
@@ -176,6 +187,7 @@ impl Gate {
         self.shared.permits().clear();
         self.shared.denials().clear();
         self.shared.evidence().clear();
+        self.shared.large_evidence().clear();
         before
     }
 
@@ -184,7 +196,7 @@ impl Gate {
     pub fn remembered_counts(&self) -> Remembered {
         Remembered {
             verdicts: self.shared.permits().len() + self.shared.denials().len(),
-            evidence: self.shared.evidence().len(),
+            evidence: self.shared.evidence().len() + self.shared.large_evidence().len(),
             contents: self.shared.contents().len(),
         }
     }
@@ -210,8 +222,12 @@ impl Shared {
         self.denials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn evidence(&self) -> MutexGuard<'_, Memory<(Repository, Digest, Round), Arc<Evidence>>> {
+    fn evidence(&self) -> MutexGuard<'_, Memory<EvidenceKey, Arc<Evidence>>> {
         self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn large_evidence(&self) -> MutexGuard<'_, Memory<EvidenceKey, Arc<Evidence>>> {
+        self.large_evidence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn contents(&self) -> MutexGuard<'_, Memory<(Repository, Digest), Arc<Content>>> {

@@ -30,8 +30,12 @@ pub struct Limits {
 pub struct MemoryOptions {
     /// Most verdicts. A node runs at most some hundred images; an entry takes about 1 KiB.
     pub verdicts: NonZeroUsize,
-    /// Most pieces of evidence; a signature with its payload takes about 1 KiB, none more than 64 KiB.
+    /// Most pieces of evidence; a signature with its payload takes about 1 KiB, none more than 64 KiB. Of larger ones
+    /// (attestations) 16 are kept beside, at most 1 MiB each.
     pub evidence: NonZeroUsize,
+    /// Most proofs of signatures: what a certificate, a log and a timestamp prove of an unchanged signature under an
+    /// unchanged trust root is not computed again. An entry takes about 2 KiB; an attestation is held with its statement.
+    pub proofs: NonZeroUsize,
     /// Seconds for which an admission is remembered. A change of policy or keys ends it at once.
     pub admitted_seconds: u64,
     /// Seconds for which a refusal is remembered: short, since signing the image and waiting is a way out.
@@ -71,6 +75,7 @@ impl Default for MemoryOptions {
         Self {
             verdicts: count(1024),
             evidence: count(512),
+            proofs: count(512),
             admitted_seconds: 86_400,
             refused_seconds: 10,
             evidence_seconds: 7 * 86_400,
@@ -89,6 +94,12 @@ impl MemoryOptions {
     #[must_use]
     pub fn evidence(&self) -> NonZeroUsize {
         self.evidence
+    }
+
+    /// Most proofs of signatures.
+    #[must_use]
+    pub fn proofs(&self) -> NonZeroUsize {
+        self.proofs
     }
 
     /// Most contents whose proof is remembered: one for every verdict.

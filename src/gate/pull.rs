@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::ask::PullAsk;
 use super::gather::Hint;
 use super::judgement::{Admission, Question};
@@ -58,6 +60,8 @@ struct Resolved {
     target: Digest,
     child: Child,
     hint: Hint,
+    /// The manifest or index itself, when it was asked for.
+    bytes: Option<Bytes>,
 }
 
 /// The manifest under the target on which signatures may count as well.
@@ -90,6 +94,7 @@ impl Gate {
                 target: digest.clone(),
                 child: Child::NotAsked,
                 hint: Hint::of(self.shared.registry.referrers_support(reference.runtime_repository()), None),
+                bytes: None,
             },
             None => self.resolve(&reference, &access, ask.deadline, timings).await?,
         };
@@ -100,7 +105,7 @@ impl Gate {
             Child::NotAsked => (None, None),
         };
         let subject = Subject { name, target: resolved.target, child, origin: Origin::Registry };
-        let question = Question { subject, set, applicable, access, hint: resolved.hint };
+        let question = Question { subject, set, applicable, access, hint: resolved.hint, bytes: resolved.bytes };
         let answer = timings.time("judge", self.judge(question, ask.deadline)).await?;
         let admission = answer.judged.map_err(|denial| match no_child {
             Some(why) => Refusal::NoChild { why, denial },
@@ -123,7 +128,7 @@ impl Gate {
         let child = self.child_of(&fetched)?;
         let support = self.shared.registry.referrers_support(reference.runtime_repository());
         let hint = Hint::of(support, Some(&fetched));
-        Ok(Resolved { target: fetched.digest, child, hint })
+        Ok(Resolved { target: fetched.digest, child, hint, bytes: Some(fetched.bytes) })
     }
 
     /// The platform manifest that this node would run; none when the target is a manifest itself, or when no single

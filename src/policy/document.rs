@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::{PolicyError, PolicyFault, Position};
+use super::by::{By, Named, Who};
+use super::error::{Note, PolicyError, PolicyFault, Position};
 use super::fields::{At, Fields, Reader};
 use super::pattern::{NamespacePattern, RepositoryPattern};
 use super::report::Action;
-use super::requirement::{Demand, Requirement};
+use super::requirement::{Leaf, Requirement};
 use super::yaml;
 
 /// Largest policy file in bytes: a thousand documents of a kilobyte.
@@ -35,6 +36,20 @@ pub struct Documents {
     pub(super) documents: Vec<Document>,
     /// The files that they were read from, in order: what a set's generation is made of.
     pub(super) files: Vec<PolicyFile>,
+    notes: Vec<Note>,
+}
+
+/// Where a document names a file or a trust root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedAt {
+    /// The policy file.
+    pub file: String,
+    /// Where in it.
+    pub position: Position,
+    /// The field.
+    pub field: String,
+    /// The name of the policy that needs it.
+    pub policy: String,
 }
 
 /// One `ImagePolicy`.
@@ -59,13 +74,16 @@ impl Documents {
     pub fn parse(files: &[PolicyFile]) -> Result<Self, Vec<PolicyError>> {
         let mut documents = Vec::new();
         let mut errors = Vec::new();
+        let mut notes = Vec::new();
         for (n, file) in files.iter().enumerate() {
             let mut reader = Reader::new(&file.name);
             if files.iter().take(n).any(|other| other.name == file.name) {
                 reader.note(None, String::new(), PolicyFault::DuplicateFile);
             }
             documents.extend(read_file(file, &mut reader));
-            errors.extend(reader.into_errors());
+            let (faults, odd) = reader.finish();
+            errors.extend(faults);
+            notes.extend(odd);
         }
         errors.extend(named_twice(&documents));
         if documents.len() > DOCUMENTS_MAX {
@@ -73,18 +91,19 @@ impl Documents {
             let file = files.last().map(|file| file.name.clone()).unwrap_or_default();
             errors.push(PolicyError { file, position: None, field: String::new(), fault });
         }
-        if errors.is_empty() { Ok(Self { documents, files: files.to_vec() }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { documents, files: files.to_vec(), notes }) } else { Err(errors) }
+    }
+
+    /// What is odd in them and no fault, in the order of the files; at most a hundred of each file.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// The key files that the documents name, as written.
     #[must_use]
     pub fn key_files(&self) -> BTreeSet<String> {
-        let leaves = self.documents.iter().flat_map(|document| &document.require.leaves);
-        let files = leaves.filter_map(|leaf| match &leaf.demand {
-            Demand::Key { files, .. } => Some(files),
-            Demand::Digest(_) => None,
-        });
-        files.flatten().cloned().collect()
+        self.places_of_keys().into_keys().collect()
     }
 
     /// How many documents there are.
@@ -102,14 +121,56 @@ impl Documents {
     /// Where each key file is named first, for errors about it: file, place and field.
     #[must_use]
     pub fn places_of_keys(&self) -> BTreeMap<String, (String, Position, String)> {
+        let places = self.places(|by| match &by.who {
+            Who::Key(files) => files.iter().map(|key| &key.file).collect(),
+            Who::Keyless(_) | Who::Certificate { .. } => Vec::new(),
+        });
+        places.into_iter().map(|(name, at)| (name, (at.file, at.position, at.field))).collect()
+    }
+
+    /// Where each file of certificates or revocation lists is named first.
+    #[must_use]
+    pub fn places_of_files(&self) -> BTreeMap<String, NamedAt> {
+        self.places(|by| match &by.who {
+            Who::Certificate { roots, intermediates, crls, .. } => {
+                roots.iter().chain(intermediates).chain(crls).collect()
+            }
+            Who::Key(_) | Who::Keyless(_) => Vec::new(),
+        })
+    }
+
+    /// Where each trust root is named first; for one that is the default, where it is asked for.
+    #[must_use]
+    pub fn places_of_roots(&self) -> BTreeMap<String, NamedAt> {
+        self.places(|by| by.root.iter().collect())
+    }
+
+    /// The keys that end, in words, and when the last moment is at which each may sign.
+    #[must_use]
+    pub fn ends_of_keys(&self) -> Vec<(String, jiff::Timestamp)> {
+        let mut ends = Vec::new();
+        for document in &self.documents {
+            for by in document.require.leaves.iter().filter_map(Leaf::by) {
+                let Who::Key(keys) = &by.who else { continue };
+                let ending = keys.iter().filter_map(|key| Some((&key.file.name, key.window.not_after?)));
+                ends.extend(ending.map(|(file, end)| (format!("policy {}: key {file}", document.name), end)));
+            }
+        }
+        ends.sort();
+        ends.dedup();
+        ends
+    }
+
+    fn places(&self, named: impl Fn(&By) -> Vec<&Named>) -> BTreeMap<String, NamedAt> {
         let mut places = BTreeMap::new();
         for document in &self.documents {
-            for leaf in &document.require.leaves {
-                let Demand::Key { files, .. } = &leaf.demand else { continue };
-                for (n, file) in files.iter().enumerate() {
-                    let field = format!("{}.key.files[{n}]", leaf.field);
-                    places.entry(file.clone()).or_insert_with(|| (document.file.clone(), leaf.position, field));
-                }
+            for name in document.require.leaves.iter().filter_map(Leaf::by).flat_map(&named) {
+                places.entry(name.name.clone()).or_insert_with(|| NamedAt {
+                    file: document.file.clone(),
+                    position: name.position,
+                    field: name.field.clone(),
+                    policy: document.name.clone(),
+                });
             }
         }
         places

@@ -2,11 +2,11 @@
 //!
 //! Every error that one reading finds is told, not only the first; a set with one error is never loaded in part.
 
-use std::fmt;
-
 use crate::image::{DigestError, ReferenceError};
+use crate::verify::AuthorityError;
 
-use super::words::escaped;
+use super::condition::ConditionError;
+use super::regexp::{Advice, RegExpFault};
 
 /// A place in a policy file, as editors count: from one; columns are characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +28,19 @@ pub struct PolicyError {
     pub field: String,
     /// What is wrong.
     pub fault: PolicyFault,
+}
+
+/// Something odd in one policy file, and no fault: the set is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The file's name as it was given.
+    pub file: String,
+    /// Where in the file.
+    pub position: Position,
+    /// The field.
+    pub field: String,
+    /// What is odd.
+    pub advice: Advice,
 }
 
 /// What can be wrong with a policy.
@@ -157,6 +170,99 @@ pub enum PolicyFault {
         /// As written.
         name: String,
     },
+    /// A file of certificates or revocation lists that is named and was not given.
+    FileMissing {
+        /// As written.
+        name: String,
+        /// The policy that needs it.
+        policy: String,
+    },
+    /// A trust root that is named and was not given.
+    RootMissing {
+        /// As written.
+        name: String,
+        /// The policy that needs it.
+        policy: String,
+    },
+    /// The certificates and revocation lists together are no authority.
+    Authority(AuthorityError),
+    /// A file's name that leaves the key folder or cannot be a name.
+    FileName {
+        /// As written.
+        name: String,
+    },
+    /// A trust root's name that does not follow the grammar of those.
+    RootName {
+        /// As written.
+        name: String,
+    },
+    /// None or several of fields of which exactly one must be there.
+    OneOf {
+        /// The fields.
+        expected: &'static [&'static str],
+        /// Those that are there.
+        found: Vec<&'static str>,
+    },
+    /// A field that is `true` or is not there, and is something else.
+    NotTrue {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A text with nothing in it.
+    EmptyText,
+    /// A number that is too small or too large.
+    Range {
+        /// The number.
+        got: u64,
+        /// The smallest.
+        from: u8,
+        /// The largest.
+        to: u8,
+    },
+    /// A regular expression that cannot be used.
+    RegExp(RegExpFault),
+    /// An identity, or an expression in it, that strangers fit as well.
+    MatchesAnyone {
+        /// Which part: `issuer`, `subject`.
+        part: &'static str,
+        /// A stranger who fits; none where the part is not there at all.
+        stranger: Option<String>,
+        /// How to spell it where it is meant.
+        spell: &'static str,
+    },
+    /// A field that only a trust root can vouch for, and none is named.
+    NeedsTrustRoot {
+        /// The field.
+        name: &'static str,
+    },
+    /// Two fields that exclude each other.
+    Excludes {
+        /// The one.
+        name: &'static str,
+        /// The other.
+        with: &'static str,
+    },
+    /// `minLogEntries: 0` for a keyless signature, which is spelled `insecureIgnoreTlog`.
+    LogNotAsked,
+    /// Not a time.
+    Time {
+        /// As written.
+        got: String,
+    },
+    /// A window that ends before it begins.
+    EmptyWindow,
+    /// Not an age, or none that is positive and at most ten years.
+    Age {
+        /// As written.
+        got: String,
+    },
+    /// A condition that cannot be used.
+    Condition(ConditionError),
+    /// Not a predicate type.
+    PredicateType {
+        /// As written.
+        got: String,
+    },
     /// A name in `signedIdentity` that is no image name, or has a tag or digest too many or too few.
     Identity(IdentityFault),
 }
@@ -203,171 +309,4 @@ pub enum IdentityFault {
     NotExact,
     /// A prefix without a host.
     Prefix,
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&escaped(&self.file))?;
-        if let Some(Position { line, column }) = self.position {
-            write!(f, ":{line}:{column}")?;
-        }
-        if !self.field.is_empty() {
-            write!(f, ": {}", escaped(&self.field))?;
-        }
-        write!(f, ": {}", self.fault)
-    }
-}
-
-impl std::error::Error for PolicyError {}
-
-impl fmt::Display for PolicyFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::FileTooLarge { .. }
-            | Self::NotText
-            | Self::DuplicateFile
-            | Self::Syntax(_)
-            | Self::NotPlain
-            | Self::TooMany { .. }
-            | Self::NoDocument => self.fmt_file(f),
-            Self::DuplicateField { .. }
-            | Self::UnknownField { .. }
-            | Self::MissingField { .. }
-            | Self::WrongType { .. }
-            | Self::EmptyList
-            | Self::DuplicateEntry { .. }
-            | Self::UnknownWord { .. }
-            | Self::Name { .. }
-            | Self::DuplicateName { .. } => self.fmt_field(f),
-            Self::DuplicateRequirement { .. }
-            | Self::NotOneKind { .. }
-            | Self::NestedAccept
-            | Self::AcceptNotTrue
-            | Self::Pattern(_)
-            | Self::PermissiveHost
-            | Self::Namespace
-            | Self::Digest(_)
-            | Self::Count { .. }
-            | Self::Unsatisfiable { .. }
-            | Self::TooComplex { .. }
-            | Self::KeyFileName { .. }
-            | Self::KeyMissing { .. }
-            | Self::Identity(_) => self.fmt_meaning(f),
-        }
-    }
-}
-
-#[allow(clippy::wildcard_enum_match_arm, reason = "three parts of one match; Display above lists every variant")]
-impl PolicyFault {
-    fn fmt_file(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::FileTooLarge { bytes, limit } => write!(f, "the file has {bytes} bytes, the limit is {limit}"),
-            Self::NotText => f.write_str("the file is not UTF-8 text"),
-            Self::DuplicateFile => f.write_str("two policy files have this name"),
-            Self::Syntax(said) => write!(f, "not valid YAML or JSON: {}", escaped(said)),
-            Self::NotPlain => f.write_str(
-                "anchors, aliases, merge keys and tags are not accepted; write it out, and put text that begins with \
-                 *, & or ! in quotes",
-            ),
-            Self::TooMany { what, limit } => write!(f, "more than {limit} {what}"),
-            _ => f.write_str("no policy document in the file"),
-        }
-    }
-
-    fn fmt_field(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DuplicateField { name } => write!(f, "the field \"{}\" stands twice", escaped(name)),
-            Self::UnknownField { name, expected } => {
-                write!(f, "unknown field \"{}\", expected one of {}", escaped(name), expected.join(", "))
-            }
-            Self::MissingField { name } => write!(f, "the field \"{name}\" is missing"),
-            Self::WrongType { expected, got } => write!(f, "expected {expected}, got {got}"),
-            Self::EmptyList => f.write_str("the list is empty, which would say nothing; remove it or fill it"),
-            Self::DuplicateEntry { value } => write!(f, "\"{}\" stands twice in the list", escaped(value)),
-            Self::UnknownWord { got, expected } => {
-                write!(f, "\"{}\" is none of {}", escaped(got), expected.join(", "))
-            }
-            Self::Name { got } => write!(
-                f,
-                "\"{}\" is not a name: lower-case letters, digits, - and . between them, at most 63",
-                escaped(got)
-            ),
-            Self::DuplicateName { name, first } => {
-                write!(f, "a policy named \"{}\" is already at {}", escaped(name), escaped(first))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn fmt_meaning(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DuplicateRequirement { name } => {
-                write!(f, "two requirements of this policy are named \"{}\"", escaped(name))
-            }
-            Self::NotOneKind { found } if found.is_empty() => f.write_str(
-                "a requirement is one of all, any, atLeast, key, digest, insecureAcceptAnything; none is here",
-            ),
-            Self::NotOneKind { found } => write!(f, "a requirement is one kind, here are {}", found.join(" and ")),
-            Self::NestedAccept => {
-                f.write_str("insecureAcceptAnything stands alone under require, never inside another")
-            }
-            Self::AcceptNotTrue => f.write_str("insecureAcceptAnything is true or is not there"),
-            Self::Pattern(fault) => write!(f, "{fault}"),
-            Self::PermissiveHost => f.write_str(
-                "a policy that admits without proof (warn, insecureAcceptAnything) must name its hosts: \
-                 no wildcard before the first slash",
-            ),
-            Self::Namespace => {
-                f.write_str("not a namespace pattern: lower-case letters, digits, - and the wildcard *, at most 63")
-            }
-            Self::Digest(error) => write!(f, "{error}"),
-            Self::Count { count, of } => write!(f, "the count is {count} of {of} entries; it must be from 1 to {of}"),
-            Self::Unsatisfiable { distinct_keys } => write!(
-                f,
-                "cannot be met even if every key signs: each entry that counts needs a key of its own and there \
-                 are {distinct_keys} distinct keys"
-            ),
-            Self::TooComplex { limit } => {
-                write!(f, "the thresholds combine in more than {limit} ways; split the policy")
-            }
-            Self::KeyFileName { name } => write!(
-                f,
-                "\"{}\" is not a key file's name: absolute, or below the key folder without . and .. parts",
-                escaped(name)
-            ),
-            Self::KeyMissing { name } => write!(f, "the key file \"{}\" was not loaded", escaped(name)),
-            Self::Identity(fault) => write!(f, "{fault}"),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for PatternFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("the pattern, or a part of it between slashes, is empty"),
-            Self::Tag => f.write_str("patterns match repositories: remove the tag"),
-            Self::Digest => f.write_str("patterns match repositories: remove the digest (a digest rule names digests)"),
-            Self::NoHost { write } => write!(f, "the pattern names no host; write \"{}\"", escaped(write)),
-            Self::Host => f.write_str("the host of the pattern is malformed"),
-            Self::Path => f.write_str("the path of the pattern is malformed (lower case, digits, . _ - /)"),
-            Self::Metacharacter(c) => {
-                write!(f, "'{}' is not accepted in a pattern; only * and ** are", c.escape_default())
-            }
-            Self::DoubleStar => f.write_str("** stands alone between slashes"),
-            Self::NeverMatches { write } => write!(f, "no image name can match; write \"{}\"", escaped(write)),
-            Self::TooLong => f.write_str("the pattern is longer than any image name (255)"),
-        }
-    }
-}
-
-impl fmt::Display for IdentityFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Reference(error) => write!(f, "{error}"),
-            Self::NotRepository => f.write_str("a repository is wanted here: remove the tag or digest"),
-            Self::NotExact => f.write_str("an exact reference is wanted here: add a tag or a digest"),
-            Self::Prefix => f.write_str("a prefix is a host, or a host and leading parts of a path"),
-        }
-    }
 }

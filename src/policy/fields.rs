@@ -3,11 +3,14 @@
 //! A reader returns `None` where a value cannot be used and goes on, so that one reading tells everything; whoever
 //! asks looks at the errors before using anything (nothing is loaded in part).
 
-use super::error::{PolicyError, PolicyFault, Position};
+use super::error::{Note, PolicyError, PolicyFault, Position};
+use super::regexp::Advice;
 use super::yaml::{Key, Node, Value};
 
 /// Most errors that are kept: more than anybody reads, fewer than a hostile file can cause.
 const ERRORS_MAX: usize = 100;
+/// Most notes that are kept of one file, for the same reason.
+const NOTES_MAX: usize = 100;
 /// Longest text value: image names and paths are at most 255 and 4096 bytes.
 const TEXT_MAX: usize = 4096;
 
@@ -16,6 +19,7 @@ const TEXT_MAX: usize = 4096;
 pub(super) struct Reader {
     file: String,
     errors: Vec<PolicyError>,
+    notes: Vec<Note>,
 }
 
 /// A value, its place and the path of fields that leads to it.
@@ -35,11 +39,12 @@ pub(super) struct Fields<'n> {
 
 impl Reader {
     pub(super) fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), errors: Vec::new() }
+        Self { file: file.to_owned(), errors: Vec::new(), notes: Vec::new() }
     }
 
-    pub(super) fn into_errors(self) -> Vec<PolicyError> {
-        self.errors
+    /// What was noted: faults, and what is no fault.
+    pub(super) fn finish(self) -> (Vec<PolicyError>, Vec<Note>) {
+        (self.errors, self.notes)
     }
 
     pub(super) fn file(&self) -> &str {
@@ -55,6 +60,14 @@ impl Reader {
     pub(super) fn note(&mut self, position: Option<Position>, field: String, fault: PolicyFault) {
         if self.errors.len() < ERRORS_MAX {
             self.errors.push(PolicyError { file: self.file.clone(), position, field, fault });
+        }
+    }
+
+    /// Notes what is odd about a value, and no fault.
+    pub(super) fn advise(&mut self, at: &At<'_>, advice: Advice) {
+        if self.notes.len() < NOTES_MAX {
+            let (file, field) = (self.file.clone(), at.field.clone());
+            self.notes.push(Note { file, position: at.node.position, field, advice });
         }
     }
 
@@ -144,6 +157,39 @@ impl Reader {
         }
     }
 
+    /// `true`, for a field that is true or not there.
+    pub(super) fn is_true(&mut self, fields: &Fields<'_>, name: &'static str) -> bool {
+        let Some(at) = fields.get(name) else { return false };
+        let is_true = matches!(at.node.value, Value::Bool(true));
+        if !is_true {
+            self.fault(at, PolicyFault::NotTrue { name });
+        }
+        is_true
+    }
+
+    /// A number from `from` to `to`.
+    pub(super) fn number(&mut self, at: &At<'_>, from: u8, to: u8) -> Option<u8> {
+        let Value::Integer(got) = at.node.value else {
+            self.wrong(at, "a number");
+            return None;
+        };
+        let number = u8::try_from(got).ok().filter(|number| (from..=to).contains(number));
+        if number.is_none() {
+            self.fault(at, PolicyFault::Range { got, from, to });
+        }
+        number
+    }
+
+    /// Which one of these fields is there; a fault when it is none or several.
+    pub(super) fn one_of(&mut self, fields: &Fields<'_>, expected: &'static [&'static str]) -> Option<&'static str> {
+        let found: Vec<&'static str> = expected.iter().copied().filter(|name| fields.get(name).is_some()).collect();
+        if let [one] = found.as_slice() {
+            return Some(one);
+        }
+        self.note(Some(fields.position), fields.field.clone(), PolicyFault::OneOf { expected, found });
+        None
+    }
+
     /// One of the known words.
     pub(super) fn word(&mut self, at: &At<'_>, expected: &'static [&'static str]) -> Option<&'static str> {
         let text = self.text(at)?;
@@ -161,6 +207,21 @@ impl Reader {
 }
 
 impl<'n> Fields<'n> {
+    /// Where the map stands.
+    pub(super) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The path of fields that leads to the map.
+    pub(super) fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// The fields that are there, in the order written.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, &At<'n>)> {
+        self.entries.iter().map(|(name, at)| (*name, at))
+    }
+
     /// The field, when it is there.
     pub(super) fn get(&self, name: &str) -> Option<&At<'n>> {
         self.entries.iter().find(|(known, _)| *known == name).map(|(_, at)| at)

@@ -42,7 +42,7 @@ impl PolicySet {
                 Unmatched::Admit => permit(case.subject, Rest::Target, Report { unmatched: true, documents: vec![] }),
             };
         }
-        let mut bench = Bench::new(case, self.plan(case.applicable).signatures);
+        let mut bench = Bench::new(case, self.plan(case.applicable).asks_for_evidence());
         // What enforces is judged first, so that what only warns never uses up its signature checks.
         let mut order: Vec<usize> = (0..rules.len()).collect();
         order.sort_by_key(|n| rules.get(*n).is_some_and(|rule| rule.document.action == Action::Warn));

@@ -43,7 +43,7 @@ pub(super) fn refusal(rule: &Rule, failure: &Failure, subject: &Subject, bench: 
 fn wanted(leaf: &Leaf, keys: &[RuleKey]) -> String {
     match &leaf.demand {
         Demand::Digest(digests) => format!("none of the {} digests listed", digests.len()),
-        Demand::Key { .. } => {
+        Demand::Signature { .. } | Demand::Attestation { .. } => {
             let named = keys.iter().take(KEYS_NAMED).map(|key| {
                 let id = key.signer.key.to_string();
                 format!("{} ({}...)", bounded(escaped(&key.signer.file), FILE_SHOWN), shortened(&id))

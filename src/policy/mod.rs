@@ -39,33 +39,43 @@
 
 mod applicable;
 mod bench;
+mod by;
 mod condition;
 mod document;
 mod error;
 mod fields;
+mod holder;
 mod identity;
 mod judge;
 mod line;
+mod matcher;
 mod material;
 mod pattern;
 mod permit;
+mod regexp;
 mod report;
 mod requirement;
 mod ruling;
+mod says;
 mod set;
 mod slsa;
 mod solve;
+mod strangers;
 #[cfg(test)]
 mod tests;
+mod times;
+mod wording;
 mod words;
 mod yaml;
 
 pub use applicable::Applicable;
-pub use document::{Documents, FILE_MAX, PolicyFile};
-pub use error::{IdentityFault, PatternFault, PolicyError, PolicyFault, Position};
+pub use condition::{ConditionError, ConditionFault};
+pub use document::{Documents, FILE_MAX, NamedAt, PolicyFile};
+pub use error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault, Position};
 pub use judge::Case;
 pub use material::Material;
 pub use permit::{Class, Denial, Permit, Reason, Verdict};
+pub use regexp::{Advice, RegExpFault};
 pub use report::{
     Action, DocumentReport, FATES_MAX, Fate, FateOutcome, Finding, Report, RequirementReport, Rest, Signer,
 };

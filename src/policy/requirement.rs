@@ -5,9 +5,11 @@
 
 use crate::image::Digest;
 
+use super::by::{self, By};
 use super::error::{PolicyFault, Position};
 use super::fields::{At, Fields, Reader};
 use super::identity::SignedIdentity;
+use super::says::Says;
 use super::solve::Tree;
 use super::yaml::Value;
 
@@ -15,19 +17,31 @@ use super::yaml::Value;
 const NESTING_MAX: usize = 8;
 /// Most requirements that are no threshold in one policy; each is judged against every signature.
 const LEAVES_MAX: usize = 64;
-/// Most key files of one requirement; each is tried on every signature.
-const FILES_MAX: usize = 32;
 /// Most digests of one requirement: a cluster's system images have dozens.
 const DIGESTS_MAX: usize = 4096;
 /// Longest name of a requirement; it stands in every refusal.
 const NAME_MAX: usize = 63;
-/// Longest name of a key file (`PATH_MAX` is 4096; this fits any sane path and an error line).
-const FILE_NAME_MAX: usize = 255;
 
 /// Every field that a requirement can have.
-const FIELDS: &[&str] = &["all", "any", "atLeast", "key", "digest", "insecureAcceptAnything", "name", "signedIdentity"];
+const FIELDS: &[&str] = &[
+    "all",
+    "any",
+    "atLeast",
+    "key",
+    "keyless",
+    "certificate",
+    "attestation",
+    "digest",
+    "insecureAcceptAnything",
+    "name",
+    "signedIdentity",
+    "maxSignatureAge",
+];
 /// Those of them that say of which kind it is.
-const KINDS: &[&str] = &["all", "any", "atLeast", "key", "digest", "insecureAcceptAnything"];
+const KINDS: &[&str] =
+    &["all", "any", "atLeast", "key", "keyless", "certificate", "attestation", "digest", "insecureAcceptAnything"];
+/// The others.
+const BESIDE: [&str; 3] = ["name", "signedIdentity", "maxSignatureAge"];
 
 /// What a document demands.
 #[derive(Debug)]
@@ -60,12 +74,19 @@ pub(super) struct Leaf {
 /// What one leaf demands.
 #[derive(Debug, Clone)]
 pub(super) enum Demand {
-    /// A signature by any of these keys.
-    Key {
-        /// The key files, as written.
-        files: Vec<String>,
+    /// A signature on the image.
+    Signature {
+        /// By whom.
+        by: By,
         /// The name that the signature must carry.
         identity: SignedIdentity,
+    },
+    /// An attestation about the image.
+    Attestation {
+        /// By whom.
+        by: By,
+        /// What it says.
+        says: Says,
     },
     /// One of these digests.
     Digest(Vec<Digest>),
@@ -116,11 +137,20 @@ impl Requirement {
                 only(&fields, &[], reader);
                 self.at_least(inner, reader, depth)
             }
-            "key" => {
-                only(&fields, &["name", "signedIdentity"], reader);
-                let demand = key(inner, &fields, reader);
-                let named = reader.required(&fields, "name").is_some();
-                self.leaf(at, &fields, demand.filter(|_| named)?, reader)
+            "key" | "keyless" | "certificate" => {
+                only(&fields, &["name", "signedIdentity", "maxSignatureAge"], reader);
+                let identity = match fields.get("signedIdentity") {
+                    Some(at) => SignedIdentity::read(at, reader),
+                    None => Some(SignedIdentity::default()),
+                };
+                let by = By::read(kind, inner, fields.get("maxSignatureAge"), reader);
+                let demand = by.zip(identity).map(|(by, identity)| Demand::Signature { by, identity });
+                self.named_leaf(at, &fields, demand, reader)
+            }
+            "attestation" => {
+                only(&fields, &["name", "maxSignatureAge"], reader);
+                let demand = attestation(inner, fields.get("maxSignatureAge"), reader);
+                self.named_leaf(at, &fields, demand, reader)
             }
             "digest" => {
                 only(&fields, &["name"], reader);
@@ -172,6 +202,18 @@ impl Requirement {
         tree
     }
 
+    /// A leaf that must have a name; it is told that it has none even when the rest is wrong as well.
+    fn named_leaf(
+        &mut self,
+        at: &At<'_>,
+        fields: &Fields<'_>,
+        demand: Option<Demand>,
+        reader: &mut Reader,
+    ) -> Option<Tree> {
+        let named = reader.required(fields, "name").is_some();
+        self.leaf(at, fields, demand.filter(|_| named)?, reader)
+    }
+
     fn leaf(&mut self, at: &At<'_>, fields: &Fields<'_>, demand: Demand, reader: &mut Reader) -> Option<Tree> {
         if self.leaves.len() >= LEAVES_MAX {
             reader.fault(at, PolicyFault::TooMany { what: "requirements in one policy", limit: LEAVES_MAX });
@@ -203,6 +245,16 @@ impl Requirement {
     }
 }
 
+impl Leaf {
+    /// By whom it wants a signature or an attestation; none where it wants neither.
+    pub(super) fn by(&self) -> Option<&By> {
+        match &self.demand {
+            Demand::Signature { by, .. } | Demand::Attestation { by, .. } => Some(by),
+            Demand::Digest(_) => None,
+        }
+    }
+}
+
 /// The value of `insecureAcceptAnything` when it is the map's only kind.
 fn sole_accept<'n>(at: &At<'n>) -> Option<At<'n>> {
     let Value::Map(entries) = &at.node.value else { return None };
@@ -216,33 +268,23 @@ fn sole_accept<'n>(at: &At<'n>) -> Option<At<'n>> {
 
 /// Fields that exist, but not beside this kind.
 fn only(fields: &Fields<'_>, allowed: &'static [&'static str], reader: &mut Reader) {
-    for name in ["name", "signedIdentity"] {
+    for name in BESIDE {
         if let Some(at) = fields.get(name).filter(|_| !allowed.contains(&name)) {
             reader.fault(at, PolicyFault::UnknownField { name: name.to_owned(), expected: allowed });
         }
     }
 }
 
-fn key(at: &At<'_>, outer: &Fields<'_>, reader: &mut Reader) -> Option<Demand> {
-    let identity = match outer.get("signedIdentity") {
-        Some(at) => SignedIdentity::read(at, reader),
-        None => Some(SignedIdentity::default()),
-    };
-    let fields = reader.fields(at, &["files"])?;
-    let list = reader.required(&fields, "files")?.clone();
-    let mut files = Vec::new();
-    let texts = reader.texts(&list, "key files in one requirement", FILES_MAX);
-    for (at, name) in &texts {
-        if is_key_file(name) {
-            files.push((*name).to_owned());
-        } else {
-            reader.fault(at, PolicyFault::KeyFileName { name: (*name).to_owned() });
-        }
-    }
-    if files.is_empty() {
-        return None;
-    }
-    Some(Demand::Key { files, identity: identity? })
+fn attestation(at: &At<'_>, max_age: Option<&At<'_>>, reader: &mut Reader) -> Option<Demand> {
+    let fields = reader.fields(at, &["predicateType", "by", "where", "slsa"])?;
+    let says = Says::read(&fields, reader);
+    let by = reader.required(&fields, "by").cloned();
+    let by = by.and_then(|at| {
+        let fields = reader.fields(&at, by::KINDS)?;
+        let kind = reader.one_of(&fields, by::KINDS)?;
+        By::read(kind, fields.get(kind)?, max_age, reader)
+    });
+    by.zip(says).map(|(by, says)| Demand::Attestation { by, says })
 }
 
 fn digests(at: &At<'_>, reader: &mut Reader) -> Option<Demand> {
@@ -266,12 +308,4 @@ fn requirement_name(at: &At<'_>, reader: &mut Reader) -> Option<String> {
     }
     reader.fault(at, PolicyFault::Name { got: text.to_owned() });
     None
-}
-
-/// Absolute, or below the key folder; no part of it `.` or `..`, no character that is none (attack E2).
-fn is_key_file(name: &str) -> bool {
-    let below = name.strip_prefix('/').unwrap_or(name);
-    name.len() <= FILE_NAME_MAX
-        && !name.chars().any(char::is_control)
-        && below.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }

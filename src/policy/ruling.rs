@@ -191,8 +191,11 @@ impl Met {
                 }
                 met.why = Some(Reason::DigestNotListed);
             }
-            (Demand::Key { .. }, Err(reason)) => met.why = Some(reason),
-            (Demand::Key { identity, .. }, Ok(asked)) => met.signatures(&Asked { asked, identity, keys, set }, bench),
+            (Demand::Signature { .. } | Demand::Attestation { .. }, Err(reason)) => met.why = Some(reason),
+            (Demand::Signature { identity, .. }, Ok(asked)) => {
+                met.signatures(&Asked { asked, identity, keys, set }, bench);
+            }
+            (Demand::Attestation { .. }, Ok(_)) => met.why = Some(Reason::Unsigned),
         }
         met.report.satisfied = !met.on_any.is_empty();
         if met.report.satisfied {
@@ -309,7 +312,7 @@ impl Leaf {
     /// Whether a signature is what it asks for.
     pub(super) fn asks_for_signature(&self) -> bool {
         match self.demand {
-            Demand::Key { .. } => true,
+            Demand::Signature { .. } | Demand::Attestation { .. } => true,
             Demand::Digest(_) => false,
         }
     }

@@ -11,11 +11,12 @@ use crate::image::Digest;
 use crate::verify::{KeyId, PublicKey};
 
 use super::applicable::{Applicable, Index};
+use super::by::{KeyFile, Named, Who};
 use super::document::{Document, Documents, PolicyFile};
 use super::error::{PolicyError, PolicyFault};
 use super::material::Material;
 use super::report::Signer;
-use super::requirement::{Demand, Leaf};
+use super::requirement::Demand;
 use super::solve::{COMBINATIONS_MAX, KEYS_MAX, KeySet, satisfied};
 
 /// What becomes of an image that no policy matches.
@@ -63,12 +64,22 @@ pub(super) struct RuleKey {
 /// What has to be gathered before the documents that matched can be judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// Whether any of them asks for a signature; without, nothing needs to be asked of a registry.
+    /// Whether any of them asks for a signature on the image itself.
     pub signatures: bool,
+    /// Whether any of them asks for a certificate, of whatever: such images often have evidence in several places.
+    pub certificates: bool,
     /// Whether the verdict depends on the tag that is asked for.
     pub names_tag: bool,
     /// Whether any of them asks for an attestation: those have a place of their own to look in.
     pub attestations: bool,
+}
+
+impl Plan {
+    /// Whether any signature is asked for; without, nothing needs to be asked of a registry.
+    #[must_use]
+    pub fn asks_for_evidence(self) -> bool {
+        self.signatures || self.attestations
+    }
 }
 
 /// Everything but the evidence that a verdict depends on: equal keys, equal verdicts. What a memory of verdicts is
@@ -155,12 +166,17 @@ impl PolicySet {
     /// What has to be gathered to judge these documents.
     #[must_use]
     pub fn plan(&self, applicable: &Applicable) -> Plan {
-        let mut plan = Plan { signatures: false, names_tag: false, attestations: false };
+        let mut plan = Plan { signatures: false, certificates: false, names_tag: false, attestations: false };
         for leaf in self.matched(applicable).flat_map(|rule| &rule.document.require.leaves) {
-            if let Demand::Key { identity, .. } = &leaf.demand {
-                plan.signatures = true;
-                plan.names_tag |= identity.names_tag();
+            match &leaf.demand {
+                Demand::Signature { identity, .. } => {
+                    plan.signatures = true;
+                    plan.names_tag |= identity.names_tag();
+                }
+                Demand::Attestation { .. } => plan.attestations = true,
+                Demand::Digest(_) => {}
             }
+            plan.certificates |= leaf.by().is_some_and(|by| !matches!(by.who, Who::Key(_)));
         }
         plan
     }
@@ -210,15 +226,12 @@ impl Ring {
         let mut keys = Vec::new();
         for leaf in &document.require.leaves {
             let mut of_leaf: Vec<RuleKey> = Vec::new();
-            if let Demand::Key { files, .. } = &leaf.demand {
-                for (n, file) in files.iter().enumerate() {
-                    match self.key(file, &mut bits) {
+            if let Some(Who::Key(files)) = leaf.by().map(|by| &by.who) {
+                for KeyFile { file, .. } in files {
+                    match self.key(&file.name, &mut bits) {
                         Ok(key) if of_leaf.iter().any(|other| other.bit == key.bit) => {}
                         Ok(key) => of_leaf.push(key),
-                        Err(fault) => {
-                            let field = format!("{}.key.files[{n}]", leaf.field);
-                            errors.push(at_leaf(&document, leaf, field, fault));
-                        }
+                        Err(fault) => errors.push(named(&document, file, fault)),
                     }
                 }
             }
@@ -257,7 +270,7 @@ impl Rule {
         let leaves = self.document.require.leaves.iter().zip(&self.keys);
         leaves
             .map(|(leaf, keys)| match leaf.demand {
-                Demand::Key { .. } => keys.iter().map(|key| key.bit).collect(),
+                Demand::Signature { .. } | Demand::Attestation { .. } => keys.iter().map(|key| key.bit).collect(),
                 Demand::Digest(_) => vec![0],
             })
             .collect()
@@ -279,8 +292,9 @@ impl Rule {
     }
 }
 
-fn at_leaf(document: &Document, leaf: &Leaf, field: String, fault: PolicyFault) -> PolicyError {
-    PolicyError { file: document.file.clone(), position: Some(leaf.position), field, fault }
+/// A fault of something that the document names.
+fn named(document: &Document, name: &Named, fault: PolicyFault) -> PolicyError {
+    PolicyError { file: document.file.clone(), position: Some(name.position), field: name.field.clone(), fault }
 }
 
 fn generation(files: &[PolicyFile], unmatched: Unmatched) -> Arc<str> {

@@ -14,8 +14,9 @@ use super::error::{PolicyFault, Position};
 
 /// Most documents in one file: a folder of files is easier to read than one file of thousands.
 pub(super) const FILE_DOCUMENTS_MAX: usize = 1024;
-/// Deepest nesting of lists and maps: eight levels of thresholds take three each, the frame around them six.
-const DEPTH_MAX: usize = 32;
+/// Deepest nesting of lists and maps: eight levels of thresholds take three each, the frame around them three, an
+/// attestation's identity with its extensions in the innermost of them nine.
+const DEPTH_MAX: usize = 40;
 /// Most values in one file: 1 MiB of text holds fewer than this in any policy that says something.
 const NODES_MAX: usize = 200_000;
 
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn attack_d3_depth_and_counts_have_a_limit() {
-        let deep = format!("{}{}", "[".repeat(40), "]".repeat(40));
+        let deep = format!("{}{}", "[".repeat(50), "]".repeat(50));
         assert!(matches!(refused(&deep).1, PolicyFault::TooMany { .. } | PolicyFault::Syntax(_)));
         let many = "a: 1\n---\n".repeat(FILE_DOCUMENTS_MAX + 1);
         assert!(matches!(refused(&many).1, PolicyFault::TooMany { what: "documents in one file", .. }));

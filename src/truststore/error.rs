@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::policy::{PolicyError, Position, Unmatched};
+use super::roots::RootFault;
+use crate::policy::{NamedAt, Note, PolicyError, Position, Unmatched};
 use crate::verify::KeyError;
 
 /// Why no set was made; at least one problem.
@@ -34,6 +35,37 @@ pub enum Problem {
         fault: FileFault,
         /// The policy file, place and field that name it first.
         named_at: (String, Position, String),
+    },
+    /// A file of certificates or revocation lists cannot be used.
+    Certificates {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        fault: FileFault,
+        /// What names it first.
+        named_at: NamedAt,
+    },
+    /// A trust root is in none of the folders.
+    NoRoot {
+        /// Its name.
+        name: String,
+        /// The folders.
+        folders: Vec<PathBuf>,
+        /// It is known where it is published: `sealgate trust update` can fetch it.
+        is_fetched: bool,
+        /// What names it first.
+        named_at: NamedAt,
+    },
+    /// A trust root's file cannot be used.
+    Root {
+        /// Its name.
+        name: String,
+        /// Its file.
+        file: PathBuf,
+        /// Why.
+        fault: RootFault,
+        /// What names it first.
+        named_at: NamedAt,
     },
 }
 
@@ -89,6 +121,8 @@ pub enum Warning {
         /// What becomes of every image now.
         unmatched: Unmatched,
     },
+    /// A policy says something odd.
+    Odd(Note),
     /// Something in the policy folder is not read.
     Ignored {
         /// Which.
@@ -118,6 +152,22 @@ impl fmt::Display for Problem {
             Self::Key { file, fault, named_at: (policy, Position { line, column }, field) } => {
                 let policy = shown(Path::new(policy));
                 write!(f, "{policy}:{line}:{column}: {field}: key {}: {fault}", shown(file))
+            }
+            Self::Certificates { file, fault, named_at } => {
+                write!(f, "{}certificate file {}: {fault}", place(named_at), shown(file))
+            }
+            Self::Root { name, file, fault, named_at } => {
+                let name = name.escape_default();
+                write!(f, "{}trust root {name}, {}: {fault}", place(named_at), shown(file))
+            }
+            Self::NoRoot { name, folders, is_fetched, named_at } => {
+                let name = name.escape_default();
+                let folders: Vec<String> = folders.iter().map(|folder| shown(folder)).collect();
+                write!(f, "{}trust root {name}: no {name}.json in {}; ", place(named_at), folders.join(", "))?;
+                if *is_fetched {
+                    write!(f, "run: sealgate trust update --name {name}, or ")?;
+                }
+                write!(f, "put the file into one of these folders")
             }
         }
     }
@@ -154,11 +204,19 @@ impl fmt::Display for Warning {
             Self::NoPolicy { folder, unmatched: Unmatched::Admit } => {
                 write!(f, "no policy in {}: every image is admitted", shown(folder))
             }
+            Self::Odd(note) => write!(f, "{note}"),
             Self::Ignored { file } => {
                 write!(f, "{} is not read: policies end in .yaml, .yml or .json", shown(file))
             }
         }
     }
+}
+
+/// Where a policy names something, as the beginning of a line.
+fn place(at: &NamedAt) -> String {
+    let NamedAt { file, position: Position { line, column }, field, policy } = at;
+    let (file, policy) = (shown(Path::new(file)), policy.escape_default());
+    format!("{file}:{line}:{column}: {field}: policy \"{policy}\": ")
 }
 
 /// A path fit for a line of a log.

@@ -1,5 +1,5 @@
-//! Policies and keys from disk: [`load`] reads both folders whole and makes a [`PolicySet`], or says everything that
-//! is wrong with them.
+//! Policies and what they name from disk: [`load`] reads the policies, keys, certificates, revocation lists and trust
+//! roots whole and makes a [`PolicySet`], or says everything that is wrong with them.
 //!
 //! A file that others may write decides nothing: it is refused, by name (attack E4). Nothing is loaded in part, nothing
 //! is watched and nothing is remembered; a reload is another [`load`], and whoever asks for it keeps the old set when
@@ -14,9 +14,10 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::policy::{Documents, FILE_MAX, PolicyFile, PolicySet, Unmatched};
-use crate::verify::PublicKey;
+use crate::policy::{Documents, FILE_MAX, Material, PolicyFile, PolicySet, Unmatched};
+use crate::verify::{PublicKey, TrustRoot};
 
 pub use error::{FileFault, LoadError, Problem, Warning};
 pub use roots::{
@@ -31,6 +32,8 @@ const FILES_MAX: usize = 4096;
 const TOTAL_MAX: usize = 16 * 1024 * 1024;
 /// Most bytes of one key file that are read; longer than any that is accepted, so that the key's own reader says so.
 const KEY_MAX: usize = 32 * 1024;
+/// Most bytes of one file of certificates or revocation lists; a list of some ten thousand certificates has 1 MiB.
+const CERTIFICATES_MAX: usize = 4 * 1024 * 1024;
 /// Endings of the files that are policies.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 
@@ -42,8 +45,8 @@ pub struct Options {
     /// of their names; not its subfolders. At most 4096 files, 1 MiB each, 16 MiB together. Default:
     /// `/etc/sealgate/policies`.
     pub policies: PathBuf,
-    /// The folder of keys: where a policy names a key file without a leading slash, it is below this folder. Default:
-    /// `/etc/sealgate/keys`.
+    /// The folder of keys, certificates and revocation lists: where a policy names such a file without a leading slash, it
+    /// is below this folder. Default: `/etc/sealgate/keys`.
     pub keys: PathBuf,
     /// What becomes of an image that no policy matches: `deny`, or `insecure-admit` while policies are being written.
     /// Default: `deny`.
@@ -67,13 +70,17 @@ pub struct Loaded {
     pub policies: PolicySet,
     /// What is no error and likely not meant.
     pub warnings: Vec<Warning>,
+    /// The trust roots that the policies name.
+    pub roots: Vec<String>,
+    /// What of the policies ends, and when: keys with a `notAfter`.
+    pub ends: Vec<(String, jiff::Timestamp)>,
 }
 
-/// Reads every policy and every key that they name.
+/// Reads every policy and everything that they name. A set that names no trust root reads none.
 ///
 /// # Errors
 /// [`LoadError`] with every problem that was found.
-pub fn load(options: &Options) -> Result<Loaded, LoadError> {
+pub fn load(options: &Options, trust: &TrustOptions) -> Result<Loaded, LoadError> {
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     let files = policy_files(&options.policies, &mut problems, &mut warnings);
@@ -88,12 +95,19 @@ pub fn load(options: &Options) -> Result<Loaded, LoadError> {
     if documents.is_empty() {
         warnings.push(Warning::NoPolicy { folder: options.policies.clone(), unmatched: options.unmatched });
     }
-    let keys = keys(&documents, &options.keys, &mut problems);
+    warnings.extend(documents.notes().iter().cloned().map(Warning::Odd));
+    let material = Material {
+        keys: keys(&documents, &options.keys, &mut problems),
+        files: certificates(&documents, &options.keys, &mut problems),
+        roots: trust_roots(&documents, trust, &mut problems),
+    };
     if !problems.is_empty() {
         return Err(LoadError { problems });
     }
-    match PolicySet::build(documents, keys.into_iter().collect(), options.unmatched) {
-        Ok(policies) => Ok(Loaded { policies, warnings }),
+    let roots = material.roots.keys().cloned().collect();
+    let ends = documents.ends_of_keys();
+    match PolicySet::build(documents, material, options.unmatched) {
+        Ok(policies) => Ok(Loaded { policies, warnings, roots, ends }),
         Err(errors) => Err(LoadError { problems: errors.into_iter().map(Problem::Policy).collect() }),
     }
 }
@@ -152,6 +166,44 @@ fn keys(documents: &Documents, folder: &Path, problems: &mut Vec<Problem>) -> BT
         }
     }
     keys
+}
+
+/// The files of certificates and revocation lists that the policies name, each under its name as written. What is in them
+/// is read when the policies and they are put together.
+fn certificates(documents: &Documents, folder: &Path, problems: &mut Vec<Problem>) -> BTreeMap<String, Vec<u8>> {
+    let mut read = BTreeMap::new();
+    for (name, named_at) in documents.places_of_files() {
+        let file = folder.join(&name);
+        match files::read(&file, CERTIFICATES_MAX) {
+            Ok(bytes) => drop(read.insert(name, bytes)),
+            Err(fault) => problems.push(Problem::Certificates { file, fault, named_at }),
+        }
+    }
+    read
+}
+
+/// The trust roots that the policies name, each from the first folder that has it.
+fn trust_roots(
+    documents: &Documents,
+    options: &TrustOptions,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, Arc<TrustRoot>> {
+    let mut read = BTreeMap::new();
+    for (name, named_at) in documents.places_of_roots() {
+        let Some((file, bytes)) = roots::read(options, &name) else {
+            let is_fetched = shipped(&name).is_some() || options.mirrors.contains_key(&name);
+            problems.push(Problem::NoRoot { name, folders: options.roots.clone(), is_fetched, named_at });
+            continue;
+        };
+        let root = bytes
+            .map_err(RootFault::File)
+            .and_then(|bytes| TrustRoot::parse(&bytes).map_err(|error| RootFault::Content(error.to_string())));
+        match root {
+            Ok(root) => drop(read.insert(name, Arc::new(root))),
+            Err(fault) => problems.push(Problem::Root { name, file, fault, named_at }),
+        }
+    }
+    read
 }
 
 #[cfg(test)]

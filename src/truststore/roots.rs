@@ -172,6 +172,13 @@ pub fn find(options: &TrustOptions, name: &str) -> Option<Found> {
     Some(Found { name: name.to_owned(), file, hidden, root: bytes.and_then(|bytes| parse_root(&bytes)) })
 }
 
+/// The file of the root of this name, and what is in it; none where no folder has it, or it can be no name.
+pub(super) fn read(options: &TrustOptions, name: &str) -> Option<(PathBuf, Result<Vec<u8>, FileFault>)> {
+    let (file, _) = places(options, name, ENDING)?;
+    let bytes = files::read(&file, ROOT_MAX);
+    Some((file, bytes))
+}
+
 /// The TUF root that updates of this root are checked from: the file in the folders, else the shipped one.
 ///
 /// # Errors

@@ -43,8 +43,20 @@ impl Folders {
         put(&self.options.keys.join(file), &pem)
     }
 
+    fn root(&self, name: &str, json: &str) -> PathBuf {
+        let folder = self.root.path().join("trust");
+        fs::create_dir_all(&folder).unwrap();
+        mode(&folder, 0o755);
+        put(&folder.join(format!("{name}.json")), json)
+    }
+
+    fn load(&self) -> Result<Loaded, LoadError> {
+        let roots = vec![self.root.path().join("trust")];
+        load(&self.options, &TrustOptions { roots, ..TrustOptions::default() })
+    }
+
     fn problems(&self) -> Vec<Problem> {
-        load(&self.options).unwrap_err().problems
+        self.load().unwrap_err().problems
     }
 
     fn file_fault(&self, file: &Path) -> FileFault {
@@ -87,7 +99,7 @@ fn loads_policies_and_keys_in_the_order_of_names() {
     folders.policy("#a.yaml#", "an editor's");
     folders.policy("a.yaml~", "an editor's");
     folders.policy(".#a.yaml", "an editor's");
-    let loaded = load(&folders.options).unwrap();
+    let loaded = folders.load().unwrap();
     assert_eq!(loaded.policies.policies().collect::<Vec<_>>(), ["first", "second"]);
     let ignored = |name: &str| Warning::Ignored { file: folders.options.policies.join(name) };
     assert_eq!(loaded.warnings, [ignored("#a.yaml#"), ignored("a.yaml~")]);
@@ -100,7 +112,7 @@ fn generations_change_with_what_they_are_made_of() {
     let folders = Folders::new();
     folders.key("build.pub");
     let generations = || {
-        let set = load(&folders.options).unwrap().policies;
+        let set = folders.load().unwrap().policies;
         (set.generation().to_owned(), set.trust_generation().to_owned())
     };
     folders.policy("a.yaml", &policy("first", "build.pub"));
@@ -117,7 +129,7 @@ fn generations_change_with_what_they_are_made_of() {
 #[test]
 fn no_policy_is_a_warning() {
     let folders = Folders::new();
-    let loaded = load(&folders.options).unwrap();
+    let loaded = folders.load().unwrap();
     assert!(loaded.policies.is_empty());
     let folder = folders.options.policies.clone();
     assert_eq!(loaded.warnings, [Warning::NoPolicy { folder, unmatched: Unmatched::Deny }]);
@@ -138,12 +150,12 @@ fn attack_e4_what_others_may_write_is_refused() {
     let folders = Folders::new();
     let key = folders.key("build.pub");
     let file = folders.policy("a.yaml", &policy("first", "build.pub"));
-    load(&folders.options).unwrap();
+    folders.load().unwrap();
     for path in [&file, &key, &folders.options.policies, &folders.options.keys] {
         let before = fs::metadata(path).unwrap().permissions().mode() & 0o777;
         for bits in [0o020, 0o002] {
             mode(path, before | bits);
-            let error = load(&folders.options).unwrap_err();
+            let error = folders.load().unwrap_err();
             let [Problem::File { fault, .. } | Problem::Key { fault, .. }] = error.problems.as_slice() else {
                 panic!("{error:?}")
             };
@@ -152,7 +164,7 @@ fn attack_e4_what_others_may_write_is_refused() {
         }
         mode(path, before);
     }
-    load(&folders.options).unwrap();
+    folders.load().unwrap();
 }
 
 #[test]
@@ -166,7 +178,7 @@ fn attack_e4_a_link_is_followed_and_its_end_is_checked() {
     symlink("..2026", folders.options.policies.join("..data")).unwrap();
     symlink("..data/a.yaml", folders.options.policies.join("a.yaml")).unwrap();
     let link = folders.options.policies.join("a.yaml");
-    assert_eq!(load(&folders.options).unwrap().policies.len(), 1);
+    assert_eq!(folders.load().unwrap().policies.len(), 1);
     mode(&data, 0o777);
     let what = data.canonicalize().unwrap();
     assert_eq!(folders.file_fault(&link), FileFault::Writable { what, mode: 0o777 });
@@ -189,7 +201,7 @@ fn attack_e4_a_folder_above_that_others_may_write_is_refused() {
     let fault = FileFault::Writable { what: above.clone(), mode: 0o777 };
     assert_eq!(folders.file_fault(&folders.options.policies), fault);
     mode(&above, before);
-    load(&folders.options).unwrap();
+    folders.load().unwrap();
     // A folder elsewhere that a link leads through.
     let elsewhere = above.join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
@@ -197,7 +209,7 @@ fn attack_e4_a_folder_above_that_others_may_write_is_refused() {
     fs::rename(&folders.options.policies, &moved).unwrap();
     symlink(&moved, &folders.options.policies).unwrap();
     mode(&elsewhere, 0o755);
-    load(&folders.options).unwrap();
+    folders.load().unwrap();
     mode(&elsewhere, 0o775);
     let fault = FileFault::Writable { what: elsewhere.clone(), mode: 0o775 };
     assert_eq!(folders.file_fault(&folders.options.policies), fault);
@@ -249,15 +261,15 @@ fn everything_that_is_wrong_is_told() {
     let missing = folders.options.keys.join("missing.pub");
     let seen: Vec<(&Path, &FileFault)> = problems
         .iter()
-        .map(|problem| match problem {
-            Problem::Key { file, fault, .. } => (file.as_path(), fault),
-            Problem::Policy(_) | Problem::File { .. } => panic!("{problem:?}"),
+        .map(|problem| {
+            let Problem::Key { file, fault, .. } = problem else { panic!("{problem:?}") };
+            (file.as_path(), fault)
         })
         .collect();
     let not_found = FileFault::Io(io::ErrorKind::NotFound);
     assert_eq!(seen, [(bad.as_path(), &FileFault::Key(KeyError::NotPem)), (missing.as_path(), &not_found)]);
     let line = problems[1].to_string();
-    assert!(line.starts_with(&format!("{}:6:12: spec.require.key.files[0]: key ", a.display())), "{line}");
+    assert!(line.starts_with(&format!("{}:6:40: spec.require.key.files[0]: key ", a.display())), "{line}");
 
     folders.policy("c.yaml", "apiVersion: sealgate/v2\n");
     mode(&a, 0o666);
@@ -266,7 +278,104 @@ fn everything_that_is_wrong_is_told() {
     assert!(problems[1..].iter().any(
         |problem| matches!(problem, Problem::Policy(error) if matches!(error.fault, PolicyFault::UnknownWord { .. }))
     ));
-    assert!(load(&folders.options).unwrap_err().to_string().lines().count() >= 4);
+    assert!(folders.load().unwrap_err().to_string().lines().count() >= 4);
+}
+
+/// A policy that needs the trust root `acme`.
+fn keyless(name: &str, root: &str) -> String {
+    format!(
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec:\n  images: [\"reg.test/**\"]\n  \
+         require: {{name: r, keyless: {{trustRoot: {root}, identities: [{{issuer: \"https://i.test\", subject: a@b.test}}]}}}}\n"
+    )
+}
+
+/// The root that is there and sound.
+const SOUND: &str = include_str!("../../tests/fixtures/trust/local.json");
+
+#[test]
+fn a_missing_root_names_the_policy_that_needs_it_and_what_to_do() {
+    let folders = Folders::new();
+    let file = folders.policy("a.yaml", &keyless("first", "acme"));
+    let problems = folders.problems();
+    let [Problem::NoRoot { name, folders: looked, is_fetched: false, named_at }] = problems.as_slice() else {
+        panic!("{problems:?}")
+    };
+    assert_eq!((name.as_str(), named_at.policy.as_str()), ("acme", "first"));
+    assert_eq!(looked, &[folders.root.path().join("trust")]);
+    let line = problems[0].to_string();
+    assert!(line.starts_with(&format!("{}:6:", file.display())), "{line}");
+    assert!(line.contains("spec.require.keyless.trustRoot") && !line.contains("trust update"), "{line}");
+    folders.policy("a.yaml", &keyless("first", "public-good"));
+    let line = folders.problems()[0].to_string();
+    assert!(line.contains("sealgate trust update --name public-good"), "{line}");
+}
+
+#[test]
+fn a_root_is_loaded_from_the_first_folder_and_told() {
+    let folders = Folders::new();
+    folders.policy("a.yaml", &keyless("first", "acme"));
+    folders.root("acme", SOUND);
+    let before = folders.load().unwrap();
+    assert_eq!(before.roots, ["acme"]);
+    let generation = before.policies.trust_generation().to_owned();
+    folders.root("acme", &format!("{SOUND}\n"));
+    assert_ne!(folders.load().unwrap().policies.trust_generation(), generation, "another file, another generation");
+}
+
+#[test]
+fn a_policy_with_keys_alone_reads_no_root() {
+    let folders = Folders::new();
+    folders.key("build.pub");
+    folders.policy("a.yaml", &policy("first", "build.pub"));
+    folders.root("public-good", "not even JSON");
+    assert_eq!(folders.load().unwrap().roots, Vec::<String>::new());
+}
+
+/// Attack E4: roots and certificates that others may write, and what is no root.
+#[test]
+fn attack_e4_roots_and_certificates_that_others_may_write_are_refused() {
+    let folders = Folders::new();
+    folders.policy("a.yaml", &keyless("first", "acme"));
+    let root = folders.root("acme", SOUND);
+    mode(&root, 0o666);
+    let fault = RootFault::File(FileFault::Writable { what: root.clone(), mode: 0o666 });
+    let problems = folders.problems();
+    assert!(matches!(&problems[..], [Problem::Root { fault: got, .. }] if *got == fault), "{problems:?}");
+    mode(&root, 0o644);
+    put(&root, "{}");
+    let problems = folders.problems();
+    assert!(matches!(&problems[..], [Problem::Root { fault: RootFault::Content(_), .. }]), "{problems:?}");
+    let own = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: own}\nspec:\n  images: [\"reg.test/**\"]\n  \
+        require: {name: r, certificate: {roots: [ca.pem], subjects: [{email: a@b.test}]}}\n";
+    folders.policy("a.yaml", own);
+    let problems = folders.problems();
+    let missing = FileFault::Io(io::ErrorKind::NotFound);
+    assert!(matches!(&problems[..], [Problem::Certificates { fault, .. }] if *fault == missing), "{problems:?}");
+    let file = put(&folders.options.keys.join("ca.pem"), include_str!("../../tests/fixtures/pki/root.pem"));
+    folders.load().unwrap();
+    mode(&file, 0o646);
+    let problems = folders.problems();
+    assert!(matches!(&problems[..], [Problem::Certificates { fault: FileFault::Writable { .. }, .. }]), "{problems:?}");
+}
+
+/// Attack D1: endless files.
+#[test]
+fn attack_d1_certificates_and_roots_have_a_size() {
+    let folders = Folders::new();
+    folders.policy("a.yaml", &keyless("first", "acme"));
+    folders.root("acme", &" ".repeat(ROOT_MAX + 1));
+    let problems = folders.problems();
+    let fault = RootFault::File(FileFault::TooLarge { limit: ROOT_MAX });
+    assert!(matches!(&problems[..], [Problem::Root { fault: got, .. }] if *got == fault), "{problems:?}");
+}
+
+#[test]
+fn keys_that_end_are_told() {
+    let folders = Folders::new();
+    folders.key("build.pub");
+    folders.policy("a.yaml", &policy("first", "{file: build.pub, notAfter: 2027-01-01T00:00:00Z}"));
+    let end: jiff::Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
+    assert_eq!(folders.load().unwrap().ends, [("policy first: key build.pub".to_owned(), end)]);
 }
 
 #[test]

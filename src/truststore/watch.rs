@@ -2,10 +2,12 @@
 //!
 //! It holds times and names, no key material, and reads nothing again: a reload makes a new one.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::lifetime::{self, Ending, Item, Kind, Standing};
-use super::roots::{self, TrustOptions};
+use super::roots::{self, RootFault, TrustOptions};
 
 /// A root that is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,30 +25,32 @@ pub struct Watch {
     pub roots: Vec<Kept>,
     /// Keys of policies that end: what it is, as the policy names it, and when.
     pub keys: Vec<(String, Timestamp)>,
+    /// Roots whose file is there and cannot be used, and why.
+    pub faults: Vec<(String, RootFault)>,
     window: SignedDuration,
 }
 
 impl Watch {
-    /// Watches the roots of these names and these keys. A root that is not there, or is faulty, is not watched: whoever
-    /// needs it says so.
+    /// Watches the roots of these names and these keys. A root that is not there is not watched: whoever needs it says so.
     #[must_use]
     pub fn new<'a>(
         options: &TrustOptions,
         names: impl IntoIterator<Item = &'a str>,
         keys: impl IntoIterator<Item = (String, Timestamp)>,
     ) -> Self {
-        let kept = |name: &str| {
-            let root = roots::find(options, name)?.root.ok()?;
-            Some(Kept { name: name.to_owned(), items: lifetime::items(&root) })
-        };
-        let mut roots: Vec<Kept> = names.into_iter().filter_map(kept).collect();
-        roots.sort_by(|a, b| a.name.cmp(&b.name));
-        roots.dedup_by(|a, b| a.name == b.name);
+        let names: BTreeSet<&str> = names.into_iter().collect();
+        let (mut roots, mut faults) = (Vec::new(), Vec::new());
+        for found in names.iter().filter_map(|name| roots::find(options, name)) {
+            match found.root {
+                Ok(root) => roots.push(Kept { name: found.name, items: lifetime::items(&root) }),
+                Err(fault) => faults.push((found.name, fault)),
+            }
+        }
         let window = SignedDuration::from_hours(i64::from(options.expiry_warning_days) * 24);
-        Self { roots, keys: keys.into_iter().collect(), window }
+        Self { roots, keys: keys.into_iter().collect(), faults, window }
     }
 
-    /// What ends within the warning window or has ended, in words.
+    /// What ends within the warning window, has ended or cannot be used, in words.
     #[must_use]
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let words = |kept: &Kept, ending: &Ending| format!("trust root {}: {ending}", kept.name);
@@ -55,6 +59,7 @@ impl Watch {
             .iter()
             .flat_map(|kept| lifetime::ending(&kept.items, now, self.window).into_iter().map(move |e| words(kept, &e)))
             .collect();
+        warnings.extend(self.faults.iter().map(|(name, fault)| format!("trust root {name} cannot be used: {fault}")));
         let horizon = now.checked_add(self.window).unwrap_or(Timestamp::MAX);
         for (what, at) in self.keys.iter().filter(|(_, at)| *at <= horizon) {
             let verb = if *at < now { "ended" } else { "ends" };
@@ -89,10 +94,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let text = crate::truststore::shipped("public-good").unwrap().trusted_root;
         std::fs::write(dir.path().join("public-good.json"), text).unwrap();
-        std::fs::write(dir.path().join("broken.json"), "{").unwrap();
         let options = TrustOptions { roots: vec![dir.path().to_owned()], ..TrustOptions::default() };
         let keys = keys.iter().map(|(what, end)| ((*what).to_owned(), at(end)));
-        Watch::new(&options, ["public-good", "absent", "broken", "public-good"], keys)
+        Watch::new(&options, ["public-good", "absent", "public-good"], keys)
     }
 
     #[test]
@@ -105,6 +109,16 @@ mod tests {
         assert_eq!(watch.warnings(at("2026-07-01T00:00:00Z")), ["policy a: key b.pub: ended at 2026-06-20T00:00:00Z"]);
         let late = watch.warnings(at("2090-01-01T00:00:00Z"));
         assert!(late.iter().any(|w| w.starts_with("trust root public-good: every certificate authority has ended")));
+    }
+
+    #[test]
+    fn a_root_that_cannot_be_used_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("broken.json"), "{").unwrap();
+        let options = TrustOptions { roots: vec![dir.path().to_owned()], ..TrustOptions::default() };
+        let watch = Watch::new(&options, ["broken"], []);
+        let warnings = watch.warnings(at("2026-01-01T00:00:00Z"));
+        assert!(warnings.len() == 1 && warnings[0].starts_with("trust root broken cannot be used: "), "{warnings:?}");
     }
 
     #[test]

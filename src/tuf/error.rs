@@ -40,6 +40,11 @@ pub enum UpdateError {
     Fetch(FetchError),
     /// A file that must be there is not.
     Missing(String),
+    /// The chain of roots goes on after as many as one update follows. Those are kept.
+    Behind {
+        /// The version that was come to.
+        root_version: u64,
+    },
     /// It took too long.
     Deadline {
         /// The limit.
@@ -203,6 +208,9 @@ impl fmt::Display for UpdateError {
             Self::Missing(what) => {
                 write!(f, "the mirror is no whole TUF repository ({}); is its URL right?", what.escape_default())
             }
+            Self::Behind { root_version } => {
+                write!(f, "this node is far behind; it has come to root version {root_version}, run it again to go on")
+            }
             Self::Deadline { seconds } => {
                 write!(f, "the mirror did not deliver within {seconds} s (trust.update_seconds)")
             }
@@ -264,7 +272,10 @@ impl Error for FetchError {}
 impl fmt::Display for StateFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { path, kind } => write!(f, "{}: {kind}; are you root?", path.display()),
+            Self::Io { path, kind: io::ErrorKind::PermissionDenied } => {
+                write!(f, "{}: {}; are you root?", path.display(), io::ErrorKind::PermissionDenied)
+            }
+            Self::Io { path, kind } => write!(f, "{}: {kind}", path.display()),
             Self::Unsafe(fault) => write!(f, "the folder of fetched roots is not safe from others: {fault}"),
             Self::Damaged { path } => write!(
                 f,

@@ -116,7 +116,12 @@ async fn fetch(
     limits.target_max_length = TARGET_MAX;
     let updater = Updater::new(mirror, &ask.root).map_err(|error| UpdateError::Root(error::chain(&error)))?;
     let mut updater = updater.with_config(limits).with_store(memory.clone());
-    updater.refresh(now).await.map_err(UpdateError::from_tuf)?;
+    let first = updater.trusted().root().version;
+    if let Err(error) = updater.refresh(now).await {
+        let root_version = updater.trusted().root().version;
+        let behind = root_version.saturating_sub(first) >= u64::from(limits.max_root_rotations);
+        return Err(if behind { UpdateError::Behind { root_version } } else { UpdateError::from_tuf(error) });
+    }
     let target = updater.get_target_info(TARGET, now).await.map_err(UpdateError::from_tuf)?;
     let target = target.ok_or(UpdateError::NoTarget)?;
     let before = folder.installed(TARGET_MAX)?;

@@ -30,7 +30,12 @@ impl Budget {
 
     /// Takes one check.
     pub(super) fn spend(&mut self) -> Result<(), Fault> {
-        self.left = self.left.checked_sub(1).ok_or(Fault::BudgetSpent)?;
+        self.take(1)
+    }
+
+    /// Takes so many checks, or none.
+    pub(super) fn take(&mut self, checks: u32) -> Result<(), Fault> {
+        self.left = self.left.checked_sub(checks).ok_or(Fault::BudgetSpent)?;
         Ok(())
     }
 }

@@ -1,15 +1,19 @@
-//! The Sigstore bundle (sigstore/protobuf-specs, `sigstore_bundle.proto`, in its JSON form).
+//! The Sigstore bundle (sigstore/protobuf-specs, `sigstore_bundle.proto`, in its JSON form), v0.1 to v0.3.
 //!
 //! The JSON is walked strictly before `sigstore-types` sees it: of two contents, or of a key beside a certificate,
 //! that crate takes the first and drops the other, and a member that it does not know it ignores.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
+use sigstore_types::bundle::{MediaType, VerificationMaterialContent};
 use sigstore_types::{Bundle, DsseEnvelope, HashAlgorithm, MessageSignature, SignatureContent, pae};
 
+use super::leaf::Leaf;
 use super::simple::{fault, object, only, text};
-use super::untrusted::{ArtifactDigest, BUNDLE_MAX, Content, Untrusted};
+use super::untrusted::{ArtifactDigest, BUNDLE_MAX, Content, Material, Untrusted};
 use super::{Fault, log, statement};
 use crate::image::json::{self, Limits};
 
@@ -17,44 +21,150 @@ use crate::image::json::{self, Limits};
 const STATEMENT: &str = "application/vnd.in-toto+json";
 /// Most log entries: signers write one for each log, of which there are two.
 const LOG_ENTRIES_MAX: usize = 8;
+/// Most timestamps: signers ask one authority, or two.
+const TIMESTAMPS_MAX: usize = 8;
+/// Longest path in an inclusion proof: a tree of 2^64 entries.
+const PATH_MAX: usize = 64;
 
 /// Depth: nine (an inclusion proof's checkpoint); values: some dozens for each log entry.
 const LIMITS: Limits = Limits { bytes: BUNDLE_MAX, depth: 16, values: 4096, data_maps: &[] };
 
+/// Reads a bundle as a registry or a file gives it.
 pub(super) fn read(json: &[u8]) -> Result<Untrusted, Fault> {
     let mut value = json::parse(json, LIMITS).map_err(fault)?;
     let document = value.as_object().ok_or(Fault::Malformed)?;
     let media_type = text(document, "mediaType").map_err(|_| Fault::BundleType)?;
-    media_type.parse::<sigstore_types::MediaType>().map_err(|_| Fault::BundleType)?;
+    let media_type = media_type.parse::<MediaType>().map_err(|_| Fault::BundleType)?;
     only(document, &["mediaType", "verificationMaterial", "messageSignature", "dsseEnvelope"])?;
-    material(object(document, "verificationMaterial")?)?;
+    material(object(document, "verificationMaterial")?, media_type)?;
     encodings(document)?;
     if value.pointer("/messageSignature/messageDigest").is_some_and(unsaid) {
         // `sigstore-types` knows a digest or none, not an empty one.
         value.pointer_mut("/messageSignature").and_then(Value::as_object_mut).map(|m| m.remove("messageDigest"));
     }
-    let bundle: Bundle = serde_json::from_value(value).map_err(|_| Fault::Malformed)?;
-    if bundle.verification_material.tlog_entries.len() > LOG_ENTRIES_MAX {
-        return Err(Fault::TooLong);
-    }
-    let untrusted = match &bundle.content {
-        SignatureContent::DsseEnvelope(envelope) => envelope_content(envelope)?,
-        SignatureContent::MessageSignature(message) => message_content(message)?,
-        _ => return Err(Fault::UnknownField),
-    };
-    let entries = &bundle.verification_material.tlog_entries;
-    entries.iter().try_for_each(|entry| log::agrees(entry, &bundle.content))?;
-    Ok(untrusted)
+    assemble(serde_json::from_value(value).map_err(|_| Fault::Malformed)?, None)
 }
 
-/// A key and nothing else to verify with.
-fn material(material: &Map<String, Value>) -> Result<(), Fault> {
-    if material.contains_key("certificate") || material.contains_key("x509CertificateChain") {
-        return Err(Fault::NotKeySigned);
+/// Takes a bundle whose fields were all read strictly. `payload` is the older payload that its message signature covers.
+pub(super) fn assemble(bundle: Bundle, payload: Option<Content>) -> Result<Untrusted, Fault> {
+    let entries = &bundle.verification_material.tlog_entries;
+    let timestamps = &bundle.verification_material.timestamp_verification_data.rfc3161_timestamps;
+    if entries.len() > LOG_ENTRIES_MAX || timestamps.len() > TIMESTAMPS_MAX {
+        return Err(Fault::TooLong);
     }
-    only(material, &["publicKey", "tlogEntries", "timestampVerificationData"])?;
-    // The hint says which key to try. It is not signed, and cosign does not compare it either.
-    only(object(material, "publicKey")?, &["hint", "rawBytes", "keyDetails", "validFor"])
+    let (signature, content) = match (&bundle.content, payload) {
+        (SignatureContent::DsseEnvelope(envelope), None) => envelope_content(envelope)?,
+        (SignatureContent::MessageSignature(message), None) => message_content(message)?,
+        (SignatureContent::MessageSignature(message), Some(payload)) => {
+            (message.signature.as_bytes().to_vec(), payload)
+        }
+        (_, _) => return Err(Fault::UnknownField),
+    };
+    let material = match &bundle.verification_material.content {
+        VerificationMaterialContent::PublicKey(_) => Material::Key,
+        VerificationMaterialContent::Certificate(one) => {
+            Material::Certificate(Leaf::read(&[one.raw_bytes.as_bytes()])?)
+        }
+        VerificationMaterialContent::X509CertificateChain { certificates } => {
+            let chain: Vec<_> = certificates.iter().map(|one| one.raw_bytes.as_bytes()).collect();
+            Material::Certificate(Leaf::read(&chain)?)
+        }
+        _ => return Err(Fault::UnknownField),
+    };
+    entries.iter().try_for_each(|entry| log::agrees(entry, &bundle.content))?;
+    Ok(Untrusted { signature, content, material, bundle: Some(Arc::new(bundle)) })
+}
+
+/// A key's hint, a certificate or a list of certificates, and the evidence beside it.
+fn material(material: &Map<String, Value>, media_type: MediaType) -> Result<(), Fault> {
+    const WAYS: [&str; 3] = ["publicKey", "certificate", "x509CertificateChain"];
+    only(material, &[&WAYS[..], &["tlogEntries", "timestampVerificationData"]].concat())?;
+    let mut ways = WAYS.iter().filter_map(|way| Some((*way, material.get(*way)?)));
+    match (ways.next(), ways.next()) {
+        // The hint says which key to try. It is not signed, and cosign does not compare it either.
+        (Some(("publicKey", _)), None) => {
+            only(object(material, "publicKey")?, &["hint", "rawBytes", "keyDetails", "validFor"])?;
+        }
+        (Some(("certificate", one)), None) => certificate(one)?,
+        (Some((_, list)), None) => {
+            let list = list.as_object().ok_or(Fault::Malformed)?;
+            only(list, &["certificates"])?;
+            let list = list.get("certificates").and_then(Value::as_array).ok_or(Fault::NoCertificate)?;
+            if list.is_empty() {
+                return Err(Fault::NoCertificate);
+            }
+            if media_type == MediaType::Bundle0_3 {
+                return Err(Fault::UnknownField);
+            }
+            list.iter().try_for_each(certificate)?;
+        }
+        (Some(_), Some(_)) => return Err(Fault::UnknownField),
+        (None, _) => return Err(Fault::Malformed),
+    }
+    each(material, "tlogEntries", log_entry)?;
+    match material.get("timestampVerificationData") {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Object(data)) => {
+            only(data, &["rfc3161Timestamps"])?;
+            each(data, "rfc3161Timestamps", |stamp| {
+                only(stamp, &["signedTimestamp"])?;
+                canonical(text(stamp, "signedTimestamp")?)
+            })
+        }
+        Some(_) => Err(Fault::Malformed),
+    }
+}
+
+fn certificate(value: &Value) -> Result<(), Fault> {
+    let certificate = value.as_object().ok_or(Fault::Malformed)?;
+    only(certificate, &["rawBytes"])?;
+    canonical(text(certificate, "rawBytes")?)
+}
+
+fn log_entry(entry: &Map<String, Value>) -> Result<(), Fault> {
+    const FIELDS: [&str; 7] = [
+        "logIndex",
+        "logId",
+        "kindVersion",
+        "integratedTime",
+        "inclusionPromise",
+        "inclusionProof",
+        "canonicalizedBody",
+    ];
+    only(entry, &FIELDS)?;
+    canonical(text(entry, "canonicalizedBody")?)?;
+    let id = object(entry, "logId")?;
+    only(id, &["keyId"])?;
+    canonical(text(id, "keyId")?)?;
+    only(object(entry, "kindVersion")?, &["kind", "version"])?;
+    if let Some(promise) = entry.get("inclusionPromise").filter(|promise| !promise.is_null()) {
+        let promise = promise.as_object().ok_or(Fault::Malformed)?;
+        only(promise, &["signedEntryTimestamp"])?;
+        canonical(text(promise, "signedEntryTimestamp")?)?;
+    }
+    let Some(proof) = entry.get("inclusionProof").filter(|proof| !proof.is_null()) else { return Ok(()) };
+    let proof = proof.as_object().ok_or(Fault::Malformed)?;
+    only(proof, &["logIndex", "rootHash", "treeSize", "hashes", "checkpoint"])?;
+    canonical(text(proof, "rootHash")?)?;
+    only(object(proof, "checkpoint")?, &["envelope"])?;
+    let hashes = proof
+        .get("hashes")
+        .map_or(Ok(&[][..]), |hashes| hashes.as_array().map(Vec::as_slice).ok_or(Fault::Malformed))?;
+    if hashes.len() > PATH_MAX {
+        return Err(Fault::TooLong);
+    }
+    hashes.iter().try_for_each(|hash| canonical(hash.as_str().ok_or(Fault::Malformed)?))
+}
+
+/// Walks a list of objects that may be missing.
+fn each(
+    parent: &Map<String, Value>,
+    name: &str,
+    walk: impl Fn(&Map<String, Value>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let Some(list) = parent.get(name) else { return Ok(()) };
+    let list = list.as_array().ok_or(Fault::Malformed)?;
+    list.iter().try_for_each(|value| walk(value.as_object().ok_or(Fault::Malformed)?))
 }
 
 /// One content, whose bytes have one encoding: protobuf's JSON allows four alphabets and paddings, signers write one.
@@ -92,19 +202,17 @@ fn canonical(base64: &str) -> Result<(), Fault> {
     STANDARD.decode(base64).map(|_| ()).map_err(|_| Fault::Encoding)
 }
 
-fn envelope_content(envelope: &DsseEnvelope) -> Result<Untrusted, Fault> {
+fn envelope_content(envelope: &DsseEnvelope) -> Result<(Vec<u8>, Content), Fault> {
     if envelope.payload_type != STATEMENT {
         return Err(Fault::EnvelopeType);
     }
-    let subjects = statement::subjects(envelope.payload.as_bytes())?;
+    let (statement, subjects) = statement::read(envelope.payload.as_bytes())?;
     let signed = pae(&envelope.payload_type, envelope.payload.as_bytes());
-    Ok(Untrusted {
-        signature: envelope.signature.sig.as_bytes().to_vec(),
-        content: Content::Statement { signed, subjects },
-    })
+    let content = Content::Statement { signed, subjects, statement: Arc::new(statement) };
+    Ok((envelope.signature.sig.as_bytes().to_vec(), content))
 }
 
-fn message_content(message: &MessageSignature) -> Result<Untrusted, Fault> {
+fn message_content(message: &MessageSignature) -> Result<(Vec<u8>, Content), Fault> {
     let said = message.message_digest.as_ref().map(|digest| (digest.algorithm, digest.digest.as_bytes()));
     let digest = match said {
         None => None,
@@ -114,5 +222,5 @@ fn message_content(message: &MessageSignature) -> Result<Untrusted, Fault> {
         Some(_) => return Err(Fault::Malformed),
     };
     let digest = digest.transpose().map_err(|_| Fault::Malformed)?;
-    Ok(Untrusted { signature: message.signature.as_bytes().to_vec(), content: Content::Artifact { digest } })
+    Ok((message.signature.as_bytes().to_vec(), Content::Artifact { digest }))
 }

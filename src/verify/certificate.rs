@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 /// A signing certificate's claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
+    /// How many names there are, those of other kinds too.
+    pub(super) names: usize,
     pub(super) sans: Vec<San>,
     pub(super) issuer: Option<String>,
     pub(super) extensions: BTreeMap<Extension, String>,
@@ -78,7 +80,8 @@ pub enum Extension {
 }
 
 impl Certificate {
-    /// Its subject alternative names, in the order of the certificate.
+    /// Its subject alternative names, in the order of the certificate; those of kinds that name nobody (addresses,
+    /// directory names) left out.
     #[must_use]
     pub fn sans(&self) -> &[San] {
         &self.sans
@@ -188,5 +191,37 @@ impl Extension {
             Self::GithubWorkflowRepository => "githubWorkflowRepository",
             Self::GithubWorkflowRef => "githubWorkflowRef",
         }
+    }
+
+    /// Its number under 1.3.6.1.4.1.57264.1.
+    pub(super) const fn number(self) -> u32 {
+        match self {
+            Self::BuildSignerUri => 9,
+            Self::BuildSignerDigest => 10,
+            Self::RunnerEnvironment => 11,
+            Self::SourceRepositoryUri => 12,
+            Self::SourceRepositoryDigest => 13,
+            Self::SourceRepositoryRef => 14,
+            Self::SourceRepositoryIdentifier => 15,
+            Self::SourceRepositoryOwnerUri => 16,
+            Self::SourceRepositoryOwnerIdentifier => 17,
+            Self::BuildConfigUri => 18,
+            Self::BuildConfigDigest => 19,
+            Self::BuildTrigger => 20,
+            Self::RunInvocationUri => 21,
+            Self::SourceRepositoryVisibilityAtSigning => 22,
+            Self::DeploymentEnvironment => 23,
+            Self::TokenSubject => 24,
+            Self::GithubWorkflowTrigger => 2,
+            Self::GithubWorkflowSha => 3,
+            Self::GithubWorkflowName => 4,
+            Self::GithubWorkflowRepository => 5,
+            Self::GithubWorkflowRef => 6,
+        }
+    }
+
+    /// Whether its value is the text itself; newer ones are a DER string.
+    pub(super) const fn is_bare(self) -> bool {
+        self.number() < 8
     }
 }

@@ -80,6 +80,11 @@ impl Verifier {
         Ok(Self { spki: spki.to_vec(), kind })
     }
 
+    /// Its SubjectPublicKeyInfo, DER.
+    pub(super) fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
     /// Whether this key made the signature over the message, with any scheme that it may use.
     pub(super) fn check(&self, message: Message<'_>, signature: &[u8], budget: &mut Budget) -> Result<(), Fault> {
         let mut fault = Fault::NeedsArtifact;

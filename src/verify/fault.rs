@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a signature does not count for a digest under a key.
+/// Why a signature does not count for a digest under a trust.
 ///
 /// Of many faults the one with the lowest [`Fault::rank`] tells most: the further a signature got, the lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,16 +14,66 @@ pub enum Fault {
     /// The signature is over a digest other than SHA-256, or of a scheme that signs the bytes themselves: it can be
     /// checked with the manifest's bytes at hand, not with the digest alone.
     NeedsArtifact,
+    /// Proven entries in so many distinct logs, expected more.
+    TooFewLogEntries {
+        /// How many there are.
+        got: u8,
+        /// How many are asked for.
+        want: u8,
+    },
+    /// Proven timestamps by so many distinct authorities, expected more.
+    TooFewTimestamps {
+        /// How many there are.
+        got: u8,
+        /// How many are asked for.
+        want: u8,
+    },
+    /// Log entries or timestamps are demanded, and no trust root is given that could prove one.
+    NeedsTrustRoot,
+    /// Nothing proves when the certificate was used: no timestamp, and no log entry with a promise.
+    NoProvenTime,
+    /// A log entry is from the future.
+    FutureTime,
+    /// The certificate has this many names, expected one: which of them signed cannot be told (attack B8).
+    SeveralNames(u8),
+    /// The certificate names nobody.
+    NoName,
+    /// The certificate, or one above it, was revoked.
+    CertificateRevoked,
+    /// No list tells whether the certificate was revoked.
+    RevocationUnknown,
+    /// The certificate, or one above it, was not valid at the time that counts: a proven one, or now.
+    CertificateExpired,
+    /// The certificate was not issued by an authority that is trusted at that time, or not for signing.
+    CertificateChain,
+    /// The certificate's own log proof (RFC 6962, signed certificate timestamp) is missing or not by a trusted log.
+    Sct,
+    /// A timestamp is genuine, and outside the time in which its authority is trusted.
+    TimestampOutside,
+    /// A timestamp is of another signature, or not by a trusted authority.
+    TimestampInvalid,
+    /// A log entry is by a log that is not trusted, or was not at that time.
+    LogUnknown,
+    /// A log entry has a promise, an inclusion proof or a checkpoint that does not hold, or none of them.
+    LogInvalid,
+    /// A log entry beside the signature is about something else (attack B1).
+    OtherLogEntry,
+    /// Evidence of a kind, or a key of a kind, that cannot be checked.
+    Unsupported,
     /// The signature is about another digest.
     OtherDigest,
     /// The statement names no subject.
     NoSubject,
+    /// An attestation of another kind than those asked for (attack B2).
+    OtherPredicate,
+    /// An image signature, not an attestation.
+    NotAttestation,
     /// An attestation of another kind, not an image signature (attack B2).
     NotImageSignature,
     /// Made with a certificate, not with a key.
     NotKeySigned,
-    /// A log entry beside the signature is about something else (attack B1).
-    OtherLogEntry,
+    /// Made with a key, not with a certificate.
+    NotCertificateSigned,
     /// The payload's `docker-reference` is missing or empty.
     NoReference,
     /// `critical.type` is not that of a container image signature.
@@ -36,6 +86,10 @@ pub enum Fault {
     SignatureCount,
     /// The annotation that holds the signature is missing.
     NoSignature,
+    /// The list of certificates is empty (attack B3).
+    NoCertificate,
+    /// A certificate that cannot be read, or could be read in two ways.
+    Certificate,
     /// The signature or what it signs is not canonical base64.
     Encoding,
     /// The bundle's media type is missing or not known.
@@ -58,51 +112,103 @@ impl Fault {
             Self::BudgetSpent => 0,
             Self::WrongSignature => 1,
             Self::NeedsArtifact => 2,
-            Self::OtherDigest => 3,
-            Self::NoSubject => 4,
-            Self::NotImageSignature => 5,
-            Self::NotKeySigned => 6,
-            Self::OtherLogEntry => 7,
-            Self::NoReference => 8,
-            Self::PayloadType => 9,
-            Self::EnvelopeType => 10,
-            Self::StatementType => 11,
-            Self::SignatureCount => 12,
-            Self::NoSignature => 13,
-            Self::Encoding => 14,
-            Self::BundleType => 15,
-            Self::UnknownField => 16,
-            Self::Malformed => 17,
-            Self::Json => 18,
-            Self::TooLong => 19,
+            Self::TooFewLogEntries { .. } => 3,
+            Self::TooFewTimestamps { .. } => 4,
+            Self::NeedsTrustRoot => 5,
+            Self::NoProvenTime => 6,
+            Self::FutureTime => 7,
+            Self::SeveralNames(_) => 8,
+            Self::NoName => 9,
+            Self::CertificateRevoked => 10,
+            Self::RevocationUnknown => 11,
+            Self::CertificateExpired => 12,
+            Self::CertificateChain => 13,
+            Self::Sct => 14,
+            Self::TimestampOutside => 15,
+            Self::TimestampInvalid => 16,
+            Self::LogUnknown => 17,
+            Self::LogInvalid => 18,
+            Self::OtherLogEntry => 19,
+            Self::Unsupported => 20,
+            Self::OtherDigest => 21,
+            Self::NoSubject => 22,
+            Self::OtherPredicate => 23,
+            Self::NotAttestation => 24,
+            Self::NotImageSignature => 25,
+            Self::NotKeySigned => 26,
+            Self::NotCertificateSigned => 27,
+            Self::NoReference => 28,
+            Self::PayloadType => 29,
+            Self::EnvelopeType => 30,
+            Self::StatementType => 31,
+            Self::SignatureCount => 32,
+            Self::NoSignature => 33,
+            Self::NoCertificate => 34,
+            Self::Certificate => 35,
+            Self::Encoding => 36,
+            Self::BundleType => 37,
+            Self::UnknownField => 38,
+            Self::Malformed => 39,
+            Self::Json => 40,
+            Self::TooLong => 41,
         }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::BudgetSpent => "not looked at: too many signatures for one decision",
-            Self::WrongSignature => "signed, but not by this key",
-            Self::NeedsArtifact => "the signature covers the manifest's bytes, which were not given",
-            Self::OtherDigest => "signed for another digest",
-            Self::NoSubject => "the statement names no subject",
-            Self::NotImageSignature => "an attestation, not an image signature",
-            Self::NotKeySigned => "signed with a certificate, not with a key",
-            Self::OtherLogEntry => "its log entry is about something else",
-            Self::NoReference => "the payload has no docker-reference",
-            Self::PayloadType => "the payload is not of a container image signature",
-            Self::EnvelopeType => "the envelope does not hold an in-toto statement",
-            Self::StatementType => "an in-toto statement of an unknown version",
-            Self::SignatureCount => "the envelope does not have exactly one signature",
-            Self::NoSignature => "the layer has no signature annotation",
-            Self::Encoding => "not canonical base64",
-            Self::BundleType => "not a Sigstore bundle of a known version",
-            Self::UnknownField => "has a field that is not known",
-            Self::Malformed => "a field is missing or of the wrong type",
-            Self::Json => "not JSON that all readers understand alike",
-            Self::TooLong => "longer than is read",
-        })
+        match self {
+            Self::TooFewLogEntries { got, want } => {
+                write!(f, "proven in {got} transparency logs, expected {want}")
+            }
+            Self::TooFewTimestamps { got, want } => {
+                write!(f, "timestamped by {got} trusted authorities, expected {want}")
+            }
+            Self::SeveralNames(count) => write!(f, "its certificate has {count} names, expected one"),
+            Self::BudgetSpent => f.write_str("not looked at: too many signatures for one decision"),
+            Self::WrongSignature => f.write_str("signed, but not by this key"),
+            Self::NeedsArtifact => f.write_str("the signature covers the manifest's bytes, which were not given"),
+            Self::NeedsTrustRoot => f.write_str("no trust root is given that could prove its log entry or time"),
+            Self::NoProvenTime => f.write_str(
+                "nothing proves when it was signed: it needs a timestamp, or a log entry with a signed time",
+            ),
+            Self::FutureTime => f.write_str("its log entry is from the future; is this node's clock right?"),
+            Self::NoName => f.write_str("its certificate names nobody"),
+            Self::CertificateRevoked => f.write_str("its certificate was revoked"),
+            Self::RevocationUnknown => {
+                f.write_str("no current revocation list tells whether its certificate was revoked")
+            }
+            Self::CertificateExpired => f.write_str("its certificate was not valid when it was used"),
+            Self::CertificateChain => f.write_str("its certificate is not from a trusted authority"),
+            Self::Sct => f.write_str("its certificate is not proven to be in a trusted certificate log"),
+            Self::TimestampOutside => f.write_str("its timestamp is outside its authority's time"),
+            Self::TimestampInvalid => f.write_str("its timestamp is not by a trusted authority over this signature"),
+            Self::LogUnknown => f.write_str("its log entry is by a log that is not trusted"),
+            Self::LogInvalid => f.write_str("its log entry does not hold"),
+            Self::OtherLogEntry => f.write_str("its log entry is about something else"),
+            Self::Unsupported => f.write_str("it, or evidence beside it, is of a kind that cannot be checked"),
+            Self::OtherDigest => f.write_str("signed for another digest"),
+            Self::NoSubject => f.write_str("the statement names no subject"),
+            Self::OtherPredicate => f.write_str("an attestation of another kind"),
+            Self::NotAttestation => f.write_str("an image signature, not an attestation"),
+            Self::NotImageSignature => f.write_str("an attestation, not an image signature"),
+            Self::NotKeySigned => f.write_str("signed with a certificate, not with a key"),
+            Self::NotCertificateSigned => f.write_str("signed with a key, not with a certificate"),
+            Self::NoReference => f.write_str("the payload has no docker-reference"),
+            Self::PayloadType => f.write_str("the payload is not of a container image signature"),
+            Self::EnvelopeType => f.write_str("the envelope does not hold an in-toto statement"),
+            Self::StatementType => f.write_str("an in-toto statement of an unknown version"),
+            Self::SignatureCount => f.write_str("the envelope does not have exactly one signature"),
+            Self::NoSignature => f.write_str("the layer has no signature annotation"),
+            Self::NoCertificate => f.write_str("its list of certificates is empty"),
+            Self::Certificate => f.write_str("its certificate cannot be read"),
+            Self::Encoding => f.write_str("not canonical base64"),
+            Self::BundleType => f.write_str("not a Sigstore bundle of a known version"),
+            Self::UnknownField => f.write_str("has a field that is not known"),
+            Self::Malformed => f.write_str("a field is missing or of the wrong type"),
+            Self::Json => f.write_str("not JSON that all readers understand alike"),
+            Self::TooLong => f.write_str("longer than is read"),
+        }
     }
 }
 
@@ -114,7 +220,14 @@ mod tests {
 
     #[test]
     fn the_order_of_the_enum_is_the_rank() {
-        let mut faults = [Fault::TooLong, Fault::WrongSignature, Fault::BudgetSpent, Fault::OtherDigest];
+        let mut faults = [
+            Fault::TooLong,
+            Fault::TooFewLogEntries { got: 0, want: 1 },
+            Fault::WrongSignature,
+            Fault::SeveralNames(2),
+            Fault::BudgetSpent,
+            Fault::OtherDigest,
+        ];
         faults.sort_by_key(|fault| fault.rank());
         let mut sorted = faults;
         sorted.sort();

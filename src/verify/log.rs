@@ -1,12 +1,17 @@
 //! Log entries beside a signature: refused where they are about something else (attack B1).
 //!
 //! Without a trust root an entry proves nothing, and a bundle without one is as good. But a bundle whose entry is of
-//! another content, or holds another signature, was put together by someone, and is not accepted.
+//! another content, or holds another signature, was put together by someone, and is not accepted ([`agrees`]). Where an
+//! entry is to prove something, it must also name the key or the certificate, and hold the digest ([`is_by`]).
 
 use serde_json::Value;
+use sigstore_types::{DerCertificate, DerPublicKey};
 use sigstore_types::{DsseEnvelope, KindVersion, MessageSignature, SignatureContent, TransparencyLogEntry, pae};
+use x509_cert::der::Encode as _;
 
 use super::Fault;
+use super::crypto::Message;
+use super::leaf;
 use super::simple::fault;
 use super::untrusted::BUNDLE_MAX;
 use crate::image::json::{self, Limits};
@@ -29,6 +34,90 @@ pub(super) fn agrees(entry: &TransparencyLogEntry, content: &SignatureContent) -
         _ => Some(false),
     };
     if agrees == Some(true) { Ok(()) } else { Err(Fault::OtherLogEntry) }
+}
+
+/// Who an entry must be by.
+#[derive(Clone, Copy)]
+pub(super) enum By<'b> {
+    /// The holder of the key with this SubjectPublicKeyInfo.
+    Key(&'b [u8]),
+    /// The holder of this certificate, DER.
+    Certificate(&'b [u8]),
+}
+
+/// Whether an entry, of which [`agrees`] holds, is of a signature by this key or certificate over this message.
+pub(super) fn is_by(entry: &TransparencyLogEntry, by: By<'_>, message: Message<'_>) -> Result<(), Fault> {
+    let body = json::parse(entry.canonicalized_body.as_bytes(), LIMITS).map_err(fault)?;
+    let by_them = verifier(entry.kind_version, &body).is_some_and(|logged| match by {
+        By::Key(spki) => logged.spki().is_some_and(|logged| logged == spki),
+        By::Certificate(der) => logged == Logged::Certificate(der.to_vec()),
+    });
+    let over_it = match entry.kind_version {
+        KindVersion::HashedRekordV001 => covers(&body, "/spec/data/hash/algorithm", "/spec/data/hash/value", message),
+        KindVersion::HashedRekordV002 => {
+            covers(&body, "/spec/hashedRekordV002/data/algorithm", "/spec/hashedRekordV002/data/digest", message)
+        }
+        // Their digest is the envelope's, which was compared.
+        KindVersion::DsseV001 | KindVersion::IntotoV002 => true,
+        _ => false,
+    };
+    if by_them && over_it { Ok(()) } else { Err(Fault::OtherLogEntry) }
+}
+
+/// Who signed, as the log has it.
+#[derive(PartialEq, Eq)]
+enum Logged {
+    Key(Vec<u8>),
+    Certificate(Vec<u8>),
+}
+
+impl Logged {
+    /// PEM, in the first version of the log.
+    fn pem(text: &[u8]) -> Option<Self> {
+        let text = str::from_utf8(text).ok()?;
+        let certificate = DerCertificate::from_pem(text).map(|der| Self::Certificate(der.as_bytes().to_vec()));
+        let key = || DerPublicKey::from_pem(text).map(|der| Self::Key(der.as_bytes().to_vec()));
+        certificate.or_else(|_| key()).ok()
+    }
+
+    fn spki(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Key(spki) => Some(spki.clone()),
+            Self::Certificate(der) => leaf::parse(der).ok()?.tbs_certificate.subject_public_key_info.to_der().ok(),
+        }
+    }
+}
+
+fn verifier(kind: KindVersion, body: &Value) -> Option<Logged> {
+    let bytes = |pointer: &str| base64(body.pointer(pointer)?.as_str()?);
+    match kind {
+        KindVersion::HashedRekordV001 => Logged::pem(&bytes("/spec/signature/publicKey/content")?),
+        KindVersion::DsseV001 => Logged::pem(&bytes("/spec/signatures/0/verifier")?),
+        KindVersion::IntotoV002 => Logged::pem(&bytes("/spec/content/envelope/signatures/0/publicKey")?),
+        KindVersion::HashedRekordV002 => {
+            let verifier = "/spec/hashedRekordV002/signature/verifier";
+            let certificate = bytes(&format!("{verifier}/x509Certificate/rawBytes")).map(Logged::Certificate);
+            certificate.or_else(|| bytes(&format!("{verifier}/publicKey/rawBytes")).map(Logged::Key))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a logged digest is the message's. One under another algorithm than what is known of the message cannot be
+/// compared, and does not count.
+fn covers(body: &Value, algorithm: &str, digest: &str, message: Message<'_>) -> bool {
+    use sha2::{Digest as _, Sha256, Sha384, Sha512};
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
+    let (Some(algorithm), Some(digest)) = (text(algorithm), text(digest)) else { return false };
+    let decoded = if algorithm.starts_with("SHA") { base64(digest) } else { hex::decode(digest).ok() };
+    let Some(digest) = decoded else { return false };
+    match (algorithm, message) {
+        ("sha256" | "SHA2_256", Message::Bytes(bytes)) => Sha256::digest(bytes).as_slice() == digest,
+        ("sha384" | "SHA2_384", Message::Bytes(bytes)) => Sha384::digest(bytes).as_slice() == digest,
+        ("sha512" | "SHA2_512", Message::Bytes(bytes)) => Sha512::digest(bytes).as_slice() == digest,
+        ("sha256" | "SHA2_256", Message::Sha256(sha256)) => sha256.as_slice() == digest,
+        (_, Message::Bytes(_) | Message::Sha256(_)) => false,
+    }
 }
 
 /// What a hashedrekord entry of this content holds: the signature, and what was hashed.

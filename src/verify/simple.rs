@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::Fault;
-use super::untrusted::{Content, PAYLOAD_MAX, Untrusted};
+use super::untrusted::{Content, Material, PAYLOAD_MAX, Untrusted};
 use crate::image::Digest;
 use crate::image::json::{self, JsonError, Limits};
 
@@ -46,7 +46,7 @@ pub(super) fn read(payload: &[u8], annotations: &BTreeMap<String, String>) -> Re
         return Err(Fault::NoReference);
     }
     let content = Content::Payload { bytes: payload.to_vec(), digest, reference: reference.to_owned() };
-    Ok(Untrusted { signature, content })
+    Ok(Untrusted { signature, content, material: Material::Key, bundle: None })
 }
 
 /// What the strict reader refused, in the words of this room.

@@ -1,27 +1,35 @@
 //! [`Untrusted`]: one parsed signature of which nothing is proven, and [`Signed`], what it becomes when it is.
+//!
+//! How it becomes that is [`super::prove`]'s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::crypto::Message;
+use sigstore_types::Bundle;
+
+use super::leaf::Leaf;
+use super::witness::Witnessed;
 use super::{
-    About, Budget, Certificate, Demands, Fault, KeyId, LogEntry, ProvenTime, PublicKey, Statement, Trust, bundle,
-    simple,
+    About, Budget, Certificate, Claim, Demands, Fault, KeyId, LogEntry, ProvenTime, PublicKey, Statement, Trust,
+    bundle, simple,
 };
 use crate::image::Digest;
 
 /// Longest simple-signing payload, in bytes: three short fields and the signer's own `-a` pairs; cosign's are under
 /// 500 bytes without those.
 pub const PAYLOAD_MAX: usize = 64 * 1024;
-/// Longest bundle, in bytes: an image signature is under 2 KB, with log entry and timestamp under 16 KB; large
-/// attestations are no image signatures and need not be read whole.
-pub const BUNDLE_MAX: usize = 1024 * 1024;
+/// Longest bundle, in bytes: an image signature is under 2 KB, with log entry and timestamp under 16 KB; an attestation
+/// holds a whole SBOM, in base64.
+pub const BUNDLE_MAX: usize = 4 * 1024 * 1024;
 
-/// A signature as it was found. What it says is a claim until [`Untrusted::verify`] proves it.
+/// A signature as it was found. What it says is a claim until [`Untrusted::prove`] proves it.
 #[derive(Debug, Clone)]
 pub struct Untrusted {
     pub(super) signature: Vec<u8>,
     pub(super) content: Content,
+    pub(super) material: Material,
+    /// Where evidence is: of an older signature, what its annotations hold; none where they hold nothing.
+    pub(super) bundle: Option<Arc<Bundle>>,
 }
 
 /// What the signature is said to be over.
@@ -29,10 +37,19 @@ pub struct Untrusted {
 pub(super) enum Content {
     /// A simple-signing payload and what it says.
     Payload { bytes: Vec<u8>, digest: Digest, reference: String },
-    /// An in-toto image signature in a DSSE envelope: the bytes that were signed, and the sha256 subjects.
-    Statement { signed: Vec<u8>, subjects: BTreeSet<Digest> },
+    /// An in-toto statement in a DSSE envelope: the bytes that were signed, the sha256 subjects, and the rest.
+    Statement { signed: Vec<u8>, subjects: BTreeSet<Digest>, statement: Arc<Statement> },
     /// The artifact itself; what the bundle says its digest is, if anything.
     Artifact { digest: Option<ArtifactDigest> },
+}
+
+/// With what the signature is said to be made.
+#[derive(Debug, Clone)]
+pub(super) enum Material {
+    /// A key; which one, the policy says.
+    Key,
+    /// The key in a certificate.
+    Certificate(Leaf),
 }
 
 /// The digest in a bundle's message signature.
@@ -88,10 +105,11 @@ impl Untrusted {
         simple::read(payload, annotations)
     }
 
-    /// Reads a Sigstore bundle, v0.1 to v0.3, that was made with a key.
+    /// Reads a Sigstore bundle, v0.1 to v0.3: made with a key or with a certificate, over an image, a statement about it,
+    /// or its bytes.
     ///
     /// # Errors
-    /// [`Fault`] for whatever is not such a bundle in every detail, and for one made with a certificate.
+    /// [`Fault`] for whatever is not such a bundle in every detail.
     pub fn bundle(json: &[u8]) -> Result<Self, Fault> {
         bundle::read(json)
     }
@@ -115,26 +133,17 @@ impl Untrusted {
         Err(Fault::Malformed)
     }
 
-    /// Whether somebody whom `trust` vouches for says `about.claim` of `about.digest`, with at least the evidence that
-    /// is demanded. `now` is when a certificate without a proven time is judged.
-    ///
-    /// # Errors
-    /// [`Fault`] when nobody does, or when that cannot be told.
-    pub fn prove(
-        &self,
-        about: &About<'_>,
-        trust: &Trust<'_>,
-        _demands: Demands,
-        _now: jiff::Timestamp,
-        budget: &mut Budget,
-    ) -> Result<Signed, Fault> {
-        match trust {
-            Trust::Key { key, .. } => self.verify(about.digest, key, budget),
-            Trust::Keyless { .. } | Trust::Authority { .. } => Err(Fault::NotKeySigned),
+    /// Which kind of statement it claims to be; none where it is no in-toto statement.
+    #[must_use]
+    pub fn predicate_type(&self) -> Option<&str> {
+        match &self.content {
+            Content::Statement { statement, .. } => Some(statement.predicate_type()),
+            Content::Payload { .. } | Content::Artifact { .. } => None,
         }
     }
 
-    /// Whether the holder of `key` signed `subject`, the digest of a manifest or an index.
+    /// Whether the holder of `key` signed `subject`, the digest of a manifest or an index: an image signature, by the
+    /// key alone.
     ///
     /// What the signature says it is about is compared first, for that costs nothing; then each scheme that the key
     /// may use is tried, each at the cost of one check.
@@ -142,24 +151,7 @@ impl Untrusted {
     /// # Errors
     /// [`Fault`] when it did not, or when that cannot be told from the digest alone ([`Fault::NeedsArtifact`]).
     pub fn verify(&self, subject: &Digest, key: &PublicKey, budget: &mut Budget) -> Result<Signed, Fault> {
-        match &self.content {
-            Content::Payload { digest, .. } if digest != subject => return Err(Fault::OtherDigest),
-            Content::Statement { subjects, .. } if !subjects.contains(subject) => return Err(Fault::OtherDigest),
-            Content::Payload { bytes: signed, .. } | Content::Statement { signed, .. } => {
-                key.verifier().check(Message::Bytes(signed), &self.signature, budget)?;
-            }
-            Content::Artifact { digest: None | Some(ArtifactDigest::Sha256(_)) } => {
-                let sha256 = sha256(subject)?;
-                if self.says_other_than(&sha256) {
-                    return Err(Fault::OtherDigest);
-                }
-                key.verifier().check(Message::Sha256(&sha256), &self.signature, budget)?;
-            }
-            Content::Artifact { digest: Some(ArtifactDigest::Sha384(_) | ArtifactDigest::Sha512(_)) } => {
-                return Err(Fault::NeedsArtifact);
-            }
-        }
-        Ok(self.signed(subject.clone(), key))
+        self.verify_about(&About { digest: subject, artifact: None, claim: Claim::ImageSignature }, key, budget)
     }
 
     /// As [`Untrusted::verify`], with the manifest's bytes at hand: their digest is the subject, and signatures that
@@ -168,45 +160,30 @@ impl Untrusted {
     /// # Errors
     /// [`Fault`] when the holder of `key` did not sign these bytes.
     pub fn verify_artifact(&self, artifact: &[u8], key: &PublicKey, budget: &mut Budget) -> Result<Signed, Fault> {
-        let subject = Digest::of(artifact);
-        let Content::Artifact { digest } = &self.content else { return self.verify(&subject, key, budget) };
-        if digest.as_ref().is_some_and(|digest| !digest.is_of(artifact)) {
-            return Err(Fault::OtherDigest);
-        }
-        key.verifier().check(Message::Bytes(artifact), &self.signature, budget)?;
-        Ok(self.signed(subject, key))
+        let about = About { digest: &Digest::of(artifact), artifact: Some(artifact), claim: Claim::ImageSignature };
+        self.verify_about(&about, key, budget)
     }
 
-    fn says_other_than(&self, sha256: &[u8; 32]) -> bool {
-        matches!(&self.content, Content::Artifact { digest: Some(said) } if *said != ArtifactDigest::Sha256(*sha256))
+    fn verify_about(&self, about: &About<'_>, key: &PublicKey, budget: &mut Budget) -> Result<Signed, Fault> {
+        // No time plays a part where there is no root.
+        self.prove(about, &Trust::Key { key, root: None }, Demands::NONE, jiff::Timestamp::UNIX_EPOCH, budget)
     }
 
-    /// Called only behind a successful check.
-    fn signed(&self, digest: Digest, key: &PublicKey) -> Signed {
-        let reference = match &self.content {
-            Content::Payload { reference, .. } => Some(reference.clone()),
-            Content::Statement { .. } | Content::Artifact { .. } => None,
+    /// Called only behind a successful proof.
+    pub(super) fn signed(&self, digest: Digest, signer: Signer, witnessed: Witnessed) -> Signed {
+        let (reference, statement) = match &self.content {
+            Content::Payload { reference, .. } => (Some(reference.clone()), None),
+            Content::Statement { statement, .. } => (None, Some(statement.clone())),
+            Content::Artifact { .. } => (None, None),
         };
-        Signed {
-            signer: Signer::Key(key.id().clone()),
-            digest,
-            reference,
-            form: self.form(),
-            times: Vec::new(),
-            entries: Vec::new(),
-            statement: None,
-        }
+        let statement = statement.filter(|statement| !statement.is_image_signature());
+        let Witnessed { times, entries } = witnessed;
+        Signed { signer, digest, reference, form: self.form(), times, entries, statement }
     }
-}
-
-/// The bytes of a digest. It was validated as hexadecimal; should it not be, nothing is proven.
-fn sha256(digest: &Digest) -> Result<[u8; 32], Fault> {
-    let bytes = hex::decode(digest.hex()).map_err(|_| Fault::Malformed)?;
-    bytes.try_into().map_err(|_| Fault::Malformed)
 }
 
 impl ArtifactDigest {
-    fn is_of(&self, artifact: &[u8]) -> bool {
+    pub(super) fn is_of(&self, artifact: &[u8]) -> bool {
         use sha2::{Digest as _, Sha256, Sha384, Sha512};
         match self {
             Self::Sha256(digest) => Sha256::digest(artifact).as_slice() == digest,

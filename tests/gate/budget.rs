@@ -3,13 +3,15 @@
 //! Targets: at most 5 requests for the older form, 6 for a bundle without a referrers endpoint, 4 with one; at most 4 in
 //! series by tag, 3 by digest.
 
+use sealgate::policy::PolicySet;
+
 use crate::registry::{Referrers, Settings};
-use crate::rig::{Rig, by_digest, pull, tagged};
+use crate::rig::{PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring, tagged};
 
 /// Requests and the longest chain of them for one cold decision that admits.
-async fn cost(settings: Settings, image: &str, known: bool) -> (usize, usize) {
+async fn cost(policy: PolicySet, settings: Settings, image: &str, known: bool) -> (usize, usize) {
     let rig = Rig::new(settings);
-    let gate = rig.gate();
+    let gate = rig.special(Special { policy, ..Special::default() });
     if known {
         pull(&gate, &tagged("unsigned")).await.unwrap_err();
         rig.registry.clear_log();
@@ -29,7 +31,12 @@ type Case = (fn() -> Settings, String, bool, (usize, usize));
 
 /// Plays all cases at once: each waits for its own registry most of the time.
 async fn costs<const N: usize>(cases: [Case; N]) {
-    let plays = cases.iter().map(|(settings, image, known, _)| cost(settings(), image, *known));
+    costs_of(|| policy("prod/**", "build"), cases).await;
+}
+
+/// The same under another policy.
+async fn costs_of<const N: usize>(policy: impl Fn() -> PolicySet, cases: [Case; N]) {
+    let plays = cases.iter().map(|(settings, image, known, _)| cost(policy(), settings(), image, *known));
     let found = futures_util::future::join_all(plays).await;
     for ((_, image, known, expected), found) in cases.iter().zip(found) {
         assert_eq!(found, *expected, "requests and series for {image}, host known: {known}");
@@ -140,6 +147,71 @@ async fn a_signature_on_the_platforms_manifest_costs_a_second_look() {
         (modern, tagged("index-child-v3"), false, (6, 6)),
     ])
     .await;
+}
+
+/// Certificates: in series at most 4 by tag and 3 by digest, of every form, on first contact too. What may lie in another
+/// place is asked for side by side, for one request more.
+#[tokio::test]
+async fn keyless_signatures_cost_at_most_four_in_series_by_tag_and_three_by_digest() {
+    let set = || requiring(RELEASE);
+    costs_of(
+        set,
+        [
+            (classic, tagged("keyless"), false, (6, 4)),
+            (classic, by_digest("keyless"), false, (5, 3)),
+            (modern, tagged("keyless"), false, (6, 4)),
+            (modern, tagged("keyless"), true, (5, 4)),
+            (modern, by_digest("keyless"), true, (4, 3)),
+            (modern_with_header, tagged("keyless"), false, (6, 4)),
+            (old_and_silent, tagged("keyless"), false, (6, 4)),
+            (old_and_silent, by_digest("keyless"), false, (5, 3)),
+        ],
+    )
+    .await;
+    costs_of(
+        set,
+        [
+            (classic, tagged("keyless-v2"), false, (5, 3)),
+            (classic, by_digest("keyless-v2"), false, (4, 2)),
+            (modern, tagged("keyless-v2"), false, (5, 3)),
+            (modern, tagged("keyless-v2"), true, (4, 3)),
+            (modern, by_digest("keyless-v2"), true, (3, 2)),
+        ],
+    )
+    .await;
+}
+
+/// Attestations: the same; where nothing else is asked for, the place of signatures is not looked in.
+#[tokio::test]
+async fn attestations_cost_no_more_than_signatures() {
+    let set = || requiring(&attested(PROVENANCE, ""));
+    costs_of(
+        set,
+        [
+            (classic, tagged("provenance"), false, (6, 4)),
+            (classic, by_digest("provenance"), false, (5, 3)),
+            (modern, tagged("provenance"), true, (5, 4)),
+            (modern, by_digest("provenance"), true, (4, 3)),
+            (classic, tagged("provenance-v2"), false, (5, 3)),
+            (classic, by_digest("provenance-v2"), false, (4, 2)),
+        ],
+    )
+    .await;
+    let rig = Rig::new(classic());
+    let gate = rig.special(Special { policy: set(), ..Special::default() });
+    pull(&gate, &tagged("provenance-v2")).await.unwrap();
+    assert_eq!(rig.registry.count(".sig"), 0);
+}
+
+/// A signature and an attestation, each in a place of its own: still no second look.
+#[tokio::test]
+async fn a_signature_and_an_attestation_together_cost_no_more_in_series() {
+    let both = format!("{{all: [{RELEASE}, {}]}}", attested(PROVENANCE, ""));
+    let rig = Rig::new(classic());
+    let gate = rig.special(Special { policy: requiring(&both), ..Special::default() });
+    rig.late();
+    pull(&gate, &tagged("attested-whole")).await.unwrap();
+    assert_eq!(rig.registry.series(), 4);
 }
 
 /// What is asked for by digest is not asked what it is: the digest is what is judged.

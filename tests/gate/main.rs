@@ -14,8 +14,11 @@ mod registry;
 mod signing;
 
 mod budget;
+mod ends;
 mod flight;
+mod forms;
 mod memory;
 mod messages;
 mod names;
+mod places;
 mod rig;

@@ -23,7 +23,8 @@ fn trusting(rig: &Rig, signer: &Signer) -> sealgate::gate::Gate {
     );
     let file = PolicyFile { name: "policy.yaml".to_owned(), bytes: text.into_bytes() };
     let keys = BTreeMap::from([("signer.pub".to_owned(), PublicKey::parse_pem(&signer.pem()).unwrap())]);
-    let policy = PolicySet::build(Documents::parse(&[file]).unwrap(), keys, Unmatched::Deny).unwrap();
+    let policy =
+        PolicySet::build(Documents::parse(&[file]).unwrap(), keys.into_iter().collect(), Unmatched::Deny).unwrap();
     rig.special(Special { policy, ..Special::default() })
 }
 

@@ -10,6 +10,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use sealgate::clock::Clock;
@@ -17,10 +18,10 @@ use sealgate::evidence::Pod;
 use sealgate::gate::ask::PullAsk;
 use sealgate::gate::{Gate, Limits, MemoryOptions, Parts, PullPermit, Refusal, Timings};
 use sealgate::image::Platform;
-use sealgate::policy::{Documents, PolicyFile, PolicySet, Reason, Unmatched};
+use sealgate::policy::{Documents, Material, PolicyFile, PolicySet, Reason, Unmatched};
 use sealgate::registry::{AuthConfig, Options, Registry};
 use sealgate::runtime::{self, Runtime};
-use sealgate::verify::PublicKey;
+use sealgate::verify::{PublicKey, TrustRoot};
 
 use crate::fixtures;
 use crate::registry::{Answer, Rule, Settings, TestRegistry};
@@ -34,6 +35,8 @@ const LATE: Duration = Duration::from_millis(250);
 thread_local! {
     /// How far this test's clock is turned forward; a test's runtime has one thread.
     static TURNED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// How far its calendar alone is set forward, and how far back.
+    static CALENDAR: Cell<(Duration, Duration)> = const { Cell::new((Duration::ZERO, Duration::ZERO)) };
 }
 
 /// Turns the clock of this test's gates forward.
@@ -41,10 +44,19 @@ pub(crate) fn turn_clock(by: Duration) {
     TURNED.set(TURNED.get() + by);
 }
 
-/// The clock that [`turn_clock`] turns.
+/// Sets the calendar forward, and back, from what it would be; durations are measured as before.
+pub(crate) fn set_calendar(forward: Duration, back: Duration) {
+    CALENDAR.set((forward, back));
+}
+
+/// The clock that [`turn_clock`] and [`set_calendar`] turn.
 #[allow(clippy::disallowed_methods, reason = "a test is its own daemon")]
 pub(crate) fn clock() -> Clock {
-    Clock::new(|| SystemTime::now() + TURNED.get(), || Instant::now() + TURNED.get())
+    let calendar = || {
+        let (forward, back) = CALENDAR.get();
+        SystemTime::now() + TURNED.get() + forward - back
+    };
+    Clock::new(calendar, || Instant::now() + TURNED.get())
 }
 
 /// The folder of a client's configuration and the registry behind it.
@@ -88,14 +100,19 @@ impl Rig {
         self.special(Special::default())
     }
 
-    /// A gate of special parts.
-    pub(crate) fn special(&self, special: Special) -> Gate {
+    /// A client of this registry.
+    pub(crate) fn client(&self) -> Registry {
         let options = Options {
             certs_dirs: vec![self.folder.path().to_owned()],
             docker_configs: vec![self.folder.path().join("docker.json")],
             credential_hosts: BTreeMap::from([(HOST.to_owned(), vec![self.registry.host()])]),
             ..Options::default()
         };
+        Registry::new(options, clock()).unwrap()
+    }
+
+    /// A gate of special parts.
+    pub(crate) fn special(&self, special: Special) -> Gate {
         let platform = Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None };
         Gate::new(Parts {
             clock: clock(),
@@ -103,7 +120,7 @@ impl Rig {
             limits: Limits::default(),
             memory: special.memory,
             policy: special.policy,
-            registry: Registry::new(options, clock()).unwrap(),
+            registry: self.client(),
             runtime: Runtime::new(runtime::Options { socket: special.socket, ..runtime::Options::default() }),
         })
     }
@@ -144,6 +161,45 @@ pub(crate) fn policy(pattern: &str, key: &str) -> PolicySet {
     let keys = BTreeMap::from([(format!("{key}.pub"), PublicKey::parse_pem(&fixtures::key(key)).unwrap())]);
     PolicySet::build(documents, keys.into_iter().collect(), Unmatched::Deny).unwrap()
 }
+
+/// A set of one document: images under `HOST/prod/` need this, in YAML. Every fixture's key, certificate, revocation list
+/// and trust root may be named.
+pub(crate) fn requiring(require: &str) -> PolicySet {
+    let text = format!(
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  \
+         images: [\"{HOST}/prod/**\"]\n  require: {require}\n"
+    );
+    let file = PolicyFile { name: "policy.yaml".to_owned(), bytes: text.into_bytes() };
+    let documents = Documents::parse(&[file]).unwrap();
+    let keys = documents.key_files().into_iter().map(|name| {
+        let key = PublicKey::parse_pem(&fixtures::key(name.trim_end_matches(".pub"))).unwrap();
+        (name, key)
+    });
+    let roots = ["local", "foreign"].map(|name| {
+        let json = fixtures::trust_root(name);
+        (name.to_owned(), Arc::new(TrustRoot::parse(&json).unwrap()))
+    });
+    let files = documents.places_of_files().into_keys().map(|name| {
+        let pem = std::fs::read(fixtures::pki_path(&name)).unwrap();
+        (name, pem)
+    });
+    let material = Material { keys: keys.collect(), files: files.collect(), roots: roots.into_iter().collect() };
+    PolicySet::build(documents, material, Unmatched::Deny).unwrap()
+}
+
+/// Signed keyless by the release workflow of `acme/app`, as a requirement.
+pub(crate) const RELEASE: &str = "{name: release, keyless: {trustRoot: local, identities: [\
+    {issuer: \"https://token.actions.githubusercontent.com\", \
+    subject: \"https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0\"}]}}";
+
+/// An attestation of this predicate type by the same workflow; `more` are further fields of it, each after a comma.
+pub(crate) fn attested(predicate_type: &str, more: &str) -> String {
+    let by = RELEASE.strip_prefix("{name: release, ").unwrap().strip_suffix('}').unwrap();
+    format!("{{name: attested, attestation: {{predicateType: \"{predicate_type}\", by: {{{by}}}{more}}}}}")
+}
+
+/// SLSA provenance.
+pub(crate) const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 
 /// A pull without credentials.
 pub(crate) fn ask(image: &str) -> PullAsk {

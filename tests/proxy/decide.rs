@@ -8,9 +8,9 @@ use http::HeaderValue;
 use prost::Message;
 use sealgate::audit::{self, Log, OnFailure};
 use sealgate::daemon::{CLOCK, node_platform};
-use sealgate::gate::{Gate as Deciding, Limits, MemoryOptions, Parts, Recorder};
+use sealgate::gate::{Decided, Gate as Deciding, Limits, MemoryOptions, Parts, Recorder};
 use sealgate::image::Digest;
-use sealgate::policy::{Documents, PolicyFile, PolicySet, Unmatched};
+use sealgate::policy::{Documents, Material, PolicyFile, PolicySet, Unmatched};
 use sealgate::proto::containerd::services::{
     containers::v1 as containers, content::v1 as content, images::v1 as images, snapshots::v1 as snapshots,
 };
@@ -219,6 +219,8 @@ async fn what_is_refused_for_its_deadline_is_recorded() {
     assert_eq!((house.reached(CREATE), house.reached(START)), (1, 0));
     // Two admissions, the second of them taken back, and the start.
     assert_eq!(written(&house).await, 4);
+    let decided = Decided { admitted: 2, refused: 0, unable: 2, unreachable: 0 };
+    assert_eq!(house.recorder.decided(), decided);
 }
 
 /// Attack D2: what is refused before it is read is on record as well.
@@ -240,6 +242,7 @@ async fn attack_d2_what_is_refused_unread_is_recorded() {
         assert_eq!(client.call(path, b"x").await.code(), 12);
         assert_eq!(house.recorder.health().1.written, nth, "{path}");
     }
+    assert_eq!(house.recorder.decided(), Decided { admitted: 0, refused: 6, unable: 0, unreachable: 0 });
     assert_eq!(house.standin.paths(), [""; 0]);
 }
 

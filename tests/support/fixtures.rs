@@ -41,16 +41,6 @@ pub fn prod(situation: &str) -> &'static Repository {
     &load()[&format!("registry.example.test/prod/{situation}")]
 }
 
-/// The PEM file of a public key: `build`, `security`, `other`, `p384`, `rsa`, `ed25519`.
-pub fn key(name: &str) -> Vec<u8> {
-    fs::read(folder(&format!("keys/{name}.pub"))).unwrap()
-}
-
-/// A bundle with a signature over the bytes of `prod/unsigned:v1`, made by `cosign sign-blob` of a major version.
-pub fn message_bundle(key: &str, version: u8) -> Vec<u8> {
-    fs::read(folder(&format!("messages/{key}-v{version}.json"))).unwrap()
-}
-
 /// A bundle as a plain file of `bundles/`: by the repository it signs, or `message-keyless`, `message-email`,
 /// `message-build` over the bytes of `prod/unsigned:v1`.
 pub fn bundle(name: &str) -> Vec<u8> {
@@ -71,6 +61,16 @@ pub fn trust_root_path(name: &str) -> PathBuf {
 /// `team.crl`, `stale.crl`, `root.crl`.
 pub fn pki_path(file: &str) -> PathBuf {
     folder("pki").join(file)
+}
+
+/// The PEM file of a public key: `build`, `security`, `other`, `p384`, `rsa`, `ed25519`.
+pub fn key(name: &str) -> Vec<u8> {
+    fs::read(folder(&format!("keys/{name}.pub"))).unwrap()
+}
+
+/// A bundle with a signature over the bytes of `prod/unsigned:v1`, made by `cosign sign-blob` of a major version.
+pub fn message_bundle(key: &str, version: u8) -> Vec<u8> {
+    fs::read(folder(&format!("messages/{key}-v{version}.json"))).unwrap()
 }
 
 fn read() -> BTreeMap<String, Repository> {

@@ -17,6 +17,7 @@ mod fixtures;
 mod signing;
 
 mod attacks;
+mod conformance;
 mod documents;
 mod keys;
 mod mutations;

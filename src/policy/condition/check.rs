@@ -2,6 +2,8 @@
 //!
 //! What the evaluator does without bound (`+`, `in`, `matches`) is replaced by calls to functions of ours.
 
+use std::thread;
+
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
 use cel::common::types::CelUInt;
 use cel::{Env, ParseErrors};
@@ -11,9 +13,16 @@ use super::functions::{ADD, MATCHES, WITHIN};
 use super::predicate::Wanted;
 use super::{ConditionError, ConditionFault, Position, SOURCE_MAX};
 
-/// Most operator characters outside of strings, brackets included. The parser recurses on them before it counts its
-/// depth of 96, and this keeps it well within a thread's stack.
+/// Most operator characters, brackets and what stands in strings included. The parser recurses on them beside its own
+/// count of depth, and this keeps it well within a thread's stack.
 const OPERATORS_MAX: usize = 256;
+/// Deepest nesting of brackets, calls and alternatives: the parser's own limit of 96 exhausts a stack of 8 MiB in a build
+/// without optimisation, and nobody reads more than this.
+const DEPTH_MAX: usize = 24;
+/// Stack of the thread that parses, in bytes: four times what the deepest accepted expression takes.
+const STACK: usize = 64 * 1024 * 1024;
+/// Deepest tree, chains of `+` and indices included: the evaluator recurses on it, and it runs on any thread's stack.
+const TREE_MAX: usize = 40;
 /// Most nodes of an expression.
 const NODES_MAX: usize = 1024;
 /// Size limit of one compiled pattern in bytes: ample for names and links of a few hundred characters.
@@ -42,36 +51,49 @@ pub(super) fn check(env: &Env, source: &str) -> Result<Checked, ConditionError> 
     if source.trim().is_empty() {
         return Err(whole(ConditionFault::Empty));
     }
-    if operator_characters(source) > OPERATORS_MAX {
+    let (operators, depth) = shape(source);
+    if operators > OPERATORS_MAX {
         return Err(whole(ConditionFault::TooLarge { limit: OPERATORS_MAX }));
     }
-    let (mut expression, info) = env.parser().parse_with_source_info(source).map_err(|e| syntax(&e))?;
-    let mut walk = Walk { regexes: Vec::new(), wanted: Wanted::nothing(), nodes: 0, weight: 0 };
+    if depth > DEPTH_MAX {
+        return Err(whole(ConditionFault::TooDeep { limit: DEPTH_MAX }));
+    }
+    let (mut expression, info) = parse(env, source)?;
+    let mut walk = Walk { regexes: Vec::new(), wanted: Wanted::nothing(), nodes: 0, depth: 0, weight: 0 };
     walk.expression(&mut expression, None)
         .map_err(|(id, fault)| ConditionError { position: place(&info, id), fault })?;
     Ok(Checked { expression, regexes: walk.regexes, wanted: walk.wanted, weight: walk.weight })
 }
 
-/// Characters that can make the parser recurse. Strings are not told apart: inside of them they count as well, except
-/// for those of links and patterns, which are looked at as one.
-fn operator_characters(source: &str) -> usize {
-    let mut quote = None;
-    let mut escaped = false;
-    let mut count = 0_usize;
+/// Parses on a thread of its own: the parser takes 100 KiB of stack and more for each bracket in a build without
+/// optimisation, and whoever reads a policy may have little left.
+fn parse(env: &Env, source: &str) -> Result<(IdedExpr, SourceInfo), ConditionError> {
+    let failed = |what: &str| ConditionError { position: None, fault: ConditionFault::Syntax(what.to_owned()) };
+    thread::scope(|scope| {
+        let parsing = thread::Builder::new()
+            .stack_size(STACK)
+            .spawn_scoped(scope, || env.parser().parse_with_source_info(source).map_err(|e| syntax(&e)));
+        let parsing = parsing.map_err(|_| failed("there was no memory to parse it"))?;
+        parsing.join().map_err(|_| failed("the parser failed"))?
+    })
+}
+
+/// Operator characters and the deepest nesting of brackets. Strings are not told apart: what is a string is for the
+/// parser to say, and this has to hold before it runs.
+fn shape(source: &str) -> (usize, usize) {
+    let (mut count, mut depth, mut deepest) = (0_usize, 0_usize, 0_usize);
     for c in source.chars() {
-        match quote {
-            Some(_) if escaped => escaped = false,
-            Some(_) if c == '\\' => escaped = true,
-            Some(open) if c == open => quote = None,
-            // A string ends with its line: a quotation mark in a comment hides one line at most.
-            Some(_) if c == '\n' => quote = None,
-            Some(_) => {}
-            None if c == '"' || c == '\'' => quote = Some(c),
-            None if !c.is_alphanumeric() && !c.is_whitespace() && c != '_' => count = count.saturating_add(1),
-            None => {}
+        match c {
+            '(' | '[' | '{' => depth = depth.saturating_add(1),
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+        if !c.is_alphanumeric() && !c.is_whitespace() && !matches!(c, '_' | '"' | '\'') {
+            count = count.saturating_add(1);
         }
     }
-    count
+    (count, deepest)
 }
 
 fn syntax(errors: &ParseErrors) -> ConditionError {
@@ -100,6 +122,7 @@ struct Walk {
     regexes: Vec<Regex>,
     wanted: Wanted,
     nodes: usize,
+    depth: usize,
     weight: usize,
 }
 
@@ -114,7 +137,24 @@ impl Walk {
         if own.is_some() {
             self.weight = self.weight.saturating_add(1);
         }
-        if let Some((root, path)) = path(node) {
+        self.depth = self.depth.saturating_add(1);
+        let path = path(node);
+        if self.depth.saturating_add(path.as_ref().map_or(0, |(_, fields)| fields.len())) > TREE_MAX {
+            return Err((id, ConditionFault::TooDeep { limit: TREE_MAX }));
+        }
+        let answer = self.checked(node, path, own);
+        self.depth = self.depth.saturating_sub(1);
+        answer
+    }
+
+    fn checked(
+        &mut self,
+        node: &mut IdedExpr,
+        path: Option<(String, Vec<String>)>,
+        own: Option<&str>,
+    ) -> Result<(), Found> {
+        let id = node.id;
+        if let Some((root, path)) = path {
             self.variable(id, &root, own)?;
             if root == "predicate" {
                 self.wanted.add(&path);
@@ -305,10 +345,7 @@ fn constant(node: &IdedExpr) -> bool {
 }
 
 fn text(node: &IdedExpr) -> Option<String> {
-    match &node.expr {
-        Expr::Literal(LiteralValue::String(text)) => Some(text.inner().to_owned()),
-        _ => None,
-    }
+    if let Expr::Literal(LiteralValue::String(text)) = &node.expr { Some(text.inner().to_owned()) } else { None }
 }
 
 /// Whether the pattern says itself that it is about the whole text: `^...$`, no alternative outside of parentheses, and

@@ -44,6 +44,7 @@ pub(super) fn declare(context: &mut Context<'_, '_>, regexes: &Arc<[Regex]>) -> 
 }
 
 /// What the evaluator said, without the values that it quotes: they may be large, and are not ours.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the enum is open, and what is not named quotes values")]
 pub(super) fn words(error: &ExecutionError) -> String {
     match error {
         ExecutionError::UnexpectedType { .. }

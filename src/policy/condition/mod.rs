@@ -57,16 +57,16 @@ struct Inner {
 
 /// Why an expression cannot be used, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ConditionError {
+pub struct ConditionError {
     /// Line and column inside the expression; none when the fault is the whole's.
-    pub(super) position: Option<Position>,
+    pub position: Option<Position>,
     /// What is wrong.
-    pub(super) fault: ConditionFault,
+    pub fault: ConditionFault,
 }
 
 /// What can be wrong with an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ConditionFault {
+pub enum ConditionFault {
     /// Nothing there.
     Empty,
     /// Longer than is read.
@@ -76,6 +76,11 @@ pub(super) enum ConditionFault {
     },
     /// More operators or nodes than are read.
     TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// Brackets, or operations inside of operations, deeper than is read.
+    TooDeep {
         /// The limit.
         limit: usize,
     },
@@ -316,6 +321,7 @@ impl fmt::Display for ConditionFault {
             Self::TooLarge { limit } => {
                 write!(f, "the expression has more than {limit} operators; split the condition")
             }
+            Self::TooDeep { limit } => write!(f, "the expression nests deeper than {limit}; split the condition"),
             Self::Syntax(said) => write!(f, "not CEL: {}", escaped(said)),
             Self::UnknownVariable(name) => {
                 write!(f, "there is no variable \"{}\"; there are predicate, predicateType and now", escaped(name))

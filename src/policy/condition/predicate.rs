@@ -21,7 +21,7 @@ pub(super) enum Wanted {
     /// All of it.
     All,
     /// These fields.
-    Fields(BTreeMap<String, Wanted>),
+    Fields(BTreeMap<String, Self>),
 }
 
 impl Wanted {

@@ -1,0 +1,265 @@
+use serde_json::json;
+
+use super::*;
+
+const COMMIT: &str = "3f096cb41d0f7a3f4f7d1f0a2b1c6d8e9f001122";
+
+/// The generator of the SLSA project for containers, version 0.2 of the predicate.
+fn generator() -> Value {
+    json!({
+        "builder": {"id": "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml@refs/tags/v2.1.0"},
+        "buildType": "https://github.com/slsa-framework/slsa-github-generator/container@v1",
+        "invocation": {
+            "configSource": {
+                "uri": "git+https://github.com/acme/app@refs/tags/v1.4.0",
+                "digest": {"sha1": COMMIT},
+                "entryPoint": ".github/workflows/release.yml"
+            },
+            "environment": {"github_ref": "refs/tags/v1.4.0", "github_event_name": "push"}
+        },
+        "materials": [{"uri": "git+https://github.com/acme/app@refs/tags/v1.4.0", "digest": {"sha1": COMMIT}}]
+    })
+}
+
+/// GitHub artifact attestations.
+fn attested() -> Value {
+    json!({
+        "buildDefinition": {
+            "buildType": "https://actions.github.io/buildtypes/workflow/v1",
+            "externalParameters": {"workflow": {
+                "ref": "refs/heads/main", "repository": "https://github.com/acme/app", "path": ".github/workflows/release.yml"
+            }},
+            "internalParameters": {"github": {"event_name": "push", "runner_environment": "github-hosted"}},
+            "resolvedDependencies": [
+                {"uri": "git+https://github.com/acme/app@refs/heads/main", "digest": {"gitCommit": COMMIT}}
+            ]
+        },
+        "runDetails": {
+            "builder": {"id": "https://github.com/acme/app/.github/workflows/release.yml@refs/heads/main"},
+            "metadata": {"invocationId": "https://github.com/acme/app/actions/runs/1/attempts/1"}
+        }
+    })
+}
+
+fn cloud_build() -> Value {
+    json!({
+        "buildDefinition": {
+            "buildType": "https://cloud.google.com/build/gcb-buildtypes/google-worker/v1",
+            "externalParameters": {"buildConfigSource": {
+                "path": "cloudbuild.yaml", "ref": "refs/heads/main", "repository": "git+https://github.com/acme/app"
+            }, "substitutions": {}},
+            "resolvedDependencies": [
+                {"uri": "git+https://github.com/acme/app@refs/heads/main", "digest": {"gitCommit": COMMIT}},
+                {"uri": "gcr.io/cloud-builders/docker@sha256:00", "digest": {"sha256": "00"}}
+            ]
+        },
+        "runDetails": {"builder": {"id": "https://cloudbuild.googleapis.com/GoogleHostedWorker"}}
+    })
+}
+
+fn buildkit_v1() -> Value {
+    json!({
+        "buildDefinition": {
+            "buildType": "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md",
+            "externalParameters": {"configSource": {
+                "uri": "https://github.com/acme/app.git#refs/heads/main", "digest": {"sha1": COMMIT}, "path": "Dockerfile"
+            }, "request": {"frontend": "dockerfile.v0"}},
+            "resolvedDependencies": [
+                {"uri": "pkg:docker/alpine@3.20", "digest": {"sha256": "11"}},
+                {"uri": "https://github.com/acme/app.git#refs/heads/main", "digest": {"sha1": COMMIT}}
+            ]
+        },
+        "runDetails": {"builder": {"id": "https://github.com/acme/app/actions/runs/1"}}
+    })
+}
+
+fn buildkit_v0_2() -> Value {
+    json!({
+        "builder": {"id": ""},
+        "buildType": "https://mobyproject.org/buildkit@v1",
+        "invocation": {"configSource": {
+            "uri": "https://github.com/acme/app.git#refs/heads/main", "digest": {"sha1": COMMIT}, "entryPoint": "Dockerfile"
+        }, "parameters": {}, "environment": {"platform": "linux/amd64"}},
+        "materials": [{"uri": "pkg:docker/alpine@3.20", "digest": {"sha256": "11"}}]
+    })
+}
+
+fn wanted(fields: &[(&str, &str)]) -> Slsa {
+    let mut slsa = Slsa::default();
+    for (field, value) in fields {
+        let value = Some((*value).to_owned());
+        match *field {
+            "builder" => slsa.builder = value,
+            "source" => slsa.source = value,
+            "ref" => slsa.reference = value,
+            "branch" => slsa.branch = value,
+            "tag" => slsa.tag = value,
+            "workflow" => slsa.workflow = value,
+            "commit" => slsa.commit = value,
+            "buildType" => slsa.build_type = value,
+            other => panic!("{other}"),
+        }
+    }
+    slsa
+}
+
+fn differs(answer: Result<(), SlsaFault>, wanted_field: &str) -> bool {
+    matches!(answer, Err(SlsaFault::Differs { field, .. }) if field == wanted_field)
+}
+
+const SOURCE: (&str, &str) = ("source", "https://github.com/acme/app");
+
+#[test]
+fn each_producer_says_what_is_wanted() {
+    let path = ".github/workflows/release.yml";
+    let generated =
+        "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml";
+    let container = "https://github.com/slsa-framework/slsa-github-generator/container@v1";
+    let cases = [
+        (
+            V0_2,
+            generator(),
+            vec![("builder", generated), ("tag", "v1.4.0"), ("workflow", path), ("buildType", container)],
+        ),
+        (V1, attested(), vec![("branch", "main"), ("ref", "refs/heads/main"), ("workflow", path)]),
+        (
+            V1,
+            cloud_build(),
+            vec![
+                ("builder", "https://cloudbuild.googleapis.com/GoogleHostedWorker"),
+                ("branch", "main"),
+                ("workflow", "cloudbuild.yaml"),
+            ],
+        ),
+        (V1, buildkit_v1(), vec![("ref", "refs/heads/main"), ("workflow", "Dockerfile")]),
+        (V0_2, buildkit_v0_2(), vec![("branch", "main"), ("workflow", "Dockerfile")]),
+    ];
+    for (version, predicate, mut fields) in cases {
+        fields.extend([SOURCE, ("commit", COMMIT)]);
+        assert_eq!(wanted(&fields).check(version, &predicate), Ok(()), "{predicate}");
+        for (field, _) in &fields {
+            let mut other = fields.clone();
+            other.retain(|(name, _)| name != field);
+            other.push((field, "https://example.com/other/name"));
+            assert!(differs(wanted(&other).check(version, &predicate), field), "{field} of {predicate}");
+            let empty = wanted(&[(field, "https://example.com/a/b")]).check(version, &json!({}));
+            assert_eq!(empty, Err(SlsaFault::Missing { field: Slsa::FIELDS.iter().find(|f| *f == field).unwrap() }));
+        }
+    }
+}
+
+#[test]
+fn the_builder_is_pinned_to_a_version_when_one_is_wanted() {
+    let id = "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml";
+    assert_eq!(wanted(&[("builder", &format!("{id}@refs/tags/v2.1.0"))]).check(V0_2, &generator()), Ok(()));
+    for other in [format!("{id}@refs/tags/v2.1.1"), format!("{id}@"), id[..id.len() - 1].to_owned(), String::new()] {
+        assert!(differs(wanted(&[("builder", &other)]).check(V0_2, &generator()), "builder"), "{other}");
+    }
+    let missing = Err(SlsaFault::Missing { field: "builder" });
+    assert_eq!(wanted(&[("builder", "")]).check(V0_2, &buildkit_v0_2()), missing);
+}
+
+#[test]
+fn attack_b2_another_repository_is_refused_and_both_are_named() {
+    let mut other = attested();
+    other["buildDefinition"]["externalParameters"]["workflow"]["repository"] = json!("https://github.com/other/app");
+    let differs =
+        SlsaFault::Differs { field: "source", got: "https://github.com/other/app".into(), want: SOURCE.1.into() };
+    assert_eq!(wanted(&[SOURCE]).check(V1, &other), Err(differs.clone()));
+    assert_eq!(
+        differs.to_string(),
+        "the provenance's source is \"https://github.com/other/app\", wanted \"https://github.com/acme/app\""
+    );
+}
+
+#[test]
+fn attack_b2_parameters_and_dependencies_must_agree() {
+    let mut other = attested();
+    other["buildDefinition"]["resolvedDependencies"][0]["uri"] =
+        json!("git+https://github.com/other/app@refs/heads/main");
+    assert!(differs(wanted(&[SOURCE]).check(V1, &other), "source"));
+    let mut two = attested();
+    two["buildDefinition"]["externalParameters"]["source"] = json!("git+https://github.com/other/app");
+    assert!(differs(wanted(&[SOURCE]).check(V1, &two), "source"));
+    let mut reference = attested();
+    reference["buildDefinition"]["externalParameters"]["source"] = json!({"ref": "refs/heads/evil"});
+    assert!(differs(wanted(&[("branch", "main")]).check(V1, &reference), "branch"));
+    let mut commits = attested();
+    let second = json!({"uri": "git+https://github.com/acme/app@refs/heads/main", "digest": {"gitCommit": "00"}});
+    commits["buildDefinition"]["resolvedDependencies"].as_array_mut().unwrap().push(second);
+    assert!(differs(wanted(&[("commit", COMMIT)]).check(V1, &commits), "commit"));
+}
+
+#[test]
+fn attack_b2_only_dependencies_or_materials_are_no_source() {
+    let mut bare = attested();
+    bare["buildDefinition"]["externalParameters"] = json!({});
+    assert_eq!(wanted(&[SOURCE]).check(V1, &bare), Err(SlsaFault::Missing { field: "source" }));
+    let mut bare = generator();
+    bare["invocation"] = json!({});
+    assert_eq!(wanted(&[SOURCE]).check(V0_2, &bare), Err(SlsaFault::Missing { field: "source" }));
+}
+
+#[test]
+fn attack_b2_spellings_that_hide_a_repository() {
+    for same in [
+        "https://github.com/acme/app",
+        "git+https://GitHub.com/acme/app.git@refs/heads/x",
+        "https://github.com/acme/app/",
+        "https://github.com/acme/app.git#refs/heads/x",
+    ] {
+        assert_eq!(repository(same).as_deref(), Some(SOURCE.1), "{same}");
+    }
+    for other in [
+        "https://github.com@evil.example/acme/app",
+        "https://github.com/acme/app2",
+        "https://github.com/acme/app/../x",
+        "https://github.com/acme/App",
+        "http://github.com/acme/app",
+        "https://evil.example/github.com/acme/app",
+        "https://github.com/acme/app?x",
+        "https://github.com/acme/app%00",
+        "https://github.com//acme/app",
+        "github.com/acme/app",
+        "https://github.com/acme",
+        "https://github.com/acme/app/.git",
+        "https://github.com/acme/x@/app",
+        "https:///acme/app",
+        "https://github.com\\@evil/acme/app",
+        " https://github.com/acme/app",
+    ] {
+        assert_ne!(repository(other).as_deref(), Some(SOURCE.1), "{other}");
+        let mut predicate = attested();
+        predicate["buildDefinition"]["externalParameters"]["workflow"]["repository"] = json!(other);
+        assert!(differs(wanted(&[SOURCE]).check(V1, &predicate), "source"), "{other}");
+    }
+    assert_eq!(wanted(&[("source", "acme/app")]).check(V1, &attested()), Err(SlsaFault::Malformed { field: "source" }));
+}
+
+#[test]
+fn attack_b2_a_branch_is_not_a_tag_of_the_same_name() {
+    let mut branch = attested();
+    branch["buildDefinition"]["externalParameters"]["workflow"]["ref"] = json!("refs/heads/v1");
+    assert!(differs(wanted(&[("tag", "v1")]).check(V1, &branch), "tag"));
+    let both = wanted(&[("tag", "main"), ("branch", "main")]).check(V1, &attested());
+    assert!(differs(both, "tag"));
+}
+
+#[test]
+fn what_is_no_text_or_no_provenance_is_never_met() {
+    for odd in [json!(1), json!(["https://github.com/acme/app"]), json!({}), json!(true)] {
+        let mut predicate = attested();
+        predicate["buildDefinition"]["externalParameters"]["workflow"]["repository"] = odd;
+        assert_eq!(wanted(&[SOURCE]).check(V1, &predicate), Err(SlsaFault::Malformed { field: "source" }));
+    }
+    let mut predicate = attested();
+    predicate["buildDefinition"]["resolvedDependencies"] = json!("none");
+    assert_eq!(wanted(&[SOURCE]).check(V1, &predicate), Err(SlsaFault::Malformed { field: "source" }));
+    for odd in [json!(null), json!([]), json!("x"), json!({"buildDefinition": 1})] {
+        assert_eq!(wanted(&[SOURCE]).check(V1, &odd), Err(SlsaFault::Missing { field: "source" }));
+    }
+    let other = "https://slsa.dev/provenance/v0.1";
+    assert_eq!(wanted(&[SOURCE]).check(other, &attested()), Err(SlsaFault::OtherPredicate { got: other.into() }));
+    assert_eq!(Slsa::default().check(V1, &attested()), Err(SlsaFault::NothingWanted));
+    assert!(wanted(&[SOURCE]).check(V0_2, &attested()).is_err());
+}

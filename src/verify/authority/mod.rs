@@ -1,0 +1,161 @@
+//! [`Authority`]: an own public key infrastructure: CA roots, intermediates and revocation lists.
+//!
+//! Which certificates it vouches for follows RFC 5280: the path is built and checked by `rustls-webpki`; what that
+//! leaves to its caller (the root's own validity and path length, key usage, which list speaks for which certificate) is
+//! checked here. Nothing here reads the files. Whose name a certificate carries is not judged.
+
+mod error;
+mod path;
+mod read;
+mod revocation;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor};
+use sha2::{Digest as _, Sha256};
+use webpki::aws_lc_rs as algorithm;
+use x509_cert::der::flagset::FlagSet;
+use x509_cert::ext::pkix::KeyUsages;
+
+pub use error::{AuthorityError, CaFault, Part};
+use revocation::RevocationList;
+
+/// Longest file of an authority, in bytes: lists of large companies have some megabytes.
+pub const AUTHORITY_FILE_MAX: usize = 16 * 1024 * 1024;
+/// Most certificates, and most lists, of one kind: bundles of a whole company have some dozens.
+const PARTS_MAX: usize = 128;
+
+/// How certificates and lists may be signed: ECDSA over the NIST curves, Ed25519, and RSA with 2048 to 8192 bits, both
+/// PKCS #1 v1.5 and PSS, all with SHA-2.
+static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
+    algorithm::ECDSA_P256_SHA256,
+    algorithm::ECDSA_P256_SHA384,
+    algorithm::ECDSA_P256_SHA512,
+    algorithm::ECDSA_P384_SHA256,
+    algorithm::ECDSA_P384_SHA384,
+    algorithm::ECDSA_P384_SHA512,
+    algorithm::ECDSA_P521_SHA256,
+    algorithm::ECDSA_P521_SHA384,
+    algorithm::ECDSA_P521_SHA512,
+    algorithm::ED25519,
+    algorithm::RSA_PKCS1_2048_8192_SHA256,
+    algorithm::RSA_PKCS1_2048_8192_SHA384,
+    algorithm::RSA_PKCS1_2048_8192_SHA512,
+    algorithm::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS,
+    algorithm::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS,
+    algorithm::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS,
+    algorithm::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
+    algorithm::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
+    algorithm::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
+];
+
+/// A certificate authority that is not a Sigstore instance's.
+pub struct Authority {
+    id: AuthorityId,
+    roots: Vec<Ca>,
+    anchors: Vec<TrustAnchor<'static>>,
+    intermediates: Vec<Ca>,
+    lists: Vec<RevocationList>,
+}
+
+/// What an authority is called in memory and in generations: the SHA-256 over all its certificates and lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AuthorityId(pub(super) [u8; 32]);
+
+/// One certificate of a CA, and what is checked of it here.
+struct Ca {
+    der: CertificateDer<'static>,
+    anchor: TrustAnchor<'static>,
+    /// The subject, for people.
+    name: String,
+    /// First and last second in which it may be used (RFC 5280 section 4.1.2.5: both belong to it).
+    validity: (jiff::Timestamp, jiff::Timestamp),
+    /// What its key may be used for; anything where it does not say.
+    usage: Option<FlagSet<KeyUsages>>,
+    /// Most intermediates below it.
+    path_length: Option<u8>,
+}
+
+/// Something of an authority that ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityExpiry {
+    /// Which part of the authority it belongs to.
+    pub part: Part,
+    /// The subject of a certificate, or the issuer of a list. As it stands there: to be escaped when it is shown.
+    pub name: String,
+    /// A certificate's `notAfter` or a list's `nextUpdate`: from then on nothing is accepted on its word.
+    pub at: jiff::Timestamp,
+}
+
+impl Authority {
+    /// Reads PEM files: each of `roots` and `intermediates` holds one certificate or several, each of `crls` one list or
+    /// several. A file may hold one of them in DER instead. At least one root; all of them certificates of CAs; each
+    /// list signed by one of them.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] says which file is wrong, and what is wrong with it.
+    pub fn parse(roots: &[&[u8]], intermediates: &[&[u8]], crls: &[&[u8]]) -> Result<Self, AuthorityError> {
+        let roots = read::certificates(Part::Root, roots)?;
+        if roots.is_empty() {
+            return Err(AuthorityError::NoRoot);
+        }
+        let intermediates = read::certificates(Part::Intermediate, intermediates)?;
+        let lists = read::lists(crls, &roots, &intermediates)?;
+        Ok(Self {
+            id: identity(&roots, &intermediates, &lists),
+            anchors: roots.iter().map(|root| root.anchor.clone()).collect(),
+            roots,
+            intermediates,
+            lists,
+        })
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn id(&self) -> AuthorityId {
+        self.id
+    }
+
+    /// Everything of it that ends, in the order of the files.
+    #[must_use]
+    pub fn expiries(&self) -> Vec<AuthorityExpiry> {
+        let of = |part: Part, ca: &Ca| AuthorityExpiry { part, name: ca.name.clone(), at: ca.validity.1 };
+        let roots = self.roots.iter().map(|ca| of(Part::Root, ca));
+        let intermediates = self.intermediates.iter().map(|ca| of(Part::Intermediate, ca));
+        let lists = self.lists.iter().map(|list| AuthorityExpiry {
+            part: Part::RevocationList,
+            name: list.issuer.clone(),
+            at: list.next_update,
+        });
+        roots.chain(intermediates).chain(lists).collect()
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Authority({})", self.id)
+    }
+}
+
+impl fmt::Display for AuthorityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", hex::encode(self.0))
+    }
+}
+
+/// Over each part with its kind and its length, so that no two authorities give the same bytes.
+fn identity(roots: &[Ca], intermediates: &[Ca], lists: &[RevocationList]) -> AuthorityId {
+    let roots = roots.iter().map(|ca| (b"r", ca.der.as_ref()));
+    let intermediates = intermediates.iter().map(|ca| (b"i", ca.der.as_ref()));
+    let lists = lists.iter().map(|list| (b"l", list.der.as_slice()));
+    let mut hash = Sha256::new();
+    for (kind, der) in roots.chain(intermediates).chain(lists) {
+        hash.update(kind);
+        hash.update(der.len().to_string());
+        hash.update(b":");
+        hash.update(der);
+    }
+    AuthorityId(hash.finalize().into())
+}

@@ -1,0 +1,224 @@
+//! [`Witnesses`]: the logs and timestamp authorities of a trust root; [`Witnesses::of_bundle`] proves what they say of a
+//! signature: when it existed, and in which logs it is.
+//!
+//! That an entry is about the signature, its key and what it covers, [`super::log`] says.
+
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use sigstore_crypto::VerificationKey;
+use sigstore_trust_root::TrustedRoot;
+use sigstore_types::bundle::InclusionProof;
+use sigstore_types::{Bundle, KindVersion, SignatureBytes, SignatureContent, TimeRange, TransparencyLogEntry};
+use sigstore_types::{TimestampToken, TsaAuthority};
+
+use super::proof::{Demands, LogEntry, ProvenTime, TimeSource};
+use super::{Fault, RootError, leaf};
+
+/// Who can vouch for times and log entries.
+pub(super) struct Witnesses {
+    logs: Vec<Log>,
+    authorities: Vec<Authority>,
+}
+
+struct Log {
+    id: Vec<u8>,
+    name: String,
+    key: VerificationKey,
+    window: Option<TimeRange>,
+}
+
+struct Authority {
+    name: String,
+    authority: TsaAuthority,
+}
+
+/// What is proven of a signature beside who made it.
+#[derive(Debug, Default)]
+pub(super) struct Witnessed {
+    pub(super) times: Vec<ProvenTime>,
+    pub(super) entries: Vec<LogEntry>,
+}
+
+impl Witnesses {
+    pub(super) fn of(root: &TrustedRoot) -> Result<Self, RootError> {
+        let unusable = |error: sigstore_crypto::Error| RootError::Unusable(error.to_string());
+        let mut logs = Vec::new();
+        for log in &root.tlogs {
+            let id = log.log_id.key_id.as_bytes().to_vec();
+            let name = if log.base_url.is_empty() { hex::encode(&id) } else { log.base_url.clone() };
+            let key = VerificationKey::from_spki(&log.public_key.raw_bytes).map_err(unusable)?;
+            logs.push(Log { id, name, key, window: log.public_key.valid_for });
+        }
+        let mut authorities = Vec::new();
+        for entry in &root.timestamp_authorities {
+            let chain: Vec<_> = entry.cert_chain.certificates.iter().map(|c| c.raw_bytes.clone()).collect();
+            let (leaf, intermediates, top) = match chain.as_slice() {
+                [] => continue,
+                [only] => (only, &[][..], only),
+                [leaf, between @ .., top] => (leaf, between, top),
+            };
+            let name = match entry.uri.as_deref() {
+                Some(uri) if !uri.is_empty() => uri.to_owned(),
+                Some(_) | None => leaf::parse(leaf.as_bytes())
+                    .map_err(|fault| RootError::Unusable(fault.to_string()))?
+                    .tbs_certificate
+                    .subject
+                    .to_string(),
+            };
+            let authority = TsaAuthority::new(leaf.clone(), intermediates.to_vec(), top.clone(), entry.valid_for);
+            authorities.push(Authority { name, authority });
+        }
+        Ok(Self { logs, authorities })
+    }
+
+    /// Proves every log entry and every timestamp of a bundle; one that does not hold is refused, whatever the others
+    /// are worth.
+    pub(super) fn of_bundle(&self, bundle: &Bundle, now: Timestamp) -> Result<Witnessed, Fault> {
+        let mut witnessed = Witnessed::default();
+        let signature = match &bundle.content {
+            SignatureContent::MessageSignature(message) => &message.signature,
+            SignatureContent::DsseEnvelope(envelope) => &envelope.signature.sig,
+            _ => return Err(Fault::Unsupported),
+        };
+        for stamp in &bundle.verification_material.timestamp_verification_data.rfc3161_timestamps {
+            witnessed.add_time(self.timestamp(&stamp.signed_timestamp, signature)?);
+        }
+        for entry in &bundle.verification_material.tlog_entries {
+            let promised = self.promise(entry, now)?;
+            let included = self.inclusion(entry, now)?;
+            let log = promised.or(included).ok_or(Fault::LogInvalid)?;
+            let in_v2 = entry.kind_version == KindVersion::HashedRekordV002;
+            let bound = promised.is_some() || (in_v2 && included.is_some());
+            witnessed.add_entry(LogEntry { log: log.name.clone(), index: bound.then(|| entry.log_index.get()) });
+            // A version 2 entry has no time of its own (rekor-v2 specification).
+            if let (Some(log), Some(time), false) = (promised, entry.integrated_time, in_v2) {
+                witnessed.add_time(ProvenTime { time, by: TimeSource::Log(log.name.clone()) });
+            }
+        }
+        Ok(witnessed)
+    }
+
+    /// Which authority made a timestamp over this signature (RFC 3161), and when. Each is tried by itself, so that no
+    /// window of another's counts.
+    fn timestamp(&self, token: &TimestampToken, signature: &SignatureBytes) -> Result<ProvenTime, Fault> {
+        let mut fault = Fault::TimestampInvalid;
+        for Authority { name, authority } in &self.authorities {
+            match sigstore_tsa::verify_timestamp_for_authority(token, signature, authority) {
+                Ok(time) => return Ok(ProvenTime { time, by: TimeSource::Authority(name.clone()) }),
+                Err(sigstore_tsa::Error::TimestampOutsideValidity { .. }) => fault = Fault::TimestampOutside,
+                Err(_) => {}
+            }
+        }
+        Err(fault)
+    }
+
+    /// Which log promised to include an entry (the signed entry timestamp of Rekor v1: a signature over the canonical
+    /// JSON of the entry's body, time, log and index).
+    fn promise(&self, entry: &TransparencyLogEntry, now: Timestamp) -> Result<Option<&Log>, Fault> {
+        let Some(promise) = &entry.inclusion_promise else { return Ok(None) };
+        let id = entry.log_id.key_id.as_bytes();
+        let log = self.logs.iter().find(|log| log.id == id).ok_or(Fault::LogUnknown)?;
+        let valid = match entry.integrated_time {
+            Some(time) if time > now => return Err(Fault::FutureTime),
+            Some(time) => log.window.is_none_or(|window| window.contains(time)),
+            None => log.has_started(now),
+        };
+        if !valid {
+            return Err(Fault::LogUnknown);
+        }
+        let payload = format!(
+            r#"{{"body":"{}","integratedTime":{},"logID":"{}","logIndex":{}}}"#,
+            STANDARD.encode(entry.canonicalized_body.as_bytes()),
+            entry.integrated_time.map_or(0, Timestamp::as_second),
+            hex::encode(id),
+            entry.log_index.get(),
+        );
+        let signature = SignatureBytes::from_bytes(promise.signed_entry_timestamp.as_bytes());
+        log.key.verify(payload, &signature).map_err(|_| Fault::LogInvalid)?;
+        Ok(Some(log))
+    }
+
+    /// Which log has an entry in a tree whose head it signed (RFC 6962 section 2.1.1; C2SP `tlog-checkpoint`).
+    fn inclusion(&self, entry: &TransparencyLogEntry, now: Timestamp) -> Result<Option<&Log>, Fault> {
+        let Some(proof) = &entry.inclusion_proof else { return Ok(None) };
+        let head = proof.checkpoint.checkpoint().ok_or(Fault::LogInvalid)?;
+        let index = proven_index(entry, proof, head)?;
+        let body = sigstore_merkle::hash_leaf(entry.canonicalized_body.as_bytes());
+        sigstore_merkle::verify_inclusion_proof(&body, index, head.tree_size(), &proof.hashes, head.root_hash())
+            .map_err(|_| Fault::LogInvalid)?;
+        let mut fault = Fault::LogUnknown;
+        for signature in head.signatures() {
+            let hint = signature.key_id.as_bytes().as_slice();
+            // Four bytes may be those of several keys.
+            for log in self.logs.iter().filter(|log| log.id.starts_with(hint) && log.has_started(now)) {
+                if log.key.verify(head.signed_data(), &signature.signature).is_ok() {
+                    return Ok(Some(log));
+                }
+                fault = Fault::LogInvalid;
+            }
+        }
+        Err(fault)
+    }
+}
+
+/// The number under which the tree has an entry. Version 1 says number, size and root a second time beside the signed
+/// head, and counts entries over all its trees elsewhere; in version 2 that is unsigned and not looked at.
+fn proven_index(
+    entry: &TransparencyLogEntry,
+    proof: &InclusionProof,
+    head: &sigstore_types::Checkpoint,
+) -> Result<u64, Fault> {
+    if entry.kind_version == KindVersion::HashedRekordV002 {
+        return Ok(entry.log_index.get());
+    }
+    let agree = proof.tree_size == head.tree_size() && proof.root_hash == *head.root_hash();
+    if agree { Ok(proof.log_index.get()) } else { Err(Fault::LogInvalid) }
+}
+
+impl Log {
+    /// As of when a key that has expired since still speaks of what it did before.
+    fn has_started(&self, now: Timestamp) -> bool {
+        self.window.is_none_or(|window| window.has_started_by(now))
+    }
+}
+
+impl Witnessed {
+    /// Refuses evidence that is less than demanded. One log, or one authority, counts once (attack C2).
+    pub(super) fn meets(&self, demands: Demands) -> Result<(), Fault> {
+        let logs: BTreeSet<_> = self.entries.iter().map(|entry| &entry.log).collect();
+        let got = u8::try_from(logs.len()).unwrap_or(u8::MAX);
+        if got < demands.log_entries {
+            return Err(Fault::TooFewLogEntries { got, want: demands.log_entries });
+        }
+        let authorities: BTreeSet<_> = self.times.iter().filter_map(|time| time.by.authority()).collect();
+        let got = u8::try_from(authorities.len()).unwrap_or(u8::MAX);
+        if got < demands.timestamps {
+            return Err(Fault::TooFewTimestamps { got, want: demands.timestamps });
+        }
+        Ok(())
+    }
+
+    fn add_time(&mut self, time: ProvenTime) {
+        if !self.times.contains(&time) {
+            self.times.push(time);
+        }
+    }
+
+    fn add_entry(&mut self, entry: LogEntry) {
+        if !self.entries.contains(&entry) {
+            self.entries.push(entry);
+        }
+    }
+}
+
+impl TimeSource {
+    fn authority(&self) -> Option<&str> {
+        match self {
+            Self::Authority(name) => Some(name),
+            Self::Log(_) => None,
+        }
+    }
+}
