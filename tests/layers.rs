@@ -72,7 +72,11 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         ],
         World,
     ),
-    ("cli", &["audit", "config", "control", "daemon", "evidence", "gate", "policy", "truststore", "tuf"], World),
+    (
+        "cli",
+        &["audit", "config", "control", "daemon", "evidence", "gate", "image", "policy", "truststore", "tuf", "verify"],
+        World,
+    ),
 ];
 
 /// Outside crates that pure rooms may name: data structures, formats, hashing and signatures.
@@ -92,6 +96,7 @@ const PURE_CRATES: &[&str] = &[
     "serde_saphyr",
     "sha2",
     "sigstore_crypto",
+    "sigstore_merkle",
     "sigstore_trust_root",
     "sigstore_tsa",
     "sigstore_types",

@@ -1,5 +1,6 @@
-//! `sealgate verify` beside `cosign verify`, of the same image in the same registry on this machine, in turns. cosign is
-//! told to consult no transparency log, as the gate's key policy does.
+//! `sealgate verify` beside `cosign verify`, of the same image in the same registry on this machine, in turns. With a key
+//! cosign is told to consult no transparency log, as the gate's key policy does; keyless both have the same trust root and
+//! the network is asked for nothing but the image.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -9,9 +10,12 @@ use std::time::Instant;
 use crate::fixtures;
 use crate::registry::{Settings, TestRegistry};
 use crate::rig;
-use crate::support::{Table, configure, median};
+use crate::support::{Table, configure_for, median};
 
 const ROUNDS: usize = 15;
+/// Who signed the keyless fixtures.
+const WORKFLOW: &str = "https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0";
+const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
 pub(crate) fn measure(table: &mut Table) {
     let found = all_cosigns();
@@ -21,29 +25,83 @@ pub(crate) fn measure(table: &mut Table) {
     let registry = TestRegistry::start(Settings::without_referrers());
     fixtures::load().values().for_each(|repository| rig::put(&registry, repository));
     for (cosign, version) in found {
-        compare(table, &registry, &cosign, &format!("older form, cosign {version}"), "signed-v2");
+        let mut compare = |what: &str, kind, situation| {
+            let compared = Compared { registry: &registry, cosign: &cosign, kind, situation };
+            compared.measure(table, &format!("{what}, cosign {version}"));
+        };
+        compare("older form", Kind::Key, "signed-v2");
         // cosign 2 reads bundles of attestations alone.
         if version >= 3 {
-            compare(table, &registry, &cosign, &format!("bundle, cosign {version}"), "signed-v3");
+            compare("bundle", Kind::Key, "signed-v3");
+            compare("keyless, bundle", Kind::Keyless, "keyless");
+            compare("keyless, older form", Kind::KeylessOlder, "keyless-v2");
+            compare("attestation, bundle", Kind::Attestation, "provenance");
         }
     }
 }
 
-fn compare(table: &mut Table, registry: &TestRegistry, cosign: &Path, what: &str, situation: &str) {
-    let folder = configure(Path::new("/nonexistent/containerd.sock"), Some(&registry.url()));
-    let ours = || {
+/// What is asked for.
+#[derive(Clone, Copy)]
+enum Kind {
+    Key,
+    Keyless,
+    KeylessOlder,
+    Attestation,
+}
+
+/// One image, and the program that verifies it as well.
+struct Compared<'a> {
+    registry: &'a TestRegistry,
+    cosign: &'a Path,
+    kind: Kind,
+    situation: &'a str,
+}
+
+impl Compared<'_> {
+    fn require(&self) -> String {
+        match self.kind {
+            Kind::Key => "{name: build, key: {files: [build.pub]}}".to_owned(),
+            Kind::Keyless | Kind::KeylessOlder => rig::RELEASE.to_owned(),
+            Kind::Attestation => rig::attested(rig::PROVENANCE, ""),
+        }
+    }
+
+    fn ours(&self, folder: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
-        command.arg("--config").arg(folder.path().join("config.toml")).args(["verify", &rig::tagged(situation)]);
+        command.arg("--config").arg(folder.join("config.toml")).args(["verify", &rig::tagged(self.situation)]);
         command
-    };
-    let theirs = || {
-        let mut command = Command::new(cosign);
-        command.arg("verify").arg("--key").arg(folder.path().join("keys/build.pub"));
-        command.args(["--insecure-ignore-tlog", "--allow-insecure-registry", "--allow-http-registry"]);
-        command.arg(format!("{}/prod/{situation}:v1", registry.host()));
-        command.env("HOME", folder.path());
+    }
+
+    fn theirs(&self, folder: &Path) -> Command {
+        let mut command = Command::new(self.cosign);
+        command.arg(if matches!(self.kind, Kind::Attestation) { "verify-attestation" } else { "verify" });
+        if matches!(self.kind, Kind::Key) {
+            command.arg("--key").arg(folder.join("keys/build.pub")).arg("--insecure-ignore-tlog");
+        } else {
+            command.arg("--trusted-root").arg(folder.join("trust/local.json"));
+            command.args(["--certificate-identity", WORKFLOW, "--certificate-oidc-issuer", ISSUER]);
+        }
+        match self.kind {
+            Kind::Key => {}
+            Kind::Keyless => drop(command.arg("--use-signed-timestamps")),
+            Kind::KeylessOlder => drop(command.args(["--new-bundle-format=false", "--offline"])),
+            Kind::Attestation => drop(command.args(["--use-signed-timestamps", "--type", rig::PROVENANCE])),
+        }
+        command.args(["--allow-insecure-registry", "--allow-http-registry"]);
+        command.arg(format!("{}/prod/{}:v1", self.registry.host(), self.situation));
+        command.env("HOME", folder);
         command
-    };
+    }
+
+    fn measure(&self, table: &mut Table, what: &str) {
+        let folder =
+            configure_for(Path::new("/nonexistent/containerd.sock"), Some(&self.registry.url()), &self.require());
+        let (ours, theirs) = (|| self.ours(folder.path()), || self.theirs(folder.path()));
+        rounds(table, what, ours, theirs);
+    }
+}
+
+fn rounds(table: &mut Table, what: &str, ours: impl Fn() -> Command, theirs: impl Fn() -> Command) {
     let (mut here, mut there) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let runs: [(&mut Vec<f64>, Command); 2] = [(&mut here, ours()), (&mut there, theirs())];

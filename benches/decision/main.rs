@@ -50,10 +50,14 @@ fn measure(table: &mut Table, part: &str) {
             table
                 .title("The judgement alone: read the signature, check it, apply the policy", ["older form", "bundle"]);
             cold::judgement(table);
+            table.title("The same by kind of requirement; the target is milliseconds of the first", ["first", "again"]);
+            cold::kinds(table);
         }
         "requests" => {
             table.title("Cold decisions: requests of the registry, and how many in series", ["here", ""]);
             runtime.block_on(cold::requests(table));
+            table.title("The same of certificates and attestations", ["here", ""]);
+            runtime.block_on(cold::requests_of_certificates(table));
         }
         "create" => {
             table.title("CreateContainer of an admitted image", ["gate", "direct"]);

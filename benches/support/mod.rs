@@ -107,9 +107,14 @@ impl Gate {
 
 /// A folder with a configuration, a policy and keys: images under `prod/` need the key `build`, the pause image none.
 pub fn configure(runtime: &Path, registry: Option<&str>) -> tempfile::TempDir {
+    configure_for(runtime, registry, "{name: build, key: {files: [build.pub]}}")
+}
+
+/// The same with another requirement, which may name the trust root `local`.
+pub fn configure_for(runtime: &Path, registry: Option<&str>, require: &str) -> tempfile::TempDir {
     let folder = tempfile::Builder::new().prefix("sealgate-bench-").tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
-    for name in ["policies", "keys", "audit"] {
+    for name in ["policies", "keys", "audit", "trust"] {
         fs::create_dir(at(name)).expect("a folder");
     }
     fs::create_dir_all(at("certs.d").join(HOST)).expect("a folder");
@@ -117,9 +122,10 @@ pub fn configure(runtime: &Path, registry: Option<&str>) -> tempfile::TempDir {
         fs::write(at("certs.d").join(HOST).join("hosts.toml"), format!("server = \"{url}\"\n")).expect("a file");
     }
     fs::write(at("keys/build.pub"), fixtures::key("build")).expect("a file");
+    fs::write(at("trust/local.json"), fixtures::trust_root("local")).expect("a file");
     let policy = format!(
         "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  images: [\"{HOST}/prod/**\"]\n  \
-         require: {{name: build, key: {{files: [build.pub]}}}}\n---\napiVersion: sealgate/v1\nkind: ImagePolicy\n\
+         require: {require}\n---\napiVersion: sealgate/v1\nkind: ImagePolicy\n\
          metadata: {{name: pause}}\nspec:\n  images: [\"{HOST}/pause\"]\n  require: {{insecureAcceptAnything: true}}\n"
     );
     fs::write(at("policies/policy.yaml"), policy).expect("a file");
@@ -127,7 +133,7 @@ pub fn configure(runtime: &Path, registry: Option<&str>) -> tempfile::TempDir {
     let config = format!(
         "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
          registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys = \"{}\"\naudit.path = \"{}\"\n\
-         log.filter = \"error\"\n",
+         trust.roots = [\"{trust}\"]\ntrust.state = \"{trust}\"\nlog.filter = \"error\"\n",
         path("cri.sock"),
         path("control.sock"),
         runtime.display(),
@@ -136,6 +142,7 @@ pub fn configure(runtime: &Path, registry: Option<&str>) -> tempfile::TempDir {
         path("policies"),
         path("keys"),
         path("audit/audit.jsonl"),
+        trust = path("trust"),
     );
     fs::write(at("config.toml"), config).expect("a file");
     folder

@@ -221,6 +221,9 @@ fn print_whole(record: &Record, screen: &mut Screen) {
     field("repeats", record.repeats_of.map(|id| format!("{} more like {id}", record.repeats)));
     let timings = record.timings.iter().map(|(phase, took)| format!("{phase} {took} µs")).collect::<Vec<_>>();
     field("took", Some(timings.join(", ")));
+    if record.policies.get("cut").is_some() {
+        screen.line("  policies: left out, the record would have been too long");
+    }
     for report in record.policies.as_array().into_iter().flatten() {
         for document in list(report, "documents") {
             print_document(document, screen);
@@ -256,7 +259,8 @@ fn print_fate(fate: &Value, screen: &mut Screen) {
     screen.line(&format!("        in {}", plain(text(fate, "place").unwrap_or("?"))));
     let outcome = text(fate, "outcome").unwrap_or("?");
     if outcome == "signed" {
-        return screen.line("        counts");
+        let who = text(fate, "file").or_else(|| text(fate.get("certificate")?, "subject")).unwrap_or("?");
+        return screen.line(&format!("        counts, signed by {}", plain(who)));
     }
     screen.line(&format!("        {}: {}", plain(outcome), plain(text(fate, "finding").unwrap_or("?"))));
     let told = ["item", "place", "outcome", "finding"];

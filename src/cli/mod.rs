@@ -10,6 +10,7 @@ mod signer;
 mod status;
 mod trust;
 mod verify;
+mod verify_bundle;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +67,16 @@ enum Command {
         sealgate verify --namespace prod-eu registry.example.com/prod/app@sha256:0123…\n  \
         sealgate verify --output json registry.example.com/prod/app:1.2 | jq .policies")]
     Verify(verify::Options),
+    /// Judge a Sigstore bundle in hand: who signed this file, when, and in which log is it.
+    ///
+    /// Needs no configuration and no network, and judges under no policy. Every log entry and timestamp that the bundle
+    /// holds must be proven, and one log entry it must have.
+    #[command(after_help = "Examples:\n  \
+        sealgate verify-bundle --bundle app.sigstore.json \\\n    \
+        --certificate-identity release@acme.example \\\n    \
+        --certificate-oidc-issuer https://accounts.google.com app.tar.gz\n  \
+        sealgate verify-bundle --bundle app.sigstore.json --key cosign.pub sha256:0123…")]
+    VerifyBundle(verify_bundle::Options),
     /// Look at policy documents.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -145,6 +156,10 @@ pub fn main() -> ExitCode {
         }
     };
     let mut screen = Screen::of_terminal(cli.output);
+    // The one command that needs no configuration, and so is not kept from its work by a faulty one.
+    if let Command::VerifyBundle(options) = &cli.command {
+        return verify_bundle::run(options, &mut screen).into();
+    }
     let exit = match config::load(&cli.config) {
         Ok(settings) => run(cli.command, &settings, &cli.config, &mut screen),
         Err(error) => {
@@ -165,6 +180,7 @@ fn run(command: Command, settings: &Settings, path: &std::path::Path, screen: &m
             }
         },
         Command::Verify(options) => verify::run(&options, settings, screen),
+        Command::VerifyBundle(options) => verify_bundle::run(&options, screen),
         Command::Policy(PolicyCommand::Check(options)) => policy::check(&options, settings, screen),
         Command::Audit(AuditCommand::Tail(options)) => audit::tail(&options, settings, screen),
         Command::Audit(AuditCommand::Show(options)) => audit::show(&options, settings, screen),

@@ -115,8 +115,8 @@ fn print_document(document: &DocumentReport, screen: &mut Screen) {
         }
         for fate in &requirement.fates {
             let outcome = match &fate.outcome {
-                FateOutcome::Signed(_) => "counts".to_owned(),
-                FateOutcome::Refused(finding) => finding.to_string(),
+                FateOutcome::Signed(signer) => format!("counts, signed by {signer}"),
+                FateOutcome::Refused(finding) | FateOutcome::Unable(finding) => finding.to_string(),
             };
             screen.line(&format!("      {}", fate.item));
             screen.line(&format!("        in {}", plain(&fate.place)));

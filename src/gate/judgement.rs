@@ -241,10 +241,11 @@ impl Shared {
         for evidence in gathered {
             let Some(place) = evidence.items.first().map(|item| item.place.clone()) else { continue };
             let key = (repository.clone(), place.subject, Round::of(place.source));
-            match evidence.size() {
-                0..=KEPT_BYTES_MAX => self.evidence().put(key, evidence, expires),
-                0..=KEPT_LARGE_BYTES_MAX => self.large_evidence().put(key, evidence, expires),
-                _ => {}
+            let size = evidence.size();
+            if size <= KEPT_BYTES_MAX {
+                self.evidence().put(key, evidence, expires);
+            } else if size <= KEPT_LARGE_BYTES_MAX {
+                self.large_evidence().put(key, evidence, expires);
             }
         }
     }

@@ -110,6 +110,8 @@ pub struct Remembered {
     pub evidence: usize,
     /// Proven contents.
     pub contents: usize,
+    /// Proofs of signatures.
+    pub proofs: usize,
 }
 
 impl Gate {
@@ -181,7 +183,7 @@ impl Gate {
     }
 
     /// Forgets every verdict and all evidence: the next decision asks the registry again. What content was proven to be
-    /// stays, since content is named by its hash.
+    /// stays, since content is named by its hash; so does what was proven of signatures, since it is named by theirs.
     pub fn flush(&self) -> Remembered {
         let before = self.remembered_counts();
         self.shared.permits().clear();
@@ -198,6 +200,7 @@ impl Gate {
             verdicts: self.shared.permits().len() + self.shared.denials().len(),
             evidence: self.shared.evidence().len() + self.shared.large_evidence().len(),
             contents: self.shared.contents().len(),
+            proofs: self.shared.proofs.len(),
         }
     }
 }

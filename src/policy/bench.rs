@@ -1,18 +1,19 @@
-//! [`Bench`]: the evidence of one case laid out: which signature is about which digest, whether it holds under a key,
+//! [`Bench`]: the evidence of one case laid out: which signature is about which digest, whether it holds under a trust,
 //! and what could not be looked at.
 //!
-//! Each signature is read once and tried once under each key, however many requirements ask. Where evidence claims to
+//! Each signature is read once and tried once under each trust and claim, however many requirements ask. Where evidence claims to
 //! be from says only what to try it on; the check is against the digest in hand.
 
 use std::collections::HashMap;
 
 use crate::evidence::{Content, Item, Name, Origin, Outcome, Place, Subject};
 use crate::image::{Digest, Reference};
-use crate::verify::{Budget, Fault, PublicKey, Signed, Untrusted};
+use crate::verify::{About, Budget, Fault, Proofs, Signed, Untrusted};
 
 use super::judge::Case;
 use super::permit::Reason;
 use super::report::Rest;
+use super::trusts::Trusts;
 use super::words::escaped;
 
 /// Most signatures that one decision reads: five times what cosign stops at (50), so that no honest image comes near,
@@ -24,8 +25,11 @@ pub(super) struct Bench<'c> {
     subject: &'c Subject,
     looked: Vec<(&'c Place, &'c Outcome)>,
     entries: Vec<Entry<'c>>,
-    tried: HashMap<(usize, usize), Result<Signed, Fault>>,
+    /// By the numbers of the signature, the trust and the claim.
+    tried: HashMap<(usize, usize, usize), Result<Signed, Fault>>,
     budget: Budget,
+    now: jiff::Timestamp,
+    proofs: &'c Proofs,
     /// Some signature was not looked at.
     unexamined: bool,
 }
@@ -47,6 +51,8 @@ impl<'c> Bench<'c> {
             entries: Vec::new(),
             tried: HashMap::new(),
             budget: Budget::default(),
+            now: case.now,
+            proofs: case.proofs,
             unexamined: false,
         };
         if !asks_for_signatures || bench.name().is_err() {
@@ -89,24 +95,31 @@ impl<'c> Bench<'c> {
         &self.looked
     }
 
-    /// Whether the signature of this number holds under the key of this number, over the digest it is about.
-    pub(super) fn holds(&mut self, entry: usize, number: usize, key: &PublicKey) -> Result<&Signed, Fault> {
+    /// When the case is judged.
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        self.now
+    }
+
+    /// Whether the signature of this number holds under the trust of this number, and says what the claim of this number
+    /// is about the digest that it was found for.
+    pub(super) fn holds(
+        &mut self,
+        entry: usize,
+        (trust, claim): (usize, usize),
+        trusts: &Trusts,
+    ) -> Result<&Signed, Fault> {
         let signature = self.entries.get(entry).ok_or(Fault::OtherDigest)?;
         let rest = signature.rest.ok_or(Fault::OtherDigest)?;
         let subject = self.candidates().find(|(other, _)| *other == rest).map(|(_, digest)| digest);
         let subject = subject.ok_or(Fault::OtherDigest)?;
-        let budget = &mut self.budget;
-        let tried = self.tried.entry((entry, number)).or_insert_with(|| match &signature.untrusted {
-            Ok(untrusted) => match &signature.item.content {
-                Content::BundleOver { artifact, .. } if Digest::of(artifact) == *subject => {
-                    untrusted.verify_artifact(artifact, key, budget)
-                }
-                Content::SimpleSigning { .. }
-                | Content::Attestation { .. }
-                | Content::Bundle(_)
-                | Content::BundleOver { .. } => untrusted.verify(subject, key, budget),
-            },
-            Err(fault) => Err(*fault),
+        let (now, proofs, budget) = (self.now, self.proofs, &mut self.budget);
+        let tried = self.tried.entry((entry, trust, claim)).or_insert_with(|| {
+            let untrusted = signature.untrusted.as_ref().map_err(|fault| *fault)?;
+            let claim = trusts.claim_of(claim).ok_or(Fault::Unsupported)?;
+            let (trust, demands) = trusts.get(trust).ok_or(Fault::NeedsTrustRoot)?;
+            let about = About { digest: subject, artifact: signature.artifact(subject), claim };
+            let signed = proofs.prove(untrusted, &about, &trust, demands, now, budget)?;
+            if signed.digest() == subject { Ok(signed) } else { Err(Fault::OtherDigest) }
         });
         self.unexamined |= *tried == Err(Fault::BudgetSpent);
         tried.as_ref().map_err(|fault| *fault)
@@ -134,6 +147,19 @@ impl<'c> Bench<'c> {
 
     fn rest(&self, digest: &Digest) -> Option<Rest> {
         self.candidates().find(|(_, candidate)| *candidate == digest).map(|(rest, _)| rest)
+    }
+}
+
+impl Entry<'_> {
+    /// The bytes of the manifest that the signature is about, where they came with it.
+    fn artifact(&self, subject: &Digest) -> Option<&[u8]> {
+        match &self.item.content {
+            Content::BundleOver { artifact, .. } if Digest::of(artifact) == *subject => Some(artifact),
+            Content::BundleOver { .. }
+            | Content::SimpleSigning { .. }
+            | Content::Attestation { .. }
+            | Content::Bundle(_) => None,
+        }
     }
 }
 

@@ -29,11 +29,11 @@ const PUBLIC_GOOD: &str = "public-good";
 
 /// The kinds of `By`, as fields.
 pub(super) const KINDS: &[&str] = &["key", "keyless", "certificate"];
-const KEY: &[&str] = &["files", "trustRoot", "minLogEntries", "minTimestamps"];
-const KEY_FILE: &[&str] = &["file", "notBefore", "notAfter"];
-const KEYLESS: &[&str] =
+pub(super) const KEY: &[&str] = &["files", "trustRoot", "minLogEntries", "minTimestamps"];
+pub(super) const KEY_FILE: &[&str] = &["file", "notBefore", "notAfter"];
+pub(super) const KEYLESS: &[&str] =
     &["trustRoot", "identities", "minLogEntries", "minTimestamps", "insecureIgnoreTlog", "insecureIgnoreSCT"];
-const CERTIFICATE: &[&str] = &[
+pub(super) const CERTIFICATE: &[&str] = &[
     "roots",
     "intermediates",
     "crls",

@@ -145,22 +145,6 @@ impl Documents {
         self.places(|by| by.root.iter().collect())
     }
 
-    /// The keys that end, in words, and when the last moment is at which each may sign.
-    #[must_use]
-    pub fn ends_of_keys(&self) -> Vec<(String, jiff::Timestamp)> {
-        let mut ends = Vec::new();
-        for document in &self.documents {
-            for by in document.require.leaves.iter().filter_map(Leaf::by) {
-                let Who::Key(keys) = &by.who else { continue };
-                let ending = keys.iter().filter_map(|key| Some((&key.file.name, key.window.not_after?)));
-                ends.extend(ending.map(|(file, end)| (format!("policy {}: key {file}", document.name), end)));
-            }
-        }
-        ends.sort();
-        ends.dedup();
-        ends
-    }
-
     fn places(&self, named: impl Fn(&By) -> Vec<&Named>) -> BTreeMap<String, NamedAt> {
         let mut places = BTreeMap::new();
         for document in &self.documents {

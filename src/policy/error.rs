@@ -258,6 +258,13 @@ pub enum PolicyFault {
     },
     /// A condition that cannot be used.
     Condition(ConditionError),
+    /// A wish for a provenance that nothing can meet.
+    Provenance {
+        /// As written.
+        got: String,
+        /// What is wanted here.
+        expected: &'static str,
+    },
     /// Not a predicate type.
     PredicateType {
         /// As written.

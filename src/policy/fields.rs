@@ -84,6 +84,16 @@ impl Reader {
         Some(fields)
     }
 
+    /// The map's fields, of which there is at least one.
+    pub(super) fn some_fields<'n>(&mut self, at: &At<'n>, expected: &'static [&'static str]) -> Option<Fields<'n>> {
+        let fields = self.fields(at, expected)?;
+        if matches!(&at.node.value, Value::Map(entries) if entries.is_empty()) {
+            self.fault(at, PolicyFault::EmptyList);
+            return None;
+        }
+        Some(fields)
+    }
+
     fn take<'n>(&mut self, fields: &mut Fields<'n>, key: &Key, node: &'n Node, expected: &'static [&'static str]) {
         let field = join(&fields.field, &key.name);
         let Some(name) = expected.iter().find(|name| **name == key.name) else {

@@ -14,7 +14,7 @@ use super::strangers;
 use super::words::escaped;
 
 /// The fields of an identity.
-const FIELDS: &[&str] = &[
+pub(super) const FIELDS: &[&str] = &[
     "issuer",
     "issuerRegExp",
     "insecureAnyIssuer",
@@ -29,10 +29,10 @@ const FIELDS: &[&str] = &[
 const ISSUER: &[&str] = &["issuer", "issuerRegExp", "insecureAnyIssuer"];
 const SUBJECT: &[&str] = &["subject", "subjectRegExp", "insecureAnySubject"];
 /// The ways to say the subject of an own authority's certificate.
-const OWN: &[&str] = &["email", "host", "uri", "emailRegExp", "hostRegExp", "uriRegExp"];
+pub(super) const OWN: &[&str] = &["email", "host", "uri", "emailRegExp", "hostRegExp", "uriRegExp"];
 const SUBJECT_KINDS: &[&str] = &["email", "uri", "dns", "otherName"];
 /// [`Extension::name`] of each.
-const EXTENSIONS: &[&str] = &[
+pub(super) const EXTENSIONS: &[&str] = &[
     "buildSignerURI",
     "buildSignerDigest",
     "runnerEnvironment",
@@ -269,11 +269,8 @@ fn values(
     read: &mut Vec<(Extension, Matcher)>,
     reader: &mut Reader,
 ) -> Option<()> {
-    let values = reader.fields(at, EXTENSIONS)?;
+    let values = reader.some_fields(at, EXTENSIONS)?;
     let mut whole = Some(());
-    if values.iter().next().is_none() {
-        reader.fault(at, PolicyFault::EmptyList);
-    }
     for (name, at) in values.iter() {
         let Some(extension) = Extension::ALL.into_iter().find(|extension| extension.name() == name) else { continue };
         if read.iter().any(|(other, _)| *other == extension) {

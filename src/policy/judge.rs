@@ -39,7 +39,9 @@ impl PolicySet {
         if rules.is_empty() {
             return match self.unmatched {
                 Unmatched::Deny => deny(Reason::NoPolicy, Class::Refused, &case.subject.name.to_string()),
-                Unmatched::Admit => permit(case.subject, Rest::Target, Report { unmatched: true, documents: vec![] }),
+                Unmatched::Admit => {
+                    permit(case.subject, Rest::Target, Report { unmatched: true, documents: vec![] }, None)
+                }
             };
         }
         let mut bench = Bench::new(case, self.plan(case.applicable).asks_for_evidence());
@@ -59,6 +61,7 @@ fn conclude(subject: &Subject, rules: &[&Rule], rulings: Vec<Ruling>, bench: &Be
     let mut all = Footing { target: true, child: true };
     let mut worst: Option<(&Rule, Failure)> = None;
     let mut documents = Vec::new();
+    let until = rulings.iter().filter_map(|ruling| ruling.until).min();
     for (rule, ruling) in rules.iter().zip(rulings) {
         match ruling.outcome {
             // What only warns has no say in which of the two is pulled.
@@ -77,7 +80,7 @@ fn conclude(subject: &Subject, rules: &[&Rule], rulings: Vec<Ruling>, bench: &Be
     // The child alone only where it carries everything: it is what will be judged when it is to run. Where both are
     // needed the target is pulled, which leads to both.
     let rest = if !all.target && all.child { Rest::Child } else { Rest::Target };
-    let Some((rule, failure)) = worst else { return permit(subject, rest, report) };
+    let Some((rule, failure)) = worst else { return permit(subject, rest, report, until) };
     let leaf = failure.leaf.and_then(|number| rule.document.require.leaves.get(number));
     Verdict::Denial(Denial {
         class: failure.class,
@@ -98,12 +101,12 @@ fn severity(class: Class) -> u8 {
     }
 }
 
-fn permit(subject: &Subject, rest: Rest, report: Report) -> Verdict {
+fn permit(subject: &Subject, rest: Rest, report: Report, until: Option<jiff::Timestamp>) -> Verdict {
     let pinned = match (rest, &subject.child) {
         (Rest::Child, Some(child)) => child,
         (Rest::Child | Rest::Target, _) => &subject.target,
     };
-    Verdict::Permit(Permit::new(subject.clone(), pinned.clone(), report))
+    Verdict::Permit(Permit::new(subject.clone(), pinned.clone(), report, until))
 }
 
 /// A denial that is no document's.

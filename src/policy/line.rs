@@ -7,13 +7,22 @@ use crate::evidence::{Outcome, Place, Source, Subject};
 use crate::image::Digest;
 
 use super::bench::Bench;
+use super::by::{By, Who};
+use super::holder::Identity;
 use super::requirement::{Demand, Leaf};
 use super::ruling::Failure;
-use super::set::{Rule, RuleKey};
-use super::words::{VALUE_MAX, bounded, escaped};
+use super::set::Rule;
+use super::trusts::{LeafTrust, RuleKey};
+use super::words::{LINE_MAX, VALUE_MAX, bounded, escaped};
 
-/// Most keys that the line names; the report has them all.
-const KEYS_NAMED: usize = 2;
+/// Most keys or identities that the line names.
+const NAMED: usize = 2;
+/// Longest reason in the line, in bytes: it names two repositories or identities.
+const REASON_MAX: usize = 460;
+/// Longest identity in the line, in bytes; a workflow with its issuer has some 150.
+const IDENTITY_SHOWN: usize = 170;
+/// Longest predicate type in the line, in bytes.
+const TYPE_SHOWN: usize = 100;
 /// Longest name of a key file in the line, in bytes.
 const FILE_SHOWN: usize = 80;
 /// Hexadecimal digits of a digest where its beginning suffices: what git and docker show.
@@ -23,38 +32,72 @@ const SHORT: usize = 12;
 pub(super) fn refusal(rule: &Rule, failure: &Failure, subject: &Subject, bench: &Bench<'_>) -> String {
     let mut line = format!("policy \"{}\"", rule.document.name);
     let require = &rule.document.require;
-    let leaf = failure.leaf.and_then(|number| Some((require.leaves.get(number)?, rule.keys.get(number)?)));
-    if let Some((leaf, keys)) = leaf {
-        let _ = write!(line, ", requirement \"{}\": {}", escaped(&leaf.name), wanted(leaf, keys));
+    let leaf = failure.leaf.and_then(|number| Some((require.leaves.get(number)?, rule.trusts.get(number)?)));
+    if let Some((leaf, trust)) = leaf {
+        let _ = write!(line, ", requirement \"{}\": {}", escaped(&leaf.name), wanted(leaf, trust));
     } else {
         line.push_str(": the requirements together are not met");
     }
     let _ = write!(line, " on {}", about(subject));
-    if leaf.is_some_and(|(leaf, _)| leaf.asks_for_signature()) && !bench.looked().is_empty() {
-        let _ = write!(line, "; looked in {}", looked(bench));
-    }
-    let _ = write!(line, "; {}", failure.reason);
+    let mut reason = bounded(failure.reason.to_string(), REASON_MAX);
     if failure.others > 0 {
-        let _ = write!(line, " (and {} more requirements not met)", failure.others);
+        let _ = write!(reason, " (and {} more requirements not met)", failure.others);
     }
+    if leaf.is_some_and(|(leaf, _)| leaf.asks_for_signature()) && !bench.looked().is_empty() {
+        // The reason comes last and says most: where it was looked gives way.
+        let beside = "; looked in ; ".len();
+        let room = LINE_MAX.saturating_sub(line.len() + reason.len() + beside);
+        let _ = write!(line, "; looked in {}", bounded(looked(bench), room.max(SHORT)));
+    }
+    let _ = write!(line, "; {reason}");
     line
 }
 
-fn wanted(leaf: &Leaf, keys: &[RuleKey]) -> String {
+fn wanted(leaf: &Leaf, trust: &LeafTrust) -> String {
     match &leaf.demand {
         Demand::Digest(digests) => format!("none of the {} digests listed", digests.len()),
-        Demand::Signature { .. } | Demand::Attestation { .. } => {
-            let named = keys.iter().take(KEYS_NAMED).map(|key| {
-                let id = key.signer.key.to_string();
-                format!("{} ({}...)", bounded(escaped(&key.signer.file), FILE_SHOWN), shortened(&id))
-            });
-            let mut text = format!("no valid signature by key {}", named.collect::<Vec<_>>().join(" or "));
-            if keys.len() > KEYS_NAMED {
-                let _ = write!(text, " or {} more", keys.len() - KEYS_NAMED);
-            }
-            text
+        Demand::Signature { by, .. } => match &by.who {
+            Who::Key(_) => format!("no valid signature by {}", whom(by, trust)),
+            Who::Keyless(_) => format!("no keyless signature by {}", whom(by, trust)),
+            Who::Certificate { .. } => format!("no signature with a certificate by {}", whom(by, trust)),
+        },
+        Demand::Attestation { by, says } => {
+            let types = says.predicate_types.join(" or ");
+            format!("no attestation {} by {}", bounded(escaped(&types), TYPE_SHOWN), whom(by, trust))
         }
     }
+}
+
+/// By whom a signature is wanted.
+fn whom(by: &By, trust: &LeafTrust) -> String {
+    match &by.who {
+        Who::Key(_) => {
+            let keys: Vec<&RuleKey> = trust.trials.iter().filter_map(|trial| trial.key.as_ref()).collect();
+            let named = |key: &&RuleKey| {
+                let id = key.id.to_string();
+                format!("{} ({}...)", bounded(escaped(&key.file), FILE_SHOWN), shortened(&id))
+            };
+            format!("key {}", some(keys.len(), keys.iter().map(named)))
+        }
+        Who::Keyless(identities) => some(identities.len(), identities.iter().map(described)),
+        Who::Certificate { subjects, roots, .. } => {
+            let root = roots.first().map(|root| bounded(escaped(&root.name), FILE_SHOWN)).unwrap_or_default();
+            format!("{} under {root}", some(subjects.len(), subjects.iter().map(described)))
+        }
+    }
+}
+
+fn described(identity: &Identity) -> String {
+    bounded(escaped(&identity.describe()), IDENTITY_SHOWN)
+}
+
+/// The first of so many, and how many more there are.
+fn some(count: usize, named: impl Iterator<Item = String>) -> String {
+    let mut text = named.take(NAMED).collect::<Vec<_>>().join(" or ");
+    if count > NAMED {
+        let _ = write!(text, " or {} more", count - NAMED);
+    }
+    text
 }
 
 /// The name and the digests in question.

@@ -1,8 +1,9 @@
 //! What the node's operator demands of images, and the judge that lets one through or not.
 //!
-//! [`Documents`] are read strictly; with the keys that they name they become a [`PolicySet`]; that says which documents
-//! are [`Applicable`] to a name and a pod, what has to be gathered ([`Plan`]), and, with the evidence at hand, judges a
-//! [`Case`]: a [`Permit`], which nothing else can make, or a [`Denial`]. Nothing here fetches, reads a file or a clock.
+//! [`Documents`] are read strictly; with the keys, certificates and trust roots that they name they become a
+//! [`PolicySet`]; that says which documents are [`Applicable`] to a name and a pod, what has to be gathered ([`Plan`]),
+//! and, with the evidence at hand, judges a [`Case`]: a [`Permit`], which nothing else can make, or a [`Denial`]. Nothing
+//! here fetches, reads a file or a clock.
 //!
 //! # The language
 //! ```yaml
@@ -17,8 +18,23 @@
 //!   require:                                      # exactly one of:
 //!     all:                                        #   all: [...]  any: [...]  atLeast: {count: 2, of: [...]}
 //!       - name: build                             #   a key: a signature by any of these keys
-//!         key: {files: [build.pub]}
+//!         key: {files: [build.pub, {file: old.pub, notAfter: 2027-01-01T00:00:00Z}], trustRoot: public-good}
 //!         signedIdentity: matchRepository
+//!         maxSignatureAge: 90d                    #   beside any of the four; needs a trust root
+//!       - name: release                           #   keyless: an identity of a Sigstore instance
+//!         keyless:
+//!           trustRoot: public-good                #   the default; minLogEntries: 1, minTimestamps: 0 as well
+//!           identities:                           #   issuer[RegExp] and subject[RegExp], or insecureAny...
+//!             - issuer: https://token.actions.githubusercontent.com
+//!               subjectRegExp: ^https://github\.com/acme/app/\.github/workflows/release\.yml@refs/tags/v.*$
+//!               extensions: {sourceRepositoryURI: https://github.com/acme/app}
+//!       - name: team                              #   a certificate of an own authority
+//!         certificate: {roots: [ca.pem], crls: [ca.crl], subjects: [{email: release@acme.example}]}
+//!       - name: sbom                              #   an attestation: of a kind, by somebody, that says something
+//!         attestation:
+//!           predicateType: spdxjson               #   or slsa: {builder, source, ref, workflow, ...}
+//!           by: {key: {files: [build.pub]}}       #   any of the three
+//!           where: size(predicate.packages) > 0   #   CEL
 //!       - digest: {anyOf: ["sha256:..."]}         #   a digest: no signature is needed
 //!                                                 #   insecureAcceptAnything: true, alone under require
 //! ```
@@ -28,7 +44,9 @@
 //! * Every document that matches must be met; what none matches is [`Unmatched`]. Names are folded before they are
 //!   matched, and so are the patterns' hosts. A name or namespace that is not known matches every enforcing document
 //!   and no permissive one; permissive documents name literal hosts (attack E8).
-//! * The entries that count for a threshold are met by distinct keys, all the way down: the same key under two names
+//! * Regular expressions match the whole text (attack B5). An identity that strangers have as well is an error unless it
+//!   is spelled `insecure...` (attack B8). What is odd and no error is a [`Note`].
+//! * The entries that count for a threshold are met by distinct signers, all the way down: the same key under two names
 //!   counts once (attack C2).
 //! * A signature counts on the target or, unless the target was asked for by digest, on the platform manifest under it;
 //!   what rests on the latter is pinned to it.
@@ -38,18 +56,22 @@
 //! The whole reference is the manual page sealgate-policy(5).
 
 mod applicable;
+mod asked;
 mod bench;
 mod by;
 mod condition;
 mod document;
 mod error;
 mod fields;
+mod finding;
 mod holder;
+mod holders;
 mod identity;
 mod judge;
 mod line;
 mod matcher;
 mod material;
+mod met;
 mod pattern;
 mod permit;
 mod regexp;
@@ -58,12 +80,14 @@ mod requirement;
 mod ruling;
 mod says;
 mod set;
+mod signer;
 mod slsa;
 mod solve;
 mod strangers;
 #[cfg(test)]
 mod tests;
 mod times;
+mod trusts;
 mod wording;
 mod words;
 mod yaml;
@@ -72,11 +96,11 @@ pub use applicable::Applicable;
 pub use condition::{ConditionError, ConditionFault};
 pub use document::{Documents, FILE_MAX, NamedAt, PolicyFile};
 pub use error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault, Position};
+pub use finding::Finding;
 pub use judge::Case;
 pub use material::Material;
 pub use permit::{Class, Denial, Permit, Reason, Verdict};
 pub use regexp::{Advice, RegExpFault};
-pub use report::{
-    Action, DocumentReport, FATES_MAX, Fate, FateOutcome, Finding, Report, RequirementReport, Rest, Signer,
-};
-pub use set::{Plan, PolicySet, Unmatched, VerdictKey};
+pub use report::{Action, DocumentReport, FATES_MAX, Fate, FateOutcome, Report, RequirementReport, Rest, SIGNERS_MAX};
+pub use set::{Expiry, Plan, PolicySet, Unmatched, VerdictKey};
+pub use signer::{Credential, Holder, Logged, SignedAt, Signer};

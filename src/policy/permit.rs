@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::evidence::Subject;
 use crate::image::Digest;
 
-use super::report::{Action, Finding, Report};
+use super::finding::Finding;
+use super::report::{Action, Report};
 use super::words::{LINE_MAX, bounded};
 
 /// What came of a judgement.
@@ -28,6 +29,7 @@ pub struct Permit {
     subject: Subject,
     pinned: Digest,
     report: Report,
+    until: Option<jiff::Timestamp>,
 }
 
 /// An image may not run.
@@ -69,6 +71,11 @@ pub enum Reason {
         /// Why.
         why: Finding,
     },
+    /// There is an attestation by whom it should be, and what it says could not be told.
+    NotTold {
+        /// Why.
+        why: Finding,
+    },
     /// Each requirement is met, but not by keys of their own: one key counts once.
     KeysNotDistinct,
     /// The digest is none of those that the policy lists.
@@ -104,8 +111,8 @@ pub enum Reason {
 
 impl Permit {
     /// The one door: called by the judge alone.
-    pub(super) fn new(subject: Subject, pinned: Digest, report: Report) -> Self {
-        Self { subject, pinned, report }
+    pub(super) fn new(subject: Subject, pinned: Digest, report: Report, until: Option<jiff::Timestamp>) -> Self {
+        Self { subject, pinned, report, until }
     }
 
     /// What was judged.
@@ -126,11 +133,13 @@ impl Permit {
         &self.report
     }
 
-    /// Until when it holds: the earliest moment at which something that it rests on ends (a key's window, the age of a
-    /// signature, a certificate without a proven time); none where nothing does.
+    /// Until when it holds: the earliest moment at which one of the signatures that counted ends to do so, by a key's
+    /// window, the age of a signature, a certificate or revocation list that was judged at now; and an hour where a
+    /// condition asks for the time. None where nothing ends. No signature that a threshold could have done without is
+    /// left out: a permit may end early, never late.
     #[must_use]
     pub fn valid_until(&self) -> Option<jiff::Timestamp> {
-        None
+        self.until
     }
 
     /// The names of the policies that were not met and only warn.
@@ -186,9 +195,9 @@ impl fmt::Display for Reason {
             Self::NoPolicy => f.write_str("no policy matches, and what no policy matches is denied"),
             Self::StaleSet => f.write_str("the policies changed while this image was judged; try again"),
             Self::Unsigned => f.write_str("no signature there"),
-            Self::NoneCounts { why } => why.fmt(f),
+            Self::NoneCounts { why } | Self::NotTold { why } => why.fmt(f),
             Self::KeysNotDistinct => {
-                f.write_str("signed, but the threshold needs distinct keys and one key counts once")
+                f.write_str("signed, but the threshold needs distinct signers and each counts once")
             }
             Self::DigestNotListed => f.write_str("the digest is none of those listed"),
             Self::NoOrigin => f.write_str(

@@ -8,7 +8,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::image::Digest;
-use crate::verify::{Fault, KeyId};
+
+use super::finding::Finding;
+use super::signer::Signer;
 
 /// What a document does with an image that does not meet it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -51,8 +53,11 @@ pub struct RequirementReport {
     pub name: String,
     /// Whether it was met, by itself; a threshold around it may still count it not, for lack of a key of its own.
     pub satisfied: bool,
-    /// The keys that met it, each once.
+    /// Who met it, each once, at most [`SIGNERS_MAX`].
     pub signers: Vec<Signer>,
+    /// How many signers are left out.
+    #[serde(skip_serializing_if = "is_none")]
+    pub signers_omitted: usize,
     /// The digests on which it rests: the target's, the child's or both.
     pub rests_on: Vec<Rest>,
     /// What became of each signature that was looked at, at most [`FATES_MAX`].
@@ -64,15 +69,9 @@ pub struct RequirementReport {
 /// Most fates that one requirement's report lists: a record stays readable and small.
 pub const FATES_MAX: usize = 16;
 
-/// A key as an operator knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-pub struct Signer {
-    /// The sha256 of its public key, `sha256:<hex>`.
-    #[serde(serialize_with = "display")]
-    pub key: KeyId,
-    /// The key file's name as the policy writes it.
-    pub file: String,
-}
+/// Most signers that one requirement's report lists. With a certificate and all that stands in it one takes some two
+/// kilobytes, and a whole record has 64.
+pub const SIGNERS_MAX: usize = 8;
 
 /// Which of the subject's digests something rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -101,59 +100,19 @@ pub struct Fate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "camelCase")]
 pub enum FateOutcome {
-    /// It counts.
+    /// It counts. The signer without what stands in the certificate beside the name: the requirement's signers have it.
     Signed(Signer),
-    /// It does not, and this is the most telling reason over all the requirement's keys.
+    /// It does not, and this is the most telling reason over all whom the requirement names.
     Refused(Finding),
+    /// It could not be told whether it does.
+    Unable(Finding),
 }
 
-/// Why a signature does not count for a requirement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "finding", rename_all = "camelCase")]
-pub enum Finding {
-    /// The signature holds and names another image than was asked for.
-    IdentityDiffers {
-        /// The name in the signature, escaped.
-        signed: String,
-        /// The name that is wanted.
-        wanted: String,
-    },
-    /// The signature holds, names no image, and the policy demands a name.
-    IdentityMissing {
-        /// The name that is wanted.
-        wanted: String,
-    },
-    /// It does not hold.
-    Fault {
-        /// Why.
-        #[serde(serialize_with = "display")]
-        fault: Fault,
-    },
-    /// It was gathered for a digest that is not judged here: the child's, where the index was asked for by digest.
-    OtherDigest,
-    /// It was not looked at: there are more signatures than one decision looks at.
-    NotExamined,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::IdentityDiffers { signed, wanted } => {
-                write!(f, "a signature that holds names {signed}, wanted is {wanted}")
-            }
-            Self::IdentityMissing { wanted } => {
-                write!(f, "a signature that holds names no repository, wanted is {wanted}")
-            }
-            Self::Fault { fault } => fault.fmt(f),
-            Self::OtherDigest => f.write_str(
-                "a signature on the platform manifest, but the index was asked for by digest and needs its own",
-            ),
-            Self::NotExamined => f.write_str("more signatures than one decision looks at"),
-        }
-    }
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Serialises what prints as its text.
-fn display<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn display<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }

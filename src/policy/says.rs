@@ -3,11 +3,13 @@
 use super::condition::Condition;
 use super::error::PolicyFault;
 use super::fields::{At, Fields, Reader};
+use super::regexp::Advice;
+use super::slsa::{Slsa, is_repository};
 
 /// Longest predicate type: those in use have sixty characters.
 const TYPE_MAX: usize = 512;
 /// The kinds of attestation by the words of cosign's `--type`, with the predicate types that it writes for them.
-const WORDS: &[(&str, &str)] = &[
+pub(super) const WORDS: &[(&str, &str)] = &[
     ("slsaprovenance", "https://slsa.dev/provenance/v0.2"),
     ("slsaprovenance02", "https://slsa.dev/provenance/v0.2"),
     ("slsaprovenance1", "https://slsa.dev/provenance/v1"),
@@ -19,8 +21,10 @@ const WORDS: &[(&str, &str)] = &[
     ("link", "https://in-toto.io/Link/v1"),
     ("custom", "https://cosign.sigstore.dev/attestation/v1"),
 ];
-/// The predicate types of a provenance (SLSA 0.2 and 1.x).
-const PROVENANCES: &[&str] = &["https://slsa.dev/provenance/v0.2", "https://slsa.dev/provenance/v1"];
+/// What one wish for a provenance may have, in bytes: a builder's id with a ref has two hundred.
+const WISH_MAX: usize = 1024;
+/// The three ways to say the ref, of which one is enough.
+const REFS: &[&str] = &["ref", "branch", "tag"];
 
 /// What an attestation is to say.
 #[derive(Debug, Clone)]
@@ -33,10 +37,6 @@ pub(super) struct Says {
     pub(super) slsa: Option<Slsa>,
 }
 
-/// Wishes for a provenance: none can be made yet.
-#[derive(Debug, Clone)]
-pub(super) enum Slsa {}
-
 impl Says {
     /// Reads `predicateType` or `slsa`, and `where`.
     pub(super) fn read(fields: &Fields<'_>, reader: &mut Reader) -> Option<Self> {
@@ -47,7 +47,7 @@ impl Says {
         };
         let at = fields.get(kind?)?;
         let (predicate_types, slsa) = if kind == Some("slsa") {
-            (PROVENANCES.iter().map(|uri| (*uri).to_owned()).collect(), Some(slsa(at, reader)?))
+            (Slsa::PREDICATE_TYPES.iter().map(|uri| (*uri).to_owned()).collect(), Some(slsa(at, reader)?))
         } else {
             (vec![predicate_type(at, reader)?], None)
         };
@@ -85,7 +85,61 @@ fn condition(at: &At<'_>, reader: &mut Reader) -> Option<Condition> {
     }
 }
 
+/// What a provenance must say; at least one thing.
 fn slsa(at: &At<'_>, reader: &mut Reader) -> Option<Slsa> {
-    reader.fault(at, PolicyFault::EmptyText);
+    let fields = reader.some_fields(at, Slsa::FIELDS)?;
+    let written: Vec<(&'static str, &At<'_>)> = fields.iter().collect();
+    let mut refs = written.iter().filter(|(name, _)| REFS.contains(name));
+    if let (Some((with, _)), Some((name, at))) = (refs.next(), refs.next()) {
+        reader.fault(at, PolicyFault::Excludes { name, with });
+    }
+    let mut slsa = Slsa::default();
+    let mut whole = true;
+    for (name, at) in written {
+        let wish = wish(name, at, reader);
+        whole &= wish.is_some();
+        match name {
+            "builder" => slsa.builder = wish,
+            "source" => slsa.source = wish,
+            "ref" => slsa.reference = wish,
+            "branch" => slsa.branch = wish,
+            "tag" => slsa.tag = wish,
+            "workflow" => slsa.workflow = wish,
+            "commit" => slsa.commit = wish,
+            _ => slsa.build_type = wish,
+        }
+    }
+    whole.then_some(slsa)
+}
+
+/// One wish; one that nothing can meet, or that says more than is looked at, is a fault.
+fn wish(name: &'static str, at: &At<'_>, reader: &mut Reader) -> Option<String> {
+    let text = reader.text(at)?;
+    let (fits, expected) = match name {
+        "source" => (
+            is_repository(text) && !text.contains(['@', '#']),
+            "a repository's URL, https://github.com/acme/app, without a ref",
+        ),
+        "ref" => (text.starts_with("refs/"), "a full ref, refs/heads/main or refs/tags/v1"),
+        "branch" | "tag" => (!text.starts_with("refs/"), "a name alone, without refs/heads/ or refs/tags/"),
+        "commit" => (
+            matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')),
+            "a whole commit id, 40 or 64 digits in lower case",
+        ),
+        "workflow" => (!text.starts_with('/'), "a path in the repository, .github/workflows/release.yml"),
+        _ => (true, "a text"),
+    };
+    if text.is_empty() {
+        reader.fault(at, PolicyFault::EmptyText);
+    } else if text.len() > WISH_MAX {
+        reader.fault(at, PolicyFault::TooMany { what: "bytes in one text", limit: WISH_MAX });
+    } else if !fits {
+        reader.fault(at, PolicyFault::Provenance { got: text.to_owned(), expected });
+    } else {
+        if text.contains('*') {
+            reader.advise(at, Advice::NoWildcard);
+        }
+        return Some(text.to_owned());
+    }
     None
 }

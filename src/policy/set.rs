@@ -1,6 +1,6 @@
 //! [`PolicySet`]: documents with their keys, checked whole, ready to judge. It never changes; a reload makes another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,16 +8,22 @@ use sha2::{Digest as _, Sha256};
 
 use crate::evidence::{Name, Origin, Subject};
 use crate::image::Digest;
-use crate::verify::{KeyId, PublicKey};
 
 use super::applicable::{Applicable, Index};
-use super::by::{KeyFile, Named, Who};
+use super::by::{Named, Who};
 use super::document::{Document, Documents, PolicyFile};
 use super::error::{PolicyError, PolicyFault};
+use super::holder::Identity;
+use super::holders::{Holders, Mark};
 use super::material::Material;
-use super::report::Signer;
-use super::requirement::Demand;
-use super::solve::{COMBINATIONS_MAX, KEYS_MAX, KeySet, satisfied};
+use super::requirement::{Demand, Leaf};
+use super::solve::{COMBINATIONS_MAX, Ways, satisfied};
+use super::trusts::{self, LeafTrust, Trusts};
+use super::words::{bounded, escaped};
+use crate::verify::Part;
+
+/// Longest name of a file or certificate in the words about what ends, in bytes.
+const NAME_SHOWN: usize = 120;
 
 /// What becomes of an image that no policy matches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,30 +41,32 @@ pub enum Unmatched {
 #[derive(Debug)]
 pub struct PolicySet {
     pub(super) rules: Vec<Rule>,
-    pub(super) keys: Vec<PublicKey>,
+    pub(super) trusts: Trusts,
     pub(super) unmatched: Unmatched,
     index: Index,
     generation: Arc<str>,
     trust_generation: Arc<str>,
 }
 
-/// A document with the keys of its leaves.
+/// A document with the trusts of its leaves.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) document: Document,
-    /// For each leaf its keys; none for a leaf that demands a digest.
-    pub(super) keys: Vec<Vec<RuleKey>>,
+    /// For each leaf what signatures are tried with.
+    pub(super) trusts: Vec<LeafTrust>,
+    /// For each leaf the kind of claim by which its signers are counted.
+    pub(super) kinds: Vec<usize>,
+    /// For each leaf by whom it is met when everybody signs and every digest is the right one.
+    pub(super) best: Vec<Ways>,
 }
 
-/// One key of one leaf.
-#[derive(Debug)]
-pub(super) struct RuleKey {
-    /// Its number in [`PolicySet::keys`].
-    pub(super) number: usize,
-    /// Its bit among the document's distinct keys.
-    pub(super) bit: KeySet,
-    /// The key as an operator knows it.
-    pub(super) signer: Signer,
+/// Something that a policy needs and that ends at a known time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiry {
+    /// What, in words, bounded and printable: a key with its policy, a certificate or revocation list with its file.
+    pub what: String,
+    /// Until when it counts.
+    pub until: jiff::Timestamp,
 }
 
 /// What has to be gathered before the documents that matched can be judged.
@@ -96,28 +104,29 @@ pub struct VerdictKey {
 }
 
 impl PolicySet {
-    /// Puts documents and keys together. `material` holds whatever they name.
+    /// Puts documents and what they name together. `material` holds whatever they name.
     ///
     /// # Errors
-    /// Every fault: keys that are missing, thresholds that cannot be met by distinct keys, too many of something.
+    /// Every fault: keys, files and trust roots that are missing, files that are no authority, thresholds that cannot be
+    /// met by distinct signers.
     pub fn build(documents: Documents, material: Material, unmatched: Unmatched) -> Result<Self, Vec<PolicyError>> {
         let generation = generation(&documents.files, unmatched);
-        let keys = material.keys;
-        let trust_generation = trust_generation(&keys);
-        let mut ring = Ring { numbers: HashMap::new(), keys: Vec::new(), files: keys };
+        let trust_generation = trust_generation(&material);
+        let mut trusts = Trusts::default();
         let mut errors = Vec::new();
         let mut rules = Vec::new();
+        let count = documents.documents.len();
         for document in documents.documents {
-            match ring.rule(document) {
+            match Rule::new(document, &mut trusts, &material) {
                 Ok(rule) => rules.push(rule),
                 Err(more) => errors.extend(more),
             }
         }
-        if !errors.is_empty() {
+        if !errors.is_empty() || rules.len() != count {
             return Err(errors);
         }
         let index = Index::new(rules.iter().map(|rule| &rule.document));
-        Ok(Self { rules, keys: ring.keys, unmatched, index, generation, trust_generation })
+        Ok(Self { rules, trusts, unmatched, index, generation, trust_generation })
     }
 
     /// Sixteen hexadecimal digits that change with any policy file, its name or `unmatched`.
@@ -126,7 +135,7 @@ impl PolicySet {
         &self.generation
     }
 
-    /// Sixteen hexadecimal digits that change with any key.
+    /// Sixteen hexadecimal digits that change with any key, certificate, revocation list or trust root.
     #[must_use]
     pub fn trust_generation(&self) -> &str {
         &self.trust_generation
@@ -161,6 +170,36 @@ impl PolicySet {
     pub fn applicable(&self, name: &Name, pod: &crate::evidence::Pod) -> Applicable {
         let documents = self.index.matching(&self.rules, name, pod);
         Applicable::new(Arc::clone(&self.generation), documents)
+    }
+
+    /// Everything that its policies need and that ends: keys with a window, certificates and revocation lists of own
+    /// authorities. What ends of trust roots, the roots say.
+    #[must_use]
+    pub fn expiries(&self) -> Vec<Expiry> {
+        let mut expiries = Vec::new();
+        for rule in &self.rules {
+            for key in rule.trusts.iter().flat_map(|trust| &trust.trials).filter_map(|trial| trial.key.as_ref()) {
+                if let Some(until) = key.window.not_after {
+                    let (file, policy) = (bounded(escaped(&key.file), NAME_SHOWN), &rule.document.name);
+                    expiries.push(Expiry { what: format!("key {file} of policy {policy}"), until });
+                }
+            }
+        }
+        for (file, authority) in self.trusts.authorities() {
+            let file = bounded(escaped(file), NAME_SHOWN);
+            for end in authority.expiries() {
+                let kind = match end.part {
+                    Part::Root => "CA certificate",
+                    Part::Intermediate => "intermediate certificate",
+                    Part::RevocationList => "revocation list",
+                };
+                let name = bounded(escaped(&end.name), NAME_SHOWN);
+                expiries.push(Expiry { what: format!("{kind} {name} of the authority of {file}"), until: end.at });
+            }
+        }
+        expiries.sort_by(|one, two| one.until.cmp(&two.until).then_with(|| one.what.cmp(&two.what)));
+        expiries.dedup();
+        expiries
     }
 
     /// What has to be gathered to judge these documents.
@@ -212,75 +251,32 @@ impl PolicySet {
     }
 }
 
-/// The keys of a set, each once however many files hold it.
-struct Ring {
-    numbers: HashMap<KeyId, usize>,
-    keys: Vec<PublicKey>,
-    files: BTreeMap<String, PublicKey>,
-}
-
-impl Ring {
-    fn rule(&mut self, document: Document) -> Result<Rule, Vec<PolicyError>> {
-        let mut errors = Vec::new();
-        let mut bits: Vec<usize> = Vec::new();
-        let mut keys = Vec::new();
-        for leaf in &document.require.leaves {
-            let mut of_leaf: Vec<RuleKey> = Vec::new();
-            if let Some(Who::Key(files)) = leaf.by().map(|by| &by.who) {
-                for KeyFile { file, .. } in files {
-                    match self.key(&file.name, &mut bits) {
-                        Ok(key) if of_leaf.iter().any(|other| other.bit == key.bit) => {}
-                        Ok(key) => of_leaf.push(key),
-                        Err(fault) => errors.push(named(&document, file, fault)),
-                    }
-                }
-            }
-            keys.push(of_leaf);
-        }
-        let rule = Rule { document, keys };
-        if errors.is_empty() {
-            errors.extend(rule.unsatisfiable(bits.len()));
-        }
-        if errors.is_empty() { Ok(rule) } else { Err(errors) }
-    }
-
-    fn key(&mut self, file: &str, bits: &mut Vec<usize>) -> Result<RuleKey, PolicyFault> {
-        let key = self.files.get(file).ok_or_else(|| PolicyFault::KeyMissing { name: file.to_owned() })?;
-        let number = match self.numbers.get(key.id()) {
-            Some(number) => *number,
-            None => {
-                self.numbers.insert(key.id().clone(), self.keys.len());
-                self.keys.push(key.clone());
-                self.keys.len() - 1
-            }
-        };
-        let place = bits.iter().position(|other| *other == number).unwrap_or_else(|| {
-            bits.push(number);
-            bits.len() - 1
-        });
-        let bit = u32::try_from(place).ok().and_then(|place| KeySet::from(1u8).checked_shl(place));
-        let bit = bit.ok_or(PolicyFault::TooMany { what: "distinct keys in one policy", limit: KEYS_MAX })?;
-        Ok(RuleKey { number, bit, signer: Signer { key: key.id().clone(), file: file.to_owned() } })
-    }
-}
-
 impl Rule {
-    /// The sets of keys by which each leaf is met when every key signs and every digest is the right one.
-    pub(super) fn at_best(&self) -> Vec<Vec<KeySet>> {
-        let leaves = self.document.require.leaves.iter().zip(&self.keys);
-        leaves
-            .map(|(leaf, keys)| match leaf.demand {
-                Demand::Signature { .. } | Demand::Attestation { .. } => keys.iter().map(|key| key.bit).collect(),
-                Demand::Digest(_) => vec![0],
-            })
-            .collect()
+    fn new(document: Document, trusts: &mut Trusts, material: &Material) -> Result<Self, Vec<PolicyError>> {
+        let mut errors = Vec::new();
+        let mut of_leaves = Vec::new();
+        for leaf in &document.require.leaves {
+            match trusts.leaf(leaf, &document.name, material) {
+                Ok(trust) => of_leaves.push(trust),
+                Err(faults) => errors.extend(faults.into_iter().map(|(at, fault)| named(&document, at, fault))),
+            }
+        }
+        if !errors.is_empty() || of_leaves.len() != document.require.leaves.len() {
+            return Err(errors);
+        }
+        let kinds = trusts::kinds(&document.require.leaves);
+        let (best, distinct) = best(&document.require.leaves, &of_leaves, &kinds);
+        let rule = Self { document, trusts: of_leaves, kinds, best };
+        match rule.unsatisfiable(distinct) {
+            Some(error) => Err(vec![error]),
+            None => Ok(rule),
+        }
     }
 
-    /// The innermost threshold that could not be met even then.
+    /// The innermost threshold that could not be met even if everybody signed.
     fn unsatisfiable(&self, distinct_keys: usize) -> Option<PolicyError> {
-        let leaves = self.at_best();
         for (tree, position, field) in &self.document.require.thresholds {
-            let fault = match satisfied(tree, &leaves) {
+            let fault = match satisfied(tree, &self.best) {
                 Ok(true) => continue,
                 Ok(false) => PolicyFault::Unsatisfiable { distinct_keys },
                 Err(_) => PolicyFault::TooComplex { limit: COMBINATIONS_MAX },
@@ -290,6 +286,30 @@ impl Rule {
         }
         None
     }
+}
+
+/// For each leaf by whom it could be met, and how many holders that are. An identity that fits several holders has one
+/// for each leaf that asks for it, which is all that a threshold can need.
+fn best(leaves: &[Leaf], trusts: &[LeafTrust], kinds: &[usize]) -> (Vec<Ways>, usize) {
+    let mut holders = Holders::default();
+    let mut best = Vec::new();
+    let mut all = BTreeSet::new();
+    for (number, ((leaf, trust), kind)) in leaves.iter().zip(trusts).zip(kinds).enumerate() {
+        let identity = |identity: &Identity, own| Mark::identity(identity, own).unwrap_or(Mark::Somebody(number));
+        let marks: Vec<Mark> = match leaf.by().map(|by| &by.who) {
+            None => Vec::new(),
+            Some(Who::Key(_)) => trust.trials.iter().filter_map(|t| Some(Mark::key(&t.key.as_ref()?.id))).collect(),
+            Some(Who::Keyless(identities)) => identities.iter().map(|i| identity(i, false)).collect(),
+            Some(Who::Certificate { subjects, .. }) => subjects.iter().map(|i| identity(i, true)).collect(),
+        };
+        let numbers = marks.into_iter().map(|mark| holders.number(*kind, [mark]));
+        best.push(Ways { free: leaf.by().is_none(), holders: numbers.collect() });
+    }
+    for ways in &mut best {
+        ways.holders.iter_mut().for_each(|holder| *holder = holders.resolved(*holder));
+        all.extend(ways.holders.iter().copied());
+    }
+    (best, all.len())
 }
 
 /// A fault of something that the document names.
@@ -310,11 +330,23 @@ fn generation(files: &[PolicyFile], unmatched: Unmatched) -> Arc<str> {
     short(hash)
 }
 
-fn trust_generation(keys: &BTreeMap<String, PublicKey>) -> Arc<str> {
+fn trust_generation(material: &Material) -> Arc<str> {
     let mut hash = Sha256::new();
-    for (file, key) in keys {
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX).to_be_bytes();
+    hash.update(count(material.keys.len()));
+    for (file, key) in &material.keys {
         put(&mut hash, file.as_bytes());
         put(&mut hash, key.id().to_string().as_bytes());
+    }
+    hash.update(count(material.files.len()));
+    for (file, bytes) in &material.files {
+        put(&mut hash, file.as_bytes());
+        put(&mut hash, bytes);
+    }
+    hash.update(count(material.roots.len()));
+    for (name, root) in &material.roots {
+        put(&mut hash, name.as_bytes());
+        put(&mut hash, root.id().to_string().as_bytes());
     }
     short(hash)
 }

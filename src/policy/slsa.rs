@@ -92,6 +92,25 @@ impl Slsa {
     /// The predicate types that are read.
     pub(super) const PREDICATE_TYPES: &'static [&'static str] = &[V0_2, V1];
 
+    /// What is wanted of a field.
+    pub(super) fn wanted(&self, field: &str) -> Option<&str> {
+        let wanted = match field {
+            "builder" => &self.builder,
+            "source" => &self.source,
+            "ref" => self
+                .reference
+                .as_ref()
+                .map_or_else(|| if self.branch.is_some() { &self.branch } else { &self.tag }, |_| &self.reference),
+            "branch" => &self.branch,
+            "tag" => &self.tag,
+            "workflow" => &self.workflow,
+            "commit" => &self.commit,
+            "buildType" => &self.build_type,
+            _ => &None,
+        };
+        wanted.as_deref()
+    }
+
     /// Whether the provenance says all that is wanted.
     ///
     /// # Errors
@@ -319,6 +338,11 @@ fn repository(text: &str) -> Option<String> {
         return None;
     }
     Some(format!("{}://{}/{path}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase()))
+}
+
+/// Whether a text can be a wanted source: a URL that names a repository.
+pub(super) fn is_repository(text: &str) -> bool {
+    repository(text).is_some()
 }
 
 /// The full ref in a source's URI, after `@` (GitHub) or `#` (BuildKit); a bare commit is none.

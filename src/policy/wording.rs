@@ -78,6 +78,7 @@ impl fmt::Display for PolicyFault {
             | Self::EmptyWindow
             | Self::Age { .. }
             | Self::Condition(_)
+            | Self::Provenance { .. }
             | Self::PredicateType { .. } => self.fmt_value(f),
         }
     }
@@ -243,6 +244,9 @@ impl PolicyFault {
                 escaped(got)
             ),
             Self::Condition(error) => write!(f, "{error}"),
+            Self::Provenance { got, expected } => {
+                write!(f, "\"{}\" is not what is wanted here: {expected}", escaped(got))
+            }
             Self::PredicateType { got } => write!(
                 f,
                 "\"{}\" is not a predicate type: its URI, as it stands in the attestation, or one of {}",

@@ -72,7 +72,7 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// The trust roots that the policies name.
     pub roots: Vec<String>,
-    /// What of the policies ends, and when: keys with a `notAfter`.
+    /// What the policies rest on and ends, and when: keys, certificates and revocation lists.
     pub ends: Vec<(String, jiff::Timestamp)>,
 }
 
@@ -105,9 +105,11 @@ pub fn load(options: &Options, trust: &TrustOptions) -> Result<Loaded, LoadError
         return Err(LoadError { problems });
     }
     let roots = material.roots.keys().cloned().collect();
-    let ends = documents.ends_of_keys();
     match PolicySet::build(documents, material, options.unmatched) {
-        Ok(policies) => Ok(Loaded { policies, warnings, roots, ends }),
+        Ok(policies) => {
+            let ends = policies.expiries().into_iter().map(|expiry| (expiry.what, expiry.until)).collect();
+            Ok(Loaded { policies, warnings, roots, ends })
+        }
         Err(errors) => Err(LoadError { problems: errors.into_iter().map(Problem::Policy).collect() }),
     }
 }

@@ -375,7 +375,7 @@ fn keys_that_end_are_told() {
     folders.key("build.pub");
     folders.policy("a.yaml", &policy("first", "{file: build.pub, notAfter: 2027-01-01T00:00:00Z}"));
     let end: jiff::Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
-    assert_eq!(folders.load().unwrap().ends, [("policy first: key build.pub".to_owned(), end)]);
+    assert_eq!(folders.load().unwrap().ends, [("key build.pub of policy first".to_owned(), end)]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use sigstore_types::{Bundle, DsseEnvelope, HashAlgorithm, MessageSignature, Sign
 
 use super::leaf::Leaf;
 use super::simple::{fault, object, only, text};
-use super::untrusted::{ArtifactDigest, BUNDLE_MAX, Content, Material, Untrusted};
+use super::untrusted::{ArtifactDigest, BUNDLE_MAX, Content, ItemId, Material, Untrusted};
 use super::{Fault, log, statement};
 use crate::image::json::{self, Limits};
 
@@ -72,7 +72,8 @@ pub(super) fn assemble(bundle: Bundle, payload: Option<Content>) -> Result<Untru
         _ => return Err(Fault::UnknownField),
     };
     entries.iter().try_for_each(|entry| log::agrees(entry, &bundle.content))?;
-    Ok(Untrusted { signature, content, material, bundle: Some(Arc::new(bundle)) })
+    let id = ItemId::default();
+    Ok(Untrusted { id, signature, content, material, bundle: Some(Arc::new(bundle)), envelope_stamp: None })
 }
 
 /// A key's hint, a certificate or a list of certificates, and the evidence beside it.

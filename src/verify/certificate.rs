@@ -115,6 +115,15 @@ impl Certificate {
     pub fn validity(&self) -> (jiff::Timestamp, jiff::Timestamp) {
         (self.not_before, self.not_after)
     }
+
+    /// A certificate that says this, for the tests of whoever matches holders.
+    #[cfg(test)]
+    pub(crate) fn saying(sans: &[San], issuer: Option<&str>, extensions: &[(Extension, &str)]) -> Self {
+        let extensions = extensions.iter().map(|(extension, value)| (*extension, (*value).to_owned())).collect();
+        let epoch = jiff::Timestamp::UNIX_EPOCH;
+        let issuer = issuer.map(str::to_owned);
+        Self { names: sans.len(), sans: sans.to_vec(), issuer, extensions, fingerprint: [0; 32], not_before: epoch, not_after: epoch }
+    }
 }
 
 impl San {

@@ -1,13 +1,143 @@
 //! [`Proofs`]: a bounded memory of what was proven, so that an unchanged signature is not proven again.
+//!
+//! Successes alone are kept, and of those only what no later moment takes back: not a certificate that was judged at
+//! now, nor one of an authority that has revocation lists.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use lru::LruCache;
+
+use super::untrusted::{ItemId, Signed, Signer, Untrusted};
+use super::witness::Witnessed;
+use super::{About, AuthorityId, Budget, Demands, Fault, KeyId, LogEntry, ProvenTime, RootId, Trust};
+use crate::image::Digest;
 
 /// What was proven of unchanged items under an unchanged trust.
-#[derive(Debug, Default)]
-pub struct Proofs {}
+pub struct Proofs {
+    kept: Mutex<LruCache<Question, Answer>>,
+}
+
+/// Everything that an answer depends on, but for the claim, which is asked of the item each time.
+#[derive(PartialEq, Eq, Hash)]
+struct Question {
+    item: ItemId,
+    digest: Digest,
+    /// Which bytes were at hand.
+    artifact: Option<Digest>,
+    trust: TrustId,
+    demands: Demands,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum TrustId {
+    Key(KeyId, RootId),
+    Keyless(RootId),
+    Authority(AuthorityId, RootId),
+}
+
+/// Who signed, when, and where it is logged; what was signed is in the item.
+#[derive(Clone)]
+struct Answer {
+    signer: Signer,
+    times: Vec<ProvenTime>,
+    entries: Vec<LogEntry>,
+}
 
 impl Proofs {
+    /// A few for each image that a node runs; each takes under 10 KB.
+    pub const DEFAULT: NonZeroUsize = NonZeroUsize::new(512).unwrap();
+
     /// A memory of at most so many proofs.
     #[must_use]
-    pub fn new(_limit: std::num::NonZeroUsize) -> Self {
-        Self {}
+    pub fn new(limit: NonZeroUsize) -> Self {
+        Self { kept: Mutex::new(LruCache::new(limit)) }
+    }
+
+    /// As [`Untrusted::prove`]. What was proven before costs none of the budget.
+    ///
+    /// # Errors
+    /// As [`Untrusted::prove`].
+    #[allow(clippy::too_many_arguments, reason = "the door with its memory: each is another matter")]
+    pub fn prove(
+        &self,
+        untrusted: &Untrusted,
+        about: &About<'_>,
+        trust: &Trust<'_>,
+        demands: Demands,
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Result<Signed, Fault> {
+        let Some(trust_id) = TrustId::of(trust) else { return untrusted.prove(about, trust, demands, now, budget) };
+        let question = Question {
+            item: untrusted.id(),
+            digest: about.digest.clone(),
+            artifact: about.artifact.map(Digest::of),
+            trust: trust_id,
+            demands,
+        };
+        if let Some(answer) = self.answer(&question, now) {
+            untrusted.says(about.claim)?;
+            let Answer { signer, times, entries } = answer;
+            return Ok(untrusted.signed(about.digest.clone(), signer, Witnessed { times, entries }));
+        }
+        let signed = untrusted.prove(about, trust, demands, now, budget)?;
+        if lasts(trust, &signed) {
+            let (times, entries) = (signed.times().to_vec(), signed.entries().to_vec());
+            let answer = Answer { signer: signed.signer().clone(), times, entries };
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).put(question, answer);
+        }
+        Ok(signed)
+    }
+
+    /// How many are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether none is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What was proven under an earlier clock must hold under this one: nothing is from the future.
+    fn answer(&self, question: &Question, now: Timestamp) -> Option<Answer> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(question).filter(|answer| answer.times.iter().all(|proven| proven.time <= now)).cloned()
+    }
+}
+
+impl Default for Proofs {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT)
+    }
+}
+
+impl fmt::Debug for Proofs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proofs({})", self.len())
+    }
+}
+
+impl TrustId {
+    /// None where nothing is kept: a key by itself costs less than looking up, and an authority by itself judges at now.
+    fn of(trust: &Trust<'_>) -> Option<Self> {
+        match trust {
+            Trust::Key { key, root } => root.map(|root| Self::Key(key.id().clone(), root.id())),
+            Trust::Keyless { root } => Some(Self::Keyless(root.id())),
+            Trust::Authority { authority, root } => root.map(|root| Self::Authority(authority.id(), root.id())),
+        }
+    }
+}
+
+/// Whether a proof holds at every later moment too.
+fn lasts(trust: &Trust<'_>, signed: &Signed) -> bool {
+    match trust {
+        Trust::Key { .. } | Trust::Keyless { .. } => true,
+        Trust::Authority { authority, .. } => !authority.has_lists() && !signed.times().is_empty(),
     }
 }

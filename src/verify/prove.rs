@@ -62,7 +62,7 @@ impl Untrusted {
     }
 
     /// Whether it is what is asked for, if it holds (attack B2).
-    fn says(&self, claim: Claim<'_>) -> Result<(), Fault> {
+    pub(super) fn says(&self, claim: Claim<'_>) -> Result<(), Fault> {
         match (claim, &self.content) {
             (Claim::ImageSignature, Content::Statement { statement, .. }) if !statement.is_image_signature() => {
                 Err(Fault::NotImageSignature)
@@ -142,15 +142,14 @@ impl Untrusted {
         let bundle = self.bundle.as_deref().ok_or(Fault::Malformed)?;
         // The signature, the certificate's chain and its log.
         budget.take(4)?;
-        let witnessed = self.witnessed(Some(root), By::Certificate(&leaf.der), ask, budget);
-        if let Err(fault @ (Fault::TooFewLogEntries { .. } | Fault::TooFewTimestamps { .. } | Fault::FutureTime)) =
-            witnessed
-        {
-            return Err(fault);
-        }
-        // Of other faults, the library's come first: it looks at the certificate and the signature too.
+        let witnessed = self.witnessed(Some(root), By::Certificate(&leaf.der), ask, budget)?;
         sigstore::keyless(root, bundle, ask.artifact, ask.demands)?;
-        witnessed
+        // The library saw all of them but the one over an envelope; that was made while the certificate was valid too.
+        let (from, to) = leaf.claims.validity();
+        if self.envelope_stamp.is_some() && witnessed.times.iter().any(|at| at.time < from || at.time > to) {
+            return Err(Fault::CertificateExpired);
+        }
+        Ok(witnessed)
     }
 
     fn by_authority(
@@ -186,7 +185,7 @@ impl Untrusted {
             let nothing = ask.demands.log_entries == 0 && ask.demands.timestamps == 0;
             return if nothing { Ok(Witnessed::default()) } else { Err(Fault::NeedsTrustRoot) };
         };
-        let witnessed = match self.bundle.as_deref() {
+        let mut witnessed = match self.bundle.as_deref() {
             Some(bundle) => {
                 let entries = &bundle.verification_material.tlog_entries;
                 let stamps = &bundle.verification_material.timestamp_verification_data.rfc3161_timestamps;
@@ -200,6 +199,10 @@ impl Untrusted {
             }
             None => Witnessed::default(),
         };
+        if let Some((token, envelope)) = self.envelope_stamp.as_deref() {
+            budget.take(4)?;
+            root.witnesses().stamp(&mut witnessed, token, envelope)?;
+        }
         witnessed.meets(ask.demands)?;
         Ok(witnessed)
     }

@@ -66,12 +66,13 @@ fn fault(error: &Error) -> Fault {
         Error::UnsupportedBundle(_) => Fault::Unsupported,
         Error::Bundle(error) => structure(error),
         Error::InvalidBundle(_) | Error::Types(_) => Fault::Malformed,
+        // The root was prepared: what it can still lack is the key of a certificate log.
+        Error::InvalidTrustRoot(_) => Fault::Sct,
         // A kind of key or scheme that the library does not know; of the others none can be: nobody's identity is asked
-        // for, the root was prepared, and nothing is read.
+        // for, and nothing is read.
         Error::Crypto(_)
         | Error::IdentityMismatch { .. }
         | Error::IssuerMismatch { .. }
-        | Error::InvalidTrustRoot(_)
         | Error::TrustRoot(_)
         | Error::TrustedCertificate(_)
         | Error::ArtifactRead(_)

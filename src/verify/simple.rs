@@ -1,14 +1,19 @@
 //! Cosign's older form: the simple-signing payload and the annotation that holds its signature
-//! (cosign `specs/SIGNATURE_SPEC.md`; containers/image reads the same payload, as strictly as this).
+//! (cosign `specs/SIGNATURE_SPEC.md`; containers/image reads the same payload, as strictly as this). What other
+//! annotations hold is read in [`super::legacy`].
 
 use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use sigstore_types::bundle::{MessageDigest, MessageSignature};
+use sigstore_types::{DigestBytes, HashAlgorithm, SignatureBytes, SignatureContent};
 
-use super::Fault;
-use super::untrusted::{Content, Material, PAYLOAD_MAX, Untrusted};
+use super::legacy::Evidence;
+use super::untrusted::{Content, PAYLOAD_MAX, Untrusted};
+use super::{Fault, bundle};
 use crate::image::Digest;
 use crate::image::json::{self, JsonError, Limits};
 
@@ -46,7 +51,11 @@ pub(super) fn read(payload: &[u8], annotations: &BTreeMap<String, String>) -> Re
         return Err(Fault::NoReference);
     }
     let content = Content::Payload { bytes: payload.to_vec(), digest, reference: reference.to_owned() };
-    Ok(Untrusted { signature, content, material: Material::Key, bundle: None })
+    // Whatever the key, cosign signs this form with SHA-256.
+    let message_digest = MessageDigest::new(HashAlgorithm::Sha2256, DigestBytes::new(Sha256::digest(payload).to_vec()));
+    let message = MessageSignature::new(SignatureBytes::new(signature)).with_message_digest(message_digest);
+    let evidence = Evidence::read(annotations)?;
+    bundle::assemble(evidence.bundle(SignatureContent::MessageSignature(message)), Some(content))
 }
 
 /// What the strict reader refused, in the words of this room.

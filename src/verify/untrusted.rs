@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sigstore_types::Bundle;
+use sigstore_types::{Bundle, TimestampToken};
 
 use super::leaf::Leaf;
 use super::witness::Witnessed;
 use super::{
     About, Budget, Certificate, Claim, Demands, Fault, KeyId, LogEntry, ProvenTime, PublicKey, Statement, Trust,
-    bundle, simple,
+    bundle, legacy, simple,
 };
 use crate::image::Digest;
 
@@ -21,16 +21,25 @@ pub const PAYLOAD_MAX: usize = 64 * 1024;
 /// Longest bundle, in bytes: an image signature is under 2 KB, with log entry and timestamp under 16 KB; an attestation
 /// holds a whole SBOM, in base64.
 pub const BUNDLE_MAX: usize = 4 * 1024 * 1024;
+/// Longest envelope of an older attestation, in bytes; as long as a bundle.
+pub const ATTESTATION_MAX: usize = BUNDLE_MAX;
 
 /// A signature as it was found. What it says is a claim until [`Untrusted::prove`] proves it.
 #[derive(Debug, Clone)]
 pub struct Untrusted {
+    pub(super) id: ItemId,
     pub(super) signature: Vec<u8>,
     pub(super) content: Content,
     pub(super) material: Material,
     /// Where evidence is: of an older signature, what its annotations hold; none where they hold nothing.
     pub(super) bundle: Option<Arc<Bundle>>,
+    /// A timestamp over a whole envelope, and the envelope: cosign's older attestations have it so.
+    pub(super) envelope_stamp: Option<Arc<(TimestampToken, Vec<u8>)>>,
 }
+
+/// The SHA-256 over everything that was read: the same item has the same id, any other another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(super) struct ItemId([u8; 32]);
 
 /// What the signature is said to be over.
 #[derive(Debug, Clone)]
@@ -96,13 +105,13 @@ pub enum Form {
 
 impl Untrusted {
     /// Reads one layer of a cosign `.sig` manifest: the payload blob, and the layer's annotations, of which
-    /// `dev.cosignproject.cosign/signature` holds the signature. Others (certificate, chain, log bundle, timestamp)
-    /// speak of authorities that a key needs not, and are not read.
+    /// `dev.cosignproject.cosign/signature` holds the signature, and others the evidence beside it (certificate, chain,
+    /// log bundle, timestamp). Annotations of any other name are not read.
     ///
     /// # Errors
     /// [`Fault`] for whatever is not such a payload in every detail.
     pub fn simple_signing(payload: &[u8], annotations: &BTreeMap<String, String>) -> Result<Self, Fault> {
-        simple::read(payload, annotations)
+        Ok(Self { id: ItemId::of(b"sig", payload, annotations), ..simple::read(payload, annotations)? })
     }
 
     /// Reads a Sigstore bundle, v0.1 to v0.3: made with a key or with a certificate, over an image, a statement about it,
@@ -111,7 +120,7 @@ impl Untrusted {
     /// # Errors
     /// [`Fault`] for whatever is not such a bundle in every detail.
     pub fn bundle(json: &[u8]) -> Result<Self, Fault> {
-        bundle::read(json)
+        Ok(Self { id: ItemId::of(b"bundle", json, &BTreeMap::new()), ..bundle::read(json)? })
     }
 
     /// In which form it came.
@@ -129,8 +138,13 @@ impl Untrusted {
     ///
     /// # Errors
     /// [`Fault`] for whatever is not such an envelope in every detail.
-    pub fn attestation(_envelope: &[u8], _annotations: &BTreeMap<String, String>) -> Result<Self, Fault> {
-        Err(Fault::Malformed)
+    pub fn attestation(envelope: &[u8], annotations: &BTreeMap<String, String>) -> Result<Self, Fault> {
+        Ok(Self { id: ItemId::of(b"att", envelope, annotations), ..legacy::read_attestation(envelope, annotations)? })
+    }
+
+    /// What tells it from every other.
+    pub(super) fn id(&self) -> ItemId {
+        self.id
     }
 
     /// Which kind of statement it claims to be; none where it is no in-toto statement.
@@ -179,6 +193,21 @@ impl Untrusted {
         let statement = statement.filter(|statement| !statement.is_image_signature());
         let Witnessed { times, entries } = witnessed;
         Signed { signer, digest, reference, form: self.form(), times, entries, statement }
+    }
+}
+
+impl ItemId {
+    /// Over every part with its length, so that no two items give the same bytes.
+    fn of(form: &[u8], bytes: &[u8], annotations: &BTreeMap<String, String>) -> Self {
+        use sha2::{Digest as _, Sha256};
+        let mut hash = Sha256::new();
+        let annotations = annotations.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        for part in [form, bytes].into_iter().chain(annotations) {
+            hash.update(part.len().to_string());
+            hash.update(b":");
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
     }
 }
 

@@ -101,6 +101,12 @@ impl Witnesses {
         Ok(witnessed)
     }
 
+    /// Proves a timestamp over a whole envelope.
+    pub(super) fn stamp(&self, to: &mut Witnessed, token: &TimestampToken, envelope: &[u8]) -> Result<(), Fault> {
+        to.add_time(self.timestamp(token, &SignatureBytes::from_bytes(envelope))?);
+        Ok(())
+    }
+
     /// Which authority made a timestamp over this signature (RFC 3161), and when. Each is tried by itself, so that no
     /// window of another's counts.
     fn timestamp(&self, token: &TimestampToken, signature: &SignatureBytes) -> Result<ProvenTime, Fault> {

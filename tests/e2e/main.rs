@@ -24,6 +24,7 @@ mod creating;
 mod demo;
 mod disk;
 mod forms;
+mod keyless;
 mod lying;
 mod means;
 mod moving;
@@ -113,6 +114,27 @@ const SCENARIOS: &[Scenario] = &[
     scenario!("sig-only", ".sig present, bundle absent; with a referrers endpoint and without", forms::sig_only),
     scenario!("bundle-only", "bundle present, .sig absent; with a referrers endpoint and without", forms::bundle_only),
     scenario!("key-kinds", "P-384, RSA and Ed25519, in both forms", forms::key_kinds),
+    scenario!(
+        "keyless",
+        "signed by a workflow: admitted for its identity, refused for a neighbour's, in both forms",
+        keyless::keyless
+    ),
+    scenario!(
+        "keyless-offline",
+        "signed by a workflow, and no registry any more: created from memory",
+        keyless::offline
+    ),
+    scenario!(
+        "provenance",
+        "built from another repository: refused with both named; from the right one: admitted",
+        keyless::provenance
+    ),
+    scenario!("own-pki", "certificates of an own authority: admitted, revoked, ended, another's", keyless::own_pki),
+    scenario!(
+        "key-window",
+        "a key that has ended: what was signed in time and provably so still counts",
+        keyless::key_window
+    ),
     scenario!("other-name", "an admitted image is not created under another image's name", forms::other_name_at_create),
     scenario!(
         "tag-moved",

@@ -15,7 +15,7 @@ use crate::registry::{Answer, OCI_INDEX, Rule, Settings, TestRegistry};
 use crate::stage::{Outcome, Props, Stage, by_id, expect_refusal};
 
 /// Takes the registry away: nobody listens on its port any more.
-fn take_away(stage: &mut Stage) {
+pub fn take_away(stage: &mut Stage) {
     drop(std::mem::replace(&mut stage.registry, TestRegistry::start(Settings::conforming())));
 }
 

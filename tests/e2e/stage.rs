@@ -109,11 +109,19 @@ impl Stage {
         let setup = Setup::of(props.flavour, Host::new(HOST, &registry.url()));
         let containerd = Containerd::start(setup).await?;
         let folder = tempfile::Builder::new().prefix("sealgate-e2e-").tempdir()?;
-        for name in ["policies", "keys", "pods"] {
+        for name in ["policies", "keys", "pods", "trust"] {
             fs::create_dir(folder.path().join(name))?;
         }
         for name in ["build", "security", "other", "p384", "rsa", "ed25519"] {
             fs::write(folder.path().join("keys").join(format!("{name}.pub")), fixtures::key(name))?;
+        }
+        for root in ["local", "foreign"] {
+            fs::copy(fixtures::trust_root_path(root), folder.path().join(format!("trust/{root}.json")))?;
+        }
+        for file in
+            ["root.pem", "intermediate.pem", "foreign-root.pem", "team.crl", "root.crl", "stale.crl", "before.crl"]
+        {
+            fs::copy(fixtures::pki_path(file), folder.path().join("keys").join(file))?;
         }
         let mut stage = Self { registry, containerd, folder, gate: None };
         stage.write_policy(&props.policy)?;
@@ -127,7 +135,8 @@ impl Stage {
         let at = |name: &str| self.folder.path().join(name).display().to_string();
         format!(
             "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
-             registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys = \"{}\"\naudit.path = \"{}\"\n{more}\n",
+             registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys = \"{}\"\ntrust.roots = [\"{}\"]\naudit.path = \"{}\"\n\
+             {more}\n",
             at("cri.sock"),
             at("control.sock"),
             self.containerd.socket().display(),
@@ -135,6 +144,7 @@ impl Stage {
             at("docker.json"),
             at("policies"),
             at("keys"),
+            at("trust"),
             at("audit/audit.jsonl"),
         )
     }

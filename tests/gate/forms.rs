@@ -113,6 +113,34 @@ async fn a_new_policy_is_judged_on_kept_attestations() {
     assert_eq!(rig.registry.requests().len(), 0);
 }
 
+/// What was proven of a signature is not proven again: not for a new policy, and not when the registry is asked anew.
+#[tokio::test]
+async fn what_was_proven_is_remembered_beyond_policies_and_evidence() {
+    let (_rig, gate) = gate(RELEASE);
+    let image = by_digest("keyless");
+    pull(&gate, &image).await.unwrap();
+    let proven = gate.remembered_counts().proofs;
+    assert!(proven > 0);
+    gate.replace_policy(requiring(&RELEASE.replace("release,", "other,")));
+    assert!(!pull(&gate, &image).await.unwrap().is_cached());
+    gate.flush();
+    assert!(!pull(&gate, &image).await.unwrap().is_cached());
+    assert_eq!(gate.remembered_counts().proofs, proven);
+    // Under another trust root it is another question, with another answer.
+    gate.replace_policy(requiring(&RELEASE.replace("local", "foreign")));
+    assert!(matches!(reason(pull(&gate, &image).await), Reason::NoneCounts { .. }));
+    assert_eq!(gate.remembered_counts().proofs, proven);
+}
+
+/// What somebody else signed is proven and remembered as well, and admits nothing: who may sign is asked each time.
+#[tokio::test]
+async fn attack_b8_a_remembered_proof_of_another_identity_admits_nothing() {
+    let (_rig, gate) = gate(&RELEASE.replace("acme/app", "other/app"));
+    pull(&gate, &by_digest("keyless-neighbour")).await.unwrap();
+    gate.replace_policy(requiring(RELEASE));
+    assert!(matches!(reason(pull(&gate, &by_digest("keyless-neighbour")).await), Reason::NoneCounts { .. }));
+}
+
 #[tokio::test]
 async fn a_certificate_of_an_own_authority_admits_its_subject() {
     let (_rig, gate) = gate(

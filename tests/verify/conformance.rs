@@ -11,9 +11,9 @@ use sealgate::verify::{About, Budget, Claim, Demands, Fault, PublicKey, Signed, 
 /// Cases whose outcome is not the published one, with the reason. There is none.
 const EXCEPTIONS: [(&str, &str); 0] = [];
 
-const IDENTITY: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/\
+pub(crate) const IDENTITY: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/\
     .github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
-const ISSUER: &str = "https://token.actions.githubusercontent.com";
+pub(crate) const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
 /// The folder, or `None` with a line that says what was not tested.
 pub(crate) fn folder() -> Option<PathBuf> {

@@ -19,8 +19,14 @@ mod signing;
 mod attacks;
 mod conformance;
 mod documents;
+mod evidence;
+mod instance;
+mod keyless;
 mod keys;
 mod mutations;
+mod older;
+mod proofs;
+mod program;
 mod situations;
 mod vectors;
 

@@ -172,6 +172,12 @@ impl Condition {
         &self.0.source
     }
 
+    /// Whether it may depend on the time of the decision: the word `now` stands in it.
+    pub(super) fn names_now(&self) -> bool {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        self.source().split(|c: char| !is_part(c)).any(|word| word == "now")
+    }
+
     /// Whether the predicate meets the condition at `now`.
     ///
     /// # Errors

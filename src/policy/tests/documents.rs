@@ -39,9 +39,71 @@ spec:
           key: {files: [c.pub]}
           signedIdentity:
             exactReference: vendor.test/a:1
+        - name: keyless
+          keyless:
+            trustRoot: public-good
+            minLogEntries: 1
+            minTimestamps: 1
+            insecureIgnoreSCT: true
+            identities:
+            - issuer: https://accounts.google.com
+              subject: release@acme.com
+              subjectKind: email
+            - issuerRegExp: ^https://accounts\.google\.com$
+              subjectRegExp: ^https://github\.com/acme/.*$
+              extensions:
+                sourceRepositoryURI: https://github.com/acme/app
+              extensionsRegExp:
+                sourceRepositoryRef: ^refs/tags/.*$
+            - insecureAnyIssuer: true
+              insecureAnySubject: true
+          maxSignatureAge: 90d
+        - name: unlogged
+          keyless:
+            insecureIgnoreTlog: true
+            identities: [{issuer: https://accounts.google.com, subject: release@acme.com}]
+        - name: windows
+          key:
+            files:
+            - file: d.pub
+              notBefore: 2026-01-01T00:00:00Z
+              notAfter: 2027-01-01T00:00:00Z
+        - name: certificate
+          certificate:
+            roots: [ca.pem]
+            intermediates: [int.pem]
+            crls: [ca.crl]
+            subjects:
+            - email: release@acme.com
+            - host: build.acme.com
+            - uri: spiffe://acme.com/build
+            - emailRegExp: ^.*@acme\.com$
+            - hostRegExp: ^.*\.acme\.com$
+            - uriRegExp: ^spiffe://acme\.com/.*$
+        - name: sbom
+          attestation:
+            predicateType: spdx
+            where: size(predicate.packages) > 0
+            by:
+              certificate:
+                roots: [ca.pem]
+                insecureAnySubject: true
+        - name: provenance
+          attestation:
+            slsa:
+              builder: https://acme.com/builder
+              source: https://github.com/acme/app
+              tag: v1
+              workflow: .github/workflows/release.yml
+              commit: 0123456789abcdef0123456789abcdef01234567
+              buildType: https://acme.com/type
+            by:
+              key: {files: [a.pub]}
         - digest:
             anyOf: ["sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]
 "#;
+/// How many fields stand in it.
+const FIELDS: usize = 101;
 const HEX: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// Every field name of [`GOOD`], each once, with its line.
@@ -71,8 +133,12 @@ fn with_name(line: usize, name: &str, other: &str) -> String {
 fn the_good_document_is_good() {
     let documents = Documents::parse(&[file(GOOD)]).unwrap();
     assert_eq!(documents.len(), 1);
-    assert_eq!(documents.key_files().into_iter().collect::<Vec<_>>(), ["a.pub", "b.pub", "build.pub", "c.pub"]);
-    assert_eq!(field_names().len(), 38, "{:?}", field_names());
+    assert_eq!(
+        documents.key_files().into_iter().collect::<Vec<_>>(),
+        ["a.pub", "b.pub", "build.pub", "c.pub", "d.pub"]
+    );
+    assert_eq!(documents.notes(), []);
+    assert_eq!(field_names().len(), FIELDS, "{:?}", field_names());
 }
 
 /// Attack B4: a field that is misspelt, doubled or unknown must not be ignored.
@@ -124,7 +190,7 @@ proptest! {
 
     /// Attack B4: whatever a field is misspelt as, it is an error.
     #[test]
-    fn attack_b4_no_typo_is_ignored(pick in 0usize..38, at in 0usize..12, with in "[a-zA-Z]", insert in any::<bool>()) {
+    fn attack_b4_no_typo_is_ignored(pick in 0..FIELDS, at in 0usize..12, with in "[a-zA-Z]", insert in any::<bool>()) {
         let (line, name) = field_names()[pick];
         let mut chars: Vec<char> = name.chars().collect();
         let at = at.min(chars.len() - 1);

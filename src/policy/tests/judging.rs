@@ -16,7 +16,8 @@ fn a_signature_by_the_key_admits() {
     let permit = permitted(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
     assert_eq!(permit.pinned(), &target);
     let requirement = &permit.report().documents[0].requirements[0];
-    assert_eq!((requirement.signers[0].file.as_str(), &requirement.signers[0].key), ("build.pub", key.public().id()));
+    let signer = &requirement.signers[0];
+    assert_eq!((signer.file(), signer.key()), (Some("build.pub"), Some(key.public().id())));
     assert_eq!(requirement.rests_on, [Rest::Target]);
 }
 

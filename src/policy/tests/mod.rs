@@ -1,9 +1,17 @@
 //! Tests of the whole room: documents that are refused, and cases that are judged, with real keys and signatures.
 
+mod attestations;
 mod documents;
+mod fixtures;
+mod holders;
 mod hostile;
 mod judging;
+mod judging_attestations;
+mod judging_certificates;
+mod judging_keyless;
+mod judging_times;
 mod names;
 mod requirements;
 mod shipped;
+mod signers;
 mod support;

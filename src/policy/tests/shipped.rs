@@ -3,12 +3,23 @@
 use super::support::*;
 use crate::evidence::{Name, Pod};
 use crate::image::Reference;
+use crate::policy::by::{self, Who};
+use crate::policy::slsa::Slsa;
 use crate::policy::{Documents, PolicyFile, PolicySet, Reason, Unmatched};
+use crate::policy::{holder, says};
+use crate::verify::{Certificate, Extension, San};
 
 const SHIPPED: [(&str, &str); 3] = [
     ("10-pause.yaml", include_str!("../../../packaging/policies/10-pause.yaml")),
     ("20-system.yaml", include_str!("../../../packaging/policies/20-system.yaml")),
     ("30-example.yaml", include_str!("../../../packaging/policies/30-example.yaml")),
+];
+
+/// Those that name certificates, attestations and trust roots.
+const SIGNERS: [(&str, &str); 3] = [
+    ("30-keyless.yaml", include_str!("../../../packaging/policies/30-keyless.yaml")),
+    ("40-attestations.yaml", include_str!("../../../packaging/policies/40-attestations.yaml")),
+    ("50-own-pki.yaml", include_str!("../../../packaging/policies/50-own-pki.yaml")),
 ];
 
 fn shipped() -> PolicySet {
@@ -44,26 +55,116 @@ fn shipped_policies_say_what_their_comments_say() {
     assert!(set.plan(&set.applicable(&name, &Pod::default())).signatures);
 }
 
+/// Every file beside every other: names are unique, nothing in them is odd, what they name is what their comments say.
+#[test]
+fn shipped_signers_are_read_without_a_note() {
+    let file = |(name, text): &(&str, &str)| PolicyFile { name: (*name).to_owned(), bytes: text.as_bytes().to_vec() };
+    let files: Vec<PolicyFile> = SHIPPED.iter().chain(&SIGNERS).map(file).collect();
+    let documents = Documents::parse(&files).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    assert_eq!(documents.notes(), []);
+    let roots = documents.places_of_roots();
+    assert_eq!(roots.keys().collect::<Vec<_>>(), ["acme", "public-good"]);
+    assert_eq!(
+        (roots["public-good"].file.as_str(), roots["public-good"].policy.as_str()),
+        ("30-keyless.yaml", "kubernetes")
+    );
+    let certificates = documents.places_of_files();
+    let names: Vec<&String> = certificates.keys().collect();
+    assert_eq!(names, ["company-ca.crl", "company-ca.pem", "signing-ca.crl", "signing-ca.pem"]);
+    for file in files {
+        for line in String::from_utf8(file.bytes).unwrap().lines() {
+            assert!(line.chars().count() <= 120, "{}: {line}", file.name);
+        }
+    }
+}
+
+/// The identities that are shipped are those of the signers that they speak of, and of nobody near them.
+#[test]
+fn attack_b8_shipped_identities_fit_their_signers_alone() {
+    let files = SIGNERS.map(|(name, text)| PolicyFile { name: name.to_owned(), bytes: text.as_bytes().to_vec() });
+    let documents = Documents::parse(&files).unwrap();
+    let fits = |policy: &str, certificate: &Certificate| {
+        let document = documents.documents.iter().find(|document| document.name == policy).unwrap();
+        match &document.require.leaves[0].by().unwrap().who {
+            Who::Keyless(identities) => identities.iter().any(|identity| identity.fits(certificate).is_ok()),
+            Who::Certificate { subjects, .. } => subjects.iter().any(|subject| subject.fits(certificate).is_ok()),
+            Who::Key(_) => panic!("{policy} wants keys"),
+        }
+    };
+    let google =
+        |name: &str| Certificate::saying(&[San::Email(name.to_owned())], Some("https://accounts.google.com"), &[]);
+    assert!(fits("kubernetes", &google("krel-trust@k8s-releng-prod.iam.gserviceaccount.com")));
+    assert!(!fits("kubernetes", &google("krel-staging@k8s-releng-prod.iam.gserviceaccount.com")));
+    assert!(!fits("kubernetes", &google("krel-trust@k8s-releng-prod.iam.gserviceaccount.com.kx41v.test")));
+    assert!(fits("distroless", &google("keyless@distroless.iam.gserviceaccount.com")));
+    assert!(!fits("distroless", &google("keyless@distroless-kx41v.iam.gserviceaccount.com")));
+    let github = |workflow: &str, source: &str| {
+        let extensions = [(Extension::SourceRepositoryUri, source), (Extension::RunnerEnvironment, "github-hosted")];
+        let san = San::Uri(format!("https://github.com/{workflow}"));
+        Certificate::saying(&[san], Some("https://token.actions.githubusercontent.com"), &extensions)
+    };
+    let source = "https://github.com/acme/app";
+    assert!(fits("github-release", &github("acme/app/.github/workflows/release.yml@refs/tags/v1.2", source)));
+    for other in [
+        "acme/app/.github/workflows/release.yml@refs/heads/main",
+        "acme/app/.github/workflows/release_yml@refs/tags/v1.2",
+        "acme/app/.github/workflows/test.yml@refs/tags/v1.2",
+        "kx41v/app/.github/workflows/release.yml@refs/tags/v1.2",
+        "acme/app/.github/workflows/release.yml@refs/tags/v1.2\nx",
+    ] {
+        assert!(!fits("github-release", &github(other, source)), "{other}");
+    }
+    let forked = github("acme/app/.github/workflows/release.yml@refs/tags/v1.2", "https://github.com/kx41v/app");
+    assert!(!fits("github-release", &forked));
+    let own = |san: San| Certificate::saying(&[san], None, &[]);
+    assert!(fits("own-authority", &own(San::Dns("build-7.team.example.com".to_owned()))));
+    assert!(!fits("own-authority", &own(San::Uri("build-7.team.example.com".to_owned()))));
+    assert!(!fits("own-authority", &own(San::Dns("build-7.team.example.com.kx41v.test".to_owned()))));
+}
+
 /// The examples of the manual page are policies.
 #[test]
 fn the_manuals_examples_are_good() {
     let manual = include_str!("../../../packaging/man/sealgate-policy.5");
     let mut examples = Vec::new();
     for block in manual.split("\n.EX\n").skip(1) {
-        examples.push(block.split("\n.EE").next().unwrap().replace("\\(dq", "\""));
+        examples.push(block.split("\n.EE").next().unwrap().replace("\\(dq", "\"").replace("\\e", "\\"));
     }
-    assert_eq!(examples.len(), 3);
-    let set = set(
-        &examples.join("\n---\n"),
-        &[
-            ("build.pub", &Signer::new()),
-            ("security.pub", &Signer::new()),
-            ("alice.pub", &Signer::new()),
-            ("bob.pub", &Signer::new()),
-            ("carol.pub", &Signer::new()),
-            ("carol-new.pub", &Signer::new()),
-            ("vendor.pub", &Signer::new()),
-        ],
-    );
+    assert_eq!(examples.len(), 5);
+    let documents = Documents::parse(&[file(&examples.join("\n---\n"))]).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    assert_eq!(documents.notes(), []);
+    let names: Vec<&str> = documents.documents.iter().map(|document| document.name.as_str()).collect();
+    assert_eq!(names, ["production", "release", "vendor", "workflow", "team"]);
+    // Those with keys alone can be put together here.
+    let keys = ["build.pub", "security.pub", "alice.pub", "bob.pub", "carol.pub", "carol-new.pub", "vendor.pub"];
+    let signers: Vec<Signer> = keys.iter().map(|_| Signer::new()).collect();
+    let keys: Vec<(&str, &Signer)> = keys.into_iter().zip(&signers).collect();
+    let set = set(&examples[..3].join("\n---\n"), &keys);
     assert_eq!(set.policies().collect::<Vec<_>>(), ["production", "release", "vendor"]);
+}
+
+/// The manual page speaks of every word that there is.
+#[test]
+fn the_manual_knows_every_word() {
+    let manual = include_str!("../../../packaging/man/sealgate-policy.5");
+    for words in [
+        by::KINDS,
+        by::KEY,
+        by::KEY_FILE,
+        by::KEYLESS,
+        by::CERTIFICATE,
+        holder::FIELDS,
+        holder::EXTENSIONS,
+        holder::OWN,
+        Slsa::FIELDS,
+    ] {
+        for word in words {
+            let told = manual.split(|c: char| !c.is_ascii_alphanumeric()).any(|text| text == *word);
+            assert!(told, "{word}");
+        }
+    }
+    for (word, uri) in says::WORDS {
+        assert!(manual.split(|c: char| !c.is_ascii_alphanumeric()).any(|text| text == *word), "{word}");
+        assert!(manual.contains(uri), "{uri}");
+    }
 }

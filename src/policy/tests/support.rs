@@ -135,7 +135,7 @@ pub(super) fn build_faults(text: &str, keys: &[(&str, &Signer)]) -> Vec<(u64, St
     told(PolicySet::build(documents, keys, Unmatched::Deny).map(|_| ()))
 }
 
-fn told(result: Result<(), Vec<PolicyError>>) -> Vec<(u64, String, PolicyFault)> {
+pub(super) fn told(result: Result<(), Vec<PolicyError>>) -> Vec<(u64, String, PolicyFault)> {
     let errors = result.err().unwrap_or_default();
     errors.into_iter().map(|e| (e.position.map_or(0, |p| p.line), e.field, e.fault)).collect()
 }

@@ -118,6 +118,12 @@ impl Authority {
         self.id
     }
 
+    /// Whether it has revocation lists, so that what it says depends on when it is asked.
+    #[must_use]
+    pub fn has_lists(&self) -> bool {
+        !self.lists.is_empty()
+    }
+
     /// Everything of it that ends, in the order of the files.
     #[must_use]
     pub fn expiries(&self) -> Vec<AuthorityExpiry> {

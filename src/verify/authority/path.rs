@@ -14,7 +14,7 @@ use super::revocation::{self, Status, Subject};
 use super::{ALGORITHMS, Authority, Ca};
 
 /// Most certificates that a signature brings besides its own: a chain of two intermediates and a root is long.
-pub(in super::super) const CHAIN_MAX: usize = 6;
+pub(in super::super) const CHAIN_MAX: usize = 7;
 /// Longest certificate of a signature, in bytes: with 8192-bit keys and long names under 6 KB.
 pub(in super::super) const CERTIFICATE_MAX: usize = 64 * 1024;
 /// id-kp-codeSigning, the content of its DER (RFC 5280 section 4.2.1.12).

@@ -1,0 +1,188 @@
+//! [`Met`]: what one leaf of a document came to: by whom it is met, resting on which digest, and what became of each
+//! signature that was tried for it.
+
+use super::asked::Asked;
+use super::bench::Bench;
+use super::finding::Finding;
+use super::holders::Holders;
+use super::permit::Reason;
+use super::report::{FATES_MAX, Fate, FateOutcome, RequirementReport, Rest, SIGNERS_MAX};
+use super::requirement::Demand;
+use super::set::Rule;
+use super::signer::Signer;
+use super::solve::Ways;
+use super::trusts::Trusts;
+use crate::verify::Fault;
+
+/// What one leaf came to.
+#[derive(Debug)]
+pub(super) struct Met {
+    pub(super) report: RequirementReport,
+    /// In which ways it is met: resting on the target, on the child, and on either digest.
+    pub(super) on_target: Ways,
+    pub(super) on_child: Ways,
+    pub(super) on_any: Ways,
+    /// Until when every signature that counted does; none where none of them ends.
+    pub(super) until: Option<jiff::Timestamp>,
+    /// Why it is not met.
+    pub(super) why: Option<Reason>,
+    /// Why it cannot be told whether it is: an attestation whose condition cannot be evaluated.
+    pub(super) unable: Option<Finding>,
+}
+
+/// The leaves of one document, being judged.
+pub(super) struct Leaves<'l, 'c> {
+    pub(super) bench: &'l mut Bench<'c>,
+    pub(super) trusts: &'l Trusts,
+    /// Who counted.
+    pub(super) holders: Holders,
+}
+
+/// What a leaf asks, and by which kind of claim its signers are counted.
+struct Asking<'a> {
+    asked: Asked<'a>,
+    kind: usize,
+}
+
+impl Leaves<'_, '_> {
+    /// Judges the leaf of this number.
+    pub(super) fn judge(&mut self, rule: &Rule, number: usize) -> Option<Met> {
+        let leaf = rule.document.require.leaves.get(number)?;
+        let (trust, kind) = (rule.trusts.get(number)?, *rule.kinds.get(number)?);
+        let mut met = Met::new(leaf.name.clone());
+        match (&leaf.demand, leaf.by(), self.bench.name()) {
+            (Demand::Digest(digests), ..) => {
+                for (rest, _) in self.bench.candidates().filter(|(_, digest)| digests.contains(digest)) {
+                    met.count(rest, None);
+                }
+                met.why = Some(Reason::DigestNotListed);
+            }
+            (Demand::Signature { .. } | Demand::Attestation { .. }, _, Err(reason)) => met.why = Some(reason),
+            (Demand::Signature { .. } | Demand::Attestation { .. }, Some(by), Ok(reference)) => {
+                let now = self.bench.now();
+                let asked = Asked { reference, leaf, by, trust, trusts: self.trusts, now };
+                self.signatures(&mut met, &Asking { asked, kind });
+            }
+            // Never: such a leaf says by whom. It is not met.
+            (Demand::Signature { .. } | Demand::Attestation { .. }, None, Ok(_)) => met.why = Some(Reason::Unsigned),
+        }
+        met.report.satisfied = !met.on_any.is_empty();
+        if met.report.satisfied {
+            (met.why, met.unable) = (None, None);
+        }
+        Some(met)
+    }
+
+    /// Tries every signature.
+    fn signatures(&mut self, met: &mut Met, asking: &Asking<'_>) {
+        let mut most_telling: Option<Finding> = None;
+        for number in 0..self.bench.entries().len() {
+            let Some((rest, item)) = self.bench.entries().get(number).map(|entry| (entry.rest, entry.item)) else {
+                continue;
+            };
+            let outcome = match rest {
+                None => FateOutcome::Refused(Finding::OtherDigest),
+                Some(rest) => self.signature(met, number, rest, asking),
+            };
+            if let FateOutcome::Refused(finding) | FateOutcome::Unable(finding) = &outcome {
+                keep_telling(&mut most_telling, finding);
+            }
+            met.note(Fate { item: item.digest.clone(), place: item.place.to_string(), outcome });
+        }
+        met.why = Some(most_telling.map_or(Reason::Unsigned, |why| Reason::NoneCounts { why }));
+    }
+
+    /// Tries one signature under each trust; the first under which it counts names its signer.
+    fn signature(&mut self, met: &mut Met, number: usize, rest: Rest, asking: &Asking<'_>) -> FateOutcome {
+        let mut most_telling: Option<Finding> = None;
+        let trust = asking.asked.trust;
+        for trial in &trust.trials {
+            let finding = match self.bench.holds(number, (trial.trust, trust.claim), self.trusts) {
+                Ok(signed) => match asking.asked.count(signed, trial) {
+                    Ok(counted) => {
+                        met.count(rest, Some(self.holders.number(asking.kind, counted.marks)));
+                        met.until = [met.until, counted.until].into_iter().flatten().min();
+                        met.sign(&counted.signer);
+                        return FateOutcome::Signed(counted.signer.brief());
+                    }
+                    Err(finding) => finding,
+                },
+                Err(Fault::BudgetSpent) => Finding::NotExamined,
+                Err(fault) => Finding::Fault { fault },
+            };
+            keep_telling(&mut most_telling, &finding);
+        }
+        let finding = most_telling.unwrap_or(Finding::NotExamined);
+        if !finding.is_unable() {
+            return FateOutcome::Refused(finding);
+        }
+        met.unable.get_or_insert_with(|| finding.clone());
+        FateOutcome::Unable(finding)
+    }
+}
+
+impl Met {
+    fn new(name: String) -> Self {
+        let report = RequirementReport {
+            name,
+            satisfied: false,
+            signers: Vec::new(),
+            signers_omitted: 0,
+            rests_on: Vec::new(),
+            fates: Vec::new(),
+            fates_omitted: 0,
+        };
+        let (on_target, on_child, on_any) = (Ways::default(), Ways::default(), Ways::default());
+        Self { report, on_target, on_child, on_any, until: None, why: None, unable: None }
+    }
+
+    /// Notes that the leaf is met by this holder, or without one, resting on that digest.
+    fn count(&mut self, rest: Rest, holder: Option<usize>) {
+        let on = match rest {
+            Rest::Target => &mut self.on_target,
+            Rest::Child => &mut self.on_child,
+        };
+        for ways in [on, &mut self.on_any] {
+            ways.free |= holder.is_none();
+            ways.holders.extend(holder);
+        }
+        if !self.report.rests_on.contains(&rest) {
+            self.report.rests_on.push(rest);
+        }
+    }
+
+    /// Reports who met it.
+    fn sign(&mut self, signer: &Signer) {
+        let signers = &mut self.report.signers;
+        if signers.iter().any(|other| other.is_by_the_same(signer)) {
+            return;
+        }
+        if signers.len() < SIGNERS_MAX {
+            signers.push(signer.clone());
+        } else {
+            self.report.signers_omitted += 1;
+        }
+    }
+
+    /// Reports a fate. A signature that counts is worth more than one that does not: a registry cannot push it out of
+    /// the report with others before it.
+    fn note(&mut self, fate: Fate) {
+        let fates = &mut self.report.fates;
+        if fates.len() < FATES_MAX {
+            return fates.push(fate);
+        }
+        self.report.fates_omitted += 1;
+        let counts = |fate: &Fate| matches!(fate.outcome, FateOutcome::Signed(_));
+        if counts(&fate)
+            && let Some(last) = fates.iter_mut().rev().find(|other| !counts(other))
+        {
+            *last = fate;
+        }
+    }
+}
+
+fn keep_telling(most_telling: &mut Option<Finding>, finding: &Finding) {
+    if most_telling.as_ref().is_none_or(|other| finding.rank() < other.rank()) {
+        *most_telling = Some(finding.clone());
+    }
+}

@@ -1,0 +1,129 @@
+//! When a signature was made: windows of keys, ages, and until when a permit holds.
+
+use super::fixtures::*;
+use super::support::{assert_permitted, denied, permitted};
+use crate::policy::{Class, Finding, Reason, Verdict};
+use crate::verify::Fault;
+
+const LATER: &str = "2025-07-01T00:00:00Z";
+
+fn key(window: &str, more: &str) -> String {
+    format!("{{name: build, key: {{files: [{{file: build.pub{window}}}]{more}}}}}")
+}
+
+fn why(verdict: Verdict) -> Finding {
+    let denial = denied(verdict);
+    assert_eq!(denial.class(), Class::Refused, "{denial}");
+    match denial.reason() {
+        Reason::NoneCounts { why } => why.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Attack C1: a signature from outside the time of the key. Where the time is proven it counts, else now does.
+#[test]
+fn attack_c1_a_key_signs_within_its_window() {
+    let ends = ", notBefore: '2025-05-01T00:00:00Z', notAfter: '2025-06-15T00:00:00Z'";
+    let proven = key(ends, ", trustRoot: local, minLogEntries: 1");
+    for name in ["key-logged", "key-logged-v2"] {
+        let permit = permitted(judged_in(&proven, name, LATER));
+        assert_eq!(permit.valid_until(), None, "{name}: it was made in time, for ever");
+    }
+    let finding = why(judged_in(&proven, "key-logged-later", "2025-10-01T00:00:00Z"));
+    let Finding::KeyNotValid { at: signed, proven: true, file, .. } = finding else { panic!("{finding:?}") };
+    assert_eq!((signed, file.as_str()), (at("2025-09-01T12:00:00Z"), "build.pub"));
+    // No proven time: judged at now.
+    let now = key(ends, "");
+    let finding = why(judged_in(&now, "key-logged", LATER));
+    let Finding::KeyNotValid { at: judged, proven: false, .. } = finding else { panic!("{finding:?}") };
+    assert_eq!(judged, at(LATER));
+    let permit = permitted(judged_in(&now, "key-logged", "2025-06-14T00:00:00Z"));
+    assert_eq!(permit.valid_until(), Some(at("2025-06-15T00:00:00Z")));
+    assert!(matches!(why(judged_in(&now, "signed-v2", "2025-04-01T00:00:00Z")), Finding::KeyNotValid { .. }));
+    for end in ["2025-05-01T00:00:00Z", "2025-06-15T00:00:00Z"] {
+        assert_permitted(judged_in(&now, "signed-v2", end));
+    }
+}
+
+/// One key goes and another comes, and what each signed in its time stays good.
+#[test]
+fn rotation_without_a_gap() {
+    let until = "{file: build.pub, notAfter: '2025-06-15T00:00:00Z'}";
+    let from = "{file: security.pub, notBefore: '2025-06-10T00:00:00Z'}";
+    let rotated = format!("{{name: build, key: {{files: [{until}, {from}], trustRoot: local}}}}");
+    assert_permitted(judged_in(&rotated, "key-logged", LATER));
+    assert!(matches!(
+        why(judged_in(&rotated, "key-logged-later", "2025-10-01T00:00:00Z")),
+        Finding::KeyNotValid { .. }
+    ));
+    // By either key in its time, with no proven time.
+    assert_permitted(judged_in(&rotated, "two-signers-v3", "2025-06-01T00:00:00Z"));
+    assert_permitted(judged_in(&rotated, "two-signers-v3", LATER));
+}
+
+#[test]
+fn a_policy_that_wants_no_time_takes_none_from_a_stranger() {
+    let wrong_root = key(", notAfter: '2025-06-15T00:00:00Z'", ", trustRoot: foreign");
+    assert_eq!(why(judged_in(&wrong_root, "key-logged", "2025-06-01T00:00:00Z")), Finding::Fault { fault: Fault::TimestampInvalid });
+}
+
+/// Attack C3: an old image, validly signed once.
+#[test]
+fn attack_c3_signatures_grow_too_old() {
+    let limited = keyless("release", &[ACME]).replacen('{', "{maxSignatureAge: 90d, ", 1);
+    let permit = permitted(judged_in(&limited, "keyless", LATER));
+    assert_eq!(permit.valid_until(), Some(at("2025-08-30T12:00:00Z")));
+    assert_permitted(judged_in(&limited, "keyless", "2025-08-30T12:00:00Z"));
+    let finding = why(judged_in(&limited, "keyless", "2025-08-30T12:00:01Z"));
+    assert_eq!(finding, Finding::TooOld { signed: at(SIGNED), max: "90d".to_owned() });
+    assert_permitted(judged_in(&limited, "keyless-later", "2025-09-02T00:00:00Z"));
+    let hours = limited.replace("90d", "36h");
+    let finding = why(judged_in(&hours, "keyless", LATER));
+    assert_eq!(finding, Finding::TooOld { signed: at(SIGNED), max: "36h".to_owned() });
+}
+
+/// Attack C3: an age counts from a time that somebody vouches for.
+#[test]
+fn attack_c3_without_a_proven_time_there_is_no_age() {
+    let limited = key("", ", trustRoot: local").replacen('{', "{maxSignatureAge: 90d, ", 1);
+    assert_permitted(judged_in(&limited, "key-logged", LATER));
+    assert_permitted(judged_in(&limited, "key-timestamp", LATER));
+    for name in ["signed-v2", "signed-v3"] {
+        assert_eq!(why(judged_in(&limited, name, LATER)), Finding::NoProvenTime { max: "90d".to_owned() }, "{name}");
+    }
+}
+
+/// Attack C4: a clock that was set back makes no old signature young.
+#[test]
+fn attack_c4_a_signature_from_the_future_is_refused() {
+    let limited = keyless("release", &[ACME]).replacen('{', "{maxSignatureAge: 90d, ", 1);
+    let denial = denied(judged_in(&limited, "keyless", "2025-05-01T00:00:00Z"));
+    assert_eq!(denial.reason(), &Reason::NoneCounts { why: Finding::Fault { fault: Fault::FutureTime } });
+    let limited = key("", ", trustRoot: local").replacen('{', "{maxSignatureAge: 90d, ", 1);
+    assert_eq!(why(judged_in(&limited, "key-timestamp", "2025-05-01T00:00:00Z")), Finding::OtherClaim);
+}
+
+#[test]
+fn a_permit_holds_until_the_first_of_its_signatures_ends() {
+    let limited = keyless("release", &[ACME]).replacen('{', "{maxSignatureAge: 90d, ", 1);
+    let windowed = key(", notAfter: '2025-07-15T00:00:00Z'", "");
+    let any = format!("{{any: [{limited}, {windowed}]}}");
+    let found = found_in("signed-v3");
+    let permit = permitted(judged(&any, &found, LATER));
+    assert_eq!(permit.valid_until(), Some(at("2025-07-15T00:00:00Z")));
+    let permit = permitted(judged_in(&any, "keyless", LATER));
+    assert_eq!(permit.valid_until(), Some(at("2025-08-30T12:00:00Z")));
+}
+
+#[test]
+fn what_ends_is_told() {
+    let require =
+        format!("{{all: [{}, {}]}}", key(", notAfter: '2026-01-01T00:00:00Z'", ""), certificate("[team.crl]"));
+    let ends: Vec<(String, jiff::Timestamp)> =
+        expiries(&require).into_iter().map(|expiry| (expiry.what, expiry.until)).collect();
+    assert_eq!(ends[0], ("key build.pub of policy test".to_owned(), at("2026-01-01T00:00:00Z")));
+    assert_eq!(ends.len(), 4, "{ends:?}");
+    for words in ["CA certificate ", "intermediate certificate ", "revocation list "] {
+        assert!(ends.iter().any(|(what, _)| what.starts_with(words) && what.ends_with("of root.pem")), "{ends:?}");
+    }
+}

@@ -1,0 +1,188 @@
+//! What cosign's older form keeps in the annotations of a layer beside the signature: certificate, chain, log entry,
+//! timestamp ([`Evidence`]; cosign `specs/SIGNATURE_SPEC.md`, `pkg/oci/static`). With what was signed it becomes a
+//! Sigstore bundle in memory, and is proven as one.
+//!
+//! Layers of `.att` manifests are read here ([`read_attestation`]), those of `.sig` manifests in [`super::simple`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use sigstore_types::bundle::{
+    CertificateContent, InclusionPromise, LogId, MediaType, PublicKeyIdentifier, Rfc3161Timestamp,
+    TimestampVerificationData, VerificationMaterial, VerificationMaterialContent, X509Certificate,
+};
+use sigstore_types::{
+    Bundle, CanonicalizedBody, DerCertificate, DsseEnvelope, DsseSignature, KeyId, KindVersion, LogIndex, LogKeyId,
+    PayloadBytes, SignatureBytes, SignatureContent, SignedTimestamp, TimestampToken, TransparencyLogEntry,
+};
+
+use super::pem::{self, PemFault};
+use super::simple::{fault, object, only, text};
+use super::untrusted::{ATTESTATION_MAX, Untrusted};
+use super::{Fault, bundle};
+use crate::image::json::{self, Limits};
+
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const CHAIN: &str = "dev.sigstore.cosign/chain";
+const BUNDLE: &str = "dev.sigstore.cosign/bundle";
+const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+
+/// Longest annotation, in bytes: a chain with large RSA keys takes 8 KB, a log entry with a certificate in it 6 KB.
+const ANNOTATION_MAX: usize = 128 * 1024;
+/// Most certificates in a chain annotation.
+const CHAIN_MAX: usize = 7;
+/// A log entry or a timestamp: two deep, six values.
+const SMALL: Limits = Limits { bytes: ANNOTATION_MAX, depth: 4, values: 16, data_maps: &[] };
+/// A log entry's body; the deepest are those of attestations.
+const BODY: Limits = Limits { bytes: ANNOTATION_MAX, depth: 16, values: 1024, data_maps: &[] };
+/// An envelope: three deep, six values.
+const ENVELOPE: Limits = Limits { bytes: ATTESTATION_MAX, depth: 4, values: 16, data_maps: &[] };
+
+/// What the annotations hold, read strictly; nothing of it is proven.
+pub(super) struct Evidence {
+    certificate: Option<Vec<u8>>,
+    chain: Vec<Vec<u8>>,
+    entry: Option<TransparencyLogEntry>,
+    timestamp: Option<TimestampToken>,
+}
+
+/// Reads one layer of a `.att` manifest: a DSSE envelope (`application/vnd.dsse.envelope.v1+json`).
+pub(super) fn read_attestation(envelope: &[u8], annotations: &BTreeMap<String, String>) -> Result<Untrusted, Fault> {
+    let value = json::parse(envelope, ENVELOPE).map_err(fault)?;
+    let document = value.as_object().ok_or(Fault::Malformed)?;
+    only(document, &["payload", "payloadType", "signatures"])?;
+    let signatures = document.get("signatures").and_then(Value::as_array).ok_or(Fault::SignatureCount)?;
+    let [signature] = signatures.as_slice() else { return Err(Fault::SignatureCount) };
+    let signature = signature.as_object().ok_or(Fault::Malformed)?;
+    only(signature, &["keyid", "sig"])?;
+    // It says which key to try; nobody signed it.
+    let hint = signature.get("keyid").map_or(Ok(""), |hint| hint.as_str().ok_or(Fault::Malformed))?;
+    let dsse = DsseEnvelope::new(
+        text(document, "payloadType")?,
+        PayloadBytes::new(decoded(document, "payload")?),
+        DsseSignature::new(SignatureBytes::new(decoded(signature, "sig")?), KeyId::new(hint)),
+    );
+    let mut evidence = Evidence::read(annotations)?;
+    // Cosign had the envelope stamped as a whole, where bundles have the signature stamped.
+    let stamp = evidence.timestamp.take().map(|token| Arc::new((token, envelope.to_vec())));
+    let mut untrusted = bundle::assemble(evidence.bundle(SignatureContent::DsseEnvelope(dsse)), None)?;
+    untrusted.envelope_stamp = stamp;
+    Ok(untrusted)
+}
+
+impl Evidence {
+    /// Reads the annotations of a layer. An empty one is an absent one, as it is to cosign.
+    pub(super) fn read(annotations: &BTreeMap<String, String>) -> Result<Self, Fault> {
+        let annotation = |name: &str| match annotations.get(name).map(String::as_str) {
+            None | Some("") => Ok(None),
+            Some(long) if long.len() > ANNOTATION_MAX => Err(Fault::TooLong),
+            Some(text) => Ok(Some(text)),
+        };
+        let certificate = annotation(CERTIFICATE)?.map(|pem| certificates(pem, 1)).transpose()?;
+        let chain = annotation(CHAIN)?.map(|pem| certificates(pem, CHAIN_MAX)).transpose()?.unwrap_or_default();
+        let certificate = certificate.and_then(|mut one| one.pop());
+        if certificate.is_none() && !chain.is_empty() {
+            return Err(Fault::NoCertificate);
+        }
+        let entry = match annotation(BUNDLE)?.map(log_entry).transpose() {
+            // A key's signature counts without the log, and one in a form of old stays what it was.
+            Err(Fault::Unsupported) if certificate.is_none() => None,
+            entry => entry?,
+        };
+        let timestamp = annotation(TIMESTAMP)?.map(timestamp).transpose()?;
+        Ok(Self { certificate, chain, entry, timestamp })
+    }
+
+    /// A bundle with this content: v0.1 when a log promised its entry, which that version asks for.
+    pub(super) fn bundle(self, content: SignatureContent) -> Bundle {
+        let version = if self.entry.is_some() { MediaType::Bundle0_1 } else { MediaType::Bundle0_2 };
+        let certificate = |der: Vec<u8>| DerCertificate::new(der);
+        let signer = match self.certificate {
+            None => VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new("")),
+            Some(der) if self.chain.is_empty() => {
+                VerificationMaterialContent::Certificate(CertificateContent::new(certificate(der)))
+            }
+            Some(der) => {
+                let chain = std::iter::once(der).chain(self.chain);
+                let certificates = chain.map(|der| X509Certificate::new(certificate(der))).collect();
+                VerificationMaterialContent::X509CertificateChain { certificates }
+            }
+        };
+        let timestamps = self.timestamp.into_iter().map(Rfc3161Timestamp::new).collect();
+        let material = VerificationMaterial::new(signer)
+            .with_tlog_entries(self.entry.into_iter().collect())
+            .with_timestamp_verification_data(TimestampVerificationData::new(timestamps));
+        Bundle::new(version, material, content)
+    }
+}
+
+/// At least one certificate, and at most so many, and nothing else.
+fn certificates(text: &str, limit: usize) -> Result<Vec<Vec<u8>>, Fault> {
+    let blocks = pem::blocks(text.as_bytes(), limit).map_err(|fault| match fault {
+        PemFault::NotPem => Fault::NoCertificate,
+        PemFault::TooMany => Fault::TooLong,
+        PemFault::Encoding => Fault::Encoding,
+    })?;
+    if blocks.iter().any(|block| block.label != "CERTIFICATE") {
+        return Err(Fault::Certificate);
+    }
+    Ok(blocks.into_iter().map(|block| block.der).collect())
+}
+
+/// A log entry with the log's promise to include it.
+fn log_entry(annotation: &str) -> Result<TransparencyLogEntry, Fault> {
+    let value = json::parse(annotation.as_bytes(), SMALL).map_err(fault)?;
+    let document = value.as_object().ok_or(Fault::Malformed)?;
+    only(document, &["SignedEntryTimestamp", "Payload"])?;
+    let payload = object(document, "Payload")?;
+    only(payload, &["body", "integratedTime", "logIndex", "logID"])?;
+    let integrated = payload.get("integratedTime").and_then(Value::as_i64).ok_or(Fault::Malformed)?;
+    let index = payload.get("logIndex").and_then(Value::as_u64).ok_or(Fault::Malformed)?;
+    let body = decoded(payload, "body")?;
+    let entry = TransparencyLogEntry::new(
+        LogIndex::new(index).map_err(|_| Fault::Malformed)?,
+        LogId::new(log_id(text(payload, "logID")?)?),
+        kind(&body)?,
+        CanonicalizedBody::new(body),
+    );
+    if integrated <= 0 {
+        return Err(Fault::Malformed);
+    }
+    let time = Timestamp::from_second(integrated).map_err(|_| Fault::Malformed)?;
+    let promise = InclusionPromise::new(SignedTimestamp::new(decoded(document, "SignedEntryTimestamp")?));
+    Ok(entry.with_integrated_time(time).with_inclusion_promise(promise))
+}
+
+/// What an entry's body says that it is.
+fn kind(body: &[u8]) -> Result<KindVersion, Fault> {
+    let body = json::parse(body, BODY).map_err(fault)?;
+    let body = body.as_object().ok_or(Fault::Malformed)?;
+    match (text(body, "kind")?, text(body, "apiVersion")?) {
+        ("hashedrekord", "0.0.1") => Ok(KindVersion::HashedRekordV001),
+        ("dsse", "0.0.1") => Ok(KindVersion::DsseV001),
+        ("intoto", "0.0.2") => Ok(KindVersion::IntotoV002),
+        (_, _) => Err(Fault::Unsupported),
+    }
+}
+
+/// The SHA-256 of the log's key, in lower case.
+fn log_id(hex: &str) -> Result<LogKeyId, Fault> {
+    let id = hex::decode(hex).map_err(|_| Fault::Malformed)?;
+    if id.len() == 32 && hex::encode(&id) == hex { Ok(LogKeyId::new(id)) } else { Err(Fault::Malformed) }
+}
+
+fn timestamp(annotation: &str) -> Result<TimestampToken, Fault> {
+    let value = json::parse(annotation.as_bytes(), SMALL).map_err(fault)?;
+    let document = value.as_object().ok_or(Fault::Malformed)?;
+    only(document, &["SignedRFC3161Timestamp"])?;
+    Ok(TimestampToken::new(decoded(document, "SignedRFC3161Timestamp")?))
+}
+
+/// Canonical base64 (RFC 4648 section 4, padded, no stray bits).
+fn decoded(parent: &Map<String, Value>, name: &str) -> Result<Vec<u8>, Fault> {
+    STANDARD.decode(text(parent, name)?).map_err(|_| Fault::Encoding)
+}
