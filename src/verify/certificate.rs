@@ -122,7 +122,15 @@ impl Certificate {
         let extensions = extensions.iter().map(|(extension, value)| (*extension, (*value).to_owned())).collect();
         let epoch = jiff::Timestamp::UNIX_EPOCH;
         let issuer = issuer.map(str::to_owned);
-        Self { names: sans.len(), sans: sans.to_vec(), issuer, extensions, fingerprint: [0; 32], not_before: epoch, not_after: epoch }
+        Self {
+            names: sans.len(),
+            sans: sans.to_vec(),
+            issuer,
+            extensions,
+            fingerprint: [0; 32],
+            not_before: epoch,
+            not_after: epoch,
+        }
     }
 }
 

@@ -25,8 +25,8 @@ mod keyless;
 mod keys;
 mod mutations;
 mod older;
-mod proofs;
 mod program;
+mod proofs;
 mod situations;
 mod vectors;
 

@@ -49,7 +49,10 @@ fn provenance_from_another_repository_is_refused_with_both_named() {
         assert_eq!(denial.reason(), &Reason::NoneCounts { why });
         let line = denial.to_string();
         assert!(line.starts_with("policy \"test\", requirement \"provenance\": no attestation https://slsa.dev/"));
-        assert!(line.ends_with("is \"https://github.com/other/app\", wanted is \"https://github.com/acme/app\""), "{line}");
+        assert!(
+            line.ends_with("is \"https://github.com/other/app\", wanted is \"https://github.com/acme/app\""),
+            "{line}"
+        );
     }
     let denial = denied(judged_in(&require, "provenance-neighbour", LATER));
     assert!(matches!(denial.reason(), Reason::NoneCounts { why: Finding::OtherHolder { .. } }), "{denial}");

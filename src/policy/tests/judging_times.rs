@@ -64,7 +64,10 @@ fn rotation_without_a_gap() {
 #[test]
 fn a_policy_that_wants_no_time_takes_none_from_a_stranger() {
     let wrong_root = key(", notAfter: '2025-06-15T00:00:00Z'", ", trustRoot: foreign");
-    assert_eq!(why(judged_in(&wrong_root, "key-logged", "2025-06-01T00:00:00Z")), Finding::Fault { fault: Fault::TimestampInvalid });
+    assert_eq!(
+        why(judged_in(&wrong_root, "key-logged", "2025-06-01T00:00:00Z")),
+        Finding::Fault { fault: Fault::TimestampInvalid }
+    );
 }
 
 /// Attack C3: an old image, validly signed once.

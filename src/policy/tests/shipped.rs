@@ -1,13 +1,15 @@
 //! The policies that are shipped as examples are read as they are shipped.
 
+use std::sync::Arc;
+
 use super::support::*;
 use crate::evidence::{Name, Pod};
 use crate::image::Reference;
 use crate::policy::by::{self, Who};
 use crate::policy::slsa::Slsa;
-use crate::policy::{Documents, PolicyFile, PolicySet, Reason, Unmatched};
+use crate::policy::{Documents, Material, PolicyFault, PolicyFile, PolicySet, Reason, Unmatched};
 use crate::policy::{holder, says};
-use crate::verify::{Certificate, Extension, San};
+use crate::verify::{Certificate, Extension, San, TrustRoot};
 
 const SHIPPED: [(&str, &str); 3] = [
     ("10-pause.yaml", include_str!("../../../packaging/policies/10-pause.yaml")),
@@ -76,6 +78,30 @@ fn shipped_signers_are_read_without_a_note() {
             assert!(line.chars().count() <= 120, "{}: {line}", file.name);
         }
     }
+}
+
+/// With the trust root that is shipped they become a set, and without it the policy that needs it is named.
+#[test]
+fn shipped_signers_are_judged_with_the_shipped_trust_root() {
+    let files: Vec<PolicyFile> = SIGNERS[..2]
+        .iter()
+        .map(|(name, text)| PolicyFile { name: (*name).to_owned(), bytes: text.as_bytes().to_vec() })
+        .collect();
+    let root = include_bytes!("../../../packaging/trust/public-good.json");
+    let root = Arc::new(TrustRoot::parse(root).unwrap());
+    let documents = Documents::parse(&files).unwrap();
+    let keys = documents.key_files().into_iter().map(|name| (name, Signer::new().public()));
+    let mut material: Material = keys.collect();
+    let missing = PolicySet::build(Documents::parse(&files).unwrap(), material.clone(), Unmatched::Deny).unwrap_err();
+    let fault = PolicyFault::RootMissing { name: "public-good".to_owned(), policy: "kubernetes".to_owned() };
+    assert_eq!(missing[0].fault, fault);
+    material.roots.insert("public-good".to_owned(), root);
+    let set = PolicySet::build(documents, material, Unmatched::Deny).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    let names: Vec<&str> = set.policies().collect();
+    assert_eq!(names, ["kubernetes", "distroless", "github-release", "attested", "nightly"]);
+    let unsigned = subject("registry.k8s.io/etcd:3.5.15-0", &digest("etcd"));
+    let denial = denied(judge(&set, &unsigned, &[&found(&digest("etcd"), Vec::new())]));
+    assert_eq!((denial.policy(), denial.reason()), (Some("kubernetes"), &Reason::Unsigned));
 }
 
 /// The identities that are shipped are those of the signers that they speak of, and of nobody near them.
