@@ -190,6 +190,7 @@ fn denied(reason: &Reason) -> &'static str {
         Reason::NotTold { .. } => "attestation-not-told",
         Reason::KeysNotDistinct => "keys-not-distinct",
         Reason::DigestNotListed => "digest-not-listed",
+        Reason::DigestDenied { .. } => "digest-denied",
         Reason::NoOrigin => "no-origin",
         Reason::NoName => "no-name",
         Reason::Unreachable { .. } => "signatures-unreachable",

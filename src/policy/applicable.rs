@@ -14,6 +14,8 @@ use super::set::Rule;
 pub struct Applicable {
     generation: Arc<str>,
     documents: Arc<[usize]>,
+    /// Whether any of them demands something; the others only deny.
+    demanding: bool,
 }
 
 /// Documents by the hosts of their patterns.
@@ -26,14 +28,14 @@ pub(super) struct Index {
 }
 
 impl Applicable {
-    pub(super) fn new(generation: Arc<str>, documents: Vec<usize>) -> Self {
-        Self { generation, documents: documents.into() }
+    pub(super) fn new(generation: Arc<str>, documents: Vec<usize>, demanding: bool) -> Self {
+        Self { generation, documents: documents.into(), demanding }
     }
 
-    /// Whether no document matched: nothing may be asked of a registry then.
+    /// Whether no document matched but such as only deny: nothing may be asked of a registry then.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.documents.is_empty()
+        !self.demanding
     }
 
     /// How many documents matched.

@@ -13,6 +13,7 @@ use crate::verify::{About, Budget, Fault, Proofs, Signed, Untrusted};
 use super::judge::Case;
 use super::permit::Reason;
 use super::report::Rest;
+use super::set::Rule;
 use super::trusts::Trusts;
 use super::words::escaped;
 
@@ -85,6 +86,12 @@ impl<'c> Bench<'c> {
     /// The digests on which a signature or a digest rule counts, the target first.
     pub(super) fn candidates(&self) -> impl Iterator<Item = (Rest, &'c Digest)> {
         [Rest::Target, Rest::Child].into_iter().zip(self.subject.candidates())
+    }
+
+    /// The digest in question that a document denies. A listed platform manifest is denied whatever it was asked by.
+    pub(super) fn denied(&self, rule: &Rule) -> Option<&'c Digest> {
+        let digests = std::iter::once(&self.subject.target).chain(&self.subject.child);
+        digests.into_iter().find(|digest| rule.document.deny.contains(digest))
     }
 
     pub(super) fn entries(&self) -> &[Entry<'c>] {

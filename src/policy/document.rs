@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::by::{By, Named, Who};
+use crate::image::Digest;
+
 use super::error::{Note, PolicyError, PolicyFault, Position};
 use super::fields::{At, Fields, Reader};
 use super::pattern::{NamespacePattern, RepositoryPattern};
 use super::report::Action;
-use super::requirement::{Leaf, Requirement};
+use super::requirement::{self, Leaf, Requirement};
 use super::yaml;
 
 /// Largest policy file in bytes: a thousand documents of a kilobyte.
@@ -63,6 +65,10 @@ pub(super) struct Document {
     /// Empty: every namespace.
     pub(super) namespaces: Vec<NamespacePattern>,
     pub(super) action: Action,
+    /// What is refused whoever signed it.
+    pub(super) deny: Vec<Digest>,
+    /// It has `deny` and no `require`: it refuses what it lists and has no say in anything else.
+    pub(super) only_denies: bool,
     pub(super) require: Requirement,
 }
 
@@ -164,7 +170,7 @@ impl Documents {
 impl Document {
     /// Whether it lets through without proof: then it names its hosts, and matches nothing that is not known.
     pub(super) fn is_permissive(&self) -> bool {
-        self.action == Action::Warn || self.require.accepts_anything
+        self.action == Action::Warn || (self.require.accepts_anything && !self.only_denies)
     }
 }
 
@@ -200,7 +206,8 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
     let kind = reader.required(&fields, "kind").and_then(|at| reader.word(at, &["ImagePolicy"]));
     let name = reader.required(&fields, "metadata").and_then(|at| metadata(at, reader));
     let spec = reader.required(&fields, "spec");
-    let spec = spec.and_then(|at| reader.fields(at, &["images", "exclude", "namespaces", "action", "require"]))?;
+    let spec =
+        spec.and_then(|at| reader.fields(at, &["images", "exclude", "namespaces", "action", "deny", "require"]))?;
     let images = reader.required(&spec, "images").map(|at| patterns(at, reader));
     let exclude = spec.get("exclude").map(|at| patterns(at, reader)).unwrap_or_default();
     let namespaces = spec.get("namespaces").map(|at| namespaces(at, reader)).unwrap_or_default();
@@ -211,7 +218,13 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
             _ => Action::Enforce,
         }),
     };
-    let require = reader.required(&spec, "require").and_then(|at| Requirement::read(at, reader));
+    let deny = spec.get("deny").map(|at| denied(at, reader));
+    let only_denies = deny.is_some() && spec.get("require").is_none();
+    let require = if only_denies {
+        Some(Requirement::nothing())
+    } else {
+        reader.required(&spec, "require").and_then(|at| Requirement::read(at, reader))
+    };
     version.zip(kind)?;
     let document = Document {
         name: name?.to_owned(),
@@ -221,6 +234,8 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
         exclude,
         namespaces,
         action: action?,
+        deny: deny.unwrap_or_default(),
+        only_denies,
         require: require?,
     };
     check_hosts(&document, &spec, reader);
@@ -238,6 +253,13 @@ fn metadata<'n>(at: &At<'n>, reader: &mut Reader) -> Option<&'n str> {
     }
     reader.fault(at, PolicyFault::Name { got: name.to_owned() });
     None
+}
+
+/// `deny: {digests: [...]}`.
+fn denied(at: &At<'_>, reader: &mut Reader) -> Vec<Digest> {
+    let Some(fields) = reader.fields(at, &["digests"]) else { return Vec::new() };
+    let Some(list) = reader.required(&fields, "digests").cloned() else { return Vec::new() };
+    requirement::digest_list(&list, "denied digests in one policy", reader)
 }
 
 fn patterns(at: &At<'_>, reader: &mut Reader) -> Vec<RepositoryPattern> {

@@ -36,7 +36,8 @@ impl PolicySet {
             return deny(Reason::StaleSet, Class::Unable, &case.subject.name.to_string());
         }
         let rules: Vec<&Rule> = self.matched(case.applicable).collect();
-        if rules.is_empty() {
+        let mut bench = Bench::new(case, self.plan(case.applicable).asks_for_evidence());
+        if case.applicable.is_empty() && !rules.iter().any(|rule| bench.denied(rule).is_some()) {
             return match self.unmatched {
                 Unmatched::Deny => deny(Reason::NoPolicy, Class::Refused, &case.subject.name.to_string()),
                 Unmatched::Admit => {
@@ -44,7 +45,6 @@ impl PolicySet {
                 }
             };
         }
-        let mut bench = Bench::new(case, self.plan(case.applicable).asks_for_evidence());
         // What enforces is judged first, so that what only warns never uses up its signature checks.
         let mut order: Vec<usize> = (0..rules.len()).collect();
         order.sort_by_key(|n| rules.get(*n).is_some_and(|rule| rule.document.action == Action::Warn));

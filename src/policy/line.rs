@@ -9,6 +9,7 @@ use crate::image::Digest;
 use super::bench::Bench;
 use super::by::{By, Who};
 use super::holder::Identity;
+use super::permit::Reason;
 use super::requirement::{Demand, Leaf};
 use super::ruling::Failure;
 use super::set::Rule;
@@ -35,6 +36,8 @@ pub(super) fn refusal(rule: &Rule, failure: &Failure, subject: &Subject, bench: 
     let leaf = failure.leaf.and_then(|number| Some((require.leaves.get(number)?, rule.trusts.get(number)?)));
     if let Some((leaf, trust)) = leaf {
         let _ = write!(line, ", requirement \"{}\": {}", escaped(&leaf.name), wanted(leaf, trust));
+    } else if matches!(failure.reason, Reason::DigestDenied { .. }) {
+        line.push_str(": denied");
     } else {
         line.push_str(": the requirements together are not met");
     }

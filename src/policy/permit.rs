@@ -80,6 +80,11 @@ pub enum Reason {
     KeysNotDistinct,
     /// The digest is none of those that the policy lists.
     DigestNotListed,
+    /// The digest is one that the policy denies, whoever signed it.
+    DigestDenied {
+        /// The digest: the target's, or the platform manifest's under it.
+        digest: String,
+    },
     /// The image was not brought from a registry (imported, renamed); signatures cannot speak for it.
     NoOrigin,
     /// The image has no name, so that no repository can be asked.
@@ -200,6 +205,7 @@ impl fmt::Display for Reason {
                 f.write_str("signed, but the threshold needs distinct signers and each counts once")
             }
             Self::DigestNotListed => f.write_str("the digest is none of those listed"),
+            Self::DigestDenied { digest } => write!(f, "{digest} is denied, whoever signed it"),
             Self::NoOrigin => f.write_str(
                 "the image was not brought from a registry (imported or renamed); only a digest rule can admit it",
             ),

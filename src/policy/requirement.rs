@@ -93,14 +93,14 @@ pub(super) enum Demand {
 }
 
 impl Requirement {
+    /// What a document without `spec.require` demands.
+    pub(super) fn nothing() -> Self {
+        Self { tree: Tree::AtLeast(0, Vec::new()), leaves: Vec::new(), thresholds: Vec::new(), accepts_anything: true }
+    }
+
     /// Reads `spec.require`.
     pub(super) fn read(at: &At<'_>, reader: &mut Reader) -> Option<Self> {
-        let mut requirement = Self {
-            tree: Tree::AtLeast(0, Vec::new()),
-            leaves: Vec::new(),
-            thresholds: Vec::new(),
-            accepts_anything: false,
-        };
+        let mut requirement = Self { accepts_anything: false, ..Self::nothing() };
         if let Some(accept) = sole_accept(at) {
             let _ = reader.fields(at, FIELDS)?;
             if !matches!(accept.node.value, Value::Bool(true)) {
@@ -290,14 +290,20 @@ fn attestation(at: &At<'_>, max_age: Option<&At<'_>>, reader: &mut Reader) -> Op
 fn digests(at: &At<'_>, reader: &mut Reader) -> Option<Demand> {
     let fields = reader.fields(at, &["anyOf"])?;
     let list = reader.required(&fields, "anyOf")?.clone();
+    let digests = digest_list(&list, "digests in one requirement", reader);
+    (!digests.is_empty()).then_some(Demand::Digest(digests))
+}
+
+/// A list of digests, none twice.
+pub(super) fn digest_list(at: &At<'_>, what: &'static str, reader: &mut Reader) -> Vec<Digest> {
     let mut digests = Vec::new();
-    for (at, text) in reader.texts(&list, "digests in one requirement", DIGESTS_MAX) {
+    for (at, text) in reader.texts(at, what, DIGESTS_MAX) {
         match Digest::parse(text) {
             Ok(digest) => digests.push(digest),
             Err(error) => reader.fault(&at, PolicyFault::Digest(error)),
         }
     }
-    (!digests.is_empty()).then_some(Demand::Digest(digests))
+    digests
 }
 
 fn requirement_name(at: &At<'_>, reader: &mut Reader) -> Option<String> {

@@ -3,6 +3,8 @@
 //! A leaf is met by signatures or by the digest itself; whether the thresholds over the leaves are met, `solve` finds.
 //! Whether the target alone or the child alone would do is said too: it decides which of them is pulled.
 
+use crate::image::Digest;
+
 use super::bench::Bench;
 use super::holders::Holders;
 use super::met::{Leaves, Met};
@@ -50,16 +52,27 @@ impl Ruling {
         let Leaves { holders, bench, .. } = leaves;
         let until = met.iter().filter_map(|met| met.until).min();
         let anything = Footing { target: true, child: true };
-        let outcome =
-            if document.require.accepts_anything { Ok(anything) } else { decide(rule, &met, &holders, bench) };
+        let outcome = match bench.denied(rule) {
+            Some(digest) => Err(Failure::denied(digest)),
+            None if document.require.accepts_anything => Ok(anything),
+            None => decide(rule, &met, &holders, bench),
+        };
         let report = DocumentReport {
             policy: document.name.clone(),
             action: document.action,
             satisfied: outcome.is_ok(),
-            accepts_anything: document.require.accepts_anything,
+            accepts_anything: document.require.accepts_anything && !document.only_denies,
             requirements: met.into_iter().map(|met| met.report).collect(),
         };
         Self { report, outcome, until }
+    }
+}
+
+impl Failure {
+    /// The digest is on the document's list of what it denies.
+    fn denied(digest: &Digest) -> Self {
+        let reason = Reason::DigestDenied { digest: digest.to_string() };
+        Self { class: Class::Refused, reason, leaf: None, others: 0 }
     }
 }
 
@@ -156,7 +169,7 @@ fn rank(reason: &Reason) -> u16 {
     match reason {
         Reason::NoneCounts { why } | Reason::NotTold { why } => u16::from(why.rank()),
         Reason::NoOrigin | Reason::NoName => 300,
-        Reason::DigestNotListed => 301,
+        Reason::DigestNotListed | Reason::DigestDenied { .. } => 301,
         Reason::Unsigned => 302,
         Reason::NoPolicy
         | Reason::StaleSet

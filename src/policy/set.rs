@@ -169,7 +169,9 @@ impl PolicySet {
     #[must_use]
     pub fn applicable(&self, name: &Name, pod: &crate::evidence::Pod) -> Applicable {
         let documents = self.index.matching(&self.rules, name, pod);
-        Applicable::new(Arc::clone(&self.generation), documents)
+        let demands = |number: &usize| self.rules.get(*number).is_some_and(|rule| !rule.document.only_denies);
+        let demanding = documents.iter().any(demands);
+        Applicable::new(Arc::clone(&self.generation), documents, demanding)
     }
 
     /// Everything that its policies need and that ends: keys with a window, certificates and revocation lists of own

@@ -1,6 +1,7 @@
 //! Tests of the whole room: documents that are refused, and cases that are judged, with real keys and signatures.
 
 mod attestations;
+mod denying;
 mod documents;
 mod fixtures;
 mod holders;

@@ -1,0 +1,85 @@
+//! What a document denies, whoever signed it: `spec.deny` (attack C3).
+
+use super::support::{
+    REPOSITORY, Signer, assert_permitted, denied, digest, faults, found, judge, named, permitted, policy, set,
+    set_with, subject,
+};
+use crate::evidence::{Name, Origin, Pod};
+use crate::policy::{Class, PolicyFault, Reason, Unmatched};
+
+const BUILD: &str = "{name: build, key: {files: [build.pub]}}";
+
+/// A document that only denies this digest, wherever it comes from.
+fn list(digest: &crate::image::Digest) -> String {
+    format!(
+        "---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: revoked}}\n\
+         spec: {{images: [\"**\"], deny: {{digests: [\"{digest}\"]}}}}\n"
+    )
+}
+
+/// Attack C3: an old image with a known hole, validly signed, is pulled again.
+#[test]
+fn attack_c3_a_denied_image_is_refused_whoever_signed_it() {
+    let (key, target) = (Signer::new(), digest("image"));
+    let set = set(&(policy(BUILD) + &list(&target)), &[("build.pub", &key)]);
+    let evidence = found(&target, vec![key.signs(&target, REPOSITORY)]);
+    let denial = denied(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
+    let reason = Reason::DigestDenied { digest: target.to_string() };
+    assert_eq!((denial.class(), denial.policy(), denial.reason()), (Class::Refused, Some("revoked"), &reason));
+    let other = digest("other");
+    let evidence = found(&other, vec![key.signs(&other, REPOSITORY)]);
+    let permit = permitted(judge(&set, &subject("reg.test/prod/app:1", &other), &[&evidence]));
+    assert!(!permit.report().documents.iter().any(|document| document.accepts_anything));
+}
+
+/// Attack C3: the denied platform manifest behind an index that is signed, asked for by tag and by digest.
+#[test]
+fn attack_c3_a_denied_platform_manifest_is_refused_behind_its_index() {
+    let (key, target, child) = (Signer::new(), digest("index"), digest("child"));
+    let set = set(&(policy(BUILD) + &list(&child)), &[("build.pub", &key)]);
+    let evidence = found(&target, vec![key.signs(&target, REPOSITORY)]);
+    for name in ["reg.test/prod/app:1".to_owned(), format!("reg.test/prod/app@{target}")] {
+        let mut subject = subject(&name, &target);
+        subject.child = Some(child.clone());
+        let denial = denied(judge(&set, &subject, &[&evidence]));
+        assert_eq!(denial.reason(), &Reason::DigestDenied { digest: child.to_string() });
+    }
+}
+
+/// A list of what is denied lets nothing in, and causes no request about what no policy is about.
+#[test]
+fn a_document_that_only_denies_admits_nothing() {
+    let (target, other) = (digest("image"), digest("other"));
+    let strict = set(&list(&target), &[]);
+    let subject = subject("reg.test/a:1", &other);
+    assert!(strict.applicable(&subject.name, &Pod::default()).is_empty());
+    assert_eq!(denied(judge(&strict, &subject, &[])).reason(), &Reason::NoPolicy);
+    let open = set_with(&list(&target), &[], Unmatched::Admit);
+    assert!(permitted(judge(&open, &subject, &[])).report().unmatched);
+    let mut listed = subject;
+    listed.target = target.clone();
+    assert_eq!(denied(judge(&open, &listed, &[])).reason(), &Reason::DigestDenied { digest: target.to_string() });
+    (listed.name, listed.origin) = (Name::Unknown, Origin::Local);
+    assert_eq!(denied(judge(&open, &listed, &[])).reason(), &Reason::DigestDenied { digest: target.to_string() });
+}
+
+#[test]
+fn an_image_listed_by_digest_and_denied_is_denied() {
+    let target = digest("image");
+    let both = format!("{{digest: {{anyOf: [\"{target}\"]}}}}, deny: {{digests: [\"{target}\"]}}");
+    let set = set(&policy(&both), &[]);
+    let denial = denied(judge(&set, &subject("reg.test/a:1", &target), &[]));
+    assert_eq!(denial.reason(), &Reason::DigestDenied { digest: target.to_string() });
+    let warned = policy(&both).replace("require:", "action: warn, require:").replace("reg.test/**", "reg.test/a");
+    assert_permitted(judge(&self::set(&warned, &[]), &subject("reg.test/a:1", &target), &[]));
+}
+
+#[test]
+fn a_list_is_read_strictly() {
+    let deny = |deny: &str| faults(&named("x", "[\"**\"]", &format!("{BUILD}, deny: {deny}")));
+    assert!(
+        matches!(deny("{digests: []}").as_slice(), [(_, field, PolicyFault::EmptyList)] if field == "spec.deny.digests")
+    );
+    assert!(matches!(deny("{digest: [x]}").as_slice(), [(_, _, PolicyFault::UnknownField { .. }), ..]));
+    assert!(matches!(deny("{digests: [\"sha256:abc\"]}").as_slice(), [(_, _, PolicyFault::Digest(_))]));
+}
