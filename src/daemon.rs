@@ -30,6 +30,9 @@ use crate::{audit, truststore};
 #[allow(clippy::disallowed_methods, reason = "the one place where the clocks are read")]
 pub const CLOCK: Clock = Clock::new(std::time::SystemTime::now, Instant::now);
 
+/// How far the clock may be behind without a word: clocks are corrected by less all the time.
+const CLOCK_BEHIND: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
 /// Why the gate could not start or go on.
 #[derive(Debug)]
 pub enum DaemonError {
@@ -166,12 +169,20 @@ pub fn gate(settings: &Settings) -> Result<(Gate, Noted), DaemonError> {
         registry: Registry::new(settings.registry.clone(), CLOCK).map_err(part("the registry client"))?,
         runtime: Runtime::new(settings.runtime.clone()),
     };
-    Ok((Gate::new(parts), noted))
+    let gate = Gate::new(parts);
+    // Before the log is opened, which may write to it.
+    if let Some(known) = settings.audit.last_change().and_then(|time| Timestamp::try_from(time).ok()) {
+        gate.not_before(known);
+    }
+    Ok((gate, noted))
 }
 
 fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
     let (gate, noted) = gate(settings)?;
     noted.warn();
+    if let Some(warning) = clock_warning(&gate) {
+        tracing::warn!("{warning}");
+    }
     let log = audit::Log::open(settings.audit.clone(), CLOCK).map_err(part("the audit log"))?;
     Ok(Daemon {
         gate: Arc::new(gate),
@@ -180,6 +191,18 @@ fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
         settings: settings.clone(),
         since: CLOCK.steady(),
         policy: Mutex::new(PolicyState { noted, reload_error: None }),
+    })
+}
+
+/// What to say of a clock that is not believed.
+fn clock_warning(gate: &Gate) -> Option<String> {
+    let (says, known) = (now(), gate.now());
+    let behind = known.duration_since(says) > CLOCK_BEHIND;
+    behind.then(|| {
+        format!(
+            "the clock says {says:.0}, but the audit log was written at {known:.0}: what ends is judged as of then; set the \
+             clock"
+        )
     })
 }
 
@@ -327,7 +350,7 @@ impl Daemon {
                 trust_generation: set.trust_generation().to_owned(),
                 documents: set.len(),
                 reload_error: state.reload_error.clone(),
-                warnings: state.noted.warnings.clone(),
+                warnings: state.noted.warnings.iter().cloned().chain(clock_warning(&self.gate)).collect(),
             },
             trust: TrustStatus {
                 roots: state.noted.watch.roots.iter().map(|kept| kept.name.clone()).collect(),

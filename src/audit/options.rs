@@ -58,6 +58,12 @@ pub enum OnFailure {
 }
 
 impl Options {
+    /// When the log was last written, by the clock of that moment; none where there is no log yet.
+    #[must_use]
+    pub fn last_change(&self) -> Option<std::time::SystemTime> {
+        self.path.metadata().and_then(|metadata| metadata.modified()).ok()
+    }
+
     /// For how long refusals like one already written are counted.
     #[must_use]
     pub const fn repeat_window(&self) -> Duration {

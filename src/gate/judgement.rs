@@ -5,8 +5,8 @@
 //! only the number of requests.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -136,12 +136,17 @@ impl Gate {
 }
 
 impl Shared {
+    /// The time as of which everything is judged.
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        self.clock.now().max(*self.not_before.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The permit that is remembered and still holds. How long it lives is counted on the steady clock, so that a
     /// calendar that is set back lengthens nothing; the calendar is asked all the same, since one that is set forward
     /// ends what it is past (attack C4).
     fn permit(&self, key: &VerdictKey) -> Option<Arc<Admission>> {
         let admission = self.permits().get(key, self.clock.steady()).cloned()?;
-        let holds = admission.permit.valid_until().is_none_or(|end| self.clock.now() < end);
+        let holds = admission.permit.valid_until().is_none_or(|end| self.now() < end);
         holds.then_some(admission)
     }
 
@@ -174,7 +179,7 @@ impl Shared {
             Ok(admission) => match admission.permit.valid_until() {
                 None => Some(self.memory.admitted_ttl()),
                 Some(end) => {
-                    let left = Duration::try_from(end.duration_since(self.clock.now())).ok()?;
+                    let left = Duration::try_from(end.duration_since(self.now())).ok()?;
                     (!left.is_zero()).then(|| left.min(self.memory.admitted_ttl()))
                 }
             },
@@ -268,7 +273,7 @@ impl Shared {
 /// Judges away from the thread that carries the node's calls: an RSA signature takes some 50 µs, a keyless one some
 /// milliseconds, and there may be dozens.
 async fn judge_aside(shared: &Arc<Shared>, question: &Arc<Question>, evidence: Vec<Arc<Evidence>>) -> Verdict {
-    let now = shared.clock.now();
+    let now = shared.now();
     let (aside, again) = ((Arc::clone(shared), Arc::clone(question)), evidence.clone());
     let judged = tokio::task::spawn_blocking(move || judge_at(&aside.0, &aside.1, &evidence, now)).await;
     // A blocking task is lost only when the runtime shuts down; then the answer is of no use, but must not be a permit
@@ -322,6 +327,16 @@ mod tests {
             Access::new(Credentials::from_auth_config(&auth(user), "reg.invalid").unwrap())
         });
         Question { subject, set, applicable, access, hint: Hint::AskBoth, bytes: None }
+    }
+
+    /// Attack C4: what had ended stays ended, although the clock is set back.
+    #[test]
+    fn attack_c4_time_never_goes_back_behind_what_is_known() {
+        let gate = gate();
+        let known = CLOCK.now().saturating_add(jiff::SignedDuration::from_hours(48)).unwrap();
+        gate.not_before(known);
+        gate.not_before(jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(gate.now(), known);
     }
 
     /// Attack E9: what a registry hides from one tenant it may show another; nobody is refused for what somebody else

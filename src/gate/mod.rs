@@ -80,6 +80,8 @@ struct Shared {
     contents: Mutex<Memory<(Repository, Digest), Arc<Content>>>,
     /// What was proven of unchanged signatures.
     proofs: Proofs,
+    /// The clock is not believed when it says that it is earlier.
+    not_before: Mutex<jiff::Timestamp>,
 }
 
 /// What a gate is made of.
@@ -115,6 +117,19 @@ pub struct Remembered {
 }
 
 impl Gate {
+    /// From now on the clock is not believed when it says that it is earlier than this: what had ended by then stays
+    /// ended, although the clock was set back (attack C4).
+    pub fn not_before(&self, known: jiff::Timestamp) {
+        let mut floor = self.shared.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        *floor = known.max(*floor);
+    }
+
+    /// The time as of which everything is judged: the clock's, or the latest that is known to have been.
+    #[must_use]
+    pub fn now(&self) -> jiff::Timestamp {
+        self.shared.now()
+    }
+
     /// A gate of these parts, with nothing remembered.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
@@ -138,6 +153,7 @@ impl Gate {
             large_turns: Reading::turns(),
             contents: Mutex::new(contents),
             proofs: Proofs::new(proofs),
+            not_before: Mutex::new(jiff::Timestamp::MIN),
         };
         Self {
             shared: Arc::new(shared),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -27,6 +27,11 @@ struct Gate {
 impl Gate {
     /// A gate with this root, that warns so many days before an end.
     fn start(days: u32) -> Self {
+        Self::start_after(days, |_| {})
+    }
+
+    /// The same, with something done to its folder before.
+    fn start_after(days: u32, prepare: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().canonicalize().unwrap();
         for folder in ["policies", "keys", "trust", "log"] {
@@ -36,6 +41,7 @@ impl Gate {
         // Free a moment ago; nobody else here asks for ports by number.
         let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         configure(&at, days, metrics);
+        prepare(&at);
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
         command.arg("--config").arg(at.join("config.toml")).arg("run").stderr(Stdio::piped());
         let mut child = Ends(command.spawn().unwrap());
@@ -118,6 +124,21 @@ fn what_ends_soon_is_told_everywhere() {
     let journal = gate.until("the policy was reloaded");
     assert!(!journal.iter().any(|line| line.contains(warning)), "{journal:#?}");
     assert!(gate.status(&[]).contains("\ntrust    acme; nothing ends soon\n"), "{}", gate.status(&[]));
+}
+
+/// Attack C4: the clock was set back before the start, so that what had ended seems valid again.
+#[test]
+fn attack_c4_a_clock_that_was_set_back_is_not_believed_and_told() {
+    let later = SystemTime::now() + Duration::from_secs(48 * 3600);
+    let gate = Gate::start_after(30, |at| {
+        let log = fs::File::create(at.join("log/audit.jsonl")).unwrap();
+        log.set_modified(later).unwrap();
+    });
+    let told = "the audit log was written at";
+    assert!(gate.until("ready").iter().any(|line| line.contains(told)));
+    assert!(gate.status(&[]).contains(told), "{}", gate.status(&[]));
+    let right = Gate::start(30);
+    assert!(!right.until("ready").iter().any(|line| line.contains(told)));
 }
 
 #[test]
