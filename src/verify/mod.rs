@@ -24,6 +24,7 @@ mod prove;
 mod root;
 mod sigstore;
 mod simple;
+mod stamp;
 mod statement;
 mod untrusted;
 mod witness;

@@ -15,7 +15,7 @@ use sigstore_types::{Bundle, KindVersion, SignatureBytes, SignatureContent, Time
 use sigstore_types::{TimestampToken, TsaAuthority};
 
 use super::proof::{Demands, LogEntry, ProvenTime, TimeSource};
-use super::{Fault, RootError, leaf};
+use super::{Fault, RootError, leaf, stamp};
 
 /// Who can vouch for times and log entries.
 pub(super) struct Witnesses {
@@ -113,7 +113,12 @@ impl Witnesses {
         let mut fault = Fault::TimestampInvalid;
         for Authority { name, authority } in &self.authorities {
             match sigstore_tsa::verify_timestamp_for_authority(token, signature, authority) {
-                Ok(time) => return Ok(ProvenTime { time, by: TimeSource::Authority(name.clone()) }),
+                Ok(time) => {
+                    let chain = [&authority.leaf, &authority.root].into_iter().chain(&authority.intermediates);
+                    let chain: Vec<_> = chain.map(|certificate| certificate.as_bytes()).collect();
+                    stamp::check(token.as_bytes(), &chain)?;
+                    return Ok(ProvenTime { time, by: TimeSource::Authority(name.clone()) });
+                }
                 Err(sigstore_tsa::Error::TimestampOutsideValidity { .. }) => fault = Fault::TimestampOutside,
                 Err(_) => {}
             }

@@ -104,10 +104,10 @@ pub async fn other_digest() -> Outcome {
     for name in ["wrong-digest-v2", "wrong-digest-v3"] {
         refused(&stage, &prod(name), no("no-signature-counts"), &["build", "found"]).await?;
     }
-    // An attestation is no signature of the image, whoever made it (attack B2); nor is a payload that says another name.
-    for name in ["attested", "named-elsewhere"] {
-        refused(&stage, &prod(name), no("no-signature-counts"), &["build", "found"]).await?;
-    }
+    // A payload that says another name; and an attestation, which is no signature of the image, whoever made it (attack
+    // B2).
+    refused(&stage, &prod("named-elsewhere"), no("no-signature-counts"), &["build", "found"]).await?;
+    refused(&stage, &prod("attested"), no("unsigned"), &["build", "absent"]).await?;
     Ok(())
 }
 

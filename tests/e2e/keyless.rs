@@ -50,7 +50,9 @@ fn says(record: &Value, words: &[&str]) -> Outcome {
 pub async fn keyless() -> Outcome {
     let require = format!("name: release, {}", acme());
     let subject = |repository: &str| format!("{repository}/.github/workflows/release.yml@refs/tags/v1.0.0");
-    for settings in [Settings::without_referrers(), Settings::conforming()] {
+    for (settings, misplaced) in
+        [(Settings::without_referrers(), "no-signature-counts"), (Settings::conforming(), "unsigned")]
+    {
         let stage = stage(&require, settings).await?;
         for name in ["keyless", "keyless-v2", "keyless-v2-timestamp", "keyless-rekor2", "keyless-two", "keyless-two-v2"]
         {
@@ -72,17 +74,32 @@ pub async fn keyless() -> Outcome {
             "keyless-no-log",
             "keyless-late",
             "keyless-late-v2",
-            "keyless-wrong-digest",
             "keyless-wrong-digest-v2",
             "signed-v2",
             "signed-v3",
-            "provenance",
         ] {
             refused(&stage, &prod(name), no("no-signature-counts"), &["release"]).await?;
         }
+        // A referrers endpoint goes by what a bundle says it is about, a tag by its name.
+        refused(&stage, &prod("keyless-wrong-digest"), no(misplaced), &["release"]).await?;
+        // An attestation is no signature of the image (attack B2).
+        refused(&stage, &prod("provenance"), no("unsigned"), &["release"]).await?;
         refused(&stage, &prod("unsigned"), no("unsigned"), &["release"]).await?;
+        shown(&stage, &subject(ACME))?;
         cold(&stage, &prod("keyless"), 8, 4)?;
         cold(&stage, &prod(&format!("keyless@{}", digest_of("keyless", "v1"))), 8, 3)?;
+    }
+    Ok(())
+}
+
+/// `sealgate verify` says who signed, when, who vouches for that, and which log entry.
+fn shown(stage: &Stage, subject: &str) -> Outcome {
+    let output = stage.sealgate(&["verify", &prod("keyless")])?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    println!("{text}");
+    ensure!(output.status.success(), "sealgate verify ended with {}", output.status);
+    for word in [subject, ISSUER, SIGNED, "https://rekor.example.test", "https://tsa.example.test", "41634"] {
+        ensure!(text.contains(word), "it does not say {word}");
     }
     Ok(())
 }
@@ -106,38 +123,79 @@ pub async fn offline() -> Outcome {
 }
 
 pub async fn provenance() -> Outcome {
-    let conditions = [
-        format!("slsa: {{source: \"{ACME}\"}}"),
-        format!(
-            "predicateType: \"https://slsa.dev/provenance/v1\", \
-             where: 'predicate.buildDefinition.externalParameters.workflow.repository == \"{ACME}\"'"
-        ),
-    ];
-    for (number, condition) in conditions.iter().enumerate() {
-        let (by_slsa, require) =
-            (number == 0, format!("name: built, attestation: {{{condition}, by: {{{}}}}}", acme()));
-        let stage = stage(&require, Settings::conforming()).await?;
+    let slsa = format!("slsa: {{source: \"{ACME}\"}}");
+    let condition = format!(
+        "predicateType: \"https://slsa.dev/provenance/v1\", \
+         where: 'predicate.buildDefinition.externalParameters.workflow.repository == \"{ACME}\"'"
+    );
+    for (wanted, settings, misplaced, finding, quote) in [
+        (&slsa, Settings::conforming(), "unsigned", "provenanceDiffers", ""),
+        (&condition, Settings::without_referrers(), "no-signature-counts", "conditionFalse", "\""),
+    ] {
+        let require = format!("name: built, attestation: {{{wanted}, by: {{{}}}}}", acme());
+        let stage = stage(&require, settings).await?;
         for name in ["provenance", "provenance-v2", "attested-whole"] {
             let (record, _) = admitted(&stage, &prod(name), &format!("hello from {name}")).await?;
             says(&record, &[ISSUER, ACME, SIGNED])?;
         }
         for name in ["provenance-elsewhere", "provenance-v2-elsewhere"] {
-            refused(&stage, &prod(name), no("no-signature-counts"), &["built", ACME, OTHER]).await?;
+            let told = format!("is {quote}{OTHER}{quote}, wanted is {quote}{ACME}{quote}");
+            let record = refused(&stage, &prod(name), no("no-signature-counts"), &["built", &told]).await?;
+            says(&record, &[finding, ACME, OTHER])?;
         }
-        if by_slsa {
+        if *wanted == slsa {
             admitted(&stage, &prod("provenance-v02"), "hello from provenance-v02").await?;
             let words = ["built", ACME, OTHER];
             refused(&stage, &prod("provenance-v02-elsewhere"), no("no-signature-counts"), &words).await?;
         }
         // By somebody else, about another image, of another kind, no attestation at all.
         refused(&stage, &prod("provenance-neighbour"), no("no-signature-counts"), &["built", OTHER]).await?;
-        for name in ["provenance-key", "provenance-wrong-digest", "provenance-wrong-digest-v2", "sbom", "keyless"] {
+        for name in ["provenance-key", "provenance-wrong-digest-v2", "sbom", "keyless"] {
             refused(&stage, &prod(name), no("no-signature-counts"), &["built"]).await?;
         }
+        refused(&stage, &prod("provenance-wrong-digest"), no(misplaced), &["built"]).await?;
         refused(&stage, &prod("unsigned"), no("unsigned"), &["built"]).await?;
         cold(&stage, &prod("provenance"), 8, 4)?;
         cold(&stage, &prod(&format!("provenance@{}", digest_of("provenance", "v1"))), 8, 3)?;
     }
+    Ok(())
+}
+
+/// What else is attested: contents, scans, verification by somebody else; and by keys.
+pub async fn attested() -> Outcome {
+    let of = |name: &str, condition: &str| format!("name: {name}, attestation: {{{condition}, by: {{{}}}}}", acme());
+    let sbom = of("sbom", "predicateType: spdxjson");
+    let scan = |hours: &str| {
+        let fresh = format!("timestamp(predicate.metadata.scanFinishedOn) > now - duration(\"{hours}h\")");
+        of("scan", &format!("predicateType: vuln, where: '{fresh} && predicate.scanner.result.critical == 0'"))
+    };
+    let vsa = of(
+        "vsa",
+        "predicateType: \"https://slsa.dev/verification_summary/v1\", where: 'predicate.verificationResult == \"PASSED\"'",
+    );
+    let long = scan("262800");
+    let all = format!("all: [{{{sbom}}}, {{{long}}}, {{{vsa}}}, {{name: release, {}}}]", acme());
+    for (require, good, bad) in [
+        (&sbom, "sbom", &["scan", "keyless"][..]),
+        (&long, "scan", &["scan-critical", "sbom"]),
+        (&vsa, "vsa-passed", &["vsa-failed"]),
+        (&all, "attested-whole", &["sbom", "scan", "vsa-passed", "keyless"]),
+    ] {
+        let stage = stage(require, Settings::conforming()).await?;
+        admitted(&stage, &prod(good), &format!("hello from {good}")).await?;
+        for name in bad {
+            refused(&stage, &prod(name), no("no-signature-counts"), &[]).await?;
+        }
+    }
+    let old = stage(&scan("24"), Settings::conforming()).await?;
+    refused(&old, &prod("scan"), no("no-signature-counts"), &["scan", "scanFinishedOn"]).await?;
+    let by_key = "name: built, attestation: {predicateType: slsaprovenance1, by: {key: {files: [build.pub]}}}";
+    let by_key = stage(by_key, Settings::conforming()).await?;
+    for name in ["provenance-key", "provenance-key-v2"] {
+        admitted(&by_key, &prod(name), &format!("hello from {name}")).await?;
+    }
+    refused(&by_key, &prod("provenance"), no("no-signature-counts"), &["built"]).await?;
+    refused(&by_key, &prod("signed-v2"), no("unsigned"), &["built"]).await?;
     Ok(())
 }
 

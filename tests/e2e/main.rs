@@ -129,6 +129,7 @@ const SCENARIOS: &[Scenario] = &[
         "built from another repository: refused with both named; from the right one: admitted",
         keyless::provenance
     ),
+    scenario!("attested", "contents, scans, verification summaries and keys behind attestations", keyless::attested),
     scenario!("own-pki", "certificates of an own authority: admitted, revoked, ended, another's", keyless::own_pki),
     scenario!(
         "key-window",

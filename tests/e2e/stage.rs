@@ -135,7 +135,7 @@ impl Stage {
         let at = |name: &str| self.folder.path().join(name).display().to_string();
         format!(
             "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
-             registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys = \"{}\"\ntrust.roots = [\"{}\"]\naudit.path = \"{}\"\n\
+             registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys = \"{}\"\ntrust.roots = [\"{}\"]\ntrust.state = \"{}\"\naudit.path = \"{}\"\n\
              {more}\n",
             at("cri.sock"),
             at("control.sock"),
@@ -144,6 +144,7 @@ impl Stage {
             at("docker.json"),
             at("policies"),
             at("keys"),
+            at("trust"),
             at("trust"),
             at("audit/audit.jsonl"),
         )

@@ -130,33 +130,92 @@ fn attack_b3_an_empty_list_of_certificates() {
     }
 }
 
-/// Every byte of every signed part changed, every member taken away or made something else.
+/// Every byte of a timestamp, signed or around it, and a good part of the bytes of everything else.
 #[test]
 fn attack_b3_no_changed_byte_of_the_evidence_passes() {
     let root = root("local");
-    let (digest, bundle) = good("keyless");
+    let stamp = "/verificationMaterial/timestampVerificationData/rfc3161Timestamps/0/signedTimestamp";
     let parts = [
         "/verificationMaterial/certificate/rawBytes",
+        "/verificationMaterial/tlogEntries/0/logId/keyId",
         "/verificationMaterial/tlogEntries/0/inclusionPromise/signedEntryTimestamp",
         "/verificationMaterial/tlogEntries/0/canonicalizedBody",
         "/verificationMaterial/tlogEntries/0/inclusionProof/rootHash",
         "/verificationMaterial/tlogEntries/0/inclusionProof/hashes/0",
-        "/verificationMaterial/timestampVerificationData/rfc3161Timestamps/0/signedTimestamp",
+        stamp,
         "/dsseEnvelope/payload",
         "/dsseEnvelope/signatures/0/sig",
     ];
+    let trust = Trust::Keyless { root: &root };
     for part in parts {
+        // The cheapest bundle that has the part.
+        let (repository, log_entries) = if part == stamp { ("keyless-no-log", 0) } else { ("keyless", 1) };
+        let (digest, bundle) = good(repository);
+        let demands = Demands { log_entries, ..WHOLE };
         let bytes = STANDARD.decode(bundle.pointer(part).unwrap().as_str().unwrap()).unwrap();
-        let step = (bytes.len() / 48).max(1);
+        let step = if part == stamp { 1 } else { (bytes.len() / 48).max(1) };
         for at in (0..bytes.len()).step_by(step) {
             let mut changed = bytes.clone();
-            changed[at] ^= 1 << (at % 8);
+            changed[at] ^= 1;
             let mut bundle = bundle.clone();
             *bundle.pointer_mut(part).unwrap() = STANDARD.encode(changed).into();
-            let outcome = under(&root, &digest, &bundle);
-            // The unsigned framing of a timestamp, and the index of a tree's entry, may be said in other words.
-            assert!(outcome.is_err() || part.ends_with("signedTimestamp"), "{part} byte {at}");
+            let about = image_signature(&digest);
+            let outcome = keyless::prove(bundle.to_string().as_bytes(), &about, &trust, demands);
+            assert!(outcome.is_err(), "{part} byte {at}");
         }
+    }
+}
+
+/// Every member taken away, and everything made something else. Only a promise can be missed where a tree head and a
+/// timestamp stand for it.
+#[test]
+fn attack_b3_no_changed_field_of_a_keyless_bundle_passes() {
+    let (root, (digest, bundle)) = (root("local"), good("keyless"));
+    let mut pointers = Vec::new();
+    walk(&bundle, &mut String::new(), &mut pointers);
+    assert!(pointers.len() > 30, "{pointers:?}");
+    let others = [Value::Null, json!(0), json!("x"), json!(""), json!([]), json!({}), json!(true)];
+    for pointer in pointers {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        let mut without = bundle.clone();
+        match without.pointer_mut(parent).unwrap() {
+            Value::Object(members) => drop(members.remove(name)),
+            Value::Array(list) => drop(list.remove(name.parse().unwrap())),
+            other => panic!("{other}"),
+        }
+        let is_promise = pointer.ends_with("/inclusionPromise");
+        assert_eq!(under(&root, &digest, &without).is_ok(), is_promise, "without {pointer}");
+        for other in &others {
+            let mut changed = bundle.clone();
+            let place = changed.pointer_mut(&pointer).unwrap();
+            if place != other {
+                place.clone_from(other);
+                let outcome = under(&root, &digest, &changed);
+                assert_eq!(outcome.is_ok(), is_promise && other.is_null(), "{pointer} made {other}");
+            }
+        }
+        let mut more = bundle.clone();
+        if let Some(members) = more.pointer_mut(&pointer).unwrap().as_object_mut() {
+            members.insert("more".to_owned(), json!(1));
+            assert_eq!(under(&root, &digest, &more), Err(Fault::UnknownField), "more in {pointer}");
+        }
+    }
+}
+
+/// Every place in a document.
+fn walk(value: &Value, pointer: &mut String, found: &mut Vec<String>) {
+    let members: Vec<_> = match value {
+        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
+        _ => Vec::new(),
+    };
+    for (name, value) in members {
+        let length = pointer.len();
+        pointer.push('/');
+        pointer.push_str(&name);
+        found.push(pointer.clone());
+        walk(value, pointer, found);
+        pointer.truncate(length);
     }
 }
 

@@ -11,6 +11,8 @@
     reason = "a test that cannot go on must fail, and a skipped one must say so"
 )]
 
+#[path = "../fuzz/entries.rs"]
+mod entries;
 #[path = "../support/fixtures.rs"]
 mod fixtures;
 #[path = "../support/signing.rs"]
@@ -18,6 +20,7 @@ mod signing;
 
 mod attacks;
 mod conformance;
+mod corpus;
 mod documents;
 mod evidence;
 mod instance;
@@ -28,6 +31,7 @@ mod older;
 mod program;
 mod proofs;
 mod situations;
+mod tampered;
 mod vectors;
 
 use sealgate::image::Digest;

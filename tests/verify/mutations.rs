@@ -145,7 +145,7 @@ fn attack_b3_every_field_of_a_bundle() {
     assert!(seen >= 50, "{seen}");
 }
 
-fn pointers(value: &Value, at: &str) -> Vec<String> {
+pub(crate) fn pointers(value: &Value, at: &str) -> Vec<String> {
     let members: Vec<(String, &Value)> = match value {
         Value::Object(object) => object.iter().map(|(key, value)| (format!("{at}/{key}"), value)).collect(),
         Value::Array(array) => array.iter().enumerate().map(|(n, value)| (format!("{at}/{n}"), value)).collect(),
@@ -155,7 +155,7 @@ fn pointers(value: &Value, at: &str) -> Vec<String> {
 }
 
 /// Cuts, insertions, repetitions and replaced bytes.
-fn changed(bytes: &[u8], edits: &[(usize, usize, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn changed(bytes: &[u8], edits: &[(usize, usize, Vec<u8>)]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for (from, length, with) in edits {
         let from = from % (bytes.len() + 1);
@@ -165,7 +165,7 @@ fn changed(bytes: &[u8], edits: &[(usize, usize, Vec<u8>)]) -> Vec<u8> {
     bytes
 }
 
-fn edits() -> impl Strategy<Value = Vec<(usize, usize, Vec<u8>)>> {
+pub(crate) fn edits() -> impl Strategy<Value = Vec<(usize, usize, Vec<u8>)>> {
     let json = prop::sample::select(&b" \n\"{}[],:\\0129abcdefXYZ=+/\xff\x00"[..]);
     let with = prop_oneof![prop::collection::vec(json, 0..6), prop::collection::vec(any::<u8>(), 0..3)];
     prop::collection::vec((any::<usize>(), 0usize..8, with), 1..4)

@@ -220,7 +220,7 @@ fn attack_b1_annotations_that_are_not_of_this_signature() {
         judge(&changed)
     };
     assert_eq!(with(BUNDLE, &other[0].1[BUNDLE]), Err(Fault::OtherLogEntry));
-    assert_eq!(with(CERTIFICATE, &neighbour[0].1[CERTIFICATE]), Err(Fault::WrongSignature));
+    assert_eq!(with(CERTIFICATE, &neighbour[0].1[CERTIFICATE]), Err(Fault::OtherLogEntry));
     assert_eq!(with(CERTIFICATE, ""), Err(Fault::NoCertificate));
     assert_eq!(with(CERTIFICATE, "-"), Err(Fault::NoCertificate));
     assert_eq!(with(CERTIFICATE, &good[CERTIFICATE].repeat(2)), Err(Fault::TooLong));

@@ -181,7 +181,7 @@ fn containers_image_keyless() {
     for (root, demands, expected) in [
         // Nobody vouches for the certificate's log there.
         (&rekor, Demands::KEYLESS, Fault::Sct),
-        (&composed(&read("cosign.pub"), Some(&fulcio)), without_sct, Fault::LogInvalid),
+        (&composed(&read("cosign.pub"), Some(&fulcio)), without_sct, Fault::LogUnknown),
         (&composed(&read("rekor.pub"), None), without_sct, Fault::CertificateChain),
         (&composed(&read("rekor.pub"), Some(&read("pki_root_crts.pem"))), without_sct, Fault::CertificateChain),
         (&rekor, Demands { log_entries: 2, ..without_sct }, Fault::TooFewLogEntries { got: 1, want: 2 }),
