@@ -187,7 +187,7 @@ fn denied(reason: &Reason) -> &'static str {
         Reason::StaleSet => "policy-changed",
         Reason::Unsigned => "unsigned",
         Reason::NoneCounts { .. } => "no-signature-counts",
-        Reason::NotTold { .. } => "attestation-not-told",
+        Reason::NotTold { .. } => "not-told",
         Reason::KeysNotDistinct => "keys-not-distinct",
         Reason::DigestNotListed => "digest-not-listed",
         Reason::DigestDenied { .. } => "digest-denied",

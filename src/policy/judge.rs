@@ -59,7 +59,7 @@ impl PolicySet {
 /// One verdict from what each document says.
 fn conclude(subject: &Subject, rules: &[&Rule], rulings: Vec<Ruling>, bench: &Bench<'_>) -> Verdict {
     let mut all = Footing { target: true, child: true };
-    let mut worst: Option<(&Rule, Failure)> = None;
+    let mut worst: Option<(&Rule, Box<Failure>)> = None;
     let mut documents = Vec::new();
     let until = rulings.iter().filter_map(|ruling| ruling.until).min();
     for (rule, ruling) in rules.iter().zip(rulings) {
@@ -76,7 +76,7 @@ fn conclude(subject: &Subject, rules: &[&Rule], rulings: Vec<Ruling>, bench: &Be
         }
         documents.push(ruling.report);
     }
-    let report = Report { unmatched: false, documents };
+    let report = Report { unmatched: false, documents }.bounded();
     // The child alone only where it carries everything: it is what will be judged when it is to run. Where both are
     // needed the target is pulled, which leads to both.
     let rest = if !all.target && all.child { Rest::Child } else { Rest::Target };

@@ -26,7 +26,7 @@ pub(super) struct Met {
     pub(super) until: Option<jiff::Timestamp>,
     /// Why it is not met.
     pub(super) why: Option<Reason>,
-    /// Why it cannot be told whether it is: an attestation whose condition cannot be evaluated.
+    /// Why of some signature it cannot be told whether it counts; there too where others do.
     pub(super) unable: Option<Finding>,
 }
 
@@ -68,7 +68,7 @@ impl Leaves<'_, '_> {
         }
         met.report.satisfied = !met.on_any.is_empty();
         if met.report.satisfied {
-            (met.why, met.unable) = (None, None);
+            met.why = None;
         }
         Some(met)
     }

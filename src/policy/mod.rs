@@ -47,7 +47,10 @@
 //! * Regular expressions match the whole text (attack B5). An identity that strangers have as well is an error unless it
 //!   is spelled `insecure...` (attack B8). What is odd and no error is a [`Note`].
 //! * The entries that count for a threshold are met by distinct signers, all the way down: the same key under two names
-//!   counts once (attack C2).
+//!   counts once, and so does the same certificate holder through two requirements (attack C2). Signers are counted for
+//!   each kind of claim by itself: who signs an image may attest its provenance too.
+//! * A signature is judged at its proven times, and at now when it has none; a permit says until when it holds.
+//! * A condition that cannot be evaluated is *unable*: never true, and not refused either.
 //! * A signature counts on the target or, unless the target was asked for by digest, on the platform manifest under it;
 //!   what rests on the latter is pinned to it.
 //! * What could not be looked at is never taken for absent: [`Class`] keeps *refused*, *unable* and *unreachable*

@@ -71,7 +71,8 @@ pub enum Reason {
         /// Why.
         why: Finding,
     },
-    /// There is an attestation by whom it should be, and what it says could not be told.
+    /// There is a signature or an attestation of which it could not be told whether it counts: a condition that cannot be
+    /// evaluated, a certificate of which no current list says whether it was revoked.
     NotTold {
         /// Why.
         why: Finding,

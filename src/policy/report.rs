@@ -73,6 +73,10 @@ pub const FATES_MAX: usize = 16;
 /// kilobytes, and a whole record has 64.
 pub const SIGNERS_MAX: usize = 8;
 
+/// Longest that signers and fates may be as JSON, in bytes, all requirements together: a record of the audit log has
+/// 64 KiB, and what does not fit there is cut whole. Each requirement has an equal share.
+const REPORT_MAX: usize = 48 * 1024;
+
 /// Which of the subject's digests something rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -106,6 +110,47 @@ pub enum FateOutcome {
     Refused(Finding),
     /// It could not be told whether it does.
     Unable(Finding),
+}
+
+impl Report {
+    /// The report with no more signers and fates than fit a record. Whoever adds signatures to an image lengthens its
+    /// report; what counted stays before what did not, and of each requirement its first signer stays in any case.
+    pub(super) fn bounded(mut self) -> Self {
+        let requirements = || self.documents.iter().map(|document| document.requirements.len());
+        let share = REPORT_MAX.checked_div(requirements().sum()).unwrap_or(REPORT_MAX);
+        for requirement in self.documents.iter_mut().flat_map(|document| &mut document.requirements) {
+            requirement.fit(share);
+        }
+        self
+    }
+}
+
+impl RequirementReport {
+    fn fit(&mut self, mut room: usize) {
+        let (signers, fates) = (self.signers.len(), self.fates.len());
+        let mut number = 0;
+        self.signers.retain(|signer| {
+            number += 1;
+            takes(&mut room, signer) || number == 1
+        });
+        let counts = |fate: &Fate| matches!(fate.outcome, FateOutcome::Signed(_));
+        let mut kept: Vec<bool> = self.fates.iter().map(|fate| counts(fate) && takes(&mut room, fate)).collect();
+        for (fate, kept) in self.fates.iter().zip(&mut kept) {
+            *kept |= !counts(fate) && takes(&mut room, fate);
+        }
+        let mut kept = kept.into_iter();
+        self.fates.retain(|_| kept.next().unwrap_or(false));
+        self.signers_omitted += signers - self.signers.len();
+        self.fates_omitted += fates - self.fates.len();
+    }
+}
+
+/// Takes what it needs as JSON out of the room, or nothing where it does not fit.
+fn takes(room: &mut usize, value: &impl Serialize) -> bool {
+    let size = serde_json::to_vec(value).map_or(usize::MAX, |json| json.len());
+    let left = room.checked_sub(size);
+    *room = left.unwrap_or(*room);
+    left.is_some()
 }
 
 fn is_none(count: &usize) -> bool {

@@ -18,7 +18,7 @@ use super::solve::{TooComplex, Tree, Ways, satisfied};
 #[derive(Debug)]
 pub(super) struct Ruling {
     pub(super) report: DocumentReport,
-    pub(super) outcome: Result<Footing, Failure>,
+    pub(super) outcome: Result<Footing, Box<Failure>>,
     /// Until when every signature that counted still does; none where none of them ends.
     pub(super) until: Option<jiff::Timestamp>,
 }
@@ -53,7 +53,7 @@ impl Ruling {
         let until = met.iter().filter_map(|met| met.until).min();
         let anything = Footing { target: true, child: true };
         let outcome = match bench.denied(rule) {
-            Some(digest) => Err(Failure::denied(digest)),
+            Some(digest) => Err(Box::new(Failure::denied(digest))),
             None if document.require.accepts_anything => Ok(anything),
             None => decide(rule, &met, &holders, bench),
         };
@@ -77,12 +77,12 @@ impl Failure {
 }
 
 /// Whether the thresholds are met, and on what that rests.
-fn decide(rule: &Rule, met: &[Met], holders: &Holders, bench: &Bench<'_>) -> Result<Footing, Failure> {
+fn decide(rule: &Rule, met: &[Met], holders: &Holders, bench: &Bench<'_>) -> Result<Footing, Box<Failure>> {
     let tree = &rule.document.require.tree;
     let on = |which: fn(&Met) -> &Ways| met.iter().map(|met| resolved(which(met), holders)).collect::<Vec<_>>();
     let on_any = on(|met| &met.on_any);
     if !satisfied(tree, &on_any).map_err(too_complex)? {
-        return Err(failure(rule, met, &on_any, bench));
+        return Err(Box::new(failure(rule, met, &on_any, bench)));
     }
     let target = satisfied(tree, &on(|met| &met.on_target)).map_err(too_complex)?;
     let child = satisfied(tree, &on(|met| &met.on_child)).map_err(too_complex)?;
@@ -110,7 +110,9 @@ fn failure(rule: &Rule, met: &[Met], on_any: &[Ways], bench: &Bench<'_>) -> Fail
         missing.retain(|leaf| !asks(leaf));
     }
     let unable = |number: usize| met.get(number).and_then(|met| met.unable.as_ref());
-    let untold = missing.iter().copied().find_map(|leaf| Some((leaf, unable(leaf)?)));
+    // A leaf that is met may lack a signer of its own: then it may be another leaf's that could not be told.
+    let leaves_in_order = missing.iter().copied().chain(0..met.len());
+    let untold = leaves_in_order.into_iter().find_map(|leaf| Some((leaf, unable(leaf)?)));
     if let Some((leaf, finding)) = untold
         && would_do(rule, on_any, |number| unable(number).is_some())
     {
@@ -156,8 +158,8 @@ fn collect_missing(tree: &Tree, on_any: &[Ways], missing: &mut Vec<usize>) {
     }
 }
 
-fn too_complex(_: TooComplex) -> Failure {
-    Failure { class: Class::Unable, reason: Reason::TooComplex, leaf: None, others: 0 }
+fn too_complex(_: TooComplex) -> Box<Failure> {
+    Box::new(Failure { class: Class::Unable, reason: Reason::TooComplex, leaf: None, others: 0 })
 }
 
 fn class_of(gap: &Reason) -> Class {

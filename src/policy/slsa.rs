@@ -4,21 +4,26 @@
 //! normalisation that is said beside them. Nothing here is a substitute for the signature: a producer that may write the
 //! predicate freely can write anything, so the builder belongs to who signs (SLSA, verifying artifacts, step 1).
 //!
-//! Where each value is read (SLSA provenance v0.2 and v1; the build types of slsa-github-generator, of
-//! actions/attest-build-provenance, of Google Cloud Build and of BuildKit). Every place that is there must agree:
+//! Where each value is read. Every place that is there must agree, and one of the first column must be there:
 //!
 //! | field | v0.2 | v1 |
 //! |---|---|---|
 //! | `builder` | `builder.id` | `runDetails.builder.id` |
 //! | `buildType` | `buildType` | `buildDefinition.buildType` |
-//! | `source` | `invocation.configSource.uri` | `externalParameters`: `workflow.repository`, `source.uri`, `source.repository`, `buildConfigSource.repository`, `configSource.uri`; `resolvedDependencies` |
-//! | `commit` | `invocation.configSource.digest` | `resolvedDependencies[].digest` of the source; `externalParameters.{source,configSource}.digest` |
-//! | `ref`, `branch`, `tag` | `@ref` or `#ref` in the source's URI; `invocation.environment.github_ref` | `workflow.ref`, `source.ref`, `buildConfigSource.ref`, `@ref` in a source's URI |
-//! | `workflow` | `invocation.configSource.entryPoint` | `workflow.path`, `buildConfigSource.path`, `configSource.path` |
+//! | `source` | `invocation.configSource.uri` | `externalParameters`: `workflow.repository`, `source`, `source.uri`, `source.repository`, `{buildConfigSource,configSource,sourceToBuild}.repository`, `configSource.uri` |
+//! | `ref`, `branch`, `tag` | `@ref` or `#ref` in a URI of the source; `invocation.environment.github_ref`, `GITHUB_REF` | `{workflow,source,buildConfigSource,configSource,sourceToBuild}.ref`; `@ref` or `#ref` in a URI of the source |
+//! | `workflow` | `invocation.configSource.entryPoint` | `{workflow,buildConfigSource,configSource}.path`; the path in `internalParameters.GITHUB_WORKFLOW_REF` |
+//! | `commit` | `digest` beside a URI of the source; a commit after its `@` or `#` | the same |
 //!
-//! `externalParameters` stands for `buildDefinition.externalParameters`, `resolvedDependencies` for
-//! `buildDefinition.resolvedDependencies`; of the latter, those of the wanted repository count, and one must be among
-//! them. `materials` of v0.2 list base images and tools as well and are not read.
+//! `externalParameters` and `internalParameters` stand for those of `buildDefinition`. The URIs of the source are the ones
+//! that state `source`, and those of `materials` and `buildDefinition.resolvedDependencies` that name the same repository.
+//! These two lists never state the source by themselves: a build from a local folder that fetches a repository lists it as
+//! well. Where git repositories are in them, the source is one.
+//!
+//! The places are those of: SLSA provenance v0.2 and v1; slsa-github-generator (generic, Go and container generators v0.2;
+//! container-based and delegating builders v1); GitHub's artifact attestations (build type `actions.github.io/buildtypes`,
+//! before it `slsa-framework.github.io/github-actions-buildtypes`); Google Cloud Build (`google-worker`,
+//! `triggered-build`); BuildKit (v0.2, v1). A digest of a commit is `gitCommit` or, as before v1, `sha1` (in-toto, digest set).
 
 use std::fmt;
 
@@ -36,7 +41,7 @@ const DEPENDENCIES_MAX: usize = 20_000;
 /// What provenance must say; what is none is not asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Slsa {
-    /// The builder's id. Without `@` it matches the id up to its `@`: any version of a builder.
+    /// The builder's id. Without `@` it matches the id up to its `@`: any version or ref of a builder.
     pub(super) builder: Option<String>,
     /// The repository built from, as a URL: `git+` and a trailing `.git` do not count, nor the case of the host.
     pub(super) source: Option<String>,
@@ -148,7 +153,7 @@ impl Slsa {
     fn source(&self, said: &Said<'_>, want: &str) -> Result<(), SlsaFault> {
         let wanted = repository(want).ok_or(SlsaFault::Malformed { field: "source" })?;
         each("source", &said.sources, want, |got| repository(got).as_ref() == Some(&wanted))?;
-        let git: Vec<_> = said.dependencies()?.into_iter().filter(|d| d.is_git()).collect();
+        let git: Vec<_> = said.fetched("source")?.into_iter().filter(Fetched::is_git).collect();
         if git.is_empty() || git.iter().any(|d| d.repository().as_ref() == Some(&wanted)) {
             return Ok(());
         }
@@ -157,21 +162,20 @@ impl Slsa {
     }
 
     fn references(&self, said: &Said<'_>) -> Result<(), SlsaFault> {
-        let mut references = said.references.clone();
-        references.extend(said.sources.iter().filter_map(|at| at.as_str().and_then(reference_of)).map(Said::text));
         let branch = self.branch.as_ref().map(|name| ("branch", format!("refs/heads/{name}")));
         let tag = self.tag.as_ref().map(|name| ("tag", format!("refs/tags/{name}")));
         let wanted = [self.reference.clone().map(|name| ("ref", name)), branch, tag];
-        wanted.into_iter().flatten().try_for_each(|(field, want)| each(field, &references, &want, |got| got == want))
+        wanted.into_iter().flatten().try_for_each(|(field, want)| {
+            let mut references = said.references.clone();
+            references.extend(said.uris(field)?.into_iter().filter_map(reference_of).map(Place::Text));
+            each(field, &references, &want, |got| got == want)
+        })
     }
 
     fn commit(&self, said: &Said<'_>, want: &str) -> Result<(), SlsaFault> {
         let mut commits = said.commits.clone();
-        let sources: Vec<String> = said.sources.iter().filter_map(|source| repository(source.as_str()?)).collect();
-        let dependencies = said.dependencies()?;
-        let of_source = |d: &&Dependency<'_>| d.repository().is_some_and(|at| sources.contains(&at));
-        let pinned = dependencies.iter().filter(of_source).filter_map(|d| d.commit());
-        commits.extend(pinned);
+        commits.extend(said.of_source("commit")?.iter().flat_map(|d| d.digest.into_iter().flat_map(commits_of)));
+        commits.extend(said.uris("commit")?.into_iter().filter_map(commit_in).map(Place::Text));
         each("commit", &commits, want, |got| got.eq_ignore_ascii_case(want))
     }
 }
@@ -206,14 +210,14 @@ impl<'a> Place<'a> {
     }
 }
 
-/// A resolved dependency of v1.
-struct Dependency<'a> {
+/// What the build fetched: a material of v0.2, a resolved dependency of v1.
+struct Fetched<'a> {
     uri: Option<&'a str>,
     digest: Option<&'a Value>,
 }
 
-impl<'a> Dependency<'a> {
-    /// Whether it is a git repository, and so may be the source; packages and images are not.
+impl Fetched<'_> {
+    /// Whether it says that it is a git repository, and so may be the source; packages and images are not.
     fn is_git(&self) -> bool {
         let commit = self.digest.is_some_and(|digest| digest.get("gitCommit").is_some());
         commit || self.uri.is_some_and(|uri| uri.starts_with("git+") || uri.starts_with("git:"))
@@ -221,10 +225,6 @@ impl<'a> Dependency<'a> {
 
     fn repository(&self) -> Option<String> {
         repository(self.uri?)
-    }
-
-    fn commit(&self) -> Option<Place<'a>> {
-        commit_of(self.digest?)
     }
 }
 
@@ -236,89 +236,111 @@ struct Said<'a> {
     references: Vec<Place<'a>>,
     workflows: Vec<Place<'a>>,
     commits: Vec<Place<'a>>,
-    resolved: Option<&'a Value>,
+    fetched: Option<&'a Value>,
 }
 
 impl<'a> Said<'a> {
     fn v0_2(predicate: &'a Value) -> Self {
-        let config = "/invocation/configSource";
-        let at = |field: &str| Self::at(predicate, &[&format!("{config}/{field}")]);
         let digest = predicate.pointer("/invocation/configSource/digest");
+        let environment = ["/invocation/environment/github_ref", "/invocation/environment/GITHUB_REF"];
         Self {
-            builders: Self::at(predicate, &["/builder/id"]),
-            build_types: Self::at(predicate, &["/buildType"]),
-            sources: at("uri"),
-            references: Self::at(predicate, &["/invocation/environment/github_ref"]),
-            workflows: at("entryPoint"),
-            commits: digest.and_then(commit_of).into_iter().collect(),
-            resolved: None,
+            builders: at(predicate, &["/builder/id"]),
+            build_types: at(predicate, &["/buildType"]),
+            sources: at(predicate, &["/invocation/configSource/uri"]),
+            references: at(predicate, &environment),
+            workflows: at(predicate, &["/invocation/configSource/entryPoint"]),
+            commits: digest.into_iter().flat_map(commits_of).collect(),
+            fetched: predicate.get("materials"),
         }
     }
 
     fn v1(predicate: &'a Value) -> Self {
-        let nothing = &Value::Null;
-        let outer = predicate.pointer("/buildDefinition/externalParameters").unwrap_or(nothing);
-        let source = outer.get("source");
-        // Build types spell the source as a resource or as a URI.
-        let mut sources: Vec<Place<'_>> =
-            source.filter(|at| at.is_string()).and_then(Value::as_str).map(Self::text).into_iter().collect();
-        sources.extend(Self::at(
-            outer,
-            &[
-                "/workflow/repository",
-                "/source/uri",
-                "/source/repository",
-                "/buildConfigSource/repository",
-                "/sourceToBuild/repository",
-                "/configSource/uri",
-            ],
-        ));
+        let outer = predicate.pointer("/buildDefinition/externalParameters").unwrap_or(&Value::Null);
+        let sources = [
+            "/workflow/repository",
+            "/source/uri",
+            "/source/repository",
+            "/buildConfigSource/repository",
+            "/configSource/repository",
+            "/sourceToBuild/repository",
+            "/configSource/uri",
+        ];
+        let references =
+            ["/workflow/ref", "/source/ref", "/buildConfigSource/ref", "/configSource/ref", "/sourceToBuild/ref"];
         let digests = ["/source/digest", "/configSource/digest"];
-        Self {
-            builders: Self::at(predicate, &["/runDetails/builder/id"]),
-            build_types: Self::at(predicate, &["/buildDefinition/buildType"]),
-            sources,
-            references: Self::at(
-                outer,
-                &["/workflow/ref", "/source/ref", "/buildConfigSource/ref", "/sourceToBuild/ref"],
-            ),
-            workflows: Self::at(outer, &["/workflow/path", "/buildConfigSource/path", "/configSource/path"]),
-            commits: digests.iter().filter_map(|at| outer.pointer(at).and_then(commit_of)).collect(),
-            resolved: predicate.pointer("/buildDefinition/resolvedDependencies"),
+        let mut said = Self {
+            builders: at(predicate, &["/runDetails/builder/id"]),
+            build_types: at(predicate, &["/buildDefinition/buildType"]),
+            sources: at(outer, &sources),
+            references: at(outer, &references),
+            workflows: at(outer, &["/workflow/path", "/buildConfigSource/path", "/configSource/path"]),
+            commits: digests.iter().filter_map(|digest| outer.pointer(digest)).flat_map(commits_of).collect(),
+            fetched: predicate.pointer("/buildDefinition/resolvedDependencies"),
+        };
+        // A source is a resource, or its URI alone.
+        if outer.get("source").is_some_and(|source| !source.is_object()) {
+            said.sources.extend(at(outer, &["/source"]));
         }
+        let run = at(predicate, &["/buildDefinition/internalParameters/GITHUB_WORKFLOW_REF"]);
+        let run: Vec<_> = run.iter().map(|place| said.path_of(place)).collect();
+        said.workflows.extend(run);
+        said
     }
 
-    /// What stands at these places; an empty text and null say nothing.
-    fn at(value: &'a Value, pointers: &[&str]) -> Vec<Place<'a>> {
-        let found = pointers.iter().filter_map(|pointer| value.pointer(pointer));
-        found.filter(|at| !at.is_null() && at.as_str() != Some("")).map(Self::place).collect()
+    /// The path in `owner/name/path@refs/...`; all of it when the repository is not the source's.
+    fn path_of(&self, run: &Place<'a>) -> Place<'a> {
+        let Place::Text(text) = *run else { return Place::NoText };
+        let path = || {
+            let repository = repository(self.sources.first()?.as_str()?)?;
+            let (_, name) = repository.split_once("://")?.1.split_once('/')?;
+            Some(text.strip_prefix(name)?.strip_prefix('/')?.split_once("@refs/")?.0)
+        };
+        Place::Text(path().unwrap_or(text))
     }
 
-    fn place(value: &'a Value) -> Place<'a> {
-        value.as_str().map_or(Place::NoText, Place::Text)
+    /// What the build fetched; `field` is whom to blame when that cannot be read.
+    fn fetched(&self, field: &'static str) -> Result<Vec<Fetched<'a>>, SlsaFault> {
+        let Some(fetched) = self.fetched.filter(|list| !list.is_null()) else { return Ok(Vec::new()) };
+        let list = fetched.as_array().filter(|list| list.len() <= DEPENDENCIES_MAX);
+        let read = |d: &'a Value| Fetched { uri: d.get("uri").and_then(Value::as_str), digest: d.get("digest") };
+        Ok(list.ok_or(SlsaFault::Malformed { field })?.iter().map(read).collect())
     }
 
-    const fn text(text: &'a str) -> Place<'a> {
-        Place::Text(text)
+    /// What the build fetched from the repositories that are stated as source.
+    fn of_source(&self, field: &'static str) -> Result<Vec<Fetched<'a>>, SlsaFault> {
+        let sources: Vec<String> = self.sources.iter().filter_map(|source| repository(source.as_str()?)).collect();
+        let mut fetched = self.fetched(field)?;
+        fetched.retain(|d| d.repository().is_some_and(|at| sources.contains(&at)));
+        Ok(fetched)
     }
 
-    fn dependencies(&self) -> Result<Vec<Dependency<'a>>, SlsaFault> {
-        let malformed = SlsaFault::Malformed { field: "source" };
-        let Some(resolved) = self.resolved.filter(|list| !list.is_null()) else { return Ok(Vec::new()) };
-        let list = resolved.as_array().filter(|list| list.len() <= DEPENDENCIES_MAX).ok_or(malformed)?;
-        let read = |d: &'a Value| Dependency { uri: d.get("uri").and_then(Value::as_str), digest: d.get("digest") };
-        Ok(list.iter().map(read).collect())
+    /// The URIs of the source.
+    fn uris(&self, field: &'static str) -> Result<Vec<&'a str>, SlsaFault> {
+        let fetched = self.of_source(field)?;
+        Ok(self.sources.iter().filter_map(Place::as_str).chain(fetched.iter().filter_map(|d| d.uri)).collect())
     }
 }
 
-/// The commit among the digests of a source: `gitCommit` in v1, `sha1` in v0.2.
-fn commit_of(digest: &Value) -> Option<Place<'_>> {
-    digest.get("gitCommit").or_else(|| digest.get("sha1")).map(Said::place)
+/// What stands at these places; an empty text and null say nothing.
+fn at<'a>(value: &'a Value, pointers: &[&str]) -> Vec<Place<'a>> {
+    let found = pointers.iter().filter_map(|pointer| value.pointer(pointer));
+    found.filter(|at| !at.is_null() && at.as_str() != Some("")).map(place).collect()
 }
 
-/// Whether the id is the wanted one and a version after `@`, and none was wanted.
+fn place(value: &Value) -> Place<'_> {
+    value.as_str().map_or(Place::NoText, Place::Text)
+}
+
+/// The commits among the digests of a source.
+fn commits_of(digest: &Value) -> Vec<Place<'_>> {
+    at(digest, &["/gitCommit", "/sha1"])
+}
+
+/// Whether the id is the wanted one and a version after `@`, and none was wanted. A version is a full ref or one word, so
+/// that an `@` in the name of a workflow's file does not end the name.
 fn before_version(got: &str, want: &str) -> bool {
-    !want.contains('@') && got.split_once('@').is_some_and(|(name, _)| name == want)
+    let version = |text: &str| text.starts_with("refs/") || !text.is_empty() && !text.contains(['/', '@']);
+    !want.contains('@') && got.split_once('@').is_some_and(|(name, rest)| name == want && version(rest))
 }
 
 /// A repository's URL with its spelling taken off: `git+`, `@ref`, `#ref`, a trailing slash or `.git`, the case of the
@@ -345,12 +367,24 @@ pub(super) fn is_repository(text: &str) -> bool {
     repository(text).is_some()
 }
 
-/// The full ref in a source's URI, after `@` (GitHub) or `#` (BuildKit); a bare commit is none.
+/// The full ref in a source's URI; a short name or a commit is none.
 fn reference_of(uri: &str) -> Option<&str> {
+    revision(uri).filter(|revision| revision.starts_with("refs/"))
+}
+
+/// The commit in a source's URI.
+fn commit_in(uri: &str) -> Option<&str> {
+    let id = |text: &&str| matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    revision(uri).filter(id)
+}
+
+/// What stands after the `@` (GitHub, Cloud Build) or `#` (BuildKit) of a source's URI, without BuildKit's `:folder`: no
+/// ref has a colon (git-check-ref-format).
+fn revision(uri: &str) -> Option<&str> {
     let (_, rest) = uri.split_once("://")?;
     let (_, path) = rest.split_once('/')?;
-    let (_, reference) = path.split_once(['@', '#'])?;
-    reference.starts_with("refs/").then_some(reference)
+    let (_, revision) = path.split_once(['@', '#'])?;
+    revision.split(':').next()
 }
 
 impl fmt::Display for SlsaFault {

@@ -143,12 +143,12 @@ impl Untrusted {
         // The signature, the certificate's chain and its log.
         budget.take(4)?;
         let witnessed = self.witnessed(Some(root), By::Certificate(&leaf.der), ask, budget)?;
-        sigstore::keyless(root, bundle, ask.artifact, ask.demands)?;
-        // The library saw all of them but the one over an envelope; that was made while the certificate was valid too.
+        // The library asks the same of its times; that it was the certificate's time, only this tells.
         let (from, to) = leaf.claims.validity();
-        if self.envelope_stamp.is_some() && witnessed.times.iter().any(|at| at.time < from || at.time > to) {
+        if witnessed.times.iter().any(|proven| proven.time < from || proven.time > to) {
             return Err(Fault::CertificateExpired);
         }
+        sigstore::keyless(root, bundle, ask.artifact, ask.demands)?;
         Ok(witnessed)
     }
 

@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use crate::acts::{No, create_refused, past_the_gate};
+use crate::containerd::Flavour;
 use crate::ensure;
 use crate::means::{admitted, cold, digest_of, no, prod, refused};
 use crate::outage::take_away;
@@ -104,21 +106,35 @@ fn shown(stage: &Stage, subject: &str) -> Outcome {
     Ok(())
 }
 
-/// What was admitted once is created again when no registry is there.
+/// On every runtime: what was admitted once is created again when no registry is there, in both forms; a neighbour's
+/// image that the runtime has got past the gate is not.
 pub async fn offline() -> Outcome {
-    let require = format!("name: release, {}", acme());
-    let mut stage = stage(&require, Settings::conforming()).await?;
-    let image = prod("keyless");
-    let (_, _) = admitted(&stage, &image, "hello from keyless").await?;
-    let id = stage.cri().pull(&image).await?;
-    take_away(&mut stage);
-    println!("   the registry is gone");
-    let pod = stage.pod().await?;
-    let (exit, output) = stage.cri().run(&pod, by_id(&id, &image)).await?;
-    ensure!(exit == 0 && output.contains("hello from keyless"), "exit code {exit}: {output}");
-    let record = stage.expect_record("CreateContainer", "admitted", "satisfied")?;
-    ensure!(record["cached"] == true, "not from memory: {record:#}");
-    println!("   created and ran: {}", output.trim());
+    let policy = policy(&format!("name: release, {}", acme()));
+    for flavour in Flavour::all() {
+        println!("   containerd {}.{}", flavour.version.0, flavour.version.1);
+        let registry = Settings::conforming();
+        let mut stage = Stage::set(Props { flavour, registry, policy: policy.clone(), ..Props::usual()? }).await?;
+        let mut known = Vec::new();
+        for name in ["keyless", "keyless-v2"] {
+            admitted(&stage, &prod(name), &format!("hello from {name}")).await?;
+            known.push((name, stage.cri().pull(&prod(name)).await?));
+        }
+        refused(&stage, &prod("keyless-neighbour"), no("no-signature-counts"), &[OTHER]).await?;
+        let neighbour = prod("keyless-neighbour-v2");
+        let id = past_the_gate(&stage, &neighbour).await?;
+        let pod = stage.pod().await?;
+        let refusal = create_refused(&stage, &pod, by_id(&id, &neighbour), No::refused("no-signature-counts")).await?;
+        ensure!(refusal.contains(OTHER), "the neighbour is not named: {refusal}");
+        take_away(&mut stage);
+        println!("   the registry is gone");
+        for (name, id) in known {
+            let (exit, output) = stage.cri().run(&pod, by_id(&id, &prod(name))).await?;
+            ensure!(exit == 0 && output.contains(&format!("hello from {name}")), "exit code {exit}: {output}");
+            let record = stage.expect_record("CreateContainer", "admitted", "satisfied")?;
+            ensure!(record["cached"] == true, "not from memory: {record:#}");
+            println!("   created and ran: {}", output.trim());
+        }
+    }
     Ok(())
 }
 

@@ -121,7 +121,7 @@ const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "keyless-offline",
-        "signed by a workflow, and no registry any more: created from memory",
+        "signed by a workflow, on every runtime: no registry any more, created from memory",
         keyless::offline
     ),
     scenario!(

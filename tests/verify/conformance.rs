@@ -124,7 +124,7 @@ fn refused_for_the_right_reason() {
         ("bundle-unknown-version_fail", Fault::BundleType),
         ("dsse-mismatch-envelope_fail", Fault::OtherLogEntry),
         ("inclusion-proof-corrupted-hash_fail", Fault::LogInvalid),
-        ("intoto-expired-certificate_fail", Fault::CertificateChain),
+        ("intoto-expired-certificate_fail", Fault::CertificateExpired),
         ("intoto-log-entry-mismatch_fail", Fault::OtherLogEntry),
         ("invalid-checkpoint-signature_fail", Fault::LogInvalid),
         ("invalid-ct-key_fail", Fault::Sct),

@@ -98,7 +98,7 @@ fn what_is_missing_or_somebody_elses() {
         ("keyless-no-log", "local", demands(0, 1, true), Ok(())),
         ("keyless-no-sct", "local", Demands::KEYLESS, Err(Fault::Sct)),
         ("keyless-no-sct", "local", demands(1, 0, false), Ok(())),
-        ("keyless-late", "local", Demands::KEYLESS, Err(Fault::CertificateChain)),
+        ("keyless-late", "local", Demands::KEYLESS, Err(Fault::CertificateExpired)),
         ("keyless-later", "local", Demands::KEYLESS, Ok(())),
         ("keyless-wrong-digest", "local", Demands::KEYLESS, Err(Fault::OtherDigest)),
         ("signed-v3", "local", Demands::KEYLESS, Err(Fault::NotCertificateSigned)),
@@ -147,7 +147,8 @@ fn signatures_over_the_bytes() {
         let demands = Demands { sct: matches!(trust, Trust::Keyless { .. }), ..Demands::KEYLESS };
         for artifact in [None, Some(bytes)] {
             let about = About { digest: &digest, artifact, claim: Claim::ImageSignature };
-            prove(&fixtures::bundle(name), &about, &trust, demands).unwrap();
+            let signed = prove(&fixtures::bundle(name), &about, &trust, demands).unwrap();
+            assert_eq!(*signed.digest(), digest);
             let about = About { claim: Claim::Attestation(&[PROVENANCE.to_owned()]), ..about };
             assert_eq!(prove(&fixtures::bundle(name), &about, &trust, demands), Err(Fault::NotAttestation));
         }

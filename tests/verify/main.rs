@@ -23,6 +23,7 @@ mod conformance;
 mod corpus;
 mod documents;
 mod evidence;
+mod holders;
 mod instance;
 mod keyless;
 mod keys;

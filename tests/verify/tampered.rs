@@ -134,18 +134,21 @@ fn all() -> Vec<(Good, usize)> {
     all
 }
 
+/// Puts changed bytes back where they were.
+type Put = Box<dyn Fn(&[u8]) -> Form>;
+
 /// One thing in a signature that can be changed by itself, and the bytes in it.
 struct Part {
     name: String,
     bytes: Vec<u8>,
-    put: Box<dyn Fn(&[u8]) -> Form>,
+    put: Put,
 }
 
 /// Everything in a signature: the texts as they are, and in them whatever is encoded in base64.
 fn parts(form: &Form) -> Vec<Part> {
     match form.clone() {
         Form::Bundle(json) => {
-            let inner = encoded(&json, "", |json| Form::Bundle(json));
+            let inner = encoded(&json, "", Form::Bundle);
             let whole =
                 Part { name: "text".to_owned(), bytes: json, put: Box::new(|bytes| Form::Bundle(bytes.to_vec())) };
             std::iter::once(whole).chain(inner).collect()
@@ -260,7 +263,7 @@ fn ders(pem: &str) -> Vec<Vec<u8>> {
 fn of_json(text: &[u8], kept: &Signatures) -> Option<Value> {
     let mut value: Value = serde_json::from_slice(text).ok()?;
     for pointer in pointers(&value.clone(), "") {
-        let second = pointer.find("/inclusionProof/").or(pointer.find("/logId/")).is_some_and(|at| {
+        let second = pointer.find("/inclusionProof/").or_else(|| pointer.find("/logId/")).is_some_and(|at| {
             let version = value.pointer(&format!("{}/kindVersion", &pointer[..at]));
             version == Some(&serde_json::json!({"kind": "hashedrekord", "version": "0.0.2"}))
         });

@@ -2,25 +2,21 @@
 //!
 //! What the evaluator does without bound (`+`, `in`, `matches`) is replaced by calls to functions of ours.
 
-use std::thread;
-
-use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
+use cel::ParseErrors;
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::common::types::CelUInt;
-use cel::{Env, ParseErrors};
+use cel::parser::PrattParser;
 use regex::{Regex, RegexBuilder};
 
 use super::functions::{ADD, MATCHES, WITHIN};
 use super::predicate::Wanted;
 use super::{ConditionError, ConditionFault, Position, SOURCE_MAX};
 
-/// Most operator characters, brackets and what stands in strings included. The parser recurses on them beside its own
-/// count of depth, and this keeps it well within a thread's stack.
+/// Most operator characters, brackets and what stands in strings included. The parser recurses on `?:` beside its own
+/// count of depth, and chains of fields make a deep tree; this keeps both well within a thread's stack.
 const OPERATORS_MAX: usize = 256;
-/// Deepest nesting of brackets, calls and alternatives: the parser's own limit of 96 exhausts a stack of 8 MiB in a build
-/// without optimisation, and nobody reads more than this.
-const DEPTH_MAX: usize = 24;
-/// Stack of the thread that parses, in bytes: four times what the deepest accepted expression takes.
-const STACK: usize = 64 * 1024 * 1024;
+/// Deepest nesting of brackets and calls, for the parser to hold: nobody reads more than this.
+const DEPTH_MAX: u16 = 24;
 /// Deepest tree, chains of `+` and indices included: the evaluator recurses on it, and it runs on any thread's stack.
 const TREE_MAX: usize = 40;
 /// Most nodes of an expression.
@@ -43,7 +39,7 @@ pub(super) struct Checked {
 }
 
 /// Reads and checks.
-pub(super) fn check(env: &Env, source: &str) -> Result<Checked, ConditionError> {
+pub(super) fn check(source: &str) -> Result<Checked, ConditionError> {
     let whole = |fault| ConditionError { position: None, fault };
     if source.len() > SOURCE_MAX {
         return Err(whole(ConditionFault::TooLong { bytes: source.len() }));
@@ -51,65 +47,62 @@ pub(super) fn check(env: &Env, source: &str) -> Result<Checked, ConditionError> 
     if source.trim().is_empty() {
         return Err(whole(ConditionFault::Empty));
     }
-    let (operators, depth) = shape(source);
-    if operators > OPERATORS_MAX {
+    if operators(source) > OPERATORS_MAX {
         return Err(whole(ConditionFault::TooLarge { limit: OPERATORS_MAX }));
     }
-    if depth > DEPTH_MAX {
-        return Err(whole(ConditionFault::TooDeep { limit: DEPTH_MAX }));
-    }
-    let (mut expression, info) = parse(env, source)?;
+    let mut expression = parse(source).map_err(|errors| syntax(source, &errors))?;
     let mut walk = Walk { regexes: Vec::new(), wanted: Wanted::nothing(), nodes: 0, depth: 0, weight: 0 };
     walk.expression(&mut expression, None)
-        .map_err(|(id, fault)| ConditionError { position: place(&info, id), fault })?;
+        .map_err(|(id, fault)| ConditionError { position: place(source, id), fault })?;
     Ok(Checked { expression, regexes: walk.regexes, wanted: walk.wanted, weight: walk.weight })
 }
 
-/// Parses on a thread of its own: the parser takes 100 KiB of stack and more for each bracket in a build without
-/// optimisation, and whoever reads a policy may have little left.
-fn parse(env: &Env, source: &str) -> Result<(IdedExpr, SourceInfo), ConditionError> {
-    let failed = |what: &str| ConditionError { position: None, fault: ConditionFault::Syntax(what.to_owned()) };
-    thread::scope(|scope| {
-        let parsing = thread::Builder::new()
-            .stack_size(STACK)
-            .spawn_scoped(scope, || env.parser().parse_with_source_info(source).map_err(|e| syntax(&e)));
-        let parsing = parsing.map_err(|_| failed("there was no memory to parse it"))?;
-        parsing.join().map_err(|_| failed("the parser failed"))?
-    })
+/// Parses with the parser that counts its own depth: the crate's other one takes 100 KiB of stack and more for each
+/// bracket in a build without optimisation. `tests::both_parsers_read_the_same` holds the two together.
+pub(super) fn parse(source: &str) -> Result<IdedExpr, ParseErrors> {
+    PrattParser::new()
+        .max_recursion_depth(DEPTH_MAX)
+        .max_expression_node_count(NODES_MAX.saturating_mul(4))
+        .parse(source)
 }
 
-/// Operator characters and the deepest nesting of brackets. Strings are not told apart: what is a string is for the
-/// parser to say, and this has to hold before it runs.
-fn shape(source: &str) -> (usize, usize) {
-    let (mut count, mut depth, mut deepest) = (0_usize, 0_usize, 0_usize);
-    for c in source.chars() {
-        match c {
-            '(' | '[' | '{' => depth = depth.saturating_add(1),
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-        if !c.is_alphanumeric() && !c.is_whitespace() && !matches!(c, '_' | '"' | '\'') {
-            count = count.saturating_add(1);
-        }
+/// Operator characters. Strings are not told apart: what is a string is for the parser to say, and this has to hold
+/// before it runs.
+fn operators(source: &str) -> usize {
+    let plain = |c: &char| c.is_alphanumeric() || c.is_whitespace() || matches!(c, '_' | '"' | '\'');
+    source.chars().filter(|c| !plain(c)).count()
+}
+
+fn syntax(source: &str, errors: &ParseErrors) -> ConditionError {
+    let too_deep = errors.errors.iter().any(|error| error.msg.contains("recursion limit exceeded"));
+    if too_deep {
+        let fault = ConditionFault::TooDeep { limit: usize::from(DEPTH_MAX) };
+        return ConditionError { position: None, fault };
     }
-    (count, deepest)
-}
-
-fn syntax(errors: &ParseErrors) -> ConditionError {
     let first = errors.errors.first();
     let position = first.and_then(|error| {
         let (line, column) = error.pos;
-        let (line, column) = (u64::try_from(line).ok()?, u64::try_from(column).ok()?);
-        (line > 0).then_some(Position { line, column: column.max(1) })
+        let (above, before) =
+            (usize::try_from(line).ok()?.checked_sub(1)?, usize::try_from(column).ok()?.checked_sub(1)?);
+        let start: usize = source.split_inclusive('\n').take(above).map(str::len).sum();
+        position(source, start.saturating_add(before))
     });
     let said = first.map_or_else(|| "it cannot be read".to_owned(), |error| error.msg.clone());
     ConditionError { position, fault: ConditionFault::Syntax(said) }
 }
 
-fn place(info: &SourceInfo, id: u64) -> Option<Position> {
+/// Where a node stands. The parser gives its places away with a fault alone, so it is given one, behind the end of the
+/// expression: it numbers what stands before that as it did without.
+fn place(source: &str, id: u64) -> Option<Position> {
+    let errors = parse(&format!("{source}\n)")).err()?;
+    let info = errors.errors.into_iter().find_map(|error| error.source_info)?;
     let (start, _) = info.offset_for(id)?;
-    let before: String = info.source.chars().take(usize::try_from(start).ok()?).collect();
+    position(source, usize::try_from(start).ok()?)
+}
+
+/// Line and column, from 1, of a byte.
+fn position(source: &str, at: usize) -> Option<Position> {
+    let before = source.get(..at)?;
     let line = u64::try_from(before.matches('\n').count()).ok()?.saturating_add(1);
     let column = before.rsplit('\n').next().map_or(0, |text| text.chars().count());
     Some(Position { line, column: u64::try_from(column).ok()?.saturating_add(1) })

@@ -156,7 +156,7 @@ impl Condition {
     /// [`ConditionError`] says what is wrong, and where when it is one place.
     pub(super) fn parse(source: &str) -> Result<Self, ConditionError> {
         let env = Env::stdlib().with_optional_support(false);
-        let Checked { expression, regexes, wanted, weight } = check::check(&env, source)?;
+        let Checked { expression, regexes, wanted, weight } = check::check(source)?;
         Ok(Self(Arc::new(Inner {
             source: source.to_owned(),
             expression,

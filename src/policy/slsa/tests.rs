@@ -57,12 +57,53 @@ fn cloud_build() -> Value {
     })
 }
 
+/// The delegating builders of the SLSA project, version 1 of the predicate; the container-based one states `sha1`.
+fn delegated(digest: &str) -> Value {
+    let source = json!({"uri": "git+https://github.com/acme/app@refs/tags/app@1.4.0", "digest": {digest: COMMIT}});
+    json!({
+        "buildDefinition": {
+            "buildType": "https://github.com/slsa-framework/slsa-github-generator/delegator-generic@v0",
+            "externalParameters": {"inputs": {}, "vars": {}, "source": source},
+            "internalParameters": {
+                "GITHUB_REF": "refs/tags/app@1.4.0", "GITHUB_REF_TYPE": "tag", "GITHUB_REPOSITORY": "acme/app",
+                "GITHUB_SHA": COMMIT, "GITHUB_WORKFLOW_REF": "acme/app/.github/workflows/release.yml@refs/tags/app@1.4.0"
+            },
+            "resolvedDependencies": [
+                {"uri": "git+https://github.com/acme/app@refs/tags/app@1.4.0", "digest": {digest: COMMIT}},
+                {"uri": "git+https://github.com/slsa-framework/slsa-github-generator@refs/tags/v2.1.0", "digest": {"sha256": "22"}}
+            ]
+        },
+        "runDetails": {"builder": {
+            "id": "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/builder_x_slsa3.yml@refs/tags/v2.1.0"
+        }}
+    })
+}
+
+/// The deprecated build type for builds that a trigger of Google Cloud Build started.
+fn triggered() -> Value {
+    json!({
+        "buildDefinition": {
+            "buildType": "https://slsa-framework.github.io/gcb-buildtypes/triggered-build/v1",
+            "externalParameters": {
+                "configSource": {
+                    "ref": "refs/heads/main", "repository": "https://github.com/acme/app", "path": "cloudbuild.yaml"
+                },
+                "sourceToBuild": {"ref": "refs/heads/main", "repository": "https://github.com/acme/app"}
+            },
+            "resolvedDependencies": [
+                {"uri": "git+https://github.com/acme/app@refs/heads/main", "digest": {"sha1": COMMIT}}
+            ]
+        },
+        "runDetails": {"builder": {"id": "https://cloudbuild.googleapis.com/GoogleHostedWorker@v1"}}
+    })
+}
+
 fn buildkit_v1() -> Value {
     json!({
         "buildDefinition": {
             "buildType": "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md",
             "externalParameters": {"configSource": {
-                "uri": "https://github.com/acme/app.git#refs/heads/main", "digest": {"sha1": COMMIT}, "path": "Dockerfile"
+                "uri": "https://github.com/acme/app.git#refs/heads/main:docker", "digest": {"sha1": COMMIT}, "path": "Dockerfile"
             }, "request": {"frontend": "dockerfile.v0"}},
             "resolvedDependencies": [
                 {"uri": "pkg:docker/alpine@3.20", "digest": {"sha256": "11"}},
@@ -131,6 +172,28 @@ fn each_producer_says_what_is_wanted() {
                 ("workflow", "cloudbuild.yaml"),
             ],
         ),
+        (
+            V1,
+            delegated("gitCommit"),
+            vec![
+                ("tag", "app@1.4.0"),
+                ("workflow", path),
+                (
+                    "builder",
+                    "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/builder_x_slsa3.yml",
+                ),
+            ],
+        ),
+        (V1, delegated("sha1"), vec![("ref", "refs/tags/app@1.4.0"), ("workflow", path)]),
+        (
+            V1,
+            triggered(),
+            vec![
+                ("branch", "main"),
+                ("workflow", "cloudbuild.yaml"),
+                ("builder", "https://cloudbuild.googleapis.com/GoogleHostedWorker"),
+            ],
+        ),
         (V1, buildkit_v1(), vec![("ref", "refs/heads/main"), ("workflow", "Dockerfile")]),
         (V0_2, buildkit_v0_2(), vec![("branch", "main"), ("workflow", "Dockerfile")]),
     ];
@@ -157,6 +220,22 @@ fn the_builder_is_pinned_to_a_version_when_one_is_wanted() {
     }
     let missing = Err(SlsaFault::Missing { field: "builder" });
     assert_eq!(wanted(&[("builder", "")]).check(V0_2, &buildkit_v0_2()), missing);
+}
+
+#[test]
+fn attack_b2_another_file_with_the_builder_before_its_at_is_no_version_of_it() {
+    let id = "https://github.com/acme/build/.github/workflows/build.yml";
+    let check = |got: &str| {
+        let mut predicate = attested();
+        predicate["runDetails"]["builder"]["id"] = json!(got);
+        wanted(&[("builder", id)]).check(V1, &predicate)
+    };
+    for version in ["", "@refs/heads/main", "@refs/tags/build@1.0", "@v1", "@main", "@3f096cb4"] {
+        assert_eq!(check(&format!("{id}{version}")), Ok(()), "{version}");
+    }
+    for other in ["@", "@x.yml@refs/heads/main", "@v1/x", "/", "2@v1", "?@v1"] {
+        assert!(differs(check(&format!("{id}{other}")), "builder"), "{other}");
+    }
 }
 
 #[test]
@@ -188,6 +267,79 @@ fn attack_b2_parameters_and_dependencies_must_agree() {
     let second = json!({"uri": "git+https://github.com/acme/app@refs/heads/main", "digest": {"gitCommit": "00"}});
     commits["buildDefinition"]["resolvedDependencies"].as_array_mut().unwrap().push(second);
     assert!(differs(wanted(&[("commit", COMMIT)]).check(V1, &commits), "commit"));
+}
+
+/// One place after the other says something else, beside all others that say what is wanted.
+#[test]
+fn attack_b2_one_place_that_differs_is_enough() {
+    let other = json!("git+https://github.com/other/app@refs/heads/evil");
+    let dependency = "/buildDefinition/resolvedDependencies/0";
+    let outer = "/buildDefinition/externalParameters";
+    let wrong = |version, mut predicate: Value, pointer: &str, got: Value, field: &str| {
+        *predicate.pointer_mut(pointer).unwrap() = got;
+        let want = match field {
+            "source" => SOURCE.1,
+            "ref" => "refs/heads/main",
+            "workflow" => ".github/workflows/release.yml",
+            _ => COMMIT,
+        };
+        assert!(differs(wanted(&[(field, want)]).check(version, &predicate), field), "{pointer} of {predicate}");
+    };
+    let (ours, evil) = ("git+https://github.com/acme/app", "0000000000000000000000000000000000000000");
+    wrong(V1, attested(), &format!("{outer}/workflow/repository"), other.clone(), "source");
+    wrong(V1, attested(), &format!("{dependency}/uri"), other.clone(), "source");
+    wrong(V1, attested(), &format!("{outer}/workflow/ref"), json!("refs/heads/evil"), "ref");
+    wrong(V1, attested(), &format!("{dependency}/uri"), json!(format!("{ours}@refs/heads/evil")), "ref");
+    wrong(V1, attested(), &format!("{dependency}/uri"), json!(format!("{ours}@{evil}")), "commit");
+    wrong(V1, attested(), &format!("{dependency}/digest"), json!({"gitCommit": COMMIT, "sha1": evil}), "commit");
+    wrong(V1, triggered(), &format!("{outer}/sourceToBuild/repository"), other.clone(), "source");
+    wrong(V1, triggered(), &format!("{outer}/configSource/repository"), other.clone(), "source");
+    wrong(V1, triggered(), &format!("{outer}/sourceToBuild/ref"), json!("refs/heads/evil"), "ref");
+    wrong(V1, buildkit_v1(), &format!("{outer}/configSource/digest/sha1"), json!(evil), "commit");
+    let run = "/buildDefinition/internalParameters/GITHUB_WORKFLOW_REF";
+    for text in [
+        "other/app/.github/workflows/release.yml@refs/heads/main",
+        "acme/app/.github/workflows/evil.yml@refs/heads/main",
+        "acme/app/.github/workflows/release.yml",
+        "acme/app2/.github/workflows/release.yml@refs/heads/main",
+        "",
+    ] {
+        let mut predicate = delegated("gitCommit");
+        *predicate.pointer_mut(run).unwrap() = json!(text);
+        let answer = wanted(&[("workflow", ".github/workflows/release.yml")]).check(V1, &predicate);
+        assert!(answer.is_err(), "{text}");
+    }
+    let config = "/invocation/configSource";
+    wrong(V0_2, buildkit_v0_2(), &format!("{config}/uri"), other.clone(), "source");
+    wrong(V0_2, buildkit_v0_2(), &format!("{config}/digest/sha1"), json!(evil), "commit");
+    let tag = |mut predicate: Value, pointer: &str, got: Value| {
+        *predicate.pointer_mut(pointer).unwrap() = got;
+        wanted(&[SOURCE, ("tag", "v1.4.0"), ("commit", COMMIT)]).check(V0_2, &predicate)
+    };
+    assert!(differs(tag(generator(), "/materials/0/uri", other), "source"));
+    assert!(differs(tag(generator(), "/materials/0/digest/sha1", json!(evil)), "commit"));
+    assert!(differs(tag(generator(), "/materials/0/uri", json!(format!("{ours}@refs/tags/v2"))), "tag"));
+    assert!(differs(tag(generator(), "/invocation/environment/github_ref", json!("refs/heads/x")), "tag"));
+    assert_eq!(tag(generator(), "/materials", json!({})), Err(SlsaFault::Malformed { field: "source" }));
+}
+
+/// BuildKit lists what a Dockerfile fetches with `ADD`, also where the build itself came from a local folder.
+#[test]
+fn attack_b2_a_repository_that_was_fetched_is_no_source() {
+    let mut local = buildkit_v1();
+    local["buildDefinition"]["externalParameters"]["configSource"] = json!({"path": "Dockerfile"});
+    for (field, want) in [SOURCE, ("commit", COMMIT), ("branch", "main")] {
+        let missing = Slsa::FIELDS.iter().find(|name| **name == field).unwrap();
+        assert_eq!(wanted(&[(field, want)]).check(V1, &local), Err(SlsaFault::Missing { field: missing }));
+    }
+}
+
+#[test]
+fn a_short_name_of_a_ref_is_no_ref() {
+    let mut short = buildkit_v0_2();
+    short["invocation"]["configSource"]["uri"] = json!("https://github.com/acme/app.git#main");
+    assert_eq!(wanted(&[("branch", "main")]).check(V0_2, &short), Err(SlsaFault::Missing { field: "branch" }));
+    assert_eq!(wanted(&[SOURCE]).check(V0_2, &short), Ok(()));
 }
 
 #[test]

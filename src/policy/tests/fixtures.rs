@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
@@ -90,7 +90,9 @@ fn items(digest: &str, place: &Place) -> Vec<Item> {
         let (bytes, annotations) = (blob(digest), Arc::new(annotations));
         let content = match place.source {
             Source::AttestationTag => Content::Attestation { envelope: bytes.into(), annotations },
-            _ => Content::SimpleSigning { payload: bytes.into(), annotations },
+            Source::SignatureTag | Source::FallbackTag | Source::Referrers => {
+                Content::SimpleSigning { payload: bytes.into(), annotations }
+            }
         };
         items.push(Item { place: place.clone(), digest: Digest::parse(digest).unwrap(), content });
     }
@@ -121,6 +123,11 @@ fn folder(name: &str) -> PathBuf {
 
 /// Every key, file and trust root that there is among the fixtures.
 pub(super) fn material() -> Material {
+    static READ: LazyLock<Material> = LazyLock::new(read);
+    READ.clone()
+}
+
+fn read() -> Material {
     let mut material = Material::default();
     for key in ["build", "security", "other"] {
         let pem = fs::read(folder(&format!("keys/{key}.pub"))).unwrap();

@@ -1,7 +1,7 @@
 //! Attestations: by whom they are, what they say, and what cannot be told of them.
 
 use super::fixtures::*;
-use super::support::{assert_denied, assert_permitted, denied, permitted};
+use super::support::*;
 use crate::policy::{Class, FateOutcome, Finding, Reason};
 use crate::verify::Fault;
 
@@ -116,17 +116,6 @@ fn a_condition_that_fails_to_evaluate_is_unable() {
     assert_eq!((denial.class(), denial.requirement()), (Class::Unable, Some("provenance")));
 }
 
-#[test]
-fn another_attestation_mends_one_that_cannot_be_told() {
-    let require = format!(
-        "{{name: scanned, attestation: {{predicateType: 'https://slsa.dev/provenance/v1', by: {{key: {{files: \
-         [build.pub]}}}}, where: '{REPOSITORY} == \"https://github.com/acme/app\"'}}}}"
-    );
-    assert_permitted(judged_in(&require, "provenance-key", LATER));
-    let unsigned = denied(judged_in(&require, "unsigned", LATER));
-    assert_eq!((unsigned.class(), unsigned.reason()), (Class::Refused, &Reason::Unsigned));
-}
-
 /// Attack C2: who signs the image may attest about it too; who attests twice is still one.
 #[test]
 fn attack_c2_each_kind_of_claim_counts_its_own_signers() {
@@ -170,4 +159,116 @@ fn a_summary_says_passed_or_is_refused() {
         panic!("{:?}", denial.reason())
     };
     assert_eq!((got.as_deref(), wanted.as_deref()), (Some("\"FAILED\""), Some("\"PASSED\"")));
+}
+
+fn slsa(wanted: &str) -> String {
+    let by = format!("{{keyless: {{trustRoot: local, identities: [{ACME}]}}}}");
+    format!("{{name: provenance, attestation: {{slsa: {wanted}, by: {by}}}}}")
+}
+
+#[test]
+fn the_ready_made_provenance_reads_both_versions() {
+    let require = slsa("{source: 'https://github.com/acme/app', tag: v1.0.0}");
+    for name in ["provenance", "provenance-v2", "attested-whole"] {
+        assert_permitted(judged_in(&require, name, LATER));
+    }
+    assert_permitted(judged_in(&slsa("{source: 'https://github.com/acme/app'}"), "provenance-v02", LATER));
+    for name in ["provenance-elsewhere", "provenance-v2-elsewhere", "provenance-v02-elsewhere"] {
+        let denial = denied(judged_in(&require, name, LATER));
+        assert_eq!(denial.class(), Class::Refused);
+        let Reason::NoneCounts { why: Finding::ProvenanceDiffers { field, got, wanted } } = denial.reason() else {
+            panic!("{name}: {:?}", denial.reason())
+        };
+        assert_eq!((field.as_str(), wanted.as_str()), ("source", "https://github.com/acme/app"));
+        assert!(got.as_deref().is_some_and(|got| got.contains("https://github.com/other/app")), "{got:?}");
+        let line = denial.to_string();
+        assert!(
+            line.contains("github.com/other/app") && line.contains("wanted is https://github.com/acme/app"),
+            "{line}"
+        );
+    }
+    let denial = denied(judged_in(
+        &slsa("{source: 'https://github.com/acme/app', builder: 'https://none.example'}"),
+        "provenance",
+        LATER,
+    ));
+    assert!(
+        matches!(denial.reason(), Reason::NoneCounts { why: Finding::ProvenanceDiffers { field, .. } } if field == "builder")
+    );
+}
+
+/// Two keys, and what each says of an image.
+fn said(require: &str, said: &[(usize, serde_json::Value)]) -> crate::policy::Verdict {
+    let (one, two, target) = (Signer::new(), Signer::new(), digest("image"));
+    let items = said.iter().map(|(who, predicate)| [&one, &two][*who].attests(&target, "https://x.test/v1", predicate));
+    let evidence = found(&target, items.collect());
+    let set = set(&policy(require), &[("one.pub", &one), ("two.pub", &two)]);
+    judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence])
+}
+
+fn by_either(name: &str) -> String {
+    format!(
+        "{{name: {name}, attestation: {{predicateType: 'https://x.test/v1', by: {{key: {{files: [one.pub, two.pub]}}}}, \
+         where: 'predicate.passed'}}}}"
+    )
+}
+
+/// What cannot be told of one attestation is made up for by another, and only then.
+#[test]
+fn another_attestation_makes_up_for_one_that_cannot_be_told() {
+    let (passed, failed, odd) =
+        (serde_json::json!({"passed": true}), serde_json::json!({"passed": false}), serde_json::json!({"passed": 7}));
+    let one = by_either("one");
+    assert_permitted(said(&one, &[(0, odd.clone()), (0, passed.clone())]));
+    assert_permitted(said(&one, &[(0, failed.clone()), (1, passed.clone())]));
+    let denial = denied(said(&one, &[(0, failed.clone()), (0, odd.clone())]));
+    assert_eq!(denial.class(), Class::Unable);
+    assert!(matches!(denial.reason(), Reason::NotTold { .. }), "{:?}", denial.reason());
+    let denial = denied(said(&one, &[(0, failed)]));
+    assert_eq!(denial.class(), Class::Refused);
+    // Two signers are needed: one counts, and of the other it cannot be told.
+    let two = format!("{{all: [{}, {}]}}", by_either("one"), by_either("two"));
+    let denial = denied(said(&two, &[(0, passed.clone()), (1, odd)]));
+    assert_eq!(denial.class(), Class::Unable);
+    assert!(matches!(denial.reason(), Reason::NotTold { .. }), "{:?}", denial.reason());
+    let denial = denied(said(&two, &[(0, passed.clone()), (0, passed.clone())]));
+    assert_eq!((denial.class(), denial.reason()), (Class::Refused, &Reason::KeysNotDistinct));
+    assert_permitted(said(&two, &[(0, passed.clone()), (1, passed)]));
+}
+
+/// Attack C2: an older and a newer provenance by one signer are one signer's.
+#[test]
+fn attack_c2_two_versions_of_a_provenance_are_one_kind_of_claim() {
+    let any = ACME.replace(
+        "subject: 'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0'",
+        "subjectRegExp: 'https://github\\.com/acme/app/.*'",
+    );
+    let one = slsa("{source: 'https://github.com/acme/app'}");
+    let two = one.replace("name: provenance", "name: again").replace(ACME, &any);
+    let old = attestation("https://slsa.dev/provenance/v0.2", "")
+        .replace("name: provenance", "name: old")
+        .replace(ACME, &any);
+    for other in [two, old] {
+        let all = format!("{{all: [{one}, {other}]}}");
+        let denial = denied(judged_in(&all, "provenance-v02", LATER));
+        assert_eq!((denial.reason(), denial.class()), (&Reason::KeysNotDistinct, Class::Refused));
+    }
+}
+
+/// Attack D1: proven attestations of a stranger with long names do not push the rest out of the record.
+#[test]
+fn attack_d1_a_report_fits_a_record() {
+    let leaf = |n: usize| provenance("predicate.a == \"b\"").replace("name: provenance", &format!("name: p{n}"));
+    let leaves: Vec<String> = (0..12).map(leaf).collect();
+    let require = format!("{{any: [{}]}}", leaves.join(", "));
+    let mut found = found_in("provenance");
+    let item = found.evidence.items[0].clone();
+    found.evidence.items.extend(std::iter::repeat_n(item, 60));
+    let denial = denied(judged(&require, &found, LATER));
+    let json = serde_json::to_vec(denial.report()).unwrap();
+    assert!(json.len() < 60 << 10, "{}", json.len());
+    for requirement in &denial.report().documents[0].requirements {
+        assert_eq!(requirement.fates.len() + requirement.fates_omitted, 61);
+        assert!(!requirement.fates.is_empty());
+    }
 }

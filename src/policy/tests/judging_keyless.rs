@@ -12,10 +12,8 @@ const WORKFLOW: &str = "https://github.com/acme/app/.github/workflows/release.ym
 fn why(require: &str, name: &str) -> Finding {
     let denial = denied(judged_in(require, name, LATER));
     assert_eq!(denial.class(), Class::Refused, "{denial}");
-    match denial.reason() {
-        Reason::NoneCounts { why } => why.clone(),
-        other => panic!("{other:?}"),
-    }
+    let Reason::NoneCounts { why } = denial.reason() else { panic!("{denial:?}") };
+    why.clone()
 }
 
 #[test]
@@ -81,9 +79,9 @@ fn attack_b8_kind_issuer_and_extensions_are_part_of_the_identity() {
     let with = |more: &str| keyless("release", &[&ACME.replace('}', &format!(", {more}}}"))]);
     assert_permitted(judged_in(&with("subjectKind: uri"), "keyless", LATER));
     assert_permitted(judged_in(&with("extensions: {runnerEnvironment: github-hosted}"), "keyless", LATER));
-    let part = |finding: Finding| match finding {
-        Finding::OtherHolder { part, got, wanted, .. } => (part, got.unwrap_or_default(), wanted),
-        other => panic!("{other:?}"),
+    let part = |finding: Finding| {
+        let Finding::OtherHolder { part, got, wanted, .. } = finding else { panic!("{finding:?}") };
+        (part, got.unwrap_or_default(), wanted)
     };
     let kind = keyless("release", &[&EMAIL.replace('}', ", subjectKind: uri}")]);
     assert_eq!(part(why(&kind, "keyless-email")).0, "subjectKind");

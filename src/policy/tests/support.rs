@@ -52,6 +52,31 @@ impl Signer {
         Item { place: place(digest, Source::SignatureTag), digest: digest_of_layer, content }
     }
 
+    /// An attestation by this key about a digest.
+    pub(super) fn attests(&self, digest: &Digest, predicate_type: &str, predicate: &serde_json::Value) -> Item {
+        let payload_type = "application/vnd.in-toto+json";
+        let statement = serde_json::json!({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{"name": "image", "digest": {"sha256": digest.hex()}}],
+            "predicateType": predicate_type,
+            "predicate": predicate,
+        });
+        let statement = statement.to_string().into_bytes();
+        let signature = self.0.sign(&sigstore_types::pae(payload_type, &statement)).unwrap();
+        let bundle = serde_json::json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {"publicKey": {"hint": "x"}},
+            "dsseEnvelope": {
+                "payload": STANDARD.encode(&statement),
+                "payloadType": payload_type,
+                "signatures": [{"sig": STANDARD.encode(signature.as_bytes())}],
+            },
+        });
+        let bytes = bundle.to_string().into_bytes();
+        let place = place(digest, Source::Referrers);
+        Item { place, digest: Digest::of(&bytes), content: Content::Bundle(bytes.into()) }
+    }
+
     /// A bundle by this key over a digest: a message signature, which names no image.
     pub(super) fn bundles(&self, digest: &Digest) -> Item {
         let raw: [u8; 32] = hex::decode(digest.hex()).unwrap().try_into().unwrap();

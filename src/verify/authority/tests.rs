@@ -335,7 +335,7 @@ fn revoked_certificates() {
     // Revoked now: that the signature is proven to be older does not help.
     let authority = authority(&[&top], &[&mid], &[&this]);
     assert_eq!(judged_at(&authority, &leaf, &[], "2024-01-01T00:00:00Z"), Err(Distrust::Revoked));
-    let fault = authority.vouches(&leaf, &[] as &[&[u8]], time(NOW), time(NOW));
+    let fault = authority.vouches(&leaf, &[], time(NOW), time(NOW));
     assert_eq!(fault, Err(Fault::CertificateRevoked));
 }
 
