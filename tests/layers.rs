@@ -85,6 +85,7 @@ const PURE_CRATES: &[&str] = &[
     "base64",
     "bytes",
     "cel",
+    "cms",
     "ed25519_dalek",
     "hex",
     "jiff",

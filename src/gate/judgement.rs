@@ -330,8 +330,8 @@ mod tests {
     }
 
     /// Attack C4: what had ended stays ended, although the clock is set back.
-    #[test]
-    fn attack_c4_time_never_goes_back_behind_what_is_known() {
+    #[tokio::test]
+    async fn attack_c4_time_never_goes_back_behind_what_is_known() {
         let gate = gate();
         let known = CLOCK.now().saturating_add(jiff::SignedDuration::from_hours(48)).unwrap();
         gate.not_before(known);

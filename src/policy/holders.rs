@@ -3,7 +3,8 @@
 //! A key is its holder, under whatever file name. The holder of a certificate goes by the names in it together with the
 //! issuer that vouched for them, whichever leaf, trust root or authority asks; in an own authority's certificates by the
 //! names alone. Two certificates that share one such mark are one holder's: somebody with two names counts once, and so
-//! does somebody with a name that is an e-mail address here and a URI there. Where it is in doubt two are one: too few
+//! does somebody with a name that is an e-mail address here and a URI there, and somebody whose key is trusted by itself
+//! and in a certificate. Where it is in doubt two are one: too few
 //! are counted, never too many.
 //!
 //! Holders are distinct for each kind of claim by itself: who signs the image may attest its provenance too.
@@ -62,6 +63,8 @@ impl Mark {
         if marks.is_empty() {
             marks.push(Self::Nameless);
         }
+        // Whoever holds this key may also be trusted by the key itself.
+        marks.push(Self::key(certificate.key()));
         marks
     }
 
@@ -129,6 +132,15 @@ mod tests {
         assert_eq!(holders.resolved(both), holders.resolved(b));
         assert_ne!(holders.resolved(c), holders.resolved(b));
         assert_ne!(holders.resolved(holders.numbers[&(0, own("c"))]), holders.resolved(both));
+    }
+
+    #[test]
+    fn attack_c2_one_key_by_itself_and_in_a_certificate_counts_once() {
+        let certificate = Certificate::saying(&[San::Email("a@b.example".to_owned())], None, &[]);
+        let mut holders = Holders::default();
+        let alone = holders.number(0, [Mark::key(certificate.key())]);
+        let certified = holders.number(0, Mark::certificate(&certificate, true));
+        assert_eq!(holders.resolved(certified), holders.resolved(alone));
     }
 
     #[test]

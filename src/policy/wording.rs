@@ -152,8 +152,8 @@ impl PolicyFault {
             Self::Count { count, of } => write!(f, "the count is {count} of {of} entries; it must be from 1 to {of}"),
             Self::Unsatisfiable { distinct_keys } => write!(
                 f,
-                "cannot be met even if every key signs: each entry that counts needs a key of its own and there \
-                 are {distinct_keys} distinct keys"
+                "cannot be met even if everybody signs: each entry that counts needs a key or identity of its own, and \
+                 there are {distinct_keys}"
             ),
             Self::TooComplex { limit } => {
                 write!(f, "the thresholds combine in more than {limit} ways; split the policy")

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use super::KeyId;
+
 /// A signing certificate's claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
@@ -13,6 +15,7 @@ pub struct Certificate {
     pub(super) sans: Vec<San>,
     pub(super) issuer: Option<String>,
     pub(super) extensions: BTreeMap<Extension, String>,
+    pub(super) key: KeyId,
     pub(super) fingerprint: [u8; 32],
     pub(super) not_before: jiff::Timestamp,
     pub(super) not_after: jiff::Timestamp,
@@ -104,6 +107,12 @@ impl Certificate {
         self.extensions.iter().map(|(extension, value)| (*extension, value.as_str()))
     }
 
+    /// The key in it: the same, whether it comes in a certificate or by itself.
+    #[must_use]
+    pub fn key(&self) -> &KeyId {
+        &self.key
+    }
+
     /// The SHA-256 of the certificate, DER.
     #[must_use]
     pub fn fingerprint(&self) -> &[u8; 32] {
@@ -127,6 +136,7 @@ impl Certificate {
             sans: sans.to_vec(),
             issuer,
             extensions,
+            key: KeyId::of(format!("{sans:?}").as_bytes()),
             fingerprint: [0; 32],
             not_before: epoch,
             not_after: epoch,

@@ -63,7 +63,7 @@ impl PublicKey {
             (label, _) => return Err(KeyError::Label(label.to_owned())),
         };
         let verifier = Verifier::parse(&spki)?;
-        Ok(Self { id: KeyId(Sha256::digest(&spki).into()), verifier })
+        Ok(Self { id: KeyId::of(&spki), verifier })
     }
 
     /// What this key is called.
@@ -74,6 +74,13 @@ impl PublicKey {
 
     pub(super) fn verifier(&self) -> &Verifier {
         &self.verifier
+    }
+}
+
+impl KeyId {
+    /// Of a SubjectPublicKeyInfo, DER.
+    pub(super) fn of(spki: &[u8]) -> Self {
+        Self(Sha256::digest(spki).into())
     }
 }
 

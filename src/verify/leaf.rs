@@ -14,7 +14,7 @@ use x509_cert::ext::pkix::name::{GeneralName, OtherName};
 use x509_cert::time::Time;
 
 use super::certificate::{Certificate, Extension, San};
-use super::{Fault, KeyError, crypto};
+use super::{Fault, KeyError, KeyId, crypto};
 
 /// Longest certificate, in bytes: Fulcio's have about 1 KB; the rest is room for names and RSA keys.
 const CERTIFICATE_MAX: usize = 32 * 1024;
@@ -53,7 +53,7 @@ impl Leaf {
         }
         let x509 = parse(der)?;
         let spki = x509.tbs_certificate.subject_public_key_info.to_der().map_err(|_| Fault::Certificate)?;
-        let claims = Arc::new(claims(der, &x509)?);
+        let claims = Arc::new(claims(der, &x509, &spki)?);
         let intermediates = intermediates.iter().map(|der| der.to_vec()).collect();
         Ok(Self { der: der.to_vec(), spki, intermediates, claims })
     }
@@ -90,7 +90,7 @@ fn time(time: Time) -> Result<jiff::Timestamp, Fault> {
     Ok(jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX))
 }
 
-fn claims(der: &[u8], x509: &X509) -> Result<Certificate, Fault> {
+fn claims(der: &[u8], x509: &X509, spki: &[u8]) -> Result<Certificate, Fault> {
     let mut seen = BTreeSet::new();
     let mut names: Vec<GeneralName> = Vec::new();
     let mut issuers = [None, None];
@@ -124,6 +124,7 @@ fn claims(der: &[u8], x509: &X509) -> Result<Certificate, Fault> {
         sans: sans.into_iter().flatten().collect(),
         issuer: issuer.or(old),
         extensions,
+        key: KeyId::of(spki),
         fingerprint: Sha256::digest(der).into(),
         not_before,
         not_after,

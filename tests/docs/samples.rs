@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
-use sealgate::policy::{Documents, PolicyFile, PolicySet, Unmatched};
-use sealgate::verify::PublicKey;
+use sealgate::policy::{Documents, Material, PolicyFile, PolicySet, Unmatched};
+use sealgate::truststore;
+use sealgate::verify::{PublicKey, TrustRoot};
 use sigstore_crypto::KeyPair;
 
 use crate::{DOCUMENTS, fenced, files, read};
@@ -27,12 +29,20 @@ fn every_policy_is_good() {
             let documents =
                 Documents::parse(&[file]).unwrap_or_else(|errors| panic!("{document}: {errors:#?}\n{block}"));
             let keys = documents.key_files().into_iter().map(|name| (name, key())).collect();
-            let set = PolicySet::build(documents, keys, Unmatched::Deny);
+            let roots = documents.places_of_roots().into_keys().map(|name| (name.clone(), root(&name))).collect();
+            let material = Material { keys, roots, ..Material::default() };
+            let set = PolicySet::build(documents, material, Unmatched::Deny);
             assert!(set.is_ok_and(|set| !set.is_empty()), "{document}:\n{block}");
             seen += 1;
         }
     }
     assert!(seen > 0, "no document shows a policy");
+}
+
+/// A trust root that is shipped under this name.
+fn root(name: &str) -> Arc<TrustRoot> {
+    let shipped = truststore::shipped(name).unwrap_or_else(|| panic!("no trust root {name} is shipped"));
+    Arc::new(TrustRoot::parse(shipped.trusted_root.as_bytes()).unwrap())
 }
 
 /// A key that no other file holds.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -129,7 +129,7 @@ fn what_ends_soon_is_told_everywhere() {
 /// Attack C4: the clock was set back before the start, so that what had ended seems valid again.
 #[test]
 fn attack_c4_a_clock_that_was_set_back_is_not_believed_and_told() {
-    let later = SystemTime::now() + Duration::from_secs(48 * 3600);
+    let later = std::time::UNIX_EPOCH + sealgate::daemon::CLOCK.unix() + Duration::from_secs(48 * 3600);
     let gate = Gate::start_after(30, |at| {
         let log = fs::File::create(at.join("log/audit.jsonl")).unwrap();
         log.set_modified(later).unwrap();

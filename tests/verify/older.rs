@@ -118,6 +118,7 @@ fn keyless_signatures_that_lack_something() {
         ("keyless-v2", two, Fault::TooFewLogEntries { got: 1, want: 2 }),
         ("key-logged-v2", LOG, Fault::NotCertificateSigned),
         ("pki", LOG, Fault::TooFewLogEntries { got: 0, want: 1 }),
+        ("pki-two-names", LOG, Fault::SeveralNames(2)),
         ("pki-logged", LOG, Fault::CertificateChain),
     ] {
         let refused: Vec<_> = proven(situation, &trust, demands).into_iter().map(Result::unwrap_err).collect();
@@ -159,11 +160,13 @@ fn an_own_pki() {
     let team = vec![San::Email("team@acme.example".to_owned())];
     let build = vec![San::Uri("https://ci.acme.example/build".to_owned())];
     let host = vec![San::Dns("build.acme.example".to_owned())];
+    let two = [team.clone(), build.clone()].concat();
     let log = Demands { log_entries: 1, timestamps: 1, sct: false };
     for (situation, lists, logged, expected) in [
         ("pki", &[][..], false, Ok(team.clone())),
         ("pki-uri", &[], false, Ok(build)),
         ("pki-host", &[], false, Ok(host)),
+        ("pki-two-names", &[], false, Ok(two)),
         ("pki", &["team.crl"], false, Ok(team.clone())),
         ("pki", &["team.crl", "root.crl"], false, Ok(team.clone())),
         ("pki", &["stale.crl"], false, Err(Fault::RevocationUnknown)),

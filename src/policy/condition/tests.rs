@@ -1,3 +1,5 @@
+//! Conditions that are refused when they are read, and what those that are read come to.
+
 use serde_json::{Value, json};
 
 use super::*;

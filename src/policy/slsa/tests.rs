@@ -1,3 +1,5 @@
+//! What producers of provenance write, and what each place of it is held to.
+
 use serde_json::json;
 
 use super::*;

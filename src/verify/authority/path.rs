@@ -204,9 +204,7 @@ fn distrust(error: &Error) -> Distrust {
         Error::CertNotValidYet { .. } => Distrust::NotYetValid,
         Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => Distrust::Usage,
         Error::CaUsedAsEndEntity | Error::EndEntityUsedAsCa => Distrust::Usage,
-        Error::NameConstraintViolation | Error::PathLenConstraintViolated | Error::MaximumPathDepthExceeded => {
-            Distrust::Constraint
-        }
+        Error::NameConstraintViolation | Error::PathLenConstraintViolated => Distrust::Constraint,
         _ => Distrust::Untrusted,
     }
 }
