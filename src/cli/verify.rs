@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::daemon::{self, CLOCK};
 use crate::evidence::Pod;
 use crate::gate::ask::PullAsk;
-use crate::gate::{Ending, PullPermit, Refusal, Timings};
+use crate::gate::{self, Ending, PullPermit, Refusal, Timings};
 use crate::policy::{Action, DocumentReport, FateOutcome, Report};
 
 /// What to decide on.
@@ -30,7 +30,7 @@ pub(super) struct Options {
 struct Answer<'a> {
     image: &'a str,
     verdict: &'static str,
-    code: &'static str,
+    code: String,
     message: String,
     pinned: Option<String>,
     policies: Vec<&'a DocumentReport>,
@@ -77,12 +77,8 @@ async fn decide(options: &Options, settings: &Settings, screen: &mut Screen) -> 
 
 fn print(image: &str, decided: &Result<PullPermit, Refusal>, timings: &Timings, screen: &mut Screen) {
     let report = report_of(decided);
-    let (verdict, code) = match decided {
-        Ok(_) => ("admitted", "satisfied"),
-        Err(refusal) => (word(refusal.ending()), refusal.code()),
-    };
+    let (verdict, code, message) = said(decided);
     let pinned = decided.as_ref().ok().map(PullPermit::pinned);
-    let message = decided.as_ref().err().map(ToString::to_string).unwrap_or_default();
     if screen.is_json() {
         let policies = report.map(|report| report.documents.iter().collect()).unwrap_or_default();
         screen.json(&Answer { image, verdict, code, message, pinned, policies, timings: timings.phases() });
@@ -96,6 +92,19 @@ fn print(image: &str, decided: &Result<PullPermit, Refusal>, timings: &Timings, 
     }
     for document in report.into_iter().flat_map(|report| &report.documents) {
         print_document(document, screen);
+    }
+}
+
+/// The verdict, its code and what there is to say, as the audit log would have them: an image that runs without proof is
+/// not called satisfied. Of one that is there is nothing to say beside its policies.
+fn said(decided: &Result<PullPermit, Refusal>) -> (&'static str, String, String) {
+    match decided {
+        Ok(permit) => {
+            let reason = gate::admitted(std::iter::once(permit.admission().permit()));
+            let message = if reason.code == "satisfied" { String::new() } else { reason.message };
+            ("admitted", reason.code.into_owned(), message)
+        }
+        Err(refusal) => (word(refusal.ending()), refusal.code().to_owned(), refusal.to_string()),
     }
 }
 

@@ -27,7 +27,7 @@ pub use local::LocalPermit;
 pub use made::{MadeContainer, MadeVolume};
 pub use options::{Limits, MemoryOptions};
 pub use pull::PullPermit;
-pub use record::{Decided, Recorder, Story};
+pub use record::{Decided, Recorder, Story, admitted};
 pub use refusal::{Ending, Refusal};
 pub use timing::Timings;
 

@@ -148,7 +148,7 @@ impl Story {
 }
 
 /// Why it was admitted. What was let through without proof is told from the rest by its code.
-fn admitted<'p>(permits: impl Iterator<Item = &'p Permit> + Clone) -> Reason {
+pub fn admitted<'p>(permits: impl Iterator<Item = &'p Permit> + Clone) -> Reason {
     if permits.clone().any(|permit| permit.report().unmatched) {
         Reason::new("unmatched", "admitted, though no policy matches: policy.unmatched says so")
     } else if permits.clone().any(|permit| permit.warnings().next().is_some()) {

@@ -91,7 +91,7 @@ impl<'c> Bench<'c> {
     /// The digest in question that a document denies. A listed platform manifest is denied whatever it was asked by.
     pub(super) fn denied(&self, rule: &Rule) -> Option<&'c Digest> {
         let digests = std::iter::once(&self.subject.target).chain(&self.subject.child);
-        digests.into_iter().find(|digest| rule.document.deny.contains(digest))
+        digests.into_iter().find(|digest| rule.document.denies(digest))
     }
 
     pub(super) fn entries(&self) -> &[Entry<'c>] {

@@ -168,6 +168,11 @@ impl Documents {
 }
 
 impl Document {
+    /// Whether it refuses this digest, whoever signed it.
+    pub(super) fn denies(&self, digest: &Digest) -> bool {
+        self.deny.contains(digest)
+    }
+
     /// Whether it lets through without proof: then it names its hosts, and matches nothing that is not known.
     pub(super) fn is_permissive(&self) -> bool {
         self.action == Action::Warn || (self.require.accepts_anything && !self.only_denies)

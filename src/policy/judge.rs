@@ -37,13 +37,19 @@ impl PolicySet {
         }
         let rules: Vec<&Rule> = self.matched(case.applicable).collect();
         let mut bench = Bench::new(case, self.plan(case.applicable).asks_for_evidence());
-        if case.applicable.is_empty() && !rules.iter().any(|rule| bench.denied(rule).is_some()) {
-            return match self.unmatched {
-                Unmatched::Deny => deny(Reason::NoPolicy, Class::Refused, &case.subject.name.to_string()),
-                Unmatched::Admit => {
-                    permit(case.subject, Rest::Target, Report { unmatched: true, documents: vec![] }, None)
+        if case.applicable.is_empty() {
+            // What only denies says more than that no policy matches, and never less.
+            let denies = |rule: &&Rule| bench.denied(rule).is_some();
+            let refuses = |rule: &Rule| rule.document.action == Action::Enforce;
+            match self.unmatched {
+                Unmatched::Deny if !rules.iter().copied().filter(denies).any(refuses) => {
+                    return deny(Reason::NoPolicy, Class::Refused, &case.subject.name.to_string());
                 }
-            };
+                Unmatched::Admit if !rules.iter().any(denies) => {
+                    return permit(case.subject, Rest::Target, Report { unmatched: true, documents: vec![] }, None);
+                }
+                Unmatched::Deny | Unmatched::Admit => {}
+            }
         }
         // What enforces is judged first, so that what only warns never uses up its signature checks.
         let mut order: Vec<usize> = (0..rules.len()).collect();
@@ -76,7 +82,9 @@ fn conclude(subject: &Subject, rules: &[&Rule], rulings: Vec<Ruling>, bench: &Be
         }
         documents.push(ruling.report);
     }
-    let report = Report { unmatched: false, documents }.bounded();
+    // Admitted although no document demands anything: by what is said of images that none matches.
+    let unmatched = worst.is_none() && rules.iter().all(|rule| rule.document.only_denies);
+    let report = Report { unmatched, documents }.bounded();
     // The child alone only where it carries everything: it is what will be judged when it is to run. Where both are
     // needed the target is pulled, which leads to both.
     let rest = if !all.target && all.child { Rest::Child } else { Rest::Target };

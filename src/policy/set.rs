@@ -96,6 +96,8 @@ impl Plan {
 pub struct VerdictKey {
     digests: Vec<Digest>,
     target: Digest,
+    /// The platform manifest, where a document denies it: that counts whatever the image was asked by (attack C3).
+    denied: Option<Digest>,
     origin: Origin,
     repository: Option<String>,
     name: Option<String>,
@@ -230,9 +232,11 @@ impl PolicySet {
             Name::Unknown => None,
         };
         let whole = reference.filter(|_| self.plan(applicable).names_tag);
+        let is_denied = |digest: &&Digest| self.matched(applicable).any(|rule| rule.document.denies(digest));
         VerdictKey {
             digests: subject.candidates().cloned().collect(),
             target: subject.target.clone(),
+            denied: subject.child.as_ref().filter(is_denied).cloned(),
             origin: subject.origin,
             repository: reference.map(|reference| reference.repository().to_string()),
             name: whole.map(ToString::to_string),

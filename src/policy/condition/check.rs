@@ -220,7 +220,9 @@ impl Walk {
         if self.regexes.len() >= REGEXES_MAX {
             return Err((id, ConditionFault::TooLarge { limit: REGEXES_MAX }));
         }
-        let regex = RegexBuilder::new(&text).size_limit(REGEX_MAX).dfa_size_limit(REGEX_MAX).nest_limit(32).build();
+        // What counts its brackets is a check of what was meant; this holds whatever was written.
+        let held = format!(r"\A(?:{text})\z");
+        let regex = RegexBuilder::new(&held).size_limit(REGEX_MAX).dfa_size_limit(REGEX_MAX).nest_limit(32).build();
         let regex = regex.map_err(|error| (id, ConditionFault::Pattern(error.to_string())))?;
         let number = u64::try_from(self.regexes.len()).unwrap_or(u64::MAX);
         self.regexes.push(regex);

@@ -198,6 +198,23 @@ fn what_fails_is_unable_never_true_and_never_false() {
     assert_eq!(run("predicate.big > 9223372036854775807", &odd), Ok(()));
 }
 
+/// Attack B5: brackets inside of a class, which hide an alternative from whoever counts brackets.
+#[test]
+fn attack_b5_a_pattern_that_looks_anchored_is_held_at_both_ends() {
+    for (pattern, inner, outer) in
+        [("^[](]a|b[])]$", "(a", "(axxxxx"), ("^[](]a|b[])]$", "b)", "xxxxxb)"), ("^[^](]a|b[])]$", "xa", "xaxxxxx")]
+    {
+        let source = format!("predicate.s.matches('{pattern}')");
+        if Condition::parse(&source).is_err() {
+            continue;
+        }
+        assert_eq!(run(&source, &json!({"s": inner})), Ok(()), "{pattern} {inner}");
+        assert_eq!(run(&source, &json!({"s": outer})), Err(Unmet::False { found: None }), "{pattern} {outer}");
+    }
+    assert_eq!(run("predicate.s.matches('^(a|b)$')", &json!({"s": "b"})), Ok(()));
+    assert_eq!(run("predicate.s.matches('^a$')", &json!({"s": "a\n"})), Err(Unmet::False { found: None }));
+}
+
 #[test]
 fn attack_b2_predicates_beyond_the_limits_are_unable() {
     let many = json!({"l": vec![0; predicate::VALUES_MAX], "v": "1"});

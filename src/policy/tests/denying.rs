@@ -46,6 +46,26 @@ fn attack_c3_a_denied_platform_manifest_is_refused_behind_its_index() {
     }
 }
 
+/// Attack C3: an index is asked for by its digest before it is known what is in it, and admitted. Once the denied platform
+/// manifest in it is known, that verdict is not this one's.
+#[test]
+fn attack_c3_a_verdict_before_the_platform_manifest_was_known_is_not_used_after() {
+    let (key, target, child) = (Signer::new(), digest("index"), digest("child"));
+    let set = set(&(policy(BUILD) + &list(&child)), &[("build.pub", &key)]);
+    let evidence = found(&target, vec![key.signs(&target, REPOSITORY)]);
+    let before = subject(&format!("reg.test/prod/app@{target}"), &target);
+    let mut after = before.clone();
+    after.child = Some(child);
+    assert_permitted(judge(&set, &before, &[&evidence]));
+    assert!(matches!(denied(judge(&set, &after, &[&evidence])).reason(), Reason::DigestDenied { .. }));
+    let key =
+        |subject: &crate::evidence::Subject| set.verdict_key(subject, &set.applicable(&before.name, &Pod::default()));
+    assert_ne!(key(&before), key(&after), "equal keys, equal verdicts");
+    // Whatever else is in it makes no difference: what was verified at the pull still starts without a network.
+    after.child = Some(digest("other child"));
+    assert_eq!(key(&before), key(&after));
+}
+
 /// A list of what is denied lets nothing in, and causes no request about what no policy is about.
 #[test]
 fn a_document_that_only_denies_admits_nothing() {
@@ -61,6 +81,24 @@ fn a_document_that_only_denies_admits_nothing() {
     assert_eq!(denied(judge(&open, &listed, &[])).reason(), &Reason::DigestDenied { digest: target.to_string() });
     (listed.name, listed.origin) = (Name::Unknown, Origin::Local);
     assert_eq!(denied(judge(&open, &listed, &[])).reason(), &Reason::DigestDenied { digest: target.to_string() });
+}
+
+/// Attack C3: a list that only warns of an image is no policy that admits it.
+#[test]
+fn attack_c3_a_list_that_only_warns_admits_nothing() {
+    let (target, other) = (digest("image"), digest("other"));
+    let warning = list(&target).replace("images:", "action: warn, images:").replace("**", "reg.test/**");
+    let strict = set(&warning, &[]);
+    for digest in [&other, &target] {
+        let mut subject = subject("reg.test/prod/app:1", digest);
+        assert_eq!(denied(judge(&strict, &subject, &[])).reason(), &Reason::NoPolicy);
+        subject.origin = Origin::Local;
+        assert_eq!(denied(judge(&strict, &subject, &[])).reason(), &Reason::NoPolicy);
+    }
+    let open = set_with(&warning, &[], Unmatched::Admit);
+    let permit = permitted(judge(&open, &subject("reg.test/prod/app:1", &target), &[]));
+    assert!(permit.report().unmatched);
+    assert_eq!(permit.warnings().collect::<Vec<_>>(), ["revoked"]);
 }
 
 #[test]
