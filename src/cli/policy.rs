@@ -75,6 +75,8 @@ fn print(checked: &Checked, screen: &mut Screen) {
         let generation = checked.generation.as_deref().unwrap_or_default();
         screen.line(&format!("{good} {} documents, generation {generation}", checked.documents));
     } else {
-        screen.line(&format!("{} errors; a gate that is running keeps the set it has", checked.errors.len()));
+        let count = checked.errors.len();
+        let errors = if count == 1 { "error" } else { "errors" };
+        screen.line(&format!("{count} {errors}; a gate that is running keeps the set it has"));
     }
 }

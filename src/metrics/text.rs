@@ -1,5 +1,7 @@
 //! [`Readings`]: what there is to read, and how it is written down.
 
+use std::collections::BTreeMap;
+
 /// Decisions since the start, by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Decisions {
@@ -37,8 +39,13 @@ impl Readings {
         let trust = self.trust.iter().map(|(root, kind, end)| (vec![("root", root.as_str()), ("kind", *kind)], *end));
         let help = "When the last of this kind in a trust root ends, in seconds since 1970.";
         family(&mut text, "sealgate_trust_expiry_timestamp_seconds", "gauge", help, trust);
-        let keys = self.keys.iter().map(|(key, end)| (vec![("key", key.as_str())], *end));
-        let help = "When a key of a policy ends, in seconds since 1970.";
+        // One key may have several windows, one authority several lists, and a series has one value: the first end.
+        let mut ends: BTreeMap<&str, f64> = BTreeMap::new();
+        for (key, end) in &self.keys {
+            ends.entry(key).and_modify(|first| *first = first.min(*end)).or_insert(*end);
+        }
+        let keys = ends.into_iter().map(|(key, end)| (vec![("key", key)], end));
+        let help = "When a key, certificate or revocation list of a policy ends, in seconds since 1970.";
         family(&mut text, "sealgate_key_expiry_timestamp_seconds", "gauge", help, keys);
         let one = |value: bool| [(Vec::new(), f64::from(u8::from(value)))].into_iter();
         let help = "1 when the newest policy files were not taken and older ones are in force.";
@@ -139,5 +146,14 @@ sealgate_decisions_total{verdict=\"unreachable\"} 1
         let text = Readings { keys, ..Readings::default() }.to_text();
         assert_eq!(text.lines().filter(|line| line.starts_with("sealgate_audit_healthy")).count(), 1);
         assert!(text.contains("{key=\"a\\\"\\n\\\\b[2J\\nsealgate_audit_healthy 0\"} 1\n"), "{text}");
+    }
+
+    /// A series stands once: a monitor may refuse the whole answer otherwise, and then nothing warns of what ends.
+    #[test]
+    fn a_key_with_two_windows_is_one_series() {
+        let keys = vec![("key a.pub of policy x".to_owned(), 20.0), ("key a.pub of policy x".to_owned(), 10.0)];
+        let text = Readings { keys, ..Readings::default() }.to_text();
+        let samples: Vec<&str> = text.lines().filter(|line| line.starts_with("sealgate_key_expiry")).collect();
+        assert_eq!(samples, ["sealgate_key_expiry_timestamp_seconds{key=\"key a.pub of policy x\"} 10"]);
     }
 }

@@ -229,6 +229,22 @@ fn words(window: Window) -> String {
 
 /// An age as a policy writes it.
 fn in_words(age: SignedDuration) -> String {
-    let hours = age.as_hours();
-    if hours % 24 == 0 { format!("{}d", hours / 24) } else { format!("{hours}h") }
+    let minutes = age.as_mins();
+    match (minutes % (24 * 60), minutes % 60) {
+        (0, _) => format!("{}d", minutes / (24 * 60)),
+        (_, 0) => format!("{}h", minutes / 60),
+        (_, _) => format!("{minutes}m"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_as_it_is_written() {
+        for (minutes, told) in [(30, "30m"), (90, "90m"), (120, "2h"), (36 * 60, "36h"), (90 * 24 * 60, "90d")] {
+            assert_eq!(in_words(SignedDuration::from_mins(minutes)), told);
+        }
+    }
 }

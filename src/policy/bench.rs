@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::evidence::{Content, Item, Name, Origin, Outcome, Place, Subject};
+use crate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Subject};
 use crate::image::{Digest, Reference};
 use crate::verify::{About, Budget, Fault, Proofs, Signed, Untrusted};
 
@@ -62,13 +62,13 @@ impl<'c> Bench<'c> {
         for evidence in case.evidence {
             let looked = evidence.looked.iter().map(|(place, outcome)| (place, outcome));
             bench.looked.extend(looked.filter(|(place, _)| bench.subject.candidates().any(|d| *d == place.subject)));
-            for item in &evidence.items {
-                if bench.entries.len() < ITEMS_MAX {
-                    let rest = bench.rest(&item.place.subject);
-                    bench.entries.push(Entry { item, rest, untrusted: read(item) });
-                } else {
-                    bench.unexamined = true;
-                }
+        }
+        for item in in_turn(case.evidence) {
+            if bench.entries.len() < ITEMS_MAX {
+                let rest = bench.rest(&item.place.subject);
+                bench.entries.push(Entry { item, rest, untrusted: read(item) });
+            } else {
+                bench.unexamined = true;
             }
         }
         bench
@@ -168,6 +168,14 @@ impl Entry<'_> {
             | Content::Bundle(_) => None,
         }
     }
+}
+
+/// The first of each place, then the second of each: who may fill one place uses up no more than a share of what a decision
+/// looks at, and what is in another is not hidden (attack D1).
+fn in_turn<'c>(evidence: &[&'c Evidence]) -> Vec<&'c Item> {
+    let mut items: Vec<(usize, &Item)> = evidence.iter().flat_map(|found| found.items.iter().enumerate()).collect();
+    items.sort_by_key(|(turn, _)| *turn);
+    items.into_iter().map(|(_, item)| item).collect()
 }
 
 fn read(item: &Item) -> Result<Untrusted, Fault> {

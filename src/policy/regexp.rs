@@ -215,7 +215,12 @@ fn pieces(written: &str) -> Vec<Piece> {
             '^' | '$' => Piece::Nothing,
             '.' => Piece::Dot,
             '|' if depth == 0 => Piece::Bar,
-            '*' | '+' | '?' | '{' | '}' | '|' => Piece::Other,
+            '{' => {
+                // How often, or the name of a class: no text.
+                chars.by_ref().find(|c| *c == '}');
+                Piece::Other
+            }
+            '*' | '+' | '?' | '}' | '|' => Piece::Other,
             literal => Piece::Literal(literal),
         });
     }

@@ -93,6 +93,19 @@ const MARK: &str = "kxqvstranger";
 /// How it is put there.
 const GLUES: &[&str] = &[MARK, "-kxqvstranger", "/kxqvstranger", "kxqvstranger/kxqvstranger", ".kxqvstranger.test"];
 
+/// How a stranger is called as a customer of a public issuer: clusters and tenants have numbers.
+const CUSTOMERS: &[&str] = &["4B1C0FFEE4B1C0FFEE4B1C0FFEE4B1C0", "41234567-89ab-4cde-8f01-23456789abcd"];
+/// Hosts of public issuers, by how they begin and end, and where in the path the customer stands.
+const PUBLIC_ISSUERS: &[(&str, &str, usize)] = &[
+    ("oidc.eks.", ".amazonaws.com", 2),
+    ("container.googleapis.com", "", 3),
+    ("login.microsoftonline.com", "", 1),
+    ("oidc.circleci.com", "", 2),
+    ("", ".azure.com", 1),
+    ("", ".okta.com", 0),
+    ("", ".auth0.com", 0),
+];
+
 /// A holder, of this kind if any, whom nobody means and the expression matches.
 pub(super) fn holder(pattern: &Pattern, kind: Option<SubjectKind>) -> Option<String> {
     let asked = |of: Option<SubjectKind>| kind.is_none() || of.is_none() || of == kind;
@@ -107,7 +120,12 @@ pub(super) fn holder(pattern: &Pattern, kind: Option<SubjectKind>) -> Option<Str
 pub(super) fn issuer(pattern: &Pattern) -> Option<String> {
     let listed = ISSUERS.iter().map(|name| (*name).to_owned());
     let grown = pattern.runs().into_iter().filter(|run| run.starts_with("https://") && !has_path(run));
-    let mut names = listed.chain(grown.map(|run| format!("{run}.kx41v.test")));
+    let woven = GLUES
+        .iter()
+        .chain(CUSTOMERS)
+        .flat_map(|glue| [pattern.woven(glue), format!("https://{}", pattern.woven(glue))]);
+    let woven = woven.filter(|name| is_strangers_issuer(name));
+    let mut names = listed.chain(grown.map(|run| format!("{run}.kx41v.test"))).chain(woven);
     names.find(|name| pattern.fits(name))
 }
 
@@ -170,6 +188,20 @@ fn is_strangers(name: &str) -> bool {
     host.rsplit('.').take(2).any(|label| label.contains(MARK))
 }
 
+/// Whether an issuer that was put together here is a stranger's: by its domain, or as a customer of a public one.
+fn is_strangers_issuer(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("https://") else { return false };
+    let host = rest.split('/').next().unwrap_or_default();
+    let is_mark = |part: &str| part.contains(MARK) || CUSTOMERS.iter().any(|customer| part.contains(customer));
+    let public = PUBLIC_ISSUERS.iter().find(|(begins, ends, _)| host.starts_with(begins) && host.ends_with(ends));
+    match public {
+        Some((_, _, 0)) => is_mark(host),
+        // The customer's number or name, however the parts behind it are called.
+        Some((_, _, place)) => rest.split('/').nth(*place).is_some_and(is_mark),
+        None => is_strangers(name),
+    }
+}
+
 /// Whether a name has the shape of its kind.
 fn looks(kind: SubjectKind, name: &str) -> bool {
     match kind {
@@ -219,6 +251,7 @@ mod tests {
             r"https://github\.com/slsa-framework/.*",
             r".*@acme\.com.*",
             r".*acme\.com",
+            r"https://github\.com/acme[a-z]{0,20}/app/.*",
             r"spiffe://.*",
             r"(?i)HTTPS://GITHUB\.COM/.*",
         ] {
@@ -261,6 +294,13 @@ mod tests {
             r"https://login\.microsoftonline\.com/.*/v2\.0",
             r"https://[a-z.0-9-]+/realms/[a-z0-9]+",
             r"https://accounts\.google\.com.*",
+            r"https://oidc\.eks\.eu-west-1\.amazonaws\.com/id/.*",
+            r"https://oidc\.eks\.eu-west-1\.amazonaws\.com/id/[0-9A-F]{32}",
+            r"https://container\.googleapis\.com/v1/projects/.*/locations/.*/clusters/prod",
+            r"https://container\.googleapis\.com/v1/projects/acme.*",
+            r".*githubusercontent\.com",
+            r"https://.*\.acme\.com",
+            r"https://acme.*\.okta\.com",
         ] {
             assert!(issuer(&pattern(written)).is_some(), "{written}");
         }
@@ -269,6 +309,9 @@ mod tests {
             r"https://(accounts\.google\.com|token\.actions\.githubusercontent\.com)",
             r"https://token\.actions\.githubusercontent\.com(/acme)?",
             r"https://login\.acme\.example/.*",
+            r"https://[^/]+\.acme\.example",
+            r"https://container\.googleapis\.com/v1/projects/acme/locations/.*",
+            r"https://login\.microsoftonline\.com/0f8fad5b-d9cb-469f-a165-70867728950e/.*",
         ] {
             assert_eq!(issuer(&pattern(written)), None, "{written}");
         }

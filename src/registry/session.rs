@@ -50,7 +50,7 @@ pub struct Fetched {
 
 /// What is asked for, the same of every host.
 enum Wanted<'a> {
-    Manifest(&'a Digest),
+    Manifest { digest: &'a Digest, limit: u64 },
     Tag(&'a str),
     Blob { digest: &'a Digest, size: u64 },
 }
@@ -79,7 +79,20 @@ impl Session {
     /// # Errors
     /// [`RegistryError`].
     pub async fn manifest(&self, repository: &Repository, digest: &Digest) -> Result<Fetched, RegistryError> {
-        self.ask_hosts(repository, &Wanted::Manifest(digest)).await
+        self.manifest_within(repository, digest, MANIFEST_MAX).await
+    }
+
+    /// As [`Self::manifest`], of at most `limit` bytes: for one that anybody may have put there, and of which there are many.
+    ///
+    /// # Errors
+    /// [`RegistryError::TooLarge`] when it is longer; [`RegistryError`].
+    pub async fn manifest_within(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        limit: u64,
+    ) -> Result<Fetched, RegistryError> {
+        self.ask_hosts(repository, &Wanted::Manifest { digest, limit: limit.min(MANIFEST_MAX) }).await
     }
 
     /// The manifest or index behind a tag, from a host that may say what a tag means.
@@ -182,7 +195,7 @@ impl Session {
         wanted: &Wanted<'_>,
     ) -> Result<Fetched, RegistryError> {
         let (rest, accept, limit) = match wanted {
-            Wanted::Manifest(digest) => (format!("manifests/{digest}"), Some(MANIFESTS), MANIFEST_MAX),
+            Wanted::Manifest { digest, limit } => (format!("manifests/{digest}"), Some(MANIFESTS), *limit),
             Wanted::Tag(tag) => (format!("manifests/{tag}"), Some(MANIFESTS), MANIFEST_MAX),
             Wanted::Blob { digest, size } => (format!("blobs/{digest}"), None, *size),
         };
@@ -299,14 +312,14 @@ impl Wanted<'_> {
     /// A tag's meaning is asked only of hosts that may say it (hosts.md, "capabilities").
     fn may_come_from(&self, host: &Host) -> bool {
         match self {
-            Self::Manifest(_) | Self::Blob { .. } => host.pull,
+            Self::Manifest { .. } | Self::Blob { .. } => host.pull,
             Self::Tag(_) => host.resolve,
         }
     }
 
     fn digest(&self) -> Option<&Digest> {
         match self {
-            Self::Manifest(digest) | Self::Blob { digest, .. } => Some(digest),
+            Self::Manifest { digest, .. } | Self::Blob { digest, .. } => Some(digest),
             Self::Tag(_) => None,
         }
     }

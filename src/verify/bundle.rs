@@ -42,7 +42,15 @@ pub(super) fn read(json: &[u8]) -> Result<Untrusted, Fault> {
         // `sigstore-types` knows a digest or none, not an empty one.
         value.pointer_mut("/messageSignature").and_then(Value::as_object_mut).map(|m| m.remove("messageDigest"));
     }
-    assemble(serde_json::from_value(value).map_err(|_| Fault::Malformed)?, None)
+    let bundle: Bundle = serde_json::from_value(value).map_err(|_| Fault::Malformed)?;
+    if let VerificationMaterialContent::X509CertificateChain { certificates } = &bundle.verification_material.content {
+        // No root among them (protobuf-specs, `X509CertificateChain`): who is trusted, a signer does not say.
+        let above = certificates.iter().skip(1).map(|one| one.raw_bytes.as_bytes());
+        if above.map(Leaf::is_self_issued).collect::<Result<Vec<_>, _>>()?.contains(&true) {
+            return Err(Fault::CertificateChain);
+        }
+    }
+    assemble(bundle, None)
 }
 
 /// Takes a bundle whose fields were all read strictly. `payload` is the older payload that its message signature covers.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use rustls_pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use x509_cert::Certificate as X509;
 use x509_cert::der::asn1::{ObjectIdentifier, Utf8StringRef};
@@ -51,11 +52,20 @@ impl Leaf {
         if chain.len() > CHAIN_MAX || chain.iter().any(|der| der.len() > CERTIFICATE_MAX) {
             return Err(Fault::TooLong);
         }
+        if !have_distinct_subjects(intermediates) {
+            return Err(Fault::CertificateChain);
+        }
         let x509 = parse(der)?;
         let spki = x509.tbs_certificate.subject_public_key_info.to_der().map_err(|_| Fault::Certificate)?;
         let claims = Arc::new(claims(der, &x509, &spki)?);
         let intermediates = intermediates.iter().map(|der| der.to_vec()).collect();
         Ok(Self { der: der.to_vec(), spki, intermediates, claims })
+    }
+
+    /// Whether a certificate says that it issued itself, as roots do.
+    pub(super) fn is_self_issued(der: &[u8]) -> Result<bool, Fault> {
+        let certificate = parse(der)?.tbs_certificate;
+        Ok(certificate.issuer == certificate.subject)
     }
 
     /// The key in it, ready to check with.
@@ -71,6 +81,16 @@ impl Leaf {
             | KeyError::Invalid => Fault::Certificate,
         })
     }
+}
+
+/// Whether no two certificates have one subject: of those that have, a search for a path tries every order, which are
+/// thousands for seven (attack D1). What cannot be read is in no path.
+fn have_distinct_subjects(certificates: &[&[u8]]) -> bool {
+    let mut seen = BTreeSet::new();
+    certificates.iter().all(|der| {
+        let der = CertificateDer::from(*der);
+        webpki::EndEntityCert::try_from(&der).map_or(true, |certificate| seen.insert(certificate.subject().to_vec()))
+    })
 }
 
 /// A certificate, DER, whole and with nothing behind it.

@@ -24,6 +24,12 @@ struct Ask<'a> {
     now: Timestamp,
 }
 
+impl<'a> Ask<'a> {
+    fn covered(&self) -> sigstore::Covered<'a> {
+        sigstore::Covered { signed: self.signed, artifact: self.artifact }
+    }
+}
+
 impl Untrusted {
     /// Whether somebody whom `trust` vouches for says `about.claim` of `about.digest`, with at least the evidence that
     /// is demanded. `now` is when a certificate without a proven time is judged, and what no log entry may be later
@@ -127,7 +133,7 @@ impl Untrusted {
         if let (Some(root), Some(bundle), Material::Key) = (root, &self.bundle, &self.material)
             && has_evidence(bundle)
         {
-            sigstore::managed_key(root, bundle, ask.artifact, spki, ask.demands)?;
+            sigstore::managed_key(root, bundle, ask.covered(), spki, ask.demands)?;
         }
         Ok(witnessed)
     }
@@ -148,7 +154,7 @@ impl Untrusted {
         if witnessed.times.iter().any(|proven| proven.time < from || proven.time > to) {
             return Err(Fault::CertificateExpired);
         }
-        sigstore::keyless(root, bundle, ask.artifact, ask.demands)?;
+        sigstore::keyless(root, bundle, ask.covered(), ask.demands)?;
         Ok(witnessed)
     }
 

@@ -76,6 +76,9 @@ impl TrustRoot {
         if !MEDIA_TYPES.contains(&media_type) {
             return Err(RootError::MediaType(media_type.to_owned()));
         }
+        if let Some(name) = misspelt(&value) {
+            return Err(RootError::Malformed(format!("a field \"{name}\", expected names such as \"validFor\"")));
+        }
         let mut root: TrustedRoot =
             serde_json::from_value(value).map_err(|error| RootError::Malformed(error.to_string()))?;
         // Before anything is narrowed, so that what is wrong with the file is said.
@@ -107,6 +110,18 @@ impl TrustRoot {
 
     pub(super) fn witnesses(&self) -> &Witnesses {
         &self.witnesses
+    }
+}
+
+/// A field in the other spelling that readers of protobuf's JSON form must take as well (`valid_for`), and that would be
+/// passed over here: a window would be open that was closed (attack B4).
+fn misspelt(value: &Value) -> Option<String> {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, value)| if name.contains('_') { Some(json::shown(name)) } else { misspelt(value) }),
+        Value::Array(values) => values.iter().find_map(misspelt),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
 

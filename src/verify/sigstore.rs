@@ -3,7 +3,10 @@
 //! What it does not do is done elsewhere: who signed and how many names the certificate has ([`super::prove`]), which
 //! log and which authority vouch ([`super::witness`]).
 
-use sigstore_types::{Artifact, Bundle, DerPublicKey, Sha256Hash};
+use std::borrow::Cow;
+
+use sigstore_types::bundle::MessageSignature;
+use sigstore_types::{Artifact, Bundle, DerPublicKey, KindVersion, Sha256Hash, SignatureContent};
 use sigstore_verify::{
     CertificateError, Error, PublicKeyVerificationPolicy, TimestampError, TransparencyLogError, VerificationPolicy,
 };
@@ -11,9 +14,16 @@ use sigstore_verify::{
 use super::crypto::Message;
 use super::{Demands, Fault, TrustRoot};
 
+/// What a bundle's signature covers, and what that is about: the same unless it is a statement.
+#[derive(Clone, Copy)]
+pub(super) struct Covered<'m> {
+    pub(super) signed: Message<'m>,
+    pub(super) artifact: Message<'m>,
+}
+
 /// Whether the holder of the bundle's certificate signed the message: chain at each proven time, certificate log,
 /// transparency log, timestamps, signature, and the log entry's agreement with all of it.
-pub(super) fn keyless(root: &TrustRoot, bundle: &Bundle, message: Message<'_>, demands: Demands) -> Result<(), Fault> {
+pub(super) fn keyless(root: &TrustRoot, bundle: &Bundle, covered: Covered<'_>, demands: Demands) -> Result<(), Fault> {
     let mut policy = VerificationPolicy::any_identity();
     if !demands.sct {
         policy = policy.skip_sct();
@@ -21,7 +31,8 @@ pub(super) fn keyless(root: &TrustRoot, bundle: &Bundle, message: Message<'_>, d
     if demands.log_entries == 0 && !bundle.has_inclusion_proof() {
         policy = policy.skip_tlog_unsafe();
     }
-    let result = root.verifier().verify(artifact(message), bundle, &policy).map_err(|error| fault(&error))?;
+    let (bundle, message) = readable(bundle, covered);
+    let result = root.verifier().verify(artifact(message), &bundle, &policy).map_err(|error| fault(&error))?;
     let proven = result.certificate_verified() && result.sct_verified() == demands.sct;
     if proven && !result.verified_timestamps().is_empty() { Ok(()) } else { Err(Fault::CertificateChain) }
 }
@@ -31,7 +42,7 @@ pub(super) fn keyless(root: &TrustRoot, bundle: &Bundle, message: Message<'_>, d
 pub(super) fn managed_key(
     root: &TrustRoot,
     bundle: &Bundle,
-    message: Message<'_>,
+    covered: Covered<'_>,
     spki: &[u8],
     demands: Demands,
 ) -> Result<(), Fault> {
@@ -39,10 +50,27 @@ pub(super) fn managed_key(
     if demands.log_entries == 0 && !bundle.has_inclusion_proof() {
         policy = policy.skip_tlog_unsafe();
     }
-    match root.verifier().verify(artifact(message), bundle, &policy) {
+    let (bundle, message) = readable(bundle, covered);
+    match root.verifier().verify(artifact(message), &bundle, &policy) {
         Ok(_) | Err(Error::SignatureInvalid(_) | Error::UnsupportedArtifact(_) | Error::Crypto(_)) => Ok(()),
         Err(error) => Err(fault(&error)),
     }
+}
+
+/// A bundle as the library can judge it. An envelope may be logged as hashedrekord 0.0.1 (Sigstore's client
+/// specification), which the library knows of message signatures alone: so it is shown the same signature over the same
+/// bytes, which are the envelope's pre-authentication encoding. That the statement is about the artifact was compared
+/// before.
+fn readable<'b, 'm>(bundle: &'b Bundle, covered: Covered<'m>) -> (Cow<'b, Bundle>, Message<'m>) {
+    let mut entries = bundle.verification_material.tlog_entries.iter();
+    if let SignatureContent::DsseEnvelope(envelope) = &bundle.content
+        && entries.any(|entry| entry.kind_version == KindVersion::HashedRekordV001)
+    {
+        let content = SignatureContent::MessageSignature(MessageSignature::new(envelope.signature.sig.clone()));
+        let shown = Bundle::new(bundle.media_type, bundle.verification_material.clone(), content);
+        return (Cow::Owned(shown), covered.signed);
+    }
+    (Cow::Borrowed(bundle), covered.artifact)
 }
 
 fn artifact(message: Message<'_>) -> Artifact<'_> {

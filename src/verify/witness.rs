@@ -161,7 +161,7 @@ impl Witnesses {
         sigstore_merkle::verify_inclusion_proof(&body, index, head.tree_size(), &proof.hashes, head.root_hash())
             .map_err(|_| Fault::LogInvalid)?;
         let mut fault = Fault::LogUnknown;
-        for signature in head.signatures() {
+        for signature in head.signatures().iter().filter(|signature| is_of(head.origin(), &signature.name)) {
             let hint = signature.key_id.as_bytes().as_slice();
             // Four bytes may be those of several keys.
             for log in self.logs.iter().filter(|log| log.id.starts_with(hint) && log.has_started(now)) {
@@ -187,6 +187,13 @@ fn proven_index(
     }
     let agree = proof.tree_size == head.tree_size() && proof.root_hash == *head.root_hash();
     if agree { Ok(proof.log_index.get()) } else { Err(Fault::LogInvalid) }
+}
+
+/// Whether a line's signer is the log that a tree head is of, and no witness of it: its name is the head's origin (C2SP
+/// `tlog-checkpoint`), to which version 1 adds the number of the tree. The name is part of what a version 2 key is told
+/// by, and is not signed itself.
+fn is_of(origin: &str, signer: &str) -> bool {
+    origin.strip_prefix(signer).is_some_and(|rest| rest.is_empty() || rest.starts_with(" - "))
 }
 
 impl Log {

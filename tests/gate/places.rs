@@ -12,7 +12,7 @@ use sealgate::registry::Access;
 
 use crate::fixtures;
 use crate::registry::{Answer, OCI_MANIFEST, Rule, Settings};
-use crate::rig::{HOST, Rig, clock};
+use crate::rig::{HOST, Rig, by_digest, clock, pull, tagged};
 
 const REPOSITORY: &str = "prod/unsigned";
 const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
@@ -146,4 +146,42 @@ async fn a_bundle_that_announces_an_attestation_is_read_only_where_one_is_wanted
     assert_eq!(unwanted.items[0].digest, Digest::of(b"{\"signature\":1}"));
     assert_eq!(rig.registry.count(&format!("/blobs/{}", Digest::of(b"{\"provenance\":1}"))), 0);
     assert_eq!(look(&rig, Round::Bundles, ALL).await.items.len(), 2);
+}
+
+/// Hangs so many bundles, each with other junk in it, on the image of a situation; in their layers with this annotation.
+fn litter(rig: &Rig, situation: &str, count: usize, annotation: &str) {
+    let repository = format!("prod/{situation}");
+    let subject = &fixtures::prod(situation).tags["v1"];
+    for number in 0..count {
+        let bundle = format!("{{\"junk\": {number}}}");
+        let blob = rig.registry.put_blob(&repository, bundle.as_bytes());
+        let config = rig.registry.put_blob(&repository, b"{}");
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": BUNDLE,
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2},
+            "layers": [{"mediaType": BUNDLE, "digest": blob, "size": bundle.len(), "annotations": {"junk": annotation}}],
+            "subject": {"mediaType": OCI_MANIFEST, "digest": subject, "size": 2},
+        });
+        rig.registry.put_manifest(&repository, None, &serde_json::to_vec(&manifest).unwrap(), OCI_MANIFEST);
+    }
+}
+
+/// Attack D1: whoever may add referrers, but not move a tag, adds as many as are read. The signature under the tag is
+/// found all the same.
+#[tokio::test]
+async fn attack_d1_many_referrers_do_not_hide_the_signature_under_a_tag() {
+    let rig = Rig::new(Settings::conforming());
+    litter(&rig, "signed-v2", 64, "");
+    pull(&rig.gate(), &tagged("signed-v2")).await.unwrap();
+    pull(&rig.gate(), &by_digest("signed-v2")).await.unwrap();
+}
+
+/// Attack D1: the same with few, as large as manifests can be.
+#[tokio::test]
+async fn attack_d1_large_referrers_do_not_hide_the_signature_under_a_tag() {
+    let rig = Rig::new(Settings::conforming());
+    litter(&rig, "signed-v2", 4, &"x".repeat(3 * MIB));
+    pull(&rig.gate(), &by_digest("signed-v2")).await.unwrap();
 }

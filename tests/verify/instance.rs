@@ -135,6 +135,42 @@ impl Instance {
         })
     }
 
+    /// A bundle with a statement about [`ARTIFACT`], logged as hashedrekord 0.0.1; `change` may change the body.
+    pub(crate) fn logged_statement(&self, holder: &Holder, change: impl FnOnce(&mut Value)) -> Value {
+        const TYPE: &str = "application/vnd.in-toto+json";
+        let subject = json!([{"name": "a", "digest": {"sha256": hex::encode(Sha256::digest(ARTIFACT))}}]);
+        let predicate_type = "https://sigstore.dev/cosign/sign/v1";
+        let statement = json!({
+            "_type": "https://in-toto.io/Statement/v1", "subject": subject, "predicateType": predicate_type,
+            "predicate": {},
+        });
+        let statement = statement.to_string();
+        let signed = format!("DSSEv1 {} {TYPE} {} {statement}", TYPE.len(), statement.len());
+        let signature = STANDARD.encode(holder.key.sign(signed.as_bytes()).unwrap());
+        let mut body = json!({"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": {
+            "data": {"hash": {"algorithm": "sha256", "value": hex::encode(Sha256::digest(&signed))}},
+            "signature": {"content": signature, "publicKey": {"content": STANDARD.encode(&holder.pem)}},
+        }});
+        change(&mut body);
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {
+                "certificate": {"rawBytes": STANDARD.encode(&holder.der)},
+                "tlogEntries": [self.entry(0, &body.to_string(), SIGNED)],
+            },
+            "dsseEnvelope": {
+                "payload": STANDARD.encode(&statement),
+                "payloadType": TYPE,
+                "signatures": [{"sig": signature}],
+            },
+        })
+    }
+
+    /// The certificates above a holder's, DER: intermediate, root.
+    pub(crate) fn above(&self) -> [Vec<u8>; 2] {
+        [self.intermediate.der().to_vec(), self.root.der().to_vec()]
+    }
+
     /// An entry with this body, promised for that time, and alone in its tree.
     pub(crate) fn entry(&self, log: usize, body: &str, time: i64) -> Value {
         let signer = &self.logs[log];

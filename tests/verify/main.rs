@@ -31,6 +31,7 @@ mod mutations;
 mod older;
 mod program;
 mod proofs;
+mod shapes;
 mod situations;
 mod tampered;
 mod vectors;

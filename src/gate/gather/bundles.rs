@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::{join, join_all};
 
 use super::reading::LARGE;
-use super::{Look, MAX_BUNDLE_BYTES, MAX_BUNDLES, withheld};
+use super::{Look, MAX_BUNDLE_BYTES, MAX_BUNDLES, MAX_MANIFEST_BYTES, withheld};
 use crate::evidence::{Content, Item, Outcome, Source};
 use crate::image::{Descriptor, Digest, Document, Manifest};
 use crate::policy::Plan;
@@ -122,7 +122,8 @@ impl Look<'_> {
     /// The bundle that a manifest holds; none when it is something else that refers to the subject, or cannot count.
     async fn list_bundle(&self, candidate: &Candidate) -> Result<Option<Listed>, Outcome> {
         let digest = &candidate.digest;
-        let fetched = self.reading.session().manifest(self.wanted.repository, digest).await;
+        let session = self.reading.session();
+        let fetched = session.manifest_within(self.wanted.repository, digest, MAX_MANIFEST_BYTES).await;
         let manifest = match Document::parse(&fetched.map_err(|error| withheld(&error))?.bytes) {
             Ok(Document::Manifest(manifest)) => manifest,
             Ok(Document::Index(_)) => return Ok(None),

@@ -28,6 +28,9 @@ use crate::registry::{Class, Fetched, RegistryError, Support};
 pub const MAX_BUNDLES: usize = 32;
 /// Most layers of a `.sig` or `.att` manifest that are read; same reason.
 pub const MAX_SIGNATURES: usize = 64;
+/// Largest manifest around a bundle: one has a layer and a few annotations, under 2 KiB. Of the largest that images may have
+/// two would use up what one decision may read.
+pub const MAX_MANIFEST_BYTES: u64 = 32 << 10;
 /// Largest bundle or envelope: a key-signed one is under 2 KiB, a keyless one with its certificate and log proof under
 /// 20 KiB; one with a bill of materials has megabytes.
 pub const MAX_BUNDLE_BYTES: u64 = 4 << 20;

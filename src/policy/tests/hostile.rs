@@ -110,6 +110,24 @@ fn attack_c2_one_key_in_two_branches_counts_once() {
     assert_permitted(judge(&set, &subject, &[&both]));
 }
 
+/// Attack D1: whoever may add referrers, but not move a tag, adds as many as cost every check of a decision. The signature
+/// under the tag is looked at all the same.
+#[test]
+fn attack_d1_junk_in_one_place_does_not_hide_what_is_in_another() {
+    let (stranger, target) = (Signer::new(), digest("image"));
+    let signers: Vec<(String, Signer)> = (0..32).map(|n| (format!("{n}.pub"), Signer::new())).collect();
+    let keys: Vec<(&str, &Signer)> = signers.iter().map(|(name, key)| (name.as_str(), key)).collect();
+    let names: Vec<&str> = signers.iter().map(|(name, _)| name.as_str()).collect();
+    let set = set(&policy(&format!("{{name: any, key: {{files: [{}]}}}}", names.join(", "))), &keys);
+    let junk = found(&target, (0..40).map(|_| stranger.bundles(&target)).collect());
+    let good = found(&target, vec![signers[31].1.signs(&target, REPOSITORY)]);
+    let subject = subject("reg.test/prod/app:1", &target);
+    assert_permitted(judge(&set, &subject, &[&good]));
+    let denial = denied(judge(&set, &subject, &[&junk]));
+    assert_eq!((denial.class(), denial.reason()), (Class::Unable, &Reason::TooManySignatures));
+    assert_permitted(judge(&set, &subject, &[&junk, &good]));
+}
+
 /// Attack E3: terminal escapes and newlines from a registry, a payload and an error text.
 #[test]
 fn attack_e3_a_refusal_is_one_line_of_printable_ascii() {
