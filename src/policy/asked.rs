@@ -18,8 +18,8 @@ use super::words::escaped;
 use crate::image::Reference;
 use crate::verify::{self, Certificate, San, Signed};
 
-/// Longest that a permit holds that rests on a condition on the time: when it turns false cannot be told, so it is asked
-/// again that often. Conditions on time count days.
+/// Longest that a permit holds that rests on a condition on the time, or on an own certificate without a proven time: when
+/// it ends cannot be told, so it is asked again that often. Conditions count days, certificates longer.
 pub(super) const CONDITION_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
 /// What a leaf asks of a signature.
@@ -113,8 +113,11 @@ impl Asked<'_> {
         let ends = authority.expiries().into_iter();
         let counts = |part: verify::Part| at_now || part == verify::Part::RevocationList;
         let ends = ends.filter(|end| counts(end.part)).map(|end| end.at);
+        // What ends of the certificates that came with the signature is not known here: it is asked again.
+        let again = at_now.then(|| self.now.checked_add(CONDITION_LIFE).ok()).flatten();
+        let own = at_now.then(|| certificate.validity().1);
         // What has ended already was not needed.
-        ends.chain(at_now.then(|| certificate.validity().1)).filter(|end| *end >= self.now).min()
+        ends.chain(own).chain(again).filter(|end| *end >= self.now).min()
     }
 
     /// The age counts from the first time that is proven.

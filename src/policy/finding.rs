@@ -113,7 +113,9 @@ pub enum Finding {
 impl Finding {
     /// Whether it says that nothing could be told, rather than that it was not so.
     pub(super) fn is_unable(&self) -> bool {
-        matches!(self, Self::ConditionFailed { .. } | Self::Fault { fault: Fault::RevocationUnknown })
+        // Of a signature from the future nothing is known but that a clock is wrong.
+        let clock = matches!(self, Self::MadeAfterNow { .. } | Self::Fault { fault: Fault::FutureTime });
+        clock || matches!(self, Self::ConditionFailed { .. } | Self::Fault { fault: Fault::RevocationUnknown })
     }
 
     /// How telling it is; the lowest tells most. By the right signer about something else comes before by another

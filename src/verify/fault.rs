@@ -172,7 +172,9 @@ impl fmt::Display for Fault {
             Self::NoProvenTime => f.write_str(
                 "nothing proves when it was signed: it needs a timestamp, or a log entry with a signed time",
             ),
-            Self::FutureTime => f.write_str("its log entry is from the future; is this node's clock right?"),
+            Self::FutureTime => {
+                f.write_str("its log entry or timestamp is from the future; is this node's clock right?")
+            }
             Self::NoName => f.write_str("its certificate names nobody"),
             Self::CertificateRevoked => f.write_str("its certificate was revoked"),
             Self::RevocationUnknown => {

@@ -84,7 +84,11 @@ impl Witnesses {
             _ => return Err(Fault::Unsupported),
         };
         for stamp in &bundle.verification_material.timestamp_verification_data.rfc3161_timestamps {
-            witnessed.add_time(self.timestamp(&stamp.signed_timestamp, signature)?);
+            let proven = self.timestamp(&stamp.signed_timestamp, signature)?;
+            if proven.time > now {
+                return Err(Fault::FutureTime);
+            }
+            witnessed.add_time(proven);
         }
         for entry in &bundle.verification_material.tlog_entries {
             let promised = self.promise(entry, now)?;

@@ -16,7 +16,7 @@ const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 const SIGNED: &str = "2025-06-01T12:00:00Z";
 
 pub(crate) fn now() -> Timestamp {
-    "2026-01-01T00:00:00Z".parse().unwrap()
+    "2026-06-01T00:00:00Z".parse().unwrap()
 }
 
 pub(crate) fn root(name: &str) -> TrustRoot {

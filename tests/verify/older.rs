@@ -32,7 +32,7 @@ pub(crate) fn root(name: &str) -> TrustRoot {
 }
 
 pub(crate) fn now() -> Timestamp {
-    "2026-01-01T00:00:00Z".parse().unwrap()
+    "2026-06-01T00:00:00Z".parse().unwrap()
 }
 
 pub(crate) fn pki(root: &str, lists: &[&str]) -> Authority {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::{join, join_all};
 
 use super::reading::LARGE;
-use super::{Look, MAX_BUNDLE_BYTES, MAX_BUNDLES, MAX_MANIFEST_BYTES, withheld};
+use super::{Look, MAX_BUNDLE_BYTES, MAX_BUNDLES, MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, withheld};
 use crate::evidence::{Content, Item, Outcome, Source};
 use crate::image::{Descriptor, Digest, Document, Manifest};
 use crate::policy::Plan;
@@ -143,7 +143,8 @@ impl Look<'_> {
 
     /// The bundle, and beside it the subject's own bytes where they will be needed.
     async fn read_bundle(&self, bundle: &Listed) -> Result<Bytes, Outcome> {
-        let blob = self.reading.layer(self.wanted.repository, &bundle.layer, MAX_BUNDLE_BYTES);
+        let limit = if self.wanted.plan.attestations { MAX_BUNDLE_BYTES } else { MAX_SIGNATURE_BYTES };
+        let blob = self.reading.layer(self.wanted.repository, &bundle.layer, limit);
         if bundle.is_over_bytes { join(blob, self.artifact()).await.0 } else { blob.await }
     }
 

@@ -34,6 +34,9 @@ pub const MAX_MANIFEST_BYTES: u64 = 32 << 10;
 /// Largest bundle or envelope: a key-signed one is under 2 KiB, a keyless one with its certificate and log proof under
 /// 20 KiB; one with a bill of materials has megabytes.
 pub const MAX_BUNDLE_BYTES: u64 = 4 << 20;
+/// Largest bundle where no attestation is wanted: three times what a signature takes. Larger ones would only use up what
+/// the other places need.
+pub const MAX_SIGNATURE_BYTES: u64 = 64 << 10;
 /// Largest simple-signing payload: real ones are some 250 bytes; annotations by the signer may add some.
 pub const MAX_PAYLOAD_BYTES: u64 = 64 << 10;
 
