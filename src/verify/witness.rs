@@ -33,6 +33,8 @@ struct Log {
 struct Authority {
     name: String,
     authority: TsaAuthority,
+    /// The same up to the leaf's issuer, which the file vouches for as it does for the root: a certificate less to check.
+    issuer: Option<TsaAuthority>,
 }
 
 /// What is proven of a signature beside who made it.
@@ -69,7 +71,9 @@ impl Witnesses {
                     .to_string(),
             };
             let authority = TsaAuthority::new(leaf.clone(), intermediates.to_vec(), top.clone(), entry.valid_for);
-            authorities.push(Authority { name, authority });
+            let issuer = intermediates.first();
+            let issuer = issuer.map(|top| TsaAuthority::new(leaf.clone(), Vec::new(), top.clone(), entry.valid_for));
+            authorities.push(Authority { name, authority, issuer });
         }
         Ok(Self { logs, authorities })
     }
@@ -115,8 +119,10 @@ impl Witnesses {
     /// window of another's counts.
     fn timestamp(&self, token: &TimestampToken, signature: &SignatureBytes) -> Result<ProvenTime, Fault> {
         let mut fault = Fault::TimestampInvalid;
-        for Authority { name, authority } in &self.authorities {
-            match sigstore_tsa::verify_timestamp_for_authority(token, signature, authority) {
+        let by = |authority| sigstore_tsa::verify_timestamp_for_authority(token, signature, authority);
+        for Authority { name, authority, issuer } in &self.authorities {
+            let short = issuer.as_ref().and_then(|issuer| by(issuer).ok());
+            match short.map_or_else(|| by(authority), Ok) {
                 Ok(time) => {
                     let chain = [&authority.leaf, &authority.root].into_iter().chain(&authority.intermediates);
                     let chain: Vec<_> = chain.map(|certificate| certificate.as_bytes()).collect();
