@@ -6,8 +6,16 @@ use std::process::Command;
 
 use crate::files;
 
-/// Folders that are not committed.
-const NOT_OURS: [&str; 3] = ["target", ".git", "result"];
+/// What is not committed: what git keeps, and what building and fuzzing leave behind (`tests/fuzz/.gitignore`).
+const NOT_OURS: [&str; 7] = [
+    "target",
+    ".git",
+    "result",
+    "tests/fuzz/Cargo.lock",
+    "tests/fuzz/target",
+    "tests/fuzz/artifacts",
+    "tests/fuzz/coverage",
+];
 
 /// Paths of one machine and hosts of package registries; in two parts, so that this file has none of them.
 const FORBIDDEN: [(&str, &str); 8] = [
