@@ -42,6 +42,7 @@ pub mod proto;
 pub mod proxy;
 pub mod registry;
 pub mod runtime;
+pub mod store;
 pub mod systemd;
 pub mod truststore;
 pub mod tuf;

@@ -93,7 +93,7 @@ fn judge(set: &PolicySet, situation: &str, source: Source, again: bool) -> Optio
     let item = |content| Item { place: place.clone(), digest: target.clone(), content };
     let items: Vec<Item> = contents.into_iter().map(item).collect();
     let looked = vec![(place.clone(), Outcome::Found(items.len()))];
-    let evidence = Evidence { items, looked };
+    let evidence = Evidence { items, looked, carriers: vec![] };
     if evidence.items.is_empty() {
         return None;
     }

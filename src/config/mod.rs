@@ -19,7 +19,7 @@ use serde::Deserialize;
 pub use error::{ConfigError, Place};
 
 use crate::ownership::{self, Above};
-use crate::{audit, control, gate, metrics, proxy, registry, runtime, truststore};
+use crate::{audit, control, gate, metrics, proxy, registry, runtime, store, truststore};
 
 /// Where the configuration is unless the command line says otherwise. Drop-ins are in the folder of that name with
 /// `.d` added.
@@ -45,6 +45,8 @@ pub struct Settings {
     pub policy: truststore::Options,
     /// Trust roots and their refresh.
     pub trust: truststore::TrustOptions,
+    /// Evidence on disk.
+    pub evidence: store::Options,
     /// Limits of one decision.
     pub limits: gate::Limits,
     /// What is remembered.

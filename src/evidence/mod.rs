@@ -38,6 +38,9 @@ pub enum Name {
 pub enum Origin {
     /// Resolved in, or pulled from, the repository of its name.
     Registry,
+    /// In the runtime's store under that name without a digest (imported, renamed), and evidence on its digest from that
+    /// repository is on this node, kept or imported: signatures count as they would in the repository.
+    Kept,
     /// In the runtime's store without a digest under that repository (imported, renamed): `digest` rules alone.
     Local,
 }
@@ -95,8 +98,21 @@ pub enum Outcome {
 pub struct Evidence {
     /// Signatures and bundles, untrusted, in the order found.
     pub items: Vec<Item>,
+    /// The manifests that carried them: with these the same evidence can be read again.
+    pub carriers: Vec<Carrier>,
     /// Every place that was looked in, with what came of it.
     pub looked: Vec<(Place, Outcome)>,
+}
+
+/// A manifest that carries signatures or bundles, untrusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carrier {
+    /// Where it was found.
+    pub place: Place,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Its bytes.
+    pub bytes: Bytes,
 }
 
 /// One untrusted signature with the digest it is said to be about.

@@ -96,10 +96,10 @@ impl Question {
     /// The repository to look for signatures in; none when none could count anyway.
     fn repository(&self) -> Option<Repository> {
         match (&self.subject.name, self.subject.origin) {
-            (Name::Known(reference), Origin::Registry) if self.plan().asks_for_evidence() => {
+            (Name::Known(reference), Origin::Registry | Origin::Kept) if self.plan().asks_for_evidence() => {
                 Some(reference.runtime_repository().clone())
             }
-            (Name::Known(_) | Name::Unknown, Origin::Registry | Origin::Local) => None,
+            (Name::Known(_) | Name::Unknown, Origin::Registry | Origin::Kept | Origin::Local) => None,
         }
     }
 }

@@ -79,7 +79,7 @@ impl<'c> Bench<'c> {
         match (&self.subject.name, self.subject.origin) {
             (Name::Unknown, _) => Err(Reason::NoName),
             (Name::Known(_), Origin::Local) => Err(Reason::NoOrigin),
-            (Name::Known(reference), Origin::Registry) => Ok(reference),
+            (Name::Known(reference), Origin::Registry | Origin::Kept) => Ok(reference),
         }
     }
 

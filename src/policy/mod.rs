@@ -105,5 +105,5 @@ pub use material::Material;
 pub use permit::{Class, Denial, Permit, Reason, Verdict};
 pub use regexp::{Advice, RegExpFault};
 pub use report::{Action, DocumentReport, FATES_MAX, Fate, FateOutcome, Report, RequirementReport, Rest, SIGNERS_MAX};
-pub use set::{Expiry, Plan, PolicySet, Unmatched, VerdictKey};
+pub use set::{Expiry, Freshness, Plan, PolicySet, Unmatched, VerdictKey};
 pub use signer::{Credential, Holder, Logged, SignedAt, Signer};

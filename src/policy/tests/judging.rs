@@ -289,7 +289,8 @@ fn more_signatures_than_are_looked_at_is_not_a_refusal() {
     let set = set(&policy(BUILD), &[("build.pub", &key)]);
     let junk = other.signs(&target, REPOSITORY);
     let items = std::iter::repeat_n(junk, 300).chain([key.signs(&target, REPOSITORY)]).collect();
-    let evidence = Evidence { items, looked: vec![(place(&target, Source::SignatureTag), Outcome::Found(301))] };
+    let evidence =
+        Evidence { items, carriers: vec![], looked: vec![(place(&target, Source::SignatureTag), Outcome::Found(301))] };
     let denial = denied(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
     assert_eq!((denial.class(), denial.reason()), (Class::Unable, &Reason::TooManySignatures));
     let requirement = &denial.report().documents[0].requirements[0];

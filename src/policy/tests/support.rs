@@ -110,7 +110,7 @@ pub(super) fn found(digest: &Digest, items: Vec<Item>) -> Evidence {
 pub(super) fn looked(digest: &Digest, items: Vec<Item>, outcome: Outcome) -> Evidence {
     let looked =
         vec![(place(digest, Source::Referrers), Outcome::Absent), (place(digest, Source::SignatureTag), outcome)];
-    Evidence { items, looked }
+    Evidence { items, looked, carriers: vec![] }
 }
 
 pub(super) fn digest(text: &str) -> Digest {
