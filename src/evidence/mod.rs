@@ -166,10 +166,11 @@ impl Subject {
 }
 
 impl Evidence {
-    /// How many bytes of signatures and payloads it holds.
+    /// How many bytes of signatures and payloads, and of the manifests around them, it holds.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.items.iter().map(|item| item.content.size()).sum()
+        let items: usize = self.items.iter().map(|item| item.content.size()).sum();
+        items + self.carriers.iter().map(|carrier| carrier.bytes.len()).sum::<usize>()
     }
 }
 

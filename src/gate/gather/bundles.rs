@@ -6,39 +6,17 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 
-use super::reading::LARGE;
-use super::{Look, MAX_BUNDLE_BYTES, MAX_BUNDLES, MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, withheld};
-use crate::evidence::{Content, Item, Outcome, Source};
-use crate::image::{Descriptor, Digest, Document, Manifest};
-use crate::policy::Plan;
+use super::carrying::{Listed, is_over_bytes, may_be_bundle, may_count};
+use super::{Look, MAX_BUNDLES, MAX_MANIFEST_BYTES, withheld};
+use crate::evidence::{Carrier, Outcome, Source};
+use crate::image::{Digest, Document};
 use crate::registry::{Fetched, Referrers, RegistryError};
-use crate::verify::{Form, Untrusted};
-
-/// Prefix of the media and artifact type of Sigstore bundles.
-const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle";
-/// Media type of an empty config (OCI image-spec, manifest.md, "Guidance for an Empty Descriptor").
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
-/// Annotation that says what a bundle holds (cosign's bundle specification); nobody signs it.
-const CONTENT: &str = "dev.sigstore.bundle.content";
-/// The value of [`CONTENT`] for a signature over the subject's own bytes.
-const MESSAGE_SIGNATURE: &str = "message-signature";
-/// Annotation that says what kind of statement a bundle holds; nobody signs it.
-const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
-/// The predicate type of image signatures.
-const IMAGE_SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// A manifest that may hold a bundle.
 struct Candidate {
     digest: Digest,
     artifact_type: Option<String>,
     annotations: BTreeMap<String, String>,
-}
-
-/// A bundle that is to be read.
-struct Listed {
-    layer: Descriptor,
-    /// Its manifest says that its signature is over the subject's own bytes.
-    is_over_bytes: bool,
 }
 
 impl Look<'_> {
@@ -104,7 +82,7 @@ impl Look<'_> {
         let beyond = found.len().saturating_sub(MAX_BUNDLES);
         found.truncate(MAX_BUNDLES);
         let mut listed = Vec::new();
-        for result in join_all(found.iter().map(|candidate| self.list_bundle(candidate))).await {
+        for result in join_all(found.iter().map(|candidate| self.list_bundle(source, candidate))).await {
             match result {
                 Ok(bundle) => listed.extend(bundle),
                 Err(outcome) => self.looked(source, outcome),
@@ -120,38 +98,22 @@ impl Look<'_> {
     }
 
     /// The bundle that a manifest holds; none when it is something else that refers to the subject, or cannot count.
-    async fn list_bundle(&self, candidate: &Candidate) -> Result<Option<Listed>, Outcome> {
+    async fn list_bundle(&self, source: Source, candidate: &Candidate) -> Result<Option<Listed>, Outcome> {
         let digest = &candidate.digest;
         let session = self.reading.session();
         let fetched = session.manifest_within(self.wanted.repository, digest, MAX_MANIFEST_BYTES).await;
-        let manifest = match Document::parse(&fetched.map_err(|error| withheld(&error))?.bytes) {
-            Ok(Document::Manifest(manifest)) => manifest,
-            Ok(Document::Index(_)) => return Ok(None),
-            Err(error) => return Err(Outcome::Unable(format!("{digest}: {error}"))),
-        };
-        let Manifest { layers, annotations, .. } = manifest;
-        if !may_count(self.wanted.plan, &annotations) {
-            return Ok(None);
-        }
-        let is_over_bytes = annotations.get(CONTENT).is_some_and(|content| content == MESSAGE_SIGNATURE);
-        let mut bundles = layers.into_iter().filter(|layer| is_bundle_type(&layer.media_type));
-        match (bundles.next(), bundles.next()) {
-            (Some(layer), None) => Ok(Some(Listed { layer, is_over_bytes })),
-            (None | Some(_), _) => Ok(None),
-        }
+        let bytes = fetched.map_err(|error| withheld(&error))?.bytes;
+        let carrier = Carrier { place: self.place(source), digest: digest.clone(), bytes };
+        Listed::read(carrier, self.wanted.plan)
     }
 
     /// The bundle, and beside it the subject's own bytes where they will be needed.
     async fn read_bundle(&self, bundle: &Listed) -> Result<Bytes, Outcome> {
-        let limit = if self.wanted.plan.attestations { MAX_BUNDLE_BYTES } else { MAX_SIGNATURE_BYTES };
-        let blob = self.reading.layer(self.wanted.repository, &bundle.layer, limit);
+        let blob = self.reading.layer(self.wanted.repository, &bundle.layer, Listed::limit(self.wanted.plan));
         if bundle.is_over_bytes { join(blob, self.artifact()).await.0 } else { blob.await }
     }
 
     /// Puts what was read among the evidence: how many bundles that are.
-    ///
-    /// The subject's own bytes go beside bundles whose signature is over them. Without these the bundle stays what it
-    /// is, and counts where its digest is enough.
     async fn take_bundles(&mut self, source: Source, listed: Vec<Listed>, read: Vec<Result<Bytes, Outcome>>) -> usize {
         let before = self.evidence.items.len();
         let mut is_withheld = false;
@@ -163,21 +125,14 @@ impl Look<'_> {
                     continue;
                 }
             };
-            let content = if is_over_bytes(&json) {
-                match self.artifact().await.clone() {
-                    Ok(artifact) => Content::BundleOver { bundle: json, artifact },
-                    Err(outcome) => {
-                        if !is_withheld {
-                            self.looked(source, outcome);
-                        }
-                        is_withheld = true;
-                        Content::Bundle(json)
-                    }
-                }
-            } else {
-                Content::Bundle(json)
-            };
-            self.evidence.items.push(Item { place: self.place(source), digest: bundle.layer.digest, content });
+            let artifact = if is_over_bytes(&json) { Some(self.artifact().await.clone()) } else { None };
+            if let Some(Err(outcome)) = &artifact
+                && !std::mem::replace(&mut is_withheld, true)
+            {
+                self.looked(source, outcome.clone());
+            }
+            self.evidence.items.push(bundle.item(json, artifact.and_then(Result::ok)));
+            self.evidence.carriers.push(bundle.carrier);
         }
         self.evidence.items.len().saturating_sub(before)
     }
@@ -192,53 +147,5 @@ impl Look<'_> {
             fetched.map(|fetched| fetched.bytes).map_err(|error| withheld(&error))
         };
         self.artifact.get_or_init(fetch).await
-    }
-}
-
-/// Whether a bundle's signature is over the subject's own bytes: such a bundle holds no statement and is small, so that
-/// large ones need not be read to know.
-fn is_over_bytes(json: &Bytes) -> bool {
-    let is_small = u64::try_from(json.len()).is_ok_and(|size| size <= LARGE);
-    is_small && Untrusted::bundle(json).is_ok_and(|bundle| bundle.form() == Form::MessageSignature)
-}
-
-/// Whether what these annotations announce can be of use. Nobody signs them: who writes them wrong, or lists a wrong
-/// copy, keeps evidence back, as who does not list it at all; it never makes anything count.
-fn may_count(plan: Plan, annotations: &BTreeMap<String, String>) -> bool {
-    plan.attestations || annotations.get(PREDICATE_TYPE).is_none_or(|kind| kind == IMAGE_SIGNATURE)
-}
-
-/// Whether a referrer of this artifact type has to be looked into. Under the fallback tag cosign 3 writes the type of
-/// the manifest's empty config instead of the bundle's, and older clients write none.
-fn may_be_bundle(kind: Option<&str>) -> bool {
-    kind.is_none_or(|kind| kind.is_empty() || kind == EMPTY_TYPE || is_bundle_type(kind))
-}
-
-fn is_bundle_type(kind: &str) -> bool {
-    kind.starts_with(BUNDLE_TYPE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn referrers_that_may_be_bundles_are_looked_into() {
-        for kind in [None, Some(""), Some(EMPTY_TYPE), Some("application/vnd.dev.sigstore.bundle.v0.3+json")] {
-            assert!(may_be_bundle(kind), "{kind:?}");
-        }
-        assert!(!may_be_bundle(Some("application/vnd.cncf.notary.signature")));
-        assert!(!may_be_bundle(Some("application/spdx+json")));
-    }
-
-    #[test]
-    fn an_attestation_is_left_where_it_is_when_none_is_wanted() {
-        let plan = |attestations| Plan { signatures: true, certificates: true, attestations, names_tag: false };
-        let announced = |kind: &str| BTreeMap::from([(PREDICATE_TYPE.to_owned(), kind.to_owned())]);
-        let provenance = announced("https://slsa.dev/provenance/v1");
-        assert!(!may_count(plan(false), &provenance));
-        assert!(may_count(plan(true), &provenance));
-        assert!(may_count(plan(false), &announced(IMAGE_SIGNATURE)));
-        assert!(may_count(plan(false), &BTreeMap::new()), "older signers announce nothing");
     }
 }

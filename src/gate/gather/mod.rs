@@ -11,11 +11,14 @@
 //! are at hand.
 
 mod bundles;
+mod carrying;
+mod keeping;
 mod layers;
 mod reading;
 
 use bytes::Bytes;
 
+pub use keeping::{Keep, kept, to_keep};
 pub use reading::Reading;
 
 use crate::evidence::{Evidence, Outcome, Place, Source};

@@ -19,7 +19,7 @@ use crate::registry::Session;
 pub(super) const LARGE: u64 = 64 << 10;
 /// Most bytes that the large blobs of one decision have together: one of the largest and some beside it. What is left of
 /// the session's bytes is for the small.
-const LARGE_BYTES_MAX: u64 = 6 << 20;
+pub(super) const LARGE_BYTES_MAX: u64 = 6 << 20;
 /// Most decisions that read large blobs at once; others wait for their turn, within their own time. With
 /// [`LARGE_BYTES_MAX`] it bounds what large evidence takes of the node's memory: 48 MiB.
 const READERS_MAX: usize = 8;
