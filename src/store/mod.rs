@@ -2,64 +2,73 @@
 //! no network.
 //!
 //! Everything in it is untrusted: what is read is hashed again, and whoever reads it judges it again. That something was
-//! absent is never kept. This room knows nothing of policies, keys or registries.
+//! absent is never kept. This room knows nothing of policies, keys or registries. All of it blocks on the disk.
+//!
+//! Nothing of it is held in memory but counts: the gate and the command line see each other's entries at once, and what
+//! is removed by hand is gone. An entry is what one place held ([`Entry`]); it is put after its blobs, so that at any
+//! moment the disk has it whole or not at all.
 
+mod change;
+mod entry;
+mod error;
+mod evict;
+mod files;
+mod folders;
+mod lock;
 mod options;
+mod put;
+mod read;
+mod scan;
+mod tally;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
-use bytes::Bytes;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-
+pub use entry::{BLOBS_MAX, Entry, MANIFESTS_MAX, NAMES_MAX, TARGETS_MAX, source_of, source_word};
+pub use error::{Action, Broken, StoreError, Unfit};
+pub use evict::Evicted;
 pub use options::Options;
+pub use read::{ENTRIES_MAX, Kept};
+pub use scan::PER_SUBJECT_MAX;
+pub use tally::Counts;
 
-use crate::evidence::Place;
 use crate::image::Digest;
+use files::is_temporary;
+use folders::Folders;
+use lock::{Hold, Lock};
+use scan::FILES_MAX;
+use tally::{Tally, Usage};
+
+/// Largest blob, in bytes: as large as the largest manifest that registries take, and the largest bundle that is read.
+pub const BLOB_MAX: u64 = 4 << 20;
 
 /// The evidence of one node.
 #[derive(Debug)]
 pub struct Store {
     options: Options,
-}
-
-/// What one place held when it was last looked in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Where.
-    pub place: Place,
-    /// When the place last showed it.
-    pub fetched: Timestamp,
-    /// The manifests that carry signatures, in the order found.
-    pub manifests: Vec<Digest>,
-    /// Everything that is needed beside these: payloads, bundles, envelopes, the subject's own manifest or index.
-    pub blobs: BTreeSet<Digest>,
-    /// The images (targets: what a name points at) whose admission rested on it.
-    pub targets: BTreeSet<Digest>,
-    /// References that it was asked for by, for people; the newest last.
-    pub names: Vec<String>,
-}
-
-/// Why the store could not do what it was to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum StoreError {
-    /// A file or folder could not be read or written.
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system answered.
-        why: String,
-    },
+    folders: Folders,
+    tally: Tally,
 }
 
 impl Store {
-    /// Opens the store.
+    /// Opens the store: makes its folders, and removes what interrupted writes left. One that is full or can only be read
+    /// is opened all the same.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when it cannot be used, or is not safe from others. A caller goes on without a store then.
     pub fn open(options: Options) -> Result<Self, StoreError> {
-        Ok(Self { options })
+        let folders = Folders::below(&options.path);
+        folders.make()?;
+        let store = Self { options, folders, tally: Tally::default() };
+        if let Err(error) = store.tidy() {
+            tracing::warn!("{error}");
+        }
+        let usage = scan::measure(&store.folders).unwrap_or_else(|error| {
+            tracing::warn!("{error}");
+            // Counted again before anything is added.
+            Usage { entries: 0, files: u64::MAX, bytes: 0 }
+        });
+        store.tally.set_usage(usage);
+        Ok(store)
     }
 
     /// Where it is, and its bounds.
@@ -68,27 +77,31 @@ impl Store {
         &self.options
     }
 
-    /// Keeps an entry with all its contents, durably; an entry of the same place is replaced.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn put(&self, _entry: &Entry, _contents: &[(Digest, Bytes)]) -> Result<(), StoreError> {
-        Ok(())
+    /// How much there is, and what went wrong; costs nothing.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.tally.counts()
     }
 
-    /// The entries about one digest.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn entries_of(&self, _subject: &Digest) -> Result<Vec<Entry>, StoreError> {
-        Ok(Vec::new())
+    /// Says which digests the images on the node need: their targets, and the manifests for their platform. Before this
+    /// was said once, all may be needed, and a full store refuses what is new instead of evicting for it.
+    pub fn set_needed(&self, needed: BTreeSet<Digest>) {
+        self.tally.set_needed(needed);
     }
 
-    /// Bytes of at most `limit` that hash to a digest.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn read(&self, _digest: &Digest, _limit: u64) -> Result<Option<Bytes>, StoreError> {
-        Ok(None)
+    /// Removes what interrupted writes left, unless somebody is writing.
+    fn tidy(&self) -> Result<(), StoreError> {
+        let Some(_alone) = Lock::try_store(self.folders.lock(), Hold::Alone)? else { return Ok(()) };
+        let mut remove = |name: &str, path: std::path::PathBuf| {
+            if is_temporary(name) {
+                files::remove(&path)?;
+            }
+            Ok(())
+        };
+        scan::visit(self.folders.blobs(), FILES_MAX, &mut remove)?;
+        scan::subjects(&self.folders, &mut |_, folder| scan::visit(&folder, FILES_MAX, &mut remove))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Reading: blobs by digest, entries by place and by subject. What is broken is as if it were not there, and said.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::entry::{self, Entry};
+use super::error::{Broken, StoreError};
+use super::files::{self, Found};
+use super::scan::{self, PER_SUBJECT_MAX};
+use super::{BLOB_MAX, Store};
+use crate::evidence::Place;
+use crate::image::Digest;
+
+/// Most entries that [`Store::entries`] gives: twice as many images as a node may have, in four places each. The least
+/// recently used beyond are left out.
+pub const ENTRIES_MAX: usize = 8192;
+/// Most blobs that these name together, so that no content of the folder takes more than some 20 MiB of memory.
+const NAMED_MAX: usize = 1 << 17;
+
+/// An entry with what is known of its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The entry.
+    pub entry: Entry,
+    /// When it was put or last used, to the hour.
+    pub used: Timestamp,
+    /// Bytes of its file and of the blobs that it names, as they are on disk; those that others name too are counted
+    /// with each.
+    pub bytes: u64,
+}
+
+/// What an entry's file holds.
+pub(super) enum Read {
+    Entry(Entry),
+    Nothing,
+    Broken(Broken),
+}
+
+impl Store {
+    /// The entries about one digest, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the disk fails; what is broken is left out.
+    pub fn entries_of(&self, subject: &Digest) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = Vec::new();
+        scan::entry_files(&self.folders.about(subject), &mut |path| {
+            if entries.len() < PER_SUBJECT_MAX {
+                entries.extend(self.entry_at(&path, subject)?);
+            }
+            Ok(())
+        })?;
+        entries.sort_by(|one: &Entry, other| {
+            let place = |entry: &Entry| (entry.place.repository.to_string(), entry.place.source);
+            other.fetched.cmp(&one.fetched).then_with(|| place(one).cmp(&place(other)))
+        });
+        Ok(entries)
+    }
+
+    /// The entry of one place.
+    ///
+    /// # Errors
+    /// As [`Store::entries_of`].
+    pub fn entry(&self, place: &Place) -> Result<Option<Entry>, StoreError> {
+        self.entry_at(&self.folders.entry(place), &place.subject)
+    }
+
+    /// All entries, the most recently used first; at most [`ENTRIES_MAX`].
+    ///
+    /// # Errors
+    /// As [`Store::entries_of`].
+    pub fn entries(&self) -> Result<Vec<Kept>, StoreError> {
+        let mut files: Vec<(Timestamp, u64, PathBuf, Digest)> = Vec::new();
+        scan::subjects(&self.folders, &mut |subject, folder| {
+            scan::entry_files(&folder, &mut |path| {
+                if let Ok(metadata) = fs::symlink_metadata(&path) {
+                    files.push((scan::used(&metadata), metadata.len(), path, subject.clone()));
+                }
+                Ok(())
+            })
+        })?;
+        files.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.2.cmp(&other.2)));
+        let (mut kept, mut named): (Vec<Kept>, usize) = (Vec::new(), 0);
+        for (used, length, path, subject) in files {
+            let Some(entry) = self.entry_at(&path, &subject)? else { continue };
+            named = named.saturating_add(entry.contents().count()).saturating_add(entry.targets.len());
+            if kept.len() >= ENTRIES_MAX || named > NAMED_MAX {
+                tracing::warn!(entries = kept.len(), "the evidence store has more entries than are looked through");
+                break;
+            }
+            let bytes = entry.contents().map(|digest| self.length(digest)).fold(length, u64::saturating_add);
+            kept.push(Kept { entry, used, bytes });
+        }
+        Ok(kept)
+    }
+
+    /// Bytes of at most `limit` that hash to a digest; none where there is nothing, or nothing that does.
+    ///
+    /// # Errors
+    /// As [`Store::entries_of`].
+    pub fn read(&self, digest: &Digest, limit: u64) -> Result<Option<Bytes>, StoreError> {
+        let path = self.folders.blob(digest);
+        let broken = match self.blob_at(&path, digest, limit)? {
+            Ok(bytes) => return Ok(bytes),
+            Err(broken) => broken,
+        };
+        // That it is too large for who asks does not say that it is broken.
+        let is_fault = broken != Broken::TooLarge(limit) || limit >= BLOB_MAX;
+        if is_fault {
+            self.tally.tell_broken(&path, &broken);
+        }
+        Ok(None)
+    }
+
+    /// The bytes of a blob, none, or why they do not count.
+    pub(super) fn blob_at(
+        &self,
+        path: &Path,
+        digest: &Digest,
+        limit: u64,
+    ) -> Result<Result<Option<Bytes>, Broken>, StoreError> {
+        Ok(match files::read(path, limit)? {
+            Found::Bytes(bytes) if Digest::of(&bytes) == *digest => Ok(Some(bytes.into())),
+            Found::Bytes(_) => Err(Broken::Digest),
+            Found::Nothing => Ok(None),
+            Found::Broken(why) => Err(why),
+        })
+    }
+
+    /// The entry in a file, which must stand where it belongs.
+    pub(super) fn entry_at(&self, path: &Path, subject: &Digest) -> Result<Option<Entry>, StoreError> {
+        match look(path, subject)? {
+            Read::Entry(entry) => Ok(Some(entry)),
+            Read::Nothing => Ok(None),
+            Read::Broken(why) => {
+                self.tally.tell_broken(path, &why);
+                Ok(None)
+            }
+        }
+    }
+
+    fn length(&self, digest: &Digest) -> u64 {
+        fs::symlink_metadata(self.folders.blob(digest)).map_or(0, |metadata| metadata.len())
+    }
+}
+
+/// What an entry's file holds.
+pub(super) fn look(path: &Path, subject: &Digest) -> Result<Read, StoreError> {
+    Ok(match files::read(path, entry::FILE_MAX)? {
+        Found::Nothing => Read::Nothing,
+        Found::Broken(why) => Read::Broken(why),
+        Found::Bytes(bytes) => match Entry::parse(&bytes) {
+            Ok(entry) if is_at_home(&entry, path, subject) => Read::Entry(entry),
+            Ok(_) => Read::Broken(Broken::Misplaced),
+            Err(why) => Read::Broken(why),
+        },
+    })
+}
+
+fn is_at_home(entry: &Entry, path: &Path, subject: &Digest) -> bool {
+    let named = path.file_name().is_some_and(|name| name == entry::file_name(&entry.place).as_str());
+    named && entry.place.subject == *subject
+}

@@ -1,0 +1,217 @@
+//! Tests of the store as a whole, on real folders.
+
+mod attacks;
+mod crash;
+mod disk;
+mod room;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::evidence::{Place, Source};
+use crate::image::Repository;
+
+/// A store in a folder of its own.
+struct Home {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Home {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join("evidence");
+        Self { _dir: dir, path }
+    }
+
+    fn options(&self) -> Options {
+        Options { path: self.path.clone(), ..Options::default() }
+    }
+
+    fn open(&self) -> Store {
+        Store::open(self.options()).unwrap()
+    }
+
+    fn bounded(&self, max_bytes: u64) -> Store {
+        Store::open(Options { max_bytes, ..self.options() }).unwrap()
+    }
+}
+
+/// An entry about a digest of its own with contents of its own.
+fn sample(name: &str) -> (Entry, Vec<(Digest, Bytes)>) {
+    sized(name, 100)
+}
+
+fn sized(name: &str, length: usize) -> (Entry, Vec<(Digest, Bytes)>) {
+    let blob = |kind: &str| {
+        let bytes = Bytes::from(format!("{kind} of {name} {}", "x".repeat(length)));
+        (Digest::of(&bytes), bytes)
+    };
+    let contents = vec![blob("manifest"), blob("bundle")];
+    let entry = Entry {
+        place: place(name),
+        fetched: time(0),
+        manifests: vec![contents[0].0.clone()],
+        blobs: BTreeSet::from([contents[1].0.clone()]),
+        targets: BTreeSet::from([Digest::of(name.as_bytes())]),
+        names: vec![format!("registry.example/{name}:1")],
+    };
+    (entry, contents)
+}
+
+fn place(name: &str) -> Place {
+    Place {
+        repository: Repository::parse(&format!("registry.example/{name}")).unwrap(),
+        subject: Digest::of(format!("subject {name}").as_bytes()),
+        source: Source::Referrers,
+    }
+}
+
+fn time(hours: i64) -> Timestamp {
+    "2026-03-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hours)
+}
+
+/// Sets when an entry was last used.
+fn age(store: &Store, entry: &Entry, used: Timestamp) {
+    let file = fs::OpenOptions::new().write(true).open(store.folders.entry(&entry.place)).unwrap();
+    file.set_modified(used.into()).unwrap();
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for file in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        match file.file_type().unwrap().is_dir() {
+            true => found.extend(files_below(&file.path())),
+            false => found.push(file.path()),
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_is_put_is_read_back_by_another_process() {
+    let home = Home::new();
+    let (entry, contents) = sample("app");
+    home.open().put(&entry, &contents).unwrap();
+    let store = home.open();
+    assert_eq!(store.entries_of(&entry.place.subject).unwrap(), std::slice::from_ref(&entry));
+    assert_eq!(store.entry(&entry.place).unwrap(), Some(entry.clone()));
+    for (digest, bytes) in &contents {
+        assert_eq!(store.read(digest, BLOB_MAX).unwrap().as_ref(), Some(bytes));
+    }
+    let kept = store.entries().unwrap();
+    assert_eq!(kept.iter().map(|kept| &kept.entry).collect::<Vec<_>>(), [&entry]);
+    assert!(kept[0].bytes > 200);
+    assert_eq!(store.counts(), Counts { entries: 1, files: 3, bytes: 12288, broken: 0, failed: 0 });
+}
+
+#[test]
+fn what_is_not_there_is_nothing_and_no_error() {
+    let store = Home::new();
+    let store = store.open();
+    let (entry, contents) = sample("app");
+    assert_eq!(store.entries_of(&entry.place.subject).unwrap(), []);
+    assert_eq!(store.entry(&entry.place).unwrap(), None);
+    assert_eq!(store.read(&contents[0].0, 10).unwrap(), None);
+    assert!(!store.remove(&entry.place).unwrap());
+    assert!(!store.confirm(&entry.place, time(1)).unwrap());
+    store.touch(&entry, time(1));
+    assert_eq!(store.counts(), Counts::default());
+}
+
+#[test]
+fn putting_again_replaces_the_entry_and_keeps_its_targets_and_names() {
+    let home = Home::new();
+    let store = home.open();
+    let (first, contents) = sample("app");
+    store.put(&first, &contents).unwrap();
+    let (other, more) = sample("other");
+    let second = Entry {
+        fetched: time(5),
+        manifests: other.manifests.clone(),
+        blobs: other.blobs.clone(),
+        targets: BTreeSet::from([Digest::of(b"another index")]),
+        names: vec!["registry.example/app:2".into(), "not a name".into()],
+        ..first.clone()
+    };
+    store.put(&second, &more).unwrap();
+    let kept = store.entry(&first.place).unwrap().unwrap();
+    assert_eq!((kept.fetched, &kept.manifests, &kept.blobs), (time(5), &second.manifests, &second.blobs));
+    assert_eq!(kept.targets, first.targets.union(&second.targets).cloned().collect());
+    assert_eq!(kept.names, ["registry.example/app:1", "registry.example/app:2"]);
+    store.put(&Entry { names: vec!["registry.example/app:1".into()], ..second }, &[]).unwrap();
+    let kept = store.entry(&first.place).unwrap().unwrap();
+    assert_eq!(kept.names, ["registry.example/app:2", "registry.example/app:1"], "the newest last, each once");
+    assert_eq!(store.counts().entries, 1);
+}
+
+#[test]
+fn an_entry_is_confirmed_but_never_made_older() {
+    let home = Home::new();
+    let store = home.open();
+    let (entry, contents) = sample("app");
+    store.put(&entry, &contents).unwrap();
+    assert!(store.confirm(&entry.place, time(9)).unwrap());
+    assert!(store.confirm(&entry.place, time(3)).unwrap());
+    assert_eq!(store.entry(&entry.place).unwrap(), Some(Entry { fetched: time(9), ..entry.clone() }));
+    assert!(store.remove(&entry.place).unwrap());
+    assert!(!store.remove(&entry.place).unwrap());
+    assert_eq!(store.entry(&entry.place).unwrap(), None);
+}
+
+#[test]
+fn use_is_noted_to_the_hour() {
+    let home = Home::new();
+    let store = home.open();
+    let (entry, contents) = sample("app");
+    store.put(&entry, &contents).unwrap();
+    let used = |store: &Store| store.entries().unwrap()[0].used;
+    age(&store, &entry, time(0));
+    let soon = time(0) + SignedDuration::from_mins(59);
+    store.touch(&entry, soon);
+    assert_eq!(used(&store), time(0));
+    store.touch(&entry, time(1));
+    assert_eq!(used(&store), time(1));
+    age(&store, &entry, time(5000));
+    store.touch(&entry, time(2));
+    assert_eq!(used(&store), time(2), "a clock that was ahead");
+}
+
+#[test]
+fn an_entry_of_nothing_or_of_too_much_is_not_kept() {
+    let home = Home::new();
+    let store = home.open();
+    let (entry, contents) = sample("app");
+    let nothing = Entry { manifests: Vec::new(), ..entry.clone() };
+    assert_eq!(store.put(&nothing, &contents), Err(StoreError::Unfit(Unfit::Empty)));
+    let missing = contents[1].0.clone();
+    assert_eq!(store.put(&entry, &contents[..1]), Err(StoreError::Unfit(Unfit::Missing(missing))));
+    let many = (0..=TARGETS_MAX).map(|n| Digest::of(&n.to_be_bytes())).collect();
+    let many = Entry { targets: many, ..entry.clone() };
+    let refused = Unfit::TooMany { list: "targets", limit: TARGETS_MAX };
+    assert_eq!(store.put(&many, &contents), Err(StoreError::Unfit(refused)));
+    let large = Bytes::from(vec![0; usize::try_from(BLOB_MAX).unwrap() + 1]);
+    let digest = Digest::of(&large);
+    let refused = Unfit::TooLarge { digest: digest.clone(), limit: BLOB_MAX };
+    assert_eq!(store.put(&entry, &[(digest, large)]), Err(StoreError::Unfit(refused)));
+    assert_eq!(store.counts(), Counts::default());
+    assert_eq!(files_below(&home.path), [home.path.join("lock")]);
+}
+
+#[test]
+fn of_too_many_targets_the_newest_and_the_needed_stay() {
+    let (entry, _) = sample("app");
+    let digests = |from: usize, to: usize| (from..to).map(|n| Digest::of(&n.to_be_bytes())).collect::<BTreeSet<_>>();
+    let earlier = Entry { targets: digests(0, TARGETS_MAX), ..entry.clone() };
+    let newer = Entry { targets: digests(1000, 1010), ..entry };
+    let needed = digests(17, 20);
+    let merged = newer.merged(Some(&earlier), &|digest| needed.contains(digest));
+    assert_eq!(merged.targets.len(), TARGETS_MAX);
+    assert!(newer.targets.is_subset(&merged.targets) && needed.is_subset(&merged.targets));
+}
