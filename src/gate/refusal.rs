@@ -197,6 +197,7 @@ fn denied(reason: &Reason) -> &'static str {
         Reason::Unable { .. } => "signatures-unable",
         Reason::NotLooked { .. } => "signatures-not-looked-for",
         Reason::TooManySignatures => "too-many-signatures",
+        Reason::TooManyRepositories { .. } => "too-many-repositories",
         Reason::TooComplex => "too-complex",
     }
 }

@@ -10,6 +10,7 @@ use crate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Sub
 use crate::image::{Digest, Reference};
 use crate::verify::{About, Budget, Fault, Proofs, Signed, Untrusted};
 
+use super::gathering::SIGNATURE_REPOSITORIES_MAX;
 use super::judge::Case;
 use super::permit::Reason;
 use super::report::Rest;
@@ -33,6 +34,8 @@ pub(super) struct Bench<'c> {
     proofs: &'c Proofs,
     /// Some signature was not looked at.
     unexamined: bool,
+    /// The documents name more repositories than are looked in.
+    too_many_repositories: bool,
 }
 
 /// One signature.
@@ -55,6 +58,7 @@ impl<'c> Bench<'c> {
             now: case.now,
             proofs: case.proofs,
             unexamined: false,
+            too_many_repositories: false,
         };
         if !asks_for_signatures || bench.name().is_err() {
             return bench;
@@ -72,6 +76,11 @@ impl<'c> Bench<'c> {
             }
         }
         bench
+    }
+
+    /// Says that there are more repositories with signatures than were looked in.
+    pub(super) fn set_too_many_repositories(&mut self) {
+        self.too_many_repositories = true;
     }
 
     /// The name under which signatures count, or why none can.
@@ -149,7 +158,11 @@ impl<'c> Bench<'c> {
         let looked = |digest: &Digest| self.looked.iter().any(|(place, _)| place.subject == *digest);
         let missed = self.candidates().find(|(_, digest)| !looked(digest));
         let missed = missed.map(|(_, digest)| Reason::NotLooked { digest: digest.to_string() });
-        unable.or(missed).or_else(|| self.unexamined.then_some(Reason::TooManySignatures))
+        let crowded = self.too_many_repositories;
+        unable
+            .or(missed)
+            .or_else(|| crowded.then_some(Reason::TooManyRepositories { limit: SIGNATURE_REPOSITORIES_MAX }))
+            .or_else(|| self.unexamined.then_some(Reason::TooManySignatures))
     }
 
     fn rest(&self, digest: &Digest) -> Option<Rest> {

@@ -9,6 +9,7 @@ use crate::image::Digest;
 
 use super::error::{Note, PolicyError, PolicyFault, Position};
 use super::fields::{At, Fields, Reader};
+use super::gathering::Gathering;
 use super::pattern::{NamespacePattern, RepositoryPattern};
 use super::report::Action;
 use super::requirement::{self, Leaf, Requirement};
@@ -22,6 +23,19 @@ const DOCUMENTS_MAX: usize = 4096;
 const PATTERNS_MAX: usize = 1024;
 /// Longest name of a policy; it stands in every refusal (RFC 1123 label).
 const NAME_MAX: usize = 63;
+
+/// The fields of `spec`.
+pub(super) const SPEC: &[&str] = &[
+    "images",
+    "exclude",
+    "namespaces",
+    "action",
+    "signatureRepository",
+    "refreshAfter",
+    "maxOffline",
+    "deny",
+    "require",
+];
 
 /// One policy file: what it is called in errors, and its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +84,8 @@ pub(super) struct Document {
     /// It has `deny` and no `require`: it refuses what it lists and has no say in anything else.
     pub(super) only_denies: bool,
     pub(super) require: Requirement,
+    /// Where its signatures are, and how fresh evidence is to be.
+    pub(super) gathering: Gathering,
 }
 
 impl Documents {
@@ -211,8 +227,7 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
     let kind = reader.required(&fields, "kind").and_then(|at| reader.word(at, &["ImagePolicy"]));
     let name = reader.required(&fields, "metadata").and_then(|at| metadata(at, reader));
     let spec = reader.required(&fields, "spec");
-    let spec =
-        spec.and_then(|at| reader.fields(at, &["images", "exclude", "namespaces", "action", "deny", "require"]))?;
+    let spec = spec.and_then(|at| reader.fields(at, SPEC))?;
     let images = reader.required(&spec, "images").map(|at| patterns(at, reader));
     let exclude = spec.get("exclude").map(|at| patterns(at, reader)).unwrap_or_default();
     let namespaces = spec.get("namespaces").map(|at| namespaces(at, reader)).unwrap_or_default();
@@ -223,6 +238,7 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
             _ => Action::Enforce,
         }),
     };
+    let gathering = Gathering::read(&spec, reader);
     let deny = spec.get("deny").map(|at| denied(at, reader));
     let only_denies = deny.is_some() && spec.get("require").is_none();
     let require = if only_denies {
@@ -242,7 +258,9 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
         deny: deny.unwrap_or_default(),
         only_denies,
         require: require?,
+        gathering: gathering?,
     };
+    Gathering::advise(&document, &spec, reader);
     check_hosts(&document, &spec, reader);
     Some(document)
 }

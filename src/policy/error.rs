@@ -5,8 +5,9 @@
 use crate::image::{DigestError, ReferenceError};
 use crate::verify::AuthorityError;
 
+use super::advice::Advice;
 use super::condition::ConditionError;
-use super::regexp::{Advice, RegExpFault};
+use super::regexp::RegExpFault;
 
 /// A place in a policy file, as editors count: from one; columns are characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -255,6 +256,13 @@ pub enum PolicyFault {
     Age {
         /// As written.
         got: String,
+    },
+    /// A `signatureRepository` that is none.
+    SignatureRepository {
+        /// As written.
+        got: String,
+        /// What to write instead, where that can be told: the text names an image, or leaves out the host.
+        write: Option<String>,
     },
     /// A condition that cannot be used.
     Condition(ConditionError),

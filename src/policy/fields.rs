@@ -3,8 +3,8 @@
 //! A reader returns `None` where a value cannot be used and goes on, so that one reading tells everything; whoever
 //! asks looks at the errors before using anything (nothing is loaded in part).
 
+use super::advice::Advice;
 use super::error::{Note, PolicyError, PolicyFault, Position};
-use super::regexp::Advice;
 use super::yaml::{Key, Node, Value};
 
 /// Most errors that are kept: more than anybody reads, fewer than a hostile file can cause.

@@ -37,6 +37,10 @@ impl PolicySet {
         }
         let rules: Vec<&Rule> = self.matched(case.applicable).collect();
         let mut bench = Bench::new(case, self.plan(case.applicable).asks_for_evidence());
+        let own = case.subject.name.repository();
+        if own.is_some_and(|own| self.has_too_many_repositories(case.applicable, &own)) {
+            bench.set_too_many_repositories();
+        }
         if case.applicable.is_empty() {
             // What only denies says more than that no policy matches, and never less.
             let denies = |rule: &&Rule| bench.denied(rule).is_some();

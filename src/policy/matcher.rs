@@ -1,8 +1,9 @@
 //! [`Matcher`]: a text that is wanted: any, this very one, or one that a regular expression matches whole.
 
+use super::advice::Advice;
 use super::error::PolicyFault;
 use super::fields::{At, Reader};
-use super::regexp::{Advice, Pattern};
+use super::regexp::Pattern;
 
 /// What is wanted of one text.
 #[derive(Debug, Clone, PartialEq)]

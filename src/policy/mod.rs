@@ -15,6 +15,9 @@
 //!   exclude: ["registry.example.com/prod/scratch/*"]
 //!   namespaces: ["prod-*"]                        # left out: every namespace
 //!   action: enforce                               # or warn: admit, and say so
+//!   signatureRepository: sig.example.com/acme     # where signatures are, instead of in the image's own repository
+//!   refreshAfter: 24h                             # ask the registry again for older evidence, in the background
+//!   maxOffline: 30d                               # older evidence does not count while the registry is away
 //!   require:                                      # exactly one of:
 //!     all:                                        #   all: [...]  any: [...]  atLeast: {count: 2, of: [...]}
 //!       - name: build                             #   a key: a signature by any of these keys
@@ -58,6 +61,7 @@
 //!
 //! The whole reference is the manual page sealgate-policy(5).
 
+mod advice;
 mod applicable;
 mod asked;
 mod bench;
@@ -67,6 +71,7 @@ mod document;
 mod error;
 mod fields;
 mod finding;
+mod gathering;
 mod holder;
 mod holders;
 mod identity;
@@ -95,15 +100,17 @@ mod wording;
 mod words;
 mod yaml;
 
+pub use advice::Advice;
 pub use applicable::Applicable;
 pub use condition::{ConditionError, ConditionFault};
 pub use document::{Documents, FILE_MAX, NamedAt, PolicyFile};
 pub use error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault, Position};
 pub use finding::Finding;
+pub use gathering::{Freshness, SIGNATURE_REPOSITORIES_MAX};
 pub use judge::Case;
 pub use material::Material;
 pub use permit::{Class, Denial, Permit, Reason, Verdict};
-pub use regexp::{Advice, RegExpFault};
+pub use regexp::RegExpFault;
 pub use report::{Action, DocumentReport, FATES_MAX, Fate, FateOutcome, Report, RequirementReport, Rest, SIGNERS_MAX};
-pub use set::{Expiry, Freshness, Plan, PolicySet, Unmatched, VerdictKey};
+pub use set::{Expiry, Plan, PolicySet, Unmatched, VerdictKey};
 pub use signer::{Credential, Holder, Logged, SignedAt, Signer};

@@ -111,6 +111,11 @@ pub enum Reason {
     },
     /// There are more signatures than one decision looks at, and those that were looked at do not suffice.
     TooManySignatures,
+    /// The policies that match name more repositories for signatures than one decision looks in.
+    TooManyRepositories {
+        /// The limit.
+        limit: usize,
+    },
     /// The thresholds combine in more ways than are searched.
     TooComplex,
 }
@@ -217,6 +222,9 @@ impl fmt::Display for Reason {
             Self::Unable { place, said } => write!(f, "{place} could not be read: {said}"),
             Self::NotLooked { digest } => write!(f, "signatures on {digest} were not looked for"),
             Self::TooManySignatures => f.write_str("there are more signatures than one decision looks at"),
+            Self::TooManyRepositories { limit } => {
+                write!(f, "the policies that match name more than {limit} repositories for signatures")
+            }
             Self::TooComplex => f.write_str("the thresholds combine in more ways than are searched"),
         }
     }

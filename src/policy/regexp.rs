@@ -1,5 +1,5 @@
-//! [`Pattern`]: a regular expression that is matched against a whole text, whatever is written in it; and [`Advice`]:
-//! what is odd about one.
+//! [`Pattern`]: a regular expression that is matched against a whole text, whatever is written in it; and what is odd
+//! about one ([`Advice`]).
 //!
 //! Upstream matches anywhere in the text unless `^` and `$` are written (attack B5). Here the expression is compiled by
 //! itself first, so that no bracket of it can close ours, and then between `\A` and `\z`, which no flag changes.
@@ -8,6 +8,7 @@ use std::fmt;
 
 use regex::{Error, Regex, RegexBuilder};
 
+use super::advice::Advice;
 use super::words::escaped;
 
 /// Longest expression, in bytes: a workflow's URI has two hundred.
@@ -45,17 +46,6 @@ pub enum RegExpFault {
     Syntax(String),
     /// It cannot be anchored: it ends in a comment (flag `x`).
     Unanchored,
-}
-
-/// What is odd about a text that is matched, and no error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Advice {
-    /// A regular expression without `^` and `$` of its own: upstream would match it anywhere in the text.
-    AnchoredHere,
-    /// A dot between letters, which any character matches.
-    BareDot,
-    /// A `*` in a text that is compared to the letter.
-    NoWildcard,
 }
 
 /// A part of an expression as it was written.
@@ -244,21 +234,6 @@ impl fmt::Display for RegExpFault {
                 f.write_str("the regular expression cannot be anchored: remove the comment at its end (flag x)")
             }
         }
-    }
-}
-
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AnchoredHere => {
-                "the expression is anchored at both ends here; cosign and policy-controller would match it anywhere: \
-                 write ^(?:...)$ if they are to mean the same"
-            }
-            Self::BareDot => "a dot matches any character; write \\. for a dot",
-            Self::NoWildcard => {
-                "* is no wildcard here, the text is compared to the letter; a RegExp field has patterns"
-            }
-        })
     }
 }
 

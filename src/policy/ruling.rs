@@ -180,6 +180,7 @@ fn rank(reason: &Reason) -> u16 {
         | Reason::Unable { .. }
         | Reason::NotLooked { .. }
         | Reason::TooManySignatures
+        | Reason::TooManyRepositories { .. }
         | Reason::TooComplex => 303,
     }
 }

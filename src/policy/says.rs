@@ -1,9 +1,9 @@
 //! [`Says`]: what an attestation is to say: of which kind it is, and a condition on what stands in it.
 
+use super::advice::Advice;
 use super::condition::Condition;
 use super::error::PolicyFault;
 use super::fields::{At, Fields, Reader};
-use super::regexp::Advice;
 use super::slsa::{Slsa, is_repository};
 
 /// Longest predicate type: those in use have sixty characters.

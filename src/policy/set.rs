@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::evidence::{Name, Origin, Subject};
-use crate::image::{Digest, Repository};
+use crate::image::Digest;
 
 use super::applicable::{Applicable, Index};
 use super::by::{Named, Who};
@@ -58,15 +58,6 @@ pub(super) struct Rule {
     pub(super) kinds: Vec<usize>,
     /// For each leaf by whom it is met when everybody signs and every digest is the right one.
     pub(super) best: Vec<Ways>,
-}
-
-/// How fresh evidence is to be; none where nothing is said.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Freshness {
-    /// The age at which the registry is asked again in the background.
-    pub refresh_after: Option<std::time::Duration>,
-    /// The age beyond which evidence does not count while the registry cannot be asked.
-    pub max_offline: Option<std::time::Duration>,
 }
 
 /// Something that a policy needs and that ends at a known time.
@@ -231,19 +222,6 @@ impl PolicySet {
             plan.certificates |= leaf.by().is_some_and(|by| !matches!(by.who, Who::Key(_)));
         }
         plan
-    }
-
-    /// The repositories in which these documents have signatures looked for: the image's own unless a document names
-    /// another (`signatureRepository`); each once.
-    #[must_use]
-    pub fn signature_repositories(&self, _applicable: &Applicable, own: &Repository) -> Vec<Repository> {
-        vec![own.clone()]
-    }
-
-    /// How fresh these documents want evidence to be: the least that any of them says.
-    #[must_use]
-    pub fn freshness(&self, _applicable: &Applicable) -> Freshness {
-        Freshness::default()
     }
 
     /// What a verdict on this subject under these documents is to be remembered by.

@@ -77,6 +77,7 @@ impl fmt::Display for PolicyFault {
             | Self::Time { .. }
             | Self::EmptyWindow
             | Self::Age { .. }
+            | Self::SignatureRepository { .. }
             | Self::Condition(_)
             | Self::Provenance { .. }
             | Self::PredicateType { .. } => self.fmt_value(f),
@@ -243,6 +244,10 @@ impl PolicyFault {
                 "\"{}\" is not an age: a number above zero and a unit, 90d, 12h or 30m; at most 3650d",
                 escaped(got)
             ),
+            Self::SignatureRepository { got, write } => {
+                write!(f, "\"{}\" is not a repository: host and path, without tag or digest", escaped(got))?;
+                write.iter().try_for_each(|name| write!(f, "; write \"{}\"", escaped(name)))
+            }
             Self::Condition(error) => write!(f, "{error}"),
             Self::Provenance { got, expected } => {
                 write!(f, "\"{}\" is not what is wanted here: {expected}", escaped(got))

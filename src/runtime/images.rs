@@ -2,7 +2,7 @@
 //!
 //! All of it claims, none of it proof (facts C3 to C5): see [`Content`](super::Content) for that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tonic::Code;
@@ -19,6 +19,11 @@ const MANAGED: (&str, &str) = ("io.cri-containerd.image", "managed");
 /// How often a name that comes and goes meanwhile is written again: only another client that removes it at the same
 /// moment makes a second try needed.
 const NAME_TRIES: usize = 3;
+/// Most records of images that are read at once. A node's kubelet begins to remove images long before it has hundreds,
+/// each with up to three names; the size of one message (fact H3) allows some fifty thousand.
+const RECORDS_MAX: usize = 1 << 15;
+/// The call that lists them.
+const LIST: &str = "Images/List";
 /// First pause between looks at the CRI: it sees a new name in under half a millisecond (fact P2).
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// Longest pause between looks.
@@ -113,6 +118,19 @@ impl Runtime {
         }))
     }
 
+    /// What every name in containerd's records points at (`Images/List`): the targets of all images on the node. What is
+    /// under a target, a manifest under its index, is not listed by itself; nor is what is named by another digest than
+    /// a SHA-256, of which nothing here knows anything.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the runtime did not answer, or with more than 32768 names, or with one that points nowhere:
+    /// a list that leaves out an image would be a wrong answer.
+    pub async fn present(&self) -> Result<BTreeSet<Digest>, RuntimeError> {
+        let mut client = self.images();
+        let request = self.native(api::ListImagesRequest { filters: Vec::new() });
+        targets(self.call(LIST, client.list(request)).await?.images)
+    }
+
     /// Makes `name` mean `target` (`Images/Create`, or `Images/Update` where the name exists, facts P2 and P3). `name`
     /// must be canonical ([`Reference::tag_name`](crate::image::Reference::tag_name)); `target` is taken from the
     /// [`Record`] of the same image under `repository@digest`. The CRI sees it a moment later:
@@ -191,6 +209,18 @@ impl Runtime {
     }
 }
 
+fn targets(images: Vec<api::Image>) -> Result<BTreeSet<Digest>, RuntimeError> {
+    if images.len() > RECORDS_MAX {
+        return Err(RuntimeError::Malformed { call: LIST, what: "more than 32768 names of images" });
+    }
+    let mut targets = BTreeSet::new();
+    for image in images {
+        let target = image.target.ok_or(RuntimeError::Malformed { call: LIST, what: "an image without a target" })?;
+        targets.extend(Digest::parse(&target.digest).ok());
+    }
+    Ok(targets)
+}
+
 fn image(name: &str, target: &Target) -> api::Image {
     let target = Descriptor {
         media_type: target.media_type.clone(),
@@ -205,4 +235,39 @@ fn image(name: &str, target: &Target) -> api::Image {
 /// Time before 1970 and nonsense read as zero: nothing rests on it.
 fn since_1970(time: &Timestamp) -> Duration {
     Duration::new(u64::try_from(time.seconds).unwrap_or(0), u32::try_from(time.nanos).unwrap_or(0).min(999_999_999))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(number: usize, digest: &str) -> api::Image {
+        let target = Target { media_type: String::new(), digest: Digest::of(b"x"), size: 1 };
+        let mut image = image(&format!("reg.test/app:{number}"), &target);
+        image.target.as_mut().unwrap().digest = digest.to_owned();
+        image
+    }
+
+    #[test]
+    fn targets_are_listed_once_and_other_digests_are_left_out() {
+        let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
+        let other = format!("sha512:{}", "a".repeat(128));
+        let images =
+            [one.as_str(), two.as_str(), one.as_str(), &other].into_iter().enumerate().map(|(n, d)| named(n, d));
+        assert_eq!(targets(images.collect()), Ok(BTreeSet::from([one, two])));
+        assert_eq!(targets(Vec::new()), Ok(BTreeSet::new()));
+    }
+
+    /// Attack D1, and no wrong answer: a list that cannot be read whole is none.
+    #[test]
+    fn attack_d1_a_list_that_is_too_long_or_has_a_hole_is_an_error() {
+        let digest = Digest::of(b"one");
+        let full: Vec<_> = (0..RECORDS_MAX).map(|n| named(n, digest.as_str())).collect();
+        assert_eq!(targets(full.clone()).unwrap().len(), 1);
+        let more = full.into_iter().chain([named(0, digest.as_str())]).collect();
+        let malformed = |what| Err(RuntimeError::Malformed { call: LIST, what });
+        assert_eq!(targets(more), malformed("more than 32768 names of images"));
+        let hole = api::Image { target: None, ..named(1, digest.as_str()) };
+        assert_eq!(targets(vec![named(0, digest.as_str()), hole]), malformed("an image without a target"));
+    }
 }

@@ -11,8 +11,10 @@ use crate::{DOCUMENTS, code_words, fenced, files, read};
 /// Kinds of tests that `kind/name` can point at, besides `lib` and `e2e`.
 const SUITES: [&str; 8] = ["audit", "docs", "proxy", "registry", "runtime", "trust", "units", "verify"];
 /// Tables of the configuration.
-const TABLES: [&str; 11] =
-    ["listen", "control", "runtime", "registry", "policy", "trust", "limits", "memory", "audit", "metrics", "log"];
+const TABLES: [&str; 12] = [
+    "listen", "control", "runtime", "registry", "policy", "trust", "evidence", "limits", "memory", "audit", "metrics",
+    "log",
+];
 /// Endings of files, which look like keys of a table: `audit.jsonl`.
 const ENDINGS: [&str; 6] = ["rs", "jsonl", "sock", "toml", "md", "lock"];
 

@@ -41,6 +41,30 @@ async fn an_image_pulled_by_digest_is_found_by_its_tag_once_named() {
     }
 }
 
+/// What is on the node, and what is no more; on every containerd there is.
+#[tokio::test]
+async fn the_targets_of_all_images_are_listed() {
+    for flavour in Flavour::all() {
+        let house = House::of(flavour).await;
+        let before = house.runtime.present().await.unwrap();
+        let (one, two) = (Tiny::saying("one"), Tiny::saying("two"));
+        let index = house.push_index("app", "1", &one);
+        let by_digest = format!("{HOST}/app@{index}");
+        house.containerd.cri().pull(&by_digest).await.unwrap();
+        house.pulled("other", &two).await;
+        let mut expected = before.clone();
+        expected.extend([index.clone(), two.digest()]);
+        let present = house.runtime.present().await.unwrap();
+        assert!(present.is_superset(&expected), "{present:?} {expected:?}");
+        assert!(!present.contains(&one.digest()), "what is under an index is not a target");
+        assert_eq!(house.runtime.forget(&format!("{HOST}/other@{}", two.digest())).await, Ok(true));
+        // The CRI keeps a record under the image's id as well.
+        assert_eq!(house.runtime.forget(two.id().as_str()).await, Ok(true));
+        let present = house.runtime.present().await.unwrap();
+        assert!(!present.contains(&two.digest()) && present.contains(&index), "{present:?}");
+    }
+}
+
 /// Fact P3, and fact C2: a name moves; an id may be given in part.
 #[tokio::test]
 async fn a_name_is_retargeted_and_forgotten() {

@@ -15,6 +15,9 @@ spec:
   exclude: ["registry.example.com/prod/scratch/*"]
   namespaces: ["prod-*"]
   action: enforce
+  signatureRepository: signatures.example.com:5000/prod
+  refreshAfter: 24h
+  maxOffline: 30d
   require:
     all:
       - name: build
@@ -103,7 +106,7 @@ spec:
             anyOf: ["sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]
 "#;
 /// How many fields stand in it.
-const FIELDS: usize = 101;
+const FIELDS: usize = 104;
 const HEX: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// Every field name of [`GOOD`], each once, with its line.
@@ -256,14 +259,14 @@ fn lists_and_scalars() {
             "spec.images",
             text_for_list.clone(),
         ),
-        (GOOD.replace("files: [build.pub]", "files: build.pub"), 14, "spec.require.all[0].key.files", text_for_list),
+        (GOOD.replace("files: [build.pub]", "files: build.pub"), 17, "spec.require.all[0].key.files", text_for_list),
         (GOOD.replace(r#"["prod-*"]"#, "[]"), 8, "spec.namespaces", PolicyFault::EmptyList),
         (GOOD.replace(r#"["registry.example.com/prod/**"]"#, "[]"), 6, "spec.images", PolicyFault::EmptyList),
         (GOOD.replace(r#"["registry.example.com/prod/scratch/*"]"#, "[]"), 7, "spec.exclude", PolicyFault::EmptyList),
-        (GOOD.replace("[build.pub]", "[]"), 14, "spec.require.all[0].key.files", PolicyFault::EmptyList),
+        (GOOD.replace("[build.pub]", "[]"), 17, "spec.require.all[0].key.files", PolicyFault::EmptyList),
         (
             GOOD.replace("[build.pub]", "[build.pub, build.pub]"),
-            14,
+            17,
             "spec.require.all[0].key.files[1]",
             PolicyFault::DuplicateEntry { value: "build.pub".to_owned() },
         ),

@@ -6,6 +6,7 @@ use super::support::*;
 use crate::evidence::{Name, Pod};
 use crate::image::Reference;
 use crate::policy::by::{self, Who};
+use crate::policy::document;
 use crate::policy::slsa::Slsa;
 use crate::policy::{Documents, Material, PolicyFault, PolicyFile, PolicySet, Reason, Unmatched};
 use crate::policy::{holder, says};
@@ -156,11 +157,11 @@ fn the_manuals_examples_are_good() {
     for block in manual.split("\n.EX\n").skip(1) {
         examples.push(block.split("\n.EE").next().unwrap().replace("\\(dq", "\"").replace("\\e", "\\"));
     }
-    assert_eq!(examples.len(), 5);
+    assert_eq!(examples.len(), 6);
     let documents = Documents::parse(&[file(&examples.join("\n---\n"))]).unwrap_or_else(|errors| panic!("{errors:#?}"));
     assert_eq!(documents.notes(), []);
     let names: Vec<&str> = documents.documents.iter().map(|document| document.name.as_str()).collect();
-    assert_eq!(names, ["production", "release", "vendor", "workflow", "team"]);
+    assert_eq!(names, ["production", "release", "vendor", "workflow", "team", "payments"]);
     // Those with keys alone can be put together here.
     let keys = ["build.pub", "security.pub", "alice.pub", "bob.pub", "carol.pub", "carol-new.pub", "vendor.pub"];
     let signers: Vec<Signer> = keys.iter().map(|_| Signer::new()).collect();
@@ -174,6 +175,7 @@ fn the_manuals_examples_are_good() {
 fn the_manual_knows_every_word() {
     let manual = include_str!("../../../packaging/man/sealgate-policy.5");
     for words in [
+        document::SPEC,
         by::KINDS,
         by::KEY,
         by::KEY_FILE,
