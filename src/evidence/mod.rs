@@ -80,6 +80,11 @@ pub enum Source {
     AttestationTag,
 }
 
+impl Source {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Referrers, Self::FallbackTag, Self::SignatureTag, Self::AttestationTag];
+}
+
 /// What looking in a place came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {

@@ -1,23 +1,20 @@
 //! One judgement: verdict memory, evidence memory, then the registry; a single evaluation in flight per subject.
 //!
-//! Evidence is gathered in rounds and judged after each, stopping at the first permit. More evidence can only turn a
+//! Evidence is gathered place by place and judged after each, stopping at the first permit. More evidence can only turn a
 //! denial into a permit, never the reverse (no requirement asks for an absence), so stopping early changes no verdict,
 //! only the number of requests.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 
 use super::flights::FlightError;
-use super::gather::{Hint, Reading, Round, Wanted, gather};
+use super::gather::{Hint, Reading, Search, Sought};
 use super::{Gate, Refusal, Shared};
-use crate::evidence::{Evidence, Name, Origin, Subject};
-use crate::image::Repository;
+use crate::evidence::{Evidence, Name, Origin, Place, Source, Subject};
+use crate::image::{Digest, Repository};
 use crate::policy::{Applicable, Case, Class, Denial, Permit, Plan, PolicySet, Verdict, VerdictKey};
 use crate::registry::{Access, AccessKey};
 use crate::verify::Proofs;
@@ -35,9 +32,6 @@ pub struct Admission {
     permit: Permit,
     recorded: AtomicBool,
 }
-
-/// What was gathered so far, in an order that does not depend on which answer came first: by candidate, then by place.
-type Gathered = BTreeMap<(usize, Round), Arc<Evidence>>;
 
 /// What a judgement came to.
 pub(super) type Judged = Result<Arc<Admission>, Arc<Denial>>;
@@ -195,7 +189,7 @@ impl Shared {
         let Some(repository) = question.repository() else {
             return judge_aside(&self, &question, Vec::new()).await;
         };
-        let kept = self.kept_evidence(&repository, &question.subject);
+        let kept = self.kept_evidence(&repository, &question);
         if !kept.is_empty() {
             let verdict = judge_aside(&self, &question, kept).await;
             if matches!(verdict, Verdict::Permit(_)) {
@@ -214,56 +208,59 @@ impl Shared {
         repository: &Repository,
         reading: &Reading,
     ) -> Verdict {
-        let plan = question.plan();
-        let mut gathered = Gathered::default();
-        for (n, digest) in question.subject.candidates().enumerate() {
-            let bytes = question.bytes.as_ref().filter(|_| *digest == question.subject.target);
-            let wanted = Wanted { repository, digest, bytes, plan, hint: question.hint };
-            for step in Round::steps(plan) {
-                let look = |round| async move { (round, gather(reading, wanted, round).await) };
-                let mut looks: FuturesUnordered<_> = step.into_iter().map(look).collect();
-                while let Some((round, found)) = looks.next().await {
-                    let nothing = found.items.is_empty();
-                    gathered.insert((n, round), Arc::new(found));
-                    if nothing {
-                        continue;
-                    }
-                    let verdict = judge_aside(self, question, gathered.values().cloned().collect()).await;
-                    if matches!(verdict, Verdict::Permit(_)) {
-                        self.keep(repository, gathered.into_values());
-                        return verdict;
-                    }
-                }
+        let digests: Vec<Digest> = question.subject.candidates().cloned().collect();
+        let repositories = self.repositories(question, repository);
+        let (bytes, plan) = (question.bytes.as_ref(), question.plan());
+        let sought = Sought { image: repository, repositories: &repositories, digests: &digests, bytes, plan };
+        let mut search = Search::new(reading, &self.forms, sought);
+        while let Some(place) = search.next().await {
+            let verdict = judge_aside(self, question, search.gathered()).await;
+            if matches!(verdict, Verdict::Permit(_)) {
+                self.forms.learn(&place.repository, place.source);
+                self.keep(search.gathered());
+                return verdict;
             }
         }
-        judge_aside(self, question, gathered.into_values().collect()).await
+        judge_aside(self, question, search.gathered()).await
+    }
+
+    /// Where signatures are looked for, each with what is known of its registry.
+    fn repositories(&self, question: &Question, own: &Repository) -> Vec<(Repository, Hint)> {
+        let repositories = question.set.signature_repositories(&question.applicable, own);
+        let hint = |repository: Repository| {
+            let is_elsewhere = repository.host() != own.host();
+            let elsewhere = is_elsewhere.then(|| Hint::of(self.registry.referrers_support(&repository), None));
+            (repository, elsewhere.unwrap_or(question.hint))
+        };
+        repositories.into_iter().map(hint).collect()
     }
 
     /// Keeps the evidence that a permit rests on, so that the next policy can be judged without the network. Evidence
     /// that led to nothing is not kept: a registry cannot fill this memory with what nobody trusts.
-    fn keep(&self, repository: &Repository, gathered: impl Iterator<Item = Arc<Evidence>>) {
+    fn keep(&self, gathered: Vec<Arc<Evidence>>) {
         let expires = self.clock.steady() + self.memory.evidence_ttl();
         for evidence in gathered {
             let Some(place) = evidence.items.first().map(|item| item.place.clone()) else { continue };
-            let key = (repository.clone(), place.subject, Round::of(place.source));
             let size = evidence.size();
             if size <= KEPT_BYTES_MAX {
-                self.evidence().put(key, evidence, expires);
+                self.evidence().put(place, evidence, expires);
             } else if size <= KEPT_LARGE_BYTES_MAX {
-                self.large_evidence().put(key, evidence, expires);
+                self.large_evidence().put(place, evidence, expires);
             }
         }
     }
 
     /// Evidence from memory: bytes that were fetched, never that something was absent.
-    fn kept_evidence(&self, repository: &Repository, subject: &Subject) -> Vec<Arc<Evidence>> {
+    fn kept_evidence(&self, repository: &Repository, question: &Question) -> Vec<Arc<Evidence>> {
         let now = self.clock.steady();
         let mut kept = Vec::new();
-        for digest in subject.candidates() {
-            for round in Round::ALL {
-                let key = (repository.clone(), digest.clone(), round);
-                kept.extend(self.evidence().get(&key, now).cloned());
-                kept.extend(self.large_evidence().get(&key, now).cloned());
+        for repository in question.set.signature_repositories(&question.applicable, repository) {
+            for digest in question.subject.candidates() {
+                for source in Source::ALL {
+                    let place = Place { repository: repository.clone(), subject: digest.clone(), source };
+                    kept.extend(self.evidence().get(&place, now).cloned());
+                    kept.extend(self.large_evidence().get(&place, now).cloned());
+                }
             }
         }
         kept
@@ -292,7 +289,7 @@ mod tests {
     use crate::daemon::{CLOCK, node_platform};
     use crate::evidence::Pod;
     use crate::gate::{Limits, MemoryOptions, Parts};
-    use crate::image::{Digest, Reference};
+    use crate::image::Reference;
     use crate::policy::{Documents, PolicyFile, Unmatched};
     use crate::registry::{self, AuthConfig, Credentials, Registry};
     use crate::runtime::{self, Runtime};

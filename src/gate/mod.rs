@@ -33,14 +33,14 @@ pub use timing::Timings;
 
 use crate::cache::Memory;
 use crate::clock::Clock;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Place};
 use crate::image::{Digest, Platform, Repository};
 use crate::policy::{Applicable, Denial, PolicySet, Unmatched, VerdictKey};
 use crate::registry::{AccessKey, Registry};
 use crate::runtime::{Content, Runtime};
 use crate::verify::Proofs;
 use flights::Flights;
-use gather::{Reading, Round};
+use gather::{Forms, Reading};
 use judgement::Judged;
 use naming::Naming;
 
@@ -58,9 +58,6 @@ pub struct Gate {
     proven: Mutex<LruCache<String, ()>>,
 }
 
-/// Where evidence was found.
-type EvidenceKey = (Repository, Digest, Round);
-
 /// The parts that an evaluation in flight keeps alive by itself.
 struct Shared {
     clock: Clock,
@@ -73,10 +70,12 @@ struct Shared {
     permits: Mutex<Memory<VerdictKey, Arc<Admission>>>,
     /// Denials. They rest on what a registry did not show, so they are those credentials' alone (fact P17).
     denials: Mutex<Memory<(VerdictKey, AccessKey), Arc<Denial>>>,
-    evidence: Mutex<Memory<EvidenceKey, Arc<Evidence>>>,
-    large_evidence: Mutex<Memory<EvidenceKey, Arc<Evidence>>>,
+    evidence: Mutex<Memory<Place, Arc<Evidence>>>,
+    large_evidence: Mutex<Memory<Place, Arc<Evidence>>>,
     /// Turns with large attestations.
     large_turns: Arc<tokio::sync::Semaphore>,
+    /// In which forms registries admitted.
+    forms: Forms,
     contents: Mutex<Memory<(Repository, Digest), Arc<Content>>>,
     /// What was proven of unchanged signatures.
     proofs: Proofs,
@@ -151,6 +150,7 @@ impl Gate {
             evidence: Mutex::new(evidence),
             large_evidence: Mutex::new(Memory::new(KEPT_LARGE_MAX)),
             large_turns: Reading::turns(),
+            forms: Forms::default(),
             contents: Mutex::new(contents),
             proofs: Proofs::new(proofs),
             not_before: Mutex::new(jiff::Timestamp::MIN),
@@ -241,11 +241,11 @@ impl Shared {
         self.denials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn evidence(&self) -> MutexGuard<'_, Memory<EvidenceKey, Arc<Evidence>>> {
+    fn evidence(&self) -> MutexGuard<'_, Memory<Place, Arc<Evidence>>> {
         self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn large_evidence(&self) -> MutexGuard<'_, Memory<EvidenceKey, Arc<Evidence>>> {
+    fn large_evidence(&self) -> MutexGuard<'_, Memory<Place, Arc<Evidence>>> {
         self.large_evidence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

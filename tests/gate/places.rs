@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealgate::evidence::{Content, Evidence, Outcome};
-use sealgate::gate::gather::{Hint, Reading, Round, Wanted, gather};
+use sealgate::evidence::{Content, Evidence, Outcome, Source};
+use sealgate::gate::gather::{self, Reading, Wanted};
 use sealgate::image::{Digest, Reference};
 use sealgate::policy::Plan;
 use sealgate::registry::Access;
@@ -27,13 +27,14 @@ fn subject() -> Digest {
 }
 
 /// Looks in one place for evidence on the unsigned image.
-async fn look(rig: &Rig, round: Round, plan: Plan) -> Evidence {
+async fn look(rig: &Rig, source: Source, plan: Plan) -> Evidence {
     let name = Reference::parse(&format!("{HOST}/{REPOSITORY}:v1")).unwrap();
     let deadline = clock().steady() + Duration::from_secs(60);
     let session = Arc::new(rig.client()).session(&Access::default(), deadline);
     let reading = Reading::new(session, deadline, Reading::turns());
     let (repository, digest) = (name.runtime_repository(), &subject());
-    gather(&reading, Wanted { repository, digest, bytes: None, plan, hint: Hint::AskBoth }, round).await
+    let wanted = Wanted { repository, image: repository, digest, bytes: None, plan, listed: None };
+    gather::look(&reading, wanted, source).await.evidence
 }
 
 /// Puts layers under the tag of an older form.
@@ -76,29 +77,29 @@ fn outcomes(evidence: &Evidence) -> Vec<&Outcome> {
 async fn an_attestation_under_the_older_tag_comes_with_its_annotations() {
     let rig = Rig::new(Settings::conforming());
     tag(&rig, "att", &[(ENVELOPE, b"envelope".to_vec()), ("application/json", b"something else".to_vec())]);
-    let found = look(&rig, Round::Attestations, ALL).await;
+    let found = look(&rig, Source::AttestationTag, ALL).await;
     assert_eq!(outcomes(&found), [&Outcome::Found(1)]);
     let Content::Attestation { envelope, annotations } = &found.items[0].content else { panic!("{found:?}") };
     assert_eq!((&envelope[..], annotations["dev.sigstore.cosign/chain"].as_str()), (&b"envelope"[..], "c"));
     assert_eq!(found.items[0].digest, Digest::of(b"envelope"));
     assert!(found.items[0].place.to_string().ends_with(".att"), "{}", found.items[0].place);
-    let elsewhere = look(&rig, Round::Signatures, ALL).await;
+    let elsewhere = look(&rig, Source::SignatureTag, ALL).await;
     assert_eq!(outcomes(&elsewhere), [&Outcome::Absent], "an attestation is no signature");
 }
 
 /// Absent, not readable and unreachable are three different answers.
 #[tokio::test]
 async fn a_place_that_gives_nothing_says_which_of_three_it_is() {
-    for round in [Round::Signatures, Round::Attestations] {
+    for source in [Source::SignatureTag, Source::AttestationTag] {
         let rig = Rig::new(Settings::without_referrers());
-        assert_eq!(outcomes(&look(&rig, round, ALL).await), [&Outcome::Absent]);
+        assert_eq!(outcomes(&look(&rig, source, ALL).await), [&Outcome::Absent]);
         let mut said = Vec::new();
         for status in [403, 503] {
             rig.registry.rule(Rule::new("/manifests/sha256-", Answer::Status(status, "UNKNOWN")));
-            said.extend(look(&rig, round, ALL).await.looked.into_iter().map(|(_, outcome)| outcome));
+            said.extend(look(&rig, source, ALL).await.looked.into_iter().map(|(_, outcome)| outcome));
             rig.registry.clear_rules();
         }
-        assert!(matches!(said.as_slice(), [Outcome::Unable(_), Outcome::Unreachable(_)]), "{round:?} {said:?}");
+        assert!(matches!(said.as_slice(), [Outcome::Unable(_), Outcome::Unreachable(_)]), "{source:?} {said:?}");
     }
 }
 
@@ -108,7 +109,7 @@ async fn attack_d1_a_layer_that_is_listed_and_not_given_is_not_absent() {
     let rig = Rig::new(Settings::conforming());
     tag(&rig, "att", &[(ENVELOPE, b"envelope".to_vec())]);
     rig.registry.rule(Rule::new("/blobs/", Answer::Status(404, "BLOB_UNKNOWN")));
-    let found = look(&rig, Round::Attestations, ALL).await;
+    let found = look(&rig, Source::AttestationTag, ALL).await;
     assert!(matches!(outcomes(&found).first(), Some(Outcome::Unable(_))), "{:?}", found.looked);
 }
 
@@ -126,7 +127,7 @@ async fn attack_d1_large_attestations_are_bounded_and_leave_room() {
         (ENVELOPE, b"small".to_vec()),
     ];
     tag(&rig, "att", &layers);
-    let found = look(&rig, Round::Attestations, ALL).await;
+    let found = look(&rig, Source::AttestationTag, ALL).await;
     assert_eq!(found.items.len(), 4, "three large ones and the small one: {:?}", found.looked);
     assert!(found.items.iter().any(|item| item.digest == Digest::of(b"small")));
     let unable = outcomes(&found).into_iter().filter(|outcome| matches!(outcome, Outcome::Unable(_))).count();
@@ -141,11 +142,11 @@ async fn a_bundle_that_announces_an_attestation_is_read_only_where_one_is_wanted
     let rig = Rig::new(Settings::conforming());
     attach(&rig, b"{\"provenance\":1}", "https://slsa.dev/provenance/v1");
     attach(&rig, b"{\"signature\":1}", "https://sigstore.dev/cosign/sign/v1");
-    let unwanted = look(&rig, Round::Bundles, Plan { attestations: false, ..ALL }).await;
+    let unwanted = look(&rig, Source::Referrers, Plan { attestations: false, ..ALL }).await;
     assert_eq!(outcomes(&unwanted), [&Outcome::Found(1)]);
     assert_eq!(unwanted.items[0].digest, Digest::of(b"{\"signature\":1}"));
     assert_eq!(rig.registry.count(&format!("/blobs/{}", Digest::of(b"{\"provenance\":1}"))), 0);
-    assert_eq!(look(&rig, Round::Bundles, ALL).await.items.len(), 2);
+    assert_eq!(look(&rig, Source::Referrers, ALL).await.items.len(), 2);
 }
 
 /// Hangs so many bundles, each with other junk in it, on the image of a situation; in their layers with this annotation.

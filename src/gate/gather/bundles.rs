@@ -1,16 +1,16 @@
 //! Sigstore bundles: manifests that refer to the subject, each with a bundle as its one layer (cosign's bundle
 //! specification; OCI distribution-spec 1.1, "Listing Referrers" and "Referrers Tag Schema").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 
 use super::carrying::{Listed, is_over_bytes, may_be_bundle, may_count};
-use super::{Look, MAX_BUNDLES, MAX_MANIFEST_BYTES, withheld};
+use super::{Look, MAX_BUNDLES, MAX_MANIFEST_BYTES, PATIENCE, withheld};
 use crate::evidence::{Carrier, Outcome, Source};
 use crate::image::{Digest, Document};
-use crate::registry::{Fetched, Referrers, RegistryError};
+use crate::registry::Referrers;
 
 /// A manifest that may hold a bundle.
 struct Candidate {
@@ -20,17 +20,14 @@ struct Candidate {
 }
 
 impl Look<'_> {
-    /// Looks for bundles at the referrers endpoint or under the fallback tag.
-    pub(super) async fn bundles(&mut self) {
-        let fallback = format!("sha256-{}", self.wanted.digest.hex());
-        let (session, repository) = (self.reading.session(), self.wanted.repository);
-        let referrers = session.referrers(repository, self.wanted.digest);
-        let (listed, tagged) = if self.wanted.hint.asks_both(self.wanted.plan) {
-            let (listed, tagged) = join(referrers, session.tag(repository, &fallback)).await;
-            (listed, Some(tagged))
-        } else {
-            (referrers.await, None)
-        };
+    /// Looks for bundles at the referrers endpoint: whether there is one.
+    pub(super) async fn endpoint(&mut self) -> bool {
+        let listed = self.reading.session().referrers(self.wanted.repository, self.wanted.digest).await;
+        let is_listed = matches!(listed, Ok(Referrers::Listed(_)));
+        if let Some(word) = &self.wanted.listed {
+            // Only this look says it, and once.
+            let _ = word.set(is_listed);
+        }
         match listed {
             Ok(Referrers::Listed(referrers)) => {
                 let found = referrers.into_iter().map(|entry| Candidate {
@@ -40,19 +37,22 @@ impl Look<'_> {
                 });
                 self.read_bundles(Source::Referrers, found.collect()).await;
             }
-            Ok(Referrers::NoEndpoint) => {
-                let tagged = match tagged {
-                    Some(tagged) => tagged,
-                    None => session.tag(repository, &fallback).await,
-                };
-                self.fallback(tagged).await;
-            }
+            // The fallback tag stands for it.
+            Ok(Referrers::NoEndpoint) => {}
             Err(error) => self.failed(Source::Referrers, &error),
         }
+        is_listed
     }
 
-    /// Reads the index under the fallback tag; it lists what a referrers endpoint would.
-    async fn fallback(&mut self, tagged: Result<Fetched, RegistryError>) {
+    /// Looks for bundles under the fallback tag, unless the endpoint that is asked beside it has a list.
+    pub(super) async fn fallback(&mut self) {
+        let tag = format!("sha256-{}", self.wanted.digest.hex());
+        let tagged = self.reading.session().tag(self.wanted.repository, &tag).await;
+        if let Some(listed) = &self.wanted.listed
+            && matches!(tokio::time::timeout(PATIENCE, listed.wait()).await, Ok(true))
+        {
+            return;
+        }
         let fetched = match tagged {
             Ok(fetched) => fetched,
             Err(error) => return self.failed(Source::FallbackTag, &error),
@@ -79,6 +79,8 @@ impl Look<'_> {
         if found.is_empty() {
             return self.looked(source, Outcome::Absent);
         }
+        let mut seen = BTreeSet::new();
+        found.retain(|candidate| seen.insert(candidate.digest.clone()));
         let beyond = found.len().saturating_sub(MAX_BUNDLES);
         found.truncate(MAX_BUNDLES);
         let mut listed = Vec::new();
@@ -143,7 +145,7 @@ impl Look<'_> {
             if let Some(bytes) = self.wanted.bytes {
                 return Ok(bytes.clone());
             }
-            let fetched = self.reading.session().manifest(self.wanted.repository, self.wanted.digest).await;
+            let fetched = self.reading.session().manifest(self.wanted.image, self.wanted.digest).await;
             fetched.map(|fetched| fetched.bytes).map_err(|error| withheld(&error))
         };
         self.artifact.get_or_init(fetch).await

@@ -309,9 +309,9 @@ mod tests {
         assert!(matches!(outcomes(&none).as_slice(), [Outcome::Unable(_), Outcome::Unable(_)]), "{:?}", none.looked);
     }
 
-    /// Attack C1: what is on the node's disk is never proof that there is nothing.
+    /// What is on the node's disk is never proof that there is nothing.
     #[test]
-    fn attack_c1_a_place_on_disk_is_never_absent() {
+    fn a_place_on_disk_is_never_absent() {
         let mut files = Files::default();
         let junk = files.put(b"junk");
         let bare = files.manifest(&[("text/plain", b"else", 4)]);
