@@ -134,8 +134,34 @@ pub enum Why {
     Name(String),
     /// No connection, or it broke.
     Connection(String),
+    /// It asked to be left alone (429, or 503 with a time): `Retry-After`, or what is left of it.
+    Wait {
+        /// The status with which it said so.
+        status: u16,
+        /// For how long, seconds.
+        seconds: u64,
+    },
+    /// It sends, and too slowly: less than a thousand bytes in five seconds.
+    Slow,
     /// TLS failed: another certificate than expected, or no TLS at all.
-    Tls(String),
+    Tls(TlsFault),
+}
+
+/// What is wrong with a host's TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsFault {
+    /// Its certificate is from an authority that this node does not know, or signed by itself.
+    Issuer,
+    /// Its certificate has expired.
+    Expired,
+    /// Its certificate is not valid yet; or the node's clock is behind.
+    NotYetValid,
+    /// Its certificate is for other names.
+    Name,
+    /// It does not speak TLS.
+    NotTls,
+    /// Anything else, in the TLS library's words.
+    Other(String),
 }
 
 /// Which part of the budget is used up.
@@ -162,6 +188,12 @@ pub enum Malformed {
     Referrers,
     /// The next page of a list is on another host, or no address.
     Link,
+    /// The next page of a list is one that came before.
+    Loop,
+    /// A list names something by a digest that is not SHA-256: what it is cannot be known.
+    Algorithm,
+    /// Status 404 without an error of the distribution-spec: whoever answered, a gateway or a portal, may be no registry.
+    NotFound,
     /// A token answer without a usable token.
     Token,
     /// 401 without a challenge that can be answered.
@@ -271,8 +303,27 @@ impl fmt::Display for Why {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Name(text) => write!(f, "its name did not resolve: {text}"),
             Self::Connection(text) => write!(f, "no connection: {text}"),
-            Self::Tls(text) => write!(f, "TLS failed: {text}"),
+            Self::Wait { status, seconds } => {
+                write!(f, "status {status}, to be asked again in {seconds} s and not before")
+            }
+            Self::Slow => f.write_str("its answer comes too slowly"),
+            Self::Tls(fault) => write!(f, "TLS failed: {fault}"),
         }
+    }
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Issuer => {
+                "its certificate is from an authority that is not known here; name it with ca in hosts.toml"
+            }
+            Self::Expired => "its certificate has expired",
+            Self::NotYetValid => "its certificate is not valid yet; check the clock of this node",
+            Self::Name => "its certificate is for other names",
+            Self::NotTls => "it does not speak TLS",
+            Self::Other(text) => text,
+        })
     }
 }
 
@@ -294,6 +345,9 @@ impl fmt::Display for Malformed {
             Self::Encoding => "an encoded body where plain bytes were asked for",
             Self::Referrers => "a list of referrers that is not an image index",
             Self::Link => "a list whose next page is elsewhere",
+            Self::Loop => "a list whose next page is one that came before",
+            Self::Algorithm => "a list with digests other than sha256",
+            Self::NotFound => "status 404 without an error of a registry",
             Self::Token => "a token answer without a token",
             Self::Challenge => "status 401 without a challenge that can be answered",
         })
@@ -320,7 +374,8 @@ pub(super) fn printable(text: &str) -> String {
     escaped.take(DETAIL_MAX).collect()
 }
 
-/// The code of a distribution-spec error body when it is one of the known ones; the registry's own words are dropped.
+/// The code of a distribution-spec error body when it is one of the known ones; the registry's own words are dropped. Of
+/// several errors the one that says "not allowed" counts: what else is said then is no knowledge.
 pub(super) fn known_code(body: &[u8]) -> Option<&'static str> {
     const CODES: [&str; 16] = [
         "BLOB_UNKNOWN",
@@ -340,9 +395,29 @@ pub(super) fn known_code(body: &[u8]) -> Option<&'static str> {
         "UNKNOWN",
         "UNSUPPORTED",
     ];
-    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let code = body.pointer("/errors/0/code")?.as_str()?;
-    CODES.into_iter().find(|known| *known == code)
+    let errors = errors(body)?;
+    let codes = errors.iter().filter_map(|error| error.get("code")?.as_str());
+    let known = codes.filter_map(|code| CODES.into_iter().find(|known| *known == code));
+    let (refused, other): (Vec<&str>, Vec<&str>) = known.partition(|code| is_refusal(code));
+    refused.into_iter().chain(other).next()
+}
+
+/// Whether an error code says that the one who asks may not know.
+pub(super) fn is_refusal(code: &str) -> bool {
+    matches!(code, "DENIED" | "UNAUTHORIZED")
+}
+
+/// Whether a body is an error of the distribution-spec ("Error Codes"), whatever its codes are.
+pub(super) fn is_spoken_by_registry(body: &[u8]) -> bool {
+    errors(body).is_some_and(|errors| !errors.is_empty())
+}
+
+fn errors(body: &[u8]) -> Option<Vec<serde_json::Value>> {
+    let mut body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    match body.get_mut("errors")?.take() {
+        serde_json::Value::Array(errors) => Some(errors),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -374,5 +449,17 @@ mod tests {
         assert_eq!(known_code(br#"{"errors":[{"code":"NAME_UNKNOWN","message":"hunter2"}]}"#), Some("NAME_UNKNOWN"));
         assert_eq!(known_code(br#"{"errors":[{"code":"hunter2"}]}"#), None);
         assert_eq!(known_code(b"<html>"), None);
+        let two = br#"{"errors":[{"code":"NAME_UNKNOWN"},{"code":"DENIED"}]}"#;
+        assert_eq!(known_code(two), Some("DENIED"), "what may not be known is not absent");
+    }
+
+    #[test]
+    fn errors_of_registries_are_told_from_other_pages() {
+        for yes in [r#"{"errors":[{"code":"MANIFEST_UNKNOWN"}]}"#, r#"{"errors":[{"code":"NOT_FOUND"}]}"#] {
+            assert!(is_spoken_by_registry(yes.as_bytes()), "{yes}");
+        }
+        for no in ["", "<html>", "404 page not found", "{}", r#"{"message":"no route"}"#, r#"{"errors":[]}"#] {
+            assert!(!is_spoken_by_registry(no.as_bytes()), "{no}");
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! One question to one host: budget, connection, authentication, redirects, a capped body.
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
@@ -12,17 +14,31 @@ use super::address::{LocalAddress, is_local, literal};
 use super::challenge::{Challenge, challenges};
 use super::client::Guard;
 use super::credentials::Secret;
-use super::error::{Budget, Malformed, RedirectFault, RegistryError, Why, known_code, printable};
+use super::error::{
+    Budget, Malformed, RedirectFault, RegistryError, TlsFault, Why, is_refusal, is_spoken_by_registry, known_code,
+    printable,
+};
 use super::host::{Host, Scheme, fold, fold_url, split_port};
-use super::hosts::Plan;
 use super::options::{ERROR_BODY_MAX, REDIRECTS_MAX, TOKEN_MAX};
+use super::patience::retry_after;
 use super::session::Session;
 use super::token::{Demand, Grant, GrantKey, configured};
 use crate::image::Repository;
 
+/// A body must bring this many bytes, or its end, in every [`PROGRESS_TIME`]: at 200 bytes a second the largest manifest
+/// would take hours.
+const PROGRESS_LEAST: usize = 1000;
+/// See [`PROGRESS_LEAST`].
+const PROGRESS_TIME: Duration = Duration::from_secs(5);
+/// How long the body of an error is waited for: the status has been said already.
+const ERROR_BODY_TIME: Duration = Duration::from_secs(2);
+/// Who was waited for this long at the end of a decision's time, in vain, is slow; who had less may just have been the last.
+const SLOW_LEAST: Duration = Duration::from_secs(1);
+
 /// A question to one host about one repository.
 pub(super) struct Ask<'a> {
-    pub(super) plan: &'a Plan,
+    /// Folded authorities that the operator named: they may be local.
+    pub(super) named: &'a BTreeSet<String>,
     pub(super) host: &'a Host,
     pub(super) repository: &'a Repository,
     /// What follows the repository in the path, `manifests/latest`.
@@ -31,6 +47,9 @@ pub(super) struct Ask<'a> {
     pub(super) accept: Option<&'static str>,
     /// Longest body of a success, bytes.
     pub(super) limit: u64,
+    /// The end of this host's share of the time, token requests and redirects included; none for the last one, which has
+    /// what is left.
+    pub(super) until: Option<Instant>,
 }
 
 /// The answer, whatever its status; the body of an error is cut short.
@@ -40,6 +59,8 @@ pub(super) struct Reply {
     pub(super) body: Bytes,
     /// Where it came from, after redirects.
     pub(super) url: Url,
+    /// When it says to be asked again.
+    retry_after: Option<Duration>,
 }
 
 /// One request on the wire.
@@ -80,16 +101,37 @@ impl Reply {
         let host = ask.authority();
         match self.status {
             200 => Ok(self),
+            404 if self.code().is_some_and(is_refusal) => {
+                Err(RegistryError::Unauthorized { host, status: 404, withheld_from: None })
+            }
+            404 if !self.is_absence() => Err(RegistryError::Malformed { host, what: Malformed::NotFound }),
             404 => {
                 let separator = if ask.rest.contains(':') { '@' } else { ':' };
                 let object = ask.rest.rsplit('/').next().unwrap_or_default();
                 Err(RegistryError::NotFound { name: format!("{}{separator}{object}", ask.repository) })
             }
             status @ (401 | 403) => Err(RegistryError::Unauthorized { host, status, withheld_from: None }),
-            status @ (408 | 425 | 429 | 500..=599) => {
-                Err(RegistryError::Unreachable { host, why: Why::Status(status) })
+            status @ (407 | 408 | 425 | 429 | 500..=599) => {
+                Err(RegistryError::Unreachable { host, why: self.not_now(status) })
             }
             status => Err(RegistryError::Refused { host, status, code: known_code(&self.body) }),
+        }
+    }
+
+    /// Whether a 404 is a registry's word that something is not there: an error of the distribution-spec with whatever
+    /// code (Harbor's is `NOT_FOUND`), no body at all, or anything from docker's distribution. A page of a gateway without
+    /// a route, or of a portal, must not read as absence.
+    fn is_absence(&self) -> bool {
+        self.body.is_empty()
+            || self.headers.contains_key("docker-distribution-api-version")
+            || is_spoken_by_registry(&self.body)
+    }
+
+    /// A status that means "not now", with the time when one was named.
+    fn not_now(&self, status: u16) -> Why {
+        match self.retry_after {
+            Some(after) if matches!(status, 429 | 503) => Why::Wait { status, seconds: after.as_secs().max(1) },
+            _ => Why::Status(status),
         }
     }
 
@@ -194,8 +236,8 @@ impl Session {
         match reply.status {
             200 => Grant::from_answer(&reply.body, &realm, request.withheld_from, self.now()),
             300..=399 => Err(RegistryError::Redirect { host: realm, fault: RedirectFault::Token }),
-            status @ (408 | 425 | 429 | 500..=599) => {
-                Err(RegistryError::Unreachable { host: realm, why: Why::Status(status) })
+            status @ (407 | 408 | 425 | 429 | 500..=599) => {
+                Err(RegistryError::Unreachable { host: realm, why: reply.not_now(status) })
             }
             status @ (400 | 401 | 403) => {
                 Err(RegistryError::Unauthorized { host: ask.authority(), status, withheld_from: request.withheld_from })
@@ -231,24 +273,52 @@ impl Session {
         Err(RegistryError::Redirect { host: fold_url(&url), fault: RedirectFault::TooMany })
     }
 
-    /// One request and its whole answer, within budget, load and time.
+    /// One request and its whole answer, within budget, load and time; what it says about the host is remembered.
     async fn wire(&self, ask: &Ask<'_>, wire: &Wire) -> Result<Reply, RegistryError> {
         let host = fold_url(&wire.url);
-        let client = self.client(ask, &wire.url).await?;
+        let client = self.client(ask, wire).await?;
         let state = self.registry().state(&host);
-        let left = self.left()?;
-        let spent = |_| RegistryError::BudgetSpent(Budget::Time);
+        state.patience.is_quiet(&host, self.now())?;
+        let timeout = || RegistryError::Unreachable { host: host.clone(), why: Why::Timeout };
         // The host's permit first: a slow host must not hold places that other hosts' requests wait for (attack E10).
         // These semaphores are never closed, so no error can come.
         let permits = async { (state.load.acquire().await.ok(), self.registry().load.acquire().await.ok()) };
-        let _permits = tokio::time::timeout(left, permits).await.map_err(spent)?;
+        let (patience, is_last) = self.patience(ask.until)?;
+        let _permits = tokio::time::timeout(patience, permits).await.map_err(|_| match is_last {
+            true => RegistryError::BudgetSpent(Budget::Time),
+            false => timeout(),
+        })?;
+        // Others may have been told to leave it alone while this one waited.
+        state.patience.is_quiet(&host, self.now())?;
         self.spend_request()?;
+        let (left, _) = self.patience(ask.until)?;
+        let patience = left.min(self.request_time());
+        let done = tokio::time::timeout(patience, self.send(&client, wire)).await.unwrap_or_else(|_| Err(timeout()));
+        match &done {
+            Ok(reply) => {
+                state.patience.answered();
+                if reply.status == 429 || (reply.status == 503 && reply.retry_after.is_some()) {
+                    state.patience.quiet(reply.status, reply.retry_after, self.now());
+                }
+            }
+            Err(RegistryError::Unreachable { why: Why::Timeout | Why::Slow, .. }) => {
+                if !is_last || patience == self.request_time() || patience >= SLOW_LEAST {
+                    state.patience.slow(self.now());
+                }
+                // With no time left nobody can be asked any more.
+                self.left()?;
+            }
+            Err(_) => {}
+        }
+        done
+    }
+
+    /// How long this question may still take, and whether that is all the time that is left.
+    fn patience(&self, until: Option<Instant>) -> Result<(Duration, bool), RegistryError> {
         let left = self.left()?;
-        let patience = self.request_time().min(left);
-        match tokio::time::timeout(patience, self.send(&client, wire)).await {
-            Ok(done) => done,
-            Err(_) if patience == left => Err(RegistryError::BudgetSpent(Budget::Time)),
-            Err(_) => Err(RegistryError::Unreachable { host, why: Why::Timeout }),
+        match until.map(|until| until.saturating_duration_since(self.now())) {
+            Some(share) if share < left => Ok((share, false)),
+            _ => Ok((left, true)),
         }
     }
 
@@ -269,7 +339,8 @@ impl Session {
             true => self.body(&mut response, wire.limit, &host).await?,
             false => self.error_body(&mut response).await,
         };
-        Ok(Reply { status, headers: std::mem::take(response.headers_mut()), body, url: wire.url.clone() })
+        let retry_after = retry_after(response.headers(), self.registry().clock.now());
+        Ok(Reply { status, headers: std::mem::take(response.headers_mut()), body, url: wire.url.clone(), retry_after })
     }
 
     async fn body(&self, response: &mut Response, limit: u64, host: &str) -> Result<Bytes, RegistryError> {
@@ -282,31 +353,48 @@ impl Session {
             return Err(too_large());
         }
         let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, host))? {
-            self.spend_bytes(chunk.len())?;
-            body.extend_from_slice(&chunk);
-            if u64::try_from(body.len()).map_or(true, |length| length > limit) {
-                return Err(too_large());
+        loop {
+            let enough = body.len().saturating_add(PROGRESS_LEAST);
+            let more = async {
+                while body.len() < enough {
+                    let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, host))? else {
+                        return Ok(false);
+                    };
+                    self.spend_bytes(chunk.len())?;
+                    body.extend_from_slice(&chunk);
+                    if u64::try_from(body.len()).map_or(true, |length| length > limit) {
+                        return Err(too_large());
+                    }
+                }
+                Ok(true)
+            };
+            match tokio::time::timeout(PROGRESS_TIME, more).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => return Ok(body.freeze()),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(RegistryError::Unreachable { host: host.to_owned(), why: Why::Slow }),
             }
         }
-        Ok(body.freeze())
     }
 
-    /// The beginning of an error's body; a body that breaks off or is too long is simply cut.
+    /// The beginning of an error's body; a body that breaks off, takes long or is too long is simply cut.
     async fn error_body(&self, response: &mut Response) -> Bytes {
         let mut body = BytesMut::new();
-        while let Ok(Some(chunk)) = response.chunk().await {
-            body.extend_from_slice(&chunk);
-            let enough = u64::try_from(body.len()).map_or(true, |length| length > ERROR_BODY_MAX);
-            if self.spend_bytes(chunk.len()).is_err() || enough {
-                break;
+        let read = async {
+            while let Ok(Some(chunk)) = response.chunk().await {
+                body.extend_from_slice(&chunk);
+                let enough = u64::try_from(body.len()).map_or(true, |length| length > ERROR_BODY_MAX);
+                if self.spend_bytes(chunk.len()).is_err() || enough {
+                    break;
+                }
             }
-        }
+        };
+        let _ = tokio::time::timeout(ERROR_BODY_TIME, read).await;
         body.freeze()
     }
 
     /// The client for an address, after a look at where it leads (attack E5).
-    async fn client(&self, ask: &Ask<'_>, url: &Url) -> Result<Client, RegistryError> {
+    async fn client(&self, ask: &Ask<'_>, Wire { url, .. }: &Wire) -> Result<Client, RegistryError> {
         let host = fold_url(url);
         let guard = if self.is_named(ask, &host) { Guard::Allow } else { Guard::Refuse };
         if let (Guard::Refuse, Some(address)) = (guard, literal(url))
@@ -327,7 +415,7 @@ impl Session {
     fn is_named(&self, ask: &Ask<'_>, host: &str) -> bool {
         let options = &self.registry().options;
         let named = &self.registry().named;
-        ask.plan.named.contains(host)
+        ask.named.contains(host)
             || named.contains(host)
             || named.contains(split_port(host).0)
             || configured(options, &fold(&ask.host.authority), host)
@@ -374,7 +462,7 @@ fn failure(error: &reqwest::Error, host: &str) -> RegistryError {
     let why = match innermost.downcast_ref::<super::address::NotResolved>() {
         Some(_) => Why::Name(text),
         None if error.is_timeout() => Why::Timeout,
-        None if tls => Why::Tls(text),
+        None if tls => Why::Tls(tls_fault(text)),
         None => Why::Connection(text),
     };
     RegistryError::Unreachable { host, why }
@@ -389,9 +477,26 @@ fn is_tls(error: &std::io::Error) -> bool {
     }
 }
 
-/// What the TLS library says when the first bytes that came back are no TLS record.
+/// The TLS library's words as the faults that an operator can do something about.
+fn tls_fault(text: String) -> TlsFault {
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if says(&["InvalidContentType"]) {
+        TlsFault::NotTls
+    } else if says(&["UnknownIssuer", "CaUsedAsEndEntity", "BadSignature"]) {
+        TlsFault::Issuer
+    } else if says(&["NotValidYet", "not valid yet"]) {
+        TlsFault::NotYetValid
+    } else if says(&["Expired", "expired"]) {
+        TlsFault::Expired
+    } else if says(&["NotValidForName", "not valid for name", "not valid for any names"]) {
+        TlsFault::Name
+    } else {
+        TlsFault::Other(text)
+    }
+}
+
 fn speaks_no_tls(error: &RegistryError) -> bool {
-    matches!(error, RegistryError::Unreachable { why: Why::Tls(text), .. } if text.contains("InvalidContentType"))
+    matches!(error, RegistryError::Unreachable { why: Why::Tls(TlsFault::NotTls), .. })
 }
 
 #[cfg(test)]

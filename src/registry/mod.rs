@@ -15,8 +15,12 @@ mod fetch;
 mod host;
 mod hosts;
 mod hosts_file;
+mod onward;
 mod options;
+mod patience;
 mod referrers;
+mod round;
+mod route;
 mod session;
 mod token;
 
@@ -29,7 +33,8 @@ use lru::LruCache;
 use tokio::sync::Semaphore;
 
 pub use credentials::{Access, AccessKey, AuthConfig, Credentials, CredentialsError};
-pub use error::{Budget, Class, Malformed, RedirectFault, RegistryError, Why};
+pub use error::{Budget, Class, Malformed, RedirectFault, RegistryError, TlsFault, Why};
+pub use onward::Onward;
 pub use options::Options;
 pub use referrers::{Referrer, Referrers};
 pub use session::{Fetched, Session};
@@ -67,6 +72,8 @@ pub struct Registry {
     learnt: Mutex<LruCache<String, (Support, Instant)>>,
     /// Authorities that the operator named in the options, folded; one without a port is named on every port.
     named: BTreeSet<String>,
+    /// Chance, for waits that are not to end together.
+    random: fn() -> u16,
 }
 
 /// What is kept per host that is asked, whatever the reason.
@@ -75,6 +82,8 @@ struct HostState {
     load: Semaphore,
     /// Set once a host that may speak either answered HTTPS with something that is not TLS.
     plain: std::sync::atomic::AtomicBool,
+    /// Whether it was slow, or wants to be left alone.
+    patience: patience::Patience,
 }
 
 impl Registry {
@@ -95,6 +104,7 @@ impl Registry {
             named: options.allow_local_hosts.iter().map(|host| host::fold(host)).collect(),
             options,
             clock,
+            random: chance,
         })
     }
 
@@ -128,7 +138,8 @@ impl Registry {
     fn state(&self, authority: &str) -> Arc<HostState> {
         let fresh = || {
             let load = Semaphore::new(self.options.concurrent_requests_per_host);
-            Arc::new(HostState { load, plain: std::sync::atomic::AtomicBool::new(false) })
+            let plain = std::sync::atomic::AtomicBool::new(false);
+            Arc::new(HostState { load, plain, patience: patience::Patience::default() })
         };
         Arc::clone(lock(&self.states).get_or_insert(host::fold(authority), fresh))
     }
@@ -137,6 +148,15 @@ impl Registry {
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Registry").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// A number by chance; always the same where the system has none to give, which only makes waits end together.
+fn chance() -> u16 {
+    let mut bytes = [0; 2];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => u16::from_ne_bytes(bytes),
+        Err(_) => u16::MAX,
     }
 }
 

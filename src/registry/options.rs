@@ -50,6 +50,14 @@ pub struct Options {
     /// metadata addresses. What `hosts.toml` names, and a reference to `localhost` itself, needs no entry.
     /// Default: none.
     pub allow_local_hosts: Vec<String>,
+    /// Whether signatures are also looked for beyond the host that has the image: at the hosts after it, and in the end at
+    /// the registry itself when `hosts.toml` puts a mirror in its place. Default true: mirrors often lack signatures.
+    /// With false only the hosts in `hosts.toml` are asked.
+    pub signatures_upstream: bool,
+    /// How often a question is asked again after 408, 425, 429, 500, 502, 503, 504 or a connection that was refused or
+    /// broken, when no other host has the answer. Waits lie between, and all of it within the decision's time and number
+    /// of requests. Default 3; 0 for never.
+    pub retries: u32,
     /// Milliseconds that one decision may spend on registries. Default 45000: well under the kubelet's two minutes
     /// for CreateContainer (fact P11).
     pub session_ms: u64,
@@ -85,6 +93,8 @@ impl Default for Options {
             token_realms: BTreeMap::new(),
             credential_hosts: BTreeMap::new(),
             allow_local_hosts: Vec::new(),
+            signatures_upstream: true,
+            retries: 3,
             session_ms: 45_000,
             request_ms: 15_000,
             connect_ms: 5_000,

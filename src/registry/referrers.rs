@@ -55,11 +55,22 @@ struct Entry {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-/// The entries of a page; none when it is no image index. Entries under another digest algorithm are left out: they
-/// could not be proven.
-pub(super) fn page(body: &[u8]) -> Option<Vec<Referrer>> {
+/// What a page lists.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Read {
+    /// Entries that can be proven by their digest.
+    pub(super) entries: Vec<Referrer>,
+    /// How many were left out: their digest is of another algorithm, or none.
+    pub(super) foreign: usize,
+}
+
+/// The entries of a page; none when it is no image index.
+pub(super) fn page(body: &[u8]) -> Option<Read> {
     let page: Page = serde_json::from_slice(body).ok()?;
-    Some(page.manifests.unwrap_or_default().into_iter().filter_map(referrer).collect())
+    let all = page.manifests.unwrap_or_default();
+    let count = all.len();
+    let entries: Vec<Referrer> = all.into_iter().filter_map(referrer).collect();
+    Some(Read { foreign: count.saturating_sub(entries.len()), entries })
 }
 
 fn referrer(entry: Entry) -> Option<Referrer> {
@@ -139,10 +150,10 @@ mod tests {
             r#"{{"manifests":[{{"mediaType":"m","digest":"sha256:{hex}","size":3,"artifactType":"t","annotations":{{"k":"v"}},"x":1}},
                {{"mediaType":"m","digest":"sha512:{hex}","size":3}}]}}"#
         );
-        let entries = page(json.as_bytes()).unwrap();
-        assert_eq!(entries.len(), 1);
+        let Read { entries, foreign } = page(json.as_bytes()).unwrap();
+        assert_eq!((entries.len(), foreign), (1, 1));
         assert_eq!((entries[0].size, entries[0].artifact_type.as_deref()), (3, Some("t")));
-        assert_eq!(page(br#"{"manifests":null}"#), Some(Vec::new()));
+        assert_eq!(page(br#"{"manifests":null}"#), Some(Read { entries: Vec::new(), foreign: 0 }));
         for bad in [
             "",
             "[]",
