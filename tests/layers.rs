@@ -38,7 +38,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("ownership", &[], World),
     ("proto", &[], World),
     // The edges never import each other.
-    ("registry", &["clock", "image"], World),
+    ("registry", &["clock", "image", "ownership"], World),
     ("truststore", &["ownership", "policy", "verify"], World),
     ("audit", &["clock", "evidence", "ownership"], World),
     ("runtime", &["evidence", "image", "proto"], World),

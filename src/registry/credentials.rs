@@ -1,11 +1,15 @@
 //! [`Access`] and [`Credentials`]: with what a registry is asked, and whom it may be shown to (attacks E1 and E6,
 //! facts P17 and P18). Nothing here prints a secret.
+//!
+//! Secrets are wiped from memory when they are dropped, and so is what they were read from. What the gate hands on
+//! cannot be: request messages, which go to the runtime as they came, and headers inside the HTTP client.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use sha2::{Digest as _, Sha256};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::host::fold;
 
@@ -143,8 +147,8 @@ impl Secret {
     /// `user:password` in base64, as docker writes it (RFC 4648, with or without padding).
     pub(super) fn from_auth(auth: &str) -> Option<Self> {
         let trimmed = auth.trim_end_matches('=');
-        let decoded = STANDARD_NO_PAD.decode(trimmed).ok()?;
-        let text = String::from_utf8(decoded).ok()?;
+        let decoded = Zeroizing::new(STANDARD_NO_PAD.decode(trimmed).ok()?);
+        let text = std::str::from_utf8(&decoded).ok()?;
         let (username, password) = text.split_once(':')?;
         Self::password(username, password.trim_end_matches('\0'))
     }
@@ -165,8 +169,19 @@ impl Secret {
     }
 
     /// The value of `Authorization: Basic`.
-    pub(super) fn basic(username: &str, password: &str) -> String {
-        format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))
+    pub(super) fn basic(username: &str, password: &str) -> Zeroizing<String> {
+        let plain = Zeroizing::new(format!("{username}:{password}"));
+        let encoded = Zeroizing::new(STANDARD.encode(plain.as_bytes()));
+        Zeroizing::new(format!("Basic {}", *encoded))
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        match self {
+            Self::Password { username: _, password } => password.zeroize(),
+            Self::Refresh(token) | Self::Bearer(token) => token.zeroize(),
+        }
     }
 }
 

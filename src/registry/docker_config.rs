@@ -1,74 +1,121 @@
 //! [`DockerConfigs`]: the node's own credentials from docker `config.json` files, for checks that no request with
 //! credentials stands behind (CreateContainer after a restart).
 //!
-//! Matched as the kubelet matches them: the host, with `*` for whole labels, and the longest path that is a prefix of
-//! the repository's. Credential helpers (`credsStore`, `credHelpers`) are not run in this version.
+//! Keys are matched as the kubelet matches them ([`super::pattern`]). Of one file a helper (`credHelpers` for the host,
+//! else `credsStore`) is asked first, as docker does; the kubelet runs none.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::Deserialize;
+use zeroize::{Zeroize as _, Zeroizing};
 
-use super::credentials::{Credentials, Secret};
+use super::credentials::{Secret, server_host};
 use super::error::RegistryError;
-use super::host::{fold, split_port};
+use super::fault::{CredentialFault, CredentialWhy};
+use super::helper::Helpers;
 use super::hosts_file::{config, read_capped};
+use super::pattern::Pattern;
 use crate::image::Repository;
 
 /// The files, in order.
 pub(super) struct DockerConfigs {
     files: Vec<PathBuf>,
+    helpers: Helpers,
 }
 
-#[derive(Deserialize)]
-struct File {
-    #[serde(default)]
-    auths: BTreeMap<String, Entry>,
+/// What one file says about one repository.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    helper: Option<String>,
+    secrets: Vec<Secret>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
+struct File {
+    auths: BTreeMap<String, Entry>,
+    #[serde(rename = "credsStore")]
+    store: String,
+    #[serde(rename = "credHelpers")]
+    helpers: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
 struct Entry {
+    #[serde(default)]
     auth: String,
+    #[serde(default)]
     username: String,
+    #[serde(default)]
     password: String,
+    #[serde(default)]
     identitytoken: String,
+    #[serde(default)]
     registrytoken: String,
 }
 
-impl DockerConfigs {
-    pub(super) fn new(files: Vec<PathBuf>) -> Self {
-        Self { files }
-    }
-
-    /// The credentials for a repository, from the first file that has some. A file that cannot be used is warned of
-    /// and passed over, as the kubelet does: without credentials a private registry answers 401, never "not there".
-    pub(super) async fn find(&self, repository: &Repository) -> Option<Credentials> {
-        let (files, repository) = (self.files.clone(), repository.folded());
-        let usable = |found: Result<Option<Credentials>, RegistryError>| {
-            found.unwrap_or_else(|error| {
-                tracing::warn!(%error, "docker credentials passed over");
-                None
-            })
-        };
-        let task =
-            tokio::task::spawn_blocking(move || files.iter().find_map(|file| usable(find_in(file, &repository))));
-        task.await.ok().flatten()
+impl Drop for Entry {
+    fn drop(&mut self) {
+        for field in [&mut self.auth, &mut self.password, &mut self.identitytoken, &mut self.registrytoken] {
+            field.zeroize();
+        }
     }
 }
 
-fn find_in(path: &Path, repository: &Repository) -> Result<Option<Credentials>, RegistryError> {
-    let Some(bytes) = read_capped(path)? else { return Ok(None) };
+impl DockerConfigs {
+    pub(super) fn new(files: Vec<PathBuf>, helpers: Helpers) -> Self {
+        Self { files, helpers }
+    }
+
+    /// The secrets for a (folded) repository, in the order of the files, and what failed. A file that cannot be used is
+    /// passed over, as the kubelet does: without credentials a private registry answers 401, never "not there". Waits
+    /// for helpers until `until`.
+    pub(super) async fn find(&self, repository: &Repository, until: Instant) -> (Vec<Secret>, Vec<CredentialFault>) {
+        let (files, asked) = (self.files.clone(), repository.clone());
+        let read = move || files.iter().map(|file| find_in(file, &asked)).collect::<Vec<_>>();
+        let (mut secrets, mut faults) = (Vec::new(), Vec::new());
+        for said in tokio::task::spawn_blocking(read).await.unwrap_or_default() {
+            match said {
+                Ok(said) => {
+                    if let Some(helper) = said.helper {
+                        match self.helpers.get(&helper, repository.host(), until).await {
+                            Ok(secret) => secrets.extend(secret),
+                            Err(fault) => faults.push(fault),
+                        }
+                    }
+                    secrets.extend(said.secrets);
+                }
+                Err(RegistryError::Config { file, line, problem }) => {
+                    faults.push(CredentialFault::new(file, CredentialWhy::File { line, problem }));
+                }
+                Err(_) => {}
+            }
+        }
+        (secrets, faults)
+    }
+}
+
+fn find_in(path: &Path, repository: &Repository) -> Result<Said, RegistryError> {
+    let Some(bytes) = read_capped(path)?.map(Zeroizing::new) else { return Ok(Said::default()) };
     // The parser's own words may quote the file: only the line is told.
     let file: File = serde_json::from_slice(&bytes)
         .map_err(|error| config(path, Some(error.line()), "is not a docker config.json that can be understood"))?;
-    let mut fitting: Vec<(String, &Entry)> =
-        file.auths.iter().filter_map(|(key, entry)| Some((fits(key, repository)?, entry))).collect();
-    fitting.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
-    match fitting.into_iter().find_map(|(_, entry)| entry.secret()) {
-        Some(secret) => Ok(Some(Credentials::new(repository.host(), secret))),
-        None => Ok(None),
-    }
+    let own = |key: &String| server_host(key).is_some_and(|host| host == repository.host());
+    // An empty name means that the host has none, whatever the store.
+    let helper = file.helpers.iter().find(|(key, _)| own(key)).map_or(&file.store, |(_, helper)| helper);
+    let mut fitting: Vec<(Pattern, &Entry)> = file
+        .auths
+        .iter()
+        .map(|(key, entry)| (Pattern::new(key), entry))
+        .filter(|(pattern, _)| pattern.fits(repository))
+        .collect();
+    fitting.sort_by(|(one, _), (other, _)| other.cmp(one));
+    Ok(Said {
+        helper: (!helper.is_empty()).then(|| helper.clone()),
+        secrets: fitting.into_iter().filter_map(|(_, entry)| entry.secret()).collect(),
+    })
 }
 
 impl Entry {
@@ -87,41 +134,20 @@ impl Entry {
     }
 }
 
-/// The path of a key when the key is for this (folded) repository.
-fn fits(key: &str, repository: &Repository) -> Option<String> {
-    let rest = ["https://", "http://"].iter().find_map(|scheme| key.strip_prefix(scheme)).unwrap_or(key);
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    // Old keys end in the API's version, `https://index.docker.io/v1/`.
-    let path = path.trim_end_matches('/');
-    let path = if matches!(path, "v1" | "v2") { "" } else { path };
-    if !host_fits(&fold(host), repository.host()) {
-        return None;
-    }
-    let below = repository.path().strip_prefix(path);
-    let whole = below.is_some_and(|rest| path.is_empty() || rest.is_empty() || rest.starts_with('/'));
-    whole.then(|| path.to_owned())
-}
-
-/// Equal, or label by label where a label of the pattern is `*`; the port must be equal.
-fn host_fits(pattern: &str, host: &str) -> bool {
-    let ((pattern, pattern_port), (host, port)) = (split_port(pattern), split_port(host));
-    let (labels, own): (Vec<&str>, Vec<&str>) = (pattern.split('.').collect(), host.split('.').collect());
-    pattern_port == port
-        && labels.len() == own.len()
-        && labels.iter().zip(&own).all(|(pattern, label)| pattern == label || *pattern == "*")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn found(json: &str, name: &str) -> Option<Secret> {
+    fn said(json: &str, name: &str) -> Said {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.json");
         std::fs::write(&file, json).unwrap();
-        let repository = crate::image::Reference::parse(name).unwrap().repository();
-        let credentials = find_in(&file, &repository).unwrap()?;
-        credentials.secret_for(repository.host()).cloned()
+        let repository = crate::image::Reference::parse(name).unwrap().repository().folded();
+        find_in(&file, &repository).unwrap()
+    }
+
+    fn found(json: &str, name: &str) -> Option<Secret> {
+        said(json, name).secrets.first().cloned()
     }
 
     fn password(user: &str) -> Option<Secret> {
@@ -141,7 +167,9 @@ mod tests {
             ("reg.example/app", password("a")),
             ("REG.example:443/app", password("a")),
             ("reg.example/team/app", password("b")),
-            ("reg.example/team2/app", password("a")),
+            // The kubelet's prefix ends anywhere.
+            ("reg.example/team2/app", password("b")),
+            ("reg.example/tea", password("a")),
             ("app", password("c")),
             ("registry-1.docker.io/library/app", password("c")),
             ("eu.cloud.example:5000/app", password("d")),
@@ -154,10 +182,26 @@ mod tests {
         }
     }
 
+    /// The kubelet tries all that fit, one after the other.
     #[test]
-    fn other_keys_of_the_file_do_not_matter() {
-        assert_eq!(found(r#"{"credsStore":"x","auths":{"r.example":{}}}"#, "r.example/a"), None);
-        assert_eq!(found("{}", "r.example/a"), None);
+    fn all_that_fit_are_found_in_order() {
+        let json =
+            r#"{"auths":{"*.example":{"auth":"YTpw"},"reg.example":{"auth":"Yjpw"},"reg.example/t":{"auth":"Yzpw"}}}"#;
+        let secrets: Vec<Option<Secret>> = said(json, "reg.example/t").secrets.into_iter().map(Some).collect();
+        assert_eq!(secrets, [password("c"), password("b"), password("a")]);
+    }
+
+    #[test]
+    fn a_helper_is_chosen_as_docker_chooses() {
+        let json = r#"{"credsStore":"all","credHelpers":{"reg.example":"one","https://index.docker.io/v1/":"hub","no.example":""},
+            "auths":{"reg.example":{},"r.example":{"auth":"YTpw"}}}"#;
+        let helper = |name: &str| said(json, name).helper;
+        assert_eq!(helper("reg.example/a").as_deref(), Some("one"));
+        assert_eq!(helper("app").as_deref(), Some("hub"));
+        assert_eq!(helper("reg.example:5000/a").as_deref(), Some("all"));
+        assert_eq!(helper("no.example/a"), None);
+        assert_eq!(found(json, "r.example/a"), password("a"), "beside the store");
+        assert_eq!(said("{}", "r.example/a"), Said::default());
     }
 
     /// Attack E6: a broken file is named, its content is not repeated.
@@ -170,6 +214,6 @@ mod tests {
         let error = find_in(&file, &repository).unwrap_err();
         assert!(matches!(error, RegistryError::Config { line: Some(2), .. }), "{error:?}");
         assert!(!format!("{error} {error:?}").contains("hunter2"));
-        assert_eq!(find_in(&folder.path().join("none"), &repository), Ok(None));
+        assert_eq!(find_in(&folder.path().join("none"), &repository), Ok(Said::default()));
     }
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::fault::CredentialWhy;
 use crate::image::Digest;
 
 /// Longest text of the operating system or the TLS library that is repeated in a message, characters.
@@ -39,6 +40,17 @@ pub enum RegistryError {
         status: u16,
         /// The token service that was not given the credentials, because nobody said that it may have them.
         withheld_from: Option<String>,
+    },
+    /// 401 or 403, and a source of the node's own credentials for it failed: with those it may be there.
+    NoCredentials {
+        /// The host that refused.
+        host: String,
+        /// Its status.
+        status: u16,
+        /// The source that failed: a program's name, or a file.
+        source: String,
+        /// What went wrong with it.
+        why: CredentialWhy,
     },
     /// A host could not be asked.
     Unreachable {
@@ -221,6 +233,7 @@ impl RegistryError {
             Self::NotFound { .. } => Class::Absent,
             Self::Unreachable { .. } | Self::BudgetSpent(Budget::Time) => Class::Unreachable,
             Self::Unauthorized { .. }
+            | Self::NoCredentials { .. }
             | Self::TooLarge { .. }
             | Self::DigestMismatch { .. }
             | Self::BudgetSpent(Budget::Requests | Budget::Bytes | Budget::Pages | Budget::Entries)
@@ -268,6 +281,9 @@ impl fmt::Display for RegistryError {
                 "{host} refused access with status {status}; the credentials for {host} were not sent to its token \
                  service {realm}: allow it with registry.token_realms"
             ),
+            Self::NoCredentials { host, status, source, why } => {
+                write!(f, "{host} refused access with status {status}; no credentials for it: {source} {why}")
+            }
             Self::Unreachable { host, why } => write!(f, "{host} could not be reached: {why}"),
             Self::TooLarge { host, limit } => write!(f, "{host} sent more than the {limit} bytes allowed"),
             Self::DigestMismatch { host, expected, got } => {

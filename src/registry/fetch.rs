@@ -165,9 +165,13 @@ impl Session {
         }
     }
 
-    /// The same for an address on the same host, the next page of a list.
-    pub(super) async fn ask_at(&self, ask: &Ask<'_>, url: &Url) -> Result<Reply, RegistryError> {
-        let secret = self.secret_for(ask.host, ask.repository).await;
+    /// The same for one address on that host, as the holder of one secret.
+    pub(super) async fn ask_as(
+        &self,
+        ask: &Ask<'_>,
+        url: &Url,
+        secret: Option<Secret>,
+    ) -> Result<Reply, RegistryError> {
         let now = self.now();
         let key = GrantKey {
             authority: fold(&ask.host.authority),

@@ -11,13 +11,21 @@ mod client;
 mod credentials;
 mod docker_config;
 mod error;
+mod fault;
 mod fetch;
+mod flights;
+mod helper;
 mod host;
 mod hosts;
 mod hosts_file;
+mod node;
 mod onward;
 mod options;
 mod patience;
+mod pattern;
+mod program;
+mod provider;
+mod provider_config;
 mod referrers;
 mod round;
 mod route;
@@ -34,8 +42,10 @@ use tokio::sync::Semaphore;
 
 pub use credentials::{Access, AccessKey, AuthConfig, Credentials, CredentialsError};
 pub use error::{Budget, Class, Malformed, RedirectFault, RegistryError, TlsFault, Why};
+pub use fault::{CredentialFault, CredentialWhy};
 pub use onward::Onward;
 pub use options::Options;
+pub use program::Environment;
 pub use referrers::{Referrer, Referrers};
 pub use session::{Fetched, Session};
 
@@ -66,7 +76,7 @@ pub struct Registry {
     hosts: hosts::Hosts,
     clients: client::Clients,
     tokens: token::Tokens,
-    docker: docker_config::DockerConfigs,
+    node: node::NodeCredentials,
     load: Semaphore,
     states: Mutex<LruCache<String, Arc<HostState>>>,
     learnt: Mutex<LruCache<String, (Support, Instant)>>,
@@ -97,7 +107,7 @@ impl Registry {
             hosts: hosts::Hosts::new(options.certs_dirs.clone(), clock),
             clients: client::Clients::new(&options),
             tokens: token::Tokens::new(),
-            docker: docker_config::DockerConfigs::new(options.docker_configs.clone()),
+            node: node::NodeCredentials::new(&options, clock),
             load: Semaphore::new(options.concurrent_requests),
             states: Mutex::new(LruCache::new(HOSTS_MAX)),
             learnt: Mutex::new(LruCache::new(HOSTS_MAX)),

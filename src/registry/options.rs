@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::error::RegistryError;
 use super::host;
+use super::program::Environment;
 
 /// Longest manifest or index, bytes: containerd refuses manifests above 4 MiB (`MaxManifestSize`), and so do most
 /// registries on push (distribution-spec, "Pushing Manifests").
@@ -34,9 +35,23 @@ pub struct Options {
     /// host (or `_default`) counts. Default: `/etc/containerd/certs.d`.
     pub certs_dirs: Vec<PathBuf>,
     /// Docker `config.json` files that are looked into, in order, when a request brings no credentials of its own.
-    /// Default: where the kubelet looks (`/var/lib/kubelet`, root's home, the root folder). Credential helpers in
-    /// them are not run.
+    /// Default: where the kubelet looks (`/var/lib/kubelet`, root's home, the root folder). Credential helpers that
+    /// they name (`credsStore`, `credHelpers`) are run.
     pub docker_configs: Vec<PathBuf>,
+    /// Folders in which credential helpers (`docker-credential-NAME`) are looked for; the environment's `PATH` is not. A
+    /// helper that others than root could change is not run. Empty: none is run. Default: `/usr/local/bin` and
+    /// `/usr/bin`, where packages and people put them.
+    pub credential_helper_dirs: Vec<PathBuf>,
+    /// Milliseconds that one run of a credential helper may take; then it is killed. Default 10000.
+    pub credential_helper_ms: u64,
+    /// The kubelet's `--image-credential-provider-config`: a file, or a folder of them, that names plugins and the
+    /// images that they are for. Default: none.
+    pub credential_provider_config: Option<PathBuf>,
+    /// The kubelet's `--image-credential-provider-bin-dir`: where these plugins are. Default: none.
+    pub credential_provider_bin_dir: Option<PathBuf>,
+    /// Environment variables for helpers and plugins, beside `PATH` and `HOME`; a plugin's own `env` wins. The gate's
+    /// environment is not passed on. Default: none.
+    pub credential_env: Environment,
     /// Proxy for every request (`http://host:port`), unless `hosts.toml` names one. Default: none; the environment is
     /// not read. Behind a proxy the proxy resolves names, so the refusal of local addresses by name is its own to make.
     pub proxy: Option<String>,
@@ -89,6 +104,11 @@ impl Default for Options {
             docker_configs: ["/var/lib/kubelet/config.json", "/root/.docker/config.json", "/.docker/config.json"]
                 .map(PathBuf::from)
                 .to_vec(),
+            credential_helper_dirs: ["/usr/local/bin", "/usr/bin"].map(PathBuf::from).to_vec(),
+            credential_helper_ms: 10_000,
+            credential_provider_config: None,
+            credential_provider_bin_dir: None,
+            credential_env: Environment::default(),
             proxy: None,
             token_realms: BTreeMap::new(),
             credential_hosts: BTreeMap::new(),
@@ -111,6 +131,7 @@ impl Default for Options {
 impl Options {
     /// Refuses what cannot work; every limit must be at least one.
     pub(super) fn check(&self) -> Result<(), RegistryError> {
+        self.check_programs()?;
         let counts = [
             ("session_ms", self.session_ms > 0),
             ("request_ms", self.request_ms > 0),
@@ -148,6 +169,27 @@ impl Options {
         }
         Ok(())
     }
+
+    fn check_programs(&self) -> Result<(), RegistryError> {
+        let fault = |option, problem| Err(RegistryError::Options { option, problem });
+        if self.credential_helper_ms == 0 {
+            return fault("credential_helper_ms", "must be at least 1");
+        }
+        if !self.credential_helper_dirs.iter().all(|folder| folder.is_absolute()) {
+            return fault("credential_helper_dirs", "needs absolute paths");
+        }
+        match (&self.credential_provider_config, &self.credential_provider_bin_dir) {
+            (None, None) => {}
+            (Some(config), Some(folder)) if config.is_absolute() && folder.is_absolute() => {}
+            (Some(_), None) => return fault("credential_provider_bin_dir", "must be set where a configuration is"),
+            (None, Some(_)) => return fault("credential_provider_config", "must be set where a folder of plugins is"),
+            (Some(_), Some(_)) => return fault("credential_provider_config", "and its folder need absolute paths"),
+        }
+        if !self.credential_env.is_usable() {
+            return fault("credential_env", "has a variable that no program can be given");
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -163,6 +205,25 @@ mod tests {
         assert!(matches!(options.check(), Err(RegistryError::Options { option: "proxy", .. })));
         let options = Options { allow_local_hosts: vec!["http://x".to_owned()], ..Options::default() };
         assert!(matches!(options.check(), Err(RegistryError::Options { option: "allow_local_hosts", .. })));
+    }
+
+    #[test]
+    fn programs_are_configured_whole_or_not_at_all() {
+        let fault = |text: &str| match toml::from_str::<Options>(text).unwrap().check() {
+            Err(RegistryError::Options { option, .. }) => option,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(fault("credential_helper_ms = 0"), "credential_helper_ms");
+        assert_eq!(fault("credential_helper_dirs = ['bin']"), "credential_helper_dirs");
+        assert_eq!(fault("credential_provider_config = '/a'"), "credential_provider_bin_dir");
+        assert_eq!(fault("credential_provider_bin_dir = '/a'"), "credential_provider_config");
+        assert_eq!(
+            fault("credential_provider_bin_dir = '/a'\ncredential_provider_config = 'b'"),
+            "credential_provider_config"
+        );
+        assert_eq!(fault("credential_env = {LD_PRELOAD = 'x'}"), "credential_env");
+        let fine = "credential_provider_bin_dir = '/a'\ncredential_provider_config = '/b'\ncredential_env = {AWS_REGION = 'x'}";
+        assert_eq!(toml::from_str::<Options>(fine).unwrap().check(), Ok(()));
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::credentials::{Access, Credentials, Secret};
+use super::credentials::Access;
 use super::error::{Budget, RegistryError};
-use super::host::{Host, fold};
+use super::node::Looked;
 use super::options::MANIFEST_MAX;
 use super::referrers::Referrers;
 use super::route::{Route, Scope, Wanted};
@@ -23,8 +23,8 @@ pub struct Session {
     deadline: Instant,
     requests: AtomicU32,
     bytes: AtomicU64,
-    /// The node's own credentials, looked up once per repository.
-    node: Mutex<BTreeMap<Repository, Option<Credentials>>>,
+    /// The node's own credentials, as far as they were looked up.
+    looked: Looked,
     /// The hosts of each registry: a decision sees one state of the files, and numbers that keep their meaning.
     routes: Mutex<BTreeMap<String, Arc<Route>>>,
 }
@@ -46,8 +46,8 @@ pub struct Fetched {
 
 impl Session {
     pub(super) fn new(registry: Arc<Registry>, access: Access, deadline: Instant) -> Self {
-        let (requests, bytes) = (AtomicU32::new(0), AtomicU64::new(0));
-        Self { registry, access, deadline, requests, bytes, node: Mutex::default(), routes: Mutex::default() }
+        let (requests, bytes, looked) = (AtomicU32::new(0), AtomicU64::new(0), Looked::default());
+        Self { registry, access, deadline, requests, bytes, looked, routes: Mutex::default() }
     }
 
     /// The manifest or index that a reference means now: by its digest when it has one, else by its tag.
@@ -188,29 +188,8 @@ impl Session {
         if used > self.registry.options.session_bytes { Err(RegistryError::BudgetSpent(Budget::Bytes)) } else { Ok(()) }
     }
 
-    /// The secret that may be shown to a host: given for it, or allowed for it by the operator (attack E1, fact P18).
-    pub(super) async fn secret_for(&self, host: &Host, repository: &Repository) -> Option<Secret> {
-        let credentials = match self.access.credentials() {
-            Some(credentials) => credentials.clone(),
-            None => self.node_credentials(repository).await?,
-        };
-        if let Some(secret) = credentials.secret_for(&host.authority) {
-            return Some(secret.clone());
-        }
-        let target = fold(&host.authority);
-        let allowed = self.registry.options.credential_hosts.iter().any(|(registry, hosts)| {
-            fold(registry) == credentials.host() && hosts.iter().any(|named| fold(named) == target)
-        });
-        allowed.then(|| credentials.secret().clone())
-    }
-
-    async fn node_credentials(&self, repository: &Repository) -> Option<Credentials> {
-        if let Some(known) = super::lock(&self.node).get(repository) {
-            return known.clone();
-        }
-        let found = self.registry.docker.find(repository).await;
-        super::lock(&self.node).insert(repository.clone(), found.clone());
-        found
+    pub(super) fn looked(&self) -> &Looked {
+        &self.looked
     }
 }
 

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use lru::LruCache;
 use reqwest::Url;
 use serde::Deserialize;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::credentials::Secret;
 use super::error::{Malformed, RegistryError};
@@ -19,8 +20,9 @@ use super::options::Options;
 const GRANTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 /// Life of a token that does not say how long it lives (Docker token specification: at least 60 seconds).
 const LIFE_UNSAID: u64 = 60;
-/// Longest life that is believed, seconds: a revoked account is noticed within it.
-const LIFE_MAX: u64 = 900;
+/// Longest life that is believed, seconds: a revoked account is noticed within it. An hour, because the tokens of Google
+/// and Azure live so long and a token is asked for again when it ends; what says more is not believed.
+const LIFE_MAX: u64 = 3600;
 /// A token is not used in its last seconds: it would expire on the way.
 const MARGIN: u64 = 10;
 /// Token services that are known to serve another host's accounts.
@@ -78,6 +80,13 @@ struct Answer {
     expires_in: Option<u64>,
 }
 
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.token.zeroize();
+        self.access_token.zeroize();
+    }
+}
+
 impl Tokens {
     pub(super) fn new() -> Self {
         Self { grants: Mutex::new(LruCache::new(GRANTS_MAX)) }
@@ -106,7 +115,7 @@ impl Grant {
 
     /// The bearer token of a pull secret, as it is; not kept.
     pub(super) fn bearer(token: &str, now: Instant) -> Option<Self> {
-        Some(Self { header: sensitive(&format!("Bearer {token}"))?, withheld_from: None, until: now })
+        Some(Self { header: sensitive(&Zeroizing::new(format!("Bearer {token}")))?, withheld_from: None, until: now })
     }
 
     /// The token of a token service's answer.
@@ -118,12 +127,12 @@ impl Grant {
     ) -> Result<Self, RegistryError> {
         let bad = || RegistryError::Malformed { host: realm.to_owned(), what: Malformed::Token };
         let answer: Answer = serde_json::from_slice(body).map_err(|_| bad())?;
-        let token = [answer.token, answer.access_token].into_iter().flatten().find(|token| !token.is_empty());
+        let token = [&answer.token, &answer.access_token].into_iter().flatten().find(|token| !token.is_empty());
         let token = token.ok_or_else(bad)?;
         if !token.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(bad());
         }
-        let header = sensitive(&format!("Bearer {token}")).ok_or_else(bad)?;
+        let header = sensitive(&Zeroizing::new(format!("Bearer {token}"))).ok_or_else(bad)?;
         let life = answer.expires_in.unwrap_or(LIFE_UNSAID).min(LIFE_MAX).saturating_sub(MARGIN);
         Ok(Self { header, withheld_from, until: now + Duration::from_secs(life) })
     }
@@ -287,7 +296,7 @@ mod tests {
         let life = |body: &str| Grant::from_answer(body.as_bytes(), "r", None, now).map(|grant| grant.until - now);
         assert_eq!(life(r#"{"token":"t"}"#).unwrap(), Duration::from_secs(50));
         assert_eq!(life(r#"{"access_token":"t","expires_in":300}"#).unwrap(), Duration::from_secs(290));
-        assert_eq!(life(r#"{"token":"t","expires_in":999999999}"#).unwrap(), Duration::from_secs(890));
+        assert_eq!(life(r#"{"token":"t","expires_in":999999999}"#).unwrap(), Duration::from_secs(3590));
         assert_eq!(life(r#"{"token":null,"access_token":"t","expires_in":1}"#).unwrap(), Duration::ZERO);
         for bad in ["", "{}", r#"{"token":""}"#, r#"{"token":"a b"}"#, r#"{"token":"a\r\nx: y"}"#, r#"{"token":5}"#] {
             let error = life(bad).unwrap_err();

@@ -1,0 +1,160 @@
+//! [`NodeCredentials`]: the node's own credentials, and whose a session shows to a host.
+//!
+//! The order is the kubelet's (its `EnsureImageExists`): those of the request alone where it has some for the image's
+//! registry; else docker `config.json` files, then credential provider plugins, one secret after the other until the
+//! registry takes one. Plugins are asked only when nothing before them was taken.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use reqwest::Url;
+use tokio::sync::OnceCell;
+
+use super::credentials::{Credentials, Secret};
+use super::docker_config::DockerConfigs;
+use super::error::RegistryError;
+use super::fault::CredentialFault;
+use super::fetch::{Ask, Reply};
+use super::helper::Helpers;
+use super::host::{Host, fold};
+use super::options::Options;
+use super::program::Programs;
+use super::provider::Providers;
+use super::session::Session;
+use crate::clock::Clock;
+use crate::image::Repository;
+
+/// Most secrets that are tried for one question: each refused one costs up to three requests.
+const TRIED_MAX: usize = 4;
+
+/// Where the node's own credentials are.
+pub(super) struct NodeCredentials {
+    docker: DockerConfigs,
+    providers: Option<Providers>,
+}
+
+/// A source of the node's own credentials, in the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    Docker,
+    Providers,
+}
+
+/// What a source gave.
+#[derive(Default)]
+struct Found {
+    credentials: Vec<Credentials>,
+    faults: Vec<CredentialFault>,
+}
+
+/// What a session looked up, once per repository and source, and what was taken.
+#[derive(Default)]
+pub(super) struct Looked {
+    found: Mutex<BTreeMap<(Source, Repository), Arc<OnceCell<Found>>>>,
+    /// By folded host and repository.
+    taken: Mutex<BTreeMap<(String, Repository), Secret>>,
+}
+
+impl NodeCredentials {
+    pub(super) fn new(options: &Options, clock: Clock) -> Self {
+        let programs = Arc::new(Programs::new(options.credential_env.clone()));
+        let time = Duration::from_millis(options.credential_helper_ms);
+        let folders = options.credential_helper_dirs.clone();
+        let providers = options.credential_provider_config.clone().zip(options.credential_provider_bin_dir.clone());
+        Self {
+            docker: DockerConfigs::new(
+                options.docker_configs.clone(),
+                Helpers::new(folders, time, Arc::clone(&programs), clock),
+            ),
+            providers: providers.map(|(config, folder)| Providers::new(config, folder, programs, clock)),
+        }
+    }
+
+    async fn find(&self, source: Source, repository: &Repository, until: Instant) -> Found {
+        let folded = repository.folded();
+        let (secrets, faults) = match (source, &self.providers) {
+            (Source::Docker, _) => self.docker.find(&folded, until).await,
+            (Source::Providers, Some(providers)) => providers.find(&folded, until).await,
+            (Source::Providers, None) => Default::default(),
+        };
+        for fault in &faults {
+            tracing::warn!(%fault, %repository, "a source of credentials gave none");
+        }
+        let credentials = secrets.into_iter().map(|secret| Credentials::new(folded.host(), secret)).collect();
+        Found { credentials, faults }
+    }
+}
+
+impl Session {
+    /// Asks with the secrets that may be shown to the host, one after the other until one is taken.
+    pub(super) async fn ask_at(&self, ask: &Ask<'_>, url: &Url) -> Result<Reply, RegistryError> {
+        if let Some(credentials) = self.access().credentials()
+            && credentials.host() == fold(ask.repository.host())
+        {
+            return self.ask_as(ask, url, self.shown(credentials, ask.host)).await;
+        }
+        let place = (fold(&ask.host.authority), ask.repository.clone());
+        let taken = super::lock(&self.looked().taken).get(&place).cloned();
+        if let Some(secret) = taken {
+            return self.ask_as(ask, url, Some(secret)).await;
+        }
+        let (mut refused, mut tried) = (None, 0);
+        for source in [Source::Docker, Source::Providers] {
+            for secret in self.secrets(source, ask).await {
+                if tried == TRIED_MAX {
+                    break;
+                }
+                tried += 1;
+                match self.ask_as(ask, url, Some(secret.clone())).await {
+                    Err(error @ RegistryError::Unauthorized { .. }) => refused = Some(error),
+                    Ok(reply) => {
+                        super::lock(&self.looked().taken).insert(place, secret);
+                        return Ok(reply);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        match refused {
+            Some(error) => Err(self.with_fault(error, ask.repository)),
+            None => self.ask_as(ask, url, None).await.map_err(|error| self.with_fault(error, ask.repository)),
+        }
+    }
+
+    /// The secret when it may be shown to a host: given for it, or allowed for it by the operator (attack E1, fact P18).
+    fn shown(&self, credentials: &Credentials, host: &Host) -> Option<Secret> {
+        if let Some(secret) = credentials.secret_for(&host.authority) {
+            return Some(secret.clone());
+        }
+        let target = fold(&host.authority);
+        let allowed = self.registry().options.credential_hosts.iter().any(|(registry, hosts)| {
+            fold(registry) == credentials.host() && hosts.iter().any(|named| fold(named) == target)
+        });
+        allowed.then(|| credentials.secret().clone())
+    }
+
+    /// What a source has that may be shown to the host. Waits no longer than half of the time that is left: the
+    /// registry's own answer is worth more than none.
+    async fn secrets(&self, source: Source, ask: &Ask<'_>) -> Vec<Secret> {
+        let key = (source, ask.repository.clone());
+        let cell = Arc::clone(super::lock(&self.looked().found).entry(key).or_default());
+        let found = cell.get_or_init(|| async {
+            let until = self.now() + self.left().unwrap_or_default() / 2;
+            self.registry().node.find(source, ask.repository, until).await
+        });
+        found.await.credentials.iter().filter_map(|credentials| self.shown(credentials, ask.host)).collect()
+    }
+
+    /// A refusal of access says which source of credentials failed, when one did.
+    fn with_fault(&self, error: RegistryError, repository: &Repository) -> RegistryError {
+        let RegistryError::Unauthorized { host, status, withheld_from: None } = error else { return error };
+        let found = super::lock(&self.looked().found);
+        let cells = [Source::Docker, Source::Providers].map(|source| found.get(&(source, repository.clone())));
+        let fault = cells.into_iter().flatten().filter_map(|cell| cell.get()).flat_map(|found| &found.faults).next();
+        match fault.cloned() {
+            Some(CredentialFault { source, why }) => RegistryError::NoCredentials { host, status, source, why },
+            None => RegistryError::Unauthorized { host, status, withheld_from: None },
+        }
+    }
+}

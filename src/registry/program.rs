@@ -1,0 +1,313 @@
+//! [`Programs`]: runs the programs that credentials come from, credential helpers and credential provider plugins.
+//!
+//! A program is found by its name in configured folders, never by the environment's `PATH`, and only when nobody but root
+//! could have changed it. It gets a fixed environment, no shell, and a limited time; what it writes to its error
+//! output is thrown away, because it may hold secrets. What its answer means is for [`super::helper`] and
+//! [`super::provider`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::Semaphore;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::fault::CredentialWhy;
+use crate::ownership::{self, Above, OwnershipFault};
+
+/// Longest answer of a program, bytes. Real ones are under 8 KiB.
+pub(super) const OUTPUT_MAX: usize = 64 << 10;
+/// Programs that run at once, whatever they are: each may have tens of threads, and the unit allows 256 in all.
+const AT_ONCE: usize = 4;
+/// Longest name of a program, bytes.
+const NAME_MAX: usize = 64;
+/// The environment of every program; `registry.credential_env` and a plugin's own `env` come on top.
+const ENVIRONMENT: [(&str, &str); 2] =
+    [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")];
+
+/// Environment variables for programs; their values are never shown.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Environment(BTreeMap<String, String>);
+
+/// Runs programs, a few at once.
+pub(super) struct Programs {
+    environment: Environment,
+    places: Semaphore,
+}
+
+/// One run of a program.
+pub(super) struct Run<'a> {
+    pub(super) path: &'a Path,
+    pub(super) args: &'a [String],
+    /// On top of the fixed environment and the configured one.
+    pub(super) env: &'a [(String, String)],
+    pub(super) input: &'a [u8],
+    pub(super) time: Duration,
+}
+
+/// How a program ended, and what it wrote.
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
+    pub(super) output: Zeroizing<Vec<u8>>,
+}
+
+impl Environment {
+    /// Refuses what no environment can hold.
+    pub(super) fn is_usable(&self) -> bool {
+        self.0.iter().all(|(name, value)| {
+            !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0') && !name.starts_with("LD_")
+        })
+    }
+}
+
+impl From<BTreeMap<String, String>> for Environment {
+    fn from(map: BTreeMap<String, String>) -> Self {
+        Self(map)
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(|value| value.zeroize());
+    }
+}
+
+/// The program of this name: the first that is there, when it is safe to run. Looks at the disk.
+pub(super) fn find(folders: &[PathBuf], name: &str) -> Result<PathBuf, CredentialWhy> {
+    if !is_name(name) {
+        return Err(CredentialWhy::Name);
+    }
+    for folder in folders {
+        let path = folder.join(name);
+        match ownership::check(&path, Above::NobodyElse) {
+            Ok(()) if path.is_file() => return Ok(path),
+            Ok(()) => {}
+            Err(OwnershipFault::Unreadable { kind: std::io::ErrorKind::NotFound, .. }) => {}
+            Err(fault) => return Err(CredentialWhy::Unsafe(fault)),
+        }
+    }
+    Err(CredentialWhy::Missing)
+}
+
+/// Letters, digits, `.`, `_`, `-`; no path, no hidden file, no option (attack E2).
+fn is_name(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    name.len() <= NAME_MAX
+        && name.bytes().all(fits)
+        && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && !name.contains("..")
+}
+
+impl Programs {
+    pub(super) fn new(environment: Environment) -> Self {
+        Self { environment, places: Semaphore::new(AT_ONCE) }
+    }
+
+    /// Runs a program to its end. When it takes too long or writes too much, it is killed with all that it started.
+    pub(super) async fn run(&self, run: &Run<'_>) -> Result<Ended, CredentialWhy> {
+        // Never closed, so no error can come.
+        let _place = self.places.acquire().await.ok();
+        let mut child = self.command(run).spawn().map_err(|error| CredentialWhy::Start(error.kind()))?;
+        let mut group = Group(child.id());
+        let ended = tokio::time::timeout(run.time, talk(&mut child, run.input)).await;
+        match ended {
+            Ok(Ok(ended)) => {
+                group.0 = None;
+                Ok(ended)
+            }
+            Ok(Err(why)) => Err(why),
+            Err(_) => Err(CredentialWhy::Time(run.time.as_secs())),
+        }
+    }
+
+    fn command(&self, run: &Run<'_>) -> Command {
+        let mut command = Command::new(run.path);
+        command
+            .args(run.args)
+            .env_clear()
+            .envs(ENVIRONMENT)
+            .envs(&self.environment.0)
+            .envs(run.env.iter().map(|(name, value)| (name, value)))
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true);
+        command
+    }
+}
+
+/// The process group of a program that has not been waited for, so that its number is still its own; killed when
+/// dropped.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(id) = self.0.and_then(|id| i32::try_from(id).ok()) {
+            // Gone already is as good.
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        }
+    }
+}
+
+async fn talk(child: &mut Child, input: &[u8]) -> Result<Ended, CredentialWhy> {
+    let failed = |error: std::io::Error| CredentialWhy::Start(error.kind());
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that does not read what it is told is judged by its answer.
+        drop(stdin.write_all(input).await);
+    }
+    let mut output = Zeroizing::new(vec![0; OUTPUT_MAX]);
+    if let Some(stdout) = child.stdout.take() {
+        let length = read(stdout, &mut output).await?;
+        output.truncate(length);
+    }
+    let status = child.wait().await.map_err(failed)?;
+    Ok(Ended { code: status.code(), output })
+}
+
+/// Fills the buffer, which never grows: nothing is copied to memory that stays unwiped.
+async fn read(mut stdout: ChildStdout, output: &mut [u8]) -> Result<usize, CredentialWhy> {
+    let mut length = 0;
+    loop {
+        let Some(rest) = output.get_mut(length..).filter(|rest| !rest.is_empty()) else {
+            return Err(CredentialWhy::Long(OUTPUT_MAX - 1));
+        };
+        match stdout.read(rest).await {
+            Ok(0) => return Ok(length),
+            Ok(count) => length += count,
+            Err(error) => return Err(CredentialWhy::Start(error.kind())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    fn runs(path: &Path) -> Run<'_> {
+        Run { path, args: &[], env: &[], input: b"in", time: Duration::from_secs(20) }
+    }
+
+    #[test]
+    fn attack_e2_a_name_is_no_path() {
+        let folder = tempfile::tempdir().unwrap();
+        script(folder.path(), "good", "true");
+        let folders = [folder.path().join("none"), folder.path().to_owned()];
+        assert_eq!(find(&folders, "good"), Ok(folder.path().join("good")));
+        assert_eq!(find(&folders, "absent"), Err(CredentialWhy::Missing));
+        let long = "x".repeat(NAME_MAX + 1);
+        for bad in ["", ".", "..", "a/b", "../good", "a..b", "-x", ".hidden", "a b", "a\0", "é", "a;b", &long] {
+            assert_eq!(find(&folders, bad), Err(CredentialWhy::Name), "{bad}");
+        }
+        std::fs::create_dir(folder.path().join("folder")).unwrap();
+        assert_eq!(find(&folders, "folder"), Err(CredentialWhy::Missing));
+    }
+
+    /// Attack E4: what others may change is not run, and no other of the same name in a later folder either.
+    #[test]
+    fn attack_e4_a_program_that_others_can_write_is_not_run() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = script(one.path(), "tool", "true");
+        script(two.path(), "tool", "true");
+        let folders = [one.path().to_owned(), two.path().to_owned()];
+        assert_eq!(find(&folders, "tool"), Ok(path.clone()));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o775)).unwrap();
+        let fault = OwnershipFault::Writable { path: path.clone(), mode: 0o775 };
+        assert_eq!(find(&folders, "tool"), Err(CredentialWhy::Unsafe(fault)));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(one.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(find(&folders, "tool"), Err(CredentialWhy::Unsafe(OwnershipFault::Writable { .. }))));
+    }
+
+    #[tokio::test]
+    async fn a_program_sees_its_input_and_nothing_of_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = script(folder.path(), "tool", "cat; echo \" $1\"; /usr/bin/env | /usr/bin/sort; pwd; exit 3");
+        let programs = Programs::new(BTreeMap::from([("REGION".to_owned(), "eu".to_owned())]).into());
+        let env = [("HOME".to_owned(), "/h".to_owned())];
+        let run = Run { args: &["get".to_owned()], env: &env, ..runs(&path) };
+        let ended = programs.run(&run).await.unwrap();
+        let said = String::from_utf8(ended.output.to_vec()).unwrap();
+        let path = ENVIRONMENT[0].1;
+        assert!(said.starts_with("in get\nHOME=/h\n"), "{said}");
+        let names: Vec<&str> = said.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+        // The shell adds PWD, SHLVL and `_` by itself.
+        assert!(names.iter().all(|name| ["HOME", "PATH", "REGION", "PWD", "SHLVL", "_", "OLDPWD"].contains(name)));
+        assert!(said.contains(&format!("PATH={path}\n")) && said.contains("REGION=eu\n"), "{said}");
+        assert!(said.ends_with("\n/\n"), "{said}");
+        assert_eq!(ended.code, Some(3));
+    }
+
+    #[tokio::test]
+    async fn faults_are_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let programs = Programs::new(Environment::default());
+        let endless = script(folder.path(), "endless", "exec cat /dev/zero");
+        let fault = |outcome: Result<Ended, CredentialWhy>| outcome.err().unwrap();
+        assert_eq!(fault(programs.run(&runs(&endless)).await), CredentialWhy::Long(OUTPUT_MAX - 1));
+        let killed = script(folder.path(), "killed", "kill -9 $$");
+        assert_eq!(programs.run(&runs(&killed)).await.unwrap().code, None);
+        let none = folder.path().join("none");
+        assert_eq!(fault(programs.run(&runs(&none)).await), CredentialWhy::Start(std::io::ErrorKind::NotFound));
+    }
+
+    /// What hangs is killed in time, and so is what it started.
+    #[tokio::test]
+    async fn a_program_that_hangs_is_killed_with_its_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pids");
+        let text = format!("sleep 1000 &\necho $! $$ > {}\nwait", file.display());
+        let path = script(folder.path(), "hang", &text);
+        let programs = Programs::new(Environment::default());
+        let run = Run { time: Duration::from_secs(1), ..runs(&path) };
+        assert_eq!(programs.run(&run).await.err(), Some(CredentialWhy::Time(1)));
+        let pids = std::fs::read_to_string(&file).unwrap();
+        for pid in pids.split_whitespace() {
+            let stat = PathBuf::from(format!("/proc/{pid}/stat"));
+            let alive = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+            for _ in 0..1000 {
+                if !alive() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert!(!alive(), "{pid} still runs");
+        }
+        assert_eq!(pids.split_whitespace().count(), 2);
+    }
+
+    /// Attack E6: values of variables are not shown.
+    #[test]
+    fn attack_e6_an_environment_shows_names_alone() {
+        let environment = Environment::from(BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())]));
+        assert_eq!(format!("{environment:?}"), "{\"TOKEN\"}");
+        assert!(environment.is_usable());
+        for bad in ["", "A=B", "LD_PRELOAD", "a\0"] {
+            assert!(!Environment::from(BTreeMap::from([(bad.to_owned(), String::new())])).is_usable(), "{bad:?}");
+        }
+    }
+}
