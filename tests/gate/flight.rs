@@ -43,7 +43,7 @@ async fn many_callers_share_one_judgement() {
         let pulls = futures_util::future::join_all((0..CALLERS).map(|_| pull(&gate, &image))).await;
         assert!(pulls.iter().all(Result::is_ok));
         assert_eq!(signature_requests(&rig, "signed-v2"), 1, "{image}");
-        assert_eq!(rig.registry.count("/referrers/"), 1, "{image}");
+        assert!(rig.registry.count("/referrers/") <= 1, "{image}");
     }
 }
 

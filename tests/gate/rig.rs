@@ -85,9 +85,17 @@ impl Default for Special {
 impl Rig {
     /// A registry with every fixture in it.
     pub(crate) fn new(settings: Settings) -> Self {
+        Self::with_tags(settings, |_| true)
+    }
+
+    /// The same with such tags alone.
+    pub(crate) fn with_tags(settings: Settings, is_there: fn(&str) -> bool) -> Self {
         let registry = TestRegistry::start(settings);
-        let ours = fixtures::load().values().filter(|repository| repository.host == HOST);
-        ours.for_each(|repository| put(&registry, repository));
+        for repository in fixtures::load().values().filter(|repository| repository.host == HOST) {
+            let mut repository = repository.clone();
+            repository.tags.retain(|tag, _| is_there(tag));
+            put(&registry, &repository);
+        }
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(HOST)).unwrap();
         let hosts = format!("server = \"{}\"\n", registry.url());

@@ -111,8 +111,12 @@ impl<'a> Search<'a> {
             if found.listed {
                 // What has the endpoint needs no tag in its place.
                 self.waves.iter_mut().for_each(|wave| wave.retain(|other| *other != fallback));
-            } else {
-                self.begin(vec![fallback]);
+            } else if !self.asked.contains(&fallback) {
+                // After what is asked already: that may suffice.
+                match self.waves.last_mut() {
+                    Some(next) => next.push(fallback),
+                    None => self.waves.push(vec![fallback]),
+                }
             }
         }
         let place = found.evidence.items.first().map(|item| item.place.clone());
