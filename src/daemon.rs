@@ -20,7 +20,7 @@ use crate::gate::{Gate, Parts, Recorder};
 use crate::image::Platform;
 use crate::metrics::{self, Decisions, Readings};
 use crate::proxy::{self, Calls, Listener, Proxy};
-use crate::registry::Registry;
+use crate::registry::{Environment, Registry};
 use crate::runtime::Runtime;
 use crate::systemd::{self, Inherited, News, Socket};
 use crate::truststore::{Loaded, TrustOptions, Watch};
@@ -29,6 +29,13 @@ use crate::{audit, truststore};
 /// The system's clocks.
 #[allow(clippy::disallowed_methods, reason = "the one place where the clocks are read")]
 pub const CLOCK: Clock = Clock::new(std::time::SystemTime::now, Instant::now);
+
+/// The words of the environment that count: those that say how the outside is reached.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+pub fn environment() -> Environment {
+    Environment::read(|name| std::env::var(name).ok())
+}
 
 /// How far the clock may be behind without a word: clocks are corrected by less all the time.
 const CLOCK_BEHIND: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);

@@ -161,7 +161,10 @@ pub fn main() -> ExitCode {
         return verify_bundle::run(options, &mut screen).into();
     }
     let exit = match config::load(&cli.config) {
-        Ok(settings) => run(cli.command, &settings, &cli.config, &mut screen),
+        Ok(mut settings) => {
+            settings.registry.inherit(&daemon::environment());
+            run(cli.command, &settings, &cli.config, &mut screen)
+        }
         Err(error) => {
             screen.complain(&error.to_string());
             Exit::Unable

@@ -87,7 +87,11 @@ fn asked(name: &str, options: &Update, trust: &TrustOptions) -> Result<Ask, Stri
         format!("no TUF root is known: give --root, or put it to {folder}/{name}.root.json")
     })?;
     let limit = Duration::from_secs(u64::from(trust.update_seconds));
-    Ok(Ask { name: name.to_owned(), mirror, root, state: trust.state.clone(), proxy: trust.proxy.clone(), limit })
+    let proxy = match &trust.proxy {
+        Some(proxy) => Some(proxy.clone()),
+        None => daemon::environment().proxy_for(&mirror).map_err(|error| error.to_string())?,
+    };
+    Ok(Ask { name: name.to_owned(), mirror, root, state: trust.state.clone(), proxy, limit })
 }
 
 fn run(ask: &Ask) -> Result<Updated, String> {

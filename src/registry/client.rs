@@ -1,6 +1,7 @@
 //! [`Clients`]: one HTTP client per way of connecting (TLS settings, guard, proxy), made when it is first needed.
 //!
-//! Redirects, proxies of the environment, decompression and retries are off: whatever happens is decided by us. The
+//! Redirects, proxies that the HTTP library would choose, decompression and retries are off: whatever happens is decided by
+//! us. HTTP/2 is spoken where the host offers it, and connections are used again; as many are kept as may be in use. The
 //! system's certificate authorities are read when the first client for HTTPS is made, and stay as they were then.
 
 use std::num::NonZeroUsize;
@@ -8,17 +9,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lru::LruCache;
-use reqwest::{Certificate, Client, Identity, Proxy};
+use reqwest::{Certificate, Client, Identity, Proxy, Url};
 
 use super::address::{Guarded, Open};
 use super::error::RegistryError;
 use super::host::{Host, Tls};
 use super::options::{HEADER_BYTES_MAX, HEADER_LINES_MAX, Options};
+use super::proxies::{Proxies, ProxyUrl};
 
 /// Clients that are kept: each distinct TLS configuration costs memory for its certificates.
 const CLIENTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
-/// Idle connections that are kept per host: one decision's requests come in series.
-const IDLE_PER_HOST: usize = 2;
 /// How long an idle connection is kept: longer than the pause between pull and create, short enough to be nothing.
 const IDLE_TIME: Duration = Duration::from_secs(20);
 /// What registries and proxies see in their logs.
@@ -33,6 +33,15 @@ pub(super) enum Guard {
     Allow,
 }
 
+/// Why an address elsewhere is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// Content is there; no secret goes along.
+    Redirect,
+    /// Its token service is there; credentials may go along.
+    Token,
+}
+
 /// Everything that makes two connections different.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -40,37 +49,62 @@ struct Key {
     tls: [u8; 32],
     guard: Guard,
     connect: Duration,
-    proxy: Option<String>,
+    proxy: Option<ProxyUrl>,
 }
 
 /// All clients.
 pub(super) struct Clients {
     connect: Duration,
-    proxy: Option<String>,
+    proxies: Proxies,
+    idle: usize,
     made: Mutex<LruCache<Key, Client>>,
 }
 
 impl Clients {
-    pub(super) fn new(options: &Options) -> Self {
-        Self {
+    /// # Errors
+    /// [`RegistryError::Options`] for a proxy that cannot be one.
+    pub(super) fn new(options: &Options) -> Result<Self, RegistryError> {
+        Ok(Self {
             connect: Duration::from_millis(options.connect_ms),
-            proxy: options.proxy.clone(),
+            proxies: Proxies::new(options)?,
+            idle: options.concurrent_requests_per_host,
             made: Mutex::new(LruCache::new(CLIENTS_MAX)),
-        }
+        })
     }
 
-    /// The client for a host of the plan.
-    pub(super) async fn for_host(&self, host: &Host, plain: bool, guard: Guard) -> Result<Client, RegistryError> {
-        let connect = host.dial_timeout.unwrap_or(self.connect);
-        let proxy = host.proxy.clone().or_else(|| self.proxy.clone());
+    /// The client for an address on a host of the plan.
+    pub(super) async fn for_host(&self, host: &Host, url: &Url, guard: Guard) -> Result<Client, RegistryError> {
+        let plain = url.scheme() == "http";
         let tls = if plain { Tls::default() } else { host.tls.clone() };
-        self.get(tls, Key { plain, tls: [0; 32], guard, connect, proxy }, &host.authority).await
+        self.get(tls, self.key(host, host.proxy.as_ref(), url, guard), &host.authority).await
     }
 
-    /// The client for a host that a registry led to: the system's certificates, nothing else.
-    pub(super) async fn for_other(&self, authority: &str, plain: bool, guard: Guard) -> Result<Client, RegistryError> {
-        let key = Key { plain, tls: [0; 32], guard, connect: self.connect, proxy: self.proxy.clone() };
-        self.get(Tls::default(), key, authority).await
+    /// The client for an address elsewhere, to which this host of the plan led. What the operator said of the host counts
+    /// there too, as with containerd: its authorities, its proxy, and for a redirect, which carries no secret, that
+    /// certificates are not looked at. Its client certificate is for the host alone (attack E1).
+    pub(super) async fn for_other(
+        &self,
+        host: &Host,
+        (url, errand): (&Url, Errand),
+        guard: Guard,
+    ) -> Result<Client, RegistryError> {
+        let tls = match (url.scheme(), errand) {
+            ("http", _) => Tls::default(),
+            (_, Errand::Redirect) => Tls { client: None, ..host.tls.clone() },
+            (_, Errand::Token) => Tls { ca: host.tls.ca.clone(), ..Tls::default() },
+        };
+        self.get(tls, self.key(host, host.proxy.as_ref(), url, guard), &super::host::fold_url(url)).await
+    }
+
+    /// The proxy that an address is asked through, for messages.
+    pub(super) fn through(&self, own: Option<&ProxyUrl>, url: &Url) -> Option<String> {
+        self.proxies.of(own, url).map(ProxyUrl::shown)
+    }
+
+    fn key(&self, host: &Host, proxy: Option<&ProxyUrl>, url: &Url, guard: Guard) -> Key {
+        let connect = host.dial_timeout.unwrap_or(self.connect);
+        let proxy = self.proxies.of(proxy, url).cloned();
+        Key { plain: url.scheme() == "http", tls: [0; 32], guard, connect, proxy }
     }
 
     async fn get(&self, tls: Tls, key: Key, authority: &str) -> Result<Client, RegistryError> {
@@ -81,7 +115,8 @@ impl Clients {
         // Reading the system's certificates takes milliseconds: not on the thread that serves the kubelet.
         let for_task = key.clone();
         let own_files = !tls.ca.is_empty() || tls.client.is_some();
-        let built = tokio::task::spawn_blocking(move || build(&tls, &for_task)).await.ok().flatten();
+        let idle = self.idle;
+        let built = tokio::task::spawn_blocking(move || build(&tls, &for_task, idle)).await.ok().flatten();
         let client = built.ok_or_else(|| unusable(own_files, authority))?;
         super::lock(&self.made).put(key, client.clone());
         Ok(client)
@@ -98,7 +133,7 @@ fn unusable(own_files: bool, authority: &str) -> RegistryError {
 }
 
 /// None when a certificate, a key or the proxy cannot be used.
-fn build(tls: &Tls, key: &Key) -> Option<Client> {
+fn build(tls: &Tls, key: &Key, idle: usize) -> Option<Client> {
     let mut builder = Client::builder()
         .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
@@ -106,16 +141,20 @@ fn build(tls: &Tls, key: &Key) -> Option<Client> {
         .referer(false)
         .no_proxy()
         .connect_timeout(key.connect)
-        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .pool_max_idle_per_host(idle)
         .pool_idle_timeout(IDLE_TIME)
         .http1_max_headers(HEADER_LINES_MAX)
         .http2_max_header_list_size(HEADER_BYTES_MAX);
     builder = match (&key.proxy, key.guard) {
         // Only the proxy's own name is resolved here, and the operator named the proxy.
-        (Some(proxy), _) => builder.dns_resolver(Arc::new(Open)).proxy(Proxy::all(proxy).ok()?),
+        (Some(proxy), _) => builder.dns_resolver(Arc::new(Open)).proxy(Proxy::all(proxy.exposed()?).ok()?),
         (None, Guard::Refuse) => builder.dns_resolver(Arc::new(Guarded)),
         (None, Guard::Allow) => builder.dns_resolver(Arc::new(Open)),
     };
+    let is_tls_to_proxy = key.proxy.as_ref().is_some_and(ProxyUrl::is_tls);
+    if key.plain && is_tls_to_proxy {
+        return builder.build().ok();
+    }
     if key.plain {
         // No TLS will be spoken: the system's certificates are not read.
         return builder.tls_certs_only([]).build().ok();

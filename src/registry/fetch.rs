@@ -12,7 +12,7 @@ use reqwest::{Client, Response, Url};
 
 use super::address::{LocalAddress, is_local, literal};
 use super::challenge::{Challenge, challenges};
-use super::client::Guard;
+use super::client::{Errand, Guard};
 use super::credentials::Secret;
 use super::error::{
     Budget, Malformed, RedirectFault, RegistryError, TlsFault, Why, is_refusal, is_spoken_by_registry, known_code,
@@ -69,6 +69,7 @@ struct Wire {
     headers: HeaderMap,
     form: Option<String>,
     limit: u64,
+    errand: Errand,
 }
 
 impl Ask<'_> {
@@ -157,7 +158,7 @@ impl Session {
             Scheme::Either => state.plain.load(Ordering::Relaxed),
         };
         match self.ask_at(ask, &ask.url(plain)?).await {
-            Err(error) if ask.host.scheme == Scheme::Either && !plain && speaks_no_tls(&error) => {
+            Err(error) if ask.host.scheme == Scheme::Either && !plain && may_be_plain(ask.host, &error) => {
                 state.plain.store(true, Ordering::Relaxed);
                 self.ask_at(ask, &ask.url(true)?).await
             }
@@ -231,11 +232,12 @@ impl Session {
     ) -> Result<Grant, RegistryError> {
         let request = demand.request(ask.host, plain, secret, &self.registry().options)?;
         let realm = fold_url(&request.url);
-        let mut headers = HeaderMap::new();
+        // The headers of hosts.toml are for that host alone; containerd sends them to its token service as well.
+        let mut headers = if ask.is_own(&request.url) { ask.host.headers.clone() } else { HeaderMap::new() };
         if let Some(value) = request.authorization {
             headers.insert(AUTHORIZATION, value);
         }
-        let wire = Wire { url: request.url, headers, form: request.form, limit: TOKEN_MAX };
+        let wire = Wire { url: request.url, headers, form: request.form, limit: TOKEN_MAX, errand: Errand::Token };
         let reply = self.wire(ask, &wire).await?;
         match reply.status {
             200 => Grant::from_answer(&reply.body, &realm, request.withheld_from, self.now()),
@@ -263,7 +265,9 @@ impl Session {
             if let Some(accept) = ask.accept {
                 headers.insert(ACCEPT, HeaderValue::from_static(accept));
             }
-            let reply = self.wire(ask, &Wire { url: url.clone(), headers, form: None, limit: ask.limit }).await?;
+            let errand = Errand::Redirect;
+            let reply =
+                self.wire(ask, &Wire { url: url.clone(), headers, form: None, limit: ask.limit, errand }).await?;
             if !matches!(reply.status, 301 | 302 | 303 | 307 | 308) {
                 return Ok(reply);
             }
@@ -298,6 +302,7 @@ impl Session {
         let (left, _) = self.patience(ask.until)?;
         let patience = left.min(self.request_time());
         let done = tokio::time::timeout(patience, self.send(&client, wire)).await.unwrap_or_else(|_| Err(timeout()));
+        let done = done.map_err(|error| self.told_of_proxy(ask, wire, error));
         match &done {
             Ok(reply) => {
                 state.patience.answered();
@@ -315,6 +320,17 @@ impl Session {
             Err(_) => {}
         }
         done
+    }
+
+    /// A connection that failed behind a proxy may be the proxy's fault: it is named.
+    fn told_of_proxy(&self, ask: &Ask<'_>, wire: &Wire, error: RegistryError) -> RegistryError {
+        match (error, self.registry().clients.through(ask.host.proxy.as_ref(), &wire.url)) {
+            (RegistryError::Unreachable { host, why: Why::Connection(text) | Why::Name(text) }, Some(proxy)) => {
+                let why = Why::Connection(format!("{text} (through the proxy {proxy})"));
+                RegistryError::Unreachable { host, why }
+            }
+            (error, _) => error,
+        }
     }
 
     /// How long this question may still take, and whether that is all the time that is left.
@@ -398,7 +414,8 @@ impl Session {
     }
 
     /// The client for an address, after a look at where it leads (attack E5).
-    async fn client(&self, ask: &Ask<'_>, Wire { url, .. }: &Wire) -> Result<Client, RegistryError> {
+    async fn client(&self, ask: &Ask<'_>, wire: &Wire) -> Result<Client, RegistryError> {
+        let url = &wire.url;
         let host = fold_url(url);
         let guard = if self.is_named(ask, &host) { Guard::Allow } else { Guard::Refuse };
         if let (Guard::Refuse, Some(address)) = (guard, literal(url))
@@ -406,12 +423,11 @@ impl Session {
         {
             return Err(RegistryError::ForbiddenAddress { host, address });
         }
-        let plain = url.scheme() == "http";
         let clients = &self.registry().clients;
         if ask.is_own(url) {
-            clients.for_host(ask.host, plain, guard).await
+            clients.for_host(ask.host, url, guard).await
         } else {
-            clients.for_other(&host, plain, guard).await
+            clients.for_other(ask.host, (url, wire.errand), guard).await
         }
     }
 
@@ -499,8 +515,15 @@ fn tls_fault(text: String) -> TlsFault {
     }
 }
 
-fn speaks_no_tls(error: &RegistryError) -> bool {
-    matches!(error, RegistryError::Unreachable { why: Why::Tls(TlsFault::NotTls), .. })
+/// Whether a host that may speak either is to be asked without TLS: it does not speak it; or nobody listens on the port of
+/// HTTPS, where none was named (containerd's `isPortError`).
+fn may_be_plain(host: &Host, error: &RegistryError) -> bool {
+    let RegistryError::Unreachable { why, .. } = error else { return false };
+    match why {
+        Why::Tls(TlsFault::NotTls) => true,
+        Why::Connection(_) => split_port(&host.authority).1.is_none(),
+        Why::Tls(_) | Why::Status(_) | Why::Wait { .. } | Why::Timeout | Why::Slow | Why::Name(_) => false,
+    }
 }
 
 #[cfg(test)]

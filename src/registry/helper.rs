@@ -132,7 +132,7 @@ mod tests {
         let text = format!("#!/bin/sh\necho \"$@ $(cat)\" >> {}\n{body}\n", log.display());
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let programs = Arc::new(Programs::new(super::super::program::Environment::default()));
+        let programs = Arc::new(Programs::new(super::super::program::Variables::default()));
         Helpers::new(vec![folder.to_owned()], Duration::from_secs(20), programs, CLOCK)
     }
 

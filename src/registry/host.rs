@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
+use super::proxies::ProxyUrl;
+
 /// Names of Docker Hub, all one place.
 const DOCKER_HUB_NAMES: [&str; 4] = ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
 /// The name that credentials and policies know Docker Hub by.
@@ -53,7 +55,7 @@ pub(super) struct Host {
     /// Headers from `hosts.toml`; they may hold secrets.
     pub(super) headers: HeaderMap,
     pub(super) dial_timeout: Option<Duration>,
-    pub(super) proxy: Option<String>,
+    pub(super) proxy: Option<ProxyUrl>,
 }
 
 impl Host {
@@ -148,12 +150,6 @@ pub(super) fn is_authority(text: &str) -> bool {
     plain && !text.is_empty() && url.path() == "/" && url.username().is_empty() && url.host_str().is_some()
 }
 
-/// `http://host:port` or `https://host:port`.
-pub(super) fn is_proxy(text: &str) -> bool {
-    let rest = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-    rest.is_some_and(|rest| is_authority(rest.strip_suffix('/').unwrap_or(rest)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +189,5 @@ mod tests {
         for bad in ["", "http://a", "a/b", "u@a", "a?b", "a b", "a:port", "../x"] {
             assert!(!is_authority(bad), "{bad}");
         }
-        assert!(is_proxy("http://proxy:3128") && is_proxy("https://proxy:3128/"));
-        assert!(!is_proxy("socks5://proxy:1") && !is_proxy("http://u:p@proxy:1") && !is_proxy("proxy:1"));
     }
 }

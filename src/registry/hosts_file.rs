@@ -14,8 +14,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::RegistryError;
-use super::host::{Host, Scheme, Tls, fold, is_authority, is_proxy, split_port};
+use super::host::{Host, Scheme, Tls, fold, is_authority, split_port};
 use super::options::FILE_MAX;
+use super::proxies::ProxyUrl;
 
 /// Most hosts in one file; each may cost a request.
 const HOSTS_MAX: usize = 16;
@@ -198,8 +199,8 @@ fn settings(mut host: Host, table: HostTable, file: &Path) -> Result<Host, Regis
             Some(duration(&text).ok_or_else(|| config(file, None, "has a dial_timeout that is no duration"))?)
         }
     };
-    host.proxy = table.proxy.filter(|proxy| !proxy.is_empty());
-    if host.proxy.as_deref().is_some_and(|proxy| !is_proxy(proxy)) {
+    host.proxy = table.proxy.filter(|proxy| !proxy.is_empty()).map(|proxy| ProxyUrl::new(&proxy));
+    if host.proxy.as_ref().is_some_and(|proxy| !proxy.is_usable()) {
         return Err(config(file, None, "has a proxy that is not http://host:port or https://host:port"));
     }
     Ok(host)

@@ -26,6 +26,7 @@ mod pattern;
 mod program;
 mod provider;
 mod provider_config;
+mod proxies;
 mod referrers;
 mod round;
 mod route;
@@ -45,7 +46,8 @@ pub use error::{Budget, Class, Malformed, RedirectFault, RegistryError, TlsFault
 pub use fault::{CredentialFault, CredentialWhy};
 pub use onward::Onward;
 pub use options::Options;
-pub use program::Environment;
+pub use program::Variables;
+pub use proxies::{Environment, ProxyUrl};
 pub use referrers::{Referrer, Referrers};
 pub use session::{Fetched, Session};
 
@@ -105,7 +107,7 @@ impl Registry {
         options.check()?;
         Ok(Self {
             hosts: hosts::Hosts::new(options.certs_dirs.clone(), clock),
-            clients: client::Clients::new(&options),
+            clients: client::Clients::new(&options)?,
             tokens: token::Tokens::new(),
             node: node::NodeCredentials::new(&options, clock),
             load: Semaphore::new(options.concurrent_requests),

@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::error::RegistryError;
 use super::host;
-use super::program::Environment;
+use super::program::Variables;
+use super::proxies::ProxyUrl;
 
 /// Longest manifest or index, bytes: containerd refuses manifests above 4 MiB (`MaxManifestSize`), and so do most
 /// registries on push (distribution-spec, "Pushing Manifests").
@@ -51,10 +52,19 @@ pub struct Options {
     pub credential_provider_bin_dir: Option<PathBuf>,
     /// Environment variables for helpers and plugins, beside `PATH` and `HOME`; a plugin's own `env` wins. The gate's
     /// environment is not passed on. Default: none.
-    pub credential_env: Environment,
-    /// Proxy for every request (`http://host:port`), unless `hosts.toml` names one. Default: none; the environment is
-    /// not read. Behind a proxy the proxy resolves names, so the refusal of local addresses by name is its own to make.
-    pub proxy: Option<String>,
+    pub credential_env: Variables,
+    /// Proxy for every request (`http://host:port`, perhaps with `user:password@`), unless `hosts.toml` names one; then the
+    /// next three say nothing. Default: none. Behind a proxy the proxy resolves names, so the refusal of local addresses
+    /// by name is its own to make.
+    pub proxy: Option<ProxyUrl>,
+    /// Proxy for requests by plain HTTP. Default: `HTTP_PROXY` of the environment; an empty value for none.
+    pub http_proxy: Option<ProxyUrl>,
+    /// Proxy for requests by HTTPS. Default: `HTTPS_PROXY` of the environment; an empty value for none.
+    pub https_proxy: Option<ProxyUrl>,
+    /// Hosts that are asked without `http_proxy` and `https_proxy`, with commas between: names, which stand for all below
+    /// them too, `.name` for those below alone, addresses, networks (`10.0.0.0/8`), with a port or without, or `*`. This
+    /// node is always asked directly. Default: `NO_PROXY` of the environment.
+    pub no_proxy: Option<String>,
     /// Token services that may receive the credentials of a registry, beside the registry's own host:
     /// registry host -> hosts. Docker Hub's and GitLab's are known. Default: none.
     pub token_realms: BTreeMap<String, Vec<String>>,
@@ -108,8 +118,11 @@ impl Default for Options {
             credential_helper_ms: 10_000,
             credential_provider_config: None,
             credential_provider_bin_dir: None,
-            credential_env: Environment::default(),
+            credential_env: Variables::default(),
             proxy: None,
+            http_proxy: None,
+            https_proxy: None,
+            no_proxy: None,
             token_realms: BTreeMap::new(),
             credential_hosts: BTreeMap::new(),
             allow_local_hosts: Vec::new(),
@@ -161,12 +174,6 @@ impl Options {
         if !self.allow_local_hosts.iter().all(|host| host::is_authority(host)) {
             return Err(RegistryError::Options { option: "allow_local_hosts", problem: not_a_host });
         }
-        if self.proxy.as_deref().is_some_and(|proxy| !host::is_proxy(proxy)) {
-            return Err(RegistryError::Options {
-                option: "proxy",
-                problem: "must be http://host:port or https://host:port",
-            });
-        }
         Ok(())
     }
 
@@ -201,8 +208,6 @@ mod tests {
         assert_eq!(Options::default().check(), Ok(()));
         let options = Options { session_requests: 0, ..Options::default() };
         assert!(matches!(options.check(), Err(RegistryError::Options { option: "session_requests", .. })));
-        let options = Options { proxy: Some("proxy:8080/x".to_owned()), ..Options::default() };
-        assert!(matches!(options.check(), Err(RegistryError::Options { option: "proxy", .. })));
         let options = Options { allow_local_hosts: vec!["http://x".to_owned()], ..Options::default() };
         assert!(matches!(options.check(), Err(RegistryError::Options { option: "allow_local_hosts", .. })));
     }

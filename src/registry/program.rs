@@ -35,11 +35,11 @@ const ENVIRONMENT: [(&str, &str); 2] =
 /// Environment variables for programs; their values are never shown.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Variables(BTreeMap<String, String>);
 
 /// Runs programs, a few at once.
 pub(super) struct Programs {
-    environment: Environment,
+    environment: Variables,
     places: Semaphore,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Ended {
     pub(super) output: Zeroizing<Vec<u8>>,
 }
 
-impl Environment {
+impl Variables {
     /// Refuses what no environment can hold.
     pub(super) fn is_usable(&self) -> bool {
         self.0.iter().all(|(name, value)| {
@@ -68,19 +68,19 @@ impl Environment {
     }
 }
 
-impl From<BTreeMap<String, String>> for Environment {
+impl From<BTreeMap<String, String>> for Variables {
     fn from(map: BTreeMap<String, String>) -> Self {
         Self(map)
     }
 }
 
-impl fmt::Debug for Environment {
+impl fmt::Debug for Variables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-impl Drop for Environment {
+impl Drop for Variables {
     fn drop(&mut self) {
         self.0.values_mut().for_each(|value| value.zeroize());
     }
@@ -113,7 +113,7 @@ fn is_name(name: &str) -> bool {
 }
 
 impl Programs {
-    pub(super) fn new(environment: Environment) -> Self {
+    pub(super) fn new(environment: Variables) -> Self {
         Self { environment, places: Semaphore::new(AT_ONCE) }
     }
 
@@ -265,7 +265,7 @@ mod tests {
     #[tokio::test]
     async fn faults_are_typed() {
         let folder = tempfile::tempdir().unwrap();
-        let programs = Programs::new(Environment::default());
+        let programs = Programs::new(Variables::default());
         let endless = script(folder.path(), "endless", "exec cat /dev/zero");
         let fault = |outcome: Result<Ended, CredentialWhy>| outcome.err().unwrap();
         assert_eq!(fault(programs.run(&runs(&endless)).await), CredentialWhy::Long(OUTPUT_MAX - 1));
@@ -282,7 +282,7 @@ mod tests {
         let file = folder.path().join("pids");
         let text = format!("sleep 1000 &\necho $! $$ > {}\nwait", file.display());
         let path = script(folder.path(), "hang", &text);
-        let programs = Programs::new(Environment::default());
+        let programs = Programs::new(Variables::default());
         let run = Run { time: Duration::from_secs(1), ..runs(&path) };
         assert_eq!(programs.run(&run).await.err(), Some(CredentialWhy::Time(1)));
         let pids = std::fs::read_to_string(&file).unwrap();
@@ -303,11 +303,11 @@ mod tests {
     /// Attack E6: values of variables are not shown.
     #[test]
     fn attack_e6_an_environment_shows_names_alone() {
-        let environment = Environment::from(BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())]));
+        let environment = Variables::from(BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())]));
         assert_eq!(format!("{environment:?}"), "{\"TOKEN\"}");
         assert!(environment.is_usable());
         for bad in ["", "A=B", "LD_PRELOAD", "a\0"] {
-            assert!(!Environment::from(BTreeMap::from([(bad.to_owned(), String::new())])).is_usable(), "{bad:?}");
+            assert!(!Variables::from(BTreeMap::from([(bad.to_owned(), String::new())])).is_usable(), "{bad:?}");
         }
     }
 }

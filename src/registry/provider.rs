@@ -247,7 +247,7 @@ mod tests {
         }
         let file = folder.path().join("config.yaml");
         private(&file, &config, 0o644);
-        let programs = Arc::new(Programs::new(super::super::program::Environment::default()));
+        let programs = Arc::new(Programs::new(super::super::program::Variables::default()));
         let providers = Providers::new(file, folder.path().to_owned(), programs, CLOCK);
         Rig { folder, providers }
     }

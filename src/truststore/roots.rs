@@ -41,7 +41,8 @@ pub struct TrustOptions {
     /// Where the updates of a root are published, root name -> URL. Plain HTTP where the URL says so: what is fetched is
     /// signed. The shipped roots need no entry. Default: none.
     pub mirrors: BTreeMap<String, String>,
-    /// Proxy for updates (`http://host:port`). Default: none; the environment is not read.
+    /// Proxy for updates (`http://host:port`). Default: `HTTPS_PROXY` and `NO_PROXY` of the environment, or `HTTP_PROXY` for a
+    /// mirror by plain HTTP.
     pub proxy: Option<String>,
     /// Seconds that one update may take, all requests together. Default 120: half a dozen small files.
     pub update_seconds: u32,

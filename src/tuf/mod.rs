@@ -38,7 +38,7 @@ pub struct Ask {
     pub root: Vec<u8>,
     /// The folder that is written to.
     pub state: PathBuf,
-    /// `http://host:port` of a proxy for every request; the environment is not read.
+    /// `http://host:port` of a proxy for every request, perhaps with `user:password@`; the environment is not read.
     pub proxy: Option<String>,
     /// How long all of it may take.
     pub limit: Duration,

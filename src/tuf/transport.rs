@@ -112,7 +112,8 @@ fn client(plain: bool, proxy: Option<&str>) -> Result<Client, UpdateError> {
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .https_only(!plain);
     if let Some(proxy) = proxy {
-        let wrong = || UpdateError::Proxy { url: proxy.to_owned() };
+        // What stands before the host is a user and password: not repeated.
+        let wrong = || UpdateError::Proxy { url: proxy.rsplit('@').next().unwrap_or_default().to_owned() };
         let url = Url::parse(proxy).map_err(|_| wrong())?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(wrong());

@@ -30,6 +30,8 @@ impl Rig {
         let options = Options {
             certs_dirs: vec![folder.path().to_owned()],
             docker_configs: vec![folder.path().join("config.json")],
+            // Tests that count requests, and most that see a failure, want each once.
+            retries: 0,
             ..Options::default()
         };
         Self { folder, options }
