@@ -100,6 +100,7 @@ pub struct Noted {
 /// [`DaemonError`] when it cannot start, or its socket breaks.
 pub fn run(settings: &Settings, config: &Path) -> Result<(), DaemonError> {
     start_log(&settings.log);
+    hide_memory();
     // Before any thread: what it takes from the environment is removed there.
     let inherited = Inherited::take().map_err(part("the sockets of systemd"))?;
     let runtime =
@@ -108,6 +109,14 @@ pub fn run(settings: &Settings, config: &Path) -> Result<(), DaemonError> {
     // Evaluations that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     outcome
+}
+
+/// Makes this process one that leaves no core and that no other process of the same user may read: its memory holds
+/// credentials (attack E6). Programs that it starts are as dumpable as ever, and have none of its memory.
+fn hide_memory() {
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        tracing::warn!(%error, "the memory could not be hidden: a core would hold credentials");
+    }
 }
 
 async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> Result<(), DaemonError> {

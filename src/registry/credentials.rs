@@ -150,7 +150,7 @@ impl Secret {
         let decoded = Zeroizing::new(STANDARD_NO_PAD.decode(trimmed).ok()?);
         let text = std::str::from_utf8(&decoded).ok()?;
         let (username, password) = text.split_once(':')?;
-        Self::password(username, password.trim_end_matches('\0'))
+        Self::password(username, password.trim_matches('\0'))
     }
 
     pub(super) fn fingerprint(&self) -> [u8; 32] {
@@ -194,7 +194,12 @@ fn secret_of(auth: &AuthConfig) -> Result<Option<Secret>, CredentialsError> {
         return Ok(Some(Secret::Refresh(auth.identity_token.clone())));
     }
     if !auth.auth.is_empty() {
-        return Secret::from_auth(&auth.auth).map(Some).ok_or(CredentialsError::Auth);
+        let secret = Secret::from_auth(&auth.auth).ok_or(CredentialsError::Auth)?;
+        // Without a user name it is a refresh token, as an identity token is.
+        return Ok(Some(match &secret {
+            Secret::Password { username, password } if username.is_empty() => Secret::Refresh(password.clone()),
+            Secret::Password { .. } | Secret::Refresh(_) | Secret::Bearer(_) => secret,
+        }));
     }
     if auth.registry_token.is_empty() {
         return Ok(None);
@@ -284,6 +289,37 @@ mod tests {
         let token = AuthConfig { auth: String::new(), ..without };
         assert_eq!(secret(&token), Secret::Bearer("r".to_owned()));
         assert_eq!(Credentials::from_auth_config(&AuthConfig::default(), "h"), Ok(None));
+    }
+
+    /// What containerd 1.6, 1.7 and 2.x make of fields (`ParseAuth` in their `image_pull.go`), and where we go on: it
+    /// takes a server address only as a URL of the very host, and leaves registry tokens out.
+    #[test]
+    fn fields_mean_what_they_mean_to_containerd() {
+        let given = |auth: AuthConfig| Credentials::from_auth_config(&auth, "reg.example").unwrap();
+        let encoded = |text: &str| AuthConfig { auth: STANDARD.encode(text), ..AuthConfig::default() };
+        let secret = |auth: AuthConfig| given(auth).map(|credentials| credentials.secret.clone());
+        assert_eq!(secret(encoded("u:p:q")), Secret::password("u", "p:q"));
+        assert_eq!(secret(encoded("u:p\0\0")), Secret::password("u", "p"));
+        assert_eq!(secret(encoded("u:")), Secret::password("u", ""));
+        assert_eq!(secret(encoded(":t")), Some(Secret::Refresh("t".to_owned())));
+        let unpadded = AuthConfig { auth: "dTpw".to_owned(), ..AuthConfig::default() };
+        assert_eq!(secret(unpadded), Secret::password("u", "p"));
+        // A password without a name is nobody's.
+        assert_eq!(secret(auth("", "p", "")), None);
+        assert_eq!(secret(auth("u", "", "")), Secret::password("u", ""));
+        // With the address of another registry: never for the image's own.
+        for server in
+            ["https://other.example", "https://other.example:5000/v2/", "other.example", "http://reg.example:80"]
+        {
+            let credentials = given(auth("u", "p", server)).unwrap();
+            assert_eq!(credentials.secret_for("reg.example"), None, "{server}");
+        }
+        for server in ["", "https://reg.example", "https://reg.example/v1/", "http://reg.example", "reg.example:443"] {
+            let credentials = given(auth("u", "p", server)).unwrap();
+            assert!(credentials.secret_for("reg.example").is_some(), "{server}");
+        }
+        // An address alone is nothing.
+        assert_eq!(given(auth("", "", "https://reg.example")), None);
     }
 
     #[test]

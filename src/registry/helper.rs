@@ -113,10 +113,10 @@ fn answered(output: &[u8]) -> Result<Option<Secret>, CredentialWhy> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
     use std::time::SystemTime;
 
+    use super::super::program::script;
     use super::*;
 
     #[allow(clippy::disallowed_methods, reason = "a test is its own daemon")]
@@ -127,11 +127,8 @@ mod tests {
     }
 
     fn helpers(folder: &Path, body: &str) -> Helpers {
-        let path = folder.join("docker-credential-test");
         let log = folder.join("log");
-        let text = format!("#!/bin/sh\necho \"$@ $(cat)\" >> {}\n{body}\n", log.display());
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        script(folder, "docker-credential-test", &format!("echo \"$@ $(cat)\" >> {}\n{body}", log.display()));
         let programs = Arc::new(Programs::new(super::super::program::Variables::default()));
         Helpers::new(vec![folder.to_owned()], Duration::from_secs(20), programs, CLOCK)
     }

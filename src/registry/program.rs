@@ -24,15 +24,19 @@ use crate::ownership::{self, Above, OwnershipFault};
 
 /// Longest answer of a program, bytes. Real ones are under 8 KiB.
 pub(super) const OUTPUT_MAX: usize = 64 << 10;
-/// Programs that run at once, whatever they are: each may have tens of threads, and the unit allows 256 in all.
+/// Programs that run at once, whatever they are: each may have a thread per processor and more, and the unit's
+/// `TasksMax` bounds them all.
 const AT_ONCE: usize = 4;
+/// How likely a program is killed when memory is short (`proc(5)`, `oom_score_adj`): sooner than the gate, whose value
+/// it would inherit.
+const OOM_SCORE: &str = "500";
 /// Longest name of a program, bytes.
 const NAME_MAX: usize = 64;
 /// The environment of every program; `registry.credential_env` and a plugin's own `env` come on top.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")];
 
-/// Environment variables for programs; their values are never shown.
+/// Variables variables for programs; their values are never shown.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Variables(BTreeMap<String, String>);
@@ -123,6 +127,10 @@ impl Programs {
         let _place = self.places.acquire().await.ok();
         let mut child = self.command(run).spawn().map_err(|error| CredentialWhy::Start(error.kind()))?;
         let mut group = Group(child.id());
+        if let Some(id) = child.id() {
+            // A kernel that does not let us changes nothing for credentials.
+            drop(std::fs::write(format!("/proc/{id}/oom_score_adj"), OOM_SCORE));
+        }
         let ended = tokio::time::timeout(run.time, talk(&mut child, run.input)).await;
         match ended {
             Ok(Ok(ended)) => {
@@ -195,18 +203,24 @@ async fn read(mut stdout: ChildStdout, output: &mut [u8]) -> Result<usize, Crede
     }
 }
 
+/// A shell script for a test. Another process writes it: a file that a thread of ours holds open for writing while
+/// another one forks cannot be run ("text file busy").
+#[cfg(test)]
+pub(super) fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
+    use std::io::Write as _;
+    let path = folder.join(name);
+    let mut install = std::process::Command::new("install");
+    let mut child = install.args(["-m", "755", "/dev/stdin"]).arg(&path).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{text}\n").as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    path
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-
-    fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
-        let path = folder.join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        path
-    }
 
     fn runs(path: &Path) -> Run<'_> {
         Run { path, args: &[], env: &[], input: b"in", time: Duration::from_secs(20) }
@@ -260,6 +274,15 @@ mod tests {
         assert!(said.contains(&format!("PATH={path}\n")) && said.contains("REGION=eu\n"), "{said}");
         assert!(said.ends_with("\n/\n"), "{said}");
         assert_eq!(ended.code, Some(3));
+    }
+
+    #[tokio::test]
+    async fn memory_is_taken_from_a_program_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let body = format!("while [ \"$(cat /proc/$$/oom_score_adj)\" != {OOM_SCORE} ]; do sleep 0.01; done");
+        let path = script(folder.path(), "tool", &body);
+        let ended = Programs::new(Variables::default()).run(&runs(&path)).await.unwrap();
+        assert_eq!(ended.code, Some(0));
     }
 
     #[tokio::test]

@@ -215,9 +215,9 @@ fn answered(output: &[u8], provider: &Provider, repository: &Repository) -> Opti
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
     use std::time::SystemTime;
 
+    use super::super::program::script;
     use super::*;
 
     #[allow(clippy::disallowed_methods, reason = "a test is its own daemon")]
@@ -242,19 +242,14 @@ mod tests {
                 "- name: {name}\n  matchImages: [{images}]\n  defaultCacheDuration: 1h\n  apiVersion: credentialprovider.kubelet.k8s.io/v1\n"
             ));
             let log = folder.path().join(format!("{name}.log"));
-            let text = format!("#!/bin/sh\ncat >> {}\n{body}\n", log.display());
-            private(&folder.path().join(name), &text, 0o755);
+            script(folder.path(), name, &format!("cat >> {}\n{body}", log.display()));
         }
         let file = folder.path().join("config.yaml");
-        private(&file, &config, 0o644);
+        std::fs::write(&file, config).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
         let programs = Arc::new(Programs::new(super::super::program::Variables::default()));
         let providers = Providers::new(file, folder.path().to_owned(), programs, CLOCK);
         Rig { folder, providers }
-    }
-
-    fn private(path: &Path, text: &str, mode: u32) {
-        std::fs::write(path, text).unwrap();
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
     fn says(kind: &str, more: &str, auth: &str) -> String {

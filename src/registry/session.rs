@@ -46,8 +46,8 @@ pub struct Fetched {
 
 impl Session {
     pub(super) fn new(registry: Arc<Registry>, access: Access, deadline: Instant) -> Self {
-        let (requests, bytes, looked) = (AtomicU32::new(0), AtomicU64::new(0), Looked::default());
-        Self { registry, access, deadline, requests, bytes, looked, routes: Mutex::default() }
+        let (requests, bytes) = (AtomicU32::new(0), AtomicU64::new(0));
+        Self { registry, access, deadline, requests, bytes, looked: Looked::default(), routes: Mutex::default() }
     }
 
     /// The manifest or index that a reference means now: by its digest when it has one, else by its tag.

@@ -7,6 +7,7 @@
 mod support;
 
 mod access;
+mod credentials;
 mod docker;
 mod double;
 mod limits;
