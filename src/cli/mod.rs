@@ -4,6 +4,7 @@
 
 mod audit;
 mod cache;
+mod evidence;
 mod policy;
 mod screen;
 mod signer;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use evidence::EvidenceCommand;
 pub use screen::{Exit, Output, Screen};
 
 use crate::config::{self, Settings};
@@ -92,6 +94,9 @@ enum Command {
     /// Trust roots: the authorities and logs behind keyless signatures.
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// Evidence on this node: the signatures by which images start with no network.
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -190,6 +195,7 @@ fn run(command: Command, settings: &Settings, path: &std::path::Path, screen: &m
         Command::Status => status::run(settings, screen),
         Command::Cache(CacheCommand::Flush(NoOptions {})) => cache::flush(settings, screen),
         Command::Trust(TrustCommand::Update(options)) => trust::update(&options, settings, screen),
+        Command::Evidence(command) => evidence::run(&command, settings, screen),
         Command::Trust(TrustCommand::List(NoOptions {})) => trust::list(settings, screen),
     }
 }

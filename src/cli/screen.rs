@@ -54,6 +54,8 @@ pub(super) enum Tone {
 pub struct Screen {
     output: Output,
     colour: bool,
+    /// Whether somebody sees how far long work is.
+    watched: bool,
     out: Box<dyn Write>,
     err: Box<dyn Write>,
 }
@@ -64,7 +66,8 @@ impl Screen {
     pub fn of_terminal(output: Output) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colour = output == Output::Text && !no_colour && io::stdout().is_terminal();
-        Self { output, colour, out: Box::new(io::stdout()), err: Box::new(io::stderr()) }
+        let watched = output == Output::Text && io::stderr().is_terminal();
+        Self { output, colour, watched, out: Box::new(io::stdout()), err: Box::new(io::stderr()) }
     }
 
     /// Whether a program reads.
@@ -90,6 +93,19 @@ impl Screen {
     /// Prints what went wrong, for people, beside the answers.
     pub fn complain(&mut self, text: &str) {
         drop(writeln!(self.err, "sealgate: {}", plain_lines(text)));
+    }
+
+    /// Shows how far long work is, on the last line of a terminal; nowhere else. What is in it must be trusted.
+    pub(super) fn progress(&mut self, text: &str) {
+        if self.watched {
+            drop(write!(self.err, "\r\x1b[K{text}"));
+            drop(self.err.flush());
+        }
+    }
+
+    /// Takes that line away again.
+    pub(super) fn end_progress(&mut self) {
+        self.progress("");
     }
 
     /// The text in the colour of its meaning, where there is colour.
@@ -182,7 +198,7 @@ impl Screen {
     pub(super) fn into_memory(output: Output) -> (Self, Printed) {
         let printed = Printed::default();
         let (out, err) = (Box::new(printed.clone()), Box::new(printed.clone()));
-        (Self { output, colour: false, out, err }, printed)
+        (Self { output, colour: false, watched: false, out, err }, printed)
     }
 }
 

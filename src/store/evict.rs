@@ -60,6 +60,13 @@ struct Survey {
     is_opaque: bool,
 }
 
+/// Whether it is done, or found out what would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Remove,
+    Pretend,
+}
+
 impl Store {
     /// Evicts what was not used for `max_unused_days`, then the least recently used until there are at most `max_bytes`,
     /// never what is about an image that is `needed`; then blobs that nothing names, and remains of interrupted writes.
@@ -67,12 +74,24 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; then some may be gone and some not.
     pub fn evict(&self, needed: &dyn Fn(&Digest) -> bool, now: Timestamp) -> Result<Evicted, StoreError> {
+        self.evict_in(Mode::Remove, needed, now)
+    }
+
+    /// What [`Store::evict`] would evict now; nothing is removed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn evictable(&self, needed: &dyn Fn(&Digest) -> bool, now: Timestamp) -> Result<Evicted, StoreError> {
+        self.evict_in(Mode::Pretend, needed, now)
+    }
+
+    fn evict_in(&self, mode: Mode, needed: &dyn Fn(&Digest) -> bool, now: Timestamp) -> Result<Evicted, StoreError> {
         let oldest = match self.options.max_unused_days {
             0 => None,
             days => now.checked_sub(SignedDuration::from_hours(24_i64.saturating_mul(days.into()))).ok(),
         };
         let keep = |digest: &Digest| needed(digest) || self.tally.is_recent(digest);
-        let result = self.evict_until(self.options.max_bytes, oldest, &keep);
+        let result = self.evict_until(mode, (self.options.max_bytes, oldest), &keep);
         self.tally.count_failure(&result);
         result
     }
@@ -90,7 +109,7 @@ impl Store {
         }
         let keep = |digest: &Digest| digest == subject || self.tally.may_be_needed(digest);
         let goal = max_bytes.saturating_sub(more.bytes).saturating_sub(max_bytes / SLACK);
-        self.evict_until(goal, None, &keep)?;
+        self.evict_until(Mode::Remove, (goal, None), &keep)?;
         if self.has_room(more) {
             return Ok(());
         }
@@ -113,16 +132,15 @@ impl Store {
 
     fn evict_until(
         &self,
-        goal: u64,
-        oldest: Option<Timestamp>,
+        mode: Mode,
+        (goal, oldest): (u64, Option<Timestamp>),
         keep: &dyn Fn(&Digest) -> bool,
     ) -> Result<Evicted, StoreError> {
         let _lock = Lock::store(self.folders.lock(), Hold::Alone)?;
         let mut survey = self.survey(keep)?;
         let mut evicted = Evicted::default();
         for (path, charge) in std::mem::take(&mut survey.remains) {
-            if files::remove(&path)? {
-                self.tally.mended(&path);
+            if self.remove_file(mode, &path)? {
                 evicted.remains = evicted.remains.saturating_add(1);
                 evicted.bytes = evicted.bytes.saturating_add(charge);
             }
@@ -134,22 +152,27 @@ impl Store {
             if candidate.is_needed || (bytes <= goal && !is_old) {
                 continue;
             }
-            let freed = survey.remove(&candidate)?;
+            let freed = survey.remove(mode, &candidate)?;
             bytes = bytes.saturating_sub(freed);
             evicted.entries = evicted.entries.saturating_add(1);
             evicted.bytes = evicted.bytes.saturating_add(candidate.charge);
         }
-        self.sweep(&survey, &mut evicted)?;
+        self.sweep(mode, &survey, &mut evicted)?;
+        if mode == Mode::Pretend {
+            return Ok(evicted);
+        }
         self.tally.set_exhausted(false);
         self.tally.set_usage(scan::measure(&self.folders)?);
         Ok(evicted)
     }
 
     /// Removes the blobs that nothing names, and folders that are empty.
-    fn sweep(&self, survey: &Survey, evicted: &mut Evicted) -> Result<(), StoreError> {
+    fn sweep(&self, mode: Mode, survey: &Survey, evicted: &mut Evicted) -> Result<(), StoreError> {
         scan::subjects(&self.folders, &mut |_, folder| {
-            // One with something in it stays.
-            drop(fs::remove_dir(folder));
+            if mode == Mode::Remove {
+                // One with something in it stays.
+                drop(fs::remove_dir(folder));
+            }
             Ok(())
         })?;
         if survey.is_opaque {
@@ -157,13 +180,24 @@ impl Store {
         }
         for (digest, blob) in survey.blobs.iter().filter(|(_, blob)| blob.named_by == 0) {
             let path = self.folders.blob(digest);
-            if files::remove(&path)? {
-                self.tally.mended(&path);
+            if self.remove_file(mode, &path)? {
                 evicted.blobs = evicted.blobs.saturating_add(1);
                 evicted.bytes = evicted.bytes.saturating_add(blob.charge);
             }
         }
         Ok(())
+    }
+
+    /// Whether there was such a file.
+    fn remove_file(&self, mode: Mode, path: &Path) -> Result<bool, StoreError> {
+        if mode == Mode::Pretend {
+            return Ok(true);
+        }
+        let was_there = files::remove(path)?;
+        if was_there {
+            self.tally.mended(path);
+        }
+        Ok(was_there)
     }
 
     fn survey(&self, keep: &dyn Fn(&Digest) -> bool) -> Result<Survey, StoreError> {
@@ -224,7 +258,7 @@ impl Survey {
     }
 
     /// Removes an entry: the bytes that go with it.
-    fn remove(&mut self, candidate: &Candidate) -> Result<u64, StoreError> {
+    fn remove(&mut self, mode: Mode, candidate: &Candidate) -> Result<u64, StoreError> {
         let mut freed = candidate.charge;
         // Read again: all entries at once would be much to hold.
         if let Read::Entry(entry) = read::look(&candidate.path, &candidate.subject)? {
@@ -237,7 +271,9 @@ impl Survey {
                 }
             }
         }
-        files::remove(&candidate.path)?;
+        if mode == Mode::Remove {
+            files::remove(&candidate.path)?;
+        }
         Ok(freed)
     }
 }

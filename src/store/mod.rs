@@ -9,6 +9,7 @@
 //! moment the disk has it whole or not at all.
 
 mod change;
+mod check;
 mod entry;
 mod error;
 mod evict;

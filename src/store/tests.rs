@@ -1,6 +1,7 @@
 //! Tests of the store as a whole, on real folders.
 
 mod attacks;
+mod check;
 mod crash;
 mod disk;
 mod room;

@@ -1,0 +1,194 @@
+//! [`Judgement`]: kept images judged as the gate would with no network, under the policies in force now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::wanted::names;
+use crate::cli::screen::{Screen, Tone, plain};
+use crate::config::Settings;
+use crate::daemon;
+use crate::evidence::{Evidence, Name, Origin, Pod, Subject};
+use crate::gate::gather;
+use crate::image::{Digest, Reference};
+use crate::policy::{Case, Class, Freshness, PolicySet, Verdict};
+use crate::store::{Kept, Store};
+use crate::verify::Proofs;
+
+/// Proofs that are remembered within one run: the same signature of a base image under many images.
+const PROOFS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(4095);
+
+/// An image that evidence is kept about, by one of its names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Image {
+    /// How it was asked for, or its digest in the repository of its signatures.
+    name: String,
+    /// What the name points at.
+    target: Digest,
+    /// The manifests under it on which there are signatures: for this node's platform, and those of other nodes whose
+    /// evidence was brought here.
+    children: BTreeSet<Digest>,
+}
+
+/// Judges images from what is kept.
+pub(super) struct Judgement<'s> {
+    set: &'s PolicySet,
+    store: &'s Store,
+    pod: Pod,
+    node: Freshness,
+    proofs: Proofs,
+    now: Timestamp,
+}
+
+/// What came of one image.
+#[derive(Debug, Serialize)]
+pub(super) struct Judged {
+    image: String,
+    digest: String,
+    verdict: &'static str,
+    message: String,
+    /// The evidence is older than `maxOffline`: with no network the gate refuses it as unreachable.
+    too_old: bool,
+    age_seconds: Option<i64>,
+}
+
+/// The images that entries are about, each by the newest name of each repository.
+pub(super) fn images(entries: &[Kept], is_wanted: &dyn Fn(&Kept) -> bool) -> BTreeSet<Image> {
+    let mut images = BTreeSet::new();
+    for kept in entries.iter().filter(|kept| is_wanted(kept)) {
+        let entry = &kept.entry;
+        let subject = &entry.place.subject;
+        let mut targets: Vec<&Digest> = entry.targets.iter().collect();
+        if targets.is_empty() {
+            targets.push(subject);
+        }
+        for target in targets {
+            let children = children_of(target, entries);
+            let mut newest: BTreeMap<String, Reference> = BTreeMap::new();
+            for name in names(entry).filter(|name| name.digest().is_none_or(|digest| digest == target)) {
+                newest.insert(name.repository().to_string(), name);
+            }
+            let by_digest = || BTreeSet::from([entry.place.repository.at(target)]);
+            let written = newest.into_values().map(|name| name.to_string()).collect::<BTreeSet<_>>();
+            for name in if written.is_empty() { by_digest() } else { written } {
+                images.insert(Image { name, target: target.clone(), children: children.clone() });
+            }
+        }
+    }
+    images
+}
+
+/// The manifests under a target that have entries of their own.
+fn children_of(target: &Digest, entries: &[Kept]) -> BTreeSet<Digest> {
+    let of_target = entries.iter().map(|kept| &kept.entry).filter(|entry| entry.targets.contains(target));
+    of_target.map(|entry| &entry.place.subject).filter(|subject| *subject != target).cloned().collect()
+}
+
+impl<'s> Judgement<'s> {
+    /// Under a set, as of now: or as of the last record of the log, if the clock says that it is earlier (attack C4).
+    pub(super) fn new(settings: &Settings, set: &'s PolicySet, store: &'s Store, namespace: Option<String>) -> Self {
+        let known = settings.audit.last_change().and_then(|time| Timestamp::try_from(time).ok());
+        let node = Freshness {
+            refresh_after: settings.evidence.refresh_after(),
+            max_offline: settings.evidence.max_offline(),
+        };
+        Self {
+            set,
+            store,
+            pod: Pod { namespace, ..Pod::default() },
+            node,
+            proofs: Proofs::new(PROOFS),
+            now: known.map_or_else(daemon::now, |known| known.max(daemon::now())),
+        }
+    }
+
+    /// Judges one image. Which of the manifests under an index this node would run is not looked up: one that is
+    /// admitted is told.
+    pub(super) fn judge(&self, image: &Image, entries: &[Kept]) -> Judged {
+        let Ok(reference) = Reference::parse(&image.name) else { return Judged::unnamed(image) };
+        let children = image.children.iter().map(Some).chain(image.children.is_empty().then_some(None));
+        let mut first = None;
+        for child in children {
+            let (name, target) = (Name::Known(reference.clone()), image.target.clone());
+            let subject = Subject { name, target, child: child.cloned(), origin: Origin::Kept };
+            let judged = self.judge_subject(image, &subject, entries);
+            if judged.is_admitted() {
+                return judged;
+            }
+            first.get_or_insert(judged);
+        }
+        first.unwrap_or_else(|| Judged::unnamed(image))
+    }
+
+    /// From the places in which its policies have signatures looked for.
+    fn judge_subject(&self, image: &Image, subject: &Subject, entries: &[Kept]) -> Judged {
+        let Some(own) = subject.name.repository() else { return Judged::unnamed(image) };
+        let applicable = self.set.applicable(&subject.name, &self.pod);
+        let places = self.set.signature_repositories(&applicable, &own);
+        let is_used = |kept: &&Kept| {
+            let place = &kept.entry.place;
+            let repository = place.repository.folded();
+            subject.candidates().any(|digest| *digest == place.subject)
+                && places.iter().any(|looked_in| looked_in.folded() == repository)
+        };
+        let used: Vec<&Kept> = entries.iter().filter(is_used).collect();
+        let plan = self.set.plan(&applicable);
+        let evidence: Vec<Evidence> = used.iter().map(|kept| gather::kept(self.store, &kept.entry, plan)).collect();
+        let evidence: Vec<&Evidence> = evidence.iter().collect();
+        let case = Case { subject, applicable: &applicable, evidence: &evidence, now: self.now, proofs: &self.proofs };
+        let verdict = self.set.judge(&case);
+        let oldest = used.iter().map(|kept| kept.entry.fetched).min().filter(|_| plan.asks_for_evidence());
+        let age = oldest.map(|fetched| self.now.duration_since(fetched).as_secs().max(0));
+        let bound = self.set.freshness(&applicable).least(self.node).max_offline;
+        let is_beyond = |age: i64| bound.is_some_and(|bound| u64::try_from(age).is_ok_and(|age| age > bound.as_secs()));
+        Judged::new(image, &verdict, age, age.is_some_and(is_beyond))
+    }
+}
+
+impl Judged {
+    fn new(image: &Image, verdict: &Verdict, age_seconds: Option<i64>, too_old: bool) -> Self {
+        let (word, message) = match verdict {
+            Verdict::Permit(_) => ("admitted", String::new()),
+            Verdict::Denial(denial) => (word(denial.class()), denial.to_string()),
+        };
+        let (name, digest) = (image.name.clone(), image.target.to_string());
+        Self { image: name, digest, verdict: word, message, too_old, age_seconds }
+    }
+
+    /// A name that is none cannot be judged.
+    fn unnamed(image: &Image) -> Self {
+        let (name, digest) = (image.name.clone(), image.target.to_string());
+        let message = "what was kept as its name is none".to_owned();
+        Self { image: name, digest, verdict: "unable", message, too_old: false, age_seconds: None }
+    }
+
+    /// Whether it is admitted with no network.
+    pub(super) fn is_admitted(&self) -> bool {
+        self.verdict == "admitted" && !self.too_old
+    }
+
+    /// One line, and why on another.
+    pub(super) fn print(&self, screen: &mut Screen) {
+        let tone = if self.is_admitted() { Tone::Good } else { Tone::Bad };
+        let word = screen.tone(tone, &format!("{:<11}", self.verdict));
+        screen.line(&format!("{word} {}", plain(&self.image)));
+        screen.line(&format!("{:11} {}", "", self.digest));
+        if !self.message.is_empty() {
+            screen.line(&format!("  {}", plain(&self.message)));
+        }
+        if self.too_old {
+            let note = "  older than maxOffline: refused as unreachable until its registry was asked";
+            let note = screen.tone(Tone::Warn, note);
+            screen.line(&note);
+        }
+    }
+}
+
+fn word(class: Class) -> &'static str {
+    match class {
+        Class::Refused => "refused",
+        Class::Unable => "unable",
+        Class::Unreachable => "unreachable",
+    }
+}

@@ -1,0 +1,150 @@
+//! `sealgate evidence verify`: every file hashed again, every signature parsed, every image judged as the gate would with
+//! no network.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::offline::{self, Judged, Judgement};
+use super::wanted::Wanted;
+use super::{existing, show};
+use crate::cli::screen::{Exit, Screen, Tone, plain};
+use crate::config::Settings;
+use crate::gate::gather;
+use crate::store::{BLOB_MAX, Kept, Store};
+use crate::truststore;
+
+/// How often progress is shown, in files: a few times a second.
+const PROGRESS_STEP: u64 = 64;
+
+/// What to verify.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Options {
+    /// Digests, first digits of digests, or image names; everything that is kept when left out.
+    #[arg(value_name = "DIGEST_OR_IMAGE", value_parser = Wanted::parse)]
+    what: Vec<Wanted>,
+    /// The namespace of the pods; without it every policy that is limited to namespaces counts.
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+}
+
+/// One finding, for programs.
+#[derive(Serialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+enum Finding {
+    /// A file that counts as not there.
+    BrokenFile { path: String, why: String },
+    /// Something that an entry needs and that is not there.
+    MissingFile { digest: String, place: String },
+    /// A signature that cannot be read.
+    BrokenSignature { item: String, place: String, why: String },
+    /// An image, judged.
+    Image(Judged),
+    /// All of it.
+    Summary { files: u64, entries: usize, images: usize, broken: u64, not_admitted: usize },
+}
+
+/// What was counted.
+#[derive(Default)]
+struct Counted {
+    files: u64,
+    broken: u64,
+    images: usize,
+    not_admitted: usize,
+}
+
+/// Verifies; 1 when a file is broken, a signature cannot be read, or an image would not be admitted.
+pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<Exit, String> {
+    let loaded = truststore::load(&settings.policy, &settings.trust).map_err(|error| error.to_string())?;
+    let Some(store) = existing(&settings.evidence)? else {
+        screen.complain(&format!("nothing is kept: there is no folder {}", settings.evidence.path.display()));
+        return Ok(Exit::Done);
+    };
+    let mut counted = Counted::default();
+    check_files(&store, &mut counted, screen)?;
+    let entries = store.entries().map_err(|error| error.to_string())?;
+    let is_wanted =
+        |kept: &&Kept| options.what.is_empty() || options.what.iter().any(|what| what.is_about(&kept.entry));
+    let wanted: Vec<&Kept> = entries.iter().filter(is_wanted).collect();
+    for kept in &wanted {
+        check_entry(&store, kept, &mut counted, screen);
+    }
+    let judgement = Judgement::new(settings, &loaded.policies, &store, options.namespace.clone());
+    for image in offline::images(&entries, &|kept| is_wanted(&kept)) {
+        let judged = judgement.judge(&image, &entries);
+        counted.images += 1;
+        counted.not_admitted += usize::from(!judged.is_admitted());
+        told(&Finding::Image(judged), screen);
+    }
+    let Counted { files, broken, images, not_admitted } = counted;
+    told(&Finding::Summary { files, entries: wanted.len(), images, broken, not_admitted }, screen);
+    let missed = !options.what.is_empty() && wanted.is_empty();
+    if missed {
+        screen.complain("nothing is kept about it");
+    }
+    Ok(if broken > 0 || not_admitted > 0 || missed { Exit::Refused } else { Exit::Done })
+}
+
+/// Hashes every file of the store.
+fn check_files(store: &Store, counted: &mut Counted, screen: &mut Screen) -> Result<(), String> {
+    let all = store.counts().files;
+    let mut broken = Vec::new();
+    let checked = store.check(&mut |path, fault| {
+        counted.files += 1;
+        if counted.files.is_multiple_of(PROGRESS_STEP) {
+            screen.progress(&format!("hashing: {} of {all} files", counted.files));
+        }
+        if let Some(why) = fault {
+            broken.push((path.display().to_string(), why.to_string()));
+        }
+    });
+    screen.end_progress();
+    for (path, why) in broken {
+        counted.broken += 1;
+        told(&Finding::BrokenFile { path, why }, screen);
+    }
+    checked.map_err(|error| error.to_string())
+}
+
+/// Looks for everything that an entry needs, and parses its signatures.
+fn check_entry(store: &Store, kept: &Kept, counted: &mut Counted, screen: &mut Screen) {
+    let place = || kept.entry.place.to_string();
+    for digest in kept.entry.contents().filter(|digest| !matches!(store.read(digest, BLOB_MAX), Ok(Some(_)))) {
+        counted.broken += 1;
+        told(&Finding::MissingFile { digest: digest.to_string(), place: place() }, screen);
+    }
+    for item in gather::kept(store, &kept.entry, show::EVERYTHING).items {
+        if let Err(fault) = show::read(&item) {
+            counted.broken += 1;
+            let (item, why) = (item.digest.to_string(), fault.to_string());
+            told(&Finding::BrokenSignature { item, place: place(), why }, screen);
+        }
+    }
+}
+
+fn told(finding: &Finding, screen: &mut Screen) {
+    if screen.is_json() {
+        return screen.json(finding);
+    }
+    match finding {
+        Finding::BrokenFile { path, why } => bad(screen, "broken file:", path, why),
+        Finding::MissingFile { digest, place } => bad(screen, "missing file:", digest, place),
+        Finding::BrokenSignature { item, place, why } => {
+            bad(screen, "cannot be read:", &format!("{item} of {place}"), why)
+        }
+        Finding::Image(judged) => judged.print(screen),
+        Finding::Summary { files, entries, images, broken, not_admitted } => {
+            let tone = if *broken > 0 || *not_admitted > 0 { Tone::Bad } else { Tone::Good };
+            let sum = format!(
+                "{files} files, {entries} entries, {images} images; {broken} broken, {not_admitted} not admitted"
+            );
+            let sum = screen.tone(tone, &sum);
+            screen.line(&sum);
+        }
+    }
+}
+
+fn bad(screen: &mut Screen, word: &str, what: &str, why: &str) {
+    let word = screen.tone(Tone::Bad, word);
+    screen.line(&format!("{word} {}", plain(what)));
+    screen.line(&format!("  {}", plain(why)));
+}
