@@ -12,8 +12,12 @@
 mod containerd;
 #[path = "../support/fixtures.rs"]
 mod fixtures;
+#[path = "../support/hostile.rs"]
+mod hostile;
 #[path = "../support/registry.rs"]
 mod registry;
+#[path = "../support/signing.rs"]
+mod signing;
 
 mod access;
 mod acts;
@@ -23,6 +27,7 @@ mod crash;
 mod creating;
 mod demo;
 mod disk;
+mod faults;
 mod forms;
 mod keyless;
 mod lying;
@@ -153,6 +158,11 @@ const SCENARIOS: &[Scenario] = &[
         lying::two_spellings
     ),
     scenario!("endless-answers", "answers without end: refused in time, with memory flat", lying::endless_answers),
+    scenario!(
+        "hostile-registry",
+        "every fault at every step: its answer, in time, with memory flat and no secret where it does not belong",
+        faults::hostile_registry
+    ),
     scenario!("registry-down", "no registry before the first pull, and none after it", outage::registry_down),
     scenario!(
         "signatures-unreachable",

@@ -6,6 +6,8 @@
 
 #[path = "../support/fixtures.rs"]
 mod fixtures;
+#[path = "../support/hostile.rs"]
+mod hostile;
 #[path = "../support/imagestore.rs"]
 mod imagestore;
 #[path = "../support/registry.rs"]
@@ -17,6 +19,7 @@ mod budget;
 mod ends;
 mod flight;
 mod forms;
+mod faults;
 mod memory;
 mod messages;
 mod names;

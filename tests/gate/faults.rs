@@ -1,0 +1,150 @@
+//! Every fault of a hostile registry at every step of a decision: the typed answer, in time, and nothing sent to whom it
+//! does not belong. What is expected of each is in `tests/support/hostile/table.rs`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use sealgate::gate::ask::PullAsk;
+use sealgate::gate::{Ending, Gate, Limits, MemoryOptions, Parts, Timings};
+use sealgate::image::Platform;
+use sealgate::policy::{Documents, Material, PolicyFile, PolicySet, Unmatched};
+use sealgate::registry::{AuthConfig, Options, Registry};
+use sealgate::runtime::{self, Runtime};
+use sealgate::verify::PublicKey;
+
+use crate::hostile::table::cells;
+use crate::hostile::{ATTESTED, Answer, Cell, Expected, Fault, Hostile, PASSWORD, SIGNED, Step, USER};
+use crate::rig::{PROVENANCE, clock};
+
+/// For one request; more than a busy machine needs for a good answer.
+const REQUEST: Duration = Duration::from_millis(2500);
+/// For one decision.
+const DECISION: Duration = Duration::from_secs(8);
+/// How much longer an answer may take on a busy machine.
+const SLACK: Duration = Duration::from_secs(5);
+/// Cells that are played at once: most wait.
+const AT_ONCE: usize = 64;
+/// The same of those that do not wait but work.
+const HEAVY_AT_ONCE: usize = 4;
+
+/// What came of one cell.
+struct Played {
+    name: String,
+    expected: Expected,
+    got: (String, String),
+    message: String,
+    took: Duration,
+    leaks: Vec<String>,
+    asked: usize,
+}
+
+/// Attacks A1, A4, A7, D1, D3, E1, E5, G1: whichever of all the faults, at whichever step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_d2_every_fault_at_every_step_has_its_answer() {
+    let (hostile, certs) = (Arc::new(Hostile::start()), Arc::new(tempfile::tempdir().unwrap()));
+    #[allow(clippy::disallowed_methods)]
+    let only = std::env::var("CELL").unwrap_or_default();
+    let chosen = cells().into_iter().filter(|(fault, step, _)| format!("{}/{}", step.name(), fault.name).contains(&only));
+    let (heavy, light): (Vec<_>, Vec<_>) = chosen.partition(|(fault, ..)| fault.is_heavy());
+    let mut played = Vec::new();
+    for (cells, at_once) in [(heavy, HEAVY_AT_ONCE), (light, AT_ONCE)] {
+        let tasks = stream::iter(cells).map(|cell| {
+            let (hostile, certs) = (Arc::clone(&hostile), Arc::clone(&certs));
+            tokio::spawn(async move { play(&hostile, certs.path(), cell).await })
+        });
+        let done: Vec<_> = tasks.buffer_unordered(at_once).collect().await;
+        played.extend(done.into_iter().map(Result::unwrap));
+    }
+    let wrong: Vec<String> = played.iter().filter_map(Played::wrong).collect();
+    assert!(wrong.is_empty(), "{} of {} cells:\n{}", wrong.len(), played.len(), wrong.join("\n"));
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test measures by the clock")]
+async fn play(hostile: &Hostile, certs: &Path, cell: (&'static Fault, Step, Answer)) -> Played {
+    let (fault, step, answer) = cell;
+    let cell = hostile.open(step, fault, certs);
+    let gate = gate(certs, policy(hostile));
+    let ask = ask(&cell);
+    let began = Instant::now();
+    let outcome = gate.admit_pull(&ask, &mut Timings::start(clock())).await;
+    let took = began.elapsed();
+    let (got, message) = match &outcome {
+        Ok(_) => (("admitted".to_owned(), "satisfied".to_owned()), String::new()),
+        Err(refusal) => {
+            let verdict = match refusal.ending() {
+                Ending::Refused => "refused",
+                Ending::Unable => "unable",
+                Ending::Unreachable => "unreachable",
+            };
+            ((verdict.to_owned(), refusal.code().to_owned()), refusal.to_string())
+        }
+    };
+    Played {
+        name: cell.name(),
+        expected: answer.at(step),
+        got,
+        message,
+        took,
+        leaks: cell.leaks(),
+        asked: cell.asked(),
+    }
+}
+
+impl Played {
+    /// What is wrong with it, if anything is.
+    fn wrong(&self) -> Option<String> {
+        let Self { name, expected, got, message, took, leaks, .. } = self;
+        let mut faults = Vec::new();
+        if (got.0.as_str(), got.1.as_str()) != (expected.verdict, expected.code) {
+            faults.push(format!("expected {}/{}, got {}/{}: {message}", expected.verdict, expected.code, got.0, got.1));
+        }
+        if *took > DECISION + SLACK {
+            faults.push(format!("took {took:?}"));
+        }
+        faults.extend(leaks.iter().cloned());
+        (!faults.is_empty()).then(|| format!("{name}: {}", faults.join("; ")))
+    }
+}
+
+fn gate(certs: &Path, policy: PolicySet) -> Gate {
+    let options = Options {
+        certs_dirs: vec![certs.to_owned()],
+        docker_configs: Vec::new(),
+        allow_local_hosts: vec!["127.0.0.1".to_owned()],
+        request_ms: u64::try_from(REQUEST.as_millis()).unwrap(),
+        session_ms: u64::try_from(DECISION.as_millis()).unwrap(),
+        ..Options::default()
+    };
+    Gate::new(Parts {
+        clock: clock(),
+        platform: Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None },
+        limits: Limits { decision_seconds: DECISION.as_secs(), ..Limits::default() },
+        memory: MemoryOptions::default(),
+        policy,
+        registry: Registry::new(options, clock()).unwrap(),
+        runtime: Runtime::new(runtime::Options { socket: "/nonexistent".into(), ..runtime::Options::default() }),
+    })
+}
+
+fn policy(hostile: &Hostile) -> PolicySet {
+    let by = "key: {files: [hostile.pub]}";
+    let text = format!(
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: signed}}\nspec:\n  images: [\"127.0.0.1:*/{SIGNED}/**\"]\n  \
+         require: {{name: signer, {by}}}\n---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: attested}}\nspec:\n  \
+         images: [\"127.0.0.1:*/{ATTESTED}/**\"]\n  require: {{name: built, attestation: {{predicateType: \"{PROVENANCE}\", by: {{{by}}}}}}}\n"
+    );
+    let file = PolicyFile { name: "policy.yaml".to_owned(), bytes: text.into_bytes() };
+    let keys = BTreeMap::from([("hostile.pub".to_owned(), PublicKey::parse_pem(&hostile.key()).unwrap())]);
+    let material: Material = keys.into_iter().collect();
+    PolicySet::build(Documents::parse(&[file]).unwrap(), material, Unmatched::Deny).unwrap()
+}
+
+fn ask(cell: &Cell) -> PullAsk {
+    let auth = AuthConfig { username: USER.to_owned(), password: PASSWORD.to_owned(), ..AuthConfig::default() };
+    let deadline = clock().steady() + Duration::from_secs(60);
+    PullAsk { image: cell.image.clone(), pod: sealgate::evidence::Pod::default(), auth: Some(auth), deadline }
+}
