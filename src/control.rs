@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
-use crate::gate::Remembered;
+use crate::gate::{Refreshes, Rejudged, Remembered};
 use crate::proxy::{self, Listener};
 
 /// Longest request: the words are a dozen bytes.
@@ -64,6 +64,8 @@ pub struct Status {
     pub trust: TrustStatus,
     /// What it remembers.
     pub memory: MemoryStatus,
+    /// The evidence on disk.
+    pub evidence: EvidenceStatus,
     /// The runtime behind it.
     pub runtime: RuntimeStatus,
     /// The audit log.
@@ -108,6 +110,69 @@ pub struct MemoryStatus {
 impl From<Remembered> for MemoryStatus {
     fn from(counts: Remembered) -> Self {
         Self { verdicts: counts.verdicts, evidence: counts.evidence, contents: counts.contents }
+    }
+}
+
+/// The evidence on disk, and how it is kept fresh.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceStatus {
+    /// Its folder.
+    pub path: String,
+    /// Whether the store is open and the last touch of it went well.
+    pub healthy: bool,
+    /// What last went wrong.
+    pub error: Option<String>,
+    /// Entries: one for each place in which something was found.
+    pub entries: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Files found broken since the start: as if they were not there.
+    pub broken: u64,
+    /// Writes that failed since the start.
+    pub failed_writes: u64,
+    /// Registries asked again since the start.
+    pub refreshes: RefreshStatus,
+    /// What was judged again since the last change of policy.
+    pub rejudged: RejudgeStatus,
+}
+
+/// What came of asking registries again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshStatus {
+    /// Under way or waiting.
+    pub underway: usize,
+    /// The registry still shows what admits the image.
+    pub confirmed: u64,
+    /// The registry has the image and no longer shows what admitted it.
+    pub withdrawn: u64,
+    /// The registry could not say; everything stayed as it was.
+    pub unanswered: u64,
+}
+
+/// Remembered images that are judged again after a change of policy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejudgeStatus {
+    /// Still to be judged.
+    pub left: usize,
+    /// Admitted again.
+    pub admitted: usize,
+    /// Not admitted by the evidence on this node; decided on when they are asked for.
+    pub left_out: usize,
+    /// Milliseconds of judging.
+    pub millis: u64,
+}
+
+impl From<Refreshes> for RefreshStatus {
+    fn from(counts: Refreshes) -> Self {
+        let Refreshes { underway, confirmed, withdrawn, unanswered } = counts;
+        Self { underway, confirmed, withdrawn, unanswered }
+    }
+}
+
+impl From<Rejudged> for RejudgeStatus {
+    fn from(progress: Rejudged) -> Self {
+        let Rejudged { left, admitted, left_out, millis } = progress;
+        Self { left, admitted, left_out, millis }
     }
 }
 

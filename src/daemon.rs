@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -14,14 +14,17 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::control::{
-    self, Answer, AuditStatus, MemoryStatus, PolicyStatus, Request, RuntimeStatus, Status, TrustStatus,
+    self, Answer, AuditStatus, EvidenceStatus, MemoryStatus, PolicyStatus, RefreshStatus, RejudgeStatus, Request,
+    RuntimeStatus, Status, TrustStatus,
 };
-use crate::gate::{Gate, Parts, Recorder};
+use crate::gate::{BySource, Decided, Gate, Parts, Recorder};
 use crate::image::Platform;
-use crate::metrics::{self, Decisions, Readings};
+use crate::metrics::{self, Decisions, Readings, Sources};
+use crate::policy::Freshness;
 use crate::proxy::{self, Calls, Listener, Proxy};
 use crate::registry::{Environment, Registry};
 use crate::runtime::Runtime;
+use crate::store::{self, Store};
 use crate::systemd::{self, Inherited, News, Socket};
 use crate::truststore::{Loaded, TrustOptions, Watch};
 use crate::{audit, truststore};
@@ -39,6 +42,11 @@ pub fn environment() -> Environment {
 
 /// How far the clock may be behind without a word: clocks are corrected by less all the time.
 const CLOCK_BEHIND: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// How long the start waits for the evidence store: a disk that does not answer must not keep the gate from its socket.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a store that could not be opened is tried again.
+const STORE_AGAIN: Duration = Duration::from_secs(60);
 
 /// Why the gate could not start or go on.
 #[derive(Debug)]
@@ -121,6 +129,7 @@ fn hide_memory() {
 
 async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> Result<(), DaemonError> {
     let daemon = Arc::new(build(settings, config)?);
+    let opening = tokio::spawn(open_store(Arc::clone(&daemon.gate), settings.evidence.clone()));
     let cri = listener("the CRI socket", &settings.listen, inherited.socket(systemd::CRI))?;
     let control = listener("the control socket", &control_options(settings), inherited.socket(systemd::CONTROL))?;
     for name in inherited.left() {
@@ -138,6 +147,7 @@ async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> 
         tokio::spawn(metrics::serve(listener, move || daemon.readings()));
     }
     tokio::spawn(keep_watchdog_fed());
+    keep_store(&daemon.gate, opening).await;
     tell(&News::Status(format!("gating {}", settings.listen.socket.display())));
     tell(&News::Ready);
     tracing::info!(socket = %settings.listen.socket.display(), "ready");
@@ -154,6 +164,45 @@ async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> 
     tracing::info!(cut = drained.cut, "stopped");
     daemon.recorder.close().await;
     Ok(())
+}
+
+/// Opens the evidence store, and says why it could not: the gate goes on without it.
+async fn open_store(gate: Arc<Gate>, options: store::Options) {
+    let path = options.path.display().to_string();
+    loop {
+        let options = options.clone();
+        let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;
+        let why = match opened {
+            Ok(Ok(store)) => return gate.open_store(Arc::new(store)),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(
+            path,
+            "THE EVIDENCE STORE CANNOT BE USED, images start only while their registry answers: {why}"
+        );
+        gate.without_store(why);
+        tokio::time::sleep(STORE_AGAIN).await;
+    }
+}
+
+/// Waits a little until the store is open, so that the first pods find it, and keeps it from then on.
+async fn keep_store(gate: &Arc<Gate>, mut opening: tokio::task::JoinHandle<()>) {
+    let opened = async {
+        while !opening.is_finished() && gate.store_health().error.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(STORE_PATIENCE, opened).await.is_err() {
+        tracing::warn!("the evidence store does not open; the gate goes on without it until it does");
+        gate.without_store(format!("did not open within {} s", STORE_PATIENCE.as_secs()));
+    }
+    let gate = Arc::clone(gate);
+    tokio::spawn(async move {
+        if (&mut opening).await.is_ok() {
+            gate.keep_store().await;
+        }
+    });
 }
 
 fn listener(what: &'static str, options: &proxy::Options, inherited: Option<Socket>) -> Result<Listener, DaemonError> {
@@ -183,7 +232,9 @@ pub fn gate(settings: &Settings) -> Result<(Gate, Noted), DaemonError> {
         memory: settings.memory.clone(),
         policy: loaded.policies,
         registry: Registry::new(settings.registry.clone(), CLOCK).map_err(part("the registry client"))?,
+        freshness: freshness(&settings.evidence),
         runtime: Runtime::new(settings.runtime.clone()),
+        store: None,
     };
     let gate = Gate::new(parts);
     // Before the log is opened, which may write to it.
@@ -191,6 +242,11 @@ pub fn gate(settings: &Settings) -> Result<(Gate, Noted), DaemonError> {
         gate.not_before(known);
     }
     Ok((gate, noted))
+}
+
+/// What the node's configuration says of how fresh evidence is to be.
+fn freshness(options: &store::Options) -> Freshness {
+    Freshness { refresh_after: options.refresh_after(), max_offline: options.max_offline() }
 }
 
 fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
@@ -346,6 +402,30 @@ impl Daemon {
                 unable: decided.unable,
                 unreachable: decided.unreachable,
             },
+            sources: sources(decided, self.recorder.by_source()),
+            evidence: self.evidence_readings(),
+        }
+    }
+
+    fn evidence_readings(&self) -> metrics::Evidence {
+        let EvidenceStatus { healthy, entries, bytes, broken, failed_writes, refreshes, .. } = self.evidence_status();
+        let RefreshStatus { confirmed, withdrawn, unanswered, .. } = refreshes;
+        metrics::Evidence { healthy, entries, bytes, failed_writes, broken, confirmed, withdrawn, unanswered }
+    }
+
+    fn evidence_status(&self) -> EvidenceStatus {
+        let health = self.gate.store_health();
+        let counts = self.gate.store_counts().unwrap_or_default();
+        EvidenceStatus {
+            path: self.settings.evidence.path.display().to_string(),
+            healthy: health.healthy,
+            error: health.error,
+            entries: counts.entries,
+            bytes: counts.bytes,
+            broken: counts.broken,
+            failed_writes: health.failed_writes,
+            refreshes: RefreshStatus::from(self.gate.refreshes()),
+            rejudged: RejudgeStatus::from(self.gate.rejudged()),
         }
     }
 
@@ -373,10 +453,18 @@ impl Daemon {
                 warnings: state.noted.watch.warnings(now()),
             },
             memory: MemoryStatus::from(self.gate.remembered_counts()),
+            evidence: self.evidence_status(),
             runtime: RuntimeStatus { socket: self.settings.runtime.socket.display().to_string(), version, error },
             audit: self.audit_status(),
         }
     }
+}
+
+/// Decisions by where their evidence came from.
+fn sources(decided: Decided, by_source: BySource) -> Sources {
+    let all = decided.admitted + decided.refused + decided.unable + decided.unreachable;
+    let BySource { memory, evidence, registry } = by_source;
+    Sources { memory, evidence, registry, none: all.saturating_sub(memory + evidence + registry) }
 }
 
 async fn answer_operators(listener: Listener, daemon: Arc<Daemon>) {

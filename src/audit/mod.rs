@@ -20,5 +20,5 @@ mod writer;
 pub use error::{Action, AuditError};
 pub use log::{Counters, Log, Recorded};
 pub use options::{OnFailure, Options};
-pub use record::{Call, Entry, Note, Noted, Pod, Reason, Record, SCHEMA, Tally, Verdict};
+pub use record::{Call, Entry, EvidenceSource, Note, Noted, Pod, Reason, Record, SCHEMA, Tally, Verdict};
 pub use stamp::{DecisionId, StampError, Timestamp};

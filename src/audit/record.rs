@@ -55,6 +55,12 @@ pub struct Record {
     /// Whether the verdict came from memory.
     #[serde(default)]
     pub cached: bool,
+    /// Where the evidence came from that was decided on, the oldest of it; none where none was needed or found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<EvidenceSource>,
+    /// How long ago, in seconds, the registry last showed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence_age_seconds: Option<u64>,
     /// The policies that matched, their requirements, and the fate of each signature: the policy room's report.
     #[serde(default)]
     pub policies: serde_json::Value,
@@ -92,6 +98,18 @@ pub enum Call {
     StartContainer,
     /// Another method that brings content, named in [`Record::method`].
     Other,
+}
+
+/// Where evidence came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EvidenceSource {
+    /// From memory: the verdict itself, or the evidence that it was made of.
+    Memory,
+    /// From the evidence store on this node.
+    Evidence,
+    /// From a registry, for this decision.
+    Registry,
 }
 
 /// What was decided.
@@ -207,6 +225,8 @@ impl Record {
             verdict,
             reason,
             cached: false,
+            source: None,
+            evidence_age_seconds: None,
             policies: serde_json::Value::Null,
             policy_generation: None,
             trust_generation: None,
@@ -312,6 +332,16 @@ impl fmt::Display for Verdict {
             Self::Refused => "refused",
             Self::Unable => "unable",
             Self::Unreachable => "unreachable",
+        })
+    }
+}
+
+impl fmt::Display for EvidenceSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Evidence => "evidence",
+            Self::Registry => "registry",
         })
     }
 }

@@ -75,6 +75,22 @@ impl<K: Hash + Eq, V> Memory<K, V> {
         self.held.retain(|key, held| keep(key, &held.value));
     }
 
+    /// Whether something is held under `key`, without using it: expired or not.
+    #[must_use]
+    pub fn contains(&self, key: &K) -> bool {
+        self.held.contains(key)
+    }
+
+    /// What is held, the most recently used first, without using it.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.held.iter().map(|(_, held)| &held.value)
+    }
+
+    /// Makes what is held under `key` the one that was used longest ago.
+    pub fn demote(&mut self, key: &K) {
+        self.held.demote(key);
+    }
+
     /// Drops everything; how many entries that were.
     pub fn clear(&mut self) -> usize {
         let had = self.held.len();
@@ -163,6 +179,20 @@ mod tests {
         assert_eq!(memory.clear(), 2);
         assert!(memory.is_empty());
         assert_eq!(memory.get(&"b".into(), start), None);
+    }
+
+    #[test]
+    fn values_come_in_the_order_of_their_use() {
+        let (mut memory, start) = memory(3);
+        for (key, value) in [("a", 1), ("b", 2), ("c", 3)] {
+            memory.put(key.into(), value, start + SECOND);
+        }
+        assert_eq!(memory.get(&"a".into(), start), Some(&1));
+        assert_eq!(memory.values().copied().collect::<Vec<_>>(), [1, 3, 2]);
+        memory.demote(&"a".into());
+        assert_eq!(memory.values().copied().collect::<Vec<_>>(), [3, 2, 1]);
+        memory.put("d".into(), 4, start + SECOND);
+        assert!(!memory.contains(&"a".into()) && memory.contains(&"b".into()));
     }
 
     proptest::proptest! {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::screen::{Exit, Screen, Tone, plain};
 use super::signer::{self, list, text};
+use super::status::uptime;
 use crate::audit::read::{Filter, Line, Reader, Unreadable};
 use crate::audit::{DecisionId, Entry, Note, Record, Timestamp, Verdict};
 use crate::config::Settings;
@@ -173,14 +174,24 @@ fn print(line: &Result<Line, Unreadable>, screen: &mut Screen) {
                 format!("  {}", plain(&record.reason.code))
             };
             let what = plain(&record.reference);
+            let source = evidence(record).map_or_else(String::new, |told| format!("  {told}"));
             screen.line(&format!(
-                "{} {}  {verdict} {:<15} {what}{pod}{why}{repeats}",
+                "{} {}  {verdict} {:<15} {what}{pod}{why}{source}{repeats}",
                 record.time,
                 record.id,
                 record.call.to_string()
             ));
         }
     }
+}
+
+/// Where the evidence came from, and how old it was.
+fn evidence(record: &Record) -> Option<String> {
+    let source = record.source?;
+    Some(match record.evidence_age_seconds {
+        Some(seconds) => format!("from {source}, {} old", uptime(seconds)),
+        None => format!("from {source}"),
+    })
 }
 
 fn tone_of(verdict: Verdict) -> Tone {
@@ -215,6 +226,7 @@ fn print_whole(record: &Record, screen: &mut Screen) {
     field("container", record.container.clone());
     field("container id", record.container_id.clone());
     field("from memory", record.cached.then(|| "yes".to_owned()));
+    field("evidence", evidence(record));
     field("policies", record.policy_generation.clone());
     field("keys", record.trust_generation.clone());
     field("takes back", record.supersedes.map(|id| id.to_string()));

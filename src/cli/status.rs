@@ -2,7 +2,7 @@
 
 use super::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
-use crate::control::{self, Answer, Request, Status, TrustStatus};
+use crate::control::{self, Answer, EvidenceStatus, Request, Status, TrustStatus};
 
 /// Asks the gate and prints its answer; 1 when something needs a person.
 pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
@@ -36,7 +36,10 @@ pub(super) fn ask_daemon(settings: &Settings, request: Request) -> Result<Answer
 }
 
 fn is_well(status: &Status) -> bool {
-    status.policy.reload_error.is_none() && status.runtime.error.is_none() && status.audit.healthy
+    status.policy.reload_error.is_none()
+        && status.runtime.error.is_none()
+        && status.audit.healthy
+        && status.evidence.healthy
 }
 
 fn print(status: &Status, screen: &mut Screen) {
@@ -72,6 +75,35 @@ fn print(status: &Status, screen: &mut Screen) {
         "memory   {} verdicts, {} pieces of evidence, {} proven contents",
         memory.verdicts, memory.evidence, memory.contents
     ));
+    print_evidence(&status.evidence, screen);
+}
+
+fn print_evidence(evidence: &EvidenceStatus, screen: &mut Screen) {
+    let health =
+        if evidence.healthy { screen.tone(Tone::Good, "well") } else { screen.tone(Tone::Bad, "NOT USABLE IN FULL") };
+    let (path, kib) = (plain(&evidence.path), evidence.bytes.div_ceil(1024));
+    screen.line(&format!("evidence {health}, {} entries, {kib} KiB in {path}", evidence.entries));
+    if let Some(error) = &evidence.error {
+        let bad = screen.tone(Tone::Bad, "the last touch of it failed:");
+        screen.line(&format!("         {bad} {}", plain(error)));
+    }
+    if evidence.failed_writes > 0 || evidence.broken > 0 {
+        let (failed, broken) = (evidence.failed_writes, evidence.broken);
+        let warn = screen.tone(Tone::Warn, "warning:");
+        screen.line(&format!("         {warn} {failed} writes failed, {broken} files were broken, since the start"));
+    }
+    let refreshes = &evidence.refreshes;
+    screen.line(&format!(
+        "         refreshed: {} confirmed, {} withdrawn, {} unanswered, {} under way",
+        refreshes.confirmed, refreshes.withdrawn, refreshes.unanswered, refreshes.underway
+    ));
+    let rejudged = &evidence.rejudged;
+    if rejudged.left + rejudged.admitted + rejudged.left_out > 0 {
+        screen.line(&format!(
+            "         after the last reload: {} admitted again in {} ms, {} not by the evidence here, {} to go",
+            rejudged.admitted, rejudged.millis, rejudged.left_out, rejudged.left
+        ));
+    }
 }
 
 fn print_trust(trust: &TrustStatus, screen: &mut Screen) {
@@ -85,7 +117,7 @@ fn print_trust(trust: &TrustStatus, screen: &mut Screen) {
     }
 }
 
-fn uptime(seconds: u64) -> String {
+pub(super) fn uptime(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     if days > 0 {
         format!("{days} d {hours} h")

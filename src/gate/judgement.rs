@@ -1,52 +1,27 @@
-//! One judgement: verdict memory, evidence memory, then the registry; a single evaluation in flight per subject.
+//! One judgement: verdict memory, evidence in memory, evidence on disk, and only then the registry; a single evaluation
+//! in flight per subject.
 //!
-//! Evidence is gathered place by place and judged after each, stopping at the first permit. More evidence can only turn a
-//! denial into a permit, never the reverse (no requirement asks for an absence), so stopping early changes no verdict,
-//! only the number of requests.
+//! Evidence of this node admits and never refuses: it says what was there, not that nothing else is. How old it may be is
+//! [`Terms`]' to say. What a permit rests on is on disk before the permit is handed out.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use jiff::Timestamp;
 
+use super::admission::{Admission, Declined, Footing, Judged, Moment, since};
+use super::asking::Reach;
 use super::flights::FlightError;
-use super::gather::{Hint, Reading, Search, Sought};
+use super::freshness::{Standing, Terms, in_words};
+use super::keeping::Wish;
+use super::pieces::Pieces;
+use super::question::{Question, judge_aside};
 use super::{Gate, Refusal, Shared};
-use crate::evidence::{Evidence, Name, Origin, Place, Source, Subject};
-use crate::image::{Digest, Repository};
-use crate::policy::{Applicable, Case, Class, Denial, Permit, Plan, PolicySet, Verdict, VerdictKey};
-use crate::registry::{Access, AccessKey};
-use crate::verify::Proofs;
-
-/// Largest evidence from one place that is kept as a matter of course, in bytes. A signature takes 1 to 2 KiB, one with a
-/// certificate and log proof under 20 KiB, so this is several.
-const KEPT_BYTES_MAX: usize = 64 << 10;
-/// Largest that is kept at all: attestations with a bill of materials. Of these few are kept
-/// ([`KEPT_LARGE_MAX`](super::KEPT_LARGE_MAX)); more is fetched again when it is needed.
-const KEPT_LARGE_BYTES_MAX: usize = 1 << 20;
-
-/// A permit in memory.
-#[derive(Debug)]
-pub struct Admission {
-    permit: Permit,
-    recorded: AtomicBool,
-}
-
-/// What a judgement came to.
-pub(super) type Judged = Result<Arc<Admission>, Arc<Denial>>;
-
-/// One question to the judge, with everything that it depends on.
-#[derive(Debug, Clone)]
-pub(super) struct Question {
-    pub(super) subject: Subject,
-    pub(super) set: Arc<PolicySet>,
-    pub(super) applicable: Applicable,
-    pub(super) access: Access,
-    pub(super) hint: Hint,
-    /// The manifest or index that the subject's target is, where it is at hand; the verdict does not depend on it.
-    pub(super) bytes: Option<Bytes>,
-}
+use crate::audit::EvidenceSource;
+use crate::evidence::{Evidence, Outcome, Place, Source};
+use crate::image::Repository;
+use crate::policy::{Class, Denial, Verdict, VerdictKey};
+use crate::registry::AccessKey;
 
 /// An answer, and whether it was in memory.
 #[derive(Debug, Clone)]
@@ -55,53 +30,25 @@ pub(super) struct Answer {
     pub(super) cached: bool,
 }
 
-impl Admission {
-    /// What may be done.
-    pub fn permit(&self) -> &Permit {
-        &self.permit
-    }
-
-    /// Whether a record of this admission is on disk: such an image still starts when the log cannot be written.
-    #[must_use]
-    pub fn is_recorded(&self) -> bool {
-        self.recorded.load(Ordering::Relaxed)
-    }
-
-    /// Notes that a record of this admission is on disk.
-    pub(super) fn set_recorded(&self) {
-        self.recorded.store(true, Ordering::Relaxed);
-    }
+/// A verdict with the evidence that it rests on, or that was looked at in vain.
+#[derive(Debug)]
+pub(super) struct Ruled {
+    pub(super) verdict: Verdict,
+    pub(super) footing: Option<Footing>,
+    /// It rests on evidence that the registry was to confirm and could not.
+    is_doubtful: bool,
 }
 
-impl Question {
-    fn key(&self) -> VerdictKey {
-        self.set.verdict_key(&self.subject, &self.applicable)
-    }
-
-    fn judge(&self, evidence: &[&Evidence], now: jiff::Timestamp, proofs: &Proofs) -> Verdict {
-        let (subject, applicable) = (&self.subject, &self.applicable);
-        self.set.judge(&Case { subject, applicable, evidence, now, proofs })
-    }
-
-    fn plan(&self) -> Plan {
-        self.set.plan(&self.applicable)
-    }
-
-    /// The repository to look for signatures in; none when none could count anyway.
-    fn repository(&self) -> Option<Repository> {
-        match (&self.subject.name, self.subject.origin) {
-            (Name::Known(reference), Origin::Registry | Origin::Kept) if self.plan().asks_for_evidence() => {
-                Some(reference.runtime_repository().clone())
-            }
-            (Name::Known(_) | Name::Unknown, Origin::Registry | Origin::Kept | Origin::Local) => None,
-        }
+impl Ruled {
+    pub(super) fn new(verdict: Verdict, footing: Option<Footing>) -> Self {
+        Self { verdict, footing, is_doubtful: false }
     }
 }
 
 impl Gate {
     /// The permit from memory alone.
     pub(super) fn remembered(&self, question: &Question) -> Option<Arc<Admission>> {
-        self.shared.permit(&question.key())
+        self.shared.permit(&question.key(), question)
     }
 
     /// The verdict: from memory, or by one evaluation that all who ask the same share.
@@ -110,12 +57,12 @@ impl Gate {
     /// [`Refusal::Deadline`] when it did not come in time; the evaluation goes on for those who ask next.
     pub(super) async fn judge(&self, question: Question, deadline: Instant) -> Result<Answer, Refusal> {
         let key = question.key();
-        if let Some(admission) = self.shared.permit(&key) {
+        if let Some(admission) = self.shared.permit(&key, &question) {
             return Ok(Answer { judged: Ok(admission), cached: true });
         }
         let flight = (key, question.access.key());
-        if let Some(denial) = self.shared.denial(&flight) {
-            return Ok(Answer { judged: Err(denial), cached: true });
+        if let Some(declined) = self.shared.denial(&flight) {
+            return Ok(Answer { judged: Err(declined), cached: true });
         }
         let shared = Arc::clone(&self.shared);
         let asked = flight.clone();
@@ -130,168 +77,189 @@ impl Gate {
 }
 
 impl Shared {
-    /// The time as of which everything is judged.
-    pub(super) fn now(&self) -> jiff::Timestamp {
-        self.clock.now().max(*self.not_before.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     /// The permit that is remembered and still holds. How long it lives is counted on the steady clock, so that a
     /// calendar that is set back lengthens nothing; the calendar is asked all the same, since one that is set forward
-    /// ends what it is past (attack C4).
-    fn permit(&self, key: &VerdictKey) -> Option<Arc<Admission>> {
-        let admission = self.permits().get(key, self.clock.steady()).cloned()?;
-        let holds = admission.permit.valid_until().is_none_or(|end| self.now() < end);
-        holds.then_some(admission)
+    /// ends what it is past (attack C4). One that is due has the registry asked again, aside.
+    fn permit(self: &Arc<Self>, key: &VerdictKey, question: &Question) -> Option<Arc<Admission>> {
+        let steady = self.clock.steady();
+        let admission = self.permits().get(key, steady).cloned()?;
+        if !admission.holds(|| self.now()) {
+            return None;
+        }
+        if admission.takes_refresh(since(self.began, steady)) {
+            self.refresh_aside(key.clone(), question.clone());
+        }
+        Some(admission)
     }
 
-    fn denial(&self, asked: &(VerdictKey, AccessKey)) -> Option<Arc<Denial>> {
+    fn denial(&self, asked: &(VerdictKey, AccessKey)) -> Option<Declined> {
         self.denials().get(asked, self.clock.steady()).cloned()
     }
 
     async fn evaluate(self: Arc<Self>, asked: (VerdictKey, AccessKey), question: Question) -> Judged {
-        let judged = match Arc::clone(&self).gather_and_judge(question).await {
-            Verdict::Permit(permit) => Ok(Arc::new(Admission { permit, recorded: AtomicBool::new(false) })),
-            Verdict::Denial(denial) => Err(Arc::new(denial)),
-        };
-        // The steady clock first: what passes between the two readings shortens a life.
-        let steady = self.clock.steady();
-        if let Some(life) = self.life(&judged) {
-            let expires = steady + life;
-            match &judged {
-                Ok(admission) => self.permits().put(asked.0, Arc::clone(admission), expires),
-                Err(denial) => self.denials().put(asked, Arc::clone(denial), expires),
-            }
-        }
-        judged
-    }
-
-    /// How long a verdict is remembered: a permit long, but never beyond the moment until which it holds; a refusal
-    /// shortly (fact P12); and what could not be evaluated not at all, since the next attempt may find the registry well
-    /// again.
-    fn life(&self, judged: &Judged) -> Option<Duration> {
-        match judged {
-            Ok(admission) => match admission.permit.valid_until() {
-                None => Some(self.memory.admitted_ttl()),
-                Some(end) => {
-                    let left = Duration::try_from(end.duration_since(self.now())).ok()?;
-                    (!left.is_zero()).then(|| left.min(self.memory.admitted_ttl()))
-                }
-            },
-            Err(denial) => match denial.class() {
-                Class::Refused => Some(self.memory.refused_ttl()),
-                Class::Unable | Class::Unreachable => None,
-            },
-        }
-    }
-
-    async fn gather_and_judge(self: Arc<Self>, question: Question) -> Verdict {
         let question = Arc::new(question);
-        let Some(repository) = question.repository() else {
-            return judge_aside(&self, &question, Vec::new()).await;
-        };
-        let kept = self.kept_evidence(&repository, &question);
-        if !kept.is_empty() {
-            let verdict = judge_aside(&self, &question, kept).await;
-            if matches!(verdict, Verdict::Permit(_)) {
-                return verdict;
+        let ruled = self.rule(&question).await;
+        let moment = self.moment();
+        let steady = moment.steady;
+        match ruled.verdict {
+            Verdict::Permit(permit) => {
+                let at = (self.terms_at(&question, moment.now), since(self.began, steady));
+                let admission = Arc::new(match ruled.is_doubtful {
+                    true => Admission::doubtful(permit, &question, ruled.footing),
+                    false => Admission::new(permit, &question, ruled.footing, at),
+                });
+                self.remember(&asked.0, &admission, moment);
+                if admission.takes_refresh(since(self.began, steady)) {
+                    self.refresh_aside(asked.0, question.as_ref().clone());
+                }
+                Ok(admission)
+            }
+            Verdict::Denial(denial) => {
+                let declined = Declined::of(denial, ruled.footing);
+                if let Some(life) = self.life(&declined.denial) {
+                    self.denials().put(asked, declined.clone(), steady + life);
+                }
+                Err(declined)
             }
         }
-        let limit = self.clock.steady() + self.limits.decision();
-        let session = self.registry.session(&question.access, limit);
-        let reading = Reading::new(session, limit, Arc::clone(&self.large_turns));
-        self.gather_in_steps(&question, &repository, &reading).await
     }
 
-    async fn gather_in_steps(
+    /// Remembers an admission for as long as it holds.
+    pub(super) fn remember(&self, key: &VerdictKey, admission: &Arc<Admission>, moment: Moment) {
+        if let Some(life) = admission.life(moment.now, self.memory.admitted_ttl()) {
+            self.permits().put(key.clone(), Arc::clone(admission), moment.steady + life);
+        }
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        let steady = self.clock.steady();
+        Moment { steady, now: self.now() }
+    }
+
+    /// How long a denial is remembered: a refusal shortly (fact P12); and what could not be evaluated not at all, since
+    /// the next attempt may find the registry well again.
+    fn life(&self, denial: &Denial) -> Option<Duration> {
+        match denial.class() {
+            Class::Refused => Some(self.memory.refused_ttl()),
+            Class::Unable | Class::Unreachable => None,
+        }
+    }
+
+    /// How old evidence may be for this question.
+    pub(super) fn terms_at(&self, question: &Question, now: Timestamp) -> Terms {
+        let freshness = question.set.freshness(&question.applicable).least(self.freshness);
+        Terms { freshness, flushed: self.flushed(), now }
+    }
+
+    /// The verdict, from the nearest evidence that permits, or else from the registry.
+    async fn rule(self: &Arc<Self>, question: &Arc<Question>) -> Ruled {
+        let repositories = question.repositories();
+        if repositories.is_empty() {
+            return Ruled::new(judge_aside(self, question, Vec::new()).await, None);
+        }
+        let terms = self.terms_at(question, self.now());
+        let wish = Wish::of(question, &repositories);
+        let mut kept = self.pieces_in_memory(&wish);
+        if let Some(ruled) = self.judge_kept(question, &kept, &terms).await {
+            return ruled;
+        }
+        if kept.add(self.keeping.take(wish.clone()).await) {
+            if let Some(ruled) = self.judge_kept(question, &kept, &terms).await {
+                self.keep(kept.all());
+                self.keeping.used(wish, question, terms.now);
+                return ruled;
+            }
+        }
+        let asked = self.ask_registry(question, &repositories, Reach::UntilPermitted).await;
+        let registry = Footing { source: EvidenceSource::Registry, fetched: asked.began };
+        match asked.verdict {
+            Verdict::Permit(_) => {
+                self.keep(asked.pieces.all());
+                self.keeping.put(asked.pieces.all(), question).await;
+                Ruled::new(asked.verdict, Some(registry))
+            }
+            Verdict::Denial(denial) => match kept.footing() {
+                None => Ruled::new(Verdict::Denial(denial), Some(registry)),
+                Some(footing) if denial.class() == Class::Refused => Ruled::new(Verdict::Denial(denial), Some(footing)),
+                Some(_) => self.fall_back(question, (kept, asked.pieces), denial, &terms).await,
+            },
+        }
+    }
+
+    /// A permit by evidence of this node that counts by itself: by what is fresh, or else by what is stale with it.
+    pub(super) async fn judge_kept(
         self: &Arc<Self>,
         question: &Arc<Question>,
-        repository: &Repository,
-        reading: &Reading,
-    ) -> Verdict {
-        let digests: Vec<Digest> = question.subject.candidates().cloned().collect();
-        let repositories = self.repositories(question, repository);
-        let (bytes, plan) = (question.bytes.as_ref(), question.plan());
-        let sought = Sought { image: repository, repositories: &repositories, digests: &digests, bytes, plan };
-        let mut search = Search::new(reading, &self.forms, sought);
-        while let Some(place) = search.next().await {
-            let verdict = judge_aside(self, question, search.gathered()).await;
+        kept: &Pieces,
+        terms: &Terms,
+    ) -> Option<Ruled> {
+        for pieces in kept.in_turns(terms) {
+            let verdict = judge_aside(self, question, pieces.evidence()).await;
             if matches!(verdict, Verdict::Permit(_)) {
-                self.forms.learn(&place.repository, place.source);
-                self.keep(search.gathered());
-                return verdict;
+                return Some(Ruled::new(verdict, pieces.footing()));
             }
         }
-        judge_aside(self, question, search.gathered()).await
+        None
     }
 
-    /// Where signatures are looked for, each with what is known of its registry.
-    fn repositories(&self, question: &Question, own: &Repository) -> Vec<(Repository, Hint)> {
-        let repositories = question.set.signature_repositories(&question.applicable, own);
-        let hint = |repository: Repository| {
-            let is_elsewhere = repository.host() != own.host();
-            let elsewhere = is_elsewhere.then(|| Hint::of(self.registry.referrers_support(&repository), None));
-            (repository, elsewhere.unwrap_or(question.hint))
-        };
-        repositories.into_iter().map(hint).collect()
+    /// The registry could not say. What is on this node decides as far as the operator lets it; otherwise the denial tells
+    /// of it.
+    async fn fall_back(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        (kept, asked): (Pieces, Pieces),
+        denial: Denial,
+        terms: &Terms,
+    ) -> Ruled {
+        let usable = kept.at_most(Standing::Doubtful, terms);
+        let together = usable.evidence().into_iter().chain(asked.evidence()).collect();
+        let verdict = judge_aside(self, question, together).await;
+        if matches!(verdict, Verdict::Permit(_)) && usable.footing().is_some() {
+            return Ruled { verdict, footing: usable.footing(), is_doubtful: true };
+        }
+        let note = self.note_of(question, &kept, terms).await;
+        Ruled::new(Verdict::Denial(denial.noting(&note)), kept.footing())
     }
 
-    /// Keeps the evidence that a permit rests on, so that the next policy can be judged without the network. Evidence
-    /// that led to nothing is not kept: a registry cannot fill this memory with what nobody trusts.
-    fn keep(&self, gathered: Vec<Arc<Evidence>>) {
-        let expires = self.clock.steady() + self.memory.evidence_ttl();
-        for evidence in gathered {
-            let Some(place) = evidence.items.first().map(|item| item.place.clone()) else { continue };
-            let size = evidence.size();
-            if size <= KEPT_BYTES_MAX {
-                self.evidence().put(place, evidence, expires);
-            } else if size <= KEPT_LARGE_BYTES_MAX {
-                self.large_evidence().put(place, evidence, expires);
+    /// What the evidence of this node would have come to, for people.
+    async fn note_of(self: &Arc<Self>, question: &Arc<Question>, kept: &Pieces, terms: &Terms) -> String {
+        let age = kept.footing().map(|footing| in_words(terms.now.duration_since(footing.fetched)));
+        let age = age.unwrap_or_default();
+        // As if everything had been looked at, so that it says why what is there does not count. It decides nothing.
+        let mut evidence = kept.evidence();
+        evidence.extend(question.own_repository().map(|own| Arc::new(nothing_else(own, question))));
+        match judge_aside(self, question, evidence).await {
+            Verdict::Permit(_) => {
+                let most = terms.freshness.max_offline.unwrap_or_default();
+                let most = in_words(jiff::SignedDuration::try_from(most).unwrap_or(jiff::SignedDuration::MAX));
+                format!("evidence on this node would admit it and is {age} old: maxOffline lets it count for {most}")
+            }
+            Verdict::Denial(judged) => {
+                format!("by the evidence on this node ({age} old) it is refused: {}", judged.reason())
             }
         }
-    }
-
-    /// Evidence from memory: bytes that were fetched, never that something was absent.
-    fn kept_evidence(&self, repository: &Repository, question: &Question) -> Vec<Arc<Evidence>> {
-        let now = self.clock.steady();
-        let mut kept = Vec::new();
-        for repository in question.set.signature_repositories(&question.applicable, repository) {
-            for digest in question.subject.candidates() {
-                for source in Source::ALL {
-                    let place = Place { repository: repository.clone(), subject: digest.clone(), source };
-                    kept.extend(self.evidence().get(&place, now).cloned());
-                    kept.extend(self.large_evidence().get(&place, now).cloned());
-                }
-            }
-        }
-        kept
     }
 }
 
-/// Judges away from the thread that carries the node's calls: an RSA signature takes some 50 µs, a keyless one some
-/// milliseconds, and there may be dozens.
-async fn judge_aside(shared: &Arc<Shared>, question: &Arc<Question>, evidence: Vec<Arc<Evidence>>) -> Verdict {
-    let now = shared.now();
-    let (aside, again) = ((Arc::clone(shared), Arc::clone(question)), evidence.clone());
-    let judged = tokio::task::spawn_blocking(move || judge_at(&aside.0, &aside.1, &evidence, now)).await;
-    // A blocking task is lost only when the runtime shuts down; then the answer is of no use, but must not be a permit
-    // by accident: the same pure function says the same here.
-    judged.unwrap_or_else(|_| judge_at(shared, question, &again, now))
-}
-
-fn judge_at(shared: &Shared, question: &Question, evidence: &[Arc<Evidence>], now: jiff::Timestamp) -> Verdict {
-    let evidence: Vec<&Evidence> = evidence.iter().map(Arc::as_ref).collect();
-    question.judge(&evidence, now, &shared.proofs)
+/// Evidence that there is nothing beside what is judged with it.
+fn nothing_else(own: &Repository, question: &Question) -> Evidence {
+    let place = |subject| Place { repository: own.clone(), subject, source: Source::Referrers };
+    let looked = question.digests().into_iter().map(|digest| (place(digest), Outcome::Absent)).collect();
+    Evidence { looked, ..Evidence::default() }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::daemon::{CLOCK, node_platform};
-    use crate::evidence::Pod;
+    use crate::evidence::{Name, Origin, Pod, Subject};
+    use crate::gate::gather::Hint;
     use crate::gate::{Limits, MemoryOptions, Parts};
-    use crate::image::Reference;
-    use crate::policy::{Documents, PolicyFile, Unmatched};
-    use crate::registry::{self, AuthConfig, Credentials, Registry};
+    use crate::image::{Digest, Reference};
+    use crate::policy::{Documents, Freshness, PolicyFile, PolicySet, Unmatched};
+    use crate::registry::{self, Access, AuthConfig, Credentials, Registry};
     use crate::runtime::{self, Runtime};
     use crate::verify::PublicKey;
 
@@ -308,9 +276,11 @@ mod tests {
             platform: node_platform(),
             limits: Limits::default(),
             memory: MemoryOptions::default(),
+            freshness: Freshness::default(),
             policy: PolicySet::build(Documents::parse(&files).unwrap(), keys, Unmatched::Deny).unwrap(),
             registry: Registry::new(options, CLOCK).unwrap(),
             runtime: Runtime::new(runtime::Options::default()),
+            store: None,
         })
     }
 
@@ -323,7 +293,8 @@ mod tests {
         let access = user.map_or_else(Access::default, |user| {
             Access::new(Credentials::from_auth_config(&auth(user), "reg.invalid").unwrap())
         });
-        Question { subject, set, applicable, access, hint: Hint::AskBoth, bytes: None }
+        let (namespace, documents) = (None, BTreeMap::new());
+        Question { subject, namespace, set, applicable, access, hint: Hint::AskBoth, documents }
     }
 
     /// Attack C4: what had ended stays ended, although the clock is set back.
@@ -347,7 +318,7 @@ mod tests {
         };
         let asked = (stranger.key(), stranger.access.key());
         let deadline = CLOCK.steady() + Duration::from_secs(60);
-        gate.shared.denials().put(asked, Arc::new(denial), deadline);
+        gate.shared.denials().put(asked, Declined::of(denial, None), deadline);
         assert!(gate.judge(stranger, deadline).await.unwrap().cached);
         let tenant = question(&gate, Some("tenant"));
         assert!(!gate.judge(tenant, deadline).await.unwrap().cached, "looked for itself");

@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use super::admission::{Admission, Footing};
 use super::ask::{AskedNames, ImageString, LocalAsk, asked_names};
 use super::gather::Hint;
-use super::judgement::{Admission, Question};
+use super::keeping::Wish;
 use super::made::refusal_of;
+use super::question::Question;
 use super::timing::Timings;
 use super::{Gate, Refusal};
 use crate::evidence::{Name, Origin, Subject};
@@ -30,6 +32,7 @@ pub struct LocalPermit {
     /// One admission for every name that had to pass; never empty.
     admissions: Vec<Arc<Admission>>,
     cached: bool,
+    footing: Option<Footing>,
 }
 
 impl LocalPermit {
@@ -49,6 +52,12 @@ impl LocalPermit {
     #[must_use]
     pub fn is_cached(&self) -> bool {
         self.cached
+    }
+
+    /// The oldest of the evidence that any of the admissions rests on; none where none was needed.
+    #[must_use]
+    pub fn footing(&self) -> Option<Footing> {
+        self.footing
     }
 
     /// Whether every admission is on disk already.
@@ -141,7 +150,10 @@ impl Gate {
                     continue;
                 }
             };
-            let question = self.question(ask, set, &name, (&content, origin));
+            let mut question = self.question(ask, set, &name, (&content, origin));
+            if origin == Origin::Local {
+                question = self.question_of_imported(question).await;
+            }
             let answer = timings.time("judge", self.judge(question, ask.deadline)).await?;
             match answer.judged {
                 Ok(admission) => {
@@ -150,7 +162,10 @@ impl Gate {
                     }
                     return Ok(Passed { content, admission, cached: answer.cached });
                 }
-                Err(denial) => refusal = Some(Refusal::Denied(denial)),
+                Err(declined) => {
+                    timings.note_evidence(Footing::told(declined.looked, answer.cached));
+                    refusal = Some(Refusal::Denied(declined.denial));
+                }
             }
         }
         Err(refusal.unwrap_or_else(|| Refusal::NotPresent { image: ask.image.clone() }))
@@ -202,6 +217,19 @@ impl Gate {
         Ok(targets)
     }
 
+    /// The same question about an image that the runtime lists without a digest under the repository of its name: when
+    /// evidence on what it was proven to be is on this node, from where signatures on it are looked for, they count as
+    /// they would for an image that was pulled.
+    async fn question_of_imported(&self, question: Question) -> Question {
+        let as_kept = Question { subject: Subject { origin: Origin::Kept, ..question.subject.clone() }, ..question };
+        let repositories = as_kept.repositories();
+        let wish = Wish::of(&as_kept, &repositories);
+        let is_kept = !repositories.is_empty()
+            && (!self.shared.pieces_in_memory(&wish).is_empty() || self.shared.keeping.has(wish).await);
+        let origin = if is_kept { Origin::Kept } else { Origin::Local };
+        Question { subject: Subject { origin, ..as_kept.subject.clone() }, ..as_kept }
+    }
+
     fn question(&self, ask: &LocalAsk, set: &Arc<PolicySet>, name: &Name, proven: (&Content, Origin)) -> Question {
         let (content, origin) = proven;
         let applicable = set.applicable(name, &ask.pod);
@@ -213,7 +241,15 @@ impl Gate {
         };
         let subject =
             Subject { name: name.clone(), target: content.target().clone(), child: content.child().cloned(), origin };
-        Question { subject, set: Arc::clone(set), applicable, access: Access::default(), hint, bytes: None }
+        Question {
+            subject,
+            namespace: ask.pod.namespace.clone(),
+            set: Arc::clone(set),
+            applicable,
+            access: Access::default(),
+            hint,
+            documents: content.documents().clone(),
+        }
     }
 
     /// Proves through the content store that `target` leads to the image `id`.
@@ -227,8 +263,10 @@ impl Gate {
 fn permit_of(passed: Vec<Passed>) -> Option<LocalPermit> {
     let content = Arc::clone(&passed.first()?.content);
     let cached = passed.iter().all(|name| name.cached);
+    let footings = passed.iter().filter_map(|name| Footing::told(name.admission.footing(), name.cached));
+    let footing = footings.min_by_key(|footing| footing.fetched);
     let admissions = passed.into_iter().map(|name| name.admission).collect();
-    Some(LocalPermit { content, admissions, cached })
+    Some(LocalPermit { content, admissions, cached, footing })
 }
 
 /// Which names must pass: the ones asked for, or for an id alone every one that the runtime lists (fact C13).

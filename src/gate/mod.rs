@@ -4,45 +4,62 @@
 //! [`Gate`] is the whole of it; [`ask`] holds what comes in, [`Refusal`] what goes out instead of a permit. The wire is
 //! the proxy's, the documents are the policy's, the network is the registry's.
 
+mod admission;
 pub mod ask;
+mod asking;
 mod flights;
+mod freshness;
 pub mod gather;
 mod judgement;
+mod keeping;
 mod local;
 mod made;
 mod naming;
 mod options;
+mod pieces;
 mod pull;
+mod question;
 mod record;
+mod refresh;
 mod refusal;
+mod rejudge;
 mod timing;
+mod upkeep;
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use lru::LruCache;
 
-pub use judgement::Admission;
+pub use admission::{Admission, Footing};
+pub use keeping::StoreHealth;
 pub use local::LocalPermit;
 pub use made::{MadeContainer, MadeVolume};
 pub use options::{Limits, MemoryOptions};
 pub use pull::PullPermit;
-pub use record::{Decided, Recorder, Story, admitted};
+pub use record::{BySource, Decided, Recorder, Story, admitted};
+pub use refresh::Refreshes;
 pub use refusal::{Ending, Refusal};
+pub use rejudge::Rejudged;
 pub use timing::Timings;
 
 use crate::cache::Memory;
 use crate::clock::Clock;
-use crate::evidence::{Evidence, Place};
+use crate::evidence::Place;
 use crate::image::{Digest, Platform, Repository};
-use crate::policy::{Applicable, Denial, PolicySet, Unmatched, VerdictKey};
+use crate::policy::{Applicable, Freshness, PolicySet, Unmatched, VerdictKey};
 use crate::registry::{AccessKey, Registry};
 use crate::runtime::{Content, Runtime};
+use crate::store::Store;
 use crate::verify::Proofs;
+use admission::{Declined, Judged};
 use flights::Flights;
 use gather::{Forms, Reading};
-use judgement::Judged;
+use keeping::{Held, Keeping};
 use naming::Naming;
+use refresh::Refreshing;
+use rejudge::Rejudging;
 
 /// Containers remembered as proven; a start of one that is forgotten is proven again from containerd's store.
 const PROVEN_MAX: usize = 4096;
@@ -61,17 +78,28 @@ pub struct Gate {
 /// The parts that an evaluation in flight keeps alive by itself.
 struct Shared {
     clock: Clock,
+    /// The gate's beginning, on the steady clock.
+    began: Instant,
     platform: Platform,
     limits: Limits,
     memory: MemoryOptions,
+    /// What the node's configuration says of how fresh evidence is to be.
+    freshness: Freshness,
     registry: Arc<Registry>,
     runtime: Runtime,
+    keeping: Arc<Keeping>,
+    refreshing: Refreshing,
+    rejudging: Rejudging,
+    /// When an operator last had everything forgotten.
+    flushed: Mutex<Option<jiff::Timestamp>>,
+    /// A pull was proven: what is on the node has changed.
+    pulled: tokio::sync::Notify,
     /// Permits. They rest on bytes that were verified, so they are everyone's.
     permits: Mutex<Memory<VerdictKey, Arc<Admission>>>,
     /// Denials. They rest on what a registry did not show, so they are those credentials' alone (fact P17).
-    denials: Mutex<Memory<(VerdictKey, AccessKey), Arc<Denial>>>,
-    evidence: Mutex<Memory<Place, Arc<Evidence>>>,
-    large_evidence: Mutex<Memory<Place, Arc<Evidence>>>,
+    denials: Mutex<Memory<(VerdictKey, AccessKey), Declined>>,
+    evidence: Mutex<Memory<Place, Arc<Held>>>,
+    large_evidence: Mutex<Memory<Place, Arc<Held>>>,
     /// Turns with large attestations.
     large_turns: Arc<tokio::sync::Semaphore>,
     /// In which forms registries admitted.
@@ -96,10 +124,14 @@ pub struct Parts {
     pub memory: MemoryOptions,
     /// The documents in force.
     pub policy: PolicySet,
+    /// How fresh evidence is to be where no document asks for less.
+    pub freshness: Freshness,
     /// The registry client.
     pub registry: Registry,
     /// The runtime.
     pub runtime: Runtime,
+    /// Where evidence is kept; none when nothing is to be, or [`Gate::open_store`] says later.
+    pub store: Option<Arc<Store>>,
 }
 
 /// How much is remembered, for `sealgate status`.
@@ -140,11 +172,18 @@ impl Gate {
         let flights = Flights::new(parts.limits.decisions_at_once());
         let shared = Shared {
             clock: parts.clock,
+            began: parts.clock.steady(),
             platform: parts.platform,
             limits: parts.limits,
             memory: parts.memory,
+            freshness: parts.freshness,
             registry: Arc::new(parts.registry),
             runtime: parts.runtime,
+            keeping: Arc::new(Keeping::new(parts.store)),
+            refreshing: Refreshing::new(),
+            rejudging: Rejudging::default(),
+            flushed: Mutex::default(),
+            pulled: tokio::sync::Notify::new(),
             permits: Mutex::new(permits),
             denials: Mutex::new(denials),
             evidence: Mutex::new(evidence),
@@ -176,9 +215,24 @@ impl Gate {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another set of documents in force, whole. Verdicts of the old generation can no longer be found.
+    /// Puts another set of documents in force, whole. No verdict of the old ones is found any more; what was admitted is
+    /// judged again by the new ones, aside and without the network.
     pub fn replace_policy(&self, set: PolicySet) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        let set = Arc::new(set);
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&set);
+        self.shared.rejudge_aside(&set);
+    }
+
+    /// How far what was admitted is judged again since the last change of documents.
+    #[must_use]
+    pub fn rejudged(&self) -> Rejudged {
+        self.shared.rejudging.progress()
+    }
+
+    /// What came of asking registries again.
+    #[must_use]
+    pub fn refreshes(&self) -> Refreshes {
+        self.shared.refreshing.counts()
     }
 
     /// The runtime that this gate proves through.
@@ -198,10 +252,13 @@ impl Gate {
         self.naming.turn_to_create().await
     }
 
-    /// Forgets every verdict and all evidence: the next decision asks the registry again. What content was proven to be
-    /// stays, since content is named by its hash; so does what was proven of signatures, since it is named by theirs.
+    /// Forgets every verdict and all evidence in memory: the next decision asks the registry again. Evidence on disk stays
+    /// and decides only where the registry cannot be asked. What content was proven to be stays, since content is named by
+    /// its hash; so does what was proven of signatures, since it is named by theirs.
     pub fn flush(&self) -> Remembered {
         let before = self.remembered_counts();
+        *self.shared.flushed.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.now());
+        self.shared.rejudging.clear();
         self.shared.permits().clear();
         self.shared.denials().clear();
         self.shared.evidence().clear();
@@ -233,19 +290,28 @@ impl std::fmt::Debug for Gate {
 }
 
 impl Shared {
+    /// The time as of which everything is judged.
+    fn now(&self) -> jiff::Timestamp {
+        self.clock.now().max(*self.not_before.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn flushed(&self) -> Option<jiff::Timestamp> {
+        *self.flushed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn permits(&self) -> MutexGuard<'_, Memory<VerdictKey, Arc<Admission>>> {
         self.permits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn denials(&self) -> MutexGuard<'_, Memory<(VerdictKey, AccessKey), Arc<Denial>>> {
+    fn denials(&self) -> MutexGuard<'_, Memory<(VerdictKey, AccessKey), Declined>> {
         self.denials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn evidence(&self) -> MutexGuard<'_, Memory<Place, Arc<Evidence>>> {
+    fn evidence(&self) -> MutexGuard<'_, Memory<Place, Arc<Held>>> {
         self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn large_evidence(&self) -> MutexGuard<'_, Memory<Place, Arc<Evidence>>> {
+    fn large_evidence(&self) -> MutexGuard<'_, Memory<Place, Arc<Held>>> {
         self.large_evidence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -256,7 +322,7 @@ impl Shared {
     /// Remembers which content an id is, as proven when it stood under `repository`.
     fn remember_content(&self, repository: &Repository, content: &Content) {
         let expires = self.clock.steady() + self.memory.admitted_ttl();
-        self.contents().put((repository.clone(), content.id().clone()), Arc::new(content.clone()), expires);
+        self.contents().put((repository.clone(), content.id().clone()), Arc::new(content.without_documents()), expires);
     }
 
     fn known_content(&self, repository: &Repository, id: &Digest) -> Option<Arc<Content>> {

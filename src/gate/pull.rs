@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::admission::{Admission, Footing};
 use super::ask::PullAsk;
 use super::gather::Hint;
-use super::judgement::{Admission, Question};
 use super::naming::Began;
+use super::question::Question;
 use super::timing::Timings;
 use super::{Gate, Refusal, denies_unmatched};
 use crate::evidence::{Name, Origin, Subject};
@@ -46,6 +47,12 @@ impl PullPermit {
     #[must_use]
     pub fn is_cached(&self) -> bool {
         self.cached
+    }
+
+    /// The oldest of the evidence that it rests on; none where none was needed.
+    #[must_use]
+    pub fn footing(&self) -> Option<Footing> {
+        Footing::told(self.admission.footing(), self.cached)
     }
 
     /// What to pull: `repo@digest`, as containerd spells the repository.
@@ -105,11 +112,17 @@ impl Gate {
             Child::NotAsked => (None, None),
         };
         let subject = Subject { name, target: resolved.target, child, origin: Origin::Registry };
-        let question = Question { subject, set, applicable, access, hint: resolved.hint, bytes: resolved.bytes };
+        let documents = resolved.bytes.map(|bytes| (subject.target.clone(), bytes)).into_iter().collect();
+        let (namespace, hint) = (ask.pod.namespace.clone(), resolved.hint);
+        let question = Question { subject, namespace, set, applicable, access, hint, documents };
         let answer = timings.time("judge", self.judge(question, ask.deadline)).await?;
-        let admission = answer.judged.map_err(|denial| match no_child {
-            Some(why) => Refusal::NoChild { why, denial },
-            None => Refusal::Denied(denial),
+        let admission = answer.judged.map_err(|declined| {
+            timings.note_evidence(Footing::told(declined.looked, answer.cached));
+            let denial = declined.denial;
+            match no_child {
+                Some(why) => Refusal::NoChild { why, denial },
+                None => Refusal::Denied(denial),
+            }
         })?;
         Ok(PullPermit { reference, admission, began, cached: answer.cached })
     }
@@ -175,6 +188,7 @@ impl Gate {
         }
         let content = self.prove_content(pinned, &id).await?;
         self.shared.remember_content(&permit.reference.repository(), &content);
+        self.shared.pulled.notify_one();
         Ok(content)
     }
 

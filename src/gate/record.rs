@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::join_all;
 
+use super::admission::{Admission, Footing};
 use super::ask::{Call, LocalAsk, PullAsk};
-use super::judgement::Admission;
 use super::local::LocalPermit;
 use super::pull::PullPermit;
 use super::refusal::{Ending, Refusal};
 use super::timing::Timings;
-use crate::audit::{self, Counters, DecisionId, Log, OnFailure, Reason, Record, Verdict};
+use crate::audit::{self, Counters, DecisionId, EvidenceSource, Log, OnFailure, Reason, Record, Verdict};
 use crate::clock::Clock;
 use crate::evidence::Pod;
 use crate::image::Digest;
@@ -36,6 +36,9 @@ struct Counts {
     refused: AtomicU64,
     unable: AtomicU64,
     unreachable: AtomicU64,
+    memory: AtomicU64,
+    evidence: AtomicU64,
+    registry: AtomicU64,
 }
 
 /// How many decisions ended how since the start. One that was taken back counts twice: as what it was, and as what it
@@ -52,6 +55,17 @@ pub struct Decided {
     pub unreachable: u64,
 }
 
+/// Where the evidence came from that was decided on, since the start; decisions that needed none are not among them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BySource {
+    /// From memory.
+    pub memory: u64,
+    /// From disk.
+    pub evidence: u64,
+    /// From a registry.
+    pub registry: u64,
+}
+
 /// What one decision was about, as far as it has come.
 #[derive(Debug, Clone)]
 pub struct Story {
@@ -65,6 +79,8 @@ pub struct Story {
     image_id: Option<Digest>,
     admissions: Vec<Arc<Admission>>,
     cached: bool,
+    footing: Option<Footing>,
+    clock: Clock,
     policy_generation: String,
     trust_generation: String,
     /// How long each phase took.
@@ -82,7 +98,7 @@ impl Story {
     pub fn admitted_pull(&mut self, permit: &PullPermit) {
         self.digest = Some(permit.admission().permit().pinned().clone());
         self.admissions = vec![Arc::clone(permit.admission())];
-        self.cached = permit.is_cached();
+        (self.cached, self.footing) = (permit.is_cached(), permit.footing());
     }
 
     /// Notes what the use of a local image was permitted on.
@@ -90,7 +106,7 @@ impl Story {
         self.digest = Some(permit.content().target().clone());
         self.image_id = Some(permit.content().id().clone());
         self.admissions = permit.admissions().to_vec();
-        self.cached = permit.is_cached();
+        (self.cached, self.footing) = (permit.is_cached(), permit.footing());
     }
 
     /// Notes the image's id.
@@ -109,6 +125,15 @@ impl Story {
         !self.admissions.is_empty() && self.admissions.iter().all(|admission| admission.is_recorded())
     }
 
+    /// Where the evidence came from. A verdict from memory is from there, also where no evidence was needed.
+    fn source(&self) -> Option<EvidenceSource> {
+        self.looked_at().map(|footing| footing.source).or(self.cached.then_some(EvidenceSource::Memory))
+    }
+
+    fn looked_at(&self) -> Option<Footing> {
+        self.footing.or_else(|| self.timings.evidence())
+    }
+
     fn record(&self, verdict: Verdict, reason: Reason) -> Record {
         let mut record = Record::new(self.id, audit_call(self.call), verdict, reason);
         record.pod = audit::Pod::from(&self.pod);
@@ -118,6 +143,11 @@ impl Story {
         record.digest = self.digest.as_ref().or_else(|| self.timings.target()).map(Digest::to_string);
         record.image_id = self.image_id.as_ref().or_else(|| self.timings.image()).map(Digest::to_string);
         record.cached = self.cached;
+        record.source = self.source();
+        record.evidence_age_seconds = self.looked_at().map(|footing| {
+            let age = self.clock.now().duration_since(footing.fetched).as_secs();
+            u64::try_from(age).unwrap_or_default()
+        });
         record.policy_generation = Some(self.policy_generation.clone());
         record.trust_generation = Some(self.trust_generation.clone());
         record.timings =
@@ -192,7 +222,15 @@ impl Recorder {
         }
     }
 
-    fn count(&self, verdict: Verdict) {
+    /// Where the evidence came from.
+    #[must_use]
+    pub fn by_source(&self) -> BySource {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Counts { memory, evidence, registry, .. } = &self.decided;
+        BySource { memory: read(memory), evidence: read(evidence), registry: read(registry) }
+    }
+
+    fn count(&self, verdict: Verdict, source: Option<EvidenceSource>) {
         let count = match verdict {
             Verdict::Admitted => &self.decided.admitted,
             Verdict::Refused => &self.decided.refused,
@@ -200,6 +238,13 @@ impl Recorder {
             Verdict::Unreachable => &self.decided.unreachable,
         };
         count.fetch_add(1, Ordering::Relaxed);
+        let by_source = match source {
+            Some(EvidenceSource::Memory) => &self.decided.memory,
+            Some(EvidenceSource::Evidence) => &self.decided.evidence,
+            Some(EvidenceSource::Registry) => &self.decided.registry,
+            None => return,
+        };
+        by_source.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Writes what was only counted so far; for the end.
@@ -251,6 +296,8 @@ impl Recorder {
             image_id: None,
             admissions: Vec::new(),
             cached: false,
+            footing: None,
+            clock: self.clock,
             policy_generation: policy.generation().to_owned(),
             trust_generation: policy.trust_generation().to_owned(),
             timings: Timings::start(self.clock),
@@ -283,7 +330,7 @@ impl Recorder {
                 }
             }
         }
-        stories.iter().for_each(|_| self.count(Verdict::Admitted));
+        stories.iter().for_each(|story| self.count(Verdict::Admitted, story.source()));
         Ok(())
     }
 
@@ -322,7 +369,7 @@ impl Recorder {
     }
 
     async fn append_refusal(&self, record: Record) {
-        self.count(record.verdict);
+        self.count(record.verdict, record.source);
         if let Err(error) = self.log.append(record).await {
             tracing::error!(%error, "a refusal could not be recorded");
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::admission::Footing;
 use crate::clock::Clock;
 use crate::image::Digest;
 
@@ -15,13 +16,14 @@ pub struct Timings {
     phases: BTreeMap<&'static str, u64>,
     target: Option<Digest>,
     image: Option<Digest>,
+    evidence: Option<Footing>,
 }
 
 impl Timings {
     /// Starts now.
     #[must_use]
     pub fn start(clock: Clock) -> Self {
-        Self { clock, began: clock.steady(), phases: BTreeMap::new(), target: None, image: None }
+        Self { clock, began: clock.steady(), phases: BTreeMap::new(), target: None, image: None, evidence: None }
     }
 
     /// Awaits `work` and adds its duration to `phase`.
@@ -41,6 +43,16 @@ impl Timings {
     /// Notes the id of the image that is being decided on.
     pub fn note_image(&mut self, id: &Digest) {
         self.image = Some(id.clone());
+    }
+
+    /// Notes the evidence that was looked at.
+    pub(super) fn note_evidence(&mut self, evidence: Option<Footing>) {
+        self.evidence = evidence;
+    }
+
+    /// The evidence that was looked at, and did not suffice.
+    pub(super) fn evidence(&self) -> Option<Footing> {
+        self.evidence
     }
 
     /// The digest that was being decided on, once there was one.

@@ -15,6 +15,40 @@ pub struct Decisions {
     pub unreachable: u64,
 }
 
+/// Decisions since the start, by where the evidence came from that was decided on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// From memory.
+    pub memory: u64,
+    /// From disk.
+    pub evidence: u64,
+    /// From a registry, for the decision.
+    pub registry: u64,
+    /// None was needed, or none was come to.
+    pub none: u64,
+}
+
+/// The evidence on disk, and how it is kept fresh.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Whether it is open and the last touch of it went well.
+    pub healthy: bool,
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Writes that failed since the start.
+    pub failed_writes: u64,
+    /// Files found broken since the start.
+    pub broken: u64,
+    /// Refreshes since the start: the registry still shows what admits the image.
+    pub confirmed: u64,
+    /// It no longer does.
+    pub withdrawn: u64,
+    /// It could not say.
+    pub unanswered: u64,
+}
+
 /// Everything that is read, at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Readings {
@@ -29,6 +63,10 @@ pub struct Readings {
     pub audit_healthy: bool,
     /// Decisions since the start.
     pub decisions: Decisions,
+    /// The same by the source of the evidence.
+    pub sources: Sources,
+    /// The evidence on disk.
+    pub evidence: Evidence,
 }
 
 impl Readings {
@@ -57,7 +95,39 @@ impl Readings {
         let help = "Decisions since the start.";
         let counts = verdicts.into_iter().map(|(verdict, count)| (vec![("verdict", verdict)], count_of(count)));
         family(&mut text, "sealgate_decisions_total", "counter", help, counts);
+        self.sources.write(&mut text);
+        self.evidence.write(&mut text);
         text
+    }
+}
+
+impl Sources {
+    fn write(&self, text: &mut String) {
+        let Self { memory, evidence, registry, none } = *self;
+        let sources = [("memory", memory), ("evidence", evidence), ("registry", registry), ("none", none)];
+        let help = "Decisions since the start, by where the evidence came from.";
+        let counts = sources.into_iter().map(|(source, count)| (vec![("source", source)], count_of(count)));
+        family(text, "sealgate_decisions_by_source_total", "counter", help, counts);
+    }
+}
+
+impl Evidence {
+    fn write(&self, text: &mut String) {
+        let mut one = |name: &str, kind: &str, help: &str, count: u64| {
+            family(text, name, kind, help, [(Vec::new(), count_of(count))].into_iter());
+        };
+        let help = "1 when the evidence store is open and the last touch of it went well.";
+        one("sealgate_evidence_healthy", "gauge", help, u64::from(self.healthy));
+        one("sealgate_evidence_entries", "gauge", "Entries of the evidence store.", self.entries);
+        one("sealgate_evidence_bytes", "gauge", "Bytes of all files of the evidence store.", self.bytes);
+        let help = "Evidence that could not be written since the start.";
+        one("sealgate_evidence_failed_writes_total", "counter", help, self.failed_writes);
+        let help = "Files of the evidence store that were found broken since the start.";
+        one("sealgate_evidence_broken_total", "counter", help, self.broken);
+        let outcomes = [("confirmed", self.confirmed), ("withdrawn", self.withdrawn), ("unanswered", self.unanswered)];
+        let help = "Registries asked again since the start, by what came of it.";
+        let counts = outcomes.into_iter().map(|(outcome, count)| (vec![("outcome", outcome)], count_of(count)));
+        family(text, "sealgate_evidence_refreshes_total", "counter", help, counts);
     }
 }
 
@@ -118,6 +188,17 @@ mod tests {
             reload_failed: false,
             audit_healthy: true,
             decisions: Decisions { admitted: 5_000_000_000, refused: 2, unable: 0, unreachable: 1 },
+            sources: Sources { memory: 7, evidence: 6, registry: 5, none: 4 },
+            evidence: Evidence {
+                healthy: true,
+                entries: 12,
+                bytes: 34_567,
+                failed_writes: 1,
+                broken: 2,
+                confirmed: 3,
+                withdrawn: 0,
+                unanswered: 4,
+            },
         };
         let expected = "\
 # HELP sealgate_trust_expiry_timestamp_seconds When the last of this kind in a trust root ends, in seconds since 1970.
@@ -136,6 +217,32 @@ sealgate_decisions_total{verdict=\"admitted\"} 5000000000
 sealgate_decisions_total{verdict=\"refused\"} 2
 sealgate_decisions_total{verdict=\"unable\"} 0
 sealgate_decisions_total{verdict=\"unreachable\"} 1
+# HELP sealgate_decisions_by_source_total Decisions since the start, by where the evidence came from.
+# TYPE sealgate_decisions_by_source_total counter
+sealgate_decisions_by_source_total{source=\"memory\"} 7
+sealgate_decisions_by_source_total{source=\"evidence\"} 6
+sealgate_decisions_by_source_total{source=\"registry\"} 5
+sealgate_decisions_by_source_total{source=\"none\"} 4
+# HELP sealgate_evidence_healthy 1 when the evidence store is open and the last touch of it went well.
+# TYPE sealgate_evidence_healthy gauge
+sealgate_evidence_healthy 1
+# HELP sealgate_evidence_entries Entries of the evidence store.
+# TYPE sealgate_evidence_entries gauge
+sealgate_evidence_entries 12
+# HELP sealgate_evidence_bytes Bytes of all files of the evidence store.
+# TYPE sealgate_evidence_bytes gauge
+sealgate_evidence_bytes 34567
+# HELP sealgate_evidence_failed_writes_total Evidence that could not be written since the start.
+# TYPE sealgate_evidence_failed_writes_total counter
+sealgate_evidence_failed_writes_total 1
+# HELP sealgate_evidence_broken_total Files of the evidence store that were found broken since the start.
+# TYPE sealgate_evidence_broken_total counter
+sealgate_evidence_broken_total 2
+# HELP sealgate_evidence_refreshes_total Registries asked again since the start, by what came of it.
+# TYPE sealgate_evidence_refreshes_total counter
+sealgate_evidence_refreshes_total{outcome=\"confirmed\"} 3
+sealgate_evidence_refreshes_total{outcome=\"withdrawn\"} 0
+sealgate_evidence_refreshes_total{outcome=\"unanswered\"} 4
 ";
         assert_eq!(readings.to_text(), expected);
     }

@@ -10,7 +10,10 @@ use crate::image::Digest;
 
 use super::finding::Finding;
 use super::report::{Action, Report};
-use super::words::{LINE_MAX, bounded};
+use super::words::{LINE_MAX, bounded, escaped};
+
+/// Longest note at the end of a denial's line, in bytes.
+const NOTE_MAX: usize = 300;
 
 /// What came of a judgement.
 #[derive(Debug, Clone)]
@@ -190,6 +193,15 @@ impl Denial {
     pub fn report(&self) -> &Report {
         &self.report
     }
+
+    /// The same denial, with more to say at the end of its line: what is known beside what was judged. At most 300 bytes
+    /// of it are shown, and what else the line says gives way to them.
+    pub fn noting(mut self, note: &str) -> Self {
+        let note = bounded(escaped(note), NOTE_MAX);
+        let room = LINE_MAX.saturating_sub(note.len() + "; ".len());
+        self.line = format!("{}; {note}", bounded(self.line, room));
+        self
+    }
 }
 
 /// One line of printable ASCII, at most a kilobyte: which policy, which requirement, what was looked for and where,
@@ -213,7 +225,8 @@ impl fmt::Display for Reason {
             Self::DigestNotListed => f.write_str("the digest is none of those listed"),
             Self::DigestDenied { digest } => write!(f, "{digest} is denied, whoever signed it"),
             Self::NoOrigin => f.write_str(
-                "the image was not brought from a registry (imported or renamed); only a digest rule can admit it",
+                "the image was not brought from a registry (imported or renamed) and there is no evidence on it on this node; \
+                 bring its signatures with sealgate evidence import, or admit it by a digest rule",
             ),
             Self::NoName => {
                 f.write_str("the image has no name to look for signatures under; only a digest rule can admit it")

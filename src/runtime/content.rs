@@ -4,6 +4,8 @@
 //! It says which layers the id stands for (its ChainID), not whether a container really got them: that is
 //! [`Proven`](super::Proven).
 
+use std::collections::BTreeMap;
+
 use bytes::{Bytes, BytesMut};
 
 use super::{ProofError, Runtime, RuntimeError, error};
@@ -27,6 +29,7 @@ pub struct Content {
     chain_id: Digest,
     layers: Vec<Digest>,
     checkpoint: bool,
+    documents: BTreeMap<Digest, Bytes>,
 }
 
 impl Content {
@@ -71,6 +74,18 @@ impl Content {
     pub fn is_checkpoint(&self) -> bool {
         self.checkpoint
     }
+
+    /// The bytes of the target and of the manifest, as they were read and hashed.
+    #[must_use]
+    pub fn documents(&self) -> &BTreeMap<Digest, Bytes> {
+        &self.documents
+    }
+
+    /// The same without the bytes, for keeping: they may be megabytes.
+    #[must_use]
+    pub fn without_documents(&self) -> Self {
+        Self { documents: BTreeMap::new(), ..self.clone() }
+    }
 }
 
 impl Runtime {
@@ -92,6 +107,7 @@ impl Runtime {
             chain_id: config.chain_id().clone(),
             layers: path.manifest.layers.into_iter().map(|layer| layer.digest).collect(),
             checkpoint: path.checkpoint,
+            documents: path.documents,
         })
     }
 
@@ -133,6 +149,7 @@ impl Runtime {
     /// Looks for the manifest with the config `id`, from the target downwards, in the order of the indexes.
     async fn walk(&self, target: &Digest, id: &Digest) -> Result<Path, ProofError> {
         let mut walk = Walk::from(target);
+        let mut documents = BTreeMap::new();
         // Ends: each turn takes one document off, and `Walk::add` stops at DOCUMENTS_MAX.
         while let Some(step) = walk.next() {
             let Some(bytes) = self.read_content(&step.digest, DOCUMENT_MAX).await? else {
@@ -142,10 +159,15 @@ impl Runtime {
                 // The manifest of another platform, which was never fetched.
                 continue;
             };
-            match Document::parse(&bytes) {
+            let document = Document::parse(&bytes);
+            if step.digest == *target {
+                documents.insert(target.clone(), bytes.clone());
+            }
+            match document {
                 Ok(Document::Manifest(manifest)) if manifest.config.digest == *id => {
                     let checkpoint = step.checkpoint || manifest.is_checkpoint();
-                    return Ok(Path { digest: step.digest, manifest, checkpoint });
+                    documents.insert(step.digest.clone(), bytes);
+                    return Ok(Path { digest: step.digest, manifest, checkpoint, documents });
                 }
                 Ok(Document::Manifest(_)) => {}
                 Ok(Document::Index(index)) => walk.add(&step, &index)?,
@@ -161,6 +183,8 @@ struct Path {
     digest: Digest,
     manifest: Manifest,
     checkpoint: bool,
+    /// The target and the manifest.
+    documents: BTreeMap<Digest, Bytes>,
 }
 
 /// One document to look at.

@@ -49,6 +49,8 @@ async fn attack_e6_no_field_of_a_record_is_for_a_secret() {
         verdict: _,
         reason: Reason { code: _, message: _ },
         cached: _,
+        source: _,
+        evidence_age_seconds: _,
         policies: _,
         policy_generation: _,
         trust_generation: _,

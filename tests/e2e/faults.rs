@@ -179,7 +179,8 @@ impl Played {
     /// The letter of what came, as in the table of what is expected.
     fn letter(&self, records: &BTreeMap<String, Value>) -> char {
         let (verdict, code, _) = self.got(records);
-        let answers = [Answer::Admitted, Answer::Absent, Answer::Unreachable, Answer::Unable, Answer::Refused, Answer::Unsigned];
+        let answers =
+            [Answer::Admitted, Answer::Absent, Answer::Unreachable, Answer::Unable, Answer::Refused, Answer::Unsigned];
         let found = answers.into_iter().find(|answer| {
             let expected = answer.at(self.step());
             (expected.verdict, expected.code) == (verdict, code)
@@ -194,7 +195,11 @@ fn table(played: &[Played], records: &BTreeMap<String, Value>) {
     let names: Vec<&str> = Step::ALL.map(Step::name).to_vec();
     println!("   {:<18} {}      ms   MiB", "", names.join(" "));
     let mut faults: Vec<&str> = Vec::new();
-    cells().iter().for_each(|(fault, ..)| if !faults.contains(&fault.name) { faults.push(fault.name) });
+    cells().iter().for_each(|(fault, ..)| {
+        if !faults.contains(&fault.name) {
+            faults.push(fault.name)
+        }
+    });
     for name in faults {
         let row: Vec<&Played> = played.iter().filter(|played| played.cell.fault.name == name).collect();
         let letter = |step: Step| {

@@ -48,7 +48,8 @@ async fn attack_d2_every_fault_at_every_step_has_its_answer() {
     let (hostile, certs) = (Arc::new(Hostile::start()), Arc::new(tempfile::tempdir().unwrap()));
     #[allow(clippy::disallowed_methods)]
     let only = std::env::var("CELL").unwrap_or_default();
-    let chosen = cells().into_iter().filter(|(fault, step, _)| format!("{}/{}", step.name(), fault.name).contains(&only));
+    let chosen =
+        cells().into_iter().filter(|(fault, step, _)| format!("{}/{}", step.name(), fault.name).contains(&only));
     let (heavy, light): (Vec<_>, Vec<_>) = chosen.partition(|(fault, ..)| fault.is_heavy());
     let mut played = Vec::new();
     for (cells, at_once) in [(heavy, HEAVY_AT_ONCE), (light, AT_ONCE)] {

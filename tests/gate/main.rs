@@ -17,11 +17,16 @@ mod signing;
 
 mod budget;
 mod ends;
+mod faults;
 mod flight;
 mod forms;
-mod faults;
+mod imported;
+mod kept;
 mod memory;
 mod messages;
 mod names;
+mod offline;
 mod places;
+mod refresh;
+mod reload;
 mod rig;

@@ -18,9 +18,10 @@ use sealgate::evidence::Pod;
 use sealgate::gate::ask::PullAsk;
 use sealgate::gate::{Gate, Limits, MemoryOptions, Parts, PullPermit, Refusal, Timings};
 use sealgate::image::Platform;
-use sealgate::policy::{Documents, Material, PolicyFile, PolicySet, Reason, Unmatched};
+use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Reason, Unmatched};
 use sealgate::registry::{AuthConfig, Options, Registry};
 use sealgate::runtime::{self, Runtime};
+use sealgate::store::{self, Store};
 use sealgate::verify::{PublicKey, TrustRoot};
 
 use crate::fixtures;
@@ -70,6 +71,8 @@ pub(crate) struct Special {
     pub(crate) policy: PolicySet,
     pub(crate) memory: MemoryOptions,
     pub(crate) socket: PathBuf,
+    pub(crate) store: Option<Arc<Store>>,
+    pub(crate) freshness: Freshness,
 }
 
 impl Default for Special {
@@ -78,6 +81,8 @@ impl Default for Special {
             policy: policy("prod/**", "build"),
             memory: MemoryOptions::default(),
             socket: PathBuf::from("/nonexistent/containerd.sock"),
+            store: None,
+            freshness: Freshness::default(),
         }
     }
 }
@@ -127,10 +132,30 @@ impl Rig {
             platform,
             limits: Limits::default(),
             memory: special.memory,
+            freshness: special.freshness,
             policy: special.policy,
             registry: self.client(),
             runtime: Runtime::new(runtime::Options { socket: special.socket, ..runtime::Options::default() }),
+            store: special.store,
         })
+    }
+
+    /// The evidence store of this node, opened anew as after a start.
+    pub(crate) fn store(&self) -> Arc<Store> {
+        let path = self.folder.path().join("evidence");
+        Arc::new(Store::open(store::Options { path, ..store::Options::default() }).unwrap())
+    }
+
+    /// A gate with the usual policy over this node's store, with nothing in memory.
+    pub(crate) fn started(&self) -> Gate {
+        self.special(Special { store: Some(self.store()), ..Special::default() })
+    }
+
+    /// Nobody answers any more: connections are cut.
+    pub(crate) fn cut(&self) {
+        self.registry.clear_rules();
+        self.registry.rule(Rule::new("", Answer::Drop));
+        self.registry.clear_log();
     }
 
     /// Every answer comes late from now on, so that what was asked side by side is in flight together.
@@ -241,4 +266,14 @@ pub(crate) fn reason(outcome: Result<PullPermit, Refusal>) -> Reason {
         Err(Refusal::Denied(denial)) => denial.reason().clone(),
         other => panic!("no denial by the policy: {other:?}"),
     }
+}
+
+/// Waits until it is so; a test that waits for what does not come fails.
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(30), waiting).await.is_ok(), "waited in vain: {what}");
 }

@@ -10,7 +10,7 @@ use sealgate::audit::{self, Log, OnFailure};
 use sealgate::daemon::{CLOCK, node_platform};
 use sealgate::gate::{Decided, Gate as Deciding, Limits, MemoryOptions, Parts, Recorder};
 use sealgate::image::Digest;
-use sealgate::policy::{Documents, Material, PolicyFile, PolicySet, Unmatched};
+use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Unmatched};
 use sealgate::proto::containerd::services::{
     containers::v1 as containers, content::v1 as content, images::v1 as images, snapshots::v1 as snapshots,
 };
@@ -103,6 +103,8 @@ fn deciding(socket: &std::path::Path, digest: &Digest) -> Deciding {
         memory: MemoryOptions::default(),
         policy,
         registry: Registry::new(options, CLOCK).unwrap(),
+        freshness: Freshness::default(),
+        store: None,
         runtime: Runtime::new(runtime::Options { socket: socket.to_owned(), ..Default::default() }),
     })
 }

@@ -136,7 +136,9 @@ impl Images for Store {
         &self,
         _: Request<images::ListImagesRequest>,
     ) -> Result<Response<images::ListImagesResponse>, Status> {
-        Err(Status::unimplemented("nobody asks"))
+        let names: Vec<String> = self.lock().names.keys().cloned().collect();
+        let images = names.iter().map(|name| self.image(name)).collect::<Result<_, _>>()?;
+        Ok(Response::new(images::ListImagesResponse { images }))
     }
 
     async fn create(
@@ -191,7 +193,13 @@ impl ImageService for Store {
         request: Request<cri::ImageStatusRequest>,
     ) -> Result<Response<cri::ImageStatusResponse>, Status> {
         let name = request.into_inner().image.unwrap().image;
-        let image = self.named(&name).map(|digest| cri::Image { id: self.id_of(&digest), ..cri::Image::default() });
+        let is_meant = |(other, digest): &(String, String)| *other == name || self.id_of(digest) == name;
+        let names: Vec<(String, String)> = self.lock().names.clone().into_iter().collect();
+        let image = names.iter().find(|known| is_meant(known)).map(|(_, digest)| {
+            let of_it = names.iter().filter(|(_, other)| other == digest).map(|(name, _)| name.clone());
+            let (repo_digests, repo_tags) = of_it.partition(|name| name.contains('@'));
+            cri::Image { id: self.id_of(digest), repo_tags, repo_digests, ..cri::Image::default() }
+        });
         Ok(Response::new(cri::ImageStatusResponse { image, ..cri::ImageStatusResponse::default() }))
     }
 

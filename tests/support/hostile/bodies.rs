@@ -47,10 +47,8 @@ pub(crate) fn document_of(count: usize) -> Vec<u8> {
     };
     let entries: Vec<String> = (0..count).map(entry).collect();
     let list = entries.join(",");
-    format!(
-        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{list}]}}"#
-    )
-    .into_bytes()
+    format!(r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{list}]}}"#)
+        .into_bytes()
 }
 
 /// An array in an array in an array, 10,000 deep, as one more member of a document.

@@ -53,7 +53,8 @@ pub fn fault(name: &str) -> &'static Fault {
 impl Fault {
     /// Whether reading and hashing it takes a processor's time, which others then wait for.
     pub fn is_heavy(&self) -> bool {
-        let heavy = ["gzip-bomb", "gzip-bomb-said", "many-entries", "long-list", "annotations", "many-headers", "huge-header"];
+        let heavy =
+            ["gzip-bomb", "gzip-bomb-said", "many-entries", "long-list", "annotations", "many-headers", "huge-header"];
         heavy.contains(&self.name) || self.name.starts_with("endless-")
     }
 }
@@ -291,7 +292,11 @@ fn head(good: &Good) -> Bytes {
 }
 
 fn sized(good: &Good, length: usize) -> Bytes {
-    if matches!(good.status, 204 | 304) { lines_of(good, "X-No-Body: yes") } else { lines_of(good, &format!("Content-Length: {length}")) }
+    if matches!(good.status, 204 | 304) {
+        lines_of(good, "X-No-Body: yes")
+    } else {
+        lines_of(good, &format!("Content-Length: {length}"))
+    }
 }
 
 fn lines_of(good: &Good, lines: &str) -> Bytes {

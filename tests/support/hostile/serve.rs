@@ -169,7 +169,9 @@ fn script(role: Role, request: &Request, shared: &Shared) -> Script {
         let granted = header(&request.head, "authorization").unwrap_or_default();
         let page = if request.query.contains("page=2") { "?page=2" } else { "" };
         let good = shared.world.get(&format!("{}{page}", request.path));
-        if let (Kind::Challenge(_), Some(good)) = (&shared.fault.kind, good.filter(|good| good.step == own && own.is_some())) {
+        if let (Kind::Challenge(_), Some(good)) =
+            (&shared.fault.kind, good.filter(|good| good.step == own && own.is_some()))
+        {
             return faulty(request, shared, good);
         }
         if !granted.starts_with(&format!("Bearer {TOKEN}")) {

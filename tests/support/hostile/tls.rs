@@ -48,7 +48,12 @@ pub(crate) fn of(role: Role, fault: &Fault, step: Step) -> Option<Tls> {
     match fault.kind {
         Kind::Tls(kind) if role == step.role() => Some(kind),
         Kind::WireOverTls(_) if role == step.role() => Some(Tls::Good),
-        Kind::Tls(_) | Kind::WireOverTls(_) | Kind::Wire(_) | Kind::Challenge(_) | Kind::Document(_) | Kind::Refused => None,
+        Kind::Tls(_)
+        | Kind::WireOverTls(_)
+        | Kind::Wire(_)
+        | Kind::Challenge(_)
+        | Kind::Document(_)
+        | Kind::Refused => None,
     }
 }
 
@@ -76,8 +81,7 @@ pub(crate) fn write_hosts(certs: &Path, places: &Places, fault: &Fault, step: St
         Some(_) => "ca = \"ca.pem\"\n",
     };
     let server = format!("{}://{}", scheme(Role::Registry, fault, step), places.registry);
-    let mut text =
-        format!("server = \"{server}\"\n{}[header]\nx-planted = \"{HEADER}\"\n", ca(Role::Registry));
+    let mut text = format!("server = \"{server}\"\n{}[header]\nx-planted = \"{HEADER}\"\n", ca(Role::Registry));
     if let Some(mirror) = places.mirror {
         let mirror = format!("{}://{mirror}", scheme(Role::Mirror, fault, step));
         text += &format!("[host.\"{mirror}\"]\ncapabilities = [\"pull\", \"resolve\"]\n{}", ca(Role::Mirror));

@@ -107,7 +107,13 @@ impl Maker<'_> {
         Put { media_type, digest, size }
     }
 
-    fn manifest(&mut self, tag: Option<(&str, Step)>, by_digest: Option<Step>, media_type: &'static str, body: &str) -> Put {
+    fn manifest(
+        &mut self,
+        tag: Option<(&str, Step)>,
+        by_digest: Option<Step>,
+        media_type: &'static str,
+        body: &str,
+    ) -> Put {
         let digest = sealgate::image::Digest::of(body.as_bytes()).to_string();
         if let Some((tag, step)) = tag {
             self.put(self.path(&format!("manifests/{tag}")), Some(step), media_type, body.to_owned());

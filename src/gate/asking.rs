@@ -1,0 +1,99 @@
+//! Asking the registry: evidence is gathered place by place and judged after each, stopping at the first permit.
+//!
+//! More evidence can only turn a denial into a permit, never the reverse (no requirement asks for an absence), so stopping
+//! early changes no verdict, only the number of requests. Where what is kept is to be replaced nothing is left out.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Shared;
+use super::gather::{Hint, Reading, Search, Sought};
+use super::keeping::{Held, Piece};
+use super::pieces::Pieces;
+use super::question::{Question, judge_aside};
+use crate::audit::EvidenceSource;
+use crate::evidence::Evidence;
+use crate::image::Repository;
+use crate::policy::{Plan, Verdict};
+
+/// What the registry showed, and what came of it.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) verdict: Verdict,
+    /// The evidence of every place that was looked in, with what is known of the empty ones.
+    pub(super) pieces: Pieces,
+    /// When the first question went out: everything was shown later than that.
+    pub(super) began: Timestamp,
+}
+
+/// How much is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// What these documents want, until they permit.
+    UntilPermitted,
+    /// All that any policy could want, everywhere.
+    Everything,
+}
+
+impl Shared {
+    /// Asks the registry, and judges by what it alone shows.
+    pub(super) async fn ask_registry(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        repositories: &[Repository],
+        reach: Reach,
+    ) -> Asked {
+        let began = self.now();
+        let plan = match reach {
+            Reach::UntilPermitted => question.plan(),
+            Reach::Everything => question.wide_plan(),
+        };
+        let limit = self.clock.steady() + self.limits.decision();
+        let session = self.registry.session(&question.access, limit);
+        let reading = Reading::new(session, limit, Arc::clone(&self.large_turns));
+        let (verdict, gathered) = self.search(question, repositories, (plan, reach), &reading).await;
+        let piece = |evidence| {
+            let held = Arc::new(Held { evidence, fetched: began });
+            Piece { held, source: EvidenceSource::Registry }
+        };
+        Asked { verdict, pieces: gathered.into_iter().map(piece).collect(), began }
+    }
+
+    async fn search(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        repositories: &[Repository],
+        (plan, reach): (Plan, Reach),
+        reading: &Reading,
+    ) -> (Verdict, Vec<Arc<Evidence>>) {
+        let repositories: Vec<(Repository, Hint)> =
+            repositories.iter().map(|repository| (repository.clone(), self.hint_for(question, repository))).collect();
+        let digests = question.digests();
+        let bytes = question.documents.get(&question.subject.target);
+        // Never empty: where no repository is known none is asked.
+        let image = question.own_repository().or_else(|| repositories.first().map(|(repository, _)| repository));
+        let Some(image) = image else { return (judge_aside(self, question, Vec::new()).await, Vec::new()) };
+        let sought = Sought { image, repositories: &repositories, digests: &digests, bytes, plan };
+        let mut search = Search::new(reading, &self.forms, sought);
+        while let Some(place) = search.next().await {
+            if reach == Reach::Everything {
+                continue;
+            }
+            let verdict = judge_aside(self, question, search.gathered()).await;
+            if matches!(verdict, Verdict::Permit(_)) {
+                self.forms.learn(&place.repository, place.source);
+                return (verdict, search.gathered());
+            }
+        }
+        (judge_aside(self, question, search.gathered()).await, search.gathered())
+    }
+
+    /// What is known about a repository's referrers endpoint.
+    fn hint_for(&self, question: &Question, repository: &Repository) -> Hint {
+        match question.own_repository() {
+            Some(own) if own.host() == repository.host() => question.hint,
+            Some(_) | None => Hint::of(self.registry.referrers_support(repository), None),
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! [`Keeping`]: the gate's hands on the evidence store. Evidence is put there before a decision on it is answered, and
+//! taken from there when memory has none.
+//!
+//! The disk never holds up the node: every touch has a time limit, after one that did not end nobody waits until it has,
+//! and a store that fails changes no verdict: it is counted and said, and the registry is asked.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+use super::gather::{Keep, kept, to_keep};
+use super::question::Question;
+use crate::audit::EvidenceSource;
+use crate::evidence::{Evidence, Name, Source};
+use crate::image::{Digest, Repository};
+use crate::policy::Plan;
+use crate::store::{Entry, Store, StoreError};
+
+/// Longest wait for evidence to be on disk. A write takes milliseconds; a disk that needs longer would hold up every pod.
+const PUT_LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait for evidence from disk, of the time that the registry may be needed for.
+const TAKE_LIMIT: Duration = Duration::from_secs(2);
+/// Longest that housekeeping (counting, evicting) is waited for.
+const HOUSE_LIMIT: Duration = Duration::from_secs(60);
+/// Touches of the disk at once: more would only queue there, each on a thread of its own.
+const WORK_AT_ONCE: usize = 8;
+
+/// One place's evidence with the time at which its registry last showed it.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) evidence: Arc<Evidence>,
+    pub(super) fetched: Timestamp,
+}
+
+/// One place's evidence, and where this decision has it from.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    pub(super) held: Arc<Held>,
+    pub(super) source: EvidenceSource,
+}
+
+/// The store, when there is one, and how it does.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    store: OnceLock<Arc<Store>>,
+    turns: Arc<Semaphore>,
+    /// Touches of the disk that nobody waits for any more and that have not ended.
+    stuck: Arc<AtomicUsize>,
+    failed_writes: AtomicU64,
+    trouble: Mutex<Trouble>,
+}
+
+/// What went wrong last, of each kind of touch; none when the last one went well.
+#[derive(Debug, Default)]
+struct Trouble {
+    read: Option<String>,
+    write: Option<String>,
+}
+
+/// A kind of touch: that a disk can be read says nothing of whether it can be written.
+#[derive(Debug, Clone, Copy)]
+enum Touch {
+    Read,
+    Write,
+}
+
+/// How the store does, for `sealgate status` and for monitors.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreHealth {
+    /// Whether there is a store at all.
+    pub open: bool,
+    /// Whether there is one, and the last touch of it went well.
+    pub healthy: bool,
+    /// Evidence that could not be written since the start.
+    pub failed_writes: u64,
+    /// What last went wrong.
+    pub error: Option<String>,
+}
+
+/// Why there is nothing from the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Failure {
+    /// There is no store.
+    Closed,
+    /// It did not answer in time, or has not answered another yet.
+    Slow,
+    /// It failed.
+    Store(StoreError),
+}
+
+/// What is asked of the store for one question.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    pub(super) digests: Vec<Digest>,
+    pub(super) repositories: Vec<Repository>,
+    pub(super) plan: Plan,
+}
+
+impl Wish {
+    pub(super) fn of(question: &Question, repositories: &[Repository]) -> Self {
+        Self { digests: question.digests(), repositories: repositories.to_vec(), plan: question.plan() }
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        let at = entry.place.repository.folded();
+        let may_count = match entry.place.source {
+            Source::Referrers | Source::FallbackTag => true,
+            Source::SignatureTag => self.plan.signatures,
+            Source::AttestationTag => self.plan.attestations,
+        };
+        may_count && self.repositories.iter().any(|repository| repository.folded() == at)
+    }
+}
+
+impl Keeping {
+    pub(super) fn new(store: Option<Arc<Store>>) -> Self {
+        Self {
+            store: store.map_or_else(OnceLock::new, OnceLock::from),
+            turns: Arc::new(Semaphore::new(WORK_AT_ONCE)),
+            stuck: Arc::default(),
+            failed_writes: AtomicU64::new(0),
+            trouble: Mutex::default(),
+        }
+    }
+
+    /// Puts a store to use that could not be opened before; the first one stays.
+    pub(super) fn open(&self, store: Arc<Store>) {
+        if self.store.set(store).is_ok() {
+            *self.trouble() = Trouble::default();
+        }
+    }
+
+    /// Notes why there is no store.
+    pub(super) fn closed(&self, why: String) {
+        self.trouble().read = Some(why);
+    }
+
+    /// The store, for whoever may block.
+    pub(super) fn store(&self) -> Option<&Arc<Store>> {
+        self.store.get()
+    }
+
+    pub(super) fn health(&self) -> StoreHealth {
+        let open = self.store.get().is_some();
+        let trouble = self.trouble();
+        let error = trouble.write.as_ref().or(trouble.read.as_ref()).cloned();
+        let healthy = open && error.is_none() && self.stuck.load(Ordering::Relaxed) == 0;
+        StoreHealth { open, healthy, failed_writes: self.failed_writes.load(Ordering::Relaxed), error }
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the store has for a question; nothing when it cannot be asked.
+    pub(super) async fn take(&self, wish: Wish) -> Vec<Piece> {
+        self.told(Touch::Read, self.work(TAKE_LIMIT, move |store| take_now(store, &wish)).await).unwrap_or_default()
+    }
+
+    /// Whether the store has an entry of one of these digests from one of these repositories, and with it any evidence.
+    pub(super) async fn has(&self, wish: Wish) -> bool {
+        let any = move |store: &Store| Ok(entries(store, &wish)?.iter().any(|entry| !entry.manifests.is_empty()));
+        self.told(Touch::Read, self.work(TAKE_LIMIT, any).await).unwrap_or_default()
+    }
+
+    /// Keeps what an admission rests on; returns when it is on disk, or when that cannot be waited for.
+    pub(super) async fn put(&self, pieces: &[Piece], question: &Question) {
+        let entries = to_put(pieces, question);
+        if self.store.get().is_none() || entries.is_empty() {
+            return;
+        }
+        let put = move |store: &Store| entries.iter().try_for_each(|(entry, contents)| store.put(entry, contents));
+        let done = self.work(PUT_LIMIT, put).await;
+        if done.is_err() {
+            self.failed_writes.fetch_add(1, Ordering::Relaxed);
+        }
+        self.told(Touch::Write, done);
+    }
+
+    /// Notes, aside, that entries were used, and for which image: while it is on the node they stay.
+    pub(super) fn used(self: &Arc<Self>, wish: Wish, question: &Question, now: Timestamp) {
+        let (keeping, target) = (Arc::clone(self), question.subject.target.clone());
+        let note = move |store: &Store| {
+            for mut entry in entries(store, &wish)? {
+                store.touch(&entry, now);
+                if entry.targets.insert(target.clone()) {
+                    store.put(&entry, &[])?;
+                }
+            }
+            Ok(())
+        };
+        tokio::spawn(async move { keeping.told(Touch::Write, keeping.work(PUT_LIMIT, note).await) });
+    }
+
+    /// Has the store drop what these places held, since their registry no longer shows it.
+    pub(super) async fn drop_places(&self, wish: Wish, is_gone: impl Fn(&Entry) -> bool + Send + 'static) {
+        let remove = move |store: &Store| {
+            let gone: Vec<Entry> = entries(store, &wish)?.into_iter().filter(|entry| is_gone(entry)).collect();
+            gone.iter().try_for_each(|entry| store.remove(&entry.place).map(drop))
+        };
+        self.told(Touch::Write, self.work(PUT_LIMIT, remove).await);
+    }
+
+    /// Something for the store to do that nobody waits long for.
+    pub(super) async fn house<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<T> {
+        self.told(Touch::Read, self.work(HOUSE_LIMIT, work).await)
+    }
+
+    /// Says of a failure once what it is, and of the end of it.
+    fn told<T>(&self, touch: Touch, done: Result<T, Failure>) -> Option<T> {
+        let (value, why) = match done {
+            Ok(value) => (Some(value), None),
+            Err(Failure::Closed) => return None,
+            Err(Failure::Slow) => (None, Some("the disk did not answer in time".to_owned())),
+            Err(Failure::Store(error)) => (None, Some(error.to_string())),
+        };
+        let mut trouble = self.trouble();
+        let last = match touch {
+            Touch::Read => &mut trouble.read,
+            Touch::Write => &mut trouble.write,
+        };
+        match (&why, last.is_some()) {
+            (Some(why), _) if last.as_ref() != Some(why) => {
+                tracing::warn!("evidence store: {why}; the gate goes on from memory and from the registry");
+            }
+            (None, true) => tracing::info!("evidence store: well again"),
+            (Some(_) | None, _) => {}
+        }
+        *last = why;
+        value
+    }
+
+    /// Does `work` on a thread that may block, for as long as is waited.
+    async fn work<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let store = Arc::clone(self.store.get().ok_or(Failure::Closed)?);
+        if self.stuck.load(Ordering::Relaxed) > 0 {
+            return Err(Failure::Slow);
+        }
+        let errand = Arc::new(Errand { state: AtomicU8::new(Errand::WAITED_FOR), stuck: Arc::clone(&self.stuck) });
+        let (turns, inside) = (Arc::clone(&self.turns), Arc::clone(&errand));
+        let done = async move {
+            let turn = turns.acquire_owned().await.map_err(|_| Failure::Slow)?;
+            let done = tokio::task::spawn_blocking(move || {
+                let done = work(&store);
+                inside.ended();
+                drop(turn);
+                done
+            });
+            done.await.map_err(|_| Failure::Slow)?.map_err(Failure::Store)
+        };
+        match tokio::time::timeout(limit, done).await {
+            Ok(done) => done,
+            Err(_) => {
+                errand.left();
+                Err(Failure::Slow)
+            }
+        }
+    }
+}
+
+/// One touch of the disk, as those who wait and the thread that does it see it.
+struct Errand {
+    state: AtomicU8,
+    stuck: Arc<AtomicUsize>,
+}
+
+impl Errand {
+    const WAITED_FOR: u8 = 0;
+    const ENDED: u8 = 1;
+    const LEFT: u8 = 2;
+
+    /// It has ended; when nobody waited any more, the disk answers again.
+    fn ended(&self) {
+        if self.state.swap(Self::ENDED, Ordering::AcqRel) == Self::LEFT {
+            self.stuck.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Nobody waits any more. Counted before it is said, so that whoever ends it finds it counted.
+    fn left(&self) {
+        self.stuck.fetch_add(1, Ordering::Relaxed);
+        let left = self.state.compare_exchange(Self::WAITED_FOR, Self::LEFT, Ordering::AcqRel, Ordering::Acquire);
+        if left.is_err() {
+            self.stuck.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Reads what the store has for a question. What is broken is as if it were not there.
+pub(super) fn take_now(store: &Store, wish: &Wish) -> Result<Vec<Piece>, StoreError> {
+    let mut pieces = Vec::new();
+    for entry in entries(store, wish)? {
+        let evidence = kept(store, &entry, wish.plan);
+        if !evidence.items.is_empty() {
+            let held = Held { evidence: Arc::new(evidence), fetched: entry.fetched };
+            pieces.push(Piece { held: Arc::new(held), source: EvidenceSource::Evidence });
+        }
+    }
+    Ok(pieces)
+}
+
+fn entries(store: &Store, wish: &Wish) -> Result<Vec<Entry>, StoreError> {
+    let mut wanted = Vec::new();
+    for digest in &wish.digests {
+        wanted.extend(store.entries_of(digest)?.into_iter().filter(|entry| wish.wants(entry)));
+    }
+    Ok(wanted)
+}
+
+type Contents = Vec<(Digest, Bytes)>;
+
+/// The entries for what an admission rests on.
+fn to_put(pieces: &[Piece], question: &Question) -> Vec<(Entry, Contents)> {
+    let targets = BTreeSet::from([question.subject.target.clone()]);
+    let names: Vec<String> = match &question.subject.name {
+        Name::Known(reference) => vec![reference.to_string()],
+        Name::Unknown => Vec::new(),
+    };
+    let mut entries = Vec::new();
+    for Piece { held, .. } in pieces {
+        let subject = held.evidence.items.first().and_then(|item| question.documents.get(&item.place.subject));
+        let keeps = to_keep(&held.evidence, subject).into_iter();
+        let entry = |keep: Keep| (keep.entry(held.fetched, targets.clone(), names.clone()), keep.contents);
+        entries.extend(keeps.map(entry));
+    }
+    entries
+}

@@ -1,0 +1,105 @@
+//! [`Question`]: what is judged, with everything that the verdict depends on; and the judging of it, aside from the
+//! thread that carries the node's calls.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Shared;
+use super::gather::Hint;
+use crate::evidence::{Evidence, Name, Origin, Pod, Subject};
+use crate::image::{Digest, Repository};
+use crate::policy::{Applicable, Case, Plan, PolicySet, Verdict, VerdictKey};
+use crate::registry::Access;
+use crate::verify::Proofs;
+
+/// One question to the judge, with everything that it depends on.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    pub(super) subject: Subject,
+    /// The namespace of the pod that asks: documents go by no more of it.
+    pub(super) namespace: Option<String>,
+    pub(super) set: Arc<PolicySet>,
+    pub(super) applicable: Applicable,
+    pub(super) access: Access,
+    pub(super) hint: Hint,
+    /// The manifests and indexes that are at hand, of the target and its child; the verdict does not depend on them.
+    pub(super) documents: BTreeMap<Digest, Bytes>,
+}
+
+impl Question {
+    pub(super) fn key(&self) -> VerdictKey {
+        self.set.verdict_key(&self.subject, &self.applicable)
+    }
+
+    pub(super) fn judge(&self, evidence: &[&Evidence], now: jiff::Timestamp, proofs: &Proofs) -> Verdict {
+        let (subject, applicable) = (&self.subject, &self.applicable);
+        self.set.judge(&Case { subject, applicable, evidence, now, proofs })
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        self.set.plan(&self.applicable)
+    }
+
+    /// Everything that any document that enforces could want of such an image, in whatever namespace: so much is gathered
+    /// where what is kept is to be replaced.
+    pub(super) fn wide_plan(&self) -> Plan {
+        let (narrow, all) = (self.plan(), self.set.plan(&self.set.applicable(&self.subject.name, &Pod::default())));
+        Plan {
+            signatures: narrow.signatures || all.signatures,
+            certificates: narrow.certificates || all.certificates,
+            names_tag: narrow.names_tag || all.names_tag,
+            attestations: narrow.attestations || all.attestations,
+        }
+    }
+
+    /// The repository that the image is from, by its name.
+    pub(super) fn own_repository(&self) -> Option<&Repository> {
+        match &self.subject.name {
+            Name::Known(reference) => Some(reference.runtime_repository()),
+            Name::Unknown => None,
+        }
+    }
+
+    /// The repositories to look for signatures in; none when none could count anyway.
+    pub(super) fn repositories(&self) -> Vec<Repository> {
+        match (self.own_repository(), self.subject.origin) {
+            (Some(own), Origin::Registry | Origin::Kept) if self.plan().asks_for_evidence() => {
+                self.set.signature_repositories(&self.applicable, own)
+            }
+            (Some(_) | None, Origin::Registry | Origin::Kept | Origin::Local) => Vec::new(),
+        }
+    }
+
+    /// The digests on which signatures count.
+    pub(super) fn digests(&self) -> Vec<Digest> {
+        self.subject.candidates().cloned().collect()
+    }
+}
+
+/// Judges away from the thread that carries the node's calls: an RSA signature takes some 50 µs, a keyless one some
+/// milliseconds, and there may be dozens.
+pub(super) async fn judge_aside(
+    shared: &Arc<Shared>,
+    question: &Arc<Question>,
+    evidence: Vec<Arc<Evidence>>,
+) -> Verdict {
+    let now = shared.now();
+    let (aside, again) = ((Arc::clone(shared), Arc::clone(question)), evidence.clone());
+    let judged = tokio::task::spawn_blocking(move || judge_at(&aside.0, &aside.1, &evidence, now)).await;
+    // A blocking task is lost only when the runtime shuts down; then the answer is of no use, but must not be a permit
+    // by accident: the same pure function says the same here.
+    judged.unwrap_or_else(|_| judge_at(shared, question, &again, now))
+}
+
+/// Judges here and now.
+pub(super) fn judge_at(
+    shared: &Shared,
+    question: &Question,
+    evidence: &[Arc<Evidence>],
+    now: jiff::Timestamp,
+) -> Verdict {
+    let evidence: Vec<&Evidence> = evidence.iter().map(Arc::as_ref).collect();
+    question.judge(&evidence, now, &shared.proofs)
+}

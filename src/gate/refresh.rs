@@ -1,0 +1,213 @@
+//! Refreshing: an admission whose evidence has become old stands, and the registry is asked again aside.
+//!
+//! A refresh is the decision made again by the registry alone. What it confirms is as good as new; what it no longer shows,
+//! while it still has the image, is withdrawn; and what it cannot say changes nothing.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::Shared;
+use super::admission::{Admission, Footing, since};
+use super::asking::{Asked, Reach};
+use super::keeping::Wish;
+use super::pieces::Pieces;
+use super::question::Question;
+use crate::audit::EvidenceSource;
+use crate::evidence::{Outcome, Place};
+use crate::image::Repository;
+use crate::policy::{Class, Denial, Permit, Verdict, VerdictKey};
+use crate::registry;
+
+/// Refreshes at once; others wait. Pods that start go first, and a registry that comes back is not run over.
+const AT_ONCE: usize = 4;
+/// Most that are under way or wait: one for every verdict in memory. What is beyond is tried at a later use.
+const WAITING_MAX: usize = 1024;
+
+/// Refreshes under way, and what came of them.
+#[derive(Debug)]
+pub(super) struct Refreshing {
+    underway: Mutex<HashSet<VerdictKey>>,
+    turns: Semaphore,
+    confirmed: AtomicU64,
+    withdrawn: AtomicU64,
+    unanswered: AtomicU64,
+}
+
+/// What came of refreshes since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refreshes {
+    /// Under way or waiting now.
+    pub underway: usize,
+    /// The registry still shows what admits the image.
+    pub confirmed: u64,
+    /// The registry has the image and no longer shows what admitted it.
+    pub withdrawn: u64,
+    /// The registry could not say, or has the image no more: everything stayed as it was.
+    pub unanswered: u64,
+}
+
+/// What one refresh came to.
+enum Refreshed {
+    Confirmed,
+    Withdrawn,
+    Unanswered,
+}
+
+impl Refreshing {
+    pub(super) fn new() -> Self {
+        Self {
+            underway: Mutex::default(),
+            turns: Semaphore::new(AT_ONCE),
+            confirmed: AtomicU64::new(0),
+            withdrawn: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn counts(&self) -> Refreshes {
+        Refreshes {
+            underway: self.underway().len(),
+            confirmed: self.confirmed.load(Ordering::Relaxed),
+            withdrawn: self.withdrawn.load(Ordering::Relaxed),
+            unanswered: self.unanswered.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether this one is to be begun: it is not under way, and not too many are.
+    fn begins(&self, key: &VerdictKey) -> bool {
+        let mut underway = self.underway();
+        underway.len() < WAITING_MAX && underway.insert(key.clone())
+    }
+
+    fn count(&self, refreshed: &Refreshed) {
+        let count = match refreshed {
+            Refreshed::Confirmed => &self.confirmed,
+            Refreshed::Withdrawn => &self.withdrawn,
+            Refreshed::Unanswered => &self.unanswered,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn underway(&self) -> MutexGuard<'_, HashSet<VerdictKey>> {
+        self.underway.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among the refreshes under way; given up when it is dropped, after a panic too.
+struct Underway {
+    key: VerdictKey,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.shared.refreshing.underway().remove(&self.key);
+    }
+}
+
+impl Shared {
+    /// Asks the registry again, aside, unless that is under way.
+    pub(super) fn refresh_aside(self: &Arc<Self>, key: VerdictKey, question: Question) {
+        if !self.refreshing.begins(&key) {
+            return;
+        }
+        let underway = Underway { key, shared: Arc::clone(self) };
+        let question = Arc::new(question);
+        tokio::spawn(async move {
+            let shared = &underway.shared;
+            let Ok(_turn) = shared.refreshing.turns.acquire().await else { return };
+            let refreshed = shared.refresh(&underway.key, &question).await;
+            shared.refreshing.count(&refreshed);
+        });
+    }
+
+    async fn refresh(self: &Arc<Self>, key: &VerdictKey, question: &Arc<Question>) -> Refreshed {
+        let repositories = question.repositories();
+        if repositories.is_empty() {
+            return Refreshed::Unanswered;
+        }
+        let Asked { verdict, pieces, began } = self.ask_registry(question, &repositories, Reach::Everything).await;
+        match verdict {
+            Verdict::Permit(permit) => {
+                let (whole, absent) = seen(&pieces);
+                self.forget_absent(question, &repositories, absent).await;
+                self.keep(whole.all());
+                self.keeping.put(whole.all(), question).await;
+                self.confirm(key, permit, question, Footing { source: EvidenceSource::Registry, fetched: began });
+                Refreshed::Confirmed
+            }
+            Verdict::Denial(denial) if denial.class() == Class::Refused && self.has_image(question).await => {
+                self.withdraw(question, &repositories, &denial).await;
+                Refreshed::Withdrawn
+            }
+            Verdict::Denial(denial) => {
+                let image = question.subject.name.to_string();
+                tracing::info!(image, "the evidence on this node could not be refreshed, it stays as it is: {denial}");
+                Refreshed::Unanswered
+            }
+        }
+    }
+
+    /// Puts a new admission in the place of the old one. What is on record stays so.
+    fn confirm(&self, key: &VerdictKey, permit: Permit, question: &Question, footing: Footing) {
+        let moment = self.moment();
+        let at = (self.terms_at(question, moment.now), since(self.began, moment.steady));
+        let admission = Arc::new(Admission::new(permit, question, Some(footing), at));
+        let before = self.permits().get(key, moment.steady).cloned();
+        if before.is_some_and(|before| before.is_recorded()) {
+            admission.set_recorded();
+        }
+        self.remember(key, &admission, moment);
+    }
+
+    /// Whether the registry still has the image. One that is gone altogether, with its signatures, was not withdrawn by
+    /// those who sign.
+    async fn has_image(&self, question: &Question) -> bool {
+        let Some(own) = question.own_repository() else { return false };
+        let limit = self.clock.steady() + self.limits.decision();
+        let session = self.registry.session(&question.access, limit);
+        match session.manifest(own, &question.subject.target).await {
+            Ok(_) => true,
+            Err(error) => match error.class() {
+                registry::Class::Absent | registry::Class::Unreachable | registry::Class::Unable => false,
+            },
+        }
+    }
+
+    /// Forgets verdicts and evidence of an image whose registry no longer shows what admitted it.
+    async fn withdraw(&self, question: &Question, repositories: &[Repository], denial: &Denial) {
+        let image = question.subject.name.to_string();
+        tracing::warn!(image, "withdrawn: the registry no longer shows what admitted the image: {denial}");
+        let (target, own) = (&question.subject.target, question.subject.name.repository());
+        self.permits().retain(|_, admission| {
+            let subject = admission.permit().subject();
+            subject.target != *target || subject.name.repository() != own
+        });
+        let wish = Wish { plan: question.wide_plan(), ..Wish::of(question, repositories) };
+        self.forget_pieces(&wish, |_| true);
+        self.keeping.drop_places(wish, |_| true).await;
+    }
+
+    /// Forgets the evidence of places that now have none, beside what still admits the image.
+    async fn forget_absent(&self, question: &Question, repositories: &[Repository], absent: HashSet<Place>) {
+        let wish = Wish { plan: question.wide_plan(), ..Wish::of(question, repositories) };
+        self.forget_pieces(&wish, |place| absent.contains(place));
+        self.keeping.drop_places(wish, move |entry| absent.contains(&entry.place)).await;
+    }
+}
+
+/// What was seen whole, and the places where there is nothing. Of a place that could not be reached in part the evidence of
+/// before stays: it may hold what another policy asks for.
+fn seen(pieces: &Pieces) -> (Pieces, HashSet<Place>) {
+    let is_cut = |(_, outcome): &(Place, Outcome)| matches!(outcome, Outcome::Unreachable(_));
+    let whole = pieces.all().iter().filter(|piece| !piece.held.evidence.looked.iter().any(is_cut)).cloned().collect();
+    let evidence = pieces.evidence();
+    let looked = || evidence.iter().flat_map(|found| &found.looked);
+    let is_empty =
+        |place: &Place| looked().filter(|(other, _)| other == place).all(|(_, said)| *said == Outcome::Absent);
+    let absent = looked().map(|(place, _)| place).filter(|place| is_empty(place)).cloned().collect();
+    (whole, absent)
+}

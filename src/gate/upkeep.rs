@@ -1,0 +1,70 @@
+//! Upkeep of the evidence store: what the images on this node need is kept, what nobody used for long goes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Gate;
+use super::keeping::StoreHealth;
+use crate::image::Digest;
+use crate::store::{Counts, Store};
+
+/// How often it is looked which images are on the node, when none is pulled.
+const EVERY: Duration = Duration::from_secs(300);
+/// Least time between two looks: a node that starts pulls a hundred images in a minute.
+const AT_MOST_EVERY: Duration = Duration::from_secs(30);
+
+impl Gate {
+    /// Puts a store to use that could not be opened before.
+    pub fn open_store(&self, store: Arc<Store>) {
+        self.shared.keeping.open(store);
+    }
+
+    /// Notes why there is no store, for `sealgate status`.
+    pub fn without_store(&self, why: String) {
+        self.shared.keeping.closed(why);
+    }
+
+    /// How the evidence store does.
+    #[must_use]
+    pub fn store_health(&self) -> StoreHealth {
+        self.shared.keeping.health()
+    }
+
+    /// What the evidence store holds; none without one.
+    #[must_use]
+    pub fn store_counts(&self) -> Option<Counts> {
+        self.shared.keeping.store().map(|store| store.counts())
+    }
+
+    /// Keeps the store within its bounds, for ever. Nothing goes before the runtime has said which images there are.
+    pub async fn keep_store(&self) {
+        loop {
+            self.tidy_store().await;
+            tokio::time::sleep(AT_MOST_EVERY).await;
+            // Until the next pull, and not for long without one.
+            drop(tokio::time::timeout(EVERY.saturating_sub(AT_MOST_EVERY), self.shared.pulled.notified()).await);
+        }
+    }
+
+    /// Asks the runtime which images there are, and evicts what they do not need and the store's bounds do not allow.
+    pub async fn tidy_store(&self) {
+        if self.shared.keeping.store().is_none() {
+            return;
+        }
+        let present: BTreeSet<Digest> = match self.shared.runtime.present().await {
+            Ok(present) => present,
+            Err(error) => return tracing::debug!(%error, "the runtime did not say which images there are"),
+        };
+        let now = self.now();
+        let tidy = move |store: &Store| {
+            store.set_needed(present.clone());
+            store.evict(&|digest| present.contains(digest), now)
+        };
+        if let Some(evicted) = self.shared.keeping.house(tidy).await
+            && evicted.entries > 0
+        {
+            tracing::info!(entries = evicted.entries, bytes = evicted.bytes, "evidence was evicted");
+        }
+    }
+}
