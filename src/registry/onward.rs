@@ -1,8 +1,8 @@
 //! [`Onward`]: questions about signatures, which may go on to the next host when an answer does not suffice.
 //!
 //! A mirror that has the image often lacks its signatures. So they are looked for where the image may come from, host by
-//! host, and with `signatures_upstream` in the end at the registry itself, also when `hosts.toml` puts a mirror in its
-//! place. What a signature's manifest and blobs are is settled by their digests: these may come from any of the hosts.
+//! host, in the end at the upstream: the last of `hosts.toml`. What a host has is the last word only where
+//! `signatures_upstream` is off. What a signature's manifest and blobs are is settled by their digests: these may come from any of the hosts.
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use super::error::{Malformed, RegistryError};
 use super::options::MANIFEST_MAX;
 use super::referrers::Referrers;
 use super::round::{Answer, Settled};
-use super::route::{Scope, Wanted};
+use super::route::Wanted;
 use super::session::{Fetched, Session, is_tag};
 use crate::image::{Digest, Repository};
 
@@ -42,8 +42,8 @@ impl Session {
         digest: &Digest,
         start: usize,
     ) -> Result<Onward<Referrers>, RegistryError> {
-        let settled = self.settle(repository, &Wanted::Referrers(digest), Scope::Signatures, start).await?;
-        listed(settled, repository)
+        let settled = self.settle(repository, &Wanted::Referrers(digest), start).await?;
+        Ok(self.onward(listed(settled, repository)?))
     }
 
     /// The manifest or index behind a tag that may name signatures, asked of the hosts from number `start` on that may say
@@ -60,8 +60,8 @@ impl Session {
         if !is_tag(tag) {
             return Err(RegistryError::NotFound { name: format!("{repository}:{}", super::error::printable(tag)) });
         }
-        let settled = self.settle(repository, &Wanted::Tag(tag), Scope::Signatures, start).await?;
-        fetched(settled, repository)
+        let settled = self.settle(repository, &Wanted::Tag(tag), start).await?;
+        Ok(self.onward(fetched(settled, repository)?))
     }
 
     /// A manifest around a signature by its digest, of at most `limit` bytes: from the host that named it first, then
@@ -97,6 +97,11 @@ impl Session {
         }
         let settled = self.settle_from(repository, &Wanted::Blob { digest, size }, at).await?;
         Ok(fetched(settled, repository)?.answer.bytes)
+    }
+
+    fn onward<T>(&self, answer: Onward<T>) -> Onward<T> {
+        let next = answer.next.filter(|_| self.registry().options.signatures_upstream);
+        Onward { next, ..answer }
     }
 }
 

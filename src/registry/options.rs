@@ -75,9 +75,9 @@ pub struct Options {
     /// metadata addresses. What `hosts.toml` names, and a reference to `localhost` itself, needs no entry.
     /// Default: none.
     pub allow_local_hosts: Vec<String>,
-    /// Whether signatures are also looked for beyond the host that has the image: at the hosts after it, and in the end at
-    /// the registry itself when `hosts.toml` puts a mirror in its place. Default true: mirrors often lack signatures.
-    /// With false only the hosts in `hosts.toml` are asked.
+    /// Whether signatures are also looked for beyond a host that has some: when those do not suffice, at the hosts after
+    /// it, in the end at the upstream. Default true: mirrors often lack signatures. With false the first host that has any
+    /// has the last word; one that has none sends the question on all the same.
     pub signatures_upstream: bool,
     /// How often a question is asked again after 408, 425, 429, 500, 502, 503, 504 or a connection that was refused or
     /// broken, when no other host has the answer. Waits lie between, and all of it within the decision's time and number

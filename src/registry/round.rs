@@ -14,7 +14,7 @@ use super::host::{Host, fold, fold_url};
 use super::options::{MANIFEST_MAX, REFERRERS_PAGE_MAX};
 use super::patience::{backoff, is_passing, share, spread};
 use super::referrers::{self, INDEX, Referrer};
-use super::route::{Route, Scope, Wanted};
+use super::route::{Route, Wanted};
 use super::session::{Fetched, Session};
 use crate::image::{Digest, Repository};
 
@@ -62,11 +62,10 @@ impl Session {
         &self,
         repository: &Repository,
         wanted: &Wanted<'_>,
-        scope: Scope,
         start: usize,
     ) -> Result<Settled, RegistryError> {
         let route = self.route(repository).await?;
-        let numbers = route.numbers(start, scope, wanted);
+        let numbers = route.numbers(start, wanted);
         self.ask_all(&route, &numbers, repository, wanted).await
     }
 
@@ -78,7 +77,7 @@ impl Session {
         at: usize,
     ) -> Result<Settled, RegistryError> {
         let route = self.route(repository).await?;
-        let all = route.numbers(0, Scope::Signatures, wanted);
+        let all = route.numbers(0, wanted);
         let (first, rest): (Vec<usize>, Vec<usize>) = all.into_iter().partition(|number| *number == at);
         let numbers: Vec<usize> = first.into_iter().chain(rest).collect();
         self.ask_all(&route, &numbers, repository, wanted).await

@@ -12,7 +12,7 @@ use super::error::{Budget, RegistryError};
 use super::node::Looked;
 use super::options::MANIFEST_MAX;
 use super::referrers::Referrers;
-use super::route::{Route, Scope, Wanted};
+use super::route::{Route, Wanted};
 use super::{Registry, onward};
 use crate::image::{Digest, Reference, Repository};
 
@@ -119,7 +119,7 @@ impl Session {
     /// # Errors
     /// [`RegistryError`]; unreachable when nothing was found and any host could not be asked.
     pub async fn referrers(&self, repository: &Repository, digest: &Digest) -> Result<Referrers, RegistryError> {
-        let settled = self.settle(repository, &Wanted::Referrers(digest), Scope::Image, 0).await?;
+        let settled = self.settle(repository, &Wanted::Referrers(digest), 0).await?;
         Ok(onward::listed(settled, repository)?.answer)
     }
 
@@ -142,7 +142,7 @@ impl Session {
     }
 
     async fn content(&self, repository: &Repository, wanted: &Wanted<'_>) -> Result<Fetched, RegistryError> {
-        let settled = self.settle(repository, wanted, Scope::Image, 0).await?;
+        let settled = self.settle(repository, wanted, 0).await?;
         Ok(onward::fetched(settled, repository)?.answer)
     }
 

@@ -16,6 +16,7 @@ mod registry;
 mod signing;
 
 mod budget;
+mod carried;
 mod ends;
 mod faults;
 mod flight;
@@ -24,6 +25,7 @@ mod imported;
 mod kept;
 mod memory;
 mod messages;
+mod mirrors;
 mod names;
 mod offline;
 mod places;

@@ -1,6 +1,7 @@
 //! The places where evidence is looked for, each by itself: what is read there, what is left, and the three different
 //! answers of a place that gives nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,16 @@ async fn look(rig: &Rig, source: Source, plan: Plan) -> Evidence {
     let session = Arc::new(rig.client()).session(&Access::default(), deadline);
     let reading = Reading::new(session, deadline, Reading::turns());
     let (repository, digest) = (name.runtime_repository(), &subject());
-    let wanted = Wanted { repository, image: repository, digest, bytes: None, plan, listed: None };
+    let wanted = Wanted {
+        repository,
+        image: repository,
+        digest,
+        bytes: None,
+        plan,
+        listed: None,
+        start: 0,
+        known: BTreeSet::new(),
+    };
     gather::look(&reading, wanted, source).await.evidence
 }
 

@@ -115,17 +115,30 @@ impl Rig {
 
     /// A client of this registry.
     pub(crate) fn client(&self) -> Registry {
-        let options = Options {
+        Registry::new(self.options(), clock()).unwrap()
+    }
+
+    /// The options of a client of this registry.
+    pub(crate) fn options(&self) -> Options {
+        Options {
             certs_dirs: vec![self.folder.path().to_owned()],
             docker_configs: vec![self.folder.path().join("docker.json")],
             credential_hosts: BTreeMap::from([(HOST.to_owned(), vec![self.registry.host()])]),
             ..Options::default()
-        };
-        Registry::new(options, clock()).unwrap()
+        }
     }
 
     /// A gate of special parts.
     pub(crate) fn special(&self, special: Special) -> Gate {
+        self.made_of(special, self.client())
+    }
+
+    /// The usual gate over another client.
+    pub(crate) fn with_client(&self, client: Registry) -> Gate {
+        self.made_of(Special::default(), client)
+    }
+
+    fn made_of(&self, special: Special, registry: Registry) -> Gate {
         let platform = Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None };
         Gate::new(Parts {
             clock: clock(),
@@ -134,7 +147,7 @@ impl Rig {
             memory: special.memory,
             freshness: special.freshness,
             policy: special.policy,
-            registry: self.client(),
+            registry,
             runtime: Runtime::new(runtime::Options { socket: special.socket, ..runtime::Options::default() }),
             store: special.store,
         })

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::{join, join_all};
 
 use super::carrying::{Listed, is_over_bytes, may_be_bundle, may_count};
-use super::{Look, MAX_BUNDLES, MAX_MANIFEST_BYTES, PATIENCE, withheld};
+use super::{Look, MAX_BUNDLES, MAX_MANIFEST_BYTES, PATIENCE, Wanted, withheld};
 use crate::evidence::{Carrier, Outcome, Source};
 use crate::image::{Digest, Document};
 use crate::registry::Referrers;
@@ -22,7 +22,9 @@ struct Candidate {
 impl Look<'_> {
     /// Looks for bundles at the referrers endpoint: whether there is one.
     pub(super) async fn endpoint(&mut self) -> bool {
-        let listed = self.reading.session().referrers(self.wanted.repository, self.wanted.digest).await;
+        let Wanted { repository, digest, start, .. } = self.wanted;
+        let answer = self.reading.session().referrers_from(repository, digest, start).await;
+        let listed = answer.map(|onward| self.reached(Source::Referrers, onward));
         let is_listed = matches!(listed, Ok(Referrers::Listed(_)));
         if let Some(word) = &self.wanted.listed {
             // Only this look says it, and once.
@@ -46,15 +48,17 @@ impl Look<'_> {
 
     /// Looks for bundles under the fallback tag, unless the endpoint that is asked beside it has a list.
     pub(super) async fn fallback(&mut self) {
-        let tag = format!("sha256-{}", self.wanted.digest.hex());
-        let tagged = self.reading.session().tag(self.wanted.repository, &tag).await;
+        let Wanted { repository, digest, start, .. } = self.wanted;
+        let tag = format!("sha256-{}", digest.hex());
+        let tagged = self.reading.session().tag_from(repository, &tag, start).await;
         if let Some(listed) = &self.wanted.listed
             && matches!(tokio::time::timeout(PATIENCE, listed.wait()).await, Ok(true))
         {
+            self.dropped = true;
             return;
         }
         let fetched = match tagged {
-            Ok(fetched) => fetched,
+            Ok(onward) => self.reached(Source::FallbackTag, onward),
             Err(error) => return self.failed(Source::FallbackTag, &error),
         };
         match Document::parse(&fetched.bytes) {
@@ -76,11 +80,9 @@ impl Look<'_> {
     /// Reads the manifests that may be bundles, and then their one layer each, the small before the large.
     async fn read_bundles(&mut self, source: Source, mut found: Vec<Candidate>) {
         found.retain(|c| may_be_bundle(c.artifact_type.as_deref()) && may_count(self.wanted.plan, &c.annotations));
-        if found.is_empty() {
-            return self.looked(source, Outcome::Absent);
-        }
         let mut seen = BTreeSet::new();
-        found.retain(|candidate| seen.insert(candidate.digest.clone()));
+        let known = &self.wanted.known;
+        found.retain(|candidate| !known.contains(&candidate.digest) && seen.insert(candidate.digest.clone()));
         let beyond = found.len().saturating_sub(MAX_BUNDLES);
         found.truncate(MAX_BUNDLES);
         let mut listed = Vec::new();
@@ -103,7 +105,7 @@ impl Look<'_> {
     async fn list_bundle(&self, source: Source, candidate: &Candidate) -> Result<Option<Listed>, Outcome> {
         let digest = &candidate.digest;
         let session = self.reading.session();
-        let fetched = session.manifest_within(self.wanted.repository, digest, MAX_MANIFEST_BYTES).await;
+        let fetched = session.manifest_at(self.wanted.repository, digest, MAX_MANIFEST_BYTES, self.at).await;
         let bytes = fetched.map_err(|error| withheld(&error))?.bytes;
         let carrier = Carrier { place: self.place(source), digest: digest.clone(), bytes };
         Listed::read(carrier, self.wanted.plan)
@@ -111,7 +113,7 @@ impl Look<'_> {
 
     /// The bundle, and beside it the subject's own bytes where they will be needed.
     async fn read_bundle(&self, bundle: &Listed) -> Result<Bytes, Outcome> {
-        let blob = self.reading.layer(self.wanted.repository, &bundle.layer, Listed::limit(self.wanted.plan));
+        let blob = self.reading.layer(self.wanted.repository, &bundle.layer, Listed::limit(self.wanted.plan), self.at);
         if bundle.is_over_bytes { join(blob, self.artifact()).await.0 } else { blob.await }
     }
 

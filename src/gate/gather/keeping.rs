@@ -17,6 +17,8 @@ use crate::image::{Descriptor, Digest};
 use crate::policy::Plan;
 use crate::store::{Entry, Store, StoreError};
 
+/// Most manifests under one tag: each of several hosts may have another.
+const MAX_HOSTS: usize = 16;
 /// Longest manifest or index, in bytes.
 const LONGEST: u64 = 4 << 20;
 
@@ -141,10 +143,10 @@ struct Shelf<'a> {
 }
 
 impl Shelf<'_> {
-    /// The older forms: the tag pointed at one manifest.
+    /// The older forms: the tag pointed at one manifest, or at each of some hosts at one.
     fn layers(&mut self) {
         let entry = self.entry;
-        for digest in entry.manifests.iter().take(1) {
+        for digest in entry.manifests.iter().take(MAX_HOSTS) {
             match self.manifest(digest, LONGEST).and_then(Layers::read) {
                 Ok(layers) => self.read_layers(layers),
                 Err(outcome) => self.looked(outcome),

@@ -19,10 +19,14 @@ impl Look<'_> {
                 format!("sha256-{}.sig", self.wanted.digest.hex())
             }
         };
-        let fetched = match self.reading.session().tag(self.wanted.repository, &tag).await {
-            Ok(fetched) => fetched,
+        let fetched = match self.reading.session().tag_from(self.wanted.repository, &tag, self.wanted.start).await {
+            Ok(onward) => self.reached(source, onward),
             Err(error) => return self.failed(source, &error),
         };
+        if self.wanted.known.contains(&fetched.digest) {
+            // Another host has the same.
+            return;
+        }
         let carrier = Carrier { place: self.place(source), digest: fetched.digest, bytes: fetched.bytes };
         match Layers::read(carrier) {
             Ok(layers) => self.read_layers(source, layers).await,
@@ -54,6 +58,6 @@ impl Look<'_> {
     }
 
     async fn blob(&self, layer: &Descriptor, limit: u64) -> Result<(Digest, Bytes), Outcome> {
-        Ok((layer.digest.clone(), self.reading.layer(self.wanted.repository, layer, limit).await?))
+        Ok((layer.digest.clone(), self.reading.layer(self.wanted.repository, layer, limit, self.at).await?))
     }
 }

@@ -19,6 +19,7 @@ mod layers;
 mod reading;
 mod search;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub use search::{Search, Sought};
 use crate::evidence::{Evidence, Outcome, Place, Source};
 use crate::image::{Digest, Repository};
 use crate::policy::Plan;
-use crate::registry::{Class, RegistryError};
+use crate::registry::{Class, Onward, RegistryError};
 
 /// Most signature manifests (bundles) that are read for one digest: cosign itself stops at 100 signatures, and a real
 /// image carries a handful. What is beyond is reported as unable, so that hiding a good one is no silent refusal.
@@ -72,6 +73,10 @@ pub struct Wanted<'a> {
     /// Where the referrers endpoint and the fallback tag are asked side by side: whether the endpoint has a list, which
     /// the look at the endpoint says and the look at the tag waits for.
     pub listed: Option<Arc<SetOnce<bool>>>,
+    /// The number of the host to begin with: 0, or where an answer that did not suffice said to go on.
+    pub start: usize,
+    /// Manifests that hosts before it gave: they are not read again.
+    pub known: BTreeSet<Digest>,
 }
 
 /// What was found in one place.
@@ -81,24 +86,33 @@ pub struct Found {
     pub evidence: Evidence,
     /// Whether this was the referrers endpoint and it answered with a list: nothing stands in its place.
     pub listed: bool,
+    /// Whether this was the fallback tag and was left alone because the endpoint has a list.
+    pub dropped: bool,
+    /// The host to go on with when this does not suffice; mirrors often lack signatures.
+    pub next: Option<usize>,
 }
 
 /// Looks in one place.
 pub async fn look(reading: &Reading, wanted: Wanted<'_>, source: Source) -> Found {
-    let mut look = Look { reading, wanted, evidence: Evidence::default(), artifact: tokio::sync::OnceCell::new() };
+    let (at, artifact) = (wanted.start, tokio::sync::OnceCell::new());
+    let mut look = Look { reading, wanted, at, next: None, dropped: false, evidence: Evidence::default(), artifact };
     let mut listed = false;
     match source {
         Source::Referrers => listed = look.endpoint().await,
         Source::FallbackTag => look.fallback().await,
         Source::SignatureTag | Source::AttestationTag => look.layers(source).await,
     }
-    Found { evidence: look.evidence, listed }
+    Found { evidence: look.evidence, listed, dropped: look.dropped, next: look.next }
 }
 
 /// One look-up under way.
 struct Look<'a> {
     reading: &'a Reading,
     wanted: Wanted<'a>,
+    /// The number of the host that answered.
+    at: usize,
+    next: Option<usize>,
+    dropped: bool,
     evidence: Evidence,
     /// The bytes of what the evidence is to be about, asked for at most once.
     artifact: tokio::sync::OnceCell<Result<Bytes, Outcome>>,
@@ -109,7 +123,20 @@ impl Look<'_> {
         Place { repository: self.wanted.repository.clone(), subject: self.wanted.digest.clone(), source }
     }
 
+    /// Notes which host answered and which it was that did not: what the latter has is not known.
+    fn reached<T>(&mut self, source: Source, onward: Onward<T>) -> T {
+        (self.at, self.next) = (onward.at, onward.next);
+        if let Some(error) = &onward.passed {
+            self.failed(source, error);
+        }
+        onward.answer
+    }
+
     fn looked(&mut self, source: Source, outcome: Outcome) {
+        if self.wanted.start > 0 && outcome == Outcome::Absent {
+            // There is nothing more than what hosts before it gave.
+            return;
+        }
         self.evidence.looked.push((self.place(source), outcome));
     }
 

@@ -51,17 +51,19 @@ impl Reading {
         &self.session
     }
 
-    /// The blob of a layer of at most `limit` bytes; what comes hashes to the layer's digest.
+    /// The blob of a layer of at most `limit` bytes, from the host with number `at` first; what comes hashes to the layer's
+    /// digest.
     pub(super) async fn layer(
         &self,
         repository: &Repository,
         layer: &Descriptor,
         limit: u64,
+        at: usize,
     ) -> Result<Bytes, Outcome> {
         if layer.size > LARGE && layer.size <= limit {
             self.make_room(layer).await?;
         }
-        let blob = self.session.blob(repository, &layer.digest, layer.size, limit).await;
+        let blob = self.session.blob_at(repository, (&layer.digest, layer.size), limit, at).await;
         blob.map_err(|error| withheld(&error))
     }
 

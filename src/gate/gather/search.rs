@@ -45,7 +45,9 @@ pub struct Search<'a> {
     asked: BTreeSet<Ask>,
     running: FuturesUnordered<BoxFuture<'a, (Ask, Found)>>,
     gathered: BTreeMap<Ask, Arc<Evidence>>,
-    /// For each digest and repository whether its referrers endpoint answered with a list.
+    /// For each place the host to go on with.
+    onward: BTreeMap<Ask, usize>,
+    /// For each digest and repository whose referrers endpoint is being asked: whether it answered with a list.
     listed: BTreeMap<(usize, usize), Arc<SetOnce<bool>>>,
 }
 
@@ -67,7 +69,8 @@ impl<'a> Search<'a> {
         }
         all.reverse();
         let (asked, running, gathered) = (BTreeSet::new(), FuturesUnordered::new(), BTreeMap::new());
-        Self { reading, sought, waves: all, asked, running, gathered, listed: BTreeMap::new() }
+        let (onward, listed) = (BTreeMap::new(), BTreeMap::new());
+        Self { reading, sought, waves: all, asked, running, gathered, onward, listed }
     }
 
     /// The next place in which something was found; none when every place has been looked in. Places that are still asked
@@ -107,43 +110,68 @@ impl<'a> Search<'a> {
     fn take(&mut self, ask: Ask, found: Found) -> Option<Place> {
         let (d, r, source) = ask;
         let fallback = (d, r, Source::FallbackTag);
+        if found.dropped {
+            self.asked.remove(&fallback);
+        }
         if source == Source::Referrers {
+            self.listed.remove(&(d, r));
             if found.listed {
                 // What has the endpoint needs no tag in its place.
                 self.waves.iter_mut().for_each(|wave| wave.retain(|other| *other != fallback));
-            } else if !self.asked.contains(&fallback) {
-                // After what is asked already: that may suffice.
-                match self.waves.last_mut() {
-                    Some(next) => next.push(fallback),
-                    None => self.waves.push(vec![fallback]),
-                }
+            } else {
+                self.later(fallback);
             }
         }
         let place = found.evidence.items.first().map(|item| item.place.clone());
-        self.gathered.insert(ask, Arc::new(found.evidence));
+        let all = Arc::make_mut(self.gathered.entry(ask).or_default());
+        all.items.extend(found.evidence.items);
+        all.carriers.extend(found.evidence.carriers);
+        all.looked.extend(found.evidence.looked);
+        if let Some(next) = found.next {
+            self.onward.insert(ask, next);
+            self.asked.remove(&ask);
+            self.later(ask);
+        }
         place
+    }
+
+    /// Asks this after what is asked already: that may suffice.
+    fn later(&mut self, ask: Ask) {
+        if self.asked.contains(&ask) || self.waves.iter().flatten().any(|other| *other == ask) {
+            return;
+        }
+        match self.waves.last_mut() {
+            Some(next) => next.push(ask),
+            None => self.waves.push(vec![ask]),
+        }
     }
 
     /// Sends out what was not sent out yet.
     fn begin(&mut self, wave: Vec<Ask>) {
         for ask in wave {
-            let (d, r, source) = ask;
-            let sought = self.sought;
-            let (Some(digest), Some((repository, _))) = (sought.digests.get(d), sought.repositories.get(r)) else {
-                continue;
-            };
-            if !self.asked.insert(ask) {
-                continue;
+            if self.asked.insert(ask)
+                && let Some(wanted) = self.wanted(ask)
+            {
+                let (reading, source) = (self.reading, ask.2);
+                self.running.push(Box::pin(async move { (ask, look(reading, wanted, source).await) }));
             }
-            let listed = Arc::clone(self.listed.entry((d, r)).or_default());
-            // The tag waits for the endpoint's word only where the endpoint is asked.
-            let asks_endpoint = self.asked.contains(&(d, r, Source::Referrers));
-            let listed = (source == Source::Referrers || asks_endpoint).then_some(listed);
-            let bytes = sought.bytes.filter(|_| d == 0);
-            let wanted = Wanted { repository, image: sought.image, digest, bytes, plan: sought.plan, listed };
-            let reading = self.reading;
-            self.running.push(Box::pin(async move { (ask, look(reading, wanted, source).await) }));
         }
+    }
+
+    fn wanted(&mut self, ask: Ask) -> Option<Wanted<'a>> {
+        let ((d, r, source), sought) = (ask, self.sought);
+        let (digest, (repository, _)) = (sought.digests.get(d)?, sought.repositories.get(r)?);
+        let bytes = sought.bytes.filter(|_| d == 0);
+        let start = self.onward.get(&ask).copied().unwrap_or(0);
+        let listed = match source {
+            Source::Referrers if start == 0 => Some(Arc::clone(self.listed.entry((d, r)).or_default())),
+            // The tag waits for the endpoint's word while the endpoint is asked beside it.
+            Source::FallbackTag => self.listed.get(&(d, r)).cloned(),
+            Source::Referrers | Source::SignatureTag | Source::AttestationTag => None,
+        };
+        let carriers = self.gathered.get(&ask).map(|evidence| evidence.carriers.as_slice()).unwrap_or_default();
+        let known = carriers.iter().map(|carrier| carrier.digest.clone()).collect();
+        Some(Wanted { repository, image: sought.image, digest, bytes, plan: sought.plan, listed, start, known })
     }
 }
 
