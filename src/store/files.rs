@@ -3,7 +3,7 @@
 //! Durably: a temporary file in the same folder, flushed, renamed; the folder is flushed by the caller, once for all
 //! files that it adds. Whoever reads, and whatever breaks off, finds the old file, the new one or none.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -94,6 +94,15 @@ pub(super) fn is_temporary(name: &str) -> bool {
 
 /// Reads a plain file of at most `limit` bytes. A link is not followed, what others may write is not used.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Found, StoreError> {
+    read_if(path, limit, &|metadata| ownership::check_open(path, metadata).map_err(Broken::Unsafe))
+}
+
+/// Reads a plain file of at most `limit` bytes, whoever owns it.
+pub(super) fn read_of_anyone(path: &Path, limit: u64) -> Result<Found, StoreError> {
+    read_if(path, limit, &|_| Ok(()))
+}
+
+fn read_if(path: &Path, limit: u64, check: &dyn Fn(&Metadata) -> Result<(), Broken>) -> Result<Found, StoreError> {
     let mut how = OpenOptions::new();
     // Opening a pipe would wait for a writer; with this it does not, and regular files do not mind.
     how.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
@@ -109,8 +118,8 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Found, StoreError> {
     if !metadata.is_file() {
         return Ok(Found::Broken(Broken::NotAFile));
     }
-    if let Err(fault) = ownership::check_open(path, &metadata) {
-        return Ok(Found::Broken(Broken::Unsafe(fault)));
+    if let Err(why) = check(&metadata) {
+        return Ok(Found::Broken(why));
     }
     if metadata.len() > limit {
         return Ok(Found::Broken(Broken::TooLarge(limit)));

@@ -15,6 +15,7 @@ mod error;
 mod evict;
 mod files;
 mod folders;
+pub mod layout;
 mod lock;
 mod options;
 mod put;

@@ -1,0 +1,250 @@
+//! [`import()`]: what a layout holds of evidence, put in the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::claims::{Claim, Contents, carries_bundle};
+use super::error::{LayoutError, Skipped, named};
+use super::index;
+use super::source::Source;
+use crate::evidence::Source as Way;
+use crate::image::{Descriptor, Digest, Document, Repository};
+use crate::store::{BLOB_MAX, BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError, TARGETS_MAX};
+
+/// Most bytes of one entry, which are held at once: more than one decision reads of one place.
+const CONTENTS_MAX: u64 = 16 << 20;
+/// Media type of an empty config (OCI image-spec, manifest.md, "Guidance for an Empty Descriptor"): every layout has it.
+const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+/// Reasons that are kept for people; the rest is counted.
+const REASONS_MAX: usize = 256;
+
+/// What came of an import.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// What was put, as it was put.
+    pub entries: Vec<Entry>,
+    /// What was passed over (a digest, as it stands in the layout), and why; the first few hundred.
+    pub skipped: Vec<(String, Skipped)>,
+    /// How many more were.
+    pub skipped_more: usize,
+}
+
+/// An entry that is gathered from a layout.
+struct Gathering<'a> {
+    source: &'a Source,
+    entry: Entry,
+    contents: Vec<(Digest, Bytes)>,
+    bytes: u64,
+    /// Whether the layout says in our words when it was found.
+    is_dated: bool,
+}
+
+impl Imported {
+    /// Notes what was passed over.
+    pub(super) fn skip(&mut self, what: &str, why: Skipped) {
+        if self.skipped.len() < REASONS_MAX {
+            // Untrusted, and shown to people: no longer than a digest.
+            self.skipped.push((what.chars().take(80).collect(), why));
+        } else {
+            self.skipped_more = self.skipped_more.saturating_add(1);
+        }
+    }
+}
+
+/// Puts the evidence of a layout (a tar file or a folder) in the store. `repository` is where carriers are from that do
+/// not say so, in layouts that others made. When they were found counts as the layout says, unless that is yet to come or
+/// not said: then it is now.
+///
+/// What cannot be taken is passed over and told; the rest is put.
+///
+/// # Errors
+/// [`LayoutError`] when it is no layout, exceeds a limit, or the store fails; then some of it may have been put.
+pub fn import(
+    store: &Store,
+    path: &Path,
+    repository: Option<&Repository>,
+    now: Timestamp,
+) -> Result<Imported, LayoutError> {
+    let source = Source::open(path)?;
+    let listed = index::read(&source)?;
+    let mut imported = Imported::default();
+    let contents = Contents::read(&source, &listed, &mut imported)?;
+    let mut places: BTreeMap<(String, Digest, Way), Vec<Claim>> = BTreeMap::new();
+    for claim in contents.claims(repository, &mut imported) {
+        let place = &claim.place;
+        let key = (place.repository.to_string(), place.subject.clone(), place.source);
+        places.entry(key).or_default().push(claim);
+    }
+    for claims in places.into_values() {
+        let Some(mut gathering) = gather(&source, &claims, now, &mut imported)? else { continue };
+        gathering.entry.names = contents.names(&images(&gathering.entry));
+        gathering.put(store, &mut imported)?;
+    }
+    Ok(imported)
+}
+
+/// Reads what the claims of one place name.
+fn gather<'a>(
+    source: &'a Source,
+    claims: &[Claim],
+    now: Timestamp,
+    imported: &mut Imported,
+) -> Result<Option<Gathering<'a>>, LayoutError> {
+    let Some(first) = claims.first() else { return Ok(None) };
+    let dates = claims.iter().filter_map(|claim| claim.fetched);
+    let fetched = dates.clone().min().filter(|date| *date <= now).unwrap_or(now);
+    let targets: BTreeSet<&Digest> = claims.iter().flat_map(|claim| &claim.targets).collect();
+    let entry = Entry {
+        place: first.place.clone(),
+        fetched,
+        manifests: Vec::new(),
+        blobs: BTreeSet::new(),
+        targets: targets.into_iter().take(TARGETS_MAX).cloned().collect(),
+        names: Vec::new(),
+    };
+    let is_dated = dates.count() == claims.len();
+    let mut gathering = Gathering { source, entry, contents: Vec::new(), bytes: 0, is_dated };
+    for claim in claims {
+        if gathering.entry.manifests.contains(&claim.manifest) {
+            continue;
+        }
+        if let Err(why) = gathering.carrier(&claim.manifest, imported)? {
+            imported.skip(&named(&claim.manifest), why);
+        }
+    }
+    if gathering.entry.manifests.is_empty() {
+        return Ok(None);
+    }
+    gathering.subject()?;
+    Ok(Some(gathering))
+}
+
+impl Gathering<'_> {
+    /// Takes a carrier with those of its blobs that are there.
+    fn carrier(&mut self, digest: &Digest, imported: &mut Imported) -> Result<Result<(), Skipped>, LayoutError> {
+        // Under a tag of an older form there is one.
+        let most = match self.entry.place.source {
+            Way::Referrers | Way::FallbackTag => MANIFESTS_MAX,
+            Way::SignatureTag | Way::AttestationTag => 1,
+        };
+        if self.entry.manifests.len() >= most {
+            return Ok(Err(Skipped::TooMany));
+        }
+        let bytes = match self.source.blob(digest, BLOB_MAX)? {
+            Ok(bytes) => bytes,
+            Err(why) => return Ok(Err(why)),
+        };
+        let manifest = match Document::parse(&bytes) {
+            Ok(Document::Manifest(manifest)) => manifest,
+            Ok(Document::Index(_)) => return Ok(Err(Skipped::NoEvidence)),
+            Err(error) => return Ok(Err(Skipped::Document(error))),
+        };
+        let is_referrer = matches!(self.entry.place.source, Way::Referrers | Way::FallbackTag);
+        if is_referrer && !carries_bundle(&manifest) {
+            return Ok(Err(Skipped::NoEvidence));
+        }
+        let mut layers = 0_usize;
+        for layer in &manifest.layers {
+            match self.layer(layer)? {
+                Ok(()) => layers = layers.saturating_add(1),
+                Err(why) => imported.skip(&named(&layer.digest), why),
+            }
+        }
+        if layers == 0 {
+            return Ok(Err(Skipped::NoEvidence));
+        }
+        // Cosign's older forms have a config of their own; nothing rests on it, and others want it.
+        if manifest.config.media_type != EMPTY_TYPE {
+            let _config = self.layer(&manifest.config)?;
+        }
+        Ok(self.add(digest, bytes).map(|()| self.entry.manifests.push(digest.clone())))
+    }
+
+    fn layer(&mut self, layer: &Descriptor) -> Result<Result<(), Skipped>, LayoutError> {
+        if self.entry.blobs.contains(&layer.digest) {
+            return Ok(Ok(()));
+        }
+        if self.entry.blobs.len() >= BLOBS_MAX {
+            return Ok(Err(Skipped::TooMany));
+        }
+        let bytes = match self.source.blob(&layer.digest, BLOB_MAX)? {
+            Ok(bytes) if u64::try_from(bytes.len()) == Ok(layer.size) => bytes,
+            Ok(_) => return Ok(Err(Skipped::Size)),
+            Err(why) => return Ok(Err(why)),
+        };
+        let added = self.add(&layer.digest, bytes);
+        if added.is_ok() {
+            self.entry.blobs.insert(layer.digest.clone());
+        }
+        Ok(added)
+    }
+
+    /// Takes the manifest or index that the evidence is about, where it is there.
+    fn subject(&mut self) -> Result<(), LayoutError> {
+        let subject = self.entry.place.subject.clone();
+        if self.entry.blobs.len() >= BLOBS_MAX {
+            return Ok(());
+        }
+        if let Ok(bytes) = self.source.blob(&subject, BLOB_MAX)?
+            && self.add(&subject, bytes).is_ok()
+        {
+            self.entry.blobs.insert(subject);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, digest: &Digest, bytes: Bytes) -> Result<(), Skipped> {
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let sum = self.bytes.saturating_add(length);
+        if sum > CONTENTS_MAX {
+            return Err(Skipped::TooLarge);
+        }
+        self.bytes = sum;
+        self.contents.push((digest.clone(), bytes));
+        Ok(())
+    }
+
+    fn put(mut self, store: &Store, imported: &mut Imported) -> Result<(), LayoutError> {
+        let place = &self.entry.place;
+        let subject = named(&place.subject);
+        if let Some(earlier) = store.entry(place)? {
+            if self.is_dated && earlier.fetched > self.entry.fetched {
+                imported.skip(&subject, Skipped::Older);
+                return Ok(());
+            }
+            if !self.is_dated {
+                self.add_to(earlier);
+            }
+        }
+        match store.put(&self.entry, &self.contents) {
+            Ok(()) => imported.entries.push(self.entry),
+            Err(StoreError::Unfit(unfit)) => imported.skip(&subject, Skipped::Unfit(unfit)),
+            Err(StoreError::TooMany { .. }) => imported.skip(&subject, Skipped::Crowded),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// A layout that others made says nothing about what else the place held: bundles go beside those that are there, and
+    /// the time at which the registry showed them stays. The older forms are one manifest, which is replaced.
+    fn add_to(&mut self, earlier: Entry) {
+        if !matches!(self.entry.place.source, Way::Referrers | Way::FallbackTag) {
+            return;
+        }
+        self.entry.fetched = earlier.fetched;
+        for manifest in earlier.manifests {
+            if !self.entry.manifests.contains(&manifest) && self.entry.manifests.len() < MANIFESTS_MAX {
+                self.entry.manifests.push(manifest);
+            }
+        }
+        self.entry.blobs.extend(earlier.blobs);
+    }
+}
+
+/// The images that an entry is about.
+fn images(entry: &Entry) -> BTreeSet<Digest> {
+    std::iter::once(&entry.place.subject).chain(&entry.targets).cloned().collect()
+}
