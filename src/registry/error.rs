@@ -430,10 +430,7 @@ pub(super) fn is_spoken_by_registry(body: &[u8]) -> bool {
 
 fn errors(body: &[u8]) -> Option<Vec<serde_json::Value>> {
     let mut body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    match body.get_mut("errors")?.take() {
-        serde_json::Value::Array(errors) => Some(errors),
-        _ => None,
-    }
+    body.get_mut("errors")?.as_array_mut().map(std::mem::take)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn look(
     now: Instant,
     remembered: Option<Remembered>,
 ) -> Result<Remembered, RegistryError> {
-    let folder = roots.iter().find_map(|root| folder_of(root, registry));
+    let folder = roots.iter().map(|root| folder_of(root, registry)).find_map(Result::transpose).transpose()?;
     let stamp =
         folder.as_deref().map(|folder| (folder.to_owned(), [folder.to_owned(), folder.join("hosts.toml")].map(stat)));
     if let Some(known) = remembered
@@ -105,11 +105,20 @@ fn plan(folder: Folder, registry: &str, own_folder: bool) -> Plan {
 }
 
 /// The folder for a host: `host_port_`, `host:port`, then `_default` (containerd's `hostPaths`).
-fn folder_of(root: &Path, registry: &str) -> Option<PathBuf> {
+///
+/// One that cannot be looked at is an error, as for containerd: to go on would be to ask whom the operator did not mean.
+fn folder_of(root: &Path, registry: &str) -> Result<Option<PathBuf>, RegistryError> {
     let with_port = registry.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     let escaped = with_port.map(|(host, port)| format!("{host}_{port}_"));
     let names = [escaped.as_deref(), Some(registry), Some("_default")];
-    names.into_iter().flatten().map(|name| root.join(name)).find(|folder| folder.exists())
+    for folder in names.into_iter().flatten().map(|name| root.join(name)) {
+        match folder.try_exists() {
+            Ok(false) => {}
+            Ok(true) => return Ok(Some(folder)),
+            Err(_) => return Err(hosts_file::config(&folder, None, "cannot be looked at")),
+        }
+    }
+    Ok(None)
 }
 
 fn stat(path: PathBuf) -> Option<(SystemTime, u64)> {

@@ -21,6 +21,9 @@ use super::proxies::ProxyUrl;
 /// Most hosts in one file; each may cost a request.
 const HOSTS_MAX: usize = 16;
 
+/// Most files in one folder without `hosts.toml`; a handful are real.
+const FILES_MAX: usize = 256;
+
 /// What a folder says.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -151,6 +154,8 @@ fn entry(url: &str, table: HostTable, file: &Path, registry: &str) -> Result<Hos
         Some(("https", rest)) => (Scheme::Https, rest),
         Some(("http", rest)) => (Scheme::Http, rest),
         Some(_) => return Err(bad()),
+        // Containerd takes such a name for an address with a scheme, finds no host in it, and asks another one.
+        None if url.starts_with("http") => return Err(config(file, None, "needs https:// before a name like http…")),
         None => (Scheme::Https, url),
     };
     let (authority, path) = rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
@@ -187,9 +192,10 @@ fn settings(mut host: Host, table: HostTable, file: &Path) -> Result<Host, Regis
     host.tls.ca = match table.ca {
         None => Vec::new(),
         Some(Paths::One(path)) => vec![pem(&folder.join(path))?],
-        Some(Paths::Many(paths)) => {
-            paths.iter().take(HOSTS_MAX).map(|path| pem(&folder.join(path))).collect::<Result<_, _>>()?
+        Some(Paths::Many(paths)) if paths.len() > HOSTS_MAX => {
+            return Err(config(file, None, "names more than 16 files of authorities for one host"));
         }
+        Some(Paths::Many(paths)) => paths.iter().map(|path| pem(&folder.join(path))).collect::<Result<_, _>>()?,
     };
     host.tls.client = client_pair(table.client, folder, file)?;
     host.headers = headers(table.header, file)?;
@@ -259,7 +265,11 @@ fn headers(table: BTreeMap<String, Values>, file: &Path) -> Result<HeaderMap, Re
 /// Docker's layout: `*.crt` are authorities, `*.cert` with `*.key` client certificates.
 fn certificates(folder: &Path, registry: &str) -> Result<Folder, RegistryError> {
     let entries = std::fs::read_dir(folder).map_err(|_| config(folder, None, "cannot be listed"))?;
-    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).take(256).collect();
+    let files = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| !path.is_dir());
+    let mut paths: Vec<PathBuf> = files.take(FILES_MAX + 1).collect();
+    if paths.len() > FILES_MAX {
+        return Err(config(folder, None, "holds more than 256 files"));
+    }
     paths.sort();
     let with = |extension: &str| -> Vec<&PathBuf> {
         paths.iter().filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
@@ -284,24 +294,25 @@ fn pem(path: &Path) -> Result<Vec<u8>, RegistryError> {
     read_capped(path)?.ok_or_else(|| config(path, None, "is named by hosts.toml and does not exist"))
 }
 
-/// A duration as Go writes it: `30s`, `500ms`, `1m30s`.
+/// A duration as Go writes it: `30s`, `500ms`, `1m30s`, `1.5h`; of its units those down to a microsecond.
 fn duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let digits = rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
         let (number, after) = rest.split_at_checked(digits)?;
-        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let letters = after.chars().take_while(|c| c.is_alphabetic()).map(char::len_utf8).sum();
         let (unit, after) = after.split_at_checked(letters)?;
-        let number: u64 = number.parse().ok()?;
-        let part = match unit {
-            "ms" => Duration::from_millis(number),
-            "s" => Duration::from_secs(number),
-            "m" => Duration::from_secs(number.checked_mul(60)?),
-            "h" => Duration::from_secs(number.checked_mul(3600)?),
+        let one = match unit {
+            "us" | "\u{b5}s" | "\u{3bc}s" => Duration::from_micros(1),
+            "ms" => Duration::from_millis(1),
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_secs(60),
+            "h" => Duration::from_secs(3600),
             _ => return None,
         };
-        total = total.checked_add(part)?;
+        let number: f64 = number.parse().ok()?;
+        total = total.checked_add(Duration::try_from_secs_f64(number * one.as_secs_f64()).ok()?)?;
         rest = after;
     }
     (total > Duration::ZERO).then_some(total)
@@ -354,6 +365,18 @@ server = "https://reg.example"
         assert_eq!(read.hosts[1].headers.get_all("x-key").iter().count(), 2);
         assert_eq!(read.hosts[2].dial_timeout, Some(Duration::from_millis(61_500)));
         assert_eq!(read.named.len(), 4);
+    }
+
+    #[test]
+    fn durations_are_gos() {
+        for (text, milliseconds) in
+            [("30s", 30_000), ("500ms", 500), ("1m30s", 90_000), ("1.5h", 5_400_000), ("+2000us", 2), ("1s.5s", 1500)]
+        {
+            assert_eq!(duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for bad in ["", "5", "s", "-1s", "1d", "1..5s", "0s", "1e3s", "99999999999999999999h"] {
+            assert_eq!(duration(bad), None, "{bad}");
+        }
     }
 
     #[test]
@@ -418,6 +441,8 @@ server = "https://reg.example"
             ("server = \"https://a/../b\"\n", false),
             ("[host.\"https://a\"]\ncapabilities = [\"everything\"]\n", false),
             ("[host.\"https://a\"]\nca = \"missing.crt\"\n", false),
+            ("server = \"http-mirror.example\"\n", false),
+            ("[host.\"https://a\"]\nproxy = \"socks5://p:1\"\n", false),
             ("[host.\"https://a\"]\ndial_timeout = \"soon\"\n", false),
         ] {
             let dir = folder(&[("hosts.toml", toml)]);

@@ -6,6 +6,7 @@
 #[path = "../support/registry.rs"]
 mod support;
 
+mod absence;
 mod access;
 mod credentials;
 mod docker;
@@ -13,6 +14,10 @@ mod double;
 mod limits;
 mod local;
 mod mirrors;
+mod onward;
+mod proxies;
 mod reading;
 mod referrers;
+mod retries;
 mod rig;
+mod tls;

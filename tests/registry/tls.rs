@@ -1,0 +1,162 @@
+//! TLS: what is wrong with a certificate is told, HTTP/2 is spoken where it is offered, and connections are used again.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use sealgate::registry::{Access, Class, RegistryError, TlsFault, Why};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::rig::{NAME, Rig, repository, session};
+
+/// A server that answers everything with the same manifest, over HTTP/2 and HTTP/1.1 or the latter alone.
+struct Standin {
+    url: String,
+    connections: Arc<AtomicUsize>,
+    over_h2: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Standin {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// An authority, and a certificate by it that is made after `change`.
+fn certificate(change: impl FnOnce(&mut rcgen::CertificateParams)) -> (String, rcgen::Certificate, rcgen::KeyPair) {
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    ca.distinguished_name.push(rcgen::DnType::CommonName, "authority of a test");
+    let pem = ca.self_signed(&ca_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(ca, ca_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut own = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    change(&mut own);
+    (pem, own.signed_by(&key, &issuer).unwrap(), key)
+}
+
+async fn start(certificate: &rcgen::Certificate, key: &rcgen::KeyPair, protocols: &[&str]) -> Standin {
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], private)
+        .unwrap();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let counts: [Arc<AtomicUsize>; 3] = Default::default();
+    let [connections, over_h2, requests] = counts.clone();
+    let accepting = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, [connections, over_h2, requests]) = (acceptor.clone(), counts.clone());
+            drop(tokio::spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                connections.fetch_add(1, Ordering::SeqCst);
+                let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let service = service_fn(move |_| {
+                    requests.fetch_add(1, Ordering::SeqCst);
+                    // Long enough for requests side by side to be side by side.
+                    let answer = async {
+                        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                        Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from_static(b"{}"))))
+                    };
+                    answer
+                });
+                let io = TokioIo::new(stream);
+                if is_h2 {
+                    over_h2.fetch_add(1, Ordering::SeqCst);
+                    let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                        .serve_connection(io, service)
+                        .await;
+                } else {
+                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+                }
+            }));
+        }
+    });
+    Standin { url, connections, over_h2, requests, accepting }
+}
+
+fn rig(standin: &Standin, ca: &str) -> Rig {
+    let rig = Rig::new();
+    rig.hosts(NAME, &format!("server = \"{}\"\nca = \"ca.crt\"\n", standin.url));
+    rig.write(&format!("{NAME}/ca.crt"), ca);
+    rig
+}
+
+#[tokio::test]
+async fn connections_are_used_again_and_http2_is_spoken_where_offered() {
+    let (ca, certificate, key) = certificate(|_| {});
+    for (protocols, h2, most) in [(vec!["h2", "http/1.1"], 1, 1), (vec!["http/1.1"], 0, 4), (vec![], 0, 4)] {
+        let standin = start(&certificate, &key, &protocols).await;
+        let rig = rig(&standin, &ca);
+        let registry = rig.registry();
+        let (session, repository) = (session(&registry, &Access::default()), repository());
+        session.tag(&repository, "1").await.unwrap();
+        for _ in 0..3 {
+            let asked = futures_util::future::join_all((0..4).map(|_| session.tag(&repository, "1"))).await;
+            assert!(asked.iter().all(Result::is_ok), "{asked:?}");
+        }
+        let count = |count: &AtomicUsize| count.load(Ordering::SeqCst);
+        assert_eq!(count(&standin.requests), 13);
+        assert_eq!(count(&standin.over_h2), h2, "{protocols:?}");
+        assert!(count(&standin.connections) <= most, "{protocols:?}: {}", count(&standin.connections));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_told() {
+    type Change = fn(&mut rcgen::CertificateParams);
+    let expired: Change = |own| {
+        own.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        own.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    };
+    let early: Change = |own| {
+        own.not_before = rcgen::date_time_ymd(2100, 1, 1);
+        own.not_after = rcgen::date_time_ymd(2101, 1, 1);
+    };
+    let elsewhere: Change =
+        |own| own.subject_alt_names = vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())];
+    for (change, fault) in [(expired, TlsFault::Expired), (early, TlsFault::NotYetValid), (elsewhere, TlsFault::Name)] {
+        let (ca, certificate, key) = certificate(change);
+        let standin = start(&certificate, &key, &[]).await;
+        told(&rig(&standin, &ca), fault).await;
+        assert_eq!(standin.requests.load(Ordering::SeqCst), 0);
+    }
+    let (_, by_another, key) = certificate(|_| {});
+    let (ca, ..) = certificate(|_| {});
+    told(&rig(&start(&by_another, &key, &[]).await, &ca), TlsFault::Issuer).await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let own = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+    told(&rig(&start(&own, &key, &[]).await, &ca), TlsFault::Issuer).await;
+}
+
+#[tokio::test]
+async fn a_host_without_tls_is_told() {
+    let server = crate::support::TestRegistry::start(crate::support::Settings::conforming());
+    let rig = Rig::new();
+    rig.hosts(NAME, &format!("server = \"https://{}\"\n", server.host()));
+    told(&rig, TlsFault::NotTls).await;
+    assert_eq!(server.requests(), []);
+}
+
+async fn told(rig: &Rig, fault: TlsFault) {
+    let error = rig.session().tag(&repository(), "1").await.unwrap_err();
+    assert_eq!(error.class(), Class::Unreachable, "{error:?}");
+    let RegistryError::Unreachable { why: Why::Tls(found), .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*found, fault, "{error}");
+    assert!(error.to_string().contains(&fault.to_string()));
+}
