@@ -108,7 +108,9 @@ pub struct Noted {
 /// [`DaemonError`] when it cannot start, or its socket breaks.
 pub fn run(settings: &Settings, config: &Path) -> Result<(), DaemonError> {
     start_log(&settings.log);
-    hide_memory();
+    if nix::sys::prctl::get_dumpable() != Ok(false) {
+        tracing::warn!("the memory could not be hidden: a core would hold credentials");
+    }
     // Before any thread: what it takes from the environment is removed there.
     let inherited = Inherited::take().map_err(part("the sockets of systemd"))?;
     let runtime =
@@ -120,11 +122,11 @@ pub fn run(settings: &Settings, config: &Path) -> Result<(), DaemonError> {
 }
 
 /// Makes this process one that leaves no core and that no other process of the same user may read: its memory holds
-/// credentials (attack E6). Programs that it starts are as dumpable as ever, and have none of its memory.
-fn hide_memory() {
-    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
-        tracing::warn!(%error, "the memory could not be hidden: a core would hold credentials");
-    }
+/// credentials (attack E6). For every command, before it reads anything. Programs that it starts are as dumpable as
+/// ever, and have none of its memory.
+pub fn hide_memory() {
+    // The daemon says so when it is not hidden; a command of a moment goes on.
+    let _ = nix::sys::prctl::set_dumpable(false);
 }
 
 async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> Result<(), DaemonError> {

@@ -146,6 +146,7 @@ struct NoOptions {}
 /// Runs the program and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    daemon::hide_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {

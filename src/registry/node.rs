@@ -48,10 +48,13 @@ struct Found {
     faults: Vec<CredentialFault>,
 }
 
+/// What is looked up once, however many ask at the same time.
+type Once = Arc<OnceCell<Found>>;
+
 /// What a session looked up, once per repository and source, and what was taken.
 #[derive(Default)]
 pub(super) struct Looked {
-    found: Mutex<BTreeMap<(Source, Repository), Arc<OnceCell<Found>>>>,
+    found: Mutex<BTreeMap<(Source, Repository), Once>>,
     /// By folded host and repository.
     taken: Mutex<BTreeMap<(String, Repository), Secret>>,
 }

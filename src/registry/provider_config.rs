@@ -338,9 +338,10 @@ providers:
 
     #[test]
     fn what_the_kubelet_refuses_is_refused() {
-        let problem = |text: &str| match why(text) {
-            CredentialWhy::File { problem, .. } => problem,
-            other => panic!("{other:?}"),
+        let problem = |text: &str| {
+            let why = why(text);
+            let CredentialWhy::File { problem, .. } = why else { panic!("{why:?}") };
+            problem
         };
         for (from, to, said) in [
             ("CredentialProviderConfig", "KubeletConfiguration", "is of another kind"),

@@ -14,6 +14,7 @@ mod double;
 mod limits;
 mod local;
 mod mirrors;
+mod planted;
 mod onward;
 mod proxies;
 mod reading;
