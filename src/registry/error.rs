@@ -202,6 +202,8 @@ pub enum Malformed {
     Link,
     /// The next page of a list is one that came before.
     Loop,
+    /// The next page of a list is not there.
+    Page,
     /// A list names something by a digest that is not SHA-256: what it is cannot be known.
     Algorithm,
     /// Status 404 without an error of the distribution-spec: whoever answered, a gateway or a portal, may be no registry.
@@ -361,6 +363,7 @@ impl fmt::Display for Malformed {
             Self::Encoding => "an encoded body where plain bytes were asked for",
             Self::Referrers => "a list of referrers that is not an image index",
             Self::Link => "a list whose next page is elsewhere",
+            Self::Page => "a list whose next page is not there",
             Self::Loop => "a list whose next page is one that came before",
             Self::Algorithm => "a list with digests other than sha256",
             Self::NotFound => "status 404 without an error of a registry",

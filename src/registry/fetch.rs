@@ -19,7 +19,7 @@ use super::error::{
     printable,
 };
 use super::host::{Host, Scheme, fold, fold_url, split_port};
-use super::options::{ERROR_BODY_MAX, REDIRECTS_MAX, TOKEN_MAX};
+use super::options::{ERROR_BODY_MAX, LARGE, REDIRECTS_MAX, ROOM_KIB, TOKEN_MAX};
 use super::patience::retry_after;
 use super::session::Session;
 use super::token::{Demand, Grant, GrantKey, configured};
@@ -372,8 +372,14 @@ impl Session {
         if response.content_length().is_some_and(|length| length > limit) {
             return Err(too_large());
         }
-        let mut body = BytesMut::new();
+        let (mut body, mut room) = (BytesMut::new(), None);
         loop {
+            if body.len() > LARGE && room.is_none() {
+                let said = response.content_length();
+                room = Some(self.room(said.unwrap_or(limit)).await);
+                let rest = usize::try_from(said.unwrap_or_default()).unwrap_or_default().saturating_sub(body.len());
+                body.reserve(rest);
+            }
             let enough = body.len().saturating_add(PROGRESS_LEAST);
             let more = async {
                 while body.len() < enough {
@@ -395,6 +401,13 @@ impl Session {
                 Err(_) => return Err(RegistryError::Unreachable { host: host.to_owned(), why: Why::Slow }),
             }
         }
+    }
+
+    /// Waits until a body of at most this many bytes has room. It is asked for once for a body and given back when the
+    /// body is read: none waits for more while it holds some. The semaphore is never closed, so there is a permit.
+    async fn room(&self, limit: u64) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        let kib = u32::try_from(limit.div_ceil(1024)).unwrap_or(ROOM_KIB).min(ROOM_KIB);
+        self.registry().room.acquire_many(kib).await.ok()
     }
 
     /// The beginning of an error's body; a body that breaks off, takes long or is too long is simply cut.

@@ -80,6 +80,8 @@ pub struct Registry {
     tokens: token::Tokens,
     node: node::NodeCredentials,
     load: Semaphore,
+    /// KiB that large bodies may still take while they are read.
+    room: Semaphore,
     states: Mutex<LruCache<String, Arc<HostState>>>,
     learnt: Mutex<LruCache<String, (Support, Instant)>>,
     /// Authorities that the operator named in the options, folded; one without a port is named on every port.
@@ -111,6 +113,7 @@ impl Registry {
             tokens: token::Tokens::new(),
             node: node::NodeCredentials::new(&options, clock),
             load: Semaphore::new(options.concurrent_requests),
+            room: Semaphore::new(usize::try_from(options::ROOM_KIB).unwrap_or(Semaphore::MAX_PERMITS)),
             states: Mutex::new(LruCache::new(HOSTS_MAX)),
             learnt: Mutex::new(LruCache::new(HOSTS_MAX)),
             named: options.allow_local_hosts.iter().map(|host| host::fold(host)).collect(),

@@ -3,11 +3,13 @@
 //! A list is a hint where to look, nothing more: every entry's content is fetched by its digest and judged by itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::HeaderMap;
 use http::header::LINK;
 use reqwest::Url;
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::image::Digest;
 
@@ -15,6 +17,11 @@ use crate::image::Digest;
 pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// Longest annotation value that is kept, bytes; longer ones are left out. Nothing rests on annotations here.
 const ANNOTATION_MAX: usize = 4 << 10;
+/// Annotations of one entry that are kept; signers write a handful. A page of 4 MiB has room for hundreds of thousands,
+/// which would take ten times as much memory.
+const ANNOTATIONS_MAX: usize = 32;
+/// Entries of one page that are looked at: more than a list may have by default. What is beyond is counted alone.
+const ENTRIES_MAX: usize = 1024;
 
 /// What a registry says about what refers to a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +49,19 @@ pub struct Referrer {
 
 #[derive(Deserialize)]
 struct Page {
-    manifests: Option<Vec<Entry>>,
+    manifests: Option<Entries>,
 }
+
+/// The first [`ENTRIES_MAX`] entries, and how many there are.
+#[derive(Default)]
+struct Entries {
+    first: Vec<Entry>,
+    count: usize,
+}
+
+/// The first [`ANNOTATIONS_MAX`] annotations that are not too long.
+#[derive(Default)]
+struct Annotations(BTreeMap<String, String>);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,7 +70,7 @@ struct Entry {
     digest: String,
     size: u64,
     artifact_type: Option<String>,
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<Annotations>,
 }
 
 /// What a page lists.
@@ -62,26 +80,79 @@ pub(super) struct Read {
     pub(super) entries: Vec<Referrer>,
     /// How many were left out: their digest is of another algorithm, or none.
     pub(super) foreign: usize,
+    /// Whether there are more than are looked at.
+    pub(super) cut: bool,
 }
 
 /// The entries of a page; none when it is no image index.
 pub(super) fn page(body: &[u8]) -> Option<Read> {
     let page: Page = serde_json::from_slice(body).ok()?;
-    let all = page.manifests.unwrap_or_default();
-    let count = all.len();
-    let entries: Vec<Referrer> = all.into_iter().filter_map(referrer).collect();
-    Some(Read { foreign: count.saturating_sub(entries.len()), entries })
+    let Entries { first, count } = page.manifests.unwrap_or_default();
+    let looked_at = first.len();
+    let entries: Vec<Referrer> = first.into_iter().filter_map(referrer).collect();
+    Some(Read { foreign: looked_at.saturating_sub(entries.len()), entries, cut: count > looked_at })
 }
 
 fn referrer(entry: Entry) -> Option<Referrer> {
-    let annotations = entry.annotations.unwrap_or_default();
+    let Annotations(annotations) = entry.annotations.unwrap_or_default();
     Some(Referrer {
         digest: Digest::parse(&entry.digest).ok()?,
         media_type: entry.media_type,
         artifact_type: entry.artifact_type.filter(|kind| !kind.is_empty()),
         size: entry.size,
-        annotations: annotations.into_iter().filter(|(_, value)| value.len() <= ANNOTATION_MAX).collect(),
+        annotations,
     })
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of descriptors")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Entries, A::Error> {
+                let mut entries = Entries::default();
+                while entries.count < ENTRIES_MAX {
+                    let Some(entry) = access.next_element()? else { return Ok(entries) };
+                    entries.first.push(entry);
+                    entries.count = entries.count.saturating_add(1);
+                }
+                while access.next_element::<IgnoredAny>()?.is_some() {
+                    entries.count = entries.count.saturating_add(1);
+                }
+                Ok(entries)
+            }
+        }
+        deserializer.deserialize_seq(Read)
+    }
+}
+
+impl<'de> Deserialize<'de> for Annotations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Annotations;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("texts by name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Annotations, A::Error> {
+                let mut annotations = BTreeMap::new();
+                while let Some((name, value)) = access.next_entry::<String, String>()? {
+                    if annotations.len() < ANNOTATIONS_MAX && value.len() <= ANNOTATION_MAX {
+                        annotations.insert(name, value);
+                    }
+                }
+                Ok(Annotations(annotations))
+            }
+        }
+        deserializer.deserialize_map(Read)
+    }
 }
 
 /// The address of the next page (RFC 8288, `rel="next"`): none when this is the last, an error when it is on another
@@ -150,10 +221,10 @@ mod tests {
             r#"{{"manifests":[{{"mediaType":"m","digest":"sha256:{hex}","size":3,"artifactType":"t","annotations":{{"k":"v"}},"x":1}},
                {{"mediaType":"m","digest":"sha512:{hex}","size":3}}]}}"#
         );
-        let Read { entries, foreign } = page(json.as_bytes()).unwrap();
-        assert_eq!((entries.len(), foreign), (1, 1));
+        let Read { entries, foreign, cut } = page(json.as_bytes()).unwrap();
+        assert_eq!((entries.len(), foreign, cut), (1, 1, false));
         assert_eq!((entries[0].size, entries[0].artifact_type.as_deref()), (3, Some("t")));
-        assert_eq!(page(br#"{"manifests":null}"#), Some(Read { entries: Vec::new(), foreign: 0 }));
+        assert_eq!(page(br#"{"manifests":null}"#), Some(Read { entries: Vec::new(), foreign: 0, cut: false }));
         for bad in [
             "",
             "[]",
@@ -164,5 +235,19 @@ mod tests {
         ] {
             assert_eq!(page(bad.as_bytes()), None, "{bad}");
         }
+    }
+
+    /// Attack D1: what a page of 4 MiB has room for does not become ten times as much in memory.
+    #[test]
+    fn attack_d1_annotations_and_entries_without_number_are_not_kept() {
+        let hex = "a".repeat(64);
+        let many: Vec<String> = (0..10_000).map(|number| format!(r#""{number}":"""#)).collect();
+        let entry =
+            format!(r#"{{"mediaType":"m","digest":"sha256:{hex}","size":3,"annotations":{{{}}}}}"#, many.join(","));
+        let read = page(format!(r#"{{"manifests":[{entry}]}}"#).as_bytes()).unwrap();
+        assert_eq!((read.cut, read.entries[0].annotations.len()), (false, ANNOTATIONS_MAX));
+        let entry = format!(r#"{{"mediaType":"m","digest":"sha256:{hex}","size":3}}"#);
+        let read = page(format!(r#"{{"manifests":[{}]}}"#, vec![entry; 5000].join(",")).as_bytes()).unwrap();
+        assert_eq!((read.cut, read.entries.len(), read.foreign), (true, ENTRIES_MAX, 0));
     }
 }

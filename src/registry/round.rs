@@ -180,14 +180,18 @@ impl Session {
         let (mut list, mut foreign) = (Vec::new(), false);
         let mut seen = BTreeSet::new();
         for _ in 0..self.registry().options.referrers_pages {
-            let page = reply.success(ask)?;
+            let page = match reply.success(ask) {
+                // A page that another one names and that is not there is kept back: what is on it is not absent.
+                Err(RegistryError::NotFound { .. }) if !seen.is_empty() => return Err(malformed(Malformed::Page)),
+                page => page?,
+            };
             if page.media_type().as_deref() != Some(INDEX) {
                 return Err(malformed(Malformed::Referrers));
             }
             let read = referrers::page(&page.body).ok_or_else(|| malformed(Malformed::Referrers))?;
             foreign |= read.foreign > 0;
             list.extend(read.entries);
-            if list.len() > self.registry().options.referrers_entries {
+            if read.cut || list.len() > self.registry().options.referrers_entries {
                 return Err(RegistryError::BudgetSpent(Budget::Entries));
             }
             seen.insert(page.url.to_string());

@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -24,15 +26,25 @@ use crate::stage::{Failure, Outcome, Props, Stage, usual_policy};
 /// Milliseconds for one request.
 const REQUEST_MS: u64 = 1200;
 /// Seconds for one decision.
-const DECISION_SECONDS: u64 = 4;
+const DECISION_SECONDS: u64 = 8;
 /// How much longer an answer may take on a busy machine.
 const SLACK: Duration = Duration::from_secs(5);
 /// What no cell may pass, KiB.
 const PEAK_MAX_KIB: u64 = 64 << 10;
 /// Cells that are played side by side: as many as decisions that may be under way.
 const SIDE_BY_SIDE: usize = 60;
+/// The same of those that have a processor at work as well.
+const HEAVY_SIDE_BY_SIDE: usize = 10;
+/// Cells after which the gate is started anew, so that each has a peak of its own and not that of what an allocator keeps
+/// of all before it. Before every batch and every cell with a large body it is as well.
+const PROMPT_BEFORE_RESTART: usize = 64;
+/// The same of those that keep a processor busy all the time.
+const NOISY_SIDE_BY_SIDE: usize = 3;
 /// Decisions in the flood.
 const FLOOD: usize = 64;
+/// What all of them together may take, KiB: at rest some 34 MiB of a build without optimisation, 16 MiB of large bodies
+/// twice while they grow, and a buffer of 400 KiB for each of the 32 requests that may be under way.
+const FLOOD_MAX_KIB: u64 = 112 << 10;
 
 type Entry = (&'static Fault, Step, Answer);
 
@@ -41,7 +53,6 @@ struct Played {
     cell: Cell,
     answer: Answer,
     said: Result<String, Status>,
-    took: Duration,
     peak_kib: u64,
     side_by_side: usize,
 }
@@ -57,27 +68,59 @@ struct Scene {
 pub async fn hostile_registry() -> Outcome {
     let mut scene = set().await?;
     println!("   the gate at rest: {} MiB", mib(scene.base_kib));
-    let (waiting, prompt): (Vec<Entry>, Vec<Entry>) = cells().into_iter().partition(waits);
-    let mut played = Vec::new();
-    for entry in prompt {
-        played.extend(play(&mut scene, &[entry]).await?);
-    }
-    for entries in waiting.chunks(SIDE_BY_SIDE) {
-        played.extend(play(&mut scene, entries).await?);
-    }
+    let played = all(&mut scene).await?;
     let records = records(&scene.stage);
     let wrong: Vec<String> = played.iter().filter_map(|played| played.wrong(&records)).collect();
     table(&played, &records);
+    scene.stage.kill_gate()?;
+    scene.stage.start_gate().await?;
     let flood = flood(&mut scene).await?;
     println!("   {FLOOD} decisions at once, each on an answer without end: at most {} MiB", mib(flood));
     list(&played, &records);
     ensure!(wrong.is_empty(), "{} of {} cells:\n{}", wrong.len(), played.len(), wrong.join("\n"));
-    ensure!(flood < PEAK_MAX_KIB, "the flood took {} MiB", mib(flood));
+    ensure!(flood < FLOOD_MAX_KIB, "the flood took {} MiB", mib(flood));
     Ok(())
+}
+
+/// Plays every cell.
+async fn all(scene: &mut Scene) -> Result<Vec<Played>, Failure> {
+    let (noisy, quiet): (Vec<Entry>, Vec<Entry>) = cells().into_iter().partition(|(fault, ..)| fault.is_noisy());
+    let (waiting, prompt): (Vec<Entry>, Vec<Entry>) = quiet.into_iter().partition(waits);
+    let (heavy, waiting): (Vec<Entry>, Vec<Entry>) = waiting.into_iter().partition(|(fault, ..)| fault.is_heavy());
+    let mut played = Vec::new();
+    for (what, entries, at_once) in [
+        ("answered at once", prompt, 1),
+        ("with a wait", waiting, SIDE_BY_SIDE),
+        ("with a wait and work", heavy, HEAVY_SIDE_BY_SIDE),
+        ("that keep a processor busy", noisy, NOISY_SIDE_BY_SIDE),
+    ] {
+        let (began, count, mut slowest) = (Instant::now(), entries.len(), Duration::ZERO);
+        let restart = if at_once == 1 { PROMPT_BEFORE_RESTART } else { 1 };
+        for (number, entries) in entries.chunks(at_once).enumerate() {
+            if number.is_multiple_of(restart) || entries.iter().any(|(fault, ..)| fault.is_heavy()) {
+                scene.stage.kill_gate()?;
+                scene.stage.start_gate().await?;
+            }
+            let (cri, stop) = (scene.stage.cri(), Arc::new(AtomicBool::new(false)));
+            let watch = tokio::spawn(slowest_status(cri, Arc::clone(&stop)));
+            played.extend(play(scene, entries).await?);
+            stop.store(true, Ordering::Relaxed);
+            slowest = slowest.max(watch.await?);
+        }
+        println!(
+            "   {count} cells {what}, {at_once} side by side: {:.0} s; the gate answered Status within {} ms",
+            began.elapsed().as_secs_f64(),
+            slowest.as_millis()
+        );
+    }
+    Ok(played)
 }
 
 /// Whether the answer takes its time.
 fn waits((fault, step, answer): &Entry) -> bool {
+    if fault.is_heavy() && *answer != Answer::Unreachable && *step != Step::Mir {
+        return false;
+    }
     matches!(answer, Answer::Unreachable | Answer::Admitted) || *step == Step::Mir || fault.name.starts_with("429")
 }
 
@@ -112,19 +155,30 @@ async fn play(scene: &mut Scene, entries: &[Entry]) -> Result<Vec<Played>, Failu
     let cri = scene.stage.cri();
     let asked = join_all(opened.iter().map(|(cell, _)| ask(&cri, cell))).await;
     let peak_kib = peak_kib(&scene.stage)?;
-    let played = opened.into_iter().zip(asked).map(|((cell, answer), (said, took))| {
+    let played = opened.into_iter().zip(asked).map(|((cell, answer), said)| {
         let side_by_side = entries.len();
-        Played { cell, answer, said, took, peak_kib, side_by_side }
+        Played { cell, answer, said, peak_kib, side_by_side }
     });
     Ok(played.collect())
 }
 
-async fn ask(cri: &Cri, cell: &Cell) -> (Result<String, Status>, Duration) {
+async fn ask(cri: &Cri, cell: &Cell) -> Result<String, Status> {
     let auth = AuthConfig { username: USER.to_owned(), password: PASSWORD.to_owned(), ..AuthConfig::default() };
-    let began = Instant::now();
     let limit = Duration::from_secs(DECISION_SECONDS) + SLACK * 4;
     let said = tokio::time::timeout(limit, cri.pull_as(&cell.image, Some(auth))).await;
-    (said.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer at all"))), began.elapsed())
+    said.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer at all")))
+}
+
+/// The longest that another call took meanwhile.
+async fn slowest_status(cri: Cri, stop: Arc<AtomicBool>) -> Duration {
+    let mut slowest = Duration::ZERO;
+    while !stop.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        cri.is_ready().await;
+        slowest = slowest.max(began.elapsed());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    slowest
 }
 
 /// As many decisions as may be under way, each on something without end: the most memory, KiB.
@@ -160,7 +214,8 @@ impl Played {
         if (verdict, code) != (expected.verdict, expected.code) {
             wrong.push(format!("expected {}/{}, got {verdict}/{code}", expected.verdict, expected.code));
         }
-        if self.said.is_ok() != (self.answer == Answer::Admitted) {
+        let fails_later = self.answer == Answer::Admitted && self.cell.meets_runtime();
+        if self.said.is_ok() != (self.answer == Answer::Admitted) && !fails_later {
             wrong.push(format!("the answer was {:?}", self.said));
         }
         if Duration::from_micros(total) > Duration::from_secs(DECISION_SECONDS) + SLACK {

@@ -11,7 +11,7 @@ use futures_util::stream;
 use sealgate::gate::ask::PullAsk;
 use sealgate::gate::{Ending, Gate, Limits, MemoryOptions, Parts, Timings};
 use sealgate::image::Platform;
-use sealgate::policy::{Documents, Material, PolicyFile, PolicySet, Unmatched};
+use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Unmatched};
 use sealgate::registry::{AuthConfig, Options, Registry};
 use sealgate::runtime::{self, Runtime};
 use sealgate::verify::PublicKey;
@@ -50,7 +50,7 @@ async fn attack_d2_every_fault_at_every_step_has_its_answer() {
     let only = std::env::var("CELL").unwrap_or_default();
     let chosen =
         cells().into_iter().filter(|(fault, step, _)| format!("{}/{}", step.name(), fault.name).contains(&only));
-    let (heavy, light): (Vec<_>, Vec<_>) = chosen.partition(|(fault, ..)| fault.is_heavy());
+    let (heavy, light): (Vec<_>, Vec<_>) = chosen.partition(|(fault, ..)| fault.is_heavy() || fault.is_noisy());
     let mut played = Vec::new();
     for (cells, at_once) in [(heavy, HEAVY_AT_ONCE), (light, AT_ONCE)] {
         let tasks = stream::iter(cells).map(|cell| {
@@ -125,9 +125,11 @@ fn gate(certs: &Path, policy: PolicySet) -> Gate {
         platform: Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None },
         limits: Limits { decision_seconds: DECISION.as_secs(), ..Limits::default() },
         memory: MemoryOptions::default(),
+        freshness: Freshness::default(),
         policy,
         registry: Registry::new(options, clock()).unwrap(),
         runtime: Runtime::new(runtime::Options { socket: "/nonexistent".into(), ..runtime::Options::default() }),
+        store: None,
     })
 }
 

@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[allow(unused_imports, reason = "each binary uses a part")]
 pub use faults::{Fault, fault};
+#[allow(unused_imports, reason = "each binary uses a part")]
 pub use table::{Answer, Expected, Step};
 pub use world::{ATTESTED, SIGNED};
 
@@ -190,6 +191,11 @@ impl Cell {
     /// Whether the fault may stand where nothing of the gate arrives: nobody listens there, or no connection comes about.
     pub fn may_be_unmet(&self) -> bool {
         matches!(self.fault.kind, faults::Kind::Refused | faults::Kind::Tls(_) | faults::Kind::Document(_))
+    }
+
+    /// Whether the runtime meets the fault as well, and may fail by itself where the gate has admitted.
+    pub fn meets_runtime(&self) -> bool {
+        matches!(self.fault.kind, faults::Kind::Refused | faults::Kind::Tls(_))
     }
 
     /// How often the gate came to the step: a fault that was never met shows nothing.

@@ -55,7 +55,12 @@ impl Fault {
     pub fn is_heavy(&self) -> bool {
         let heavy =
             ["gzip-bomb", "gzip-bomb-said", "many-entries", "long-list", "annotations", "many-headers", "huge-header"];
-        heavy.contains(&self.name) || self.name.starts_with("endless-")
+        heavy.contains(&self.name) || matches!(self.name, "endless-body" | "endless-head")
+    }
+
+    /// Whether it keeps a processor busy for as long as it lasts, at both ends.
+    pub fn is_noisy(&self) -> bool {
+        ["h2-continuation", "h2-pings", "h2-settings", "endless-interim"].contains(&self.name)
     }
 }
 
@@ -119,9 +124,9 @@ faults! {
     "429-second": Wire(|_| raw(429, &[("Retry-After", "1")], "")),
     "429-year": Wire(|_| raw(429, &[("Retry-After", "31536000")], "")),
     "429-words": Wire(|_| raw(429, &[("Retry-After", "-1e99 fortnights")], "")),
-    "429-then-good": Wire(|m| if m.asked == 1 { raw(429, &[("Retry-After", "0")], "") } else { answer(m.good, false) }),
+    "429-then-good": Wire(|m| if m.asked == 1 { raw(429, &[("Retry-After", "0")], "") } else { answer(m.good) }),
     "500": Wire(|_| error(500, "UNKNOWN")),
-    "500-then-good": Wire(|m| if m.asked == 1 { error(500, "UNKNOWN") } else { answer(m.good, false) }),
+    "500-then-good": Wire(|m| if m.asked == 1 { error(500, "UNKNOWN") } else { answer(m.good) }),
     "503": Wire(|_| raw(503, &[("Retry-After", "120"), ("Content-Type", "text/html")], PAGE)),
     // Other places.
     "redirect-endless": Wire(|m| redirect(&format!("{}/again/{}", m.origin, m.asked))),
@@ -152,7 +157,7 @@ faults! {
     "other-type": Wire(|m| typed(m.good, "application/octet-stream")),
     "no-type": Wire(|m| typed(m.good, "")),
     "other-bytes": Wire(|m| body(m.good, other(&m.good.body))),
-    "second-differs": Wire(|m| if m.asked == 1 { answer(m.good, false) } else { body(m.good, other(&m.good.body)) }),
+    "second-differs": Wire(|m| if m.asked == 1 { answer(m.good) } else { body(m.good, other(&m.good.body)) }),
     "digest-lies": Wire(digest_lies),
     "gzip-bomb": Wire(|m| body(m.good, bodies::gzip_bomb())),
     "gzip-bomb-said": Wire(|m| encoded(m.good, "gzip", bodies::gzip_bomb())),
@@ -175,13 +180,8 @@ faults! {
 const PAGE: &str = "<!DOCTYPE html><html><body><h1>Sign in to the network</h1></body></html>";
 
 /// The truth as it is said.
-pub(crate) fn answer(good: &Good, is_head: bool) -> Script {
-    let mut acts = vec![Act::Send(head(good))];
-    if !is_head {
-        acts.push(Act::Send(good.body.clone()));
-    }
-    acts.push(Act::Keep);
-    acts
+pub(crate) fn answer(good: &Good) -> Script {
+    vec![Act::Send(head(good)), Act::Send(good.body.clone()), Act::Keep]
 }
 
 /// An error of the distribution-spec.
@@ -192,15 +192,15 @@ pub(crate) fn error(status: u16, code: &str) -> Script {
 
 fn raw(status: u16, headers: &[(&'static str, &str)], body: &str) -> Script {
     let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-    answer(&Good { step: None, status, headers, body: body.to_owned().into() }, false)
+    answer(&Good { step: None, status, headers, body: body.to_owned().into() })
 }
 
 fn status(status: u16, good: &Good) -> Script {
-    answer(&Good { status, ..good.clone() }, false)
+    answer(&Good { status, ..good.clone() })
 }
 
 fn body(good: &Good, body: Bytes) -> Script {
-    answer(&Good { body, ..good.clone() }, false)
+    answer(&Good { body, ..good.clone() })
 }
 
 fn other(body: &Bytes) -> Bytes {
@@ -215,20 +215,20 @@ fn typed(good: &Good, media_type: &str) -> Script {
     if !media_type.is_empty() {
         good.headers.push(("Content-Type", media_type.to_owned()));
     }
-    answer(&good, false)
+    answer(&good)
 }
 
 fn encoded(good: &Good, encoding: &str, body: Bytes) -> Script {
     let mut good = Good { body, ..good.clone() };
     good.headers.push(("Content-Encoding", encoding.to_owned()));
-    answer(&good, false)
+    answer(&good)
 }
 
 fn digest_lies(m: &Moment<'_>) -> Script {
     let mut good = m.good.clone();
     good.headers.retain(|(name, _)| *name != "Docker-Content-Digest");
     good.headers.push(("Docker-Content-Digest", format!("sha256:{}", "0".repeat(64))));
-    answer(&good, false)
+    answer(&good)
 }
 
 fn redirect(to: &str) -> Script {
@@ -247,14 +247,14 @@ fn token(token: &str, more: &str) -> Script {
 fn page(good: &Good, next: &str) -> Script {
     let mut good = Good { body: bodies::document_of(0).into(), ..good.clone() };
     good.headers.push(("Link", format!("<{next}>; rel=\"next\"")));
-    answer(&good, false)
+    answer(&good)
 }
 
 /// Pages without end, each of a hundred entries.
 fn pages_full(m: &Moment<'_>) -> Script {
     let mut good = Good { body: bodies::document_of(100).into(), ..m.good.clone() };
     good.headers.push(("Link", format!("<{}{}?again={}>; rel=\"next\"", m.origin, m.path, m.asked)));
-    answer(&good, false)
+    answer(&good)
 }
 
 /// The length of half the body, all of it, and then another answer that nobody asked for.

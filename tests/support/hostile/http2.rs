@@ -28,7 +28,7 @@ pub(crate) fn script(attack: Attack) -> Script {
     match attack {
         Attack::Reset => {
             acts.push(Act::Send(frame(3, 0, 1, &2_u32.to_be_bytes()).into()));
-            acts.push(Act::Hang);
+            acts.push(Act::Listen);
         }
         Attack::GoAway => acts.push(Act::Send(frame(7, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 0]).into())),
         Attack::Continuation => {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use super::act::{End, Script, play};
+use super::act::{Act, End, Script, play};
 use super::faults::{Kind, Moment, answer, error};
 use super::table::Step;
 use super::tls::{self, Tls};
@@ -15,6 +15,9 @@ use super::{BASIC, HEADER, PASSWORD, Shared, TOKEN, http2};
 
 /// Longest head and body that are read, bytes: a token of 60 KiB comes back in a head.
 const REQUEST_MAX: usize = 256 << 10;
+
+/// What a TLS handshake is taken for where none is spoken.
+const HANDSHAKE: &str = "a TLS handshake";
 
 /// What a listener is to the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +63,7 @@ pub(crate) fn listen(role: Role, listener: std::net::TcpListener, shared: &Arc<S
             tokio::spawn(async move {
                 if serve(role, stream, &shared).await == End::Leave {
                     shared.gone.store(true, Ordering::Relaxed);
-                    drop(leave.send(()));
+                    let _ = leave.send(());
                 }
             });
         }
@@ -68,7 +71,7 @@ pub(crate) fn listen(role: Role, listener: std::net::TcpListener, shared: &Arc<S
         drop(listener);
         let held = TcpSocket::new_v4().expect("a socket");
         held.set_reuseaddr(true).expect("an option");
-        drop(held.bind(address));
+        let _ = held.bind(address);
         std::future::pending::<()>().await;
     });
 }
@@ -95,11 +98,20 @@ async fn serve(role: Role, stream: TcpStream, shared: &Arc<Shared>) -> End {
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(role: Role, mut stream: S, shared: &Arc<Shared>) -> End {
     let mut rest = Vec::new();
     while let Some(request) = read(&mut stream, &mut rest).await {
+        if request.method == HANDSHAKE {
+            play(&mut stream, error(400, "UNSUPPORTED")).await;
+            return End::Close;
+        }
         if shared.gone.load(Ordering::Relaxed) {
             return End::Close;
         }
         look_through(role, &request, shared);
-        match play(&mut stream, script(role, &request, shared)).await {
+        let mut script = script(role, &request, shared);
+        if request.method == "HEAD" {
+            // Only the head of an answer, whatever it is.
+            script = script.into_iter().take(1).chain([Act::Keep]).collect();
+        }
+        match play(&mut stream, script).await {
             End::Keep => {}
             end => {
                 stream.shutdown().await.ok();
@@ -117,6 +129,9 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, rest: &mut Vec<u8>) -> Optio
             break at + 4;
         }
         more(stream, rest).await?;
+        if rest.first() == Some(&0x16) {
+            return Some(Request { method: HANDSHAKE.to_owned(), ..Request::default() });
+        }
     };
     let head = String::from_utf8_lossy(&rest[..end]).into_owned();
     let length = header(&head, "content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
@@ -191,7 +206,7 @@ fn script(role: Role, request: &Request, shared: &Shared) -> Script {
     let Some(good) = good.or_else(|| is_step.then(not_there)) else {
         return if request.path.contains("/referrers/") { no_endpoint() } else { error(404, "MANIFEST_UNKNOWN") };
     };
-    if is_step { faulty(request, shared, &good) } else { answer(&good, request.method == "HEAD") }
+    if is_step { faulty(request, shared, &good) } else { answer(&good) }
 }
 
 fn faulty(request: &Request, shared: &Shared, good: &Good) -> Script {
@@ -207,8 +222,8 @@ fn faulty(request: &Request, shared: &Shared, good: &Good) -> Script {
             let origin = format!("{}://{address}", tls::scheme(role, shared.fault, shared.step));
             make(&Moment { good, asked, places: &shared.places, origin, path: &request.path })
         }
-        Kind::Refused => vec![super::act::Act::Leave],
-        Kind::Document(_) | Kind::Tls(_) => answer(good, false),
+        Kind::Refused => vec![Act::Leave],
+        Kind::Document(_) | Kind::Tls(_) => answer(good),
     }
 }
 
@@ -225,19 +240,19 @@ fn token(request: &Request, shared: &Shared, own: Option<Step>) -> Script {
         return faulty(request, shared, &good);
     }
     let known = header(&request.head, "authorization").is_some_and(|value| value == format!("Basic {BASIC}"));
-    if known { answer(&good, false) } else { error(401, "UNAUTHORIZED") }
+    if known { answer(&good) } else { error(401, "UNAUTHORIZED") }
 }
 
 fn challenge(shared: &Shared) -> Script {
     let origin = format!("{}://{}", tls::scheme(Role::Registry, shared.fault, shared.step), shared.places.registry);
     let challenge = format!(r#"Bearer realm="{origin}/token",service="hostile""#);
     let headers = vec![("WWW-Authenticate", challenge)];
-    answer(&Good { step: None, status: 401, headers, body: "{}".into() }, false)
+    answer(&Good { step: None, status: 401, headers, body: "{}".into() })
 }
 
 fn no_endpoint() -> Script {
     let headers = vec![("Content-Type", "text/plain".to_owned())];
-    answer(&Good { step: None, status: 404, headers, body: "404 page not found\n".into() }, false)
+    answer(&Good { step: None, status: 404, headers, body: "404 page not found\n".into() })
 }
 
 fn not_there() -> Good {
