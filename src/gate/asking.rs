@@ -4,6 +4,7 @@
 //! early changes no verdict, only the number of requests. Where what is kept is to be replaced nothing is left out.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -43,15 +44,15 @@ impl Shared {
         question: &Arc<Question>,
         repositories: &[Repository],
         reach: Reach,
+        until: Instant,
     ) -> Asked {
         let began = self.now();
         let plan = match reach {
             Reach::UntilPermitted => question.plan(),
             Reach::Everything => question.wide_plan(),
         };
-        let limit = self.clock.steady() + self.limits.decision();
-        let session = self.registry.session(&question.access, limit);
-        let reading = Reading::new(session, limit, Arc::clone(&self.large_turns));
+        let session = self.registry.session(&question.access, until);
+        let reading = Reading::new(session, until, Arc::clone(&self.large_turns));
         let (verdict, gathered) = self.search(question, repositories, (plan, reach), &reading).await;
         let piece = |evidence| {
             let held = Arc::new(Held { evidence, fetched: began });

@@ -66,7 +66,8 @@ impl Gate {
         }
         let shared = Arc::clone(&self.shared);
         let asked = flight.clone();
-        let evaluation = self.flights.run(flight, move || async move { shared.evaluate(asked, question).await });
+        let until = shared.limits.registry_until(shared.clock.steady(), deadline);
+        let evaluation = self.flights.run(flight, move || async move { shared.evaluate(asked, question, until).await });
         match tokio::time::timeout_at(deadline.into(), evaluation).await {
             Ok(Ok(judged)) => Ok(Answer { judged, cached: false }),
             Ok(Err(FlightError::Overloaded { .. })) => Err(Refusal::Overloaded),
@@ -96,9 +97,9 @@ impl Shared {
         self.denials().get(asked, self.clock.steady()).cloned()
     }
 
-    async fn evaluate(self: Arc<Self>, asked: (VerdictKey, AccessKey), question: Question) -> Judged {
+    async fn evaluate(self: Arc<Self>, asked: (VerdictKey, AccessKey), question: Question, until: Instant) -> Judged {
         let question = Arc::new(question);
-        let ruled = self.rule(&question).await;
+        let ruled = self.rule(&question, until).await;
         let moment = self.moment();
         let steady = moment.steady;
         match ruled.verdict {
@@ -151,8 +152,8 @@ impl Shared {
         Terms { freshness, flushed: self.flushed(), now }
     }
 
-    /// The verdict, from the nearest evidence that permits, or else from the registry.
-    async fn rule(self: &Arc<Self>, question: &Arc<Question>) -> Ruled {
+    /// The verdict, from the nearest evidence that permits, or else from the registry, whose turn ends at `until`.
+    async fn rule(self: &Arc<Self>, question: &Arc<Question>, until: Instant) -> Ruled {
         let repositories = question.repositories();
         if repositories.is_empty() {
             return Ruled::new(judge_aside(self, question, Vec::new()).await, None);
@@ -170,7 +171,7 @@ impl Shared {
                 return ruled;
             }
         }
-        let asked = self.ask_registry(question, &repositories, Reach::UntilPermitted).await;
+        let asked = self.ask_registry(question, &repositories, Reach::UntilPermitted, until).await;
         let registry = Footing { source: EvidenceSource::Registry, fetched: asked.began };
         match asked.verdict {
             Verdict::Permit(_) => {

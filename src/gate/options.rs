@@ -1,13 +1,19 @@
 //! [`Limits`] of one decision and [`MemoryOptions`], as the configuration gives them.
 
 use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
 /// Longest time that any option here means, in seconds: ten years, beyond which a point in time cannot be relied on to
 /// be expressible. What is set longer means this.
 const SECONDS_MAX: u64 = 10 * 365 * 86_400;
+
+/// Longest part of a decision's time that is left when the registry's turn ends: to judge what came, or what is kept on this
+/// node, and to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// Who waits for less than this part of a decision's time does not end the registry's turn for others who ask the same.
+const HURRY: u32 = 10;
 
 /// Time limits of decisions, and how many may be under way.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -55,6 +61,15 @@ impl Limits {
     #[must_use]
     pub fn decision(&self) -> Duration {
         seconds(self.decision_seconds.max(1))
+    }
+
+    /// When the registry's turn ends in a decision that begins `now` and must be made by `deadline`: before that, so that a
+    /// registry which says nothing makes an answer, *unreachable* or from what is kept, and not a missed deadline.
+    pub(super) fn registry_until(&self, now: Instant, deadline: Instant) -> Instant {
+        let own = self.decision();
+        let left = deadline.saturating_duration_since(now).min(own);
+        let turn = if left < own / HURRY { own } else { left };
+        now + turn.saturating_sub((turn / 10).min(ANSWER_MAX))
     }
 
     /// How much of a caller's deadline must be left for its call to be forwarded.
@@ -134,4 +149,22 @@ fn seconds(number: u64) -> Duration {
 /// A count that is not zero.
 fn count(at_least_one: usize) -> NonZeroUsize {
     NonZeroUsize::new(at_least_one).unwrap_or(NonZeroUsize::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registrys_turn_ends_before_the_decision_must_be_made() {
+        let limits = |decision_seconds| Limits { decision_seconds, ..Limits::default() };
+        let now = crate::daemon::CLOCK.steady();
+        let turn = |decision, left| {
+            let until = limits(decision).registry_until(now, now + Duration::from_millis(left));
+            u64::try_from(until.duration_since(now).as_millis()).unwrap()
+        };
+        assert_eq!([turn(30, 30_000), turn(5, 5_000), turn(30, 10_000)], [29_000, 4_500, 9_000]);
+        // More than a decision may take changes nothing, and one in a hurry ends nobody else's decision.
+        assert_eq!([turn(30, 120_000), turn(30, 1_000), turn(30, 0)], [29_000, 29_000, 29_000]);
+    }
 }

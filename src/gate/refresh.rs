@@ -129,7 +129,9 @@ impl Shared {
         if repositories.is_empty() {
             return Refreshed::Unanswered;
         }
-        let Asked { verdict, pieces, began } = self.ask_registry(question, &repositories, Reach::Everything).await;
+        let until = self.clock.steady() + self.limits.decision();
+        let Asked { verdict, pieces, began } =
+            self.ask_registry(question, &repositories, Reach::Everything, until).await;
         match verdict {
             Verdict::Permit(permit) => {
                 let (whole, absent) = seen(&pieces);

@@ -15,11 +15,12 @@ use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal};
 /// Creates until the log's last page is full too: a record takes one to two KiB, a page of the disk holds four.
 const CREATES_MAX: usize = 20;
 
-/// A small disk of its own for the log; unmounted when dropped.
-struct Disk(PathBuf);
+/// A small disk of its own, of 1 MiB, for what a folder holds; unmounted when dropped.
+pub struct Disk(PathBuf);
 
 impl Disk {
-    fn on(folder: &Path) -> Result<Self, Failure> {
+    /// Over this folder.
+    pub fn on(folder: &Path) -> Result<Self, Failure> {
         let folder = folder.to_owned();
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs"]).arg(&folder).status()?;
@@ -31,8 +32,21 @@ impl Disk {
         self.0.join("filler")
     }
 
+    /// Lets nobody write, or everybody again.
+    pub fn read_only(&self, is_so: bool) -> Outcome {
+        let how = if is_so { "remount,ro" } else { "remount,rw" };
+        let mounted = Command::new("mount").args(["-o", how]).arg(&self.0).status()?;
+        ensure!(mounted.success(), "mount -o {how}: {mounted}");
+        Ok(())
+    }
+
+    /// Gives the space back.
+    pub fn free(&self) -> Outcome {
+        Ok(fs::remove_file(self.filler())?)
+    }
+
     /// Writes until nothing more fits.
-    fn fill(&self) -> Outcome {
+    pub fn fill(&self) -> Outcome {
         let mut file = fs::File::options().create(true).append(true).open(self.filler())?;
         for size in [4096, 512, 1] {
             while file.write_all(&vec![0; size]).is_ok() {}
@@ -89,7 +103,7 @@ pub async fn audit_full() -> Outcome {
     ensure!(status.status.code() == Some(1) && text.contains("NOT WRITABLE"), "{}: {text}", status.status);
     println!("   {}", text.lines().find(|line| line.starts_with("audit")).unwrap_or_default());
 
-    fs::remove_file(disk.filler())?;
+    disk.free()?;
     eventually("new images are admitted again", Duration::from_secs(15), async || stage.cri().pull(&new).await.is_ok())
         .await?;
     let status = stage.sealgate(&["status"])?;

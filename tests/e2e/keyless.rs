@@ -12,13 +12,13 @@ use crate::registry::Settings;
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, usual_policy};
 
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
-const ACME: &str = "https://github.com/acme/app";
+pub const ACME: &str = "https://github.com/acme/app";
 const OTHER: &str = "https://github.com/other/app";
 /// When the fixtures were signed, by the clock of the Sigstore that vouches for it.
 const SIGNED: &str = "2025-06-01T12:00:00Z";
 
 /// Whom the policies below trust: a workflow of one repository.
-fn acme() -> String {
+pub fn acme() -> String {
     format!(
         "keyless: {{trustRoot: local, identities: [{{issuer: \"{ISSUER}\", \
          subjectRegExp: '{ACME}/\\.github/workflows/release\\.yml@refs/tags/v.*', \

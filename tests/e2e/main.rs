@@ -21,24 +21,33 @@ mod signing;
 
 mod access;
 mod acts;
+mod airgap;
 mod channel;
 mod client;
 mod crash;
 mod creating;
+mod damage;
 mod demo;
 mod disk;
 mod faults;
 mod forms;
+mod freshness;
+mod kept;
 mod keyless;
 mod lying;
+mod making;
 mod means;
+mod mirrored;
 mod moving;
+mod offline;
 mod outage;
+mod power;
 mod pulling;
 mod raw;
 mod refresh;
 mod rules;
 mod service;
+mod signers;
 mod stage;
 mod starting;
 #[path = "../support/tiny.rs"]
@@ -47,6 +56,7 @@ mod tiny;
 mod tuf;
 mod unit;
 mod volumes;
+mod wire;
 mod words;
 
 use std::future::Future;
@@ -297,6 +307,56 @@ const SCENARIOS: &[Scenario] = &[
         "systemd-unit",
         "the shipped units in a real systemd: activated, sandboxed, reloaded, trust roots refreshed, killed",
         unit::systemd_unit
+    ),
+    scenario!(
+        "power-cut",
+        "no registry, no route, gate and runtime killed: 110 pods of 20 admitted images start, what was never seen does not",
+        power::power_cut
+    ),
+    scenario!(
+        "key-removed-offline",
+        "no registry: a key is removed, an image denied; what they alone vouched for is refused, the rest runs",
+        offline::key_removed
+    ),
+    scenario!(
+        "air-gap",
+        "a node without a registry: images and their evidence come as files; nothing else helps",
+        airgap::air_gap
+    ),
+    scenario!(
+        "evidence-refreshed",
+        "old evidence admits and the registry is asked behind it: renewed, withdrawn, or left as it is",
+        freshness::refreshed
+    ),
+    scenario!(
+        "evidence-too-old",
+        "no registry: older than maxOffline is unreachable, what was flushed still counts",
+        freshness::too_old
+    ),
+    scenario!(
+        "evidence-faults",
+        "evidence that cannot be written, is gone, changed or forged: the registry decides, or nobody can be asked",
+        damage::faults
+    ),
+    scenario!(
+        "evidence-two-processes",
+        "evidence is pruned, imported, verified and listed while the gate writes it",
+        damage::two_processes
+    ),
+    scenario!(
+        "evidence-killed",
+        "killed while evidence is written: what was answered as admitted is admitted without a registry",
+        damage::killed
+    ),
+    scenario!(
+        "mirror-signatures",
+        "a mirror without signatures, its upstream behind an own authority and client certificates",
+        mirrored::mirror_signatures
+    ),
+    scenario!(
+        "credential-plugin",
+        "a private registry whose password only a plugin of the kubelet's knows after a restart",
+        mirrored::credential_plugin
     ),
 ];
 

@@ -9,7 +9,7 @@ use crate::means::{admitted, asked_by, no, prod, refusal_of, refused, status, un
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal, usual_policy};
 
 /// Replaces the policy and waits until the gate has tried to take it: its generation is another, or it says why not.
-async fn reload(stage: &Stage, policy: &str) -> Outcome {
+pub async fn reload(stage: &Stage, policy: &str) -> Outcome {
     let (_, before) = status(stage)?;
     stage.write_policy(policy)?;
     stage.signal("HUP")?;

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tonic::Status;
 
-use crate::containerd::{Containerd, Cri, Flavour, Host, Launch, Missing, Pod, Setup};
+use crate::containerd::{Containerd, Cri, Flavour, Host, Launch, Missing, Pod, Setup, entering};
 use crate::fixtures;
 use crate::registry::{Settings, TestRegistry};
+use crate::wire::Wire;
 
 /// The registry's name in every scenario.
 pub const HOST: &str = "registry.example.test";
@@ -52,6 +53,10 @@ pub struct Props {
     pub policy: String,
     /// More lines of the configuration file, dotted keys; `{registry}` in them is the registry's host and port.
     pub config: String,
+    /// Keys beside those of the fixtures: file name and contents.
+    pub keys: Vec<(String, Vec<u8>)>,
+    /// The network of its own that the node is in and the registry is behind; the machine's loopback when there is none.
+    pub wire: Option<Wire>,
 }
 
 /// The stage of one scenario.
@@ -60,6 +65,8 @@ pub struct Stage {
     pub registry: TestRegistry,
     /// The runtime.
     pub containerd: Containerd,
+    /// The network between them, when it is one of its own.
+    pub wire: Option<Wire>,
     folder: tempfile::TempDir,
     gate: Option<Child>,
 }
@@ -92,6 +99,8 @@ impl Props {
             registry: Settings::without_referrers(),
             policy: usual_policy(),
             config: String::new(),
+            keys: Vec::new(),
+            wire: None,
         })
     }
 }
@@ -104,9 +113,13 @@ impl Stage {
 
     /// Sets the stage: registry filled, containerd up, gate ready.
     pub async fn set(props: Props) -> Result<Self, Failure> {
-        let registry = TestRegistry::start(props.registry);
+        let registry = match &props.wire {
+            Some(wire) => TestRegistry::start_on(props.registry, wire.listener()?),
+            None => TestRegistry::start(props.registry),
+        };
         fill(&registry);
-        let setup = Setup::of(props.flavour, Host::new(HOST, &registry.url()));
+        let network = props.wire.as_ref().map(Wire::node);
+        let setup = Setup { network, ..Setup::of(props.flavour, Host::new(HOST, &registry.url())) };
         let containerd = Containerd::start(setup).await?;
         let folder = tempfile::Builder::new().prefix("sealgate-e2e-").tempdir()?;
         for name in ["policies", "keys", "pods", "trust"] {
@@ -114,6 +127,9 @@ impl Stage {
         }
         for name in ["build", "security", "other", "p384", "rsa", "ed25519"] {
             fs::write(folder.path().join("keys").join(format!("{name}.pub")), fixtures::key(name))?;
+        }
+        for (name, key) in props.keys {
+            fs::write(folder.path().join("keys").join(name), key)?;
         }
         for root in ["local", "foreign"] {
             fs::copy(fixtures::trust_root_path(root), folder.path().join(format!("trust/{root}.json")))?;
@@ -123,7 +139,7 @@ impl Stage {
         {
             fs::copy(fixtures::pki_path(file), folder.path().join("keys").join(file))?;
         }
-        let mut stage = Self { registry, containerd, folder, gate: None };
+        let mut stage = Self { registry, containerd, wire: props.wire, folder, gate: None };
         stage.write_policy(&props.policy)?;
         let more = props.config.replace("{registry}", &stage.registry.host());
         fs::write(stage.config(), stage.configuration(&more))?;
@@ -136,7 +152,7 @@ impl Stage {
         format!(
             "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
              registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys = \"{}\"\ntrust.roots = [\"{}\"]\ntrust.state = \"{}\"\naudit.path = \"{}\"\n\
-             {more}\n",
+             evidence.path = \"{}\"\n{more}\n",
             at("cri.sock"),
             at("control.sock"),
             self.containerd.socket().display(),
@@ -147,6 +163,7 @@ impl Stage {
             at("trust"),
             at("trust"),
             at("audit/audit.jsonl"),
+            at("evidence"),
         )
     }
 
@@ -159,7 +176,12 @@ impl Stage {
     pub async fn start_gate(&mut self) -> Outcome {
         fs::create_dir_all(self.folder.path().join("audit"))?;
         let log = fs::File::options().create(true).append(true).open(self.folder.path().join("gate.log"))?;
-        let child = Command::new(env!("CARGO_BIN_EXE_sealgate"))
+        let gate = Command::new(env!("CARGO_BIN_EXE_sealgate"));
+        let mut command = match &self.wire {
+            Some(wire) => entering(&wire.node(), &gate),
+            None => gate,
+        };
+        let child = command
             .args(["run", "--config"])
             .arg(self.config())
             .stdin(Stdio::null())
@@ -174,6 +196,14 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(())
+    }
+
+    /// Kills gate and runtime as a power cut would, and starts both again; pods keep running.
+    pub async fn power_cut(&mut self) -> Outcome {
+        self.kill_gate()?;
+        self.containerd.kill9();
+        self.containerd.start_again().await;
+        self.start_gate().await
     }
 
     /// Sends the gate a signal by its name.

@@ -39,7 +39,6 @@ struct Played {
     message: String,
     took: Duration,
     leaks: Vec<String>,
-    asked: usize,
 }
 
 /// Attacks A1, A4, A7, D1, D3, E1, E5, G1: whichever of all the faults, at whichever step.
@@ -91,7 +90,6 @@ async fn play(hostile: &Hostile, certs: &Path, cell: (&'static Fault, Step, Answ
         message,
         took,
         leaks: cell.leaks(),
-        asked: cell.asked(),
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Setup {
     pub hosts: Vec<Host>,
     /// The image of every pod's sandbox.
     pub sandbox_image: String,
+    /// The network namespace that it runs in; the test's own when there is none.
+    pub network: Option<PathBuf>,
 }
 
 /// A running containerd.
@@ -64,7 +66,7 @@ impl Setup {
     /// Another containerd, with one host name.
     pub fn of(flavour: Flavour, host: Host) -> Self {
         let sandbox_image = format!("{}/pause:1", host.name);
-        Self { flavour, hosts: vec![host], sandbox_image }
+        Self { flavour, hosts: vec![host], sandbox_image, network: None }
     }
 }
 
@@ -153,7 +155,11 @@ impl Containerd {
     async fn spawn(&mut self) {
         let log =
             fs::File::options().create(true).append(true).open(self.folder().join("containerd.log")).expect("a log");
-        let mut command = self.setup.flavour.command("containerd");
+        let containerd = self.setup.flavour.command("containerd");
+        let mut command = match &self.setup.network {
+            Some(network) => entering(network, &containerd),
+            None => containerd,
+        };
         command.arg("--config").arg(self.folder().join("config.toml")).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a log")).stderr(log);
         self.child = Some(command.spawn().expect("containerd starts"));
@@ -171,6 +177,19 @@ impl Containerd {
             let _ = child.wait();
         }
     }
+}
+
+/// The same command in a network namespace; its arguments may follow.
+pub fn entering(namespace: &Path, command: &Command) -> Command {
+    let mut outer = Command::new("nsenter");
+    outer.arg(format!("--net={}", namespace.display())).arg("--").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
 }
 
 impl Drop for Containerd {

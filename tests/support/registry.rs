@@ -61,6 +61,8 @@ pub struct Settings {
     pub auth: Auth,
     /// Serve HTTPS with a certificate for `localhost` and 127.0.0.1 of a fresh authority ([`TestRegistry::ca_pem`]).
     pub tls: bool,
+    /// Over HTTPS, serve only clients with a certificate of that authority ([`TestRegistry::client_pem`]).
+    pub client_certificates: bool,
     /// Send `Docker-Distribution-Api-Version: registry/2.0`, as docker's distribution does.
     pub docker_header: bool,
 }
@@ -68,7 +70,13 @@ pub struct Settings {
 impl Settings {
     /// Conforms to distribution-spec 1.1: referrers endpoint, anonymous, plain HTTP.
     pub fn conforming() -> Self {
-        Self { referrers: Referrers::Endpoint, auth: Auth::Anonymous, tls: false, docker_header: false }
+        Self {
+            referrers: Referrers::Endpoint,
+            auth: Auth::Anonymous,
+            tls: false,
+            client_certificates: false,
+            docker_header: false,
+        }
     }
 
     /// Like docker-registry 2.8: no referrers endpoint (404).
@@ -90,12 +98,18 @@ impl Settings {
     pub fn tls(self) -> Self {
         Self { tls: true, ..self }
     }
+
+    /// The same over HTTPS, for clients with a certificate alone.
+    pub fn client_certificates(self) -> Self {
+        Self { tls: true, client_certificates: true, ..self }
+    }
 }
 
 /// A running registry; it stops when this value is dropped.
 pub struct TestRegistry {
     address: SocketAddr,
     ca_pem: Option<String>,
+    client_pem: Option<(String, String)>,
     shared: Arc<Shared>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -113,15 +127,17 @@ pub(crate) struct Shared {
 impl TestRegistry {
     /// Starts one on a free port of 127.0.0.1.
     pub fn start(settings: Settings) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_on(settings, std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"))
+    }
+
+    /// Starts one on a listener, which may be in another network namespace.
+    pub fn start_on(settings: Settings, listener: std::net::TcpListener) -> Self {
         listener.set_nonblocking(true).expect("nonblocking");
         let address = listener.local_addr().expect("an address");
-        let (ca_pem, acceptor) = match settings.tls {
-            true => {
-                let (pem, acceptor) = serve::certificate();
-                (Some(pem), Some(acceptor))
-            }
-            false => (None, None),
+        let certified = settings.tls.then(|| serve::certificate(settings.client_certificates));
+        let (ca_pem, client_pem, acceptor) = match certified {
+            Some(certified) => (Some(certified.ca), Some(certified.client), Some(certified.acceptor)),
+            None => (None, None, None),
         };
         let scheme = if settings.tls { "https" } else { "http" };
         let shared = Arc::new(Shared {
@@ -134,7 +150,7 @@ impl TestRegistry {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::spawn(move || serve::run(listener, acceptor, for_thread, stopped));
-        Self { address, ca_pem, shared, stop: Some(stop), thread: Some(thread) }
+        Self { address, ca_pem, client_pem, shared, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Where it listens.
@@ -155,6 +171,11 @@ impl TestRegistry {
     /// The certificate of the authority that signed the server's, when it serves HTTPS.
     pub fn ca_pem(&self) -> Option<&str> {
         self.ca_pem.as_deref()
+    }
+
+    /// A client's certificate and key that this registry serves, when it serves HTTPS.
+    pub fn client_pem(&self) -> Option<(&str, &str)> {
+        self.client_pem.as_ref().map(|(certificate, key)| (certificate.as_str(), key.as_str()))
     }
 
     /// Stores a manifest under its digest and, when given, a tag; returns the digest.

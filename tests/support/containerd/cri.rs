@@ -188,10 +188,9 @@ impl Cri {
     /// Removes every pod there is.
     pub async fn remove_all_pods(&self) -> Result<(), Status> {
         let pods = self.runtime.clone().list_pod_sandbox(ListPodSandboxRequest::default()).await?.into_inner().items;
-        for pod in pods {
-            self.remove_pod(&pod.id).await?;
-        }
-        Ok(())
+        // Side by side: a hundred one after the other take half a minute.
+        let removed = pods.iter().map(|pod| self.remove_pod(&pod.id));
+        futures_util::future::join_all(removed).await.into_iter().collect()
     }
 }
 

@@ -11,8 +11,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::answer::{Answer, Body, response};
 use super::{Shared, api, auth, lock};
@@ -46,8 +47,18 @@ pub(crate) fn run(
     });
 }
 
-/// A certificate for `localhost`, `*.example.test` and 127.0.0.1, and the authority that signed it.
-pub(crate) fn certificate() -> (String, TlsAcceptor) {
+/// What a registry that serves HTTPS tells its clients.
+pub(crate) struct Certified {
+    /// The certificate of the authority, PEM.
+    pub(crate) ca: String,
+    /// A client's certificate by the same authority and its key, PEM.
+    pub(crate) client: (String, String),
+    pub(crate) acceptor: TlsAcceptor,
+}
+
+/// A certificate for `localhost`, `*.example.test` and 127.0.0.1, the authority that signed it, and a client of it, which
+/// every client must be when `wants_client` says so.
+pub(crate) fn certificate(wants_client: bool) -> Certified {
     let ca_key = rcgen::KeyPair::generate().expect("a key");
     let mut ca = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -58,14 +69,29 @@ pub(crate) fn certificate() -> (String, TlsAcceptor) {
     let names = ["localhost", "*.example.test", "127.0.0.1"].map(str::to_owned);
     let own = rcgen::CertificateParams::new(names).expect("names").signed_by(&key, &issuer).expect("a certificate");
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let client_key = rcgen::KeyPair::generate().expect("a key");
+    let mut client = rcgen::CertificateParams::new(vec!["node.example.test".to_owned()]).expect("names");
+    client.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let client = client.signed_by(&client_key, &issuer).expect("a certificate");
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .expect("protocol versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![own.der().clone()], private)
-        .expect("a server configuration");
-    (ca_certificate.pem(), TlsAcceptor::from(Arc::new(config)))
+        .expect("protocol versions");
+    let builder = match wants_client {
+        false => builder.with_no_client_auth(),
+        true => {
+            let mut roots = RootCertStore::empty();
+            roots.add(ca_certificate.der().clone()).expect("a root");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.expect("a verifier"))
+        }
+    };
+    let config = builder.with_single_cert(vec![own.der().clone()], private).expect("a server configuration");
+    Certified {
+        ca: ca_certificate.pem(),
+        client: (client.pem(), client_key.serialize_pem()),
+        acceptor: TlsAcceptor::from(Arc::new(config)),
+    }
 }
 
 async fn accept(listener: tokio::net::TcpListener, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {

@@ -1,0 +1,188 @@
+//! A node that no registry reaches: images come as archives, and so does the evidence on them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::acts::{No, create_refused};
+use crate::containerd::Pod;
+use crate::ensure;
+use crate::kept::done_by;
+use crate::means::prod;
+use crate::outage::take_away;
+use crate::registry::Settings;
+use crate::signers::{Group, policies};
+use crate::stage::{Failure, Outcome, Props, Stage, by_id};
+use crate::tiny::Tiny;
+
+/// Images in both forms, by keys and by identities, with an attestation and as an index.
+const IMAGES: [&str; 6] = ["signed-v2", "signed-v3", "keyless", "keyless-v2", "provenance", "index-v3"];
+
+/// Two nodes under the same policy.
+struct Nodes {
+    /// Has a registry, and admitted the images.
+    connected: Stage,
+    /// Has none.
+    apart: Stage,
+    pod: Pod,
+}
+
+pub async fn air_gap() -> Outcome {
+    let nodes = Nodes::set().await?;
+    let archives = nodes.archives()?;
+    for (name, archive) in IMAGES.iter().zip(&archives) {
+        nodes.bring(archive)?;
+        let message = nodes.refused(name).await?;
+        ensure!(message.contains("sealgate evidence import"), "no word of what to do: {message}");
+    }
+    println!("   {} images were brought, and are refused without evidence", IMAGES.len());
+
+    // One after the other: what one brings is nothing to the others.
+    for (done, name) in IMAGES.iter().enumerate() {
+        let file = nodes.exported(&[*name])?;
+        nodes.tampered(name, &file).await?;
+        done_by(&nodes.apart, &["evidence", "import", &text(&file)])?;
+        nodes.runs(name).await?;
+        for other in &IMAGES[done + 1..] {
+            nodes.refused(other).await?;
+        }
+    }
+    ensure!(nodes.apart.registry.requests().is_empty(), "asked: {:#?}", nodes.apart.registry.requests());
+
+    let whole = nodes.exported(&IMAGES)?;
+    done_by(&nodes.apart, &["evidence", "import", &text(&whole)])?;
+    let verified = done_by(&nodes.apart, &["evidence", "verify"])?;
+    println!("   all in one file, {} bytes; verify says: {}", fs::metadata(&whole)?.len(), verified.trim());
+    for name in IMAGES {
+        nodes.runs(name).await?;
+    }
+    nodes.unsigned().await
+}
+
+impl Nodes {
+    async fn set() -> Result<Self, Failure> {
+        let props = || {
+            Ok::<_, Failure>(Props {
+                registry: Settings::conforming(),
+                policy: policies(&Group::ALL),
+                ..Props::usual()?
+            })
+        };
+        let connected = Stage::set(props()?).await?;
+        let mut apart = Stage::set(props()?).await?;
+        // Its sandboxes' image comes while there is a registry; after this nobody listens where hosts.toml points.
+        let pod = apart.pod().await?;
+        take_away(&mut apart);
+        Ok(Self { connected, apart, pod })
+    }
+
+    /// Admits every image on the connected node, and writes each as an archive.
+    fn archives(&self) -> Result<Vec<PathBuf>, Failure> {
+        let folder = self.connected.folder().join("archives");
+        fs::create_dir(&folder)?;
+        let archive = |name: &&str| {
+            let image = prod(name);
+            let file = folder.join(format!("{name}.tar"));
+            let pulled = tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(self.connected.pull_and_run(&image))
+            })?;
+            ensure!(pulled.0 == 0, "{image}: exit code {}", pulled.0);
+            self.connected.containerd.ctr(&["images", "export", &text(&file), &image]);
+            Ok(file)
+        };
+        IMAGES.iter().map(archive).collect()
+    }
+
+    fn bring(&self, archive: &Path) -> Outcome {
+        self.apart.containerd.ctr(&["images", "import", &text(archive)]);
+        Ok(())
+    }
+
+    /// What the connected node knows of these images, in a file.
+    fn exported(&self, names: &[&str]) -> Result<PathBuf, Failure> {
+        let file = self.connected.folder().join(format!("evidence-{}-{}.tar", names.len(), names[0]));
+        let images: Vec<String> = names.iter().map(|name| prod(name)).collect();
+        let mut args = vec!["evidence", "export"];
+        args.extend(images.iter().map(String::as_str));
+        let path = text(&file);
+        args.extend(["-o", &path]);
+        done_by(&self.connected, &args)?;
+        Ok(file)
+    }
+
+    async fn id(&self, name: &str) -> Result<String, Failure> {
+        let image = self.apart.containerd.cri().image(&prod(name)).await?;
+        Ok(image.ok_or_else(|| Failure(format!("{name} is not on the node")))?.id)
+    }
+
+    async fn runs(&self, name: &str) -> Outcome {
+        let id = self.id(name).await?;
+        let ran = self.apart.cri().run(&self.pod, by_id(&id, &prod(name))).await;
+        let (exit, output) = ran.map_err(|error| format!("{name}, with its evidence: {error}"))?;
+        ensure!(exit == 0 && output.contains(&format!("hello from {name}")), "{name}: exit code {exit}: {output}");
+        let record = self.apart.expect_record("CreateContainer", "admitted", "satisfied")?;
+        let told = ["evidence", "memory"].contains(&record["source"].as_str().unwrap_or_default());
+        ensure!(told && record["evidence_age_seconds"].is_u64(), "{record:#}");
+        println!(
+            "   {name}: said {:?}, from {}, {} s old",
+            output.trim(),
+            record["source"],
+            record["evidence_age_seconds"]
+        );
+        Ok(())
+    }
+
+    /// The message.
+    async fn refused(&self, name: &str) -> Result<String, Failure> {
+        let id = self.id(name).await?;
+        create_refused(&self.apart, &self.pod, by_id(&id, &prod(name)), No::refused("no-origin")).await
+    }
+
+    /// A changed export is refused, or leaves the image refused.
+    async fn tampered(&self, name: &str, file: &Path) -> Outcome {
+        let good = fs::read(file)?;
+        let path = self.connected.folder().join("tampered.tar");
+        // A byte inside each file of the archive, the headers left as they are, and an archive that ends early.
+        let mut at = 0;
+        let mut changed = vec![good[..good.len() / 2].to_vec()];
+        for entry in tar::Archive::new(&good[..]).entries()? {
+            let entry = entry?;
+            let (begin, size) = (usize::try_from(entry.raw_file_position())?, usize::try_from(entry.size())?);
+            if size > 0 {
+                let mut bytes = good.clone();
+                bytes[begin + size / 2] ^= 1;
+                changed.push(bytes);
+            }
+            at += 1;
+        }
+        let mut refused = 0;
+        for bytes in &changed {
+            fs::write(&path, bytes)?;
+            let output = self.apart.sealgate(&["evidence", "import", &text(&path)])?;
+            refused += usize::from(!output.status.success());
+            let still = self.apart.cri().create(&self.pod, by_id(&self.id(name).await?, &prod(name))).await;
+            ensure!(still.is_err(), "{name} was admitted by evidence of {at} files that was changed: {output:?}");
+        }
+        println!(
+            "   {name}: {} changed files of evidence, {refused} of them refused by the import, none admits it",
+            changed.len()
+        );
+        ensure!(refused == changed.len(), "changed evidence was taken");
+        Ok(())
+    }
+
+    /// An unsigned image, also under the name of one that runs.
+    async fn unsigned(&self) -> Outcome {
+        let image = Tiny::saying("hello from nobody");
+        for name in ["unsigned", "signed-v2"] {
+            let file = self.apart.folder().join("unsigned.tar");
+            fs::write(&file, image.archive(&[&prod(name)]))?;
+            self.bring(&file)?;
+            self.refused(name).await?;
+        }
+        Ok(())
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
