@@ -11,9 +11,12 @@
 
 #[path = "../support/fixtures.rs"]
 mod fixtures;
+#[path = "../support/registry.rs"]
+mod registry;
 #[path = "../support/signing.rs"]
 mod signing;
 
+mod carrying;
 mod node;
 mod program;
 mod verifying;

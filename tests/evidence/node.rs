@@ -12,6 +12,7 @@ use sealgate::store::{Entry, Options, Store};
 use serde_json::Value;
 
 use crate::fixtures;
+use crate::registry::TestRegistry;
 
 /// A node without a runtime: nothing listens where its socket should be.
 pub struct Node {
@@ -88,6 +89,51 @@ impl Node {
         Ran { code: status.code(), out: String::from_utf8(stdout).unwrap(), err: String::from_utf8(stderr).unwrap() }
     }
 
+    /// What it writes to standard output, which is no text.
+    pub fn bytes(&self, arguments: &[&str]) -> Vec<u8> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
+        command.arg("--config").arg(self.path.join("config.toml")).arg("evidence").args(arguments);
+        let output = command.current_dir(&self.path).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    }
+
+    /// The names of the files in an archive.
+    pub fn members(&self, archive: &str) -> Vec<String> {
+        let mut archive = tar::Archive::new(fs::File::open(self.path.join(archive)).unwrap());
+        let entries = archive.entries().unwrap();
+        entries.map(|entry| entry.unwrap().path().unwrap().to_str().unwrap().to_owned()).collect()
+    }
+
+    /// Unpacks an archive into a folder of the same name without its ending.
+    pub fn unpack(&self, archive: &str) -> PathBuf {
+        let folder = self.path.join(archive.trim_end_matches(".tar"));
+        tar::Archive::new(fs::File::open(self.path.join(archive)).unwrap()).unpack(&folder).unwrap();
+        folder
+    }
+
+    /// Makes a registry the fixtures' one on this node, with these repositories in it.
+    pub fn serve(&self, registry: &TestRegistry, situations: &[&str]) {
+        let host = self.path.join("certs.d/registry.example.test");
+        fs::create_dir_all(&host).unwrap();
+        fs::write(host.join("hosts.toml"), format!("server = \"{}\"\n", registry.url())).unwrap();
+        let table = format!("[registry]\ncerts_dirs = [{:?}]\ndocker_configs = []\n", self.path.join("certs.d"));
+        let config = fs::read_to_string(self.path.join("config.toml")).unwrap();
+        fs::write(self.path.join("config.toml"), config + &table).unwrap();
+        for repository in situations.iter().map(|situation| fixtures::prod(situation)) {
+            for bytes in repository.blobs.values() {
+                registry.put_blob(&repository.path, bytes);
+            }
+            for (media_type, bytes) in repository.manifests.values() {
+                registry.put_manifest(&repository.path, None, bytes, media_type);
+            }
+            for (tag, digest) in &repository.tags {
+                let (media_type, bytes) = &repository.manifests[digest];
+                registry.put_manifest(&repository.path, Some(tag), bytes, media_type);
+            }
+        }
+    }
+
     /// Runs it with `--output json`.
     pub fn json(&self, arguments: &[&str]) -> Ran {
         self.run(&[arguments, &["--output", "json"]].concat())
@@ -95,6 +141,11 @@ impl Node {
 
     /// Keeps what a fixture's repository has about the target of its tag `v1`, as if it had just been admitted by that name.
     pub fn keep(&self, situation: &str) -> Digest {
+        self.keep_as(situation, &format!("registry.example.test/prod/{situation}:v1"))
+    }
+
+    /// The same by another name.
+    pub fn keep_as(&self, situation: &str, name: &str) -> Digest {
         let repository = fixtures::prod(situation);
         let target = Digest::parse(&repository.tags["v1"]).unwrap();
         let mut kept = 0;
@@ -103,7 +154,7 @@ impl Node {
         {
             let tag = format!("sha256-{}{suffix}", target.hex());
             if let Some(digest) = repository.tags.get(&tag) {
-                self.keep_place(repository, &target, source, digest);
+                self.keep_place(repository, (&target, name), source, digest);
                 kept += 1;
             }
         }
@@ -121,7 +172,8 @@ impl Node {
         let child = children.into_iter().find(|child| repository.tags.contains_key(&tag(child))).unwrap();
         let tagged = repository.tags[&tag(&child)].clone();
         let child = Digest::parse(&child).unwrap();
-        self.keep_place(repository, &child, Source::SignatureTag, &tagged);
+        let name = format!("registry.example.test/prod/{situation}:v1");
+        self.keep_place(repository, (&child, &name), Source::SignatureTag, &tagged);
         let mut entry = self.store().entries_of(&child).unwrap().remove(0);
         entry.targets = BTreeSet::from([index]);
         let place = entry.place.clone();
@@ -134,7 +186,13 @@ impl Node {
         child
     }
 
-    fn keep_place(&self, repository: &fixtures::Repository, target: &Digest, source: Source, tagged: &str) {
+    fn keep_place(
+        &self,
+        repository: &fixtures::Repository,
+        (target, name): (&Digest, &str),
+        source: Source,
+        tagged: &str,
+    ) {
         let document = |digest: &str| -> Value { serde_json::from_slice(&repository.manifests[digest].1).unwrap() };
         let manifests: Vec<String> = match source {
             Source::FallbackTag => document(tagged)["manifests"].as_array().unwrap().iter().map(digest_of).collect(),
@@ -152,14 +210,14 @@ impl Node {
             manifests.iter().chain(&blobs).map(|digest| (parsed(digest), bytes(digest).into())).collect();
         let subject = &repository.manifests[target.as_str()].1;
         contents.push((target.clone(), subject.clone().into()));
-        let name = format!("{}/{}", repository.host, repository.path);
+        let place = format!("{}/{}", repository.host, repository.path);
         let entry = Entry {
-            place: Place { repository: Repository::parse(&name).unwrap(), subject: target.clone(), source },
+            place: Place { repository: Repository::parse(&place).unwrap(), subject: target.clone(), source },
             fetched: now() - jiff::SignedDuration::from_hours(3),
             manifests: manifests.iter().map(parsed).collect(),
             blobs: blobs.iter().map(parsed).chain([target.clone()]).collect::<BTreeSet<_>>(),
             targets: BTreeSet::from([target.clone()]),
-            names: vec![format!("{name}:v1")],
+            names: vec![name.to_owned()],
         };
         self.store().put(&entry, &contents).unwrap();
     }

@@ -3,6 +3,10 @@
 //! Works on the store's files, beside a gate that runs. What is kept is untrusted: here it is listed, copied and checked,
 //! and what it says of itself is called a claim.
 
+mod export;
+mod fetch;
+mod finding;
+mod import;
 mod list;
 mod offline;
 mod prune;
@@ -38,6 +42,18 @@ pub(super) enum EvidenceCommand {
     #[command(after_help = "Examples:\n  \
         sealgate evidence show sha256:0123…\n  sealgate evidence show registry.example.com/prod/app:1.2")]
     Show(show::Options),
+    /// Write what is kept about images to a tar file, an OCI image layout, for a node without a registry.
+    ///
+    /// oras, skopeo and cosign read it as well. It holds the signatures and the images' manifests, not the images.
+    #[command(after_help = "Examples:\n  \
+        sealgate evidence export registry.example.com/prod/app:1.2 -o app.tar\n  \
+        sealgate evidence export --fetch registry.example.com/prod/app:1.2 registry.example.com/prod/db:7 -o node.tar")]
+    Export(export::Options),
+    /// Keep what such a file, or another OCI image layout, holds of evidence. It is judged when it is used.
+    #[command(after_help = "Examples:\n  \
+        sealgate evidence import app.tar\n  \
+        sealgate evidence import --repository registry.example.com/prod/app ./layout")]
+    Import(import::Options),
     /// Hash every file again, and judge what is kept under today's policies with no network. Changes nothing.
     #[command(after_help = "Examples:\n  sealgate evidence verify\n  sealgate evidence verify sha256:0123…")]
     Verify(verify::Options),
@@ -53,6 +69,8 @@ pub(super) fn run(command: &EvidenceCommand, settings: &Settings, screen: &mut S
     let done = match command {
         EvidenceCommand::List(NoOptions {}) => list::run(settings, screen),
         EvidenceCommand::Show(options) => show::run(options, settings, screen),
+        EvidenceCommand::Export(options) => export::run(options, settings, screen),
+        EvidenceCommand::Import(options) => import::run(options, settings, screen),
         EvidenceCommand::Verify(options) => verify::run(options, settings, screen),
         EvidenceCommand::Prune(options) => prune::run(options, settings, screen),
     };

@@ -24,6 +24,9 @@ const PROOFS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_ad
 pub(super) struct Image {
     /// How it was asked for, or its digest in the repository of its signatures.
     name: String,
+    /// The name under which it is judged. Where none is known it is the repository's: as for what is asked for by a tag,
+    /// signatures on a manifest under it count.
+    judged_as: String,
     /// What the name points at.
     target: Digest,
     /// The manifests under it on which there are signatures: for this node's platform, and those of other nodes whose
@@ -69,10 +72,11 @@ pub(super) fn images(entries: &[Kept], is_wanted: &dyn Fn(&Kept) -> bool) -> BTr
             for name in names(entry).filter(|name| name.digest().is_none_or(|digest| digest == target)) {
                 newest.insert(name.repository().to_string(), name);
             }
-            let by_digest = || BTreeSet::from([entry.place.repository.at(target)]);
-            let written = newest.into_values().map(|name| name.to_string()).collect::<BTreeSet<_>>();
-            for name in if written.is_empty() { by_digest() } else { written } {
-                images.insert(Image { name, target: target.clone(), children: children.clone() });
+            let repository = &entry.place.repository;
+            let unnamed = newest.is_empty().then(|| (repository.at(target), repository.to_string()));
+            let named = newest.into_values().map(|name| (name.to_string(), name.to_string()));
+            for (name, judged_as) in named.chain(unnamed) {
+                images.insert(Image { name, judged_as, target: target.clone(), children: children.clone() });
             }
         }
     }
@@ -106,7 +110,7 @@ impl<'s> Judgement<'s> {
     /// Judges one image. Which of the manifests under an index this node would run is not looked up: one that is
     /// admitted is told.
     pub(super) fn judge(&self, image: &Image, entries: &[Kept]) -> Judged {
-        let Ok(reference) = Reference::parse(&image.name) else { return Judged::unnamed(image) };
+        let Ok(reference) = Reference::parse(&image.judged_as) else { return Judged::unnamed(image) };
         let children = image.children.iter().map(Some).chain(image.children.is_empty().then_some(None));
         let mut first = None;
         for child in children {

@@ -36,6 +36,14 @@ impl Wanted {
         }
     }
 
+    /// The reference, where it can be one.
+    pub(super) fn reference(&self) -> Option<&Reference> {
+        match self {
+            Self::Digits(_) => None,
+            Self::Named(reference) | Self::Either(_, reference) => Some(reference),
+        }
+    }
+
     /// Whether an entry is about it.
     pub(super) fn is_about(&self, entry: &Entry) -> bool {
         match self {

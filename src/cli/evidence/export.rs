@@ -1,0 +1,199 @@
+//! `sealgate evidence export`.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::fetch;
+use super::finding::{Found, find};
+use super::wanted::Wanted;
+use crate::cli::screen::{Exit, Screen, plain};
+use crate::config::Settings;
+use crate::image::Digest;
+use crate::store::layout::{self, Exported};
+use crate::store::{Entry, Store};
+
+/// Room for what is written before it reaches the disk: the tar file is made of many small pieces.
+const BUFFER: usize = 256 << 10;
+
+/// What to export, and where to.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Options {
+    /// Image names, digests, or first digits of digests.
+    #[arg(value_name = "IMAGE", required = true, value_parser = Wanted::parse)]
+    images: Vec<Wanted>,
+    /// The tar file to write; - for standard output.
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    out: PathBuf,
+    /// Replace the file where there is one.
+    #[arg(long)]
+    force: bool,
+    /// Ask the registries for what is not kept, under the policies of this node, and for the small files (manifests and
+    /// configurations of images) that other tools want to see beside it.
+    #[arg(long)]
+    fetch: bool,
+}
+
+/// What was written, for programs.
+#[derive(Serialize)]
+struct Answer {
+    file: String,
+    images: Vec<Image>,
+    carriers: usize,
+    blobs: usize,
+    bytes: u64,
+    left_out: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Image {
+    name: Option<String>,
+    digest: String,
+}
+
+/// Writes a layout; 1 when nothing is kept about one of the images.
+pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<Exit, String> {
+    let out = Out::of(options)?;
+    let store = Store::open(settings.evidence.clone()).map_err(|error| error.to_string())?;
+    let mut found: Vec<Found> = Vec::new();
+    for wanted in &options.images {
+        let known = find(wanted, &store, settings, screen)?;
+        let known = match known {
+            Err(_) if options.fetch => fetch::admit(wanted, &store, settings)?,
+            known => known,
+        };
+        match known {
+            Ok(one) => found.push(one),
+            Err(why) => {
+                screen.complain(&why);
+                return Ok(Exit::Refused);
+            }
+        }
+    }
+    let entries = entries_of(&found);
+    let names = names_of(&found);
+    let extra = if options.fetch { fetch::complete(&found, &store, settings, screen)? } else { Vec::new() };
+    let written =
+        out.write(&mut |out| layout::export(&store, &entries, &names, &extra, out).map_err(|error| error.to_string()))?;
+    told(&out, &found, &written, screen);
+    Ok(Exit::Done)
+}
+
+/// Each entry once, in the order of the images.
+fn entries_of(found: &[Found]) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for entry in found.iter().flat_map(|found| &found.entries) {
+        if entries.iter().all(|other| other.place != entry.place) {
+            entries.push(entry.clone());
+        }
+    }
+    entries
+}
+
+/// Every name once.
+fn names_of(found: &[Found]) -> Vec<(String, Digest)> {
+    let named = found.iter().flat_map(|found| found.names.iter().map(|name| (name.clone(), found.target.clone())));
+    named.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Where a layout is written.
+enum Out {
+    /// Standard output.
+    Stream,
+    /// A file; whatever goes wrong, it is as it was.
+    File(PathBuf),
+}
+
+impl Out {
+    /// Refuses what would be lost, or what nobody can read.
+    fn of(options: &Options) -> Result<Self, String> {
+        if options.out.as_os_str() == "-" {
+            let terminal = io::stdout().is_terminal();
+            return if terminal {
+                Err("a tar file is not for a terminal: name a file with -o".to_owned())
+            } else {
+                Ok(Self::Stream)
+            };
+        }
+        let shown = options.out.display();
+        match fs::symlink_metadata(&options.out) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("{shown}: {error}")),
+            Ok(there) if !there.is_file() => return Err(format!("{shown} is there and is no plain file; it stays")),
+            Ok(_) if !options.force => return Err(format!("{shown} is there; it stays without --force")),
+            Ok(_) => {}
+        }
+        Ok(Self::File(options.out.clone()))
+    }
+
+    fn write(&self, write: &mut dyn FnMut(&mut dyn Write) -> Result<Exported, String>) -> Result<Exported, String> {
+        let Self::File(path) = self else {
+            let mut out = io::BufWriter::with_capacity(BUFFER, io::stdout().lock());
+            let written = write(&mut out)?;
+            return out.flush().map(|()| written).map_err(|error| format!("standard output: {error}"));
+        };
+        let beside = beside(path);
+        let failed = |error: io::Error| format!("{}: {error}", beside.display());
+        let file = OpenOptions::new().write(true).create_new(true).open(&beside).map_err(failed)?;
+        let written =
+            fill(file, write, &failed).and_then(|written| fs::rename(&beside, path).map(|()| written).map_err(failed));
+        if written.is_err() {
+            drop(fs::remove_file(&beside));
+        }
+        written
+    }
+}
+
+/// Durably: an archive that is carried away must not be empty after a power cut.
+fn fill(
+    file: File,
+    write: &mut dyn FnMut(&mut dyn Write) -> Result<Exported, String>,
+    failed: &dyn Fn(io::Error) -> String,
+) -> Result<Exported, String> {
+    let mut out = io::BufWriter::with_capacity(BUFFER, file);
+    let written = write(&mut out)?;
+    let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
+    file.sync_all().map_err(failed)?;
+    Ok(written)
+}
+
+/// A name in the same folder that nothing else has.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".new-{}", std::process::id()));
+    path.with_file_name(name)
+}
+
+fn told(out: &Out, found: &[Found], written: &Exported, screen: &mut Screen) {
+    let Exported { carriers, blobs, bytes, left_out, .. } = written;
+    let sum = format!("{carriers} signature manifests, {blobs} files, {bytes} bytes");
+    for digest in left_out {
+        screen.complain(&format!("left out, since it is not kept whole: {digest}"));
+    }
+    let Out::File(path) = out else { return screen.complain(&format!("written to standard output: {sum}")) };
+    let file = path.display().to_string();
+    if screen.is_json() {
+        let names = |found: &Found| match found.names.is_empty() {
+            true => vec![None],
+            false => found.names.iter().cloned().map(Some).collect(),
+        };
+        let image = |found: &Found| {
+            let digest = found.target.to_string();
+            names(found).into_iter().map(move |name| Image { name, digest: digest.clone() })
+        };
+        let images = found.iter().flat_map(image).collect();
+        let left_out = left_out.iter().map(ToString::to_string).collect();
+        return screen.json(&Answer { file, images, carriers: *carriers, blobs: *blobs, bytes: *bytes, left_out });
+    }
+    for found in found {
+        screen.line(&found.target.to_string());
+        for name in &found.names {
+            screen.line(&format!("  as {}", plain(name)));
+        }
+    }
+    screen.line(&format!("{}: {sum}", plain(&file)));
+}
