@@ -4,6 +4,7 @@ mod attacks;
 mod check;
 mod crash;
 mod disk;
+mod kill;
 mod room;
 
 use std::collections::BTreeSet;

@@ -102,10 +102,8 @@ impl Stage {
         let mut registries = Vec::new();
         for way in WAYS {
             for rules in faults(way) {
-                let auth = match way {
-                    Way::Auth | Way::Plugin => Auth::basic(&secret(way)),
-                    _ => Auth::bearer(&secret(way)),
-                };
+                let basic = matches!(way, Way::Auth | Way::Plugin);
+                let auth = if basic { Auth::basic(&secret(way)) } else { Auth::bearer(&secret(way)) };
                 let registry = TestRegistry::start(Settings::conforming().auth(auth));
                 crate::rig::push(&registry);
                 rules.into_iter().for_each(|rule| registry.rule(rule));
@@ -142,10 +140,9 @@ impl Stage {
 
     fn write_all(&self) {
         for (way, registry) in &self.registries {
-            let proxy = match way {
-                Way::Proxy => format!("proxy = \"http://robot:{}@{}\"\n", secret(Way::Proxy), registry.host()),
-                _ => String::new(),
-            };
+            let proxied = *way == Way::Proxy;
+            let proxy = format!("proxy = \"http://robot:{}@{}\"\n", secret(Way::Proxy), registry.host());
+            let proxy = if proxied { proxy } else { String::new() };
             let toml = format!(
                 "server = \"{url}\"\n[host.\"{url}\"]\n{proxy}[host.\"{url}\".header]\nx-planted = \"Header-{PLANTED}\"\n",
                 url = registry.url()

@@ -418,7 +418,7 @@ fn attack_a7_no_changed_archive_brings_changed_bytes() {
     let (entry, members) = good();
     let bytes = archive(&members);
     let limit = bytes.len();
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 96, ..ProptestConfig::default() });
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 48, ..ProptestConfig::default() });
     let changes = proptest::collection::vec((0..limit, any::<u8>()), 1..4);
     let result = runner.run(&changes, |changes| {
         let mut changed = bytes.clone();
