@@ -164,12 +164,12 @@ impl Shared {
         if let Some(ruled) = self.judge_kept(question, &kept, &terms).await {
             return ruled;
         }
-        if kept.add(self.keeping.take(wish.clone()).await) {
-            if let Some(ruled) = self.judge_kept(question, &kept, &terms).await {
-                self.keep(kept.all());
-                self.keeping.used(wish, question, terms.now);
-                return ruled;
-            }
+        if kept.add(self.keeping.take(wish.clone()).await)
+            && let Some(ruled) = self.judge_kept(question, &kept, &terms).await
+        {
+            self.keep(kept.all());
+            self.keeping.used(wish, question, terms.now);
+            return ruled;
         }
         let asked = self.ask_registry(question, &repositories, Reach::UntilPermitted, until).await;
         let registry = Footing { source: EvidenceSource::Registry, fetched: asked.began };

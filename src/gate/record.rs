@@ -127,7 +127,7 @@ impl Story {
 
     /// Where the evidence came from. A verdict from memory is from there, also where no evidence was needed.
     fn source(&self) -> Option<EvidenceSource> {
-        self.looked_at().map(|footing| footing.source).or(self.cached.then_some(EvidenceSource::Memory))
+        self.looked_at().map(|footing| footing.source).or_else(|| self.cached.then_some(EvidenceSource::Memory))
     }
 
     fn looked_at(&self) -> Option<Footing> {

@@ -177,30 +177,7 @@ fn escaped(value: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_text_is_prometheus() {
-        let readings = Readings {
-            trust: vec![
-                ("public-good".to_owned(), "log", f64::INFINITY),
-                ("acme".to_owned(), "ct-log", 1_900_000_000.0),
-            ],
-            keys: Vec::new(),
-            reload_failed: false,
-            audit_healthy: true,
-            decisions: Decisions { admitted: 5_000_000_000, refused: 2, unable: 0, unreachable: 1 },
-            sources: Sources { memory: 7, evidence: 6, registry: 5, none: 4 },
-            evidence: Evidence {
-                healthy: true,
-                entries: 12,
-                bytes: 34_567,
-                failed_writes: 1,
-                broken: 2,
-                confirmed: 3,
-                withdrawn: 0,
-                unanswered: 4,
-            },
-        };
-        let expected = "\
+    const EXPECTED: &str = "\
 # HELP sealgate_trust_expiry_timestamp_seconds When the last of this kind in a trust root ends, in seconds since 1970.
 # TYPE sealgate_trust_expiry_timestamp_seconds gauge
 sealgate_trust_expiry_timestamp_seconds{root=\"public-good\",kind=\"log\"} +Inf
@@ -244,7 +221,31 @@ sealgate_evidence_refreshes_total{outcome=\"confirmed\"} 3
 sealgate_evidence_refreshes_total{outcome=\"withdrawn\"} 0
 sealgate_evidence_refreshes_total{outcome=\"unanswered\"} 4
 ";
-        assert_eq!(readings.to_text(), expected);
+
+    #[test]
+    fn the_text_is_prometheus() {
+        let readings = Readings {
+            trust: vec![
+                ("public-good".to_owned(), "log", f64::INFINITY),
+                ("acme".to_owned(), "ct-log", 1_900_000_000.0),
+            ],
+            keys: Vec::new(),
+            reload_failed: false,
+            audit_healthy: true,
+            decisions: Decisions { admitted: 5_000_000_000, refused: 2, unable: 0, unreachable: 1 },
+            sources: Sources { memory: 7, evidence: 6, registry: 5, none: 4 },
+            evidence: Evidence {
+                healthy: true,
+                entries: 12,
+                bytes: 34_567,
+                failed_writes: 1,
+                broken: 2,
+                confirmed: 3,
+                withdrawn: 0,
+                unanswered: 4,
+            },
+        };
+        assert_eq!(readings.to_text(), EXPECTED);
     }
 
     #[test]
