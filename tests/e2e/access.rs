@@ -200,17 +200,17 @@ pub async fn other_spellings() -> Outcome {
 }
 
 /// Points a host's `hosts.toml` at a registry.
-fn lead(stage: &Stage, host: &str, url: &str) -> Outcome {
+pub fn lead(stage: &Stage, host: &str, url: &str) -> Outcome {
     let folder = stage.containerd.folder().join("certs.d").join(host);
     fs::create_dir_all(&folder)?;
     Ok(fs::write(folder.join("hosts.toml"), format!("server = \"{url}\"\n\n[host.\"{url}\"]\n"))?)
 }
 
 /// Docker's own registry; killed when dropped.
-struct DockerRegistry {
+pub struct DockerRegistry {
     child: Child,
-    address: SocketAddr,
-    _folder: tempfile::TempDir,
+    pub address: SocketAddr,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for DockerRegistry {
@@ -221,7 +221,7 @@ impl Drop for DockerRegistry {
 }
 
 impl DockerRegistry {
-    async fn start() -> Result<Self, Failure> {
+    pub async fn start() -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = format!(
@@ -230,18 +230,23 @@ impl DockerRegistry {
         );
         let file = folder.path().join("config.yml");
         fs::write(&file, config)?;
-        let spawned =
-            Command::new("docker-registry").arg("serve").arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let log = fs::File::create(folder.path().join("requests.log"))?;
+        let spawned = Command::new("docker-registry").arg("serve").arg(&file).stdout(log).stderr(Stdio::null()).spawn();
         let child = spawned.map_err(|error| {
             format!("this scenario needs docker-registry ({error}): `make test` installs it (Debian: docker-registry)")
         })?;
-        let registry = Self { child, address, _folder: folder };
+        let registry = Self { child, address, folder };
         until("docker-registry", || async move { tokio::net::TcpStream::connect(address).await.is_ok() }).await?;
         Ok(registry)
     }
 
+    /// Its log of requests, a line each; written after the answer.
+    pub fn log(&self) -> std::io::Result<String> {
+        fs::read_to_string(self.folder.path().join("requests.log"))
+    }
+
     /// Pushes a repository byte for byte: blobs, manifests, then what refers to them, then tags.
-    async fn push(&self, repository: &Repository) -> Outcome {
+    pub async fn push(&self, repository: &Repository) -> Outcome {
         let client = reqwest::Client::builder().no_proxy().build()?;
         let root = format!("http://{}/v2/{}", self.address, repository.path);
         for (digest, bytes) in &repository.blobs {

@@ -45,6 +45,7 @@ mod power;
 mod pulling;
 mod raw;
 mod refresh;
+mod requests;
 mod rules;
 mod service;
 mod signers;
@@ -205,6 +206,16 @@ const SCENARIOS: &[Scenario] = &[
         "other-spellings",
         "a host in capitals or with its port, and what is no reference at all",
         access::other_spellings
+    ),
+    scenario!(
+        "requests",
+        "requests of a cold decision beside cosign's of the same image, in the registry's log",
+        requests::requests
+    ),
+    scenario!(
+        "signature-repository",
+        "signatures that cosign keeps in a repository of their own, in both forms",
+        requests::signature_repository
     ),
     scenario!("docker-registry", "docker's own registry, both forms, byte for byte", access::docker_registry),
     scenario!(
