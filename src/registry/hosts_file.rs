@@ -1,7 +1,15 @@
 //! Reads one folder of containerd's `certs.d`: its `hosts.toml`, or without one the certificates of docker's layout.
 //!
-//! The meaning is that of containerd 2.x (docs/hosts.md and `core/remotes/docker/config/hosts.go`), with one
-//! difference: a file that cannot be understood is an error here, where containerd logs it and goes on without.
+//! The meaning is that of containerd 2.x (docs/hosts.md and `core/remotes/docker/config/hosts.go`; compared with 1.6, 1.7
+//! and 2.1 in `tests/registry/differential.rs`). Differences, all of them on the side of asking nobody:
+//! - a file that cannot be understood is an error, where containerd logs it and goes on as if there were none (1.x also
+//!   takes a file without a `[host]` table for such a one; here it counts);
+//! - more than one client certificate for a host, a user, query or `..` in an address, and a proxy that is neither HTTP nor
+//!   HTTPS are errors; so is a host without a scheme whose name begins with `http`;
+//! - a server that is also the last host is asked once;
+//! - a host that may not give content (`capabilities` without `pull`) is not asked for it; containerd's fetcher asks it.
+//!   `referrers`, which only the newest containerd knows, is accepted and restricts nothing;
+//! - `skip_verify = false` holds for `localhost` as well.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,6 +20,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::error::RegistryError;
 use super::host::{Host, Scheme, Tls, fold, is_authority, split_port};
@@ -40,7 +49,7 @@ struct HostsToml {
     #[serde(flatten)]
     root: HostTable,
     #[serde(default)]
-    host: BTreeMap<String, Spanned<HostTable>>,
+    host: BTreeMap<String, HostTable>,
 }
 
 #[derive(Deserialize, Default)]
@@ -113,7 +122,7 @@ fn parse(bytes: &[u8], file: &Path, registry: &str) -> Result<Folder, RegistryEr
         config(file, line, "is not a hosts.toml that can be understood")
     })?;
     let mut tables: Vec<(usize, String, HostTable)> =
-        parsed.host.into_iter().map(|(url, table)| (table.span().start, url, table.into_inner())).collect();
+        parsed.host.into_iter().map(|(url, table)| (first_mention(text, &url), url, table)).collect();
     tables.sort_by_key(|(start, ..)| *start);
     if tables.len() > HOSTS_MAX {
         return Err(config(file, None, "names more than 16 hosts"));
@@ -137,6 +146,17 @@ fn parse(bytes: &[u8], file: &Path, registry: &str) -> Result<Folder, RegistryEr
         hosts.push(last);
     }
     Ok(Folder { hosts, named })
+}
+
+/// Where a host is first named, be it by a table below its own: that is its place in the order, as for containerd.
+fn first_mention(text: &str, url: &str) -> usize {
+    let Ok(whole) = DeTable::parse(text) else { return 0 };
+    let hosts = whole.get_ref().get("host").and_then(|host| host.get_ref().as_table());
+    let found = hosts.and_then(|hosts| hosts.iter().find(|(key, _)| key.get_ref() == url));
+    let below = |table: &Spanned<DeValue<'_>>| {
+        table.get_ref().as_table().and_then(|table| table.keys().map(|key| key.span().start).min())
+    };
+    found.map_or(0, |(key, table)| below(table).unwrap_or(usize::MAX).min(key.span().start))
 }
 
 /// Whether a host of the file is the server itself, allowed to do as much. Such a server is not asked again: it would say
@@ -365,6 +385,15 @@ server = "https://reg.example"
         assert_eq!(read.hosts[1].headers.get_all("x-key").iter().count(), 2);
         assert_eq!(read.hosts[2].dial_timeout, Some(Duration::from_millis(61_500)));
         assert_eq!(read.named.len(), 4);
+    }
+
+    #[test]
+    fn a_host_stands_where_it_is_first_named() {
+        let toml = "[host.\"https://b.example\".header]\n[host.\"https://a.example\"]\n[host.\"https://b.example\"]\nca = []\n";
+        let dir = folder(&[("hosts.toml", toml)]);
+        let hosts = read(dir.path(), "r.example").unwrap().hosts;
+        let names: Vec<&str> = hosts.iter().map(|host| host.authority.as_str()).collect();
+        assert_eq!(names, ["b.example", "a.example", "r.example"]);
     }
 
     #[test]

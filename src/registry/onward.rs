@@ -1,8 +1,10 @@
 //! [`Onward`]: questions about signatures, which may go on to the next host when an answer does not suffice.
 //!
 //! A mirror that has the image often lacks its signatures. So they are looked for where the image may come from, host by
-//! host, in the end at the upstream: the last of `hosts.toml`. What a host has is the last word only where
-//! `signatures_upstream` is off. What a signature's manifest and blobs are is settled by their digests: these may come from any of the hosts.
+//! host, in the end at the upstream: the last one by `hosts.toml`, which is the registry itself unless the operator put a
+//! `server` in its place; then, as containerd's hosts.md promises, the registry is not consulted. What a host has is the
+//! last word only where `signatures_upstream` is off. What a signature's manifest and blobs are is settled by their
+//! digests: these may come from any of the hosts.
 
 use bytes::Bytes;
 

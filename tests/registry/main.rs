@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail loudly")]
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+#[path = "../support/containerd.rs"]
+mod containerd;
 #[path = "../support/registry.rs"]
 mod support;
 
 mod absence;
 mod access;
 mod credentials;
+mod differential;
 mod docker;
 mod double;
 mod limits;

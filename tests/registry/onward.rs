@@ -1,4 +1,4 @@
-//! Signatures beyond the host that has the image: at the next hosts, and at the registry that a mirror stands for.
+//! Signatures beyond the host that has the image: at the next hosts, in the end at the registry itself.
 
 use sealgate::image::{Digest, Repository};
 use sealgate::registry::{Class, Malformed, Onward, Referrers, RegistryError, Why};
@@ -6,12 +6,12 @@ use sealgate::registry::{Class, Malformed, Onward, Referrers, RegistryError, Why
 use crate::rig::{NAME, Rig, push, repository};
 use crate::support::{self, Answer, OCI_MANIFEST, Rule, Settings, TestRegistry};
 
-/// A mirror and a registry that can be asked by its own name, which `hosts.toml` does not mention.
+/// A mirror, and the registry under its own name, which `hosts.toml` does not mention.
 fn stood_in() -> (TestRegistry, TestRegistry, Rig, Repository) {
     let (mirror, upstream) = (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
     let rig = Rig::new();
     let folder = upstream.host().replace(':', "_") + "_";
-    rig.hosts(&folder, &format!("server = \"{}\"\n", mirror.url()));
+    rig.hosts(&folder, &format!("[host.\"{}\"]\n", mirror.url()));
     let repository = Repository::parse(&format!("{}/acme/app", upstream.host())).unwrap();
     (mirror, upstream, rig, repository)
 }
@@ -28,37 +28,47 @@ fn names(found: &Onward<Referrers>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_registry_behind_a_mirror_in_its_place_is_asked_last_and_for_signatures_alone() {
+async fn the_registry_behind_a_mirror_is_asked_last() {
     let (mirror, upstream, rig, repository) = stood_in();
     let (_, digest) = push(&mirror);
     let signature = refer(&upstream, &digest, "sig");
     let session = rig.session();
     assert_eq!(session.tag(&repository, "1").await.unwrap().host, mirror.host());
-    assert_eq!(session.referrers(&repository, &digest).await, Ok(Referrers::Listed(vec![])));
-    assert_eq!(upstream.requests(), [], "the image comes from the mirror or not at all");
+    assert_eq!(upstream.requests(), []);
     let found = session.referrers_from(&repository, &digest, 0).await.unwrap();
     assert_eq!((names(&found), found.at, found.next, &found.passed), (vec!["sig".to_owned()], 1, None, &None));
     let signature = Digest::parse(&signature).unwrap();
     let fetched = session.manifest_at(&repository, &signature, 1000, found.at).await.unwrap();
     assert_eq!((fetched.digest, fetched.host), (signature.clone(), upstream.host()));
     assert_eq!(mirror.count("manifests/sha256:"), 0, "who named it is asked first");
-    let missing = session.manifest_within(&repository, &signature, 1000).await.unwrap_err();
-    assert_eq!(missing.class(), Class::Absent);
     assert_eq!(upstream.requests()[0].query, "", "it is the registry itself");
 }
 
+/// `server` in the registry's place: it is the last that is asked, as hosts.md promises.
 #[tokio::test]
-async fn only_what_hosts_toml_names_is_asked_when_told_so() {
-    let (mirror, upstream, mut rig, repository) = stood_in();
-    rig.options.signatures_upstream = false;
+async fn a_server_in_the_registrys_place_is_the_end() {
+    let (mirror, upstream, rig, repository) = stood_in();
+    rig.hosts(&(upstream.host().replace(':', "_") + "_"), &format!("server = \"{}\"\n", mirror.url()));
     let (_, digest) = push(&mirror);
     refer(&upstream, &digest, "sig");
     let session = rig.session();
     let found = session.referrers_from(&repository, &digest, 0).await.unwrap();
     assert_eq!((found.answer, found.next), (Referrers::Listed(vec![]), None));
-    let error = session.tag_from(&repository, "sha256-0.sig", 0).await.unwrap_err();
-    assert_eq!(error.class(), Class::Absent);
+    assert_eq!(session.tag_from(&repository, "sig", 0).await.unwrap_err().class(), Class::Absent);
     assert_eq!(upstream.requests(), []);
+}
+
+#[tokio::test]
+async fn the_first_that_has_any_has_the_last_word_when_told_so() {
+    let (mirror, upstream, mut rig, repository) = stood_in();
+    rig.options.signatures_upstream = false;
+    let (_, digest) = push(&mirror);
+    refer(&upstream, &digest, "sig");
+    let found = rig.session().referrers_from(&repository, &digest, 0).await.unwrap();
+    assert_eq!((names(&found), found.next), (vec!["sig".to_owned()], None), "who has none sends the question on");
+    refer(&mirror, &digest, "stale");
+    let found = rig.session().referrers_from(&repository, &digest, 0).await.unwrap();
+    assert_eq!((names(&found), found.next), (vec!["stale".to_owned()], None));
 }
 
 /// What the mirror has may not suffice: the next answers are asked for one by one.
@@ -72,8 +82,6 @@ async fn each_answer_says_where_to_go_on() {
     refer(&second, &digest, "fresh");
     first.put_manifest("acme/app", Some("t"), b"{\"a\":1}", OCI_MANIFEST);
     second.put_manifest("acme/app", Some("t"), b"{\"a\":2}", OCI_MANIFEST);
-    let mut rig = rig;
-    rig.options.signatures_upstream = false;
     let session = rig.session();
     let one = session.referrers_from(&repository(), &digest, 0).await.unwrap();
     assert_eq!((names(&one), one.next), (vec!["stale".to_owned()], Some(1)));
@@ -118,7 +126,7 @@ async fn silence_before_or_behind_is_never_absence() {
 async fn attack_e5_the_registry_behind_a_mirror_may_not_be_local() {
     let mirror = TestRegistry::start(Settings::conforming());
     let rig = Rig::new();
-    rig.hosts("_default", &format!("server = \"{}\"\n", mirror.url()));
+    rig.hosts("_default", &format!("[host.\"{}\"]\n", mirror.url()));
     let repository = Repository::parse("169.254.169.254/acme/app").unwrap();
     let (_, digest) = push(&mirror);
     let session = rig.session();
@@ -133,7 +141,7 @@ async fn attack_e1_each_host_has_its_own_credentials_upstream_too() {
     let mirror = TestRegistry::start(Settings::conforming());
     let upstream = TestRegistry::start(Settings::conforming().auth(support::Auth::basic("hunter2-planted")));
     let rig = Rig::new();
-    rig.hosts(&(upstream.host().replace(':', "_") + "_"), &format!("server = \"{}\"\n", mirror.url()));
+    rig.hosts(&(upstream.host().replace(':', "_") + "_"), &format!("[host.\"{}\"]\n", mirror.url()));
     let repository = Repository::parse(&format!("{}/acme/app", upstream.host())).unwrap();
     let (_, digest) = push(&mirror);
     refer(&upstream, &digest, "sig");
@@ -147,8 +155,7 @@ async fn attack_e1_each_host_has_its_own_credentials_upstream_too() {
 async fn entries_that_cannot_be_proven_make_a_list_that_is_not_whole() {
     let server = TestRegistry::start(Settings::conforming());
     let (_, digest) = push(&server);
-    let (mut rig, index) = (Rig::serving(&server), support::OCI_INDEX);
-    rig.options.signatures_upstream = false;
+    let (rig, index) = (Rig::serving(&server), support::OCI_INDEX);
     let foreign = format!(r#"{{"mediaType":"m","digest":"sha512:{}","size":3}}"#, "a".repeat(128));
     let good = format!(r#"{{"mediaType":"m","digest":"{digest}","size":3}}"#);
     let list = |entries: &str| Answer::Full {

@@ -14,11 +14,13 @@ use crate::support::{Answer, Auth, Rule, Settings, TestRegistry};
 const PASSWORD: &str = "hunter2-planted";
 const ENCODED: &str = "dXNlcjpodW50ZXIyLXBsYW50ZWQ=";
 
+/// The first line and the `Proxy-Authorization` of a connection.
+type Seen = (String, Option<String>);
+
 /// A proxy for tunnels and for plain requests. It knows names that nobody else knows, and wants a password when told so.
 struct Proxy {
     address: std::net::SocketAddr,
-    /// The first line and the `Proxy-Authorization` of every connection.
-    seen: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -56,7 +58,7 @@ impl Drop for Proxy {
 
 async fn serve(
     mut stream: TcpStream,
-    log: &Mutex<Vec<(String, Option<String>)>>,
+    log: &Mutex<Vec<Seen>>,
     names: &BTreeMap<String, String>,
     password: Option<&str>,
 ) -> Option<()> {
@@ -131,7 +133,7 @@ async fn each_scheme_has_its_own() {
     rig.options.http_proxy = Some(proxy.url());
     let error = rig.session().tag(&repository(), "1").await.unwrap_err();
     assert!(matches!(error, RegistryError::Unreachable { why: Why::Name(_), .. }), "{error:?}");
-    assert_eq!(proxy.lines(), [] as [String; 0]);
+    assert!(proxy.lines().is_empty(), "{:?}", proxy.lines());
 }
 
 #[tokio::test]
@@ -148,7 +150,7 @@ async fn what_no_proxy_names_and_this_node_are_asked_directly() {
     assert!(matches!(error, RegistryError::Unreachable { why: Why::Name(_), .. }), "{error:?}");
     rig.hosts(NAME, &format!("server = \"{}\"\n", server.url()));
     rig.session().tag(&repository(), "1").await.unwrap();
-    assert_eq!(proxy.lines(), [] as [String; 0]);
+    assert!(proxy.lines().is_empty(), "{:?}", proxy.lines());
     // What the configuration says outright knows no exception.
     rig.options.proxy = Some(proxy.url());
     rig.session().tag(&repository(), "1").await.unwrap();

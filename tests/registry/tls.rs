@@ -10,8 +10,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sealgate::registry::{Access, Class, RegistryError, TlsFault, Why};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::rig::{NAME, Rig, repository, session};
 
@@ -45,14 +47,30 @@ fn certificate(change: impl FnOnce(&mut rcgen::CertificateParams)) -> (String, r
 }
 
 async fn start(certificate: &rcgen::Certificate, key: &rcgen::KeyPair, protocols: &[&str]) -> Standin {
+    start_for(certificate, key, protocols, None).await
+}
+
+/// As [`start`], for those alone who have a certificate by this authority.
+async fn start_for(
+    certificate: &rcgen::Certificate,
+    key: &rcgen::KeyPair,
+    protocols: &[&str],
+    clients: Option<&str>,
+) -> Standin {
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], private)
-        .unwrap();
+    let builder =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(pem) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_single_cert(vec![certificate.der().clone()], private).unwrap();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -69,11 +87,10 @@ async fn start(certificate: &rcgen::Certificate, key: &rcgen::KeyPair, protocols
                 let service = service_fn(move |_| {
                     requests.fetch_add(1, Ordering::SeqCst);
                     // Long enough for requests side by side to be side by side.
-                    let answer = async {
+                    async {
                         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                         Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from_static(b"{}"))))
-                    };
-                    answer
+                    }
                 });
                 let io = TokioIo::new(stream);
                 if is_h2 {
@@ -159,4 +176,64 @@ async fn told(rig: &Rig, fault: TlsFault) {
     let RegistryError::Unreachable { why: Why::Tls(found), .. } = &error else { panic!("{error:?}") };
     assert_eq!(*found, fault, "{error}");
     assert!(error.to_string().contains(&fault.to_string()));
+}
+
+/// `client` in every form that names one certificate; with none, and with two, nobody is let in.
+#[tokio::test]
+async fn client_certificates_are_shown_in_every_form_that_hosts_toml_knows() {
+    let (ca, own, key) = certificate(|_| {});
+    let (clients, client, client_key) = certificate(|own| {
+        own.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let standin = start_for(&own, &key, &[], Some(&clients)).await;
+    let both = format!("{}{}", client.pem(), client_key.serialize_pem());
+    for (form, fine) in [
+        ("\"both.pem\"", true),
+        ("[\"both.pem\"]", true),
+        ("[[\"c.cert\", \"c.key\"]]", true),
+        ("[[\"both.pem\", \"\"]]", true),
+        ("[]", false),
+        ("[[\"c.cert\", \"c.key\"], [\"both.pem\", \"\"]]", false),
+        ("\"c.cert\"", false),
+    ] {
+        let rig = rig(&standin, &ca);
+        rig.write(&format!("{NAME}/both.pem"), &both);
+        rig.write(&format!("{NAME}/c.cert"), &client.pem());
+        rig.write(&format!("{NAME}/c.key"), &client_key.serialize_pem());
+        rig.hosts(NAME, &format!("server = \"{}\"\nca = \"ca.crt\"\nclient = {form}\n", standin.url));
+        let answer = rig.session().tag(&repository(), "1").await;
+        assert_eq!(answer.is_ok(), fine, "{form}: {answer:?}");
+    }
+}
+
+/// What the operator trusts for a host counts where it redirects to, as with containerd; where a token service stands
+/// elsewhere, its certificate is looked at even so.
+#[tokio::test]
+async fn the_authorities_of_a_host_count_where_it_leads() {
+    let settings = || crate::support::Settings::conforming().tls();
+    let (server, storage) =
+        (crate::support::TestRegistry::start(settings()), crate::support::TestRegistry::start(settings()));
+    let (_, digest) = crate::rig::push(&storage);
+    let to = format!("{}/v2/acme/app/manifests/1", storage.url());
+    server.rule(crate::support::Rule::new("/manifests/", crate::support::Answer::Redirect(307, to)));
+    let mut rig = Rig::new();
+    rig.options.allow_local_hosts = vec![storage.host()];
+    let with = |settings: &str| rig.hosts(NAME, &format!("server = \"{}\"\n{settings}\n", server.url()));
+    with("ca = [\"server.crt\", \"storage.crt\"]");
+    rig.write(&format!("{NAME}/server.crt"), server.ca_pem().unwrap());
+    rig.write(&format!("{NAME}/storage.crt"), storage.ca_pem().unwrap());
+    assert_eq!(rig.session().tag(&repository(), "1").await.unwrap().digest, digest);
+    with("ca = \"server.crt\"");
+    told(&rig, TlsFault::Issuer).await;
+    with("skip_verify = true");
+    assert_eq!(rig.session().tag(&repository(), "1").await.unwrap().digest, digest);
+    server.clear_rules();
+    storage.clear_log();
+    let challenge = format!("Bearer realm=\"{}/token\",service=\"s\"", storage.url());
+    server.rule(crate::support::Rule::new(
+        "/manifests/",
+        crate::support::Answer::Full { status: 401, headers: vec![("www-authenticate", challenge)], body: Vec::new() },
+    ));
+    told(&rig, TlsFault::Issuer).await;
+    assert_eq!(storage.requests(), []);
 }
