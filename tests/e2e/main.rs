@@ -67,7 +67,8 @@ use std::time::{Duration, Instant};
 
 use stage::Outcome;
 
-/// How long one scenario may take; the longest takes some 20 s. One that hangs must not take the others with it.
+/// How long one scenario may take: `hostile-registry` some 90 s on two cores, the next longest 20 s. One that hangs must not
+/// take the others with it.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A scenario under way.

@@ -53,7 +53,10 @@ pub(crate) fn listen(role: Role, listener: std::net::TcpListener, shared: &Arc<S
     let listener = TcpListener::from_std(listener).expect("a listener");
     tokio::spawn(async move {
         let (leave, mut left) = tokio::sync::mpsc::unbounded_channel::<()>();
-        while !is_absent {
+        loop {
+            if is_absent {
+                break;
+            }
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = left.recv() => break,

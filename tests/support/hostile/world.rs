@@ -101,6 +101,17 @@ impl Maker<'_> {
     fn put(&mut self, path: String, step: Option<Step>, media_type: &'static str, body: impl Into<Bytes>) -> Put {
         let body = body.into();
         let digest = sealgate::image::Digest::of(&body).to_string();
+        self.put_as(digest, path, step, media_type, body)
+    }
+
+    fn put_as(
+        &mut self,
+        digest: String,
+        path: String,
+        step: Option<Step>,
+        media_type: &'static str,
+        body: Bytes,
+    ) -> Put {
         let headers = vec![("Content-Type", media_type.to_owned()), ("Docker-Content-Digest", digest.clone())];
         let size = body.len();
         self.world.insert(path, Good { step, status: 200, headers, body });
@@ -114,18 +125,20 @@ impl Maker<'_> {
         media_type: &'static str,
         body: &str,
     ) -> Put {
-        let digest = sealgate::image::Digest::of(body.as_bytes()).to_string();
+        let (digest, body) = (sealgate::image::Digest::of(body.as_bytes()).to_string(), Bytes::from(body.to_owned()));
         if let Some((tag, step)) = tag {
-            self.put(self.path(&format!("manifests/{tag}")), Some(step), media_type, body.to_owned());
+            let path = self.path(&format!("manifests/{tag}"));
+            self.put_as(digest.clone(), path, Some(step), media_type, body.clone());
         }
-        self.put(self.path(&format!("manifests/{digest}")), by_digest, media_type, body.to_owned())
+        let path = self.path(&format!("manifests/{digest}"));
+        self.put_as(digest, path, by_digest, media_type, body)
     }
 
     fn blob(&mut self, step: Option<Step>, media_type: &'static str, body: impl Into<Bytes>) -> Put {
         let body = body.into();
         let digest = sealgate::image::Digest::of(&body).to_string();
-        let put = self.put(self.path(&format!("blobs/{digest}")), step, "application/octet-stream", body);
-        Put { media_type, ..put }
+        let path = self.path(&format!("blobs/{digest}"));
+        Put { media_type, ..self.put_as(digest, path, step, "application/octet-stream", body) }
     }
 
     /// An image that really runs, and is no other cell's.
@@ -133,7 +146,8 @@ impl Maker<'_> {
         let source = fixtures::prod("signed-v2");
         let mut document: Value = serde_json::from_slice(source.tagged("v1")).unwrap();
         for (digest, bytes) in &source.blobs {
-            self.put(self.path(&format!("blobs/{digest}")), None, "application/octet-stream", bytes.clone());
+            let path = self.path(&format!("blobs/{digest}"));
+            self.put_as(digest.clone(), path, None, "application/octet-stream", bytes.clone().into());
         }
         document["layers"][0]["annotations"] = serde_json::json!({ "cell": number.to_string() });
         let (config, layers) = (&document["config"], &document["layers"]);
