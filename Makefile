@@ -15,7 +15,7 @@ PREFIX := /usr
 PACKAGES := containerd runc containernetworking-plugins docker-registry skopeo busybox-static iproute2 iptables \
   socat systemd systemd-container python3-grpcio man-db
 # Newer versions of them, unpacked beside the machine's own and never installed: suite and package.
-NEWER := trixie:containerd trixie:cosign sid:containerd sid:cosign
+NEWER := trixie:containerd trixie:cosign trixie:oras sid:containerd sid:cosign sid:oras
 
 .PHONY: help demo test bench e2e lint deny deps runtimes build install uninstall
 

@@ -10,7 +10,7 @@ shift
 unpack() {
     local suite=$1 root=$folder/$1 state
     shift
-    [ -e "$root/.complete" ] && return 0
+    [ "$(cat "$root/.complete" 2>/dev/null)" = "$*" ] && return 0
     state=$(mktemp -d) || return 1
     mkdir -p "$root" "$state/lists/partial" "$state/cache/archives/partial"
     # Debian's archive, from where this machine already takes it, and Debian's keys.
@@ -21,7 +21,7 @@ unpack() {
     apt-get "${options[@]}" update &&
         (cd "$state" && apt-get "${options[@]}" download "$@") &&
         for package in "$state"/*.deb; do dpkg -x "$package" "$root" || return 1; done &&
-        touch "$root/.complete"
+        echo "$*" >"$root/.complete"
     local outcome=$?
     rm -rf "$state"
     return $outcome
@@ -37,7 +37,8 @@ for suite in $suites; do
         echo "NOT HAD: $packages from Debian $suite; what needs them will not run" | tr '\n' ' '
         echo
         echo "$output" | tail -5
-        rm -rf "${folder:?}/$suite"
+        # What was had before, with fewer packages, stays.
+        [ -e "$folder/$suite/.complete" ] || rm -rf "${folder:?}/$suite"
     fi
 done
 exit 0

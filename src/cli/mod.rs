@@ -37,6 +37,7 @@ const CONFIG: &str = "/etc/sealgate/config.toml";
         sealgate verify registry.example.com/prod/app:1.2    would this image be admitted, and why\n  \
         sealgate policy check                                is the policy folder sound\n  \
         sealgate audit tail --refused                        what was refused lately\n  \
+        sealgate evidence list                               what is kept for when the network is away\n  \
         sealgate status                                      how the running gate is\n\n\
         Exit codes:\n  \
         0  admitted, or done\n  \

@@ -17,6 +17,7 @@ mod registry;
 mod signing;
 
 mod carrying;
+mod interop;
 mod node;
 mod program;
 mod verifying;
