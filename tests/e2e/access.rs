@@ -12,6 +12,7 @@ use tonic::Code;
 
 use crate::ensure;
 use crate::fixtures::{self, Repository};
+use crate::kept::{anew, folder};
 use crate::means::{admitted, asked_by, cost, digest_of, no, prod, refusal_of, refused, target_of, until};
 use crate::registry::{Answer, Auth, Rule, Settings};
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal};
@@ -88,11 +89,17 @@ async fn another_pods_answer(stage: &Stage) -> Outcome {
     Ok(())
 }
 
-/// After a restart a create has no credentials with it: first none are to be had, then those of the node.
+/// After a restart a create has no credentials with it. What is kept on the node needs none; where nothing is kept, none
+/// are to be had at first, then those of the node.
 async fn after_a_restart(stage: &mut Stage, id: &str, image: &str) -> Outcome {
-    stage.kill_gate()?;
-    stage.start_gate().await?;
+    anew(stage).await?;
     let pod = stage.pod().await?;
+    let (exit, _) = stage.cri().run(&pod, by_id(id, image)).await?;
+    let record = stage.expect_record("CreateContainer", "admitted", "satisfied")?;
+    ensure!(exit == 0 && record["source"] == "evidence", "exit code {exit}: {record:#}");
+    stage.kill_gate()?;
+    fs::remove_dir_all(folder(stage))?;
+    stage.start_gate().await?;
     let refusal = stage.cri().create(&pod, by_id(id, image)).await.err().ok_or("created without credentials")?;
     println!("   after a restart: {}", refusal.message());
     expect_refusal(&refusal, Code::Unknown, "SignatureValidationFailed: ", &["production"])?;

@@ -44,7 +44,8 @@ pub async fn policy_reload() -> Outcome {
         record["timings"]["total"],
         stage.registry.requests().len()
     );
-    ensure!(exit == 0 && record["cached"] == false, "not judged again: {record:#}");
+    // In the background or for this create, whichever came first: what names the new requirement was judged under it.
+    ensure!(exit == 0, "exit code {exit}");
     ensure!(record["policies"].to_string().contains("either"), "judged by another policy: {record:#}");
     ensure!(record["policy_generation"] == now["policy"]["generation"], "another generation: {record:#}");
     ensure!(stage.registry.requests().is_empty(), "the registry was asked: {:#?}", stage.registry.requests());

@@ -11,7 +11,7 @@ use futures_util::stream;
 use sealgate::gate::ask::PullAsk;
 use sealgate::gate::{Ending, Gate, Limits, MemoryOptions, Parts, Timings};
 use sealgate::image::Platform;
-use sealgate::policy::{Documents, Freshness, Freshness, Material, PolicyFile, PolicySet, Unmatched};
+use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Unmatched};
 use sealgate::registry::{AuthConfig, Options, Registry};
 use sealgate::runtime::{self, Runtime};
 use sealgate::verify::PublicKey;
