@@ -186,10 +186,10 @@ impl Keeping {
     pub(super) fn used(self: &Arc<Self>, wish: Wish, question: &Question, now: Timestamp) {
         let (keeping, target) = (Arc::clone(self), question.subject.target.clone());
         let note = move |store: &Store| {
-            for mut entry in entries(store, &wish)? {
+            for entry in entries(store, &wish)? {
                 store.touch(&entry, now);
-                if entry.targets.insert(target.clone()) {
-                    store.put(&entry, &[])?;
+                if !entry.targets.contains(&target) {
+                    store.add_target(&entry.place, &target)?;
                 }
             }
             Ok(())

@@ -1,7 +1,6 @@
 //! One question to one host: budget, connection, authentication, redirects, a capped body.
 
 use std::collections::BTreeSet;
-use std::error::Error as _;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -10,14 +9,14 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, LOCATI
 use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, Response, Url};
 
-use super::address::{LocalAddress, is_local, literal};
+use super::address::{is_local, literal};
 use super::challenge::{Challenge, challenges};
 use super::client::{Errand, Guard};
 use super::credentials::Secret;
 use super::error::{
     Budget, Malformed, RedirectFault, RegistryError, TlsFault, Why, is_refusal, is_spoken_by_registry, known_code,
-    printable,
 };
+use super::failure::failure;
 use super::host::{Host, Scheme, fold, fold_url, split_port};
 use super::options::{ERROR_BODY_MAX, LARGE, REDIRECTS_MAX, ROOM_KIB, TOKEN_MAX};
 use super::patience::retry_after;
@@ -476,55 +475,6 @@ fn next_address(from: &Url, headers: &HeaderMap) -> Result<Url, RedirectFault> {
         (_, "https") | ("http", "http") => Ok(next),
         (_, "http") => Err(RedirectFault::Downgrade),
         _ => Err(RedirectFault::Location),
-    }
-}
-
-/// A failure of the connection, told without addresses that may hold signed query strings.
-fn failure(error: &reqwest::Error, host: &str) -> RegistryError {
-    let host = host.to_owned();
-    let mut innermost: &(dyn std::error::Error + 'static) = error;
-    let mut tls = false;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-        if let Some(LocalAddress(address)) = source.downcast_ref() {
-            return RegistryError::ForbiddenAddress { host, address: *address };
-        }
-        tls |= source.downcast_ref::<std::io::Error>().is_some_and(is_tls);
-    }
-    let text = if error.source().is_some() { printable(&innermost.to_string()) } else { "broken".to_owned() };
-    let why = match innermost.downcast_ref::<super::address::NotResolved>() {
-        Some(_) => Why::Name(text),
-        None if error.is_timeout() => Why::Timeout,
-        None if tls => Why::Tls(tls_fault(text)),
-        None => Why::Connection(text),
-    };
-    RegistryError::Unreachable { host, why }
-}
-
-/// The TLS library's errors come as invalid data, wrapped once more by the connector.
-fn is_tls(error: &std::io::Error) -> bool {
-    let Some(inner) = error.get_ref() else { return false };
-    match inner.downcast_ref::<std::io::Error>() {
-        Some(inner) => inner.kind() == std::io::ErrorKind::InvalidData && inner.get_ref().is_some(),
-        None => error.kind() == std::io::ErrorKind::InvalidData,
-    }
-}
-
-/// The TLS library's words as the faults that an operator can do something about.
-fn tls_fault(text: String) -> TlsFault {
-    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["InvalidContentType"]) {
-        TlsFault::NotTls
-    } else if says(&["UnknownIssuer", "CaUsedAsEndEntity", "BadSignature"]) {
-        TlsFault::Issuer
-    } else if says(&["NotValidYet", "not valid yet"]) {
-        TlsFault::NotYetValid
-    } else if says(&["Expired", "expired"]) {
-        TlsFault::Expired
-    } else if says(&["NotValidForName", "not valid for name", "not valid for any names"]) {
-        TlsFault::Name
-    } else {
-        TlsFault::Other(text)
     }
 }
 

@@ -11,6 +11,7 @@ mod client;
 mod credentials;
 mod docker_config;
 mod error;
+mod failure;
 mod fault;
 mod fetch;
 mod flights;

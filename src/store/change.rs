@@ -1,5 +1,6 @@
 //! Small changes of one entry: it was used, it was seen again, it is withdrawn.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,6 +18,7 @@ use super::lock::{Hold, Lock};
 use super::read::{self, Read};
 use super::scan;
 use crate::evidence::Place;
+use crate::image::Digest;
 
 /// How exactly it is known when an entry was used: the oldest go by days, and a write for each of 110 containers that
 /// start would be in their way.
@@ -57,6 +59,25 @@ impl Store {
                 files::write(path, &entry.to_json())?;
             }
             Ok(())
+        });
+        self.tally.count_failure(&result);
+        result
+    }
+
+    /// Notes that an image's admission rested on an entry: whether there is such an entry. One that was removed meanwhile
+    /// does not come back, and the time at which it was found stays.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then the entry is as it was.
+    pub fn add_target(&self, place: &Place, target: &Digest) -> Result<bool, StoreError> {
+        let result = self.change(place, |path, entry| {
+            if entry.targets.contains(target) {
+                return Ok(());
+            }
+            let targets = BTreeSet::from([target.clone()]);
+            let added = Entry { targets, names: Vec::new(), ..entry.clone() };
+            let merged = added.merged(Some(&entry), &|digest| self.tally.may_be_needed(digest));
+            files::write(path, &merged.to_json())
         });
         self.tally.count_failure(&result);
         result

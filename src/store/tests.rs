@@ -168,6 +168,22 @@ fn an_entry_is_confirmed_but_never_made_older() {
 }
 
 #[test]
+fn a_target_is_added_to_what_is_there_alone() {
+    let home = Home::new();
+    let store = home.open();
+    let (entry, contents) = sample("app");
+    let target = Digest::of(b"another index");
+    assert!(!store.add_target(&entry.place, &target).unwrap());
+    assert_eq!(store.entry(&entry.place).unwrap(), None, "what was withdrawn does not come back");
+    store.put(&entry, &contents).unwrap();
+    assert!(store.confirm(&entry.place, time(9)).unwrap());
+    assert!(store.add_target(&entry.place, &target).unwrap());
+    assert!(store.add_target(&entry.place, &target).unwrap());
+    let targets = entry.targets.iter().cloned().chain([target]).collect();
+    assert_eq!(store.entry(&entry.place).unwrap(), Some(Entry { targets, fetched: time(9), ..entry }));
+}
+
+#[test]
 fn use_is_noted_to_the_hour() {
     let home = Home::new();
     let store = home.open();

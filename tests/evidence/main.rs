@@ -11,6 +11,8 @@
 
 #[path = "../support/fixtures.rs"]
 mod fixtures;
+#[path = "../support/imagestore.rs"]
+mod imagestore;
 #[path = "../support/registry.rs"]
 mod registry;
 #[path = "../support/signing.rs"]
@@ -19,5 +21,6 @@ mod signing;
 mod carrying;
 mod interop;
 mod node;
+mod on_node;
 mod program;
 mod verifying;

@@ -222,6 +222,14 @@ impl Node {
         self.store().put(&entry, &contents).unwrap();
     }
 
+    /// Sets when everything in the store was found, from now.
+    pub fn set_fetched(&self, from_now: jiff::SignedDuration) {
+        let store = self.store();
+        for kept in store.entries().unwrap() {
+            assert!(store.confirm(&kept.entry.place, now() + from_now).unwrap());
+        }
+    }
+
     /// Sets when everything in the store was last used.
     pub fn set_used(&self, days_ago: i64) {
         let time = now() - jiff::SignedDuration::from_hours(24 * days_ago);

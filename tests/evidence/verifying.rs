@@ -134,6 +134,19 @@ fn evidence_that_is_too_old_is_told() {
     assert_eq!(node.run(&["verify"]).code, Some(1));
 }
 
+/// Attack C4: evidence from the future has no age that could be believed.
+#[test]
+fn attack_c4_evidence_from_the_future_is_too_old_where_age_counts() {
+    let node = Node::with_policy(&policy(BUILD, "maxOffline: 2h,"));
+    node.keep("signed-v2");
+    node.set_fetched(jiff::SignedDuration::from_hours(24));
+    let ran = node.json(&["verify"]);
+    let lines = ran.lines();
+    assert_eq!((ran.code, &of(&lines, "image")[0]["too_old"]), (Some(1), &json!(true)));
+    fs::write(node.path.join("policies/policy.yaml"), policy(BUILD, "")).unwrap();
+    assert_eq!(node.run(&["verify"]).code, Some(0));
+}
+
 #[test]
 fn without_policies_or_evidence_nothing_is_claimed() {
     let node = Node::new();

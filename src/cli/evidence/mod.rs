@@ -47,7 +47,7 @@ pub(super) enum EvidenceCommand {
     /// oras, skopeo and cosign read it as well. It holds the signatures and the images' manifests, not the images.
     #[command(after_help = "Examples:\n  \
         sealgate evidence export registry.example.com/prod/app:1.2 -o app.tar\n  \
-        sealgate evidence export --fetch registry.example.com/prod/app:1.2 registry.example.com/prod/db:7 -o node.tar")]
+        sealgate evidence export --fetch registry.example.com/prod/db:7 -o db.tar")]
     Export(export::Options),
     /// Keep what such a file, or another OCI image layout, holds of evidence. It is judged when it is used.
     #[command(after_help = "Examples:\n  \
@@ -82,7 +82,8 @@ pub(super) fn run(command: &EvidenceCommand, settings: &Settings, screen: &mut S
 
 /// The store, when there is one: looking does not make it.
 fn existing(options: &Options) -> Result<Option<Store>, String> {
-    if !options.path.exists() {
+    let is_there = options.path.try_exists();
+    if !is_there.map_err(|error| format!("{}: {error}", options.path.display()))? {
         return Ok(None);
     }
     Store::open(options.clone()).map(Some).map_err(|error| error.to_string())

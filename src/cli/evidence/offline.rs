@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::wanted::names;
@@ -18,6 +18,9 @@ use crate::verify::Proofs;
 
 /// Proofs that are remembered within one run: the same signature of a base image under many images.
 const PROOFS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(4095);
+
+/// How far ahead of the clock evidence may be before its age is not known, as the gate has it.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
 /// An image that evidence is kept about, by one of its names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,8 +148,12 @@ impl<'s> Judgement<'s> {
         let oldest = used.iter().map(|kept| kept.entry.fetched).min().filter(|_| plan.asks_for_evidence());
         let age = oldest.map(|fetched| self.now.duration_since(fetched).as_secs().max(0));
         let bound = self.set.freshness(&applicable).least(self.node).max_offline;
-        let is_beyond = |age: i64| bound.is_some_and(|bound| u64::try_from(age).is_ok_and(|age| age > bound.as_secs()));
-        Judged::new(image, &verdict, age, age.is_some_and(is_beyond))
+        let bound = bound.map(|bound| SignedDuration::try_from(bound).unwrap_or(SignedDuration::MAX));
+        let is_beyond = |kept: &&Kept| {
+            let age = self.now.duration_since(kept.entry.fetched);
+            bound.is_some_and(|bound| age > bound || age < -AHEAD)
+        };
+        Judged::new(image, &verdict, age, age.is_some() && used.iter().any(is_beyond))
     }
 }
 

@@ -1,0 +1,56 @@
+//! [`failure`]: what the HTTP and TLS libraries say of a connection, as the errors that an operator can do something
+//! about.
+
+use std::error::Error as _;
+
+use super::address::{LocalAddress, NotResolved};
+use super::error::{RegistryError, TlsFault, Why, printable};
+
+/// A failure of the connection, told without addresses that may hold signed query strings.
+pub(super) fn failure(error: &reqwest::Error, host: &str) -> RegistryError {
+    let host = host.to_owned();
+    let mut innermost: &(dyn std::error::Error + 'static) = error;
+    let mut tls = false;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+        if let Some(LocalAddress(address)) = source.downcast_ref() {
+            return RegistryError::ForbiddenAddress { host, address: *address };
+        }
+        tls |= source.downcast_ref::<std::io::Error>().is_some_and(is_tls);
+    }
+    let text = if error.source().is_some() { printable(&innermost.to_string()) } else { "broken".to_owned() };
+    let why = match innermost.downcast_ref::<NotResolved>() {
+        Some(_) => Why::Name(text),
+        None if error.is_timeout() => Why::Timeout,
+        None if tls => Why::Tls(tls_fault(text)),
+        None => Why::Connection(text),
+    };
+    RegistryError::Unreachable { host, why }
+}
+
+/// The TLS library's errors come as invalid data, wrapped once more by the connector.
+fn is_tls(error: &std::io::Error) -> bool {
+    let Some(inner) = error.get_ref() else { return false };
+    match inner.downcast_ref::<std::io::Error>() {
+        Some(inner) => inner.kind() == std::io::ErrorKind::InvalidData && inner.get_ref().is_some(),
+        None => error.kind() == std::io::ErrorKind::InvalidData,
+    }
+}
+
+/// The TLS library's words as the faults that an operator can do something about.
+fn tls_fault(text: String) -> TlsFault {
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if says(&["InvalidContentType"]) {
+        TlsFault::NotTls
+    } else if says(&["UnknownIssuer", "CaUsedAsEndEntity", "BadSignature"]) {
+        TlsFault::Issuer
+    } else if says(&["NotValidYet", "not valid yet"]) {
+        TlsFault::NotYetValid
+    } else if says(&["Expired", "expired"]) {
+        TlsFault::Expired
+    } else if says(&["NotValidForName", "not valid for name", "not valid for any names"]) {
+        TlsFault::Name
+    } else {
+        TlsFault::Other(text)
+    }
+}
