@@ -120,7 +120,7 @@ enum AuditCommand {
 
 #[derive(Debug, Subcommand)]
 enum CacheCommand {
-    /// Forget every verdict and all evidence: the next decision about each image asks the registry again.
+    /// Forget every verdict, and doubt the evidence on disk: the next decision about each image asks the registry first.
     #[command(after_help = "Examples:\n  sealgate cache flush")]
     Flush(NoOptions),
 }

@@ -9,7 +9,8 @@ use syn::visit::{self, Visit};
 use crate::{DOCUMENTS, code_words, fenced, files, read};
 
 /// Kinds of tests that `kind/name` can point at, besides `lib` and `e2e`.
-const SUITES: [&str; 9] = ["audit", "docs", "evidence", "proxy", "registry", "runtime", "trust", "units", "verify"];
+const SUITES: [&str; 10] =
+    ["audit", "docs", "evidence", "gate", "proxy", "registry", "runtime", "trust", "units", "verify"];
 /// Tables of the configuration.
 const TABLES: [&str; 12] = [
     "listen", "control", "runtime", "registry", "policy", "trust", "evidence", "limits", "memory", "audit", "metrics",

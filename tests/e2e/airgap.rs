@@ -3,11 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sealgate::image::Digest;
+
 use crate::acts::{No, create_refused};
 use crate::containerd::Pod;
 use crate::ensure;
-use crate::kept::done_by;
-use crate::means::prod;
+use crate::fixtures;
+use crate::kept::{done_by, folder};
+use crate::means::{digest_of, prod};
 use crate::outage::take_away;
 use crate::registry::Settings;
 use crate::signers::{Group, policies};
@@ -27,7 +30,7 @@ struct Nodes {
 }
 
 pub async fn air_gap() -> Outcome {
-    let nodes = Nodes::set().await?;
+    let mut nodes = Nodes::set().await?;
     let archives = nodes.archives()?;
     for (name, archive) in IMAGES.iter().zip(&archives) {
         nodes.bring(archive)?;
@@ -51,11 +54,18 @@ pub async fn air_gap() -> Outcome {
     let whole = nodes.exported(&IMAGES)?;
     done_by(&nodes.apart, &["evidence", "import", &text(&whole)])?;
     let verified = done_by(&nodes.apart, &["evidence", "verify"])?;
-    println!("   all in one file, {} bytes; verify says: {}", fs::metadata(&whole)?.len(), verified.trim());
+    println!(
+        "   all in one file, {} bytes; verify says: {}",
+        fs::metadata(&whole)?.len(),
+        verified.lines().last().unwrap_or_default()
+    );
     for name in IMAGES {
         nodes.runs(name).await?;
     }
-    nodes.unsigned().await
+    nodes.unsigned().await?;
+    // The unsigned image has the names of these now.
+    nodes.mislabelled("signed-v2").await?;
+    nodes.mislabelled("signed-v3").await
 }
 
 impl Nodes {
@@ -100,6 +110,9 @@ impl Nodes {
     /// What the connected node knows of these images, in a file.
     fn exported(&self, names: &[&str]) -> Result<PathBuf, Failure> {
         let file = self.connected.folder().join(format!("evidence-{}-{}.tar", names.len(), names[0]));
+        if file.exists() {
+            return Ok(file);
+        }
         let images: Vec<String> = names.iter().map(|name| prod(name)).collect();
         let mut args = vec!["evidence", "export"];
         args.extend(images.iter().map(String::as_str));
@@ -137,9 +150,56 @@ impl Nodes {
         create_refused(&self.apart, &self.pod, by_id(&id, &prod(name)), No::refused("no-origin")).await
     }
 
+    /// Takes all evidence from the node without a registry.
+    async fn forget(&mut self) -> Outcome {
+        self.apart.kill_gate()?;
+        fs::remove_dir_all(folder(&self.apart))?;
+        self.apart.start_gate().await
+    }
+
+    /// Evidence of a signed image with the digest of an unsigned one written over that of the signed one.
+    async fn mislabelled(&mut self, name: &str) -> Outcome {
+        let unsigned = Tiny::saying("hello from nobody");
+        let archive = self.apart.folder().join("nobody.tar");
+        fs::write(&archive, unsigned.archive(&[&prod(name)]))?;
+        self.bring(&archive)?;
+        let good = fs::read(self.exported(&[name])?)?;
+        let (from, to) = (digest_of(name, "v1"), unsigned.digest().to_string());
+        let index = tar::Archive::new(&good[..]).entries()?.find_map(|entry| {
+            let entry = entry.ok()?;
+            let begin = usize::try_from(entry.raw_file_position()).ok()?;
+            let size = usize::try_from(entry.size()).ok()?;
+            (entry.path().ok()?.as_ref() == Path::new("index.json")).then_some(begin..begin + size)
+        });
+        // In the index alone, where all that is signed stays as it was; then wherever it stands.
+        for range in [index.ok_or("no index")?, 0..good.len()] {
+            let mut bytes = good.clone();
+            let places = range.filter(|at| good[*at..].starts_with(from.as_bytes())).collect::<Vec<usize>>();
+            ensure!(!places.is_empty(), "the export does not name {name}");
+            for at in places {
+                bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+            }
+            self.helps_not(name, &bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Evidence made of that of a signed image does not admit an unsigned one.
+    async fn helps_not(&self, name: &str, bytes: &[u8]) -> Outcome {
+        let path = self.connected.folder().join("mislabelled.tar");
+        fs::write(&path, bytes)?;
+        let output = self.apart.sealgate(&["evidence", "import", &text(&path)])?;
+        let id = self.id(name).await?;
+        let refusal = self.apart.cri().create(&self.pod, by_id(&id, &prod(name))).await.err();
+        let refusal =
+            refusal.ok_or_else(|| Failure(format!("unsigned, admitted by the evidence of {name}: {output:?}")))?;
+        println!("   labelled as another image's, the import says {:?}: {}", output.status.code(), refusal.message());
+        Ok(())
+    }
+
     /// A changed export is refused, or what is missing of it leaves the image refused. What may be changed at will is what
     /// proves nothing: words for people, and the image's own manifest, which is on the node.
-    async fn tampered(&self, name: &str, file: &Path) -> Outcome {
+    async fn tampered(&mut self, name: &str, file: &Path) -> Outcome {
         let good = fs::read(file)?;
         let mut changed = vec![("an early end".to_owned(), good[..good.len() / 2].to_vec())];
         let mut index = String::new();
@@ -157,16 +217,22 @@ impl Nodes {
         }
         changed.extend(relabelled(&good, &index)?);
         let (path, id) = (self.connected.folder().join("tampered.tar"), self.id(name).await?);
-        let mut refused = 0;
+        let idle = proves_nothing(name)?;
+        let (mut refused, mut harmless) = (0, 0);
         for (what, bytes) in &changed {
             fs::write(&path, bytes)?;
             let output = self.apart.sealgate(&["evidence", "import", &text(&path)])?;
             refused += usize::from(!output.status.success());
-            let still = self.apart.cri().create(&self.pod, by_id(&id, &prod(name))).await;
-            ensure!(still.is_err(), "{name} was admitted although {what} was changed: {output:?}");
+            if self.apart.cri().create(&self.pod, by_id(&id, &prod(name))).await.is_ok() {
+                let proves = what.starts_with("blobs/") && !idle.iter().any(|digest| what.ends_with(digest));
+                ensure!(!proves, "{name} was admitted although {what} was changed: {output:?}");
+                harmless += 1;
+                self.forget().await?;
+            }
         }
+        self.forget().await?;
         println!(
-            "   {name}: evidence changed in {} ways, {refused} of them refused by the import, none admits",
+            "   {name}: evidence changed in {} ways: {refused} times refused by the import, {harmless} times nothing that proves",
             changed.len()
         );
         Ok(())
@@ -183,6 +249,17 @@ impl Nodes {
         }
         Ok(())
     }
+}
+
+/// Digests, without algorithm, of what an export holds and no signature depends on: the image's own manifests, which are on
+/// the node, and the empty document that stands where a config must.
+fn proves_nothing(name: &str) -> Result<Vec<String>, Failure> {
+    let target = digest_of(name, "v1");
+    let document: serde_json::Value = serde_json::from_slice(&fixtures::prod(name).manifests[&target].1)?;
+    let children = document["manifests"].as_array().into_iter().flatten();
+    let children = children.filter_map(|child| child["digest"].as_str().map(str::to_owned));
+    let all = children.chain([target, Digest::of(b"{}").to_string()]);
+    Ok(all.map(|digest| digest.trim_start_matches("sha256:").to_owned()).collect())
 }
 
 /// The archive with other digests in its index: each that stands in it, in turn, one digit off.

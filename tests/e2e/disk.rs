@@ -9,6 +9,7 @@ use std::time::Duration;
 use tonic::Code;
 
 use crate::acts::eventually;
+use crate::containerd::Pod;
 use crate::ensure;
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal};
 
@@ -86,14 +87,7 @@ pub async fn audit_full() -> Outcome {
         Ok(())
     })
     .await?;
-    let refusal = stage.cri().pull(&new).await.err().ok_or("a new image was admitted without a record")?;
-    println!("   a new image: {:?}: {}", refusal.code(), refusal.message());
-    expect_refusal(&refusal, Code::Unavailable, "the decision could not be written to the audit log", &[])?;
-    if let Some(image) = stage.containerd.cri().image(&new).await? {
-        let refusal = stage.cri().create(&pod, by_id(&image.id, &new)).await.err().ok_or("created without a record")?;
-        expect_refusal(&refusal, Code::Unavailable, "the decision could not be written to the audit log", &[])?;
-        println!("   it is on the node, and a container of it is refused as well");
-    }
+    refused_unwritten(&stage, &pod, &new).await?;
     let (exit, output) = stage.cri().run(&pod, by_id(&id, &old)).await?;
     ensure!(exit == 0, "exit code {exit}: {output}");
     println!("   an image that was admitted before said: {}", output.trim());
@@ -112,7 +106,12 @@ pub async fn audit_full() -> Outcome {
     println!("   {}", text.lines().find(|line| line.starts_with("audit")).unwrap_or_default());
 
     disk.free()?;
-    eventually("new images are admitted again", Duration::from_secs(15), async || stage.cri().pull(&new).await.is_ok())
+    recovered(&stage, &new, good).await
+}
+
+/// There is space again: what is new is admitted, and what was not recorded is noted.
+async fn recovered(stage: &Stage, new: &str, good: usize) -> Outcome {
+    eventually("new images are admitted again", Duration::from_secs(15), async || stage.cri().pull(new).await.is_ok())
         .await?;
     let status = stage.sealgate(&["status"])?;
     ensure!(status.status.code() == Some(0), "the status afterwards: {}", String::from_utf8_lossy(&status.stdout));
@@ -127,6 +126,19 @@ pub async fn audit_full() -> Outcome {
         "   space again: {} decisions more on record, and a note of those that are not",
         stage.records().len() - good
     );
+    Ok(())
+}
+
+/// A new image is refused while its decision cannot be written, at pull, and at create when it is on the node already.
+async fn refused_unwritten(stage: &Stage, pod: &Pod, new: &str) -> Outcome {
+    let refusal = stage.cri().pull(new).await.err().ok_or("a new image was admitted without a record")?;
+    println!("   a new image: {:?}: {}", refusal.code(), refusal.message());
+    expect_refusal(&refusal, Code::Unavailable, "the decision could not be written to the audit log", &[])?;
+    if let Some(image) = stage.containerd.cri().image(new).await? {
+        let refusal = stage.cri().create(pod, by_id(&image.id, new)).await.err().ok_or("created without a record")?;
+        expect_refusal(&refusal, Code::Unavailable, "the decision could not be written to the audit log", &[])?;
+        println!("   it is on the node, and a container of it is refused as well");
+    }
     Ok(())
 }
 

@@ -32,8 +32,10 @@ async fn look(rig: &Rig, situation: &str, source: Source) -> Evidence {
     gather::look(&reading, wanted, source).await.evidence
 }
 
-/// Everything of an item, comparable.
-fn seen(evidence: &Evidence) -> Vec<(String, String, BTreeMap<String, String>, Vec<Bytes>)> {
+/// Everything of an item, comparable: its place, its digest, its annotations, its bytes.
+type Seen = (String, String, BTreeMap<String, String>, Vec<Bytes>);
+
+fn seen(evidence: &Evidence) -> Vec<Seen> {
     let one = |content: &Content| match content.clone() {
         Content::SimpleSigning { payload, annotations } => ((*annotations).clone(), vec![payload]),
         Content::Attestation { envelope, annotations } => ((*annotations).clone(), vec![envelope]),

@@ -121,7 +121,7 @@ async fn a_key_that_is_trusted_no_longer_admits_nothing_from_disk() {
     assert_eq!(refusal.ending(), Ending::Unreachable);
     let line = refusal.to_string();
     assert!(line.contains("by the evidence on this node (0 min 0 s old) it is refused: "), "{line}");
-    assert!(rig.registry.requests().len() > 0, "the registry was asked first");
+    assert!(!rig.registry.requests().is_empty(), "the registry was asked first");
 }
 
 /// With the registry there it is refused, though the evidence is still on disk.

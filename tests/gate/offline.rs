@@ -31,7 +31,7 @@ async fn evidence_counts_offline_for_as_long_as_the_operator_says() {
     assert_eq!((refusal.ending(), refusal.code()), (Ending::Unreachable, "signatures-unreachable"));
     let line = refusal.to_string();
     assert!(line.contains("3 d 1 h old: maxOffline lets it count for 3 d 0 h"), "{line}");
-    assert!(rig.registry.requests().len() > 0, "the registry was asked first");
+    assert!(!rig.registry.requests().is_empty(), "the registry was asked first");
 }
 
 /// A verdict in memory rests on the same evidence: it ends with it.
@@ -85,7 +85,7 @@ async fn attack_c4_a_clock_that_is_set_back_makes_no_evidence_young() {
     rig.registry.clear_log();
     let permit = pull(&rig.started(), &by_digest("signed-v3")).await.unwrap();
     assert_eq!(permit.footing().unwrap().source, EvidenceSource::Evidence);
-    assert!(rig.registry.requests().len() > 0);
+    assert!(!rig.registry.requests().is_empty());
 }
 
 /// `cache flush` means: ask the registry. What it cannot be asked for, the disk still has.

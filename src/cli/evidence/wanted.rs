@@ -28,6 +28,9 @@ impl Wanted {
             let wrong = "not a digest: sha256: and 64 hexadecimal digits, or the first six of them at least";
             return if is_digits(digits) { Ok(Self::Digits(digits.to_owned())) } else { Err(wrong.to_owned()) };
         }
+        if ["sha512:", "sha384:"].iter().any(|other| text.starts_with(other)) {
+            return Err("evidence is kept by sha256 digests alone".to_owned());
+        }
         match (is_digits(text), Reference::parse(text)) {
             (true, Ok(reference)) => Ok(Self::Either(text.to_owned(), reference)),
             (true, Err(_)) => Ok(Self::Digits(text.to_owned())),
