@@ -90,7 +90,7 @@ impl Default for MemoryOptions {
         Self {
             verdicts: count(1024),
             evidence: count(512),
-            proofs: count(512),
+            proofs: count(2048),
             admitted_seconds: 86_400,
             refused_seconds: 10,
             evidence_seconds: 7 * 86_400,

@@ -47,8 +47,9 @@ struct Answer {
 }
 
 impl Proofs {
-    /// A few for each image that a node runs; each takes under 10 KB.
-    pub const DEFAULT: NonZeroUsize = NonZeroUsize::new(512).unwrap();
+    /// Two for each of a thousand images, so that a change of policy judges these again within a second; each takes under
+    /// 10 KB.
+    pub const DEFAULT: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
 
     /// A memory of at most so many proofs.
     #[must_use]
