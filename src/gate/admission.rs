@@ -63,7 +63,7 @@ pub struct Admission {
     recorded: AtomicBool,
 }
 
-/// A denial, with the evidence from this node that was looked at in vain.
+/// A denial, with the evidence that was looked at in vain: the registry's where it could say, or else what is on this node.
 #[derive(Debug, Clone)]
 pub(super) struct Declined {
     pub(super) denial: Arc<Denial>,
@@ -127,6 +127,12 @@ impl Admission {
             refresh_at: AtomicU64::new(NEVER),
             recorded: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it rests on evidence from before a flush, that nobody has asked the registry about since.
+    pub(super) fn is_from_before(&self, flushed: Option<Timestamp>) -> bool {
+        let fetched = self.footing.map(|footing| footing.fetched).filter(|_| !self.is_doubtful);
+        fetched.is_some_and(|fetched| flushed.is_some_and(|flushed| fetched < flushed))
     }
 
     /// Whether it still holds by the calendar.

@@ -33,6 +33,8 @@ pub(super) struct Asked {
 pub(super) enum Reach {
     /// What these documents want, until they permit.
     UntilPermitted,
+    /// The same, and of each place that is looked in all that any policy could want.
+    WholePlaces,
     /// All that any policy could want, everywhere.
     Everything,
 }
@@ -49,7 +51,7 @@ impl Shared {
         let began = self.now();
         let plan = match reach {
             Reach::UntilPermitted => question.plan(),
-            Reach::Everything => question.wide_plan(),
+            Reach::WholePlaces | Reach::Everything => question.wide_plan(),
         };
         let session = self.registry.session(&question.access, until);
         let reading = Reading::new(session, until, Arc::clone(&self.large_turns));

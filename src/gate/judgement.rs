@@ -125,10 +125,13 @@ impl Shared {
         }
     }
 
-    /// Remembers an admission for as long as it holds.
+    /// Remembers an admission for as long as it holds; not one that was under way when everything was to be forgotten.
     pub(super) fn remember(&self, key: &VerdictKey, admission: &Arc<Admission>, moment: Moment) {
-        if let Some(life) = admission.life(moment.now, self.memory.admitted_ttl()) {
-            self.permits().put(key.clone(), Arc::clone(admission), moment.steady + life);
+        let Some(life) = admission.life(moment.now, self.memory.admitted_ttl()) else { return };
+        let mut permits = self.permits();
+        // Under the lock: a flush says when it was before it takes it.
+        if !admission.is_from_before(self.flushed()) {
+            permits.put(key.clone(), Arc::clone(admission), moment.steady + life);
         }
     }
 
@@ -171,7 +174,10 @@ impl Shared {
             self.keeping.used(wish, question, terms.now);
             return ruled;
         }
-        let asked = self.ask_registry(question, &repositories, Reach::UntilPermitted, until).await;
+        // What is there already may be for documents that ask for more: it is not replaced by less.
+        let has_more = !kept.is_empty() || self.keeping.has(wish).await == Some(true);
+        let reach = if has_more { Reach::WholePlaces } else { Reach::UntilPermitted };
+        let asked = self.ask_registry(question, &repositories, reach, until).await;
         let registry = Footing { source: EvidenceSource::Registry, fetched: asked.began };
         match asked.verdict {
             Verdict::Permit(_) => {
@@ -181,7 +187,7 @@ impl Shared {
             }
             Verdict::Denial(denial) => match kept.footing() {
                 None => Ruled::new(Verdict::Denial(denial), Some(registry)),
-                Some(footing) if denial.class() == Class::Refused => Ruled::new(Verdict::Denial(denial), Some(footing)),
+                Some(_) if denial.class() == Class::Refused => Ruled::new(Verdict::Denial(denial), Some(registry)),
                 Some(_) => self.fall_back(question, (kept, asked.pieces), denial, &terms).await,
             },
         }

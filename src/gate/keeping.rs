@@ -162,10 +162,14 @@ impl Keeping {
         self.told(Touch::Read, self.work(TAKE_LIMIT, move |store| take_now(store, &wish)).await).unwrap_or_default()
     }
 
-    /// Whether the store has an entry of one of these digests from one of these repositories, and with it any evidence.
-    pub(super) async fn has(&self, wish: Wish) -> bool {
+    /// Whether the store has an entry of one of these digests from one of these repositories, and with it any evidence;
+    /// nothing is said of a store that fails.
+    pub(super) async fn has(&self, wish: Wish) -> Option<bool> {
+        if self.store.get().is_none() {
+            return Some(false);
+        }
         let any = move |store: &Store| Ok(entries(store, &wish)?.iter().any(|entry| !entry.manifests.is_empty()));
-        self.told(Touch::Read, self.work(TAKE_LIMIT, any).await).unwrap_or_default()
+        self.told(Touch::Read, self.work(TAKE_LIMIT, any).await)
     }
 
     /// Keeps what an admission rests on; returns when it is on disk, or when that cannot be waited for.
@@ -174,12 +178,34 @@ impl Keeping {
         if self.store.get().is_none() || entries.is_empty() {
             return;
         }
-        let put = move |store: &Store| entries.iter().try_for_each(|(entry, contents)| store.put(entry, contents));
+        // Each by itself: that one place has more than is kept of any does not keep the others out.
+        let put = move |store: &Store| {
+            let done = entries.iter().map(|(entry, contents)| store.put(entry, contents));
+            done.fold(Ok(()), Result::and)
+        };
         let done = self.work(PUT_LIMIT, put).await;
         if done.is_err() {
             self.failed_writes.fetch_add(1, Ordering::Relaxed);
         }
         self.told(Touch::Write, done);
+    }
+
+    /// Puts what places show now where the store has something older of them, and drops what it has of the others from
+    /// before `began`; what is newer than that stays.
+    pub(super) async fn replace(&self, wish: Wish, pieces: &[Piece], question: &Question, began: Timestamp) {
+        let shown = to_put(pieces, question);
+        let replace = move |store: &Store| {
+            let mut done = Ok(());
+            for old in entries(store, &wish)?.into_iter().filter(|entry| entry.fetched < began) {
+                let one = match shown.iter().find(|(entry, _)| entry.place == old.place) {
+                    Some((entry, contents)) => store.put(entry, contents),
+                    None => store.remove(&old.place).map(drop),
+                };
+                done = done.and(one);
+            }
+            done
+        };
+        self.told(Touch::Write, self.work(PUT_LIMIT, replace).await);
     }
 
     /// Notes, aside, that entries were used, and for which image: while it is on the node they stay.
@@ -204,6 +230,16 @@ impl Keeping {
             gone.iter().try_for_each(|entry| store.remove(&entry.place).map(drop))
         };
         self.told(Touch::Write, self.work(PUT_LIMIT, remove).await);
+    }
+
+    /// Notes, aside, that everything is to be forgotten, for the gate that comes after this one.
+    pub(super) fn note_flush(self: &Arc<Self>, at: Timestamp) {
+        let keeping = Arc::clone(self);
+        let note = move |store: &Store| store.note_flush(at);
+        // Without a runtime nobody is there to ask for it either.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(runtime.spawn(async move { keeping.told(Touch::Write, keeping.work(HOUSE_LIMIT, note).await) }));
+        }
     }
 
     /// Something for the store to do that nobody waits long for.
@@ -249,12 +285,13 @@ impl Keeping {
             return Err(Failure::Slow);
         }
         let errand = Arc::new(Errand { state: AtomicU8::new(Errand::WAITED_FOR), stuck: Arc::clone(&self.stuck) });
-        let (turns, inside) = (Arc::clone(&self.turns), Arc::clone(&errand));
+        // Ends when it is dropped: also when its turn never came, or it panicked.
+        let (turns, inside) = (Arc::clone(&self.turns), Inside(Arc::clone(&errand)));
         let done = async move {
             let turn = turns.acquire_owned().await.map_err(|_| Failure::Slow)?;
             let done = tokio::task::spawn_blocking(move || {
                 let done = work(&store);
-                inside.ended();
+                drop(inside);
                 drop(turn);
                 done
             });
@@ -295,6 +332,15 @@ impl Errand {
         if left.is_err() {
             self.stuck.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// What a touch of the disk holds for as long as it may be under way.
+struct Inside(Arc<Errand>);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.ended();
     }
 }
 
@@ -381,6 +427,36 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_secs(30), again).await.is_ok(), "it answers again");
         assert!(keeping.take(wish()).await.is_empty());
         assert!(keeping.health().healthy, "{:?}", keeping.health());
+    }
+
+    /// Attack D1: very many touches at once, of which some wait for their turn in vain. When the disk answers again so
+    /// does the store; nothing that was never begun counts as stuck.
+    #[tokio::test]
+    async fn attack_d1_a_turn_that_never_came_is_not_a_disk_that_hangs() {
+        let (_folder, keeping) = keeping();
+        let (free, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let long = Duration::from_secs(60);
+        let busy: Vec<_> = (0..WORK_AT_ONCE)
+            .map(|_| {
+                let (keeping, held) = (Arc::clone(&keeping), Arc::clone(&held));
+                let waits = move |_: &Store| {
+                    let _ended = held.lock().unwrap().recv();
+                    Ok(())
+                };
+                tokio::spawn(async move { keeping.work(long, waits).await })
+            })
+            .collect();
+        while keeping.turns.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(keeping.work(Duration::from_millis(20), |_| Ok(())).await, Err(Failure::Slow));
+        drop(free);
+        for one in busy {
+            assert_eq!(one.await.unwrap(), Ok(()));
+        }
+        assert_eq!(keeping.work(long, |_| Ok(())).await, Ok(()));
+        assert_eq!(keeping.stuck.load(Ordering::Relaxed), 0);
     }
 
     /// That a disk can be read does not say that it can be written.

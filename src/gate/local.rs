@@ -224,8 +224,10 @@ impl Gate {
         let as_kept = Question { subject: Subject { origin: Origin::Kept, ..question.subject.clone() }, ..question };
         let repositories = as_kept.repositories();
         let wish = Wish::of(&as_kept, &repositories);
+        // A store that fails does not say that there is nothing: then the registry is asked, so that the answer is its own,
+        // or that it cannot be reached.
         let is_kept = !repositories.is_empty()
-            && (!self.shared.pieces_in_memory(&wish).is_empty() || self.shared.keeping.has(wish).await);
+            && (!self.shared.pieces_in_memory(&wish).is_empty() || self.shared.keeping.has(wish).await.unwrap_or(true));
         let origin = if is_kept { Origin::Kept } else { Origin::Local };
         Question { subject: Subject { origin, ..as_kept.subject.clone() }, ..as_kept }
     }

@@ -179,7 +179,7 @@ impl Gate {
             freshness: parts.freshness,
             registry: Arc::new(parts.registry),
             runtime: parts.runtime,
-            keeping: Arc::new(Keeping::new(parts.store)),
+            keeping: Arc::new(Keeping::new(parts.store.clone())),
             refreshing: Refreshing::new(),
             rejudging: Rejudging::default(),
             flushed: Mutex::default(),
@@ -194,6 +194,7 @@ impl Gate {
             proofs: Proofs::new(proofs),
             not_before: Mutex::new(jiff::Timestamp::MIN),
         };
+        parts.store.iter().for_each(|store| shared.heed_flush(store));
         Self {
             shared: Arc::new(shared),
             policy: RwLock::new(Arc::new(parts.policy)),
@@ -253,11 +254,13 @@ impl Gate {
     }
 
     /// Forgets every verdict and all evidence in memory: the next decision asks the registry again. Evidence on disk stays
-    /// and decides only where the registry cannot be asked. What content was proven to be stays, since content is named by
+    /// and decides only where the registry cannot be asked, after a start too. What content was proven to be stays, since content is named by
     /// its hash; so does what was proven of signatures, since it is named by theirs.
     pub fn flush(&self) -> Remembered {
         let before = self.remembered_counts();
-        *self.shared.flushed.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.now());
+        let now = self.now();
+        *self.shared.flushed.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        self.shared.keeping.note_flush(now);
         self.shared.rejudging.clear();
         self.shared.permits().clear();
         self.shared.denials().clear();
@@ -297,6 +300,14 @@ impl Shared {
 
     fn flushed(&self) -> Option<jiff::Timestamp> {
         *self.flushed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over when everything was last to be forgotten, before this gate was there. One that is yet to come is from a
+    /// clock that was wrong, and was now at the latest (attack C4).
+    fn heed_flush(&self, store: &Store) {
+        let noted = store.flushed().map(|noted| noted.min(self.now()));
+        let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
+        *flushed = noted.max(*flushed);
     }
 
     fn permits(&self) -> MutexGuard<'_, Memory<VerdictKey, Arc<Admission>>> {

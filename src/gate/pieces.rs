@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::Shared;
 use super::admission::Footing;
 use super::freshness::{Standing, Terms};
@@ -21,12 +23,13 @@ const KEPT_LARGE_BYTES_MAX: usize = 1 << 20;
 pub(super) struct Pieces(Vec<Piece>);
 
 impl Pieces {
-    /// Adds what another source has; of one place the newer counts. Whether anything is new.
+    /// Adds what another source has; of one place the newer counts, and of two that are as old the one with more in it:
+    /// what was read for documents that ask for less is less. Whether anything is new.
     pub(super) fn add(&mut self, others: Vec<Piece>) -> bool {
         let mut is_new = false;
         for other in others {
             match self.0.iter_mut().find(|piece| piece.place() == other.place()) {
-                Some(piece) if piece.held.fetched >= other.held.fetched => continue,
+                Some(piece) if piece.rank() >= other.rank() => continue,
                 Some(piece) => *piece = other,
                 None => self.0.push(other),
             }
@@ -80,6 +83,11 @@ impl Piece {
     /// Where it was found; none when nothing was.
     pub(super) fn place(&self) -> Option<&Place> {
         self.held.evidence.items.first().map(|item| &item.place)
+    }
+
+    /// By which of two from one place the one that counts is chosen.
+    fn rank(&self) -> (Timestamp, usize) {
+        (self.held.fetched, self.held.evidence.items.len())
     }
 }
 

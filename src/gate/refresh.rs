@@ -3,16 +3,17 @@
 //! A refresh is the decision made again by the registry alone. What it confirms is as good as new; what it no longer shows,
 //! while it still has the image, is withdrawn; and what it cannot say changes nothing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::Shared;
 use super::admission::{Admission, Footing, since};
 use super::asking::{Asked, Reach};
-use super::keeping::Wish;
+use super::keeping::{Piece, Wish};
 use super::pieces::Pieces;
 use super::question::Question;
 use crate::audit::EvidenceSource;
@@ -115,7 +116,8 @@ impl Shared {
             return;
         }
         let underway = Underway { key, shared: Arc::clone(self) };
-        let question = Arc::new(question);
+        // Those that wait hold no documents, which may be megabytes each; what is kept of them stays.
+        let question = Arc::new(Question { documents: BTreeMap::new(), ..question });
         tokio::spawn(async move {
             let shared = &underway.shared;
             let Ok(_turn) = shared.refreshing.turns.acquire().await else { return };
@@ -142,7 +144,7 @@ impl Shared {
                 Refreshed::Confirmed
             }
             Verdict::Denial(denial) if denial.class() == Class::Refused && self.has_image(question).await => {
-                self.withdraw(question, &repositories, &denial).await;
+                self.withdraw(question, &repositories, &denial, (&pieces, began)).await;
                 Refreshed::Withdrawn
             }
             Verdict::Denial(denial) => {
@@ -179,18 +181,30 @@ impl Shared {
         }
     }
 
-    /// Forgets verdicts and evidence of an image whose registry no longer shows what admitted it.
-    async fn withdraw(&self, question: &Question, repositories: &[Repository], denial: &Denial) {
+    /// Forgets verdicts and evidence of an image whose registry no longer shows what admitted it. What it still shows may
+    /// admit the image where other documents match, and stays; so does what was fetched after this was asked.
+    async fn withdraw(
+        &self,
+        question: &Question,
+        repositories: &[Repository],
+        denial: &Denial,
+        (pieces, began): (&Pieces, Timestamp),
+    ) {
         let image = question.subject.name.to_string();
         tracing::warn!(image, "withdrawn: the registry no longer shows what admitted the image: {denial}");
         let (target, own) = (&question.subject.target, question.subject.name.repository());
         self.permits().retain(|_, admission| {
             let subject = admission.permit().subject();
-            subject.target != *target || subject.name.repository() != own
+            let is_newer = admission.footing().is_some_and(|footing| footing.fetched > began);
+            is_newer || subject.target != *target || subject.name.repository() != own
         });
         let wish = Wish { plan: question.wide_plan(), ..Wish::of(question, repositories) };
-        self.forget_pieces(&wish, |_| true);
-        self.keeping.drop_places(wish, |_| true).await;
+        let newer = self.pieces_in_memory(&wish);
+        let newer: HashSet<&Place> =
+            newer.all().iter().filter(|piece| piece.held.fetched > began).filter_map(Piece::place).collect();
+        self.forget_pieces(&wish, |place| !newer.contains(place));
+        let (whole, _) = seen(pieces);
+        self.keeping.replace(wish, whole.all(), question, began).await;
     }
 
     /// Forgets the evidence of places that now have none, beside what still admits the image.

@@ -148,6 +148,11 @@ impl Shared {
         let took = u64::try_from(since(began, self.clock.steady()).as_micros()).unwrap_or(u64::MAX);
         let mut state = self.rejudging.state();
         let mut reasons = Vec::new();
+        if state.set.as_ref().is_none_or(|newest| !Arc::ptr_eq(newest, set)) {
+            // Documents changed meanwhile, and nobody else has these any more: they are judged by the new ones.
+            chunk.iter().rev().for_each(|admission| state.queue.push_front(Arc::clone(admission)));
+            return reasons;
+        }
         for one in again {
             match one {
                 Again::Admitted => state.progress.admitted += 1,

@@ -17,6 +17,7 @@ const AT_MOST_EVERY: Duration = Duration::from_secs(30);
 impl Gate {
     /// Puts a store to use that could not be opened before.
     pub fn open_store(&self, store: Arc<Store>) {
+        self.shared.heed_flush(&store);
         self.shared.keeping.open(store);
     }
 

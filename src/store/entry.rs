@@ -100,7 +100,7 @@ impl Entry {
         }
     }
 
-    /// This entry with the targets and names that an earlier one of the same place has as well. Where there are too
+    /// This entry with the targets, names and manifest of the subject that an earlier one of the same place has as well. Where there are too
     /// many targets, its own go first, then those that `is_needed`. What is no reference is no name.
     pub(super) fn merged(&self, earlier: Option<&Self>, is_needed: &dyn Fn(&Digest) -> bool) -> Self {
         let mut entry = self.clone();
@@ -110,6 +110,13 @@ impl Entry {
             if entry.targets.len() < TARGETS_MAX {
                 entry.targets.insert(target);
             }
+        }
+        // The image's own manifest is not at hand each time that its evidence is put.
+        if let Some(earlier) = earlier
+            && earlier.blobs.contains(&self.place.subject)
+            && entry.blobs.len() < BLOBS_MAX
+        {
+            entry.blobs.insert(self.place.subject.clone());
         }
         let names = earlier.map(|entry| entry.names.as_slice()).unwrap_or_default().iter().chain(&self.names);
         entry.names = last_of_each(names.filter(|name| is_name(name)));

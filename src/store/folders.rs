@@ -1,7 +1,7 @@
 //! [`Folders`]: where what is kept, below the store's folder.
 //!
 //! `blobs/sha256/<hex>` has the bytes of a digest, `entries/<subject's hex>/<hash of the place>.json` an entry, `lock`
-//! is locked. Every name is made of a validated digest or is one of these words (attack E2).
+//! is locked, `flushed` has a time. Every name is made of a validated digest or is one of these words (attack E2).
 
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
@@ -28,13 +28,20 @@ pub(super) struct Folders {
     blobs: PathBuf,
     entries: PathBuf,
     lock: PathBuf,
+    flushed: PathBuf,
 }
 
 impl Folders {
     pub(super) fn below(root: &Path) -> Self {
         let algorithms = root.join("blobs");
-        let (blobs, entries, lock) = (algorithms.join("sha256"), root.join("entries"), root.join("lock"));
-        Self { root: root.to_owned(), algorithms, blobs, entries, lock }
+        let (blobs, entries) = (algorithms.join("sha256"), root.join("entries"));
+        let (lock, flushed) = (root.join("lock"), root.join("flushed"));
+        Self { root: root.to_owned(), algorithms, blobs, entries, lock, flushed }
+    }
+
+    /// The store's folder.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// The folder of blobs.
@@ -50,6 +57,11 @@ impl Folders {
     /// The file that is locked.
     pub(super) fn lock(&self) -> &Path {
         &self.lock
+    }
+
+    /// The file that says when everything was last to be forgotten.
+    pub(super) fn flushed(&self) -> &Path {
+        &self.flushed
     }
 
     /// The file of a blob.

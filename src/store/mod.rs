@@ -14,6 +14,7 @@ mod entry;
 mod error;
 mod evict;
 mod files;
+mod flushed;
 mod folders;
 pub mod layout;
 mod lock;
@@ -49,6 +50,8 @@ pub struct Store {
     options: Options,
     folders: Folders,
     tally: Tally,
+    /// When everything was last to be forgotten, as it was noted when this was opened.
+    flushed: Option<jiff::Timestamp>,
 }
 
 impl Store {
@@ -60,7 +63,8 @@ impl Store {
     pub fn open(options: Options) -> Result<Self, StoreError> {
         let folders = Folders::below(&options.path);
         folders.make()?;
-        let store = Self { options, folders, tally: Tally::default() };
+        let flushed = flushed::read(&folders);
+        let store = Self { options, folders, tally: Tally::default(), flushed };
         if let Err(error) = store.tidy() {
             tracing::warn!("{error}");
         }

@@ -153,6 +153,43 @@ fn putting_again_replaces_the_entry_and_keeps_its_targets_and_names() {
     assert_eq!(store.counts().entries, 1);
 }
 
+/// Attack G: whoever notes a use has read the entry a while ago. What was put since stays, what was taken out stays out.
+#[test]
+fn attack_g_a_late_note_of_use_brings_nothing_back() {
+    let home = Home::new();
+    let store = home.open();
+    let (old, contents) = sample("app");
+    store.put(&old, &contents).unwrap();
+    let (other, more) = sample("other");
+    let new = Entry { fetched: time(5), manifests: other.manifests, blobs: other.blobs, ..old.clone() };
+    store.put(&new, &more).unwrap();
+    let target = Digest::of(b"another index");
+    assert!(store.add_target(&old.place, &target).unwrap());
+    let kept = store.entry(&old.place).unwrap().unwrap();
+    assert_eq!((kept.fetched, &kept.manifests, &kept.blobs), (time(5), &new.manifests, &new.blobs));
+    assert_eq!((kept.targets, kept.names), (BTreeSet::from([target.clone(), Digest::of(b"app")]), new.names));
+    assert!(store.remove(&old.place).unwrap());
+    assert!(!store.add_target(&old.place, &target).unwrap());
+    assert_eq!(store.entry(&old.place).unwrap(), None);
+}
+
+/// The manifest that evidence is about is not at hand each time that it is put; it stays, for those who take it elsewhere.
+#[test]
+fn the_subjects_own_manifest_stays() {
+    let home = Home::new();
+    let store = home.open();
+    let (mut entry, mut contents) = sample("app");
+    let image = Bytes::from_static(b"the image's manifest");
+    entry.place.subject = Digest::of(&image);
+    store.put(&entry, &contents).unwrap();
+    contents.push((Digest::of(&image), image));
+    let with =
+        Entry { blobs: entry.contents().cloned().chain([entry.place.subject.clone()]).collect(), ..entry.clone() };
+    store.put(&with, &contents).unwrap();
+    store.put(&entry, &contents).unwrap();
+    assert!(store.entry(&entry.place).unwrap().unwrap().blobs.contains(&entry.place.subject));
+}
+
 #[test]
 fn an_entry_is_confirmed_but_never_made_older() {
     let home = Home::new();

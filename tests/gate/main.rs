@@ -15,6 +15,7 @@ mod registry;
 #[path = "../support/signing.rs"]
 mod signing;
 
+mod attacks;
 mod budget;
 mod carried;
 mod ends;

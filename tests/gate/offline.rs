@@ -7,7 +7,7 @@ use sealgate::gate::{Ending, Gate};
 use sealgate::policy::Freshness;
 
 use crate::registry::{Answer, Rule, Settings};
-use crate::rig::{Rig, Special, by_digest, policy, pull, set_calendar, turn_clock};
+use crate::rig::{Rig, Special, by_digest, policy, pull, set_calendar, turn_clock, until};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -127,6 +127,43 @@ async fn attack_a2_after_a_flush_what_was_withdrawn_is_refused() {
     rig.registry.rule(Rule::new("/manifests/sha256-", Answer::Status(404, "MANIFEST_UNKNOWN")));
     let refusal = pull(&gate, &image).await.unwrap_err();
     assert_eq!((refusal.ending(), refusal.code()), (Ending::Refused, "unsigned"));
+}
+
+/// And the gate that is started after it knows of it: what is on disk from before is no proof until the registry was asked.
+#[tokio::test]
+async fn attack_a2_a_flush_outlives_the_gate() {
+    let rig = Rig::new(Settings::without_referrers());
+    let image = by_digest("signed-v2");
+    let gate = rig.started();
+    pull(&gate, &image).await.unwrap();
+    turn_clock(HOUR);
+    gate.flush();
+    until("a note on disk", || rig.folder().join("evidence/flushed").exists()).await;
+    drop(gate);
+    rig.cut();
+    let permit = pull(&rig.started(), &image).await.unwrap();
+    assert_eq!(permit.footing().unwrap().source, EvidenceSource::Evidence);
+    assert!(!rig.registry.requests().is_empty(), "the registry was asked first");
+    rig.registry.clear_rules();
+    rig.registry.rule(Rule::new("/manifests/sha256-", Answer::Status(404, "MANIFEST_UNKNOWN")));
+    let refusal = pull(&rig.started(), &image).await.unwrap_err();
+    assert_eq!((refusal.ending(), refusal.code()), (Ending::Refused, "unsigned"));
+}
+
+/// Attack C4: the clock was ahead when everything was flushed. What is fetched from now on counts all the same.
+#[tokio::test]
+async fn attack_c4_a_flush_that_is_yet_to_come_was_now() {
+    let rig = Rig::new(Settings::without_referrers());
+    let image = by_digest("signed-v2");
+    set_calendar(1000 * HOUR, Duration::ZERO);
+    let gate = rig.started();
+    gate.flush();
+    until("a note on disk", || rig.folder().join("evidence/flushed").exists()).await;
+    drop(gate);
+    set_calendar(Duration::ZERO, Duration::ZERO);
+    let gate = rig.started();
+    pull(&gate, &image).await.unwrap();
+    assert!(pull(&gate, &image).await.unwrap().is_cached());
 }
 
 /// Registry and disk together: what each lacks the other has.

@@ -16,6 +16,8 @@ use crate::store::{BLOB_MAX, BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError,
 
 /// Most bytes of one entry, which are held at once: more than one decision reads of one place.
 const CONTENTS_MAX: u64 = 16 << 20;
+/// Most manifests under one tag of the older forms: each of several hosts may have had another; as many as are read.
+const TAGGED_MAX: usize = 16;
 /// Media type of an empty config (OCI image-spec, manifest.md, "Guidance for an Empty Descriptor"): every layout has it.
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 /// Reasons that are kept for people; the rest is counted.
@@ -125,11 +127,7 @@ fn gather<'a>(
 impl Gathering<'_> {
     /// Takes a carrier with those of its blobs that are there.
     fn carrier(&mut self, digest: &Digest, imported: &mut Imported) -> Result<Result<(), Skipped>, LayoutError> {
-        // Under a tag of an older form there is one.
-        let most = match self.entry.place.source {
-            Way::Referrers | Way::FallbackTag => MANIFESTS_MAX,
-            Way::SignatureTag | Way::AttestationTag => 1,
-        };
+        let most = if self.is_tagged() { TAGGED_MAX } else { MANIFESTS_MAX };
         if self.entry.manifests.len() >= most {
             return Ok(Err(Skipped::TooMany));
         }
@@ -142,8 +140,7 @@ impl Gathering<'_> {
             Ok(Document::Index(_)) => return Ok(Err(Skipped::NoEvidence)),
             Err(error) => return Ok(Err(Skipped::Document(error))),
         };
-        let is_referrer = matches!(self.entry.place.source, Way::Referrers | Way::FallbackTag);
-        if is_referrer && !carries_bundle(&manifest) {
+        if !self.is_tagged() && !carries_bundle(&manifest) {
             return Ok(Err(Skipped::NoEvidence));
         }
         let mut layers = 0_usize;
@@ -215,9 +212,7 @@ impl Gathering<'_> {
                 imported.skip(&subject, Skipped::Older);
                 return Ok(());
             }
-            if !self.is_dated {
-                self.add_to(earlier);
-            }
+            self.add_to(store, earlier)?;
         }
         match store.put(&self.entry, &self.contents) {
             Ok(()) => imported.entries.push(self.entry),
@@ -228,19 +223,51 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    /// A layout that others made says nothing about what else the place held: bundles go beside those that are there, and
-    /// the time at which the registry showed them stays. The older forms are one manifest, which is replaced.
-    fn add_to(&mut self, earlier: Entry) {
-        if !matches!(self.entry.place.source, Way::Referrers | Way::FallbackTag) {
-            return;
+    /// What is there already stays: whoever made the layout may have seen less, or less that is any good. Both are read
+    /// in turn, so that neither hides the other. The time at which the registry showed it stays too, unless the layout says
+    /// that it was shown again: then it has all of it, or another manifest under the same tag.
+    fn add_to(&mut self, store: &Store, earlier: Entry) -> Result<(), StoreError> {
+        let shows_all = earlier.manifests.iter().all(|manifest| self.entry.manifests.contains(manifest));
+        if !self.is_dated || !(shows_all || self.is_tagged()) {
+            self.entry.fetched = earlier.fetched;
         }
-        self.entry.fetched = earlier.fetched;
+        let here = |digest: &Digest| store.read(digest, BLOB_MAX).map(|bytes| bytes.is_some());
+        let mut ours = Vec::new();
         for manifest in earlier.manifests {
-            if !self.entry.manifests.contains(&manifest) && self.entry.manifests.len() < MANIFESTS_MAX {
-                self.entry.manifests.push(manifest);
+            if here(&manifest)? {
+                ours.push(manifest);
             }
         }
-        self.entry.blobs.extend(earlier.blobs);
+        for blob in earlier.blobs {
+            if here(&blob)? {
+                self.entry.blobs.insert(blob);
+            }
+        }
+        self.entry.manifests = in_turn(ours, std::mem::take(&mut self.entry.manifests));
+        Ok(())
+    }
+
+    /// Whether its place is a tag that points at one manifest with all signatures, of each host at one.
+    fn is_tagged(&self) -> bool {
+        matches!(self.entry.place.source, Way::SignatureTag | Way::AttestationTag)
+    }
+}
+
+/// One of each in turn, each once, as many as an entry may have.
+fn in_turn(one: Vec<Digest>, other: Vec<Digest>) -> Vec<Digest> {
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let mut all: Vec<Digest> = Vec::new();
+    loop {
+        let next = [one.next(), other.next()];
+        if next.iter().all(Option::is_none) || all.len() >= MANIFESTS_MAX {
+            all.truncate(MANIFESTS_MAX);
+            return all;
+        }
+        for digest in next.into_iter().flatten() {
+            if !all.contains(&digest) {
+                all.push(digest);
+            }
+        }
     }
 }
 

@@ -105,7 +105,7 @@ fn bundles_of_others_go_beside_those_that_are_there() {
     let bytes = layout(&[descriptor(OCI_MANIFEST, &bundle)], &[&bundle, &layer]);
     home.import_from(&bytes, "registry.example:5000/app");
     let entry = home.store.entry(&kept.place).unwrap().unwrap();
-    assert_eq!(entry.manifests, [bundle.0, kept.manifests[0].clone()]);
+    assert_eq!(entry.manifests, [kept.manifests[0].clone(), bundle.0]);
     assert_eq!(entry.fetched, kept.fetched, "the registry showed nothing just now");
     assert!(home.is_whole(&entry) && entry.names == kept.names);
 }
