@@ -9,8 +9,13 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 /// Metadata services outside the link-local range: Alibaba, Azure's wire server, Oracle.
 const METADATA_V4: [Ipv4Addr; 3] =
     [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
-/// AWS's metadata service over IPv6.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// Metadata services over IPv6, which have unique local addresses: Google's, Oracle's, Scaleway's. Amazon's have a prefix of
+/// their own ([`is_amazon`]).
+const METADATA_V6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+];
 
 /// Resolves names and fails when an address behind one is local.
 pub(super) struct Guarded;
@@ -50,7 +55,17 @@ fn is_local_v4(v4: Ipv4Addr) -> bool {
 }
 
 fn is_local_v6(v6: Ipv6Addr) -> bool {
-    v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_multicast() || v6 == METADATA_V6
+    v6.is_loopback()
+        || v6.is_unspecified()
+        || v6.is_unicast_link_local()
+        || v6.is_multicast()
+        || is_amazon(v6)
+        || METADATA_V6.contains(&v6)
+}
+
+/// `fd00:ec2::/32`: instance metadata (`::254`), credentials of pods (`::23`), names and time of Amazon's clouds.
+fn is_amazon(v6: Ipv6Addr) -> bool {
+    matches!(v6.segments(), [0xfd00, 0xec2, ..])
 }
 
 /// IPv4-mapped (`::ffff:0:0/96`), IPv4-compatible, NAT64 (`64:ff9b::/96`) and 6to4 (`2002::/16`) addresses.
@@ -132,6 +147,10 @@ mod tests {
             "fe80::1",
             "ff02::1",
             "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
+            "fd00:42::42",
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
             "64:ff9b::169.254.169.254",
@@ -140,7 +159,9 @@ mod tests {
         ] {
             assert!(is_local(local.parse().unwrap()), "{local}");
         }
-        for other in ["10.0.0.1", "192.168.1.1", "172.16.0.1", "8.8.8.8", "2001:db8::1", "fd00::1", "100.64.0.1"] {
+        for other in
+            ["10.0.0.1", "192.168.1.1", "172.16.0.1", "8.8.8.8", "2001:db8::1", "fd00::1", "fd20:ce::1", "100.64.0.1"]
+        {
             assert!(!is_local(other.parse().unwrap()), "{other}");
         }
     }

@@ -4,6 +4,7 @@
 //! us. HTTP/2 is spoken where the host offers it, and connections are used again; as many are kept as may be in use. The
 //! system's certificate authorities are read when the first client for HTTPS is made, and stay as they were then.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,8 +20,16 @@ use super::proxies::{Proxies, ProxyUrl};
 
 /// Clients that are kept: each distinct TLS configuration costs memory for its certificates.
 const CLIENTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+/// Hosts that one client is used for; then another one takes its place, and its idle connections end. Whoever makes this node
+/// ask hosts without number would fill its memory with them otherwise: each is tens of KiB. A node pulls from tens of hosts.
+const HOSTS_MAX: usize = 64;
 /// How long an idle connection is kept: longer than the pause between pull and create, short enough to be nothing.
 const IDLE_TIME: Duration = Duration::from_secs(20);
+/// Bytes of one answer over HTTP/2 that may come before they are read: an answer waits for room while others are large, and
+/// what waits is in memory. Ours are a hundredth of it as a rule. hyper's own default is 2 MiB.
+const STREAM_WINDOW: u32 = 128 << 10;
+/// The same of all answers on one connection, as many as may be in flight to one host. hyper's own default is 5 MiB.
+const CONNECTION_WINDOW: u32 = 1 << 20;
 /// What registries and proxies see in their logs.
 const USER_AGENT: &str = concat!("sealgate/", env!("CARGO_PKG_VERSION"));
 
@@ -57,7 +66,13 @@ pub(super) struct Clients {
     connect: Duration,
     proxies: Proxies,
     idle: usize,
-    made: Mutex<LruCache<Key, Client>>,
+    made: Mutex<LruCache<Key, Made>>,
+}
+
+/// A client, and the hosts that it was used for.
+struct Made {
+    client: Client,
+    asked: BTreeSet<String>,
 }
 
 impl Clients {
@@ -109,8 +124,8 @@ impl Clients {
 
     async fn get(&self, tls: Tls, key: Key, authority: &str) -> Result<Client, RegistryError> {
         let key = Key { tls: tls.fingerprint(), ..key };
-        if let Some(client) = super::lock(&self.made).get(&key) {
-            return Ok(client.clone());
+        if let Some(client) = super::lock(&self.made).get_mut(&key).and_then(|made| made.client_for(authority)) {
+            return Ok(client);
         }
         // Reading the system's certificates takes milliseconds: not on the thread that serves the kubelet.
         let for_task = key.clone();
@@ -118,8 +133,22 @@ impl Clients {
         let idle = self.idle;
         let built = tokio::task::spawn_blocking(move || build(&tls, &for_task, idle)).await.ok().flatten();
         let client = built.ok_or_else(|| unusable(own_files, authority))?;
-        super::lock(&self.made).put(key, client.clone());
+        let made = Made { client: client.clone(), asked: BTreeSet::from([authority.to_owned()]) };
+        super::lock(&self.made).put(key, made);
         Ok(client)
+    }
+}
+
+impl Made {
+    /// The client, unless this is one host too many.
+    fn client_for(&mut self, authority: &str) -> Option<Client> {
+        if !self.asked.contains(authority) {
+            if self.asked.len() >= HOSTS_MAX {
+                return None;
+            }
+            self.asked.insert(authority.to_owned());
+        }
+        Some(self.client.clone())
     }
 }
 
@@ -144,6 +173,8 @@ fn build(tls: &Tls, key: &Key, idle: usize) -> Option<Client> {
         .pool_max_idle_per_host(idle)
         .pool_idle_timeout(IDLE_TIME)
         .http1_max_headers(HEADER_LINES_MAX)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_header_list_size(HEADER_BYTES_MAX);
     builder = match (&key.proxy, key.guard) {
         // Only the proxy's own name is resolved here, and the operator named the proxy.

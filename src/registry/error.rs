@@ -194,6 +194,8 @@ pub enum Budget {
 /// What is wrong with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Malformed {
+    /// What came is no HTTP that can be understood, or its head is too long.
+    Http,
     /// A content encoding, though none was asked for: hashes are over plain bytes.
     Encoding,
     /// A list of referrers that is not an image index.
@@ -360,6 +362,7 @@ impl fmt::Display for Budget {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Http => "what cannot be understood as HTTP",
             Self::Encoding => "an encoded body where plain bytes were asked for",
             Self::Referrers => "a list of referrers that is not an image index",
             Self::Link => "a list whose next page is elsewhere",

@@ -4,19 +4,24 @@
 use std::error::Error as _;
 
 use super::address::{LocalAddress, NotResolved};
-use super::error::{RegistryError, TlsFault, Why, printable};
+use super::error::{Malformed, RegistryError, TlsFault, Why, printable};
 
 /// A failure of the connection, told without addresses that may hold signed query strings.
 pub(super) fn failure(error: &reqwest::Error, host: &str) -> RegistryError {
     let host = host.to_owned();
     let mut innermost: &(dyn std::error::Error + 'static) = error;
-    let mut tls = false;
+    let (mut tls, mut garbled) = (false, false);
     while let Some(source) = innermost.source() {
         innermost = source;
         if let Some(LocalAddress(address)) = source.downcast_ref() {
             return RegistryError::ForbiddenAddress { host, address: *address };
         }
         tls |= source.downcast_ref::<std::io::Error>().is_some_and(is_tls);
+        garbled |= source.downcast_ref::<hyper::Error>().is_some_and(is_garbled);
+    }
+    if garbled {
+        // It was asked and it answered: to ask again would bring the same.
+        return RegistryError::Malformed { host, what: Malformed::Http };
     }
     let text = if error.source().is_some() { printable(&innermost.to_string()) } else { "broken".to_owned() };
     let why = match innermost.downcast_ref::<NotResolved>() {
@@ -26,6 +31,18 @@ pub(super) fn failure(error: &reqwest::Error, host: &str) -> RegistryError {
         None => Why::Connection(text),
     };
     RegistryError::Unreachable { host, why }
+}
+
+/// Whether what came is no HTTP/1 that can be understood: a head that is none or too long, a length that is none, chunks
+/// that are not as they say. What merely ends too early is none of these.
+fn is_garbled(error: &hyper::Error) -> bool {
+    // The TLS library's errors are invalid data as well, and speak of no chunks.
+    let is_framing = |error: &std::io::Error| {
+        let kind = error.kind();
+        kind == std::io::ErrorKind::InvalidInput
+            || (kind == std::io::ErrorKind::InvalidData && error.to_string().contains("chunk"))
+    };
+    error.is_parse() || error.source().and_then(|source| source.downcast_ref()).is_some_and(is_framing)
 }
 
 /// The TLS library's errors come as invalid data, wrapped once more by the connector.

@@ -1,6 +1,7 @@
 //! One question to one host: budget, connection, authentication, redirects, a capped body.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,8 @@ pub(super) struct Reply {
     pub(super) body: Bytes,
     /// Where it came from, after redirects.
     pub(super) url: Url,
+    /// Whether the body came to its end; that of an error may be cut.
+    is_whole: bool,
     /// When it says to be asked again.
     retry_after: Option<Duration>,
 }
@@ -101,9 +104,7 @@ impl Reply {
         let host = ask.authority();
         match self.status {
             200 => Ok(self),
-            404 if self.code().is_some_and(is_refusal) => {
-                Err(RegistryError::Unauthorized { host, status: 404, withheld_from: None })
-            }
+            404 if self.is_denied() => Err(self.denied(ask)),
             404 if !self.is_absence() => Err(RegistryError::Malformed { host, what: Malformed::NotFound }),
             404 => {
                 let separator = if ask.rest.contains(':') { '@' } else { ':' };
@@ -118,11 +119,21 @@ impl Reply {
         }
     }
 
+    /// Whether it says by a 404 that one may not know.
+    pub(super) fn is_denied(&self) -> bool {
+        self.status == 404 && self.code().is_some_and(is_refusal)
+    }
+
+    /// A refusal of access, as the error that it is.
+    pub(super) fn denied(&self, ask: &Ask<'_>) -> RegistryError {
+        RegistryError::Unauthorized { host: ask.authority(), status: self.status, withheld_from: None }
+    }
+
     /// Whether a 404 is a registry's word that something is not there: an error of the distribution-spec with whatever
     /// code (Harbor's is `NOT_FOUND`), no body at all, or anything from docker's distribution. A page of a gateway without
-    /// a route, or of a portal, must not read as absence.
+    /// a route, or of a portal, must not read as absence, and none of it came does not mean that there was none.
     fn is_absence(&self) -> bool {
-        self.body.is_empty()
+        (self.body.is_empty() && self.is_whole)
             || self.headers.contains_key("docker-distribution-api-version")
             || is_spoken_by_registry(&self.body)
     }
@@ -184,7 +195,9 @@ impl Session {
             Some(Secret::Password { .. } | Secret::Refresh(_)) | None => tokens.get(&key, now),
         };
         let first = self.exchange(ask, url, remembered.as_ref()).await?;
-        if first.status != 401 || matches!(secret, Some(Secret::Bearer(_))) {
+        // Whoever the host redirected to does not say what is to be done with its secrets.
+        let is_asked = first.status == 401 && ask.is_own(&first.url);
+        if !is_asked || matches!(secret, Some(Secret::Bearer(_))) {
             return granted(first, ask, remembered.as_ref());
         }
         tokens.forget(&key);
@@ -285,7 +298,13 @@ impl Session {
         let host = fold_url(&wire.url);
         let client = self.client(ask, wire).await?;
         let state = self.registry().state(&host);
-        state.patience.is_quiet(&host, self.now())?;
+        // What another host leads to says nothing about what is asked there by itself (attack E10).
+        let remembered = match ask.is_own(&wire.url) {
+            true => Arc::clone(&state),
+            false => self.registry().state(&format!("{host} of {}", fold(&ask.host.authority))),
+        };
+        let memory = &remembered.patience;
+        memory.is_quiet(&host, self.now())?;
         let timeout = || RegistryError::Unreachable { host: host.clone(), why: Why::Timeout };
         // The host's permit first: a slow host must not hold places that other hosts' requests wait for (attack E10).
         // These semaphores are never closed, so no error can come.
@@ -296,7 +315,7 @@ impl Session {
             false => timeout(),
         })?;
         // Others may have been told to leave it alone while this one waited.
-        state.patience.is_quiet(&host, self.now())?;
+        memory.is_quiet(&host, self.now())?;
         self.spend_request()?;
         let (left, _) = self.patience(ask.until)?;
         let patience = left.min(self.request_time());
@@ -304,14 +323,14 @@ impl Session {
         let done = done.map_err(|error| self.told_of_proxy(ask, wire, error));
         match &done {
             Ok(reply) => {
-                state.patience.answered();
+                memory.answered();
                 if reply.status == 429 || (reply.status == 503 && reply.retry_after.is_some()) {
-                    state.patience.quiet(reply.status, reply.retry_after, self.now());
+                    memory.quiet(reply.status, reply.retry_after, self.now());
                 }
             }
             Err(RegistryError::Unreachable { why: Why::Timeout | Why::Slow, .. }) => {
                 if !is_last || patience == self.request_time() || patience >= SLOW_LEAST {
-                    state.patience.slow(self.now());
+                    memory.slow(self.now());
                 }
                 // With no time left nobody can be asked any more.
                 self.left()?;
@@ -354,12 +373,13 @@ impl Session {
         let mut response =
             request.headers(wire.headers.clone()).send().await.map_err(|error| failure(&error, &host))?;
         let status = response.status().as_u16();
-        let body = match response.status().is_success() {
-            true => self.body(&mut response, wire.limit, &host).await?,
+        let (body, is_whole) = match response.status().is_success() {
+            true => (self.body(&mut response, wire.limit, &host).await?, true),
             false => self.error_body(&mut response).await,
         };
         let retry_after = retry_after(response.headers(), self.registry().clock.now());
-        Ok(Reply { status, headers: std::mem::take(response.headers_mut()), body, url: wire.url.clone(), retry_after })
+        let headers = std::mem::take(response.headers_mut());
+        Ok(Reply { status, headers, body, url: wire.url.clone(), is_whole, retry_after })
     }
 
     async fn body(&self, response: &mut Response, limit: u64, host: &str) -> Result<Bytes, RegistryError> {
@@ -409,20 +429,26 @@ impl Session {
         self.registry().room.acquire_many(kib).await.ok()
     }
 
-    /// The beginning of an error's body; a body that breaks off, takes long or is too long is simply cut.
-    async fn error_body(&self, response: &mut Response) -> Bytes {
+    /// The beginning of an error's body, and whether that is all of it; a body that breaks off, takes long or is too long
+    /// is simply cut.
+    async fn error_body(&self, response: &mut Response) -> (Bytes, bool) {
         let mut body = BytesMut::new();
         let read = async {
-            while let Ok(Some(chunk)) = response.chunk().await {
+            loop {
+                let chunk = match response.chunk().await {
+                    Ok(Some(chunk)) => chunk,
+                    Ok(None) => return true,
+                    Err(_) => return false,
+                };
                 body.extend_from_slice(&chunk);
                 let enough = u64::try_from(body.len()).map_or(true, |length| length > ERROR_BODY_MAX);
                 if self.spend_bytes(chunk.len()).is_err() || enough {
-                    break;
+                    return false;
                 }
             }
         };
-        let _ = tokio::time::timeout(ERROR_BODY_TIME, read).await;
-        body.freeze()
+        let is_whole = tokio::time::timeout(ERROR_BODY_TIME, read).await.unwrap_or(false);
+        (body.freeze(), is_whole)
     }
 
     /// The client for an address, after a look at where it leads (attack E5).

@@ -111,6 +111,8 @@ impl Session {
                 tried += 1;
                 match self.ask_as(ask, url, Some(secret.clone())).await {
                     Err(error @ RegistryError::Unauthorized { .. }) => refused = Some(error),
+                    // Some say no with a 404: another secret may know more, as for the kubelet.
+                    Ok(reply) if reply.is_denied() => refused = Some(reply.denied(ask)),
                     Ok(reply) => {
                         super::lock(&self.looked().taken).insert(place, secret);
                         return Ok(reply);

@@ -97,8 +97,9 @@ pub struct Options {
     pub request_ms: u64,
     /// Milliseconds to connect, name resolution and TLS included. Default 5000; `dial_timeout` in `hosts.toml` wins.
     pub connect_ms: u64,
-    /// Requests of one decision, token requests included. Default 512: every place of an index and of its manifest filled with
-    /// as much as is read takes 392 (so that nobody hides one place by filling another), tokens and mirrors the rest.
+    /// Requests of one decision, token requests included. Default 640: every place of an index and of its manifest filled with
+    /// as much as is read takes 392, and about 520 where the lists of the two are filled with different things (so that
+    /// nobody hides one place by filling another); tokens and mirrors take the rest.
     pub session_requests: u32,
     /// Bytes of all answers of one decision. Default 8388608 (8 MiB): two manifests of the largest size, or thousands of
     /// signatures. With `limits.decisions_at_once` it bounds what hostile registries can make the gate hold.
@@ -137,7 +138,7 @@ impl Default for Options {
             session_ms: 45_000,
             request_ms: 15_000,
             connect_ms: 5_000,
-            session_requests: 512,
+            session_requests: 640,
             session_bytes: 8 << 20,
             referrers_pages: 16,
             referrers_entries: 256,

@@ -45,9 +45,13 @@ struct Quiet {
 }
 
 impl Patience {
-    /// It did not answer in time.
+    /// It did not answer in time. That it did not either in the little time which it has while it is slow says nothing new:
+    /// when the minute is over it has its whole share again.
     pub(super) fn slow(&self, now: Instant) {
-        super::lock(&self.trouble).slow_until = Some(now + SLOW_TIME);
+        let mut trouble = super::lock(&self.trouble);
+        if trouble.slow_until.is_none_or(|until| until <= now) {
+            trouble.slow_until = Some(now + SLOW_TIME);
+        }
     }
 
     /// It answered in time.
@@ -186,6 +190,10 @@ mod tests {
         assert!(!patience.is_slow(now));
         patience.slow(now);
         assert!(patience.is_slow(now + Duration::from_secs(59)) && !patience.is_slow(now + SLOW_TIME));
+        patience.slow(now + Duration::from_secs(59));
+        assert!(!patience.is_slow(now + SLOW_TIME), "not for ever, however often it is asked");
+        patience.slow(now + SLOW_TIME);
+        assert!(patience.is_slow(now + SLOW_TIME));
         patience.answered();
         assert!(!patience.is_slow(now));
     }

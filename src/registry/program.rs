@@ -122,9 +122,12 @@ impl Programs {
     }
 
     /// Runs a program to its end. When it takes too long or writes too much, it is killed with all that it started.
+    ///
+    /// It waits for its turn no longer than it may run: behind programs that hang, runs do not gather without end.
     pub(super) async fn run(&self, run: &Run<'_>) -> Result<Ended, CredentialWhy> {
-        // Never closed, so no error can come.
-        let _place = self.places.acquire().await.ok();
+        let turn = tokio::time::timeout(run.time, self.places.acquire()).await;
+        // Never closed, so no other error can come.
+        let _place = turn.map_err(|_| CredentialWhy::Slow)?.ok();
         let mut child = self.command(run).spawn().map_err(|error| CredentialWhy::Start(error.kind()))?;
         let mut group = Group(child.id());
         if let Some(id) = child.id() {
@@ -321,6 +324,26 @@ mod tests {
             assert!(!alive(), "{pid} still runs");
         }
         assert_eq!(pids.split_whitespace().count(), 2);
+    }
+
+    /// Attack D1: where as many hang as may run, the next one does not wait for ever.
+    #[tokio::test]
+    async fn attack_d1_runs_do_not_gather_behind_programs_that_hang() {
+        let folder = tempfile::tempdir().unwrap();
+        let (hang, tool) = (script(folder.path(), "hang", "exec sleep 1000"), script(folder.path(), "tool", "true"));
+        let programs = Programs::new(Variables::default());
+        let run = Run { time: Duration::from_secs(60), ..runs(&hang) };
+        let hanging = (0..AT_ONCE).map(|_| programs.run(&run));
+        let next = async {
+            while programs.places.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            programs.run(&Run { time: Duration::from_millis(100), ..runs(&tool) }).await.err()
+        };
+        tokio::select! {
+            _ = futures_util::future::join_all(hanging) => panic!("they hang"),
+            why = next => assert_eq!(why, Some(CredentialWhy::Slow)),
+        }
     }
 
     /// Attack E6: values of variables are not shown.

@@ -341,6 +341,8 @@ mod tests {
             good.replace("k8s.io/v1", "k8s.io/v1beta1"),
             says("Pod", "", "null"),
             says("Image", r#","cacheDuration":"soon""#, "null"),
+            // Attack D1: beyond all points in time that can be told.
+            says("Image", r#","cacheDuration":"3000000000000000h""#, "null"),
             says("Image", "", r#"{"r.example":{"username":"a:b","password":"p"}}"#),
         ] {
             assert_eq!(

@@ -106,8 +106,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<Provider>, CredentialFault> {
     Ok(found)
 }
 
-/// A duration as Go writes it (`time.ParseDuration`): `12h`, `1h30m`, `0s`, `1.5m`; none for anything else, and for
-/// what is negative.
+/// Longest duration that Go knows, seconds: about 292 years (`math.MaxInt64` nanoseconds). A point in time so far off can
+/// still be told; one that is much further cannot, and to reckon it would end the gate.
+const DURATION_MAX: f64 = 9_223_372_036.0;
+
+/// A duration as Go writes it (`time.ParseDuration`): `12h`, `1h30m`, `0s`, `1.5m`; none for anything else, for what is
+/// negative and for what is too long for Go.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
@@ -134,7 +138,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
         total += number.parse::<f64>().ok()? * seconds;
         rest = left;
     }
-    Duration::try_from_secs_f64(total).ok()
+    Duration::try_from_secs_f64(total).ok().filter(|_| total <= DURATION_MAX)
 }
 
 fn fault(file: &Path, line: Option<usize>, problem: &'static str) -> CredentialFault {
@@ -264,6 +268,15 @@ mod tests {
 
     use super::*;
     use crate::image::Repository;
+
+    /// Attack D1: a point in time that cannot be reckoned would end the gate, again after every start.
+    #[test]
+    fn attack_d1_a_duration_without_measure_is_none() {
+        assert_eq!(duration("2562047h"), Some(Duration::from_secs(2_562_047 * 3600)));
+        for long in ["2562048h", "9999999999999999h", "3000000000000000h1s", "18446744073709551614s"] {
+            assert_eq!(duration(long), None, "{long}");
+        }
+    }
 
     /// As cloud providers write it.
     const ECR: &str = r#"apiVersion: kubelet.config.k8s.io/v1

@@ -3,7 +3,7 @@
 use sealgate::image::Digest;
 use sealgate::registry::{Class, Malformed, Referrers, RegistryError};
 
-use crate::rig::{Rig, push, repository};
+use crate::rig::{NAME, Raw, Rig, push, repository};
 use crate::support::{Answer, OCI_INDEX, Rule, Settings, TestRegistry};
 
 fn answering(path: &str, answer: Answer) -> (TestRegistry, Rig) {
@@ -47,6 +47,19 @@ async fn who_may_be_no_registry_says_nothing() {
         let error = rig.session().tag(&repository(), "1").await.unwrap_err();
         assert!(matches!(error, RegistryError::Malformed { what: Malformed::NotFound, .. }), "{who}: {error:?}");
         assert_eq!(error.class(), Class::Unable);
+    }
+}
+
+/// Attack D2: a 404 whose body breaks off, or does not come, may be anybody's: it does not count as one without a body.
+#[tokio::test]
+async fn attack_d2_a_body_that_did_not_come_is_not_an_empty_one() {
+    for (body, closes) in [("", true), ("", false), ("<html>", true)] {
+        let answer = format!("HTTP/1.1 404 Not Found\r\ncontent-length: 500\r\n\r\n{body}");
+        let server = Raw::start(answer.into_bytes(), closes).await;
+        let rig = Rig::new();
+        rig.hosts(NAME, &format!("server = \"{}\"\n", server.url));
+        let error = rig.session().tag(&repository(), "1").await.unwrap_err();
+        assert!(matches!(error, RegistryError::Malformed { what: Malformed::NotFound, .. }), "{body:?}: {error:?}");
     }
 }
 

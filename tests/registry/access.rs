@@ -124,6 +124,26 @@ async fn attack_e1_a_mirror_gets_no_credentials() {
     assert!(rig.session_of(&other).tag(&repository(), "1").await.is_err());
 }
 
+/// Attack E1: whoever a registry redirects to does not make us show the registry, or any place on it, a secret.
+#[tokio::test]
+async fn attack_e1_where_a_redirect_leads_nobody_asks_for_secrets() {
+    let (server, mut rig, name) = server(Auth::Anonymous);
+    let other = TestRegistry::start(Settings::conforming());
+    rig.options.allow_local_hosts = vec![other.host()];
+    server.rule(Rule::new("/manifests/", Answer::Redirect(307, format!("{}/elsewhere", other.url()))));
+    for challenge in [format!(r#"Bearer realm="{}/token?by=another""#, server.url()), "Basic realm=\"x\"".to_owned()] {
+        let demand = Answer::Full { status: 401, headers: vec![("www-authenticate", challenge)], body: vec![] };
+        other.clear_rules();
+        other.rule(Rule::new("/elsewhere", demand));
+        server.clear_log();
+        let session = rig.session_of(&robot(PASSWORD, &server.host()));
+        let error = session.resolve(&reference(&name)).await.unwrap_err();
+        assert!(matches!(error, RegistryError::Unauthorized { status: 401, .. }), "{error:?}");
+        assert_eq!((session.requests(), server.requests().len()), (2, 1));
+        assert!(!leaked(&server) && !leaked(&other));
+    }
+}
+
 /// Attack E1: the token service of a registry is another host.
 #[tokio::test]
 async fn attack_e1_a_realm_elsewhere_gets_no_credentials() {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use sealgate::registry::{Access, AuthConfig, Class, CredentialWhy, Credentials, RegistryError};
 
 use crate::rig::{NAME, Rig, push, reference, repository, robot, session};
-use crate::support::{Auth, REFRESH_TOKEN, Settings, TestRegistry};
+use crate::support::{Answer, Auth, REFRESH_TOKEN, Rule, Settings, TestRegistry};
 
 const PASSWORD: &str = "hunter2-planted";
 
@@ -159,6 +159,26 @@ async fn secrets_are_tried_in_the_kubelets_order() {
     let before = session.requests();
     session.resolve(&asked).await.unwrap();
     assert_eq!(session.requests(), before + 1, "what was taken comes first");
+}
+
+/// A registry may say by a 404 that a secret is not good enough: the kubelet tries the next one, and so do we.
+#[tokio::test]
+async fn a_secret_that_is_denied_by_a_404_is_not_the_last_one() {
+    let stage = Stage::new(Auth::basic(PASSWORD));
+    let host = stage.server.host();
+    stage.rig.write(
+        "config.json",
+        &format!(
+            r#"{{"auths":{{"{host}/acme":{{"username":"weak","password":"p"}},"{host}":{{"username":"robot","password":"{PASSWORD}"}}}}}}"#
+        ),
+    );
+    // The first request shows nothing and is answered 401, the second shows the first secret.
+    stage.server.rule(Rule::new("/manifests/", Answer::Status(404, "DENIED")).calls(2..=2));
+    stage.resolve().await.unwrap();
+    stage.server.clear_rules();
+    stage.server.rule(Rule::new("/manifests/", Answer::Status(404, "DENIED")));
+    let error = stage.resolve().await.unwrap_err();
+    assert_eq!(error, RegistryError::Unauthorized { host, status: 404, withheld_from: None });
 }
 
 #[tokio::test]

@@ -1,11 +1,17 @@
 //! Attack D1: endless data. One test per limit.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use sealgate::image::Digest;
-use sealgate::registry::{Access, Budget, Class, RedirectFault, RegistryError, Why};
+use sealgate::registry::{Access, Budget, Class, Malformed, RedirectFault, RegistryError, Why};
 
-use crate::rig::{Rig, clock, push, repository, robot, session};
+use crate::rig::{Raw, Rig, clock, push, reference, repository, robot, session};
 use crate::support::{Answer, Auth, Rule, Settings, TestRegistry};
 
 fn serving(answer: Answer) -> (TestRegistry, Rig) {
@@ -168,4 +174,68 @@ async fn attack_e10_requests_in_flight_are_bounded_per_host() {
     }
     assert_eq!(server.requests().len(), 10);
     assert!(server.most_in_flight() <= 2, "{}", server.most_in_flight());
+}
+
+/// What is no HTTP is an answer that cannot be used, and a second one would be no better.
+#[tokio::test]
+async fn attack_d1_what_is_no_http_is_asked_for_once() {
+    let head = "HTTP/1.1 200 OK\r\n";
+    for bytes in [
+        "SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned(),
+        format!("{head}content-length: -1\r\n\r\n"),
+        format!("{head}content-length: 1\r\ncontent-length: 2\r\n\r\nxx"),
+        format!("{head}transfer-encoding: chunked\r\n\r\nzz\r\n"),
+        format!("{head}transfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n"),
+        format!("{head}x: {}\r\n\r\n", "x".repeat(1 << 20)),
+        format!("{head}{}\r\n", "x: y\r\n".repeat(200)),
+    ] {
+        let server = Raw::start(bytes.clone().into_bytes(), false).await;
+        let mut rig = Rig::new();
+        rig.options.retries = 3;
+        rig.hosts(crate::rig::NAME, &format!("server = \"{}\"\n", server.url));
+        let error = rig.session().tag(&repository(), "1").await.unwrap_err();
+        let shown: String = bytes.chars().take(60).collect();
+        assert!(matches!(error, RegistryError::Malformed { what: Malformed::Http, .. }), "{shown:?}: {error:?}");
+        assert_eq!((error.class(), server.asked()), (Class::Unable, 1), "{shown:?}");
+    }
+    // What ends too early may come whole the next time.
+    let server = Raw::start(format!("{head}content-length: 9\r\n\r\n{{").into_bytes(), true).await;
+    let mut rig = Rig::new();
+    rig.options.retries = 1;
+    rig.hosts(crate::rig::NAME, &format!("server = \"{}\"\n", server.url));
+    let error = rig.session().tag(&repository(), "1").await.unwrap_err();
+    assert_eq!((error.class(), server.asked()), (Class::Unreachable, 2), "{error:?}");
+}
+
+/// Attack D1: connections to hosts without number, each asked once, do not stay open side by side.
+#[tokio::test]
+async fn attack_d1_connections_to_many_hosts_are_bounded() {
+    let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let open = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&open);
+    let accepting = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let count = Arc::clone(&count);
+            drop(tokio::spawn(async move {
+                count.fetch_add(1, Ordering::SeqCst);
+                let answer = service_fn(|_| async { Ok::<_, Infallible>(http::Response::new("{}".to_owned())) });
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+                count.fetch_sub(1, Ordering::SeqCst);
+            }));
+        }
+    });
+    let registry = Rig::new().registry();
+    for number in 0..300 {
+        let image = reference(&format!("127.77.{}.{}:{port}/acme/app:1", number / 100, number % 100 + 1));
+        session(&registry, &Access::default()).resolve(&image).await.unwrap();
+    }
+    for _ in 0..1000 {
+        if open.load(Ordering::SeqCst) <= 64 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!((1..=64).contains(&open.load(Ordering::SeqCst)), "{open:?}");
+    accepting.abort();
 }

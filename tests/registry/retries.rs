@@ -137,6 +137,27 @@ async fn attack_e10_a_host_that_is_overrun_is_left_alone() {
     assert_eq!((server.requests().len(), other.requests()), (1, 0));
 }
 
+/// Attack E10: who redirects to another registry's host, and to what is refused there, does not have it left alone.
+#[tokio::test]
+async fn attack_e10_a_redirect_silences_nobody_else() {
+    let (server, mut rig) = server();
+    let victim = TestRegistry::start(Settings::conforming());
+    push(&victim);
+    rig.hosts("victim.example.test", &format!("server = \"{}\"\n", victim.url()));
+    rig.options.allow_local_hosts = vec![victim.host()];
+    victim.rule(Rule::new("/limited", wait(429, "60")));
+    server.rule(Rule::new("/manifests/", Answer::Redirect(307, format!("{}/limited", victim.url()))));
+    let registry = rig.registry();
+    let error = session(&registry, &Access::default()).tag(&repository(), "1").await.unwrap_err();
+    assert!(matches!(error, RegistryError::Unreachable { why: Why::Wait { status: 429, .. }, .. }), "{error:?}");
+    let image = reference("victim.example.test/acme/app:1");
+    session(&registry, &Access::default()).resolve(&image).await.unwrap();
+    // It is left alone where it was said.
+    victim.clear_log();
+    session(&registry, &Access::default()).tag(&repository(), "1").await.unwrap_err();
+    assert_eq!(victim.requests(), []);
+}
+
 #[tokio::test]
 async fn a_token_service_that_is_overrun_is_asked_again_too() {
     let server = TestRegistry::start(Settings::conforming().auth(Auth::bearer("p")));

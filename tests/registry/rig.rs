@@ -1,12 +1,14 @@
 //! A client whose `certs.d` is a folder of the test's own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use sealgate::clock::Clock;
 use sealgate::image::{Digest, Reference, Repository};
 use sealgate::registry::{Access, AuthConfig, Credentials, Options, Registry, Session};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{OCI_MANIFEST, TestRegistry};
 
@@ -101,4 +103,44 @@ pub(crate) fn push(registry: &TestRegistry) -> (Vec<u8>, Digest) {
     let bytes = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#.to_vec();
     let digest = registry.put_manifest("acme/app", Some("1"), &bytes, OCI_MANIFEST);
     (bytes, Digest::parse(&digest).unwrap())
+}
+
+/// Answers every request with these bytes, after which it closes or waits; how often it was asked.
+pub(crate) struct Raw {
+    pub(crate) url: String,
+    asked: Arc<AtomicUsize>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Raw {
+    pub(crate) async fn start(bytes: Vec<u8>, closes: bool) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let accepting = tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                let mut head = vec![0; 4096];
+                let _ = stream.read(&mut head).await;
+                let _ = stream.write_all(&bytes).await;
+                if closes {
+                    let _ = stream.shutdown().await;
+                }
+                open.push(stream);
+            }
+        });
+        Self { url, asked, accepting }
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
 }

@@ -9,6 +9,7 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sealgate::registry::{Access, Class, RegistryError, TlsFault, Why};
+use tokio::io::AsyncReadExt as _;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -46,17 +47,12 @@ fn certificate(change: impl FnOnce(&mut rcgen::CertificateParams)) -> (String, r
     (pem, own.signed_by(&key, &issuer).unwrap(), key)
 }
 
-async fn start(certificate: &rcgen::Certificate, key: &rcgen::KeyPair, protocols: &[&str]) -> Standin {
-    start_for(certificate, key, protocols, None).await
-}
-
-/// As [`start`], for those alone who have a certificate by this authority.
-async fn start_for(
+fn acceptor(
     certificate: &rcgen::Certificate,
     key: &rcgen::KeyPair,
     protocols: &[&str],
     clients: Option<&str>,
-) -> Standin {
+) -> TlsAcceptor {
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
     let builder =
@@ -72,7 +68,21 @@ async fn start_for(
     };
     let mut config = builder.with_single_cert(vec![certificate.der().clone()], private).unwrap();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn start(certificate: &rcgen::Certificate, key: &rcgen::KeyPair, protocols: &[&str]) -> Standin {
+    start_for(certificate, key, protocols, None).await
+}
+
+/// As [`start`], for those alone who have a certificate by this authority.
+async fn start_for(
+    certificate: &rcgen::Certificate,
+    key: &rcgen::KeyPair,
+    protocols: &[&str],
+    clients: Option<&str>,
+) -> Standin {
+    let acceptor = acceptor(certificate, key, protocols, clients);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let counts: [Arc<AtomicUsize>; 3] = Default::default();
@@ -236,4 +246,44 @@ async fn the_authorities_of_a_host_count_where_it_leads() {
     ));
     told(&rig, TlsFault::Issuer).await;
     assert_eq!(storage.requests(), []);
+}
+
+/// Attack D1: what a server may send over HTTP/2 before anybody reads it, to each of as many as may be asked at once, is a
+/// fraction of what a decision may hold.
+#[tokio::test]
+async fn attack_d1_little_comes_over_http2_before_it_is_read() {
+    let (ca, certificate, key) = certificate(|_| {});
+    let acceptor = acceptor(&certificate, &key, &["h2"], None);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rig = Rig::new();
+    rig.hosts(NAME, &format!("server = \"https://{}\"\nca = \"ca.crt\"\n", listener.local_addr().unwrap()));
+    rig.write(&format!("{NAME}/ca.crt"), &ca);
+    let server = async {
+        let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        // RFC 9113: the preface, then SETTINGS, then as a rule a WINDOW_UPDATE for the connection.
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).await.unwrap();
+        let (mut stream_window, mut connection_window) = (65_535, 65_535);
+        for _ in 0..2 {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+            stream.read_exact(&mut payload).await.unwrap();
+            let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+            match head[3] {
+                4 => {
+                    payload.chunks(6).filter(|one| one[..2] == [0, 4]).for_each(|one| stream_window = number(&one[2..]))
+                }
+                8 => connection_window += number(&payload),
+                _ => {}
+            }
+        }
+        (stream_window, connection_window)
+    };
+    let session = rig.session();
+    let repository = repository();
+    tokio::select! {
+        _ = session.tag(&repository, "1") => panic!("nobody answers"),
+        (stream, connection) = server => assert!(stream <= 128 << 10 && connection <= 1 << 20, "{stream} {connection}"),
+    }
 }

@@ -71,8 +71,7 @@ impl<'a> Contents<'a> {
             if let Shape::Index(entries) = &shape {
                 children = children.saturating_add(entries.len());
                 if children > CHILDREN_MAX {
-                    let limit = u64::try_from(CHILDREN_MAX).unwrap_or(u64::MAX);
-                    return Err(LayoutError::TooMany { what: "entries in indexes", limit });
+                    return Err(too_many());
                 }
             }
             documents.insert(digest, shape);
@@ -83,15 +82,24 @@ impl<'a> Contents<'a> {
     }
 
     /// What is said to be evidence; `repository` is where carriers are from that do not say it.
-    pub(super) fn claims(&self, repository: Option<&Repository>, imported: &mut Imported) -> Vec<Claim> {
+    ///
+    /// An index may be listed as often as there is room, each time with all of its entries: they are counted again.
+    pub(super) fn claims(
+        &self,
+        repository: Option<&Repository>,
+        imported: &mut Imported,
+    ) -> Result<Vec<Claim>, LayoutError> {
         let mut claims = Vec::new();
         for one in self.listed {
             match self.claim(one, repository) {
                 Ok(claimed) => claims.extend(claimed),
                 Err(why) => imported.skip(&one.digest_text, why),
             }
+            if claims.len() > CHILDREN_MAX {
+                return Err(too_many());
+            }
         }
-        claims
+        Ok(claims)
     }
 
     /// The references by which an image stands in the layout, or one of its indexes.
@@ -137,6 +145,10 @@ impl<'a> Contents<'a> {
         let indexes = self.documents.iter().filter(|(_, shape)| lists(shape)).map(|(digest, _)| digest);
         std::iter::once(subject).chain(indexes).take(TARGETS_MAX).cloned().collect()
     }
+}
+
+fn too_many() -> LayoutError {
+    LayoutError::TooMany { what: "entries in indexes", limit: u64::try_from(CHILDREN_MAX).unwrap_or(u64::MAX) }
 }
 
 fn is_ours(one: &Listed) -> bool {

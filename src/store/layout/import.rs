@@ -75,7 +75,7 @@ pub fn import(
     let mut imported = Imported::default();
     let contents = Contents::read(&source, &listed, &mut imported)?;
     let mut places: BTreeMap<(String, Digest, Way), Vec<Claim>> = BTreeMap::new();
-    for claim in contents.claims(repository, &mut imported) {
+    for claim in contents.claims(repository, &mut imported)? {
         let place = &claim.place;
         let key = (place.repository.to_string(), place.subject.clone(), place.source);
         places.entry(key).or_default().push(claim);

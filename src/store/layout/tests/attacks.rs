@@ -510,3 +510,21 @@ fn attack_a7_a_broken_blob_of_an_earlier_entry_is_mended_or_left_out() {
     assert_eq!((entry.manifests.len(), entry.fetched), (1, kept.fetched));
     assert!(!entry.manifests.contains(&kept.manifests[0]));
 }
+
+/// Attack D1: an index that is listed again and again, under one tag after the other, is a thousand claims each time.
+#[test]
+fn attack_d1_an_index_listed_without_number_is_refused() {
+    let home = Home::new();
+    let carriers: Vec<_> = (0..1000).map(|number| image(&format!("carrier {number}"))).collect();
+    let index = image_index(&carriers.iter().collect::<Vec<_>>());
+    let listed: Vec<Value> = (0..100)
+        .map(|number| {
+            let subject = Digest::of(format!("{number}").as_bytes());
+            annotated(OCI_INDEX, &index, &[(REF_NAME, &format!("sha256-{}", subject.hex()))])
+        })
+        .collect();
+    let bytes = layout(&listed, &[&index]);
+    let repository = Repository::parse("registry.example/app").unwrap();
+    let error = import(&home.store, &home.file(&bytes), Some(&repository), time(0)).unwrap_err();
+    assert_eq!(error, LayoutError::TooMany { what: "entries in indexes", limit: 1 << 16 });
+}
