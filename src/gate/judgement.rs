@@ -181,8 +181,13 @@ impl Shared {
         let registry = Footing { source: EvidenceSource::Registry, fetched: asked.began };
         match asked.verdict {
             Verdict::Permit(_) => {
-                self.keep(asked.pieces.all());
-                self.keeping.put(asked.pieces.all(), question).await;
+                let (whole, cut) = asked.pieces.by_wholeness();
+                self.keep(whole.all());
+                if !has_more {
+                    self.keep(cut.all());
+                }
+                self.keeping.put(whole.all(), question).await;
+                self.keeping.put_beside(cut.all(), question).await;
                 Ruled::new(asked.verdict, Some(registry))
             }
             Verdict::Denial(denial) => match kept.footing() {

@@ -4,21 +4,20 @@
 //! The disk never holds up the node: every touch has a time limit, after one that did not end nobody waits until it has,
 //! and a store that fails changes no verdict: it is counted and said, and the registry is asked.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
-use super::gather::{Keep, kept, to_keep};
+use super::errand::Errand;
+use super::owed::{Owed, Whole};
 use super::question::Question;
+pub(super) use super::wish::{Wish, take_now};
+use super::wish::{beside, entries, to_put};
 use crate::audit::EvidenceSource;
-use crate::evidence::{Evidence, Name, Source};
-use crate::image::{Digest, Repository};
-use crate::policy::Plan;
+use crate::evidence::Evidence;
 use crate::store::{Entry, Store, StoreError};
 
 /// Longest wait for evidence to be on disk. A write takes milliseconds; a disk that needs longer would hold up every pod.
@@ -52,6 +51,8 @@ pub(super) struct Keeping {
     /// Touches of the disk that nobody waits for any more and that have not ended.
     stuck: Arc<AtomicUsize>,
     failed_writes: AtomicU64,
+    /// What is still to be put on disk.
+    owed: Owed,
     trouble: Mutex<Trouble>,
 }
 
@@ -93,30 +94,6 @@ enum Failure {
     Store(StoreError),
 }
 
-/// What is asked of the store for one question.
-#[derive(Debug, Clone)]
-pub(super) struct Wish {
-    pub(super) digests: Vec<Digest>,
-    pub(super) repositories: Vec<Repository>,
-    pub(super) plan: Plan,
-}
-
-impl Wish {
-    pub(super) fn of(question: &Question, repositories: &[Repository]) -> Self {
-        Self { digests: question.digests(), repositories: repositories.to_vec(), plan: question.plan() }
-    }
-
-    fn wants(&self, entry: &Entry) -> bool {
-        let at = entry.place.repository.folded();
-        let may_count = match entry.place.source {
-            Source::Referrers | Source::FallbackTag => true,
-            Source::SignatureTag => self.plan.signatures,
-            Source::AttestationTag => self.plan.attestations,
-        };
-        may_count && self.repositories.iter().any(|repository| repository.folded() == at)
-    }
-}
-
 impl Keeping {
     pub(super) fn new(store: Option<Arc<Store>>) -> Self {
         Self {
@@ -124,6 +101,7 @@ impl Keeping {
             turns: Arc::new(Semaphore::new(WORK_AT_ONCE)),
             stuck: Arc::default(),
             failed_writes: AtomicU64::new(0),
+            owed: Owed::default(),
             trouble: Mutex::default(),
         }
     }
@@ -172,20 +150,54 @@ impl Keeping {
         self.told(Touch::Read, self.work(TAKE_LIMIT, any).await)
     }
 
-    /// Keeps what an admission rests on; returns when it is on disk, or when that cannot be waited for.
+    /// Keeps what an admission rests on; returns when it is on disk, or when that cannot be waited for. What the disk does
+    /// not take now it is given later.
     pub(super) async fn put(&self, pieces: &[Piece], question: &Question) {
         let entries = to_put(pieces, question);
-        if self.store.get().is_none() || entries.is_empty() {
+        self.owed.forgive(|owed| entries.iter().any(|(entry, _)| entry.place == owed.place));
+        // Each by itself: that one place has more than is kept of any does not keep the others out.
+        self.put_or_owe(entries, |store, (entry, contents)| store.put(entry, contents)).await;
+    }
+
+    /// Keeps what an admission rests on of places of which a part could not be reached: beside what the store has of them,
+    /// which may hold that part. That is no newer for it.
+    pub(super) async fn put_beside(&self, pieces: &[Piece], question: &Question) {
+        let put = |store: &Store, (entry, contents): &Whole| match store.entry(&entry.place)? {
+            Some(there) => match store.put(&beside(entry, there), contents) {
+                // What was there is broken: then it is replaced.
+                Err(StoreError::Unfit(_)) => store.put(entry, contents),
+                done => done,
+            },
+            None => store.put(entry, contents),
+        };
+        self.put_or_owe(to_put(pieces, question), put).await;
+    }
+
+    /// Gives the disk what it did not take before, unless it has something newer by now.
+    pub(super) async fn pay(&self) {
+        self.put_or_owe(self.owed.take(), |store, (entry, contents)| {
+            let newer = store.entry(&entry.place)?.filter(|there| there.fetched >= entry.fetched);
+            if newer.is_some() { Ok(()) } else { store.put(entry, contents) }
+        })
+        .await;
+    }
+
+    async fn put_or_owe(&self, entries: Vec<Whole>, put: fn(&Store, &Whole) -> Result<(), StoreError>) {
+        if entries.is_empty() {
             return;
         }
-        // Each by itself: that one place has more than is kept of any does not keep the others out.
-        let put = move |store: &Store| {
-            let done = entries.iter().map(|(entry, contents)| store.put(entry, contents));
-            done.fold(Ok(()), Result::and)
-        };
-        let done = self.work(PUT_LIMIT, put).await;
-        if done.is_err() {
+        if self.store.get().is_none() {
+            return self.owed.add(entries);
+        }
+        let given = entries.clone();
+        let all = move |store: &Store| given.iter().map(|whole| put(store, whole)).fold(Ok(()), Result::and);
+        let done = self.work(PUT_LIMIT, all).await;
+        if let Err(failure) = &done {
             self.failed_writes.fetch_add(1, Ordering::Relaxed);
+            // What the store takes never, it is not given again.
+            if !matches!(failure, Failure::Store(StoreError::Unfit(_) | StoreError::TooMany { .. })) {
+                self.owed.add(entries);
+            }
         }
         self.told(Touch::Write, done);
     }
@@ -194,6 +206,7 @@ impl Keeping {
     /// before `began`; what is newer than that stays.
     pub(super) async fn replace(&self, wish: Wish, pieces: &[Piece], question: &Question, began: Timestamp) {
         let shown = to_put(pieces, question);
+        self.owed.forgive(|entry| wish.concerns(entry) && entry.fetched < began);
         let replace = move |store: &Store| {
             let mut done = Ok(());
             for old in entries(store, &wish)?.into_iter().filter(|entry| entry.fetched < began) {
@@ -225,6 +238,7 @@ impl Keeping {
 
     /// Has the store drop what these places held, since their registry no longer shows it.
     pub(super) async fn drop_places(&self, wish: Wish, is_gone: impl Fn(&Entry) -> bool + Send + 'static) {
+        self.owed.forgive(|entry| wish.concerns(entry) && is_gone(entry));
         let remove = move |store: &Store| {
             let gone: Vec<Entry> = entries(store, &wish)?.into_iter().filter(|entry| is_gone(entry)).collect();
             gone.iter().try_for_each(|entry| store.remove(&entry.place).map(drop))
@@ -284,9 +298,8 @@ impl Keeping {
         if self.stuck.load(Ordering::Relaxed) > 0 {
             return Err(Failure::Slow);
         }
-        let errand = Arc::new(Errand { state: AtomicU8::new(Errand::WAITED_FOR), stuck: Arc::clone(&self.stuck) });
-        // Ends when it is dropped: also when its turn never came, or it panicked.
-        let (turns, inside) = (Arc::clone(&self.turns), Inside(Arc::clone(&errand)));
+        let (errand, inside) = Errand::begin(&self.stuck);
+        let turns = Arc::clone(&self.turns);
         let done = async move {
             let turn = turns.acquire_owned().await.map_err(|_| Failure::Slow)?;
             let done = tokio::task::spawn_blocking(move || {
@@ -307,88 +320,13 @@ impl Keeping {
     }
 }
 
-/// One touch of the disk, as those who wait and the thread that does it see it.
-struct Errand {
-    state: AtomicU8,
-    stuck: Arc<AtomicUsize>,
-}
-
-impl Errand {
-    const WAITED_FOR: u8 = 0;
-    const ENDED: u8 = 1;
-    const LEFT: u8 = 2;
-
-    /// It has ended; when nobody waited any more, the disk answers again.
-    fn ended(&self) {
-        if self.state.swap(Self::ENDED, Ordering::AcqRel) == Self::LEFT {
-            self.stuck.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Nobody waits any more. Counted before it is said, so that whoever ends it finds it counted.
-    fn left(&self) {
-        self.stuck.fetch_add(1, Ordering::Relaxed);
-        let left = self.state.compare_exchange(Self::WAITED_FOR, Self::LEFT, Ordering::AcqRel, Ordering::Acquire);
-        if left.is_err() {
-            self.stuck.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// What a touch of the disk holds for as long as it may be under way.
-struct Inside(Arc<Errand>);
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        self.0.ended();
-    }
-}
-
-/// Reads what the store has for a question. What is broken is as if it were not there.
-pub(super) fn take_now(store: &Store, wish: &Wish) -> Result<Vec<Piece>, StoreError> {
-    let mut pieces = Vec::new();
-    for entry in entries(store, wish)? {
-        let evidence = kept(store, &entry, wish.plan);
-        if !evidence.items.is_empty() {
-            let held = Held { evidence: Arc::new(evidence), fetched: entry.fetched };
-            pieces.push(Piece { held: Arc::new(held), source: EvidenceSource::Evidence });
-        }
-    }
-    Ok(pieces)
-}
-
-fn entries(store: &Store, wish: &Wish) -> Result<Vec<Entry>, StoreError> {
-    let mut wanted = Vec::new();
-    for digest in &wish.digests {
-        wanted.extend(store.entries_of(digest)?.into_iter().filter(|entry| wish.wants(entry)));
-    }
-    Ok(wanted)
-}
-
-type Contents = Vec<(Digest, Bytes)>;
-
-/// The entries for what an admission rests on.
-fn to_put(pieces: &[Piece], question: &Question) -> Vec<(Entry, Contents)> {
-    let targets = BTreeSet::from([question.subject.target.clone()]);
-    let names: Vec<String> = match &question.subject.name {
-        Name::Known(reference) => vec![reference.to_string()],
-        Name::Unknown => Vec::new(),
-    };
-    let mut entries = Vec::new();
-    for Piece { held, .. } in pieces {
-        let subject = held.evidence.items.first().and_then(|item| question.documents.get(&item.place.subject));
-        let keeps = to_keep(&held.evidence, subject).into_iter();
-        let entry = |keep: Keep| (keep.entry(held.fetched, targets.clone(), names.clone()), keep.contents);
-        entries.extend(keeps.map(entry));
-    }
-    entries
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::image::Digest;
+    use crate::policy::Plan;
     use crate::store::Options;
 
     fn keeping() -> (tempfile::TempDir, Arc<Keeping>) {

@@ -7,6 +7,7 @@
 mod admission;
 pub mod ask;
 mod asking;
+mod errand;
 mod flights;
 mod freshness;
 pub mod gather;
@@ -16,6 +17,7 @@ mod local;
 mod made;
 mod naming;
 mod options;
+mod owed;
 mod pieces;
 mod pull;
 mod question;
@@ -25,6 +27,7 @@ mod refusal;
 mod rejudge;
 mod timing;
 mod upkeep;
+mod wish;
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};

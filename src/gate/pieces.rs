@@ -9,7 +9,7 @@ use super::admission::Footing;
 use super::freshness::{Standing, Terms};
 use super::keeping::{Held, Piece, Wish};
 use crate::audit::EvidenceSource;
-use crate::evidence::{Evidence, Place, Source};
+use crate::evidence::{Evidence, Outcome, Place, Source};
 
 /// Largest evidence from one place that is kept in memory as a matter of course, in bytes. A signature takes 1 to 2 KiB,
 /// one with a certificate and log proof under 20 KiB, so this is several.
@@ -44,6 +44,14 @@ impl Pieces {
 
     pub(super) fn all(&self) -> &[Piece] {
         &self.0
+    }
+
+    /// Those of places that were seen whole, and those of places of which a part could not be reached.
+    pub(super) fn by_wholeness(&self) -> (Self, Self) {
+        let is_cut = |(_, outcome): &(Place, Outcome)| matches!(outcome, Outcome::Unreachable(_));
+        let is_whole = |piece: &&Piece| !piece.held.evidence.looked.iter().any(is_cut);
+        let (whole, cut): (Vec<_>, Vec<_>) = self.0.iter().partition(is_whole);
+        (whole.into_iter().cloned().collect(), cut.into_iter().cloned().collect())
     }
 
     /// What is no worse than this.

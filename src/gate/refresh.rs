@@ -218,8 +218,7 @@ impl Shared {
 /// What was seen whole, and the places where there is nothing. Of a place that could not be reached in part the evidence of
 /// before stays: it may hold what another policy asks for.
 fn seen(pieces: &Pieces) -> (Pieces, HashSet<Place>) {
-    let is_cut = |(_, outcome): &(Place, Outcome)| matches!(outcome, Outcome::Unreachable(_));
-    let whole = pieces.all().iter().filter(|piece| !piece.held.evidence.looked.iter().any(is_cut)).cloned().collect();
+    let (whole, _) = pieces.by_wholeness();
     let evidence = pieces.evidence();
     let looked = || evidence.iter().flat_map(|found| &found.looked);
     let is_empty =

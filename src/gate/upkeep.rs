@@ -48,11 +48,12 @@ impl Gate {
         }
     }
 
-    /// Asks the runtime which images there are, and evicts what they do not need and the store's bounds do not allow.
+    /// Puts what the disk did not take before, asks the runtime which images there are, and evicts what they do not need and the store's bounds do not allow.
     pub async fn tidy_store(&self) {
         if self.shared.keeping.store().is_none() {
             return;
         }
+        self.shared.keeping.pay().await;
         let present: BTreeSet<Digest> = match self.shared.runtime.present().await {
             Ok(present) => present,
             Err(error) => return tracing::debug!(%error, "the runtime did not say which images there are"),

@@ -13,7 +13,7 @@ use sealgate::policy::{Freshness, PolicySet};
 
 use crate::fixtures;
 use crate::imagestore::Store;
-use crate::registry::{OCI_INDEX, Settings};
+use crate::registry::{Answer, OCI_INDEX, Rule, Settings};
 use crate::rig::{
     HOST, PROVENANCE, RELEASE, Rig, Special, ask, attested, by_digest, clock, pull, requiring, tagged, turn_clock,
     until,
@@ -151,4 +151,36 @@ async fn attack_a8_a_store_that_fails_is_no_refusal() {
     };
     let refusal = gate.admit_local(&ask, &gate.policy(), &mut Timings::start(clock())).await.unwrap_err();
     assert_eq!(refusal.ending(), Ending::Unreachable, "{refusal}");
+}
+
+/// Attack D1: of a place with two signatures one cannot be reached, and the other is enough where the image is asked for.
+/// Where both are needed it still starts, with no network.
+#[tokio::test]
+async fn attack_d1_a_part_that_is_reached_does_not_replace_the_whole() {
+    let rig = Rig::new(Settings::without_referrers());
+    let image = by_digest("two-signers-v3");
+    let key = |name: &str| format!("{{name: {name}, key: {{files: [{name}.pub]}}}}");
+    let open = |rig: &Rig, require: &str| {
+        rig.special(Special { policy: requiring(require), store: Some(rig.store()), ..Special::default() })
+    };
+    let both = format!("{{all: [{}, {}]}}", key("build"), key("security"));
+    pull(&open(&rig, &both), &image).await.unwrap();
+    let stored = rig.store().entries_of(&digest("two-signers-v3")).unwrap().remove(0);
+    assert_eq!(stored.manifests.len(), 2);
+    for lost in &stored.manifests {
+        rig.registry.clear_rules();
+        rig.registry.rule(Rule::new(format!("/manifests/{lost}"), Answer::Drop));
+        turn_clock(HOUR);
+        let one = open(&rig, &format!("{{any: [{}, {}]}}", key("build"), key("security")));
+        one.flush();
+        assert_eq!(source(&pull(&one, &image).await.unwrap()), EvidenceSource::Registry);
+        rig.cut();
+        pull(&one, &image).await.unwrap();
+        std::fs::remove_file(rig.folder().join("evidence/flushed")).ok();
+        assert_eq!(
+            source(&pull(&open(&rig, &both), &image).await.unwrap()),
+            EvidenceSource::Evidence,
+            "without {lost}"
+        );
+    }
 }

@@ -10,12 +10,14 @@ use sealgate::audit::EvidenceSource;
 use sealgate::evidence::{Place, Source};
 use sealgate::gate::{Ending, MemoryOptions, PullPermit, Refusal};
 use sealgate::image::{Digest, Repository};
-use sealgate::policy::Reason;
+use sealgate::policy::{Freshness, Reason};
 use sealgate::store::Entry;
 
 use crate::fixtures;
 use crate::registry::{Answer, Rule, Settings};
-use crate::rig::{HOST, PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring, turn_clock};
+use crate::rig::{
+    HOST, PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring, turn_clock, until,
+};
 
 /// Where the evidence came from.
 fn source(permit: &PullPermit) -> EvidenceSource {
@@ -243,6 +245,50 @@ async fn a_store_that_cannot_be_written_changes_no_verdict() {
     fs::remove_file(&folder).unwrap();
     pull(&gate, &by_digest("signed-v3")).await.unwrap();
     assert!(gate.store_health().healthy, "{:?}", gate.store_health());
+}
+
+/// What the disk did not take when it was fetched it is given later: until then a power cut would cost the image its start.
+#[tokio::test]
+async fn what_the_disk_did_not_take_it_is_given_later() {
+    let rig = Rig::new(Settings::without_referrers());
+    let gate = rig.started();
+    let folder = rig.folder().join("evidence");
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "in its place").unwrap();
+    pull(&gate, &by_digest("signed-v2")).await.unwrap();
+    gate.tidy_store().await;
+    fs::remove_file(&folder).unwrap();
+    gate.tidy_store().await;
+    rig.cut();
+    assert_eq!(source(&pull(&rig.started(), &by_digest("signed-v2")).await.unwrap()), EvidenceSource::Evidence);
+}
+
+/// The store is opened late, after the first images were admitted: their evidence is in it all the same.
+#[tokio::test]
+async fn what_was_admitted_before_the_store_was_open_is_kept() {
+    let rig = Rig::new(Settings::without_referrers());
+    let gate = rig.gate();
+    pull(&gate, &by_digest("signed-v2")).await.unwrap();
+    gate.open_store(rig.store());
+    gate.tidy_store().await;
+    rig.cut();
+    assert_eq!(source(&pull(&rig.started(), &by_digest("signed-v2")).await.unwrap()), EvidenceSource::Evidence);
+}
+
+/// Attack A2: what was withdrawn meanwhile is not put on disk after all.
+#[tokio::test]
+async fn attack_a2_what_is_owed_to_the_disk_is_withdrawn_too() {
+    let rig = Rig::new(Settings::without_referrers());
+    let freshness = Freshness { refresh_after: Some(Duration::from_secs(3600)), max_offline: None };
+    let gate = rig.special(Special { freshness, ..Special::default() });
+    pull(&gate, &by_digest("signed-v2")).await.unwrap();
+    rig.registry.rule(Rule::new("/manifests/sha256-", Answer::Status(404, "MANIFEST_UNKNOWN")));
+    turn_clock(Duration::from_secs(7200));
+    pull(&gate, &by_digest("signed-v2")).await.unwrap();
+    until("a refresh", || gate.refreshes().withdrawn == 1).await;
+    gate.open_store(rig.store());
+    gate.tidy_store().await;
+    assert!(rig.store().entries_of(&digest("signed-v2")).unwrap().is_empty());
 }
 
 /// Evidence that memory had to let go is on disk.

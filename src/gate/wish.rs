@@ -1,0 +1,97 @@
+//! [`Wish`]: what is asked of the evidence store for one question; and what stands in it, read and written. All of it blocks
+//! on the disk.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::gather::{Keep, kept, to_keep};
+use super::keeping::{Held, Piece};
+use super::owed::Whole;
+use super::question::Question;
+use crate::audit::EvidenceSource;
+use crate::evidence::{Name, Source};
+use crate::image::{Digest, Repository};
+use crate::policy::Plan;
+use crate::store::{BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
+
+/// What is asked of the store for one question.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    pub(super) digests: Vec<Digest>,
+    pub(super) repositories: Vec<Repository>,
+    pub(super) plan: Plan,
+}
+
+impl Wish {
+    pub(super) fn of(question: &Question, repositories: &[Repository]) -> Self {
+        Self { digests: question.digests(), repositories: repositories.to_vec(), plan: question.plan() }
+    }
+
+    /// Whether an entry is about what is asked.
+    pub(super) fn concerns(&self, entry: &Entry) -> bool {
+        self.digests.contains(&entry.place.subject) && self.wants(entry)
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        let at = entry.place.repository.folded();
+        let may_count = match entry.place.source {
+            Source::Referrers | Source::FallbackTag => true,
+            Source::SignatureTag => self.plan.signatures,
+            Source::AttestationTag => self.plan.attestations,
+        };
+        may_count && self.repositories.iter().any(|repository| repository.folded() == at)
+    }
+}
+
+/// Reads what the store has for a question. What is broken is as if it were not there.
+pub(super) fn take_now(store: &Store, wish: &Wish) -> Result<Vec<Piece>, StoreError> {
+    let mut pieces = Vec::new();
+    for entry in entries(store, wish)? {
+        let evidence = kept(store, &entry, wish.plan);
+        if !evidence.items.is_empty() {
+            let held = Held { evidence: Arc::new(evidence), fetched: entry.fetched };
+            pieces.push(Piece { held: Arc::new(held), source: EvidenceSource::Evidence });
+        }
+    }
+    Ok(pieces)
+}
+
+/// An entry with what an earlier one of the same place has as well, as far as there is room, and as old as that.
+pub(super) fn beside(entry: &Entry, earlier: Entry) -> Entry {
+    let mut both = Entry { fetched: earlier.fetched, ..entry.clone() };
+    for manifest in earlier.manifests {
+        if both.manifests.len() < MANIFESTS_MAX && !both.manifests.contains(&manifest) {
+            both.manifests.push(manifest);
+        }
+    }
+    let room = BLOBS_MAX.saturating_sub(both.blobs.len());
+    let more: Vec<Digest> = earlier.blobs.into_iter().filter(|blob| !both.blobs.contains(blob)).take(room).collect();
+    both.blobs.extend(more);
+    both
+}
+
+/// What the store has of the places that are asked for.
+pub(super) fn entries(store: &Store, wish: &Wish) -> Result<Vec<Entry>, StoreError> {
+    let mut wanted = Vec::new();
+    for digest in &wish.digests {
+        wanted.extend(store.entries_of(digest)?.into_iter().filter(|entry| wish.wants(entry)));
+    }
+    Ok(wanted)
+}
+
+/// The entries for what an admission rests on.
+pub(super) fn to_put(pieces: &[Piece], question: &Question) -> Vec<Whole> {
+    let targets = BTreeSet::from([question.subject.target.clone()]);
+    let names: Vec<String> = match &question.subject.name {
+        Name::Known(reference) => vec![reference.to_string()],
+        Name::Unknown => Vec::new(),
+    };
+    let mut entries = Vec::new();
+    for Piece { held, .. } in pieces {
+        let subject = held.evidence.items.first().and_then(|item| question.documents.get(&item.place.subject));
+        let keeps = to_keep(&held.evidence, subject).into_iter();
+        let entry = |keep: Keep| (keep.entry(held.fetched, targets.clone(), names.clone()), keep.contents);
+        entries.extend(keeps.map(entry));
+    }
+    entries
+}
