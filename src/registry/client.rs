@@ -28,8 +28,6 @@ const IDLE_TIME: Duration = Duration::from_secs(20);
 /// Bytes of one answer over HTTP/2 that may come before they are read: an answer waits for room while others are large, and
 /// what waits is in memory. Ours are a hundredth of it as a rule. hyper's own default is 2 MiB.
 const STREAM_WINDOW: u32 = 128 << 10;
-/// The same of all answers on one connection, as many as may be in flight to one host. hyper's own default is 5 MiB.
-const CONNECTION_WINDOW: u32 = 1 << 20;
 /// What registries and proxies see in their logs.
 const USER_AGENT: &str = concat!("sealgate/", env!("CARGO_PKG_VERSION"));
 
@@ -161,6 +159,12 @@ fn unusable(own_files: bool, authority: &str) -> RegistryError {
     RegistryError::Config { file, line: None, problem }
 }
 
+/// Bytes of all answers on one connection that may come before they are read: as much as those have together that may be in
+/// flight to one host. With less, those that wait for room would keep those from coming on that have it.
+fn connection_window(at_once: usize) -> u32 {
+    u32::try_from(at_once).unwrap_or(u32::MAX).saturating_mul(STREAM_WINDOW).min(1 << 30)
+}
+
 /// None when a certificate, a key or the proxy cannot be used.
 fn build(tls: &Tls, key: &Key, idle: usize) -> Option<Client> {
     let mut builder = Client::builder()
@@ -174,7 +178,7 @@ fn build(tls: &Tls, key: &Key, idle: usize) -> Option<Client> {
         .pool_idle_timeout(IDLE_TIME)
         .http1_max_headers(HEADER_LINES_MAX)
         .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_initial_connection_window_size(connection_window(idle))
         .http2_max_header_list_size(HEADER_BYTES_MAX);
     builder = match (&key.proxy, key.guard) {
         // Only the proxy's own name is resolved here, and the operator named the proxy.

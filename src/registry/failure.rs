@@ -38,9 +38,8 @@ pub(super) fn failure(error: &reqwest::Error, host: &str) -> RegistryError {
 fn is_garbled(error: &hyper::Error) -> bool {
     // The TLS library's errors are invalid data as well, and speak of no chunks.
     let is_framing = |error: &std::io::Error| {
-        let kind = error.kind();
-        kind == std::io::ErrorKind::InvalidInput
-            || (kind == std::io::ErrorKind::InvalidData && error.to_string().contains("chunk"))
+        let is_data = error.kind() == std::io::ErrorKind::InvalidData && error.to_string().contains("chunk");
+        is_data || error.kind() == std::io::ErrorKind::InvalidInput
     };
     error.is_parse() || error.source().and_then(|source| source.downcast_ref()).is_some_and(is_framing)
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -82,7 +83,11 @@ async fn start_for(
     protocols: &[&str],
     clients: Option<&str>,
 ) -> Standin {
-    let acceptor = acceptor(certificate, key, protocols, clients);
+    start_with(acceptor(certificate, key, protocols, clients), Bytes::from_static(b"{}")).await
+}
+
+/// Answers everything with this body.
+async fn start_with(acceptor: TlsAcceptor, body: Bytes) -> Standin {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let counts: [Arc<AtomicUsize>; 3] = Default::default();
@@ -90,6 +95,7 @@ async fn start_for(
     let accepting = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, [connections, over_h2, requests]) = (acceptor.clone(), counts.clone());
+            let body = body.clone();
             drop(tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
                 connections.fetch_add(1, Ordering::SeqCst);
@@ -97,9 +103,10 @@ async fn start_for(
                 let service = service_fn(move |_| {
                     requests.fetch_add(1, Ordering::SeqCst);
                     // Long enough for requests side by side to be side by side.
+                    let body = body.clone();
                     async {
-                        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                        Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from_static(b"{}"))))
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        Ok::<_, Infallible>(http::Response::new(Full::new(body)))
                     }
                 });
                 let io = TokioIo::new(stream);
@@ -286,4 +293,27 @@ async fn attack_d1_little_comes_over_http2_before_it_is_read() {
         _ = session.tag(&repository, "1") => panic!("nobody answers"),
         (stream, connection) = server => assert!(stream <= 128 << 10 && connection <= 1 << 20, "{stream} {connection}"),
     }
+}
+
+/// Attack D1: of large answers on one connection some wait for room, and do not keep the others from coming.
+#[tokio::test]
+async fn attack_d1_large_answers_over_one_connection_do_not_wait_for_each_other() {
+    let (ca, certificate, key) = certificate(|_| {});
+    let standin = start_with(acceptor(&certificate, &key, &["h2"], None), vec![b' '; 4 << 20].into()).await;
+    let mut rig = rig(&standin, &ca);
+    // Whoever waits for each other waits this long.
+    rig.options.request_ms = 60_000;
+    let registry = rig.registry();
+    // Those who ask later find the connection.
+    session(&registry, &Access::default()).tag(&repository(), "1").await.unwrap();
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let session = registry.session(&Access::default(), crate::rig::clock().steady() + Duration::from_secs(100));
+            tokio::spawn(async move { session.tag(&repository(), "1").await.map(|fetched| fetched.bytes.len()) })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), Ok(4 << 20));
+    }
+    assert_eq!(standin.connections.load(Ordering::SeqCst), 1);
 }
