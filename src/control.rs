@@ -45,7 +45,7 @@ impl Default for Options {
 pub enum Request {
     /// How it is.
     Status,
-    /// Forget every verdict and all evidence.
+    /// Forget every verdict, and have registries asked before evidence on disk counts.
     CacheFlush,
 }
 

@@ -18,7 +18,7 @@ use super::timing::Timings;
 use super::{Gate, Refusal, denies_unmatched};
 use crate::evidence::{Name, Origin, Subject};
 use crate::image::{ChooseError, Digest, Document, Reference};
-use crate::registry::{Access, Fetched};
+use crate::registry::{Access, Budget, Fetched, RegistryError, Why};
 use crate::runtime::{Content, RuntimeError};
 
 /// The right to forward a pull, pinned to a digest.
@@ -60,6 +60,15 @@ impl PullPermit {
     pub fn pinned(&self) -> String {
         self.reference.runtime_repository().at(self.admission.permit().pinned())
     }
+}
+
+/// Silence until the end of the decision names whose it was: who reads it looks at that host.
+fn named(error: RegistryError, reference: &Reference) -> RegistryError {
+    if error == RegistryError::BudgetSpent(Budget::Time) {
+        let host = reference.runtime_repository().host().to_owned();
+        return RegistryError::Unreachable { host, why: Why::Timeout };
+    }
+    error
 }
 
 /// What a reference means.
@@ -137,7 +146,8 @@ impl Gate {
     ) -> Result<Resolved, Refusal> {
         let limit = deadline.min(self.shared.clock.steady() + self.shared.limits.decision());
         let session = self.shared.registry.session(access, limit);
-        let fetched = timings.time("resolve", session.resolve(reference)).await.map_err(Refusal::Resolve)?;
+        let fetched = timings.time("resolve", session.resolve(reference)).await;
+        let fetched = fetched.map_err(|error| Refusal::Resolve(named(error, reference)))?;
         let child = self.child_of(&fetched)?;
         let support = self.shared.registry.referrers_support(reference.runtime_repository());
         let hint = Hint::of(support, Some(&fetched));

@@ -23,7 +23,12 @@ pub(super) fn failure(error: &reqwest::Error, host: &str) -> RegistryError {
         // It was asked and it answered: to ask again would bring the same.
         return RegistryError::Malformed { host, what: Malformed::Http };
     }
-    let text = if error.source().is_some() { printable(&innermost.to_string()) } else { "broken".to_owned() };
+    let text = match innermost.downcast_ref::<h2::Error>() {
+        // Its own words repeat what the other side sent along (`GOAWAY`), which may be our secret.
+        Some(error) => error.reason().map_or_else(|| "HTTP/2 broke".to_owned(), |reason| format!("HTTP/2: {reason}")),
+        None if error.source().is_some() => printable(&innermost.to_string()),
+        None => "broken".to_owned(),
+    };
     let why = match innermost.downcast_ref::<NotResolved>() {
         Some(_) => Why::Name(text),
         None if error.is_timeout() => Why::Timeout,

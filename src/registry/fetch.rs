@@ -9,7 +9,9 @@ use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, Response, Url};
+use tokio::sync::SemaphorePermit;
 
+use super::HostState;
 use super::address::{is_local, literal};
 use super::challenge::{Challenge, challenges};
 use super::client::{Errand, Guard};
@@ -19,7 +21,7 @@ use super::error::{
 };
 use super::failure::failure;
 use super::host::{Host, Scheme, fold, fold_url, split_port};
-use super::options::{ERROR_BODY_MAX, LARGE, REDIRECTS_MAX, ROOM_KIB, TOKEN_MAX};
+use super::options::{ERROR_BODY_MAX, HOST_ROOM_KIB, LARGE, REDIRECTS_MAX, TOKEN_MAX};
 use super::patience::retry_after;
 use super::session::Session;
 use super::token::{Demand, Grant, GrantKey, configured};
@@ -391,11 +393,12 @@ impl Session {
         if response.content_length().is_some_and(|length| length > limit) {
             return Err(too_large());
         }
+        let state = self.registry().state(host);
         let (mut body, mut room) = (BytesMut::new(), None);
         loop {
             if body.len() > LARGE && room.is_none() {
                 let said = response.content_length();
-                room = Some(self.room(said.unwrap_or(limit)).await);
+                room = Some(self.room(&state, said.unwrap_or(limit)).await);
                 let rest = usize::try_from(said.unwrap_or_default()).unwrap_or_default().saturating_sub(body.len());
                 body.reserve(rest);
             }
@@ -422,11 +425,13 @@ impl Session {
         }
     }
 
-    /// Waits until a body of at most this many bytes has room. It is asked for once for a body and given back when the
-    /// body is read: none waits for more while it holds some. The semaphore is never closed, so there is a permit.
-    async fn room(&self, limit: u64) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        let kib = u32::try_from(limit.div_ceil(1024)).unwrap_or(ROOM_KIB).min(ROOM_KIB);
-        self.registry().room.acquire_many(kib).await.ok()
+    /// Waits until a body of at most this many bytes has room, first in its host's part and then in all of it. It is asked
+    /// for once for a body and given back when the body is read: none waits for more while it holds some. The semaphores
+    /// are never closed, so there are permits.
+    async fn room<'r>(&'r self, host: &'r HostState, limit: u64) -> [Option<SemaphorePermit<'r>>; 2] {
+        let kib = u32::try_from(limit.div_ceil(1024)).unwrap_or(HOST_ROOM_KIB).min(HOST_ROOM_KIB);
+        let part = host.room.acquire_many(kib).await.ok();
+        [part, self.registry().room.acquire_many(kib).await.ok()]
     }
 
     /// The beginning of an error's body, and whether that is all of it; a body that breaks off, takes long or is too long

@@ -95,6 +95,8 @@ pub struct Registry {
 struct HostState {
     /// Requests in flight to this host (attack E10).
     load: Semaphore,
+    /// KiB of the room for large bodies that this host may take.
+    room: Semaphore,
     /// Set once a host that may speak either answered HTTPS with something that is not TLS.
     plain: std::sync::atomic::AtomicBool,
     /// Whether it was slow, or wants to be left alone.
@@ -155,7 +157,8 @@ impl Registry {
         let fresh = || {
             let load = Semaphore::new(self.options.concurrent_requests_per_host);
             let plain = std::sync::atomic::AtomicBool::new(false);
-            Arc::new(HostState { load, plain, patience: patience::Patience::default() })
+            let room = Semaphore::new(usize::try_from(options::HOST_ROOM_KIB).unwrap_or(Semaphore::MAX_PERMITS));
+            Arc::new(HostState { load, room, plain, patience: patience::Patience::default() })
         };
         Arc::clone(lock(&self.states).get_or_insert(host::fold(authority), fresh))
     }

@@ -31,6 +31,8 @@ pub(super) const LARGE: usize = 64 << 10;
 /// Room for bodies longer than [`LARGE`] while they are read, of all decisions together, KiB: four of the largest at a time.
 /// Without it every decision that may be under way could have one of its own in memory.
 pub(super) const ROOM_KIB: u32 = 16 << 10;
+/// How much of that one host may take, KiB: one that sends slowly does not keep the large bodies of all others waiting.
+pub(super) const HOST_ROOM_KIB: u32 = ROOM_KIB / 2;
 /// Largest `hosts.toml`, docker `config.json` or certificate file, bytes: written by hand, a few KiB.
 pub(super) const FILE_MAX: u64 = 1 << 20;
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use sealgate::audit::EvidenceSource;
-use sealgate::gate::{Ending, Gate};
+use sealgate::gate::{Ending, Gate, Timings};
 use sealgate::policy::Freshness;
 
 use crate::registry::{Answer, Rule, Settings};
-use crate::rig::{Rig, Special, by_digest, policy, pull, set_calendar, turn_clock, until};
+use crate::rig::{HOST, Rig, Special, ask, by_digest, clock, policy, pull, set_calendar, tagged, turn_clock, until};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -178,4 +178,16 @@ async fn a_policy_that_asks_for_less_is_not_held_to_more() {
     pull(&bounded(&rig, 3), &image).await.unwrap();
     let other = Special { policy: policy("prod/signed-*", "build"), store: Some(rig.store()), ..Special::default() };
     pull(&rig.special(other), &image).await.unwrap();
+}
+
+/// A tag that is asked for in silence: whoever reads the refusal is told whose silence it was.
+#[tokio::test]
+async fn silence_names_its_host() {
+    let rig = Rig::new(Settings::without_referrers());
+    rig.registry.rule(Rule::new("", Answer::Hang));
+    let mut ask = ask(&tagged("signed-v2"));
+    ask.deadline = clock().steady() + Duration::from_secs(1);
+    let Err(refusal) = rig.gate().admit_pull(&ask, &mut Timings::start(clock())).await else { panic!("admitted") };
+    assert_eq!((refusal.ending(), refusal.code()), (Ending::Unreachable, "registry-unreachable"));
+    assert!(refusal.to_string().contains(HOST), "{refusal}");
 }

@@ -239,3 +239,29 @@ async fn attack_d1_connections_to_many_hosts_are_bounded() {
     assert!((1..=64).contains(&open.load(Ordering::SeqCst)), "{open:?}");
     accepting.abort();
 }
+
+/// Attack D1: a host that begins large answers and does not go on does not keep those of others from being read.
+#[tokio::test]
+async fn attack_d1_a_host_that_stalls_leaves_room_for_others() {
+    let mut bytes = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 4 << 20).into_bytes();
+    bytes.resize(bytes.len() + (128 << 10), b' ');
+    let stalling = Raw::start(bytes, false).await;
+    let large = Answer::Full { status: 200, headers: Vec::new(), body: vec![b' '; 1 << 20] };
+    let (_server, rig) = serving(large);
+    rig.hosts("stalling.example.test", &format!("server = \"{}\"\n", stalling.url));
+    let registry = rig.registry();
+    let sessions: Vec<_> = (0..4).map(|_| Arc::new(session(&registry, &Access::default()))).collect();
+    let tasks: Vec<_> = sessions
+        .iter()
+        .map(|session| {
+            let session = Arc::clone(session);
+            tokio::spawn(async move { session.resolve(&reference("stalling.example.test/acme/app:1")).await })
+        })
+        .collect();
+    while sessions.iter().any(|session| session.bytes() < 100 << 10) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    session(&registry, &Access::default()).tag(&repository(), "1").await.unwrap();
+    assert!(tasks.iter().all(|task| !task.is_finished()), "it waited for them");
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+}

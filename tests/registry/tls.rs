@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sealgate::registry::{Access, Class, RegistryError, TlsFault, Why};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -316,4 +316,30 @@ async fn attack_d1_large_answers_over_one_connection_do_not_wait_for_each_other(
         assert_eq!(task.await.unwrap(), Ok(4 << 20));
     }
     assert_eq!(standin.connections.load(Ordering::SeqCst), 1);
+}
+
+/// Attack E6: a server may say anything when it ends a connection over HTTP/2, also what it was sent: nobody repeats it.
+#[tokio::test]
+async fn attack_e6_last_words_over_http2_are_not_repeated() {
+    let (ca, certificate, key) = certificate(|_| {});
+    let acceptor = acceptor(&certificate, &key, &["h2"], None);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rig = Rig::new();
+    rig.hosts(NAME, &format!("server = \"https://{}\"\nca = \"ca.crt\"\n", listener.local_addr().unwrap()));
+    rig.write(&format!("{NAME}/ca.crt"), &ca);
+    let serving = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            // RFC 9113: empty SETTINGS, then GOAWAY: no stream was looked at, INTERNAL_ERROR, and words.
+            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+            stream.write_all(&[0, 0, 15, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]).await.unwrap();
+            stream.write_all(b"hunter2").await.unwrap();
+            let _ = stream.shutdown().await;
+        }
+    });
+    let error = rig.session().tag(&repository(), "1").await.unwrap_err();
+    assert_eq!(error.class(), Class::Unreachable, "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    assert!(error.to_string().contains("HTTP/2"), "{error}");
+    serving.abort();
 }
