@@ -1,39 +1,28 @@
-//! One question to one host: budget, connection, authentication, redirects, a capped body.
+//! One question to one host: budget, connection, authentication, redirects.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue};
-use reqwest::{Client, Response, Url};
-use tokio::sync::SemaphorePermit;
+use reqwest::{Client, Url};
 
-use super::HostState;
 use super::address::{is_local, literal};
 use super::challenge::{Challenge, challenges};
 use super::client::{Errand, Guard};
 use super::credentials::Secret;
-use super::error::{
-    Budget, Malformed, RedirectFault, RegistryError, TlsFault, Why, is_refusal, is_spoken_by_registry, known_code,
-};
+use super::error::{Budget, Malformed, RedirectFault, RegistryError, TlsFault, Why, known_code};
 use super::failure::failure;
 use super::host::{Host, Scheme, fold, fold_url, split_port};
-use super::options::{ERROR_BODY_MAX, HOST_ROOM_KIB, LARGE, REDIRECTS_MAX, TOKEN_MAX};
+use super::options::{REDIRECTS_MAX, TOKEN_MAX};
 use super::patience::retry_after;
+use super::reply::Reply;
 use super::session::Session;
 use super::token::{Demand, Grant, GrantKey, configured};
 use crate::image::Repository;
 
-/// A body must bring this many bytes, or its end, in every [`PROGRESS_TIME`]: at 200 bytes a second the largest manifest
-/// would take hours.
-const PROGRESS_LEAST: usize = 1000;
-/// See [`PROGRESS_LEAST`].
-const PROGRESS_TIME: Duration = Duration::from_secs(5);
-/// How long the body of an error is waited for: the status has been said already.
-const ERROR_BODY_TIME: Duration = Duration::from_secs(2);
 /// Who was waited for this long at the end of a decision's time, in vain, is slow; who had less may just have been the last.
 const SLOW_LEAST: Duration = Duration::from_secs(1);
 
@@ -52,19 +41,6 @@ pub(super) struct Ask<'a> {
     /// The end of this host's share of the time, token requests and redirects included; none for the last one, which has
     /// what is left.
     pub(super) until: Option<Instant>,
-}
-
-/// The answer, whatever its status; the body of an error is cut short.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-    /// Where it came from, after redirects.
-    pub(super) url: Url,
-    /// Whether the body came to its end; that of an error may be cut.
-    is_whole: bool,
-    /// When it says to be asked again.
-    retry_after: Option<Duration>,
 }
 
 /// One request on the wire.
@@ -97,66 +73,6 @@ impl Ask<'_> {
 
     fn is_own(&self, url: &Url) -> bool {
         fold_url(url) == fold(&self.host.authority)
-    }
-}
-
-impl Reply {
-    /// The answer of a success; every other status as the error that it is.
-    pub(super) fn success(self, ask: &Ask<'_>) -> Result<Self, RegistryError> {
-        let host = ask.authority();
-        match self.status {
-            200 => Ok(self),
-            404 if self.is_denied() => Err(self.denied(ask)),
-            404 if !self.is_absence() => Err(RegistryError::Malformed { host, what: Malformed::NotFound }),
-            404 => {
-                let separator = if ask.rest.contains(':') { '@' } else { ':' };
-                let object = ask.rest.rsplit('/').next().unwrap_or_default();
-                Err(RegistryError::NotFound { name: format!("{}{separator}{object}", ask.repository) })
-            }
-            status @ (401 | 403) => Err(RegistryError::Unauthorized { host, status, withheld_from: None }),
-            status @ (407 | 408 | 425 | 429 | 500..=599) => {
-                Err(RegistryError::Unreachable { host, why: self.not_now(status) })
-            }
-            status => Err(RegistryError::Refused { host, status, code: known_code(&self.body) }),
-        }
-    }
-
-    /// Whether it says by a 404 that one may not know.
-    pub(super) fn is_denied(&self) -> bool {
-        self.status == 404 && self.code().is_some_and(is_refusal)
-    }
-
-    /// A refusal of access, as the error that it is.
-    pub(super) fn denied(&self, ask: &Ask<'_>) -> RegistryError {
-        RegistryError::Unauthorized { host: ask.authority(), status: self.status, withheld_from: None }
-    }
-
-    /// Whether a 404 is a registry's word that something is not there: an error of the distribution-spec with whatever
-    /// code (Harbor's is `NOT_FOUND`), no body at all, or anything from docker's distribution. A page of a gateway without
-    /// a route, or of a portal, must not read as absence, and none of it came does not mean that there was none.
-    fn is_absence(&self) -> bool {
-        (self.body.is_empty() && self.is_whole)
-            || self.headers.contains_key("docker-distribution-api-version")
-            || is_spoken_by_registry(&self.body)
-    }
-
-    /// A status that means "not now", with the time when one was named.
-    fn not_now(&self, status: u16) -> Why {
-        match self.retry_after {
-            Some(after) if matches!(status, 429 | 503) => Why::Wait { status, seconds: after.as_secs().max(1) },
-            _ => Why::Status(status),
-        }
-    }
-
-    /// The media type, in lower case and without parameters.
-    pub(super) fn media_type(&self) -> Option<String> {
-        let value = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
-        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
-    }
-
-    /// The known error code in the body.
-    pub(super) fn code(&self) -> Option<&'static str> {
-        known_code(&self.body)
     }
 }
 
@@ -382,78 +298,6 @@ impl Session {
         let retry_after = retry_after(response.headers(), self.registry().clock.now());
         let headers = std::mem::take(response.headers_mut());
         Ok(Reply { status, headers, body, url: wire.url.clone(), is_whole, retry_after })
-    }
-
-    async fn body(&self, response: &mut Response, limit: u64, host: &str) -> Result<Bytes, RegistryError> {
-        let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-        if response.headers().get_all(CONTENT_ENCODING).iter().any(|value| !plain(value)) {
-            return Err(RegistryError::Malformed { host: host.to_owned(), what: Malformed::Encoding });
-        }
-        let too_large = || RegistryError::TooLarge { host: host.to_owned(), limit };
-        if response.content_length().is_some_and(|length| length > limit) {
-            return Err(too_large());
-        }
-        let state = self.registry().state(host);
-        let (mut body, mut room) = (BytesMut::new(), None);
-        loop {
-            if body.len() > LARGE && room.is_none() {
-                let said = response.content_length();
-                room = Some(self.room(&state, said.unwrap_or(limit)).await);
-                let rest = usize::try_from(said.unwrap_or_default()).unwrap_or_default().saturating_sub(body.len());
-                body.reserve(rest);
-            }
-            let enough = body.len().saturating_add(PROGRESS_LEAST);
-            let more = async {
-                while body.len() < enough {
-                    let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, host))? else {
-                        return Ok(false);
-                    };
-                    self.spend_bytes(chunk.len())?;
-                    body.extend_from_slice(&chunk);
-                    if u64::try_from(body.len()).map_or(true, |length| length > limit) {
-                        return Err(too_large());
-                    }
-                }
-                Ok(true)
-            };
-            match tokio::time::timeout(PROGRESS_TIME, more).await {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false)) => return Ok(body.freeze()),
-                Ok(Err(error)) => return Err(error),
-                Err(_) => return Err(RegistryError::Unreachable { host: host.to_owned(), why: Why::Slow }),
-            }
-        }
-    }
-
-    /// Waits until a body of at most this many bytes has room, first in its host's part and then in all of it. It is asked
-    /// for once for a body and given back when the body is read: none waits for more while it holds some. The semaphores
-    /// are never closed, so there are permits.
-    async fn room<'r>(&'r self, host: &'r HostState, limit: u64) -> [Option<SemaphorePermit<'r>>; 2] {
-        let kib = u32::try_from(limit.div_ceil(1024)).unwrap_or(HOST_ROOM_KIB).min(HOST_ROOM_KIB);
-        let part = host.room.acquire_many(kib).await.ok();
-        [part, self.registry().room.acquire_many(kib).await.ok()]
-    }
-
-    /// The beginning of an error's body, and whether that is all of it; a body that breaks off, takes long or is too long
-    /// is simply cut.
-    async fn error_body(&self, response: &mut Response) -> (Bytes, bool) {
-        let mut body = BytesMut::new();
-        let read = async {
-            loop {
-                let chunk = match response.chunk().await {
-                    Ok(Some(chunk)) => chunk,
-                    Ok(None) => return true,
-                    Err(_) => return false,
-                };
-                body.extend_from_slice(&chunk);
-                let enough = u64::try_from(body.len()).map_or(true, |length| length > ERROR_BODY_MAX);
-                if self.spend_bytes(chunk.len()).is_err() || enough {
-                    return false;
-                }
-            }
-        };
-        let is_whole = tokio::time::timeout(ERROR_BODY_TIME, read).await.unwrap_or(false);
-        (body.freeze(), is_whole)
     }
 
     /// The client for an address, after a look at where it leads (attack E5).

@@ -6,6 +6,7 @@
 //! in [`RegistryError`] ([`Class`]). This room decides nothing about signatures and keeps nothing on disk.
 
 mod address;
+mod body;
 mod challenge;
 mod client;
 mod credentials;
@@ -29,6 +30,7 @@ mod provider;
 mod provider_config;
 mod proxies;
 mod referrers;
+mod reply;
 mod round;
 mod route;
 mod session;

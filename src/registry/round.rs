@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use super::Support;
 use super::error::{Budget, Malformed, RegistryError};
-use super::fetch::{Ask, Reply};
+use super::fetch::Ask;
 use super::host::{Host, fold, fold_url};
 use super::options::{MANIFEST_MAX, REFERRERS_PAGE_MAX};
 use super::patience::{backoff, is_passing, share, spread};
 use super::referrers::{self, INDEX, Referrer};
+use super::reply::Reply;
 use super::route::{Route, Wanted};
 use super::session::{Fetched, Session};
 use crate::image::{Digest, Repository};
