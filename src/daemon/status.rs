@@ -1,0 +1,120 @@
+//! What the running gate says of itself, to operators (`sealgate status`) and to monitors. It decides nothing.
+
+use std::sync::PoisonError;
+
+use super::{CLOCK, Daemon, clock_warning, now};
+use crate::control::{
+    Answer, AuditStatus, EvidenceStatus, MemoryStatus, PolicyStatus, RefreshStatus, RejudgeStatus, Request,
+    RuntimeStatus, Status, TrustStatus,
+};
+use crate::gate::{BySource, Decided};
+use crate::metrics::{self, Decisions, Readings, Sources};
+
+impl Daemon {
+    /// Answers an operator.
+    pub(super) async fn answer(&self, request: Request) -> Answer {
+        match request {
+            Request::Status => Answer::Status(Box::new(self.status().await)),
+            Request::CacheFlush => {
+                let forgotten = self.gate.flush();
+                tracing::warn!(
+                    verdicts = forgotten.verdicts,
+                    evidence = forgotten.evidence,
+                    "an operator flushed the memory"
+                );
+                Answer::Flushed(MemoryStatus::from(forgotten))
+            }
+        }
+    }
+
+    fn audit_status(&self) -> AuditStatus {
+        let (healthy, counters) = self.recorder.health();
+        AuditStatus { healthy, written: counters.written, failed: counters.failed }
+    }
+
+    /// What a monitor reads.
+    pub(super) fn readings(&self) -> Readings {
+        let state = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = state.noted.watch.ends(now()).into_iter();
+        let decided = self.recorder.decided();
+        Readings {
+            trust: ends.map(|(root, kind, end)| (root.to_owned(), kind.word(), end)).collect(),
+            keys: state
+                .noted
+                .watch
+                .keys
+                .iter()
+                .map(|(key, end)| (key.clone(), end.as_duration().as_secs_f64()))
+                .collect(),
+            reload_failed: state.reload_error.is_some(),
+            audit_healthy: self.recorder.health().0,
+            decisions: Decisions {
+                admitted: decided.admitted,
+                refused: decided.refused,
+                unable: decided.unable,
+                unreachable: decided.unreachable,
+            },
+            sources: sources(decided, self.recorder.by_source()),
+            evidence: self.evidence_readings(),
+        }
+    }
+
+    fn evidence_readings(&self) -> metrics::Evidence {
+        let EvidenceStatus { healthy, entries, bytes, broken, failed_writes, refreshes, .. } = self.evidence_status();
+        let RefreshStatus { confirmed, withdrawn, unanswered, .. } = refreshes;
+        metrics::Evidence { healthy, entries, bytes, failed_writes, broken, confirmed, withdrawn, unanswered }
+    }
+
+    fn evidence_status(&self) -> EvidenceStatus {
+        let health = self.gate.store_health();
+        let counts = self.gate.store_counts().unwrap_or_default();
+        EvidenceStatus {
+            path: self.settings.evidence.path.display().to_string(),
+            healthy: health.healthy,
+            error: health.error,
+            entries: counts.entries,
+            bytes: counts.bytes,
+            broken: counts.broken,
+            failed_writes: health.failed_writes,
+            refreshes: RefreshStatus::from(self.gate.refreshes()),
+            rejudged: RejudgeStatus::from(self.gate.rejudged()),
+        }
+    }
+
+    async fn status(&self) -> Status {
+        let set = self.gate.policy();
+        let version = self.gate.runtime().version().await;
+        let (version, error) = match version {
+            Ok(version) => (Some(format!("{} {}", version.name, version.version)), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let state = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            up_seconds: CLOCK.steady().saturating_duration_since(self.since).as_secs(),
+            policy: PolicyStatus {
+                generation: set.generation().to_owned(),
+                trust_generation: set.trust_generation().to_owned(),
+                documents: set.len(),
+                reload_error: state.reload_error.clone(),
+                warnings: state.noted.warnings.iter().cloned().chain(clock_warning(&self.gate)).collect(),
+            },
+            trust: TrustStatus {
+                roots: state.noted.watch.roots.iter().map(|kept| kept.name.clone()).collect(),
+                warnings: state.noted.watch.warnings(now()),
+            },
+            memory: MemoryStatus::from(self.gate.remembered_counts()),
+            evidence: self.evidence_status(),
+            runtime: RuntimeStatus { socket: self.settings.runtime.socket.display().to_string(), version, error },
+            audit: self.audit_status(),
+        }
+    }
+}
+
+/// Decisions by where their evidence came from.
+fn sources(decided: Decided, by_source: BySource) -> Sources {
+    let all = decided.admitted + decided.refused + decided.unable + decided.unreachable;
+    let BySource { memory, evidence, registry } = by_source;
+    Sources { memory, evidence, registry, none: all.saturating_sub(memory + evidence + registry) }
+}
