@@ -22,6 +22,7 @@
 //! | [`proxy`] | the socket: pass through, pull, create, start |
 //! | [`config`] | the file, its drop-ins, the settings |
 //! | [`daemon`] | wiring; the only reader of the clock |
+//! | [`share`] | what there is only so much of, shared by the hosts that it is used for |
 //! | [`clock`] | the seam through which time comes in |
 //! | [`cli`] | words for humans |
 
@@ -42,6 +43,7 @@ pub mod proto;
 pub mod proxy;
 pub mod registry;
 pub mod runtime;
+pub mod share;
 pub mod store;
 pub mod systemd;
 pub mod truststore;

@@ -37,8 +37,9 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("clock", &[], World),
     ("ownership", &[], World),
     ("proto", &[], World),
+    ("share", &["clock"], World),
     // The edges never import each other.
-    ("registry", &["clock", "image", "ownership"], World),
+    ("registry", &["clock", "image", "ownership", "share"], World),
     ("truststore", &["ownership", "policy", "verify"], World),
     ("audit", &["clock", "evidence", "ownership"], World),
     ("runtime", &["evidence", "image", "proto"], World),
@@ -48,7 +49,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("metrics", &[], World),
     (
         "gate",
-        &["audit", "cache", "clock", "evidence", "image", "policy", "registry", "runtime", "store", "verify"],
+        &["audit", "cache", "clock", "evidence", "image", "policy", "registry", "runtime", "share", "store", "verify"],
         World,
     ),
     ("proxy", &["evidence", "gate", "image", "proto", "registry", "runtime"], World),
