@@ -19,4 +19,4 @@ pub use document::{
 };
 pub use error::DocumentError;
 pub use platform::Platform;
-pub use reference::{Reference, ReferenceError, Repository};
+pub use reference::{Reference, ReferenceError, Repository, is_component};

@@ -294,14 +294,15 @@ fn is_path(path: &str) -> bool {
     path.split('/').all(is_component)
 }
 
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
-fn is_component(component: &str) -> bool {
+/// Whether a text is one part of a repository's path: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
+#[must_use]
+pub fn is_component(component: &str) -> bool {
     let alnum = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let edge = |b: Option<u8>| b.is_some_and(alnum);
     edge(component.bytes().next())
         && edge(component.bytes().last())
         && component
-            .split(|c: char| c.is_ascii() && alnum(c.to_string().as_bytes().first().copied().unwrap_or(0)))
+            .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
             .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-'))
 }
 

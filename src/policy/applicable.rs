@@ -1,35 +1,40 @@
-//! [`Applicable`]: which documents of a set matched; and the index that finds them without reading them all.
+//! [`Applicable`]: which documents of a set matched; and the [`Index`] that finds them without reading them all.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::evidence::{Name, Pod};
 
+use super::automaton::Automaton;
 use super::document::Document;
-use super::set::Rule;
+use super::document_set::DocumentSet;
+use super::pattern::PatternList;
 
 /// The documents of one set that matched a name and a pod. Two pods with equal values share a verdict, two with
-/// different values never do (attack E9).
+/// different values never do (attack E9). At most 512 bytes, however many matched.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Applicable {
     generation: Arc<str>,
-    documents: Arc<[usize]>,
+    documents: Arc<DocumentSet>,
     /// Whether any of them demands something; the others only deny.
     demanding: bool,
 }
 
-/// Documents by the hosts of their patterns.
+/// The patterns of a set's documents, made for looking a name up once, whatever their number.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// For a literal host the documents that name it.
-    hosts: HashMap<String, Vec<usize>>,
-    /// The documents with a pattern that leaves the host open.
-    open: Vec<usize>,
+    images: Automaton,
+    exclude: Automaton,
+    namespaces: Automaton,
+    /// The documents that name no namespace: they are about all.
+    everywhere: DocumentSet,
+    /// The documents that do not let through without proof.
+    enforcing: DocumentSet,
+    documents: usize,
 }
 
 impl Applicable {
-    pub(super) fn new(generation: Arc<str>, documents: Vec<usize>, demanding: bool) -> Self {
-        Self { generation, documents: documents.into(), demanding }
+    pub(super) fn new(generation: Arc<str>, documents: DocumentSet, demanding: bool) -> Self {
+        Self { generation, documents: Arc::new(documents), demanding }
     }
 
     /// Whether no document matched but such as only deny: nothing may be asked of a registry then.
@@ -50,58 +55,62 @@ impl Applicable {
         &self.generation
     }
 
-    /// The numbers of the documents, ascending.
-    pub(super) fn documents(&self) -> &[usize] {
+    /// The documents, by number.
+    pub(super) fn documents(&self) -> &DocumentSet {
         &self.documents
     }
 }
 
 impl Index {
-    pub(super) fn new<'d>(documents: impl Iterator<Item = &'d Document>) -> Self {
-        let mut index = Self::default();
-        for (number, document) in documents.enumerate() {
-            for pattern in &document.images {
-                let numbers = match pattern.host() {
-                    Some(host) => index.hosts.entry(host.to_owned()).or_default(),
-                    None => &mut index.open,
-                };
-                if numbers.last() != Some(&number) {
-                    numbers.push(number);
-                }
-            }
-        }
-        index
-    }
-
-    /// The numbers of the documents that match, ascending.
-    pub(super) fn matching(&self, rules: &[Rule], name: &Name, pod: &Pod) -> Vec<usize> {
-        let Some(folded) = name.repository() else {
-            // No name: every enforcing document, whatever its patterns; no permissive one.
-            let asks = |rule: &Rule| !rule.document.is_permissive() && in_namespace(&rule.document, pod);
-            return rules.iter().enumerate().filter(|(_, rule)| asks(rule)).map(|(number, _)| number).collect();
+    /// Takes the documents' patterns of images out of them.
+    pub(super) fn new(documents: &mut [&mut Document]) -> Self {
+        let count = documents.len();
+        let is = |test: fn(&Document) -> bool| {
+            DocumentSet::of(count, |number| documents.get(number).is_some_and(|document| test(document)))
         };
-        let mut numbers: Vec<usize> = self.hosts.get(folded.host()).into_iter().flatten().copied().collect();
-        numbers.extend(&self.open);
-        numbers.sort_unstable();
-        numbers.dedup();
-        let folded = folded.to_string();
-        let folded: Vec<&str> = folded.split('/').collect();
-        numbers.retain(|number| rules.get(*number).is_some_and(|rule| is_about(&rule.document, &folded, pod)));
-        numbers
+        let everywhere = is(|document| document.namespaces.is_empty());
+        let enforcing = is(|document| !document.is_permissive());
+        let namespaces: Vec<PatternList> = documents.iter().map(|document| document.namespaces.clone()).collect();
+        let images = Automaton::new(documents.iter_mut().map(|document| std::mem::take(&mut document.images)));
+        let exclude = Automaton::new(documents.iter_mut().map(|document| std::mem::take(&mut document.exclude)));
+        Self {
+            images,
+            exclude,
+            namespaces: Automaton::new(namespaces.into_iter()),
+            everywhere,
+            enforcing,
+            documents: count,
+        }
     }
-}
 
-fn is_about(document: &Document, folded: &[&str], pod: &Pod) -> bool {
-    in_namespace(document, pod)
-        && document.images.iter().any(|pattern| pattern.matches(folded))
-        && !document.exclude.iter().any(|pattern| pattern.matches(folded))
-}
+    /// The documents that match.
+    pub(super) fn matching(&self, name: &Name, pod: &Pod) -> DocumentSet {
+        let mut found = self.about(name);
+        if found.is_empty() {
+            return found;
+        }
+        let mut inside = self.everywhere.clone();
+        match &pod.namespace {
+            Some(namespace) => self.namespaces.add_matching(std::iter::once(namespace.as_str()), &mut inside),
+            // A namespace that is not known is in every enforcing document and in no permissive one that asks for one.
+            None => inside.add(&self.enforcing),
+        }
+        found.keep(&inside);
+        found
+    }
 
-/// A namespace that is not known is in every enforcing document and in no permissive one that asks for one.
-fn in_namespace(document: &Document, pod: &Pod) -> bool {
-    match &pod.namespace {
-        _ if document.namespaces.is_empty() => true,
-        Some(namespace) => document.namespaces.iter().any(|pattern| pattern.matches(namespace)),
-        None => !document.is_permissive(),
+    /// The documents that match in whatever namespace. Without a name that is every enforcing one, whatever its patterns,
+    /// and no permissive one.
+    pub(super) fn about(&self, name: &Name) -> DocumentSet {
+        let Some(folded) = name.repository() else { return self.enforcing.clone() };
+        let parts = || std::iter::once(folded.host()).chain(folded.path().split('/'));
+        let mut found = DocumentSet::none_of(self.documents);
+        self.images.add_matching(parts(), &mut found);
+        if !found.is_empty() {
+            let mut excluded = DocumentSet::none_of(self.documents);
+            self.exclude.add_matching(parts(), &mut excluded);
+            found.remove(&excluded);
+        }
+        found
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! One fault anywhere refuses the whole: a set is never loaded in part (attack B4).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use sha2::{Digest as _, Sha256};
 
 use super::by::{By, Named, Who};
 use crate::image::Digest;
@@ -10,7 +12,7 @@ use crate::image::Digest;
 use super::error::{Note, PolicyError, PolicyFault, Position};
 use super::fields::{At, Fields, Reader};
 use super::gathering::Gathering;
-use super::pattern::{NamespacePattern, RepositoryPattern};
+use super::pattern::{Hosts, NamespacePattern, PatternList, RepositoryPattern};
 use super::report::Action;
 use super::requirement::{self, Leaf, Requirement};
 use super::yaml;
@@ -50,8 +52,19 @@ pub struct PolicyFile {
 #[derive(Debug)]
 pub struct Documents {
     pub(super) documents: Vec<Document>,
-    /// The files that they were read from, in order: what a set's generation is made of.
-    pub(super) files: Vec<PolicyFile>,
+    /// Of the files that they were read from, in order: what a set's generation is made of.
+    pub(super) hash: Sha256,
+    notes: Vec<Note>,
+}
+
+/// Reads one policy file after the other; none needs to be in memory beside another.
+#[derive(Debug, Default)]
+pub struct DocumentsReader {
+    documents: Vec<Document>,
+    hash: Sha256,
+    names: HashSet<String>,
+    last: String,
+    errors: Vec<PolicyError>,
     notes: Vec<Note>,
 }
 
@@ -74,13 +87,15 @@ pub(super) struct Document {
     pub(super) name: String,
     pub(super) file: String,
     position: Position,
-    pub(super) images: Vec<RepositoryPattern>,
-    pub(super) exclude: Vec<RepositoryPattern>,
+    /// None once the set has its index.
+    pub(super) images: PatternList,
+    /// As `images`.
+    pub(super) exclude: PatternList,
     /// Empty: every namespace.
-    pub(super) namespaces: Vec<NamespacePattern>,
+    pub(super) namespaces: PatternList,
     pub(super) action: Action,
     /// What is refused whoever signed it.
-    pub(super) deny: Vec<Digest>,
+    pub(super) deny: BTreeSet<Digest>,
     /// It has `deny` and no `require`: it refuses what it lists and has no say in anything else.
     pub(super) only_denies: bool,
     pub(super) require: Requirement,
@@ -94,26 +109,9 @@ impl Documents {
     /// # Errors
     /// Every fault that was found, in the order of the files; at most a hundred of each file.
     pub fn parse(files: &[PolicyFile]) -> Result<Self, Vec<PolicyError>> {
-        let mut documents = Vec::new();
-        let mut errors = Vec::new();
-        let mut notes = Vec::new();
-        for (n, file) in files.iter().enumerate() {
-            let mut reader = Reader::new(&file.name);
-            if files.iter().take(n).any(|other| other.name == file.name) {
-                reader.note(None, String::new(), PolicyFault::DuplicateFile);
-            }
-            documents.extend(read_file(file, &mut reader));
-            let (faults, odd) = reader.finish();
-            errors.extend(faults);
-            notes.extend(odd);
-        }
-        errors.extend(named_twice(&documents));
-        if documents.len() > DOCUMENTS_MAX {
-            let fault = PolicyFault::TooMany { what: "policies", limit: DOCUMENTS_MAX };
-            let file = files.last().map(|file| file.name.clone()).unwrap_or_default();
-            errors.push(PolicyError { file, position: None, field: String::new(), fault });
-        }
-        if errors.is_empty() { Ok(Self { documents, files: files.to_vec(), notes }) } else { Err(errors) }
+        let mut reader = DocumentsReader::default();
+        files.iter().for_each(|file| reader.read(file));
+        reader.finish()
     }
 
     /// What is odd in them and no fault, in the order of the files; at most a hundred of each file.
@@ -183,6 +181,46 @@ impl Documents {
     }
 }
 
+impl DocumentsReader {
+    /// Reads a file, YAML or JSON, with one or more documents. Its faults are told at the end.
+    pub fn read(&mut self, file: &PolicyFile) {
+        put(&mut self.hash, file.name.as_bytes());
+        put(&mut self.hash, &file.bytes);
+        let mut reader = Reader::new(&file.name);
+        if !self.names.insert(file.name.clone()) {
+            reader.note(None, String::new(), PolicyFault::DuplicateFile);
+        }
+        self.last.clone_from(&file.name);
+        let read = read_file(file, &mut reader);
+        // What is beyond is counted, and not kept.
+        let room = (DOCUMENTS_MAX + 1).saturating_sub(self.documents.len());
+        self.documents.extend(read.into_iter().take(room));
+        let (faults, odd) = reader.finish();
+        self.errors.extend(faults);
+        self.notes.extend(odd);
+    }
+
+    /// The documents of all files, in their order.
+    ///
+    /// # Errors
+    /// Every fault that was found, in the order of the files; at most a hundred of each file.
+    pub fn finish(mut self) -> Result<Documents, Vec<PolicyError>> {
+        self.errors.extend(named_twice(&self.documents));
+        if self.documents.len() > DOCUMENTS_MAX {
+            let fault = PolicyFault::TooMany { what: "policies", limit: DOCUMENTS_MAX };
+            self.errors.push(PolicyError { file: self.last, position: None, field: String::new(), fault });
+        }
+        let Self { documents, hash, errors, notes, .. } = self;
+        if errors.is_empty() { Ok(Documents { documents, hash, notes }) } else { Err(errors) }
+    }
+}
+
+/// With its length before it, so that no two different inputs read the same.
+pub(super) fn put(hash: &mut Sha256, bytes: &[u8]) {
+    hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+    hash.update(bytes);
+}
+
 impl Document {
     /// Whether it refuses this digest, whoever signed it.
     pub(super) fn denies(&self, digest: &Digest) -> bool {
@@ -229,7 +267,7 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
     let spec = reader.required(&fields, "spec");
     let spec = spec.and_then(|at| reader.fields(at, SPEC))?;
     let images = reader.required(&spec, "images").map(|at| patterns(at, reader));
-    let exclude = spec.get("exclude").map(|at| patterns(at, reader)).unwrap_or_default();
+    let (exclude, _) = spec.get("exclude").map(|at| patterns(at, reader)).unwrap_or_default();
     let namespaces = spec.get("namespaces").map(|at| namespaces(at, reader)).unwrap_or_default();
     let action = match spec.get("action") {
         None => Some(Action::Enforce),
@@ -247,21 +285,22 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
         reader.required(&spec, "require").and_then(|at| Requirement::read(at, reader))
     };
     version.zip(kind)?;
+    let (images, has_hosts) = images?;
     let document = Document {
         name: name?.to_owned(),
         file: reader.file().to_owned(),
         position: at.node.position,
-        images: images?,
+        images,
         exclude,
         namespaces,
         action: action?,
-        deny: deny.unwrap_or_default(),
+        deny: deny.unwrap_or_default().into_iter().collect(),
         only_denies,
         require: require?,
         gathering: gathering?,
     };
     Gathering::advise(&document, &spec, reader);
-    check_hosts(&document, &spec, reader);
+    check_hosts(&document, &spec, has_hosts, reader);
     Some(document)
 }
 
@@ -285,37 +324,40 @@ fn denied(at: &At<'_>, reader: &mut Reader) -> Vec<Digest> {
     requirement::digest_list(&list, "denied digests in one policy", reader)
 }
 
-fn patterns(at: &At<'_>, reader: &mut Reader) -> Vec<RepositoryPattern> {
-    let mut patterns: Vec<RepositoryPattern> = Vec::new();
+/// The patterns, and whether the host of each is literal.
+fn patterns(at: &At<'_>, reader: &mut Reader) -> (PatternList, bool) {
+    let (mut list, mut known, mut hosts) = (PatternList::default(), HashSet::new(), Hosts::default());
+    let mut has_hosts = true;
     for (at, text) in reader.texts(at, "patterns in one list", PATTERNS_MAX) {
-        match RepositoryPattern::parse(text) {
-            Ok(pattern) if patterns.contains(&pattern) => {
+        match RepositoryPattern::parse(text, &mut hosts) {
+            Ok(pattern) if known.contains(&pattern) => {
                 reader.fault(&at, PolicyFault::DuplicateEntry { value: text.to_owned() });
             }
-            Ok(pattern) => patterns.push(pattern),
+            Ok(pattern) => {
+                list.push(pattern.as_str());
+                has_hosts &= pattern.has_host();
+                known.insert(pattern);
+            }
             Err(fault) => reader.fault(&at, PolicyFault::Pattern(fault)),
         }
     }
-    patterns
+    (list.shrunk(), has_hosts)
 }
 
-fn namespaces(at: &At<'_>, reader: &mut Reader) -> Vec<NamespacePattern> {
-    let mut patterns = Vec::new();
+fn namespaces(at: &At<'_>, reader: &mut Reader) -> PatternList {
+    let mut list = PatternList::default();
     for (at, text) in reader.texts(at, "namespaces in one list", PATTERNS_MAX) {
         match NamespacePattern::parse(text) {
-            Some(pattern) => patterns.push(pattern),
+            Some(pattern) => list.push(pattern.as_str()),
             None => reader.fault(&at, PolicyFault::Namespace),
         }
     }
-    patterns
+    list.shrunk()
 }
 
 /// Attack E8: what lets through without proof says where, to the letter.
-fn check_hosts(document: &Document, spec: &Fields<'_>, reader: &mut Reader) {
-    if !document.is_permissive() {
-        return;
-    }
-    if let Some(at) = spec.get("images").filter(|_| document.images.iter().any(|pattern| pattern.host().is_none())) {
+fn check_hosts(document: &Document, spec: &Fields<'_>, has_hosts: bool, reader: &mut Reader) {
+    if let Some(at) = spec.get("images").filter(|_| document.is_permissive() && !has_hosts) {
         reader.fault(at, PolicyFault::PermissiveHost);
     }
 }

@@ -3,6 +3,8 @@
 //! A reader returns `None` where a value cannot be used and goes on, so that one reading tells everything; whoever
 //! asks looks at the errors before using anything (nothing is loaded in part).
 
+use std::collections::HashSet;
+
 use super::advice::Advice;
 use super::error::{Note, PolicyError, PolicyFault, Position};
 use super::yaml::{Key, Node, Value};
@@ -137,12 +139,13 @@ impl Reader {
     /// A list of texts, none twice.
     pub(super) fn texts<'n>(&mut self, at: &At<'n>, what: &'static str, limit: usize) -> Vec<(At<'n>, &'n str)> {
         let mut texts: Vec<(At<'n>, &str)> = Vec::new();
+        let mut known = HashSet::new();
         for item in self.list(at, what, limit).into_iter().flatten() {
             let Some(text) = self.text(&item) else { continue };
-            if texts.iter().any(|(_, other)| *other == text) {
-                self.fault(&item, PolicyFault::DuplicateEntry { value: text.to_owned() });
-            } else {
+            if known.insert(text) {
                 texts.push((item, text));
+            } else {
+                self.fault(&item, PolicyFault::DuplicateEntry { value: text.to_owned() });
             }
         }
         texts

@@ -2,6 +2,7 @@
 //!
 //! Where a signature lies proves nothing: one that counts does so wherever it was found. Who wrote it, `judge` asks.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::image::{Reference, Repository};
@@ -11,6 +12,7 @@ use super::applicable::Applicable;
 use super::document::Document;
 use super::error::PolicyFault;
 use super::fields::{At, Fields, Reader};
+use super::kinds::Kinds;
 use super::report::Action;
 use super::requirement::Leaf;
 use super::set::{PolicySet, Rule};
@@ -53,7 +55,7 @@ impl PolicySet {
     #[must_use]
     pub fn freshness(&self, applicable: &Applicable) -> Freshness {
         let mut least = Freshness::default();
-        for document in self.matched(applicable).map(|rule| &rule.document).filter(|document| asks(document)) {
+        for Rule { document, .. } in self.matched_of(applicable, &self.kinds.fresh) {
             let Freshness { refresh_after, max_offline } = document.gathering.freshness;
             least.refresh_after = least_of(least.refresh_after, refresh_after);
             let max_offline = max_offline.filter(|_| document.action == Action::Enforce);
@@ -67,11 +69,19 @@ impl PolicySet {
         self.all_repositories(applicable, own).len() > SIGNATURE_REPOSITORIES_MAX
     }
 
+    /// In the order of the documents, of which the first that names none stands for all of its kind.
     fn all_repositories(&self, applicable: &Applicable, own: &Repository) -> Vec<Repository> {
-        let mut repositories: Vec<Repository> = Vec::new();
-        for Rule { document, .. } in self.matched(applicable).filter(|rule| asks(&rule.document)) {
+        if !self.made(applicable) {
+            return vec![own.clone()];
+        }
+        let Kinds { own_repository, other_repository, .. } = &self.kinds;
+        let first_own = applicable.documents().both(own_repository).next();
+        let mut numbers: Vec<usize> = applicable.documents().both(other_repository).chain(first_own).collect();
+        numbers.sort_unstable();
+        let (mut repositories, mut known) = (Vec::new(), HashSet::new());
+        for Rule { document, .. } in numbers.into_iter().filter_map(|number| self.rules.get(number)) {
             let repository = document.gathering.repository.as_ref().unwrap_or(own);
-            if !repositories.iter().any(|other| other.folded() == repository.folded()) {
+            if known.insert(repository.folded()) {
                 repositories.push(repository.clone());
             }
         }
@@ -94,6 +104,16 @@ impl Freshness {
 }
 
 impl Gathering {
+    /// Where signatures are; none for the image's own repository.
+    pub(super) fn repository(&self) -> Option<&Repository> {
+        self.repository.as_ref()
+    }
+
+    /// Whether it says anything of how fresh evidence is to be.
+    pub(super) fn asks_freshness(&self) -> bool {
+        self.freshness != Freshness::default()
+    }
+
     /// Reads the three fields; none when one of them cannot be used.
     pub(super) fn read(spec: &Fields<'_>, reader: &mut Reader) -> Option<Self> {
         let repository = spec.get("signatureRepository").map(|at| repository(at, reader));

@@ -1,10 +1,11 @@
-//! [`RepositoryPattern`] and [`NamespacePattern`]: which names a document is about.
+//! [`RepositoryPattern`] and [`NamespacePattern`]: which names a document is about, read and written down as the
+//! [`Automaton`](super::automaton::Automaton) reads them.
 //!
 //! A pattern is matched against a folded repository (`Repository::folded`), whole, from end to end: dots are literal,
 //! `*` stays within one part between slashes, `**` stands for parts (attack B5). The pattern's own host is folded the
 //! same way, so that no spelling of one place is outside of it (attack E8). What no name could match is an error.
 
-use crate::image::{ReferenceError, Repository};
+use crate::image::{ReferenceError, Repository, is_component};
 
 use super::error::PatternFault;
 
@@ -12,26 +13,29 @@ use super::error::PatternFault;
 const PATTERN_MAX: usize = 255;
 /// Longest namespace (RFC 1123 label, Kubernetes namespaces).
 const NAMESPACE_MAX: usize = 63;
+/// Any run of characters of one part, none among others.
+pub(super) const ANY_TEXT: u8 = b'*';
+/// Any number of whole parts, none among others; written `**`.
+pub(super) const ANY_PARTS: u8 = 1;
+/// Stands behind each part.
+pub(super) const END_OF_PART: u8 = b'/';
 
-/// A pattern over folded repository names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RepositoryPattern {
-    parts: Vec<Part>,
-}
+/// A pattern over folded repository names: its parts, each with a slash behind it, and [`ANY_PARTS`] for `**`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct RepositoryPattern(String);
 
-/// A pattern over namespaces: `*` stands for any run of characters.
+/// A pattern over namespaces: one part, in which `*` stands for any run of characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NamespacePattern(String);
 
-/// One part between slashes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    /// This text.
-    Literal(String),
-    /// Text with `*` in it.
-    Wild(String),
-    /// `**`: any number of parts, none included.
-    Deep,
+/// Patterns of one document, behind one another in one piece of memory: there may be some hundred thousand of a set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct PatternList(String);
+
+/// The hosts of patterns that were read: those of one list are few, and folding one takes longer than all the rest.
+#[derive(Debug, Default)]
+pub(super) struct Hosts {
+    last: Option<(String, String)>,
 }
 
 impl RepositoryPattern {
@@ -39,7 +43,7 @@ impl RepositoryPattern {
     ///
     /// # Errors
     /// [`PatternFault`] says what cannot be meant, or what to write instead.
-    pub(super) fn parse(text: &str) -> Result<Self, PatternFault> {
+    pub(super) fn parse(text: &str, hosts: &mut Hosts) -> Result<Self, PatternFault> {
         if text.len() > PATTERN_MAX {
             return Err(PatternFault::TooLong);
         }
@@ -56,7 +60,7 @@ impl RepositoryPattern {
         if path.is_none() && first != "**" {
             return Err(short_name(first));
         }
-        let host = host(first, path)?;
+        let host = hosts.host(first, path)?;
         let path = path.unwrap_or_default();
         for part in path.split('/').filter(|part| !part.is_empty()) {
             check_part(part)?;
@@ -64,20 +68,18 @@ impl RepositoryPattern {
         if !host.contains('*') {
             return with_literal_host(&host, path);
         }
-        Ok(Self { parts: parts(&[host.as_str()], path) })
+        Ok(Self(encoded(&[host.as_str()], path)))
     }
 
-    /// The host when it is literal.
-    pub(super) fn host(&self) -> Option<&str> {
-        match self.parts.first() {
-            Some(Part::Literal(host)) => Some(host),
-            _ => None,
-        }
+    /// Whether its host is literal.
+    pub(super) fn has_host(&self) -> bool {
+        let host = self.0.split('/').next().unwrap_or_default();
+        !host.bytes().any(|byte| matches!(byte, ANY_TEXT | ANY_PARTS))
     }
 
-    /// Whether the folded name, split at its slashes, is this pattern's, whole.
-    pub(super) fn matches(&self, folded: &[&str]) -> bool {
-        run(&self.parts, folded, |part| *part == Part::Deep, |part, name| part.matches(name))
+    /// What the automaton reads.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -85,45 +87,80 @@ impl NamespacePattern {
     /// Parses; `None` when no namespace could match.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let edge = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
-        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'*';
+        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == ANY_TEXT;
         let bytes = text.as_bytes();
-        let fits = text.bytes().filter(|b| *b != b'*').count() <= NAMESPACE_MAX;
+        let fits = text.bytes().filter(|b| *b != ANY_TEXT).count() <= NAMESPACE_MAX;
         (edge(bytes.first()) && edge(bytes.last()) && fits && text.bytes().all(known) && !text.contains("**"))
-            .then(|| Self(text.to_owned()))
+            .then(|| Self(format!("{text}/")))
     }
 
-    /// Whether the namespace is this pattern's, whole.
-    pub(super) fn matches(&self, namespace: &str) -> bool {
-        wild(&self.0, namespace)
+    /// What the automaton reads.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As it was written.
+    pub(super) fn written(encoded: &str) -> &str {
+        encoded.strip_suffix('/').unwrap_or(encoded)
     }
 }
 
-impl Part {
-    fn parse(text: &str) -> Self {
-        match text {
-            "**" => Self::Deep,
-            _ if text.contains('*') => Self::Wild(text.to_owned()),
-            _ => Self::Literal(text.to_owned()),
-        }
+impl PatternList {
+    /// Adds a pattern as the automaton reads it; none has a line break in it.
+    pub(super) fn push(&mut self, pattern: &str) {
+        self.0.push_str(pattern);
+        self.0.push('\n');
     }
 
-    fn matches(&self, name: &str) -> bool {
-        match self {
-            Self::Literal(text) => text == name,
-            Self::Wild(text) => wild(text, name),
-            Self::Deep => true,
+    /// The patterns, in the order in which they were added.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split_terminator('\n')
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same, in no more memory than it takes.
+    pub(super) fn shrunk(mut self) -> Self {
+        self.0.shrink_to_fit();
+        self
+    }
+}
+
+impl Hosts {
+    /// The host as policies see it, still with its wildcards.
+    fn host(&mut self, first: &str, path: Option<&str>) -> Result<String, PatternFault> {
+        if let Some((written, host)) = &self.last
+            && written == first
+        {
+            return Ok(host.clone());
         }
+        let host = host(first, path)?;
+        self.last = Some((first.to_owned(), host.clone()));
+        Ok(host)
     }
 }
 
 /// The parts of a pattern. A `**` at the end stands for one part at least: `a/**` is what is below `a`, not `a`.
-fn parts(hosts: &[&str], path: &str) -> Vec<Part> {
-    let path = path.split('/').filter(|part| !part.is_empty());
-    let mut parts: Vec<Part> = hosts.iter().copied().chain(path).map(Part::parse).collect();
-    if parts.len() > 1 && parts.last() == Some(&Part::Deep) {
-        parts.insert(parts.len() - 1, Part::Wild("*".to_owned()));
+fn encoded(hosts: &[&str], path: &str) -> String {
+    let parts = || hosts.iter().copied().chain(path.split('/').filter(|part| !part.is_empty()));
+    let count = parts().count();
+    let mut encoded = String::with_capacity(hosts.iter().map(|host| host.len() + 1).sum::<usize>() + path.len() + 3);
+    for (number, part) in (1..).zip(parts()) {
+        if part != "**" {
+            encoded.push_str(part);
+            encoded.push(char::from(END_OF_PART));
+            continue;
+        }
+        if count > 1 && number == count {
+            encoded.push(char::from(ANY_TEXT));
+            encoded.push(char::from(END_OF_PART));
+        }
+        encoded.push(char::from(ANY_PARTS));
     }
-    parts
+    encoded
 }
 
 /// The host as policies see it, still with its wildcards.
@@ -175,7 +212,7 @@ fn short_name(first: &str) -> PatternFault {
 
 /// A part of the path: what a repository's part is made of, and `*`.
 fn check_part(part: &str) -> Result<(), PatternFault> {
-    if part == "**" {
+    if part == "**" || is_component(part) {
         return Ok(());
     }
     if part.contains(':') {
@@ -202,40 +239,7 @@ fn with_literal_host(host: &str, path: &str) -> Result<RepositoryPattern, Patter
         return Err(PatternFault::NeverMatches { write: format!("docker.io/library/{path}") });
     }
     let hosts: &[&str] = if host == "docker.io" && single && path != "**" { &[host, "library"] } else { &[host] };
-    Ok(RepositoryPattern { parts: parts(hosts, path) })
-}
-
-/// `*` within one text.
-fn wild(pattern: &str, text: &str) -> bool {
-    run(pattern.as_bytes(), text.as_bytes(), |p| *p == b'*', |p, c| p == c)
-}
-
-/// Matches a pattern with wildcards against a sequence, whole. On a mismatch it returns to the last wildcard and lets
-/// that take one more, which suffices for this kind of pattern; at most pattern × text steps.
-fn run<P, T>(pattern: &[P], text: &[T], star: impl Fn(&P) -> bool, same: impl Fn(&P, &T) -> bool) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut back: Option<(usize, usize)> = None;
-    while let Some(item) = text.get(t) {
-        match pattern.get(p) {
-            Some(part) if star(part) => {
-                p += 1;
-                back = Some((p, t));
-            }
-            Some(part) if same(part, item) => {
-                p += 1;
-                t += 1;
-            }
-            Some(_) | None => match back {
-                Some((after, taken)) => {
-                    p = after;
-                    t = taken + 1;
-                    back = Some((after, taken + 1));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.iter().skip(p).all(star)
+    Ok(RepositoryPattern(encoded(hosts, path)))
 }
 
 #[cfg(test)]
@@ -245,14 +249,28 @@ mod tests {
 
     use super::*;
     use crate::image::Reference;
+    use crate::policy::automaton::Automaton;
+    use crate::policy::document_set::DocumentSet;
+
+    fn read(pattern: &str) -> Result<RepositoryPattern, PatternFault> {
+        RepositoryPattern::parse(pattern, &mut Hosts::default())
+    }
 
     fn matches(pattern: &str, name: &str) -> bool {
         let folded = Reference::parse(name).unwrap().repository().to_string();
-        whole(&RepositoryPattern::parse(pattern).unwrap(), &folded)
+        whole(read(pattern).unwrap().as_str(), name_parts(&folded))
     }
 
-    fn whole(pattern: &RepositoryPattern, name: &str) -> bool {
-        pattern.matches(&name.split('/').collect::<Vec<_>>())
+    fn name_parts(name: &str) -> impl Iterator<Item = &str> {
+        name.split('/')
+    }
+
+    fn whole<'t>(pattern: &str, parts: impl Iterator<Item = &'t str>) -> bool {
+        let mut list = PatternList::default();
+        list.push(pattern);
+        let mut found = DocumentSet::none_of(1);
+        Automaton::new(std::iter::once(list)).add_matching(parts, &mut found);
+        !found.is_empty()
     }
 
     #[test]
@@ -355,15 +373,17 @@ mod tests {
             ("reg.test/***", PatternFault::DoubleStar),
             ("**reg.test/a", PatternFault::DoubleStar),
         ] {
-            assert_eq!(RepositoryPattern::parse(pattern), Err(fault), "{pattern}");
+            assert_eq!(read(pattern), Err(fault), "{pattern}");
         }
         let long = format!("reg.test/{}", "a".repeat(300));
-        assert_eq!(RepositoryPattern::parse(&long), Err(PatternFault::TooLong));
+        assert_eq!(read(&long), Err(PatternFault::TooLong));
     }
 
     #[test]
     fn namespaces() {
-        let matches = |pattern: &str, name: &str| NamespacePattern::parse(pattern).unwrap().matches(name);
+        let matches = |pattern: &str, name: &str| {
+            whole(NamespacePattern::parse(pattern).unwrap().as_str(), std::iter::once(name))
+        };
         assert!(matches("prod-*", "prod-a") && matches("prod-*", "prod-") && matches("*", "x"));
         assert!(!matches("prod-*", "prod") && !matches("prod", "prod-a") && !matches("prod", "a-prod"));
         for pattern in ["", "Prod", "a.b", "a/b", "-a", "a-", "a**", "a b", "a?"] {
@@ -383,8 +403,8 @@ mod tests {
             pattern in "[ab]{1,2}\\.t(/([ab*]|[ab]{1,2}|\\*\\*|a\\*|\\*b|a\\*b)){1,4}",
             name in "[ab]{1,2}\\.t(/[ab]{1,3}){1,4}",
         ) {
-            let ours = RepositoryPattern::parse(&pattern).unwrap();
-            prop_assert_eq!(whole(&ours, &name), oracle(&pattern).is_match(&name), "{} {}", pattern, name);
+            let ours = read(&pattern).unwrap();
+            prop_assert_eq!(whole(ours.as_str(), name_parts(&name)), oracle(&pattern).is_match(&name), "{} {}", pattern, name);
         }
 
         /// Attack B5: text put before or behind a name that a pattern without stars names never matches.
@@ -394,11 +414,11 @@ mod tests {
             before in "[a-z./]{0,4}",
             behind in "[a-z./]{0,4}",
         ) {
-            let pattern = RepositoryPattern::parse(&name).unwrap();
-            prop_assert!(whole(&pattern, &name));
+            let pattern = read(&name).unwrap();
+            prop_assert!(whole(pattern.as_str(), name_parts(&name)));
             if !before.is_empty() || !behind.is_empty() {
                 let longer = format!("{before}{name}{behind}");
-                prop_assert!(!whole(&pattern, &longer));
+                prop_assert!(!whole(pattern.as_str(), name_parts(&longer)));
             }
         }
     }

@@ -11,12 +11,14 @@ use crate::image::Digest;
 
 use super::applicable::{Applicable, Index};
 use super::by::{Named, Who};
-use super::document::{Document, Documents, PolicyFile};
+use super::document::{Document, Documents, put};
+use super::document_set::DocumentSet;
 use super::error::{PolicyError, PolicyFault};
 use super::holder::Identity;
 use super::holders::{Holders, Mark};
+use super::kinds::Kinds;
 use super::material::Material;
-use super::requirement::{Demand, Leaf};
+use super::requirement::Leaf;
 use super::solve::{COMBINATIONS_MAX, Ways, satisfied};
 use super::trusts::{self, LeafTrust, Trusts};
 use super::words::{bounded, escaped};
@@ -43,7 +45,8 @@ pub struct PolicySet {
     pub(super) rules: Vec<Rule>,
     pub(super) trusts: Trusts,
     pub(super) unmatched: Unmatched,
-    index: Index,
+    pub(super) index: Index,
+    pub(super) kinds: Kinds,
     generation: Arc<str>,
     trust_generation: Arc<str>,
 }
@@ -69,27 +72,6 @@ pub struct Expiry {
     pub until: jiff::Timestamp,
 }
 
-/// What has to be gathered before the documents that matched can be judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
-    /// Whether any of them asks for a signature on the image itself.
-    pub signatures: bool,
-    /// Whether any of them asks for a certificate, of whatever: such images often have evidence in several places.
-    pub certificates: bool,
-    /// Whether the verdict depends on the tag that is asked for.
-    pub names_tag: bool,
-    /// Whether any of them asks for an attestation: those have a place of their own to look in.
-    pub attestations: bool,
-}
-
-impl Plan {
-    /// Whether any signature is asked for; without, nothing needs to be asked of a registry.
-    #[must_use]
-    pub fn asks_for_evidence(self) -> bool {
-        self.signatures || self.attestations
-    }
-}
-
 /// Everything but the evidence that a verdict depends on: equal keys, equal verdicts. What a memory of verdicts is
 /// to be looked up by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -112,7 +94,7 @@ impl PolicySet {
     /// Every fault: keys, files and trust roots that are missing, files that are no authority, thresholds that cannot be
     /// met by distinct signers.
     pub fn build(documents: Documents, material: Material, unmatched: Unmatched) -> Result<Self, Vec<PolicyError>> {
-        let generation = generation(&documents.files, unmatched);
+        let generation = generation(documents.hash, unmatched);
         let trust_generation = trust_generation(&material);
         let mut trusts = Trusts::default();
         let mut errors = Vec::new();
@@ -127,8 +109,9 @@ impl PolicySet {
         if !errors.is_empty() || rules.len() != count {
             return Err(errors);
         }
-        let index = Index::new(rules.iter().map(|rule| &rule.document));
-        Ok(Self { rules, trusts, unmatched, index, generation, trust_generation })
+        let kinds = Kinds::of(rules.iter().map(|rule| &rule.document));
+        let index = Index::new(&mut rules.iter_mut().map(|rule| &mut rule.document).collect::<Vec<_>>());
+        Ok(Self { rules, trusts, unmatched, index, kinds, generation, trust_generation })
     }
 
     /// Sixteen hexadecimal digits that change with any policy file, its name or `unmatched`.
@@ -170,9 +153,8 @@ impl PolicySet {
     /// document and no permissive one (attack E8).
     #[must_use]
     pub fn applicable(&self, name: &Name, pod: &crate::evidence::Pod) -> Applicable {
-        let documents = self.index.matching(&self.rules, name, pod);
-        let demands = |number: &usize| self.rules.get(*number).is_some_and(|rule| !rule.document.only_denies);
-        let demanding = documents.iter().any(demands);
+        let documents = self.index.matching(name, pod);
+        let demanding = documents.meets(&self.kinds.demanding);
         Applicable::new(Arc::clone(&self.generation), documents, demanding)
     }
 
@@ -206,24 +188,6 @@ impl PolicySet {
         expiries
     }
 
-    /// What has to be gathered to judge these documents.
-    #[must_use]
-    pub fn plan(&self, applicable: &Applicable) -> Plan {
-        let mut plan = Plan { signatures: false, certificates: false, names_tag: false, attestations: false };
-        for leaf in self.matched(applicable).flat_map(|rule| &rule.document.require.leaves) {
-            match &leaf.demand {
-                Demand::Signature { identity, .. } => {
-                    plan.signatures = true;
-                    plan.names_tag |= identity.names_tag();
-                }
-                Demand::Attestation { .. } => plan.attestations = true,
-                Demand::Digest(_) => {}
-            }
-            plan.certificates |= leaf.by().is_some_and(|by| !matches!(by.who, Who::Key(_)));
-        }
-        plan
-    }
-
     /// What a verdict on this subject under these documents is to be remembered by.
     #[must_use]
     pub fn verdict_key(&self, subject: &Subject, applicable: &Applicable) -> VerdictKey {
@@ -232,7 +196,9 @@ impl PolicySet {
             Name::Unknown => None,
         };
         let whole = reference.filter(|_| self.plan(applicable).names_tag);
-        let is_denied = |digest: &&Digest| self.matched(applicable).any(|rule| rule.document.denies(digest));
+        let is_denied = |digest: &&Digest| {
+            self.matched_of(applicable, &self.kinds.denying).any(|rule| rule.document.denies(digest))
+        };
         VerdictKey {
             digests: subject.candidates().cloned().collect(),
             target: subject.target.clone(),
@@ -247,8 +213,18 @@ impl PolicySet {
 
     /// The rules that matched; none when they are another set's.
     pub(super) fn matched(&self, applicable: &Applicable) -> impl Iterator<Item = &Rule> {
-        let numbers = if self.made(applicable) { applicable.documents() } else { &[] };
-        numbers.iter().filter_map(|number| self.rules.get(*number))
+        let numbers = Some(applicable.documents()).filter(|_| self.made(applicable));
+        numbers.into_iter().flat_map(DocumentSet::iter).filter_map(|number| self.rules.get(number))
+    }
+
+    /// The rules among them that are of a kind.
+    pub(super) fn matched_of<'s>(
+        &'s self,
+        applicable: &'s Applicable,
+        kind: &'s DocumentSet,
+    ) -> impl Iterator<Item = &'s Rule> {
+        let numbers = Some(applicable.documents()).filter(|_| self.made(applicable));
+        numbers.into_iter().flat_map(|numbers| numbers.both(kind)).filter_map(|number| self.rules.get(number))
     }
 
     /// Whether this set said which documents match.
@@ -323,16 +299,11 @@ fn named(document: &Document, name: &Named, fault: PolicyFault) -> PolicyError {
     PolicyError { file: document.file.clone(), position: Some(name.position), field: name.field.clone(), fault }
 }
 
-fn generation(files: &[PolicyFile], unmatched: Unmatched) -> Arc<str> {
-    let mut hash = Sha256::new();
+fn generation(mut hash: Sha256, unmatched: Unmatched) -> Arc<str> {
     hash.update(match unmatched {
         Unmatched::Deny => b"deny ",
         Unmatched::Admit => b"admit",
     });
-    for file in files {
-        put(&mut hash, file.name.as_bytes());
-        put(&mut hash, &file.bytes);
-    }
     short(hash)
 }
 
@@ -355,12 +326,6 @@ fn trust_generation(material: &Material) -> Arc<str> {
         put(&mut hash, root.id().to_string().as_bytes());
     }
     short(hash)
-}
-
-/// With its length before it, so that no two different inputs read the same.
-fn put(hash: &mut Sha256, bytes: &[u8]) {
-    hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
-    hash.update(bytes);
 }
 
 /// Sixteen digits: enough to tell generations apart, short enough for a log line.

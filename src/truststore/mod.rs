@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::policy::{Documents, FILE_MAX, Material, PolicyFile, PolicySet, Unmatched};
+use crate::policy::{Documents, DocumentsReader, FILE_MAX, Material, PolicyFile, PolicySet, Unmatched};
 use crate::verify::{PublicKey, TrustRoot};
 
 pub use error::{FileFault, LoadError, Problem, Warning};
@@ -28,7 +28,7 @@ pub use watch::{Kept, Watch};
 
 /// Most policy files: as many as there can be policies.
 const FILES_MAX: usize = 4096;
-/// Most bytes of policy over all files; they are kept once more as a parsed tree while they load.
+/// Most bytes of policy over all files: enough for as many policies as there may be, with a hundred patterns each.
 const TOTAL_MAX: usize = 16 * 1024 * 1024;
 /// Most bytes of one key file that are read; longer than any that is accepted, so that the key's own reader says so.
 const KEY_MAX: usize = 32 * 1024;
@@ -83,8 +83,8 @@ pub struct Loaded {
 pub fn load(options: &Options, trust: &TrustOptions) -> Result<Loaded, LoadError> {
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
-    let files = policy_files(&options.policies, &mut problems, &mut warnings);
-    let documents = match Documents::parse(&files) {
+    let reader = policy_files(&options.policies, &mut problems, &mut warnings);
+    let documents = match reader.finish() {
         Ok(documents) if problems.is_empty() => documents,
         Ok(_) => return Err(LoadError { problems }),
         Err(errors) => {
@@ -114,17 +114,18 @@ pub fn load(options: &Options, trust: &TrustOptions) -> Result<Loaded, LoadError
     }
 }
 
-/// The files of the policy folder, in the order of their names.
-fn policy_files(folder: &Path, problems: &mut Vec<Problem>, warnings: &mut Vec<Warning>) -> Vec<PolicyFile> {
+/// Reads the files of the policy folder, in the order of their names. Each is let go before the next one is read: only
+/// what they say is held.
+fn policy_files(folder: &Path, problems: &mut Vec<Problem>, warnings: &mut Vec<Warning>) -> DocumentsReader {
+    let mut reader = DocumentsReader::default();
     let names = match files::names(folder, FILES_MAX) {
         Ok(names) => names,
         Err(fault) => {
             problems.push(Problem::File { file: folder.to_owned(), fault });
-            return Vec::new();
+            return reader;
         }
     };
     let mut total = 0usize;
-    let mut policies = Vec::new();
     for name in names {
         let path = folder.join(&name);
         if name.as_encoded_bytes().starts_with(b".") {
@@ -138,16 +139,16 @@ fn policy_files(folder: &Path, problems: &mut Vec<Problem>, warnings: &mut Vec<W
         match files::read(&path, FILE_MAX) {
             Ok(bytes) if bytes.len() > left => {
                 problems.push(Problem::File { file: path, fault: FileFault::TooMuch { limit: TOTAL_MAX } });
-                return policies;
+                return reader;
             }
             Ok(bytes) => {
                 total += bytes.len();
-                policies.push(PolicyFile { name: path.to_string_lossy().into_owned(), bytes });
+                reader.read(&PolicyFile { name: path.to_string_lossy().into_owned(), bytes });
             }
             Err(fault) => problems.push(Problem::File { file: path, fault }),
         }
     }
-    policies
+    reader
 }
 
 /// The keys that the policies name, each under its name as written.

@@ -13,6 +13,7 @@ mod judging_certificates;
 mod judging_kept;
 mod judging_keyless;
 mod judging_times;
+mod matching;
 mod names;
 mod requirements;
 mod shipped;
