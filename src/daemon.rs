@@ -2,11 +2,12 @@
 //!
 //! [`run`] is the story. What is decided is the gate's, what is served the proxy's.
 
+mod reload;
 mod status;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -319,47 +320,14 @@ pub fn node_platform() -> Platform {
 }
 
 /// Returns when SIGTERM or SIGINT came; a SIGHUP on the way reloads the policy.
-async fn until_told_to_stop(daemon: &Daemon) -> Result<(), DaemonError> {
+async fn until_told_to_stop(daemon: &Arc<Daemon>) -> Result<(), DaemonError> {
     let listen = |kind| -> Result<Signal, DaemonError> { signal(kind).map_err(part("the signals")) };
-    let mut hangup = listen(SignalKind::hangup())?;
+    tokio::spawn(Arc::clone(daemon).reload_when_told(listen(SignalKind::hangup())?));
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => daemon.reload(),
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-        }
-    }
-}
-
-impl Daemon {
-    /// Reads the policy and keys again. A broken set changes nothing, loudly.
-    fn reload(&self) {
-        tell(&News::Reloading);
-        let loaded = config::load(&self.config).map_err(|error| error.to_string()).and_then(|settings| {
-            match truststore::load(&settings.policy, &settings.trust) {
-                Ok(loaded) => Ok((loaded, settings.trust)),
-                Err(error) => Err(error.to_string()),
-            }
-        });
-        let mut state = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
-        match loaded {
-            Ok((loaded, options)) => {
-                let (policy, trust) =
-                    (loaded.policies.generation().to_owned(), loaded.policies.trust_generation().to_owned());
-                let noted = Noted::of(&loaded, &options);
-                noted.warn();
-                self.gate.replace_policy(loaded.policies);
-                *state = PolicyState { noted, reload_error: None };
-                tracing::info!(policy, trust, "the policy was reloaded");
-            }
-            Err(error) => {
-                tracing::error!("the policy was NOT reloaded, the set before it stays in force: {error}");
-                state.reload_error = Some(error);
-            }
-        }
-        tell(&News::Ready);
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
     }
 }
 

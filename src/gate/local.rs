@@ -16,7 +16,7 @@ use super::timing::Timings;
 use super::{Gate, Refusal};
 use crate::evidence::{Name, Origin, Subject};
 use crate::image::{Digest, Reference, Repository};
-use crate::policy::PolicySet;
+use crate::policy::{Denial, PolicySet, Reason};
 use crate::registry::Access;
 use crate::runtime::{Content, Image};
 
@@ -164,7 +164,7 @@ impl Gate {
                 }
                 Err(declined) => {
                     timings.note_evidence(Footing::told(declined.looked, answer.cached));
-                    refusal = Some(Refusal::Denied(declined.denial));
+                    refusal = Some(Refusal::Denied(told_elsewhere(declined.denial, local, &name)));
                 }
             }
         }
@@ -258,6 +258,18 @@ impl Gate {
     pub(super) async fn prove_content(&self, target: &Digest, id: &Digest) -> Result<Content, Refusal> {
         let content = self.shared.runtime.prove_content(target, id).await.map_err(refusal_of)?;
         if content.is_checkpoint() { Err(Refusal::Checkpoint) } else { Ok(content) }
+    }
+}
+
+/// The denial of an image that no policy matches says which would in other namespaces. That is this pod's to know: the
+/// denial itself is remembered for every pod that no policy matches.
+fn told_elsewhere(denial: Arc<Denial>, local: &Local<'_>, name: &Name) -> Arc<Denial> {
+    if *denial.reason() != Reason::NoPolicy {
+        return denial;
+    }
+    match local.set.elsewhere(name, &local.ask.pod) {
+        Some(elsewhere) => Arc::new(denial.as_ref().clone().noting(&elsewhere.to_string())),
+        None => denial,
     }
 }
 

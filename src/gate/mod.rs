@@ -221,10 +221,13 @@ impl Gate {
 
     /// Puts another set of documents in force, whole. No verdict of the old ones is found any more; what was admitted is
     /// judged again by the new ones, aside and without the network.
-    pub fn replace_policy(&self, set: PolicySet) {
-        let set = Arc::new(set);
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&set);
+    pub fn replace_policy(&self, set: impl Into<Arc<PolicySet>>) {
+        let set = set.into();
+        let mut in_force = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *in_force, Arc::clone(&set));
+        drop(in_force);
         self.shared.rejudge_aside(&set);
+        question::let_go_aside(before);
     }
 
     /// How far what was admitted is judged again since the last change of documents.

@@ -101,7 +101,8 @@ impl Gate {
         let name = Name::Known(reference.clone());
         let applicable = set.applicable(&name, &ask.pod);
         if denies_unmatched(&set, &applicable) {
-            return Err(Refusal::NoPolicy { image: reference.to_string() });
+            let elsewhere = set.elsewhere(&name, &ask.pod);
+            return Err(Refusal::NoPolicy { image: reference.to_string(), elsewhere });
         }
         let access = ask.access(&reference).map_err(|error| Refusal::BadRequest { why: error.to_string() })?;
         let began = self.naming.begin();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -91,6 +92,21 @@ pub(super) async fn judge_aside(
     // A blocking task is lost only when the runtime shuts down; then the answer is of no use, but must not be a permit
     // by accident: the same pure function says the same here.
     judged.unwrap_or_else(|_| judge_at(shared, question, &again, now))
+}
+
+/// How often a set that is no longer in force is looked at: decisions that began under it may still be under way.
+const IN_USE: Duration = Duration::from_millis(50);
+
+/// Lets a set go away from the thread that carries the node's calls, once no decision that began under it is under way:
+/// with the patterns of some thousand documents it is in many pieces.
+pub(super) fn let_go_aside(set: Arc<PolicySet>) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    runtime.spawn(async move {
+        while Arc::strong_count(&set) > 1 {
+            tokio::time::sleep(IN_USE).await;
+        }
+        drop(tokio::task::spawn_blocking(move || drop(set)).await);
+    });
 }
 
 /// Judges here and now.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::image::{ChooseError, Digest, DocumentError, ReferenceError};
-use crate::policy::{self, Denial, Reason};
+use crate::policy::{self, Denial, OtherNamespaces, Reason};
 use crate::registry::{Class, RegistryError};
 use crate::runtime::{ProofError, RuntimeError};
 
@@ -23,6 +23,8 @@ pub enum Refusal {
     NoPolicy {
         /// The image as asked for.
         image: String,
+        /// A policy that matches it in other namespaces.
+        elsewhere: Option<OtherNamespaces>,
     },
     /// The policy's judgement.
     Denied(Arc<Denial>),
@@ -228,10 +230,13 @@ impl fmt::Display for Refusal {
             Self::Checkpoint => {
                 f.write_str("the image is a checkpoint, whose restore would bring another image unseen; not supported")
             }
-            Self::NoPolicy { image } => write!(
+            Self::NoPolicy { image, elsewhere: None } => write!(
                 f,
                 "no policy matches {image}, and what no policy matches is denied; add an ImagePolicy whose images match it"
             ),
+            Self::NoPolicy { image, elsewhere: Some(elsewhere) } => {
+                write!(f, "no policy matches {image}, and what no policy matches is denied: {elsewhere}")
+            }
             Self::Denied(denial) => denial.fmt(f),
             Self::Resolve(error) => error.fmt(f),
             Self::Document(error) => write!(f, "what the registry answered is no image: {error}"),

@@ -1,5 +1,6 @@
 //! [`Applicable`]: which documents of a set matched; and the [`Index`] that finds them without reading them all.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::evidence::{Name, Pod};
@@ -7,7 +8,14 @@ use crate::evidence::{Name, Pod};
 use super::automaton::Automaton;
 use super::document::Document;
 use super::document_set::DocumentSet;
-use super::pattern::PatternList;
+use super::pattern::{END_OF_PART, PatternList};
+use super::set::PolicySet;
+use super::words::{bounded, escaped};
+
+/// Namespaces of a policy that a message shows.
+const NAMESPACES_SHOWN: usize = 4;
+/// Longest namespace in a message, in bytes: as long as one can be.
+const NAMESPACE_SHOWN: usize = 63;
 
 /// The documents of one set that matched a name and a pod. Two pods with equal values share a verdict, two with
 /// different values never do (attack E9). At most 512 bytes, however many matched.
@@ -17,6 +25,17 @@ pub struct Applicable {
     documents: Arc<DocumentSet>,
     /// Whether any of them demands something; the others only deny.
     demanding: bool,
+}
+
+/// A policy whose patterns match an image's name, and whose namespaces do not have the pod's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherNamespaces {
+    /// Its name.
+    pub policy: String,
+    /// Its `spec.namespaces`, the first few.
+    pub namespaces: String,
+    /// The pod's namespace, escaped and bounded; none where it is not known.
+    pub namespace: Option<String>,
 }
 
 /// The patterns of a set's documents, made for looking a name up once, whatever their number.
@@ -61,6 +80,38 @@ impl Applicable {
     }
 }
 
+impl PolicySet {
+    /// The first policy that would have matched in another namespace; for people who wonder why none did.
+    #[must_use]
+    pub fn elsewhere(&self, name: &Name, pod: &Pod) -> Option<OtherNamespaces> {
+        let mut elsewhere = self.index.about(name);
+        elsewhere.remove(&self.index.inside(pod));
+        let document = &self.rules.get(elsewhere.both(&self.kinds.demanding).next()?)?.document;
+        let written = document.namespaces.iter().map(|namespace| namespace.trim_end_matches(char::from(END_OF_PART)));
+        let mut namespaces: Vec<&str> = written.take(NAMESPACES_SHOWN + 1).collect();
+        if namespaces.len() > NAMESPACES_SHOWN {
+            namespaces.truncate(NAMESPACES_SHOWN);
+            namespaces.push("...");
+        }
+        Some(OtherNamespaces {
+            policy: document.name.clone(),
+            namespaces: namespaces.join(", "),
+            namespace: pod.namespace.as_deref().map(|namespace| bounded(escaped(namespace), NAMESPACE_SHOWN)),
+        })
+    }
+}
+
+impl fmt::Display for OtherNamespaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { policy, namespaces, namespace } = self;
+        write!(f, "policy \"{policy}\" matches the name, but its spec.namespaces ({namespaces}) ")?;
+        match namespace {
+            Some(namespace) => write!(f, "do not have the pod's, {namespace}"),
+            None => f.write_str("are all that it is about, and the pod's namespace is not known"),
+        }
+    }
+}
+
 impl Index {
     /// Takes the documents' patterns of images out of them.
     pub(super) fn new(documents: &mut [&mut Document]) -> Self {
@@ -86,22 +137,26 @@ impl Index {
     /// The documents that match.
     pub(super) fn matching(&self, name: &Name, pod: &Pod) -> DocumentSet {
         let mut found = self.about(name);
-        if found.is_empty() {
-            return found;
+        if !found.is_empty() {
+            found.keep(&self.inside(pod));
         }
+        found
+    }
+
+    /// The documents that are about the pod's namespace.
+    fn inside(&self, pod: &Pod) -> DocumentSet {
         let mut inside = self.everywhere.clone();
         match &pod.namespace {
             Some(namespace) => self.namespaces.add_matching(std::iter::once(namespace.as_str()), &mut inside),
             // A namespace that is not known is in every enforcing document and in no permissive one that asks for one.
             None => inside.add(&self.enforcing),
         }
-        found.keep(&inside);
-        found
+        inside
     }
 
     /// The documents that match in whatever namespace. Without a name that is every enforcing one, whatever its patterns,
     /// and no permissive one.
-    pub(super) fn about(&self, name: &Name) -> DocumentSet {
+    fn about(&self, name: &Name) -> DocumentSet {
         let Some(folded) = name.repository() else { return self.enforcing.clone() };
         let parts = || std::iter::once(folded.host()).chain(folded.path().split('/'));
         let mut found = DocumentSet::none_of(self.documents);

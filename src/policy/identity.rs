@@ -32,7 +32,8 @@ pub(super) enum SignedIdentity {
     ExactRepository(Repository),
     /// This reference.
     ExactReference(ImageName),
-    /// As `RepoDigestOrExact`, with the beginning of the name that is asked for replaced.
+    /// The beginning of the name that is asked for is replaced. A signature that names a repository alone, as cosign's
+    /// do, must name that one; one that names a tag or a digest as well must answer to it like `RepoDigestOrExact`.
     Remap {
         /// What is replaced: a host, or a host and leading parts.
         prefix: String,
@@ -105,7 +106,12 @@ impl SignedIdentity {
             Self::ExactRepository(repository) => signed.repository == *repository,
             Self::ExactReference(name) => signed.is_exact() && signed == *name,
             Self::Remap { prefix, signed_prefix } => {
-                asked.remapped(prefix, signed_prefix).is_some_and(|asked| signed.answers(&asked))
+                let names = |asked: ImageName| match signed.is_exact() {
+                    true => signed.answers(&asked),
+                    // What its signer did not bind to a tag holds for every tag, as under `matchRepository`.
+                    false => signed.repository == asked.repository,
+                };
+                asked.remapped(prefix, signed_prefix).is_some_and(names)
             }
         };
         if fits { Fit::Fits } else { Fit::Differs }
@@ -319,10 +325,40 @@ mod tests {
         ] {
             assert_eq!(fit(&identity, asked, Some(signed)), expected, "{asked} {signed}");
         }
+        let digest = format!("mirror.test:5000/vendor/p/i@sha256:{HEX}");
+        assert_eq!(fit(&identity, &digest, Some("vendor.test/p/i:2")), Fit::Fits);
         let hub = remap("mirror.test", "docker.io");
         assert_eq!(fit(&hub, "mirror.test/app:1", Some("index.docker.io/library/app:1")), Fit::Fits);
         // The whole name is the prefix: what is left is a host alone, which is no name.
         assert_eq!(fit(&remap("reg.test/a", "vendor.test"), "reg.test/a:1", Some("vendor.test/a:1")), Fit::Differs);
+    }
+
+    /// Attack B6: a signature that names the vendor's repository without a tag, as cosign writes it, is about no other
+    /// repository, and says nothing for one that is bound to a tag.
+    #[test]
+    fn attack_b6_remap_compares_repositories_where_the_signature_names_no_tag() {
+        let identity = remap("mirror.test/vendor", "vendor.test");
+        let digest = format!("mirror.test/vendor/p/i@sha256:{HEX}");
+        for asked in ["mirror.test/vendor/p/i:1", "mirror.test/vendor/p/i", &digest] {
+            for (signed, expected) in [
+                ("vendor.test/p/i", Fit::Fits),
+                ("VENDOR.test:443/p/i", Fit::Fits),
+                ("vendor.test/p/other", Fit::Differs),
+                ("vendor.test/p", Fit::Differs),
+                ("vendor.test/p/i/x", Fit::Differs),
+                ("evil.test/p/i", Fit::Differs),
+                ("mirror.test/vendor/p/i", Fit::Differs),
+                ("p/i", Fit::Differs),
+                ("", Fit::Differs),
+            ] {
+                assert_eq!(fit(&identity, asked, Some(signed)), expected, "{asked} {signed}");
+            }
+            assert_eq!(fit(&identity, asked, None), Fit::Missing, "{asked}");
+        }
+        assert_eq!(fit(&identity, "mirror.test/vendor/p/i:1", Some("vendor.test/p/i:2")), Fit::Differs);
+        // What is not mirrored keeps its name.
+        assert_eq!(fit(&identity, "other.test/i:1", Some("other.test/i")), Fit::Fits);
+        assert_eq!(fit(&identity, "other.test/i:1", Some("vendor.test/i")), Fit::Differs);
     }
 
     /// Attack B9: evidence that names no repository where the policy demands one.

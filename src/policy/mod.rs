@@ -104,7 +104,7 @@ mod words;
 mod yaml;
 
 pub use advice::Advice;
-pub use applicable::Applicable;
+pub use applicable::{Applicable, OtherNamespaces};
 pub use condition::{ConditionError, ConditionFault};
 pub use document::{Documents, DocumentsReader, FILE_MAX, NamedAt, PolicyFile};
 pub use error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault, Position};

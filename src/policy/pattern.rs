@@ -98,11 +98,6 @@ impl NamespacePattern {
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// As it was written.
-    pub(super) fn written(encoded: &str) -> &str {
-        encoded.strip_suffix('/').unwrap_or(encoded)
-    }
 }
 
 impl PatternList {

@@ -4,12 +4,16 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use sealgate::gate::MemoryOptions;
+use sealgate::evidence::Pod;
+use sealgate::gate::ask::PullAsk;
+use sealgate::gate::{MemoryOptions, Refusal, Timings};
 use sealgate::policy::Reason;
 
 use crate::fixtures;
 use crate::registry::{Answer, Rule, Settings};
-use crate::rig::{HOST, Rig, Special, by_digest, policy, pull, reason, tagged, turn_clock};
+use crate::rig::{
+    HOST, RELEASE, Rig, Special, ask, by_digest, clock, policy, pull, reason, requiring, tagged, turn_clock,
+};
 
 /// Requests for signatures, of either form.
 fn looks(rig: &Rig) -> usize {
@@ -90,6 +94,22 @@ async fn attack_a2_a_new_policy_ends_every_verdict_at_once() {
     assert!(matches!(reason(pull(&gate, &image).await), Reason::NoneCounts { .. }));
     gate.replace_policy(policy("elsewhere/**", "build"));
     assert_eq!(pull(&gate, &image).await.unwrap_err().code(), "no-policy");
+}
+
+/// What no policy matches in the pod's namespace says which one does in others; the next pod is told of its own.
+#[tokio::test]
+async fn what_only_other_namespaces_have_is_told() {
+    let rig = Rig::new(Settings::without_referrers());
+    let policy = requiring(&format!("{RELEASE}\n  namespaces: [prod]"));
+    let gate = rig.special(Special { policy, ..Special::default() });
+    for namespace in ["dev", "test"] {
+        let pod = Pod { namespace: Some(namespace.to_owned()), ..Pod::default() };
+        let ask = PullAsk { pod, ..ask(&by_digest("signed-v2")) };
+        let refusal = gate.admit_pull(&ask, &mut Timings::start(clock())).await.unwrap_err();
+        let Refusal::NoPolicy { elsewhere: Some(elsewhere), .. } = &refusal else { panic!("{refusal}") };
+        assert_eq!((elsewhere.namespaces.as_str(), elsewhere.namespace.as_deref()), ("prod", Some(namespace)));
+    }
+    assert_eq!(rig.registry.requests().len(), 0);
 }
 
 /// Evidence outlives a change of policy: the new one admits without asking anybody.

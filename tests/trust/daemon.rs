@@ -141,6 +141,65 @@ fn attack_c4_a_clock_that_was_set_back_is_not_believed_and_told() {
     assert!(!right.until("ready").iter().any(|line| line.contains(told)));
 }
 
+/// Policies so many, with a hundred patterns each, that reading them takes a while in a build without optimisation.
+fn write_policies(at: &Path, policies: usize) {
+    let mut text = String::new();
+    for policy in 0..policies {
+        let images: Vec<String> = (0..100).map(|n| format!("\"reg.test/team-{policy}/app-{n}/**\"")).collect();
+        text += &format!(
+            "---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: p{policy}}}\nspec:\n  images: [{}]\n  \
+             require: {{digest: {{anyOf: [\"sha256:{}\"]}}}}\n",
+            images.join(", "),
+            "a".repeat(64)
+        );
+    }
+    fs::write(at.join("policies/many.yaml"), text).unwrap();
+}
+
+/// Whoever asks the gate's one thread while a reload is under way is answered meanwhile.
+#[test]
+fn a_reload_holds_nobody_up() {
+    let gate = Gate::start(30);
+    gate.until("ready");
+    write_policies(&gate.path(), 200);
+    let clock = sealgate::daemon::CLOCK;
+    let began = clock.steady();
+    gate.reload();
+    let (mut answers, mut longest) = (0, Duration::ZERO);
+    let reloaded = loop {
+        let asked = clock.steady();
+        assert!(gate.numbers().contains("\nsealgate_policy_reload_failed 0\n"));
+        longest = longest.max(clock.steady() - asked);
+        answers += 1;
+        if let Some(line) = gate.journal.try_iter().find(|line| line.contains("reloaded")) {
+            break line;
+        }
+    };
+    let took = clock.steady() - began;
+    assert!(reloaded.contains("the policy was reloaded"), "{reloaded}");
+    assert!(answers > 3 && longest < took / 2, "{answers} answers, the longest after {longest:?} of {took:?}");
+}
+
+/// Two at once: what was there when the last signal came is in force.
+#[test]
+fn reloads_are_ordered() {
+    let gate = Gate::start(30);
+    gate.until("ready");
+    write_policies(&gate.path(), 100);
+    gate.reload();
+    write_policies(&gate.path(), 3);
+    gate.reload();
+    gate.until("the policy was reloaded");
+    let documents = || {
+        let told: Value = serde_json::from_str(&gate.status(&["--output", "json"])).unwrap();
+        told["policy"]["documents"].as_u64().unwrap()
+    };
+    if documents() != 3 {
+        gate.until("the policy was reloaded");
+    }
+    assert_eq!(documents(), 3);
+}
+
 #[test]
 fn a_monitor_reads_ends_reloads_and_decisions() {
     let gate = Gate::start(30);

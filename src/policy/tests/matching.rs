@@ -112,7 +112,8 @@ fn distinct(texts: Vec<String>) -> Vec<String> {
 
 fn written() -> impl Strategy<Value = Written> {
     let hosts = "[ab]\\.t|\\*\\.t|\\*\\*|a\\.\\*|\\*";
-    let images = (any::<bool>(), prop::collection::vec(pattern(hosts), 1..6), prop::collection::vec(pattern("[ab]\\.t"), 1..6));
+    let images =
+        (any::<bool>(), prop::collection::vec(pattern(hosts), 1..6), prop::collection::vec(pattern("[ab]\\.t"), 1..6));
     let exclude = prop::collection::vec(pattern(hosts), 0..3);
     let namespaces = prop::collection::vec("[ab]{1,2}|\\*|a\\*|\\*b|a\\*b", 0..3);
     (images, exclude, namespaces).prop_map(|((warns, open, literal), exclude, namespaces)| Written {

@@ -3,7 +3,7 @@
 use super::support::*;
 use crate::evidence::{Name, Pod};
 use crate::image::Reference;
-use crate::policy::{Action, PolicyFault, PolicySet, Reason};
+use crate::policy::{Action, OtherNamespaces, PolicyFault, PolicySet, Reason};
 
 const DIGEST: &str = "{digest: {anyOf: [\"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]}}";
 
@@ -23,6 +23,24 @@ fn images_exclude_and_namespaces_select() {
     assert_eq!(matched(&set, "reg.test/prod/scratch/x/y", &prod), 1);
     assert_eq!(matched(&set, "reg.test/other", &prod), 0);
     assert_eq!(matched(&set, "reg.test/prod/app:1", &in_namespace("dev")), 0);
+}
+
+#[test]
+fn a_policy_that_matches_in_other_namespaces_is_told() {
+    let text = named("test", r#"["reg.test/prod/**"]"#, DIGEST)
+        .replace("spec: {", r#"spec: {exclude: ["reg.test/prod/x"], namespaces: ["prod-*", a, b, c, d], "#);
+    let set = set(&text, &[]);
+    let elsewhere = |name: &str, pod: &Pod| set.elsewhere(&Name::Known(Reference::parse(name).unwrap()), pod);
+    let namespaces = "prod-*, a, b, c, ...".to_owned();
+    let told = OtherNamespaces { policy: "test".to_owned(), namespaces, namespace: Some("dev\\n".to_owned()) };
+    assert_eq!(
+        told.to_string(),
+        "policy \"test\" matches the name, but its spec.namespaces (prod-*, a, b, c, ...) do not have the pod's, dev\\n"
+    );
+    assert_eq!(elsewhere("reg.test/prod/app:1", &in_namespace("dev\n")), Some(told));
+    assert_eq!(elsewhere("reg.test/prod/app:1", &in_namespace("prod-a")), None);
+    assert_eq!(elsewhere("reg.test/prod/x", &in_namespace("dev")), None);
+    assert_eq!(elsewhere("reg.test/other", &in_namespace("dev")), None);
 }
 
 /// Attack E8: a namespace that is not known matches every enforcing document and no permissive one.
