@@ -10,6 +10,8 @@
 //! | [`evidence`] | the words between policy and the outside: subject, place, evidence |
 //! | [`policy`] | documents, requirements, the judge, the permit |
 //! | [`cache`] | bounded memory of verdicts |
+//! | [`aside`] | large input is worked on away from the thread that carries calls |
+//! | [`budget`] | how many bytes of registries are held at once |
 //! | [`registry`] | the network: resolve, manifests, referrers, blobs |
 //! | [`truststore`] | policies, keys and trust roots from disk |
 //! | [`tuf`] | refreshing trust roots over the network |
@@ -26,7 +28,9 @@
 //! | [`clock`] | the seam through which time comes in |
 //! | [`cli`] | words for humans |
 
+pub mod aside;
 pub mod audit;
+pub mod budget;
 pub mod cache;
 pub mod cli;
 pub mod clock;

@@ -177,9 +177,30 @@ impl Evidence {
         let items: usize = self.items.iter().map(|item| item.content.size()).sum();
         items + self.carriers.iter().map(|carrier| carrier.bytes.len()).sum::<usize>()
     }
+
+    /// The same in bytes of its own: what is remembered does not keep alive, or count as, what a decision held.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let mut copy = self.clone();
+        copy.carriers.iter_mut().for_each(|carrier| carrier.bytes = Bytes::copy_from_slice(&carrier.bytes));
+        copy.items.iter_mut().for_each(|item| item.content.copy());
+        copy
+    }
 }
 
 impl Content {
+    fn copy(&mut self) {
+        let (first, second) = match self {
+            Self::SimpleSigning { payload: bytes, .. }
+            | Self::Attestation { envelope: bytes, .. }
+            | Self::Bundle(bytes) => (bytes, None),
+            Self::BundleOver { bundle, artifact } => (bundle, Some(artifact)),
+        };
+        for bytes in std::iter::once(first).chain(second) {
+            *bytes = Bytes::copy_from_slice(bytes);
+        }
+    }
+
     fn size(&self) -> usize {
         match self {
             Self::SimpleSigning { payload, annotations } | Self::Attestation { envelope: payload, annotations } => {

@@ -54,7 +54,7 @@ impl Shared {
             Reach::WholePlaces | Reach::Everything => question.wide_plan(),
         };
         let session = self.registry.session(&question.access, until);
-        let reading = Reading::new(session, until, Arc::clone(&self.large_turns));
+        let reading = Reading::new(session);
         let (verdict, gathered) = self.search(question, repositories, (plan, reach), &reading).await;
         let piece = |evidence| {
             let held = Arc::new(Held { evidence, fetched: began });

@@ -58,7 +58,7 @@ use crate::store::Store;
 use crate::verify::Proofs;
 use admission::{Declined, Judged};
 use flights::Flights;
-use gather::{Forms, Reading};
+use gather::Forms;
 use keeping::{Held, Keeping};
 use naming::Naming;
 use refresh::Refreshing;
@@ -103,8 +103,6 @@ struct Shared {
     denials: Mutex<Memory<(VerdictKey, AccessKey), Declined>>,
     evidence: Mutex<Memory<Place, Arc<Held>>>,
     large_evidence: Mutex<Memory<Place, Arc<Held>>>,
-    /// Turns with large attestations.
-    large_turns: Arc<tokio::sync::Semaphore>,
     /// In which forms registries admitted.
     forms: Forms,
     contents: Mutex<Memory<(Repository, Digest), Arc<Content>>>,
@@ -191,7 +189,6 @@ impl Gate {
             denials: Mutex::new(denials),
             evidence: Mutex::new(evidence),
             large_evidence: Mutex::new(Memory::new(KEPT_LARGE_MAX)),
-            large_turns: Reading::turns(),
             forms: Forms::default(),
             contents: Mutex::new(contents),
             proofs: Proofs::new(proofs),

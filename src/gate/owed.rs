@@ -25,8 +25,11 @@ pub(super) struct Owed(Mutex<VecDeque<Whole>>);
 impl Owed {
     /// Holds these for later; of too many the oldest go.
     pub(super) fn add(&self, entries: Vec<Whole>) {
+        // In bytes of their own: what waits for a disk is no decision's.
+        let copied = |(digest, bytes): (Digest, Bytes)| (digest, Bytes::copy_from_slice(&bytes));
+        let copied = entries.into_iter().map(|(entry, bytes)| (entry, bytes.into_iter().map(copied).collect()));
         let mut owed = self.owed();
-        owed.extend(entries);
+        owed.extend(copied);
         let mut bytes: usize = owed.iter().map(size).sum();
         while bytes > BYTES_MAX || owed.len() > ENTRIES_MAX {
             let Some(oldest) = owed.pop_front() else { return };

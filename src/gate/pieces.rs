@@ -107,12 +107,14 @@ impl Shared {
         for piece in pieces {
             let Some(place) = piece.place() else { continue };
             let key = place.clone();
-            let (held, size) = (Arc::clone(&piece.held), piece.held.evidence.size());
-            if size <= KEPT_BYTES_MAX {
-                self.evidence().put(key, held, expires);
-            } else if size <= KEPT_LARGE_BYTES_MAX {
-                self.large_evidence().put(key, held, expires);
+            let size = piece.held.evidence.size();
+            if size > KEPT_LARGE_BYTES_MAX {
+                continue;
             }
+            let evidence = Arc::new(piece.held.evidence.copied());
+            let held = Arc::new(Held { evidence, fetched: piece.held.fetched });
+            let mut memory = if size <= KEPT_BYTES_MAX { self.evidence() } else { self.large_evidence() };
+            memory.put(key, held, expires);
         }
     }
 

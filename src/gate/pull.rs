@@ -16,10 +16,14 @@ use super::naming::Began;
 use super::question::Question;
 use super::timing::Timings;
 use super::{Gate, Refusal, denies_unmatched};
+use crate::aside;
 use crate::evidence::{Name, Origin, Subject};
 use crate::image::{ChooseError, Digest, Document, Reference};
-use crate::registry::{Access, Budget, Fetched, RegistryError, Why};
+use crate::registry::{Access, Budget, RegistryError, Why};
 use crate::runtime::{Content, RuntimeError};
+
+/// Longest manifest or index that is held, in bytes, after it was read: the usual ones have 1 to 30 KiB.
+const KEPT_MAX: usize = 64 << 10;
 
 /// The right to forward a pull, pinned to a digest.
 #[derive(Debug)]
@@ -76,7 +80,7 @@ struct Resolved {
     target: Digest,
     child: Child,
     hint: Hint,
-    /// The manifest or index itself, when it was asked for.
+    /// The manifest or index itself, when it was asked for and is no large one.
     bytes: Option<Bytes>,
 }
 
@@ -149,16 +153,20 @@ impl Gate {
         let session = self.shared.registry.session(access, limit);
         let fetched = timings.time("resolve", session.resolve(reference)).await;
         let fetched = fetched.map_err(|error| Refusal::Resolve(named(error, reference)))?;
-        let child = self.child_of(&fetched)?;
+        let bytes = fetched.bytes.clone();
+        let document = aside::large(bytes.len(), move || Document::parse(&bytes)).await.map_err(Refusal::Document)?;
+        let child = self.child_of(document)?;
         let support = self.shared.registry.referrers_support(reference.runtime_repository());
         let hint = Hint::of(support, Some(&fetched));
-        Ok(Resolved { target: fetched.digest, child, hint, bytes: Some(fetched.bytes) })
+        // A large one is not held for the rest of the decision; who needs it asks for it again by its digest.
+        let bytes = Some(fetched.bytes).filter(|bytes| bytes.len() <= KEPT_MAX);
+        Ok(Resolved { target: fetched.digest, child, hint, bytes })
     }
 
     /// The platform manifest that this node would run; none when the target is a manifest itself, or when no single
     /// entry is this node's (then only a signature on the index can count).
-    fn child_of(&self, fetched: &Fetched) -> Result<Child, Refusal> {
-        match Document::parse(&fetched.bytes).map_err(Refusal::Document)? {
+    fn child_of(&self, document: Document) -> Result<Child, Refusal> {
+        match document {
             Document::Manifest(manifest) if manifest.is_checkpoint() => Err(Refusal::Checkpoint),
             Document::Manifest(_) => Ok(Child::NotAsked),
             Document::Index(index) if index.is_checkpoint() => Err(Refusal::Checkpoint),

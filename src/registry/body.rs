@@ -1,18 +1,18 @@
-//! The bodies of answers: capped, with room for the large, and not slower than bodies may be.
+//! The bodies of answers: capped, counted as long as they are held, and not slower than bodies may be.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http::HeaderValue;
 use http::header::CONTENT_ENCODING;
 use reqwest::Response;
-use tokio::sync::SemaphorePermit;
 
-use super::HostState;
-use super::error::{Malformed, RegistryError, Why};
+use super::error::{Budget, Malformed, RegistryError, Why};
 use super::failure::failure;
-use super::options::{ERROR_BODY_MAX, HOST_ROOM_KIB, LARGE};
+use super::options::{ERROR_BODY_MAX, FIRST};
 use super::session::Session;
+use crate::budget::Reservation;
 
 /// A body must bring this many bytes, or its end, in every [`PROGRESS_TIME`]: at 200 bytes a second the largest manifest
 /// would take hours.
@@ -22,56 +22,92 @@ const PROGRESS_TIME: Duration = Duration::from_secs(5);
 /// How long the body of an error is waited for: the status has been said already.
 const ERROR_BODY_TIME: Duration = Duration::from_secs(2);
 
+/// What came of reading a body.
+pub(super) enum Body {
+    Whole(Bytes),
+    /// It may be this long, and there is no memory for that now.
+    NeedsMemory(usize),
+}
+
 impl Session {
-    /// The whole body of a success, of at most `limit` bytes.
-    pub(super) async fn body(&self, response: &mut Response, limit: u64, host: &str) -> Result<Bytes, RegistryError> {
+    /// The whole body of a success, of at most `limit` bytes, asked of `registry`. It counts against what the session may
+    /// hold until its last copy is dropped. `held` is what was waited for, where that had to be.
+    pub(super) async fn body(
+        &self,
+        response: &mut Response,
+        limit: u64,
+        (host, registry): (&str, &str),
+        held: Option<Reservation>,
+    ) -> Result<Body, RegistryError> {
         let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
         if response.headers().get_all(CONTENT_ENCODING).iter().any(|value| !plain(value)) {
             return Err(RegistryError::Malformed { host: host.to_owned(), what: Malformed::Encoding });
         }
         let too_large = || RegistryError::TooLarge { host: host.to_owned(), limit };
-        if response.content_length().is_some_and(|length| length > limit) {
+        let said = response.content_length();
+        if said.is_some_and(|length| length > limit) {
             return Err(too_large());
         }
-        let state = self.registry().state(host);
-        let (mut body, mut room) = (BytesMut::new(), None);
+        let most = usize::try_from(said.unwrap_or(limit)).map_err(|_| too_large())?;
+        // All that a body of known length takes, and where nobody says how long it is all that it may take as soon as it
+        // turns out to be no small one: nobody waits for the rest of a body while holding its beginning.
+        let first = if said.is_some() { most } else { most.min(FIRST) };
+        let mut held = match held {
+            Some(held) => held,
+            None => match self.hold_now(registry, first)? {
+                Some(held) => held,
+                None => return Ok(Body::NeedsMemory(most)),
+            },
+        };
+        let mut body = Vec::with_capacity(held.bytes().min(most));
         loop {
-            if body.len() > LARGE && room.is_none() {
-                let said = response.content_length();
-                room = Some(self.room(&state, said.unwrap_or(limit)).await);
-                let rest = usize::try_from(said.unwrap_or_default()).unwrap_or_default().saturating_sub(body.len());
-                body.reserve(rest);
-            }
             let enough = body.len().saturating_add(PROGRESS_LEAST);
             let more = async {
                 while body.len() < enough {
                     let Some(chunk) = response.chunk().await.map_err(|error| failure(&error, host))? else {
-                        return Ok(false);
+                        return Ok(Some(false));
                     };
                     self.spend_bytes(chunk.len())?;
-                    body.extend_from_slice(&chunk);
-                    if u64::try_from(body.len()).map_or(true, |length| length > limit) {
+                    let sum = body.len().saturating_add(chunk.len());
+                    if sum > most {
                         return Err(too_large());
                     }
+                    if sum > held.bytes() {
+                        let Some(rest) = self.hold_now(registry, most.saturating_sub(held.bytes()))? else {
+                            return Ok(None);
+                        };
+                        held.join(rest);
+                    }
+                    body.extend_from_slice(&chunk);
                 }
-                Ok(true)
+                Ok(Some(true))
             };
             match tokio::time::timeout(PROGRESS_TIME, more).await {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false)) => return Ok(body.freeze()),
+                Ok(Ok(Some(true))) => {}
+                Ok(Ok(Some(false))) => return Ok(Body::Whole(held.hold(body))),
+                Ok(Ok(None)) => return Ok(Body::NeedsMemory(most)),
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(RegistryError::Unreachable { host: host.to_owned(), why: Why::Slow }),
             }
         }
     }
 
-    /// Waits until a body of at most this many bytes has room, first in its host's part and then in all of it. It is asked
-    /// for once for a body and given back when the body is read: none waits for more while it holds some. The semaphores
-    /// are never closed, so there are permits.
-    async fn room<'r>(&'r self, host: &'r HostState, limit: u64) -> [Option<SemaphorePermit<'r>>; 2] {
-        let kib = u32::try_from(limit.div_ceil(1024)).unwrap_or(HOST_ROOM_KIB).min(HOST_ROOM_KIB);
-        let part = host.room.acquire_many(kib).await.ok();
-        [part, self.registry().room.acquire_many(kib).await.ok()]
+    /// Reserves bytes of what this registry sends, unless that has to be waited for.
+    fn hold_now(&self, registry: &str, bytes: usize) -> Result<Option<Reservation>, RegistryError> {
+        let limit = self.registry().memory().most();
+        let reserved = self.allowance().reserve(registry, bytes).now_or_never().transpose();
+        reserved.map_err(|_| RegistryError::BudgetSpent(Budget::Held { limit }))
+    }
+
+    /// Reserves bytes of what this registry sends, as soon as that many may be held.
+    ///
+    /// # Errors
+    /// [`Budget::Held`] when they are more than a decision may hold; [`Budget::Turn`] when others hold too much for too long.
+    pub async fn hold(&self, registry: &str, bytes: usize) -> Result<Reservation, RegistryError> {
+        let reserved = tokio::time::timeout(self.left()?, self.allowance().reserve(registry, bytes)).await;
+        let limit = self.registry().memory().most();
+        let reserved = reserved.map_err(|_| RegistryError::BudgetSpent(Budget::Turn))?;
+        reserved.map_err(|_| RegistryError::BudgetSpent(Budget::Held { limit }))
     }
 
     /// The beginning of an error's body, and whether that is all of it; a body that breaks off, takes long or is too long

@@ -189,6 +189,13 @@ pub enum Budget {
     Pages,
     /// Entries of a referrers list.
     Entries,
+    /// Bytes that a decision holds at once.
+    Held {
+        /// The most that it may hold.
+        limit: usize,
+    },
+    /// Time to wait for a turn to hold many bytes: others have all of them.
+    Turn,
 }
 
 /// What is wrong with an answer.
@@ -240,7 +247,9 @@ impl RegistryError {
             | Self::NoCredentials { .. }
             | Self::TooLarge { .. }
             | Self::DigestMismatch { .. }
-            | Self::BudgetSpent(Budget::Requests | Budget::Bytes | Budget::Pages | Budget::Entries)
+            | Self::BudgetSpent(
+                Budget::Requests | Budget::Bytes | Budget::Pages | Budget::Entries | Budget::Held { .. } | Budget::Turn,
+            )
             | Self::Malformed { .. }
             | Self::Refused { .. }
             | Self::Redirect { .. }
@@ -355,6 +364,8 @@ impl fmt::Display for Budget {
             Self::Time => "registry time",
             Self::Pages => "pages of referrers",
             Self::Entries => "referrers",
+            Self::Held { limit } => return write!(f, "memory ({limit} bytes at once)"),
+            Self::Turn => "time to wait for memory that other decisions hold",
         })
     }
 }

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, Url};
 
 use super::address::{is_local, literal};
+use super::body::Body;
 use super::challenge::{Challenge, challenges};
 use super::client::{Errand, Guard};
 use super::credentials::Secret;
@@ -21,6 +22,7 @@ use super::patience::retry_after;
 use super::reply::Reply;
 use super::session::Session;
 use super::token::{Demand, Grant, GrantKey, configured};
+use crate::budget::Reservation;
 use crate::image::Repository;
 
 /// Who was waited for this long at the end of a decision's time, in vain, is slow; who had less may just have been the last.
@@ -50,6 +52,13 @@ struct Wire {
     form: Option<String>,
     limit: u64,
     errand: Errand,
+}
+
+/// What came of one request.
+enum Sent {
+    Answered(Reply),
+    /// The body is this long and there is no memory for it now.
+    NeedsMemory(usize),
 }
 
 impl Ask<'_> {
@@ -211,8 +220,26 @@ impl Session {
         Err(RegistryError::Redirect { host: fold_url(&url), fault: RedirectFault::TooMany })
     }
 
-    /// One request and its whole answer, within budget, load and time; what it says about the host is remembered.
+    /// One request and its whole answer. Where memory for that has to be waited for, the request is given up and made
+    /// again: the wait holds no place that other requests need, and is not taken for the host's silence.
     async fn wire(&self, ask: &Ask<'_>, wire: &Wire) -> Result<Reply, RegistryError> {
+        let bytes = match self.request(ask, wire, None).await? {
+            Sent::Answered(reply) => return Ok(reply),
+            Sent::NeedsMemory(bytes) => bytes,
+        };
+        let held = self.hold(ask.repository.host(), bytes).await?;
+        match self.request(ask, wire, Some(held)).await? {
+            Sent::Answered(reply) => Ok(reply),
+            // It has become longer meanwhile.
+            Sent::NeedsMemory(_) => {
+                let limit = u64::try_from(bytes).unwrap_or(u64::MAX);
+                Err(RegistryError::TooLarge { host: fold_url(&wire.url), limit })
+            }
+        }
+    }
+
+    /// One request within budget, load and time; what comes of it says something about the host, and is remembered.
+    async fn request(&self, ask: &Ask<'_>, wire: &Wire, held: Option<Reservation>) -> Result<Sent, RegistryError> {
         let host = fold_url(&wire.url);
         let client = self.client(ask, wire).await?;
         let state = self.registry().state(&host);
@@ -237,10 +264,12 @@ impl Session {
         self.spend_request()?;
         let (left, _) = self.patience(ask.until)?;
         let patience = left.min(self.request_time());
-        let done = tokio::time::timeout(patience, self.send(&client, wire)).await.unwrap_or_else(|_| Err(timeout()));
+        let send = self.send(&client, wire, (ask.repository.host(), held));
+        let done = tokio::time::timeout(patience, send).await.unwrap_or_else(|_| Err(timeout()));
         let done = done.map_err(|error| self.told_of_proxy(ask, wire, error));
         match &done {
-            Ok(reply) => {
+            Ok(Sent::NeedsMemory(_)) => memory.answered(),
+            Ok(Sent::Answered(reply)) => {
                 memory.answered();
                 if reply.status == 429 || (reply.status == 503 && reply.retry_after.is_some()) {
                     memory.quiet(reply.status, reply.retry_after, self.now());
@@ -278,7 +307,12 @@ impl Session {
         }
     }
 
-    async fn send(&self, client: &Client, wire: &Wire) -> Result<Reply, RegistryError> {
+    async fn send(
+        &self,
+        client: &Client,
+        wire: &Wire,
+        (registry, held): (&str, Option<Reservation>),
+    ) -> Result<Sent, RegistryError> {
         let request = match &wire.form {
             None => client.get(wire.url.clone()),
             Some(form) => client
@@ -292,12 +326,15 @@ impl Session {
             request.headers(wire.headers.clone()).send().await.map_err(|error| failure(&error, &host))?;
         let status = response.status().as_u16();
         let (body, is_whole) = match response.status().is_success() {
-            true => (self.body(&mut response, wire.limit, &host).await?, true),
+            true => match self.body(&mut response, wire.limit, (&host, registry), held).await? {
+                Body::Whole(body) => (body, true),
+                Body::NeedsMemory(bytes) => return Ok(Sent::NeedsMemory(bytes)),
+            },
             false => self.error_body(&mut response).await,
         };
         let retry_after = retry_after(response.headers(), self.registry().clock.now());
         let headers = std::mem::take(response.headers_mut());
-        Ok(Reply { status, headers, body, url: wire.url.clone(), is_whole, retry_after })
+        Ok(Sent::Answered(Reply { status, headers, body, url: wire.url.clone(), is_whole, retry_after }))
     }
 
     /// The client for an address, after a look at where it leads (attack E5).

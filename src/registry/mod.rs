@@ -54,6 +54,7 @@ pub use proxies::{Environment, ProxyUrl};
 pub use referrers::{Referrer, Referrers};
 pub use session::{Fetched, Session};
 
+use crate::budget::{MemoryBudget, TIERS};
 use crate::clock::Clock;
 use crate::image::Repository;
 
@@ -83,8 +84,8 @@ pub struct Registry {
     tokens: token::Tokens,
     node: node::NodeCredentials,
     load: Semaphore,
-    /// KiB that large bodies may still take while they are read.
-    room: Semaphore,
+    /// What is held of answers, of all sessions together.
+    memory: Arc<MemoryBudget>,
     states: Mutex<LruCache<String, Arc<HostState>>>,
     learnt: Mutex<LruCache<String, (Support, Instant)>>,
     /// Authorities that the operator named in the options, folded; one without a port is named on every port.
@@ -97,8 +98,6 @@ pub struct Registry {
 struct HostState {
     /// Requests in flight to this host (attack E10).
     load: Semaphore,
-    /// KiB of the room for large bodies that this host may take.
-    room: Semaphore,
     /// Set once a host that may speak either answered HTTPS with something that is not TLS.
     plain: std::sync::atomic::AtomicBool,
     /// Whether it was slow, or wants to be left alone.
@@ -118,7 +117,7 @@ impl Registry {
             tokens: token::Tokens::new(),
             node: node::NodeCredentials::new(&options, clock),
             load: Semaphore::new(options.concurrent_requests),
-            room: Semaphore::new(usize::try_from(options::ROOM_KIB).unwrap_or(Semaphore::MAX_PERMITS)),
+            memory: MemoryBudget::new(TIERS),
             states: Mutex::new(LruCache::new(HOSTS_MAX)),
             learnt: Mutex::new(LruCache::new(HOSTS_MAX)),
             named: options.allow_local_hosts.iter().map(|host| host::fold(host)).collect(),
@@ -141,6 +140,12 @@ impl Registry {
         Duration::from_millis(self.options.session_ms)
     }
 
+    /// The memory that answers take, and what else is held of decisions.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<MemoryBudget> {
+        &self.memory
+    }
+
     /// What is known of the referrers endpoint of this repository's host.
     #[must_use]
     pub fn referrers_support(&self, repository: &Repository) -> Support {
@@ -159,8 +164,7 @@ impl Registry {
         let fresh = || {
             let load = Semaphore::new(self.options.concurrent_requests_per_host);
             let plain = std::sync::atomic::AtomicBool::new(false);
-            let room = Semaphore::new(usize::try_from(options::HOST_ROOM_KIB).unwrap_or(Semaphore::MAX_PERMITS));
-            Arc::new(HostState { load, room, plain, patience: patience::Patience::default() })
+            Arc::new(HostState { load, plain, patience: patience::Patience::default() })
         };
         Arc::clone(lock(&self.states).get_or_insert(host::fold(authority), fresh))
     }

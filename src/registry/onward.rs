@@ -48,8 +48,8 @@ impl Session {
         Ok(self.onward(listed(settled, repository)?))
     }
 
-    /// The manifest or index behind a tag that may name signatures, asked of the hosts from number `start` on that may say
-    /// what a tag means.
+    /// The manifest or index behind a tag that may name signatures, of at most `limit` bytes, asked of the hosts from number
+    /// `start` on that may say what a tag means.
     ///
     /// # Errors
     /// [`RegistryError`]: not found when all of them say so; unreachable when none has it and any could not be asked.
@@ -57,12 +57,12 @@ impl Session {
         &self,
         repository: &Repository,
         tag: &str,
-        start: usize,
+        (start, limit): (usize, u64),
     ) -> Result<Onward<Fetched>, RegistryError> {
         if !is_tag(tag) {
             return Err(RegistryError::NotFound { name: format!("{repository}:{}", super::error::printable(tag)) });
         }
-        let settled = self.settle(repository, &Wanted::Tag(tag), start).await?;
+        let settled = self.settle(repository, &Wanted::Tag { tag, limit: limit.min(MANIFEST_MAX) }, start).await?;
         Ok(self.onward(fetched(settled, repository)?))
     }
 

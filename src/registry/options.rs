@@ -25,14 +25,9 @@ pub(super) const REDIRECTS_MAX: u32 = 5;
 pub(super) const HEADER_LINES_MAX: usize = 100;
 /// Header bytes of an answer over HTTP/2; over HTTP/1 hyper's buffer ends at about 400 KiB.
 pub(super) const HEADER_BYTES_MAX: u32 = 64 << 10;
-/// A body that is longer than this, bytes, is read only where there is room for it: signatures, manifests and lists are
-/// shorter as a rule.
-pub(super) const LARGE: usize = 64 << 10;
-/// Room for bodies longer than [`LARGE`] while they are read, of all decisions together, KiB: four of the largest at a time.
-/// Without it every decision that may be under way could have one of its own in memory.
-pub(super) const ROOM_KIB: u32 = 16 << 10;
-/// How much of that one host may take, KiB: one that sends slowly does not keep the large bodies of all others waiting.
-pub(super) const HOST_ROOM_KIB: u32 = ROOM_KIB / 2;
+/// What is reserved for a body whose length nobody says, bytes, before it turns out to be longer: signatures, manifests and
+/// lists are shorter as a rule.
+pub(super) const FIRST: usize = 16 << 10;
 /// Largest `hosts.toml`, docker `config.json` or certificate file, bytes: written by hand, a few KiB.
 pub(super) const FILE_MAX: u64 = 1 << 20;
 

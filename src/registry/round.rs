@@ -11,12 +11,13 @@ use super::Support;
 use super::error::{Budget, Malformed, RegistryError};
 use super::fetch::Ask;
 use super::host::{Host, fold, fold_url};
-use super::options::{MANIFEST_MAX, REFERRERS_PAGE_MAX};
+use super::options::REFERRERS_PAGE_MAX;
 use super::patience::{backoff, is_passing, share, spread};
 use super::referrers::{self, INDEX, Referrer};
 use super::reply::Reply;
 use super::route::{Route, Wanted};
 use super::session::{Fetched, Session};
+use crate::aside;
 use crate::image::{Digest, Repository};
 
 /// The manifests and indexes that can be judged; schema 1 is not among them (fact P14).
@@ -146,7 +147,7 @@ impl Session {
     ) -> Result<Answer, RegistryError> {
         let (rest, accept, limit) = match wanted {
             Wanted::Manifest { digest, limit } => (format!("manifests/{digest}"), Some(MANIFESTS), *limit),
-            Wanted::Tag(tag) => (format!("manifests/{tag}"), Some(MANIFESTS), MANIFEST_MAX),
+            Wanted::Tag { tag, limit } => (format!("manifests/{tag}"), Some(MANIFESTS), *limit),
             Wanted::Blob { digest, size } => (format!("blobs/{digest}"), None, *size),
             Wanted::Referrers(digest) => (format!("referrers/{digest}"), Some(INDEX), REFERRERS_PAGE_MAX),
         };
@@ -158,11 +159,11 @@ impl Session {
             Wanted::Referrers(_) => self.referrers_of(&ask).await,
             Wanted::Manifest { digest, .. } | Wanted::Blob { digest, .. } => {
                 let reply = self.ask(&ask).await?.success(&ask)?;
-                fetched(reply, &ask, Some(digest)).map(Answer::Content)
+                fetched(reply, &ask, Some(digest)).await.map(Answer::Content)
             }
-            Wanted::Tag(_) => {
+            Wanted::Tag { .. } => {
                 let reply = self.ask(&ask).await?.success(&ask)?;
-                fetched(reply, &ask, None).map(Answer::Content)
+                fetched(reply, &ask, None).await.map(Answer::Content)
             }
         }
     }
@@ -189,7 +190,9 @@ impl Session {
             if page.media_type().as_deref() != Some(INDEX) {
                 return Err(malformed(Malformed::Referrers));
             }
-            let read = referrers::page(&page.body).ok_or_else(|| malformed(Malformed::Referrers))?;
+            let body = page.body.clone();
+            let read = aside::large(body.len(), move || referrers::page(&body)).await;
+            let read = read.ok_or_else(|| malformed(Malformed::Referrers))?;
             foreign |= read.foreign > 0;
             list.extend(read.entries);
             if read.cut || list.len() > self.registry().options.referrers_entries {
@@ -278,8 +281,9 @@ impl Tally {
 }
 
 /// Hashes what came; only what hashes to what was asked for leaves this room (attacks A1 and A7).
-fn fetched(reply: Reply, ask: &Ask<'_>, expected: Option<&Digest>) -> Result<Fetched, RegistryError> {
-    let got = Digest::of(&reply.body);
+async fn fetched(reply: Reply, ask: &Ask<'_>, expected: Option<&Digest>) -> Result<Fetched, RegistryError> {
+    let body = reply.body.clone();
+    let got = aside::large(body.len(), move || Digest::of(&body)).await;
     if let Some(expected) = expected
         && *expected != got
     {

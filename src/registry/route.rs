@@ -11,7 +11,7 @@ use crate::image::Digest;
 /// What is asked for, the same of every host.
 pub(super) enum Wanted<'a> {
     Manifest { digest: &'a Digest, limit: u64 },
-    Tag(&'a str),
+    Tag { tag: &'a str, limit: u64 },
     Blob { digest: &'a Digest, size: u64 },
     Referrers(&'a Digest),
 }
@@ -56,7 +56,7 @@ impl Wanted<'_> {
     fn may_come_from(&self, host: &Host) -> bool {
         match self {
             Self::Manifest { .. } | Self::Blob { .. } | Self::Referrers(_) => host.pull,
-            Self::Tag(_) => host.resolve,
+            Self::Tag { .. } => host.resolve,
         }
     }
 }

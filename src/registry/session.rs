@@ -14,6 +14,7 @@ use super::options::MANIFEST_MAX;
 use super::referrers::Referrers;
 use super::route::{Route, Wanted};
 use super::{Registry, onward};
+use crate::budget::Allowance;
 use crate::image::{Digest, Reference, Repository};
 
 /// One decision: its rights, its deadline, what it has used. It may be shared; everything counts against one budget.
@@ -23,6 +24,8 @@ pub struct Session {
     deadline: Instant,
     requests: AtomicU32,
     bytes: AtomicU64,
+    /// What is held of the answers.
+    allowance: Allowance,
     /// The node's own credentials, as far as they were looked up.
     looked: Looked,
     /// The hosts of each registry: a decision sees one state of the files, and numbers that keep their meaning.
@@ -47,7 +50,8 @@ pub struct Fetched {
 impl Session {
     pub(super) fn new(registry: Arc<Registry>, access: Access, deadline: Instant) -> Self {
         let (requests, bytes) = (AtomicU32::new(0), AtomicU64::new(0));
-        Self { registry, access, deadline, requests, bytes, looked: Looked::default(), routes: Mutex::default() }
+        let (allowance, looked) = (registry.memory().allowance(), Looked::default());
+        Self { registry, access, deadline, requests, bytes, allowance, looked, routes: Mutex::default() }
     }
 
     /// The manifest or index that a reference means now: by its digest when it has one, else by its tag.
@@ -92,7 +96,7 @@ impl Session {
         if !is_tag(tag) {
             return Err(RegistryError::NotFound { name: format!("{repository}:{}", super::error::printable(tag)) });
         }
-        self.content(repository, &Wanted::Tag(tag)).await
+        self.content(repository, &Wanted::Tag { tag, limit: MANIFEST_MAX }).await
     }
 
     /// A blob of `size` bytes (as its descriptor says), at most `limit`; what comes hashes to the digest.
@@ -133,6 +137,13 @@ impl Session {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// What this session holds of answers: every body counts here until its last copy is dropped. What is parsed out of one
+    /// and is of its size is reserved beside it.
+    #[must_use]
+    pub fn allowance(&self) -> &Allowance {
+        &self.allowance
     }
 
     /// With whose rights this session asks.

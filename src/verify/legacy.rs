@@ -21,7 +21,7 @@ use sigstore_types::{
 };
 
 use super::pem::{self, PemFault};
-use super::simple::{fault, object, only, text};
+use super::simple::{SIGNATURE, fault, object, only, text};
 use super::untrusted::{ATTESTATION_MAX, Untrusted};
 use super::{Fault, bundle};
 use crate::image::json::{self, Limits};
@@ -30,6 +30,9 @@ const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 const CHAIN: &str = "dev.sigstore.cosign/chain";
 const BUNDLE: &str = "dev.sigstore.cosign/bundle";
 const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+
+/// Every annotation of a layer that is read, here or in [`super::simple`].
+pub const LAYER_ANNOTATIONS: [&str; 5] = [SIGNATURE, CERTIFICATE, CHAIN, BUNDLE, TIMESTAMP];
 
 /// Longest annotation, in bytes: a chain with large RSA keys takes 8 KB, a log entry with a certificate in it 6 KB.
 const ANNOTATION_MAX: usize = 128 * 1024;

@@ -36,6 +36,7 @@ pub use certificate::{Certificate, Extension, San};
 pub use claims::Claims;
 pub use fault::Fault;
 pub use key::{KeyError, KeyId, PublicKey};
+pub use legacy::LAYER_ANNOTATIONS;
 pub use memo::Proofs;
 pub use proof::{About, Claim, Demands, LogEntry, ProvenTime, TimeSource, Trust};
 pub use root::{ROOT_MAX, RootError, RootId, TrustRoot};

@@ -18,7 +18,7 @@ use crate::image::Digest;
 use crate::image::json::{self, JsonError, Limits};
 
 /// The layer annotation that holds the signature.
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+pub(super) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// The only `critical.type`, of cosign and of containers/image alike.
 const TYPE: &str = "cosign container image signature";
 /// Longest signature annotation, in characters: RSA with 8192 bits takes 1368.

@@ -25,7 +25,7 @@ async fn look(rig: &Rig, situation: &str, source: Source) -> Evidence {
     let digest = Digest::parse(&fixtures::prod(situation).tags["v1"]).unwrap();
     let deadline = clock().steady() + Duration::from_secs(60);
     let session = Arc::new(rig.client()).session(&Access::default(), deadline);
-    let reading = Reading::new(session, deadline, Reading::turns());
+    let reading = Reading::new(session);
     let repository = name.runtime_repository();
     let (bytes, listed, known) = (None, None, BTreeSet::new());
     let wanted = Wanted { repository, image: repository, digest: &digest, bytes, plan: ALL, listed, start: 0, known };

@@ -32,7 +32,7 @@ async fn look(rig: &Rig, source: Source, plan: Plan) -> Evidence {
     let name = Reference::parse(&format!("{HOST}/{REPOSITORY}:v1")).unwrap();
     let deadline = clock().steady() + Duration::from_secs(60);
     let session = Arc::new(rig.client()).session(&Access::default(), deadline);
-    let reading = Reading::new(session, deadline, Reading::turns());
+    let reading = Reading::new(session);
     let (repository, digest) = (name.runtime_repository(), &subject());
     let wanted = Wanted {
         repository,

@@ -54,7 +54,7 @@ async fn a_server_in_the_registrys_place_is_the_end() {
     let session = rig.session();
     let found = session.referrers_from(&repository, &digest, 0).await.unwrap();
     assert_eq!((found.answer, found.next), (Referrers::Listed(vec![]), None));
-    assert_eq!(session.tag_from(&repository, "sig", 0).await.unwrap_err().class(), Class::Absent);
+    assert_eq!(session.tag_from(&repository, "sig", (0, u64::MAX)).await.unwrap_err().class(), Class::Absent);
     assert_eq!(upstream.requests(), []);
 }
 
@@ -88,8 +88,8 @@ async fn each_answer_says_where_to_go_on() {
     assert_eq!(second.requests(), []);
     let two = session.referrers_from(&repository(), &digest, one.next.unwrap()).await.unwrap();
     assert_eq!((names(&two), two.next), (vec!["fresh".to_owned()], None));
-    let one = session.tag_from(&repository(), "t", 0).await.unwrap();
-    let two = session.tag_from(&repository(), "t", one.next.unwrap()).await.unwrap();
+    let one = session.tag_from(&repository(), "t", (0, u64::MAX)).await.unwrap();
+    let two = session.tag_from(&repository(), "t", (one.next.unwrap(), u64::MAX)).await.unwrap();
     assert_eq!((one.answer.bytes.as_ref(), one.at), (b"{\"a\":1}".as_slice(), 0));
     assert_eq!((two.answer.bytes.as_ref(), two.at, two.next), (b"{\"a\":2}".as_slice(), 1, None));
 }
@@ -107,7 +107,7 @@ async fn silence_before_or_behind_is_never_absence() {
         let session = rig.session();
         let error = session.referrers_from(&repository, &digest, 0).await.unwrap_err();
         assert_eq!(error.class(), Class::Unreachable, "{error:?}");
-        let error = session.tag_from(&repository, "sig", 0).await.unwrap_err();
+        let error = session.tag_from(&repository, "sig", (0, u64::MAX)).await.unwrap_err();
         assert_eq!(error.class(), Class::Unreachable, "{error:?}");
         let error = session.manifest_at(&repository, &Digest::of(b"x"), 1000, 0).await.unwrap_err();
         assert_eq!(error.class(), Class::Unreachable, "{error:?}");

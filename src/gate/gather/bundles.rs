@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures_util::future::{join, join_all};
 
 use super::carrying::{Listed, is_over_bytes, may_be_bundle, may_count};
-use super::{Look, MAX_BUNDLES, MAX_MANIFEST_BYTES, PATIENCE, Wanted, withheld};
+use super::{Look, MAX_BUNDLES, MAX_FALLBACK_INDEX_BYTES, MAX_MANIFEST_BYTES, PATIENCE, Wanted, withheld};
+use crate::aside;
 use crate::evidence::{Carrier, Outcome, Source};
 use crate::image::{Digest, Document};
 use crate::registry::Referrers;
@@ -50,7 +51,7 @@ impl Look<'_> {
     pub(super) async fn fallback(&mut self) {
         let Wanted { repository, digest, start, .. } = self.wanted;
         let tag = format!("sha256-{}", digest.hex());
-        let tagged = self.reading.session().tag_from(repository, &tag, start).await;
+        let tagged = self.reading.session().tag_from(repository, &tag, (start, MAX_FALLBACK_INDEX_BYTES)).await;
         if let Some(listed) = &self.wanted.listed
             && matches!(tokio::time::timeout(PATIENCE, listed.wait()).await, Ok(true))
         {
@@ -61,7 +62,8 @@ impl Look<'_> {
             Ok(onward) => self.reached(Source::FallbackTag, onward),
             Err(error) => return self.failed(Source::FallbackTag, &error),
         };
-        match Document::parse(&fetched.bytes) {
+        let bytes = fetched.bytes;
+        match aside::large(bytes.len(), move || Document::parse(&bytes)).await {
             Ok(Document::Index(index)) => {
                 let found = index.manifests.into_iter().map(|entry| Candidate {
                     digest: entry.digest,

@@ -11,7 +11,7 @@ use super::{MAX_BUNDLE_BYTES, MAX_PAYLOAD_BYTES, MAX_SIGNATURE_BYTES, MAX_SIGNAT
 use crate::evidence::{Carrier, Content, Item, Outcome, Source};
 use crate::image::{Descriptor, Digest, Document, Manifest};
 use crate::policy::Plan;
-use crate::verify::{Form, Untrusted};
+use crate::verify::{Form, LAYER_ANNOTATIONS, Untrusted};
 
 /// Media type of a simple-signing layer.
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -67,6 +67,11 @@ impl Layers {
             manifest.layers.into_iter().filter(|layer| layer.media_type == kind).collect();
         let beyond = layers.len().saturating_sub(MAX_SIGNATURES);
         layers.truncate(MAX_SIGNATURES);
+        layers.shrink_to_fit();
+        // What nobody reads is not kept: a manifest has room for tens of thousands of annotations.
+        layers
+            .iter_mut()
+            .for_each(|layer| layer.annotations.retain(|name, _| LAYER_ANNOTATIONS.contains(&name.as_str())));
         Ok(Self { carrier, layers, beyond })
     }
 

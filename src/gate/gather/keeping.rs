@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::carrying::{Layers, Listed, is_over_bytes};
 use super::reading::{LARGE, LARGE_BYTES_MAX};
-use super::{MAX_BUNDLES, MAX_MANIFEST_BYTES};
+use super::{MAX_BUNDLES, MAX_LAYERS_MANIFEST_BYTES, MAX_MANIFEST_BYTES};
 use crate::evidence::{Carrier, Content, Evidence, Item, Outcome, Place, Source};
 use crate::image::{Descriptor, Digest};
 use crate::policy::Plan;
@@ -147,7 +147,7 @@ impl Shelf<'_> {
     fn layers(&mut self) {
         let entry = self.entry;
         for digest in entry.manifests.iter().take(MAX_HOSTS) {
-            match self.manifest(digest, LONGEST).and_then(Layers::read) {
+            match self.manifest(digest, MAX_LAYERS_MANIFEST_BYTES).and_then(Layers::read) {
                 Ok(layers) => self.read_layers(layers),
                 Err(outcome) => self.looked(outcome),
             }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::carrying::Layers;
-use super::{Look, MAX_SIGNATURES};
+use super::{Look, MAX_LAYERS_MANIFEST_BYTES, MAX_SIGNATURES, Wanted};
+use crate::aside;
 use crate::evidence::{Carrier, Outcome, Source};
 use crate::image::{Descriptor, Digest};
 
@@ -19,7 +20,9 @@ impl Look<'_> {
                 format!("sha256-{}.sig", self.wanted.digest.hex())
             }
         };
-        let fetched = match self.reading.session().tag_from(self.wanted.repository, &tag, self.wanted.start).await {
+        let Wanted { repository, start, .. } = self.wanted;
+        let within = (start, MAX_LAYERS_MANIFEST_BYTES);
+        let fetched = match self.reading.session().tag_from(repository, &tag, within).await {
             Ok(onward) => self.reached(source, onward),
             Err(error) => return self.failed(source, &error),
         };
@@ -27,8 +30,15 @@ impl Look<'_> {
             // Another host has the same.
             return;
         }
-        let carrier = Carrier { place: self.place(source), digest: fetched.digest, bytes: fetched.bytes };
-        match Layers::read(carrier) {
+        let (place, digest) = (self.place(source), fetched.digest);
+        let layers = match self.reading.hold_parsed(repository, fetched.bytes).await {
+            Ok(bytes) => {
+                let (length, carrier) = (bytes.len(), Carrier { place, digest, bytes });
+                aside::large(length, move || Layers::read(carrier)).await
+            }
+            Err(outcome) => Err(outcome),
+        };
+        match layers {
             Ok(layers) => self.read_layers(source, layers).await,
             Err(outcome) => self.looked(source, outcome),
         }

@@ -44,6 +44,11 @@ pub const MAX_SIGNATURES: usize = 64;
 /// Largest manifest around a bundle: one has a layer and a few annotations, under 2 KiB. Of the largest that images may have
 /// two would use up what one decision may read.
 pub const MAX_MANIFEST_BYTES: u64 = 32 << 10;
+/// Largest manifest of a `.sig` or `.att` tag, which has every signature there is as a layer: one by a key takes 300 bytes
+/// in it, a keyless one with chain, log entry and timestamp 11 KiB. So this is 180 of the largest, or 7000 by a key.
+pub const MAX_LAYERS_MANIFEST_BYTES: u64 = 2 << 20;
+/// Largest index under the fallback tag: an entry takes 300 to 700 bytes, so 1500 at least.
+pub const MAX_FALLBACK_INDEX_BYTES: u64 = 1 << 20;
 /// Largest bundle or envelope: a key-signed one is under 2 KiB, a keyless one with its certificate and log proof under
 /// 20 KiB; one with a bill of materials has megabytes.
 pub const MAX_BUNDLE_BYTES: u64 = 4 << 20;

@@ -3,12 +3,9 @@
 //! Signatures are small and there may be many; attestations with bills of materials are large and there are few. The
 //! small never wait for the large, and the large of one decision never use up what the small need.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::withheld;
 use crate::evidence::Outcome;
@@ -20,31 +17,19 @@ pub(super) const LARGE: u64 = 64 << 10;
 /// Most bytes that the large blobs of one decision have together: one of the largest and some beside it. What is left of
 /// the session's bytes is for the small.
 pub(super) const LARGE_BYTES_MAX: u64 = 6 << 20;
-/// Most decisions that read large blobs at once; others wait for their turn, within their own time. With
-/// [`LARGE_BYTES_MAX`] it bounds what large evidence takes of the node's memory: 48 MiB.
-const READERS_MAX: usize = 8;
 
 /// One decision's reading.
 #[derive(Debug)]
 pub struct Reading {
     session: Session,
-    deadline: Instant,
-    turns: Arc<Semaphore>,
-    turn: OnceCell<Option<OwnedSemaphorePermit>>,
     large: AtomicU64,
 }
 
 impl Reading {
-    /// Reads in this session, which ends at `deadline`; `turns` is the whole gate's, made by [`Reading::turns`].
+    /// Reads in this session.
     #[must_use]
-    pub fn new(session: Session, deadline: Instant, turns: Arc<Semaphore>) -> Self {
-        Self { session, deadline, turns, turn: OnceCell::new(), large: AtomicU64::new(0) }
-    }
-
-    /// The turns of one gate.
-    #[must_use]
-    pub fn turns() -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(READERS_MAX))
+    pub fn new(session: Session) -> Self {
+        Self { session, large: AtomicU64::new(0) }
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -61,30 +46,28 @@ impl Reading {
         at: usize,
     ) -> Result<Bytes, Outcome> {
         if layer.size > LARGE && layer.size <= limit {
-            self.make_room(layer).await?;
+            self.count(layer)?;
         }
         let blob = self.session.blob_at(repository, (&layer.digest, layer.size), limit, at).await;
         blob.map_err(|error| withheld(&error))
     }
 
-    /// Waits for this decision's turn with large blobs, and counts this one. The turn is kept until the decision is
-    /// made: what was read is held as long.
-    async fn make_room(&self, layer: &Descriptor) -> Result<(), Outcome> {
+    /// Counts a large blob, before it is asked for. How much of it all is held at once is the session's to bound.
+    fn count(&self, layer: &Descriptor) -> Result<(), Outcome> {
         let size = layer.size;
         let more = |used: u64| used.checked_add(size).filter(|sum| *sum <= LARGE_BYTES_MAX);
-        if self.large.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
+        let counted = self.large.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        counted.map(drop).map_err(|_| {
             let digest = &layer.digest;
-            return Err(Outcome::Unable(format!(
+            Outcome::Unable(format!(
                 "{digest} has {size} bytes: with it the large attestations would have more than {LARGE_BYTES_MAX}"
-            )));
-        }
-        let wait = || async {
-            let turn = Arc::clone(&self.turns).acquire_owned();
-            tokio::time::timeout_at(self.deadline.into(), turn).await.ok()?.ok()
-        };
-        match self.turn.get_or_init(wait).await {
-            Some(_) => Ok(()),
-            None => Err(Outcome::Unable("too many large attestations are read at once; try again".to_owned())),
-        }
+            ))
+        })
+    }
+
+    /// The bytes of a manifest with what was parsed out of it, which lives as long and is no longer: both count.
+    pub(super) async fn hold_parsed(&self, repository: &Repository, bytes: Bytes) -> Result<Bytes, Outcome> {
+        let held = self.session.hold(repository.host(), bytes.len()).await.map_err(|error| withheld(&error))?;
+        Ok(held.hold_beside(bytes))
     }
 }

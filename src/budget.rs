@@ -1,0 +1,405 @@
+//! [`MemoryBudget`]: how many bytes that registries sent the gate holds at once. [`Allowance`] is one session's part of
+//! it, [`Reservation`] bytes that count until they are dropped.
+//!
+//! Whoever holds bytes of a registry reserves them first: a document, a manifest, a blob, and what is parsed out of it.
+//! [`Reservation::hold`] ties the bytes to what was reserved for them, so that they count for exactly as long as any copy
+//! of the [`Bytes`] lives, through judging and to the disk, and no path can forget to give them back.
+//!
+//! The first [`SMALL`] bytes of a session are its own: an ordinary signature waits for nobody. Beyond them the session
+//! takes a turn in the lowest [`Tier`] that has room for everything it holds, and waits for that turn. Nobody deadlocks: a
+//! session waits only for a tier above its own, and whoever has a turn in the highest tier never waits. What no tier has
+//! room for is an error at once. What is remembered beyond a decision is copied first ([`Bytes::copy_from_slice`]) and
+//! counts there.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes that every session may hold without a turn: an index and a manifest of ordinary size (20 KiB each) and ten
+/// keyless signatures. Sessions are bounded by the decisions under way (64): 16 MiB.
+pub const SMALL: usize = 256 << 10;
+
+/// How many sessions may hold how much beyond [`SMALL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tier {
+    /// Most bytes that a session with a turn in this tier holds, all of them counted.
+    pub bytes: usize,
+    /// Sessions with such a turn at once.
+    pub turns: usize,
+}
+
+/// The tiers of a gate, the lowest first: four sessions that hold 8 MiB each. That is the largest index that there may be
+/// (4 MiB) with as much again for what is parsed out of it, or a manifest of 2 MiB with its annotations and 64 signatures
+/// of the largest size. With [`SMALL`] it bounds what is held of signatures: 48 MiB.
+///
+/// A tier for something larger is another line here; its turns add `bytes * turns` to what the gate may hold.
+pub const TIERS: &[Tier] = &[Tier { bytes: 8 << 20, turns: 4 }];
+
+/// The bytes of one gate.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    tiers: Vec<Turns>,
+}
+
+/// The turns of one tier.
+#[derive(Debug)]
+struct Turns {
+    tier: Tier,
+    all: Arc<Semaphore>,
+    /// What each host may have of them, for the hosts that have any or wait for one.
+    hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+/// A session's turn in a tier.
+#[derive(Debug)]
+struct Turn {
+    tier: usize,
+    _permits: [OwnedSemaphorePermit; 2],
+}
+
+/// The bytes of one session; clones share them.
+#[derive(Debug, Clone)]
+pub struct Allowance(Arc<Account>);
+
+#[derive(Debug)]
+struct Account {
+    budget: Arc<MemoryBudget>,
+    state: Mutex<State>,
+    /// One of a session's requests waits for its turn, the others for that one.
+    queue: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: usize,
+    turn: Option<Turn>,
+}
+
+/// Bytes that count until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Reservation {
+    account: Arc<Account>,
+    bytes: usize,
+}
+
+/// Why bytes cannot be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BudgetError {
+    /// The session would hold more than any may: this many bytes.
+    TooMuch {
+        /// The most that a session may hold.
+        limit: usize,
+    },
+}
+
+impl MemoryBudget {
+    /// A budget of these tiers, the lowest first.
+    #[must_use]
+    pub fn new(tiers: &[Tier]) -> Arc<Self> {
+        let turns = |tier: &Tier| Turns {
+            tier: *tier,
+            all: Arc::new(Semaphore::new(tier.turns.min(Semaphore::MAX_PERMITS))),
+            hosts: Mutex::default(),
+        };
+        Arc::new(Self { tiers: tiers.iter().map(turns).collect() })
+    }
+
+    /// The allowance of one session.
+    #[must_use]
+    pub fn allowance(self: &Arc<Self>) -> Allowance {
+        let budget = Arc::clone(self);
+        Allowance(Arc::new(Account { budget, state: Mutex::default(), queue: tokio::sync::Mutex::default() }))
+    }
+
+    /// The most that one session may hold.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.tiers.iter().map(|turns| turns.tier.bytes).max().unwrap_or(SMALL)
+    }
+
+    /// The lowest tier, by its number, in which a session may hold this much.
+    fn tier_for(&self, bytes: usize) -> Result<usize, BudgetError> {
+        let fits = self.tiers.iter().position(|turns| turns.tier.bytes >= bytes);
+        fits.ok_or(BudgetError::TooMuch { limit: self.most() })
+    }
+}
+
+impl Turns {
+    /// Waits for a turn, first among those of the same host. The semaphores are never closed, so there are permits.
+    async fn take(&self, host: &str) -> Option<[OwnedSemaphorePermit; 2]> {
+        let part = {
+            let mut hosts = lock(&self.hosts);
+            hosts.retain(|_, part| Arc::strong_count(part) > 1);
+            Arc::clone(hosts.entry(host.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.part()))))
+        };
+        let part = part.acquire_owned().await.ok()?;
+        Some([part, Arc::clone(&self.all).acquire_owned().await.ok()?])
+    }
+
+    /// How many turns one host may have: half, so that one that answers slowly does not keep the large answers of all
+    /// others waiting.
+    fn part(&self) -> usize {
+        self.tier.turns.div_ceil(2).min(Semaphore::MAX_PERMITS)
+    }
+}
+
+impl Allowance {
+    /// Reserves this many bytes of what `host`, the registry that the session asks, sends; waits for a turn where they are
+    /// too many to be held without one. Whoever calls bounds the wait, and drops the future when it is over.
+    ///
+    /// # Errors
+    /// [`BudgetError::TooMuch`] when the session would hold more than any may.
+    pub async fn reserve(&self, host: &str, bytes: usize) -> Result<Reservation, BudgetError> {
+        if let Some(done) = self.try_reserve(bytes)? {
+            return Ok(done);
+        }
+        let _queue = self.0.queue.lock().await;
+        loop {
+            match self.try_reserve(bytes) {
+                Ok(None) => {}
+                done => {
+                    // The turn that came may be one that nothing needs any more.
+                    self.0.give_back(0);
+                    return done?.ok_or(BudgetError::TooMuch { limit: self.0.budget.most() });
+                }
+            }
+            // What is held meanwhile may have changed when the turn comes: then the next one is waited for.
+            let tier = self.0.budget.tier_for(self.held().saturating_add(bytes))?;
+            let limit = self.0.budget.most();
+            let turns = self.0.budget.tiers.get(tier).ok_or(BudgetError::TooMuch { limit })?;
+            let permits = turns.take(host).await.ok_or(BudgetError::TooMuch { limit })?;
+            lock(&self.0.state).turn = Some(Turn { tier, _permits: permits });
+        }
+    }
+
+    /// Reserves this many bytes if that needs no wait; none when it does.
+    ///
+    /// # Errors
+    /// [`BudgetError::TooMuch`] when the session would hold more than any may.
+    pub fn try_reserve(&self, bytes: usize) -> Result<Option<Reservation>, BudgetError> {
+        let mut state = lock(&self.0.state);
+        let sum = state.held.saturating_add(bytes);
+        let needed = if sum > SMALL { Some(self.0.budget.tier_for(sum)?) } else { None };
+        if needed.is_some_and(|needed| state.turn.as_ref().is_none_or(|turn| turn.tier < needed)) {
+            return Ok(None);
+        }
+        state.held = sum;
+        Ok(Some(Reservation { account: Arc::clone(&self.0), bytes }))
+    }
+
+    /// Bytes that are held now.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        lock(&self.0.state).held
+    }
+}
+
+impl Reservation {
+    /// How many bytes are reserved.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives back what is beyond this many bytes.
+    pub fn shrink(&mut self, bytes: usize) {
+        let surplus = self.bytes.saturating_sub(bytes);
+        self.bytes = self.bytes.min(bytes);
+        self.account.give_back(surplus);
+    }
+
+    /// Adds another reservation of the same session to this one.
+    pub fn join(&mut self, mut other: Self) {
+        self.bytes = self.bytes.saturating_add(std::mem::take(&mut other.bytes));
+    }
+
+    /// Bytes that count as long as any copy of them lives; what was reserved beyond their length is given back.
+    #[must_use]
+    pub fn hold(mut self, bytes: Vec<u8>) -> Bytes {
+        // What the buffer has beyond its length is held too.
+        let bytes = bytes.into_boxed_slice();
+        self.shrink(bytes.len());
+        Bytes::from_owner(Owned { bytes, _reservation: self })
+    }
+
+    /// The same bytes, with this reservation tied to them: for what was parsed out of them and lives as long.
+    #[must_use]
+    pub fn hold_beside(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Owned { bytes, _reservation: self })
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.account.give_back(self.bytes);
+    }
+}
+
+/// Bytes, and what was reserved for them.
+struct Owned<B> {
+    bytes: B,
+    _reservation: Reservation,
+}
+
+impl<B: AsRef<[u8]>> AsRef<[u8]> for Owned<B> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+impl Account {
+    /// Whoever holds no more than every session may gives its turn to the next.
+    fn give_back(&self, bytes: usize) {
+        let ended = {
+            let mut state = lock(&self.state);
+            state.held = state.held.saturating_sub(bytes);
+            if state.held <= SMALL { state.turn.take() } else { None }
+        };
+        drop(ended);
+    }
+}
+
+impl fmt::Display for BudgetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMuch { limit } => write!(f, "a decision may hold {limit} bytes at once, and this is more"),
+        }
+    }
+}
+
+impl std::error::Error for BudgetError {}
+
+/// A lock that survives a panic elsewhere: every change under it is whole in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const KIB: usize = 1 << 10;
+    const MIB: usize = 1 << 20;
+
+    fn budget(tiers: &[(usize, usize)]) -> Arc<MemoryBudget> {
+        let tiers: Vec<Tier> = tiers.iter().map(|(bytes, turns)| Tier { bytes: *bytes, turns: *turns }).collect();
+        MemoryBudget::new(&tiers)
+    }
+
+    /// Whether a future that is only polled for a moment is done: nothing here waits for anything but a turn.
+    async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(Duration::ZERO, future).await.ok()
+    }
+
+    #[tokio::test]
+    async fn the_small_need_no_turn_and_the_large_wait_for_theirs() {
+        let budget = budget(&[(MIB, 1)]);
+        let (first, second) = (budget.allowance(), budget.allowance());
+        let large = first.reserve("a", SMALL + 1).await.unwrap();
+        assert_eq!(first.held(), SMALL + 1);
+        let small = second.reserve("b", SMALL).await.unwrap();
+        assert!(now(second.reserve("b", 1)).await.is_none(), "the only turn is taken");
+        drop(large);
+        let more = now(second.reserve("b", 1)).await.unwrap().unwrap();
+        assert_eq!(second.held(), SMALL + 1);
+        drop((small, more));
+        assert_eq!(second.held(), 0);
+        assert!(now(first.reserve("a", MIB)).await.is_some(), "and given back");
+    }
+
+    #[tokio::test]
+    async fn what_no_tier_has_room_for_is_an_error_at_once() {
+        let budget = budget(&[(MIB, 1), (2 * MIB, 1)]);
+        let allowance = budget.allowance();
+        let held = allowance.reserve("a", MIB).await.unwrap();
+        let error = BudgetError::TooMuch { limit: 2 * MIB };
+        assert_eq!(allowance.reserve("a", MIB + 1).await.unwrap_err(), error);
+        assert_eq!(allowance.try_reserve(MIB + 1).unwrap_err(), error);
+        assert_eq!(allowance.held(), held.bytes());
+        let more = allowance.reserve("a", MIB).await.unwrap();
+        assert_eq!((allowance.held(), more.bytes()), (2 * MIB, MIB));
+    }
+
+    /// Attack D1: bytes count for as long as anybody has them, whatever became of the decision.
+    #[tokio::test]
+    async fn attack_d1_bytes_count_until_the_last_copy_is_gone() {
+        let budget = budget(&[(MIB, 1)]);
+        let allowance = budget.allowance();
+        let bytes = allowance.reserve("a", MIB).await.unwrap().hold(vec![7; 300 * KIB]);
+        assert_eq!(allowance.held(), 300 * KIB);
+        let annotations = allowance.reserve("a", 100 * KIB).await.unwrap();
+        let bytes = annotations.hold_beside(bytes);
+        let part = bytes.slice(5..10);
+        drop(bytes);
+        assert_eq!((part.as_ref(), allowance.held()), ([7; 5].as_slice(), 400 * KIB));
+        let other = budget.allowance();
+        assert!(now(other.reserve("b", MIB)).await.is_none());
+        drop((allowance, part));
+        assert!(now(other.reserve("b", MIB)).await.is_some());
+    }
+
+    /// Attack E10: a host that holds what it got does not keep all turns from others.
+    #[tokio::test]
+    async fn attack_e10_one_host_has_half_of_the_turns() {
+        let budget = budget(&[(MIB, 4)]);
+        let mut held = Vec::new();
+        for number in 0..4 {
+            held.push(now(budget.allowance().reserve("slow", MIB)).await);
+            assert_eq!(held.last().unwrap().is_some(), number < 2);
+        }
+        assert!(now(budget.allowance().reserve("good", MIB)).await.is_some());
+    }
+
+    /// Many requests of one session that wait for its turn together need one turn, and an abandoned wait leaves nothing.
+    #[tokio::test]
+    async fn one_session_takes_one_turn() {
+        let budget = budget(&[(MIB, 1)]);
+        let (blocker, allowance) = (budget.allowance(), budget.allowance());
+        let blocked = blocker.reserve("b", MIB).await.unwrap();
+        assert!(now(allowance.reserve("a", MIB)).await.is_none());
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let allowance = allowance.clone();
+                tokio::spawn(async move { allowance.reserve("a", 256 * KIB).await.unwrap() })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        drop(blocked);
+        let mut held = Vec::new();
+        for one in waiting {
+            held.push(one.await.unwrap());
+        }
+        assert_eq!(allowance.held(), MIB);
+        drop(held);
+        assert!(now(blocker.reserve("b", MIB)).await.is_some());
+    }
+
+    proptest::proptest! {
+        /// Whatever is reserved, shrunk, joined and dropped: what is held is what lives, and never above the limit.
+        #[test]
+        fn what_is_held_is_what_lives(steps in proptest::collection::vec((0_u8..4, 0_usize..600 * KIB), 1..60)) {
+            let budget = budget(&[(MIB, 1), (2 * MIB, 1)]);
+            let allowance = budget.allowance();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let mut live: Vec<Reservation> = Vec::new();
+            for (step, bytes) in steps {
+                match step {
+                    0 | 1 => live.extend(runtime.block_on(allowance.reserve("a", bytes)).ok()),
+                    2 => live.iter_mut().rev().take(1).for_each(|last| last.shrink(bytes)),
+                    _ => drop(live.pop()),
+                }
+                let sum: usize = live.iter().map(Reservation::bytes).sum();
+                proptest::prop_assert_eq!(allowance.held(), sum);
+                proptest::prop_assert!(sum <= 2 * MIB);
+                let turns = |tier: usize| budget.tiers[tier].all.available_permits();
+                proptest::prop_assert_eq!(turns(0) + turns(1) < 2, sum > SMALL);
+            }
+        }
+    }
+}
