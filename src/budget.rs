@@ -7,16 +7,20 @@
 //!
 //! The first [`SMALL`] bytes of a session are its own: an ordinary signature waits for nobody. Beyond them the session
 //! takes a turn in the lowest [`Tier`] that has room for everything it holds, and waits for that turn. Nobody deadlocks: a
-//! session waits only for a tier above its own, and whoever has a turn in the highest tier never waits. What no tier has
-//! room for is an error at once. What is remembered beyond a decision is copied first ([`Bytes::copy_from_slice`]) and
+//! session waits only for a tier above its own, and whoever has a turn in the highest tier never waits. Turns are shared by
+//! host ([`FairShare`]): a session that has one for long while other hosts' wait is over
+//! ([`Allowance::unless_recalled`]). What no tier has room for is an error at once. What is remembered beyond a decision is copied first ([`Bytes::copy_from_slice`]) and
 //! counts there.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::share::{FairShare, Rules, Slot};
 
 /// Bytes that every session may hold without a turn: an index and a manifest of ordinary size (20 KiB each) and ten
 /// keyless signatures. Sessions are bounded by the decisions under way (64): 16 MiB.
@@ -38,6 +42,11 @@ pub struct Tier {
 /// A tier for something larger is another line here; its turns add `bytes * turns` to what the gate may hold.
 pub const TIERS: &[Tier] = &[Tier { bytes: 8 << 20, turns: 4 }];
 
+/// How long a turn is left to a session for which others wait: enough for 8 MiB at 1.6 MB/s.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Sessions that wait for a turn: more than there are decisions.
+const QUEUE: usize = 1024;
+
 /// The bytes of one gate.
 #[derive(Debug)]
 pub struct MemoryBudget {
@@ -48,16 +57,14 @@ pub struct MemoryBudget {
 #[derive(Debug)]
 struct Turns {
     tier: Tier,
-    all: Arc<Semaphore>,
-    /// What each host may have of them, for the hosts that have any or wait for one.
-    hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
+    share: FairShare,
 }
 
 /// A session's turn in a tier.
 #[derive(Debug)]
 struct Turn {
     tier: usize,
-    _permits: [OwnedSemaphorePermit; 2],
+    slot: Slot,
 }
 
 /// The bytes of one session; clones share them.
@@ -70,12 +77,16 @@ struct Account {
     state: Mutex<State>,
     /// One of a session's requests waits for its turn, the others for that one.
     queue: tokio::sync::Mutex<()>,
+    /// The session has another turn than before.
+    turned: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     held: usize,
     turn: Option<Turn>,
+    /// Its turn was asked back: the session is over.
+    is_recalled: bool,
 }
 
 /// Bytes that count until this is dropped.
@@ -87,23 +98,31 @@ pub struct Reservation {
 }
 
 /// Why bytes cannot be held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BudgetError {
     /// The session would hold more than any may: this many bytes.
     TooMuch {
         /// The most that a session may hold.
         limit: usize,
     },
+    /// No turn came in time.
+    Crowded {
+        /// The host whose doing it is.
+        by: String,
+    },
+    /// The session had its turn for long, and others wait.
+    Recalled,
 }
 
 impl MemoryBudget {
     /// A budget of these tiers, the lowest first.
     #[must_use]
-    pub fn new(tiers: &[Tier]) -> Arc<Self> {
-        let turns = |tier: &Tier| Turns {
-            tier: *tier,
-            all: Arc::new(Semaphore::new(tier.turns.min(Semaphore::MAX_PERMITS))),
-            hosts: Mutex::default(),
+    pub fn new(tiers: &[Tier], clock: Clock) -> Arc<Self> {
+        let turns = |tier: &Tier| {
+            // Half for one host, although no other wants any: then the first that does has not to wait.
+            let per_host = tier.turns.div_ceil(2);
+            let rules = Rules { total: tier.turns, per_host, queue: QUEUE, patience: PATIENCE };
+            Turns { tier: *tier, share: FairShare::new(rules, clock) }
         };
         Arc::new(Self { tiers: tiers.iter().map(turns).collect() })
     }
@@ -112,7 +131,8 @@ impl MemoryBudget {
     #[must_use]
     pub fn allowance(self: &Arc<Self>) -> Allowance {
         let budget = Arc::clone(self);
-        Allowance(Arc::new(Account { budget, state: Mutex::default(), queue: tokio::sync::Mutex::default() }))
+        let (queue, turned) = (tokio::sync::Mutex::default(), Notify::new());
+        Allowance(Arc::new(Account { budget, state: Mutex::default(), queue, turned }))
     }
 
     /// The most that one session may hold.
@@ -128,32 +148,13 @@ impl MemoryBudget {
     }
 }
 
-impl Turns {
-    /// Waits for a turn, first among those of the same host. The semaphores are never closed, so there are permits.
-    async fn take(&self, host: &str) -> Option<[OwnedSemaphorePermit; 2]> {
-        let part = {
-            let mut hosts = lock(&self.hosts);
-            hosts.retain(|_, part| Arc::strong_count(part) > 1);
-            Arc::clone(hosts.entry(host.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.part()))))
-        };
-        let part = part.acquire_owned().await.ok()?;
-        Some([part, Arc::clone(&self.all).acquire_owned().await.ok()?])
-    }
-
-    /// How many turns one host may have: half, so that one that answers slowly does not keep the large answers of all
-    /// others waiting.
-    fn part(&self) -> usize {
-        self.tier.turns.div_ceil(2).min(Semaphore::MAX_PERMITS)
-    }
-}
-
 impl Allowance {
-    /// Reserves this many bytes of what `host`, the registry that the session asks, sends; waits for a turn where they are
-    /// too many to be held without one. Whoever calls bounds the wait, and drops the future when it is over.
+    /// Reserves this many bytes of what `host`, the registry that the session asks, sends; waits until `until` for a turn
+    /// where they are too many to be held without one.
     ///
     /// # Errors
-    /// [`BudgetError::TooMuch`] when the session would hold more than any may.
-    pub async fn reserve(&self, host: &str, bytes: usize) -> Result<Reservation, BudgetError> {
+    /// [`BudgetError`].
+    pub async fn reserve(&self, host: &str, bytes: usize, until: Instant) -> Result<Reservation, BudgetError> {
         if let Some(done) = self.try_reserve(bytes)? {
             return Ok(done);
         }
@@ -171,8 +172,10 @@ impl Allowance {
             let tier = self.0.budget.tier_for(self.held().saturating_add(bytes))?;
             let limit = self.0.budget.most();
             let turns = self.0.budget.tiers.get(tier).ok_or(BudgetError::TooMuch { limit })?;
-            let permits = turns.take(host).await.ok_or(BudgetError::TooMuch { limit })?;
-            lock(&self.0.state).turn = Some(Turn { tier, _permits: permits });
+            let slot = turns.share.take(host, 1, until).await;
+            let slot = slot.map_err(|crowded| BudgetError::Crowded { by: crowded.by })?;
+            lock(&self.0.state).turn = Some(Turn { tier, slot });
+            self.0.turned.notify_one();
         }
     }
 
@@ -182,6 +185,9 @@ impl Allowance {
     /// [`BudgetError::TooMuch`] when the session would hold more than any may.
     pub fn try_reserve(&self, bytes: usize) -> Result<Option<Reservation>, BudgetError> {
         let mut state = lock(&self.0.state);
+        if state.is_recalled {
+            return Err(BudgetError::Recalled);
+        }
         let sum = state.held.saturating_add(bytes);
         let needed = if sum > SMALL { Some(self.0.budget.tier_for(sum)?) } else { None };
         if needed.is_some_and(|needed| state.turn.as_ref().is_none_or(|turn| turn.tier < needed)) {
@@ -189,6 +195,41 @@ impl Allowance {
         }
         state.held = sum;
         Ok(Some(Reservation { account: Arc::clone(&self.0), bytes }))
+    }
+
+    /// Does `work` unless the session's turn is asked back before it is done. Then the session is over: whoever has it lets
+    /// go of what it holds.
+    ///
+    /// # Errors
+    /// [`BudgetError::Recalled`]; `work` is dropped then.
+    pub async fn unless_recalled<F: Future>(&self, work: F) -> Result<F::Output, BudgetError> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.recalled() => Err(BudgetError::Recalled),
+        }
+    }
+
+    async fn recalled(&self) {
+        loop {
+            let recall = {
+                let state = lock(&self.0.state);
+                if state.is_recalled {
+                    return;
+                }
+                state.turn.as_ref().map(|turn| turn.slot.recall())
+            };
+            let recall = async {
+                match recall {
+                    Some(recall) => recall.wait().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = recall => lock(&self.0.state).is_recalled = true,
+                () = self.0.turned.notified() => {}
+            }
+        }
     }
 
     /// Bytes that are held now.
@@ -259,7 +300,10 @@ impl Account {
             state.held = state.held.saturating_sub(bytes);
             if state.held <= SMALL { state.turn.take() } else { None }
         };
-        drop(ended);
+        if let Some(turn) = ended {
+            turn.slot.answered();
+            self.turned.notify_one();
+        }
     }
 }
 
@@ -267,6 +311,8 @@ impl fmt::Display for BudgetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooMuch { limit } => write!(f, "a decision may hold {limit} bytes at once, and this is more"),
+            Self::Crowded { by } => write!(f, "decisions about images of {by} hold the memory for large answers"),
+            Self::Recalled => f.write_str("others waited for the memory that the decision held for long"),
         }
     }
 }
@@ -280,16 +326,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::daemon::CLOCK;
 
     const KIB: usize = 1 << 10;
     const MIB: usize = 1 << 20;
 
     fn budget(tiers: &[(usize, usize)]) -> Arc<MemoryBudget> {
         let tiers: Vec<Tier> = tiers.iter().map(|(bytes, turns)| Tier { bytes: *bytes, turns: *turns }).collect();
-        MemoryBudget::new(&tiers)
+        MemoryBudget::new(&tiers, CLOCK)
+    }
+
+    fn soon() -> Instant {
+        CLOCK.steady() + Duration::from_secs(60)
     }
 
     /// Whether a future that is only polled for a moment is done: nothing here waits for anything but a turn.
@@ -301,28 +350,28 @@ mod tests {
     async fn the_small_need_no_turn_and_the_large_wait_for_theirs() {
         let budget = budget(&[(MIB, 1)]);
         let (first, second) = (budget.allowance(), budget.allowance());
-        let large = first.reserve("a", SMALL + 1).await.unwrap();
+        let large = first.reserve("a", SMALL + 1, soon()).await.unwrap();
         assert_eq!(first.held(), SMALL + 1);
-        let small = second.reserve("b", SMALL).await.unwrap();
-        assert!(now(second.reserve("b", 1)).await.is_none(), "the only turn is taken");
+        let small = second.reserve("b", SMALL, soon()).await.unwrap();
+        assert!(now(second.reserve("b", 1, soon())).await.is_none(), "the only turn is taken");
         drop(large);
-        let more = now(second.reserve("b", 1)).await.unwrap().unwrap();
+        let more = now(second.reserve("b", 1, soon())).await.unwrap().unwrap();
         assert_eq!(second.held(), SMALL + 1);
         drop((small, more));
         assert_eq!(second.held(), 0);
-        assert!(now(first.reserve("a", MIB)).await.is_some(), "and given back");
+        assert!(now(first.reserve("a", MIB, soon())).await.is_some(), "and given back");
     }
 
     #[tokio::test]
     async fn what_no_tier_has_room_for_is_an_error_at_once() {
         let budget = budget(&[(MIB, 1), (2 * MIB, 1)]);
         let allowance = budget.allowance();
-        let held = allowance.reserve("a", MIB).await.unwrap();
+        let held = allowance.reserve("a", MIB, soon()).await.unwrap();
         let error = BudgetError::TooMuch { limit: 2 * MIB };
-        assert_eq!(allowance.reserve("a", MIB + 1).await.unwrap_err(), error);
+        assert_eq!(allowance.reserve("a", MIB + 1, soon()).await.unwrap_err(), error);
         assert_eq!(allowance.try_reserve(MIB + 1).unwrap_err(), error);
         assert_eq!(allowance.held(), held.bytes());
-        let more = allowance.reserve("a", MIB).await.unwrap();
+        let more = allowance.reserve("a", MIB, soon()).await.unwrap();
         assert_eq!((allowance.held(), more.bytes()), (2 * MIB, MIB));
     }
 
@@ -331,17 +380,17 @@ mod tests {
     async fn attack_d1_bytes_count_until_the_last_copy_is_gone() {
         let budget = budget(&[(MIB, 1)]);
         let allowance = budget.allowance();
-        let bytes = allowance.reserve("a", MIB).await.unwrap().hold(vec![7; 300 * KIB]);
+        let bytes = allowance.reserve("a", MIB, soon()).await.unwrap().hold(vec![7; 300 * KIB]);
         assert_eq!(allowance.held(), 300 * KIB);
-        let annotations = allowance.reserve("a", 100 * KIB).await.unwrap();
+        let annotations = allowance.reserve("a", 100 * KIB, soon()).await.unwrap();
         let bytes = annotations.hold_beside(bytes);
         let part = bytes.slice(5..10);
         drop(bytes);
         assert_eq!((part.as_ref(), allowance.held()), ([7; 5].as_slice(), 400 * KIB));
         let other = budget.allowance();
-        assert!(now(other.reserve("b", MIB)).await.is_none());
+        assert!(now(other.reserve("b", MIB, soon())).await.is_none());
         drop((allowance, part));
-        assert!(now(other.reserve("b", MIB)).await.is_some());
+        assert!(now(other.reserve("b", MIB, soon())).await.is_some());
     }
 
     /// Attack E10: a host that holds what it got does not keep all turns from others.
@@ -350,10 +399,10 @@ mod tests {
         let budget = budget(&[(MIB, 4)]);
         let mut held = Vec::new();
         for number in 0..4 {
-            held.push(now(budget.allowance().reserve("slow", MIB)).await);
+            held.push(now(budget.allowance().reserve("slow", MIB, soon())).await);
             assert_eq!(held.last().unwrap().is_some(), number < 2);
         }
-        assert!(now(budget.allowance().reserve("good", MIB)).await.is_some());
+        assert!(now(budget.allowance().reserve("good", MIB, soon())).await.is_some());
     }
 
     /// Many requests of one session that wait for its turn together need one turn, and an abandoned wait leaves nothing.
@@ -361,12 +410,12 @@ mod tests {
     async fn one_session_takes_one_turn() {
         let budget = budget(&[(MIB, 1)]);
         let (blocker, allowance) = (budget.allowance(), budget.allowance());
-        let blocked = blocker.reserve("b", MIB).await.unwrap();
-        assert!(now(allowance.reserve("a", MIB)).await.is_none());
+        let blocked = blocker.reserve("b", MIB, soon()).await.unwrap();
+        assert!(now(allowance.reserve("a", MIB, soon())).await.is_none());
         let waiting: Vec<_> = (0..4)
             .map(|_| {
                 let allowance = allowance.clone();
-                tokio::spawn(async move { allowance.reserve("a", 256 * KIB).await.unwrap() })
+                tokio::spawn(async move { allowance.reserve("a", 256 * KIB, soon()).await.unwrap() })
             })
             .collect();
         tokio::task::yield_now().await;
@@ -377,7 +426,7 @@ mod tests {
         }
         assert_eq!(allowance.held(), MIB);
         drop(held);
-        assert!(now(blocker.reserve("b", MIB)).await.is_some());
+        assert!(now(blocker.reserve("b", MIB, soon())).await.is_some());
     }
 
     proptest::proptest! {
@@ -390,14 +439,14 @@ mod tests {
             let mut live: Vec<Reservation> = Vec::new();
             for (step, bytes) in steps {
                 match step {
-                    0 | 1 => live.extend(runtime.block_on(allowance.reserve("a", bytes)).ok()),
+                    0 | 1 => live.extend(runtime.block_on(allowance.reserve("a", bytes, soon())).ok()),
                     2 => live.iter_mut().rev().take(1).for_each(|last| last.shrink(bytes)),
                     _ => drop(live.pop()),
                 }
                 let sum: usize = live.iter().map(Reservation::bytes).sum();
                 proptest::prop_assert_eq!(allowance.held(), sum);
                 proptest::prop_assert!(sum <= 2 * MIB);
-                let turns = |tier: usize| budget.tiers[tier].all.available_permits();
+                let turns = |tier: usize| budget.tiers[tier].share.free();
                 proptest::prop_assert_eq!(turns(0) + turns(1) < 2, sum > SMALL);
             }
         }

@@ -35,7 +35,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("policy", &["evidence", "image", "verify"], Pure),
     ("cache", &[], Pure),
     ("aside", &[], World),
-    ("budget", &[], World),
+    ("budget", &["clock", "share"], World),
     ("clock", &[], World),
     ("ownership", &[], World),
     ("proto", &[], World),

@@ -5,9 +5,21 @@
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use lru::LruCache;
+
+/// The lock on something remembered. After a panic of whoever held it nobody knows what it was about to say: it is emptied,
+/// and asked for again, never believed.
+pub fn lock_or_empty<T>(remembered: &Mutex<T>, empty: impl FnOnce(&mut T)) -> MutexGuard<'_, T> {
+    remembered.lock().unwrap_or_else(|poisoned| {
+        let mut guard = poisoned.into_inner();
+        empty(&mut guard);
+        remembered.clear_poison();
+        guard
+    })
+}
 
 /// Entries with an expiry, at most as many as it was made for.
 ///
@@ -123,6 +135,21 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    /// Attack A2: what a thread held when it panicked is forgotten, all of it, and the lock serves on.
+    #[test]
+    fn attack_a2_what_a_panic_left_behind_is_not_believed() {
+        let memory = Mutex::new(vec!["admitted"]);
+        let lost = std::panic::catch_unwind(|| {
+            let mut held = memory.lock().unwrap();
+            held.push("half a verdict");
+            panic!("lost");
+        });
+        assert!(lost.is_err() && memory.is_poisoned());
+        assert!(lock_or_empty(&memory, Vec::clear).is_empty());
+        lock_or_empty(&memory, Vec::clear).push("another");
+        assert_eq!(*lock_or_empty(&memory, Vec::clear), ["another"]);
+    }
 
     const SECOND: Duration = Duration::from_secs(1);
 

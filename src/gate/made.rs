@@ -1,10 +1,11 @@
 //! What the runtime made: the proof that a new container's root filesystem and image volumes are those of the images
 //! that were decided on (fact C6), and the memory of containers so proven.
 
-use std::sync::PoisonError;
+use lru::LruCache;
 
 use super::local::LocalPermit;
 use super::{Gate, Refusal};
+use crate::cache::lock_or_empty;
 use crate::runtime::{Expected, ExpectedVolume, ProofError, Proven};
 
 /// A container with what was decided for it.
@@ -49,13 +50,13 @@ impl Gate {
     /// Lets a proven container start from now on, without another look. What it rests on must be on record: a start of
     /// it writes no other.
     pub fn remember_proven(&self, proven: &Proven) {
-        self.proven.lock().unwrap_or_else(PoisonError::into_inner).put(proven.container().to_owned(), ());
+        lock_or_empty(&self.proven, LruCache::clear).put(proven.container().to_owned(), ());
     }
 
     /// Whether this process proved the container.
     #[must_use]
     pub fn is_proven(&self, container: &str) -> bool {
-        self.proven.lock().unwrap_or_else(PoisonError::into_inner).get(container).is_some()
+        lock_or_empty(&self.proven, LruCache::clear).get(container).is_some()
     }
 
     /// Removes a container that could not be proven.

@@ -47,7 +47,7 @@ pub use refusal::{Ending, Refusal};
 pub use rejudge::Rejudged;
 pub use timing::Timings;
 
-use crate::cache::Memory;
+use crate::cache::{Memory, lock_or_empty};
 use crate::clock::Clock;
 use crate::evidence::Place;
 use crate::image::{Digest, Platform, Repository};
@@ -314,23 +314,23 @@ impl Shared {
     }
 
     fn permits(&self) -> MutexGuard<'_, Memory<VerdictKey, Arc<Admission>>> {
-        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
+        lock_or_empty(&self.permits, |memory| drop(memory.clear()))
     }
 
     fn denials(&self) -> MutexGuard<'_, Memory<(VerdictKey, AccessKey), Declined>> {
-        self.denials.lock().unwrap_or_else(PoisonError::into_inner)
+        lock_or_empty(&self.denials, |memory| drop(memory.clear()))
     }
 
     fn evidence(&self) -> MutexGuard<'_, Memory<Place, Arc<Held>>> {
-        self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
+        lock_or_empty(&self.evidence, |memory| drop(memory.clear()))
     }
 
     fn large_evidence(&self) -> MutexGuard<'_, Memory<Place, Arc<Held>>> {
-        self.large_evidence.lock().unwrap_or_else(PoisonError::into_inner)
+        lock_or_empty(&self.large_evidence, |memory| drop(memory.clear()))
     }
 
     fn contents(&self) -> MutexGuard<'_, Memory<(Repository, Digest), Arc<Content>>> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+        lock_or_empty(&self.contents, |memory| drop(memory.clear()))
     }
 
     /// Remembers which content an id is, as proven when it stood under `repository`.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::Shared;
 use super::gather::Hint;
+use crate::aside;
 use crate::evidence::{Evidence, Name, Origin, Pod, Subject};
 use crate::image::{Digest, Repository};
 use crate::policy::{Applicable, Case, Plan, PolicySet, Verdict, VerdictKey};
@@ -87,11 +88,8 @@ pub(super) async fn judge_aside(
     evidence: Vec<Arc<Evidence>>,
 ) -> Verdict {
     let now = shared.now();
-    let (aside, again) = ((Arc::clone(shared), Arc::clone(question)), evidence.clone());
-    let judged = tokio::task::spawn_blocking(move || judge_at(&aside.0, &aside.1, &evidence, now)).await;
-    // A blocking task is lost only when the runtime shuts down; then the answer is of no use, but must not be a permit
-    // by accident: the same pure function says the same here.
-    judged.unwrap_or_else(|_| judge_at(shared, question, &again, now))
+    let (shared, question) = (Arc::clone(shared), Arc::clone(question));
+    aside::finished(tokio::task::spawn_blocking(move || judge_at(&shared, &question, &evidence, now))).await
 }
 
 /// How often a set that is no longer in force is looked at: decisions that began under it may still be under way.

@@ -12,7 +12,7 @@ use super::error::{Budget, Malformed, RegistryError, Why};
 use super::failure::failure;
 use super::options::{ERROR_BODY_MAX, FIRST};
 use super::session::Session;
-use crate::budget::Reservation;
+use crate::budget::{BudgetError, Reservation};
 
 /// A body must bring this many bytes, or its end, in every [`PROGRESS_TIME`]: at 200 bytes a second the largest manifest
 /// would take hours.
@@ -94,9 +94,7 @@ impl Session {
 
     /// Reserves bytes of what this registry sends, unless that has to be waited for.
     fn hold_now(&self, registry: &str, bytes: usize) -> Result<Option<Reservation>, RegistryError> {
-        let limit = self.registry().memory().most();
-        let reserved = self.allowance().reserve(registry, bytes).now_or_never().transpose();
-        reserved.map_err(|_| RegistryError::BudgetSpent(Budget::Held { limit }))
+        self.allowance().reserve(registry, bytes, self.now()).now_or_never().transpose().map_err(unheld)
     }
 
     /// Reserves bytes of what this registry sends, as soon as that many may be held.
@@ -104,10 +102,8 @@ impl Session {
     /// # Errors
     /// [`Budget::Held`] when they are more than a decision may hold; [`Budget::Turn`] when others hold too much for too long.
     pub async fn hold(&self, registry: &str, bytes: usize) -> Result<Reservation, RegistryError> {
-        let reserved = tokio::time::timeout(self.left()?, self.allowance().reserve(registry, bytes)).await;
-        let limit = self.registry().memory().most();
-        let reserved = reserved.map_err(|_| RegistryError::BudgetSpent(Budget::Turn))?;
-        reserved.map_err(|_| RegistryError::BudgetSpent(Budget::Held { limit }))
+        let until = self.now() + self.left()?;
+        self.allowance().reserve(registry, bytes, until).await.map_err(unheld)
     }
 
     /// The beginning of an error's body, and whether that is all of it; a body that breaks off, takes long or is too long
@@ -131,4 +127,12 @@ impl Session {
         let is_whole = tokio::time::timeout(ERROR_BODY_TIME, read).await.unwrap_or(false);
         (body.freeze(), is_whole)
     }
+}
+
+/// Why bytes are not held, as what it is to the decision.
+pub(super) fn unheld(error: BudgetError) -> RegistryError {
+    RegistryError::BudgetSpent(match error {
+        BudgetError::TooMuch { limit } => Budget::Held { limit },
+        BudgetError::Crowded { .. } | BudgetError::Recalled => Budget::Turn,
+    })
 }

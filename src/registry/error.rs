@@ -276,7 +276,7 @@ impl RegistryError {
 
     /// Whether the whole session is over, so that no other host is asked.
     pub(super) fn ends_session(&self) -> bool {
-        matches!(self, Self::BudgetSpent(Budget::Requests | Budget::Bytes | Budget::Time))
+        matches!(self, Self::BudgetSpent(Budget::Requests | Budget::Bytes | Budget::Time | Budget::Turn))
     }
 }
 

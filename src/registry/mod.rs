@@ -117,7 +117,7 @@ impl Registry {
             tokens: token::Tokens::new(),
             node: node::NodeCredentials::new(&options, clock),
             load: Semaphore::new(options.concurrent_requests),
-            memory: MemoryBudget::new(TIERS),
+            memory: MemoryBudget::new(TIERS, clock),
             states: Mutex::new(LruCache::new(HOSTS_MAX)),
             learnt: Mutex::new(LruCache::new(HOSTS_MAX)),
             named: options.allow_local_hosts.iter().map(|host| host::fold(host)).collect(),

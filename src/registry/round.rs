@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Support;
+use super::body::unheld;
 use super::error::{Budget, Malformed, RegistryError};
 use super::fetch::Ask;
 use super::host::{Host, fold, fold_url};
@@ -85,7 +86,19 @@ impl Session {
         self.ask_all(&route, &numbers, repository, wanted).await
     }
 
+    /// Asks these hosts in turn, unless the memory that this session holds is asked back: then it is over.
     async fn ask_all(
+        &self,
+        route: &Route,
+        numbers: &[usize],
+        repository: &Repository,
+        wanted: &Wanted<'_>,
+    ) -> Result<Settled, RegistryError> {
+        let asked = self.allowance().unless_recalled(self.ask_in_turn(route, numbers, repository, wanted)).await;
+        asked.unwrap_or_else(|error| Err(unheld(error)))
+    }
+
+    async fn ask_in_turn(
         &self,
         route: &Route,
         numbers: &[usize],

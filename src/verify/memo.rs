@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use jiff::Timestamp;
 use lru::LruCache;
@@ -88,7 +88,7 @@ impl Proofs {
         if lasts(trust, &signed) {
             let (times, entries) = (signed.times().to_vec(), signed.entries().to_vec());
             let answer = Answer { signer: signed.signer().clone(), times, entries };
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner).put(question, answer);
+            self.kept().put(question, answer);
         }
         Ok(signed)
     }
@@ -96,7 +96,7 @@ impl Proofs {
     /// How many are kept.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.kept().len()
     }
 
     /// Whether none is kept.
@@ -105,10 +105,19 @@ impl Proofs {
         self.len() == 0
     }
 
+    /// After a panic of whoever held it, it is emptied and never believed.
+    fn kept(&self) -> MutexGuard<'_, LruCache<Question, Answer>> {
+        self.kept.lock().unwrap_or_else(|poisoned| {
+            let mut kept = poisoned.into_inner();
+            kept.clear();
+            self.kept.clear_poison();
+            kept
+        })
+    }
+
     /// What was proven under an earlier clock must hold under this one: nothing is from the future.
     fn answer(&self, question: &Question, now: Timestamp) -> Option<Answer> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(question).filter(|answer| answer.times.iter().all(|proven| proven.time <= now)).cloned()
+        self.kept().get(question).filter(|answer| answer.times.iter().all(|proven| proven.time <= now)).cloned()
     }
 }
 
