@@ -15,7 +15,7 @@ use crate::policy::{Denial, Permit};
 
 /// How long after one refresh was begun the next may be, when the first came to nothing: a registry that is down is asked
 /// four times an hour for each image that is used.
-const REFRESH_AGAIN: Duration = Duration::from_secs(900);
+pub(super) const REFRESH_AGAIN: Duration = Duration::from_secs(900);
 /// How long a permit is remembered that rests on evidence in doubt, since the registry could not be asked: it is asked
 /// again soon, and not by each of the pods that start in between.
 const DOUBTFUL_LIFE: Duration = Duration::from_secs(60);

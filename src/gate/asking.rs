@@ -14,9 +14,10 @@ use super::keeping::{Held, Piece};
 use super::pieces::Pieces;
 use super::question::{Question, judge_aside};
 use crate::audit::EvidenceSource;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Outcome, Place, Source};
 use crate::image::Repository;
-use crate::policy::{Plan, Verdict};
+use crate::policy::{Class, Plan, Verdict};
+use crate::share::{Crowded, Recall};
 
 /// What the registry showed, and what came of it.
 #[derive(Debug)]
@@ -26,6 +27,16 @@ pub(super) struct Asked {
     pub(super) pieces: Pieces,
     /// When the first question went out: everything was shown later than that.
     pub(super) began: Timestamp,
+}
+
+impl Asked {
+    /// Whether the registry answered, whatever it was.
+    pub(super) fn is_answered(&self) -> bool {
+        match &self.verdict {
+            Verdict::Permit(_) => true,
+            Verdict::Denial(denial) => denial.class() != Class::Unreachable,
+        }
+    }
 }
 
 /// How much is asked for.
@@ -40,20 +51,20 @@ pub(super) enum Reach {
 }
 
 impl Shared {
-    /// Asks the registry, and judges by what it alone shows.
+    /// Asks the registry, until then or until the decision's place goes to others, and judges by what it alone shows.
     pub(super) async fn ask_registry(
         self: &Arc<Self>,
         question: &Arc<Question>,
         repositories: &[Repository],
         reach: Reach,
-        until: Instant,
+        (until, recall): (Instant, Recall),
     ) -> Asked {
         let began = self.now();
         let plan = match reach {
             Reach::UntilPermitted => question.plan(),
             Reach::WholePlaces | Reach::Everything => question.wide_plan(),
         };
-        let session = self.registry.session(&question.access, until);
+        let session = self.registry.session(&question.access, until).ending_at(recall);
         let reading = Reading::new(session);
         let (verdict, gathered) = self.search(question, repositories, (plan, reach), &reading).await;
         let piece = |evidence| {
@@ -61,6 +72,24 @@ impl Shared {
             Piece { held, source: EvidenceSource::Registry }
         };
         Asked { verdict, pieces: gathered.into_iter().map(piece).collect(), began }
+    }
+
+    /// What is answered when there was no place to ask it.
+    pub(super) async fn not_asked(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        repositories: &[Repository],
+        crowded: &Crowded,
+    ) -> Asked {
+        let place = |repository: &Repository, subject| {
+            let place = Place { repository: repository.clone(), subject, source: Source::Referrers };
+            (place, Outcome::Unreachable(crowded.to_string()))
+        };
+        let digests = question.digests();
+        let of = |repository| digests.iter().map(move |digest| place(repository, digest.clone()));
+        let looked = repositories.iter().flat_map(of).collect();
+        let evidence = vec![Arc::new(Evidence { looked, ..Evidence::default() })];
+        Asked { verdict: judge_aside(self, question, evidence).await, pieces: Pieces::default(), began: self.now() }
     }
 
     async fn search(

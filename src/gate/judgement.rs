@@ -1,5 +1,5 @@
-//! One judgement: verdict memory, evidence in memory, evidence on disk, and only then the registry; a single evaluation
-//! in flight per subject.
+//! One judgement: verdict memory, evidence in memory, evidence on disk, and only then a seat and the registry; a single
+//! evaluation in flight per subject.
 //!
 //! Evidence of this node admits and never refuses: it says what was there, not that nothing else is. How old it may be is
 //! [`Terms`]' to say. What a permit rests on is on disk before the permit is handed out.
@@ -67,6 +67,7 @@ impl Gate {
         let shared = Arc::clone(&self.shared);
         let asked = flight.clone();
         let until = shared.limits.registry_until(shared.clock.steady(), deadline);
+        let question = shared.shares.slim(question);
         let evaluation = self.flights.run(flight, move || async move { shared.evaluate(asked, question, until).await });
         match tokio::time::timeout_at(deadline.into(), evaluation).await {
             Ok(Ok(judged)) => Ok(Answer { judged, cached: false }),
@@ -177,7 +178,16 @@ impl Shared {
         // What is there already may be for documents that ask for more: it is not replaced by less.
         let has_more = !kept.is_empty() || self.keeping.has(wish).await == Some(true);
         let reach = if has_more { Reach::WholePlaces } else { Reach::UntilPermitted };
-        let asked = self.ask_registry(question, &repositories, reach, until).await;
+        let asked = match self.shares.seats.take(&question.host(), 1, until).await {
+            Ok(seat) => {
+                let asked = self.ask_registry(question, &repositories, reach, (until, seat.recall())).await;
+                if asked.is_answered() {
+                    seat.answered();
+                }
+                asked
+            }
+            Err(crowded) => self.not_asked(question, &repositories, &crowded).await,
+        };
         let registry = Footing { source: EvidenceSource::Registry, fetched: asked.began };
         match asked.verdict {
             Verdict::Permit(_) => {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::errand::Errand;
 use super::owed::{Owed, Whole};
@@ -24,6 +24,8 @@ use crate::store::{Entry, Store, StoreError};
 const PUT_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait for evidence from disk, of the time that the registry may be needed for.
 const TAKE_LIMIT: Duration = Duration::from_secs(2);
+/// A touch waits for its turn so many times as long as the disk may take: a herd of pods is no disk that hangs.
+const TURN_PATIENCE: u32 = 5;
 /// Longest that housekeeping (counting, evicting) is waited for.
 const HOUSE_LIMIT: Duration = Duration::from_secs(60);
 /// Touches of the disk at once: more would only queue there, each on a thread of its own.
@@ -50,6 +52,8 @@ pub(super) struct Keeping {
     turns: Arc<Semaphore>,
     /// Touches of the disk that nobody waits for any more and that have not ended.
     stuck: Arc<AtomicUsize>,
+    /// Told to those who wait for a turn when a touch becomes one of these.
+    hangs: Notify,
     failed_writes: AtomicU64,
     /// What is still to be put on disk.
     owed: Owed,
@@ -100,6 +104,7 @@ impl Keeping {
             store: store.map_or_else(OnceLock::new, OnceLock::from),
             turns: Arc::new(Semaphore::new(WORK_AT_ONCE)),
             stuck: Arc::default(),
+            hangs: Notify::new(),
             failed_writes: AtomicU64::new(0),
             owed: Owed::default(),
             trouble: Mutex::default(),
@@ -288,7 +293,8 @@ impl Keeping {
         value
     }
 
-    /// Does `work` on a thread that may block, for as long as is waited.
+    /// Does `work` on a thread that may block, for as long as is waited. The wait for a turn is not the disk's; it ends when
+    /// the disk hangs.
     async fn work<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -298,22 +304,25 @@ impl Keeping {
         if self.stuck.load(Ordering::Relaxed) > 0 {
             return Err(Failure::Slow);
         }
-        let (errand, inside) = Errand::begin(&self.stuck);
-        let turns = Arc::clone(&self.turns);
-        let done = async move {
-            let turn = turns.acquire_owned().await.map_err(|_| Failure::Slow)?;
-            let done = tokio::task::spawn_blocking(move || {
-                let done = work(&store);
-                drop(inside);
-                drop(turn);
-                done
-            });
-            done.await.map_err(|_| Failure::Slow)?.map_err(Failure::Store)
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        let turn = tokio::select! {
+            biased;
+            turn = tokio::time::timeout(limit * TURN_PATIENCE, turn) => turn.map_err(|_| Failure::Slow)?,
+            () = self.hangs.notified() => return Err(Failure::Slow),
         };
+        let turn = turn.map_err(|_| Failure::Slow)?;
+        let (errand, inside) = Errand::begin(&self.stuck);
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&store);
+            drop(inside);
+            drop(turn);
+            done
+        });
         match tokio::time::timeout(limit, done).await {
-            Ok(done) => done,
+            Ok(done) => done.map_err(|_| Failure::Slow)?.map_err(Failure::Store),
             Err(_) => {
                 errand.left();
+                self.hangs.notify_waiters();
                 Err(Failure::Slow)
             }
         }

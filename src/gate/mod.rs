@@ -25,6 +25,7 @@ mod record;
 mod refresh;
 mod refusal;
 mod rejudge;
+mod shares;
 mod timing;
 mod upkeep;
 mod wish;
@@ -63,6 +64,7 @@ use keeping::{Held, Keeping};
 use naming::Naming;
 use refresh::Refreshing;
 use rejudge::Rejudging;
+use shares::{FLIGHTS_MAX, Shares};
 
 /// Containers remembered as proven; a start of one that is forgotten is proven again from containerd's store.
 const PROVEN_MAX: usize = 4096;
@@ -103,6 +105,7 @@ struct Shared {
     denials: Mutex<Memory<(VerdictKey, AccessKey), Declined>>,
     evidence: Mutex<Memory<Place, Arc<Held>>>,
     large_evidence: Mutex<Memory<Place, Arc<Held>>>,
+    shares: Shares,
     /// In which forms registries admitted.
     forms: Forms,
     contents: Mutex<Memory<(Repository, Digest), Arc<Content>>>,
@@ -170,7 +173,8 @@ impl Gate {
         let evidence = Memory::new(parts.memory.evidence());
         let contents = Memory::new(parts.memory.contents());
         let proofs = parts.memory.proofs();
-        let flights = Flights::new(parts.limits.decisions_at_once());
+        let flights = Flights::new(FLIGHTS_MAX);
+        let shares = Shares::new(parts.limits.decisions_at_once(), parts.clock);
         let shared = Shared {
             clock: parts.clock,
             began: parts.clock.steady(),
@@ -189,6 +193,7 @@ impl Gate {
             denials: Mutex::new(denials),
             evidence: Mutex::new(evidence),
             large_evidence: Mutex::new(Memory::new(KEPT_LARGE_MAX)),
+            shares,
             forms: Forms::default(),
             contents: Mutex::new(contents),
             proofs: Proofs::new(proofs),

@@ -26,7 +26,8 @@ pub struct Limits {
     /// that times out inside containerd can leave its name reserved for ever (fact P11). Of a deadline shorter than
     /// twice this, half must be left.
     pub forward_reserve_seconds: u64,
-    /// Most decisions under way at once; more are refused and may be tried again. Each holds its evidence in memory.
+    /// Most decisions that ask registries at once; others wait for a seat. Those about one registry have at most a quarter
+    /// while others wait. What memory or disk decides needs none.
     pub decisions_at_once: NonZeroUsize,
 }
 

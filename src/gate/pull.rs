@@ -19,8 +19,9 @@ use super::{Gate, Refusal, denies_unmatched};
 use crate::aside;
 use crate::evidence::{Name, Origin, Subject};
 use crate::image::{ChooseError, Digest, Document, Reference};
-use crate::registry::{Access, Budget, RegistryError, Why};
+use crate::registry::{Access, Budget, Class, RegistryError, Session, Why};
 use crate::runtime::{Content, RuntimeError};
+use crate::share::Crowded;
 
 /// Longest manifest or index that is held, in bytes, after it was read: the usual ones have 1 to 30 KiB.
 const KEPT_MAX: usize = 64 << 10;
@@ -67,9 +68,9 @@ impl PullPermit {
 }
 
 /// Silence until the end of the decision names whose it was: who reads it looks at that host.
-fn named(error: RegistryError, reference: &Reference) -> RegistryError {
+fn named(error: RegistryError, session: &Session, reference: &Reference) -> RegistryError {
     if error == RegistryError::BudgetSpent(Budget::Time) {
-        let host = reference.runtime_repository().host().to_owned();
+        let host = session.asked_last().unwrap_or_else(|| reference.runtime_repository().host().to_owned());
         return RegistryError::Unreachable { host, why: Why::Timeout };
     }
     error
@@ -150,9 +151,20 @@ impl Gate {
         timings: &mut Timings,
     ) -> Result<Resolved, Refusal> {
         let limit = deadline.min(self.shared.clock.steady() + self.shared.limits.decision());
-        let session = self.shared.registry.session(access, limit);
+        let seats = &self.shared.shares.seats;
+        let seat = timings.time("resolve", seats.take(reference.repository().host(), 1, limit)).await;
+        let seat = seat.map_err(|Crowded { by }| {
+            let host = reference.runtime_repository().host().to_owned();
+            Refusal::Resolve(RegistryError::Unreachable { host, why: Why::Crowded { by } })
+        })?;
+        let session = self.shared.registry.session(access, limit).ending_at(seat.recall());
         let fetched = timings.time("resolve", session.resolve(reference)).await;
-        let fetched = fetched.map_err(|error| Refusal::Resolve(named(error, reference)))?;
+        let fetched = fetched.map_err(|error| named(error, &session, reference));
+        if fetched.as_ref().map_or_else(|error| error.class() != Class::Unreachable, |_| true) {
+            seat.answered();
+        }
+        drop(seat);
+        let fetched = fetched.map_err(Refusal::Resolve)?;
         let bytes = fetched.bytes.clone();
         let document = aside::large(bytes.len(), move || Document::parse(&bytes)).await.map_err(Refusal::Document)?;
         let child = self.child_of(document)?;

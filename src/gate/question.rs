@@ -10,10 +10,11 @@ use bytes::Bytes;
 use super::Shared;
 use super::gather::Hint;
 use crate::aside;
-use crate::evidence::{Evidence, Name, Origin, Pod, Subject};
+use crate::evidence::{Evidence, Name, Origin, Outcome, Place, Pod, Source, Subject};
 use crate::image::{Digest, Repository};
 use crate::policy::{Applicable, Case, Plan, PolicySet, Verdict, VerdictKey};
 use crate::registry::Access;
+use crate::share::{Crowded, Slot};
 use crate::verify::Proofs;
 
 /// One question to the judge, with everything that it depends on.
@@ -74,6 +75,11 @@ impl Question {
         }
     }
 
+    /// The registry that the image is from, folded; empty where the image has no name. What its decision takes is its share.
+    pub(super) fn host(&self) -> String {
+        self.subject.name.repository().map_or_else(String::new, |repository| repository.host().to_owned())
+    }
+
     /// The digests on which signatures count.
     pub(super) fn digests(&self) -> Vec<Digest> {
         self.subject.candidates().cloned().collect()
@@ -81,15 +87,25 @@ impl Question {
 }
 
 /// Judges away from the thread that carries the node's calls: an RSA signature takes some 50 µs, a keyless one some
-/// milliseconds, and there may be dozens.
+/// milliseconds, and there may be dozens. Those of one registry wait for each other, when there are more than processors.
 pub(super) async fn judge_aside(
     shared: &Arc<Shared>,
     question: &Arc<Question>,
     evidence: Vec<Arc<Evidence>>,
 ) -> Verdict {
+    let until = shared.clock.steady() + shared.limits.decision();
+    let turn = shared.shares.judging.take(&question.host(), 1, until).await;
+    // Whatever is not looked at may hold what is needed.
+    let evidence = match &turn {
+        Ok(_) => evidence,
+        Err(crowded) => vec![Arc::new(unable(question, crowded))],
+    };
     let now = shared.now();
     let (shared, question) = (Arc::clone(shared), Arc::clone(question));
-    aside::finished(tokio::task::spawn_blocking(move || judge_at(&shared, &question, &evidence, now))).await
+    let judged = tokio::task::spawn_blocking(move || judge_at(&shared, &question, &evidence, now));
+    let verdict = aside::finished(judged).await;
+    turn.iter().for_each(Slot::answered);
+    verdict
 }
 
 /// How often a set that is no longer in force is looked at: decisions that began under it may still be under way.
@@ -105,6 +121,17 @@ pub(super) fn let_go_aside(set: Arc<PolicySet>) {
         }
         drop(tokio::task::spawn_blocking(move || drop(set)).await);
     });
+}
+
+fn unable(question: &Question, crowded: &Crowded) -> Evidence {
+    let said = Outcome::Unable(format!("too many signatures are checked at once: {crowded}"));
+    let place = |(repository, subject)| Place { repository, subject, source: Source::Referrers };
+    let places = question
+        .own_repository()
+        .cloned()
+        .into_iter()
+        .flat_map(|own| question.digests().into_iter().map(move |digest| (own.clone(), digest)));
+    Evidence { looked: places.map(place).map(|place| (place, said.clone())).collect(), ..Evidence::default() }
 }
 
 /// Judges here and now.

@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
 
 use super::Shared;
-use super::admission::{Admission, Footing, since};
+use super::admission::{Admission, Footing, REFRESH_AGAIN, since};
 use super::asking::{Asked, Reach};
 use super::keeping::{Piece, Wish};
 use super::pieces::Pieces;
@@ -21,9 +20,8 @@ use crate::evidence::{Outcome, Place};
 use crate::image::Repository;
 use crate::policy::{Class, Denial, Permit, Verdict, VerdictKey};
 use crate::registry;
+use crate::share::Slot;
 
-/// Refreshes at once; others wait. Pods that start go first, and a registry that comes back is not run over.
-const AT_ONCE: usize = 4;
 /// Most that are under way or wait: one for every verdict in memory. What is beyond is tried at a later use.
 const WAITING_MAX: usize = 1024;
 
@@ -31,7 +29,6 @@ const WAITING_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Refreshing {
     underway: Mutex<HashSet<VerdictKey>>,
-    turns: Semaphore,
     confirmed: AtomicU64,
     withdrawn: AtomicU64,
     unanswered: AtomicU64,
@@ -61,7 +58,6 @@ impl Refreshing {
     pub(super) fn new() -> Self {
         Self {
             underway: Mutex::default(),
-            turns: Semaphore::new(AT_ONCE),
             confirmed: AtomicU64::new(0),
             withdrawn: AtomicU64::new(0),
             unanswered: AtomicU64::new(0),
@@ -120,20 +116,26 @@ impl Shared {
         let question = Arc::new(Question { documents: BTreeMap::new(), ..question });
         tokio::spawn(async move {
             let shared = &underway.shared;
-            let Ok(_turn) = shared.refreshing.turns.acquire().await else { return };
-            let refreshed = shared.refresh(&underway.key, &question).await;
+            let until = shared.clock.steady() + REFRESH_AGAIN;
+            let refreshed = match shared.shares.refreshes.take(&question.host(), 1, until).await {
+                Ok(turn) => shared.refresh(&underway.key, &question, &turn).await,
+                Err(_) => Refreshed::Unanswered,
+            };
             shared.refreshing.count(&refreshed);
         });
     }
 
-    async fn refresh(self: &Arc<Self>, key: &VerdictKey, question: &Arc<Question>) -> Refreshed {
+    async fn refresh(self: &Arc<Self>, key: &VerdictKey, question: &Arc<Question>, turn: &Slot) -> Refreshed {
         let repositories = question.repositories();
         if repositories.is_empty() {
             return Refreshed::Unanswered;
         }
         let until = self.clock.steady() + self.limits.decision();
-        let Asked { verdict, pieces, began } =
-            self.ask_registry(question, &repositories, Reach::Everything, until).await;
+        let asked = self.ask_registry(question, &repositories, Reach::Everything, (until, turn.recall())).await;
+        if asked.is_answered() {
+            turn.answered();
+        }
+        let Asked { verdict, pieces, began } = asked;
         match verdict {
             Verdict::Permit(permit) => {
                 let (whole, absent) = seen(&pieces);

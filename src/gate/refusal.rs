@@ -81,7 +81,7 @@ pub enum Refusal {
     Runtime(RuntimeError),
     /// The decision did not come in time.
     Deadline,
-    /// Too many decisions at once.
+    /// Thousands of decisions are under way.
     Overloaded,
     /// What decided, or proved, ended without a result: a fault of the gate's own.
     Lost,

@@ -14,9 +14,9 @@ use super::options::{ERROR_BODY_MAX, FIRST};
 use super::session::Session;
 use crate::budget::{BudgetError, Reservation};
 
-/// A body must bring this many bytes, or its end, in every [`PROGRESS_TIME`]: at 200 bytes a second the largest manifest
-/// would take hours.
-const PROGRESS_LEAST: usize = 1000;
+/// A body must bring this many bytes, or its end, in every [`PROGRESS_TIME`]: half of what a modem brings. An attestation of
+/// 100 KiB that takes longer than half a minute comes too late for its decision anyway.
+const PROGRESS_LEAST: usize = 16 << 10;
 /// See [`PROGRESS_LEAST`].
 const PROGRESS_TIME: Duration = Duration::from_secs(5);
 /// How long the body of an error is waited for: the status has been said already.

@@ -153,8 +153,15 @@ pub enum Why {
         /// For how long, seconds.
         seconds: u64,
     },
-    /// It sends, and too slowly: less than a thousand bytes in five seconds.
+    /// It sends, and too slowly: less than 16 KiB in five seconds.
     Slow,
+    /// There was no place for one more request in time.
+    Crowded {
+        /// The host that keeps the places: the same one, or another.
+        by: String,
+    },
+    /// It took long while other hosts waited, and had to make way for them.
+    Recalled,
     /// TLS failed: another certificate than expected, or no TLS at all.
     Tls(TlsFault),
 }
@@ -336,6 +343,8 @@ impl fmt::Display for Why {
                 write!(f, "status {status}, to be asked again in {seconds} s and not before")
             }
             Self::Slow => f.write_str("its answer comes too slowly"),
+            Self::Crowded { by } => write!(f, "{by} takes too long, and too many wait for it; try again"),
+            Self::Recalled => f.write_str("no answer for seconds, while other registries waited for the place"),
             Self::Tls(fault) => write!(f, "TLS failed: {fault}"),
         }
     }

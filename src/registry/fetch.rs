@@ -1,7 +1,6 @@
 //! One question to one host: budget, connection, authentication, redirects.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use super::body::Body;
 use super::challenge::{Challenge, challenges};
 use super::client::{Errand, Guard};
 use super::credentials::Secret;
-use super::error::{Budget, Malformed, RedirectFault, RegistryError, TlsFault, Why, known_code};
+use super::error::{Malformed, RedirectFault, RegistryError, TlsFault, Why, known_code};
 use super::failure::failure;
 use super::host::{Host, Scheme, fold, fold_url, split_port};
 use super::options::{REDIRECTS_MAX, TOKEN_MAX};
@@ -24,6 +23,7 @@ use super::session::Session;
 use super::token::{Demand, Grant, GrantKey, configured};
 use crate::budget::Reservation;
 use crate::image::Repository;
+use crate::share::{Crowded, Recalled};
 
 /// Who was waited for this long at the end of a decision's time, in vain, is slow; who had less may just have been the last.
 const SLOW_LEAST: Duration = Duration::from_secs(1);
@@ -62,6 +62,11 @@ enum Sent {
 }
 
 impl Ask<'_> {
+    /// Whose share of requests and of room it takes: what a host leads to, a token service or a redirect, is its own doing.
+    fn share(&self) -> String {
+        fold(&self.host.authority)
+    }
+
     /// Host and port, for messages.
     pub(super) fn authority(&self) -> String {
         self.host.authority.clone()
@@ -242,31 +247,34 @@ impl Session {
     async fn request(&self, ask: &Ask<'_>, wire: &Wire, held: Option<Reservation>) -> Result<Sent, RegistryError> {
         let host = fold_url(&wire.url);
         let client = self.client(ask, wire).await?;
-        let state = self.registry().state(&host);
+        self.asks(&host);
         // What another host leads to says nothing about what is asked there by itself (attack E10).
         let remembered = match ask.is_own(&wire.url) {
-            true => Arc::clone(&state),
+            true => self.registry().state(&host),
             false => self.registry().state(&format!("{host} of {}", fold(&ask.host.authority))),
         };
         let memory = &remembered.patience;
         memory.is_quiet(&host, self.now())?;
-        let timeout = || RegistryError::Unreachable { host: host.clone(), why: Why::Timeout };
-        // The host's permit first: a slow host must not hold places that other hosts' requests wait for (attack E10).
-        // These semaphores are never closed, so no error can come.
-        let permits = async { (state.load.acquire().await.ok(), self.registry().load.acquire().await.ok()) };
+        let unreachable = |why| RegistryError::Unreachable { host: host.clone(), why };
         let (patience, is_last) = self.patience(ask.until)?;
-        let _permits = tokio::time::timeout(patience, permits).await.map_err(|_| match is_last {
-            true => RegistryError::BudgetSpent(Budget::Time),
-            false => timeout(),
-        })?;
+        let (share, until) = (ask.share(), self.now() + patience);
+        let waited = self.unless_recalled(self.registry().requests.take(&share, 1, until)).await;
+        let crowded = |Crowded { by }| unreachable(Why::Crowded { by });
+        let slot = waited.map_err(|Recalled| unreachable(Why::Recalled))?.map_err(crowded)?;
         // Others may have been told to leave it alone while this one waited.
         memory.is_quiet(&host, self.now())?;
         self.spend_request()?;
         let (left, _) = self.patience(ask.until)?;
         let patience = left.min(self.request_time());
-        let send = self.send(&client, wire, (ask.repository.host(), held));
-        let done = tokio::time::timeout(patience, send).await.unwrap_or_else(|_| Err(timeout()));
-        let done = done.map_err(|error| self.told_of_proxy(ask, wire, error));
+        let sent = tokio::time::timeout(patience, self.send(&client, wire, (ask.repository.host(), held)));
+        let done = match self.unless_recalled(slot.unless_recalled(sent)).await {
+            Ok(Ok(Ok(done))) => done.map_err(|error| self.told_of_proxy(ask, wire, error)),
+            Ok(Ok(Err(_))) => Err(unreachable(Why::Timeout)),
+            Ok(Err(Recalled)) | Err(Recalled) => Err(unreachable(Why::Recalled)),
+        };
+        if done.is_ok() {
+            slot.answered();
+        }
         match &done {
             Ok(Sent::NeedsMemory(_)) => memory.answered(),
             Ok(Sent::Answered(reply)) => {
@@ -275,7 +283,7 @@ impl Session {
                     memory.quiet(reply.status, reply.retry_after, self.now());
                 }
             }
-            Err(RegistryError::Unreachable { why: Why::Timeout | Why::Slow, .. }) => {
+            Err(RegistryError::Unreachable { why: Why::Timeout | Why::Slow | Why::Recalled, .. }) => {
                 if !is_last || patience == self.request_time() || patience >= SLOW_LEAST {
                     memory.slow(self.now());
                 }
@@ -397,7 +405,14 @@ fn may_be_plain(host: &Host, error: &RegistryError) -> bool {
     match why {
         Why::Tls(TlsFault::NotTls) => true,
         Why::Connection(_) => split_port(&host.authority).1.is_none(),
-        Why::Tls(_) | Why::Status(_) | Why::Wait { .. } | Why::Timeout | Why::Slow | Why::Name(_) => false,
+        Why::Tls(_)
+        | Why::Status(_)
+        | Why::Wait { .. }
+        | Why::Timeout
+        | Why::Slow
+        | Why::Crowded { .. }
+        | Why::Recalled
+        | Why::Name(_) => false,
     }
 }
 

@@ -62,9 +62,9 @@ impl Helpers {
         let program = format!("docker-credential-{name}");
         let (programs, folders, time, clock) =
             (Arc::clone(&self.programs), self.folders.clone(), self.time, self.clock);
-        let (asked, server) = (program.clone(), server(host).to_owned());
+        let (asked, registry) = (program.clone(), host.to_owned());
         let question = async move {
-            match run(&programs, folders, &asked, &server, time).await {
+            match run(&programs, folders, &asked, &registry, time).await {
                 Ok(secret) => (Ok(secret), clock.steady() + LIFE),
                 Err(why) => (Err(CredentialFault::new(asked, why)), clock.steady() + FAILED_LIFE),
             }
@@ -83,15 +83,17 @@ async fn run(
     programs: &Programs,
     folders: Vec<PathBuf>,
     program: &str,
-    server: &str,
+    registry: &str,
     time: Duration,
 ) -> Result<Option<Secret>, CredentialWhy> {
     let name = program.to_owned();
     let found = tokio::task::spawn_blocking(move || find(&folders, &name)).await;
     let path = found.unwrap_or(Err(CredentialWhy::Missing))?;
+    let server = server(registry);
     tracing::debug!(helper = program, server, "asking a credential helper");
     let args = ["get".to_owned()];
-    let ended = programs.run(&Run { path: &path, args: &args, env: &[], input: server.as_bytes(), time }).await?;
+    let ended =
+        programs.run(&Run { registry, path: &path, args: &args, env: &[], input: server.as_bytes(), time }).await?;
     match ended.code {
         Some(0) => answered(&ended.output),
         _ if ended.output.trim_ascii() == NOT_FOUND.as_bytes() => Ok(None),
@@ -129,7 +131,7 @@ mod tests {
     fn helpers(folder: &Path, body: &str) -> Helpers {
         let log = folder.join("log");
         script(folder, "docker-credential-test", &format!("echo \"$@ $(cat)\" >> {}\n{body}", log.display()));
-        let programs = Arc::new(Programs::new(super::super::program::Variables::default()));
+        let programs = Arc::new(Programs::new(super::super::program::Variables::default(), CLOCK));
         Helpers::new(vec![folder.to_owned()], Duration::from_secs(20), programs, CLOCK)
     }
 

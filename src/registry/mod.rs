@@ -42,7 +42,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use tokio::sync::Semaphore;
 
 pub use credentials::{Access, AccessKey, AuthConfig, Credentials, CredentialsError};
 pub use error::{Budget, Class, Malformed, RedirectFault, RegistryError, TlsFault, Why};
@@ -57,6 +56,7 @@ pub use session::{Fetched, Session};
 use crate::budget::{MemoryBudget, TIERS};
 use crate::clock::Clock;
 use crate::image::Repository;
+use crate::share::FairShare;
 
 /// Registry hosts whose state (load, what was learnt) is remembered at once; the least recently used one is dropped.
 /// A node pulls from tens of hosts, not hundreds.
@@ -83,7 +83,8 @@ pub struct Registry {
     clients: client::Clients,
     tokens: token::Tokens,
     node: node::NodeCredentials,
-    load: Semaphore,
+    /// Requests in flight, by the host of the plan that is asked: what it leads to, token services and redirects, is its doing.
+    requests: FairShare,
     /// What is held of answers, of all sessions together.
     memory: Arc<MemoryBudget>,
     states: Mutex<LruCache<String, Arc<HostState>>>,
@@ -96,8 +97,6 @@ pub struct Registry {
 
 /// What is kept per host that is asked, whatever the reason.
 struct HostState {
-    /// Requests in flight to this host (attack E10).
-    load: Semaphore,
     /// Set once a host that may speak either answered HTTPS with something that is not TLS.
     plain: std::sync::atomic::AtomicBool,
     /// Whether it was slow, or wants to be left alone.
@@ -116,7 +115,7 @@ impl Registry {
             clients: client::Clients::new(&options)?,
             tokens: token::Tokens::new(),
             node: node::NodeCredentials::new(&options, clock),
-            load: Semaphore::new(options.concurrent_requests),
+            requests: FairShare::new(options.shares_of_requests(), clock),
             memory: MemoryBudget::new(TIERS, clock),
             states: Mutex::new(LruCache::new(HOSTS_MAX)),
             learnt: Mutex::new(LruCache::new(HOSTS_MAX)),
@@ -162,9 +161,8 @@ impl Registry {
 
     fn state(&self, authority: &str) -> Arc<HostState> {
         let fresh = || {
-            let load = Semaphore::new(self.options.concurrent_requests_per_host);
             let plain = std::sync::atomic::AtomicBool::new(false);
-            Arc::new(HostState { load, plain, patience: patience::Patience::default() })
+            Arc::new(HostState { plain, patience: patience::Patience::default() })
         };
         Arc::clone(lock(&self.states).get_or_insert(host::fold(authority), fresh))
     }

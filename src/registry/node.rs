@@ -62,7 +62,7 @@ pub(super) struct Looked {
 
 impl NodeCredentials {
     pub(super) fn new(options: &Options, clock: Clock) -> Self {
-        let programs = Arc::new(Programs::new(options.credential_env.clone()));
+        let programs = Arc::new(Programs::new(options.credential_env.clone(), clock));
         let time = Duration::from_millis(options.credential_helper_ms);
         let folders = options.credential_helper_dirs.clone();
         let providers = options.credential_provider_config.clone().zip(options.credential_provider_bin_dir.clone());

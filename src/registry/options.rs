@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -9,6 +10,7 @@ use super::error::RegistryError;
 use super::host;
 use super::program::Variables;
 use super::proxies::ProxyUrl;
+use crate::share::Rules;
 
 /// Longest manifest or index, bytes: containerd refuses manifests above 4 MiB (`MaxManifestSize`), and so do most
 /// registries on push (distribution-spec, "Pushing Manifests").
@@ -28,6 +30,11 @@ pub(super) const HEADER_BYTES_MAX: u32 = 64 << 10;
 /// What is reserved for a body whose length nobody says, bytes, before it turns out to be longer: signatures, manifests and
 /// lists are shorter as a rule.
 pub(super) const FIRST: usize = 16 << 10;
+/// What a request may take while others wait: an answer is there in a tenth of it as a rule, and a connection to the other
+/// side of the world takes a second.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(3);
+/// Requests that may wait for their turn: all of the largest decisions that may be under way by default.
+const QUEUE_MAX: usize = 64 << 10;
 /// Largest `hosts.toml`, docker `config.json` or certificate file, bytes: written by hand, a few KiB.
 pub(super) const FILE_MAX: u64 = 1 << 20;
 
@@ -105,7 +112,8 @@ pub struct Options {
     pub referrers_pages: u32,
     /// Entries of one referrers list, 1024 of one page at most. Default 256: each costs requests to look into.
     pub referrers_entries: usize,
-    /// Requests in flight, all hosts together. Default 32.
+    /// Requests in flight, all hosts together. Default 32. One host has at most a quarter of them while others wait, and one
+    /// that let a request run for 3 s has one.
     pub concurrent_requests: usize,
     /// Requests in flight to one host. Default 8 (attack E10).
     pub concurrent_requests_per_host: usize,
@@ -146,6 +154,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// How requests in flight are shared.
+    pub(super) fn shares_of_requests(&self) -> Rules {
+        let (total, per_host) = (self.concurrent_requests, self.concurrent_requests_per_host);
+        Rules { total, per_host, queue: QUEUE_MAX, patience: REQUEST_PATIENCE }
+    }
+
     /// Refuses what cannot work; every limit must be at least one.
     pub(super) fn check(&self) -> Result<(), RegistryError> {
         self.check_programs()?;

@@ -133,7 +133,13 @@ pub(super) fn is_passing(error: &RegistryError) -> bool {
     let RegistryError::Unreachable { why, .. } = error else { return false };
     match why {
         Why::Status(408 | 425 | 429 | 500 | 502 | 503 | 504) | Why::Connection(_) | Why::Wait { .. } => true,
-        Why::Status(_) | Why::Timeout | Why::Slow | Why::Name(_) | Why::Tls { .. } => false,
+        Why::Status(_)
+        | Why::Timeout
+        | Why::Slow
+        | Why::Crowded { .. }
+        | Why::Recalled
+        | Why::Name(_)
+        | Why::Tls { .. } => false,
     }
 }
 

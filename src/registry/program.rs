@@ -16,17 +16,19 @@ use nix::unistd::Pid;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::sync::Semaphore;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::fault::CredentialWhy;
+use crate::clock::Clock;
 use crate::ownership::{self, Above, OwnershipFault};
+use crate::share::{FairShare, Recalled, Rules};
 
 /// Longest answer of a program, bytes. Real ones are under 8 KiB.
 pub(super) const OUTPUT_MAX: usize = 64 << 10;
 /// Programs that run at once, whatever they are: each may have a thread per processor and more, and the unit's
-/// `TasksMax` bounds them all.
-const AT_ONCE: usize = 4;
+/// `TasksMax` bounds them all. They are shared by the registries that they are run for, and one that runs for longer than
+/// five seconds is killed when another registry's has to wait: a login at a cloud takes two.
+const AT_ONCE: Rules = Rules { total: 4, per_host: 4, queue: 1024, patience: Duration::from_secs(5) };
 /// How likely a program is killed when memory is short (`proc(5)`, `oom_score_adj`): sooner than the gate, whose value
 /// it would inherit.
 const OOM_SCORE: &str = "500";
@@ -44,11 +46,14 @@ pub struct Variables(BTreeMap<String, String>);
 /// Runs programs, a few at once.
 pub(super) struct Programs {
     environment: Variables,
-    places: Semaphore,
+    clock: Clock,
+    places: FairShare,
 }
 
 /// One run of a program.
 pub(super) struct Run<'a> {
+    /// The registry whose credentials it is to give.
+    pub(super) registry: &'a str,
     pub(super) path: &'a Path,
     pub(super) args: &'a [String],
     /// On top of the fixed environment and the configured one.
@@ -117,30 +122,31 @@ fn is_name(name: &str) -> bool {
 }
 
 impl Programs {
-    pub(super) fn new(environment: Variables) -> Self {
-        Self { environment, places: Semaphore::new(AT_ONCE) }
+    pub(super) fn new(environment: Variables, clock: Clock) -> Self {
+        Self { environment, clock, places: FairShare::new(AT_ONCE, clock) }
     }
 
     /// Runs a program to its end. When it takes too long or writes too much, it is killed with all that it started.
     ///
     /// It waits for its turn no longer than it may run: behind programs that hang, runs do not gather without end.
     pub(super) async fn run(&self, run: &Run<'_>) -> Result<Ended, CredentialWhy> {
-        let turn = tokio::time::timeout(run.time, self.places.acquire()).await;
-        // Never closed, so no other error can come.
-        let _place = turn.map_err(|_| CredentialWhy::Slow)?.ok();
+        let place = self.places.take(run.registry, 1, self.clock.steady() + run.time).await;
+        let place = place.map_err(|_| CredentialWhy::Slow)?;
         let mut child = self.command(run).spawn().map_err(|error| CredentialWhy::Start(error.kind()))?;
         let mut group = Group(child.id());
         if let Some(id) = child.id() {
             // A kernel that does not let us changes nothing for credentials.
             drop(std::fs::write(format!("/proc/{id}/oom_score_adj"), OOM_SCORE));
         }
-        let ended = tokio::time::timeout(run.time, talk(&mut child, run.input)).await;
+        let ended = tokio::time::timeout(run.time, place.unless_recalled(talk(&mut child, run.input))).await;
         match ended {
-            Ok(Ok(ended)) => {
+            Ok(Ok(Ok(ended))) => {
                 group.0 = None;
+                place.answered();
                 Ok(ended)
             }
-            Ok(Err(why)) => Err(why),
+            Ok(Ok(Err(why))) => Err(why),
+            Ok(Err(Recalled)) => Err(CredentialWhy::Time(AT_ONCE.patience.as_secs())),
             Err(_) => Err(CredentialWhy::Time(run.time.as_secs())),
         }
     }
@@ -222,11 +228,15 @@ pub(super) fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::time::{Instant, SystemTime};
 
     use super::*;
 
+    #[allow(clippy::disallowed_methods, reason = "a test is its own daemon")]
+    const CLOCK: Clock = Clock::new(SystemTime::now, Instant::now);
+
     fn runs(path: &Path) -> Run<'_> {
-        Run { path, args: &[], env: &[], input: b"in", time: Duration::from_secs(20) }
+        Run { registry: "r.example", path, args: &[], env: &[], input: b"in", time: Duration::from_secs(20) }
     }
 
     #[test]
@@ -264,7 +274,7 @@ mod tests {
     async fn a_program_sees_its_input_and_nothing_of_ours() {
         let folder = tempfile::tempdir().unwrap();
         let path = script(folder.path(), "tool", "cat; echo \" $1\"; /usr/bin/env | /usr/bin/sort; pwd; exit 3");
-        let programs = Programs::new(BTreeMap::from([("REGION".to_owned(), "eu".to_owned())]).into());
+        let programs = Programs::new(BTreeMap::from([("REGION".to_owned(), "eu".to_owned())]).into(), CLOCK);
         let env = [("HOME".to_owned(), "/h".to_owned())];
         let run = Run { args: &["get".to_owned()], env: &env, ..runs(&path) };
         let ended = programs.run(&run).await.unwrap();
@@ -284,14 +294,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let body = format!("while [ \"$(cat /proc/$$/oom_score_adj)\" != {OOM_SCORE} ]; do sleep 0.01; done");
         let path = script(folder.path(), "tool", &body);
-        let ended = Programs::new(Variables::default()).run(&runs(&path)).await.unwrap();
+        let ended = Programs::new(Variables::default(), CLOCK).run(&runs(&path)).await.unwrap();
         assert_eq!(ended.code, Some(0));
     }
 
     #[tokio::test]
     async fn faults_are_typed() {
         let folder = tempfile::tempdir().unwrap();
-        let programs = Programs::new(Variables::default());
+        let programs = Programs::new(Variables::default(), CLOCK);
         let endless = script(folder.path(), "endless", "exec cat /dev/zero");
         let fault = |outcome: Result<Ended, CredentialWhy>| outcome.err().unwrap();
         assert_eq!(fault(programs.run(&runs(&endless)).await), CredentialWhy::Long(OUTPUT_MAX - 1));
@@ -308,7 +318,7 @@ mod tests {
         let file = folder.path().join("pids");
         let text = format!("sleep 1000 &\necho $! $$ > {}\nwait", file.display());
         let path = script(folder.path(), "hang", &text);
-        let programs = Programs::new(Variables::default());
+        let programs = Programs::new(Variables::default(), CLOCK);
         let run = Run { time: Duration::from_secs(1), ..runs(&path) };
         assert_eq!(programs.run(&run).await.err(), Some(CredentialWhy::Time(1)));
         let pids = std::fs::read_to_string(&file).unwrap();
@@ -326,24 +336,51 @@ mod tests {
         assert_eq!(pids.split_whitespace().count(), 2);
     }
 
-    /// Attack D1: where as many hang as may run, the next one does not wait for ever.
+    /// Attack D1: programs of one registry that hang leave a place to another's, and do not gather.
     #[tokio::test]
     async fn attack_d1_runs_do_not_gather_behind_programs_that_hang() {
         let folder = tempfile::tempdir().unwrap();
         let (hang, tool) = (script(folder.path(), "hang", "exec sleep 1000"), script(folder.path(), "tool", "true"));
-        let programs = Programs::new(Variables::default());
+        let programs = Programs::new(Variables::default(), CLOCK);
         let run = Run { time: Duration::from_secs(60), ..runs(&hang) };
-        let hanging = (0..AT_ONCE).map(|_| programs.run(&run));
+        let hanging = (0..AT_ONCE.total).map(|_| programs.run(&run));
         let next = async {
-            while programs.places.available_permits() > 0 {
+            while programs.places.waiting() == 0 {
                 tokio::task::yield_now().await;
             }
-            programs.run(&Run { time: Duration::from_millis(100), ..runs(&tool) }).await.err()
+            let own = programs.run(&Run { time: Duration::from_millis(100), ..runs(&tool) }).await.err();
+            (own, programs.run(&Run { registry: "other.example", ..runs(&tool) }).await.map(|ended| ended.code))
         };
         tokio::select! {
             _ = futures_util::future::join_all(hanging) => panic!("they hang"),
-            why = next => assert_eq!(why, Some(CredentialWhy::Slow)),
+            (own, other) = next => assert_eq!((own, other), (Some(CredentialWhy::Slow), Ok(Some(0)))),
         }
+    }
+
+    /// Attack D1: what has run for long is killed when another registry's program has to wait.
+    #[tokio::test]
+    async fn attack_d1_a_program_that_hangs_makes_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let (hang, tool) = (script(folder.path(), "hang", "exec sleep 1000"), script(folder.path(), "tool", "true"));
+        let places = Rules { patience: Duration::from_millis(200), ..AT_ONCE };
+        let programs = Programs { places: FairShare::new(places, CLOCK), ..Programs::new(Variables::default(), CLOCK) };
+        let programs = std::sync::Arc::new(programs);
+        let hanging = (0..AT_ONCE.total).map(|n| {
+            let (programs, hang) = (std::sync::Arc::clone(&programs), hang.clone());
+            async move {
+                let registry = format!("r{n}.example");
+                programs.run(&Run { registry: &registry, time: Duration::from_secs(60), ..runs(&hang) }).await.err()
+            }
+        });
+        let hanging: Vec<_> = hanging.map(tokio::spawn).collect();
+        while programs.places.free() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let other = programs.run(&Run { registry: "other.example", ..runs(&tool) }).await;
+        assert_eq!(other.map(|ended| ended.code), Ok(Some(0)));
+        let (ended, _, others) = futures_util::future::select_all(hanging).await;
+        assert_eq!(ended.unwrap(), Some(CredentialWhy::Time(AT_ONCE.patience.as_secs())));
+        others.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     /// Attack E6: values of variables are not shown.

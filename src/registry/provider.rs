@@ -179,7 +179,14 @@ async fn run(
     let input = format!("{request}\n");
     tracing::debug!(plugin = provider.name, image = %repository, "asking a credential provider");
     let ended = programs
-        .run(&Run { path: &path, args: &provider.args, env: &provider.env, input: input.as_bytes(), time: RUN_MAX })
+        .run(&Run {
+            registry: repository.host(),
+            path: &path,
+            args: &provider.args,
+            env: &provider.env,
+            input: input.as_bytes(),
+            time: RUN_MAX,
+        })
         .await?;
     match ended.code {
         Some(0) => answered(&ended.output, provider, repository).ok_or(CredentialWhy::Answer),
@@ -247,7 +254,7 @@ mod tests {
         let file = folder.path().join("config.yaml");
         std::fs::write(&file, config).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let programs = Arc::new(Programs::new(super::super::program::Variables::default()));
+        let programs = Arc::new(Programs::new(super::super::program::Variables::default(), CLOCK));
         let providers = Providers::new(file, folder.path().to_owned(), programs, CLOCK);
         Rig { folder, providers }
     }

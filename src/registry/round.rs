@@ -143,10 +143,7 @@ impl Session {
             Some(if quiet.is_zero() { own } else { own.max(quiet.saturating_add(spread(random()))) })
         };
         match turn.iter().filter_map(wait).min() {
-            Some(wait) if wait < left => {
-                tokio::time::sleep(wait).await;
-                true
-            }
+            Some(wait) if wait < left => self.unless_recalled(tokio::time::sleep(wait)).await.is_ok(),
             _ => false,
         }
     }

@@ -16,6 +16,7 @@ use super::route::{Route, Wanted};
 use super::{Registry, onward};
 use crate::budget::Allowance;
 use crate::image::{Digest, Reference, Repository};
+use crate::share::{Recall, Recalled};
 
 /// One decision: its rights, its deadline, what it has used. It may be shared; everything counts against one budget.
 pub struct Session {
@@ -26,6 +27,10 @@ pub struct Session {
     bytes: AtomicU64,
     /// What is held of the answers.
     allowance: Allowance,
+    /// Ends the session when the decision's place goes to others.
+    recall: Recall,
+    /// The host that was asked last.
+    asked: Mutex<Option<String>>,
     /// The node's own credentials, as far as they were looked up.
     looked: Looked,
     /// The hosts of each registry: a decision sees one state of the files, and numbers that keep their meaning.
@@ -51,7 +56,20 @@ impl Session {
     pub(super) fn new(registry: Arc<Registry>, access: Access, deadline: Instant) -> Self {
         let (requests, bytes) = (AtomicU32::new(0), AtomicU64::new(0));
         let (allowance, looked) = (registry.memory().allowance(), Looked::default());
-        Self { registry, access, deadline, requests, bytes, allowance, looked, routes: Mutex::default() }
+        let (recall, asked, routes) = (Recall::default(), Mutex::default(), Mutex::default());
+        Self { registry, access, deadline, requests, bytes, allowance, recall, asked, looked, routes }
+    }
+
+    /// The same session, which ends when this is said.
+    #[must_use]
+    pub fn ending_at(self, recall: Recall) -> Self {
+        Self { recall, ..self }
+    }
+
+    /// The host that was asked last: of a session whose time is over the one that it waited for.
+    #[must_use]
+    pub fn asked_last(&self) -> Option<String> {
+        super::lock(&self.asked).clone()
     }
 
     /// The manifest or index that a reference means now: by its digest when it has one, else by its tag.
@@ -178,7 +196,17 @@ impl Session {
     /// The time that is left.
     pub(super) fn left(&self) -> Result<Duration, RegistryError> {
         let left = self.deadline.saturating_duration_since(self.now());
-        if left.is_zero() { Err(RegistryError::BudgetSpent(Budget::Time)) } else { Ok(left) }
+        if left.is_zero() || self.recall.is_said() { Err(RegistryError::BudgetSpent(Budget::Time)) } else { Ok(left) }
+    }
+
+    /// Does something unless the session ends early.
+    pub(super) async fn unless_recalled<F: Future>(&self, work: F) -> Result<F::Output, Recalled> {
+        self.recall.unless(work).await
+    }
+
+    /// Notes which host is asked.
+    pub(super) fn asks(&self, host: &str) {
+        *super::lock(&self.asked) = Some(host.to_owned());
     }
 
     /// The longest that one request may take.
