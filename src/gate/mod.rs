@@ -319,23 +319,33 @@ impl Shared {
     }
 
     fn permits(&self) -> MutexGuard<'_, Memory<VerdictKey, Arc<Admission>>> {
-        lock_or_empty(&self.permits, |memory| drop(memory.clear()))
+        lock_or_empty(&self.permits, |memory| {
+            memory.clear();
+        })
     }
 
     fn denials(&self) -> MutexGuard<'_, Memory<(VerdictKey, AccessKey), Declined>> {
-        lock_or_empty(&self.denials, |memory| drop(memory.clear()))
+        lock_or_empty(&self.denials, |memory| {
+            memory.clear();
+        })
     }
 
     fn evidence(&self) -> MutexGuard<'_, Memory<Place, Arc<Held>>> {
-        lock_or_empty(&self.evidence, |memory| drop(memory.clear()))
+        lock_or_empty(&self.evidence, |memory| {
+            memory.clear();
+        })
     }
 
     fn large_evidence(&self) -> MutexGuard<'_, Memory<Place, Arc<Held>>> {
-        lock_or_empty(&self.large_evidence, |memory| drop(memory.clear()))
+        lock_or_empty(&self.large_evidence, |memory| {
+            memory.clear();
+        })
     }
 
     fn contents(&self) -> MutexGuard<'_, Memory<(Repository, Digest), Arc<Content>>> {
-        lock_or_empty(&self.contents, |memory| drop(memory.clear()))
+        lock_or_empty(&self.contents, |memory| {
+            memory.clear();
+        })
     }
 
     /// Remembers which content an id is, as proven when it stood under `repository`.

@@ -32,6 +32,7 @@ mod disk;
 mod faults;
 mod forms;
 mod freshness;
+mod herd;
 mod kept;
 mod keyless;
 mod lying;
@@ -39,6 +40,7 @@ mod making;
 mod means;
 mod mirrored;
 mod moving;
+mod neighbours;
 mod offline;
 mod outage;
 mod power;
@@ -324,6 +326,16 @@ const SCENARIOS: &[Scenario] = &[
         "power-cut",
         "no registry, no route, gate and runtime killed: 110 pods of 20 admitted images start, what was never seen does not",
         power::power_cut
+    ),
+    scenario!(
+        "herd",
+        "no registry, gate and runtime killed: 110 and 500 containers at once, on containerd 1.6 and 2.1: all start",
+        herd::herd
+    ),
+    scenario!(
+        "bad-neighbours",
+        "registries that hang, trickle and flood: what a good image feels of it, and what an unrelated call does",
+        neighbours::bad_neighbours
     ),
     scenario!(
         "key-removed-offline",

@@ -28,6 +28,7 @@ mod memory;
 mod messages;
 mod mirrors;
 mod names;
+mod neighbours;
 mod offline;
 mod places;
 mod refresh;

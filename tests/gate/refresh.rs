@@ -175,6 +175,6 @@ async fn attack_d1_a_registry_that_hangs_holds_up_no_decision() {
         }
     };
     assert!(tokio::time::timeout(Duration::from_secs(20), all).await.is_ok());
-    until("four at once", || rig.registry.requests().len() >= 4).await;
+    until("three at once, and one is left to other hosts", || rig.registry.requests().len() >= 3).await;
     assert_eq!(gate.refreshes(), Refreshes { underway: 5, ..Refreshes::default() });
 }

@@ -138,12 +138,21 @@ impl Rig {
         self.made_of(Special::default(), client)
     }
 
+    /// A gate of special parts and limits.
+    pub(crate) fn with_limits(&self, special: Special, limits: Limits) -> Gate {
+        self.limited(special, self.client(), limits)
+    }
+
     fn made_of(&self, special: Special, registry: Registry) -> Gate {
+        self.limited(special, registry, Limits::default())
+    }
+
+    fn limited(&self, special: Special, registry: Registry, limits: Limits) -> Gate {
         let platform = Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None };
         Gate::new(Parts {
             clock: clock(),
             platform,
-            limits: Limits::default(),
+            limits,
             memory: special.memory,
             freshness: special.freshness,
             policy: special.policy,
@@ -198,9 +207,15 @@ pub(crate) fn put(registry: &TestRegistry, repository: &fixtures::Repository) {
 
 /// A set of one document: images under `HOST/pattern` need the key of this name.
 pub(crate) fn policy(pattern: &str, key: &str) -> PolicySet {
+    policy_for(&[&format!("{HOST}/{pattern}")], key)
+}
+
+/// A set of one document: images under these patterns need the key of this name.
+pub(crate) fn policy_for(patterns: &[&str], key: &str) -> PolicySet {
+    let patterns = patterns.join("\", \"");
     let text = format!(
         "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  \
-         images: [\"{HOST}/{pattern}\"]\n  require: {{name: signer, key: {{files: [{key}.pub]}}}}\n"
+         images: [\"{patterns}\"]\n  require: {{name: signer, key: {{files: [{key}.pub]}}}}\n"
     );
     let file = PolicyFile { name: "policy.yaml".to_owned(), bytes: text.into_bytes() };
     let documents = Documents::parse(&[file]).unwrap();

@@ -1,0 +1,111 @@
+//! The power was gone, the registry still is, and every pod of the node starts at the same moment: none is turned away.
+
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
+use sealgate::proto::cri::{ContainerState, ListContainersRequest};
+
+use crate::containerd::{Cri, Flavour, Launch, Pod};
+use crate::ensure;
+use crate::fixtures;
+use crate::means::prod;
+use crate::outage::take_away;
+use crate::registry::TestRegistry;
+use crate::stage::{Failure, Outcome, Props, Stage, by_id};
+
+/// As many containers as a kubelet lets a node have by default, and as many as the largest nodes have.
+const HERDS: [usize; 2] = [110, 500];
+/// Images that were admitted before, each in a repository of its own: a verdict and evidence for each.
+const IMAGES: usize = 110;
+/// Sandboxes that they start in: what a sandbox costs is the runtime's.
+const PODS: usize = 10;
+/// Pulls at once, as a kubelet that pulls in parallel makes them.
+const PULLS: usize = 8;
+
+pub async fn herd() -> Outcome {
+    for flavour in [Flavour::system()?, Flavour::at_least(2, 1)?] {
+        println!("   containerd {}.{}", flavour.version.0, flavour.version.1);
+        let mut stage = Stage::set(Props { flavour, ..Props::usual()? }).await?;
+        let known = admit(&stage).await?;
+        take_away(&mut stage);
+        for many in HERDS {
+            start_all(&mut stage, &known, many).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Pulls every image while there is a registry; its names and the ids behind them.
+async fn admit(stage: &Stage) -> Result<Vec<(String, String)>, Failure> {
+    let began = Instant::now();
+    let names: Vec<String> = (0..IMAGES).map(|number| format!("herd-{number}")).collect();
+    names.iter().for_each(|name| copy_signed(&stage.registry, &format!("prod/{name}")));
+    let pulled = stream::iter(names).map(|name| {
+        let (cri, name) = (stage.cri(), prod(&name));
+        async move { cri.pull(&name).await.map(|id| (name, id)) }
+    });
+    let known: Result<Vec<_>, _> = pulled.buffer_unordered(PULLS).collect::<Vec<_>>().await.into_iter().collect();
+    println!("   {IMAGES} images admitted in {:.1} s", began.elapsed().as_secs_f64());
+    Ok(known?)
+}
+
+/// Puts an image with its signature into another repository.
+pub fn copy_signed(registry: &TestRegistry, repository: &str) {
+    let source = fixtures::prod("signed-v3");
+    for bytes in source.blobs.values() {
+        registry.put_blob(repository, bytes);
+    }
+    for (media_type, bytes) in source.manifests.values() {
+        registry.put_manifest(repository, None, bytes, media_type);
+    }
+    for (tag, digest) in &source.tags {
+        let (media_type, bytes) = &source.manifests[digest];
+        registry.put_manifest(repository, Some(tag), bytes, media_type);
+    }
+}
+
+/// Gate and runtime are killed and come back with nothing in memory; then all containers at once.
+async fn start_all(stage: &mut Stage, known: &[(String, String)], many: usize) -> Outcome {
+    stage.containerd.cri().remove_all_pods().await?;
+    let pods = join_all((0..PODS).map(|_| stage.pod())).await.into_iter().collect::<Result<Vec<Pod>, _>>()?;
+    let before = stage.records().len();
+    stage.power_cut().await?;
+    let began = Instant::now();
+    // Over two connections, as a kubelet has them.
+    let clients = [stage.cri(), stage.cri()];
+    let known = known.iter().cycle().zip(pods.iter().cycle()).zip(clients.iter().cycle());
+    let starts = known.take(many).map(|(((name, id), pod), cri)| start(cri, pod, name, id));
+    let ended = join_all(starts).await;
+    let refused: Vec<String> = ended.iter().filter_map(|one| one.as_ref().err()).map(|why| why.0.clone()).collect();
+    ensure!(refused.is_empty(), "{} of {many} did not start, the first: {}", refused.len(), refused[0]);
+    let running = stage.containerd.cri().runtime.list_containers(ListContainersRequest::default()).await?.into_inner();
+    let running = running.containers.iter().filter(|one| one.state() == ContainerState::ContainerRunning).count();
+    ensure!(running == many, "{running} of {many} containers run");
+    println!("   {many} containers at once: all run after {:.1} s", began.elapsed().as_secs_f64());
+
+    let records = stage.records().split_off(before);
+    let created: Vec<_> = records.iter().filter(|record| record["call"] == "CreateContainer").collect();
+    ensure!(created.len() == many, "{} records of {many} creates", created.len());
+    for record in &created {
+        let source = record["source"].as_str().unwrap_or_default();
+        ensure!(
+            record["verdict"] == "admitted" && ["evidence", "memory"].contains(&source),
+            "not by what is on the node: {record:#}"
+        );
+    }
+    let mut decided: Vec<u64> = created.iter().filter_map(|record| record["timings"]["total"].as_u64()).collect();
+    decided.sort_unstable();
+    let of = |percent: usize| {
+        decided.get(decided.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default() / 1000
+    };
+    println!("   the gate's decision: p50 {} ms, p99 {} ms", of(50), of(99));
+    Ok(())
+}
+
+async fn start(cri: &Cri, pod: &Pod, name: &str, id: &str) -> Outcome {
+    let command = ["/hello", "stay"].map(str::to_owned).to_vec();
+    let launch = Launch { command, ..by_id(id, name) };
+    let container = cri.create(pod, launch).await.map_err(|error| format!("creating {name}: {error}"))?;
+    Ok(cri.start(&container).await.map_err(|error| format!("starting {name}: {error}"))?)
+}
