@@ -13,7 +13,7 @@ PREFIX := /usr
 
 # The real parts: runtime, registry, tools to push and sign with, a client on another gRPC stack, a real systemd.
 PACKAGES := containerd runc containernetworking-plugins docker-registry skopeo busybox-static iproute2 iptables \
-  socat systemd systemd-container python3-grpcio man-db
+  socat e2fsprogs systemd systemd-container python3-grpcio man-db
 # Newer versions of them, unpacked beside the machine's own and never installed: suite and package.
 NEWER := trixie:containerd trixie:cosign trixie:oras sid:containerd sid:cosign sid:oras
 

@@ -47,6 +47,8 @@ pub enum Request {
     Status,
     /// Forget every verdict, and have registries asked before evidence on disk counts.
     CacheFlush,
+    /// Judge as of what the clock says, although something was recorded at a later time.
+    ClockLower,
 }
 
 /// How the gate is.
@@ -85,6 +87,9 @@ pub struct PolicyStatus {
     pub reload_error: Option<String>,
     /// What the loader warned about.
     pub warnings: Vec<String>,
+    /// What lets images run without proof.
+    #[serde(default)]
+    pub unproven: Vec<String>,
 }
 
 /// Trust roots and keys that end.
@@ -190,12 +195,24 @@ pub struct RuntimeStatus {
 /// The audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditStatus {
-    /// Whether the last record could be written.
+    /// Whether the last record could be written, and none is overdue.
     pub healthy: bool,
+    /// Why not.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// Who else could write the log.
+    #[serde(default)]
+    pub exposed: Option<String>,
     /// Records written since the start.
     pub written: u64,
     /// Records that could not be written since the start.
     pub failed: u64,
+    /// Records that the disk did not take in time since the start.
+    #[serde(default)]
+    pub late: u64,
+    /// Records that wait for the disk.
+    #[serde(default)]
+    pub waiting: usize,
 }
 
 /// What comes back.
@@ -206,6 +223,15 @@ pub enum Answer {
     Status(Box<Status>),
     /// To [`Request::CacheFlush`]: what was forgotten.
     Flushed(MemoryStatus),
+    /// To [`Request::ClockLower`].
+    ClockLowered {
+        /// As of when was judged before.
+        from: String,
+        /// As of when is judged now.
+        to: String,
+    },
+    /// The request was understood and could not be done; why.
+    NotDone(String),
     /// The request was not understood.
     Unknown(String),
 }

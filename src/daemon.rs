@@ -4,6 +4,7 @@
 
 mod reload;
 mod status;
+mod time;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,9 @@ use crate::store::{self, Store};
 use crate::systemd::{self, Inherited, News, Socket};
 use crate::truststore::{Loaded, TrustOptions, Watch};
 use crate::{audit, truststore};
+use time::{clock_warning, settle_time};
+
+pub use time::known_time;
 
 /// The system's clocks.
 #[allow(clippy::disallowed_methods, reason = "the one place where the clocks are read")]
@@ -39,9 +43,6 @@ pub const CLOCK: Clock = Clock::new(std::time::SystemTime::now, Instant::now);
 pub fn environment() -> Environment {
     Environment::read(|name| std::env::var(name).ok())
 }
-
-/// How far the clock may be behind without a word: clocks are corrected by less all the time.
-const CLOCK_BEHIND: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 
 /// How long the start waits for the evidence store: a disk that does not answer must not keep the gate from its socket.
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
@@ -82,6 +83,8 @@ struct Daemon {
     settings: Settings,
     since: Instant,
     policy: Mutex<PolicyState>,
+    /// Why the latest time on record is not kept; none when it is.
+    floor_error: Mutex<Option<String>>,
 }
 
 /// What the last loading of the policy said.
@@ -149,6 +152,7 @@ async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> 
         tokio::spawn(metrics::serve(listener, move || daemon.readings()));
     }
     tokio::spawn(keep_watchdog_fed());
+    tokio::spawn(Arc::clone(&daemon).keep_time());
     keep_store(&daemon.gate, opening).await;
     tell(&News::Status(format!("gating {}", settings.listen.socket.display())));
     tell(&News::Ready);
@@ -164,6 +168,7 @@ async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> 
         }
     };
     tracing::info!(cut = drained.cut, "stopped");
+    daemon.end_time().await;
     daemon.recorder.close().await;
     Ok(())
 }
@@ -240,7 +245,7 @@ pub fn gate(settings: &Settings) -> Result<(Gate, Noted), DaemonError> {
     };
     let gate = Gate::new(parts);
     // Before the log is opened, which may write to it.
-    if let Some(known) = settings.audit.last_change().and_then(|time| Timestamp::try_from(time).ok()) {
+    if let (Some(known), _) = known_time(settings) {
         gate.not_before(known);
     }
     Ok((gate, noted))
@@ -257,26 +262,20 @@ fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
     if let Some(warning) = clock_warning(&gate) {
         tracing::warn!("{warning}");
     }
+    if let (_, Some(error)) = known_time(settings) {
+        tracing::warn!("what ended may count again, the clock may have been set back: {error}");
+    }
+    let floor_error = Mutex::new(settle_time(&gate, settings));
     let log = audit::Log::open(settings.audit.clone(), CLOCK).map_err(part("the audit log"))?;
+    let recorder = Recorder::new(log, settings.audit.on_failure, CLOCK).raising(gate.floor());
     Ok(Daemon {
         gate: Arc::new(gate),
-        recorder: Arc::new(Recorder::new(log, settings.audit.on_failure, CLOCK)),
+        recorder: Arc::new(recorder),
         config: config.to_owned(),
         settings: settings.clone(),
         since: CLOCK.steady(),
         policy: Mutex::new(PolicyState { noted, reload_error: None }),
-    })
-}
-
-/// What to say of a clock that is not believed.
-fn clock_warning(gate: &Gate) -> Option<String> {
-    let (says, known) = (now(), gate.now());
-    let behind = known.duration_since(says) > CLOCK_BEHIND;
-    behind.then(|| {
-        format!(
-            "the clock says {says:.0}, but the audit log was written at {known:.0}: what ends is judged as of then; set the \
-             clock"
-        )
+        floor_error,
     })
 }
 

@@ -26,6 +26,7 @@
 //! | [`daemon`] | wiring; the only reader of the clock |
 //! | [`share`] | what there is only so much of, shared by the hosts that it is used for |
 //! | [`clock`] | the seam through which time comes in |
+//! | [`floor`] | the latest time that was recorded, which the clock is not believed to be before |
 //! | [`cli`] | words for humans |
 
 pub mod aside;
@@ -38,6 +39,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod evidence;
+pub mod floor;
 pub mod gate;
 pub mod image;
 pub mod metrics;

@@ -40,6 +40,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("ownership", &[], World),
     ("proto", &[], World),
     ("share", &["clock"], World),
+    ("floor", &["ownership"], World),
     // The edges never import each other.
     ("registry", &["aside", "budget", "clock", "image", "ownership", "share"], World),
     ("truststore", &["ownership", "policy", "verify"], World),
@@ -52,8 +53,8 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     (
         "gate",
         &[
-            "aside", "audit", "budget", "cache", "clock", "evidence", "image", "policy", "registry", "runtime",
-            "share", "store", "verify",
+            "aside", "audit", "budget", "cache", "clock", "evidence", "floor", "image", "policy", "registry",
+            "runtime", "share", "store", "verify",
         ],
         World,
     ),
@@ -61,7 +62,19 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("control", &["gate", "proxy"], World),
     (
         "config",
-        &["audit", "control", "gate", "metrics", "ownership", "proxy", "registry", "runtime", "store", "truststore"],
+        &[
+            "audit",
+            "control",
+            "floor",
+            "gate",
+            "metrics",
+            "ownership",
+            "proxy",
+            "registry",
+            "runtime",
+            "store",
+            "truststore",
+        ],
         World,
     ),
     (
@@ -71,6 +84,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "clock",
             "config",
             "control",
+            "floor",
             "gate",
             "image",
             "metrics",

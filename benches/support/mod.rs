@@ -132,7 +132,7 @@ pub fn configure_for(runtime: &Path, registry: Option<&str>, require: &str) -> t
     let path = |name: &str| at(name).display().to_string();
     let config = format!(
         "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
-         registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys = \"{}\"\naudit.path = \"{}\"\n\
+         registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys = \"{}\"\naudit.path = \"{}\"\nclock.file = \"{}\"\n\
          trust.roots = [\"{trust}\"]\ntrust.state = \"{trust}\"\nlog.filter = \"error\"\n",
         path("cri.sock"),
         path("control.sock"),
@@ -142,6 +142,7 @@ pub fn configure_for(runtime: &Path, registry: Option<&str>, require: &str) -> t
         path("policies"),
         path("keys"),
         path("audit/audit.jsonl"),
+        path("clock"),
         trust = path("trust"),
     );
     fs::write(at("config.toml"), config).expect("a file");

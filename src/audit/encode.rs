@@ -17,7 +17,7 @@ use super::record::{Note, Record};
 pub(super) const RECORD_MAX: usize = 64 << 10;
 /// The longest string, as written, in bytes: the longest legal reference is below 600, a PEM certificate about 2 KiB.
 const STRING_MAX: usize = 4 << 10;
-/// The longest string of a record that would still be too long without its report: 13 strings of this and the rest
+/// The longest string of a record that would still be too long without its report: 14 strings of this and the rest
 /// are below [`RECORD_MAX`].
 const STRING_SHORT: usize = 512;
 
@@ -147,8 +147,9 @@ fn dangerous(c: char) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::super::record::{Call, Entry, Reason, Verdict};
+    use super::super::record::{Call, Entry, Reason};
     use super::super::stamp::Ids;
+    use super::super::verdict::Verdict;
     use super::*;
 
     fn refusal(reference: &str) -> Record {

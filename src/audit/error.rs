@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::ownership::OwnershipFault;
 
@@ -22,6 +23,11 @@ pub enum AuditError {
         path: PathBuf,
         /// What the system answered.
         kind: io::ErrorKind,
+    },
+    /// The disk did not take the record in time. It waits, and is written when the disk takes it.
+    Late {
+        /// How long was waited.
+        limit: Duration,
     },
     /// As many records wait as may wait.
     Overloaded {
@@ -92,12 +98,36 @@ impl AuditError {
         }
     }
 
+    /// Whether it may pass by itself: the log is opened all the same, and tried again with each record. What an operator
+    /// has to put right (a wrong path, a log that others could write) does not.
+    pub(super) const fn may_pass(&self) -> bool {
+        match self {
+            Self::Full { .. } | Self::Late { .. } | Self::Overloaded { .. } => true,
+            Self::Io { kind, .. } => !matches!(
+                kind,
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::InvalidInput
+                    | io::ErrorKind::InvalidFilename
+            ),
+            Self::Closed
+            | Self::Encode { .. }
+            | Self::Unsafe(_)
+            | Self::NotAFile { .. }
+            | Self::InUse { .. }
+            | Self::Mode { .. }
+            | Self::TooSmall { .. } => false,
+        }
+    }
+
     /// A short code that does not change between versions.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Full { .. } => "audit_full",
             Self::Io { .. } => "audit_io",
+            Self::Late { .. } => "audit_late",
             Self::Overloaded { .. } => "audit_overloaded",
             Self::Closed => "audit_closed",
             Self::Encode { .. } => "audit_encode",
@@ -113,7 +143,14 @@ impl fmt::Display for AuditError {
         match self {
             Self::Full { path } => write!(f, "no space left for the audit log {}: free some", path.display()),
             Self::Io { action, path, kind } => write!(f, "the audit log could not {action} {}: {kind}", path.display()),
-            Self::Overloaded { limit } => write!(f, "already {limit} records wait for the audit log's disk"),
+            Self::Late { limit } => write!(
+                f,
+                "the audit log's disk did not take the record within {} ms; it waits and is written when the disk does",
+                limit.as_millis()
+            ),
+            Self::Overloaded { limit } => {
+                write!(f, "too many records wait for the audit log's disk, at most {limit} may")
+            }
             Self::Closed => f.write_str("the audit log is closed"),
             Self::Encode { message } => write!(f, "the record could not be written as json: {message}"),
             Self::Unsafe(fault) => write!(f, "the audit log is not safe from others: {fault}"),

@@ -9,6 +9,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -16,14 +18,19 @@ use nix::libc;
 
 use super::encode::RECORD_MAX;
 use super::error::{Action, AuditError};
-use super::log::State;
 use super::options::Options;
+use super::state::State;
 use crate::ownership::{self, Above, OwnershipFault};
 
 /// Torn lines kept aside and read back at most, in bytes; one crash leaves one line.
 const TORN_MAX: u64 = 1 << 20;
 /// How far back at a time the last newline is looked for.
 const STEP: u64 = 64 << 10;
+/// How long is waited between two tries to get the lock.
+const LOCK_STEP: Duration = Duration::from_millis(10);
+/// Tries: ten seconds. A process that was killed lets go when the kernel has taken down its memory, milliseconds later; one
+/// that still has the lock after this goes on writing.
+const LOCK_TRIES: u32 = 1000;
 
 /// The current file and the names of the older ones. Nothing but this holds the lock.
 #[derive(Debug)]
@@ -37,7 +44,9 @@ pub(super) struct LogFile {
     current: Option<Current>,
     undo: Option<Undo>,
     torn: Vec<Torn>,
-    _lock: Option<Flock<File>>,
+    /// Whether what an earlier run left torn was read.
+    looked_aside: bool,
+    lock: Option<Flock<File>>,
 }
 
 /// A line that did not reach its end.
@@ -65,22 +74,34 @@ struct Undo {
 }
 
 impl LogFile {
-    /// Takes the lock and opens the current file, or leaves that to the first append when the disk is full.
-    pub(super) fn open(options: &Options, state: Arc<State>) -> Result<Self, AuditError> {
+    /// A file of these options. Touches no disk.
+    pub(super) fn new(options: &Options, state: Arc<State>) -> Result<Self, AuditError> {
         let path = options.path.clone();
         let folder = path.parent().ok_or_else(|| AuditError::NotAFile { path: path.clone() })?.to_owned();
-        check_folder(&folder)?;
-        let lock = take_lock(&beside(&path, "lock"))?;
         let (mode, max_bytes, keep) = (options.mode, options.max_bytes.get(), options.keep_files.get());
-        let (current, undo, torn) = (None, None, Vec::new());
-        let mut file = Self { path, folder, mode, max_bytes, keep, state, current, undo, torn, _lock: lock };
-        file.torn = file.kept_aside()?;
-        match file.ready() {
-            Ok(_) => file.state.healthy.store(true, Ordering::Release),
-            Err(AuditError::Full { .. }) => {}
-            Err(error) => return Err(error),
+        let (current, undo, torn, looked_aside, lock) = (None, None, Vec::new(), false, None);
+        Ok(Self { path, folder, mode, max_bytes, keep, state, current, undo, torn, looked_aside, lock })
+    }
+
+    /// Takes the lock and opens the current file. What fails here is tried again with each append.
+    pub(super) fn open(&mut self) -> Result<(), AuditError> {
+        check_folder(&self.folder)?;
+        self.hold_lock(LOCK_TRIES)?;
+        self.ready().map(drop)
+    }
+
+    /// Who else could write the log or its folder by now, in words; none when nobody can.
+    pub(super) fn exposed(&self) -> Option<String> {
+        let folder = ownership::check(&self.folder, Above::GroupToo);
+        let file = |()| match fs::symlink_metadata(&self.path) {
+            Ok(metadata) => ownership::check_open(&self.path, &metadata),
+            // It is made again with the next record.
+            Err(_) => Ok(()),
+        };
+        match folder.and_then(file) {
+            Ok(()) | Err(OwnershipFault::Unreadable { .. }) => None,
+            Err(fault) => Some(fault.to_string()),
         }
-        Ok(file)
     }
 
     /// Adds `lines`, each with its newline, and returns when the disk has them. After an error none of them is in the
@@ -152,6 +173,7 @@ impl LogFile {
     fn begin(&mut self) -> Result<Current, AuditError> {
         let failed = |action| move |path: &Path, error: &io::Error| AuditError::io(action, path, error);
         check_folder(&self.folder)?;
+        self.hold_lock(1)?;
         let file = open_plain(&self.path, self.mode)?;
         let metadata = file.metadata().map_err(|error| failed(Action::Open)(&self.path, &error))?;
         if !metadata.is_file() || metadata.nlink() != 1 {
@@ -169,6 +191,22 @@ impl LogFile {
         self.undo = None;
         self.heal(&mut current)?;
         Ok(current)
+    }
+
+    /// Takes the lock unless it is held, and reads what an earlier run left torn: before anything is written. A disk that
+    /// is too full for the lock's file is written without it, which is better than no log.
+    fn hold_lock(&mut self, tries: u32) -> Result<(), AuditError> {
+        if self.lock.is_none() {
+            self.state.awaits_lock.store(tries > 1, Ordering::Release);
+            let lock = take_lock(&beside(&self.path, "lock"), tries);
+            self.state.awaits_lock.store(false, Ordering::Release);
+            self.lock = lock?;
+        }
+        if !self.looked_aside {
+            self.torn = self.kept_aside()?;
+            self.looked_aside = true;
+        }
+        Ok(())
     }
 
     /// Takes out a last line without an end. It is kept aside first: a crash on the way loses nothing.
@@ -267,18 +305,24 @@ fn open_plain(path: &Path, mode: u32) -> Result<File, AuditError> {
 }
 
 /// Locks a file of its own, since the log's changes with each rotation and the folder can be locked by whoever may
-/// read it. None on a full disk: an unlocked log is better than none.
-fn take_lock(path: &Path) -> Result<Option<Flock<File>>, AuditError> {
-    let file = match open_plain(path, 0o600) {
+/// read it. None on a full disk.
+fn take_lock(path: &Path, tries: u32) -> Result<Option<Flock<File>>, AuditError> {
+    let mut file = match open_plain(path, 0o600) {
         Ok(file) => file,
         Err(AuditError::Full { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err((_, Errno::EWOULDBLOCK)) => Err(AuditError::InUse { path: path.into() }),
-        Err((_, errno)) => Err(AuditError::io(Action::Lock, path, &errno.into())),
+    for _ in 0..tries {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) => file,
+            Err((_, errno)) => return Err(AuditError::io(Action::Lock, path, &errno.into())),
+        };
+        if tries > 1 {
+            thread::sleep(LOCK_STEP);
+        }
     }
+    Err(AuditError::InUse { path: path.into() })
 }
 
 /// Whoever can write the folder can take files out of it.

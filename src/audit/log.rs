@@ -1,31 +1,33 @@
 //! [`Log`]: the handle through which decisions are recorded; [`Recorded`]: the proof that one was.
 //!
-//! The work is done by a thread of its own (`writer`), which takes every record that waits, writes them at once, and
-//! answers when the disk has them.
+//! The work is done by a thread of its own (`writer`), which opens the file, takes every record that waits, writes them at
+//! once, and answers when the disk has them. A disk that does not answer holds up that thread and nobody else.
 
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::error::{Action, AuditError};
 use super::file::LogFile;
 use super::options::Options;
-use super::record::{Record, Tally, Verdict};
-use super::stamp::{DecisionId, Ids, Timestamp};
-use super::writer::{Message, Writer};
+use super::queue::{Message, Queue};
+use super::record::{Noted, Record};
+use super::stamp::{DecisionId, Ids};
+use super::state::{Counters, Health, State, lock};
+use super::writer::Writer;
 use crate::clock::Clock;
 
 /// Where the random part of the ids comes from.
 const RANDOM: &str = "/dev/urandom";
-/// How long closing waits between attempts to get into a full queue.
-const CLOSE_POLL: Duration = Duration::from_millis(1);
+/// How long closing waits for what is left to be written. A service manager gives the whole end half a minute.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The audit log, open for writing. Clones write to the same file.
 #[derive(Clone)]
@@ -40,72 +42,59 @@ pub struct Recorded {
     durable: bool,
 }
 
-/// What the log has done since it was opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Lines that are on disk.
-    pub written: u64,
-    /// Refusals that were counted instead of written.
-    pub counted: u64,
-    /// Records that could not be written.
-    pub failed: u64,
-    /// Those of them whose verdict was *admitted*.
-    pub failed_admitted: u64,
-    /// Times the disk was waited for.
-    pub flushes: u64,
-    /// Times a new file was begun because the old one was full.
-    pub rotations: u64,
-    /// Times the file was found gone, replaced or cut by someone else.
-    pub disturbed: u64,
-    /// Lines found torn, taken out and written as a note.
-    pub recovered: u64,
-}
-
 struct Shared {
-    sender: SyncSender<Message>,
-    limit: usize,
+    queue: Queue,
+    patience: Duration,
     clock: Clock,
     ids: Arc<Mutex<Ids>>,
     state: Arc<State>,
 }
 
-/// What the handles and the thread both see.
-#[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) healthy: AtomicBool,
-    pub(super) closing: AtomicBool,
-    pub(super) written: AtomicU64,
-    pub(super) counted: AtomicU64,
-    pub(super) failed: AtomicU64,
-    pub(super) failed_admitted: AtomicU64,
-    pub(super) flushes: AtomicU64,
-    pub(super) rotations: AtomicU64,
-    pub(super) disturbed: AtomicU64,
-    pub(super) recovered: AtomicU64,
-    /// Decisions that could not be recorded and that no note tells of yet.
-    pub(super) lost: Mutex<Tally>,
-}
-
 impl Log {
     /// Opens the log and starts the thread that writes it. A line that a crash left torn is taken out and written as a
-    /// note. A full disk is no reason to fail here: the log opens, and is not [`healthy`](Self::healthy).
+    /// note. Where another process holds the lock it is waited for, up to ten seconds: one that was killed is about to
+    /// let go.
+    ///
+    /// A disk that is full, can only be read or does not answer is no reason to fail here: the log opens, is not
+    /// [healthy](Self::health), and tries again with each record.
     ///
     /// # Errors
     /// [`AuditError`] when the options are not valid, the file or its folder is not safe from others (attack E4),
-    /// another process writes the same log, or the file cannot be opened for another reason than a full disk.
+    /// another process goes on writing the same log, or the file cannot be opened for a reason that does not pass.
     pub fn open(options: Options, clock: Clock) -> Result<Self, AuditError> {
         options.check()?;
         let ids = Arc::new(Mutex::new(Ids::new(random()?)));
         let state = Arc::new(State::default());
-        let file = LogFile::open(&options, Arc::clone(&state))?;
-        let (limit, path) = (options.queue_records.get(), options.path.clone());
-        let (sender, receiver) = mpsc::sync_channel(limit);
+        let file = LogFile::new(&options, Arc::clone(&state))?;
+        let (patience, path) = (options.patience(), options.path.clone());
+        let (queue, inbox) = Queue::new(options.queue_records.get());
         let writer = Writer::new(file, options, clock, Arc::clone(&state), Arc::clone(&ids));
+        let (opened, opening) = mpsc::sync_channel(1);
         thread::Builder::new()
             .name("audit".into())
-            .spawn(move || writer.run(&receiver))
+            .spawn(move || writer.run(&inbox, &opened))
             .map_err(|error| AuditError::io(Action::Start, path, &error))?;
-        Ok(Self { shared: Arc::new(Shared { sender, limit, clock, ids, state }) })
+        let log = Self { shared: Arc::new(Shared { queue, patience, clock, ids, state }) };
+        log.wait_until_open(&opening)?;
+        Ok(log)
+    }
+
+    /// Waits for what the thread says of the file, and no longer than for a record when it says nothing.
+    fn wait_until_open(&self, opening: &Receiver<Result<(), AuditError>>) -> Result<(), AuditError> {
+        let state = &self.shared.state;
+        loop {
+            let round = state.round();
+            match opening.recv_timeout(self.shared.patience) {
+                Ok(outcome) => return outcome,
+                Err(RecvTimeoutError::Disconnected) => return Err(AuditError::Closed),
+                // That wait has an end of its own.
+                Err(RecvTimeoutError::Timeout) if state.awaits_lock.load(Ordering::Acquire) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    state.is_late(round, &AuditError::Late { limit: self.shared.patience });
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// The id of a new decision, greater than every id given out before.
@@ -114,57 +103,98 @@ impl Log {
         lock(&self.shared.ids).next(self.shared.clock.unix())
     }
 
-    /// Records a decision, and resolves when it is on disk: written, and flushed. A refusal like one that was
-    /// written less than a window ago is counted with it instead, and so is one for which no space is left.
+    /// Records a decision, and resolves when it is on disk: written, and flushed. One like a decision that was
+    /// written less than a window ago is counted with it instead, and so is a refusal for which no space is left.
     ///
     /// Dropping the future does not take the record back.
     ///
     /// # Errors
-    /// [`AuditError::Full`] and [`AuditError::Io`] when the disk did not take it; it is not in the file then, and the
-    /// next append tries again. [`AuditError::Overloaded`] when too many records wait, [`AuditError::Closed`] after
-    /// [`close`](Self::close). All are counted.
+    /// [`AuditError::Late`] when the disk did not take it in time: it waits, and is written in its turn. When an answer is
+    /// overdue already this comes at once: nobody waits twice for one disk. Otherwise it is not in the file:
+    /// [`AuditError::Full`] and [`AuditError::Io`] when the disk refused it, and the next append tries again;
+    /// [`AuditError::Overloaded`] when too many records wait, [`AuditError::Closed`] after [`close`](Self::close). All
+    /// are counted.
     pub async fn append(&self, record: Record) -> Result<Recorded, AuditError> {
-        let (verdict, time) = (record.verdict, record.time);
-        let (reply, answer) = oneshot::channel();
-        let refused = if self.shared.state.closing.load(Ordering::Acquire) {
-            AuditError::Closed
-        } else {
-            match self.shared.sender.try_send(Message::Append(Box::new(record), reply)) {
-                Ok(()) => return answer.await.unwrap_or(Err(AuditError::Closed)),
-                Err(TrySendError::Full(_)) => AuditError::Overloaded { limit: self.shared.limit },
-                Err(TrySendError::Disconnected(_)) => AuditError::Closed,
+        let state = &self.shared.state;
+        let late = AuditError::Late { limit: self.shared.patience };
+        let mut answer = self.push(record)?;
+        if state.is_overdue() {
+            state.count_late();
+            return Err(late);
+        }
+        if let Ok(outcome) = tokio::time::timeout(self.shared.patience, &mut answer).await {
+            return outcome.unwrap_or(Err(AuditError::Closed));
+        }
+        // The round first: an answer that is not there now comes before that round ends.
+        let round = state.round();
+        match answer.try_recv() {
+            Ok(outcome) => outcome,
+            Err(TryRecvError::Closed) => Err(AuditError::Closed),
+            Err(TryRecvError::Empty) => {
+                state.is_late(round, &late);
+                Err(late)
             }
-        };
-        self.shared.state.lose(verdict, 1, time);
-        Err(refused)
+        }
     }
 
-    /// Whether the last attempt to write succeeded; before the first, whether the file could be opened.
+    fn push(&self, record: Record) -> Result<oneshot::Receiver<Result<Recorded, AuditError>>, AuditError> {
+        let (verdict, time) = (record.verdict, record.time);
+        let state = &self.shared.state;
+        let pushed = match state.closing.load(Ordering::Acquire) {
+            true => Err(AuditError::Closed),
+            false => self.shared.queue.push(record),
+        };
+        pushed.inspect_err(|error| {
+            state.lose(verdict, 1, time);
+            if matches!(error, AuditError::Overloaded { .. }) {
+                state.overflow(error);
+            }
+        })
+    }
+
+    /// Writes something about the log itself, and resolves when it is on disk.
+    ///
+    /// # Errors
+    /// As of [`append`](Self::append); of a note that is late it is not known whether it will be there.
+    pub async fn note(&self, noted: Noted) -> Result<(), AuditError> {
+        if self.shared.state.closing.load(Ordering::Acquire) {
+            return Err(AuditError::Closed);
+        }
+        let answer = self.shared.queue.ask(|reply| Message::Note(noted, reply))?;
+        let late = AuditError::Late { limit: self.shared.patience };
+        tokio::time::timeout(self.shared.patience, answer)
+            .await
+            .map_or(Err(late), |said| said.unwrap_or(Err(AuditError::Closed)))
+    }
+
+    /// From now on ids begin at what the clock says, although some that were given out are later: that clock was ahead.
+    pub fn restart_ids(&self) {
+        lock(&self.shared.ids).restart();
+    }
+
+    /// Whether records reach the disk, and why not.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.state.health(self.shared.queue.waiting())
+    }
+
+    /// Whether the last attempt to write succeeded and no record is overdue; before the first, whether the file could be
+    /// opened.
     #[must_use]
     pub fn healthy(&self) -> bool {
-        self.shared.state.healthy.load(Ordering::Acquire)
+        self.shared.state.is_healthy()
     }
 
     /// What the log has done since it was opened.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let state = &self.shared.state;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counters {
-            written: read(&state.written),
-            counted: read(&state.counted),
-            failed: read(&state.failed),
-            failed_admitted: read(&state.failed_admitted),
-            flushes: read(&state.flushes),
-            rotations: read(&state.rotations),
-            disturbed: read(&state.disturbed),
-            recovered: read(&state.recovered),
-        }
+        self.shared.state.counters()
     }
 
-    /// Writes what is still only counted, and ends the thread. Later appends answer [`AuditError::Closed`].
+    /// Writes what is still only counted, and ends the thread. Later appends answer [`AuditError::Closed`]. A disk that
+    /// does not answer is given five seconds.
     ///
-    /// Must be called within a tokio runtime with a timer; a disk that hangs makes this wait, so give it a deadline.
+    /// Must be called within a tokio runtime with a timer.
     ///
     /// # Errors
     /// [`AuditError`] when the last lines could not be written, [`AuditError::Closed`] when it was closed before.
@@ -172,15 +202,10 @@ impl Log {
         if self.shared.state.closing.swap(true, Ordering::AcqRel) {
             return Err(AuditError::Closed);
         }
-        let (reply, answer) = oneshot::channel();
-        let mut message = Message::Close(reply);
-        loop {
-            match self.shared.sender.try_send(message) {
-                Ok(()) => return answer.await.unwrap_or(Err(AuditError::Closed)),
-                Err(TrySendError::Disconnected(_)) => return Err(AuditError::Closed),
-                Err(TrySendError::Full(back)) => message = back,
-            }
-            tokio::time::sleep(CLOSE_POLL).await;
+        let answer = self.shared.queue.ask(Message::Close)?;
+        match tokio::time::timeout(CLOSE_PATIENCE, answer).await {
+            Ok(closed) => closed.unwrap_or(Err(AuditError::Closed)),
+            Err(_) => Err(AuditError::Late { limit: CLOSE_PATIENCE }),
         }
     }
 }
@@ -190,27 +215,11 @@ impl Recorded {
         Self { durable }
     }
 
-    /// Whether the decision has a line of its own on disk; otherwise it is a refusal that was counted with others.
+    /// Whether the decision has a line of its own on disk; otherwise it is counted with others.
     #[must_use]
     pub const fn durable(self) -> bool {
         self.durable
     }
-}
-
-impl State {
-    /// Counts `many` decisions that could not be recorded.
-    pub(super) fn lose(&self, verdict: Verdict, many: u64, time: Timestamp) {
-        self.failed.fetch_add(many, Ordering::Relaxed);
-        if verdict == Verdict::Admitted {
-            self.failed_admitted.fetch_add(many, Ordering::Relaxed);
-        }
-        lock(&self.lost).add(verdict, many, time);
-    }
-}
-
-/// The value behind a lock, after a panic too: nothing that is locked here is ever left half-changed.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn random() -> Result<u32, AuditError> {

@@ -2,8 +2,9 @@
 //! goes through what was written.
 //!
 //! [`Record`] is what the gate hands in. [`Log::append`] returns a [`Recorded`], which nothing else can make, when the
-//! record is durable; concurrent appends share one flush. Refusals that repeat are counted instead of written again,
-//! and none takes the space that admissions need (attack E11). What a failure means for the node
+//! record is durable; concurrent appends share one flush, and none is waited for longer than [`Options::patience`].
+//! Decisions that repeat are counted instead of written again, and no refusal takes the space that admissions need
+//! (attack E11). What a failure means for the node
 //! ([`OnFailure`]) is the gate's to act on. Nothing here decides, and no record has a field for a secret (attack E6).
 
 mod encode;
@@ -11,14 +12,19 @@ mod error;
 mod file;
 mod log;
 mod options;
+mod queue;
 pub mod read;
 mod record;
 mod repeats;
 mod stamp;
+mod state;
+mod verdict;
 mod writer;
 
 pub use error::{Action, AuditError};
-pub use log::{Counters, Log, Recorded};
+pub use log::{Log, Recorded};
 pub use options::{OnFailure, Options};
-pub use record::{Call, Entry, EvidenceSource, Note, Noted, Pod, Reason, Record, SCHEMA, Tally, Verdict};
+pub use record::{Call, Entry, EvidenceSource, Note, Noted, Pod, Reason, Record, SCHEMA, SCHEMA_OLDEST, Tally};
 pub use stamp::{DecisionId, StampError, Timestamp};
+pub use state::{Counters, Health};
+pub use verdict::Verdict;

@@ -34,14 +34,19 @@ pub struct Options {
     /// Bytes of refusals written per hour at most, averaged over an hour; beyond that they are counted. 4 MiB is some
     /// 2000 an hour, and keeps a flood from rotating away what was admitted in less than five days.
     pub refusal_bytes_per_hour: NonZeroU64,
-    /// Seconds for which refusals like one already written are counted instead of written. 60: one record for what
+    /// Seconds for which decisions like one already written are counted instead of written. 60: one record for what
     /// a crash-looping deployment asks in a minute.
     pub repeat_seconds: NonZeroU64,
-    /// Different refusals watched for repeats at once; beyond that they are only counted. 1024, at about 2 KiB each.
+    /// Different refusals, and as many different admissions, watched for repeats at once; beyond that refusals are only
+    /// counted and admissions written each. 1024, at about 2 KiB each.
     pub repeat_entries: NonZeroUsize,
-    /// Records waiting to be written at most; beyond that appending fails at once. 1024 is ten times the calls that
-    /// the kubelet has in flight.
+    /// Records waiting to be written at most, of which refusals may be half; beyond that appending fails at once. 1024 is
+    /// ten times the calls that the kubelet has in flight.
     pub queue_records: NonZeroUsize,
+    /// Milliseconds for which a decision waits until its record is on disk; beyond that it counts as one that could not
+    /// be recorded, and its record waits for the disk. 2000: a disk that is well takes milliseconds, and a kubelet gives
+    /// up on a container after two minutes.
+    pub append_ms: NonZeroU64,
 }
 
 /// What happens to requests while a decision cannot be recorded.
@@ -62,6 +67,12 @@ impl Options {
     #[must_use]
     pub fn last_change(&self) -> Option<std::time::SystemTime> {
         self.path.metadata().and_then(|metadata| metadata.modified()).ok()
+    }
+
+    /// For how long a decision waits until its record is on disk.
+    #[must_use]
+    pub const fn patience(&self) -> Duration {
+        Duration::from_millis(self.append_ms.get())
     }
 
     /// For how long refusals like one already written are counted.
@@ -103,6 +114,7 @@ impl Default for Options {
             repeat_seconds: NonZeroU64::MIN.saturating_add(59),
             repeat_entries: NonZeroUsize::MIN.saturating_add(1023),
             queue_records: NonZeroUsize::MIN.saturating_add(1023),
+            append_ms: NonZeroU64::MIN.saturating_add(1999),
         }
     }
 }

@@ -1,25 +1,37 @@
 //! [`Reader`] goes through the files of a log from the oldest line to the newest and, when asked again, on to what was
-//! added since; [`Filter`] says which entries are wanted.
+//! added since; [`Reader::back_up`] begins near the end instead, [`about`] looks for one decision, and [`Filter`] says
+//! which entries are wanted.
 //!
 //! Lines that cannot be read are reported in their place, never skipped in silence. No file is held in memory: at most
 //! one line of it. Reading needs no lock and disturbs no writer.
 
+mod back;
+mod filter;
+mod find;
+
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+
+pub use filter::Filter;
+use filter::Sieve;
+pub use find::about;
 
 use super::encode::RECORD_MAX;
 use super::error::{Action, AuditError};
 use super::file::{beside, identity};
-use super::record::{Entry, SCHEMA, Verdict};
-use super::stamp::{DecisionId, Timestamp};
+use super::record::{Entry, SCHEMA, SCHEMA_OLDEST};
 
 /// Files read at most: each is an open descriptor, and more than the log keeps by default a hundred times.
 const FILES_MAX: usize = 1000;
 /// The longest line that is read: twice what is ever written.
 const LINE_MAX: usize = 2 * RECORD_MAX;
+/// Bytes that are read at once: a few dozen lines.
+const BUFFER: usize = 64 << 10;
 
 /// The lines of a log, oldest first.
 ///
@@ -30,6 +42,7 @@ pub struct Reader {
     path: PathBuf,
     ahead: VecDeque<(PathBuf, File)>,
     tail: Option<Tail>,
+    sieve: Sieve,
 }
 
 /// One line that was read.
@@ -68,28 +81,15 @@ pub enum Why {
     Io(io::ErrorKind),
 }
 
-/// Which entries are wanted: those for which all that is set holds. Notes have no verdict, reference or pod; they are
-/// wanted when none of these is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// This verdict.
-    pub verdict: Option<Verdict>,
-    /// The reference, digest or image id contains this text.
-    pub image: Option<String>,
-    /// The pod's namespace is this.
-    pub namespace: Option<String>,
-    /// Not before this.
-    pub since: Option<Timestamp>,
-    /// This id, or a decision that speaks of it: repeats of it, or one that takes it back.
-    pub id: Option<DecisionId>,
-}
-
 /// The file that is being read.
 #[derive(Debug)]
 struct Tail {
     name: PathBuf,
     file: BufReader<File>,
     identity: (u64, u64),
+    /// Where reading began, and how many lines lie before it.
+    begin: u64,
+    before: OnceCell<u64>,
     /// Lines read so far.
     lines: u64,
     /// Bytes of it read so far, the unfinished line included.
@@ -119,7 +119,15 @@ impl Reader {
         if ahead.is_empty() {
             return Err(failed(io::ErrorKind::NotFound.into()));
         }
-        Ok(Self { path: path.into(), ahead, tail: None })
+        Ok(Self { path: path.into(), ahead, tail: None, sieve: Sieve::default() })
+    }
+
+    /// Leaves out lines that the log wrote and that this filter surely does not want, unread. What is left may still not
+    /// be wanted: ask [`Filter::wants`].
+    #[must_use]
+    pub fn sifting(mut self, filter: &Filter) -> Self {
+        self.sieve = Sieve::of(filter);
+        self
     }
 
     /// Goes to the end of the newest file: only what is added from now on will be read.
@@ -145,6 +153,7 @@ impl Reader {
                 continue;
             };
             match tail.step().map_err(|error| tail.unreadable(Why::Io(error.kind())))? {
+                Step::Line(bytes) if !self.sieve.may_pass(&bytes) => {}
                 Step::Line(bytes) => return tail.parse(bytes).map(Some),
                 Step::TooLong => return Err(tail.unreadable(Why::TooLong)),
                 Step::End if tail.finished || !self.ahead.is_empty() => {
@@ -177,32 +186,18 @@ impl Iterator for Reader {
     }
 }
 
-impl Filter {
-    /// Whether this entry is wanted.
-    #[must_use]
-    pub fn wants(&self, entry: &Entry) -> bool {
-        if self.since.is_some_and(|since| entry.time() < since) {
-            return false;
-        }
-        let Entry::Decision(record) = entry else {
-            let asks_for_decisions = self.verdict.is_some() || self.image.is_some() || self.namespace.is_some();
-            return !asks_for_decisions && self.id.is_none_or(|id| entry.id() == id);
-        };
-        let about = |id| record.id == id || record.repeats_of == Some(id) || record.supersedes == Some(id);
-        let names = [Some(&record.reference), record.digest.as_ref(), record.image_id.as_ref()];
-        let named = |text: &String| names.into_iter().flatten().any(|name| name.contains(text.as_str()));
-        self.verdict.is_none_or(|verdict| record.verdict == verdict)
-            && self.image.as_ref().is_none_or(named)
-            && self.namespace.as_ref().is_none_or(|namespace| record.pod.namespace.as_ref() == Some(namespace))
-            && self.id.is_none_or(about)
-    }
-}
-
 impl Tail {
     fn new(name: PathBuf, file: File) -> io::Result<Self> {
+        Self::at(name, file, 0)
+    }
+
+    /// Begins at this offset, which must be the start of a line.
+    fn at(name: PathBuf, file: File, begin: u64) -> io::Result<Self> {
         let identity = identity(&file.metadata()?);
-        let (file, partial) = (BufReader::new(file), Vec::new());
-        Ok(Self { name, file, identity, lines: 0, offset: 0, partial, skipping: false, finished: false })
+        let (mut file, partial, before) = (BufReader::with_capacity(BUFFER, file), Vec::new(), OnceCell::new());
+        file.seek(SeekFrom::Start(begin))?;
+        let (lines, offset) = (0, begin);
+        Ok(Self { name, file, identity, begin, before, lines, offset, partial, skipping: false, finished: false })
     }
 
     /// Reads to the end of a line, or of the file.
@@ -242,30 +237,55 @@ impl Tail {
 
     fn skip_to_end(&mut self) -> io::Result<()> {
         self.offset = self.file.seek(SeekFrom::End(0))?;
+        (self.begin, self.before, self.lines) = (self.offset, OnceCell::new(), 0);
         self.partial.clear();
         Ok(())
     }
 
     fn parse(&self, bytes: Vec<u8>) -> Result<Line, Unreadable> {
-        let malformed = |why: String| self.at(self.lines, Why::Malformed(why));
-        let text = String::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
-        match serde_json::from_str::<Entry>(&text) {
-            Ok(entry) if entry.schema() == SCHEMA => Ok(Line { text, entry }),
-            Ok(entry) => Err(self.at(self.lines, Why::Schema(u64::from(entry.schema())))),
-            Err(error) => match serde_json::from_str::<Version>(&text) {
-                Ok(Version { schema }) if schema != u64::from(SCHEMA) => Err(self.at(self.lines, Why::Schema(schema))),
-                Ok(_) | Err(_) => Err(malformed(error.to_string())),
-            },
-        }
+        parse(bytes).map_err(|why| self.locate(self.lines, why))
     }
 
     /// The line after those that were read.
     fn unreadable(&self, why: Why) -> Unreadable {
-        self.at(self.lines + 1, why)
+        self.locate(self.lines + 1, why)
     }
 
-    fn at(&self, line: u64, why: Why) -> Unreadable {
-        Unreadable { file: self.name.clone(), line, why }
+    fn locate(&self, line: u64, why: Why) -> Unreadable {
+        let before = *self.before.get_or_init(|| lines_before(self.file.get_ref(), self.begin).unwrap_or(0));
+        Unreadable { file: self.name.clone(), line: before + line, why }
+    }
+}
+
+/// How many lines end before this offset. Only asked where a line of a file that was begun in its middle is no good.
+fn lines_before(file: &File, end: u64) -> io::Result<u64> {
+    let (mut at, mut lines, mut block) = (0, 0, vec![0; BUFFER]);
+    while at < end {
+        let most = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
+        let read = file.read_at(block.get_mut(..most).unwrap_or_default(), at)?;
+        if read == 0 {
+            break;
+        }
+        let newlines = block.iter().take(read).filter(|byte| **byte == b'\n').count();
+        lines += u64::try_from(newlines).unwrap_or(0);
+        at += u64::try_from(read).unwrap_or(0);
+    }
+    Ok(lines)
+}
+
+/// What a line says, its newline taken off.
+fn parse(bytes: Vec<u8>) -> Result<Line, Why> {
+    let text = String::from_utf8(bytes).map_err(|error| Why::Malformed(error.to_string()))?;
+    let known = SCHEMA_OLDEST..=SCHEMA;
+    match serde_json::from_str::<Entry>(&text) {
+        Ok(entry) if known.contains(&entry.schema()) => Ok(Line { text, entry: entry.renewed() }),
+        Ok(entry) => Err(Why::Schema(u64::from(entry.schema()))),
+        Err(error) => match serde_json::from_str::<Version>(&text) {
+            Ok(Version { schema }) if !known.contains(&u32::try_from(schema).unwrap_or(u32::MAX)) => {
+                Err(Why::Schema(schema))
+            }
+            Ok(_) | Err(_) => Err(Why::Malformed(error.to_string())),
+        },
     }
 }
 

@@ -11,10 +11,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::stamp::{DecisionId, Timestamp};
+use super::verdict::Verdict;
 use crate::evidence;
 
 /// The version of the schema. It rises when a field changes its meaning or goes; a new field leaves it.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
+/// The oldest version that is still read: there every image that was let through was *admitted*, and the reason's code
+/// alone said whether with proof.
+pub const SCHEMA_OLDEST: u32 = 1;
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,9 +43,12 @@ pub struct Record {
     /// The runtime's id of the container, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_id: Option<String>,
-    /// The image as the request named it, untouched.
+    /// The image as the request named it, untouched: the pod's own string where the request has it.
     #[serde(default)]
     pub reference: String,
+    /// The string by which the runtime was to find the image, where the request had one beside the pod's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// The digest that was decided on and that the runtime was, or would have been, told.
     #[serde(default)]
     pub digest: Option<String>,
@@ -112,20 +119,6 @@ pub enum EvidenceSource {
     Registry,
 }
 
-/// What was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// The policies are satisfied.
-    Admitted,
-    /// Evaluated, and not satisfied.
-    Refused,
-    /// Could not be evaluated: something is there and cannot be read or may not be.
-    Unable,
-    /// Could not be evaluated: a registry or the runtime was out of reach.
-    Unreachable,
-}
-
 /// Why, for programs and for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
@@ -179,6 +172,14 @@ pub enum Noted {
     /// Refusals that were counted and not written, to keep space for admissions: too many different ones, or too
     /// little space on the disk.
     Counted(Tally),
+    /// An operator had the time as of which the gate judges set back to what the node's clock says: records had been
+    /// written by a clock that was ahead.
+    ClockLowered {
+        /// The latest time that had been recorded.
+        from: Timestamp,
+        /// What the clock says.
+        to: Timestamp,
+    },
 }
 
 /// How many decisions of each kind, and when the first of them was.
@@ -186,7 +187,7 @@ pub enum Noted {
 pub struct Tally {
     /// When the first of them was taken.
     pub since: Timestamp,
-    /// Admitted.
+    /// Let through, with proof or without.
     pub admitted: u64,
     /// Refused.
     pub refused: u64,
@@ -220,6 +221,7 @@ impl Record {
             container: None,
             container_id: None,
             reference: String::new(),
+            image: None,
             digest: None,
             image_id: None,
             verdict,
@@ -257,6 +259,15 @@ impl Entry {
         }
     }
 
+    /// As this version would have written it.
+    #[must_use]
+    pub fn renewed(self) -> Self {
+        match self {
+            Self::Decision(record) => Self::Decision(Box::new(record.renewed())),
+            Self::Note(_) => self,
+        }
+    }
+
     /// When.
     #[must_use]
     pub const fn time(&self) -> Timestamp {
@@ -265,6 +276,33 @@ impl Entry {
             Self::Note(note) => note.time,
         }
     }
+}
+
+impl Record {
+    /// The record as this version would have written it. One of schema 1 called everything admitted that was let
+    /// through; its code and its report say whether with proof.
+    #[must_use]
+    pub fn renewed(mut self) -> Self {
+        if self.schema < 2 && self.verdict == Verdict::Admitted {
+            self.verdict = match self.reason.code.as_ref() {
+                "warned" => Verdict::Warned,
+                "unmatched" => Verdict::Unmatched,
+                _ if accepts_anything(&self.policies) => Verdict::Unverified,
+                _ => Verdict::Admitted,
+            };
+        }
+        self
+    }
+}
+
+/// Whether one of these reports has policies, and each of them accepts anything.
+fn accepts_anything(reports: &serde_json::Value) -> bool {
+    let documents = |report: &serde_json::Value| report.get("documents")?.as_array().cloned();
+    let is_so = |document: &serde_json::Value| {
+        document.get("accepts_anything").and_then(serde_json::Value::as_bool).unwrap_or(false)
+    };
+    let mut reports = reports.as_array().into_iter().flatten().filter_map(documents);
+    reports.any(|documents| !documents.is_empty() && documents.iter().all(is_so))
 }
 
 impl Reason {
@@ -285,7 +323,7 @@ impl Tally {
             self.since = time;
         }
         let count = match verdict {
-            Verdict::Admitted => &mut self.admitted,
+            Verdict::Admitted | Verdict::Warned | Verdict::Unmatched | Verdict::Unverified => &mut self.admitted,
             Verdict::Refused => &mut self.refused,
             Verdict::Unable => &mut self.unable,
             Verdict::Unreachable => &mut self.unreachable,
@@ -322,17 +360,6 @@ impl Tally {
 impl From<&evidence::Pod> for Pod {
     fn from(pod: &evidence::Pod) -> Self {
         Self { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Admitted => "admitted",
-            Self::Refused => "refused",
-            Self::Unable => "unable",
-            Self::Unreachable => "unreachable",
-        })
     }
 }
 

@@ -1,29 +1,37 @@
-//! [`Repeats`]: which refusals are written and which are only counted, so that they cannot fill the disk (attack E11).
+//! [`Repeats`]: which decisions are written and which are only counted, so that a crash loop cannot fill the disk (attack
+//! E11).
 //!
-//! A refusal that is the first of its kind is written at once. Those like it are counted for a while, and one record
-//! stands for them. Whatever the allowance ([`Allowance`]) or the number of kinds does not permit is only tallied.
-//! Pure: time and space are arguments.
+//! A decision that is the first of its kind is written at once. Those like it are counted for a while, and one record
+//! stands for them. A refusal that the allowance ([`Allowance`]) or the number of kinds does not permit is only tallied;
+//! an admission that is not watched is written. Pure: time and space are arguments.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::record::{Call, Record, Verdict};
+use super::record::{Call, Record};
 use super::stamp::DecisionId;
+use super::verdict::Verdict;
 
-/// What makes two refusals alike.
+/// What makes two decisions alike: nothing but when they were taken, what that took, and where the evidence came from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Kind {
     call: Call,
     method: Option<String>,
     verdict: Verdict,
     reference: String,
+    image: Option<String>,
     code: String,
     namespace: Option<String>,
     digest: Option<String>,
     pod: Option<String>,
+    uid: Option<String>,
+    container: Option<String>,
+    container_id: Option<String>,
+    policies: Option<String>,
+    trust: Option<String>,
 }
 
-/// What becomes of a refusal.
+/// What becomes of a decision.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It is the first of its kind: write it, and [`watch`](Repeats::watch) for those like it.
@@ -34,11 +42,13 @@ pub(super) enum Fate {
     TooMany,
 }
 
-/// Refusals that were written lately, and how often each was repeated since.
+/// Decisions that were written lately, and how often each was repeated since.
 #[derive(Debug)]
 pub(super) struct Repeats {
     window: Duration,
+    /// Most refusals that are watched, and most admissions: neither takes the other's room.
     limit: usize,
+    admissions: usize,
     watched: HashMap<Kind, Watched>,
     /// The kinds in the order in which their windows end.
     order: VecDeque<(Instant, Kind)>,
@@ -66,24 +76,34 @@ impl Kind {
             method: record.method.as_deref().map(str::to_owned),
             verdict: record.verdict,
             reference: record.reference.clone(),
+            image: record.image.clone(),
             code: record.reason.code.clone().into_owned(),
             namespace: record.pod.namespace.clone(),
             digest: record.digest.clone(),
             pod: record.pod.name.clone(),
+            uid: record.pod.uid.clone(),
+            container: record.container.clone(),
+            container_id: record.container_id.clone(),
+            policies: record.policy_generation.clone(),
+            trust: record.trust_generation.clone(),
         }
     }
 }
 
 impl Repeats {
     pub(super) fn new(window: Duration, limit: usize) -> Self {
-        Self { window, limit, watched: HashMap::new(), order: VecDeque::new() }
+        Self { window, limit, admissions: 0, watched: HashMap::new(), order: VecDeque::new() }
     }
 
-    /// What becomes of this refusal. The windows that have ended must have been taken with [`ended`](Self::ended)
+    /// What becomes of this decision. The windows that have ended must have been taken with [`ended`](Self::ended)
     /// before.
     pub(super) fn fate(&mut self, record: &Record) -> Fate {
         let kind = Kind::of(record);
-        let full = self.watched.len() >= self.limit;
+        let of_its_class = match kind.verdict.is_admission() {
+            true => self.admissions,
+            false => self.watched.len().saturating_sub(self.admissions),
+        };
+        let full = of_its_class >= self.limit;
         match self.watched.get_mut(&kind) {
             Some(watched) => {
                 watched.count += 1;
@@ -95,20 +115,27 @@ impl Repeats {
         }
     }
 
-    /// A refusal of this kind is being written: those like it are counted from now on.
+    /// A decision of this kind is being written: those like it are counted from now on.
     pub(super) fn watch(&mut self, kind: Kind, first: DecisionId, now: Instant) {
         let watched = Watched { first, count: 0, last: None };
         if self.watched.insert(kind.clone(), watched).is_none() {
+            self.admissions += usize::from(kind.verdict.is_admission());
             self.order.push_back((now + self.window, kind));
         }
     }
 
     /// The first of this kind was not written after all; how many were counted with it.
     pub(super) fn forget(&mut self, kind: &Kind) -> u64 {
-        self.watched.remove(kind).map_or(0, |watched| watched.count)
+        self.remove(kind).map_or(0, |watched| watched.count)
     }
 
-    /// Whether refusals of this kind are being counted.
+    fn remove(&mut self, kind: &Kind) -> Option<Watched> {
+        let watched = self.watched.remove(kind)?;
+        self.admissions = self.admissions.saturating_sub(usize::from(kind.verdict.is_admission()));
+        Some(watched)
+    }
+
+    /// Whether decisions of this kind are being counted.
     pub(super) fn watches(&self, kind: &Kind) -> bool {
         self.watched.contains_key(kind)
     }
@@ -132,7 +159,7 @@ impl Repeats {
         let mut records = Vec::new();
         while self.order.front().is_some_and(|(end, _)| due(*end)) {
             let Some((_, kind)) = self.order.pop_front() else { break };
-            let Some(Watched { first, count, last: Some(last) }) = self.watched.remove(&kind) else { continue };
+            let Some(Watched { first, count, last: Some(last) }) = self.remove(&kind) else { continue };
             records.push(Record { repeats: count, repeats_of: Some(first), ..last });
         }
         records
@@ -218,6 +245,22 @@ mod tests {
         let mut other_call = ask.refusal("a", "unsigned", "prod");
         other_call.call = Call::CreateContainer;
         write(&mut repeats, &other_call, start);
+        // A pod that was made again, another container of it, other policies: whoever reads must see each.
+        let change: [fn(&mut Record); 6] = [
+            |record| record.pod.uid = Some("2".to_owned()),
+            |record| record.container = Some("other".to_owned()),
+            |record| record.container_id = Some("c2".to_owned()),
+            |record| record.image = Some("sha256:2".to_owned()),
+            |record| record.policy_generation = Some("2".to_owned()),
+            |record| record.trust_generation = Some("2".to_owned()),
+        ];
+        let mut repeats = Repeats::new(MINUTE, 8);
+        write(&mut repeats, &ask.refusal("a", "unsigned", "prod"), start);
+        for change in change {
+            let mut other = ask.refusal("a", "unsigned", "prod");
+            change(&mut other);
+            write(&mut repeats, &other, start);
+        }
     }
 
     #[test]
@@ -241,6 +284,26 @@ mod tests {
         repeats.ended(start + MINUTE);
         write(&mut repeats, &ask.refusal("c", "unsigned", "prod"), start + MINUTE);
         assert_eq!(repeats.watched.len(), 2);
+    }
+
+    #[test]
+    fn attack_e11_admissions_take_no_refusals_room_nor_the_other_way_round() {
+        let (mut repeats, mut ask, start) = (Repeats::new(MINUTE, 1), Asker(Ids::new(1)), Instant::now());
+        let admitted = |ask: &mut Asker, reference| Record {
+            verdict: Verdict::Admitted,
+            ..ask.refusal(reference, "satisfied", "prod")
+        };
+        write(&mut repeats, &ask.refusal("a", "unsigned", "prod"), start);
+        let first = admitted(&mut ask, "a");
+        write(&mut repeats, &first, start);
+        assert_eq!(repeats.fate(&admitted(&mut ask, "b")), Fate::TooMany);
+        assert_eq!(repeats.fate(&ask.refusal("b", "unsigned", "prod")), Fate::TooMany);
+        assert_eq!(repeats.forget(&Kind::of(&first)), 0);
+        let second = admitted(&mut ask, "b");
+        write(&mut repeats, &second, start);
+        assert_eq!(repeats.fate(&ask.refusal("c", "unsigned", "prod")), Fate::TooMany);
+        repeats.ended(start + MINUTE);
+        assert_eq!((repeats.admissions, repeats.watched.len()), (0, 0));
     }
 
     #[test]

@@ -65,6 +65,11 @@ impl Ids {
         Self { last: 0, count: 0, boot }
     }
 
+    /// The next id is of the time that it is given out at, whatever those before it were.
+    pub(super) const fn restart(&mut self) {
+        self.last = 0;
+    }
+
     pub(super) fn next(&mut self, now: Duration) -> DecisionId {
         let count = self.count.wrapping_add(1);
         // After 2^32 ids the counter starts again; a later millisecond keeps the order.

@@ -3,20 +3,23 @@
 
 use std::mem;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::encode::{self, RECORD_MAX};
 use super::error::AuditError;
 use super::file::LogFile;
-use super::log::{Recorded, State, lock};
+use super::log::Recorded;
 use super::options::Options;
-use super::record::{Note, Noted, Record, SCHEMA, Tally, Verdict};
+use super::queue::{Message, Queued, Reply, Seat};
+use super::record::{Note, Noted, Record, SCHEMA, Tally};
 use super::repeats::{Allowance, Fate, Kind, Repeats};
 use super::stamp::{Ids, Timestamp};
+use super::state::{State, lock};
+use super::verdict::Verdict;
 use crate::clock::Clock;
 
 /// Bytes that are written with one flush, about: what a disk takes in a few milliseconds.
@@ -25,16 +28,8 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Records taken with one flush at most, so that a stream of refusals that are only counted holds up nobody's.
 const BATCH_RECORDS: usize = 1024;
 
-/// What the handles ask of the thread.
-pub(super) enum Message {
-    /// Record this, and say when it is done.
-    Append(Box<Record>, Reply),
-    /// Write what is left, and end.
-    Close(oneshot::Sender<Result<(), AuditError>>),
-}
-
-/// Where the answer to one append goes. The asker may be gone.
-pub(super) type Reply = oneshot::Sender<Result<Recorded, AuditError>>;
+/// How often is looked, while nothing is written, who else could write the log: four or five calls of the system.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The file, and what is not in it yet.
 #[derive(Debug)]
@@ -46,10 +41,14 @@ pub(super) struct Writer {
     ids: Arc<Mutex<Ids>>,
     repeats: Repeats,
     allowance: Allowance,
+    /// Whether the file was ever open.
+    is_open: bool,
     /// Records that stand for repeats and whose time has come.
     due: Vec<Record>,
     /// Refusals that were neither written nor watched.
     counted: Tally,
+    /// What is to be said of the log itself.
+    notes: Vec<(Noted, oneshot::Sender<Result<(), AuditError>>)>,
     /// When the notes about counted and lost decisions may be written next.
     notes_due: Instant,
 }
@@ -59,9 +58,12 @@ struct Planned {
     line: Vec<u8>,
     verdict: Verdict,
     time: Timestamp,
-    /// What it is the first of; none for an admission.
+    /// What it is the first of; none where those like it are not watched for.
     kind: Option<Kind>,
+    /// Whether it gives way on a full disk: an admission does not, nor what takes one back.
+    gives_way: bool,
     reply: Reply,
+    _seat: Seat,
 }
 
 /// Records of one batch, and those that are answered with it without a line of their own.
@@ -77,13 +79,30 @@ impl Writer {
         let now = clock.steady();
         let repeats = Repeats::new(options.repeat_window(), options.repeat_entries.get());
         let allowance = Allowance::new(options.refusal_bytes_per_hour.get(), now);
-        let (due, counted) = (Vec::new(), Tally::default());
-        Self { file, options, clock, state, ids, repeats, allowance, due, counted, notes_due: now }
+        let (due, counted, notes, is_open) = (Vec::new(), Tally::default(), Vec::new(), false);
+        Self { file, options, clock, state, ids, repeats, allowance, is_open, due, counted, notes, notes_due: now }
     }
 
-    /// Works until the log is closed or its last handle is gone.
-    pub(super) fn run(mut self, inbox: &Receiver<Message>) {
-        let _told_by_counters = self.settle(false);
+    /// Opens the file, says how that went, and works until the log is closed or its last handle is gone. It does not begin
+    /// where the file cannot be used and that does not pass by itself.
+    pub(super) fn run(mut self, inbox: &Receiver<Message>, opened: &SyncSender<Result<(), AuditError>>) {
+        let opening = self.file.open();
+        self.state.attempted(&opening);
+        self.is_open = opening.is_ok();
+        match opening {
+            Err(error) if !error.may_pass() => {
+                let _opener_may_be_gone = opened.try_send(Err(error));
+            }
+            Ok(()) | Err(_) => {
+                let _told_by_counters = self.settle(false);
+                self.state.come_round();
+                let _opener_may_be_gone = opened.try_send(Ok(()));
+            }
+        }
+        self.work(inbox);
+    }
+
+    fn work(mut self, inbox: &Receiver<Message>) {
         loop {
             let first = match self.wait(inbox) {
                 Ok(message) => Some(message),
@@ -96,6 +115,8 @@ impl Writer {
             let (batch, closing) = self.gather(first, inbox);
             self.commit(batch);
             let settled = self.settle(closing.is_some());
+            self.look();
+            self.state.come_round();
             if let Some(reply) = closing {
                 // The lock first: whoever hears that the log is closed may open it again.
                 drop(self);
@@ -117,7 +138,8 @@ impl Writer {
         while let Some(message) = next {
             taken += 1;
             match message {
-                Message::Append(record, reply) => self.plan(&mut batch, record, reply),
+                Message::Append(queued) => self.plan(&mut batch, *queued),
+                Message::Note(noted, reply) => self.notes.push((noted, reply)),
                 Message::Close(reply) => return (batch, Some(reply)),
             }
             let full = batch.bytes.saturating_add(RECORD_MAX) > most || taken >= BATCH_RECORDS;
@@ -126,29 +148,41 @@ impl Writer {
         (batch, None)
     }
 
-    /// The next message, or a timeout when something that was counted is due.
+    /// The next message, or a timeout when something that was counted is due, or it is time to look around.
     fn wait(&self, inbox: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        let now = self.clock.steady();
         let pending = !self.counted.is_empty() || !lock(&self.state.lost).is_empty() || !self.file.torn().is_empty();
         let due = self.repeats.next_end().into_iter().chain(pending.then_some(self.notes_due)).min();
-        match due {
-            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(due) => inbox.recv_timeout(due.saturating_duration_since(self.clock.steady())),
+        let patience = due.map_or(LOOK_EVERY, |due| due.saturating_duration_since(now).min(LOOK_EVERY));
+        inbox.recv_timeout(patience)
+    }
+
+    /// Looks who else could write the log, and opens it where that was not possible so far.
+    fn look(&mut self) {
+        if !self.is_open {
+            let opening = self.file.open();
+            self.is_open = opening.is_ok();
+            self.state.attempted(&opening);
         }
+        self.state.looked(self.file.exposed());
     }
 
     /// Decides what becomes of one record: a line, or a place in a count.
-    fn plan(&mut self, batch: &mut Batch, record: Box<Record>, reply: Reply) {
+    fn plan(&mut self, batch: &mut Batch, queued: Queued) {
+        let Queued { record, reply, seat } = queued;
         let now = self.clock.steady();
         // What takes an admission back follows a record that is written, each its own: without it that one would be
         // false. So it is never counted with others, nor held back.
-        let kind = if record.verdict == Verdict::Admitted || record.supersedes.is_some() {
+        let gives_way = !record.verdict.is_admission() && record.supersedes.is_none();
+        let kind = if record.supersedes.is_some() {
             None
         } else {
             self.due.extend(self.repeats.ended(now));
             match self.repeats.fate(&record) {
                 Fate::Write(kind) => Some(kind),
                 Fate::Counted(kind) => return batch.counted.push((kind, reply)),
-                Fate::TooMany => return self.tally(&record, reply),
+                Fate::TooMany if gives_way => return self.tally(&record, reply),
+                Fate::TooMany => None,
             }
         };
         let line = match encode::record(&record) {
@@ -158,14 +192,15 @@ impl Writer {
                 return answer(reply, Err(error));
             }
         };
+        if gives_way && !self.has_room_for_refusal(line.len()) {
+            return self.tally(&record, reply);
+        }
         if let Some(kind) = &kind {
-            if !self.has_room_for_refusal(line.len()) {
-                return self.tally(&record, reply);
-            }
             self.repeats.watch(kind.clone(), record.id, now);
         }
         batch.bytes += line.len();
-        batch.planned.push(Planned { line, verdict: record.verdict, time: record.time, kind, reply });
+        let (verdict, time) = (record.verdict, record.time);
+        batch.planned.push(Planned { line, verdict, time, kind, gives_way, reply, _seat: seat });
     }
 
     /// Counts a refusal that is not written and not watched. It is refused all the same.
@@ -193,14 +228,14 @@ impl Writer {
             (lines.iter().flat_map(|planned| &planned.line).copied().collect::<Vec<u8>>(), lines.len())
         };
         let (all, count) = lines(|_| true);
-        let (admissions, admitted) = lines(|planned| planned.kind.is_none());
+        let (admissions, admitted) = lines(|planned| !planned.gives_way);
         let whole = self.add(&all, count);
         let alone = match &whole {
             Err(AuditError::Full { .. }) if 0 < admitted && admitted < count => self.add(&admissions, admitted),
             Err(_) | Ok(()) => whole.clone(),
         };
-        for Planned { verdict, time, kind, reply, .. } in batch.planned {
-            let outcome = if kind.is_some() { &whole } else { &alone };
+        for Planned { verdict, time, kind, gives_way, reply, .. } in batch.planned {
+            let outcome = if gives_way { &whole } else { &alone };
             if outcome.is_err() {
                 let counted_with_it = kind.map_or(0, |kind| self.repeats.forget(&kind));
                 self.state.lose(verdict, 1 + counted_with_it, time);
@@ -221,25 +256,28 @@ impl Writer {
         let (mut lines, mut standing) = (Vec::new(), Vec::new());
         for record in mem::take(&mut self.due) {
             match encode::record(&record) {
-                Ok(line) if self.has_room_for_refusal(line.len()) => {
+                Ok(line) if record.verdict.is_admission() || self.has_room_for_refusal(line.len()) => {
                     lines.extend(line);
                     standing.push(record);
                 }
                 Ok(_) | Err(_) => self.counted.count(&record),
             }
         }
-        let (mut lost, mut counted, mut notes) = (Tally::default(), Tally::default(), 0);
+        let (asked, replies): (Vec<_>, Vec<_>) = mem::take(&mut self.notes).into_iter().unzip();
+        let mut noted = self.write_notes(&mut lines, asked.into_iter());
+        let (mut lost, mut counted, mut tells) = (Tally::default(), Tally::default(), false);
         if finish || now >= self.notes_due {
             self.notes_due = now + self.options.repeat_window();
             lost = mem::take(&mut *lock(&self.state.lost));
             if finish || self.file.free() >= self.options.reserve_bytes {
                 counted = mem::take(&mut self.counted);
             }
-            notes = self.write_notes(&mut lines, lost, counted);
+            noted += self.write_notes(&mut lines, self.tales(lost, counted).into_iter());
+            tells = true;
         }
-        let outcome = self.add(&lines, standing.len() + notes);
+        let outcome = self.add(&lines, standing.len() + noted);
         match &outcome {
-            Ok(()) if notes > 0 => self.file.torn_are_noted(),
+            Ok(()) if tells => self.file.torn_are_noted(),
             Ok(()) => {}
             Err(_) => {
                 lock(&self.state.lost).merge(lost);
@@ -247,19 +285,27 @@ impl Writer {
                 standing.iter().for_each(|record| self.state.lose(record.verdict, record.repeats, record.time));
             }
         }
+        for reply in replies {
+            let _asker_may_be_gone = reply.send(outcome.clone());
+        }
         outcome
     }
 
-    /// Adds a line for each note that there is reason for; how many.
-    fn write_notes(&self, lines: &mut Vec<u8>, lost: Tally, counted: Tally) -> usize {
+    /// What there is reason to note.
+    fn tales(&self, lost: Tally, counted: Tally) -> Vec<Noted> {
         let torn = self.file.torn().iter().map(|torn| Noted::Recovered {
             fragment: String::from_utf8_lossy(&torn.bytes).into_owned(),
             bytes: torn.length,
         });
         let lost = (!lost.is_empty()).then_some(Noted::Lost(lost));
         let counted = (!counted.is_empty()).then_some(Noted::Counted(counted));
+        torn.chain(lost).chain(counted).collect()
+    }
+
+    /// Adds a line for each note; how many.
+    fn write_notes(&self, lines: &mut Vec<u8>, notes: impl Iterator<Item = Noted>) -> usize {
         let mut count = 0;
-        for note in torn.chain(lost).chain(counted) {
+        for note in notes {
             let id = lock(&self.ids).next(self.clock.unix());
             if let Ok(line) = encode::note(&Note { schema: SCHEMA, id, time: id.time(), note }) {
                 lines.extend(line);
@@ -275,8 +321,9 @@ impl Writer {
             return Ok(());
         }
         let outcome = self.file.append(lines);
-        self.state.healthy.store(outcome.is_ok(), Ordering::Release);
+        self.state.attempted(&outcome);
         if outcome.is_ok() {
+            self.is_open = true;
             self.state.written.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         outcome

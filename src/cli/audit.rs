@@ -1,6 +1,5 @@
 //! `sealgate audit tail` and `sealgate audit show`.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,28 +8,28 @@ use serde_json::Value;
 use super::screen::{Exit, Screen, Tone, plain};
 use super::signer::{self, list, text};
 use super::status::uptime;
-use crate::audit::read::{Filter, Line, Reader, Unreadable};
+use crate::audit::read::{self, Filter, Line, Reader, Unreadable};
 use crate::audit::{DecisionId, Entry, Note, Record, Timestamp, Verdict};
 use crate::config::Settings;
 
 /// How often a followed log is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
-/// Most lines that `-n` can ask for: they are held in memory, at most 64 KiB each.
-const LINES_MAX: usize = 10_000;
+/// How many are listed when nothing else is said: a screenful.
+const LINES: usize = 20;
 
 /// Which decisions to list.
 #[derive(Debug, Args)]
 pub(super) struct Tail {
-    /// How many of the latest.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
-    lines: usize,
+    /// How many of the latest; 20 when left out, and with --since all.
+    #[arg(short = 'n', long, value_name = "N")]
+    lines: Option<usize>,
     /// Go on printing decisions as they are made.
     #[arg(short, long)]
     follow: bool,
-    /// Only what was not admitted.
+    /// Only what was not let through.
     #[arg(long, conflicts_with = "verdict")]
     refused: bool,
-    /// Only this verdict: admitted, refused, unable or unreachable.
+    /// Only this verdict: admitted, warned, unmatched, unverified, refused, unable or unreachable.
     #[arg(long, value_name = "VERDICT", value_parser = verdict)]
     verdict: Option<Verdict>,
     /// Only images whose reference, digest or id contains this.
@@ -53,9 +52,8 @@ pub(super) struct Show {
 }
 
 fn verdict(text: &str) -> Result<Verdict, String> {
-    let all = [Verdict::Admitted, Verdict::Refused, Verdict::Unable, Verdict::Unreachable];
-    let found = all.into_iter().find(|verdict| verdict.to_string() == text);
-    found.ok_or_else(|| "one of admitted, refused, unable, unreachable".to_owned())
+    let found = Verdict::ALL.into_iter().find(|verdict| verdict.word() == text);
+    found.ok_or_else(|| format!("one of {}", Verdict::ALL.map(Verdict::word).join(", ")))
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
@@ -68,50 +66,50 @@ fn id(text: &str) -> Result<DecisionId, String> {
 
 /// Prints the latest decisions, and those to come when asked.
 pub(super) fn tail(options: &Tail, settings: &Settings, screen: &mut Screen) -> Exit {
-    let mut reader = match Reader::open(&settings.audit.path) {
-        Ok(reader) => reader,
-        Err(error) => {
-            screen.complain(&error.to_string());
-            return Exit::Unable;
-        }
-    };
     let filter = Filter {
         verdict: options.verdict,
+        refused: options.refused,
         image: options.image.clone(),
         namespace: options.namespace.clone(),
         since: options.since,
         id: None,
     };
-    let wanted = |entry: &Entry| filter.wants(entry) && !(options.refused && is_admitted(entry));
-    let keep = options.lines.min(LINES_MAX);
-    let mut latest: VecDeque<Result<Line, Unreadable>> = VecDeque::with_capacity(keep.min(64));
-    for line in reader.by_ref() {
-        if line.as_ref().is_ok_and(|line| !wanted(&line.entry)) {
-            continue;
+    // Without a number, everything since a time is wanted.
+    let most = options.lines.or_else(|| options.since.is_none().then_some(LINES));
+    let opened = Reader::open(&settings.audit.path).map(|reader| reader.sifting(&filter));
+    let opened = opened.and_then(|mut reader| {
+        let more = most.map_or(Ok(false), |most| reader.back_up(most, &filter))?;
+        Ok((reader, more))
+    });
+    let (mut reader, more) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            screen.complain(&error.to_string());
+            return Exit::Unable;
         }
-        if latest.len() >= keep {
-            latest.pop_front();
-        }
-        if keep > 0 {
-            latest.push_back(line);
-        }
+    };
+    for line in reader.by_ref().filter(|line| is_wanted(line, &filter)) {
+        print(&line, screen);
     }
-    for line in &latest {
-        print(line, screen);
+    if more {
+        let most = most.unwrap_or_default();
+        screen.complain(&format!("there are more before the latest {most}: -n N or --since TIME shows them"));
     }
     if options.follow {
-        follow(&mut reader, wanted, screen);
+        follow(&mut reader, &filter, screen);
     }
     Exit::Done
 }
 
+fn is_wanted(line: &Result<Line, Unreadable>, filter: &Filter) -> bool {
+    line.as_ref().map_or(true, |line| filter.wants(&line.entry))
+}
+
 /// Prints what is added, until the program is interrupted.
-fn follow(reader: &mut Reader, wanted: impl Fn(&Entry) -> bool, screen: &mut Screen) {
+fn follow(reader: &mut Reader, filter: &Filter, screen: &mut Screen) {
     loop {
-        for line in reader.by_ref() {
-            if line.as_ref().map_or(true, |line| wanted(&line.entry)) {
-                print(&line, screen);
-            }
+        for line in reader.by_ref().filter(|line| is_wanted(line, filter)) {
+            print(&line, screen);
         }
         std::thread::sleep(FOLLOW_EVERY);
     }
@@ -119,25 +117,18 @@ fn follow(reader: &mut Reader, wanted: impl Fn(&Entry) -> bool, screen: &mut Scr
 
 /// Prints one decision whole, with the records that speak of it.
 pub(super) fn show(options: &Show, settings: &Settings, screen: &mut Screen) -> Exit {
-    let reader = match Reader::open(&settings.audit.path) {
-        Ok(reader) => reader,
-        Err(error) => {
-            screen.complain(&error.to_string());
-            return Exit::Unable;
-        }
-    };
-    let filter = Filter { id: Some(options.id), ..Filter::default() };
     let mut found = false;
-    for line in reader.flatten().filter(|line| filter.wants(&line.entry)) {
+    let searched = read::about(&settings.audit.path, options.id, &mut |line| {
         found = true;
-        if screen.is_json() {
-            screen.line(&line.text);
-        } else {
-            match &line.entry {
-                Entry::Decision(record) => print_whole(record, screen),
-                Entry::Note(note) => print_note(note, screen),
-            }
+        match &line.entry {
+            _ if screen.is_json() => screen.line(&line.text),
+            Entry::Decision(record) => print_whole(record, screen),
+            Entry::Note(note) => print_note(note, screen),
         }
+    });
+    if let Err(error) = searched {
+        screen.complain(&error.to_string());
+        return Exit::Unable;
     }
     if found {
         Exit::Done
@@ -149,10 +140,6 @@ pub(super) fn show(options: &Show, settings: &Settings, screen: &mut Screen) -> 
         ));
         Exit::Refused
     }
-}
-
-fn is_admitted(entry: &Entry) -> bool {
-    matches!(entry, Entry::Decision(record) if record.verdict == Verdict::Admitted)
 }
 
 /// One decision a line: what a tired person needs to find the one to show.
@@ -168,11 +155,9 @@ fn print(line: &Result<Line, Unreadable>, screen: &mut Screen) {
             });
             let repeats =
                 if record.repeats > 0 { format!("  and {} more like it", record.repeats) } else { String::new() };
-            let why = if record.verdict == Verdict::Admitted {
-                String::new()
-            } else {
-                format!("  {}", plain(&record.reason.code))
-            };
+            // Of an admission the verdict says it.
+            let is_said = record.verdict.is_admission();
+            let why = if is_said { String::new() } else { format!("  {}", plain(&record.reason.code)) };
             let what = plain(&record.reference);
             let source = evidence(record).map_or_else(String::new, |told| format!("  {told}"));
             screen.line(&format!(
@@ -198,6 +183,7 @@ fn tone_of(verdict: Verdict) -> Tone {
     match verdict {
         Verdict::Admitted => Tone::Good,
         Verdict::Refused => Tone::Bad,
+        Verdict::Warned | Verdict::Unmatched | Verdict::Unverified => Tone::Warn,
         Verdict::Unable | Verdict::Unreachable => Tone::Warn,
     }
 }
@@ -218,6 +204,7 @@ fn print_whole(record: &Record, screen: &mut Screen) {
     field("decision", Some(record.id.to_string()));
     field("time", Some(record.time.to_string()));
     field("why", Some(format!("{}: {}", record.reason.code, record.reason.message)));
+    field("asked as", record.image.clone());
     field("digest", record.digest.clone());
     field("image id", record.image_id.clone());
     field("namespace", record.pod.namespace.clone());

@@ -19,7 +19,7 @@ pub(super) fn flush(settings: &Settings, screen: &mut Screen) -> Exit {
             }
             Exit::Done
         }
-        Ok(Answer::Status(_) | Answer::Unknown(_)) => {
+        Ok(_) => {
             screen.complain("the gate did not understand; is it of the same version?");
             Exit::Unable
         }

@@ -4,6 +4,7 @@
 
 mod audit;
 mod cache;
+mod clock;
 mod evidence;
 mod policy;
 mod screen;
@@ -92,6 +93,9 @@ enum Command {
     /// What the running gate remembers.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// The time as of which the gate judges.
+    #[command(subcommand)]
+    Clock(ClockCommand),
     /// Trust roots: the authorities and logs behind keyless signatures.
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -123,6 +127,17 @@ enum CacheCommand {
     /// Forget every verdict, and doubt the evidence on disk: the next decision about each image asks the registry first.
     #[command(after_help = "Examples:\n  sealgate cache flush")]
     Flush(NoOptions),
+}
+
+#[derive(Debug, Subcommand)]
+enum ClockCommand {
+    /// Have the running gate judge as of what the node's clock says, although decisions were recorded at a later time.
+    ///
+    /// The gate judges nothing as of an earlier time than that of its latest record, so that what ended stays ended when the
+    /// clock is set back. Where the clock was ahead once and is right now, that time lies in the future, and keys count as
+    /// ended that have not. Look at the clock first; the audit log keeps a note of this.
+    #[command(after_help = "Examples:\n  timedatectl && sealgate clock lower")]
+    Lower(NoOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -196,6 +211,7 @@ fn run(command: Command, settings: &Settings, path: &std::path::Path, screen: &m
         Command::Audit(AuditCommand::Show(options)) => audit::show(&options, settings, screen),
         Command::Status => status::run(settings, screen),
         Command::Cache(CacheCommand::Flush(NoOptions {})) => cache::flush(settings, screen),
+        Command::Clock(ClockCommand::Lower(NoOptions {})) => clock::lower(settings, screen),
         Command::Trust(TrustCommand::Update(options)) => trust::update(&options, settings, screen),
         Command::Evidence(command) => evidence::run(&command, settings, screen),
         Command::Trust(TrustCommand::List(NoOptions {})) => trust::list(settings, screen),

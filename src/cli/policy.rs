@@ -27,6 +27,7 @@ struct Checked {
     generation: Option<String>,
     trust_generation: Option<String>,
     warnings: Vec<String>,
+    unproven: Vec<String>,
     errors: Vec<String>,
 }
 
@@ -42,6 +43,7 @@ pub(super) fn check(options: &Options, settings: &Settings, screen: &mut Screen)
             generation: Some(loaded.policies.generation().to_owned()),
             trust_generation: Some(loaded.policies.trust_generation().to_owned()),
             warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
+            unproven: loaded.policies.unproven(),
             errors: Vec::new(),
         },
         Err(error) => Checked {
@@ -50,6 +52,7 @@ pub(super) fn check(options: &Options, settings: &Settings, screen: &mut Screen)
             generation: None,
             trust_generation: None,
             warnings: Vec::new(),
+            unproven: Vec::new(),
             errors: error.problems.iter().map(ToString::to_string).collect(),
         },
     };
@@ -69,6 +72,10 @@ fn print(checked: &Checked, screen: &mut Screen) {
     for warning in &checked.warnings {
         let warn = screen.tone(Tone::Warn, "warning:");
         screen.line(&format!("{warn} {}", plain(warning)));
+    }
+    for sentence in &checked.unproven {
+        let warn = screen.tone(Tone::Warn, &plain(sentence));
+        screen.line(&warn);
     }
     if checked.sound {
         let good = screen.tone(Tone::Good, "sound:");

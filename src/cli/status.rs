@@ -2,7 +2,7 @@
 
 use super::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
-use crate::control::{self, Answer, EvidenceStatus, Request, Status, TrustStatus};
+use crate::control::{self, Answer, AuditStatus, EvidenceStatus, Request, Status, TrustStatus};
 
 /// Asks the gate and prints its answer; 1 when something needs a person.
 pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
@@ -15,7 +15,7 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
             }
             if is_well(&status) { Exit::Done } else { Exit::Refused }
         }
-        Ok(Answer::Flushed(_) | Answer::Unknown(_)) => {
+        Ok(_) => {
             screen.complain("the gate did not understand; is it of the same version?");
             Exit::Unable
         }
@@ -39,6 +39,7 @@ fn is_well(status: &Status) -> bool {
     status.policy.reload_error.is_none()
         && status.runtime.error.is_none()
         && status.audit.healthy
+        && status.audit.exposed.is_none()
         && status.evidence.healthy
 }
 
@@ -58,6 +59,10 @@ fn print(status: &Status, screen: &mut Screen) {
         let warn = screen.tone(Tone::Warn, "warning:");
         screen.line(&format!("         {warn} {}", plain(warning)));
     }
+    for sentence in &policy.unproven {
+        let warn = screen.tone(Tone::Warn, &plain(sentence));
+        screen.line(&format!("         {warn}"));
+    }
     print_trust(&status.trust, screen);
     let runtime = &status.runtime;
     let state = match (&runtime.version, &runtime.error) {
@@ -66,16 +71,32 @@ fn print(status: &Status, screen: &mut Screen) {
         (None, None) => "unknown".to_owned(),
     };
     screen.line(&format!("runtime  {} on {}", state, plain(&runtime.socket)));
-    let audit = &status.audit;
-    let health =
-        if audit.healthy { screen.tone(Tone::Good, "writable") } else { screen.tone(Tone::Bad, "NOT WRITABLE") };
-    screen.line(&format!("audit    {health}, {} records written, {} failed", audit.written, audit.failed));
+    print_audit(&status.audit, screen);
     let memory = &status.memory;
     screen.line(&format!(
         "memory   {} verdicts, {} pieces of evidence, {} proven contents",
         memory.verdicts, memory.evidence, memory.contents
     ));
     print_evidence(&status.evidence, screen);
+}
+
+fn print_audit(audit: &AuditStatus, screen: &mut Screen) {
+    let health =
+        if audit.healthy { screen.tone(Tone::Good, "writable") } else { screen.tone(Tone::Bad, "NOT WRITABLE") };
+    screen.line(&format!("audit    {health}, {} records written, {} failed", audit.written, audit.failed));
+    if let Some(error) = &audit.error {
+        let bad = screen.tone(Tone::Bad, "the last record was not taken:");
+        screen.line(&format!("         {bad} {}", plain(error)));
+    }
+    if let Some(fault) = &audit.exposed {
+        let bad = screen.tone(Tone::Bad, "not safe from others:");
+        screen.line(&format!("         {bad} {}", plain(fault)));
+    }
+    if audit.waiting > 0 || audit.late > 0 {
+        let warn = screen.tone(Tone::Warn, "warning:");
+        let (late, waiting) = (audit.late, audit.waiting);
+        screen.line(&format!("         {warn} {late} records were late since the start, {waiting} wait for the disk"));
+    }
 }
 
 fn print_evidence(evidence: &EvidenceStatus, screen: &mut Screen) {

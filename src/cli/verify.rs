@@ -84,7 +84,11 @@ fn print(image: &str, decided: &Result<PullPermit, Refusal>, timings: &Timings, 
         screen.json(&Answer { image, verdict, code, message, pinned, policies, timings: timings.phases() });
         return;
     }
-    let tone = if decided.is_ok() { Tone::Good } else { Tone::Bad };
+    let tone = match (decided.is_ok(), verdict) {
+        (true, "admitted") => Tone::Good,
+        (true, _) => Tone::Warn,
+        (false, _) => Tone::Bad,
+    };
     let verdict = screen.tone(tone, verdict);
     screen.line(&format!("{verdict}  {}", plain(pinned.as_deref().unwrap_or(image))));
     if !message.is_empty() {
@@ -100,9 +104,9 @@ fn print(image: &str, decided: &Result<PullPermit, Refusal>, timings: &Timings, 
 fn said(decided: &Result<PullPermit, Refusal>) -> (&'static str, String, String) {
     match decided {
         Ok(permit) => {
-            let reason = gate::admitted(std::iter::once(permit.admission().permit()));
+            let (verdict, reason) = gate::admitted(std::iter::once(permit.admission().permit()));
             let message = if reason.code == "satisfied" { String::new() } else { reason.message };
-            ("admitted", reason.code.into_owned(), message)
+            (verdict.word(), reason.code.into_owned(), message)
         }
         Err(refusal) => (word(refusal.ending()), refusal.code().to_owned(), refusal.to_string()),
     }

@@ -19,7 +19,7 @@ use serde::Deserialize;
 pub use error::{ConfigError, Place};
 
 use crate::ownership::{self, Above};
-use crate::{audit, control, gate, metrics, proxy, registry, runtime, store, truststore};
+use crate::{audit, control, floor, gate, metrics, proxy, registry, runtime, store, truststore};
 
 /// Where the configuration is unless the command line says otherwise. Drop-ins are in the folder of that name with
 /// `.d` added.
@@ -53,6 +53,8 @@ pub struct Settings {
     pub memory: gate::MemoryOptions,
     /// The audit log.
     pub audit: audit::Options,
+    /// Where the latest time on record is kept.
+    pub clock: floor::Options,
     /// Numbers for a monitor.
     pub metrics: metrics::Options,
     /// The words for the journal.

@@ -2,7 +2,9 @@
 
 use std::sync::PoisonError;
 
-use super::{CLOCK, Daemon, clock_warning, now};
+use super::time::clock_warning;
+use super::{CLOCK, Daemon, now};
+use crate::audit::{Counters, Health};
 use crate::control::{
     Answer, AuditStatus, EvidenceStatus, MemoryStatus, PolicyStatus, RefreshStatus, RejudgeStatus, Request,
     RuntimeStatus, Status, TrustStatus,
@@ -24,12 +26,14 @@ impl Daemon {
                 );
                 Answer::Flushed(MemoryStatus::from(forgotten))
             }
+            Request::ClockLower => self.lower_clock().await,
         }
     }
 
     fn audit_status(&self) -> AuditStatus {
-        let (healthy, counters) = self.recorder.health();
-        AuditStatus { healthy, written: counters.written, failed: counters.failed }
+        let (Health { healthy, error, exposed, waiting }, Counters { written, failed, late, .. }) =
+            self.recorder.health();
+        AuditStatus { healthy, error, exposed, written, failed, late, waiting }
     }
 
     /// What a monitor reads.
@@ -47,9 +51,12 @@ impl Daemon {
                 .map(|(key, end)| (key.clone(), end.as_duration().as_secs_f64()))
                 .collect(),
             reload_failed: state.reload_error.is_some(),
-            audit_healthy: self.recorder.health().0,
+            audit: self.audit_readings(),
             decisions: Decisions {
                 admitted: decided.admitted,
+                warned: decided.warned,
+                unmatched: decided.unmatched,
+                unverified: decided.unverified,
                 refused: decided.refused,
                 unable: decided.unable,
                 unreachable: decided.unreachable,
@@ -57,6 +64,12 @@ impl Daemon {
             sources: sources(decided, self.recorder.by_source()),
             evidence: self.evidence_readings(),
         }
+    }
+
+    fn audit_readings(&self) -> metrics::Audit {
+        let AuditStatus { healthy, exposed, failed, late, waiting, .. } = self.audit_status();
+        let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
+        metrics::Audit { healthy, safe: exposed.is_none(), failed, late, waiting }
     }
 
     fn evidence_readings(&self) -> metrics::Evidence {
@@ -81,6 +94,13 @@ impl Daemon {
         }
     }
 
+    /// What is wrong with the clock, or with what is kept of it.
+    fn clock_warnings(&self) -> Vec<String> {
+        let kept = self.floor_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = kept.map(|error| format!("what ended may count again if the clock is set back: {error}"));
+        clock_warning(&self.gate).into_iter().chain(kept).collect()
+    }
+
     async fn status(&self) -> Status {
         let set = self.gate.policy();
         let version = self.gate.runtime().version().await;
@@ -98,7 +118,8 @@ impl Daemon {
                 trust_generation: set.trust_generation().to_owned(),
                 documents: set.len(),
                 reload_error: state.reload_error.clone(),
-                warnings: state.noted.warnings.iter().cloned().chain(clock_warning(&self.gate)).collect(),
+                warnings: state.noted.warnings.iter().cloned().chain(self.clock_warnings()).collect(),
+                unproven: set.unproven(),
             },
             trust: TrustStatus {
                 roots: state.noted.watch.roots.iter().map(|kept| kept.name.clone()).collect(),
@@ -114,7 +135,7 @@ impl Daemon {
 
 /// Decisions by where their evidence came from.
 fn sources(decided: Decided, by_source: BySource) -> Sources {
-    let all = decided.admitted + decided.refused + decided.unable + decided.unreachable;
+    let all = decided.total();
     let BySource { memory, evidence, registry } = by_source;
     Sources { memory, evidence, registry, none: all.saturating_sub(memory + evidence + registry) }
 }

@@ -7,6 +7,7 @@
 mod admission;
 pub mod ask;
 mod asking;
+mod decided;
 mod errand;
 mod flights;
 mod freshness;
@@ -37,12 +38,13 @@ use std::time::Instant;
 use lru::LruCache;
 
 pub use admission::{Admission, Footing};
+pub use decided::{BySource, Decided, admitted};
 pub use keeping::StoreHealth;
 pub use local::LocalPermit;
 pub use made::{MadeContainer, MadeVolume};
 pub use options::{Limits, MemoryOptions};
 pub use pull::PullPermit;
-pub use record::{BySource, Decided, Recorder, Story, admitted};
+pub use record::{Recorder, Story};
 pub use refresh::Refreshes;
 pub use refusal::{Ending, Refusal};
 pub use rejudge::Rejudged;
@@ -51,6 +53,7 @@ pub use timing::Timings;
 use crate::cache::{Memory, lock_or_empty};
 use crate::clock::Clock;
 use crate::evidence::Place;
+use crate::floor::Floor;
 use crate::image::{Digest, Platform, Repository};
 use crate::policy::{Applicable, Freshness, PolicySet, Unmatched, VerdictKey};
 use crate::registry::{AccessKey, Registry};
@@ -112,7 +115,7 @@ struct Shared {
     /// What was proven of unchanged signatures.
     proofs: Proofs,
     /// The clock is not believed when it says that it is earlier.
-    not_before: Mutex<jiff::Timestamp>,
+    floor: Floor,
 }
 
 /// What a gate is made of.
@@ -155,8 +158,13 @@ impl Gate {
     /// From now on the clock is not believed when it says that it is earlier than this: what had ended by then stays
     /// ended, although the clock was set back (attack C4).
     pub fn not_before(&self, known: jiff::Timestamp) {
-        let mut floor = self.shared.not_before.lock().unwrap_or_else(PoisonError::into_inner);
-        *floor = known.max(*floor);
+        self.shared.floor.raise(known);
+    }
+
+    /// The latest time that is known to have been: for whoever records, and for an operator who knows better.
+    #[must_use]
+    pub fn floor(&self) -> Floor {
+        self.shared.floor.clone()
     }
 
     /// The time as of which everything is judged: the clock's, or the latest that is known to have been.
@@ -197,7 +205,7 @@ impl Gate {
             forms: Forms::default(),
             contents: Mutex::new(contents),
             proofs: Proofs::new(proofs),
-            not_before: Mutex::new(jiff::Timestamp::MIN),
+            floor: Floor::default(),
         };
         parts.store.iter().for_each(|store| shared.heed_flush(store));
         Self {
@@ -303,7 +311,7 @@ impl std::fmt::Debug for Gate {
 impl Shared {
     /// The time as of which everything is judged.
     fn now(&self) -> jiff::Timestamp {
-        self.clock.now().max(*self.not_before.lock().unwrap_or_else(PoisonError::into_inner))
+        self.clock.now().max(self.floor.latest())
     }
 
     fn flushed(&self) -> Option<jiff::Timestamp> {

@@ -3,22 +3,31 @@
 //! The rule for a log that cannot be written stands here, in one place: [`Recorder::admit`].
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
+use lru::LruCache;
 
 use super::admission::{Admission, Footing};
 use super::ask::{Call, LocalAsk, PullAsk};
+use super::decided::{BySource, Counts, Decided, admitted, rests_on_proof};
 use super::local::LocalPermit;
 use super::pull::PullPermit;
 use super::refusal::{Ending, Refusal};
 use super::timing::Timings;
-use crate::audit::{self, Counters, DecisionId, EvidenceSource, Log, OnFailure, Reason, Record, Verdict};
+use crate::audit::{
+    self, AuditError, Counters, DecisionId, EvidenceSource, Health, Log, OnFailure, Reason, Record, Verdict,
+};
 use crate::clock::Clock;
 use crate::evidence::Pod;
+use crate::floor::Floor;
 use crate::image::Digest;
-use crate::policy::{Permit, PolicySet};
+use crate::policy::PolicySet;
+
+/// Images remembered as on record: as many as verdicts and containers that are remembered together.
+const ON_RECORD_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8191);
 
 /// Writes decisions to the audit log.
 #[derive(Debug)]
@@ -26,44 +35,13 @@ pub struct Recorder {
     log: Log,
     on_failure: OnFailure,
     clock: Clock,
+    /// When this process began: evidence from before it is of images that were admitted before.
+    began: Timestamp,
+    /// Images of which an admission was recorded since.
+    on_record: Mutex<LruCache<Digest, ()>>,
+    /// Rises with each record.
+    floor: Floor,
     decided: Counts,
-}
-
-/// Decisions since the start, counted as they are recorded.
-#[derive(Debug, Default)]
-struct Counts {
-    admitted: AtomicU64,
-    refused: AtomicU64,
-    unable: AtomicU64,
-    unreachable: AtomicU64,
-    memory: AtomicU64,
-    evidence: AtomicU64,
-    registry: AtomicU64,
-}
-
-/// How many decisions ended how since the start. One that was taken back counts twice: as what it was, and as what it
-/// became.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decided {
-    /// Let through.
-    pub admitted: u64,
-    /// Refused.
-    pub refused: u64,
-    /// Not decided, since something could not be used.
-    pub unable: u64,
-    /// Not decided, since something did not answer.
-    pub unreachable: u64,
-}
-
-/// Where the evidence came from that was decided on, since the start; decisions that needed none are not among them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct BySource {
-    /// From memory.
-    pub memory: u64,
-    /// From disk.
-    pub evidence: u64,
-    /// From a registry.
-    pub registry: u64,
 }
 
 /// What one decision was about, as far as it has come.
@@ -75,6 +53,7 @@ pub struct Story {
     container: Option<String>,
     container_id: Option<String>,
     reference: String,
+    image: Option<String>,
     digest: Option<Digest>,
     image_id: Option<Digest>,
     admissions: Vec<Arc<Admission>>,
@@ -125,6 +104,21 @@ impl Story {
         !self.admissions.is_empty() && self.admissions.iter().all(|admission| admission.is_recorded())
     }
 
+    /// Whether each of its images was admitted before, by a record or by what is kept on this node: evidence from before this
+    /// process began or of an image that is on record since, or a rule that names the digest. What no proof stands behind
+    /// was not.
+    fn was_admitted_before(&self, began: Timestamp, is_on_record: impl Fn(&Digest) -> bool) -> bool {
+        let before = |admission: &Arc<Admission>| {
+            let is_kept = match admission.footing() {
+                Some(footing) if footing.source == EvidenceSource::Registry => false,
+                Some(footing) => footing.fetched < began || is_on_record(&admission.permit().subject().target),
+                None => true,
+            };
+            admission.is_recorded() || (is_kept && rests_on_proof(admission.permit()))
+        };
+        !self.admissions.is_empty() && self.admissions.iter().all(before)
+    }
+
     /// Where the evidence came from. A verdict from memory is from there, also where no evidence was needed.
     fn source(&self) -> Option<EvidenceSource> {
         self.looked_at().map(|footing| footing.source).or_else(|| self.cached.then_some(EvidenceSource::Memory))
@@ -140,6 +134,7 @@ impl Story {
         record.container.clone_from(&self.container);
         record.container_id.clone_from(&self.container_id);
         record.reference.clone_from(&self.reference);
+        record.image.clone_from(&self.image);
         record.digest = self.digest.as_ref().or_else(|| self.timings.target()).map(Digest::to_string);
         record.image_id = self.image_id.as_ref().or_else(|| self.timings.image()).map(Digest::to_string);
         record.cached = self.cached;
@@ -156,8 +151,8 @@ impl Story {
     }
 
     fn admission(&self) -> Record {
-        let reason = admitted(self.admissions.iter().map(|admission| admission.permit()));
-        let mut record = self.record(Verdict::Admitted, reason);
+        let (verdict, reason) = admitted(self.admissions.iter().map(|admission| admission.permit()));
+        let mut record = self.record(verdict, reason);
         let reports: Vec<_> = self.admissions.iter().map(|admission| admission.permit().report()).collect();
         record.policies = serde_json::to_value(reports).unwrap_or_default();
         record
@@ -177,17 +172,6 @@ impl Story {
     }
 }
 
-/// Why it was admitted. What was let through without proof is told from the rest by its code.
-pub fn admitted<'p>(permits: impl Iterator<Item = &'p Permit> + Clone) -> Reason {
-    if permits.clone().any(|permit| permit.report().unmatched) {
-        Reason::new("unmatched", "admitted, though no policy matches: policy.unmatched says so")
-    } else if permits.clone().any(|permit| permit.warnings().next().is_some()) {
-        Reason::new("warned", "admitted, though a policy that only warns is not satisfied")
-    } else {
-        Reason::new("satisfied", "every policy that matches is satisfied")
-    }
-}
-
 fn audit_call(call: Call) -> audit::Call {
     match call {
         Call::PullImage => audit::Call::PullImage,
@@ -201,50 +185,46 @@ impl Recorder {
     /// Records into this log; `on_failure` says what happens to admissions when it cannot be written.
     #[must_use]
     pub fn new(log: Log, on_failure: OnFailure, clock: Clock) -> Self {
-        Self { log, on_failure, clock, decided: Counts::default() }
+        let on_record = Mutex::new(LruCache::new(ON_RECORD_MAX));
+        Self {
+            log,
+            on_failure,
+            clock,
+            began: clock.now(),
+            on_record,
+            floor: Floor::default(),
+            decided: Counts::default(),
+        }
+    }
+
+    /// Raises this floor with each record, so that the gate judges nothing as of an earlier time.
+    #[must_use]
+    pub fn raising(self, floor: Floor) -> Self {
+        Self { floor, ..self }
     }
 
     /// What the log has done, and whether its last write went well.
     #[must_use]
-    pub fn health(&self) -> (bool, Counters) {
-        (self.log.healthy(), self.log.counters())
+    pub fn health(&self) -> (Health, Counters) {
+        (self.log.health(), self.log.counters())
+    }
+
+    /// The log itself.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
     }
 
     /// How many decisions ended how.
     #[must_use]
     pub fn decided(&self) -> Decided {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Decided {
-            admitted: read(&self.decided.admitted),
-            refused: read(&self.decided.refused),
-            unable: read(&self.decided.unable),
-            unreachable: read(&self.decided.unreachable),
-        }
+        self.decided.decided()
     }
 
     /// Where the evidence came from.
     #[must_use]
     pub fn by_source(&self) -> BySource {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Counts { memory, evidence, registry, .. } = &self.decided;
-        BySource { memory: read(memory), evidence: read(evidence), registry: read(registry) }
-    }
-
-    fn count(&self, verdict: Verdict, source: Option<EvidenceSource>) {
-        let count = match verdict {
-            Verdict::Admitted => &self.decided.admitted,
-            Verdict::Refused => &self.decided.refused,
-            Verdict::Unable => &self.decided.unable,
-            Verdict::Unreachable => &self.decided.unreachable,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-        let by_source = match source {
-            Some(EvidenceSource::Memory) => &self.decided.memory,
-            Some(EvidenceSource::Evidence) => &self.decided.evidence,
-            Some(EvidenceSource::Registry) => &self.decided.registry,
-            None => return,
-        };
-        by_source.fetch_add(1, Ordering::Relaxed);
+        self.decided.by_source()
     }
 
     /// Writes what was only counted so far; for the end.
@@ -269,8 +249,12 @@ impl Recorder {
         let mut story = self.unreadable(ask.call, policy);
         story.pod.clone_from(&ask.pod);
         story.container = Some(ask.container.clone()).filter(|name| !name.is_empty());
-        let reference = if ask.user_specified.is_empty() { &ask.image } else { &ask.user_specified };
-        story.reference.clone_from(reference);
+        if ask.user_specified.is_empty() || ask.user_specified == ask.image {
+            story.reference.clone_from(&ask.image);
+        } else {
+            story.reference.clone_from(&ask.user_specified);
+            story.image = Some(ask.image.clone()).filter(|image| !image.is_empty());
+        }
         story
     }
 
@@ -292,6 +276,7 @@ impl Recorder {
             container: None,
             container_id: None,
             reference: String::new(),
+            image: None,
             digest: None,
             image_id: None,
             admissions: Vec::new(),
@@ -304,34 +289,72 @@ impl Recorder {
         }
     }
 
-    /// Records admissions and returns when they are on disk.
+    /// Records admissions and returns when they are on disk, or when that was waited for as long as it may be.
     ///
     /// # Errors
     /// [`Refusal::NotRecorded`] when the log cannot be written and the configuration does not let the images start all
-    /// the same: by default those do whose admission is on disk from before.
+    /// the same: by default those do that were admitted before. What is on record of the others by then, or waits to be,
+    /// is taken back.
     pub async fn admit(&self, stories: &[Story]) -> Result<(), Refusal> {
-        let writes = stories.iter().map(|story| async move { (story, self.log.append(story.admission()).await) });
-        for (story, written) in join_all(writes).await {
+        let writes = stories.iter().map(|story| async move {
+            let record = story.admission();
+            let (verdict, source) = (record.verdict, record.source);
+            tell_unproven(&record);
+            (story, verdict, source, self.log.append(record).await)
+        });
+        let (mut standing, mut counted, mut refused) = (Vec::new(), Vec::new(), None);
+        for (story, verdict, source, written) in join_all(writes).await {
+            counted.push((verdict, source));
             match written {
-                Ok(recorded) if recorded.durable() => {
-                    story.admissions.iter().for_each(|admission| admission.set_recorded())
+                // Also of one that was counted: the first of its kind is on disk.
+                Ok(_) => {
+                    self.note_on_record(story);
+                    standing.push(story);
                 }
-                Ok(_) => {}
                 Err(error) => {
-                    let let_through = match self.on_failure {
-                        OnFailure::RefuseNew => story.is_recorded(),
-                        OnFailure::AdmitAll => true,
-                        OnFailure::RefuseAll => false,
-                    };
+                    let let_through = self.lets_through(story);
                     tracing::error!(decision = %story.id, image = story.reference, let_through, %error, "an admission could not be recorded");
+                    if matches!(error, AuditError::Late { .. }) {
+                        standing.push(story);
+                    }
                     if !let_through {
-                        return Err(Refusal::NotRecorded { why: error.to_string() });
+                        refused.get_or_insert(Refusal::NotRecorded { why: error.to_string() });
                     }
                 }
             }
         }
-        stories.iter().for_each(|story| self.count(Verdict::Admitted, story.source()));
+        if let Some(refusal) = refused {
+            self.take_all_back(standing.into_iter(), &refusal).await;
+            return Err(refusal);
+        }
+        counted.into_iter().for_each(|(verdict, source)| self.decided.count(verdict, source));
         Ok(())
+    }
+
+    /// Whether an admission stands although it could not be recorded.
+    fn lets_through(&self, story: &Story) -> bool {
+        match self.on_failure {
+            OnFailure::RefuseNew => {
+                let on_record = self.on_record.lock().unwrap_or_else(PoisonError::into_inner);
+                story.was_admitted_before(self.began, |digest| on_record.contains(digest))
+            }
+            OnFailure::AdmitAll => true,
+            OnFailure::RefuseAll => false,
+        }
+    }
+
+    fn note_on_record(&self, story: &Story) {
+        self.floor.raise(self.clock.now());
+        let mut on_record = self.on_record.lock().unwrap_or_else(PoisonError::into_inner);
+        for admission in &story.admissions {
+            admission.set_recorded();
+            on_record.put(admission.permit().subject().target.clone(), ());
+        }
+    }
+
+    /// Records that all of these were taken back, side by side: they wait for one disk.
+    pub async fn take_all_back<'s>(&self, stories: impl Iterator<Item = &'s Story>, refusal: &Refusal) {
+        join_all(stories.map(|story| self.take_back(story, refusal))).await;
     }
 
     /// Whether these admissions stand even when the log cannot be written, so that their record may reach the disk while
@@ -369,52 +392,22 @@ impl Recorder {
     }
 
     async fn append_refusal(&self, record: Record) {
-        self.count(record.verdict, record.source);
-        if let Err(error) = self.log.append(record).await {
-            tracing::error!(%error, "a refusal could not be recorded");
+        self.decided.count(record.verdict, record.source);
+        match self.log.append(record).await {
+            Ok(_) => self.floor.raise(self.clock.now()),
+            Err(error) => tracing::error!(%error, "a refusal could not be recorded"),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evidence::{Name, Origin, Subject};
-    use crate::image::Reference;
-    use crate::policy::{Case, Documents, Material, PolicyFile, Unmatched, Verdict};
-    use crate::verify::Proofs;
-
-    const WARNING: &str = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: w}\nspec:\n  \
-        images: [reg.test/app]\n  action: warn\n  require: {digest: {anyOf: [DIGEST]}}\n";
-
-    /// The code of an admission of `reg.test/app` with this digest under these documents.
-    fn code(digest: &Digest, policies: &str) -> String {
-        let file = PolicyFile { name: "p.yaml".to_owned(), bytes: policies.into() };
-        let files = if policies.is_empty() { Vec::new() } else { vec![file] };
-        let documents = Documents::parse(&files).unwrap();
-        let set = PolicySet::build(documents, Material::default(), Unmatched::Admit).unwrap();
-        let name = Name::Known(Reference::parse("reg.test/app:1").unwrap());
-        let pod = Pod { namespace: Some("default".to_owned()), ..Pod::default() };
-        let applicable = set.applicable(&name, &pod);
-        let subject = Subject { name, target: digest.clone(), child: None, origin: Origin::Registry };
-        match set.judge(&Case {
-            subject: &subject,
-            applicable: &applicable,
-            evidence: &[],
-            now: jiff::Timestamp::UNIX_EPOCH,
-            proofs: &Proofs::default(),
-        }) {
-            Verdict::Permit(permit) => admitted(std::iter::once(&permit)).code.into_owned(),
-            Verdict::Denial(denial) => panic!("{denial}"),
+/// Tells the journal of an image that runs without proof.
+fn tell_unproven(record: &Record) {
+    let Record { id, reference, verdict, reason, .. } = record;
+    match verdict {
+        Verdict::Warned => tracing::warn!(decision = %id, image = reference, "warned: {}", reason.message),
+        Verdict::Unmatched | Verdict::Unverified => {
+            tracing::info!(decision = %id, image = reference, "{verdict}: {}", reason.message);
         }
-    }
-
-    #[test]
-    fn an_admission_says_what_it_rests_on() {
-        let (listed, other) = (Digest::of(b"listed"), Digest::of(b"other"));
-        let policies = WARNING.replace("DIGEST", &format!("{:?}", listed.as_str()));
-        assert_eq!(code(&listed, &policies), "satisfied");
-        assert_eq!(code(&other, &policies), "warned");
-        assert_eq!(code(&other, ""), "unmatched");
+        Verdict::Admitted | Verdict::Refused | Verdict::Unable | Verdict::Unreachable => {}
     }
 }

@@ -54,6 +54,8 @@ impl Gate {
             return;
         }
         self.shared.keeping.pay().await;
+        // Said when it is not.
+        let _is_there = self.shared.keeping.house(Store::is_there).await;
         let present: BTreeSet<Digest> = match self.shared.runtime.present().await {
             Ok(present) => present,
             Err(error) => return tracing::debug!(%error, "the runtime did not say which images there are"),

@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
 
 pub use listen::{Address, Listener};
-pub use text::{Decisions, Evidence, Readings, Sources};
+pub use text::{Audit, Decisions, Evidence, Readings, Sources};
 
 /// Connections answered at once; a monitor opens one.
 const CONNECTIONS_MAX: usize = 8;
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     fn readings() -> Readings {
-        Readings { audit_healthy: true, ..Readings::default() }
+        Readings { audit: Audit { healthy: true, ..Audit::default() }, ..Readings::default() }
     }
 
     async fn ask(address: std::net::SocketAddr, request: &str) -> String {

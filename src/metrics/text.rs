@@ -5,14 +5,35 @@ use std::collections::BTreeMap;
 /// Decisions since the start, by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Decisions {
-    /// Let through.
+    /// Let through with proof.
     pub admitted: u64,
+    /// Let through although a policy that only warns is not satisfied.
+    pub warned: u64,
+    /// Let through although no policy matches.
+    pub unmatched: u64,
+    /// Let through by policies that accept anything.
+    pub unverified: u64,
     /// Refused by the policy.
     pub refused: u64,
     /// Not decided, since something could not be used.
     pub unable: u64,
     /// Not decided, since something did not answer.
     pub unreachable: u64,
+}
+
+/// The audit log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Whether the last record could be written, and none is overdue.
+    pub healthy: bool,
+    /// Whether nobody else could write it.
+    pub safe: bool,
+    /// Records that could not be written since the start.
+    pub failed: u64,
+    /// Records that the disk did not take in time since the start.
+    pub late: u64,
+    /// Records that wait for the disk.
+    pub waiting: u64,
 }
 
 /// Decisions since the start, by where the evidence came from that was decided on.
@@ -59,8 +80,8 @@ pub struct Readings {
     pub keys: Vec<(String, f64)>,
     /// Whether the last reload of the policy was not taken.
     pub reload_failed: bool,
-    /// Whether the last record could be written.
-    pub audit_healthy: bool,
+    /// The audit log.
+    pub audit: Audit,
     /// Decisions since the start.
     pub decisions: Decisions,
     /// The same by the source of the evidence.
@@ -88,16 +109,35 @@ impl Readings {
         let one = |value: bool| [(Vec::new(), f64::from(u8::from(value)))].into_iter();
         let help = "1 when the newest policy files were not taken and older ones are in force.";
         family(&mut text, "sealgate_policy_reload_failed", "gauge", help, one(self.reload_failed));
-        let help = "1 when the last record of the audit log could be written.";
-        family(&mut text, "sealgate_audit_healthy", "gauge", help, one(self.audit_healthy));
-        let Decisions { admitted, refused, unable, unreachable } = self.decisions;
-        let verdicts = [("admitted", admitted), ("refused", refused), ("unable", unable), ("unreachable", unreachable)];
+        self.audit.write(&mut text);
+        let Decisions { admitted, warned, unmatched, unverified, refused, unable, unreachable } = self.decisions;
+        let let_through =
+            [("admitted", admitted), ("warned", warned), ("unmatched", unmatched), ("unverified", unverified)];
+        let not = [("refused", refused), ("unable", unable), ("unreachable", unreachable)];
+        let verdicts = let_through.into_iter().chain(not);
         let help = "Decisions since the start.";
-        let counts = verdicts.into_iter().map(|(verdict, count)| (vec![("verdict", verdict)], count_of(count)));
+        let counts = verdicts.map(|(verdict, count)| (vec![("verdict", verdict)], count_of(count)));
         family(&mut text, "sealgate_decisions_total", "counter", help, counts);
         self.sources.write(&mut text);
         self.evidence.write(&mut text);
         text
+    }
+}
+
+impl Audit {
+    fn write(&self, text: &mut String) {
+        let mut one = |name: &str, kind: &str, help: &str, count: u64| {
+            family(text, name, kind, help, [(Vec::new(), count_of(count))].into_iter());
+        };
+        let help = "1 when the last record of the audit log could be written and none is overdue.";
+        one("sealgate_audit_healthy", "gauge", help, u64::from(self.healthy));
+        let help = "1 when nobody but root could write the audit log.";
+        one("sealgate_audit_safe", "gauge", help, u64::from(self.safe));
+        let help = "Records that could not be written since the start.";
+        one("sealgate_audit_failed_records_total", "counter", help, self.failed);
+        let help = "Records that the disk did not take in time since the start; they are written when it does.";
+        one("sealgate_audit_late_records_total", "counter", help, self.late);
+        one("sealgate_audit_waiting_records", "gauge", "Records that wait for the disk.", self.waiting);
     }
 }
 
@@ -185,12 +225,27 @@ sealgate_trust_expiry_timestamp_seconds{root=\"acme\",kind=\"ct-log\"} 190000000
 # HELP sealgate_policy_reload_failed 1 when the newest policy files were not taken and older ones are in force.
 # TYPE sealgate_policy_reload_failed gauge
 sealgate_policy_reload_failed 0
-# HELP sealgate_audit_healthy 1 when the last record of the audit log could be written.
+# HELP sealgate_audit_healthy 1 when the last record of the audit log could be written and none is overdue.
 # TYPE sealgate_audit_healthy gauge
 sealgate_audit_healthy 1
+# HELP sealgate_audit_safe 1 when nobody but root could write the audit log.
+# TYPE sealgate_audit_safe gauge
+sealgate_audit_safe 1
+# HELP sealgate_audit_failed_records_total Records that could not be written since the start.
+# TYPE sealgate_audit_failed_records_total counter
+sealgate_audit_failed_records_total 2
+# HELP sealgate_audit_late_records_total Records that the disk did not take in time since the start; they are written when it does.
+# TYPE sealgate_audit_late_records_total counter
+sealgate_audit_late_records_total 4
+# HELP sealgate_audit_waiting_records Records that wait for the disk.
+# TYPE sealgate_audit_waiting_records gauge
+sealgate_audit_waiting_records 3
 # HELP sealgate_decisions_total Decisions since the start.
 # TYPE sealgate_decisions_total counter
 sealgate_decisions_total{verdict=\"admitted\"} 5000000000
+sealgate_decisions_total{verdict=\"warned\"} 8
+sealgate_decisions_total{verdict=\"unmatched\"} 0
+sealgate_decisions_total{verdict=\"unverified\"} 9
 sealgate_decisions_total{verdict=\"refused\"} 2
 sealgate_decisions_total{verdict=\"unable\"} 0
 sealgate_decisions_total{verdict=\"unreachable\"} 1
@@ -231,8 +286,16 @@ sealgate_evidence_refreshes_total{outcome=\"unanswered\"} 4
             ],
             keys: Vec::new(),
             reload_failed: false,
-            audit_healthy: true,
-            decisions: Decisions { admitted: 5_000_000_000, refused: 2, unable: 0, unreachable: 1 },
+            audit: Audit { healthy: true, safe: true, failed: 2, late: 4, waiting: 3 },
+            decisions: Decisions {
+                admitted: 5_000_000_000,
+                warned: 8,
+                unmatched: 0,
+                unverified: 9,
+                refused: 2,
+                unable: 0,
+                unreachable: 1,
+            },
             sources: Sources { memory: 7, evidence: 6, registry: 5, none: 4 },
             evidence: Evidence {
                 healthy: true,

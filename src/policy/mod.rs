@@ -99,6 +99,7 @@ mod strangers;
 mod tests;
 mod times;
 mod trusts;
+mod unproven;
 mod wording;
 mod words;
 mod yaml;

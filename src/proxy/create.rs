@@ -137,9 +137,7 @@ async fn decide_and_forward(
     let reply = match forwarded {
         Ok(reply) => reply,
         Err(refusal) => {
-            for story in &decided.stories {
-                calls.recorder.take_back(story, &refusal).await;
-            }
+            calls.recorder.take_all_back(decided.stories.iter(), &refusal).await;
             return Err(Stop::Refused(refusal));
         }
     };
@@ -150,7 +148,8 @@ async fn decide_and_forward(
     }
 }
 
-/// Decides on every image; the first refusal ends it, with a record of it and of what was admitted before it.
+/// Decides on every image; the first refusal ends it, with a record of it, and of what was admitted before it and is taken
+/// back.
 async fn decide(calls: &Calls, request: &Request) -> Result<Decided, Stop> {
     let policy = calls.gate.policy();
     let mut decided = Decided { permits: Vec::new(), stories: Vec::new() };
@@ -165,7 +164,9 @@ async fn decide(calls: &Calls, request: &Request) -> Result<Decided, Stop> {
             Err(refusal) => {
                 calls.recorder.refuse(&story, &refusal).await;
                 // The refusal stands, and its reason, even where these cannot be written; the journal has them then.
-                drop(calls.recorder.admit(&decided.stories).await);
+                if calls.recorder.admit(&decided.stories).await.is_ok() {
+                    calls.recorder.take_all_back(decided.stories.iter(), &refusal).await;
+                }
                 return Err(Stop::Refused(refusal));
             }
         }
@@ -207,9 +208,7 @@ async fn finish(calls: &Calls, request: &Request, decided: &Decided, reply: Repl
         tracing::error!(container = response.container_id, %refusal, "the new container is not what was admitted; removing it");
         calls.gate.unmake(&response.container_id).await;
     }
-    for story in &decided.stories {
-        calls.recorder.take_back(story, &refusal).await;
-    }
+    calls.recorder.take_all_back(decided.stories.iter(), &refusal).await;
     Stop::Refused(refusal).into_answer()
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::entry::{self, Entry};
-use super::error::{Broken, StoreError};
+use super::error::{Action, Broken, StoreError};
 use super::files::{self, Found};
 use super::scan::{self, PER_SUBJECT_MAX};
 use super::{BLOB_MAX, Store};
@@ -40,6 +40,16 @@ pub(super) enum Read {
 }
 
 impl Store {
+    /// Whether the store's folder is still where it was: one that was removed, or on a disk that was unmounted, reads as if
+    /// it had never held anything.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it is not.
+    pub fn is_there(&self) -> Result<(), StoreError> {
+        let folder = self.folders.entries();
+        fs::symlink_metadata(folder).map(drop).map_err(|error| StoreError::io(Action::Open, folder, &error))
+    }
+
     /// The entries about one digest, the newest first.
     ///
     /// # Errors

@@ -44,6 +44,7 @@ async fn attack_e6_no_field_of_a_record_is_for_a_secret() {
         container: _,
         container_id: _,
         reference: _,
+        image: _,
         digest: _,
         image_id: _,
         verdict: _,
@@ -88,15 +89,51 @@ async fn attack_e11_repeated_refusals_are_one_record_and_a_count() {
     assert_eq!(log.counters().counted, 5000);
 }
 
+/// A container that crashes as soon as it starts: its first admission is on disk before it is answered, those after it are
+/// counted with it, and none is missing from the count.
 #[tokio::test]
-async fn attack_e11_admissions_are_never_counted_together() {
+async fn attack_e11_admissions_of_a_crash_loop_are_one_record_and_a_count() {
     let dir = folder();
     let options = options(dir.path());
     let log = Log::open(options.clone(), clock()).unwrap();
-    for _ in 0..20 {
-        assert!(log.append(admission(&log, "registry.example.test/app:1")).await.unwrap().durable());
+    let again = || Record { container: Some("app".to_owned()), ..admission(&log, "registry.example.test/app:1") };
+    let first = again();
+    assert!(log.append(first.clone()).await.unwrap().durable());
+    let mut last = first.clone();
+    for _ in 0..500 {
+        last = again();
+        assert!(!log.append(last.clone()).await.unwrap().durable());
     }
-    assert_eq!(records(&options.path).len(), 20);
+    // Another pod of it, another container, the same pod made again: each is a decision of its own.
+    let mut others = vec![again(), again(), again()];
+    others[0].pod.name = Some("other".to_owned());
+    others[1].container = Some("sidecar".to_owned());
+    others[2].pod.uid = Some("made again".to_owned());
+    for other in &others {
+        assert!(log.append(other.clone()).await.unwrap().durable());
+    }
+    log.close().await.unwrap();
+    let counted = Record { repeats: 500, repeats_of: Some(first.id), ..last };
+    assert_eq!(records(&options.path), [vec![first], others, vec![counted]].concat());
+}
+
+/// What is counted needs neither the room nor the allowance of refusals: a flood of refusals hides no admission.
+#[tokio::test]
+async fn attack_e11_no_flood_of_refusals_keeps_an_admission_from_being_written() {
+    let dir = folder();
+    let options =
+        Options { refusal_bytes_per_hour: NonZeroU64::MIN, repeat_entries: NonZeroUsize::MIN, ..options(dir.path()) };
+    let log = Log::open(options.clone(), clock()).unwrap();
+    let mut written = Vec::new();
+    for n in 0..50 {
+        let refused = log.append(refusal(&log, &format!("registry.example.test/evil:{n}"))).await.unwrap();
+        assert!(!refused.durable());
+        // More kinds than are watched: then each is written.
+        let record = admission(&log, "registry.example.test/app:1");
+        assert!(log.append(record.clone()).await.unwrap().durable());
+        written.push(record);
+    }
+    assert_eq!(records(&options.path), written);
 }
 
 /// An admission that was taken back is false without the record that says so, however many are alike.

@@ -47,7 +47,7 @@ fn attack_g_every_acknowledged_decision_survives_a_kill() {
 fn child_that_appends_until_it_is_killed() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let log = Log::open(small(folder.as_ref(), 1000), clock()).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut tasks = Vec::new();
     for task in 0..8 {
         let log = log.clone();

@@ -3,8 +3,8 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
-use sealgate::audit::read::{Filter, Reader, Unreadable, Why};
-use sealgate::audit::{AuditError, Entry, Log, Verdict};
+use sealgate::audit::read::{self, Filter, Reader, Unreadable, Why};
+use sealgate::audit::{AuditError, DecisionId, Entry, Log, Record, Verdict};
 
 use crate::{admission, beside, clock, folder, lines, options, refusal, small};
 
@@ -50,7 +50,7 @@ async fn lines_that_cannot_be_read_are_reported_where_they_stand() {
     log.close().await.unwrap();
     let good = fs::read_to_string(&options.path).unwrap();
     let newer =
-        good.replace("\"schema\":1", "\"schema\":9").replace("\"verdict\":\"admitted\"", "\"verdict\":\"pondered\"");
+        good.replace("\"schema\":2", "\"schema\":9").replace("\"verdict\":\"admitted\"", "\"verdict\":\"pondered\"");
     let long = "x".repeat(1 << 20);
     let rotated = format!("{good}garbage\n\n{newer}{long}\n{good}no end");
     fs::write(beside(&options.path, "1"), &rotated).unwrap();
@@ -116,4 +116,156 @@ fn a_log_that_is_not_there_is_said_to_be_so() {
     let path = dir.path().join("audit.jsonl");
     assert!(matches!(Reader::open(&path), Err(AuditError::Io { kind: std::io::ErrorKind::NotFound, .. })));
     assert!(matches!(Reader::open(&dir.path().join("no/folder")), Err(AuditError::Io { .. })));
+}
+
+/// The ids of what lies ahead of a reader.
+fn ahead(reader: &mut Reader, filter: &Filter) -> Vec<DecisionId> {
+    let lines = reader.by_ref().map(|line| line.unwrap().entry).filter(|entry| filter.wants(entry));
+    lines.map(|entry| entry.id()).collect()
+}
+
+fn about(path: &std::path::Path, id: DecisionId) -> Vec<DecisionId> {
+    let mut found = Vec::new();
+    read::about(path, id, &mut |line| found.push(line.entry.id())).unwrap();
+    found
+}
+
+#[tokio::test]
+async fn reading_from_the_end_finds_the_latest_across_files_and_says_when_there_are_more() {
+    let dir = folder();
+    let options = small(dir.path(), 50);
+    let log = Log::open(options.clone(), clock()).unwrap();
+    let mut all = Vec::new();
+    for n in 0..200 {
+        let name = format!("app:{n}-{}", "x".repeat(n * 37 % 4000));
+        let record = if n % 10 == 3 { refusal(&log, &name) } else { admission(&log, &name) };
+        let _recorded = log.append(record.clone()).await.unwrap();
+        all.push(record);
+    }
+    assert!(log.counters().rotations > 3);
+    let is_refused = |record: &&Record| record.verdict == Verdict::Refused;
+    for (filter, wanted) in [
+        (Filter::default(), all.iter().map(|record| record.id).collect::<Vec<_>>()),
+        (
+            Filter { refused: true, ..Filter::default() },
+            all.iter().filter(is_refused).map(|record| record.id).collect(),
+        ),
+    ] {
+        for count in [0, 1, 7, wanted.len() - 1, wanted.len(), 1000] {
+            let mut reader = Reader::open(&options.path).unwrap().sifting(&filter);
+            assert_eq!(reader.back_up(count, &filter).unwrap(), count < wanted.len(), "{count}");
+            assert_eq!(ahead(&mut reader, &filter), wanted[wanted.len().saturating_sub(count)..], "{count}");
+            let next = refusal(&log, "added later");
+            let _recorded = log.append(next).await.unwrap();
+            // What is added is read on from there, whether or not it was counted with others.
+            drop(ahead(&mut reader, &filter));
+            assert!(reader.next().is_none());
+        }
+    }
+    for record in all.iter().step_by(13) {
+        assert_eq!(about(&options.path, record.id), [record.id]);
+    }
+}
+
+/// Attack E3: what somebody else wrote into the file is told, and hides nothing that the log wrote.
+#[tokio::test]
+async fn attack_e3_reading_from_the_end_meets_garbage_and_says_where_it_stands() {
+    let dir = folder();
+    let options = options(dir.path());
+    let log = Log::open(options.clone(), clock()).unwrap();
+    let first = admission(&log, "first");
+    let _recorded = log.append(first.clone()).await.unwrap();
+    log.close().await.unwrap();
+    let good = fs::read_to_string(&options.path).unwrap();
+    let long = "x".repeat(1 << 20);
+    fs::write(beside(&options.path, "1"), format!("{good}{long}\ngarbage\n{good}no end")).unwrap();
+    fs::write(&options.path, format!("{long}\n\n{good}half a li")).unwrap();
+    let expected = [("1", 2, Why::TooLong), ("1", 5, Why::Torn), ("", 1, Why::TooLong)];
+    for count in 1..=9 {
+        let mut reader = Reader::open(&options.path).unwrap();
+        assert_eq!(reader.back_up(count, &Filter::default()).unwrap(), count < 8, "{count}");
+        let found: Vec<_> = reader.collect();
+        assert_eq!(found.len(), count.min(8), "{found:?}");
+        let unreadable: Vec<_> = found.iter().filter_map(|line| line.as_ref().err()).collect();
+        for (suffix, line, why) in expected.iter().rev().take(match count {
+            1..=2 => 0,
+            3 => 1,
+            4..=6 => 2,
+            _ => 3,
+        }) {
+            let file = if suffix.is_empty() { options.path.clone() } else { beside(&options.path, suffix) };
+            let wanted = Unreadable { file, line: *line, why: why.clone() };
+            assert!(unreadable.contains(&&wanted), "{count}: {wanted:?} of {unreadable:?}");
+        }
+    }
+    assert_eq!(about(&options.path, first.id), [first.id; 3], "each copy of it");
+}
+
+/// A clock that was ahead once wrote later times before earlier ones.
+#[tokio::test]
+async fn attack_c4_a_decision_is_found_although_the_clock_was_wrong() {
+    let dir = folder();
+    let options = options(dir.path());
+    let log = Log::open(options.clone(), clock()).unwrap();
+    let record = admission(&log, "x");
+    let _recorded = log.append(record.clone()).await.unwrap();
+    log.close().await.unwrap();
+    let line = fs::read_to_string(&options.path).unwrap();
+    let id = |day: u64, n: u64| format!("{:012x}-{n:08x}-00000001", day * 86_400_000);
+    // 4000 days forward, then back to the start: each some kilobytes, so that halving has something to halve.
+    let times = (0..400).map(|n| n % 7).chain((4000..4400).map(|n| n)).chain((10..600).map(|n| n / 3));
+    let mut given = Vec::new();
+    let mut text = String::new();
+    for (n, day) in (0_u64..).zip(times) {
+        let id = id(day, n);
+        text.push_str(
+            &line.replace(&record.id.to_string(), &id).replace("\"x\"", &format!("\"{}\"", "x".repeat(3000))),
+        );
+        given.push(id);
+    }
+    fs::write(&options.path, text).unwrap();
+    for id in given.iter().step_by(41).chain(given.last()) {
+        let id: DecisionId = id.parse().unwrap();
+        assert_eq!(about(&options.path, id), [id]);
+    }
+    assert_eq!(about(&options.path, id(20_000, 9).parse().unwrap()), []);
+    // And a time is a bound for each by itself.
+    let since = id(4000, 0).parse::<DecisionId>().unwrap().time();
+    let filter = Filter { since: Some(since), ..Filter::default() };
+    let found = Reader::open(&options.path).unwrap().sifting(&filter).filter(|line| line.is_ok()).count();
+    assert_eq!(found, 400);
+}
+
+/// Records of the first schema called everything admitted that was let through.
+#[tokio::test]
+async fn records_of_before_are_read_and_have_the_words_of_today() {
+    let dir = folder();
+    let options = options(dir.path());
+    let log = Log::open(options.clone(), clock()).unwrap();
+    let report = |documents: serde_json::Value| serde_json::json!([{"unmatched": false, "documents": documents}]);
+    let document = |accepts| serde_json::json!({"policy": "p", "satisfied": true, "accepts_anything": accepts});
+    let written = [
+        ("satisfied", report(serde_json::json!([document(false)])), Verdict::Admitted),
+        ("satisfied", report(serde_json::json!([document(true), document(false)])), Verdict::Admitted),
+        ("satisfied", report(serde_json::json!([document(true)])), Verdict::Unverified),
+        ("warned", report(serde_json::json!([])), Verdict::Warned),
+        ("unmatched", report(serde_json::json!([])), Verdict::Unmatched),
+    ];
+    for (code, policies, _) in &written {
+        let mut record = admission(&log, code);
+        record.reason = sealgate::audit::Reason::new(code, "text");
+        record.policies = policies.clone();
+        let _recorded = log.append(record).await.unwrap();
+    }
+    log.close().await.unwrap();
+    let text = fs::read_to_string(&options.path).unwrap();
+    fs::write(&options.path, text.replace("\"schema\":2", "\"schema\":1")).unwrap();
+    let found: Vec<_> = crate::records(&options.path).iter().map(|record| record.verdict).collect();
+    assert_eq!(found, written.iter().map(|(_, _, verdict)| *verdict).collect::<Vec<_>>());
+    for verdict in [Verdict::Warned, Verdict::Unmatched, Verdict::Unverified] {
+        let filter = Filter { verdict: Some(verdict), ..Filter::default() };
+        let mut reader = Reader::open(&options.path).unwrap().sifting(&filter);
+        assert!(!reader.back_up(1, &filter).unwrap());
+        assert_eq!(ahead(&mut reader, &filter).len(), 1, "{verdict}");
+    }
 }

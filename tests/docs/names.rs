@@ -12,9 +12,9 @@ use crate::{DOCUMENTS, code_words, fenced, files, read};
 const SUITES: [&str; 10] =
     ["audit", "docs", "evidence", "gate", "proxy", "registry", "runtime", "trust", "units", "verify"];
 /// Tables of the configuration.
-const TABLES: [&str; 12] = [
-    "listen", "control", "runtime", "registry", "policy", "trust", "evidence", "limits", "memory", "audit", "metrics",
-    "log",
+const TABLES: [&str; 13] = [
+    "listen", "control", "runtime", "registry", "policy", "trust", "evidence", "limits", "memory", "audit", "clock",
+    "metrics", "log",
 ];
 /// Endings of files, which look like keys of a table: `audit.jsonl`.
 const ENDINGS: [&str; 6] = ["rs", "jsonl", "sock", "toml", "md", "lock"];
@@ -229,7 +229,7 @@ fn every_reason_code_is_in_the_table_and_in_the_manual_and_no_other_is() {
     let tags = section.split("\n.TP\n").skip(1).map(|entry| entry.lines().next().unwrap());
     let named = tags.flat_map(|tag| tag.split_whitespace().skip(1)).filter(|word| !word.contains(['"', ',']));
     let named: BTreeSet<String> = named.map(str::to_owned).collect();
-    let of_admissions = ["satisfied", "unmatched", "warned"].map(str::to_owned);
+    let of_admissions = ["satisfied", "unmatched", "unverified", "warned"].map(str::to_owned);
     assert_eq!(named, codes.into_iter().chain(of_admissions).collect());
 }
 

@@ -32,6 +32,9 @@ mod disk;
 mod faults;
 mod forms;
 mod freshness;
+#[path = "../support/frozen.rs"]
+mod frozen;
+mod hanging;
 mod herd;
 mod kept;
 mod keyless;
@@ -305,6 +308,16 @@ const SCENARIOS: &[Scenario] = &[
         crash::at_any_point
     ),
     scenario!("audit-full", "the disk under the audit log is full, and is not any more", disk::audit_full),
+    scenario!(
+        "disk-hangs",
+        "the disk under the audit log hangs: answered in time as configured, and no record is missing or twice",
+        hanging::disk_hangs
+    ),
+    scenario!(
+        "log-disk",
+        "the gate starts on a full and on a read-only log disk, and with a clock that was set back twice",
+        hanging::log_disk
+    ),
     scenario!("command-line", "exit codes and both outputs of every command", words::command_line),
     scenario!(
         "hostile-words",

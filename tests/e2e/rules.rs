@@ -86,10 +86,10 @@ pub async fn warned() -> Outcome {
     let image = prod("unsigned");
     let (exit, output) = stage.pull_and_run(&image).await?;
     ensure!(exit == 0 && output.contains("hello from unsigned"), "exit code {exit}: {output}");
-    let pulled = stage.expect_record("PullImage", "admitted", "warned")?;
+    let pulled = stage.expect_record("PullImage", "warned", "warned")?;
     println!("   {image} ran: {}; on record: {}", output.trim(), pulled["reason"]["message"]);
     ensure!(pulled["policies"].to_string().contains("\"satisfied\":false"), "no word of what is missing: {pulled:#}");
-    stage.expect_record("CreateContainer", "admitted", "warned")?;
+    stage.expect_record("CreateContainer", "warned", "warned")?;
     admitted(&stage, &prod("signed-v2"), "hello from signed-v2").await.map(|_| ())
 }
 

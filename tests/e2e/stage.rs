@@ -152,7 +152,7 @@ impl Stage {
         format!(
             "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
              registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys = \"{}\"\ntrust.roots = [\"{}\"]\ntrust.state = \"{}\"\naudit.path = \"{}\"\n\
-             evidence.path = \"{}\"\n{more}\n",
+             clock.file = \"{}\"\nevidence.path = \"{}\"\n{more}\n",
             at("cri.sock"),
             at("control.sock"),
             self.containerd.socket().display(),
@@ -163,6 +163,7 @@ impl Stage {
             at("trust"),
             at("trust"),
             at("audit/audit.jsonl"),
+            at("clock"),
             at("evidence"),
         )
     }

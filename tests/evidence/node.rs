@@ -47,12 +47,13 @@ impl Node {
             fs::copy(keys.join(format!("{name}.pub")), path.join(format!("keys/{name}.pub"))).unwrap();
         }
         let config = format!(
-            "[evidence]\npath = {:?}\n[policy]\npolicies = {:?}\nkeys = {:?}\n[audit]\npath = {:?}\n[runtime]\nsocket = {:?}\n\
+            "[evidence]\npath = {:?}\n[policy]\npolicies = {:?}\nkeys = {:?}\n[audit]\npath = {:?}\n[clock]\nfile = {:?}\n[runtime]\nsocket = {:?}\n\
              [trust]\nroots = [{:?}]\nstate = {:?}\n",
             path.join("evidence"),
             path.join("policies"),
             path.join("keys"),
             path.join("audit.jsonl"),
+            path.join("clock"),
             path.join("no.sock"),
             path.join("trust"),
             path.join("trust"),

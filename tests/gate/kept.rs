@@ -247,6 +247,23 @@ async fn a_store_that_cannot_be_written_changes_no_verdict() {
     assert!(gate.store_health().healthy, "{:?}", gate.store_health());
 }
 
+/// A folder that goes away under the gate, by hand or with its disk, is said.
+#[tokio::test]
+async fn a_folder_that_goes_away_is_said_and_one_that_is_back_too() {
+    let rig = Rig::new(Settings::without_referrers());
+    let gate = rig.started();
+    pull(&gate, &by_digest("signed-v2")).await.unwrap();
+    gate.tidy_store().await;
+    assert!(gate.store_health().healthy, "{:?}", gate.store_health());
+    fs::remove_dir_all(rig.folder().join("evidence")).unwrap();
+    gate.tidy_store().await;
+    let health = gate.store_health();
+    assert!(!health.healthy && health.error.is_some_and(|error| error.contains("evidence")));
+    pull(&gate, &by_digest("signed-v3")).await.unwrap();
+    gate.tidy_store().await;
+    assert!(gate.store_health().healthy, "{:?}", gate.store_health());
+}
+
 /// What the disk did not take when it was fetched it is given later: until then a power cut would cost the image its start.
 #[tokio::test]
 async fn what_the_disk_did_not_take_it_is_given_later() {

@@ -202,7 +202,7 @@ impl Stage {
     fn write_config(&self) {
         let at = |name: &str| self.path(name).display().to_string();
         let text = format!(
-            "[listen]\nconnections = 256\nsocket = {:?}\n[control]\nsocket = {:?}\n[runtime]\nsocket = {:?}\n[audit]\npath = {:?}\n\
+            "[listen]\nconnections = 256\nsocket = {:?}\n[control]\nsocket = {:?}\n[runtime]\nsocket = {:?}\n[audit]\npath = {:?}\n[clock]\nfile = {:?}\n\
              [policy]\npolicies = {:?}\nkeys = {:?}\n[trust]\nroots = [{trust:?}]\nupdate = []\nstate = {trust:?}\n\
              [evidence]\npath = {:?}\n[limits]\ndecision_seconds = 6\ndecisions_at_once = 256\n[metrics]\nlisten = \"{}\"\n\
              [registry]\ncerts_dirs = [{:?}]\ndocker_configs = [{:?}]\ncredential_helper_dirs = [{bin:?}]\n\
@@ -213,6 +213,7 @@ impl Stage {
             at("control.sock"),
             at("none.sock"),
             at("log/audit.jsonl"),
+            at("clock"),
             at("policies"),
             at("keys"),
             at("state/evidence"),

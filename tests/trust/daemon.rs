@@ -91,13 +91,14 @@ impl Gate {
 fn configure(at: &Path, days: u32, metrics: SocketAddr) {
     let path = |name: &str| at.join(name);
     let text = format!(
-        "[listen]\nsocket = {:?}\n[control]\nsocket = {:?}\n[runtime]\nsocket = {:?}\n[audit]\npath = {:?}\n\
+        "[listen]\nsocket = {:?}\n[control]\nsocket = {:?}\n[runtime]\nsocket = {:?}\n[audit]\npath = {:?}\n[clock]\nfile = {:?}\n\
          [policy]\npolicies = {:?}\nkeys = {:?}\n[metrics]\nlisten = \"{metrics}\"\n\
          [trust]\nroots = [{trust:?}]\nstate = {trust:?}\nupdate = [\"acme\", \"absent\"]\nexpiry_warning_days = {days}\n",
         path("cri.sock"),
         path("control.sock"),
         path("no-runtime.sock"),
         path("log/audit.jsonl"),
+        path("clock"),
         path("policies"),
         path("keys"),
         trust = path("trust"),
@@ -134,7 +135,7 @@ fn attack_c4_a_clock_that_was_set_back_is_not_believed_and_told() {
         let log = fs::File::create(at.join("log/audit.jsonl")).unwrap();
         log.set_modified(later).unwrap();
     });
-    let told = "the audit log was written at";
+    let told = "but decisions were recorded until ";
     assert!(gate.until("ready").iter().any(|line| line.contains(told)));
     assert!(gate.status(&[]).contains(told), "{}", gate.status(&[]));
     let right = Gate::start(30);

@@ -95,7 +95,7 @@ fn children_of(target: &Digest, entries: &[Kept]) -> BTreeSet<Digest> {
 impl<'s> Judgement<'s> {
     /// Under a set, as of now: or as of the last record of the log, if the clock says that it is earlier (attack C4).
     pub(super) fn new(settings: &Settings, set: &'s PolicySet, store: &'s Store, namespace: Option<String>) -> Self {
-        let known = settings.audit.last_change().and_then(|time| Timestamp::try_from(time).ok());
+        let (known, _) = daemon::known_time(settings);
         let node = Freshness {
             refresh_after: settings.evidence.refresh_after(),
             max_offline: settings.evidence.max_offline(),

@@ -1,0 +1,65 @@
+//! [`Verdict`]: what was decided, in words that never stand in for each other. An image that runs without proof has a
+//! word of its own, and is not called admitted.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The policies are satisfied, and at least one of them asked for proof.
+    Admitted,
+    /// Let through, although a policy that only warns is not satisfied.
+    Warned,
+    /// Let through, although no policy matches: `policy.unmatched` says so.
+    Unmatched,
+    /// Let through by policies that accept anything: nothing was asked for.
+    Unverified,
+    /// Evaluated, and not satisfied.
+    Refused,
+    /// Could not be evaluated: something is there and cannot be read or may not be.
+    Unable,
+    /// Could not be evaluated: a registry or the runtime was out of reach.
+    Unreachable,
+}
+
+impl Verdict {
+    /// Every verdict, those that let an image run first.
+    pub const ALL: [Self; 7] = [
+        Self::Admitted,
+        Self::Warned,
+        Self::Unmatched,
+        Self::Unverified,
+        Self::Refused,
+        Self::Unable,
+        Self::Unreachable,
+    ];
+
+    /// Whether it lets the image run, with proof or without.
+    #[must_use]
+    pub const fn is_admission(self) -> bool {
+        matches!(self, Self::Admitted | Self::Warned | Self::Unmatched | Self::Unverified)
+    }
+
+    /// The word that records, the journal and people use.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Warned => "warned",
+            Self::Unmatched => "unmatched",
+            Self::Unverified => "unverified",
+            Self::Refused => "refused",
+            Self::Unable => "unable",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}

@@ -1,0 +1,32 @@
+//! `sealgate clock lower`.
+
+use super::screen::{Exit, Screen, plain};
+use super::status::ask_daemon;
+use crate::config::Settings;
+use crate::control::{Answer, Request};
+
+/// Has the running gate judge as of what the clock says, and says what it did before.
+pub(super) fn lower(settings: &Settings, screen: &mut Screen) -> Exit {
+    match ask_daemon(settings, Request::ClockLower) {
+        Ok(answer @ Answer::ClockLowered { .. }) if screen.is_json() => {
+            screen.json(&answer);
+            Exit::Done
+        }
+        Ok(Answer::ClockLowered { from, to }) => {
+            screen.line(&format!("judged as of {} from now on, and as of {} before", plain(&to), plain(&from)));
+            Exit::Done
+        }
+        Ok(Answer::NotDone(why)) => {
+            screen.complain(&format!("not lowered: {why}"));
+            Exit::Refused
+        }
+        Ok(Answer::Status(_) | Answer::Flushed(_) | Answer::Unknown(_)) => {
+            screen.complain("the gate did not understand; is it of the same version?");
+            Exit::Unable
+        }
+        Err(error) => {
+            screen.complain(&error);
+            Exit::Unable
+        }
+    }
+}
