@@ -8,8 +8,9 @@ use std::error::Error;
 const FOLDER: &str = "proto";
 
 /// Every protocol file, each with a package of its own.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "cri.proto",
+    "asked.proto",
     "wellknown.proto",
     "containerd_types.proto",
     "containerd_images.proto",

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 
 use crate::gate::{Refreshes, Rejudged, Remembered};
-use crate::proxy::{self, Listener};
+use crate::proxy::{self, ConnectionCounts, Listener};
 
 /// Longest request: the words are a dozen bytes.
 const REQUEST_MAX: u64 = 4 << 10;
@@ -70,6 +70,9 @@ pub struct Status {
     pub evidence: EvidenceStatus,
     /// The runtime behind it.
     pub runtime: RuntimeStatus,
+    /// The connections of its clients.
+    #[serde(default)]
+    pub connections: ConnectionStatus,
     /// The audit log.
     pub audit: AuditStatus,
 }
@@ -192,6 +195,38 @@ pub struct RuntimeStatus {
     pub error: Option<String>,
 }
 
+/// The connections of its clients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionStatus {
+    /// Open now.
+    pub open: usize,
+    /// The most that may be open (`listen.connections`).
+    pub limit: usize,
+    /// Closed unanswered since the start, since they had no right to be served or found no place.
+    pub refused: u64,
+    /// Closed while idle since the start, for others that came.
+    pub displaced: u64,
+    /// The process that holds the most, where it holds more than one.
+    pub most: Option<MostConnections>,
+}
+
+/// Who holds the most connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MostConnections {
+    /// Its process id; 0 for one that cannot be seen from here.
+    pub pid: i32,
+    /// How many.
+    pub open: usize,
+}
+
+impl From<ConnectionCounts> for ConnectionStatus {
+    fn from(counts: ConnectionCounts) -> Self {
+        let ConnectionCounts { open, limit, refused, displaced, most } = counts;
+        let most = most.filter(|(_, open)| *open > 1).map(|(pid, open)| MostConnections { pid, open });
+        Self { open, limit, refused, displaced, most }
+    }
+}
+
 /// The audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditStatus {
@@ -245,6 +280,8 @@ pub enum ControlError {
     Talk(io::Error),
     /// It took longer than five seconds.
     Slow,
+    /// The connection ended without an answer.
+    Unanswered,
     /// The answer is none.
     Malformed,
 }
@@ -257,6 +294,7 @@ impl std::fmt::Display for ControlError {
             }
             Self::Talk(error) => write!(f, "the gate broke off ({error})"),
             Self::Slow => f.write_str("the gate did not answer within 5 s"),
+            Self::Unanswered => f.write_str("the gate gave no answer; it may be busy or stopping: see its journal"),
             Self::Malformed => f.write_str("the gate's answer cannot be read; is it of the same version?"),
         }
     }
@@ -321,5 +359,8 @@ async fn converse(socket: &Path, request: Request) -> Result<Answer, ControlErro
     write.write_all(&bytes).await.map_err(ControlError::Talk)?;
     let mut line = String::new();
     BufReader::new(read.take(ANSWER_MAX)).read_line(&mut line).await.map_err(ControlError::Talk)?;
+    if line.is_empty() {
+        return Err(ControlError::Unanswered);
+    }
     serde_json::from_str(&line).map_err(|_| ControlError::Malformed)
 }

@@ -22,7 +22,7 @@ use crate::gate::{Gate, Parts, Recorder};
 use crate::image::Platform;
 use crate::metrics;
 use crate::policy::Freshness;
-use crate::proxy::{self, Calls, Listener, Proxy};
+use crate::proxy::{self, Calls, Connections, Listener, Proxy};
 use crate::registry::{Environment, Registry};
 use crate::runtime::Runtime;
 use crate::store::{self, Store};
@@ -48,6 +48,9 @@ pub fn environment() -> Environment {
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a store that could not be opened is tried again.
 const STORE_AGAIN: Duration = Duration::from_secs(60);
+
+/// Beyond the time to drain: saying goodbye, and closing the log.
+const END_RESERVE: Duration = Duration::from_secs(10);
 
 /// Why the gate could not start or go on.
 #[derive(Debug)]
@@ -78,6 +81,7 @@ fn part<E: fmt::Display>(what: &'static str) -> impl FnOnce(E) -> DaemonError {
 /// What the parts of the running gate share.
 struct Daemon {
     gate: Arc<Gate>,
+    connections: Arc<Connections>,
     recorder: Arc<Recorder>,
     config: PathBuf,
     settings: Settings,
@@ -142,8 +146,12 @@ async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> 
     }
     let (stop, stopped) = oneshot::channel::<()>();
     let calls = Arc::new(Calls::new(Arc::clone(&daemon.gate), Arc::clone(&daemon.recorder)));
-    let proxy =
-        Proxy { options: settings.listen.clone(), runtime: settings.runtime.socket.clone(), owned: Arc::new(calls) };
+    let proxy = Proxy {
+        options: settings.listen.clone(),
+        runtime: settings.runtime.socket.clone(),
+        owned: Arc::new(calls),
+        connections: Arc::clone(&daemon.connections),
+    };
     let serving = proxy::serve(cri, proxy, async { drop(stopped.await) });
     tokio::spawn(answer_operators(control, Arc::clone(&daemon)));
     if let Some(address) = &settings.metrics.listen {
@@ -163,11 +171,14 @@ async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> 
         told = until_told_to_stop(&daemon) => {
             told?;
             tell(&News::Stopping);
+            tell(&News::MoreTime(settings.listen.drain() + END_RESERVE));
+            tell(&News::Status("stopping once no pull or create is in flight; serving until then".to_owned()));
+            tracing::info!(most_seconds = settings.listen.drain_seconds, "told to stop; serving until nothing is in flight");
             drop(stop);
             serving.await
         }
     };
-    tracing::info!(cut = drained.cut, "stopped");
+    tracing::info!(cut = drained.cut, streams = drained.streams, "stopped");
     daemon.end_time().await;
     daemon.recorder.close().await;
     Ok(())
@@ -270,6 +281,7 @@ fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
     let recorder = Recorder::new(log, settings.audit.on_failure, CLOCK).raising(gate.floor());
     Ok(Daemon {
         gate: Arc::new(gate),
+        connections: Connections::new(settings.listen.connections),
         recorder: Arc::new(recorder),
         config: config.to_owned(),
         settings: settings.clone(),

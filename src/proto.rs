@@ -1,5 +1,5 @@
-//! The messages, clients and servers generated from `proto/`: [`cri`], and containerd's own services under
-//! [`containerd`].
+//! The messages, clients and servers generated from `proto/`: [`cri`], what the gate reads of its requests as [`asked`],
+//! and containerd's own services under [`containerd`].
 //!
 //! Generated code and nothing else, but for [`cri::AuthConfig`], which is printed without its secrets. What these
 //! messages do not name is dropped by decoding: never encode one again to forward a request.
@@ -8,6 +8,7 @@ use std::fmt;
 
 pub use generated::containerd;
 pub use generated::runtime::v1 as cri;
+pub use generated::sealgate::asked;
 pub use generated::sealgate::wellknown;
 
 #[allow(

@@ -2,7 +2,7 @@
 
 use super::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
-use crate::control::{self, Answer, AuditStatus, EvidenceStatus, Request, Status, TrustStatus};
+use crate::control::{self, Answer, AuditStatus, ConnectionStatus, EvidenceStatus, Request, Status, TrustStatus};
 
 /// Asks the gate and prints its answer; 1 when something needs a person.
 pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
@@ -71,6 +71,7 @@ fn print(status: &Status, screen: &mut Screen) {
         (None, None) => "unknown".to_owned(),
     };
     screen.line(&format!("runtime  {} on {}", state, plain(&runtime.socket)));
+    print_connections(&status.connections, screen);
     print_audit(&status.audit, screen);
     let memory = &status.memory;
     screen.line(&format!(
@@ -96,6 +97,18 @@ fn print_audit(audit: &AuditStatus, screen: &mut Screen) {
         let warn = screen.tone(Tone::Warn, "warning:");
         let (late, waiting) = (audit.late, audit.waiting);
         screen.line(&format!("         {warn} {late} records were late since the start, {waiting} wait for the disk"));
+    }
+}
+
+fn print_connections(connections: &ConnectionStatus, screen: &mut Screen) {
+    let ConnectionStatus { open, limit, refused, displaced, most } = *connections;
+    screen.line(&format!("clients  {open} connections of {limit} at most"));
+    if refused + displaced > 0 {
+        let warn = screen.tone(Tone::Warn, "warning:");
+        let most = most.map(|most| format!("; process {} holds {}", most.pid, most.open)).unwrap_or_default();
+        screen.line(&format!(
+            "         {warn} {refused} were refused and {displaced} idle ones closed for others, since the start{most}"
+        ));
     }
 }
 

@@ -1,16 +1,20 @@
 //! What the running gate says of itself, to operators (`sealgate status`) and to monitors. It decides nothing.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use super::time::clock_warning;
 use super::{CLOCK, Daemon, now};
 use crate::audit::{Counters, Health};
 use crate::control::{
-    Answer, AuditStatus, EvidenceStatus, MemoryStatus, PolicyStatus, RefreshStatus, RejudgeStatus, Request,
-    RuntimeStatus, Status, TrustStatus,
+    Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, PolicyStatus, RefreshStatus, RejudgeStatus,
+    Request, RuntimeStatus, Status, TrustStatus,
 };
 use crate::gate::{BySource, Decided};
 use crate::metrics::{self, Decisions, Readings, Sources};
+
+/// How long an operator waits for the runtime: it answers in a millisecond, and one that hangs must not hide all the rest.
+const RUNTIME_PATIENCE: Duration = Duration::from_millis(500);
 
 impl Daemon {
     /// Answers an operator.
@@ -63,6 +67,7 @@ impl Daemon {
             },
             sources: sources(decided, self.recorder.by_source()),
             evidence: self.evidence_readings(),
+            connections: self.connection_readings(),
         }
     }
 
@@ -70,6 +75,12 @@ impl Daemon {
         let AuditStatus { healthy, exposed, failed, late, waiting, .. } = self.audit_status();
         let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
         metrics::Audit { healthy, safe: exposed.is_none(), failed, late, waiting }
+    }
+
+    fn connection_readings(&self) -> metrics::Connections {
+        let ConnectionStatus { open, limit, refused, displaced, most: _ } = self.connections.counts().into();
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        metrics::Connections { open: count(open), limit: count(limit), refused, displaced }
     }
 
     fn evidence_readings(&self) -> metrics::Evidence {
@@ -103,10 +114,11 @@ impl Daemon {
 
     async fn status(&self) -> Status {
         let set = self.gate.policy();
-        let version = self.gate.runtime().version().await;
-        let (version, error) = match version {
-            Ok(version) => (Some(format!("{} {}", version.name, version.version)), None),
-            Err(error) => (None, Some(error.to_string())),
+        let asked = tokio::time::timeout(RUNTIME_PATIENCE, self.gate.runtime().version()).await;
+        let (version, error) = match asked {
+            Ok(Ok(version)) => (Some(format!("{} {}", version.name, version.version)), None),
+            Ok(Err(error)) => (None, Some(error.to_string())),
+            Err(_) => (None, Some(format!("the runtime did not answer within {} ms", RUNTIME_PATIENCE.as_millis()))),
         };
         let state = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
         Status {
@@ -128,6 +140,7 @@ impl Daemon {
             memory: MemoryStatus::from(self.gate.remembered_counts()),
             evidence: self.evidence_status(),
             runtime: RuntimeStatus { socket: self.settings.runtime.socket.display().to_string(), version, error },
+            connections: ConnectionStatus::from(self.connections.counts()),
             audit: self.audit_status(),
         }
     }

@@ -41,6 +41,7 @@ impl Gate {
             chain_id: volume.permit.content().chain_id().clone(),
         };
         let expected = Expected {
+            image: made.image.content().id().clone(),
             root: made.image.content().chain_id().clone(),
             volumes: made.volumes.iter().map(volume).collect(),
         };

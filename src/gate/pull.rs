@@ -96,6 +96,12 @@ enum Child {
 }
 
 impl Gate {
+    /// The server address that the secret of this pull must bear, where it bears none ([`crate::registry::Registry`] says
+    /// why).
+    pub async fn secret_address(&self, permit: &PullPermit) -> Option<String> {
+        self.shared.registry.secret_address(permit.reference.runtime_repository()).await
+    }
+
     /// Decides on a pull.
     ///
     /// # Errors

@@ -217,6 +217,8 @@ fn differs(error: &ProofError) -> &'static str {
         ProofError::NoSnapshot(_) | ProofError::SnapshotMissing { .. } => "no-snapshot",
         ProofError::SnapshotterNotAllowed(_) => "snapshotter-not-allowed",
         ProofError::RuntimeNotAllowed(_) => "runtime-not-allowed",
+        ProofError::ImageDiffers { .. } => "other-image-noted",
+        ProofError::NoNotes(_) => "no-container-notes",
         ProofError::ParentDiffers { .. } => "other-root-filesystem",
         ProofError::VolumeMissing(_) | ProofError::VolumeUnexpected(_) => "other-image-volume",
     }

@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
 
 pub use listen::{Address, Listener};
-pub use text::{Audit, Decisions, Evidence, Readings, Sources};
+pub use text::{Audit, Connections, Decisions, Evidence, Readings, Sources};
 
 /// Connections answered at once; a monitor opens one.
 const CONNECTIONS_MAX: usize = 8;

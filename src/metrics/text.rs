@@ -70,6 +70,19 @@ pub struct Evidence {
     pub unanswered: u64,
 }
 
+/// The connections of clients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Open now.
+    pub open: u64,
+    /// The most that may be open.
+    pub limit: u64,
+    /// Closed unanswered since the start.
+    pub refused: u64,
+    /// Closed while idle since the start, for others that came.
+    pub displaced: u64,
+}
+
 /// Everything that is read, at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Readings {
@@ -88,6 +101,8 @@ pub struct Readings {
     pub sources: Sources,
     /// The evidence on disk.
     pub evidence: Evidence,
+    /// The connections of clients.
+    pub connections: Connections,
 }
 
 impl Readings {
@@ -120,6 +135,7 @@ impl Readings {
         family(&mut text, "sealgate_decisions_total", "counter", help, counts);
         self.sources.write(&mut text);
         self.evidence.write(&mut text);
+        self.connections.write(&mut text);
         text
     }
 }
@@ -168,6 +184,21 @@ impl Evidence {
         let help = "Registries asked again since the start, by what came of it.";
         let counts = outcomes.into_iter().map(|(outcome, count)| (vec![("outcome", outcome)], count_of(count)));
         family(text, "sealgate_evidence_refreshes_total", "counter", help, counts);
+    }
+}
+
+impl Connections {
+    fn write(&self, text: &mut String) {
+        let mut one = |name: &str, kind: &str, help: &str, count: u64| {
+            family(text, name, kind, help, [(Vec::new(), count_of(count))].into_iter());
+        };
+        one("sealgate_connections", "gauge", "Connections of clients that are open.", self.open);
+        let help = "The most connections of clients that may be open.";
+        one("sealgate_connections_limit", "gauge", help, self.limit);
+        let help = "Connections that were closed unanswered since the start.";
+        one("sealgate_connections_refused_total", "counter", help, self.refused);
+        let help = "Idle connections that were closed since the start for others that came.";
+        one("sealgate_connections_displaced_total", "counter", help, self.displaced);
     }
 }
 
@@ -275,6 +306,18 @@ sealgate_evidence_broken_total 2
 sealgate_evidence_refreshes_total{outcome=\"confirmed\"} 3
 sealgate_evidence_refreshes_total{outcome=\"withdrawn\"} 0
 sealgate_evidence_refreshes_total{outcome=\"unanswered\"} 4
+# HELP sealgate_connections Connections of clients that are open.
+# TYPE sealgate_connections gauge
+sealgate_connections 3
+# HELP sealgate_connections_limit The most connections of clients that may be open.
+# TYPE sealgate_connections_limit gauge
+sealgate_connections_limit 64
+# HELP sealgate_connections_refused_total Connections that were closed unanswered since the start.
+# TYPE sealgate_connections_refused_total counter
+sealgate_connections_refused_total 2
+# HELP sealgate_connections_displaced_total Idle connections that were closed since the start for others that came.
+# TYPE sealgate_connections_displaced_total counter
+sealgate_connections_displaced_total 1
 ";
 
     #[test]
@@ -307,6 +350,7 @@ sealgate_evidence_refreshes_total{outcome=\"unanswered\"} 4
                 withdrawn: 0,
                 unanswered: 4,
             },
+            connections: Connections { open: 3, limit: 64, refused: 2, displaced: 1 },
         };
         assert_eq!(readings.to_text(), EXPECTED);
     }

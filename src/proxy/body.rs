@@ -13,21 +13,31 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tonic::Code;
 
-use super::status;
+use super::{seats::Sitting, status, underway::Ticket};
 
 /// What the client is sent.
 pub(super) struct ReplyBody(Kind);
 
 enum Kind {
     /// The runtime's body as it comes.
-    Stream(Incoming),
+    Stream { body: Incoming, flight: Option<Flight> },
     /// What is left of an answer that is known whole.
     Whole { data: Bytes, trailers: Option<HeaderMap> },
 }
 
 impl ReplyBody {
     pub(super) const fn stream(body: Incoming) -> Self {
-        Self(Kind::Stream(body))
+        Self(Kind::Stream { body, flight: None })
+    }
+
+    /// The body of a call that counts as in flight until it has ended, and that the gate's end ends.
+    pub(super) fn until(self, ticket: Ticket, sitting: Sitting) -> Self {
+        match self.0 {
+            Kind::Stream { body, flight: _ } => {
+                Self(Kind::Stream { body, flight: Some(Flight { ticket, _sitting: sitting, cut: None }) })
+            }
+            whole @ Kind::Whole { .. } => Self(whole),
+        }
     }
 
     pub(super) const fn whole(data: Bytes, trailers: Option<HeaderMap>) -> Self {
@@ -41,15 +51,15 @@ impl Body for ReplyBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.0 {
-            Kind::Stream(body) => {
+            Kind::Stream { body, flight } => {
                 let frame = Pin::new(body).poll_frame(cx);
-                if let Poll::Ready(Some(Err(error))) = &frame
-                    && !is_reset(error)
-                {
-                    self.0 = Kind::Whole { data: Bytes::new(), trailers: None };
-                    return Poll::Ready(Some(Ok(Frame::trailers(broken()))));
-                }
-                frame
+                let trailers = match &frame {
+                    Poll::Ready(Some(Err(error))) if !is_reset(error) => broken(),
+                    Poll::Pending if flight.as_mut().is_some_and(|flight| flight.is_cut(cx)) => stopping(),
+                    Poll::Ready(_) | Poll::Pending => return frame,
+                };
+                self.0 = Kind::Whole { data: Bytes::new(), trailers: None };
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
             }
             Kind::Whole { data, trailers } => {
                 let frame = if data.is_empty() {
@@ -64,7 +74,7 @@ impl Body for ReplyBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Kind::Stream(body) => body.is_end_stream(),
+            Kind::Stream { body, .. } => body.is_end_stream(),
             Kind::Whole { data, trailers } => data.is_empty() && trailers.is_none(),
         }
     }
@@ -72,6 +82,30 @@ impl Body for ReplyBody {
     fn size_hint(&self) -> SizeHint {
         SizeHint::default()
     }
+}
+
+/// A call whose answer is on its way.
+struct Flight {
+    ticket: Ticket,
+    _sitting: Sitting,
+    /// What completes when the gate's end ends it; made when the body is first waited for.
+    cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Flight {
+    fn is_cut(&mut self, cx: &mut Context<'_>) -> bool {
+        let cut = self.cut.get_or_insert_with(|| Box::pin(self.ticket.cut()));
+        let over = cut.as_mut().poll(cx).is_ready();
+        if over {
+            self.ticket.note_cut();
+        }
+        over
+    }
+}
+
+/// The trailers of a call that the gate's own end ends.
+fn stopping() -> HeaderMap {
+    status::trailers(Code::Unavailable, status::STOPPING)
 }
 
 /// The trailers of a call whose connection to the runtime ended.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::calls::{Calls, Patience, Stop};
-use super::request::{ImageStrings, bad_request, decode, image_spec, must_equal, pod, text, with_image};
+use super::request::{ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image};
 use super::wire::{self, Step};
 use super::{Answer, Call, OwnedMethod, Reply};
 use crate::gate::ask::{Call as Asking, LocalAsk};
 use crate::gate::{LocalPermit, MadeContainer, MadeVolume, Refusal, Story};
-use crate::proto::cri::{CreateContainerRequest, CreateContainerResponse};
+use crate::proto::asked::CreateContainerRequest;
+use crate::proto::cri::CreateContainerResponse;
 
 /// `CreateContainerRequest.config`, `.sandbox_config`; in the config `.metadata`, `.image`, `.mounts`.
 const CONFIG: Step = Step::only(2);
@@ -188,12 +189,14 @@ fn pinned(call: &Call, request: &Request, permits: &[LocalPermit]) -> Result<Byt
             Some((nth, _)) => config.mounts.get_mut(*nth).and_then(|mount| mount.image.as_mut()),
         };
         if let Some(spec) = spec {
-            id.as_str().clone_into(&mut spec.image);
+            spec.image = id.as_str().as_bytes().to_vec();
         }
         if image_spec(&message, &image.at)?.image != id.as_str() {
             return Err(Refusal::BadRequest { why: "the patched image is not the one that was decided on".to_owned() });
         }
     }
+    let undo = |message: Bytes, image: &ImageAsk| with_image(&message, &image.at, &image.ask.image);
+    must_restore(&request.images.iter().try_fold(message.clone(), undo)?, &call.message)?;
     must_equal(&message, &decided)?;
     Ok(message)
 }

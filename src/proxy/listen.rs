@@ -15,16 +15,32 @@ use std::{
 };
 
 use nix::{
-    sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr},
+    sys::socket::{self, AddressFamily, Backlog, Shutdown, SockFlag, SockType, UnixAddr},
     unistd::{self, Gid, Group, Uid, User},
 };
 use tokio::net::{UnixListener, UnixStream};
 
 use super::Options;
 
+/// Most connections that are taken from the queue of a socket that is shut: what the kernel lets wait there
+/// (net.core.somaxconn).
+const QUEUE_MAX: usize = 4096;
+
 /// A listening Unix socket.
 #[derive(Debug)]
-pub struct Listener(UnixListener);
+pub struct Listener {
+    socket: UnixListener,
+    whose: Whose,
+}
+
+/// Who made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// This process; it ends with it.
+    Own,
+    /// The service manager, who keeps it and its queue for the next process.
+    Inherited,
+}
 
 /// Why there is no listening socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +95,7 @@ impl Listener {
         fs::set_permissions(path, permissions).map_err(|error| failed("set the mode of", path, &error))?;
         unistd::chown(path, owner, group).map_err(|error| failed("set the owner of", path, &error.into()))?;
         socket::listen(&socket, Backlog::MAXCONN).map_err(|error| failed("listen on", path, &error.into()))?;
-        Self::inherited(StdListener::from(socket)).map_err(|error| failed("listen on", path, &error))
+        Self::of(StdListener::from(socket), Whose::Own).map_err(|error| failed("listen on", path, &error))
     }
 
     /// Takes over a socket that is listening already, as the service manager hands it.
@@ -87,8 +103,12 @@ impl Listener {
     /// # Errors
     /// When the runtime cannot watch it.
     pub fn inherited(listener: StdListener) -> io::Result<Self> {
+        Self::of(listener, Whose::Inherited)
+    }
+
+    fn of(listener: StdListener, whose: Whose) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        UnixListener::from_std(listener).map(Self)
+        Ok(Self { socket: UnixListener::from_std(listener)?, whose })
     }
 
     /// Waits for the next connection; who it is, is the caller's to ask ([`admits`](super::admits)).
@@ -96,7 +116,24 @@ impl Listener {
     /// # Errors
     /// What accept(2) gives; out of file descriptors passes.
     pub async fn accept(&self) -> io::Result<UnixStream> {
-        self.0.accept().await.map(|(stream, _)| stream)
+        self.socket.accept().await.map(|(stream, _)| stream)
+    }
+
+    /// Accepts no more. An inherited socket is left to whom it belongs to, with everybody who waits in its queue. An own one
+    /// is shut, so that nobody connects to it who would not be answered, and who was in its queue is given back.
+    #[must_use]
+    pub fn close(self) -> Vec<UnixStream> {
+        if self.whose == Whose::Inherited || socket::shutdown(self.socket.as_raw_fd(), Shutdown::Read).is_err() {
+            return Vec::new();
+        }
+        // Not through the runtime: it takes a socket that is shut for ready for ever.
+        let Ok(shut) = self.socket.into_std() else { return Vec::new() };
+        let next = || {
+            let (stream, _) = shut.accept().ok()?;
+            stream.set_nonblocking(true).ok()?;
+            UnixStream::from_std(stream).ok()
+        };
+        std::iter::from_fn(next).take(QUEUE_MAX).collect()
     }
 }
 

@@ -8,6 +8,8 @@ use std::fmt;
 
 use http::{Method, Uri};
 
+use super::underway::Ending;
+
 /// The services that are forwarded, with their slashes.
 const RUNTIME: &str = "/runtime.v1.RuntimeService/";
 const IMAGE: &str = "/runtime.v1.ImageService/";
@@ -29,16 +31,21 @@ pub enum OwnedMethod {
 /// Every owned method.
 const OWNED: [OwnedMethod; 3] = [OwnedMethod::PullImage, OwnedMethod::CreateContainer, OwnedMethod::StartContainer];
 
-/// Methods that bring content past PullImage and CreateContainer, refused until they are handled (cri-facts C11).
-/// CheckpointContainer is not here: it writes an archive on the node and starts nothing; what restores one is
-/// CreateContainer, which is owned (cri-facts C8). The `Stream*` methods only read.
+/// Methods that bring content past PullImage and CreateContainer, refused in either service until they are handled
+/// (cri-facts C11). CheckpointContainer is not here: it writes an archive on the node and starts nothing; what restores
+/// one is CreateContainer, which is owned (cri-facts C8). The `Stream*` methods only read.
 const BRINGS_CONTENT: &[(&str, &str)] = &[
-    ("/runtime.v1.RuntimeService/RestorePod", "it starts containers from a checkpoint whose images nobody verified"),
-    ("/runtime.v1.RuntimeService/CheckpointPod", "it makes checkpoints that can only be restored past the gate"),
-    ("/runtime.v1.RuntimeService/RestoreContainer", "it starts a container from a checkpoint that nobody verified"),
-    ("/runtime.v1.ImageService/PullSecurityProfileArtifact", "it pulls an artifact whose signature nobody verified"),
-    ("/runtime.v1.ImageService/PullArtifact", "it pulls an artifact whose signature nobody verified"),
+    ("RestorePod", "it starts containers from a checkpoint whose images nobody verified"),
+    ("CheckpointPod", "it makes checkpoints that can only be restored past the gate"),
+    ("RestoreContainer", "it starts a container from a checkpoint that nobody verified"),
+    ("PullSecurityProfileArtifact", "it pulls an artifact whose signature nobody verified"),
+    ("PullArtifact", "it pulls an artifact whose signature nobody verified"),
 ];
+
+/// The stream of events, which ends when its client or the runtime does (cri-facts H4).
+const ENDLESS: &str = "/runtime.v1.RuntimeService/GetContainerEvents";
+/// Makes a pod's sandbox, with its network: seconds of work, and a name that stays reserved when it is broken off.
+const RUN_POD: &str = "/runtime.v1.RuntimeService/RunPodSandbox";
 
 /// What happens to a request.
 #[must_use]
@@ -65,8 +72,8 @@ pub enum Refusal {
     Path,
     /// A method that brings content and is not handled.
     BringsContent {
-        /// The method's path.
-        path: &'static str,
+        /// The method's name.
+        name: &'static str,
         /// What it would do.
         why: &'static str,
     },
@@ -81,10 +88,20 @@ pub fn route(method: &Method, uri: &Uri) -> Route {
     if !forwarded(path) {
         return Route::Refuse(refusal(path));
     }
-    if let Some((path, why)) = BRINGS_CONTENT.iter().find(|(refused, _)| *refused == path) {
-        return Route::Refuse(Refusal::BringsContent { path, why });
+    let name = path.rsplit('/').next().unwrap_or_default();
+    if let Some((name, why)) = BRINGS_CONTENT.iter().find(|(refused, _)| *refused == name) {
+        return Route::Refuse(Refusal::BringsContent { name, why });
     }
     OWNED.into_iter().find(|owned| owned.path() == path).map_or(Route::Pass, Route::Own)
+}
+
+/// What the end of the gate means for a call that passes.
+pub(super) fn ending(path: &str) -> Ending {
+    match path {
+        ENDLESS => Ending::Endless,
+        RUN_POD => Ending::Awaited,
+        _ => Ending::Short,
+    }
 }
 
 /// Whether the path is exactly a forwarded service, a slash and letters; a query is part of the text and no letter.
@@ -141,7 +158,7 @@ impl fmt::Display for Refusal {
             Self::Path => f.write_str(
                 "sealgate serves exactly /runtime.v1.RuntimeService/<Name> and /runtime.v1.ImageService/<Name>",
             ),
-            Self::BringsContent { path, why } => write!(f, "sealgate refuses {path}: {why}"),
+            Self::BringsContent { name, why } => write!(f, "sealgate refuses {name}: {why}"),
         }
     }
 }
@@ -217,8 +234,10 @@ mod tests {
 
     #[test]
     fn attack_f_methods_that_bring_content_are_refused() {
-        for (path, why) in BRINGS_CONTENT {
-            assert_eq!(of(path), Route::Refuse(Refusal::BringsContent { path, why }));
+        for (name, why) in BRINGS_CONTENT {
+            for service in [RUNTIME, IMAGE] {
+                assert_eq!(of(&format!("{service}{name}")), Route::Refuse(Refusal::BringsContent { name, why }));
+            }
         }
     }
 

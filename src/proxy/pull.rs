@@ -3,23 +3,26 @@
 use std::sync::Arc;
 
 use super::calls::{Calls, Patience, Stop};
-use super::request::{ImageStrings, bad_request, decode, image_spec, must_equal, pod, with_image};
+use super::request::{ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image};
 use super::wire::{self, Step};
 use super::{Answer, Call, OwnedMethod, Reply};
 use crate::gate::ask::{Call as Asking, PullAsk};
 use crate::gate::{PullPermit, Refusal, Story};
-use crate::proto::cri::{AuthConfig, PullImageRequest, PullImageResponse};
+use crate::proto::asked::PullImageRequest;
+use crate::proto::cri::{AuthConfig, PullImageResponse};
 use crate::registry::AuthConfig as RegistryAuth;
 
 /// `PullImageRequest.image`, `.auth` and `.sandbox_config`.
 const IMAGE: [Step; 1] = [Step::only(1)];
 const AUTH: [Step; 1] = [Step::only(2)];
 const SANDBOX: [Step; 1] = [Step::only(3)];
+/// `AuthConfig.server_address`.
+const SERVER_ADDRESS: u32 = 4;
 
 /// The annotation with which a pod chooses a runtime handler's snapshotter for its pulls (fact P16).
-const HANDLER_ANNOTATION: &str = "io.containerd.cri.runtime-handler";
+const HANDLER_ANNOTATION: &[u8] = b"io.containerd.cri.runtime-handler";
 /// Annotations that feed a snapshotter (fact P16).
-const SNAPSHOT_ANNOTATIONS: &str = "containerd.io/snapshot";
+const SNAPSHOT_ANNOTATIONS: &[u8] = b"containerd.io/snapshot";
 
 /// A request, read.
 struct Request {
@@ -50,7 +53,7 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> Answer {
 fn read(message: &[u8], patience: Patience) -> Result<Request, Refusal> {
     let decoded: PullImageRequest = decode(message)?;
     let image = image_spec(message, &IMAGE)?;
-    wire::bytes_at(message, &AUTH).map_err(bad_request)?;
+    text(message, &AUTH, SERVER_ADDRESS)?;
     let pod = pod(message, &SANDBOX)?;
     let auth = decoded.auth.clone().map(registry_auth);
     let ask = PullAsk { image: image.image.clone(), pod, auth, deadline: patience.decide_by };
@@ -78,8 +81,10 @@ async fn decide_and_forward(
     snapshotter_is_ours(request, &calls.gate)?;
     let permit = calls.gate.admit_pull(&request.ask, &mut story.timings).await?;
     story.admitted_pull(&permit);
+    // A secret for no registry in particular is shown to every mirror by the runtime (fact P18).
+    let address = if is_unaddressed(request) { calls.gate.secret_address(&permit).await } else { None };
     let left = patience.left(&calls.gate)?;
-    let message = pinned(call, request, &permit)?;
+    let message = pinned(call, request, &permit, address.as_deref())?;
     let path = OwnedMethod::PullImage.path();
     let reply = story.timings.time("forward", call.upstream.unary(path, &call.headers, &message, left)).await;
     match reply {
@@ -89,15 +94,44 @@ async fn decide_and_forward(
     }
 }
 
-/// The request with the image pinned to the digest that was decided on, and nothing else changed: the caller's
-/// credentials above all (fact P17).
-fn pinned(call: &Call, request: &Request, permit: &PullPermit) -> Result<bytes::Bytes, Refusal> {
+/// Whether the request brings a secret and does not say which registry it is for.
+fn is_unaddressed(request: &Request) -> bool {
+    request.decoded.auth.as_ref().is_some_and(|auth| {
+        let AuthConfig { username, password, auth, server_address, identity_token, registry_token } = auth;
+        let secrets = [username, password, auth, identity_token, registry_token];
+        server_address.is_empty() && secrets.iter().any(|secret| !secret.is_empty())
+    })
+}
+
+/// The request with the image pinned to the digest that was decided on, and its secret to the registry that it is for
+/// where it names none; nothing else is changed, the caller's credentials above all (fact P17).
+fn pinned(call: &Call, request: &Request, permit: &PullPermit, address: Option<&str>) -> Result<bytes::Bytes, Refusal> {
     let pinned = permit.pinned();
-    let message = with_image(&call.message, &IMAGE, &pinned)?;
+    let mut message = with_image(&call.message, &IMAGE, &pinned)?;
+    let mut restored = with_image(&message, &IMAGE, &request.image.image)?;
     let mut decided = request.decoded.clone();
     if let Some(image) = &mut decided.image {
-        image.image.clone_from(&pinned);
+        image.image = pinned.clone().into_bytes();
     }
+    if let Some(address) = address {
+        let at: Vec<Step> = AUTH.into_iter().chain([Step::only(SERVER_ADDRESS)]).collect();
+        let was = wire::bytes_at(&message, &at).map_err(bad_request)?.map(<[u8]>::to_vec);
+        message = wire::put(&message, &at, address.as_bytes()).map_err(bad_request)?;
+        let undone = match was {
+            Some(was) => wire::replace(&message, &at, &was),
+            None => wire::remove(&message, &at),
+        };
+        restored = with_image(&undone.map_err(bad_request)?, &IMAGE, &request.image.image)?;
+        if let Some(auth) = &mut decided.auth {
+            address.clone_into(&mut auth.server_address);
+        }
+        if text(&message, &AUTH, SERVER_ADDRESS)? != Some(address) {
+            return Err(Refusal::BadRequest {
+                why: "the secret is not for the registry that was decided on".to_owned(),
+            });
+        }
+    }
+    must_restore(&restored, &call.message)?;
     must_equal(&message, &decided)?;
     let sent = image_spec(&message, &IMAGE)?;
     if sent == (ImageStrings { image: pinned, ..request.image.clone() }) {
@@ -131,24 +165,24 @@ fn snapshotter_is_ours(request: &Request, gate: &crate::gate::Gate) -> Result<()
     let options = gate.runtime().options();
     let spec = request.decoded.image.as_ref();
     let sandbox = request.decoded.sandbox_config.as_ref();
-    let asked = spec.map(|spec| spec.runtime_handler.as_str());
+    let asked = spec.map(|spec| spec.runtime_handler.as_slice());
     let annotations = || {
         let of_image = spec.into_iter().flat_map(|spec| &spec.annotations);
         of_image.chain(sandbox.into_iter().flat_map(|sandbox| &sandbox.annotations))
     };
-    let noted = annotations().filter(|(key, _)| key.as_str() == HANDLER_ANNOTATION).map(|(_, value)| value.as_str());
+    let noted = annotations().filter(|note| note.key == HANDLER_ANNOTATION).map(|note| note.value.as_slice());
     for handler in asked.into_iter().chain(noted).filter(|handler| !handler.is_empty()) {
-        if !options.handlers.iter().any(|allowed| allowed == handler) {
+        if !options.handlers.iter().any(|allowed| allowed.as_bytes() == handler) {
             return Err(Refusal::NotAllowed {
-                what: format!("runtime handler {handler:?}"),
+                what: format!("runtime handler {:?}", String::from_utf8_lossy(handler)),
                 hint: "name it in runtime.handlers when its snapshotter checks layers against the image".to_owned(),
             });
         }
     }
-    let steering = annotations().map(|(key, _)| key).find(|key| key.starts_with(SNAPSHOT_ANNOTATIONS));
+    let steering = annotations().map(|note| &note.key).find(|key| key.starts_with(SNAPSHOT_ANNOTATIONS));
     match steering {
         Some(key) if !options.snapshot_annotations => Err(Refusal::NotAllowed {
-            what: format!("annotation {key:?}"),
+            what: format!("annotation {:?}", String::from_utf8_lossy(key)),
             hint: "it steers a snapshotter; set runtime.snapshot_annotations when yours are to be trusted".to_owned(),
         }),
         Some(_) | None => Ok(()),

@@ -1,4 +1,4 @@
-//! Reading the requests that are decided on, and patching them: [`image_spec`], [`pod`], [`patched`].
+//! Reading the requests that are decided on, and patching them: [`image_spec`], [`pod`], [`with_image`].
 //!
 //! Every field that a decision rests on is read from the wire, where a field that stands twice is refused; the decoded
 //! message serves for what no decision rests on, and to compare what is sent with what was decided (attack D2).
@@ -71,7 +71,19 @@ pub(super) fn with_image(message: &[u8], spec: &[Step], image: &str) -> Result<B
     wire::replace(message, &path, image.as_bytes()).map_err(bad_request)
 }
 
-/// Compares what is about to be sent with what was decided on, field by field that we know.
+/// Undoes the changes of a message that is about to be sent: what comes out must be what came in, byte for byte.
+///
+/// # Errors
+/// [`Refusal::BadRequest`] when it is not: then more was changed than was to be, and nothing is sent.
+pub(super) fn must_restore(restored: &[u8], came: &[u8]) -> Result<(), Refusal> {
+    if restored == came {
+        Ok(())
+    } else {
+        Err(Refusal::BadRequest { why: "more of the request was changed than was to be".to_owned() })
+    }
+}
+
+/// Compares what is about to be sent with what was decided on, field by field that decisions rest on.
 ///
 /// # Errors
 /// [`Refusal::BadRequest`] when they differ: then our reading of the request is not the runtime's, and nothing is sent.

@@ -1,4 +1,9 @@
-//! [`serve`](serve()): accepts connections, answers each by the table of methods, and drains at shutdown.
+//! [`serve`](serve()): accepts connections, answers each by the table of methods, and ends without losing a call.
+//!
+//! The end, when the gate is told to stop: it goes on accepting and serving until no pull, create or other long call is in
+//! flight; then it accepts no more, ends what never ends, says goodbye on every connection (GOAWAY, of which HTTP/2 knows a
+//! form that loses no request that is on its way), and waits a little for what is left. Who connects meanwhile waits in the
+//! socket's queue for the next process.
 
 use std::{fmt, future::Future, io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
@@ -7,21 +12,44 @@ use hyper::{body::Incoming, server::conn::http2::Builder, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     net::UnixStream,
-    sync::watch,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tonic::Code;
 
 use super::{
-    Answer, Call, Listener, Options, Owned, OwnedMethod, Route, Unread, Upstream,
+    Answer, Call, Connections, Listener, Options, Owned, OwnedMethod, Route, Unread, Upstream,
     body::ReplyBody,
     frame::{self, Budget},
-    methods, pass, settings, status, timeout as deadline,
+    hello::Hello,
+    methods, pass,
+    seats::{Idle, Peer, Seat, Told},
+    seldom::Seldom,
+    settings, status, timeout as deadline,
+    underway::{Ended, Ending, Stage, Ticket, Underway},
 };
 
 /// Pause after a failed accept: out of file descriptors does not get better by asking at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a client may take to say hello; it is on this node and does so at once.
+const HELLO_MAX: Duration = Duration::from_secs(10);
+
+/// How long short calls get once no connection is accepted any more: less than the 5 s that a kubelet gives a connection,
+/// together with the start of the next process.
+const PARTING: Duration = Duration::from_secs(3);
+
+/// When is looked whether a pull began at the very moment of the goodbye: clients have read that by then.
+const SECOND_LOOK: Duration = Duration::from_millis(200);
+
+/// How long the last answers get to reach their clients.
+const FLUSHING: Duration = Duration::from_millis(500);
+
+/// How long a connection without a call gets to answer a goodbye; a client that lives does in less than a millisecond.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// How long an idle connection gets to go when its place is wanted.
+const GIVE_UP: Duration = Duration::from_millis(250);
 
 /// How much of a refused path is recorded, in characters: the longest of containerd's own services has some 80.
 const PATH_SHOWN: usize = 128;
@@ -34,31 +62,62 @@ pub struct Proxy {
     pub runtime: PathBuf,
     /// What answers the owned methods.
     pub owned: Arc<dyn Owned>,
+    /// The places of the connections.
+    pub connections: Arc<Connections>,
 }
 
 /// How serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections that were open when the drain ended, and were closed with calls on them.
+    /// Calls that were ended with UNAVAILABLE before their answer.
     pub cut: usize,
+    /// Streams that never end and were ended so.
+    pub streams: usize,
 }
 
-/// Serves until `shutdown` completes, then accepts no more, tells clients to go away, and waits for open calls until
-/// the drain's deadline.
+/// Serves until `shutdown` completes and what is in flight has ended, for as long as the options say.
 pub async fn serve(listener: Listener, proxy: Proxy, shutdown: impl Future<Output = ()>) -> Drained {
-    let mut shutdown = pin!(shutdown);
-    let (drain, draining) = watch::channel(false);
     let service = Arc::new(Service::new(proxy));
     let mut open = JoinSet::new();
+    accept(&listener, &service, &mut open, shutdown).await;
+    let end = Instant::now() + service.options.drain();
+    loop {
+        accept(&listener, &service, &mut open, service.underway.settled(end)).await;
+        service.underway.enter(Stage::Leaving);
+        // A pull may have begun on a connection that had not read the goodbye yet: it gets its time, and who connects is
+        // served meanwhile.
+        if all_gone(&mut open, SECOND_LOOK).await || !service.underway.has_begun() || Instant::now() >= end {
+            break;
+        }
+        service.underway.enter(Stage::Serving);
+    }
+    // A socket that the next process does not inherit is shut, and who is in its queue is served.
+    for stream in listener.close() {
+        service.welcome(stream, &mut open).await;
+    }
+    if !all_gone(&mut open, PARTING).await {
+        service.underway.enter(Stage::Over);
+        all_gone(&mut open, FLUSHING).await;
+    }
+    open.shutdown().await;
+    let Ended { cut, streams } = service.underway.ended();
+    Drained { cut, streams }
+}
+
+/// Waits for all connections to end, no longer than `most`; whether they have.
+async fn all_gone(open: &mut JoinSet<()>, most: Duration) -> bool {
+    timeout(most, async { while open.join_next().await.is_some() {} }).await.is_ok()
+}
+
+/// Accepts until `until` completes.
+async fn accept(listener: &Listener, service: &Arc<Service>, open: &mut JoinSet<()>, until: impl Future<Output = ()>) {
+    let mut until = pin!(until);
     loop {
         tokio::select! {
-            () = &mut shutdown => break,
+            () = &mut until => return,
             Some(_) = open.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok(stream) if service.admits(&stream, open.len()) => {
-                    open.spawn(connection(Arc::clone(&service), stream, draining.clone()));
-                }
-                Ok(_) => {}
+                Ok(stream) => service.welcome(stream, open).await,
                 Err(error) => {
                     tracing::error!(%error, "a connection could not be accepted");
                     sleep(ACCEPT_PAUSE).await;
@@ -66,12 +125,6 @@ pub async fn serve(listener: Listener, proxy: Proxy, shutdown: impl Future<Outpu
             },
         }
     }
-    drop(listener);
-    drain.send_replace(true);
-    let ended = timeout(service.options.drain(), async { while open.join_next().await.is_some() {} }).await;
-    let cut = if ended.is_ok() { 0 } else { open.len() };
-    open.shutdown().await;
-    Drained { cut }
 }
 
 /// What all connections share.
@@ -81,34 +134,58 @@ struct Service {
     owned: Arc<dyn Owned>,
     http: Builder<TokioExecutor>,
     budget: Budget,
+    connections: Arc<Connections>,
+    underway: Arc<Underway>,
+    /// When it was last said that the runtime cannot be reached.
+    away: Arc<Seldom>,
 }
 
-/// One client's connection: the service and this client's own way to the runtime.
+/// One client's connection: the service, its place, and this client's own way to the runtime.
 struct Client {
     service: Arc<Service>,
+    seat: Arc<Seat>,
     upstream: Upstream,
 }
 
 impl Service {
     fn new(proxy: Proxy) -> Self {
-        let Proxy { options, runtime, owned } = proxy;
+        let Proxy { options, runtime, owned, connections } = proxy;
         let http = settings::server(options.streams);
         let budget = Budget::mib(options.held_mib);
-        Self { options, runtime, owned, http, budget }
+        let (underway, away) = (Underway::new(), Arc::default());
+        Self { options, runtime, owned, http, budget, connections, underway, away }
     }
 
-    /// Whether a connection is served; otherwise it is closed unanswered.
-    fn admits(&self, stream: &UnixStream, open: usize) -> bool {
-        let refusal = match peer(stream) {
-            Ok(uid) if !allowed(uid, &self.options.allowed_uids) => Some(Refused::User(uid)),
-            Ok(_) if open >= self.options.connections => Some(Refused::Crowded),
-            Ok(_) => None,
-            Err(_) => Some(Refused::Unknown),
+    /// Serves a connection that has a right to it and finds a place; any other is closed unanswered.
+    async fn welcome(self: &Arc<Self>, stream: UnixStream, open: &mut JoinSet<()>) {
+        let seat = match self.admit(&stream) {
+            Ok(Ok(seat)) => Ok(seat),
+            Ok(Err(idle)) => {
+                make_room(&idle).await;
+                // Another may have come first where many come at once.
+                self.admit(&stream).and_then(|seat| seat.map_err(|_| Refused::Crowded))
+            }
+            Err(why) => Err(why),
         };
-        if let Some(why) = refusal {
-            tracing::warn!(%why, "a connection was refused");
+        match seat {
+            Ok(seat) => drop(open.spawn(connection(Arc::clone(self), stream, Arc::new(seat)))),
+            Err(why) => self.connections.note_refused(&why),
         }
-        refusal.is_none()
+    }
+
+    fn admit(&self, stream: &UnixStream) -> Result<Result<Seat, Idle>, Refused> {
+        let peer = peer(stream).map_err(|_| Refused::Unknown)?;
+        if !allowed(peer.user, &self.options.allowed_uids) {
+            return Err(Refused::User(peer.user));
+        }
+        self.connections.take(peer, nix::unistd::geteuid().as_raw()).map_err(Refused::Full)
+    }
+}
+
+/// Has an idle connection closed: with a goodbye, and by force when it does not go.
+async fn make_room(idle: &Idle) {
+    if timeout(GIVE_UP, idle.told(Told::Leave)).await.is_err() {
+        idle.told(Told::End).await;
     }
 }
 
@@ -118,16 +195,18 @@ enum Refused {
     User(u32),
     Unknown,
     Crowded,
+    Full(super::seats::Full),
 }
 
-fn peer(stream: &UnixStream) -> io::Result<u32> {
-    stream.peer_cred().map(|credentials| credentials.uid())
+fn peer(stream: &UnixStream) -> io::Result<Peer> {
+    let credentials = stream.peer_cred()?;
+    Ok(Peer { process: credentials.pid().unwrap_or(0), user: credentials.uid() })
 }
 
 /// Whether the process at the other end may ask: its user is on the list, or is the gate's own.
 #[must_use]
 pub fn admits(stream: &UnixStream, allowed_uids: &[u32]) -> bool {
-    peer(stream).is_ok_and(|uid| allowed(uid, allowed_uids))
+    peer(stream).is_ok_and(|peer| allowed(peer.user, allowed_uids))
 }
 
 /// Whether processes of this user are answered: the gate's own user always is, since it can do all the gate can.
@@ -135,20 +214,33 @@ fn allowed(uid: u32, list: &[u32]) -> bool {
     list.contains(&uid) || uid == nix::unistd::geteuid().as_raw()
 }
 
-/// Serves one connection until it ends or was drained.
-async fn connection(service: Arc<Service>, stream: UnixStream, mut draining: watch::Receiver<bool>) {
-    let client = Arc::new(Client { upstream: Upstream::new(&service.runtime), service });
-    let http = client.service.http.clone();
+/// Serves one connection until it ends, says nothing, gives its place up, or was told that the gate ends.
+async fn connection(service: Arc<Service>, stream: UnixStream, seat: Arc<Seat>) {
+    let upstream = Upstream::new(&service.runtime, Arc::clone(&service.away));
+    let client = Arc::new(Client { upstream, seat: Arc::clone(&seat), service: Arc::clone(&service) });
+    let http = service.http.clone();
     let answer = service_fn(move |request| {
         let client = Arc::clone(&client);
         async move { client.answer(request).await }
     });
+    let (stream, said) = Hello::new(stream);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
+    let silent = async {
+        if timeout(HELLO_MAX, said.notified()).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = told(&mut draining) => {
+        () = silent => return tracing::debug!("a client said nothing"),
+        () = seat.told(Told::End) => return,
+        () = leaving(&service, &seat) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = seat.told(Told::End) => return,
+                () = quiet(&seat) => return,
+            }
         }
     };
     if let Err(error) = ended {
@@ -156,18 +248,46 @@ async fn connection(service: Arc<Service>, stream: UnixStream, mut draining: wat
     }
 }
 
-/// Completes when the drain begins.
-async fn told(draining: &mut watch::Receiver<bool>) {
-    let _ = draining.wait_for(|drain| *drain).await;
+/// Completes when the connection is to say goodbye.
+async fn leaving(service: &Service, seat: &Seat) {
+    tokio::select! {
+        () = service.underway.reached(Stage::Leaving) => {}
+        () = seat.told(Told::Leave) => service.connections.note_displaced(),
+    }
+}
+
+/// Completes when nothing was on the connection for a while although it was told to go.
+async fn quiet(seat: &Seat) {
+    let mut idle = false;
+    loop {
+        sleep(QUIET).await;
+        if idle && seat.is_idle() {
+            return;
+        }
+        idle = seat.is_idle();
+    }
 }
 
 impl Client {
     /// The story of one request.
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<ReplyBody>, hyper::Error> {
+        let sitting = self.seat.begin();
         match methods::route(request.method(), request.uri()) {
-            Route::Pass => pass::forward(&self.upstream, request).await,
-            // Boxed, since it is many times larger than the future of a request that passes.
-            Route::Own(method) => Ok(Box::pin(self.own(method, request)).await.into_response()),
+            Route::Pass => {
+                let ticket = self.service.underway.begin(methods::ending(request.uri().path()));
+                tokio::select! {
+                    answer = pass::forward(&self.upstream, request) => Ok(answer?.map(|body| body.until(ticket, sitting))),
+                    () = ticket.cut() => Ok(ended(&ticket)),
+                }
+            }
+            Route::Own(method) => {
+                let ticket = self.service.underway.begin(Ending::Awaited);
+                tokio::select! {
+                    // Boxed, since it is many times larger than the future of a request that passes.
+                    answer = Box::pin(self.own(method, request)) => Ok(answer.into_response()),
+                    () = ticket.cut() => Ok(ended(&ticket)),
+                }
+            }
             Route::Refuse(refusal) => {
                 self.note(request.uri(), refusal).await;
                 Ok(status::refusal(refusal))
@@ -212,12 +332,19 @@ impl Client {
     }
 }
 
+/// The answer to a call that the end of the gate ends.
+fn ended(ticket: &Ticket) -> Response<ReplyBody> {
+    ticket.note_cut();
+    status::response(Code::Unavailable, status::STOPPING)
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User(uid) => write!(f, "its process runs as user {uid}, which allowed_uids does not name"),
             Self::Unknown => f.write_str("the kernel does not say whose it is"),
-            Self::Crowded => f.write_str("as many connections are open as allowed"),
+            Self::Crowded => f.write_str("as many connections come at once as may be open"),
+            Self::Full(why) => why.fmt(f),
         }
     }
 }

@@ -12,6 +12,9 @@ pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status"
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
+/// What a call is told that the end of the gate ends.
+pub(super) const STOPPING: &str = "sealgate is stopping; ask again, the next process answers";
+
 /// An answer without a message.
 pub(super) fn response(code: Code, message: &str) -> Response<ReplyBody> {
     let mut headers = trailers(code, message);

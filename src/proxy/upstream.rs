@@ -27,7 +27,9 @@ use super::{
     Answer, FrameError, Reply,
     body::{self, RequestBody},
     cork::Corked,
-    frame, settings, status,
+    frame,
+    seldom::Seldom,
+    settings, status,
     timeout::{self, GRPC_TIMEOUT},
 };
 
@@ -41,6 +43,8 @@ struct Shared {
     live: Mutex<Option<SendRequest<RequestBody>>>,
     /// Held while a connection is made, so that a crowd of calls makes one.
     dialing: tokio::sync::Mutex<()>,
+    /// Of all clients together: a runtime that is gone is said once a minute, not at every call.
+    away: Arc<Seldom>,
 }
 
 /// Why there is no reply of the runtime.
@@ -82,11 +86,12 @@ pub(super) enum Failure {
 }
 
 impl Upstream {
-    pub(super) fn new(socket: &Path) -> Self {
+    pub(super) fn new(socket: &Path, away: Arc<Seldom>) -> Self {
         Self(Arc::new(Shared {
             socket: socket.to_owned(),
             live: Mutex::new(None),
             dialing: tokio::sync::Mutex::new(()),
+            away,
         }))
     }
 
@@ -159,11 +164,28 @@ impl Upstream {
         if let Some(sender) = self.live() {
             return Ok(sender);
         }
-        let sender = self.dial().await.inspect_err(|kind| {
-            tracing::warn!(socket = %self.0.socket.display(), %kind, "the runtime cannot be reached");
-        })?;
+        let dialed = self.dial().await;
+        self.tell(dialed.as_ref().err());
+        let sender = dialed?;
         *self.0.live.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
         Ok(sender)
+    }
+
+    /// Tells the journal that the runtime is away, once a minute, and that it is back.
+    fn tell(&self, failed: Option<&io::ErrorKind>) {
+        let socket = self.0.socket.display();
+        match failed {
+            Some(kind) => {
+                if let Some(unsaid) = self.0.away.due() {
+                    tracing::warn!(%socket, %kind, unsaid, "the runtime cannot be reached");
+                }
+            }
+            None => {
+                if let Some(unsaid) = self.0.away.over() {
+                    tracing::info!(%socket, unsaid, "the runtime is reached again");
+                }
+            }
+        }
     }
 
     fn live(&self) -> Option<SendRequest<RequestBody>> {

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::host::fold;
+use super::host::exact;
 
 /// The CRI's `AuthConfig` of a PullImageRequest, as it came.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct AuthConfig {
 /// Credentials and the one host that they were given for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// Folded host and port.
+    /// Host and port as they were given, in lower case.
     host: String,
     secret: Secret,
 }
@@ -100,25 +100,20 @@ impl Credentials {
     pub fn from_auth_config(auth: &AuthConfig, host: &str) -> Result<Option<Self>, CredentialsError> {
         let Some(secret) = secret_of(auth)? else { return Ok(None) };
         let host = match auth.server_address.as_str() {
-            "" => fold(host),
+            "" => exact(host),
             address => server_host(address).ok_or(CredentialsError::ServerAddress)?,
         };
         Ok(Some(Self { host, secret }))
     }
 
     pub(super) fn new(host: &str, secret: Secret) -> Self {
-        Self { host: fold(host), secret }
+        Self { host: exact(host), secret }
     }
 
-    /// The host that they were given for, folded.
+    /// The host that they were given for, in lower case.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
-    }
-
-    /// The secret, for this very host alone.
-    pub(super) fn secret_for(&self, authority: &str) -> Option<&Secret> {
-        (fold(authority) == self.host).then_some(&self.secret)
     }
 
     /// The secret whatever the host: the caller has the operator's word for it.
@@ -208,11 +203,11 @@ fn secret_of(auth: &AuthConfig) -> Result<Option<Secret>, CredentialsError> {
     visible.then(|| Some(Secret::Bearer(auth.registry_token.clone()))).ok_or(CredentialsError::Bytes)
 }
 
-/// The folded host of a server address: `host`, `host:port`, or a URL such as `https://index.docker.io/v1/`.
+/// The host of a server address, in lower case: `host`, `host:port`, or a URL such as `https://index.docker.io/v1/`.
 pub(super) fn server_host(address: &str) -> Option<String> {
     let rest = ["https://", "http://"].iter().find_map(|scheme| address.strip_prefix(scheme)).unwrap_or(address);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    super::host::is_authority(authority).then(|| fold(authority))
+    super::host::is_authority(authority).then(|| exact(authority))
 }
 
 impl fmt::Debug for AuthConfig {
@@ -248,6 +243,13 @@ impl std::error::Error for CredentialsError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::host::{Host, Scheme};
+
+    /// Whether they are for the HTTPS registry of this name.
+    fn are_for(credentials: &Credentials, authority: &str) -> bool {
+        let host = Host { scheme: Scheme::Https, authority: authority.to_owned(), ..Host::default_for("any.example") };
+        host.is_called(credentials.host())
+    }
 
     fn auth(username: &str, password: &str, server: &str) -> AuthConfig {
         AuthConfig {
@@ -269,8 +271,8 @@ mod tests {
             ("", "docker.io", "registry-1.docker.io", "docker.io.evil.example"),
         ] {
             let given = Credentials::from_auth_config(&auth("u", "p", server), reference).unwrap().unwrap();
-            assert!(given.secret_for(good).is_some(), "{server} {good}");
-            assert!(given.secret_for(bad).is_none(), "{server} {bad}");
+            assert!(are_for(&given, good), "{server} {good}");
+            assert!(!are_for(&given, bad), "{server} {bad}");
         }
     }
 
@@ -312,11 +314,11 @@ mod tests {
             ["https://other.example", "https://other.example:5000/v2/", "other.example", "http://reg.example:80"]
         {
             let credentials = given(auth("u", "p", server)).unwrap();
-            assert_eq!(credentials.secret_for("reg.example"), None, "{server}");
+            assert!(!are_for(&credentials, "reg.example"), "{server}");
         }
         for server in ["", "https://reg.example", "https://reg.example/v1/", "http://reg.example", "reg.example:443"] {
             let credentials = given(auth("u", "p", server)).unwrap();
-            assert!(credentials.secret_for("reg.example").is_some(), "{server}");
+            assert!(are_for(&credentials, "reg.example"), "{server}");
         }
         // An address alone is nothing.
         assert_eq!(given(auth("", "", "https://reg.example")), None);

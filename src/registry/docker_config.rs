@@ -15,6 +15,7 @@ use super::credentials::{Secret, server_host};
 use super::error::RegistryError;
 use super::fault::{CredentialFault, CredentialWhy};
 use super::helper::Helpers;
+use super::host::fold;
 use super::hosts_file::{config, read_capped};
 use super::pattern::Pattern;
 use crate::image::Repository;
@@ -102,7 +103,7 @@ fn find_in(path: &Path, repository: &Repository) -> Result<Said, RegistryError> 
     // The parser's own words may quote the file: only the line is told.
     let file: File = serde_json::from_slice(&bytes)
         .map_err(|error| config(path, Some(error.line()), "is not a docker config.json that can be understood"))?;
-    let own = |key: &String| server_host(key).is_some_and(|host| host == repository.host());
+    let own = |key: &String| server_host(key).is_some_and(|host| fold(&host) == repository.host());
     // An empty name means that the host has none, whatever the store.
     let helper = file.helpers.iter().find(|(key, _)| own(key)).map_or(&file.store, |(_, helper)| helper);
     let mut fitting: Vec<(Pattern, &Entry)> = file

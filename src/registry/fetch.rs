@@ -86,7 +86,7 @@ impl Ask<'_> {
     }
 
     fn is_own(&self, url: &Url) -> bool {
-        fold_url(url) == fold(&self.host.authority)
+        self.host.is_at(url)
     }
 }
 
@@ -117,7 +117,7 @@ impl Session {
     ) -> Result<Reply, RegistryError> {
         let now = self.now();
         let key = GrantKey {
-            authority: fold(&ask.host.authority),
+            authority: ask.host.place(),
             path: ask.repository.path().to_owned(),
             who: secret.as_ref().map(Secret::fingerprint),
         };
@@ -370,7 +370,7 @@ impl Session {
         ask.named.contains(host)
             || named.contains(host)
             || named.contains(split_port(host).0)
-            || configured(options, &fold(&ask.host.authority), host)
+            || configured(options, &ask.host.place(), host)
     }
 }
 

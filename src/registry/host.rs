@@ -86,6 +86,31 @@ impl Host {
     }
 }
 
+impl Host {
+    /// One spelling of the place that this is.
+    pub(super) fn place(&self) -> String {
+        place(self.scheme, &self.authority)
+    }
+
+    /// Every spelling of it that a URL to it may have: one that may be spoken to either way has two.
+    pub(super) fn places(&self) -> Vec<String> {
+        match self.scheme {
+            Scheme::Https | Scheme::Http => vec![self.place()],
+            Scheme::Either => [Scheme::Https, Scheme::Http].map(|scheme| place(scheme, &self.authority)).to_vec(),
+        }
+    }
+
+    /// Whether a URL leads to this place.
+    pub(super) fn is_at(&self, url: &reqwest::Url) -> bool {
+        fold_url(url) == place(scheme_of(url), &self.authority)
+    }
+
+    /// Whether a name is this place's: the very same, or another spelling of it, which only a place that speaks TLS has.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        exact(name) == exact(&self.authority) || (self.scheme == Scheme::Https && fold(name) == fold(&self.authority))
+    }
+}
+
 impl Tls {
     /// A name for these settings, for memories.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
@@ -112,20 +137,40 @@ impl std::fmt::Debug for Host {
     }
 }
 
-/// One spelling per place: lower case, no `:443`, Docker Hub's names as one.
-pub(super) fn fold(authority: &str) -> String {
-    let lower = authority.to_ascii_lowercase();
+/// One spelling per name: lower case, no `:443`, Docker Hub's names as one. A name stands for HTTPS; for a place that is
+/// spoken to in another way see [`Host::place`].
+pub(super) fn fold(name: &str) -> String {
+    let lower = exact(name);
     let name = lower.strip_suffix(":443").unwrap_or(&lower);
-    if DOCKER_HUB_NAMES.contains(&name) { DOCKER_HUB.to_owned() } else { name.to_owned() }
+    exact(name)
 }
 
-/// The authority of a URL, folded; the default port of its scheme left out.
+/// A name in lower case, Docker Hub's as one, with the port that it has.
+pub(super) fn exact(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    if DOCKER_HUB_NAMES.contains(&lower.as_str()) { DOCKER_HUB.to_owned() } else { lower }
+}
+
+/// One spelling per place: the default port is left out, which is 443 for HTTPS alone.
+fn place(scheme: Scheme, authority: &str) -> String {
+    match scheme {
+        Scheme::Https => fold(authority),
+        Scheme::Http => exact(authority.strip_suffix(":80").unwrap_or(authority)),
+        Scheme::Either => exact(authority),
+    }
+}
+
+/// The place that a URL leads to.
 pub(super) fn fold_url(url: &reqwest::Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
-        Some(port) => fold(&format!("{host}:{port}")),
-        None => fold(host),
+        Some(port) => place(scheme_of(url), &format!("{host}:{port}")),
+        None => place(scheme_of(url), host),
     }
+}
+
+fn scheme_of(url: &reqwest::Url) -> Scheme {
+    if url.scheme() == "https" { Scheme::Https } else { Scheme::Http }
 }
 
 /// Splits `name:port`; IPv6 addresses stand in brackets.
@@ -179,6 +224,31 @@ mod tests {
         }
         assert_ne!(fold("reg.example:5000"), fold("reg.example"));
         assert_ne!(fold("docker.io.evil.example"), fold("docker.io"));
+    }
+
+    /// On port 443 without TLS is another registry than the one of that name.
+    #[test]
+    fn attack_e1_port_443_is_left_out_for_https_alone() {
+        let host = |scheme, authority: &str| Host {
+            scheme,
+            authority: authority.to_owned(),
+            ..Host::default_for("reg.example")
+        };
+        let url = |text: &str| reqwest::Url::parse(text).unwrap();
+        let secure = host(Scheme::Https, "reg.example");
+        assert!(secure.is_called("reg.example:443") && secure.is_at(&url("https://reg.example:443/v2/")));
+        assert!(!secure.is_at(&url("http://reg.example:443/v2/")));
+        let plain = host(Scheme::Http, "reg.example:443");
+        assert!(plain.is_called("REG.example:443") && !plain.is_called("reg.example"));
+        assert!(plain.is_at(&url("http://reg.example:443/v2/")) && !plain.is_at(&url("http://reg.example/v2/")));
+        assert_ne!(plain.place(), secure.place());
+        let by_default = host(Scheme::Http, "reg.example:80");
+        assert!(by_default.is_at(&url("http://reg.example/v2/")) && by_default.is_called("reg.example:80"));
+        let either = host(Scheme::Either, "reg.example:443");
+        for text in ["https://reg.example/v2/", "http://reg.example:443/v2/"] {
+            assert!(either.is_at(&url(text)) && either.places().contains(&fold_url(&url(text))), "{text}");
+        }
+        assert!(!either.is_called("reg.example"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ const PLANS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 pub(super) struct Plan {
     /// In order; the registry itself, or what stands for it, comes last.
     pub(super) hosts: Vec<Host>,
-    /// Folded authorities that the operator, or the reference by a loopback name, named: they may be local.
+    /// Places that the operator, or the reference by a loopback name, named: they may be local.
     pub(super) named: BTreeSet<String>,
 }
 
@@ -97,7 +97,7 @@ fn look(
 }
 
 fn plan(folder: Folder, registry: &str, own_folder: bool) -> Plan {
-    let mut named: BTreeSet<String> = folder.named.iter().map(|name| fold(name)).collect();
+    let mut named: BTreeSet<String> = folder.named.into_iter().collect();
     if own_folder || is_localhost(registry) {
         named.insert(fold(registry));
     }

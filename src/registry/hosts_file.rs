@@ -23,7 +23,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::RegistryError;
-use super::host::{Host, Scheme, Tls, fold, is_authority, split_port};
+use super::host::{Host, Scheme, Tls, is_authority, split_port};
 use super::options::FILE_MAX;
 use super::proxies::ProxyUrl;
 
@@ -38,7 +38,7 @@ const FILES_MAX: usize = 256;
 pub(super) struct Folder {
     /// In the order in which they are asked.
     pub(super) hosts: Vec<Host>,
-    /// Authorities that are spelled out in the file.
+    /// Places that are spelled out in the file.
     pub(super) named: Vec<String>,
 }
 
@@ -131,13 +131,13 @@ fn parse(bytes: &[u8], file: &Path, registry: &str) -> Result<Folder, RegistryEr
     let mut named = Vec::new();
     for (_, url, table) in tables {
         let host = entry(&url, table, file, registry)?;
-        named.push(host.authority.clone());
+        named.extend(host.places());
         hosts.push(host);
     }
     let last = match parsed.server.filter(|server| !server.is_empty()) {
         Some(server) => {
             let host = entry(&server, parsed.root, file, registry)?;
-            named.push(host.authority.clone());
+            named.extend(host.places());
             host
         }
         None => settings(Host::default_for(registry), parsed.root, file)?,
@@ -163,7 +163,7 @@ fn first_mention(text: &str, url: &str) -> usize {
 /// the same; and where the certificate authority stands with the host alone, as it mostly does, TLS would fail then, and
 /// turn what is not there into what cannot be reached.
 fn says_all(host: &Host, server: &Host) -> bool {
-    let same = host.scheme == server.scheme && fold(&host.authority) == fold(&server.authority);
+    let same = host.scheme == server.scheme && host.place() == server.place();
     same && host.path == server.path && host.pull >= server.pull && host.resolve >= server.resolve
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use reqwest::Url;
 use tokio::sync::OnceCell;
 
+use super::Registry;
 use super::credentials::{Credentials, Secret};
 use super::docker_config::DockerConfigs;
 use super::error::RegistryError;
@@ -90,15 +91,41 @@ impl NodeCredentials {
     }
 }
 
+impl Registry {
+    /// Whether a secret that was given for `registry` may be shown to a host: it is that registry, or the operator allows it
+    /// (attack E1, fact P18).
+    fn may_have(&self, registry: &str, host: &Host) -> bool {
+        let mut allowed = self.options.credential_hosts.iter().filter(|(name, _)| fold(name) == fold(registry));
+        host.is_called(registry) || allowed.any(|(_, hosts)| hosts.iter().any(|named| host.is_called(named)))
+    }
+
+    /// The server address that a pull's secret must bear which bears none, since containerd shows such a one to every host
+    /// that it asks (fact P18). None where every host may have it: then it goes on as it came.
+    ///
+    /// It is the last of the hosts that may have it, which is the registry or what stands for it; where none may, the
+    /// registry's own, so that nobody gets it. containerd compares it with the host of the address that it asks, letter by
+    /// letter (`ParseAuth`), and wants a URL.
+    pub async fn secret_address(&self, repository: &Repository) -> Option<String> {
+        let registry = repository.host();
+        let address = |host: &Host| format!("https://{}", host.authority);
+        let Ok(plan) = self.hosts.plan(registry).await else { return Some(address(&Host::default_for(registry))) };
+        let may = |host: &&Host| self.may_have(registry, host);
+        if plan.hosts.len() > 1 && plan.hosts.iter().all(|host| may(&host)) {
+            return None;
+        }
+        Some(plan.hosts.iter().rev().find(may).map_or_else(|| address(&Host::default_for(registry)), address))
+    }
+}
+
 impl Session {
     /// Asks with the secrets that may be shown to the host, one after the other until one is taken.
     pub(super) async fn ask_at(&self, ask: &Ask<'_>, url: &Url) -> Result<Reply, RegistryError> {
         if let Some(credentials) = self.access().credentials()
-            && credentials.host() == fold(ask.repository.host())
+            && fold(credentials.host()) == fold(ask.repository.host())
         {
             return self.ask_as(ask, url, self.shown(credentials, ask.host)).await;
         }
-        let place = (fold(&ask.host.authority), ask.repository.clone());
+        let place = (ask.host.place(), ask.repository.clone());
         let taken = super::lock(&self.looked().taken).get(&place).cloned();
         if let Some(secret) = taken {
             return self.ask_as(ask, url, Some(secret)).await;
@@ -130,14 +157,7 @@ impl Session {
 
     /// The secret when it may be shown to a host: given for it, or allowed for it by the operator (attack E1, fact P18).
     fn shown(&self, credentials: &Credentials, host: &Host) -> Option<Secret> {
-        if let Some(secret) = credentials.secret_for(&host.authority) {
-            return Some(secret.clone());
-        }
-        let target = fold(&host.authority);
-        let allowed = self.registry().options.credential_hosts.iter().any(|(registry, hosts)| {
-            fold(registry) == credentials.host() && hosts.iter().any(|named| fold(named) == target)
-        });
-        allowed.then(|| credentials.secret().clone())
+        self.registry().may_have(credentials.host(), host).then(|| credentials.secret().clone())
     }
 
     /// What a source has that may be shown to the host. Waits no longer than half of the time that is left: the

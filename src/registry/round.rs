@@ -11,7 +11,7 @@ use super::Support;
 use super::body::unheld;
 use super::error::{Budget, Malformed, RegistryError};
 use super::fetch::Ask;
-use super::host::{Host, fold, fold_url};
+use super::host::Host;
 use super::options::REFERRERS_PAGE_MAX;
 use super::patience::{backoff, is_passing, share, spread};
 use super::referrers::{self, INDEX, Referrer};
@@ -214,7 +214,7 @@ impl Session {
                 None => return Ok(Answer::Listed { list, foreign }),
                 Some(next) if seen.contains(next.as_str()) => return Err(malformed(Malformed::Loop)),
                 // A page that was redirected elsewhere has no next page here: credentials would go astray.
-                Some(next) if fold(&ask.host.authority) != fold_url(&next) => return Err(malformed(Malformed::Link)),
+                Some(next) if !ask.host.is_at(&next) => return Err(malformed(Malformed::Link)),
                 Some(next) => reply = self.ask_at(ask, &next).await?,
             }
         }

@@ -13,7 +13,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::credentials::Secret;
 use super::error::{Malformed, RegistryError};
-use super::host::{Host, fold, fold_url};
+use super::host::{Host, exact, fold, fold_url};
 use super::options::Options;
 
 /// Grants that are remembered; one per repository, host and secret.
@@ -152,7 +152,7 @@ impl Demand<'_> {
     ) -> Result<TokenRequest, RegistryError> {
         let refused = || RegistryError::Realm { host: host.authority.clone() };
         let mut url = Url::parse(self.realm).map_err(|_| refused())?;
-        let trusted = realm_may_have(&host.authority, &url, options);
+        let trusted = realm_may_have(host, &url, options);
         let scheme_fine = url.scheme() == "https" || (url.scheme() == "http" && plain && trusted);
         if !scheme_fine || !url.username().is_empty() || url.password().is_some() || url.host_str().is_none() {
             return Err(refused());
@@ -188,17 +188,17 @@ impl Demand<'_> {
 
 /// Whether credentials for a registry may be shown to a token service: it is the registry's own host, or a well-known
 /// or configured one (attack E1).
-fn realm_may_have(authority: &str, realm: &Url, options: &Options) -> bool {
-    let (registry, realm) = (fold(authority), fold_url(realm));
-    registry == realm
-        || KNOWN_REALMS.contains(&(registry.as_str(), realm.as_str()))
-        || configured(options, &registry, &realm)
+fn realm_may_have(host: &Host, realm: &Url, options: &Options) -> bool {
+    let (registry, at_home) = (host.place(), host.is_at(realm));
+    let realm = fold_url(realm);
+    at_home || KNOWN_REALMS.contains(&(registry.as_str(), realm.as_str())) || configured(options, &registry, &realm)
 }
 
 /// Whether the operator named this token service for this registry.
 pub(super) fn configured(options: &Options, registry: &str, realm: &str) -> bool {
-    let mut for_registry = options.token_realms.iter().filter(|(name, _)| fold(name) == registry);
-    for_registry.any(|(_, realms)| realms.iter().any(|named| fold(named) == realm))
+    let same = |name: &str, place: &str| exact(name) == place || fold(name) == place;
+    let mut for_registry = options.token_realms.iter().filter(|(name, _)| same(name, registry));
+    for_registry.any(|(_, realms)| realms.iter().any(|named| same(named, realm)))
 }
 
 fn append(url: &mut Url, pairs: &[(&str, &str)]) {

@@ -110,6 +110,15 @@ pub enum ProofError {
     SnapshotterNotAllowed(String),
     /// The runtime is not one that runs the snapshot.
     RuntimeNotAllowed(String),
+    /// The runtime noted that the container was made from another image.
+    ImageDiffers {
+        /// The id of the image that was admitted.
+        expected: Digest,
+        /// The one that was noted.
+        got: Digest,
+    },
+    /// The container bears no note of what it was made from: it was not made through the CRI.
+    NoNotes(String),
     /// The snapshot was made on top of another image's layers.
     ParentDiffers {
         /// The ChainID of the image that was admitted.
@@ -201,6 +210,10 @@ impl fmt::Display for ProofError {
                 f,
                 "runtime {name:?} is not among those known to run containerd's snapshot; allow it by name if it does"
             ),
+            Self::ImageDiffers { expected, got } => {
+                write!(f, "containerd noted image {got} for the container, the admitted image is {expected}")
+            }
+            Self::NoNotes(id) => write!(f, "containerd has no note of what container {id:?} was made from"),
             Self::ParentDiffers { expected, got } => {
                 write!(f, "the snapshot was made from {got:?}, the admitted image is {expected}")
             }

@@ -21,6 +21,8 @@ const VOLUMES: &str = "/image-volumes/";
 /// What a container must be made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
+    /// The id of the image that was admitted ([`Content::id`](super::Content::id)): the CRI's own note must say so too.
+    pub image: Digest,
     /// The ChainID of the image that was admitted ([`Content::chain_id`](super::Content::chain_id)).
     pub root: Digest,
     /// Every image volume that was admitted; the container may have no other.
@@ -97,6 +99,7 @@ impl Runtime {
         for (key, chain_id) in volumes {
             same(self.parent(&container.snapshotter, key).await?, chain_id)?;
         }
+        noted(container, &expected.image)?;
         Ok(Proven { container: container.id.clone(), root: expected.root.clone() })
     }
 
@@ -122,6 +125,16 @@ impl Runtime {
             .and_then(|answer| answer.info)
             .ok_or_else(|| ProofError::SnapshotMissing { snapshotter: snapshotter.to_owned(), key: key.to_owned() })?;
         Ok(info.parent)
+    }
+}
+
+/// What the CRI wrote down when it made the container: which image it took it from. Its status and a start after a restart
+/// of the gate go by that.
+fn noted(container: &Container, image: &Digest) -> Result<(), ProofError> {
+    match &container.created_with {
+        Some(created) if created.id == *image => Ok(()),
+        Some(created) => Err(ProofError::ImageDiffers { expected: image.clone(), got: created.id.clone() }),
+        None => Err(ProofError::NoNotes(container.id.clone())),
     }
 }
 
@@ -187,7 +200,7 @@ fn same_path(asked: &str, mounted: &str) -> bool {
 mod tests {
     use super::*;
     use crate::evidence::Pod;
-    use crate::runtime::SpecMount;
+    use crate::runtime::{CreatedWith, SpecMount};
 
     const SANDBOX: &str = "88ac4f37";
 
@@ -233,6 +246,25 @@ mod tests {
         assert_eq!(check(&[("/data", &place)], "/data"), Ok(place.clone()));
         assert_eq!(check(&[("data/", &place)], "data"), Ok(place.clone()));
         assert_eq!(check(&[("/proc", "proc"), ("/data", &inside)], "/data//"), Ok(place));
+    }
+
+    /// Attack A9: the layers are the admitted image's, and containerd's note says that it is another one's container.
+    #[test]
+    fn attack_a9_a_container_that_is_noted_as_another_images_is_not_proven() {
+        let mut container = with_mounts(&[]);
+        assert_eq!(noted(&container, &chain("id")), Err(ProofError::NoNotes("c".to_owned())));
+        let note = |id: Digest| CreatedWith {
+            id,
+            image: String::new(),
+            user_specified_image: None,
+            name: String::new(),
+            volumes: Vec::new(),
+        };
+        container.created_with = Some(note(chain("id")));
+        assert_eq!(noted(&container, &chain("id")), Ok(()));
+        container.created_with = Some(note(chain("other")));
+        let differs = ProofError::ImageDiffers { expected: chain("id"), got: chain("other") };
+        assert_eq!(noted(&container, &chain("id")), Err(differs));
     }
 
     /// Attack A9: what is mounted in a volume's place is not an image volume, or not only that.

@@ -19,6 +19,8 @@ use crate::registry::{Answer, Rule};
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal};
 
 const PULL: &str = "/runtime.v1.ImageService/PullImage";
+/// What the journal says of a runtime that is gone.
+const AWAY: &str = "the runtime cannot be reached";
 /// How long an event may take.
 const EVENT_MAX: Duration = Duration::from_secs(10);
 const CREATE: &str = "/runtime.v1.RuntimeService/CreateContainer";
@@ -48,6 +50,7 @@ pub async fn other_services() -> Outcome {
             "/runtime.v1alpha2.RuntimeService/CreateContainer",
             "/runtime.v1.RuntimeService/RestorePod",
             "/runtime.v1.ImageService/PullSecurityProfileArtifact",
+            "/runtime.v1.RuntimeService/PullSecurityProfileArtifact",
             "//runtime.v1.ImageService/PullImage",
             "/runtime.v1.ImageService/PullImage/",
             "/runtime.v1.ImageService/PullImage?x=y",
@@ -202,6 +205,13 @@ pub async fn containerd_restart() -> Outcome {
             let down = cri.runtime.clone().version(VersionRequest::default()).await.err().ok_or("who answers?")?;
             let at_once = asked.elapsed();
             ensure!(down.code() == Code::Unavailable, "while the runtime is away: {down}");
+            let before = stage.gate_log().matches(AWAY).count();
+            for _ in 0..50 {
+                let down = cri.runtime.clone().version(VersionRequest::default()).await.err().ok_or("who answers?")?;
+                ensure!(down.code() == Code::Unavailable, "while the runtime is away: {down}");
+            }
+            let lines = stage.gate_log().matches(AWAY).count();
+            ensure!(lines == before && lines > 0, "{before} lines became {lines} by 50 calls");
             let create = cri.pull(&format!("{HOST}/prod/signed-v2:v1")).await.err().ok_or("pulled by nobody")?;
             ensure!(create.code() == Code::Unavailable, "a pull while the runtime is away: {create}");
             stage.containerd.start_again().await;
@@ -216,11 +226,29 @@ pub async fn containerd_restart() -> Outcome {
                 began.elapsed().as_secs_f64(),
             );
         }
+        hung(&stage)?;
         // Gone and back while nobody asks: the next calls just work, the gate's own among them.
         stage.containerd.restart().await;
         let (exit, _) = stage.pull_and_run(&format!("{HOST}/prod/signed-v2:v1")).await?;
         ensure!(exit == 0, "after a restart: {exit}");
     }
+    Ok(())
+}
+
+/// A runtime that hangs is said by `sealgate status`, with all the rest.
+fn hung(stage: &Stage) -> Outcome {
+    stage.containerd.signal("STOP");
+    let began = Instant::now();
+    let status = stage.sealgate(&["status"]);
+    let took = began.elapsed();
+    stage.containerd.signal("CONT");
+    let status = status?;
+    let words = String::from_utf8_lossy(&status.stdout).into_owned();
+    ensure!(status.status.code() == Some(1) && words.contains("did not answer"), "{}: {words}", status.status);
+    ensure!(words.contains("audit ") && words.contains("clients "), "{words}");
+    // Half a second of waiting, and what a busy machine adds.
+    ensure!(took < Duration::from_secs(4), "status took {took:?}");
+    println!("   while it hangs, status ends with 1 after {:.0} ms", took.as_secs_f64() * 1e3);
     Ok(())
 }
 

@@ -8,6 +8,8 @@ exist, a message of 15 MiB and a service that is not the CRI's. Prints one JSON 
 """
 
 import json, sys, time
+from urllib.parse import quote
+
 import grpc
 
 RUNTIME, IMAGES = "/runtime.v1.RuntimeService/", "/runtime.v1.ImageService/"
@@ -58,9 +60,10 @@ def fields(data):
 
 
 def main(socket, signed, unsigned, logs):
-    # grpcio names a unix socket's path as :authority, percent-encoded, which Go and Rust servers refuse.
+    # grpcio 1.60 and newer name a unix socket's path as :authority, percent-encoded; so that older ones do too, it is said.
     limit = 16 << 20
-    options = [("grpc.default_authority", "localhost"), ("grpc.max_send_message_length", limit),
+    authority = quote(socket.lstrip("/"), safe="")
+    options = [("grpc.default_authority", authority), ("grpc.max_send_message_length", limit),
                ("grpc.max_receive_message_length", limit)]
     channel = grpc.insecure_channel(f"unix:{socket}", options)
     said = {}

@@ -52,6 +52,7 @@ mod raw;
 mod refresh;
 mod requests;
 mod rules;
+mod secrets;
 mod service;
 mod signers;
 mod stage;
@@ -61,6 +62,7 @@ mod tiny;
 #[path = "../support/tuf.rs"]
 mod tuf;
 mod unit;
+mod upgrade;
 mod volumes;
 mod wire;
 mod words;
@@ -324,11 +326,16 @@ const SCENARIOS: &[Scenario] = &[
         "terminal escapes in names have no power, wherever they are printed",
         words::hostile_words
     ),
-    scenario!("drain", "told to stop, the gate finishes what is under way", service::drain),
+    scenario!("drain", "told to stop, the gate serves on and finishes what is under way", service::drain),
     scenario!(
         "restart-unnoticed",
         "a restart with an inherited socket loses no connection attempt",
         service::restart_unnoticed
+    ),
+    scenario!(
+        "upgrade",
+        "ten restarts by systemd under polls, a pull and a stream of events: nothing is lost but the stream",
+        upgrade::upgrade
     ),
     scenario!(
         "systemd-unit",
@@ -389,6 +396,11 @@ const SCENARIOS: &[Scenario] = &[
         "mirror-signatures",
         "a mirror without signatures, its upstream behind an own authority and client certificates",
         mirrored::mirror_signatures
+    ),
+    scenario!(
+        "mirror-secrets",
+        "a pull's secret that names no registry: no mirror sees it unless it is named, the registry does; each containerd",
+        secrets::mirror_secrets
     ),
     scenario!(
         "credential-plugin",

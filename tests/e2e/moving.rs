@@ -128,7 +128,11 @@ async fn only_the_admitted_runs(stage: &Stage, runtime: &Runtime, count: &Count)
         serde_json::from_slice(&stage.registry.stored("prod/moving", digest.as_str()).ok_or("no manifest")?)?;
     let config = sealgate::image::Digest::parse(document["config"]["digest"].as_str().unwrap_or_default())?;
     let content = runtime.prove_content(&digest, &config).await?;
-    let expected = sealgate::runtime::Expected { root: content.chain_id().clone(), volumes: Vec::new() };
+    let expected = sealgate::runtime::Expected {
+        image: content.id().clone(),
+        root: content.chain_id().clone(),
+        volumes: Vec::new(),
+    };
     for container in &count.made {
         let _proven = runtime.prove_container(container, &expected).await?;
     }

@@ -30,6 +30,17 @@ pub struct Whole {
     pub text: String,
 }
 
+/// What became of a call.
+#[derive(Debug)]
+pub enum Asked {
+    /// It was answered.
+    Answered(Whole),
+    /// None of it was sent: the gate had said goodbye.
+    Untaken,
+    /// It was sent, and there is no answer.
+    Lost(String),
+}
+
 /// A message with its gRPC prefix.
 pub fn frame(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).expect("a message that fits");
@@ -45,6 +56,34 @@ impl Raw {
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Self(sender))
+    }
+
+    /// Whether the other side has said goodbye, or is gone.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Sends one message to a path, and tells what was not sent from what was lost. Waits as long as it takes.
+    pub async fn ask(&mut self, path: &str, message: &[u8]) -> Asked {
+        let request = Request::builder().method(Method::POST).uri(format!("http://localhost{path}"));
+        let request = request.header("content-type", "application/grpc").header("te", "trailers");
+        let Ok(request) = request.body(Full::new(Bytes::from(frame(message)))) else { return Asked::Untaken };
+        if self.0.ready().await.is_err() {
+            return Asked::Untaken;
+        }
+        match self.0.try_send_request(request).await {
+            Err(mut error) => match error.take_message() {
+                Some(_) => Asked::Untaken,
+                None => Asked::Lost(error.into_error().to_string()),
+            },
+            Ok(response) => {
+                let (head, body) = response.into_parts();
+                match body.collect().await {
+                    Ok(body) => Asked::Answered(whole(&head.headers, &body.trailers().cloned().unwrap_or_default())),
+                    Err(error) => Asked::Lost(error.to_string()),
+                }
+            }
+        }
     }
 
     /// Sends one message to a path.

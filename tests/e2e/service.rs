@@ -19,13 +19,14 @@ const VERSION: &str = "/runtime.v1.RuntimeService/Version";
 /// Restarts under the client.
 const RESTARTS: usize = 5;
 
-/// SIGTERM while a create is under decision: it is finished, new connections are not taken, then the gate ends.
+/// SIGTERM while a create is under decision: it is finished, new connections are taken and served until then, and the gate
+/// ends.
 pub async fn drain() -> Outcome {
     let stage = Stage::usual().await?;
     let signed = format!("{HOST}/prod/signed-v2:v1");
     let id = past_the_gate(&stage, &signed).await?;
     let pod = stage.pod().await?;
-    stage.registry.rule(Rule::new("/manifests/", Answer::Late(Duration::from_secs(1))).user_agent("sealgate/"));
+    stage.registry.rule(Rule::new("/manifests/", Answer::Late(Duration::from_secs(4))).user_agent("sealgate/"));
     let cri = stage.cri();
     let creating = tokio::spawn({
         let (cri, launch) = (cri.clone(), by_id(&id, &signed));
@@ -37,6 +38,8 @@ pub async fn drain() -> Outcome {
     .await?;
     let told = Instant::now();
     stage.signal("TERM")?;
+    let meanwhile = Raw::connect(&stage.socket()).await?.call(VERSION, b"").await?;
+    ensure!(meanwhile.code == 0 && !creating.is_finished(), "while it drains: {meanwhile:?}");
     let made = creating.await??;
     let took = told.elapsed();
     ensure!(containers(&stage).await? == [made], "the container is not there");

@@ -57,6 +57,8 @@ pub struct Props {
     pub keys: Vec<(String, Vec<u8>)>,
     /// The network of its own that the node is in and the registry is behind; the machine's loopback when there is none.
     pub wire: Option<Wire>,
+    /// The runtime's environment variables, beside the test's own.
+    pub env: Vec<(String, String)>,
 }
 
 /// The stage of one scenario.
@@ -101,6 +103,7 @@ impl Props {
             config: String::new(),
             keys: Vec::new(),
             wire: None,
+            env: Vec::new(),
         })
     }
 }
@@ -119,7 +122,7 @@ impl Stage {
         };
         fill(&registry);
         let network = props.wire.as_ref().map(Wire::node);
-        let setup = Setup { network, ..Setup::of(props.flavour, Host::new(HOST, &registry.url())) };
+        let setup = Setup { network, env: props.env, ..Setup::of(props.flavour, Host::new(HOST, &registry.url())) };
         let containerd = Containerd::start(setup).await?;
         let folder = tempfile::Builder::new().prefix("sealgate-e2e-").tempdir()?;
         for name in ["policies", "keys", "pods", "trust"] {

@@ -29,8 +29,14 @@ pub struct Machine {
 
 impl Machine {
     async fn boot(files: tempfile::TempDir) -> Result<Self, Failure> {
+        Self::boot_with(files, &[]).await
+    }
+
+    /// As [`Machine::boot`], with folders of the host at these places.
+    pub async fn boot_with(files: tempfile::TempDir, shared: &[(&Path, &str)]) -> Result<Self, Failure> {
         let console = fs::File::create(files.path().join("console"))?;
         let nspawn = Command::new("systemd-nspawn")
+            .args(shared.iter().map(|(folder, place)| format!("--bind={}:{place}", folder.display())))
             .args(["-q", "-D", "/", "--volatile=yes", "--register=no", "--keep-unit", "--console=pipe", "-b"])
             .args(["-M", &format!("sealgate-{}", std::process::id())])
             .arg(format!("--bind-ro={}:/mnt-in", files.path().display()))
@@ -121,7 +127,7 @@ fn child_of(parent: u32) -> Option<u32> {
 }
 
 /// What packaging installs, in a folder.
-fn package() -> Result<tempfile::TempDir, Failure> {
+pub fn package() -> Result<tempfile::TempDir, Failure> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::Builder::new().prefix("sealgate-unit-").tempdir()?;
     let at = |path: &str| folder.path().join(path);
@@ -139,17 +145,21 @@ fn package() -> Result<tempfile::TempDir, Failure> {
     Ok(folder)
 }
 
-/// The whole life of the service.
-pub async fn systemd_unit() -> Outcome {
-    let machine = Machine::boot(package()?).await?;
+/// Installs the package, with its sockets open and no runtime of the machine's own: the gate must come up without it.
+pub fn service(machine: &Machine) -> Outcome {
     machine.done(&["mount", "-t", "overlay", "-o", "lowerdir=/mnt-in/usr:/usr", "overlay", "/usr"])?;
     machine.done(&["cp", "-r", "/mnt-in/etc/sealgate", "/etc/"])?;
     machine.done(&["chown", "-R", "root:root", "/etc/sealgate"])?;
-    // At first no runtime: the gate must come up without it.
     machine.done(&["systemctl", "mask", "--runtime", "--now", "containerd.service"])?;
     machine.done(&["systemctl", "daemon-reload"])?;
     machine.done(&["systemctl", "enable", "sealgate.service"])?;
-    machine.done(&["systemctl", "start", "sealgate.socket", "sealgate-control.socket"])?;
+    machine.done(&["systemctl", "start", "sealgate.socket", "sealgate-control.socket"]).map(drop)
+}
+
+/// The whole life of the service.
+pub async fn systemd_unit() -> Outcome {
+    let machine = Machine::boot(package()?).await?;
+    service(&machine)?;
     let socket = machine.path("/run/sealgate/cri.sock");
     let held = fs::metadata(&socket)?;
     ensure!(held.mode() & 0o777 == 0o600 && held.uid() == 0, "mode {:o}, owner {}", held.mode(), held.uid());

@@ -18,7 +18,12 @@ use crate::{soon, standin::frame};
 pub type Sent = UnsyncBoxBody<Bytes, Infallible>;
 
 pub const VERSION: &str = "/runtime.v1.RuntimeService/Version";
+pub const PULL: &str = "/runtime.v1.ImageService/PullImage";
 pub const EVENTS: &str = "/runtime.v1.RuntimeService/GetContainerEvents";
+
+/// None of a call was sent: the client was told to go before. gRPC's clients then try another connection by themselves.
+#[derive(Debug)]
+pub struct Untaken;
 
 #[derive(Clone)]
 pub struct Client(SendRequest<Sent>);
@@ -78,6 +83,19 @@ impl Client {
     /// A unary call.
     pub async fn call(&mut self, path: &str, message: &[u8]) -> Whole {
         self.send(request(path, frame(message))).await
+    }
+}
+
+impl Client {
+    /// A unary call that may come too late for its connection; that it is broken off is a failure.
+    pub async fn try_call(&mut self, path: &str, message: &[u8]) -> Result<Whole, Untaken> {
+        match soon("a response's headers", self.0.try_send_request(request(path, frame(message)))).await {
+            Ok(response) => Ok(read(response).await.unwrap()),
+            Err(mut error) => {
+                assert!(error.take_message().is_some(), "a call was sent and lost: {:?}", error.into_error());
+                Err(Untaken)
+            }
+        }
     }
 }
 

@@ -26,23 +26,23 @@ use crate::gate::Gate;
 use crate::standin::{Standin, frame};
 use crate::tiny::Tiny;
 
-const PULL: &str = "/runtime.v1.ImageService/PullImage";
-const CREATE: &str = "/runtime.v1.RuntimeService/CreateContainer";
+pub const PULL: &str = "/runtime.v1.ImageService/PullImage";
+pub const CREATE: &str = "/runtime.v1.RuntimeService/CreateContainer";
 const START: &str = "/runtime.v1.RuntimeService/StartContainer";
 const NAME: &str = "reg.test/prod/app:1";
 const CONTAINER: &str = "made";
 
 /// A gate that admits one image by its digest, its log, and the runtime behind it.
-struct House {
+pub struct House {
     gate: Gate,
-    standin: Standin,
+    pub standin: Standin,
     recorder: Arc<Recorder>,
     image: Tiny,
     _folder: tempfile::TempDir,
 }
 
 impl House {
-    fn with(on_failure: OnFailure) -> Self {
+    pub fn with(on_failure: OnFailure) -> Self {
         let image = Tiny::files(&[("a", b"a", 0o644)]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
@@ -66,11 +66,11 @@ impl House {
         Self { gate, standin, recorder, image, _folder: folder }
     }
 
-    async fn client(&self) -> Client {
+    pub async fn client(&self) -> Client {
         self.gate.client().await
     }
 
-    fn create(&self) -> Vec<u8> {
+    pub fn create(&self) -> Vec<u8> {
         let spec = cri::ImageSpec {
             image: self.image.id().to_string(),
             user_specified_image: NAME.to_owned(),
@@ -78,6 +78,14 @@ impl House {
         };
         let config = cri::ContainerConfig { image: Some(spec), ..Default::default() };
         cri::CreateContainerRequest { config: Some(config), ..Default::default() }.encode_to_vec()
+    }
+
+    /// A pull by digest, and what it is pinned to: the same.
+    pub fn pull(&self, auth: Option<cri::AuthConfig>) -> (Vec<u8>, String) {
+        let image = format!("reg.test/prod/app@{}", self.image.digest());
+        let spec = cri::ImageSpec { image: image.clone(), ..Default::default() };
+        let request = cri::PullImageRequest { image: Some(spec), auth, ..Default::default() };
+        (request.encode_to_vec(), image)
     }
 
     fn reached(&self, path: &str) -> usize {
@@ -139,6 +147,7 @@ fn script(standin: &Standin, image: &Tiny) {
     answer("/containerd.services.containers.v1.Containers/Get", made.encode_to_vec());
     answer(CREATE, cri::CreateContainerResponse { container_id: CONTAINER.to_owned() }.encode_to_vec());
     answer(START, Vec::new());
+    answer(PULL, cri::PullImageResponse { image_ref: id.to_string() }.encode_to_vec());
 }
 
 fn container(id: &Digest) -> containers::Container {

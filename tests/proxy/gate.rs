@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use sealgate::proxy::{Answer, Call, Drained, Listener, Options, Owned, Proxy, Unread, serve};
+use sealgate::proxy::{Answer, Call, Connections, Drained, Listener, Options, Owned, Proxy, Unread, serve};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -19,6 +19,7 @@ pub struct Gate {
     pub folder: TempDir,
     pub socket: PathBuf,
     pub runtime: PathBuf,
+    pub connections: Arc<Connections>,
     pub calls: Arc<Mutex<Vec<Call>>>,
     /// What was refused unread.
     pub unread: Arc<Mutex<Vec<Unread>>>,
@@ -75,12 +76,14 @@ impl Gate {
         tweak(&mut options);
         let listener = Listener::bind(&options).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let proxy = Proxy { options, owned: make(&runtime), runtime: runtime.clone() };
+        let connections = Connections::new(options.connections);
+        let proxy =
+            Proxy { options, owned: make(&runtime), runtime: runtime.clone(), connections: Arc::clone(&connections) };
         let task = tokio::spawn(serve(listener, proxy, async move {
             let _ = stopped.await;
         }));
         let (calls, unread) = (Arc::default(), Arc::default());
-        Self { folder, socket, runtime, calls, unread, stop: Some(stop), task }
+        Self { folder, socket, runtime, connections, calls, unread, stop: Some(stop), task }
     }
 
     pub fn standin(&self) -> Standin {

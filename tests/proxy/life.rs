@@ -1,4 +1,4 @@
-//! How the gate begins, lives beside a runtime that comes and goes, and ends.
+//! How the gate begins, and lives beside a runtime that comes and goes.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use std::{
 };
 
 use http_body_util::BodyExt;
-use sealgate::proxy::{Answer, Drained, ListenError, Listener, Options};
+use sealgate::proxy::{Answer, ListenError, Listener, Options};
 
 use crate::{
     client::{Client, EVENTS, VERSION, read, request},
@@ -23,7 +23,7 @@ use crate::{
     standin::frame,
 };
 
-fn refusing(_: sealgate::proxy::Call) -> Answering {
+pub fn refusing(_: sealgate::proxy::Call) -> Answering {
     Box::pin(async { Answer::status(sealgate::proxy::Code::Unknown, "no") })
 }
 
@@ -111,56 +111,7 @@ async fn a_crowd_makes_one_connection() {
     drop(client);
 }
 
-#[tokio::test]
-async fn a_drain_lets_calls_finish_and_takes_no_new_clients() {
-    let mut gate = Gate::start();
-    let standin = gate.standin();
-    let mut client = gate.client().await;
-    assert_eq!(client.call(VERSION, b"first").await.code(), 0);
-    standin.delay(Duration::from_millis(300));
-    let mut running = client.clone();
-    let call = tokio::spawn(async move { running.call(VERSION, b"last").await });
-    eventually("the call runs", || standin.received().len() == 2).await;
-    gate.stop();
-    assert_eq!(call.await.unwrap().body, frame(b"last"));
-    assert_eq!(gate.ended().await, Drained { cut: 0 });
-    eventually("the client is told to go", || client.is_closed()).await;
-    assert!(Client::try_connect(&gate.socket).await.is_err());
-}
-
-#[tokio::test]
-async fn a_drain_with_a_stream_that_never_ends_ends_at_its_deadline() {
-    let mut gate = Gate::with(|options| options.drain_seconds = 1, refusing);
-    let standin = gate.standin();
-    let mut client = gate.client().await;
-    let events = client.open(request(EVENTS, frame(b""))).await.unwrap();
-    gate.stop();
-    assert_eq!(gate.ended().await, Drained { cut: 1 });
-    assert!(read(events).await.is_err(), "the stream is cut");
-    eventually("the runtime's stream is cancelled", || standin.canceled() == 1).await;
-}
-
-#[tokio::test]
-async fn attack_d1_one_connection_too_many_is_closed() {
-    let gate = Gate::with(|options| options.connections = 2, refusing);
-    let _standin = gate.standin();
-    let mut first = gate.client().await;
-    let mut second = gate.client().await;
-    assert_eq!((first.call(VERSION, b"").await.code(), second.call(VERSION, b"").await.code()), (0, 0));
-    let mut third = gate.client().await;
-    assert!(third.open(request(VERSION, frame(b""))).await.is_err());
-    drop((first, third));
-    for _ in 0..1000 {
-        let mut again = gate.client().await;
-        if again.open(request(VERSION, frame(b""))).await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("a place that is free again is not given");
-}
-
-fn options(folder: &tempfile::TempDir) -> Options {
+pub fn options(folder: &tempfile::TempDir) -> Options {
     Options { socket: folder.path().join("cri.sock"), ..Options::default() }
 }
 
@@ -227,6 +178,7 @@ async fn an_inherited_socket_is_served() {
         options: Options::default(),
         runtime: folder.path().join("nowhere"),
         owned: std::sync::Arc::new(Nobody),
+        connections: sealgate::proxy::Connections::new(64),
     };
     let serving = tokio::spawn(sealgate::proxy::serve(listener, proxy, std::future::pending()));
     assert_eq!(Client::connect(&socket).await.call(VERSION, b"").await.code(), 14);

@@ -4,15 +4,18 @@
 
 mod client;
 mod decide;
+mod ending;
 mod gate;
 mod life;
 mod owned;
 mod pass;
 mod refuse;
+mod shares;
 #[path = "../support/standin.rs"]
 mod standin;
 #[path = "../support/tiny.rs"]
 mod tiny;
+mod unread;
 
 use std::time::Duration;
 

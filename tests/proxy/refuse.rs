@@ -57,10 +57,12 @@ async fn attack_f_methods_that_bring_content_are_never_forwarded() {
         "/runtime.v1.RuntimeService/RestorePod",
         "/runtime.v1.RuntimeService/CheckpointPod",
         "/runtime.v1.ImageService/PullSecurityProfileArtifact",
+        "/runtime.v1.RuntimeService/PullSecurityProfileArtifact",
     ] {
         let answer = client.call(path, b"x").await;
         assert_eq!(answer.code(), 12);
-        assert!(answer.status().1.contains(path), "the refusal names the method");
+        let name = path.rsplit('/').next().unwrap();
+        assert!(answer.status().1.contains(name), "the refusal names the method");
     }
     only_a_good_call_arrives(&gate, &standin).await;
 }

@@ -124,6 +124,40 @@ async fn attack_e1_a_mirror_gets_no_credentials() {
     assert!(rig.session_of(&other).tag(&repository(), "1").await.is_err());
 }
 
+/// Attack E1, fact P18: whom the runtime is told that a secret is for which names no registry. It compares the host of the
+/// address that it asks, letter by letter.
+#[tokio::test]
+async fn attack_e1_a_secret_for_no_registry_in_particular_is_for_the_registry() {
+    let mirror = "[host.\"http://mirror.example:5000\"]\n";
+    let elsewhere = "server = \"https://inside.example:8443/v2\"\n";
+    let (both, upstream) = (format!("{elsewhere}{mirror}"), format!("server = \"https://{NAME}:443\"\n{mirror}"));
+    let cases: [(&str, &str, &[&str], Option<&str>); 12] = [
+        ("", NAME, &[], Some("https://reg.example.test")),
+        ("", "REG.example.test:5000", &[], Some("https://REG.example.test:5000")),
+        ("", "docker.io", &[], Some("https://registry-1.docker.io")),
+        (mirror, "docker.io", &[], Some("https://registry-1.docker.io")),
+        (mirror, NAME, &[], Some("https://reg.example.test")),
+        (&upstream, NAME, &[], Some("https://reg.example.test:443")),
+        (elsewhere, NAME, &[], Some("https://reg.example.test")),
+        (elsewhere, NAME, &["inside.example:8443"], Some("https://inside.example:8443")),
+        (&both, NAME, &["inside.example:8443"], Some("https://inside.example:8443")),
+        (&both, NAME, &["mirror.example:5000"], Some("https://mirror.example:5000")),
+        (&both, NAME, &["mirror.example:5000", "inside.example:8443"], None),
+        ("server = ", NAME, &["mirror.example:5000"], Some("https://reg.example.test")),
+    ];
+    for (hosts, registry, named, address) in cases {
+        let mut rig = Rig::new();
+        if !hosts.is_empty() {
+            rig.hosts(registry, hosts);
+        }
+        let named = named.iter().map(|host| (*host).to_owned()).collect();
+        rig.options.credential_hosts = [(NAME.to_owned(), named)].into();
+        let repository = sealgate::image::Repository::parse(&format!("{registry}/acme/app")).unwrap();
+        let told = rig.registry().secret_address(&repository).await;
+        assert_eq!(told.as_deref(), address, "{registry}: {hosts:?}");
+    }
+}
+
 /// Attack E1: whoever a registry redirects to does not make us show the registry, or any place on it, a secret.
 #[tokio::test]
 async fn attack_e1_where_a_redirect_leads_nobody_asks_for_secrets() {

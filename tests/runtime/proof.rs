@@ -7,8 +7,8 @@ use crate::containerd::{Flavour, Launch};
 use crate::house::{HOST, House};
 use crate::tiny::Tiny;
 
-fn only_root(chain_id: &sealgate::image::Digest) -> Expected {
-    Expected { root: chain_id.clone(), volumes: Vec::new() }
+fn only_root(content: &sealgate::runtime::Content) -> Expected {
+    Expected { image: content.id().clone(), root: content.chain_id().clone(), volumes: Vec::new() }
 }
 
 /// A container of the image is proven, and says what it was created with, on every containerd there is.
@@ -36,12 +36,15 @@ async fn a_container_is_proven_by_its_snapshot() {
         let kept = (house.containerd.flavour().version >= (1, 7)).then_some(asked);
         assert_eq!((created.id, created.user_specified_image), (image.id(), kept));
 
-        let proven = house.runtime.prove_container(&id, &only_root(content.chain_id())).await.unwrap();
+        let proven = house.runtime.prove_container(&id, &only_root(&content)).await.unwrap();
         assert_eq!((proven.container(), proven.root()), (id.as_str(), content.chain_id()));
-        for (not_it, chain_id) in [("another image", other.chain_id()), ("an image made from it", derived.chain_id())] {
+        for (not_it, image) in [("another image", &other), ("an image made from it", &derived)] {
             let got = content.chain_id().to_string();
-            let differs = ProofError::ParentDiffers { expected: chain_id.clone(), got };
-            assert_eq!(house.runtime.prove_container(&id, &only_root(chain_id)).await, Err(differs), "{not_it}");
+            let differs = ProofError::ParentDiffers { expected: image.chain_id().clone(), got };
+            assert_eq!(house.runtime.prove_container(&id, &only_root(image)).await, Err(differs), "{not_it}");
+            let noted = Expected { image: image.id().clone(), ..only_root(&content) };
+            let differs = ProofError::ImageDiffers { expected: image.id().clone(), got: content.id().clone() };
+            assert_eq!(house.runtime.prove_container(&id, &noted).await, Err(differs), "{not_it}");
         }
         cri.start(&id).await.unwrap();
         assert_eq!(cri.output(&id).await.unwrap(), (0, "proven\n".to_owned()));
@@ -61,7 +64,7 @@ async fn attack_a9_a_derived_image_is_not_its_base() {
     let id = cri.create(&pod, Launch { image: derived.id().to_string(), ..Launch::default() }).await.unwrap();
     let got = made.chain_id().to_string();
     let differs = ProofError::ParentDiffers { expected: admitted.chain_id().clone(), got };
-    assert_eq!(house.runtime.prove_container(&id, &only_root(admitted.chain_id())).await, Err(differs));
+    assert_eq!(house.runtime.prove_container(&id, &only_root(&admitted)).await, Err(differs));
 }
 
 /// Attack A9, fact C6: while a tag moves, containerd gives the right id another image's root filesystem. The proof is
@@ -95,7 +98,7 @@ async fn attack_a9_a_tag_that_moves_is_caught_after_create() {
     while right + wrong < ROUNDS && (right < 3 || wrong < 3) {
         let launch = Launch { image: signed.id().to_string(), ..Launch::default() };
         let id = cri.create(&pod, launch).await.unwrap();
-        let proof = house.runtime.prove_container(&id, &only_root(content.chain_id())).await;
+        let proof = house.runtime.prove_container(&id, &only_root(&content)).await;
         cri.start(&id).await.unwrap();
         let (_, output) = cri.output(&id).await.unwrap();
         match output.trim() {
@@ -135,7 +138,7 @@ async fn attack_a11_snapshotters_and_runtimes_are_allowed_by_name() {
         Runtime::new(Options { snapshotters: list(snapshotters), runtimes: list(runtimes), ..options })
     };
     let (snapshotter, runtime) = (container.snapshotter.as_str(), container.runtime.as_str());
-    let expected = only_root(content.chain_id());
+    let expected = only_root(&content);
     let refused = with(&["stargz"], &[runtime]).prove_container(&id, &expected).await;
     assert_eq!(refused, Err(ProofError::SnapshotterNotAllowed(snapshotter.to_owned())));
     let refused = with(&[snapshotter], &["io.containerd.kata.v2"]).prove_container(&id, &expected).await;
@@ -154,7 +157,7 @@ async fn a_container_without_a_snapshot_is_not_proven() {
     let house = House::system().await;
     let image = Tiny::saying("app");
     let content = house.pulled("app", &image).await;
-    let expected = only_root(content.chain_id());
+    let expected = only_root(&content);
     let missing = ProofError::ContainerMissing("nobody".to_owned());
     assert_eq!(house.runtime.prove_container("nobody", &expected).await, Err(missing));
     assert_eq!(house.runtime.remove_container("nobody").await, Ok(()));
@@ -179,9 +182,9 @@ async fn a_container_is_proven_again_after_restarts() {
     let anew = Runtime::new(house.runtime.options().clone());
     let created = anew.container(&id).await.unwrap().unwrap().created_with.unwrap();
     assert_eq!(created.id, image.id());
-    assert!(anew.prove_container(&id, &only_root(content.chain_id())).await.is_ok());
+    assert!(anew.prove_container(&id, &only_root(&content)).await.is_ok());
     house.containerd.kill9();
-    let down = anew.prove_container(&id, &only_root(content.chain_id())).await;
+    let down = anew.prove_container(&id, &only_root(&content)).await;
     assert!(matches!(down, Err(ProofError::Runtime(RuntimeError::Unavailable { .. }))), "{down:?}");
     house.containerd.start_again().await;
 }

@@ -36,6 +36,7 @@ async fn attack_a9_an_image_volume_is_proven_by_its_snapshot() {
         ..Launch::default()
     };
     let expect = |volumes: &[(&str, &sealgate::runtime::Content)]| Expected {
+        image: root.id().clone(),
         root: root.chain_id().clone(),
         volumes: volumes
             .iter()

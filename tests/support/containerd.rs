@@ -48,6 +48,8 @@ pub struct Setup {
     pub sandbox_image: String,
     /// The network namespace that it runs in; the test's own when there is none.
     pub network: Option<PathBuf>,
+    /// Environment variables beside the test's own.
+    pub env: Vec<(String, String)>,
 }
 
 /// A running containerd.
@@ -66,7 +68,7 @@ impl Setup {
     /// Another containerd, with one host name.
     pub fn of(flavour: Flavour, host: Host) -> Self {
         let sandbox_image = format!("{}/pause:1", host.name);
-        Self { flavour, hosts: vec![host], sandbox_image, network: None }
+        Self { flavour, hosts: vec![host], sandbox_image, network: None, env: Vec::new() }
     }
 }
 
@@ -105,6 +107,13 @@ impl Containerd {
             let _ = child.kill();
         }
         self.reap();
+    }
+
+    /// Sends it a signal by its name: `STOP` makes it hang, `CONT` go on.
+    pub fn signal(&self, name: &str) {
+        if let Some(child) = &self.child {
+            let _ = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+        }
     }
 
     /// Starts it after [`Containerd::stop`] or [`Containerd::kill9`].
@@ -161,6 +170,7 @@ impl Containerd {
             None => containerd,
         };
         command.arg("--config").arg(self.folder().join("config.toml")).stdin(Stdio::null());
+        command.envs(self.setup.env.iter().map(|(name, value)| (name, value)));
         command.stdout(log.try_clone().expect("a log")).stderr(log);
         self.child = Some(command.spawn().expect("containerd starts"));
         let deadline = Instant::now() + START_MAX;

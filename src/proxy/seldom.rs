@@ -1,0 +1,66 @@
+//! [`Seldom`]: says something once a minute at most, and how often it went unsaid: what a client or a runtime that is gone
+//! causes at every call must not fill the journal.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// The least time between two lines about the same.
+const APART: Duration = Duration::from_secs(60);
+
+/// When something was said last.
+#[derive(Debug, Default)]
+pub(super) struct Seldom(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    said: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Seldom {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether it is to be said now; then how often it was not, since it was said last.
+    pub(super) fn due(&self) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if state.said.is_some_and(|said| now.saturating_duration_since(said) < APART) {
+            state.unsaid += 1;
+            return None;
+        }
+        state.said = Some(now);
+        Some(std::mem::take(&mut state.unsaid))
+    }
+
+    /// Ends it: the next time is said at once. How often it went unsaid, when it was said at all.
+    pub(super) fn over(&self) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.said.take().map(|_| std::mem::take(&mut state.unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn once_a_minute_with_the_count_of_what_went_unsaid() {
+        let seldom = Seldom::new();
+        assert_eq!(seldom.due(), Some(0));
+        for _ in 0..100 {
+            assert_eq!(seldom.due(), None);
+        }
+        tokio::time::advance(APART).await;
+        assert_eq!(seldom.due(), Some(100));
+        assert_eq!(seldom.due(), None);
+        assert_eq!(seldom.over(), Some(1));
+        assert_eq!(seldom.over(), None);
+        assert_eq!(seldom.due(), Some(0));
+    }
+}
