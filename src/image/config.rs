@@ -12,9 +12,9 @@ pub const CONFIG_MAX: usize = super::DOCUMENT_MAX;
 const LAYERS_MAX: usize = super::ENTRIES_MAX;
 
 /// Depth: deepest in use is six (`config.Healthcheck.Test`, build caches in extensions). Values: history, environment
-/// and labels of 1024 layers. Keys of the three maps are the author's data: `MAINTAINER` beside `maintainer` is common.
-const LIMITS: Limits =
-    Limits { bytes: CONFIG_MAX, depth: 32, values: 64 * LAYERS_MAX, data_maps: &["Labels", "Volumes", "ExposedPorts"] };
+/// and labels of 1024 layers. Keys below these members are the author's data: `MAINTAINER` beside `maintainer` is common.
+const LIMITS: Limits = Limits { bytes: CONFIG_MAX, depth: 32, values: 64 * LAYERS_MAX, free: &FREE };
+const FREE: [&str; 5] = ["Labels", "labels", "annotations", "Volumes", "ExposedPorts"];
 
 /// The fields on which a decision rests: Go must not find them under another spelling.
 const NAMES: [&str; 10] =

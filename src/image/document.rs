@@ -22,8 +22,8 @@ pub const ENTRIES_MAX: usize = 1024;
 pub const CHECKPOINT_ANNOTATION: &str = "org.criu.checkpoint.container.name";
 
 /// Depth: an index nests five deep (document, list, entry, platform, list of features); three times that for
-/// extensions. Values: 64 for each of 1024 entries.
-const LIMITS: Limits = Limits { bytes: DOCUMENT_MAX, depth: 16, values: 64 * ENTRIES_MAX, data_maps: &[] };
+/// extensions. Values: 64 for each of 1024 entries. Annotations are the author's data.
+const LIMITS: Limits = Limits { bytes: DOCUMENT_MAX, depth: 16, values: 64 * ENTRIES_MAX, free: &["annotations"] };
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";

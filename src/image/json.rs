@@ -1,14 +1,16 @@
-//! [`parse`]: JSON as every reader must understand it alike, or not at all.
+//! [`parse`]: JSON as every reader must understand it alike, or not at all; [`parse_kept`]: a part of data that a signer
+//! may fill as they like.
 //!
 //! Containerd and cosign read JSON with Go's `encoding/json`: keys match without regard to case and the last of two
 //! equal keys wins (fact P15). A document in which that could matter is refused here ([`JsonError`]), before anything
-//! typed looks at it. Nothing here knows what the fields mean.
+//! typed looks at it. Data that no reader gives fields ([`Limits::free`]) may have keys that differ by case. Nothing here
+//! knows what the fields mean; what stays unread is found by [`super::skim`].
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserializer;
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// How much of a key an error repeats, in characters: enough to find it, too little to fill a log.
@@ -23,8 +25,19 @@ pub struct Limits {
     pub depth: usize,
     /// Most values, keys not counted.
     pub values: usize,
-    /// Members whose objects are maps with data as keys (labels, paths): only there may two keys differ by case alone.
-    pub data_maps: &'static [&'static str],
+    /// Members that hold data, with keys of somebody's choice (labels, paths): below them two keys may differ by case
+    /// alone. Go reads such objects as maps, whose keys it tells apart. No key stands twice there either: of two equal
+    /// ones Go, Python and JavaScript take the last, others the first or none.
+    pub free: &'static [&'static str],
+}
+
+/// What of a value is read; all else is passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keep {
+    /// All of it.
+    All,
+    /// These members of an object, spelt exactly so; of a list, all.
+    Members(BTreeMap<String, Self>),
 }
 
 /// Why bytes are not a document that all readers understand alike.
@@ -54,12 +67,30 @@ pub enum JsonError {
 /// # Errors
 /// [`JsonError`] for what is not JSON, exceeds a limit, or could be read in two ways.
 pub fn parse(bytes: &[u8], limits: Limits) -> Result<Value, JsonError> {
+    read(bytes, limits, Part { free: false, left: &[], keep: &Keep::All })
+}
+
+/// Parses of one JSON value, in which keys may differ by case alone, what is kept. A key that is kept stands once; what
+/// is passed over counts for no limit but that of bytes.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_kept(bytes: &[u8], limits: Limits, keep: &Keep) -> Result<Value, JsonError> {
+    read(bytes, limits, Part { free: true, left: &[], keep })
+}
+
+/// Parses one JSON value but for the member at this path, which is passed over and left out.
+pub(super) fn parse_without(bytes: &[u8], limits: Limits, left: &[&str]) -> Result<Value, JsonError> {
+    read(bytes, limits, Part { free: false, left, keep: &Keep::All })
+}
+
+fn read(bytes: &[u8], limits: Limits, part: Part<'_>) -> Result<Value, JsonError> {
     if bytes.len() > limits.bytes {
         return Err(JsonError::TooLong(limits.bytes));
     }
     let mut walk = Walk { limits, values: 0, fault: None };
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = Node { walk: &mut walk, depth: 1, data_map: false }.deserialize(&mut json);
+    let value = Node { walk: &mut walk, depth: 1, part }.deserialize(&mut json);
     let value = value.and_then(|value| json.end().map(|()| value));
     match (value, walk.fault) {
         (Ok(value), None) => Ok(value),
@@ -117,13 +148,61 @@ impl Walk {
     }
 }
 
-struct Node<'w> {
+struct Node<'w, 'p> {
     walk: &'w mut Walk,
     depth: usize,
-    data_map: bool,
+    part: Part<'p>,
 }
 
-impl<'de> DeserializeSeed<'de> for Node<'_> {
+/// How one value is read.
+#[derive(Clone, Copy)]
+struct Part<'p> {
+    /// Its keys may differ by case alone.
+    free: bool,
+    /// The path to what is left out.
+    left: &'p [&'p str],
+    keep: &'p Keep,
+}
+
+impl<'p> Part<'p> {
+    /// How the member of this name is read; none for one that is passed over.
+    fn member(self, name: &str, limits: &Limits) -> Option<Self> {
+        let left = match self.left.split_first() {
+            Some((first, [])) if *first == name => return None,
+            Some((first, rest)) if *first == name => rest,
+            Some(_) | None => &[],
+        };
+        let keep = match self.keep {
+            Keep::All => &Keep::All,
+            Keep::Members(members) => members.get(name)?,
+        };
+        Some(Self { free: self.free || limits.free.contains(&name), left, keep })
+    }
+
+    /// How what is in a list is read.
+    fn element(self) -> Self {
+        Self { left: &[], keep: &Keep::All, ..self }
+    }
+}
+
+impl Keep {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self::Members(BTreeMap::new())
+    }
+
+    /// Keeps what is at this path too.
+    pub fn add(&mut self, path: &[String]) {
+        let Self::Members(members) = self else { return };
+        match path.split_first() {
+            None => *self = Self::All,
+            Some((name, rest)) => members.entry(name.clone()).or_insert_with(Self::nothing).add(rest),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_, '_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -140,7 +219,7 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Node<'_> {
+impl<'de> Visitor<'de> for Node<'_, '_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -177,8 +256,8 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        let depth = self.depth.saturating_add(1);
-        while let Some(item) = access.next_element_seed(Node { walk: &mut *self.walk, depth, data_map: false })? {
+        let (depth, part) = (self.depth.saturating_add(1), self.part.element());
+        while let Some(item) = access.next_element_seed(Node { walk: &mut *self.walk, depth, part })? {
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -189,15 +268,27 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut members = Map::new();
         let depth = self.depth.saturating_add(1);
         while let Some(key) = access.next_key::<String>()? {
-            let folded = if self.data_map { key.clone() } else { fold(&key) };
+            let part = self.part.member(&key, &self.walk.limits);
+            if part.is_none() && self.part.left.is_empty() {
+                // Nobody reads it, so that nothing in it can be read in two ways.
+                access.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let folded = if self.part.free { key.clone() } else { fold(&key) };
             if let Some(earlier) = seen.insert(folded, key.clone()) {
                 let duplicate = earlier == key;
                 let fault = if duplicate { JsonError::DuplicateKey(key) } else { JsonError::EqualFold(earlier, key) };
                 return Err(self.walk.refuse(fault));
             }
-            let data_map = self.walk.limits.data_maps.contains(&key.as_str());
-            let value = access.next_value_seed(Node { walk: &mut *self.walk, depth, data_map })?;
-            members.insert(key, value);
+            match part {
+                Some(part) => {
+                    let value = access.next_value_seed(Node { walk: &mut *self.walk, depth, part })?;
+                    members.insert(key, value);
+                }
+                None => {
+                    access.next_value::<IgnoredAny>()?;
+                }
+            }
         }
         Ok(Value::Object(members))
     }
@@ -207,7 +298,7 @@ impl<'de> Visitor<'de> for Node<'_> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { bytes: 1000, depth: 4, values: 10, data_maps: &["labels"] };
+    const LIMITS: Limits = Limits { bytes: 1000, depth: 4, values: 10, free: &["labels"] };
 
     fn refused(text: &str) -> JsonError {
         parse(text.as_bytes(), LIMITS).unwrap_err()
@@ -275,10 +366,39 @@ mod tests {
     }
 
     #[test]
-    fn data_maps_hold_keys_that_differ_by_case() {
+    fn free_data_may_have_keys_that_differ_by_case() {
         assert!(parse(br#"{"labels":{"A":"1","a":"2"}}"#, LIMITS).is_ok());
+        assert!(parse(br#"{"labels":{"x":{"A":"1","a":"2"}}}"#, LIMITS).is_ok());
+        assert!(parse(br#"{"labels":[{"A":"1","a":"2"}]}"#, LIMITS).is_ok());
         assert_eq!(refused(r#"{"labels":{"a":"1","a":"2"}}"#), JsonError::DuplicateKey("a".into()));
-        assert_eq!(refused(r#"{"labels":{"x":{"A":"1","a":"2"}}}"#), JsonError::EqualFold("A".into(), "a".into()));
+        // Beside it, and below what only looks like it.
+        assert_eq!(refused(r#"{"labels":{},"Labels":{}}"#), JsonError::EqualFold("labels".into(), "Labels".into()));
+        assert_eq!(refused(r#"{"x":{"A":1,"a":2}}"#), JsonError::EqualFold("A".into(), "a".into()));
+        assert_eq!(refused(r#"{"Labels":{"A":1,"a":2}}"#), JsonError::EqualFold("A".into(), "a".into()));
+    }
+
+    /// Attack A4: what is read stands once and under its own spelling, whatever stands beside it.
+    #[test]
+    fn attack_a4_what_is_kept_is_never_ambiguous() {
+        let mut keep = Keep::nothing();
+        keep.add(&["a".to_owned(), "b".to_owned()]);
+        keep.add(&["l".to_owned()]);
+        let kept = |text: &str| parse_kept(text.as_bytes(), LIMITS, &keep);
+        let read = |text: &str| serde_json::from_str::<Value>(text);
+        assert_eq!(kept(r#"{"A":{"b":1},"a":{"B":2,"b":3,"c":4}}"#).ok(), read(r#"{"a":{"b":3}}"#).ok());
+        assert_eq!(kept(r#"{"A":{"b":1}}"#).ok(), read("{}").ok());
+        assert_eq!(kept(r#"{"x":1,"x":2,"a":{"c":1,"c":2}}"#).ok(), read(r#"{"a":{}}"#).ok());
+        assert_eq!(kept(r#"{"a":{"b":1,"b":1}}"#), Err(JsonError::DuplicateKey("b".into())));
+        assert_eq!(kept(r#"{"a":{"b":1},"\u0061":{}}"#), Err(JsonError::DuplicateKey("a".into())));
+        assert_eq!(kept(r#"{"l":[{"x":1,"x":1}]}"#), Err(JsonError::DuplicateKey("x".into())));
+        assert!(kept(r#"{"l":[{"x":1,"X":1}]}"#).is_ok());
+        // What is passed over counts for no limit, and is JSON all the same.
+        assert!(kept(&format!(r#"{{"x":{}1{},"y":[{}1]}}"#, "[".repeat(99), "]".repeat(99), "1,".repeat(99))).is_ok());
+        for broken in [r#"{"x":{]}}"#, r#"{"x":[1,]}"#, r#"{"x":"\q"}"#, r#"{"x":01}"#, r#"{"x":1}}"#] {
+            assert!(matches!(kept(broken), Err(JsonError::Syntax { .. })), "{broken}");
+        }
+        assert_eq!(kept(r#"{"l":[1,1,1,1,1,1,1,1,1]}"#), Err(JsonError::TooMany(10)));
+        assert_eq!(kept(r#"{"l":[[[1]]]}"#), Err(JsonError::TooDeep(4)));
     }
 
     #[test]

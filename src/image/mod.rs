@@ -11,6 +11,7 @@ mod fields;
 pub mod json;
 mod platform;
 mod reference;
+pub mod skim;
 
 pub use config::{CONFIG_MAX, ImageConfig};
 pub use digest::{Digest, DigestError};

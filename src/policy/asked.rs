@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::by::{By, Who, Window};
-use super::condition::{Condition, Unmet};
+use super::condition::{Condition, Unmet, VALUES_MAX};
 use super::finding::Finding;
 use super::holder::Identity;
 use super::holders::Mark;
@@ -12,10 +12,11 @@ use super::identity::{Fit, SignedIdentity};
 use super::requirement::{Demand, Leaf};
 use super::says::Says;
 use super::signer::{Credential, Holder, Signer};
-use super::slsa::{Slsa, SlsaFault};
+use super::slsa::{self, Slsa, SlsaFault};
 use super::trusts::{LeafTrust, RuleKey, Trial, Trusts};
 use super::words::escaped;
 use crate::image::Reference;
+use crate::image::json::Keep;
 use crate::verify::{self, Certificate, San, Signed};
 
 /// Longest that a permit holds that rests on a condition on the time, or on an own certificate without a proven time: when
@@ -158,11 +159,19 @@ impl Asked<'_> {
         if !says.predicate_types.iter().any(|wanted| wanted == predicate_type) {
             return Err(Finding::OtherClaim);
         }
+        statement.bounded().map_err(|fault| Finding::Fault { fault })?;
+        let part = |keep: &Keep, asking: &str| {
+            let said = statement.said(keep, VALUES_MAX);
+            said.map_err(|why| Finding::ConditionFailed { condition: escaped(asking), said: escaped(&why.to_string()) })
+        };
         if let Some(slsa) = &says.slsa {
-            slsa.check(predicate_type, statement.predicate()).map_err(|fault| differs(slsa, fault))?;
+            let said = part(&slsa::places(predicate_type), "slsa")?;
+            slsa.check(predicate_type, &said).map_err(|fault| differs(slsa, fault))?;
         }
         let Some(condition) = &says.condition else { return Ok(None) };
-        condition.holds(statement.predicate(), predicate_type, self.now).map_err(|unmet| found(condition, unmet))?;
+        let said = condition.wanted().map(|wanted| part(wanted, condition.source())).transpose()?;
+        let said = said.unwrap_or(serde_json::Value::Null);
+        condition.holds(&said, predicate_type, self.now).map_err(|unmet| found(condition, unmet))?;
         Ok(condition.names_now().then(|| self.now.checked_add(CONDITION_LIFE).ok()).flatten())
     }
 }

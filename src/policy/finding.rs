@@ -115,7 +115,8 @@ impl Finding {
     pub(super) fn is_unable(&self) -> bool {
         // Of a signature from the future nothing is known but that a clock is wrong.
         let clock = matches!(self, Self::MadeAfterNow { .. } | Self::Fault { fault: Fault::FutureTime });
-        clock || matches!(self, Self::ConditionFailed { .. } | Self::Fault { fault: Fault::RevocationUnknown })
+        let unread = matches!(self, Self::Fault { fault: Fault::RevocationUnknown | Fault::Beyond(_) });
+        clock || unread || matches!(self, Self::ConditionFailed { .. })
     }
 
     /// How telling it is; the lowest tells most. By the right signer about something else comes before by another

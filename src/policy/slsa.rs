@@ -30,6 +30,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::words::escaped;
+use crate::image::json::Keep;
 
 /// The predicate type of provenance v0.2.
 pub(super) const V0_2: &str = "https://slsa.dev/provenance/v0.2";
@@ -88,6 +89,19 @@ pub(super) enum SlsaFault {
     },
     /// Nothing was wanted: that would pass any provenance.
     NothingWanted,
+}
+
+/// The parts of a provenance of this type in which something is looked for.
+pub(super) fn places(predicate_type: &str) -> Keep {
+    let paths: &[&[&str]] = match predicate_type {
+        V0_2 => &[&["builder"], &["buildType"], &["invocation"], &["materials"]],
+        _ => &[&["buildDefinition"], &["runDetails", "builder"]],
+    };
+    let mut keep = Keep::nothing();
+    for path in paths {
+        keep.add(&path.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    }
+    keep
 }
 
 impl Slsa {

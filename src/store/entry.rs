@@ -30,12 +30,8 @@ const NAME_MAX: usize = 456;
 pub(super) const FILE_MAX: u64 = 96 << 10;
 
 /// Depth: texts in lists in an object. Values: all lists full, and the fields.
-const LIMITS: Limits = Limits {
-    bytes: 96 << 10,
-    depth: 3,
-    values: MANIFESTS_MAX + BLOBS_MAX + TARGETS_MAX + NAMES_MAX + 16,
-    data_maps: &[],
-};
+const LIMITS: Limits =
+    Limits { bytes: 96 << 10, depth: 3, values: MANIFESTS_MAX + BLOBS_MAX + TARGETS_MAX + NAMES_MAX + 16, free: &[] };
 
 /// What one place held when it was last looked in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,81 +7,117 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
 use sigstore_types::bundle::{MediaType, VerificationMaterialContent};
-use sigstore_types::{Bundle, DsseEnvelope, HashAlgorithm, MessageSignature, SignatureContent, pae};
+use sigstore_types::{Bundle, HashAlgorithm, MessageSignature, SignatureContent, TransparencyLogEntry};
 
+use super::attached::{Attached, LOG_ENTRIES_MAX, Parts, Stamp, Stamped, TIMESTAMPS_MAX};
 use super::leaf::Leaf;
-use super::simple::{fault, object, only, text};
+use super::log::{Entry, Kind, Made};
+use super::simple::{beyond, fault, object, only, text};
 use super::untrusted::{ArtifactDigest, BUNDLE_MAX, Content, ItemId, Material, Untrusted};
-use super::{Fault, log, statement};
-use crate::image::json::{self, Limits};
+use super::{Fault, statement};
+use crate::image::json::Limits;
+use crate::image::skim::{Span, skim};
 
 /// The only payload that is an in-toto statement (in-toto attestation spec, `envelope.md`).
-const STATEMENT: &str = "application/vnd.in-toto+json";
-/// Most log entries: signers write one for each log, of which there are two.
-const LOG_ENTRIES_MAX: usize = 8;
-/// Most timestamps: signers ask one authority, or two.
-const TIMESTAMPS_MAX: usize = 8;
+pub(super) const STATEMENT: &str = "application/vnd.in-toto+json";
 /// Longest path in an inclusion proof: a tree of 2^64 entries.
 const PATH_MAX: usize = 64;
 
 /// Depth: nine (an inclusion proof's checkpoint); values: some dozens for each log entry.
-const LIMITS: Limits = Limits { bytes: BUNDLE_MAX, depth: 16, values: 4096, data_maps: &[] };
+const LIMITS: Limits = Limits { bytes: BUNDLE_MAX, depth: 16, values: 4096, free: &[] };
 
 /// Reads a bundle as a registry or a file gives it.
 pub(super) fn read(json: &[u8]) -> Result<Untrusted, Fault> {
-    let mut value = json::parse(json, LIMITS).map_err(fault)?;
+    let (mut value, payload) = skim(json, LIMITS, &["dsseEnvelope", "payload"]).map_err(fault)?;
     let document = value.as_object().ok_or(Fault::Malformed)?;
     let media_type = text(document, "mediaType").map_err(|_| Fault::BundleType)?;
     let media_type = media_type.parse::<MediaType>().map_err(|_| Fault::BundleType)?;
     only(document, &["mediaType", "verificationMaterial", "messageSignature", "dsseEnvelope"])?;
     material(object(document, "verificationMaterial")?, media_type)?;
     encodings(document)?;
+    let kinds = kinds(&mut value)?;
     if value.pointer("/messageSignature/messageDigest").is_some_and(unsaid) {
         // `sigstore-types` knows a digest or none, not an empty one.
         value.pointer_mut("/messageSignature").and_then(Value::as_object_mut).map(|m| m.remove("messageDigest"));
     }
+    if let Some(envelope) = value.pointer_mut("/dsseEnvelope").and_then(Value::as_object_mut) {
+        // It is read from the text, megabytes of it at once.
+        envelope.insert("payload".to_owned(), json!(""));
+    }
     let bundle: Bundle = serde_json::from_value(value).map_err(|_| Fault::Malformed)?;
-    if let VerificationMaterialContent::X509CertificateChain { certificates } = &bundle.verification_material.content {
-        // No root among them (protobuf-specs, `X509CertificateChain`): who is trusted, a signer does not say.
-        let above = certificates.iter().skip(1).map(|one| one.raw_bytes.as_bytes());
-        if above.map(Leaf::is_self_issued).collect::<Result<Vec<_>, _>>()?.contains(&true) {
-            return Err(Fault::CertificateChain);
+    let (signature, content) = match bundle.content {
+        SignatureContent::DsseEnvelope(envelope) => {
+            let payload = payload.as_ref().and_then(|span: &Span| span.text(json)).ok_or(Fault::Malformed)?;
+            (envelope.signature.sig.into_bytes(), statement(&envelope.payload_type, &payload)?)
         }
-    }
-    assemble(bundle, None)
-}
-
-/// Takes a bundle whose fields were all read strictly. `payload` is the older payload that its message signature covers.
-pub(super) fn assemble(bundle: Bundle, payload: Option<Content>) -> Result<Untrusted, Fault> {
-    let entries = &bundle.verification_material.tlog_entries;
-    let timestamps = &bundle.verification_material.timestamp_verification_data.rfc3161_timestamps;
-    if entries.len() > LOG_ENTRIES_MAX || timestamps.len() > TIMESTAMPS_MAX {
-        return Err(Fault::TooLong);
-    }
-    let (signature, content) = match (&bundle.content, payload) {
-        (SignatureContent::DsseEnvelope(envelope), None) => envelope_content(envelope)?,
-        (SignatureContent::MessageSignature(message), None) => message_content(message)?,
-        (SignatureContent::MessageSignature(message), Some(payload)) => {
-            (message.signature.as_bytes().to_vec(), payload)
-        }
-        (_, _) => return Err(Fault::UnknownField),
-    };
-    let material = match &bundle.verification_material.content {
-        VerificationMaterialContent::PublicKey(_) => Material::Key,
-        VerificationMaterialContent::Certificate(one) => {
-            Material::Certificate(Leaf::read(&[one.raw_bytes.as_bytes()])?)
-        }
-        VerificationMaterialContent::X509CertificateChain { certificates } => {
-            let chain: Vec<_> = certificates.iter().map(|one| one.raw_bytes.as_bytes()).collect();
-            Material::Certificate(Leaf::read(&chain)?)
-        }
+        SignatureContent::MessageSignature(message) => message_content(message)?,
         _ => return Err(Fault::UnknownField),
     };
-    entries.iter().try_for_each(|entry| log::agrees(entry, &bundle.content))?;
-    let id = ItemId::default();
-    Ok(Untrusted { id, signature, content, material, bundle: Some(Arc::new(bundle)), envelope_stamp: None })
+    let material = bundle.verification_material;
+    let stamps = material.timestamp_verification_data.rfc3161_timestamps.into_iter();
+    let parts = Parts {
+        version: bundle.media_type,
+        chain: chain(material.content)?,
+        entries: kinds.into_iter().zip(material.tlog_entries).collect(),
+        stamps: stamps.map(|stamp| Stamp { token: stamp.signed_timestamp, over: Stamped::Signature }).collect(),
+        envelope: None,
+    };
+    assemble(signature, content, parts)
+}
+
+/// Takes what was read strictly together.
+pub(super) fn assemble(signature: Vec<u8>, content: Content, parts: Parts) -> Result<Untrusted, Fault> {
+    let Parts { version, chain, entries, stamps, envelope } = parts;
+    if entries.len() > LOG_ENTRIES_MAX {
+        return Err(beyond("log entries", LOG_ENTRIES_MAX));
+    }
+    if stamps.len() > TIMESTAMPS_MAX {
+        return Err(beyond("timestamps", TIMESTAMPS_MAX));
+    }
+    let material = match chain {
+        None => Material::Key,
+        Some(chain) => Material::Certificate(Leaf::read(&chain.iter().map(Vec::as_slice).collect::<Vec<_>>())?),
+    };
+    let made = Made { signature: &signature, content: &content, envelope };
+    let entry = |(kind, logged): (Kind, TransparencyLogEntry)| Entry::new(kind, logged, made);
+    let entries = entries.into_iter().map(entry).collect();
+    let attached = Arc::new(Attached { version, entries, stamps });
+    Ok(Untrusted { id: ItemId::default(), signature, content, material, attached })
+}
+
+/// The certificates of a bundle, the signer's first; none where a key is said to have signed.
+fn chain(content: VerificationMaterialContent) -> Result<Option<Vec<Vec<u8>>>, Fault> {
+    match content {
+        VerificationMaterialContent::PublicKey(_) => Ok(None),
+        VerificationMaterialContent::Certificate(one) => Ok(Some(vec![one.raw_bytes.into_bytes()])),
+        VerificationMaterialContent::X509CertificateChain { certificates } => {
+            let chain: Vec<_> = certificates.into_iter().map(|one| one.raw_bytes.into_bytes()).collect();
+            // No root among them (protobuf-specs, `X509CertificateChain`): who is trusted, a signer does not say.
+            let above = chain.iter().skip(1).map(|der| Leaf::is_self_issued(der));
+            if above.collect::<Result<Vec<_>, _>>()?.contains(&true) {
+                return Err(Fault::CertificateChain);
+            }
+            Ok(Some(chain))
+        }
+        _ => Err(Fault::UnknownField),
+    }
+}
+
+/// The kinds of the log entries, one for each. `sigstore-types` takes no bundle with an entry of a kind that it does not
+/// know: one that it does takes its place there.
+fn kinds(bundle: &mut Value) -> Result<Vec<Kind>, Fault> {
+    let entries = bundle.pointer_mut("/verificationMaterial/tlogEntries").and_then(Value::as_array_mut);
+    let kind = |entry: &mut Value| {
+        let named = entry.pointer_mut("/kindVersion").and_then(Value::as_object_mut).ok_or(Fault::Malformed)?;
+        let kind = Kind::named(text(named, "kind")?, text(named, "version")?);
+        named.insert("kind".to_owned(), kind.stand_in().kind().into());
+        named.insert("version".to_owned(), kind.stand_in().version().into());
+        Ok(kind)
+    };
+    entries.map_or(Ok(Vec::new()), |entries| entries.iter_mut().map(kind).collect())
 }
 
 /// A key's hint, a certificate or a list of certificates, and the evidence beside it.
@@ -160,7 +196,7 @@ fn log_entry(entry: &Map<String, Value>) -> Result<(), Fault> {
         .get("hashes")
         .map_or(Ok(&[][..]), |hashes| hashes.as_array().map(Vec::as_slice).ok_or(Fault::Malformed))?;
     if hashes.len() > PATH_MAX {
-        return Err(Fault::TooLong);
+        return Err(beyond("hashes in an inclusion proof", PATH_MAX));
     }
     hashes.iter().try_for_each(|hash| canonical(hash.as_str().ok_or(Fault::Malformed)?))
 }
@@ -180,8 +216,7 @@ fn each(
 fn encodings(document: &Map<String, Value>) -> Result<(), Fault> {
     match (document.get("dsseEnvelope"), document.get("messageSignature")) {
         (Some(Value::Object(envelope)), None) => {
-            only(envelope, &["payload", "payloadType", "signatures"])?;
-            canonical(text(envelope, "payload")?)?;
+            only(envelope, &["payloadType", "signatures"])?;
             let signatures = envelope.get("signatures").and_then(Value::as_array).ok_or(Fault::SignatureCount)?;
             let [signature] = signatures.as_slice() else { return Err(Fault::SignatureCount) };
             let signature = signature.as_object().ok_or(Fault::Malformed)?;
@@ -211,17 +246,27 @@ fn canonical(base64: &str) -> Result<(), Fault> {
     STANDARD.decode(base64).map(|_| ()).map_err(|_| Fault::Encoding)
 }
 
-fn envelope_content(envelope: &DsseEnvelope) -> Result<(Vec<u8>, Content), Fault> {
-    if envelope.payload_type != STATEMENT {
+/// The statement in an envelope, from its payload in base64: decoded once, behind what is signed with it.
+pub(super) fn statement(payload_type: &str, payload: &str) -> Result<Content, Fault> {
+    if payload_type != STATEMENT {
         return Err(Fault::EnvelopeType);
     }
-    let (statement, subjects) = statement::read(envelope.payload.as_bytes())?;
-    let signed = pae(&envelope.payload_type, envelope.payload.as_bytes());
-    let content = Content::Statement { signed, subjects, statement: Arc::new(statement) };
-    Ok((envelope.signature.sig.as_bytes().to_vec(), content))
+    let padding = payload.bytes().rev().take_while(|byte| *byte == b'=').count();
+    let length = (payload.len() / 4).saturating_mul(3).saturating_sub(padding);
+    // DSSE, protocol.md, "PAE".
+    let head = format!("DSSEv1 {} {payload_type} {length} ", payload_type.len());
+    let mut signed = Vec::with_capacity(head.len().saturating_add(length).saturating_add(3));
+    signed.extend_from_slice(head.as_bytes());
+    STANDARD.decode_vec(payload, &mut signed).map_err(|_| Fault::Encoding)?;
+    if signed.len() != head.len().saturating_add(length) {
+        return Err(Fault::Encoding);
+    }
+    let signed = Bytes::from(signed);
+    let (statement, subjects) = statement::read(signed.slice(head.len()..))?;
+    Ok(Content::Statement { signed, head: head.len(), subjects, statement: Arc::new(statement) })
 }
 
-fn message_content(message: &MessageSignature) -> Result<(Vec<u8>, Content), Fault> {
+fn message_content(message: MessageSignature) -> Result<(Vec<u8>, Content), Fault> {
     let said = message.message_digest.as_ref().map(|digest| (digest.algorithm, digest.digest.as_bytes()));
     let digest = match said {
         None => None,
@@ -231,5 +276,5 @@ fn message_content(message: &MessageSignature) -> Result<(Vec<u8>, Content), Fau
         Some(_) => return Err(Fault::Malformed),
     };
     let digest = digest.transpose().map_err(|_| Fault::Malformed)?;
-    Ok((message.signature.as_bytes().to_vec(), Content::Artifact { digest }))
+    Ok((message.signature.into_bytes(), Content::Artifact { digest }))
 }

@@ -31,7 +31,7 @@ impl Untrusted {
     pub fn claims(&self) -> Claims<'_> {
         let (digests, reference) = match &self.content {
             Content::Payload { digest, reference, .. } => (vec![digest], Some(reference.as_str())),
-            Content::Statement { subjects, .. } => (subjects.iter().take(DIGESTS_MAX).collect(), None),
+            Content::Statement { subjects, .. } => (subjects.sha256.iter().take(DIGESTS_MAX).collect(), None),
             Content::Artifact { .. } => (Vec::new(), None),
         };
         let certificate = match &self.material {

@@ -1,15 +1,19 @@
 //! [`Verifier`]: the one place that names the cryptographic libraries.
 //!
 //! Which schemes a key may have signed with follows what signers really do, and each is tried: cosign signs with
-//! SHA-256 whatever the curve in the older form, and with the curve's own hash in bundles (3.x, P-384: SHA-384); RSA is
+//! SHA-256 whatever the curve in the older form, and with the curve's own hash in bundles (3.x, P-384: SHA-384); others
+//! sign with SHA-384 or SHA-512 whatever the curve, of which ECDSA uses the first bits (FIPS 186-5 section 6.4.2); RSA is
 //! PKCS #1 v1.5 with SHA-256 by default, and PSS or a longer hash from key management services; Ed25519 is plain in
 //! the older form and the pre-hashed variant (RFC 8032 section 5.1, Ed25519ph, empty context) in bundles of cosign 3.
+//!
+//! The salt of PSS is as long as the digest, as services make it; the library checks no other, and FIPS 186-5 (section 5.4)
+//! forbids a longer one, which Go and OpenSSL make where they are not told.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
 use ed25519_dalek::{Signature as EdSignature, VerifyingKey as EdKey};
-use sha2::{Digest as _, Sha512};
+use sha2::{Digest as _, Sha384, Sha512};
 use sigstore_crypto::{KeyAlgorithm, SigningScheme, VerificationKey, validate_raw_public_key};
 use sigstore_types::{DerPublicKey, HashAlgorithm, SignatureBytes};
 
@@ -43,7 +47,15 @@ enum Kind {
 #[derive(Clone, Copy)]
 enum Scheme {
     Plain(SigningScheme),
+    /// ECDSA by the scheme's curve over the first bits of a longer digest, as many as the scheme's own has.
+    Longer(SigningScheme, Hash),
     Ed25519ph,
+}
+
+#[derive(Clone, Copy)]
+enum Hash {
+    Sha384,
+    Sha512,
 }
 
 impl Verifier {
@@ -92,11 +104,14 @@ impl Verifier {
             if !possible(*scheme, message) {
                 continue;
             }
-            budget.spend()?;
+            // A longer digest is tried with the one before it: all of a curve's take less than one of RSA's.
+            if !matches!(scheme, Scheme::Longer(..)) {
+                budget.spend()?;
+            }
             if self.holds(*scheme, message, signature) {
                 return Ok(());
             }
-            fault = Fault::WrongSignature;
+            fault = if matches!(self.kind, Kind::Rsa) { Fault::WrongRsaSignature } else { Fault::WrongSignature };
         }
         Err(fault)
     }
@@ -104,10 +119,16 @@ impl Verifier {
     /// Most likely first.
     fn schemes(&self) -> &'static [Scheme] {
         match self.kind {
-            Kind::P256 => &[Scheme::Plain(SigningScheme::EcdsaP256Sha256)],
-            Kind::P384 => {
-                &[Scheme::Plain(SigningScheme::EcdsaP384Sha384), Scheme::Plain(SigningScheme::EcdsaP384Sha256)]
-            }
+            Kind::P256 => &[
+                Scheme::Plain(SigningScheme::EcdsaP256Sha256),
+                Scheme::Longer(SigningScheme::EcdsaP256Sha256, Hash::Sha512),
+                Scheme::Longer(SigningScheme::EcdsaP256Sha256, Hash::Sha384),
+            ],
+            Kind::P384 => &[
+                Scheme::Plain(SigningScheme::EcdsaP384Sha384),
+                Scheme::Plain(SigningScheme::EcdsaP384Sha256),
+                Scheme::Longer(SigningScheme::EcdsaP384Sha384, Hash::Sha512),
+            ],
             Kind::Rsa => &[
                 Scheme::Plain(SigningScheme::RsaPkcs1Sha256),
                 Scheme::Plain(SigningScheme::RsaPssSha256),
@@ -130,12 +151,24 @@ impl Verifier {
                     Message::Sha256(digest) => key.verify_prehashed(digest, &signature).is_ok(),
                 })
             }
+            (Scheme::Longer(scheme, hash), Message::Bytes(bytes), _) => {
+                let digest = match hash {
+                    Hash::Sha384 => Sha384::digest(bytes).to_vec(),
+                    Hash::Sha512 => Sha512::digest(bytes).to_vec(),
+                };
+                let length = scheme.hash_algorithm().map_or(0, |own| own.digest_size());
+                let key = VerificationKey::from_spki_with_scheme(&DerPublicKey::from_bytes(&self.spki), scheme);
+                let signature = SignatureBytes::from_bytes(signature);
+                digest
+                    .get(..length)
+                    .is_some_and(|first| key.is_ok_and(|key| key.verify_prehashed(first, &signature).is_ok()))
+            }
             (Scheme::Ed25519ph, Message::Bytes(bytes), Kind::Ed25519(key)) => {
                 let prehash = Sha512::new_with_prefix(bytes);
                 EdSignature::from_slice(signature)
                     .is_ok_and(|signature| key.verify_prehashed_strict(prehash, None, &signature).is_ok())
             }
-            (Scheme::Ed25519ph, _, _) => false,
+            (Scheme::Longer(..) | Scheme::Ed25519ph, _, _) => false,
         }
     }
 }
@@ -145,7 +178,7 @@ fn possible(scheme: Scheme, message: Message<'_>) -> bool {
     match (message, scheme) {
         (Message::Bytes(_), _) => true,
         (Message::Sha256(_), Scheme::Plain(scheme)) => scheme.hash_algorithm() == Some(HashAlgorithm::Sha2256),
-        (Message::Sha256(_), Scheme::Ed25519ph) => false,
+        (Message::Sha256(_), Scheme::Longer(..) | Scheme::Ed25519ph) => false,
     }
 }
 

@@ -1,6 +1,9 @@
-//! [`Fault`]: why a signature does not count.
+//! [`Fault`]: why a signature does not count; [`Unsaid`]: why it cannot be told what a statement says.
 
 use std::fmt;
+
+use crate::image::json::JsonError;
+use crate::image::skim::Shape;
 
 /// Why a signature does not count for a digest under a trust.
 ///
@@ -11,6 +14,9 @@ pub enum Fault {
     BudgetSpent,
     /// The signature is about this digest but was not made with this key, or was tampered with.
     WrongSignature,
+    /// The same of an RSA key, which may have signed in a way that is not checked: RSASSA-PSS with a salt of another
+    /// length than the digest's.
+    WrongRsaSignature,
     /// The signature is over a digest other than SHA-256, or of a scheme that signs the bytes themselves: it can be
     /// checked with the manifest's bytes at hand, not with the digest alone.
     NeedsArtifact,
@@ -60,6 +66,8 @@ pub enum Fault {
     OtherLogEntry,
     /// Evidence of a kind, or a key of a kind, that cannot be checked.
     Unsupported,
+    /// The statement's subjects have digests of this kind alone, by which an image is not known.
+    SubjectBy(&'static str),
     /// The signature is about another digest.
     OtherDigest,
     /// The statement names no subject.
@@ -98,10 +106,30 @@ pub enum Fault {
     UnknownField,
     /// A field is missing or of the wrong type.
     Malformed,
-    /// Not JSON that all readers understand alike, or beyond a limit of depth or count.
+    /// Not JSON that all readers understand alike.
     Json,
-    /// Longer than is read.
-    TooLong,
+    /// More of something than is read: what it is worth is not known.
+    Beyond(Bound),
+}
+
+/// A limit on what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Bound {
+    /// Of what.
+    pub what: &'static str,
+    /// The most that is read.
+    pub limit: usize,
+}
+
+/// Why it cannot be told what a statement says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unsaid {
+    /// It has no predicate.
+    NoPredicate,
+    /// Its predicate is no object.
+    Shape(Shape),
+    /// What is asked for could be read in two ways, or is more than is read.
+    Json(JsonError),
 }
 
 impl Fault {
@@ -111,49 +139,55 @@ impl Fault {
         match self {
             Self::BudgetSpent => 0,
             Self::WrongSignature => 1,
-            Self::NeedsArtifact => 2,
-            Self::TooFewLogEntries { .. } => 3,
-            Self::TooFewTimestamps { .. } => 4,
-            Self::NeedsTrustRoot => 5,
-            Self::NoProvenTime => 6,
-            Self::FutureTime => 7,
-            Self::SeveralNames(_) => 8,
-            Self::NoName => 9,
-            Self::CertificateRevoked => 10,
-            Self::RevocationUnknown => 11,
-            Self::CertificateExpired => 12,
-            Self::CertificateChain => 13,
-            Self::Sct => 14,
-            Self::TimestampOutside => 15,
-            Self::TimestampInvalid => 16,
-            Self::LogUnknown => 17,
-            Self::LogInvalid => 18,
-            Self::OtherLogEntry => 19,
-            Self::Unsupported => 20,
-            Self::OtherDigest => 21,
-            Self::NoSubject => 22,
-            Self::OtherPredicate => 23,
-            Self::NotAttestation => 24,
-            Self::NotImageSignature => 25,
-            Self::NotKeySigned => 26,
-            Self::NotCertificateSigned => 27,
-            Self::NoReference => 28,
-            Self::PayloadType => 29,
-            Self::EnvelopeType => 30,
-            Self::StatementType => 31,
-            Self::SignatureCount => 32,
-            Self::NoSignature => 33,
-            Self::NoCertificate => 34,
-            Self::Certificate => 35,
-            Self::Encoding => 36,
-            Self::BundleType => 37,
-            Self::UnknownField => 38,
-            Self::Malformed => 39,
-            Self::Json => 40,
-            Self::TooLong => 41,
+            Self::WrongRsaSignature => 2,
+            Self::NeedsArtifact => 3,
+            Self::TooFewLogEntries { .. } => 4,
+            Self::TooFewTimestamps { .. } => 5,
+            Self::NeedsTrustRoot => 6,
+            Self::NoProvenTime => 7,
+            Self::FutureTime => 8,
+            Self::SeveralNames(_) => 9,
+            Self::NoName => 10,
+            Self::CertificateRevoked => 11,
+            Self::RevocationUnknown => 12,
+            Self::CertificateExpired => 13,
+            Self::CertificateChain => 14,
+            Self::Sct => 15,
+            Self::TimestampOutside => 16,
+            Self::TimestampInvalid => 17,
+            Self::LogUnknown => 18,
+            Self::LogInvalid => 19,
+            Self::OtherLogEntry => 20,
+            Self::Unsupported => 21,
+            Self::SubjectBy(_) => 22,
+            Self::OtherDigest => 23,
+            Self::NoSubject => 24,
+            Self::OtherPredicate => 25,
+            Self::NotAttestation => 26,
+            Self::NotImageSignature => 27,
+            Self::NotKeySigned => 28,
+            Self::NotCertificateSigned => 29,
+            Self::NoReference => 30,
+            Self::PayloadType => 31,
+            Self::EnvelopeType => 32,
+            Self::StatementType => 33,
+            Self::SignatureCount => 34,
+            Self::NoSignature => 35,
+            Self::NoCertificate => 36,
+            Self::Certificate => 37,
+            Self::Encoding => 38,
+            Self::BundleType => 39,
+            Self::UnknownField => 40,
+            Self::Malformed => 41,
+            Self::Json => 42,
+            Self::Beyond(_) => 43,
         }
     }
 }
+
+/// Of an RSA key that did not make a signature, as far as can be told.
+const OTHER_SALT: &str =
+    "signed, but not by this key (of RSA-PSS the salt must be as long as the digest: rsa_pss_saltlen:digest)";
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,6 +201,7 @@ impl fmt::Display for Fault {
             Self::SeveralNames(count) => write!(f, "its certificate has {count} names, expected one"),
             Self::BudgetSpent => f.write_str("not looked at: too many signatures for one decision"),
             Self::WrongSignature => f.write_str("signed, but not by this key"),
+            Self::WrongRsaSignature => f.write_str(OTHER_SALT),
             Self::NeedsArtifact => f.write_str("the signature covers the manifest's bytes, which were not given"),
             Self::NeedsTrustRoot => f.write_str("no trust root is given that could prove its log entry or time"),
             Self::NoProvenTime => f.write_str(
@@ -189,6 +224,10 @@ impl fmt::Display for Fault {
             Self::LogInvalid => f.write_str("its log entry does not hold"),
             Self::OtherLogEntry => f.write_str("its log entry is about something else"),
             Self::Unsupported => f.write_str("it, or evidence beside it, is of a kind that cannot be checked"),
+            Self::SubjectBy(kind) => write!(
+                f,
+                "the statement names its subjects by {kind} alone, and an image is known by its sha256; sign it for that"
+            ),
             Self::OtherDigest => f.write_str("signed for another digest"),
             Self::NoSubject => f.write_str("the statement names no subject"),
             Self::OtherPredicate => f.write_str("an attestation of another kind"),
@@ -209,12 +248,28 @@ impl fmt::Display for Fault {
             Self::UnknownField => f.write_str("has a field that is not known"),
             Self::Malformed => f.write_str("a field is missing or of the wrong type"),
             Self::Json => f.write_str("not JSON that all readers understand alike"),
-            Self::TooLong => f.write_str("longer than is read"),
+            Self::Beyond(Bound { what, limit }) => {
+                write!(f, "more than {limit} {what}, which is the most that is read")
+            }
         }
     }
 }
 
 impl std::error::Error for Fault {}
+
+impl fmt::Display for Unsaid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPredicate => f.write_str("the statement has no predicate"),
+            Self::Shape(shape) => {
+                write!(f, "the predicate is {}, and only of an object can a part be asked", shape.word())
+            }
+            Self::Json(error) => write!(f, "in the predicate: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Unsaid {}
 
 #[cfg(test)]
 mod tests {
@@ -223,7 +278,7 @@ mod tests {
     #[test]
     fn the_order_of_the_enum_is_the_rank() {
         let mut faults = [
-            Fault::TooLong,
+            Fault::Beyond(Bound { what: "bytes", limit: 1 }),
             Fault::TooFewLogEntries { got: 0, want: 1 },
             Fault::WrongSignature,
             Fault::SeveralNames(2),

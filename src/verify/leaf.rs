@@ -15,6 +15,7 @@ use x509_cert::ext::pkix::name::{GeneralName, OtherName};
 use x509_cert::time::Time;
 
 use super::certificate::{Certificate, Extension, San};
+use super::simple::beyond;
 use super::{Fault, KeyError, KeyId, crypto};
 
 /// Longest certificate, in bytes: Fulcio's have about 1 KB; the rest is room for names and RSA keys.
@@ -49,8 +50,11 @@ impl Leaf {
     /// Reads a certificate and those that came with it, the leaf first.
     pub(super) fn read(chain: &[&[u8]]) -> Result<Self, Fault> {
         let [der, intermediates @ ..] = chain else { return Err(Fault::NoCertificate) };
-        if chain.len() > CHAIN_MAX || chain.iter().any(|der| der.len() > CERTIFICATE_MAX) {
-            return Err(Fault::TooLong);
+        if chain.len() > CHAIN_MAX {
+            return Err(beyond("certificates", CHAIN_MAX));
+        }
+        if chain.iter().any(|der| der.len() > CERTIFICATE_MAX) {
+            return Err(beyond("bytes in a certificate", CERTIFICATE_MAX));
         }
         if !have_distinct_subjects(intermediates) {
             return Err(Fault::CertificateChain);

@@ -1,6 +1,6 @@
 //! What cosign's older form keeps in the annotations of a layer beside the signature: certificate, chain, log entry,
-//! timestamp ([`Evidence`]; cosign `specs/SIGNATURE_SPEC.md`, `pkg/oci/static`). With what was signed it becomes a
-//! Sigstore bundle in memory, and is proven as one.
+//! timestamp ([`Evidence`]; cosign `specs/SIGNATURE_SPEC.md`, `pkg/oci/static`). It is proven as if it had come in a
+//! Sigstore bundle.
 //!
 //! Layers of `.att` manifests are read here ([`read_attestation`]), those of `.sig` manifests in [`super::simple`].
 
@@ -11,20 +11,21 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use sigstore_types::bundle::{
-    CertificateContent, InclusionPromise, LogId, MediaType, PublicKeyIdentifier, Rfc3161Timestamp,
-    TimestampVerificationData, VerificationMaterial, VerificationMaterialContent, X509Certificate,
-};
+use sha2::{Digest as _, Sha256};
+use sigstore_types::bundle::{InclusionPromise, LogId, MediaType};
 use sigstore_types::{
-    Bundle, CanonicalizedBody, DerCertificate, DsseEnvelope, DsseSignature, KeyId, KindVersion, LogIndex, LogKeyId,
-    PayloadBytes, SignatureBytes, SignatureContent, SignedTimestamp, TimestampToken, TransparencyLogEntry,
+    CanonicalizedBody, KindVersion, LogIndex, LogKeyId, SignatureBytes, SignedTimestamp, TimestampToken,
+    TransparencyLogEntry,
 };
 
+use super::attached::{Parts, Stamp, Stamped};
+use super::log::Kind;
 use super::pem::{self, PemFault};
-use super::simple::{SIGNATURE, fault, object, only, text};
+use super::simple::{SIGNATURE, beyond, fault, object, only, text};
 use super::untrusted::{ATTESTATION_MAX, Untrusted};
 use super::{Fault, bundle};
 use crate::image::json::{self, Limits};
+use crate::image::skim::skim;
 
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 const CHAIN: &str = "dev.sigstore.cosign/chain";
@@ -39,42 +40,35 @@ const ANNOTATION_MAX: usize = 128 * 1024;
 /// Most certificates in a chain annotation.
 const CHAIN_MAX: usize = 7;
 /// A log entry or a timestamp: two deep, six values.
-const SMALL: Limits = Limits { bytes: ANNOTATION_MAX, depth: 4, values: 16, data_maps: &[] };
+const SMALL: Limits = Limits { bytes: ANNOTATION_MAX, depth: 4, values: 16, free: &[] };
 /// A log entry's body; the deepest are those of attestations.
-const BODY: Limits = Limits { bytes: ANNOTATION_MAX, depth: 16, values: 1024, data_maps: &[] };
+const BODY: Limits = Limits { bytes: ANNOTATION_MAX, depth: 16, values: 1024, free: &["extraData"] };
 /// An envelope: three deep, six values.
-const ENVELOPE: Limits = Limits { bytes: ATTESTATION_MAX, depth: 4, values: 16, data_maps: &[] };
+const ENVELOPE: Limits = Limits { bytes: ATTESTATION_MAX, depth: 4, values: 16, free: &[] };
 
 /// What the annotations hold, read strictly; nothing of it is proven.
 pub(super) struct Evidence {
     certificate: Option<Vec<u8>>,
     chain: Vec<Vec<u8>>,
-    entry: Option<TransparencyLogEntry>,
+    entry: Option<(Kind, TransparencyLogEntry)>,
     timestamp: Option<TimestampToken>,
 }
 
 /// Reads one layer of a `.att` manifest: a DSSE envelope (`application/vnd.dsse.envelope.v1+json`).
 pub(super) fn read_attestation(envelope: &[u8], annotations: &BTreeMap<String, String>) -> Result<Untrusted, Fault> {
-    let value = json::parse(envelope, ENVELOPE).map_err(fault)?;
+    let (value, payload) = skim(envelope, ENVELOPE, &["payload"]).map_err(fault)?;
     let document = value.as_object().ok_or(Fault::Malformed)?;
-    only(document, &["payload", "payloadType", "signatures"])?;
+    only(document, &["payloadType", "signatures"])?;
     let signatures = document.get("signatures").and_then(Value::as_array).ok_or(Fault::SignatureCount)?;
     let [signature] = signatures.as_slice() else { return Err(Fault::SignatureCount) };
     let signature = signature.as_object().ok_or(Fault::Malformed)?;
     only(signature, &["keyid", "sig"])?;
     // It says which key to try; nobody signed it.
-    let hint = signature.get("keyid").map_or(Ok(""), |hint| hint.as_str().ok_or(Fault::Malformed))?;
-    let dsse = DsseEnvelope::new(
-        text(document, "payloadType")?,
-        PayloadBytes::new(decoded(document, "payload")?),
-        DsseSignature::new(SignatureBytes::new(decoded(signature, "sig")?), KeyId::new(hint)),
-    );
-    let mut evidence = Evidence::read(annotations)?;
-    // Cosign had the envelope stamped as a whole, where bundles have the signature stamped.
-    let stamp = evidence.timestamp.take().map(|token| Arc::new((token, envelope.to_vec())));
-    let mut untrusted = bundle::assemble(evidence.bundle(SignatureContent::DsseEnvelope(dsse)), None)?;
-    untrusted.envelope_stamp = stamp;
-    Ok(untrusted)
+    signature.get("keyid").map_or(Ok(""), |hint| hint.as_str().ok_or(Fault::Malformed))?;
+    let payload = payload.as_ref().and_then(|span| span.text(envelope)).ok_or(Fault::Malformed)?;
+    let content = bundle::statement(text(document, "payloadType")?, &payload)?;
+    let evidence = Evidence::read(annotations)?;
+    bundle::assemble(decoded(signature, "sig")?, content, evidence.parts(Some(envelope)))
 }
 
 impl Evidence {
@@ -82,7 +76,7 @@ impl Evidence {
     pub(super) fn read(annotations: &BTreeMap<String, String>) -> Result<Self, Fault> {
         let annotation = |name: &str| match annotations.get(name).map(String::as_str) {
             None | Some("") => Ok(None),
-            Some(long) if long.len() > ANNOTATION_MAX => Err(Fault::TooLong),
+            Some(long) if long.len() > ANNOTATION_MAX => Err(beyond("bytes in an annotation", ANNOTATION_MAX)),
             Some(text) => Ok(Some(text)),
         };
         let certificate = annotation(CERTIFICATE)?.map(|pem| certificates(pem, 1)).transpose()?;
@@ -91,35 +85,28 @@ impl Evidence {
         if certificate.is_none() && !chain.is_empty() {
             return Err(Fault::NoCertificate);
         }
-        let entry = match annotation(BUNDLE)?.map(log_entry).transpose() {
-            // A key's signature counts without the log, and one in a form of old stays what it was.
-            Err(Fault::Unsupported) if certificate.is_none() => None,
-            entry => entry?,
-        };
+        let entry = annotation(BUNDLE)?.map(log_entry).transpose()?;
+        // A key's signature counts without the log, and an entry of a kind that nobody reads says nothing of it.
+        let entry = entry.filter(|(kind, _)| *kind != Kind::Other || certificate.is_some());
         let timestamp = annotation(TIMESTAMP)?.map(timestamp).transpose()?;
         Ok(Self { certificate, chain, entry, timestamp })
     }
 
-    /// A bundle with this content: v0.1 when a log promised its entry, which that version asks for.
-    pub(super) fn bundle(self, content: SignatureContent) -> Bundle {
-        let version = if self.entry.is_some() { MediaType::Bundle0_1 } else { MediaType::Bundle0_2 };
-        let certificate = |der: Vec<u8>| DerCertificate::new(der);
-        let signer = match self.certificate {
-            None => VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new("")),
-            Some(der) if self.chain.is_empty() => {
-                VerificationMaterialContent::Certificate(CertificateContent::new(certificate(der)))
-            }
-            Some(der) => {
-                let chain = std::iter::once(der).chain(self.chain);
-                let certificates = chain.map(|der| X509Certificate::new(certificate(der))).collect();
-                VerificationMaterialContent::X509CertificateChain { certificates }
-            }
+    /// What it is to a signature, over an attestation's envelope if that is given. As a bundle v0.1, which asks for a
+    /// log's promise, where there is one.
+    pub(super) fn parts(self, envelope: Option<&[u8]>) -> Parts {
+        let over = || match envelope {
+            // Cosign had the envelope stamped as a whole, where bundles have the signature stamped.
+            Some(envelope) => Stamped::Envelope(Arc::new(SignatureBytes::from_bytes(envelope))),
+            None => Stamped::Signature,
         };
-        let timestamps = self.timestamp.into_iter().map(Rfc3161Timestamp::new).collect();
-        let material = VerificationMaterial::new(signer)
-            .with_tlog_entries(self.entry.into_iter().collect())
-            .with_timestamp_verification_data(TimestampVerificationData::new(timestamps));
-        Bundle::new(version, material, content)
+        Parts {
+            version: if self.entry.is_some() { MediaType::Bundle0_1 } else { MediaType::Bundle0_2 },
+            chain: self.certificate.map(|der| std::iter::once(der).chain(self.chain).collect()),
+            entries: self.entry.into_iter().collect(),
+            stamps: self.timestamp.into_iter().map(|token| Stamp { token, over: over() }).collect(),
+            envelope: envelope.map(|envelope| Sha256::digest(envelope).into()),
+        }
     }
 }
 
@@ -127,7 +114,7 @@ impl Evidence {
 fn certificates(text: &str, limit: usize) -> Result<Vec<Vec<u8>>, Fault> {
     let blocks = pem::blocks(text.as_bytes(), limit).map_err(|fault| match fault {
         PemFault::NotPem => Fault::NoCertificate,
-        PemFault::TooMany => Fault::TooLong,
+        PemFault::TooMany => beyond("certificates", limit),
         PemFault::Encoding => Fault::Encoding,
     })?;
     if blocks.iter().any(|block| block.label != "CERTIFICATE") {
@@ -137,7 +124,7 @@ fn certificates(text: &str, limit: usize) -> Result<Vec<Vec<u8>>, Fault> {
 }
 
 /// A log entry with the log's promise to include it.
-fn log_entry(annotation: &str) -> Result<TransparencyLogEntry, Fault> {
+fn log_entry(annotation: &str) -> Result<(Kind, TransparencyLogEntry), Fault> {
     let value = json::parse(annotation.as_bytes(), SMALL).map_err(fault)?;
     let document = value.as_object().ok_or(Fault::Malformed)?;
     only(document, &["SignedEntryTimestamp", "Payload"])?;
@@ -146,10 +133,11 @@ fn log_entry(annotation: &str) -> Result<TransparencyLogEntry, Fault> {
     let integrated = payload.get("integratedTime").and_then(Value::as_i64).ok_or(Fault::Malformed)?;
     let index = payload.get("logIndex").and_then(Value::as_u64).ok_or(Fault::Malformed)?;
     let body = decoded(payload, "body")?;
+    let kind = kind(&body)?;
     let entry = TransparencyLogEntry::new(
         LogIndex::new(index).map_err(|_| Fault::Malformed)?,
         LogId::new(log_id(text(payload, "logID")?)?),
-        kind(&body)?,
+        kind.stand_in(),
         CanonicalizedBody::new(body),
     );
     if integrated <= 0 {
@@ -157,19 +145,16 @@ fn log_entry(annotation: &str) -> Result<TransparencyLogEntry, Fault> {
     }
     let time = Timestamp::from_second(integrated).map_err(|_| Fault::Malformed)?;
     let promise = InclusionPromise::new(SignedTimestamp::new(decoded(document, "SignedEntryTimestamp")?));
-    Ok(entry.with_integrated_time(time).with_inclusion_promise(promise))
+    Ok((kind, entry.with_integrated_time(time).with_inclusion_promise(promise)))
 }
 
 /// What an entry's body says that it is.
-fn kind(body: &[u8]) -> Result<KindVersion, Fault> {
+fn kind(body: &[u8]) -> Result<Kind, Fault> {
     let body = json::parse(body, BODY).map_err(fault)?;
     let body = body.as_object().ok_or(Fault::Malformed)?;
-    match (text(body, "kind")?, text(body, "apiVersion")?) {
-        ("hashedrekord", "0.0.1") => Ok(KindVersion::HashedRekordV001),
-        ("dsse", "0.0.1") => Ok(KindVersion::DsseV001),
-        ("intoto", "0.0.2") => Ok(KindVersion::IntotoV002),
-        (_, _) => Err(Fault::Unsupported),
-    }
+    let kind = Kind::named(text(body, "kind")?, text(body, "apiVersion")?);
+    // The second version of the log promises nothing, and so cannot have made one.
+    Ok(if kind == Kind::Current(KindVersion::HashedRekordV002) { Kind::Other } else { kind })
 }
 
 /// The SHA-256 of the log's key, in lower case.

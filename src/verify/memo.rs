@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use lru::LruCache;
 
 use super::untrusted::{ItemId, Signed, Signer, Untrusted};
-use super::witness::Witnessed;
 use super::{About, AuthorityId, Budget, Demands, Fault, KeyId, LogEntry, ProvenTime, RootId, Trust};
 use crate::image::Digest;
 
@@ -82,7 +81,7 @@ impl Proofs {
         if let Some(answer) = self.answer(&question, now) {
             untrusted.says(about.claim)?;
             let Answer { signer, times, entries } = answer;
-            return Ok(untrusted.signed(about.digest.clone(), signer, Witnessed { times, entries }));
+            return Ok(untrusted.signed(about.digest.clone(), signer, (times, entries)));
         }
         let signed = untrusted.prove(about, trust, demands, now, budget)?;
         if lasts(trust, &signed) {

@@ -7,6 +7,7 @@
 //! certificate authority ([`Authority`]). Whether the signer is one that a policy wants, and whether the payload's
 //! `docker-reference` fits, the policy says.
 
+mod attached;
 mod authority;
 mod budget;
 mod bundle;
@@ -14,6 +15,7 @@ mod certificate;
 mod claims;
 mod crypto;
 mod fault;
+mod issuer;
 mod key;
 mod leaf;
 mod legacy;
@@ -23,10 +25,13 @@ mod pem;
 mod proof;
 mod prove;
 mod root;
+mod sct;
 mod sigstore;
 mod simple;
 mod stamp;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod untrusted;
 mod witness;
 
@@ -34,11 +39,11 @@ pub use authority::{AUTHORITY_FILE_MAX, Authority, AuthorityError, AuthorityExpi
 pub use budget::Budget;
 pub use certificate::{Certificate, Extension, San};
 pub use claims::Claims;
-pub use fault::Fault;
+pub use fault::{Bound, Fault, Unsaid};
 pub use key::{KeyError, KeyId, PublicKey};
 pub use legacy::LAYER_ANNOTATIONS;
 pub use memo::Proofs;
 pub use proof::{About, Claim, Demands, LogEntry, ProvenTime, TimeSource, Trust};
 pub use root::{ROOT_MAX, RootError, RootId, TrustRoot};
-pub use statement::Statement;
+pub use statement::{PREDICATE_VALUES_MAX, Statement};
 pub use untrusted::{ATTESTATION_MAX, BUNDLE_MAX, Form, PAYLOAD_MAX, Signed, Signer, Untrusted};

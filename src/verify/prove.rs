@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::crypto::Message;
 use super::leaf::Leaf;
-use super::log::{self, By};
+use super::log::{By, Entry};
 use super::untrusted::{ArtifactDigest, Content, Material, Signed, Signer, Untrusted};
 use super::witness::Witnessed;
 use super::{About, Authority, Budget, Claim, Demands, Fault, PublicKey, Trust, TrustRoot, sigstore};
@@ -15,19 +15,13 @@ use crate::image::Digest;
 
 /// What is known of what was signed, what is asked of the evidence, and as of when.
 #[derive(Clone, Copy)]
-struct Ask<'a> {
+pub(super) struct Ask<'a> {
     /// What the signature covers.
-    signed: Message<'a>,
+    pub(super) signed: Message<'a>,
     /// What a statement is about; otherwise the same.
-    artifact: Message<'a>,
-    demands: Demands,
-    now: Timestamp,
-}
-
-impl<'a> Ask<'a> {
-    fn covered(&self) -> sigstore::Covered<'a> {
-        sigstore::Covered { signed: self.signed, artifact: self.artifact }
-    }
+    pub(super) artifact: Message<'a>,
+    pub(super) demands: Demands,
+    pub(super) now: Timestamp,
 }
 
 impl Untrusted {
@@ -48,6 +42,10 @@ impl Untrusted {
         now: Timestamp,
         budget: &mut Budget,
     ) -> Result<Signed, Fault> {
+        self.contradiction(match trust {
+            Trust::Key { root, .. } | Trust::Authority { root, .. } => *root,
+            Trust::Keyless { root } => Some(root),
+        })?;
         self.says(about.claim)?;
         let sha256 = sha256(about.digest)?;
         let (signed, artifact) = self.messages(about, &sha256)?;
@@ -64,7 +62,7 @@ impl Untrusted {
                 (Signer::Certificate(leaf.claims.clone()), witnessed)
             }
         };
-        Ok(self.signed(about.digest.clone(), signer, witnessed))
+        Ok(self.signed(about.digest.clone(), signer, (witnessed.times, witnessed.entries)))
     }
 
     /// Whether it is what is asked for, if it holds (attack B2).
@@ -88,15 +86,24 @@ impl Untrusted {
     }
 
     /// What was signed and what that is about, where it is about this digest.
-    fn messages<'m>(&'m self, about: &About<'m>, sha256: &'m [u8; 32]) -> Result<(Message<'m>, Message<'m>), Fault> {
+    pub(super) fn messages<'m>(
+        &'m self,
+        about: &About<'m>,
+        sha256: &'m [u8; 32],
+    ) -> Result<(Message<'m>, Message<'m>), Fault> {
         if about.artifact.is_some_and(|artifact| Digest::of(artifact) != *about.digest) {
             return Err(Fault::OtherDigest);
         }
         match (&self.content, about.artifact) {
             (Content::Payload { digest, .. }, _) if digest != about.digest => Err(Fault::OtherDigest),
             (Content::Payload { bytes, .. }, _) => Ok((Message::Bytes(bytes), Message::Bytes(bytes))),
-            (Content::Statement { subjects, .. }, _) if !subjects.contains(about.digest) => Err(Fault::OtherDigest),
-            (Content::Statement { signed, .. }, _) => Ok((Message::Bytes(signed), Message::Sha256(sha256))),
+            (Content::Statement { signed, subjects, .. }, _) if subjects.sha256.contains(about.digest) => {
+                Ok((Message::Bytes(signed), Message::Sha256(sha256)))
+            }
+            (Content::Statement { signed, subjects, .. }, Some(artifact)) if subjects.has_bytes(artifact) => {
+                Ok((Message::Bytes(signed), Message::Bytes(artifact)))
+            }
+            (Content::Statement { subjects, .. }, artifact) => Err(subjects.misfit(artifact.is_some())),
             (Content::Artifact { digest: Some(said) }, Some(artifact)) if !said.is_of(artifact) => {
                 Err(Fault::OtherDigest)
             }
@@ -111,6 +118,16 @@ impl Untrusted {
                 Err(Fault::NeedsArtifact)
             }
         }
+    }
+
+    /// Refuses an entry that is about something else: of a log of the root, or of any where there is no root to tell whose
+    /// word counts (attack B1). An entry of another log is nobody's word.
+    fn contradiction(&self, root: Option<&TrustRoot>) -> Result<(), Fault> {
+        self.attached.entries.iter().try_for_each(|entry| match root {
+            Some(root) if root.witnesses().know(entry) => entry.agrees(),
+            Some(_) => Ok(()),
+            None => entry.contradicts(),
+        })
     }
 
     fn by_key(
@@ -130,10 +147,14 @@ impl Untrusted {
         key.verifier().check(ask.signed, &self.signature, budget)?;
         let spki = key.verifier().spki();
         let witnessed = self.witnessed(root, By::Key(spki), ask, budget)?;
-        if let (Some(root), Some(bundle), Material::Key) = (root, &self.bundle, &self.material)
-            && has_evidence(bundle)
+        let held = &witnessed.held;
+        if let (Some(root), Material::Key) = (root, &self.material)
+            && !(held.entries.is_empty() && held.stamps.is_empty())
         {
-            sigstore::managed_key(root, bundle, ask.covered(), spki, ask.demands)?;
+            match sigstore::shown(self, held, ask.artifact) {
+                Some(shown) => sigstore::managed_key(root, &shown, spki, ask.demands)?,
+                None => self.attached.is_whole(held, ask.demands)?,
+            }
         }
         Ok(witnessed)
     }
@@ -145,17 +166,41 @@ impl Untrusted {
             0 | 1 => return Err(Fault::NoName),
             several => return Err(Fault::SeveralNames(u8::try_from(several).unwrap_or(u8::MAX))),
         }
-        let bundle = self.bundle.as_deref().ok_or(Fault::Malformed)?;
         // The signature, the certificate's chain and its log.
         budget.take(4)?;
         let witnessed = self.witnessed(Some(root), By::Certificate(&leaf.der), ask, budget)?;
+        witnessed.has_time()?;
         // The library asks the same of its times; that it was the certificate's time, only this tells.
         let (from, to) = leaf.claims.validity();
         if witnessed.times.iter().any(|proven| proven.time < from || proven.time > to) {
             return Err(Fault::CertificateExpired);
         }
-        sigstore::keyless(root, bundle, ask.covered(), ask.demands)?;
+        match sigstore::shown(self, &witnessed.held, ask.artifact) {
+            Some(shown) => sigstore::keyless(root, &shown, ask.demands)?,
+            None => self.keyless_unshown((leaf, root), &witnessed, ask, budget)?,
+        }
         Ok(witnessed)
+    }
+
+    /// As [`sigstore::keyless`], of what the library is not shown: its log entries and timestamps were proven before, as
+    /// they always are.
+    pub(super) fn keyless_unshown(
+        &self,
+        (leaf, root): (&Leaf, &TrustRoot),
+        witnessed: &Witnessed,
+        ask: Ask<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Fault> {
+        self.attached.is_whole(&witnessed.held, ask.demands)?;
+        let chain: Vec<_> = leaf.intermediates.iter().map(Vec::as_slice).collect();
+        for proven in &witnessed.times {
+            budget.take(2)?;
+            let issuer = root.issuers().of_certificate(&leaf.der, &chain, proven.time)?;
+            if ask.demands.sct {
+                root.certificate_logs().check(&leaf.der, &issuer)?;
+            }
+        }
+        leaf.verifier()?.check(ask.signed, &self.signature, budget)
     }
 
     fn by_authority(
@@ -180,7 +225,7 @@ impl Untrusted {
     }
 
     /// Proves all evidence that there is, where a root is given, and that it is of this signature.
-    fn witnessed(
+    pub(super) fn witnessed(
         &self,
         root: Option<&TrustRoot>,
         by: By<'_>,
@@ -191,24 +236,11 @@ impl Untrusted {
             let nothing = ask.demands.log_entries == 0 && ask.demands.timestamps == 0;
             return if nothing { Ok(Witnessed::default()) } else { Err(Fault::NeedsTrustRoot) };
         };
-        let mut witnessed = match self.bundle.as_deref() {
-            Some(bundle) => {
-                let entries = &bundle.verification_material.tlog_entries;
-                let stamps = &bundle.verification_material.timestamp_verification_data.rfc3161_timestamps;
-                // Promise and tree head of an entry; signature and chain of a timestamp; each is checked twice.
-                let checks = entries.len().saturating_add(stamps.len()).saturating_mul(4);
-                budget.take(u32::try_from(checks).unwrap_or(u32::MAX))?;
-                for entry in entries {
-                    log::is_by(entry, by, ask.signed)?;
-                }
-                root.witnesses().of_bundle(bundle, ask.now)?
-            }
-            None => Witnessed::default(),
-        };
-        if let Some((token, envelope)) = self.envelope_stamp.as_deref() {
-            budget.take(4)?;
-            root.witnesses().stamp(&mut witnessed, token, envelope)?;
-        }
+        // Promise and tree head of an entry; signature and chain of a timestamp; each is checked twice.
+        let proofs = self.attached.entries.len().saturating_add(self.attached.stamps.len());
+        budget.take(u32::try_from(proofs.saturating_mul(4)).unwrap_or(u32::MAX))?;
+        let is_by = |entry: &Entry| entry.is_by(by, ask.signed);
+        let witnessed = root.witnesses().prove(&self.attached, &self.signature, ask.now, &is_by)?;
         witnessed.meets(ask.demands)?;
         Ok(witnessed)
     }
@@ -219,11 +251,6 @@ impl Untrusted {
             Material::Key => Err(Fault::NotCertificateSigned),
         }
     }
-}
-
-fn has_evidence(bundle: &sigstore_types::Bundle) -> bool {
-    let material = &bundle.verification_material;
-    !material.tlog_entries.is_empty() || !material.timestamp_verification_data.rfc3161_timestamps.is_empty()
 }
 
 /// The bytes of a digest. It was validated as hexadecimal; should it not be, nothing is proven.

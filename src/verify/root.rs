@@ -13,7 +13,9 @@ use sigstore_trust_root::trusted_root::CertChain;
 use sigstore_types::TimeRange;
 use sigstore_verify::Verifier;
 
+use super::issuer::Issuers;
 use super::leaf;
+use super::sct::CertificateLogs;
 use super::witness::Witnesses;
 use crate::image::json::{self, JsonError, Limits};
 
@@ -27,7 +29,7 @@ const MEDIA_TYPES: [&str; 3] = [
     "application/vnd.dev.sigstore.trustedroot.v0.2+json",
 ];
 /// Depth: six; values: a few dozen for each authority and log.
-const LIMITS: Limits = Limits { bytes: ROOT_MAX, depth: 16, values: 16_384, data_maps: &[] };
+const LIMITS: Limits = Limits { bytes: ROOT_MAX, depth: 16, values: 16_384, free: &[] };
 
 /// What a Sigstore instance is trusted by.
 pub struct TrustRoot {
@@ -35,6 +37,8 @@ pub struct TrustRoot {
     root: TrustedRoot,
     verifier: Verifier,
     witnesses: Witnesses,
+    issuers: Issuers,
+    certificate_logs: CertificateLogs,
 }
 
 /// What a trust root is called in memory and in generations: the SHA-256 of its file.
@@ -88,8 +92,9 @@ impl TrustRoot {
             return Err(RootError::Empty);
         }
         let verifier = Verifier::new(&root).map_err(|error| RootError::Unusable(error.to_string()))?;
-        let witnesses = Witnesses::of(&root)?;
-        Ok(Self { id: RootId(Sha256::digest(json).into()), root, verifier, witnesses })
+        let (witnesses, issuers) = (Witnesses::of(&root)?, Issuers::of(&root)?);
+        let certificate_logs = CertificateLogs::of(&root);
+        Ok(Self { id: RootId(Sha256::digest(json).into()), root, verifier, witnesses, issuers, certificate_logs })
     }
 
     /// What it is called.
@@ -110,6 +115,14 @@ impl TrustRoot {
 
     pub(super) fn witnesses(&self) -> &Witnesses {
         &self.witnesses
+    }
+
+    pub(super) fn issuers(&self) -> &Issuers {
+        &self.issuers
+    }
+
+    pub(super) fn certificate_logs(&self) -> &CertificateLogs {
+        &self.certificate_logs
     }
 }
 

@@ -7,10 +7,8 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
-use sigstore_types::bundle::{MessageDigest, MessageSignature};
-use sigstore_types::{DigestBytes, HashAlgorithm, SignatureBytes, SignatureContent};
 
+use super::fault::Bound;
 use super::legacy::Evidence;
 use super::untrusted::{Content, PAYLOAD_MAX, Untrusted};
 use super::{Fault, bundle};
@@ -25,7 +23,7 @@ const TYPE: &str = "cosign container image signature";
 const SIGNATURE_MAX: usize = 4096;
 
 /// Depth and values: `optional` is the signer's, the rest nests three deep.
-const LIMITS: Limits = Limits { bytes: PAYLOAD_MAX, depth: 16, values: 4096, data_maps: &[] };
+const LIMITS: Limits = Limits { bytes: PAYLOAD_MAX, depth: 16, values: 4096, free: &["optional"] };
 
 pub(super) fn read(payload: &[u8], annotations: &BTreeMap<String, String>) -> Result<Untrusted, Fault> {
     let signature = signature(annotations.get(SIGNATURE).ok_or(Fault::NoSignature)?)?;
@@ -51,23 +49,22 @@ pub(super) fn read(payload: &[u8], annotations: &BTreeMap<String, String>) -> Re
         return Err(Fault::NoReference);
     }
     let content = Content::Payload { bytes: payload.to_vec(), digest, reference: reference.to_owned() };
-    // Whatever the key, cosign signs this form with SHA-256.
-    let message_digest = MessageDigest::new(HashAlgorithm::Sha2256, DigestBytes::new(Sha256::digest(payload).to_vec()));
-    let message = MessageSignature::new(SignatureBytes::new(signature)).with_message_digest(message_digest);
-    let evidence = Evidence::read(annotations)?;
-    bundle::assemble(evidence.bundle(SignatureContent::MessageSignature(message)), Some(content))
+    bundle::assemble(signature, content, Evidence::read(annotations)?.parts(None))
 }
 
 /// What the strict reader refused, in the words of this room.
 pub(super) fn fault(error: JsonError) -> Fault {
     match error {
-        JsonError::TooLong(_) => Fault::TooLong,
-        JsonError::TooDeep(_)
-        | JsonError::TooMany(_)
-        | JsonError::Syntax { .. }
-        | JsonError::DuplicateKey(_)
-        | JsonError::EqualFold(..) => Fault::Json,
+        JsonError::TooLong(limit) => beyond("bytes", limit),
+        JsonError::TooDeep(limit) => beyond("levels", limit),
+        JsonError::TooMany(limit) => beyond("values", limit),
+        JsonError::Syntax { .. } | JsonError::DuplicateKey(_) | JsonError::EqualFold(..) => Fault::Json,
     }
+}
+
+/// More of something than is read.
+pub(super) const fn beyond(what: &'static str, limit: usize) -> Fault {
+    Fault::Beyond(Bound { what, limit })
 }
 
 /// Refuses members with any other name.
@@ -88,7 +85,7 @@ pub(super) fn text<'v>(parent: &'v Map<String, Value>, name: &str) -> Result<&'v
 /// signatures made with `openssl base64` and attached by hand have them.
 fn signature(annotation: &str) -> Result<Vec<u8>, Fault> {
     if annotation.len() > SIGNATURE_MAX {
-        return Err(Fault::TooLong);
+        return Err(beyond("characters in a signature", SIGNATURE_MAX));
     }
     let joined: String = annotation.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
     let signature = STANDARD.decode(joined).map_err(|_| Fault::Encoding)?;

@@ -1,15 +1,22 @@
 //! In-toto statements (in-toto attestation spec, `statement.md`): image signatures, and everything else that is said
 //! about an image ([`Statement`]).
+//!
+//! What decides is read strictly: the type, the subjects, the kind. The predicate is the signer's: a bill of materials of
+//! megabytes, a text, nothing at all. It stays in the bytes until a condition asks for a part of it ([`Statement::said`]).
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha512};
 
-use super::Fault;
+use super::fault::Bound;
 use super::simple::{fault, object, only, text};
 use super::untrusted::BUNDLE_MAX;
+use super::{Fault, Unsaid};
 use crate::image::Digest;
-use crate::image::json::{self, Limits};
+use crate::image::json::{self, Keep, Limits};
+use crate::image::skim::{Shape, Span, skim};
 
 /// Statement v1, and v0.1 which it superseded: the fields that are read here are the same.
 const TYPES: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
@@ -22,17 +29,36 @@ const SUBJECTS_MAX: usize = 64;
 const ATTESTED_MAX: usize = 4096;
 /// Longest predicate type, in bytes: a URI.
 const PREDICATE_TYPE_MAX: usize = 512;
+/// Longest statement of an image signature, in bytes: it says nothing but its subject.
+const SIGNATURE_MAX: usize = 1024 * 1024;
 
-/// An image signature says nothing but its subject.
-const SMALL: Limits = Limits { bytes: 1024 * 1024, depth: 32, values: 4096, data_maps: &[] };
-/// An SBOM in SPDX or CycloneDX has some dozens of values for each of a few thousand packages.
-const LARGE: Limits = Limits { bytes: BUNDLE_MAX, depth: 64, values: 200_000, data_maps: &[] };
+/// What is around a predicate: some values for each subject.
+const LIMITS: Limits = Limits { bytes: BUNDLE_MAX, depth: 32, values: 32 * ATTESTED_MAX, free: &["annotations"] };
+/// Most values in a predicate, and one for so many of its bytes where that is more: bills of materials have 40 bytes to 240
+/// for each value. Walking it costs no memory, whatever it holds; what was made of numbers alone, nobody can use.
+pub const PREDICATE_VALUES_MAX: usize = 262_144;
+const BYTES_OF_VALUE: usize = 32;
+/// Deepest predicate: build definitions of some systems nest thirty deep.
+const PREDICATE_DEPTH_MAX: usize = 64;
 
 /// An in-toto statement whose signature holds: what somebody says about a digest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement {
     predicate_type: String,
-    predicate: Value,
+    /// The statement's bytes.
+    bytes: Bytes,
+    /// Where in it the predicate stands.
+    predicate: Option<Span>,
+}
+
+/// What a statement is about.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Subjects {
+    pub(super) sha256: BTreeSet<Digest>,
+    /// Of subjects that have no sha256.
+    sha512: BTreeSet<[u8; 64]>,
+    /// The digest of a subject that has neither.
+    other: Option<&'static str>,
 }
 
 impl Statement {
@@ -42,10 +68,35 @@ impl Statement {
         &self.predicate_type
     }
 
-    /// What it says; null where it says nothing.
-    #[must_use]
-    pub fn predicate(&self) -> &Value {
-        &self.predicate
+    /// Whether its predicate has no more in it than is looked at.
+    ///
+    /// # Errors
+    /// [`Fault::Beyond`] names the limit.
+    pub fn bounded(&self) -> Result<(), Fault> {
+        let Some(span) = &self.predicate else { return Ok(()) };
+        let limit = PREDICATE_VALUES_MAX.max(span.range.len() / BYTES_OF_VALUE);
+        if span.values > limit {
+            return Err(Fault::Beyond(Bound { what: "values in its predicate", limit }));
+        }
+        if span.depth > PREDICATE_DEPTH_MAX {
+            return Err(Fault::Beyond(Bound { what: "levels in its predicate", limit: PREDICATE_DEPTH_MAX }));
+        }
+        Ok(())
+    }
+
+    /// What is kept of its predicate, which must be an object: other shapes have no fields that could be asked for. Each key
+    /// is the one that is spelt so; at most so many values are read.
+    ///
+    /// # Errors
+    /// [`Unsaid`] where that cannot be told.
+    pub fn said(&self, keep: &Keep, values: usize) -> Result<Value, Unsaid> {
+        let span = self.predicate.as_ref().ok_or(Unsaid::NoPredicate)?;
+        if span.shape != Shape::Object {
+            return Err(Unsaid::Shape(span.shape));
+        }
+        let predicate = self.bytes.get(span.range.clone()).ok_or(Unsaid::NoPredicate)?;
+        let limits = Limits { bytes: predicate.len(), depth: PREDICATE_DEPTH_MAX, values, free: &[] };
+        json::parse_kept(predicate, limits, keep).map_err(Unsaid::Json)
     }
 
     /// Whether it is what `cosign sign` makes, which says of an image no more than that it is signed.
@@ -54,10 +105,26 @@ impl Statement {
     }
 }
 
-/// A statement, and the sha256 digests that it is about; at least one.
-pub(super) fn read(payload: &[u8]) -> Result<(Statement, BTreeSet<Digest>), Fault> {
-    let mut value = json::parse(payload, LARGE).map_err(fault)?;
-    let statement = value.as_object_mut().ok_or(Fault::Malformed)?;
+impl Subjects {
+    /// Whether one is these bytes, by a digest that an image is not known by.
+    pub(super) fn has_bytes(&self, artifact: &[u8]) -> bool {
+        !self.sha512.is_empty() && self.sha512.contains(Sha512::digest(artifact).as_slice())
+    }
+
+    /// Why a digest is none of them.
+    pub(super) fn misfit(&self, has_bytes: bool) -> Fault {
+        match (self.sha256.is_empty(), self.sha512.is_empty(), self.other) {
+            (true, false, _) if !has_bytes => Fault::SubjectBy("sha512"),
+            (true, true, Some(other)) => Fault::SubjectBy(other),
+            (_, _, _) => Fault::OtherDigest,
+        }
+    }
+}
+
+/// A statement, and what it is about; at least one subject.
+pub(super) fn read(payload: Bytes) -> Result<(Statement, Subjects), Fault> {
+    let (value, predicate) = skim(&payload, LIMITS, &["predicate"]).map_err(fault)?;
+    let statement = value.as_object().ok_or(Fault::Malformed)?;
     if !TYPES.contains(&text(statement, "_type")?) {
         return Err(Fault::StatementType);
     }
@@ -67,31 +134,67 @@ pub(super) fn read(payload: &[u8]) -> Result<(Statement, BTreeSet<Digest>), Faul
     }
     let small = predicate_type == IMAGE_SIGNATURE;
     if small {
-        json::parse(payload, SMALL).map_err(fault)?;
-        only(statement, &["_type", "subject", "predicateType", "predicate"])?;
+        if payload.len() > SIGNATURE_MAX {
+            return Err(Fault::Beyond(Bound { what: "bytes", limit: SIGNATURE_MAX }));
+        }
+        only(statement, &["_type", "subject", "predicateType"])?;
     }
-    if statement.get("predicate").is_some_and(|predicate| !predicate.is_object()) {
-        return Err(Fault::Malformed);
-    }
-    let predicate = statement.remove("predicate").unwrap_or(Value::Null);
     let subjects = subjects(statement, if small { SUBJECTS_MAX } else { ATTESTED_MAX })?;
-    Ok((Statement { predicate_type, predicate }, subjects))
+    Ok((Statement { predicate_type, bytes: payload, predicate }, subjects))
 }
 
-fn subjects(statement: &Map<String, Value>, limit: usize) -> Result<BTreeSet<Digest>, Fault> {
-    let subjects = statement.get("subject").and_then(Value::as_array).ok_or(Fault::NoSubject)?;
-    if subjects.len() > limit {
-        return Err(Fault::TooLong);
+fn subjects(statement: &Map<String, Value>, limit: usize) -> Result<Subjects, Fault> {
+    let list = statement.get("subject").and_then(Value::as_array).ok_or(Fault::NoSubject)?;
+    if list.len() > limit {
+        return Err(Fault::Beyond(Bound { what: "subjects", limit }));
     }
-    let digests: BTreeSet<_> = subjects.iter().filter_map(|s| subject(s).transpose()).collect::<Result<_, _>>()?;
-    if digests.is_empty() { Err(Fault::NoSubject) } else { Ok(digests) }
+    let mut subjects = Subjects::default();
+    list.iter().try_for_each(|value| subjects.add(value))?;
+    if subjects.sha256.is_empty() && subjects.sha512.is_empty() && subjects.other.is_none() {
+        return Err(Fault::NoSubject);
+    }
+    Ok(subjects)
 }
 
-/// The sha256 of one subject (a ResourceDescriptor); one without is about something that is no image of ours.
-fn subject(value: &Value) -> Result<Option<Digest>, Fault> {
-    let subject: &Map<String, Value> = value.as_object().ok_or(Fault::Malformed)?;
-    let digests = object(subject, "digest")?;
-    let Some(sha256) = digests.get("sha256") else { return Ok(None) };
-    let hex = sha256.as_str().ok_or(Fault::Malformed)?;
-    Digest::parse(&format!("sha256:{hex}")).map(Some).map_err(|_| Fault::Malformed)
+impl Subjects {
+    /// One subject (a ResourceDescriptor). Where it has several digests, an image is known by its sha256.
+    fn add(&mut self, value: &Value) -> Result<(), Fault> {
+        let subject: &Map<String, Value> = value.as_object().ok_or(Fault::Malformed)?;
+        let digests = object(subject, "digest")?;
+        let hex = |name: &str| digests.get(name).map(|hex| hex.as_str().ok_or(Fault::Malformed)).transpose();
+        match (hex("sha256")?, hex("sha512")?) {
+            (Some(sha256), _) => {
+                self.sha256.insert(Digest::parse(&format!("sha256:{sha256}")).map_err(|_| Fault::Malformed)?);
+            }
+            (None, Some(sha512)) => {
+                let bytes = hex::decode(sha512).ok().filter(|bytes| hex::encode(bytes) == sha512);
+                let bytes: Option<[u8; 64]> = bytes.and_then(|bytes| bytes.try_into().ok());
+                self.sha512.insert(bytes.ok_or(Fault::Malformed)?);
+            }
+            (None, None) => {
+                let known = |name: &&&str| digests.contains_key(**name);
+                let other = OTHERS.iter().find(known).copied();
+                self.other = self.other.or(other).or_else(|| (!digests.is_empty()).then_some("another digest"));
+            }
+        }
+        Ok(())
+    }
 }
+
+/// Other digests (in-toto attestation spec, `digest_set.md`), as a message names them.
+const OTHERS: [&str; 14] = [
+    "sha1",
+    "gitCommit",
+    "gitTree",
+    "gitBlob",
+    "gitTag",
+    "dirHash",
+    "sha224",
+    "sha384",
+    "sha512_256",
+    "sha3_256",
+    "sha3_512",
+    "blake2b",
+    "blake3",
+    "md5",
+];

@@ -2,13 +2,14 @@
 //!
 //! How it becomes that is [`super::prove`]'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sigstore_types::{Bundle, TimestampToken};
+use bytes::Bytes;
 
+use super::attached::Attached;
 use super::leaf::Leaf;
-use super::witness::Witnessed;
+use super::statement::Subjects;
 use super::{
     About, Budget, Certificate, Claim, Demands, Fault, KeyId, LogEntry, ProvenTime, PublicKey, Statement, Trust,
     bundle, legacy, simple,
@@ -18,9 +19,9 @@ use crate::image::Digest;
 /// Longest simple-signing payload, in bytes: three short fields and the signer's own `-a` pairs; cosign's are under
 /// 500 bytes without those.
 pub const PAYLOAD_MAX: usize = 64 * 1024;
-/// Longest bundle, in bytes: an image signature is under 2 KB, with log entry and timestamp under 16 KB; an attestation
-/// holds a whole SBOM, in base64.
-pub const BUNDLE_MAX: usize = 4 * 1024 * 1024;
+/// Longest bundle that can be read, in bytes: an attestation with a bill of materials of 32 MiB, in base64, and what is
+/// around it. How much is fetched, whoever fetches it bounds. While one is read, its statement is held beside it, once.
+pub const BUNDLE_MAX: usize = 48 * 1024 * 1024;
 /// Longest envelope of an older attestation, in bytes; as long as a bundle.
 pub const ATTESTATION_MAX: usize = BUNDLE_MAX;
 
@@ -31,10 +32,7 @@ pub struct Untrusted {
     pub(super) signature: Vec<u8>,
     pub(super) content: Content,
     pub(super) material: Material,
-    /// Where evidence is: of an older signature, what its annotations hold; none where they hold nothing.
-    pub(super) bundle: Option<Arc<Bundle>>,
-    /// A timestamp over a whole envelope, and the envelope: cosign's older attestations have it so.
-    pub(super) envelope_stamp: Option<Arc<(TimestampToken, Vec<u8>)>>,
+    pub(super) attached: Arc<Attached>,
 }
 
 /// The SHA-256 over everything that was read: the same item has the same id, any other another.
@@ -46,8 +44,9 @@ pub(super) struct ItemId([u8; 32]);
 pub(super) enum Content {
     /// A simple-signing payload and what it says.
     Payload { bytes: Vec<u8>, digest: Digest, reference: String },
-    /// An in-toto statement in a DSSE envelope: the bytes that were signed, the sha256 subjects, and the rest.
-    Statement { signed: Vec<u8>, subjects: BTreeSet<Digest>, statement: Arc<Statement> },
+    /// An in-toto statement in a DSSE envelope: the bytes that were signed and how many of them stand before the
+    /// statement, the subjects, and the rest.
+    Statement { signed: Bytes, head: usize, subjects: Subjects, statement: Arc<Statement> },
     /// The artifact itself; what the bundle says its digest is, if anything.
     Artifact { digest: Option<ArtifactDigest> },
 }
@@ -184,15 +183,29 @@ impl Untrusted {
     }
 
     /// Called only behind a successful proof.
-    pub(super) fn signed(&self, digest: Digest, signer: Signer, witnessed: Witnessed) -> Signed {
+    pub(super) fn signed(
+        &self,
+        digest: Digest,
+        signer: Signer,
+        (times, entries): (Vec<ProvenTime>, Vec<LogEntry>),
+    ) -> Signed {
         let (reference, statement) = match &self.content {
             Content::Payload { reference, .. } => (Some(reference.clone()), None),
             Content::Statement { statement, .. } => (None, Some(statement.clone())),
             Content::Artifact { .. } => (None, None),
         };
         let statement = statement.filter(|statement| !statement.is_image_signature());
-        let Witnessed { times, entries } = witnessed;
         Signed { signer, digest, reference, form: self.form(), times, entries, statement }
+    }
+}
+
+impl Content {
+    /// The statement's own bytes.
+    pub(super) fn payload(&self) -> Option<&[u8]> {
+        match self {
+            Self::Statement { signed, head, .. } => signed.get(*head..),
+            Self::Payload { .. } | Self::Artifact { .. } => None,
+        }
     }
 }
 

@@ -1,7 +1,9 @@
-//! [`Witnesses`]: the logs and timestamp authorities of a trust root; [`Witnesses::of_bundle`] proves what they say of a
-//! signature: when it existed, and in which logs it is.
+//! [`Witnesses`]: the logs and timestamp authorities of a trust root; [`Witnesses::prove`] proves what they say of a signature:
+//! when it existed, and in which logs it is.
 //!
-//! That an entry is about the signature, its key and what it covers, [`super::log`] says.
+//! What nobody vouches for whom the root knows is set aside: a timestamp that does not hold, an entry of another log. It
+//! counts for nothing, and whoever can put it there could leave it out as well. An entry of a log that the root does know
+//! must hold. That an entry is about the signature, its key and what it covers, [`super::log`] says.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +13,10 @@ use jiff::Timestamp;
 use sigstore_crypto::VerificationKey;
 use sigstore_trust_root::TrustedRoot;
 use sigstore_types::bundle::InclusionProof;
-use sigstore_types::{Bundle, KindVersion, SignatureBytes, SignatureContent, TimeRange, TransparencyLogEntry};
-use sigstore_types::{TimestampToken, TsaAuthority};
+use sigstore_types::{SignatureBytes, TimeRange, TimestampToken, TransparencyLogEntry, TsaAuthority};
 
+use super::attached::{Attached, Stamped};
+use super::log::Entry;
 use super::proof::{Demands, LogEntry, ProvenTime, TimeSource};
 use super::{Fault, RootError, leaf, stamp};
 
@@ -42,6 +45,19 @@ struct Authority {
 pub(super) struct Witnessed {
     pub(super) times: Vec<ProvenTime>,
     pub(super) entries: Vec<LogEntry>,
+    /// Which log entries and which timestamps hold, by their numbers.
+    pub(super) held: Held,
+    /// Why a timestamp was set aside; of several the most telling.
+    stamp_aside: Option<Fault>,
+    /// Whether an entry was, since no log of the root has it.
+    entry_aside: bool,
+}
+
+/// What of the proofs beside a signature holds, by their numbers there.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) entries: Vec<usize>,
+    pub(super) stamps: Vec<usize>,
 }
 
 impl Witnesses {
@@ -78,40 +94,70 @@ impl Witnesses {
         Ok(Self { logs, authorities })
     }
 
-    /// Proves every log entry and every timestamp of a bundle; one that does not hold is refused, whatever the others
-    /// are worth.
-    pub(super) fn of_bundle(&self, bundle: &Bundle, now: Timestamp) -> Result<Witnessed, Fault> {
+    /// Proves the log entries and timestamps beside a signature. `is_by` says whether an entry is of this signature.
+    ///
+    /// # Errors
+    /// [`Fault`] where an entry of a log of the root does not hold, or a timestamp that does is from the future.
+    pub(super) fn prove(
+        &self,
+        attached: &Attached,
+        signature: &[u8],
+        now: Timestamp,
+        is_by: &dyn Fn(&Entry) -> Result<(), Fault>,
+    ) -> Result<Witnessed, Fault> {
         let mut witnessed = Witnessed::default();
-        let signature = match &bundle.content {
-            SignatureContent::MessageSignature(message) => &message.signature,
-            SignatureContent::DsseEnvelope(envelope) => &envelope.signature.sig,
-            _ => return Err(Fault::Unsupported),
-        };
-        for stamp in &bundle.verification_material.timestamp_verification_data.rfc3161_timestamps {
-            let proven = self.timestamp(&stamp.signed_timestamp, signature)?;
-            if proven.time > now {
-                return Err(Fault::FutureTime);
+        let signature = SignatureBytes::from_bytes(signature);
+        for (number, stamp) in attached.stamps.iter().enumerate() {
+            let over = match &stamp.over {
+                Stamped::Signature => &signature,
+                Stamped::Envelope(envelope) => envelope,
+            };
+            match self.timestamp(&stamp.token, over) {
+                Ok(proven) if proven.time > now => return Err(Fault::FutureTime),
+                Ok(proven) => {
+                    witnessed.add_time(proven);
+                    witnessed.held.stamps.push(number);
+                }
+                Err(fault) => witnessed.stamp_aside = witnessed.stamp_aside.into_iter().chain([fault]).min(),
             }
-            witnessed.add_time(proven);
         }
-        for entry in &bundle.verification_material.tlog_entries {
-            let promised = self.promise(entry, now)?;
-            let included = self.inclusion(entry, now)?;
-            let log = promised.or(included).ok_or(Fault::LogInvalid)?;
-            let in_v2 = entry.kind_version == KindVersion::HashedRekordV002;
-            let bound = promised.is_some() || (in_v2 && included.is_some());
-            witnessed.add_entry(LogEntry { log: log.name.clone(), index: bound.then(|| entry.log_index.get()) });
-            // A version 2 entry has no time of its own (rekor-v2 specification).
-            if let (Some(log), Some(time), false) = (promised, entry.integrated_time, in_v2) {
-                witnessed.add_time(ProvenTime { time, by: TimeSource::Log(log.name.clone()) });
+        for (number, entry) in attached.entries.iter().enumerate() {
+            if !self.know(entry) {
+                witnessed.entry_aside = true;
+                continue;
             }
+            is_by(entry)?;
+            self.entry(&mut witnessed, entry, now)?;
+            witnessed.held.entries.push(number);
         }
         Ok(witnessed)
     }
 
-    /// Proves a timestamp over a whole envelope.
-    pub(super) fn stamp(&self, to: &mut Witnessed, token: &TimestampToken, envelope: &[u8]) -> Result<(), Fault> {
-        to.add_time(self.timestamp(token, &SignatureBytes::from_bytes(envelope))?);
+    /// Whether an entry is of a log of the root: it says so, or the tree head beside it does.
+    pub(super) fn know(&self, entry: &Entry) -> bool {
+        let logged = entry.logged();
+        let id = logged.log_id.key_id.as_bytes();
+        let head = logged.inclusion_proof.as_ref().and_then(|proof| proof.checkpoint.checkpoint());
+        let hints: Vec<_> = head
+            .iter()
+            .flat_map(|head| head.signatures().iter().filter(|signature| is_of(head.origin(), &signature.name)))
+            .map(|signature| signature.key_id.as_bytes().as_slice())
+            .collect();
+        self.logs.iter().any(|log| log.id == id || hints.iter().any(|hint| log.id.starts_with(hint)))
+    }
+
+    fn entry(&self, witnessed: &mut Witnessed, entry: &Entry, now: Timestamp) -> Result<(), Fault> {
+        let in_v2 = entry.is_second_version();
+        let logged = entry.logged();
+        let promised = self.promise(logged, now)?;
+        let included = self.inclusion(entry, now)?;
+        let log = promised.or(included).ok_or(Fault::LogInvalid)?;
+        let bound = promised.is_some() || (in_v2 && included.is_some());
+        witnessed.add_entry(LogEntry { log: log.name.clone(), index: bound.then(|| logged.log_index.get()) });
+        // A version 2 entry has no time of its own (rekor-v2 specification).
+        if let (Some(log), Some(time), false) = (promised, logged.integrated_time, in_v2) {
+            witnessed.add_time(ProvenTime { time, by: TimeSource::Log(log.name.clone()) });
+        }
         Ok(())
     }
 
@@ -163,11 +209,11 @@ impl Witnesses {
     }
 
     /// Which log has an entry in a tree whose head it signed (RFC 6962 section 2.1.1; C2SP `tlog-checkpoint`).
-    fn inclusion(&self, entry: &TransparencyLogEntry, now: Timestamp) -> Result<Option<&Log>, Fault> {
-        let Some(proof) = &entry.inclusion_proof else { return Ok(None) };
+    fn inclusion(&self, entry: &Entry, now: Timestamp) -> Result<Option<&Log>, Fault> {
+        let Some(proof) = &entry.logged().inclusion_proof else { return Ok(None) };
         let head = proof.checkpoint.checkpoint().ok_or(Fault::LogInvalid)?;
         let index = proven_index(entry, proof, head)?;
-        let body = sigstore_merkle::hash_leaf(entry.canonicalized_body.as_bytes());
+        let body = sigstore_merkle::hash_leaf(entry.logged().canonicalized_body.as_bytes());
         sigstore_merkle::verify_inclusion_proof(&body, index, head.tree_size(), &proof.hashes, head.root_hash())
             .map_err(|_| Fault::LogInvalid)?;
         let mut fault = Fault::LogUnknown;
@@ -187,13 +233,9 @@ impl Witnesses {
 
 /// The number under which the tree has an entry. Version 1 says number, size and root a second time beside the signed
 /// head, and counts entries over all its trees elsewhere; in version 2 that is unsigned and not looked at.
-fn proven_index(
-    entry: &TransparencyLogEntry,
-    proof: &InclusionProof,
-    head: &sigstore_types::Checkpoint,
-) -> Result<u64, Fault> {
-    if entry.kind_version == KindVersion::HashedRekordV002 {
-        return Ok(entry.log_index.get());
+fn proven_index(entry: &Entry, proof: &InclusionProof, head: &sigstore_types::Checkpoint) -> Result<u64, Fault> {
+    if entry.is_second_version() {
+        return Ok(entry.logged().log_index.get());
     }
     let agree = proof.tree_size == head.tree_size() && proof.root_hash == *head.root_hash();
     if agree { Ok(proof.log_index.get()) } else { Err(Fault::LogInvalid) }
@@ -214,19 +256,26 @@ impl Log {
 }
 
 impl Witnessed {
-    /// Refuses evidence that is less than demanded. One log, or one authority, counts once (attack C2).
+    /// Refuses evidence that is less than demanded. One log, or one authority, counts once (attack C2). Where something
+    /// was set aside that could have counted, that says more than how many are left.
     pub(super) fn meets(&self, demands: Demands) -> Result<(), Fault> {
         let logs: BTreeSet<_> = self.entries.iter().map(|entry| &entry.log).collect();
         let got = u8::try_from(logs.len()).unwrap_or(u8::MAX);
         if got < demands.log_entries {
-            return Err(Fault::TooFewLogEntries { got, want: demands.log_entries });
+            let few = Fault::TooFewLogEntries { got, want: demands.log_entries };
+            return Err(if self.entry_aside { Fault::LogUnknown } else { few });
         }
         let authorities: BTreeSet<_> = self.times.iter().filter_map(|time| time.by.authority()).collect();
         let got = u8::try_from(authorities.len()).unwrap_or(u8::MAX);
         if got < demands.timestamps {
-            return Err(Fault::TooFewTimestamps { got, want: demands.timestamps });
+            return Err(self.stamp_aside.unwrap_or(Fault::TooFewTimestamps { got, want: demands.timestamps }));
         }
         Ok(())
+    }
+
+    /// Refuses what nobody vouches for when it was made.
+    pub(super) fn has_time(&self) -> Result<(), Fault> {
+        if self.times.is_empty() { Err(self.stamp_aside.unwrap_or(Fault::NoProvenTime)) } else { Ok(()) }
     }
 
     fn add_time(&mut self, time: ProvenTime) {

@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sealgate::image::Digest;
-use sealgate::verify::{BUNDLE_MAX, Budget, Fault, PAYLOAD_MAX, PublicKey, Untrusted};
+use sealgate::verify::{BUNDLE_MAX, Bound, Budget, Fault, PAYLOAD_MAX, PublicKey, Untrusted};
 use serde_json::{Value, json};
 
 use crate::signing::{self, IMAGE_SIGNATURE, SIGNATURE, Signer};
 
 const MANIFEST: &[u8] = b"{\"schemaVersion\":2}";
 const REFERENCE: &str = "registry.example.test/prod/app";
+
+fn beyond(what: &'static str, limit: usize) -> Fault {
+    Fault::Beyond(Bound { what, limit })
+}
 
 fn subject() -> Digest {
     Digest::of(MANIFEST)
@@ -222,11 +226,12 @@ fn attack_b2_a_statement_of_no_subject_fits_nothing() {
         ("{}".to_owned(), Fault::NoSubject),
         ("[{}]".to_owned(), Fault::Malformed),
         (r#"[{"digest":{}}]"#.to_owned(), Fault::NoSubject),
-        (r#"[{"digest":{"sha512":"00"}}]"#.to_owned(), Fault::NoSubject),
+        (r#"[{"digest":{"sha512":"00"}}]"#.to_owned(), Fault::Malformed),
+        (format!(r#"[{{"digest":{{"sha512":"{}"}}}}]"#, "00".repeat(64)), Fault::SubjectBy("sha512")),
         (r#"[{"digest":{"sha256":""}}]"#.to_owned(), Fault::Malformed),
         (format!(r#"[{{"digest":{{"sha256":"{}"}}}}]"#, hex.to_uppercase()), Fault::Malformed),
         (format!(r#"[{{"digest":{{"sha256":"sha256:{hex}"}}}}]"#), Fault::Malformed),
-        (format!(r#"[{{"name":"{hex}","digest":{{"sha1":"{hex}"}}}}]"#), Fault::NoSubject),
+        (format!(r#"[{{"name":"{hex}","digest":{{"sha1":"{hex}"}}}}]"#), Fault::SubjectBy("sha1")),
         (format!(r#"[{{"digest":{{"sha256":"{}"}}}}]"#, Digest::of(b"other").hex()), Fault::OtherDigest),
     ] {
         let mut text = good.clone();
@@ -250,7 +255,10 @@ fn attack_b3_statements_that_are_not_whole() {
         ("Statement/v1", "Statement/v2", Err(Fault::StatementType)),
         ("\"_type\"", "\"type\"", Err(Fault::Malformed)),
         ("\"_type\"", "\"_TYPE\"", Err(Fault::Malformed)),
-        ("\"predicate\":{}", "\"predicate\":[]", Err(Fault::Malformed)),
+        ("\"predicate\":{}", "\"predicate\":[]", Ok(())),
+        ("\"predicate\":{}", "\"predicate\":[}", Err(Fault::Json)),
+        ("\"predicate\":{}", "\"predicate\":{},\"predicate\":{}", Err(Fault::Json)),
+        ("\"predicate\":{}", "\"predicate\":{},\"Predicate\":{}", Err(Fault::Json)),
         ("\"predicate\":{}", "\"predicate\":{},\"Subject\":[]", Err(Fault::Json)),
         ("\"predicate\":{}", "\"predicate\":{},\"extra\":1", Err(Fault::UnknownField)),
         ("\"predicate\":{}}", "\"predicate\":{}} {}", Err(Fault::Json)),
@@ -342,7 +350,7 @@ fn attack_d3_base64_that_is_not_canonical() {
         assert_eq!(verify(&bad), Err(Fault::Encoding), "{bad}");
     }
     assert_eq!(verify(""), Err(Fault::NoSignature));
-    assert_eq!(verify(&"A".repeat(5000)), Err(Fault::TooLong));
+    assert_eq!(verify(&"A".repeat(5000)), Err(beyond("characters in a signature", 4096)));
     assert_eq!(Untrusted::simple_signing(text.as_bytes(), &BTreeMap::new()).map(drop), Err(Fault::NoSignature));
     assert_eq!(bundle(|b| b["dsseEnvelope"]["signatures"][0]["sig"] = "AA".into()), Err(Fault::Encoding));
     assert_eq!(bundle(|b| b["dsseEnvelope"]["payload"] = "e30".into()), Err(Fault::Encoding));
@@ -367,17 +375,21 @@ fn attack_d1_every_check_is_counted() {
 fn attack_d1_what_is_too_long_is_not_parsed() {
     let good = signing::payload(subject().as_str(), REFERENCE);
     assert_eq!(payload(&format!("{good}{}", " ".repeat(PAYLOAD_MAX - good.len()))), Ok(()));
-    assert_eq!(payload(&format!("{good}{}", " ".repeat(PAYLOAD_MAX - good.len() + 1))), Err(Fault::TooLong));
+    assert_eq!(
+        payload(&format!("{good}{}", " ".repeat(PAYLOAD_MAX - good.len() + 1))),
+        Err(beyond("bytes", PAYLOAD_MAX))
+    );
     let long = format!("{{{}}}", " ".repeat(BUNDLE_MAX));
-    assert_eq!(Untrusted::bundle(long.as_bytes()).map(drop), Err(Fault::TooLong));
+    assert_eq!(Untrusted::bundle(long.as_bytes()).map(drop), Err(beyond("bytes", BUNDLE_MAX)));
 }
 
 #[test]
 fn attack_d3_deep_and_wide_documents() {
     let optional = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
     let good = signing::payload(subject().as_str(), REFERENCE);
-    assert_eq!(payload(&good.replace("null", &format!("{{\"a\":{optional}}}"))), Err(Fault::Json));
-    assert_eq!(payload(&good.replace("null", &format!("{{\"a\":[{}0]}}", "0,".repeat(5000)))), Err(Fault::Json));
+    assert_eq!(payload(&good.replace("null", &format!("{{\"a\":{optional}}}"))), Err(beyond("levels", 16)));
+    let wide = format!("{{\"a\":[{}0]}}", "0,".repeat(5000));
+    assert_eq!(payload(&good.replace("null", &wide)), Err(beyond("values", 4096)));
     let entries: Vec<_> = (0..1000).map(|_| json!({})).collect();
     assert!(bundle(|b| b["verificationMaterial"]["tlogEntries"] = entries.into()).is_err());
 }

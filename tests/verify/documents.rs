@@ -107,11 +107,30 @@ fn attack_a4_keys_that_containerd_reads_and_a_strict_reader_does_not() {
     }
     let both = |one: &str, other: &str| DocumentError::Json(JsonError::EqualFold(one.to_owned(), other.to_owned()));
     assert_eq!(refused(&with("\"Layers\":[]")), both("Layers", "layers"));
-    assert_eq!(refused(&with(r#""annotations":{"K":"","k":""}"#)), both("K", "k"));
-    assert_eq!(refused(&with("\"annotations\":{\"k\":\"\",\"\u{212a}\":\"\"}")), both("k", "\u{212a}"));
+    assert_eq!(refused(&with(r#""Annotations":{"K":"","k":""}"#)), both("K", "k"));
+    assert_eq!(refused(&with(r#""annotations":{},"Annotations":{}"#)), both("annotations", "Annotations"));
+    let twice = DocumentError::Json(JsonError::DuplicateKey("k".to_owned()));
+    assert_eq!(refused(&with(r#""annotations":{"k":"","k":""}"#)), twice);
     assert_eq!(refused(&with("\"layers\":[]")), DocumentError::Json(JsonError::DuplicateKey("layers".to_owned())));
     let twice = manifest_text().replacen("\"size\":1", "\"size\":1,\"Size\":2", 1);
     assert_eq!(refused(&twice), both("size", "Size"));
+}
+
+/// Annotations are the author's: what the gate and containerd look for in them, both look for under one spelling.
+#[test]
+fn annotations_may_differ_by_case() {
+    for (one, other) in [("K", "k"), ("k", "\u{212a}"), ("org.acme.Team", "org.acme.team"), ("\u{df}", "\u{1e9e}")] {
+        let member = format!(r#""annotations":{{"{one}":"1","{other}":"2"}}"#);
+        let read = manifest(&with(&member)).unwrap();
+        assert_eq!((read.annotations[one].as_str(), read.annotations[other].as_str()), ("1", "2"));
+        let layer = manifest_text().replacen("\"size\":1}]", &format!("\"size\":1,{member}}}]"), 1);
+        assert_eq!(manifest(&layer).unwrap().layers[0].annotations.len(), 2, "{layer}");
+        assert_eq!(index(&index_text(&[]).replacen('{', &format!("{{{member},"), 1)).unwrap().annotations.len(), 2);
+    }
+    let upper = CHECKPOINT_ANNOTATION.to_uppercase();
+    assert!(!manifest(&with(&format!(r#""annotations":{{"{upper}":"x"}}"#))).unwrap().is_checkpoint());
+    let both = format!(r#""annotations":{{"{upper}":"x","{CHECKPOINT_ANNOTATION}":""}}"#);
+    assert!(manifest(&with(&both)).unwrap().is_checkpoint());
 }
 
 #[test]

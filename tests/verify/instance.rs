@@ -1,11 +1,13 @@
 //! A Sigstore instance made on the spot, whose keys are at hand: certificates, promises and tree heads that no real
 //! instance would sign. Its certificates have no SCT.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, SigningKey, date_time_ymd,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SigningKey, date_time_ymd,
 };
 use sealgate::verify::{Demands, Fault, Signed, Trust, TrustRoot};
 use serde_json::{Value, json};
@@ -17,7 +19,7 @@ use crate::signing::Signer;
 /// What is signed.
 pub(crate) const ARTIFACT: &[u8] = b"{\"schemaVersion\":2}";
 /// 2025-06-01T12:00:00Z: when it is.
-const SIGNED: i64 = 1_748_779_200;
+pub(crate) const SIGNED: i64 = 1_748_779_200;
 /// What its certificates cannot have.
 pub(crate) const DEMANDS: Demands = Demands { sct: false, ..Demands::KEYLESS };
 
@@ -46,6 +48,22 @@ fn ca(name: &str) -> CertificateParams {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     params
+}
+
+impl Holder {
+    pub(crate) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        self.key.sign(bytes).unwrap()
+    }
+
+    /// The certificate as the log has it.
+    pub(crate) fn logged(&self) -> String {
+        STANDARD.encode(&self.pem)
+    }
+
+    /// The key alone.
+    pub(crate) fn spki(&self) -> Vec<u8> {
+        self.key.subject_public_key_info()
+    }
 }
 
 impl Instance {
@@ -169,6 +187,19 @@ impl Instance {
     /// The certificates above a holder's, DER: intermediate, root.
     pub(crate) fn above(&self) -> [Vec<u8>; 2] {
         [self.intermediate.der().to_vec(), self.root.der().to_vec()]
+    }
+
+    /// What cosign's older form keeps of an entry with this body, and the certificate.
+    pub(crate) fn annotations(&self, holder: &Holder, body: &Value, time: i64) -> BTreeMap<String, String> {
+        let entry = self.entry(0, &body.to_string(), time);
+        let id = hex::encode(Sha256::digest(self.logs[0].spki()));
+        let payload = json!({"body": entry["canonicalizedBody"], "integratedTime": time, "logIndex": 7, "logID": id});
+        let promise = &entry["inclusionPromise"]["signedEntryTimestamp"];
+        let bundle = json!({"SignedEntryTimestamp": promise, "Payload": payload});
+        BTreeMap::from([
+            ("dev.sigstore.cosign/certificate".to_owned(), holder.pem.clone()),
+            ("dev.sigstore.cosign/bundle".to_owned(), bundle.to_string()),
+        ])
     }
 
     /// An entry with this body, promised for that time, and alone in its tree.

@@ -1,6 +1,10 @@
 //! Every kind of key with every scheme that it may use, and files that are no key.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::signature::{self, RsaEncoding};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use sealgate::image::Digest;
 use sealgate::verify::{Budget, Fault, Form, KeyError, PublicKey, Untrusted};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
@@ -61,6 +65,42 @@ fn every_scheme_in_every_form() {
     }
 }
 
+/// Signatures that were made by hand with openssl: ECDSA with longer digests than the curve's, PSS.
+#[test]
+fn digests_and_salts_of_other_programs() {
+    let file =
+        |name: &str| std::fs::read(format!("{}/tests/fixtures/openssl/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let payload = file("payload.json");
+    let subject = Digest::of(fixtures::prod("unsigned").tagged("v1"));
+    for (key, signature, cost, expected) in [
+        ("p256", "p256-sha256", 1, Ok(())),
+        ("p256", "p256-sha384", 1, Ok(())),
+        ("p256", "p256-sha512", 1, Ok(())),
+        ("p384", "p384-sha512", 2, Ok(())),
+        ("rsa", "rsa-sha256-pss", 2, Ok(())),
+        // The salt is longer than the digest.
+        ("rsa", "rsa-sha256-pss-max", 6, Err(Fault::WrongRsaSignature)),
+        ("p256", "p384-sha512", 1, Err(Fault::WrongSignature)),
+        ("p384", "p256-sha512", 2, Err(Fault::WrongSignature)),
+    ] {
+        let signed = STANDARD.encode(file(&format!("{signature}.sig")));
+        let annotations = BTreeMap::from([(signing::SIGNATURE.to_owned(), signed)]);
+        let key = PublicKey::parse_pem(&file(&format!("{key}.pub"))).unwrap();
+        let untrusted = Untrusted::simple_signing(&payload, &annotations).unwrap();
+        let mut budget = Budget::new(10);
+        assert_eq!(untrusted.verify(&subject, &key, &mut budget).map(drop), expected, "{signature}");
+        assert_eq!(budget.left(), 10 - cost, "{signature}");
+        // Every bit of what is signed counts, whatever part of its digest does.
+        for bit in (0..payload.len() * 8).step_by(113) {
+            let mut changed = payload.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let outcome = Untrusted::simple_signing(&changed, &annotations);
+            let outcome = outcome.and_then(|item| item.verify(&subject, &key, &mut Budget::default()));
+            assert!(outcome.is_err(), "{signature}: bit {bit}");
+        }
+    }
+}
+
 /// What a digest alone can prove of a signature over the bytes.
 #[test]
 fn message_signatures_by_digest_alone() {
@@ -72,7 +112,8 @@ fn message_signatures_by_digest_alone() {
         let expected = match name {
             "p256" | "pkcs1 sha256" | "pss sha256" => Ok(Form::MessageSignature),
             "ed25519" | "ed25519ph" => Err(Fault::NeedsArtifact),
-            _ => Err(Fault::WrongSignature),
+            "p384 sha384" => Err(Fault::WrongSignature),
+            _ => Err(Fault::WrongRsaSignature),
         };
         assert_eq!(outcome.map(|signed| signed.form()), expected, "{name}");
     }
@@ -210,12 +251,11 @@ fn a_weak_key_is_refused() {
 /// What cosign calls a key in its bundles is the same digest of the same bytes.
 #[test]
 fn key_ids_are_cosigns_hints() {
-    use base64::Engine;
     for (situation, key) in [("signed-v3", "build"), ("key-rsa", "rsa"), ("key-ed25519", "ed25519")] {
         let repository = fixtures::prod(situation);
         let bundle: serde_json::Value = serde_json::from_slice(&repository.bundles(&repository.tags["v1"])[0]).unwrap();
         let hint = bundle["verificationMaterial"]["publicKey"]["hint"].as_str().unwrap();
-        let hint = base64::engine::general_purpose::STANDARD.decode(hint).unwrap();
+        let hint = STANDARD.decode(hint).unwrap();
         let id = crate::key(key).id().to_string();
         assert_eq!(digest(&id).hex(), hex::encode(hint));
     }
@@ -246,8 +286,7 @@ fn attack_c2_other_encodings_of_a_key_are_refused() {
 
 /// The DER of a key among the fixtures.
 fn pem_content(name: &str) -> Vec<u8> {
-    use base64::Engine;
     let text = String::from_utf8(fixtures::key(name)).unwrap();
     let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
-    base64::engine::general_purpose::STANDARD.decode(body).unwrap()
+    STANDARD.decode(body).unwrap()
 }

@@ -23,6 +23,7 @@ mod conformance;
 mod corpus;
 mod documents;
 mod evidence;
+mod former;
 mod holders;
 mod instance;
 mod keyless;
@@ -33,6 +34,9 @@ mod program;
 mod proofs;
 mod shapes;
 mod situations;
+mod stamping;
+mod statements;
+mod surplus;
 mod tampered;
 mod vectors;
 

@@ -25,7 +25,7 @@ fn signers(repository: &Repository, subject: &str) -> (Vec<&'static str>, Vec<&'
             assert!(made(signed) && signed.form() == Form::Statement && signed.docker_reference().is_none());
             signers.1.push(name);
         }
-        let wrong = |fault: &Fault| *fault == Fault::WrongSignature;
+        let wrong = |fault: &Fault| matches!(fault, Fault::WrongSignature | Fault::WrongRsaSignature);
         assert!(old.iter().chain(&new).filter_map(|outcome| outcome.as_ref().err()).all(wrong), "{name}");
     }
     signers

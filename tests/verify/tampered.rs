@@ -415,6 +415,33 @@ fn attack_b3_every_part_of_signatures_with_evidence() {
     );
 }
 
+/// Proofs that are not asked for: each that is changed counts for nothing, or as before, or refuses; never for anything
+/// else (attack C1).
+#[test]
+fn attack_b3_surplus_proofs_that_are_changed_prove_less_or_the_same() {
+    let keyless = || Trusted::Keyless(root("local"));
+    let unasked = Demands { log_entries: 0, timestamps: 0, sct: true };
+    let mut less = 0;
+    for good in [
+        bundled("keyless", keyless(), LOGGED),
+        bundled("keyless", keyless(), STAMPED),
+        bundled("key-logged", Trusted::Key(key("build"), root("local")), Demands { sct: false, ..unasked }),
+        older("keyless-v2-timestamp", keyless(), unasked),
+        older("pki-logged", Trusted::Authority(pki("root.pem", &[]), Some(root("local"))), Demands::NONE),
+    ] {
+        for (number, part) in parts(&good.form).into_iter().enumerate() {
+            for bit in (number..part.bytes.len() * 8).step_by(331) {
+                let mut bytes = part.bytes.clone();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                let Ok(signed) = good.judge(&(part.put)(&bytes)) else { continue };
+                assert!(good.is_no_more(&signed), "{}: {} bit {bit}", good.name, part.name);
+                less += usize::from(signed != good.proven);
+            }
+        }
+    }
+    assert!(less > 20, "{less}");
+}
+
 /// What may be missing: with it gone less is proven, or the same.
 const EVIDENCE: [&str; 8] = [
     "messageDigest",

@@ -9,8 +9,8 @@ use cel::parser::PrattParser;
 use regex::{Regex, RegexBuilder};
 
 use super::functions::{ADD, MATCHES, WITHIN};
-use super::predicate::Wanted;
 use super::{ConditionError, ConditionFault, Position, SOURCE_MAX};
+use crate::image::json::Keep;
 
 /// Most operator characters, brackets and what stands in strings included. The parser recurses on `?:` beside its own
 /// count of depth, and chains of fields make a deep tree; this keeps both well within a thread's stack.
@@ -33,7 +33,7 @@ const VARIABLES: [&str; 3] = ["predicate", "predicateType", "now"];
 pub(super) struct Checked {
     pub(super) expression: IdedExpr,
     pub(super) regexes: Vec<Regex>,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: Keep,
     /// Nodes that are evaluated once for each value, at most.
     pub(super) weight: usize,
 }
@@ -51,7 +51,7 @@ pub(super) fn check(source: &str) -> Result<Checked, ConditionError> {
         return Err(whole(ConditionFault::TooLarge { limit: OPERATORS_MAX }));
     }
     let mut expression = parse(source).map_err(|errors| syntax(source, &errors))?;
-    let mut walk = Walk { regexes: Vec::new(), wanted: Wanted::nothing(), nodes: 0, depth: 0, weight: 0 };
+    let mut walk = Walk { regexes: Vec::new(), wanted: Keep::nothing(), nodes: 0, depth: 0, weight: 0 };
     walk.expression(&mut expression, None)
         .map_err(|(id, fault)| ConditionError { position: place(source, id), fault })?;
     Ok(Checked { expression, regexes: walk.regexes, wanted: walk.wanted, weight: walk.weight })
@@ -113,7 +113,7 @@ type Found = (u64, ConditionFault);
 
 struct Walk {
     regexes: Vec<Regex>,
-    wanted: Wanted,
+    wanted: Keep,
     nodes: usize,
     depth: usize,
     weight: usize,

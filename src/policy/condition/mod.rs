@@ -36,8 +36,9 @@ use regex::Regex;
 
 use super::error::Position;
 use super::words::escaped;
+use crate::image::json::Keep;
 use check::Checked;
-use predicate::Wanted;
+pub(super) use predicate::VALUES_MAX;
 
 /// Longest expression in bytes: a page of text, and the bound of everything that is multiplied by its length.
 pub(super) const SOURCE_MAX: usize = 4096;
@@ -51,7 +52,7 @@ struct Inner {
     expression: IdedExpr,
     env: Arc<Env>,
     regexes: Arc<[Regex]>,
-    wanted: Wanted,
+    wanted: Keep,
     weight: usize,
 }
 
@@ -170,6 +171,11 @@ impl Condition {
     /// The expression as written.
     pub(super) fn source(&self) -> &str {
         &self.0.source
+    }
+
+    /// What of a predicate it names; none where it is about no predicate at all.
+    pub(super) fn wanted(&self) -> Option<&Keep> {
+        Some(&self.0.wanted).filter(|wanted| **wanted != Keep::nothing())
     }
 
     /// Whether it may depend on the time of the decision: the word `now` stands in it.

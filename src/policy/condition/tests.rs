@@ -220,8 +220,8 @@ fn attack_b5_a_pattern_that_looks_anchored_is_held_at_both_ends() {
 
 #[test]
 fn attack_b2_predicates_beyond_the_limits_are_unable() {
-    let many = json!({"l": vec![0; predicate::VALUES_MAX], "v": "1"});
-    let values = Inability::TooLarge { what: "values to look at", limit: predicate::VALUES_MAX };
+    let many = json!({"l": vec![0; VALUES_MAX], "v": "1"});
+    let values = Inability::TooLarge { what: "values to look at", limit: VALUES_MAX };
     assert_eq!(run("size(predicate.l) > 0", &many), Err(Unmet::Unable(values)));
     assert_eq!(run("predicate.v == '1'", &many), Ok(()), "what is not named is not looked at");
     let looped = json!({"l": vec![0; predicate::WORK_MAX / 8]});

@@ -59,13 +59,73 @@ fn rotation_without_a_gap() {
     assert_permitted(judged_in(&rotated, "two-signers-v3", LATER));
 }
 
+/// Attack C1: a time by a stranger, or one that was broken, neither puts a signature into the time of the key nor out of it;
+/// it is judged at now, as one that was stripped of it is.
 #[test]
-fn a_policy_that_wants_no_time_takes_none_from_a_stranger() {
-    let wrong_root = key(", notAfter: '2025-06-15T00:00:00Z'", ", trustRoot: foreign");
-    assert_eq!(
-        why(judged_in(&wrong_root, "key-logged", "2025-06-01T00:00:00Z")),
-        Finding::Fault { fault: Fault::TimestampInvalid }
-    );
+fn attack_c1_a_time_that_nobody_vouches_for_is_none() {
+    let ends = ", notBefore: '2025-05-01T00:00:00Z', notAfter: '2025-06-15T00:00:00Z'";
+    let wrong_root = key(ends, ", trustRoot: foreign");
+    let demanding = key(ends, ", trustRoot: foreign, minTimestamps: 1");
+    let aged = wrong_root.replacen('{', "{maxSignatureAge: 90d, ", 1);
+    for name in ["key-logged", "key-logged-v2", "key-timestamp"] {
+        assert_permitted(judged_in(&wrong_root, name, "2025-06-14T00:00:00Z"));
+        let finding = why(judged_in(&wrong_root, name, LATER));
+        let Finding::KeyNotValid { at: judged, proven: false, .. } = finding else { panic!("{finding:?}") };
+        assert_eq!(judged, at(LATER));
+        let finding = why(judged_in(&demanding, name, "2025-06-14T00:00:00Z"));
+        assert_eq!(finding, Finding::Fault { fault: Fault::TimestampInvalid }, "{name}");
+        let finding = why(judged_in(&aged, name, "2025-06-14T00:00:00Z"));
+        assert_eq!(finding, Finding::NoProvenTime { max: "90d".to_owned() }, "{name}");
+    }
+}
+
+/// Attack C1: no age and no window is met by breaking a time that does not meet it.
+#[test]
+fn attack_c1_a_broken_time_makes_nothing_young() {
+    let broken = |name: &str, keep_log: bool| {
+        let mut found = found_in(name);
+        for item in &mut found.evidence.items {
+            let crate::evidence::Content::Bundle(json) = &item.content else { continue };
+            let mut bundle: serde_json::Value = serde_json::from_slice(json).unwrap();
+            let material = &mut bundle["verificationMaterial"];
+            material["timestampVerificationData"]["rfc3161Timestamps"][0]["signedTimestamp"] = "AAAA".into();
+            if !keep_log {
+                material["tlogEntries"] = serde_json::json!([]);
+            }
+            item.content = crate::evidence::Content::Bundle(bundle.to_string().into_bytes().into());
+        }
+        found
+    };
+    let now = "2025-12-01T00:00:00Z";
+    let aged = key("", ", trustRoot: local").replacen('{', "{maxSignatureAge: 30d, ", 1);
+    let too_old = Finding::TooOld { signed: at(SIGNED), max: "30d".to_owned() };
+    assert_eq!(why(judged_in(&aged, "key-logged", now)), too_old);
+    assert_eq!(why(judged(&aged, &broken("key-logged", true), now)), too_old);
+    let none = Finding::NoProvenTime { max: "30d".to_owned() };
+    assert_eq!(why(judged(&aged, &broken("key-logged", false), now)), none);
+    assert_eq!(why(judged(&aged, &broken("key-timestamp", false), now)), none);
+    // A key that ended: its signature was made in time, and who takes that proof away has it judged at now.
+    let ended = key(", notAfter: '2025-06-15T00:00:00Z'", ", trustRoot: local");
+    assert_permitted(judged_in(&ended, "key-logged", now));
+    assert_permitted(judged(&ended, &broken("key-logged", true), now));
+    assert!(matches!(
+        why(judged(&ended, &broken("key-logged", false), now)),
+        Finding::KeyNotValid { proven: false, .. }
+    ));
+    // A key that began later: each time that is left counts.
+    let began = key(", notBefore: '2025-07-01T00:00:00Z'", ", trustRoot: local");
+    assert!(matches!(why(judged_in(&began, "key-logged", now)), Finding::KeyNotValid { proven: true, .. }));
+    let one_left = broken("key-logged", true);
+    assert!(matches!(why(judged(&began, &one_left, now)), Finding::KeyNotValid { proven: true, .. }));
+    // Nothing that is keyless has an age without a time.
+    let limited = keyless("release", &[ACME]).replacen('{', "{maxSignatureAge: 30d, ", 1);
+    assert_eq!(why(judged(&limited, &broken("keyless", true), now)), too_old);
+    let left = why(judged(
+        &limited.replace("keyless: {", "keyless: {insecureIgnoreTlog: true, minTimestamps: 1, "),
+        &broken("keyless", true),
+        now,
+    ));
+    assert_eq!(left, Finding::Fault { fault: Fault::TimestampInvalid });
 }
 
 /// Attack C3: an old image, validly signed once.

@@ -54,14 +54,17 @@ impl Signer {
 
     /// An attestation by this key about a digest.
     pub(super) fn attests(&self, digest: &Digest, predicate_type: &str, predicate: &serde_json::Value) -> Item {
+        self.attests_text(digest, predicate_type, &predicate.to_string())
+    }
+
+    /// The same with a predicate as it is written.
+    pub(super) fn attests_text(&self, digest: &Digest, predicate_type: &str, predicate: &str) -> Item {
         let payload_type = "application/vnd.in-toto+json";
-        let statement = serde_json::json!({
-            "_type": "https://in-toto.io/Statement/v1",
-            "subject": [{"name": "image", "digest": {"sha256": digest.hex()}}],
-            "predicateType": predicate_type,
-            "predicate": predicate,
-        });
-        let statement = statement.to_string().into_bytes();
+        let subject = serde_json::json!([{"name": "image", "digest": {"sha256": digest.hex()}}]);
+        let statement = format!(
+            r#"{{"_type":"https://in-toto.io/Statement/v1","subject":{subject},"predicateType":"{predicate_type}","predicate":{predicate}}}"#
+        );
+        let statement = statement.into_bytes();
         let signature = self.0.sign(&sigstore_types::pae(payload_type, &statement)).unwrap();
         let bundle = serde_json::json!({
             "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",

@@ -16,7 +16,7 @@ pub(super) const LISTED_MAX: usize = 8192;
 /// The media type of the index itself.
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 /// Depth: an index nests five deep; three times that for extensions. Values: sixteen for each manifest.
-const LIMITS: Limits = Limits { bytes: 4 << 20, depth: 16, values: 16 * LISTED_MAX, data_maps: &["annotations"] };
+const LIMITS: Limits = Limits { bytes: 4 << 20, depth: 16, values: 16 * LISTED_MAX, free: &["annotations"] };
 
 /// What the index says of one manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Listed {
 
 /// Reads what a layout lists.
 pub(super) fn read(source: &Source) -> Result<Vec<Listed>, LayoutError> {
-    let layout = json::parse(&source.layout()?, Limits { bytes: 4 << 10, depth: 4, values: 64, data_maps: &[] });
+    let layout = json::parse(&source.layout()?, Limits { bytes: 4 << 10, depth: 4, values: 64, free: &[] });
     let layout = layout.map_err(|error| LayoutError::Json(LAYOUT_FILE, error))?;
     if layout.get("imageLayoutVersion").and_then(Value::as_str) != Some(LAYOUT_VERSION) {
         return Err(LayoutError::Field(LAYOUT_FILE, "imageLayoutVersion"));

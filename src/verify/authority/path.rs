@@ -10,6 +10,7 @@ use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::{CrlDistributionPoints, KeyUsage, KeyUsages};
 
 use super::super::Fault;
+use super::super::simple::beyond;
 use super::revocation::{self, Status, Subject};
 use super::{ALGORITHMS, Authority, Ca};
 
@@ -45,7 +46,7 @@ pub(super) enum Distrust {
 impl From<Distrust> for Fault {
     fn from(distrust: Distrust) -> Self {
         match distrust {
-            Distrust::TooLong => Self::TooLong,
+            Distrust::TooLong => beyond("certificates above it", CHAIN_MAX),
             Distrust::Malformed => Self::Certificate,
             Distrust::Untrusted | Distrust::Usage | Distrust::Constraint => Self::CertificateChain,
             Distrust::NotYetValid | Distrust::Expired => Self::CertificateExpired,

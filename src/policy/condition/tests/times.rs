@@ -9,9 +9,9 @@ use super::*;
 #[ignore = "a measurement, not a check"]
 #[allow(clippy::print_stdout, reason = "it is what a measurement is for")]
 fn worst_times() {
-    let ints = json!({"l": (0..predicate::VALUES_MAX - 2).collect::<Vec<_>>(), "v": "1"});
-    let objects = json!({"l": vec![json!({"": 0}); predicate::VALUES_MAX / 2 - 2]});
-    let loops = |weight: usize, item: Value, per: usize| json!({"l": vec![item; (predicate::WORK_MAX / weight / per).min(predicate::VALUES_MAX / per) - 3]});
+    let ints = json!({"l": (0..VALUES_MAX - 2).collect::<Vec<_>>(), "v": "1"});
+    let objects = json!({"l": vec![json!({"": 0}); VALUES_MAX / 2 - 2]});
+    let loops = |weight: usize, item: Value, per: usize| json!({"l": vec![item; (predicate::WORK_MAX / weight / per).min(VALUES_MAX / per) - 3]});
     for (source, predicate) in [
         ("size(predicate.l) > 0", &ints),
         ("size(predicate.l) > 0", &objects),
