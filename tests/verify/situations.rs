@@ -57,6 +57,7 @@ fn every_situation_is_what_its_name_says() {
         ("index-child-v2", none, none),
         ("index-unsigned", none, none),
         ("staying", &["build"], none),
+        ("labels-by-case", &["build"], &["build"]),
     ] {
         let repository = fixtures::prod(situation);
         let got = signers(repository, &repository.tags["v1"]);
@@ -113,7 +114,7 @@ fn attack_b2_an_attestation_is_no_image_signature() {
 #[test]
 fn every_byte_is_what_its_digest_says() {
     let repositories = fixtures::load();
-    assert_eq!(repositories.len(), 79);
+    assert_eq!(repositories.len(), 82);
     for repository in repositories.values() {
         for (digest, (media_type, bytes)) in &repository.manifests {
             assert_eq!(Digest::of(bytes).as_str(), digest);

@@ -280,9 +280,8 @@ fn predicates_of_other_shapes_admit_where_nothing_is_asked_of_them() {
     let signer = Signer::new();
     let target = digest("image");
     let judge = |predicate_type: &str, more: &str, predicate: &str| {
-        let require = format!(
-            "{{name: report, attestation: {{predicateType: '{predicate_type}', by: {{key: {{files: [a.pub]}}}}{more}}}}}"
-        );
+        let kind = if more.contains("slsa:") { String::new() } else { format!("predicateType: '{predicate_type}', ") };
+        let require = format!("{{name: report, attestation: {{{kind}by: {{key: {{files: [a.pub]}}}}{more}}}}}");
         let set = set(&policy(&require), &[("a.pub", &signer)]);
         let evidence = found(&target, vec![signer.attests_text(&target, predicate_type, predicate)]);
         judge(&set, &subject("reg.test/prod/app:v1", &target), &[&evidence])
@@ -333,8 +332,8 @@ fn attack_a4_a_condition_reads_the_spelling_that_it_names() {
     let signer = Signer::new();
     let target = digest("image");
     let verdict = |predicate_type: &str, asked: &str, predicate: &str| {
-        let by = "by: {key: {files: [a.pub]}}";
-        let require = format!("{{name: report, attestation: {{predicateType: '{predicate_type}', {by}, {asked}}}}}");
+        let kind = if asked.contains("slsa:") { String::new() } else { format!("predicateType: '{predicate_type}', ") };
+        let require = format!("{{name: report, attestation: {{{kind}by: {{key: {{files: [a.pub]}}}}, {asked}}}}}");
         let set = set(&policy(&require), &[("a.pub", &signer)]);
         let evidence = found(&target, vec![signer.attests_text(&target, predicate_type, predicate)]);
         match judge(&set, &subject("reg.test/prod/app:v1", &target), &[&evidence]) {
@@ -375,4 +374,32 @@ fn attack_a4_a_condition_reads_the_spelling_that_it_names() {
     ] {
         assert_eq!(verdict(SLSA, &asked, &predicate), expected, "{predicate}");
     }
+}
+
+/// What the real cosign made of data whose keys differ by case, and of a document that is a text, in both shapes.
+#[test]
+fn free_data_and_texts_as_cosign_attests_them() {
+    const BUILD: &str = "https://acme.example/build/v1";
+    let require = |predicate_type: &str, more: &str| {
+        let by = "by: {key: {files: [build.pub]}}";
+        format!("{{name: build, attestation: {{predicateType: '{predicate_type}', {by}{more}}}}}")
+    };
+    let proxy =
+        |name: &str, value: &str| require(BUILD, &format!(", where: 'predicate.environment.{name} == \"{value}\"'"));
+    assert_permitted(judged_in(&require(BUILD, ""), "attested-by-case", LATER));
+    assert_permitted(judged_in(&proxy("http_proxy", "http://other.acme.example"), "attested-by-case", LATER));
+    assert_permitted(judged_in(&proxy("HTTP_PROXY", "http://proxy.acme.example"), "attested-by-case", LATER));
+    for (name, value, class) in [
+        ("http_proxy", "http://proxy.acme.example", Class::Refused),
+        ("HTTP_PROXY", "http://other.acme.example", Class::Refused),
+        ("Http_Proxy", "http://proxy.acme.example", Class::Unable),
+    ] {
+        assert_eq!(denied(judged_in(&proxy(name, value), "attested-by-case", LATER)).class(), class, "{name}");
+    }
+    assert_permitted(judged_in(&require("spdx", ""), "attested-text", LATER));
+    for condition in ["size(predicate.packages) > 0", "predicate != \"\"", "!has(predicate.packages)"] {
+        let asked = require("spdx", &format!(", where: '{condition}'"));
+        assert_eq!(denied(judged_in(&asked, "attested-text", LATER)).class(), Class::Unable, "{condition}");
+    }
+    assert_permitted(judged_in("{name: build, key: {files: [build.pub]}}", "labels-by-case", LATER));
 }
