@@ -16,6 +16,7 @@ mod support;
 use std::process::ExitCode;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http_body_util::BodyExt as _;
 use prost::Message as _;
 use sealgate::proto::cri::{ImageSpec, PullImageRequest};
@@ -27,6 +28,14 @@ const PULL: &str = "http://localhost/runtime.v1.ImageService/PullImage";
 /// Starts that are timed.
 const STARTS: usize = 21;
 const STREAMS: usize = 1000;
+/// Images that are pulled before memory is measured, so many at a time; the most that it may be then, MiB, with the memories
+/// that are the default; and the most that one more verdict may take of it, KiB.
+const IMAGES: usize = 10_000;
+const IMAGES_AT_ONCE: usize = 16;
+const IMAGES_LIMIT: f64 = 32.0;
+const VERDICT_LIMIT: f64 = 4.0;
+/// Verdicts that the default remembers.
+const VERDICTS: usize = 1024;
 /// Most idle memory, MiB, and most time from start to ready, milliseconds.
 const IDLE_LIMIT: f64 = 16.0;
 const READY_LIMIT: f64 = 100.0;
@@ -64,6 +73,7 @@ async fn measure() -> ExitCode {
     call(&mut sender, VERSION, standin::frame(&vec![b'x'; 15 << 20])).await;
     table.note("peak, one message of 15 MiB each way", &format!("{:.1} MiB", mib(large.memory("VmHWM"))), "", None);
     beside(&mut table, &large, "VmRSS after it");
+    images(&mut table, &rig, &socket).await;
     table.end()
 }
 
@@ -88,6 +98,36 @@ async fn decide(sender: &mut Sender) {
         let answer = sender.send_request(request(PULL, standin::frame(&message))).await.expect("a response");
         let _ = answer.into_body().collect().await.expect("a body");
     }
+}
+
+/// Memory after the pulls of very many images, with the default memories and with room for all verdicts.
+async fn images(table: &mut Table, rig: &rig::Rig, socket: &std::path::Path) {
+    let mut signed = fixtures::prod("signed-v3");
+    for number in 0..IMAGES {
+        signed.path = format!("prod/many-{number}");
+        rig::put(&rig.registry, &signed);
+    }
+    let mut resident = Vec::new();
+    for more in [String::new(), format!("memory.verdicts = {IMAGES}\n")] {
+        let gate = Gate::start_with(socket, Some(&rig.registry.url()), &more);
+        let sender = connect(&gate.socket()).await;
+        let pulls = (0..IMAGES).map(|number| {
+            let mut sender = sender.clone();
+            async move {
+                let spec = ImageSpec { image: rig::tagged(&format!("many-{number}")), ..ImageSpec::default() };
+                let message = PullImageRequest { image: Some(spec), ..PullImageRequest::default() }.encode_to_vec();
+                let answer = sender.send_request(request(PULL, standin::frame(&message))).await.expect("a response");
+                let _ = answer.into_body().collect().await.expect("a body");
+            }
+        });
+        futures_util::stream::iter(pulls).buffer_unordered(IMAGES_AT_ONCE).collect::<()>().await;
+        rig.registry.clear_log();
+        resident.push(mib(gate.memory("VmRSS")));
+    }
+    table.limit("VmRSS after 10,000 images", resident[0], "MiB", IMAGES_LIMIT);
+    table.note("VmRSS after them, all verdicts kept", &format!("{:.1} MiB", resident[1]), "", None);
+    let verdict = (resident[1] - resident[0]) * 1024.0 / (IMAGES - VERDICTS) as f64;
+    table.limit("one more verdict", verdict, "KiB", VERDICT_LIMIT);
 }
 
 /// Many event streams at once, each with its first event read.

@@ -4,7 +4,7 @@
 //! times its length in memory. So what is longer than [`INLINE_MAX`] is worked on elsewhere, [`AT_ONCE`] at a time. What is
 //! shorter is not worth the way.
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Input up to this length, in bytes, is worked on where it is: that takes less than a millisecond.
 pub const INLINE_MAX: usize = 64 << 10;
@@ -12,7 +12,12 @@ pub const INLINE_MAX: usize = 64 << 10;
 /// memory for. Each is done in some ten milliseconds, and [`budget`](crate::budget) bounds how many decisions have one.
 const AT_ONCE: usize = 1;
 
+/// Evidence above this, in bytes, is judged with other such evidence one after the other: what is parsed out of it takes
+/// twice its length and more. It is what a session holds without a turn.
+const EVIDENCE_LARGE: usize = crate::budget::SMALL;
+
 static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
+static JUDGED_LARGE: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// Does `work` on input of this length, elsewhere when it is large. Whoever stops waiting stops nothing that has begun.
 ///
@@ -30,6 +35,12 @@ pub async fn large<T: Send + 'static>(length: usize, work: impl FnOnce() -> T + 
         done
     });
     finished(done).await
+}
+
+/// Waits until no other large evidence is judged, where evidence of this length is large; the small do not wait. The turn
+/// ends when what is returned is dropped.
+pub async fn turn_to_judge(length: usize) -> Option<SemaphorePermit<'static>> {
+    if length > EVIDENCE_LARGE { JUDGED_LARGE.acquire().await.ok() } else { None }
 }
 
 /// The outcome of a task on another thread; a panic there is one here.

@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("evidence", &["image", "verify"], Pure),
     ("policy", &["evidence", "image", "verify"], Pure),
     ("cache", &[], Pure),
-    ("aside", &[], World),
+    ("aside", &["budget"], World),
     ("budget", &["clock", "share"], World),
     ("clock", &[], World),
     ("ownership", &[], World),
@@ -58,7 +58,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         ],
         World,
     ),
-    ("proxy", &["evidence", "gate", "image", "proto", "registry", "runtime"], World),
+    ("proxy", &["aside", "evidence", "gate", "image", "proto", "registry", "runtime"], World),
     ("control", &["gate", "proxy"], World),
     (
         "config",

@@ -62,7 +62,15 @@ pub struct Gate {
 impl Gate {
     /// Starts it before a runtime, with a registry at this address, and waits for `READY=1`.
     pub fn start(runtime: &Path, registry: Option<&str>) -> Self {
+        Self::start_with(runtime, registry, "")
+    }
+
+    /// The same with more lines in its configuration.
+    pub fn start_with(runtime: &Path, registry: Option<&str>, more: &str) -> Self {
         let folder = configure(runtime, registry);
+        let config = folder.path().join("config.toml");
+        let text = fs::read_to_string(&config).expect("a file");
+        fs::write(&config, text + more).expect("a file");
         let notify = folder.path().join("notify.sock");
         let told = UnixDatagram::bind(&notify).expect("a socket");
         told.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");

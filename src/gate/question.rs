@@ -93,6 +93,8 @@ pub(super) async fn judge_aside(
     question: &Arc<Question>,
     evidence: Vec<Arc<Evidence>>,
 ) -> Verdict {
+    // Before a place among all judgements: who waits for memory takes none from the small.
+    let alone = aside::turn_to_judge(evidence.iter().map(|found| found.size()).sum()).await;
     let until = shared.clock.steady() + shared.limits.decision();
     let turn = shared.shares.judging.take(&question.host(), 1, until).await;
     // Whatever is not looked at may hold what is needed.
@@ -102,7 +104,11 @@ pub(super) async fn judge_aside(
     };
     let now = shared.now();
     let (shared, question) = (Arc::clone(shared), Arc::clone(question));
-    let judged = tokio::task::spawn_blocking(move || judge_at(&shared, &question, &evidence, now));
+    let judged = tokio::task::spawn_blocking(move || {
+        let verdict = judge_at(&shared, &question, &evidence, now);
+        drop((evidence, alone));
+        verdict
+    });
     let verdict = aside::finished(judged).await;
     turn.iter().for_each(Slot::answered);
     verdict

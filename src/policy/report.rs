@@ -118,9 +118,11 @@ impl Report {
     pub(super) fn bounded(mut self) -> Self {
         let requirements = || self.documents.iter().map(|document| document.requirements.len());
         let share = REPORT_MAX.checked_div(requirements().sum()).unwrap_or(REPORT_MAX);
-        for requirement in self.documents.iter_mut().flat_map(|document| &mut document.requirements) {
-            requirement.fit(share);
+        for document in &mut self.documents {
+            document.requirements.iter_mut().for_each(|requirement| requirement.fit(share));
+            document.requirements.shrink_to_fit();
         }
+        self.documents.shrink_to_fit();
         self
     }
 }
@@ -140,6 +142,10 @@ impl RequirementReport {
         }
         let mut kept = kept.into_iter();
         self.fates.retain(|_| kept.next().unwrap_or(false));
+        // A report is remembered as long as its verdict; vectors grow by fours.
+        self.signers.shrink_to_fit();
+        self.fates.shrink_to_fit();
+        self.rests_on.shrink_to_fit();
         self.signers_omitted += signers - self.signers.len();
         self.fates_omitted += fates - self.fates.len();
     }

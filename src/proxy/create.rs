@@ -9,8 +9,10 @@ use super::calls::{Calls, Patience, Stop};
 use super::request::{ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image};
 use super::wire::{self, Step};
 use super::{Answer, Call, OwnedMethod, Reply};
+use crate::aside;
 use crate::gate::ask::{Call as Asking, LocalAsk};
 use crate::gate::{LocalPermit, MadeContainer, MadeVolume, Refusal, Story};
+use crate::image::Digest;
 use crate::proto::asked::CreateContainerRequest;
 use crate::proto::cri::CreateContainerResponse;
 
@@ -52,8 +54,9 @@ struct Decided {
 /// Answers one CreateContainer.
 pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> Answer {
     let patience = Patience::of(&calls.gate, call.deadline);
-    let request = match read(&call.message, patience) {
-        Ok(request) => request,
+    let message = call.message.clone();
+    let request = match aside::large(message.len(), move || read(&message, patience)).await {
+        Ok(request) => Arc::new(request),
         Err(refusal) => return calls.unreadable(Asking::CreateContainer, refusal).await,
     };
     match decide_and_forward(&calls, &call, &request, patience).await {
@@ -106,11 +109,13 @@ fn read(message: &[u8], patience: Patience) -> Result<Request, Refusal> {
 async fn decide_and_forward(
     calls: &Calls,
     call: &Call,
-    request: &Request,
+    request: &Arc<Request>,
     patience: Patience,
 ) -> Result<(Decided, Reply), Stop> {
     let decided = decide(calls, request).await?;
-    let message = match pinned(call, request, &decided.permits) {
+    let (whole, asked) = (call.message.clone(), Arc::clone(request));
+    let ids: Vec<Digest> = decided.permits.iter().map(|permit| permit.content().id().clone()).collect();
+    let message = match aside::large(whole.len(), move || pinned(&whole, &asked, &ids)).await {
         Ok(message) => message,
         Err(refusal) => {
             for story in &decided.stories {
@@ -176,13 +181,12 @@ async fn decide(calls: &Calls, request: &Request) -> Result<Decided, Stop> {
 }
 
 /// The request with every image given by the full id that was decided on, and nothing else changed (fact C2).
-fn pinned(call: &Call, request: &Request, permits: &[LocalPermit]) -> Result<Bytes, Refusal> {
-    let mut message = call.message.clone();
+fn pinned(whole: &Bytes, request: &Request, ids: &[Digest]) -> Result<Bytes, Refusal> {
+    let mut message = whole.clone();
     let mut decided = request.decoded.clone();
     let config =
         decided.config.as_mut().ok_or_else(|| Refusal::BadRequest { why: "no container config".to_owned() })?;
-    for (image, permit) in request.images.iter().zip(permits) {
-        let id = permit.content().id();
+    for (image, id) in request.images.iter().zip(ids) {
         message = with_image(&message, &image.at, id.as_str())?;
         let spec = match &image.mount {
             None => config.image.as_mut(),
@@ -196,7 +200,7 @@ fn pinned(call: &Call, request: &Request, permits: &[LocalPermit]) -> Result<Byt
         }
     }
     let undo = |message: Bytes, image: &ImageAsk| with_image(&message, &image.at, &image.ask.image);
-    must_restore(&request.images.iter().try_fold(message.clone(), undo)?, &call.message)?;
+    must_restore(&request.images.iter().try_fold(message.clone(), undo)?, whole)?;
     must_equal(&message, &decided)?;
     Ok(message)
 }

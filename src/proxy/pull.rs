@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::calls::{Calls, Patience, Stop};
 use super::request::{ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image};
 use super::wire::{self, Step};
 use super::{Answer, Call, OwnedMethod, Reply};
+use crate::aside;
 use crate::gate::ask::{Call as Asking, PullAsk};
 use crate::gate::{PullPermit, Refusal, Story};
 use crate::proto::asked::PullImageRequest;
@@ -34,8 +37,9 @@ struct Request {
 /// Answers one PullImage.
 pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> Answer {
     let patience = Patience::of(&calls.gate, call.deadline);
-    let request = match read(&call.message, patience) {
-        Ok(request) => request,
+    let message = call.message.clone();
+    let request = match aside::large(message.len(), move || read(&message, patience)).await {
+        Ok(request) => Arc::new(request),
         Err(refusal) => return calls.unreadable(Asking::PullImage, refusal).await,
     };
     let mut story = calls.recorder.pull(&request.ask, &calls.gate.policy());
@@ -74,7 +78,7 @@ fn registry_auth(auth: AuthConfig) -> RegistryAuth {
 async fn decide_and_forward(
     calls: &Calls,
     call: &Call,
-    request: &Request,
+    request: &Arc<Request>,
     patience: Patience,
     story: &mut Story,
 ) -> Result<(PullPermit, Reply), Stop> {
@@ -84,7 +88,8 @@ async fn decide_and_forward(
     // A secret for no registry in particular is shown to every mirror by the runtime (fact P18).
     let address = if is_unaddressed(request) { calls.gate.secret_address(&permit).await } else { None };
     let left = patience.left(&calls.gate)?;
-    let message = pinned(call, request, &permit, address.as_deref())?;
+    let (whole, asked, name) = (call.message.clone(), Arc::clone(request), permit.pinned());
+    let message = aside::large(whole.len(), move || pinned(&whole, &asked, name, address.as_deref())).await?;
     let path = OwnedMethod::PullImage.path();
     let reply = story.timings.time("forward", call.upstream.unary(path, &call.headers, &message, left)).await;
     match reply {
@@ -105,9 +110,8 @@ fn is_unaddressed(request: &Request) -> bool {
 
 /// The request with the image pinned to the digest that was decided on, and its secret to the registry that it is for
 /// where it names none; nothing else is changed, the caller's credentials above all (fact P17).
-fn pinned(call: &Call, request: &Request, permit: &PullPermit, address: Option<&str>) -> Result<bytes::Bytes, Refusal> {
-    let pinned = permit.pinned();
-    let mut message = with_image(&call.message, &IMAGE, &pinned)?;
+fn pinned(whole: &Bytes, request: &Request, pinned: String, address: Option<&str>) -> Result<Bytes, Refusal> {
+    let mut message = with_image(whole, &IMAGE, &pinned)?;
     let mut restored = with_image(&message, &IMAGE, &request.image.image)?;
     let mut decided = request.decoded.clone();
     if let Some(image) = &mut decided.image {
@@ -131,7 +135,7 @@ fn pinned(call: &Call, request: &Request, permit: &PullPermit, address: Option<&
             });
         }
     }
-    must_restore(&restored, &call.message)?;
+    must_restore(&restored, whole)?;
     must_equal(&message, &decided)?;
     let sent = image_spec(&message, &IMAGE)?;
     if sent == (ImageStrings { image: pinned, ..request.image.clone() }) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::calls::{Calls, Patience, Stop};
 use super::request::{decode, text};
 use super::{Answer, Call, OwnedMethod, Reply};
+use crate::aside;
 use crate::gate::ask::{Call as Asking, LocalAsk};
 use crate::gate::{MadeContainer, MadeVolume, Refusal, Story};
 use crate::proto::cri::StartContainerRequest;
@@ -14,7 +15,8 @@ use crate::runtime::{Container, CreatedWith, ProofError};
 /// Answers one StartContainer.
 pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> Answer {
     let patience = Patience::of(&calls.gate, call.deadline);
-    let id = match read(&call.message) {
+    let message = call.message.clone();
+    let id = match aside::large(message.len(), move || read(&message)).await {
         Ok(id) => id,
         Err(refusal) => return calls.unreadable(Asking::StartContainer, refusal).await,
     };

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 
 use super::{ProofError, Runtime, RuntimeError, error};
+use crate::aside;
 use crate::image::{
     CHECKPOINT_ANNOTATION, CONFIG_MAX, DOCUMENT_MAX, Descriptor, Digest, Document, DocumentError, ImageConfig, Index,
     Manifest,
@@ -120,7 +121,8 @@ impl Runtime {
             return Ok(None);
         };
         let bytes = bytes.ok_or_else(|| ProofError::ContentTooLarge { digest: digest.clone(), limit })?;
-        let got = Digest::of(&bytes);
+        let hashed = bytes.clone();
+        let got = aside::large(bytes.len(), move || Digest::of(&hashed)).await;
         if got == *digest { Ok(Some(bytes)) } else { Err(ProofError::ContentDiffers { expected: digest.clone(), got }) }
     }
 
@@ -143,7 +145,8 @@ impl Runtime {
 
     async fn config(&self, id: &Digest) -> Result<ImageConfig, ProofError> {
         let bytes = self.read_content(id, CONFIG_MAX).await?.ok_or_else(|| ProofError::ContentMissing(id.clone()))?;
-        ImageConfig::parse(&bytes).map_err(|error| ProofError::Document { digest: id.clone(), error })
+        let parsed = aside::large(bytes.len(), move || ImageConfig::parse(&bytes)).await;
+        parsed.map_err(|error| ProofError::Document { digest: id.clone(), error })
     }
 
     /// Looks for the manifest with the config `id`, from the target downwards, in the order of the indexes.
@@ -159,7 +162,8 @@ impl Runtime {
                 // The manifest of another platform, which was never fetched.
                 continue;
             };
-            let document = Document::parse(&bytes);
+            let parsed = bytes.clone();
+            let document = aside::large(bytes.len(), move || Document::parse(&parsed)).await;
             if step.digest == *target {
                 documents.insert(target.clone(), bytes.clone());
             }
