@@ -1,10 +1,10 @@
-//! [`parse`]: JSON as every reader must understand it alike, or not at all; [`parse_kept`]: a part of data that a signer
-//! may fill as they like.
+//! [`parse`]: JSON as every reader must understand it alike, or not at all; [`parse_kept`]: a part of data that a
+//! signer may fill as they like.
 //!
 //! Containerd and cosign read JSON with Go's `encoding/json`: keys match without regard to case and the last of two
 //! equal keys wins (fact P15). A document in which that could matter is refused here ([`JsonError`]), before anything
-//! typed looks at it. Data that no reader gives fields ([`Limits::free`]) may have keys that differ by case. Nothing here
-//! knows what the fields mean; what stays unread is found by [`super::skim`].
+//! typed looks at it. Data that no reader gives fields ([`Limits::free`]) may have keys that differ by case. Nothing
+//! here knows what the fields mean; what stays unread is found by [`super::skim`].
 
 use std::collections::BTreeMap;
 use std::fmt;

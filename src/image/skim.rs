@@ -1,7 +1,7 @@
 //! [`skim`]: a document of which one member stays unread: where it stands ([`Span`]), not what it says.
 //!
-//! An attestation holds a bill of materials of megabytes, of which a policy asks little or nothing. Its text is walked once
-//! and never built; what is asked of it later is read from the bytes ([`super::json::parse_kept`]).
+//! An attestation holds a bill of materials of megabytes, of which a policy asks little or nothing. Its text is walked
+//! once and never built; what is asked of it later is read from the bytes ([`super::json::parse_kept`]).
 
 use std::borrow::Cow;
 use std::ops::Range;

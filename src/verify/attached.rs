@@ -51,8 +51,9 @@ pub(super) struct Parts {
 }
 
 impl Attached {
-    /// Refuses proofs that hold and are not those of its version, where log entries are asked for: v0.1 has a log's promise,
-    /// later ones an inclusion proof (protobuf-specs, `sigstore_bundle.proto`). The library asks the same of what it is shown.
+    /// Refuses proofs that hold and are not those of its version, where log entries are asked for: v0.1 has a log's
+    /// promise, later ones an inclusion proof (protobuf-specs, `sigstore_bundle.proto`). The library asks the same of
+    /// what it is shown.
     pub(super) fn is_whole(&self, held: &Held, demands: Demands) -> Result<(), Fault> {
         let mut logged = held.entries.iter().filter_map(|number| self.entries.get(*number)).map(Entry::logged);
         let whole = if self.version == MediaType::Bundle0_1 {

@@ -106,8 +106,8 @@ fn chain(content: VerificationMaterialContent) -> Result<Option<Vec<Vec<u8>>>, F
     }
 }
 
-/// The kinds of the log entries, one for each. `sigstore-types` takes no bundle with an entry of a kind that it does not
-/// know: one that it does takes its place there.
+/// The kinds of the log entries, one for each. `sigstore-types` takes no bundle with an entry of a kind that it does
+/// not know: one that it does takes its place there.
 fn kinds(bundle: &mut Value) -> Result<Vec<Kind>, Fault> {
     let entries = bundle.pointer_mut("/verificationMaterial/tlogEntries").and_then(Value::as_array_mut);
     let kind = |entry: &mut Value| {

@@ -2,12 +2,12 @@
 //!
 //! Which schemes a key may have signed with follows what signers really do, and each is tried: cosign signs with
 //! SHA-256 whatever the curve in the older form, and with the curve's own hash in bundles (3.x, P-384: SHA-384); others
-//! sign with SHA-384 or SHA-512 whatever the curve, of which ECDSA uses the first bits (FIPS 186-5 section 6.4.2); RSA is
-//! PKCS #1 v1.5 with SHA-256 by default, and PSS or a longer hash from key management services; Ed25519 is plain in
+//! sign with SHA-384 or SHA-512 whatever the curve, of which ECDSA uses the first bits (FIPS 186-5 section 6.4.2); RSA
+//! is PKCS #1 v1.5 with SHA-256 by default, and PSS or a longer hash from key management services; Ed25519 is plain in
 //! the older form and the pre-hashed variant (RFC 8032 section 5.1, Ed25519ph, empty context) in bundles of cosign 3.
 //!
-//! The salt of PSS is as long as the digest, as services make it; the library checks no other, and FIPS 186-5 (section 5.4)
-//! forbids a longer one, which Go and OpenSSL make where they are not told.
+//! The salt of PSS is as long as the digest, as services make it; the library checks no other, and FIPS 186-5 (section
+//! 5.4) forbids a longer one, which Go and OpenSSL make where they are not told.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
@@ -19,6 +19,10 @@ use sigstore_types::{DerPublicKey, HashAlgorithm, SignatureBytes};
 
 use super::key::RSA_ALGORITHM;
 use super::{Budget, Fault, KeyError};
+
+/// Longest message of which a longer digest than the curve's is tried, in bytes: each costs a pass over the message for
+/// each key, and bills of materials, which are longer, are signed by programs that use the curve's own.
+const LONGER_MAX: usize = 1024 * 1024;
 
 /// What a signature was made over.
 #[derive(Clone, Copy)]
@@ -176,6 +180,7 @@ impl Verifier {
 /// Whether a scheme can be checked over what is known of the message.
 fn possible(scheme: Scheme, message: Message<'_>) -> bool {
     match (message, scheme) {
+        (Message::Bytes(bytes), Scheme::Longer(..)) => bytes.len() <= LONGER_MAX,
         (Message::Bytes(_), _) => true,
         (Message::Sha256(_), Scheme::Plain(scheme)) => scheme.hash_algorithm() == Some(HashAlgorithm::Sha2256),
         (Message::Sha256(_), Scheme::Longer(..) | Scheme::Ed25519ph) => false,

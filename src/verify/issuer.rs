@@ -1,7 +1,8 @@
 //! [`Issuers`]: the certificate authorities of a Sigstore instance, for what `sigstore-verify` cannot be shown
 //! ([`super::sigstore`]): whether one of them issued a certificate for signing, and which.
 //!
-//! The rules are that library's (`verify_certificate_chain` there); `src/verify/tests.rs` holds the two against each other.
+//! The rules are that library's (`verify_certificate_chain` there); `src/verify/tests.rs` holds the two against each
+//! other.
 
 use std::time::Duration;
 
@@ -35,8 +36,8 @@ impl Issuers {
         Ok(Self { anchors })
     }
 
-    /// The SubjectPublicKeyInfo of whoever issued a certificate (DER) for signing code, by a path that was valid at that
-    /// time and ends at an authority that might speak then.
+    /// The SubjectPublicKeyInfo of whoever issued a certificate (DER) for signing code, by a path that was valid at
+    /// that time and ends at an authority that might speak then.
     pub(super) fn of_certificate(
         &self,
         certificate: &[u8],

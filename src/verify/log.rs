@@ -1,12 +1,13 @@
 //! [`Entry`]: a log entry beside a signature, refused where it is about something else (attack B1).
 //!
-//! Without a trust root an entry proves nothing, and a signature without one is as good. But one whose entry is of another
-//! content, or holds another signature, was put together by someone, and is not accepted ([`Entry::agrees`]). Where an
-//! entry is to prove something, it must also name the key or the certificate, and hold the digest ([`Entry::is_by`]).
+//! Without a trust root an entry proves nothing, and a signature without one is as good. But one whose entry is of
+//! another content, or holds another signature, was put together by someone, and is not accepted ([`Entry::agrees`]).
+//! Where an entry is to prove something, it must also name the key or the certificate, and hold the digest
+//! ([`Entry::is_by`]).
 //!
 //! The kinds are those of Rekor (`pkg/types/KIND/VERSION` there). Two of them only older signers wrote, and no library
-//! reads: `rekord` 0.0.1 (cosign to 1.2) is a `hashedrekord` with a format, and `intoto` 0.0.1 (cosign to 2.1) holds the
-//! SHA-256 of the whole envelope, signatures and all, in place of a signature.
+//! reads: `rekord` 0.0.1 (cosign in 2021) is a `hashedrekord` with a format, and `intoto` 0.0.1 (cosign before 2.2)
+//! holds the SHA-256 of the whole envelope, signatures and all, in place of a signature.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
@@ -240,8 +241,8 @@ fn is_digest(algorithm: &str, digest: &[u8], bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether an entry with this signature over this digest can be of what was made. A digest under another algorithm than the
-/// bundle's cannot be compared (Ed25519ph is logged with SHA-512); the signature always can.
+/// Whether an entry with this signature over this digest can be of what was made. A digest under another algorithm than
+/// the bundle's cannot be compared (Ed25519ph is logged with SHA-512); the signature always can.
 fn fits(made: Made<'_>, signature: &str, algorithm: &str, digest: &[u8]) -> bool {
     let known = |said: &ArtifactDigest| match (algorithm, said) {
         ("sha256" | "SHA2_256", ArtifactDigest::Sha256(said)) => said.as_slice() == digest,
@@ -300,8 +301,8 @@ fn intoto(body: &Value, made: Made<'_>) -> Option<bool> {
     Some(signature == to_base64(made.signature).into_bytes() && payload == made.payload_hash()?)
 }
 
-/// The digest is of the envelope's bytes, so that no signature need be there. The first of its kind had no digest of the
-/// payload.
+/// The digest is of the envelope's bytes, so that no signature need be there. The first of its kind had no digest of
+/// the payload.
 fn intoto_v1(body: &Value, made: Made<'_>, envelope: &[u8; 32]) -> Option<bool> {
     let sha256 = |at: &str| {
         let hash = body.pointer(at)?;

@@ -1,5 +1,5 @@
-//! The one door from a signature to [`Signed`]: [`Untrusted::prove`], by key, by a Sigstore instance's certificate, or by
-//! an own authority's.
+//! The one door from a signature to [`Signed`]: [`Untrusted::prove`], by key, by a Sigstore instance's certificate, or
+//! by an own authority's.
 //!
 //! What costs nothing is compared first: the claim, the digest, the way it was signed. Then signature and evidence.
 
@@ -120,8 +120,8 @@ impl Untrusted {
         }
     }
 
-    /// Refuses an entry that is about something else: of a log of the root, or of any where there is no root to tell whose
-    /// word counts (attack B1). An entry of another log is nobody's word.
+    /// Refuses an entry that is about something else: of a log of the root, or of any where there is no root to tell
+    /// whose word counts (attack B1). An entry of another log is nobody's word.
     fn contradiction(&self, root: Option<&TrustRoot>) -> Result<(), Fault> {
         self.attached.entries.iter().try_for_each(|entry| match root {
             Some(root) if root.witnesses().know(entry) => entry.agrees(),
@@ -182,8 +182,8 @@ impl Untrusted {
         Ok(witnessed)
     }
 
-    /// As [`sigstore::keyless`], of what the library is not shown: its log entries and timestamps were proven before, as
-    /// they always are.
+    /// As [`sigstore::keyless`], of what the library is not shown: its log entries and timestamps were proven before,
+    /// as they always are.
     pub(super) fn keyless_unshown(
         &self,
         (leaf, root): (&Leaf, &TrustRoot),

@@ -1,5 +1,5 @@
-//! [`CertificateLogs`]: whether a certificate log of a Sigstore instance promised to hold a certificate (RFC 6962 section
-//! 3.2, signed certificate timestamp), for what `sigstore-verify` cannot be shown ([`super::sigstore`]).
+//! [`CertificateLogs`]: whether a certificate log of a Sigstore instance promised to hold a certificate (RFC 6962
+//! section 3.2, signed certificate timestamp), for what `sigstore-verify` cannot be shown ([`super::sigstore`]).
 //!
 //! The rules are that library's (`verify_sct` there); `src/verify/tests.rs` holds the two against each other.
 
@@ -47,8 +47,8 @@ impl CertificateLogs {
         Self { logs: root.ctlogs.iter().map(log).collect() }
     }
 
-    /// Whether the one timestamp in a certificate (DER) is by a log of the root at a time at which it was trusted. `issuer` is
-    /// the SubjectPublicKeyInfo of whoever issued the certificate.
+    /// Whether the one timestamp in a certificate (DER) is by a log of the root at a time at which it was trusted.
+    /// `issuer` is the SubjectPublicKeyInfo of whoever issued the certificate.
     pub(super) fn check(&self, certificate: &[u8], issuer: &[u8]) -> Result<(), Fault> {
         let mut logged = leaf::parse(certificate)?.tbs_certificate;
         let extensions = logged.extensions.take().unwrap_or_default();

@@ -1,8 +1,9 @@
 //! The one place that asks `sigstore-verify`: whether a signature holds under a Sigstore instance, whoever signed.
 //!
-//! It is shown the proofs that hold ([`shown`]): what was set aside, it would refuse the whole for. What it does not do is
-//! done elsewhere: who signed and how many names the certificate has ([`super::prove`]), which log and which authority vouch
-//! ([`super::witness`]). What it cannot be shown is judged by [`super::issuer`] and [`super::sct`] in its place.
+//! It is shown the proofs that hold ([`shown`]): what was set aside, it would refuse the whole for. What it does not do
+//! is done elsewhere: who signed and how many names the certificate has ([`super::prove`]), which log and which
+//! authority vouch ([`super::witness`]). What it cannot be shown is judged by [`super::issuer`] and [`super::sct`] in
+//! its place.
 
 use sigstore_types::bundle::{
     CertificateContent, MediaType, MessageDigest, MessageSignature, PublicKeyIdentifier, Rfc3161Timestamp,
@@ -24,8 +25,8 @@ use super::untrusted::{ArtifactDigest, Content, Material, Untrusted};
 use super::witness::Held;
 use super::{Demands, Fault, TrustRoot};
 
-/// Longest statement that the library is shown, in bytes: it builds every value of the predicate, ten times its length in
-/// memory. Provenance and scans are shorter.
+/// Longest statement that the library is shown, in bytes: it builds every value of the predicate, ten times its length
+/// in memory. Provenance and scans are shorter.
 const SHOWN_MAX: usize = 256 * 1024;
 
 /// A signature as the library can judge it, and what that is over.
@@ -34,12 +35,12 @@ pub(super) struct Shown<'m> {
     message: Message<'m>,
 }
 
-/// A signature with those of its proofs that hold; none where the library cannot be shown all of them. `artifact` is what a
-/// statement is about.
+/// A signature with those of its proofs that hold; none where the library cannot be shown all of them. `artifact` is
+/// what a statement is about.
 ///
-/// An envelope may be logged as hashedrekord 0.0.1 (Sigstore's client specification), which the library knows of message
-/// signatures alone: so it is shown the same signature over the same bytes, which are the envelope's pre-authentication
-/// encoding. That the statement is about the artifact was compared before.
+/// An envelope may be logged as hashedrekord 0.0.1 (Sigstore's client specification), which the library knows of
+/// message signatures alone: so it is shown the same signature over the same bytes, which are the envelope's
+/// pre-authentication encoding. That the statement is about the artifact was compared before.
 pub(super) fn shown<'m>(item: &'m Untrusted, held: &Held, artifact: Message<'m>) -> Option<Shown<'m>> {
     let entries: Vec<_> = held.entries.iter().filter_map(|number| item.attached.entries.get(*number)).collect();
     let stamps: Vec<_> = held.stamps.iter().filter_map(|number| item.attached.stamps.get(*number)).collect();
@@ -111,8 +112,8 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Whether the holder of the certificate signed the message: chain at each proven time, certificate log, transparency log,
-/// timestamps, signature, and the log entry's agreement with all of it.
+/// Whether the holder of the certificate signed the message: chain at each proven time, certificate log, transparency
+/// log, timestamps, signature, and the log entry's agreement with all of it.
 pub(super) fn keyless(root: &TrustRoot, shown: &Shown<'_>, demands: Demands) -> Result<(), Fault> {
     let mut policy = VerificationPolicy::any_identity();
     if !demands.sct {

@@ -1,8 +1,9 @@
 //! In-toto statements (in-toto attestation spec, `statement.md`): image signatures, and everything else that is said
 //! about an image ([`Statement`]).
 //!
-//! What decides is read strictly: the type, the subjects, the kind. The predicate is the signer's: a bill of materials of
-//! megabytes, a text, nothing at all. It stays in the bytes until a condition asks for a part of it ([`Statement::said`]).
+//! What decides is read strictly: the type, the subjects, the kind. The predicate is the signer's: a bill of materials
+//! of megabytes, a text, nothing at all. It stays in the bytes until a condition asks for a part of it
+//! ([`Statement::said`]).
 
 use std::collections::BTreeSet;
 
@@ -34,8 +35,8 @@ const SIGNATURE_MAX: usize = 1024 * 1024;
 
 /// What is around a predicate: some values for each subject.
 const LIMITS: Limits = Limits { bytes: BUNDLE_MAX, depth: 32, values: 32 * ATTESTED_MAX, free: &["annotations"] };
-/// Most values in a predicate, and one for so many of its bytes where that is more: bills of materials have 40 bytes to 240
-/// for each value. Walking it costs no memory, whatever it holds; what was made of numbers alone, nobody can use.
+/// Most values in a predicate, and one for so many of its bytes where that is more: bills of materials have 40 bytes to
+/// 240 for each value. Walking it costs no memory, whatever it holds; what was made of numbers alone, nobody can use.
 pub const PREDICATE_VALUES_MAX: usize = 262_144;
 const BYTES_OF_VALUE: usize = 32;
 /// Deepest predicate: build definitions of some systems nest thirty deep.
@@ -84,8 +85,8 @@ impl Statement {
         Ok(())
     }
 
-    /// What is kept of its predicate, which must be an object: other shapes have no fields that could be asked for. Each key
-    /// is the one that is spelt so; at most so many values are read.
+    /// What is kept of its predicate, which must be an object: other shapes have no fields that could be asked for.
+    /// Each key is the one that is spelt so; at most so many values are read.
     ///
     /// # Errors
     /// [`Unsaid`] where that cannot be told.

@@ -1,9 +1,9 @@
-//! [`Witnesses`]: the logs and timestamp authorities of a trust root; [`Witnesses::prove`] proves what they say of a signature:
-//! when it existed, and in which logs it is.
+//! [`Witnesses`]: the logs and timestamp authorities of a trust root; [`Witnesses::prove`] proves what they say of a
+//! signature: when it existed, and in which logs it is.
 //!
-//! What nobody vouches for whom the root knows is set aside: a timestamp that does not hold, an entry of another log. It
-//! counts for nothing, and whoever can put it there could leave it out as well. An entry of a log that the root does know
-//! must hold. That an entry is about the signature, its key and what it covers, [`super::log`] says.
+//! What nobody vouches for whom the root knows is set aside: a timestamp that does not hold, an entry of another log.
+//! It counts for nothing, and whoever can put it there could leave it out as well. An entry of a log that the root does
+//! know must hold. That an entry is about the signature, its key and what it covers, [`super::log`] says.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,8 @@ struct Log {
 struct Authority {
     name: String,
     authority: TsaAuthority,
-    /// The same up to the leaf's issuer, which the file vouches for as it does for the root: a certificate less to check.
+    /// The same up to the leaf's issuer, which the file vouches for as it does for the root: a certificate less to
+    /// check.
     issuer: Option<TsaAuthority>,
 }
 

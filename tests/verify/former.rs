@@ -1,5 +1,5 @@
-//! Log entries of kinds that only older signers wrote: `rekord` 0.0.1 beside signatures, `intoto` 0.0.1 beside attestations
-//! (cosign before 2.2). Each is bound to what was signed, to the signature and to the certificate or key.
+//! Log entries of kinds that only older signers wrote: `rekord` 0.0.1 beside signatures, `intoto` 0.0.1 beside
+//! attestations (cosign before 2.2). Each is bound to what was signed, to the signature and to the certificate or key.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Statements as their makers write them: predicates of any shape and size, data whose keys differ by case, subjects that have
-//! no sha256. What decides is as strict as ever.
+//! Statements as their makers write them: predicates of any shape and size, data whose keys differ by case, subjects
+//! that have no sha256. What decides is as strict as ever.
 
 use sealgate::image::Digest;
 use sealgate::image::json::{JsonError, Keep};

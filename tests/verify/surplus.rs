@@ -1,6 +1,6 @@
-//! Proofs that nobody asked for, or that nobody can check: a timestamp that does not hold, an entry of a log that the root
-//! does not know. They neither count nor harm. What is held against an attacker: no proof that was broken is ever worth
-//! more than one that was taken away, and what a log of the root is said to have must be there.
+//! Proofs that nobody asked for, or that nobody can check: a timestamp that does not hold, an entry of a log that the
+//! root does not know. They neither count nor harm. What is held against an attacker: no proof that was broken is ever
+//! worth more than one that was taken away, and what a log of the root is said to have must be there.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -266,8 +266,8 @@ fn attack_b1_an_entry_of_a_known_log_must_hold() {
     assert_eq!(instance::prove(&root, &unread, DEMANDS).map(drop), Err(Fault::Unsupported));
 }
 
-/// Without a root nobody can tell whose entries count: one that says it is about something else refuses, one that nobody
-/// can read says nothing.
+/// Without a root nobody can tell whose entries count: one that says it is about something else refuses, one that
+/// nobody can read says nothing.
 #[test]
 fn attack_b1_without_a_root_a_contradiction_refuses() {
     let build = key("build");
