@@ -55,6 +55,8 @@ impl Drop for Process {
 pub struct Gate {
     process: Process,
     folder: tempfile::TempDir,
+    /// What it tells its service manager.
+    told: UnixDatagram,
     /// From the start of the process to `READY=1`.
     pub ready: Duration,
 }
@@ -71,6 +73,11 @@ impl Gate {
         let config = folder.path().join("config.toml");
         let text = fs::read_to_string(&config).expect("a file");
         fs::write(&config, text + more).expect("a file");
+        Self::start_in(folder)
+    }
+
+    /// Starts it with the configuration in a folder, and waits for `READY=1`.
+    pub fn start_in(folder: tempfile::TempDir) -> Self {
         let notify = folder.path().join("notify.sock");
         let told = UnixDatagram::bind(&notify).expect("a socket");
         told.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
@@ -79,18 +86,30 @@ impl Gate {
         command.args(["run", "--config"]).arg(folder.path().join("config.toml")).env("NOTIFY_SOCKET", &notify);
         let start = Instant::now();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("the gate");
-        let process = Process(child);
+        let mut gate = Self { process: Process(child), folder, told, ready: Duration::ZERO };
+        gate.until_ready();
+        gate.ready = start.elapsed();
+        gate
+    }
+
+    /// Has it read its policies again, and waits until they are in force.
+    pub fn reload(&self) {
+        let id = self.process.0.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().expect("kill").success());
+        self.until_ready();
+    }
+
+    fn until_ready(&self) {
         let mut buffer = [0_u8; 4096];
         loop {
-            let length = told.recv(&mut buffer).unwrap_or_else(|error| {
-                let log = fs::read_to_string(folder.path().join("gate.log")).unwrap_or_default();
-                unreachable!("the gate did not come up: {error}\n{log}")
+            let length = self.told.recv(&mut buffer).unwrap_or_else(|error| {
+                let log = fs::read_to_string(self.folder.path().join("gate.log")).unwrap_or_default();
+                unreachable!("the gate is not ready: {error}\n{log}")
             });
             if String::from_utf8_lossy(&buffer[..length]).contains("READY=1") {
-                break;
+                return;
             }
         }
-        Self { process, ready: start.elapsed(), folder }
     }
 
     /// Its socket.

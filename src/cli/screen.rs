@@ -6,6 +6,11 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use serde::Serialize;
 
+/// Steps in which a bar grows: as often is the line of a terminal written, however much is done.
+const PROGRESS_STEPS: u64 = 200;
+/// Characters of a whole bar.
+const PROGRESS_WIDTH: u64 = 30;
+
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -56,6 +61,8 @@ pub struct Screen {
     colour: bool,
     /// Whether somebody sees how far long work is.
     watched: bool,
+    /// The step of the bar that is on the screen.
+    drawn: Option<u64>,
     out: Box<dyn Write>,
     err: Box<dyn Write>,
 }
@@ -67,7 +74,7 @@ impl Screen {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colour = output == Output::Text && !no_colour && io::stdout().is_terminal();
         let watched = output == Output::Text && io::stderr().is_terminal();
-        Self { output, colour, watched, out: Box::new(io::stdout()), err: Box::new(io::stderr()) }
+        Self { output, colour, watched, drawn: None, out: Box::new(io::stdout()), err: Box::new(io::stderr()) }
     }
 
     /// Whether a program reads.
@@ -80,6 +87,7 @@ impl Screen {
     ///
     /// A reader that went away (`| head`) is no error of ours.
     pub fn line(&mut self, text: &str) {
+        self.end_progress();
         drop(writeln!(self.out, "{text}"));
     }
 
@@ -92,20 +100,29 @@ impl Screen {
 
     /// Prints what went wrong, for people, beside the answers.
     pub fn complain(&mut self, text: &str) {
+        self.end_progress();
         drop(writeln!(self.err, "sealgate: {}", plain_lines(text)));
     }
 
-    /// Shows how far long work is, on the last line of a terminal; nowhere else. What is in it must be trusted.
-    pub(super) fn progress(&mut self, text: &str) {
-        if self.watched {
-            drop(write!(self.err, "\r\x1b[K{text}"));
-            drop(self.err.flush());
+    /// Shows how far long work is as a bar, on the last line of a terminal; nowhere else. `what` must be trusted.
+    pub(super) fn progress(&mut self, what: &str, done: u64, all: u64) {
+        let step = done.saturating_mul(PROGRESS_STEPS).checked_div(all).unwrap_or(0).min(PROGRESS_STEPS);
+        if !self.watched || self.drawn == Some(step) {
+            return;
         }
+        self.drawn = Some(step);
+        let filled = usize::try_from(step * PROGRESS_WIDTH / PROGRESS_STEPS).unwrap_or(0);
+        let (bar, width) = ("#".repeat(filled), usize::try_from(PROGRESS_WIDTH).unwrap_or(0));
+        drop(write!(self.err, "\r\x1b[K{what} [{bar:<width$}] {done} of {all}"));
+        drop(self.err.flush());
     }
 
     /// Takes that line away again.
     pub(super) fn end_progress(&mut self) {
-        self.progress("");
+        if self.drawn.take().is_some() {
+            drop(write!(self.err, "\r\x1b[K"));
+            drop(self.err.flush());
+        }
     }
 
     /// The text in the colour of its meaning, where there is colour.
@@ -198,7 +215,7 @@ impl Screen {
     pub(super) fn into_memory(output: Output) -> (Self, Printed) {
         let printed = Printed::default();
         let (out, err) = (Box::new(printed.clone()), Box::new(printed.clone()));
-        (Self { output, colour: false, watched: false, out, err }, printed)
+        (Self { output, colour: false, watched: false, drawn: None, out, err }, printed)
     }
 }
 

@@ -3,11 +3,12 @@
 
 use std::fmt::Write as _;
 
-use crate::evidence::{Outcome, Place, Source, Subject};
+use crate::evidence::{Name, Outcome, Place, Source, Subject};
 use crate::image::Digest;
 
 use super::bench::Bench;
 use super::by::{By, Who};
+use super::finding::Finding;
 use super::holder::Identity;
 use super::permit::Reason;
 use super::requirement::{Demand, Leaf};
@@ -15,6 +16,7 @@ use super::ruling::Failure;
 use super::set::Rule;
 use super::trusts::{LeafTrust, RuleKey};
 use super::words::{LINE_MAX, VALUE_MAX, bounded, escaped};
+use crate::verify::Fault;
 
 /// Most keys or identities that the line names.
 const NAMED: usize = 2;
@@ -26,6 +28,9 @@ const IDENTITY_SHOWN: usize = 170;
 const TYPE_SHOWN: usize = 100;
 /// Longest name of a key file in the line, in bytes.
 const FILE_SHOWN: usize = 80;
+/// What is said of attestations that are not there for an image that was asked for by digest.
+const BY_DIGEST: &str = " (where the digest is an index's, attestations on the manifests under it do not count: attest the \
+                         index, or ask by tag)";
 /// Hexadecimal digits of a digest where its beginning suffices: what git and docker show.
 const SHORT: usize = 12;
 
@@ -43,6 +48,9 @@ pub(super) fn refusal(rule: &Rule, failure: &Failure, subject: &Subject, bench: 
     }
     let _ = write!(line, " on {}", about(subject));
     let mut reason = bounded(failure.reason.to_string(), REASON_MAX);
+    if leaf.is_some_and(|(leaf, _)| is_attested_below(leaf, failure, subject)) {
+        reason.push_str(BY_DIGEST);
+    }
     if failure.others > 0 {
         let _ = write!(reason, " (and {} more requirements not met)", failure.others);
     }
@@ -54,6 +62,20 @@ pub(super) fn refusal(rule: &Rule, failure: &Failure, subject: &Subject, bench: 
     }
     let _ = write!(line, "; {reason}");
     line
+}
+
+/// Whether what is missing may be where it does not count: on a manifest under the index whose digest was asked for. Bills
+/// of materials are commonly there. Nobody who vouches for the index would vouch for them (attack A10).
+fn is_attested_below(leaf: &Leaf, failure: &Failure, subject: &Subject) -> bool {
+    let by_digest = matches!(&subject.name, Name::Known(reference) if reference.digest().is_some());
+    let is_none = match &failure.reason {
+        Reason::Unsigned => true,
+        Reason::NoneCounts { why } => {
+            matches!(why, Finding::Fault { fault: Fault::NotAttestation | Fault::OtherPredicate })
+        }
+        _ => false,
+    };
+    by_digest && is_none && matches!(leaf.demand, Demand::Attestation { .. })
 }
 
 fn wanted(leaf: &Leaf, trust: &LeafTrust) -> String {

@@ -30,7 +30,7 @@ pub use entry::{BLOBS_MAX, Entry, MANIFESTS_MAX, NAMES_MAX, TARGETS_MAX, source_
 pub use error::{Action, Broken, StoreError, Unfit};
 pub use evict::Evicted;
 pub use options::Options;
-pub use read::{ENTRIES_MAX, Kept};
+pub use read::Kept;
 pub use scan::PER_SUBJECT_MAX;
 pub use tally::Counts;
 

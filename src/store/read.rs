@@ -14,12 +14,6 @@ use super::{BLOB_MAX, Store};
 use crate::evidence::Place;
 use crate::image::Digest;
 
-/// Most entries that [`Store::entries`] gives: twice as many images as a node may have, in four places each. The least
-/// recently used beyond are left out.
-pub const ENTRIES_MAX: usize = 8192;
-/// Most blobs that these name together, so that no content of the folder takes more than some 20 MiB of memory.
-const NAMED_MAX: usize = 1 << 17;
-
 /// An entry with what is known of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -77,11 +71,21 @@ impl Store {
         self.entry_at(&self.folders.entry(place), &place.subject)
     }
 
-    /// All entries, the most recently used first; at most [`ENTRIES_MAX`].
+    /// All entries, the most recently used first.
     ///
     /// # Errors
-    /// As [`Store::entries_of`].
+    /// As [`Store::each_entry`].
     pub fn entries(&self) -> Result<Vec<Kept>, StoreError> {
+        let mut kept = Vec::new();
+        self.each_entry(&mut |one| kept.push(one))?;
+        Ok(kept)
+    }
+
+    /// Calls `each` with every entry, the most recently used first; one after the other is in memory.
+    ///
+    /// # Errors
+    /// As [`Store::entries_of`], and where there are more files than are looked at: never a part without a word.
+    pub fn each_entry(&self, each: &mut dyn FnMut(Kept)) -> Result<(), StoreError> {
         let mut files: Vec<(Timestamp, u64, PathBuf, Digest)> = Vec::new();
         scan::subjects(&self.folders, &mut |subject, folder| {
             scan::entry_files(&folder, &mut |path| {
@@ -92,18 +96,12 @@ impl Store {
             })
         })?;
         files.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.2.cmp(&other.2)));
-        let (mut kept, mut named): (Vec<Kept>, usize) = (Vec::new(), 0);
         for (used, length, path, subject) in files {
             let Some(entry) = self.entry_at(&path, &subject)? else { continue };
-            named = named.saturating_add(entry.contents().count()).saturating_add(entry.targets.len());
-            if kept.len() >= ENTRIES_MAX || named > NAMED_MAX {
-                tracing::warn!(entries = kept.len(), "the evidence store has more entries than are looked through");
-                break;
-            }
             let bytes = entry.contents().map(|digest| self.length(digest)).fold(length, u64::saturating_add);
-            kept.push(Kept { entry, used, bytes });
+            each(Kept { entry, used, bytes });
         }
-        Ok(kept)
+        Ok(())
     }
 
     /// Bytes of at most `limit` that hash to a digest; none where there is nothing, or nothing that does.

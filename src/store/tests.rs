@@ -9,6 +9,7 @@ mod room;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -269,4 +270,24 @@ fn of_too_many_targets_the_newest_and_the_needed_stay() {
     let merged = newer.merged(Some(&earlier), &|digest| needed.contains(digest));
     assert_eq!(merged.targets.len(), TARGETS_MAX);
     assert!(newer.targets.is_subset(&merged.targets) && needed.is_subset(&merged.targets));
+}
+
+/// Ten thousand images fit with the default size: none is left out without a word.
+#[test]
+fn all_entries_are_given_however_many_there_are() {
+    const MANY: usize = 10_000;
+    let home = Home::new();
+    let store = home.open();
+    for number in 0..MANY {
+        let (entry, _) = sample(&format!("app-{number}"));
+        // Not durably, as a put is: it is only read.
+        let path = store.folders.entry(&entry.place);
+        let about = path.parent().unwrap();
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(about).unwrap();
+        fs::OpenOptions::new().write(true).create(true).mode(0o600).open(&path).unwrap();
+        fs::write(&path, entry.to_json()).unwrap();
+    }
+    let mut given = 0;
+    store.each_entry(&mut |_| given += 1).unwrap();
+    assert_eq!((given, store.counts().broken), (MANY, 0));
 }

@@ -1,6 +1,6 @@
 //! `sealgate evidence export`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::fetch;
-use super::finding::{Found, find};
+use super::catalog::Catalog;
+use super::finding::{self, Found, Node, find, gathered};
 use super::wanted::Wanted;
+use super::{fetch, tell_broken};
 use crate::cli::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::image::Digest;
@@ -24,8 +25,11 @@ const BUFFER: usize = 256 << 10;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {
     /// Image names, digests, or first digits of digests.
-    #[arg(value_name = "IMAGE", required = true, value_parser = Wanted::parse)]
+    #[arg(value_name = "IMAGE", required_unless_present = "all", value_parser = Wanted::parse)]
     images: Vec<Wanted>,
+    /// Everything that is kept.
+    #[arg(long, conflicts_with = "images")]
+    all: bool,
     /// The tar file to write; - for standard output.
     #[arg(short = 'o', long = "out", value_name = "FILE")]
     out: PathBuf,
@@ -59,39 +63,67 @@ struct Image {
 pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<Exit, String> {
     let out = Out::of(options)?;
     let store = Store::open(settings.evidence.clone()).map_err(|error| error.to_string())?;
-    let mut found: Vec<Found> = Vec::new();
-    for wanted in &options.images {
-        let known = find(wanted, &store, settings, screen)?;
-        let known = match known {
-            Err(_) if options.fetch => fetch::admit(wanted, &store, settings)?,
-            known => known,
-        };
-        match known {
-            Ok(one) => found.push(one),
-            Err(why) => {
-                screen.complain(&why);
-                return Ok(Exit::Refused);
-            }
+    let found = match wanted(options, &store, settings, screen)? {
+        Ok(found) => found,
+        Err(why) => {
+            screen.complain(&why);
+            return Ok(Exit::Refused);
         }
-    }
+    };
     let entries = entries_of(&found);
     let names = names_of(&found);
     let extra = if options.fetch { fetch::complete(&found, &store, settings, screen)? } else { Vec::new() };
-    let written =
-        out.write(&mut |out| layout::export(&store, &entries, &names, &extra, out).map_err(|error| error.to_string()))?;
+    let mut progress = |done, all| screen.progress("writing", done, all);
+    let written = out.write(&mut |out| {
+        layout::export(&store, &entries, &names, &extra, (out, &mut progress)).map_err(|error| error.to_string())
+    })?;
+    screen.end_progress();
+    tell_broken(&store, screen);
     told(&out, &found, &written, screen);
     Ok(Exit::Done)
 }
 
-/// Each entry once, in the order of the images.
-fn entries_of(found: &[Found]) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
-    for entry in found.iter().flat_map(|found| &found.entries) {
-        if entries.iter().all(|other| other.place != entry.place) {
-            entries.push(entry.clone());
+/// What is kept about each image that is wanted; the inner error says of which there is nothing.
+fn wanted(
+    options: &Options,
+    store: &Store,
+    settings: &Settings,
+    screen: &mut Screen,
+) -> Result<Result<Vec<Found>, String>, String> {
+    let catalog = Catalog::of(store)?;
+    if options.all {
+        let found = finding::all(&catalog);
+        return Ok(if found.is_empty() { Err("nothing is kept".to_owned()) } else { Ok(found) });
+    }
+    let (mut found, mut fetched) = (Vec::new(), Vec::new());
+    let mut node = Node::new(settings);
+    for wanted in &options.images {
+        match find(wanted, &catalog, &mut node, screen) {
+            Ok(one) => found.push(one),
+            Err(_) if options.fetch => match fetch::admit(wanted, settings)? {
+                Ok(admitted) => fetched.push(admitted),
+                Err(why) => return Ok(Err(why)),
+            },
+            Err(why) => return Ok(Err(why)),
         }
     }
-    entries
+    if !fetched.is_empty() {
+        let catalog = Catalog::of(store)?;
+        for (reference, target) in fetched {
+            match gathered(Some(reference), &target, &catalog) {
+                Ok(one) => found.push(one),
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+    }
+    Ok(Ok(found))
+}
+
+/// Each entry once, in the order of the images.
+fn entries_of(found: &[Found]) -> Vec<Entry> {
+    let mut places = HashSet::new();
+    let entries = found.iter().flat_map(|found| &found.entries);
+    entries.filter(|entry| places.insert(&entry.place)).cloned().collect()
 }
 
 /// Every name once.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::finding::{Found, gathered};
+use super::finding::Found;
 use super::tokio_runtime;
 use super::wanted::Wanted;
 use crate::cli::screen::Screen;
@@ -23,18 +23,20 @@ use crate::store::{BLOB_MAX, Store};
 /// Most files that are fetched beside the evidence of one export: the manifest, its children and a config for each.
 const FILES_MAX: usize = 256;
 
-/// Decides about an image as the gate would, which keeps its evidence when it is admitted; the inner error says why there
-/// is none.
+/// Decides about an image as the gate would, which keeps its evidence when it is admitted: what its name points at; the
+/// inner error says why there is none.
 ///
 /// # Errors
 /// When nothing could be decided.
-pub(super) fn admit(wanted: &Wanted, store: &Store, settings: &Settings) -> Result<Result<Found, String>, String> {
+pub(super) fn admit<'w>(
+    wanted: &'w Wanted,
+    settings: &Settings,
+) -> Result<Result<(&'w Reference, Digest), String>, String> {
     let Some(reference) = wanted.reference() else {
         return Ok(Err("a digest alone cannot be fetched: name the image with its repository".to_owned()));
     };
     let admitted = tokio_runtime()?.block_on(admitted(reference, settings))?;
-    let kept = store.entries().map_err(|error| error.to_string())?;
-    Ok(admitted.and_then(|target| gathered(Some(reference), &target, &kept)))
+    Ok(admitted.map(|target| (reference, target)))
 }
 
 async fn admitted(reference: &Reference, settings: &Settings) -> Result<Result<Digest, String>, String> {

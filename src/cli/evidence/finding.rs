@@ -5,13 +5,14 @@
 
 use std::collections::BTreeSet;
 
+use super::catalog::Catalog;
 use super::tokio_runtime;
-use super::wanted::{Wanted, names, same};
+use super::wanted::{Wanted, names};
 use crate::cli::screen::Screen;
 use crate::config::Settings;
 use crate::image::{Digest, Reference};
 use crate::runtime::Runtime;
-use crate::store::{Entry, Kept, Store};
+use crate::store::{Entry, Kept};
 
 /// Digests of several images that are listed for a person to choose from.
 const CHOICES_SHOWN: usize = 8;
@@ -27,34 +28,51 @@ pub(super) struct Found {
     pub(super) entries: Vec<Entry>,
 }
 
-/// Looks for it; the inner error says why there is nothing.
+/// The runtime of this node, that knows what a tag means here.
+pub(super) struct Node<'s> {
+    settings: &'s Settings,
+    asking: Option<(tokio::runtime::Runtime, Runtime)>,
+    has_failed: bool,
+}
+
+/// Looks for it.
 ///
 /// # Errors
-/// When the store fails.
+/// Why there is nothing.
 pub(super) fn find(
     wanted: &Wanted,
-    store: &Store,
-    settings: &Settings,
+    catalog: &Catalog,
+    node: &mut Node<'_>,
     screen: &mut Screen,
-) -> Result<Result<Found, String>, String> {
-    let kept = store.entries().map_err(|error| error.to_string())?;
-    let by_name = |reference: &Reference, screen: &mut Screen| {
-        let target = named(reference, &kept, settings, screen)?;
-        gathered(Some(reference), &target, &kept)
+) -> Result<Found, String> {
+    let mut by_name = |reference: &Reference| {
+        let target = named(reference, catalog, node, screen)?;
+        gathered(Some(reference), &target, catalog)
     };
-    Ok(match wanted {
-        Wanted::Named(reference) => by_name(reference, screen),
-        Wanted::Either(digits, reference) if digests(digits, &kept).is_empty() => by_name(reference, screen),
+    match wanted {
+        Wanted::Named(reference) => by_name(reference),
+        Wanted::Either(digits, reference) if catalog.beginning_with(digits).is_empty() => by_name(reference),
         Wanted::Digits(digits) | Wanted::Either(digits, _) => {
-            one(digests(digits, &kept), digits).and_then(|target| gathered(None, &target, &kept))
+            one(catalog.beginning_with(digits), digits).and_then(|target| gathered(None, &target, catalog))
         }
-    })
+    }
+}
+
+/// Everything that is kept, image by image, each once.
+pub(super) fn all(catalog: &Catalog) -> Vec<Found> {
+    let mut targets = BTreeSet::new();
+    for Kept { entry, .. } in catalog.entries() {
+        match entry.targets.is_empty() {
+            true => targets.extend([&entry.place.subject]),
+            false => targets.extend(&entry.targets),
+        }
+    }
+    targets.into_iter().filter_map(|target| gathered(None, target, catalog).ok()).collect()
 }
 
 /// The entries about an image and the manifests under it; `called` is what a person calls it.
-pub(super) fn gathered(called: Option<&Reference>, target: &Digest, kept: &[Kept]) -> Result<Found, String> {
-    let about = kept.iter().map(|kept| &kept.entry).filter(|entry| entry.concerns(&|digest: &Digest| digest == target));
-    let entries: Vec<Entry> = about.cloned().collect();
+pub(super) fn gathered(called: Option<&Reference>, target: &Digest, catalog: &Catalog) -> Result<Found, String> {
+    let entries: Vec<Entry> = catalog.about(target).map(|kept| kept.entry.clone()).collect();
     if entries.is_empty() {
         let called = called.map(|reference| format!("{reference}, ")).unwrap_or_default();
         return Err(nothing(&format!("{called}{target}")));
@@ -77,37 +95,54 @@ fn stored(target: &Digest, entries: &[Entry]) -> Vec<String> {
     tagged.map(|name| name.to_string()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn named(reference: &Reference, kept: &[Kept], settings: &Settings, screen: &mut Screen) -> Result<Digest, String> {
+fn named(reference: &Reference, catalog: &Catalog, node: &mut Node<'_>, screen: &mut Screen) -> Result<Digest, String> {
     if let Some(digest) = reference.digest() {
         return Ok(digest.clone());
     }
-    match on_node(reference, settings) {
-        Ok(Some(target)) => return Ok(target),
-        Ok(None) => {}
-        Err(error) => {
-            screen
-                .complain(&format!("the runtime did not say what {reference} is; the names in the store do: {error}"));
-        }
+    if let Some(target) = node.target_of(reference, screen) {
+        return Ok(target);
     }
-    let is_called_so = |kept: &&Kept| names(&kept.entry).any(|name| same(&name, reference));
     let targets = |kept: &Kept| match kept.entry.targets.is_empty() {
         true => BTreeSet::from([kept.entry.place.subject.clone()]),
         false => kept.entry.targets.clone(),
     };
-    let found: BTreeSet<Digest> = kept.iter().filter(is_called_so).flat_map(targets).collect();
+    let found: BTreeSet<Digest> = catalog.called(reference).flat_map(targets).collect();
     one(found, &reference.to_string())
 }
 
-/// What the runtime's record of this tag points at.
-fn on_node(reference: &Reference, settings: &Settings) -> Result<Option<Digest>, String> {
-    let Some(name) = reference.tag_name() else { return Ok(None) };
-    let record = tokio_runtime()?.block_on(async { Runtime::new(settings.runtime.clone()).record(&name).await });
-    Ok(record.map_err(|error| error.to_string())?.map(|record| record.target.digest))
-}
+impl<'s> Node<'s> {
+    /// Of this configuration; nothing is asked yet.
+    pub(super) fn new(settings: &'s Settings) -> Self {
+        Self { settings, asking: None, has_failed: false }
+    }
 
-fn digests(digits: &str, kept: &[Kept]) -> BTreeSet<Digest> {
-    let of_entry = |kept: &Kept| [kept.entry.place.subject.clone()].into_iter().chain(kept.entry.targets.clone());
-    kept.iter().flat_map(of_entry).filter(|digest| digest.hex().starts_with(digits)).collect()
+    /// What the runtime's record of this tag points at. When it does not answer that is told, and it is not asked again.
+    fn target_of(&mut self, reference: &Reference, screen: &mut Screen) -> Option<Digest> {
+        let name = reference.tag_name().filter(|_| !self.has_failed)?;
+        match self.record(&name) {
+            Ok(target) => target,
+            Err(error) => {
+                self.has_failed = true;
+                let asked = format!("the runtime did not say what {reference} is");
+                screen.complain(&format!("{asked}; the names in the store do, for all that is asked: {error}"));
+                None
+            }
+        }
+    }
+
+    fn record(&mut self, name: &str) -> Result<Option<Digest>, String> {
+        let (thread, runtime) = match self.asking.take() {
+            Some(asking) => asking,
+            None => {
+                let thread = tokio_runtime()?;
+                let runtime = thread.block_on(async { Runtime::new(self.settings.runtime.clone()) });
+                (thread, runtime)
+            }
+        };
+        let record = thread.block_on(runtime.record(name)).map_err(|error| error.to_string())?;
+        self.asking = Some((thread, runtime));
+        Ok(record.map(|record| record.target.digest))
+    }
 }
 
 /// The one there is.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{SHORT, WIDTH, ago, existing, form, present, short, shortened};
+use super::{SHORT, WIDTH, ago, existing, form, present, short, shortened, tell_broken};
 use crate::cli::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::daemon;
@@ -35,27 +35,28 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, Stri
         screen.complain(&format!("nothing is kept: there is no folder {path}"));
         return Ok(Exit::Done);
     };
-    let entries = store.entries().map_err(|error| error.to_string())?;
-    if entries.is_empty() {
-        screen.complain(&format!("nothing is kept in {path}"));
-    }
     let present = present(settings).map_err(|error| {
         screen.complain(&format!("the runtime did not say which images are here: {error}"));
     });
     let present = present.ok();
-    if !screen.is_json() && !entries.is_empty() {
-        screen.line(&row(["DIGEST", "FORM", "COUNT", "FETCHED", "USED", "NEEDED", "REPOSITORY"]));
-    }
-    for kept in &entries {
+    let mut is_first = true;
+    let listed = store.each_entry(&mut |kept| {
+        if std::mem::take(&mut is_first) && !screen.is_json() {
+            screen.line(&row(["DIGEST", "FORM", "COUNT", "FETCHED", "USED", "NEEDED", "REPOSITORY"]));
+        }
         let needed = present.as_ref().map(|present| kept.entry.concerns(&|digest: &Digest| present.contains(digest)));
         let signatures = count(&store, &kept.entry);
         if screen.is_json() {
-            screen.json(&line(kept, needed, signatures));
+            screen.json(&line(&kept, needed, signatures));
         } else {
-            print(kept, needed, signatures, screen);
+            print(&kept, needed, signatures, screen);
         }
+    });
+    if is_first && listed.is_ok() {
+        screen.complain(&format!("nothing is kept in {path}"));
     }
-    Ok(Exit::Done)
+    tell_broken(&store, screen);
+    listed.map(|()| Exit::Done).map_err(|error| error.to_string())
 }
 
 /// How many signatures an entry's manifests list; none when one of them cannot be read.

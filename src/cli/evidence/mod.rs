@@ -3,6 +3,7 @@
 //! Works on the store's files, beside a gate that runs. What is kept is untrusted: here it is listed, copied and checked,
 //! and what it says of itself is called a claim.
 
+mod catalog;
 mod export;
 mod fetch;
 mod finding;
@@ -87,6 +88,14 @@ fn existing(options: &Options) -> Result<Option<Store>, String> {
         return Ok(None);
     }
     Store::open(options.clone()).map(Some).map_err(|error| error.to_string())
+}
+
+/// Says how many files count as not there: what is listed is not all that was kept.
+fn tell_broken(store: &Store, screen: &mut Screen) {
+    match store.counts().broken {
+        0 => {}
+        broken => screen.complain(&format!("{broken} files count as not there; sealgate evidence verify names them")),
+    }
 }
 
 /// The targets of the images on the node, as the runtime says.

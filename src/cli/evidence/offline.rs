@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::catalog::Catalog;
 use super::wanted::names;
 use crate::cli::screen::{Screen, Tone, plain};
 use crate::config::Settings;
@@ -60,9 +61,9 @@ pub(super) struct Judged {
 }
 
 /// The images that entries are about, each by the newest name of each repository.
-pub(super) fn images(entries: &[Kept], is_wanted: &dyn Fn(&Kept) -> bool) -> BTreeSet<Image> {
+pub(super) fn images(catalog: &Catalog, is_wanted: &dyn Fn(&Kept) -> bool) -> BTreeSet<Image> {
     let mut images = BTreeSet::new();
-    for kept in entries.iter().filter(|kept| is_wanted(kept)) {
+    for kept in catalog.entries().iter().filter(|kept| is_wanted(kept)) {
         let entry = &kept.entry;
         let subject = &entry.place.subject;
         let mut targets: Vec<&Digest> = entry.targets.iter().collect();
@@ -70,7 +71,7 @@ pub(super) fn images(entries: &[Kept], is_wanted: &dyn Fn(&Kept) -> bool) -> BTr
             targets.push(subject);
         }
         for target in targets {
-            let children = children_of(target, entries);
+            let children = catalog.children_of(target);
             let mut newest: BTreeMap<String, Reference> = BTreeMap::new();
             for name in names(entry).filter(|name| name.digest().is_none_or(|digest| digest == target)) {
                 newest.insert(name.repository().to_string(), name);
@@ -84,12 +85,6 @@ pub(super) fn images(entries: &[Kept], is_wanted: &dyn Fn(&Kept) -> bool) -> BTr
         }
     }
     images
-}
-
-/// The manifests under a target that have entries of their own.
-fn children_of(target: &Digest, entries: &[Kept]) -> BTreeSet<Digest> {
-    let of_target = entries.iter().map(|kept| &kept.entry).filter(|entry| entry.targets.contains(target));
-    of_target.map(|entry| &entry.place.subject).filter(|subject| *subject != target).cloned().collect()
 }
 
 impl<'s> Judgement<'s> {
@@ -112,14 +107,14 @@ impl<'s> Judgement<'s> {
 
     /// Judges one image. Which of the manifests under an index this node would run is not looked up: one that is
     /// admitted is told.
-    pub(super) fn judge(&self, image: &Image, entries: &[Kept]) -> Judged {
+    pub(super) fn judge(&self, image: &Image, catalog: &Catalog) -> Judged {
         let Ok(reference) = Reference::parse(&image.judged_as) else { return Judged::unnamed(image) };
         let children = image.children.iter().map(Some).chain(image.children.is_empty().then_some(None));
         let mut first = None;
         for child in children {
             let (name, target) = (Name::Known(reference.clone()), image.target.clone());
             let subject = Subject { name, target, child: child.cloned(), origin: Origin::Kept };
-            let judged = self.judge_subject(image, &subject, entries);
+            let judged = self.judge_subject(image, &subject, catalog);
             if judged.is_admitted() {
                 return judged;
             }
@@ -129,17 +124,16 @@ impl<'s> Judgement<'s> {
     }
 
     /// From the places in which its policies have signatures looked for.
-    fn judge_subject(&self, image: &Image, subject: &Subject, entries: &[Kept]) -> Judged {
+    fn judge_subject(&self, image: &Image, subject: &Subject, catalog: &Catalog) -> Judged {
         let Some(own) = subject.name.repository() else { return Judged::unnamed(image) };
         let applicable = self.set.applicable(&subject.name, &self.pod);
         let places = self.set.signature_repositories(&applicable, &own);
         let is_used = |kept: &&Kept| {
-            let place = &kept.entry.place;
-            let repository = place.repository.folded();
-            subject.candidates().any(|digest| *digest == place.subject)
-                && places.iter().any(|looked_in| looked_in.folded() == repository)
+            let repository = kept.entry.place.repository.folded();
+            places.iter().any(|looked_in| looked_in.folded() == repository)
         };
-        let used: Vec<&Kept> = entries.iter().filter(is_used).collect();
+        let about = subject.candidates().flat_map(|digest| catalog.of_subject(digest));
+        let used: Vec<&Kept> = about.filter(is_used).collect();
         let plan = self.set.plan(&applicable);
         let evidence: Vec<Evidence> = used.iter().map(|kept| gather::kept(self.store, &kept.entry, plan)).collect();
         let evidence: Vec<&Evidence> = evidence.iter().collect();

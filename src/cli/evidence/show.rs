@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::wanted::Wanted;
-use super::{ago, existing};
+use super::{ago, existing, tell_broken};
 use crate::cli::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
@@ -74,14 +74,17 @@ struct Holder {
 
 /// Prints every entry about the image; 1 when there is none.
 pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<Exit, String> {
-    let store = existing(&settings.evidence)?;
-    let entries = store.as_ref().map_or_else(|| Ok(Vec::new()), Store::entries).map_err(|error| error.to_string())?;
     let mut found = false;
-    for kept in entries.iter().filter(|kept| options.what.is_about(&kept.entry)) {
-        let Some(store) = &store else { break };
-        found = true;
-        let shown = Shown::of(store, kept);
-        if screen.is_json() { screen.json(&shown) } else { print(&shown, screen) }
+    if let Some(store) = existing(&settings.evidence)? {
+        let listed = store.each_entry(&mut |kept| {
+            if options.what.is_about(&kept.entry) {
+                found = true;
+                let shown = Shown::of(&store, &kept);
+                if screen.is_json() { screen.json(&shown) } else { print(&shown, screen) }
+            }
+        });
+        tell_broken(&store, screen);
+        listed.map_err(|error| error.to_string())?;
     }
     if found {
         return Ok(Exit::Done);

@@ -1,20 +1,21 @@
 //! `sealgate evidence verify`: every file hashed again, every signature parsed, every image judged as the gate would with
 //! no network.
 
+use std::collections::HashSet;
+
 use clap::Args;
 use serde::Serialize;
 
+use super::catalog::Catalog;
 use super::offline::{self, Judged, Judgement};
 use super::wanted::Wanted;
 use super::{existing, show};
 use crate::cli::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::gate::gather;
+use crate::image::Digest;
 use crate::store::{BLOB_MAX, Kept, Store};
 use crate::truststore;
-
-/// How often progress is shown, in files: a few times a second.
-const PROGRESS_STEP: u64 = 64;
 
 /// What to verify.
 #[derive(Debug, Args)]
@@ -50,6 +51,8 @@ struct Counted {
     broken: u64,
     images: usize,
     not_admitted: usize,
+    /// Blobs that are whole.
+    whole: HashSet<Digest>,
 }
 
 /// Verifies; 1 when a file is broken, a signature cannot be read, or an image would not be admitted.
@@ -61,21 +64,24 @@ pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -
     };
     let mut counted = Counted::default();
     check_files(&store, &mut counted, screen)?;
-    let entries = store.entries().map_err(|error| error.to_string())?;
+    let catalog = Catalog::of(&store)?;
     let is_wanted =
         |kept: &&Kept| options.what.is_empty() || options.what.iter().any(|what| what.is_about(&kept.entry));
-    let wanted: Vec<&Kept> = entries.iter().filter(is_wanted).collect();
-    for kept in &wanted {
+    let wanted: Vec<&Kept> = catalog.entries().iter().filter(is_wanted).collect();
+    for (kept, done) in wanted.iter().zip(1..) {
         check_entry(&store, kept, &mut counted, screen);
+        screen.progress("reading signatures", done, count(wanted.len()));
     }
     let judgement = Judgement::new(settings, &loaded.policies, &store, options.namespace.clone());
-    for image in offline::images(&entries, &|kept| is_wanted(&kept)) {
-        let judged = judgement.judge(&image, &entries);
+    let images = offline::images(&catalog, &|kept| is_wanted(&kept));
+    for (image, done) in images.iter().zip(1..) {
+        screen.progress("judging", done, count(images.len()));
+        let judged = judgement.judge(image, &catalog);
         counted.images += 1;
         counted.not_admitted += usize::from(!judged.is_admitted());
         told(&Finding::Image(judged), screen);
     }
-    let Counted { files, broken, images, not_admitted } = counted;
+    let Counted { files, broken, images, not_admitted, .. } = counted;
     told(&Finding::Summary { files, entries: wanted.len(), images, broken, not_admitted }, screen);
     let missed = !options.what.is_empty() && wanted.is_empty();
     if missed {
@@ -87,28 +93,32 @@ pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -
 /// Hashes every file of the store.
 fn check_files(store: &Store, counted: &mut Counted, screen: &mut Screen) -> Result<(), String> {
     let all = store.counts().files;
-    let mut broken = Vec::new();
     let checked = store.check(&mut |path, fault| {
         counted.files += 1;
-        if counted.files.is_multiple_of(PROGRESS_STEP) {
-            screen.progress(&format!("hashing: {} of {all} files", counted.files));
-        }
-        if let Some(why) = fault {
-            broken.push((path.display().to_string(), why.to_string()));
+        screen.progress("hashing", counted.files, all);
+        match fault {
+            Some(why) => {
+                counted.broken += 1;
+                told(&Finding::BrokenFile { path: path.display().to_string(), why: why.to_string() }, screen);
+            }
+            None => {
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                counted.whole.extend(Digest::parse(&format!("sha256:{name}")));
+            }
         }
     });
     screen.end_progress();
-    for (path, why) in broken {
-        counted.broken += 1;
-        told(&Finding::BrokenFile { path, why }, screen);
-    }
     checked.map_err(|error| error.to_string())
 }
 
 /// Looks for everything that an entry needs, and parses its signatures.
 fn check_entry(store: &Store, kept: &Kept, counted: &mut Counted, screen: &mut Screen) {
     let place = || kept.entry.place.to_string();
-    for digest in kept.entry.contents().filter(|digest| !matches!(store.read(digest, BLOB_MAX), Ok(Some(_)))) {
+    for digest in kept.entry.contents() {
+        // What was put since the files were looked at is looked at now.
+        if counted.whole.contains(digest) || matches!(store.read(digest, BLOB_MAX), Ok(Some(_))) {
+            continue;
+        }
         counted.broken += 1;
         told(&Finding::MissingFile { digest: digest.to_string(), place: place() }, screen);
     }
@@ -119,6 +129,10 @@ fn check_entry(store: &Store, kept: &Kept, counted: &mut Counted, screen: &mut S
             told(&Finding::BrokenSignature { item, place: place(), why }, screen);
         }
     }
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 fn told(finding: &Finding, screen: &mut Screen) {

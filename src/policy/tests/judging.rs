@@ -203,6 +203,28 @@ fn attack_a10_a_permit_that_rests_on_the_child_pins_the_child() {
     assert_eq!(denial.reason(), &Reason::NoneCounts { why: Finding::OtherDigest });
 }
 
+/// Attack A10: whoever may push makes an index around a child that was attested once. Asked for by the index's digest, it is
+/// the index that must be attested, although it is signed itself; and the refusal says what to do.
+#[test]
+fn attack_a10_an_attestation_on_a_child_does_not_speak_for_an_index_asked_for_by_digest() {
+    let (key, index, child) = (Signer::new(), digest("index"), digest("child"));
+    let sbom = "{name: sbom, attestation: {predicateType: cyclonedx, by: {key: {files: [build.pub]}}}}";
+    let set = set(&policy(&format!("{{all: [{BUILD}, {sbom}]}}")), &[("build.pub", &key)]);
+    let mut subject = subject("reg.test/prod/app:1", &index);
+    subject.child = Some(child.clone());
+    let on_index = found(&index, vec![key.signs(&index, REPOSITORY)]);
+    let bom = "https://cyclonedx.org/bom";
+    let on_child = found(&child, vec![key.attests(&child, bom, &serde_json::json!({}))]);
+    let permit = permitted(judge(&set, &subject, &[&on_index, &on_child]));
+    assert_eq!(permit.pinned(), &index, "by tag it leads to both");
+    subject.name = Name::Known(crate::image::Reference::parse(&format!("reg.test/prod/app@{index}")).unwrap());
+    let denial = denied(judge(&set, &subject, &[&on_index]));
+    let why = Finding::Fault { fault: Fault::NotAttestation };
+    assert_eq!((denial.class(), denial.reason()), (Class::Refused, &Reason::NoneCounts { why }));
+    assert!(denial.to_string().contains("attest the index, or ask by tag"), "{denial}");
+    assert_denied(judge(&set, &subject, &[&on_index, &on_child]));
+}
+
 #[test]
 fn requirements_may_rest_on_the_index_and_on_the_child() {
     let (build, security, index, child) = (Signer::new(), Signer::new(), digest("index"), digest("child"));

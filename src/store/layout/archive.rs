@@ -16,7 +16,7 @@ use super::{INDEX_FILE, LAYOUT_FILE};
 use crate::image::Digest;
 
 /// Most members: a layout of a full store has fewer, and so has one of several hundred whole images.
-pub(super) const MEMBERS_MAX: usize = 1 << 16;
+pub(super) const MEMBERS_MAX: usize = 1 << 17;
 /// Longest extension header that is looked into: times and owners take some hundred bytes.
 const EXTENSION_MAX: u64 = 64 << 10;
 /// Extensions that change what a reader sees (POSIX.1-2001 pax; GNU tar's sparse files).

@@ -48,7 +48,8 @@ struct Making<'a> {
 }
 
 /// Writes entries as a layout: the carriers with where they were found, everything that they need, and the images by
-/// `names` (reference and digest) as far as their manifests are in the store or among `extra`.
+/// `names` (reference and digest) as far as their manifests are in the store or among `extra`. Blobs go from the store to
+/// `out` one by one, and `progress` is told how many of how many have.
 ///
 /// # Errors
 /// [`LayoutError`]; what was written until then is not a layout.
@@ -57,7 +58,7 @@ pub fn export(
     entries: &[Entry],
     names: &[(String, Digest)],
     extra: &[(Digest, Bytes)],
-    out: &mut dyn Write,
+    (out, progress): (&mut dyn Write, &mut dyn FnMut(u64, u64)),
 ) -> Result<Exported, LayoutError> {
     let mut making = Making {
         store,
@@ -76,7 +77,7 @@ pub fn export(
         making.carriers(entry)?;
         making.blobs.extend(entry.contents().cloned());
     }
-    making.write(out)
+    making.write(out, progress)
 }
 
 impl Making<'_> {
@@ -141,7 +142,7 @@ impl Making<'_> {
         }
     }
 
-    fn write(mut self, out: &mut dyn Write) -> Result<Exported, LayoutError> {
+    fn write(mut self, out: &mut dyn Write, progress: &mut dyn FnMut(u64, u64)) -> Result<Exported, LayoutError> {
         let failed = |error: io::Error| LayoutError::Output(error.kind());
         let mut tar = Builder::new(out);
         file(&mut tar, LAYOUT_FILE, &index::layout_bytes()).map_err(failed)?;
@@ -149,7 +150,10 @@ impl Making<'_> {
         folder(&mut tar, "blobs/").and_then(|()| folder(&mut tar, "blobs/sha256/")).map_err(failed)?;
         let empty = Digest::of(EMPTY);
         self.blobs.insert(empty.clone());
-        for digest in std::mem::take(&mut self.blobs) {
+        let blobs = std::mem::take(&mut self.blobs);
+        let all = u64::try_from(blobs.len()).unwrap_or(u64::MAX);
+        for (digest, done) in blobs.into_iter().zip(0..) {
+            progress(done, all);
             let bytes = if digest == empty { Some(Bytes::from_static(EMPTY)) } else { self.bytes(&digest)? };
             let Some(bytes) = bytes else {
                 self.exported.left_out.insert(digest);

@@ -11,12 +11,12 @@ use super::{INDEX_FILE, INDEX_MAX, LAYOUT_FILE, LAYOUT_VERSION};
 use crate::image::Digest;
 use crate::image::json::{self, Limits};
 
-/// Most manifests in it: as many as fit into its bytes with the annotations of carriers, and some more without.
-pub(super) const LISTED_MAX: usize = 8192;
+/// Most manifests in it: of a full store each carrier and each image.
+pub(super) const LISTED_MAX: usize = 1 << 16;
 /// The media type of the index itself.
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 /// Depth: an index nests five deep; three times that for extensions. Values: sixteen for each manifest.
-const LIMITS: Limits = Limits { bytes: 4 << 20, depth: 16, values: 16 * LISTED_MAX, free: &["annotations"] };
+const LIMITS: Limits = Limits { bytes: 24 << 20, depth: 16, values: 16 * LISTED_MAX, free: &["annotations"] };
 
 /// What the index says of one manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -30,8 +30,8 @@ const LAYOUT_FILE: &str = "oci-layout";
 const INDEX_FILE: &str = "index.json";
 /// The one version of layouts.
 const LAYOUT_VERSION: &str = "1.0.0";
-/// Longest `index.json`, as the longest manifest: some five thousand carriers.
-const INDEX_MAX: u64 = 4 << 20;
+/// Longest `index.json`: that of a store as full as the defaults allow, about a kilobyte for each of 20,000 images.
+const INDEX_MAX: u64 = 24 << 20;
 
 /// The repository in which a manifest was found.
 const REPOSITORY: &str = "io.sealgate.evidence.repository";

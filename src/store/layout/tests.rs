@@ -54,7 +54,7 @@ impl Home {
 
     fn export(&self, entries: &[Entry], names: &[(String, Digest)]) -> (Vec<u8>, Exported) {
         let mut out = Vec::new();
-        let exported = export(&self.store, entries, names, &[], &mut out).unwrap();
+        let exported = export(&self.store, entries, names, &[], (&mut out, &mut |_, _| {})).unwrap();
         (out, exported)
     }
 
@@ -294,13 +294,19 @@ fn the_callers_manifests_are_in_it_under_all_their_names() {
     let names =
         ["registry.example:5000/app:1", "registry.example:5000/app:2"].map(|name| (name.to_owned(), parent.0.clone()));
     let mut out = Vec::new();
-    let exported =
-        export(&home.store, std::slice::from_ref(&entry), &names, std::slice::from_ref(&parent), &mut out).unwrap();
+    let exported = export(
+        &home.store,
+        std::slice::from_ref(&entry),
+        &names,
+        std::slice::from_ref(&parent),
+        (&mut out, &mut |_, _| {}),
+    )
+    .unwrap();
     assert_eq!((exported.images, exported.carriers), (2, 1), "the index, and the image in it");
     let imported = other.import(&out).unwrap();
     assert_eq!(imported.entries[0].names, ["registry.example:5000/app:1", "registry.example:5000/app:2"]);
     let wrong = [(parent.0.clone(), Bytes::from_static(b"other"))];
-    let refused = export(&home.store, &[entry], &[], &wrong, &mut Vec::new());
+    let refused = export(&home.store, &[entry], &[], &wrong, (&mut Vec::new(), &mut |_, _| {}));
     assert!(matches!(refused, Err(LayoutError::Store(crate::store::StoreError::Unfit(_)))));
 }
 
@@ -335,6 +341,6 @@ fn a_full_output_is_an_error() {
     }
     let home = Home::new();
     let entry = keep(&home, "app", Way::Referrers);
-    let refused = export(&home.store, &[entry], &[], &[], &mut Full);
+    let refused = export(&home.store, &[entry], &[], &[], (&mut Full, &mut |_, _| {}));
     assert_eq!(refused, Err(LayoutError::Output(std::io::ErrorKind::StorageFull)));
 }
