@@ -57,7 +57,19 @@ pub struct Documents {
     notes: Vec<Note>,
 }
 
-/// Reads one policy file after the other; none needs to be in memory beside another.
+/// One policy file that was read, with what is wrong with it.
+#[derive(Debug)]
+pub struct ParsedFile {
+    name: String,
+    length: usize,
+    /// Of its name and its bytes.
+    hash: [u8; 32],
+    documents: Vec<Document>,
+    errors: Vec<PolicyError>,
+    notes: Vec<Note>,
+}
+
+/// Puts policy files together; none needs to be in memory beside another.
 #[derive(Debug, Default)]
 pub struct DocumentsReader {
     documents: Vec<Document>,
@@ -110,7 +122,7 @@ impl Documents {
     /// Every fault that was found, in the order of the files; at most a hundred of each file.
     pub fn parse(files: &[PolicyFile]) -> Result<Self, Vec<PolicyError>> {
         let mut reader = DocumentsReader::default();
-        files.iter().for_each(|file| reader.read(file));
+        files.iter().for_each(|file| reader.add(file.parse()));
         reader.finish()
     }
 
@@ -181,23 +193,44 @@ impl Documents {
     }
 }
 
+impl PolicyFile {
+    /// Reads it, YAML or JSON, with one or more documents.
+    #[must_use]
+    pub fn parse(&self) -> ParsedFile {
+        let mut hash = Sha256::new();
+        put(&mut hash, self.name.as_bytes());
+        put(&mut hash, &self.bytes);
+        let mut reader = Reader::new(&self.name);
+        let documents = read_file(self, &mut reader);
+        let (errors, notes) = reader.finish();
+        let (name, length) = (self.name.clone(), self.bytes.len());
+        ParsedFile { name, length, hash: hash.finalize().into(), documents, errors, notes }
+    }
+}
+
+impl ParsedFile {
+    /// How many bytes the file has.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+}
+
 impl DocumentsReader {
-    /// Reads a file, YAML or JSON, with one or more documents. Its faults are told at the end.
-    pub fn read(&mut self, file: &PolicyFile) {
-        put(&mut self.hash, file.name.as_bytes());
-        put(&mut self.hash, &file.bytes);
-        let mut reader = Reader::new(&file.name);
-        if !self.names.insert(file.name.clone()) {
-            reader.note(None, String::new(), PolicyFault::DuplicateFile);
+    /// Adds the documents of a file. Its faults are told at the end.
+    pub fn add(&mut self, file: ParsedFile) {
+        let ParsedFile { name, hash, documents, errors, notes, .. } = file;
+        self.hash.update(hash);
+        if !self.names.insert(name.clone()) {
+            let fault = PolicyFault::DuplicateFile;
+            self.errors.push(PolicyError { file: name.clone(), position: None, field: String::new(), fault });
         }
-        self.last.clone_from(&file.name);
-        let read = read_file(file, &mut reader);
+        self.last = name;
         // What is beyond is counted, and not kept.
         let room = (DOCUMENTS_MAX + 1).saturating_sub(self.documents.len());
-        self.documents.extend(read.into_iter().take(room));
-        let (faults, odd) = reader.finish();
-        self.errors.extend(faults);
-        self.notes.extend(odd);
+        self.documents.extend(documents.into_iter().take(room));
+        self.errors.extend(errors);
+        self.notes.extend(notes);
     }
 
     /// The documents of all files, in their order.

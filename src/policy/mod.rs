@@ -107,7 +107,7 @@ mod yaml;
 pub use advice::Advice;
 pub use applicable::{Applicable, OtherNamespaces};
 pub use condition::{ConditionError, ConditionFault};
-pub use document::{Documents, DocumentsReader, FILE_MAX, NamedAt, PolicyFile};
+pub use document::{Documents, DocumentsReader, FILE_MAX, NamedAt, ParsedFile, PolicyFile};
 pub use error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault, Position};
 pub use finding::Finding;
 pub use gathering::{Freshness, SIGNATURE_REPOSITORIES_MAX};

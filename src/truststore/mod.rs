@@ -13,10 +13,12 @@ mod shipped;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::policy::{Documents, DocumentsReader, FILE_MAX, Material, PolicyFile, PolicySet, Unmatched};
+use crate::policy::{Documents, DocumentsReader, FILE_MAX, Material, ParsedFile, PolicyFile, PolicySet, Unmatched};
 use crate::verify::{PublicKey, TrustRoot};
 
 pub use error::{FileFault, LoadError, Problem, Warning};
@@ -30,6 +32,10 @@ pub use watch::{Kept, Watch};
 const FILES_MAX: usize = 4096;
 /// Most bytes of policy over all files: enough for as many policies as there may be, with a hundred patterns each.
 const TOTAL_MAX: usize = 16 * 1024 * 1024;
+/// Policy files that are read side by side before the bytes of all are counted again.
+const BATCH: usize = 64;
+/// Most threads that read policy files: a node has a few processors, and other things to do.
+const THREADS_MAX: usize = 4;
 /// Most bytes of one key file that are read; longer than any that is accepted, so that the key's own reader says so.
 const KEY_MAX: usize = 32 * 1024;
 /// Most bytes of one file of certificates or revocation lists; a list of some ten thousand certificates has 1 MiB.
@@ -114,8 +120,8 @@ pub fn load(options: &Options, trust: &TrustOptions) -> Result<Loaded, LoadError
     }
 }
 
-/// Reads the files of the policy folder, in the order of their names. Each is let go before the next one is read: only
-/// what they say is held.
+/// Reads the files of the policy folder, in the order of their names. Their bytes are let go as they are read: only what
+/// they say is held.
 fn policy_files(folder: &Path, problems: &mut Vec<Problem>, warnings: &mut Vec<Warning>) -> DocumentsReader {
     let mut reader = DocumentsReader::default();
     let names = match files::names(folder, FILES_MAX) {
@@ -125,30 +131,64 @@ fn policy_files(folder: &Path, problems: &mut Vec<Problem>, warnings: &mut Vec<W
             return reader;
         }
     };
-    let mut total = 0usize;
-    for name in names {
+    let mut paths = Vec::new();
+    for name in names.into_iter().filter(|name| !name.as_encoded_bytes().starts_with(b".")) {
         let path = folder.join(&name);
-        if name.as_encoded_bytes().starts_with(b".") {
-            continue;
+        match path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)) {
+            true => paths.push(path),
+            false => warnings.push(Warning::Ignored { file: path }),
         }
-        if !path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)) {
-            warnings.push(Warning::Ignored { file: path });
-            continue;
-        }
-        let left = TOTAL_MAX.saturating_sub(total);
-        match files::read(&path, FILE_MAX) {
-            Ok(bytes) if bytes.len() > left => {
-                problems.push(Problem::File { file: path, fault: FileFault::TooMuch { limit: TOTAL_MAX } });
-                return reader;
+    }
+    let mut total = 0usize;
+    for batch in paths.chunks(BATCH) {
+        for (file, parsed) in batch.iter().zip(parsed(batch)) {
+            let left = TOTAL_MAX.saturating_sub(total);
+            match parsed {
+                Ok(parsed) if parsed.length() > left => {
+                    let fault = FileFault::TooMuch { limit: TOTAL_MAX };
+                    problems.push(Problem::File { file: file.clone(), fault });
+                    return reader;
+                }
+                Ok(parsed) => {
+                    total += parsed.length();
+                    reader.add(parsed);
+                }
+                Err(fault) => problems.push(Problem::File { file: file.clone(), fault }),
             }
-            Ok(bytes) => {
-                total += bytes.len();
-                reader.read(&PolicyFile { name: path.to_string_lossy().into_owned(), bytes });
-            }
-            Err(fault) => problems.push(Problem::File { file: path, fault }),
         }
     }
     reader
+}
+
+/// The policy files at these paths, in their order, read side by side.
+fn parsed(paths: &[PathBuf]) -> Vec<Result<ParsedFile, FileFault>> {
+    let next = AtomicUsize::new(0);
+    let read = || {
+        let mut read = Vec::new();
+        while let Some((number, path)) = {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            paths.get(number).map(|path| (number, path))
+        } {
+            let file = files::read(path, FILE_MAX);
+            let file = file.map(|bytes| PolicyFile { name: path.to_string_lossy().into_owned(), bytes });
+            read.push((number, file.map(|file| file.parse())));
+        }
+        read
+    };
+    let others = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX).min(paths.len());
+    let mut all = std::thread::scope(|scope| {
+        // One that cannot be started leaves its work to the others.
+        let started = (1..others).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, read).ok());
+        let started: Vec<_> = started.collect();
+        let mut all = read();
+        for thread in started {
+            // No file may be missing without a word.
+            all.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        all
+    });
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, file)| file).collect()
 }
 
 /// The keys that the policies name, each under its name as written.
