@@ -4,16 +4,19 @@
 # is enough. The tests on the real runtime need root.
 
 SHELL := /bin/bash
-SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CARGO := cargo
 # One scenario of `make e2e`; `list` lists them, nothing runs them all.
 SCENARIO :=
 DESTDIR :=
 PREFIX := /usr
+# Where systemd looks: below /usr and /usr/local, and nowhere below another prefix.
+UNITS = $(if $(filter /usr /usr/local,$(PREFIX)),$(PREFIX),/usr/local)/lib/systemd/system
 
 # The real parts: runtime, registry, tools to push and sign with, a client on another gRPC stack, a real systemd.
 PACKAGES := containerd runc containernetworking-plugins docker-registry skopeo busybox-static iproute2 iptables \
   socat e2fsprogs systemd systemd-container python3-grpcio man-db
+# What of them cannot be installed without removing something else is unpacked there; the machine's own come first.
+export PATH := $(PATH):$(CURDIR)/target/deps/usr/bin:$(CURDIR)/target/deps/usr/sbin:$(CURDIR)/target/deps/bin
 # Newer versions of them, unpacked beside the machine's own and never installed: suite and package.
 NEWER := trixie:containerd trixie:cosign trixie:oras sid:containerd sid:cosign sid:oras
 
@@ -22,7 +25,7 @@ NEWER := trixie:containerd trixie:cosign trixie:oras sid:containerd sid:cosign s
 help: ## this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: deps ## the main job on a real containerd: signed runs, unsigned does not, whichever way it came
+demo: deps ## the main job on a real containerd: signed runs, unsigned does not, whichever way it came; installs `deps`
 	@$(CARGO) test --quiet --test e2e -- demo
 
 test: deps runtimes lint ## everything: lints, unit and integration tests, every scenario on the real runtime
@@ -42,14 +45,8 @@ lint: ## format, lints, documentation
 deny: ## licences, bans, sources; advisories where the database can be had (needs cargo-deny)
 	$(CARGO) deny check
 
-deps: ## the Debian packages that tests and the demo need
-	@missing=$$(for package in $(PACKAGES); do \
-	    dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
-	if [ -n "$$missing" ]; then \
-	    echo "installing from Debian:" $$missing; \
-	    $(SUDO) apt-get update -q && \
-	    DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -q --no-install-recommends $$missing; \
-	fi
+deps: ## the Debian packages that tests and the demo need; removes nothing for them, leaves no service of theirs enabled
+	@tests/deps.sh target/deps $(PACKAGES)
 
 runtimes: ## newer containerd and cosign from Debian, unpacked under target/runtimes
 	@tests/runtimes.sh target/runtimes $(NEWER)
@@ -59,8 +56,14 @@ build: ## the release binary
 
 install: ## binary (built before), units, man pages, trust roots, a commented configuration; policies and keys stay yours
 	@[ -x target/release/sealgate ] || { echo "there is no target/release/sealgate yet: cargo build --release"; exit 1; }
+	@case "$(PREFIX)" in \
+	    /home | /home/* | /root | /root/*) echo "the service does not see $(PREFIX) (ProtectHome=); take another PREFIX"; exit 1;; \
+	    /*) ;; \
+	    *) echo "PREFIX must be an absolute path"; exit 1;; \
+	esac
 	install -D -m 0755 target/release/sealgate $(DESTDIR)$(PREFIX)/bin/sealgate
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system systemd/*.service systemd/*.socket systemd/*.timer
+	install -D -m 0644 -t $(DESTDIR)$(UNITS) systemd/*.service systemd/*.socket systemd/*.timer
+	sed -i 's#^ExecStart=/usr/bin/sealgate#ExecStart=$(PREFIX)/bin/sealgate#' $(DESTDIR)$(UNITS)/sealgate*.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 packaging/man/*.5
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 packaging/man/*.8
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate README.md SECURITY.md CHANGELOG.md LICENSE
@@ -68,9 +71,16 @@ install: ## binary (built before), units, man pages, trust roots, a commented co
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/sealgate/trust packaging/trust/*.json
 	install -d -m 0755 $(addprefix $(DESTDIR)/etc/sealgate,/ /config.toml.d /policies /keys /trust)
 	install -d -m 0755 $(DESTDIR)/var/lib/sealgate/trust
-	[ -e $(DESTDIR)/etc/sealgate/config.toml ] || install -m 0644 packaging/config.toml $(DESTDIR)/etc/sealgate/config.toml
+	@if [ ! -e $(DESTDIR)/etc/sealgate/config.toml ]; then \
+	    install -m 0644 packaging/config.toml $(DESTDIR)/etc/sealgate/config.toml && \
+	    if [ "$(PREFIX)" != /usr ]; then \
+	        sed -i 's#^\#\(roots = .*"\)/usr/share/sealgate/trust"#\1$(PREFIX)/share/sealgate/trust"#' $(DESTDIR)/etc/sealgate/config.toml; \
+	    fi; \
+	elif [ "$(PREFIX)" != /usr ]; then \
+	    echo "if policies name shipped trust roots, add $(PREFIX)/share/sealgate/trust to trust.roots in /etc/sealgate/config.toml"; \
+	fi
 
 uninstall: ## takes the program away; /etc/sealgate, /var/lib/sealgate and /var/log/sealgate stay
 	rm -f $(DESTDIR)$(PREFIX)/bin/sealgate $(DESTDIR)$(PREFIX)/share/man/man[58]/sealgate*
-	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/sealgate*
+	rm -f $(DESTDIR)$(UNITS)/sealgate*
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/sealgate $(DESTDIR)$(PREFIX)/share/sealgate

@@ -27,6 +27,7 @@
 //! | [`share`] | what there is only so much of, shared by the hosts that it is used for |
 //! | [`clock`] | the seam through which time comes in |
 //! | [`floor`] | the latest time that was recorded, which the clock is not believed to be before |
+//! | [`errno`] | what the system answered, in words |
 //! | [`cli`] | words for humans |
 
 pub mod aside;
@@ -38,6 +39,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod errno;
 pub mod evidence;
 pub mod floor;
 pub mod gate;

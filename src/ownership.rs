@@ -12,6 +12,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::errno::Words;
+
 /// Write permission of the group and of others.
 const OTHERS_WRITE: u32 = 0o022;
 /// Write permission of the group alone.
@@ -129,7 +131,7 @@ impl fmt::Display for OwnershipFault {
             Self::Writable { path, mode } => {
                 write!(f, "{} can be written by others (mode {mode:04o}): run chmod go-w", path.display())
             }
-            Self::Unreadable { path, kind } => write!(f, "{} could not be looked at: {kind}", path.display()),
+            Self::Unreadable { path, kind } => write!(f, "{}: {}", path.display(), Words(*kind)),
         }
     }
 }

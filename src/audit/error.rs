@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::errno::Words;
 use crate::ownership::OwnershipFault;
 
 /// Why a record is not on disk, or why there is no log.
@@ -142,7 +143,9 @@ impl fmt::Display for AuditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full { path } => write!(f, "no space left for the audit log {}: free some", path.display()),
-            Self::Io { action, path, kind } => write!(f, "the audit log could not {action} {}: {kind}", path.display()),
+            Self::Io { action, path, kind } => {
+                write!(f, "the audit log could not {action} {}: {}", path.display(), Words(*kind))
+            }
             Self::Late { limit } => write!(
                 f,
                 "the audit log's disk did not take the record within {} ms; it waits and is written when the disk does",

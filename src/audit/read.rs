@@ -25,6 +25,7 @@ use super::encode::RECORD_MAX;
 use super::error::{Action, AuditError};
 use super::file::{beside, identity};
 use super::record::{Entry, SCHEMA, SCHEMA_OLDEST};
+use crate::errno::Words;
 
 /// Files read at most: each is an open descriptor, and more than the log keeps by default a hundred times.
 const FILES_MAX: usize = 1000;
@@ -357,7 +358,7 @@ impl fmt::Display for Why {
             }
             Self::TooLong => write!(f, "is longer than {LINE_MAX} bytes"),
             Self::Torn => f.write_str("has no end"),
-            Self::Io(kind) => write!(f, "cannot be read: {kind}"),
+            Self::Io(kind) => write!(f, "cannot be read: {}", Words(*kind)),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
-use crate::truststore;
+use crate::{registry, truststore};
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub(super) fn check(options: &Options, settings: &Settings, screen: &mut Screen)
     let mut policy = settings.policy.clone();
     policy.policies = options.folder.clone().unwrap_or(policy.policies);
     policy.keys = options.keys.clone().unwrap_or(policy.keys);
-    let checked = match truststore::load(&policy, &settings.trust) {
+    let mut checked = match truststore::load(&policy, &settings.trust) {
         Ok(loaded) => Checked {
             sound: true,
             documents: loaded.policies.len(),
@@ -56,6 +56,10 @@ pub(super) fn check(options: &Options, settings: &Settings, screen: &mut Screen)
             errors: error.problems.iter().map(ToString::to_string).collect(),
         },
     };
+    // What is not the node's own has nothing to do with its registries.
+    if options.folder.is_none() && options.keys.is_none() {
+        checked.warnings.extend(registry::survey(&settings.registry).iter().map(ToString::to_string));
+    }
     if screen.is_json() {
         screen.json(&checked);
     } else {

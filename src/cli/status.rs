@@ -53,7 +53,10 @@ fn print(status: &Status, screen: &mut Screen) {
     ));
     if let Some(error) = &policy.reload_error {
         let bad = screen.tone(Tone::Bad, "the last reload was not taken; the set before it is in force:");
-        screen.line(&format!("         {bad} {}", plain(error)));
+        screen.line(&format!("         {bad}"));
+        for fault in faults(error) {
+            screen.line(&format!("           {fault}"));
+        }
     }
     for warning in &policy.warnings {
         let warn = screen.tone(Tone::Warn, "warning:");
@@ -151,6 +154,11 @@ fn print_trust(trust: &TrustStatus, screen: &mut Screen) {
     }
 }
 
+/// One fault a line, as the loader joins them.
+fn faults(error: &str) -> Vec<String> {
+    error.lines().map(plain).collect()
+}
+
 pub(super) fn uptime(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     if days > 0 {
@@ -159,5 +167,16 @@ pub(super) fn uptime(seconds: u64) -> String {
         format!("{hours} h {minutes} min")
     } else {
         format!("{minutes} min {} s", seconds % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_has_a_line() {
+        let error = "a.yaml:1: one\nb.yaml:2: t\u{1b}wo\n";
+        assert_eq!(faults(error), ["a.yaml:1: one", "b.yaml:2: t\\u{1b}wo"]);
     }
 }

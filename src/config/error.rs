@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::errno::Words;
 use crate::ownership::OwnershipFault;
 
 /// A line of a file.
@@ -101,7 +102,13 @@ impl fmt::Display for Place {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read { path, kind } => write!(f, "could not read {}: {kind}", path.display()),
+            Self::Read { path, kind: io::ErrorKind::NotFound } => write!(
+                f,
+                "there is no configuration {}; `make install` puts one there in which everything is a comment, and \
+                 --config names another",
+                path.display()
+            ),
+            Self::Read { path, kind } => write!(f, "the configuration {}: {}", path.display(), Words(*kind)),
             Self::Unsafe(fault) => write!(f, "the configuration is not safe from others: {fault}"),
             Self::TooLarge { path, limit } => write!(f, "{} is larger than {limit} bytes", path.display()),
             Self::TooMany { folder, limit } => write!(f, "{} has more than {limit} files", folder.display()),

@@ -118,8 +118,8 @@ impl Settings {
 fn read(path: &Path) -> Result<String, ConfigError> {
     let failed = |error: io::Error| ConfigError::Read { path: path.into(), kind: error.kind() };
     ownership::check(path, Above::NobodyElse).map_err(|fault| {
-        if let ownership::OwnershipFault::Unreadable { path, kind } = fault {
-            ConfigError::Read { path, kind }
+        if let ownership::OwnershipFault::Unreadable { kind, .. } = fault {
+            ConfigError::Read { path: path.into(), kind }
         } else {
             ConfigError::Unsafe(fault)
         }

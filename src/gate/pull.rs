@@ -76,6 +76,11 @@ fn named(error: RegistryError, session: &Session, reference: &Reference) -> Regi
     error
 }
 
+/// The refusal of a reference that could not be resolved; it names the image.
+fn unresolved(reference: &Reference, error: RegistryError) -> Refusal {
+    Refusal::Resolve { image: reference.to_string(), error }
+}
+
 /// What a reference means.
 struct Resolved {
     target: Digest,
@@ -161,7 +166,7 @@ impl Gate {
         let seat = timings.time("resolve", seats.take(reference.repository().host(), 1, limit)).await;
         let seat = seat.map_err(|Crowded { by }| {
             let host = reference.runtime_repository().host().to_owned();
-            Refusal::Resolve(RegistryError::Unreachable { host, why: Why::Crowded { by } })
+            unresolved(reference, RegistryError::Unreachable { host, why: Why::Crowded { by } })
         })?;
         let session = self.shared.registry.session(access, limit).ending_at(seat.recall());
         let fetched = timings.time("resolve", session.resolve(reference)).await;
@@ -170,7 +175,7 @@ impl Gate {
             seat.answered();
         }
         drop(seat);
-        let fetched = fetched.map_err(Refusal::Resolve)?;
+        let fetched = fetched.map_err(|error| unresolved(reference, error))?;
         let bytes = fetched.bytes.clone();
         let document = aside::large(bytes.len(), move || Document::parse(&bytes)).await.map_err(Refusal::Document)?;
         let child = self.child_of(document)?;

@@ -29,7 +29,12 @@ pub enum Refusal {
     /// The policy's judgement.
     Denied(Arc<Denial>),
     /// The reference could not be resolved in its registry.
-    Resolve(RegistryError),
+    Resolve {
+        /// The image as asked for.
+        image: String,
+        /// What the registry did.
+        error: RegistryError,
+    },
     /// What the registry answered under the reference is no image that can be decided on.
     Document(DocumentError),
     /// The index is not signed as the policy wants, and it has no single manifest for this node whose signatures could
@@ -137,7 +142,7 @@ impl Refusal {
                 policy::Class::Unable => Ending::Unable,
                 policy::Class::Unreachable => Ending::Unreachable,
             },
-            Self::Resolve(error) => match error.class() {
+            Self::Resolve { error, .. } => match error.class() {
                 Class::Absent | Class::Unable => Ending::Unable,
                 Class::Unreachable => Ending::Unreachable,
             },
@@ -159,7 +164,7 @@ impl Refusal {
             Self::Checkpoint => "checkpoint-image",
             Self::NoPolicy { .. } => "no-policy",
             Self::Denied(denial) => denied(denial.reason()),
-            Self::Resolve(error) => match error.class() {
+            Self::Resolve { error, .. } => match error.class() {
                 Class::Absent => "not-found",
                 Class::Unable => "registry-unable",
                 Class::Unreachable => "registry-unreachable",
@@ -240,7 +245,9 @@ impl fmt::Display for Refusal {
                 write!(f, "no policy matches {image}, and what no policy matches is denied: {elsewhere}")
             }
             Self::Denied(denial) => denial.fmt(f),
-            Self::Resolve(error) => error.fmt(f),
+            // Which names what was looked for.
+            Self::Resolve { error: error @ RegistryError::NotFound { .. }, .. } => error.fmt(f),
+            Self::Resolve { image, error } => write!(f, "{image}: {error}"),
             Self::Document(error) => write!(f, "what the registry answered is no image: {error}"),
             Self::NoChild { why, denial } => write!(f, "{denial}; nor can a manifest under the index count: {why}"),
             Self::NotPresent { image } => write!(f, "the runtime has no image {image}"),

@@ -108,6 +108,8 @@ mod tests {
     #[test]
     fn attack_a9_a_config_that_binds_no_layers() {
         assert_eq!(ImageConfig::parse(config("").as_bytes()), Err(DocumentError::NoLayers));
+        let null = config("").replace("[]", "null");
+        assert_eq!(ImageConfig::parse(null.as_bytes()), Err(DocumentError::NoLayers));
     }
 
     #[test]

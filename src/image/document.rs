@@ -76,7 +76,7 @@ pub struct Manifest {
     pub artifact_type: Option<String>,
     /// The config blob; its digest is the image's id.
     pub config: Descriptor,
-    /// The layers, lowest first; at most [`ENTRIES_MAX`].
+    /// The layers, lowest first; at most [`ENTRIES_MAX`]. Missing and `null` are none, as Go programs write and read it.
     pub layers: Vec<Descriptor>,
     /// The manifest that this one says it is about.
     pub subject: Option<Descriptor>,
@@ -154,7 +154,7 @@ impl Manifest {
             media_type: media_type(fields, [OCI_MANIFEST, DOCKER_MANIFEST])?,
             artifact_type: fields.optional_text("artifactType")?.map(str::to_owned),
             config: Descriptor::read(fields.required("config")?, "config")?,
-            layers: descriptors(fields, "layers")?,
+            layers: if fields.has("layers") { descriptors(fields, "layers")? } else { Vec::new() },
             subject: subject(fields)?,
             annotations: fields.text_map("annotations")?,
         })
@@ -163,7 +163,8 @@ impl Manifest {
 
 impl Index {
     /// The one entry for a platform, by containerd's rules: best platform first ([`Platform::runs`]), and an entry that
-    /// names no platform fits every one. Exactly one must fit, for of several the runtime would choose.
+    /// names no platform fits every one. Exactly one must fit, for of several the runtime would choose. Entries that name
+    /// one child alike count as one, as in indexes that a tool joined: whichever the runtime takes, it runs that child.
     ///
     /// # Errors
     /// [`ChooseError`] says whether none or several fit.
@@ -177,7 +178,7 @@ impl Index {
         let fitting: Vec<_> = named.into_iter().flatten().chain(anywhere).collect();
         match fitting.as_slice() {
             [] => Err(ChooseError::None),
-            [one] => Ok(one),
+            [first, others @ ..] if others.iter().all(|other| first.is_same_child(other)) => Ok(first),
             several => Err(ChooseError::Several(several.len())),
         }
     }
@@ -200,6 +201,16 @@ impl Index {
 }
 
 impl Descriptor {
+    /// Whether the runtime does the same with either entry of an index: the same bytes, read as the same kind, of the
+    /// same size (which it compares), and marked as a checkpoint or not. What else an entry says does not reach it.
+    fn is_same_child(&self, other: &Self) -> bool {
+        let is_checkpoint = |entry: &Self| entry.annotations.contains_key(CHECKPOINT_ANNOTATION);
+        self.digest == other.digest
+            && self.media_type == other.media_type
+            && self.size == other.size
+            && is_checkpoint(self) == is_checkpoint(other)
+    }
+
     fn read(value: &Value, name: &'static str) -> Result<Self, DocumentError> {
         let fields = Fields::of(value, name)?;
         let platform = fields.optional("platform").map(platform).transpose()?;
@@ -237,10 +248,9 @@ fn kind(fields: Fields<'_>) -> Result<Kind, DocumentError> {
 }
 
 fn media_type(fields: Fields<'_>, [oci, docker]: [&str; 2]) -> Result<String, DocumentError> {
-    // Present and empty is not absent: readers differ on it.
-    let Some(text) = fields.has("mediaType").then(|| fields.text("mediaType")).transpose()? else {
-        return Ok(oci.to_owned());
-    };
+    // Present and empty is not absent: readers differ on it. On `null` they do not.
+    let Some(value) = fields.optional("mediaType") else { return Ok(oci.to_owned()) };
+    let text = value.as_str().ok_or(DocumentError::Field("mediaType"))?;
     if text == oci || text == docker { Ok(text.to_owned()) } else { Err(DocumentError::MediaType(text.to_owned())) }
 }
 

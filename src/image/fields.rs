@@ -49,8 +49,12 @@ impl<'v> Fields<'v> {
         size.ok_or(DocumentError::Field(name))
     }
 
+    /// A list; `null` is an empty one, as Go writes it and as it reads it.
     pub(super) fn list(self, name: &'static str, most: usize) -> Result<&'v [Value], DocumentError> {
-        let list = self.required(name)?.as_array().ok_or(DocumentError::Field(name))?;
+        let list = match self.required(name)? {
+            Value::Null => &[],
+            value => value.as_array().ok_or(DocumentError::Field(name))?.as_slice(),
+        };
         if list.len() > most { Err(DocumentError::TooManyEntries(name, most)) } else { Ok(list) }
     }
 

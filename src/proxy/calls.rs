@@ -154,7 +154,7 @@ impl Stop {
 fn answer_of(refusal: &Refusal) -> Answer {
     let code = match refusal {
         Refusal::BadRequest { .. } | Refusal::BadReference(_) => Some(Code::InvalidArgument),
-        Refusal::Resolve(error) => (error.class() == Class::Absent).then_some(Code::NotFound),
+        Refusal::Resolve { error, .. } => (error.class() == Class::Absent).then_some(Code::NotFound),
         Refusal::NotPresent { .. } => Some(Code::NotFound),
         Refusal::Runtime(error) => Some(runtime_code(error)),
         Refusal::Deadline => Some(Code::DeadlineExceeded),
@@ -186,7 +186,7 @@ fn kubelet_word(refusal: &Refusal) -> &'static str {
         (_, Ending::Unreachable) => REGISTRY_UNAVAILABLE,
         // A registry that does not show the image itself (401, 403) says nothing of signatures; the runtime's own pull
         // would fail with a plain UNKNOWN too (fact P8).
-        (Refusal::Resolve(_), Ending::Refused | Ending::Unable) => "",
+        (Refusal::Resolve { .. }, Ending::Refused | Ending::Unable) => "",
         (_, Ending::Refused | Ending::Unable) => VALIDATION_FAILED,
     }
 }

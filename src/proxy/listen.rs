@@ -21,6 +21,7 @@ use nix::{
 use tokio::net::{UnixListener, UnixStream};
 
 use super::Options;
+use crate::errno::Words;
 
 /// Most connections that are taken from the queue of a socket that is shut: what the kernel lets wait there
 /// (net.core.somaxconn).
@@ -188,7 +189,7 @@ impl fmt::Display for ListenError {
             Self::InUse { path } => write!(f, "another process answers on {}; stop it first", path.display()),
             Self::NoSuchOwner { name } => write!(f, "no user or group {name:?} on this node"),
             Self::Mode { mode } => write!(f, "the socket's mode {mode:o} is above 777"),
-            Self::System { step, path, kind } => write!(f, "cannot {step} {}: {kind}", path.display()),
+            Self::System { step, path, kind } => write!(f, "cannot {step} {}: {}", path.display(), Words(*kind)),
         }
     }
 }

@@ -32,6 +32,7 @@ use super::{
     settings, status,
     timeout::{self, GRPC_TIMEOUT},
 };
+use crate::errno::Words;
 
 /// The runtime as one client reaches it; clones share the connection.
 #[derive(Clone)]
@@ -177,7 +178,7 @@ impl Upstream {
         match failed {
             Some(kind) => {
                 if let Some(unsaid) = self.0.away.due() {
-                    tracing::warn!(%socket, %kind, unsaid, "the runtime cannot be reached");
+                    tracing::warn!(%socket, why = %Words(*kind), unsaid, "the runtime cannot be reached");
                 }
             }
             None => {
@@ -273,7 +274,8 @@ impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable { socket, kind } => {
-                write!(f, "the runtime's socket {} cannot be reached: {kind}; is the runtime up?", socket.display())
+                let why = Words(*kind);
+                write!(f, "the runtime's socket {} cannot be reached: {why}; is the runtime up?", socket.display())
             }
             Self::Broken { socket } => {
                 write!(f, "the connection to the runtime's socket {} ended in the middle of the call", socket.display())

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lru::LruCache;
-use reqwest::{Certificate, Client, Identity, Proxy, Url};
+use reqwest::{Client, Identity, Proxy, Url};
 
 use super::address::{Guarded, Open};
 use super::error::RegistryError;
@@ -194,15 +194,14 @@ fn build(tls: &Tls, key: &Key, idle: usize) -> Option<Client> {
         // No TLS will be spoken: the system's certificates are not read.
         return builder.tls_certs_only([]).build().ok();
     }
-    for pem in &tls.ca {
-        let found = Certificate::from_pem_bundle(pem).ok()?;
-        if found.is_empty() {
-            return None;
-        }
-        builder = builder.tls_certs_merge(found);
+    builder = builder.https_only(true);
+    let authorities = super::tls::authorities(tls)?;
+    if !authorities.is_empty() && !tls.skip_verify {
+        let config = super::tls::client_config(authorities, tls.client.as_deref())?;
+        return builder.tls_backend_preconfigured(config).build().ok();
     }
     if let Some(pem) = &tls.client {
         builder = builder.identity(Identity::from_pem(pem).ok()?);
     }
-    builder.https_only(true).tls_danger_accept_invalid_certs(tls.skip_verify).build().ok()
+    builder.tls_danger_accept_invalid_certs(tls.skip_verify).build().ok()
 }

@@ -7,11 +7,20 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::{alphabet, engine::DecodePaddingMode};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::host::exact;
+
+/// How Go reads base64: bits that are left over at the end may be anything. Padding is taken off before.
+const AS_GO: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
 
 /// The CRI's `AuthConfig` of a PullImageRequest, as it came.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -139,10 +148,11 @@ impl Secret {
             .then(|| Self::Password { username: username.to_owned(), password: password.to_owned() })
     }
 
-    /// `user:password` in base64, as docker writes it (RFC 4648, with or without padding).
+    /// `user:password` in base64, as docker writes it (RFC 4648), with or without padding. Line breaks are passed over, as
+    /// Go does and as `base64` makes them.
     pub(super) fn from_auth(auth: &str) -> Option<Self> {
-        let trimmed = auth.trim_end_matches('=');
-        let decoded = Zeroizing::new(STANDARD_NO_PAD.decode(trimmed).ok()?);
+        let encoded: Zeroizing<String> = Zeroizing::new(auth.chars().filter(|c| !matches!(c, '\r' | '\n')).collect());
+        let decoded = Zeroizing::new(AS_GO.decode(encoded.trim_end_matches('=')).ok()?);
         let text = std::str::from_utf8(&decoded).ok()?;
         let (username, password) = text.split_once(':')?;
         Self::password(username, password.trim_matches('\0'))
@@ -306,6 +316,14 @@ mod tests {
         assert_eq!(secret(encoded(":t")), Some(Secret::Refresh("t".to_owned())));
         let unpadded = AuthConfig { auth: "dTpw".to_owned(), ..AuthConfig::default() };
         assert_eq!(secret(unpadded), Secret::password("u", "p"));
+        for written in ["dTpw\n", "dT\r\npw\r\n", "dTp\nw", "\ndTpw"] {
+            let auth = AuthConfig { auth: written.to_owned(), ..AuthConfig::default() };
+            assert_eq!(secret(auth), Secret::password("u", "p"), "{written:?}");
+        }
+        for (written, password) in [("dTpwcA==\n", "pp"), ("dTpwcA=\n=", "pp"), ("dTpwcB==", "pp")] {
+            let auth = AuthConfig { auth: written.to_owned(), ..AuthConfig::default() };
+            assert_eq!(secret(auth), Secret::password("u", password), "{written:?}");
+        }
         // A password without a name is nobody's.
         assert_eq!(secret(auth("", "p", "")), None);
         assert_eq!(secret(auth("u", "", "")), Secret::password("u", ""));
@@ -326,8 +344,11 @@ mod tests {
 
     #[test]
     fn unusable_fields_are_typed() {
-        let bad = AuthConfig { auth: "not base64!".to_owned(), ..AuthConfig::default() };
-        assert_eq!(Credentials::from_auth_config(&bad, "h"), Err(CredentialsError::Auth));
+        // The last is what `echo u:p | base64` makes: a password that ends in a line break.
+        for auth in ["not base64!", "dTpw ", "dT pw", "dTpw\t", "dTpw\n\0", "dTpwCg=="] {
+            let bad = AuthConfig { auth: auth.to_owned(), ..AuthConfig::default() };
+            assert_eq!(Credentials::from_auth_config(&bad, "h"), Err(CredentialsError::Auth), "{auth:?}");
+        }
         assert_eq!(Credentials::from_auth_config(&auth("u\n", "p", ""), "h"), Err(CredentialsError::Bytes));
         assert_eq!(
             Credentials::from_auth_config(&auth("u", "p", "http://a@b/"), "h"),

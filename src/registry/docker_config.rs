@@ -31,6 +31,8 @@ pub(super) struct DockerConfigs {
 struct Said {
     helper: Option<String>,
     secrets: Vec<Secret>,
+    /// What is wrong with an entry that fits.
+    unusable: Option<&'static str>,
 }
 
 #[derive(Deserialize, Default)]
@@ -75,9 +77,12 @@ impl DockerConfigs {
     /// for helpers until `until`.
     pub(super) async fn find(&self, repository: &Repository, until: Instant) -> (Vec<Secret>, Vec<CredentialFault>) {
         let (files, asked) = (self.files.clone(), repository.clone());
-        let read = move || files.iter().map(|file| find_in(file, &asked)).collect::<Vec<_>>();
+        let read = move || {
+            let of = |file: &PathBuf| (file.display().to_string(), find_in(file, &asked));
+            files.iter().map(of).collect::<Vec<_>>()
+        };
         let (mut secrets, mut faults) = (Vec::new(), Vec::new());
-        for said in tokio::task::spawn_blocking(read).await.unwrap_or_default() {
+        for (file, said) in tokio::task::spawn_blocking(read).await.unwrap_or_default() {
             match said {
                 Ok(said) => {
                     if let Some(helper) = said.helper {
@@ -87,8 +92,14 @@ impl DockerConfigs {
                         }
                     }
                     secrets.extend(said.secrets);
+                    if let Some(problem) = said.unusable {
+                        faults.push(CredentialFault::new(file, CredentialWhy::File { line: None, problem }));
+                    }
                 }
-                Err(RegistryError::Config { file, line, problem }) => {
+                Err(RegistryError::Unsafe(fault)) => {
+                    faults.push(CredentialFault::new(file, CredentialWhy::Unsafe(fault)))
+                }
+                Err(RegistryError::Config { line, problem, .. }) => {
                     faults.push(CredentialFault::new(file, CredentialWhy::File { line, problem }));
                 }
                 Err(_) => {}
@@ -98,11 +109,29 @@ impl DockerConfigs {
     }
 }
 
-fn find_in(path: &Path, repository: &Repository) -> Result<Said, RegistryError> {
-    let Some(bytes) = read_capped(path)?.map(Zeroizing::new) else { return Ok(Said::default()) };
+fn read(path: &Path) -> Result<Option<File>, RegistryError> {
+    let Some(bytes) = read_capped(path)?.map(Zeroizing::new) else { return Ok(None) };
     // The parser's own words may quote the file: only the line is told.
-    let file: File = serde_json::from_slice(&bytes)
-        .map_err(|error| config(path, Some(error.line()), "is not a docker config.json that can be understood"))?;
+    let parsed = serde_json::from_slice(&bytes);
+    parsed.map_err(|error| config(path, Some(error.line()), "is not a docker config.json that can be understood"))
+}
+
+/// What is wrong with a file, or with the first entry of it that is of no use, whatever it is for.
+pub(super) fn fault(path: &Path) -> Option<CredentialFault> {
+    let why = match read(path) {
+        Ok(file) => {
+            let problem = file.iter().flat_map(|file| file.auths.values()).find_map(|entry| entry.secret().err())?;
+            CredentialWhy::File { line: None, problem }
+        }
+        Err(RegistryError::Unsafe(fault)) => CredentialWhy::Unsafe(fault),
+        Err(RegistryError::Config { line, problem, .. }) => CredentialWhy::File { line, problem },
+        Err(_) => return None,
+    };
+    Some(CredentialFault::new(path.display().to_string(), why))
+}
+
+fn find_in(path: &Path, repository: &Repository) -> Result<Said, RegistryError> {
+    let Some(file) = read(path)? else { return Ok(Said::default()) };
     let own = |key: &String| server_host(key).is_some_and(|host| fold(&host) == repository.host());
     // An empty name means that the host has none, whatever the store.
     let helper = file.helpers.iter().find(|(key, _)| own(key)).map_or(&file.store, |(_, helper)| helper);
@@ -113,25 +142,39 @@ fn find_in(path: &Path, repository: &Repository) -> Result<Said, RegistryError> 
         .filter(|(pattern, _)| pattern.fits(repository))
         .collect();
     fitting.sort_by(|(one, _), (other, _)| other.cmp(one));
-    Ok(Said {
-        helper: (!helper.is_empty()).then(|| helper.clone()),
-        secrets: fitting.into_iter().filter_map(|(_, entry)| entry.secret()).collect(),
-    })
+    let mut said = Said { helper: (!helper.is_empty()).then(|| helper.clone()), ..Said::default() };
+    for (_, entry) in fitting {
+        match entry.secret() {
+            Ok(secret) => said.secrets.extend(secret),
+            Err(problem) => said.unusable = Some(problem),
+        }
+    }
+    Ok(said)
 }
 
 impl Entry {
-    fn secret(&self) -> Option<Secret> {
+    /// None when the entry has nothing, as one whose secret is in a store.
+    fn secret(&self) -> Result<Option<Secret>, &'static str> {
         if !self.identitytoken.is_empty() {
-            return Some(Secret::Refresh(self.identitytoken.clone()));
+            return Ok(Some(Secret::Refresh(self.identitytoken.clone())));
         }
         if !self.auth.is_empty() {
-            return Secret::from_auth(&self.auth);
+            let secret = Secret::from_auth(&self.auth).map(Some);
+            return secret.ok_or(
+                "has an auth that is not user:password in base64; a line break in the \
+                                 password, as echo without -n makes it, is none either",
+            );
         }
         if !self.username.is_empty() {
-            return Secret::password(&self.username, &self.password);
+            let secret = Secret::password(&self.username, &self.password).map(Some);
+            return secret.ok_or("has a user name or password that HTTP cannot carry");
         }
-        let visible = !self.registrytoken.is_empty() && self.registrytoken.bytes().all(|b| b.is_ascii_graphic());
-        visible.then(|| Secret::Bearer(self.registrytoken.clone()))
+        if self.registrytoken.is_empty() {
+            return Ok(None);
+        }
+        let visible = self.registrytoken.bytes().all(|b| b.is_ascii_graphic());
+        let secret = visible.then(|| Some(Secret::Bearer(self.registrytoken.clone())));
+        secret.ok_or("has a registrytoken that HTTP cannot carry")
     }
 }
 
@@ -203,6 +246,41 @@ mod tests {
         assert_eq!(helper("no.example/a"), None);
         assert_eq!(found(json, "r.example/a"), password("a"), "beside the store");
         assert_eq!(said("{}", "r.example/a"), Said::default());
+    }
+
+    /// An entry that is of no use is not passed over without a word, and those beside it count.
+    #[test]
+    fn what_cannot_be_used_is_told() {
+        let json = r#"{"auths":{"*.example":{"auth":"YTpw\n"},"reg.example":{"auth":"YTpwCg=="},"other.example":{}}}"#;
+        let said = said(json, "reg.example/a");
+        assert_eq!(said.secrets, Vec::from_iter(password("a")));
+        assert!(said.unusable.is_some_and(|problem| problem.contains("base64")), "{:?}", said.unusable);
+        for (entry, is_told) in [
+            (r#"{"auth":"!"}"#, true),
+            (r#"{"username":"a:b","password":"p"}"#, true),
+            (r#"{"registrytoken":"a b"}"#, true),
+            (r"{}", false),
+            (r#"{"auth":""}"#, false),
+        ] {
+            let said = self::said(&format!(r#"{{"auths":{{"reg.example":{entry}}}}}"#), "reg.example/a");
+            assert_eq!((said.secrets.len(), said.unusable.is_some()), (0, is_told), "{entry}");
+        }
+    }
+
+    /// Attack E4: whoever could change a file could have a registry of his own asked with somebody else's name.
+    #[test]
+    fn attack_e4_a_file_that_others_can_write_is_not_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().canonicalize().unwrap().join("config.json");
+        std::fs::write(&file, r#"{"auths":{"reg.example":{"auth":"YTpw"}}}"#).unwrap();
+        let repository = Repository::parse("reg.example/a").unwrap();
+        for (mode, is_read) in [(0o600, true), (0o644, true), (0o664, false), (0o666, false)] {
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+            let found = find_in(&file, &repository);
+            assert_eq!(found.is_ok(), is_read, "{mode:o}");
+            assert!(is_read || matches!(found, Err(RegistryError::Unsafe(_))), "{mode:o}");
+        }
     }
 
     /// Attack E6: a broken file is named, its content is not repeated.

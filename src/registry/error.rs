@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use super::fault::CredentialWhy;
 use crate::image::Digest;
+use crate::ownership::OwnershipFault;
 
 /// Longest text of the operating system or the TLS library that is repeated in a message, characters.
 const DETAIL_MAX: usize = 200;
@@ -38,8 +39,8 @@ pub enum RegistryError {
         host: String,
         /// Its status.
         status: u16,
-        /// The token service that was not given the credentials, because nobody said that it may have them.
-        withheld_from: Option<String>,
+        /// What became of the credentials.
+        credentials: Presented,
     },
     /// 401 or 403, and a source of the node's own credentials for it failed: with those it may be there.
     NoCredentials {
@@ -51,6 +52,13 @@ pub enum RegistryError {
         source: String,
         /// What went wrong with it.
         why: CredentialWhy,
+    },
+    /// Of several hosts' failures the most telling one, and another that an operator can mend.
+    Beside {
+        /// The most telling one: it says which of the three answers this is.
+        error: Box<Self>,
+        /// The other one.
+        beside: Box<Self>,
     },
     /// A host could not be asked.
     Unreachable {
@@ -117,6 +125,8 @@ pub enum RegistryError {
         /// The registry's host.
         host: String,
     },
+    /// A file of the operator's is not used, because others could change it (attack E4).
+    Unsafe(OwnershipFault),
     /// A file of the operator's cannot be used.
     Config {
         /// The file.
@@ -132,6 +142,30 @@ pub enum RegistryError {
         option: &'static str,
         /// What is wrong.
         problem: &'static str,
+    },
+}
+
+/// What became of the credentials at hand when a host refused access.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presented {
+    /// There were none for the registry, in the request or on the node.
+    Nothing,
+    /// The host was shown them and did not take them.
+    Refused,
+    /// They were not shown: the host is a mirror, and nobody said that it may have them (attack E1).
+    NotForMirror {
+        /// The registry that they are for.
+        registry: String,
+    },
+    /// They were not shown: the request's are for another registry than the image's.
+    ForAnother {
+        /// The registry that they are for.
+        registry: String,
+    },
+    /// They were not shown to the host's token service, since nobody said that it may have them (attack E1).
+    NotForTokenService {
+        /// The token service.
+        realm: String,
     },
 }
 
@@ -177,6 +211,10 @@ pub enum TlsFault {
     NotYetValid,
     /// Its certificate is for other names.
     Name,
+    /// Its certificate is one of an authority (`CA:TRUE`), and none of those that were named.
+    Authority,
+    /// Its certificate is for other uses than a server's.
+    Purpose,
     /// It does not speak TLS.
     NotTls,
     /// Anything else, in the TLS library's words.
@@ -219,11 +257,13 @@ pub enum Malformed {
     /// The next page of a list is one that came before.
     Loop,
     /// The next page of a list is not there.
-    Page,
+    NextPage,
     /// A list names something by a digest that is not SHA-256: what it is cannot be known.
     Algorithm,
     /// Status 404 without an error of the distribution-spec: whoever answered, a gateway or a portal, may be no registry.
     NotFound,
+    /// A page, of this type, that is nothing of a registry's: a portal or a proxy may have answered in its place.
+    Page(&'static str),
     /// A token answer without a usable token.
     Token,
     /// 401 without a challenge that can be answered.
@@ -248,6 +288,7 @@ impl RegistryError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
+            Self::Beside { error, .. } => error.class(),
             Self::NotFound { .. } => Class::Absent,
             Self::Unreachable { .. } | Self::BudgetSpent(Budget::Time) => Class::Unreachable,
             Self::Unauthorized { .. }
@@ -263,6 +304,7 @@ impl RegistryError {
             | Self::ForbiddenAddress { .. }
             | Self::Realm { .. }
             | Self::NoHost { .. }
+            | Self::Unsafe(_)
             | Self::Config { .. }
             | Self::Options { .. } => Class::Unable,
         }
@@ -281,6 +323,11 @@ impl RegistryError {
         }
     }
 
+    /// Whether credentials were not shown to a mirror that refused access.
+    pub(super) fn is_withheld(&self) -> bool {
+        matches!(self, Self::Unauthorized { credentials: Presented::NotForMirror { .. }, .. })
+    }
+
     /// Whether the whole session is over, so that no other host is asked.
     pub(super) fn ends_session(&self) -> bool {
         matches!(self, Self::BudgetSpent(Budget::Requests | Budget::Bytes | Budget::Time | Budget::Turn))
@@ -291,16 +338,11 @@ impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound { name } => write!(f, "{name} is not in the registry"),
-            Self::Unauthorized { host, status, withheld_from: None } => write!(
-                f,
-                "{host} refused access with status {status}; check the pull secret for {host} (a secret given for another \
-                 host is sent there only when registry.credential_hosts names it)"
-            ),
-            Self::Unauthorized { host, status, withheld_from: Some(realm) } => write!(
-                f,
-                "{host} refused access with status {status}; the credentials for {host} were not sent to its token \
-                 service {realm}: allow it with registry.token_realms"
-            ),
+            Self::Beside { error, beside } => write!(f, "{error}; and {beside}"),
+            Self::Unauthorized { host, status, credentials } => {
+                write!(f, "{host} refused access with status {status}; ")?;
+                credentials.explain(host, f)
+            }
             Self::NoCredentials { host, status, source, why } => {
                 write!(f, "{host} refused access with status {status}; no credentials for it: {source} {why}")
             }
@@ -323,6 +365,7 @@ impl fmt::Display for RegistryError {
             ),
             Self::Realm { host } => write!(f, "{host} named a token service that is not an https address"),
             Self::NoHost { host } => write!(f, "hosts.toml lets no host answer for {host}; check its capabilities"),
+            Self::Unsafe(fault) => write!(f, "a file of the registry's configuration is not used: {fault}"),
             Self::Config { file, line: None, problem } => write!(f, "{file}: {problem}"),
             Self::Config { file, line: Some(line), problem } => write!(f, "{file}, line {line}: {problem}"),
             Self::Options { option, problem } => write!(f, "registry.{option} {problem}"),
@@ -331,6 +374,35 @@ impl fmt::Display for RegistryError {
 }
 
 impl std::error::Error for RegistryError {}
+
+impl Presented {
+    fn explain(&self, host: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => write!(
+                f,
+                "there are no credentials for it: a pull needs the pod's pull secret, a check without a pull the node's \
+                 own (registry.docker_configs or a credential plugin)"
+            ),
+            Self::Refused => write!(
+                f,
+                "it did not take the credentials that it was shown: they are wrong, or do not reach this repository"
+            ),
+            Self::NotForMirror { registry } => write!(
+                f,
+                "hosts.toml has it for {registry}, whose credentials are not shown to it; if it checks the same accounts, \
+                 allow it in [registry]: credential_hosts = {{ \"{registry}\" = [\"{host}\"] }}"
+            ),
+            Self::ForAnother { registry } => {
+                write!(f, "the pull secret is for {registry} and is shown to nobody else")
+            }
+            Self::NotForTokenService { realm } => write!(
+                f,
+                "the credentials for {host} were not sent to its token service {realm}; if it is to have them, allow it in \
+                 [registry]: token_realms = {{ \"{host}\" = [\"{realm}\"] }}"
+            ),
+        }
+    }
+}
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -359,6 +431,10 @@ impl fmt::Display for TlsFault {
             Self::Expired => "its certificate has expired",
             Self::NotYetValid => "its certificate is not valid yet; check the clock of this node",
             Self::Name => "its certificate is for other names",
+            Self::Authority => {
+                "its certificate is an authority's own (CA:TRUE) and not, byte for byte, one that ca in hosts.toml names"
+            }
+            Self::Purpose => "its certificate is not for servers (extended key usage)",
             Self::NotTls => "it does not speak TLS",
             Self::Other(text) => text,
         })
@@ -382,11 +458,18 @@ impl fmt::Display for Budget {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Page(kind) => {
+                return write!(
+                    f,
+                    "a page ({kind}) where content of a registry was asked for: a login page or a proxy may have answered \
+                     in its place"
+                );
+            }
             Self::Http => "what cannot be understood as HTTP",
             Self::Encoding => "an encoded body where plain bytes were asked for",
             Self::Referrers => "a list of referrers that is not an image index",
             Self::Link => "a list whose next page is elsewhere",
-            Self::Page => "a list whose next page is not there",
+            Self::NextPage => "a list whose next page is not there",
             Self::Loop => "a list whose next page is one that came before",
             Self::Algorithm => "a list with digests other than sha256",
             Self::NotFound => "status 404 without an error of a registry",
@@ -470,7 +553,7 @@ mod tests {
         assert_eq!(RegistryError::Unreachable { host: host(), why: Why::Status(503) }.class(), Class::Unreachable);
         assert_eq!(RegistryError::BudgetSpent(Budget::Time).class(), Class::Unreachable);
         for status in [401, 403] {
-            let error = RegistryError::Unauthorized { host: host(), status, withheld_from: None };
+            let error = RegistryError::Unauthorized { host: host(), status, credentials: Presented::Nothing };
             assert_eq!(error.class(), Class::Unable);
         }
     }

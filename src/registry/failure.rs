@@ -63,7 +63,9 @@ fn tls_fault(text: String) -> TlsFault {
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if says(&["InvalidContentType"]) {
         TlsFault::NotTls
-    } else if says(&["UnknownIssuer", "CaUsedAsEndEntity", "BadSignature"]) {
+    } else if says(&["CaUsedAsEndEntity"]) {
+        TlsFault::Authority
+    } else if says(&["UnknownIssuer", "BadSignature"]) {
         TlsFault::Issuer
     } else if says(&["NotValidYet", "not valid yet"]) {
         TlsFault::NotYetValid
@@ -71,6 +73,8 @@ fn tls_fault(text: String) -> TlsFault {
         TlsFault::Expired
     } else if says(&["NotValidForName", "not valid for name", "not valid for any names"]) {
         TlsFault::Name
+    } else if says(&["InvalidPurpose", "EKU", "key usage"]) {
+        TlsFault::Purpose
     } else {
         TlsFault::Other(text)
     }

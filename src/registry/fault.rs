@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::errno::Words;
 use crate::ownership::OwnershipFault;
 
 /// A source of credentials that failed: a credential helper, a credential provider plugin, or a file that names them.
@@ -64,8 +65,8 @@ impl fmt::Display for CredentialWhy {
         match self {
             Self::Name => f.write_str("is not the name of a program"),
             Self::Missing => f.write_str("is in none of the configured folders"),
-            Self::Unsafe(fault) => write!(f, "is not run: {fault}"),
-            Self::Start(kind) => write!(f, "could not be started: {kind}"),
+            Self::Unsafe(fault) => write!(f, "is not used: {fault}"),
+            Self::Start(kind) => write!(f, "could not be started: {}", Words(*kind)),
             Self::Time(seconds) => write!(f, "did not end within {seconds} s and was killed"),
             Self::Slow => f.write_str("has not answered yet"),
             Self::Exit(Some(code)) => write!(f, "ended with code {code}; run it by hand to see what it says"),

@@ -13,7 +13,7 @@ use super::body::Body;
 use super::challenge::{Challenge, challenges};
 use super::client::{Errand, Guard};
 use super::credentials::Secret;
-use super::error::{Malformed, RedirectFault, RegistryError, TlsFault, Why, known_code};
+use super::error::{Malformed, Presented, RedirectFault, RegistryError, TlsFault, Why, known_code};
 use super::failure::failure;
 use super::host::{Host, Scheme, fold, fold_url, split_port};
 use super::options::{REDIRECTS_MAX, TOKEN_MAX};
@@ -43,6 +43,17 @@ pub(super) struct Ask<'a> {
     /// The end of this host's share of the time, token requests and redirects included; none for the last one, which has
     /// what is left.
     pub(super) until: Option<Instant>,
+    /// What proves the answer.
+    pub(super) integrity: Integrity,
+}
+
+/// What proves that an answer is the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Integrity {
+    /// It hashes to the digest that was asked for, whoever sent it.
+    Digest,
+    /// It came from the host that was asked, or from where that led.
+    Transport,
 }
 
 /// One request on the wire.
@@ -85,8 +96,16 @@ impl Ask<'_> {
         Ok(url)
     }
 
+    /// Whether an address is on the host; without TLS it is not, where the host is to be asked with TLS.
     fn is_own(&self, url: &Url) -> bool {
-        self.host.is_at(url)
+        let is_spoken = url.scheme() == "https" || self.host.scheme != Scheme::Https;
+        is_spoken && self.host.is_at(url)
+    }
+
+    /// Who sent an answer, for messages: the host, or the one to which it led.
+    pub(super) fn sender(&self, url: &Url) -> String {
+        let host = self.authority();
+        if self.is_own(url) { host } else { format!("{}, to which {host} redirected,", fold_url(url)) }
     }
 }
 
@@ -126,17 +145,35 @@ impl Session {
             Some(Secret::Bearer(token)) => Grant::bearer(token, now),
             Some(Secret::Password { .. } | Secret::Refresh(_)) | None => tokens.get(&key, now),
         };
-        let first = self.exchange(ask, url, remembered.as_ref()).await?;
-        // Whoever the host redirected to does not say what is to be done with its secrets.
-        let is_asked = first.status == 401 && ask.is_own(&first.url);
-        if !is_asked || matches!(secret, Some(Secret::Bearer(_))) {
-            return granted(first, ask, remembered.as_ref());
+        let mut reply = self.exchange(ask, url, remembered.as_ref()).await?;
+        // Whoever the host redirected to, or spoke for it without TLS, does not say what is to be done with its secrets.
+        let is_asked = |reply: &Reply| {
+            reply.status == 401
+                && ask.is_own(&reply.url)
+                && (reply.url.scheme() == url.scheme() || url.scheme() == "http")
+        };
+        if !is_asked(&reply) || matches!(secret, Some(Secret::Bearer(_))) {
+            return granted(reply, ask, remembered.as_ref(), secret.as_ref());
         }
         tokens.forget(&key);
-        let grant = self.authenticate(ask, url.scheme() == "http", &first.headers, secret.as_ref()).await?;
-        let second = granted(self.exchange(ask, url, Some(&grant)).await?, ask, Some(&grant))?;
+        if remembered.is_some() && challenges(&reply.headers).is_empty() {
+            // The token has ended, and how to get another one is told to those who have none.
+            reply = self.exchange(ask, url, None).await?;
+            if !is_asked(&reply) {
+                return granted(reply, ask, None, secret.as_ref());
+            }
+        }
+        let plain = url.scheme() == "http";
+        let mut grant = self.authenticate(ask, plain, &reply.headers, secret.as_ref()).await?;
+        let mut answer = self.exchange(ask, url, Some(&grant)).await?;
+        if is_asked(&answer) && says_token_is_invalid(&answer) {
+            // It ended on the way, or begins a moment later by the registry's clock: another one, once.
+            grant = self.authenticate(ask, plain, &answer.headers, secret.as_ref()).await?;
+            answer = self.exchange(ask, url, Some(&grant)).await?;
+        }
+        let answer = granted(answer, ask, Some(&grant), secret.as_ref())?;
         tokens.put(key, grant);
-        Ok(second)
+        Ok(answer)
     }
 
     /// Answers the best of the challenges.
@@ -150,12 +187,11 @@ impl Session {
         let host = ask.authority();
         match challenges(headers).into_iter().next() {
             None => Err(RegistryError::Malformed { host, what: Malformed::Challenge }),
-            Some(Challenge::Basic) => Grant::basic(secret, self.now()).ok_or(RegistryError::Unauthorized {
-                host,
-                status: 401,
-                withheld_from: None,
+            Some(Challenge::Basic) => Grant::basic(secret, self.now()).ok_or_else(|| {
+                let credentials = presented(None, secret);
+                RegistryError::Unauthorized { host, status: 401, credentials }
             }),
-            Some(Challenge::Bearer { realm, service, scope }) => {
+            Some(Challenge::Bearer { realm, service, scope, is_token_invalid: _ }) => {
                 let demand = Demand {
                     realm: &realm,
                     service: service.as_deref(),
@@ -184,13 +220,14 @@ impl Session {
         let wire = Wire { url: request.url, headers, form: request.form, limit: TOKEN_MAX, errand: Errand::Token };
         let reply = self.wire(ask, &wire).await?;
         match reply.status {
-            200 => Grant::from_answer(&reply.body, &realm, request.withheld_from, self.now()),
+            200..=299 => Grant::from_answer(&reply.body, &realm, request.withheld_from, self.now()),
             300..=399 => Err(RegistryError::Redirect { host: realm, fault: RedirectFault::Token }),
             status @ (407 | 408 | 425 | 429 | 500..=599) => {
                 Err(RegistryError::Unreachable { host: realm, why: reply.not_now(status) })
             }
             status @ (400 | 401 | 403) => {
-                Err(RegistryError::Unauthorized { host: ask.authority(), status, withheld_from: request.withheld_from })
+                let credentials = presented(request.withheld_from, secret);
+                Err(RegistryError::Unauthorized { host: ask.authority(), status, credentials })
             }
             status => Err(RegistryError::Refused { host: realm, status, code: known_code(&reply.body) }),
         }
@@ -215,7 +252,7 @@ impl Session {
             if !matches!(reply.status, 301 | 302 | 303 | 307 | 308) {
                 return Ok(reply);
             }
-            let next = next_address(&url, &reply.headers)
+            let next = next_address(&url, &reply.headers, ask.integrity)
                 .map_err(|fault| RegistryError::Redirect { host: fold_url(&url), fault })?;
             if fold_url(&next) != fold_url(&url) || next.scheme() != url.scheme() {
                 carried = None;
@@ -374,18 +411,36 @@ impl Session {
     }
 }
 
-/// 401 and 403 as the errors that they are, with what is known of withheld credentials.
-fn granted(reply: Reply, ask: &Ask<'_>, grant: Option<&Grant>) -> Result<Reply, RegistryError> {
-    match reply.status {
-        status @ (401 | 403) => {
-            let withheld_from = grant.and_then(|grant| grant.withheld_from.clone());
-            Err(RegistryError::Unauthorized { host: ask.authority(), status, withheld_from })
-        }
-        _ => Ok(reply),
+/// Refusals of access as the errors that they are, with what is known of the credentials.
+fn granted(
+    reply: Reply,
+    ask: &Ask<'_>,
+    grant: Option<&Grant>,
+    secret: Option<&Secret>,
+) -> Result<Reply, RegistryError> {
+    if !reply.is_denied() {
+        return Ok(reply);
+    }
+    let credentials = presented(grant.and_then(|grant| grant.withheld_from.clone()), secret);
+    Err(RegistryError::Unauthorized { host: ask.authority(), status: reply.status, credentials })
+}
+
+/// What became of the secret with which was asked.
+fn presented(withheld_from: Option<String>, secret: Option<&Secret>) -> Presented {
+    match (withheld_from, secret) {
+        (Some(realm), _) => Presented::NotForTokenService { realm },
+        (None, Some(_)) => Presented::Refused,
+        (None, None) => Presented::Nothing,
     }
 }
 
-fn next_address(from: &Url, headers: &HeaderMap) -> Result<Url, RedirectFault> {
+fn says_token_is_invalid(reply: &Reply) -> bool {
+    matches!(challenges(&reply.headers).first(), Some(Challenge::Bearer { is_token_invalid: true, .. }))
+}
+
+/// Where a redirect leads, if it may be followed. From TLS to none only for content that its digest proves, as some
+/// registries keep their blobs; nothing that is a secret goes along.
+fn next_address(from: &Url, headers: &HeaderMap, integrity: Integrity) -> Result<Url, RedirectFault> {
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok()).ok_or(RedirectFault::Location)?;
     let next = from.join(location).map_err(|_| RedirectFault::Location)?;
     if !next.username().is_empty() || next.password().is_some() || next.host_str().is_none() {
@@ -393,7 +448,10 @@ fn next_address(from: &Url, headers: &HeaderMap) -> Result<Url, RedirectFault> {
     }
     match (from.scheme(), next.scheme()) {
         (_, "https") | ("http", "http") => Ok(next),
-        (_, "http") => Err(RedirectFault::Downgrade),
+        (_, "http") => match integrity {
+            Integrity::Digest => Ok(next),
+            Integrity::Transport => Err(RedirectFault::Downgrade),
+        },
         _ => Err(RedirectFault::Location),
     }
 }
@@ -421,9 +479,13 @@ mod tests {
     use super::*;
 
     fn redirect(from: &str, to: &str) -> Result<String, RedirectFault> {
+        led(from, to, Integrity::Transport)
+    }
+
+    fn led(from: &str, to: &str, integrity: Integrity) -> Result<String, RedirectFault> {
         let mut headers = HeaderMap::new();
         headers.insert(LOCATION, HeaderValue::from_str(to).unwrap());
-        next_address(&Url::parse(from).unwrap(), &headers).map(|url| url.to_string())
+        next_address(&Url::parse(from).unwrap(), &headers, integrity).map(|url| url.to_string())
     }
 
     #[test]
@@ -435,8 +497,9 @@ mod tests {
         assert_eq!(redirect("http://a/", "http://b/").as_deref(), Ok("http://b/"));
         for bad in ["ftp://a/", "https://u@a/", "https://u:p@a/", "file:///etc/passwd", "https://"] {
             assert_eq!(redirect(https, bad), Err(RedirectFault::Location), "{bad}");
+            assert_eq!(led(https, bad, Integrity::Digest), Err(RedirectFault::Location), "{bad}");
         }
-        let none = next_address(&Url::parse(https).unwrap(), &HeaderMap::new());
+        let none = next_address(&Url::parse(https).unwrap(), &HeaderMap::new(), Integrity::Digest);
         assert_eq!(none, Err(RedirectFault::Location));
     }
 }

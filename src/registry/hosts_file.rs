@@ -26,6 +26,7 @@ use super::error::RegistryError;
 use super::host::{Host, Scheme, Tls, is_authority, split_port};
 use super::options::FILE_MAX;
 use super::proxies::ProxyUrl;
+use crate::ownership::{self, Above, OwnershipFault};
 
 /// Most hosts in one file; each may cost a request.
 const HOSTS_MAX: usize = 16;
@@ -95,8 +96,14 @@ pub(super) fn read(folder: &Path, registry: &str) -> Result<Folder, RegistryErro
     }
 }
 
-/// A whole file when it is there; none when not.
+/// A whole file when it is there; none when not. One that others could change is refused, by name (attack E4).
 pub(super) fn read_capped(path: &Path) -> Result<Option<Vec<u8>>, RegistryError> {
+    match ownership::check(path, Above::NobodyElse) {
+        Ok(()) => {}
+        Err(OwnershipFault::Unreadable { kind: std::io::ErrorKind::NotFound, .. }) => return Ok(None),
+        Err(OwnershipFault::Unreadable { .. }) => return Err(config(path, None, "cannot be looked at")),
+        Err(fault) => return Err(RegistryError::Unsafe(fault)),
+    }
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -483,6 +490,51 @@ server = "https://reg.example"
                 other => panic!("{toml}: {other:?}"),
             }
         }
+    }
+
+    /// Attack E4: whoever could change a file could send the node's questions, and its credentials, elsewhere.
+    #[test]
+    fn attack_e4_files_that_others_can_write_are_refused_by_name() {
+        use std::os::unix::fs::{PermissionsExt, chown, symlink};
+        let chmod = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        let refused = |folder: &Path| match read(folder, "r.example") {
+            Err(RegistryError::Unsafe(OwnershipFault::Writable { path, .. } | OwnershipFault::Owner { path, .. })) => {
+                path
+            }
+            other => panic!("{other:?}"),
+        };
+        let toml = "server = \"https://r.example\"\nca = \"ca.crt\"\nclient = [[\"c.cert\", \"c.key\"]]\n";
+        let names = ["hosts.toml", "ca.crt", "c.cert", "c.key"];
+        let dir = folder(&[("hosts.toml", toml), ("ca.crt", "CA"), ("c.cert", "C"), ("c.key", "K")]);
+        let root = dir.path().canonicalize().unwrap();
+        names.iter().for_each(|name| chmod(&root.join(name), 0o644));
+        assert!(read(&root, "r.example").is_ok());
+        for name in names {
+            for mode in [0o664, 0o646] {
+                chmod(&root.join(name), mode);
+                assert_eq!(refused(&root), root.join(name), "{mode:o}");
+            }
+            chmod(&root.join(name), 0o600);
+            if nix::unistd::geteuid().is_root() {
+                chown(root.join(name), Some(12345), None).unwrap();
+                assert_eq!(refused(&root), root.join(name));
+                chown(root.join(name), Some(0), None).unwrap();
+            }
+        }
+        chmod(&root, 0o777);
+        assert_eq!(refused(&root), root, "anybody could put another file there");
+        chmod(&root, 0o755);
+        // A link is judged by where it leads.
+        let open = root.join("open");
+        std::fs::create_dir(&open).unwrap();
+        std::fs::write(open.join("ca.crt"), "CA").unwrap();
+        chmod(&open, 0o777);
+        std::fs::remove_file(root.join("ca.crt")).unwrap();
+        symlink(open.join("ca.crt"), root.join("ca.crt")).unwrap();
+        assert_eq!(refused(&root), open);
+        // Docker's layout, without a hosts.toml.
+        std::fs::remove_file(root.join("hosts.toml")).unwrap();
+        assert_eq!(refused(&root), open);
     }
 
     /// Attack E6: a secret in a header of a broken file is not repeated, nor shown by Debug of a good one.

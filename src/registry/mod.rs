@@ -34,6 +34,8 @@ mod reply;
 mod round;
 mod route;
 mod session;
+mod survey;
+mod tls;
 mod token;
 
 use std::collections::BTreeSet;
@@ -44,7 +46,7 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 
 pub use credentials::{Access, AccessKey, AuthConfig, Credentials, CredentialsError};
-pub use error::{Budget, Class, Malformed, RedirectFault, RegistryError, TlsFault, Why};
+pub use error::{Budget, Class, Malformed, Presented, RedirectFault, RegistryError, TlsFault, Why};
 pub use fault::{CredentialFault, CredentialWhy};
 pub use onward::Onward;
 pub use options::Options;
@@ -52,6 +54,7 @@ pub use program::Variables;
 pub use proxies::{Environment, ProxyUrl};
 pub use referrers::{Referrer, Referrers};
 pub use session::{Fetched, Session};
+pub use survey::{Notice, survey};
 
 use crate::budget::{MemoryBudget, TIERS};
 use crate::clock::Clock;

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use super::Registry;
 use super::credentials::{Credentials, Secret};
 use super::docker_config::DockerConfigs;
-use super::error::RegistryError;
+use super::error::{Presented, RegistryError};
 use super::fault::CredentialFault;
 use super::fetch::Ask;
 use super::helper::Helpers;
@@ -27,7 +27,8 @@ use super::session::Session;
 use crate::clock::Clock;
 use crate::image::Repository;
 
-/// Most secrets that are tried for one question: each refused one costs up to three requests.
+/// Most secrets that are tried for one question: each refused one costs up to three requests, or five where a registry
+/// calls the tokens that it gives invalid.
 const TRIED_MAX: usize = 4;
 
 /// Where the node's own credentials are.
@@ -123,7 +124,8 @@ impl Session {
         if let Some(credentials) = self.access().credentials()
             && fold(credentials.host()) == fold(ask.repository.host())
         {
-            return self.ask_as(ask, url, self.shown(credentials, ask.host)).await;
+            let asked = self.ask_as(ask, url, self.shown(credentials, ask.host)).await;
+            return asked.map_err(|error| self.withheld(error, ask));
         }
         let place = (ask.host.place(), ask.repository.clone());
         let taken = super::lock(&self.looked().taken).get(&place).cloned();
@@ -138,9 +140,8 @@ impl Session {
                 }
                 tried += 1;
                 match self.ask_as(ask, url, Some(secret.clone())).await {
-                    Err(error @ RegistryError::Unauthorized { .. }) => refused = Some(error),
                     // Some say no with a 404: another secret may know more, as for the kubelet.
-                    Ok(reply) if reply.is_denied() => refused = Some(reply.denied(ask)),
+                    Err(error @ RegistryError::Unauthorized { .. }) => refused = Some(error),
                     Ok(reply) => {
                         super::lock(&self.looked().taken).insert(place, secret);
                         return Ok(reply);
@@ -151,7 +152,10 @@ impl Session {
         }
         match refused {
             Some(error) => Err(self.with_fault(error, ask.repository)),
-            None => self.ask_as(ask, url, None).await.map_err(|error| self.with_fault(error, ask.repository)),
+            None => {
+                let asked = self.ask_as(ask, url, None).await;
+                asked.map_err(|error| self.with_fault(self.withheld(error, ask), ask.repository))
+            }
         }
     }
 
@@ -172,15 +176,40 @@ impl Session {
         found.await.credentials.iter().filter_map(|credentials| self.shown(credentials, ask.host)).collect()
     }
 
+    /// A refusal of access to who showed nothing says why, when there was something to show.
+    fn withheld(&self, error: RegistryError, ask: &Ask<'_>) -> RegistryError {
+        let RegistryError::Unauthorized { host, status, credentials: Presented::Nothing } = error else { return error };
+        let registry = fold(ask.repository.host());
+        let found = super::lock(&self.looked().found);
+        let on_node = [Source::Docker, Source::Providers]
+            .into_iter()
+            .filter_map(|source| found.get(&(source, ask.repository.clone()))?.get())
+            .any(|found| !found.credentials.is_empty());
+        let credentials = match self.access().credentials() {
+            Some(given) if fold(given.host()) == registry => Presented::NotForMirror { registry },
+            _ if on_node => Presented::NotForMirror { registry },
+            Some(given) => Presented::ForAnother { registry: given.host().to_owned() },
+            None => Presented::Nothing,
+        };
+        RegistryError::Unauthorized { host, status, credentials }
+    }
+
     /// A refusal of access says which source of credentials failed, when one did.
     fn with_fault(&self, error: RegistryError, repository: &Repository) -> RegistryError {
-        let RegistryError::Unauthorized { host, status, withheld_from: None } = error else { return error };
+        let RegistryError::Unauthorized {
+            host,
+            status,
+            credentials: credentials @ (Presented::Nothing | Presented::Refused | Presented::ForAnother { .. }),
+        } = error
+        else {
+            return error;
+        };
         let found = super::lock(&self.looked().found);
         let cells = [Source::Docker, Source::Providers].map(|source| found.get(&(source, repository.clone())));
         let fault = cells.into_iter().flatten().filter_map(|cell| cell.get()).flat_map(|found| &found.faults).next();
         match fault.cloned() {
             Some(CredentialFault { source, why }) => RegistryError::NoCredentials { host, status, source, why },
-            None => RegistryError::Unauthorized { host, status, withheld_from: None },
+            None => RegistryError::Unauthorized { host, status, credentials },
         }
     }
 }

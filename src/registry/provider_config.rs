@@ -17,7 +17,6 @@ use super::error::RegistryError;
 use super::fault::{CredentialFault, CredentialWhy};
 use super::hosts_file::read_capped;
 use super::pattern::Pattern;
-use crate::ownership::{self, Above};
 
 /// Versions of the file.
 const FILE_VERSIONS: [&str; 3] =
@@ -167,11 +166,12 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, CredentialFault> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<Provider>, CredentialFault> {
-    let safe = ownership::check(path, Above::NobodyElse);
-    safe.map_err(|why| CredentialFault::new(path.display().to_string(), CredentialWhy::Unsafe(why)))?;
     let bytes = match read_capped(path) {
         Ok(Some(bytes)) => Zeroizing::new(bytes),
         Ok(None) => return Err(fault(path, None, "is not there")),
+        Err(RegistryError::Unsafe(why)) => {
+            return Err(CredentialFault::new(path.display().to_string(), CredentialWhy::Unsafe(why)));
+        }
         Err(RegistryError::Config { problem, .. }) => return Err(fault(path, None, problem)),
         Err(_) => return Err(fault(path, None, "cannot be read")),
     };
@@ -383,7 +383,7 @@ providers:
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
         assert!(matches!(read(&file).err().unwrap().why, CredentialWhy::Unsafe(_)));
         let none = read(&file.with_extension("none")).err().unwrap();
-        assert!(matches!(none.why, CredentialWhy::Unsafe(_)), "{none:?}");
+        assert!(matches!(none.why, CredentialWhy::File { .. }), "{none:?}");
     }
 
     #[test]

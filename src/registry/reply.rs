@@ -1,14 +1,26 @@
 //! [`Reply`]: what one host answered, and which of the three answers that is: there, not there, or neither.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use reqwest::Url;
+use serde::de::IgnoredAny;
 
-use super::error::{Malformed, RegistryError, Why, is_refusal, is_spoken_by_registry, known_code};
+use super::error::{Malformed, Presented, RegistryError, Why, is_refusal, is_spoken_by_registry, known_code};
 use super::fetch::Ask;
+use crate::aside::INLINE_MAX;
+use crate::image::Digest;
+
+/// What the pages of portals and proxies call themselves.
+const WEB_PAGES: [&str; 2] = ["text/html", "application/xhtml+xml"];
+/// What else stands in a manifest's place.
+const OTHER_PAGES: [&str; 5] =
+    ["text/plain", "application/json", "text/xml", "application/xml", "application/octet-stream"];
+/// Members of which manifests and indexes, of whatever schema, have at least one.
+const MEMBERS: [&str; 7] = ["schemaVersion", "mediaType", "config", "layers", "manifests", "fsLayers", "signatures"];
 
 /// The answer, whatever its status; the body of an error is cut short.
 pub(super) struct Reply {
@@ -29,14 +41,13 @@ impl Reply {
         let host = ask.authority();
         match self.status {
             200 => Ok(self),
-            404 if self.is_denied() => Err(self.denied(ask)),
             404 if !self.is_absence() => Err(RegistryError::Malformed { host, what: Malformed::NotFound }),
             404 => {
                 let separator = if ask.rest.contains(':') { '@' } else { ':' };
                 let object = ask.rest.rsplit('/').next().unwrap_or_default();
                 Err(RegistryError::NotFound { name: format!("{}{separator}{object}", ask.repository) })
             }
-            status @ (401 | 403) => Err(RegistryError::Unauthorized { host, status, withheld_from: None }),
+            status @ (401 | 403) => Err(RegistryError::Unauthorized { host, status, credentials: Presented::Nothing }),
             status @ (407 | 408 | 425 | 429 | 500..=599) => {
                 Err(RegistryError::Unreachable { host, why: self.not_now(status) })
             }
@@ -44,14 +55,9 @@ impl Reply {
         }
     }
 
-    /// Whether it says by a 404 that one may not know.
+    /// Whether it refuses access: by 401 or 403, or says by a 404 that one may not know.
     pub(super) fn is_denied(&self) -> bool {
-        self.status == 404 && self.code().is_some_and(is_refusal)
-    }
-
-    /// A refusal of access, as the error that it is.
-    pub(super) fn denied(&self, ask: &Ask<'_>) -> RegistryError {
-        RegistryError::Unauthorized { host: ask.authority(), status: self.status, withheld_from: None }
+        matches!(self.status, 401 | 403) || (self.status == 404 && self.code().is_some_and(is_refusal))
     }
 
     /// Whether a 404 is a registry's word that something is not there: an error of the distribution-spec with whatever
@@ -77,8 +83,44 @@ impl Reply {
         Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
     }
 
+    /// The type of a page, when a success brings one in the place of what a tag means: no JSON object, or one without
+    /// any member that these have. Not where the registry names the digest of the very bytes: then that is what it has.
+    pub(super) fn page(&self, got: &Digest) -> Option<&'static str> {
+        let own_word = self.headers.get("docker-content-digest").and_then(|value| value.to_str().ok());
+        if own_word == Some(got.as_str()) {
+            return None;
+        }
+        let is_object = self.body.trim_ascii_start().first() == Some(&b'{');
+        let is_page = !is_object || (self.body.len() <= INLINE_MAX && is_foreign(&self.body));
+        is_page.then(|| self.kind())
+    }
+
+    /// The type of a page, when a success brings one in the place of what was asked for by its digest.
+    pub(super) fn web_page(&self) -> Option<&'static str> {
+        let kind = self.kind();
+        let is_page = WEB_PAGES.contains(&kind) && self.body.trim_ascii_start().first() != Some(&b'{');
+        is_page.then_some(kind)
+    }
+
+    /// The media type when it is one that pages have; the registry's own words are not repeated.
+    fn kind(&self) -> &'static str {
+        let Some(said) = self.media_type() else { return "no content type" };
+        let known = WEB_PAGES.iter().chain(&OTHER_PAGES).find(|known| **known == said);
+        known.copied().unwrap_or(if said.contains("manifest") || said.contains("index") {
+            "said to be a manifest"
+        } else {
+            "another content type"
+        })
+    }
+
     /// The known error code in the body.
     pub(super) fn code(&self) -> Option<&'static str> {
         known_code(&self.body)
     }
+}
+
+/// Whether it is a JSON object that is nothing of a registry's. What is no JSON is not known to be.
+fn is_foreign(body: &[u8]) -> bool {
+    let members: Result<BTreeMap<String, IgnoredAny>, _> = serde_json::from_slice(body);
+    members.is_ok_and(|members| !MEMBERS.iter().any(|known| members.keys().any(|key| key.eq_ignore_ascii_case(known))))
 }

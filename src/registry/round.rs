@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Support;
 use super::body::unheld;
 use super::error::{Budget, Malformed, RegistryError};
-use super::fetch::Ask;
+use super::fetch::{Ask, Integrity};
 use super::host::Host;
 use super::options::REFERRERS_PAGE_MAX;
 use super::patience::{backoff, is_passing, share, spread};
@@ -164,16 +164,16 @@ impl Session {
         let is_slow = self.registry().state(&host.authority).patience.is_slow(self.now());
         let share: Option<Duration> = share(self.left()?, self.request_time(), hosts_left, is_slow);
         let until = share.map(|share| self.now() + share);
-        let ask = Ask { named: &route.named, host, repository, rest: &rest, accept, limit, until };
+        let integrity = match wanted {
+            Wanted::Manifest { .. } | Wanted::Blob { .. } => Integrity::Digest,
+            Wanted::Tag { .. } | Wanted::Referrers(_) => Integrity::Transport,
+        };
+        let ask = Ask { named: &route.named, host, repository, rest: &rest, accept, limit, until, integrity };
         match wanted {
             Wanted::Referrers(_) => self.referrers_of(&ask).await,
-            Wanted::Manifest { digest, .. } | Wanted::Blob { digest, .. } => {
+            Wanted::Manifest { .. } | Wanted::Blob { .. } | Wanted::Tag { .. } => {
                 let reply = self.ask(&ask).await?.success(&ask)?;
-                fetched(reply, &ask, Some(digest)).await.map(Answer::Content)
-            }
-            Wanted::Tag { .. } => {
-                let reply = self.ask(&ask).await?.success(&ask)?;
-                fetched(reply, &ask, None).await.map(Answer::Content)
+                fetched(reply, &ask, wanted).await.map(Answer::Content)
             }
         }
     }
@@ -181,9 +181,9 @@ impl Session {
     async fn referrers_of(&self, ask: &Ask<'_>) -> Result<Answer, RegistryError> {
         let mut reply = self.ask(ask).await?;
         if no_endpoint(&reply) {
-            // "No such repository" says nothing about the endpoint, and "you may not know" nothing at all.
+            // "No such repository" says nothing about the endpoint.
             return match reply.code() {
-                Some("NAME_UNKNOWN" | "DENIED" | "UNAUTHORIZED") if reply.status == 404 => reply.success(ask),
+                Some("NAME_UNKNOWN") if reply.status == 404 => reply.success(ask),
                 _ => Ok(reply),
             }
             .map(|_| Answer::NoEndpoint);
@@ -194,7 +194,7 @@ impl Session {
         for _ in 0..self.registry().options.referrers_pages {
             let page = match reply.success(ask) {
                 // A page that another one names and that is not there is kept back: what is on it is not absent.
-                Err(RegistryError::NotFound { .. }) if !seen.is_empty() => return Err(malformed(Malformed::Page)),
+                Err(RegistryError::NotFound { .. }) if !seen.is_empty() => return Err(malformed(Malformed::NextPage)),
                 page => page?,
             };
             if page.media_type().as_deref() != Some(INDEX) {
@@ -260,8 +260,15 @@ impl Tally {
 
     /// The most telling failure but "not there"; of equal ones the first.
     fn passed(&self) -> Option<RegistryError> {
-        let failures = self.failed.values().filter(|error| !matches!(error, RegistryError::NotFound { .. }));
-        failures.rev().max_by_key(|error| error.rank()).cloned()
+        let failures = || self.failed.values().filter(|error| !matches!(error, RegistryError::NotFound { .. }));
+        let told = failures().rev().max_by_key(|error| error.rank())?.clone();
+        match failures().find(|error| error.is_withheld()) {
+            // A mirror that was shown no credentials may be all that is wrong.
+            Some(withheld) if *withheld != told => {
+                Some(RegistryError::Beside { error: Box::new(told), beside: Box::new(withheld.clone()) })
+            }
+            _ => Some(told),
+        }
     }
 
     /// What it comes to when no host settled it: any failure but "not there" stands before what others have not.
@@ -290,14 +297,24 @@ impl Tally {
     }
 }
 
-/// Hashes what came; only what hashes to what was asked for leaves this room (attacks A1 and A7).
-async fn fetched(reply: Reply, ask: &Ask<'_>, expected: Option<&Digest>) -> Result<Fetched, RegistryError> {
+/// Hashes what came; only what hashes to what was asked for leaves this room (attacks A1 and A7). A page in the place of
+/// content says nothing about the content.
+async fn fetched(reply: Reply, ask: &Ask<'_>, wanted: &Wanted<'_>) -> Result<Fetched, RegistryError> {
     let body = reply.body.clone();
     let got = aside::large(body.len(), move || Digest::of(&body)).await;
-    if let Some(expected) = expected
-        && *expected != got
-    {
-        return Err(RegistryError::DigestMismatch { host: ask.authority(), expected: expected.clone(), got });
+    let (expected, page) = match wanted {
+        Wanted::Manifest { digest, .. } | Wanted::Blob { digest, .. } => (Some(*digest), reply.web_page()),
+        Wanted::Tag { .. } | Wanted::Referrers(_) => (None, reply.page(&got)),
+    };
+    match (expected, page) {
+        (Some(expected), _) if *expected == got => {}
+        (_, Some(kind)) => {
+            return Err(RegistryError::Malformed { host: ask.sender(&reply.url), what: Malformed::Page(kind) });
+        }
+        (Some(expected), None) => {
+            return Err(RegistryError::DigestMismatch { host: ask.authority(), expected: expected.clone(), got });
+        }
+        (None, None) => {}
     }
     Ok(Fetched {
         digest: got,

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use lru::LruCache;
 use reqwest::Url;
 use serde::Deserialize;
+use serde_json::{Number, Value};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::credentials::Secret;
@@ -18,7 +19,8 @@ use super::options::Options;
 
 /// Grants that are remembered; one per repository, host and secret.
 const GRANTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
-/// Life of a token that does not say how long it lives (Docker token specification: at least 60 seconds).
+/// Life of a token that does not say how long it lives, or says nothing that can be (Docker token specification: 60 seconds
+/// where it is left out, and never less). One that ends before is asked for again when it is refused.
 const LIFE_UNSAID: u64 = 60;
 /// Longest life that is believed, seconds: a revoked account is noticed within it. An hour, because the tokens of Google
 /// and Azure live so long and a token is asked for again when it ends; what says more is not believed.
@@ -77,7 +79,30 @@ pub(super) struct Demand<'a> {
 struct Answer {
     token: Option<String>,
     access_token: Option<String>,
-    expires_in: Option<u64>,
+    /// Seconds. Some write zero, less than nothing, a fraction or a text; containerd reads it and does not use it, so
+    /// nothing that stands here makes a token useless.
+    #[serde(default)]
+    expires_in: Value,
+}
+
+impl Answer {
+    /// How long the token is remembered, seconds.
+    fn life(&self) -> u64 {
+        let said = match &self.expires_in {
+            Value::Number(number) => seconds(number),
+            Value::String(text) => serde_json::from_str(text).ok().as_ref().and_then(seconds),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        said.filter(|seconds| *seconds > 0).unwrap_or(LIFE_UNSAID).min(LIFE_MAX).saturating_sub(MARGIN)
+    }
+}
+
+/// Whole seconds; none for less than nothing.
+fn seconds(number: &Number) -> Option<u64> {
+    let fraction = || number.as_f64().filter(|seconds| *seconds >= 0.0);
+    // What is longer than a duration can be is longer than anybody believes.
+    let whole = |seconds| Duration::try_from_secs_f64(seconds).map_or(u64::MAX, |whole| whole.as_secs());
+    number.as_u64().or_else(|| fraction().map(whole))
 }
 
 impl Drop for Answer {
@@ -126,15 +151,16 @@ impl Grant {
         now: Instant,
     ) -> Result<Self, RegistryError> {
         let bad = || RegistryError::Malformed { host: realm.to_owned(), what: Malformed::Token };
-        let answer: Answer = serde_json::from_slice(body).map_err(|_| bad())?;
-        let token = [&answer.token, &answer.access_token].into_iter().flatten().find(|token| !token.is_empty());
+        // Go reads the first value and nothing behind it.
+        let answer = Answer::deserialize(&mut serde_json::Deserializer::from_slice(body)).map_err(|_| bad())?;
+        // Of two that differ containerd takes this one.
+        let token = [&answer.access_token, &answer.token].into_iter().flatten().find(|token| !token.is_empty());
         let token = token.ok_or_else(bad)?;
         if !token.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(bad());
         }
         let header = sensitive(&Zeroizing::new(format!("Bearer {token}"))).ok_or_else(bad)?;
-        let life = answer.expires_in.unwrap_or(LIFE_UNSAID).min(LIFE_MAX).saturating_sub(MARGIN);
-        Ok(Self { header, withheld_from, until: now + Duration::from_secs(life) })
+        Ok(Self { header, withheld_from, until: now + Duration::from_secs(answer.life()) })
     }
 }
 
@@ -255,6 +281,10 @@ mod tests {
             ("reg.example", "https://reg.example:8443/token", no("reg.example:8443")),
             ("reg.example", "https://reg.example.evil.test/token", no("reg.example.evil.test")),
             ("reg.example:5000", "https://reg.example/token", no("reg.example")),
+            // Names beyond ASCII are compared as they are asked.
+            ("reg.example", "https://reg.ex\u{e4}mple/token", no("reg.xn--exmple-cua")),
+            ("reg.example", "https://r\u{435}g.example/token", no("xn--rg-nlc.example")),
+            ("reg.example", "https://\u{ff52}eg.example/\u{e9}", yes.clone()),
         ] {
             assert_eq!(ask(registry, realm, false, &options), expected, "{registry} {realm}");
         }
@@ -298,10 +328,42 @@ mod tests {
         assert_eq!(life(r#"{"access_token":"t","expires_in":300}"#).unwrap(), Duration::from_secs(290));
         assert_eq!(life(r#"{"token":"t","expires_in":999999999}"#).unwrap(), Duration::from_secs(3590));
         assert_eq!(life(r#"{"token":null,"access_token":"t","expires_in":1}"#).unwrap(), Duration::ZERO);
+        for (said, seconds) in [
+            ("null", 50),
+            ("0", 50),
+            ("-1", 50),
+            ("-1.5", 50),
+            ("0.9", 50),
+            ("\"\"", 50),
+            ("\"soon\"", 50),
+            ("\"-300\"", 50),
+            ("[]", 50),
+            ("{\"a\":1}", 50),
+            ("true", 50),
+            ("300.9", 290),
+            ("\"300\"", 290),
+            ("\" 300.0 \"", 290),
+            ("18446744073709551615", 3590),
+            ("99999999999999999999999999", 3590),
+            ("9223372036854775808.0", 3590),
+            ("1e3", 990),
+            ("\"1e99\"", 3590),
+        ] {
+            let body = format!(r#"{{"token":"t","expires_in":{said}}}"#);
+            assert_eq!(life(&body).unwrap(), Duration::from_secs(seconds), "{said}");
+        }
+        assert!(life("{\"token\":\"t\"}\n{}").is_ok(), "as Go's decoder");
         for bad in ["", "{}", r#"{"token":""}"#, r#"{"token":"a b"}"#, r#"{"token":"a\r\nx: y"}"#, r#"{"token":5}"#] {
             let error = life(bad).unwrap_err();
             assert_eq!(error, RegistryError::Malformed { host: "r".to_owned(), what: Malformed::Token }, "{bad}");
         }
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test is its own daemon")]
+    fn of_two_tokens_containerds_counts() {
+        let grant = Grant::from_answer(br#"{"token":"a","access_token":"b"}"#, "r", None, Instant::now()).unwrap();
+        assert_eq!(grant.header.to_str().unwrap(), "Bearer b");
     }
 
     /// Attack E9 in small: a grant to one is no grant to another.

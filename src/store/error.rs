@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::errno::Words;
 use crate::image::Digest;
 use crate::image::json::JsonError;
 use crate::ownership::OwnershipFault;
@@ -167,7 +168,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { action, path, kind } => {
-                write!(f, "the evidence store could not {action} {}: {kind}", path.display())
+                write!(f, "the evidence store could not {action} {}: {}", path.display(), Words(*kind))
             }
             Self::DiskFull { path } => {
                 write!(f, "no space left for {} of the evidence store: free some", path.display())

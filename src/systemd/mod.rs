@@ -10,6 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::errno::Words;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
@@ -183,10 +184,11 @@ fn one_line(text: &str) -> String {
 impl fmt::Display for SystemdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tell { kind } => write!(f, "could not tell the service manager: {kind}"),
-            Self::Clock { kind } => write!(f, "could not read the monotonic clock: {kind}"),
+            Self::Tell { kind } => write!(f, "could not tell the service manager: {}", Words(*kind)),
+            Self::Clock { kind } => write!(f, "could not read the monotonic clock: {}", Words(*kind)),
             Self::NotASocket { name, kind } => {
-                write!(f, "the inherited descriptor {name} is no listening unix stream socket: {kind}")
+                let why = Words(*kind);
+                write!(f, "the inherited descriptor {name} is no listening unix stream socket: {why}")
             }
             Self::Names { names, sockets } => write!(
                 f,

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::roots::RootFault;
+use crate::errno::Words;
 use crate::policy::{NamedAt, Note, PolicyError, Position, Unmatched};
 use crate::verify::KeyError;
 
@@ -176,7 +177,7 @@ impl fmt::Display for Problem {
 impl fmt::Display for FileFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io(kind) => write!(f, "cannot be read: {kind}"),
+            Self::Io(kind) => write!(f, "cannot be read: {}", Words(*kind)),
             Self::NotFile => f.write_str("not a regular file"),
             Self::NotFolder => f.write_str("not a folder"),
             Self::Writable { what, mode } => {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use crate::errno::Words;
 use crate::ownership::OwnershipFault;
 
 /// Why an update did not happen. The root in place stays what it was.
@@ -273,9 +274,9 @@ impl fmt::Display for StateFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { path, kind: io::ErrorKind::PermissionDenied } => {
-                write!(f, "{}: {}; are you root?", path.display(), io::ErrorKind::PermissionDenied)
+                write!(f, "{}: permission denied; are you root?", path.display())
             }
-            Self::Io { path, kind } => write!(f, "{}: {kind}", path.display()),
+            Self::Io { path, kind } => write!(f, "{}: {}", path.display(), Words(*kind)),
             Self::Unsafe(fault) => write!(f, "the folder of fetched roots is not safe from others: {fault}"),
             Self::Damaged { path } => write!(
                 f,

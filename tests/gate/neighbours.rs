@@ -124,7 +124,7 @@ async fn attack_d1_want_of_a_place_names_the_host_that_keeps_them() {
     let soon = clock().steady() + Duration::from_millis(300);
     let late = PullAsk { deadline: soon, ..ask(&format!("{}/prod/late:v1", name(0))) };
     match gate.admit_pull(&late, &mut Timings::start(clock())).await {
-        Err(Refusal::Resolve(RegistryError::Unreachable { host, why: Why::Crowded { by } })) => {
+        Err(Refusal::Resolve { error: RegistryError::Unreachable { host, why: Why::Crowded { by } }, .. }) => {
             assert_eq!((host, by), (name(0), name(0)));
         }
         other => panic!("{other:?}"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealgate::registry::{Access, AuthConfig, Class, Credentials, RedirectFault, RegistryError};
+use sealgate::registry::{Access, AuthConfig, Class, Credentials, Presented, RedirectFault, RegistryError};
 
 use crate::rig::{NAME, Rig, push, reference, repository, robot, session};
 use crate::support::{Answer, Auth, Rule, Settings, TestRegistry};
@@ -37,7 +37,10 @@ async fn basic() {
     session.resolve(&reference(&name)).await.unwrap();
     assert_eq!(session.requests(), 3, "what worked is remembered");
     let wrong = rig.session_of(&robot("wrong", &server.host())).resolve(&reference(&name)).await.unwrap_err();
-    assert!(matches!(wrong, RegistryError::Unauthorized { status: 401, withheld_from: None, .. }), "{wrong:?}");
+    assert!(
+        matches!(wrong, RegistryError::Unauthorized { status: 401, credentials: Presented::Refused, .. }),
+        "{wrong:?}"
+    );
 }
 
 #[tokio::test]
@@ -118,6 +121,21 @@ async fn attack_e1_a_mirror_gets_no_credentials() {
     assert!(rig.session_of(&access).tag(&repository(), "1").await.is_err());
     assert_eq!(mirror.requests().len(), 1);
     assert!(!leaked(&mirror));
+    // The refusal says what must be set, whosever credentials they are.
+    rig.write("config.json", &format!(r#"{{"auths":{{"{NAME}":{{"auth":"{ENCODED}"}}}}}}"#));
+    let setting = format!("credential_hosts = {{ \"{NAME}\" = [\"{}\"] }}", mirror.host());
+    let error = rig.session_of(&access).tag(&repository(), "1").await.unwrap_err();
+    assert_eq!(error.class(), Class::Unreachable, "the registry itself is not there: {error:?}");
+    assert!(error.to_string().contains(&setting), "{error}");
+    rig.hosts(NAME, &format!("server = \"{}\"\n", mirror.url()));
+    for access in [&access, &Access::default()] {
+        let error = rig.session_of(access).tag(&repository(), "1").await.unwrap_err();
+        let credentials = Presented::NotForMirror { registry: NAME.to_owned() };
+        assert_eq!(error, RegistryError::Unauthorized { host: mirror.host(), status: 401, credentials });
+        assert!(error.to_string().contains(&setting), "{error}");
+    }
+    assert!(!leaked(&mirror));
+    rig.write("config.json", "{}");
     rig.options.credential_hosts = [(NAME.to_owned(), vec![mirror.host()])].into();
     rig.session_of(&access).tag(&repository(), "1").await.unwrap();
     let other = robot(PASSWORD, "other.example");

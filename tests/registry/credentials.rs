@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use sealgate::registry::{Access, AuthConfig, Class, CredentialWhy, Credentials, RegistryError};
+use sealgate::registry::{Access, AuthConfig, Class, CredentialWhy, Credentials, Presented, RegistryError};
 
 use crate::rig::{NAME, Rig, push, reference, repository, robot, session};
 use crate::support::{Answer, Auth, REFRESH_TOKEN, Rule, Settings, TestRegistry};
@@ -178,7 +178,7 @@ async fn a_secret_that_is_denied_by_a_404_is_not_the_last_one() {
     stage.server.clear_rules();
     stage.server.rule(Rule::new("/manifests/", Answer::Status(404, "DENIED")));
     let error = stage.resolve().await.unwrap_err();
-    assert_eq!(error, RegistryError::Unauthorized { host, status: 404, withheld_from: None });
+    assert_eq!(error, RegistryError::Unauthorized { host, status: 404, credentials: Presented::Refused });
 }
 
 #[tokio::test]

@@ -219,7 +219,9 @@ async fn attack_d1_connections_to_many_hosts_are_bounded() {
             let count = Arc::clone(&count);
             drop(tokio::spawn(async move {
                 count.fetch_add(1, Ordering::SeqCst);
-                let answer = service_fn(|_| async { Ok::<_, Infallible>(http::Response::new("{}".to_owned())) });
+                let answer = service_fn(|_| async {
+                    Ok::<_, Infallible>(http::Response::new(r#"{"schemaVersion":2}"#.to_owned()))
+                });
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
                 count.fetch_sub(1, Ordering::SeqCst);
             }));
@@ -246,7 +248,9 @@ async fn attack_d1_a_host_that_stalls_leaves_room_for_others() {
     let mut bytes = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 4 << 20).into_bytes();
     bytes.resize(bytes.len() + (128 << 10), b' ');
     let stalling = Raw::start(bytes, false).await;
-    let large = Answer::Full { status: 200, headers: Vec::new(), body: vec![b' '; 1 << 20] };
+    let mut body = br#"{"schemaVersion":2}"#.to_vec();
+    body.resize(1 << 20, b' ');
+    let large = Answer::Full { status: 200, headers: Vec::new(), body };
     let (_server, rig) = serving(large);
     rig.hosts("stalling.example.test", &format!("server = \"{}\"\n", stalling.url));
     let registry = rig.registry();

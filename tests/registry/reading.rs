@@ -6,6 +6,9 @@ use sealgate::registry::{Class, RegistryError, Why};
 use crate::rig::{NAME, Rig, push, reference, repository};
 use crate::support::{Answer, Auth, Rule, Settings, TestRegistry};
 
+/// Another manifest.
+const OTHER: &[u8] = br#"{"schemaVersion":2,"other":1}"#;
+
 #[tokio::test]
 async fn a_tag_and_a_digest_give_the_same_bytes() {
     let server = TestRegistry::start(Settings::conforming());
@@ -66,14 +69,14 @@ async fn attack_a7_the_digest_is_of_the_bytes_that_came() {
     let lie = Answer::Full {
         status: 200,
         headers: vec![("docker-content-digest", digest.to_string())],
-        body: b"{\"other\":1}".to_vec(),
+        body: OTHER.to_vec(),
     };
     server.rule(Rule::new("/manifests/", lie));
     let rig = Rig::serving(&server);
     let session = rig.session();
-    let got = Digest::of(b"{\"other\":1}");
+    let got = Digest::of(OTHER);
     let tagged = session.tag(&repository(), "1").await.unwrap();
-    assert_eq!((tagged.digest, tagged.bytes.as_ref()), (got.clone(), b"{\"other\":1}".as_slice()));
+    assert_eq!((tagged.digest, tagged.bytes.as_ref()), (got.clone(), OTHER));
     let error = session.manifest(&repository(), &digest).await.unwrap_err();
     assert!(
         matches!(&error, RegistryError::DigestMismatch { expected, got: came, .. } if *expected == digest && *came == got)
@@ -86,12 +89,12 @@ async fn attack_a7_the_digest_is_of_the_bytes_that_came() {
 async fn attack_a1_a_second_answer_is_another_digest() {
     let server = TestRegistry::start(Settings::conforming());
     let (_, digest) = push(&server);
-    let moved = Answer::Full { status: 200, headers: vec![], body: b"moved".to_vec() };
+    let moved = Answer::Full { status: 200, headers: vec![], body: OTHER.to_vec() };
     server.rule(Rule::new("/manifests/1", moved).calls(2..=2));
     let rig = Rig::serving(&server);
     let session = rig.session();
     assert_eq!(session.tag(&repository(), "1").await.unwrap().digest, digest);
-    assert_eq!(session.tag(&repository(), "1").await.unwrap().digest, Digest::of(b"moved"));
+    assert_eq!(session.tag(&repository(), "1").await.unwrap().digest, Digest::of(OTHER));
 }
 
 #[tokio::test]

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use sealgate::registry::{Access, Class, RegistryError, TlsFault, Why};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::rig::{NAME, Rig, repository, session};
 
@@ -55,7 +55,7 @@ fn acceptor(
     clients: Option<&str>,
 ) -> TlsAcceptor {
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder =
         ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
     let builder = match clients {
@@ -83,7 +83,7 @@ async fn start_for(
     protocols: &[&str],
     clients: Option<&str>,
 ) -> Standin {
-    start_with(acceptor(certificate, key, protocols, clients), Bytes::from_static(b"{}")).await
+    start_with(acceptor(certificate, key, protocols, clients), Bytes::from_static(br#"{"schemaVersion":2}"#)).await
 }
 
 /// Answers everything with this body.
@@ -176,6 +176,137 @@ async fn what_is_wrong_with_a_certificate_is_told() {
     let key = rcgen::KeyPair::generate().unwrap();
     let own = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
     told(&rig(&start(&own, &key, &[]).await, &ca), TlsFault::Issuer).await;
+}
+
+/// A certificate as `openssl req -x509` makes it, and as Docker's manual does: its own issuer, an authority's.
+fn own_authority(change: impl FnOnce(&mut rcgen::CertificateParams)) -> (rcgen::Certificate, rcgen::KeyPair) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    (own_parameters(change).self_signed(&key).unwrap(), key)
+}
+
+fn own_parameters(change: impl FnOnce(&mut rcgen::CertificateParams)) -> rcgen::CertificateParams {
+    let mut own = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    own.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    own.distinguished_name.push(rcgen::DnType::CommonName, "registry of a test");
+    change(&mut own);
+    own
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_its_own_authority_is_taken_where_it_is_named() {
+    type Change = fn(&mut rcgen::CertificateParams);
+    let (other, ..) = certificate(|_| {});
+    for change in [
+        (|_| {}) as Change,
+        |own| own.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0)),
+        |own| own.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign],
+        |own| own.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth],
+        |own| own.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::Any],
+        |own| own.is_ca = rcgen::IsCa::NoCa,
+        |own| own.is_ca = rcgen::IsCa::ExplicitNoCa,
+    ] {
+        let (own, key) = own_authority(change);
+        let standin = start(&own, &key, &["h2", "http/1.1"]).await;
+        // Alone, and among others in one file.
+        for named in [own.pem(), format!("{other}{}", own.pem())] {
+            let answer = rig(&standin, &named).session().tag(&repository(), "1").await;
+            assert!(answer.is_ok(), "{answer:?}");
+        }
+        // In docker's layout, for a registry that is asked under its own name.
+        let rig = Rig::new();
+        let host = standin.url.trim_start_matches("https://");
+        rig.hosts(host, "");
+        rig.write(&format!("{host}/ca.crt"), &own.pem());
+        let name = format!("{host}/acme/app:1");
+        let answer = rig.session().resolve(&crate::rig::reference(&name)).await;
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+    // What it signs is taken as before: it is an authority.
+    let (own, own_key) = own_authority(|_| {});
+    let issuer = rcgen::Issuer::new(own_parameters(|_| {}), own_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let standin = start(&leaf, &key, &[]).await;
+    assert!(rig(&standin, &own.pem()).session().tag(&repository(), "1").await.is_ok());
+}
+
+/// Attack E1: nothing but that certificate gains by it, and it must be good in itself.
+#[tokio::test]
+async fn attack_e1_only_the_very_certificate_that_is_named_need_have_no_authority() {
+    let (named, named_key) = own_authority(|_| {});
+    // Another one of the same name, as whoever is between would make it.
+    let (twin, twin_key) = own_authority(|_| {});
+    refused(&start(&twin, &twin_key, &[]).await, &named.pem(), &[TlsFault::Issuer, TlsFault::Authority]).await;
+    // One with the same key: not the same bytes.
+    let mut again = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    again.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(1));
+    let again = again.self_signed(&named_key).unwrap();
+    refused(&start(&again, &named_key, &[]).await, &named.pem(), &[TlsFault::Authority]).await;
+    // An authority's by the named one, which may sign others but is no server's.
+    let same_key = rcgen::KeyPair::try_from(named_key.serialize_der()).unwrap();
+    let issuer = rcgen::Issuer::new(own_parameters(|_| {}), same_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut below = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    below.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let below = below.signed_by(&key, &issuer).unwrap();
+    refused(&start(&below, &key, &[]).await, &named.pem(), &[TlsFault::Authority]).await;
+    // The very one, out of its time, for other names, for other uses.
+    type Change = fn(&mut rcgen::CertificateParams);
+    for (change, fault) in [
+        (
+            (|own| {
+                own.not_before = rcgen::date_time_ymd(2001, 1, 1);
+                own.not_after = rcgen::date_time_ymd(2002, 1, 1);
+            }) as Change,
+            TlsFault::Expired,
+        ),
+        (
+            |own| {
+                own.not_before = rcgen::date_time_ymd(2100, 1, 1);
+                own.not_after = rcgen::date_time_ymd(2101, 1, 1);
+            },
+            TlsFault::NotYetValid,
+        ),
+        (
+            |own| own.subject_alt_names = vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())],
+            TlsFault::Name,
+        ),
+        // Go does not look at the common name either.
+        (
+            |own| {
+                own.subject_alt_names = Vec::new();
+                own.distinguished_name.push(rcgen::DnType::CommonName, "127.0.0.1");
+            },
+            TlsFault::Name,
+        ),
+        (|own| own.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth], TlsFault::Purpose),
+    ] {
+        let (own, key) = own_authority(change);
+        refused(&start(&own, &key, &[]).await, &own.pem(), &[fault]).await;
+    }
+    // Shown by somebody who has not its key.
+    let stolen = start_with(impostor(&named, &twin_key), Bytes::from_static(b"{}")).await;
+    let error = rig(&stolen, &named.pem()).session().tag(&repository(), "1").await.unwrap_err();
+    assert_eq!(error.class(), Class::Unreachable, "{error:?}");
+    assert_eq!(stolen.requests.load(Ordering::SeqCst), 0);
+}
+
+async fn refused(standin: &Standin, named: &str, faults: &[TlsFault]) {
+    let error = rig(standin, named).session().tag(&repository(), "1").await.unwrap_err();
+    let RegistryError::Unreachable { why: Why::Tls(found), .. } = &error else { panic!("{error:?}") };
+    assert!(faults.contains(found), "{found:?}, expected {faults:?}");
+    assert_eq!(standin.requests.load(Ordering::SeqCst), 0);
+}
+
+/// Shows a certificate and signs with another key.
+fn impostor(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> TlsAcceptor {
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = provider.key_provider.load_private_key(private).unwrap();
+    let shown = Arc::new(rustls::sign::CertifiedKey::new(vec![certificate.der().clone()], key));
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let resolver = Arc::new(rustls::sign::SingleCertAndKey::from(shown));
+    TlsAcceptor::from(Arc::new(builder.with_no_client_auth().with_cert_resolver(resolver)))
 }
 
 #[tokio::test]
@@ -295,11 +426,18 @@ async fn attack_d1_little_comes_over_http2_before_it_is_read() {
     }
 }
 
+/// A manifest's beginning, and 4 MiB in all.
+fn large() -> Bytes {
+    let mut body = br#"{"schemaVersion":2}"#.to_vec();
+    body.resize(4 << 20, b' ');
+    body.into()
+}
+
 /// Attack D1: of large answers on one connection some wait for room, and do not keep the others from coming.
 #[tokio::test]
 async fn attack_d1_large_answers_over_one_connection_do_not_wait_for_each_other() {
     let (ca, certificate, key) = certificate(|_| {});
-    let standin = start_with(acceptor(&certificate, &key, &["h2"], None), vec![b' '; 4 << 20].into()).await;
+    let standin = start_with(acceptor(&certificate, &key, &["h2"], None), large()).await;
     let mut rig = rig(&standin, &ca);
     // Whoever waits for each other waits this long.
     rig.options.request_ms = 60_000;

@@ -18,6 +18,7 @@ mod registry;
 #[path = "../support/tiny.rs"]
 mod tiny;
 
+mod documents;
 mod house;
 mod identify;
 mod proof;

@@ -140,7 +140,16 @@ fn the_refresh_of_trust_roots_may_write_one_folder() {
 /// release: every file of the refresh is there, and gone again.
 #[test]
 fn the_roots_and_units_are_installed_and_uninstalled() {
-    let (tree, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (tree, to) = (tree(), tempfile::tempdir().unwrap());
+    make(tree.path(), "install", to.path(), "/usr").unwrap();
+    is_installed(to.path());
+    make(tree.path(), "uninstall", to.path(), "/usr").unwrap();
+    is_uninstalled(to.path());
+}
+
+/// What `make install` needs, with the program of the tests in the place of the release.
+fn tree() -> tempfile::TempDir {
+    let tree = tempfile::tempdir().unwrap();
     let parts = ["Makefile", "systemd", "packaging", "README.md", "SECURITY.md", "CHANGELOG.md", "LICENSE"];
     for part in parts {
         let copied = Command::new("cp").arg("-r").arg(repository().join(part)).arg(tree.path()).status().unwrap();
@@ -149,16 +158,108 @@ fn the_roots_and_units_are_installed_and_uninstalled() {
     let release = tree.path().join("target/release");
     fs::create_dir_all(&release).unwrap();
     fs::copy(env!("CARGO_BIN_EXE_sealgate"), release.join("sealgate")).unwrap();
-    let to_folder = format!("DESTDIR={}", to.path().display());
-    let make = |target: &str| {
-        let arguments = ["-s", "-C", tree.path().to_str().unwrap(), target, to_folder.as_str()];
-        let output = Command::new("make").args(arguments).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    tree
+}
+
+/// What it says when it fails.
+fn make(tree: &Path, target: &str, to: &Path, prefix: &str) -> Result<(), String> {
+    let variables = [format!("DESTDIR={}", to.display()), format!("PREFIX={prefix}")];
+    let output = Command::new("make").arg("-s").arg("-C").arg(tree).arg(target).args(variables).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8(said).unwrap()) }
+}
+
+/// Below another prefix the units name the program that is there and lie where systemd looks, and the shipped roots are
+/// found; where the service would not see its program, nothing is installed.
+#[test]
+fn the_units_fit_another_prefix() {
+    let tree = tree();
+    for (prefix, units) in [("/usr/local", "usr/local"), ("/opt/gate", "usr/local")] {
+        let to = tempfile::tempdir().unwrap();
+        make(tree.path(), "install", to.path(), prefix).unwrap();
+        let program = format!("{prefix}/bin/sealgate");
+        assert!(to.path().join(&program[1..]).is_file());
+        let units = to.path().join(units).join("lib/systemd/system");
+        let read = |unit: &str| fs::read_to_string(units.join(unit)).unwrap();
+        for (unit, command) in [("sealgate.service", "run"), ("sealgate-trust-update.service", "trust update")] {
+            let starts = format!("ExecStart={program} {command}");
+            assert!(read(unit).lines().any(|line| line == starts), "{unit}: {starts}");
+            assert!(!read(unit).contains("/usr/bin/sealgate"), "{unit}");
+        }
+        assert!(read("sealgate-trust-update.service").contains("=+/usr/bin/systemctl "), "the machine's own");
+        let config = to.path().join("etc/sealgate/config.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        let roots = format!(
+            "\nroots = [\"/etc/sealgate/trust\", \"/var/lib/sealgate/trust\", \"{prefix}/share/sealgate/trust\"]\n"
+        );
+        assert!(text.contains(&roots), "{text}");
+        // What is there stays.
+        fs::write(&config, "# mine\n").unwrap();
+        make(tree.path(), "install", to.path(), prefix).unwrap();
+        assert_eq!(fs::read_to_string(&config).unwrap(), "# mine\n");
+        make(tree.path(), "uninstall", to.path(), prefix).unwrap();
+        assert!(!to.path().join(&program[1..]).exists() && !units.join("sealgate.service").exists());
+    }
+    for prefix in ["/root/gate", "/home/me", "gate"] {
+        let to = tempfile::tempdir().unwrap();
+        let said = make(tree.path(), "install", to.path(), prefix).unwrap_err();
+        assert!(said.contains("PREFIX"), "{said}");
+        assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
+    }
+}
+
+/// Stand-ins for the programs that change a machine: what `tests/deps.sh` would do to one with Docker's containerd.
+#[test]
+fn what_the_demo_installs_replaces_nothing_and_leaves_no_service() {
+    let machine = tempfile::tempdir().unwrap();
+    let bin = machine.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let script = |name: &str, text: &str| {
+        let (path, log) = (bin.join(name), machine.path().join("log"));
+        let head = format!("#!/bin/bash\nm={}\necho \"{name} $*\" >>{}\n", machine.path().display(), log.display());
+        fs::write(&path, head + text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     };
-    make("install");
-    is_installed(to.path());
-    make("uninstall");
-    is_uninstalled(to.path());
+    script(
+        "apt-get",
+        "case \"$*\" in\n\
+         *-s*busybox-static) echo 'Remv busybox [1.35]'; echo 'Inst busybox-static';;\n\
+         *-s*) echo \"Inst ${*: -1}\";;\n\
+         'install '*) [ -x $m/policy ] && touch $m/quiet; touch $m/installed;;\n\
+         download*) touch busybox-static.deb;;\n\
+         esac\n",
+    );
+    script(
+        "dpkg-query",
+        "case \"$*\" in\n\
+         *Package*) echo 'base installed'; [ -e $m/installed ] && echo 'docker-registry installed'; true;;\n\
+         *-L*docker-registry) echo /lib/systemd/system/docker-registry.service;;\n\
+         *containerd.io) echo installed;;\n\
+         *) exit 1;;\n\
+         esac\n",
+    );
+    script("dpkg", "[ \"$1\" = -x ] && mkdir -p $3/bin && touch $3/bin/busybox\n");
+    script("systemctl", "[ \"$1\" = is-enabled ] && echo enabled\ntrue\n");
+    script("id", "echo 0\n");
+    let run = || {
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new(repository().join("tests/deps.sh"));
+        command.arg(machine.path().join("deps")).args(["containerd", "runc", "docker-registry", "busybox-static"]);
+        command.env("PATH", path).env("POLICY_RC_D", machine.path().join("policy"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        (String::from_utf8(output.stdout).unwrap(), fs::read_to_string(machine.path().join("log")).unwrap())
+    };
+    let (said, did) = run();
+    let installs: Vec<&str> = did.lines().filter(|line| line.starts_with("apt-get install -y")).collect();
+    assert_eq!(installs, ["apt-get install -y -q --no-install-recommends --no-remove docker-registry"]);
+    assert!(did.contains("systemctl disable -q docker-registry.service"), "{did}");
+    assert!(machine.path().join("quiet").exists(), "nothing is started while it is installed");
+    assert!(!machine.path().join("policy").exists());
+    assert!(machine.path().join("deps/bin/busybox").exists());
+    for told in ["installing from Debian", "docker-registry", "busybox-static is unpacked", "would remove: busybox"] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
 }
 
 const INSTALLED: [&str; 7] = [

@@ -68,6 +68,27 @@ fn reads_what_it_should() {
     assert_eq!(manifest(&with(r#""subject":null,"annotations":null"#)), manifest(&manifest_text()));
 }
 
+/// Go writes an empty list as `null` and reads `null` as one; so does containerd, whose reading is the only one there is.
+#[test]
+fn null_is_what_go_reads_it_as() {
+    let without = format!(r#"{{"schemaVersion":2,"config":{}}}"#, descriptor("a"));
+    for text in [without.replacen("}}", r#"},"layers":null}"#, 1), without] {
+        assert_eq!(manifest(&text).unwrap().layers, [], "{text}");
+    }
+    let index = index(r#"{"schemaVersion":2,"manifests":null}"#).unwrap();
+    assert_eq!(index.choose(&node("amd64")), Err(ChooseError::None));
+    assert_eq!(manifest(&with(r#""mediaType":null"#)), manifest(&manifest_text()));
+    // What Go reads as nothing and cannot be without is not there.
+    for (from, to, error) in [
+        ("\"config\":{", "\"config\":null,\"c\":{", DocumentError::Field("config")),
+        ("\"size\":1", "\"size\":null", DocumentError::Field("size")),
+        ("\"mediaType\":\"x\"", "\"mediaType\":null", DocumentError::Field("mediaType")),
+        ("\"layers\":[", "\"layers\":[null,", DocumentError::Field("layers")),
+    ] {
+        assert_eq!(refused(&manifest_text().replacen(from, to, 1)), error, "{to}");
+    }
+}
+
 #[test]
 fn attack_a4_an_image_and_an_index_in_one() {
     assert_eq!(refused(&with(r#""manifests":[]"#)), DocumentError::TwoShapes);
@@ -168,8 +189,6 @@ fn fields_of_the_wrong_type() {
     ] {
         assert_eq!(refused(&good.replacen(from, to, 1)), error, "{to}");
     }
-    let null = format!(r#"{{"schemaVersion":2,"config":{},"layers":null}}"#, descriptor("a"));
-    assert_eq!(refused(&null), DocumentError::Field("layers"));
     assert_eq!(refused(&with(r#""annotations":{"a":1}"#)), DocumentError::Field("annotations"));
     assert_eq!(refused("[]"), DocumentError::Field("document"));
     assert!(matches!(refused(&format!("{good}{good}")), DocumentError::Json(JsonError::Syntax { .. })));
@@ -238,10 +257,33 @@ fn attack_a10_two_entries_for_one_platform() {
         entry("b", r#"{"architecture":"amd64"}"#),
         entry("b", "null"),
         descriptor("b"),
-        entry("a", AMD64),
+        // The same child, and yet not the same: of another kind, of another size, marked as a checkpoint.
+        entry("a", AMD64).replace("\"x\"", "\"y\""),
+        entry("a", AMD64).replace("\"size\":1", "\"size\":2"),
+        entry("a", AMD64).replacen('{', &format!(r#"{{"annotations":{{"{CHECKPOINT_ANNOTATION}":"c"}},"#), 1),
     ] {
         assert_eq!(chosen(&[entry("a", AMD64), second.clone()], "amd64"), Err(ChooseError::Several(2)), "{second}");
     }
+}
+
+/// As in indexes that a tool joined, or that buildx wrote twice: whichever entry containerd takes, it runs that child.
+#[test]
+fn one_child_that_is_named_twice_is_one() {
+    let noted = entry("a", AMD64).replacen('{', r#"{"annotations":{"k":"v"},"urls":["https://x"],"#, 1);
+    for second in [
+        entry("a", AMD64),
+        entry("a", r#"{"os":"Linux","architecture":"x86_64","os.version":"1"}"#),
+        entry("a", r#"{"architecture":"amd64","variant":"v1"}"#),
+        entry("a", "null"),
+        noted,
+    ] {
+        for entries in [[entry("a", AMD64), second.clone()], [second.clone(), entry("a", AMD64)]] {
+            assert_eq!(chosen(&entries, "amd64"), Ok("a".into()), "{second}");
+        }
+        let third = [entry("a", AMD64), second.clone(), entry("b", ARM64), entry("b", AMD64)];
+        assert_eq!(chosen(&third, "amd64"), Err(ChooseError::Several(3)), "{second}");
+    }
+    assert_eq!(chosen(&[entry("a", I386), entry("a", AMD64)], "amd64"), Ok("a".into()));
 }
 
 /// A reader as Go's: keys match by folding, the last one wins.
@@ -276,7 +318,7 @@ proptest! {
             Ok(Document::Manifest(read)) => {
                 let n = |descriptor: &Descriptor| descriptor.digest.hex()[..1].parse().ok();
                 prop_assert_eq!(n(&read.config), as_go_reads(&members, "config"));
-                prop_assert_eq!(n(&read.layers[0]), as_go_reads(&members, "layers"));
+                prop_assert_eq!(read.layers.first().and_then(n), as_go_reads(&members, "layers"));
                 prop_assert_eq!(as_go_reads(&members, "manifests"), None);
             }
             Ok(Document::Index(read)) => {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::errno::Words;
 use crate::image::json::{JsonError, shown};
 use crate::image::{Digest, DocumentError};
 use crate::store::{StoreError, Unfit};
@@ -112,8 +113,8 @@ impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => error.fmt(f),
-            Self::Output(kind) => write!(f, "the layout could not be written: {kind}"),
-            Self::Input { path, kind } => write!(f, "{} could not be read: {kind}", path.display()),
+            Self::Output(kind) => write!(f, "the layout could not be written: {}", Words(*kind)),
+            Self::Input { path, kind } => write!(f, "{} could not be read: {}", path.display(), Words(*kind)),
             Self::NotAFile { path } => write!(f, "{} is neither a file nor a folder", path.display()),
             Self::Compressed(with) => {
                 write!(f, "the archive is compressed with {with}, expected a plain tar file: decompress it first")

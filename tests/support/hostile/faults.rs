@@ -139,6 +139,8 @@ faults! {
     "redirect-metadata": Wire(|_| redirect("http://169.254.169.254/latest/meta-data/iam/")),
     "redirect-elsewhere": Wire(|m| redirect(&format!("http://{}/there", m.places.elsewhere))),
     "redirect-plain": WireOverTls(|m| redirect(&format!("http://{}/forbidden", m.places.elsewhere))),
+    // Where it leads is the truth, and it must be told nothing: for content that its digest proves alone.
+    "redirect-downgrade": WireOverTls(|m| redirect(&format!("http://{}/there", m.places.elsewhere))),
     "realm-plain": Challenge(|m| challenged(&format!("http://{}/forbidden", m.places.elsewhere))),
     "realm-elsewhere": Challenge(|m| challenged(&format!("https://{}/token", m.places.elsewhere))),
     "realm-loopback": Challenge(|m| challenged(&format!("https://{}/forbidden", m.places.unnamed))),

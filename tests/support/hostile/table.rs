@@ -129,7 +129,8 @@ redirect-loopback  X   X   X   X   X   X   X   X   X   X   X   X   +   X
 redirect-name      X   X   X   X   X   X   X   X   X   X   X   X   +   X
 redirect-metadata  X   X   X   X   X   X   X   X   X   X   X   X   +   X
 redirect-elsewhere +   +   X   +   +   +   +   +   +   +   +   +   +   +
-redirect-plain     X   X   X   X   X   X   X   X   X   X   X   .   +   X
+redirect-plain     X   .   X   X   X   X   .   .   X   .   X   .   .   X
+redirect-downgrade .   +   .   .   .   .   +   +   .   +   .   .   +   .
 realm-plain        X   X   .   X   X   X   X   X   X   X   X   X   +   X
 realm-elsewhere    U   U   .   U   U   U   U   U   U   U   U   X   +   U
 realm-loopback     X   X   .   X   X   X   X   X   X   X   X   X   +   X
@@ -141,14 +142,14 @@ pages-endless      .   .   .   X   X   .   .   .   .   .   .   .   .   .
 pages-full         .   .   .   X   X   .   .   .   .   .   .   .   .   .
 many-entries       X   X   X   X   X   X   X   X   X   X   X   X   +   X
 long-list          R   X   X   X   X   X   X   X   X   X   X   X   R   R
-empty              R   X   X   X   X   X   X   X   X   X   X   X   R   R
-web-page           R   X   X   A   X   X   X   X   X   X   X   X   R   R
+empty              X   X   X   X   X   X   X   X   X   X   X   X   +   X
+web-page           X   X   X   A   X   X   X   X   X   X   X   X   +   X
 other-type         +   +   +   A   X   +   +   +   +   +   +   +   +   +
 no-type            +   +   +   A   X   +   +   +   +   +   +   +   +   +
 other-bytes        N   X   +   +   +   +   X   X   +   X   +   X   N   N
 second-differs     +   +   +   +   +   +   +   +   +   +   +   +   +   +
 digest-lies        +   +   +   +   +   +   +   +   +   +   +   +   +   +
-gzip-bomb          R   X   X   X   X   X   X   X   X   X   X   X   R   R
+gzip-bomb          X   X   X   X   X   X   X   X   X   X   X   X   +   X
 gzip-bomb-said     X   X   X   X   X   X   X   X   X   X   X   X   +   X
 other-encoding     X   X   X   X   X   X   X   X   X   X   X   X   +   X
 deep               R   .   +   +   +   X   X   R   X   R   X   .   .   R
