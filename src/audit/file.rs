@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -83,10 +83,16 @@ impl LogFile {
         Ok(Self { path, folder, mode, max_bytes, keep, state, current, undo, torn, looked_aside, lock })
     }
 
-    /// Takes the lock and opens the current file. What fails here is tried again with each append.
+    /// Takes the lock, waiting for one who is about to let go, and opens the current file. What fails here is tried again
+    /// with each append.
     pub(super) fn open(&mut self) -> Result<(), AuditError> {
         check_folder(&self.folder)?;
         self.hold_lock(LOCK_TRIES)?;
+        self.try_open()
+    }
+
+    /// The same without waiting.
+    pub(super) fn try_open(&mut self) -> Result<(), AuditError> {
         self.ready().map(drop)
     }
 
@@ -197,8 +203,7 @@ impl LogFile {
     /// is too full for the lock's file is written without it, which is better than no log.
     fn hold_lock(&mut self, tries: u32) -> Result<(), AuditError> {
         if self.lock.is_none() {
-            self.state.awaits_lock.store(tries > 1, Ordering::Release);
-            let lock = take_lock(&beside(&self.path, "lock"), tries);
+            let lock = take_lock(&beside(&self.path, "lock"), tries, &self.state.awaits_lock);
             self.state.awaits_lock.store(false, Ordering::Release);
             self.lock = lock?;
         }
@@ -306,7 +311,7 @@ fn open_plain(path: &Path, mode: u32) -> Result<File, AuditError> {
 
 /// Locks a file of its own, since the log's changes with each rotation and the folder can be locked by whoever may
 /// read it. None on a full disk.
-fn take_lock(path: &Path, tries: u32) -> Result<Option<Flock<File>>, AuditError> {
+fn take_lock(path: &Path, tries: u32, awaits: &AtomicBool) -> Result<Option<Flock<File>>, AuditError> {
     let mut file = match open_plain(path, 0o600) {
         Ok(file) => file,
         Err(AuditError::Full { .. }) => return Ok(None),
@@ -319,6 +324,8 @@ fn take_lock(path: &Path, tries: u32) -> Result<Option<Flock<File>>, AuditError>
             Err((_, errno)) => return Err(AuditError::io(Action::Lock, path, &errno.into())),
         };
         if tries > 1 {
+            // Only now: a disk that does not answer hangs before.
+            awaits.store(true, Ordering::Release);
             thread::sleep(LOCK_STEP);
         }
     }

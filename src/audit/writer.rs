@@ -160,7 +160,7 @@ impl Writer {
     /// Looks who else could write the log, and opens it where that was not possible so far.
     fn look(&mut self) {
         if !self.is_open {
-            let opening = self.file.open();
+            let opening = self.file.try_open();
             self.is_open = opening.is_ok();
             self.state.attempted(&opening);
         }

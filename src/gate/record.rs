@@ -26,8 +26,8 @@ use crate::floor::Floor;
 use crate::image::Digest;
 use crate::policy::PolicySet;
 
-/// Images remembered as on record: as many as verdicts and containers that are remembered together.
-const ON_RECORD_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8191);
+/// Images remembered as admitted before: as many as verdicts and containers that are remembered together.
+const KNOWN_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8191);
 
 /// Writes decisions to the audit log.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ pub struct Recorder {
     clock: Clock,
     /// When this process began: evidence from before it is of images that were admitted before.
     began: Timestamp,
-    /// Images of which an admission was recorded since.
-    on_record: Mutex<LruCache<Digest, ()>>,
+    /// Images that are known to have been admitted before: by a record since, or by what was kept from before.
+    known: Mutex<LruCache<Digest, ()>>,
     /// Rises with each record.
     floor: Floor,
     decided: Counts,
@@ -105,13 +105,14 @@ impl Story {
     }
 
     /// Whether each of its images was admitted before, by a record or by what is kept on this node: evidence from before this
-    /// process began or of an image that is on record since, or a rule that names the digest. What no proof stands behind
+    /// process began, or of an image that is known since, or a rule that names the digest. What no proof stands behind
     /// was not.
-    fn was_admitted_before(&self, began: Timestamp, is_on_record: impl Fn(&Digest) -> bool) -> bool {
+    fn was_admitted_before(&self, began: Timestamp, is_known: impl Fn(&Digest) -> bool) -> bool {
         let before = |admission: &Arc<Admission>| {
             let is_kept = match admission.footing() {
-                Some(footing) if footing.source == EvidenceSource::Registry => false,
-                Some(footing) => footing.fetched < began || is_on_record(&admission.permit().subject().target),
+                // A refresh may have renewed what was kept.
+                Some(_) if is_known(&admission.permit().subject().target) => true,
+                Some(footing) => footing.source != EvidenceSource::Registry && footing.fetched < began,
                 None => true,
             };
             admission.is_recorded() || (is_kept && rests_on_proof(admission.permit()))
@@ -185,16 +186,8 @@ impl Recorder {
     /// Records into this log; `on_failure` says what happens to admissions when it cannot be written.
     #[must_use]
     pub fn new(log: Log, on_failure: OnFailure, clock: Clock) -> Self {
-        let on_record = Mutex::new(LruCache::new(ON_RECORD_MAX));
-        Self {
-            log,
-            on_failure,
-            clock,
-            began: clock.now(),
-            on_record,
-            floor: Floor::default(),
-            decided: Counts::default(),
-        }
+        let known = Mutex::new(LruCache::new(KNOWN_MAX));
+        Self { log, on_failure, clock, began: clock.now(), known, floor: Floor::default(), decided: Counts::default() }
     }
 
     /// Raises this floor with each record, so that the gate judges nothing as of an earlier time.
@@ -308,7 +301,9 @@ impl Recorder {
             match written {
                 // Also of one that was counted: the first of its kind is on disk.
                 Ok(_) => {
-                    self.note_on_record(story);
+                    self.floor.raise(self.clock.now());
+                    story.admissions.iter().for_each(|admission| admission.set_recorded());
+                    self.note_known(story);
                     standing.push(story);
                 }
                 Err(error) => {
@@ -335,20 +330,23 @@ impl Recorder {
     fn lets_through(&self, story: &Story) -> bool {
         match self.on_failure {
             OnFailure::RefuseNew => {
-                let on_record = self.on_record.lock().unwrap_or_else(PoisonError::into_inner);
-                story.was_admitted_before(self.began, |digest| on_record.contains(digest))
+                let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                let was_before = story.was_admitted_before(self.began, |digest| known.contains(digest));
+                drop(known);
+                if was_before {
+                    self.note_known(story);
+                }
+                was_before
             }
             OnFailure::AdmitAll => true,
             OnFailure::RefuseAll => false,
         }
     }
 
-    fn note_on_record(&self, story: &Story) {
-        self.floor.raise(self.clock.now());
-        let mut on_record = self.on_record.lock().unwrap_or_else(PoisonError::into_inner);
+    fn note_known(&self, story: &Story) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for admission in &story.admissions {
-            admission.set_recorded();
-            on_record.put(admission.permit().subject().target.clone(), ());
+            known.put(admission.permit().subject().target.clone(), ());
         }
     }
 

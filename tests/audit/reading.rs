@@ -155,12 +155,17 @@ async fn reading_from_the_end_finds_the_latest_across_files_and_says_when_there_
             let mut reader = Reader::open(&options.path).unwrap().sifting(&filter);
             assert_eq!(reader.back_up(count, &filter).unwrap(), count < wanted.len(), "{count}");
             assert_eq!(ahead(&mut reader, &filter), wanted[wanted.len().saturating_sub(count)..], "{count}");
-            let next = refusal(&log, "added later");
-            let _recorded = log.append(next).await.unwrap();
-            // What is added is read on from there, whether or not it was counted with others.
-            drop(ahead(&mut reader, &filter));
             assert!(reader.next().is_none());
         }
+    }
+    // What is added is read on from there, also where nothing was wanted before.
+    for count in [0, 3] {
+        let mut reader = Reader::open(&options.path).unwrap();
+        reader.back_up(count, &Filter::default()).unwrap();
+        assert_eq!(ahead(&mut reader, &Filter::default()).len(), count);
+        let next = admission(&log, "added later");
+        let _recorded = log.append(next.clone()).await.unwrap();
+        assert_eq!(ahead(&mut reader, &Filter::default()), [next.id]);
     }
     for record in all.iter().step_by(13) {
         assert_eq!(about(&options.path, record.id), [record.id]);

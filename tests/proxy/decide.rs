@@ -38,11 +38,21 @@ pub struct House {
     pub standin: Standin,
     recorder: Arc<Recorder>,
     image: Tiny,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl House {
+    /// With a policy that lists the image's digest.
     pub fn with(on_failure: OnFailure) -> Self {
+        Self::under("enforce", on_failure)
+    }
+
+    /// With one that lists another, and only warns: nothing but a record says that the image was admitted before.
+    fn warned(on_failure: OnFailure) -> Self {
+        Self::under("warn", on_failure)
+    }
+
+    fn under(action: &'static str, on_failure: OnFailure) -> Self {
         let image = Tiny::files(&[("a", b"a", 0o644)]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
@@ -54,16 +64,16 @@ impl House {
             ..Default::default()
         };
         let recorder = Arc::new(Recorder::new(Log::open(options, CLOCK).unwrap(), on_failure, CLOCK));
-        let digest = image.digest();
+        let digest = if action == "warn" { Digest::of(b"another") } else { image.digest() };
         let (log, image_of) = (Arc::clone(&recorder), image.clone());
         let gate = Gate::owned(move |socket| {
-            let decides = Arc::new(deciding(socket, &digest));
+            let decides = Arc::new(deciding(socket, (action, &digest)));
             let calls: Arc<dyn Owned> = Arc::new(Arc::new(Calls::new(decides, log)));
             calls
         });
         let standin = gate.standin();
         script(&standin, &image_of);
-        Self { gate, standin, recorder, image, _folder: folder }
+        Self { gate, standin, recorder, image, folder }
     }
 
     pub async fn client(&self) -> Client {
@@ -97,9 +107,9 @@ fn start() -> Vec<u8> {
     cri::StartContainerRequest { container_id: CONTAINER.to_owned() }.encode_to_vec()
 }
 
-fn deciding(socket: &std::path::Path, digest: &Digest) -> Deciding {
+fn deciding(socket: &std::path::Path, (action, digest): (&str, &Digest)) -> Deciding {
     let text = format!(
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  images: [\"reg.test/prod/**\"]\n  require: {{digest: {{anyOf: [\"{digest}\"]}}}}\n"
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  images: [\"reg.test/prod/**\"]\n  action: {action}\n  require: {{digest: {{anyOf: [\"{digest}\"]}}}}\n"
     );
     let files = [PolicyFile { name: "a.yaml".to_owned(), bytes: text.into_bytes() }];
     let policy = PolicySet::build(Documents::parse(&files).unwrap(), Material::default(), Unmatched::Deny).unwrap();
@@ -185,7 +195,7 @@ async fn what_is_made_of_an_admitted_image_starts() {
 /// Attack G: a start that could not be recorded was refused, and the next attempt must not find the container proven.
 #[tokio::test]
 async fn attack_g_a_start_that_is_not_on_record_is_refused_every_time() {
-    let house = House::with(OnFailure::RefuseNew);
+    let house = House::warned(OnFailure::RefuseNew);
     let mut client = house.client().await;
     house.recorder.close().await;
     for attempt in 0..3 {
@@ -214,6 +224,62 @@ async fn an_image_admitted_before_needs_no_log() {
     assert_eq!(client.call(CREATE, &house.create()).await.code(), 0);
     house.recorder.close().await;
     assert_eq!(client.call(CREATE, &house.create()).await.code(), 0);
+}
+
+/// A rule that names the digest admits it again: it was admitted before, whatever this process has on record. What only a
+/// warning lets in was not, however often it is tried.
+#[tokio::test]
+async fn attack_g_without_a_log_only_what_a_digest_rule_or_a_record_vouches_for_is_made() {
+    for (house, code) in [(House::with(OnFailure::RefuseNew), 0), (House::warned(OnFailure::RefuseNew), 14)] {
+        let mut client = house.client().await;
+        house.recorder.close().await;
+        for _ in 0..3 {
+            assert_eq!(client.call(CREATE, &house.create()).await.code(), code);
+        }
+        assert_eq!(house.reached(CREATE), if code == 0 { 3 } else { 0 });
+    }
+    let house = House::warned(OnFailure::RefuseNew);
+    let mut client = house.client().await;
+    assert_eq!(client.call(CREATE, &house.create()).await.code(), 0);
+    house.recorder.close().await;
+    assert_eq!(client.call(CREATE, &house.create()).await.code(), 0, "it is on record");
+    assert_eq!(house.recorder.decided().warned, 2);
+}
+
+/// A container is of all its images or is not made: the record of the first, which was admitted, is taken back with the
+/// refusal of the second, and names both strings that the request had.
+#[tokio::test]
+async fn a_refusal_of_the_second_image_takes_back_the_record_of_the_first() {
+    let house = House::with(OnFailure::RefuseNew);
+    let mut client = house.client().await;
+    let mut asked = cri::CreateContainerRequest::decode(&*house.create()).unwrap();
+    let image = cri::ImageSpec { image: "no reference at all".to_owned(), ..Default::default() };
+    let volume = cri::Mount { container_path: "/v".to_owned(), image: Some(image), ..Default::default() };
+    asked.config.as_mut().unwrap().mounts = vec![volume];
+    assert_ne!(client.call(CREATE, &asked.encode_to_vec()).await.code(), 0);
+    assert_eq!(house.reached(CREATE), 0);
+    house.recorder.close().await;
+    let lines = audit::read::Reader::open(&house.folder.path().join("audit.jsonl")).unwrap();
+    let records: Vec<audit::Record> = lines
+        .map(|line| match line.unwrap().entry {
+            audit::Entry::Decision(record) => *record,
+            audit::Entry::Note(note) => panic!("{note:?}"),
+        })
+        .collect();
+    let of = |verdict, supersedes: bool| {
+        let found: Vec<_> = records
+            .iter()
+            .filter(|record| record.verdict == verdict && record.supersedes.is_some() == supersedes)
+            .collect();
+        assert_eq!(found.len(), 1, "{verdict}: {records:#?}");
+        found[0]
+    };
+    let (first, second) = (of(audit::Verdict::Admitted, false), of(audit::Verdict::Refused, false));
+    let back = of(audit::Verdict::Refused, true);
+    assert_eq!((back.supersedes, &back.reason), (Some(first.id), &second.reason));
+    assert_eq!((first.reference.as_str(), first.image.clone()), (NAME, Some(house.image.id().to_string())));
+    assert_eq!((second.reference.as_str(), second.image.as_deref()), ("no reference at all", None));
+    assert_eq!((second.call, first.call), (audit::Call::ImageVolume, audit::Call::CreateContainer));
 }
 
 /// A deadline that is spent is a refusal like any other: it is on record, and says that it takes the admission back.
