@@ -92,6 +92,8 @@ pub enum Outcome {
     Found(usize),
     /// The place was reached and there is nothing.
     Absent,
+    /// The place was reached, and what is there is neither signature nor attestation: for people, what it is.
+    Other(String),
     /// The place could not be reached, or failed: nothing is known. The text is for people, already free of secrets.
     Unreachable(String),
     /// The place answered that we may not look (401, 403), or with something that cannot be read. Nothing is known.
@@ -167,6 +169,14 @@ impl Subject {
         let by_digest = matches!(&self.name, Name::Known(reference) if reference.digest() == Some(&self.target));
         let child = if by_digest { None } else { self.child.as_ref() };
         std::iter::once(&self.target).chain(child)
+    }
+}
+
+impl Outcome {
+    /// Whether the place was reached and nothing of what was looked for is there.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Absent | Self::Other(_))
     }
 }
 

@@ -12,12 +12,15 @@ use super::Shared;
 use super::gather::{Hint, Reading, Search, Sought};
 use super::keeping::{Held, Piece};
 use super::pieces::Pieces;
-use super::question::{Question, judge_aside};
+use super::question::{Question, judge_aside, sift_aside};
 use crate::audit::EvidenceSource;
 use crate::evidence::{Evidence, Outcome, Place, Source};
 use crate::image::Repository;
 use crate::policy::{Class, Plan, Verdict};
 use crate::share::{Crowded, Recall};
+
+/// Part of the signature checks that is kept for places that were not looked in yet: who floods one hides no other.
+const CHECKS_KEPT: u32 = 4;
 
 /// What the registry showed, and what came of it.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(super) struct Asked {
     pub(super) pieces: Pieces,
     /// When the first question went out: everything was shown later than that.
     pub(super) began: Timestamp,
+    /// The turns in which what is large may be held.
+    pub(super) held: Option<Reading>,
 }
 
 impl Asked {
@@ -65,13 +70,13 @@ impl Shared {
             Reach::WholePlaces | Reach::Everything => question.wide_plan(),
         };
         let session = self.registry.session(&question.access, until).ending_at(recall);
-        let reading = Reading::new(session);
+        let reading = Reading::new(session, until, Arc::clone(&self.huge_turns), self.limits.bounds());
         let (verdict, gathered) = self.search(question, repositories, (plan, reach), &reading).await;
         let piece = |evidence| {
             let held = Arc::new(Held { evidence, fetched: began });
             Piece { held, source: EvidenceSource::Registry }
         };
-        Asked { verdict, pieces: gathered.into_iter().map(piece).collect(), began }
+        Asked { verdict, pieces: gathered.into_iter().map(piece).collect(), began, held: Some(reading) }
     }
 
     /// What is answered when there was no place to ask it.
@@ -89,7 +94,8 @@ impl Shared {
         let of = |repository| digests.iter().map(move |digest| place(repository, digest.clone()));
         let looked = repositories.iter().flat_map(of).collect();
         let evidence = vec![Arc::new(Evidence { looked, ..Evidence::default() })];
-        Asked { verdict: judge_aside(self, question, evidence).await, pieces: Pieces::default(), began: self.now() }
+        let verdict = judge_aside(self, question, evidence).await;
+        Asked { verdict, pieces: Pieces::default(), began: self.now(), held: None }
     }
 
     async fn search(
@@ -108,15 +114,36 @@ impl Shared {
         let Some(image) = image else { return (judge_aside(self, question, Vec::new()).await, Vec::new()) };
         let sought = Sought { image, repositories: &repositories, digests: &digests, bytes, plan };
         let mut search = Search::new(reading, &self.forms, sought);
+        let (is_wide, all_checks) = (reach != Reach::UntilPermitted, self.limits.signature_checks);
+        let (mut checks, mut is_cut) = (all_checks, false);
         while let Some(place) = search.next().await {
-            if reach == Reach::Everything {
+            if reach == Reach::Everything && !search.is_long() {
                 continue;
             }
-            let verdict = judge_aside(self, question, search.gathered()).await;
-            if matches!(verdict, Verdict::Permit(_)) {
-                self.forms.learn(&place.repository, place.source);
-                return (verdict, search.gathered());
+            let (sifted, is_all) = sift_aside(self, question, search.to_judge(), (is_wide, checks)).await;
+            (checks, is_cut) = (sifted.checks_left, is_cut || sifted.is_cut);
+            search.settle(&sifted.helps);
+            if checks < all_checks / CHECKS_KEPT && search.is_long() {
+                is_cut = true;
             }
+            if is_cut {
+                search.leave_the_rest();
+            }
+            if !matches!(sifted.verdict, Verdict::Permit(_)) {
+                continue;
+            }
+            if reach == Reach::Everything {
+                // Nothing more is wanted of what is left of these places, and others may hold what is to be kept.
+                if is_all {
+                    search.leave_the_rest();
+                }
+                continue;
+            }
+            self.forms.learn(&place.repository, place.source);
+            return (sifted.verdict, search.gathered());
+        }
+        if is_cut {
+            search.cut_short(&format!("more than {all_checks} signature checks suffice for (limits.signature_checks)"));
         }
         (judge_aside(self, question, search.gathered()).await, search.gathered())
     }

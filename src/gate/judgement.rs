@@ -13,6 +13,7 @@ use super::admission::{Admission, Declined, Footing, Judged, Moment, since};
 use super::asking::Reach;
 use super::flights::FlightError;
 use super::freshness::{Standing, Terms, in_words};
+use super::gather::Sizes;
 use super::keeping::Wish;
 use super::pieces::Pieces;
 use super::question::{Question, judge_aside};
@@ -22,6 +23,7 @@ use crate::evidence::{Evidence, Outcome, Place, Source};
 use crate::image::Repository;
 use crate::policy::{Class, Denial, Verdict, VerdictKey};
 use crate::registry::AccessKey;
+use crate::share::Slot;
 
 /// An answer, and whether it was in memory.
 #[derive(Debug, Clone)]
@@ -168,15 +170,25 @@ impl Shared {
         if let Some(ruled) = self.judge_kept(question, &kept, &terms).await {
             return ruled;
         }
-        if kept.add(self.keeping.take(wish.clone()).await)
+        let taken = self.keeping.take(wish.clone(), Sizes::Usual).await;
+        if kept.add(taken.pieces)
             && let Some(ruled) = self.judge_kept(question, &kept, &terms).await
         {
             self.keep(kept.all());
             self.keeping.used(wish, question, terms.now);
             return ruled;
         }
+        let has_huge = taken.left_out;
+        if has_huge
+            && let Some((_turn, all)) = self.with_huge(&wish, &kept, until).await
+            && let Some(ruled) = self.judge_kept(question, &all, &terms).await
+        {
+            self.keep(kept.all());
+            self.keeping.used(wish, question, terms.now);
+            return ruled;
+        }
         // What is there already may be for documents that ask for more: it is not replaced by less.
-        let has_more = !kept.is_empty() || self.keeping.has(wish).await == Some(true);
+        let has_more = !kept.is_empty() || self.keeping.has(wish.clone()).await == Some(true);
         let reach = if has_more { Reach::WholePlaces } else { Reach::UntilPermitted };
         let asked = match self.shares.seats.take(&question.host(), 1, until).await {
             Ok(seat) => {
@@ -201,11 +213,29 @@ impl Shared {
                 Ruled::new(asked.verdict, Some(registry))
             }
             Verdict::Denial(denial) => match kept.footing() {
+                None if has_huge && denial.class() != Class::Refused => {
+                    drop(asked.held);
+                    let (_turn, kept) = self.with_huge(&wish, &kept, until).await.unzip();
+                    self.fall_back(question, (kept.unwrap_or_default(), asked.pieces), denial, &terms).await
+                }
                 None => Ruled::new(Verdict::Denial(denial), Some(registry)),
                 Some(_) if denial.class() == Class::Refused => Ruled::new(Verdict::Denial(denial), Some(registry)),
-                Some(_) => self.fall_back(question, (kept, asked.pieces), denial, &terms).await,
+                Some(_) => {
+                    drop(asked.held);
+                    let all = if has_huge { self.with_huge(&wish, &kept, until).await } else { None };
+                    let (_turn, all) = all.unzip();
+                    self.fall_back(question, (all.unwrap_or(kept), asked.pieces), denial, &terms).await
+                }
             },
         }
+    }
+
+    /// What is kept with what is huge among it, and the turn in which it may be held.
+    async fn with_huge(&self, wish: &Wish, kept: &Pieces, until: Instant) -> Option<(Slot, Pieces)> {
+        let turn = self.huge_turns.kept(until).await?;
+        let mut all = kept.clone();
+        all.add(self.keeping.take(wish.clone(), Sizes::All).await.pieces);
+        Some((turn, all))
     }
 
     /// A permit by evidence of this node that counts by itself: by what is fresh, or else by what is stale with it.

@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 
 use super::errand::Errand;
+use super::gather::Sizes;
 use super::owed::{Owed, Whole};
 use super::question::Question;
-pub(super) use super::wish::{Wish, take_now};
+pub(super) use super::wish::{Taken, Wish, take_now};
 use super::wish::{beside, entries, to_put};
 use crate::audit::EvidenceSource;
 use crate::evidence::Evidence;
@@ -141,8 +142,9 @@ impl Keeping {
     }
 
     /// What the store has for a question; nothing when it cannot be asked.
-    pub(super) async fn take(&self, wish: Wish) -> Vec<Piece> {
-        self.told(Touch::Read, self.work(TAKE_LIMIT, move |store| take_now(store, &wish)).await).unwrap_or_default()
+    pub(super) async fn take(&self, wish: Wish, sizes: Sizes) -> Taken {
+        let taken = self.work(TAKE_LIMIT, move |store| take_now(store, &wish, sizes)).await;
+        self.told(Touch::Read, taken).unwrap_or_default()
     }
 
     /// Whether the store has an entry of one of these digests from one of these repositories, and with it any evidence;
@@ -364,7 +366,7 @@ mod tests {
         assert!(!keeping.health().healthy);
         // Although it would be done at once, were it begun.
         assert_eq!(keeping.work(Duration::from_secs(60), |_| Ok(())).await, Err(Failure::Slow));
-        assert!(keeping.take(wish()).await.is_empty());
+        assert!(keeping.take(wish(), Sizes::All).await.pieces.is_empty());
         drop(free);
         let again = async {
             while keeping.work(Duration::from_secs(60), |_| Ok(())).await.is_err() {
@@ -372,7 +374,7 @@ mod tests {
             }
         };
         assert!(tokio::time::timeout(Duration::from_secs(30), again).await.is_ok(), "it answers again");
-        assert!(keeping.take(wish()).await.is_empty());
+        assert!(keeping.take(wish(), Sizes::All).await.pieces.is_empty());
         assert!(keeping.health().healthy, "{:?}", keeping.health());
     }
 
@@ -412,7 +414,7 @@ mod tests {
         let (_folder, keeping) = keeping();
         let failed: Result<(), Failure> = Err(Failure::Slow);
         assert_eq!(keeping.told(Touch::Write, failed), None);
-        assert!(keeping.take(wish()).await.is_empty());
+        assert!(keeping.take(wish(), Sizes::All).await.pieces.is_empty());
         assert!(!keeping.health().healthy);
         assert_eq!(keeping.told(Touch::Write, Ok(())), Some(()));
         assert!(keeping.health().healthy);
@@ -422,7 +424,7 @@ mod tests {
     async fn without_a_store_there_is_nothing_and_it_is_said_once() {
         let keeping = Keeping::new(None);
         keeping.closed("cannot be opened".to_owned());
-        assert!(keeping.take(wish()).await.is_empty());
+        assert!(keeping.take(wish(), Sizes::All).await.pieces.is_empty());
         let health = keeping.health();
         assert_eq!((health.open, health.healthy, health.error.as_deref()), (false, false, Some("cannot be opened")));
         let (_folder, other) = self::keeping();

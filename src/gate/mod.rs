@@ -62,7 +62,7 @@ use crate::store::Store;
 use crate::verify::Proofs;
 use admission::{Declined, Judged};
 use flights::Flights;
-use gather::Forms;
+use gather::{Forms, Turns};
 use keeping::{Held, Keeping};
 use naming::Naming;
 use refresh::Refreshing;
@@ -109,6 +109,8 @@ struct Shared {
     evidence: Mutex<Memory<Place, Arc<Held>>>,
     large_evidence: Mutex<Memory<Place, Arc<Held>>>,
     shares: Shares,
+    /// Turns with huge attestations.
+    huge_turns: Arc<Turns>,
     /// In which forms registries admitted.
     forms: Forms,
     contents: Mutex<Memory<(Repository, Digest), Arc<Content>>>,
@@ -202,6 +204,7 @@ impl Gate {
             evidence: Mutex::new(evidence),
             large_evidence: Mutex::new(Memory::new(KEPT_LARGE_MAX)),
             shares,
+            huge_turns: Arc::new(Turns::new(parts.clock)),
             forms: Forms::default(),
             contents: Mutex::new(contents),
             proofs: Proofs::new(proofs),

@@ -5,9 +5,15 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::gather::Bounds;
+use crate::verify::Budget;
+
 /// Longest time that any option here means, in seconds: ten years, beyond which a point in time cannot be relied on to
 /// be expressible. What is set longer means this.
 const SECONDS_MAX: u64 = 10 * 365 * 86_400;
+
+/// Largest predicate that can be read, in MiB: what `src/verify` and the store take.
+const ATTESTATION_MIB_MAX: u64 = 32;
 
 /// Longest part of a decision's time that is left when the registry's turn ends: to judge what came, or what is kept on this
 /// node, and to answer.
@@ -29,6 +35,15 @@ pub struct Limits {
     /// Most decisions that ask registries at once; others wait for a seat. Those about one registry have at most a quarter
     /// while others wait. What memory or disk decides needs none.
     pub decisions_at_once: NonZeroUsize,
+    /// Most signatures and attestations of one place that are read; where there are more, and none of those that are read
+    /// suffices, the image is *unable*. The newest come first, and every third from the other end.
+    pub signatures: NonZeroUsize,
+    /// Most signature checks of one decision: a public-key operation of some 0.1 ms each. A keyless signature takes about a
+    /// dozen and a half, one by a key one for each scheme.
+    pub signature_checks: u32,
+    /// Largest predicate of an attestation, in MiB; a bundle with it has a third more. At most 32. Two of those above 3 MiB
+    /// are read at once on a node, each of which takes up to six times as much memory.
+    pub attestation_mib: u64,
 }
 
 /// Sizes and lifetimes of what is remembered.
@@ -53,7 +68,14 @@ pub struct MemoryOptions {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { decision_seconds: 30, forward_reserve_seconds: 10, decisions_at_once: count(64) }
+        Self {
+            decision_seconds: 30,
+            forward_reserve_seconds: 10,
+            decisions_at_once: count(64),
+            signatures: count(1024),
+            signature_checks: Budget::DEFAULT,
+            attestation_mib: 16,
+        }
     }
 }
 
@@ -71,6 +93,11 @@ impl Limits {
         let left = deadline.saturating_duration_since(now).min(own);
         let turn = if left < own / HURRY { own } else { left };
         now + turn.saturating_sub((turn / 10).min(ANSWER_MAX))
+    }
+
+    /// How much one decision reads.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds::new(self.signatures.get(), self.attestation_mib.min(ATTESTATION_MIB_MAX))
     }
 
     /// How much of a caller's deadline must be left for its call to be forwarded.

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use crate::image::Digest;
 use crate::store::Entry;
 
-/// Most bytes that are held until the disk takes them: some hundred images' signatures, or those with the largest
-/// attestations of two.
-const BYTES_MAX: usize = 16 << 20;
+/// Most bytes that are held until the disk takes them: some hundred images' signatures, or one image's with a large
+/// attestation.
+const BYTES_MAX: usize = 24 << 20;
 /// Most entries: four for each of as many images as a node runs.
 const ENTRIES_MAX: usize = 1024;
 

@@ -46,10 +46,16 @@ impl Pieces {
         &self.0
     }
 
-    /// Those of places that were seen whole, and those of places of which a part could not be reached.
+    /// Those of places that were seen whole, and those of places of which a part could not be reached, or was not read
+    /// since what was read suffices: of these it is not said yet how many were found.
     pub(super) fn by_wholeness(&self) -> (Self, Self) {
         let is_cut = |(_, outcome): &(Place, Outcome)| matches!(outcome, Outcome::Unreachable(_));
-        let is_whole = |piece: &&Piece| !piece.held.evidence.looked.iter().any(is_cut);
+        let is_ended = |(_, outcome): &(Place, Outcome)| matches!(outcome, Outcome::Found(_));
+        let is_whole = |piece: &&Piece| {
+            let evidence = &piece.held.evidence;
+            let is_empty = evidence.items.is_empty();
+            !evidence.looked.iter().any(is_cut) && (is_empty || evidence.looked.iter().any(is_ended))
+        };
         let (whole, cut): (Vec<_>, Vec<_>) = self.0.iter().partition(is_whole);
         (whole.into_iter().cloned().collect(), cut.into_iter().cloned().collect())
     }

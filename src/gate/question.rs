@@ -12,10 +12,10 @@ use super::gather::Hint;
 use crate::aside;
 use crate::evidence::{Evidence, Name, Origin, Outcome, Place, Pod, Source, Subject};
 use crate::image::{Digest, Repository};
-use crate::policy::{Applicable, Case, Plan, PolicySet, Verdict, VerdictKey};
+use crate::policy::{Applicable, Case, Plan, PolicySet, Sifted, Verdict, VerdictKey};
 use crate::registry::Access;
 use crate::share::{Crowded, Slot};
-use crate::verify::Proofs;
+use crate::verify::{Budget, Proofs};
 
 /// One question to the judge, with everything that it depends on.
 #[derive(Debug, Clone)]
@@ -37,8 +37,25 @@ impl Question {
     }
 
     pub(super) fn judge(&self, evidence: &[&Evidence], now: jiff::Timestamp, proofs: &Proofs) -> Verdict {
-        let (subject, applicable) = (&self.subject, &self.applicable);
-        self.set.judge(&Case { subject, applicable, evidence, now, proofs })
+        self.sift(&self.applicable, evidence, now, proofs, Budget::DEFAULT).verdict
+    }
+
+    /// By these documents, with so many signature checks.
+    fn sift(
+        &self,
+        applicable: &Applicable,
+        evidence: &[&Evidence],
+        now: jiff::Timestamp,
+        proofs: &Proofs,
+        checks: u32,
+    ) -> Sifted {
+        let subject = &self.subject;
+        self.set.sift(&Case { subject, applicable, evidence, now, proofs }, checks)
+    }
+
+    /// The documents that enforce and match such an image in some namespace.
+    fn widest(&self) -> Applicable {
+        self.set.applicable(&self.subject.name, &Pod::default())
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -48,7 +65,7 @@ impl Question {
     /// Everything that any document that enforces could want of such an image, in whatever namespace: so much is gathered
     /// where what is kept is to be replaced.
     pub(super) fn wide_plan(&self) -> Plan {
-        let (narrow, all) = (self.plan(), self.set.plan(&self.set.applicable(&self.subject.name, &Pod::default())));
+        let (narrow, all) = (self.plan(), self.set.plan(&self.widest()));
         Plan {
             signatures: narrow.signatures || all.signatures,
             certificates: narrow.certificates || all.certificates,
@@ -127,6 +144,43 @@ pub(super) fn let_go_aside(set: Arc<PolicySet>) {
         }
         drop(tokio::task::spawn_blocking(move || drop(set)).await);
     });
+}
+
+/// Judges a part of what there is by `question`'s own documents, aside; what helps these is kept, and where `is_wide` what
+/// helps any others that may match such an image, too. Says then whether they all are met.
+pub(super) async fn sift_aside(
+    shared: &Arc<Shared>,
+    question: &Arc<Question>,
+    evidence: Vec<Arc<Evidence>>,
+    (is_wide, checks): (bool, u32),
+) -> (Sifted, bool) {
+    let alone = aside::turn_to_judge(evidence.iter().map(|found| found.size()).sum()).await;
+    let until = shared.clock.steady() + shared.limits.decision();
+    let Ok(turn) = shared.shares.judging.take(&question.host(), 1, until).await else {
+        let helps = evidence.iter().map(|found| vec![true; found.items.len()]).collect();
+        drop(alone);
+        let verdict = judge_aside(shared, question, Vec::new()).await;
+        return (Sifted { verdict, helps, checks_left: checks, is_cut: true }, false);
+    };
+    let now = shared.now();
+    let (shared, question) = (Arc::clone(shared), Arc::clone(question));
+    let sift = move || {
+        let _alone = alone;
+        let evidence: Vec<&Evidence> = evidence.iter().map(Arc::as_ref).collect();
+        let mut sifted = question.sift(&question.applicable, &evidence, now, &shared.proofs, checks);
+        if !is_wide {
+            return (sifted, false);
+        }
+        let wide = question.sift(&question.widest(), &evidence, now, &shared.proofs, sifted.checks_left);
+        for (helps, too) in sifted.helps.iter_mut().zip(wide.helps) {
+            helps.iter_mut().zip(too).for_each(|(helps, too)| *helps |= too);
+        }
+        (sifted.checks_left, sifted.is_cut) = (wide.checks_left, sifted.is_cut || wide.is_cut);
+        (sifted, matches!(wide.verdict, Verdict::Permit(_)))
+    };
+    let sifted = aside::finished(tokio::task::spawn_blocking(sift)).await;
+    turn.answered();
+    sifted
 }
 
 fn unable(question: &Question, crowded: &Crowded) -> Evidence {

@@ -16,7 +16,7 @@ use super::keeping::{Piece, Wish};
 use super::pieces::Pieces;
 use super::question::Question;
 use crate::audit::EvidenceSource;
-use crate::evidence::{Outcome, Place};
+use crate::evidence::Place;
 use crate::image::Repository;
 use crate::policy::{Class, Denial, Permit, Verdict, VerdictKey};
 use crate::registry;
@@ -135,7 +135,7 @@ impl Shared {
         if asked.is_answered() {
             turn.answered();
         }
-        let Asked { verdict, pieces, began } = asked;
+        let Asked { verdict, pieces, began, held: _held } = asked;
         match verdict {
             Verdict::Permit(permit) => {
                 let (whole, absent) = seen(&pieces);
@@ -223,8 +223,7 @@ fn seen(pieces: &Pieces) -> (Pieces, HashSet<Place>) {
     let (whole, _) = pieces.by_wholeness();
     let evidence = pieces.evidence();
     let looked = || evidence.iter().flat_map(|found| &found.looked);
-    let is_empty =
-        |place: &Place| looked().filter(|(other, _)| other == place).all(|(_, said)| *said == Outcome::Absent);
+    let is_empty = |place: &Place| looked().filter(|(other, _)| other == place).all(|(_, said)| said.is_nothing());
     let absent = looked().map(|(place, _)| place).filter(|place| is_empty(place)).cloned().collect();
     (whole, absent)
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Shared;
 use super::admission::{Admission, Moment, since};
 use super::freshness::Terms;
-use super::gather::Hint;
+use super::gather::{Hint, Sizes};
 use super::keeping::{Wish, take_now};
 use super::pieces::Pieces;
 use super::question::{Question, judge_at};
@@ -200,8 +200,9 @@ impl Shared {
         let mut kept = self.pieces_in_memory(&wish);
         let mut judged = self.judge_pieces(question, &kept, terms);
         if judged.is_err() {
-            let stored = self.keeping.store().and_then(|store| take_now(store, &wish).ok());
-            if kept.add(stored.unwrap_or_default()) {
+            // What is huge waits for its turn, when the image is used.
+            let stored = self.keeping.store().and_then(|store| take_now(store, &wish, Sizes::Usual).ok());
+            if kept.add(stored.unwrap_or_default().pieces) {
                 judged = self.judge_pieces(question, &kept, terms);
             }
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::gather::{Keep, kept, to_keep};
+use super::gather::{Keep, Sizes, kept_of, to_keep};
 use super::keeping::{Held, Piece};
 use super::owed::Whole;
 use super::question::Question;
@@ -43,17 +43,26 @@ impl Wish {
     }
 }
 
-/// Reads what the store has for a question. What is broken is as if it were not there.
-pub(super) fn take_now(store: &Store, wish: &Wish) -> Result<Vec<Piece>, StoreError> {
-    let mut pieces = Vec::new();
+/// What the store has for a question.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) pieces: Vec<Piece>,
+    /// Whether something was left out that is huge.
+    pub(super) left_out: bool,
+}
+
+/// Reads what the store has for a question, of such sizes. What is broken is as if it were not there.
+pub(super) fn take_now(store: &Store, wish: &Wish, sizes: Sizes) -> Result<Taken, StoreError> {
+    let mut taken = Taken::default();
     for entry in entries(store, wish)? {
-        let evidence = kept(store, &entry, wish.plan);
+        let (evidence, left_out) = kept_of(store, &entry, wish.plan, sizes);
+        taken.left_out |= left_out;
         if !evidence.items.is_empty() {
             let held = Held { evidence: Arc::new(evidence), fetched: entry.fetched };
-            pieces.push(Piece { held: Arc::new(held), source: EvidenceSource::Evidence });
+            taken.pieces.push(Piece { held: Arc::new(held), source: EvidenceSource::Evidence });
         }
     }
-    Ok(pieces)
+    Ok(taken)
 }
 
 /// An entry with what an earlier one of the same place has as well, as far as there is room, and as old as that.

@@ -4,7 +4,7 @@
 //! Each signature is read once and tried once under each trust and claim, however many requirements ask. Where evidence claims to
 //! be from says only what to try it on; the check is against the digest in hand.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Subject};
 use crate::image::{Digest, Reference};
@@ -18,9 +18,10 @@ use super::set::Rule;
 use super::trusts::Trusts;
 use super::words::escaped;
 
-/// Most signatures that one decision reads: five times what cosign stops at (50), so that no honest image comes near,
-/// and reading them takes milliseconds. How many checks they may cost is [`Budget`]'s.
-const ITEMS_MAX: usize = 256;
+/// Most signatures that are judged together. Where there are many they are judged part by part, so this bounds what helps
+/// and was kept: as many as one place may have (1024), in each of four places. How many checks they may cost is
+/// [`Budget`]'s.
+const ITEMS_MAX: usize = 4096;
 
 /// The evidence of one case.
 pub(super) struct Bench<'c> {
@@ -34,6 +35,8 @@ pub(super) struct Bench<'c> {
     proofs: &'c Proofs,
     /// Some signature was not looked at.
     unexamined: bool,
+    /// The numbers of the signatures that help.
+    helpful: BTreeSet<usize>,
     /// The documents name more repositories than are looked in.
     too_many_repositories: bool,
 }
@@ -41,6 +44,8 @@ pub(super) struct Bench<'c> {
 /// One signature.
 pub(super) struct Entry<'c> {
     pub(super) item: &'c Item,
+    /// Which evidence it is of, and which item of that.
+    number: (usize, usize),
     /// Which digest it is about; none when that is not judged here.
     pub(super) rest: Option<Rest>,
     untrusted: Result<Untrusted, Fault>,
@@ -48,16 +53,17 @@ pub(super) struct Entry<'c> {
 
 impl<'c> Bench<'c> {
     /// Lays out the evidence; without reading a signature when nothing asks for one.
-    pub(super) fn new(case: &Case<'c>, asks_for_signatures: bool) -> Self {
+    pub(super) fn new(case: &Case<'c>, asks_for_signatures: bool, checks: u32) -> Self {
         let mut bench = Self {
             subject: case.subject,
             looked: Vec::new(),
             entries: Vec::new(),
             tried: HashMap::new(),
-            budget: Budget::default(),
+            budget: Budget::new(checks),
             now: case.now,
             proofs: case.proofs,
             unexamined: false,
+            helpful: BTreeSet::new(),
             too_many_repositories: false,
         };
         if !asks_for_signatures || bench.name().is_err() {
@@ -67,10 +73,10 @@ impl<'c> Bench<'c> {
             let looked = evidence.looked.iter().map(|(place, outcome)| (place, outcome));
             bench.looked.extend(looked.filter(|(place, _)| bench.subject.candidates().any(|d| *d == place.subject)));
         }
-        for item in in_turn(case.evidence) {
+        for (number, item) in in_turn(case.evidence) {
             if bench.entries.len() < ITEMS_MAX {
                 let rest = bench.rest(&item.place.subject);
-                bench.entries.push(Entry { item, rest, untrusted: read(item) });
+                bench.entries.push(Entry { item, number, rest, untrusted: read(item) });
             } else {
                 bench.unexamined = true;
             }
@@ -109,6 +115,28 @@ impl<'c> Bench<'c> {
 
     pub(super) fn looked(&self) -> &[(&'c Place, &'c Outcome)] {
         &self.looked
+    }
+
+    /// Notes that the signature of this number helps.
+    pub(super) fn help(&mut self, entry: usize) {
+        self.helpful.insert(entry);
+    }
+
+    /// For each of this evidence whether each item helps. What was not looked at may.
+    pub(super) fn helps(&self, evidence: &[&Evidence]) -> Vec<Vec<bool>> {
+        let mut helps: Vec<Vec<bool>> = evidence.iter().map(|found| vec![true; found.items.len()]).collect();
+        for (number, entry) in self.entries.iter().enumerate() {
+            let (place, turn) = entry.number;
+            if let Some(item) = helps.get_mut(place).and_then(|items| items.get_mut(turn)) {
+                *item = self.helpful.contains(&number);
+            }
+        }
+        helps
+    }
+
+    /// How many checks are left, and whether some signature was not looked at.
+    pub(super) fn spent(&self) -> (u32, bool) {
+        (self.budget.left(), self.unexamined)
     }
 
     /// When the case is judged.
@@ -152,7 +180,7 @@ impl<'c> Bench<'c> {
                 Outcome::Unable(said) if unable.is_none() => {
                     unable = Some(Reason::Unable { place: place.to_string(), said: escaped(said) });
                 }
-                Outcome::Unable(_) | Outcome::Found(_) | Outcome::Absent => {}
+                Outcome::Unable(_) | Outcome::Found(_) | Outcome::Absent | Outcome::Other(_) => {}
             }
         }
         let looked = |digest: &Digest| self.looked.iter().any(|(place, _)| place.subject == *digest);
@@ -185,10 +213,13 @@ impl Entry<'_> {
 
 /// The first of each place, then the second of each: who may fill one place uses up no more than a share of what a decision
 /// looks at, and what is in another is not hidden (attack D1).
-fn in_turn<'c>(evidence: &[&'c Evidence]) -> Vec<&'c Item> {
-    let mut items: Vec<(usize, &Item)> = evidence.iter().flat_map(|found| found.items.iter().enumerate()).collect();
-    items.sort_by_key(|(turn, _)| *turn);
-    items.into_iter().map(|(_, item)| item).collect()
+fn in_turn<'c>(evidence: &[&'c Evidence]) -> Vec<((usize, usize), &'c Item)> {
+    let numbered = evidence.iter().enumerate();
+    let items = numbered
+        .flat_map(|(place, found)| found.items.iter().enumerate().map(move |(turn, item)| ((place, turn), item)));
+    let mut items: Vec<((usize, usize), &Item)> = items.collect();
+    items.sort_by_key(|((_, turn), _)| *turn);
+    items
 }
 
 fn read(item: &Item) -> Result<Untrusted, Fault> {

@@ -4,7 +4,7 @@
 //! that matched must be met; one that only warns is reported and stands in nobody's way.
 
 use crate::evidence::{Evidence, Subject};
-use crate::verify::Proofs;
+use crate::verify::{Budget, Proofs};
 
 use super::applicable::Applicable;
 use super::bench::Bench;
@@ -29,14 +29,41 @@ pub struct Case<'c> {
     pub proofs: &'c Proofs,
 }
 
+/// A verdict on a part of the evidence, and what of it the rest is to be judged with.
+#[derive(Debug)]
+pub struct Sifted {
+    /// The verdict, as if there were no more.
+    pub verdict: Verdict,
+    /// For each evidence of the case whether each of its items helps: it counts for a requirement for which no other like
+    /// it does, or says most about why a requirement is not met. Without the others the verdict is the same, whatever is
+    /// added to it.
+    pub helps: Vec<Vec<bool>>,
+    /// How many signature checks are left.
+    pub checks_left: u32,
+    /// Whether some signature was not looked at.
+    pub is_cut: bool,
+}
+
 impl PolicySet {
     /// Judges one case.
     pub fn judge(&self, case: &Case<'_>) -> Verdict {
+        self.sift(case, Budget::DEFAULT).verdict
+    }
+
+    /// Judges a part of what there is, with so many signature checks, and says what of it has to be kept for the judgement
+    /// of the whole.
+    pub fn sift(&self, case: &Case<'_>, checks: u32) -> Sifted {
+        let mut bench = Bench::new(case, self.plan(case.applicable).asks_for_evidence(), checks);
+        let verdict = self.rule_on(case, &mut bench);
+        let (checks_left, is_cut) = bench.spent();
+        Sifted { verdict, helps: bench.helps(case.evidence), checks_left, is_cut }
+    }
+
+    fn rule_on(&self, case: &Case<'_>, bench: &mut Bench<'_>) -> Verdict {
         if !self.made(case.applicable) {
             return deny(Reason::StaleSet, Class::Unable, &case.subject.name.to_string());
         }
         let rules: Vec<&Rule> = self.matched(case.applicable).collect();
-        let mut bench = Bench::new(case, self.plan(case.applicable).asks_for_evidence());
         let own = case.subject.name.repository();
         if own.is_some_and(|own| self.has_too_many_repositories(case.applicable, &own)) {
             bench.set_too_many_repositories();
@@ -58,11 +85,11 @@ impl PolicySet {
         // What enforces is judged first, so that what only warns never uses up its signature checks.
         let mut order: Vec<usize> = (0..rules.len()).collect();
         order.sort_by_key(|n| rules.get(*n).is_some_and(|rule| rule.document.action == Action::Warn));
-        let judged = order.into_iter().filter_map(|n| Some((n, Ruling::of(rules.get(n)?, self, &mut bench))));
+        let judged = order.into_iter().filter_map(|n| Some((n, Ruling::of(rules.get(n)?, self, bench))));
         let mut rulings: Vec<(usize, Ruling)> = judged.collect();
         rulings.sort_by_key(|(n, _)| *n);
         let rulings = rulings.into_iter().map(|(_, ruling)| ruling).collect();
-        conclude(case.subject, &rules, rulings, &bench)
+        conclude(case.subject, &rules, rulings, bench)
     }
 }
 

@@ -26,6 +26,8 @@ const REASON_MAX: usize = 460;
 const IDENTITY_SHOWN: usize = 170;
 /// Longest predicate type in the line, in bytes.
 const TYPE_SHOWN: usize = 100;
+/// Longest word about what is in a place and is no signature, in bytes: a media type and how many.
+const OTHER_SHOWN: usize = 120;
 /// Longest name of a key file in the line, in bytes.
 const FILE_SHOWN: usize = 80;
 /// What is said of attestations that are not there for an image that was asked for by digest.
@@ -156,6 +158,7 @@ fn found(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Found(count) => format!("{count} found"),
         Outcome::Absent => "absent".to_owned(),
+        Outcome::Other(what) => bounded(escaped(what), OTHER_SHOWN),
         Outcome::Unreachable(_) => "unreachable".to_owned(),
         Outcome::Unable(_) => "not readable".to_owned(),
     }

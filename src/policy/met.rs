@@ -1,10 +1,12 @@
 //! [`Met`]: what one leaf of a document came to: by whom it is met, resting on which digest, and what became of each
 //! signature that was tried for it.
 
+use std::collections::BTreeSet;
+
 use super::asked::Asked;
 use super::bench::Bench;
 use super::finding::Finding;
-use super::holders::Holders;
+use super::holders::{Holders, Mark};
 use super::permit::Reason;
 use super::report::{FATES_MAX, Fate, FateOutcome, RequirementReport, Rest, SIGNERS_MAX};
 use super::requirement::Demand;
@@ -44,6 +46,17 @@ struct Asking<'a> {
     kind: usize,
 }
 
+/// Which signatures help one leaf.
+#[derive(Default)]
+struct Helping {
+    /// By whom it is met so far, and resting on what: another by exactly the same adds nothing.
+    met: BTreeSet<(Rest, Vec<Mark>)>,
+    /// The one that says most about why it is not met.
+    telling: Option<(usize, Finding)>,
+    /// One of which it cannot be told.
+    untold: Option<usize>,
+}
+
 impl Leaves<'_, '_> {
     /// Judges the leaf of this number.
     pub(super) fn judge(&mut self, rule: &Rule, number: usize) -> Option<Met> {
@@ -75,31 +88,48 @@ impl Leaves<'_, '_> {
 
     /// Tries every signature.
     fn signatures(&mut self, met: &mut Met, asking: &Asking<'_>) {
-        let mut most_telling: Option<Finding> = None;
+        let mut helping = Helping::default();
         for number in 0..self.bench.entries().len() {
             let Some((rest, item)) = self.bench.entries().get(number).map(|entry| (entry.rest, entry.item)) else {
                 continue;
             };
             let outcome = match rest {
                 None => FateOutcome::Refused(Finding::OtherDigest),
-                Some(rest) => self.signature(met, number, rest, asking),
+                Some(rest) => self.signature(met, &mut helping, (number, rest), asking),
             };
-            if let FateOutcome::Refused(finding) | FateOutcome::Unable(finding) = &outcome {
-                keep_telling(&mut most_telling, finding);
+            match &outcome {
+                FateOutcome::Signed(_) => {}
+                FateOutcome::Refused(finding) => helping.tell(number, finding),
+                FateOutcome::Unable(finding) => {
+                    helping.untold.get_or_insert(number);
+                    helping.tell(number, finding);
+                }
             }
             met.note(Fate { item: item.digest.clone(), place: item.place.to_string(), outcome });
         }
-        met.why = Some(most_telling.map_or(Reason::Unsigned, |why| Reason::NoneCounts { why }));
+        let telling = helping.telling.as_ref().map(|(number, _)| *number);
+        telling.into_iter().chain(helping.untold).for_each(|number| self.bench.help(number));
+        let why = helping.telling.map(|(_, why)| why);
+        met.why = Some(why.map_or(Reason::Unsigned, |why| Reason::NoneCounts { why }));
     }
 
     /// Tries one signature under each trust; the first under which it counts names its signer.
-    fn signature(&mut self, met: &mut Met, number: usize, rest: Rest, asking: &Asking<'_>) -> FateOutcome {
+    fn signature(
+        &mut self,
+        met: &mut Met,
+        helping: &mut Helping,
+        (number, rest): (usize, Rest),
+        asking: &Asking<'_>,
+    ) -> FateOutcome {
         let mut most_telling: Option<Finding> = None;
         let trust = asking.asked.trust;
         for trial in &trust.trials {
             let finding = match self.bench.holds(number, (trial.trust, trust.claim), self.trusts) {
                 Ok(signed) => match asking.asked.count(signed, trial) {
                     Ok(counted) => {
+                        if helping.met.insert((rest, counted.marks.clone())) {
+                            self.bench.help(number);
+                        }
                         met.count(rest, Some(self.holders.number(asking.kind, counted.marks)));
                         met.until = [met.until, counted.until].into_iter().flatten().min();
                         met.sign(&counted.signer);
@@ -118,6 +148,14 @@ impl Leaves<'_, '_> {
         }
         met.unable.get_or_insert_with(|| finding.clone());
         FateOutcome::Unable(finding)
+    }
+}
+
+impl Helping {
+    fn tell(&mut self, number: usize, finding: &Finding) {
+        if self.telling.as_ref().is_none_or(|(_, other)| finding.rank() < other.rank()) {
+            self.telling = Some((number, finding.clone()));
+        }
     }
 }
 

@@ -111,7 +111,7 @@ pub use document::{Documents, DocumentsReader, FILE_MAX, NamedAt, ParsedFile, Po
 pub use error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault, Position};
 pub use finding::Finding;
 pub use gathering::{Freshness, SIGNATURE_REPOSITORIES_MAX};
-pub use judge::Case;
+pub use judge::{Case, Sifted};
 pub use kinds::Plan;
 pub use material::Material;
 pub use permit::{Class, Denial, Permit, Reason, Verdict};

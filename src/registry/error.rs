@@ -444,11 +444,11 @@ impl fmt::Display for TlsFault {
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Requests => "registry requests",
-            Self::Bytes => "registry bytes",
+            Self::Requests => "registry requests (registry.session_requests)",
+            Self::Bytes => "registry bytes (registry.session_bytes)",
             Self::Time => "registry time",
-            Self::Pages => "pages of referrers",
-            Self::Entries => "referrers",
+            Self::Pages => "pages of referrers (registry.referrers_pages)",
+            Self::Entries => "referrers (registry.referrers_entries)",
             Self::Held { limit } => return write!(f, "memory ({limit} bytes at once)"),
             Self::Turn => "time to wait for memory that other decisions hold",
         })

@@ -20,6 +20,7 @@ mod helper;
 mod host;
 mod hosts;
 mod hosts_file;
+mod listing;
 mod node;
 mod onward;
 mod options;
@@ -52,7 +53,7 @@ pub use onward::Onward;
 pub use options::Options;
 pub use program::Variables;
 pub use proxies::{Environment, ProxyUrl};
-pub use referrers::{Referrer, Referrers};
+pub use referrers::{Filter, List, Referrer, Referrers};
 pub use session::{Fetched, Session};
 pub use survey::{Notice, survey};
 

@@ -10,10 +10,11 @@ use bytes::Bytes;
 
 use super::error::{Malformed, RegistryError};
 use super::options::MANIFEST_MAX;
-use super::referrers::Referrers;
+use super::referrers::{Filter, List, Referrers};
 use super::round::{Answer, Settled};
 use super::route::Wanted;
 use super::session::{Fetched, Session, is_tag};
+use crate::aside;
 use crate::image::{Digest, Repository};
 
 /// An answer about signatures, and who else could be asked.
@@ -32,7 +33,7 @@ pub struct Onward<T> {
 }
 
 impl Session {
-    /// What refers to a manifest, asked of the hosts from number `start` on (0 for all): the first list that is not empty,
+    /// What of these kinds refers to a manifest, asked of the hosts from number `start` on (0 for all): the first list that is not empty,
     /// and after that where to ask on. When no list has anything, all were asked and `next` is none: *no endpoint*, so
     /// that the fallback tag is looked at, when any said so, else the empty list.
     ///
@@ -42,10 +43,22 @@ impl Session {
         &self,
         repository: &Repository,
         digest: &Digest,
+        filter: Filter,
         start: usize,
     ) -> Result<Onward<Referrers>, RegistryError> {
-        let settled = self.settle(repository, &Wanted::Referrers(digest), start).await?;
+        let filter = self.bounded(filter);
+        let settled = self.settle(repository, &Wanted::Referrers { digest, filter }, start).await?;
         Ok(self.onward(listed(settled, repository)?))
+    }
+
+    /// Reads a list that stands under a tag, within the bounds of one that an endpoint gives; none when it is no index.
+    pub async fn list_in(&self, untrusted: Bytes, filter: Filter) -> Option<List> {
+        let filter = self.bounded(filter);
+        aside::large(untrusted.len(), move || filter.read(&untrusted)).await
+    }
+
+    fn bounded(&self, filter: Filter) -> Filter {
+        Filter { most: filter.most.min(self.registry().options.referrers_entries), ..filter }
     }
 
     /// The manifest or index behind a tag that may name signatures, of at most `limit` bytes, asked of the hosts from number
@@ -107,9 +120,12 @@ impl Session {
     }
 }
 
-/// The list of an answer; entries that were left out make it one that is not whole.
+/// The list of an answer; entries that were left out, and limits that cut it, make it one that is not whole.
 pub(super) fn listed(settled: Settled, repository: &Repository) -> Result<Onward<Referrers>, RegistryError> {
     let Settled { answer, at, next, mut passed } = settled;
+    if let Answer::Listed { list, .. } = &answer {
+        passed = passed.or(list.cut.map(RegistryError::BudgetSpent));
+    }
     let answer = match answer {
         Answer::Listed { list, foreign: false } => Referrers::Listed(list),
         Answer::Listed { list, foreign: true } => {

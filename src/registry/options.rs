@@ -101,16 +101,17 @@ pub struct Options {
     pub request_ms: u64,
     /// Milliseconds to connect, name resolution and TLS included. Default 5000; `dial_timeout` in `hosts.toml` wins.
     pub connect_ms: u64,
-    /// Requests of one decision, token requests included. Default 640: every place of an index and of its manifest filled with
-    /// as much as is read takes 392, and about 520 where the lists of the two are filled with different things (so that
-    /// nobody hides one place by filling another); tokens and mirrors take the rest.
+    /// Requests of one decision, token requests included. Default 4096: a thousand bundles of one image take two each, and
+    /// as many again are left for the other places, tokens and mirrors.
     pub session_requests: u32,
-    /// Bytes of all answers of one decision. Default 8388608 (8 MiB): two manifests of the largest size, or thousands of
-    /// signatures. With `limits.decisions_at_once` it bounds what hostile registries can make the gate hold.
+    /// Bytes of all answers of one decision. Default 67108864 (64 MiB): a thousand keyless signatures with their manifests
+    /// and the lists that name them take half. They are not held together: what was judged and does not help is dropped.
     pub session_bytes: u64,
-    /// Pages of one referrers list. Default 16.
+    /// Pages of one referrers list. Default 64: a thousand entries in the shortest pages that registries have (some 20 to
+    /// 50), unless the registry filters by kind.
     pub referrers_pages: u32,
-    /// Entries of one referrers list, 1024 of one page at most. Default 256: each costs requests to look into.
+    /// Entries of one referrers list that may be signatures or attestations; those of other kinds do not count. Default
+    /// 2048, of more the last ones.
     pub referrers_entries: usize,
     /// Requests in flight, all hosts together. Default 32. One host has at most a quarter of them while others wait, and one
     /// that let a request run for 3 s has one.
@@ -143,10 +144,10 @@ impl Default for Options {
             session_ms: 45_000,
             request_ms: 15_000,
             connect_ms: 5_000,
-            session_requests: 640,
-            session_bytes: 8 << 20,
-            referrers_pages: 16,
-            referrers_entries: 256,
+            session_requests: 4096,
+            session_bytes: 64 << 20,
+            referrers_pages: 64,
+            referrers_entries: 2048,
             concurrent_requests: 32,
             concurrent_requests_per_host: 8,
         }

@@ -4,17 +4,17 @@
 //! is waited for; then those that were refused, broken or overloaded are asked again, `retries` times at most, and only
 //! as far as the decision's time reaches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Support;
 use super::body::unheld;
-use super::error::{Budget, Malformed, RegistryError};
+use super::error::{Malformed, RegistryError};
 use super::fetch::{Ask, Integrity};
 use super::host::Host;
 use super::options::REFERRERS_PAGE_MAX;
 use super::patience::{backoff, is_passing, share, spread};
-use super::referrers::{self, INDEX, Referrer};
+use super::referrers::{INDEX, List};
 use super::reply::Reply;
 use super::route::{Route, Wanted};
 use super::session::{Fetched, Session};
@@ -31,7 +31,7 @@ pub(super) enum Answer {
     Content(Fetched),
     /// A list, and whether entries were left out of it because nothing could prove them.
     Listed {
-        list: Vec<Referrer>,
+        list: List,
         foreign: bool,
     },
     /// There is no list of what refers to something.
@@ -159,66 +159,23 @@ impl Session {
             Wanted::Manifest { digest, limit } => (format!("manifests/{digest}"), Some(MANIFESTS), *limit),
             Wanted::Tag { tag, limit } => (format!("manifests/{tag}"), Some(MANIFESTS), *limit),
             Wanted::Blob { digest, size } => (format!("blobs/{digest}"), None, *size),
-            Wanted::Referrers(digest) => (format!("referrers/{digest}"), Some(INDEX), REFERRERS_PAGE_MAX),
+            Wanted::Referrers { digest, .. } => (format!("referrers/{digest}"), Some(INDEX), REFERRERS_PAGE_MAX),
         };
         let is_slow = self.registry().state(&host.authority).patience.is_slow(self.now());
         let share: Option<Duration> = share(self.left()?, self.request_time(), hosts_left, is_slow);
         let until = share.map(|share| self.now() + share);
         let integrity = match wanted {
             Wanted::Manifest { .. } | Wanted::Blob { .. } => Integrity::Digest,
-            Wanted::Tag { .. } | Wanted::Referrers(_) => Integrity::Transport,
+            Wanted::Tag { .. } | Wanted::Referrers { .. } => Integrity::Transport,
         };
         let ask = Ask { named: &route.named, host, repository, rest: &rest, accept, limit, until, integrity };
         match wanted {
-            Wanted::Referrers(_) => self.referrers_of(&ask).await,
+            Wanted::Referrers { filter, .. } => self.referrers_of(&ask, filter).await,
             Wanted::Manifest { .. } | Wanted::Blob { .. } | Wanted::Tag { .. } => {
                 let reply = self.ask(&ask).await?.success(&ask)?;
                 fetched(reply, &ask, wanted).await.map(Answer::Content)
             }
         }
-    }
-
-    async fn referrers_of(&self, ask: &Ask<'_>) -> Result<Answer, RegistryError> {
-        let mut reply = self.ask(ask).await?;
-        if no_endpoint(&reply) {
-            // "No such repository" says nothing about the endpoint.
-            return match reply.code() {
-                Some("NAME_UNKNOWN") if reply.status == 404 => reply.success(ask),
-                _ => Ok(reply),
-            }
-            .map(|_| Answer::NoEndpoint);
-        }
-        let malformed = |what| RegistryError::Malformed { host: ask.authority(), what };
-        let (mut list, mut foreign) = (Vec::new(), false);
-        let mut seen = BTreeSet::new();
-        for _ in 0..self.registry().options.referrers_pages {
-            let page = match reply.success(ask) {
-                // A page that another one names and that is not there is kept back: what is on it is not absent.
-                Err(RegistryError::NotFound { .. }) if !seen.is_empty() => return Err(malformed(Malformed::NextPage)),
-                page => page?,
-            };
-            if page.media_type().as_deref() != Some(INDEX) {
-                return Err(malformed(Malformed::Referrers));
-            }
-            let body = page.body.clone();
-            let read = aside::large(body.len(), move || referrers::page(&body)).await;
-            let read = read.ok_or_else(|| malformed(Malformed::Referrers))?;
-            foreign |= read.foreign > 0;
-            list.extend(read.entries);
-            if read.cut || list.len() > self.registry().options.referrers_entries {
-                return Err(RegistryError::BudgetSpent(Budget::Entries));
-            }
-            seen.insert(page.url.to_string());
-            match referrers::next(&page.headers, &page.url).map_err(|()| malformed(Malformed::Link))? {
-                None if list.is_empty() && foreign => return Err(malformed(Malformed::Algorithm)),
-                None => return Ok(Answer::Listed { list, foreign }),
-                Some(next) if seen.contains(next.as_str()) => return Err(malformed(Malformed::Loop)),
-                // A page that was redirected elsewhere has no next page here: credentials would go astray.
-                Some(next) if !ask.host.is_at(&next) => return Err(malformed(Malformed::Link)),
-                Some(next) => reply = self.ask_at(ask, &next).await?,
-            }
-        }
-        Err(RegistryError::BudgetSpent(Budget::Pages))
     }
 
     /// Remembers what an answer says about the referrers endpoint of the repository's registry.
@@ -288,7 +245,7 @@ impl Tally {
             return Ok(Settled { answer, at, next: None, passed: None });
         }
         match (self.failed.into_values().next(), wanted, numbers.first()) {
-            (Some(_), Wanted::Referrers(_), Some(at)) => {
+            (Some(_), Wanted::Referrers { .. }, Some(at)) => {
                 Ok(Settled { answer: Answer::NoRepository, at: *at, next: None, passed: None })
             }
             (Some(error), ..) => Err(error),
@@ -304,7 +261,7 @@ async fn fetched(reply: Reply, ask: &Ask<'_>, wanted: &Wanted<'_>) -> Result<Fet
     let got = aside::large(body.len(), move || Digest::of(&body)).await;
     let (expected, page) = match wanted {
         Wanted::Manifest { digest, .. } | Wanted::Blob { digest, .. } => (Some(*digest), reply.web_page()),
-        Wanted::Tag { .. } | Wanted::Referrers(_) => (None, reply.page(&got)),
+        Wanted::Tag { .. } | Wanted::Referrers { .. } => (None, reply.page(&got)),
     };
     match (expected, page) {
         (Some(expected), _) if *expected == got => {}
@@ -323,11 +280,4 @@ async fn fetched(reply: Reply, ask: &Ask<'_>, wanted: &Wanted<'_>) -> Result<Fet
         docker_distribution: reply.headers.contains_key("docker-distribution-api-version"),
         bytes: reply.body,
     })
-}
-
-/// How registries without the endpoint answer: 404 by the specification; 400, 405 and 406 in the wild; or a web page
-/// with status 200.
-fn no_endpoint(reply: &Reply) -> bool {
-    matches!(reply.status, 400 | 404 | 405 | 406)
-        || (reply.status == 200 && reply.media_type().as_deref() != Some(INDEX))
 }

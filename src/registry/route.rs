@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Registry;
 use super::error::RegistryError;
 use super::host::Host;
+use super::referrers::Filter;
 use crate::image::Digest;
 
 /// What is asked for, the same of every host.
@@ -13,7 +14,7 @@ pub(super) enum Wanted<'a> {
     Manifest { digest: &'a Digest, limit: u64 },
     Tag { tag: &'a str, limit: u64 },
     Blob { digest: &'a Digest, size: u64 },
-    Referrers(&'a Digest),
+    Referrers { digest: &'a Digest, filter: Filter },
 }
 
 /// One decision's hosts for one registry.
@@ -55,7 +56,7 @@ impl Wanted<'_> {
     /// A tag's meaning is asked only of hosts that may say it (hosts.md, "capabilities").
     fn may_come_from(&self, host: &Host) -> bool {
         match self {
-            Self::Manifest { .. } | Self::Blob { .. } | Self::Referrers(_) => host.pull,
+            Self::Manifest { .. } | Self::Blob { .. } | Self::Referrers { .. } => host.pull,
             Self::Tag { .. } => host.resolve,
         }
     }

@@ -11,7 +11,7 @@ use super::credentials::Access;
 use super::error::{Budget, RegistryError};
 use super::node::Looked;
 use super::options::MANIFEST_MAX;
-use super::referrers::Referrers;
+use super::referrers::{Filter, List, Referrers};
 use super::route::{Route, Wanted};
 use super::{Registry, onward};
 use crate::budget::Allowance;
@@ -134,15 +134,20 @@ impl Session {
         Ok(self.content(repository, &Wanted::Blob { digest, size }).await?.bytes)
     }
 
-    /// What refers to a manifest. The first host with a list that is not empty answers; an empty list, or no endpoint,
+    /// Everything that refers to a manifest. The first host with a list that is not empty answers; an empty list, or no endpoint,
     /// sends the question on, and in the end *no endpoint* wins over *empty*, so that the fallback tag is looked at.
     /// [`Self::referrers_from`] says more, and goes on where this one ends.
     ///
     /// # Errors
-    /// [`RegistryError`]; unreachable when nothing was found and any host could not be asked.
+    /// [`RegistryError`]; unreachable when nothing was found and any host could not be asked. A list that a limit cut is
+    /// none.
     pub async fn referrers(&self, repository: &Repository, digest: &Digest) -> Result<Referrers, RegistryError> {
-        let settled = self.settle(repository, &Wanted::Referrers(digest), 0).await?;
-        Ok(onward::listed(settled, repository)?.answer)
+        let filter = Filter::all(self.registry.options.referrers_entries);
+        let settled = self.settle(repository, &Wanted::Referrers { digest, filter }, 0).await?;
+        match onward::listed(settled, repository)?.answer {
+            Referrers::Listed(List { cut: Some(limit), .. }) => Err(RegistryError::BudgetSpent(limit)),
+            answer => Ok(answer),
+        }
     }
 
     /// Requests so far, token requests and redirects included.
@@ -155,6 +160,14 @@ impl Session {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing more can be asked: its time, its requests or its bytes are used up.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        let options = &self.registry.options;
+        let is_full = self.requests() >= options.session_requests || self.bytes() > options.session_bytes;
+        is_full || self.left().is_err()
     }
 
     /// What this session holds of answers: every body counts here until its last copy is dropped. What is parsed out of one

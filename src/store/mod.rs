@@ -41,8 +41,8 @@ use lock::{Hold, Lock};
 use scan::FILES_MAX;
 use tally::{Tally, Usage};
 
-/// Largest blob, in bytes: as large as the largest manifest that registries take, and the largest bundle that is read.
-pub const BLOB_MAX: u64 = 4 << 20;
+/// Largest blob, in bytes: the largest bundle that can be read, an SBOM of 32 MiB in base64.
+pub const BLOB_MAX: u64 = 45 << 20;
 
 /// The evidence of one node.
 #[derive(Debug)]

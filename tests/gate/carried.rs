@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use sealgate::evidence::{Content, Evidence, Outcome, Source};
-use sealgate::gate::gather::{self, Reading, Wanted, kept, to_keep};
+use sealgate::gate::gather::{Bounds, Reading, Turns, Wanted, kept, to_keep};
 use sealgate::image::{Digest, Reference};
 use sealgate::policy::Plan;
 use sealgate::registry::Access;
@@ -15,7 +15,7 @@ use sealgate::store::{Options, Store};
 
 use crate::fixtures;
 use crate::registry::{OCI_MANIFEST, Settings};
-use crate::rig::{HOST, Rig, clock};
+use crate::rig::{HOST, Rig, clock, whole};
 
 const ALL: Plan = Plan { signatures: true, certificates: true, attestations: true, names_tag: false };
 
@@ -25,11 +25,11 @@ async fn look(rig: &Rig, situation: &str, source: Source) -> Evidence {
     let digest = Digest::parse(&fixtures::prod(situation).tags["v1"]).unwrap();
     let deadline = clock().steady() + Duration::from_secs(60);
     let session = Arc::new(rig.client()).session(&Access::default(), deadline);
-    let reading = Reading::new(session);
+    let reading = Reading::new(session, deadline, Arc::new(Turns::new(clock())), Bounds::new(1024, 16));
     let repository = name.runtime_repository();
     let (bytes, listed, known) = (None, None, BTreeSet::new());
     let wanted = Wanted { repository, image: repository, digest: &digest, bytes, plan: ALL, listed, start: 0, known };
-    gather::look(&reading, wanted, source).await.evidence
+    whole(&reading, wanted, source).await
 }
 
 /// Everything of an item, comparable: its place, its digest, its annotations, its bytes.
@@ -46,7 +46,10 @@ fn seen(evidence: &Evidence) -> Vec<Seen> {
         let (annotations, bytes) = one(&item.content);
         (item.place.to_string(), item.digest.to_string(), annotations, bytes)
     });
-    items.collect()
+    // The order in which they are read is another matter.
+    let mut seen: Vec<Seen> = items.collect();
+    seen.sort();
+    seen
 }
 
 fn store() -> (tempfile::TempDir, Store) {

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use sealgate::clock::Clock;
-use sealgate::evidence::Pod;
+use sealgate::evidence::{Carrier, Evidence, Pod, Source};
 use sealgate::gate::ask::PullAsk;
+use sealgate::gate::gather::{self, Reading, Wanted};
 use sealgate::gate::{Gate, Limits, MemoryOptions, Parts, PullPermit, Refusal, Timings};
 use sealgate::image::Platform;
 use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Reason, Unmatched};
@@ -147,7 +148,8 @@ impl Rig {
         self.limited(special, registry, Limits::default())
     }
 
-    fn limited(&self, special: Special, registry: Registry, limits: Limits) -> Gate {
+    /// A gate of special parts with another client and other limits.
+    pub(crate) fn limited(&self, special: Special, registry: Registry, limits: Limits) -> Gate {
         let platform = Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None };
         Gate::new(Parts {
             clock: clock(),
@@ -294,6 +296,24 @@ pub(crate) fn reason(outcome: Result<PullPermit, Refusal>) -> Reason {
         Err(Refusal::Denied(denial)) => denial.reason().clone(),
         other => panic!("no denial by the policy: {other:?}"),
     }
+}
+
+/// All that one place has.
+pub(crate) async fn whole(reading: &Reading, wanted: Wanted<'_>, source: Source) -> Evidence {
+    let mut found = gather::look(reading, wanted.clone(), source).await;
+    let (mut evidence, mut held) = (found.evidence(), std::mem::take(&mut found.reads));
+    while let Some(more) = found.more.take() {
+        found = gather::go_on(reading, wanted.clone(), more).await;
+        let Evidence { items, carriers, looked } = found.evidence();
+        evidence.items.extend(items);
+        evidence.looked.extend(looked);
+        let is_new = |carrier: &Carrier| !evidence.carriers.contains(carrier);
+        let new: Vec<Carrier> = carriers.into_iter().filter(is_new).collect();
+        evidence.carriers.extend(new);
+        // As if all of it helped.
+        held.append(&mut found.reads);
+    }
+    evidence
 }
 
 /// Waits until it is so; a test that waits for what does not come fails.

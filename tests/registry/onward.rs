@@ -1,10 +1,12 @@
 //! Signatures beyond the host that has the image: at the next hosts, in the end at the registry itself.
 
 use sealgate::image::{Digest, Repository};
-use sealgate::registry::{Class, Malformed, Onward, Referrers, RegistryError, Why};
+use sealgate::registry::{Class, Filter, List, Malformed, Onward, Referrers, RegistryError, Why};
 
 use crate::rig::{NAME, Rig, push, repository};
 use crate::support::{self, Answer, OCI_MANIFEST, Rule, Settings, TestRegistry};
+
+const ALL: Filter = Filter::all(1024);
 
 /// A mirror, and the registry under its own name, which `hosts.toml` does not mention.
 fn stood_in() -> (TestRegistry, TestRegistry, Rig, Repository) {
@@ -35,7 +37,7 @@ async fn the_registry_behind_a_mirror_is_asked_last() {
     let session = rig.session();
     assert_eq!(session.tag(&repository, "1").await.unwrap().host, mirror.host());
     assert_eq!(upstream.requests(), []);
-    let found = session.referrers_from(&repository, &digest, 0).await.unwrap();
+    let found = session.referrers_from(&repository, &digest, ALL, 0).await.unwrap();
     assert_eq!((names(&found), found.at, found.next, &found.passed), (vec!["sig".to_owned()], 1, None, &None));
     let signature = Digest::parse(&signature).unwrap();
     let fetched = session.manifest_at(&repository, &signature, 1000, found.at).await.unwrap();
@@ -52,8 +54,8 @@ async fn a_server_in_the_registrys_place_is_the_end() {
     let (_, digest) = push(&mirror);
     refer(&upstream, &digest, "sig");
     let session = rig.session();
-    let found = session.referrers_from(&repository, &digest, 0).await.unwrap();
-    assert_eq!((found.answer, found.next), (Referrers::Listed(vec![]), None));
+    let found = session.referrers_from(&repository, &digest, ALL, 0).await.unwrap();
+    assert_eq!((found.answer, found.next), (Referrers::Listed(List::default()), None));
     assert_eq!(session.tag_from(&repository, "sig", (0, u64::MAX)).await.unwrap_err().class(), Class::Absent);
     assert_eq!(upstream.requests(), []);
 }
@@ -64,10 +66,10 @@ async fn the_first_that_has_any_has_the_last_word_when_told_so() {
     rig.options.signatures_upstream = false;
     let (_, digest) = push(&mirror);
     refer(&upstream, &digest, "sig");
-    let found = rig.session().referrers_from(&repository, &digest, 0).await.unwrap();
+    let found = rig.session().referrers_from(&repository, &digest, ALL, 0).await.unwrap();
     assert_eq!((names(&found), found.next), (vec!["sig".to_owned()], None), "who has none sends the question on");
     refer(&mirror, &digest, "stale");
-    let found = rig.session().referrers_from(&repository, &digest, 0).await.unwrap();
+    let found = rig.session().referrers_from(&repository, &digest, ALL, 0).await.unwrap();
     assert_eq!((names(&found), found.next), (vec!["stale".to_owned()], None));
 }
 
@@ -83,10 +85,10 @@ async fn each_answer_says_where_to_go_on() {
     first.put_manifest("acme/app", Some("t"), b"{\"a\":1}", OCI_MANIFEST);
     second.put_manifest("acme/app", Some("t"), b"{\"a\":2}", OCI_MANIFEST);
     let session = rig.session();
-    let one = session.referrers_from(&repository(), &digest, 0).await.unwrap();
+    let one = session.referrers_from(&repository(), &digest, ALL, 0).await.unwrap();
     assert_eq!((names(&one), one.next), (vec!["stale".to_owned()], Some(1)));
     assert_eq!(second.requests(), []);
-    let two = session.referrers_from(&repository(), &digest, one.next.unwrap()).await.unwrap();
+    let two = session.referrers_from(&repository(), &digest, ALL, one.next.unwrap()).await.unwrap();
     assert_eq!((names(&two), two.next), (vec!["fresh".to_owned()], None));
     let one = session.tag_from(&repository(), "t", (0, u64::MAX)).await.unwrap();
     let two = session.tag_from(&repository(), "t", (one.next.unwrap(), u64::MAX)).await.unwrap();
@@ -105,7 +107,7 @@ async fn silence_before_or_behind_is_never_absence() {
         silent.rule(Rule::new("/v2/", Answer::Status(503, "UNAVAILABLE")));
         other.rule(Rule::new("/manifests/sig", Answer::Status(404, "MANIFEST_UNKNOWN")));
         let session = rig.session();
-        let error = session.referrers_from(&repository, &digest, 0).await.unwrap_err();
+        let error = session.referrers_from(&repository, &digest, ALL, 0).await.unwrap_err();
         assert_eq!(error.class(), Class::Unreachable, "{error:?}");
         let error = session.tag_from(&repository, "sig", (0, u64::MAX)).await.unwrap_err();
         assert_eq!(error.class(), Class::Unreachable, "{error:?}");
@@ -116,7 +118,7 @@ async fn silence_before_or_behind_is_never_absence() {
     upstream.clear_rules();
     mirror.rule(Rule::new("/v2/", Answer::Drop));
     refer(&upstream, &digest, "sig");
-    let found = rig.session().referrers_from(&repository, &digest, 0).await.unwrap();
+    let found = rig.session().referrers_from(&repository, &digest, ALL, 0).await.unwrap();
     assert_eq!(names(&found), ["sig"]);
     assert!(matches!(found.passed, Some(RegistryError::Unreachable { why: Why::Connection(_), .. })), "{found:?}");
 }
@@ -131,7 +133,7 @@ async fn attack_e5_the_registry_behind_a_mirror_may_not_be_local() {
     let (_, digest) = push(&mirror);
     let session = rig.session();
     session.tag(&repository, "1").await.unwrap();
-    let error = session.referrers_from(&repository, &digest, 0).await.unwrap_err();
+    let error = session.referrers_from(&repository, &digest, ALL, 0).await.unwrap_err();
     assert!(matches!(error, RegistryError::ForbiddenAddress { .. }), "{error:?}");
 }
 
@@ -146,7 +148,7 @@ async fn attack_e1_each_host_has_its_own_credentials_upstream_too() {
     let (_, digest) = push(&mirror);
     refer(&upstream, &digest, "sig");
     let session = rig.session_of(&crate::rig::robot("hunter2-planted", &upstream.host()));
-    let found = session.referrers_from(&repository, &digest, 0).await.unwrap();
+    let found = session.referrers_from(&repository, &digest, ALL, 0).await.unwrap();
     assert_eq!(names(&found), ["sig"]);
     assert!(mirror.requests().iter().all(|request| request.authorization.is_none()));
 }
@@ -164,12 +166,12 @@ async fn entries_that_cannot_be_proven_make_a_list_that_is_not_whole() {
         body: format!(r#"{{"manifests":[{entries}]}}"#).into_bytes(),
     };
     server.rule(Rule::new("/referrers/", list(&foreign)));
-    let error = rig.session().referrers_from(&repository(), &digest, 0).await.unwrap_err();
+    let error = rig.session().referrers_from(&repository(), &digest, ALL, 0).await.unwrap_err();
     assert!(matches!(error, RegistryError::Malformed { what: Malformed::Algorithm, .. }), "{error:?}");
     assert_eq!(rig.session().referrers(&repository(), &digest).await.unwrap_err().class(), Class::Unable);
     server.clear_rules();
     server.rule(Rule::new("/referrers/", list(&format!("{foreign},{good}"))));
-    let found = rig.session().referrers_from(&repository(), &digest, 0).await.unwrap();
+    let found = rig.session().referrers_from(&repository(), &digest, ALL, 0).await.unwrap();
     assert!(matches!(&found.answer, Referrers::Listed(list) if list.len() == 1));
     assert!(matches!(found.passed, Some(RegistryError::Malformed { what: Malformed::Algorithm, .. })), "{found:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealgate::registry::{Access, Budget, Class, Referrers, RegistryError, Why};
+use sealgate::registry::{Access, Budget, Class, List, Referrers, RegistryError, Why};
 
 use crate::rig::{NAME, Rig, clock, push, reference, repository, robot, session};
 use crate::support::{Answer, Auth, Rule, Settings, TestRegistry};
@@ -214,6 +214,6 @@ async fn a_list_that_fails_once_is_no_empty_list() {
     let (server, rig) = server();
     let (_, digest) = push(&server);
     server.rule(Rule::new("/referrers/", Answer::Status(500, "UNKNOWN")).calls(1..=1));
-    assert_eq!(rig.session().referrers(&repository(), &digest).await, Ok(Referrers::Listed(vec![])));
+    assert_eq!(rig.session().referrers(&repository(), &digest).await, Ok(Referrers::Listed(List::default())));
     assert_eq!(server.count("/referrers/"), 2);
 }

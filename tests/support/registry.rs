@@ -65,6 +65,8 @@ pub struct Settings {
     pub client_certificates: bool,
     /// Send `Docker-Distribution-Api-Version: registry/2.0`, as docker's distribution does.
     pub docker_header: bool,
+    /// Filter referrers by `artifactType`, and say so.
+    pub filters: bool,
 }
 
 impl Settings {
@@ -76,6 +78,7 @@ impl Settings {
             tls: false,
             client_certificates: false,
             docker_header: false,
+            filters: false,
         }
     }
 

@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::carrying::{Layers, Listed, is_over_bytes};
-use super::reading::{LARGE, LARGE_BYTES_MAX};
-use super::{MAX_BUNDLES, MAX_LAYERS_MANIFEST_BYTES, MAX_MANIFEST_BYTES};
+use super::carrying::{Contents, Layer, evidence};
+use super::reading::{HUGE, LARGE, LARGE_BYTES_MAX};
+use super::{MAX_LAYERS_MANIFEST_BYTES, MAX_MANIFEST_BYTES};
 use crate::evidence::{Carrier, Content, Evidence, Item, Outcome, Place, Source};
 use crate::image::{Descriptor, Digest};
 use crate::policy::Plan;
-use crate::store::{Entry, Store, StoreError};
+use crate::store::{BLOB_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
 
 /// Most manifests under one tag: each of several hosts may have another.
 const MAX_HOSTS: usize = 16;
@@ -73,25 +73,38 @@ pub fn to_keep(evidence: &Evidence, subject: Option<&Bytes>) -> Vec<Keep> {
 /// for what a registry gives. Blocks while it reads files.
 #[must_use]
 pub fn kept(store: &Store, entry: &Entry, plan: Plan) -> Evidence {
-    read_kept(&|digest, limit| store.read(digest, limit), entry, plan)
+    kept_of(store, entry, plan, Sizes::All).0
+}
+
+/// How large evidence may be to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sizes {
+    /// All but the huge.
+    Usual,
+    /// All.
+    All,
+}
+
+/// As [`kept`], of such sizes; and whether something was left out that is huge.
+#[must_use]
+pub fn kept_of(store: &Store, entry: &Entry, plan: Plan, sizes: Sizes) -> (Evidence, bool) {
+    read_kept(&|digest, limit| store.read(digest, limit), entry, plan, sizes)
 }
 
 /// How bytes are had by digest, of at most so many.
 type Read<'a> = &'a dyn Fn(&Digest, u64) -> Result<Option<Bytes>, StoreError>;
 
-fn read_kept(store: Read<'_>, entry: &Entry, plan: Plan) -> Evidence {
-    let mut shelf = Shelf { store, entry, plan, evidence: Evidence::default(), large: 0 };
-    match entry.place.source {
-        Source::Referrers | Source::FallbackTag => shelf.bundles(),
-        Source::SignatureTag | Source::AttestationTag => shelf.layers(),
-    }
-    let Shelf { mut evidence, .. } = shelf;
+fn read_kept(store: Read<'_>, entry: &Entry, plan: Plan, sizes: Sizes) -> (Evidence, bool) {
+    let evidence = Evidence::default();
+    let mut shelf = Shelf { store, entry, plan, sizes, evidence, large: 0, huge: 0, left_out: false };
+    shelf.manifests();
+    let Shelf { mut evidence, left_out, .. } = shelf;
     let outcome = match evidence.items.len() {
         0 => Outcome::Unable("what is kept of it on this node holds nothing that is asked for".to_owned()),
         count => Outcome::Found(count),
     };
     evidence.looked.push((entry.place.clone(), outcome));
-    evidence
+    (evidence, left_out)
 }
 
 impl Keep {
@@ -138,67 +151,64 @@ struct Shelf<'a> {
     entry: &'a Entry,
     plan: Plan,
     evidence: Evidence,
-    /// Bytes of large blobs so far.
+    sizes: Sizes,
+    /// Bytes of large blobs so far, and of the huge.
     large: u64,
+    huge: u64,
+    /// Whether something huge was left out.
+    left_out: bool,
 }
 
 impl Shelf<'_> {
-    /// The older forms: the tag pointed at one manifest, or at each of some hosts at one.
-    fn layers(&mut self) {
+    /// Reads manifest after manifest, as they were found: what helped comes first. Under an older tag there is one, or of
+    /// each of some hosts one.
+    fn manifests(&mut self) {
         let entry = self.entry;
-        for digest in entry.manifests.iter().take(MAX_HOSTS) {
-            match self.manifest(digest, MAX_LAYERS_MANIFEST_BYTES).and_then(Layers::read) {
-                Ok(layers) => self.read_layers(layers),
+        let (most, limit) = match entry.place.source {
+            Source::Referrers | Source::FallbackTag => (MANIFESTS_MAX, MAX_MANIFEST_BYTES),
+            Source::SignatureTag | Source::AttestationTag => (MAX_HOSTS, MAX_LAYERS_MANIFEST_BYTES),
+        };
+        let mut layers = Vec::new();
+        for digest in entry.manifests.iter().take(most) {
+            match self.manifest(digest, limit).and_then(|carrier| Contents::read(carrier, self.plan)) {
+                Ok(contents) => layers.extend(contents.layers),
                 Err(outcome) => self.looked(outcome),
             }
         }
+        let (kept, others): (Vec<Layer>, Vec<Layer>) =
+            layers.into_iter().partition(|layer| entry.blobs.contains(&layer.blob.digest));
+        if !others.is_empty() {
+            self.looked(Outcome::Unable(format!("{} more did not help and are not kept on this node", others.len())));
+        }
+        self.read_layers(kept);
     }
 
-    fn read_layers(&mut self, layers: Layers) {
-        let limit = layers.limit();
-        let mut read = BTreeMap::new();
-        for layer in layers.smallest_first() {
-            match self.layer(layer, limit) {
-                Ok(bytes) => drop(read.insert(layer.digest.clone(), bytes)),
-                Err(outcome) => self.looked(outcome),
+    /// The small before the large, so that a large one never takes the place of many.
+    fn read_layers(&mut self, layers: Vec<Layer>) {
+        let mut read: BTreeMap<Digest, Option<Bytes>> = BTreeMap::new();
+        let (large, small): (Vec<&Layer>, Vec<&Layer>) = layers.iter().partition(|layer| layer.is_large());
+        for layer in small.into_iter().chain(large) {
+            if !read.contains_key(&layer.blob.digest) {
+                let bytes = self.layer(&layer.blob, layer.limit(self.plan, BLOB_MAX));
+                let bytes = bytes.map_err(|outcome| self.looked(outcome)).ok();
+                read.insert(layer.blob.digest.clone(), bytes);
             }
         }
-        let (carrier, items) = layers.items(&read);
-        if !items.is_empty() {
-            self.evidence.carriers.push(carrier);
-            self.evidence.items.extend(items);
-        }
+        let reads: Vec<super::Read> = layers
+            .into_iter()
+            .filter_map(|layer| {
+                let bytes = read.get(&layer.blob.digest)?.clone()?;
+                let artifact = layer.needs_artifact(&bytes).then(|| self.artifact()).flatten();
+                Some(layer.read((bytes, None), artifact))
+            })
+            .collect();
+        let looked = std::mem::take(&mut self.evidence.looked);
+        self.evidence = evidence(&reads, looked);
     }
 
-    fn bundles(&mut self) {
-        let entry = self.entry;
-        let mut listed = Vec::new();
-        for digest in entry.manifests.iter().take(MAX_BUNDLES) {
-            let bundle = self.manifest(digest, MAX_MANIFEST_BYTES).and_then(|carrier| Listed::read(carrier, self.plan));
-            match bundle {
-                Ok(bundle) => listed.extend(bundle),
-                Err(outcome) => self.looked(outcome),
-            }
-        }
-        listed.sort_by_key(|bundle| bundle.layer.size);
-        for bundle in listed {
-            match self.layer(&bundle.layer, Listed::limit(self.plan)) {
-                Ok(json) => self.take_bundle(bundle, json),
-                Err(outcome) => self.looked(outcome),
-            }
-        }
-    }
-
-    fn take_bundle(&mut self, bundle: Listed, json: Bytes) {
-        let artifact = is_over_bytes(&json).then(|| {
-            let subject = &self.entry.place.subject;
-            self.read(subject, LONGEST)
-        });
-        if let Some(Err(outcome)) = &artifact {
-            self.looked(outcome.clone());
-        }
-        self.evidence.items.push(bundle.item(json, artifact.and_then(Result::ok)));
-        self.evidence.carriers.push(bundle.carrier);
+    fn artifact(&mut self) -> Option<Bytes> {
+        let subject = &self.entry.place.subject;
+        self.read(subject, LONGEST).map_err(|outcome| self.looked(outcome)).ok()
     }
 
     fn manifest(&self, digest: &Digest, limit: u64) -> Result<Carrier, Outcome> {
@@ -212,14 +222,20 @@ impl Shelf<'_> {
         if size > limit {
             return Err(Outcome::Unable(format!("{digest} has {size} bytes, more than the {limit} that are read")));
         }
+        let is_huge = size > HUGE;
+        if is_huge && self.sizes == Sizes::Usual {
+            self.left_out = true;
+            return Err(Outcome::Unable(format!("{digest} has {size} bytes and is read by itself")));
+        }
         if size > LARGE {
-            let sum = self.large.saturating_add(size);
-            if sum > LARGE_BYTES_MAX {
+            let (used, most) = if is_huge { (&mut self.huge, BLOB_MAX) } else { (&mut self.large, LARGE_BYTES_MAX) };
+            let sum = used.saturating_add(size);
+            if sum > most {
                 return Err(Outcome::Unable(format!(
-                    "{digest} has {size} bytes: with it the large attestations would have more than {LARGE_BYTES_MAX}"
+                    "{digest} has {size} bytes: with it the large attestations would have more than {most}"
                 )));
             }
-            self.large = sum;
+            *used = sum;
         }
         self.read(digest, size)
     }
@@ -248,19 +264,21 @@ mod tests {
 
     /// Bytes by digest, as a store has them.
     #[derive(Default)]
-    struct Files(BTreeMap<Digest, Bytes>);
+    struct Files(BTreeMap<Digest, Bytes>, BTreeSet<Digest>);
 
     impl Files {
         fn put(&mut self, bytes: &[u8]) -> Digest {
             let digest = Digest::of(bytes);
             self.0.insert(digest.clone(), Bytes::copy_from_slice(bytes));
+            self.1.insert(digest.clone());
             digest
         }
 
         fn kept(&self, entry: &Entry, plan: Plan) -> Evidence {
             let within = |bytes: &&Bytes, limit| u64::try_from(bytes.len()).is_ok_and(|size| size <= limit);
             let read = |digest: &Digest, limit| Ok(self.0.get(digest).filter(|bytes| within(bytes, limit)).cloned());
-            read_kept(&read, entry, plan)
+            let blobs = self.1.clone();
+            read_kept(&read, &Entry { blobs, ..entry.clone() }, plan, Sizes::All).0
         }
 
         /// A manifest with these layers: media type, bytes, size as it says.
@@ -311,6 +329,18 @@ mod tests {
         assert!(matches!(outcomes(&none).as_slice(), [Outcome::Unable(_), Outcome::Unable(_)]), "{:?}", none.looked);
     }
 
+    /// Of a manifest with many layers those that helped are kept: what is not is not missing, and not absent either.
+    #[test]
+    fn what_did_not_help_is_not_missed() {
+        let mut files = Files::default();
+        let kind = "application/vnd.dev.cosign.simplesigning.v1+json";
+        let manifest = files.manifest(&[(kind, b"one", 3), (kind, b"two", 3), (kind, b"six", 3)]);
+        files.1 = BTreeSet::from([Digest::of(b"two")]);
+        let found = files.kept(&entry(Source::SignatureTag, vec![manifest]), ALL);
+        assert!(matches!(outcomes(&found).as_slice(), [Outcome::Unable(_), Outcome::Found(1)]), "{:?}", found.looked);
+        assert_eq!(found.items[0].digest, Digest::of(b"two"));
+    }
+
     /// What is on the node's disk is never proof that there is nothing.
     #[test]
     fn a_place_on_disk_is_never_absent() {
@@ -332,13 +362,13 @@ mod tests {
     #[test]
     fn attack_d1_what_is_on_disk_has_the_same_bounds() {
         let mut files = Files::default();
-        let bundles: Vec<Digest> = (0..=MAX_BUNDLES)
+        let bundles: Vec<Digest> = (0..=MANIFESTS_MAX)
             .map(|number| {
                 let bundle = format!("{{\"bundle\": {number}}}");
                 files.manifest(&[(BUNDLE, bundle.as_bytes(), bundle.len())])
             })
             .collect();
-        assert_eq!(files.kept(&entry(Source::Referrers, bundles), ALL).items.len(), MAX_BUNDLES);
+        assert_eq!(files.kept(&entry(Source::Referrers, bundles), ALL).items.len(), MANIFESTS_MAX);
         let large: Vec<Vec<u8>> = (0..4).map(|n| vec![n; 2 << 20]).collect();
         let large = large.iter().map(|bytes| files.manifest(&[(BUNDLE, bytes, bytes.len())])).collect();
         let entry = entry(Source::Referrers, large);

@@ -4,18 +4,22 @@
 //! Every place that was looked in is recorded with what came of it, so that a denial can say where nothing was found and
 //! where nothing could be known. Nothing is judged here; what comes back is untrusted bytes.
 //!
-//! In series a place costs three requests at most: the list, the bundle's manifest, the bundle; or the tag and its
-//! layers. What these hold is asked for side by side. Requests, with `n` bundles or signatures: `1 + 2n` for bundles, `1 + n`
-//! for the older forms; `1` where there is nothing. A bundle whose signature is over the manifest's own bytes costs one more
-//! for these, unless they are at hand.
+//! In series a place costs three requests at most: the list, the manifest of what it lists, the bundle; or the tag and its
+//! layers. What these hold is asked for side by side. Requests, with `n` bundles or signatures: `1 + 2n` for what refers to
+//! the subject, `1 + n` under the older tags; `1` where there is nothing. A bundle whose signature is over the manifest's own
+//! bytes costs one more for these, unless they are at hand.
+//!
+//! A place may hold thousands. It is read step by step ([`Backlog`]), what is wanted first ([`order`]); each step is
+//! judged before the next, and what did not help is dropped. They cost time, and neither memory nor a verdict.
 //!
 //! Evidence that admitted is kept on disk ([`to_keep`]) and read again from there ([`kept`]) with the same eyes.
 
-mod bundles;
+mod backlog;
 mod carrying;
 mod forms;
 mod keeping;
-mod layers;
+mod order;
+mod places;
 mod reading;
 mod search;
 
@@ -26,9 +30,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::SetOnce;
 
+pub use backlog::Backlog;
+pub use carrying::Read;
 pub use forms::{Forms, Hint};
-pub use keeping::{Keep, kept, to_keep};
-pub use reading::Reading;
+pub use keeping::{Keep, Sizes, kept, kept_of, to_keep};
+pub use reading::{Bounds, HUGE, Reading, Room, Turns};
 pub use search::{Search, Sought};
 
 use crate::evidence::{Evidence, Outcome, Place, Source};
@@ -36,11 +42,6 @@ use crate::image::{Digest, Repository};
 use crate::policy::Plan;
 use crate::registry::{Class, Onward, RegistryError};
 
-/// Most signature manifests (bundles) that are read for one digest: cosign itself stops at 100 signatures, and a real
-/// image carries a handful. What is beyond is reported as unable, so that hiding a good one is no silent refusal.
-pub const MAX_BUNDLES: usize = 32;
-/// Most layers of a `.sig` or `.att` manifest that are read; same reason.
-pub const MAX_SIGNATURES: usize = 64;
 /// Largest manifest around a bundle: one has a layer and a few annotations, under 2 KiB. Of the largest that images may have
 /// two would use up what one decision may read.
 pub const MAX_MANIFEST_BYTES: u64 = 32 << 10;
@@ -49,14 +50,14 @@ pub const MAX_MANIFEST_BYTES: u64 = 32 << 10;
 pub const MAX_LAYERS_MANIFEST_BYTES: u64 = 2 << 20;
 /// Largest index under the fallback tag: an entry takes 300 to 700 bytes, so 1500 at least.
 pub const MAX_FALLBACK_INDEX_BYTES: u64 = 1 << 20;
-/// Largest bundle or envelope: a key-signed one is under 2 KiB, a keyless one with its certificate and log proof under
-/// 20 KiB; one with a bill of materials has megabytes.
-pub const MAX_BUNDLE_BYTES: u64 = 4 << 20;
 /// Largest bundle where no attestation is wanted: three times what a signature takes. Larger ones would only use up what
 /// the other places need.
 pub const MAX_SIGNATURE_BYTES: u64 = 64 << 10;
 /// Largest simple-signing payload: real ones are some 250 bytes; annotations by the signer may add some.
 pub const MAX_PAYLOAD_BYTES: u64 = 64 << 10;
+
+/// How the word about something begins that a registry lists and does not give.
+const NOT_GIVEN: &str = "listed, but not given";
 
 /// How long a slow place is waited for before others are asked beside it, so that one that hangs holds up no other. Far
 /// more than a registry takes to answer (some hundred milliseconds), a tenth of what a decision may take.
@@ -84,30 +85,56 @@ pub struct Wanted<'a> {
     pub known: BTreeSet<Digest>,
 }
 
-/// What was found in one place.
+/// What was found in one place, by one step.
 #[derive(Debug)]
 pub struct Found {
-    /// What is there, and what came of looking.
-    pub evidence: Evidence,
+    /// What is there, with the manifests around it.
+    pub reads: Vec<Read>,
+    /// What came of looking.
+    pub looked: Vec<(Place, Outcome)>,
+    /// What is still to be read there.
+    pub more: Option<Backlog>,
+    /// The manifests that are listed there, read or not.
+    pub listed: BTreeSet<Digest>,
+    /// Whether this is the first step.
+    pub is_first: bool,
     /// Whether this was the referrers endpoint and it answered with a list: nothing stands in its place.
-    pub listed: bool,
+    pub has_list: bool,
     /// Whether this was the fallback tag and was left alone because the endpoint has a list.
     pub dropped: bool,
     /// The host to go on with when this does not suffice; mirrors often lack signatures.
     pub next: Option<usize>,
 }
 
-/// Looks in one place.
+impl Found {
+    /// What this step found, as evidence.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        carrying::evidence(&self.reads, self.looked.clone())
+    }
+}
+
+/// Looks in one place, and reads the first of what is there.
 pub async fn look(reading: &Reading, wanted: Wanted<'_>, source: Source) -> Found {
-    let (at, artifact) = (wanted.start, tokio::sync::OnceCell::new());
-    let mut look = Look { reading, wanted, at, next: None, dropped: false, evidence: Evidence::default(), artifact };
-    let mut listed = false;
-    match source {
-        Source::Referrers => listed = look.endpoint().await,
+    let mut look = Look::new(reading, wanted);
+    let mut has_list = false;
+    let backlog = match source {
+        Source::Referrers => {
+            let backlog = look.endpoint().await;
+            has_list = backlog.as_ref().is_some_and(|(_, is_list)| *is_list);
+            backlog.map(|(backlog, _)| backlog)
+        }
         Source::FallbackTag => look.fallback().await,
         Source::SignatureTag | Source::AttestationTag => look.layers(source).await,
-    }
-    Found { evidence: look.evidence, listed, dropped: look.dropped, next: look.next }
+    };
+    let listed = backlog.as_ref().map(Backlog::listed).unwrap_or_default();
+    let found = look.step(backlog).await;
+    Found { listed, has_list, is_first: true, ..found }
+}
+
+/// Reads on in a place.
+pub async fn go_on(reading: &Reading, wanted: Wanted<'_>, backlog: Backlog) -> Found {
+    Look::new(reading, wanted).step(Some(backlog)).await
 }
 
 /// One look-up under way.
@@ -118,12 +145,17 @@ struct Look<'a> {
     at: usize,
     next: Option<usize>,
     dropped: bool,
-    evidence: Evidence,
+    looked: Vec<(Place, Outcome)>,
     /// The bytes of what the evidence is to be about, asked for at most once.
     artifact: tokio::sync::OnceCell<Result<Bytes, Outcome>>,
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    fn new(reading: &'a Reading, wanted: Wanted<'a>) -> Self {
+        let (at, artifact) = (wanted.start, tokio::sync::OnceCell::new());
+        Self { reading, wanted, at, next: None, dropped: false, looked: Vec::new(), artifact }
+    }
+
     fn place(&self, source: Source) -> Place {
         Place { repository: self.wanted.repository.clone(), subject: self.wanted.digest.clone(), source }
     }
@@ -138,11 +170,11 @@ impl Look<'_> {
     }
 
     fn looked(&mut self, source: Source, outcome: Outcome) {
-        if self.wanted.start > 0 && outcome == Outcome::Absent {
+        if self.wanted.start > 0 && outcome.is_nothing() {
             // There is nothing more than what hosts before it gave.
             return;
         }
-        self.evidence.looked.push((self.place(source), outcome));
+        self.looked.push((self.place(source), outcome));
     }
 
     fn unable(&mut self, source: Source, why: &str) {
@@ -163,7 +195,7 @@ impl Look<'_> {
 /// What is listed and then not there is not absent: the registry contradicts itself, and nothing is known.
 fn withheld(error: &RegistryError) -> Outcome {
     match error.class() {
-        Class::Absent => Outcome::Unable(format!("listed, but not given: {error}")),
+        Class::Absent => Outcome::Unable(format!("{NOT_GIVEN}: {error}")),
         Class::Unreachable => Outcome::Unreachable(error.to_string()),
         Class::Unable => Outcome::Unable(error.to_string()),
     }

@@ -11,10 +11,18 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::SetOnce;
 
 use super::forms::{Forms, Hint, waves};
-use super::{Found, PATIENCE, Reading, Wanted, look};
-use crate::evidence::{Evidence, Place, Source};
+use super::{Backlog, Found, PATIENCE, Read, Reading, Wanted, carrying, go_on, look};
+use crate::evidence::{Evidence, Outcome, Place, Source};
 use crate::image::{Digest, Repository};
 use crate::policy::Plan;
+
+/// Items of one place that are kept although nothing asks for them now: another policy may. More than images have that
+/// nobody floods.
+const SPARE_MAX: usize = 32;
+
+/// Items of one place that are held because they help, each by a signer of its own or for a requirement of its own; past
+/// this the place is read no further. A thousand signatures by one key are one.
+const HELPFUL_MAX: usize = 256;
 
 /// What is looked for, and where.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +44,20 @@ pub struct Sought<'a> {
 /// depend on which answer came first.
 type Ask = (usize, usize, Source);
 
+/// What a place gave so far.
+#[derive(Debug, Default)]
+struct Shelf {
+    /// What helps some requirement, or says why it does not.
+    helpful: Vec<Read>,
+    /// What was not judged yet.
+    fresh: Vec<Read>,
+    /// What does not help, as far as it is kept.
+    spare: Vec<Read>,
+    looked: Vec<(Place, Outcome)>,
+    /// The manifests that are listed there.
+    listed: BTreeSet<Digest>,
+}
+
 /// A look for evidence under way.
 pub struct Search<'a> {
     reading: &'a Reading,
@@ -44,11 +66,23 @@ pub struct Search<'a> {
     waves: Vec<Vec<Ask>>,
     asked: BTreeSet<Ask>,
     running: FuturesUnordered<BoxFuture<'a, (Ask, Found)>>,
-    gathered: BTreeMap<Ask, Arc<Evidence>>,
+    /// How many of these look in a place for the first time; the others read on.
+    looking: usize,
+    shelves: BTreeMap<Ask, Shelf>,
+    /// Places of which more is to be read, when what was read does not suffice.
+    backlogs: Vec<(Ask, Backlog)>,
+    /// Whether no more than the first of each place is read.
+    leaves_the_rest: bool,
     /// For each place the host to go on with.
     onward: BTreeMap<Ask, usize>,
     /// For each digest and repository whose referrers endpoint is being asked: whether it answered with a list.
     listed: BTreeMap<(usize, usize), Arc<SetOnce<bool>>>,
+}
+
+impl Shelf {
+    fn judged(&self) -> impl Iterator<Item = &Read> {
+        self.helpful.iter().chain(&self.fresh)
+    }
 }
 
 impl<'a> Search<'a> {
@@ -68,19 +102,36 @@ impl<'a> Search<'a> {
             }
         }
         all.reverse();
-        let (asked, running, gathered) = (BTreeSet::new(), FuturesUnordered::new(), BTreeMap::new());
-        let (onward, listed) = (BTreeMap::new(), BTreeMap::new());
-        Self { reading, sought, waves: all, asked, running, gathered, onward, listed }
+        let (asked, running, looking) = (BTreeSet::new(), FuturesUnordered::new(), 0);
+        let (shelves, backlogs, onward, listed) = (BTreeMap::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self {
+            reading,
+            sought,
+            waves: all,
+            asked,
+            running,
+            looking,
+            shelves,
+            backlogs,
+            leaves_the_rest: false,
+            onward,
+            listed,
+        }
     }
 
     /// The next place in which something was found; none when every place has been looked in. Places that are still asked
-    /// are left alone when this value is dropped.
+    /// are left alone when this value is dropped. A place with much in it is read on while others are looked in, and never
+    /// keeps them waiting.
     pub async fn next(&mut self) -> Option<Place> {
         loop {
-            if self.running.is_empty() {
-                let wave = self.waves.pop()?;
+            if self.looking == 0
+                && let Some(wave) = self.waves.pop()
+            {
                 self.begin(wave);
-                continue;
+            }
+            self.read_on();
+            if self.running.is_empty() && self.waves.is_empty() {
+                return None;
             }
             let answer = if self.waves.is_empty() {
                 self.running.next().await
@@ -101,10 +152,76 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Everything that was gathered so far, in an order that does not depend on which answer came first.
+    /// What is to be judged: what helped so far, and what came since; place by place, in an order that does not depend on
+    /// which answer came first.
+    #[must_use]
+    pub fn to_judge(&self) -> Vec<Arc<Evidence>> {
+        let shelves = self.shelves.values();
+        shelves.map(|shelf| Arc::new(carrying::evidence(shelf.judged(), shelf.looked.clone()))).collect()
+    }
+
+    /// Drops what does not help, as far as a place has more than is kept anyway; `helps` says it of every item of
+    /// [`Self::to_judge`], in that order.
+    pub fn settle(&mut self, helps: &[Vec<bool>]) {
+        for ((ask, shelf), helps) in self.shelves.iter_mut().zip(helps) {
+            let judged = shelf.helpful.drain(..).chain(shelf.fresh.drain(..)).collect::<Vec<_>>();
+            for (read, helps) in judged.into_iter().zip(helps) {
+                let kept = if *helps { &mut shelf.helpful } else { &mut shelf.spare };
+                kept.push(read);
+            }
+            shelf.spare.retain(|read| read.room.is_none());
+            shelf.spare.truncate(SPARE_MAX.saturating_sub(shelf.helpful.len()));
+            if shelf.helpful.len() > HELPFUL_MAX {
+                self.backlogs.retain(|(other, _)| other != ask);
+                let why = format!("more than {HELPFUL_MAX} signatures that count in part");
+                let place = shelf.helpful.first().map(|read| read.item.place.clone());
+                shelf.looked.extend(place.map(|place| (place, Outcome::Unable(why))));
+            }
+        }
+    }
+
+    /// Whether some place has more than is kept of it without a reason.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        let is_long = |shelf: &Shelf| shelf.helpful.len().saturating_add(shelf.fresh.len()) > SPARE_MAX;
+        !self.backlogs.is_empty() || self.shelves.values().any(is_long)
+    }
+
+    /// Says of every place in which something was found that not all of it was examined.
+    pub fn cut_short(&mut self, why: &str) {
+        let found: Vec<Ask> =
+            self.shelves.iter().filter(|(_, shelf)| !shelf.listed.is_empty()).map(|(ask, _)| *ask).collect();
+        for ask in found {
+            let place = self.place_of(ask);
+            let shelf = self.shelves.entry(ask).or_default();
+            shelf.looked.extend(place.map(|place| (place, Outcome::Unable(why.to_owned()))));
+        }
+    }
+
+    /// Reads no more than the first of each place: all that is wanted was found, or more could not be examined.
+    pub fn leave_the_rest(&mut self) {
+        self.leaves_the_rest = true;
+        for (ask, backlog) in std::mem::take(&mut self.backlogs) {
+            self.leave(ask, &backlog);
+        }
+    }
+
+    fn leave(&mut self, ask: Ask, backlog: &Backlog) {
+        let place = self.place_of(ask);
+        let shelf = self.shelves.entry(ask).or_default();
+        shelf.looked.extend(place.map(|place| (place, Outcome::Found(backlog.count()))));
+    }
+
+    fn place_of(&self, (d, r, source): Ask) -> Option<Place> {
+        let (subject, (repository, _)) = (self.sought.digests.get(d)?, self.sought.repositories.get(r)?);
+        Some(Place { repository: repository.clone(), subject: subject.clone(), source })
+    }
+
+    /// Everything that was gathered and is kept, place by place.
     #[must_use]
     pub fn gathered(&self) -> Vec<Arc<Evidence>> {
-        self.gathered.values().cloned().collect()
+        let all = |shelf: &Shelf| carrying::evidence(shelf.judged().chain(&shelf.spare), shelf.looked.clone());
+        self.shelves.values().map(|shelf| Arc::new(all(shelf))).collect()
     }
 
     fn take(&mut self, ask: Ask, found: Found) -> Option<Place> {
@@ -113,26 +230,43 @@ impl<'a> Search<'a> {
         if found.dropped {
             self.asked.remove(&fallback);
         }
-        if source == Source::Referrers {
+        if source == Source::Referrers && found.is_first {
             self.listed.remove(&(d, r));
-            if found.listed {
+            if found.has_list {
                 // What has the endpoint needs no tag in its place.
                 self.waves.iter_mut().for_each(|wave| wave.retain(|other| *other != fallback));
             } else {
                 self.later(fallback);
             }
         }
-        let place = found.evidence.items.first().map(|item| item.place.clone());
-        let all = Arc::make_mut(self.gathered.entry(ask).or_default());
-        all.items.extend(found.evidence.items);
-        all.carriers.extend(found.evidence.carriers);
-        all.looked.extend(found.evidence.looked);
+        if found.is_first {
+            self.looking = self.looking.saturating_sub(1);
+        }
+        let place = found.reads.first().map(|read| read.item.place.clone());
+        let shelf = self.shelves.entry(ask).or_default();
+        shelf.fresh.extend(found.reads);
+        shelf.looked.extend(found.looked);
+        shelf.listed.extend(found.listed);
+        match found.more {
+            Some(more) if self.leaves_the_rest => self.leave(ask, &more),
+            more => self.backlogs.extend(more.map(|more| (ask, more))),
+        }
         if let Some(next) = found.next {
             self.onward.insert(ask, next);
             self.asked.remove(&ask);
             self.later(ask);
         }
         place
+    }
+
+    /// Reads on where there is more.
+    fn read_on(&mut self) {
+        for (ask, backlog) in std::mem::take(&mut self.backlogs) {
+            if let Some(wanted) = self.wanted(ask) {
+                let reading = self.reading;
+                self.running.push(Box::pin(async move { (ask, go_on(reading, wanted, backlog).await) }));
+            }
+        }
     }
 
     /// Asks this after what is asked already: that may suffice.
@@ -153,6 +287,7 @@ impl<'a> Search<'a> {
                 && let Some(wanted) = self.wanted(ask)
             {
                 let (reading, source) = (self.reading, ask.2);
+                self.looking = self.looking.saturating_add(1);
                 self.running.push(Box::pin(async move { (ask, look(reading, wanted, source).await) }));
             }
         }
@@ -169,8 +304,7 @@ impl<'a> Search<'a> {
             Source::FallbackTag => self.listed.get(&(d, r)).cloned(),
             Source::Referrers | Source::SignatureTag | Source::AttestationTag => None,
         };
-        let carriers = self.gathered.get(&ask).map(|evidence| evidence.carriers.as_slice()).unwrap_or_default();
-        let known = carriers.iter().map(|carrier| carrier.digest.clone()).collect();
+        let known = self.shelves.get(&ask).map(|shelf| shelf.listed.clone()).unwrap_or_default();
         Some(Wanted { repository, image: sought.image, digest, bytes, plan: sought.plan, listed, start, known })
     }
 }

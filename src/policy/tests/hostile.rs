@@ -122,10 +122,13 @@ fn attack_d1_junk_in_one_place_does_not_hide_what_is_in_another() {
     let junk = found(&target, (0..40).map(|_| stranger.bundles(&target)).collect());
     let good = found(&target, vec![signers[31].1.signs(&target, REPOSITORY)]);
     let subject = subject("reg.test/prod/app:1", &target);
-    assert_permitted(judge(&set, &subject, &[&good]));
-    let denial = denied(judge(&set, &subject, &[&junk]));
+    let judged = |evidence: &[&crate::evidence::Evidence]| sift(&set, &subject, evidence, 1024);
+    assert_permitted(judged(&[&good]).verdict);
+    let sifted = judged(&[&junk]);
+    assert!(sifted.is_cut && sifted.checks_left == 0, "{sifted:?}");
+    let denial = denied(sifted.verdict);
     assert_eq!((denial.class(), denial.reason()), (Class::Unable, &Reason::TooManySignatures));
-    assert_permitted(judge(&set, &subject, &[&junk, &good]));
+    assert_permitted(judged(&[&junk, &good]).verdict);
 }
 
 /// Attack E3: terminal escapes and newlines from a registry, a payload and an error text.

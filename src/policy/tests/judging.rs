@@ -310,13 +310,16 @@ fn more_signatures_than_are_looked_at_is_not_a_refusal() {
     let (key, other, target) = (Signer::new(), Signer::new(), digest("image"));
     let set = set(&policy(BUILD), &[("build.pub", &key)]);
     let junk = other.signs(&target, REPOSITORY);
-    let items = std::iter::repeat_n(junk, 300).chain([key.signs(&target, REPOSITORY)]).collect();
-    let evidence =
-        Evidence { items, carriers: vec![], looked: vec![(place(&target, Source::SignatureTag), Outcome::Found(301))] };
+    let items = std::iter::repeat_n(junk, 4096).chain([key.signs(&target, REPOSITORY)]).collect();
+    let evidence = Evidence {
+        items,
+        carriers: vec![],
+        looked: vec![(place(&target, Source::SignatureTag), Outcome::Found(4097))],
+    };
     let denial = denied(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
     assert_eq!((denial.class(), denial.reason()), (Class::Unable, &Reason::TooManySignatures));
     let requirement = &denial.report().documents[0].requirements[0];
-    assert_eq!(requirement.fates.len() + requirement.fates_omitted, 256);
+    assert_eq!(requirement.fates.len() + requirement.fates_omitted, 4096);
 }
 
 /// Attack D1: junk before a good signature does not push what counted out of the record.

@@ -17,5 +17,6 @@ mod matching;
 mod names;
 mod requirements;
 mod shipped;
+mod sifting;
 mod signers;
 mod support;

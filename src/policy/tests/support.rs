@@ -10,7 +10,7 @@ use sigstore_crypto::KeyPair;
 use crate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
 use crate::image::{Digest, Reference, Repository};
 use crate::policy::{
-    Case, Denial, Documents, Permit, PolicyError, PolicyFault, PolicyFile, PolicySet, Unmatched, Verdict,
+    Case, Denial, Documents, Permit, PolicyError, PolicyFault, PolicyFile, PolicySet, Sifted, Unmatched, Verdict,
 };
 use crate::verify::{Proofs, PublicKey};
 
@@ -202,4 +202,10 @@ pub(super) fn assert_denied(verdict: Verdict) {
 
 pub(super) fn in_namespace(namespace: &str) -> Pod {
     Pod { namespace: Some(namespace.to_owned()), ..Pod::default() }
+}
+
+/// Judges with so many signature checks, and says what helps.
+pub(super) fn sift(set: &PolicySet, subject: &Subject, evidence: &[&Evidence], checks: u32) -> Sifted {
+    let (applicable, proofs) = (set.applicable(&subject.name, &Pod::default()), Proofs::default());
+    set.sift(&Case { subject, applicable: &applicable, evidence, now: now(), proofs: &proofs }, checks)
 }

@@ -19,8 +19,11 @@ use crate::evidence::{Place, Source as Way};
 use crate::image::{Digest, Document, Manifest, Reference, Repository};
 use crate::store::{BLOB_MAX, TARGETS_MAX, source_of};
 
-/// Prefix of the media type of Sigstore bundles: the one kind of referrer that is evidence here.
+/// Prefix of the media type of Sigstore bundles.
 const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle";
+/// Media types of cosign's older forms, which may refer to their subject as well.
+const OLDER_TYPES: [&str; 2] =
+    ["application/vnd.dev.cosign.simplesigning.v1+json", "application/vnd.dsse.envelope.v1+json"];
 /// Most entries of all indexes in a layout together: several thousand images for some platforms each.
 const CHILDREN_MAX: usize = 1 << 16;
 
@@ -44,8 +47,8 @@ pub(super) struct Contents<'a> {
 
 /// What matters of a manifest or index that is listed without our annotations.
 enum Shape {
-    /// About this digest, with a bundle.
-    Bundle(Digest),
+    /// About this digest, with signatures or attestations.
+    Referring(Digest),
     /// Of these manifests.
     Index(Vec<Digest>),
     /// An image, or an artifact that is no evidence.
@@ -125,7 +128,7 @@ impl<'a> Contents<'a> {
             }
             (_, Some((_, Way::FallbackTag)), _) => return Err(Skipped::NoEvidence),
             (_, Some((subject, way)), _) => (subject, way, vec![manifest]),
-            (_, None, Some(Shape::Bundle(subject))) => (subject.clone(), Way::Referrers, vec![manifest]),
+            (_, None, Some(Shape::Referring(subject))) => (subject.clone(), Way::Referrers, vec![manifest]),
             (_, None, Some(Shape::Index(_) | Shape::Other) | None) => return Ok(Vec::new()),
         };
         let repository = repository.ok_or(Skipped::NoRepository)?.clone();
@@ -190,13 +193,14 @@ fn shape(listed: &Listed, bytes: &[u8]) -> Result<Shape, Skipped> {
     Ok(match Document::parse(bytes).map_err(Skipped::Document)? {
         Document::Index(index) => Shape::Index(index.manifests.into_iter().map(|entry| entry.digest).collect()),
         Document::Manifest(manifest) => {
-            let is_bundle = carries_bundle(&manifest);
-            manifest.subject.filter(|_| is_bundle).map_or(Shape::Other, |subject| Shape::Bundle(subject.digest))
+            let is_evidence = carries_evidence(&manifest);
+            manifest.subject.filter(|_| is_evidence).map_or(Shape::Other, |subject| Shape::Referring(subject.digest))
         }
     })
 }
 
-/// Whether a manifest has a bundle among its layers.
-pub(super) fn carries_bundle(manifest: &Manifest) -> bool {
-    manifest.layers.iter().any(|layer| layer.media_type.starts_with(BUNDLE_TYPE))
+/// Whether a manifest has a bundle, a signature or an attestation among its layers.
+pub(super) fn carries_evidence(manifest: &Manifest) -> bool {
+    let is_evidence = |kind: &str| kind.starts_with(BUNDLE_TYPE) || OLDER_TYPES.contains(&kind);
+    manifest.layers.iter().any(|layer| is_evidence(&layer.media_type))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::claims::{Claim, Contents, carries_bundle};
+use super::claims::{Claim, Contents, carries_evidence};
 use super::error::{LayoutError, Skipped, named};
 use super::index;
 use super::source::Source;
@@ -15,7 +15,7 @@ use crate::image::{Descriptor, Digest, Document, Repository};
 use crate::store::{BLOB_MAX, BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError, TARGETS_MAX};
 
 /// Most bytes of one entry, which are held at once: more than one decision reads of one place.
-const CONTENTS_MAX: u64 = 16 << 20;
+const CONTENTS_MAX: u64 = 64 << 20;
 /// Most manifests under one tag of the older forms: each of several hosts may have had another; as many as are read.
 const TAGGED_MAX: usize = 16;
 /// Media type of an empty config (OCI image-spec, manifest.md, "Guidance for an Empty Descriptor"): every layout has it.
@@ -140,15 +140,20 @@ impl Gathering<'_> {
             Ok(Document::Index(_)) => return Ok(Err(Skipped::NoEvidence)),
             Err(error) => return Ok(Err(Skipped::Document(error))),
         };
-        if !self.is_tagged() && !carries_bundle(&manifest) {
+        if !self.is_tagged() && !carries_evidence(&manifest) {
             return Ok(Err(Skipped::NoEvidence));
         }
-        let mut layers = 0_usize;
+        let (mut layers, mut missing) = (0_usize, Vec::new());
         for layer in &manifest.layers {
             match self.layer(layer)? {
                 Ok(()) => layers = layers.saturating_add(1),
+                Err(Skipped::Missing) => missing.push(&layer.digest),
                 Err(why) => imported.skip(&named(&layer.digest), why),
             }
+        }
+        // Of a manifest with much in it a node keeps, and exports, what helped.
+        if layers == 0 || !self.is_dated {
+            missing.into_iter().for_each(|digest| imported.skip(&named(digest), Skipped::Missing));
         }
         if layers == 0 {
             return Ok(Err(Skipped::NoEvidence));

@@ -118,13 +118,17 @@ fn referrers(shared: &Shared, name: &str, digest: &str, query: &BTreeMap<String,
             return full(200, &[("content-type", "text/html".to_owned())], b"<html>welcome</html>".to_vec());
         }
     };
-    let all = lock(&shared.store).referrers(name, digest);
+    let mut all = lock(&shared.store).referrers(name, digest);
+    let kind = query.get("artifactType").filter(|_| shared.settings.filters);
+    all.retain(|entry| kind.is_none_or(|kind| entry["artifactType"] == kind.as_str()));
     let from = query.get("from").and_then(|from| from.parse().ok()).unwrap_or(0_usize);
     let entries: Vec<Value> = all.iter().skip(from).take(page).cloned().collect();
     let next = from.saturating_add(page);
     let mut headers = vec![("content-type", OCI_INDEX.to_owned())];
+    let kept = kind.map(|kind| format!("&artifactType={}", kind.replace('+', "%2B"))).unwrap_or_default();
+    headers.extend(kind.map(|_| ("oci-filters-applied", "artifactType".to_owned())));
     if next < all.len() {
-        headers.push(("link", format!("</v2/{name}/referrers/{digest}?from={next}>; rel=\"next\"")));
+        headers.push(("link", format!("</v2/{name}/referrers/{digest}?from={next}{kept}>; rel=\"next\"")));
     }
     let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
     full(200, &headers, index.to_string().into_bytes())

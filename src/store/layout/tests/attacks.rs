@@ -346,7 +346,7 @@ fn attack_d1_nested_indexes_are_not_followed() {
 #[test]
 fn attack_d1_an_entry_holds_no_more_than_it_may() {
     let image = image("app");
-    let layers: Vec<(Digest, Bytes)> = (0..6).map(|n| blob(n.to_string().repeat(4 << 20))).collect();
+    let layers: Vec<(Digest, Bytes)> = (0..6).map(|n| blob(n.to_string().repeat(16 << 20))).collect();
     let manifest = json!({
         "schemaVersion": 2, "config": descriptor("application/vnd.oci.empty.v1+json", &blob("{}")),
         "layers": layers.iter().map(|layer| descriptor(BUNDLE, layer)).collect::<Vec<_>>(),

@@ -85,6 +85,20 @@ fn what_cosign_saved_is_known_by_its_kind() {
     assert_eq!(imported.skipped.into_iter().map(|(_, why)| why).collect::<Vec<_>>(), vec![Skipped::NoSubject; 2]);
 }
 
+/// Cosign's older forms in manifests that refer to their image, as its referrers mode writes them.
+#[test]
+fn the_older_forms_are_known_by_their_subject_too() {
+    let home = Home::new();
+    let image = image("app");
+    let [signatures, payload] = carrier(SIMPLE_SIGNING, "payload", Some(&image));
+    let [attestations, envelope] = carrier(ENVELOPE, "envelope", Some(&image));
+    let listed = [&image, &signatures, &attestations].map(|one| descriptor(OCI_MANIFEST, one));
+    home.import_from(&layout(&listed, &[&image, &signatures, &payload, &attestations, &envelope]), FROM);
+    let entry = home.store.entry(&place(&image.0, Way::Referrers)).unwrap().unwrap();
+    assert_eq!(entry.manifests, [signatures.0, attestations.0]);
+    assert_eq!(entry.blobs, BTreeSet::from([payload.0, envelope.0, image.0]));
+}
+
 #[test]
 fn carriers_of_nowhere_are_passed_over() {
     let home = Home::new();
