@@ -295,9 +295,8 @@ impl Session {
         let unreachable = |why| RegistryError::Unreachable { host: host.clone(), why };
         let (patience, is_last) = self.patience(ask.until)?;
         let (share, until) = (ask.share(), self.now() + patience);
-        let waited = self.unless_recalled(self.registry().requests.take(&share, 1, until)).await;
-        let crowded = |Crowded { by }| unreachable(Why::Crowded { by });
-        let slot = waited.map_err(|Recalled| unreachable(Why::Recalled))?.map_err(crowded)?;
+        let slot = self.registry().requests.take(&share, 1, until).await;
+        let slot = slot.map_err(|Crowded { by }| unreachable(Why::Crowded { by }))?;
         // Others may have been told to leave it alone while this one waited.
         memory.is_quiet(&host, self.now())?;
         self.spend_request()?;

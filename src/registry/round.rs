@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Support;
 use super::body::unheld;
-use super::error::{Malformed, RegistryError};
+use super::error::{Malformed, RegistryError, Why};
 use super::fetch::{Ask, Integrity};
 use super::host::Host;
 use super::options::REFERRERS_PAGE_MAX;
@@ -20,6 +20,7 @@ use super::route::{Route, Wanted};
 use super::session::{Fetched, Session};
 use crate::aside;
 use crate::image::{Digest, Repository};
+use crate::share::Recalled;
 
 /// The manifests and indexes that can be judged; schema 1 is not among them (fact P14).
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
@@ -86,7 +87,8 @@ impl Session {
         self.ask_all(&route, &numbers, repository, wanted).await
     }
 
-    /// Asks these hosts in turn, unless the memory that this session holds is asked back: then it is over.
+    /// Asks these hosts in turn, unless the memory that this session holds, or its decision's place, is asked back: then it is
+    /// over, whatever is waited for.
     async fn ask_all(
         &self,
         route: &Route,
@@ -94,8 +96,15 @@ impl Session {
         repository: &Repository,
         wanted: &Wanted<'_>,
     ) -> Result<Settled, RegistryError> {
-        let asked = self.allowance().unless_recalled(self.ask_in_turn(route, numbers, repository, wanted)).await;
-        asked.unwrap_or_else(|error| Err(unheld(error)))
+        let asked = Box::pin(self.ask_in_turn(route, numbers, repository, wanted));
+        let asked = self.allowance().unless_recalled(asked);
+        match self.unless_recalled(asked).await {
+            Ok(asked) => asked.unwrap_or_else(|error| Err(unheld(error))),
+            Err(Recalled) => {
+                let host = self.asked_last().unwrap_or_else(|| repository.host().to_owned());
+                Err(RegistryError::Unreachable { host, why: Why::Recalled })
+            }
+        }
     }
 
     async fn ask_in_turn(
@@ -118,7 +127,10 @@ impl Session {
                         return Ok(self.learnt(repository, settled));
                     }
                     Ok(answer) => tally.nothing(at, answer),
-                    Err(error) if error.ends_session() => return Err(error),
+                    // What ended it early is told, rather than that its time is over.
+                    Err(error) if error.ends_session() => {
+                        return Err(tally.passed().filter(|_| self.is_recalled()).unwrap_or(error));
+                    }
                     Err(error) => tally.failed(at, error),
                 }
             }
@@ -143,7 +155,10 @@ impl Session {
             Some(if quiet.is_zero() { own } else { own.max(quiet.saturating_add(spread(random()))) })
         };
         match turn.iter().filter_map(wait).min() {
-            Some(wait) if wait < left => self.unless_recalled(tokio::time::sleep(wait)).await.is_ok(),
+            Some(wait) if wait < left => {
+                tokio::time::sleep(wait).await;
+                true
+            }
             _ => false,
         }
     }

@@ -209,12 +209,17 @@ impl Session {
     /// The time that is left.
     pub(super) fn left(&self) -> Result<Duration, RegistryError> {
         let left = self.deadline.saturating_duration_since(self.now());
-        if left.is_zero() || self.recall.is_said() { Err(RegistryError::BudgetSpent(Budget::Time)) } else { Ok(left) }
+        if left.is_zero() || self.is_recalled() { Err(RegistryError::BudgetSpent(Budget::Time)) } else { Ok(left) }
     }
 
     /// Does something unless the session ends early.
     pub(super) async fn unless_recalled<F: Future>(&self, work: F) -> Result<F::Output, Recalled> {
         self.recall.unless(work).await
+    }
+
+    /// Whether it ends early.
+    pub(super) fn is_recalled(&self) -> bool {
+        self.recall.is_said()
     }
 
     /// Notes which host is asked.
