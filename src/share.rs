@@ -5,8 +5,9 @@
 //!
 //! * A host has at most a quarter while others wait, and at most `per_host` ever. Hosts that hold nothing go first, and of
 //!   those the ones that answered lately.
-//! * A host that held something for longer than `patience` hangs. For a minute, or until it answers, it has one place, and
-//!   that only while half of everything is left; a second one only while three quarters are.
+//! * A host that held something for longer than `patience`, and did not answer in the end, hangs. For a minute, or until it
+//!   answers, it has one place: at once while half of everything is left, or else after others; and a second one only while
+//!   three quarters are left.
 //! * Hosts that nobody has seen yet leave a quarter, with their first place an eighth; and so does a host with more than its
 //!   share.
 //! * While a host within its share waits in vain, what other hosts have held for longer than `patience` is recalled, the
@@ -112,6 +113,7 @@ struct Held {
     amount: usize,
     since: Instant,
     recall: Recall,
+    is_answered: bool,
 }
 
 struct Waiter {
@@ -230,13 +232,16 @@ impl FairShare {
 }
 
 impl Slot {
-    /// The host answered: it does not hang. Of an answer that took longer than `patience` nothing is thought.
+    /// The host answered: it does not hang. After an answer that took longer than `patience` it is like one that nobody has
+    /// seen: the node itself may be what is slow.
     pub fn answered(&self) {
         let now = self.shared.clock.steady();
         let patience = self.shared.rules.patience;
         let mut state = self.shared.lock();
-        let held = state.hosts.get(&self.host).and_then(|host| host.slots.get(&self.id));
-        if held.is_some_and(|held| !held.is_long(patience, now)) {
+        let held = state.hosts.get_mut(&self.host).and_then(|host| host.slots.get_mut(&self.id));
+        let Some(held) = held else { return };
+        held.is_answered = true;
+        if !held.is_long(patience, now) {
             state.hung.pop(&self.host);
             state.answered.put(Arc::clone(&self.host), now);
         }
@@ -307,7 +312,9 @@ impl Shared {
             state.free += held.amount;
             if held.is_long(self.rules.patience, now) {
                 state.answered.pop(name);
-                state.hung.put(Arc::clone(name), now);
+                if !held.is_answered {
+                    state.hung.put(Arc::clone(name), now);
+                }
             }
         }
         if state.hosts.get(name).is_some_and(Host::is_idle) {
@@ -368,7 +375,7 @@ impl State {
             self.next_id += 1;
             host.turn = Some((self.next_id, now));
             host.held += amount;
-            host.slots.insert(id, Held { amount, since: now, recall });
+            host.slots.insert(id, Held { amount, since: now, recall, is_answered: false });
             host.tell_first();
             self.free = self.free.saturating_sub(amount);
             self.waiting = self.waiting.saturating_sub(1);
@@ -467,6 +474,7 @@ impl Host {
         let is_old = now.saturating_duration_since(since) >= rules.patience;
         let Rules { total, .. } = *rules;
         let (rank, left) = match (standing, held == 0, self.fits(amount, rules)) {
+            (Standing::Hung, true, _) if is_old => (WITHIN_SHARE, total / 8),
             (Standing::Hung, true, _) => (4, total / 2),
             (Standing::Hung, false, _) => (5, total - total / 4),
             (_, _, false) => (3, total.div_ceil(4)),

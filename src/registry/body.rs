@@ -94,7 +94,9 @@ impl Session {
 
     /// Reserves bytes of what this registry sends, unless that has to be waited for.
     fn hold_now(&self, registry: &str, bytes: usize) -> Result<Option<Reservation>, RegistryError> {
-        self.allowance().reserve(registry, bytes, self.now()).now_or_never().transpose().map_err(unheld)
+        // Looked at once: of a wait that would be over at once one would be told that it was in vain.
+        let later = self.now() + PROGRESS_TIME;
+        self.allowance().reserve(registry, bytes, later).now_or_never().transpose().map_err(unheld)
     }
 
     /// Reserves bytes of what this registry sends, as soon as that many may be held.

@@ -135,7 +135,6 @@ async fn a_host_that_hung_has_one_place_until_it_answers_or_a_minute_is_over() {
     let share = share(16);
     let slot = share.take("bad", 1, later(LONG)).await.unwrap();
     sleep(PATIENCE).await;
-    slot.answered();
     drop(slot);
     // Other hosts have their shares, and less than half is left.
     let _busy: Vec<_> = ["a", "b"].iter().flat_map(|host| hang(&share, host, 4)).collect();
@@ -144,6 +143,26 @@ async fn a_host_that_hung_has_one_place_until_it_answers_or_a_minute_is_over() {
     assert_eq!(share.take("bad", 1, later(soon)).await.err(), Some(Crowded { by: "bad".to_owned() }));
     sleep(HUNG_TIME).await;
     assert!(share.take("bad", 1, later(soon)).await.is_ok());
+}
+
+/// On a node that is slow itself, every host takes long; none is kept out for it.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_answers_late_is_not_taken_to_hang_nor_one_that_hung_kept_out() {
+    let share = share(16);
+    let slot = share.take("slow", 1, later(LONG)).await.unwrap();
+    sleep(PATIENCE * 2).await;
+    slot.answered();
+    drop(slot);
+    let slot = share.take("hung", 1, later(LONG)).await.unwrap();
+    sleep(PATIENCE * 2).await;
+    drop(slot);
+    let _busy: Vec<_> = (0..12).flat_map(|n| hang(&share, &format!("bad-{n}"), 1)).collect();
+    sleep(MOMENT).await;
+    let soon = Duration::from_millis(1);
+    let slow = share.take("slow", 1, later(soon)).await;
+    assert!(slow.is_ok(), "{share:?}");
+    assert!(share.take("hung", 1, later(soon)).await.is_err());
+    assert!(share.take("hung", 1, later(PATIENCE * 2)).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,6 +38,8 @@ pub async fn herd() -> Outcome {
 
 /// Pulls every image while there is a registry; its names and the ids behind them.
 async fn admit(stage: &Stage) -> Result<Vec<(String, String)>, Failure> {
+    // The sandboxes' own image.
+    stage.pod().await?;
     let began = Instant::now();
     let names: Vec<String> = (0..IMAGES).map(|number| format!("herd-{number}")).collect();
     names.iter().for_each(|name| copy_signed(&stage.registry, &format!("prod/{name}")));
