@@ -134,5 +134,16 @@ mod tests {
         let labels = r#"{"config":{"Labels":{"MAINTAINER":"a","maintainer":"b"},"Volumes":{"/D":{},"/d":{}}},"arch"#;
         let text = config(&format!("\"{}\"", id("a"))).replacen("{\"arch", labels, 1);
         assert!(ImageConfig::parse(text.as_bytes()).is_ok());
+        for (member, is_ok) in [
+            (r#""config":{"Labels":{"a":"1","a":"2"}}"#, false),
+            (r#""config":{"Labels":{},"labels":{}}"#, false),
+            (r#""annotations":{"A":"1","a":"2"}"#, true),
+            (r#""container_config":{"Labels":{"x":{"A":"1","a":"2"}}}"#, true),
+            (r#""OS":"windows""#, false),
+            (r#""x":{"A":1,"a":2}"#, false),
+        ] {
+            let text = config(&format!("\"{}\"", id("a"))).replacen('{', &format!("{{{member},"), 1);
+            assert_eq!(ImageConfig::parse(text.as_bytes()).is_ok(), is_ok, "{member}");
+        }
     }
 }

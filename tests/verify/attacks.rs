@@ -300,6 +300,12 @@ fn attack_b6_payloads_that_are_not_whole() {
         ("null", "null", Ok(())),
         ("null", "{\"creator\":\"x\",\"timestamp\":1}", Ok(())),
         (",\"optional\":null", "", Ok(())),
+        // What the signer adds is theirs; nobody decides by it.
+        ("null", "{\"HTTP_PROXY\":\"a\",\"http_proxy\":\"b\"}", Ok(())),
+        ("null", "{\"env\":[{\"A\":1,\"a\":{\"b\":1,\"B\":2}}]}", Ok(())),
+        ("null", "{\"a\":1,\"a\":1}", Err(Fault::Json)),
+        ("null", "{},\"Optional\":{}", Err(Fault::Json)),
+        ("\"image\"", "\"x\":{\"A\":1,\"a\":2},\"image\"", Err(Fault::Json)),
         ("null", "1", Err(Fault::Malformed)),
         ("cosign container image signature", "cosign container image signature ", Err(Fault::PayloadType)),
         ("cosign container image signature", "atomic container signature", Err(Fault::PayloadType)),
