@@ -28,10 +28,10 @@ help: ## this list
 demo: deps ## the main job on a real containerd: signed runs, unsigned does not, whichever way it came; installs `deps`
 	@$(CARGO) test --quiet --test e2e -- demo
 
-test: deps runtimes lint ## everything: lints, unit and integration tests, every scenario on the real runtime
+test: deps runtimes lint build ## everything: lints, unit and integration tests, every scenario on the real runtime
 	$(CARGO) test --no-fail-fast
 
-e2e: deps runtimes ## one situation on the real runtime: make e2e SCENARIO=name (list: their names)
+e2e: deps runtimes build ## one situation on the real runtime: make e2e SCENARIO=name (list: their names)
 	@$(CARGO) test --quiet --test e2e -- $(SCENARIO)
 
 bench: deps runtimes ## ratios: direct against through the gate, ours against cosign

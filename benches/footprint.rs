@@ -102,7 +102,7 @@ async fn decide(sender: &mut Sender) {
 
 /// Memory after the pulls of very many images, with the default memories and with room for all verdicts.
 async fn images(table: &mut Table, rig: &rig::Rig, socket: &std::path::Path) {
-    let mut signed = fixtures::prod("signed-v3");
+    let mut signed = fixtures::prod("signed-v3").clone();
     for number in 0..IMAGES {
         signed.path = format!("prod/many-{number}");
         rig::put(&rig.registry, &signed);

@@ -35,13 +35,13 @@ pub struct Tier {
     pub turns: usize,
 }
 
-/// The tiers of a gate, the lowest first: four sessions that hold 8 MiB each. That is the largest index that there may be
+/// The tiers of a gate, the lowest first: three sessions that hold 8 MiB each. That is the largest index that there may be
 /// (4 MiB) with as much again for what is parsed out of it, or a manifest of 2 MiB with its annotations and 64 signatures
-/// of the largest size. With [`SMALL`] it bounds what is held of signatures: 48 MiB.
+/// of the largest size. With [`SMALL`] it bounds what is held of signatures: 40 MiB.
 ///
 /// Two more may hold the largest attestation that an operator may allow (`limits.attestation_mib`: 32 MiB, 44 as a bundle)
 /// beside that; by default one has 22 MiB. Its turns add `bytes * turns` to what the gate may hold.
-pub const TIERS: &[Tier] = &[Tier { bytes: 8 << 20, turns: 4 }, Tier { bytes: 52 << 20, turns: 2 }];
+pub const TIERS: &[Tier] = &[Tier { bytes: 8 << 20, turns: 3 }, Tier { bytes: 52 << 20, turns: 2 }];
 
 /// How long a turn is left to a session for which others wait: enough for 8 MiB at 1.6 MB/s.
 const PATIENCE: Duration = Duration::from_secs(5);

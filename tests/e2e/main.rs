@@ -30,6 +30,7 @@ mod damage;
 mod demo;
 mod disk;
 mod faults;
+mod floods;
 mod forms;
 mod freshness;
 #[path = "../support/frozen.rs"]
@@ -352,6 +353,14 @@ const SCENARIOS: &[Scenario] = &[
         "no registry, gate and runtime killed: 110 and 500 containers at once, on containerd 1.6 and 2.1: all start",
         herd::herd
     ),
+    scenario!(
+        "bad-neighbours-manifests",
+        "64 pulls of a registry with very large manifests: memory stays bounded",
+        floods::manifests
+    ),
+    scenario!("bad-neighbours-certificates", "the same, of all that a manifest may hold", floods::certificates),
+    scenario!("bad-neighbours-signatures", "the same, of 64 signatures of 64 KiB each", floods::signatures),
+    scenario!("release-unwinds", "a panic in a release build ends one task", floods::unwinds),
     scenario!(
         "bad-neighbours",
         "registries that hang, trickle and flood: what a good image feels of it, and what an unrelated call does",

@@ -71,6 +71,8 @@ pub struct Stage {
     pub wire: Option<Wire>,
     folder: tempfile::TempDir,
     gate: Option<Child>,
+    /// The program that is played.
+    program: PathBuf,
 }
 
 /// The policy that most scenarios use: images under `prod/` need the key `build`, the pause image is let through.
@@ -142,7 +144,8 @@ impl Stage {
         {
             fs::copy(fixtures::pki_path(file), folder.path().join("keys").join(file))?;
         }
-        let mut stage = Self { registry, containerd, wire: props.wire, folder, gate: None };
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_sealgate"));
+        let mut stage = Self { registry, containerd, wire: props.wire, folder, gate: None, program };
         stage.write_policy(&props.policy)?;
         let more = props.config.replace("{registry}", &stage.registry.host());
         fs::write(stage.config(), stage.configuration(&more))?;
@@ -180,7 +183,9 @@ impl Stage {
     pub async fn start_gate(&mut self) -> Outcome {
         fs::create_dir_all(self.folder.path().join("audit"))?;
         let log = fs::File::options().create(true).append(true).open(self.folder.path().join("gate.log"))?;
-        let gate = Command::new(env!("CARGO_BIN_EXE_sealgate"));
+        let mut gate = Command::new(&self.program);
+        // As the unit has it.
+        gate.env("MALLOC_ARENA_MAX", "1");
         let mut command = match &self.wire {
             Some(wire) => entering(&wire.node(), &gate),
             None => gate,
@@ -200,6 +205,20 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(())
+    }
+
+    /// Plays the release build from now on, which `make e2e` builds: what a gate takes of memory is that one's.
+    pub async fn use_release(&mut self) -> Outcome {
+        self.kill_gate()?;
+        self.program = Self::released()?;
+        self.start_gate().await
+    }
+
+    /// The release build.
+    pub fn released() -> Result<PathBuf, Failure> {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/sealgate");
+        ensure!(program.exists(), "{} is not there: make build", program.display());
+        Ok(program)
     }
 
     /// Kills gate and runtime as a power cut would, and starts both again; pods keep running.
