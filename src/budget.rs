@@ -145,7 +145,7 @@ impl MemoryBudget {
     /// The lowest tier, by its number, in which a session may hold this much.
     fn tier_for(&self, bytes: usize) -> Result<usize, BudgetError> {
         let fits = self.tiers.iter().position(|turns| turns.tier.bytes >= bytes);
-        fits.ok_or(BudgetError::TooMuch { limit: self.most() })
+        fits.ok_or_else(|| BudgetError::TooMuch { limit: self.most() })
     }
 }
 
@@ -166,7 +166,7 @@ impl Allowance {
                 done => {
                     // The turn that came may be one that nothing needs any more.
                     self.0.give_back(0);
-                    return done?.ok_or(BudgetError::TooMuch { limit: self.0.budget.most() });
+                    return done?.ok_or_else(|| BudgetError::TooMuch { limit: self.0.budget.most() });
                 }
             }
             // What is held meanwhile may have changed when the turn comes: then the next one is waited for.

@@ -8,6 +8,10 @@ use std::io::ErrorKind;
 pub struct Words(pub ErrorKind);
 
 impl fmt::Display for Words {
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the standard library adds kinds; the rest are told by its own words"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self.0 {
             ErrorKind::NotFound => "it does not exist",

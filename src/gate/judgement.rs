@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::admission::{Admission, Declined, Footing, Judged, Moment, since};
-use super::asking::Reach;
+use super::asking::{Asked, Reach};
 use super::flights::FlightError;
 use super::freshness::{Standing, Terms, in_words};
 use super::gather::Sizes;
@@ -190,16 +190,7 @@ impl Shared {
         // What is there already may be for documents that ask for more: it is not replaced by less.
         let has_more = !kept.is_empty() || self.keeping.has(wish.clone()).await == Some(true);
         let reach = if has_more { Reach::WholePlaces } else { Reach::UntilPermitted };
-        let asked = match self.shares.seats.take(&question.host(), 1, until).await {
-            Ok(seat) => {
-                let asked = self.ask_registry(question, &repositories, reach, (until, seat.recall())).await;
-                if asked.is_answered() {
-                    seat.answered();
-                }
-                asked
-            }
-            Err(crowded) => self.not_asked(question, &repositories, &crowded).await,
-        };
+        let asked = self.ask_in_turn(question, &repositories, reach, until).await;
         let registry = Footing { source: EvidenceSource::Registry, fetched: asked.began };
         match asked.verdict {
             Verdict::Permit(_) => {
@@ -212,21 +203,36 @@ impl Shared {
                 self.keeping.put_beside(cut.all(), question).await;
                 Ruled::new(asked.verdict, Some(registry))
             }
-            Verdict::Denial(denial) => match kept.footing() {
-                None if has_huge && denial.class() != Class::Refused => {
-                    drop(asked.held);
-                    let (_turn, kept) = self.with_huge(&wish, &kept, until).await.unzip();
-                    self.fall_back(question, (kept.unwrap_or_default(), asked.pieces), denial, &terms).await
+            // The registry's refusal is the answer, and so is its silence where nothing is kept.
+            Verdict::Denial(denial) if denial.class() == Class::Refused || (kept.footing().is_none() && !has_huge) => {
+                Ruled::new(Verdict::Denial(denial), Some(registry))
+            }
+            Verdict::Denial(denial) => {
+                drop(asked.held);
+                let all = if has_huge { self.with_huge(&wish, &kept, until).await } else { None };
+                let (_turn, all) = all.unzip();
+                self.fall_back(question, (all.unwrap_or(kept), asked.pieces), denial, &terms).await
+            }
+        }
+    }
+
+    /// What the registry shows, when its host has a seat until then.
+    async fn ask_in_turn(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        repositories: &[Repository],
+        reach: Reach,
+        until: Instant,
+    ) -> Asked {
+        match self.shares.seats.take(&question.host(), 1, until).await {
+            Ok(seat) => {
+                let asked = self.ask_registry(question, repositories, reach, (until, seat.recall())).await;
+                if asked.is_answered() {
+                    seat.answered();
                 }
-                None => Ruled::new(Verdict::Denial(denial), Some(registry)),
-                Some(_) if denial.class() == Class::Refused => Ruled::new(Verdict::Denial(denial), Some(registry)),
-                Some(_) => {
-                    drop(asked.held);
-                    let all = if has_huge { self.with_huge(&wish, &kept, until).await } else { None };
-                    let (_turn, all) = all.unzip();
-                    self.fall_back(question, (all.unwrap_or(kept), asked.pieces), denial, &terms).await
-                }
-            },
+                asked
+            }
+            Err(crowded) => self.not_asked(question, repositories, &crowded).await,
         }
     }
 

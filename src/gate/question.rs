@@ -37,20 +37,8 @@ impl Question {
     }
 
     pub(super) fn judge(&self, evidence: &[&Evidence], now: jiff::Timestamp, proofs: &Proofs) -> Verdict {
-        self.sift(&self.applicable, evidence, now, proofs, Budget::DEFAULT).verdict
-    }
-
-    /// By these documents, with so many signature checks.
-    fn sift(
-        &self,
-        applicable: &Applicable,
-        evidence: &[&Evidence],
-        now: jiff::Timestamp,
-        proofs: &Proofs,
-        checks: u32,
-    ) -> Sifted {
-        let subject = &self.subject;
-        self.set.sift(&Case { subject, applicable, evidence, now, proofs }, checks)
+        let (subject, applicable) = (&self.subject, &self.applicable);
+        self.set.sift(&Case { subject, applicable, evidence, now, proofs }, Budget::DEFAULT).verdict
     }
 
     /// The documents that enforce and match such an image in some namespace.
@@ -167,11 +155,19 @@ pub(super) async fn sift_aside(
     let sift = move || {
         let _alone = alone;
         let evidence: Vec<&Evidence> = evidence.iter().map(Arc::as_ref).collect();
-        let mut sifted = question.sift(&question.applicable, &evidence, now, &shared.proofs, checks);
+        let case = Case {
+            subject: &question.subject,
+            applicable: &question.applicable,
+            evidence: &evidence,
+            now,
+            proofs: &shared.proofs,
+        };
+        let mut sifted = question.set.sift(&case, checks);
         if !is_wide {
             return (sifted, false);
         }
-        let wide = question.sift(&question.widest(), &evidence, now, &shared.proofs, sifted.checks_left);
+        let widest = question.widest();
+        let wide = question.set.sift(&Case { applicable: &widest, ..case }, sifted.checks_left);
         for (helps, too) in sifted.helps.iter_mut().zip(wide.helps) {
             helps.iter_mut().zip(too).for_each(|(helps, too)| *helps |= too);
         }

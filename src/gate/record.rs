@@ -313,7 +313,7 @@ impl Recorder {
                         standing.push(story);
                     }
                     if !let_through {
-                        refused.get_or_insert(Refusal::NotRecorded { why: error.to_string() });
+                        refused.get_or_insert_with(|| Refusal::NotRecorded { why: error.to_string() });
                     }
                 }
             }

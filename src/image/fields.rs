@@ -51,10 +51,8 @@ impl<'v> Fields<'v> {
 
     /// A list; `null` is an empty one, as Go writes it and as it reads it.
     pub(super) fn list(self, name: &'static str, most: usize) -> Result<&'v [Value], DocumentError> {
-        let list = match self.required(name)? {
-            Value::Null => &[],
-            value => value.as_array().ok_or(DocumentError::Field(name))?.as_slice(),
-        };
+        let value = self.required(name)?;
+        let list = if value.is_null() { &[] } else { value.as_array().ok_or(DocumentError::Field(name))?.as_slice() };
         if list.len() > most { Err(DocumentError::TooManyEntries(name, most)) } else { Ok(list) }
     }
 

@@ -70,13 +70,11 @@ pub(super) fn refusal(rule: &Rule, failure: &Failure, subject: &Subject, bench: 
 /// of materials are commonly there. Nobody who vouches for the index would vouch for them (attack A10).
 fn is_attested_below(leaf: &Leaf, failure: &Failure, subject: &Subject) -> bool {
     let by_digest = matches!(&subject.name, Name::Known(reference) if reference.digest().is_some());
-    let is_none = match &failure.reason {
-        Reason::Unsigned => true,
-        Reason::NoneCounts { why } => {
-            matches!(why, Finding::Fault { fault: Fault::NotAttestation | Fault::OtherPredicate })
-        }
-        _ => false,
-    };
+    let is_none = matches!(
+        &failure.reason,
+        Reason::Unsigned
+            | Reason::NoneCounts { why: Finding::Fault { fault: Fault::NotAttestation | Fault::OtherPredicate } }
+    );
     by_digest && is_none && matches!(leaf.demand, Demand::Attestation { .. })
 }
 

@@ -67,7 +67,7 @@ struct Wire {
 
 /// What came of one request.
 enum Sent {
-    Answered(Reply),
+    Answered(Box<Reply>),
     /// The body is this long and there is no memory for it now.
     NeedsMemory(usize),
 }
@@ -266,12 +266,12 @@ impl Session {
     /// again: the wait holds no place that other requests need, and is not taken for the host's silence.
     async fn wire(&self, ask: &Ask<'_>, wire: &Wire) -> Result<Reply, RegistryError> {
         let bytes = match self.request(ask, wire, None).await? {
-            Sent::Answered(reply) => return Ok(reply),
+            Sent::Answered(reply) => return Ok(*reply),
             Sent::NeedsMemory(bytes) => bytes,
         };
         let held = self.hold(ask.repository.host(), bytes).await?;
         match self.request(ask, wire, Some(held)).await? {
-            Sent::Answered(reply) => Ok(reply),
+            Sent::Answered(reply) => Ok(*reply),
             // It has become longer meanwhile.
             Sent::NeedsMemory(_) => {
                 let limit = u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -378,7 +378,8 @@ impl Session {
         };
         let retry_after = retry_after(response.headers(), self.registry().clock.now());
         let headers = std::mem::take(response.headers_mut());
-        Ok(Sent::Answered(Reply { status, headers, body, url: wire.url.clone(), is_whole, retry_after }))
+        let url = wire.url.clone();
+        Ok(Sent::Answered(Box::new(Reply { status, headers, body, url, is_whole, retry_after })))
     }
 
     /// The client for an address, after a look at where it leads (attack E5).

@@ -124,7 +124,7 @@ impl Session {
 pub(super) fn listed(settled: Settled, repository: &Repository) -> Result<Onward<Referrers>, RegistryError> {
     let Settled { answer, at, next, mut passed } = settled;
     if let Answer::Listed { list, .. } = &answer {
-        passed = passed.or(list.cut.map(RegistryError::BudgetSpent));
+        passed = passed.or_else(|| list.cut.map(RegistryError::BudgetSpent));
     }
     let answer = match answer {
         Answer::Listed { list, foreign: false } => Referrers::Listed(list),

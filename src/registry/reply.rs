@@ -106,11 +106,9 @@ impl Reply {
     fn kind(&self) -> &'static str {
         let Some(said) = self.media_type() else { return "no content type" };
         let known = WEB_PAGES.iter().chain(&OTHER_PAGES).find(|known| **known == said);
-        known.copied().unwrap_or(if said.contains("manifest") || said.contains("index") {
-            "said to be a manifest"
-        } else {
-            "another content type"
-        })
+        let is_document = said.contains("manifest") || said.contains("index");
+        let other = if is_document { "said to be a manifest" } else { "another content type" };
+        known.copied().unwrap_or(other)
     }
 
     /// The known error code in the body.

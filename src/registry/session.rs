@@ -146,7 +146,7 @@ impl Session {
         let settled = self.settle(repository, &Wanted::Referrers { digest, filter }, 0).await?;
         match onward::listed(settled, repository)?.answer {
             Referrers::Listed(List { cut: Some(limit), .. }) => Err(RegistryError::BudgetSpent(limit)),
-            answer => Ok(answer),
+            answer @ (Referrers::Listed(_) | Referrers::NoEndpoint) => Ok(answer),
         }
     }
 

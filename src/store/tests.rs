@@ -284,7 +284,7 @@ fn all_entries_are_given_however_many_there_are() {
         let path = store.folders.entry(&entry.place);
         let about = path.parent().unwrap();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(about).unwrap();
-        fs::OpenOptions::new().write(true).create(true).mode(0o600).open(&path).unwrap();
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
         fs::write(&path, entry.to_json()).unwrap();
     }
     let mut given = 0;

@@ -192,9 +192,7 @@ const OTHER_SALT: &str =
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooFewLogEntries { got, want } => {
-                write!(f, "proven in {got} transparency logs, expected {want}")
-            }
+            Self::TooFewLogEntries { got, want } => write!(f, "proven in {got} transparency logs, expected {want}"),
             Self::TooFewTimestamps { got, want } => {
                 write!(f, "timestamped by {got} trusted authorities, expected {want}")
             }
