@@ -3,7 +3,8 @@
 //! Of all connections one process may hold a quarter, and one user other than the gate's own a half. Where a share or all
 //! are taken, that one of them which has been without a call for longest is closed, gracefully, for the one that comes: a
 //! client that is told to go connects again when it has something to ask. Where all have calls on them, the one that comes
-//! is closed. Knows nothing of HTTP.
+//! is closed; so is one whose process has driven out several that are not gone yet, since nobody is waited for here. Knows
+//! nothing of HTTP.
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +18,9 @@ use super::seldom::Seldom;
 
 /// The least that a process or user may hold: with few connections in all, a quarter would be none.
 const SHARE_MIN: usize = 4;
+
+/// How many that are on their way out one process may have driven out: their places are taken already.
+const LEAVING_MAX: usize = 4;
 
 /// All connections, and what became of those that found no place.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ struct Table {
     /// Counts ends of calls, so that of two idle connections the one that was used first is known.
     tick: u64,
     open: BTreeMap<u64, Held>,
+    /// Those that were told to go, by the process that took their place.
+    leaving: BTreeMap<u64, i32>,
     refused: u64,
     displaced: u64,
 }
@@ -82,9 +88,11 @@ pub(super) enum Full {
     User { user: u32, share: usize },
     /// All are taken, and every one has a call on it.
     All { limit: usize },
+    /// The process took several places whose connections are not gone yet.
+    Hasty { process: i32 },
 }
 
-/// A connection without a call on it that may be closed for another.
+/// A connection without a call on it whose place another took: it is to be told so.
 pub(super) struct Idle {
     told: Arc<watch::Sender<Told>>,
     gone: Arc<Notify>,
@@ -129,11 +137,11 @@ impl Connections {
         }
     }
 
-    /// A place, or who may be closed to make one.
+    /// A place, and whose it was when it was taken from one that was idle.
     ///
     /// # Errors
-    /// [`Full`] when there is neither.
-    pub(super) fn take(self: &Arc<Self>, peer: Peer, own_user: u32) -> Result<Result<Seat, Idle>, Full> {
+    /// [`Full`] when there is none.
+    pub(super) fn take(self: &Arc<Self>, peer: Peer, own_user: u32) -> Result<(Seat, Option<Idle>), Full> {
         let mut table = self.table();
         let of_process = |held: &&Held| held.peer.process == peer.process;
         let of_user = |held: &&Held| held.peer.user == peer.user;
@@ -147,9 +155,18 @@ impl Connections {
         } else {
             None
         };
-        if let Some((why, idle)) = full {
-            return idle.map(Err).ok_or(why);
-        }
+        let idle = match full {
+            None => None,
+            Some((why, idle)) => {
+                let idle = idle.ok_or(why)?;
+                if table.leaving.values().filter(|process| **process == peer.process).count() >= LEAVING_MAX {
+                    return Err(Full::Hasty { process: peer.process });
+                }
+                table.displaced += 1;
+                table.leaving.insert(idle, peer.process);
+                table.open.remove(&idle).map(|held| Idle { told: held.told, gone: held.gone })
+            }
+        };
         let (told, gone) = (Arc::new(watch::channel(Told::Stay).0), Arc::new(Notify::new()));
         let number = table.next;
         table.next += 1;
@@ -157,7 +174,7 @@ impl Connections {
         let used = table.tick;
         let receiver = told.subscribe();
         table.open.insert(number, Held { peer, calls: 0, used, told, gone: Arc::clone(&gone) });
-        Ok(Ok(Seat { connections: Arc::clone(self), number, told: receiver, gone }))
+        Ok((Seat { connections: Arc::clone(self), number, told: receiver, gone }, idle))
     }
 
     /// Counts a connection that found no place, and says so once in a while.
@@ -173,10 +190,6 @@ impl Connections {
         }
     }
 
-    pub(super) fn note_displaced(&self) {
-        self.table().displaced += 1;
-    }
-
     /// A part of all, for one process or user.
     fn share(&self, part: usize) -> usize {
         (self.limit / part).max(SHARE_MIN).min(self.limit)
@@ -188,9 +201,9 @@ impl Connections {
 }
 
 /// Of some of the connections, the one that has been without a call for longest.
-fn longest_idle(table: &Table, of: impl Fn(&&Held) -> bool) -> Option<Idle> {
-    let idle = table.open.values().filter(of).filter(|held| held.calls == 0).min_by_key(|held| held.used)?;
-    Some(Idle { told: Arc::clone(&idle.told), gone: Arc::clone(&idle.gone) })
+fn longest_idle(table: &Table, of: impl Fn(&&Held) -> bool) -> Option<u64> {
+    let idle = table.open.iter().filter(|(_, held)| held.calls == 0 && of(held));
+    idle.min_by_key(|(_, held)| held.used).map(|(number, _)| *number)
 }
 
 impl Idle {
@@ -229,7 +242,10 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.connections.table().open.remove(&self.number);
+        let mut table = self.connections.table();
+        table.open.remove(&self.number);
+        table.leaving.remove(&self.number);
+        drop(table);
         self.gone.notify_waiters();
     }
 }
@@ -262,6 +278,9 @@ impl fmt::Display for Full {
             Self::User { user, share } => {
                 write!(f, "user {user} holds {share} connections with calls on them, its share of listen.connections")
             }
+            Self::Hasty { process } => {
+                write!(f, "process {process} connects again before connections that it drove out are gone")
+            }
             Self::All { limit } => {
                 write!(f, "all {limit} connections are open with calls on them; see listen.connections")
             }
@@ -275,12 +294,18 @@ mod tests {
 
     const OWN: u32 = 0;
 
-    fn seat(connections: &Arc<Connections>, process: i32, user: u32) -> Result<Result<Seat, Idle>, Full> {
+    fn seat(connections: &Arc<Connections>, process: i32, user: u32) -> Result<(Seat, Option<Idle>), Full> {
         connections.take(Peer { process, user }, OWN)
     }
 
     fn taken(connections: &Arc<Connections>, process: i32, user: u32) -> Arc<Seat> {
-        Arc::new(seat(connections, process, user).ok().and_then(Result::ok).unwrap())
+        let (seat, idle) = seat(connections, process, user).ok().unwrap();
+        assert!(idle.is_none());
+        Arc::new(seat)
+    }
+
+    fn refused(connections: &Arc<Connections>, process: i32, user: u32) -> Option<Full> {
+        seat(connections, process, user).err()
     }
 
     #[tokio::test]
@@ -288,10 +313,10 @@ mod tests {
         let connections = Connections::new(16);
         let leaked: Vec<_> = (0..4).map(|_| taken(&connections, 7, OWN)).collect();
         let calls: Vec<_> = leaked.iter().map(Seat::begin).collect();
-        assert_eq!(seat(&connections, 7, OWN).err(), Some(Full::Process { process: 7, share: 4 }));
+        assert_eq!(refused(&connections, 7, OWN), Some(Full::Process { process: 7, share: 4 }));
         let others: Vec<_> = (0..8).map(|n| taken(&connections, 100 + n / 4, 1000)).collect();
         let more: Vec<_> = others.iter().map(Seat::begin).collect();
-        assert_eq!(seat(&connections, 200, 1000).err(), Some(Full::User { user: 1000, share: 8 }));
+        assert_eq!(refused(&connections, 200, 1000), Some(Full::User { user: 1000, share: 8 }));
         let kubelet = taken(&connections, 1, OWN);
         let ConnectionCounts { open, limit, most, .. } = connections.counts();
         assert_eq!((open, limit, most), (13, 16, Some((101, 4))));
@@ -306,30 +331,37 @@ mod tests {
         // The first two were used, the third holds a call: the fourth has been idle for longest.
         drop((seats[0].begin(), seats[1].begin()));
         let call = seats[2].begin();
-        let idle = seat(&connections, 99, OWN).ok().and_then(Result::err).unwrap();
+        let (newcomer, idle) = seat(&connections, 99, OWN).ok().unwrap();
+        assert_eq!(connections.counts().open, 8, "the newcomer has its place at once");
         tokio::select! {
-            () = idle.told(Told::Leave) => panic!("nobody has gone"),
+            () = idle.as_ref().unwrap().told(Told::Leave) => panic!("it has not gone"),
             () = seats[3].told(Told::Leave) => {}
         }
         let told: Vec<_> = seats.iter().map(|seat| *seat.told.borrow() != Told::Stay).collect();
         assert_eq!(told, [false, false, false, true, false, false, false, false]);
-        drop(call);
-        // A process that has its share gives one of its own.
-        let own = seat(&Connections::new(1), 1, OWN);
-        assert!(matches!(own, Ok(Ok(_))));
+        drop((call, newcomer));
     }
 
     #[tokio::test]
-    async fn who_has_a_share_gives_of_its_own() {
+    async fn attack_d1_who_has_a_share_gives_of_its_own_and_not_without_end() {
         let connections = Connections::new(16);
         let other = taken(&connections, 1, OWN);
         let leaked: Vec<_> = (0..4).map(|_| taken(&connections, 7, OWN)).collect();
-        let idle = seat(&connections, 7, OWN).ok().and_then(Result::err).unwrap();
-        tokio::select! {
-            () = idle.told(Told::End) => panic!("nobody has gone"),
-            () = leaked[0].told(Told::End) => {}
-            () = other.told(Told::Leave) => panic!("another process's place"),
+        let mut newcomers = Vec::new();
+        for nth in 0..LEAVING_MAX {
+            let (newcomer, idle) = seat(&connections, 7, OWN).ok().unwrap();
+            tokio::select! {
+                () = idle.as_ref().unwrap().told(Told::End) => panic!("it has not gone"),
+                () = leaked[nth].told(Told::End) => {}
+                () = other.told(Told::Leave) => panic!("another process's place"),
+            }
+            newcomers.push(newcomer);
         }
+        // None of those that were driven out has gone: there may be no more of them.
+        assert_eq!(refused(&connections, 7, OWN), Some(Full::Hasty { process: 7 }));
+        assert_eq!(connections.counts().open, 5);
+        drop(leaked);
+        assert!(seat(&connections, 7, OWN).is_ok());
     }
 
     #[tokio::test]
@@ -337,8 +369,8 @@ mod tests {
         let connections = Connections::new(4);
         let seats: Vec<_> = (0..4).map(|process| taken(&connections, process, OWN)).collect();
         let calls: Vec<_> = seats.iter().map(Seat::begin).collect();
-        assert_eq!(seat(&connections, 99, OWN).err(), Some(Full::All { limit: 4 }));
+        assert_eq!(refused(&connections, 99, OWN), Some(Full::All { limit: 4 }));
         drop(calls);
-        assert!(matches!(seat(&connections, 99, OWN), Ok(Err(_))));
+        assert!(seat(&connections, 99, OWN).is_ok_and(|(_, idle)| idle.is_some()));
     }
 }

@@ -48,8 +48,8 @@ const FLUSHING: Duration = Duration::from_millis(500);
 /// How long a connection without a call gets to answer a goodbye; a client that lives does in less than a millisecond.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// How long an idle connection gets to go when its place is wanted.
-const GIVE_UP: Duration = Duration::from_millis(250);
+/// How long an idle connection gets to go when its place was taken.
+const GIVE_UP: Duration = Duration::from_secs(1);
 
 /// How much of a refused path is recorded, in characters: the longest of containerd's own services has some 80.
 const PATH_SHOWN: usize = 128;
@@ -93,7 +93,7 @@ pub async fn serve(listener: Listener, proxy: Proxy, shutdown: impl Future<Outpu
     }
     // A socket that the next process does not inherit is shut, and who is in its queue is served.
     for stream in listener.close() {
-        service.welcome(stream, &mut open).await;
+        service.welcome(stream, &mut open);
     }
     if !all_gone(&mut open, PARTING).await {
         service.underway.enter(Stage::Over);
@@ -117,7 +117,7 @@ async fn accept(listener: &Listener, service: &Arc<Service>, open: &mut JoinSet<
             () = &mut until => return,
             Some(_) = open.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok(stream) => service.welcome(stream, open).await,
+                Ok(stream) => service.welcome(stream, open),
                 Err(error) => {
                     tracing::error!(%error, "a connection could not be accepted");
                     sleep(ACCEPT_PAUSE).await;
@@ -156,24 +156,21 @@ impl Service {
         Self { options, runtime, owned, http, budget, connections, underway, away }
     }
 
-    /// Serves a connection that has a right to it and finds a place; any other is closed unanswered.
-    async fn welcome(self: &Arc<Self>, stream: UnixStream, open: &mut JoinSet<()>) {
-        let seat = match self.admit(&stream) {
-            Ok(Ok(seat)) => Ok(seat),
-            Ok(Err(idle)) => {
-                make_room(&idle).await;
-                // Another may have come first where many come at once.
-                self.admit(&stream).and_then(|seat| seat.map_err(|_| Refused::Crowded))
+    /// Serves a connection that has a right to it and finds a place; any other is closed unanswered. Waits for nobody: who
+    /// comes next may be another's.
+    fn welcome(self: &Arc<Self>, stream: UnixStream, open: &mut JoinSet<()>) {
+        match self.admit(&stream) {
+            Ok((seat, idle)) => {
+                if let Some(idle) = idle {
+                    open.spawn(give_up(idle));
+                }
+                open.spawn(connection(Arc::clone(self), stream, Arc::new(seat)));
             }
-            Err(why) => Err(why),
-        };
-        match seat {
-            Ok(seat) => drop(open.spawn(connection(Arc::clone(self), stream, Arc::new(seat)))),
             Err(why) => self.connections.note_refused(&why),
         }
     }
 
-    fn admit(&self, stream: &UnixStream) -> Result<Result<Seat, Idle>, Refused> {
+    fn admit(&self, stream: &UnixStream) -> Result<(Seat, Option<Idle>), Refused> {
         let peer = peer(stream).map_err(|_| Refused::Unknown)?;
         if !allowed(peer.user, &self.options.allowed_uids) {
             return Err(Refused::User(peer.user));
@@ -182,8 +179,8 @@ impl Service {
     }
 }
 
-/// Has an idle connection closed: with a goodbye, and by force when it does not go.
-async fn make_room(idle: &Idle) {
+/// Has an idle connection closed whose place was taken: with a goodbye, and by force when it does not go.
+async fn give_up(idle: Idle) {
     if timeout(GIVE_UP, idle.told(Told::Leave)).await.is_err() {
         idle.told(Told::End).await;
     }
@@ -194,7 +191,6 @@ async fn make_room(idle: &Idle) {
 enum Refused {
     User(u32),
     Unknown,
-    Crowded,
     Full(super::seats::Full),
 }
 
@@ -252,7 +248,7 @@ async fn connection(service: Arc<Service>, stream: UnixStream, seat: Arc<Seat>) 
 async fn leaving(service: &Service, seat: &Seat) {
     tokio::select! {
         () = service.underway.reached(Stage::Leaving) => {}
-        () = seat.told(Told::Leave) => service.connections.note_displaced(),
+        () = seat.told(Told::Leave) => {}
     }
 }
 
@@ -343,7 +339,6 @@ impl fmt::Display for Refused {
         match self {
             Self::User(uid) => write!(f, "its process runs as user {uid}, which allowed_uids does not name"),
             Self::Unknown => f.write_str("the kernel does not say whose it is"),
-            Self::Crowded => f.write_str("as many connections come at once as may be open"),
             Self::Full(why) => why.fmt(f),
         }
     }
