@@ -35,7 +35,7 @@ pub struct Whole {
 pub enum Asked {
     /// It was answered.
     Answered(Whole),
-    /// None of it was sent: the gate had said goodbye.
+    /// The gate took nothing of it: it had said goodbye before it was sent, or says so of what it did not take.
     Untaken,
     /// It was sent, and there is no answer.
     Lost(String),
@@ -74,7 +74,7 @@ impl Raw {
         match self.0.try_send_request(request).await {
             Err(mut error) => match error.take_message() {
                 Some(_) => Asked::Untaken,
-                None => Asked::Lost(error.into_error().to_string()),
+                None => too_late_or_lost(&error.into_error()),
             },
             Ok(response) => {
                 let (head, body) = response.into_parts();
@@ -106,6 +106,17 @@ impl Raw {
             Ok(whole(&head.headers, &trailers))
         };
         tokio::time::timeout(ANSWER_MAX, answered).await?
+    }
+}
+
+/// A goodbye that does not count this stream says that nothing of it was taken (RFC 9113 section 6.8).
+fn too_late_or_lost(error: &hyper::Error) -> Asked {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    match cause {
+        Some(cause) if cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR) => {
+            Asked::Untaken
+        }
+        _ => Asked::Lost(error.to_string()),
     }
 }
 

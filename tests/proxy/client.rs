@@ -21,7 +21,8 @@ pub const VERSION: &str = "/runtime.v1.RuntimeService/Version";
 pub const PULL: &str = "/runtime.v1.ImageService/PullImage";
 pub const EVENTS: &str = "/runtime.v1.RuntimeService/GetContainerEvents";
 
-/// None of a call was sent: the client was told to go before. gRPC's clients then try another connection by themselves.
+/// The gate took nothing of a call: none of it was sent, or the goodbye says that it came too late (RFC 9113 section 6.8).
+/// gRPC's clients then try another connection by themselves.
 #[derive(Debug)]
 pub struct Untaken;
 
@@ -92,11 +93,20 @@ impl Client {
         match soon("a response's headers", self.0.try_send_request(request(path, frame(message)))).await {
             Ok(response) => Ok(read(response).await.unwrap()),
             Err(mut error) => {
-                assert!(error.take_message().is_some(), "a call was sent and lost: {:?}", error.into_error());
+                if error.take_message().is_none() {
+                    let error = error.into_error();
+                    assert!(is_too_late(&error), "a call was sent and lost: {error:?}");
+                }
                 Err(Untaken)
             }
         }
     }
+}
+
+/// Whether the other side said goodbye without having taken this stream.
+fn is_too_late(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR))
 }
 
 pub async fn read(response: Response<Incoming>) -> Result<Whole, hyper::Error> {
