@@ -183,8 +183,9 @@ fn tone_of(verdict: Verdict) -> Tone {
     match verdict {
         Verdict::Admitted => Tone::Good,
         Verdict::Refused => Tone::Bad,
-        Verdict::Warned | Verdict::Unmatched | Verdict::Unverified => Tone::Warn,
-        Verdict::Unable | Verdict::Unreachable => Tone::Warn,
+        Verdict::Warned | Verdict::Unmatched | Verdict::Unverified | Verdict::Unable | Verdict::Unreachable => {
+            Tone::Warn
+        }
     }
 }
 
