@@ -8,8 +8,8 @@
 //! * A host that held something for longer than `patience`, and did not answer in the end, hangs. For a minute, or until it
 //!   answers, it has one place: at once while half of everything is left, or else after others; and a second one only while
 //!   three quarters are left.
-//! * Hosts that nobody has seen yet leave a quarter, with their first place an eighth; and so does a host with more than its
-//!   share.
+//! * With its first place a host that answered lately leaves nothing, one that nobody has seen yet an eighth; with further
+//!   ones an eighth, and a quarter. A host with more than its share leaves a quarter.
 //! * While a host within its share waits in vain, what other hosts have held for longer than `patience` is recalled, the
 //!   oldest of those that hold most first ([`Slot::unless_recalled`]).
 //! * A host that was given nothing for `patience` goes before those that were.
@@ -478,10 +478,10 @@ impl Host {
             (Standing::Hung, true, _) => (4, total / 2),
             (Standing::Hung, false, _) => (5, total - total / 4),
             (_, _, false) => (3, total.div_ceil(4)),
-            (_, _, true) if is_old => (0, 0),
+            (_, true, true) if is_old => (0, 0),
             (Standing::Answered, true, _) => (0, 0),
             (Standing::New, true, _) => (1, total / 8),
-            (Standing::Answered, false, _) => (2, 0),
+            (Standing::Answered, false, _) => (2, total / 8),
             (Standing::New, false, _) => (2, total / 4),
         };
         Some(Claim { rank, held, turn, amount, left })

@@ -5,29 +5,36 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use sealgate::proto::cri::{ContainerState, ListContainersRequest};
+use serde_json::{Value, json};
 
 use crate::containerd::{Cri, Flavour, Launch, Pod};
 use crate::ensure;
 use crate::fixtures;
 use crate::means::prod;
 use crate::outage::take_away;
-use crate::registry::TestRegistry;
-use crate::stage::{Failure, Outcome, Props, Stage, by_id};
+use crate::registry::{OCI_MANIFEST, Settings, TestRegistry};
+use crate::signing::{self, Signer};
+use crate::stage::{Failure, Outcome, Props, Stage, by_id, usual_policy};
 
 /// As many containers as a kubelet lets a node have by default, and as many as the largest nodes have.
 const HERDS: [usize; 2] = [110, 500];
-/// Images that were admitted before, each in a repository of its own: a verdict and evidence for each.
+/// Images that were admitted before, no two alike and each in a repository of its own: a verdict and evidence for each.
 const IMAGES: usize = 110;
 /// Sandboxes that they start in: what a sandbox costs is the runtime's.
 const PODS: usize = 10;
 /// Pulls at once, as a kubelet that pulls in parallel makes them.
 const PULLS: usize = 8;
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 pub async fn herd() -> Outcome {
     for flavour in [Flavour::system()?, Flavour::at_least(2, 1)?] {
         println!("   containerd {}.{}", flavour.version.0, flavour.version.1);
-        let mut stage = Stage::set(Props { flavour, ..Props::usual()? }).await?;
-        let known = admit(&stage).await?;
+        let signer = Signer::p256();
+        let policy = usual_policy().replace("build.pub", "own.pub");
+        let keys = vec![("own.pub".to_owned(), signer.pem())];
+        let registry = Settings::conforming();
+        let mut stage = Stage::set(Props { flavour, policy, keys, registry, ..Props::usual()? }).await?;
+        let known = admit(&stage, &signer).await?;
         take_away(&mut stage);
         for many in HERDS {
             start_all(&mut stage, &known, many).await?;
@@ -37,12 +44,12 @@ pub async fn herd() -> Outcome {
 }
 
 /// Pulls every image while there is a registry; its names and the ids behind them.
-async fn admit(stage: &Stage) -> Result<Vec<(String, String)>, Failure> {
+async fn admit(stage: &Stage, signer: &Signer) -> Result<Vec<(String, String)>, Failure> {
     // The sandboxes' own image.
     stage.pod().await?;
     let began = Instant::now();
     let names: Vec<String> = (0..IMAGES).map(|number| format!("herd-{number}")).collect();
-    names.iter().for_each(|name| copy_signed(&stage.registry, &format!("prod/{name}")));
+    names.iter().for_each(|name| put_signed(&stage.registry, &format!("prod/{name}"), signer));
     let pulled = stream::iter(names).map(|name| {
         let (cri, name) = (stage.cri(), prod(&name));
         async move { cri.pull(&name).await.map(|id| (name, id)) }
@@ -50,6 +57,25 @@ async fn admit(stage: &Stage) -> Result<Vec<(String, String)>, Failure> {
     let known: Result<Vec<_>, _> = pulled.buffer_unordered(PULLS).collect::<Vec<_>>().await.into_iter().collect();
     println!("   {IMAGES} images admitted in {:.1} s", began.elapsed().as_secs_f64());
     Ok(known?)
+}
+
+/// Puts an image that is no other's into a repository, and a signature on it.
+fn put_signed(registry: &TestRegistry, repository: &str, signer: &Signer) {
+    let source = fixtures::prod("signed-v3");
+    source.blobs.values().for_each(|bytes| drop(registry.put_blob(repository, bytes)));
+    let mut image: Value = serde_json::from_slice(source.tagged("v1")).expect("JSON");
+    image["annotations"] = json!({ "herd": repository });
+    let image = image.to_string();
+    let digest = registry.put_manifest(repository, Some("v1"), image.as_bytes(), OCI_MANIFEST);
+    let bundle = signer.statement_bundle(&signing::statement(&digest, signing::IMAGE_SIGNATURE));
+    let (config, blob) = (registry.put_blob(repository, b"{}"), registry.put_blob(repository, bundle.as_bytes()));
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": BUNDLE,
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2},
+        "layers": [{"mediaType": BUNDLE, "digest": blob, "size": bundle.len()}],
+        "subject": {"mediaType": OCI_MANIFEST, "digest": digest, "size": image.len()},
+    });
+    registry.put_manifest(repository, None, manifest.to_string().as_bytes(), OCI_MANIFEST);
 }
 
 /// Puts an image with its signature into another repository.
