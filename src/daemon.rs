@@ -151,6 +151,7 @@ async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> 
         runtime: settings.runtime.socket.clone(),
         owned: Arc::new(calls),
         connections: Arc::clone(&daemon.connections),
+        clock: CLOCK,
     };
     let serving = proxy::serve(cri, proxy, async { drop(stopped.await) });
     tokio::spawn(answer_operators(control, Arc::clone(&daemon)));
@@ -281,7 +282,7 @@ fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
     let recorder = Recorder::new(log, settings.audit.on_failure, CLOCK).raising(gate.floor());
     Ok(Daemon {
         gate: Arc::new(gate),
-        connections: Connections::new(settings.listen.connections),
+        connections: Connections::new(settings.listen.connections, CLOCK),
         recorder: Arc::new(recorder),
         config: config.to_owned(),
         settings: settings.clone(),

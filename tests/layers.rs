@@ -59,7 +59,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         ],
         World,
     ),
-    ("proxy", &["aside", "errno", "evidence", "gate", "image", "proto", "registry", "runtime"], World),
+    ("proxy", &["aside", "clock", "errno", "evidence", "gate", "image", "proto", "registry", "runtime"], World),
     ("control", &["gate", "proxy"], World),
     (
         "config",

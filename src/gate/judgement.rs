@@ -102,7 +102,8 @@ impl Shared {
 
     async fn evaluate(self: Arc<Self>, asked: (VerdictKey, AccessKey), question: Question, until: Instant) -> Judged {
         let question = Arc::new(question);
-        let ruled = self.rule(&question, until).await;
+        // On the heap, like what asks the registry: a future that holds another in place needs stack for both.
+        let ruled = Box::pin(self.rule(&question, until)).await;
         let moment = self.moment();
         let steady = moment.steady;
         match ruled.verdict {
@@ -226,7 +227,7 @@ impl Shared {
     ) -> Asked {
         match self.shares.seats.take(&question.host(), 1, until).await {
             Ok(seat) => {
-                let asked = self.ask_registry(question, repositories, reach, (until, seat.recall())).await;
+                let asked = Box::pin(self.ask_registry(question, repositories, reach, (until, seat.recall()))).await;
                 if asked.is_answered() {
                     seat.answered();
                 }

@@ -15,6 +15,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use super::seldom::Seldom;
+use crate::clock::Clock;
 
 /// The least that a process or user may hold: with few connections in all, a quarter would be none.
 const SHARE_MIN: usize = 4;
@@ -116,8 +117,8 @@ pub struct ConnectionCounts {
 impl Connections {
     /// At most `limit` at once.
     #[must_use]
-    pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, table: Mutex::default(), told: Seldom::new() })
+    pub fn new(limit: usize, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { limit, table: Mutex::default(), told: Seldom::new(clock) })
     }
 
     /// How many there are.
@@ -310,7 +311,7 @@ mod tests {
 
     #[tokio::test]
     async fn attack_d1_one_process_has_a_quarter_and_another_user_half() {
-        let connections = Connections::new(16);
+        let connections = Connections::new(16, crate::daemon::CLOCK);
         let leaked: Vec<_> = (0..4).map(|_| taken(&connections, 7, OWN)).collect();
         let calls: Vec<_> = leaked.iter().map(Seat::begin).collect();
         assert_eq!(refused(&connections, 7, OWN), Some(Full::Process { process: 7, share: 4 }));
@@ -326,7 +327,7 @@ mod tests {
 
     #[tokio::test]
     async fn attack_d1_when_all_are_taken_the_longest_idle_one_goes() {
-        let connections = Connections::new(8);
+        let connections = Connections::new(8, crate::daemon::CLOCK);
         let seats: Vec<_> = (0..8).map(|process| taken(&connections, process, OWN)).collect();
         // The first two were used, the third holds a call: the fourth has been idle for longest.
         drop((seats[0].begin(), seats[1].begin()));
@@ -344,7 +345,7 @@ mod tests {
 
     #[tokio::test]
     async fn attack_d1_who_has_a_share_gives_of_its_own_and_not_without_end() {
-        let connections = Connections::new(16);
+        let connections = Connections::new(16, crate::daemon::CLOCK);
         let other = taken(&connections, 1, OWN);
         let leaked: Vec<_> = (0..4).map(|_| taken(&connections, 7, OWN)).collect();
         let mut newcomers = Vec::new();
@@ -366,7 +367,7 @@ mod tests {
 
     #[tokio::test]
     async fn when_all_have_calls_nobody_goes() {
-        let connections = Connections::new(4);
+        let connections = Connections::new(4, crate::daemon::CLOCK);
         let seats: Vec<_> = (0..4).map(|process| taken(&connections, process, OWN)).collect();
         let calls: Vec<_> = seats.iter().map(Seat::begin).collect();
         assert_eq!(refused(&connections, 99, OWN), Some(Full::All { limit: 4 }));

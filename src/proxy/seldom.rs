@@ -3,17 +3,20 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tokio::time::Instant;
+use crate::clock::Clock;
 
 /// The least time between two lines about the same.
 const APART: Duration = Duration::from_secs(60);
 
 /// When something was said last.
-#[derive(Debug, Default)]
-pub(super) struct Seldom(Mutex<State>);
+#[derive(Debug)]
+pub(super) struct Seldom {
+    clock: Clock,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -22,14 +25,14 @@ struct State {
 }
 
 impl Seldom {
-    pub(super) fn new() -> Self {
-        Self::default()
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, state: Mutex::default() }
     }
 
     /// Whether it is to be said now; then how often it was not, since it was said last.
     pub(super) fn due(&self) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.steady();
         if state.said.is_some_and(|said| now.saturating_duration_since(said) < APART) {
             state.unsaid += 1;
             return None;
@@ -40,7 +43,7 @@ impl Seldom {
 
     /// Ends it: the next time is said at once. How often it went unsaid, when it was said at all.
     pub(super) fn over(&self) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.said.take().map(|_| std::mem::take(&mut state.unsaid))
     }
 }
@@ -49,9 +52,12 @@ impl Seldom {
 mod tests {
     use super::*;
 
+    /// The clock of the timers, which the test sets forward.
+    const PAUSED: Clock = Clock::new(std::time::SystemTime::now, || tokio::time::Instant::now().into_std());
+
     #[tokio::test(start_paused = true)]
     async fn once_a_minute_with_the_count_of_what_went_unsaid() {
-        let seldom = Seldom::new();
+        let seldom = Seldom::new(PAUSED);
         assert_eq!(seldom.due(), Some(0));
         for _ in 0..100 {
             assert_eq!(seldom.due(), None);

@@ -13,9 +13,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     net::UnixStream,
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tonic::Code;
+
+use crate::clock::Clock;
 
 use super::{
     Answer, Call, Connections, Listener, Options, Owned, OwnedMethod, Route, Unread, Upstream,
@@ -64,6 +66,8 @@ pub struct Proxy {
     pub owned: Arc<dyn Owned>,
     /// The places of the connections.
     pub connections: Arc<Connections>,
+    /// Where time comes from.
+    pub clock: Clock,
 }
 
 /// How serving ended.
@@ -80,13 +84,13 @@ pub async fn serve(listener: Listener, proxy: Proxy, shutdown: impl Future<Outpu
     let service = Arc::new(Service::new(proxy));
     let mut open = JoinSet::new();
     accept(&listener, &service, &mut open, shutdown).await;
-    let end = Instant::now() + service.options.drain();
+    let end = service.clock.steady() + service.options.drain();
     loop {
         accept(&listener, &service, &mut open, service.underway.settled(end)).await;
         service.underway.enter(Stage::Leaving);
         // A pull may have begun on a connection that had not read the goodbye yet: it gets its time, and who connects is
         // served meanwhile.
-        if all_gone(&mut open, SECOND_LOOK).await || !service.underway.has_begun() || Instant::now() >= end {
+        if all_gone(&mut open, SECOND_LOOK).await || !service.underway.has_begun() || service.clock.steady() >= end {
             break;
         }
         service.underway.enter(Stage::Serving);
@@ -135,6 +139,7 @@ struct Service {
     http: Builder<TokioExecutor>,
     budget: Budget,
     connections: Arc<Connections>,
+    clock: Clock,
     underway: Arc<Underway>,
     /// When it was last said that the runtime cannot be reached.
     away: Arc<Seldom>,
@@ -149,11 +154,11 @@ struct Client {
 
 impl Service {
     fn new(proxy: Proxy) -> Self {
-        let Proxy { options, runtime, owned, connections } = proxy;
+        let Proxy { options, runtime, owned, connections, clock } = proxy;
         let http = settings::server(options.streams);
         let budget = Budget::mib(options.held_mib);
-        let (underway, away) = (Underway::new(), Arc::default());
-        Self { options, runtime, owned, http, budget, connections, underway, away }
+        let (underway, away) = (Underway::new(clock), Arc::new(Seldom::new(clock)));
+        Self { options, runtime, owned, http, budget, connections, clock, underway, away }
     }
 
     /// Serves a connection that has a right to it and finds a place; any other is closed unanswered. Waits for nobody: who

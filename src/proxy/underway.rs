@@ -6,13 +6,15 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, timeout, timeout_at},
+    time::{timeout, timeout_at},
 };
+
+use crate::clock::Clock;
 
 /// How old a call is that is waited for whatever its method: the ordinary ones take milliseconds, and what is younger
 /// ends within the time of parting.
@@ -46,6 +48,7 @@ pub(super) enum Ending {
 /// All calls in flight.
 #[derive(Debug)]
 pub(super) struct Underway {
+    clock: Clock,
     stage: watch::Sender<Stage>,
     calls: Mutex<Calls>,
     fewer: Notify,
@@ -77,8 +80,9 @@ pub(super) struct Ended {
 }
 
 impl Underway {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { stage: watch::channel(Stage::Serving).0, calls: Mutex::default(), fewer: Notify::new() })
+    pub(super) fn new(clock: Clock) -> Arc<Self> {
+        let stage = watch::channel(Stage::Serving).0;
+        Arc::new(Self { clock, stage, calls: Mutex::default(), fewer: Notify::new() })
     }
 
     /// Counts a call that begins.
@@ -86,7 +90,7 @@ impl Underway {
         let mut calls = self.calls();
         let number = calls.next;
         calls.next += 1;
-        calls.open.insert(number, (ending, Instant::now()));
+        calls.open.insert(number, (ending, self.clock.steady()));
         Ticket { underway: Arc::clone(self), number, ending }
     }
 
@@ -98,7 +102,7 @@ impl Underway {
                 drop(timeout(LOOK, self.fewer.notified()).await);
             }
         };
-        if timeout_at(end, settled).await.is_err() {
+        if timeout_at(end.into(), settled).await.is_err() {
             tracing::warn!("calls are still in flight after listen.drain_seconds, and are ended");
         }
     }
@@ -109,7 +113,7 @@ impl Underway {
     }
 
     fn is_awaited(&self) -> bool {
-        let now = Instant::now();
+        let now = self.clock.steady();
         self.calls().open.values().any(|(ending, since)| match ending {
             Ending::Awaited => true,
             Ending::Short => now.saturating_duration_since(*since) >= LONG,

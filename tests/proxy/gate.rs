@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use sealgate::daemon::CLOCK;
 use sealgate::proxy::{Answer, Call, Connections, Drained, Listener, Options, Owned, Proxy, Unread, serve};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -76,9 +77,14 @@ impl Gate {
         tweak(&mut options);
         let listener = Listener::bind(&options).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let connections = Connections::new(options.connections);
-        let proxy =
-            Proxy { options, owned: make(&runtime), runtime: runtime.clone(), connections: Arc::clone(&connections) };
+        let connections = Connections::new(options.connections, CLOCK);
+        let proxy = Proxy {
+            options,
+            owned: make(&runtime),
+            runtime: runtime.clone(),
+            connections: Arc::clone(&connections),
+            clock: CLOCK,
+        };
         let task = tokio::spawn(serve(listener, proxy, async move {
             let _ = stopped.await;
         }));

@@ -178,7 +178,8 @@ async fn an_inherited_socket_is_served() {
         options: Options::default(),
         runtime: folder.path().join("nowhere"),
         owned: std::sync::Arc::new(Nobody),
-        connections: sealgate::proxy::Connections::new(64),
+        connections: sealgate::proxy::Connections::new(64, sealgate::daemon::CLOCK),
+        clock: sealgate::daemon::CLOCK,
     };
     let serving = tokio::spawn(sealgate::proxy::serve(listener, proxy, std::future::pending()));
     assert_eq!(Client::connect(&socket).await.call(VERSION, b"").await.code(), 14);
