@@ -169,7 +169,7 @@ mod tests {
         written.policies = serde_json::json!({"documents": [{"policy": "production", "satisfied": false}]});
         written.timings.insert("resolve".into(), 1234);
         let line = text(&written);
-        assert!(line.ends_with("}\n") && line.starts_with(r#"{"kind":"decision","schema":1,"id":"#), "{line}");
+        assert!(line.ends_with("}\n") && line.starts_with(r#"{"kind":"decision","schema":2,"id":"#), "{line}");
         assert_eq!(line.matches('\n').count(), 1);
         let read: Entry = serde_json::from_str(&line).unwrap();
         assert_eq!(read, Entry::Decision(Box::new(written)));

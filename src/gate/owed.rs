@@ -81,8 +81,8 @@ mod tests {
     #[test]
     fn attack_d1_what_is_owed_is_bounded() {
         let owed = Owed::default();
-        owed.add((0..5).map(|number| whole(number, 4 << 20)).collect());
-        assert_eq!(owed.take().len(), 4);
+        owed.add((0..8).map(|number| whole(number, 4 << 20)).collect());
+        assert_eq!(owed.take().len(), 6);
         owed.add((0..ENTRIES_MAX + 3).map(|number| whole(number, 1)).collect());
         owed.forgive(|entry| entry.place == whole(ENTRIES_MAX, 1).0.place);
         let left = owed.take();
