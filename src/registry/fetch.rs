@@ -220,7 +220,7 @@ impl Session {
         let wire = Wire { url: request.url, headers, form: request.form, limit: TOKEN_MAX, errand: Errand::Token };
         let reply = self.wire(ask, &wire).await?;
         match reply.status {
-            200..=299 => Grant::from_answer(&reply.body, &realm, request.withheld_from, self.now()),
+            200 => Grant::from_answer(&reply.body, &realm, request.withheld_from, self.now()),
             300..=399 => Err(RegistryError::Redirect { host: realm, fault: RedirectFault::Token }),
             status @ (407 | 408 | 425 | 429 | 500..=599) => {
                 Err(RegistryError::Unreachable { host: realm, why: reply.not_now(status) })

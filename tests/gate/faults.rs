@@ -93,6 +93,7 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "redirect-file",
             "redirect-elsewhere",
             "redirect-plain",
+            "redirect-downgrade",
             "realm-plain",
             "realm-elsewhere",
             "realm-file",

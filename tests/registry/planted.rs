@@ -270,17 +270,19 @@ impl Stage {
         answer
     }
 
-    /// Pulls the image of one registry; the refusal.
-    async fn pull(&self, way: Way, host: String) -> String {
+    /// A connection for all pulls: one process has no more than its share of them.
+    async fn channel(&self) -> tonic::transport::Channel {
         let socket = self.path("cri.sock");
         let connector = tower::service_fn(move |_: http::Uri| {
             let socket = socket.clone();
             async move { tokio::net::UnixStream::connect(socket).await.map(TokioIo::new) }
         });
-        let channel = tonic::transport::Endpoint::from_static("http://localhost")
-            .connect_with_connector(connector)
-            .await
-            .unwrap();
+        let endpoint = tonic::transport::Endpoint::from_static("http://localhost");
+        endpoint.connect_with_connector(connector).await.unwrap()
+    }
+
+    /// Pulls the image of one registry; the refusal.
+    async fn pull(&self, channel: tonic::transport::Channel, way: Way, host: String) -> String {
         let image = ImageSpec { image: format!("{host}/acme/app:1"), ..ImageSpec::default() };
         let request = PullImageRequest { image: Some(image), auth: auth(way), ..PullImageRequest::default() };
         let refusal = ImageServiceClient::new(channel).pull_image(request).await.unwrap_err();
@@ -346,7 +348,8 @@ fn below(folder: &Path) -> Vec<(PathBuf, String)> {
 async fn attack_e6_no_planted_secret_comes_out_of_the_program() {
     let stage = Stage::new();
     let _program = stage.start(|_| {});
-    let pulls = stage.registries.iter().map(|(way, registry)| stage.pull(*way, registry.host()));
+    let channel = stage.channel().await;
+    let pulls = stage.registries.iter().map(|(way, registry)| stage.pull(channel.clone(), *way, registry.host()));
     let refusals = futures_util::future::join_all(pulls).await;
     assert_eq!(refusals.len(), 81);
     for ((way, registry), refusal) in stage.registries.iter().zip(&refusals) {

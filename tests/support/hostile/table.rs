@@ -55,6 +55,8 @@ pub enum Answer {
     Unable,
     Refused,
     Unsigned,
+    /// A signature is there and past a limit of what is read.
+    Untold,
 }
 
 /// What is on record of it.
@@ -152,7 +154,7 @@ digest-lies        +   +   +   +   +   +   +   +   +   +   +   +   +   +
 gzip-bomb          X   X   X   X   X   X   X   X   X   X   X   X   +   X
 gzip-bomb-said     X   X   X   X   X   X   X   X   X   X   X   X   +   X
 other-encoding     X   X   X   X   X   X   X   X   X   X   X   X   +   X
-deep               R   .   +   +   +   X   X   R   X   R   X   .   .   R
+deep               R   .   +   +   +   +   X   T   X   T   X   .   .   R
 annotations        R   .   .   +   +   X   X   .   X   .   X   .   .   R
 dual               R   .   .   +   +   X   X   .   X   .   X   .   .   R
 two-spellings      R   .   .   +   +   X   X   .   X   .   X   .   .   R
@@ -259,6 +261,7 @@ impl Answer {
             "X" => Self::Unable,
             "R" => Self::Refused,
             "N" => Self::Unsigned,
+            "T" => Self::Untold,
             other => panic!("no such answer: {other}"),
         }
     }
@@ -272,6 +275,7 @@ impl Answer {
             Self::Unable => 'X',
             Self::Refused => 'R',
             Self::Unsigned => 'N',
+            Self::Untold => 'T',
         }
     }
 
@@ -285,6 +289,7 @@ impl Answer {
             (Self::Unreachable, false) => ("unreachable", "signatures-unreachable"),
             (Self::Unable, true) => ("unable", "registry-unable"),
             (Self::Unable, false) => ("unable", "signatures-unable"),
+            (Self::Untold, _) => ("unable", "not-told"),
             (Self::Refused, true) => ("refused", "bad-manifest"),
             (Self::Refused, false) => ("refused", "no-signature-counts"),
         };
