@@ -349,11 +349,11 @@ mod tests {
         let other = taken(&connections, 1, OWN);
         let leaked: Vec<_> = (0..4).map(|_| taken(&connections, 7, OWN)).collect();
         let mut newcomers = Vec::new();
-        for nth in 0..LEAVING_MAX {
+        for leaving in &leaked[..LEAVING_MAX] {
             let (newcomer, idle) = seat(&connections, 7, OWN).ok().unwrap();
             tokio::select! {
                 () = idle.as_ref().unwrap().told(Told::End) => panic!("it has not gone"),
-                () = leaked[nth].told(Told::End) => {}
+                () = leaving.told(Told::End) => {}
                 () = other.told(Told::Leave) => panic!("another process's place"),
             }
             newcomers.push(newcomer);

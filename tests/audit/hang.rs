@@ -120,7 +120,7 @@ async fn attack_e11_refusals_that_wait_for_a_disk_leave_room_for_admissions_and_
         .iter()
         .map(|note| match note {
             Noted::Lost(tally) => tally.admitted * 100 + tally.refused,
-            other => panic!("{other:?}"),
+            other @ (Noted::Recovered { .. } | Noted::Counted(_) | Noted::ClockLowered { .. }) => panic!("{other:?}"),
         })
         .sum();
     assert_eq!(lost, 206, "two admissions and six refusals");

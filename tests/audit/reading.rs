@@ -218,7 +218,7 @@ async fn attack_c4_a_decision_is_found_although_the_clock_was_wrong() {
     let line = fs::read_to_string(&options.path).unwrap();
     let id = |day: u64, n: u64| format!("{:012x}-{n:08x}-00000001", day * 86_400_000);
     // 4000 days forward, then back to the start: each some kilobytes, so that halving has something to halve.
-    let times = (0..400).map(|n| n % 7).chain((4000..4400).map(|n| n)).chain((10..600).map(|n| n / 3));
+    let times = (0..400).map(|n| n % 7).chain(4000..4400).chain((10..600).map(|n| n / 3));
     let mut given = Vec::new();
     let mut text = String::new();
     for (n, day) in (0_u64..).zip(times) {

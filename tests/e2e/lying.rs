@@ -107,7 +107,10 @@ async fn split_answers_on(flavour: Flavour) -> Outcome {
     };
     until("an honest pull", pulls).await?;
     println!("   the honest registry: pulled at try {tries}");
-    admitted(&stage, &prod("moving:signed"), "hello from moving, signed").await.map(|_| ())
+    // The pull's admission is counted with the one before the lies, so the create's is looked for.
+    let (_, said) = stage.pull_and_run(&prod("moving:signed")).await?;
+    ensure!(said.contains("hello from moving, signed"), "it said {said:?}");
+    stage.expect_record("CreateContainer", "admitted", "satisfied").map(|_| ())
 }
 
 /// Whatever the runtime made of the lie and kept under an id does not run, by that id or under the name it came by.
