@@ -134,7 +134,8 @@ pub async fn two_pods() -> Outcome {
     let read = asked_by(&stage.registry, "sealgate/", "/blobs/");
     ensure!(read == blobs, "{read} payloads read, there are {blobs}");
     let pulls = stage.records().iter().filter(|record| record["call"] == "PullImage").count();
-    ensure!(pulls == 2, "{pulls} records of two pulls");
+    // Neither names a pod, so they are told apart by nothing: the second is counted with the first.
+    ensure!(pulls == 1, "{pulls} records of two equal pulls");
 
     let (pod, other) = tokio::try_join!(stage.pod(), stage.pod())?;
     stage.registry.clear_log();

@@ -142,7 +142,7 @@ pub async fn namespaced() -> Outcome {
     expect_refusal(&refusal, Code::Unknown, "SignatureValidationFailed: ", &["no policy matches"])?;
     let id = pull_for(&stage, "dev", &image).await?;
     println!("   pulled for dev: {id}");
-    stage.expect_record("PullImage", "admitted", "satisfied")?;
+    stage.expect_record("PullImage", "unverified", "unverified")?;
 
     let cri = stage.cri();
     let (dev, prod_eu) = (cri.run_pod("dev").await?, stage.pod().await?);
