@@ -71,7 +71,8 @@ impl Shared {
         };
         let session = self.registry.session(&question.access, until).ending_at(recall);
         let reading = Reading::new(session, until, Arc::clone(&self.huge_turns), self.limits.bounds());
-        let (verdict, gathered) = self.search(question, repositories, (plan, reach), &reading).await;
+        // In a box, so that what holds this future stays small and shallow.
+        let (verdict, gathered) = Box::pin(self.search(question, repositories, (plan, reach), &reading)).await;
         let piece = |evidence| {
             let held = Arc::new(Held { evidence, fetched: began });
             Piece { held, source: EvidenceSource::Registry }

@@ -27,6 +27,8 @@ const PUT_LIMIT: Duration = Duration::from_secs(5);
 const TAKE_LIMIT: Duration = Duration::from_secs(2);
 /// A touch waits for its turn so many times as long as the disk may take: a herd of pods is no disk that hangs.
 const TURN_PATIENCE: u32 = 5;
+/// The same where what is huge is among it: 45 MiB are read and hashed.
+const TAKE_HUGE_LIMIT: Duration = Duration::from_secs(10);
 /// Longest that housekeeping (counting, evicting) is waited for.
 const HOUSE_LIMIT: Duration = Duration::from_secs(60);
 /// Touches of the disk at once: more would only queue there, each on a thread of its own.
@@ -143,7 +145,8 @@ impl Keeping {
 
     /// What the store has for a question; nothing when it cannot be asked.
     pub(super) async fn take(&self, wish: Wish, sizes: Sizes) -> Taken {
-        let taken = self.work(TAKE_LIMIT, move |store| take_now(store, &wish, sizes)).await;
+        let limit = if sizes == Sizes::All { TAKE_HUGE_LIMIT } else { TAKE_LIMIT };
+        let taken = self.work(limit, move |store| take_now(store, &wish, sizes)).await;
         self.told(Touch::Read, taken).unwrap_or_default()
     }
 
