@@ -269,6 +269,7 @@ async fn scans_of_other_kinds_cost_nothing() {
 }
 
 /// A thousand bundles in a process of its own: what it takes of the node's memory, and how long. Prints both.
+#[allow(clippy::print_stdout, reason = "figures are for people")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_bundles_take_no_more_memory_than_a_few() {
     let (rig, signer) = (Rig::new(Settings::conforming()), Signer::p256());

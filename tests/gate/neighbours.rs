@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sealgate::gate::ask::PullAsk;
 use sealgate::gate::{Gate, Limits, PullPermit, Refusal, Timings};
@@ -99,9 +99,9 @@ async fn attack_d1_hosts_that_hang_hold_up_no_other() {
             let alone = gate(&rig, everywhere());
             let mut took = Vec::new();
             for image in ["signed-v2", "signed-v3"] {
-                let began = Instant::now();
+                let began = clock().steady();
                 pull(&alone, &tagged(image)).await.unwrap();
-                took.push(began.elapsed());
+                took.push(clock().steady() - began);
             }
             let gate = gate(&rig, everywhere());
             let hanging = bad.pull(&gate, many).await;
@@ -109,9 +109,9 @@ async fn attack_d1_hosts_that_hang_hold_up_no_other() {
             let by_turns = PATIENCE * 3 + PATIENCE * u32::try_from(hosts / SEATS).unwrap();
             let first = ("signed-v2", by_turns);
             for ((image, wait), alone) in [first, ("signed-v3", Duration::ZERO)].iter().zip(took) {
-                let began = Instant::now();
+                let began = clock().steady();
                 pull(&gate, &tagged(image)).await.unwrap();
-                let (beside, most) = (began.elapsed(), alone * 2 + *wait + Duration::from_secs(5));
+                let (beside, most) = (clock().steady() - began, alone * 2 + *wait + Duration::from_secs(5));
                 assert!(beside <= most, "{hosts} hosts: {beside:?}, {alone:?} alone");
             }
             hanging.iter().for_each(JoinHandle::abort);

@@ -231,7 +231,7 @@ async fn what_is_no_signature_is_told_as_what_it_is() {
         "config": {"mediaType": EMPTY, "digest": config, "size": 2}, "layers": [other.clone()]});
     let tag = format!("sha256-{}.sig", subject().hex());
     rig.registry.put_manifest(REPOSITORY, Some(&tag), manifest.to_string().as_bytes(), OCI_MANIFEST);
-    refer(&rig, Some("application/sarif+json"), EMPTY, &[other.clone()]);
+    refer(&rig, Some("application/sarif+json"), EMPTY, std::slice::from_ref(&other));
     refer(&rig, Some("application/sarif+json"), EMPTY, &[other.clone(), other]);
     let refusal = pull(&rig.gate(), &tagged("unsigned")).await.unwrap_err();
     let sealgate::gate::Refusal::Denied(denial) = &refusal else { panic!("{refusal}") };
