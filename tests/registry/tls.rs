@@ -196,8 +196,9 @@ fn own_parameters(change: impl FnOnce(&mut rcgen::CertificateParams)) -> rcgen::
 async fn a_certificate_that_is_its_own_authority_is_taken_where_it_is_named() {
     type Change = fn(&mut rcgen::CertificateParams);
     let (other, ..) = certificate(|_| {});
+    let unchanged: Change = |_| {};
     for change in [
-        (|_| {}) as Change,
+        unchanged,
         |own| own.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0)),
         |own| own.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign],
         |own| own.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth],
@@ -252,14 +253,12 @@ async fn attack_e1_only_the_very_certificate_that_is_named_need_have_no_authorit
     refused(&start(&below, &key, &[]).await, &named.pem(), &[TlsFault::Authority]).await;
     // The very one, out of its time, for other names, for other uses.
     type Change = fn(&mut rcgen::CertificateParams);
+    let ended: Change = |own| {
+        own.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        own.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    };
     for (change, fault) in [
-        (
-            (|own| {
-                own.not_before = rcgen::date_time_ymd(2001, 1, 1);
-                own.not_after = rcgen::date_time_ymd(2002, 1, 1);
-            }) as Change,
-            TlsFault::Expired,
-        ),
+        (ended, TlsFault::Expired),
         (
             |own| {
                 own.not_before = rcgen::date_time_ymd(2100, 1, 1);
