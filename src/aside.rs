@@ -1,7 +1,7 @@
 //! [`large`]: work on large input away from the thread that carries the node's calls.
 //!
 //! To parse or hash a document of 4 MiB takes tens of milliseconds, in which that thread would answer nobody, and several
-//! times its length in memory. So what is longer than [`INLINE_MAX`] is worked on elsewhere, [`AT_ONCE`] at a time. What is
+//! times its length in memory. So what is longer than [`INLINE_MAX`] is worked on elsewhere, `AT_ONCE` at a time. What is
 //! shorter is not worth the way.
 
 use tokio::sync::{Semaphore, SemaphorePermit};

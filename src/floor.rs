@@ -1,7 +1,7 @@
 //! [`Floor`]: the latest time at which a decision was recorded. The gate judges nothing as of an earlier one, so that what
 //! had ended stays ended although the clock was set back, over any number of starts (attack C4).
 //!
-//! In memory it rises with each record; on disk ([`read`], [`write`]) it is a file of its own, since the time of the log's
+//! In memory it rises with each record; on disk ([`read`], [`write()`]) it is a file of its own, since the time of the log's
 //! last change goes back with the first record of a clock that was set back. Only an operator lowers it.
 
 use std::fmt;

@@ -9,7 +9,7 @@
 //! the subject, `1 + n` under the older tags; `1` where there is nothing. A bundle whose signature is over the manifest's own
 //! bytes costs one more for these, unless they are at hand.
 //!
-//! A place may hold thousands. It is read step by step ([`Backlog`]), what is wanted first ([`order`]); each step is
+//! A place may hold thousands. It is read step by step ([`Backlog`]), what is wanted first (`order`); each step is
 //! judged before the next, and what did not help is dropped. They cost time, and neither memory nor a verdict.
 //!
 //! Evidence that admitted is kept on disk ([`to_keep`]) and read again from there ([`kept`]) with the same eyes.
