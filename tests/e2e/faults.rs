@@ -84,7 +84,11 @@ pub async fn hostile_registry() -> Outcome {
 
 /// Plays every cell.
 async fn all(scene: &mut Scene) -> Result<Vec<Played>, Failure> {
-    let (noisy, quiet): (Vec<Entry>, Vec<Entry>) = cells().into_iter().partition(|(fault, ..)| fault.is_noisy());
+    // The runtime has no word that the registry's certificate is to be trusted, so what the gate admits over TLS it cannot
+    // pull: `tests/gate` plays these.
+    let plays = |entry: &Entry| !(entry.0.name == "redirect-downgrade" && entry.2.letter() == '+');
+    let (noisy, quiet): (Vec<Entry>, Vec<Entry>) =
+        cells().into_iter().filter(plays).partition(|(fault, ..)| fault.is_noisy());
     let (waiting, prompt): (Vec<Entry>, Vec<Entry>) = quiet.into_iter().partition(waits);
     let (heavy, waiting): (Vec<Entry>, Vec<Entry>) = waiting.into_iter().partition(|(fault, ..)| fault.is_heavy());
     let mut played = Vec::new();
