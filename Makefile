@@ -20,7 +20,7 @@ export PATH := $(PATH):$(CURDIR)/target/deps/usr/bin:$(CURDIR)/target/deps/usr/s
 # Newer versions of them, unpacked beside the machine's own and never installed: suite and package.
 NEWER := trixie:containerd trixie:cosign trixie:oras sid:containerd sid:cosign sid:oras
 
-.PHONY: help demo test bench e2e lint deny deps runtimes build install uninstall
+.PHONY: help demo test bench e2e lint deny docs deps runtimes build install uninstall
 
 help: ## this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ lint: ## format, lints, documentation
 deny: ## licences, bans, sources; advisories where the database can be had (needs cargo-deny)
 	$(CARGO) deny check
 
+docs: ## what the documents say of limits, written anew from the code
+	UPDATE=1 $(CARGO) test --quiet --test docs -- the_limits
+
 deps: ## the Debian packages that tests and the demo need; removes nothing for them, leaves no service of theirs enabled
 	@tests/deps.sh target/deps $(PACKAGES)
 
@@ -54,7 +57,7 @@ runtimes: ## newer containerd and cosign from Debian, unpacked under target/runt
 build: ## the release binary
 	$(CARGO) build --release
 
-install: ## binary (built before), units, man pages, trust roots, a commented configuration; policies and keys stay yours
+install: ## binary (built before), units, man pages, documents, trust roots, a commented configuration; policies and keys stay yours
 	@[ -x target/release/sealgate ] || { echo "there is no target/release/sealgate yet: cargo build --release"; exit 1; }
 	@case "$(PREFIX)" in \
 	    /home | /home/* | /root | /root/*) echo "the service does not see $(PREFIX) (ProtectHome=); take another PREFIX"; exit 1;; \
@@ -66,7 +69,9 @@ install: ## binary (built before), units, man pages, trust roots, a commented co
 	sed -i 's#^ExecStart=/usr/bin/sealgate#ExecStart=$(PREFIX)/bin/sealgate#' $(DESTDIR)$(UNITS)/sealgate*.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 packaging/man/*.5
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 packaging/man/*.8
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate README.md SECURITY.md CHANGELOG.md LICENSE
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate \
+	  README.md CONTRIBUTING.md ARCHITECTURE.md SECURITY.md CHANGELOG.md LICENSE
+	find docs -name '*.md' -exec install -D -m 0644 {} $(DESTDIR)$(PREFIX)/share/doc/sealgate/{} \;
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate/policies packaging/policies/*.yaml
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/sealgate/trust packaging/trust/*.json
 	install -d -m 0755 $(addprefix $(DESTDIR)/etc/sealgate,/ /config.toml.d /policies /keys /trust)

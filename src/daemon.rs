@@ -109,7 +109,7 @@ pub struct Noted {
 
 /// Runs the gate until it is told to stop.
 ///
-/// One thread carries all calls: measured, that is faster than several (ARCHITECTURE.md, "One thread").
+/// One thread carries all calls: measured, that is faster than several (docs/design/decisions/one-thread.md).
 ///
 /// # Errors
 /// [`DaemonError`] when it cannot start, or its socket breaks.

@@ -4,7 +4,7 @@ use super::report::Action;
 use super::set::{PolicySet, Rule, Unmatched};
 use super::words::{bounded, escaped};
 
-/// Names that a sentence lists at most: whoever has more looks in the files.
+/// Names that a sentence lists at most: a reader who needs more looks in the files.
 const NAMED_MAX: usize = 8;
 /// Longest name in it, in bytes.
 const NAME_MAX: usize = 64;

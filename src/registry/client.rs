@@ -20,7 +20,7 @@ use super::proxies::{Proxies, ProxyUrl};
 
 /// Clients that are kept: each distinct TLS configuration costs memory for its certificates.
 const CLIENTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
-/// Hosts that one client is used for; then another one takes its place, and its idle connections end. Whoever makes this node
+/// Hosts that one client is used for; then another one takes its place, and its idle connections end. A pod that makes this node
 /// ask hosts without number would fill its memory with them otherwise: each is tens of KiB. A node pulls from tens of hosts.
 const HOSTS_MAX: usize = 64;
 /// How long an idle connection is kept: longer than the pause between pull and create, short enough to be nothing.

@@ -16,7 +16,7 @@ use super::error::{RegistryError, Why};
 const SLOW_TIME: Duration = Duration::from_secs(60);
 /// How long a slow host is waited for while there is another one to ask.
 const SLOW_PATIENCE: Duration = Duration::from_secs(1);
-/// The longest that a host is left alone because it said so: whoever says more is asked again after this.
+/// The longest that a host is left alone because it said so: one that says more is asked again after this.
 const QUIET_MAX: Duration = Duration::from_secs(60);
 /// How long a host that answered 429 without a time is left alone.
 const QUIET_UNSAID: Duration = Duration::from_secs(1);

@@ -1,7 +1,8 @@
 //! The documents are true: what they name exists, what they show is read by the program, and what should be in them is.
 //!
-//! [`names`] holds them against the code, [`samples`] feeds what they show to the program, [`words`] looks for what must
-//! not be in any committed file. Whether the prose is right is for people.
+//! [`names`] holds them against the code, [`limits`] writes one of them from it, [`samples`] feeds what they show to the
+//! program, [`shape`] looks at lengths and links, [`words`] for what must not be in any committed file. Whether the prose
+//! is right is for people.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,15 +12,22 @@
     reason = "a test fails loudly"
 )]
 
+mod limits;
 mod names;
 mod samples;
+mod shape;
 mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The documents at the root of the repository.
-const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"];
+/// The documents: those at the root of the repository, and all below `docs/`.
+fn documents() -> Vec<String> {
+    let root = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"];
+    let below = files("docs", ".md");
+    assert!(below.len() > 10, "{below:?}");
+    root.map(str::to_owned).into_iter().chain(below).collect()
+}
 
 /// A committed file.
 fn read(path: &str) -> String {

@@ -1,12 +1,12 @@
 //! What the documents name, held against the code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use syn::visit::{self, Visit};
 
-use crate::{DOCUMENTS, code_words, fenced, files, read};
+use crate::{code_words, documents, fenced, files, read};
 
 /// Kinds of tests that `kind/name` can point at, besides `lib` and `e2e`.
 const SUITES: [&str; 10] =
@@ -27,9 +27,8 @@ fn dependencies() -> BTreeSet<String> {
 
 #[test]
 fn every_dependency_has_its_line_and_no_other_crate_has() {
-    let architecture = read("ARCHITECTURE.md");
-    let (_, section) = architecture.split_once("\n## Dependencies\n").unwrap();
-    let rows = section.split("\n## ").next().unwrap().lines().filter_map(|line| line.strip_prefix("| `"));
+    let document = read("docs/design/dependencies.md");
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));
     let lines: Vec<&str> = rows.filter_map(|row| row.split_once("` |").map(|(name, _)| name)).collect();
     let named: BTreeSet<String> = lines.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(lines.len(), named.len(), "a crate has two lines");
@@ -45,8 +44,8 @@ fn every_make_target_exists() {
         .filter_map(|line| line.split_once(':').map(|(target, _)| target))
         .collect();
     let mut named = 0;
-    for document in DOCUMENTS {
-        let text = read(document);
+    for document in documents() {
+        let text = read(&document);
         let commands =
             code_words(&text).into_iter().chain(fenced(&text).into_iter().map(|(_, block)| block.to_owned()));
         for command in commands {
@@ -72,11 +71,12 @@ fn scenarios() -> BTreeSet<String> {
 fn every_scenario_exists() {
     let there = scenarios();
     assert!(there.contains("unsigned"), "{there:?}");
-    for document in DOCUMENTS {
-        let text = read(document);
+    for document in documents() {
+        let text = read(&document);
         for after in text.split("SCENARIO=").skip(1) {
             let name: String = after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-            assert!(name == "list" || there.contains(&name), "{document}: no scenario {name:?}, there are {there:?}");
+            let is_any = ["list", "NAME"].contains(&name.as_str());
+            assert!(is_any || there.contains(&name), "{document}: no scenario {name:?}, there are {there:?}");
         }
         for name in code_words(&text).iter().filter_map(|word| word.strip_prefix("e2e/")).filter(|name| *name != "…")
         {
@@ -85,68 +85,72 @@ fn every_scenario_exists() {
     }
 }
 
-/// `suite/module::function` and `lib/module::function` are functions of those files.
+/// `suite/function` is a test somewhere below `tests/suite`, `lib/function` one below `src`. A name has an underscore;
+/// anything else with a slash is a path.
 #[test]
 fn every_test_exists() {
     let mut named = 0;
-    for document in DOCUMENTS {
-        for word in code_words(&read(document)) {
-            let Some((suite, path)) = word.split_once('/').filter(|(_, path)| path.contains("::")) else { continue };
-            let (module, function) = path.rsplit_once("::").unwrap();
-            let module = module.replace("::", "/");
-            let folder = if suite == "lib" { "src".to_owned() } else { format!("tests/{suite}") };
+    let text = |folder: &str| files(folder, ".rs").iter().map(|file| read(file)).collect::<String>();
+    let mut suites: BTreeMap<String, String> = BTreeMap::new();
+    for document in documents() {
+        for word in code_words(&read(&document)) {
+            let Some((suite, function)) = word.split_once('/') else { continue };
+            let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            if !function.contains('_') || !function.chars().all(is_name) {
+                continue;
+            }
             assert!(suite == "lib" || SUITES.contains(&suite), "{document}: {word}: no suite {suite}");
-            let candidates = [format!("{folder}/{module}.rs"), format!("{folder}/{module}/mod.rs")];
-            let all = files(&folder, ".rs");
-            let file = candidates.iter().find(|file| all.contains(file));
-            let file = file.unwrap_or_else(|| panic!("{document}: {word}: neither of {candidates:?} is there"));
-            assert!(read(file).contains(&format!("fn {function}(")), "{document}: {word}: {file} has no such test");
+            let folder = if suite == "lib" { "src".to_owned() } else { format!("tests/{suite}") };
+            let suite = suites.entry(folder).or_insert_with_key(|folder| text(folder));
+            let is_there = suite.contains(&format!("fn {function}(")) || suite.contains(&format!("fn {function}<"));
+            assert!(is_there, "{document}: there is no test {word}");
             named += 1;
         }
     }
     assert!(named >= 20, "the documents name few tests: {named}");
 }
 
-/// Paths of source files exist, constants that a table names beside one stand in it.
+/// Files and folders that are named from the root of the repository are there.
 #[test]
-fn every_source_file_and_constant_exists() {
-    let sources: BTreeSet<String> = files("src", ".rs").into_iter().collect();
-    for document in DOCUMENTS {
-        for line in read(document).lines() {
-            let words = code_words(line);
-            let paths: Vec<&String> =
-                words.iter().filter(|word| word.starts_with("src/") && word.ends_with(".rs")).collect();
-            for path in &paths {
-                assert!(sources.contains(*path), "{document}: there is no {path}");
-            }
-            let is_constant =
-                |word: &&String| word.contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-            for constant in words.iter().filter(is_constant).filter(|_| !paths.is_empty()) {
-                let found = paths.iter().any(|path| read(path).contains(constant.as_str()));
-                assert!(found, "{document}: none of {paths:?} has {constant}");
+fn every_path_of_the_repository_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tops = ["src/", "tests/", "docs/", "packaging/", "proto/", "systemd/", "benches/"];
+    let mut named = 0;
+    for document in documents() {
+        for word in code_words(&read(&document)) {
+            let is_path = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+            if tops.iter().any(|top| word.starts_with(top)) && is_path(&word) {
+                assert!(root.join(&word).exists() || below(root, &word), "{document}: there is no {word}");
+                named += 1;
             }
         }
     }
+    assert!(named >= 10, "the documents name few files: {named}");
 }
 
-/// `Type::function` and the like: each part is a word of the source.
+/// Whether it is a folder below `src/`: documents call one `daemon/`, as the table of rooms does.
+fn below(root: &Path, word: &str) -> bool {
+    root.join("src").join(word).exists()
+}
+
+/// `Type::function` and the like: each part is a word of the source. Documents name folders rather than these, so there may
+/// be few.
 #[test]
 fn every_function_and_type_exists() {
     let source: String = files("src", ".rs").iter().map(|file| read(file)).collect();
     let words: BTreeSet<&str> = source.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
-    let mut named = 0;
-    for word in code_words(&read("ARCHITECTURE.md")) {
-        let parts: Vec<&str> = word.split("::").collect();
-        let plain = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if parts.len() < 2 || !parts.iter().all(plain) {
-            continue;
+    for document in documents() {
+        for word in code_words(&read(&document)) {
+            let parts: Vec<&str> = word.split("::").collect();
+            let plain = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if parts.len() < 2 || !parts.iter().all(plain) {
+                continue;
+            }
+            for part in parts {
+                assert!(words.contains(part), "{document}: {word}: nothing in src/ is called {part}");
+            }
         }
-        for part in parts {
-            assert!(words.contains(part), "ARCHITECTURE.md: {word}: nothing in src/ is called {part}");
-        }
-        named += 1;
     }
-    assert!(named >= 20, "the document names few functions: {named}");
 }
 
 /// `table.key` is a key of the shipped configuration.
@@ -162,8 +166,8 @@ fn every_key_of_the_configuration_exists() {
             keys.insert(format!("{table}.{}", key.trim_start_matches('?').trim()));
         }
     }
-    for document in DOCUMENTS {
-        for word in code_words(&read(document)) {
+    for document in documents() {
+        for word in code_words(&read(&document)) {
             let Some((table, key)) = word.split_once('.') else { continue };
             let is_key = key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
             if TABLES.contains(&table) && is_key && !ENDINGS.contains(&key) {
@@ -186,7 +190,9 @@ impl<'ast> Visit<'ast> for Codes {
 }
 
 fn codes() -> BTreeSet<String> {
-    let file = syn::parse_file(&read("src/gate/refusal.rs")).unwrap();
+    let sources = files("src", "/refusal.rs");
+    let [source] = sources.as_slice() else { panic!("one file has the codes: {sources:?}") };
+    let file = syn::parse_file(&read(source)).unwrap();
     let mut codes = Codes(BTreeSet::new());
     for item in &file.items {
         if let syn::Item::Fn(function) = item
@@ -211,14 +217,14 @@ fn codes() -> BTreeSet<String> {
 fn every_reason_code_is_in_the_table_and_in_the_manual_and_no_other_is() {
     let codes = codes();
     assert!(codes.len() > 30 && codes.contains("unsigned"), "{codes:?}");
-    let readme = read("README.md");
-    let (_, table) = readme.split_once("| code | what it means | what to do |").unwrap();
+    let document = read("docs/respond/reason-codes.md");
+    let (_, table) = document.split_once("| code | what it means | what to do |").unwrap();
     let rows = table.trim_start().lines().take_while(|line| line.starts_with('|')).skip(1);
     let mut listed = BTreeSet::new();
     for row in rows {
         let cell = row.trim_start_matches('|').split('|').next().unwrap();
         for code in code_words(cell) {
-            assert!(listed.insert(code.clone()), "README.md: {code} has two rows");
+            assert!(listed.insert(code.clone()), "{code} has two rows");
         }
     }
     assert_same(&listed, &codes);

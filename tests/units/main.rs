@@ -150,8 +150,9 @@ fn the_roots_and_units_are_installed_and_uninstalled() {
 /// What `make install` needs, with the program of the tests in the place of the release.
 fn tree() -> tempfile::TempDir {
     let tree = tempfile::tempdir().unwrap();
-    let parts = ["Makefile", "systemd", "packaging", "README.md", "SECURITY.md", "CHANGELOG.md", "LICENSE"];
-    for part in parts {
+    let parts = ["Makefile", "systemd", "packaging", "docs", "LICENSE"];
+    let documents = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"];
+    for part in parts.into_iter().chain(documents) {
         let copied = Command::new("cp").arg("-r").arg(repository().join(part)).arg(tree.path()).status().unwrap();
         assert!(copied.success(), "{part}");
     }
@@ -262,10 +263,13 @@ fn what_the_demo_installs_replaces_nothing_and_leaves_no_service() {
     }
 }
 
-const INSTALLED: [&str; 7] = [
+const INSTALLED: [&str; 10] = [
     "usr/bin/sealgate",
     "usr/lib/systemd/system/sealgate-trust-update.service",
     "usr/lib/systemd/system/sealgate-trust-update.timer",
+    "usr/share/doc/sealgate/README.md",
+    "usr/share/doc/sealgate/docs/respond/runbook.md",
+    "usr/share/doc/sealgate/docs/design/decisions/time.md",
     "usr/share/sealgate/trust/public-good.json",
     "usr/share/sealgate/trust/public-good.root.json",
     "usr/share/sealgate/trust/staging.json",
