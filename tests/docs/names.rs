@@ -177,6 +177,21 @@ fn every_key_of_the_configuration_exists() {
     }
 }
 
+/// Metrics that documents name are served.
+#[test]
+fn every_metric_exists() {
+    let source: String = files("src/metrics", ".rs").iter().map(|file| read(file)).collect();
+    let mut named = 0;
+    for document in documents() {
+        let words = code_words(&read(&document));
+        for metric in words.iter().filter(|word| word.starts_with("sealgate_")) {
+            assert!(source.contains(&format!("{metric}\"")), "{document}: there is no metric {metric}");
+            named += 1;
+        }
+    }
+    assert!(named >= 10, "the documents name few metrics: {named}");
+}
+
 /// The codes of refusals: the texts in the functions that give them.
 struct Codes(BTreeSet<String>);
 

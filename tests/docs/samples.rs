@@ -1,7 +1,7 @@
 //! What the documents show, read by the program. The shipped policies and the examples of sealgate-policy(5) are read by
 //! the tests of the policy room, the shipped configuration by those of the configuration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use sealgate::truststore;
 use sealgate::verify::{PublicKey, TrustRoot};
 use sigstore_crypto::KeyPair;
 
-use crate::{documents, fenced, files, read};
+use crate::{code_words, documents, fenced, files, read};
 
 /// YAML that is somebody else's.
 const FOREIGN: &str = "apiVersion: kubelet.config.k8s.io/";
@@ -148,4 +148,46 @@ fn the_manual_page_has_every_command_and_option_and_no_other() {
         .map(str::to_owned)
         .collect();
     assert_eq!(named, known);
+}
+
+/// Commands that documents show are commands of the program, with options that it has.
+#[test]
+fn every_command_line_is_one() {
+    let mut seen = BTreeSet::new();
+    for document in documents() {
+        let text = read(&document);
+        let shown =
+            fenced(&text).into_iter().filter(|(language, _)| *language == "sh").map(|(_, block)| block.to_owned());
+        for lines in shown.chain(code_words(&text)) {
+            for line in lines.replace("\\\n", " ").lines() {
+                let words: Vec<&str> = line.split('#').next().unwrap().split_whitespace().collect();
+                for (at, _) in words.iter().enumerate().filter(|(_, word)| **word == "sealgate") {
+                    if at == 0 || ["sudo", "&&", "||", "|"].contains(&words[at - 1]) {
+                        let ends = |word: &&&str| !["&&", "||", "|", ">"].contains(*word);
+                        let command: Vec<&str> = words[at + 1..].iter().take_while(ends).copied().collect();
+                        seen.insert((document.clone(), command.join(" ")));
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 30, "{seen:?}");
+    let mut helps: BTreeMap<Vec<&str>, String> = BTreeMap::new();
+    for (document, line) in &seen {
+        let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
+        let names = words.iter().take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
+        let mut path: Vec<&str> = Vec::new();
+        for name in names.filter(|name| !name.starts_with('-')) {
+            let below = commands(helps.entry(path.clone()).or_insert_with(|| help(&path)));
+            if below.is_empty() {
+                break;
+            }
+            assert!(below.iter().any(|command| command == name), "{document}: sealgate {line}: there is {below:?}");
+            path.push(name);
+        }
+        let known = options(helps.entry(path.clone()).or_insert_with(|| help(&path)));
+        for option in words.iter().filter(|word| word.starts_with("--")) {
+            assert!(known.contains(*option), "{document}: sealgate {line}: there is no {option}");
+        }
+    }
 }

@@ -108,7 +108,7 @@ fn joined(folder: &Path, path: &str) -> PathBuf {
         match part {
             Component::ParentDir => assert!(whole.pop(), "{path} leads out of the repository"),
             Component::Normal(part) => whole.push(part),
-            _ => {}
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
         }
     }
     whole
