@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sealgate::evidence::{Name, Place, Pod, Source};
+use sealgate::evidence_store::{Entry, Options, Store};
 use sealgate::image::{Digest, Reference, Repository};
+use sealgate::loader;
 use sealgate::policy::PolicySet;
-use sealgate::store::{Entry, Options, Store};
-use sealgate::truststore;
 use serde_json::json;
 
 use signing::Signer;
@@ -98,13 +98,10 @@ fn main() -> ExitCode {
 fn loaded(policies: usize, shape: &Shape) -> (PolicySet, Duration) {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), policies, shape);
-    let options = truststore::Options {
-        policies: folder.path().to_owned(),
-        keys: folder.path().to_owned(),
-        ..Default::default()
-    };
+    let options =
+        loader::Options { policies: folder.path().to_owned(), keys: folder.path().to_owned(), ..Default::default() };
     let began = Instant::now();
-    let loaded = truststore::load(&options, &truststore::TrustOptions::default()).unwrap();
+    let loaded = loader::load(&options, &loader::TrustOptions::default()).unwrap();
     (loaded.policies, began.elapsed())
 }
 

@@ -17,18 +17,18 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::config::{self, Settings};
+use crate::containerd::Runtime;
 use crate::control;
+use crate::evidence_store::{self, Store};
 use crate::gate::{Gate, Parts, Recorder};
 use crate::image::Platform;
+use crate::loader::{Loaded, TrustOptions, Watch};
 use crate::metrics;
 use crate::policy::Freshness;
 use crate::proxy::{self, Calls, Connections, Listener, Proxy};
 use crate::registry::{Environment, Registry};
-use crate::runtime::Runtime;
-use crate::store::{self, Store};
 use crate::systemd::{self, Inherited, News, Socket};
-use crate::truststore::{Loaded, TrustOptions, Watch};
-use crate::{audit, truststore};
+use crate::{audit, loader};
 use time::{clock_warning, settle_time};
 
 pub use time::known_time;
@@ -186,7 +186,7 @@ async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> 
 }
 
 /// Opens the evidence store, and says why it could not: the gate goes on without it.
-async fn open_store(gate: Arc<Gate>, options: store::Options) {
+async fn open_store(gate: Arc<Gate>, options: evidence_store::Options) {
     let path = options.path.display().to_string();
     loop {
         let options = options.clone();
@@ -242,7 +242,7 @@ fn control_options(settings: &Settings) -> proxy::Options {
 /// # Errors
 /// [`DaemonError`] names the part that cannot be used.
 pub fn gate(settings: &Settings) -> Result<(Gate, Noted), DaemonError> {
-    let loaded = truststore::load(&settings.policy, &settings.trust).map_err(part("the policy"))?;
+    let loaded = loader::load(&settings.policy, &settings.trust).map_err(part("the policy"))?;
     let noted = Noted::of(&loaded, &settings.trust);
     let parts = Parts {
         clock: CLOCK,
@@ -264,7 +264,7 @@ pub fn gate(settings: &Settings) -> Result<(Gate, Noted), DaemonError> {
 }
 
 /// What the node's configuration says of how fresh evidence is to be.
-fn freshness(options: &store::Options) -> Freshness {
+fn freshness(options: &evidence_store::Options) -> Freshness {
     Freshness { refresh_after: options.refresh_after(), max_offline: options.max_offline() }
 }
 

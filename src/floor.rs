@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use nix::libc;
 use serde::Deserialize;
 
-use crate::ownership::{self, OwnershipFault};
+use crate::file_trust::{self, OwnershipFault};
 
 /// Longest file: one time, RFC 3339, and a newline.
 const FILE_MAX: u64 = 64;
@@ -102,7 +102,7 @@ pub fn read(path: &Path) -> Result<Option<Timestamp>, FloorError> {
         Err(error) => return Err(failed(error)),
     };
     let metadata = file.metadata().map_err(failed)?;
-    ownership::check_open(path, &metadata).map_err(FloorError::Unsafe)?;
+    file_trust::check_open(path, &metadata).map_err(FloorError::Unsafe)?;
     let mut text = String::new();
     let malformed = || FloorError::Malformed { path: path.into() };
     file.take(FILE_MAX).read_to_string(&mut text).map_err(|_| malformed())?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::errno::Words;
-use crate::ownership::OwnershipFault;
+use crate::file_trust::OwnershipFault;
 
 /// Why a record is not on disk, or why there is no log.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use super::encode::RECORD_MAX;
 use super::error::{Action, AuditError};
 use super::options::Options;
 use super::state::State;
-use crate::ownership::{self, Above, OwnershipFault};
+use crate::file_trust::{self, Above, OwnershipFault};
 
 /// Torn lines kept aside and read back at most, in bytes; one crash leaves one line.
 const TORN_MAX: u64 = 1 << 20;
@@ -98,9 +98,9 @@ impl LogFile {
 
     /// Who else could write the log or its folder by now, in words; none when nobody can.
     pub(super) fn exposed(&self) -> Option<String> {
-        let folder = ownership::check(&self.folder, Above::GroupToo);
+        let folder = file_trust::check(&self.folder, Above::GroupToo);
         let file = |()| match fs::symlink_metadata(&self.path) {
-            Ok(metadata) => ownership::check_open(&self.path, &metadata),
+            Ok(metadata) => file_trust::check_open(&self.path, &metadata),
             // It is made again with the next record.
             Err(_) => Ok(()),
         };
@@ -305,7 +305,7 @@ fn open_plain(path: &Path, mode: u32) -> Result<File, AuditError> {
         }
     })?;
     let metadata = file.metadata().map_err(|error| AuditError::io(Action::Open, path, &error))?;
-    ownership::check_open(path, &metadata).map_err(AuditError::Unsafe)?;
+    file_trust::check_open(path, &metadata).map_err(AuditError::Unsafe)?;
     Ok(file)
 }
 
@@ -334,7 +334,7 @@ fn take_lock(path: &Path, tries: u32, awaits: &AtomicBool) -> Result<Option<Floc
 
 /// Whoever can write the folder can take files out of it.
 fn check_folder(folder: &Path) -> Result<(), AuditError> {
-    ownership::check(folder, Above::GroupToo).map_err(|fault| match fault {
+    file_trust::check(folder, Above::GroupToo).map_err(|fault| match fault {
         OwnershipFault::Unreadable { path, kind } => AuditError::Io { action: Action::Open, path, kind },
         OwnershipFault::Owner { .. } | OwnershipFault::Writable { .. } => AuditError::Unsafe(fault),
     })

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
-use crate::{registry, truststore};
+use crate::{loader, registry};
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub(super) fn check(options: &Options, settings: &Settings, screen: &mut Screen)
     let mut policy = settings.policy.clone();
     policy.policies = options.folder.clone().unwrap_or(policy.policies);
     policy.keys = options.keys.clone().unwrap_or(policy.keys);
-    let mut checked = match truststore::load(&policy, &settings.trust) {
+    let mut checked = match loader::load(&policy, &settings.trust) {
         Ok(loaded) => Checked {
             sound: true,
             documents: loaded.policies.len(),

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
-use crate::truststore::lifetime::{self, Item, Kind};
-use crate::truststore::{self, Found, TrustOptions};
+use crate::loader::lifetime::{self, Item, Kind};
+use crate::loader::{self, Found, TrustOptions};
 use crate::tuf::{self, Ask, Change, Updated};
 
 /// How wide a line is at most, but for a path or name that is longer by itself.
@@ -58,7 +58,7 @@ pub(super) fn update(options: &Update, settings: &Settings, screen: &mut Screen)
             exit = Exit::Unable;
         }
         told(name, &updated, screen);
-        let found = truststore::find(trust, name);
+        let found = loader::find(trust, name);
         if let (Ok(updated), Some(found)) = (&updated, found)
             && found.file != updated.file
         {
@@ -70,16 +70,16 @@ pub(super) fn update(options: &Update, settings: &Settings, screen: &mut Screen)
 }
 
 fn asked(name: &str, options: &Update, trust: &TrustOptions) -> Result<Ask, String> {
-    if !truststore::is_root_name(name) {
+    if !loader::is_root_name(name) {
         return Err("cannot be the name of a root: expected lower-case letters, digits, -, _, .".to_owned());
     }
-    let shipped = truststore::shipped(name);
+    let shipped = loader::shipped(name);
     let mirror = options.mirror.clone().or_else(|| trust.mirrors.get(name).cloned());
     let mirror = mirror.or_else(|| shipped.map(|shipped| shipped.mirror.to_owned()));
     let mirror = mirror.ok_or("no mirror is known: give --mirror, or name one in trust.mirrors")?;
     let root = match &options.root {
-        Some(file) => truststore::tuf_root_file(file).map(Some).map_err(|fault| (file.clone(), fault)),
-        None => truststore::tuf_root(trust, name),
+        Some(file) => loader::tuf_root_file(file).map(Some).map_err(|fault| (file.clone(), fault)),
+        None => loader::tuf_root(trust, name),
     };
     let root = root.map_err(|(file, fault)| format!("{}: {fault}", file.display()))?;
     let root = root.ok_or_else(|| {
@@ -99,7 +99,7 @@ fn run(ask: &Ask) -> Result<Updated, String> {
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime for the requests: {error}"))?;
-    let accept = |bytes: &[u8]| truststore::parse_root(bytes).map(drop).map_err(|fault| fault.to_string());
+    let accept = |bytes: &[u8]| loader::parse_root(bytes).map(drop).map_err(|fault| fault.to_string());
     runtime.block_on(tuf::update(ask, accept, daemon::now())).map_err(|error| error.to_string())
 }
 
@@ -149,7 +149,7 @@ struct Listed<'a> {
 
 /// Prints every root there is; 1 when one of them is faulty.
 pub(super) fn list(settings: &Settings, screen: &mut Screen) -> Exit {
-    let found = match truststore::survey(&settings.trust) {
+    let found = match loader::survey(&settings.trust) {
         Ok(found) => found,
         Err((folder, fault)) => {
             screen.complain(&format!("{}: {fault}", folder.display()));

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::screen::{Exit, Screen, Tone, plain};
 use crate::daemon::CLOCK;
 use crate::image::Digest;
-use crate::truststore;
+use crate::loader;
 use crate::verify::{
     About, BUNDLE_MAX, Budget, Certificate, Claim, Demands, LogEntry, ProvenTime, PublicKey, ROOT_MAX, Signed, Signer,
     TimeSource, Trust, TrustRoot, Untrusted,
@@ -170,7 +170,7 @@ fn root(options: &Options) -> Result<TrustRoot, String> {
         return TrustRoot::parse(&json).map_err(|error| format!("{}: {error}", file.display()));
     }
     let name = if options.staging { "staging" } else { "public-good" };
-    let shipped = truststore::shipped(name).ok_or_else(|| format!("no trust root {name} is shipped"))?;
+    let shipped = loader::shipped(name).ok_or_else(|| format!("no trust root {name} is shipped"))?;
     TrustRoot::parse(shipped.trusted_root.as_bytes()).map_err(|error| format!("trust root {name}: {error}"))
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::errno::Words;
-use crate::ownership::OwnershipFault;
+use crate::file_trust::OwnershipFault;
 
 /// A line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

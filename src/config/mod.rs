@@ -18,8 +18,8 @@ use serde::Deserialize;
 
 pub use error::{ConfigError, Place};
 
-use crate::ownership::{self, Above};
-use crate::{audit, control, floor, gate, metrics, proxy, registry, runtime, store, truststore};
+use crate::file_trust::{self, Above};
+use crate::{audit, containerd, control, evidence_store, floor, gate, loader, metrics, proxy, registry};
 
 /// Where the configuration is unless the command line says otherwise. Drop-ins are in the folder of that name with
 /// `.d` added.
@@ -38,15 +38,15 @@ pub struct Settings {
     /// The socket of `sealgate status`.
     pub control: control::Options,
     /// The container runtime behind the gate.
-    pub runtime: runtime::Options,
+    pub runtime: containerd::Options,
     /// The registries.
     pub registry: registry::Options,
     /// Where policies and keys are.
-    pub policy: truststore::Options,
+    pub policy: loader::Options,
     /// Trust roots and their refresh.
-    pub trust: truststore::TrustOptions,
+    pub trust: loader::TrustOptions,
     /// Evidence on disk.
-    pub evidence: store::Options,
+    pub evidence: evidence_store::Options,
     /// Limits of one decision.
     pub limits: gate::Limits,
     /// What is remembered.
@@ -117,8 +117,8 @@ impl Settings {
 
 fn read(path: &Path) -> Result<String, ConfigError> {
     let failed = |error: io::Error| ConfigError::Read { path: path.into(), kind: error.kind() };
-    ownership::check(path, Above::NobodyElse).map_err(|fault| {
-        if let ownership::OwnershipFault::Unreadable { kind, .. } = fault {
+    file_trust::check(path, Above::NobodyElse).map_err(|fault| {
+        if let file_trust::OwnershipFault::Unreadable { kind, .. } = fault {
             ConfigError::Read { path: path.into(), kind }
         } else {
             ConfigError::Unsafe(fault)

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::audit::OnFailure;
-use crate::ownership::OwnershipFault;
+use crate::file_trust::OwnershipFault;
 
 /// The shipped example.
 const EXAMPLE: &str = include_str!("../../packaging/config.toml");

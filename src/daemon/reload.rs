@@ -8,9 +8,9 @@ use tokio::signal::unix::Signal;
 
 use super::{Daemon, Noted, PolicyState, tell};
 use crate::config;
+use crate::loader;
 use crate::policy::PolicySet;
 use crate::systemd::News;
-use crate::truststore;
 
 impl Daemon {
     /// Reloads when SIGHUP comes, one reload after the other. A signal that comes during one begins another after it, so
@@ -49,7 +49,7 @@ impl Daemon {
 /// The set that the configuration names now, and what an operator should know about it, which the journal is told.
 fn load(config: &Path) -> Result<(Arc<PolicySet>, Noted), String> {
     let settings = config::load(config).map_err(|error| error.to_string())?;
-    let loaded = truststore::load(&settings.policy, &settings.trust).map_err(|error| error.to_string())?;
+    let loaded = loader::load(&settings.policy, &settings.trust).map_err(|error| error.to_string())?;
     let noted = Noted::of(&loaded, &settings.trust);
     noted.warn();
     Ok((Arc::new(loaded.policies), noted))

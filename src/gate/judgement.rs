@@ -312,6 +312,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::containerd::{self, Runtime};
     use crate::daemon::{CLOCK, node_platform};
     use crate::evidence::{Name, Origin, Pod, Subject};
     use crate::gate::gather::Hint;
@@ -319,7 +320,6 @@ mod tests {
     use crate::image::{Digest, Reference};
     use crate::policy::{Documents, Freshness, PolicyFile, PolicySet, Unmatched};
     use crate::registry::{self, Access, AuthConfig, Credentials, Registry};
-    use crate::runtime::{self, Runtime};
     use crate::verify::PublicKey;
 
     const POLICY: &str = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: p}\nspec:\n  \
@@ -338,7 +338,7 @@ mod tests {
             freshness: Freshness::default(),
             policy: PolicySet::build(Documents::parse(&files).unwrap(), keys, Unmatched::Deny).unwrap(),
             registry: Registry::new(options, CLOCK).unwrap(),
-            runtime: Runtime::new(runtime::Options::default()),
+            runtime: Runtime::new(containerd::Options::default()),
             store: None,
         })
     }

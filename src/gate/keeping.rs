@@ -19,7 +19,7 @@ pub(super) use super::wish::{Taken, Wish, take_now};
 use super::wish::{beside, entries, to_put};
 use crate::audit::EvidenceSource;
 use crate::evidence::Evidence;
-use crate::store::{Entry, Store, StoreError};
+use crate::evidence_store::{Entry, Store, StoreError};
 
 /// Longest wait for evidence to be on disk. A write takes milliseconds; a disk that needs longer would hold up every pod.
 const PUT_LIMIT: Duration = Duration::from_secs(5);
@@ -339,9 +339,9 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::evidence_store::Options;
     use crate::image::Digest;
     use crate::policy::Plan;
-    use crate::store::Options;
 
     fn keeping() -> (tempfile::TempDir, Arc<Keeping>) {
         let folder = tempfile::tempdir().unwrap();

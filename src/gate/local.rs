@@ -14,11 +14,11 @@ use super::made::refusal_of;
 use super::question::Question;
 use super::timing::Timings;
 use super::{Gate, Refusal};
+use crate::containerd::{Content, Image};
 use crate::evidence::{Name, Origin, Subject};
 use crate::image::{Digest, Reference, Repository};
 use crate::policy::{Denial, PolicySet, Reason};
 use crate::registry::Access;
-use crate::runtime::{Content, Image};
 
 /// Most names under which one image must pass, and most digests that are tried under one name. A real image has a
 /// handful; each costs a judgement.

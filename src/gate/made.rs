@@ -6,7 +6,7 @@ use lru::LruCache;
 use super::local::LocalPermit;
 use super::{Gate, Refusal};
 use crate::cache::lock_or_empty;
-use crate::runtime::{Expected, ExpectedVolume, ProofError, Proven};
+use crate::containerd::{Expected, ExpectedVolume, ProofError, Proven};
 
 /// A container with what was decided for it.
 #[derive(Debug)]

@@ -52,13 +52,13 @@ pub use timing::Timings;
 
 use crate::cache::{Memory, lock_or_empty};
 use crate::clock::Clock;
+use crate::containerd::{Content, Runtime};
 use crate::evidence::Place;
+use crate::evidence_store::Store;
 use crate::floor::Floor;
 use crate::image::{Digest, Platform, Repository};
 use crate::policy::{Applicable, Freshness, PolicySet, Unmatched, VerdictKey};
 use crate::registry::{AccessKey, Registry};
-use crate::runtime::{Content, Runtime};
-use crate::store::Store;
 use crate::verify::Proofs;
 use admission::{Declined, Judged};
 use flights::Flights;

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use crate::evidence_store::Entry;
 use crate::image::Digest;
-use crate::store::Entry;
 
 /// Most bytes that are held until the disk takes them: some hundred images' signatures, or one image's with a large
 /// attestation.

@@ -17,10 +17,10 @@ use super::question::Question;
 use super::timing::Timings;
 use super::{Gate, Refusal, denies_unmatched};
 use crate::aside;
+use crate::containerd::{Content, RuntimeError};
 use crate::evidence::{Name, Origin, Subject};
 use crate::image::{ChooseError, Digest, Document, Reference};
 use crate::registry::{Access, Budget, Class, RegistryError, Session, Why};
-use crate::runtime::{Content, RuntimeError};
 use crate::share::Crowded;
 
 /// Longest manifest or index that is held, in bytes, after it was read: the usual ones have 1 to 30 KiB.

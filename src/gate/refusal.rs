@@ -5,10 +5,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::containerd::{ProofError, RuntimeError};
 use crate::image::{ChooseError, Digest, DocumentError, ReferenceError};
 use crate::policy::{self, Denial, OtherNamespaces, Reason};
 use crate::registry::{Class, RegistryError};
-use crate::runtime::{ProofError, RuntimeError};
 
 /// A decision against an image, and the only way to say no.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::Gate;
 use super::keeping::StoreHealth;
+use crate::evidence_store::{Counts, Store};
 use crate::image::Digest;
-use crate::store::{Counts, Store};
 
 /// How often it is looked which images are on the node, when none is pulled.
 const EVERY: Duration = Duration::from_secs(300);

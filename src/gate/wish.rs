@@ -10,9 +10,9 @@ use super::owed::Whole;
 use super::question::Question;
 use crate::audit::EvidenceSource;
 use crate::evidence::{Name, Source};
+use crate::evidence_store::{BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
 use crate::image::{Digest, Repository};
 use crate::policy::Plan;
-use crate::store::{BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
 
 /// What is asked of the store for one question.
 #[derive(Debug, Clone)]

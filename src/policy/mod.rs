@@ -61,61 +61,30 @@
 //!
 //! The whole reference is the manual page sealgate-policy(5).
 
-mod advice;
-mod applicable;
-mod asked;
-mod automaton;
-mod bench;
-mod by;
 mod condition;
 mod document;
-mod document_set;
-mod error;
-mod fields;
-mod finding;
-mod gathering;
-mod holder;
-mod holders;
-mod identity;
-mod judge;
-mod kinds;
-mod line;
-mod matcher;
-mod material;
-mod met;
-mod pattern;
-mod permit;
-mod regexp;
-mod report;
+mod evaluate;
 mod requirement;
-mod ruling;
-mod says;
+mod sanitize;
+mod scope;
 mod set;
-mod signer;
-mod slsa;
-mod solve;
-mod strangers;
 #[cfg(test)]
 mod tests;
-mod times;
-mod trusts;
-mod unproven;
-mod wording;
-mod words;
-mod yaml;
 
-pub use advice::Advice;
-pub use applicable::{Applicable, OtherNamespaces};
+pub use crate::policy::document::advice::Advice;
+pub use crate::policy::document::error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault, Position};
+pub use crate::policy::document::material::Material;
+pub use crate::policy::document::signature_sources::{Freshness, SIGNATURE_REPOSITORIES_MAX};
+pub use crate::policy::evaluate::finding::Finding;
+pub use crate::policy::evaluate::judge::{Case, Sifted};
+pub use crate::policy::evaluate::permit::{Class, Denial, Permit, Reason, Verdict};
+pub use crate::policy::evaluate::report::{
+    Action, DocumentReport, FATES_MAX, Fate, FateOutcome, Report, RequirementReport, Rest, SIGNERS_MAX,
+};
+pub use crate::policy::evaluate::signer::{Credential, Holder, Logged, SignedAt, Signer};
+pub use crate::policy::requirement::regexp::RegExpFault;
+pub use crate::policy::scope::applicable::{Applicable, OtherNamespaces};
+pub use crate::policy::scope::kinds::Plan;
 pub use condition::{ConditionError, ConditionFault};
 pub use document::{Documents, DocumentsReader, FILE_MAX, NamedAt, ParsedFile, PolicyFile};
-pub use error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault, Position};
-pub use finding::Finding;
-pub use gathering::{Freshness, SIGNATURE_REPOSITORIES_MAX};
-pub use judge::{Case, Sifted};
-pub use kinds::Plan;
-pub use material::Material;
-pub use permit::{Class, Denial, Permit, Reason, Verdict};
-pub use regexp::RegExpFault;
-pub use report::{Action, DocumentReport, FATES_MAX, Fate, FateOutcome, Report, RequirementReport, Rest, SIGNERS_MAX};
 pub use set::{Expiry, PolicySet, Unmatched, VerdictKey};
-pub use signer::{Credential, Holder, Logged, SignedAt, Signer};

@@ -9,19 +9,19 @@ use sha2::{Digest as _, Sha256};
 use crate::evidence::{Name, Origin, Subject};
 use crate::image::Digest;
 
-use super::applicable::{Applicable, Index};
-use super::by::{Named, Who};
+use super::document::error::{PolicyError, PolicyFault};
+use super::document::material::Material;
 use super::document::{Document, Documents, put};
-use super::document_set::DocumentSet;
-use super::error::{PolicyError, PolicyFault};
-use super::holder::Identity;
-use super::holders::{Holders, Mark};
-use super::kinds::Kinds;
-use super::material::Material;
+use super::evaluate::signer_set::{Holders, Mark};
+use super::evaluate::solve::{COMBINATIONS_MAX, Ways, satisfied};
 use super::requirement::Leaf;
-use super::solve::{COMBINATIONS_MAX, Ways, satisfied};
-use super::trusts::{self, LeafTrust, Trusts};
-use super::words::{bounded, escaped};
+use super::requirement::attestor::{Named, Who};
+use super::requirement::certificate_identity::Identity;
+use super::requirement::trust::{self, LeafTrust, Trusts};
+use super::sanitize::{bounded, escaped};
+use super::scope::applicable::{Applicable, Index};
+use super::scope::document_set::DocumentSet;
+use super::scope::kinds::Kinds;
 use crate::verify::Part;
 
 /// Longest name of a file or certificate in the words about what ends, in bytes.
@@ -246,7 +246,7 @@ impl Rule {
         if !errors.is_empty() || of_leaves.len() != document.require.leaves.len() {
             return Err(errors);
         }
-        let kinds = trusts::kinds(&document.require.leaves);
+        let kinds = trust::kinds(&document.require.leaves);
         let (best, distinct) = best(&document.require.leaves, &of_leaves, &kinds);
         let rule = Self { document, trusts: of_leaves, kinds, best };
         match rule.unsatisfiable(distinct) {

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 
 use super::{Answer, Call, Owned, OwnedMethod, Reply, Unread, UpstreamError, create, pull, start};
+use crate::containerd::RuntimeError;
 use crate::gate::{Ending, Gate, Recorder, Refusal, Story, ask};
 use crate::registry::Class;
-use crate::runtime::RuntimeError;
 
 /// What the kubelet shows as the pod's waiting reason when a pull fails with UNKNOWN and this (fact P10).
 const VALIDATION_FAILED: &str = "SignatureValidationFailed: ";

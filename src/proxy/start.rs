@@ -7,10 +7,10 @@ use super::calls::{Calls, Patience, Stop};
 use super::request::{decode, text};
 use super::{Answer, Call, OwnedMethod, Reply};
 use crate::aside;
+use crate::containerd::{Container, CreatedWith, ProofError};
 use crate::gate::ask::{Call as Asking, LocalAsk};
 use crate::gate::{MadeContainer, MadeVolume, Refusal, Story};
 use crate::proto::cri::StartContainerRequest;
-use crate::runtime::{Container, CreatedWith, ProofError};
 
 /// Answers one StartContainer.
 pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> Answer {

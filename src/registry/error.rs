@@ -7,9 +7,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::fault::CredentialWhy;
+use super::credentials::fault::CredentialWhy;
+use crate::file_trust::OwnershipFault;
 use crate::image::Digest;
-use crate::ownership::OwnershipFault;
 
 /// Longest text of the operating system or the TLS library that is repeated in a message, characters.
 const DETAIL_MAX: usize = 200;

@@ -5,39 +5,12 @@
 //! nothing that a registry says about itself is believed. *Not there*, *could not be asked* and *refused* stay apart
 //! in [`RegistryError`] ([`Class`]). This room decides nothing about signatures and keeps nothing on disk.
 
-mod address;
-mod body;
-mod challenge;
-mod client;
+mod api;
 mod credentials;
-mod docker_config;
 mod error;
-mod failure;
-mod fault;
-mod fetch;
-mod flights;
-mod helper;
-mod host;
 mod hosts;
-mod hosts_file;
-mod listing;
-mod node;
-mod onward;
+mod http;
 mod options;
-mod patience;
-mod pattern;
-mod program;
-mod provider;
-mod provider_config;
-mod proxies;
-mod referrers;
-mod reply;
-mod round;
-mod route;
-mod session;
-mod survey;
-mod tls;
-mod token;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -46,16 +19,16 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
+pub use crate::registry::api::host_fallback::Onward;
+pub use crate::registry::api::referrers::{Filter, List, Referrer, Referrers};
+pub use crate::registry::api::session::{Fetched, Session};
+pub use credentials::fault::{CredentialFault, CredentialWhy};
+pub use credentials::program::Variables;
 pub use credentials::{Access, AccessKey, AuthConfig, Credentials, CredentialsError};
 pub use error::{Budget, Class, Malformed, Presented, RedirectFault, RegistryError, TlsFault, Why};
-pub use fault::{CredentialFault, CredentialWhy};
-pub use onward::Onward;
+pub use hosts::survey::{Notice, survey};
+pub use http::proxies::{Environment, ProxyUrl};
 pub use options::Options;
-pub use program::Variables;
-pub use proxies::{Environment, ProxyUrl};
-pub use referrers::{Filter, List, Referrer, Referrers};
-pub use session::{Fetched, Session};
-pub use survey::{Notice, survey};
 
 use crate::budget::{MemoryBudget, TIERS};
 use crate::clock::Clock;
@@ -84,9 +57,9 @@ pub struct Registry {
     options: Options,
     clock: Clock,
     hosts: hosts::Hosts,
-    clients: client::Clients,
-    tokens: token::Tokens,
-    node: node::NodeCredentials,
+    clients: http::client::Clients,
+    tokens: credentials::token::Tokens,
+    node: credentials::node::NodeCredentials,
     /// Requests in flight, by the host of the plan that is asked: what it leads to, token services and redirects, is its doing.
     requests: FairShare,
     /// What is held of answers, of all sessions together.
@@ -104,7 +77,7 @@ struct HostState {
     /// Set once a host that may speak either answered HTTPS with something that is not TLS.
     plain: std::sync::atomic::AtomicBool,
     /// Whether it was slow, or wants to be left alone.
-    patience: patience::Patience,
+    patience: http::patience::Patience,
 }
 
 impl Registry {
@@ -116,14 +89,14 @@ impl Registry {
         options.check()?;
         Ok(Self {
             hosts: hosts::Hosts::new(options.certs_dirs.clone(), clock),
-            clients: client::Clients::new(&options)?,
-            tokens: token::Tokens::new(),
-            node: node::NodeCredentials::new(&options, clock),
+            clients: http::client::Clients::new(&options)?,
+            tokens: credentials::token::Tokens::new(),
+            node: credentials::node::NodeCredentials::new(&options, clock),
             requests: FairShare::new(options.shares_of_requests(), clock),
             memory: MemoryBudget::new(TIERS, clock),
             states: Mutex::new(LruCache::new(HOSTS_MAX)),
             learnt: Mutex::new(LruCache::new(HOSTS_MAX)),
-            named: options.allow_local_hosts.iter().map(|host| host::fold(host)).collect(),
+            named: options.allow_local_hosts.iter().map(|host| hosts::host::fold(host)).collect(),
             options,
             clock,
             random: chance,
@@ -153,22 +126,22 @@ impl Registry {
     #[must_use]
     pub fn referrers_support(&self, repository: &Repository) -> Support {
         let now = self.clock.steady();
-        match lock(&self.learnt).get(&host::fold(repository.host())) {
+        match lock(&self.learnt).get(&hosts::host::fold(repository.host())) {
             Some((support, at)) if now.saturating_duration_since(*at) < SUPPORT_TTL => *support,
             _ => Support::Unknown,
         }
     }
 
     fn learn(&self, repository: &Repository, support: Support) {
-        lock(&self.learnt).put(host::fold(repository.host()), (support, self.clock.steady()));
+        lock(&self.learnt).put(hosts::host::fold(repository.host()), (support, self.clock.steady()));
     }
 
     fn state(&self, authority: &str) -> Arc<HostState> {
         let fresh = || {
             let plain = std::sync::atomic::AtomicBool::new(false);
-            Arc::new(HostState { plain, patience: patience::Patience::default() })
+            Arc::new(HostState { plain, patience: http::patience::Patience::default() })
         };
-        Arc::clone(lock(&self.states).get_or_insert(host::fold(authority), fresh))
+        Arc::clone(lock(&self.states).get_or_insert(hosts::host::fold(authority), fresh))
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::credentials::program::Variables;
 use super::error::RegistryError;
-use super::host;
-use super::program::Variables;
-use super::proxies::ProxyUrl;
+use super::hosts::host;
+use super::http::proxies::ProxyUrl;
 use crate::share::Rules;
 
 /// Longest manifest or index, bytes: containerd refuses manifests above 4 MiB (`MaxManifestSize`), and so do most

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::errno::Words;
-use crate::ownership::OwnershipFault;
+use crate::file_trust::OwnershipFault;
 
 /// Why an update did not happen. The root in place stays what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]

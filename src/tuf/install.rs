@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::error::{StateFault, UpdateError};
-use crate::ownership::{self, Above};
+use crate::file_trust::{self, Above};
 
 /// Permission bits of folders: read by all, what is in them is public.
 const FOLDER_MODE: u32 = 0o755;
@@ -36,7 +36,8 @@ impl Folder {
         let metadata = state.join("tuf").join(name);
         let history = metadata.join("root_history");
         make(&history).map_err(UpdateError::State)?;
-        ownership::check(&history, Above::NobodyElse).map_err(|fault| UpdateError::State(StateFault::Unsafe(fault)))?;
+        file_trust::check(&history, Above::NobodyElse)
+            .map_err(|fault| UpdateError::State(StateFault::Unsafe(fault)))?;
         let path = metadata.join("lock");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(FILE_MODE).custom_flags(OFlag::O_NOFOLLOW.bits());

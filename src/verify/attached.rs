@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sigstore_types::bundle::MediaType;
 use sigstore_types::{SignatureBytes, TimestampToken, TransparencyLogEntry};
 
-use super::log::{Entry, Kind};
-use super::witness::Held;
+use super::sigstore::log::{Entry, Kind};
+use super::sigstore::witness::Held;
 use super::{Demands, Fault};
 
 /// Most log entries: signers write one for each log, of which there are two.

@@ -15,7 +15,7 @@ use x509_cert::ext::pkix::name::{GeneralName, OtherName};
 use x509_cert::time::Time;
 
 use super::certificate::{Certificate, Extension, San};
-use super::simple::beyond;
+use super::cosign::simple_signing::beyond;
 use super::{Fault, KeyError, KeyId, crypto};
 
 /// Longest certificate, in bytes: Fulcio's have about 1 KB; the rest is room for names and RSA keys.

@@ -8,42 +8,36 @@
 //! `docker-reference` fits, the policy says.
 
 mod attached;
-mod authority;
 mod budget;
-mod bundle;
 mod certificate;
 mod claims;
+mod cosign;
 mod crypto;
 mod fault;
-mod issuer;
 mod key;
 mod leaf;
-mod legacy;
-mod log;
-mod memo;
 mod pem;
+mod pki;
 mod proof;
 mod prove;
-mod root;
-mod sct;
 mod sigstore;
-mod simple;
-mod stamp;
 mod statement;
 #[cfg(test)]
 mod tests;
 mod untrusted;
-mod witness;
+mod verification_cache;
 
-pub use authority::{AUTHORITY_FILE_MAX, Authority, AuthorityError, AuthorityExpiry, AuthorityId, CaFault, Part};
+pub use crate::verify::cosign::annotations::LAYER_ANNOTATIONS;
+pub use crate::verify::pki::{
+    AUTHORITY_FILE_MAX, Authority, AuthorityError, AuthorityExpiry, AuthorityId, CaFault, Part,
+};
+pub use crate::verify::sigstore::root::{ROOT_MAX, RootError, RootId, TrustRoot};
+pub use crate::verify::verification_cache::Proofs;
 pub use budget::Budget;
 pub use certificate::{Certificate, Extension, San};
 pub use claims::Claims;
 pub use fault::{Bound, Fault, Unsaid};
 pub use key::{KeyError, KeyId, PublicKey};
-pub use legacy::LAYER_ANNOTATIONS;
-pub use memo::Proofs;
 pub use proof::{About, Claim, Demands, LogEntry, ProvenTime, TimeSource, Trust};
-pub use root::{ROOT_MAX, RootError, RootId, TrustRoot};
 pub use statement::{PREDICATE_VALUES_MAX, Statement};
 pub use untrusted::{ATTESTATION_MAX, BUNDLE_MAX, Form, PAYLOAD_MAX, Signed, Signer, Untrusted};

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::crypto::Message;
 use super::leaf::Leaf;
-use super::log::{By, Entry};
+use super::sigstore::log::{By, Entry};
+use super::sigstore::witness::Witnessed;
 use super::untrusted::{ArtifactDigest, Content, Material, Signed, Signer, Untrusted};
-use super::witness::Witnessed;
 use super::{About, Authority, Budget, Claim, Demands, Fault, PublicKey, Trust, TrustRoot, sigstore};
 use crate::image::Digest;
 

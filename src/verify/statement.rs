@@ -11,8 +11,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha512};
 
+use super::cosign::simple_signing::{fault, object, only, text};
 use super::fault::Bound;
-use super::simple::{fault, object, only, text};
 use super::untrusted::BUNDLE_MAX;
 use super::{Fault, Unsaid};
 use crate::image::Digest;

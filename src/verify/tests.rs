@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::log::By;
 use super::prove::Ask;
+use super::sigstore::log::By;
 use super::untrusted::{Content, Material};
 use super::{About, Budget, Claim, Demands, Fault, TrustRoot, Untrusted, sigstore};
 use crate::image::Digest;

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::attached::Attached;
+use super::cosign::{annotations, simple_signing};
 use super::leaf::Leaf;
+use super::sigstore::bundle;
 use super::statement::Subjects;
 use super::{
     About, Budget, Certificate, Claim, Demands, Fault, KeyId, LogEntry, ProvenTime, PublicKey, Statement, Trust,
-    bundle, legacy, simple,
 };
 use crate::image::Digest;
 
@@ -110,7 +111,7 @@ impl Untrusted {
     /// # Errors
     /// [`Fault`] for whatever is not such a payload in every detail.
     pub fn simple_signing(payload: &[u8], annotations: &BTreeMap<String, String>) -> Result<Self, Fault> {
-        Ok(Self { id: ItemId::of(b"sig", payload, annotations), ..simple::read(payload, annotations)? })
+        Ok(Self { id: ItemId::of(b"sig", payload, annotations), ..simple_signing::read(payload, annotations)? })
     }
 
     /// Reads a Sigstore bundle, v0.1 to v0.3: made with a key or with a certificate, over an image, a statement about it,
@@ -138,7 +139,10 @@ impl Untrusted {
     /// # Errors
     /// [`Fault`] for whatever is not such an envelope in every detail.
     pub fn attestation(envelope: &[u8], annotations: &BTreeMap<String, String>) -> Result<Self, Fault> {
-        Ok(Self { id: ItemId::of(b"att", envelope, annotations), ..legacy::read_attestation(envelope, annotations)? })
+        Ok(Self {
+            id: ItemId::of(b"att", envelope, annotations),
+            ..annotations::read_attestation(envelope, annotations)?
+        })
     }
 
     /// What tells it from every other.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use sealgate::audit::{AuditError, Noted};
-use sealgate::ownership::OwnershipFault;
+use sealgate::file_trust::OwnershipFault;
 
 use crate::{admission, beside, clock, folder, ids, lines, notes, options, records, refusal, small};
 use sealgate::audit::{Log, Options};

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use sealgate::loader;
 use sealgate::policy::{Documents, Material, PolicyFile, PolicySet, Unmatched};
-use sealgate::truststore;
 use sealgate::verify::{PublicKey, TrustRoot};
 use sigstore_crypto::KeyPair;
 
@@ -64,7 +64,7 @@ fn every_policy_is_good() {
 
 /// A trust root that is shipped under this name.
 fn root(name: &str) -> Arc<TrustRoot> {
-    let shipped = truststore::shipped(name).unwrap_or_else(|| panic!("no trust root {name} is shipped"));
+    let shipped = loader::shipped(name).unwrap_or_else(|| panic!("no trust root {name} is shipped"));
     Arc::new(TrustRoot::parse(shipped.trusted_root.as_bytes()).unwrap())
 }
 

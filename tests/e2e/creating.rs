@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use sealgate::runtime::{Options, Runtime};
+use sealgate::containerd::{Options, Runtime};
 use tonic::Code;
 
 use crate::acts::{No, create_refused, digest_of, eventually, import, past_the_gate, push, tag};

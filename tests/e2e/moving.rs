@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use sealgate::runtime::{Options, Runtime, Target};
+use sealgate::containerd::{Options, Runtime, Target};
 use tonic::Code;
 
 use crate::acts::{VALIDATION, containers, digest_of, never_ran, past_the_gate};
@@ -128,7 +128,7 @@ async fn only_the_admitted_runs(stage: &Stage, runtime: &Runtime, count: &Count)
         serde_json::from_slice(&stage.registry.stored("prod/moving", digest.as_str()).ok_or("no manifest")?)?;
     let config = sealgate::image::Digest::parse(document["config"]["digest"].as_str().unwrap_or_default())?;
     let content = runtime.prove_content(&digest, &config).await?;
-    let expected = sealgate::runtime::Expected {
+    let expected = sealgate::containerd::Expected {
         image: content.id().clone(),
         root: content.chain_id().clone(),
         volumes: Vec::new(),

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use sealgate::truststore::shipped;
+use sealgate::loader::shipped;
 
 use crate::acts::eventually;
 use crate::ensure;

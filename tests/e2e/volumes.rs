@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use sealgate::containerd::{Options, Runtime};
 use sealgate::proto::cri::{ImageSpec, Mount};
-use sealgate::runtime::{Options, Runtime};
 
 use crate::acts::{No, containers, create_refused, eventually, past_the_gate};
 use crate::containerd::{Flavour, Launch};

@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 
 use bytes::Bytes;
 use sealgate::evidence::{Place, Source};
+use sealgate::evidence_store::{Entry, Options, Store};
 use sealgate::image::{Digest, Repository};
-use sealgate::store::{Entry, Options, Store};
 use serde_json::Value;
 
 use crate::fixtures;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use sealgate::evidence::{Place, Source};
+use sealgate::evidence_store::Entry;
 use sealgate::image::{Digest, Repository};
-use sealgate::store::Entry;
 use serde_json::json;
 
 use crate::node::{Node, now};

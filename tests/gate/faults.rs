@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use sealgate::containerd::{self, Runtime};
 use sealgate::gate::ask::PullAsk;
 use sealgate::gate::{Ending, Gate, Limits, MemoryOptions, Parts, Timings};
 use sealgate::image::Platform;
 use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Unmatched};
 use sealgate::registry::{AuthConfig, Options, Registry};
-use sealgate::runtime::{self, Runtime};
 use sealgate::verify::PublicKey;
 
 use crate::hostile::table::cells;
@@ -297,7 +297,7 @@ fn gate(certs: &Path, policy: PolicySet) -> Gate {
         freshness: Freshness::default(),
         policy,
         registry: Registry::new(options, clock()).unwrap(),
-        runtime: Runtime::new(runtime::Options { socket: "/nonexistent".into(), ..runtime::Options::default() }),
+        runtime: Runtime::new(containerd::Options { socket: "/nonexistent".into(), ..runtime::Options::default() }),
         store: None,
     })
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use sealgate::audit::EvidenceSource;
 use sealgate::evidence::Pod;
+use sealgate::evidence_store;
 use sealgate::gate::ask::{Call, LocalAsk};
 use sealgate::gate::{Ending, Gate, LocalPermit, Refusal, Timings};
 use sealgate::image::Digest;
-use sealgate::store;
 
 use crate::fixtures;
 use crate::imagestore::Store;
@@ -121,7 +121,10 @@ async fn what_images_on_the_node_need_is_not_evicted() {
     let (rig, containerd) = scene("signed-v2", &by_digest("signed-v2"));
     let open = |max_bytes| {
         let path = rig.folder().join("evidence");
-        Arc::new(store::Store::open(store::Options { path, max_bytes, ..store::Options::default() }).unwrap())
+        Arc::new(
+            evidence_store::Store::open(evidence_store::Options { path, max_bytes, ..store::Options::default() })
+                .unwrap(),
+        )
     };
     let with = |store| {
         let socket = rig.folder().join("containerd.sock");

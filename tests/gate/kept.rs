@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use sealgate::audit::EvidenceSource;
 use sealgate::evidence::{Place, Source};
+use sealgate::evidence_store::Entry;
 use sealgate::gate::{Ending, MemoryOptions, PullPermit, Refusal};
 use sealgate::image::{Digest, Repository};
 use sealgate::policy::{Freshness, Reason};
-use sealgate::store::Entry;
 
 use crate::fixtures;
 use crate::registry::{Answer, Rule, Settings};

@@ -14,15 +14,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use sealgate::clock::Clock;
+use sealgate::containerd::{self, Runtime};
 use sealgate::evidence::{Carrier, Evidence, Pod, Source};
+use sealgate::evidence_store::{self, Store};
 use sealgate::gate::ask::PullAsk;
 use sealgate::gate::gather::{self, Reading, Wanted};
 use sealgate::gate::{Gate, Limits, MemoryOptions, Parts, PullPermit, Refusal, Timings};
 use sealgate::image::Platform;
 use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Reason, Unmatched};
 use sealgate::registry::{AuthConfig, Options, Registry};
-use sealgate::runtime::{self, Runtime};
-use sealgate::store::{self, Store};
 use sealgate::verify::{PublicKey, TrustRoot};
 
 use crate::fixtures;
@@ -159,7 +159,7 @@ impl Rig {
             freshness: special.freshness,
             policy: special.policy,
             registry,
-            runtime: Runtime::new(runtime::Options { socket: special.socket, ..runtime::Options::default() }),
+            runtime: Runtime::new(containerd::Options { socket: special.socket, ..runtime::Options::default() }),
             store: special.store,
         })
     }
@@ -167,7 +167,7 @@ impl Rig {
     /// The evidence store of this node, opened anew as after a start.
     pub(crate) fn store(&self) -> Arc<Store> {
         let path = self.folder.path().join("evidence");
-        Arc::new(Store::open(store::Options { path, ..store::Options::default() }).unwrap())
+        Arc::new(Store::open(evidence_store::Options { path, ..store::Options::default() }).unwrap())
     }
 
     /// A gate with the usual policy over this node's store, with nothing in memory.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use prost::Message;
 use sealgate::audit::{self, Log, OnFailure};
+use sealgate::containerd::{self, Runtime};
 use sealgate::daemon::{CLOCK, node_platform};
 use sealgate::gate::{Decided, Gate as Deciding, Limits, MemoryOptions, Parts, Recorder};
 use sealgate::image::Digest;
@@ -18,7 +19,6 @@ use sealgate::proto::containerd::types::Descriptor;
 use sealgate::proto::{cri, wellknown::Any};
 use sealgate::proxy::{Calls, Owned};
 use sealgate::registry::{self, Registry};
-use sealgate::runtime::{self, Runtime};
 use serde_json::{Value, json};
 
 use crate::client::{Client, request};
@@ -123,7 +123,7 @@ fn deciding(socket: &std::path::Path, (action, digest): (&str, &Digest)) -> Deci
         registry: Registry::new(options, CLOCK).unwrap(),
         freshness: Freshness::default(),
         store: None,
-        runtime: Runtime::new(runtime::Options { socket: socket.to_owned(), ..Default::default() }),
+        runtime: Runtime::new(containerd::Options { socket: socket.to_owned(), ..Default::default() }),
     })
 }
 

@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use sealgate::containerd::{Content, Options, Runtime};
 use sealgate::image::Digest;
-use sealgate::runtime::{Content, Options, Runtime};
 
 use crate::containerd::{Containerd, Flavour, Host, Setup};
 use crate::registry::{Settings, TestRegistry};

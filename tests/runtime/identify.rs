@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use sealgate::containerd::{Named, ProofError, Runtime, RuntimeError};
 use sealgate::image::Digest;
-use sealgate::runtime::{Named, ProofError, Runtime, RuntimeError};
 
 use crate::containerd::Flavour;
 use crate::house::{HOST, House, eventually};
@@ -187,7 +187,7 @@ async fn a_restart_of_containerd_is_survived() {
 /// No containerd at all is "unavailable" too.
 #[tokio::test]
 async fn no_socket_is_unavailable() {
-    let options = sealgate::runtime::Options { socket: "/nonexistent/sock".into(), ..Default::default() };
+    let options = sealgate::containerd::Options { socket: "/nonexistent/sock".into(), ..Default::default() };
     assert!(unavailable(&Runtime::new(options).identify("app").await.unwrap_err()));
 }
 

@@ -1,13 +1,13 @@
 //! What a container is made of, and what another says it is made of.
 
+use sealgate::containerd::{Expected, Options, ProofError, Runtime, RuntimeError};
 use sealgate::evidence::Pod as PodName;
-use sealgate::runtime::{Expected, Options, ProofError, Runtime, RuntimeError};
 
 use crate::containerd::{Flavour, Launch};
 use crate::house::{HOST, House};
 use crate::tiny::Tiny;
 
-fn only_root(content: &sealgate::runtime::Content) -> Expected {
+fn only_root(content: &sealgate::containerd::Content) -> Expected {
     Expected { image: content.id().clone(), root: content.chain_id().clone(), volumes: Vec::new() }
 }
 

@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sealgate::containerd::ProofError;
 use sealgate::image::Digest;
-use sealgate::runtime::ProofError;
 use serde_json::json;
 
 use crate::containerd::Flavour;

@@ -1,7 +1,7 @@
 //! Image volumes (fact C7), on a containerd that has them.
 
+use sealgate::containerd::{Expected, ExpectedVolume, ProofError};
 use sealgate::proto::cri::{ImageSpec, Mount};
-use sealgate::runtime::{Expected, ExpectedVolume, ProofError};
 
 use crate::containerd::{Flavour, Launch};
 use crate::house::{HOST, House};
@@ -35,7 +35,7 @@ async fn attack_a9_an_image_volume_is_proven_by_its_snapshot() {
         mounts,
         ..Launch::default()
     };
-    let expect = |volumes: &[(&str, &sealgate::runtime::Content)]| Expected {
+    let expect = |volumes: &[(&str, &sealgate::containerd::Content)]| Expected {
         image: root.id().clone(),
         root: root.chain_id().clone(),
         volumes: volumes
@@ -54,7 +54,7 @@ async fn attack_a9_an_image_volume_is_proven_by_its_snapshot() {
     assert_eq!((created.volumes[0].container_path.as_str(), created.volumes[0].image.as_str()), (PATH, &*spec.image));
     assert_eq!(created.volumes[0].user_specified_image, Some(asked));
 
-    let prove = async |volumes: &[(&str, &sealgate::runtime::Content)]| {
+    let prove = async |volumes: &[(&str, &sealgate::containerd::Content)]| {
         house.runtime.prove_container(&id, &expect(volumes)).await
     };
     assert!(prove(&[(PATH, &volume)]).await.is_ok());

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::wanted::names;
+use crate::evidence_store::{Kept, Store};
 use crate::image::{Digest, Reference, Repository};
-use crate::store::{Kept, Store};
 
 /// Digits of a digest.
 const DIGITS: usize = 64;
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::cli::evidence::wanted::Wanted;
     use crate::evidence::{Place, Source};
-    use crate::store::{Entry, Options};
+    use crate::evidence_store::{Entry, Options};
 
     const TAGGED: [&str; 3] = ["reg.test/app:1", "REG.test:443/app:1", "reg.test/app:2"];
 

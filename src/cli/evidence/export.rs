@@ -14,9 +14,9 @@ use super::wanted::Wanted;
 use super::{fetch, tell_broken};
 use crate::cli::screen::{Exit, Screen, plain};
 use crate::config::Settings;
+use crate::evidence_store::layout::{self, Exported};
+use crate::evidence_store::{Entry, Store};
 use crate::image::Digest;
-use crate::store::layout::{self, Exported};
-use crate::store::{Entry, Store};
 
 /// Room for what is written before it reaches the disk: the tar file is made of many small pieces.
 const BUFFER: usize = 256 << 10;

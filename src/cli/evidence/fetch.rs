@@ -14,11 +14,11 @@ use crate::cli::screen::Screen;
 use crate::config::Settings;
 use crate::daemon::{self, CLOCK};
 use crate::evidence::Pod;
+use crate::evidence_store::{BLOB_MAX, Store};
 use crate::gate::ask::PullAsk;
 use crate::gate::{Ending, Timings};
 use crate::image::{CONFIG_MAX, Descriptor, Digest, Document, Reference, Repository};
 use crate::registry::{Access, Registry, Session};
-use crate::store::{BLOB_MAX, Store};
 
 /// Most files that are fetched beside the evidence of one export: the manifest, its children and a config for each.
 const FILES_MAX: usize = 256;

@@ -10,9 +10,9 @@ use super::tokio_runtime;
 use super::wanted::{Wanted, names};
 use crate::cli::screen::Screen;
 use crate::config::Settings;
+use crate::containerd::Runtime;
+use crate::evidence_store::{Entry, Kept};
 use crate::image::{Digest, Reference};
-use crate::runtime::Runtime;
-use crate::store::{Entry, Kept};
 
 /// Digests of several images that are listed for a person to choose from.
 const CHOICES_SHOWN: usize = 8;

@@ -9,9 +9,9 @@ use super::form;
 use crate::cli::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
+use crate::evidence_store::layout::{self, Imported};
+use crate::evidence_store::{Entry, Store, source_word};
 use crate::image::{Reference, Repository};
-use crate::store::layout::{self, Imported};
-use crate::store::{Entry, Store, source_word};
 
 /// What to read.
 #[derive(Debug, Args)]

@@ -7,8 +7,8 @@ use crate::cli::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::daemon;
 use crate::evidence::Source;
+use crate::evidence_store::{BLOB_MAX, Entry, Kept, Store, source_word};
 use crate::image::{Digest, Document};
-use crate::store::{BLOB_MAX, Entry, Kept, Store, source_word};
 
 /// Names that one line of the table has; all are in `show`.
 const NAMES_SHOWN: usize = 1;

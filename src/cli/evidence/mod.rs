@@ -23,10 +23,10 @@ use jiff::Timestamp;
 use super::NoOptions;
 use super::screen::{Exit, Screen};
 use crate::config::Settings;
+use crate::containerd::Runtime;
 use crate::evidence::Source;
+use crate::evidence_store::{Options, Store};
 use crate::image::Digest;
-use crate::runtime::Runtime;
-use crate::store::{Options, Store};
 
 /// How wide a line is at most, but for a name or digest that is longer by itself.
 const WIDTH: usize = 80;

@@ -11,10 +11,10 @@ use crate::cli::screen::{Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
 use crate::evidence::{Evidence, Name, Origin, Pod, Subject};
+use crate::evidence_store::{Kept, Store};
 use crate::gate::gather;
 use crate::image::{Digest, Reference};
 use crate::policy::{Case, Class, Freshness, PolicySet, Verdict};
-use crate::store::{Kept, Store};
 use crate::verify::Proofs;
 
 /// Proofs that are remembered within one run: the same signature of a base image under many images.

@@ -9,8 +9,8 @@ use super::{existing, present};
 use crate::cli::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::daemon;
+use crate::evidence_store::Evicted;
 use crate::image::Digest;
-use crate::store::Evicted;
 
 /// What to remove.
 #[derive(Debug, Args)]

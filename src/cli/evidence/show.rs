@@ -10,10 +10,10 @@ use crate::cli::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
 use crate::evidence::{Content, Item};
+use crate::evidence_store::{BLOB_MAX, Kept, Store, source_word};
 use crate::gate::gather;
 use crate::image::Digest;
 use crate::policy::Plan;
-use crate::store::{BLOB_MAX, Kept, Store, source_word};
 use crate::verify::{Certificate, Claims, Fault, Form, Untrusted};
 
 /// What to read of an entry: everything.

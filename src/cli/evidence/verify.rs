@@ -12,10 +12,10 @@ use super::wanted::Wanted;
 use super::{existing, show};
 use crate::cli::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
+use crate::evidence_store::{BLOB_MAX, Kept, Store};
 use crate::gate::gather;
 use crate::image::Digest;
-use crate::store::{BLOB_MAX, Kept, Store};
-use crate::truststore;
+use crate::loader;
 
 /// What to verify.
 #[derive(Debug, Args)]
@@ -57,7 +57,7 @@ struct Counted {
 
 /// Verifies; 1 when a file is broken, a signature cannot be read, or an image would not be admitted.
 pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<Exit, String> {
-    let loaded = truststore::load(&settings.policy, &settings.trust).map_err(|error| error.to_string())?;
+    let loaded = loader::load(&settings.policy, &settings.trust).map_err(|error| error.to_string())?;
     let Some(store) = existing(&settings.evidence)? else {
         screen.complain(&format!("nothing is kept: there is no folder {}", settings.evidence.path.display()));
         return Ok(Exit::Done);

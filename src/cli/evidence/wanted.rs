@@ -1,7 +1,7 @@
 //! [`Wanted`]: which entries a person means: by a digest, the first digits of one, or a reference.
 
+use crate::evidence_store::Entry;
 use crate::image::{Digest, Reference};
-use crate::store::Entry;
 
 /// Fewest digits that stand for a digest.
 const PREFIX_MIN: usize = 6;

@@ -13,9 +13,9 @@ use super::carrying::{Contents, Layer, evidence};
 use super::reading::{HUGE, LARGE, LARGE_BYTES_MAX};
 use super::{MAX_LAYERS_MANIFEST_BYTES, MAX_MANIFEST_BYTES};
 use crate::evidence::{Carrier, Content, Evidence, Item, Outcome, Place, Source};
+use crate::evidence_store::{BLOB_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
 use crate::image::{Descriptor, Digest};
 use crate::policy::Plan;
-use crate::store::{BLOB_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
 
 /// Most manifests under one tag: each of several hosts may have another.
 const MAX_HOSTS: usize = 16;

@@ -13,7 +13,7 @@ use cel::{Context, ExecutionError};
 use regex::Regex;
 
 use super::Inability;
-use crate::policy::words::escaped;
+use crate::policy::sanitize::escaped;
 
 /// `+` between anything but lists.
 pub(super) const ADD: &str = "@add";

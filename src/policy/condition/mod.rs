@@ -34,8 +34,8 @@ use cel::common::value::Val;
 use cel::{Context, Env, Value};
 use regex::Regex;
 
-use super::error::Position;
-use super::words::escaped;
+use super::document::error::Position;
+use super::sanitize::escaped;
 use crate::image::json::Keep;
 use check::Checked;
 pub(super) use predicate::VALUES_MAX;

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use crate::policy::error::PolicyFault;
-use crate::policy::fields::{At, Reader};
-use crate::policy::holder::{Identity, Misfit, Part, subject};
-use crate::policy::yaml;
+use crate::policy::document::error::PolicyFault;
+use crate::policy::document::fields::{At, Reader};
+use crate::policy::document::yaml;
+use crate::policy::requirement::certificate_identity::{Identity, Misfit, Part, subject};
 use crate::verify::{Certificate, Extension, San};
 
 const GITHUB: &str = "https://token.actions.githubusercontent.com";

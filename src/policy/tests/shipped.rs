@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::support::*;
 use crate::evidence::{Name, Pod};
 use crate::image::Reference;
-use crate::policy::by::{self, Who};
 use crate::policy::document;
-use crate::policy::slsa::Slsa;
+use crate::policy::requirement::attestor::{self, Who};
+use crate::policy::requirement::slsa::Slsa;
+use crate::policy::requirement::{certificate_identity, predicate_constraint};
 use crate::policy::{Documents, Material, PolicyFault, PolicyFile, PolicySet, Reason, Unmatched};
-use crate::policy::{holder, says};
 use crate::verify::{Certificate, Extension, San, TrustRoot};
 
 const SHIPPED: [(&str, &str); 3] = [
@@ -176,14 +176,14 @@ fn the_manual_knows_every_word() {
     let manual = include_str!("../../../packaging/man/sealgate-policy.5");
     for words in [
         document::SPEC,
-        by::KINDS,
-        by::KEY,
-        by::KEY_FILE,
-        by::KEYLESS,
-        by::CERTIFICATE,
-        holder::FIELDS,
-        holder::EXTENSIONS,
-        holder::OWN,
+        attestor::KINDS,
+        attestor::KEY,
+        attestor::KEY_FILE,
+        attestor::KEYLESS,
+        attestor::CERTIFICATE,
+        certificate_identity::FIELDS,
+        certificate_identity::EXTENSIONS,
+        certificate_identity::OWN,
         Slsa::FIELDS,
     ] {
         for word in words {
@@ -191,7 +191,7 @@ fn the_manual_knows_every_word() {
             assert!(told, "{word}");
         }
     }
-    for (word, uri) in says::WORDS {
+    for (word, uri) in predicate_constraint::WORDS {
         assert!(manual.split(|c: char| !c.is_ascii_alphanumeric()).any(|text| text == *word), "{word}");
         assert!(manual.contains(uri), "{uri}");
     }

@@ -1,0 +1,426 @@
+//! [`Documents`]: the policy files of a folder, read and checked as far as that goes without the keys.
+//!
+//! One fault anywhere refuses the whole: a set is never loaded in part (attack B4).
+
+pub(super) mod advice;
+pub(super) mod error;
+pub(super) mod error_display;
+pub(super) mod fields;
+pub(super) mod material;
+pub(super) mod signature_sources;
+pub(super) mod times;
+pub(super) mod yaml;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use sha2::{Digest as _, Sha256};
+
+use super::requirement::attestor::{By, Named, Who};
+use crate::image::Digest;
+
+use super::document::error::{Note, PolicyError, PolicyFault, Position};
+use super::document::fields::{At, Fields, Reader};
+use super::document::signature_sources::Gathering;
+use super::evaluate::report::Action;
+use super::requirement::{self, Leaf, Requirement};
+use super::scope::pattern::{Hosts, NamespacePattern, PatternList, RepositoryPattern};
+
+/// Largest policy file in bytes: a thousand documents of a kilobyte.
+pub const FILE_MAX: usize = 1024 * 1024;
+/// Most documents of one set, over all files: matching and memory stay small.
+const DOCUMENTS_MAX: usize = 4096;
+/// Most patterns in one list.
+const PATTERNS_MAX: usize = 1024;
+/// Longest name of a policy; it stands in every refusal (RFC 1123 label).
+const NAME_MAX: usize = 63;
+
+/// The fields of `spec`.
+pub(super) const SPEC: &[&str] = &[
+    "images",
+    "exclude",
+    "namespaces",
+    "action",
+    "signatureRepository",
+    "refreshAfter",
+    "maxOffline",
+    "deny",
+    "require",
+];
+
+/// One policy file: what it is called in errors, and its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFile {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+/// Documents that were read without a fault; the keys that they name are still to come.
+#[derive(Debug)]
+pub struct Documents {
+    pub(super) documents: Vec<Document>,
+    /// Of the files that they were read from, in order: what a set's generation is made of.
+    pub(super) hash: Sha256,
+    notes: Vec<Note>,
+}
+
+/// One policy file that was read, with what is wrong with it.
+#[derive(Debug)]
+pub struct ParsedFile {
+    name: String,
+    length: usize,
+    /// Of its name and its bytes.
+    hash: [u8; 32],
+    documents: Vec<Document>,
+    errors: Vec<PolicyError>,
+    notes: Vec<Note>,
+}
+
+/// Puts policy files together; none needs to be in memory beside another.
+#[derive(Debug, Default)]
+pub struct DocumentsReader {
+    documents: Vec<Document>,
+    hash: Sha256,
+    names: HashSet<String>,
+    last: String,
+    errors: Vec<PolicyError>,
+    notes: Vec<Note>,
+}
+
+/// Where a document names a file or a trust root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedAt {
+    /// The policy file.
+    pub file: String,
+    /// Where in it.
+    pub position: Position,
+    /// The field.
+    pub field: String,
+    /// The name of the policy that needs it.
+    pub policy: String,
+}
+
+/// One `ImagePolicy`.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) name: String,
+    pub(super) file: String,
+    position: Position,
+    /// None once the set has its index.
+    pub(super) images: PatternList,
+    /// As `images`.
+    pub(super) exclude: PatternList,
+    /// Empty: every namespace.
+    pub(super) namespaces: PatternList,
+    pub(super) action: Action,
+    /// What is refused whoever signed it.
+    pub(super) deny: BTreeSet<Digest>,
+    /// It has `deny` and no `require`: it refuses what it lists and has no say in anything else.
+    pub(super) only_denies: bool,
+    pub(super) require: Requirement,
+    /// Where its signatures are, and how fresh evidence is to be.
+    pub(super) gathering: Gathering,
+}
+
+impl Documents {
+    /// Reads every file, YAML or JSON, each with one or more documents.
+    ///
+    /// # Errors
+    /// Every fault that was found, in the order of the files; at most a hundred of each file.
+    pub fn parse(files: &[PolicyFile]) -> Result<Self, Vec<PolicyError>> {
+        let mut reader = DocumentsReader::default();
+        files.iter().for_each(|file| reader.add(file.parse()));
+        reader.finish()
+    }
+
+    /// What is odd in them and no fault, in the order of the files; at most a hundred of each file.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// The key files that the documents name, as written.
+    #[must_use]
+    pub fn key_files(&self) -> BTreeSet<String> {
+        self.places_of_keys().into_keys().collect()
+    }
+
+    /// How many documents there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// Whether there is none; then every image is unmatched.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+    }
+
+    /// Where each key file is named first, for errors about it: file, place and field.
+    #[must_use]
+    pub fn places_of_keys(&self) -> BTreeMap<String, (String, Position, String)> {
+        let places = self.places(|by| match &by.who {
+            Who::Key(files) => files.iter().map(|key| &key.file).collect(),
+            Who::Keyless(_) | Who::Certificate { .. } => Vec::new(),
+        });
+        places.into_iter().map(|(name, at)| (name, (at.file, at.position, at.field))).collect()
+    }
+
+    /// Where each file of certificates or revocation lists is named first.
+    #[must_use]
+    pub fn places_of_files(&self) -> BTreeMap<String, NamedAt> {
+        self.places(|by| match &by.who {
+            Who::Certificate { roots, intermediates, crls, .. } => {
+                roots.iter().chain(intermediates).chain(crls).collect()
+            }
+            Who::Key(_) | Who::Keyless(_) => Vec::new(),
+        })
+    }
+
+    /// Where each trust root is named first; for one that is the default, where it is asked for.
+    #[must_use]
+    pub fn places_of_roots(&self) -> BTreeMap<String, NamedAt> {
+        self.places(|by| by.root.iter().collect())
+    }
+
+    fn places(&self, named: impl Fn(&By) -> Vec<&Named>) -> BTreeMap<String, NamedAt> {
+        let mut places = BTreeMap::new();
+        for document in &self.documents {
+            for name in document.require.leaves.iter().filter_map(Leaf::by).flat_map(&named) {
+                places.entry(name.name.clone()).or_insert_with(|| NamedAt {
+                    file: document.file.clone(),
+                    position: name.position,
+                    field: name.field.clone(),
+                    policy: document.name.clone(),
+                });
+            }
+        }
+        places
+    }
+}
+
+impl PolicyFile {
+    /// Reads it, YAML or JSON, with one or more documents.
+    #[must_use]
+    pub fn parse(&self) -> ParsedFile {
+        let mut hash = Sha256::new();
+        put(&mut hash, self.name.as_bytes());
+        put(&mut hash, &self.bytes);
+        let mut reader = Reader::new(&self.name);
+        let documents = read_file(self, &mut reader);
+        let (errors, notes) = reader.finish();
+        let (name, length) = (self.name.clone(), self.bytes.len());
+        ParsedFile { name, length, hash: hash.finalize().into(), documents, errors, notes }
+    }
+}
+
+impl ParsedFile {
+    /// How many bytes the file has.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+}
+
+impl DocumentsReader {
+    /// Adds the documents of a file. Its faults are told at the end.
+    pub fn add(&mut self, file: ParsedFile) {
+        let ParsedFile { name, hash, documents, errors, notes, .. } = file;
+        self.hash.update(hash);
+        if !self.names.insert(name.clone()) {
+            let fault = PolicyFault::DuplicateFile;
+            self.errors.push(PolicyError { file: name.clone(), position: None, field: String::new(), fault });
+        }
+        self.last = name;
+        // What is beyond is counted, and not kept.
+        let room = (DOCUMENTS_MAX + 1).saturating_sub(self.documents.len());
+        self.documents.extend(documents.into_iter().take(room));
+        self.errors.extend(errors);
+        self.notes.extend(notes);
+    }
+
+    /// The documents of all files, in their order.
+    ///
+    /// # Errors
+    /// Every fault that was found, in the order of the files; at most a hundred of each file.
+    pub fn finish(mut self) -> Result<Documents, Vec<PolicyError>> {
+        self.errors.extend(named_twice(&self.documents));
+        if self.documents.len() > DOCUMENTS_MAX {
+            let fault = PolicyFault::TooMany { what: "policies", limit: DOCUMENTS_MAX };
+            self.errors.push(PolicyError { file: self.last, position: None, field: String::new(), fault });
+        }
+        let Self { documents, hash, errors, notes, .. } = self;
+        if errors.is_empty() { Ok(Documents { documents, hash, notes }) } else { Err(errors) }
+    }
+}
+
+/// With its length before it, so that no two different inputs read the same.
+pub(super) fn put(hash: &mut Sha256, bytes: &[u8]) {
+    hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+    hash.update(bytes);
+}
+
+impl Document {
+    /// Whether it refuses this digest, whoever signed it.
+    pub(super) fn denies(&self, digest: &Digest) -> bool {
+        self.deny.contains(digest)
+    }
+
+    /// Whether it lets through without proof: then it names its hosts, and matches nothing that is not known.
+    pub(super) fn is_permissive(&self) -> bool {
+        self.action == Action::Warn || (self.require.accepts_anything && !self.only_denies)
+    }
+}
+
+fn read_file(file: &PolicyFile, reader: &mut Reader) -> Vec<Document> {
+    if file.bytes.len() > FILE_MAX {
+        let fault = PolicyFault::FileTooLarge { bytes: file.bytes.len(), limit: FILE_MAX };
+        reader.note(None, String::new(), fault);
+        return Vec::new();
+    }
+    let Ok(text) = std::str::from_utf8(&file.bytes) else {
+        reader.note(None, String::new(), PolicyFault::NotText);
+        return Vec::new();
+    };
+    match yaml::documents(text) {
+        Ok(nodes) if nodes.is_empty() => {
+            reader.note(None, String::new(), PolicyFault::NoDocument);
+            Vec::new()
+        }
+        Ok(nodes) => {
+            let roots = nodes.iter().map(|node| At { node, field: String::new() });
+            roots.filter_map(|at| document(&at, reader)).collect()
+        }
+        Err((position, fault)) => {
+            reader.note(position, String::new(), fault);
+            Vec::new()
+        }
+    }
+}
+
+fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
+    let fields = reader.fields(at, &["apiVersion", "kind", "metadata", "spec"])?;
+    let version = reader.required(&fields, "apiVersion").and_then(|at| reader.word(at, &["sealgate/v1"]));
+    let kind = reader.required(&fields, "kind").and_then(|at| reader.word(at, &["ImagePolicy"]));
+    let name = reader.required(&fields, "metadata").and_then(|at| metadata(at, reader));
+    let spec = reader.required(&fields, "spec");
+    let spec = spec.and_then(|at| reader.fields(at, SPEC))?;
+    let images = reader.required(&spec, "images").map(|at| patterns(at, reader));
+    let (exclude, _) = spec.get("exclude").map(|at| patterns(at, reader)).unwrap_or_default();
+    let namespaces = spec.get("namespaces").map(|at| namespaces(at, reader)).unwrap_or_default();
+    let action = match spec.get("action") {
+        None => Some(Action::Enforce),
+        Some(at) => reader.word(at, &["enforce", "warn"]).map(|word| match word {
+            "warn" => Action::Warn,
+            _ => Action::Enforce,
+        }),
+    };
+    let gathering = Gathering::read(&spec, reader);
+    let deny = spec.get("deny").map(|at| denied(at, reader));
+    let only_denies = deny.is_some() && spec.get("require").is_none();
+    let require = if only_denies {
+        Some(Requirement::nothing())
+    } else {
+        reader.required(&spec, "require").and_then(|at| Requirement::read(at, reader))
+    };
+    version.zip(kind)?;
+    let (images, has_hosts) = images?;
+    let document = Document {
+        name: name?.to_owned(),
+        file: reader.file().to_owned(),
+        position: at.node.position,
+        images,
+        exclude,
+        namespaces,
+        action: action?,
+        deny: deny.unwrap_or_default().into_iter().collect(),
+        only_denies,
+        require: require?,
+        gathering: gathering?,
+    };
+    Gathering::advise(&document, &spec, reader);
+    check_hosts(&document, &spec, has_hosts, reader);
+    Some(document)
+}
+
+fn metadata<'n>(at: &At<'n>, reader: &mut Reader) -> Option<&'n str> {
+    let fields = reader.fields(at, &["name"])?;
+    let at = reader.required(&fields, "name")?;
+    let name = reader.text(at)?;
+    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let inner = |b: u8| edge(Some(b)) || b == b'-' || b == b'.';
+    if name.len() <= NAME_MAX && edge(name.bytes().next()) && edge(name.bytes().last()) && name.bytes().all(inner) {
+        return Some(name);
+    }
+    reader.fault(at, PolicyFault::Name { got: name.to_owned() });
+    None
+}
+
+/// `deny: {digests: [...]}`.
+fn denied(at: &At<'_>, reader: &mut Reader) -> Vec<Digest> {
+    let Some(fields) = reader.fields(at, &["digests"]) else { return Vec::new() };
+    let Some(list) = reader.required(&fields, "digests").cloned() else { return Vec::new() };
+    requirement::digest_list(&list, "denied digests in one policy", reader)
+}
+
+/// The patterns, and whether the host of each is literal.
+fn patterns(at: &At<'_>, reader: &mut Reader) -> (PatternList, bool) {
+    let (mut list, mut known, mut hosts) = (PatternList::default(), HashSet::new(), Hosts::default());
+    let mut has_hosts = true;
+    for (at, text) in reader.texts(at, "patterns in one list", PATTERNS_MAX) {
+        match RepositoryPattern::parse(text, &mut hosts) {
+            Ok(pattern) if known.contains(&pattern) => {
+                reader.fault(&at, PolicyFault::DuplicateEntry { value: text.to_owned() });
+            }
+            Ok(pattern) => {
+                list.push(pattern.as_str());
+                has_hosts &= pattern.has_host();
+                known.insert(pattern);
+            }
+            Err(fault) => reader.fault(&at, PolicyFault::Pattern(fault)),
+        }
+    }
+    (list.shrunk(), has_hosts)
+}
+
+fn namespaces(at: &At<'_>, reader: &mut Reader) -> PatternList {
+    let mut list = PatternList::default();
+    for (at, text) in reader.texts(at, "namespaces in one list", PATTERNS_MAX) {
+        match NamespacePattern::parse(text) {
+            Some(pattern) => list.push(pattern.as_str()),
+            None => reader.fault(&at, PolicyFault::Namespace),
+        }
+    }
+    list.shrunk()
+}
+
+/// Attack E8: what lets through without proof says where, to the letter.
+fn check_hosts(document: &Document, spec: &Fields<'_>, has_hosts: bool, reader: &mut Reader) {
+    if let Some(at) = spec.get("images").filter(|_| document.is_permissive() && !has_hosts) {
+        reader.fault(at, PolicyFault::PermissiveHost);
+    }
+}
+
+/// Policies of one name, in one file or in two.
+fn named_twice(documents: &[Document]) -> Vec<PolicyError> {
+    let mut first: BTreeMap<&str, &Document> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for document in documents {
+        if let Some(other) = first.get(document.name.as_str()) {
+            errors.push(PolicyError {
+                file: document.file.clone(),
+                position: Some(document.position),
+                field: "metadata.name".to_owned(),
+                fault: PolicyFault::DuplicateName {
+                    name: document.name.clone(),
+                    first: format!("{}:{}", other.file, other.position.line),
+                },
+            });
+        } else {
+            first.insert(&document.name, document);
+        }
+    }
+    errors
+}

@@ -1,0 +1,177 @@
+//! [`Gathering`]: where a document has signatures looked for, and how fresh it wants evidence to be ([`Freshness`]).
+//!
+//! Where a signature lies proves nothing: one that counts does so wherever it was found. Who wrote it, `judge` asks.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::image::{Reference, Repository};
+
+use super::Document;
+use super::advice::Advice;
+use super::error::PolicyFault;
+use super::fields::{At, Fields, Reader};
+use super::times;
+use crate::policy::evaluate::report::Action;
+use crate::policy::requirement::Leaf;
+use crate::policy::scope::applicable::Applicable;
+use crate::policy::scope::kinds::Kinds;
+use crate::policy::set::{PolicySet, Rule};
+
+/// Most repositories in which one decision looks for signatures, the image's own among them: each is asked for as many
+/// places as the own one, within one decision's time. More than this is answered as *unable*, never looked in in part.
+pub const SIGNATURE_REPOSITORIES_MAX: usize = 8;
+
+/// What one document says of where and how fresh.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::policy) struct Gathering {
+    /// Where signatures are, folded; none for the image's own repository.
+    repository: Option<Repository>,
+    freshness: Freshness,
+}
+
+/// How fresh evidence is to be; none where nothing is said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Freshness {
+    /// The age at which the registry is asked again in the background.
+    pub refresh_after: Option<Duration>,
+    /// The age beyond which evidence does not count while the registry cannot be asked.
+    pub max_offline: Option<Duration>,
+}
+
+impl PolicySet {
+    /// The repositories in which these documents have signatures looked for: those that they name, and the image's own
+    /// where one of them asks for a signature or an attestation and names none. Each once, at least one, at most
+    /// [`SIGNATURE_REPOSITORIES_MAX`]; when there are more, no denial that rests on what was not found is a refusal.
+    #[must_use]
+    pub fn signature_repositories(&self, applicable: &Applicable, own: &Repository) -> Vec<Repository> {
+        let mut repositories = self.all_repositories(applicable, own);
+        repositories.truncate(SIGNATURE_REPOSITORIES_MAX);
+        repositories
+    }
+
+    /// How fresh these documents want evidence to be: the least that any of them says. One that asks for no evidence has
+    /// no say, and one that only warns has none in `max_offline`: it never refuses.
+    #[must_use]
+    pub fn freshness(&self, applicable: &Applicable) -> Freshness {
+        let mut least = Freshness::default();
+        for Rule { document, .. } in self.matched_of(applicable, &self.kinds.fresh) {
+            let Freshness { refresh_after, max_offline } = document.gathering.freshness;
+            least.refresh_after = least_of(least.refresh_after, refresh_after);
+            let max_offline = max_offline.filter(|_| document.action == Action::Enforce);
+            least.max_offline = least_of(least.max_offline, max_offline);
+        }
+        least
+    }
+
+    /// Whether these documents name more repositories than are looked in.
+    pub(in crate::policy) fn has_too_many_repositories(&self, applicable: &Applicable, own: &Repository) -> bool {
+        self.all_repositories(applicable, own).len() > SIGNATURE_REPOSITORIES_MAX
+    }
+
+    /// In the order of the documents, of which the first that names none stands for all of its kind.
+    fn all_repositories(&self, applicable: &Applicable, own: &Repository) -> Vec<Repository> {
+        if !self.made(applicable) {
+            return vec![own.clone()];
+        }
+        let Kinds { own_repository, other_repository, .. } = &self.kinds;
+        let first_own = applicable.documents().both(own_repository).next();
+        let mut numbers: Vec<usize> = applicable.documents().both(other_repository).chain(first_own).collect();
+        numbers.sort_unstable();
+        let (mut repositories, mut known) = (Vec::new(), HashSet::new());
+        for Rule { document, .. } in numbers.into_iter().filter_map(|number| self.rules.get(number)) {
+            let repository = document.gathering.repository.as_ref().unwrap_or(own);
+            if known.insert(repository.folded()) {
+                repositories.push(repository.clone());
+            }
+        }
+        if repositories.is_empty() {
+            repositories.push(own.clone());
+        }
+        repositories
+    }
+}
+
+impl Freshness {
+    /// The lesser of each, as where a policy and the node's configuration both say something.
+    #[must_use]
+    pub fn least(self, other: Self) -> Self {
+        Self {
+            refresh_after: least_of(self.refresh_after, other.refresh_after),
+            max_offline: least_of(self.max_offline, other.max_offline),
+        }
+    }
+}
+
+impl Gathering {
+    /// Where signatures are; none for the image's own repository.
+    pub(in crate::policy) fn repository(&self) -> Option<&Repository> {
+        self.repository.as_ref()
+    }
+
+    /// Whether it says anything of how fresh evidence is to be.
+    pub(in crate::policy) fn asks_freshness(&self) -> bool {
+        self.freshness != Freshness::default()
+    }
+
+    /// Reads the three fields; none when one of them cannot be used.
+    pub(in crate::policy) fn read(spec: &Fields<'_>, reader: &mut Reader) -> Option<Self> {
+        let repository = spec.get("signatureRepository").map(|at| repository(at, reader));
+        let refresh_after = spec.get("refreshAfter").map(|at| age(at, reader));
+        let max_offline = spec.get("maxOffline").map(|at| age(at, reader));
+        let freshness = Freshness { refresh_after: all(refresh_after)?, max_offline: all(max_offline)? };
+        Some(Self { repository: all(repository)?, freshness })
+    }
+
+    /// Notes what is odd about the three fields of a document.
+    pub(in crate::policy) fn advise(document: &Document, spec: &Fields<'_>, reader: &mut Reader) {
+        for name in ["signatureRepository", "refreshAfter", "maxOffline"] {
+            if let Some(at) = spec.get(name).filter(|_| !asks(document)) {
+                reader.advise(at, Advice::NoEvidenceAsked { name });
+            }
+        }
+        if !asks(document) {
+            return;
+        }
+        if let Some(at) = spec.get("maxOffline").filter(|_| document.action == Action::Warn) {
+            return reader.advise(at, Advice::RefusesNothing);
+        }
+        let Freshness { refresh_after, max_offline } = document.gathering.freshness;
+        if let (Some(at), Some(refresh), Some(offline)) = (spec.get("refreshAfter"), refresh_after, max_offline)
+            && refresh > offline
+        {
+            reader.advise(at, Advice::RefreshBeyondOffline);
+        }
+    }
+}
+
+/// Whether a document asks for a signature or an attestation.
+fn asks(document: &Document) -> bool {
+    document.require.leaves.iter().any(Leaf::asks_for_signature)
+}
+
+/// A host and a path, as they are written: no host is added, so that nobody's Docker Hub is meant by accident.
+fn repository(at: &At<'_>, reader: &mut Reader) -> Option<Repository> {
+    let text = reader.text(at)?;
+    let as_image = Reference::parse(text).ok().map(|reference| reference.repository());
+    let folded = Repository::parse(text).ok().map(|repository| repository.folded());
+    if folded.is_some() && folded == as_image {
+        return folded;
+    }
+    let write = as_image.map(|repository| repository.to_string());
+    reader.fault(at, PolicyFault::SignatureRepository { got: text.to_owned(), write });
+    None
+}
+
+fn age(at: &At<'_>, reader: &mut Reader) -> Option<Duration> {
+    times::age(at, reader).map(|age| age.unsigned_abs())
+}
+
+/// A value that may be left out; none when it is there and cannot be used.
+fn all<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    value.map_or(Some(None), |value| value.map(Some))
+}
+
+fn least_of(one: Option<Duration>, two: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(two).min()
+}

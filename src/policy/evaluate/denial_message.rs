@@ -1,0 +1,176 @@
+//! [`refusal`]: the one line that a refusal prints. Which policy, which requirement, what was looked for and where,
+//! what was found; printable ASCII, and no part so long that it pushes the others out (attack E3).
+
+use std::fmt::Write as _;
+
+use crate::evidence::{Name, Outcome, Place, Source, Subject};
+use crate::image::Digest;
+
+use super::context::Bench;
+use super::finding::Finding;
+use super::permit::Reason;
+use super::policy_result::Failure;
+use crate::policy::requirement::attestor::{By, Who};
+use crate::policy::requirement::certificate_identity::Identity;
+use crate::policy::requirement::trust::{LeafTrust, RuleKey};
+use crate::policy::requirement::{Demand, Leaf};
+use crate::policy::sanitize::{LINE_MAX, VALUE_MAX, bounded, escaped};
+use crate::policy::set::Rule;
+use crate::verify::Fault;
+
+/// Most keys or identities that the line names.
+const NAMED: usize = 2;
+/// Longest reason in the line, in bytes: it names two repositories or identities.
+const REASON_MAX: usize = 460;
+/// Longest identity in the line, in bytes; a workflow with its issuer has some 150.
+const IDENTITY_SHOWN: usize = 170;
+/// Longest predicate type in the line, in bytes.
+const TYPE_SHOWN: usize = 100;
+/// Longest word about what is in a place and is no signature, in bytes: a media type and how many.
+const OTHER_SHOWN: usize = 120;
+/// Longest name of a key file in the line, in bytes.
+const FILE_SHOWN: usize = 80;
+/// What is said of attestations that are not there for an image that was asked for by digest.
+const BY_DIGEST: &str = " (where the digest is an index's, attestations on the manifests under it do not count: attest the \
+                         index, or ask by tag)";
+/// Hexadecimal digits of a digest where its beginning suffices: what git and docker show.
+const SHORT: usize = 12;
+
+/// Writes the line.
+pub(in crate::policy) fn refusal(rule: &Rule, failure: &Failure, subject: &Subject, bench: &Bench<'_>) -> String {
+    let mut line = format!("policy \"{}\"", rule.document.name);
+    let require = &rule.document.require;
+    let leaf = failure.leaf.and_then(|number| Some((require.leaves.get(number)?, rule.trusts.get(number)?)));
+    if let Some((leaf, trust)) = leaf {
+        let _ = write!(line, ", requirement \"{}\": {}", escaped(&leaf.name), wanted(leaf, trust));
+    } else if matches!(failure.reason, Reason::DigestDenied { .. }) {
+        line.push_str(": denied");
+    } else {
+        line.push_str(": the requirements together are not met");
+    }
+    let _ = write!(line, " on {}", about(subject));
+    let mut reason = bounded(failure.reason.to_string(), REASON_MAX);
+    if leaf.is_some_and(|(leaf, _)| is_attested_below(leaf, failure, subject)) {
+        reason.push_str(BY_DIGEST);
+    }
+    if failure.others > 0 {
+        let _ = write!(reason, " (and {} more requirements not met)", failure.others);
+    }
+    if leaf.is_some_and(|(leaf, _)| leaf.asks_for_signature()) && !bench.looked().is_empty() {
+        // The reason comes last and says most: where it was looked gives way.
+        let beside = "; looked in ; ".len();
+        let room = LINE_MAX.saturating_sub(line.len() + reason.len() + beside);
+        let _ = write!(line, "; looked in {}", bounded(looked(bench), room.max(SHORT)));
+    }
+    let _ = write!(line, "; {reason}");
+    line
+}
+
+/// Whether what is missing may be where it does not count: on a manifest under the index whose digest was asked for. Bills
+/// of materials are commonly there. Nobody who vouches for the index would vouch for them (attack A10).
+fn is_attested_below(leaf: &Leaf, failure: &Failure, subject: &Subject) -> bool {
+    let by_digest = matches!(&subject.name, Name::Known(reference) if reference.digest().is_some());
+    let is_none = matches!(
+        &failure.reason,
+        Reason::Unsigned
+            | Reason::NoneCounts { why: Finding::Fault { fault: Fault::NotAttestation | Fault::OtherPredicate } }
+    );
+    by_digest && is_none && matches!(leaf.demand, Demand::Attestation { .. })
+}
+
+fn wanted(leaf: &Leaf, trust: &LeafTrust) -> String {
+    match &leaf.demand {
+        Demand::Digest(digests) => format!("none of the {} digests listed", digests.len()),
+        Demand::Signature { by, .. } => match &by.who {
+            Who::Key(_) => format!("no valid signature by {}", whom(by, trust)),
+            Who::Keyless(_) => format!("no keyless signature by {}", whom(by, trust)),
+            Who::Certificate { .. } => format!("no signature with a certificate by {}", whom(by, trust)),
+        },
+        Demand::Attestation { by, says } => {
+            let types = says.predicate_types.join(" or ");
+            format!("no attestation {} by {}", bounded(escaped(&types), TYPE_SHOWN), whom(by, trust))
+        }
+    }
+}
+
+/// By whom a signature is wanted.
+fn whom(by: &By, trust: &LeafTrust) -> String {
+    match &by.who {
+        Who::Key(_) => {
+            let keys: Vec<&RuleKey> = trust.trials.iter().filter_map(|trial| trial.key.as_ref()).collect();
+            let named = |key: &&RuleKey| {
+                let id = key.id.to_string();
+                format!("{} ({}...)", bounded(escaped(&key.file), FILE_SHOWN), shortened(&id))
+            };
+            format!("key {}", some(keys.len(), keys.iter().map(named)))
+        }
+        Who::Keyless(identities) => some(identities.len(), identities.iter().map(described)),
+        Who::Certificate { subjects, roots, .. } => {
+            let root = roots.first().map(|root| bounded(escaped(&root.name), FILE_SHOWN)).unwrap_or_default();
+            format!("{} under {root}", some(subjects.len(), subjects.iter().map(described)))
+        }
+    }
+}
+
+fn described(identity: &Identity) -> String {
+    bounded(escaped(&identity.describe()), IDENTITY_SHOWN)
+}
+
+/// The first of so many, and how many more there are.
+fn some(count: usize, named: impl Iterator<Item = String>) -> String {
+    let mut text = named.take(NAMED).collect::<Vec<_>>().join(" or ");
+    if count > NAMED {
+        let _ = write!(text, " or {} more", count - NAMED);
+    }
+    text
+}
+
+/// The name and the digests in question.
+fn about(subject: &Subject) -> String {
+    let mut text = match subject.name.repository() {
+        Some(repository) => repository.at(&subject.target),
+        None => subject.target.to_string(),
+    };
+    if let Some(child) = subject.candidates().nth(1) {
+        let _ = write!(text, " or its platform manifest {}...", short(child));
+    }
+    text
+}
+
+/// The places and what came of each.
+fn looked(bench: &Bench<'_>) -> String {
+    let places = bench.looked().iter().map(|(place, outcome)| format!("{}: {}", named(place), found(outcome)));
+    bounded(places.collect::<Vec<_>>().join(", "), VALUE_MAX)
+}
+
+fn named(place: &Place) -> String {
+    match place.source {
+        Source::Referrers => format!("referrers of {}...", short(&place.subject)),
+        Source::FallbackTag => format!("tag sha256-{}...", short_hex(&place.subject)),
+        Source::SignatureTag => format!("tag sha256-{}....sig", short_hex(&place.subject)),
+        Source::AttestationTag => format!("tag sha256-{}....att", short_hex(&place.subject)),
+    }
+}
+
+fn found(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Found(count) => format!("{count} found"),
+        Outcome::Absent => "absent".to_owned(),
+        Outcome::Other(what) => bounded(escaped(what), OTHER_SHOWN),
+        Outcome::Unreachable(_) => "unreachable".to_owned(),
+        Outcome::Unable(_) => "not readable".to_owned(),
+    }
+}
+
+fn short(digest: &Digest) -> String {
+    shortened(digest.as_str()).to_owned()
+}
+
+fn short_hex(digest: &Digest) -> &str {
+    digest.hex().get(..SHORT).unwrap_or_default()
+}
+
+/// `sha256:` and the first digits.
+fn shortened(text: &str) -> &str {
+    text.get(.."sha256:".len() + SHORT).unwrap_or(text)
+}

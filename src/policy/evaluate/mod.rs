@@ -1,0 +1,17 @@
+//! Evidence in, verdict out: [`judge::Case`] holds the documents that match an image against its evidence.
+//!
+//! Thresholds, distinct signers, the denial message and the report are here. Nothing is fetched, and no clock is read.
+
+pub(super) mod acceptance;
+pub(super) mod context;
+pub(super) mod denial_message;
+pub(super) mod finding;
+pub(super) mod judge;
+pub(super) mod permit;
+pub(super) mod policy_result;
+pub(super) mod report;
+pub(super) mod requirement_result;
+pub(super) mod signer;
+pub(super) mod signer_set;
+pub(super) mod solve;
+pub(super) mod unproven;

@@ -1,0 +1,169 @@
+//! [`Report`]: what was asked of an image and what came of it, for the audit log.
+//!
+//! Every document that matched, every requirement, every signature with its fate. Texts in it are bounded and
+//! escaped (attack E3). A report decides nothing.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::image::Digest;
+
+use super::finding::Finding;
+use super::signer::Signer;
+
+/// What a document does with an image that does not meet it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Refuse it.
+    Enforce,
+    /// Admit it and say so.
+    Warn,
+}
+
+/// Everything that was judged for one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// No document matched; the verdict is the set's `unmatched`.
+    pub unmatched: bool,
+    /// The documents that matched, in the order of the files.
+    pub documents: Vec<DocumentReport>,
+}
+
+/// One document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DocumentReport {
+    /// Its name.
+    pub policy: String,
+    /// What it does.
+    pub action: Action,
+    /// Whether it was met.
+    pub satisfied: bool,
+    /// `insecureAcceptAnything`: nothing was asked.
+    pub accepts_anything: bool,
+    /// Each requirement that is no threshold, in the order written.
+    pub requirements: Vec<RequirementReport>,
+}
+
+/// One requirement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RequirementReport {
+    /// Its name.
+    pub name: String,
+    /// Whether it was met, by itself; a threshold around it may still count it not, for lack of a key of its own.
+    pub satisfied: bool,
+    /// Who met it, each once, at most [`SIGNERS_MAX`].
+    pub signers: Vec<Signer>,
+    /// How many signers are left out.
+    #[serde(skip_serializing_if = "is_none")]
+    pub signers_omitted: usize,
+    /// The digests on which it rests: the target's, the child's or both.
+    pub rests_on: Vec<Rest>,
+    /// What became of each signature that was looked at, at most [`FATES_MAX`].
+    pub fates: Vec<Fate>,
+    /// How many fates are left out.
+    pub fates_omitted: usize,
+}
+
+/// Most fates that one requirement's report lists: a record stays readable and small.
+pub const FATES_MAX: usize = 16;
+
+/// Most signers that one requirement's report lists. With a certificate and all that stands in it one takes some two
+/// kilobytes, and a whole record has 64.
+pub const SIGNERS_MAX: usize = 8;
+
+/// Longest that signers and fates may be as JSON, in bytes, all requirements together: a record of the audit log has
+/// 64 KiB, and what does not fit there is cut whole. Each requirement has an equal share.
+const REPORT_MAX: usize = 48 * 1024;
+
+/// Which of the subject's digests something rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rest {
+    /// What the name points at.
+    Target,
+    /// The platform manifest under it.
+    Child,
+}
+
+/// What became of one signature for one requirement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fate {
+    /// The digest of the layer that carried it.
+    #[serde(serialize_with = "display")]
+    pub item: Digest,
+    /// Where it was found.
+    pub place: String,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: FateOutcome,
+}
+
+/// A signature counts, or says why not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "camelCase")]
+pub enum FateOutcome {
+    /// It counts. The signer without what stands in the certificate beside the name: the requirement's signers have it.
+    Signed(Signer),
+    /// It does not, and this is the most telling reason over all whom the requirement names.
+    Refused(Finding),
+    /// It could not be told whether it does.
+    Unable(Finding),
+}
+
+impl Report {
+    /// The report with no more signers and fates than fit a record. Whoever adds signatures to an image lengthens its
+    /// report; what counted stays before what did not, and of each requirement its first signer stays in any case.
+    pub(in crate::policy) fn bounded(mut self) -> Self {
+        let requirements = || self.documents.iter().map(|document| document.requirements.len());
+        let share = REPORT_MAX.checked_div(requirements().sum()).unwrap_or(REPORT_MAX);
+        for document in &mut self.documents {
+            document.requirements.iter_mut().for_each(|requirement| requirement.fit(share));
+            document.requirements.shrink_to_fit();
+        }
+        self.documents.shrink_to_fit();
+        self
+    }
+}
+
+impl RequirementReport {
+    fn fit(&mut self, mut room: usize) {
+        let (signers, fates) = (self.signers.len(), self.fates.len());
+        let mut number = 0;
+        self.signers.retain(|signer| {
+            number += 1;
+            takes(&mut room, signer) || number == 1
+        });
+        let counts = |fate: &Fate| matches!(fate.outcome, FateOutcome::Signed(_));
+        let mut kept: Vec<bool> = self.fates.iter().map(|fate| counts(fate) && takes(&mut room, fate)).collect();
+        for (fate, kept) in self.fates.iter().zip(&mut kept) {
+            *kept |= !counts(fate) && takes(&mut room, fate);
+        }
+        let mut kept = kept.into_iter();
+        self.fates.retain(|_| kept.next().unwrap_or(false));
+        // A report is remembered as long as its verdict; vectors grow by fours.
+        self.signers.shrink_to_fit();
+        self.fates.shrink_to_fit();
+        self.rests_on.shrink_to_fit();
+        self.signers_omitted += signers - self.signers.len();
+        self.fates_omitted += fates - self.fates.len();
+    }
+}
+
+/// Takes what it needs as JSON out of the room, or nothing where it does not fit.
+fn takes(room: &mut usize, value: &impl Serialize) -> bool {
+    let size = serde_json::to_vec(value).map_or(usize::MAX, |json| json.len());
+    let left = room.checked_sub(size);
+    *room = left.unwrap_or(*room);
+    left.is_some()
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+/// Serialises what prints as its text.
+pub(in crate::policy) fn display<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}

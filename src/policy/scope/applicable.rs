@@ -1,0 +1,171 @@
+//! [`Applicable`]: which documents of a set matched; and the [`Index`] that finds them without reading them all.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::evidence::{Name, Pod};
+
+use super::automaton::Automaton;
+use super::document_set::DocumentSet;
+use super::pattern::{END_OF_PART, PatternList};
+use crate::policy::document::Document;
+use crate::policy::sanitize::{bounded, escaped};
+use crate::policy::set::PolicySet;
+
+/// Namespaces of a policy that a message shows.
+const NAMESPACES_SHOWN: usize = 4;
+/// Longest namespace in a message, in bytes: as long as one can be.
+const NAMESPACE_SHOWN: usize = 63;
+
+/// The documents of one set that matched a name and a pod. Two pods with equal values share a verdict, two with
+/// different values never do (attack E9). At most 512 bytes, however many matched.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Applicable {
+    generation: Arc<str>,
+    documents: Arc<DocumentSet>,
+    /// Whether any of them demands something; the others only deny.
+    demanding: bool,
+}
+
+/// A policy whose patterns match an image's name, and whose namespaces do not have the pod's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherNamespaces {
+    /// Its name.
+    pub policy: String,
+    /// Its `spec.namespaces`, the first few.
+    pub namespaces: String,
+    /// The pod's namespace, escaped and bounded; none where it is not known.
+    pub namespace: Option<String>,
+}
+
+/// The patterns of a set's documents, made for looking a name up once, whatever their number.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Index {
+    images: Automaton,
+    exclude: Automaton,
+    namespaces: Automaton,
+    /// The documents that name no namespace: they are about all.
+    everywhere: DocumentSet,
+    /// The documents that do not let through without proof.
+    enforcing: DocumentSet,
+    documents: usize,
+}
+
+impl Applicable {
+    pub(in crate::policy) fn new(generation: Arc<str>, documents: DocumentSet, demanding: bool) -> Self {
+        Self { generation, documents: Arc::new(documents), demanding }
+    }
+
+    /// Whether no document matched but such as only deny: nothing may be asked of a registry then.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.demanding
+    }
+
+    /// How many documents matched.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// The generation of the set that said so.
+    #[must_use]
+    pub fn generation(&self) -> &str {
+        &self.generation
+    }
+
+    /// The documents, by number.
+    pub(in crate::policy) fn documents(&self) -> &DocumentSet {
+        &self.documents
+    }
+}
+
+impl PolicySet {
+    /// The first policy that would have matched in another namespace; for people who wonder why none did.
+    #[must_use]
+    pub fn elsewhere(&self, name: &Name, pod: &Pod) -> Option<OtherNamespaces> {
+        let mut elsewhere = self.index.about(name);
+        elsewhere.remove(&self.index.inside(pod));
+        let document = &self.rules.get(elsewhere.both(&self.kinds.demanding).next()?)?.document;
+        let written = document.namespaces.iter().map(|namespace| namespace.trim_end_matches(char::from(END_OF_PART)));
+        let mut namespaces: Vec<&str> = written.take(NAMESPACES_SHOWN + 1).collect();
+        if namespaces.len() > NAMESPACES_SHOWN {
+            namespaces.truncate(NAMESPACES_SHOWN);
+            namespaces.push("...");
+        }
+        Some(OtherNamespaces {
+            policy: document.name.clone(),
+            namespaces: namespaces.join(", "),
+            namespace: pod.namespace.as_deref().map(|namespace| bounded(escaped(namespace), NAMESPACE_SHOWN)),
+        })
+    }
+}
+
+impl fmt::Display for OtherNamespaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { policy, namespaces, namespace } = self;
+        write!(f, "policy \"{policy}\" matches the name, but its spec.namespaces ({namespaces}) ")?;
+        match namespace {
+            Some(namespace) => write!(f, "do not have the pod's, {namespace}"),
+            None => f.write_str("are all that it is about, and the pod's namespace is not known"),
+        }
+    }
+}
+
+impl Index {
+    /// Takes the documents' patterns of images out of them.
+    pub(in crate::policy) fn new(documents: &mut [&mut Document]) -> Self {
+        let count = documents.len();
+        let is = |test: fn(&Document) -> bool| {
+            DocumentSet::of(count, |number| documents.get(number).is_some_and(|document| test(document)))
+        };
+        let everywhere = is(|document| document.namespaces.is_empty());
+        let enforcing = is(|document| !document.is_permissive());
+        let namespaces: Vec<PatternList> = documents.iter().map(|document| document.namespaces.clone()).collect();
+        let images = Automaton::new(documents.iter_mut().map(|document| std::mem::take(&mut document.images)));
+        let exclude = Automaton::new(documents.iter_mut().map(|document| std::mem::take(&mut document.exclude)));
+        Self {
+            images,
+            exclude,
+            namespaces: Automaton::new(namespaces.into_iter()),
+            everywhere,
+            enforcing,
+            documents: count,
+        }
+    }
+
+    /// The documents that match.
+    pub(in crate::policy) fn matching(&self, name: &Name, pod: &Pod) -> DocumentSet {
+        let mut found = self.about(name);
+        if !found.is_empty() {
+            found.keep(&self.inside(pod));
+        }
+        found
+    }
+
+    /// The documents that are about the pod's namespace.
+    fn inside(&self, pod: &Pod) -> DocumentSet {
+        let mut inside = self.everywhere.clone();
+        match &pod.namespace {
+            Some(namespace) => self.namespaces.add_matching(std::iter::once(namespace.as_str()), &mut inside),
+            // A namespace that is not known is in every enforcing document and in no permissive one that asks for one.
+            None => inside.add(&self.enforcing),
+        }
+        inside
+    }
+
+    /// The documents that match in whatever namespace. Without a name that is every enforcing one, whatever its patterns,
+    /// and no permissive one.
+    fn about(&self, name: &Name) -> DocumentSet {
+        let Some(folded) = name.repository() else { return self.enforcing.clone() };
+        let parts = || std::iter::once(folded.host()).chain(folded.path().split('/'));
+        let mut found = DocumentSet::none_of(self.documents);
+        self.images.add_matching(parts(), &mut found);
+        if !found.is_empty() {
+            let mut excluded = DocumentSet::none_of(self.documents);
+            self.exclude.add_matching(parts(), &mut excluded);
+            found.remove(&excluded);
+        }
+        found
+    }
+}

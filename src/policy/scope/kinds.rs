@@ -1,0 +1,121 @@
+//! [`Kinds`]: what documents of a set have in common, as sets of them; so that what a decision needs to know of all that
+//! matched is a comparison of two sets, and not a walk through their requirements.
+
+use super::applicable::Applicable;
+use super::document_set::DocumentSet;
+use crate::policy::document::Document;
+use crate::policy::requirement::Demand;
+use crate::policy::requirement::attestor::Who;
+use crate::policy::set::PolicySet;
+
+/// What has to be gathered before the documents that matched can be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// Whether any of them asks for a signature on the image itself.
+    pub signatures: bool,
+    /// Whether any of them asks for a certificate, of whatever: such images often have evidence in several places.
+    pub certificates: bool,
+    /// Whether the verdict depends on the tag that is asked for.
+    pub names_tag: bool,
+    /// Whether any of them asks for an attestation: those have a place of their own to look in.
+    pub attestations: bool,
+}
+
+/// Documents by what they are.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Kinds {
+    /// Those that demand something; the others only deny.
+    pub(in crate::policy) demanding: DocumentSet,
+    /// Those that deny digests.
+    pub(in crate::policy) denying: DocumentSet,
+    /// Those that ask for a signature or an attestation, and name no repository where it is.
+    pub(in crate::policy) own_repository: DocumentSet,
+    /// Those that ask so, and name one.
+    pub(in crate::policy) other_repository: DocumentSet,
+    /// Those that ask so, and say how fresh it is to be.
+    pub(in crate::policy) fresh: DocumentSet,
+    signatures: DocumentSet,
+    certificates: DocumentSet,
+    names_tag: DocumentSet,
+    attestations: DocumentSet,
+}
+
+impl Plan {
+    /// Whether any signature is asked for; without, nothing needs to be asked of a registry.
+    #[must_use]
+    pub fn asks_for_evidence(self) -> bool {
+        self.signatures || self.attestations
+    }
+
+    fn of(document: &Document) -> Self {
+        let mut plan = Self { signatures: false, certificates: false, names_tag: false, attestations: false };
+        for leaf in &document.require.leaves {
+            match &leaf.demand {
+                Demand::Signature { identity, .. } => {
+                    plan.signatures = true;
+                    plan.names_tag |= identity.names_tag();
+                }
+                Demand::Attestation { .. } => plan.attestations = true,
+                Demand::Digest(_) => {}
+            }
+            plan.certificates |= leaf.by().is_some_and(|by| !matches!(by.who, Who::Key(_)));
+        }
+        plan
+    }
+}
+
+impl Kinds {
+    pub(in crate::policy) fn of<'d>(documents: impl ExactSizeIterator<Item = &'d Document>) -> Self {
+        let none = DocumentSet::none_of(documents.len());
+        let mut kinds = Self {
+            demanding: none.clone(),
+            denying: none.clone(),
+            own_repository: none.clone(),
+            other_repository: none.clone(),
+            fresh: none.clone(),
+            signatures: none.clone(),
+            certificates: none.clone(),
+            names_tag: none.clone(),
+            attestations: none,
+        };
+        for (number, document) in documents.enumerate() {
+            kinds.add(number, document);
+        }
+        kinds
+    }
+
+    fn add(&mut self, number: usize, document: &Document) {
+        let plan = Plan::of(document);
+        let (asks, gathering) = (plan.asks_for_evidence(), &document.gathering);
+        for (set, is_in) in [
+            (&mut self.demanding, !document.only_denies),
+            (&mut self.denying, !document.deny.is_empty()),
+            (&mut self.own_repository, asks && gathering.repository().is_none()),
+            (&mut self.other_repository, asks && gathering.repository().is_some()),
+            (&mut self.fresh, asks && gathering.asks_freshness()),
+            (&mut self.signatures, plan.signatures),
+            (&mut self.certificates, plan.certificates),
+            (&mut self.names_tag, plan.names_tag),
+            (&mut self.attestations, plan.attestations),
+        ] {
+            if is_in {
+                set.insert(number);
+            }
+        }
+    }
+}
+
+impl PolicySet {
+    /// What has to be gathered to judge these documents.
+    #[must_use]
+    pub fn plan(&self, applicable: &Applicable) -> Plan {
+        let some = |kind: &DocumentSet| self.made(applicable) && applicable.documents().meets(kind);
+        let Kinds { signatures, certificates, names_tag, attestations, .. } = &self.kinds;
+        Plan {
+            signatures: some(signatures),
+            certificates: some(certificates),
+            names_tag: some(names_tag),
+            attestations: some(attestations),
+        }
+    }
+}
