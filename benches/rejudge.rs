@@ -19,7 +19,7 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use sealgate::gate::{Gate, MemoryOptions, Rejudged};
+use sealgate::cri::{Gate, MemoryOptions, Rejudged};
 use sealgate::image::Digest;
 use sealgate::policy::{Documents, PolicyFile, PolicySet, Unmatched};
 use sealgate::verify::{Proofs, PublicKey};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
-use crate::gate::{Refreshes, Rejudged, Remembered};
+use crate::cri::{Refreshes, Rejudged, Remembered};
 use crate::proxy::{self, ConnectionCounts, Listener};
 
 /// Longest request: the words are a dozen bytes.

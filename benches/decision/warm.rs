@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use sealgate::cri::Timings;
+use sealgate::cri::ask::{Call, LocalAsk};
 use sealgate::evidence::Pod;
-use sealgate::gate::Timings;
-use sealgate::gate::ask::{Call, LocalAsk};
 
 use crate::fixtures;
 use crate::imagestore::Store;

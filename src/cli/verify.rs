@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::screen::{Exit, Screen, Tone, plain};
 use super::signer;
 use crate::config::Settings;
+use crate::cri::ask::PullAsk;
+use crate::cri::{self, Ending, PullPermit, Refusal, Timings};
 use crate::daemon::{self, CLOCK};
 use crate::evidence::Pod;
-use crate::gate::ask::PullAsk;
-use crate::gate::{self, Ending, PullPermit, Refusal, Timings};
 use crate::policy::{Action, DocumentReport, FateOutcome, Report};
 
 /// What to decide on.
@@ -104,7 +104,7 @@ fn print(image: &str, decided: &Result<PullPermit, Refusal>, timings: &Timings, 
 fn said(decided: &Result<PullPermit, Refusal>) -> (&'static str, String, String) {
     match decided {
         Ok(permit) => {
-            let (verdict, reason) = gate::admitted(std::iter::once(permit.admission().permit()));
+            let (verdict, reason) = cri::admitted(std::iter::once(permit.admission().permit()));
             let message = if reason.code == "satisfied" { String::new() } else { reason.message };
             (verdict.word(), reason.code.into_owned(), message)
         }

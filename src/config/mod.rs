@@ -19,7 +19,7 @@ use serde::Deserialize;
 pub use error::{ConfigError, Place};
 
 use crate::file_trust::{self, Above};
-use crate::{audit, containerd, control, evidence_store, floor, gate, loader, metrics, proxy, registry};
+use crate::{audit, containerd, control, cri, evidence_store, floor, loader, metrics, proxy, registry};
 
 /// Where the configuration is unless the command line says otherwise. Drop-ins are in the folder of that name with
 /// `.d` added.
@@ -48,9 +48,9 @@ pub struct Settings {
     /// Evidence on disk.
     pub evidence: evidence_store::Options,
     /// Limits of one decision.
-    pub limits: gate::Limits,
+    pub limits: cri::Limits,
     /// What is remembered.
-    pub memory: gate::MemoryOptions,
+    pub memory: cri::MemoryOptions,
     /// The audit log.
     pub audit: audit::Options,
     /// Where the latest time on record is kept.

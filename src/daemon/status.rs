@@ -10,7 +10,7 @@ use crate::control::{
     Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, PolicyStatus, RefreshStatus, RejudgeStatus,
     Request, RuntimeStatus, Status, TrustStatus,
 };
-use crate::gate::{BySource, Decided};
+use crate::cri::{BySource, Decided};
 use crate::metrics::{self, Decisions, Readings, Sources};
 
 /// How long an operator waits for the runtime: it answers in a millisecond, and one that hangs must not hide all the rest.

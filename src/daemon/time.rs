@@ -9,8 +9,8 @@ use super::{CLOCK, Daemon, now};
 use crate::audit::{self, Noted};
 use crate::config::Settings;
 use crate::control::Answer;
+use crate::cri::Gate;
 use crate::floor;
-use crate::gate::Gate;
 
 /// How far the clock may be behind without a word: clocks are corrected by less all the time.
 const BEHIND: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);

@@ -9,22 +9,17 @@
 
 mod body;
 mod call;
-mod calls;
 mod cork;
-mod create;
 mod frame;
 mod hello;
 mod listen;
 pub mod methods;
 mod options;
 mod pass;
-mod pull;
-mod request;
 mod seats;
 mod seldom;
 mod serve;
 mod settings;
-mod start;
 mod status;
 mod timeout;
 mod underway;
@@ -33,15 +28,12 @@ pub mod wire;
 
 pub use tonic::Code;
 
-pub use self::{
-    call::{Answer, Call, Owned, Reply, Unread},
-    calls::Calls,
-    frame::{FrameError, MESSAGE_LIMIT},
-    listen::{ListenError, Listener},
-    methods::{OwnedMethod, Refusal, Route},
-    options::Options,
-    seats::{ConnectionCounts, Connections},
-    serve::{Drained, Proxy, admits, serve},
-    timeout::TimeoutError,
-    upstream::{Upstream, UpstreamError},
-};
+pub use self::call::{Answer, Call, Owned, Reply, Unread};
+pub use self::frame::{FrameError, MESSAGE_LIMIT};
+pub use self::listen::{ListenError, Listener};
+pub use self::methods::{OwnedMethod, Refusal, Route};
+pub use self::options::Options;
+pub use self::seats::{ConnectionCounts, Connections};
+pub use self::serve::{Drained, Proxy, admits, serve};
+pub use self::timeout::TimeoutError;
+pub use self::upstream::{Upstream, UpstreamError};

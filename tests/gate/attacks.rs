@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealgate::audit::EvidenceSource;
+use sealgate::cri::ask::{Call, LocalAsk, PullAsk};
+use sealgate::cri::{Ending, Gate, PullPermit, Refreshes, Refusal, Timings};
 use sealgate::evidence::Pod;
-use sealgate::gate::ask::{Call, LocalAsk, PullAsk};
-use sealgate::gate::{Ending, Gate, PullPermit, Refreshes, Refusal, Timings};
 use sealgate::image::Digest;
 use sealgate::policy::{Freshness, PolicySet};
 

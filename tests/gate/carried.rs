@@ -8,10 +8,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use sealgate::evidence::{Content, Evidence, Outcome, Source};
 use sealgate::evidence_store::{Options, Store};
-use sealgate::gate::gather::{Bounds, Reading, Turns, Wanted, kept, to_keep};
 use sealgate::image::{Digest, Reference};
 use sealgate::policy::Plan;
 use sealgate::registry::Access;
+use sealgate::sources::{Bounds, Reading, Turns, Wanted, kept, to_keep};
 
 use crate::fixtures;
 use crate::registry::{OCI_MANIFEST, Settings};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sealgate::gate::Gate;
+use sealgate::cri::Gate;
 use sealgate::policy::Class;
 
 use crate::registry::Settings;
@@ -27,7 +27,7 @@ fn ending_gate(rig: &Rig) -> Gate {
 async fn admitted(gate: &Gate) -> Result<bool, Class> {
     match pull(gate, &by_digest("key-logged")).await {
         Ok(permit) => Ok(permit.is_cached()),
-        Err(sealgate::gate::Refusal::Denied(denial)) => Err(denial.class()),
+        Err(sealgate::cri::Refusal::Denied(denial)) => Err(denial.class()),
         Err(refusal) => panic!("{refusal}"),
     }
 }

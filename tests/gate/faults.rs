@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use sealgate::containerd::{self, Runtime};
-use sealgate::gate::ask::PullAsk;
-use sealgate::gate::{Ending, Gate, Limits, MemoryOptions, Parts, Timings};
+use sealgate::cri::ask::PullAsk;
+use sealgate::cri::{Ending, Gate, Limits, MemoryOptions, Parts, Timings};
 use sealgate::image::Platform;
 use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Unmatched};
 use sealgate::registry::{AuthConfig, Options, Registry};
@@ -297,7 +297,7 @@ fn gate(certs: &Path, policy: PolicySet) -> Gate {
         freshness: Freshness::default(),
         policy,
         registry: Registry::new(options, clock()).unwrap(),
-        runtime: Runtime::new(containerd::Options { socket: "/nonexistent".into(), ..runtime::Options::default() }),
+        runtime: Runtime::new(containerd::Options { socket: "/nonexistent".into(), ..containerd::Options::default() }),
         store: None,
     })
 }

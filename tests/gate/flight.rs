@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealgate::gate::Timings;
+use sealgate::cri::Timings;
 use sealgate::policy::Reason;
 use sealgate::registry::AuthConfig;
 

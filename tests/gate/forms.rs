@@ -8,15 +8,15 @@ use crate::rig::{
 };
 
 /// A gate over a registry of its own.
-fn gate(require: &str) -> (Rig, sealgate::gate::Gate) {
+fn gate(require: &str) -> (Rig, sealgate::cri::Gate) {
     let rig = Rig::new(Settings::without_referrers());
     let gate = rig.special(Special { policy: requiring(require), ..Special::default() });
     (rig, gate)
 }
 
-fn class(outcome: Result<sealgate::gate::PullPermit, sealgate::gate::Refusal>) -> Class {
+fn class(outcome: Result<sealgate::cri::PullPermit, sealgate::cri::Refusal>) -> Class {
     match outcome {
-        Err(sealgate::gate::Refusal::Denied(denial)) => denial.class(),
+        Err(sealgate::cri::Refusal::Denied(denial)) => denial.class(),
         other => panic!("{other:?}"),
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealgate::audit::EvidenceSource;
+use sealgate::cri::ask::{Call, LocalAsk};
+use sealgate::cri::{Ending, Gate, LocalPermit, Refusal, Timings};
 use sealgate::evidence::Pod;
 use sealgate::evidence_store;
-use sealgate::gate::ask::{Call, LocalAsk};
-use sealgate::gate::{Ending, Gate, LocalPermit, Refusal, Timings};
 use sealgate::image::Digest;
 
 use crate::fixtures;
@@ -122,8 +122,12 @@ async fn what_images_on_the_node_need_is_not_evicted() {
     let open = |max_bytes| {
         let path = rig.folder().join("evidence");
         Arc::new(
-            evidence_store::Store::open(evidence_store::Options { path, max_bytes, ..store::Options::default() })
-                .unwrap(),
+            evidence_store::Store::open(evidence_store::Options {
+                path,
+                max_bytes,
+                ..evidence_store::Options::default()
+            })
+            .unwrap(),
         )
     };
     let with = |store| {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sealgate::audit::EvidenceSource;
+use sealgate::cri::{Ending, MemoryOptions, PullPermit, Refusal};
 use sealgate::evidence::{Place, Source};
 use sealgate::evidence_store::Entry;
-use sealgate::gate::{Ending, MemoryOptions, PullPermit, Refusal};
 use sealgate::image::{Digest, Repository};
 use sealgate::policy::{Freshness, Reason};
 

@@ -1,6 +1,6 @@
 //! Attestations with whole bills of materials: read, judged and kept, a few at a time.
 
-use sealgate::gate::{Gate, Limits};
+use sealgate::cri::{Gate, Limits};
 use sealgate::image::Digest;
 use sealgate::policy::{Class, Documents, PolicyFile, PolicySet, Unmatched};
 use sealgate::verify::PublicKey;
@@ -107,7 +107,7 @@ async fn attack_d1_what_is_too_large_is_unable_and_the_option_is_named() {
     attach(&rig, &bundle);
     let limits = Limits { attestation_mib: 1, ..Limits::default() };
     let refusal = pull(&gate(&rig, &signer, limits), &by_digest("unsigned")).await.unwrap_err();
-    let sealgate::gate::Refusal::Denied(denial) = &refusal else { panic!("{refusal}") };
+    let sealgate::cri::Refusal::Denied(denial) = &refusal else { panic!("{refusal}") };
     assert_eq!(denial.class(), Class::Unable, "{refusal}");
     assert!(refusal.to_string().contains("limits.attestation_mib"), "{refusal}");
     assert_eq!(rig.registry.count(&format!("/blobs/{}", Digest::of(bundle.as_bytes()))), 0);

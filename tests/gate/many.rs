@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use sealgate::cri::{Gate, Limits};
 use sealgate::evidence::Source;
-use sealgate::gate::{Gate, Limits};
 use sealgate::image::Digest;
 use sealgate::policy::{Class, Denial, Documents, PolicyFile, PolicySet, Reason, Unmatched};
 use sealgate::verify::PublicKey;
@@ -115,7 +115,7 @@ fn layer(rig: &Rig, kind: &str, bytes: &[u8], annotations: &Value) -> Value {
 
 async fn denied(gate: &Gate) -> Denial {
     match pull(gate, &by_digest("unsigned")).await {
-        Err(sealgate::gate::Refusal::Denied(denial)) => Denial::clone(&denial),
+        Err(sealgate::cri::Refusal::Denied(denial)) => Denial::clone(&denial),
         other => panic!("{other:?}"),
     }
 }

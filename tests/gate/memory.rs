@@ -4,9 +4,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use sealgate::cri::ask::PullAsk;
+use sealgate::cri::{MemoryOptions, Refusal, Timings};
 use sealgate::evidence::Pod;
-use sealgate::gate::ask::PullAsk;
-use sealgate::gate::{MemoryOptions, Refusal, Timings};
 use sealgate::policy::Reason;
 
 use crate::fixtures;

@@ -16,7 +16,7 @@ const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const REPOSITORY: &str = "prod/unsigned";
 
 /// A gate whose one key is this signer's.
-fn trusting(rig: &Rig, signer: &Signer) -> sealgate::gate::Gate {
+fn trusting(rig: &Rig, signer: &Signer) -> sealgate::cri::Gate {
     let text = format!(
         "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: p}}\nspec:\n  images: [\"{HOST}/prod/**\"]\n  \
          require: {{name: signer, key: {{files: [signer.pub]}}}}\n"

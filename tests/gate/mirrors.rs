@@ -121,7 +121,7 @@ async fn a_silent_host_is_not_an_absent_signature() {
         for part in ["/referrers/", "/manifests/sha256-"] {
             broken.rule(Rule::new(part, Answer::Status(500, "UNKNOWN")));
             let class = match pull(&gate, &tagged("unsigned")).await {
-                Err(sealgate::gate::Refusal::Denied(denial)) => denial.class(),
+                Err(sealgate::cri::Refusal::Denied(denial)) => denial.class(),
                 answer => panic!("{answer:?}"),
             };
             assert_eq!(class, Class::Unreachable, "{part} of {}", broken.host());

@@ -1,6 +1,6 @@
 //! Attack A12 from the first question to the name in the store: two pulls of one tag, the older one finishing last.
 
-use sealgate::gate::{Gate, PullPermit, Refusal};
+use sealgate::cri::{Gate, PullPermit, Refusal};
 use sealgate::image::Digest;
 
 use crate::fixtures;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealgate::gate::ask::PullAsk;
-use sealgate::gate::{Gate, Limits, PullPermit, Refusal, Timings};
+use sealgate::cri::ask::PullAsk;
+use sealgate::cri::{Gate, Limits, PullPermit, Refusal, Timings};
 use sealgate::registry::{RegistryError, Why};
 use tokio::task::JoinHandle;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sealgate::audit::EvidenceSource;
-use sealgate::gate::{Ending, Gate, Timings};
+use sealgate::cri::{Ending, Gate, Timings};
 use sealgate::policy::Freshness;
 
 use crate::registry::{Answer, Rule, Settings};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealgate::evidence::{Content, Evidence, Outcome, Source};
-use sealgate::gate::gather::{Bounds, Reading, Turns, Wanted};
 use sealgate::image::{Digest, Reference};
 use sealgate::policy::Plan;
 use sealgate::registry::Access;
+use sealgate::sources::{Bounds, Reading, Turns, Wanted};
 
 use crate::fixtures;
 use crate::registry::{Answer, OCI_MANIFEST, Rule, Settings};

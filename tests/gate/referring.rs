@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use sealgate::cri::Gate;
 use sealgate::evidence::Source;
-use sealgate::gate::Gate;
 use sealgate::image::Digest;
 use sealgate::policy::{Class, Documents, PolicyFile, PolicySet, Reason, Unmatched};
 use sealgate::verify::PublicKey;
@@ -234,7 +234,7 @@ async fn what_is_no_signature_is_told_as_what_it_is() {
     refer(&rig, Some("application/sarif+json"), EMPTY, std::slice::from_ref(&other));
     refer(&rig, Some("application/sarif+json"), EMPTY, &[other.clone(), other]);
     let refusal = pull(&rig.gate(), &tagged("unsigned")).await.unwrap_err();
-    let sealgate::gate::Refusal::Denied(denial) = &refusal else { panic!("{refusal}") };
+    let sealgate::cri::Refusal::Denied(denial) = &refusal else { panic!("{refusal}") };
     assert_eq!((denial.class(), denial.reason()), (Class::Refused, &Reason::Unsigned));
     let line = refusal.to_string();
     for word in

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealgate::audit::EvidenceSource;
-use sealgate::gate::{Ending, Gate, PullPermit, Refreshes};
+use sealgate::cri::{Ending, Gate, PullPermit, Refreshes};
 use sealgate::image::Digest;
 use sealgate::policy::Freshness;
 

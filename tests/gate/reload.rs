@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 
 use sealgate::audit::EvidenceSource;
-use sealgate::gate::{Ending, MemoryOptions, Rejudged};
+use sealgate::cri::{Ending, MemoryOptions, Rejudged};
 
 use crate::registry::Settings;
 use crate::rig::{PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring, until};

@@ -15,14 +15,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sealgate::clock::Clock;
 use sealgate::containerd::{self, Runtime};
+use sealgate::cri::ask::PullAsk;
+use sealgate::cri::{Gate, Limits, MemoryOptions, Parts, PullPermit, Refusal, Timings};
 use sealgate::evidence::{Carrier, Evidence, Pod, Source};
 use sealgate::evidence_store::{self, Store};
-use sealgate::gate::ask::PullAsk;
-use sealgate::gate::gather::{self, Reading, Wanted};
-use sealgate::gate::{Gate, Limits, MemoryOptions, Parts, PullPermit, Refusal, Timings};
 use sealgate::image::Platform;
 use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Reason, Unmatched};
 use sealgate::registry::{AuthConfig, Options, Registry};
+use sealgate::sources::{self, Reading, Wanted};
 use sealgate::verify::{PublicKey, TrustRoot};
 
 use crate::fixtures;
@@ -159,7 +159,7 @@ impl Rig {
             freshness: special.freshness,
             policy: special.policy,
             registry,
-            runtime: Runtime::new(containerd::Options { socket: special.socket, ..runtime::Options::default() }),
+            runtime: Runtime::new(containerd::Options { socket: special.socket, ..containerd::Options::default() }),
             store: special.store,
         })
     }
@@ -167,7 +167,7 @@ impl Rig {
     /// The evidence store of this node, opened anew as after a start.
     pub(crate) fn store(&self) -> Arc<Store> {
         let path = self.folder.path().join("evidence");
-        Arc::new(Store::open(evidence_store::Options { path, ..store::Options::default() }).unwrap())
+        Arc::new(Store::open(evidence_store::Options { path, ..evidence_store::Options::default() }).unwrap())
     }
 
     /// A gate with the usual policy over this node's store, with nothing in memory.
@@ -300,10 +300,10 @@ pub(crate) fn reason(outcome: Result<PullPermit, Refusal>) -> Reason {
 
 /// All that one place has.
 pub(crate) async fn whole(reading: &Reading, wanted: Wanted<'_>, source: Source) -> Evidence {
-    let mut found = gather::look(reading, wanted.clone(), source).await;
+    let mut found = sources::look(reading, wanted.clone(), source).await;
     let (mut evidence, mut held) = (found.evidence(), std::mem::take(&mut found.reads));
     while let Some(more) = found.more.take() {
-        found = gather::go_on(reading, wanted.clone(), more).await;
+        found = sources::go_on(reading, wanted.clone(), more).await;
         let Evidence { items, carriers, looked } = found.evidence();
         evidence.items.extend(items);
         evidence.looked.extend(looked);

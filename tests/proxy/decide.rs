@@ -8,8 +8,9 @@ use http::HeaderValue;
 use prost::Message;
 use sealgate::audit::{self, Log, OnFailure};
 use sealgate::containerd::{self, Runtime};
+use sealgate::cri::Calls;
+use sealgate::cri::{Decided, Gate as Deciding, Limits, MemoryOptions, Parts, Recorder};
 use sealgate::daemon::{CLOCK, node_platform};
-use sealgate::gate::{Decided, Gate as Deciding, Limits, MemoryOptions, Parts, Recorder};
 use sealgate::image::Digest;
 use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Unmatched};
 use sealgate::proto::containerd::services::{
@@ -17,7 +18,7 @@ use sealgate::proto::containerd::services::{
 };
 use sealgate::proto::containerd::types::Descriptor;
 use sealgate::proto::{cri, wellknown::Any};
-use sealgate::proxy::{Calls, Owned};
+use sealgate::proxy::Owned;
 use sealgate::registry::{self, Registry};
 use serde_json::{Value, json};
 

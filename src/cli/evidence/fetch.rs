@@ -12,11 +12,11 @@ use super::tokio_runtime;
 use super::wanted::Wanted;
 use crate::cli::screen::Screen;
 use crate::config::Settings;
+use crate::cri::ask::PullAsk;
+use crate::cri::{Ending, Timings};
 use crate::daemon::{self, CLOCK};
 use crate::evidence::Pod;
 use crate::evidence_store::{BLOB_MAX, Store};
-use crate::gate::ask::PullAsk;
-use crate::gate::{Ending, Timings};
 use crate::image::{CONFIG_MAX, Descriptor, Digest, Document, Reference, Repository};
 use crate::registry::{Access, Registry, Session};
 

@@ -12,9 +12,9 @@ use crate::config::Settings;
 use crate::daemon;
 use crate::evidence::{Evidence, Name, Origin, Pod, Subject};
 use crate::evidence_store::{Kept, Store};
-use crate::gate::gather;
 use crate::image::{Digest, Reference};
 use crate::policy::{Case, Class, Freshness, PolicySet, Verdict};
+use crate::sources;
 use crate::verify::Proofs;
 
 /// Proofs that are remembered within one run: the same signature of a base image under many images.
@@ -135,7 +135,7 @@ impl<'s> Judgement<'s> {
         let about = subject.candidates().flat_map(|digest| catalog.of_subject(digest));
         let used: Vec<&Kept> = about.filter(is_used).collect();
         let plan = self.set.plan(&applicable);
-        let evidence: Vec<Evidence> = used.iter().map(|kept| gather::kept(self.store, &kept.entry, plan)).collect();
+        let evidence: Vec<Evidence> = used.iter().map(|kept| sources::kept(self.store, &kept.entry, plan)).collect();
         let evidence: Vec<&Evidence> = evidence.iter().collect();
         let case = Case { subject, applicable: &applicable, evidence: &evidence, now: self.now, proofs: &self.proofs };
         let verdict = self.set.judge(&case);

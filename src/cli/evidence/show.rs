@@ -11,9 +11,9 @@ use crate::config::Settings;
 use crate::daemon;
 use crate::evidence::{Content, Item};
 use crate::evidence_store::{BLOB_MAX, Kept, Store, source_word};
-use crate::gate::gather;
 use crate::image::Digest;
 use crate::policy::Plan;
+use crate::sources;
 use crate::verify::{Certificate, Claims, Fault, Form, Untrusted};
 
 /// What to read of an entry: everything.
@@ -103,7 +103,7 @@ impl Shown {
             }
         };
         let manifests = entry.manifests.iter().map(file("manifest"));
-        let evidence = gather::kept(store, entry, EVERYTHING);
+        let evidence = sources::kept(store, entry, EVERYTHING);
         Self {
             digest: entry.place.subject.to_string(),
             place: entry.place.to_string(),

@@ -13,9 +13,9 @@ use super::{existing, show};
 use crate::cli::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::evidence_store::{BLOB_MAX, Kept, Store};
-use crate::gate::gather;
 use crate::image::Digest;
 use crate::loader;
+use crate::sources;
 
 /// What to verify.
 #[derive(Debug, Args)]
@@ -122,7 +122,7 @@ fn check_entry(store: &Store, kept: &Kept, counted: &mut Counted, screen: &mut S
         counted.broken += 1;
         told(&Finding::MissingFile { digest: digest.to_string(), place: place() }, screen);
     }
-    for item in gather::kept(store, &kept.entry, show::EVERYTHING).items {
+    for item in sources::kept(store, &kept.entry, show::EVERYTHING).items {
         if let Err(fault) = show::read(&item) {
             counted.broken += 1;
             let (item, why) = (item.digest.to_string(), fault.to_string());

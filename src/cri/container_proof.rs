@@ -1,0 +1,74 @@
+//! What the runtime made: the proof that a new container's root filesystem and image volumes are those of the images
+//! that were decided on (fact C6), and the memory of containers so proven.
+
+use lru::LruCache;
+
+use super::local_image::LocalPermit;
+use super::{Gate, Refusal};
+use crate::cache::lock_or_empty;
+use crate::containerd::{Expected, ExpectedVolume, ProofError, Proven};
+
+/// A container with what was decided for it.
+#[derive(Debug)]
+pub struct MadeContainer<'a> {
+    /// Its id, as the runtime answered it.
+    pub id: &'a str,
+    /// The permit of its own image.
+    pub image: &'a LocalPermit,
+    /// Its image volumes; it may have no other.
+    pub volumes: Vec<MadeVolume<'a>>,
+}
+
+/// An image volume with what was decided for it.
+#[derive(Debug)]
+pub struct MadeVolume<'a> {
+    /// Where it goes in the container.
+    pub container_path: String,
+    /// The permit of its image.
+    pub permit: &'a LocalPermit,
+}
+
+impl Gate {
+    /// Proves that what was made is what was decided on. [`Gate::remember_proven`] lets it start; the decision must be
+    /// recorded before.
+    ///
+    /// # Errors
+    /// [`Refusal::Differs`] when it is not, [`Refusal::Runtime`] when that could not be seen. The container must then
+    /// not be started: it is not remembered, and [`Gate::unmake`] removes it.
+    pub async fn prove_made(&self, made: &MadeContainer<'_>) -> Result<Proven, Refusal> {
+        let volume = |volume: &MadeVolume<'_>| ExpectedVolume {
+            container_path: volume.container_path.clone(),
+            chain_id: volume.permit.content().chain_id().clone(),
+        };
+        let expected = Expected {
+            image: made.image.content().id().clone(),
+            root: made.image.content().chain_id().clone(),
+            volumes: made.volumes.iter().map(volume).collect(),
+        };
+        self.runtime.prove_container(made.id, &expected).await.map_err(refusal_of)
+    }
+
+    /// Lets a proven container start from now on, without another look. What it rests on must be on record: a start of
+    /// it writes no other.
+    pub fn remember_proven(&self, proven: &Proven) {
+        lock_or_empty(&self.proven, LruCache::clear).put(proven.container().to_owned(), ());
+    }
+
+    /// Whether this process proved the container.
+    #[must_use]
+    pub fn is_proven(&self, container: &str) -> bool {
+        lock_or_empty(&self.proven, LruCache::clear).get(container).is_some()
+    }
+
+    /// Removes a container that could not be proven.
+    pub async fn unmake(&self, container: &str) {
+        if let Err(error) = self.runtime.remove_container(container).await {
+            tracing::error!(container, %error, "a container that was not proven could not be removed; it will not be started");
+        }
+    }
+}
+
+/// A proof that failed, or that could not be made: two different answers.
+pub(crate) fn refusal_of(error: ProofError) -> Refusal {
+    if let ProofError::Runtime(error) = error { Refusal::Runtime(error) } else { Refusal::Differs(error) }
+}

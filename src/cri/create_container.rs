@@ -1,0 +1,236 @@
+//! CreateContainer: decide on the container's image and on every image volume, forward their full ids, and before the
+//! answer prove that this is what was made; otherwise remove it and refuse.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::interceptor::{Calls, Patience, Stop};
+use super::message::{ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image};
+use crate::aside;
+use crate::cri::ask::{Call as Asking, LocalAsk};
+use crate::cri::{LocalPermit, MadeContainer, MadeVolume, Refusal, Story};
+use crate::image::Digest;
+use crate::proto::asked::CreateContainerRequest;
+use crate::proto::cri::CreateContainerResponse;
+use crate::proxy::wire::{self, Step};
+use crate::proxy::{Answer, Call, OwnedMethod, Reply};
+
+/// `CreateContainerRequest.config`, `.sandbox_config`; in the config `.metadata`, `.image`, `.mounts`.
+const CONFIG: Step = Step::only(2);
+const SANDBOX: [Step; 1] = [Step::only(3)];
+const METADATA: [Step; 2] = [CONFIG, Step::only(1)];
+const IMAGE: [Step; 2] = [CONFIG, Step::only(2)];
+/// `ContainerConfig.mounts`, and in each `Mount.container_path` and `Mount.image`.
+const MOUNTS: u32 = 7;
+const CONTAINER_PATH: u32 = 1;
+const MOUNT_IMAGE: u32 = 9;
+/// Most mounts of one container; a kubelet sends some tens.
+const MOUNTS_MAX: usize = 1024;
+/// Most image volumes of one container: each costs a decision, and a copy of the request when its id is put in.
+const VOLUMES_MAX: usize = 64;
+
+/// A request, read.
+struct Request {
+    decoded: CreateContainerRequest,
+    images: Vec<ImageAsk>,
+}
+
+/// One image of it: the container's own, or an image volume.
+struct ImageAsk {
+    /// Where its `ImageSpec` stands.
+    at: Vec<Step>,
+    /// For a volume, which of the mounts it is, and where it goes in the container.
+    mount: Option<(usize, String)>,
+    ask: LocalAsk,
+}
+
+/// What was decided, the container's own image first, then its volumes in order; with the story of each.
+struct Decided {
+    permits: Vec<LocalPermit>,
+    stories: Vec<Story>,
+}
+
+/// Answers one CreateContainer.
+pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> Answer {
+    let patience = Patience::of(&calls.gate, call.deadline);
+    let message = call.message.clone();
+    let request = match aside::large(message.len(), move || read(&message, patience)).await {
+        Ok(request) => Arc::new(request),
+        Err(refusal) => return calls.unreadable(Asking::CreateContainer, refusal).await,
+    };
+    match decide_and_forward(&calls, &call, &request, patience).await {
+        Ok((decided, reply)) => {
+            // What was made must be proven even when the caller has gone meanwhile.
+            let finished = tokio::spawn(async move { finish(&calls, &request, &decided, reply).await });
+            finished.await.unwrap_or_else(|_| Stop::Refused(Refusal::Lost).into_answer())
+        }
+        Err(stop) => stop.into_answer(),
+    }
+}
+
+/// Reads what a decision rests on from the wire, and refuses what could be read in two ways.
+fn read(message: &[u8], patience: Patience) -> Result<Request, Refusal> {
+    let decoded: CreateContainerRequest = decode(message)?;
+    let pod = pod(message, &SANDBOX)?;
+    let container = text(message, &METADATA, 1)?.unwrap_or_default().to_owned();
+    let ask = |call, strings: ImageStrings| LocalAsk {
+        call,
+        image: strings.image,
+        user_specified: strings.user_specified,
+        pod: pod.clone(),
+        container: container.clone(),
+        deadline: patience.decide_by,
+    };
+    let own = ask(Asking::CreateContainer, image_spec(message, &IMAGE)?);
+    let own = ImageAsk { at: IMAGE.to_vec(), mount: None, ask: own };
+    let mut images = vec![own];
+    let mounts = wire::all_at(message, &[CONFIG], MOUNTS).map_err(bad_request)?;
+    if mounts.len() > MOUNTS_MAX {
+        return Err(Refusal::TooMany { what: "mounts", got: mounts.len(), limit: MOUNTS_MAX });
+    }
+    for (nth, mount) in mounts.into_iter().enumerate() {
+        let strings = image_spec(mount, &[Step::only(MOUNT_IMAGE)])?;
+        // An ImageSpec without an image is none: the kubelet leaves it out, and containerd mounts the host path.
+        if strings.image.is_empty() && strings.user_specified.is_empty() {
+            continue;
+        }
+        if images.len() > VOLUMES_MAX {
+            return Err(Refusal::TooMany { what: "image volumes", got: images.len(), limit: VOLUMES_MAX });
+        }
+        let container_path = text(mount, &[], CONTAINER_PATH)?.unwrap_or_default().to_owned();
+        let at = vec![CONFIG, Step::nth(MOUNTS, nth), Step::only(MOUNT_IMAGE)];
+        let ask = ask(Asking::ImageVolume, strings);
+        images.push(ImageAsk { at, mount: Some((nth, container_path)), ask });
+    }
+    Ok(Request { decoded, images })
+}
+
+async fn decide_and_forward(
+    calls: &Calls,
+    call: &Call,
+    request: &Arc<Request>,
+    patience: Patience,
+) -> Result<(Decided, Reply), Stop> {
+    let decided = decide(calls, request).await?;
+    let (whole, asked) = (call.message.clone(), Arc::clone(request));
+    let ids: Vec<Digest> = decided.permits.iter().map(|permit| permit.content().id().clone()).collect();
+    let message = match aside::large(whole.len(), move || pinned(&whole, &asked, &ids)).await {
+        Ok(message) => message,
+        Err(refusal) => {
+            for story in &decided.stories {
+                calls.recorder.refuse(story, &refusal).await;
+            }
+            return Err(Stop::Refused(refusal));
+        }
+    };
+    let forward = async {
+        let _turn = calls.gate.turn_to_create().await;
+        // Now, since waiting for the turn and for the disk took of the caller's time (fact P11).
+        let left = patience.left(&calls.gate)?;
+        Ok(call.upstream.unary(OwnedMethod::CreateContainer.path(), &call.headers, &message, left).await)
+    };
+    // The record of images that were admitted before reaches the disk while the runtime works; that of a new image
+    // before the runtime hears of it.
+    let forwarded = if calls.recorder.stand_unwritten(&decided.stories) {
+        let (recorded, forwarded) = futures_util::future::join(calls.recorder.admit(&decided.stories), forward).await;
+        recorded?;
+        forwarded
+    } else {
+        calls.recorder.admit(&decided.stories).await?;
+        forward.await
+    };
+    let reply = match forwarded {
+        Ok(reply) => reply,
+        Err(refusal) => {
+            calls.recorder.take_all_back(decided.stories.iter(), &refusal).await;
+            return Err(Stop::Refused(refusal));
+        }
+    };
+    match reply {
+        Ok(reply) if reply.code() == crate::proxy::Code::Ok => Ok((decided, reply)),
+        Ok(reply) => Err(Stop::Reply(reply)),
+        Err(error) => Err(Stop::NoReply(error)),
+    }
+}
+
+/// Decides on every image; the first refusal ends it, with a record of it, and of what was admitted before it and is taken
+/// back.
+async fn decide(calls: &Calls, request: &Request) -> Result<Decided, Stop> {
+    let policy = calls.gate.policy();
+    let mut decided = Decided { permits: Vec::new(), stories: Vec::new() };
+    for image in &request.images {
+        let mut story = calls.recorder.local(&image.ask, &policy);
+        match calls.gate.admit_local(&image.ask, &policy, &mut story.timings).await {
+            Ok(permit) => {
+                story.admitted_local(&permit);
+                decided.permits.push(permit);
+                decided.stories.push(story);
+            }
+            Err(refusal) => {
+                calls.recorder.refuse(&story, &refusal).await;
+                // The refusal stands, and its reason, even where these cannot be written; the journal has them then.
+                if calls.recorder.admit(&decided.stories).await.is_ok() {
+                    calls.recorder.take_all_back(decided.stories.iter(), &refusal).await;
+                }
+                return Err(Stop::Refused(refusal));
+            }
+        }
+    }
+    Ok(decided)
+}
+
+/// The request with every image given by the full id that was decided on, and nothing else changed (fact C2).
+fn pinned(whole: &Bytes, request: &Request, ids: &[Digest]) -> Result<Bytes, Refusal> {
+    let mut message = whole.clone();
+    let mut decided = request.decoded.clone();
+    let config =
+        decided.config.as_mut().ok_or_else(|| Refusal::BadRequest { why: "no container config".to_owned() })?;
+    for (image, id) in request.images.iter().zip(ids) {
+        message = with_image(&message, &image.at, id.as_str())?;
+        let spec = match &image.mount {
+            None => config.image.as_mut(),
+            Some((nth, _)) => config.mounts.get_mut(*nth).and_then(|mount| mount.image.as_mut()),
+        };
+        if let Some(spec) = spec {
+            spec.image = id.as_str().as_bytes().to_vec();
+        }
+        if image_spec(&message, &image.at)?.image != id.as_str() {
+            return Err(Refusal::BadRequest { why: "the patched image is not the one that was decided on".to_owned() });
+        }
+    }
+    let undo = |message: Bytes, image: &ImageAsk| with_image(&message, &image.at, &image.ask.image);
+    must_restore(&request.images.iter().try_fold(message.clone(), undo)?, whole)?;
+    must_equal(&message, &decided)?;
+    Ok(message)
+}
+
+/// Proves what was made; removes what was not proven.
+async fn finish(calls: &Calls, request: &Request, decided: &Decided, reply: Reply) -> Answer {
+    let refusal = match prove(calls, request, decided, &reply).await {
+        Ok(()) => return Answer::Reply(reply),
+        Err(refusal) => refusal,
+    };
+    if let Ok(response) = decode::<CreateContainerResponse>(reply.message()) {
+        tracing::error!(container = response.container_id, %refusal, "the new container is not what was admitted; removing it");
+        calls.gate.unmake(&response.container_id).await;
+    }
+    calls.recorder.take_all_back(decided.stories.iter(), &refusal).await;
+    Stop::Refused(refusal).into_answer()
+}
+
+async fn prove(calls: &Calls, request: &Request, decided: &Decided, reply: &Reply) -> Result<(), Refusal> {
+    let response: CreateContainerResponse = decode(reply.message())?;
+    let made = made(&response.container_id, request, &decided.permits)?;
+    let proven = calls.gate.prove_made(&made).await?;
+    calls.gate.remember_proven(&proven);
+    Ok(())
+}
+
+/// What the container must be made of.
+fn made<'a>(id: &'a str, request: &Request, permits: &'a [LocalPermit]) -> Result<MadeContainer<'a>, Refusal> {
+    let (image, volumes) = permits.split_first().ok_or_else(|| Refusal::BadRequest { why: "no image".to_owned() })?;
+    let paths = request.images.iter().filter_map(|image| image.mount.as_ref().map(|(_, path)| path.clone()));
+    let volumes = paths.zip(volumes).map(|(container_path, permit)| MadeVolume { container_path, permit }).collect();
+    Ok(MadeContainer { id, image, volumes })
+}

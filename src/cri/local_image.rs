@@ -1,0 +1,319 @@
+//! An image that is already in the runtime's store and is to run or to be mounted: which content it is, under which
+//! names it must pass, and the proof afterwards that this is what was made.
+//!
+//! The runtime's words (names, digests it lists) are claims; its content is the proof (facts C3–C6). An image that was
+//! admitted before is answered from memory with no call to anyone.
+
+use std::sync::Arc;
+
+use super::ask::{AskedNames, ImageString, LocalAsk, asked_names};
+use crate::decision::cached_permit::{Admission, Footing};
+use crate::sources::Hint;
+
+use super::container_proof::refusal_of;
+use super::{Gate, Refusal};
+use crate::containerd::{Content, Image};
+use crate::decision::question::Question;
+use crate::decision::timing::Timings;
+use crate::evidence::{Name, Origin, Subject};
+use crate::image::{Digest, Reference, Repository};
+use crate::policy::{Denial, PolicySet, Reason};
+use crate::registry::Access;
+
+/// Most names under which one image must pass, and most digests that are tried under one name. A real image has a
+/// handful; each costs a judgement.
+const NAMES_MAX: usize = 32;
+
+/// The right to create a container from, or to mount, one image.
+#[derive(Debug, Clone)]
+pub struct LocalPermit {
+    /// The id that is forwarded, and the root filesystem that must come of it.
+    content: Arc<Content>,
+    /// One admission for every name that had to pass; never empty.
+    admissions: Vec<Arc<Admission>>,
+    cached: bool,
+    footing: Option<Footing>,
+}
+
+impl LocalPermit {
+    /// The content that was decided on.
+    #[must_use]
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The admissions that it rests on, one for every name.
+    #[must_use]
+    pub fn admissions(&self) -> &[Arc<Admission>] {
+        &self.admissions
+    }
+
+    /// Whether every verdict was in memory.
+    #[must_use]
+    pub fn is_cached(&self) -> bool {
+        self.cached
+    }
+
+    /// The oldest of the evidence that any of the admissions rests on; none where none was needed.
+    #[must_use]
+    pub fn footing(&self) -> Option<Footing> {
+        self.footing
+    }
+
+    /// Whether every admission is on disk already.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.admissions.iter().all(|admission| admission.is_recorded())
+    }
+}
+
+/// One image of the runtime's, with what is asked of it and the documents that say whether.
+struct Local<'a> {
+    ask: &'a LocalAsk,
+    set: &'a Arc<PolicySet>,
+    image: &'a Image,
+}
+
+/// One name's way to pass.
+struct Passed {
+    content: Arc<Content>,
+    admission: Arc<Admission>,
+    cached: bool,
+}
+
+impl Gate {
+    /// Decides on an image that the runtime has, under the documents of `set` from beginning to end.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the caller records it before it answers.
+    pub async fn admit_local(
+        &self,
+        ask: &LocalAsk,
+        set: &Arc<PolicySet>,
+        timings: &mut Timings,
+    ) -> Result<LocalPermit, Refusal> {
+        if ask.image.is_empty() {
+            return Err(Refusal::BadRequest { why: "no image is named".to_owned() });
+        }
+        let asked = asked_names(ask).map_err(Refusal::BadReference)?;
+        if let Some(permit) = self.admitted_before(ask, set, &asked) {
+            return Ok(permit);
+        }
+        if names_a_file(&ask.image).await {
+            return Err(Refusal::PathAsImage);
+        }
+        let runtime = &self.runtime;
+        let image = timings.time("identify", runtime.identify(&ask.image)).await?;
+        let image = image.ok_or_else(|| Refusal::NotPresent { image: ask.image.clone() })?;
+        timings.note_image(&image.id);
+        let names = names_to_pass(&asked, &image)?;
+        let mut passed = Vec::new();
+        for name in names {
+            passed.push(self.pass(&Local { ask, set, image: &image }, name, timings).await?);
+        }
+        permit_of(passed).ok_or_else(|| Refusal::NotPresent { image: ask.image.clone() })
+    }
+
+    /// The permit from memory: the id is given in full, its content under the asked name was proven before, and the
+    /// verdict is remembered.
+    fn admitted_before(&self, ask: &LocalAsk, set: &Arc<PolicySet>, asked: &AskedNames) -> Option<LocalPermit> {
+        let AskedNames::Named(names) = asked else { return None };
+        let Ok(ImageString::Id(id)) = ImageString::parse(&ask.image) else { return None };
+        let mut passed = Vec::new();
+        for reference in names {
+            let content = self.contents.known(&reference.repository(), &id)?;
+            if reference.digest().is_some_and(|digest| digest != content.target()) {
+                return None;
+            }
+            let question = self.question(ask, set, &Name::Known(reference.clone()), (&content, Origin::Registry));
+            let admission = self.decider.remembered(&question)?;
+            passed.push(Passed { content, admission, cached: true });
+        }
+        permit_of(passed)
+    }
+
+    /// Lets the image pass under one name, or says why not. Several digests may be listed under it; any that is proven
+    /// to be this image's may carry the signatures.
+    async fn pass(&self, local: &Local<'_>, name: Name, timings: &mut Timings) -> Result<Passed, Refusal> {
+        let Local { ask, set, image } = *local;
+        let (targets, origin) = self.targets(image, &name).await?;
+        let mut refusal = None;
+        for target in targets {
+            timings.note_target(&target);
+            let content = match timings.time("prove", self.prove_content(&target, &image.id)).await {
+                Ok(content) => Arc::new(content),
+                // A checkpoint under one of the image's digests is what the runtime may restore under any of them.
+                Err(error @ (Refusal::Runtime(_) | Refusal::Checkpoint)) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(image = %image.id, claimed = %target, %error, "the runtime lists a digest that is not this image's");
+                    refusal = refusal.or(Some(error));
+                    continue;
+                }
+            };
+            let mut question = self.question(ask, set, &name, (&content, origin));
+            if origin == Origin::Local {
+                question = self.question_of_imported(question).await;
+            }
+            let answer = timings.time("judge", self.decider.judge(question, ask.deadline)).await?;
+            match answer.judged {
+                Ok(admission) => {
+                    if let (Name::Known(reference), Origin::Registry) = (&name, origin) {
+                        self.contents.remember(&reference.repository(), &content);
+                    }
+                    return Ok(Passed { content, admission, cached: answer.cached });
+                }
+                Err(declined) => {
+                    timings.note_evidence(Footing::told(declined.looked, answer.cached));
+                    refusal = Some(Refusal::Denied(told_elsewhere(declined.denial, local, &name)));
+                }
+            }
+        }
+        Err(refusal.unwrap_or_else(|| Refusal::NotPresent { image: ask.image.clone() }))
+    }
+
+    /// The digests that the image may have under this name, and whether it came from a registry. Claims, to be proven.
+    async fn targets(&self, image: &Image, name: &Name) -> Result<(Vec<Digest>, Origin), Refusal> {
+        let Name::Known(reference) = name else {
+            return Ok((self.tagged_targets(image, None).await?, Origin::Local));
+        };
+        let repository = reference.repository();
+        let mut listed = digests_under(image, &repository);
+        if let Some(digest) = reference.digest() {
+            listed.retain(|target| target == digest);
+            if listed.is_empty() {
+                return Err(Refusal::NameNotListed { name: reference.to_string(), id: image.id.clone() });
+            }
+        }
+        if listed.len() > NAMES_MAX {
+            return Err(Refusal::TooMany { what: "digests under one name", got: listed.len(), limit: NAMES_MAX });
+        }
+        if !listed.is_empty() {
+            return Ok((listed, Origin::Registry));
+        }
+        let tagged = self.tagged_targets(image, Some(&repository)).await?;
+        if tagged.is_empty() {
+            return Err(Refusal::NameNotListed { name: reference.to_string(), id: image.id.clone() });
+        }
+        Ok((tagged, Origin::Local))
+    }
+
+    /// The digests of an image that has tags but no digest under the repository: imported or renamed (facts C3, C4).
+    async fn tagged_targets(&self, image: &Image, repository: Option<&Repository>) -> Result<Vec<Digest>, Refusal> {
+        let mut targets = Vec::new();
+        for tag in image.tags.iter().take(NAMES_MAX) {
+            let Ok(reference) = Reference::parse(tag) else { continue };
+            if repository.is_some_and(|repository| reference.repository() != *repository) {
+                continue;
+            }
+            if let Some(record) = self.runtime.record(tag).await?
+                && !targets.contains(&record.target.digest)
+            {
+                targets.push(record.target.digest);
+            }
+        }
+        if targets.is_empty() && repository.is_none() {
+            targets.extend(self.runtime.record(image.id.as_str()).await?.map(|record| record.target.digest));
+        }
+        Ok(targets)
+    }
+
+    /// The same question about an image that the runtime lists without a digest under the repository of its name: when
+    /// evidence on what it was proven to be is on this node, from where signatures on it are looked for, they count as
+    /// they would for an image that was pulled.
+    async fn question_of_imported(&self, question: Question) -> Question {
+        let as_kept = Question { subject: Subject { origin: Origin::Kept, ..question.subject.clone() }, ..question };
+        let repositories = as_kept.repositories();
+        let wish = as_kept.wish(&repositories);
+        // A store that fails does not say that there is nothing: then the registry is asked, so that the answer is its own,
+        // or that it cannot be reached.
+        let is_kept = !repositories.is_empty()
+            && (!self.decider.sources.memory.pieces(&wish).is_empty()
+                || self.decider.sources.store.has(wish).await.unwrap_or(true));
+        let origin = if is_kept { Origin::Kept } else { Origin::Local };
+        Question { subject: Subject { origin, ..as_kept.subject.clone() }, ..as_kept }
+    }
+
+    fn question(&self, ask: &LocalAsk, set: &Arc<PolicySet>, name: &Name, proven: (&Content, Origin)) -> Question {
+        let (content, origin) = proven;
+        let applicable = set.applicable(name, &ask.pod);
+        let hint = match name {
+            Name::Known(reference) => {
+                Hint::of(self.decider.sources.registry.referrers_support(reference.runtime_repository()), None)
+            }
+            Name::Unknown => Hint::AskBoth,
+        };
+        let subject =
+            Subject { name: name.clone(), target: content.target().clone(), child: content.child().cloned(), origin };
+        Question {
+            subject,
+            namespace: ask.pod.namespace.clone(),
+            set: Arc::clone(set),
+            applicable,
+            access: Access::default(),
+            hint,
+            documents: content.documents().clone(),
+        }
+    }
+
+    /// Proves through the content store that `target` leads to the image `id`.
+    pub(crate) async fn prove_content(&self, target: &Digest, id: &Digest) -> Result<Content, Refusal> {
+        let content = self.runtime.prove_content(target, id).await.map_err(refusal_of)?;
+        if content.is_checkpoint() { Err(Refusal::Checkpoint) } else { Ok(content) }
+    }
+}
+
+/// The denial of an image that no policy matches says which would in other namespaces. That is this pod's to know: the
+/// denial itself is remembered for every pod that no policy matches.
+fn told_elsewhere(denial: Arc<Denial>, local: &Local<'_>, name: &Name) -> Arc<Denial> {
+    if *denial.reason() != Reason::NoPolicy {
+        return denial;
+    }
+    match local.set.elsewhere(name, &local.ask.pod) {
+        Some(elsewhere) => Arc::new(denial.as_ref().clone().noting(&elsewhere.to_string())),
+        None => denial,
+    }
+}
+
+/// The permit of an image that passed under every name; none when there was no name.
+fn permit_of(passed: Vec<Passed>) -> Option<LocalPermit> {
+    let content = Arc::clone(&passed.first()?.content);
+    let cached = passed.iter().all(|name| name.cached);
+    let footings = passed.iter().filter_map(|name| Footing::told(name.admission.footing(), name.cached));
+    let footing = footings.min_by_key(|footing| footing.fetched);
+    let admissions = passed.into_iter().map(|name| name.admission).collect();
+    Some(LocalPermit { content, admissions, cached, footing })
+}
+
+/// Which names must pass: the ones asked for, or for an id alone every one that the runtime lists (fact C13).
+fn names_to_pass(asked: &AskedNames, image: &Image) -> Result<Vec<Name>, Refusal> {
+    if let AskedNames::Named(names) = asked {
+        return Ok(names.iter().cloned().map(Name::Known).collect());
+    }
+    let mut names: Vec<Name> = Vec::new();
+    for text in image.tags.iter().chain(&image.digests) {
+        // A name that cannot be read matches like one that is not known: every enforcing document.
+        let name = Reference::parse(text).map_or(Name::Unknown, Name::Known);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.len() > NAMES_MAX {
+        return Err(Refusal::TooMany { what: "names of one image", got: names.len(), limit: NAMES_MAX });
+    }
+    if names.is_empty() {
+        names.push(Name::Unknown);
+    }
+    Ok(names)
+}
+
+fn digests_under(image: &Image, repository: &Repository) -> Vec<Digest> {
+    let listed = image.digests.iter().filter_map(|name| Reference::parse(name).ok());
+    listed.filter(|name| name.repository() == *repository).filter_map(|name| name.digest().cloned()).collect()
+}
+
+/// Whether containerd could find a file under this string: its service runs in `/`, and versions 2.1 to 2.3 look there
+/// before anything else (fact C12).
+async fn names_a_file(image: &str) -> bool {
+    let path = std::path::Path::new("/").join(image);
+    tokio::fs::try_exists(path).await.unwrap_or(false)
+}

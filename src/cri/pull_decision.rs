@@ -1,0 +1,270 @@
+//! A pull, from what is asked to what may be done and the proof that it was done.
+//!
+//! Resolve the reference once, hash the bytes that came, judge that digest; the proxy forwards `repo@digest` under the
+//! [`PullPermit`]; then [`Gate::prove_pull`] shows through containerd's content store that this is what came (fact P14),
+//! and only then [`Gate::name_pulled`] gives it the tag (facts P1–P3).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::ask::PullAsk;
+use super::tag_naming::Began;
+use super::{Gate, Refusal, denies_unmatched};
+use crate::aside;
+use crate::containerd::{Content, RuntimeError};
+use crate::decision::cached_permit::{Admission, Footing};
+use crate::decision::question::Question;
+use crate::decision::timing::Timings;
+use crate::evidence::{Name, Origin, Subject};
+use crate::image::{ChooseError, Digest, Document, Reference};
+use crate::registry::{Access, Budget, Class, RegistryError, Session, Why};
+use crate::share::Crowded;
+use crate::sources::Hint;
+
+/// Longest manifest or index that is held, in bytes, after it was read: the usual ones have 1 to 30 KiB.
+const KEPT_MAX: usize = 64 << 10;
+
+/// The right to forward a pull, pinned to a digest.
+#[derive(Debug)]
+pub struct PullPermit {
+    reference: Reference,
+    admission: Arc<Admission>,
+    began: Began,
+    cached: bool,
+}
+
+impl PullPermit {
+    /// The reference that was asked for.
+    #[must_use]
+    pub fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    /// The admission that it rests on.
+    #[must_use]
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
+    /// Whether the verdict was in memory.
+    #[must_use]
+    pub fn is_cached(&self) -> bool {
+        self.cached
+    }
+
+    /// The oldest of the evidence that it rests on; none where none was needed.
+    #[must_use]
+    pub fn footing(&self) -> Option<Footing> {
+        Footing::told(self.admission.footing(), self.cached)
+    }
+
+    /// What to pull: `repo@digest`, as containerd spells the repository.
+    #[must_use]
+    pub fn pinned(&self) -> String {
+        self.reference.runtime_repository().at(self.admission.permit().pinned())
+    }
+}
+
+/// Silence until the end of the decision names whose it was: who reads it looks at that host.
+fn named(error: RegistryError, session: &Session, reference: &Reference) -> RegistryError {
+    if error == RegistryError::BudgetSpent(Budget::Time) {
+        let host = session.asked_last().unwrap_or_else(|| reference.runtime_repository().host().to_owned());
+        return RegistryError::Unreachable { host, why: Why::Timeout };
+    }
+    error
+}
+
+/// The refusal of a reference that could not be resolved; it names the image.
+fn unresolved(reference: &Reference, error: RegistryError) -> Refusal {
+    Refusal::Resolve { image: reference.to_string(), error }
+}
+
+/// What a reference means.
+struct Resolved {
+    target: Digest,
+    child: Child,
+    hint: Hint,
+    /// The manifest or index itself, when it was asked for and is no large one.
+    bytes: Option<Bytes>,
+}
+
+/// The manifest under the target on which signatures may count as well.
+enum Child {
+    /// The index has exactly one for this node.
+    Chosen(Digest),
+    /// The index has none, or several.
+    NoneSingle(ChooseError),
+    /// The target is no index, or was asked for by digest.
+    NotAsked,
+}
+
+impl Gate {
+    /// The server address that the secret of this pull must bear, where it bears none ([`crate::registry::Registry`] says
+    /// why).
+    pub async fn secret_address(&self, permit: &PullPermit) -> Option<String> {
+        self.decider.sources.registry.secret_address(permit.reference.runtime_repository()).await
+    }
+
+    /// Decides on a pull.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the caller records it before it answers.
+    pub async fn admit_pull(&self, ask: &PullAsk, timings: &mut Timings) -> Result<PullPermit, Refusal> {
+        let reference = Reference::parse(&ask.image).map_err(Refusal::BadReference)?;
+        let set = self.policy();
+        let name = Name::Known(reference.clone());
+        let applicable = set.applicable(&name, &ask.pod);
+        if denies_unmatched(&set, &applicable) {
+            let elsewhere = set.elsewhere(&name, &ask.pod);
+            return Err(Refusal::NoPolicy { image: reference.to_string(), elsewhere });
+        }
+        let access = ask.access(&reference).map_err(|error| Refusal::BadRequest { why: error.to_string() })?;
+        let began = self.naming.begin();
+        let resolved = match reference.digest() {
+            Some(digest) => Resolved {
+                target: digest.clone(),
+                child: Child::NotAsked,
+                hint: Hint::of(self.decider.sources.registry.referrers_support(reference.runtime_repository()), None),
+                bytes: None,
+            },
+            None => self.resolve(&reference, &access, ask.deadline, timings).await?,
+        };
+        timings.note_target(&resolved.target);
+        let (child, no_child) = match resolved.child {
+            Child::Chosen(digest) => (Some(digest), None),
+            Child::NoneSingle(why) => (None, Some(why)),
+            Child::NotAsked => (None, None),
+        };
+        let subject = Subject { name, target: resolved.target, child, origin: Origin::Registry };
+        let documents = resolved.bytes.map(|bytes| (subject.target.clone(), bytes)).into_iter().collect();
+        let (namespace, hint) = (ask.pod.namespace.clone(), resolved.hint);
+        let question = Question { subject, namespace, set, applicable, access, hint, documents };
+        let answer = timings.time("judge", self.decider.judge(question, ask.deadline)).await?;
+        let admission = answer.judged.map_err(|declined| {
+            timings.note_evidence(Footing::told(declined.looked, answer.cached));
+            let denial = declined.denial;
+            match no_child {
+                Some(why) => Refusal::NoChild { why, denial },
+                None => Refusal::Denied(denial),
+            }
+        })?;
+        Ok(PullPermit { reference, admission, began, cached: answer.cached })
+    }
+
+    /// Asks the registry once what the reference means; the bytes are hashed here, the digest it claims is not used.
+    async fn resolve(
+        &self,
+        reference: &Reference,
+        access: &Access,
+        deadline: Instant,
+        timings: &mut Timings,
+    ) -> Result<Resolved, Refusal> {
+        let limit = deadline.min(self.decider.time.clock.steady() + self.decider.limits.decision());
+        let seats = &self.decider.shares.seats;
+        let seat = timings.time("resolve", seats.take(reference.repository().host(), 1, limit)).await;
+        let seat = seat.map_err(|Crowded { by }| {
+            let host = reference.runtime_repository().host().to_owned();
+            unresolved(reference, RegistryError::Unreachable { host, why: Why::Crowded { by } })
+        })?;
+        let session = self.decider.sources.registry.session(access, limit).ending_at(seat.recall());
+        let fetched = timings.time("resolve", session.resolve(reference)).await;
+        let fetched = fetched.map_err(|error| named(error, &session, reference));
+        if fetched.as_ref().map_or_else(|error| error.class() != Class::Unreachable, |_| true) {
+            seat.answered();
+        }
+        drop(seat);
+        let fetched = fetched.map_err(|error| unresolved(reference, error))?;
+        let bytes = fetched.bytes.clone();
+        let document = aside::large(bytes.len(), move || Document::parse(&bytes)).await.map_err(Refusal::Document)?;
+        let child = self.child_of(document)?;
+        let support = self.decider.sources.registry.referrers_support(reference.runtime_repository());
+        let hint = Hint::of(support, Some(&fetched));
+        // A large one is not held for the rest of the decision; who needs it asks for it again by its digest.
+        let bytes = Some(fetched.bytes).filter(|bytes| bytes.len() <= KEPT_MAX);
+        Ok(Resolved { target: fetched.digest, child, hint, bytes })
+    }
+
+    /// The platform manifest that this node would run; none when the target is a manifest itself, or when no single
+    /// entry is this node's (then only a signature on the index can count).
+    fn child_of(&self, document: Document) -> Result<Child, Refusal> {
+        match document {
+            Document::Manifest(manifest) if manifest.is_checkpoint() => Err(Refusal::Checkpoint),
+            Document::Manifest(_) => Ok(Child::NotAsked),
+            Document::Index(index) if index.is_checkpoint() => Err(Refusal::Checkpoint),
+            Document::Index(index) => Ok(match index.choose(&self.platform) {
+                Ok(child) => Child::Chosen(child.digest.clone()),
+                Err(why) => Child::NoneSingle(why),
+            }),
+        }
+    }
+
+    /// Proves that the runtime's store now holds, under the pinned name, the content that was decided on, and that the
+    /// id it answered is that content's.
+    ///
+    /// # Errors
+    /// [`Refusal::Differs`] when it does not; the record is then deleted.
+    pub async fn prove_pull(&self, permit: &PullPermit, image_ref: &str) -> Result<Content, Refusal> {
+        let proven = self.prove_pulled(permit, image_ref).await;
+        if matches!(
+            proven,
+            Err(Refusal::Differs(_) | Refusal::Stored { .. } | Refusal::NoImageId { .. } | Refusal::Checkpoint)
+        ) {
+            let pinned = permit.pinned();
+            tracing::error!(image = %pinned, answered = image_ref, "the runtime stored other content than was pulled; deleting the record");
+            if let Err(error) = self.runtime.forget(&pinned).await {
+                tracing::error!(image = %pinned, %error, "the record could not be deleted");
+            }
+        }
+        proven
+    }
+
+    async fn prove_pulled(&self, permit: &PullPermit, image_ref: &str) -> Result<Content, Refusal> {
+        let pinned = permit.admission.permit().pinned();
+        let id = Digest::parse(image_ref).map_err(|_| Refusal::NoImageId { answered: image_ref.to_owned() })?;
+        let name = permit.pinned();
+        let got = self.runtime.record(&name).await?.map(|record| record.target.digest);
+        if got.as_ref() != Some(pinned) {
+            return Err(Refusal::Stored { name, expected: pinned.clone(), got });
+        }
+        let content = self.prove_content(pinned, &id).await?;
+        self.contents.remember(&permit.reference.repository(), &content);
+        self.pulled.notify_one();
+        Ok(content)
+    }
+
+    /// Gives the pulled image the tag that was asked for, unless a resolution that began later has given it another, and
+    /// waits until the CRI sees it (facts P2, P3).
+    ///
+    /// # Errors
+    /// [`Refusal::Runtime`] when containerd does not take the name.
+    pub async fn name_pulled(&self, permit: &PullPermit, content: &Content) -> Result<(), Refusal> {
+        let Some(name) = permit.reference.tag_name() else { return Ok(()) };
+        let runtime = &self.runtime;
+        let Some(pinned) = runtime.record(&permit.pinned()).await? else {
+            return Err(Refusal::NotPresent { image: permit.pinned() });
+        };
+        {
+            let Some(_turn) = self.naming.turn_to_name(&name, permit.began).await else { return Ok(()) };
+            let before = runtime.record(&name).await?.map(|record| record.target.digest);
+            let _moving = match before {
+                Some(before) if before != pinned.target.digest => self.naming.turn_to_move().await,
+                Some(_) | None => None,
+            };
+            if pinned.target.digest != *content.target() {
+                return Err(Refusal::Stored {
+                    name: pinned.name,
+                    expected: content.target().clone(),
+                    got: Some(pinned.target.digest),
+                });
+            }
+            runtime.name(&name, &pinned.target).await?;
+        }
+        match runtime.await_named(&name, content.id()).await {
+            // A resolution that began later has moved the tag while we looked: that is as it should be.
+            Err(RuntimeError::NameNotSeen { .. }) if self.naming.is_superseded(&name, permit.began).await => Ok(()),
+            seen => Ok(seen?),
+        }
+    }
+}

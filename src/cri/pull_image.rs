@@ -1,0 +1,194 @@
+//! PullImage: decide, forward pinned, prove that this is what came, name the tag, answer the runtime's own image_ref.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::interceptor::{Calls, Patience, Stop};
+use super::message::{ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image};
+use crate::aside;
+use crate::cri::ask::{Call as Asking, PullAsk};
+use crate::cri::{PullPermit, Refusal, Story};
+use crate::proto::asked::PullImageRequest;
+use crate::proto::cri::{AuthConfig, PullImageResponse};
+use crate::proxy::wire::{self, Step};
+use crate::proxy::{Answer, Call, OwnedMethod, Reply};
+use crate::registry::AuthConfig as RegistryAuth;
+
+/// `PullImageRequest.image`, `.auth` and `.sandbox_config`.
+const IMAGE: [Step; 1] = [Step::only(1)];
+const AUTH: [Step; 1] = [Step::only(2)];
+const SANDBOX: [Step; 1] = [Step::only(3)];
+/// `AuthConfig.server_address`.
+const SERVER_ADDRESS: u32 = 4;
+
+/// The annotation with which a pod chooses a runtime handler's snapshotter for its pulls (fact P16).
+const HANDLER_ANNOTATION: &[u8] = b"io.containerd.cri.runtime-handler";
+/// Annotations that feed a snapshotter (fact P16).
+const SNAPSHOT_ANNOTATIONS: &[u8] = b"containerd.io/snapshot";
+
+/// A request, read.
+struct Request {
+    decoded: PullImageRequest,
+    image: ImageStrings,
+    ask: PullAsk,
+}
+
+/// Answers one PullImage.
+pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> Answer {
+    let patience = Patience::of(&calls.gate, call.deadline);
+    let message = call.message.clone();
+    let request = match aside::large(message.len(), move || read(&message, patience)).await {
+        Ok(request) => Arc::new(request),
+        Err(refusal) => return calls.unreadable(Asking::PullImage, refusal).await,
+    };
+    let mut story = calls.recorder.pull(&request.ask, &calls.gate.policy());
+    match decide_and_forward(&calls, &call, &request, patience, &mut story).await {
+        Ok((permit, reply)) => {
+            // What came must be proven even when the caller has gone meanwhile.
+            let finished = tokio::spawn(async move { finish(&calls, permit, reply, story).await });
+            finished.await.unwrap_or_else(|_| Stop::Refused(Refusal::Lost).into_answer())
+        }
+        Err(stop) => calls.stopped(&story, stop).await,
+    }
+}
+
+/// Reads what a decision rests on from the wire, and refuses what could be read in two ways.
+fn read(message: &[u8], patience: Patience) -> Result<Request, Refusal> {
+    let decoded: PullImageRequest = decode(message)?;
+    let image = image_spec(message, &IMAGE)?;
+    text(message, &AUTH, SERVER_ADDRESS)?;
+    let pod = pod(message, &SANDBOX)?;
+    let auth = decoded.auth.clone().map(registry_auth);
+    let ask = PullAsk { image: image.image.clone(), pod, auth, deadline: patience.decide_by };
+    Ok(Request { decoded, image, ask })
+}
+
+fn registry_auth(auth: AuthConfig) -> RegistryAuth {
+    RegistryAuth {
+        username: auth.username,
+        password: auth.password,
+        auth: auth.auth,
+        server_address: auth.server_address,
+        identity_token: auth.identity_token,
+        registry_token: auth.registry_token,
+    }
+}
+
+async fn decide_and_forward(
+    calls: &Calls,
+    call: &Call,
+    request: &Arc<Request>,
+    patience: Patience,
+    story: &mut Story,
+) -> Result<(PullPermit, Reply), Stop> {
+    snapshotter_is_ours(request, &calls.gate)?;
+    let permit = calls.gate.admit_pull(&request.ask, &mut story.timings).await?;
+    story.admitted_pull(&permit);
+    // A secret for no registry in particular is shown to every mirror by the runtime (fact P18).
+    let address = if is_unaddressed(request) { calls.gate.secret_address(&permit).await } else { None };
+    let left = patience.left(&calls.gate)?;
+    let (whole, asked, name) = (call.message.clone(), Arc::clone(request), permit.pinned());
+    let message = aside::large(whole.len(), move || pinned(&whole, &asked, name, address.as_deref())).await?;
+    let path = OwnedMethod::PullImage.path();
+    let reply = story.timings.time("forward", call.upstream.unary(path, &call.headers, &message, left)).await;
+    match reply {
+        Ok(reply) if reply.code() == crate::proxy::Code::Ok => Ok((permit, reply)),
+        Ok(reply) => Err(Stop::Reply(reply)),
+        Err(error) => Err(Stop::NoReply(error)),
+    }
+}
+
+/// Whether the request brings a secret and does not say which registry it is for.
+fn is_unaddressed(request: &Request) -> bool {
+    request.decoded.auth.as_ref().is_some_and(|auth| {
+        let AuthConfig { username, password, auth, server_address, identity_token, registry_token } = auth;
+        let secrets = [username, password, auth, identity_token, registry_token];
+        server_address.is_empty() && secrets.iter().any(|secret| !secret.is_empty())
+    })
+}
+
+/// The request with the image pinned to the digest that was decided on, and its secret to the registry that it is for
+/// where it names none; nothing else is changed, the caller's credentials above all (fact P17).
+fn pinned(whole: &Bytes, request: &Request, pinned: String, address: Option<&str>) -> Result<Bytes, Refusal> {
+    let mut message = with_image(whole, &IMAGE, &pinned)?;
+    let mut restored = with_image(&message, &IMAGE, &request.image.image)?;
+    let mut decided = request.decoded.clone();
+    if let Some(image) = &mut decided.image {
+        image.image = pinned.clone().into_bytes();
+    }
+    if let Some(address) = address {
+        let at: Vec<Step> = AUTH.into_iter().chain([Step::only(SERVER_ADDRESS)]).collect();
+        let was = wire::bytes_at(&message, &at).map_err(bad_request)?.map(<[u8]>::to_vec);
+        message = wire::put(&message, &at, address.as_bytes()).map_err(bad_request)?;
+        let undone = match was {
+            Some(was) => wire::replace(&message, &at, &was),
+            None => wire::remove(&message, &at),
+        };
+        restored = with_image(&undone.map_err(bad_request)?, &IMAGE, &request.image.image)?;
+        if let Some(auth) = &mut decided.auth {
+            address.clone_into(&mut auth.server_address);
+        }
+        if text(&message, &AUTH, SERVER_ADDRESS)? != Some(address) {
+            return Err(Refusal::BadRequest {
+                why: "the secret is not for the registry that was decided on".to_owned(),
+            });
+        }
+    }
+    must_restore(&restored, whole)?;
+    must_equal(&message, &decided)?;
+    let sent = image_spec(&message, &IMAGE)?;
+    if sent == (ImageStrings { image: pinned, ..request.image.clone() }) {
+        Ok(message)
+    } else {
+        Err(Refusal::BadRequest { why: "the patched image is not the one that was decided on".to_owned() })
+    }
+}
+
+/// Proves what came, names it, records, answers.
+async fn finish(calls: &Calls, permit: PullPermit, reply: Reply, mut story: Story) -> Answer {
+    match prove_and_name(calls, &permit, &reply, &mut story).await {
+        Ok(()) => match calls.recorder.admit(std::slice::from_ref(&story)).await {
+            Ok(()) => Answer::Reply(reply),
+            Err(refusal) => Stop::Refused(refusal).into_answer(),
+        },
+        Err(refusal) => calls.stopped(&story, Stop::Refused(refusal)).await,
+    }
+}
+
+async fn prove_and_name(calls: &Calls, permit: &PullPermit, reply: &Reply, story: &mut Story) -> Result<(), Refusal> {
+    let response: PullImageResponse = decode(reply.message())?;
+    let gate = &calls.gate;
+    let content = story.timings.time("prove", gate.prove_pull(permit, &response.image_ref)).await?;
+    story.image_id(content.id());
+    story.timings.time("name", gate.name_pulled(permit, &content)).await
+}
+
+/// Refuses a pull into a snapshotter that a pod chose and nobody allowed (fact P16).
+fn snapshotter_is_ours(request: &Request, gate: &crate::cri::Gate) -> Result<(), Refusal> {
+    let options = gate.runtime().options();
+    let spec = request.decoded.image.as_ref();
+    let sandbox = request.decoded.sandbox_config.as_ref();
+    let asked = spec.map(|spec| spec.runtime_handler.as_slice());
+    let annotations = || {
+        let of_image = spec.into_iter().flat_map(|spec| &spec.annotations);
+        of_image.chain(sandbox.into_iter().flat_map(|sandbox| &sandbox.annotations))
+    };
+    let noted = annotations().filter(|note| note.key == HANDLER_ANNOTATION).map(|note| note.value.as_slice());
+    for handler in asked.into_iter().chain(noted).filter(|handler| !handler.is_empty()) {
+        if !options.handlers.iter().any(|allowed| allowed.as_bytes() == handler) {
+            return Err(Refusal::NotAllowed {
+                what: format!("runtime handler {:?}", String::from_utf8_lossy(handler)),
+                hint: "name it in runtime.handlers when its snapshotter checks layers against the image".to_owned(),
+            });
+        }
+    }
+    let steering = annotations().map(|note| &note.key).find(|key| key.starts_with(SNAPSHOT_ANNOTATIONS));
+    match steering {
+        Some(key) if !options.snapshot_annotations => Err(Refusal::NotAllowed {
+            what: format!("annotation {:?}", String::from_utf8_lossy(key)),
+            hint: "it steers a snapshotter; set runtime.snapshot_annotations when yours are to be trusted".to_owned(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,185 @@
+//! [`admitted`]: the word for an admission, by what it rests on; [`Counts`]: how many decisions ended how.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::audit::{EvidenceSource, Reason, Verdict};
+use crate::policy::Permit;
+
+/// Decisions since the start, counted as they are recorded.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    admitted: AtomicU64,
+    warned: AtomicU64,
+    unmatched: AtomicU64,
+    unverified: AtomicU64,
+    refused: AtomicU64,
+    unable: AtomicU64,
+    unreachable: AtomicU64,
+    memory: AtomicU64,
+    evidence: AtomicU64,
+    registry: AtomicU64,
+}
+
+/// How many decisions ended how since the start. One that was taken back counts twice: as what it was, and as what it
+/// became.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// Let through with proof.
+    pub admitted: u64,
+    /// Let through although a policy that only warns is not satisfied.
+    pub warned: u64,
+    /// Let through although no policy matches.
+    pub unmatched: u64,
+    /// Let through by policies that accept anything.
+    pub unverified: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Not decided, since something could not be used.
+    pub unable: u64,
+    /// Not decided, since something did not answer.
+    pub unreachable: u64,
+}
+
+/// Where the evidence came from that was decided on, since the start; decisions that needed none are not among them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BySource {
+    /// From memory.
+    pub memory: u64,
+    /// From disk.
+    pub evidence: u64,
+    /// From a registry.
+    pub registry: u64,
+}
+
+impl Counts {
+    pub(crate) fn count(&self, verdict: Verdict, source: Option<EvidenceSource>) {
+        let count = match verdict {
+            Verdict::Admitted => &self.admitted,
+            Verdict::Warned => &self.warned,
+            Verdict::Unmatched => &self.unmatched,
+            Verdict::Unverified => &self.unverified,
+            Verdict::Refused => &self.refused,
+            Verdict::Unable => &self.unable,
+            Verdict::Unreachable => &self.unreachable,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        let by_source = match source {
+            Some(EvidenceSource::Memory) => &self.memory,
+            Some(EvidenceSource::Evidence) => &self.evidence,
+            Some(EvidenceSource::Registry) => &self.registry,
+            None => return,
+        };
+        by_source.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn decided(&self) -> Decided {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Decided {
+            admitted: read(&self.admitted),
+            warned: read(&self.warned),
+            unmatched: read(&self.unmatched),
+            unverified: read(&self.unverified),
+            refused: read(&self.refused),
+            unable: read(&self.unable),
+            unreachable: read(&self.unreachable),
+        }
+    }
+
+    pub(crate) fn by_source(&self) -> BySource {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        BySource { memory: read(&self.memory), evidence: read(&self.evidence), registry: read(&self.registry) }
+    }
+}
+
+impl Decided {
+    /// How many in all.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        let Self { admitted, warned, unmatched, unverified, refused, unable, unreachable } = *self;
+        admitted + warned + unmatched + unverified + refused + unable + unreachable
+    }
+}
+
+/// What an admission is called, and why. What was let through without proof is told from the rest; of several names the
+/// one that says least for the image counts.
+pub fn admitted<'p>(permits: impl Iterator<Item = &'p Permit> + Clone) -> (Verdict, Reason) {
+    let verdict = if permits.clone().any(|permit| permit.report().unmatched) {
+        Verdict::Unmatched
+    } else if permits.clone().any(|permit| permit.warnings().next().is_some()) {
+        Verdict::Warned
+    } else if !permits.clone().all(rests_on_proof) {
+        Verdict::Unverified
+    } else {
+        Verdict::Admitted
+    };
+    (verdict, reason(verdict))
+}
+
+/// Whether a policy that matches asked for proof and was given it.
+pub(crate) fn rests_on_proof(permit: &Permit) -> bool {
+    let proves = |document: &crate::policy::DocumentReport| {
+        document.satisfied && !document.accepts_anything && !document.requirements.is_empty()
+    };
+    permit.report().documents.iter().any(proves)
+}
+
+fn reason(verdict: Verdict) -> Reason {
+    match verdict {
+        Verdict::Unmatched => Reason::new("unmatched", "admitted, though no policy matches: policy.unmatched says so"),
+        Verdict::Warned => Reason::new("warned", "admitted, though a policy that only warns is not satisfied"),
+        Verdict::Unverified => {
+            Reason::new("unverified", "admitted without proof: every policy that matches accepts anything")
+        }
+        Verdict::Admitted | Verdict::Refused | Verdict::Unable | Verdict::Unreachable => {
+            Reason::new("satisfied", "every policy that matches is satisfied")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Name, Origin, Pod, Subject};
+    use crate::image::{Digest, Reference};
+    use crate::policy::{Case, Documents, Material, PolicyFile, PolicySet, Unmatched, Verdict};
+    use crate::verify::Proofs;
+
+    const WARNING: &str = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: w}\nspec:\n  \
+        images: [reg.test/app]\n  action: warn\n  require: {digest: {anyOf: [DIGEST]}}\n";
+
+    /// The word for an admission of `reg.test/app` with this digest under these documents.
+    fn code(digest: &Digest, policies: &str) -> String {
+        let file = PolicyFile { name: "p.yaml".to_owned(), bytes: policies.into() };
+        let files = if policies.is_empty() { Vec::new() } else { vec![file] };
+        let documents = Documents::parse(&files).unwrap();
+        let set = PolicySet::build(documents, Material::default(), Unmatched::Admit).unwrap();
+        let name = Name::Known(Reference::parse("reg.test/app:1").unwrap());
+        let pod = Pod { namespace: Some("default".to_owned()), ..Pod::default() };
+        let applicable = set.applicable(&name, &pod);
+        let subject = Subject { name, target: digest.clone(), child: None, origin: Origin::Registry };
+        match set.judge(&Case {
+            subject: &subject,
+            applicable: &applicable,
+            evidence: &[],
+            now: jiff::Timestamp::UNIX_EPOCH,
+            proofs: &Proofs::default(),
+        }) {
+            Verdict::Permit(permit) => admitted(std::iter::once(&permit)).0.word().to_owned(),
+            Verdict::Denial(denial) => panic!("{denial}"),
+        }
+    }
+
+    #[test]
+    fn an_admission_says_what_it_rests_on() {
+        let (listed, other) = (Digest::of(b"listed"), Digest::of(b"other"));
+        let policies = WARNING.replace("DIGEST", &format!("{:?}", listed.as_str()));
+        assert_eq!(code(&listed, &policies), "admitted");
+        assert_eq!(code(&other, &policies), "warned");
+        assert_eq!(code(&other, ""), "unmatched");
+        let anything =
+            policies.replace("warn", "enforce").replace("{digest: {anyOf", "{insecureAcceptAnything: true} # {{");
+        assert_eq!(code(&other, &anything), "unverified");
+        let both = format!("{anything}---\n{}", policies.replace("{name: w}", "{name: v}").replace("warn", "enforce"));
+        assert_eq!(code(&listed, &both), "admitted", "what one policy proves is proven");
+    }
+}

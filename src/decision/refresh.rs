@@ -1,0 +1,230 @@
+//! Refreshing: an admission whose evidence has become old stands, and the registry is asked again aside.
+//!
+//! A refresh is the decision made again by the registry alone. What it confirms is as good as new; what it no longer shows,
+//! while it still has the image, is withdrawn; and what it cannot say changes nothing.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+use super::Decider;
+use super::cached_permit::{Admission, Footing, REFRESH_AGAIN, since};
+use super::evidence_set::Pieces;
+use super::question::Question;
+use super::registry_evidence::{Asked, Reach};
+use crate::audit::EvidenceSource;
+use crate::evidence::Place;
+use crate::image::Repository;
+use crate::policy::{Class, Denial, Permit, Verdict, VerdictKey};
+use crate::registry;
+use crate::share::Slot;
+use crate::sources::Piece;
+use crate::sources::disk::Wish;
+
+/// Most that are under way or wait: one for every verdict in memory. What is beyond is tried at a later use.
+const WAITING_MAX: usize = 1024;
+
+/// Refreshes under way, and what came of them.
+#[derive(Debug)]
+pub(crate) struct Refreshing {
+    underway: Mutex<HashSet<VerdictKey>>,
+    confirmed: AtomicU64,
+    withdrawn: AtomicU64,
+    unanswered: AtomicU64,
+}
+
+/// What came of refreshes since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refreshes {
+    /// Under way or waiting now.
+    pub underway: usize,
+    /// The registry still shows what admits the image.
+    pub confirmed: u64,
+    /// The registry has the image and no longer shows what admitted it.
+    pub withdrawn: u64,
+    /// The registry could not say, or has the image no more: everything stayed as it was.
+    pub unanswered: u64,
+}
+
+/// What one refresh came to.
+enum Refreshed {
+    Confirmed,
+    Withdrawn,
+    Unanswered,
+}
+
+impl Refreshing {
+    pub(crate) fn new() -> Self {
+        Self {
+            underway: Mutex::default(),
+            confirmed: AtomicU64::new(0),
+            withdrawn: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Refreshes {
+        Refreshes {
+            underway: self.underway().len(),
+            confirmed: self.confirmed.load(Ordering::Relaxed),
+            withdrawn: self.withdrawn.load(Ordering::Relaxed),
+            unanswered: self.unanswered.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether this one is to be begun: it is not under way, and not too many are.
+    fn begins(&self, key: &VerdictKey) -> bool {
+        let mut underway = self.underway();
+        underway.len() < WAITING_MAX && underway.insert(key.clone())
+    }
+
+    fn count(&self, refreshed: &Refreshed) {
+        let count = match refreshed {
+            Refreshed::Confirmed => &self.confirmed,
+            Refreshed::Withdrawn => &self.withdrawn,
+            Refreshed::Unanswered => &self.unanswered,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn underway(&self) -> MutexGuard<'_, HashSet<VerdictKey>> {
+        self.underway.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among the refreshes under way; given up when it is dropped, after a panic too.
+struct Underway {
+    key: VerdictKey,
+    decider: Arc<Decider>,
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.decider.refreshing.underway().remove(&self.key);
+    }
+}
+
+impl Decider {
+    /// Asks the registry again, aside, unless that is under way.
+    pub(crate) fn refresh_aside(self: &Arc<Self>, key: VerdictKey, question: Question) {
+        if !self.refreshing.begins(&key) {
+            return;
+        }
+        let underway = Underway { key, decider: Arc::clone(self) };
+        // Those that wait hold no documents, which may be megabytes each; what is kept of them stays.
+        let question = Arc::new(Question { documents: BTreeMap::new(), ..question });
+        tokio::spawn(async move {
+            let decider = &underway.decider;
+            let until = decider.time.steady() + REFRESH_AGAIN;
+            let refreshed = match decider.shares.refreshes.take(&question.host(), 1, until).await {
+                Ok(turn) => decider.refresh(&underway.key, &question, &turn).await,
+                Err(_) => Refreshed::Unanswered,
+            };
+            decider.refreshing.count(&refreshed);
+        });
+    }
+
+    async fn refresh(self: &Arc<Self>, key: &VerdictKey, question: &Arc<Question>, turn: &Slot) -> Refreshed {
+        let repositories = question.repositories();
+        if repositories.is_empty() {
+            return Refreshed::Unanswered;
+        }
+        let until = self.time.steady() + self.limits.decision();
+        let asked = self.ask_registry(question, &repositories, Reach::Everything, (until, turn.recall())).await;
+        if asked.is_answered() {
+            turn.answered();
+        }
+        let Asked { verdict, pieces, began, held: _held } = asked;
+        match verdict {
+            Verdict::Permit(permit) => {
+                let (whole, absent) = seen(&pieces);
+                self.forget_absent(question, &repositories, absent).await;
+                self.sources.memory.keep(whole.all());
+                self.sources.store.put(whole.all(), question.about()).await;
+                self.confirm(key, permit, question, Footing { source: EvidenceSource::Registry, fetched: began });
+                Refreshed::Confirmed
+            }
+            Verdict::Denial(denial) if denial.class() == Class::Refused && self.has_image(question).await => {
+                self.withdraw(question, &repositories, &denial, (&pieces, began)).await;
+                Refreshed::Withdrawn
+            }
+            Verdict::Denial(denial) => {
+                let image = question.subject.name.to_string();
+                tracing::info!(image, "the evidence on this node could not be refreshed, it stays as it is: {denial}");
+                Refreshed::Unanswered
+            }
+        }
+    }
+
+    /// Puts a new admission in the place of the old one. What is on record stays so.
+    fn confirm(&self, key: &VerdictKey, permit: Permit, question: &Question, footing: Footing) {
+        let moment = self.moment();
+        let at = (self.terms_at(question, moment.now), since(self.time.began, moment.steady));
+        let admission = Arc::new(Admission::new(permit, question, Some(footing), at));
+        let before = self.verdicts.permits().get(key, moment.steady).cloned();
+        if before.is_some_and(|before| before.is_recorded()) {
+            admission.set_recorded();
+        }
+        self.remember(key, &admission, moment);
+    }
+
+    /// Whether the registry still has the image. One that is gone altogether, with its signatures, was not withdrawn by
+    /// those who sign.
+    async fn has_image(&self, question: &Question) -> bool {
+        let Some(own) = question.own_repository() else { return false };
+        let limit = self.time.steady() + self.limits.decision();
+        let session = self.sources.registry.session(&question.access, limit);
+        match session.manifest(own, &question.subject.target).await {
+            Ok(_) => true,
+            Err(error) => match error.class() {
+                registry::Class::Absent | registry::Class::Unreachable | registry::Class::Unable => false,
+            },
+        }
+    }
+
+    /// Forgets verdicts and evidence of an image whose registry no longer shows what admitted it. What it still shows may
+    /// admit the image where other documents match, and stays; so does what was fetched after this was asked.
+    async fn withdraw(
+        &self,
+        question: &Question,
+        repositories: &[Repository],
+        denial: &Denial,
+        (pieces, began): (&Pieces, Timestamp),
+    ) {
+        let image = question.subject.name.to_string();
+        tracing::warn!(image, "withdrawn: the registry no longer shows what admitted the image: {denial}");
+        let (target, own) = (&question.subject.target, question.subject.name.repository());
+        self.verdicts.permits().retain(|_, admission| {
+            let subject = admission.permit().subject();
+            let is_newer = admission.footing().is_some_and(|footing| footing.fetched > began);
+            is_newer || subject.target != *target || subject.name.repository() != own
+        });
+        let wish = Wish { plan: question.wide_plan(), ..question.wish(repositories) };
+        let newer = self.sources.memory.pieces(&wish).into_iter().collect::<Pieces>();
+        let newer: HashSet<&Place> =
+            newer.all().iter().filter(|piece| piece.held.fetched > began).filter_map(Piece::place).collect();
+        self.sources.memory.forget(&wish, |place| !newer.contains(place));
+        let (whole, _) = seen(pieces);
+        self.sources.store.replace(wish, whole.all(), question.about(), began).await;
+    }
+
+    /// Forgets the evidence of places that now have none, beside what still admits the image.
+    async fn forget_absent(&self, question: &Question, repositories: &[Repository], absent: HashSet<Place>) {
+        let wish = Wish { plan: question.wide_plan(), ..question.wish(repositories) };
+        self.sources.memory.forget(&wish, |place| absent.contains(place));
+        self.sources.store.drop_places(wish, move |entry| absent.contains(&entry.place)).await;
+    }
+}
+
+/// What was seen whole, and the places where there is nothing. Of a place that could not be reached in part the evidence of
+/// before stays: it may hold what another policy asks for.
+fn seen(pieces: &Pieces) -> (Pieces, HashSet<Place>) {
+    let (whole, _) = pieces.by_wholeness();
+    let evidence = pieces.evidence();
+    let looked = || evidence.iter().flat_map(|found| &found.looked);
+    let is_empty = |place: &Place| looked().filter(|(other, _)| other == place).all(|(_, said)| said.is_nothing());
+    let absent = looked().map(|(place, _)| place).filter(|place| is_empty(place)).cloned().collect();
+    (whole, absent)
+}

@@ -1,0 +1,48 @@
+//! [`VerdictCache`]: the verdicts in memory, permits apart from denials.
+//!
+//! How long each is remembered is for who puts it.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::cached_permit::{Admission, Declined};
+use crate::cache::{Memory, lock_or_empty};
+use crate::policy::VerdictKey;
+use crate::registry::AccessKey;
+
+/// Bounded memory of verdicts. A panic while one of them was locked empties it: nothing half written is believed.
+pub(super) struct VerdictCache {
+    /// Permits. They rest on bytes that were verified, so they are everyone's.
+    permits: Mutex<Memory<VerdictKey, Arc<Admission>>>,
+    /// Denials. They rest on what a registry did not show, so they are those credentials' alone (fact P17).
+    denials: Mutex<Memory<(VerdictKey, AccessKey), Declined>>,
+}
+
+impl VerdictCache {
+    /// Room for so many of each.
+    pub(super) fn new(most: NonZeroUsize) -> Self {
+        Self { permits: Mutex::new(Memory::new(most)), denials: Mutex::new(Memory::new(most)) }
+    }
+
+    pub(super) fn permits(&self) -> MutexGuard<'_, Memory<VerdictKey, Arc<Admission>>> {
+        lock_or_empty(&self.permits, |memory| {
+            memory.clear();
+        })
+    }
+
+    pub(super) fn denials(&self) -> MutexGuard<'_, Memory<(VerdictKey, AccessKey), Declined>> {
+        lock_or_empty(&self.denials, |memory| {
+            memory.clear();
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let permits = self.permits().len();
+        permits + self.denials().len()
+    }
+
+    pub(super) fn clear(&self) {
+        self.permits().clear();
+        self.denials().clear();
+    }
+}
