@@ -13,15 +13,17 @@
 //! | [`aside`] | large input is worked on away from the thread that carries calls |
 //! | [`budget`] | how many bytes of registries are held at once |
 //! | [`registry`] | the network: resolve, manifests, referrers, blobs |
-//! | [`truststore`] | policies, keys and trust roots from disk |
+//! | [`loader`] | policies, keys and trust roots from disk |
 //! | [`tuf`] | refreshing trust roots over the network |
 //! | [`metrics`] | numbers for a monitor |
 //! | [`audit`] | the record of every decision |
-//! | [`runtime`] | containerd as a client: identify, prove, name |
+//! | [`containerd`] | containerd as a client: identify, prove, name |
 //! | [`proto`] | generated messages, clients and servers of the CRI and of containerd |
 //! | [`systemd`] | readiness, watchdog, inherited sockets |
-//! | [`gate`] | the story: what is asked becomes a permit or a denial |
-//! | [`proxy`] | the socket: pass through, pull, create, start |
+//! | [`sources`] | where evidence comes from: memory, disk, the registry |
+//! | `decision` | a question becomes a permit or a denial |
+//! | [`proxy`] | the socket: listen, pass through, frame, patch |
+//! | [`cri`] | the intercepted calls, from message to answer |
 //! | [`config`] | the file, its drop-ins, the settings |
 //! | [`daemon`] | wiring; the only reader of the clock |
 //! | [`share`] | what there is only so much of, shared by the hosts that it is used for |

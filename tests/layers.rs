@@ -52,7 +52,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("tuf", &["errno", "file_trust"], World),
     ("metrics", &[], World),
     (
-        "gate",
+        "sources",
         &[
             "aside",
             "audit",
@@ -60,19 +60,59 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "cache",
             "clock",
             "evidence",
-            "floor",
+            "evidence_store",
             "image",
             "policy",
             "registry",
-            "containerd",
             "share",
-            "evidence_store",
             "verify",
         ],
         World,
     ),
-    ("proxy", &["aside", "clock", "errno", "evidence", "gate", "image", "proto", "registry", "containerd"], World),
-    ("control", &["gate", "proxy"], World),
+    (
+        "decision",
+        &[
+            "aside",
+            "audit",
+            "cache",
+            "clock",
+            "containerd",
+            "evidence",
+            "evidence_store",
+            "floor",
+            "image",
+            "policy",
+            "registry",
+            "share",
+            "sources",
+            "verify",
+        ],
+        World,
+    ),
+    ("proxy", &["aside", "clock", "errno", "proto"], World),
+    (
+        "cri",
+        &[
+            "aside",
+            "audit",
+            "cache",
+            "clock",
+            "containerd",
+            "decision",
+            "evidence",
+            "evidence_store",
+            "floor",
+            "image",
+            "policy",
+            "proto",
+            "proxy",
+            "registry",
+            "share",
+            "sources",
+        ],
+        World,
+    ),
+    ("control", &["cri", "proxy"], World),
     (
         "config",
         &[
@@ -80,7 +120,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "control",
             "errno",
             "floor",
-            "gate",
+            "cri",
             "metrics",
             "file_trust",
             "proxy",
@@ -99,7 +139,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "config",
             "control",
             "floor",
-            "gate",
+            "cri",
             "image",
             "metrics",
             "policy",
@@ -120,10 +160,11 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "control",
             "daemon",
             "evidence",
-            "gate",
+            "cri",
             "image",
             "policy",
             "registry",
+            "sources",
             "containerd",
             "evidence_store",
             "loader",
@@ -253,11 +294,11 @@ fn the_checker_resolves_what_imports_hide_behind() {
     };
     assert!(seen("use super::super::registry::Session;").contains("crate::registry::Session"));
     assert!(seen("use super::Permit;").contains("crate::policy::Permit"));
-    assert!(seen("fn f() { self::g(); crate::gate::h() }").contains("crate::gate::h"));
-    assert!(seen("use crate::{image::Digest, gate::{self, Refusal as R}};").contains("crate::gate::Refusal"));
+    assert!(seen("fn f() { self::g(); crate::cri::h() }").contains("crate::cri::h"));
+    assert!(seen("use crate::{image::Digest, cri::{self, Refusal as R}};").contains("crate::cri::Refusal"));
     assert!(seen("fn f() { assert!(crate::containerd::x()) }").contains("crate::containerd"));
     assert!(seen("use std::{fmt, fs::File};").contains("std::fs::File"));
-    assert!(!seen("#[cfg(test)] mod tests { use crate::gate::Gate; }").contains("crate::gate::Gate"));
+    assert!(!seen("#[cfg(test)] mod tests { use crate::cri::Gate; }").contains("crate::cri::Gate"));
 }
 
 fn is_room(name: &str) -> bool {

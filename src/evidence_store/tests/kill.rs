@@ -18,7 +18,12 @@ fn attack_g_every_acknowledged_entry_survives_a_kill() {
     let mut acknowledged = Vec::new();
     for round in ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "store::tests::kill::child_that_puts_until_it_is_killed", "--ignored", "--nocapture"])
+            .args([
+                "--exact",
+                "evidence_store::tests::kill::child_that_puts_until_it_is_killed",
+                "--ignored",
+                "--nocapture",
+            ])
             .env(FOLDER, &home.path)
             .stdout(Stdio::piped())
             .spawn()
