@@ -205,13 +205,9 @@ impl<'ast> Visit<'ast> for Codes {
 }
 
 fn codes() -> BTreeSet<String> {
-<<<<<<< HEAD
     let sources = files("src", "/refusal.rs");
     let [source] = sources.as_slice() else { panic!("one file has the codes: {sources:?}") };
     let file = syn::parse_file(&read(source)).unwrap();
-=======
-    let file = syn::parse_file(&read("src/decision/refusal.rs")).unwrap();
->>>>>>> 2a7bc34 (Hold the new rooms to their imports)
     let mut codes = Codes(BTreeSet::new());
     for item in &file.items {
         if let syn::Item::Fn(function) = item
