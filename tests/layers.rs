@@ -175,6 +175,22 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ),
 ];
 
+/// A folder of a room, or a file of it that the folders use, and what it may import of that room.
+type Part = (&'static str, &'static [&'static str]);
+
+/// (room, its parts). Read top to bottom: a part imports only parts above it. A part `.` stands for the files of the room
+/// that no row names, its `mod.rs` among them: these may import every part.
+const PARTS: &[(&str, &[Part])] = &[
+    ("audit", &[("read", &["."])]),
+    ("cli", &[("evidence", &["."])]),
+    ("evidence_store", &[("layout", &["."])]),
+    ("proxy", &[("hello", &["."]), ("wire", &["."])]),
+    ("sources", &[("disk", &["."])]),
+];
+
+/// Rooms whose folders still import each other.
+const UNORDERED: &[&str] = &["policy", "registry", "verify"];
+
 /// Outside crates that pure rooms may name: data structures, formats, hashing and signatures.
 const PURE_CRATES: &[&str] = &[
     "aws_lc_rs",
@@ -260,6 +276,59 @@ fn every_room_is_listed() {
         .filter(|name| name != "lib" && name != "main")
         .collect();
     assert_eq!(listed, found);
+}
+
+#[test]
+fn imports_within_a_room_point_one_way() {
+    let mut faults = Vec::new();
+    for (room, parts) in PARTS {
+        let part_of = |name: &str| parts.iter().map(|(part, _)| *part).find(|part| *part == name).unwrap_or(".");
+        for file in files_of(room) {
+            let inside = file.strip_prefix(Path::new("src").join(room)).unwrap();
+            let first = inside.components().next().unwrap().as_os_str().to_string_lossy();
+            let from = part_of(first.trim_end_matches(".rs"));
+            for path in paths_of(&file) {
+                let Some(rest) = path.strip_prefix(&format!("crate::{room}::")) else { continue };
+                let to = part_of(rest.split("::").next().unwrap());
+                let may = parts.iter().find(|(part, _)| *part == from).map(|(_, may)| *may);
+                if from != to && may.is_some_and(|may| !may.contains(&to)) {
+                    faults.push(format!("{}: {room}/{from} may not import {room}/{to}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn the_parts_of_a_room_stand_in_order() {
+    for (room, parts) in PARTS {
+        for (number, (part, may)) in parts.iter().enumerate() {
+            let above: Vec<&str> = parts[..number].iter().map(|(part, _)| *part).collect();
+            for other in may.iter().filter(|other| **other != ".") {
+                assert!(above.contains(other), "{room}/{part} imports {room}/{other}, which is not above it");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_folder_of_a_room_is_listed() {
+    let listed: BTreeSet<PathBuf> = PARTS
+        .iter()
+        .flat_map(|(room, parts)| parts.iter().map(move |(part, _)| Path::new("src").join(room).join(part)))
+        .collect();
+    for (room, ..) in ROOMS.iter().filter(|(room, ..)| !UNORDERED.contains(room)) {
+        for file in files_of(room) {
+            let folder = file.parent().unwrap();
+            let is_inner = folder.components().count() > 2;
+            assert!(!is_inner || listed.contains(folder), "{} has no row", folder.display());
+        }
+    }
+    for part in &listed {
+        let single = part.with_extension("rs");
+        assert!(part.is_dir() || single.is_file(), "{} is listed and is not there", part.display());
+    }
 }
 
 #[test]
