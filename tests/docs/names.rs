@@ -61,8 +61,8 @@ fn every_make_target_exists() {
 
 /// The names in `scenario!("name", …)`.
 fn scenarios() -> BTreeSet<String> {
-    let main = read("tests/e2e/main.rs");
-    let calls = main.split("scenario!(").skip(1);
+    let table = read("tests/e2e/scenarios.rs");
+    let calls = table.split("scenario!(").skip(1);
     let names = calls.filter_map(|call| call.trim_start().strip_prefix('"')?.split_once('"'));
     names.map(|(name, _)| name.to_owned()).collect()
 }
@@ -289,7 +289,7 @@ fn the_ledger_of_attacks_is_true() {
         .map(str::to_owned)
         .collect();
     assert_same(&named, &there);
-    let scenarios = read("tests/e2e/main.rs");
+    let scenarios = read("tests/e2e/scenarios.rs");
     let cited = ledger.lines().filter_map(|line| line.strip_prefix("- scenarios: ")).flat_map(|list| list.split(", "));
     for scenario in cited.map(|name| name.trim_matches('`')) {
         assert!(scenarios.contains(&format!("\"{scenario}\"")), "no scenario {scenario}");

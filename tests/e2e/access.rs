@@ -1,7 +1,7 @@
 //! Who asks, and of whom: private registries, two pods at once, short names, docker's own registry.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use crate::ensure;
 use crate::fixtures::{self, Repository};
 use crate::kept::{anew, folder};
 use crate::means::{admitted, asked_by, cost, digest_of, no, prod, refusal_of, refused, target_of, until};
+use crate::outage::held;
 use crate::registry::{Answer, Auth, Rule, Settings};
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal};
 
@@ -231,7 +232,9 @@ impl Drop for DockerRegistry {
 impl DockerRegistry {
     pub async fn start() -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        // Bound and not listened on: nobody else gets the port before the registry has it.
+        let taken = held((Ipv4Addr::LOCALHOST, 0).into())?;
+        let address = taken.local_addr()?;
         let config = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
             folder.path().join("data").display()
@@ -245,6 +248,7 @@ impl DockerRegistry {
         })?;
         let registry = Self { child, address, folder };
         until("docker-registry", || async move { tokio::net::TcpStream::connect(address).await.is_ok() }).await?;
+        drop(taken);
         Ok(registry)
     }
 

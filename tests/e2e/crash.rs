@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use crate::acts::{VALIDATION, containers, never_ran, past_the_gate};
+use crate::acts::{VALIDATION, containers, eventually, never_ran, past_the_gate};
 use crate::containerd::{Cri, Pod};
 use crate::ensure;
 use crate::registry::{Answer, Rule};
@@ -15,8 +15,14 @@ use crate::stage::{Failure, HOST, Outcome, Stage, by_id};
 
 /// Rounds of the loop: a kill each.
 const ROUNDS: u64 = 10;
-/// Longest time into a round at which the gate is killed; a pull, create and start take some 250 ms.
+/// By turns, a round waits for none to so many answers, less one, before the time to the kill begins. Without that, a busy
+/// machine answers too little before the kill.
+const ANSWERS: u64 = 5;
+/// Longest time to the kill; a pull, create and start take some 250 ms.
 const KILL_WITHIN_MS: u64 = 400;
+
+/// Longest wait for answers.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// Killed while it asks the registry, and while the runtime does under its permit.
 pub async fn during_a_pull() -> Outcome {
@@ -26,7 +32,7 @@ pub async fn during_a_pull() -> Outcome {
         stage.registry.rule(Rule::new(path, Answer::Late(Duration::from_secs(2))).user_agent(agent));
         let (cri, image) = (stage.cri(), name.clone());
         let pull = tokio::spawn(async move { cri.pull(&image).await });
-        crate::acts::eventually("the pull is under way", Duration::from_secs(10), async || {
+        eventually("the pull is under way", Duration::from_secs(10), async || {
             stage.registry.requests().iter().any(|entry| entry.user_agent.contains(agent) && entry.path.contains(path))
         })
         .await?;
@@ -69,7 +75,12 @@ pub async fn at_any_point() -> Outcome {
     for round in 0..ROUNDS {
         let tags = tags(&stage, round)?;
         let pod = stage.pod().await?;
+        let so_far = u64::try_from(lock(&answered).len())?;
         let client = tokio::spawn(work(stage.cri(), pod, tags, unsigned.clone(), Arc::clone(&answered)));
+        eventually("the gate answers", ANSWER_MAX, async || {
+            u64::try_from(lock(&answered).len()).is_ok_and(|now| now >= so_far + round % ANSWERS)
+        })
+        .await?;
         let at = (round * 173 + 29) % KILL_WITHIN_MS;
         tokio::time::sleep(Duration::from_millis(at)).await;
         stage.kill_gate()?;

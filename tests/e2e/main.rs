@@ -1,7 +1,7 @@
 //! Scenarios on the real runtime: `make e2e` runs all of them, `make e2e SCENARIO=name` one, `SCENARIO=list` lists them.
 //!
-//! Each sets its own [`stage::Stage`], prints what happened with its figures, and fails with what was expected and what
-//! came instead. What a scenario needs and this machine lacks is said, and fails the run: nothing is skipped in silence.
+//! Each is a row of [`scenarios::SCENARIOS`]; [`suite`] plays all of them. Each sets its own [`stage::Stage`], prints
+//! what happened with its figures, and fails with what was expected and what came instead. What a scenario needs and this machine lacks is said, and fails the run: nothing is skipped in silence.
 
 #![allow(clippy::print_stdout, reason = "what happened is for people")]
 #![allow(clippy::disallowed_methods, reason = "a test measures by the clock")]
@@ -53,11 +53,13 @@ mod raw;
 mod refresh;
 mod requests;
 mod rules;
+mod scenarios;
 mod secrets;
 mod service;
 mod signers;
 mod stage;
 mod starting;
+mod suite;
 #[path = "../support/tiny.rs"]
 mod tiny;
 #[path = "../support/tuf.rs"]
@@ -68,383 +70,42 @@ mod volumes;
 mod wire;
 mod words;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use stage::Outcome;
+use scenarios::{Play, SCENARIOS, Scenario};
 
-/// How long one scenario may take: `hostile-registry` some 90 s on two idle cores, and much more on busy ones. One that hangs must not
-/// take the others with it.
+/// How long one scenario may take: `herd` some five minutes on two idle cores, and more on busy ones.
 const LIMIT: Duration = Duration::from_secs(480);
-
-/// A scenario under way.
-type Play = Pin<Box<dyn Future<Output = Outcome>>>;
-
-/// One scenario: its name, what it shows, how it goes.
-struct Scenario {
-    name: &'static str,
-    shows: &'static str,
-    play: fn() -> Play,
-}
-
-/// Names a scenario and the async function that plays it.
-macro_rules! scenario {
-    ($name:literal, $shows:literal, $play:path) => {
-        Scenario { name: $name, shows: $shows, play: || Box::pin($play()) }
-    };
-}
-
-const SCENARIOS: &[Scenario] = &[
-    scenario!("demo", "the main job: signed runs, unsigned does not, whichever way it came", demo::demo),
-    scenario!(
-        "signed-by-tag",
-        "a signed image is pulled by tag, runs, and both decisions are on record",
-        pulling::signed_by_tag
-    ),
-    scenario!(
-        "unsigned",
-        "an unsigned image is refused at pull, with what was looked for and where",
-        pulling::unsigned
-    ),
-    scenario!("imported", "an unsigned image imported with ctr is refused at create", pulling::imported),
-    scenario!(
-        "signed-by-digest",
-        "signed images asked for by digest, in both forms and with docker's media types",
-        forms::signed_by_digest
-    ),
-    scenario!(
-        "index-signed",
-        "a signature on the index: asked for by tag and by digest, pulled as the index",
-        forms::index_signed
-    ),
-    scenario!(
-        "index-asked",
-        "an index asked for by digest, of which only a manifest is signed, is refused",
-        forms::index_asked
-    ),
-    scenario!(
-        "platform-only",
-        "only this node's manifest is signed: it is chosen, pulled and named in place of the index",
-        forms::platform_only
-    ),
-    scenario!("unsigned-by-digest", "an unsigned image asked for by digest is refused", forms::unsigned_by_digest),
-    scenario!("other-key", "signatures by a key that the policy does not name do not count", forms::other_key),
-    scenario!(
-        "other-digest",
-        "signatures copied from another image, attestations and other names do not count",
-        forms::other_digest
-    ),
-    scenario!("sig-only", ".sig present, bundle absent; with a referrers endpoint and without", forms::sig_only),
-    scenario!("bundle-only", "bundle present, .sig absent; with a referrers endpoint and without", forms::bundle_only),
-    scenario!("key-kinds", "P-384, RSA and Ed25519, in both forms", forms::key_kinds),
-    scenario!(
-        "keyless",
-        "signed by a workflow: admitted for its identity, refused for a neighbour's, in both forms",
-        keyless::keyless
-    ),
-    scenario!(
-        "keyless-offline",
-        "signed by a workflow, on every runtime: no registry any more, created from memory",
-        keyless::offline
-    ),
-    scenario!(
-        "provenance",
-        "built from another repository: refused with both named; from the right one: admitted",
-        keyless::provenance
-    ),
-    scenario!("attested", "contents, scans, verification summaries and keys behind attestations", keyless::attested),
-    scenario!("own-pki", "certificates of an own authority: admitted, revoked, ended, another's", keyless::own_pki),
-    scenario!(
-        "key-window",
-        "a key that has ended: what was signed in time and provably so still counts",
-        keyless::key_window
-    ),
-    scenario!("other-name", "an admitted image is not created under another image's name", forms::other_name_at_create),
-    scenario!(
-        "tag-moved",
-        "the tag moves between the gate's question and the runtime's: what was admitted is what runs",
-        lying::tag_moved
-    ),
-    scenario!(
-        "split-answers",
-        "one digest, one document for the gate and another for the runtime, schema 1 too",
-        lying::split_answers
-    ),
-    scenario!(
-        "two-spellings",
-        "an index with `manifests` and `Manifests`, and one with two manifests for one platform",
-        lying::two_spellings
-    ),
-    scenario!("endless-answers", "answers without end: refused in time, with memory flat", lying::endless_answers),
-    scenario!(
-        "hostile-registry",
-        "every fault at every step: its answer, in time, with memory flat and no secret where it does not belong",
-        faults::hostile_registry
-    ),
-    scenario!("registry-down", "no registry before the first pull, and none after it", outage::registry_down),
-    scenario!(
-        "signatures-unreachable",
-        "the places of signatures fail: unreachable, never unsigned",
-        outage::signatures_unreachable
-    ),
-    scenario!(
-        "signatures-unable",
-        "the places of signatures may not be looked at: unable, never unsigned",
-        outage::signatures_unable
-    ),
-    scenario!("no-such-tag", "a tag or repository that is not there is NOT_FOUND", outage::no_such_tag),
-    scenario!(
-        "refusal-lives-shortly",
-        "an image that is signed after its refusal is admitted soon",
-        outage::refusal_lives_shortly
-    ),
-    scenario!(
-        "private-registry",
-        "Basic and Bearer credentials of the request, none, wrong ones, another pod's, the node's",
-        access::private_registry
-    ),
-    scenario!("two-pods", "two pods at once on one image: one verification", access::two_pods),
-    scenario!(
-        "short-name",
-        "short names and other names of Docker Hub are judged under its policy",
-        access::short_name
-    ),
-    scenario!(
-        "other-spellings",
-        "a host in capitals or with its port, and what is no reference at all",
-        access::other_spellings
-    ),
-    scenario!(
-        "requests",
-        "requests of a cold decision beside cosign's of the same image, in the registry's log",
-        requests::requests
-    ),
-    scenario!(
-        "signature-repository",
-        "signatures that cosign keeps in a repository of their own, in both forms",
-        requests::signature_repository
-    ),
-    scenario!("docker-registry", "docker's own registry, both forms, byte for byte", access::docker_registry),
-    scenario!(
-        "grpcio",
-        "the main job driven by grpcio; an unknown method, an unknown field, a message of 15 MiB",
-        client::grpcio
-    ),
-    scenario!("policy-reload", "policies reloaded, good and broken", rules::policy_reload),
-    scenario!("warn", "a policy that only warns admits, and says so", rules::warned),
-    scenario!("no-policy", "what no policy matches is refused, and nothing is asked of its host", rules::no_policy),
-    scenario!("namespaced", "one namespace's verdict is none for another", rules::namespaced),
-    scenario!(
-        "imported-with-ctr",
-        "an import has no origin: refused, signed or not, and admitted by a rule that names its digest",
-        creating::imported_with_ctr
-    ),
-    scenario!(
-        "trusted-name",
-        "unsigned content under a trusted name is refused, however it is named",
-        creating::trusted_name
-    ),
-    scenario!(
-        "false-digest-record",
-        "a record that claims a signed image's digest is seen through",
-        creating::false_digest_record
-    ),
-    scenario!("name-not-listed", "the id of one image with the name of another is refused", creating::name_not_listed),
-    scenario!(
-        "ids-and-names",
-        "every way to name an image; an id alone must pass under every name",
-        creating::ids_and_names
-    ),
-    scenario!(
-        "paths-and-checkpoints",
-        "files, checkpoints and absent images do not become containers",
-        creating::paths_and_checkpoints
-    ),
-    scenario!(
-        "snapshotter-not-allowed",
-        "layers that the id does not bind are refused",
-        creating::snapshotter_not_allowed
-    ),
-    scenario!(
-        "moving-tag",
-        "a tag moves to other content while containers of the admitted id are created",
-        moving::tag_moves
-    ),
-    scenario!(
-        "image-volume",
-        "image volumes are admitted, refused and proven like the container's own image",
-        volumes::image_volume
-    ),
-    scenario!("image-volume-unknown", "a runtime without image volumes answers for itself", volumes::unknown),
-    scenario!(
-        "start-unproven",
-        "a container that was made past the gate starts only when it is proven",
-        starting::unproven
-    ),
-    scenario!(
-        "start-after-restart",
-        "a container made through the gate starts after the gate was killed",
-        starting::after_restart
-    ),
-    scenario!(
-        "other-services",
-        "native services, the older CRI and other spellings are not served",
-        channel::other_services
-    ),
-    scenario!(
-        "requests-travel",
-        "unknown fields and 15 MiB travel; what cannot be read is never forwarded",
-        channel::requests_travel
-    ),
-    scenario!(
-        "containerd-restart",
-        "the runtime goes away under an open stream and while idle, and comes back",
-        channel::containerd_restart
-    ),
-    scenario!("deadline", "nothing is forwarded for a caller whose time is nearly spent", channel::deadline),
-    scenario!("crash", "the gate is killed during a pull and started again", crash::during_a_pull),
-    scenario!(
-        "crash-anywhere",
-        "the gate is killed again and again; every answered decision is on record",
-        crash::at_any_point
-    ),
-    scenario!("audit-full", "the disk under the audit log is full, and is not any more", disk::audit_full),
-    scenario!(
-        "disk-hangs",
-        "the disk under the audit log hangs: answered in time as configured, and no record is missing or twice",
-        hanging::disk_hangs
-    ),
-    scenario!(
-        "log-disk",
-        "the gate starts on a full and on a read-only log disk, and with a clock that was set back twice",
-        hanging::log_disk
-    ),
-    scenario!("command-line", "exit codes and both outputs of every command", words::command_line),
-    scenario!(
-        "hostile-words",
-        "terminal escapes in names have no power, wherever they are printed",
-        words::hostile_words
-    ),
-    scenario!("drain", "told to stop, the gate serves on and finishes what is under way", service::drain),
-    scenario!(
-        "restart-unnoticed",
-        "a restart with an inherited socket loses no connection attempt",
-        service::restart_unnoticed
-    ),
-    scenario!(
-        "upgrade",
-        "ten restarts by systemd under polls, a pull and a stream of events: nothing is lost but the stream",
-        upgrade::upgrade
-    ),
-    scenario!(
-        "systemd-unit",
-        "the shipped units in a real systemd: activated, sandboxed, reloaded, trust roots refreshed, killed",
-        unit::systemd_unit
-    ),
-    scenario!(
-        "power-cut",
-        "no registry, no route, gate and runtime killed: 110 pods of 20 admitted images start, what was never seen does not",
-        power::power_cut
-    ),
-    scenario!(
-        "herd",
-        "no registry, gate and runtime killed: 110 and 500 containers at once, on containerd 1.6 and 2.1: all start",
-        herd::herd
-    ),
-    scenario!(
-        "bad-neighbours-manifests",
-        "64 pulls of a registry with very large manifests: memory stays bounded",
-        floods::manifests
-    ),
-    scenario!("bad-neighbours-certificates", "the same, of all that a manifest may hold", floods::certificates),
-    scenario!("bad-neighbours-signatures", "the same, of 64 signatures of 64 KiB each", floods::signatures),
-    scenario!("release-unwinds", "a panic in a release build ends one task", floods::unwinds),
-    scenario!(
-        "bad-neighbours",
-        "registries that hang, trickle and flood: what a good image feels of it, and what an unrelated call does",
-        neighbours::bad_neighbours
-    ),
-    scenario!(
-        "key-removed-offline",
-        "no registry: a key is removed, an image denied; what they alone vouched for is refused, the rest runs",
-        offline::key_removed
-    ),
-    scenario!(
-        "air-gap",
-        "a node without a registry: images and their evidence come as files; nothing else helps",
-        airgap::air_gap
-    ),
-    scenario!(
-        "evidence-refreshed",
-        "old evidence admits and the registry is asked behind it: renewed, withdrawn, or left as it is",
-        freshness::refreshed
-    ),
-    scenario!(
-        "evidence-too-old",
-        "no registry: older than maxOffline is unreachable, what was flushed still counts",
-        freshness::too_old
-    ),
-    scenario!(
-        "evidence-faults",
-        "evidence that cannot be written, is gone, changed or forged: the registry decides, or nobody can be asked",
-        damage::faults
-    ),
-    scenario!(
-        "evidence-two-processes",
-        "evidence is pruned, imported, verified and listed while the gate writes it",
-        damage::two_processes
-    ),
-    scenario!(
-        "evidence-killed",
-        "killed while evidence is written: what was answered as admitted is admitted without a registry",
-        damage::killed
-    ),
-    scenario!(
-        "mirror-signatures",
-        "a mirror without signatures, its upstream behind an own authority and client certificates",
-        mirrored::mirror_signatures
-    ),
-    scenario!(
-        "mirror-secrets",
-        "a pull's secret that names no registry: no mirror sees it unless it is named, the registry does; each containerd",
-        secrets::mirror_secrets
-    ),
-    scenario!(
-        "credential-plugin",
-        "a private registry whose password only a plugin of the kubelet's knows after a restart",
-        mirrored::credential_plugin
-    ),
-];
 
 fn main() -> ExitCode {
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    if wanted.as_deref() == Some("list") {
-        for scenario in SCENARIOS {
-            println!("{:<28} {}", scenario.name, scenario.shows);
+    let passed = match wanted.as_deref() {
+        None => suite::play_all(),
+        Some("list") => {
+            SCENARIOS.iter().for_each(|scenario| println!("{:<28} {}", scenario.name, scenario.shows));
+            true
         }
-        return ExitCode::SUCCESS;
-    }
-    let chosen: Vec<&Scenario> =
-        SCENARIOS.iter().filter(|scenario| wanted.as_deref().is_none_or(|name| name == scenario.name)).collect();
-    if chosen.is_empty() {
-        println!("no scenario of that name; `list` lists them");
-        return ExitCode::FAILURE;
-    }
-    let failed = chosen.iter().filter(|scenario| !play(scenario)).count();
-    println!("\n{} passed, {failed} failed", chosen.len() - failed);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        Some(name) => match SCENARIOS.iter().find(|scenario| scenario.name == name) {
+            Some(scenario) if std::env::args().any(|arg| arg == suite::IN_SUITE) => play(scenario, scenario.in_suite),
+            Some(scenario) => play(scenario, scenario.play),
+            None => {
+                println!("no scenario of that name; `list` lists them");
+                false
+            }
+        },
+    };
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn play(scenario: &Scenario) -> bool {
+fn play(scenario: &Scenario, how: fn() -> Play) -> bool {
     println!("\n== {}: {}", scenario.name, scenario.shows);
     let began = Instant::now();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let outcome = runtime.block_on(async {
         let late = Err(stage::Failure(format!("not over after {} s", LIMIT.as_secs())));
-        tokio::time::timeout(LIMIT, (scenario.play)()).await.unwrap_or(late)
+        tokio::time::timeout(LIMIT, how()).await.unwrap_or(late)
     });
     let took = began.elapsed().as_secs_f64();
     runtime.shutdown_background();

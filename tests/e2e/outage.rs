@@ -1,8 +1,10 @@
 //! Registries that fail: absent, unreachable and unable are three different answers, and what was admitted before still
 //! starts.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
+use tokio::net::TcpSocket;
 use tonic::Code;
 
 use crate::ensure;
@@ -14,9 +16,23 @@ use crate::means::{
 use crate::registry::{Answer, OCI_INDEX, Rule, Settings, TestRegistry};
 use crate::stage::{Outcome, Props, Stage, by_id, expect_refusal};
 
-/// Takes the registry away: nobody listens on its port any more.
+/// Takes the registry away: nobody listens on its port any more, and no other program gets it.
 pub fn take_away(stage: &mut Stage) {
-    drop(std::mem::replace(&mut stage.registry, TestRegistry::start(Settings::conforming())));
+    let gone = std::mem::replace(&mut stage.registry, TestRegistry::start(Settings::conforming()));
+    let address = gone.address();
+    drop(gone);
+    // One in another network namespace has a port that nobody else can take.
+    if stage.wire.is_none() {
+        stage.held = Some(held(address).expect("the port of the registry that was dropped is free"));
+    }
+}
+
+/// A port that is taken and not listened on.
+pub fn held(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 pub async fn registry_down() -> Outcome {

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::net::TcpSocket;
 use tonic::Status;
 
 use crate::containerd::{Containerd, Cri, Flavour, Host, Launch, Missing, Pod, Setup, entering};
@@ -69,6 +70,8 @@ pub struct Stage {
     pub containerd: Containerd,
     /// The network between them, when it is one of its own.
     pub wire: Option<Wire>,
+    /// The port of a registry that was taken away.
+    pub held: Option<TcpSocket>,
     folder: tempfile::TempDir,
     gate: Option<Child>,
     /// The program that is played.
@@ -145,7 +148,7 @@ impl Stage {
             fs::copy(fixtures::pki_path(file), folder.path().join("keys").join(file))?;
         }
         let program = PathBuf::from(env!("CARGO_BIN_EXE_sealgate"));
-        let mut stage = Self { registry, containerd, wire: props.wire, folder, gate: None, program };
+        let mut stage = Self { registry, containerd, wire: props.wire, held: None, folder, gate: None, program };
         stage.write_policy(&props.policy)?;
         let more = props.config.replace("{registry}", &stage.registry.host());
         fs::write(stage.config(), stage.configuration(&more))?;

@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+pub use cleanup::{kill_tree, sweep_scratch};
 pub use config::Host;
 pub use cri::{Cri, Launch, Pod};
 pub use flavour::{Flavour, Missing};
@@ -204,11 +205,7 @@ pub fn entering(namespace: &Path, command: &Command) -> Command {
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        let running = self.child.is_some();
         let Some(folder) = self.folder.take() else { return };
-        if running {
-            cleanup::remove_pods(&folder.path().join("containerd.sock"));
-        }
         if let Some(child) = &mut self.child {
             let _ = child.kill();
         }

@@ -1,6 +1,7 @@
-//! Leaves nothing of a test's containerd behind: pods, shims, mounts, cgroups, sockets.
+//! Leaves nothing of a test's containerd behind: containers, shims, mounts, cgroups, sockets.
 //!
-//! First by the CRI, when containerd still answers; then by force, and only what belongs to the test's own folder.
+//! By force, and only what belongs to the test's own folder. Asking containerd to remove pod after pod takes minutes where
+//! there are hundreds of containers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,36 +10,35 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::Cri;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-/// How long the CRI may take to remove every pod before force is used.
-const POLITE: Duration = Duration::from_secs(20);
+/// How often to look again for what was killed and has not ended, or was started meanwhile.
+const ROUNDS: usize = 50;
+/// Time between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Mounts that one `umount` takes away.
+const AT_ONCE: usize = 100;
 
-/// Stops and removes every pod through the CRI. Runs on a thread of its own, since a drop may happen inside a runtime.
-pub fn remove_pods(socket: &Path) {
-    let socket = socket.to_owned();
-    let work = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let cri = Cri::new(&socket, Path::new("/nonexistent"));
-            let _ = tokio::time::timeout(POLITE, cri.remove_all_pods()).await;
-        });
-    };
-    let _ = std::thread::spawn(work).join();
-}
-
-/// Kills, unmounts and removes whatever still belongs to this folder.
+/// Kills, unmounts and removes whatever still belongs to a containerd in this folder, which must have ended.
 pub fn sweep(folder: &Path) {
     let ids = containers(folder);
     let sockets = shim_sockets(folder);
-    kill_shims(folder);
+    kill_all(folder);
     unmount(folder);
-    for id in &ids {
-        remove_cgroups(id);
-    }
+    remove_cgroups(ids);
     for socket in sockets {
         let _ = fs::remove_file(socket);
     }
+}
+
+/// [`sweep`] for each folder in this one, and whatever else runs or is mounted there: the temporary folder of a test that
+/// was killed.
+pub fn sweep_scratch(scratch: &Path) {
+    let folders = fs::read_dir(scratch).into_iter().flatten().flatten().map(|entry| entry.path());
+    folders.filter(|path| path.is_dir()).for_each(|folder| sweep(&folder));
+    kill_all(scratch);
+    unmount(scratch);
 }
 
 /// The ids of runc's containers, from its state.
@@ -60,29 +60,55 @@ fn shim_sockets(folder: &Path) -> Vec<PathBuf> {
     tasks.filter_map(note).collect()
 }
 
-/// Kills every process whose command line names the folder (containerd's shims, with `-address`), and all below them.
-fn kill_shims(folder: &Path) {
-    let needle = folder.to_string_lossy().into_owned();
-    for _ in 0..50 {
-        let parents = parents();
-        let ours = parents.keys().filter(|pid| command_line(**pid).contains(&needle)).copied();
-        let mut doomed: BTreeSet<u32> = ours.collect();
-        doomed.remove(&std::process::id());
-        loop {
-            let below = parents.iter().filter(|(_, parent)| doomed.contains(parent)).map(|(pid, _)| *pid);
-            let more: Vec<u32> = below.filter(|pid| !doomed.contains(pid)).collect();
-            if more.is_empty() {
-                break;
-            }
-            doomed.extend(more);
-        }
-        if doomed.is_empty() {
+/// Kills every process whose command line names the folder (containerd's shims, with `-address`), and all below them: these
+/// first, so that a shim reaps its containers before it is killed itself.
+fn kill_all(folder: &Path) {
+    for _ in 0..ROUNDS {
+        let (named, below) = processes_of(folder);
+        if named.is_empty() {
             return;
         }
-        for pid in doomed {
-            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        for pid in if below.is_empty() { named } else { below } {
+            kill_process(pid);
         }
-        sleep(Duration::from_millis(20));
+        sleep(PAUSE);
+    }
+}
+
+/// The processes whose command line names the folder, and those below them, this process left out.
+fn processes_of(folder: &Path) -> (BTreeSet<u32>, BTreeSet<u32>) {
+    let needle = folder.to_string_lossy().into_owned();
+    let parents = parents();
+    let own = std::process::id();
+    let named: BTreeSet<u32> =
+        parents.keys().copied().filter(|pid| *pid != own && command_line(*pid).contains(&needle)).collect();
+    let mut below: BTreeSet<u32> = BTreeSet::new();
+    loop {
+        let is_new = |pid: u32| !named.contains(&pid) && !below.contains(&pid);
+        let children = parents.iter().filter(|(_, parent)| named.contains(parent) || below.contains(parent));
+        let more: Vec<u32> = children.map(|(pid, _)| *pid).filter(|pid| is_new(*pid)).collect();
+        if more.is_empty() {
+            return (named, below);
+        }
+        below.extend(more);
+    }
+}
+
+/// Kills a process and all below it: a test that hangs.
+pub fn kill_tree(root: u32) {
+    let parents = parents();
+    let mut doomed = vec![root];
+    let mut at = 0;
+    while let Some(parent) = doomed.get(at).copied() {
+        doomed.extend(parents.iter().filter(|(_, of)| **of == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    doomed.into_iter().for_each(kill_process);
+}
+
+fn kill_process(pid: u32) {
+    if let Ok(pid) = i32::try_from(pid) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
 }
 
@@ -112,15 +138,24 @@ fn unmount(folder: &Path) {
     let points = table.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| point.starts_with(&needle));
     let mut points: Vec<_> = points.collect();
     points.sort_unstable();
-    for point in points.iter().rev() {
-        let _ = Command::new("umount").args(["-l", point]).status();
+    points.reverse();
+    for some in points.chunks(AT_ONCE) {
+        let _ = Command::new("umount").arg("-l").args(some).status();
     }
 }
 
-/// Removes the cgroups of a container, in every hierarchy: runc puts them under `k8s.io/<id>`.
-fn remove_cgroups(id: &str) {
+/// Removes the cgroups of containers, in every hierarchy: runc puts them under `k8s.io/<id>`. One in which a process has
+/// not quite ended is tried again.
+fn remove_cgroups(ids: BTreeSet<String>) {
     let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
-    for hierarchy in hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]) {
-        let _ = fs::remove_dir(hierarchy.join("k8s.io").join(id));
+    let hierarchies: Vec<PathBuf> = hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]).collect();
+    let all = hierarchies.iter().flat_map(|hierarchy| ids.iter().map(|id| hierarchy.join("k8s.io").join(id)));
+    let mut left: Vec<PathBuf> = all.filter(|path| path.is_dir()).collect();
+    for _ in 0..ROUNDS {
+        left.retain(|path| fs::remove_dir(path).is_err() && path.is_dir());
+        if left.is_empty() {
+            return;
+        }
+        sleep(PAUSE);
     }
 }
