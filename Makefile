@@ -20,7 +20,7 @@ export PATH := $(PATH):$(CURDIR)/target/deps/usr/bin:$(CURDIR)/target/deps/usr/s
 # Newer versions of them, unpacked beside the machine's own and never installed: suite and package.
 NEWER := trixie:containerd trixie:cosign trixie:oras sid:containerd sid:cosign sid:oras
 
-.PHONY: help demo test bench e2e lint deny docs deps runtimes build install uninstall
+.PHONY: help demo test bench e2e lint deny docs house deps runtimes build install uninstall
 
 help: ## this list
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,9 @@ deny: ## licences, bans, sources; advisories where the database can be had (need
 
 docs: ## what the documents say of limits, written anew from the code
 	UPDATE=1 $(CARGO) test --quiet --test docs -- the_limits
+
+house: ## size and order of the code: folders, circles, shared names, long files and functions
+	@$(CARGO) test --quiet --test house -- --nocapture the_house
 
 deps: ## the Debian packages that tests and the demo need; removes nothing for them, leaves no service of theirs enabled
 	@tests/deps.sh target/deps $(PACKAGES)

@@ -1,8 +1,7 @@
 //! The import direction of the crate, as a test: a room may name only the rooms listed for it, and a pure room only the
 //! outside crates of the allow-list and the parts of `std` that touch nothing.
 //!
-//! It reads the syntax of every file under `src/`, resolves `crate::`, `super::` and `self::`, looks into macros for
-//! `crate::` paths, and leaves out what is compiled for tests alone.
+//! It reads the syntax of every file under `src/` (`support/source.rs`), and leaves out what is compiled for tests alone.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,7 +14,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use syn::visit::{self, Visit};
+#[path = "support/source.rs"]
+mod source;
+
+use source::{Paths, is_test, paths_of, rust_files};
 
 /// Whether a room may touch the world.
 #[derive(PartialEq)]
@@ -356,16 +358,13 @@ fn every_file_opens_with_what_it_is() {
 /// The checker itself: what it must see through.
 #[test]
 fn the_checker_resolves_what_imports_hide_behind() {
-    let seen = |text: &str| {
-        let mut paths = Paths { module: vec!["policy".into(), "judge".into()], found: BTreeSet::new() };
-        paths.visit_file(&syn::parse_file(text).unwrap());
-        paths.found
-    };
+    let seen = |text: &str| Paths::of(vec!["policy".into(), "judge".into()], &syn::parse_file(text).unwrap()).all();
     assert!(seen("use super::super::registry::Session;").contains("crate::registry::Session"));
     assert!(seen("use super::Permit;").contains("crate::policy::Permit"));
     assert!(seen("fn f() { self::g(); crate::cri::h() }").contains("crate::cri::h"));
     assert!(seen("use crate::{image::Digest, cri::{self, Refusal as R}};").contains("crate::cri::Refusal"));
-    assert!(seen("fn f() { assert!(crate::containerd::x()) }").contains("crate::containerd"));
+    assert!(seen("fn f() { assert!(crate::containerd::x()) }").contains("crate::containerd::x"));
+    assert!(seen("fn f() { assert!(a, super::super::containerd::x()) }").contains("crate::containerd::x"));
     assert!(seen("use std::{fmt, fs::File};").contains("std::fs::File"));
     assert!(!seen("#[cfg(test)] mod tests { use crate::cri::Gate; }").contains("crate::cri::Gate"));
 }
@@ -387,104 +386,4 @@ fn files_of(room: &str) -> Vec<PathBuf> {
     let files = if single.is_file() { vec![single] } else { rust_files(&folder) };
     assert!(!files.is_empty(), "{room} has no file");
     files.into_iter().filter(|file| !is_test(file)).collect()
-}
-
-fn is_test(file: &Path) -> bool {
-    file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
-}
-
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
-    let all = entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
-    all.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
-}
-
-fn paths_of(file: &Path) -> BTreeSet<String> {
-    let module = file.strip_prefix("src").unwrap().with_extension("");
-    let mut module: Vec<String> = module.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-    if module.last().is_some_and(|last| last == "mod") {
-        module.pop();
-    }
-    let mut paths = Paths { module, found: BTreeSet::new() };
-    let text = fs::read_to_string(file).unwrap();
-    paths.visit_file(&syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display())));
-    paths.found
-}
-
-/// Every path that a file names, from the crate's root, `use` trees flattened.
-struct Paths {
-    module: Vec<String>,
-    found: BTreeSet<String>,
-}
-
-impl Paths {
-    fn add(&mut self, segments: &[String]) {
-        let mut base: Vec<String> = vec!["crate".into()];
-        let rest = match segments.first().map(String::as_str) {
-            Some("self") => {
-                base.extend(self.module.iter().cloned());
-                &segments[1..]
-            }
-            Some("super") => {
-                let ups = segments.iter().take_while(|segment| *segment == "super").count();
-                base.extend(self.module[..self.module.len().saturating_sub(ups)].iter().cloned());
-                &segments[ups..]
-            }
-            _ => {
-                base.clear();
-                segments
-            }
-        };
-        base.extend(rest.iter().cloned());
-        self.found.insert(base.join("::"));
-    }
-
-    fn flatten(&mut self, prefix: &[String], tree: &syn::UseTree) {
-        let with = |name: String| [prefix, &[name]].concat();
-        match tree {
-            syn::UseTree::Path(path) => self.flatten(&with(path.ident.to_string()), &path.tree),
-            syn::UseTree::Name(name) if name.ident == "self" => self.add(prefix),
-            syn::UseTree::Name(name) => self.add(&with(name.ident.to_string())),
-            syn::UseTree::Rename(rename) => self.add(&with(rename.ident.to_string())),
-            syn::UseTree::Glob(_) => self.add(&with("*".into())),
-            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.flatten(prefix, tree)),
-        }
-    }
-}
-
-fn for_tests(attributes: &[syn::Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Ident>().is_ok_and(|word| word == "test")
-    })
-}
-
-impl<'a> Visit<'a> for Paths {
-    fn visit_item_mod(&mut self, item: &'a syn::ItemMod) {
-        if !for_tests(&item.attrs) {
-            self.module.push(item.ident.to_string());
-            visit::visit_item_mod(self, item);
-            self.module.pop();
-        }
-    }
-
-    fn visit_item_use(&mut self, item: &'a syn::ItemUse) {
-        if !for_tests(&item.attrs) {
-            self.flatten(&[], &item.tree);
-        }
-    }
-
-    fn visit_path(&mut self, path: &'a syn::Path) {
-        let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        self.add(&segments);
-        visit::visit_path(self, path);
-    }
-
-    fn visit_macro(&mut self, item: &'a syn::Macro) {
-        let text = item.tokens.to_string();
-        for part in text.split("crate :: ").skip(1) {
-            let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            self.add(&["crate".into(), name]);
-        }
-        visit::visit_macro(self, item);
-    }
 }
