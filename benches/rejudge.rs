@@ -19,7 +19,7 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use sealgate::cri::{Gate, MemoryOptions, Rejudged};
+use sealgate::cri::{Gate, MemoryOptions, Reevaluated};
 use sealgate::image::Digest;
 use sealgate::policy::{Documents, PolicyFile, PolicySet, Unmatched};
 use sealgate::verify::{Proofs, PublicKey};
@@ -95,7 +95,7 @@ fn started(rig: &Rig, policy: PolicySet, (evidence, proofs): (usize, usize)) -> 
 async fn again(gate: &Gate, policy: PolicySet, images: usize) -> Duration {
     let began = Instant::now();
     gate.replace_policy(policy);
-    let ended = |progress: Rejudged| progress.left == 0 && progress.admitted + progress.left_out == images;
+    let ended = |progress: Reevaluated| progress.left == 0 && progress.admitted + progress.left_out == images;
     while !ended(gate.rejudged()) {
         tokio::task::yield_now().await;
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
-use crate::cri::{Refreshes, Rejudged, Remembered};
+use crate::cri::{Reevaluated, Refreshes, Remembered};
 use crate::proxy::{self, ConnectionCounts, Listener};
 
 /// Longest request: the words are a dozen bytes.
@@ -177,9 +177,9 @@ impl From<Refreshes> for RefreshStatus {
     }
 }
 
-impl From<Rejudged> for RejudgeStatus {
-    fn from(progress: Rejudged) -> Self {
-        let Rejudged { left, admitted, left_out, millis } = progress;
+impl From<Reevaluated> for RejudgeStatus {
+    fn from(progress: Reevaluated) -> Self {
+        let Reevaluated { left, admitted, left_out, millis } = progress;
         Self { left, admitted, left_out, millis }
     }
 }

@@ -342,6 +342,11 @@ fn only_policy_makes_a_permit_and_only_the_daemon_reads_the_clock() {
         if !name.starts_with("src/policy/") {
             assert!(!code.contains("Permit::new("), "{name} makes a Permit");
         }
+        // An answer needs the record of its decision: `RecordedAnswer` alone makes one.
+        if name.starts_with("src/cri/") && name != "src/cri/answer.rs" {
+            let answers = ["Answer::Reply", "Answer::Status", "Answer::status"].iter().any(|made| code.contains(made));
+            assert!(!answers, "{name} makes an Answer");
+        }
         let reads = code.contains("SystemTime::now") || code.contains("Instant::now");
         assert!(!reads || name == "src/daemon.rs" || is_test(&file), "{name} reads the clock");
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sealgate::cri::Timings;
-use sealgate::cri::ask::{Call, LocalAsk};
+use sealgate::cri::ask::{Call, LocalImageRequest};
 use sealgate::evidence::Pod;
 
 use crate::fixtures;
@@ -28,7 +28,7 @@ pub(crate) async fn measure(table: &mut Table) {
     let permit = gate.admit_pull(&ask(&tagged("signed-v2")), &mut timings).await.unwrap();
     let id = store.pulled(&permit.pinned());
     gate.prove_pull(&permit, &id).await.unwrap();
-    let create = LocalAsk {
+    let create = LocalImageRequest {
         call: Call::CreateContainer,
         image: id,
         user_specified: format!("{HOST}/prod/signed-v2:v1"),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::screen::{Exit, Screen, Tone, plain};
 use super::signer;
 use crate::config::Settings;
-use crate::cri::ask::PullAsk;
+use crate::cri::ask::PullRequest;
 use crate::cri::{self, Ending, PullPermit, Refusal, Timings};
 use crate::daemon::{self, CLOCK};
 use crate::evidence::Pod;
@@ -58,7 +58,7 @@ async fn decide(options: &Options, settings: &Settings, screen: &mut Screen) -> 
         }
     };
     let mut timings = Timings::start(CLOCK);
-    let ask = PullAsk {
+    let ask = PullRequest {
         image: options.image.clone(),
         pod: Pod { namespace: options.namespace.clone(), ..Pod::default() },
         auth: None,

@@ -1,30 +1,18 @@
-//! What is asked of the gate: [`PullAsk`], [`LocalAsk`], and the [`Call`] that brought it.
+//! What is asked of the gate: [`PullRequest`], [`LocalImageRequest`], and the [`Call`] that brought it.
 //!
 //! These are the caller's words, untrusted. One function derives the names an image must pass under from them
 //! ([`asked_names`]), so that no decision is made on one field and acted on another (attack A5).
 
 use std::time::Instant;
 
+pub use crate::audit::Call;
 use crate::evidence::Pod;
 use crate::image::{Digest, Reference, ReferenceError};
 use crate::registry::{Access, AuthConfig, Credentials, CredentialsError};
 
-/// The call of the CRI that asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Call {
-    /// `ImageService/PullImage`.
-    PullImage,
-    /// `RuntimeService/CreateContainer`, the container's own image.
-    CreateContainer,
-    /// `RuntimeService/CreateContainer`, one of its image volumes.
-    ImageVolume,
-    /// `RuntimeService/StartContainer` of a container that this process did not prove.
-    StartContainer,
-}
-
 /// An image that is to be pulled.
 #[derive(Debug, Clone)]
-pub struct PullAsk {
+pub struct PullRequest {
     /// The reference as the caller wrote it.
     pub image: String,
     /// The pod it is for, as far as the request says.
@@ -35,7 +23,7 @@ pub struct PullAsk {
     pub deadline: Instant,
 }
 
-impl PullAsk {
+impl PullRequest {
     /// The credentials as the registry client uses them: given for the host of `reference`, unless they name another.
     ///
     /// # Errors
@@ -48,7 +36,7 @@ impl PullAsk {
 
 /// An image that is in the runtime's store and is to run or to be mounted.
 #[derive(Debug, Clone)]
-pub struct LocalAsk {
+pub struct LocalImageRequest {
     /// Which call asks.
     pub call: Call,
     /// `image.image`: an id, an id prefix or a name (fact C2).
@@ -110,7 +98,7 @@ pub enum AskedNames {
 ///
 /// # Errors
 /// [`ReferenceError`] when a string is neither an id nor a name.
-pub fn asked_names(ask: &LocalAsk) -> Result<AskedNames, ReferenceError> {
+pub fn asked_names(ask: &LocalImageRequest) -> Result<AskedNames, ReferenceError> {
     let mut names = Vec::new();
     for text in [ask.user_specified.as_str(), ask.image.as_str()] {
         if text.is_empty() {
@@ -129,8 +117,8 @@ pub fn asked_names(ask: &LocalAsk) -> Result<AskedNames, ReferenceError> {
 mod tests {
     use super::*;
 
-    fn ask(image: &str, user_specified: &str) -> LocalAsk {
-        LocalAsk {
+    fn ask(image: &str, user_specified: &str) -> LocalImageRequest {
+        LocalImageRequest {
             call: Call::CreateContainer,
             image: image.to_owned(),
             user_specified: user_specified.to_owned(),

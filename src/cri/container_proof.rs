@@ -10,23 +10,27 @@ use crate::containerd::{Expected, ExpectedVolume, ProofError, Proven};
 
 /// A container with what was decided for it.
 #[derive(Debug)]
-pub struct MadeContainer<'a> {
+pub struct CreatedContainer<'a> {
     /// Its id, as the runtime answered it.
     pub id: &'a str,
     /// The permit of its own image.
     pub image: &'a LocalPermit,
     /// Its image volumes; it may have no other.
-    pub volumes: Vec<MadeVolume<'a>>,
+    pub volumes: Vec<CreatedVolume<'a>>,
 }
 
 /// An image volume with what was decided for it.
 #[derive(Debug)]
-pub struct MadeVolume<'a> {
+pub struct CreatedVolume<'a> {
     /// Where it goes in the container.
     pub container_path: String,
     /// The permit of its image.
     pub permit: &'a LocalPermit,
 }
+
+/// A container that this process proved: its admission is on record.
+#[derive(Debug)]
+pub struct ProvenBefore(());
 
 impl Gate {
     /// Proves that what was made is what was decided on. [`Gate::remember_proven`] lets it start; the decision must be
@@ -34,9 +38,9 @@ impl Gate {
     ///
     /// # Errors
     /// [`Refusal::Differs`] when it is not, [`Refusal::Runtime`] when that could not be seen. The container must then
-    /// not be started: it is not remembered, and [`Gate::unmake`] removes it.
-    pub async fn prove_made(&self, made: &MadeContainer<'_>) -> Result<Proven, Refusal> {
-        let volume = |volume: &MadeVolume<'_>| ExpectedVolume {
+    /// not be started: it is not remembered, and [`Gate::remove_container`] removes it.
+    pub async fn verify_container(&self, made: &CreatedContainer<'_>) -> Result<Proven, Refusal> {
+        let volume = |volume: &CreatedVolume<'_>| ExpectedVolume {
             container_path: volume.container_path.clone(),
             chain_id: volume.permit.content().chain_id().clone(),
         };
@@ -54,14 +58,14 @@ impl Gate {
         lock_or_empty(&self.proven, LruCache::clear).put(proven.container().to_owned(), ());
     }
 
-    /// Whether this process proved the container.
+    /// Whether this process proved the container, after its admission was recorded.
     #[must_use]
-    pub fn is_proven(&self, container: &str) -> bool {
-        lock_or_empty(&self.proven, LruCache::clear).get(container).is_some()
+    pub fn proven_before(&self, container: &str) -> Option<ProvenBefore> {
+        lock_or_empty(&self.proven, LruCache::clear).get(container).map(|()| ProvenBefore(()))
     }
 
     /// Removes a container that could not be proven.
-    pub async fn unmake(&self, container: &str) {
+    pub async fn remove_container(&self, container: &str) {
         if let Err(error) = self.runtime.remove_container(container).await {
             tracing::error!(container, %error, "a container that was not proven could not be removed; it will not be started");
         }

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::interceptor::{Calls, Patience, Stop};
+use super::answer::RecordedAnswer;
+use super::interceptor::{Calls, Patience};
 use super::message::{ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image};
+use super::recorder::{OnRecord, Refused};
 use crate::aside;
-use crate::cri::ask::{Call as Asking, LocalAsk};
-use crate::cri::{LocalPermit, MadeContainer, MadeVolume, Refusal, Story};
+use crate::cri::ask::{Call as Asking, LocalImageRequest};
+use crate::cri::{AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, Refusal};
 use crate::image::Digest;
 use crate::proto::asked::CreateContainerRequest;
 use crate::proto::cri::CreateContainerResponse;
 use crate::proxy::wire::{self, Step};
-use crate::proxy::{Answer, Call, OwnedMethod, Reply};
+use crate::proxy::{Call, OwnedMethod, Reply};
 
 /// `CreateContainerRequest.config`, `.sandbox_config`; in the config `.metadata`, `.image`, `.mounts`.
 const CONFIG: Step = Step::only(2);
@@ -42,17 +44,17 @@ struct ImageAsk {
     at: Vec<Step>,
     /// For a volume, which of the mounts it is, and where it goes in the container.
     mount: Option<(usize, String)>,
-    ask: LocalAsk,
+    ask: LocalImageRequest,
 }
 
-/// What was decided, the container's own image first, then its volumes in order; with the story of each.
+/// What was decided, the container's own image first, then its volumes in order; with the event of each.
 struct Decided {
     permits: Vec<LocalPermit>,
-    stories: Vec<Story>,
+    events: Vec<AuditEvent>,
 }
 
 /// Answers one CreateContainer.
-pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> Answer {
+pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
     let patience = Patience::of(&calls.gate, call.deadline);
     let message = call.message.clone();
     let request = match aside::large(message.len(), move || read(&message, patience)).await {
@@ -60,12 +62,12 @@ pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> Answer {
         Err(refusal) => return calls.unreadable(Asking::CreateContainer, refusal).await,
     };
     match decide_and_forward(&calls, &call, &request, patience).await {
-        Ok((decided, reply)) => {
+        Ok((decided, reply, on_record)) => {
             // What was made must be proven even when the caller has gone meanwhile.
-            let finished = tokio::spawn(async move { finish(&calls, &request, &decided, reply).await });
-            finished.await.unwrap_or_else(|_| Stop::Refused(Refusal::Lost).into_answer())
+            let finished = tokio::spawn(async move { finish(&calls, &request, &decided, (reply, on_record)).await });
+            finished.await.unwrap_or_else(|_| Refused::lost().into())
         }
-        Err(stop) => stop.into_answer(),
+        Err(answer) => answer,
     }
 }
 
@@ -74,7 +76,7 @@ fn read(message: &[u8], patience: Patience) -> Result<Request, Refusal> {
     let decoded: CreateContainerRequest = decode(message)?;
     let pod = pod(message, &SANDBOX)?;
     let container = text(message, &METADATA, 1)?.unwrap_or_default().to_owned();
-    let ask = |call, strings: ImageStrings| LocalAsk {
+    let ask = |call, strings: ImageStrings| LocalImageRequest {
         call,
         image: strings.image,
         user_specified: strings.user_specified,
@@ -111,69 +113,59 @@ async fn decide_and_forward(
     call: &Call,
     request: &Arc<Request>,
     patience: Patience,
-) -> Result<(Decided, Reply), Stop> {
+) -> Result<(Decided, Reply, OnRecord), RecordedAnswer> {
     let decided = decide(calls, request).await?;
     let (whole, asked) = (call.message.clone(), Arc::clone(request));
     let ids: Vec<Digest> = decided.permits.iter().map(|permit| permit.content().id().clone()).collect();
     let message = match aside::large(whole.len(), move || pinned(&whole, &asked, &ids)).await {
         Ok(message) => message,
-        Err(refusal) => {
-            for story in &decided.stories {
-                calls.recorder.refuse(story, &refusal).await;
-            }
-            return Err(Stop::Refused(refusal));
-        }
+        Err(refusal) => return Err(calls.recorder.refuse_all(&decided.events, refusal).await.into()),
     };
     let forward = async {
         let _turn = calls.gate.turn_to_create().await;
         // Now, since waiting for the turn and for the disk took of the caller's time (fact P11).
         let left = patience.left(&calls.gate)?;
-        Ok(call.upstream.unary(OwnedMethod::CreateContainer.path(), &call.headers, &message, left).await)
+        Ok::<_, Refusal>(call.upstream.unary(OwnedMethod::CreateContainer.path(), &call.headers, &message, left).await)
     };
     // The record of images that were admitted before reaches the disk while the runtime works; that of a new image
     // before the runtime hears of it.
-    let forwarded = if calls.recorder.stand_unwritten(&decided.stories) {
-        let (recorded, forwarded) = futures_util::future::join(calls.recorder.admit(&decided.stories), forward).await;
-        recorded?;
-        forwarded
+    let (on_record, forwarded) = if calls.recorder.stand_unwritten(&decided.events) {
+        let (recorded, forwarded) = futures_util::future::join(calls.recorder.admit(&decided.events), forward).await;
+        (recorded?, forwarded)
     } else {
-        calls.recorder.admit(&decided.stories).await?;
-        forward.await
+        (calls.recorder.admit(&decided.events).await?, forward.await)
     };
     let reply = match forwarded {
         Ok(reply) => reply,
-        Err(refusal) => {
-            calls.recorder.take_all_back(decided.stories.iter(), &refusal).await;
-            return Err(Stop::Refused(refusal));
-        }
+        Err(refusal) => return Err(calls.recorder.take_all_back(decided.events.iter(), refusal).await.into()),
     };
     match reply {
-        Ok(reply) if reply.code() == crate::proxy::Code::Ok => Ok((decided, reply)),
-        Ok(reply) => Err(Stop::Reply(reply)),
-        Err(error) => Err(Stop::NoReply(error)),
+        Ok(reply) if reply.code() == crate::proxy::Code::Ok => Ok((decided, reply, on_record)),
+        Ok(reply) => Err(RecordedAnswer::reply(reply, on_record)),
+        Err(error) => Err(RecordedAnswer::no_reply(&error, on_record)),
     }
 }
 
 /// Decides on every image; the first refusal ends it, with a record of it, and of what was admitted before it and is taken
 /// back.
-async fn decide(calls: &Calls, request: &Request) -> Result<Decided, Stop> {
+async fn decide(calls: &Calls, request: &Request) -> Result<Decided, Refused> {
     let policy = calls.gate.policy();
-    let mut decided = Decided { permits: Vec::new(), stories: Vec::new() };
+    let mut decided = Decided { permits: Vec::new(), events: Vec::new() };
     for image in &request.images {
-        let mut story = calls.recorder.local(&image.ask, &policy);
-        match calls.gate.admit_local(&image.ask, &policy, &mut story.timings).await {
+        let mut event = calls.recorder.local(&image.ask, &policy);
+        match calls.gate.admit_local(&image.ask, &policy, &mut event.timings).await {
             Ok(permit) => {
-                story.admitted_local(&permit);
+                event.admitted_local(&permit);
                 decided.permits.push(permit);
-                decided.stories.push(story);
+                decided.events.push(event);
             }
             Err(refusal) => {
-                calls.recorder.refuse(&story, &refusal).await;
+                let refused = calls.recorder.refuse(&event, refusal).await;
                 // The refusal stands, and its reason, even where these cannot be written; the journal has them then.
-                if calls.recorder.admit(&decided.stories).await.is_ok() {
-                    calls.recorder.take_all_back(decided.stories.iter(), &refusal).await;
-                }
-                return Err(Stop::Refused(refusal));
+                return Err(match calls.recorder.admit(&decided.events).await {
+                    Ok(_) => calls.recorder.take_all_back(decided.events.iter(), refused.into_refusal()).await,
+                    Err(_) => refused,
+                });
             }
         }
     }
@@ -206,31 +198,35 @@ fn pinned(whole: &Bytes, request: &Request, ids: &[Digest]) -> Result<Bytes, Ref
 }
 
 /// Proves what was made; removes what was not proven.
-async fn finish(calls: &Calls, request: &Request, decided: &Decided, reply: Reply) -> Answer {
+async fn finish(
+    calls: &Calls,
+    request: &Request,
+    decided: &Decided,
+    (reply, on_record): (Reply, OnRecord),
+) -> RecordedAnswer {
     let refusal = match prove(calls, request, decided, &reply).await {
-        Ok(()) => return Answer::Reply(reply),
+        Ok(()) => return RecordedAnswer::reply(reply, on_record),
         Err(refusal) => refusal,
     };
     if let Ok(response) = decode::<CreateContainerResponse>(reply.message()) {
         tracing::error!(container = response.container_id, %refusal, "the new container is not what was admitted; removing it");
-        calls.gate.unmake(&response.container_id).await;
+        calls.gate.remove_container(&response.container_id).await;
     }
-    calls.recorder.take_all_back(decided.stories.iter(), &refusal).await;
-    Stop::Refused(refusal).into_answer()
+    calls.recorder.take_all_back(decided.events.iter(), refusal).await.into()
 }
 
 async fn prove(calls: &Calls, request: &Request, decided: &Decided, reply: &Reply) -> Result<(), Refusal> {
     let response: CreateContainerResponse = decode(reply.message())?;
     let made = made(&response.container_id, request, &decided.permits)?;
-    let proven = calls.gate.prove_made(&made).await?;
+    let proven = calls.gate.verify_container(&made).await?;
     calls.gate.remember_proven(&proven);
     Ok(())
 }
 
 /// What the container must be made of.
-fn made<'a>(id: &'a str, request: &Request, permits: &'a [LocalPermit]) -> Result<MadeContainer<'a>, Refusal> {
+fn made<'a>(id: &'a str, request: &Request, permits: &'a [LocalPermit]) -> Result<CreatedContainer<'a>, Refusal> {
     let (image, volumes) = permits.split_first().ok_or_else(|| Refusal::BadRequest { why: "no image".to_owned() })?;
     let paths = request.images.iter().filter_map(|image| image.mount.as_ref().map(|(_, path)| path.clone()));
-    let volumes = paths.zip(volumes).map(|(container_path, permit)| MadeVolume { container_path, permit }).collect();
-    Ok(MadeContainer { id, image, volumes })
+    let volumes = paths.zip(volumes).map(|(container_path, permit)| CreatedVolume { container_path, permit }).collect();
+    Ok(CreatedContainer { id, image, volumes })
 }

@@ -52,9 +52,9 @@ impl Gate {
         if self.decider.sources.store.store().is_none() {
             return;
         }
-        self.decider.sources.store.pay().await;
+        self.decider.sources.store.flush_pending().await;
         // Said when it is not.
-        let _is_there = self.decider.sources.store.house(Store::is_there).await;
+        let _is_there = self.decider.sources.store.run_housekeeping(Store::is_there).await;
         let present: BTreeSet<Digest> = match self.runtime.present().await {
             Ok(present) => present,
             Err(error) => return tracing::debug!(%error, "the runtime did not say which images there are"),
@@ -64,7 +64,7 @@ impl Gate {
             store.set_needed(present.clone());
             store.evict(&|digest| present.contains(digest), now)
         };
-        if let Some(evicted) = self.decider.sources.store.house(tidy).await
+        if let Some(evicted) = self.decider.sources.store.run_housekeeping(tidy).await
             && evicted.entries > 0
         {
             tracing::info!(entries = evicted.entries, bytes = evicted.bytes, "evidence was evicted");

@@ -6,18 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tonic::Code;
-
+use super::answer::RecordedAnswer;
 use super::{create_container, pull_image, start_container};
-use crate::containerd::RuntimeError;
-use crate::cri::{Ending, Gate, Recorder, Refusal, Story, ask};
+use crate::cri::{AuditEvent, Gate, Recorder, Refusal, ask};
 use crate::proxy::{Answer, Call, Owned, OwnedMethod, Reply, Unread, UpstreamError};
-use crate::registry::Class;
-
-/// What the kubelet shows as the pod's waiting reason when a pull fails with UNKNOWN and this (fact P10).
-const VALIDATION_FAILED: &str = "SignatureValidationFailed: ";
-/// The same for a registry that cannot be reached.
-const REGISTRY_UNAVAILABLE: &str = "RegistryUnavailable: ";
 
 /// The gate and its log, as the owned methods need them.
 #[derive(Debug)]
@@ -26,7 +18,7 @@ pub struct Calls {
     pub(crate) recorder: Arc<Recorder>,
 }
 
-/// Why a call ends without the runtime's reply of success.
+/// Why a call ends without the runtime's reply of success; not recorded yet.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// The gate refuses.
@@ -51,10 +43,9 @@ impl Calls {
     }
 
     /// Ends a call whose request cannot be decided on.
-    pub(crate) async fn unreadable(&self, call: ask::Call, refusal: Refusal) -> Answer {
-        let story = self.recorder.unreadable(call, &self.gate.policy());
-        self.recorder.refuse(&story, &refusal).await;
-        Stop::Refused(refusal).into_answer()
+    pub(super) async fn unreadable(&self, call: ask::Call, refusal: Refusal) -> RecordedAnswer {
+        let event = self.recorder.unreadable(call, &self.gate.policy());
+        self.recorder.refuse(&event, refusal).await.into()
     }
 
     /// Records a request that was refused before it was read.
@@ -67,8 +58,8 @@ impl Calls {
                     OwnedMethod::CreateContainer => ask::Call::CreateContainer,
                     OwnedMethod::StartContainer => ask::Call::StartContainer,
                 };
-                let story = self.recorder.unreadable(asking, &policy);
-                self.recorder.refuse(&story, &Refusal::BadRequest { why }).await;
+                let event = self.recorder.unreadable(asking, &policy);
+                let _on_record = self.recorder.refuse(&event, Refusal::BadRequest { why }).await;
             }
             Unread::Method { path, why } => {
                 let refusal = Refusal::NotAllowed { what: format!("{path:?}"), hint: why };
@@ -78,16 +69,14 @@ impl Calls {
     }
 
     /// Ends a call that was not recorded yet. What the runtime refused was admitted all the same.
-    pub(crate) async fn stopped(&self, story: &Story, stop: Stop) -> Answer {
-        match &stop {
-            Stop::Refused(refusal) => self.recorder.refuse(story, refusal).await,
-            Stop::Reply(_) | Stop::NoReply(_) => {
-                if let Err(refusal) = self.recorder.admit(std::slice::from_ref(story)).await {
-                    return Stop::Refused(refusal).into_answer();
-                }
-            }
-        }
-        stop.into_answer()
+    pub(super) async fn stopped(&self, event: &AuditEvent, stop: Stop) -> RecordedAnswer {
+        let admitted = || self.recorder.admit(std::slice::from_ref(event));
+        let recorded = match stop {
+            Stop::Refused(refusal) => Err(self.recorder.refuse(event, refusal).await),
+            Stop::Reply(reply) => admitted().await.map(|on_record| RecordedAnswer::reply(reply, on_record)),
+            Stop::NoReply(error) => admitted().await.map(|on_record| RecordedAnswer::no_reply(&error, on_record)),
+        };
+        recorded.unwrap_or_else(RecordedAnswer::from)
     }
 }
 
@@ -100,11 +89,12 @@ impl Owned for Arc<Calls> {
     fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
         let calls = Self::clone(self);
         Box::pin(async move {
-            match call.method {
+            let answer = match call.method {
                 OwnedMethod::PullImage => pull_image::answer(calls, call).await,
                 OwnedMethod::CreateContainer => create_container::answer(calls, call).await,
                 OwnedMethod::StartContainer => start_container::answer(calls, call).await,
-            }
+            };
+            answer.into_answer()
         })
     }
 }
@@ -137,66 +127,5 @@ impl Patience {
         let Some(deadline) = self.caller else { return Ok(None) };
         let left = deadline.saturating_sub(gate.clock().steady().saturating_duration_since(self.began));
         if left < self.reserve || left.is_zero() { Err(Refusal::Deadline) } else { Ok(Some(left)) }
-    }
-}
-
-impl Stop {
-    /// What the client is told.
-    pub(crate) fn into_answer(self) -> Answer {
-        match self {
-            Self::Refused(refusal) => answer_of(&refusal),
-            Self::Reply(reply) => Answer::Reply(reply),
-            Self::NoReply(error) => Answer::status(error.code(), error.to_string()),
-        }
-    }
-}
-
-/// The status of a refusal: UNKNOWN with the kubelet's words where it has some, otherwise the code that fits.
-fn answer_of(refusal: &Refusal) -> Answer {
-    let code = match refusal {
-        Refusal::BadRequest { .. } | Refusal::BadReference(_) => Some(Code::InvalidArgument),
-        Refusal::Resolve { error, .. } => (error.class() == Class::Absent).then_some(Code::NotFound),
-        Refusal::NotPresent { .. } => Some(Code::NotFound),
-        Refusal::Runtime(error) => Some(runtime_code(error)),
-        Refusal::Deadline => Some(Code::DeadlineExceeded),
-        Refusal::Overloaded => Some(Code::ResourceExhausted),
-        Refusal::Lost => Some(Code::Internal),
-        Refusal::NotRecorded { .. } => Some(Code::Unavailable),
-        Refusal::PathAsImage
-        | Refusal::Checkpoint
-        | Refusal::NoPolicy { .. }
-        | Refusal::Denied(_)
-        | Refusal::Document(_)
-        | Refusal::NoChild { .. }
-        | Refusal::NameNotListed { .. }
-        | Refusal::TooMany { .. }
-        | Refusal::Differs(_)
-        | Refusal::Stored { .. }
-        | Refusal::NoImageId { .. }
-        | Refusal::NotAllowed { .. } => None,
-    };
-    match code {
-        Some(code) => Answer::status(code, refusal.to_string()),
-        None => Answer::status(Code::Unknown, format!("{}{refusal}", kubelet_word(refusal))),
-    }
-}
-
-/// What the kubelet recognises at the beginning of an UNKNOWN (fact P10).
-fn kubelet_word(refusal: &Refusal) -> &'static str {
-    match (refusal, refusal.ending()) {
-        (_, Ending::Unreachable) => REGISTRY_UNAVAILABLE,
-        // A registry that does not show the image itself (401, 403) says nothing of signatures; the runtime's own pull
-        // would fail with a plain UNKNOWN too (fact P8).
-        (Refusal::Resolve { .. }, Ending::Refused | Ending::Unable) => "",
-        (_, Ending::Refused | Ending::Unable) => VALIDATION_FAILED,
-    }
-}
-
-fn runtime_code(error: &RuntimeError) -> Code {
-    match error {
-        RuntimeError::Unavailable { .. } | RuntimeError::TimedOut { .. } => Code::Unavailable,
-        RuntimeError::Refused { .. } | RuntimeError::Malformed { .. } | RuntimeError::NameNotSeen { .. } => {
-            Code::Internal
-        }
     }
 }

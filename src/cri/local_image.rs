@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::ask::{AskedNames, ImageString, LocalAsk, asked_names};
-use crate::decision::cached_permit::{Admission, Footing};
+use super::ask::{AskedNames, ImageString, LocalImageRequest, asked_names};
+use crate::decision::cached_permit::{CachedPermit, EvidenceProvenance};
 use crate::sources::Hint;
 
 use super::container_proof::refusal_of;
@@ -30,9 +30,9 @@ pub struct LocalPermit {
     /// The id that is forwarded, and the root filesystem that must come of it.
     content: Arc<Content>,
     /// One admission for every name that had to pass; never empty.
-    admissions: Vec<Arc<Admission>>,
+    admissions: Vec<Arc<CachedPermit>>,
     cached: bool,
-    footing: Option<Footing>,
+    provenance: Option<EvidenceProvenance>,
 }
 
 impl LocalPermit {
@@ -44,7 +44,7 @@ impl LocalPermit {
 
     /// The admissions that it rests on, one for every name.
     #[must_use]
-    pub fn admissions(&self) -> &[Arc<Admission>] {
+    pub fn admissions(&self) -> &[Arc<CachedPermit>] {
         &self.admissions
     }
 
@@ -56,8 +56,8 @@ impl LocalPermit {
 
     /// The oldest of the evidence that any of the admissions rests on; none where none was needed.
     #[must_use]
-    pub fn footing(&self) -> Option<Footing> {
-        self.footing
+    pub fn provenance(&self) -> Option<EvidenceProvenance> {
+        self.provenance
     }
 
     /// Whether every admission is on disk already.
@@ -69,7 +69,7 @@ impl LocalPermit {
 
 /// One image of the runtime's, with what is asked of it and the documents that say whether.
 struct Local<'a> {
-    ask: &'a LocalAsk,
+    ask: &'a LocalImageRequest,
     set: &'a Arc<PolicySet>,
     image: &'a Image,
 }
@@ -77,7 +77,7 @@ struct Local<'a> {
 /// One name's way to pass.
 struct Passed {
     content: Arc<Content>,
-    admission: Arc<Admission>,
+    admission: Arc<CachedPermit>,
     cached: bool,
 }
 
@@ -88,7 +88,7 @@ impl Gate {
     /// [`Refusal`]; the caller records it before it answers.
     pub async fn admit_local(
         &self,
-        ask: &LocalAsk,
+        ask: &LocalImageRequest,
         set: &Arc<PolicySet>,
         timings: &mut Timings,
     ) -> Result<LocalPermit, Refusal> {
@@ -116,7 +116,12 @@ impl Gate {
 
     /// The permit from memory: the id is given in full, its content under the asked name was proven before, and the
     /// verdict is remembered.
-    fn admitted_before(&self, ask: &LocalAsk, set: &Arc<PolicySet>, asked: &AskedNames) -> Option<LocalPermit> {
+    fn admitted_before(
+        &self,
+        ask: &LocalImageRequest,
+        set: &Arc<PolicySet>,
+        asked: &AskedNames,
+    ) -> Option<LocalPermit> {
         let AskedNames::Named(names) = asked else { return None };
         let Ok(ImageString::Id(id)) = ImageString::parse(&ask.image) else { return None };
         let mut passed = Vec::new();
@@ -163,7 +168,7 @@ impl Gate {
                     return Ok(Passed { content, admission, cached: answer.cached });
                 }
                 Err(declined) => {
-                    timings.note_evidence(Footing::told(declined.looked, answer.cached));
+                    timings.note_evidence(EvidenceProvenance::report_health(declined.looked, answer.cached));
                     refusal = Some(Refusal::Denied(told_elsewhere(declined.denial, local, &name)));
                 }
             }
@@ -223,17 +228,23 @@ impl Gate {
     async fn question_of_imported(&self, question: Question) -> Question {
         let as_kept = Question { subject: Subject { origin: Origin::Kept, ..question.subject.clone() }, ..question };
         let repositories = as_kept.repositories();
-        let wish = as_kept.wish(&repositories);
+        let query = as_kept.query(&repositories);
         // A store that fails does not say that there is nothing: then the registry is asked, so that the answer is its own,
         // or that it cannot be reached.
         let is_kept = !repositories.is_empty()
-            && (!self.decider.sources.memory.pieces(&wish).is_empty()
-                || self.decider.sources.store.has(wish).await.unwrap_or(true));
+            && (!self.decider.sources.memory.pieces(&query).is_empty()
+                || self.decider.sources.store.has(query).await.unwrap_or(true));
         let origin = if is_kept { Origin::Kept } else { Origin::Local };
         Question { subject: Subject { origin, ..as_kept.subject.clone() }, ..as_kept }
     }
 
-    fn question(&self, ask: &LocalAsk, set: &Arc<PolicySet>, name: &Name, proven: (&Content, Origin)) -> Question {
+    fn question(
+        &self,
+        ask: &LocalImageRequest,
+        set: &Arc<PolicySet>,
+        name: &Name,
+        proven: (&Content, Origin),
+    ) -> Question {
         let (content, origin) = proven;
         let applicable = set.applicable(name, &ask.pod);
         let hint = match name {
@@ -278,10 +289,11 @@ fn told_elsewhere(denial: Arc<Denial>, local: &Local<'_>, name: &Name) -> Arc<De
 fn permit_of(passed: Vec<Passed>) -> Option<LocalPermit> {
     let content = Arc::clone(&passed.first()?.content);
     let cached = passed.iter().all(|name| name.cached);
-    let footings = passed.iter().filter_map(|name| Footing::told(name.admission.footing(), name.cached));
-    let footing = footings.min_by_key(|footing| footing.fetched);
+    let footings =
+        passed.iter().filter_map(|name| EvidenceProvenance::report_health(name.admission.provenance(), name.cached));
+    let provenance = footings.min_by_key(|provenance| provenance.fetched);
     let admissions = passed.into_iter().map(|name| name.admission).collect();
-    Some(LocalPermit { content, admissions, cached, footing })
+    Some(LocalPermit { content, admissions, cached, provenance })
 }
 
 /// Which names must pass: the ones asked for, or for an id alone every one that the runtime lists (fact C13).

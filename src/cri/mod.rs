@@ -4,6 +4,7 @@
 //! [`Gate`] holds what the calls share; [`ask`] is what comes in, [`Refusal`] what goes out instead of a permit. The wire
 //! is the proxy's, the verdict is `decision`'s.
 
+mod answer;
 pub mod ask;
 mod audit_event;
 mod container_proof;
@@ -15,6 +16,7 @@ mod local_image;
 mod message;
 mod pull_decision;
 mod pull_image;
+mod recorder;
 mod start_container;
 mod tag_naming;
 mod verdict_counts;
@@ -24,21 +26,22 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use lru::LruCache;
 
-pub use audit_event::{Recorder, Story};
-pub use container_proof::{MadeContainer, MadeVolume};
+pub use audit_event::AuditEvent;
+pub use container_proof::{CreatedContainer, CreatedVolume, ProvenBefore};
 pub use interceptor::Calls;
 pub use local_image::LocalPermit;
 pub use pull_decision::PullPermit;
+pub use recorder::{OnRecord, Recorder, Refused};
 pub use verdict_counts::{BySource, Decided, admitted};
 
 use self::content_cache::ContentCache;
-use self::tag_naming::Naming;
+use self::tag_naming::TagNaming;
 use crate::clock::Clock;
 use crate::containerd::Runtime;
 use crate::decision::Decider;
-pub use crate::decision::cached_permit::{Admission, Footing};
+pub use crate::decision::cached_permit::{CachedPermit, EvidenceProvenance};
 pub use crate::decision::options::{Limits, MemoryOptions};
-pub use crate::decision::reevaluation::Rejudged;
+pub use crate::decision::reevaluation::Reevaluated;
 pub use crate::decision::refresh::Refreshes;
 pub use crate::decision::refusal::{Ending, Refusal};
 pub use crate::decision::timing::Timings;
@@ -61,7 +64,7 @@ pub struct Gate {
     contents: ContentCache,
     /// A pull was proven: what is on the node has changed.
     pulled: tokio::sync::Notify,
-    naming: Naming,
+    naming: TagNaming,
     proven: Mutex<LruCache<String, ()>>,
 }
 
@@ -93,7 +96,7 @@ pub struct Parts {
 pub struct Remembered {
     /// Verdicts.
     pub verdicts: usize,
-    /// Pieces of evidence.
+    /// EvidenceSet of evidence.
     pub evidence: usize,
     /// Proven contents.
     pub contents: usize,
@@ -132,7 +135,7 @@ impl Gate {
             runtime: parts.runtime,
             contents,
             pulled: tokio::sync::Notify::new(),
-            naming: Naming::new(),
+            naming: TagNaming::new(),
             proven: Mutex::new(LruCache::new(NonZeroUsize::new(PROVEN_MAX).unwrap_or(NonZeroUsize::MIN))),
         }
     }
@@ -161,7 +164,7 @@ impl Gate {
 
     /// How far what was admitted is judged again since the last change of documents.
     #[must_use]
-    pub fn rejudged(&self) -> Rejudged {
+    pub fn rejudged(&self) -> Reevaluated {
         self.decider.rejudged()
     }
 

@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::ask::PullAsk;
+use super::ask::PullRequest;
 use super::tag_naming::Began;
 use super::{Gate, Refusal, denies_unmatched};
 use crate::aside;
 use crate::containerd::{Content, RuntimeError};
-use crate::decision::cached_permit::{Admission, Footing};
+use crate::decision::cached_permit::{CachedPermit, EvidenceProvenance};
 use crate::decision::question::Question;
 use crate::decision::timing::Timings;
 use crate::evidence::{Name, Origin, Subject};
@@ -30,7 +30,7 @@ const KEPT_MAX: usize = 64 << 10;
 #[derive(Debug)]
 pub struct PullPermit {
     reference: Reference,
-    admission: Arc<Admission>,
+    admission: Arc<CachedPermit>,
     began: Began,
     cached: bool,
 }
@@ -44,7 +44,7 @@ impl PullPermit {
 
     /// The admission that it rests on.
     #[must_use]
-    pub fn admission(&self) -> &Arc<Admission> {
+    pub fn admission(&self) -> &Arc<CachedPermit> {
         &self.admission
     }
 
@@ -56,8 +56,8 @@ impl PullPermit {
 
     /// The oldest of the evidence that it rests on; none where none was needed.
     #[must_use]
-    pub fn footing(&self) -> Option<Footing> {
-        Footing::told(self.admission.footing(), self.cached)
+    pub fn provenance(&self) -> Option<EvidenceProvenance> {
+        EvidenceProvenance::report_health(self.admission.provenance(), self.cached)
     }
 
     /// What to pull: `repo@digest`, as containerd spells the repository.
@@ -111,7 +111,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`Refusal`]; the caller records it before it answers.
-    pub async fn admit_pull(&self, ask: &PullAsk, timings: &mut Timings) -> Result<PullPermit, Refusal> {
+    pub async fn admit_pull(&self, ask: &PullRequest, timings: &mut Timings) -> Result<PullPermit, Refusal> {
         let reference = Reference::parse(&ask.image).map_err(Refusal::BadReference)?;
         let set = self.policy();
         let name = Name::Known(reference.clone());
@@ -143,7 +143,7 @@ impl Gate {
         let question = Question { subject, namespace, set, applicable, access, hint, documents };
         let answer = timings.time("judge", self.decider.judge(question, ask.deadline)).await?;
         let admission = answer.judged.map_err(|declined| {
-            timings.note_evidence(Footing::told(declined.looked, answer.cached));
+            timings.note_evidence(EvidenceProvenance::report_health(declined.looked, answer.cached));
             let denial = declined.denial;
             match no_child {
                 Some(why) => Refusal::NoChild { why, denial },

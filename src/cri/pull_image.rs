@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::answer::RecordedAnswer;
 use super::interceptor::{Calls, Patience, Stop};
 use super::message::{ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image};
+use super::recorder::Refused;
 use crate::aside;
-use crate::cri::ask::{Call as Asking, PullAsk};
-use crate::cri::{PullPermit, Refusal, Story};
+use crate::cri::ask::{Call as Asking, PullRequest};
+use crate::cri::{AuditEvent, PullPermit, Refusal};
 use crate::proto::asked::PullImageRequest;
 use crate::proto::cri::{AuthConfig, PullImageResponse};
 use crate::proxy::wire::{self, Step};
-use crate::proxy::{Answer, Call, OwnedMethod, Reply};
+use crate::proxy::{Call, OwnedMethod, Reply};
 use crate::registry::AuthConfig as RegistryAuth;
 
 /// `PullImageRequest.image`, `.auth` and `.sandbox_config`.
@@ -31,25 +33,25 @@ const SNAPSHOT_ANNOTATIONS: &[u8] = b"containerd.io/snapshot";
 struct Request {
     decoded: PullImageRequest,
     image: ImageStrings,
-    ask: PullAsk,
+    ask: PullRequest,
 }
 
 /// Answers one PullImage.
-pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> Answer {
+pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
     let patience = Patience::of(&calls.gate, call.deadline);
     let message = call.message.clone();
     let request = match aside::large(message.len(), move || read(&message, patience)).await {
         Ok(request) => Arc::new(request),
         Err(refusal) => return calls.unreadable(Asking::PullImage, refusal).await,
     };
-    let mut story = calls.recorder.pull(&request.ask, &calls.gate.policy());
-    match decide_and_forward(&calls, &call, &request, patience, &mut story).await {
+    let mut event = calls.recorder.pull(&request.ask, &calls.gate.policy());
+    match decide_and_forward(&calls, &call, &request, patience, &mut event).await {
         Ok((permit, reply)) => {
             // What came must be proven even when the caller has gone meanwhile.
-            let finished = tokio::spawn(async move { finish(&calls, permit, reply, story).await });
-            finished.await.unwrap_or_else(|_| Stop::Refused(Refusal::Lost).into_answer())
+            let finished = tokio::spawn(async move { finish(&calls, permit, reply, event).await });
+            finished.await.unwrap_or_else(|_| Refused::lost().into())
         }
-        Err(stop) => calls.stopped(&story, stop).await,
+        Err(stop) => calls.stopped(&event, stop).await,
     }
 }
 
@@ -60,7 +62,7 @@ fn read(message: &[u8], patience: Patience) -> Result<Request, Refusal> {
     text(message, &AUTH, SERVER_ADDRESS)?;
     let pod = pod(message, &SANDBOX)?;
     let auth = decoded.auth.clone().map(registry_auth);
-    let ask = PullAsk { image: image.image.clone(), pod, auth, deadline: patience.decide_by };
+    let ask = PullRequest { image: image.image.clone(), pod, auth, deadline: patience.decide_by };
     Ok(Request { decoded, image, ask })
 }
 
@@ -80,18 +82,18 @@ async fn decide_and_forward(
     call: &Call,
     request: &Arc<Request>,
     patience: Patience,
-    story: &mut Story,
+    event: &mut AuditEvent,
 ) -> Result<(PullPermit, Reply), Stop> {
     snapshotter_is_ours(request, &calls.gate)?;
-    let permit = calls.gate.admit_pull(&request.ask, &mut story.timings).await?;
-    story.admitted_pull(&permit);
+    let permit = calls.gate.admit_pull(&request.ask, &mut event.timings).await?;
+    event.admitted_pull(&permit);
     // A secret for no registry in particular is shown to every mirror by the runtime (fact P18).
     let address = if is_unaddressed(request) { calls.gate.secret_address(&permit).await } else { None };
     let left = patience.left(&calls.gate)?;
     let (whole, asked, name) = (call.message.clone(), Arc::clone(request), permit.pinned());
     let message = aside::large(whole.len(), move || pinned(&whole, &asked, name, address.as_deref())).await?;
     let path = OwnedMethod::PullImage.path();
-    let reply = story.timings.time("forward", call.upstream.unary(path, &call.headers, &message, left)).await;
+    let reply = event.timings.time("forward", call.upstream.unary(path, &call.headers, &message, left)).await;
     match reply {
         Ok(reply) if reply.code() == crate::proxy::Code::Ok => Ok((permit, reply)),
         Ok(reply) => Err(Stop::Reply(reply)),
@@ -146,22 +148,27 @@ fn pinned(whole: &Bytes, request: &Request, pinned: String, address: Option<&str
 }
 
 /// Proves what came, names it, records, answers.
-async fn finish(calls: &Calls, permit: PullPermit, reply: Reply, mut story: Story) -> Answer {
-    match prove_and_name(calls, &permit, &reply, &mut story).await {
-        Ok(()) => match calls.recorder.admit(std::slice::from_ref(&story)).await {
-            Ok(()) => Answer::Reply(reply),
-            Err(refusal) => Stop::Refused(refusal).into_answer(),
+async fn finish(calls: &Calls, permit: PullPermit, reply: Reply, mut event: AuditEvent) -> RecordedAnswer {
+    match prove_and_name(calls, &permit, &reply, &mut event).await {
+        Ok(()) => match calls.recorder.admit(std::slice::from_ref(&event)).await {
+            Ok(on_record) => RecordedAnswer::reply(reply, on_record),
+            Err(refused) => refused.into(),
         },
-        Err(refusal) => calls.stopped(&story, Stop::Refused(refusal)).await,
+        Err(refusal) => calls.recorder.refuse(&event, refusal).await.into(),
     }
 }
 
-async fn prove_and_name(calls: &Calls, permit: &PullPermit, reply: &Reply, story: &mut Story) -> Result<(), Refusal> {
+async fn prove_and_name(
+    calls: &Calls,
+    permit: &PullPermit,
+    reply: &Reply,
+    event: &mut AuditEvent,
+) -> Result<(), Refusal> {
     let response: PullImageResponse = decode(reply.message())?;
     let gate = &calls.gate;
-    let content = story.timings.time("prove", gate.prove_pull(permit, &response.image_ref)).await?;
-    story.image_id(content.id());
-    story.timings.time("name", gate.name_pulled(permit, &content)).await
+    let content = event.timings.time("prove", gate.prove_pull(permit, &response.image_ref)).await?;
+    event.image_id(content.id());
+    event.timings.time("name", gate.name_pulled(permit, &content)).await
 }
 
 /// Refuses a pull into a snapshotter that a pod chose and nobody allowed (fact P16).

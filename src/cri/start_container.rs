@@ -3,36 +3,39 @@
 
 use std::sync::Arc;
 
-use super::interceptor::{Calls, Patience, Stop};
+use super::answer::RecordedAnswer;
+use super::interceptor::{Calls, Patience};
 use super::message::{decode, text};
+use super::recorder::{OnRecord, Refused};
 use crate::aside;
 use crate::containerd::{Container, CreatedWith, ProofError};
-use crate::cri::ask::{Call as Asking, LocalAsk};
-use crate::cri::{MadeContainer, MadeVolume, Refusal, Story};
+use crate::cri::ask::{Call as Asking, LocalImageRequest};
+use crate::cri::{AuditEvent, CreatedContainer, CreatedVolume, Refusal};
 use crate::proto::cri::StartContainerRequest;
-use crate::proxy::{Answer, Call, OwnedMethod, Reply};
+use crate::proxy::{Call, OwnedMethod};
 
 /// Answers one StartContainer.
-pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> Answer {
+pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
     let patience = Patience::of(&calls.gate, call.deadline);
     let message = call.message.clone();
     let id = match aside::large(message.len(), move || read(&message)).await {
         Ok(id) => id,
         Err(refusal) => return calls.unreadable(Asking::StartContainer, refusal).await,
     };
-    if !calls.gate.is_proven(&id)
-        && let Err(stop) = prove_again(&calls, &id, patience).await
-    {
-        return stop.into_answer();
-    }
-    match forward(&calls, &call, patience).await {
-        Ok(reply) => Answer::Reply(reply),
-        Err(Stop::Refused(refusal)) => {
-            let story = calls.recorder.start(&id, &calls.gate.policy());
-            calls.recorder.refuse(&story, &refusal).await;
-            Stop::Refused(refusal).into_answer()
-        }
-        Err(stop) => stop.into_answer(),
+    let on_record = match calls.gate.proven_before(&id) {
+        Some(proven) => OnRecord::before(proven),
+        None => match prove_again(&calls, &id, patience).await {
+            Ok(on_record) => on_record,
+            Err(refused) => return refused.into(),
+        },
+    };
+    let left = match patience.left(&calls.gate) {
+        Ok(left) => left,
+        Err(refusal) => return refuse(&calls, &id, refusal).await.into(),
+    };
+    match call.upstream.unary(OwnedMethod::StartContainer.path(), &call.headers, &call.message, left).await {
+        Ok(reply) => RecordedAnswer::reply(reply, on_record),
+        Err(error) => RecordedAnswer::no_reply(&error, on_record),
     }
 }
 
@@ -42,60 +45,47 @@ fn read(message: &[u8]) -> Result<String, Refusal> {
     id.map(str::to_owned).ok_or_else(|| Refusal::BadRequest { why: "no container id".to_owned() })
 }
 
-async fn forward(calls: &Calls, call: &Call, patience: Patience) -> Result<Reply, Stop> {
-    let left = patience.left(&calls.gate)?;
-    let path = OwnedMethod::StartContainer.path();
-    call.upstream.unary(path, &call.headers, &call.message, left).await.map_err(Stop::NoReply)
-}
-
 /// Decides anew on every image of a container that was made when nobody here was looking, and proves what it is made of.
-async fn prove_again(calls: &Calls, id: &str, patience: Patience) -> Result<(), Stop> {
+async fn prove_again(calls: &Calls, id: &str, patience: Patience) -> Result<OnRecord, Refused> {
     let policy = calls.gate.policy();
-    let mut stories: Vec<Story> = Vec::new();
+    let mut events: Vec<AuditEvent> = Vec::new();
     let container = match fetch(calls, id).await {
         Ok(found) => found,
-        Err(refusal) => {
-            let story = calls.recorder.start(id, &policy);
-            calls.recorder.refuse(&story, &refusal).await;
-            return Err(Stop::Refused(refusal));
-        }
+        Err(refusal) => return Err(refuse(calls, id, refusal).await),
     };
     let mut permits = Vec::new();
     for ask in asks(&container, patience) {
-        let mut story = calls.recorder.local(&ask, &policy);
-        story.container_id(id);
-        match calls.gate.admit_local(&ask, &policy, &mut story.timings).await {
+        let mut event = calls.recorder.local(&ask, &policy);
+        event.container_id(id);
+        match calls.gate.admit_local(&ask, &policy, &mut event.timings).await {
             Ok(permit) => {
-                story.admitted_local(&permit);
+                event.admitted_local(&permit);
                 permits.push(permit);
-                stories.push(story);
+                events.push(event);
             }
-            Err(refusal) => return refuse(calls, story, refusal).await,
+            Err(refusal) => return Err(calls.recorder.refuse(&event, refusal).await),
         }
     }
     let Some((image, volumes)) = permits.split_first() else {
-        return Err(Stop::Refused(Refusal::BadRequest { why: "the container has no image".to_owned() }));
+        let refusal = Refusal::BadRequest { why: "the container has no image".to_owned() };
+        return Err(refuse(calls, id, refusal).await);
     };
     let paths = container.created.volumes.iter().map(|volume| volume.container_path.clone());
-    let volumes = paths.zip(volumes).map(|(container_path, permit)| MadeVolume { container_path, permit }).collect();
-    let proven = match calls.gate.prove_made(&MadeContainer { id, image, volumes }).await {
+    let volumes = paths.zip(volumes).map(|(container_path, permit)| CreatedVolume { container_path, permit }).collect();
+    let proven = match calls.gate.verify_container(&CreatedContainer { id, image, volumes }).await {
         Ok(proven) => proven,
-        Err(refusal) => {
-            for story in stories {
-                calls.recorder.refuse(&story, &refusal).await;
-            }
-            return Err(Stop::Refused(refusal));
-        }
+        Err(refusal) => return Err(calls.recorder.refuse_all(&events, refusal).await),
     };
     // On record first: a container that is remembered starts without another record.
-    calls.recorder.admit(&stories).await?;
+    let on_record = calls.recorder.admit(&events).await?;
     calls.gate.remember_proven(&proven);
-    Ok(())
+    Ok(on_record)
 }
 
-async fn refuse(calls: &Calls, story: Story, refusal: Refusal) -> Result<(), Stop> {
-    calls.recorder.refuse(&story, &refusal).await;
-    Err(Stop::Refused(refusal))
+/// Refuses the start of a container of which no image can be named.
+async fn refuse(calls: &Calls, id: &str, refusal: Refusal) -> Refused {
+    let event = calls.recorder.start(id, &calls.gate.policy());
+    calls.recorder.refuse(&event, refusal).await
 }
 
 /// A container with the CRI's notes on what it was made from.
@@ -112,8 +102,8 @@ async fn fetch(calls: &Calls, id: &str) -> Result<Made, Refusal> {
 }
 
 /// What CreateContainer would have asked: the id that was resolved, under the pod's own word for it.
-fn asks(made: &Made, patience: Patience) -> Vec<LocalAsk> {
-    let ask = |image: &str, user_specified: Option<&String>| LocalAsk {
+fn asks(made: &Made, patience: Patience) -> Vec<LocalImageRequest> {
+    let ask = |image: &str, user_specified: Option<&String>| LocalImageRequest {
         call: Asking::StartContainer,
         image: image.to_owned(),
         user_specified: user_specified.cloned().unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Who may move a tag, and when: [`Naming`].
+//! Who may move a tag, and when: [`TagNaming`].
 //!
 //! Two rules. A rename never goes backwards: of two resolutions of one name, the one that *began* later wins, however
 //! late the other finishes (attack A12). Moving a tag and creating containers take turns, because containerd starts a
@@ -27,7 +27,7 @@ type Latest = Arc<Mutex<Option<Began>>>;
 
 /// The order and the turns of naming.
 #[derive(Debug)]
-pub(crate) struct Naming {
+pub(crate) struct TagNaming {
     next: AtomicU64,
     named: std::sync::Mutex<LruCache<String, Latest>>,
     turns: RwLock<()>,
@@ -45,7 +45,7 @@ pub(crate) struct MayName(#[allow(dead_code, reason = "held for its release")] O
 #[derive(Debug)]
 pub(crate) struct MayMove<'a>(#[allow(dead_code, reason = "held for its release")] RwLockWriteGuard<'a, ()>);
 
-impl Naming {
+impl TagNaming {
     /// No name given yet.
     #[must_use]
     pub(crate) fn new() -> Self {
@@ -97,7 +97,7 @@ impl Naming {
     }
 }
 
-impl Default for Naming {
+impl Default for TagNaming {
     fn default() -> Self {
         Self::new()
     }
@@ -110,7 +110,7 @@ mod tests {
     /// Attack A12: an old, slow resolution names the tag back.
     #[tokio::test]
     async fn attack_a12_a_rename_never_goes_backwards() {
-        let naming = Naming::new();
+        let naming = TagNaming::new();
         let (old, new) = (naming.begin(), naming.begin());
         assert!(naming.turn_to_name("reg.example/app:1", new).await.is_some());
         assert!(naming.turn_to_name("reg.example/app:1", old).await.is_none());
@@ -120,11 +120,11 @@ mod tests {
         assert!(naming.turn_to_name("reg.example/app:1", naming.begin()).await.is_some());
     }
 
-    /// Naming one name holds up no other, and a mover that waits holds up no creation.
+    /// TagNaming one name holds up no other, and a mover that waits holds up no creation.
     #[tokio::test(start_paused = true)]
     async fn attack_g_one_name_does_not_hold_up_the_node() {
         use futures_util::FutureExt as _;
-        let naming = Naming::new();
+        let naming = TagNaming::new();
         let held = naming.turn_to_name("reg.example/app:1", naming.begin()).await;
         assert!(held.is_some());
         assert!(naming.turn_to_name("reg.example/other:1", naming.begin()).now_or_never().is_some());
@@ -141,7 +141,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn attack_a9_creating_and_moving_take_turns() {
         use futures_util::FutureExt as _;
-        let naming = Naming::new();
+        let naming = TagNaming::new();
         let creating = naming.turn_to_create().await;
         assert!(naming.turn_to_create().now_or_never().is_some());
         assert!(naming.turn_to_move().now_or_never().is_none());

@@ -1,4 +1,4 @@
-//! [`Admission`]: a permit in memory, with the evidence that it rests on and how long it may stand on it; [`Declined`]:
+//! [`CachedPermit`]: a permit in memory, with the evidence that it rests on and how long it may stand on it; [`CachedDenial`]:
 //! the other answer.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::freshness::Terms;
+use super::freshness::FreshnessTerms;
 use super::question::Question;
 use crate::audit::EvidenceSource;
 use crate::evidence::Pod;
@@ -24,18 +24,18 @@ const NEVER: u64 = u64::MAX;
 
 /// Where evidence came from, and when its place last showed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Footing {
+pub struct EvidenceProvenance {
     /// Where this decision had it from.
     pub source: EvidenceSource,
     /// When it was fetched from its registry.
     pub fetched: Timestamp,
 }
 
-impl Footing {
+impl EvidenceProvenance {
     /// As a decision tells it: of a verdict from memory, the evidence is from there too.
-    pub(crate) fn told(footing: Option<Self>, cached: bool) -> Option<Self> {
-        let footing = footing?;
-        Some(if cached { Self { source: EvidenceSource::Memory, ..footing } } else { footing })
+    pub(crate) fn report_health(provenance: Option<Self>, cached: bool) -> Option<Self> {
+        let provenance = provenance?;
+        Some(if cached { Self { source: EvidenceSource::Memory, ..provenance } } else { provenance })
     }
 }
 
@@ -48,12 +48,12 @@ pub(crate) struct Moment {
 
 /// A permit in memory.
 #[derive(Debug)]
-pub struct Admission {
+pub struct CachedPermit {
     permit: Permit,
     /// The namespace it was asked for, so that it can be judged again under other documents.
     namespace: Option<String>,
     /// The oldest of the evidence that it rests on; none where none was needed.
-    footing: Option<Footing>,
+    provenance: Option<EvidenceProvenance>,
     /// It rests on evidence that the registry was to confirm and could not.
     is_doubtful: bool,
     /// Until when it holds: the permit's own end, or the end of what its evidence is good for without the registry.
@@ -65,15 +65,15 @@ pub struct Admission {
 
 /// A denial, with the evidence that was looked at in vain: the registry's where it could say, or else what is on this node.
 #[derive(Debug, Clone)]
-pub(crate) struct Declined {
+pub(crate) struct CachedDenial {
     pub(crate) denial: Arc<Denial>,
-    pub(crate) looked: Option<Footing>,
+    pub(crate) looked: Option<EvidenceProvenance>,
 }
 
 /// What a judgement came to.
-pub(crate) type Judged = Result<Arc<Admission>, Declined>;
+pub(crate) type Decision = Result<Arc<CachedPermit>, CachedDenial>;
 
-impl Admission {
+impl CachedPermit {
     /// What may be done.
     pub fn permit(&self) -> &Permit {
         &self.permit
@@ -81,8 +81,8 @@ impl Admission {
 
     /// The oldest of the evidence that it rests on; none where none was needed.
     #[must_use]
-    pub fn footing(&self) -> Option<Footing> {
-        self.footing
+    pub fn provenance(&self) -> Option<EvidenceProvenance> {
+        self.provenance
     }
 
     /// Whether a record of this admission is on disk: such an image still starts when the log cannot be written.
@@ -96,17 +96,22 @@ impl Admission {
         self.recorded.store(true, Ordering::Relaxed);
     }
 
-    /// An admission of `question` on this footing; `steady` is now, since the gate's beginning.
-    pub(crate) fn new(permit: Permit, question: &Question, footing: Option<Footing>, at: (Terms, Duration)) -> Self {
+    /// An admission of `question` on this provenance; `steady` is now, since the gate's beginning.
+    pub(crate) fn new(
+        permit: Permit,
+        question: &Question,
+        provenance: Option<EvidenceProvenance>,
+        at: (FreshnessTerms, Duration),
+    ) -> Self {
         let (terms, steady) = at;
-        let evidence_end = footing.and_then(|footing| terms.end(footing.fetched));
+        let evidence_end = provenance.and_then(|provenance| terms.end(provenance.fetched));
         let end = permit.valid_until().into_iter().chain(evidence_end).min();
-        let due = footing.and_then(|footing| terms.due_in(footing.fetched));
+        let due = provenance.and_then(|provenance| terms.due_in(provenance.fetched));
         let refresh_at = due.map_or(NEVER, |due| millis(steady.saturating_add(due)));
         Self {
             permit,
             namespace: question.namespace.clone(),
-            footing,
+            provenance,
             is_doubtful: false,
             end,
             refresh_at: AtomicU64::new(refresh_at),
@@ -116,12 +121,12 @@ impl Admission {
 
     /// The same, of evidence that the registry was to confirm and could not. It does not live long enough to be
     /// refreshed, nor is it bounded by an end that cannot be told.
-    pub(crate) fn doubtful(permit: Permit, question: &Question, footing: Option<Footing>) -> Self {
+    pub(crate) fn doubtful(permit: Permit, question: &Question, provenance: Option<EvidenceProvenance>) -> Self {
         let end = permit.valid_until();
         Self {
             permit,
             namespace: question.namespace.clone(),
-            footing,
+            provenance,
             is_doubtful: true,
             end,
             refresh_at: AtomicU64::new(NEVER),
@@ -131,7 +136,7 @@ impl Admission {
 
     /// Whether it rests on evidence from before a flush, that nobody has asked the registry about since.
     pub(crate) fn is_from_before(&self, flushed: Option<Timestamp>) -> bool {
-        let fetched = self.footing.map(|footing| footing.fetched).filter(|_| !self.is_doubtful);
+        let fetched = self.provenance.map(|provenance| provenance.fetched).filter(|_| !self.is_doubtful);
         fetched.is_some_and(|fetched| flushed.is_some_and(|flushed| fetched < flushed))
     }
 
@@ -161,8 +166,8 @@ impl Admission {
     }
 }
 
-impl Declined {
-    pub(crate) fn of(denial: Denial, looked: Option<Footing>) -> Self {
+impl CachedDenial {
+    pub(crate) fn of(denial: Denial, looked: Option<EvidenceProvenance>) -> Self {
         Self { denial: Arc::new(denial), looked }
     }
 }

@@ -2,7 +2,7 @@
 //! evaluation in flight per subject.
 //!
 //! Evidence of this node admits and never refuses: it says what was there, not that nothing else is. How old it may be is
-//! [`Terms`]' to say. What a permit rests on is on disk before the permit is handed out.
+//! [`FreshnessTerms`]' to say. What a permit rests on is on disk before the permit is handed out.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Decider;
-use super::cached_permit::{Admission, Declined, Footing, Judged, Moment, since};
-use super::evidence_set::Pieces;
-use super::freshness::{Standing, Terms, in_words};
+use super::cached_permit::{CachedDenial, CachedPermit, Decision, EvidenceProvenance, Moment, since};
+use super::evidence_set::EvidenceSet;
+use super::freshness::{FreshnessTerms, Staleness, in_words};
 use super::question::{Question, judge_aside};
 use super::refusal::Refusal;
-use super::registry_evidence::{Asked, Reach};
+use super::registry_evidence::{RegistryAnswer, SearchScope};
 use super::single_flight::FlightError;
 use crate::audit::EvidenceSource;
 use crate::evidence::{Evidence, Outcome, Place, Source};
@@ -24,33 +24,33 @@ use crate::policy::{Class, Denial, Verdict, VerdictKey};
 use crate::registry::AccessKey;
 use crate::share::Slot;
 use crate::sources::Sizes;
-use crate::sources::disk::Wish;
+use crate::sources::disk::EvidenceQuery;
 
 /// An answer, and whether it was in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
-    pub(crate) judged: Judged,
+    pub(crate) judged: Decision,
     pub(crate) cached: bool,
 }
 
 /// A verdict with the evidence that it rests on, or that was looked at in vain.
 #[derive(Debug)]
-pub(crate) struct Ruled {
+pub(crate) struct Evaluation {
     pub(crate) verdict: Verdict,
-    pub(crate) footing: Option<Footing>,
+    pub(crate) provenance: Option<EvidenceProvenance>,
     /// It rests on evidence that the registry was to confirm and could not.
     is_doubtful: bool,
 }
 
-impl Ruled {
-    pub(crate) fn new(verdict: Verdict, footing: Option<Footing>) -> Self {
-        Self { verdict, footing, is_doubtful: false }
+impl Evaluation {
+    pub(crate) fn new(verdict: Verdict, provenance: Option<EvidenceProvenance>) -> Self {
+        Self { verdict, provenance, is_doubtful: false }
     }
 }
 
 impl Decider {
     /// The permit from memory alone.
-    pub(crate) fn remembered(self: &Arc<Self>, question: &Question) -> Option<Arc<Admission>> {
+    pub(crate) fn remembered(self: &Arc<Self>, question: &Question) -> Option<Arc<CachedPermit>> {
         self.permit(&question.key(), question)
     }
 
@@ -86,7 +86,7 @@ impl Decider {
     /// The permit that is remembered and still holds. How long it lives is counted on the steady clock, so that a
     /// calendar that is set back lengthens nothing; the calendar is asked all the same, since one that is set forward
     /// ends what it is past (attack C4). One that is due has the registry asked again, aside.
-    fn permit(self: &Arc<Self>, key: &VerdictKey, question: &Question) -> Option<Arc<Admission>> {
+    fn permit(self: &Arc<Self>, key: &VerdictKey, question: &Question) -> Option<Arc<CachedPermit>> {
         let steady = self.time.steady();
         let admission = self.verdicts.permits().get(key, steady).cloned()?;
         if !admission.holds(|| self.time.now()) {
@@ -98,11 +98,11 @@ impl Decider {
         Some(admission)
     }
 
-    fn denial(&self, asked: &(VerdictKey, AccessKey)) -> Option<Declined> {
+    fn denial(&self, asked: &(VerdictKey, AccessKey)) -> Option<CachedDenial> {
         self.verdicts.denials().get(asked, self.time.steady()).cloned()
     }
 
-    async fn evaluate(self: Arc<Self>, asked: (VerdictKey, AccessKey), question: Question, until: Instant) -> Judged {
+    async fn evaluate(self: Arc<Self>, asked: (VerdictKey, AccessKey), question: Question, until: Instant) -> Decision {
         let question = Arc::new(question);
         // On the heap, like what asks the registry: a future that holds another in place needs stack for both.
         let ruled = Box::pin(self.rule(&question, until)).await;
@@ -112,8 +112,8 @@ impl Decider {
             Verdict::Permit(permit) => {
                 let at = (self.terms_at(&question, moment.now), since(self.time.began, steady));
                 let admission = Arc::new(match ruled.is_doubtful {
-                    true => Admission::doubtful(permit, &question, ruled.footing),
-                    false => Admission::new(permit, &question, ruled.footing, at),
+                    true => CachedPermit::doubtful(permit, &question, ruled.provenance),
+                    false => CachedPermit::new(permit, &question, ruled.provenance, at),
                 });
                 self.remember(&asked.0, &admission, moment);
                 if admission.takes_refresh(since(self.time.began, steady)) {
@@ -122,7 +122,7 @@ impl Decider {
                 Ok(admission)
             }
             Verdict::Denial(denial) => {
-                let declined = Declined::of(denial, ruled.footing);
+                let declined = CachedDenial::of(denial, ruled.provenance);
                 if let Some(life) = self.life(&declined.denial) {
                     self.verdicts.denials().put(asked, declined.clone(), steady + life);
                 }
@@ -132,7 +132,7 @@ impl Decider {
     }
 
     /// Remembers an admission for as long as it holds; not one that was under way when everything was to be forgotten.
-    pub(crate) fn remember(&self, key: &VerdictKey, admission: &Arc<Admission>, moment: Moment) {
+    pub(crate) fn remember(&self, key: &VerdictKey, admission: &Arc<CachedPermit>, moment: Moment) {
         let Some(life) = admission.life(moment.now, self.memory.admitted_ttl()) else { return };
         let mut permits = self.verdicts.permits();
         // Under the lock: a flush says when it was before it takes it.
@@ -156,45 +156,45 @@ impl Decider {
     }
 
     /// How old evidence may be for this question.
-    pub(crate) fn terms_at(&self, question: &Question, now: Timestamp) -> Terms {
+    pub(crate) fn terms_at(&self, question: &Question, now: Timestamp) -> FreshnessTerms {
         let freshness = question.set.freshness(&question.applicable).least(self.freshness);
-        Terms { freshness, flushed: self.flushed(), now }
+        FreshnessTerms { freshness, flushed: self.flushed(), now }
     }
 
     /// The verdict, from the nearest evidence that permits, or else from the registry, whose turn ends at `until`.
-    async fn rule(self: &Arc<Self>, question: &Arc<Question>, until: Instant) -> Ruled {
+    async fn rule(self: &Arc<Self>, question: &Arc<Question>, until: Instant) -> Evaluation {
         let repositories = question.repositories();
         if repositories.is_empty() {
-            return Ruled::new(judge_aside(self, question, Vec::new()).await, None);
+            return Evaluation::new(judge_aside(self, question, Vec::new()).await, None);
         }
         let terms = self.terms_at(question, self.time.now());
-        let wish = question.wish(&repositories);
-        let mut kept = self.sources.memory.pieces(&wish).into_iter().collect::<Pieces>();
+        let query = question.query(&repositories);
+        let mut kept = self.sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
         if let Some(ruled) = self.judge_kept(question, &kept, &terms).await {
             return ruled;
         }
-        let taken = self.sources.store.take(wish.clone(), Sizes::Usual).await;
+        let taken = self.sources.store.take(query.clone(), Sizes::Usual).await;
         if kept.add(taken.pieces)
             && let Some(ruled) = self.judge_kept(question, &kept, &terms).await
         {
             self.sources.memory.keep(kept.all());
-            self.sources.store.used(wish, &question.subject.target, terms.now);
+            self.sources.store.used(query, &question.subject.target, terms.now);
             return ruled;
         }
         let has_huge = taken.left_out;
         if has_huge
-            && let Some((_turn, all)) = self.with_huge(&wish, &kept, until).await
+            && let Some((_turn, all)) = self.with_huge(&query, &kept, until).await
             && let Some(ruled) = self.judge_kept(question, &all, &terms).await
         {
             self.sources.memory.keep(kept.all());
-            self.sources.store.used(wish, &question.subject.target, terms.now);
+            self.sources.store.used(query, &question.subject.target, terms.now);
             return ruled;
         }
         // What is there already may be for documents that ask for more: it is not replaced by less.
-        let has_more = !kept.is_empty() || self.sources.store.has(wish.clone()).await == Some(true);
-        let reach = if has_more { Reach::WholePlaces } else { Reach::UntilPermitted };
+        let has_more = !kept.is_empty() || self.sources.store.has(query.clone()).await == Some(true);
+        let reach = if has_more { SearchScope::WholePlaces } else { SearchScope::UntilPermitted };
         let asked = self.ask_in_turn(question, &repositories, reach, until).await;
-        let registry = Footing { source: EvidenceSource::Registry, fetched: asked.began };
+        let registry = EvidenceProvenance { source: EvidenceSource::Registry, fetched: asked.began };
         match asked.verdict {
             Verdict::Permit(_) => {
                 let (whole, cut) = asked.pieces.by_wholeness();
@@ -204,15 +204,17 @@ impl Decider {
                 }
                 self.sources.store.put(whole.all(), question.about()).await;
                 self.sources.store.put_beside(cut.all(), question.about()).await;
-                Ruled::new(asked.verdict, Some(registry))
+                Evaluation::new(asked.verdict, Some(registry))
             }
             // The registry's refusal is the answer, and so is its silence where nothing is kept.
-            Verdict::Denial(denial) if denial.class() == Class::Refused || (kept.footing().is_none() && !has_huge) => {
-                Ruled::new(Verdict::Denial(denial), Some(registry))
+            Verdict::Denial(denial)
+                if denial.class() == Class::Refused || (kept.provenance().is_none() && !has_huge) =>
+            {
+                Evaluation::new(Verdict::Denial(denial), Some(registry))
             }
             Verdict::Denial(denial) => {
                 drop(asked.held);
-                let all = if has_huge { self.with_huge(&wish, &kept, until).await } else { None };
+                let all = if has_huge { self.with_huge(&query, &kept, until).await } else { None };
                 let (_turn, all) = all.unzip();
                 self.fall_back(question, (all.unwrap_or(kept), asked.pieces), denial, &terms).await
             }
@@ -224,9 +226,9 @@ impl Decider {
         self: &Arc<Self>,
         question: &Arc<Question>,
         repositories: &[Repository],
-        reach: Reach,
+        reach: SearchScope,
         until: Instant,
-    ) -> Asked {
+    ) -> RegistryAnswer {
         match self.shares.seats.take(&question.host(), 1, until).await {
             Ok(seat) => {
                 let asked = Box::pin(self.ask_registry(question, repositories, reach, (until, seat.recall()))).await;
@@ -240,10 +242,15 @@ impl Decider {
     }
 
     /// What is kept with what is huge among it, and the turn in which it may be held.
-    async fn with_huge(&self, wish: &Wish, kept: &Pieces, until: Instant) -> Option<(Slot, Pieces)> {
+    async fn with_huge(
+        &self,
+        query: &EvidenceQuery,
+        kept: &EvidenceSet,
+        until: Instant,
+    ) -> Option<(Slot, EvidenceSet)> {
         let turn = self.sources.huge_turns.kept(until).await?;
         let mut all = kept.clone();
-        all.add(self.sources.store.take(wish.clone(), Sizes::All).await.pieces);
+        all.add(self.sources.store.take(query.clone(), Sizes::All).await.pieces);
         Some((turn, all))
     }
 
@@ -251,13 +258,13 @@ impl Decider {
     pub(crate) async fn judge_kept(
         self: &Arc<Self>,
         question: &Arc<Question>,
-        kept: &Pieces,
-        terms: &Terms,
-    ) -> Option<Ruled> {
+        kept: &EvidenceSet,
+        terms: &FreshnessTerms,
+    ) -> Option<Evaluation> {
         for pieces in kept.in_turns(terms) {
             let verdict = judge_aside(self, question, pieces.evidence()).await;
             if matches!(verdict, Verdict::Permit(_)) {
-                return Some(Ruled::new(verdict, pieces.footing()));
+                return Some(Evaluation::new(verdict, pieces.provenance()));
             }
         }
         None
@@ -268,23 +275,23 @@ impl Decider {
     async fn fall_back(
         self: &Arc<Self>,
         question: &Arc<Question>,
-        (kept, asked): (Pieces, Pieces),
+        (kept, asked): (EvidenceSet, EvidenceSet),
         denial: Denial,
-        terms: &Terms,
-    ) -> Ruled {
-        let usable = kept.at_most(Standing::Doubtful, terms);
+        terms: &FreshnessTerms,
+    ) -> Evaluation {
+        let usable = kept.at_most(Staleness::Doubtful, terms);
         let together = usable.evidence().into_iter().chain(asked.evidence()).collect();
         let verdict = judge_aside(self, question, together).await;
-        if matches!(verdict, Verdict::Permit(_)) && usable.footing().is_some() {
-            return Ruled { verdict, footing: usable.footing(), is_doubtful: true };
+        if matches!(verdict, Verdict::Permit(_)) && usable.provenance().is_some() {
+            return Evaluation { verdict, provenance: usable.provenance(), is_doubtful: true };
         }
         let note = self.note_of(question, &kept, terms).await;
-        Ruled::new(Verdict::Denial(denial.noting(&note)), kept.footing())
+        Evaluation::new(Verdict::Denial(denial.noting(&note)), kept.provenance())
     }
 
     /// What the evidence of this node would have come to, for people.
-    async fn note_of(self: &Arc<Self>, question: &Arc<Question>, kept: &Pieces, terms: &Terms) -> String {
-        let age = kept.footing().map(|footing| in_words(terms.now.duration_since(footing.fetched)));
+    async fn note_of(self: &Arc<Self>, question: &Arc<Question>, kept: &EvidenceSet, terms: &FreshnessTerms) -> String {
+        let age = kept.provenance().map(|provenance| in_words(terms.now.duration_since(provenance.fetched)));
         let age = age.unwrap_or_default();
         // As if everything had been looked at, so that it says why what is there does not count. It decides nothing.
         let mut evidence = kept.evidence();
@@ -372,7 +379,7 @@ mod tests {
         };
         let asked = (stranger.key(), stranger.access.key());
         let deadline = CLOCK.steady() + Duration::from_secs(60);
-        decider.verdicts.denials().put(asked, Declined::of(denial, None), deadline);
+        decider.verdicts.denials().put(asked, CachedDenial::of(denial, None), deadline);
         assert!(decider.judge(stranger, deadline).await.unwrap().cached);
         let tenant = question(&set, Some("tenant"));
         assert!(!decider.judge(tenant, deadline).await.unwrap().cached, "looked for itself");

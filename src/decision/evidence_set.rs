@@ -1,20 +1,20 @@
-//! [`Pieces`]: the evidence of one question, place by place, as memory, disk and registry have it.
+//! [`EvidenceSet`]: the evidence of one question, place by place, as memory, disk and registry have it.
 
 use std::sync::Arc;
 
-use super::cached_permit::Footing;
-use super::freshness::{Standing, Terms};
+use super::cached_permit::EvidenceProvenance;
+use super::freshness::{FreshnessTerms, Staleness};
 use crate::evidence::{Evidence, Outcome, Place};
-use crate::sources::Piece;
+use crate::sources::PlaceEvidence;
 
 /// Evidence from several places, each once.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Pieces(Vec<Piece>);
+pub(crate) struct EvidenceSet(Vec<PlaceEvidence>);
 
-impl Pieces {
+impl EvidenceSet {
     /// Adds what another source has; of one place the newer counts, and of two that are as old the one with more in it:
     /// what was read for documents that ask for less is less. Whether anything is new.
-    pub(crate) fn add(&mut self, others: Vec<Piece>) -> bool {
+    pub(crate) fn add(&mut self, others: Vec<PlaceEvidence>) -> bool {
         let mut is_new = false;
         for other in others {
             match self.0.iter_mut().find(|piece| piece.place() == other.place()) {
@@ -31,7 +31,7 @@ impl Pieces {
         self.0.is_empty()
     }
 
-    pub(crate) fn all(&self) -> &[Piece] {
+    pub(crate) fn all(&self) -> &[PlaceEvidence] {
         &self.0
     }
 
@@ -40,7 +40,7 @@ impl Pieces {
     pub(crate) fn by_wholeness(&self) -> (Self, Self) {
         let is_cut = |(_, outcome): &(Place, Outcome)| matches!(outcome, Outcome::Unreachable(_));
         let is_ended = |(_, outcome): &(Place, Outcome)| matches!(outcome, Outcome::Found(_));
-        let is_whole = |piece: &&Piece| {
+        let is_whole = |piece: &&PlaceEvidence| {
             let evidence = &piece.held.evidence;
             let is_empty = evidence.items.is_empty();
             !evidence.looked.iter().any(is_cut) && (is_empty || evidence.looked.iter().any(is_ended))
@@ -50,25 +50,25 @@ impl Pieces {
     }
 
     /// What is no worse than this.
-    pub(crate) fn at_most(&self, worst: Standing, terms: &Terms) -> Self {
+    pub(crate) fn at_most(&self, worst: Staleness, terms: &FreshnessTerms) -> Self {
         let pieces = self.0.iter().filter(|piece| terms.standing(piece.held.fetched) <= worst);
         Self(pieces.cloned().collect())
     }
 
     /// What counts by itself, in the order in which it is tried: what is fresh, and what is stale with it. That a stale
     /// piece lies beside makes nothing stale that stands without it.
-    pub(crate) fn in_turns(&self, terms: &Terms) -> impl Iterator<Item = Self> + use<> {
-        let fresh = self.at_most(Standing::Fresh, terms);
-        let stale = self.at_most(Standing::Stale, terms);
+    pub(crate) fn in_turns(&self, terms: &FreshnessTerms) -> impl Iterator<Item = Self> + use<> {
+        let fresh = self.at_most(Staleness::Fresh, terms);
+        let stale = self.at_most(Staleness::Stale, terms);
         let has_stale = stale.0.len() > fresh.0.len();
         let turns = [Some(fresh), has_stale.then_some(stale)];
         turns.into_iter().flatten().filter(|pieces| !pieces.0.is_empty())
     }
 
     /// The oldest of it; none when there is nothing.
-    pub(crate) fn footing(&self) -> Option<Footing> {
+    pub(crate) fn provenance(&self) -> Option<EvidenceProvenance> {
         let oldest = self.0.iter().min_by_key(|piece| piece.held.fetched)?;
-        Some(Footing { source: oldest.source, fetched: oldest.held.fetched })
+        Some(EvidenceProvenance { source: oldest.source, fetched: oldest.held.fetched })
     }
 
     pub(crate) fn evidence(&self) -> Vec<Arc<Evidence>> {
@@ -76,8 +76,8 @@ impl Pieces {
     }
 }
 
-impl FromIterator<Piece> for Pieces {
-    fn from_iter<I: IntoIterator<Item = Piece>>(pieces: I) -> Self {
+impl FromIterator<PlaceEvidence> for EvidenceSet {
+    fn from_iter<I: IntoIterator<Item = PlaceEvidence>>(pieces: I) -> Self {
         Self(pieces.into_iter().collect())
     }
 }

@@ -1,4 +1,4 @@
-//! How fresh evidence is: [`Terms`] say how old it may be, [`Standing`] what its age makes of it.
+//! How fresh evidence is: [`FreshnessTerms`] say how old it may be, [`Staleness`] what its age makes of it.
 //!
 //! The time at which evidence was fetched is the calendar's, since it outlives the process. A calendar that was set wrong
 //! in between makes an age that is not known, never one that is small (attack C4).
@@ -15,7 +15,7 @@ const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
 /// What its age makes of evidence, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
+pub(crate) enum Staleness {
     /// It counts.
     Fresh,
     /// It counts, and the registry is asked again in the background.
@@ -28,7 +28,7 @@ pub(crate) enum Standing {
 
 /// How old evidence may be for one decision.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
+pub(crate) struct FreshnessTerms {
     /// What the documents that match and the node's configuration say together.
     pub(crate) freshness: Freshness,
     /// When an operator last said that the registry is to be asked.
@@ -37,20 +37,20 @@ pub(crate) struct Terms {
     pub(crate) now: Timestamp,
 }
 
-impl Terms {
+impl FreshnessTerms {
     /// What evidence of this time is worth.
-    pub(crate) fn standing(&self, fetched: Timestamp) -> Standing {
+    pub(crate) fn standing(&self, fetched: Timestamp) -> Staleness {
         let age = self.now.duration_since(fetched);
         let is_unknown = age < -AHEAD;
         let Freshness { refresh_after, max_offline } = self.freshness;
         if max_offline.is_some_and(|most| is_unknown || age > signed(most)) {
-            Standing::Overdue
+            Staleness::Overdue
         } else if is_unknown || self.flushed.is_some_and(|flushed| fetched < flushed) {
-            Standing::Doubtful
+            Staleness::Doubtful
         } else if refresh_after.is_some_and(|after| age >= signed(after)) {
-            Standing::Stale
+            Staleness::Stale
         } else {
-            Standing::Fresh
+            Staleness::Fresh
         }
     }
 
@@ -100,8 +100,8 @@ mod tests {
         Timestamp::from_second(1_800_000_000).unwrap()
     }
 
-    fn terms(refresh_after: Option<Duration>, max_offline: Option<Duration>) -> Terms {
-        Terms { freshness: Freshness { refresh_after, max_offline }, flushed: None, now: now() }
+    fn terms(refresh_after: Option<Duration>, max_offline: Option<Duration>) -> FreshnessTerms {
+        FreshnessTerms { freshness: Freshness { refresh_after, max_offline }, flushed: None, now: now() }
     }
 
     fn hours_ago(hours: i64) -> Timestamp {
@@ -112,7 +112,7 @@ mod tests {
     fn evidence_ages() {
         let terms = terms(Some(24 * HOUR), Some(72 * HOUR));
         let standings = [0, 23, 24, 72, 73].map(|hours| terms.standing(hours_ago(hours)));
-        use Standing::{Fresh, Overdue, Stale};
+        use Staleness::{Fresh, Overdue, Stale};
         assert_eq!(standings, [Fresh, Fresh, Stale, Stale, Overdue]);
         assert_eq!(terms.end(hours_ago(1)), Some(now() + SignedDuration::from_hours(71)));
         assert_eq!(terms.due_in(hours_ago(23)), Some(HOUR));
@@ -122,27 +122,27 @@ mod tests {
     #[test]
     fn without_terms_it_counts_for_ever() {
         let terms = terms(None, None);
-        assert_eq!(terms.standing(Timestamp::UNIX_EPOCH), Standing::Fresh);
+        assert_eq!(terms.standing(Timestamp::UNIX_EPOCH), Staleness::Fresh);
         assert_eq!((terms.end(now()), terms.due_in(now())), (None, None));
     }
 
     /// What an operator flushed is asked for again, and falls back to what there is.
     #[test]
     fn what_was_fetched_before_a_flush_is_in_doubt() {
-        let flushed = Terms { flushed: Some(hours_ago(2)), ..terms(Some(24 * HOUR), None) };
-        assert_eq!(flushed.standing(hours_ago(3)), Standing::Doubtful);
-        assert_eq!(flushed.standing(hours_ago(1)), Standing::Fresh);
-        let bounded = Terms { flushed: Some(hours_ago(2)), ..terms(None, Some(HOUR)) };
-        assert_eq!(bounded.standing(hours_ago(3)), Standing::Overdue);
+        let flushed = FreshnessTerms { flushed: Some(hours_ago(2)), ..terms(Some(24 * HOUR), None) };
+        assert_eq!(flushed.standing(hours_ago(3)), Staleness::Doubtful);
+        assert_eq!(flushed.standing(hours_ago(1)), Staleness::Fresh);
+        let bounded = FreshnessTerms { flushed: Some(hours_ago(2)), ..terms(None, Some(HOUR)) };
+        assert_eq!(bounded.standing(hours_ago(3)), Staleness::Overdue);
     }
 
     /// Attack C4: the clock was ahead when it was fetched, or is behind now. Nobody knows how old it is.
     #[test]
     fn attack_c4_evidence_from_the_future_has_no_known_age() {
-        assert_eq!(terms(None, None).standing(hours_ago(-1)), Standing::Doubtful);
-        assert_eq!(terms(Some(HOUR), Some(HOUR)).standing(hours_ago(-1)), Standing::Overdue);
+        assert_eq!(terms(None, None).standing(hours_ago(-1)), Staleness::Doubtful);
+        assert_eq!(terms(Some(HOUR), Some(HOUR)).standing(hours_ago(-1)), Staleness::Overdue);
         let almost = now() + SignedDuration::from_secs(60);
-        assert_eq!(terms(Some(HOUR), Some(HOUR)).standing(almost), Standing::Fresh, "clocks differ a little");
+        assert_eq!(terms(Some(HOUR), Some(HOUR)).standing(almost), Staleness::Fresh, "clocks differ a little");
         assert_eq!(terms(Some(HOUR), None).due_in(hours_ago(-1)), Some(HOUR));
     }
 

@@ -22,12 +22,12 @@ pub(crate) mod verdict_cache;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use self::cached_permit::Judged;
+use self::cached_permit::Decision;
 use self::options::{Limits, MemoryOptions};
-use self::reevaluation::Rejudging;
+use self::reevaluation::Reevaluation;
 use self::refresh::Refreshing;
 use self::shares::{FLIGHTS_MAX, Shares};
-use self::single_flight::Flights;
+use self::single_flight::SingleFlight;
 use self::verdict_cache::VerdictCache;
 use crate::clock::Clock;
 use crate::evidence_store::Store;
@@ -49,9 +49,9 @@ pub(crate) struct Decider {
     verdicts: VerdictCache,
     /// What was proven of unchanged signatures.
     proofs: Proofs,
-    flights: Flights<(VerdictKey, AccessKey), Judged>,
+    flights: SingleFlight<(VerdictKey, AccessKey), Decision>,
     refreshing: Refreshing,
-    rejudging: Rejudging,
+    reevaluation: Reevaluation,
     /// When an operator last had everything forgotten.
     flushed: Mutex<Option<jiff::Timestamp>>,
 }
@@ -102,9 +102,9 @@ impl Decider {
             shares: Shares::new(limits.decisions_at_once(), clock),
             verdicts: VerdictCache::new(memory.verdicts()),
             proofs: Proofs::new(memory.proofs()),
-            flights: Flights::new(FLIGHTS_MAX),
+            flights: SingleFlight::new(FLIGHTS_MAX),
             refreshing: Refreshing::new(),
-            rejudging: Rejudging::default(),
+            reevaluation: Reevaluation::default(),
             flushed: Mutex::default(),
             limits,
             memory,
@@ -117,13 +117,13 @@ impl Decider {
     /// Has what was admitted judged again by another set of documents, aside and without the network; the set that is no
     /// longer in force goes away when no decision uses it.
     pub(crate) fn policy_changed(self: &Arc<Self>, (before, now): (Arc<PolicySet>, &Arc<PolicySet>)) {
-        self.rejudge_aside(now);
+        self.reevaluate_aside(now);
         question::let_go_aside(before);
     }
 
     /// How far what was admitted is judged again since the last change of documents.
-    pub(crate) fn rejudged(&self) -> reevaluation::Rejudged {
-        self.rejudging.progress()
+    pub(crate) fn rejudged(&self) -> reevaluation::Reevaluated {
+        self.reevaluation.progress()
     }
 
     /// What came of asking registries again.
@@ -137,7 +137,7 @@ impl Decider {
         let now = self.time.now();
         *self.flushed.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         self.sources.store.note_flush(now);
-        self.rejudging.clear();
+        self.reevaluation.clear();
         self.verdicts.clear();
         self.sources.memory.clear();
     }

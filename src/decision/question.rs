@@ -15,7 +15,7 @@ use crate::policy::{Applicable, Case, Plan, PolicySet, Sifted, Verdict, VerdictK
 use crate::registry::Access;
 use crate::share::{Crowded, Slot};
 use crate::sources::Hint;
-use crate::sources::disk::{About, Wish};
+use crate::sources::disk::{EvidenceQuery, KeptAbout};
 use crate::verify::{Budget, Proofs};
 
 /// One question to the judge, with everything that it depends on.
@@ -43,13 +43,13 @@ impl Question {
     }
 
     /// What is asked of the evidence on this node.
-    pub(crate) fn wish(&self, repositories: &[Repository]) -> Wish {
-        Wish { digests: self.digests(), repositories: repositories.to_vec(), plan: self.plan() }
+    pub(crate) fn query(&self, repositories: &[Repository]) -> EvidenceQuery {
+        EvidenceQuery { digests: self.digests(), repositories: repositories.to_vec(), plan: self.plan() }
     }
 
     /// The image that evidence is kept about.
-    pub(crate) fn about(&self) -> About<'_> {
-        About { subject: &self.subject, documents: &self.documents }
+    pub(crate) fn about(&self) -> KeptAbout<'_> {
+        KeptAbout { subject: &self.subject, documents: &self.documents }
     }
 
     /// The documents that enforce and match such an image in some namespace.

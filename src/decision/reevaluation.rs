@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Decider;
-use super::cached_permit::{Admission, Moment, since};
-use super::evidence_set::Pieces;
-use super::freshness::Terms;
+use super::cached_permit::{CachedPermit, Moment, since};
+use super::evidence_set::EvidenceSet;
+use super::freshness::FreshnessTerms;
 use super::question::{Question, judge_at};
 use crate::evidence::Evidence;
 use crate::policy::{Permit, PolicySet, Verdict};
@@ -25,7 +25,7 @@ const NAMED_MAX: usize = 20;
 
 /// What is still to be judged again.
 #[derive(Debug, Default)]
-pub(crate) struct Rejudging {
+pub(crate) struct Reevaluation {
     state: Mutex<State>,
 }
 
@@ -33,16 +33,16 @@ pub(crate) struct Rejudging {
 struct State {
     /// The documents to judge by; none before the first change.
     set: Option<Arc<PolicySet>>,
-    queue: VecDeque<Arc<Admission>>,
+    queue: VecDeque<Arc<CachedPermit>>,
     is_running: bool,
-    progress: Rejudged,
+    progress: Reevaluated,
     /// Time that it has taken, in microseconds.
     micros: u64,
 }
 
 /// How far the remembered admissions are judged again since the last change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rejudged {
+pub struct Reevaluated {
     /// Still to be judged.
     pub left: usize,
     /// Admitted under the new documents as well.
@@ -61,10 +61,10 @@ enum Again {
     Known,
 }
 
-impl Rejudging {
-    pub(crate) fn progress(&self) -> Rejudged {
+impl Reevaluation {
+    pub(crate) fn progress(&self) -> Reevaluated {
         let state = self.state();
-        Rejudged { left: state.queue.len(), millis: state.micros / 1000, ..state.progress }
+        Reevaluated { left: state.queue.len(), millis: state.micros / 1000, ..state.progress }
     }
 
     /// Forgets what is still to be judged.
@@ -77,10 +77,10 @@ impl Rejudging {
     }
 
     /// The next few, and by what to judge them; none when all is done, and whoever asked is no longer at it.
-    fn next(&self) -> Option<(Arc<PolicySet>, Vec<Arc<Admission>>)> {
+    fn next(&self) -> Option<(Arc<PolicySet>, Vec<Arc<CachedPermit>>)> {
         let mut state = self.state();
         let many = state.queue.len().min(CHUNK);
-        let chunk: Vec<Arc<Admission>> = state.queue.drain(..many).collect();
+        let chunk: Vec<Arc<CachedPermit>> = state.queue.drain(..many).collect();
         match &state.set {
             Some(set) if !chunk.is_empty() => Some((Arc::clone(set), chunk)),
             Some(_) | None => {
@@ -94,45 +94,45 @@ impl Rejudging {
 impl Decider {
     /// Has every remembered admission judged again by these documents, aside. What an earlier change has not come to yet
     /// is judged by these too.
-    pub(crate) fn rejudge_aside(self: &Arc<Self>, set: &Arc<PolicySet>) {
+    pub(crate) fn reevaluate_aside(self: &Arc<Self>, set: &Arc<PolicySet>) {
         let remembered = self.take_admissions();
         let begins = {
-            let mut state = self.rejudging.state();
+            let mut state = self.reevaluation.state();
             state.set = Some(Arc::clone(set));
             let most = self.memory.verdicts().get();
             let earlier = std::mem::take(&mut state.queue);
             state.queue.extend(remembered.into_iter().chain(earlier).take(most));
-            (state.progress, state.micros) = (Rejudged::default(), 0);
+            (state.progress, state.micros) = (Reevaluated::default(), 0);
             !std::mem::replace(&mut state.is_running, true)
         };
         if !begins {
             return;
         }
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(Arc::clone(self).rejudge())),
+            Ok(runtime) => drop(runtime.spawn(Arc::clone(self).reevaluate_all())),
             // Nobody to do it aside: each is judged when it is asked for.
-            Err(_) => self.rejudging.state().is_running = false,
+            Err(_) => self.reevaluation.state().is_running = false,
         }
     }
 
     /// All admissions, the most recently used first; none stays, since none can be found under other documents.
-    fn take_admissions(&self) -> Vec<Arc<Admission>> {
+    fn take_admissions(&self) -> Vec<Arc<CachedPermit>> {
         let mut permits = self.verdicts.permits();
         let admissions = permits.values().map(Arc::clone).collect();
         permits.clear();
         admissions
     }
 
-    async fn rejudge(self: Arc<Self>) {
+    async fn reevaluate_all(self: Arc<Self>) {
         let mut left_out = Vec::new();
-        while let Some((set, chunk)) = self.rejudging.next() {
+        while let Some((set, chunk)) = self.reevaluation.next() {
             let decider = Arc::clone(&self);
             let moment = Moment { now: self.time.now(), steady: self.time.steady() };
-            let judged = tokio::task::spawn_blocking(move || decider.rejudge_chunk(&set, &chunk, moment)).await;
+            let judged = tokio::task::spawn_blocking(move || decider.reevaluate_chunk(&set, &chunk, moment)).await;
             left_out.extend(judged.into_iter().flatten().take(NAMED_MAX.saturating_sub(left_out.len())));
             tokio::task::yield_now().await;
         }
-        let Rejudged { admitted, left_out: without, millis, .. } = self.rejudging.progress();
+        let Reevaluated { admitted, left_out: without, millis, .. } = self.reevaluation.progress();
         for why in left_out {
             tracing::warn!("after the change of policy: {why}");
         }
@@ -142,11 +142,11 @@ impl Decider {
     }
 
     /// Judges a few; the reasons of those that are left out.
-    fn rejudge_chunk(&self, set: &Arc<PolicySet>, chunk: &[Arc<Admission>], moment: Moment) -> Vec<String> {
+    fn reevaluate_chunk(&self, set: &Arc<PolicySet>, chunk: &[Arc<CachedPermit>], moment: Moment) -> Vec<String> {
         let began = self.time.steady();
-        let again: Vec<Again> = chunk.iter().map(|admission| self.judge_again(set, admission, moment)).collect();
+        let again: Vec<Again> = chunk.iter().map(|admission| self.reevaluate(set, admission, moment)).collect();
         let took = u64::try_from(since(began, self.time.steady()).as_micros()).unwrap_or(u64::MAX);
-        let mut state = self.rejudging.state();
+        let mut state = self.reevaluation.state();
         let mut reasons = Vec::new();
         if state.set.as_ref().is_none_or(|newest| !Arc::ptr_eq(newest, set)) {
             // Documents changed meanwhile, and nobody else has these any more: they are judged by the new ones.
@@ -167,7 +167,7 @@ impl Decider {
         reasons
     }
 
-    fn judge_again(&self, set: &Arc<PolicySet>, admission: &Admission, moment: Moment) -> Again {
+    fn reevaluate(&self, set: &Arc<PolicySet>, admission: &CachedPermit, moment: Moment) -> Again {
         let question = question_of(set, admission);
         let key = question.key();
         if self.verdicts.permits().contains(&key) {
@@ -177,7 +177,7 @@ impl Decider {
         match self.judge_on_node(&question, &terms) {
             Ok((permit, pieces)) => {
                 let at = (terms, since(self.time.began, moment.steady));
-                let again = Arc::new(Admission::new(permit, &question, pieces.footing(), at));
+                let again = Arc::new(CachedPermit::new(permit, &question, pieces.provenance(), at));
                 if admission.is_recorded() {
                     again.set_recorded();
                 }
@@ -191,17 +191,17 @@ impl Decider {
     }
 
     /// The permit by the evidence of this node that counts by itself, or why there is none.
-    fn judge_on_node(&self, question: &Question, terms: &Terms) -> Result<(Permit, Pieces), String> {
+    fn judge_on_node(&self, question: &Question, terms: &FreshnessTerms) -> Result<(Permit, EvidenceSet), String> {
         let repositories = question.repositories();
         if repositories.is_empty() {
-            return permitted(judge_at(self, question, &[], terms.now), Pieces::default());
+            return permitted(judge_at(self, question, &[], terms.now), EvidenceSet::default());
         }
-        let wish = question.wish(&repositories);
-        let mut kept = self.sources.memory.pieces(&wish).into_iter().collect::<Pieces>();
+        let query = question.query(&repositories);
+        let mut kept = self.sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
         let mut judged = self.judge_pieces(question, &kept, terms);
         if judged.is_err() {
             // What is huge waits for its turn, when the image is used.
-            let stored = self.sources.store.store().and_then(|store| take_now(store, &wish, Sizes::Usual).ok());
+            let stored = self.sources.store.store().and_then(|store| take_now(store, &query, Sizes::Usual).ok());
             if kept.add(stored.unwrap_or_default().pieces) {
                 judged = self.judge_pieces(question, &kept, terms);
             }
@@ -209,7 +209,12 @@ impl Decider {
         judged
     }
 
-    fn judge_pieces(&self, question: &Question, kept: &Pieces, terms: &Terms) -> Result<(Permit, Pieces), String> {
+    fn judge_pieces(
+        &self,
+        question: &Question,
+        kept: &EvidenceSet,
+        terms: &FreshnessTerms,
+    ) -> Result<(Permit, EvidenceSet), String> {
         let mut last = Err(format!("{}: no evidence on this node counts by itself", question.subject.name));
         for pieces in kept.in_turns(terms) {
             let evidence: Vec<Arc<Evidence>> = pieces.evidence();
@@ -222,7 +227,7 @@ impl Decider {
     }
 }
 
-fn permitted(verdict: Verdict, pieces: Pieces) -> Result<(Permit, Pieces), String> {
+fn permitted(verdict: Verdict, pieces: EvidenceSet) -> Result<(Permit, EvidenceSet), String> {
     match verdict {
         Verdict::Permit(permit) => Ok((permit, pieces)),
         Verdict::Denial(denial) => Err(denial.to_string()),
@@ -230,7 +235,7 @@ fn permitted(verdict: Verdict, pieces: Pieces) -> Result<(Permit, Pieces), Strin
 }
 
 /// The question that an admission answered, asked of other documents.
-fn question_of(set: &Arc<PolicySet>, admission: &Admission) -> Question {
+fn question_of(set: &Arc<PolicySet>, admission: &CachedPermit) -> Question {
     let subject = admission.permit().subject().clone();
     let pod = admission.pod();
     let applicable = set.applicable(&subject.name, &pod);

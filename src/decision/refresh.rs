@@ -10,18 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::Decider;
-use super::cached_permit::{Admission, Footing, REFRESH_AGAIN, since};
-use super::evidence_set::Pieces;
+use super::cached_permit::{CachedPermit, EvidenceProvenance, REFRESH_AGAIN, since};
+use super::evidence_set::EvidenceSet;
 use super::question::Question;
-use super::registry_evidence::{Asked, Reach};
+use super::registry_evidence::{RegistryAnswer, SearchScope};
 use crate::audit::EvidenceSource;
 use crate::evidence::Place;
 use crate::image::Repository;
 use crate::policy::{Class, Denial, Permit, Verdict, VerdictKey};
 use crate::registry;
 use crate::share::Slot;
-use crate::sources::Piece;
-use crate::sources::disk::Wish;
+use crate::sources::PlaceEvidence;
+use crate::sources::disk::EvidenceQuery;
 
 /// Most that are under way or wait: one for every verdict in memory. What is beyond is tried at a later use.
 const WAITING_MAX: usize = 1024;
@@ -132,18 +132,23 @@ impl Decider {
             return Refreshed::Unanswered;
         }
         let until = self.time.steady() + self.limits.decision();
-        let asked = self.ask_registry(question, &repositories, Reach::Everything, (until, turn.recall())).await;
+        let asked = self.ask_registry(question, &repositories, SearchScope::Everything, (until, turn.recall())).await;
         if asked.is_answered() {
             turn.answered();
         }
-        let Asked { verdict, pieces, began, held: _held } = asked;
+        let RegistryAnswer { verdict, pieces, began, held: _held } = asked;
         match verdict {
             Verdict::Permit(permit) => {
                 let (whole, absent) = seen(&pieces);
                 self.forget_absent(question, &repositories, absent).await;
                 self.sources.memory.keep(whole.all());
                 self.sources.store.put(whole.all(), question.about()).await;
-                self.confirm(key, permit, question, Footing { source: EvidenceSource::Registry, fetched: began });
+                self.confirm(
+                    key,
+                    permit,
+                    question,
+                    EvidenceProvenance { source: EvidenceSource::Registry, fetched: began },
+                );
                 Refreshed::Confirmed
             }
             Verdict::Denial(denial) if denial.class() == Class::Refused && self.has_image(question).await => {
@@ -159,10 +164,10 @@ impl Decider {
     }
 
     /// Puts a new admission in the place of the old one. What is on record stays so.
-    fn confirm(&self, key: &VerdictKey, permit: Permit, question: &Question, footing: Footing) {
+    fn confirm(&self, key: &VerdictKey, permit: Permit, question: &Question, provenance: EvidenceProvenance) {
         let moment = self.moment();
         let at = (self.terms_at(question, moment.now), since(self.time.began, moment.steady));
-        let admission = Arc::new(Admission::new(permit, question, Some(footing), at));
+        let admission = Arc::new(CachedPermit::new(permit, question, Some(provenance), at));
         let before = self.verdicts.permits().get(key, moment.steady).cloned();
         if before.is_some_and(|before| before.is_recorded()) {
             admission.set_recorded();
@@ -191,36 +196,36 @@ impl Decider {
         question: &Question,
         repositories: &[Repository],
         denial: &Denial,
-        (pieces, began): (&Pieces, Timestamp),
+        (pieces, began): (&EvidenceSet, Timestamp),
     ) {
         let image = question.subject.name.to_string();
         tracing::warn!(image, "withdrawn: the registry no longer shows what admitted the image: {denial}");
         let (target, own) = (&question.subject.target, question.subject.name.repository());
         self.verdicts.permits().retain(|_, admission| {
             let subject = admission.permit().subject();
-            let is_newer = admission.footing().is_some_and(|footing| footing.fetched > began);
+            let is_newer = admission.provenance().is_some_and(|provenance| provenance.fetched > began);
             is_newer || subject.target != *target || subject.name.repository() != own
         });
-        let wish = Wish { plan: question.wide_plan(), ..question.wish(repositories) };
-        let newer = self.sources.memory.pieces(&wish).into_iter().collect::<Pieces>();
+        let query = EvidenceQuery { plan: question.wide_plan(), ..question.query(repositories) };
+        let newer = self.sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
         let newer: HashSet<&Place> =
-            newer.all().iter().filter(|piece| piece.held.fetched > began).filter_map(Piece::place).collect();
-        self.sources.memory.forget(&wish, |place| !newer.contains(place));
+            newer.all().iter().filter(|piece| piece.held.fetched > began).filter_map(PlaceEvidence::place).collect();
+        self.sources.memory.forget(&query, |place| !newer.contains(place));
         let (whole, _) = seen(pieces);
-        self.sources.store.replace(wish, whole.all(), question.about(), began).await;
+        self.sources.store.replace(query, whole.all(), question.about(), began).await;
     }
 
     /// Forgets the evidence of places that now have none, beside what still admits the image.
     async fn forget_absent(&self, question: &Question, repositories: &[Repository], absent: HashSet<Place>) {
-        let wish = Wish { plan: question.wide_plan(), ..question.wish(repositories) };
-        self.sources.memory.forget(&wish, |place| absent.contains(place));
-        self.sources.store.drop_places(wish, move |entry| absent.contains(&entry.place)).await;
+        let query = EvidenceQuery { plan: question.wide_plan(), ..question.query(repositories) };
+        self.sources.memory.forget(&query, |place| absent.contains(place));
+        self.sources.store.drop_places(query, move |entry| absent.contains(&entry.place)).await;
     }
 }
 
 /// What was seen whole, and the places where there is nothing. Of a place that could not be reached in part the evidence of
 /// before stays: it may hold what another policy asks for.
-fn seen(pieces: &Pieces) -> (Pieces, HashSet<Place>) {
+fn seen(pieces: &EvidenceSet) -> (EvidenceSet, HashSet<Place>) {
     let (whole, _) = pieces.by_wholeness();
     let evidence = pieces.evidence();
     let looked = || evidence.iter().flat_map(|found| &found.looked);

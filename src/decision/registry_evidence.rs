@@ -9,14 +9,14 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::Decider;
-use super::evidence_set::Pieces;
+use super::evidence_set::EvidenceSet;
 use super::question::{Question, judge_aside, sift_aside};
 use crate::audit::EvidenceSource;
 use crate::evidence::{Evidence, Outcome, Place, Source};
 use crate::image::Repository;
 use crate::policy::{Class, Plan, Verdict};
 use crate::share::{Crowded, Recall};
-use crate::sources::{Held, Piece};
+use crate::sources::{FetchedEvidence, PlaceEvidence};
 use crate::sources::{Hint, Reading, Search, Sought};
 
 /// Part of the signature checks that is kept for places that were not looked in yet: who floods one hides no other.
@@ -24,17 +24,17 @@ const CHECKS_KEPT: u32 = 4;
 
 /// What the registry showed, and what came of it.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RegistryAnswer {
     pub(crate) verdict: Verdict,
     /// The evidence of every place that was looked in, with what is known of the empty ones.
-    pub(crate) pieces: Pieces,
+    pub(crate) pieces: EvidenceSet,
     /// When the first question went out: everything was shown later than that.
     pub(crate) began: Timestamp,
     /// The turns in which what is large may be held.
     pub(crate) held: Option<Reading>,
 }
 
-impl Asked {
+impl RegistryAnswer {
     /// Whether the registry answered, whatever it was.
     pub(crate) fn is_answered(&self) -> bool {
         match &self.verdict {
@@ -46,7 +46,7 @@ impl Asked {
 
 /// How much is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub(crate) enum SearchScope {
     /// What these documents want, until they permit.
     UntilPermitted,
     /// The same, and of each place that is looked in all that any policy could want.
@@ -61,23 +61,23 @@ impl Decider {
         self: &Arc<Self>,
         question: &Arc<Question>,
         repositories: &[Repository],
-        reach: Reach,
+        reach: SearchScope,
         (until, recall): (Instant, Recall),
-    ) -> Asked {
+    ) -> RegistryAnswer {
         let began = self.time.now();
         let plan = match reach {
-            Reach::UntilPermitted => question.plan(),
-            Reach::WholePlaces | Reach::Everything => question.wide_plan(),
+            SearchScope::UntilPermitted => question.plan(),
+            SearchScope::WholePlaces | SearchScope::Everything => question.wide_plan(),
         };
         let session = self.sources.registry.session(&question.access, until).ending_at(recall);
         let reading = Reading::new(session, until, Arc::clone(&self.sources.huge_turns), self.limits.bounds());
         // In a box, so that what holds this future stays small and shallow.
         let (verdict, gathered) = Box::pin(self.search(question, repositories, (plan, reach), &reading)).await;
         let piece = |evidence| {
-            let held = Arc::new(Held { evidence, fetched: began });
-            Piece { held, source: EvidenceSource::Registry }
+            let held = Arc::new(FetchedEvidence { evidence, fetched: began });
+            PlaceEvidence { held, source: EvidenceSource::Registry }
         };
-        Asked { verdict, pieces: gathered.into_iter().map(piece).collect(), began, held: Some(reading) }
+        RegistryAnswer { verdict, pieces: gathered.into_iter().map(piece).collect(), began, held: Some(reading) }
     }
 
     /// What is answered when there was no place to ask it.
@@ -86,7 +86,7 @@ impl Decider {
         question: &Arc<Question>,
         repositories: &[Repository],
         crowded: &Crowded,
-    ) -> Asked {
+    ) -> RegistryAnswer {
         let place = |repository: &Repository, subject| {
             let place = Place { repository: repository.clone(), subject, source: Source::Referrers };
             (place, Outcome::Unreachable(crowded.to_string()))
@@ -96,14 +96,14 @@ impl Decider {
         let looked = repositories.iter().flat_map(of).collect();
         let evidence = vec![Arc::new(Evidence { looked, ..Evidence::default() })];
         let verdict = judge_aside(self, question, evidence).await;
-        Asked { verdict, pieces: Pieces::default(), began: self.time.now(), held: None }
+        RegistryAnswer { verdict, pieces: EvidenceSet::default(), began: self.time.now(), held: None }
     }
 
     async fn search(
         self: &Arc<Self>,
         question: &Arc<Question>,
         repositories: &[Repository],
-        (plan, reach): (Plan, Reach),
+        (plan, reach): (Plan, SearchScope),
         reading: &Reading,
     ) -> (Verdict, Vec<Arc<Evidence>>) {
         let repositories: Vec<(Repository, Hint)> =
@@ -115,10 +115,10 @@ impl Decider {
         let Some(image) = image else { return (judge_aside(self, question, Vec::new()).await, Vec::new()) };
         let sought = Sought { image, repositories: &repositories, digests: &digests, bytes, plan };
         let mut search = Search::new(reading, &self.sources.forms, sought);
-        let (is_wide, all_checks) = (reach != Reach::UntilPermitted, self.limits.signature_checks);
+        let (is_wide, all_checks) = (reach != SearchScope::UntilPermitted, self.limits.signature_checks);
         let (mut checks, mut is_cut) = (all_checks, false);
         while let Some(place) = search.next().await {
-            if reach == Reach::Everything && !search.is_long() {
+            if reach == SearchScope::Everything && !search.is_long() {
                 continue;
             }
             let (sifted, is_all) = sift_aside(self, question, search.to_judge(), (is_wide, checks)).await;
@@ -133,7 +133,7 @@ impl Decider {
             if !matches!(sifted.verdict, Verdict::Permit(_)) {
                 continue;
             }
-            if reach == Reach::Everything {
+            if reach == SearchScope::Everything {
                 // Nothing more is wanted of what is left of these places, and others may hold what is to be kept.
                 if is_all {
                     search.leave_the_rest();

@@ -1,4 +1,4 @@
-//! [`Flights`]: one evaluation in flight per key, its result decider by everyone who asked meanwhile.
+//! [`SingleFlight`]: one evaluation in flight per key, its result decider by everyone who asked meanwhile.
 //!
 //! The evaluation runs as a task of its own: a caller that goes away does not cancel it for the others. Results are
 //! not kept; that is the memory's part.
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// Evaluations in flight, at most one per key and a fixed number in all.
-pub(crate) struct Flights<K, V> {
+pub(crate) struct SingleFlight<K, V> {
     limit: NonZeroUsize,
     aloft: Aloft<K, V>,
 }
@@ -32,7 +32,7 @@ pub(crate) enum FlightError {
 
 type Aloft<K, V> = Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>;
 
-impl<K, V> Flights<K, V>
+impl<K, V> SingleFlight<K, V>
 where
     K: Hash + Eq + Clone + Send + 'static,
     V: Clone + Send + Sync + 'static,
@@ -115,9 +115,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<K, V> fmt::Debug for Flights<K, V> {
+impl<K, V> fmt::Debug for SingleFlight<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flights").field("limit", &self.limit).finish_non_exhaustive()
+        f.debug_struct("SingleFlight").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 
@@ -140,8 +140,8 @@ mod tests {
 
     use super::*;
 
-    fn flights(limit: usize) -> Arc<Flights<&'static str, usize>> {
-        Arc::new(Flights::new(NonZeroUsize::new(limit).unwrap()))
+    fn flights(limit: usize) -> Arc<SingleFlight<&'static str, usize>> {
+        Arc::new(SingleFlight::new(NonZeroUsize::new(limit).unwrap()))
     }
 
     /// Lets every other task run until it waits.

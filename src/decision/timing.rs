@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::cached_permit::Footing;
+use super::cached_permit::EvidenceProvenance;
 use crate::clock::Clock;
 use crate::image::Digest;
 
@@ -16,7 +16,7 @@ pub struct Timings {
     phases: BTreeMap<&'static str, u64>,
     target: Option<Digest>,
     image: Option<Digest>,
-    evidence: Option<Footing>,
+    evidence: Option<EvidenceProvenance>,
 }
 
 impl Timings {
@@ -46,12 +46,12 @@ impl Timings {
     }
 
     /// Notes the evidence that was looked at.
-    pub(crate) fn note_evidence(&mut self, evidence: Option<Footing>) {
+    pub(crate) fn note_evidence(&mut self, evidence: Option<EvidenceProvenance>) {
         self.evidence = evidence;
     }
 
     /// The evidence that was looked at, and did not suffice.
-    pub(crate) fn evidence(&self) -> Option<Footing> {
+    pub(crate) fn evidence(&self) -> Option<EvidenceProvenance> {
         self.evidence
     }
 

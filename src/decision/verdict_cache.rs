@@ -5,7 +5,7 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::cached_permit::{Admission, Declined};
+use super::cached_permit::{CachedDenial, CachedPermit};
 use crate::cache::{Memory, lock_or_empty};
 use crate::policy::VerdictKey;
 use crate::registry::AccessKey;
@@ -13,9 +13,9 @@ use crate::registry::AccessKey;
 /// Bounded memory of verdicts. A panic while one of them was locked empties it: nothing half written is believed.
 pub(super) struct VerdictCache {
     /// Permits. They rest on bytes that were verified, so they are everyone's.
-    permits: Mutex<Memory<VerdictKey, Arc<Admission>>>,
+    permits: Mutex<Memory<VerdictKey, Arc<CachedPermit>>>,
     /// Denials. They rest on what a registry did not show, so they are those credentials' alone (fact P17).
-    denials: Mutex<Memory<(VerdictKey, AccessKey), Declined>>,
+    denials: Mutex<Memory<(VerdictKey, AccessKey), CachedDenial>>,
 }
 
 impl VerdictCache {
@@ -24,13 +24,13 @@ impl VerdictCache {
         Self { permits: Mutex::new(Memory::new(most)), denials: Mutex::new(Memory::new(most)) }
     }
 
-    pub(super) fn permits(&self) -> MutexGuard<'_, Memory<VerdictKey, Arc<Admission>>> {
+    pub(super) fn permits(&self) -> MutexGuard<'_, Memory<VerdictKey, Arc<CachedPermit>>> {
         lock_or_empty(&self.permits, |memory| {
             memory.clear();
         })
     }
 
-    pub(super) fn denials(&self) -> MutexGuard<'_, Memory<(VerdictKey, AccessKey), Declined>> {
+    pub(super) fn denials(&self) -> MutexGuard<'_, Memory<(VerdictKey, AccessKey), CachedDenial>> {
         lock_or_empty(&self.denials, |memory| {
             memory.clear();
         })

@@ -1,6 +1,6 @@
 //! [`EvidenceCache`]: the memory of evidence, place by place: bytes that were fetched, never that something was absent.
 //!
-//! [`Held`] is one place's evidence and [`Piece`] says where a decision has it from. Whether it still counts is decided
+//! [`FetchedEvidence`] is one place's evidence and [`PlaceEvidence`] says where a decision has it from. Whether it still counts is decided
 //! where it is used.
 
 use std::num::NonZeroUsize;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::disk::Wish;
+use super::disk::EvidenceQuery;
 use crate::audit::EvidenceSource;
 use crate::cache::{Memory, lock_or_empty};
 use crate::clock::Clock;
@@ -22,27 +22,27 @@ const KEPT_BYTES_MAX: usize = 64 << 10;
 /// ([`KEPT_LARGE_MAX`]); more is read again when it is needed.
 const KEPT_LARGE_BYTES_MAX: usize = 1 << 20;
 
-/// Pieces of large evidence that are kept, at most 1 MiB each: 16 MiB at most.
+/// EvidenceSet of large evidence that are kept, at most 1 MiB each: 16 MiB at most.
 const KEPT_LARGE_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
 /// One place's evidence with the time at which its registry last showed it.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct FetchedEvidence {
     pub(crate) evidence: Arc<Evidence>,
     pub(crate) fetched: Timestamp,
 }
 
 /// One place's evidence, and where this decision has it from.
 #[derive(Debug, Clone)]
-pub(crate) struct Piece {
-    pub(crate) held: Arc<Held>,
+pub(crate) struct PlaceEvidence {
+    pub(crate) held: Arc<FetchedEvidence>,
     pub(crate) source: EvidenceSource,
 }
 
 /// Bounded memory of evidence. A panic while it was locked empties it.
 pub(crate) struct EvidenceCache {
-    usual: Mutex<Memory<Place, Arc<Held>>>,
-    large: Mutex<Memory<Place, Arc<Held>>>,
+    usual: Mutex<Memory<Place, Arc<FetchedEvidence>>>,
+    large: Mutex<Memory<Place, Arc<FetchedEvidence>>>,
     ttl: Duration,
     clock: Clock,
 }
@@ -54,13 +54,13 @@ impl EvidenceCache {
         Self { usual, large, ttl, clock }
     }
 
-    fn usual(&self) -> MutexGuard<'_, Memory<Place, Arc<Held>>> {
+    fn usual(&self) -> MutexGuard<'_, Memory<Place, Arc<FetchedEvidence>>> {
         lock_or_empty(&self.usual, |memory| {
             memory.clear();
         })
     }
 
-    fn large(&self) -> MutexGuard<'_, Memory<Place, Arc<Held>>> {
+    fn large(&self) -> MutexGuard<'_, Memory<Place, Arc<FetchedEvidence>>> {
         lock_or_empty(&self.large, |memory| {
             memory.clear();
         })
@@ -80,7 +80,7 @@ impl EvidenceCache {
 
     /// Remembers the evidence that a permit rests on, so that the next policy can be judged without the network. Evidence
     /// that led to nothing is not kept: a registry cannot fill this memory with what nobody trusts.
-    pub(crate) fn keep(&self, pieces: &[Piece]) {
+    pub(crate) fn keep(&self, pieces: &[PlaceEvidence]) {
         let expires = self.clock.steady() + self.ttl;
         for piece in pieces {
             let Some(place) = piece.place() else { continue };
@@ -90,18 +90,18 @@ impl EvidenceCache {
                 continue;
             }
             let evidence = Arc::new(piece.held.evidence.copied());
-            let held = Arc::new(Held { evidence, fetched: piece.held.fetched });
+            let held = Arc::new(FetchedEvidence { evidence, fetched: piece.held.fetched });
             let mut memory = if size <= KEPT_BYTES_MAX { self.usual() } else { self.large() };
             memory.put(key, held, expires);
         }
     }
 
     /// Evidence from memory: bytes that were fetched, never that something was absent.
-    pub(crate) fn pieces(&self, wish: &Wish) -> Vec<Piece> {
+    pub(crate) fn pieces(&self, query: &EvidenceQuery) -> Vec<PlaceEvidence> {
         let now = self.clock.steady();
-        let mut kept: Vec<Arc<Held>> = Vec::new();
-        for repository in &wish.repositories {
-            for digest in &wish.digests {
+        let mut kept: Vec<Arc<FetchedEvidence>> = Vec::new();
+        for repository in &query.repositories {
+            for digest in &query.digests {
                 for source in Source::ALL {
                     let key = Place { repository: repository.clone(), subject: digest.clone(), source };
                     kept.extend(self.usual().get(&key, now).cloned());
@@ -109,13 +109,13 @@ impl EvidenceCache {
                 }
             }
         }
-        kept.into_iter().map(|held| Piece { held, source: EvidenceSource::Memory }).collect()
+        kept.into_iter().map(|held| PlaceEvidence { held, source: EvidenceSource::Memory }).collect()
     }
 
     /// Forgets what memory has of the places that are gone.
-    pub(crate) fn forget(&self, wish: &Wish, is_gone: impl Fn(&Place) -> bool) {
-        for repository in &wish.repositories {
-            for subject in &wish.digests {
+    pub(crate) fn forget(&self, query: &EvidenceQuery, is_gone: impl Fn(&Place) -> bool) {
+        for repository in &query.repositories {
+            for subject in &query.digests {
                 for source in Source::ALL {
                     let place = Place { repository: repository.clone(), subject: subject.clone(), source };
                     if is_gone(&place) {
@@ -128,7 +128,7 @@ impl EvidenceCache {
     }
 }
 
-impl Piece {
+impl PlaceEvidence {
     /// Where it was found; none when nothing was.
     pub(crate) fn place(&self) -> Option<&Place> {
         self.held.evidence.items.first().map(|item| &item.place)

@@ -34,7 +34,7 @@ use bytes::Bytes;
 use tokio::sync::SetOnce;
 
 pub use backlog::Backlog;
-pub(crate) use cached_evidence::{EvidenceCache, Held, Piece};
+pub(crate) use cached_evidence::{EvidenceCache, FetchedEvidence, PlaceEvidence};
 pub use forms::{Forms, Hint};
 pub use kept::{Keep, Sizes, kept, kept_of, to_keep};
 pub use reading::{Bounds, HUGE, Reading, Room, Turns};
@@ -52,7 +52,7 @@ use crate::registry::{Class, Onward, Registry, RegistryError};
 pub(crate) struct Sources {
     pub(crate) registry: Arc<Registry>,
     pub(crate) memory: EvidenceCache,
-    pub(crate) store: Arc<disk::Keeping>,
+    pub(crate) store: Arc<disk::DiskEvidence>,
     /// In which forms registries admitted.
     pub(crate) forms: Forms,
     /// Turns with huge attestations.
@@ -70,7 +70,7 @@ impl Sources {
         Self {
             registry: Arc::new(registry),
             memory: EvidenceCache::new(memory, clock),
-            store: Arc::new(disk::Keeping::new(store)),
+            store: Arc::new(disk::DiskEvidence::new(store)),
             forms: Forms::default(),
             huge_turns: Arc::new(Turns::new(clock)),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealgate::audit::EvidenceSource;
-use sealgate::cri::ask::{Call, LocalAsk, PullAsk};
+use sealgate::cri::ask::{Call, LocalImageRequest, PullRequest};
 use sealgate::cri::{Ending, Gate, PullPermit, Refreshes, Refusal, Timings};
 use sealgate::evidence::Pod;
 use sealgate::image::Digest;
@@ -42,11 +42,11 @@ fn gate(rig: &Rig) -> Gate {
 
 async fn pull_in(gate: &Gate, namespace: &str) -> Result<PullPermit, Refusal> {
     let pod = Pod { namespace: Some(namespace.to_owned()), ..Pod::default() };
-    gate.admit_pull(&PullAsk { pod, ..ask(&by_digest(WHOLE)) }, &mut Timings::start(clock())).await
+    gate.admit_pull(&PullRequest { pod, ..ask(&by_digest(WHOLE)) }, &mut Timings::start(clock())).await
 }
 
 fn source(permit: &PullPermit) -> EvidenceSource {
-    permit.footing().unwrap().source
+    permit.provenance().unwrap().source
 }
 
 fn digest(situation: &str) -> Digest {
@@ -141,7 +141,7 @@ async fn attack_a8_a_store_that_fails_is_no_refusal() {
     let folder = rig.folder().join("evidence/entries").join(digest("signed-v2").hex());
     std::os::unix::fs::symlink(&folder, &folder).unwrap();
     rig.cut();
-    let ask = LocalAsk {
+    let ask = LocalImageRequest {
         call: Call::CreateContainer,
         image: store.id_of(&fixtures::prod("signed-v2").tags["v1"]),
         user_specified: name,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use sealgate::containerd::{self, Runtime};
-use sealgate::cri::ask::PullAsk;
+use sealgate::cri::ask::PullRequest;
 use sealgate::cri::{Ending, Gate, Limits, MemoryOptions, Parts, Timings};
 use sealgate::image::Platform;
 use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Unmatched};
@@ -315,8 +315,8 @@ fn policy(hostile: &Hostile) -> PolicySet {
     PolicySet::build(Documents::parse(&[file]).unwrap(), material, Unmatched::Deny).unwrap()
 }
 
-fn ask(cell: &Cell) -> PullAsk {
+fn ask(cell: &Cell) -> PullRequest {
     let auth = AuthConfig { username: USER.to_owned(), password: PASSWORD.to_owned(), ..AuthConfig::default() };
     let deadline = clock().steady() + Duration::from_secs(60);
-    PullAsk { image: cell.image.clone(), pod: sealgate::evidence::Pod::default(), auth: Some(auth), deadline }
+    PullRequest { image: cell.image.clone(), pod: sealgate::evidence::Pod::default(), auth: Some(auth), deadline }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealgate::audit::EvidenceSource;
-use sealgate::cri::ask::{Call, LocalAsk};
+use sealgate::cri::ask::{Call, LocalImageRequest};
 use sealgate::cri::{Ending, Gate, LocalPermit, Refusal, Timings};
 use sealgate::evidence::Pod;
 use sealgate::evidence_store;
@@ -32,7 +32,7 @@ fn gate(rig: &Rig) -> Gate {
 
 /// Creates a container as a kubelet does: by the image's id, with the pod's own string beside it.
 async fn create(gate: &Gate, store: &Store, situation: &str, name: &str) -> Result<LocalPermit, Refusal> {
-    let ask = LocalAsk {
+    let ask = LocalImageRequest {
         call: Call::CreateContainer,
         image: store.id_of(&fixtures::prod(situation).tags["v1"]),
         user_specified: name.to_owned(),
@@ -51,7 +51,7 @@ async fn an_imported_image_starts_by_evidence_on_this_node() {
     rig.cut();
     let gate = gate(&rig);
     let permit = create(&gate, &store, "signed-v2", &name).await.unwrap();
-    assert_eq!(permit.footing().unwrap().source, EvidenceSource::Evidence);
+    assert_eq!(permit.provenance().unwrap().source, EvidenceSource::Evidence);
     assert!(create(&gate, &store, "signed-v2", &name).await.unwrap().is_cached());
     assert_eq!(rig.registry.requests().len(), 0);
 }

@@ -21,7 +21,7 @@ use crate::rig::{
 
 /// Where the evidence came from.
 fn source(permit: &PullPermit) -> EvidenceSource {
-    permit.footing().unwrap().source
+    permit.provenance().unwrap().source
 }
 
 fn digest(situation: &str) -> Digest {

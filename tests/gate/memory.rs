@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use sealgate::cri::ask::PullAsk;
+use sealgate::cri::ask::PullRequest;
 use sealgate::cri::{MemoryOptions, Refusal, Timings};
 use sealgate::evidence::Pod;
 use sealgate::policy::Reason;
@@ -104,7 +104,7 @@ async fn what_only_other_namespaces_have_is_told() {
     let gate = rig.special(Special { policy, ..Special::default() });
     for namespace in ["dev", "test"] {
         let pod = Pod { namespace: Some(namespace.to_owned()), ..Pod::default() };
-        let ask = PullAsk { pod, ..ask(&by_digest("signed-v2")) };
+        let ask = PullRequest { pod, ..ask(&by_digest("signed-v2")) };
         let refusal = gate.admit_pull(&ask, &mut Timings::start(clock())).await.unwrap_err();
         let Refusal::NoPolicy { elsewhere: Some(elsewhere), .. } = &refusal else { panic!("{refusal}") };
         assert_eq!((elsewhere.namespaces.as_str(), elsewhere.namespace.as_deref()), ("prod", Some(namespace)));

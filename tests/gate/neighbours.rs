@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealgate::cri::ask::PullAsk;
+use sealgate::cri::ask::PullRequest;
 use sealgate::cri::{Gate, Limits, PullPermit, Refusal, Timings};
 use sealgate::registry::{RegistryError, Why};
 use tokio::task::JoinHandle;
@@ -127,7 +127,7 @@ async fn attack_d1_want_of_a_place_names_the_host_that_keeps_them() {
     let gate = gate(&rig, everywhere());
     let hanging = bad.pull(&gate, SEATS).await;
     let soon = clock().steady() + Duration::from_millis(300);
-    let late = PullAsk { deadline: soon, ..ask(&format!("{}/prod/late:v1", name(0))) };
+    let late = PullRequest { deadline: soon, ..ask(&format!("{}/prod/late:v1", name(0))) };
     match gate.admit_pull(&late, &mut Timings::start(clock())).await {
         Err(Refusal::Resolve { error: RegistryError::Unreachable { host, why: Why::Crowded { by } }, .. }) => {
             assert_eq!((host, by), (name(0), name(0)));

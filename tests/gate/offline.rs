@@ -64,10 +64,10 @@ async fn overdue_evidence_is_fetched_again() {
     turn_clock(3 * HOUR);
     let gate = bounded(&rig, 2);
     let permit = pull(&gate, &image).await.unwrap();
-    assert_eq!(permit.footing().unwrap().source, EvidenceSource::Registry);
+    assert_eq!(permit.provenance().unwrap().source, EvidenceSource::Registry);
     rig.cut();
     turn_clock(HOUR);
-    assert_eq!(pull(&bounded(&rig, 2), &image).await.unwrap().footing().unwrap().source, EvidenceSource::Evidence);
+    assert_eq!(pull(&bounded(&rig, 2), &image).await.unwrap().provenance().unwrap().source, EvidenceSource::Evidence);
 }
 
 /// Attack C4: the clock is set back so that old evidence seems new. What is from the future has no known age.
@@ -84,7 +84,7 @@ async fn attack_c4_a_clock_that_is_set_back_makes_no_evidence_young() {
     // Where no bound is set the registry is asked first, and then what there is will do.
     rig.registry.clear_log();
     let permit = pull(&rig.started(), &by_digest("signed-v3")).await.unwrap();
-    assert_eq!(permit.footing().unwrap().source, EvidenceSource::Evidence);
+    assert_eq!(permit.provenance().unwrap().source, EvidenceSource::Evidence);
     assert!(!rig.registry.requests().is_empty());
 }
 
@@ -99,12 +99,12 @@ async fn after_a_flush_the_registry_is_asked_first() {
     gate.flush();
     rig.registry.clear_log();
     let permit = pull(&gate, &image).await.unwrap();
-    assert_eq!(permit.footing().unwrap().source, EvidenceSource::Registry);
+    assert_eq!(permit.provenance().unwrap().source, EvidenceSource::Registry);
     turn_clock(HOUR);
     gate.flush();
     rig.cut();
     let permit = pull(&gate, &image).await.unwrap();
-    assert_eq!(permit.footing().unwrap().source, EvidenceSource::Evidence);
+    assert_eq!(permit.provenance().unwrap().source, EvidenceSource::Evidence);
     let asked = rig.registry.requests().len();
     assert!(asked > 0, "the registry was asked first");
     // Not by each of the pods that start now, and soon again.
@@ -142,7 +142,7 @@ async fn attack_a2_a_flush_outlives_the_gate() {
     drop(gate);
     rig.cut();
     let permit = pull(&rig.started(), &image).await.unwrap();
-    assert_eq!(permit.footing().unwrap().source, EvidenceSource::Evidence);
+    assert_eq!(permit.provenance().unwrap().source, EvidenceSource::Evidence);
     assert!(!rig.registry.requests().is_empty(), "the registry was asked first");
     rig.registry.clear_rules();
     rig.registry.rule(Rule::new("/manifests/sha256-", Answer::Status(404, "MANIFEST_UNKNOWN")));

@@ -25,7 +25,7 @@ fn digest(situation: &str) -> Digest {
 }
 
 fn age(permit: &PullPermit) -> i64 {
-    clock().now().duration_since(permit.footing().unwrap().fetched).as_secs()
+    clock().now().duration_since(permit.provenance().unwrap().fetched).as_secs()
 }
 
 fn counts(confirmed: u64, withdrawn: u64, unanswered: u64) -> Refreshes {
@@ -50,7 +50,7 @@ async fn stale_evidence_admits_at_once_and_is_confirmed_aside() {
     turn_clock(25 * HOUR);
     let gate = refreshing(&rig);
     let permit = pull(&gate, &image).await.unwrap();
-    assert_eq!(permit.footing().unwrap().source, EvidenceSource::Evidence);
+    assert_eq!(permit.provenance().unwrap().source, EvidenceSource::Evidence);
     assert!(age(&permit) >= 25 * 3600);
     until_refreshed(&gate, counts(1, 0, 0)).await;
     let permit = pull(&gate, &image).await.unwrap();

@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 
 use sealgate::audit::EvidenceSource;
-use sealgate::cri::{Ending, MemoryOptions, Rejudged};
+use sealgate::cri::{Ending, MemoryOptions, Reevaluated};
 
 use crate::registry::Settings;
 use crate::rig::{PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring, until};
@@ -24,7 +24,7 @@ async fn what_was_admitted_is_in_memory_again_without_a_question() {
     for image in IMAGES {
         let permit = pull(&gate, &by_digest(image)).await.unwrap();
         assert!(permit.is_cached());
-        assert_eq!(permit.footing().unwrap().source, EvidenceSource::Memory);
+        assert_eq!(permit.provenance().unwrap().source, EvidenceSource::Memory);
     }
     assert_eq!(rig.registry.requests().len(), 0);
 }
@@ -56,7 +56,10 @@ async fn what_a_removed_key_vouched_for_is_left_out() {
     rig.cut();
     gate.replace_policy(policy("prod/**", "build"));
     until("both", || gate.rejudged().left == 0 && gate.rejudged().left_out == 1).await;
-    assert_eq!(Rejudged { millis: 0, ..gate.rejudged() }, Rejudged { admitted: 1, left_out: 1, ..Rejudged::default() });
+    assert_eq!(
+        Reevaluated { millis: 0, ..gate.rejudged() },
+        Reevaluated { admitted: 1, left_out: 1, ..Reevaluated::default() }
+    );
     assert!(pull(&gate, &by_digest("signed-v2")).await.unwrap().is_cached());
     let refusal = pull(&gate, &by_digest("signed-other")).await.unwrap_err();
     assert_eq!(refusal.ending(), Ending::Unreachable);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sealgate::clock::Clock;
 use sealgate::containerd::{self, Runtime};
-use sealgate::cri::ask::PullAsk;
+use sealgate::cri::ask::PullRequest;
 use sealgate::cri::{Gate, Limits, MemoryOptions, Parts, PullPermit, Refusal, Timings};
 use sealgate::evidence::{Carrier, Evidence, Pod, Source};
 use sealgate::evidence_store::{self, Store};
@@ -265,14 +265,14 @@ pub(crate) fn attested(predicate_type: &str, more: &str) -> String {
 pub(crate) const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 
 /// A pull without credentials.
-pub(crate) fn ask(image: &str) -> PullAsk {
+pub(crate) fn ask(image: &str) -> PullRequest {
     ask_as(image, None)
 }
 
 /// A pull.
-pub(crate) fn ask_as(image: &str, auth: Option<AuthConfig>) -> PullAsk {
+pub(crate) fn ask_as(image: &str, auth: Option<AuthConfig>) -> PullRequest {
     let deadline = clock().steady() + Duration::from_secs(60);
-    PullAsk { image: image.to_owned(), pod: Pod::default(), auth, deadline }
+    PullRequest { image: image.to_owned(), pod: Pod::default(), auth, deadline }
 }
 
 /// Decides on a pull.

@@ -12,7 +12,7 @@ use super::tokio_runtime;
 use super::wanted::Wanted;
 use crate::cli::screen::Screen;
 use crate::config::Settings;
-use crate::cri::ask::PullAsk;
+use crate::cri::ask::PullRequest;
 use crate::cri::{Ending, Timings};
 use crate::daemon::{self, CLOCK};
 use crate::evidence::Pod;
@@ -44,7 +44,7 @@ async fn admitted(reference: &Reference, settings: &Settings) -> Result<Result<D
     let store = Store::open(settings.evidence.clone()).map_err(|error| error.to_string())?;
     gate.open_store(Arc::new(store));
     let deadline = CLOCK.steady() + gate.limits().decision() + Duration::from_secs(1);
-    let ask = PullAsk { image: reference.to_string(), pod: Pod::default(), auth: None, deadline };
+    let ask = PullRequest { image: reference.to_string(), pod: Pod::default(), auth: None, deadline };
     match gate.admit_pull(&ask, &mut Timings::start(CLOCK)).await {
         Ok(permit) => Ok(Ok(permit.admission().permit().subject().target.clone())),
         Err(refusal) => match refusal.ending() {

@@ -1,24 +1,24 @@
-//! [`Errand`]: one touch of the disk that may take longer than anybody waits for it. Those that are left and have not ended
+//! [`DiskTask`]: one touch of the disk that may take longer than anybody waits for it. Those that are left and have not ended
 //! are counted: while there are any, the disk hangs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// One touch of the disk, as those who wait and the thread that does it see it.
-pub(crate) struct Errand {
+pub(crate) struct DiskTask {
     state: AtomicU8,
     stuck: Arc<AtomicUsize>,
 }
 
-impl Errand {
+impl DiskTask {
     const WAITED_FOR: u8 = 0;
     const ENDED: u8 = 1;
     const LEFT: u8 = 2;
 
     /// One that is waited for, and what it holds.
-    pub(crate) fn begin(stuck: &Arc<AtomicUsize>) -> (Arc<Self>, Inside) {
+    pub(crate) fn begin(stuck: &Arc<AtomicUsize>) -> (Arc<Self>, TaskGuard) {
         let errand = Arc::new(Self { state: AtomicU8::new(Self::WAITED_FOR), stuck: Arc::clone(stuck) });
-        (Arc::clone(&errand), Inside(errand))
+        (Arc::clone(&errand), TaskGuard(errand))
     }
 
     /// It has ended; when nobody waited any more, the disk answers again.
@@ -40,9 +40,9 @@ impl Errand {
 
 /// What a touch of the disk holds for as long as it may be under way. It ends when this is dropped: also when its turn
 /// never came, or it panicked.
-pub(crate) struct Inside(Arc<Errand>);
+pub(crate) struct TaskGuard(Arc<DiskTask>);
 
-impl Drop for Inside {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.ended();
     }

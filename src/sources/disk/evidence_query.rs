@@ -1,4 +1,4 @@
-//! [`Wish`]: what is asked of the evidence store for one question; and what stands in it, read and written. All of it blocks
+//! [`EvidenceQuery`]: what is asked of the evidence store for one question; and what stands in it, read and written. All of it blocks
 //! on the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,24 +6,24 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::pending_writes::Whole;
+use super::pending_writes::EntryWithBlobs;
 use crate::audit::EvidenceSource;
 use crate::evidence::{Name, Source, Subject};
 use crate::evidence_store::{BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
 use crate::image::{Digest, Repository};
 use crate::policy::Plan;
-use crate::sources::{Held, Piece};
+use crate::sources::{FetchedEvidence, PlaceEvidence};
 use crate::sources::{Keep, Sizes, kept_of, to_keep};
 
 /// What is asked of the store for one question.
 #[derive(Debug, Clone)]
-pub(crate) struct Wish {
+pub(crate) struct EvidenceQuery {
     pub(crate) digests: Vec<Digest>,
     pub(crate) repositories: Vec<Repository>,
     pub(crate) plan: Plan,
 }
 
-impl Wish {
+impl EvidenceQuery {
     /// Whether an entry is about what is asked.
     pub(crate) fn concerns(&self, entry: &Entry) -> bool {
         self.digests.contains(&entry.place.subject) && self.wants(entry)
@@ -42,7 +42,7 @@ impl Wish {
 
 /// The image that evidence is kept about.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct About<'a> {
+pub(crate) struct KeptAbout<'a> {
     pub(crate) subject: &'a Subject,
     /// The manifests and indexes that are at hand, of the target and its child.
     pub(crate) documents: &'a BTreeMap<Digest, Bytes>,
@@ -50,21 +50,21 @@ pub(crate) struct About<'a> {
 
 /// What the store has for a question.
 #[derive(Debug, Default)]
-pub(crate) struct Taken {
-    pub(crate) pieces: Vec<Piece>,
+pub(crate) struct FoundOnDisk {
+    pub(crate) pieces: Vec<PlaceEvidence>,
     /// Whether something was left out that is huge.
     pub(crate) left_out: bool,
 }
 
 /// Reads what the store has for a question, of such sizes. What is broken is as if it were not there.
-pub(crate) fn take_now(store: &Store, wish: &Wish, sizes: Sizes) -> Result<Taken, StoreError> {
-    let mut taken = Taken::default();
-    for entry in entries(store, wish)? {
-        let (evidence, left_out) = kept_of(store, &entry, wish.plan, sizes);
+pub(crate) fn take_now(store: &Store, query: &EvidenceQuery, sizes: Sizes) -> Result<FoundOnDisk, StoreError> {
+    let mut taken = FoundOnDisk::default();
+    for entry in entries(store, query)? {
+        let (evidence, left_out) = kept_of(store, &entry, query.plan, sizes);
         taken.left_out |= left_out;
         if !evidence.items.is_empty() {
-            let held = Held { evidence: Arc::new(evidence), fetched: entry.fetched };
-            taken.pieces.push(Piece { held: Arc::new(held), source: EvidenceSource::Evidence });
+            let held = FetchedEvidence { evidence: Arc::new(evidence), fetched: entry.fetched };
+            taken.pieces.push(PlaceEvidence { held: Arc::new(held), source: EvidenceSource::Evidence });
         }
     }
     Ok(taken)
@@ -85,23 +85,23 @@ pub(crate) fn beside(entry: &Entry, earlier: Entry) -> Entry {
 }
 
 /// What the store has of the places that are asked for.
-pub(crate) fn entries(store: &Store, wish: &Wish) -> Result<Vec<Entry>, StoreError> {
+pub(crate) fn entries(store: &Store, query: &EvidenceQuery) -> Result<Vec<Entry>, StoreError> {
     let mut wanted = Vec::new();
-    for digest in &wish.digests {
-        wanted.extend(store.entries_of(digest)?.into_iter().filter(|entry| wish.wants(entry)));
+    for digest in &query.digests {
+        wanted.extend(store.entries_of(digest)?.into_iter().filter(|entry| query.wants(entry)));
     }
     Ok(wanted)
 }
 
 /// The entries for what an admission rests on.
-pub(super) fn to_put(pieces: &[Piece], about: About<'_>) -> Vec<Whole> {
+pub(super) fn to_put(pieces: &[PlaceEvidence], about: KeptAbout<'_>) -> Vec<EntryWithBlobs> {
     let targets = BTreeSet::from([about.subject.target.clone()]);
     let names: Vec<String> = match &about.subject.name {
         Name::Known(reference) => vec![reference.to_string()],
         Name::Unknown => Vec::new(),
     };
     let mut entries = Vec::new();
-    for Piece { held, .. } in pieces {
+    for PlaceEvidence { held, .. } in pieces {
         let subject = held.evidence.items.first().and_then(|item| about.documents.get(&item.place.subject));
         let keeps = to_keep(&held.evidence, subject).into_iter();
         let entry = |keep: Keep| (keep.entry(held.fetched, targets.clone(), names.clone()), keep.contents);

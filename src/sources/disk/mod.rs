@@ -1,4 +1,4 @@
-//! [`Keeping`]: the gate's hands on the evidence store. Evidence is put there before a decision on it is answered, and
+//! [`DiskEvidence`]: the gate's hands on the evidence store. Evidence is put there before a decision on it is answered, and
 //! taken from there when memory has none.
 //!
 //! The disk never holds up the node: every touch has a time limit, after one that did not end nobody waits until it has,
@@ -15,13 +15,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 
-use super::{Piece, Sizes};
+use super::{PlaceEvidence, Sizes};
 use crate::evidence_store::{Entry, Store, StoreError};
 use crate::image::Digest;
-use disk_task::Errand;
-pub(crate) use evidence_query::{About, Taken, Wish, take_now};
+use disk_task::DiskTask;
+pub(crate) use evidence_query::{EvidenceQuery, FoundOnDisk, KeptAbout, take_now};
 use evidence_query::{beside, entries, to_put};
-use pending_writes::{Owed, Whole};
+use pending_writes::{EntryWithBlobs, PendingWrites};
 
 /// Longest wait for evidence to be on disk. A write takes milliseconds; a disk that needs longer would hold up every pod.
 const PUT_LIMIT: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ const WORK_AT_ONCE: usize = 8;
 
 /// The store, when there is one, and how it does.
 #[derive(Debug)]
-pub(crate) struct Keeping {
+pub(crate) struct DiskEvidence {
     store: OnceLock<Arc<Store>>,
     turns: Arc<Semaphore>,
     /// Touches of the disk that nobody waits for any more and that have not ended.
@@ -47,7 +47,7 @@ pub(crate) struct Keeping {
     hangs: Notify,
     failed_writes: AtomicU64,
     /// What is still to be put on disk.
-    owed: Owed,
+    pending: PendingWrites,
     trouble: Mutex<Trouble>,
 }
 
@@ -89,7 +89,7 @@ enum Failure {
     Store(StoreError),
 }
 
-impl Keeping {
+impl DiskEvidence {
     pub(crate) fn new(store: Option<Arc<Store>>) -> Self {
         Self {
             store: store.map_or_else(OnceLock::new, OnceLock::from),
@@ -97,7 +97,7 @@ impl Keeping {
             stuck: Arc::default(),
             hangs: Notify::new(),
             failed_writes: AtomicU64::new(0),
-            owed: Owed::default(),
+            pending: PendingWrites::default(),
             trouble: Mutex::default(),
         }
     }
@@ -132,35 +132,35 @@ impl Keeping {
     }
 
     /// What the store has for a question; nothing when it cannot be asked.
-    pub(crate) async fn take(&self, wish: Wish, sizes: Sizes) -> Taken {
+    pub(crate) async fn take(&self, query: EvidenceQuery, sizes: Sizes) -> FoundOnDisk {
         let limit = if sizes == Sizes::All { TAKE_HUGE_LIMIT } else { TAKE_LIMIT };
-        let taken = self.work(limit, move |store| take_now(store, &wish, sizes)).await;
-        self.told(Touch::Read, taken).unwrap_or_default()
+        let taken = self.work(limit, move |store| take_now(store, &query, sizes)).await;
+        self.report_health(Touch::Read, taken).unwrap_or_default()
     }
 
     /// Whether the store has an entry of one of these digests from one of these repositories, and with it any evidence;
     /// nothing is said of a store that fails.
-    pub(crate) async fn has(&self, wish: Wish) -> Option<bool> {
+    pub(crate) async fn has(&self, query: EvidenceQuery) -> Option<bool> {
         if self.store.get().is_none() {
             return Some(false);
         }
-        let any = move |store: &Store| Ok(entries(store, &wish)?.iter().any(|entry| !entry.manifests.is_empty()));
-        self.told(Touch::Read, self.work(TAKE_LIMIT, any).await)
+        let any = move |store: &Store| Ok(entries(store, &query)?.iter().any(|entry| !entry.manifests.is_empty()));
+        self.report_health(Touch::Read, self.work(TAKE_LIMIT, any).await)
     }
 
     /// Keeps what an admission rests on; returns when it is on disk, or when that cannot be waited for. What the disk does
     /// not take now it is given later.
-    pub(crate) async fn put(&self, pieces: &[Piece], about: About<'_>) {
+    pub(crate) async fn put(&self, pieces: &[PlaceEvidence], about: KeptAbout<'_>) {
         let entries = to_put(pieces, about);
-        self.owed.forgive(|owed| entries.iter().any(|(entry, _)| entry.place == owed.place));
+        self.pending.cancel(|pending| entries.iter().any(|(entry, _)| entry.place == pending.place));
         // Each by itself: that one place has more than is kept of any does not keep the others out.
-        self.put_or_owe(entries, |store, (entry, contents)| store.put(entry, contents)).await;
+        self.put_or_queue(entries, |store, (entry, contents)| store.put(entry, contents)).await;
     }
 
     /// Keeps what an admission rests on of places of which a part could not be reached: beside what the store has of them,
     /// which may hold that part. That is no newer for it.
-    pub(crate) async fn put_beside(&self, pieces: &[Piece], about: About<'_>) {
-        let put = |store: &Store, (entry, contents): &Whole| match store.entry(&entry.place)? {
+    pub(crate) async fn put_beside(&self, pieces: &[PlaceEvidence], about: KeptAbout<'_>) {
+        let put = |store: &Store, (entry, contents): &EntryWithBlobs| match store.entry(&entry.place)? {
             Some(there) => match store.put(&beside(entry, there), contents) {
                 // What was there is broken: then it is replaced.
                 Err(StoreError::Unfit(_)) => store.put(entry, contents),
@@ -168,24 +168,28 @@ impl Keeping {
             },
             None => store.put(entry, contents),
         };
-        self.put_or_owe(to_put(pieces, about), put).await;
+        self.put_or_queue(to_put(pieces, about), put).await;
     }
 
     /// Gives the disk what it did not take before, unless it has something newer by now.
-    pub(crate) async fn pay(&self) {
-        self.put_or_owe(self.owed.take(), |store, (entry, contents)| {
+    pub(crate) async fn flush_pending(&self) {
+        self.put_or_queue(self.pending.take(), |store, (entry, contents)| {
             let newer = store.entry(&entry.place)?.filter(|there| there.fetched >= entry.fetched);
             if newer.is_some() { Ok(()) } else { store.put(entry, contents) }
         })
         .await;
     }
 
-    async fn put_or_owe(&self, entries: Vec<Whole>, put: fn(&Store, &Whole) -> Result<(), StoreError>) {
+    async fn put_or_queue(
+        &self,
+        entries: Vec<EntryWithBlobs>,
+        put: fn(&Store, &EntryWithBlobs) -> Result<(), StoreError>,
+    ) {
         if entries.is_empty() {
             return;
         }
         if self.store.get().is_none() {
-            return self.owed.add(entries);
+            return self.pending.add(entries);
         }
         let given = entries.clone();
         let all = move |store: &Store| given.iter().map(|whole| put(store, whole)).fold(Ok(()), Result::and);
@@ -194,20 +198,26 @@ impl Keeping {
             self.failed_writes.fetch_add(1, Ordering::Relaxed);
             // What the store takes never, it is not given again.
             if !matches!(failure, Failure::Store(StoreError::Unfit(_) | StoreError::TooMany { .. })) {
-                self.owed.add(entries);
+                self.pending.add(entries);
             }
         }
-        self.told(Touch::Write, done);
+        self.report_health(Touch::Write, done);
     }
 
     /// Puts what places show now where the store has something older of them, and drops what it has of the others from
     /// before `began`; what is newer than that stays.
-    pub(crate) async fn replace(&self, wish: Wish, pieces: &[Piece], about: About<'_>, began: Timestamp) {
+    pub(crate) async fn replace(
+        &self,
+        query: EvidenceQuery,
+        pieces: &[PlaceEvidence],
+        about: KeptAbout<'_>,
+        began: Timestamp,
+    ) {
         let shown = to_put(pieces, about);
-        self.owed.forgive(|entry| wish.concerns(entry) && entry.fetched < began);
+        self.pending.cancel(|entry| query.concerns(entry) && entry.fetched < began);
         let replace = move |store: &Store| {
             let mut done = Ok(());
-            for old in entries(store, &wish)?.into_iter().filter(|entry| entry.fetched < began) {
+            for old in entries(store, &query)?.into_iter().filter(|entry| entry.fetched < began) {
                 let one = match shown.iter().find(|(entry, _)| entry.place == old.place) {
                     Some((entry, contents)) => store.put(entry, contents),
                     None => store.remove(&old.place).map(drop),
@@ -216,14 +226,14 @@ impl Keeping {
             }
             done
         };
-        self.told(Touch::Write, self.work(PUT_LIMIT, replace).await);
+        self.report_health(Touch::Write, self.work(PUT_LIMIT, replace).await);
     }
 
     /// Notes, aside, that entries were used, and for which image: while it is on the node they stay.
-    pub(crate) fn used(self: &Arc<Self>, wish: Wish, target: &Digest, now: Timestamp) {
+    pub(crate) fn used(self: &Arc<Self>, query: EvidenceQuery, target: &Digest, now: Timestamp) {
         let (keeping, target) = (Arc::clone(self), target.clone());
         let note = move |store: &Store| {
-            for entry in entries(store, &wish)? {
+            for entry in entries(store, &query)? {
                 store.touch(&entry, now);
                 if !entry.targets.contains(&target) {
                     store.add_target(&entry.place, &target)?;
@@ -231,17 +241,17 @@ impl Keeping {
             }
             Ok(())
         };
-        tokio::spawn(async move { keeping.told(Touch::Write, keeping.work(PUT_LIMIT, note).await) });
+        tokio::spawn(async move { keeping.report_health(Touch::Write, keeping.work(PUT_LIMIT, note).await) });
     }
 
     /// Has the store drop what these places held, since their registry no longer shows it.
-    pub(crate) async fn drop_places(&self, wish: Wish, is_gone: impl Fn(&Entry) -> bool + Send + 'static) {
-        self.owed.forgive(|entry| wish.concerns(entry) && is_gone(entry));
+    pub(crate) async fn drop_places(&self, query: EvidenceQuery, is_gone: impl Fn(&Entry) -> bool + Send + 'static) {
+        self.pending.cancel(|entry| query.concerns(entry) && is_gone(entry));
         let remove = move |store: &Store| {
-            let gone: Vec<Entry> = entries(store, &wish)?.into_iter().filter(|entry| is_gone(entry)).collect();
+            let gone: Vec<Entry> = entries(store, &query)?.into_iter().filter(|entry| is_gone(entry)).collect();
             gone.iter().try_for_each(|entry| store.remove(&entry.place).map(drop))
         };
-        self.told(Touch::Write, self.work(PUT_LIMIT, remove).await);
+        self.report_health(Touch::Write, self.work(PUT_LIMIT, remove).await);
     }
 
     /// Notes, aside, that everything is to be forgotten, for the gate that comes after this one.
@@ -250,20 +260,23 @@ impl Keeping {
         let note = move |store: &Store| store.note_flush(at);
         // Without a runtime nobody is there to ask for it either.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn(async move { keeping.told(Touch::Write, keeping.work(HOUSE_LIMIT, note).await) }));
+            drop(
+                runtime
+                    .spawn(async move { keeping.report_health(Touch::Write, keeping.work(HOUSE_LIMIT, note).await) }),
+            );
         }
     }
 
     /// Something for the store to do that nobody waits long for.
-    pub(crate) async fn house<T: Send + 'static>(
+    pub(crate) async fn run_housekeeping<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Option<T> {
-        self.told(Touch::Read, self.work(HOUSE_LIMIT, work).await)
+        self.report_health(Touch::Read, self.work(HOUSE_LIMIT, work).await)
     }
 
     /// Says of a failure once what it is, and of the end of it.
-    fn told<T>(&self, touch: Touch, done: Result<T, Failure>) -> Option<T> {
+    fn report_health<T>(&self, touch: Touch, done: Result<T, Failure>) -> Option<T> {
         let (value, why) = match done {
             Ok(value) => (Some(value), None),
             Err(Failure::Closed) => return None,
@@ -304,7 +317,7 @@ impl Keeping {
             () = self.hangs.notified() => return Err(Failure::Slow),
         };
         let turn = turn.map_err(|_| Failure::Slow)?;
-        let (errand, inside) = Errand::begin(&self.stuck);
+        let (errand, inside) = DiskTask::begin(&self.stuck);
         let done = tokio::task::spawn_blocking(move || {
             let done = work(&store);
             drop(inside);
@@ -331,16 +344,16 @@ mod tests {
     use crate::image::Digest;
     use crate::policy::Plan;
 
-    fn keeping() -> (tempfile::TempDir, Arc<Keeping>) {
+    fn keeping() -> (tempfile::TempDir, Arc<DiskEvidence>) {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { path: folder.path().join("evidence"), ..Options::default() };
         let store = Store::open(options).unwrap();
-        (folder, Arc::new(Keeping::new(Some(Arc::new(store)))))
+        (folder, Arc::new(DiskEvidence::new(Some(Arc::new(store)))))
     }
 
-    fn wish() -> Wish {
+    fn query() -> EvidenceQuery {
         let plan = Plan { signatures: true, certificates: true, attestations: true, names_tag: false };
-        Wish { digests: vec![Digest::of(b"image")], repositories: Vec::new(), plan }
+        EvidenceQuery { digests: vec![Digest::of(b"image")], repositories: Vec::new(), plan }
     }
 
     /// Attack D1: a disk that hangs holds up one decision for a while, and no other until it answers again.
@@ -357,7 +370,7 @@ mod tests {
         assert!(!keeping.health().healthy);
         // Although it would be done at once, were it begun.
         assert_eq!(keeping.work(Duration::from_secs(60), |_| Ok(())).await, Err(Failure::Slow));
-        assert!(keeping.take(wish(), Sizes::All).await.pieces.is_empty());
+        assert!(keeping.take(query(), Sizes::All).await.pieces.is_empty());
         drop(free);
         let again = async {
             while keeping.work(Duration::from_secs(60), |_| Ok(())).await.is_err() {
@@ -365,7 +378,7 @@ mod tests {
             }
         };
         assert!(tokio::time::timeout(Duration::from_secs(30), again).await.is_ok(), "it answers again");
-        assert!(keeping.take(wish(), Sizes::All).await.pieces.is_empty());
+        assert!(keeping.take(query(), Sizes::All).await.pieces.is_empty());
         assert!(keeping.health().healthy, "{:?}", keeping.health());
     }
 
@@ -404,18 +417,18 @@ mod tests {
     async fn a_write_that_failed_is_told_until_one_succeeds() {
         let (_folder, keeping) = keeping();
         let failed: Result<(), Failure> = Err(Failure::Slow);
-        assert_eq!(keeping.told(Touch::Write, failed), None);
-        assert!(keeping.take(wish(), Sizes::All).await.pieces.is_empty());
+        assert_eq!(keeping.report_health(Touch::Write, failed), None);
+        assert!(keeping.take(query(), Sizes::All).await.pieces.is_empty());
         assert!(!keeping.health().healthy);
-        assert_eq!(keeping.told(Touch::Write, Ok(())), Some(()));
+        assert_eq!(keeping.report_health(Touch::Write, Ok(())), Some(()));
         assert!(keeping.health().healthy);
     }
 
     #[tokio::test]
     async fn without_a_store_there_is_nothing_and_it_is_said_once() {
-        let keeping = Keeping::new(None);
+        let keeping = DiskEvidence::new(None);
         keeping.closed("cannot be opened".to_owned());
-        assert!(keeping.take(wish(), Sizes::All).await.pieces.is_empty());
+        assert!(keeping.take(query(), Sizes::All).await.pieces.is_empty());
         let health = keeping.health();
         assert_eq!((health.open, health.healthy, health.error.as_deref()), (false, false, Some("cannot be opened")));
         let (_folder, other) = self::keeping();

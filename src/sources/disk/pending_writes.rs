@@ -1,4 +1,4 @@
-//! [`Owed`]: evidence that could not be put on disk when it admitted an image. It is put there later: until then a power cut
+//! [`PendingWrites`]: evidence that could not be put on disk when it admitted an image. It is put there later: until then a power cut
 //! would cost the image its start.
 
 use std::collections::VecDeque;
@@ -16,43 +16,43 @@ const BYTES_MAX: usize = 24 << 20;
 const ENTRIES_MAX: usize = 1024;
 
 /// An entry with its contents.
-pub(crate) type Whole = (Entry, Vec<(Digest, Bytes)>);
+pub(crate) type EntryWithBlobs = (Entry, Vec<(Digest, Bytes)>);
 
 /// What the disk did not take, the oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Owed(Mutex<VecDeque<Whole>>);
+pub(crate) struct PendingWrites(Mutex<VecDeque<EntryWithBlobs>>);
 
-impl Owed {
+impl PendingWrites {
     /// Holds these for later; of too many the oldest go.
-    pub(crate) fn add(&self, entries: Vec<Whole>) {
+    pub(crate) fn add(&self, entries: Vec<EntryWithBlobs>) {
         // In bytes of their own: what waits for a disk is no decision's.
         let copied = |(digest, bytes): (Digest, Bytes)| (digest, Bytes::copy_from_slice(&bytes));
         let copied = entries.into_iter().map(|(entry, bytes)| (entry, bytes.into_iter().map(copied).collect()));
-        let mut owed = self.owed();
-        owed.extend(copied);
-        let mut bytes: usize = owed.iter().map(size).sum();
-        while bytes > BYTES_MAX || owed.len() > ENTRIES_MAX {
-            let Some(oldest) = owed.pop_front() else { return };
+        let mut pending = self.pending();
+        pending.extend(copied);
+        let mut bytes: usize = pending.iter().map(size).sum();
+        while bytes > BYTES_MAX || pending.len() > ENTRIES_MAX {
+            let Some(oldest) = pending.pop_front() else { return };
             bytes = bytes.saturating_sub(size(&oldest));
         }
     }
 
     /// Lets go of some: there is newer, or their registry no longer shows them.
-    pub(crate) fn forgive(&self, is_gone: impl Fn(&Entry) -> bool) {
-        self.owed().retain(|(entry, _)| !is_gone(entry));
+    pub(crate) fn cancel(&self, is_gone: impl Fn(&Entry) -> bool) {
+        self.pending().retain(|(entry, _)| !is_gone(entry));
     }
 
     /// All of it, to be tried again.
-    pub(crate) fn take(&self) -> Vec<Whole> {
-        std::mem::take(&mut *self.owed()).into()
+    pub(crate) fn take(&self) -> Vec<EntryWithBlobs> {
+        std::mem::take(&mut *self.pending()).into()
     }
 
-    fn owed(&self) -> MutexGuard<'_, VecDeque<Whole>> {
+    fn pending(&self) -> MutexGuard<'_, VecDeque<EntryWithBlobs>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn size((_, contents): &Whole) -> usize {
+fn size((_, contents): &EntryWithBlobs) -> usize {
     contents.iter().map(|(_, bytes)| bytes.len()).sum()
 }
 
@@ -64,7 +64,7 @@ mod tests {
     use crate::evidence::{Place, Source};
     use crate::image::Repository;
 
-    fn whole(number: usize, size: usize) -> Whole {
+    fn whole(number: usize, size: usize) -> EntryWithBlobs {
         let bytes = Bytes::from(vec![0; size]);
         let place = Place {
             repository: Repository::parse("reg.example/app").unwrap(),
@@ -80,13 +80,13 @@ mod tests {
     /// Attack D1: a disk that takes nothing for long does not fill the memory.
     #[test]
     fn attack_d1_what_is_owed_is_bounded() {
-        let owed = Owed::default();
-        owed.add((0..8).map(|number| whole(number, 4 << 20)).collect());
-        assert_eq!(owed.take().len(), 6);
-        owed.add((0..ENTRIES_MAX + 3).map(|number| whole(number, 1)).collect());
-        owed.forgive(|entry| entry.place == whole(ENTRIES_MAX, 1).0.place);
-        let left = owed.take();
+        let pending = PendingWrites::default();
+        pending.add((0..8).map(|number| whole(number, 4 << 20)).collect());
+        assert_eq!(pending.take().len(), 6);
+        pending.add((0..ENTRIES_MAX + 3).map(|number| whole(number, 1)).collect());
+        pending.cancel(|entry| entry.place == whole(ENTRIES_MAX, 1).0.place);
+        let left = pending.take();
         assert_eq!((left.len(), left.first()), (ENTRIES_MAX - 1, Some(&whole(3, 1))));
-        assert!(owed.take().is_empty());
+        assert!(pending.take().is_empty());
     }
 }

@@ -1,0 +1,93 @@
+//! [`RecordedAnswer`]: what a call is answered with, which can be made only from its record; and the gRPC status of a
+//! refusal.
+
+use tonic::Code;
+
+use super::recorder::{OnRecord, Refused};
+use crate::containerd::RuntimeError;
+use crate::decision::refusal::{Ending, Refusal};
+use crate::proxy::{Answer, Reply, UpstreamError};
+use crate::registry::Class;
+
+/// What the kubelet shows as the pod's waiting reason when a pull fails with UNKNOWN and this (fact P10).
+const VALIDATION_FAILED: &str = "SignatureValidationFailed: ";
+/// The same for a registry that cannot be reached.
+const REGISTRY_UNAVAILABLE: &str = "RegistryUnavailable: ";
+
+/// An answer whose decision is on record.
+#[must_use]
+#[derive(Debug)]
+pub(super) struct RecordedAnswer(Answer);
+
+impl RecordedAnswer {
+    /// The runtime's own reply, success or error.
+    pub(super) fn reply(reply: Reply, _: OnRecord) -> Self {
+        Self(Answer::Reply(reply))
+    }
+
+    /// The runtime gave none.
+    pub(super) fn no_reply(error: &UpstreamError, _: OnRecord) -> Self {
+        Self(Answer::status(error.code(), error.to_string()))
+    }
+
+    /// What the client is told.
+    pub(super) fn into_answer(self) -> Answer {
+        self.0
+    }
+}
+
+impl From<Refused> for RecordedAnswer {
+    fn from(refused: Refused) -> Self {
+        Self(answer_of(refused.refusal()))
+    }
+}
+
+/// The status of a refusal: UNKNOWN with the kubelet's words where it has some, otherwise the code that fits.
+fn answer_of(refusal: &Refusal) -> Answer {
+    let code = match refusal {
+        Refusal::BadRequest { .. } | Refusal::BadReference(_) => Some(Code::InvalidArgument),
+        Refusal::Resolve { error, .. } => (error.class() == Class::Absent).then_some(Code::NotFound),
+        Refusal::NotPresent { .. } => Some(Code::NotFound),
+        Refusal::Runtime(error) => Some(runtime_code(error)),
+        Refusal::Deadline => Some(Code::DeadlineExceeded),
+        Refusal::Overloaded => Some(Code::ResourceExhausted),
+        Refusal::Lost => Some(Code::Internal),
+        Refusal::NotRecorded { .. } => Some(Code::Unavailable),
+        Refusal::PathAsImage
+        | Refusal::Checkpoint
+        | Refusal::NoPolicy { .. }
+        | Refusal::Denied(_)
+        | Refusal::Document(_)
+        | Refusal::NoChild { .. }
+        | Refusal::NameNotListed { .. }
+        | Refusal::TooMany { .. }
+        | Refusal::Differs(_)
+        | Refusal::Stored { .. }
+        | Refusal::NoImageId { .. }
+        | Refusal::NotAllowed { .. } => None,
+    };
+    match code {
+        Some(code) => Answer::status(code, refusal.to_string()),
+        None => Answer::status(Code::Unknown, format!("{}{refusal}", kubelet_word(refusal))),
+    }
+}
+
+/// What the kubelet recognises at the beginning of an UNKNOWN (fact P10).
+fn kubelet_word(refusal: &Refusal) -> &'static str {
+    match (refusal, refusal.ending()) {
+        (_, Ending::Unreachable) => REGISTRY_UNAVAILABLE,
+        // A registry that does not show the image itself (401, 403) says nothing of signatures; the runtime's own pull
+        // would fail with a plain UNKNOWN too (fact P8).
+        (Refusal::Resolve { .. }, Ending::Refused | Ending::Unable) => "",
+        (_, Ending::Refused | Ending::Unable) => VALIDATION_FAILED,
+    }
+}
+
+fn runtime_code(error: &RuntimeError) -> Code {
+    match error {
+        RuntimeError::Unavailable { .. } | RuntimeError::TimedOut { .. } => Code::Unavailable,
+        RuntimeError::Refused { .. } | RuntimeError::Malformed { .. } | RuntimeError::NameNotSeen { .. } => {
+            Code::Internal
+        }
+    }
+}
