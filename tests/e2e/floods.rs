@@ -53,7 +53,7 @@ pub async fn signatures() -> Outcome {
 }
 
 /// A panic ends one task and not the process: the release build has what throws one in it. What becomes of the decision
-/// then, `lib/gate::flights::a_panic_is_told_to_everyone_and_frees_the_key` says.
+/// then, `lib/decision::single_flight::a_panic_is_told_to_everyone_and_frees_the_key` says.
 pub async fn unwinds() -> Outcome {
     let program = std::fs::read(Stage::released()?)?;
     let throws = b"_Unwind_RaiseException";
