@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use sealgate::cri::{Gate, MemoryOptions, Reevaluated};
 use sealgate::image::Digest;
 use sealgate::policy::{Documents, PolicyFile, PolicySet, Unmatched};
-use sealgate::verify::{Proofs, PublicKey};
+use sealgate::verify::{PublicKey, VerificationCache};
 use serde_json::json;
 
 use registry::{OCI_MANIFEST, Settings, TestRegistry};
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         let took = support::runtime().block_on(by_key(evidence));
         table.limit(&format!("key, evidence in {place}"), took.as_secs_f64() * 1e3, "ms", LIMIT);
         // In turns, so that a memory of one proof never has the one that is asked for.
-        for (what, proofs) in [("proven before", Proofs::DEFAULT.get()), ("not proven before", 1)] {
+        for (what, proofs) in [("proven before", VerificationCache::DEFAULT.get()), ("not proven before", 1)] {
             let took = support::runtime().block_on(keyless(evidence, proofs));
             table.limit(&format!("keyless, {what}, evidence in {place}"), took.as_secs_f64() * 1e3, "ms", LIMIT);
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use sealgate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
 use sealgate::image::{Digest, Reference};
 use sealgate::policy::{Case, PolicySet, Verdict};
-use sealgate::verify::Proofs;
+use sealgate::verify::VerificationCache;
 
 use crate::fixtures;
 use crate::registry::{Referrers, Settings};
@@ -100,10 +100,10 @@ fn judge(set: &PolicySet, situation: &str, source: Source, again: bool) -> Optio
     }
     let applicable = set.applicable(&name, &Pod::default());
     let subject = Subject { name, target, child: None, origin: Origin::Registry };
-    let (now, mut proofs) = (sealgate::daemon::CLOCK.now(), Proofs::default());
+    let (now, mut proofs) = (sealgate::daemon::CLOCK.now(), VerificationCache::default());
     let times = (0..TIMES).map(|_| {
         if !again {
-            proofs = Proofs::default();
+            proofs = VerificationCache::default();
         }
         let start = Instant::now();
         let verdict = set.judge(&Case {

@@ -1,4 +1,4 @@
-//! `sealgate verify IMAGE`: the gate's own decision, made from here, with every signature's fate.
+//! `sealgate verify IMAGE`: the gate's own decision, made from here, with every signature's result.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::cri::ask::PullRequest;
 use crate::cri::{self, Ending, PullPermit, Refusal, Timings};
 use crate::daemon::{self, CLOCK};
 use crate::evidence::Pod;
-use crate::policy::{Action, DocumentReport, FateOutcome, Report};
+use crate::policy::{Action, DocumentReport, Report, SignatureOutcome};
 
 /// What to decide on.
 #[derive(Debug, Args)]
@@ -126,13 +126,13 @@ fn print_document(document: &DocumentReport, screen: &mut Screen) {
         for signer in &requirement.signers {
             signer::print(&serde_json::to_value(signer).unwrap_or_default(), 6, screen);
         }
-        for fate in &requirement.fates {
-            let outcome = match &fate.outcome {
-                FateOutcome::Signed(signer) => format!("counts, signed by {signer}"),
-                FateOutcome::Refused(finding) | FateOutcome::Unable(finding) => finding.to_string(),
+        for result in &requirement.signature_results {
+            let outcome = match &result.outcome {
+                SignatureOutcome::Signed(signer) => format!("counts, signed by {signer}"),
+                SignatureOutcome::Refused(finding) | SignatureOutcome::Unable(finding) => finding.to_string(),
             };
-            screen.line(&format!("      {}", fate.item));
-            screen.line(&format!("        in {}", plain(&fate.place)));
+            screen.line(&format!("      {}", result.item));
+            screen.line(&format!("        in {}", plain(&result.place)));
             screen.line(&format!("        {}", plain(&outcome)));
         }
     }

@@ -142,7 +142,7 @@ mod tests {
     use crate::evidence::{Name, Origin, Pod, Subject};
     use crate::image::{Digest, Reference};
     use crate::policy::{Case, Documents, Material, PolicyFile, PolicySet, Unmatched, Verdict};
-    use crate::verify::Proofs;
+    use crate::verify::VerificationCache;
 
     const WARNING: &str = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: w}\nspec:\n  \
         images: [reg.test/app]\n  action: warn\n  require: {digest: {anyOf: [DIGEST]}}\n";
@@ -162,7 +162,7 @@ mod tests {
             applicable: &applicable,
             evidence: &[],
             now: jiff::Timestamp::UNIX_EPOCH,
-            proofs: &Proofs::default(),
+            proofs: &VerificationCache::default(),
         }) {
             Verdict::Permit(permit) => admitted(std::iter::once(&permit)).0.word().to_owned(),
             Verdict::Denial(denial) => panic!("{denial}"),

@@ -35,7 +35,7 @@ use crate::floor::Floor;
 use crate::policy::{Freshness, PolicySet, VerdictKey};
 use crate::registry::{AccessKey, Registry};
 use crate::sources::Sources;
-use crate::verify::Proofs;
+use crate::verify::VerificationCache;
 
 /// Decides questions; what an evaluation in flight keeps alive by itself.
 pub(crate) struct Decider {
@@ -48,7 +48,7 @@ pub(crate) struct Decider {
     pub(crate) shares: Shares,
     verdicts: VerdictCache,
     /// What was proven of unchanged signatures.
-    proofs: Proofs,
+    proofs: VerificationCache,
     flights: SingleFlight<(VerdictKey, AccessKey), Decision>,
     refreshing: Refreshing,
     reevaluation: Reevaluation,
@@ -101,7 +101,7 @@ impl Decider {
             sources: Sources::new(registry, store.clone(), (memory.evidence(), memory.evidence_ttl()), clock),
             shares: Shares::new(limits.decisions_at_once(), clock),
             verdicts: VerdictCache::new(memory.verdicts()),
-            proofs: Proofs::new(memory.proofs()),
+            proofs: VerificationCache::new(memory.proofs()),
             flights: SingleFlight::new(FLIGHTS_MAX),
             refreshing: Refreshing::new(),
             reevaluation: Reevaluation::default(),

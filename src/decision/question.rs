@@ -16,7 +16,7 @@ use crate::registry::Access;
 use crate::share::{Crowded, Slot};
 use crate::sources::Hint;
 use crate::sources::disk::{EvidenceQuery, KeptAbout};
-use crate::verify::{Budget, Proofs};
+use crate::verify::{Budget, VerificationCache};
 
 /// One question to the judge, with everything that it depends on.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ impl Question {
         self.set.verdict_key(&self.subject, &self.applicable)
     }
 
-    pub(crate) fn judge(&self, evidence: &[&Evidence], now: jiff::Timestamp, proofs: &Proofs) -> Verdict {
+    pub(crate) fn judge(&self, evidence: &[&Evidence], now: jiff::Timestamp, proofs: &VerificationCache) -> Verdict {
         let (subject, applicable) = (&self.subject, &self.applicable);
         self.set.sift(&Case { subject, applicable, evidence, now, proofs }, Budget::DEFAULT).verdict
     }

@@ -79,9 +79,10 @@ pub use crate::policy::evaluate::finding::Finding;
 pub use crate::policy::evaluate::judge::{Case, Sifted};
 pub use crate::policy::evaluate::permit::{Class, Denial, Permit, Reason, Verdict};
 pub use crate::policy::evaluate::report::{
-    Action, DocumentReport, FATES_MAX, Fate, FateOutcome, Report, RequirementReport, Rest, SIGNERS_MAX,
+    Action, DocumentReport, Report, RequirementReport, SIGNATURE_RESULTS_MAX, SIGNERS_MAX, SignatureOutcome,
+    SignatureResult, SignedObject,
 };
-pub use crate::policy::evaluate::signer::{Credential, Holder, Logged, SignedAt, Signer};
+pub use crate::policy::evaluate::signer::{CertificateInfo, LogEntryInfo, SignedAt, Signer, SignerId};
 pub use crate::policy::requirement::regexp::RegExpFault;
 pub use crate::policy::scope::applicable::{Applicable, OtherNamespaces};
 pub use crate::policy::scope::kinds::Plan;

@@ -12,16 +12,16 @@ use crate::image::Digest;
 use super::document::error::{PolicyError, PolicyFault};
 use super::document::material::Material;
 use super::document::{Document, Documents, put};
-use super::evaluate::signer_set::{Holders, Mark};
-use super::evaluate::solve::{COMBINATIONS_MAX, Ways, satisfied};
+use super::evaluate::signer_set::{SignerKey, SignerSet};
+use super::evaluate::solve::{COMBINATIONS_MAX, SatisfiedBy, satisfied};
 use super::requirement::Leaf;
-use super::requirement::attestor::{Named, Who};
-use super::requirement::certificate_identity::Identity;
+use super::requirement::attestor::{AttestorKind, Named};
+use super::requirement::certificate_identity::CertificateIdentity;
 use super::requirement::trust::{self, LeafTrust, Trusts};
 use super::sanitize::{bounded, escaped};
 use super::scope::applicable::{Applicable, Index};
 use super::scope::document_set::DocumentSet;
-use super::scope::kinds::Kinds;
+use super::scope::kinds::DocumentKinds;
 use crate::verify::Part;
 
 /// Longest name of a file or certificate in the words about what ends, in bytes.
@@ -46,7 +46,7 @@ pub struct PolicySet {
     pub(super) trusts: Trusts,
     pub(super) unmatched: Unmatched,
     pub(super) index: Index,
-    pub(super) kinds: Kinds,
+    pub(super) kinds: DocumentKinds,
     generation: Arc<str>,
     trust_generation: Arc<str>,
 }
@@ -60,7 +60,7 @@ pub(super) struct Rule {
     /// For each leaf the kind of claim by which its signers are counted.
     pub(super) kinds: Vec<usize>,
     /// For each leaf by whom it is met when everybody signs and every digest is the right one.
-    pub(super) best: Vec<Ways>,
+    pub(super) best: Vec<SatisfiedBy>,
 }
 
 /// Something that a policy needs and that ends at a known time.
@@ -109,7 +109,7 @@ impl PolicySet {
         if !errors.is_empty() || rules.len() != count {
             return Err(errors);
         }
-        let kinds = Kinds::of(rules.iter().map(|rule| &rule.document));
+        let kinds = DocumentKinds::of(rules.iter().map(|rule| &rule.document));
         let index = Index::new(&mut rules.iter_mut().map(|rule| &mut rule.document).collect::<Vec<_>>());
         Ok(Self { rules, trusts, unmatched, index, kinds, generation, trust_generation })
     }
@@ -272,24 +272,28 @@ impl Rule {
 
 /// For each leaf by whom it could be met, and how many holders that are. An identity that fits several holders has one
 /// for each leaf that asks for it, which is all that a threshold can need.
-fn best(leaves: &[Leaf], trusts: &[LeafTrust], kinds: &[usize]) -> (Vec<Ways>, usize) {
-    let mut holders = Holders::default();
+fn best(leaves: &[Leaf], trusts: &[LeafTrust], kinds: &[usize]) -> (Vec<SatisfiedBy>, usize) {
+    let mut signers = SignerSet::default();
     let mut best = Vec::new();
     let mut all = BTreeSet::new();
     for (number, ((leaf, trust), kind)) in leaves.iter().zip(trusts).zip(kinds).enumerate() {
-        let identity = |identity: &Identity, own| Mark::identity(identity, own).unwrap_or(Mark::Somebody(number));
-        let marks: Vec<Mark> = match leaf.by().map(|by| &by.who) {
-            None => Vec::new(),
-            Some(Who::Key(_)) => trust.trials.iter().filter_map(|t| Some(Mark::key(&t.key.as_ref()?.id))).collect(),
-            Some(Who::Keyless(identities)) => identities.iter().map(|i| identity(i, false)).collect(),
-            Some(Who::Certificate { subjects, .. }) => subjects.iter().map(|i| identity(i, true)).collect(),
+        let identity = |identity: &CertificateIdentity, own| {
+            SignerKey::identity(identity, own).unwrap_or(SignerKey::Somebody(number))
         };
-        let numbers = marks.into_iter().map(|mark| holders.number(*kind, [mark]));
-        best.push(Ways { free: leaf.by().is_none(), holders: numbers.collect() });
+        let signer_keys: Vec<SignerKey> = match leaf.attestor().map(|attestor| &attestor.kind) {
+            None => Vec::new(),
+            Some(AttestorKind::Key(_)) => {
+                trust.trials.iter().filter_map(|t| Some(SignerKey::key(&t.key.as_ref()?.id))).collect()
+            }
+            Some(AttestorKind::Keyless(identities)) => identities.iter().map(|i| identity(i, false)).collect(),
+            Some(AttestorKind::Certificate { subjects, .. }) => subjects.iter().map(|i| identity(i, true)).collect(),
+        };
+        let numbers = signer_keys.into_iter().map(|signer_key| signers.number(*kind, [signer_key]));
+        best.push(SatisfiedBy { without_signer: leaf.attestor().is_none(), signers: numbers.collect() });
     }
-    for ways in &mut best {
-        ways.holders.iter_mut().for_each(|holder| *holder = holders.resolved(*holder));
-        all.extend(ways.holders.iter().copied());
+    for satisfied_by in &mut best {
+        satisfied_by.signers.iter_mut().for_each(|signer| *signer = signers.resolved(*signer));
+        all.extend(satisfied_by.signers.iter().copied());
     }
     (best, all.len())
 }

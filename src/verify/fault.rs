@@ -1,4 +1,4 @@
-//! [`Fault`]: why a signature does not count; [`Unsaid`]: why it cannot be told what a statement says.
+//! [`Fault`]: why a signature does not count; [`PredicateError`]: why it cannot be told what a statement says.
 
 use std::fmt;
 
@@ -123,7 +123,7 @@ pub struct Bound {
 
 /// Why it cannot be told what a statement says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unsaid {
+pub enum PredicateError {
     /// It has no predicate.
     NoPredicate,
     /// Its predicate is no object.
@@ -255,7 +255,7 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-impl fmt::Display for Unsaid {
+impl fmt::Display for PredicateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoPredicate => f.write_str("the statement has no predicate"),
@@ -267,7 +267,7 @@ impl fmt::Display for Unsaid {
     }
 }
 
-impl std::error::Error for Unsaid {}
+impl std::error::Error for PredicateError {}
 
 #[cfg(test)]
 mod tests {

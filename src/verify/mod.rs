@@ -32,11 +32,11 @@ pub use crate::verify::pki::{
     AUTHORITY_FILE_MAX, Authority, AuthorityError, AuthorityExpiry, AuthorityId, CaFault, Part,
 };
 pub use crate::verify::sigstore::root::{ROOT_MAX, RootError, RootId, TrustRoot};
-pub use crate::verify::verification_cache::Proofs;
+pub use crate::verify::verification_cache::VerificationCache;
 pub use budget::Budget;
 pub use certificate::{Certificate, Extension, San};
 pub use claims::Claims;
-pub use fault::{Bound, Fault, Unsaid};
+pub use fault::{Bound, Fault, PredicateError};
 pub use key::{KeyError, KeyId, PublicKey};
 pub use proof::{About, Claim, Demands, LogEntry, ProvenTime, TimeSource, Trust};
 pub use statement::{PREDICATE_VALUES_MAX, Statement};

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha512};
 use super::cosign::simple_signing::{fault, object, only, text};
 use super::fault::Bound;
 use super::untrusted::BUNDLE_MAX;
-use super::{Fault, Unsaid};
+use super::{Fault, PredicateError};
 use crate::image::Digest;
 use crate::image::json::{self, Keep, Limits};
 use crate::image::skim::{Shape, Span, skim};
@@ -89,15 +89,15 @@ impl Statement {
     /// Each key is the one that is spelt so; at most so many values are read.
     ///
     /// # Errors
-    /// [`Unsaid`] where that cannot be told.
-    pub fn said(&self, keep: &Keep, values: usize) -> Result<Value, Unsaid> {
-        let span = self.predicate.as_ref().ok_or(Unsaid::NoPredicate)?;
+    /// [`PredicateError`] where that cannot be told.
+    pub fn said(&self, keep: &Keep, values: usize) -> Result<Value, PredicateError> {
+        let span = self.predicate.as_ref().ok_or(PredicateError::NoPredicate)?;
         if span.shape != Shape::Object {
-            return Err(Unsaid::Shape(span.shape));
+            return Err(PredicateError::Shape(span.shape));
         }
-        let predicate = self.bytes.get(span.range.clone()).ok_or(Unsaid::NoPredicate)?;
+        let predicate = self.bytes.get(span.range.clone()).ok_or(PredicateError::NoPredicate)?;
         let limits = Limits { bytes: predicate.len(), depth: PREDICATE_DEPTH_MAX, values, free: &[] };
-        json::parse_kept(predicate, limits, keep).map_err(Unsaid::Json)
+        json::parse_kept(predicate, limits, keep).map_err(PredicateError::Json)
     }
 
     /// Whether it is what `cosign sign` makes, which says of an image no more than that it is signed.

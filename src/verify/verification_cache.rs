@@ -1,4 +1,4 @@
-//! [`Proofs`]: a bounded memory of what was proven, so that an unchanged signature is not proven again.
+//! [`VerificationCache`]: a bounded memory of what was proven, so that an unchanged signature is not proven again.
 //!
 //! Successes alone are kept, and of those only what no later moment takes back: not a certificate that was judged at
 //! now, nor one of an authority that has revocation lists.
@@ -15,7 +15,7 @@ use super::{About, AuthorityId, Budget, Demands, Fault, KeyId, LogEntry, ProvenT
 use crate::image::Digest;
 
 /// What was proven of unchanged items under an unchanged trust.
-pub struct Proofs {
+pub struct VerificationCache {
     kept: Mutex<LruCache<Question, Answer>>,
 }
 
@@ -45,7 +45,7 @@ struct Answer {
     entries: Vec<LogEntry>,
 }
 
-impl Proofs {
+impl VerificationCache {
     /// Two for each of a thousand images, so that a change of policy judges these again within a second; each takes under
     /// 10 KB.
     pub const DEFAULT: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
@@ -120,13 +120,13 @@ impl Proofs {
     }
 }
 
-impl Default for Proofs {
+impl Default for VerificationCache {
     fn default() -> Self {
         Self::new(Self::DEFAULT)
     }
 }
 
-impl fmt::Debug for Proofs {
+impl fmt::Debug for VerificationCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Proofs({})", self.len())
     }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use jiff::Timestamp;
 use sealgate::image::Digest;
-use sealgate::verify::{About, Budget, Claim, Demands, Fault, Proofs, Signed, Trust, TrustRoot, Untrusted};
+use sealgate::verify::{About, Budget, Claim, Demands, Fault, Signed, Trust, TrustRoot, Untrusted, VerificationCache};
 
 use crate::older::{layers, now, pki, root};
 use crate::{digest, fixtures, key};
@@ -38,13 +38,13 @@ impl Asked {
     }
 
     /// The outcome, and what it cost.
-    fn prove(&self, proofs: &Proofs, trust: &Trust<'_>, demands: Demands) -> (Result<Signed, Fault>, u32) {
+    fn prove(&self, proofs: &VerificationCache, trust: &Trust<'_>, demands: Demands) -> (Result<Signed, Fault>, u32) {
         self.prove_at(proofs, trust, demands, now())
     }
 
     fn prove_at(
         &self,
-        proofs: &Proofs,
+        proofs: &VerificationCache,
         trust: &Trust<'_>,
         demands: Demands,
         now: Timestamp,
@@ -68,7 +68,7 @@ fn the_second_time_costs_nothing_and_says_the_same() {
         (provenance, keyless, LOG),
         (Asked::older("key-logged-v2"), logged, Demands { sct: false, ..LOG }),
     ] {
-        let proofs = Proofs::default();
+        let proofs = VerificationCache::default();
         let (first, cost) = asked.prove(&proofs, &trust, demands);
         assert!(cost > 0 && proofs.len() == 1);
         let (second, free) = asked.prove(&proofs, &trust, demands);
@@ -83,7 +83,7 @@ fn the_second_time_costs_nothing_and_says_the_same() {
 #[test]
 fn attack_a2_another_root_demand_or_digest_is_another_question() {
     let (local, foreign) = (root("local"), root("foreign"));
-    let proofs = Proofs::default();
+    let proofs = VerificationCache::default();
     let mut asked = Asked::bundle("keyless");
     let trust = Trust::Keyless { root: &local };
     assert!(asked.prove(&proofs, &trust, LOG).0.is_ok());
@@ -116,7 +116,7 @@ fn attack_a2_another_root_demand_or_digest_is_another_question() {
 fn attack_a2_other_bytes_are_another_item() {
     let local = root("local");
     let trust = Trust::Keyless { root: &local };
-    let proofs = Proofs::default();
+    let proofs = VerificationCache::default();
     let asked = Asked::bundle("keyless");
     assert!(asked.prove(&proofs, &trust, LOG).0.is_ok());
     let spaced = [fixtures::bundle("keyless"), b"\n".to_vec()].concat();
@@ -137,7 +137,7 @@ fn attack_a2_other_bytes_are_another_item() {
 fn attack_b2_a_proof_of_one_claim_is_none_of_another() {
     let local = root("local");
     let trust = Trust::Keyless { root: &local };
-    let proofs = Proofs::default();
+    let proofs = VerificationCache::default();
     let mut asked = Asked { types: vec![PROVENANCE.to_owned()], ..Asked::bundle("provenance") };
     assert!(asked.prove(&proofs, &trust, LOG).0.unwrap().statement().is_some());
     asked.types = vec!["https://spdx.dev/Document".to_owned()];
@@ -153,7 +153,7 @@ fn attack_b2_a_proof_of_one_claim_is_none_of_another() {
 #[test]
 fn failures_are_not_kept() {
     let foreign = root("foreign");
-    let proofs = Proofs::default();
+    let proofs = VerificationCache::default();
     let asked = Asked::bundle("keyless");
     for _ in 0..2 {
         let (outcome, cost) = asked.prove(&proofs, &Trust::Keyless { root: &foreign }, LOG);
@@ -173,18 +173,18 @@ fn attack_c4_what_depends_on_now_is_not_kept() {
         ("pki-logged", &plain, Some(&local), logged, true),
         ("pki-logged", &listed, Some(&local), logged, false),
     ] {
-        let proofs = Proofs::default();
+        let proofs = VerificationCache::default();
         let trust = Trust::Authority { authority, root };
         assert!(Asked::older(name).prove(&proofs, &trust, demands).0.is_ok());
         assert_eq!(!proofs.is_empty(), kept, "{name}");
     }
     let build = key("build");
-    let proofs = Proofs::default();
+    let proofs = VerificationCache::default();
     let trust = Trust::Key { key: &build, root: None };
     assert!(Asked::older("signed-v2").prove(&proofs, &trust, Demands::NONE).0.is_ok() && proofs.is_empty());
 
     // A clock set back: nothing that is proven is from the future.
-    let proofs = Proofs::default();
+    let proofs = VerificationCache::default();
     let trust = Trust::Keyless { root: &local };
     let asked = Asked::bundle("keyless");
     assert!(asked.prove(&proofs, &trust, LOG).0.is_ok());
@@ -196,7 +196,7 @@ fn attack_c4_what_depends_on_now_is_not_kept() {
 fn attack_d1_the_memory_is_bounded() {
     let local = root("local");
     let trust = Trust::Keyless { root: &local };
-    let proofs = Proofs::new(NonZeroUsize::MIN);
+    let proofs = VerificationCache::new(NonZeroUsize::MIN);
     let (one, two) = (Asked::bundle("keyless"), Asked::bundle("keyless-email"));
     for asked in [&one, &two, &one] {
         assert!(asked.prove(&proofs, &trust, LOG).1 > 0);

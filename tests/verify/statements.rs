@@ -5,7 +5,7 @@ use sealgate::image::Digest;
 use sealgate::image::json::{JsonError, Keep};
 use sealgate::image::skim::Shape;
 use sealgate::verify::{
-    About, Bound, Budget, Claim, Fault, PREDICATE_VALUES_MAX, PublicKey, Signed, Trust, Unsaid, Untrusted,
+    About, Bound, Budget, Claim, Fault, PREDICATE_VALUES_MAX, PredicateError, PublicKey, Signed, Trust, Untrusted,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha512};
@@ -38,7 +38,7 @@ fn with(predicate: &str) -> Signed {
     prove(&statement(&subject(), &format!(",\"predicate\":{predicate}")), None).unwrap()
 }
 
-fn said(signed: &Signed, path: &[&str]) -> Result<Value, Unsaid> {
+fn said(signed: &Signed, path: &[&str]) -> Result<Value, PredicateError> {
     let mut keep = Keep::nothing();
     keep.add(&path.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     signed.statement().unwrap().said(&keep, 1000)
@@ -56,11 +56,11 @@ fn predicates_of_every_shape_hold_and_only_of_objects_can_a_part_be_asked() {
     ] {
         let signed = with(predicate);
         assert_eq!(signed.statement().unwrap().bounded(), Ok(()), "{predicate}");
-        assert_eq!(said(&signed, &["a"]), Err(Unsaid::Shape(shape)), "{predicate}");
-        assert_eq!(said(&signed, &[]), Err(Unsaid::Shape(shape)), "{predicate}");
+        assert_eq!(said(&signed, &["a"]), Err(PredicateError::Shape(shape)), "{predicate}");
+        assert_eq!(said(&signed, &[]), Err(PredicateError::Shape(shape)), "{predicate}");
     }
     let absent = prove(&statement(&subject(), ""), None).unwrap();
-    assert_eq!(said(&absent, &["a"]), Err(Unsaid::NoPredicate));
+    assert_eq!(said(&absent, &["a"]), Err(PredicateError::NoPredicate));
     assert_eq!(said(&with("{}"), &["a"]), Ok(json!({})));
 }
 
@@ -74,9 +74,9 @@ fn attack_a4_a_predicate_is_read_by_its_own_spelling() {
         (r#"{"l":[{"A":1,"a":2}],"x":{"y":1,"y":2}}"#, &["l"], Ok(json!({"l": [{"A": 1, "a": 2}]}))),
         ("{\"K\":1,\"\u{212a}\":2,\"k\":3}", &["k"], Ok(json!({"k": 3}))),
         (r#"{"a":1,"a":2,"b":3}"#, &["b"], Ok(json!({"b": 3}))),
-        (r#"{"a":1,"a":2,"b":3}"#, &["a"], Err(Unsaid::Json(JsonError::DuplicateKey("a".into())))),
-        (r#"{"a":1,"\u0061":2}"#, &["a"], Err(Unsaid::Json(JsonError::DuplicateKey("a".into())))),
-        (r#"{"a":{"b":1,"b":2}}"#, &["a"], Err(Unsaid::Json(JsonError::DuplicateKey("b".into())))),
+        (r#"{"a":1,"a":2,"b":3}"#, &["a"], Err(PredicateError::Json(JsonError::DuplicateKey("a".into())))),
+        (r#"{"a":1,"\u0061":2}"#, &["a"], Err(PredicateError::Json(JsonError::DuplicateKey("a".into())))),
+        (r#"{"a":{"b":1,"b":2}}"#, &["a"], Err(PredicateError::Json(JsonError::DuplicateKey("b".into())))),
         (r#"{"a":{"b":1,"b":2,"c":3}}"#, &["a", "c"], Ok(json!({"a": {"c": 3}}))),
     ] {
         assert_eq!(said(&with(predicate), path), expected, "{predicate}");
@@ -119,7 +119,7 @@ fn attack_d3_predicates_past_a_limit() {
     let long = format!("{{\"l\":[{}0]}}", format!("\"{}\",", "x".repeat(60)).repeat(PREDICATE_VALUES_MAX));
     assert_eq!(with(&long).statement().unwrap().bounded(), Ok(()));
     assert_eq!(said(&with(&long), &["m"]), Ok(json!({})));
-    assert_eq!(said(&with(&long), &["l"]), Err(Unsaid::Json(JsonError::TooMany(1000))));
+    assert_eq!(said(&with(&long), &["l"]), Err(PredicateError::Json(JsonError::TooMany(1000))));
     let deep = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
     assert_eq!(with(&deep(64)).statement().unwrap().bounded(), Ok(()));
     let bound = Bound { what: "levels in its predicate", limit: 64 };

@@ -15,7 +15,7 @@ use crate::evidence_store::{Kept, Store};
 use crate::image::{Digest, Reference};
 use crate::policy::{Case, Class, Freshness, PolicySet, Verdict};
 use crate::sources;
-use crate::verify::Proofs;
+use crate::verify::VerificationCache;
 
 /// Proofs that are remembered within one run: the same signature of a base image under many images.
 const PROOFS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(4095);
@@ -44,7 +44,7 @@ pub(super) struct Judgement<'s> {
     store: &'s Store,
     pod: Pod,
     node: Freshness,
-    proofs: Proofs,
+    proofs: VerificationCache,
     now: Timestamp,
 }
 
@@ -100,7 +100,7 @@ impl<'s> Judgement<'s> {
             store,
             pod: Pod { namespace, ..Pod::default() },
             node,
-            proofs: Proofs::new(PROOFS),
+            proofs: VerificationCache::new(PROOFS),
             now: known.map_or_else(daemon::now, |known| known.max(daemon::now())),
         }
     }

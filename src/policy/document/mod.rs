@@ -15,12 +15,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::requirement::attestor::{By, Named, Who};
+use super::requirement::attestor::{Attestor, AttestorKind, Named};
 use crate::image::Digest;
 
 use super::document::error::{Note, PolicyError, PolicyFault, Position};
 use super::document::fields::{At, Fields, Reader};
-use super::document::signature_sources::Gathering;
+use super::document::signature_sources::SignatureSources;
 use super::evaluate::report::Action;
 use super::requirement::{self, Leaf, Requirement};
 use super::scope::pattern::{Hosts, NamespacePattern, PatternList, RepositoryPattern};
@@ -120,7 +120,7 @@ pub(super) struct Document {
     pub(super) only_denies: bool,
     pub(super) require: Requirement,
     /// Where its signatures are, and how fresh evidence is to be.
-    pub(super) gathering: Gathering,
+    pub(super) signature_sources: SignatureSources,
 }
 
 impl Documents {
@@ -161,9 +161,9 @@ impl Documents {
     /// Where each key file is named first, for errors about it: file, place and field.
     #[must_use]
     pub fn places_of_keys(&self) -> BTreeMap<String, (String, Position, String)> {
-        let places = self.places(|by| match &by.who {
-            Who::Key(files) => files.iter().map(|key| &key.file).collect(),
-            Who::Keyless(_) | Who::Certificate { .. } => Vec::new(),
+        let places = self.places(|attestor| match &attestor.kind {
+            AttestorKind::Key(files) => files.iter().map(|key| &key.file).collect(),
+            AttestorKind::Keyless(_) | AttestorKind::Certificate { .. } => Vec::new(),
         });
         places.into_iter().map(|(name, at)| (name, (at.file, at.position, at.field))).collect()
     }
@@ -171,24 +171,24 @@ impl Documents {
     /// Where each file of certificates or revocation lists is named first.
     #[must_use]
     pub fn places_of_files(&self) -> BTreeMap<String, NamedAt> {
-        self.places(|by| match &by.who {
-            Who::Certificate { roots, intermediates, crls, .. } => {
+        self.places(|attestor| match &attestor.kind {
+            AttestorKind::Certificate { roots, intermediates, crls, .. } => {
                 roots.iter().chain(intermediates).chain(crls).collect()
             }
-            Who::Key(_) | Who::Keyless(_) => Vec::new(),
+            AttestorKind::Key(_) | AttestorKind::Keyless(_) => Vec::new(),
         })
     }
 
     /// Where each trust root is named first; for one that is the default, where it is asked for.
     #[must_use]
     pub fn places_of_roots(&self) -> BTreeMap<String, NamedAt> {
-        self.places(|by| by.root.iter().collect())
+        self.places(|attestor| attestor.root.iter().collect())
     }
 
-    fn places(&self, named: impl Fn(&By) -> Vec<&Named>) -> BTreeMap<String, NamedAt> {
+    fn places(&self, named: impl Fn(&Attestor) -> Vec<&Named>) -> BTreeMap<String, NamedAt> {
         let mut places = BTreeMap::new();
         for document in &self.documents {
-            for name in document.require.leaves.iter().filter_map(Leaf::by).flat_map(&named) {
+            for name in document.require.leaves.iter().filter_map(Leaf::attestor).flat_map(&named) {
                 places.entry(name.name.clone()).or_insert_with(|| NamedAt {
                     file: document.file.clone(),
                     position: name.position,
@@ -317,7 +317,7 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
             _ => Action::Enforce,
         }),
     };
-    let gathering = Gathering::read(&spec, reader);
+    let signature_sources = SignatureSources::read(&spec, reader);
     let deny = spec.get("deny").map(|at| denied(at, reader));
     let only_denies = deny.is_some() && spec.get("require").is_none();
     let require = if only_denies {
@@ -338,9 +338,9 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
         deny: deny.unwrap_or_default().into_iter().collect(),
         only_denies,
         require: require?,
-        gathering: gathering?,
+        signature_sources: signature_sources?,
     };
-    Gathering::advise(&document, &spec, reader);
+    SignatureSources::advise(&document, &spec, reader);
     check_hosts(&document, &spec, has_hosts, reader);
     Some(document)
 }

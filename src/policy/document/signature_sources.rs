@@ -1,4 +1,4 @@
-//! [`Gathering`]: where a document has signatures looked for, and how fresh it wants evidence to be ([`Freshness`]).
+//! [`SignatureSources`]: where a document has signatures looked for, and how fresh it wants evidence to be ([`Freshness`]).
 //!
 //! Where a signature lies proves nothing: one that counts does so wherever it was found. Who wrote it, `judge` asks.
 
@@ -15,7 +15,7 @@ use super::times;
 use crate::policy::evaluate::report::Action;
 use crate::policy::requirement::Leaf;
 use crate::policy::scope::applicable::Applicable;
-use crate::policy::scope::kinds::Kinds;
+use crate::policy::scope::kinds::DocumentKinds;
 use crate::policy::set::{PolicySet, Rule};
 
 /// Most repositories in which one decision looks for signatures, the image's own among them: each is asked for as many
@@ -24,7 +24,7 @@ pub const SIGNATURE_REPOSITORIES_MAX: usize = 8;
 
 /// What one document says of where and how fresh.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::policy) struct Gathering {
+pub(in crate::policy) struct SignatureSources {
     /// Where signatures are, folded; none for the image's own repository.
     repository: Option<Repository>,
     freshness: Freshness,
@@ -56,7 +56,7 @@ impl PolicySet {
     pub fn freshness(&self, applicable: &Applicable) -> Freshness {
         let mut least = Freshness::default();
         for Rule { document, .. } in self.matched_of(applicable, &self.kinds.fresh) {
-            let Freshness { refresh_after, max_offline } = document.gathering.freshness;
+            let Freshness { refresh_after, max_offline } = document.signature_sources.freshness;
             least.refresh_after = least_of(least.refresh_after, refresh_after);
             let max_offline = max_offline.filter(|_| document.action == Action::Enforce);
             least.max_offline = least_of(least.max_offline, max_offline);
@@ -74,13 +74,13 @@ impl PolicySet {
         if !self.made(applicable) {
             return vec![own.clone()];
         }
-        let Kinds { own_repository, other_repository, .. } = &self.kinds;
+        let DocumentKinds { own_repository, other_repository, .. } = &self.kinds;
         let first_own = applicable.documents().both(own_repository).next();
         let mut numbers: Vec<usize> = applicable.documents().both(other_repository).chain(first_own).collect();
         numbers.sort_unstable();
         let (mut repositories, mut known) = (Vec::new(), HashSet::new());
         for Rule { document, .. } in numbers.into_iter().filter_map(|number| self.rules.get(number)) {
-            let repository = document.gathering.repository.as_ref().unwrap_or(own);
+            let repository = document.signature_sources.repository.as_ref().unwrap_or(own);
             if known.insert(repository.folded()) {
                 repositories.push(repository.clone());
             }
@@ -103,7 +103,7 @@ impl Freshness {
     }
 }
 
-impl Gathering {
+impl SignatureSources {
     /// Where signatures are; none for the image's own repository.
     pub(in crate::policy) fn repository(&self) -> Option<&Repository> {
         self.repository.as_ref()
@@ -136,7 +136,7 @@ impl Gathering {
         if let Some(at) = spec.get("maxOffline").filter(|_| document.action == Action::Warn) {
             return reader.advise(at, Advice::RefusesNothing);
         }
-        let Freshness { refresh_after, max_offline } = document.gathering.freshness;
+        let Freshness { refresh_after, max_offline } = document.signature_sources.freshness;
         if let (Some(at), Some(refresh), Some(offline)) = (spec.get("refreshAfter"), refresh_after, max_offline)
             && refresh > offline
         {

@@ -1,17 +1,17 @@
-//! [`Asked`]: what a leaf asks of a signature that holds: whether it is by a holder that is wanted, in time, about the
-//! name that is wanted, and says what is wanted.
+//! [`SignatureRules`]: the rules by which a leaf accepts a signature that holds: who made it, when, for which image name,
+//! and with which predicate. [`AcceptedSignature`] is one that passes.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::finding::Finding;
-use super::signer::{Credential, Holder, Signer};
-use super::signer_set::Mark;
+use super::signer::{CertificateInfo, Signer, SignerId};
+use super::signer_set::SignerKey;
 use crate::image::Reference;
 use crate::image::json::Keep;
 use crate::policy::condition::{Condition, Unmet, VALUES_MAX};
-use crate::policy::requirement::attestor::{By, Who, Window};
-use crate::policy::requirement::certificate_identity::Identity;
-use crate::policy::requirement::predicate_constraint::Says;
+use crate::policy::requirement::attestor::{Attestor, AttestorKind, Window};
+use crate::policy::requirement::certificate_identity::{CertificateIdentity, IdentityMismatch};
+use crate::policy::requirement::predicate_constraint::PredicateConstraint;
 use crate::policy::requirement::signed_identity::{Fit, SignedIdentity};
 use crate::policy::requirement::slsa::{self, Slsa, SlsaFault};
 use crate::policy::requirement::trust::{LeafTrust, RuleKey, Trial, Trusts};
@@ -23,41 +23,41 @@ use crate::verify::{self, Certificate, San, Signed};
 /// it ends cannot be told, so it is asked again that often. Conditions count days, certificates longer.
 pub(in crate::policy) const CONDITION_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
-/// What a leaf asks of a signature.
-pub(in crate::policy) struct Asked<'a> {
+/// The rules of one leaf.
+pub(in crate::policy) struct SignatureRules<'a> {
     /// The name that the image was asked for by.
     pub(in crate::policy) reference: &'a Reference,
     pub(in crate::policy) leaf: &'a Leaf,
-    pub(in crate::policy) by: &'a By,
+    pub(in crate::policy) attestor: &'a Attestor,
     pub(in crate::policy) trust: &'a LeafTrust,
     pub(in crate::policy) trusts: &'a Trusts,
     pub(in crate::policy) now: Timestamp,
 }
 
-/// A signature that counts.
+/// A signature that a leaf accepts.
 #[derive(Debug)]
-pub(in crate::policy) struct Counted {
+pub(in crate::policy) struct AcceptedSignature {
     /// Who.
     pub(in crate::policy) signer: Signer,
     /// Who, for counting.
-    pub(in crate::policy) marks: Vec<Mark>,
+    pub(in crate::policy) signer_keys: Vec<SignerKey>,
     /// Until when it counts; none where that has no end.
     pub(in crate::policy) until: Option<Timestamp>,
 }
 
-/// The holder that is wanted.
-struct Wanted {
-    who: Credential,
-    marks: Vec<Mark>,
+/// The signer that the attestor names.
+struct MatchedSigner {
+    id: SignerId,
+    signer_keys: Vec<SignerKey>,
     until: Option<Timestamp>,
 }
 
-impl Asked<'_> {
+impl SignatureRules<'_> {
     /// Whether a signature that holds under this trial counts.
     ///
     /// # Errors
     /// Why it does not.
-    pub(in crate::policy) fn count(&self, signed: &Signed, trial: &Trial) -> Result<Counted, Finding> {
+    pub(in crate::policy) fn accept(&self, signed: &Signed, trial: &Trial) -> Result<AcceptedSignature, Finding> {
         let wanted = match (signed.signer(), &trial.key) {
             (verify::Signer::Key(id), Some(key)) if *id == key.id => self.key(key, signed)?,
             (verify::Signer::Certificate(certificate), None) => self.certificate(certificate, signed, trial)?,
@@ -67,41 +67,41 @@ impl Asked<'_> {
         let age = self.age(signed)?;
         let said = match &self.leaf.demand {
             Demand::Signature { identity, .. } => self.name(identity, signed).map(|()| None)?,
-            Demand::Attestation { says, .. } => self.says(says, signed)?,
+            Demand::Attestation { constraint, .. } => self.check_predicate(constraint, signed)?,
             Demand::Digest(_) => return Err(Finding::OtherClaim),
         };
         let until = [wanted.until, age, said].into_iter().flatten().min();
-        let signer = Signer::new(wanted.who, signed.times(), signed.entries());
-        Ok(Counted { signer, marks: wanted.marks, until })
+        let signer = Signer::new(wanted.id, signed.times(), signed.entries());
+        Ok(AcceptedSignature { signer, signer_keys: wanted.signer_keys, until })
     }
 
     /// A key is judged at every time that is proven, and at now where none is.
-    fn key(&self, key: &RuleKey, signed: &Signed) -> Result<Wanted, Finding> {
+    fn key(&self, key: &RuleKey, signed: &Signed) -> Result<MatchedSigner, Finding> {
         let times: Vec<Timestamp> = signed.times().iter().map(|proven| proven.time).collect();
         let proven = !times.is_empty();
         let judged = if proven { times } else { vec![self.now] };
         if let Some(at) = judged.into_iter().find(|at| !key.window.holds(*at)) {
-            let (file, window) = (escaped(&key.file), words(key.window));
+            let (file, window) = (escaped(&key.file), window_text(key.window));
             return Err(Finding::KeyNotValid { file, at, proven, window });
         }
-        Ok(Wanted {
-            who: Credential::Key { key: key.id.clone(), file: key.file.clone() },
-            marks: vec![Mark::key(&key.id)],
+        Ok(MatchedSigner {
+            id: SignerId::Key { key: key.id.clone(), file: key.file.clone() },
+            signer_keys: vec![SignerKey::key(&key.id)],
             until: key.window.not_after.filter(|_| !proven),
         })
     }
 
-    fn certificate(&self, certificate: &Certificate, signed: &Signed, trial: &Trial) -> Result<Wanted, Finding> {
-        let (identities, own) = match &self.by.who {
-            Who::Keyless(identities) => (identities, false),
-            Who::Certificate { subjects, .. } => (subjects, true),
-            Who::Key(_) => return Err(Finding::OtherClaim),
+    fn certificate(&self, certificate: &Certificate, signed: &Signed, trial: &Trial) -> Result<MatchedSigner, Finding> {
+        let (identities, own) = match &self.attestor.kind {
+            AttestorKind::Keyless(identities) => (identities, false),
+            AttestorKind::Certificate { subjects, .. } => (subjects, true),
+            AttestorKind::Key(_) => return Err(Finding::OtherClaim),
         };
         let san = fitting(identities, certificate)?;
-        let holder = Holder::new(certificate, san, trial.root.as_deref().filter(|_| !own));
-        Ok(Wanted {
-            who: Credential::Certificate { certificate: Box::new(holder) },
-            marks: Mark::certificate(certificate, own),
+        let info = CertificateInfo::new(certificate, san, trial.root.as_deref().filter(|_| !own));
+        Ok(MatchedSigner {
+            id: SignerId::Certificate { certificate: Box::new(info) },
+            signer_keys: SignerKey::certificate(certificate, own),
             until: self.certificate_until(certificate, signed, trial),
         })
     }
@@ -123,14 +123,14 @@ impl Asked<'_> {
 
     /// The age counts from the first time that is proven.
     fn age(&self, signed: &Signed) -> Result<Option<Timestamp>, Finding> {
-        let Some(max) = self.by.max_age else { return Ok(None) };
+        let Some(max) = self.attestor.max_age else { return Ok(None) };
         let first = signed.times().iter().map(|proven| proven.time).min();
-        let first = first.ok_or_else(|| Finding::NoProvenTime { max: in_words(max) })?;
+        let first = first.ok_or_else(|| Finding::NoProvenTime { max: age_text(max) })?;
         if first > self.now {
             return Err(Finding::MadeAfterNow { signed: first, now: self.now });
         }
         if self.now.duration_since(first) > max {
-            return Err(Finding::TooOld { signed: first, max: in_words(max) });
+            return Err(Finding::TooOld { signed: first, max: age_text(max) });
         }
         Ok(first.checked_add(max).ok())
     }
@@ -152,11 +152,11 @@ impl Asked<'_> {
     }
 
     /// Whether an attestation says what is wanted, and until when that can be told.
-    fn says(&self, says: &Says, signed: &Signed) -> Result<Option<Timestamp>, Finding> {
+    fn check_predicate(&self, constraint: &PredicateConstraint, signed: &Signed) -> Result<Option<Timestamp>, Finding> {
         let statement = signed.statement().ok_or(Finding::OtherClaim)?;
         let predicate_type = statement.predicate_type();
         // A proof is of this claim (attack B2); said twice.
-        if !says.predicate_types.iter().any(|wanted| wanted == predicate_type) {
+        if !constraint.predicate_types.iter().any(|wanted| wanted == predicate_type) {
             return Err(Finding::OtherClaim);
         }
         statement.bounded().map_err(|fault| Finding::Fault { fault })?;
@@ -164,11 +164,11 @@ impl Asked<'_> {
             let said = statement.said(keep, VALUES_MAX);
             said.map_err(|why| Finding::ConditionFailed { condition: escaped(asking), said: escaped(&why.to_string()) })
         };
-        if let Some(slsa) = &says.slsa {
+        if let Some(slsa) = &constraint.slsa {
             let said = part(&slsa::places(predicate_type), "slsa")?;
             slsa.check(predicate_type, &said).map_err(|fault| differs(slsa, fault))?;
         }
-        let Some(condition) = &says.condition else { return Ok(None) };
+        let Some(condition) = &constraint.condition else { return Ok(None) };
         let said = condition.wanted().map(|wanted| part(wanted, condition.source())).transpose()?;
         let said = said.unwrap_or(serde_json::Value::Null);
         condition.holds(&said, predicate_type, self.now).map_err(|unmet| found(condition, unmet))?;
@@ -177,8 +177,8 @@ impl Asked<'_> {
 }
 
 /// The name in the certificate by which it is one of these holders'; none where any holder does and it has no name.
-fn fitting<'c>(identities: &[Identity], certificate: &'c Certificate) -> Result<Option<&'c San>, Finding> {
-    let mut closest: Option<crate::policy::requirement::certificate_identity::Misfit> = None;
+fn fitting<'c>(identities: &[CertificateIdentity], certificate: &'c Certificate) -> Result<Option<&'c San>, Finding> {
+    let mut closest: Option<IdentityMismatch> = None;
     for identity in identities {
         match identity.fits(certificate) {
             Ok(()) => {
@@ -186,14 +186,16 @@ fn fitting<'c>(identities: &[Identity], certificate: &'c Certificate) -> Result<
                 let mut names = certificate.sans().iter().filter(is_kind);
                 return Ok(names.find(|san| identity.subject.fits(san.as_str())));
             }
-            Err(misfit) if closest.as_ref().is_none_or(|other| misfit.rank() < other.rank()) => closest = Some(misfit),
+            Err(mismatch) if closest.as_ref().is_none_or(|other| mismatch.rank() < other.rank()) => {
+                closest = Some(mismatch)
+            }
             Err(_) => {}
         }
     }
-    let Some(misfit) = closest else { return Err(Finding::OtherClaim) };
-    let holder = Holder::new(certificate, certificate.sans().first(), None).to_string();
-    let part = misfit.part.name().to_owned();
-    Err(Finding::OtherHolder { holder, part, got: misfit.got, wanted: misfit.wanted })
+    let Some(mismatch) = closest else { return Err(Finding::OtherClaim) };
+    let holder = CertificateInfo::new(certificate, certificate.sans().first(), None).to_string();
+    let part = mismatch.part.name().to_owned();
+    Err(Finding::OtherHolder { holder, part, got: mismatch.got, wanted: mismatch.wanted })
 }
 
 fn found(condition: &Condition, unmet: Unmet) -> Finding {
@@ -230,7 +232,7 @@ fn differs(slsa: &Slsa, fault: SlsaFault) -> Finding {
 }
 
 /// A window in words.
-fn words(window: Window) -> String {
+fn window_text(window: Window) -> String {
     match (window.not_before, window.not_after) {
         (Some(first), Some(last)) => format!("from {first} to {last}"),
         (Some(first), None) => format!("from {first} on"),
@@ -240,7 +242,7 @@ fn words(window: Window) -> String {
 }
 
 /// An age as a policy writes it.
-fn in_words(age: SignedDuration) -> String {
+fn age_text(age: SignedDuration) -> String {
     let minutes = age.as_mins();
     match (minutes % (24 * 60), minutes % 60) {
         (0, _) => format!("{}d", minutes / (24 * 60)),
@@ -256,7 +258,7 @@ mod tests {
     #[test]
     fn an_age_is_told_as_it_is_written() {
         for (minutes, told) in [(30, "30m"), (90, "90m"), (120, "2h"), (36 * 60, "36h"), (90 * 24 * 60, "90d")] {
-            assert_eq!(in_words(SignedDuration::from_mins(minutes)), told);
+            assert_eq!(age_text(SignedDuration::from_mins(minutes)), told);
         }
     }
 }

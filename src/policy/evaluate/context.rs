@@ -1,4 +1,4 @@
-//! [`Bench`]: the evidence of one case laid out: which signature is about which digest, whether it holds under a trust,
+//! [`EvaluationContext`]: the evidence of one case laid out: which signature is about which digest, whether it holds under a trust,
 //! and what could not be looked at.
 //!
 //! Each signature is read once and tried once under each trust and claim, however many requirements ask. Where evidence claims to
@@ -8,11 +8,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Subject};
 use crate::image::{Digest, Reference};
-use crate::verify::{About, Budget, Fault, Proofs, Signed, Untrusted};
+use crate::verify::{About, Budget, Fault, Signed, Untrusted, VerificationCache};
 
 use super::judge::Case;
 use super::permit::Reason;
-use super::report::Rest;
+use super::report::SignedObject;
 use crate::policy::document::signature_sources::SIGNATURE_REPOSITORIES_MAX;
 use crate::policy::requirement::trust::Trusts;
 use crate::policy::sanitize::escaped;
@@ -24,7 +24,7 @@ use crate::policy::set::Rule;
 const ITEMS_MAX: usize = 4096;
 
 /// The evidence of one case.
-pub(in crate::policy) struct Bench<'c> {
+pub(in crate::policy) struct EvaluationContext<'c> {
     subject: &'c Subject,
     looked: Vec<(&'c Place, &'c Outcome)>,
     entries: Vec<Entry<'c>>,
@@ -32,7 +32,7 @@ pub(in crate::policy) struct Bench<'c> {
     tried: HashMap<(usize, usize, usize), Result<Signed, Fault>>,
     budget: Budget,
     now: jiff::Timestamp,
-    proofs: &'c Proofs,
+    proofs: &'c VerificationCache,
     /// Some signature was not looked at.
     unexamined: bool,
     /// The numbers of the signatures that help.
@@ -47,14 +47,14 @@ pub(in crate::policy) struct Entry<'c> {
     /// Which evidence it is of, and which item of that.
     number: (usize, usize),
     /// Which digest it is about; none when that is not judged here.
-    pub(in crate::policy) rest: Option<Rest>,
+    pub(in crate::policy) object: Option<SignedObject>,
     untrusted: Result<Untrusted, Fault>,
 }
 
-impl<'c> Bench<'c> {
+impl<'c> EvaluationContext<'c> {
     /// Lays out the evidence; without reading a signature when nothing asks for one.
     pub(in crate::policy) fn new(case: &Case<'c>, asks_for_signatures: bool, checks: u32) -> Self {
-        let mut bench = Self {
+        let mut context = Self {
             subject: case.subject,
             looked: Vec::new(),
             entries: Vec::new(),
@@ -66,22 +66,24 @@ impl<'c> Bench<'c> {
             helpful: BTreeSet::new(),
             too_many_repositories: false,
         };
-        if !asks_for_signatures || bench.name().is_err() {
-            return bench;
+        if !asks_for_signatures || context.name().is_err() {
+            return context;
         }
         for evidence in case.evidence {
             let looked = evidence.looked.iter().map(|(place, outcome)| (place, outcome));
-            bench.looked.extend(looked.filter(|(place, _)| bench.subject.candidates().any(|d| *d == place.subject)));
+            context
+                .looked
+                .extend(looked.filter(|(place, _)| context.subject.candidates().any(|d| *d == place.subject)));
         }
         for (number, item) in in_turn(case.evidence) {
-            if bench.entries.len() < ITEMS_MAX {
-                let rest = bench.rest(&item.place.subject);
-                bench.entries.push(Entry { item, number, rest, untrusted: read(item) });
+            if context.entries.len() < ITEMS_MAX {
+                let object = context.object(&item.place.subject);
+                context.entries.push(Entry { item, number, object, untrusted: read(item) });
             } else {
-                bench.unexamined = true;
+                context.unexamined = true;
             }
         }
-        bench
+        context
     }
 
     /// Says that there are more repositories with signatures than were looked in.
@@ -99,8 +101,8 @@ impl<'c> Bench<'c> {
     }
 
     /// The digests on which a signature or a digest rule counts, the target first.
-    pub(in crate::policy) fn candidates(&self) -> impl Iterator<Item = (Rest, &'c Digest)> {
-        [Rest::Target, Rest::Child].into_iter().zip(self.subject.candidates())
+    pub(in crate::policy) fn candidates(&self) -> impl Iterator<Item = (SignedObject, &'c Digest)> {
+        [SignedObject::Target, SignedObject::PlatformManifest].into_iter().zip(self.subject.candidates())
     }
 
     /// The digest in question that a document denies. A listed platform manifest is denied whatever it was asked by.
@@ -153,8 +155,8 @@ impl<'c> Bench<'c> {
         trusts: &Trusts,
     ) -> Result<&Signed, Fault> {
         let signature = self.entries.get(entry).ok_or(Fault::OtherDigest)?;
-        let rest = signature.rest.ok_or(Fault::OtherDigest)?;
-        let subject = self.candidates().find(|(other, _)| *other == rest).map(|(_, digest)| digest);
+        let object = signature.object.ok_or(Fault::OtherDigest)?;
+        let subject = self.candidates().find(|(other, _)| *other == object).map(|(_, digest)| digest);
         let subject = subject.ok_or(Fault::OtherDigest)?;
         let (now, proofs, budget) = (self.now, self.proofs, &mut self.budget);
         let tried = self.tried.entry((entry, trust, claim)).or_insert_with(|| {
@@ -193,8 +195,8 @@ impl<'c> Bench<'c> {
             .or_else(|| self.unexamined.then_some(Reason::TooManySignatures))
     }
 
-    fn rest(&self, digest: &Digest) -> Option<Rest> {
-        self.candidates().find(|(_, candidate)| *candidate == digest).map(|(rest, _)| rest)
+    fn object(&self, digest: &Digest) -> Option<SignedObject> {
+        self.candidates().find(|(_, candidate)| *candidate == digest).map(|(object, _)| object)
     }
 }
 

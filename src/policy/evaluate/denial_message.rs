@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use crate::evidence::{Name, Outcome, Place, Source, Subject};
 use crate::image::Digest;
 
-use super::context::Bench;
+use super::context::EvaluationContext;
 use super::finding::Finding;
 use super::permit::Reason;
 use super::policy_result::Failure;
-use crate::policy::requirement::attestor::{By, Who};
-use crate::policy::requirement::certificate_identity::Identity;
+use crate::policy::requirement::attestor::{Attestor, AttestorKind};
+use crate::policy::requirement::certificate_identity::CertificateIdentity;
 use crate::policy::requirement::trust::{LeafTrust, RuleKey};
 use crate::policy::requirement::{Demand, Leaf};
 use crate::policy::sanitize::{LINE_MAX, VALUE_MAX, bounded, escaped};
@@ -37,18 +37,23 @@ const BY_DIGEST: &str = " (where the digest is an index's, attestations on the m
 const SHORT: usize = 12;
 
 /// Writes the line.
-pub(in crate::policy) fn refusal(rule: &Rule, failure: &Failure, subject: &Subject, bench: &Bench<'_>) -> String {
-    let mut line = format!("policy \"{}\"", rule.document.name);
+pub(in crate::policy) fn refusal(
+    rule: &Rule,
+    failure: &Failure,
+    subject: &Subject,
+    context: &EvaluationContext<'_>,
+) -> String {
+    let mut message = format!("policy \"{}\"", rule.document.name);
     let require = &rule.document.require;
     let leaf = failure.leaf.and_then(|number| Some((require.leaves.get(number)?, rule.trusts.get(number)?)));
     if let Some((leaf, trust)) = leaf {
-        let _ = write!(line, ", requirement \"{}\": {}", escaped(&leaf.name), wanted(leaf, trust));
+        let _ = write!(message, ", requirement \"{}\": {}", escaped(&leaf.name), wanted(leaf, trust));
     } else if matches!(failure.reason, Reason::DigestDenied { .. }) {
-        line.push_str(": denied");
+        message.push_str(": denied");
     } else {
-        line.push_str(": the requirements together are not met");
+        message.push_str(": the requirements together are not met");
     }
-    let _ = write!(line, " on {}", about(subject));
+    let _ = write!(message, " on {}", about(subject));
     let mut reason = bounded(failure.reason.to_string(), REASON_MAX);
     if leaf.is_some_and(|(leaf, _)| is_attested_below(leaf, failure, subject)) {
         reason.push_str(BY_DIGEST);
@@ -56,14 +61,14 @@ pub(in crate::policy) fn refusal(rule: &Rule, failure: &Failure, subject: &Subje
     if failure.others > 0 {
         let _ = write!(reason, " (and {} more requirements not met)", failure.others);
     }
-    if leaf.is_some_and(|(leaf, _)| leaf.asks_for_signature()) && !bench.looked().is_empty() {
+    if leaf.is_some_and(|(leaf, _)| leaf.asks_for_signature()) && !context.looked().is_empty() {
         // The reason comes last and says most: where it was looked gives way.
         let beside = "; looked in ; ".len();
-        let room = LINE_MAX.saturating_sub(line.len() + reason.len() + beside);
-        let _ = write!(line, "; looked in {}", bounded(looked(bench), room.max(SHORT)));
+        let room = LINE_MAX.saturating_sub(message.len() + reason.len() + beside);
+        let _ = write!(message, "; looked in {}", bounded(looked(context), room.max(SHORT)));
     }
-    let _ = write!(line, "; {reason}");
-    line
+    let _ = write!(message, "; {reason}");
+    message
 }
 
 /// Whether what is missing may be where it does not count: on a manifest under the index whose digest was asked for. Bills
@@ -81,22 +86,22 @@ fn is_attested_below(leaf: &Leaf, failure: &Failure, subject: &Subject) -> bool 
 fn wanted(leaf: &Leaf, trust: &LeafTrust) -> String {
     match &leaf.demand {
         Demand::Digest(digests) => format!("none of the {} digests listed", digests.len()),
-        Demand::Signature { by, .. } => match &by.who {
-            Who::Key(_) => format!("no valid signature by {}", whom(by, trust)),
-            Who::Keyless(_) => format!("no keyless signature by {}", whom(by, trust)),
-            Who::Certificate { .. } => format!("no signature with a certificate by {}", whom(by, trust)),
+        Demand::Signature { attestor, .. } => match &attestor.kind {
+            AttestorKind::Key(_) => format!("no valid signature by {}", whom(attestor, trust)),
+            AttestorKind::Keyless(_) => format!("no keyless signature by {}", whom(attestor, trust)),
+            AttestorKind::Certificate { .. } => format!("no signature with a certificate by {}", whom(attestor, trust)),
         },
-        Demand::Attestation { by, says } => {
-            let types = says.predicate_types.join(" or ");
-            format!("no attestation {} by {}", bounded(escaped(&types), TYPE_SHOWN), whom(by, trust))
+        Demand::Attestation { attestor, constraint } => {
+            let types = constraint.predicate_types.join(" or ");
+            format!("no attestation {} by {}", bounded(escaped(&types), TYPE_SHOWN), whom(attestor, trust))
         }
     }
 }
 
 /// By whom a signature is wanted.
-fn whom(by: &By, trust: &LeafTrust) -> String {
-    match &by.who {
-        Who::Key(_) => {
+fn whom(attestor: &Attestor, trust: &LeafTrust) -> String {
+    match &attestor.kind {
+        AttestorKind::Key(_) => {
             let keys: Vec<&RuleKey> = trust.trials.iter().filter_map(|trial| trial.key.as_ref()).collect();
             let named = |key: &&RuleKey| {
                 let id = key.id.to_string();
@@ -104,15 +109,15 @@ fn whom(by: &By, trust: &LeafTrust) -> String {
             };
             format!("key {}", some(keys.len(), keys.iter().map(named)))
         }
-        Who::Keyless(identities) => some(identities.len(), identities.iter().map(described)),
-        Who::Certificate { subjects, roots, .. } => {
+        AttestorKind::Keyless(identities) => some(identities.len(), identities.iter().map(described)),
+        AttestorKind::Certificate { subjects, roots, .. } => {
             let root = roots.first().map(|root| bounded(escaped(&root.name), FILE_SHOWN)).unwrap_or_default();
             format!("{} under {root}", some(subjects.len(), subjects.iter().map(described)))
         }
     }
 }
 
-fn described(identity: &Identity) -> String {
+fn described(identity: &CertificateIdentity) -> String {
     bounded(escaped(&identity.describe()), IDENTITY_SHOWN)
 }
 
@@ -138,8 +143,8 @@ fn about(subject: &Subject) -> String {
 }
 
 /// The places and what came of each.
-fn looked(bench: &Bench<'_>) -> String {
-    let places = bench.looked().iter().map(|(place, outcome)| format!("{}: {}", named(place), found(outcome)));
+fn looked(context: &EvaluationContext<'_>) -> String {
+    let places = context.looked().iter().map(|(place, outcome)| format!("{}: {}", named(place), found(outcome)));
     bounded(places.collect::<Vec<_>>().join(", "), VALUE_MAX)
 }
 

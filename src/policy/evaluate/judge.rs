@@ -4,13 +4,13 @@
 //! that matched must be met; one that only warns is reported and stands in nobody's way.
 
 use crate::evidence::{Evidence, Subject};
-use crate::verify::{Budget, Proofs};
+use crate::verify::{Budget, VerificationCache};
 
-use super::context::Bench;
+use super::context::EvaluationContext;
 use super::denial_message;
 use super::permit::{Class, Denial, Permit, Reason, Verdict};
-use super::policy_result::{Failure, Footing, Ruling};
-use super::report::{Action, Report, Rest};
+use super::policy_result::{Basis, Failure, PolicyResult};
+use super::report::{Action, Report, SignedObject};
 use crate::policy::scope::applicable::Applicable;
 use crate::policy::set::{PolicySet, Rule, Unmatched};
 
@@ -26,7 +26,7 @@ pub struct Case<'c> {
     /// When it is judged.
     pub now: jiff::Timestamp,
     /// What was proven before.
-    pub proofs: &'c Proofs,
+    pub proofs: &'c VerificationCache,
 }
 
 /// A verdict on a part of the evidence, and what of it the rest is to be judged with.
@@ -53,31 +53,36 @@ impl PolicySet {
     /// Judges a part of what there is, with so many signature checks, and says what of it has to be kept for the judgement
     /// of the whole.
     pub fn sift(&self, case: &Case<'_>, checks: u32) -> Sifted {
-        let mut bench = Bench::new(case, self.plan(case.applicable).asks_for_evidence(), checks);
-        let verdict = self.rule_on(case, &mut bench);
-        let (checks_left, is_cut) = bench.spent();
-        Sifted { verdict, helps: bench.helps(case.evidence), checks_left, is_cut }
+        let mut context = EvaluationContext::new(case, self.plan(case.applicable).asks_for_evidence(), checks);
+        let verdict = self.rule_on(case, &mut context);
+        let (checks_left, is_cut) = context.spent();
+        Sifted { verdict, helps: context.helps(case.evidence), checks_left, is_cut }
     }
 
-    fn rule_on(&self, case: &Case<'_>, bench: &mut Bench<'_>) -> Verdict {
+    fn rule_on(&self, case: &Case<'_>, context: &mut EvaluationContext<'_>) -> Verdict {
         if !self.made(case.applicable) {
             return deny(Reason::StaleSet, Class::Unable, &case.subject.name.to_string());
         }
         let rules: Vec<&Rule> = self.matched(case.applicable).collect();
         let own = case.subject.name.repository();
         if own.is_some_and(|own| self.has_too_many_repositories(case.applicable, &own)) {
-            bench.set_too_many_repositories();
+            context.set_too_many_repositories();
         }
         if case.applicable.is_empty() {
             // What only denies says more than that no policy matches, and never less.
-            let denies = |rule: &&Rule| bench.denied(rule).is_some();
+            let denies = |rule: &&Rule| context.denied(rule).is_some();
             let refuses = |rule: &Rule| rule.document.action == Action::Enforce;
             match self.unmatched {
                 Unmatched::Deny if !rules.iter().copied().filter(denies).any(refuses) => {
                     return deny(Reason::NoPolicy, Class::Refused, &case.subject.name.to_string());
                 }
                 Unmatched::Admit if !rules.iter().any(denies) => {
-                    return permit(case.subject, Rest::Target, Report { unmatched: true, documents: vec![] }, None);
+                    return permit(
+                        case.subject,
+                        SignedObject::Target,
+                        Report { unmatched: true, documents: vec![] },
+                        None,
+                    );
                 }
                 Unmatched::Deny | Unmatched::Admit => {}
             }
@@ -85,25 +90,30 @@ impl PolicySet {
         // What enforces is judged first, so that what only warns never uses up its signature checks.
         let mut order: Vec<usize> = (0..rules.len()).collect();
         order.sort_by_key(|n| rules.get(*n).is_some_and(|rule| rule.document.action == Action::Warn));
-        let judged = order.into_iter().filter_map(|n| Some((n, Ruling::of(rules.get(n)?, self, bench))));
-        let mut rulings: Vec<(usize, Ruling)> = judged.collect();
-        rulings.sort_by_key(|(n, _)| *n);
-        let rulings = rulings.into_iter().map(|(_, ruling)| ruling).collect();
-        conclude(case.subject, &rules, rulings, bench)
+        let judged = order.into_iter().filter_map(|n| Some((n, PolicyResult::of(rules.get(n)?, self, context))));
+        let mut results: Vec<(usize, PolicyResult)> = judged.collect();
+        results.sort_by_key(|(n, _)| *n);
+        let results = results.into_iter().map(|(_, result)| result).collect();
+        conclude(case.subject, &rules, results, context)
     }
 }
 
 /// One verdict from what each document says.
-fn conclude(subject: &Subject, rules: &[&Rule], rulings: Vec<Ruling>, bench: &Bench<'_>) -> Verdict {
-    let mut all = Footing { target: true, child: true };
+fn conclude(
+    subject: &Subject,
+    rules: &[&Rule],
+    results: Vec<PolicyResult>,
+    context: &EvaluationContext<'_>,
+) -> Verdict {
+    let mut all = Basis { target: true, child: true };
     let mut worst: Option<(&Rule, Box<Failure>)> = None;
     let mut documents = Vec::new();
-    let until = rulings.iter().filter_map(|ruling| ruling.until).min();
-    for (rule, ruling) in rules.iter().zip(rulings) {
-        match ruling.outcome {
+    let until = results.iter().filter_map(|result| result.until).min();
+    for (rule, result) in rules.iter().zip(results) {
+        match result.outcome {
             // What only warns has no say in which of the two is pulled.
-            Ok(_) | Err(_) if ruling.report.action == Action::Warn => {}
-            Ok(on) => all = Footing { target: all.target && on.target, child: all.child && on.child },
+            Ok(_) | Err(_) if result.report.action == Action::Warn => {}
+            Ok(on) => all = Basis { target: all.target && on.target, child: all.child && on.child },
             Err(failure) => {
                 let before = worst.as_ref().map(|(_, other)| severity(other.class));
                 if before.is_none_or(|before| severity(failure.class) < before) {
@@ -111,21 +121,21 @@ fn conclude(subject: &Subject, rules: &[&Rule], rulings: Vec<Ruling>, bench: &Be
                 }
             }
         }
-        documents.push(ruling.report);
+        documents.push(result.report);
     }
     // Admitted although no document demands anything: by what is said of images that none matches.
     let unmatched = worst.is_none() && rules.iter().all(|rule| rule.document.only_denies);
     let report = Report { unmatched, documents }.bounded();
     // The child alone only where it carries everything: it is what will be judged when it is to run. Where both are
     // needed the target is pulled, which leads to both.
-    let rest = if !all.target && all.child { Rest::Child } else { Rest::Target };
-    let Some((rule, failure)) = worst else { return permit(subject, rest, report, until) };
+    let object = if !all.target && all.child { SignedObject::PlatformManifest } else { SignedObject::Target };
+    let Some((rule, failure)) = worst else { return permit(subject, object, report, until) };
     let leaf = failure.leaf.and_then(|number| rule.document.require.leaves.get(number));
     Verdict::Denial(Denial {
         class: failure.class,
         policy: Some(rule.document.name.clone()),
         requirement: leaf.map(|leaf| leaf.name.clone()),
-        line: denial_message::refusal(rule, &failure, subject, bench),
+        message: denial_message::refusal(rule, &failure, subject, context),
         reason: failure.reason,
         report,
     })
@@ -140,17 +150,17 @@ fn severity(class: Class) -> u8 {
     }
 }
 
-fn permit(subject: &Subject, rest: Rest, report: Report, until: Option<jiff::Timestamp>) -> Verdict {
-    let pinned = match (rest, &subject.child) {
-        (Rest::Child, Some(child)) => child,
-        (Rest::Child | Rest::Target, _) => &subject.target,
+fn permit(subject: &Subject, object: SignedObject, report: Report, until: Option<jiff::Timestamp>) -> Verdict {
+    let pinned = match (object, &subject.child) {
+        (SignedObject::PlatformManifest, Some(child)) => child,
+        (SignedObject::PlatformManifest | SignedObject::Target, _) => &subject.target,
     };
     Verdict::Permit(Permit::new(subject.clone(), pinned.clone(), report, until))
 }
 
 /// A denial that is no document's.
 fn deny(reason: Reason, class: Class, name: &str) -> Verdict {
-    let line = format!("{name}: {reason}");
+    let message = format!("{name}: {reason}");
     let report = Report { unmatched: true, documents: Vec::new() };
-    Verdict::Denial(Denial { reason, class, policy: None, requirement: None, line, report })
+    Verdict::Denial(Denial { reason, class, policy: None, requirement: None, message, report })
 }

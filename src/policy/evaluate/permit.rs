@@ -43,7 +43,7 @@ pub struct Denial {
     pub(in crate::policy) class: Class,
     pub(in crate::policy) policy: Option<String>,
     pub(in crate::policy) requirement: Option<String>,
-    pub(in crate::policy) line: String,
+    pub(in crate::policy) message: String,
     pub(in crate::policy) report: Report,
 }
 
@@ -204,7 +204,7 @@ impl Denial {
     pub fn noting(mut self, note: &str) -> Self {
         let note = bounded(escaped(note), NOTE_MAX);
         let room = LINE_MAX.saturating_sub(note.len() + "; ".len());
-        self.line = format!("{}; {note}", bounded(self.line, room));
+        self.message = format!("{}; {note}", bounded(self.message, room));
         self
     }
 }
@@ -213,7 +213,7 @@ impl Denial {
 /// what was found.
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&bounded(self.line.clone(), LINE_MAX))
+        f.write_str(&bounded(self.message.clone(), LINE_MAX))
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`Report`]: what was asked of an image and what came of it, for the audit log.
 //!
-//! Every document that matched, every requirement, every signature with its fate. Texts in it are bounded and
+//! Every document that matched, every requirement, every signature with what became of it. Texts in it are bounded and
 //! escaped (attack E3). A report decides nothing.
 
 use std::fmt;
@@ -59,37 +59,41 @@ pub struct RequirementReport {
     #[serde(skip_serializing_if = "is_none")]
     pub signers_omitted: usize,
     /// The digests on which it rests: the target's, the child's or both.
-    pub rests_on: Vec<Rest>,
-    /// What became of each signature that was looked at, at most [`FATES_MAX`].
-    pub fates: Vec<Fate>,
-    /// How many fates are left out.
-    pub fates_omitted: usize,
+    #[serde(rename = "rests_on")]
+    pub signed_objects: Vec<SignedObject>,
+    /// What became of each signature that was looked at, at most [`SIGNATURE_RESULTS_MAX`].
+    #[serde(rename = "fates")]
+    pub signature_results: Vec<SignatureResult>,
+    /// How many of these are left out.
+    #[serde(rename = "fates_omitted")]
+    pub signature_results_omitted: usize,
 }
 
-/// Most fates that one requirement's report lists: a record stays readable and small.
-pub const FATES_MAX: usize = 16;
+/// Most signature results that one requirement's report lists: a record stays readable and small.
+pub const SIGNATURE_RESULTS_MAX: usize = 16;
 
 /// Most signers that one requirement's report lists. With a certificate and all that stands in it one takes some two
 /// kilobytes, and a whole record has 64.
 pub const SIGNERS_MAX: usize = 8;
 
-/// Longest that signers and fates may be as JSON, in bytes, all requirements together: a record of the audit log has
+/// Longest that signers and signature results may be as JSON, in bytes, all requirements together: a record of the audit log has
 /// 64 KiB, and what does not fit there is cut whole. Each requirement has an equal share.
 const REPORT_MAX: usize = 48 * 1024;
 
-/// Which of the subject's digests something rests on.
+/// Which of the subject's two digests a signature is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Rest {
-    /// What the name points at.
+pub enum SignedObject {
+    /// What the name points at: an index, or a manifest.
+    #[serde(rename = "target")]
     Target,
-    /// The platform manifest under it.
-    Child,
+    /// The platform manifest under an index.
+    #[serde(rename = "child")]
+    PlatformManifest,
 }
 
 /// What became of one signature for one requirement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fate {
+pub struct SignatureResult {
     /// The digest of the layer that carried it.
     #[serde(serialize_with = "display")]
     pub item: Digest,
@@ -97,13 +101,13 @@ pub struct Fate {
     pub place: String,
     /// What came of it.
     #[serde(flatten)]
-    pub outcome: FateOutcome,
+    pub outcome: SignatureOutcome,
 }
 
 /// A signature counts, or says why not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "camelCase")]
-pub enum FateOutcome {
+pub enum SignatureOutcome {
     /// It counts. The signer without what stands in the certificate beside the name: the requirement's signers have it.
     Signed(Signer),
     /// It does not, and this is the most telling reason over all whom the requirement names.
@@ -113,7 +117,7 @@ pub enum FateOutcome {
 }
 
 impl Report {
-    /// The report with no more signers and fates than fit a record. Whoever adds signatures to an image lengthens its
+    /// The report with no more signers and signature results than fit a record. Whoever adds signatures to an image lengthens its
     /// report; what counted stays before what did not, and of each requirement its first signer stays in any case.
     pub(in crate::policy) fn bounded(mut self) -> Self {
         let requirements = || self.documents.iter().map(|document| document.requirements.len());
@@ -129,25 +133,26 @@ impl Report {
 
 impl RequirementReport {
     fn fit(&mut self, mut room: usize) {
-        let (signers, fates) = (self.signers.len(), self.fates.len());
+        let (signers, signature_results) = (self.signers.len(), self.signature_results.len());
         let mut number = 0;
         self.signers.retain(|signer| {
             number += 1;
             takes(&mut room, signer) || number == 1
         });
-        let counts = |fate: &Fate| matches!(fate.outcome, FateOutcome::Signed(_));
-        let mut kept: Vec<bool> = self.fates.iter().map(|fate| counts(fate) && takes(&mut room, fate)).collect();
-        for (fate, kept) in self.fates.iter().zip(&mut kept) {
-            *kept |= !counts(fate) && takes(&mut room, fate);
+        let counts = |result: &SignatureResult| matches!(result.outcome, SignatureOutcome::Signed(_));
+        let mut kept: Vec<bool> =
+            self.signature_results.iter().map(|result| counts(result) && takes(&mut room, result)).collect();
+        for (result, kept) in self.signature_results.iter().zip(&mut kept) {
+            *kept |= !counts(result) && takes(&mut room, result);
         }
         let mut kept = kept.into_iter();
-        self.fates.retain(|_| kept.next().unwrap_or(false));
+        self.signature_results.retain(|_| kept.next().unwrap_or(false));
         // A report is remembered as long as its verdict; vectors grow by fours.
         self.signers.shrink_to_fit();
-        self.fates.shrink_to_fit();
-        self.rests_on.shrink_to_fit();
+        self.signature_results.shrink_to_fit();
+        self.signed_objects.shrink_to_fit();
         self.signers_omitted += signers - self.signers.len();
-        self.fates_omitted += fates - self.fates.len();
+        self.signature_results_omitted += signature_results - self.signature_results.len();
     }
 }
 

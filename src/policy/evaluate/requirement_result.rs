@@ -1,29 +1,31 @@
-//! [`Met`]: what one leaf of a document came to: by whom it is met, resting on which digest, and what became of each
-//! signature that was tried for it.
+//! [`RequirementEvaluator`] evaluates one leaf of a document; [`RequirementResult`] says who meets it, on which digest,
+//! and what became of each signature that was tried.
 
 use std::collections::BTreeSet;
 
-use super::acceptance::Asked;
-use super::context::Bench;
+use super::acceptance::SignatureRules;
+use super::context::EvaluationContext;
 use super::finding::Finding;
 use super::permit::Reason;
-use super::report::{FATES_MAX, Fate, FateOutcome, RequirementReport, Rest, SIGNERS_MAX};
+use super::report::{
+    RequirementReport, SIGNATURE_RESULTS_MAX, SIGNERS_MAX, SignatureOutcome, SignatureResult, SignedObject,
+};
 use super::signer::Signer;
-use super::signer_set::{Holders, Mark};
-use super::solve::Ways;
+use super::signer_set::{SignerKey, SignerSet};
+use super::solve::SatisfiedBy;
 use crate::policy::requirement::Demand;
 use crate::policy::requirement::trust::Trusts;
 use crate::policy::set::Rule;
 use crate::verify::Fault;
 
-/// What one leaf came to.
+/// The result of one leaf.
 #[derive(Debug)]
-pub(in crate::policy) struct Met {
+pub(in crate::policy) struct RequirementResult {
     pub(in crate::policy) report: RequirementReport,
     /// In which ways it is met: resting on the target, on the child, and on either digest.
-    pub(in crate::policy) on_target: Ways,
-    pub(in crate::policy) on_child: Ways,
-    pub(in crate::policy) on_any: Ways,
+    pub(in crate::policy) on_target: SatisfiedBy,
+    pub(in crate::policy) on_child: SatisfiedBy,
+    pub(in crate::policy) on_any: SatisfiedBy,
     /// Until when every signature that counted does; none where none of them ends.
     pub(in crate::policy) until: Option<jiff::Timestamp>,
     /// Why it is not met.
@@ -32,108 +34,109 @@ pub(in crate::policy) struct Met {
     pub(in crate::policy) unable: Option<Finding>,
 }
 
-/// The leaves of one document, being judged.
-pub(in crate::policy) struct Leaves<'l, 'c> {
-    pub(in crate::policy) bench: &'l mut Bench<'c>,
+/// Evaluates the leaves of one document, one after the other.
+pub(in crate::policy) struct RequirementEvaluator<'l, 'c> {
+    pub(in crate::policy) context: &'l mut EvaluationContext<'c>,
     pub(in crate::policy) trusts: &'l Trusts,
     /// Who counted.
-    pub(in crate::policy) holders: Holders,
+    pub(in crate::policy) signers: SignerSet,
 }
 
-/// What a leaf asks, and by which kind of claim its signers are counted.
-struct Asking<'a> {
-    asked: Asked<'a>,
+/// The rules of one leaf, and the kind of claim by which its signers are counted.
+struct LeafRules<'a> {
+    rules: SignatureRules<'a>,
     kind: usize,
 }
 
 /// Which signatures help one leaf.
 #[derive(Default)]
-struct Helping {
+struct HelpfulSignatures {
     /// By whom it is met so far, and resting on what: another by exactly the same adds nothing.
-    met: BTreeSet<(Rest, Vec<Mark>)>,
+    counted: BTreeSet<(SignedObject, Vec<SignerKey>)>,
     /// The one that says most about why it is not met.
     telling: Option<(usize, Finding)>,
     /// One of which it cannot be told.
     untold: Option<usize>,
 }
 
-impl Leaves<'_, '_> {
+impl RequirementEvaluator<'_, '_> {
     /// Judges the leaf of this number.
-    pub(in crate::policy) fn judge(&mut self, rule: &Rule, number: usize) -> Option<Met> {
+    pub(in crate::policy) fn judge(&mut self, rule: &Rule, number: usize) -> Option<RequirementResult> {
         let leaf = rule.document.require.leaves.get(number)?;
         let (trust, kind) = (rule.trusts.get(number)?, *rule.kinds.get(number)?);
-        let mut met = Met::new(leaf.name.clone());
-        match (&leaf.demand, leaf.by(), self.bench.name()) {
+        let mut result = RequirementResult::new(leaf.name.clone());
+        match (&leaf.demand, leaf.attestor(), self.context.name()) {
             (Demand::Digest(digests), ..) => {
-                for (rest, _) in self.bench.candidates().filter(|(_, digest)| digests.contains(digest)) {
-                    met.count(rest, None);
+                for (object, _) in self.context.candidates().filter(|(_, digest)| digests.contains(digest)) {
+                    result.count(object, None);
                 }
-                met.why = Some(Reason::DigestNotListed);
+                result.why = Some(Reason::DigestNotListed);
             }
-            (Demand::Signature { .. } | Demand::Attestation { .. }, _, Err(reason)) => met.why = Some(reason),
-            (Demand::Signature { .. } | Demand::Attestation { .. }, Some(by), Ok(reference)) => {
-                let now = self.bench.now();
-                let asked = Asked { reference, leaf, by, trust, trusts: self.trusts, now };
-                self.signatures(&mut met, &Asking { asked, kind });
+            (Demand::Signature { .. } | Demand::Attestation { .. }, _, Err(reason)) => result.why = Some(reason),
+            (Demand::Signature { .. } | Demand::Attestation { .. }, Some(attestor), Ok(reference)) => {
+                let now = self.context.now();
+                let rules = SignatureRules { reference, leaf, attestor, trust, trusts: self.trusts, now };
+                self.signatures(&mut result, &LeafRules { rules, kind });
             }
             // Never: such a leaf says by whom. It is not met.
-            (Demand::Signature { .. } | Demand::Attestation { .. }, None, Ok(_)) => met.why = Some(Reason::Unsigned),
+            (Demand::Signature { .. } | Demand::Attestation { .. }, None, Ok(_)) => result.why = Some(Reason::Unsigned),
         }
-        met.report.satisfied = !met.on_any.is_empty();
-        if met.report.satisfied {
-            met.why = None;
+        result.report.satisfied = !result.on_any.is_empty();
+        if result.report.satisfied {
+            result.why = None;
         }
-        Some(met)
+        Some(result)
     }
 
     /// Tries every signature.
-    fn signatures(&mut self, met: &mut Met, asking: &Asking<'_>) {
-        let mut helping = Helping::default();
-        for number in 0..self.bench.entries().len() {
-            let Some((rest, item)) = self.bench.entries().get(number).map(|entry| (entry.rest, entry.item)) else {
+    fn signatures(&mut self, result: &mut RequirementResult, leaf_rules: &LeafRules<'_>) {
+        let mut helpful = HelpfulSignatures::default();
+        for number in 0..self.context.entries().len() {
+            let Some((object, item)) = self.context.entries().get(number).map(|entry| (entry.object, entry.item))
+            else {
                 continue;
             };
-            let outcome = match rest {
-                None => FateOutcome::Refused(Finding::OtherDigest),
-                Some(rest) => self.signature(met, &mut helping, (number, rest), asking),
+            let outcome = match object {
+                None => SignatureOutcome::Refused(Finding::OtherDigest),
+                Some(object) => self.signature(result, &mut helpful, (number, object), leaf_rules),
             };
             match &outcome {
-                FateOutcome::Signed(_) => {}
-                FateOutcome::Refused(finding) => helping.tell(number, finding),
-                FateOutcome::Unable(finding) => {
-                    helping.untold.get_or_insert(number);
-                    helping.tell(number, finding);
+                SignatureOutcome::Signed(_) => {}
+                SignatureOutcome::Refused(finding) => helpful.tell(number, finding),
+                SignatureOutcome::Unable(finding) => {
+                    helpful.untold.get_or_insert(number);
+                    helpful.tell(number, finding);
                 }
             }
-            met.note(Fate { item: item.digest.clone(), place: item.place.to_string(), outcome });
+            result.note(SignatureResult { item: item.digest.clone(), place: item.place.to_string(), outcome });
         }
-        let telling = helping.telling.as_ref().map(|(number, _)| *number);
-        telling.into_iter().chain(helping.untold).for_each(|number| self.bench.help(number));
-        let why = helping.telling.map(|(_, why)| why);
-        met.why = Some(why.map_or(Reason::Unsigned, |why| Reason::NoneCounts { why }));
+        let telling = helpful.telling.as_ref().map(|(number, _)| *number);
+        telling.into_iter().chain(helpful.untold).for_each(|number| self.context.help(number));
+        let why = helpful.telling.map(|(_, why)| why);
+        result.why = Some(why.map_or(Reason::Unsigned, |why| Reason::NoneCounts { why }));
     }
 
     /// Tries one signature under each trust; the first under which it counts names its signer.
     fn signature(
         &mut self,
-        met: &mut Met,
-        helping: &mut Helping,
-        (number, rest): (usize, Rest),
-        asking: &Asking<'_>,
-    ) -> FateOutcome {
+        result: &mut RequirementResult,
+        helpful: &mut HelpfulSignatures,
+        (number, object): (usize, SignedObject),
+        leaf_rules: &LeafRules<'_>,
+    ) -> SignatureOutcome {
         let mut most_telling: Option<Finding> = None;
-        let trust = asking.asked.trust;
+        let trust = leaf_rules.rules.trust;
         for trial in &trust.trials {
-            let finding = match self.bench.holds(number, (trial.trust, trust.claim), self.trusts) {
-                Ok(signed) => match asking.asked.count(signed, trial) {
-                    Ok(counted) => {
-                        if helping.met.insert((rest, counted.marks.clone())) {
-                            self.bench.help(number);
+            let finding = match self.context.holds(number, (trial.trust, trust.claim), self.trusts) {
+                Ok(signed) => match leaf_rules.rules.accept(signed, trial) {
+                    Ok(accepted) => {
+                        if helpful.counted.insert((object, accepted.signer_keys.clone())) {
+                            self.context.help(number);
                         }
-                        met.count(rest, Some(self.holders.number(asking.kind, counted.marks)));
-                        met.until = [met.until, counted.until].into_iter().flatten().min();
-                        met.sign(&counted.signer);
-                        return FateOutcome::Signed(counted.signer.brief());
+                        result.count(object, Some(self.signers.number(leaf_rules.kind, accepted.signer_keys)));
+                        result.until = [result.until, accepted.until].into_iter().flatten().min();
+                        result.sign(&accepted.signer);
+                        return SignatureOutcome::Signed(accepted.signer.brief());
                     }
                     Err(finding) => finding,
                 },
@@ -144,14 +147,14 @@ impl Leaves<'_, '_> {
         }
         let finding = most_telling.unwrap_or(Finding::NotExamined);
         if !finding.is_unable() {
-            return FateOutcome::Refused(finding);
+            return SignatureOutcome::Refused(finding);
         }
-        met.unable.get_or_insert_with(|| finding.clone());
-        FateOutcome::Unable(finding)
+        result.unable.get_or_insert_with(|| finding.clone());
+        SignatureOutcome::Unable(finding)
     }
 }
 
-impl Helping {
+impl HelpfulSignatures {
     fn tell(&mut self, number: usize, finding: &Finding) {
         if self.telling.as_ref().is_none_or(|(_, other)| finding.rank() < other.rank()) {
             self.telling = Some((number, finding.clone()));
@@ -159,33 +162,33 @@ impl Helping {
     }
 }
 
-impl Met {
+impl RequirementResult {
     fn new(name: String) -> Self {
         let report = RequirementReport {
             name,
             satisfied: false,
             signers: Vec::new(),
             signers_omitted: 0,
-            rests_on: Vec::new(),
-            fates: Vec::new(),
-            fates_omitted: 0,
+            signed_objects: Vec::new(),
+            signature_results: Vec::new(),
+            signature_results_omitted: 0,
         };
-        let (on_target, on_child, on_any) = (Ways::default(), Ways::default(), Ways::default());
+        let (on_target, on_child, on_any) = (SatisfiedBy::default(), SatisfiedBy::default(), SatisfiedBy::default());
         Self { report, on_target, on_child, on_any, until: None, why: None, unable: None }
     }
 
-    /// Notes that the leaf is met by this holder, or without one, resting on that digest.
-    fn count(&mut self, rest: Rest, holder: Option<usize>) {
-        let on = match rest {
-            Rest::Target => &mut self.on_target,
-            Rest::Child => &mut self.on_child,
+    /// Notes that the leaf is met by this signer, or without one, resting on that digest.
+    fn count(&mut self, object: SignedObject, signer: Option<usize>) {
+        let on = match object {
+            SignedObject::Target => &mut self.on_target,
+            SignedObject::PlatformManifest => &mut self.on_child,
         };
-        for ways in [on, &mut self.on_any] {
-            ways.free |= holder.is_none();
-            ways.holders.extend(holder);
+        for satisfied_by in [on, &mut self.on_any] {
+            satisfied_by.without_signer |= signer.is_none();
+            satisfied_by.signers.extend(signer);
         }
-        if !self.report.rests_on.contains(&rest) {
-            self.report.rests_on.push(rest);
+        if !self.report.signed_objects.contains(&object) {
+            self.report.signed_objects.push(object);
         }
     }
 
@@ -202,19 +205,20 @@ impl Met {
         }
     }
 
-    /// Reports a fate. A signature that counts is worth more than one that does not: a registry cannot push it out of
+    /// Reports what became of a signature. A signature that counts is worth more than one that does not: a registry cannot push it out of
     /// the report with others before it.
-    fn note(&mut self, fate: Fate) {
-        let fates = &mut self.report.fates;
-        if fates.len() < FATES_MAX {
-            return fates.push(fate);
+    fn note(&mut self, signature_result: SignatureResult) {
+        let signature_results = &mut self.report.signature_results;
+        if signature_results.len() < SIGNATURE_RESULTS_MAX {
+            return signature_results.push(signature_result);
         }
-        self.report.fates_omitted += 1;
-        let counts = |fate: &Fate| matches!(fate.outcome, FateOutcome::Signed(_));
-        if counts(&fate)
-            && let Some(last) = fates.iter_mut().rev().find(|other| !counts(other))
+        self.report.signature_results_omitted += 1;
+        let counts =
+            |signature_result: &SignatureResult| matches!(signature_result.outcome, SignatureOutcome::Signed(_));
+        if counts(&signature_result)
+            && let Some(last) = signature_results.iter_mut().rev().find(|other| !counts(other))
         {
-            *last = fate;
+            *last = signature_result;
         }
     }
 }

@@ -23,19 +23,19 @@ const SHOWN_MAX: usize = 200;
 pub struct Signer {
     /// Who.
     #[serde(flatten)]
-    pub who: Credential,
+    pub id: SignerId,
     /// When the signature is proven to have existed; empty where nobody vouches for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub times: Vec<SignedAt>,
     /// The log entries that are proven to be about it.
     #[serde(rename = "logEntries", skip_serializing_if = "Vec::is_empty")]
-    pub entries: Vec<Logged>,
+    pub entries: Vec<LogEntryInfo>,
 }
 
 /// What a signer is known by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Credential {
+pub enum SignerId {
     /// A key as an operator knows it.
     Key {
         /// The sha256 of its public key, `sha256:<hex>`.
@@ -47,14 +47,14 @@ pub enum Credential {
     /// A certificate.
     Certificate {
         /// What it says.
-        certificate: Box<Holder>,
+        certificate: Box<CertificateInfo>,
     },
 }
 
-/// The holder of a certificate that a proof vouches for.
+/// What a proven certificate says of its holder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Holder {
+pub struct CertificateInfo {
     /// The name that the policy wants.
     pub subject: String,
     /// Of which kind the name is: `email`, `uri`, `dns`, `otherName`.
@@ -84,9 +84,9 @@ pub struct SignedAt {
     pub name: String,
 }
 
-/// A log entry.
+/// A log entry that is proven to be about the signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Logged {
+pub struct LogEntryInfo {
     /// The log.
     pub log: String,
     /// The entry's number, where that is bound.
@@ -98,27 +98,27 @@ impl Signer {
     /// The key's file, for a signer with a key.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
-        match &self.who {
-            Credential::Key { file, .. } => Some(file),
-            Credential::Certificate { .. } => None,
+        match &self.id {
+            SignerId::Key { file, .. } => Some(file),
+            SignerId::Certificate { .. } => None,
         }
     }
 
     /// The key, for a signer with a key.
     #[must_use]
     pub fn key(&self) -> Option<&KeyId> {
-        match &self.who {
-            Credential::Key { key, .. } => Some(key),
-            Credential::Certificate { .. } => None,
+        match &self.id {
+            SignerId::Key { key, .. } => Some(key),
+            SignerId::Certificate { .. } => None,
         }
     }
 
     /// The holder, for a signer with a certificate.
     #[must_use]
-    pub fn holder(&self) -> Option<&Holder> {
-        match &self.who {
-            Credential::Key { .. } => None,
-            Credential::Certificate { certificate } => Some(certificate),
+    pub fn certificate(&self) -> Option<&CertificateInfo> {
+        match &self.id {
+            SignerId::Key { .. } => None,
+            SignerId::Certificate { certificate } => Some(certificate),
         }
     }
 
@@ -137,7 +137,7 @@ impl Signer {
     /// The same without what stands in the certificate beside the name.
     pub(in crate::policy) fn brief(&self) -> Self {
         let mut signer = self.clone();
-        if let Credential::Certificate { certificate } = &mut signer.who {
+        if let SignerId::Certificate { certificate } = &mut signer.id {
             certificate.extensions.clear();
         }
         signer
@@ -145,27 +145,27 @@ impl Signer {
 
     /// Whether the same key or holder signed, though with another certificate.
     pub(in crate::policy) fn is_by_the_same(&self, other: &Self) -> bool {
-        match (&self.who, &other.who) {
-            (Credential::Key { key, .. }, Credential::Key { key: other, .. }) => key == other,
-            (Credential::Certificate { certificate }, Credential::Certificate { certificate: other }) => {
+        match (&self.id, &other.id) {
+            (SignerId::Key { key, .. }, SignerId::Key { key: other, .. }) => key == other,
+            (SignerId::Certificate { certificate }, SignerId::Certificate { certificate: other }) => {
                 certificate.subject == other.subject
                     && certificate.subject_kind == other.subject_kind
                     && certificate.issuer == other.issuer
             }
-            (Credential::Key { .. } | Credential::Certificate { .. }, _) => false,
+            (SignerId::Key { .. } | SignerId::Certificate { .. }, _) => false,
         }
     }
 
-    pub(in crate::policy) fn new(who: Credential, times: &[ProvenTime], entries: &[LogEntry]) -> Self {
+    pub(in crate::policy) fn new(id: SignerId, times: &[ProvenTime], entries: &[LogEntry]) -> Self {
         Self {
-            who,
+            id,
             times: times.iter().take(LISTED_MAX).map(SignedAt::of).collect(),
-            entries: entries.iter().take(LISTED_MAX).map(Logged::of).collect(),
+            entries: entries.iter().take(LISTED_MAX).map(LogEntryInfo::of).collect(),
         }
     }
 }
 
-impl Holder {
+impl CertificateInfo {
     /// The holder of a certificate, by the name that the policy wants.
     pub(in crate::policy) fn new(certificate: &Certificate, san: Option<&San>, trust_root: Option<&str>) -> Self {
         let extensions = certificate.extensions().map(|(extension, value)| (extension.name(), shown(value)));
@@ -190,7 +190,7 @@ impl SignedAt {
     }
 }
 
-impl Logged {
+impl LogEntryInfo {
     fn of(entry: &LogEntry) -> Self {
         Self { log: shown(&entry.log), index: entry.index }
     }
@@ -199,14 +199,14 @@ impl Logged {
 /// `build.pub (sha256:...)`, or `uri https://... of https://...`.
 impl fmt::Display for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.who {
-            Credential::Key { key, file } => write!(f, "{file} ({key})"),
-            Credential::Certificate { certificate } => certificate.fmt(f),
+        match &self.id {
+            SignerId::Key { key, file } => write!(f, "{file} ({key})"),
+            SignerId::Certificate { certificate } => certificate.fmt(f),
         }
     }
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for CertificateInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.subject.is_empty() {
             write!(f, "a certificate without a name ({})", self.fingerprint)?;

@@ -1,8 +1,8 @@
-//! [`Holders`]: who is one signer and who is another, so that a threshold counts each once (attack C2).
+//! [`SignerSet`]: who is one signer and who is another, so that a threshold counts each once (attack C2).
 //!
 //! A key is its holder, under whatever file name. The holder of a certificate goes by the names in it together with the
 //! issuer that vouched for them, whichever leaf, trust root or authority asks; in an own authority's certificates by the
-//! names alone. Two certificates that share one such mark are one holder's: somebody with two names counts once, and so
+//! names alone. Two certificates that share one such name are one holder's: somebody with two names counts once, and so
 //! does somebody with a name that is an e-mail address here and a URI there, and somebody whose key is trusted by itself
 //! and in a certificate. Where it is in doubt two are one: too few
 //! are counted, never too many.
@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 
 use crate::verify::{Certificate, KeyId, San};
 
-use crate::policy::requirement::certificate_identity::Identity;
+use crate::policy::requirement::certificate_identity::CertificateIdentity;
 use crate::policy::requirement::matcher::Matcher;
 
-/// What tells a holder.
+/// One thing that tells a signer: a key, or a name with the issuer that vouched for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::policy) enum Mark {
+pub(in crate::policy) enum SignerKey {
     /// A key.
     Key(String),
     /// A name that an issuer vouched for.
@@ -36,40 +36,40 @@ pub(in crate::policy) enum Mark {
     Somebody(usize),
 }
 
-/// The holders that counted in one document.
+/// The signers that counted in one document.
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Holders {
-    /// The holder of each mark, for each kind of claim.
-    numbers: BTreeMap<(usize, Mark), usize>,
-    /// For each holder the one that it turned out to be; itself for most.
+pub(in crate::policy) struct SignerSet {
+    /// The signer of each key, for each kind of claim.
+    numbers: BTreeMap<(usize, SignerKey), usize>,
+    /// For each signer the one that it turned out to be; itself for most.
     same: Vec<usize>,
 }
 
-impl Mark {
+impl SignerKey {
     pub(in crate::policy) fn key(key: &KeyId) -> Self {
         Self::Key(key.to_string())
     }
 
-    /// The marks of a certificate's holder; at least one.
+    /// The keys of a certificate's holder; at least one.
     pub(in crate::policy) fn certificate(certificate: &Certificate, own: bool) -> Vec<Self> {
         let names = || certificate.sans().iter().map(San::as_str);
-        let mut marks: Vec<Self> = Vec::new();
+        let mut signer_keys: Vec<Self> = Vec::new();
         if let Some(issuer) = certificate.issuer() {
-            marks.extend(names().map(|name| Self::vouched(issuer, name)));
+            signer_keys.extend(names().map(|name| Self::vouched(issuer, name)));
         }
         if own || certificate.issuer().is_none() {
-            marks.extend(names().map(|name| Self::Own(folded(name))));
+            signer_keys.extend(names().map(|name| Self::Own(folded(name))));
         }
-        if marks.is_empty() {
-            marks.push(Self::Nameless);
+        if signer_keys.is_empty() {
+            signer_keys.push(Self::Nameless);
         }
         // Whoever holds this key may also be trusted by the key itself.
-        marks.push(Self::key(certificate.key()));
-        marks
+        signer_keys.push(Self::key(certificate.key()));
+        signer_keys
     }
 
-    /// The mark of the one holder whom an identity fits; none when it fits several.
-    pub(in crate::policy) fn identity(identity: &Identity, own: bool) -> Option<Self> {
+    /// The key of the one signer whom an identity fits; none when it fits several.
+    pub(in crate::policy) fn identity(identity: &CertificateIdentity, own: bool) -> Option<Self> {
         match (&identity.issuer, &identity.subject) {
             (Matcher::Exact(issuer), Matcher::Exact(name)) => Some(Self::vouched(issuer, name)),
             (Matcher::Any, Matcher::Exact(name)) if own => Some(Self::Own(folded(name))),
@@ -82,13 +82,13 @@ impl Mark {
     }
 }
 
-impl Holders {
-    /// The holder with these marks, for this kind of claim.
-    pub(in crate::policy) fn number(&mut self, kind: usize, marks: impl IntoIterator<Item = Mark>) -> usize {
+impl SignerSet {
+    /// The signer with these keys, for this kind of claim.
+    pub(in crate::policy) fn number(&mut self, kind: usize, signer_keys: impl IntoIterator<Item = SignerKey>) -> usize {
         let new = self.same.len();
         self.same.push(new);
-        for mark in marks {
-            let other = *self.numbers.entry((kind, mark)).or_insert(new);
+        for signer_key in signer_keys {
+            let other = *self.numbers.entry((kind, signer_key)).or_insert(new);
             let (one, two) = (self.resolved(other), self.resolved(new));
             if let Some(same) = self.same.get_mut(one.max(two)) {
                 *same = one.min(two);
@@ -98,12 +98,12 @@ impl Holders {
     }
 
     /// The holder that this one turned out to be, once all are known.
-    pub(in crate::policy) fn resolved(&self, mut holder: usize) -> usize {
+    pub(in crate::policy) fn resolved(&self, mut signer: usize) -> usize {
         // Each step goes to a lower number.
-        while let Some(same) = self.same.get(holder).copied().filter(|same| *same < holder) {
-            holder = same;
+        while let Some(same) = self.same.get(signer).copied().filter(|same| *same < signer) {
+            signer = same;
         }
-        holder
+        signer
     }
 }
 
@@ -116,38 +116,38 @@ fn folded(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn own(name: &str) -> Mark {
-        Mark::Own(name.to_owned())
+    fn own(name: &str) -> SignerKey {
+        SignerKey::Own(name.to_owned())
     }
 
     #[test]
     fn attack_c2_certificates_that_share_a_name_are_one_holders() {
-        let mut holders = Holders::default();
-        let a = holders.number(0, [own("a")]);
-        let b = holders.number(0, [own("b")]);
-        let c = holders.number(0, [own("c")]);
-        assert_ne!(holders.resolved(a), holders.resolved(b));
-        let both = holders.number(0, [own("b"), own("a")]);
-        assert_eq!(holders.resolved(a), holders.resolved(b));
-        assert_eq!(holders.resolved(both), holders.resolved(b));
-        assert_ne!(holders.resolved(c), holders.resolved(b));
-        assert_ne!(holders.resolved(holders.numbers[&(0, own("c"))]), holders.resolved(both));
+        let mut signers = SignerSet::default();
+        let a = signers.number(0, [own("a")]);
+        let b = signers.number(0, [own("b")]);
+        let c = signers.number(0, [own("c")]);
+        assert_ne!(signers.resolved(a), signers.resolved(b));
+        let both = signers.number(0, [own("b"), own("a")]);
+        assert_eq!(signers.resolved(a), signers.resolved(b));
+        assert_eq!(signers.resolved(both), signers.resolved(b));
+        assert_ne!(signers.resolved(c), signers.resolved(b));
+        assert_ne!(signers.resolved(signers.numbers[&(0, own("c"))]), signers.resolved(both));
     }
 
     #[test]
     fn attack_c2_one_key_by_itself_and_in_a_certificate_counts_once() {
         let certificate = Certificate::saying(&[San::Email("a@b.example".to_owned())], None, &[]);
-        let mut holders = Holders::default();
-        let alone = holders.number(0, [Mark::key(certificate.key())]);
-        let certified = holders.number(0, Mark::certificate(&certificate, true));
-        assert_eq!(holders.resolved(certified), holders.resolved(alone));
+        let mut signers = SignerSet::default();
+        let alone = signers.number(0, [SignerKey::key(certificate.key())]);
+        let certified = signers.number(0, SignerKey::certificate(&certificate, true));
+        assert_eq!(signers.resolved(certified), signers.resolved(alone));
     }
 
     #[test]
     fn each_kind_of_claim_is_counted_by_itself() {
-        let mut holders = Holders::default();
-        let image = holders.number(0, [own("a")]);
-        let provenance = holders.number(1, [own("a")]);
-        assert_ne!(holders.resolved(image), holders.resolved(provenance));
+        let mut signers = SignerSet::default();
+        let image = signers.number(0, [own("a")]);
+        let provenance = signers.number(1, [own("a")]);
+        assert_ne!(signers.resolved(image), signers.resolved(provenance));
     }
 }

@@ -1,7 +1,7 @@
 //! [`Tree`] and [`satisfied`]: whether signatures by distinct holders can meet nested thresholds.
 //!
 //! The entries that count for a threshold must be met by different holders, all the way down: one holder never counts
-//! twice, under two names neither (attack C2). Who is one holder, `holders` says; here they are numbers.
+//! twice, under two names neither (attack C2). Who is one signer, [`super::signer_set`] says; here they are numbers.
 //!
 //! The search goes over sets of leaves, not of holders: a set is kept when each leaf in it can have a holder of its own
 //! (a matching, found by augmenting paths). So how many signatures there are makes no difference to its length, and
@@ -28,11 +28,11 @@ pub(in crate::policy) enum Tree {
 
 /// By what one leaf can be met; by nothing unless said otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::policy) struct Ways {
+pub(in crate::policy) struct SatisfiedBy {
     /// Without any holder: a digest.
-    pub(in crate::policy) free: bool,
+    pub(in crate::policy) without_signer: bool,
     /// By any one of these holders.
-    pub(in crate::policy) holders: Vec<usize>,
+    pub(in crate::policy) signers: Vec<usize>,
 }
 
 /// The search took more than [`COMBINATIONS_MAX`] steps.
@@ -43,42 +43,42 @@ pub(in crate::policy) struct TooComplex;
 ///
 /// # Errors
 /// [`TooComplex`] when the search is cut short; nothing is known then.
-pub(in crate::policy) fn satisfied(tree: &Tree, leaves: &[Ways]) -> Result<bool, TooComplex> {
+pub(in crate::policy) fn satisfied(tree: &Tree, leaves: &[SatisfiedBy]) -> Result<bool, TooComplex> {
     let mut search = Search::new(leaves);
     Ok(!search.sets(tree)?.is_empty())
 }
 
 /// One search.
 struct Search {
-    /// For each leaf its holders, by their places in `0..holders`; none for a leaf that needs none.
+    /// For each leaf its signers, by their places in `0..signers`; none for a leaf that needs none.
     leaves: Vec<Option<Vec<usize>>>,
-    /// How many holders there are.
-    holders: usize,
+    /// How many signers there are.
+    signers: usize,
     steps: usize,
 }
 
-impl Ways {
+impl SatisfiedBy {
     /// Whether there is any.
     pub(in crate::policy) fn is_empty(&self) -> bool {
-        !self.free && self.holders.is_empty()
+        !self.without_signer && self.signers.is_empty()
     }
 }
 
 impl Search {
-    fn new(leaves: &[Ways]) -> Self {
+    fn new(leaves: &[SatisfiedBy]) -> Self {
         let met = leaves.iter().filter(|leaf| !leaf.is_empty()).count();
         let mut places: BTreeMap<usize, usize> = BTreeMap::new();
         let mut dense = Vec::new();
         for leaf in leaves {
-            let distinct: BTreeSet<usize> = leaf.holders.iter().copied().collect();
+            let distinct: BTreeSet<usize> = leaf.signers.iter().copied().collect();
             let mut of_leaf = Vec::new();
-            for holder in distinct.into_iter().take(met) {
+            for signer in distinct.into_iter().take(met) {
                 let next = places.len();
-                of_leaf.push(*places.entry(holder).or_insert(next));
+                of_leaf.push(*places.entry(signer).or_insert(next));
             }
-            dense.push((!leaf.free).then_some(of_leaf));
+            dense.push((!leaf.without_signer).then_some(of_leaf));
         }
-        Self { leaves: dense, holders: places.len(), steps: COMBINATIONS_MAX }
+        Self { leaves: dense, signers: places.len(), steps: COMBINATIONS_MAX }
     }
 
     /// Every set of leaves that meets the tree and can be met by holders of their own.
@@ -107,7 +107,7 @@ impl Search {
     fn leaf(&self, number: usize) -> Option<LeafSet> {
         match self.leaves.get(number)? {
             None => Some(0),
-            Some(holders) if holders.is_empty() => None,
+            Some(signers) if signers.is_empty() => None,
             Some(_) => LeafSet::from(1u8).checked_shl(u32::try_from(number).ok()?),
         }
     }
@@ -128,22 +128,22 @@ impl Search {
 
     /// Whether each leaf of the set can have a holder of its own.
     fn is_distinct(&self, set: LeafSet) -> bool {
-        let mut owners = vec![None; self.holders];
+        let mut owners = vec![None; self.signers];
         let leaves = (0..self.leaves.len()).filter(|leaf| u32::try_from(*leaf).is_ok_and(|n| set >> n & 1 == 1));
-        leaves.into_iter().all(|leaf| self.place(leaf, &mut vec![false; self.holders], &mut owners))
+        leaves.into_iter().all(|leaf| self.place(leaf, &mut vec![false; self.signers], &mut owners))
     }
 
     /// Gives the leaf a holder, moving others to another of theirs where that helps.
     fn place(&self, leaf: usize, seen: &mut [bool], owners: &mut [Option<usize>]) -> bool {
-        let Some(Some(holders)) = self.leaves.get(leaf) else { return false };
-        for holder in holders {
-            match seen.get_mut(*holder) {
+        let Some(Some(signers)) = self.leaves.get(leaf) else { return false };
+        for signer in signers {
+            match seen.get_mut(*signer) {
                 Some(seen) if !*seen => *seen = true,
                 Some(_) | None => continue,
             }
-            let owner = owners.get(*holder).copied().flatten();
+            let owner = owners.get(*signer).copied().flatten();
             if owner.is_none_or(|other| self.place(other, seen, owners)) {
-                if let Some(owner) = owners.get_mut(*holder) {
+                if let Some(owner) = owners.get_mut(*signer) {
                     *owner = Some(leaf);
                 }
                 return true;
@@ -163,21 +163,21 @@ mod tests {
         Tree::AtLeast(count, (0..leaves).map(Tree::Leaf).collect())
     }
 
-    fn by(leaves: &[&[usize]]) -> Vec<Ways> {
-        leaves.iter().map(|holders| Ways { free: false, holders: holders.to_vec() }).collect()
+    fn signed_by(leaves: &[&[usize]]) -> Vec<SatisfiedBy> {
+        leaves.iter().map(|signers| SatisfiedBy { without_signer: false, signers: signers.to_vec() }).collect()
     }
 
-    fn free() -> Ways {
-        Ways { free: true, holders: vec![] }
+    fn without_signer() -> SatisfiedBy {
+        SatisfiedBy { without_signer: true, signers: vec![] }
     }
 
     /// Attack C2: thresholds that count signatures or names instead of distinct holders.
     #[test]
     fn attack_c2_one_key_under_two_names_counts_once() {
-        assert_eq!(satisfied(&flat(2, 2), &by(&[&[1], &[1]])), Ok(false));
-        assert_eq!(satisfied(&flat(2, 2), &by(&[&[1], &[1, 2]])), Ok(true));
-        assert_eq!(satisfied(&flat(2, 3), &by(&[&[1], &[1], &[]])), Ok(false));
-        assert_eq!(satisfied(&flat(2, 3), &by(&[&[1], &[1], &[2]])), Ok(true));
+        assert_eq!(satisfied(&flat(2, 2), &signed_by(&[&[1], &[1]])), Ok(false));
+        assert_eq!(satisfied(&flat(2, 2), &signed_by(&[&[1], &[1, 2]])), Ok(true));
+        assert_eq!(satisfied(&flat(2, 3), &signed_by(&[&[1], &[1], &[]])), Ok(false));
+        assert_eq!(satisfied(&flat(2, 3), &signed_by(&[&[1], &[1], &[2]])), Ok(true));
         // Nested: all of (any of A, B) and (any of A, C); A alone signs.
         let nested = Tree::AtLeast(
             2,
@@ -186,25 +186,26 @@ mod tests {
                 Tree::AtLeast(1, vec![Tree::Leaf(2), Tree::Leaf(3)]),
             ],
         );
-        assert_eq!(satisfied(&nested, &by(&[&[1], &[], &[1], &[]])), Ok(false));
-        assert_eq!(satisfied(&nested, &by(&[&[1], &[2], &[1], &[]])), Ok(true));
+        assert_eq!(satisfied(&nested, &signed_by(&[&[1], &[], &[1], &[]])), Ok(false));
+        assert_eq!(satisfied(&nested, &signed_by(&[&[1], &[2], &[1], &[]])), Ok(true));
     }
 
     #[test]
     fn greedy_would_miss_it() {
         // The first leaf takes holder 1 or 2, the second only 1, the third only 4 or 1.
-        assert_eq!(satisfied(&flat(3, 3), &by(&[&[1, 2], &[1], &[1, 4]])), Ok(true));
+        assert_eq!(satisfied(&flat(3, 3), &signed_by(&[&[1, 2], &[1], &[1, 4]])), Ok(true));
     }
 
     #[test]
     fn a_leaf_without_a_holder_counts() {
-        assert_eq!(satisfied(&flat(2, 2), &[free(), by(&[&[1]])[0].clone()]), Ok(true));
-        assert_eq!(satisfied(&flat(2, 2), &[free(), Ways::default()]), Ok(false));
+        assert_eq!(satisfied(&flat(2, 2), &[without_signer(), signed_by(&[&[1]])[0].clone()]), Ok(true));
+        assert_eq!(satisfied(&flat(2, 2), &[without_signer(), SatisfiedBy::default()]), Ok(false));
     }
 
     #[test]
     fn the_search_is_bounded() {
-        let leaves: Vec<Ways> = (0..30).map(|n| Ways { free: false, holders: vec![n] }).collect();
+        let leaves: Vec<SatisfiedBy> =
+            (0..30).map(|n| SatisfiedBy { without_signer: false, signers: vec![n] }).collect();
         assert_eq!(satisfied(&flat(15, 30), &leaves), Err(TooComplex));
         assert_eq!(satisfied(&flat(30, 30), &leaves), Ok(true));
         assert_eq!(satisfied(&flat(8, 16), &leaves), Ok(true));
@@ -214,19 +215,19 @@ mod tests {
     #[test]
     fn attack_d1_many_holders_do_not_make_it_complex() {
         let everybody: Vec<usize> = (0..256).collect();
-        let leaves = vec![Ways { free: false, holders: everybody }; 16];
+        let leaves = vec![SatisfiedBy { without_signer: false, signers: everybody }; 16];
         assert_eq!(satisfied(&flat(8, 16), &leaves), Ok(true));
         assert_eq!(satisfied(&flat(16, 16), &leaves), Ok(true));
         // The same holders at every leaf, one too few.
-        let few = vec![Ways { free: false, holders: (0..63).collect() }; 64];
+        let few = vec![SatisfiedBy { without_signer: false, signers: (0..63).collect() }; 64];
         assert_eq!(satisfied(&flat(64, 64), &few), Ok(false));
     }
 
     /// By enumeration of every choice of holders: each way to meet the tree as the set of holders that it takes.
-    fn enumerated(tree: &Tree, leaves: &[Ways]) -> BTreeSet<u64> {
+    fn enumerated(tree: &Tree, leaves: &[SatisfiedBy]) -> BTreeSet<u64> {
         match tree {
-            Tree::Leaf(n) if leaves[*n].free => BTreeSet::from([0]),
-            Tree::Leaf(n) => leaves[*n].holders.iter().map(|holder| 1 << holder).collect(),
+            Tree::Leaf(n) if leaves[*n].without_signer => BTreeSet::from([0]),
+            Tree::Leaf(n) => leaves[*n].signers.iter().map(|signer| 1 << signer).collect(),
             Tree::AtLeast(count, children) => {
                 let mut met = vec![BTreeSet::new(); count + 1];
                 met[0].insert(0);
@@ -273,13 +274,13 @@ mod tests {
             signing in 0u64..64,
         ) {
             let tree = nested(leaves.len(), outer, &branches);
-            let all: Vec<Ways> =
-                leaves.iter().map(|(free, holders)| Ways { free: *free && holders.is_empty(), holders: holders.clone() }).collect();
+            let all: Vec<SatisfiedBy> =
+                leaves.iter().map(|(without_signer, signers)| SatisfiedBy { without_signer: *without_signer && signers.is_empty(), signers: signers.clone() }).collect();
             prop_assert_eq!(satisfied(&tree, &all), Ok(!enumerated(&tree, &all).is_empty()));
-            let signs = |holder: &usize| signing >> holder & 1 == 1;
-            let some: Vec<Ways> = all
+            let signs = |signer: &usize| signing >> signer & 1 == 1;
+            let some: Vec<SatisfiedBy> = all
                 .iter()
-                .map(|ways| Ways { free: ways.free, holders: ways.holders.iter().copied().filter(signs).collect() })
+                .map(|satisfied_by| SatisfiedBy { without_signer: satisfied_by.without_signer, signers: satisfied_by.signers.iter().copied().filter(signs).collect() })
                 .collect();
             prop_assert_eq!(satisfied(&tree, &some), Ok(!enumerated(&tree, &some).is_empty()));
         }

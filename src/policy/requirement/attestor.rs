@@ -1,11 +1,11 @@
-//! [`By`]: by whom a signature or an attestation is to be, and what is asked of it beside: log entries, timestamps, age.
+//! [`Attestor`]: by whom a signature or an attestation is to be, and what is asked of it beside: log entries, timestamps, age.
 //!
 //! Reading only: the files and trust roots are named here and read by others; `judge` asks whether a signature is by one
 //! of these.
 
 use crate::verify::Demands;
 
-use super::certificate_identity::{self, Identity};
+use super::certificate_identity::{self, CertificateIdentity};
 use crate::policy::document::error::{PolicyFault, Position};
 use crate::policy::document::fields::{At, Fields, Reader};
 use crate::policy::document::times;
@@ -27,7 +27,7 @@ const WITNESSES_MAX: u8 = 8;
 /// The trust root of keyless signatures unless another is named: Sigstore's public good instance.
 const PUBLIC_GOOD: &str = "public-good";
 
-/// The kinds of `By`, as fields.
+/// The kinds of `Attestor`, as fields.
 pub(in crate::policy) const KINDS: &[&str] = &["key", "keyless", "certificate"];
 pub(in crate::policy) const KEY: &[&str] = &["files", "trustRoot", "minLogEntries", "minTimestamps"];
 pub(in crate::policy) const KEY_FILE: &[&str] = &["file", "notBefore", "notAfter"];
@@ -46,12 +46,12 @@ pub(in crate::policy) const CERTIFICATE: &[&str] = &[
 
 /// By whom, and what is asked beside.
 #[derive(Debug, Clone)]
-pub(in crate::policy) struct By {
+pub(in crate::policy) struct Attestor {
     /// Who may have signed.
-    pub(in crate::policy) who: Who,
+    pub(in crate::policy) kind: AttestorKind,
     /// Entries in logs, timestamps and certificate timestamps that are asked for.
     pub(in crate::policy) demands: Demands,
-    /// The trust root that vouches for certificates, times and log entries; always there for [`Who::Keyless`].
+    /// The trust root that vouches for certificates, times and log entries; always there for [`AttestorKind::Keyless`].
     pub(in crate::policy) root: Option<Named>,
     /// Oldest that a signature may be, counted from its proven time; without a proven time it does not count.
     pub(in crate::policy) max_age: Option<jiff::SignedDuration>,
@@ -59,11 +59,11 @@ pub(in crate::policy) struct By {
 
 /// Who may have signed.
 #[derive(Debug, Clone)]
-pub(in crate::policy) enum Who {
+pub(in crate::policy) enum AttestorKind {
     /// The holder of any of these keys.
     Key(Vec<KeyFile>),
     /// Any of these identities, vouched for by a Sigstore instance.
-    Keyless(Vec<Identity>),
+    Keyless(Vec<CertificateIdentity>),
     /// The holder of a certificate of an own authority.
     Certificate {
         /// Files with the authority's own certificates; at least one.
@@ -73,7 +73,7 @@ pub(in crate::policy) enum Who {
         /// Files with revocation lists.
         crls: Vec<Named>,
         /// Whose certificate: any of these. At least one; `insecureAnySubject` is one that fits everybody.
-        subjects: Vec<Identity>,
+        subjects: Vec<CertificateIdentity>,
     },
 }
 
@@ -106,7 +106,7 @@ pub(in crate::policy) struct Window {
     pub(in crate::policy) not_after: Option<jiff::Timestamp>,
 }
 
-impl By {
+impl Attestor {
     /// Reads the value of `key`, `keyless` or `certificate`, with the `maxSignatureAge` that stands beside the
     /// requirement.
     pub(in crate::policy) fn read(
@@ -116,20 +116,20 @@ impl By {
         reader: &mut Reader,
     ) -> Option<Self> {
         let age = max_age.map(|at| times::age(at, reader));
-        let by = match kind {
+        let attestor = match kind {
             "key" => key(at, reader),
             "keyless" => keyless(at, reader),
             _ => certificate(at, reader),
         };
-        let mut by = by?;
-        if let Some(at) = max_age.filter(|_| by.root.is_none()) {
+        let mut attestor = attestor?;
+        if let Some(at) = max_age.filter(|_| attestor.root.is_none()) {
             reader.fault(at, PolicyFault::NeedsTrustRoot { name: "maxSignatureAge" });
         }
-        by.max_age = match age {
+        attestor.max_age = match age {
             Some(age) => Some(age?),
             None => None,
         };
-        Some(by)
+        Some(attestor)
     }
 }
 
@@ -140,7 +140,7 @@ impl Window {
     }
 }
 
-fn key(at: &At<'_>, reader: &mut Reader) -> Option<By> {
+fn key(at: &At<'_>, reader: &mut Reader) -> Option<Attestor> {
     let fields = reader.fields(at, KEY)?;
     let (root, demands) = root_and_demands(&fields, reader);
     let list = reader.required(&fields, "files").cloned();
@@ -154,8 +154,8 @@ fn key(at: &At<'_>, reader: &mut Reader) -> Option<By> {
             keys.push(key);
         }
     }
-    let who = (!keys.is_empty()).then_some(Who::Key(keys))?;
-    Some(By { who, demands: demands?, root: root?, max_age: None })
+    let kind = (!keys.is_empty()).then_some(AttestorKind::Key(keys))?;
+    Some(Attestor { kind, demands: demands?, root: root?, max_age: None })
 }
 
 /// A file's name, or a map with one and a window.
@@ -179,7 +179,7 @@ fn key_file(at: &At<'_>, reader: &mut Reader) -> Option<KeyFile> {
     Some(KeyFile { file: file?, window })
 }
 
-fn keyless(at: &At<'_>, reader: &mut Reader) -> Option<By> {
+fn keyless(at: &At<'_>, reader: &mut Reader) -> Option<Attestor> {
     let fields = reader.fields(at, KEYLESS)?;
     let root = match fields.get("trustRoot") {
         Some(at) => root_name(at, reader),
@@ -191,7 +191,7 @@ fn keyless(at: &At<'_>, reader: &mut Reader) -> Option<By> {
     let list = reader.required(&fields, "identities").cloned();
     let identities = list.and_then(|list| {
         let items = reader.list(&list, "identities in one requirement", IDENTITIES_MAX)?;
-        distinct(&items, reader, Identity::read)
+        distinct(&items, reader, CertificateIdentity::read)
     });
     let sct = !reader.is_true(&fields, "insecureIgnoreSCT");
     let demands = if reader.is_true(&fields, "insecureIgnoreTlog") {
@@ -211,10 +211,10 @@ fn keyless(at: &At<'_>, reader: &mut Reader) -> Option<By> {
         let timestamps = count(&fields, "minTimestamps", Demands::KEYLESS.timestamps, 0, reader);
         Demands { log_entries: entries?, timestamps: timestamps?, sct }
     };
-    Some(By { who: Who::Keyless(identities?), demands, root: Some(root?), max_age: None })
+    Some(Attestor { kind: AttestorKind::Keyless(identities?), demands, root: Some(root?), max_age: None })
 }
 
-fn certificate(at: &At<'_>, reader: &mut Reader) -> Option<By> {
+fn certificate(at: &At<'_>, reader: &mut Reader) -> Option<Attestor> {
     let fields = reader.fields(at, CERTIFICATE)?;
     let (root, demands) = root_and_demands(&fields, reader);
     let roots = reader.required(&fields, "roots").cloned().and_then(|at| files(&at, reader));
@@ -229,14 +229,15 @@ fn certificate(at: &At<'_>, reader: &mut Reader) -> Option<By> {
             let items = reader.list(list, "subjects in one requirement", IDENTITIES_MAX)?;
             distinct(&items, reader, certificate_identity::subject)
         }
-        (None, Some(_)) => reader.is_true(&fields, "insecureAnySubject").then(|| vec![Identity::anyone()]),
+        (None, Some(_)) => reader.is_true(&fields, "insecureAnySubject").then(|| vec![CertificateIdentity::anyone()]),
         (None, None) => {
             reader.fault(at, PolicyFault::OneOf { expected: &["subjects", "insecureAnySubject"], found: Vec::new() });
             None
         }
     };
-    let who = Who::Certificate { roots: roots?, intermediates: intermediates?, crls: crls?, subjects: subjects? };
-    Some(By { who, demands: demands?, root: root?, max_age: None })
+    let kind =
+        AttestorKind::Certificate { roots: roots?, intermediates: intermediates?, crls: crls?, subjects: subjects? };
+    Some(Attestor { kind, demands: demands?, root: root?, max_age: None })
 }
 
 /// The trust root, where one may be left out, and what is asked of it.
@@ -277,8 +278,8 @@ fn optional<T>(
 fn distinct(
     items: &[At<'_>],
     reader: &mut Reader,
-    read: fn(&At<'_>, &mut Reader) -> Option<Identity>,
-) -> Option<Vec<Identity>> {
+    read: fn(&At<'_>, &mut Reader) -> Option<CertificateIdentity>,
+) -> Option<Vec<CertificateIdentity>> {
     let mut identities = Vec::new();
     for item in items {
         match read(item, reader) {

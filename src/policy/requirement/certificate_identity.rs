@@ -1,4 +1,4 @@
-//! [`Identity`]: whose certificate a signature is to be made with, and [`Misfit`]: what differs in another's.
+//! [`CertificateIdentity`]: whose certificate a signature is to be made with, and [`IdentityMismatch`]: what differs in another's.
 //!
 //! Issuer and subject are matched together, and the subject with its kind: an e-mail address is never a URI, though the
 //! text is the same, and what one issuer vouches for another does not (attack B8).
@@ -58,7 +58,7 @@ pub(in crate::policy) const EXTENSIONS: &[&str] = &[
 
 /// The holder of a certificate, as a policy wants it.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::policy) struct Identity {
+pub(in crate::policy) struct CertificateIdentity {
     /// Who vouched for the holder (the OIDC issuer); not asked ([`Matcher::Any`]) of an own authority's certificates.
     pub(in crate::policy) issuer: Matcher,
     /// The holder's name.
@@ -84,9 +84,9 @@ pub(in crate::policy) enum SubjectKind {
 
 /// What differs in a certificate that holds. Its texts are bounded and escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::policy) struct Misfit {
+pub(in crate::policy) struct IdentityMismatch {
     /// Which part.
-    pub(in crate::policy) part: Part,
+    pub(in crate::policy) part: IdentityField,
     /// What the certificate says; none where it says nothing.
     pub(in crate::policy) got: Option<String>,
     /// What the policy wants.
@@ -95,7 +95,7 @@ pub(in crate::policy) struct Misfit {
 
 /// A part of an identity. Ordered: the first tells most, since everything before it fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::policy) enum Part {
+pub(in crate::policy) enum IdentityField {
     /// One of Fulcio's extensions; issuer and subject fit.
     Extension(Extension),
     /// The kind of the subject's name; its text fits.
@@ -108,7 +108,7 @@ pub(in crate::policy) enum Part {
     Stranger,
 }
 
-impl Identity {
+impl CertificateIdentity {
     /// Reads one of `identities`.
     pub(in crate::policy) fn read(at: &At<'_>, reader: &mut Reader) -> Option<Self> {
         let fields = reader.fields(at, FIELDS)?;
@@ -133,13 +133,13 @@ impl Identity {
     ///
     /// # Errors
     /// What differs; of several things the one that tells most.
-    pub(in crate::policy) fn fits(&self, certificate: &Certificate) -> Result<(), Misfit> {
+    pub(in crate::policy) fn fits(&self, certificate: &Certificate) -> Result<(), IdentityMismatch> {
         let issuer = self.issuer_fits(certificate);
         let subject = self.subject_fits(certificate.sans());
         match (issuer, subject) {
             (Ok(()), Ok(())) => self.extensions_fit(certificate),
-            (Ok(()), Err(misfit)) | (Err(misfit), Ok(())) => Err(misfit),
-            (Err(_), Err(subject)) => Err(Misfit { part: Part::Stranger, ..subject }),
+            (Ok(()), Err(mismatch)) | (Err(mismatch), Ok(())) => Err(mismatch),
+            (Err(_), Err(subject)) => Err(IdentityMismatch { part: IdentityField::Stranger, ..subject }),
         }
     }
 
@@ -177,17 +177,17 @@ impl Identity {
         }
     }
 
-    fn issuer_fits(&self, certificate: &Certificate) -> Result<(), Misfit> {
+    fn issuer_fits(&self, certificate: &Certificate) -> Result<(), IdentityMismatch> {
         let fits = match (&self.issuer, certificate.issuer()) {
             (Matcher::Any, _) => true,
             (Matcher::Exact(_) | Matcher::Pattern(_), None) => false,
             (matcher, Some(issuer)) => matcher.fits(issuer),
         };
-        if fits { Ok(()) } else { Err(misfit(Part::Issuer, certificate.issuer(), &self.issuer)) }
+        if fits { Ok(()) } else { Err(mismatch(IdentityField::Issuer, certificate.issuer(), &self.issuer)) }
     }
 
     /// Any of the certificate's names: each is the holder's.
-    fn subject_fits(&self, sans: &[San]) -> Result<(), Misfit> {
+    fn subject_fits(&self, sans: &[San]) -> Result<(), IdentityMismatch> {
         let is_kind = |san: &San| self.kind.is_none_or(|kind| kind.is(san));
         if sans.iter().any(|san| is_kind(san) && self.subject.fits(san.as_str())) {
             return Ok(());
@@ -195,18 +195,18 @@ impl Identity {
         let kind = self.kind.zip(sans.iter().find(|san| self.subject.fits(san.as_str())));
         if let Some((kind, san)) = kind {
             let got = Some(escaped(&format!("{} {}", san.kind(), san.as_str())));
-            return Err(Misfit { part: Part::SubjectKind, got, wanted: kind.word().to_owned() });
+            return Err(IdentityMismatch { part: IdentityField::SubjectKind, got, wanted: kind.word().to_owned() });
         }
         let named: Vec<&str> = sans.iter().map(San::as_str).collect();
         let got = (!named.is_empty()).then(|| named.join(" and "));
-        Err(misfit(Part::Subject, got.as_deref(), &self.subject))
+        Err(mismatch(IdentityField::Subject, got.as_deref(), &self.subject))
     }
 
-    fn extensions_fit(&self, certificate: &Certificate) -> Result<(), Misfit> {
+    fn extensions_fit(&self, certificate: &Certificate) -> Result<(), IdentityMismatch> {
         for (extension, matcher) in &self.extensions {
             let got = certificate.extension(*extension);
             if !got.is_some_and(|value| matcher.fits(value)) {
-                return Err(misfit(Part::Extension(*extension), got, matcher));
+                return Err(mismatch(IdentityField::Extension(*extension), got, matcher));
             }
         }
         Ok(())
@@ -214,7 +214,7 @@ impl Identity {
 }
 
 /// Reads one of `subjects`: the subject of an own authority's certificate.
-pub(in crate::policy) fn subject(at: &At<'_>, reader: &mut Reader) -> Option<Identity> {
+pub(in crate::policy) fn subject(at: &At<'_>, reader: &mut Reader) -> Option<CertificateIdentity> {
     let fields = reader.fields(at, OWN)?;
     let name = reader.one_of(&fields, OWN)?;
     let at = fields.get(name)?;
@@ -226,7 +226,7 @@ pub(in crate::policy) fn subject(at: &At<'_>, reader: &mut Reader) -> Option<Ide
         "hostRegExp" => (SubjectKind::Dns, Matcher::pattern(at, reader)),
         _ => (SubjectKind::Uri, Matcher::pattern(at, reader)),
     };
-    let identity = Identity { subject: subject?, kind: Some(kind), ..Identity::anyone() };
+    let identity = CertificateIdentity { subject: subject?, kind: Some(kind), ..CertificateIdentity::anyone() };
     if let Matcher::Pattern(pattern) = &identity.subject {
         anyone(at, "subject", overbroad_identity::holder(pattern, Some(kind)), "insecureAnySubject", reader);
     }
@@ -341,20 +341,20 @@ impl SubjectKind {
     }
 }
 
-impl Misfit {
+impl IdentityMismatch {
     /// How telling it is among others: the lowest says most.
     pub(in crate::policy) fn rank(&self) -> u8 {
         match self.part {
-            Part::Extension(_) => 0,
-            Part::SubjectKind => 1,
-            Part::Subject => 2,
-            Part::Issuer => 3,
-            Part::Stranger => 4,
+            IdentityField::Extension(_) => 0,
+            IdentityField::SubjectKind => 1,
+            IdentityField::Subject => 2,
+            IdentityField::Issuer => 3,
+            IdentityField::Stranger => 4,
         }
     }
 }
 
-impl Part {
+impl IdentityField {
     /// The part in the words of policies.
     pub(in crate::policy) fn name(self) -> &'static str {
         match self {
@@ -366,7 +366,7 @@ impl Part {
     }
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for IdentityMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.part.name();
         match &self.got {
@@ -381,6 +381,6 @@ impl fmt::Display for Misfit {
     }
 }
 
-fn misfit(part: Part, got: Option<&str>, wanted: &Matcher) -> Misfit {
-    Misfit { part, got: got.map(escaped), wanted: escaped(wanted.wanted()) }
+fn mismatch(part: IdentityField, got: Option<&str>, wanted: &Matcher) -> IdentityMismatch {
+    IdentityMismatch { part, got: got.map(escaped), wanted: escaped(wanted.wanted()) }
 }

@@ -19,9 +19,9 @@ use super::document::error::{PolicyFault, Position};
 use super::document::fields::{At, Fields, Reader};
 use super::document::yaml::Value;
 use super::evaluate::solve::Tree;
-use super::requirement::predicate_constraint::Says;
+use super::requirement::predicate_constraint::PredicateConstraint;
 use super::requirement::signed_identity::SignedIdentity;
-use attestor::By;
+use attestor::Attestor;
 
 /// Deepest nesting of thresholds: more than anybody can read.
 const NESTING_MAX: usize = 8;
@@ -87,16 +87,16 @@ pub(super) enum Demand {
     /// A signature on the image.
     Signature {
         /// By whom.
-        by: By,
+        attestor: Attestor,
         /// The name that the signature must carry.
         identity: SignedIdentity,
     },
     /// An attestation about the image.
     Attestation {
         /// By whom.
-        by: By,
+        attestor: Attestor,
         /// What it says.
-        says: Says,
+        constraint: PredicateConstraint,
     },
     /// One of these digests.
     Digest(Vec<Digest>),
@@ -153,8 +153,9 @@ impl Requirement {
                     Some(at) => SignedIdentity::read(at, reader),
                     None => Some(SignedIdentity::default()),
                 };
-                let by = By::read(kind, inner, fields.get("maxSignatureAge"), reader);
-                let demand = by.zip(identity).map(|(by, identity)| Demand::Signature { by, identity });
+                let attestor = Attestor::read(kind, inner, fields.get("maxSignatureAge"), reader);
+                let demand =
+                    attestor.zip(identity).map(|(attestor, identity)| Demand::Signature { attestor, identity });
                 self.named_leaf(at, &fields, demand, reader)
             }
             "attestation" => {
@@ -257,9 +258,9 @@ impl Requirement {
 
 impl Leaf {
     /// By whom it wants a signature or an attestation; none where it wants neither.
-    pub(super) fn by(&self) -> Option<&By> {
+    pub(super) fn attestor(&self) -> Option<&Attestor> {
         match &self.demand {
-            Demand::Signature { by, .. } | Demand::Attestation { by, .. } => Some(by),
+            Demand::Signature { attestor, .. } | Demand::Attestation { attestor, .. } => Some(attestor),
             Demand::Digest(_) => None,
         }
     }
@@ -287,14 +288,14 @@ fn only(fields: &Fields<'_>, allowed: &'static [&'static str], reader: &mut Read
 
 fn attestation(at: &At<'_>, max_age: Option<&At<'_>>, reader: &mut Reader) -> Option<Demand> {
     let fields = reader.fields(at, &["predicateType", "by", "where", "slsa"])?;
-    let says = Says::read(&fields, reader);
-    let by = reader.required(&fields, "by").cloned();
-    let by = by.and_then(|at| {
+    let constraint = PredicateConstraint::read(&fields, reader);
+    let attestor = reader.required(&fields, "by").cloned();
+    let attestor = attestor.and_then(|at| {
         let fields = reader.fields(&at, attestor::KINDS)?;
         let kind = reader.one_of(&fields, attestor::KINDS)?;
-        By::read(kind, fields.get(kind)?, max_age, reader)
+        Attestor::read(kind, fields.get(kind)?, max_age, reader)
     });
-    by.zip(says).map(|(by, says)| Demand::Attestation { by, says })
+    attestor.zip(constraint).map(|(attestor, constraint)| Demand::Attestation { attestor, constraint })
 }
 
 fn digests(at: &At<'_>, reader: &mut Reader) -> Option<Demand> {

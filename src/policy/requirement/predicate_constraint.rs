@@ -1,4 +1,4 @@
-//! [`Says`]: what an attestation is to say: of which kind it is, and a condition on what stands in it.
+//! [`PredicateConstraint`]: what an attestation is to say: of which kind it is, and a condition on what stands in it.
 
 use super::slsa::{Slsa, is_repository};
 use crate::policy::condition::Condition;
@@ -28,7 +28,7 @@ const REFS: &[&str] = &["ref", "branch", "tag"];
 
 /// What an attestation is to say.
 #[derive(Debug, Clone)]
-pub(in crate::policy) struct Says {
+pub(in crate::policy) struct PredicateConstraint {
     /// Its predicate type is one of these; at least one.
     pub(in crate::policy) predicate_types: Vec<String>,
     /// What must be true of its predicate.
@@ -37,7 +37,7 @@ pub(in crate::policy) struct Says {
     pub(in crate::policy) slsa: Option<Slsa>,
 }
 
-impl Says {
+impl PredicateConstraint {
     /// Reads `predicateType` or `slsa`, and `where`.
     pub(in crate::policy) fn read(fields: &Fields<'_>, reader: &mut Reader) -> Option<Self> {
         let kind = reader.one_of(fields, &["predicateType", "slsa"]);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::verify::{Authority, AuthorityError, Claim, Demands, KeyId, Part, PublicKey, Trust, TrustRoot};
 
-use super::attestor::{By, KeyFile, Named, Who, Window};
+use super::attestor::{Attestor, AttestorKind, KeyFile, Named, Window};
 use super::{Demand, Leaf};
 use crate::policy::document::error::PolicyFault;
 use crate::policy::document::material::Material;
@@ -28,7 +28,7 @@ pub(in crate::policy) struct Trusts {
 /// One trust, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Numbered {
-    by: NumberedBy,
+    attestor: NumberedBy,
     root: Option<usize>,
     demands: Demands,
 }
@@ -87,14 +87,16 @@ impl Trusts {
         policy: &str,
         material: &Material,
     ) -> Result<LeafTrust, Vec<NamedFault<'l>>> {
-        let Some(by) = leaf.by() else { return Ok(LeafTrust::default()) };
+        let Some(attestor) = leaf.attestor() else { return Ok(LeafTrust::default()) };
         let claim = self.claim(&leaf.demand);
-        let root = by.root.as_ref().map(|root| self.root(root, policy, material)).transpose();
-        let trials = match &by.who {
-            Who::Key(files) => self.keys(by, files, root, material),
-            Who::Keyless(_) => root.map(|root| vec![self.trial(by, NumberedBy::Keyless, root)]).map_err(|e| vec![e]),
-            Who::Certificate { .. } => match (root, self.authority(&by.who, policy, material)) {
-                (Ok(root), Ok(authority)) => Ok(vec![self.trial(by, NumberedBy::Authority(authority), root)]),
+        let root = attestor.root.as_ref().map(|root| self.root(root, policy, material)).transpose();
+        let trials = match &attestor.kind {
+            AttestorKind::Key(files) => self.keys(attestor, files, root, material),
+            AttestorKind::Keyless(_) => {
+                root.map(|root| vec![self.trial(attestor, NumberedBy::Keyless, root)]).map_err(|e| vec![e])
+            }
+            AttestorKind::Certificate { .. } => match (root, self.authority(&attestor.kind, policy, material)) {
+                (Ok(root), Ok(authority)) => Ok(vec![self.trial(attestor, NumberedBy::Authority(authority), root)]),
                 (Err(fault), Ok(_)) => Err(vec![fault]),
                 (root, Err(faults)) => Err(root.err().into_iter().chain(faults).collect()),
             },
@@ -109,7 +111,7 @@ impl Trusts {
             Some(root) => Some(&*self.roots.get(root)?.1),
             None => None,
         };
-        let trust = match numbered.by {
+        let trust = match numbered.attestor {
             NumberedBy::Key(key) => Trust::Key { key: self.keys.get(key)?, root },
             NumberedBy::Keyless => Trust::Keyless { root: root? },
             NumberedBy::Authority(number) => Trust::Authority { authority: self.authority_of(number)?, root },
@@ -139,34 +141,34 @@ impl Trusts {
     }
 
     fn claim(&mut self, demand: &Demand) -> usize {
-        let Demand::Attestation { says, .. } = demand else { return 0 };
-        let known = self.claims.iter().position(|types| *types == says.predicate_types);
+        let Demand::Attestation { constraint, .. } = demand else { return 0 };
+        let known = self.claims.iter().position(|types| *types == constraint.predicate_types);
         known.map_or_else(
             || {
-                self.claims.push(says.predicate_types.clone());
+                self.claims.push(constraint.predicate_types.clone());
                 self.claims.len()
             },
             |known| known.saturating_add(1),
         )
     }
 
-    fn trial(&mut self, by: &By, numbered: NumberedBy, root: Option<usize>) -> Trial {
-        let numbered = Numbered { by: numbered, root, demands: by.demands };
+    fn trial(&mut self, attestor: &Attestor, numbered: NumberedBy, root: Option<usize>) -> Trial {
+        let numbered = Numbered { attestor: numbered, root, demands: attestor.demands };
         let next = self.numbered.len();
         let trust = *self.trust_numbers.entry(numbered).or_insert(next);
         if trust == next {
             self.numbered.push(numbered);
         }
-        let authority = match numbered.by {
+        let authority = match numbered.attestor {
             NumberedBy::Authority(number) => Some(number),
             NumberedBy::Key(_) | NumberedBy::Keyless => None,
         };
-        Trial { trust, key: None, authority, root: by.root.as_ref().map(|root| root.name.clone()) }
+        Trial { trust, key: None, authority, root: attestor.root.as_ref().map(|root| root.name.clone()) }
     }
 
     fn keys<'l>(
         &mut self,
-        by: &'l By,
+        attestor: &'l Attestor,
         files: &'l [KeyFile],
         root: Result<Option<usize>, NamedFault<'l>>,
         material: &Material,
@@ -186,7 +188,7 @@ impl Trusts {
             let Ok(root) = root else { continue };
             let number = self.key(key);
             let rule = RuleKey { id: key.id().clone(), file: file.name.clone(), window: *window };
-            trials.push(Trial { key: Some(rule), ..self.trial(by, NumberedBy::Key(number), root) });
+            trials.push(Trial { key: Some(rule), ..self.trial(attestor, NumberedBy::Key(number), root) });
         }
         faults.extend(root.err());
         if faults.is_empty() { Ok(trials) } else { Err(faults) }
@@ -211,8 +213,13 @@ impl Trusts {
         Ok(self.roots.len().saturating_sub(1))
     }
 
-    fn authority<'l>(&mut self, who: &'l Who, policy: &str, material: &Material) -> Result<usize, Vec<NamedFault<'l>>> {
-        let Who::Certificate { roots, intermediates, crls, .. } = who else { return Err(Vec::new()) };
+    fn authority<'l>(
+        &mut self,
+        kind: &'l AttestorKind,
+        policy: &str,
+        material: &Material,
+    ) -> Result<usize, Vec<NamedFault<'l>>> {
+        let AttestorKind::Certificate { roots, intermediates, crls, .. } = kind else { return Err(Vec::new()) };
         let parts = [roots, intermediates, crls];
         let files: Files = parts.map(|part| part.iter().map(|named| named.name.clone()).collect());
         if let Some(known) = self.authorities.iter().position(|(other, _)| *other == files) {
@@ -273,13 +280,16 @@ fn at_fault<'l>(error: &AuthorityError, [roots, intermediates, crls]: &[&'l Vec<
 pub(in crate::policy) fn kinds(leaves: &[Leaf]) -> Vec<usize> {
     let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
     for (number, leaf) in (1..).zip(leaves) {
-        let Demand::Attestation { says, .. } = &leaf.demand else { continue };
-        let joined: Vec<usize> = says.predicate_types.iter().filter_map(|t| groups.get(t.as_str()).copied()).collect();
+        let Demand::Attestation { constraint, .. } = &leaf.demand else { continue };
+        let joined: Vec<usize> =
+            constraint.predicate_types.iter().filter_map(|t| groups.get(t.as_str()).copied()).collect();
         groups.values_mut().filter(|group| joined.contains(group)).for_each(|group| *group = number);
-        groups.extend(says.predicate_types.iter().map(|t| (t.as_str(), number)));
+        groups.extend(constraint.predicate_types.iter().map(|t| (t.as_str(), number)));
     }
     let kind = |leaf: &Leaf| match &leaf.demand {
-        Demand::Attestation { says, .. } => says.predicate_types.first().and_then(|t| groups.get(t.as_str()).copied()),
+        Demand::Attestation { constraint, .. } => {
+            constraint.predicate_types.first().and_then(|t| groups.get(t.as_str()).copied())
+        }
         Demand::Signature { .. } | Demand::Digest(_) => None,
     };
     leaves.iter().map(|leaf| kind(leaf).unwrap_or(0)).collect()

@@ -1,11 +1,11 @@
-//! [`Kinds`]: what documents of a set have in common, as sets of them; so that what a decision needs to know of all that
+//! [`DocumentKinds`]: what documents of a set have in common, as sets of them; so that what a decision needs to know of all that
 //! matched is a comparison of two sets, and not a walk through their requirements.
 
 use super::applicable::Applicable;
 use super::document_set::DocumentSet;
 use crate::policy::document::Document;
 use crate::policy::requirement::Demand;
-use crate::policy::requirement::attestor::Who;
+use crate::policy::requirement::attestor::AttestorKind;
 use crate::policy::set::PolicySet;
 
 /// What has to be gathered before the documents that matched can be judged.
@@ -23,7 +23,7 @@ pub struct Plan {
 
 /// Documents by what they are.
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Kinds {
+pub(in crate::policy) struct DocumentKinds {
     /// Those that demand something; the others only deny.
     pub(in crate::policy) demanding: DocumentSet,
     /// Those that deny digests.
@@ -58,13 +58,13 @@ impl Plan {
                 Demand::Attestation { .. } => plan.attestations = true,
                 Demand::Digest(_) => {}
             }
-            plan.certificates |= leaf.by().is_some_and(|by| !matches!(by.who, Who::Key(_)));
+            plan.certificates |= leaf.attestor().is_some_and(|attestor| !matches!(attestor.kind, AttestorKind::Key(_)));
         }
         plan
     }
 }
 
-impl Kinds {
+impl DocumentKinds {
     pub(in crate::policy) fn of<'d>(documents: impl ExactSizeIterator<Item = &'d Document>) -> Self {
         let none = DocumentSet::none_of(documents.len());
         let mut kinds = Self {
@@ -86,13 +86,13 @@ impl Kinds {
 
     fn add(&mut self, number: usize, document: &Document) {
         let plan = Plan::of(document);
-        let (asks, gathering) = (plan.asks_for_evidence(), &document.gathering);
+        let (asks, signature_sources) = (plan.asks_for_evidence(), &document.signature_sources);
         for (set, is_in) in [
             (&mut self.demanding, !document.only_denies),
             (&mut self.denying, !document.deny.is_empty()),
-            (&mut self.own_repository, asks && gathering.repository().is_none()),
-            (&mut self.other_repository, asks && gathering.repository().is_some()),
-            (&mut self.fresh, asks && gathering.asks_freshness()),
+            (&mut self.own_repository, asks && signature_sources.repository().is_none()),
+            (&mut self.other_repository, asks && signature_sources.repository().is_some()),
+            (&mut self.fresh, asks && signature_sources.asks_freshness()),
             (&mut self.signatures, plan.signatures),
             (&mut self.certificates, plan.certificates),
             (&mut self.names_tag, plan.names_tag),
@@ -110,7 +110,7 @@ impl PolicySet {
     #[must_use]
     pub fn plan(&self, applicable: &Applicable) -> Plan {
         let some = |kind: &DocumentSet| self.made(applicable) && applicable.documents().meets(kind);
-        let Kinds { signatures, certificates, names_tag, attestations, .. } = &self.kinds;
+        let DocumentKinds { signatures, certificates, names_tag, attestations, .. } = &self.kinds;
         Plan {
             signatures: some(signatures),
             certificates: some(certificates),

@@ -12,7 +12,7 @@ use super::support::{policy, told};
 use crate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
 use crate::image::{Digest, Reference};
 use crate::policy::{Case, Documents, Expiry, Material, PolicyFault, PolicyFile, PolicySet, Unmatched, Verdict};
-use crate::verify::{Proofs, PublicKey, TrustRoot};
+use crate::verify::{PublicKey, TrustRoot, VerificationCache};
 
 /// Who signed most of them.
 pub(super) const ACME: &str = "{issuer: 'https://token.actions.githubusercontent.com', subject: \
@@ -175,7 +175,7 @@ pub(super) fn judged(require: &str, found: &Found, now: &str) -> Verdict {
         applicable: &applicable,
         evidence: &[&found.evidence],
         now: at(now),
-        proofs: &Proofs::default(),
+        proofs: &VerificationCache::default(),
     };
     set.judge(&case)
 }

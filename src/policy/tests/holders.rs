@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::policy::document::error::PolicyFault;
 use crate::policy::document::fields::{At, Reader};
 use crate::policy::document::yaml;
-use crate::policy::requirement::certificate_identity::{Identity, Misfit, Part, subject};
+use crate::policy::requirement::certificate_identity::{Identity, IdentityMismatch, Part, subject};
 use crate::verify::{Certificate, Extension, San};
 
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
@@ -88,7 +88,8 @@ fn attack_b8_an_email_address_is_not_a_uri() {
     let misfit = identity(&format!("{{issuer: {GOOGLE}, subject: {name}, subjectKind: email}}"))
         .fits(&Certificate::saying(&[uri(name)], Some(GOOGLE), &[]))
         .unwrap_err();
-    let expected = Misfit { part: Part::SubjectKind, got: Some(format!("uri {name}")), wanted: "email".to_owned() };
+    let expected =
+        IdentityMismatch { part: Part::SubjectKind, got: Some(format!("uri {name}")), wanted: "email".to_owned() };
     assert_eq!(misfit, expected);
 }
 
@@ -135,7 +136,7 @@ fn extensions_are_matched_each_and_say_what_differs() {
     // Both repositories are named.
     let neighbour = (Extension::SourceRepositoryUri, "https://github.com/kx41v/app");
     let misfit = wanted.fits(&workflow(&[neighbour, runner, tag])).unwrap_err();
-    let expected = Misfit {
+    let expected = IdentityMismatch {
         part: Part::Extension(Extension::SourceRepositoryUri),
         got: Some("https://github.com/kx41v/app".to_owned()),
         wanted: "https://github.com/acme/app".to_owned(),
@@ -201,7 +202,7 @@ fn a_slash_at_the_end_is_pointed_out_and_the_most_telling_misfit_ranks_first() {
     let misfit =
         wanted.fits(&Certificate::saying(&[email("a@acme.com")], Some(&format!("{GOOGLE}/")), &[])).unwrap_err();
     assert!(misfit.to_string().contains("slash"), "{misfit}");
-    let of = |part: Part| Misfit { part, got: None, wanted: String::new() }.rank();
+    let of = |part: Part| IdentityMismatch { part, got: None, wanted: String::new() }.rank();
     let parts =
         [Part::Extension(Extension::BuildTrigger), Part::SubjectKind, Part::Subject, Part::Issuer, Part::Stranger];
     assert!(parts.is_sorted() && parts.map(of).is_sorted());

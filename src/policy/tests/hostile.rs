@@ -223,7 +223,7 @@ fn documents_that_another_set_matched_are_not_judged() {
         applicable: &applicable,
         evidence: &[&evidence],
         now: now(),
-        proofs: &crate::verify::Proofs::default(),
+        proofs: &crate::verify::VerificationCache::default(),
     };
     assert_permitted(old.judge(&case));
     let denial = denied(new.judge(&case));

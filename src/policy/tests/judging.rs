@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::evidence::{Evidence, Name, Origin, Outcome, Pod, Source};
-use crate::policy::{Action, Class, FATES_MAX, FateOutcome, Finding, Reason, Rest, Unmatched};
+use crate::policy::{Action, Class, Finding, Reason, SIGNATURE_RESULTS_MAX, SignatureOutcome, SignedObject, Unmatched};
 use crate::verify::Fault;
 
 const BUILD: &str = "{name: build, key: {files: [build.pub]}}";
@@ -18,7 +18,7 @@ fn a_signature_by_the_key_admits() {
     let requirement = &permit.report().documents[0].requirements[0];
     let signer = &requirement.signers[0];
     assert_eq!((signer.file(), signer.key()), (Some("build.pub"), Some(key.public().id())));
-    assert_eq!(requirement.rests_on, [Rest::Target]);
+    assert_eq!(requirement.rests_on, [SignedObject::Target]);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn the_judge_repeats_itself() {
     assert_eq!((first.to_string(), first.report()), (second.to_string(), second.report()));
     let fates = &first.report().documents[0].requirements[0].fates;
     assert_eq!(fates.len(), 2);
-    assert!(fates.iter().all(|fate| matches!(fate.outcome, FateOutcome::Refused(_))));
+    assert!(fates.iter().all(|fate| matches!(fate.outcome, SignatureOutcome::Refused(_))));
 }
 
 #[test]
@@ -333,10 +333,10 @@ fn attack_d1_the_signature_that_counts_stays_in_the_report() {
     let permit = permitted(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
     let requirement = &permit.report().documents[0].requirements[0];
     let counted: Vec<_> =
-        requirement.fates.iter().filter(|fate| matches!(fate.outcome, FateOutcome::Signed(_))).collect();
+        requirement.fates.iter().filter(|fate| matches!(fate.outcome, SignatureOutcome::Signed(_))).collect();
     assert_eq!(counted.len(), 1);
     assert_eq!(counted[0].item, good.digest);
-    assert_eq!((requirement.fates.len(), requirement.fates_omitted), (FATES_MAX, 25));
+    assert_eq!((requirement.fates.len(), requirement.fates_omitted), (SIGNATURE_RESULTS_MAX, 25));
 }
 
 /// What a pull is permitted on must carry the create that follows, which judges what was pulled.

@@ -2,7 +2,7 @@
 
 use super::fixtures::*;
 use super::support::*;
-use crate::policy::{Class, FateOutcome, Finding, Reason};
+use crate::policy::{Class, Finding, Reason, SignatureOutcome};
 use crate::verify::Fault;
 
 const LATER: &str = "2025-07-01T00:00:00Z";
@@ -101,7 +101,7 @@ fn a_condition_that_fails_to_evaluate_is_unable() {
         denial.reason()
     );
     let fates = &denial.report().documents[0].requirements[0].fates;
-    assert!(fates.iter().any(|fate| matches!(fate.outcome, FateOutcome::Unable(_))));
+    assert!(fates.iter().any(|fate| matches!(fate.outcome, SignatureOutcome::Unable(_))));
     // Its negation neither.
     assert_eq!(
         denied(judged_in(&provenance("!(predicate.nothing == \"x\")"), "provenance", LATER)).class(),

@@ -2,7 +2,7 @@
 
 use super::fixtures::*;
 use super::support::{assert_denied, assert_permitted, denied, permitted};
-use crate::policy::{Class, Credential, FateOutcome, Finding, Material, PolicyFault, Reason};
+use crate::policy::{Class, Finding, Material, PolicyFault, Reason, SignatureOutcome, SignerId};
 use crate::verify::Fault;
 
 const LATER: &str = "2025-07-01T00:00:00Z";
@@ -226,9 +226,9 @@ fn keys_and_identities_stand_side_by_side() {
     let by = |name: &str| {
         let permit = permitted(judged_in(&require, name, LATER));
         let requirements = &permit.report().documents[0].requirements;
-        let who = |fate: &FateOutcome| match fate {
-            FateOutcome::Signed(signer) => Some(matches!(signer.who, Credential::Key { .. })),
-            FateOutcome::Refused(_) | FateOutcome::Unable(_) => None,
+        let who = |fate: &SignatureOutcome| match fate {
+            SignatureOutcome::Signed(signer) => Some(matches!(signer.who, SignerId::Key { .. })),
+            SignatureOutcome::Refused(_) | SignatureOutcome::Unable(_) => None,
         };
         requirements.iter().flat_map(|r| &r.fates).find_map(|fate| who(&fate.outcome)).unwrap()
     };

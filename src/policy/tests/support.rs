@@ -12,7 +12,7 @@ use crate::image::{Digest, Reference, Repository};
 use crate::policy::{
     Case, Denial, Documents, Permit, PolicyError, PolicyFault, PolicyFile, PolicySet, Sifted, Unmatched, Verdict,
 };
-use crate::verify::{Proofs, PublicKey};
+use crate::verify::{PublicKey, VerificationCache};
 
 /// The repository that most cases are about.
 pub(super) const REPOSITORY: &str = "reg.test/prod/app";
@@ -174,7 +174,7 @@ pub(super) fn judge(set: &PolicySet, subject: &Subject, evidence: &[&Evidence]) 
 
 pub(super) fn judge_in(set: &PolicySet, subject: &Subject, pod: &Pod, evidence: &[&Evidence]) -> Verdict {
     let applicable = set.applicable(&subject.name, pod);
-    let proofs = Proofs::default();
+    let proofs = VerificationCache::default();
     set.judge(&Case { subject, applicable: &applicable, evidence, now: now(), proofs: &proofs })
 }
 
@@ -206,6 +206,6 @@ pub(super) fn in_namespace(namespace: &str) -> Pod {
 
 /// Judges with so many signature checks, and says what helps.
 pub(super) fn sift(set: &PolicySet, subject: &Subject, evidence: &[&Evidence], checks: u32) -> Sifted {
-    let (applicable, proofs) = (set.applicable(&subject.name, &Pod::default()), Proofs::default());
+    let (applicable, proofs) = (set.applicable(&subject.name, &Pod::default()), VerificationCache::default());
     set.sift(&Case { subject, applicable: &applicable, evidence, now: now(), proofs: &proofs }, checks)
 }
