@@ -64,28 +64,33 @@
 mod condition;
 mod document;
 mod evaluate;
+mod position;
 mod requirement;
 mod sanitize;
 mod scope;
 mod set;
+mod syntax;
 #[cfg(test)]
 mod tests;
 
-pub use crate::policy::document::advice::Advice;
-pub use crate::policy::document::error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault, Position};
-pub use crate::policy::document::material::Material;
+pub use crate::policy::condition::error::{ConditionError, ConditionFault};
+pub use crate::policy::document::action::Action;
 pub use crate::policy::document::signature_sources::{Freshness, SIGNATURE_REPOSITORIES_MAX};
+pub use crate::policy::evaluate::case::Case;
 pub use crate::policy::evaluate::finding::Finding;
-pub use crate::policy::evaluate::judge::{Case, Sifted};
+pub use crate::policy::evaluate::judge::Sifted;
 pub use crate::policy::evaluate::permit::{Class, Denial, Permit, Reason, Verdict};
 pub use crate::policy::evaluate::report::{
-    Action, DocumentReport, Report, RequirementReport, SIGNATURE_RESULTS_MAX, SIGNERS_MAX, SignatureOutcome,
-    SignatureResult, SignedObject,
+    DocumentReport, Report, RequirementReport, SIGNATURE_RESULTS_MAX, SIGNERS_MAX, SignatureOutcome, SignatureResult,
+    SignedObject,
 };
 pub use crate::policy::evaluate::signer::{CertificateInfo, LogEntryInfo, SignedAt, Signer, SignerId};
-pub use crate::policy::requirement::regexp::RegExpFault;
-pub use crate::policy::scope::applicable::{Applicable, OtherNamespaces};
-pub use crate::policy::scope::kinds::Plan;
-pub use condition::{ConditionError, ConditionFault};
+pub use crate::policy::position::Position;
+pub use crate::policy::requirement::material::Material;
+pub use crate::policy::set::applicable::{Applicable, OtherNamespaces};
+pub use crate::policy::set::kinds::Plan;
+pub use crate::policy::syntax::advice::Advice;
+pub use crate::policy::syntax::error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault};
+pub use crate::policy::syntax::regexp::RegExpFault;
 pub use document::{Documents, DocumentsReader, FILE_MAX, NamedAt, ParsedFile, PolicyFile};
 pub use set::{Expiry, PolicySet, Unmatched, VerdictKey};

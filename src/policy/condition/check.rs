@@ -8,9 +8,10 @@ use cel::common::types::CelUInt;
 use cel::parser::PrattParser;
 use regex::{Regex, RegexBuilder};
 
+use super::error::{ConditionError, ConditionFault, SOURCE_MAX};
 use super::functions::{ADD, MATCHES, WITHIN};
-use super::{ConditionError, ConditionFault, Position, SOURCE_MAX};
 use crate::image::json::Keep;
+use crate::policy::position::Position;
 
 /// Most operator characters, brackets and what stands in strings included. The parser recurses on `?:` beside its own
 /// count of depth, and chains of fields make a deep tree; this keeps both well within a thread's stack.

@@ -12,7 +12,7 @@ use cel::functions::FunctionContext;
 use cel::{Context, ExecutionError};
 use regex::Regex;
 
-use super::Inability;
+use super::error::Inability;
 use crate::policy::sanitize::escaped;
 
 /// `+` between anything but lists.

@@ -6,7 +6,7 @@ use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey,
 use cel::common::value::Val;
 use serde_json::Value;
 
-use super::Inability;
+use super::error::Inability;
 use crate::image::json::Keep;
 
 /// Deepest nesting: what the JSON reader accepts.

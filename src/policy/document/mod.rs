@@ -2,14 +2,8 @@
 //!
 //! One fault anywhere refuses the whole: a set is never loaded in part (attack B4).
 
-pub(super) mod advice;
-pub(super) mod error;
-pub(super) mod error_display;
-pub(super) mod fields;
-pub(super) mod material;
+pub(super) mod action;
 pub(super) mod signature_sources;
-pub(super) mod times;
-pub(super) mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -18,12 +12,13 @@ use sha2::{Digest as _, Sha256};
 use super::requirement::attestor::{Attestor, AttestorKind, Named};
 use crate::image::Digest;
 
-use super::document::error::{Note, PolicyError, PolicyFault, Position};
-use super::document::fields::{At, Fields, Reader};
+use super::document::action::Action;
 use super::document::signature_sources::SignatureSources;
-use super::evaluate::report::Action;
 use super::requirement::{self, Leaf, Requirement};
 use super::scope::pattern::{Hosts, NamespacePattern, PatternList, RepositoryPattern};
+use crate::policy::position::Position;
+use crate::policy::syntax::error::{Note, PolicyError, PolicyFault};
+use crate::policy::syntax::fields::{At, Fields, Reader};
 
 /// Largest policy file in bytes: a thousand documents of a kilobyte.
 pub const FILE_MAX: usize = 1024 * 1024;
@@ -284,7 +279,7 @@ fn read_file(file: &PolicyFile, reader: &mut Reader) -> Vec<Document> {
         reader.note(None, String::new(), PolicyFault::NotText);
         return Vec::new();
     };
-    match yaml::documents(text) {
+    match crate::policy::syntax::yaml::documents(text) {
         Ok(nodes) if nodes.is_empty() => {
             reader.note(None, String::new(), PolicyFault::NoDocument);
             Vec::new()
@@ -340,7 +335,8 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
         require: require?,
         signature_sources: signature_sources?,
     };
-    SignatureSources::advise(&document, &spec, reader);
+    let asks = document.require.leaves.iter().any(Leaf::asks_for_signature);
+    document.signature_sources.advise(document.action, asks, &spec, reader);
     check_hosts(&document, &spec, has_hosts, reader);
     Some(document)
 }

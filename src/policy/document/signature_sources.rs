@@ -2,21 +2,15 @@
 //!
 //! Where a signature lies proves nothing: one that counts does so wherever it was found. Who wrote it, `judge` asks.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::image::{Reference, Repository};
 
-use super::Document;
-use super::advice::Advice;
-use super::error::PolicyFault;
-use super::fields::{At, Fields, Reader};
-use super::times;
-use crate::policy::evaluate::report::Action;
-use crate::policy::requirement::Leaf;
-use crate::policy::scope::applicable::Applicable;
-use crate::policy::scope::kinds::DocumentKinds;
-use crate::policy::set::{PolicySet, Rule};
+use crate::policy::document::action::Action;
+use crate::policy::syntax::advice::Advice;
+use crate::policy::syntax::error::PolicyFault;
+use crate::policy::syntax::fields::{At, Fields, Reader};
+use crate::policy::syntax::times;
 
 /// Most repositories in which one decision looks for signatures, the image's own among them: each is asked for as many
 /// places as the own one, within one decision's time. More than this is answered as *unable*, never looked in in part.
@@ -37,59 +31,6 @@ pub struct Freshness {
     pub refresh_after: Option<Duration>,
     /// The age beyond which evidence does not count while the registry cannot be asked.
     pub max_offline: Option<Duration>,
-}
-
-impl PolicySet {
-    /// The repositories in which these documents have signatures looked for: those that they name, and the image's own
-    /// where one of them asks for a signature or an attestation and names none. Each once, at least one, at most
-    /// [`SIGNATURE_REPOSITORIES_MAX`]; when there are more, no denial that rests on what was not found is a refusal.
-    #[must_use]
-    pub fn signature_repositories(&self, applicable: &Applicable, own: &Repository) -> Vec<Repository> {
-        let mut repositories = self.all_repositories(applicable, own);
-        repositories.truncate(SIGNATURE_REPOSITORIES_MAX);
-        repositories
-    }
-
-    /// How fresh these documents want evidence to be: the least that any of them says. One that asks for no evidence has
-    /// no say, and one that only warns has none in `max_offline`: it never refuses.
-    #[must_use]
-    pub fn freshness(&self, applicable: &Applicable) -> Freshness {
-        let mut least = Freshness::default();
-        for Rule { document, .. } in self.matched_of(applicable, &self.kinds.fresh) {
-            let Freshness { refresh_after, max_offline } = document.signature_sources.freshness;
-            least.refresh_after = least_of(least.refresh_after, refresh_after);
-            let max_offline = max_offline.filter(|_| document.action == Action::Enforce);
-            least.max_offline = least_of(least.max_offline, max_offline);
-        }
-        least
-    }
-
-    /// Whether these documents name more repositories than are looked in.
-    pub(in crate::policy) fn has_too_many_repositories(&self, applicable: &Applicable, own: &Repository) -> bool {
-        self.all_repositories(applicable, own).len() > SIGNATURE_REPOSITORIES_MAX
-    }
-
-    /// In the order of the documents, of which the first that names none stands for all of its kind.
-    fn all_repositories(&self, applicable: &Applicable, own: &Repository) -> Vec<Repository> {
-        if !self.made(applicable) {
-            return vec![own.clone()];
-        }
-        let DocumentKinds { own_repository, other_repository, .. } = &self.kinds;
-        let first_own = applicable.documents().both(own_repository).next();
-        let mut numbers: Vec<usize> = applicable.documents().both(other_repository).chain(first_own).collect();
-        numbers.sort_unstable();
-        let (mut repositories, mut known) = (Vec::new(), HashSet::new());
-        for Rule { document, .. } in numbers.into_iter().filter_map(|number| self.rules.get(number)) {
-            let repository = document.signature_sources.repository.as_ref().unwrap_or(own);
-            if known.insert(repository.folded()) {
-                repositories.push(repository.clone());
-            }
-        }
-        if repositories.is_empty() {
-            repositories.push(own.clone());
-        }
-        repositories
-    }
 }
 
 impl Freshness {
@@ -114,6 +55,11 @@ impl SignatureSources {
         self.freshness != Freshness::default()
     }
 
+    /// How fresh evidence is to be.
+    pub(in crate::policy) fn freshness(&self) -> Freshness {
+        self.freshness
+    }
+
     /// Reads the three fields; none when one of them cannot be used.
     pub(in crate::policy) fn read(spec: &Fields<'_>, reader: &mut Reader) -> Option<Self> {
         let repository = spec.get("signatureRepository").map(|at| repository(at, reader));
@@ -123,31 +69,27 @@ impl SignatureSources {
         Some(Self { repository: all(repository)?, freshness })
     }
 
-    /// Notes what is odd about the three fields of a document.
-    pub(in crate::policy) fn advise(document: &Document, spec: &Fields<'_>, reader: &mut Reader) {
+    /// Notes what is odd about the three fields of a document with this action. `asks` says whether it asks for a
+    /// signature or an attestation.
+    pub(in crate::policy) fn advise(&self, action: Action, asks: bool, spec: &Fields<'_>, reader: &mut Reader) {
         for name in ["signatureRepository", "refreshAfter", "maxOffline"] {
-            if let Some(at) = spec.get(name).filter(|_| !asks(document)) {
+            if let Some(at) = spec.get(name).filter(|_| !asks) {
                 reader.advise(at, Advice::NoEvidenceAsked { name });
             }
         }
-        if !asks(document) {
+        if !asks {
             return;
         }
-        if let Some(at) = spec.get("maxOffline").filter(|_| document.action == Action::Warn) {
+        if let Some(at) = spec.get("maxOffline").filter(|_| action == Action::Warn) {
             return reader.advise(at, Advice::RefusesNothing);
         }
-        let Freshness { refresh_after, max_offline } = document.signature_sources.freshness;
+        let Freshness { refresh_after, max_offline } = self.freshness;
         if let (Some(at), Some(refresh), Some(offline)) = (spec.get("refreshAfter"), refresh_after, max_offline)
             && refresh > offline
         {
             reader.advise(at, Advice::RefreshBeyondOffline);
         }
     }
-}
-
-/// Whether a document asks for a signature or an attestation.
-fn asks(document: &Document) -> bool {
-    document.require.leaves.iter().any(Leaf::asks_for_signature)
 }
 
 /// A host and a path, as they are written: no host is added, so that nobody's Docker Hub is meant by accident.

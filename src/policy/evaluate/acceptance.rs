@@ -5,14 +5,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::finding::Finding;
 use super::signer::{CertificateInfo, Signer, SignerId};
-use super::signer_set::SignerKey;
 use crate::image::Reference;
 use crate::image::json::Keep;
-use crate::policy::condition::{Condition, Unmet, VALUES_MAX};
+use crate::policy::condition::error::Unmet;
+use crate::policy::condition::{Condition, VALUES_MAX};
 use crate::policy::requirement::attestor::{Attestor, AttestorKind, Window};
 use crate::policy::requirement::certificate_identity::{CertificateIdentity, IdentityMismatch};
 use crate::policy::requirement::predicate_constraint::PredicateConstraint;
 use crate::policy::requirement::signed_identity::{Fit, SignedIdentity};
+use crate::policy::requirement::signer_set::SignerKey;
 use crate::policy::requirement::slsa::{self, Slsa, SlsaFault};
 use crate::policy::requirement::trust::{LeafTrust, RuleKey, Trial, Trusts};
 use crate::policy::requirement::{Demand, Leaf};

@@ -10,7 +10,7 @@ use crate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Sub
 use crate::image::{Digest, Reference};
 use crate::verify::{About, Budget, Fault, Signed, Untrusted, VerificationCache};
 
-use super::judge::Case;
+use super::case::Case;
 use super::permit::Reason;
 use super::report::SignedObject;
 use crate::policy::document::signature_sources::SIGNATURE_REPOSITORIES_MAX;

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::report::display;
+use super::serialize::display;
 use crate::verify::Fault;
 
 /// Why a signature does not count for a requirement.

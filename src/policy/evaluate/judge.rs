@@ -3,31 +3,17 @@
 //! A pure function: nothing is fetched in it, no clock is read, the same case has the same verdict. Every document
 //! that matched must be met; one that only warns is reported and stands in nobody's way.
 
-use crate::evidence::{Evidence, Subject};
-use crate::verify::{Budget, VerificationCache};
+use crate::evidence::Subject;
+use crate::verify::Budget;
 
+use super::case::Case;
 use super::context::EvaluationContext;
 use super::denial_message;
 use super::permit::{Class, Denial, Permit, Reason, Verdict};
 use super::policy_result::{Basis, Failure, PolicyResult};
-use super::report::{Action, Report, SignedObject};
-use crate::policy::scope::applicable::Applicable;
+use super::report::{Report, SignedObject};
+use crate::policy::document::action::Action;
 use crate::policy::set::{PolicySet, Rule, Unmatched};
-
-/// What is judged.
-#[derive(Debug, Clone, Copy)]
-pub struct Case<'c> {
-    /// What is about to run.
-    pub subject: &'c Subject,
-    /// The documents that matched, from this very set.
-    pub applicable: &'c Applicable,
-    /// What was gathered, about the target and about the child.
-    pub evidence: &'c [&'c Evidence],
-    /// When it is judged.
-    pub now: jiff::Timestamp,
-    /// What was proven before.
-    pub proofs: &'c VerificationCache,
-}
 
 /// A verdict on a part of the evidence, and what of it the rest is to be judged with.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
-//! Evidence in, verdict out: [`judge::Case`] holds the documents that match an image against its evidence.
+//! Evidence in, verdict out: [`case::Case`] holds the documents that match an image against its evidence.
 //!
-//! Thresholds, distinct signers, the denial message and the report are here. Nothing is fetched, and no clock is read.
+//! The result of each requirement and document, the denial message and the report are here. Nothing is fetched, and no clock is read.
 
 pub(super) mod acceptance;
+pub(super) mod case;
 pub(super) mod context;
 pub(super) mod denial_message;
 pub(super) mod finding;
@@ -11,7 +12,5 @@ pub(super) mod permit;
 pub(super) mod policy_result;
 pub(super) mod report;
 pub(super) mod requirement_result;
+pub(super) mod serialize;
 pub(super) mod signer;
-pub(super) mod signer_set;
-pub(super) mod solve;
-pub(super) mod unproven;

@@ -9,7 +9,8 @@ use crate::evidence::Subject;
 use crate::image::Digest;
 
 use super::finding::Finding;
-use super::report::{Action, Report};
+use super::report::Report;
+use crate::policy::document::action::Action;
 use crate::policy::sanitize::{LINE_MAX, bounded, escaped};
 
 /// Longest note at the end of a denial's line, in bytes.

@@ -9,9 +9,9 @@ use super::context::EvaluationContext;
 use super::permit::{Class, Reason};
 use super::report::DocumentReport;
 use super::requirement_result::{RequirementEvaluator, RequirementResult};
-use super::signer_set::SignerSet;
-use super::solve::{SatisfiedBy, TooComplex, Tree, satisfied};
-use crate::policy::requirement::{Demand, Leaf};
+use crate::policy::requirement::Leaf;
+use crate::policy::requirement::signer_set::SignerSet;
+use crate::policy::requirement::solve::{SatisfiedBy, TooComplex, Tree, satisfied};
 use crate::policy::set::{PolicySet, Rule};
 
 /// The result of one document.
@@ -200,15 +200,5 @@ fn rank(reason: &Reason) -> u16 {
         | Reason::TooManySignatures
         | Reason::TooManyRepositories { .. }
         | Reason::TooComplex => 303,
-    }
-}
-
-impl Leaf {
-    /// Whether a signature is what it asks for.
-    pub(in crate::policy) fn asks_for_signature(&self) -> bool {
-        match self.demand {
-            Demand::Signature { .. } | Demand::Attestation { .. } => true,
-            Demand::Digest(_) => false,
-        }
     }
 }

@@ -3,24 +3,14 @@
 //! Every document that matched, every requirement, every signature with what became of it. Texts in it are bounded and
 //! escaped (attack E3). A report decides nothing.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Serialize;
 
 use crate::image::Digest;
 
 use super::finding::Finding;
+use super::serialize::display;
 use super::signer::Signer;
-
-/// What a document does with an image that does not meet it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// Refuse it.
-    Enforce,
-    /// Admit it and say so.
-    Warn,
-}
+use crate::policy::document::action::Action;
 
 /// Everything that was judged for one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -166,9 +156,4 @@ fn takes(room: &mut usize, value: &impl Serialize) -> bool {
 
 fn is_none(count: &usize) -> bool {
     *count == 0
-}
-
-/// Serialises what prints as its text.
-pub(in crate::policy) fn display<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
 }

@@ -11,9 +11,9 @@ use super::report::{
     RequirementReport, SIGNATURE_RESULTS_MAX, SIGNERS_MAX, SignatureOutcome, SignatureResult, SignedObject,
 };
 use super::signer::Signer;
-use super::signer_set::{SignerKey, SignerSet};
-use super::solve::SatisfiedBy;
 use crate::policy::requirement::Demand;
+use crate::policy::requirement::signer_set::{SignerKey, SignerSet};
+use crate::policy::requirement::solve::SatisfiedBy;
 use crate::policy::requirement::trust::Trusts;
 use crate::policy::set::Rule;
 use crate::verify::Fault;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::report::display;
+use super::serialize::display;
 use crate::policy::sanitize::{bounded, escaped};
 use crate::verify::{Certificate, KeyId, LogEntry, ProvenTime, San, TimeSource};
 

@@ -6,10 +6,11 @@
 use crate::verify::Demands;
 
 use super::certificate_identity::{self, CertificateIdentity};
-use crate::policy::document::error::{PolicyFault, Position};
-use crate::policy::document::fields::{At, Fields, Reader};
-use crate::policy::document::times;
-use crate::policy::document::yaml::Value;
+use crate::policy::position::Position;
+use crate::policy::syntax::error::PolicyFault;
+use crate::policy::syntax::fields::{At, Fields, Reader};
+use crate::policy::syntax::times;
+use crate::policy::syntax::yaml::Value;
 
 /// Most key files of one requirement; each is tried on every signature.
 const KEYS_MAX: usize = 32;

@@ -9,9 +9,10 @@ use crate::verify::{Certificate, Extension, San};
 
 use super::matcher::Matcher;
 use super::overbroad_identity;
-use crate::policy::document::error::PolicyFault;
-use crate::policy::document::fields::{At, Fields, Reader};
+use super::subject_kind::SubjectKind;
 use crate::policy::sanitize::escaped;
+use crate::policy::syntax::error::PolicyFault;
+use crate::policy::syntax::fields::{At, Fields, Reader};
 
 /// The fields of an identity.
 pub(in crate::policy) const FIELDS: &[&str] = &[
@@ -67,19 +68,6 @@ pub(in crate::policy) struct CertificateIdentity {
     pub(in crate::policy) kind: Option<SubjectKind>,
     /// What Fulcio's extensions are to say.
     pub(in crate::policy) extensions: Vec<(Extension, Matcher)>,
-}
-
-/// Of which kind a holder's name is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::policy) enum SubjectKind {
-    /// An e-mail address.
-    Email,
-    /// A URI: a workflow, a SPIFFE id.
-    Uri,
-    /// A host.
-    Dns,
-    /// A user's name (Fulcio's `otherName`).
-    Other,
 }
 
 /// What differs in a certificate that holds. Its texts are bounded and escaped.
@@ -308,36 +296,6 @@ fn names_source(extension: Extension, matcher: &Matcher) -> bool {
 fn anyone(at: &At<'_>, part: &'static str, stranger: Option<String>, spell: &'static str, reader: &mut Reader) {
     if stranger.is_some() {
         reader.fault(at, PolicyFault::MatchesAnyone { part, stranger, spell });
-    }
-}
-
-impl SubjectKind {
-    fn of(word: &str) -> Self {
-        match word {
-            "email" => Self::Email,
-            "uri" => Self::Uri,
-            "dns" => Self::Dns,
-            _ => Self::Other,
-        }
-    }
-
-    /// The word in policies.
-    pub(in crate::policy) fn word(self) -> &'static str {
-        match self {
-            Self::Email => "email",
-            Self::Uri => "uri",
-            Self::Dns => "dns",
-            Self::Other => "otherName",
-        }
-    }
-
-    fn is(self, san: &San) -> bool {
-        match san {
-            San::Email(_) => self == Self::Email,
-            San::Uri(_) => self == Self::Uri,
-            San::Dns(_) => self == Self::Dns,
-            San::Other(_) => self == Self::Other,
-        }
     }
 }
 

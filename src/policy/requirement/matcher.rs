@@ -1,9 +1,9 @@
 //! [`Matcher`]: a text that is wanted: any, this very one, or one that a regular expression matches whole.
 
-use super::regexp::Pattern;
-use crate::policy::document::advice::Advice;
-use crate::policy::document::error::PolicyFault;
-use crate::policy::document::fields::{At, Reader};
+use crate::policy::syntax::advice::Advice;
+use crate::policy::syntax::error::PolicyFault;
+use crate::policy::syntax::fields::{At, Reader};
+use crate::policy::syntax::regexp::Pattern;
 
 /// What is wanted of one text.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,4 +1,4 @@
-//! [`Requirement`]: what a document demands, as a tree of thresholds over keys and digests.
+//! [`Requirement`]: what a document demands, as a tree of thresholds over leaves: signatures, attestations, digests.
 //!
 //! Reading only; `judge` asks whether it is met. A requirement is exactly one kind; counts that cannot be met are
 //! faults here, or in `set` once the keys are known.
@@ -6,21 +6,25 @@
 pub(super) mod attestor;
 pub(super) mod certificate_identity;
 pub(super) mod matcher;
+pub(super) mod material;
 pub(super) mod overbroad_identity;
 pub(super) mod predicate_constraint;
-pub(super) mod regexp;
 pub(super) mod signed_identity;
+pub(super) mod signer_set;
 pub(super) mod slsa;
+pub(super) mod solve;
+pub(super) mod subject_kind;
 pub(super) mod trust;
 
 use crate::image::Digest;
 
-use super::document::error::{PolicyFault, Position};
-use super::document::fields::{At, Fields, Reader};
-use super::document::yaml::Value;
-use super::evaluate::solve::Tree;
+use super::position::Position;
 use super::requirement::predicate_constraint::PredicateConstraint;
 use super::requirement::signed_identity::SignedIdentity;
+use super::requirement::solve::Tree;
+use super::syntax::error::PolicyFault;
+use super::syntax::fields::{At, Fields, Reader};
+use super::syntax::yaml::Value;
 use attestor::Attestor;
 
 /// Deepest nesting of thresholds: more than anybody can read.
@@ -257,6 +261,14 @@ impl Requirement {
 }
 
 impl Leaf {
+    /// Whether a signature is what it asks for.
+    pub(super) fn asks_for_signature(&self) -> bool {
+        match self.demand {
+            Demand::Signature { .. } | Demand::Attestation { .. } => true,
+            Demand::Digest(_) => false,
+        }
+    }
+
     /// By whom it wants a signature or an attestation; none where it wants neither.
     pub(super) fn attestor(&self) -> Option<&Attestor> {
         match &self.demand {

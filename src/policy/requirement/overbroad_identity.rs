@@ -4,8 +4,8 @@
 //! that a stranger could get, those of this list and those that lie next to what is written: another owner whose name
 //! begins alike, another domain that ends alike.
 
-use super::certificate_identity::SubjectKind;
-use super::regexp::Pattern;
+use super::subject_kind::SubjectKind;
+use crate::policy::syntax::regexp::Pattern;
 
 /// Holders that nobody means, each with its kind; none of a kind can be of all.
 const HOLDERS: &[(Option<SubjectKind>, &str)] = &[

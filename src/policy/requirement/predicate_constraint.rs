@@ -2,25 +2,14 @@
 
 use super::slsa::{Slsa, is_repository};
 use crate::policy::condition::Condition;
-use crate::policy::document::advice::Advice;
-use crate::policy::document::error::PolicyFault;
-use crate::policy::document::fields::{At, Fields, Reader};
+use crate::policy::syntax::advice::Advice;
+use crate::policy::syntax::error::PolicyFault;
+use crate::policy::syntax::fields::{At, Fields, Reader};
+use crate::policy::syntax::predicate_types::SHORT_NAMES;
 
 /// Longest predicate type: those in use have sixty characters.
 const TYPE_MAX: usize = 512;
-/// The kinds of attestation by the words of cosign's `--type`, with the predicate types that it writes for them.
-pub(in crate::policy) const WORDS: &[(&str, &str)] = &[
-    ("slsaprovenance", "https://slsa.dev/provenance/v0.2"),
-    ("slsaprovenance02", "https://slsa.dev/provenance/v0.2"),
-    ("slsaprovenance1", "https://slsa.dev/provenance/v1"),
-    ("spdx", "https://spdx.dev/Document"),
-    ("spdxjson", "https://spdx.dev/Document"),
-    ("cyclonedx", "https://cyclonedx.org/bom"),
-    ("vuln", "https://cosign.sigstore.dev/attestation/vuln/v1"),
-    ("openvex", "https://openvex.dev/ns"),
-    ("link", "https://in-toto.io/Link/v1"),
-    ("custom", "https://cosign.sigstore.dev/attestation/v1"),
-];
+
 /// What one wish for a provenance may have, in bytes: a builder's id with a ref has two hundred.
 const WISH_MAX: usize = 1024;
 /// The three ways to say the ref, of which one is enough.
@@ -55,15 +44,10 @@ impl PredicateConstraint {
     }
 }
 
-/// The words that stand for a predicate type.
-pub(in crate::policy) fn words() -> impl Iterator<Item = &'static str> {
-    WORDS.iter().map(|(word, _)| *word)
-}
-
 /// A URI, or one of the words.
 fn predicate_type(at: &At<'_>, reader: &mut Reader) -> Option<String> {
     let text = reader.text(at)?;
-    if let Some((_, uri)) = WORDS.iter().find(|(word, _)| *word == text) {
+    if let Some((_, uri)) = SHORT_NAMES.iter().find(|(word, _)| *word == text) {
         return Some((*uri).to_owned());
     }
     // Older attestations have a type without a scheme (`cosign.sigstore.dev/attestation/v1`); a bare word is a slip.

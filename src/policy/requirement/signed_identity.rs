@@ -7,9 +7,9 @@
 
 use crate::image::{Digest, Reference, Repository};
 
-use crate::policy::document::error::{IdentityFault, PolicyFault};
-use crate::policy::document::fields::{At, Reader};
-use crate::policy::document::yaml::Value;
+use crate::policy::syntax::error::{IdentityFault, PolicyFault};
+use crate::policy::syntax::fields::{At, Reader};
+use crate::policy::syntax::yaml::Value;
 
 /// The spellings that stand alone.
 const WORDS: &[&str] = &["matchRepository", "matchExact", "matchRepoDigestOrExact"];

@@ -10,8 +10,8 @@ use crate::verify::{Authority, AuthorityError, Claim, Demands, KeyId, Part, Publ
 
 use super::attestor::{Attestor, AttestorKind, KeyFile, Named, Window};
 use super::{Demand, Leaf};
-use crate::policy::document::error::PolicyFault;
-use crate::policy::document::material::Material;
+use crate::policy::requirement::material::Material;
+use crate::policy::syntax::error::PolicyFault;
 
 /// The trusts of a set.
 #[derive(Debug, Default)]

@@ -1,9 +1,7 @@
 //! Which images a document is about: patterns of repositories and namespaces, compiled into one automaton for a whole set.
 //!
-//! [`applicable::Applicable`] names the documents that match an image. Nothing here knows what a document demands.
+//! [`crate::policy::set::applicable::Applicable`] names the documents that match an image. Nothing here knows what a document demands.
 
-pub(super) mod applicable;
 pub(super) mod automaton;
 pub(super) mod document_set;
-pub(super) mod kinds;
 pub(super) mod pattern;

@@ -7,7 +7,7 @@
 
 use crate::image::{ReferenceError, Repository, is_component};
 
-use crate::policy::document::error::PatternFault;
+use crate::policy::syntax::error::PatternFault;
 
 /// Longest pattern: no image name is longer (distribution reference, 255).
 const PATTERN_MAX: usize = 255;

@@ -1,11 +1,10 @@
 //! Tests of the whole room: documents that are refused, and cases that are judged, with real keys and signatures.
 
 mod attestations;
+mod certificate_identity;
 mod denying;
 mod documents;
 mod fixtures;
-mod gathering;
-mod holders;
 mod hostile;
 mod judging;
 mod judging_attestations;
@@ -18,5 +17,6 @@ mod names;
 mod requirements;
 mod shipped;
 mod sifting;
+mod signature_sources;
 mod signers;
 mod support;

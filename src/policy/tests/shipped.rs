@@ -7,8 +7,9 @@ use crate::evidence::{Name, Pod};
 use crate::image::Reference;
 use crate::policy::document;
 use crate::policy::requirement::attestor::{self, Who};
+use crate::policy::requirement::certificate_identity;
 use crate::policy::requirement::slsa::Slsa;
-use crate::policy::requirement::{certificate_identity, predicate_constraint};
+use crate::policy::syntax::predicate_types;
 use crate::policy::{Documents, Material, PolicyFault, PolicyFile, PolicySet, Reason, Unmatched};
 use crate::verify::{Certificate, Extension, San, TrustRoot};
 
@@ -191,7 +192,7 @@ fn the_manual_knows_every_word() {
             assert!(told, "{word}");
         }
     }
-    for (word, uri) in predicate_constraint::WORDS {
+    for (word, uri) in predicate_types::SHORT_NAMES {
         assert!(manual.split(|c: char| !c.is_ascii_alphanumeric()).any(|text| text == *word), "{word}");
         assert!(manual.contains(uri), "{uri}");
     }

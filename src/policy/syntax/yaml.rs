@@ -10,7 +10,8 @@ use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Error, Spanned};
 
-use super::error::{PolicyFault, Position};
+use super::error::PolicyFault;
+use crate::policy::position::Position;
 
 /// Most documents in one file: a folder of files is easier to read than one file of thousands.
 pub(in crate::policy) const FILE_DOCUMENTS_MAX: usize = 1024;

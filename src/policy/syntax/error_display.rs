@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault, Position};
+use super::error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault};
+use crate::policy::position::Position;
 use crate::policy::sanitize::{bounded, escaped};
 
 impl fmt::Display for PolicyError {
@@ -256,7 +257,7 @@ impl PolicyFault {
                 f,
                 "\"{}\" is not a predicate type: its URI, as it stands in the attestation, or one of {}",
                 escaped(got),
-                crate::policy::requirement::predicate_constraint::words().collect::<Vec<_>>().join(", ")
+                crate::policy::syntax::predicate_types::short_names().collect::<Vec<_>>().join(", ")
             ),
             _ => Ok(()),
         }

@@ -1,6 +1,6 @@
 //! What of a policy lets images run without proof, in words for people who should know.
 
-use super::report::Action;
+use crate::policy::document::action::Action;
 use crate::policy::sanitize::{bounded, escaped};
 use crate::policy::set::{PolicySet, Rule, Unmatched};
 

@@ -8,8 +8,8 @@ use std::fmt;
 
 use regex::{Error, Regex, RegexBuilder};
 
-use crate::policy::document::advice::Advice;
 use crate::policy::sanitize::escaped;
+use crate::policy::syntax::advice::Advice;
 
 /// Longest expression, in bytes: a workflow's URI has two hundred.
 const WRITTEN_MAX: usize = 1024;

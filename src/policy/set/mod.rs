@@ -1,28 +1,27 @@
 //! [`PolicySet`]: documents with their keys, checked whole, ready to judge. It never changes; a reload makes another.
 
-use std::collections::BTreeSet;
+pub(super) mod applicable;
+mod build;
+pub(super) mod kinds;
+mod query;
+mod signature_repositories;
+mod unproven;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::evidence::{Name, Origin, Subject};
 use crate::image::Digest;
 
-use super::document::error::{PolicyError, PolicyFault};
-use super::document::material::Material;
-use super::document::{Document, Documents, put};
-use super::evaluate::signer_set::{SignerKey, SignerSet};
-use super::evaluate::solve::{COMBINATIONS_MAX, SatisfiedBy, satisfied};
-use super::requirement::Leaf;
-use super::requirement::attestor::{AttestorKind, Named};
-use super::requirement::certificate_identity::CertificateIdentity;
-use super::requirement::trust::{self, LeafTrust, Trusts};
+use super::document::Document;
+use super::requirement::solve::SatisfiedBy;
+use super::requirement::trust::{LeafTrust, Trusts};
 use super::sanitize::{bounded, escaped};
-use super::scope::applicable::{Applicable, Index};
 use super::scope::document_set::DocumentSet;
-use super::scope::kinds::DocumentKinds;
 use crate::verify::Part;
+use applicable::{Applicable, Index};
+use kinds::DocumentKinds;
 
 /// Longest name of a file or certificate in the words about what ends, in bytes.
 const NAME_SHOWN: usize = 120;
@@ -88,32 +87,6 @@ pub struct VerdictKey {
 }
 
 impl PolicySet {
-    /// Puts documents and what they name together. `material` holds whatever they name.
-    ///
-    /// # Errors
-    /// Every fault: keys, files and trust roots that are missing, files that are no authority, thresholds that cannot be
-    /// met by distinct signers.
-    pub fn build(documents: Documents, material: Material, unmatched: Unmatched) -> Result<Self, Vec<PolicyError>> {
-        let generation = generation(documents.hash, unmatched);
-        let trust_generation = trust_generation(&material);
-        let mut trusts = Trusts::default();
-        let mut errors = Vec::new();
-        let mut rules = Vec::new();
-        let count = documents.documents.len();
-        for document in documents.documents {
-            match Rule::new(document, &mut trusts, &material) {
-                Ok(rule) => rules.push(rule),
-                Err(more) => errors.extend(more),
-            }
-        }
-        if !errors.is_empty() || rules.len() != count {
-            return Err(errors);
-        }
-        let kinds = DocumentKinds::of(rules.iter().map(|rule| &rule.document));
-        let index = Index::new(&mut rules.iter_mut().map(|rule| &mut rule.document).collect::<Vec<_>>());
-        Ok(Self { rules, trusts, unmatched, index, kinds, generation, trust_generation })
-    }
-
     /// Sixteen hexadecimal digits that change with any policy file, its name or `unmatched`.
     #[must_use]
     pub fn generation(&self) -> &str {
@@ -231,110 +204,4 @@ impl PolicySet {
     pub(super) fn made(&self, applicable: &Applicable) -> bool {
         applicable.generation() == &*self.generation
     }
-}
-
-impl Rule {
-    fn new(document: Document, trusts: &mut Trusts, material: &Material) -> Result<Self, Vec<PolicyError>> {
-        let mut errors = Vec::new();
-        let mut of_leaves = Vec::new();
-        for leaf in &document.require.leaves {
-            match trusts.leaf(leaf, &document.name, material) {
-                Ok(trust) => of_leaves.push(trust),
-                Err(faults) => errors.extend(faults.into_iter().map(|(at, fault)| named(&document, at, fault))),
-            }
-        }
-        if !errors.is_empty() || of_leaves.len() != document.require.leaves.len() {
-            return Err(errors);
-        }
-        let kinds = trust::kinds(&document.require.leaves);
-        let (best, distinct) = best(&document.require.leaves, &of_leaves, &kinds);
-        let rule = Self { document, trusts: of_leaves, kinds, best };
-        match rule.unsatisfiable(distinct) {
-            Some(error) => Err(vec![error]),
-            None => Ok(rule),
-        }
-    }
-
-    /// The innermost threshold that could not be met even if everybody signed.
-    fn unsatisfiable(&self, distinct_keys: usize) -> Option<PolicyError> {
-        for (tree, position, field) in &self.document.require.thresholds {
-            let fault = match satisfied(tree, &self.best) {
-                Ok(true) => continue,
-                Ok(false) => PolicyFault::Unsatisfiable { distinct_keys },
-                Err(_) => PolicyFault::TooComplex { limit: COMBINATIONS_MAX },
-            };
-            let file = self.document.file.clone();
-            return Some(PolicyError { file, position: Some(*position), field: field.clone(), fault });
-        }
-        None
-    }
-}
-
-/// For each leaf by whom it could be met, and how many holders that are. An identity that fits several holders has one
-/// for each leaf that asks for it, which is all that a threshold can need.
-fn best(leaves: &[Leaf], trusts: &[LeafTrust], kinds: &[usize]) -> (Vec<SatisfiedBy>, usize) {
-    let mut signers = SignerSet::default();
-    let mut best = Vec::new();
-    let mut all = BTreeSet::new();
-    for (number, ((leaf, trust), kind)) in leaves.iter().zip(trusts).zip(kinds).enumerate() {
-        let identity = |identity: &CertificateIdentity, own| {
-            SignerKey::identity(identity, own).unwrap_or(SignerKey::Somebody(number))
-        };
-        let signer_keys: Vec<SignerKey> = match leaf.attestor().map(|attestor| &attestor.kind) {
-            None => Vec::new(),
-            Some(AttestorKind::Key(_)) => {
-                trust.trials.iter().filter_map(|t| Some(SignerKey::key(&t.key.as_ref()?.id))).collect()
-            }
-            Some(AttestorKind::Keyless(identities)) => identities.iter().map(|i| identity(i, false)).collect(),
-            Some(AttestorKind::Certificate { subjects, .. }) => subjects.iter().map(|i| identity(i, true)).collect(),
-        };
-        let numbers = signer_keys.into_iter().map(|signer_key| signers.number(*kind, [signer_key]));
-        best.push(SatisfiedBy { without_signer: leaf.attestor().is_none(), signers: numbers.collect() });
-    }
-    for satisfied_by in &mut best {
-        satisfied_by.signers.iter_mut().for_each(|signer| *signer = signers.resolved(*signer));
-        all.extend(satisfied_by.signers.iter().copied());
-    }
-    (best, all.len())
-}
-
-/// A fault of something that the document names.
-fn named(document: &Document, name: &Named, fault: PolicyFault) -> PolicyError {
-    PolicyError { file: document.file.clone(), position: Some(name.position), field: name.field.clone(), fault }
-}
-
-fn generation(mut hash: Sha256, unmatched: Unmatched) -> Arc<str> {
-    hash.update(match unmatched {
-        Unmatched::Deny => b"deny ",
-        Unmatched::Admit => b"admit",
-    });
-    short(hash)
-}
-
-fn trust_generation(material: &Material) -> Arc<str> {
-    let mut hash = Sha256::new();
-    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX).to_be_bytes();
-    hash.update(count(material.keys.len()));
-    for (file, key) in &material.keys {
-        put(&mut hash, file.as_bytes());
-        put(&mut hash, key.id().to_string().as_bytes());
-    }
-    hash.update(count(material.files.len()));
-    for (file, bytes) in &material.files {
-        put(&mut hash, file.as_bytes());
-        put(&mut hash, bytes);
-    }
-    hash.update(count(material.roots.len()));
-    for (name, root) in &material.roots {
-        put(&mut hash, name.as_bytes());
-        put(&mut hash, root.id().to_string().as_bytes());
-    }
-    short(hash)
-}
-
-/// Sixteen digits: enough to tell generations apart, short enough for a log line.
-fn short(hash: Sha256) -> Arc<str> {
-    let mut hex = hex::encode(hash.finalize());
-    hex.truncate(16);
-    Arc::from(hex)
 }

@@ -1,12 +1,10 @@
 //! [`DocumentKinds`]: what documents of a set have in common, as sets of them; so that what a decision needs to know of all that
 //! matched is a comparison of two sets, and not a walk through their requirements.
 
-use super::applicable::Applicable;
-use super::document_set::DocumentSet;
 use crate::policy::document::Document;
 use crate::policy::requirement::Demand;
 use crate::policy::requirement::attestor::AttestorKind;
-use crate::policy::set::PolicySet;
+use crate::policy::scope::document_set::DocumentSet;
 
 /// What has to be gathered before the documents that matched can be judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +32,10 @@ pub(in crate::policy) struct DocumentKinds {
     pub(in crate::policy) other_repository: DocumentSet,
     /// Those that ask so, and say how fresh it is to be.
     pub(in crate::policy) fresh: DocumentSet,
-    signatures: DocumentSet,
-    certificates: DocumentSet,
-    names_tag: DocumentSet,
-    attestations: DocumentSet,
+    pub(super) signatures: DocumentSet,
+    pub(super) certificates: DocumentSet,
+    pub(super) names_tag: DocumentSet,
+    pub(super) attestations: DocumentSet,
 }
 
 impl Plan {
@@ -101,21 +99,6 @@ impl DocumentKinds {
             if is_in {
                 set.insert(number);
             }
-        }
-    }
-}
-
-impl PolicySet {
-    /// What has to be gathered to judge these documents.
-    #[must_use]
-    pub fn plan(&self, applicable: &Applicable) -> Plan {
-        let some = |kind: &DocumentSet| self.made(applicable) && applicable.documents().meets(kind);
-        let DocumentKinds { signatures, certificates, names_tag, attestations, .. } = &self.kinds;
-        Plan {
-            signatures: some(signatures),
-            certificates: some(certificates),
-            names_tag: some(names_tag),
-            attestations: some(attestations),
         }
     }
 }

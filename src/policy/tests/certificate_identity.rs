@@ -2,17 +2,20 @@
 
 use proptest::prelude::*;
 
-use crate::policy::document::error::PolicyFault;
-use crate::policy::document::fields::{At, Reader};
-use crate::policy::document::yaml;
-use crate::policy::requirement::certificate_identity::{Identity, IdentityMismatch, Part, subject};
+use crate::policy::requirement::certificate_identity::{CertificateIdentity, IdentityField, IdentityMismatch, subject};
+use crate::policy::syntax::error::PolicyFault;
+use crate::policy::syntax::fields::{At, Reader};
+use crate::policy::syntax::yaml;
 use crate::verify::{Certificate, Extension, San};
 
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 const GOOGLE: &str = "https://accounts.google.com";
 const WORKFLOW: &str = "https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1";
 
-fn read(text: &str, how: fn(&At<'_>, &mut Reader) -> Option<Identity>) -> Result<Identity, Vec<PolicyFault>> {
+fn read(
+    text: &str,
+    how: fn(&At<'_>, &mut Reader) -> Option<CertificateIdentity>,
+) -> Result<CertificateIdentity, Vec<PolicyFault>> {
     let nodes = yaml::documents(text).unwrap();
     let mut reader = Reader::new("test.yaml");
     let identity = how(&At { node: &nodes[0], field: String::new() }, &mut reader);
@@ -23,11 +26,11 @@ fn read(text: &str, how: fn(&At<'_>, &mut Reader) -> Option<Identity>) -> Result
     }
 }
 
-fn identity(text: &str) -> Identity {
-    read(text, Identity::read).unwrap_or_else(|faults| panic!("{text}: {faults:?}"))
+fn identity(text: &str) -> CertificateIdentity {
+    read(text, CertificateIdentity::read).unwrap_or_else(|faults| panic!("{text}: {faults:?}"))
 }
 
-fn own(text: &str) -> Identity {
+fn own(text: &str) -> CertificateIdentity {
     read(text, subject).unwrap_or_else(|faults| panic!("{text}: {faults:?}"))
 }
 
@@ -47,7 +50,7 @@ fn workflow(extensions: &[(Extension, &str)]) -> Certificate {
     Certificate::saying(&[uri(WORKFLOW)], Some(GITHUB), extensions)
 }
 
-fn part(identity: &Identity, certificate: &Certificate) -> Result<(), Part> {
+fn part(identity: &CertificateIdentity, certificate: &Certificate) -> Result<(), IdentityField> {
     identity.fits(certificate).map_err(|misfit| misfit.part)
 }
 
@@ -56,17 +59,17 @@ fn issuer_and_subject_are_matched_together() {
     let wanted = identity(&format!("{{issuer: {GOOGLE}, subject: release@acme.com}}"));
     let by = |issuer: Option<&str>, san: San| part(&wanted, &Certificate::saying(&[san], issuer, &[]));
     assert_eq!(by(Some(GOOGLE), email("release@acme.com")), Ok(()));
-    assert_eq!(by(Some(GITHUB), email("release@acme.com")), Err(Part::Issuer));
-    assert_eq!(by(None, email("release@acme.com")), Err(Part::Issuer));
-    assert_eq!(by(Some(GOOGLE), email("other@acme.com")), Err(Part::Subject));
-    assert_eq!(by(Some(GITHUB), email("other@acme.com")), Err(Part::Stranger));
-    assert_eq!(part(&wanted, &Certificate::saying(&[], Some(GOOGLE), &[])), Err(Part::Subject));
+    assert_eq!(by(Some(GITHUB), email("release@acme.com")), Err(IdentityField::Issuer));
+    assert_eq!(by(None, email("release@acme.com")), Err(IdentityField::Issuer));
+    assert_eq!(by(Some(GOOGLE), email("other@acme.com")), Err(IdentityField::Subject));
+    assert_eq!(by(Some(GITHUB), email("other@acme.com")), Err(IdentityField::Stranger));
+    assert_eq!(part(&wanted, &Certificate::saying(&[], Some(GOOGLE), &[])), Err(IdentityField::Subject));
     for near in ["Release@acme.com", "release@acme.com ", "release@acme.com\n", "release@acme.co", "xrelease@acme.com"]
     {
-        assert_eq!(by(Some(GOOGLE), email(near)), Err(Part::Subject), "{near}");
+        assert_eq!(by(Some(GOOGLE), email(near)), Err(IdentityField::Subject), "{near}");
     }
     for near in ["https://accounts.google.com/", "http://accounts.google.com", "https://accounts.google.com.test", ""] {
-        assert_eq!(by(Some(near), email("release@acme.com")), Err(Part::Issuer), "{near}");
+        assert_eq!(by(Some(near), email("release@acme.com")), Err(IdentityField::Issuer), "{near}");
     }
 }
 
@@ -79,7 +82,7 @@ fn attack_b8_an_email_address_is_not_a_uri() {
         let wanted = identity(&format!("{{issuer: {GOOGLE}, subject: {name}, subjectKind: {kind}}}"));
         for (m, san) in sans.iter().enumerate() {
             let certificate = Certificate::saying(std::slice::from_ref(san), Some(GOOGLE), &[]);
-            let expected = if n == m { Ok(()) } else { Err(Part::SubjectKind) };
+            let expected = if n == m { Ok(()) } else { Err(IdentityField::SubjectKind) };
             assert_eq!(part(&wanted, &certificate), expected, "{kind} {san:?}");
             let elsewhere = Certificate::saying(std::slice::from_ref(san), Some(GITHUB), &[]);
             assert!(part(&wanted, &elsewhere).is_err(), "{kind} {san:?}");
@@ -88,8 +91,11 @@ fn attack_b8_an_email_address_is_not_a_uri() {
     let misfit = identity(&format!("{{issuer: {GOOGLE}, subject: {name}, subjectKind: email}}"))
         .fits(&Certificate::saying(&[uri(name)], Some(GOOGLE), &[]))
         .unwrap_err();
-    let expected =
-        IdentityMismatch { part: Part::SubjectKind, got: Some(format!("uri {name}")), wanted: "email".to_owned() };
+    let expected = IdentityMismatch {
+        part: IdentityField::SubjectKind,
+        got: Some(format!("uri {name}")),
+        wanted: "email".to_owned(),
+    };
     assert_eq!(misfit, expected);
 }
 
@@ -99,7 +105,7 @@ fn attack_b8_another_issuer_vouches_for_the_same_name() {
     let wanted = identity(&format!("{{issuer: {GITHUB}, subject: '{WORKFLOW}'}}"));
     assert_eq!(part(&wanted, &workflow(&[])), Ok(()));
     let elsewhere = Certificate::saying(&[uri(WORKFLOW)], Some("https://oidc.kx41v.test"), &[]);
-    assert_eq!(part(&wanted, &elsewhere), Err(Part::Issuer));
+    assert_eq!(part(&wanted, &elsewhere), Err(IdentityField::Issuer));
     let expression = identity(&format!(
         r"{{issuerRegExp: '^https://token\.actions\.githubusercontent\.com$', subject: '{WORKFLOW}'}}"
     ));
@@ -111,9 +117,9 @@ fn attack_b8_another_issuer_vouches_for_the_same_name() {
         "",
     ] {
         let certificate = Certificate::saying(&[uri(WORKFLOW)], Some(issuer), &[]);
-        assert_eq!(part(&expression, &certificate), Err(Part::Issuer), "{issuer}");
+        assert_eq!(part(&expression, &certificate), Err(IdentityField::Issuer), "{issuer}");
     }
-    assert_eq!(part(&expression, &Certificate::saying(&[uri(WORKFLOW)], None, &[])), Err(Part::Issuer));
+    assert_eq!(part(&expression, &Certificate::saying(&[uri(WORKFLOW)], None, &[])), Err(IdentityField::Issuer));
 }
 
 #[test]
@@ -125,19 +131,22 @@ fn extensions_are_matched_each_and_say_what_differs() {
     let runner = (Extension::RunnerEnvironment, "github-hosted");
     let tag = (Extension::SourceRepositoryRef, "refs/tags/v1");
     assert_eq!(part(&wanted, &workflow(&[source, runner, tag])), Ok(()));
-    assert_eq!(part(&wanted, &workflow(&[runner, tag])), Err(Part::Extension(Extension::SourceRepositoryUri)));
-    assert_eq!(part(&wanted, &workflow(&[source, tag])), Err(Part::Extension(Extension::RunnerEnvironment)));
-    assert_eq!(part(&wanted, &workflow(&[source, runner])), Err(Part::Extension(Extension::SourceRepositoryRef)));
+    assert_eq!(part(&wanted, &workflow(&[runner, tag])), Err(IdentityField::Extension(Extension::SourceRepositoryUri)));
+    assert_eq!(part(&wanted, &workflow(&[source, tag])), Err(IdentityField::Extension(Extension::RunnerEnvironment)));
+    assert_eq!(
+        part(&wanted, &workflow(&[source, runner])),
+        Err(IdentityField::Extension(Extension::SourceRepositoryRef))
+    );
     let branch = (Extension::SourceRepositoryRef, "refs/heads/refs/tags/v1");
     assert_eq!(
         part(&wanted, &workflow(&[source, runner, branch])),
-        Err(Part::Extension(Extension::SourceRepositoryRef))
+        Err(IdentityField::Extension(Extension::SourceRepositoryRef))
     );
     // Both repositories are named.
     let neighbour = (Extension::SourceRepositoryUri, "https://github.com/kx41v/app");
     let misfit = wanted.fits(&workflow(&[neighbour, runner, tag])).unwrap_err();
     let expected = IdentityMismatch {
-        part: Part::Extension(Extension::SourceRepositoryUri),
+        part: IdentityField::Extension(Extension::SourceRepositoryUri),
         got: Some("https://github.com/kx41v/app".to_owned()),
         wanted: "https://github.com/acme/app".to_owned(),
     };
@@ -153,10 +162,14 @@ fn every_extension_is_a_field() {
         let wanted = identity(&format!("{{issuer: {GITHUB}, subject: '{WORKFLOW}', extensions: {{{name}: x}}}}"));
         assert_eq!(part(&wanted, &workflow(&[(extension, "x")])), Ok(()), "{name}");
         for value in ["xx", "", "X"] {
-            assert_eq!(part(&wanted, &workflow(&[(extension, value)])), Err(Part::Extension(extension)), "{name}");
+            assert_eq!(
+                part(&wanted, &workflow(&[(extension, value)])),
+                Err(IdentityField::Extension(extension)),
+                "{name}"
+            );
         }
         for other in Extension::ALL.into_iter().filter(|other| *other != extension) {
-            assert_eq!(part(&wanted, &workflow(&[(other, "x")])), Err(Part::Extension(extension)), "{name}");
+            assert_eq!(part(&wanted, &workflow(&[(other, "x")])), Err(IdentityField::Extension(extension)), "{name}");
         }
     }
 }
@@ -165,15 +178,15 @@ fn every_extension_is_a_field() {
 fn own_subjects_have_a_kind_and_ask_for_no_issuer() {
     let by = |text: &str, san: San| part(&own(text), &Certificate::saying(&[san], None, &[]));
     assert_eq!(by("{email: team@acme.com}", email("team@acme.com")), Ok(()));
-    assert_eq!(by("{email: team@acme.com}", uri("team@acme.com")), Err(Part::SubjectKind));
+    assert_eq!(by("{email: team@acme.com}", uri("team@acme.com")), Err(IdentityField::SubjectKind));
     assert_eq!(by("{host: build.acme.com}", dns("build.acme.com")), Ok(()));
-    assert_eq!(by("{host: build.acme.com}", dns("*.acme.com")), Err(Part::Subject));
+    assert_eq!(by("{host: build.acme.com}", dns("*.acme.com")), Err(IdentityField::Subject));
     assert_eq!(by("{uri: 'spiffe://acme.com/build'}", uri("spiffe://acme.com/build")), Ok(()));
-    assert_eq!(by("{uri: 'spiffe://acme.com/build'}", uri("spiffe://acme.com/build/x")), Err(Part::Subject));
+    assert_eq!(by("{uri: 'spiffe://acme.com/build'}", uri("spiffe://acme.com/build/x")), Err(IdentityField::Subject));
     assert_eq!(by(r"{emailRegExp: '.*@acme\.com'}", email("anna@acme.com")), Ok(()));
-    assert_eq!(by(r"{emailRegExp: '.*@acme\.com'}", email("anna@acme.com.test")), Err(Part::Subject));
+    assert_eq!(by(r"{emailRegExp: '.*@acme\.com'}", email("anna@acme.com.test")), Err(IdentityField::Subject));
     assert_eq!(by(r"{hostRegExp: '[a-z]+\.acme\.com'}", dns("build.acme.com")), Ok(()));
-    assert_eq!(by(r"{hostRegExp: '[a-z]+\.acme\.com'}", email("build.acme.com")), Err(Part::SubjectKind));
+    assert_eq!(by(r"{hostRegExp: '[a-z]+\.acme\.com'}", email("build.acme.com")), Err(IdentityField::SubjectKind));
     // One of several names suffices, and each is told when none does.
     let several = Certificate::saying(&[dns("a.acme.com"), email("team@acme.com")], None, &[]);
     assert_eq!(own("{email: team@acme.com}").fits(&several), Ok(()));
@@ -202,9 +215,14 @@ fn a_slash_at_the_end_is_pointed_out_and_the_most_telling_misfit_ranks_first() {
     let misfit =
         wanted.fits(&Certificate::saying(&[email("a@acme.com")], Some(&format!("{GOOGLE}/")), &[])).unwrap_err();
     assert!(misfit.to_string().contains("slash"), "{misfit}");
-    let of = |part: Part| IdentityMismatch { part, got: None, wanted: String::new() }.rank();
-    let parts =
-        [Part::Extension(Extension::BuildTrigger), Part::SubjectKind, Part::Subject, Part::Issuer, Part::Stranger];
+    let of = |part: IdentityField| IdentityMismatch { part, got: None, wanted: String::new() }.rank();
+    let parts = [
+        IdentityField::Extension(Extension::BuildTrigger),
+        IdentityField::SubjectKind,
+        IdentityField::Subject,
+        IdentityField::Issuer,
+        IdentityField::Stranger,
+    ];
     assert!(parts.is_sorted() && parts.map(of).is_sorted());
 }
 

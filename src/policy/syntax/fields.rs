@@ -6,8 +6,9 @@
 use std::collections::HashSet;
 
 use super::advice::Advice;
-use super::error::{Note, PolicyError, PolicyFault, Position};
+use super::error::{Note, PolicyError, PolicyFault};
 use super::yaml::{Key, Node, Value};
+use crate::policy::position::Position;
 
 /// Most errors that are kept: more than anybody reads, fewer than a hostile file can cause.
 const ERRORS_MAX: usize = 100;

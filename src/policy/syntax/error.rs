@@ -6,17 +6,9 @@ use crate::image::{DigestError, ReferenceError};
 use crate::verify::AuthorityError;
 
 use super::advice::Advice;
-use crate::policy::condition::ConditionError;
-use crate::policy::requirement::regexp::RegExpFault;
-
-/// A place in a policy file, as editors count: from one; columns are characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Position {
-    /// The line, from 1.
-    pub line: u64,
-    /// The column, from 1.
-    pub column: u64,
-}
+use crate::policy::condition::error::ConditionError;
+use crate::policy::position::Position;
+use crate::policy::syntax::regexp::RegExpFault;
 
 /// One fault of one policy file, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,17 +5,10 @@ use std::sync::Arc;
 
 use crate::evidence::{Name, Pod};
 
-use super::automaton::Automaton;
-use super::document_set::DocumentSet;
-use super::pattern::{END_OF_PART, PatternList};
 use crate::policy::document::Document;
-use crate::policy::sanitize::{bounded, escaped};
-use crate::policy::set::PolicySet;
-
-/// Namespaces of a policy that a message shows.
-const NAMESPACES_SHOWN: usize = 4;
-/// Longest namespace in a message, in bytes: as long as one can be.
-const NAMESPACE_SHOWN: usize = 63;
+use crate::policy::scope::automaton::Automaton;
+use crate::policy::scope::document_set::DocumentSet;
+use crate::policy::scope::pattern::PatternList;
 
 /// The documents of one set that matched a name and a pod. Two pods with equal values share a verdict, two with
 /// different values never do (attack E9). At most 512 bytes, however many matched.
@@ -80,27 +73,6 @@ impl Applicable {
     }
 }
 
-impl PolicySet {
-    /// The first policy that would have matched in another namespace; for people who wonder why none did.
-    #[must_use]
-    pub fn elsewhere(&self, name: &Name, pod: &Pod) -> Option<OtherNamespaces> {
-        let mut elsewhere = self.index.about(name);
-        elsewhere.remove(&self.index.inside(pod));
-        let document = &self.rules.get(elsewhere.both(&self.kinds.demanding).next()?)?.document;
-        let written = document.namespaces.iter().map(|namespace| namespace.trim_end_matches(char::from(END_OF_PART)));
-        let mut namespaces: Vec<&str> = written.take(NAMESPACES_SHOWN + 1).collect();
-        if namespaces.len() > NAMESPACES_SHOWN {
-            namespaces.truncate(NAMESPACES_SHOWN);
-            namespaces.push("...");
-        }
-        Some(OtherNamespaces {
-            policy: document.name.clone(),
-            namespaces: namespaces.join(", "),
-            namespace: pod.namespace.as_deref().map(|namespace| bounded(escaped(namespace), NAMESPACE_SHOWN)),
-        })
-    }
-}
-
 impl fmt::Display for OtherNamespaces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { policy, namespaces, namespace } = self;
@@ -144,7 +116,7 @@ impl Index {
     }
 
     /// The documents that are about the pod's namespace.
-    fn inside(&self, pod: &Pod) -> DocumentSet {
+    pub(super) fn inside(&self, pod: &Pod) -> DocumentSet {
         let mut inside = self.everywhere.clone();
         match &pod.namespace {
             Some(namespace) => self.namespaces.add_matching(std::iter::once(namespace.as_str()), &mut inside),
@@ -156,7 +128,7 @@ impl Index {
 
     /// The documents that match in whatever namespace. Without a name that is every enforcing one, whatever its patterns,
     /// and no permissive one.
-    fn about(&self, name: &Name) -> DocumentSet {
+    pub(super) fn about(&self, name: &Name) -> DocumentSet {
         let Some(folded) = name.repository() else { return self.enforcing.clone() };
         let parts = || std::iter::once(folded.host()).chain(folded.path().split('/'));
         let mut found = DocumentSet::none_of(self.documents);

@@ -1,0 +1,51 @@
+//! What a set says of the documents that matched an image: what has to be gathered, and which policy would have matched
+//! in another namespace.
+
+use super::PolicySet;
+use super::applicable::{Applicable, OtherNamespaces};
+use super::kinds::{DocumentKinds, Plan};
+use crate::evidence::{Name, Pod};
+use crate::policy::sanitize::{bounded, escaped};
+use crate::policy::scope::document_set::DocumentSet;
+use crate::policy::scope::pattern::END_OF_PART;
+
+/// Namespaces of a policy that a message shows.
+const NAMESPACES_SHOWN: usize = 4;
+/// Longest namespace in a message, in bytes: as long as one can be.
+const NAMESPACE_SHOWN: usize = 63;
+
+impl PolicySet {
+    /// What has to be gathered to judge these documents.
+    #[must_use]
+    pub fn plan(&self, applicable: &Applicable) -> Plan {
+        let some = |kind: &DocumentSet| self.made(applicable) && applicable.documents().meets(kind);
+        let DocumentKinds { signatures, certificates, names_tag, attestations, .. } = &self.kinds;
+        Plan {
+            signatures: some(signatures),
+            certificates: some(certificates),
+            names_tag: some(names_tag),
+            attestations: some(attestations),
+        }
+    }
+}
+
+impl PolicySet {
+    /// The first policy that would have matched in another namespace; for people who wonder why none did.
+    #[must_use]
+    pub fn elsewhere(&self, name: &Name, pod: &Pod) -> Option<OtherNamespaces> {
+        let mut elsewhere = self.index.about(name);
+        elsewhere.remove(&self.index.inside(pod));
+        let document = &self.rules.get(elsewhere.both(&self.kinds.demanding).next()?)?.document;
+        let written = document.namespaces.iter().map(|namespace| namespace.trim_end_matches(char::from(END_OF_PART)));
+        let mut namespaces: Vec<&str> = written.take(NAMESPACES_SHOWN + 1).collect();
+        if namespaces.len() > NAMESPACES_SHOWN {
+            namespaces.truncate(NAMESPACES_SHOWN);
+            namespaces.push("...");
+        }
+        Some(OtherNamespaces {
+            policy: document.name.clone(),
+            namespaces: namespaces.join(", "),
+            namespace: pod.namespace.as_deref().map(|namespace| bounded(escaped(namespace), NAMESPACE_SHOWN)),
+        })
+    }
+}
