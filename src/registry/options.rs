@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::credentials::program::Variables;
+use super::authority::is_authority;
 use super::error::RegistryError;
-use super::hosts::host;
-use super::http::proxies::ProxyUrl;
+use super::proxy_url::ProxyUrl;
+use super::variables::Variables;
 use crate::share::Rules;
 
 /// Longest manifest or index, bytes: containerd refuses manifests above 4 MiB (`MaxManifestSize`), and so do most
@@ -179,9 +179,7 @@ impl Options {
             return Err(RegistryError::Options { option, problem: "must be at least 1" });
         }
         let pairs = |map: &BTreeMap<String, Vec<String>>| {
-            map.iter()
-                .flat_map(|(host, others)| std::iter::once(host).chain(others))
-                .all(|host| host::is_authority(host))
+            map.iter().flat_map(|(host, others)| std::iter::once(host).chain(others)).all(|host| is_authority(host))
         };
         let not_a_host = "needs hosts: a name or an address, with a port where it is not the usual one";
         if !pairs(&self.token_realms) {
@@ -190,7 +188,7 @@ impl Options {
         if !pairs(&self.credential_hosts) {
             return Err(RegistryError::Options { option: "credential_hosts", problem: not_a_host });
         }
-        if !self.allow_local_hosts.iter().all(|host| host::is_authority(host)) {
+        if !self.allow_local_hosts.iter().all(|host| is_authority(host)) {
             return Err(RegistryError::Options { option: "allow_local_hosts", problem: not_a_host });
         }
         Ok(())

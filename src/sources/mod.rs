@@ -46,7 +46,7 @@ use crate::evidence::{Evidence, Outcome, Place, Source};
 use crate::evidence_store::Store;
 use crate::image::{Digest, Repository};
 use crate::policy::Plan;
-use crate::registry::{Class, Onward, Registry, RegistryError};
+use crate::registry::{Class, HostFallback, Registry, RegistryError};
 
 /// Where evidence comes from: memory, disk and the registry.
 pub(crate) struct Sources {
@@ -196,7 +196,7 @@ impl<'a> Look<'a> {
     }
 
     /// Notes which host answered and which it was that did not: what the latter has is not known.
-    fn reached<T>(&mut self, source: Source, onward: Onward<T>) -> T {
+    fn reached<T>(&mut self, source: Source, onward: HostFallback<T>) -> T {
         (self.at, self.next) = (onward.at, onward.next);
         if let Some(error) = &onward.passed {
             self.failed(source, error);

@@ -1,4 +1,4 @@
-//! [`Onward`]: questions about signatures, which may go on to the next host when an answer does not suffice.
+//! [`HostFallback`]: questions about signatures, which may go on to the next host when an answer does not suffice.
 //!
 //! A mirror that has the image often lacks its signatures. So they are looked for where the image may come from, host by
 //! host, in the end at the upstream: the last one by `hosts.toml`, which is the registry itself unless the operator put a
@@ -8,18 +8,19 @@
 
 use bytes::Bytes;
 
+use super::answer::{Answer, Fetched, Settled};
 use super::referrers::{Filter, List, Referrers};
-use super::round::{Answer, Settled};
-use super::session::{Fetched, Session, is_tag};
+use super::route::{Wanted, is_tag};
+use super::session::Session;
 use crate::aside;
 use crate::image::{Digest, Repository};
 use crate::registry::error::{Malformed, RegistryError};
-use crate::registry::hosts::route::Wanted;
 use crate::registry::options::MANIFEST_MAX;
+use crate::registry::printable::printable;
 
 /// An answer about signatures, and who else could be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Onward<T> {
+pub struct HostFallback<T> {
     /// The answer.
     pub answer: T,
     /// The number of the host that gave it, within this session: [`Session::manifest_at`] and [`Session::blob_at`] begin
@@ -45,10 +46,10 @@ impl Session {
         digest: &Digest,
         filter: Filter,
         start: usize,
-    ) -> Result<Onward<Referrers>, RegistryError> {
+    ) -> Result<HostFallback<Referrers>, RegistryError> {
         let filter = self.bounded(filter);
-        let settled = self.settle(repository, &Wanted::Referrers { digest, filter }, start).await?;
-        Ok(self.onward(listed(settled, repository)?))
+        let settled = self.try_hosts(repository, &Wanted::Referrers { digest, filter }, start).await?;
+        Ok(self.bounded_fallback(listed(settled, repository)?))
     }
 
     /// Reads a list that stands under a tag, within the bounds of one that an endpoint gives; none when it is no index.
@@ -71,14 +72,12 @@ impl Session {
         repository: &Repository,
         tag: &str,
         (start, limit): (usize, u64),
-    ) -> Result<Onward<Fetched>, RegistryError> {
+    ) -> Result<HostFallback<Fetched>, RegistryError> {
         if !is_tag(tag) {
-            return Err(RegistryError::NotFound {
-                name: format!("{repository}:{}", crate::registry::error::printable(tag)),
-            });
+            return Err(RegistryError::NotFound { name: format!("{repository}:{}", printable(tag)) });
         }
-        let settled = self.settle(repository, &Wanted::Tag { tag, limit: limit.min(MANIFEST_MAX) }, start).await?;
-        Ok(self.onward(fetched(settled, repository)?))
+        let settled = self.try_hosts(repository, &Wanted::Tag { tag, limit: limit.min(MANIFEST_MAX) }, start).await?;
+        Ok(self.bounded_fallback(fetched(settled, repository)?))
     }
 
     /// A manifest around a signature by its digest, of at most `limit` bytes: from the host that named it first, then
@@ -94,7 +93,7 @@ impl Session {
         at: usize,
     ) -> Result<Fetched, RegistryError> {
         let wanted = Wanted::Manifest { digest, limit: limit.min(MANIFEST_MAX) };
-        let settled = self.settle_from(repository, &wanted, at).await?;
+        let settled = self.try_hosts_beginning_at(repository, &wanted, at).await?;
         Ok(fetched(settled, repository)?.answer)
     }
 
@@ -112,13 +111,13 @@ impl Session {
         if size > limit {
             return Err(RegistryError::TooLarge { host: repository.host().to_owned(), limit });
         }
-        let settled = self.settle_from(repository, &Wanted::Blob { digest, size }, at).await?;
+        let settled = self.try_hosts_beginning_at(repository, &Wanted::Blob { digest, size }, at).await?;
         Ok(fetched(settled, repository)?.answer.bytes)
     }
 
-    fn onward<T>(&self, answer: Onward<T>) -> Onward<T> {
+    fn bounded_fallback<T>(&self, answer: HostFallback<T>) -> HostFallback<T> {
         let next = answer.next.filter(|_| self.registry().options.signatures_upstream);
-        Onward { next, ..answer }
+        HostFallback { next, ..answer }
     }
 }
 
@@ -126,7 +125,7 @@ impl Session {
 pub(in crate::registry) fn listed(
     settled: Settled,
     repository: &Repository,
-) -> Result<Onward<Referrers>, RegistryError> {
+) -> Result<HostFallback<Referrers>, RegistryError> {
     let Settled { answer, at, next, mut passed } = settled;
     if let Answer::Listed { list, .. } = &answer {
         passed = passed.or_else(|| list.cut.map(RegistryError::BudgetSpent));
@@ -141,17 +140,17 @@ pub(in crate::registry) fn listed(
         Answer::NoEndpoint | Answer::NoRepository => Referrers::NoEndpoint,
         Answer::Content(_) => return Err(unexpected(repository)),
     };
-    Ok(Onward { answer, at, next, passed })
+    Ok(HostFallback { answer, at, next, passed })
 }
 
 /// The content of an answer.
 pub(in crate::registry) fn fetched(
     settled: Settled,
     repository: &Repository,
-) -> Result<Onward<Fetched>, RegistryError> {
+) -> Result<HostFallback<Fetched>, RegistryError> {
     let Settled { answer, at, next, passed } = settled;
     match answer {
-        Answer::Content(fetched) => Ok(Onward { answer: fetched, at, next, passed }),
+        Answer::Content(fetched) => Ok(HostFallback { answer: fetched, at, next, passed }),
         Answer::Listed { .. } | Answer::NoEndpoint | Answer::NoRepository => Err(unexpected(repository)),
     }
 }

@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use reqwest::Url;
 
+use super::answer::Answer;
 use super::referrers::{self, Filter, Gathered, INDEX};
-use super::round::Answer;
 use super::session::Session;
 use crate::aside;
 use crate::registry::error::{Budget, Malformed, RegistryError};
-use crate::registry::http::fetch::Ask;
+use crate::registry::http::host_request::HostRequest;
 use crate::registry::http::reply::Reply;
 
 /// The header by which a registry says what it filtered by.
@@ -27,23 +27,23 @@ impl Session {
     /// What refers to the manifest of this question.
     pub(in crate::registry) async fn referrers_of(
         &self,
-        ask: &Ask<'_>,
+        request: &HostRequest<'_>,
         filter: &Filter,
     ) -> Result<Answer, RegistryError> {
-        let first = self.ask(ask).await?;
+        let first = self.send(request).await?;
         if no_endpoint(&first) {
             // "No such repository" says nothing about the endpoint.
             return match first.code() {
-                Some("NAME_UNKNOWN") if first.status == 404 => first.success(ask),
+                Some("NAME_UNKNOWN") if first.status == 404 => first.success(request),
                 _ => Ok(first),
             }
             .map(|_| Answer::NoEndpoint);
         }
-        let mut pages = Pages::new(ask, filter);
+        let mut pages = Pages::new(request, filter);
         let address = first.url.clone();
         let mut next = pages.take(first).await?;
         if next.is_some()
-            && let Some(filtered) = self.of_each_kind(ask, filter, &address).await?
+            && let Some(filtered) = self.of_each_kind(request, filter, &address).await?
         {
             pages.gathered.extend(filtered.gathered, filter);
             return pages.end(filtered.cut);
@@ -52,7 +52,7 @@ impl Session {
             if pages.seen.len() >= self.pages_max() {
                 return pages.end(Some(Budget::Pages));
             }
-            next = pages.take(self.ask_at(ask, &address).await?).await?;
+            next = pages.take(self.send_to(request, &address).await?).await?;
         }
         pages.end(None)
     }
@@ -60,13 +60,13 @@ impl Session {
     /// The lists of each wanted kind; none where the registry does not filter.
     async fn of_each_kind(
         &self,
-        ask: &Ask<'_>,
+        request: &HostRequest<'_>,
         filter: &Filter,
         address: &Url,
     ) -> Result<Option<Filtered>, RegistryError> {
         let Some((first, others)) = filter.types.split_first() else { return Ok(None) };
-        let Some(mut all) = self.of_kind(ask, filter, address, first).await? else { return Ok(None) };
-        for list in join_all(others.iter().map(|kind| self.of_kind(ask, filter, address, kind))).await {
+        let Some(mut all) = self.of_kind(request, filter, address, first).await? else { return Ok(None) };
+        for list in join_all(others.iter().map(|kind| self.of_kind(request, filter, address, kind))).await {
             let Some(list) = list? else { return Ok(None) };
             all.gathered.extend(list.gathered, filter);
             all.cut = all.cut.or(list.cut);
@@ -76,20 +76,20 @@ impl Session {
 
     async fn of_kind(
         &self,
-        ask: &Ask<'_>,
+        request: &HostRequest<'_>,
         filter: &Filter,
         address: &Url,
         kind: &str,
     ) -> Result<Option<Filtered>, RegistryError> {
         let mut address = address.clone();
         address.query_pairs_mut().append_pair(BY_KIND, kind);
-        let mut pages = Pages::new(ask, filter);
+        let mut pages = Pages::new(request, filter);
         let mut next = Some(address);
         while let Some(address) = next {
             if pages.seen.len() >= self.pages_max() {
                 return Ok(Some(Filtered { gathered: pages.gathered, cut: Some(Budget::Pages) }));
             }
-            let page = self.ask_at(ask, &address).await?;
+            let page = self.send_to(request, &address).await?;
             if page.status != 200 || !is_filtered(&page) {
                 return Ok(None);
             }
@@ -111,20 +111,20 @@ struct Filtered {
 
 /// The pages of one list so far.
 struct Pages<'a> {
-    ask: &'a Ask<'a>,
+    request: &'a HostRequest<'a>,
     filter: &'a Filter,
     gathered: Gathered,
     seen: BTreeSet<String>,
 }
 
 impl<'a> Pages<'a> {
-    fn new(ask: &'a Ask<'a>, filter: &'a Filter) -> Self {
-        Self { ask, filter, gathered: Gathered::default(), seen: BTreeSet::new() }
+    fn new(request: &'a HostRequest<'a>, filter: &'a Filter) -> Self {
+        Self { request, filter, gathered: Gathered::default(), seen: BTreeSet::new() }
     }
 
     /// Takes a page: the address of the next.
     async fn take(&mut self, reply: Reply) -> Result<Option<Url>, RegistryError> {
-        let page = match reply.success(self.ask) {
+        let page = match reply.success(self.request) {
             // A page that another one names and that is not there is kept back: what is on it is not absent.
             Err(RegistryError::NotFound { .. }) if !self.seen.is_empty() => return Err(self.fault(Malformed::NextPage)),
             page => page?,
@@ -140,7 +140,7 @@ impl<'a> Pages<'a> {
         match referrers::next(&page.headers, &page.url).map_err(|()| self.fault(Malformed::Link))? {
             Some(next) if self.seen.contains(next.as_str()) => Err(self.fault(Malformed::Loop)),
             // A page that was redirected elsewhere has no next page here: credentials would go astray.
-            Some(next) if !self.ask.host.is_at(&next) => Err(self.fault(Malformed::Link)),
+            Some(next) if !self.request.host.is_at(&next) => Err(self.fault(Malformed::Link)),
             next => Ok(next),
         }
     }
@@ -158,7 +158,7 @@ impl<'a> Pages<'a> {
     }
 
     fn fault(&self, what: Malformed) -> RegistryError {
-        RegistryError::Malformed { host: self.ask.authority(), what }
+        RegistryError::Malformed { host: self.request.authority(), what }
     }
 }
 

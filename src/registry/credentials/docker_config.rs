@@ -11,14 +11,14 @@ use std::time::Instant;
 use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::fault::{CredentialFault, CredentialWhy};
 use super::helper::Helpers;
 use super::pattern::Pattern;
 use super::{Secret, server_host};
 use crate::image::Repository;
+use crate::registry::authority::fold;
+use crate::registry::credential_fault::{CredentialFault, CredentialWhy};
 use crate::registry::error::RegistryError;
-use crate::registry::hosts::host::fold;
-use crate::registry::hosts::hosts_file::{config, read_capped};
+use crate::registry::operator_file::{config, read_capped};
 
 /// The files, in order.
 pub(in crate::registry) struct DockerConfigs {

@@ -12,10 +12,10 @@ use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::Secret;
-use super::fault::{CredentialFault, CredentialWhy};
 use super::program::{Programs, Run, find};
 use super::provider::FAILED_LIFE;
 use crate::clock::Clock;
+use crate::registry::credential_fault::{CredentialFault, CredentialWhy};
 use crate::registry::http::single_flight::Flights;
 
 /// How long an answer is kept: a decision asks a dozen times, and its neighbours too, while a login or a rotation is
@@ -141,7 +141,7 @@ mod tests {
     fn helpers(folder: &Path, body: &str) -> Helpers {
         let log = folder.join("log");
         script(folder, "docker-credential-test", &format!("echo \"$@ $(cat)\" >> {}\n{body}", log.display()));
-        let programs = Arc::new(Programs::new(crate::registry::credentials::program::Variables::default(), CLOCK));
+        let programs = Arc::new(Programs::new(crate::registry::variables::Variables::default(), CLOCK));
         Helpers::new(vec![folder.to_owned()], Duration::from_secs(20), programs, CLOCK)
     }
 

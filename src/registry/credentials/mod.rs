@@ -6,7 +6,6 @@
 
 pub(super) mod challenge;
 pub(super) mod docker_config;
-pub(super) mod fault;
 pub(super) mod helper;
 pub(super) mod node;
 pub(super) mod pattern;
@@ -23,7 +22,7 @@ use base64::{alphabet, engine::DecodePaddingMode};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::hosts::host::exact;
+use crate::registry::authority::{exact, is_authority};
 
 /// How Go reads base64: bits that are left over at the end may be anything. Padding is taken off before.
 const AS_GO: GeneralPurpose = GeneralPurpose::new(
@@ -228,7 +227,7 @@ fn secret_of(auth: &AuthConfig) -> Result<Option<Secret>, CredentialsError> {
 pub(super) fn server_host(address: &str) -> Option<String> {
     let rest = ["https://", "http://"].iter().find_map(|scheme| address.strip_prefix(scheme)).unwrap_or(address);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    super::hosts::host::is_authority(authority).then(|| exact(authority))
+    is_authority(authority).then(|| exact(authority))
 }
 
 impl fmt::Debug for AuthConfig {

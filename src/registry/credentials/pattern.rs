@@ -2,7 +2,7 @@
 //! the kubelet decides it (its `pkg/credentialprovider/keyring.go`).
 
 use crate::image::Repository;
-use crate::registry::hosts::host::{fold, split_port};
+use crate::registry::authority::{fold, split_port};
 
 /// A host, with `*` within labels, an optional port, and an optional beginning of the path.
 ///

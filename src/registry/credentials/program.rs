@@ -5,22 +5,20 @@
 //! output is thrown away, because it may hold secrets. What its answer means is for [`super::helper`] and
 //! [`super::provider`].
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdout, Command};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::fault::CredentialWhy;
 use crate::clock::Clock;
 use crate::file_trust::{self, Above, OwnershipFault};
+use crate::registry::credential_fault::CredentialWhy;
+use crate::registry::variables::Variables;
 use crate::share::{FairShare, Recalled, Rules};
 
 /// Longest answer of a program, bytes. Real ones are under 8 KiB.
@@ -37,11 +35,6 @@ const NAME_MAX: usize = 64;
 /// The environment of every program; `registry.credential_env` and a plugin's own `env` come on top.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")];
-
-/// Variables variables for programs; their values are never shown.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Variables(BTreeMap<String, String>);
 
 /// Runs programs, a few at once.
 pub(in crate::registry) struct Programs {
@@ -66,33 +59,6 @@ pub(in crate::registry) struct Run<'a> {
 pub(in crate::registry) struct Ended {
     pub(in crate::registry) code: Option<i32>,
     pub(in crate::registry) output: Zeroizing<Vec<u8>>,
-}
-
-impl Variables {
-    /// Refuses what no environment can hold.
-    pub(in crate::registry) fn is_usable(&self) -> bool {
-        self.0.iter().all(|(name, value)| {
-            !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0') && !name.starts_with("LD_")
-        })
-    }
-}
-
-impl From<BTreeMap<String, String>> for Variables {
-    fn from(map: BTreeMap<String, String>) -> Self {
-        Self(map)
-    }
-}
-
-impl fmt::Debug for Variables {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-impl Drop for Variables {
-    fn drop(&mut self) {
-        self.0.values_mut().for_each(|value| value.zeroize());
-    }
 }
 
 /// The program of this name: the first that is there, when it is safe to run. Looks at the disk.
@@ -157,7 +123,7 @@ impl Programs {
             .args(run.args)
             .env_clear()
             .envs(ENVIRONMENT)
-            .envs(&self.environment.0)
+            .envs(self.environment.pairs())
             .envs(run.env.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -227,6 +193,7 @@ pub(in crate::registry) fn script(folder: &Path, name: &str, text: &str) -> Path
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::os::unix::fs::PermissionsExt;
     use std::time::{Instant, SystemTime};
 

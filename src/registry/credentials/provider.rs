@@ -17,13 +17,14 @@ use serde::Deserialize;
 use zeroize::Zeroize as _;
 
 use super::Secret;
-use super::fault::{CredentialFault, CredentialWhy};
 use super::pattern::Pattern;
 use super::program::{Programs, Run, find};
 use super::provider_config::{Provider, duration, read};
 use crate::clock::Clock;
 use crate::image::Repository;
+use crate::registry::credential_fault::{CredentialFault, CredentialWhy};
 use crate::registry::http::single_flight::Flights;
+use crate::registry::lock::lock;
 
 /// The kubelet's own limit for one run of a plugin.
 const RUN_MAX: Duration = Duration::from_secs(60);
@@ -130,8 +131,7 @@ impl Providers {
                 Ok(answer) => {
                     let keys = Arc::new(answer.keys);
                     if !answer.life.is_zero() {
-                        crate::registry::lock(&kept)
-                            .put(answer.kind, (Arc::clone(&keys), clock.steady() + answer.life));
+                        lock(&kept).put(answer.kind, (Arc::clone(&keys), clock.steady() + answer.life));
                     }
                     (Ok(keys), clock.steady())
                 }
@@ -143,7 +143,7 @@ impl Providers {
     }
 
     fn known(&self, id: [u8; 32], repository: &Repository) -> Option<Keys> {
-        let mut kept = crate::registry::lock(&self.kept);
+        let mut kept = lock(&self.kept);
         let now = self.clock.steady();
         // What has ended goes at once: it holds secrets.
         let gone: Vec<Kind> =
@@ -259,7 +259,7 @@ mod tests {
         let file = folder.path().join("config.yaml");
         std::fs::write(&file, config).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let programs = Arc::new(Programs::new(crate::registry::credentials::program::Variables::default(), CLOCK));
+        let programs = Arc::new(Programs::new(crate::registry::variables::Variables::default(), CLOCK));
         let providers = Providers::new(file, folder.path().to_owned(), programs, CLOCK);
         Rig { folder, providers }
     }

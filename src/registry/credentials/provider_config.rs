@@ -13,10 +13,10 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::fault::{CredentialFault, CredentialWhy};
 use super::pattern::Pattern;
+use crate::registry::credential_fault::{CredentialFault, CredentialWhy};
 use crate::registry::error::RegistryError;
-use crate::registry::hosts::hosts_file::read_capped;
+use crate::registry::operator_file::read_capped;
 
 /// Versions of the file.
 const FILE_VERSIONS: [&str; 3] =

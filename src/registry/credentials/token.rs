@@ -13,8 +13,10 @@ use serde_json::{Number, Value};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::Secret;
+use crate::registry::authority::{exact, fold};
 use crate::registry::error::{Malformed, RegistryError};
-use crate::registry::hosts::host::{Host, exact, fold, fold_url};
+use crate::registry::hosts::host::{Host, fold_url};
+use crate::registry::lock::lock;
 use crate::registry::options::Options;
 
 /// Grants that are remembered; one per repository, host and secret.
@@ -118,15 +120,15 @@ impl Tokens {
     }
 
     pub(in crate::registry) fn get(&self, key: &GrantKey, now: Instant) -> Option<Grant> {
-        crate::registry::lock(&self.grants).get(key).filter(|grant| now < grant.until).cloned()
+        lock(&self.grants).get(key).filter(|grant| now < grant.until).cloned()
     }
 
     pub(in crate::registry) fn put(&self, key: GrantKey, grant: Grant) {
-        crate::registry::lock(&self.grants).put(key, grant);
+        lock(&self.grants).put(key, grant);
     }
 
     pub(in crate::registry) fn forget(&self, key: &GrantKey) {
-        crate::registry::lock(&self.grants).pop(key);
+        lock(&self.grants).pop(key);
     }
 }
 

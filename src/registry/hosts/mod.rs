@@ -2,9 +2,8 @@
 //! changes.
 
 pub(super) mod host;
+pub(super) mod host_table;
 pub(super) mod hosts_file;
-pub(super) mod route;
-pub(super) mod survey;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -14,9 +13,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use lru::LruCache;
 
-use super::error::RegistryError;
-use super::hosts::host::{Host, fold, is_localhost};
 use crate::clock::Clock;
+use crate::registry::authority::{fold, is_localhost};
+use crate::registry::error::RegistryError;
+use crate::registry::lock::lock;
+use crate::registry::operator_file::config;
+use host::Host;
 use hosts_file::Folder;
 
 /// How long a plan is used before the files are looked at again: one decision asks for it several times.
@@ -61,7 +63,7 @@ impl Hosts {
     /// The plan for a registry (a reference's host as it is written).
     pub(super) async fn plan(&self, registry: &str) -> Result<Arc<Plan>, RegistryError> {
         let now = self.clock.steady();
-        let remembered = super::lock(&self.plans).get(registry).cloned();
+        let remembered = lock(&self.plans).get(registry).cloned();
         if let Some(known) = &remembered
             && now.saturating_duration_since(known.looked) < FRESH
         {
@@ -69,8 +71,8 @@ impl Hosts {
         }
         let (roots, name) = (self.roots.clone(), registry.to_owned());
         let task = tokio::task::spawn_blocking(move || look(&roots, &name, now, remembered));
-        let fresh = task.await.map_err(|_| hosts_file::config(Path::new("certs.d"), None, "could not be read"))??;
-        super::lock(&self.plans).put(registry.to_owned(), fresh.clone());
+        let fresh = task.await.map_err(|_| config(Path::new("certs.d"), None, "could not be read"))??;
+        lock(&self.plans).put(registry.to_owned(), fresh.clone());
         Ok(fresh.plan)
     }
 }
@@ -120,7 +122,7 @@ fn folder_of(root: &Path, registry: &str) -> Result<Option<PathBuf>, RegistryErr
         match folder.try_exists() {
             Ok(false) => {}
             Ok(true) => return Ok(Some(folder)),
-            Err(_) => return Err(hosts_file::config(&folder, None, "cannot be looked at")),
+            Err(_) => return Err(config(&folder, None, "cannot be looked at")),
         }
     }
     Ok(None)

@@ -13,10 +13,12 @@ use lru::LruCache;
 use reqwest::{Client, Identity, Proxy, Url};
 
 use super::address::{Guarded, Open};
-use super::proxies::{Proxies, ProxyUrl};
+use super::proxies::Proxies;
 use crate::registry::error::RegistryError;
 use crate::registry::hosts::host::{Host, Tls};
+use crate::registry::lock::lock;
 use crate::registry::options::{HEADER_BYTES_MAX, HEADER_LINES_MAX, Options};
+use crate::registry::proxy_url::ProxyUrl;
 
 /// Clients that are kept: each distinct TLS configuration costs memory for its certificates.
 const CLIENTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
@@ -42,7 +44,7 @@ pub(in crate::registry) enum Guard {
 
 /// Why an address elsewhere is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::registry) enum Errand {
+pub(in crate::registry) enum RequestPurpose {
     /// Content is there; no secret goes along.
     Redirect,
     /// Its token service is there; credentials may go along.
@@ -103,13 +105,13 @@ impl Clients {
     pub(in crate::registry) async fn for_other(
         &self,
         host: &Host,
-        (url, errand): (&Url, Errand),
+        (url, purpose): (&Url, RequestPurpose),
         guard: Guard,
     ) -> Result<Client, RegistryError> {
-        let tls = match (url.scheme(), errand) {
+        let tls = match (url.scheme(), purpose) {
             ("http", _) => Tls::default(),
-            (_, Errand::Redirect) => Tls { client: None, ..host.tls.clone() },
-            (_, Errand::Token) => Tls { ca: host.tls.ca.clone(), ..Tls::default() },
+            (_, RequestPurpose::Redirect) => Tls { client: None, ..host.tls.clone() },
+            (_, RequestPurpose::Token) => Tls { ca: host.tls.ca.clone(), ..Tls::default() },
         };
         self.get(tls, self.key(host, host.proxy.as_ref(), url, guard), &crate::registry::hosts::host::fold_url(url))
             .await
@@ -128,9 +130,7 @@ impl Clients {
 
     async fn get(&self, tls: Tls, key: Key, authority: &str) -> Result<Client, RegistryError> {
         let key = Key { tls: tls.fingerprint(), ..key };
-        if let Some(client) =
-            crate::registry::lock(&self.made).get_mut(&key).and_then(|made| made.client_for(authority))
-        {
+        if let Some(client) = lock(&self.made).get_mut(&key).and_then(|made| made.client_for(authority)) {
             return Ok(client);
         }
         // Reading the system's certificates takes milliseconds: not on the thread that serves the kubelet.
@@ -140,7 +140,7 @@ impl Clients {
         let built = tokio::task::spawn_blocking(move || build(&tls, &for_task, idle)).await.ok().flatten();
         let client = built.ok_or_else(|| unusable(own_files, authority))?;
         let made = Made { client: client.clone(), asked: BTreeSet::from([authority.to_owned()]) };
-        crate::registry::lock(&self.made).put(key, made);
+        lock(&self.made).put(key, made);
         Ok(client)
     }
 }

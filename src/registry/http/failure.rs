@@ -4,7 +4,8 @@
 use std::error::Error as _;
 
 use super::address::{LocalAddress, NotResolved};
-use crate::registry::error::{Malformed, RegistryError, TlsFault, Why, printable};
+use crate::registry::error::{Malformed, RegistryError, TlsFault, Why};
+use crate::registry::printable::printable;
 
 /// A failure of the connection, told without addresses that may hold signed query strings.
 pub(in crate::registry) fn failure(error: &reqwest::Error, host: &str) -> RegistryError {

@@ -3,10 +3,9 @@
 //! Which host is asked, and for what, the rooms beside it decide.
 
 pub(super) mod address;
-pub(super) mod body;
 pub(super) mod client;
 pub(super) mod failure;
-pub(super) mod fetch;
+pub(super) mod host_request;
 pub(super) mod patience;
 pub(super) mod proxies;
 pub(super) mod reply;

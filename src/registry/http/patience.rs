@@ -10,6 +10,7 @@ use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
 use crate::registry::error::{RegistryError, Why};
+use crate::registry::lock::lock;
 
 /// How long a host that did not answer in time is asked last, and with little patience: long enough to spare a pod's images
 /// the wait, short enough to notice that it is back.
@@ -48,7 +49,7 @@ impl Patience {
     /// It did not answer in time. That it did not either in the little time which it has while it is slow says nothing new:
     /// when the minute is over it has its whole share again.
     pub(in crate::registry) fn slow(&self, now: Instant) {
-        let mut trouble = crate::registry::lock(&self.trouble);
+        let mut trouble = lock(&self.trouble);
         if trouble.slow_until.is_none_or(|until| until <= now) {
             trouble.slow_until = Some(now + SLOW_TIME);
         }
@@ -56,18 +57,18 @@ impl Patience {
 
     /// It answered in time.
     pub(in crate::registry) fn answered(&self) {
-        crate::registry::lock(&self.trouble).slow_until = None;
+        lock(&self.trouble).slow_until = None;
     }
 
     /// Whether it was slow not long ago.
     pub(in crate::registry) fn is_slow(&self, now: Instant) -> bool {
-        crate::registry::lock(&self.trouble).slow_until.is_some_and(|until| now < until)
+        lock(&self.trouble).slow_until.is_some_and(|until| now < until)
     }
 
     /// It answered 429, or 503 with a time: it is left alone until then.
     pub(in crate::registry) fn quiet(&self, status: u16, after: Option<Duration>, now: Instant) {
         let until = now + after.unwrap_or(QUIET_UNSAID).min(QUIET_MAX);
-        let mut trouble = crate::registry::lock(&self.trouble);
+        let mut trouble = lock(&self.trouble);
         // Answers of requests that were under way side by side come in any order.
         if trouble.quiet.is_none_or(|quiet| quiet.until < until) {
             trouble.quiet = Some(Quiet { until, status });
@@ -76,7 +77,7 @@ impl Patience {
 
     /// Why it is not asked now.
     pub(in crate::registry) fn is_quiet(&self, host: &str, now: Instant) -> Result<(), RegistryError> {
-        match crate::registry::lock(&self.trouble).quiet.filter(|quiet| now < quiet.until) {
+        match lock(&self.trouble).quiet.filter(|quiet| now < quiet.until) {
             None => Ok(()),
             Some(Quiet { until, status }) => {
                 let seconds = until.saturating_duration_since(now).as_millis().div_ceil(1000);
@@ -88,7 +89,7 @@ impl Patience {
 
     /// How long it still is to be left alone.
     pub(in crate::registry) fn quiet_for(&self, now: Instant) -> Duration {
-        let quiet = crate::registry::lock(&self.trouble).quiet;
+        let quiet = lock(&self.trouble).quiet;
         quiet.map_or(Duration::ZERO, |quiet| quiet.until.saturating_duration_since(now))
     }
 }

@@ -7,21 +7,14 @@
 //! A proxy is trusted with what any router sees. It resolves the names of what it is asked for, so the refusal of local
 //! addresses behind names (attack E5) is the proxy's to make; addresses in numbers are refused here as ever.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use reqwest::Url;
-use serde::Deserialize;
 
+use crate::registry::authority::split_port;
 use crate::registry::error::RegistryError;
-use crate::registry::hosts::host::{is_authority, split_port};
 use crate::registry::options::Options;
-
-/// A proxy's address, `http://host:port` or `https://host:port`, perhaps with `user:password@` before the host, which is
-/// never shown.
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
-#[serde(transparent)]
-pub struct ProxyUrl(String);
+use crate::registry::proxy_url::ProxyUrl;
 
 /// The words of the environment that say how the outside is reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,44 +59,6 @@ enum Entry {
         itself: bool,
         port: Option<String>,
     },
-}
-
-impl ProxyUrl {
-    /// As it is written; whether it can be used is said when the options are checked.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(text.trim().to_owned())
-    }
-
-    /// The address, secrets and all, for the HTTP client.
-    pub(in crate::registry) fn exposed(&self) -> Option<String> {
-        self.url().map(|url| url.to_string())
-    }
-
-    /// Host and port, for messages.
-    pub(in crate::registry) fn shown(&self) -> String {
-        self.url().map_or_else(|| "a proxy".to_owned(), |url| authority(&url))
-    }
-
-    /// `http://` or `https://`, a host, perhaps user and password, nothing else.
-    pub(in crate::registry) fn is_usable(&self) -> bool {
-        self.url().is_some()
-    }
-
-    /// Whether TLS is spoken to the proxy itself.
-    pub(in crate::registry) fn is_tls(&self) -> bool {
-        self.url().is_some_and(|url| url.scheme() == "https")
-    }
-
-    fn is_none(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn url(&self) -> Option<Url> {
-        let url = Url::parse(&self.0).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-        let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        (plain && is_authority(&authority(&url))).then_some(url)
-    }
 }
 
 impl Environment {
@@ -251,18 +206,6 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
         }
         (IpAddr::V6(address), IpAddr::V6(network)) => same(address.to_bits(), network.to_bits(), 128),
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-    }
-}
-
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-/// Host and port alone: an address may hold a password.
-impl fmt::Debug for ProxyUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProxyUrl({})", self.shown())
     }
 }
 

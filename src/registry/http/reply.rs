@@ -9,10 +9,11 @@ use http::header::CONTENT_TYPE;
 use reqwest::Url;
 use serde::de::IgnoredAny;
 
-use super::fetch::Ask;
+use super::host_request::HostRequest;
 use crate::aside::INLINE_MAX;
 use crate::image::Digest;
-use crate::registry::error::{Malformed, Presented, RegistryError, Why, is_refusal, is_spoken_by_registry, known_code};
+use crate::registry::error::{Malformed, Presented, RegistryError, Why};
+use crate::registry::error_code::{is_refusal, is_spoken_by_registry, known_code};
 
 /// What the pages of portals and proxies call themselves.
 const WEB_PAGES: [&str; 2] = ["text/html", "application/xhtml+xml"];
@@ -37,15 +38,15 @@ pub(in crate::registry) struct Reply {
 
 impl Reply {
     /// The answer of a success; every other status as the error that it is.
-    pub(in crate::registry) fn success(self, ask: &Ask<'_>) -> Result<Self, RegistryError> {
-        let host = ask.authority();
+    pub(in crate::registry) fn success(self, request: &HostRequest<'_>) -> Result<Self, RegistryError> {
+        let host = request.authority();
         match self.status {
             200 => Ok(self),
             404 if !self.is_absence() => Err(RegistryError::Malformed { host, what: Malformed::NotFound }),
             404 => {
-                let separator = if ask.rest.contains(':') { '@' } else { ':' };
-                let object = ask.rest.rsplit('/').next().unwrap_or_default();
-                Err(RegistryError::NotFound { name: format!("{}{separator}{object}", ask.repository) })
+                let separator = if request.rest.contains(':') { '@' } else { ':' };
+                let object = request.rest.rsplit('/').next().unwrap_or_default();
+                Err(RegistryError::NotFound { name: format!("{}{separator}{object}", request.repository) })
             }
             status @ (401 | 403) => Err(RegistryError::Unauthorized { host, status, credentials: Presented::Nothing }),
             status @ (407 | 408 | 425 | 429 | 500..=599) => {

@@ -12,6 +12,7 @@ use lru::LruCache;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::registry::lock::lock;
 
 /// Answers that are kept at once; a node has a few registries with credentials, each with tens of repositories.
 const KEPT_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
@@ -45,7 +46,7 @@ where
         Q: Future<Output = (V, Instant)> + Send + 'static,
     {
         let mut answer = {
-            let mut slots = crate::registry::lock(&self.slots);
+            let mut slots = lock(&self.slots);
             self.forget_old(&mut slots);
             match slots.get(key) {
                 Some(Slot::Known(value, _)) => return Some(value.clone()),
@@ -67,7 +68,7 @@ where
         let (kept, key) = (Arc::clone(&self.slots), key.clone());
         tokio::spawn(async move {
             let (value, until) = question.await;
-            crate::registry::lock(&kept).put(key, Slot::Known(value.clone(), until));
+            lock(&kept).put(key, Slot::Known(value.clone(), until));
             tell.send_replace(Some(value));
         });
         answer

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::host::Host;
+use super::referrers::Filter;
+use super::registry::Registry;
 use crate::image::Digest;
-use crate::registry::Registry;
-use crate::registry::api::referrers::Filter;
 use crate::registry::error::RegistryError;
+use crate::registry::hosts::host::Host;
 
 /// What is asked for, the same of every host.
 pub(in crate::registry) enum Wanted<'a> {
@@ -60,4 +60,10 @@ impl Wanted<'_> {
             Self::Tag { .. } => host.resolve,
         }
     }
+}
+
+/// The grammar of tags (distribution-spec, "Pulling manifests"): nothing else goes into a URL (attack E2).
+pub(in crate::registry) fn is_tag(tag: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    tag.len() <= 128 && tag.bytes().next().is_some_and(word) && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
 }

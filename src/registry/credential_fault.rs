@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::errno::Words;
 use crate::file_trust::OwnershipFault;
+use crate::registry::printable::printable;
 
 /// A source of credentials that failed: a credential helper, a credential provider plugin, or a file that names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub enum CredentialWhy {
 
 impl CredentialFault {
     pub(in crate::registry) fn new(source: impl Into<String>, why: CredentialWhy) -> Self {
-        Self { source: crate::registry::error::printable(&source.into()), why }
+        Self { source: printable(&source.into()), why }
     }
 }
 

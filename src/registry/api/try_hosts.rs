@@ -7,16 +7,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::referrers::{INDEX, List};
-use super::session::{Fetched, Session};
+use super::answer::{Answer, Fetched, Settled};
+use super::body::unheld;
+use super::referrers::INDEX;
+use super::registry::Support;
+use super::route::{Route, Wanted};
+use super::session::Session;
 use crate::aside;
 use crate::image::{Digest, Repository};
-use crate::registry::Support;
 use crate::registry::error::{Malformed, RegistryError, Why};
 use crate::registry::hosts::host::Host;
-use crate::registry::hosts::route::{Route, Wanted};
-use crate::registry::http::body::unheld;
-use crate::registry::http::fetch::{Ask, Integrity};
+use crate::registry::http::host_request::{HostRequest, Integrity};
 use crate::registry::http::patience::{backoff, is_passing, share, spread};
 use crate::registry::http::reply::Reply;
 use crate::registry::options::REFERRERS_PAGE_MAX;
@@ -26,31 +27,6 @@ use crate::share::Recalled;
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
                          application/vnd.docker.distribution.manifest.v2+json, \
                          application/vnd.docker.distribution.manifest.list.v2+json";
-
-/// What a host answered.
-pub(in crate::registry) enum Answer {
-    Content(Fetched),
-    /// A list, and whether entries were left out of it because nothing could prove them.
-    Listed {
-        list: List,
-        foreign: bool,
-    },
-    /// There is no list of what refers to something.
-    NoEndpoint,
-    /// All hosts say that they know no such repository.
-    NoRepository,
-}
-
-/// The answer that counts.
-pub(in crate::registry) struct Settled {
-    pub(in crate::registry) answer: Answer,
-    /// The number of the host that gave it.
-    pub(in crate::registry) at: usize,
-    /// The number of the next host that could be asked.
-    pub(in crate::registry) next: Option<usize>,
-    /// The most telling failure of those that were asked before it; "not there" is none.
-    pub(in crate::registry) passed: Option<RegistryError>,
-}
 
 /// What came of the hosts so far: one failure or answer per host, the last one counts.
 #[derive(Default)]
@@ -62,7 +38,7 @@ struct Tally {
 
 impl Session {
     /// Asks the hosts from number `start` on.
-    pub(in crate::registry) async fn settle(
+    pub(in crate::registry) async fn try_hosts(
         &self,
         repository: &Repository,
         wanted: &Wanted<'_>,
@@ -70,11 +46,11 @@ impl Session {
     ) -> Result<Settled, RegistryError> {
         let route = self.route(repository).await?;
         let numbers = route.numbers(start, wanted);
-        self.ask_all(&route, &numbers, repository, wanted).await
+        self.try_unless_recalled(&route, &numbers, repository, wanted).await
     }
 
     /// Asks the host with this number first, then all others.
-    pub(in crate::registry) async fn settle_from(
+    pub(in crate::registry) async fn try_hosts_beginning_at(
         &self,
         repository: &Repository,
         wanted: &Wanted<'_>,
@@ -84,19 +60,19 @@ impl Session {
         let all = route.numbers(0, wanted);
         let (first, rest): (Vec<usize>, Vec<usize>) = all.into_iter().partition(|number| *number == at);
         let numbers: Vec<usize> = first.into_iter().chain(rest).collect();
-        self.ask_all(&route, &numbers, repository, wanted).await
+        self.try_unless_recalled(&route, &numbers, repository, wanted).await
     }
 
     /// Asks these hosts in turn, unless the memory that this session holds, or its decision's place, is asked back: then it is
     /// over, whatever is waited for.
-    async fn ask_all(
+    async fn try_unless_recalled(
         &self,
         route: &Route,
         numbers: &[usize],
         repository: &Repository,
         wanted: &Wanted<'_>,
     ) -> Result<Settled, RegistryError> {
-        let asked = Box::pin(self.ask_in_turn(route, numbers, repository, wanted));
+        let asked = Box::pin(self.try_in_turn(route, numbers, repository, wanted));
         let asked = self.allowance().unless_recalled(asked);
         match self.unless_recalled(asked).await {
             Ok(asked) => asked.unwrap_or_else(|error| Err(unheld(error))),
@@ -107,7 +83,7 @@ impl Session {
         }
     }
 
-    async fn ask_in_turn(
+    async fn try_in_turn(
         &self,
         route: &Route,
         numbers: &[usize],
@@ -120,7 +96,7 @@ impl Session {
             for (asked, at) in turn.iter().copied().enumerate() {
                 let Some(host) = route.host(at) else { continue };
                 let hosts_left = turn.len().saturating_sub(asked);
-                match self.ask_one(route, (host, hosts_left), repository, wanted).await {
+                match self.try_host(route, (host, hosts_left), repository, wanted).await {
                     Ok(answer) if answer.settles() => {
                         let next = numbers.iter().copied().skip_while(|number| *number != at).nth(1);
                         let settled = Settled { answer, at, next, passed: tally.passed() };
@@ -163,7 +139,7 @@ impl Session {
         }
     }
 
-    async fn ask_one(
+    async fn try_host(
         &self,
         route: &Route,
         (host, hosts_left): (&Host, usize),
@@ -183,12 +159,13 @@ impl Session {
             Wanted::Manifest { .. } | Wanted::Blob { .. } => Integrity::Digest,
             Wanted::Tag { .. } | Wanted::Referrers { .. } => Integrity::Transport,
         };
-        let ask = Ask { named: &route.named, host, repository, rest: &rest, accept, limit, until, integrity };
+        let request =
+            HostRequest { named: &route.named, host, repository, rest: &rest, accept, limit, until, integrity };
         match wanted {
-            Wanted::Referrers { filter, .. } => self.referrers_of(&ask, filter).await,
+            Wanted::Referrers { filter, .. } => self.referrers_of(&request, filter).await,
             Wanted::Manifest { .. } | Wanted::Blob { .. } | Wanted::Tag { .. } => {
-                let reply = self.ask(&ask).await?.success(&ask)?;
-                fetched(reply, &ask, wanted).await.map(Answer::Content)
+                let reply = self.send(&request).await?.success(&request)?;
+                fetched(reply, &request, wanted).await.map(Answer::Content)
             }
         }
     }
@@ -201,17 +178,6 @@ impl Session {
             Answer::NoRepository | Answer::Content(_) => {}
         }
         settled
-    }
-}
-
-impl Answer {
-    /// Whether no other host need be asked: there is something.
-    fn settles(&self) -> bool {
-        match self {
-            Self::Content(_) => true,
-            Self::Listed { list, .. } => !list.is_empty(),
-            Self::NoEndpoint | Self::NoRepository => false,
-        }
     }
 }
 
@@ -271,7 +237,7 @@ impl Tally {
 
 /// Hashes what came; only what hashes to what was asked for leaves this room (attacks A1 and A7). A page in the place of
 /// content says nothing about the content.
-async fn fetched(reply: Reply, ask: &Ask<'_>, wanted: &Wanted<'_>) -> Result<Fetched, RegistryError> {
+async fn fetched(reply: Reply, request: &HostRequest<'_>, wanted: &Wanted<'_>) -> Result<Fetched, RegistryError> {
     let body = reply.body.clone();
     let got = aside::large(body.len(), move || Digest::of(&body)).await;
     let (expected, page) = match wanted {
@@ -281,17 +247,17 @@ async fn fetched(reply: Reply, ask: &Ask<'_>, wanted: &Wanted<'_>) -> Result<Fet
     match (expected, page) {
         (Some(expected), _) if *expected == got => {}
         (_, Some(kind)) => {
-            return Err(RegistryError::Malformed { host: ask.sender(&reply.url), what: Malformed::Page(kind) });
+            return Err(RegistryError::Malformed { host: request.sender(&reply.url), what: Malformed::Page(kind) });
         }
         (Some(expected), None) => {
-            return Err(RegistryError::DigestMismatch { host: ask.authority(), expected: expected.clone(), got });
+            return Err(RegistryError::DigestMismatch { host: request.authority(), expected: expected.clone(), got });
         }
         (None, None) => {}
     }
     Ok(Fetched {
         digest: got,
         media_type: reply.media_type(),
-        host: ask.authority(),
+        host: request.authority(),
         docker_distribution: reply.headers.contains_key("docker-distribution-api-version"),
         bytes: reply.body,
     })

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use super::host::{Host, fold};
-use super::hosts_file;
-use crate::registry::credentials::docker_config;
-use crate::registry::credentials::fault::CredentialFault;
-use crate::registry::credentials::provider_config;
-use crate::registry::error::{RegistryError, printable};
+use crate::registry::authority::fold;
+use crate::registry::credential_fault::CredentialFault;
+use crate::registry::credentials::{docker_config, provider_config};
+use crate::registry::error::RegistryError;
+use crate::registry::hosts::host::Host;
+use crate::registry::hosts::hosts_file;
 use crate::registry::options::Options;
+use crate::registry::printable::printable;
 
 /// Most folders of one `certs.d` that are looked at: a node knows tens of registries.
 const FOLDERS_MAX: usize = 1024;

@@ -8,10 +8,10 @@ use http::HeaderValue;
 use http::header::CONTENT_ENCODING;
 use reqwest::Response;
 
-use super::failure::failure;
+use super::session::Session;
 use crate::budget::{BudgetError, Reservation};
-use crate::registry::api::session::Session;
 use crate::registry::error::{Budget, Malformed, RegistryError, Why};
+use crate::registry::http::failure::failure;
 use crate::registry::options::{ERROR_BODY_MAX, FIRST};
 
 /// A body must bring this many bytes, or its end, in every [`PROGRESS_TIME`]: half of what a modem brings. An attestation of

@@ -1,7 +1,7 @@
 //! Signatures beyond the host that has the image: at the next hosts, in the end at the registry itself.
 
 use sealgate::image::{Digest, Repository};
-use sealgate::registry::{Class, Filter, List, Malformed, Onward, Referrers, RegistryError, Why};
+use sealgate::registry::{Class, Filter, HostFallback, List, Malformed, Referrers, RegistryError, Why};
 
 use crate::rig::{NAME, Rig, push, repository};
 use crate::support::{self, Answer, OCI_MANIFEST, Rule, Settings, TestRegistry};
@@ -24,7 +24,7 @@ fn refer(server: &TestRegistry, subject: &Digest, name: &str) -> String {
     server.put_manifest("acme/app", None, text.as_bytes(), OCI_MANIFEST)
 }
 
-fn names(found: &Onward<Referrers>) -> Vec<String> {
+fn names(found: &HostFallback<Referrers>) -> Vec<String> {
     let Referrers::Listed(list) = &found.answer else { panic!("{found:?}") };
     list.iter().map(|entry| entry.artifact_type.clone().unwrap_or_default()).collect()
 }
