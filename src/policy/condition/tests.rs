@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::error::ConditionFault;
 use super::*;
 
 mod any;

@@ -22,7 +22,7 @@ fn types(text: &str) -> Vec<String> {
     let documents = Documents::parse(&[file(&policy(&format!("{{name: a, attestation: {text}}}")))]);
     let documents = documents.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
     match &documents.documents[0].require.leaves[0].demand {
-        Demand::Attestation { says, .. } => says.predicate_types.clone(),
+        Demand::Attestation { constraint, .. } => constraint.predicate_types.clone(),
         other @ (Demand::Signature { .. } | Demand::Digest(_)) => panic!("{other:?}"),
     }
 }

@@ -18,7 +18,7 @@ fn a_signature_by_the_key_admits() {
     let requirement = &permit.report().documents[0].requirements[0];
     let signer = &requirement.signers[0];
     assert_eq!((signer.file(), signer.key()), (Some("build.pub"), Some(key.public().id())));
-    assert_eq!(requirement.rests_on, [SignedObject::Target]);
+    assert_eq!(requirement.signed_objects, [SignedObject::Target]);
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn the_judge_repeats_itself() {
     let first = denied(judge(&set, &subject, &[&evidence]));
     let second = denied(judge(&set, &subject, &[&evidence]));
     assert_eq!((first.to_string(), first.report()), (second.to_string(), second.report()));
-    let fates = &first.report().documents[0].requirements[0].fates;
+    let fates = &first.report().documents[0].requirements[0].signature_results;
     assert_eq!(fates.len(), 2);
     assert!(fates.iter().all(|fate| matches!(fate.outcome, SignatureOutcome::Refused(_))));
 }
@@ -319,7 +319,7 @@ fn more_signatures_than_are_looked_at_is_not_a_refusal() {
     let denial = denied(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
     assert_eq!((denial.class(), denial.reason()), (Class::Unable, &Reason::TooManySignatures));
     let requirement = &denial.report().documents[0].requirements[0];
-    assert_eq!(requirement.fates.len() + requirement.fates_omitted, 4096);
+    assert_eq!(requirement.signature_results.len() + requirement.signature_results_omitted, 4096);
 }
 
 /// Attack D1: junk before a good signature does not push what counted out of the record.
@@ -332,11 +332,17 @@ fn attack_d1_the_signature_that_counts_stays_in_the_report() {
     let evidence = found(&target, junk.chain([good.clone()]).collect());
     let permit = permitted(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
     let requirement = &permit.report().documents[0].requirements[0];
-    let counted: Vec<_> =
-        requirement.fates.iter().filter(|fate| matches!(fate.outcome, SignatureOutcome::Signed(_))).collect();
+    let counted: Vec<_> = requirement
+        .signature_results
+        .iter()
+        .filter(|fate| matches!(fate.outcome, SignatureOutcome::Signed(_)))
+        .collect();
     assert_eq!(counted.len(), 1);
     assert_eq!(counted[0].item, good.digest);
-    assert_eq!((requirement.fates.len(), requirement.fates_omitted), (SIGNATURE_RESULTS_MAX, 25));
+    assert_eq!(
+        (requirement.signature_results.len(), requirement.signature_results_omitted),
+        (SIGNATURE_RESULTS_MAX, 25)
+    );
 }
 
 /// What a pull is permitted on must carry the create that follows, which judges what was pulled.

@@ -100,7 +100,7 @@ fn a_condition_that_fails_to_evaluate_is_unable() {
         "{:?}",
         denial.reason()
     );
-    let fates = &denial.report().documents[0].requirements[0].fates;
+    let fates = &denial.report().documents[0].requirements[0].signature_results;
     assert!(fates.iter().any(|fate| matches!(fate.outcome, SignatureOutcome::Unable(_))));
     // Its negation neither.
     assert_eq!(
@@ -268,8 +268,8 @@ fn attack_d1_a_report_fits_a_record() {
     let json = serde_json::to_vec(denial.report()).unwrap();
     assert!(json.len() < 60 << 10, "{}", json.len());
     for requirement in &denial.report().documents[0].requirements {
-        assert_eq!(requirement.fates.len() + requirement.fates_omitted, 61);
-        assert!(!requirement.fates.is_empty());
+        assert_eq!(requirement.signature_results.len() + requirement.signature_results_omitted, 61);
+        assert!(!requirement.signature_results.is_empty());
     }
 }
 

@@ -27,7 +27,7 @@ fn a_certificate_of_the_authority_admits_and_ends() {
         let until = permit.valid_until().unwrap();
         assert!(until > at(LATER) && until <= at(END), "{name}: {until}");
         let signer = &permit.report().documents[0].requirements[0].signers[0];
-        let holder = signer.holder().unwrap();
+        let holder = signer.certificate().unwrap();
         assert_eq!((holder.subject.as_str(), holder.subject_kind), ("team@acme.example", "email"));
         assert_eq!((holder.issuer.as_deref(), holder.trust_root.as_deref()), (None, None));
         assert!(signer.times.is_empty() && signer.entries.is_empty(), "nothing was asked to vouch for a time");

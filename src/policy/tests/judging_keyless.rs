@@ -36,7 +36,7 @@ fn the_identity_that_is_wanted_admits_in_both_shapes() {
 fn the_report_says_who_when_and_which_log_entry() {
     let permit = permitted(judged_in(&keyless("release", &[ACME]), "keyless", LATER));
     let signer = &permit.report().documents[0].requirements[0].signers[0];
-    let holder = signer.holder().unwrap();
+    let holder = signer.certificate().unwrap();
     assert_eq!((holder.subject.as_str(), holder.subject_kind), (WORKFLOW, "uri"));
     assert_eq!(holder.issuer.as_deref(), Some(ISSUER));
     assert_eq!(holder.trust_root.as_deref(), Some("local"));
@@ -216,7 +216,7 @@ fn attack_d1_the_most_telling_finding_is_kept_among_junk() {
         denial.reason()
     );
     let requirement = &denial.report().documents[0].requirements[0];
-    assert_eq!(requirement.fates.len() + requirement.fates_omitted, 101);
+    assert_eq!(requirement.signature_results.len() + requirement.signature_results_omitted, 101);
     assert!(serde_json::to_vec(denial.report()).unwrap().len() < 16 << 10);
 }
 
@@ -227,10 +227,10 @@ fn keys_and_identities_stand_side_by_side() {
         let permit = permitted(judged_in(&require, name, LATER));
         let requirements = &permit.report().documents[0].requirements;
         let who = |fate: &SignatureOutcome| match fate {
-            SignatureOutcome::Signed(signer) => Some(matches!(signer.who, SignerId::Key { .. })),
+            SignatureOutcome::Signed(signer) => Some(matches!(signer.id, SignerId::Key { .. })),
             SignatureOutcome::Refused(_) | SignatureOutcome::Unable(_) => None,
         };
-        requirements.iter().flat_map(|r| &r.fates).find_map(|fate| who(&fate.outcome)).unwrap()
+        requirements.iter().flat_map(|r| &r.signature_results).find_map(|fate| who(&fate.outcome)).unwrap()
     };
     assert!(by("signed-v3") && by("signed-v2") && by("key-logged"));
     assert!(!by("keyless") && !by("keyless-v2"));

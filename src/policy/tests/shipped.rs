@@ -6,7 +6,7 @@ use super::support::*;
 use crate::evidence::{Name, Pod};
 use crate::image::Reference;
 use crate::policy::document;
-use crate::policy::requirement::attestor::{self, Who};
+use crate::policy::requirement::attestor::{self, AttestorKind};
 use crate::policy::requirement::certificate_identity;
 use crate::policy::requirement::slsa::Slsa;
 use crate::policy::syntax::predicate_types;
@@ -113,10 +113,12 @@ fn attack_b8_shipped_identities_fit_their_signers_alone() {
     let documents = Documents::parse(&files).unwrap();
     let fits = |policy: &str, certificate: &Certificate| {
         let document = documents.documents.iter().find(|document| document.name == policy).unwrap();
-        match &document.require.leaves[0].by().unwrap().who {
-            Who::Keyless(identities) => identities.iter().any(|identity| identity.fits(certificate).is_ok()),
-            Who::Certificate { subjects, .. } => subjects.iter().any(|subject| subject.fits(certificate).is_ok()),
-            Who::Key(_) => panic!("{policy} wants keys"),
+        match &document.require.leaves[0].attestor().unwrap().kind {
+            AttestorKind::Keyless(identities) => identities.iter().any(|identity| identity.fits(certificate).is_ok()),
+            AttestorKind::Certificate { subjects, .. } => {
+                subjects.iter().any(|subject| subject.fits(certificate).is_ok())
+            }
+            AttestorKind::Key(_) => panic!("{policy} wants keys"),
         }
     };
     let google =
