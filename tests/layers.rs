@@ -202,10 +202,20 @@ const PARTS: &[(&str, &[Part])] = &[
     ),
     ("proxy", &[("hello", &["."]), ("wire", &["."])]),
     ("sources", &[("disk", &["."])]),
+    (
+        "verify",
+        &[
+            ("primitives", &[]),
+            ("signature", &["primitives"]),
+            ("pki", &["primitives"]),
+            ("sigstore", &["primitives", "signature"]),
+            ("cosign", &["primitives", "signature"]),
+        ],
+    ),
 ];
 
 /// Rooms whose folders still import each other.
-const UNORDERED: &[&str] = &["registry", "verify"];
+const UNORDERED: &[&str] = &["registry"];
 
 /// Outside crates that pure rooms may name: data structures, formats, hashing and signatures.
 const PURE_CRATES: &[&str] = &[
@@ -354,7 +364,9 @@ fn only_policy_makes_a_permit_and_only_the_daemon_reads_the_clock() {
         let code = text.split("#[cfg(test)]").next().unwrap();
         let name = file.display().to_string();
         if !name.starts_with("src/policy/") {
-            assert!(!code.contains("Permit::new("), "{name} makes a Permit");
+            let is_whole = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            let makes = code.match_indices("Permit::new(").any(|(at, _)| is_whole(at));
+            assert!(!makes, "{name} makes a Permit");
         }
         // An answer needs the record of its decision: `RecordedAnswer` alone makes one.
         if name.starts_with("src/cri/") && name != "src/cri/answer.rs" {

@@ -2,14 +2,16 @@
 //!
 //! Only what the gate decides on is read; how the container is started is the runtime's business.
 
+use super::digest::Digest;
+use super::error::DocumentError;
 use super::fields::Fields;
 use super::json::{self, Limits};
-use super::{Digest, DocumentError, Platform};
+use super::platform::Platform;
 
 /// Longest image config, in bytes: containerd reads it whole into memory as it does a manifest, so the same limit.
-pub const CONFIG_MAX: usize = super::DOCUMENT_MAX;
+pub const CONFIG_MAX: usize = super::document::DOCUMENT_MAX;
 /// Most layers, as in a manifest.
-const LAYERS_MAX: usize = super::ENTRIES_MAX;
+const LAYERS_MAX: usize = super::document::ENTRIES_MAX;
 
 /// Depth: deepest in use is six (`config.Healthcheck.Test`, build caches in extensions). Values: history, environment
 /// and labels of 1024 layers. Keys below these members are the author's data: `MAINTAINER` beside `maintainer` is common.

@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::digest::Digest;
+use super::error::{ChooseError, DocumentError};
 use super::fields::Fields;
 use super::json::{self, Limits};
-use super::{Digest, DocumentError, Platform};
+use super::platform::Platform;
 
 /// Longest manifest or index, in bytes: what the OCI distribution-spec 1.1 ("Pushing Manifests") has registries accept.
 pub const DOCUMENT_MAX: usize = 4 * 1024 * 1024;
@@ -114,15 +116,6 @@ pub struct Descriptor {
     pub annotations: BTreeMap<String, String>,
     /// The kind of artifact, where it is one.
     pub artifact_type: Option<String>,
-}
-
-/// Why an index has no single manifest for a platform.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChooseError {
-    /// No entry fits.
-    None,
-    /// This many entries fit equally well: which one runs would be the runtime's choice.
-    Several(usize),
 }
 
 impl Document {

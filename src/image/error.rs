@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::digest::DigestError;
 use super::json::{JsonError, shown};
-use super::{ChooseError, DigestError};
 
 /// Why a manifest, an index or an image config is refused. None of these says anything about signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,15 @@ impl fmt::Display for DocumentError {
 }
 
 impl std::error::Error for DocumentError {}
+
+/// Why an index has no single manifest for a platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChooseError {
+    /// No entry fits.
+    None,
+    /// This many entries fit equally well: which one runs would be the runtime's choice.
+    Several(usize),
+}
 
 impl fmt::Display for ChooseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

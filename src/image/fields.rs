@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::digest::Digest;
+use super::error::DocumentError;
 use super::json::fold;
-use super::{Digest, DocumentError};
 
 /// One object of a document.
 #[derive(Clone, Copy)]

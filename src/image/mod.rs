@@ -15,9 +15,7 @@ pub mod skim;
 
 pub use config::{CONFIG_MAX, ImageConfig};
 pub use digest::{Digest, DigestError};
-pub use document::{
-    CHECKPOINT_ANNOTATION, ChooseError, DOCUMENT_MAX, Descriptor, Document, ENTRIES_MAX, Index, Manifest,
-};
-pub use error::DocumentError;
+pub use document::{CHECKPOINT_ANNOTATION, DOCUMENT_MAX, Descriptor, Document, ENTRIES_MAX, Index, Manifest};
+pub use error::{ChooseError, DocumentError};
 pub use platform::Platform;
 pub use reference::{Reference, ReferenceError, Repository, is_component};

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::{Digest, DigestError};
+use super::digest::{Digest, DigestError};
 
 /// Longest repository name, host included; what the distribution reference grammar allows.
 const NAME_MAX: usize = 255;

@@ -2,8 +2,10 @@
 //!
 //! Anybody can write any of it. Nothing may be decided by it.
 
-use super::untrusted::{Content, Material};
-use super::{Certificate, Form, Untrusted};
+use super::primitives::certificate::Certificate;
+use super::primitives::content::Content;
+use super::signature::untrusted::Material;
+use super::signature::untrusted::{Form, Untrusted};
 use crate::image::Digest;
 
 /// What an unproven signature says of itself.

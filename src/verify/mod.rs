@@ -7,37 +7,33 @@
 //! certificate authority ([`Authority`]). Whether the signer is one that a policy wants, and whether the payload's
 //! `docker-reference` fits, the policy says.
 
-mod attached;
-mod budget;
-mod certificate;
 mod claims;
 mod cosign;
-mod crypto;
-mod fault;
-mod key;
-mod leaf;
-mod pem;
+mod format;
 mod pki;
-mod proof;
+mod primitives;
 mod prove;
+mod signature;
 mod sigstore;
-mod statement;
 #[cfg(test)]
 mod tests;
-mod untrusted;
+mod trust;
 mod verification_cache;
 
 pub use crate::verify::cosign::annotations::LAYER_ANNOTATIONS;
-pub use crate::verify::pki::{
-    AUTHORITY_FILE_MAX, Authority, AuthorityError, AuthorityExpiry, AuthorityId, CaFault, Part,
-};
-pub use crate::verify::sigstore::root::{ROOT_MAX, RootError, RootId, TrustRoot};
+pub use crate::verify::pki::AUTHORITY_FILE_MAX;
+pub use crate::verify::pki::{Authority, AuthorityError, AuthorityExpiry, AuthorityId, CaFault, Part};
+pub use crate::verify::primitives::budget::Budget;
+pub use crate::verify::primitives::certificate::{Certificate, Extension, San};
+pub use crate::verify::primitives::demands::{Demands, LogEntry, ProvenTime, TimeSource};
+pub use crate::verify::primitives::fault::{Bound, Fault, PredicateError};
+pub use crate::verify::primitives::key::{KeyId, PublicKey};
+pub use crate::verify::primitives::key_error::KeyError;
+pub use crate::verify::primitives::limits::{ATTESTATION_MAX, BUNDLE_MAX, PAYLOAD_MAX};
+pub use crate::verify::primitives::statement::{PREDICATE_VALUES_MAX, Statement};
+pub use crate::verify::signature::untrusted::{Form, Signed, Signer, Untrusted};
+pub use crate::verify::sigstore::error::{ROOT_MAX, RootError};
+pub use crate::verify::sigstore::root::{RootId, TrustRoot};
+pub use crate::verify::trust::{About, Claim, Trust};
 pub use crate::verify::verification_cache::VerificationCache;
-pub use budget::Budget;
-pub use certificate::{Certificate, Extension, San};
 pub use claims::Claims;
-pub use fault::{Bound, Fault, PredicateError};
-pub use key::{KeyError, KeyId, PublicKey};
-pub use proof::{About, Claim, Demands, LogEntry, ProvenTime, TimeSource, Trust};
-pub use statement::{PREDICATE_VALUES_MAX, Statement};
-pub use untrusted::{ATTESTATION_MAX, BUNDLE_MAX, Form, PAYLOAD_MAX, Signed, Signer, Untrusted};

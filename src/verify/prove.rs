@@ -5,17 +5,25 @@
 
 use jiff::Timestamp;
 
-use super::crypto::Message;
-use super::leaf::Leaf;
-use super::sigstore::log::{By, Entry};
+use super::pki::Authority;
+use super::primitives::budget::Budget;
+use super::primitives::content::{ArtifactDigest, Content};
+use super::primitives::crypto::Message;
+use super::primitives::demands::Demands;
+use super::primitives::fault::Fault;
+use super::primitives::key::PublicKey;
+use super::primitives::leaf::Leaf;
+use super::signature::log::{By, Entry};
+use super::signature::untrusted::{Material, Signed, Signer, Untrusted};
+use super::sigstore;
+use super::sigstore::root::TrustRoot;
 use super::sigstore::witness::Witnessed;
-use super::untrusted::{ArtifactDigest, Content, Material, Signed, Signer, Untrusted};
-use super::{About, Authority, Budget, Claim, Demands, Fault, PublicKey, Trust, TrustRoot, sigstore};
+use super::trust::{About, Claim, Trust};
 use crate::image::Digest;
 
 /// What is known of what was signed, what is asked of the evidence, and as of when.
 #[derive(Clone, Copy)]
-pub(super) struct Ask<'a> {
+pub(in crate::verify) struct Ask<'a> {
     /// What the signature covers.
     pub(super) signed: Message<'a>,
     /// What a statement is about; otherwise the same.
@@ -25,6 +33,33 @@ pub(super) struct Ask<'a> {
 }
 
 impl Untrusted {
+    /// Whether the holder of `key` signed `subject`, the digest of a manifest or an index: an image signature, by the
+    /// key alone.
+    ///
+    /// What the signature says it is about is compared first, for that costs nothing; then each scheme that the key
+    /// may use is tried, each at the cost of one check.
+    ///
+    /// # Errors
+    /// [`Fault`] when it did not, or when that cannot be told from the digest alone ([`Fault::NeedsArtifact`]).
+    pub fn verify(&self, subject: &Digest, key: &PublicKey, budget: &mut Budget) -> Result<Signed, Fault> {
+        self.verify_about(&About { digest: subject, artifact: None, claim: Claim::ImageSignature }, key, budget)
+    }
+
+    /// As [`Untrusted::verify`], with the manifest's bytes at hand: their digest is the subject, and signatures that
+    /// cover the bytes themselves can be checked.
+    ///
+    /// # Errors
+    /// [`Fault`] when the holder of `key` did not sign these bytes.
+    pub fn verify_artifact(&self, artifact: &[u8], key: &PublicKey, budget: &mut Budget) -> Result<Signed, Fault> {
+        let about = About { digest: &Digest::of(artifact), artifact: Some(artifact), claim: Claim::ImageSignature };
+        self.verify_about(&about, key, budget)
+    }
+
+    fn verify_about(&self, about: &About<'_>, key: &PublicKey, budget: &mut Budget) -> Result<Signed, Fault> {
+        // No time plays a part where there is no root.
+        self.prove(about, &Trust::Key { key, root: None }, Demands::NONE, Timestamp::UNIX_EPOCH, budget)
+    }
+
     /// Whether somebody whom `trust` vouches for says `about.claim` of `about.digest`, with at least the evidence that
     /// is demanded. `now` is when a certificate without a proven time is judged, and what no log entry may be later
     /// than.
@@ -66,7 +101,7 @@ impl Untrusted {
     }
 
     /// Whether it is what is asked for, if it holds (attack B2).
-    pub(super) fn says(&self, claim: Claim<'_>) -> Result<(), Fault> {
+    pub(in crate::verify) fn says(&self, claim: Claim<'_>) -> Result<(), Fault> {
         match (claim, &self.content) {
             (Claim::ImageSignature, Content::Statement { statement, .. }) if !statement.is_image_signature() => {
                 Err(Fault::NotImageSignature)
@@ -86,7 +121,7 @@ impl Untrusted {
     }
 
     /// What was signed and what that is about, where it is about this digest.
-    pub(super) fn messages<'m>(
+    pub(in crate::verify) fn messages<'m>(
         &'m self,
         about: &About<'m>,
         sha256: &'m [u8; 32],
@@ -184,7 +219,7 @@ impl Untrusted {
 
     /// As [`sigstore::keyless`], of what the library is not shown: its log entries and timestamps were proven before,
     /// as they always are.
-    pub(super) fn keyless_unshown(
+    pub(in crate::verify) fn keyless_unshown(
         &self,
         (leaf, root): (&Leaf, &TrustRoot),
         witnessed: &Witnessed,
@@ -225,7 +260,7 @@ impl Untrusted {
     }
 
     /// Proves all evidence that there is, where a root is given, and that it is of this signature.
-    pub(super) fn witnessed(
+    pub(in crate::verify) fn witnessed(
         &self,
         root: Option<&TrustRoot>,
         by: By<'_>,

@@ -6,10 +6,17 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::primitives::budget::Budget;
+use super::primitives::content::Content;
+use super::primitives::demands::Demands;
+use super::primitives::fault::Fault;
 use super::prove::Ask;
-use super::sigstore::log::By;
-use super::untrusted::{Content, Material};
-use super::{About, Budget, Claim, Demands, Fault, TrustRoot, Untrusted, sigstore};
+use super::signature::log::By;
+use super::signature::untrusted::Material;
+use super::signature::untrusted::Untrusted;
+use super::sigstore;
+use super::sigstore::root::TrustRoot;
+use super::trust::{About, Claim};
 use crate::image::Digest;
 
 fn fixture(path: &str) -> Vec<u8> {

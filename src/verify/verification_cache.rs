@@ -10,8 +10,14 @@ use std::sync::{Mutex, MutexGuard};
 use jiff::Timestamp;
 use lru::LruCache;
 
-use super::untrusted::{ItemId, Signed, Signer, Untrusted};
-use super::{About, AuthorityId, Budget, Demands, Fault, KeyId, LogEntry, ProvenTime, RootId, Trust};
+use super::pki::AuthorityId;
+use super::primitives::budget::Budget;
+use super::primitives::demands::{Demands, LogEntry, ProvenTime};
+use super::primitives::fault::Fault;
+use super::primitives::key::KeyId;
+use super::signature::untrusted::{ItemId, Signed, Signer, Untrusted};
+use super::sigstore::root::RootId;
+use super::trust::{About, Trust};
 use crate::image::Digest;
 
 /// What was proven of unchanged items under an unchanged trust.

@@ -18,16 +18,19 @@ use sigstore_types::{
     TransparencyLogEntry,
 };
 
-use super::simple_signing::{SIGNATURE, beyond, fault, object, only, text};
 use crate::image::json::{self, Limits};
 use crate::image::skim::skim;
-use crate::verify::Fault;
-use crate::verify::attached::{Parts, Stamp, Stamped};
-use crate::verify::pem::{self, PemFault};
-use crate::verify::sigstore::bundle;
-use crate::verify::sigstore::log::Kind;
-use crate::verify::untrusted::{ATTESTATION_MAX, Untrusted};
+use crate::verify::primitives::fault::{Fault, beyond};
+use crate::verify::primitives::json::{fault, object, only, text};
+use crate::verify::primitives::limits::ATTESTATION_MAX;
+use crate::verify::primitives::pem::{self, PemFault};
+use crate::verify::signature::assemble::{assemble, statement};
+use crate::verify::signature::attached::{Parts, Stamp, Stamped};
+use crate::verify::signature::log::Kind;
+use crate::verify::signature::untrusted::Untrusted;
 
+/// The layer annotation that holds the signature.
+pub(in crate::verify) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 const CHAIN: &str = "dev.sigstore.cosign/chain";
 const BUNDLE: &str = "dev.sigstore.cosign/bundle";
@@ -70,9 +73,9 @@ pub(in crate::verify) fn read_attestation(
     // It says which key to try; nobody signed it.
     signature.get("keyid").map_or(Ok(""), |hint| hint.as_str().ok_or(Fault::Malformed))?;
     let payload = payload.as_ref().and_then(|span| span.text(envelope)).ok_or(Fault::Malformed)?;
-    let content = bundle::statement(text(document, "payloadType")?, &payload)?;
+    let content = statement(text(document, "payloadType")?, &payload)?;
     let evidence = Evidence::read(annotations)?;
-    bundle::assemble(decoded(signature, "sig")?, content, evidence.parts(Some(envelope)))
+    assemble(decoded(signature, "sig")?, content, evidence.parts(Some(envelope)))
 }
 
 impl Evidence {

@@ -6,18 +6,17 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
 
-use super::annotations::Evidence;
+use super::annotations::{Evidence, SIGNATURE};
 use crate::image::Digest;
-use crate::image::json::{self, JsonError, Limits};
-use crate::verify::Fault;
-use crate::verify::fault::Bound;
-use crate::verify::sigstore::bundle;
-use crate::verify::untrusted::{Content, PAYLOAD_MAX, Untrusted};
+use crate::image::json::{self, Limits};
+use crate::verify::primitives::content::Content;
+use crate::verify::primitives::fault::{Fault, beyond};
+use crate::verify::primitives::json::{fault, object, only, text};
+use crate::verify::primitives::limits::PAYLOAD_MAX;
+use crate::verify::signature::assemble::assemble;
+use crate::verify::signature::untrusted::Untrusted;
 
-/// The layer annotation that holds the signature.
-pub(in crate::verify) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// The only `critical.type`, of cosign and of containers/image alike.
 const TYPE: &str = "cosign container image signature";
 /// Longest signature annotation, in characters: RSA with 8192 bits takes 1368.
@@ -50,39 +49,7 @@ pub(in crate::verify) fn read(payload: &[u8], annotations: &BTreeMap<String, Str
         return Err(Fault::NoReference);
     }
     let content = Content::Payload { bytes: payload.to_vec(), digest, reference: reference.to_owned() };
-    bundle::assemble(signature, content, Evidence::read(annotations)?.parts(None))
-}
-
-/// What the strict reader refused, in the words of this room.
-pub(in crate::verify) fn fault(error: JsonError) -> Fault {
-    match error {
-        JsonError::TooLong(limit) => beyond("bytes", limit),
-        JsonError::TooDeep(limit) => beyond("levels", limit),
-        JsonError::TooMany(limit) => beyond("values", limit),
-        JsonError::Syntax { .. } | JsonError::DuplicateKey(_) | JsonError::EqualFold(..) => Fault::Json,
-    }
-}
-
-/// More of something than is read.
-pub(in crate::verify) const fn beyond(what: &'static str, limit: usize) -> Fault {
-    Fault::Beyond(Bound { what, limit })
-}
-
-/// Refuses members with any other name.
-pub(in crate::verify) fn only(object: &Map<String, Value>, names: &[&str]) -> Result<(), Fault> {
-    let known = object.keys().all(|key| names.contains(&key.as_str()));
-    if known { Ok(()) } else { Err(Fault::UnknownField) }
-}
-
-pub(in crate::verify) fn object<'v>(
-    parent: &'v Map<String, Value>,
-    name: &str,
-) -> Result<&'v Map<String, Value>, Fault> {
-    parent.get(name).and_then(Value::as_object).ok_or(Fault::Malformed)
-}
-
-pub(in crate::verify) fn text<'v>(parent: &'v Map<String, Value>, name: &str) -> Result<&'v str, Fault> {
-    parent.get(name).and_then(Value::as_str).ok_or(Fault::Malformed)
+    assemble(signature, content, Evidence::read(annotations)?.parts(None))
 }
 
 /// Canonical base64 (RFC 4648 section 4, padded, no stray bits). Line breaks are skipped, as cosign's decoder does:

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::{AUTHORITY_FILE_MAX, PARTS_MAX};
+/// Longest file of an authority, in bytes: lists of large companies have some megabytes.
+pub const AUTHORITY_FILE_MAX: usize = 16 * 1024 * 1024;
+/// Most certificates, and most lists, of one kind: bundles of a whole company have some dozens.
+pub(super) const PARTS_MAX: usize = 128;
 
 /// Why files are not an authority that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,8 @@
 //! leaves to its caller (the root's own validity and path length, key usage, which list speaks for which certificate) is
 //! checked here. Nothing here reads the files. Whose name a certificate carries is not judged.
 
+mod ca;
+mod der;
 mod error;
 mod path;
 mod read;
@@ -13,43 +15,12 @@ mod tests;
 
 use std::fmt;
 
-use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor};
+use rustls_pki_types::TrustAnchor;
 use sha2::{Digest as _, Sha256};
-use webpki::aws_lc_rs as algorithm;
-use x509_cert::der::flagset::FlagSet;
-use x509_cert::ext::pkix::KeyUsages;
 
-pub use error::{AuthorityError, CaFault, Part};
+use ca::Ca;
+pub use error::{AUTHORITY_FILE_MAX, AuthorityError, CaFault, Part};
 use revocation::RevocationList;
-
-/// Longest file of an authority, in bytes: lists of large companies have some megabytes.
-pub const AUTHORITY_FILE_MAX: usize = 16 * 1024 * 1024;
-/// Most certificates, and most lists, of one kind: bundles of a whole company have some dozens.
-const PARTS_MAX: usize = 128;
-
-/// How certificates and lists may be signed: ECDSA over the NIST curves, Ed25519, and RSA with 2048 to 8192 bits, both
-/// PKCS #1 v1.5 and PSS, all with SHA-2.
-static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
-    algorithm::ECDSA_P256_SHA256,
-    algorithm::ECDSA_P256_SHA384,
-    algorithm::ECDSA_P256_SHA512,
-    algorithm::ECDSA_P384_SHA256,
-    algorithm::ECDSA_P384_SHA384,
-    algorithm::ECDSA_P384_SHA512,
-    algorithm::ECDSA_P521_SHA256,
-    algorithm::ECDSA_P521_SHA384,
-    algorithm::ECDSA_P521_SHA512,
-    algorithm::ED25519,
-    algorithm::RSA_PKCS1_2048_8192_SHA256,
-    algorithm::RSA_PKCS1_2048_8192_SHA384,
-    algorithm::RSA_PKCS1_2048_8192_SHA512,
-    algorithm::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS,
-    algorithm::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS,
-    algorithm::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS,
-    algorithm::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
-    algorithm::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
-    algorithm::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
-];
 
 /// A certificate authority that is not a Sigstore instance's.
 pub struct Authority {
@@ -63,20 +34,6 @@ pub struct Authority {
 /// What an authority is called in memory and in generations: the SHA-256 over all its certificates and lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AuthorityId(pub(super) [u8; 32]);
-
-/// One certificate of a CA, and what is checked of it here.
-struct Ca {
-    der: CertificateDer<'static>,
-    anchor: TrustAnchor<'static>,
-    /// The subject, for people.
-    name: String,
-    /// First and last second in which it may be used (RFC 5280 section 4.1.2.5: both belong to it).
-    validity: (jiff::Timestamp, jiff::Timestamp),
-    /// What its key may be used for; anything where it does not say.
-    usage: Option<FlagSet<KeyUsages>>,
-    /// Most intermediates below it.
-    path_length: Option<u8>,
-}
 
 /// Something of an authority that ends.
 #[derive(Debug, Clone, PartialEq, Eq)]

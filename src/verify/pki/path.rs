@@ -9,10 +9,10 @@ use x509_cert::TbsCertificate;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::{CrlDistributionPoints, KeyUsage, KeyUsages};
 
+use super::Authority;
+use super::ca::{ALGORITHMS, Ca};
 use super::revocation::{self, Status, Subject};
-use super::{ALGORITHMS, Authority, Ca};
-use crate::verify::Fault;
-use crate::verify::cosign::simple_signing::beyond;
+use crate::verify::primitives::fault::{Fault, beyond};
 
 /// Most certificates that a signature brings besides its own: a chain of two intermediates and a root is long.
 pub(in crate::verify) const CHAIN_MAX: usize = 7;
@@ -194,7 +194,7 @@ fn usable(certificate: &TbsCertificate, usage: KeyUsages) -> Result<(), Distrust
 /// A key as anchors have it: without its outermost header.
 fn key(certificate: &Cert<'_>) -> Result<Vec<u8>, Distrust> {
     let key = certificate.subject_public_key_info();
-    let value = super::read::value(&key).ok_or(Distrust::Malformed)?;
+    let value = super::der::value(&key).ok_or(Distrust::Malformed)?;
     Ok(value.to_vec())
 }
 

@@ -1,13 +1,13 @@
 //! Certificates and lists out of files.
 
-use rustls_pki_types::{CertificateDer, TrustAnchor};
-use x509_cert::der::{Decode as _, Reader as _, SliceReader};
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages};
-use x509_cert::time::Time;
+use rustls_pki_types::TrustAnchor;
+use x509_cert::der::{Reader as _, SliceReader};
 
+use super::ca::{ALGORITHMS, Ca};
+use super::der::value;
+use super::error::{AUTHORITY_FILE_MAX, AuthorityError, CaFault, PARTS_MAX, Part};
 use super::revocation::RevocationList;
-use super::{ALGORITHMS, AUTHORITY_FILE_MAX, AuthorityError, Ca, CaFault, PARTS_MAX, Part};
-use crate::verify::pem::{self, PemFault};
+use crate::verify::primitives::pem::{self, PemFault};
 
 const CERTIFICATE: &str = "CERTIFICATE";
 const LIST: &str = "X509 CRL";
@@ -68,34 +68,6 @@ fn contents(file: &[u8], expected: &str) -> Result<Vec<Vec<u8>>, CaFault> {
     }
 }
 
-impl Ca {
-    fn read(der: &[u8]) -> Result<Self, CaFault> {
-        let der = CertificateDer::from(der.to_vec());
-        let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|_| CaFault::Malformed)?.to_owned();
-        let certificate = x509_cert::Certificate::from_der(&der).map_err(|_| CaFault::Malformed)?.tbs_certificate;
-        let name = certificate.subject.to_string();
-        let constraints = certificate.get::<BasicConstraints>().map_err(|_| CaFault::Malformed)?;
-        let Some((_, BasicConstraints { ca: true, path_len_constraint })) = constraints else {
-            return Err(CaFault::NotCa(name));
-        };
-        let time = |time: Time| timestamp(time).ok_or(CaFault::Malformed);
-        let validity = (time(certificate.validity.not_before)?, time(certificate.validity.not_after)?);
-        let usage = certificate.get::<KeyUsage>().map_err(|_| CaFault::Malformed)?.map(|(_, usage)| usage.0);
-        Ok(Self { der, anchor, name, validity, usage, path_length: path_len_constraint })
-    }
-
-    /// Whether its key may be used so; one without a key usage may be used for anything (RFC 5280 section 4.2.1.3).
-    pub(in crate::verify) fn may(&self, usage: KeyUsages) -> bool {
-        self.usage.is_none_or(|allowed| allowed.contains(usage))
-    }
-}
-
-/// A time of X.509, whose resolution is one second.
-pub(in crate::verify) fn timestamp(time: Time) -> Option<jiff::Timestamp> {
-    let seconds = time.to_unix_duration().as_secs();
-    jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok()
-}
-
 /// The AlgorithmIdentifier in a key, without its outermost header; empty when there is none.
 fn key_algorithm<'a>(anchor: &'a TrustAnchor<'_>) -> &'a [u8] {
     let key = || {
@@ -103,12 +75,4 @@ fn key_algorithm<'a>(anchor: &'a TrustAnchor<'_>) -> &'a [u8] {
         value(reader.tlv_bytes().ok()?)
     };
     key().unwrap_or_default()
-}
-
-/// What a DER element holds.
-pub(in crate::verify) fn value(element: &[u8]) -> Option<&[u8]> {
-    let mut reader = SliceReader::new(element).ok()?;
-    let length = reader.decode::<x509_cert::der::Header>().ok()?.length;
-    let value = reader.read_slice(length).ok()?;
-    reader.is_finished().then_some(value)
 }

@@ -13,8 +13,9 @@ use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use x509_cert::name::Name;
 use x509_cert::time::Time;
 
-use super::read::{timestamp, value};
-use super::{ALGORITHMS, Ca, CaFault};
+use super::ca::{ALGORITHMS, Ca};
+use super::der::{timestamp, value};
+use super::error::CaFault;
 
 /// A list whose signature holds.
 pub(in crate::verify) struct RevocationList {

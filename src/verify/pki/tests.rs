@@ -8,10 +8,11 @@ use rcgen::{
     SerialNumber, SignatureAlgorithm, date_time_ymd,
 };
 
+use super::error::PARTS_MAX;
 use super::path::{CHAIN_MAX, Distrust};
 use super::*;
-use crate::verify::Fault;
-use crate::verify::pem;
+use crate::verify::primitives::fault::Fault;
+use crate::verify::primitives::pem;
 
 mod lists;
 

@@ -3,26 +3,24 @@
 //! The JSON is walked strictly before `sigstore-types` sees it: of two contents, or of a key beside a certificate,
 //! that crate takes the first and drops the other, and a member that it does not know it ignores.
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sigstore_types::bundle::{MediaType, VerificationMaterialContent};
-use sigstore_types::{Bundle, HashAlgorithm, MessageSignature, SignatureContent, TransparencyLogEntry};
+use sigstore_types::{Bundle, HashAlgorithm, MessageSignature, SignatureContent};
 
-use super::log::{Entry, Kind, Made};
 use crate::image::json::Limits;
 use crate::image::skim::{Span, skim};
-use crate::verify::attached::{Attached, LOG_ENTRIES_MAX, Parts, Stamp, Stamped, TIMESTAMPS_MAX};
-use crate::verify::cosign::simple_signing::{beyond, fault, object, only, text};
-use crate::verify::leaf::Leaf;
-use crate::verify::untrusted::{ArtifactDigest, BUNDLE_MAX, Content, ItemId, Material, Untrusted};
-use crate::verify::{Fault, statement};
+use crate::verify::primitives::content::{ArtifactDigest, Content};
+use crate::verify::primitives::fault::{Fault, beyond};
+use crate::verify::primitives::json::{fault, object, only, text};
+use crate::verify::primitives::leaf::Leaf;
+use crate::verify::primitives::limits::BUNDLE_MAX;
+use crate::verify::signature::assemble::{assemble, statement};
+use crate::verify::signature::attached::{Parts, Stamp, Stamped};
+use crate::verify::signature::log::Kind;
+use crate::verify::signature::untrusted::Untrusted;
 
-/// The only payload that is an in-toto statement (in-toto attestation spec, `envelope.md`).
-pub(in crate::verify) const STATEMENT: &str = "application/vnd.in-toto+json";
 /// Longest path in an inclusion proof: a tree of 2^64 entries.
 const PATH_MAX: usize = 64;
 
@@ -66,26 +64,6 @@ pub(in crate::verify) fn read(json: &[u8]) -> Result<Untrusted, Fault> {
         envelope: None,
     };
     assemble(signature, content, parts)
-}
-
-/// Takes what was read strictly together.
-pub(in crate::verify) fn assemble(signature: Vec<u8>, content: Content, parts: Parts) -> Result<Untrusted, Fault> {
-    let Parts { version, chain, entries, stamps, envelope } = parts;
-    if entries.len() > LOG_ENTRIES_MAX {
-        return Err(beyond("log entries", LOG_ENTRIES_MAX));
-    }
-    if stamps.len() > TIMESTAMPS_MAX {
-        return Err(beyond("timestamps", TIMESTAMPS_MAX));
-    }
-    let material = match chain {
-        None => Material::Key,
-        Some(chain) => Material::Certificate(Leaf::read(&chain.iter().map(Vec::as_slice).collect::<Vec<_>>())?),
-    };
-    let made = Made { signature: &signature, content: &content, envelope };
-    let entry = |(kind, logged): (Kind, TransparencyLogEntry)| Entry::new(kind, logged, made);
-    let entries = entries.into_iter().map(entry).collect();
-    let attached = Arc::new(Attached { version, entries, stamps });
-    Ok(Untrusted { id: ItemId::default(), signature, content, material, attached })
 }
 
 /// The certificates of a bundle, the signer's first; none where a key is said to have signed.
@@ -244,26 +222,6 @@ fn unsaid(digest: &Value) -> bool {
 
 fn canonical(base64: &str) -> Result<(), Fault> {
     STANDARD.decode(base64).map(|_| ()).map_err(|_| Fault::Encoding)
-}
-
-/// The statement in an envelope, from its payload in base64: decoded once, behind what is signed with it.
-pub(in crate::verify) fn statement(payload_type: &str, payload: &str) -> Result<Content, Fault> {
-    if payload_type != STATEMENT {
-        return Err(Fault::EnvelopeType);
-    }
-    let padding = payload.bytes().rev().take_while(|byte| *byte == b'=').count();
-    let length = (payload.len() / 4).saturating_mul(3).saturating_sub(padding);
-    // DSSE, protocol.md, "PAE".
-    let head = format!("DSSEv1 {} {payload_type} {length} ", payload_type.len());
-    let mut signed = Vec::with_capacity(head.len().saturating_add(length).saturating_add(3));
-    signed.extend_from_slice(head.as_bytes());
-    STANDARD.decode_vec(payload, &mut signed).map_err(|_| Fault::Encoding)?;
-    if signed.len() != head.len().saturating_add(length) {
-        return Err(Fault::Encoding);
-    }
-    let signed = Bytes::from(signed);
-    let (statement, subjects) = statement::read(signed.slice(head.len()..))?;
-    Ok(Content::Statement { signed, head: head.len(), subjects, statement: Arc::new(statement) })
 }
 
 fn message_content(message: MessageSignature) -> Result<(Vec<u8>, Content), Fault> {

@@ -13,7 +13,8 @@ use webpki::{EndEntityCert, Error, KeyUsage, VerifiedPath, anchor_from_trusted_c
 use x509_cert::der::asn1::Any;
 use x509_cert::der::{Encode as _, Tag};
 
-use crate::verify::{Fault, RootError};
+use crate::verify::primitives::fault::Fault;
+use crate::verify::sigstore::error::RootError;
 
 /// id-kp-codeSigning, the content of its DER (RFC 5280 section 4.2.1.12).
 const CODE_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];

@@ -6,8 +6,8 @@
 //! its place.
 
 pub(super) mod bundle;
+pub(super) mod error;
 pub(super) mod issuers;
-pub(super) mod log;
 pub(super) mod root;
 pub(super) mod sct;
 pub(super) mod timestamp;
@@ -25,20 +25,23 @@ use sigstore_verify::{
     CertificateError, Error, PublicKeyVerificationPolicy, TimestampError, TransparencyLogError, VerificationPolicy,
 };
 
-use super::attached::Stamped;
-use super::crypto::Message;
-use super::leaf::Leaf;
-use super::sigstore::bundle::STATEMENT;
-use super::sigstore::witness::Held;
-use super::untrusted::{ArtifactDigest, Content, Material, Untrusted};
-use super::{Demands, Fault, TrustRoot};
+use super::primitives::content::{ArtifactDigest, Content};
+use super::primitives::crypto::Message;
+use super::primitives::demands::Demands;
+use super::primitives::fault::Fault;
+use super::primitives::leaf::Leaf;
+use super::signature::attached::Stamped;
+use super::signature::untrusted::{Material, Untrusted};
+use super::sigstore::root::TrustRoot;
+use crate::verify::signature::assemble::STATEMENT;
+use crate::verify::signature::attached::Held;
 
 /// Longest statement that the library is shown, in bytes: it builds every value of the predicate, ten times its length
 /// in memory. Provenance and scans are shorter.
 const SHOWN_MAX: usize = 256 * 1024;
 
 /// A signature as the library can judge it, and what that is over.
-pub(super) struct Shown<'m> {
+pub(in crate::verify) struct Shown<'m> {
     bundle: Bundle,
     message: Message<'m>,
 }
@@ -49,7 +52,7 @@ pub(super) struct Shown<'m> {
 /// An envelope may be logged as hashedrekord 0.0.1 (Sigstore's client specification), which the library knows of
 /// message signatures alone: so it is shown the same signature over the same bytes, which are the envelope's
 /// pre-authentication encoding. That the statement is about the artifact was compared before.
-pub(super) fn shown<'m>(item: &'m Untrusted, held: &Held, artifact: Message<'m>) -> Option<Shown<'m>> {
+pub(in crate::verify) fn shown<'m>(item: &'m Untrusted, held: &Held, artifact: Message<'m>) -> Option<Shown<'m>> {
     let entries: Vec<_> = held.entries.iter().filter_map(|number| item.attached.entries.get(*number)).collect();
     let stamps: Vec<_> = held.stamps.iter().filter_map(|number| item.attached.stamps.get(*number)).collect();
     let kinds = entries.iter().map(|entry| entry.current()).collect::<Option<Vec<_>>>()?;
@@ -122,7 +125,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Whether the holder of the certificate signed the message: chain at each proven time, certificate log, transparency
 /// log, timestamps, signature, and the log entry's agreement with all of it.
-pub(super) fn keyless(root: &TrustRoot, shown: &Shown<'_>, demands: Demands) -> Result<(), Fault> {
+pub(in crate::verify) fn keyless(root: &TrustRoot, shown: &Shown<'_>, demands: Demands) -> Result<(), Fault> {
     let mut policy = VerificationPolicy::any_identity();
     if !demands.sct {
         policy = policy.skip_sct();
@@ -138,7 +141,12 @@ pub(super) fn keyless(root: &TrustRoot, shown: &Shown<'_>, demands: Demands) -> 
 
 /// Whether the evidence beside a key's signature holds. The signature itself was checked before, under every scheme
 /// that the key may use; of those the library tries one, so that its word on the signature is not asked.
-pub(super) fn managed_key(root: &TrustRoot, shown: &Shown<'_>, spki: &[u8], demands: Demands) -> Result<(), Fault> {
+pub(in crate::verify) fn managed_key(
+    root: &TrustRoot,
+    shown: &Shown<'_>,
+    spki: &[u8],
+    demands: Demands,
+) -> Result<(), Fault> {
     let mut policy = PublicKeyVerificationPolicy::new(DerPublicKey::from_bytes(spki));
     if demands.log_entries == 0 && !shown.bundle.has_inclusion_proof() {
         policy = policy.skip_tlog_unsafe();

@@ -10,8 +10,8 @@ use sigstore_types::{DerPublicKey, SignatureBytes, TimeRange};
 use x509_cert::der::asn1::{ObjectIdentifier, OctetString};
 use x509_cert::der::{Decode as _, Encode as _};
 
-use crate::verify::Fault;
-use crate::verify::leaf;
+use crate::verify::primitives::fault::Fault;
+use crate::verify::primitives::leaf;
 
 /// The extension that holds the timestamps (RFC 6962 section 3.3).
 const TIMESTAMPS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.2");

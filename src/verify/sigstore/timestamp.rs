@@ -9,7 +9,7 @@ use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
 use x509_cert::der::{Decode, Encode, Reader as _, Tag, Tagged as _};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-use crate::verify::Fault;
+use crate::verify::primitives::fault::Fault;
 
 /// A digest (RFC 5754 section 2) and what it is called together with ECDSA (RFC 5758 section 3.2).
 const ALGORITHMS: [(ObjectIdentifier, ObjectIdentifier); 3] = [

@@ -3,7 +3,7 @@
 //!
 //! What nobody vouches for whom the root knows is set aside: a timestamp that does not hold, an entry of another log.
 //! It counts for nothing, and whoever can put it there could leave it out as well. An entry of a log that the root does
-//! know must hold. That an entry is about the signature, its key and what it covers, [`super::log`] says.
+//! know must hold. That an entry is about the signature, its key and what it covers, [`crate::verify::signature::log`] says.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +15,13 @@ use sigstore_trust_root::TrustedRoot;
 use sigstore_types::bundle::InclusionProof;
 use sigstore_types::{SignatureBytes, TimeRange, TimestampToken, TransparencyLogEntry, TsaAuthority};
 
-use super::log::Entry;
 use super::timestamp;
-use crate::verify::attached::{Attached, Stamped};
-use crate::verify::proof::{Demands, LogEntry, ProvenTime, TimeSource};
-use crate::verify::{Fault, RootError, leaf};
+use crate::verify::primitives::demands::{Demands, LogEntry, ProvenTime, TimeSource};
+use crate::verify::primitives::fault::Fault;
+use crate::verify::primitives::leaf;
+use crate::verify::signature::attached::{Attached, Held, Stamped};
+use crate::verify::signature::log::Entry;
+use crate::verify::sigstore::error::RootError;
 
 /// Who can vouch for times and log entries.
 pub(in crate::verify) struct Witnesses {
@@ -53,13 +55,6 @@ pub(in crate::verify) struct Witnessed {
     stamp_aside: Option<Fault>,
     /// Whether an entry was, since no log of the root has it.
     entry_aside: bool,
-}
-
-/// What of the proofs beside a signature holds, by their numbers there.
-#[derive(Debug, Default)]
-pub(in crate::verify) struct Held {
-    pub(in crate::verify) entries: Vec<usize>,
-    pub(in crate::verify) stamps: Vec<usize>,
 }
 
 impl Witnesses {
@@ -289,15 +284,6 @@ impl Witnessed {
     fn add_entry(&mut self, entry: LogEntry) {
         if !self.entries.contains(&entry) {
             self.entries.push(entry);
-        }
-    }
-}
-
-impl TimeSource {
-    fn authority(&self) -> Option<&str> {
-        match self {
-            Self::Authority(name) => Some(name),
-            Self::Log(_) => None,
         }
     }
 }

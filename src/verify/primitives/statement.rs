@@ -11,19 +11,19 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha512};
 
-use super::cosign::simple_signing::{fault, object, only, text};
 use super::fault::Bound;
-use super::untrusted::BUNDLE_MAX;
-use super::{Fault, PredicateError};
+use super::json::{fault, object, only, text};
+use super::limits::BUNDLE_MAX;
 use crate::image::Digest;
 use crate::image::json::{self, Keep, Limits};
 use crate::image::skim::{Shape, Span, skim};
+use crate::verify::primitives::fault::{Fault, PredicateError};
 
 /// Statement v1, and v0.1 which it superseded: the fields that are read here are the same.
 const TYPES: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
 /// The predicate of `cosign sign` since 3.0. Every other predicate is an attestation about an image: a scan, a
 /// provenance, which says nothing of whether the signer wants it to run (attack B2).
-pub(super) const IMAGE_SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
+pub(in crate::verify) const IMAGE_SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
 /// Most subjects of an image signature: cosign writes one.
 const SUBJECTS_MAX: usize = 64;
 /// Most subjects of an attestation: a release's provenance names every file and image of it.
@@ -54,8 +54,8 @@ pub struct Statement {
 
 /// What a statement is about.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Subjects {
-    pub(super) sha256: BTreeSet<Digest>,
+pub(in crate::verify) struct Subjects {
+    pub(in crate::verify) sha256: BTreeSet<Digest>,
     /// Of subjects that have no sha256.
     sha512: BTreeSet<[u8; 64]>,
     /// The digest of a subject that has neither.
@@ -101,19 +101,19 @@ impl Statement {
     }
 
     /// Whether it is what `cosign sign` makes, which says of an image no more than that it is signed.
-    pub(super) fn is_image_signature(&self) -> bool {
+    pub(in crate::verify) fn is_image_signature(&self) -> bool {
         self.predicate_type == IMAGE_SIGNATURE
     }
 }
 
 impl Subjects {
     /// Whether one is these bytes, by a digest that an image is not known by.
-    pub(super) fn has_bytes(&self, artifact: &[u8]) -> bool {
+    pub(in crate::verify) fn has_bytes(&self, artifact: &[u8]) -> bool {
         !self.sha512.is_empty() && self.sha512.contains(Sha512::digest(artifact).as_slice())
     }
 
     /// Why a digest is none of them.
-    pub(super) fn misfit(&self, has_bytes: bool) -> Fault {
+    pub(in crate::verify) fn misfit(&self, has_bytes: bool) -> Fault {
         match (self.sha256.is_empty(), self.sha512.is_empty(), self.other) {
             (true, false, _) if !has_bytes => Fault::SubjectBy("sha512"),
             (true, true, Some(other)) => Fault::SubjectBy(other),
@@ -123,7 +123,7 @@ impl Subjects {
 }
 
 /// A statement, and what it is about; at least one subject.
-pub(super) fn read(payload: Bytes) -> Result<(Statement, Subjects), Fault> {
+pub(in crate::verify) fn read(payload: Bytes) -> Result<(Statement, Subjects), Fault> {
     let (value, predicate) = skim(&payload, LIMITS, &["predicate"]).map_err(fault)?;
     let statement = value.as_object().ok_or(Fault::Malformed)?;
     if !TYPES.contains(&text(statement, "_type")?) {

@@ -17,8 +17,10 @@ use sha2::{Digest as _, Sha384, Sha512};
 use sigstore_crypto::{KeyAlgorithm, SigningScheme, VerificationKey, validate_raw_public_key};
 use sigstore_types::{DerPublicKey, HashAlgorithm, SignatureBytes};
 
-use super::key::RSA_ALGORITHM;
-use super::{Budget, Fault, KeyError};
+use super::key_error::RSA_ALGORITHM;
+use crate::verify::primitives::budget::Budget;
+use crate::verify::primitives::fault::Fault;
+use crate::verify::primitives::key_error::KeyError;
 
 /// Longest message of which a longer digest than the curve's is tried, in bytes: each costs a pass over the message for
 /// each key, and bills of materials, which are longer, are signed by programs that use the curve's own.
@@ -26,7 +28,7 @@ const LONGER_MAX: usize = 1024 * 1024;
 
 /// What a signature was made over.
 #[derive(Clone, Copy)]
-pub(super) enum Message<'m> {
+pub(in crate::verify) enum Message<'m> {
     /// These bytes.
     Bytes(&'m [u8]),
     /// Bytes of which only the SHA-256 is known.
@@ -35,7 +37,7 @@ pub(super) enum Message<'m> {
 
 /// A parsed key: its SubjectPublicKeyInfo, validated, and what it may sign with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Verifier {
+pub(in crate::verify) struct Verifier {
     spki: Vec<u8>,
     kind: Kind,
 }
@@ -64,7 +66,7 @@ enum Hash {
 
 impl Verifier {
     /// Takes a DER SubjectPublicKeyInfo, and refuses one that another encoding of the same key could stand for.
-    pub(super) fn parse(spki: &[u8]) -> Result<Self, KeyError> {
+    pub(in crate::verify) fn parse(spki: &[u8]) -> Result<Self, KeyError> {
         let der = DerPublicKey::from_bytes(spki);
         let algorithm = KeyAlgorithm::from_spki(&der).map_err(|_| unreadable(spki))?;
         let scheme = algorithm.default_signing_scheme();
@@ -97,12 +99,17 @@ impl Verifier {
     }
 
     /// Its SubjectPublicKeyInfo, DER.
-    pub(super) fn spki(&self) -> &[u8] {
+    pub(in crate::verify) fn spki(&self) -> &[u8] {
         &self.spki
     }
 
     /// Whether this key made the signature over the message, with any scheme that it may use.
-    pub(super) fn check(&self, message: Message<'_>, signature: &[u8], budget: &mut Budget) -> Result<(), Fault> {
+    pub(in crate::verify) fn check(
+        &self,
+        message: Message<'_>,
+        signature: &[u8],
+        budget: &mut Budget,
+    ) -> Result<(), Fault> {
         let mut fault = Fault::NeedsArtifact;
         for scheme in self.schemes() {
             if !possible(*scheme, message) {

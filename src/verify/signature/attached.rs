@@ -5,34 +5,34 @@ use std::sync::Arc;
 use sigstore_types::bundle::MediaType;
 use sigstore_types::{SignatureBytes, TimestampToken, TransparencyLogEntry};
 
-use super::sigstore::log::{Entry, Kind};
-use super::sigstore::witness::Held;
-use super::{Demands, Fault};
+use super::log::{Entry, Kind};
+use crate::verify::primitives::demands::Demands;
+use crate::verify::primitives::fault::Fault;
 
 /// Most log entries: signers write one for each log, of which there are two.
-pub(super) const LOG_ENTRIES_MAX: usize = 8;
+pub(in crate::verify) const LOG_ENTRIES_MAX: usize = 8;
 /// Most timestamps: signers ask one authority, or two.
-pub(super) const TIMESTAMPS_MAX: usize = 8;
+pub(in crate::verify) const TIMESTAMPS_MAX: usize = 8;
 
 /// Log entries and timestamps beside a signature; nothing of it is proven.
 #[derive(Debug)]
-pub(super) struct Attached {
+pub(in crate::verify) struct Attached {
     /// The version of the bundle: each has proofs that it must not lack.
-    pub(super) version: MediaType,
-    pub(super) entries: Vec<Entry>,
-    pub(super) stamps: Vec<Stamp>,
+    pub(in crate::verify) version: MediaType,
+    pub(in crate::verify) entries: Vec<Entry>,
+    pub(in crate::verify) stamps: Vec<Stamp>,
 }
 
 /// A timestamp (RFC 3161).
 #[derive(Debug, Clone)]
-pub(super) struct Stamp {
-    pub(super) token: TimestampToken,
-    pub(super) over: Stamped,
+pub(in crate::verify) struct Stamp {
+    pub(in crate::verify) token: TimestampToken,
+    pub(in crate::verify) over: Stamped,
 }
 
 /// What a timestamp is said to be over.
 #[derive(Debug, Clone)]
-pub(super) enum Stamped {
+pub(in crate::verify) enum Stamped {
     /// The signature, as in bundles and cosign's older signatures.
     Signature,
     /// A whole envelope, as in cosign's older attestations.
@@ -40,21 +40,28 @@ pub(super) enum Stamped {
 }
 
 /// The same before it was compared with what was signed, and what the signature is said to be made with.
-pub(super) struct Parts {
-    pub(super) version: MediaType,
+pub(in crate::verify) struct Parts {
+    pub(in crate::verify) version: MediaType,
     /// The certificate and those above it, DER; none where a key is said to have signed.
-    pub(super) chain: Option<Vec<Vec<u8>>>,
-    pub(super) entries: Vec<(Kind, TransparencyLogEntry)>,
-    pub(super) stamps: Vec<Stamp>,
+    pub(in crate::verify) chain: Option<Vec<Vec<u8>>>,
+    pub(in crate::verify) entries: Vec<(Kind, TransparencyLogEntry)>,
+    pub(in crate::verify) stamps: Vec<Stamp>,
     /// The SHA-256 of the envelope as it was logged, where its bytes are at hand.
-    pub(super) envelope: Option<[u8; 32]>,
+    pub(in crate::verify) envelope: Option<[u8; 32]>,
+}
+
+/// What of the proofs beside a signature holds, by their numbers there.
+#[derive(Debug, Default)]
+pub(in crate::verify) struct Held {
+    pub(in crate::verify) entries: Vec<usize>,
+    pub(in crate::verify) stamps: Vec<usize>,
 }
 
 impl Attached {
     /// Refuses proofs that hold and are not those of its version, where log entries are asked for: v0.1 has a log's
     /// promise, later ones an inclusion proof (protobuf-specs, `sigstore_bundle.proto`). The library asks the same of
     /// what it is shown.
-    pub(super) fn is_whole(&self, held: &Held, demands: Demands) -> Result<(), Fault> {
+    pub(in crate::verify) fn is_whole(&self, held: &Held, demands: Demands) -> Result<(), Fault> {
         let mut logged = held.entries.iter().filter_map(|number| self.entries.get(*number)).map(Entry::logged);
         let whole = if self.version == MediaType::Bundle0_1 {
             logged.any(|entry| entry.inclusion_promise.is_some())

@@ -8,14 +8,14 @@ const DASHES: &str = "-----";
 
 /// One block: its label and its content.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Block {
-    pub(super) label: String,
-    pub(super) der: Vec<u8>,
+pub(in crate::verify) struct Block {
+    pub(in crate::verify) label: String,
+    pub(in crate::verify) der: Vec<u8>,
 }
 
 /// Why a text is not PEM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PemFault {
+pub(in crate::verify) enum PemFault {
     /// No block in it, or one without an end.
     NotPem,
     /// More blocks than are read.
@@ -25,7 +25,7 @@ pub(super) enum PemFault {
 }
 
 /// The blocks of a text, at least one and at most `limit`.
-pub(super) fn blocks(text: &[u8], limit: usize) -> Result<Vec<Block>, PemFault> {
+pub(in crate::verify) fn blocks(text: &[u8], limit: usize) -> Result<Vec<Block>, PemFault> {
     let mut rest = str::from_utf8(text).map_err(|_| PemFault::NotPem)?;
     let mut blocks = Vec::new();
     while let Some((_, after)) = rest.split_once(BEGIN) {

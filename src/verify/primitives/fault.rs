@@ -189,6 +189,11 @@ impl Fault {
 const OTHER_SALT: &str =
     "signed, but not by this key (of RSA-PSS the salt must be as long as the digest: rsa_pss_saltlen:digest)";
 
+/// More of something than is read.
+pub(in crate::verify) const fn beyond(what: &'static str, limit: usize) -> Fault {
+    Fault::Beyond(Bound { what, limit })
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

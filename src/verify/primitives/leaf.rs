@@ -15,13 +15,16 @@ use x509_cert::ext::pkix::name::{GeneralName, OtherName};
 use x509_cert::time::Time;
 
 use super::certificate::{Certificate, Extension, San};
-use super::cosign::simple_signing::beyond;
-use super::{Fault, KeyError, KeyId, crypto};
+use super::crypto;
+use super::fault::beyond;
+use crate::verify::primitives::fault::Fault;
+use crate::verify::primitives::key::KeyId;
+use crate::verify::primitives::key_error::KeyError;
 
 /// Longest certificate, in bytes: Fulcio's have about 1 KB; the rest is room for names and RSA keys.
 const CERTIFICATE_MAX: usize = 32 * 1024;
 /// Most certificates beside a signature: a chain of an own authority has three or four.
-pub(super) const CHAIN_MAX: usize = 8;
+pub(in crate::verify) const CHAIN_MAX: usize = 8;
 
 /// Where Fulcio's extensions are (fulcio `docs/oid-info.md`).
 const FULCIO: &str = "1.3.6.1.4.1.57264.1.";
@@ -35,20 +38,20 @@ const ISSUER: u32 = 8;
 
 /// A signing certificate of which nothing is proven.
 #[derive(Debug, Clone)]
-pub(super) struct Leaf {
+pub(in crate::verify) struct Leaf {
     /// The certificate.
-    pub(super) der: Vec<u8>,
+    pub(in crate::verify) der: Vec<u8>,
     /// Its SubjectPublicKeyInfo.
-    pub(super) spki: Vec<u8>,
+    pub(in crate::verify) spki: Vec<u8>,
     /// Certificates that came with it, from its issuer upwards.
-    pub(super) intermediates: Vec<Vec<u8>>,
+    pub(in crate::verify) intermediates: Vec<Vec<u8>>,
     /// What it says.
-    pub(super) claims: Arc<Certificate>,
+    pub(in crate::verify) claims: Arc<Certificate>,
 }
 
 impl Leaf {
     /// Reads a certificate and those that came with it, the leaf first.
-    pub(super) fn read(chain: &[&[u8]]) -> Result<Self, Fault> {
+    pub(in crate::verify) fn read(chain: &[&[u8]]) -> Result<Self, Fault> {
         let [der, intermediates @ ..] = chain else { return Err(Fault::NoCertificate) };
         if chain.len() > CHAIN_MAX {
             return Err(beyond("certificates", CHAIN_MAX));
@@ -67,13 +70,13 @@ impl Leaf {
     }
 
     /// Whether a certificate says that it issued itself, as roots do.
-    pub(super) fn is_self_issued(der: &[u8]) -> Result<bool, Fault> {
+    pub(in crate::verify) fn is_self_issued(der: &[u8]) -> Result<bool, Fault> {
         let certificate = parse(der)?.tbs_certificate;
         Ok(certificate.issuer == certificate.subject)
     }
 
     /// The key in it, ready to check with.
-    pub(super) fn verifier(&self) -> Result<crypto::Verifier, Fault> {
+    pub(in crate::verify) fn verifier(&self) -> Result<crypto::Verifier, Fault> {
         crypto::Verifier::parse(&self.spki).map_err(|error| match error {
             KeyError::Algorithm => Fault::Unsupported,
             KeyError::TooLong
@@ -98,13 +101,13 @@ fn have_distinct_subjects(certificates: &[&[u8]]) -> bool {
 }
 
 /// A certificate, DER, whole and with nothing behind it.
-pub(super) fn parse(der: &[u8]) -> Result<X509, Fault> {
+pub(in crate::verify) fn parse(der: &[u8]) -> Result<X509, Fault> {
     X509::from_der(der).map_err(|_| Fault::Certificate)
 }
 
 /// From when to when a certificate says that it is valid. The year 9999 (no end, RFC 5280 section 4.1.2.5) is the end of
 /// all time.
-pub(super) fn validity(x509: &X509) -> Result<(jiff::Timestamp, jiff::Timestamp), Fault> {
+pub(in crate::verify) fn validity(x509: &X509) -> Result<(jiff::Timestamp, jiff::Timestamp), Fault> {
     let validity = &x509.tbs_certificate.validity;
     Ok((time(validity.not_before)?, time(validity.not_after)?))
 }

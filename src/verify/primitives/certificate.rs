@@ -5,20 +5,20 @@
 
 use std::collections::BTreeMap;
 
-use super::KeyId;
+use crate::verify::primitives::key::KeyId;
 
 /// A signing certificate's claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     /// How many names there are, those of other kinds too.
-    pub(super) names: usize,
-    pub(super) sans: Vec<San>,
-    pub(super) issuer: Option<String>,
-    pub(super) extensions: BTreeMap<Extension, String>,
-    pub(super) key: KeyId,
-    pub(super) fingerprint: [u8; 32],
-    pub(super) not_before: jiff::Timestamp,
-    pub(super) not_after: jiff::Timestamp,
+    pub(in crate::verify) names: usize,
+    pub(in crate::verify) sans: Vec<San>,
+    pub(in crate::verify) issuer: Option<String>,
+    pub(in crate::verify) extensions: BTreeMap<Extension, String>,
+    pub(in crate::verify) key: KeyId,
+    pub(in crate::verify) fingerprint: [u8; 32],
+    pub(in crate::verify) not_before: jiff::Timestamp,
+    pub(in crate::verify) not_after: jiff::Timestamp,
 }
 
 /// A subject alternative name (RFC 5280 section 4.2.1.6) with its kind: equal text of another kind is another name
@@ -221,7 +221,7 @@ impl Extension {
     }
 
     /// Its number under 1.3.6.1.4.1.57264.1.
-    pub(super) const fn number(self) -> u32 {
+    pub(in crate::verify) const fn number(self) -> u32 {
         match self {
             Self::BuildSignerUri => 9,
             Self::BuildSignerDigest => 10,
@@ -248,7 +248,7 @@ impl Extension {
     }
 
     /// Whether its value is the text itself; newer ones are a DER string.
-    pub(super) const fn is_bare(self) -> bool {
+    pub(in crate::verify) const fn is_bare(self) -> bool {
         self.number() < 8
     }
 }

@@ -15,11 +15,11 @@ use sigstore_types::{DerCertificate, DerPublicKey, KindVersion, TransparencyLogE
 use x509_cert::der::Encode as _;
 
 use crate::image::json::{self, Limits};
-use crate::verify::Fault;
-use crate::verify::cosign::simple_signing::fault;
-use crate::verify::crypto::Message;
-use crate::verify::leaf;
-use crate::verify::untrusted::{ArtifactDigest, Content};
+use crate::verify::primitives::content::{ArtifactDigest, Content};
+use crate::verify::primitives::crypto::Message;
+use crate::verify::primitives::fault::Fault;
+use crate::verify::primitives::json::fault;
+use crate::verify::primitives::leaf;
 
 /// A body: an entry of `dsse` with a certificate has 6 KB. What `rekord` calls `extraData` is anything.
 const LIMITS: Limits = Limits { bytes: 128 * 1024, depth: 16, values: 1024, free: &["extraData"] };

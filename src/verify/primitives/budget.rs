@@ -1,6 +1,6 @@
 //! [`Budget`]: how many signature checks one decision may cost (attack D1).
 
-use super::Fault;
+use crate::verify::primitives::fault::Fault;
 
 /// Signature checks that one decision may still make.
 ///
@@ -30,12 +30,12 @@ impl Budget {
     }
 
     /// Takes one check.
-    pub(super) fn spend(&mut self) -> Result<(), Fault> {
+    pub(in crate::verify) fn spend(&mut self) -> Result<(), Fault> {
         self.take(1)
     }
 
     /// Takes so many checks, or none.
-    pub(super) fn take(&mut self, checks: u32) -> Result<(), Fault> {
+    pub(in crate::verify) fn take(&mut self, checks: u32) -> Result<(), Fault> {
         self.left = self.left.checked_sub(checks).ok_or(Fault::BudgetSpent)?;
         Ok(())
     }
