@@ -2,6 +2,7 @@
 //!
 //! [`run`] is the story. What is decided is the gate's, what is served the proxy's.
 
+mod known_time;
 mod reload;
 mod status;
 mod time;
@@ -30,9 +31,9 @@ use crate::proxy::{self, Connections, Listener, Proxy};
 use crate::registry::{Environment, Registry};
 use crate::systemd::{self, Inherited, News, Socket};
 use crate::{audit, loader};
-use time::{clock_warning, settle_time};
+use known_time::{clock_warning, settle_time};
 
-pub use time::known_time;
+pub use known_time::known_time;
 
 /// The system's clocks.
 #[allow(clippy::disallowed_methods, reason = "the one place where the clocks are read")]
@@ -272,7 +273,7 @@ fn freshness(options: &evidence_store::Options) -> Freshness {
 fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
     let (gate, noted) = gate(settings)?;
     noted.warn();
-    if let Some(warning) = clock_warning(&gate) {
+    if let Some(warning) = clock_warning(&gate, now()) {
         tracing::warn!("{warning}");
     }
     if let (_, Some(error)) = known_time(settings) {

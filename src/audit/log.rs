@@ -1,4 +1,4 @@
-//! [`Log`]: the handle through which decisions are recorded; [`Recorded`]: the proof that one was.
+//! [`Log`]: the handle through which decisions are recorded.
 //!
 //! The work is done by a thread of its own (`writer`), which opens the file, takes every record that waits, writes them at
 //! once, and answers when the disk has them. A disk that does not answer holds up that thread and nobody else.
@@ -19,6 +19,7 @@ use super::file::LogFile;
 use super::options::Options;
 use super::queue::{Message, Queue};
 use super::record::{Noted, Record};
+use super::recorded::Recorded;
 use super::stamp::{DecisionId, Ids};
 use super::state::{Counters, Health, State, lock};
 use super::writer::Writer;
@@ -33,13 +34,6 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Log {
     shared: Arc<Shared>,
-}
-
-/// A decision is on record. Only [`Log::append`] makes one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a decision may be acted on only when it is recorded"]
-pub struct Recorded {
-    durable: bool,
 }
 
 struct Shared {
@@ -207,18 +201,6 @@ impl Log {
             Ok(closed) => closed.unwrap_or(Err(AuditError::Closed)),
             Err(_) => Err(AuditError::Late { limit: CLOSE_PATIENCE }),
         }
-    }
-}
-
-impl Recorded {
-    pub(super) const fn new(durable: bool) -> Self {
-        Self { durable }
-    }
-
-    /// Whether the decision has a line of its own on disk; otherwise it is counted with others.
-    #[must_use]
-    pub const fn durable(self) -> bool {
-        self.durable
     }
 }
 

@@ -11,8 +11,8 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::error::AuditError;
-use super::log::Recorded;
 use super::record::{Noted, Record};
+use super::recorded::Recorded;
 
 /// Bytes of records that may wait, about. A record takes some 4 KiB in memory, so this is four times what 1024 of them
 /// need; one with the longest report takes 200 KiB.

@@ -1,7 +1,7 @@
 //! `sealgate cache flush`.
 
-use super::screen::{Exit, Screen};
 use super::status::ask_daemon;
+use super::terminal::screen::{Exit, Screen};
 use crate::config::Settings;
 use crate::control::{Answer, Request};
 

@@ -1,7 +1,7 @@
 //! `sealgate clock lower`.
 
-use super::screen::{Exit, Screen, plain};
 use super::status::ask_daemon;
+use super::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::control::{Answer, Request};
 

@@ -7,9 +7,9 @@ mod cache;
 mod clock;
 mod evidence;
 mod policy;
-mod screen;
 mod signer;
 mod status;
+mod terminal;
 mod trust;
 mod verify;
 mod verify_bundle;
@@ -17,10 +17,12 @@ mod verify_bundle;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use evidence::EvidenceCommand;
-pub use screen::{Exit, Output, Screen};
+pub use terminal::screen::{Exit, Output, Screen};
+
+use terminal::no_options::NoOptions;
 
 use crate::config::{self, Settings};
 use crate::daemon;
@@ -154,10 +156,6 @@ enum TrustCommand {
     #[command(after_help = "Examples:\n  sealgate trust list\n  sealgate trust list --output json | jq .name")]
     List(NoOptions),
 }
-
-/// A command without options of its own.
-#[derive(Debug, Args)]
-struct NoOptions {}
 
 /// Runs the program and returns its exit code.
 #[must_use]

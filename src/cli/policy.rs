@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::screen::{Exit, Screen, Tone, plain};
+use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::{loader, registry};
 

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::screen::{Screen, plain};
+use super::terminal::screen::{Screen, plain};
 
 /// The extensions of a certificate that people look for; the others are in the JSON.
 const EXTENSIONS: [(&str, &str); 8] = [

@@ -1,6 +1,6 @@
 //! `sealgate status`: how the running gate is, for a tired person.
 
-use super::screen::{Exit, Screen, Tone, plain};
+use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{self, Answer, AuditStatus, ConnectionStatus, EvidenceStatus, Request, Status, TrustStatus};
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::screen::{Exit, Screen, Tone, plain};
+use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::daemon::CLOCK;
 use crate::image::Digest;
 use crate::loader;

@@ -1,4 +1,4 @@
-//! From a tree to [`Settings`], so that an error knows its key and its line.
+//! From a tree to settings, so that an error knows its key and its line.
 //!
 //! The rooms' options derive `Deserialize`; this is the other half, over [`Node`]. It reports what serde found as data
 //! (unknown key and the known ones, type found and expected) instead of text.
@@ -13,7 +13,6 @@ use serde::de::{
 };
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::Settings;
 use super::error::{ConfigError, Place};
 use super::tree::{Node, Value};
 
@@ -21,8 +20,8 @@ use super::tree::{Node, Value};
 const NEAR: usize = 2;
 
 /// The settings that a tree spells out, defaults for the rest.
-pub(super) fn settings(node: &Node) -> Result<Settings, ConfigError> {
-    Settings::deserialize(At { node, key: String::new() }).map_err(|fault| fault.located(&node.place, ""))
+pub(super) fn settings<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, ConfigError> {
+    T::deserialize(At { node, key: String::new() }).map_err(|fault| fault.located(&node.place, ""))
 }
 
 /// A value and the key that it stands under.

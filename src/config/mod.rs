@@ -99,10 +99,10 @@ pub fn parse(fragments: &[(PathBuf, String)]) -> Result<Settings, ConfigError> {
     let mut whole = tree::Node::empty();
     for (path, text) in fragments {
         let fragment = tree::parse(path, text)?;
-        de::settings(&fragment)?;
+        de::settings::<Settings>(&fragment)?;
         whole.merge(fragment);
     }
-    let settings = de::settings(&whole)?;
+    let settings: Settings = de::settings(&whole)?;
     settings.check().map_err(|message| ConfigError::Unfit { message })?;
     Ok(settings)
 }

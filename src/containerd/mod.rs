@@ -15,6 +15,7 @@
 //!
 //! Nothing here judges, asks a registry or keeps state; every call has a time limit, and the connection heals itself.
 
+mod call;
 mod channel;
 mod container;
 mod content;

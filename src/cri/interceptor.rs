@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::answer::RecordedAnswer;
 use super::{create_container, pull_image, start_container};
 use crate::cri::{AuditEvent, Gate, Recorder, Refusal, ask};
-use crate::proxy::{Answer, Call, Owned, OwnedMethod, Reply, Unread, UpstreamError};
+use crate::proxy::{Answer, Call, Interceptor, OwnedMethod, RejectedUnread, Reply, UpstreamError};
 
 /// The gate and its log, as the owned methods need them.
 #[derive(Debug)]
@@ -49,10 +49,10 @@ impl Calls {
     }
 
     /// Records a request that was refused before it was read.
-    async fn record_unread(&self, unread: Unread) {
+    async fn record_unread(&self, unread: RejectedUnread) {
         let policy = self.gate.policy();
         match unread {
-            Unread::Framing { method, why } => {
+            RejectedUnread::Framing { method, why } => {
                 let asking = match method {
                     OwnedMethod::PullImage => ask::Call::PullImage,
                     OwnedMethod::CreateContainer => ask::Call::CreateContainer,
@@ -61,7 +61,7 @@ impl Calls {
                 let event = self.recorder.unreadable(asking, &policy);
                 let _on_record = self.recorder.refuse(&event, Refusal::BadRequest { why }).await;
             }
-            Unread::Method { path, why } => {
+            RejectedUnread::Method { path, why } => {
                 let refusal = Refusal::NotAllowed { what: format!("{path:?}"), hint: why };
                 self.recorder.refuse_method(&path, &refusal, &policy).await;
             }
@@ -80,8 +80,8 @@ impl Calls {
     }
 }
 
-impl Owned for Arc<Calls> {
-    fn unread(&self, unread: Unread) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+impl Interceptor for Arc<Calls> {
+    fn unread(&self, unread: RejectedUnread) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let calls = Self::clone(self);
         Box::pin(async move { calls.record_unread(unread).await })
     }

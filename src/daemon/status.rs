@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::time::clock_warning;
+use super::known_time::clock_warning;
 use super::{CLOCK, Daemon, now};
 use crate::audit::{Counters, Health};
 use crate::control::{
@@ -109,7 +109,7 @@ impl Daemon {
     fn clock_warnings(&self) -> Vec<String> {
         let kept = self.floor_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let kept = kept.map(|error| format!("what ended may count again if the clock is set back: {error}"));
-        clock_warning(&self.gate).into_iter().chain(kept).collect()
+        clock_warning(&self.gate, now()).into_iter().chain(kept).collect()
     }
 
     async fn status(&self) -> Status {

@@ -1,60 +1,20 @@
-//! The time as of which the gate judges: what is known of it at the start, how it is kept, and how an operator lowers it.
+//! The time as of which the gate judges: how it is kept, and how an operator lowers it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{CLOCK, Daemon, now};
+use super::{CLOCK, Daemon};
 use crate::audit::{self, Noted};
-use crate::config::Settings;
 use crate::control::Answer;
-use crate::cri::Gate;
 use crate::floor;
 
-/// How far the clock may be behind without a word: clocks are corrected by less all the time.
-const BEHIND: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
 /// How often the latest time on record is put on disk, when there was a record. What a crash loses of it is known from the
 /// log's last change, unless the clock was set back in the same minute.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long the end waits for it to be put there: a disk that does not answer must not hold it up.
 const KEEP_LIMIT: Duration = Duration::from_secs(2);
-
-/// The latest time that this node recorded anything, by what is on disk, and what is wrong with that: the file, or the last
-/// change of the log if that is later.
-#[must_use]
-pub fn known_time(settings: &Settings) -> (Option<Timestamp>, Option<floor::FloorError>) {
-    let (kept, error) = match floor::read(&settings.clock.file) {
-        Ok(kept) => (kept, None),
-        Err(error) => (None, Some(error)),
-    };
-    let changed = settings.audit.last_change().and_then(|time| Timestamp::try_from(time).ok());
-    (kept.max(changed), error)
-}
-
-/// What to say of a clock that is not believed.
-pub(super) fn clock_warning(gate: &Gate) -> Option<String> {
-    let (says, known) = (now(), gate.floor().latest());
-    let behind = known.duration_since(says);
-    (behind > BEHIND).then(|| {
-        format!(
-            "the clock says {says:.0}, but decisions were recorded until {known:.0}: what ends is judged as of then; set the \
-             clock, or run sealgate clock lower if it is right and was ahead before"
-        )
-    })
-}
-
-/// Puts what is known of the time on disk before the log is written, whose first record takes the log's own time back; why
-/// that could not be done.
-pub(super) fn settle_time(gate: &Gate, settings: &Settings) -> Option<String> {
-    let (file, known) = (&settings.clock.file, gate.floor().latest());
-    if known == Timestamp::MIN || floor::read(file) == Ok(Some(known)) {
-        return None;
-    }
-    let error = floor::write(file, known).err()?.to_string();
-    tracing::warn!("what ended may count again if the clock is set back: {error}");
-    Some(error)
-}
 
 impl Daemon {
     /// Keeps the latest time on record on disk, while the gate runs.

@@ -3,7 +3,6 @@
 
 use jiff::Timestamp;
 
-use super::Store;
 use super::error::StoreError;
 use super::files::{self, Found};
 use super::folders::Folders;
@@ -12,30 +11,15 @@ use super::lock::{Hold, Lock};
 /// Longest file: one time, RFC 3339.
 const FILE_MAX: u64 = 64;
 
-impl Store {
-    /// Notes, durably, that what was fetched before `at` is to be asked of its registry again. The store that is open goes
-    /// on saying what it found.
-    ///
-    /// # Errors
-    /// [`StoreError`]; then it may not be known after a start.
-    pub fn note_flush(&self, at: Timestamp) -> Result<(), StoreError> {
-        let noted = self.folders.make().and_then(|()| {
-            let _lock = Lock::store(self.folders.lock(), Hold::Shared)?;
-            files::write(self.folders.flushed(), at.to_string().as_bytes())?;
-            files::sync_folder(self.folders.root())
-        });
-        self.tally.count_failure(&noted);
-        noted
-    }
-
-    /// What was noted when the store was opened; the end of time where that cannot be read, since nobody knows then what is
-    /// from before. Untrusted: it may be yet to come.
-    #[must_use]
-    pub fn flushed(&self) -> Option<Timestamp> {
-        self.flushed
-    }
+/// Notes it, durably.
+pub(super) fn write(folders: &Folders, at: Timestamp) -> Result<(), StoreError> {
+    folders.make()?;
+    let _lock = Lock::store(folders.lock(), Hold::Shared)?;
+    files::write(folders.flushed(), at.to_string().as_bytes())?;
+    files::sync_folder(folders.root())
 }
 
+/// What is noted, if anything; the end of time where that cannot be read.
 pub(super) fn read(folders: &Folders) -> Option<Timestamp> {
     let untrusted = match files::read(folders.flushed(), FILE_MAX) {
         Ok(Found::Nothing) => return None,
@@ -52,7 +36,7 @@ pub(super) fn read(folders: &Folders) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence_store::Options;
+    use crate::evidence_store::{Options, Store};
 
     #[test]
     fn a_flush_is_known_after_a_start_and_a_broken_note_is_one() {

@@ -9,11 +9,11 @@
 //! moment the disk has it whole or not at all.
 
 mod change;
-mod check;
 mod entry;
 mod error;
 mod evict;
 mod files;
+mod flush_marker;
 mod folders;
 pub mod layout;
 mod lock;
@@ -94,6 +94,24 @@ impl Store {
         self.tally.set_needed(needed);
     }
 
+    /// Notes, durably, that what was fetched before `at` is to be asked of its registry again. The store that is open goes
+    /// on saying what it found.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then it may not be known after a start.
+    pub fn note_flush(&self, at: jiff::Timestamp) -> Result<(), StoreError> {
+        let noted = flush_marker::write(&self.folders, at);
+        self.tally.count_failure(&noted);
+        noted
+    }
+
+    /// What was noted when the store was opened; the end of time where that cannot be read, since nobody knows then what is
+    /// from before. Untrusted: it may be yet to come.
+    #[must_use]
+    pub fn flushed(&self) -> Option<jiff::Timestamp> {
+        self.flushed
+    }
+
     /// Removes what interrupted writes left, unless somebody is writing.
     fn tidy(&self) -> Result<(), StoreError> {
         let Some(_alone) = Lock::try_store(self.folders.lock(), Hold::Alone)? else { return Ok(()) };
@@ -108,6 +126,5 @@ impl Store {
     }
 }
 
-mod flush_marker;
 #[cfg(test)]
 mod tests;

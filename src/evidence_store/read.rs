@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::entry::{self, Entry};
 use super::error::{Action, Broken, StoreError};
-use super::files::{self, Found};
-use super::scan::{self, PER_SUBJECT_MAX};
+use super::files::{self, Found, is_temporary};
+use super::scan::{self, FILES_MAX, PER_SUBJECT_MAX};
 use super::{BLOB_MAX, Store};
 use crate::evidence::Place;
 use crate::image::Digest;
@@ -170,4 +170,46 @@ pub(super) fn look(path: &Path, subject: &Digest) -> Result<Read, StoreError> {
 fn is_at_home(entry: &Entry, path: &Path, subject: &Digest) -> bool {
     let named = path.file_name().is_some_and(|name| name == entry::file_name(&entry.place).as_str());
     named && entry.place.subject == *subject
+}
+
+impl Store {
+    /// Looks at every file: calls `each` with its path, and why it counts as not there, if it does. What is found broken is
+    /// counted as it is when it is used, and left where it is. Files that are being written are not looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the disk fails; then not every file was looked at.
+    pub fn check(&self, each: &mut dyn FnMut(&Path, Option<&Broken>)) -> Result<(), StoreError> {
+        scan::visit(self.folders.blobs(), FILES_MAX, &mut |name, path| {
+            if is_temporary(name) {
+                return Ok(());
+            }
+            // What no digest is the name of is nobody's.
+            let Some(digest) = scan::digest_of(name) else {
+                each(&path, Some(&Broken::Misplaced));
+                return Ok(());
+            };
+            self.tell(&path, self.blob_at(&path, &digest, BLOB_MAX)?.err(), each);
+            Ok(())
+        })?;
+        scan::subjects(&self.folders, &mut |subject, folder| {
+            scan::visit(&folder, 2 * PER_SUBJECT_MAX, &mut |name, path| {
+                if is_temporary(name) {
+                    return Ok(());
+                }
+                let broken = match look(&path, &subject)? {
+                    Read::Broken(why) => Some(why),
+                    Read::Entry(_) | Read::Nothing => None,
+                };
+                self.tell(&path, broken, each);
+                Ok(())
+            })
+        })
+    }
+
+    fn tell(&self, path: &Path, broken: Option<Broken>, each: &mut dyn FnMut(&Path, Option<&Broken>)) {
+        if let Some(why) = &broken {
+            self.tally.tell_broken(path, why);
+        }
+        each(path, broken.as_ref());
+    }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::roots::RootFault;
 use crate::errno::Words;
 use crate::policy::{NamedAt, Note, PolicyError, Position, Unmatched};
 use crate::verify::KeyError;
@@ -224,3 +223,23 @@ fn place(at: &NamedAt) -> String {
 fn shown(path: &Path) -> String {
     path.to_string_lossy().escape_default().to_string()
 }
+
+/// Why a root's file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootFault {
+    /// The file itself.
+    File(FileFault),
+    /// What is in it.
+    Content(String),
+}
+
+impl fmt::Display for RootFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(fault) => write!(f, "{fault}"),
+            Self::Content(why) => write!(f, "not a trusted root: {}", why.escape_default()),
+        }
+    }
+}
+
+impl std::error::Error for RootFault {}

@@ -21,10 +21,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::policy::{Documents, DocumentsReader, FILE_MAX, Material, ParsedFile, PolicyFile, PolicySet, Unmatched};
 use crate::verify::{PublicKey, TrustRoot};
 
-pub use error::{FileFault, LoadError, Problem, Warning};
-pub use roots::{
-    Found, ROOT_MAX, RootFault, TrustOptions, find, is_root_name, parse_root, survey, tuf_root, tuf_root_file,
-};
+pub use error::{FileFault, LoadError, Problem, RootFault, Warning};
+pub use roots::{Found, ROOT_MAX, TrustOptions, find, is_root_name, parse_root, survey, tuf_root, tuf_root_file};
 pub use shipped::{Shipped, shipped};
 pub use watch::{Kept, Watch};
 

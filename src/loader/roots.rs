@@ -4,13 +4,12 @@
 //! root that its updates are checked from. Files that others may write are refused (attack E4).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use sigstore_trust_root::TrustedRoot;
 
-use super::error::FileFault;
+use super::error::{FileFault, RootFault};
 use super::files;
 use super::shipped::shipped;
 
@@ -103,26 +102,6 @@ pub struct Found {
     /// What is in it.
     pub root: Result<TrustedRoot, RootFault>,
 }
-
-/// Why a root's file cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RootFault {
-    /// The file itself.
-    File(FileFault),
-    /// What is in it.
-    Content(String),
-}
-
-impl fmt::Display for RootFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(fault) => write!(f, "{fault}"),
-            Self::Content(why) => write!(f, "not a trusted root: {}", why.escape_default()),
-        }
-    }
-}
-
-impl std::error::Error for RootFault {}
 
 /// Whether this can be the name of a root: lower-case letters, digits, `-`, `_` and `.`, a letter or digit first.
 #[must_use]

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::error::RootFault;
 use super::lifetime::{self, Ending, Item, Kind, Standing};
-use super::roots::{self, RootFault, TrustOptions};
+use super::roots::{self, TrustOptions};
 
 /// A root that is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tonic::Code;
 
-use super::{seats::Sitting, status, underway::Ticket};
+use super::{connection::seats::Sitting, grpc::status, underway::Ticket};
 
 /// What the client is sent.
 pub(super) struct ReplyBody(Kind);

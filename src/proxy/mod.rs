@@ -1,39 +1,36 @@
 //! The socket: the CRI on a Unix socket, HTTP/2 only, in front of the runtime's own.
 //!
 //! [`serve()`] accepts, checks who connects, and answers every request by the one table in [`methods`]: it passes as it
-//! came, it is an owned method and goes to [`Owned`], or it is refused and the runtime never hears of
+//! came, it is an owned method and goes to [`Interceptor`], or it is refused and the runtime never hears of
 //! it. [`Connections`] are shared out so that one client cannot lock out another. [`wire`] patches one field of a message
 //! and leaves every other byte alone.
 //!
 //! Runs on a current-thread runtime as well as on a pool; one thread is faster. Knows nothing of images and policies.
 
+mod answer;
 mod body;
-mod call;
-mod cork;
-mod frame;
-mod hello;
+mod connection;
+mod grpc;
+mod interceptor;
 mod listen;
 pub mod methods;
 mod options;
 mod pass;
-mod seats;
-mod seldom;
 mod serve;
 mod settings;
-mod status;
-mod timeout;
 mod underway;
 mod upstream;
 pub mod wire;
 
 pub use tonic::Code;
 
-pub use self::call::{Answer, Call, Owned, Reply, Unread};
-pub use self::frame::{FrameError, MESSAGE_LIMIT};
+pub use self::answer::{Answer, Reply};
+pub use self::connection::seats::{ConnectionCounts, Connections};
+pub use self::grpc::frame::{FrameError, MESSAGE_LIMIT};
+pub use self::grpc::timeout::TimeoutError;
+pub use self::interceptor::{Call, Interceptor, RejectedUnread};
 pub use self::listen::{ListenError, Listener};
 pub use self::methods::{OwnedMethod, Refusal, Route};
 pub use self::options::Options;
-pub use self::seats::{ConnectionCounts, Connections};
 pub use self::serve::{Drained, Proxy, admits, serve};
-pub use self::timeout::TimeoutError;
 pub use self::upstream::{Upstream, UpstreamError};

@@ -5,10 +5,9 @@ use http::{Request, Response, uri::PathAndQuery};
 use hyper::body::Incoming;
 
 use super::{
-    Upstream,
+    answer::Answer,
     body::{ReplyBody, RequestBody},
-    call::Answer,
-    upstream::{self, Failure},
+    upstream::{self, Failure, Upstream},
 };
 
 /// Forwards one request.

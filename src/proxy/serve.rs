@@ -20,15 +20,24 @@ use tonic::Code;
 use crate::clock::Clock;
 
 use super::{
-    Answer, Call, Connections, Listener, Options, Owned, OwnedMethod, Route, Unread, Upstream,
+    answer::{self, Answer},
     body::ReplyBody,
-    frame::{self, Budget},
-    hello::Hello,
-    methods, pass,
-    seats::{Idle, Peer, Seat, Told},
-    seldom::Seldom,
-    settings, status, timeout as deadline,
+    connection::{
+        hello::Hello,
+        seats::{Connections, Idle, Peer, Seat, Told},
+        seldom::Seldom,
+    },
+    grpc::{
+        frame::{self, Budget},
+        status, timeout as deadline,
+    },
+    interceptor::{Call, Interceptor, RejectedUnread},
+    listen::Listener,
+    methods::{self, OwnedMethod, Route},
+    options::Options,
+    pass, settings,
     underway::{Ended, Ending, Stage, Ticket, Underway},
+    upstream::Upstream,
 };
 
 /// Pause after a failed accept: out of file descriptors does not get better by asking at once.
@@ -63,7 +72,7 @@ pub struct Proxy {
     /// The runtime's socket.
     pub runtime: PathBuf,
     /// What answers the owned methods.
-    pub owned: Arc<dyn Owned>,
+    pub owned: Arc<dyn Interceptor>,
     /// The places of the connections.
     pub connections: Arc<Connections>,
     /// Where time comes from.
@@ -135,7 +144,7 @@ async fn accept(listener: &Listener, service: &Arc<Service>, open: &mut JoinSet<
 struct Service {
     options: Options,
     runtime: PathBuf,
-    owned: Arc<dyn Owned>,
+    owned: Arc<dyn Interceptor>,
     http: Builder<TokioExecutor>,
     budget: Budget,
     connections: Arc<Connections>,
@@ -196,7 +205,7 @@ async fn give_up(idle: Idle) {
 enum Refused {
     User(u32),
     Unknown,
-    Full(super::seats::Full),
+    Full(super::connection::seats::Full),
 }
 
 fn peer(stream: &UnixStream) -> io::Result<Peer> {
@@ -291,7 +300,7 @@ impl Client {
             }
             Route::Refuse(refusal) => {
                 self.note(request.uri(), refusal).await;
-                Ok(status::refusal(refusal))
+                Ok(answer::refusal(refusal))
             }
         }
     }
@@ -316,7 +325,7 @@ impl Client {
 
     /// Refuses a call of an owned method unread, with a record of it.
     async fn refused(&self, method: OwnedMethod, code: Code, why: &(dyn fmt::Display + Sync)) -> Answer {
-        self.service.owned.unread(Unread::Framing { method, why: why.to_string() }).await;
+        self.service.owned.unread(RejectedUnread::Framing { method, why: why.to_string() }).await;
         Answer::status(code, format!("sealgate refuses this {}: {why}", method.name()))
     }
 
@@ -326,7 +335,7 @@ impl Client {
         match refusal {
             methods::Refusal::Native | methods::Refusal::OldCri | methods::Refusal::BringsContent { .. } => {
                 let path = uri.path().chars().take(PATH_SHOWN).collect();
-                self.service.owned.unread(Unread::Method { path, why: refusal.to_string() }).await;
+                self.service.owned.unread(RejectedUnread::Method { path, why: refusal.to_string() }).await;
             }
             methods::Refusal::NotPost | methods::Refusal::Path => {}
         }
@@ -336,7 +345,7 @@ impl Client {
 /// The answer to a call that the end of the gate ends.
 fn ended(ticket: &Ticket) -> Response<ReplyBody> {
     ticket.note_cut();
-    status::response(Code::Unavailable, status::STOPPING)
+    answer::response(Code::Unavailable, status::STOPPING)
 }
 
 impl fmt::Display for Refused {

@@ -24,13 +24,15 @@ use tokio::net::UnixStream;
 use tonic::Code;
 
 use super::{
-    Answer, FrameError, Reply,
+    answer::{Answer, Reply},
     body::{self, RequestBody},
-    cork::Corked,
-    frame,
-    seldom::Seldom,
-    settings, status,
-    timeout::{self, GRPC_TIMEOUT},
+    connection::{cork::Corked, seldom::Seldom},
+    grpc::{
+        frame::{self, FrameError},
+        status,
+        timeout::{self, GRPC_TIMEOUT},
+    },
+    settings,
 };
 use crate::errno::Words;
 

@@ -19,13 +19,12 @@ mod operator_file;
 mod options;
 mod printable;
 mod proxy_url;
+mod session;
 mod variables;
 
 pub use api::answer::Fetched;
 pub use api::host_fallback::HostFallback;
 pub use api::referrers::{Filter, List, Referrer, Referrers};
-pub use api::registry::{Registry, Support};
-pub use api::session::Session;
 pub use api::survey::{Notice, survey};
 pub use credential_fault::{CredentialFault, CredentialWhy};
 pub use credentials::{Access, AccessKey, AuthConfig, Credentials, CredentialsError};
@@ -33,4 +32,6 @@ pub use error::{Budget, Class, Malformed, Presented, RedirectFault, RegistryErro
 pub use http::proxies::Environment;
 pub use options::Options;
 pub use proxy_url::ProxyUrl;
+pub use session::registry::{Registry, Support};
+pub use session::session::Session;
 pub use variables::Variables;

@@ -236,9 +236,9 @@ impl fmt::Display for UpdateError {
                 write!(f, "the mirror's files do not fit together: {}; try again later", what.escape_default())
             }
             Self::Malformed(what) => write!(f, "the mirror's metadata cannot be used: {}", what.escape_default()),
-            Self::NoTarget => write!(f, "the mirror has no {}", super::TARGET),
+            Self::NoTarget => write!(f, "the mirror has no {}", super::target::TARGET),
             Self::Unusable(why) => {
-                write!(f, "the mirror's {} cannot be used: {}", super::TARGET, why.escape_default())
+                write!(f, "the mirror's {} cannot be used: {}", super::target::TARGET, why.escape_default())
             }
         }
     }

@@ -8,6 +8,7 @@
 mod error;
 mod install;
 mod memory;
+mod target;
 mod transport;
 
 use std::path::PathBuf;
@@ -17,13 +18,12 @@ use jiff::Timestamp;
 use sigstore_tuf::{Updater, UpdaterConfig};
 
 pub use error::{FetchError, StateFault, UpdateError};
+pub use target::TARGET;
 
 use install::Folder;
 use memory::Memory;
 use transport::Mirror;
 
-/// The file that is fetched, by Sigstore's convention.
-pub const TARGET: &str = "trusted_root.json";
 /// Most bytes of it, as the reader of trust roots has it.
 const TARGET_MAX: u64 = 1 << 20;
 

@@ -18,7 +18,7 @@ use sealgate::proto::containerd::services::{
 };
 use sealgate::proto::containerd::types::Descriptor;
 use sealgate::proto::{cri, wellknown::Any};
-use sealgate::proxy::Owned;
+use sealgate::proxy::Interceptor;
 use sealgate::registry::{self, Registry};
 use serde_json::{Value, json};
 
@@ -69,7 +69,7 @@ impl House {
         let (log, image_of) = (Arc::clone(&recorder), image.clone());
         let gate = Gate::owned(move |socket| {
             let decides = Arc::new(deciding(socket, (action, &digest)));
-            let calls: Arc<dyn Owned> = Arc::new(Arc::new(Calls::new(decides, log)));
+            let calls: Arc<dyn Interceptor> = Arc::new(Arc::new(Calls::new(decides, log)));
             calls
         });
         let standin = gate.standin();

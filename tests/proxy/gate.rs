@@ -7,7 +7,9 @@ use std::{
 };
 
 use sealgate::daemon::CLOCK;
-use sealgate::proxy::{Answer, Call, Connections, Drained, Listener, Options, Owned, Proxy, Unread, serve};
+use sealgate::proxy::{
+    Answer, Call, Connections, Drained, Interceptor, Listener, Options, Proxy, RejectedUnread, serve,
+};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -23,18 +25,18 @@ pub struct Gate {
     pub connections: Arc<Connections>,
     pub calls: Arc<Mutex<Vec<Call>>>,
     /// What was refused unread.
-    pub unread: Arc<Mutex<Vec<Unread>>>,
+    pub unread: Arc<Mutex<Vec<RejectedUnread>>>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Drained>,
 }
 
 struct Double<F> {
     calls: Arc<Mutex<Vec<Call>>>,
-    unread: Arc<Mutex<Vec<Unread>>>,
+    unread: Arc<Mutex<Vec<RejectedUnread>>>,
     answer: F,
 }
 
-impl<F: Fn(Call) -> Answering + Send + Sync + 'static> Owned for Double<F> {
+impl<F: Fn(Call) -> Answering + Send + Sync + 'static> Interceptor for Double<F> {
     fn call(&self, call: Call) -> Answering {
         let copy = Call {
             headers: call.headers.clone(),
@@ -46,7 +48,7 @@ impl<F: Fn(Call) -> Answering + Send + Sync + 'static> Owned for Double<F> {
         (self.answer)(call)
     }
 
-    fn unread(&self, unread: Unread) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn unread(&self, unread: RejectedUnread) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         self.unread.lock().unwrap().push(unread);
         Box::pin(async {})
     }
@@ -66,11 +68,11 @@ impl Gate {
     }
 
     /// A gate whose owned methods are answered by what is made for the runtime's socket.
-    pub fn owned(make: impl FnOnce(&Path) -> Arc<dyn Owned>) -> Self {
+    pub fn owned(make: impl FnOnce(&Path) -> Arc<dyn Interceptor>) -> Self {
         Self::serving(|_| {}, make)
     }
 
-    fn serving(tweak: impl FnOnce(&mut Options), make: impl FnOnce(&Path) -> Arc<dyn Owned>) -> Self {
+    fn serving(tweak: impl FnOnce(&mut Options), make: impl FnOnce(&Path) -> Arc<dyn Interceptor>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (socket, runtime) = (folder.path().join("cri.sock"), folder.path().join("containerd.sock"));
         let mut options = Options { socket: socket.clone(), ..Options::default() };

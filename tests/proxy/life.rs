@@ -188,8 +188,8 @@ async fn an_inherited_socket_is_served() {
 
 struct Nobody;
 
-impl sealgate::proxy::Owned for Nobody {
-    fn unread(&self, _: sealgate::proxy::Unread) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+impl sealgate::proxy::Interceptor for Nobody {
+    fn unread(&self, _: sealgate::proxy::RejectedUnread) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async {})
     }
 

@@ -1,4 +1,4 @@
-//! Owned methods: framing, what the deciding side is given, and what it can answer.
+//! Interceptor methods: framing, what the deciding side is given, and what it can answer.
 
 use std::{sync::Arc, time::Duration};
 

@@ -9,10 +9,11 @@ use clap::Args;
 use serde::Serialize;
 
 use super::catalog::Catalog;
+use super::fetch;
 use super::finding::{self, Found, Node, find, gathered};
+use super::on_node::tell_broken;
 use super::wanted::Wanted;
-use super::{fetch, tell_broken};
-use crate::cli::screen::{Exit, Screen, plain};
+use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::evidence_store::layout::{self, Exported};
 use crate::evidence_store::{Entry, Store};

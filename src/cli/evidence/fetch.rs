@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::finding::Found;
-use super::tokio_runtime;
+use super::on_node::tokio_runtime;
 use super::wanted::Wanted;
-use crate::cli::screen::Screen;
+use crate::cli::terminal::screen::Screen;
 use crate::config::Settings;
 use crate::cri::ask::PullRequest;
 use crate::cri::{Ending, Timings};

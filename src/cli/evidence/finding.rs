@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::catalog::Catalog;
-use super::tokio_runtime;
+use super::on_node::tokio_runtime;
 use super::wanted::{Wanted, names};
-use crate::cli::screen::Screen;
+use crate::cli::terminal::screen::Screen;
 use crate::config::Settings;
 use crate::containerd::Runtime;
 use crate::evidence_store::{Entry, Kept};

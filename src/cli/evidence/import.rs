@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::form;
-use crate::cli::screen::{Exit, Screen, Tone, plain};
+use super::columns::form;
+use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
 use crate::evidence_store::layout::{self, Imported};

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::{SHORT, WIDTH, ago, existing, form, present, short, shortened, tell_broken};
-use crate::cli::screen::{Exit, Screen, plain};
+use super::columns::{SHORT, WIDTH, ago, form, short, shortened};
+use super::on_node::{existing, present, tell_broken};
+use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::daemon;
 use crate::evidence::Source;

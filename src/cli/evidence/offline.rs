@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::catalog::Catalog;
 use super::wanted::names;
-use crate::cli::screen::{Screen, Tone, plain};
+use crate::cli::terminal::screen::{Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
 use crate::evidence::{Evidence, Name, Origin, Pod, Subject};

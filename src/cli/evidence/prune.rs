@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use clap::Args;
 use serde::Serialize;
 
-use super::{existing, present};
-use crate::cli::screen::{Exit, Screen, plain};
+use super::on_node::{existing, present};
+use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::daemon;
 use crate::evidence_store::Evicted;

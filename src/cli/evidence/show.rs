@@ -4,9 +4,10 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::columns::ago;
+use super::on_node::{existing, tell_broken};
 use super::wanted::Wanted;
-use super::{ago, existing, tell_broken};
-use crate::cli::screen::{Exit, Screen, Tone, plain};
+use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
 use crate::evidence::{Content, Item};

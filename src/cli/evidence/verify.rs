@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::catalog::Catalog;
 use super::offline::{self, Judged, Judgement};
+use super::on_node::existing;
+use super::show;
 use super::wanted::Wanted;
-use super::{existing, show};
-use crate::cli::screen::{Exit, Screen, Tone, plain};
+use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::evidence_store::{BLOB_MAX, Kept, Store};
 use crate::image::Digest;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::error::{LayoutError, Skipped};
-use super::import::Imported;
+use super::imported::Imported;
 use super::index::Listed;
 use super::source::Source;
 use super::{

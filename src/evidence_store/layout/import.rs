@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::claims::{Claim, Contents, carries_evidence};
 use super::error::{LayoutError, Skipped, named};
+use super::imported::Imported;
 use super::index;
 use super::source::Source;
 use crate::evidence::Source as Way;
@@ -20,20 +21,6 @@ const CONTENTS_MAX: u64 = 64 << 20;
 const TAGGED_MAX: usize = 16;
 /// Media type of an empty config (OCI image-spec, manifest.md, "Guidance for an Empty Descriptor"): every layout has it.
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
-/// Reasons that are kept for people; the rest is counted.
-const REASONS_MAX: usize = 256;
-
-/// What came of an import.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Imported {
-    /// What was put, as it was put.
-    pub entries: Vec<Entry>,
-    /// What was passed over (a digest, as it stands in the layout), and why; the first few hundred.
-    pub skipped: Vec<(String, Skipped)>,
-    /// How many more were.
-    pub skipped_more: usize,
-}
-
 /// An entry that is gathered from a layout.
 struct Gathering<'a> {
     source: &'a Source,
@@ -42,18 +29,6 @@ struct Gathering<'a> {
     bytes: u64,
     /// Whether the layout says in our words when it was found.
     is_dated: bool,
-}
-
-impl Imported {
-    /// Notes what was passed over.
-    pub(super) fn skip(&mut self, what: &str, why: Skipped) {
-        if self.skipped.len() < REASONS_MAX {
-            // Untrusted, and shown to people: no longer than a digest.
-            self.skipped.push((what.chars().take(80).collect(), why));
-        } else {
-            self.skipped_more = self.skipped_more.saturating_add(1);
-        }
-    }
 }
 
 /// Puts the evidence of a layout (a tar file or a folder) in the store. `repository` is where carriers are from that do

@@ -17,12 +17,14 @@ mod claims;
 mod error;
 mod export;
 mod import;
+mod imported;
 mod index;
 mod source;
 
 pub use error::{ArchiveFault, LayoutError, Skipped};
 pub use export::{Exported, export};
-pub use import::{Imported, import};
+pub use import::import;
+pub use imported::Imported;
 
 /// The file that says that a folder is a layout.
 const LAYOUT_FILE: &str = "oci-layout";

@@ -9,14 +9,14 @@
 use bytes::Bytes;
 
 use super::answer::{Answer, Fetched, Settled};
+use super::question::{Wanted, is_tag};
 use super::referrers::{Filter, List, Referrers};
-use super::route::{Wanted, is_tag};
-use super::session::Session;
 use crate::aside;
 use crate::image::{Digest, Repository};
 use crate::registry::error::{Malformed, RegistryError};
 use crate::registry::options::MANIFEST_MAX;
 use crate::registry::printable::printable;
+use crate::registry::session::session::Session;
 
 /// An answer about signatures, and who else could be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

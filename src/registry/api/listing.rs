@@ -12,11 +12,11 @@ use reqwest::Url;
 
 use super::answer::Answer;
 use super::referrers::{self, Filter, Gathered, INDEX};
-use super::session::Session;
 use crate::aside;
 use crate::registry::error::{Budget, Malformed, RegistryError};
 use crate::registry::http::host_request::HostRequest;
 use crate::registry::http::reply::Reply;
+use crate::registry::session::session::Session;
 
 /// The header by which a registry says what it filtered by.
 const FILTERS: &str = "oci-filters-applied";

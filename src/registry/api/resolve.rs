@@ -4,13 +4,13 @@ use bytes::Bytes;
 
 use super::answer::Fetched;
 use super::host_fallback::{fetched, listed};
+use super::question::{Wanted, is_tag};
 use super::referrers::{Filter, List, Referrers};
-use super::route::{Wanted, is_tag};
-use super::session::Session;
 use crate::image::{Digest, Reference, Repository};
 use crate::registry::error::RegistryError;
 use crate::registry::options::MANIFEST_MAX;
 use crate::registry::printable::printable;
+use crate::registry::session::session::Session;
 
 impl Session {
     /// The manifest or index that a reference means now: by its digest when it has one, else by its tag.

@@ -8,11 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::answer::{Answer, Fetched, Settled};
-use super::body::unheld;
+use super::question::Wanted;
 use super::referrers::INDEX;
-use super::registry::Support;
-use super::route::{Route, Wanted};
-use super::session::Session;
 use crate::aside;
 use crate::image::{Digest, Repository};
 use crate::registry::error::{Malformed, RegistryError, Why};
@@ -21,6 +18,10 @@ use crate::registry::http::host_request::{HostRequest, Integrity};
 use crate::registry::http::patience::{backoff, is_passing, share, spread};
 use crate::registry::http::reply::Reply;
 use crate::registry::options::REFERRERS_PAGE_MAX;
+use crate::registry::session::body::unheld;
+use crate::registry::session::registry::Support;
+use crate::registry::session::route::Route;
+use crate::registry::session::session::Session;
 use crate::share::Recalled;
 
 /// The manifests and indexes that can be judged; schema 1 is not among them (fact P14).
@@ -45,7 +46,7 @@ impl Session {
         start: usize,
     ) -> Result<Settled, RegistryError> {
         let route = self.route(repository).await?;
-        let numbers = route.numbers(start, wanted);
+        let numbers = route.numbers(start, |host| wanted.may_come_from(host));
         self.try_unless_recalled(&route, &numbers, repository, wanted).await
     }
 
@@ -57,7 +58,7 @@ impl Session {
         at: usize,
     ) -> Result<Settled, RegistryError> {
         let route = self.route(repository).await?;
-        let all = route.numbers(0, wanted);
+        let all = route.numbers(0, |host| wanted.may_come_from(host));
         let (first, rest): (Vec<usize>, Vec<usize>) = all.into_iter().partition(|number| *number == at);
         let numbers: Vec<usize> = first.into_iter().chain(rest).collect();
         self.try_unless_recalled(&route, &numbers, repository, wanted).await

@@ -1,5 +1,5 @@
 //! [`NodeCredentials`]: the node's own credentials, by the source that has them. Which of them a host is shown is for
-//! `api/secrets.rs`.
+//! `session/secrets.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+pub(in crate::proxy) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The largest value that eight digits can say.
 const LARGEST: u128 = 99_999_999;
@@ -19,7 +19,7 @@ pub enum TimeoutError {
 }
 
 /// The caller's deadline, counted from the arrival of the headers; none when it set none.
-pub(super) fn of(headers: &HeaderMap) -> Result<Option<Duration>, TimeoutError> {
+pub(in crate::proxy) fn of(headers: &HeaderMap) -> Result<Option<Duration>, TimeoutError> {
     let mut values = headers.get_all(GRPC_TIMEOUT).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -29,7 +29,7 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Option<Duration>, TimeoutError> 
 }
 
 /// The header for a deadline: the smallest unit that fits, rounded down, so that it never grows.
-pub(super) fn value(deadline: Duration) -> HeaderValue {
+pub(in crate::proxy) fn value(deadline: Duration) -> HeaderValue {
     const UNITS: [(u128, char); 6] = [
         (1, 'n'),
         (1_000, 'u'),

@@ -63,11 +63,11 @@ impl FrameError {
 
 /// Bytes that may be held in requests of owned methods, over all connections.
 #[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<Semaphore>);
+pub(in crate::proxy) struct Budget(Arc<Semaphore>);
 
 impl Budget {
     /// The budget counts in KiB, since a semaphore's permits are few on small machines.
-    pub(super) fn mib(mib: usize) -> Self {
+    pub(in crate::proxy) fn mib(mib: usize) -> Self {
         Self(Arc::new(Semaphore::new(mib.saturating_mul(1024).min(Semaphore::MAX_PERMITS))))
     }
 
@@ -78,7 +78,7 @@ impl Budget {
 }
 
 /// Checks what the headers say about the message.
-pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), FrameError> {
+pub(in crate::proxy) fn check_headers(headers: &HeaderMap) -> Result<(), FrameError> {
     let mut types = headers.get_all(CONTENT_TYPE).iter().map(http::HeaderValue::as_bytes);
     let proto = matches!(types.next(), Some(b"application/grpc" | b"application/grpc+proto"));
     if !proto || types.next().is_some() {
@@ -89,7 +89,7 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), FrameError> {
 }
 
 /// Reads a request's body and gives its one message, with the permit for the bytes it holds.
-pub(super) async fn one<B: Body<Data = Bytes> + Unpin>(
+pub(in crate::proxy) async fn one<B: Body<Data = Bytes> + Unpin>(
     body: B,
     budget: &Budget,
 ) -> Result<(Bytes, OwnedSemaphorePermit), FrameError> {
@@ -102,7 +102,7 @@ pub(super) async fn one<B: Body<Data = Bytes> + Unpin>(
 }
 
 /// Reads a body to its end, at most one message long, and asks `admit` before each part is kept.
-pub(super) async fn gather<B: Body<Data = Bytes> + Unpin>(
+pub(in crate::proxy) async fn gather<B: Body<Data = Bytes> + Unpin>(
     mut body: B,
     mut admit: impl FnMut(usize) -> Result<(), FrameError>,
 ) -> Result<(Bytes, Option<HeaderMap>), FrameError> {
@@ -148,7 +148,7 @@ fn declared(body: &[u8]) -> Result<Option<usize>, FrameError> {
 }
 
 /// The one message of a whole body.
-pub(super) fn split(body: &Bytes) -> Result<Bytes, FrameError> {
+pub(in crate::proxy) fn split(body: &Bytes) -> Result<Bytes, FrameError> {
     if body.is_empty() {
         return Err(FrameError::Empty);
     }
@@ -161,7 +161,7 @@ pub(super) fn split(body: &Bytes) -> Result<Bytes, FrameError> {
 }
 
 /// A message with its prefix.
-pub(super) fn join(message: &[u8]) -> Result<Bytes, FrameError> {
+pub(in crate::proxy) fn join(message: &[u8]) -> Result<Bytes, FrameError> {
     let length = u32::try_from(message.len()).ok().filter(|_| message.len() <= MESSAGE_LIMIT);
     let length = length.ok_or(FrameError::TooLarge { length: message.len() })?;
     let mut body = BytesMut::with_capacity(PREFIX + message.len());

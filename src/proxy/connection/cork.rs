@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Most bytes held back; a unary request of the CRI rarely has more.
 const HELD_LIMIT: usize = 8 * 1024;
 
-pub(super) struct Corked<T> {
+pub(in crate::proxy) struct Corked<T> {
     inner: T,
     held: Vec<u8>,
     /// How many of the held bytes are written already.
@@ -23,7 +23,7 @@ pub(super) struct Corked<T> {
 }
 
 impl<T: AsyncWrite + Unpin> Corked<T> {
-    pub(super) const fn new(inner: T) -> Self {
+    pub(in crate::proxy) const fn new(inner: T) -> Self {
         Self { inner, held: Vec::new(), written: 0, waited: false }
     }
 

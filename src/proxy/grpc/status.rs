@@ -1,41 +1,18 @@
-//! gRPC statuses on the wire: answers of the gate's own, made of headers alone ("Trailers-Only"), and the status of a
-//! reply (gRPC over HTTP/2, "Responses").
+//! gRPC statuses as headers and trailers say them (gRPC over HTTP/2, "Responses").
 
 use std::fmt::Write as _;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::Code;
 
-use super::{Refusal, body::ReplyBody};
-
-pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(in crate::proxy) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// What a call is told that the end of the gate ends.
-pub(super) const STOPPING: &str = "sealgate is stopping; ask again, the next process answers";
-
-/// An answer without a message.
-pub(super) fn response(code: Code, message: &str) -> Response<ReplyBody> {
-    let mut headers = trailers(code, message);
-    headers.insert(CONTENT_TYPE, GRPC);
-    let mut response = Response::new(ReplyBody::whole(bytes::Bytes::new(), None));
-    *response.headers_mut() = headers;
-    response
-}
-
-/// The answer to a request that never reaches the runtime. A request that is not gRPC's gets an HTTP status as well: a
-/// CONNECT that is answered 200 would be a tunnel.
-pub(super) fn refusal(refusal: Refusal) -> Response<ReplyBody> {
-    let mut answer = response(Code::Unimplemented, &refusal.to_string());
-    if refusal == Refusal::NotPost {
-        *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    }
-    answer
-}
+pub(in crate::proxy) const STOPPING: &str = "sealgate is stopping; ask again, the next process answers";
 
 /// The two headers that say a status.
-pub(super) fn trailers(code: Code, message: &str) -> HeaderMap {
+pub(in crate::proxy) fn trailers(code: Code, message: &str) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(GRPC_STATUS, HeaderValue::from(i32::from(code)));
     if let Ok(value) = HeaderValue::try_from(encode(message)) {
@@ -45,12 +22,12 @@ pub(super) fn trailers(code: Code, message: &str) -> HeaderMap {
 }
 
 /// The status that these headers or trailers say; none when they say none.
-pub(super) fn code_of(headers: &HeaderMap) -> Option<Code> {
+pub(in crate::proxy) fn code_of(headers: &HeaderMap) -> Option<Code> {
     headers.get(GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
 }
 
 /// The status text that these headers or trailers carry, decoded; empty when there is none.
-pub(super) fn text_of(headers: &HeaderMap) -> String {
+pub(in crate::proxy) fn text_of(headers: &HeaderMap) -> String {
     headers.get(GRPC_MESSAGE).map_or_else(String::new, |value| decode(value.as_bytes()))
 }
 

@@ -46,7 +46,7 @@ impl From<Exit> for ExitCode {
 
 /// A meaning that is shown in colour where there is colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(in crate::cli) enum Tone {
     /// As it should be.
     Good,
     /// Refused or broken.
@@ -105,7 +105,7 @@ impl Screen {
     }
 
     /// Shows how far long work is as a bar, on the last line of a terminal; nowhere else. `what` must be trusted.
-    pub(super) fn progress(&mut self, what: &str, done: u64, all: u64) {
+    pub(in crate::cli) fn progress(&mut self, what: &str, done: u64, all: u64) {
         let step = done.saturating_mul(PROGRESS_STEPS).checked_div(all).unwrap_or(0).min(PROGRESS_STEPS);
         if !self.watched || self.drawn == Some(step) {
             return;
@@ -118,7 +118,7 @@ impl Screen {
     }
 
     /// Takes that line away again.
-    pub(super) fn end_progress(&mut self) {
+    pub(in crate::cli) fn end_progress(&mut self) {
         if self.drawn.take().is_some() {
             drop(write!(self.err, "\r\x1b[K"));
             drop(self.err.flush());
@@ -127,7 +127,7 @@ impl Screen {
 
     /// The text in the colour of its meaning, where there is colour.
     #[must_use]
-    pub(super) fn tone(&self, tone: Tone, text: &str) -> String {
+    pub(in crate::cli) fn tone(&self, tone: Tone, text: &str) -> String {
         let code = match tone {
             Tone::Good => "32",
             Tone::Bad => "31",
@@ -146,7 +146,7 @@ impl std::fmt::Debug for Screen {
 /// What an attacker may have written, on one line and without power over the terminal (attack E3): control characters,
 /// line breaks and characters that change the direction of text are shown as escapes.
 #[must_use]
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if is_harmless(c) {
@@ -188,11 +188,11 @@ fn is_harmless(c: char) -> bool {
 /// What was printed, for tests.
 #[cfg(test)]
 #[derive(Clone, Default)]
-pub(super) struct Printed(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
+pub(in crate::cli) struct Printed(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
 
 #[cfg(test)]
 impl Printed {
-    pub(super) fn text(&self) -> String {
+    pub(in crate::cli) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.borrow()).into_owned()
     }
 }
@@ -212,7 +212,7 @@ impl Write for Printed {
 #[cfg(test)]
 impl Screen {
     /// A screen whose answers and complaints a test can read.
-    pub(super) fn into_memory(output: Output) -> (Self, Printed) {
+    pub(in crate::cli) fn into_memory(output: Output) -> (Self, Printed) {
         let printed = Printed::default();
         let (out, err) = (Box::new(printed.clone()), Box::new(printed.clone()));
         (Self { output, colour: false, watched: false, drawn: None, out, err }, printed)

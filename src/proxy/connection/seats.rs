@@ -54,15 +54,15 @@ struct Held {
 
 /// Who is at the other end, as the kernel says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Peer {
+pub(in crate::proxy) struct Peer {
     /// The process that connected; 0 for one that cannot be seen from here, which all count as one.
-    pub(super) process: i32,
-    pub(super) user: u32,
+    pub(in crate::proxy) process: i32,
+    pub(in crate::proxy) user: u32,
 }
 
 /// What a connection is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Told {
+pub(in crate::proxy) enum Told {
     /// Nothing.
     Stay,
     /// To say goodbye, and to end.
@@ -73,7 +73,7 @@ pub(super) enum Told {
 
 /// A place for one connection; it is free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(in crate::proxy) struct Seat {
     connections: Arc<Connections>,
     number: u64,
     told: watch::Receiver<Told>,
@@ -82,7 +82,7 @@ pub(super) struct Seat {
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Full {
+pub(in crate::proxy) enum Full {
     /// The process has its share, with calls on all of it.
     Process { process: i32, share: usize },
     /// The user has its share, with calls on all of it.
@@ -94,7 +94,7 @@ pub(super) enum Full {
 }
 
 /// A connection without a call on it whose place another took: it is to be told so.
-pub(super) struct Idle {
+pub(in crate::proxy) struct Idle {
     told: Arc<watch::Sender<Told>>,
     gone: Arc<Notify>,
 }
@@ -142,7 +142,7 @@ impl Connections {
     ///
     /// # Errors
     /// [`Full`] when there is none.
-    pub(super) fn take(self: &Arc<Self>, peer: Peer, own_user: u32) -> Result<(Seat, Option<Idle>), Full> {
+    pub(in crate::proxy) fn take(self: &Arc<Self>, peer: Peer, own_user: u32) -> Result<(Seat, Option<Idle>), Full> {
         let mut table = self.table();
         let of_process = |held: &&Held| held.peer.process == peer.process;
         let of_user = |held: &&Held| held.peer.user == peer.user;
@@ -179,7 +179,7 @@ impl Connections {
     }
 
     /// Counts a connection that found no place, and says so once in a while.
-    pub(super) fn note_refused(&self, why: &dyn fmt::Display) {
+    pub(in crate::proxy) fn note_refused(&self, why: &dyn fmt::Display) {
         self.table().refused += 1;
         if let Some(before) = self.told.due() {
             let counts = self.counts();
@@ -209,7 +209,7 @@ fn longest_idle(table: &Table, of: impl Fn(&&Held) -> bool) -> Option<u64> {
 
 impl Idle {
     /// Tells it, and completes when it is gone.
-    pub(super) async fn told(&self, what: Told) {
+    pub(in crate::proxy) async fn told(&self, what: Told) {
         let gone = self.gone.notified();
         if self.told.send(what).is_ok() {
             gone.await;
@@ -219,7 +219,7 @@ impl Idle {
 
 impl Seat {
     /// Counts a call that begins on this connection.
-    pub(super) fn begin(self: &Arc<Self>) -> Sitting {
+    pub(in crate::proxy) fn begin(self: &Arc<Self>) -> Sitting {
         if let Some(held) = self.connections.table().open.get_mut(&self.number) {
             held.calls += 1;
         }
@@ -227,12 +227,12 @@ impl Seat {
     }
 
     /// Whether no call is on it.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(in crate::proxy) fn is_idle(&self) -> bool {
         self.connections.table().open.get(&self.number).is_none_or(|held| held.calls == 0)
     }
 
     /// Completes when the connection is to do at least this.
-    pub(super) async fn told(&self, what: Told) {
+    pub(in crate::proxy) async fn told(&self, what: Told) {
         let mut told = self.told.clone();
         if told.wait_for(|now| *now >= what).await.is_err() {
             // Only the table can tell, and it holds the connection no longer.
@@ -253,7 +253,7 @@ impl Drop for Seat {
 
 /// A call on a connection; over when this is dropped.
 #[derive(Debug)]
-pub(super) struct Sitting(Arc<Seat>);
+pub(in crate::proxy) struct Sitting(Arc<Seat>);
 
 impl Drop for Sitting {
     fn drop(&mut self) {

@@ -1,57 +1,15 @@
-//! The seam between the generic proxy and the methods that decide: [`Owned`] is called with a [`Call`] and gives an
-//! [`Answer`]. Nothing here looks into a message.
-
-use std::{future::Future, pin::Pin, time::Duration};
+//! [`Answer`]: what the client is told, the runtime's own [`Reply`] or a status of the gate's, made of headers alone
+//! ("Trailers-Only").
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use tonic::Code;
 
-use super::{OwnedMethod, Upstream, body::ReplyBody, status};
+use super::body::ReplyBody;
+use super::grpc::status::{self, trailers};
+use super::methods::Refusal;
 
-/// What answers the owned methods.
-pub trait Owned: Send + Sync + 'static {
-    /// Answers one call. Called for owned methods only, after framing was checked. The future is dropped when the
-    /// client cancels or its connection ends: what must be finished then belongs in a task of its own.
-    fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
-
-    /// Hears of a request that was refused without being read, before the client is answered.
-    fn unread(&self, unread: Unread) -> Pin<Box<dyn Future<Output = ()> + Send>>;
-}
-
-/// A request that was refused without being read, for the record of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unread {
-    /// A call of an owned method that is not one plain message.
-    Framing {
-        /// The method.
-        method: OwnedMethod,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A method that brings content past the gate, or belongs to a service that does.
-    Method {
-        /// Its path, as it came, cut to what a real one can be long.
-        path: String,
-        /// Why it is refused.
-        why: String,
-    },
-}
-
-/// One call of an owned method: a single uncompressed message of at most [`MESSAGE_LIMIT`](super::MESSAGE_LIMIT) bytes.
-#[derive(Debug)]
-pub struct Call {
-    /// The method.
-    pub method: OwnedMethod,
-    /// The one message, without its gRPC prefix; not decoded yet.
-    pub message: Bytes,
-    /// The request's headers as they came.
-    pub headers: HeaderMap,
-    /// How long the caller waits, from `grpc-timeout`, counted from the arrival of the headers.
-    pub deadline: Option<Duration>,
-    /// The runtime, over this client's own connection to it; cheap to clone and good for longer than the call.
-    pub upstream: Upstream,
-}
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// What the client is told.
 #[must_use]
@@ -121,7 +79,7 @@ impl Answer {
 
     pub(super) fn into_response(self) -> Response<ReplyBody> {
         match self {
-            Self::Status { code, message } => status::response(code, &message),
+            Self::Status { code, message } => response(code, &message),
             Self::Reply(reply) => {
                 let mut response = Response::new(ReplyBody::whole(reply.body, reply.trailers));
                 *response.headers_mut() = reply.headers;
@@ -129,4 +87,23 @@ impl Answer {
             }
         }
     }
+}
+
+/// An answer without a message.
+pub(super) fn response(code: Code, message: &str) -> Response<ReplyBody> {
+    let mut headers = trailers(code, message);
+    headers.insert(CONTENT_TYPE, GRPC);
+    let mut response = Response::new(ReplyBody::whole(Bytes::new(), None));
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The answer to a request that never reaches the runtime. A request that is not gRPC's gets an HTTP status as well: a
+/// CONNECT that is answered 200 would be a tunnel.
+pub(super) fn refusal(refusal: Refusal) -> Response<ReplyBody> {
+    let mut answer = response(Code::Unimplemented, &refusal.to_string());
+    if refusal == Refusal::NotPost {
+        *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    }
+    answer
 }

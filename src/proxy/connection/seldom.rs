@@ -13,7 +13,7 @@ const APART: Duration = Duration::from_secs(60);
 
 /// When something was said last.
 #[derive(Debug)]
-pub(super) struct Seldom {
+pub(in crate::proxy) struct Seldom {
     clock: Clock,
     state: Mutex<State>,
 }
@@ -25,12 +25,12 @@ struct State {
 }
 
 impl Seldom {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(in crate::proxy) fn new(clock: Clock) -> Self {
         Self { clock, state: Mutex::default() }
     }
 
     /// Whether it is to be said now; then how often it was not, since it was said last.
-    pub(super) fn due(&self) -> Option<u64> {
+    pub(in crate::proxy) fn due(&self) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.steady();
         if state.said.is_some_and(|said| now.saturating_duration_since(said) < APART) {
@@ -42,7 +42,7 @@ impl Seldom {
     }
 
     /// Ends it: the next time is said at once. How often it went unsaid, when it was said at all.
-    pub(super) fn over(&self) -> Option<u64> {
+    pub(in crate::proxy) fn over(&self) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.said.take().map(|_| std::mem::take(&mut state.unsaid))
     }

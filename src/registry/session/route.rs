@@ -3,19 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::referrers::Filter;
 use super::registry::Registry;
-use crate::image::Digest;
 use crate::registry::error::RegistryError;
 use crate::registry::hosts::host::Host;
-
-/// What is asked for, the same of every host.
-pub(in crate::registry) enum Wanted<'a> {
-    Manifest { digest: &'a Digest, limit: u64 },
-    Tag { tag: &'a str, limit: u64 },
-    Blob { digest: &'a Digest, size: u64 },
-    Referrers { digest: &'a Digest, filter: Filter },
-}
 
 /// One decision's hosts for one registry.
 #[derive(Debug)]
@@ -46,24 +36,8 @@ impl Route {
         self.hosts.get(at)
     }
 
-    /// The numbers of the hosts from `start` on that may be asked this.
-    pub(in crate::registry) fn numbers(&self, start: usize, wanted: &Wanted<'_>) -> Vec<usize> {
-        (start..self.hosts.len()).filter(|at| self.host(*at).is_some_and(|host| wanted.may_come_from(host))).collect()
+    /// The numbers of the hosts from `start` on that may be asked.
+    pub(in crate::registry) fn numbers(&self, start: usize, may_be_asked: impl Fn(&Host) -> bool) -> Vec<usize> {
+        (start..self.hosts.len()).filter(|at| self.host(*at).is_some_and(&may_be_asked)).collect()
     }
-}
-
-impl Wanted<'_> {
-    /// A tag's meaning is asked only of hosts that may say it (hosts.md, "capabilities").
-    fn may_come_from(&self, host: &Host) -> bool {
-        match self {
-            Self::Manifest { .. } | Self::Blob { .. } | Self::Referrers { .. } => host.pull,
-            Self::Tag { .. } => host.resolve,
-        }
-    }
-}
-
-/// The grammar of tags (distribution-spec, "Pulling manifests"): nothing else goes into a URL (attack E2).
-pub(in crate::registry) fn is_tag(tag: &str) -> bool {
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    tag.len() <= 128 && tag.bytes().next().is_some_and(word) && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
 }

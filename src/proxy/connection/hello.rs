@@ -37,7 +37,7 @@ const FRAME_MAX: usize = 16 << 10;
 const AUTHORITY: usize = 1;
 
 /// A client's stream.
-pub(super) struct Hello<T> {
+pub(in crate::proxy) struct Hello<T> {
     inner: T,
     said: Arc<Notify>,
     /// Of the preface, what has not come yet.
@@ -64,7 +64,7 @@ enum Watch {
 
 impl<T> Hello<T> {
     /// The stream of a client that has said nothing yet, and what tells when its hello is complete.
-    pub(super) fn new(inner: T) -> (Self, Arc<Notify>) {
+    pub(in crate::proxy) fn new(inner: T) -> (Self, Arc<Notify>) {
         let said = Arc::new(Notify::new());
         let hello = Self {
             inner,

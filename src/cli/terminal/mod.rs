@@ -1,0 +1,4 @@
+//! The command line as people meet it: what is written to the screen, and options that several verbs share.
+
+pub(super) mod no_options;
+pub(super) mod screen;
