@@ -96,7 +96,7 @@ pub struct Parts {
 pub struct Remembered {
     /// Verdicts.
     pub verdicts: usize,
-    /// EvidenceSet of evidence.
+    /// Places of which evidence is remembered.
     pub evidence: usize,
     /// Proven contents.
     pub contents: usize,

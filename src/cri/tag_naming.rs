@@ -120,7 +120,7 @@ mod tests {
         assert!(naming.turn_to_name("reg.example/app:1", naming.begin()).await.is_some());
     }
 
-    /// TagNaming one name holds up no other, and a mover that waits holds up no creation.
+    /// Naming one image holds up no other, and a mover that waits holds up no creation.
     #[tokio::test(start_paused = true)]
     async fn attack_g_one_name_does_not_hold_up_the_node() {
         use futures_util::FutureExt as _;

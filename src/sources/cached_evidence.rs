@@ -22,7 +22,7 @@ const KEPT_BYTES_MAX: usize = 64 << 10;
 /// ([`KEPT_LARGE_MAX`]); more is read again when it is needed.
 const KEPT_LARGE_BYTES_MAX: usize = 1 << 20;
 
-/// EvidenceSet of large evidence that are kept, at most 1 MiB each: 16 MiB at most.
+/// Places of which large evidence is kept, at most 1 MiB each: 16 MiB at most.
 const KEPT_LARGE_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
 /// One place's evidence with the time at which its registry last showed it.
