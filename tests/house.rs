@@ -273,6 +273,7 @@ struct Items {
 }
 
 impl<'a> Visit<'a> for Items {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest are neither types nor functions, and syn may add more")]
     fn visit_item(&mut self, item: &'a syn::Item) {
         let (attributes, name) = match item {
             syn::Item::Struct(item) => (&item.attrs, Some(&item.ident)),

@@ -22,6 +22,7 @@ mod proxy_url;
 mod session;
 mod variables;
 
+pub use crate::registry::session::questions::Session;
 pub use api::answer::Fetched;
 pub use api::host_fallback::HostFallback;
 pub use api::referrers::{Filter, List, Referrer, Referrers};
@@ -33,5 +34,4 @@ pub use http::proxies::Environment;
 pub use options::Options;
 pub use proxy_url::ProxyUrl;
 pub use session::registry::{Registry, Support};
-pub use session::session::Session;
 pub use variables::Variables;

@@ -16,7 +16,7 @@ use crate::image::{Digest, Repository};
 use crate::registry::error::{Malformed, RegistryError};
 use crate::registry::options::MANIFEST_MAX;
 use crate::registry::printable::printable;
-use crate::registry::session::session::Session;
+use crate::registry::session::questions::Session;
 
 /// An answer about signatures, and who else could be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::aside;
 use crate::registry::error::{Budget, Malformed, RegistryError};
 use crate::registry::http::host_request::HostRequest;
 use crate::registry::http::reply::Reply;
-use crate::registry::session::session::Session;
+use crate::registry::session::questions::Session;
 
 /// The header by which a registry says what it filtered by.
 const FILTERS: &str = "oci-filters-applied";

@@ -10,7 +10,7 @@ use crate::image::{Digest, Reference, Repository};
 use crate::registry::error::RegistryError;
 use crate::registry::options::MANIFEST_MAX;
 use crate::registry::printable::printable;
-use crate::registry::session::session::Session;
+use crate::registry::session::questions::Session;
 
 impl Session {
     /// The manifest or index that a reference means now: by its digest when it has one, else by its tag.

@@ -19,9 +19,9 @@ use crate::registry::http::patience::{backoff, is_passing, share, spread};
 use crate::registry::http::reply::Reply;
 use crate::registry::options::REFERRERS_PAGE_MAX;
 use crate::registry::session::body::unheld;
+use crate::registry::session::questions::Session;
 use crate::registry::session::registry::Support;
 use crate::registry::session::route::Route;
-use crate::registry::session::session::Session;
 use crate::share::Recalled;
 
 /// The manifests and indexes that can be judged; schema 1 is not among them (fact P14).

@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 use reqwest::Url;
 
 use super::exchange::WireRequest;
-use super::session::Session;
+use super::questions::Session;
 use crate::registry::authority::split_port;
 use crate::registry::credentials::Secret;
 use crate::registry::credentials::challenge::{Challenge, challenges};

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use http::header::CONTENT_ENCODING;
 use reqwest::Response;
 
-use super::session::Session;
+use super::questions::Session;
 use crate::budget::{BudgetError, Reservation};
 use crate::registry::error::{Budget, Malformed, RegistryError, Why};
 use crate::registry::http::failure::failure;

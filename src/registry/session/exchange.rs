@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, Url};
 
 use super::body::Body;
-use super::session::Session;
+use super::questions::Session;
 use crate::budget::Reservation;
 use crate::registry::authority::{fold, split_port};
 use crate::registry::credentials::token::{Grant, configured};

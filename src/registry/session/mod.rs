@@ -4,7 +4,7 @@
 pub(super) mod authenticate;
 pub(super) mod body;
 pub(super) mod exchange;
+pub(super) mod questions;
 pub(super) mod registry;
 pub(super) mod route;
 pub(super) mod secrets;
-pub(super) mod session;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use reqwest::Url;
 
+use super::questions::Session;
 use super::registry::Registry;
-use super::session::Session;
 use crate::image::Repository;
 use crate::registry::authority::fold;
 use crate::registry::credential_fault::CredentialFault;
