@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::queue::*;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,6 +1,7 @@
 //! Layouts written, read back, and read from others.
 
 mod attacks;
+mod imports;
 mod others;
 
 use std::collections::{BTreeMap, BTreeSet};
