@@ -44,12 +44,12 @@ const LINES_BEFORE: usize = 51_074;
 /// What counts against a bound, and how much of it there may be. A number above zero is what stands today: it may only
 /// fall, and goes to zero.
 const ALLOWED: [(&str, usize); 6] = [
-    ("folders over 14 files", 5),
-    ("files in circles", 118),
-    ("folders in circles", 19),
-    ("names of more than two types over 15", 26),
+    ("folders over 14 files", 2),
+    ("files in circles", 22),
+    ("folders in circles", 2),
+    ("names of more than two types over 15", 23),
     ("functions over 60 lines", 1),
-    ("files over 450 lines", 6),
+    ("files over 450 lines", 0),
 ];
 
 #[test]
