@@ -1,9 +1,9 @@
 //! A decision that is new: the judgement by itself for every kind of key and form, and what the registry is asked.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use sealgate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
+use sealgate::evidence::{Content, Evidence, Format, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
 use sealgate::image::{Digest, Reference};
 use sealgate::policy::{Case, PolicySet, Verdict};
 use sealgate::verify::VerificationCache;
@@ -87,9 +87,11 @@ fn judge(set: &PolicySet, situation: &str, source: Source, again: bool) -> Optio
     let contents: Vec<Content> = match source {
         Source::SignatureTag => repository.signatures(target.as_str()).into_iter().map(simple).collect(),
         Source::AttestationTag => repository.attestations(target.as_str()).into_iter().map(envelope).collect(),
-        Source::FallbackTag | Source::Referrers => {
-            repository.bundles(target.as_str()).into_iter().map(|bytes| Content::Bundle(bytes.into())).collect()
-        }
+        Source::FallbackTag | Source::Referrers => repository
+            .bundles(target.as_str())
+            .into_iter()
+            .map(|bytes| Content::new(Format::Bundle, bytes.into(), BTreeMap::new()))
+            .collect(),
     };
     let item = |content| Item { place: place.clone(), digest: target.clone(), content };
     let items: Vec<Item> = contents.into_iter().map(item).collect();
@@ -120,12 +122,12 @@ fn judge(set: &PolicySet, situation: &str, source: Source, again: bool) -> Optio
     Some(median(times.collect()))
 }
 
-fn envelope((envelope, annotations): (Vec<u8>, std::collections::BTreeMap<String, String>)) -> Content {
-    Content::Attestation { envelope: envelope.into(), annotations: Arc::new(annotations) }
+fn envelope((envelope, annotations): (Vec<u8>, BTreeMap<String, String>)) -> Content {
+    Content::new(Format::Envelope, envelope.into(), annotations)
 }
 
-fn simple((payload, annotations): (Vec<u8>, std::collections::BTreeMap<String, String>)) -> Content {
-    Content::SimpleSigning { payload: payload.into(), annotations: Arc::new(annotations) }
+fn simple((payload, annotations): (Vec<u8>, BTreeMap<String, String>)) -> Content {
+    Content::new(Format::SimpleSigning, payload.into(), annotations)
 }
 
 /// Requests and series of cold decisions; `tests/gate/budget.rs` holds the same figures.

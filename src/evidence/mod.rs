@@ -4,12 +4,15 @@
 //! Evidence is untrusted bytes. Absent, unreachable and unable are three different [`Outcome`]s and never stand in for
 //! each other. Nothing here fetches or judges.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::image::{Digest, Reference, Repository};
+pub use crate::verify::Format;
+use crate::verify::{Fault, Untrusted};
 
 /// What is really about to run, as the registry or the runtime's content store proved it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +86,16 @@ pub enum Source {
 impl Source {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Referrers, Self::FallbackTag, Self::SignatureTag, Self::AttestationTag];
+
+    /// The end of the tag `sha256-<hex>` under which one format alone is; none where any may be.
+    #[must_use]
+    pub const fn tag_suffix(self) -> Option<&'static str> {
+        match self {
+            Self::Referrers | Self::FallbackTag => None,
+            Self::SignatureTag => Some(".sig"),
+            Self::AttestationTag => Some(".att"),
+        }
+    }
 }
 
 /// What looking in a place came to.
@@ -134,32 +147,17 @@ pub struct Item {
 }
 
 /// The untrusted bytes of one signature.
-#[derive(Debug, Clone)]
-pub enum Content {
-    /// Cosign's older form: one layer of a `.sig` manifest.
-    SimpleSigning {
-        /// The layer's blob: the simple-signing JSON payload. Its digest was checked against the layer's descriptor.
-        payload: Bytes,
-        /// The layer's annotations; `dev.cosignproject.cosign/signature` holds the base64 signature.
-        annotations: Arc<std::collections::BTreeMap<String, String>>,
-    },
-    /// Cosign's older form of an attestation: one layer of an `.att` manifest.
-    Attestation {
-        /// The layer's blob: a DSSE envelope, JSON. Its digest was checked against the layer's descriptor.
-        envelope: Bytes,
-        /// The layer's annotations: certificate, chain, log bundle, timestamp.
-        annotations: Arc<std::collections::BTreeMap<String, String>>,
-    },
-    /// A Sigstore bundle, JSON.
-    Bundle(Bytes),
-    /// A Sigstore bundle whose signature is over the subject's own bytes: with some keys and digests it can be checked
-    /// over these alone (Ed25519, SHA-384, SHA-512).
-    BundleOver {
-        /// The bundle, JSON.
-        bundle: Bytes,
-        /// The manifest or index that it is about, as the registry gave it under the subject's digest.
-        artifact: Bytes,
-    },
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// Its format.
+    pub format: Format,
+    /// The blob of its layer. Its digest was checked against the layer's descriptor.
+    pub bytes: Bytes,
+    /// The layer's annotations that its format reads.
+    pub annotations: Arc<BTreeMap<String, String>>,
+    /// The manifest or index that a signature over the subject's own bytes is about, as the registry gave it under the
+    /// subject's digest: with some keys and digests it can be checked over these alone (Ed25519, SHA-384, SHA-512).
+    pub artifact: Option<Bytes>,
 }
 
 impl Subject {
@@ -199,26 +197,29 @@ impl Evidence {
 }
 
 impl Content {
+    /// A signature without the bytes of what it is about.
+    #[must_use]
+    pub fn new(format: Format, bytes: Bytes, annotations: BTreeMap<String, String>) -> Self {
+        Self { format, bytes, annotations: Arc::new(annotations), artifact: None }
+    }
+
+    /// Parses it; nothing is proven by that.
+    ///
+    /// # Errors
+    /// [`Fault`] for whatever is not such a signature in every detail.
+    pub fn read(&self) -> Result<Untrusted, Fault> {
+        self.format.read(&self.bytes, &self.annotations)
+    }
+
     fn copy(&mut self) {
-        let (first, second) = match self {
-            Self::SimpleSigning { payload: bytes, .. }
-            | Self::Attestation { envelope: bytes, .. }
-            | Self::Bundle(bytes) => (bytes, None),
-            Self::BundleOver { bundle, artifact } => (bundle, Some(artifact)),
-        };
-        for bytes in std::iter::once(first).chain(second) {
+        for bytes in std::iter::once(&mut self.bytes).chain(&mut self.artifact) {
             *bytes = Bytes::copy_from_slice(bytes);
         }
     }
 
     fn size(&self) -> usize {
-        match self {
-            Self::SimpleSigning { payload, annotations } | Self::Attestation { envelope: payload, annotations } => {
-                payload.len() + annotations.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
-            }
-            Self::Bundle(bytes) => bytes.len(),
-            Self::BundleOver { bundle, artifact } => bundle.len() + artifact.len(),
-        }
+        let annotations: usize = self.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+        self.bytes.len() + annotations + self.artifact.as_ref().map_or(0, Bytes::len)
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::reading::{HUGE, LARGE, LARGE_BYTES_MAX};
 use super::signature_manifest::{Contents, Layer, evidence};
 use super::{MAX_LAYERS_MANIFEST_BYTES, MAX_MANIFEST_BYTES};
-use crate::evidence::{Carrier, Content, Evidence, Item, Outcome, Place, Source};
+use crate::evidence::{Carrier, Evidence, Item, Outcome, Place, Source};
 use crate::evidence_store::{BLOB_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
 use crate::image::{Descriptor, Digest};
 use crate::policy::Plan;
@@ -122,14 +122,9 @@ impl Keep {
 
     /// What an item is made of; its manifest is another matter.
     fn add_item(&mut self, item: &Item) {
-        match &item.content {
-            Content::SimpleSigning { payload: bytes, .. }
-            | Content::Attestation { envelope: bytes, .. }
-            | Content::Bundle(bytes) => self.add_blob(&item.digest, bytes),
-            Content::BundleOver { bundle, artifact } => {
-                self.add_blob(&item.digest, bundle);
-                self.add_blob(&item.place.subject, artifact);
-            }
+        self.add_blob(&item.digest, &item.content.bytes);
+        if let Some(artifact) = &item.content.artifact {
+            self.add_blob(&item.place.subject, artifact);
         }
     }
 
@@ -256,6 +251,7 @@ impl Shelf<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::{Content, Format};
     use crate::image::Reference;
 
     const ALL: Plan = Plan { signatures: true, certificates: true, attestations: true, names_tag: false };
@@ -403,12 +399,9 @@ mod tests {
     #[test]
     fn a_bundle_over_the_images_bytes_takes_them_with_it() {
         let place = entry(Source::Referrers, vec![]).place;
-        let (bundle, artifact) = (Bytes::from_static(b"bundle"), Bytes::from_static(b"image"));
-        let item = Item {
-            place: place.clone(),
-            digest: Digest::of(b"bundle"),
-            content: Content::BundleOver { bundle, artifact },
-        };
+        let bundle = Content::new(Format::Bundle, Bytes::from_static(b"bundle"), BTreeMap::new());
+        let content = Content { artifact: Some(Bytes::from_static(b"image")), ..bundle };
+        let item = Item { place: place.clone(), digest: Digest::of(b"bundle"), content };
         let carrier = Carrier { place, digest: Digest::of(b"around"), bytes: Bytes::from_static(b"around") };
         let evidence = Evidence { items: vec![item], carriers: vec![carrier], looked: Vec::new() };
         let keeps = to_keep(&evidence, None);

@@ -85,11 +85,6 @@ pub const MAX_MANIFEST_BYTES: u64 = 32 << 10;
 pub const MAX_LAYERS_MANIFEST_BYTES: u64 = 2 << 20;
 /// Largest index under the fallback tag: an entry takes 300 to 700 bytes, so 1500 at least.
 pub const MAX_FALLBACK_INDEX_BYTES: u64 = 1 << 20;
-/// Largest bundle where no attestation is wanted: three times what a signature takes. Larger ones would only use up what
-/// the other places need.
-pub const MAX_SIGNATURE_BYTES: u64 = 64 << 10;
-/// Largest simple-signing payload: real ones are some 250 bytes; annotations by the signer may add some.
-pub const MAX_PAYLOAD_BYTES: u64 = 64 << 10;
 
 /// How the word about something begins that a registry lists and does not give.
 const NOT_GIVEN: &str = "listed, but not given";

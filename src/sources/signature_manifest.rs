@@ -5,41 +5,22 @@
 //! older forms in a manifest of their own (cosign's `--registry-referrers-mode=oci-1-1`, Tekton Chains' `referrers-api`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
 use super::reading::{LARGE, Room};
-use super::{MAX_PAYLOAD_BYTES, MAX_SIGNATURE_BYTES};
 use crate::evidence::{Carrier, Content, Evidence, Item, Outcome, Place, Source};
 use crate::image::{Descriptor, Digest, Document, Manifest};
 use crate::policy::Plan;
 use crate::registry::Filter;
-use crate::verify::{Form, LAYER_ANNOTATIONS, Untrusted};
+use crate::verify::{Form, Format, Holds, Untrusted};
 
-/// Media type of a simple-signing layer.
-const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-/// Media type of a layer with a DSSE envelope.
-const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
-/// Prefix of the media and artifact type of Sigstore bundles.
-const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle";
-/// Artifact type of simple signing that refers to its subject (cosign, `WriteSignaturesExperimentalOCI`).
-const SIGNATURE_TYPE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
-/// Artifact type of envelopes that refer to their subject (cosign, `WriteAttestationsReferrer`).
-const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
-/// The same, as other tools name it.
-const ATTESTATION_TYPE: &str = "application/vnd.dev.cosign.artifact.att.v1+json";
 /// Media type of an empty config (OCI image-spec, manifest.md, "Guidance for an Empty Descriptor"): what a list says where
 /// its registry or its writer does not know `artifactType`.
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 /// Media type of an image's config, which the older forms have: what a list says of one of these without an artifact type.
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
-/// Media types of bundles.
-const BUNDLE_03: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
-const BUNDLE_03_OLD: &str = "application/vnd.dev.sigstore.bundle+json;version=0.3";
-const BUNDLE_02: &str = "application/vnd.dev.sigstore.bundle+json;version=0.2";
-const BUNDLE_01: &str = "application/vnd.dev.sigstore.bundle+json;version=0.1";
-
 /// Annotation that says what a bundle holds (cosign's bundle specification); nobody signs it.
 const CONTENT: &str = "dev.sigstore.bundle.content";
 /// The value of [`CONTENT`] for a signature over the subject's own bytes.
@@ -53,38 +34,16 @@ pub(crate) const CREATED: &str = "org.opencontainers.image.created";
 
 /// The annotations that are read of an entry of a list.
 const READ: &[&str] = &[PREDICATE_TYPE, CREATED];
-/// The kinds of referrers that may be signatures, that may be attestations, and that may be either.
-const SIGNATURES: &[&str] = &[BUNDLE_03, SIGNATURE_TYPE, EMPTY_TYPE, CONFIG_TYPE, BUNDLE_03_OLD, BUNDLE_02, BUNDLE_01];
-const ATTESTATIONS: &[&str] = &[
-    BUNDLE_03,
-    STATEMENT_TYPE,
-    ENVELOPE,
-    ATTESTATION_TYPE,
-    EMPTY_TYPE,
-    CONFIG_TYPE,
-    BUNDLE_03_OLD,
-    BUNDLE_02,
-    BUNDLE_01,
-];
-const BOTH: &[&str] = &[
-    BUNDLE_03,
-    SIGNATURE_TYPE,
-    STATEMENT_TYPE,
-    ENVELOPE,
-    ATTESTATION_TYPE,
-    EMPTY_TYPE,
-    CONFIG_TYPE,
-    BUNDLE_03_OLD,
-    BUNDLE_02,
-    BUNDLE_01,
-];
+/// Which referrers may be signatures, which attestations, and which either: each format's usual artifact types, what a
+/// list says that does not know them, and those of before.
+static SIGNATURES: LazyLock<Vec<&str>> = LazyLock::new(|| types(|holds| holds != Holds::Attestations));
+static ATTESTATIONS: LazyLock<Vec<&str>> = LazyLock::new(|| types(|holds| holds != Holds::Signatures));
+static EITHER: LazyLock<Vec<&str>> = LazyLock::new(|| types(|_| true));
 
-/// What a layer is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Signature,
-    Attestation,
-    Bundle,
+fn types(is_wanted: fn(Holds) -> bool) -> Vec<&'static str> {
+    let formats = || Format::ALL.into_iter().filter(|format| is_wanted(format.holds()));
+    let usual = formats().flat_map(Format::artifact_types);
+    usual.chain(&[EMPTY_TYPE, CONFIG_TYPE]).chain(formats().flat_map(Format::former_types)).copied().collect()
 }
 
 /// A signature, an attestation or a bundle that is to be read.
@@ -94,7 +53,7 @@ pub(crate) struct Layer {
     pub(crate) carrier: Arc<Carrier>,
     /// Where its bytes are.
     pub(crate) blob: Descriptor,
-    kind: Kind,
+    format: Format,
     /// Its manifest says that its signature is over the subject's own bytes.
     pub(crate) is_over_bytes: bool,
 }
@@ -122,11 +81,11 @@ pub(crate) struct Contents {
 /// Which referrers are looked into.
 pub(crate) fn filter(plan: Plan) -> Filter {
     let types = match (plan.signatures, plan.attestations) {
-        (true, false) => SIGNATURES,
-        (false, true) => ATTESTATIONS,
-        (true, true) | (false, false) => BOTH,
+        (true, false) => &SIGNATURES,
+        (false, true) => &ATTESTATIONS,
+        (true, true) | (false, false) => &EITHER,
     };
-    Filter { types, prefix: BUNDLE_TYPE, annotations: READ, most: usize::MAX }
+    Filter { types, prefix: Format::ARTIFACT_TYPE_PREFIX, annotations: READ, most: usize::MAX }
 }
 
 impl Contents {
@@ -151,51 +110,40 @@ impl Contents {
         let carrier = Arc::new(carrier);
         let (mut wanted, mut is_known) = (Vec::new(), false);
         for mut blob in layers {
-            let Some(kind) = Kind::of(&blob.media_type, source) else { continue };
+            let Some(format) = format_of(&blob.media_type, source) else { continue };
             is_known = true;
-            if kind.may_count(plan, &annotations) {
+            if format_may_count(format, plan, &annotations) {
                 // What nobody reads is not kept: a manifest has room for tens of thousands of annotations.
-                blob.annotations.retain(|name, _| name == CREATED || LAYER_ANNOTATIONS.contains(&name.as_str()));
-                wanted.push(Layer { carrier: Arc::clone(&carrier), blob, kind, is_over_bytes });
+                blob.annotations.retain(|name, _| name == CREATED || format.annotations().contains(&name.as_str()));
+                wanted.push(Layer { carrier: Arc::clone(&carrier), blob, format, is_over_bytes });
             }
         }
         Ok(Self { layers: wanted, other: (!is_known).then_some(other) })
     }
 }
 
-impl Kind {
-    fn of(media_type: &str, source: Source) -> Option<Self> {
-        let kind = match media_type {
-            SIMPLE_SIGNING => Self::Signature,
-            ENVELOPE => Self::Attestation,
-            bundle if bundle.starts_with(BUNDLE_TYPE) => Self::Bundle,
-            _ => return None,
-        };
-        let belongs = match source {
-            Source::Referrers | Source::FallbackTag => true,
-            Source::SignatureTag => kind == Self::Signature,
-            Source::AttestationTag => kind == Self::Attestation,
-        };
-        belongs.then_some(kind)
-    }
+/// The format of a layer, where it may be in such a place.
+fn format_of(media_type: &str, source: Source) -> Option<Format> {
+    let format = Format::of_layer(media_type)?;
+    let belongs = source.tag_suffix().is_none_or(|suffix| format.tag_suffix() == Some(suffix));
+    belongs.then_some(format)
+}
 
-    fn may_count(self, plan: Plan, annotations: &BTreeMap<String, String>) -> bool {
-        match self {
-            Self::Signature => plan.signatures,
-            Self::Attestation => plan.attestations,
-            Self::Bundle => may_count(plan, annotations),
-        }
+fn format_may_count(format: Format, plan: Plan, annotations: &BTreeMap<String, String>) -> bool {
+    match format.holds() {
+        Holds::Signatures => plan.signatures,
+        Holds::Attestations => plan.attestations,
+        Holds::Either => may_count(plan, annotations),
     }
 }
 
 impl Layer {
     /// The most bytes that it may have, where an attestation may have so many.
     pub(crate) fn limit(&self, plan: Plan, attestation: u64) -> u64 {
-        match self.kind {
-            Kind::Signature => MAX_PAYLOAD_BYTES,
-            Kind::Attestation => attestation,
-            Kind::Bundle if plan.attestations => attestation,
-            Kind::Bundle => MAX_SIGNATURE_BYTES,
+        match self.format.holds() {
+            Holds::Attestations => attestation,
+            Holds::Either if plan.attestations => attestation,
+            Holds::Signatures | Holds::Either => u64::try_from(self.format.signature_max()).unwrap_or(u64::MAX),
         }
     }
 
@@ -208,20 +156,19 @@ impl Layer {
     /// large ones need not be read to know.
     pub(crate) fn needs_artifact(&self, bytes: &Bytes) -> bool {
         let is_small = u64::try_from(bytes.len()).is_ok_and(|size| size <= LARGE);
-        let is_bundle = self.kind == Kind::Bundle && is_small;
-        is_bundle && Untrusted::bundle(bytes).is_ok_and(|bundle| bundle.form() == Form::MessageSignature)
+        let is_over_bytes = |untrusted: &Untrusted| untrusted.form() == Form::MessageSignature;
+        let is_either = self.format.holds() == Holds::Either && is_small;
+        is_either && self.format.read(bytes, &BTreeMap::new()).is_ok_and(|untrusted| is_over_bytes(&untrusted))
     }
 
     /// The item that it is, with the subject's own bytes where its signature is over them. Without these it stays what it
     /// is, and counts where its digest is enough.
     pub(crate) fn read(self, (bytes, room): (Bytes, Option<Arc<Room>>), artifact: Option<Bytes>) -> Read {
-        let annotations = || Arc::new(self.blob.annotations.clone());
-        let content = match (self.kind, artifact) {
-            (Kind::Signature, _) => Content::SimpleSigning { payload: bytes, annotations: annotations() },
-            (Kind::Attestation, _) => Content::Attestation { envelope: bytes, annotations: annotations() },
-            (Kind::Bundle, Some(artifact)) => Content::BundleOver { bundle: bytes, artifact },
-            (Kind::Bundle, None) => Content::Bundle(bytes),
-        };
+        // A format that reads no annotations is remembered without them.
+        let is_annotated = !self.format.annotations().is_empty();
+        let annotations = if is_annotated { self.blob.annotations.clone() } else { BTreeMap::new() };
+        let artifact = artifact.filter(|_| self.format.holds() == Holds::Either);
+        let content = Content { artifact, ..Content::new(self.format, bytes, annotations) };
         let item = Item { place: self.carrier.place.clone(), digest: self.blob.digest, content };
         Read { carrier: self.carrier, item, room }
     }
@@ -251,6 +198,16 @@ mod tests {
     use super::*;
     use crate::image::Reference;
 
+    const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+    const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+    const SIGNATURE_TYPE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
+    const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
+    const ATTESTATION_TYPE: &str = "application/vnd.dev.cosign.artifact.att.v1+json";
+    const BUNDLE_03: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    const BUNDLE_03_OLD: &str = "application/vnd.dev.sigstore.bundle+json;version=0.3";
+    const BUNDLE_02: &str = "application/vnd.dev.sigstore.bundle+json;version=0.2";
+    const BUNDLE_01: &str = "application/vnd.dev.sigstore.bundle+json;version=0.1";
+
     const KEYS: Plan = Plan { signatures: true, certificates: true, attestations: false, names_tag: false };
     const PROVENANCE: Plan = Plan { signatures: false, certificates: true, attestations: true, names_tag: false };
 
@@ -273,6 +230,17 @@ mod tests {
         for kind in ["application/vnd.cncf.notary.signature", "application/spdx+json"] {
             assert!(!listed(KEYS, kind) && !listed(PROVENANCE, kind), "{kind}");
         }
+    }
+
+    #[test]
+    fn referrers_are_asked_for_by_the_usual_types_first() {
+        let former = [BUNDLE_03_OLD, BUNDLE_02, BUNDLE_01];
+        let signatures = [&[BUNDLE_03, SIGNATURE_TYPE, EMPTY_TYPE, CONFIG_TYPE][..], &former].concat();
+        assert_eq!(filter(KEYS).types, signatures);
+        let attestations = [BUNDLE_03, STATEMENT_TYPE, ENVELOPE, ATTESTATION_TYPE, EMPTY_TYPE, CONFIG_TYPE];
+        assert_eq!(filter(PROVENANCE).types, [&attestations[..], &former].concat());
+        let either = [BUNDLE_03, SIGNATURE_TYPE, STATEMENT_TYPE, ENVELOPE, ATTESTATION_TYPE, EMPTY_TYPE, CONFIG_TYPE];
+        assert_eq!(filter(Plan { attestations: true, ..KEYS }).types, [&either[..], &former].concat());
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod tests;
 mod trust;
 mod verification_cache;
 
-pub use crate::verify::cosign::annotations::LAYER_ANNOTATIONS;
+pub use crate::verify::format::{Format, Holds};
 pub use crate::verify::pki::AUTHORITY_FILE_MAX;
 pub use crate::verify::pki::{Authority, AuthorityError, AuthorityExpiry, AuthorityId, CaFault, Part};
 pub use crate::verify::primitives::budget::Budget;
@@ -29,7 +29,7 @@ pub use crate::verify::primitives::demands::{Demands, LogEntry, ProvenTime, Time
 pub use crate::verify::primitives::fault::{Bound, Fault, PredicateError};
 pub use crate::verify::primitives::key::{KeyId, PublicKey};
 pub use crate::verify::primitives::key_error::KeyError;
-pub use crate::verify::primitives::limits::{ATTESTATION_MAX, BUNDLE_MAX, PAYLOAD_MAX};
+pub use crate::verify::primitives::limits::{ATTESTATION_MAX, BUNDLE_MAX, PAYLOAD_MAX, SIGNATURE_BUNDLE_MAX};
 pub use crate::verify::primitives::statement::{PREDICATE_VALUES_MAX, Statement};
 pub use crate::verify::signature::untrusted::{Form, Signed, Signer, Untrusted};
 pub use crate::verify::sigstore::error::{ROOT_MAX, RootError};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealgate::evidence::{Content, Evidence, Outcome, Source};
+use sealgate::evidence::{Content, Evidence, Format, Outcome, Source};
 use sealgate::image::{Digest, Reference};
 use sealgate::policy::Plan;
 use sealgate::registry::Access;
@@ -94,8 +94,10 @@ async fn an_attestation_under_the_older_tag_comes_with_its_annotations() {
     tag(&rig, "att", &[(ENVELOPE, b"envelope".to_vec()), ("application/json", b"something else".to_vec())]);
     let found = look(&rig, Source::AttestationTag, ALL).await;
     assert_eq!(outcomes(&found), [&Outcome::Found(1)]);
-    let Content::Attestation { envelope, annotations } = &found.items[0].content else { panic!("{found:?}") };
-    assert_eq!((&envelope[..], annotations["dev.sigstore.cosign/chain"].as_str()), (&b"envelope"[..], "c"));
+    let Content { format: Format::Envelope, bytes, annotations, .. } = &found.items[0].content else {
+        panic!("{found:?}")
+    };
+    assert_eq!((&bytes[..], annotations["dev.sigstore.cosign/chain"].as_str()), (&b"envelope"[..], "c"));
     assert_eq!(found.items[0].digest, Digest::of(b"envelope"));
     assert!(found.items[0].place.to_string().ends_with(".att"), "{}", found.items[0].place);
     let elsewhere = look(&rig, Source::SignatureTag, ALL).await;

@@ -10,7 +10,7 @@ use super::wanted::Wanted;
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
-use crate::evidence::{Content, Item};
+use crate::evidence::Item;
 use crate::evidence_store::{BLOB_MAX, Kept, Store, source_word};
 use crate::image::Digest;
 use crate::policy::Plan;
@@ -156,11 +156,7 @@ impl Holder {
 
 /// Parses one signature; nothing is proven by that.
 pub(super) fn read(item: &Item) -> Result<Untrusted, Fault> {
-    match &item.content {
-        Content::SimpleSigning { payload, annotations } => Untrusted::simple_signing(payload, annotations),
-        Content::Attestation { envelope, annotations } => Untrusted::attestation(envelope, annotations),
-        Content::Bundle(json) | Content::BundleOver { bundle: json, .. } => Untrusted::bundle(json),
-    }
+    item.content.read()
 }
 
 fn word(form: Form) -> &'static str {

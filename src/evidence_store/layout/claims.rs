@@ -15,15 +15,10 @@ use super::{
     FETCHED, KIND, KIND_ATTESTATIONS, KIND_IMAGE, KIND_INDEX, KIND_SIGNATURES, REF_NAME, REPOSITORY, SOURCE, SUBJECT,
     TARGETS,
 };
-use crate::evidence::{Place, Source as Way};
+use crate::evidence::{Format, Place, Source as Way};
 use crate::evidence_store::{BLOB_MAX, TARGETS_MAX, source_of};
 use crate::image::{Digest, Document, Manifest, Reference, Repository};
 
-/// Prefix of the media type of Sigstore bundles.
-const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle";
-/// Media types of cosign's older forms, which may refer to their subject as well.
-const OLDER_TYPES: [&str; 2] =
-    ["application/vnd.dev.cosign.simplesigning.v1+json", "application/vnd.dsse.envelope.v1+json"];
 /// Most entries of all indexes in a layout together: several thousand images for some platforms each.
 const CHILDREN_MAX: usize = 1 << 16;
 
@@ -201,6 +196,5 @@ fn shape(listed: &Listed, bytes: &[u8]) -> Result<Shape, Skipped> {
 
 /// Whether a manifest has a bundle, a signature or an attestation among its layers.
 pub(super) fn carries_evidence(manifest: &Manifest) -> bool {
-    let is_evidence = |kind: &str| kind.starts_with(BUNDLE_TYPE) || OLDER_TYPES.contains(&kind);
-    manifest.layers.iter().any(|layer| is_evidence(&layer.media_type))
+    manifest.layers.iter().any(|layer| Format::of_layer(&layer.media_type).is_some())
 }

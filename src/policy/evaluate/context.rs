@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Subject};
+use crate::evidence::{Evidence, Item, Name, Origin, Outcome, Place, Subject};
 use crate::image::{Digest, Reference};
 use crate::verify::{About, Budget, Fault, Signed, Untrusted, VerificationCache};
 
@@ -78,7 +78,7 @@ impl<'c> EvaluationContext<'c> {
         for (number, item) in in_turn(case.evidence) {
             if context.entries.len() < ITEMS_MAX {
                 let object = context.object(&item.place.subject);
-                context.entries.push(Entry { item, number, object, untrusted: read(item) });
+                context.entries.push(Entry { item, number, object, untrusted: item.content.read() });
             } else {
                 context.unexamined = true;
             }
@@ -203,13 +203,7 @@ impl<'c> EvaluationContext<'c> {
 impl Entry<'_> {
     /// The bytes of the manifest that the signature is about, where they came with it.
     fn artifact(&self, subject: &Digest) -> Option<&[u8]> {
-        match &self.item.content {
-            Content::BundleOver { artifact, .. } if Digest::of(artifact) == *subject => Some(artifact),
-            Content::BundleOver { .. }
-            | Content::SimpleSigning { .. }
-            | Content::Attestation { .. }
-            | Content::Bundle(_) => None,
-        }
+        self.item.content.artifact.as_deref().filter(|artifact| Digest::of(artifact) == *subject)
     }
 }
 
@@ -222,12 +216,4 @@ fn in_turn<'c>(evidence: &[&'c Evidence]) -> Vec<((usize, usize), &'c Item)> {
     let mut items: Vec<((usize, usize), &Item)> = items.collect();
     items.sort_by_key(|((_, turn), _)| *turn);
     items
-}
-
-fn read(item: &Item) -> Result<Untrusted, Fault> {
-    match &item.content {
-        Content::SimpleSigning { payload, annotations } => Untrusted::simple_signing(payload, annotations),
-        Content::Attestation { envelope, annotations } => Untrusted::attestation(envelope, annotations),
-        Content::Bundle(json) | Content::BundleOver { bundle: json, .. } => Untrusted::bundle(json),
-    }
 }

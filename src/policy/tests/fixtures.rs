@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::Value;
 
 use super::support::{policy, told};
-use crate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
+use crate::evidence::{Content, Evidence, Format, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
 use crate::image::{Digest, Reference};
 use crate::policy::{Case, Documents, Expiry, Material, PolicyFault, PolicyFile, PolicySet, Unmatched, Verdict};
 use crate::verify::{PublicKey, TrustRoot, VerificationCache};
@@ -81,17 +81,17 @@ fn items(digest: &str, place: &Place) -> Vec<Item> {
     for entry in document["manifests"].as_array().into_iter().flatten() {
         let layer = json(entry["digest"].as_str().unwrap())["layers"][0].clone();
         let digest = layer["digest"].as_str().unwrap();
-        let content = Content::Bundle(blob(digest).into());
+        let content = Content::new(Format::Bundle, blob(digest).into(), BTreeMap::new());
         items.push(Item { place: place.clone(), digest: Digest::parse(digest).unwrap(), content });
     }
     for layer in document["layers"].as_array().into_iter().flatten() {
         let digest = layer["digest"].as_str().unwrap();
         let annotations: BTreeMap<String, String> = serde_json::from_value(layer["annotations"].clone()).unwrap();
-        let (bytes, annotations) = (blob(digest), Arc::new(annotations));
+        let bytes = blob(digest);
         let content = match place.source {
-            Source::AttestationTag => Content::Attestation { envelope: bytes.into(), annotations },
+            Source::AttestationTag => Content::new(Format::Envelope, bytes.into(), annotations),
             Source::SignatureTag | Source::FallbackTag | Source::Referrers => {
-                Content::SimpleSigning { payload: bytes.into(), annotations }
+                Content::new(Format::SimpleSigning, bytes.into(), annotations)
             }
         };
         items.push(Item { place: place.clone(), digest: Digest::parse(digest).unwrap(), content });

@@ -85,14 +85,17 @@ fn attack_c1_a_broken_time_makes_nothing_young() {
     let broken = |name: &str, keep_log: bool| {
         let mut found = found_in(name);
         for item in &mut found.evidence.items {
-            let crate::evidence::Content::Bundle(json) = &item.content else { continue };
+            if item.content.format != crate::evidence::Format::Bundle {
+                continue;
+            }
+            let json = &item.content.bytes;
             let mut bundle: serde_json::Value = serde_json::from_slice(json).unwrap();
             let material = &mut bundle["verificationMaterial"];
             material["timestampVerificationData"]["rfc3161Timestamps"][0]["signedTimestamp"] = "AAAA".into();
             if !keep_log {
                 material["tlogEntries"] = serde_json::json!([]);
             }
-            item.content = crate::evidence::Content::Bundle(bundle.to_string().into_bytes().into());
+            item.content.bytes = bundle.to_string().into_bytes().into();
         }
         found
     };

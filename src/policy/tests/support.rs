@@ -1,13 +1,12 @@
 //! Keys, signatures, evidence and policies for the tests of this room.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sigstore_crypto::KeyPair;
 
-use crate::evidence::{Content, Evidence, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
+use crate::evidence::{Content, Evidence, Format, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
 use crate::image::{Digest, Reference, Repository};
 use crate::policy::{
     Case, Denial, Documents, Permit, PolicyError, PolicyFault, PolicyFile, PolicySet, Sifted, Unmatched, Verdict,
@@ -48,7 +47,7 @@ impl Signer {
         let signature = STANDARD.encode(self.0.sign(&payload).unwrap().as_bytes());
         let annotations = BTreeMap::from([("dev.cosignproject.cosign/signature".to_owned(), signature)]);
         let digest_of_layer = Digest::of(&payload);
-        let content = Content::SimpleSigning { payload: payload.into(), annotations: Arc::new(annotations) };
+        let content = Content::new(Format::SimpleSigning, payload.into(), annotations);
         Item { place: place(digest, Source::SignatureTag), digest: digest_of_layer, content }
     }
 
@@ -77,7 +76,7 @@ impl Signer {
         });
         let bytes = bundle.to_string().into_bytes();
         let place = place(digest, Source::Referrers);
-        Item { place, digest: Digest::of(&bytes), content: Content::Bundle(bytes.into()) }
+        Item { place, digest: Digest::of(&bytes), content: Content::new(Format::Bundle, bytes.into(), BTreeMap::new()) }
     }
 
     /// A bundle by this key over a digest: a message signature, which names no image.
@@ -95,7 +94,7 @@ impl Signer {
         });
         let bytes = bundle.to_string().into_bytes();
         let place = place(digest, Source::Referrers);
-        Item { place, digest: Digest::of(&bytes), content: Content::Bundle(bytes.into()) }
+        Item { place, digest: Digest::of(&bytes), content: Content::new(Format::Bundle, bytes.into(), BTreeMap::new()) }
     }
 }
 

@@ -37,7 +37,7 @@ const BUNDLE: &str = "dev.sigstore.cosign/bundle";
 const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
 /// Every annotation of a layer that is read, here or in `super::simple_signing`.
-pub const LAYER_ANNOTATIONS: [&str; 5] = [SIGNATURE, CERTIFICATE, CHAIN, BUNDLE, TIMESTAMP];
+pub(in crate::verify) const LAYER_ANNOTATIONS: [&str; 5] = [SIGNATURE, CERTIFICATE, CHAIN, BUNDLE, TIMESTAMP];
 
 /// Longest annotation, in bytes: a chain with large RSA keys takes 8 KB, a log entry with a certificate in it 6 KB.
 const ANNOTATION_MAX: usize = 128 * 1024;
