@@ -70,11 +70,11 @@ pub(super) struct State {
     overdue_in: AtomicU64,
     /// Records were refused since too many waited, and nothing was said of it yet.
     overflowed: AtomicBool,
-    trouble: Mutex<Trouble>,
+    trouble: Mutex<DiskTrouble>,
 }
 
 #[derive(Debug, Default)]
-struct Trouble {
+struct DiskTrouble {
     error: Option<AuditError>,
     exposed: Option<String>,
 }

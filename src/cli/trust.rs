@@ -33,7 +33,7 @@ pub(super) struct Update {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct RootLine<'a> {
     name: &'a str,
     change: Option<&'static str>,
     file: Option<String>,
@@ -111,7 +111,7 @@ fn told(name: &str, updated: &Result<Updated, String>, screen: &mut Screen) {
     });
     if screen.is_json() {
         let done = updated.as_ref().ok();
-        screen.json(&Line {
+        screen.json(&RootLine {
             name,
             change,
             file: done.map(|updated| updated.file.display().to_string()),

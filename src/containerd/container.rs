@@ -157,7 +157,7 @@ struct Metadata {
 #[derive(Deserialize)]
 struct Config {
     #[serde(default)]
-    metadata: Named,
+    metadata: NamedImage,
     #[serde(default)]
     image: Spelled,
     #[serde(default)]
@@ -165,7 +165,7 @@ struct Config {
 }
 
 #[derive(Default, Deserialize)]
-struct Named {
+struct NamedImage {
     #[serde(default)]
     name: String,
 }

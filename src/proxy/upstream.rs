@@ -38,9 +38,9 @@ use crate::errno::Words;
 
 /// The runtime as one client reaches it; clones share the connection.
 #[derive(Clone)]
-pub struct Upstream(Arc<Shared>);
+pub struct Upstream(Arc<UpstreamShared>);
 
-struct Shared {
+struct UpstreamShared {
     socket: PathBuf,
     /// The connection in use. Held for moments only, never across a wait.
     live: Mutex<Option<SendRequest<RequestBody>>>,
@@ -90,7 +90,7 @@ pub(super) enum Failure {
 
 impl Upstream {
     pub(super) fn new(socket: &Path, away: Arc<Seldom>) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(UpstreamShared {
             socket: socket.to_owned(),
             live: Mutex::new(None),
             dialing: tokio::sync::Mutex::new(()),

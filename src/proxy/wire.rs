@@ -220,7 +220,7 @@ fn choose(message: &[u8], within: Range<usize>, step: Step) -> Result<Option<Pla
 
 /// Reads the whole message within the range and gives the places of one field.
 fn occurrences(message: &[u8], within: Range<usize>, field: u32) -> Result<Vec<Place>, WireError> {
-    let mut reader = Reader { message, at: within.start, end: within.end };
+    let mut reader = WireReader { message, at: within.start, end: within.end };
     let mut places = Vec::new();
     for _ in 0..FIELD_LIMIT {
         if reader.at == reader.end {
@@ -241,13 +241,13 @@ const LENGTH_DELIMITED: usize = 2;
 const FIXED32: u64 = 5;
 
 /// Reads fields one after the other, within the bounds of one message.
-struct Reader<'a> {
+struct WireReader<'a> {
     message: &'a [u8],
     at: usize,
     end: usize,
 }
 
-impl Reader<'_> {
+impl WireReader<'_> {
     /// The number of the next field, and its place where it is length-delimited.
     fn field(&mut self) -> Result<(u32, Option<Place>), WireError> {
         let key = self.at;

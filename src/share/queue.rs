@@ -90,7 +90,7 @@ pub(super) enum Standing {
 
 /// A host's claim: the lower rank first, then who holds less, then whose turn is longer ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Claim {
+struct HostClaim {
     rank: u8,
     held: usize,
     turn: u64,
@@ -144,18 +144,18 @@ impl State {
         }
     }
 
-    fn has(&self, claim: &Claim, rules: &Rules) -> bool {
+    fn has(&self, claim: &HostClaim, rules: &Rules) -> bool {
         self.free >= claim.amount.saturating_add(claim.left) || self.free == rules.total
     }
 
     /// The claims of all hosts that wait and have not as much as they ever may, the first one first.
-    fn claims(&self, rules: &Rules, now: Instant) -> Vec<(Claim, Arc<str>)> {
+    fn claims(&self, rules: &Rules, now: Instant) -> Vec<(HostClaim, Arc<str>)> {
         let claim = |(name, host): (&Arc<str>, &Host)| {
             let first = host.queue.front()?;
             let standing = self.standing(name, host, rules, now);
             Some((host.claim(first, standing, rules, now)?, Arc::clone(name)))
         };
-        let mut claims: Vec<(Claim, Arc<str>)> = self.hosts.iter().filter_map(claim).collect();
+        let mut claims: Vec<(HostClaim, Arc<str>)> = self.hosts.iter().filter_map(claim).collect();
         claims.sort_unstable();
         claims
     }
@@ -224,7 +224,7 @@ impl Host {
     }
 
     /// What the first of its waiters may claim; nothing while the host has as much as it ever may.
-    fn claim(&self, first: &Waiter, standing: Standing, rules: &Rules, now: Instant) -> Option<Claim> {
+    fn claim(&self, first: &Waiter, standing: Standing, rules: &Rules, now: Instant) -> Option<HostClaim> {
         let (amount, held) = (first.amount, self.held);
         if held > 0 && held.saturating_add(amount) > rules.per_host {
             return None;
@@ -244,7 +244,7 @@ impl Host {
             (Standing::Answered, false, _) => (2, total / 8),
             (Standing::New, false, _) => (2, total / 4),
         };
-        Some(Claim { rank, held, turn, amount, left })
+        Some(HostClaim { rank, held, turn, amount, left })
     }
 }
 

@@ -85,7 +85,7 @@ where
     let memory = Memory::load(folder.metadata())?;
     let mirror = Mirror::new(&ask.mirror, ask.proxy.as_deref())?;
     let fetched = tokio::time::timeout(ask.limit, fetch(ask, &folder, mirror, &memory, now)).await;
-    let Fetched { bytes, updated, known } =
+    let FetchedRoot { bytes, updated, known } =
         fetched.unwrap_or(Err(UpdateError::Deadline { seconds: ask.limit.as_secs() }))?;
     memory.fault().map_or(Ok(()), |fault| Err(UpdateError::State(fault)))?;
     if !known {
@@ -99,7 +99,7 @@ where
     Ok(updated)
 }
 
-struct Fetched {
+struct FetchedRoot {
     bytes: Vec<u8>,
     updated: Updated,
     known: bool,
@@ -111,7 +111,7 @@ async fn fetch(
     mirror: Mirror,
     memory: &Memory,
     now: Timestamp,
-) -> Result<Fetched, UpdateError> {
+) -> Result<FetchedRoot, UpdateError> {
     let mut limits = UpdaterConfig::default();
     limits.target_max_length = TARGET_MAX;
     let updater = Updater::new(mirror, &ask.root).map_err(|error| UpdateError::Root(error::chain(&error)))?;
@@ -146,7 +146,7 @@ async fn fetch(
         timestamp_version: set.timestamp().map(|role| role.version).unwrap_or_default(),
         fresh_until: ends.into_iter().flatten().min().unwrap_or(now),
     };
-    Ok(Fetched { bytes, updated, known })
+    Ok(FetchedRoot { bytes, updated, known })
 }
 
 /// Whether these bytes are the target: its length and its SHA-256. A target that names no SHA-256 is fetched anew.

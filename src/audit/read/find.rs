@@ -36,7 +36,7 @@ pub fn about(path: &Path, id: DecisionId, tell: &mut dyn FnMut(&Line)) -> Result
         return Err(failed(io::ErrorKind::NotFound.into()));
     }
     let Ok(needle) = Regex::new(&id.to_string()) else { return Ok(()) };
-    let search = Search { needle, filter: Filter { id: Some(id), ..Filter::default() }, id };
+    let search = LogSearch { needle, filter: Filter { id: Some(id), ..Filter::default() }, id };
     let (first, offset) = beginning(&files, id).map_err(failed)?;
     let mut late = Vec::new();
     let mut is_there = false;
@@ -54,13 +54,13 @@ pub fn about(path: &Path, id: DecisionId, tell: &mut dyn FnMut(&Line)) -> Result
     Ok(())
 }
 
-struct Search {
+struct LogSearch {
     needle: Regex,
     filter: Filter,
     id: DecisionId,
 }
 
-impl Search {
+impl LogSearch {
     /// The lines of this part of a file, which begins with a line, that are about the decision. Whether its own is among
     /// them.
     fn lines(&self, file: &File, part: std::ops::Range<u64>, tell: &mut dyn FnMut(Line)) -> io::Result<bool> {

@@ -16,7 +16,7 @@ const NAMES_SHOWN: usize = 1;
 
 /// One entry, for programs.
 #[derive(Serialize)]
-struct Line {
+struct TableLine {
     digest: String,
     repository: String,
     source: &'static str,
@@ -74,9 +74,9 @@ pub(super) fn count(store: &Store, entry: &Entry) -> Option<usize> {
     }
 }
 
-fn line(kept: &Kept, needed: Option<bool>, signatures: Option<usize>) -> Line {
+fn line(kept: &Kept, needed: Option<bool>, signatures: Option<usize>) -> TableLine {
     let Kept { entry, used, bytes } = kept;
-    Line {
+    TableLine {
         digest: entry.place.subject.to_string(),
         repository: entry.place.repository.to_string(),
         source: source_word(entry.place.source),

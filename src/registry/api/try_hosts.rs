@@ -31,7 +31,7 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application
 
 /// What came of the hosts so far: one failure or answer per host, the last one counts.
 #[derive(Default)]
-struct Tally {
+struct HostTally {
     failed: BTreeMap<usize, RegistryError>,
     /// Lists that are empty, and hosts without an endpoint.
     nothing: BTreeMap<usize, Answer>,
@@ -91,7 +91,7 @@ impl Session {
         repository: &Repository,
         wanted: &Wanted<'_>,
     ) -> Result<Settled, RegistryError> {
-        let mut tally = Tally::default();
+        let mut tally = HostTally::default();
         let mut turn = numbers.to_vec();
         for attempt in 0..=self.registry().options.retries {
             for (asked, at) in turn.iter().copied().enumerate() {
@@ -182,7 +182,7 @@ impl Session {
     }
 }
 
-impl Tally {
+impl HostTally {
     fn nothing(&mut self, at: usize, answer: Answer) {
         self.failed.remove(&at);
         self.nothing.insert(at, answer);

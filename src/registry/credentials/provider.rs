@@ -35,7 +35,7 @@ const KEPT_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// What an answer of a plugin holds.
 type Keys = Arc<Vec<(Pattern, Secret)>>;
-type Kept = Mutex<LruCache<Kind, (Keys, Instant)>>;
+type KeptAnswers = Mutex<LruCache<Kind, (Keys, Instant)>>;
 
 /// What is known of the plugins.
 pub(in crate::registry) struct Providers {
@@ -45,7 +45,7 @@ pub(in crate::registry) struct Providers {
     programs: Arc<Programs>,
     /// Runs under way, and failures.
     runs: Flights<([u8; 32], String), Result<Keys, CredentialFault>>,
-    kept: Arc<Kept>,
+    kept: Arc<KeptAnswers>,
 }
 
 /// For what an answer is good: `cacheKeyType`, with the plugin's fingerprint.

@@ -66,11 +66,11 @@ pub(in crate::registry) struct Clients {
     connect: Duration,
     proxies: Proxies,
     idle: usize,
-    made: Mutex<LruCache<Key, Made>>,
+    made: Mutex<LruCache<Key, MadeClient>>,
 }
 
 /// A client, and the hosts that it was used for.
-struct Made {
+struct MadeClient {
     client: Client,
     asked: BTreeSet<String>,
 }
@@ -139,13 +139,13 @@ impl Clients {
         let idle = self.idle;
         let built = tokio::task::spawn_blocking(move || build(&tls, &for_task, idle)).await.ok().flatten();
         let client = built.ok_or_else(|| unusable(own_files, authority))?;
-        let made = Made { client: client.clone(), asked: BTreeSet::from([authority.to_owned()]) };
+        let made = MadeClient { client: client.clone(), asked: BTreeSet::from([authority.to_owned()]) };
         lock(&self.made).put(key, made);
         Ok(client)
     }
 }
 
-impl Made {
+impl MadeClient {
     /// The client, unless this is one host too many.
     fn client_for(&mut self, authority: &str) -> Option<Client> {
         if !self.asked.contains(authority) {
