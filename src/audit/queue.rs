@@ -21,7 +21,7 @@ const BYTES_MAX: usize = 16 << 20;
 const NODE: usize = 64;
 
 /// Where the answer to one append goes. The asker may be gone.
-pub(super) type Reply = oneshot::Sender<Result<Recorded, AuditError>>;
+pub(super) type Acknowledgement = oneshot::Sender<Result<Recorded, AuditError>>;
 
 /// What the handles ask of the thread.
 pub(super) enum Message {
@@ -36,9 +36,9 @@ pub(super) enum Message {
 /// A record that waits.
 pub(super) struct Queued {
     pub(super) record: Record,
-    pub(super) reply: Reply,
+    pub(super) reply: Acknowledgement,
     /// Its place, until it is answered.
-    pub(super) seat: Seat,
+    pub(super) seat: QueueSeat,
 }
 
 /// The end of the queue where records go in.
@@ -59,7 +59,7 @@ struct Room {
 
 /// A record's place in the queue, given up when this is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct QueueSeat {
     room: Arc<Room>,
     bytes: usize,
     is_refusal: bool,
@@ -99,10 +99,10 @@ impl Queue {
         self.room.records.load(Ordering::Relaxed)
     }
 
-    fn seat(&self, record: &Record) -> Option<Seat> {
+    fn seat(&self, record: &Record) -> Option<QueueSeat> {
         // What takes an admission back belongs to it: without it that record would be false.
         let is_refusal = !record.verdict.is_admission() && record.supersedes.is_none();
-        let seat = Seat { room: Arc::clone(&self.room), bytes: weight(record), is_refusal };
+        let seat = QueueSeat { room: Arc::clone(&self.room), bytes: weight(record), is_refusal };
         let records = seat.room.records.fetch_add(1, Ordering::Relaxed);
         let refusals = seat.room.refusals.fetch_add(usize::from(is_refusal), Ordering::Relaxed);
         let bytes = seat.room.bytes.fetch_add(seat.bytes, Ordering::Relaxed);
@@ -115,7 +115,7 @@ impl Queue {
     }
 }
 
-impl Drop for Seat {
+impl Drop for QueueSeat {
     fn drop(&mut self) {
         self.room.records.fetch_sub(1, Ordering::Relaxed);
         self.room.refusals.fetch_sub(usize::from(self.is_refusal), Ordering::Relaxed);

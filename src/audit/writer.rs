@@ -13,7 +13,7 @@ use super::encode::{self, RECORD_MAX};
 use super::error::AuditError;
 use super::file::LogFile;
 use super::options::Options;
-use super::queue::{Message, Queued, Reply, Seat};
+use super::queue::{Acknowledgement, Message, QueueSeat, Queued};
 use super::record::{Note, Noted, Record, SCHEMA, Tally};
 use super::recorded::Recorded;
 use super::repeats::{Allowance, Fate, Kind, Repeats};
@@ -62,15 +62,15 @@ struct Planned {
     kind: Option<Kind>,
     /// Whether it gives way on a full disk: an admission does not, nor what takes one back.
     gives_way: bool,
-    reply: Reply,
-    _seat: Seat,
+    reply: Acknowledgement,
+    _seat: QueueSeat,
 }
 
 /// Records of one batch, and those that are answered with it without a line of their own.
 #[derive(Default)]
 struct Batch {
     planned: Vec<Planned>,
-    counted: Vec<(Kind, Reply)>,
+    counted: Vec<(Kind, Acknowledgement)>,
     bytes: usize,
 }
 
@@ -204,7 +204,7 @@ impl Writer {
     }
 
     /// Counts a refusal that is not written and not watched. It is refused all the same.
-    fn tally(&mut self, record: &Record, reply: Reply) {
+    fn tally(&mut self, record: &Record, reply: Acknowledgement) {
         if self.counted.is_empty() {
             self.notes_due = self.notes_due.max(self.clock.steady() + self.options.repeat_window());
         }
@@ -331,6 +331,6 @@ impl Writer {
 }
 
 /// Answers one append. Whoever asked may be gone; the record stays.
-fn answer(reply: Reply, outcome: Result<Recorded, AuditError>) {
+fn answer(reply: Acknowledgement, outcome: Result<Recorded, AuditError>) {
     let _asker_may_be_gone = reply.send(outcome);
 }

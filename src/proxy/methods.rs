@@ -8,7 +8,7 @@ use std::fmt;
 
 use http::{Method, Uri};
 
-use super::underway::Ending;
+use super::underway::CallEnding;
 
 /// The services that are forwarded, with their slashes.
 const RUNTIME: &str = "/runtime.v1.RuntimeService/";
@@ -96,11 +96,11 @@ pub fn route(method: &Method, uri: &Uri) -> Route {
 }
 
 /// What the end of the gate means for a call that passes.
-pub(super) fn ending(path: &str) -> Ending {
+pub(super) fn ending(path: &str) -> CallEnding {
     match path {
-        ENDLESS => Ending::Endless,
-        RUN_POD => Ending::Awaited,
-        _ => Ending::Short,
+        ENDLESS => CallEnding::Endless,
+        RUN_POD => CallEnding::Awaited,
+        _ => CallEnding::Short,
     }
 }
 

@@ -28,7 +28,7 @@ use super::{
         seldom::Seldom,
     },
     grpc::{
-        frame::{self, Budget},
+        frame::{self, FrameBudget},
         status, timeout as deadline,
     },
     interceptor::{Call, Interceptor, RejectedUnread},
@@ -36,7 +36,7 @@ use super::{
     methods::{self, OwnedMethod, Route},
     options::Options,
     pass, settings,
-    underway::{Ended, Ending, Stage, Ticket, Underway},
+    underway::{CallEnding, Ended, Stage, Ticket, Underway},
     upstream::Upstream,
 };
 
@@ -146,7 +146,7 @@ struct Service {
     runtime: PathBuf,
     owned: Arc<dyn Interceptor>,
     http: Builder<TokioExecutor>,
-    budget: Budget,
+    budget: FrameBudget,
     connections: Arc<Connections>,
     clock: Clock,
     underway: Arc<Underway>,
@@ -165,7 +165,7 @@ impl Service {
     fn new(proxy: Proxy) -> Self {
         let Proxy { options, runtime, owned, connections, clock } = proxy;
         let http = settings::server(options.streams);
-        let budget = Budget::mib(options.held_mib);
+        let budget = FrameBudget::mib(options.held_mib);
         let (underway, away) = (Underway::new(clock), Arc::new(Seldom::new(clock)));
         Self { options, runtime, owned, http, budget, connections, clock, underway, away }
     }
@@ -291,7 +291,7 @@ impl Client {
                 }
             }
             Route::Own(method) => {
-                let ticket = self.service.underway.begin(Ending::Awaited);
+                let ticket = self.service.underway.begin(CallEnding::Awaited);
                 tokio::select! {
                     // Boxed, since it is many times larger than the future of a request that passes.
                     answer = Box::pin(self.own(method, request)) => Ok(answer.into_response()),

@@ -36,7 +36,7 @@ pub(super) enum Stage {
 
 /// What the end of the gate means for a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum CallEnding {
     /// It is waited for: a client that begins it anew loses work, or finds a name taken.
     Awaited,
     /// It takes milliseconds; waited for only when it does not.
@@ -57,7 +57,7 @@ pub(super) struct Underway {
 #[derive(Debug, Default)]
 struct Calls {
     next: u64,
-    open: BTreeMap<u64, (Ending, Instant)>,
+    open: BTreeMap<u64, (CallEnding, Instant)>,
     /// Calls that were ended before their answer.
     cut: usize,
     /// Endless ones that were ended.
@@ -69,7 +69,7 @@ struct Calls {
 pub(super) struct Ticket {
     underway: Arc<Underway>,
     number: u64,
-    ending: Ending,
+    ending: CallEnding,
 }
 
 /// How many calls were ended by the gate's own end.
@@ -86,7 +86,7 @@ impl Underway {
     }
 
     /// Counts a call that begins.
-    pub(super) fn begin(self: &Arc<Self>, ending: Ending) -> Ticket {
+    pub(super) fn begin(self: &Arc<Self>, ending: CallEnding) -> Ticket {
         let mut calls = self.calls();
         let number = calls.next;
         calls.next += 1;
@@ -109,15 +109,15 @@ impl Underway {
 
     /// Whether a call is in flight that is waited for whatever its age.
     pub(super) fn has_begun(&self) -> bool {
-        self.calls().open.values().any(|(ending, _)| *ending == Ending::Awaited)
+        self.calls().open.values().any(|(ending, _)| *ending == CallEnding::Awaited)
     }
 
     fn is_awaited(&self) -> bool {
         let now = self.clock.steady();
         self.calls().open.values().any(|(ending, since)| match ending {
-            Ending::Awaited => true,
-            Ending::Short => now.saturating_duration_since(*since) >= LONG,
-            Ending::Endless => false,
+            CallEnding::Awaited => true,
+            CallEnding::Short => now.saturating_duration_since(*since) >= LONG,
+            CallEnding::Endless => false,
         })
     }
 
@@ -146,8 +146,8 @@ impl Ticket {
     pub(super) fn cut(&self) -> impl Future<Output = ()> + Send + 'static {
         let underway = Arc::clone(&self.underway);
         let stage = match self.ending {
-            Ending::Endless => Stage::Leaving,
-            Ending::Awaited | Ending::Short => Stage::Over,
+            CallEnding::Endless => Stage::Leaving,
+            CallEnding::Awaited | CallEnding::Short => Stage::Over,
         };
         async move { underway.reached(stage).await }
     }
@@ -156,8 +156,8 @@ impl Ticket {
     pub(super) fn note_cut(&self) {
         let mut calls = self.underway.calls();
         match self.ending {
-            Ending::Endless => calls.streams += 1,
-            Ending::Awaited | Ending::Short => calls.cut += 1,
+            CallEnding::Endless => calls.streams += 1,
+            CallEnding::Awaited | CallEnding::Short => calls.cut += 1,
         }
     }
 }

@@ -63,9 +63,9 @@ impl FrameError {
 
 /// Bytes that may be held in requests of owned methods, over all connections.
 #[derive(Debug, Clone)]
-pub(in crate::proxy) struct Budget(Arc<Semaphore>);
+pub(in crate::proxy) struct FrameBudget(Arc<Semaphore>);
 
-impl Budget {
+impl FrameBudget {
     /// The budget counts in KiB, since a semaphore's permits are few on small machines.
     pub(in crate::proxy) fn mib(mib: usize) -> Self {
         Self(Arc::new(Semaphore::new(mib.saturating_mul(1024).min(Semaphore::MAX_PERMITS))))
@@ -91,7 +91,7 @@ pub(in crate::proxy) fn check_headers(headers: &HeaderMap) -> Result<(), FrameEr
 /// Reads a request's body and gives its one message, with the permit for the bytes it holds.
 pub(in crate::proxy) async fn one<B: Body<Data = Bytes> + Unpin>(
     body: B,
-    budget: &Budget,
+    budget: &FrameBudget,
 ) -> Result<(Bytes, OwnedSemaphorePermit), FrameError> {
     let mut held = budget.take(0)?;
     let (whole, trailers) = gather(body, |bytes| budget.take(bytes).map(|more| held.merge(more))).await?;
@@ -205,7 +205,7 @@ mod tests {
     fn read(parts: &[&[u8]]) -> Result<Bytes, FrameError> {
         let frames: Vec<_> =
             parts.iter().map(|part| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(part)))).collect();
-        block(one(StreamBody::new(stream::iter(frames)), &Budget::mib(64))).map(|(message, _)| message)
+        block(one(StreamBody::new(stream::iter(frames)), &FrameBudget::mib(64))).map(|(message, _)| message)
     }
 
     fn block<F: Future>(future: F) -> F::Output {
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn attack_d2_trailers_after_a_request_are_refused() {
         let frames = [Frame::data(join(b"hello").unwrap()), Frame::trailers(HeaderMap::new())].map(Ok::<_, Infallible>);
-        let read = block(one(StreamBody::new(stream::iter(frames)), &Budget::mib(1)));
+        let read = block(one(StreamBody::new(stream::iter(frames)), &FrameBudget::mib(1)));
         assert_eq!(read.map(drop), Err(FrameError::Trailers));
     }
 
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn attack_d1_held_requests_share_one_budget() {
-        let budget = Budget::mib(1);
+        let budget = FrameBudget::mib(1);
         let body = || Full::new(join(&[0; 700 * 1024]).unwrap());
         let first = block(one(body(), &budget));
         assert!(first.is_ok());
