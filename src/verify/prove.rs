@@ -13,7 +13,7 @@ use super::primitives::demands::Demands;
 use super::primitives::fault::Fault;
 use super::primitives::key::PublicKey;
 use super::primitives::leaf::Leaf;
-use super::signature::log::{By, Entry};
+use super::signature::log::{Entry, EntrySigner};
 use super::signature::untrusted::{Material, Signed, Signer, Untrusted};
 use super::sigstore;
 use super::sigstore::root::TrustRoot;
@@ -23,7 +23,7 @@ use crate::image::Digest;
 
 /// What is known of what was signed, what is asked of the evidence, and as of when.
 #[derive(Clone, Copy)]
-pub(in crate::verify) struct Ask<'a> {
+pub(in crate::verify) struct ProofRequest<'a> {
     /// What the signature covers.
     pub(super) signed: Message<'a>,
     /// What a statement is about; otherwise the same.
@@ -84,16 +84,16 @@ impl Untrusted {
         self.says(about.claim)?;
         let sha256 = sha256(about.digest)?;
         let (signed, artifact) = self.messages(about, &sha256)?;
-        let ask = Ask { signed, artifact, demands, now };
+        let request = ProofRequest { signed, artifact, demands, now };
         let (signer, witnessed) = match trust {
-            Trust::Key { key, root } => (Signer::Key(key.id().clone()), self.by_key(key, *root, ask, budget)?),
+            Trust::Key { key, root } => (Signer::Key(key.id().clone()), self.by_key(key, *root, request, budget)?),
             Trust::Keyless { root } => {
                 let leaf = self.leaf()?;
-                (Signer::Certificate(leaf.claims.clone()), self.keyless(leaf, root, ask, budget)?)
+                (Signer::Certificate(leaf.claims.clone()), self.keyless(leaf, root, request, budget)?)
             }
             Trust::Authority { authority, root } => {
                 let leaf = self.leaf()?;
-                let witnessed = self.by_authority(leaf, (authority, *root), ask, budget)?;
+                let witnessed = self.by_authority(leaf, (authority, *root), request, budget)?;
                 (Signer::Certificate(leaf.claims.clone()), witnessed)
             }
         };
@@ -169,7 +169,7 @@ impl Untrusted {
         &self,
         key: &PublicKey,
         root: Option<&TrustRoot>,
-        ask: Ask<'_>,
+        request: ProofRequest<'_>,
         budget: &mut Budget,
     ) -> Result<Witnessed, Fault> {
         match (&self.material, &self.content) {
@@ -179,22 +179,28 @@ impl Untrusted {
                 return Err(Fault::NotKeySigned);
             }
         }
-        key.verifier().check(ask.signed, &self.signature, budget)?;
+        key.verifier().check(request.signed, &self.signature, budget)?;
         let spki = key.verifier().spki();
-        let witnessed = self.witnessed(root, By::Key(spki), ask, budget)?;
+        let witnessed = self.witnessed(root, EntrySigner::Key(spki), request, budget)?;
         let held = &witnessed.held;
         if let (Some(root), Material::Key) = (root, &self.material)
-            && !(held.entries.is_empty() && held.stamps.is_empty())
+            && !(held.entries.is_empty() && held.timestamps.is_empty())
         {
-            match sigstore::shown(self, held, ask.artifact) {
-                Some(shown) => sigstore::managed_key(root, &shown, spki, ask.demands)?,
-                None => self.attached.is_whole(held, ask.demands)?,
+            match sigstore::shown(self, held, request.artifact) {
+                Some(shown) => sigstore::managed_key(root, &shown, spki, request.demands)?,
+                None => self.attached.is_whole(held, request.demands)?,
             }
         }
         Ok(witnessed)
     }
 
-    fn keyless(&self, leaf: &Leaf, root: &TrustRoot, ask: Ask<'_>, budget: &mut Budget) -> Result<Witnessed, Fault> {
+    fn keyless(
+        &self,
+        leaf: &Leaf,
+        root: &TrustRoot,
+        request: ProofRequest<'_>,
+        budget: &mut Budget,
+    ) -> Result<Witnessed, Fault> {
         // Fulcio names one holder; of several it could not be told which one was asked for (attack B8).
         match leaf.claims.names {
             1 if leaf.claims.sans.len() == 1 => {}
@@ -203,16 +209,16 @@ impl Untrusted {
         }
         // The signature, the certificate's chain and its log.
         budget.take(4)?;
-        let witnessed = self.witnessed(Some(root), By::Certificate(&leaf.der), ask, budget)?;
+        let witnessed = self.witnessed(Some(root), EntrySigner::Certificate(&leaf.der), request, budget)?;
         witnessed.has_time()?;
         // The library asks the same of its times; that it was the certificate's time, only this tells.
         let (from, to) = leaf.claims.validity();
         if witnessed.times.iter().any(|proven| proven.time < from || proven.time > to) {
             return Err(Fault::CertificateExpired);
         }
-        match sigstore::shown(self, &witnessed.held, ask.artifact) {
-            Some(shown) => sigstore::keyless(root, &shown, ask.demands)?,
-            None => self.keyless_unshown((leaf, root), &witnessed, ask, budget)?,
+        match sigstore::shown(self, &witnessed.held, request.artifact) {
+            Some(shown) => sigstore::keyless(root, &shown, request.demands)?,
+            None => self.keyless_unshown((leaf, root), &witnessed, request, budget)?,
         }
         Ok(witnessed)
     }
@@ -223,38 +229,38 @@ impl Untrusted {
         &self,
         (leaf, root): (&Leaf, &TrustRoot),
         witnessed: &Witnessed,
-        ask: Ask<'_>,
+        request: ProofRequest<'_>,
         budget: &mut Budget,
     ) -> Result<(), Fault> {
-        self.attached.is_whole(&witnessed.held, ask.demands)?;
+        self.attached.is_whole(&witnessed.held, request.demands)?;
         let chain: Vec<_> = leaf.intermediates.iter().map(Vec::as_slice).collect();
         for proven in &witnessed.times {
             budget.take(2)?;
             let issuer = root.issuers().of_certificate(&leaf.der, &chain, proven.time)?;
-            if ask.demands.sct {
+            if request.demands.sct {
                 root.certificate_logs().check(&leaf.der, &issuer)?;
             }
         }
-        leaf.verifier()?.check(ask.signed, &self.signature, budget)
+        leaf.verifier()?.check(request.signed, &self.signature, budget)
     }
 
     fn by_authority(
         &self,
         leaf: &Leaf,
         (authority, root): (&Authority, Option<&TrustRoot>),
-        ask: Ask<'_>,
+        request: ProofRequest<'_>,
         budget: &mut Budget,
     ) -> Result<Witnessed, Fault> {
-        leaf.verifier()?.check(ask.signed, &self.signature, budget)?;
-        let witnessed = self.witnessed(root, By::Certificate(&leaf.der), ask, budget)?;
+        leaf.verifier()?.check(request.signed, &self.signature, budget)?;
+        let witnessed = self.witnessed(root, EntrySigner::Certificate(&leaf.der), request, budget)?;
         let mut times: Vec<_> = witnessed.times.iter().map(|proven| proven.time).collect();
         if times.is_empty() {
-            times.push(ask.now);
+            times.push(request.now);
         }
         let chain: Vec<_> = leaf.intermediates.iter().map(Vec::as_slice).collect();
         for at in times {
             budget.take(2)?;
-            authority.vouches(&leaf.der, &chain, at, ask.now)?;
+            authority.vouches(&leaf.der, &chain, at, request.now)?;
         }
         Ok(witnessed)
     }
@@ -263,20 +269,20 @@ impl Untrusted {
     pub(in crate::verify) fn witnessed(
         &self,
         root: Option<&TrustRoot>,
-        by: By<'_>,
-        ask: Ask<'_>,
+        by: EntrySigner<'_>,
+        request: ProofRequest<'_>,
         budget: &mut Budget,
     ) -> Result<Witnessed, Fault> {
         let Some(root) = root else {
-            let nothing = ask.demands.log_entries == 0 && ask.demands.timestamps == 0;
+            let nothing = request.demands.log_entries == 0 && request.demands.timestamps == 0;
             return if nothing { Ok(Witnessed::default()) } else { Err(Fault::NeedsTrustRoot) };
         };
         // Promise and tree head of an entry; signature and chain of a timestamp; each is checked twice.
-        let proofs = self.attached.entries.len().saturating_add(self.attached.stamps.len());
+        let proofs = self.attached.entries.len().saturating_add(self.attached.timestamps.len());
         budget.take(u32::try_from(proofs.saturating_mul(4)).unwrap_or(u32::MAX))?;
-        let is_by = |entry: &Entry| entry.is_by(by, ask.signed);
-        let witnessed = root.witnesses().prove(&self.attached, &self.signature, ask.now, &is_by)?;
-        witnessed.meets(ask.demands)?;
+        let is_by = |entry: &Entry| entry.is_by(by, request.signed);
+        let witnessed = root.witnesses().prove(&self.attached, &self.signature, request.now, &is_by)?;
+        witnessed.meets(request.demands)?;
         Ok(witnessed)
     }
 

@@ -10,8 +10,8 @@ use super::primitives::budget::Budget;
 use super::primitives::content::Content;
 use super::primitives::demands::Demands;
 use super::primitives::fault::Fault;
-use super::prove::Ask;
-use super::signature::log::By;
+use super::prove::ProofRequest;
+use super::signature::log::EntrySigner;
 use super::signature::untrusted::Material;
 use super::signature::untrusted::Untrusted;
 use super::sigstore;
@@ -55,15 +55,15 @@ fn both(item: &Untrusted, der: &[u8], digest: &Digest, root: &TrustRoot, sct: bo
     let about = About { digest, artifact: None, claim: Claim::ImageSignature };
     let (signed, artifact) = item.messages(&about, &sha256).unwrap();
     let demands = Demands { log_entries: 0, timestamps: 0, sct };
-    let ask = Ask { signed, artifact, demands, now: "2026-06-01T00:00:00Z".parse().unwrap() };
+    let request = ProofRequest { signed, artifact, demands, now: "2026-06-01T00:00:00Z".parse().unwrap() };
     let mut budget = Budget::default();
-    let witnessed = item.witnessed(Some(root), By::Certificate(&leaf.der), ask, &mut budget).ok()?;
+    let witnessed = item.witnessed(Some(root), EntrySigner::Certificate(&leaf.der), request, &mut budget).ok()?;
     witnessed.has_time().ok()?;
     let mut changed = item.clone();
     let Material::Certificate(leaf) = &mut changed.material else { return None };
     leaf.der = der.to_vec();
     let leaf = leaf.clone();
-    let ours = changed.keyless_unshown((&leaf, root), &witnessed, ask, &mut budget);
+    let ours = changed.keyless_unshown((&leaf, root), &witnessed, request, &mut budget);
     let theirs = sigstore::keyless(root, &sigstore::shown(&changed, &witnessed.held, artifact)?, demands);
     let of_certificate = |outcome: Result<(), Fault>| match outcome {
         Err(Fault::Certificate | Fault::CertificateChain | Fault::CertificateExpired | Fault::Sct) => false,

@@ -134,7 +134,7 @@ impl Default for VerificationCache {
 
 impl fmt::Debug for VerificationCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Proofs({})", self.len())
+        write!(f, "VerificationCache({})", self.len())
     }
 }
 

@@ -7,8 +7,8 @@
 use super::subject_kind::SubjectKind;
 use crate::policy::syntax::regexp::Pattern;
 
-/// Holders that nobody means, each with its kind; none of a kind can be of all.
-const HOLDERS: &[(Option<SubjectKind>, &str)] = &[
+/// Subjects that nobody means, each with its kind; none of a kind can be of all.
+const SUBJECTS: &[(Option<SubjectKind>, &str)] = &[
     (None, ""),
     (Some(SubjectKind::Email), "kx41v.stranger@gmail.com"),
     (Some(SubjectKind::Email), "kx41vstranger@googlemail.com"),
@@ -109,7 +109,7 @@ const PUBLIC_ISSUERS: &[(&str, &str, usize)] = &[
 /// A holder, of this kind if any, whom nobody means and the expression matches.
 pub(in crate::policy) fn holder(pattern: &Pattern, kind: Option<SubjectKind>) -> Option<String> {
     let asked = |of: Option<SubjectKind>| kind.is_none() || of.is_none() || of == kind;
-    let listed = HOLDERS.iter().filter(|(of, _)| asked(*of)).map(|(_, name)| (*name).to_owned());
+    let listed = SUBJECTS.iter().filter(|(of, _)| asked(*of)).map(|(_, name)| (*name).to_owned());
     let workflows = PUBLIC_WORKFLOWS.iter().filter(|_| asked(Some(SubjectKind::Uri))).map(|name| (*name).to_owned());
     let near = neighbours(pattern).into_iter().filter(|name| kind.is_none_or(|kind| looks(kind, name)));
     let mut names = listed.chain(workflows).chain(near);
@@ -132,7 +132,7 @@ pub(in crate::policy) fn issuer(pattern: &Pattern) -> Option<String> {
 /// What an extension of a stranger's build says and the expression matches.
 pub(in crate::policy) fn value(pattern: &Pattern) -> Option<String> {
     let listed =
-        HOLDERS.iter().map(|(_, name)| *name).chain(VALUES.iter().copied()).chain(PUBLIC_WORKFLOWS.iter().copied());
+        SUBJECTS.iter().map(|(_, name)| *name).chain(VALUES.iter().copied()).chain(PUBLIC_WORKFLOWS.iter().copied());
     let mut names = listed.map(str::to_owned).chain(neighbours(pattern));
     names.find(|name| pattern.fits(name))
 }

@@ -7,7 +7,7 @@
 //! and in a certificate. Where it is in doubt two are one: too few
 //! are counted, never too many.
 //!
-//! Holders are distinct for each kind of claim by itself: who signs the image may attest its provenance too.
+//! Signers are distinct for each kind of claim by itself: who signs the image may attest its provenance too.
 
 use std::collections::BTreeMap;
 

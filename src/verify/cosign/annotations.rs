@@ -1,5 +1,5 @@
 //! What cosign's older form keeps in the annotations of a layer beside the signature: certificate, chain, log entry,
-//! timestamp ([`Evidence`]; cosign `specs/SIGNATURE_SPEC.md`, `pkg/oci/static`). It is proven as if it had come in a
+//! timestamp ([`LayerAnnotations`]; cosign `specs/SIGNATURE_SPEC.md`, `pkg/oci/static`). It is proven as if it had come in a
 //! Sigstore bundle.
 //!
 //! Layers of `.att` manifests are read here ([`read_attestation`]), those of `.sig` manifests in [`super::simple_signing`].
@@ -25,7 +25,7 @@ use crate::verify::primitives::json::{fault, object, only, text};
 use crate::verify::primitives::limits::ATTESTATION_MAX;
 use crate::verify::primitives::pem::{self, PemFault};
 use crate::verify::signature::assemble::{assemble, statement};
-use crate::verify::signature::attached::{Parts, Stamp, Stamped};
+use crate::verify::signature::attached::{AttachedParts, AttachedTimestamp, TimestampedObject};
 use crate::verify::signature::log::Kind;
 use crate::verify::signature::untrusted::Untrusted;
 
@@ -51,7 +51,7 @@ const BODY: Limits = Limits { bytes: ANNOTATION_MAX, depth: 16, values: 1024, fr
 const ENVELOPE: Limits = Limits { bytes: ATTESTATION_MAX, depth: 4, values: 16, free: &[] };
 
 /// What the annotations hold, read strictly; nothing of it is proven.
-pub(in crate::verify) struct Evidence {
+pub(in crate::verify) struct LayerAnnotations {
     certificate: Option<Vec<u8>>,
     chain: Vec<Vec<u8>>,
     entry: Option<(Kind, TransparencyLogEntry)>,
@@ -74,11 +74,11 @@ pub(in crate::verify) fn read_attestation(
     signature.get("keyid").map_or(Ok(""), |hint| hint.as_str().ok_or(Fault::Malformed))?;
     let payload = payload.as_ref().and_then(|span| span.text(envelope)).ok_or(Fault::Malformed)?;
     let content = statement(text(document, "payloadType")?, &payload)?;
-    let evidence = Evidence::read(annotations)?;
-    assemble(decoded(signature, "sig")?, content, evidence.parts(Some(envelope)))
+    let beside = LayerAnnotations::read(annotations)?;
+    assemble(decoded(signature, "sig")?, content, beside.parts(Some(envelope)))
 }
 
-impl Evidence {
+impl LayerAnnotations {
     /// Reads the annotations of a layer. An empty one is an absent one, as it is to cosign.
     pub(in crate::verify) fn read(annotations: &BTreeMap<String, String>) -> Result<Self, Fault> {
         let annotation = |name: &str| match annotations.get(name).map(String::as_str) {
@@ -101,17 +101,17 @@ impl Evidence {
 
     /// What it is to a signature, over an attestation's envelope if that is given. As a bundle v0.1, which asks for a
     /// log's promise, where there is one.
-    pub(in crate::verify) fn parts(self, envelope: Option<&[u8]>) -> Parts {
+    pub(in crate::verify) fn parts(self, envelope: Option<&[u8]>) -> AttachedParts {
         let over = || match envelope {
             // Cosign had the envelope stamped as a whole, where bundles have the signature stamped.
-            Some(envelope) => Stamped::Envelope(Arc::new(SignatureBytes::from_bytes(envelope))),
-            None => Stamped::Signature,
+            Some(envelope) => TimestampedObject::Envelope(Arc::new(SignatureBytes::from_bytes(envelope))),
+            None => TimestampedObject::Signature,
         };
-        Parts {
+        AttachedParts {
             version: if self.entry.is_some() { MediaType::Bundle0_1 } else { MediaType::Bundle0_2 },
             chain: self.certificate.map(|der| std::iter::once(der).chain(self.chain).collect()),
             entries: self.entry.into_iter().collect(),
-            stamps: self.timestamp.into_iter().map(|token| Stamp { token, over: over() }).collect(),
+            timestamps: self.timestamp.into_iter().map(|token| AttachedTimestamp { token, over: over() }).collect(),
             envelope: envelope.map(|envelope| Sha256::digest(envelope).into()),
         }
     }

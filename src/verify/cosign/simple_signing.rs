@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::annotations::{Evidence, SIGNATURE};
+use super::annotations::{LayerAnnotations, SIGNATURE};
 use crate::image::Digest;
 use crate::image::json::{self, Limits};
 use crate::verify::primitives::content::Content;
@@ -49,7 +49,7 @@ pub(in crate::verify) fn read(payload: &[u8], annotations: &BTreeMap<String, Str
         return Err(Fault::NoReference);
     }
     let content = Content::Payload { bytes: payload.to_vec(), digest, reference: reference.to_owned() };
-    assemble(signature, content, Evidence::read(annotations)?.parts(None))
+    assemble(signature, content, LayerAnnotations::read(annotations)?.parts(None))
 }
 
 /// Canonical base64 (RFC 4648 section 4, padded, no stray bits). Line breaks are skipped, as cosign's decoder does:

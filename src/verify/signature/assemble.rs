@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use sigstore_types::TransparencyLogEntry;
 
-use super::attached::{Attached, LOG_ENTRIES_MAX, Parts, TIMESTAMPS_MAX};
-use super::log::{Entry, Kind, Made};
+use super::attached::{Attached, AttachedParts, LOG_ENTRIES_MAX, TIMESTAMPS_MAX};
+use super::log::{Entry, Kind, LoggedSignature};
 use super::untrusted::{ItemId, Material, Untrusted};
 use crate::verify::primitives::content::Content;
 use crate::verify::primitives::fault::{Fault, beyond};
@@ -19,22 +19,26 @@ use crate::verify::primitives::statement;
 pub(in crate::verify) const STATEMENT: &str = "application/vnd.in-toto+json";
 
 /// Takes what was read strictly together.
-pub(in crate::verify) fn assemble(signature: Vec<u8>, content: Content, parts: Parts) -> Result<Untrusted, Fault> {
-    let Parts { version, chain, entries, stamps, envelope } = parts;
+pub(in crate::verify) fn assemble(
+    signature: Vec<u8>,
+    content: Content,
+    parts: AttachedParts,
+) -> Result<Untrusted, Fault> {
+    let AttachedParts { version, chain, entries, timestamps, envelope } = parts;
     if entries.len() > LOG_ENTRIES_MAX {
         return Err(beyond("log entries", LOG_ENTRIES_MAX));
     }
-    if stamps.len() > TIMESTAMPS_MAX {
+    if timestamps.len() > TIMESTAMPS_MAX {
         return Err(beyond("timestamps", TIMESTAMPS_MAX));
     }
     let material = match chain {
         None => Material::Key,
         Some(chain) => Material::Certificate(Leaf::read(&chain.iter().map(Vec::as_slice).collect::<Vec<_>>())?),
     };
-    let made = Made { signature: &signature, content: &content, envelope };
+    let made = LoggedSignature { signature: &signature, content: &content, envelope };
     let entry = |(kind, logged): (Kind, TransparencyLogEntry)| Entry::new(kind, logged, made);
     let entries = entries.into_iter().map(entry).collect();
-    let attached = Arc::new(Attached { version, entries, stamps });
+    let attached = Arc::new(Attached { version, entries, timestamps });
     Ok(Untrusted { id: ItemId::default(), signature, content, material, attached })
 }
 

@@ -20,19 +20,19 @@ pub(in crate::verify) struct Attached {
     /// The version of the bundle: each has proofs that it must not lack.
     pub(in crate::verify) version: MediaType,
     pub(in crate::verify) entries: Vec<Entry>,
-    pub(in crate::verify) stamps: Vec<Stamp>,
+    pub(in crate::verify) timestamps: Vec<AttachedTimestamp>,
 }
 
 /// A timestamp (RFC 3161).
 #[derive(Debug, Clone)]
-pub(in crate::verify) struct Stamp {
+pub(in crate::verify) struct AttachedTimestamp {
     pub(in crate::verify) token: TimestampToken,
-    pub(in crate::verify) over: Stamped,
+    pub(in crate::verify) over: TimestampedObject,
 }
 
 /// What a timestamp is said to be over.
 #[derive(Debug, Clone)]
-pub(in crate::verify) enum Stamped {
+pub(in crate::verify) enum TimestampedObject {
     /// The signature, as in bundles and cosign's older signatures.
     Signature,
     /// A whole envelope, as in cosign's older attestations.
@@ -40,28 +40,28 @@ pub(in crate::verify) enum Stamped {
 }
 
 /// The same before it was compared with what was signed, and what the signature is said to be made with.
-pub(in crate::verify) struct Parts {
+pub(in crate::verify) struct AttachedParts {
     pub(in crate::verify) version: MediaType,
     /// The certificate and those above it, DER; none where a key is said to have signed.
     pub(in crate::verify) chain: Option<Vec<Vec<u8>>>,
     pub(in crate::verify) entries: Vec<(Kind, TransparencyLogEntry)>,
-    pub(in crate::verify) stamps: Vec<Stamp>,
+    pub(in crate::verify) timestamps: Vec<AttachedTimestamp>,
     /// The SHA-256 of the envelope as it was logged, where its bytes are at hand.
     pub(in crate::verify) envelope: Option<[u8; 32]>,
 }
 
 /// What of the proofs beside a signature holds, by their numbers there.
 #[derive(Debug, Default)]
-pub(in crate::verify) struct Held {
+pub(in crate::verify) struct ProvenParts {
     pub(in crate::verify) entries: Vec<usize>,
-    pub(in crate::verify) stamps: Vec<usize>,
+    pub(in crate::verify) timestamps: Vec<usize>,
 }
 
 impl Attached {
     /// Refuses proofs that hold and are not those of its version, where log entries are asked for: v0.1 has a log's
     /// promise, later ones an inclusion proof (protobuf-specs, `sigstore_bundle.proto`). The library asks the same of
     /// what it is shown.
-    pub(in crate::verify) fn is_whole(&self, held: &Held, demands: Demands) -> Result<(), Fault> {
+    pub(in crate::verify) fn is_whole(&self, held: &ProvenParts, demands: Demands) -> Result<(), Fault> {
         let mut logged = held.entries.iter().filter_map(|number| self.entries.get(*number)).map(Entry::logged);
         let whole = if self.version == MediaType::Bundle0_1 {
             logged.any(|entry| entry.inclusion_promise.is_some())

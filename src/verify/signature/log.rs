@@ -49,7 +49,7 @@ pub(in crate::verify) enum Kind {
 
 /// Who an entry must be by.
 #[derive(Clone, Copy)]
-pub(in crate::verify) enum By<'b> {
+pub(in crate::verify) enum EntrySigner<'b> {
     /// The holder of the key with this SubjectPublicKeyInfo.
     Key(&'b [u8]),
     /// The holder of this certificate, DER.
@@ -58,7 +58,7 @@ pub(in crate::verify) enum By<'b> {
 
 /// What an entry is compared with.
 #[derive(Clone, Copy)]
-pub(in crate::verify) struct Made<'m> {
+pub(in crate::verify) struct LoggedSignature<'m> {
     pub(in crate::verify) signature: &'m [u8],
     pub(in crate::verify) content: &'m Content,
     /// The SHA-256 of the envelope as it was logged, where its bytes are at hand.
@@ -98,7 +98,7 @@ impl Kind {
 
 impl Entry {
     /// An entry beside what was made; whether it is about that is found out once.
-    pub(in crate::verify) fn new(kind: Kind, logged: TransparencyLogEntry, made: Made<'_>) -> Self {
+    pub(in crate::verify) fn new(kind: Kind, logged: TransparencyLogEntry, made: LoggedSignature<'_>) -> Self {
         let agrees = agrees(kind, logged.canonicalized_body.as_bytes(), made);
         Self { kind, agrees, logged }
     }
@@ -131,11 +131,11 @@ impl Entry {
     }
 
     /// Whether it, of which [`Entry::agrees`] holds, is of a signature by this key or certificate over this message.
-    pub(in crate::verify) fn is_by(&self, by: By<'_>, message: Message<'_>) -> Result<(), Fault> {
+    pub(in crate::verify) fn is_by(&self, by: EntrySigner<'_>, message: Message<'_>) -> Result<(), Fault> {
         let body = json::parse(self.logged.canonicalized_body.as_bytes(), LIMITS).map_err(fault)?;
         let by_them = verifier(self.kind, &body).is_some_and(|logged| match by {
-            By::Key(spki) => logged.spki().is_some_and(|logged| logged == spki),
-            By::Certificate(der) => logged == Logged::Certificate(der.to_vec()),
+            EntrySigner::Key(spki) => logged.spki().is_some_and(|logged| logged == spki),
+            EntrySigner::Certificate(der) => logged == Logged::Certificate(der.to_vec()),
         });
         let over_it = match self.kind {
             Kind::Current(KindVersion::HashedRekordV001) | Kind::RekordV001 => {
@@ -152,7 +152,7 @@ impl Entry {
     }
 }
 
-fn agrees(kind: Kind, body: &[u8], made: Made<'_>) -> Result<(), Fault> {
+fn agrees(kind: Kind, body: &[u8], made: LoggedSignature<'_>) -> Result<(), Fault> {
     let (name, version) = kind.names().ok_or(Fault::Unsupported)?;
     let body = json::parse(body, LIMITS).map_err(fault)?;
     let named = |field: &str| body.get(field).and_then(Value::as_str);
@@ -243,7 +243,7 @@ fn is_digest(algorithm: &str, digest: &[u8], bytes: &[u8]) -> bool {
 
 /// Whether an entry with this signature over this digest can be of what was made. A digest under another algorithm than
 /// the bundle's cannot be compared (Ed25519ph is logged with SHA-512); the signature always can.
-fn fits(made: Made<'_>, signature: &str, algorithm: &str, digest: &[u8]) -> bool {
+fn fits(made: LoggedSignature<'_>, signature: &str, algorithm: &str, digest: &[u8]) -> bool {
     let known = |said: &ArtifactDigest| match (algorithm, said) {
         ("sha256" | "SHA2_256", ArtifactDigest::Sha256(said)) => said.as_slice() == digest,
         ("sha384" | "SHA2_384", ArtifactDigest::Sha384(said)) => said.as_slice() == digest,
@@ -261,14 +261,14 @@ fn fits(made: Made<'_>, signature: &str, algorithm: &str, digest: &[u8]) -> bool
     same_digest && signature == to_base64(made.signature)
 }
 
-fn hashed_v1(body: &Value, made: Made<'_>) -> Option<bool> {
+fn hashed_v1(body: &Value, made: LoggedSignature<'_>) -> Option<bool> {
     let algorithm = body.pointer("/spec/data/hash/algorithm")?.as_str()?;
     let digest = hex::decode(body.pointer("/spec/data/hash/value")?.as_str()?).ok()?;
     let signature = body.pointer("/spec/signature/content")?.as_str()?;
     Some(!algorithm.starts_with("SHA") && fits(made, signature, algorithm, &digest))
 }
 
-fn hashed_v2(body: &Value, made: Made<'_>) -> Option<bool> {
+fn hashed_v2(body: &Value, made: LoggedSignature<'_>) -> Option<bool> {
     let spec = body.pointer("/spec/hashedRekordV002")?;
     let algorithm = spec.pointer("/data/algorithm")?.as_str()?;
     let digest = base64(spec.pointer("/data/digest")?.as_str()?)?;
@@ -278,13 +278,13 @@ fn hashed_v2(body: &Value, made: Made<'_>) -> Option<bool> {
 
 /// As `hashedrekord` 0.0.1, of which it is the forerunner; it may also hold signatures of other programs. Its schema
 /// knows SHA-256 alone.
-fn rekord(body: &Value, made: Made<'_>) -> Option<bool> {
+fn rekord(body: &Value, made: LoggedSignature<'_>) -> Option<bool> {
     let x509 = body.pointer("/spec/signature/format")?.as_str()? == "x509";
     let sha256 = body.pointer("/spec/data/hash/algorithm")?.as_str()? == "sha256";
     Some(x509 && sha256 && hashed_v1(body, made)?)
 }
 
-fn dsse(body: &Value, made: Made<'_>) -> Option<bool> {
+fn dsse(body: &Value, made: LoggedSignature<'_>) -> Option<bool> {
     let payload = body.pointer("/spec/payloadHash/value")?.as_str()?;
     let signatures = body.pointer("/spec/signatures")?.as_array()?;
     let [signature] = signatures.as_slice() else { return None };
@@ -293,7 +293,7 @@ fn dsse(body: &Value, made: Made<'_>) -> Option<bool> {
 }
 
 /// Here the signature is encoded twice.
-fn intoto(body: &Value, made: Made<'_>) -> Option<bool> {
+fn intoto(body: &Value, made: LoggedSignature<'_>) -> Option<bool> {
     let payload = body.pointer("/spec/content/payloadHash/value")?.as_str()?;
     let signatures = body.pointer("/spec/content/envelope/signatures")?.as_array()?;
     let [signature] = signatures.as_slice() else { return None };
@@ -303,7 +303,7 @@ fn intoto(body: &Value, made: Made<'_>) -> Option<bool> {
 
 /// The digest is of the envelope's bytes, so that no signature need be there. The first of its kind had no digest of
 /// the payload.
-fn intoto_v1(body: &Value, made: Made<'_>, envelope: &[u8; 32]) -> Option<bool> {
+fn intoto_v1(body: &Value, made: LoggedSignature<'_>, envelope: &[u8; 32]) -> Option<bool> {
     let sha256 = |at: &str| {
         let hash = body.pointer(at)?;
         let value = hash.get("value")?.as_str()?;
@@ -316,7 +316,7 @@ fn intoto_v1(body: &Value, made: Made<'_>, envelope: &[u8; 32]) -> Option<bool> 
     Some(payload && sha256("/spec/content/hash")? == hex::encode(envelope))
 }
 
-impl Made<'_> {
+impl LoggedSignature<'_> {
     fn payload_hash(self) -> Option<String> {
         self.content.payload().map(|payload| crate::image::Digest::of(payload).hex().to_owned())
     }

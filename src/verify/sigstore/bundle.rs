@@ -17,7 +17,7 @@ use crate::verify::primitives::json::{fault, object, only, text};
 use crate::verify::primitives::leaf::Leaf;
 use crate::verify::primitives::limits::BUNDLE_MAX;
 use crate::verify::signature::assemble::{assemble, statement};
-use crate::verify::signature::attached::{Parts, Stamp, Stamped};
+use crate::verify::signature::attached::{AttachedParts, AttachedTimestamp, TimestampedObject};
 use crate::verify::signature::log::Kind;
 use crate::verify::signature::untrusted::Untrusted;
 
@@ -55,12 +55,14 @@ pub(in crate::verify) fn read(json: &[u8]) -> Result<Untrusted, Fault> {
         _ => return Err(Fault::UnknownField),
     };
     let material = bundle.verification_material;
-    let stamps = material.timestamp_verification_data.rfc3161_timestamps.into_iter();
-    let parts = Parts {
+    let timestamps = material.timestamp_verification_data.rfc3161_timestamps.into_iter();
+    let parts = AttachedParts {
         version: bundle.media_type,
         chain: chain(material.content)?,
         entries: kinds.into_iter().zip(material.tlog_entries).collect(),
-        stamps: stamps.map(|stamp| Stamp { token: stamp.signed_timestamp, over: Stamped::Signature }).collect(),
+        timestamps: timestamps
+            .map(|stamp| AttachedTimestamp { token: stamp.signed_timestamp, over: TimestampedObject::Signature })
+            .collect(),
         envelope: None,
     };
     assemble(signature, content, parts)

@@ -30,11 +30,11 @@ use super::primitives::crypto::Message;
 use super::primitives::demands::Demands;
 use super::primitives::fault::Fault;
 use super::primitives::leaf::Leaf;
-use super::signature::attached::Stamped;
+use super::signature::attached::TimestampedObject;
 use super::signature::untrusted::{Material, Untrusted};
 use super::sigstore::root::TrustRoot;
 use crate::verify::signature::assemble::STATEMENT;
-use crate::verify::signature::attached::Held;
+use crate::verify::signature::attached::ProvenParts;
 
 /// Longest statement that the library is shown, in bytes: it builds every value of the predicate, ten times its length
 /// in memory. Provenance and scans are shorter.
@@ -52,11 +52,16 @@ pub(in crate::verify) struct Shown<'m> {
 /// An envelope may be logged as hashedrekord 0.0.1 (Sigstore's client specification), which the library knows of
 /// message signatures alone: so it is shown the same signature over the same bytes, which are the envelope's
 /// pre-authentication encoding. That the statement is about the artifact was compared before.
-pub(in crate::verify) fn shown<'m>(item: &'m Untrusted, held: &Held, artifact: Message<'m>) -> Option<Shown<'m>> {
+pub(in crate::verify) fn shown<'m>(
+    item: &'m Untrusted,
+    held: &ProvenParts,
+    artifact: Message<'m>,
+) -> Option<Shown<'m>> {
     let entries: Vec<_> = held.entries.iter().filter_map(|number| item.attached.entries.get(*number)).collect();
-    let stamps: Vec<_> = held.stamps.iter().filter_map(|number| item.attached.stamps.get(*number)).collect();
+    let timestamps: Vec<_> =
+        held.timestamps.iter().filter_map(|number| item.attached.timestamps.get(*number)).collect();
     let kinds = entries.iter().map(|entry| entry.current()).collect::<Option<Vec<_>>>()?;
-    if stamps.iter().any(|stamp| matches!(stamp.over, Stamped::Envelope(_))) {
+    if timestamps.iter().any(|stamp| matches!(stamp.over, TimestampedObject::Envelope(_))) {
         return None;
     }
     let by_hash = kinds.contains(&KindVersion::HashedRekordV001);
@@ -89,13 +94,13 @@ pub(in crate::verify) fn shown<'m>(item: &'m Untrusted, held: &Held, artifact: M
         Material::Key => VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new("")),
         Material::Certificate(leaf) => certificates(leaf),
     };
-    let stamps = stamps.into_iter().map(|stamp| Rfc3161Timestamp::new(stamp.token.clone())).collect();
+    let timestamps = timestamps.into_iter().map(|stamp| Rfc3161Timestamp::new(stamp.token.clone())).collect();
     // A bundle of v0.1 is one with a promise; without any entry it is as one of v0.2.
     let without = item.attached.version == MediaType::Bundle0_1 && entries.is_empty();
     let version = if without { MediaType::Bundle0_2 } else { item.attached.version };
     let material = VerificationMaterial::new(signer)
         .with_tlog_entries(entries.into_iter().map(|entry| entry.logged().clone()).collect())
-        .with_timestamp_verification_data(TimestampVerificationData::new(stamps));
+        .with_timestamp_verification_data(TimestampVerificationData::new(timestamps));
     Some(Shown { bundle: Bundle::new(version, material, content), message })
 }
 

@@ -19,7 +19,7 @@ use super::timestamp;
 use crate::verify::primitives::demands::{Demands, LogEntry, ProvenTime, TimeSource};
 use crate::verify::primitives::fault::Fault;
 use crate::verify::primitives::leaf;
-use crate::verify::signature::attached::{Attached, Held, Stamped};
+use crate::verify::signature::attached::{Attached, ProvenParts, TimestampedObject};
 use crate::verify::signature::log::Entry;
 use crate::verify::sigstore::error::RootError;
 
@@ -50,9 +50,9 @@ pub(in crate::verify) struct Witnessed {
     pub(in crate::verify) times: Vec<ProvenTime>,
     pub(in crate::verify) entries: Vec<LogEntry>,
     /// Which log entries and which timestamps hold, by their numbers.
-    pub(in crate::verify) held: Held,
+    pub(in crate::verify) held: ProvenParts,
     /// Why a timestamp was set aside; of several the most telling.
-    stamp_aside: Option<Fault>,
+    timestamp_aside: Option<Fault>,
     /// Whether an entry was, since no log of the root has it.
     entry_aside: bool,
 }
@@ -104,18 +104,18 @@ impl Witnesses {
     ) -> Result<Witnessed, Fault> {
         let mut witnessed = Witnessed::default();
         let signature = SignatureBytes::from_bytes(signature);
-        for (number, stamp) in attached.stamps.iter().enumerate() {
+        for (number, stamp) in attached.timestamps.iter().enumerate() {
             let over = match &stamp.over {
-                Stamped::Signature => &signature,
-                Stamped::Envelope(envelope) => envelope,
+                TimestampedObject::Signature => &signature,
+                TimestampedObject::Envelope(envelope) => envelope,
             };
             match self.timestamp(&stamp.token, over) {
                 Ok(proven) if proven.time > now => return Err(Fault::FutureTime),
                 Ok(proven) => {
                     witnessed.add_time(proven);
-                    witnessed.held.stamps.push(number);
+                    witnessed.held.timestamps.push(number);
                 }
-                Err(fault) => witnessed.stamp_aside = witnessed.stamp_aside.into_iter().chain([fault]).min(),
+                Err(fault) => witnessed.timestamp_aside = witnessed.timestamp_aside.into_iter().chain([fault]).min(),
             }
         }
         for (number, entry) in attached.entries.iter().enumerate() {
@@ -265,14 +265,14 @@ impl Witnessed {
         let authorities: BTreeSet<_> = self.times.iter().filter_map(|time| time.by.authority()).collect();
         let got = u8::try_from(authorities.len()).unwrap_or(u8::MAX);
         if got < demands.timestamps {
-            return Err(self.stamp_aside.unwrap_or(Fault::TooFewTimestamps { got, want: demands.timestamps }));
+            return Err(self.timestamp_aside.unwrap_or(Fault::TooFewTimestamps { got, want: demands.timestamps }));
         }
         Ok(())
     }
 
     /// Refuses what nobody vouches for when it was made.
     pub(in crate::verify) fn has_time(&self) -> Result<(), Fault> {
-        if self.times.is_empty() { Err(self.stamp_aside.unwrap_or(Fault::NoProvenTime)) } else { Ok(()) }
+        if self.times.is_empty() { Err(self.timestamp_aside.unwrap_or(Fault::NoProvenTime)) } else { Ok(()) }
     }
 
     fn add_time(&mut self, time: ProvenTime) {
