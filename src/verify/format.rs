@@ -23,6 +23,9 @@ pub enum Format {
     Envelope,
 }
 
+/// How bytes of a form, and the annotations beside them, become a signature of which nothing is proven.
+type Reader = fn(&[u8], &BTreeMap<String, String>) -> Result<Untrusted, Fault>;
+
 /// What is known of a format.
 struct Row {
     format: Format,
@@ -41,7 +44,7 @@ struct Row {
     /// Longest that a signature on an image may be that is fetched, in bytes.
     signature_max: usize,
     /// Reads the blob of a layer and its annotations.
-    read: fn(&[u8], &BTreeMap<String, String>) -> Result<Untrusted, Fault>,
+    read: Reader,
 }
 
 /// How a media type is recognised.
