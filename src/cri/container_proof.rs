@@ -6,7 +6,7 @@ use lru::LruCache;
 use super::local_image::LocalPermit;
 use super::{Gate, Refusal};
 use crate::cache::lock_or_empty;
-use crate::containerd::{Expected, ExpectedVolume, ProofError, Proven};
+use crate::containerd::{Expected, ExpectedVolume, Proven};
 
 /// A container with what was decided for it.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Gate {
             root: made.image.content().chain_id().clone(),
             volumes: made.volumes.iter().map(volume).collect(),
         };
-        self.runtime.prove_container(made.id, &expected).await.map_err(refusal_of)
+        self.runtime.prove_container(made.id, &expected).await.map_err(Refusal::from)
     }
 
     /// Lets a proven container start from now on, without another look. What it rests on must be on record: a start of
@@ -70,9 +70,4 @@ impl Gate {
             tracing::error!(container, %error, "a container that was not proven could not be removed; it will not be started");
         }
     }
-}
-
-/// A proof that failed, or that could not be made: two different answers.
-pub(crate) fn refusal_of(error: ProofError) -> Refusal {
-    if let ProofError::Runtime(error) = error { Refusal::Runtime(error) } else { Refusal::Differs(error) }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::answer::RecordedAnswer;
-use super::interceptor::{Calls, Patience};
+use super::calls::{Calls, Patience};
 use super::message::{ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image};
 use super::recorder::{OnRecord, Refused};
 use crate::aside;

@@ -10,7 +10,6 @@ use super::ask::{AskedNames, ImageString, LocalImageRequest, asked_names};
 use crate::decision::cached_permit::{CachedPermit, EvidenceProvenance};
 use crate::sources::Hint;
 
-use super::container_proof::refusal_of;
 use super::{Gate, Refusal};
 use crate::containerd::{Content, Image};
 use crate::decision::question::Question;
@@ -268,7 +267,7 @@ impl Gate {
 
     /// Proves through the content store that `target` leads to the image `id`.
     pub(crate) async fn prove_content(&self, target: &Digest, id: &Digest) -> Result<Content, Refusal> {
-        let content = self.runtime.prove_content(target, id).await.map_err(refusal_of)?;
+        let content = self.runtime.prove_content(target, id).await?;
         if content.is_checkpoint() { Err(Refusal::Checkpoint) } else { Ok(content) }
     }
 }

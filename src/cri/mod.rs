@@ -7,6 +7,7 @@
 mod answer;
 pub mod ask;
 mod audit_event;
+mod calls;
 mod container_proof;
 mod content_cache;
 mod create_container;
@@ -27,8 +28,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use lru::LruCache;
 
 pub use audit_event::AuditEvent;
+pub use calls::Calls;
 pub use container_proof::{CreatedContainer, CreatedVolume, ProvenBefore};
-pub use interceptor::Calls;
 pub use local_image::LocalPermit;
 pub use pull_decision::PullPermit;
 pub use recorder::{OnRecord, Recorder, Refused};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::answer::RecordedAnswer;
-use super::interceptor::{Calls, Patience};
+use super::calls::{Calls, Patience};
 use super::message::{decode, text};
 use super::recorder::{OnRecord, Refused};
 use crate::aside;

@@ -24,7 +24,7 @@ use crate::policy::{Class, Denial, Verdict, VerdictKey};
 use crate::registry::AccessKey;
 use crate::share::Slot;
 use crate::sources::Sizes;
-use crate::sources::disk::EvidenceQuery;
+use crate::sources::evidence_query::EvidenceQuery;
 
 /// An answer, and whether it was in memory.
 #[derive(Debug, Clone)]

@@ -15,7 +15,8 @@ use crate::policy::{Applicable, Case, Plan, PolicySet, Sifted, Verdict, VerdictK
 use crate::registry::Access;
 use crate::share::{Crowded, Slot};
 use crate::sources::Hint;
-use crate::sources::disk::{EvidenceQuery, KeptAbout};
+use crate::sources::disk::KeptAbout;
+use crate::sources::evidence_query::EvidenceQuery;
 use crate::verify::{Budget, VerificationCache};
 
 /// One question to the judge, with everything that it depends on.

@@ -281,6 +281,13 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+/// A proof that failed, or that could not be made: two different answers.
+impl From<ProofError> for Refusal {
+    fn from(error: ProofError) -> Self {
+        if let ProofError::Runtime(error) = error { Self::Runtime(error) } else { Self::Differs(error) }
+    }
+}
+
 impl From<RuntimeError> for Refusal {
     fn from(error: RuntimeError) -> Self {
         Self::Runtime(error)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::disk::EvidenceQuery;
+use super::evidence_query::EvidenceQuery;
 use crate::audit::EvidenceSource;
 use crate::cache::{Memory, lock_or_empty};
 use crate::clock::Clock;

@@ -17,6 +17,7 @@
 mod backlog;
 mod cached_evidence;
 pub(crate) mod disk;
+pub(crate) mod evidence_query;
 mod forms;
 mod kept;
 mod order;

@@ -142,6 +142,9 @@ async fn no_request_that_was_accepted_is_lost() {
     }
 }
 
+/// How often 40 pulls are tried until one of them comes at the goodbye: on a busy machine three rounds of four have one.
+const ROUNDS_MAX: usize = 12;
+
 /// A pull that is sent at the very moment of the goodbye gets the time of a pull, not that of a short call.
 #[tokio::test]
 async fn a_pull_that_begins_at_the_goodbye_is_waited_for() {
@@ -162,8 +165,14 @@ async fn a_pull_that_begins_at_the_goodbye_is_waited_for() {
         assert_eq!(gate.ended().await, Drained { cut: 0, streams: 0 }, "after {later} turns");
         usize::from(taken)
     };
-    let taken: usize = futures_util::future::join_all((0..40).map(one)).await.into_iter().sum();
-    assert!(taken > 0, "not one pull came before the client read the goodbye");
+    // Which of them comes before the client reads the goodbye is for the scheduler to say: now and then none does.
+    for _ in 0..ROUNDS_MAX {
+        let taken: usize = futures_util::future::join_all((0..40).map(one)).await.into_iter().sum();
+        if taken > 0 {
+            return;
+        }
+    }
+    panic!("not one pull came before the client read the goodbye");
 }
 
 #[tokio::test]

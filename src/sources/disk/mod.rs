@@ -5,7 +5,7 @@
 //! and a store that fails changes no verdict: it is counted and said, and the registry is asked.
 
 mod disk_task;
-mod evidence_query;
+mod entries;
 mod pending_writes;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,12 +15,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 
+use super::evidence_query::EvidenceQuery;
 use super::{PlaceEvidence, Sizes};
 use crate::evidence_store::{Entry, Store, StoreError};
 use crate::image::Digest;
 use disk_task::DiskTask;
-pub(crate) use evidence_query::{EvidenceQuery, FoundOnDisk, KeptAbout, take_now};
-use evidence_query::{beside, entries, to_put};
+pub(crate) use entries::{FoundOnDisk, KeptAbout, take_now};
+use entries::{beside, entries, to_put};
 use pending_writes::{EntryWithBlobs, PendingWrites};
 
 /// Longest wait for evidence to be on disk. A write takes milliseconds; a disk that needs longer would hold up every pod.

@@ -1,5 +1,4 @@
-//! [`EvidenceQuery`]: what is asked of the evidence store for one question; and what stands in it, read and written. All of it blocks
-//! on the disk.
+//! What stands in the evidence store about one question, read and written. All of it blocks on the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,37 +7,12 @@ use bytes::Bytes;
 
 use super::pending_writes::EntryWithBlobs;
 use crate::audit::EvidenceSource;
-use crate::evidence::{Name, Source, Subject};
+use crate::evidence::{Name, Subject};
 use crate::evidence_store::{BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
-use crate::image::{Digest, Repository};
-use crate::policy::Plan;
+use crate::image::Digest;
+use crate::sources::evidence_query::EvidenceQuery;
 use crate::sources::{FetchedEvidence, PlaceEvidence};
 use crate::sources::{Keep, Sizes, kept_of, to_keep};
-
-/// What is asked of the store for one question.
-#[derive(Debug, Clone)]
-pub(crate) struct EvidenceQuery {
-    pub(crate) digests: Vec<Digest>,
-    pub(crate) repositories: Vec<Repository>,
-    pub(crate) plan: Plan,
-}
-
-impl EvidenceQuery {
-    /// Whether an entry is about what is asked.
-    pub(crate) fn concerns(&self, entry: &Entry) -> bool {
-        self.digests.contains(&entry.place.subject) && self.wants(entry)
-    }
-
-    fn wants(&self, entry: &Entry) -> bool {
-        let at = entry.place.repository.folded();
-        let may_count = match entry.place.source {
-            Source::Referrers | Source::FallbackTag => true,
-            Source::SignatureTag => self.plan.signatures,
-            Source::AttestationTag => self.plan.attestations,
-        };
-        may_count && self.repositories.iter().any(|repository| repository.folded() == at)
-    }
-}
 
 /// The image that evidence is kept about.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,109 @@
+//! [`Calls`]: what the intercepted calls share, the gate and its log; how a call ends before it is recorded ([`Stop`]);
+//! and the time that it has ([`Patience`]).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::answer::RecordedAnswer;
+use crate::cri::{AuditEvent, Gate, Recorder, Refusal, ask};
+use crate::proxy::{OwnedMethod, RejectedUnread, Reply, UpstreamError};
+
+/// The gate and its log, as the owned methods need them.
+#[derive(Debug)]
+pub struct Calls {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) recorder: Arc<Recorder>,
+}
+
+/// Why a call ends without the runtime's reply of success; not recorded yet.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The gate refuses.
+    Refused(Refusal),
+    /// The runtime refused what the gate permitted; its words go out as they came.
+    Reply(Reply),
+    /// The runtime gave no reply to what the gate permitted.
+    NoReply(UpstreamError),
+}
+
+impl<E: Into<Refusal>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl Calls {
+    /// The owned methods, answered by this gate and recorded in this log.
+    #[must_use]
+    pub fn new(gate: Arc<Gate>, recorder: Arc<Recorder>) -> Self {
+        Self { gate, recorder }
+    }
+
+    /// Ends a call whose request cannot be decided on.
+    pub(super) async fn unreadable(&self, call: ask::Call, refusal: Refusal) -> RecordedAnswer {
+        let event = self.recorder.unreadable(call, &self.gate.policy());
+        self.recorder.refuse(&event, refusal).await.into()
+    }
+
+    /// Records a request that was refused before it was read.
+    pub(super) async fn record_unread(&self, unread: RejectedUnread) {
+        let policy = self.gate.policy();
+        match unread {
+            RejectedUnread::Framing { method, why } => {
+                let asking = match method {
+                    OwnedMethod::PullImage => ask::Call::PullImage,
+                    OwnedMethod::CreateContainer => ask::Call::CreateContainer,
+                    OwnedMethod::StartContainer => ask::Call::StartContainer,
+                };
+                let event = self.recorder.unreadable(asking, &policy);
+                let _on_record = self.recorder.refuse(&event, Refusal::BadRequest { why }).await;
+            }
+            RejectedUnread::Method { path, why } => {
+                let refusal = Refusal::NotAllowed { what: format!("{path:?}"), hint: why };
+                self.recorder.refuse_method(&path, &refusal, &policy).await;
+            }
+        }
+    }
+
+    /// Ends a call that was not recorded yet. What the runtime refused was admitted all the same.
+    pub(super) async fn stopped(&self, event: &AuditEvent, stop: Stop) -> RecordedAnswer {
+        let admitted = || self.recorder.admit(std::slice::from_ref(event));
+        let recorded = match stop {
+            Stop::Refused(refusal) => Err(self.recorder.refuse(event, refusal).await),
+            Stop::Reply(reply) => admitted().await.map(|on_record| RecordedAnswer::reply(reply, on_record)),
+            Stop::NoReply(error) => admitted().await.map(|on_record| RecordedAnswer::no_reply(&error, on_record)),
+        };
+        recorded.unwrap_or_else(RecordedAnswer::from)
+    }
+}
+
+/// The time that one call has: when its decision must be made, and what is left for forwarding.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    began: Instant,
+    caller: Option<Duration>,
+    reserve: Duration,
+    /// When the decision must be made at the latest.
+    pub(crate) decide_by: Instant,
+}
+
+impl Patience {
+    /// Of a call that begins now: our own limit, or less where the caller waits for less.
+    pub(crate) fn of(gate: &Gate, caller: Option<Duration>) -> Self {
+        let began = gate.clock().steady();
+        let own = gate.limits().decision();
+        let reserve = caller.map_or(Duration::ZERO, |deadline| gate.limits().reserve_of(deadline));
+        let most = caller.map_or(own, |deadline| own.min(deadline.saturating_sub(reserve)));
+        Self { began, caller, reserve, decide_by: began + most }
+    }
+
+    /// What is left of the caller's deadline, for forwarding.
+    ///
+    /// # Errors
+    /// [`Refusal::Deadline`] when that is less than a call should have (fact P11).
+    pub(crate) fn left(&self, gate: &Gate) -> Result<Option<Duration>, Refusal> {
+        let Some(deadline) = self.caller else { return Ok(None) };
+        let left = deadline.saturating_sub(gate.clock().steady().saturating_duration_since(self.began));
+        if left < self.reserve || left.is_zero() { Err(Refusal::Deadline) } else { Ok(Some(left)) }
+    }
+}
