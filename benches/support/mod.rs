@@ -84,6 +84,8 @@ impl Gate {
         let log = fs::File::create(folder.path().join("gate.log")).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
         command.args(["run", "--config"]).arg(folder.path().join("config.toml")).env("NOTIFY_SOCKET", &notify);
+        // As the unit starts it.
+        command.env("MALLOC_ARENA_MAX", "1").env("MALLOC_MMAP_THRESHOLD_", "32768");
         let start = Instant::now();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("the gate");
         let mut gate = Self { process: Process(child), folder, told, ready: Duration::ZERO };
