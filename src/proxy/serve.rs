@@ -24,6 +24,7 @@ use super::{
     body::ReplyBody,
     connection::{
         hello::Hello,
+        linger::{Lent, linger},
         seats::{Connections, Idle, Peer, Seat, Told},
         seldom::Seldom,
     },
@@ -233,8 +234,10 @@ async fn connection(service: Arc<Service>, stream: UnixStream, seat: Arc<Seat>) 
         let client = Arc::clone(&client);
         async move { client.answer(request).await }
     });
+    let (stream, given_back) = Lent::new(stream);
     let (stream, said) = Hello::new(stream);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
+    // In a box, so that its end can be before the end of this.
+    let mut connection = Box::pin(http.serve_connection(TokioIo::new(stream), answer));
     let silent = async {
         if timeout(HELLO_MAX, said.notified()).await.is_ok() {
             std::future::pending::<()>().await;
@@ -253,8 +256,12 @@ async fn connection(service: Arc<Service>, stream: UnixStream, seat: Arc<Seat>) 
             }
         }
     };
+    drop(connection);
     if let Err(error) = ended {
-        tracing::debug!(%error, "a client's connection ended");
+        return tracing::debug!(%error, "a client's connection ended");
+    }
+    if let Ok(stream) = given_back.await {
+        linger(stream).await;
     }
 }
 

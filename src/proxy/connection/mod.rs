@@ -2,5 +2,6 @@
 
 pub(super) mod cork;
 pub(super) mod hello;
+pub(super) mod linger;
 pub(super) mod seats;
 pub(super) mod seldom;
