@@ -31,7 +31,7 @@ const HEAD: usize = 9;
 const HEADERS: u8 = 1;
 const PADDED: u8 = 0x08;
 const PRIORITY: u8 = 0x20;
-/// Longest frame that is held to be looked at: what a client may send unless it is told otherwise, which it is not.
+/// Longest frame that is held to be looked at: the largest that HTTP/2 lets a client send, since the gate offers no larger.
 const FRAME_MAX: usize = 16 << 10;
 /// The place of `:authority` in the static table.
 const AUTHORITY: usize = 1;
