@@ -1,6 +1,7 @@
 //! Compiles `proto/` with a protobuf compiler written in Rust, so that no `protoc` is needed.
 //!
-//! Clients and servers are generated: the gate is a client of containerd, its tests also stand in for it.
+//! Clients and servers are generated: the gate is a client of containerd, its tests also stand in
+//! for it.
 
 use std::error::Error;
 

@@ -1,6 +1,11 @@
-//! Reading an audit log as full as the defaults allow, with the real program: its latest decisions, and one decision by its
-//! id, wherever it stands.
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark prints")]
+//! Reading an audit log as full as the defaults allow, with the real program: its latest decisions,
+//! and one decision by its id, wherever it stands.
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints"
+)]
 #![allow(clippy::disallowed_methods, clippy::as_conversions, reason = "a benchmark measures time")]
 
 #[path = "../tests/support/fixtures.rs"]
@@ -38,7 +43,8 @@ fn main() -> ExitCode {
     let refused = measure(&config, &["audit", "tail", "--refused"], 20);
     table.note("audit tail --refused", &format!("{refused:.1} ms"), "", None);
     for (what, id) in [("oldest", 0), ("in the middle", ids.len() / 2), ("newest", ids.len() - 1)] {
-        let show = measure(&config, &["--output", "json", "audit", "show", &ids[id].to_string()], 1);
+        let show =
+            measure(&config, &["--output", "json", "audit", "show", &ids[id].to_string()], 1);
         table.limit(&format!("audit show, the decision is {what}"), show, "ms", SHOW_LIMIT);
     }
     let absent = ids[ids.len() / 2].to_string().replace('-', "-f").replace("-f0", "-f");
@@ -62,7 +68,11 @@ fn measure(config: &Path, args: &[&str], lines: usize) -> f64 {
 
 fn timed(config: &Path, args: &[&str]) -> (f64, usize) {
     let began = Instant::now();
-    let ran = Command::new(env!("CARGO_BIN_EXE_sealgate")).arg("--config").arg(config).args(args).output();
+    let ran = Command::new(env!("CARGO_BIN_EXE_sealgate"))
+        .arg("--config")
+        .arg(config)
+        .args(args)
+        .output();
     let took = began.elapsed().as_secs_f64() * 1e3;
     (took, ran.expect("the program").stdout.iter().filter(|byte| **byte == b'\n').count())
 }
@@ -97,8 +107,10 @@ fn line(number: u64) -> (DecisionId, String) {
     let id = format!("{:012x}-{number:08x}-5b1e22c4", 1_767_225_600_000 + number * EVERY);
     let id: DecisionId = id.parse().expect("an id");
     let is_refused = number.is_multiple_of(50);
-    let (verdict, code) = if is_refused { (Verdict::Refused, "unsigned") } else { (Verdict::Admitted, "satisfied") };
-    let mut record = Record::new(id, Call::CreateContainer, verdict, Reason::new(code, "as the policy says"));
+    let (verdict, code) =
+        if is_refused { (Verdict::Refused, "unsigned") } else { (Verdict::Admitted, "satisfied") };
+    let mut record =
+        Record::new(id, Call::CreateContainer, verdict, Reason::new(code, "as the policy says"));
     record.reference = format!("registry.example.com/prod/app-{}:1.2", number % 300);
     record.image = Some(format!("sha256:{:064x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     record.digest = Some(format!("sha256:{:064x}", number.wrapping_mul(0xc2b2_ae3d_27d4_eb4f)));

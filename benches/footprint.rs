@@ -1,6 +1,11 @@
-//! What the gate takes: memory after its start, after calls, decisions, streams and large messages, and the time from
-//! its start to `READY=1`. The runtime is a stand-in in this process.
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark prints")]
+//! What the gate takes: memory after its start, after calls, decisions, streams and large messages,
+//! and the time from its start to `READY=1`. The runtime is a stand-in in this process.
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints"
+)]
 #![allow(clippy::disallowed_methods, clippy::as_conversions, reason = "a benchmark measures time")]
 
 #[path = "../tests/support/fixtures.rs"]
@@ -28,8 +33,9 @@ const PULL: &str = "http://localhost/runtime.v1.ImageService/PullImage";
 /// Starts that are timed.
 const STARTS: usize = 21;
 const STREAMS: usize = 1000;
-/// Images that are pulled before memory is measured, so many at a time; the most that it may be then, MiB, with the memories
-/// that are the default; and the most that one more verdict may take of it, KiB.
+/// Images that are pulled before memory is measured, so many at a time; the most that it may be
+/// then, MiB, with the memories that are the default; and the most that one more verdict may take
+/// of it, KiB.
 const IMAGES: usize = 10_000;
 const IMAGES_AT_ONCE: usize = 16;
 const IMAGES_LIMIT: f64 = 32.0;
@@ -41,8 +47,11 @@ const IDLE_LIMIT: f64 = 16.0;
 const READY_LIMIT: f64 = 100.0;
 
 fn main() -> ExitCode {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(measure())
 }
 
@@ -51,7 +60,8 @@ async fn measure() -> ExitCode {
     let socket = rig.folder().join("runtime.sock");
     let _standin = standin::Standin::quiet(&socket);
     let mut table = Table::new("The gate's own footprint", ["here", "Pss"]);
-    let starts: Vec<f64> = (0..STARTS).map(|_| Gate::start(&socket, None).ready.as_secs_f64() * 1e3).collect();
+    let starts: Vec<f64> =
+        (0..STARTS).map(|_| Gate::start(&socket, None).ready.as_secs_f64() * 1e3).collect();
     let slowest = starts.iter().copied().fold(0.0, f64::max);
     table.limit("from start to READY=1, median", median(starts), "ms", READY_LIMIT);
     table.note("from start to READY=1, slowest", &format!("{slowest:.1} ms"), "", None);
@@ -71,7 +81,12 @@ async fn measure() -> ExitCode {
     let large = Gate::start(&socket, None);
     let mut sender = connect(&large.socket()).await;
     call(&mut sender, VERSION, standin::frame(&vec![b'x'; 15 << 20])).await;
-    table.note("peak, one message of 15 MiB each way", &format!("{:.1} MiB", mib(large.memory("VmHWM"))), "", None);
+    table.note(
+        "peak, one message of 15 MiB each way",
+        &format!("{:.1} MiB", mib(large.memory("VmHWM"))),
+        "",
+        None,
+    );
     beside(&mut table, &large, "VmRSS after it");
     images(&mut table, &rig, &socket).await;
     table.end()
@@ -88,19 +103,30 @@ fn beside(table: &mut Table, gate: &Gate, what: &str) {
     table.note(what, &figure("VmRSS"), &figure("Pss"), None);
 }
 
-/// Twenty pulls of images that the policy admits and refuses. The stand-in pulls nothing, so that the proof after an
-/// admitted one fails: the decision is what takes the memory.
+/// Twenty pulls of images that the policy admits and refuses. The stand-in pulls nothing, so that
+/// the proof after an admitted one fails: the decision is what takes the memory.
 async fn decide(sender: &mut Sender) {
-    let situations = ["signed-v2", "signed-v3", "signed-both", "signed-other", "unsigned", "two-signers-v2", "key-rsa"];
+    let situations = [
+        "signed-v2",
+        "signed-v3",
+        "signed-both",
+        "signed-other",
+        "unsigned",
+        "two-signers-v2",
+        "key-rsa",
+    ];
     for situation in situations.into_iter().cycle().take(20) {
         let spec = ImageSpec { image: rig::tagged(situation), ..ImageSpec::default() };
-        let message = PullImageRequest { image: Some(spec), ..PullImageRequest::default() }.encode_to_vec();
-        let answer = sender.send_request(request(PULL, standin::frame(&message))).await.expect("a response");
+        let message =
+            PullImageRequest { image: Some(spec), ..PullImageRequest::default() }.encode_to_vec();
+        let answer =
+            sender.send_request(request(PULL, standin::frame(&message))).await.expect("a response");
         let _ = answer.into_body().collect().await.expect("a body");
     }
 }
 
-/// Memory after the pulls of very many images, with the default memories and with room for all verdicts.
+/// Memory after the pulls of very many images, with the default memories and with room for all
+/// verdicts.
 async fn images(table: &mut Table, rig: &rig::Rig, socket: &std::path::Path) {
     let mut signed = fixtures::prod("signed-v3").clone();
     for number in 0..IMAGES {
@@ -114,9 +140,16 @@ async fn images(table: &mut Table, rig: &rig::Rig, socket: &std::path::Path) {
         let pulls = (0..IMAGES).map(|number| {
             let mut sender = sender.clone();
             async move {
-                let spec = ImageSpec { image: rig::tagged(&format!("many-{number}")), ..ImageSpec::default() };
-                let message = PullImageRequest { image: Some(spec), ..PullImageRequest::default() }.encode_to_vec();
-                let answer = sender.send_request(request(PULL, standin::frame(&message))).await.expect("a response");
+                let spec = ImageSpec {
+                    image: rig::tagged(&format!("many-{number}")),
+                    ..ImageSpec::default()
+                };
+                let message = PullImageRequest { image: Some(spec), ..PullImageRequest::default() }
+                    .encode_to_vec();
+                let answer = sender
+                    .send_request(request(PULL, standin::frame(&message)))
+                    .await
+                    .expect("a response");
                 let _ = answer.into_body().collect().await.expect("a body");
             }
         });
@@ -134,7 +167,10 @@ async fn images(table: &mut Table, rig: &rig::Rig, socket: &std::path::Path) {
 async fn events(sender: &mut Sender) -> Vec<hyper::body::Incoming> {
     let mut open = Vec::new();
     for _ in 0..STREAMS {
-        let answer = sender.send_request(request(EVENTS, Bytes::from_static(&[0; 5]))).await.expect("a response");
+        let answer = sender
+            .send_request(request(EVENTS, Bytes::from_static(&[0; 5])))
+            .await
+            .expect("a response");
         let mut body = answer.into_body();
         body.frame().await.expect("an event").expect("an event");
         open.push(body);

@@ -1,11 +1,17 @@
-//! What passing through the gate costs: the same unary call straight to a runtime, through the gate, and through a blind
-//! byte copy (socat), each its own process, in alternating rounds so that drift cancels out. Once with a stand-in for a
-//! runtime, which costs next to nothing itself, and once with a containerd.
+//! What passing through the gate costs: the same unary call straight to a runtime, through the
+//! gate, and through a blind byte copy (socat), each its own process, in alternating rounds so that
+//! drift cancels out. Once with a stand-in for a runtime, which costs next to nothing itself, and
+//! once with a containerd.
 //!
-//! p50 of calls one after the other and calls per second with 50 in flight, each against direct; the median of the
-//! rounds' ratios counts, since absolute figures wander. Fails when a ratio misses its target. What the blind copy costs
-//! says how much of it is the second hop alone.
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark prints")]
+//! p50 of calls one after the other and calls per second with 50 in flight, each against direct;
+//! the median of the rounds' ratios counts, since absolute figures wander. Fails when a ratio
+//! misses its target. What the blind copy costs says how much of it is the second hop alone.
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints"
+)]
 #![allow(clippy::disallowed_methods, clippy::as_conversions, reason = "a benchmark measures time")]
 
 #[path = "../tests/support/containerd.rs"]
@@ -25,7 +31,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use support::{Gate, Process, Sender, Table, call, connect, median};
 
-/// Rounds of each path, after one to warm up: many short ones, so that what else the machine does meets every path.
+/// Rounds of each path, after one to warm up: many short ones, so that what else the machine does
+/// meets every path.
 const ROUNDS: usize = 30;
 const IN_FLIGHT: usize = 50;
 /// Least calls per second, against direct.
@@ -61,7 +68,10 @@ fn main() -> ExitCode {
     if arguments.get(1).map(String::as_str) == Some("as-runtime") {
         return as_runtime(&arguments[2]);
     }
-    let mut table = Table::new("Through the gate, against direct (socat: a blind copy of bytes)", ["here", "direct"]);
+    let mut table = Table::new(
+        "Through the gate, against direct (socat: a blind copy of bytes)",
+        ["here", "direct"],
+    );
     on_standin(&mut table);
     on_containerd(&mut table);
     table.end()
@@ -85,7 +95,8 @@ fn on_standin(table: &mut Table) {
     let folder = tempfile::tempdir().expect("a folder");
     let direct = folder.path().join("containerd.sock");
     let program = env::current_exe().expect("the path of this program");
-    let runtime = Command::new(program).arg("as-runtime").arg(&direct).stdin(Stdio::piped()).spawn();
+    let runtime =
+        Command::new(program).arg("as-runtime").arg(&direct).stdin(Stdio::piped()).spawn();
     let _runtime = Process(runtime.expect("this program once more"));
     let version = Measure {
         name: "stand-in Version",
@@ -101,10 +112,13 @@ fn on_standin(table: &mut Table) {
 fn on_containerd(table: &mut Table) {
     let host = containerd::Host::new(support::HOST, "http://127.0.0.1:1");
     let runtime = support::runtime();
-    let started = containerd::Setup::system(host).map(|setup| runtime.block_on(containerd::Containerd::start(setup)));
+    let started = containerd::Setup::system(host)
+        .map(|setup| runtime.block_on(containerd::Containerd::start(setup)));
     let containerd = match started {
         Ok(Ok(containerd)) => containerd,
-        Ok(Err(missing)) | Err(missing) => return table.missing("containerd", &missing.to_string()),
+        Ok(Err(missing)) | Err(missing) => {
+            return table.missing("containerd", &missing.to_string());
+        }
     };
     let (major, minor) = containerd.flavour().version;
     println!("(containerd {major}.{minor})");
@@ -118,7 +132,10 @@ fn on_containerd(table: &mut Table) {
     };
     let measures = [
         measure("containerd Version", "http://localhost/runtime.v1.RuntimeService/Version"),
-        measure("containerd ListContainers", "http://localhost/runtime.v1.RuntimeService/ListContainers"),
+        measure(
+            "containerd ListContainers",
+            "http://localhost/runtime.v1.RuntimeService/ListContainers",
+        ),
     ];
     compare(table, &containerd.socket(), &measures);
 }
@@ -137,17 +154,27 @@ fn compare(table: &mut Table, direct: &Path, measures: &[Measure]) {
     let mut ways = vec![("direct", direct.to_owned()), ("gate", gate.socket())];
     match &socat {
         Ok(_) => ways.push(("socat", copy)),
-        Err(error) => table.missing("the blind copy", &format!("socat: {error}; apt-get install socat")),
+        Err(error) => {
+            table.missing("the blind copy", &format!("socat: {error}; apt-get install socat"))
+        }
     }
     for measure in measures {
         let before = (gate.processor(), socat.as_ref().map_or(0.0, Process::processor));
         let figures = support::runtime().block_on(rounds(&ways, measure));
         report(table, measure, &figures);
         let calls = ((ROUNDS + 1) * (measure.sequential + measure.parallel)) as f64;
-        let [gate, copy] = [gate.processor() - before.0, socat.as_ref().map_or(0.0, Process::processor) - before.1];
+        let [gate, copy] = [
+            gate.processor() - before.0,
+            socat.as_ref().map_or(0.0, Process::processor) - before.1,
+        ];
         let micros = |seconds: f64| format!("{:.1} us", seconds / calls * 1e6);
         let copied = if socat.is_ok() { format!("socat {}", micros(copy)) } else { String::new() };
-        table.note(&format!("{}, processor time a call", measure.name), &micros(gate), &copied, None);
+        table.note(
+            &format!("{}, processor time a call", measure.name),
+            &micros(gate),
+            &copied,
+            None,
+        );
     }
 }
 
@@ -160,7 +187,8 @@ async fn rounds(ways: &[(&'static str, PathBuf)], measure: &Measure) -> Vec<Way>
         let shift = round % all.len();
         all.rotate_left(shift);
         for way in &mut all {
-            let figures = (sequential(&mut way.sender, measure).await, parallel(&way.sender, measure).await);
+            let figures =
+                (sequential(&mut way.sender, measure).await, parallel(&way.sender, measure).await);
             if round > 0 {
                 way.figures.push(figures);
             }
@@ -185,7 +213,8 @@ async fn parallel(sender: &Sender, measure: &Measure) -> f64 {
     let each = measure.parallel / IN_FLIGHT;
     let workers: Vec<_> = (0..IN_FLIGHT)
         .map(|_| {
-            let (mut sender, path, message) = (sender.clone(), measure.path, measure.message.clone());
+            let (mut sender, path, message) =
+                (sender.clone(), measure.path, measure.message.clone());
             tokio::spawn(async move {
                 for _ in 0..each {
                     call(&mut sender, path, message.clone()).await;
@@ -203,21 +232,42 @@ fn report(table: &mut Table, measure: &Measure, ways: &[Way]) {
     let direct = &ways[0];
     for way in &ways[1..] {
         let ratio = |of: fn(&(f64, f64)) -> f64| {
-            median(way.figures.iter().zip(&direct.figures).map(|(here, there)| of(here) / of(there)).collect())
+            median(
+                way.figures
+                    .iter()
+                    .zip(&direct.figures)
+                    .map(|(here, there)| of(here) / of(there))
+                    .collect(),
+            )
         };
-        let micros = |way: &Way| format!("{:.1} us", median(way.figures.iter().map(|f| f.0).collect()) * 1e6);
-        let rate = |way: &Way| format!("{:.0}/s", median(way.figures.iter().map(|f| f.1).collect()));
-        let names =
-            [format!("{}, {}, p50", measure.name, way.name), format!("{}, {}, 50 in flight", measure.name, way.name)];
+        let micros = |way: &Way| {
+            format!("{:.1} us", median(way.figures.iter().map(|f| f.0).collect()) * 1e6)
+        };
+        let rate =
+            |way: &Way| format!("{:.0}/s", median(way.figures.iter().map(|f| f.1).collect()));
+        let names = [
+            format!("{}, {}, p50", measure.name, way.name),
+            format!("{}, {}, 50 in flight", measure.name, way.name),
+        ];
         if way.name != "gate" {
             table.note(&names[0], &micros(way), &micros(direct), Some(ratio(|f| f.0)));
             table.note(&names[1], &rate(way), &rate(direct), Some(ratio(|f| f.1)));
             continue;
         }
-        table.at_most(&names[0], [&micros(way), &micros(direct)], ratio(|f| f.0), measure.p50_limit);
+        table.at_most(
+            &names[0],
+            [&micros(way), &micros(direct)],
+            ratio(|f| f.0),
+            measure.p50_limit,
+        );
         let (here, there) = (way.best(), direct.best());
         let what = format!("{}, {}, best round's p50", measure.name, way.name);
-        table.note(&what, &format!("{:.1} us", here * 1e6), &format!("{:.1} us", there * 1e6), Some(here / there));
+        table.note(
+            &what,
+            &format!("{:.1} us", here * 1e6),
+            &format!("{:.1} us", there * 1e6),
+            Some(here / there),
+        );
         table.at_least(&names[1], [&rate(way), &rate(direct)], ratio(|f| f.1), RATE_LIMIT);
     }
 }

@@ -1,6 +1,11 @@
-//! Judging a thousand remembered images again after a change of policy, on one core: by key and keyless, with the evidence
-//! in memory and on disk, with the signatures proven before and not.
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark prints")]
+//! Judging a thousand remembered images again after a change of policy, on one core: by key and
+//! keyless, with the evidence in memory and on disk, with the signatures proven before and not.
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints"
+)]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails loudly")]
 #![allow(clippy::disallowed_methods, clippy::as_conversions, reason = "a benchmark measures time")]
 
@@ -34,7 +39,8 @@ use support::Table;
 const IMAGES: usize = 1000;
 /// Most milliseconds for all of them.
 const LIMIT: f64 = 1000.0;
-/// Keyless images of one signer. There are few: they are judged again and again until a thousand were.
+/// Keyless images of one signer. There are few: they are judged again and again until a thousand
+/// were.
 const KEYLESS: [&str; 2] = ["keyless", "keyless-rekor2"];
 /// The repository of the images that are made here.
 const BULK: &str = "prod/bulk";
@@ -45,9 +51,16 @@ fn main() -> ExitCode {
         let took = support::runtime().block_on(by_key(evidence));
         table.limit(&format!("key, evidence in {place}"), took.as_secs_f64() * 1e3, "ms", LIMIT);
         // In turns, so that a memory of one proof never has the one that is asked for.
-        for (what, proofs) in [("proven before", VerificationCache::DEFAULT.get()), ("not proven before", 1)] {
+        for (what, proofs) in
+            [("proven before", VerificationCache::DEFAULT.get()), ("not proven before", 1)]
+        {
             let took = support::runtime().block_on(keyless(evidence, proofs));
-            table.limit(&format!("keyless, {what}, evidence in {place}"), took.as_secs_f64() * 1e3, "ms", LIMIT);
+            table.limit(
+                &format!("keyless, {what}, evidence in {place}"),
+                took.as_secs_f64() * 1e3,
+                "ms",
+                LIMIT,
+            );
         }
     }
     table.end()
@@ -87,7 +100,11 @@ async fn keyless(evidence: usize, proofs: usize) -> Duration {
 
 fn started(rig: &Rig, policy: PolicySet, (evidence, proofs): (usize, usize)) -> Gate {
     let count = |n| NonZeroUsize::new(n).unwrap();
-    let memory = MemoryOptions { evidence: count(evidence), proofs: count(proofs), ..MemoryOptions::default() };
+    let memory = MemoryOptions {
+        evidence: count(evidence),
+        proofs: count(proofs),
+        ..MemoryOptions::default()
+    };
     rig.special(Special { memory, policy, store: Some(rig.store()), ..Special::default() })
 }
 
@@ -95,7 +112,9 @@ fn started(rig: &Rig, policy: PolicySet, (evidence, proofs): (usize, usize)) -> 
 async fn again(gate: &Gate, policy: PolicySet, images: usize) -> Duration {
     let began = Instant::now();
     gate.replace_policy(policy);
-    let ended = |progress: Reevaluated| progress.left == 0 && progress.admitted + progress.left_out == images;
+    let ended = |progress: Reevaluated| {
+        progress.left == 0 && progress.admitted + progress.left_out == images
+    };
     while !ended(gate.rejudged()) {
         tokio::task::yield_now().await;
     }
@@ -116,11 +135,16 @@ fn signed(registry: &TestRegistry, signer: &Signer, number: usize) -> String {
     format!("{HOST}/{BULK}@{image}")
 }
 
-fn manifest(registry: &TestRegistry, config: &[u8], layers: &[serde_json::Value]) -> (Digest, Vec<u8>) {
+fn manifest(
+    registry: &TestRegistry,
+    config: &[u8],
+    layers: &[serde_json::Value],
+) -> (Digest, Vec<u8>) {
     let digest = registry.put_blob(BULK, config);
     let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest.to_string(),
         "size": config.len()});
-    let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers});
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers});
     let bytes = serde_json::to_vec(&manifest).unwrap();
     registry.put_manifest(BULK, None, &bytes, OCI_MANIFEST);
     (Digest::of(&bytes), bytes)
@@ -134,5 +158,10 @@ fn policy(signer: &Signer, name: &str) -> PolicySet {
     let file = PolicyFile { name: "policy.yaml".to_owned(), bytes: text.into_bytes() };
     let documents = Documents::parse(&[file]).unwrap();
     let key = PublicKey::parse_pem(&signer.pem()).unwrap();
-    PolicySet::build(documents, std::iter::once(("it.pub".to_owned(), key)).collect(), Unmatched::Deny).unwrap()
+    PolicySet::build(
+        documents,
+        std::iter::once(("it.pub".to_owned(), key)).collect(),
+        Unmatched::Deny,
+    )
+    .unwrap()
 }

@@ -1,6 +1,12 @@
-//! Many policies and much evidence: matching an image against 10, 1,000 and 4,096 policies of a hundred patterns, what such
-//! a set costs to load and to hold, and ten thousand images in `sealgate evidence verify` and `export`.
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark prints")]
+//! Many policies and much evidence: matching an image against 10, 1,000 and 4,096 policies of a
+//! hundred patterns, what such a set costs to load and to hold, and ten thousand images in
+//! `sealgate evidence verify` and `export`.
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints"
+)]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails loudly")]
 #![allow(clippy::disallowed_methods, clippy::as_conversions, reason = "a benchmark measures time")]
 
@@ -52,7 +58,8 @@ const WRITERS: usize = 16;
 const REPOSITORY: &str = "registry.example.test/prod/bulk";
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-/// Patterns of one shape, by the number of the policy and of the pattern; and a name that one of them matches.
+/// Patterns of one shape, by the number of the policy and of the pattern; and a name that one of
+/// them matches.
 struct Shape {
     what: &'static str,
     pattern: fn(usize, usize) -> String,
@@ -80,10 +87,17 @@ const SHAPES: [Shape; 3] = [
 fn main() -> ExitCode {
     let mut table = Table::new("Many policies, much evidence", ["here", ""]);
     for shape in &SHAPES {
-        let sets: Vec<(usize, PolicySet)> = POLICIES.map(|policies| (policies, loaded(policies, shape).0)).into();
-        let costs: Vec<f64> = sets.iter().map(|(policies, set)| matching(set, *policies, shape)).collect();
+        let sets: Vec<(usize, PolicySet)> =
+            POLICIES.map(|policies| (policies, loaded(policies, shape).0)).into();
+        let costs: Vec<f64> =
+            sets.iter().map(|(policies, set)| matching(set, *policies, shape)).collect();
         for (policies, cost) in POLICIES.iter().zip(&costs) {
-            table.note(&format!("matching, {policies} policies, {}", shape.what), &format!("{cost:.2} us"), "", None);
+            table.note(
+                &format!("matching, {policies} policies, {}", shape.what),
+                &format!("{cost:.2} us"),
+                "",
+                None,
+            );
         }
         table.limit("  1000 policies against 10", costs[1] / costs[0], "x", RATIO);
     }
@@ -98,8 +112,11 @@ fn main() -> ExitCode {
 fn loaded(policies: usize, shape: &Shape) -> (PolicySet, Duration) {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), policies, shape);
-    let options =
-        loader::Options { policies: folder.path().to_owned(), keys: folder.path().to_owned(), ..Default::default() };
+    let options = loader::Options {
+        policies: folder.path().to_owned(),
+        keys: folder.path().to_owned(),
+        ..Default::default()
+    };
     let began = Instant::now();
     let loaded = loader::load(&options, &loader::TrustOptions::default()).unwrap();
     (loaded.policies, began.elapsed())
@@ -112,7 +129,8 @@ fn write(folder: &Path, policies: usize, shape: &Shape) {
             writeln!(images, "  - \"{}\"", (shape.pattern)(policy, number)).unwrap();
         }
         let text = format!(
-            "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: p{policy}}}\nspec:\n  images:\n{images}  \
+            "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: p{policy}}}\nspec:\n  \
+             images:\n{images}  \
              require: {{digest: {{anyOf: [\"{DIGEST}\"]}}}}\n"
         );
         fs::write(folder.join(format!("{policy:05}.yaml")), text).unwrap();
@@ -122,7 +140,8 @@ fn write(folder: &Path, policies: usize, shape: &Shape) {
 /// Microseconds for one name, of names all over the set.
 fn matching(set: &PolicySet, policies: usize, shape: &Shape) -> f64 {
     let name = |n: usize| (shape.name)(n * 7919 % policies, n * 31 % PATTERNS);
-    let names: Vec<Name> = (0..NAMES).map(|n| Name::Known(Reference::parse(&name(n)).unwrap())).collect();
+    let names: Vec<Name> =
+        (0..NAMES).map(|n| Name::Known(Reference::parse(&name(n)).unwrap())).collect();
     let pod = Pod { namespace: Some("default".to_owned()), ..Pod::default() };
     let round = || {
         let began = Instant::now();
@@ -161,7 +180,11 @@ fn evidence(table: &mut Table) {
     let out = folder.path().join("all.tar");
     for (what, limit, arguments) in [
         ("evidence verify, 10,000 images", VERIFY_LIMIT, vec!["verify"]),
-        ("evidence export, 10,000 images", EXPORT_LIMIT, vec!["export", "--all", "-o", out.to_str().unwrap()]),
+        (
+            "evidence export, 10,000 images",
+            EXPORT_LIMIT,
+            vec!["export", "--all", "-o", out.to_str().unwrap()],
+        ),
         ("evidence list, 10,000 images", EXPORT_LIMIT, vec!["list"]),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
@@ -181,7 +204,9 @@ fn fill(path: &Path, signer: &Signer) {
     std::thread::scope(|scope| {
         for part in 0..WRITERS {
             let store = &store;
-            scope.spawn(move || (part..IMAGES).step_by(WRITERS).for_each(|number| put(store, signer, number)));
+            scope.spawn(move || {
+                (part..IMAGES).step_by(WRITERS).for_each(|number| put(store, signer, number))
+            });
         }
     });
 }
@@ -205,5 +230,7 @@ fn put(store: &Store, signer: &Signer, number: usize) {
         targets: BTreeSet::from([subject]),
         names: vec![format!("{REPOSITORY}:v{number}")],
     };
-    store.put(&entry, &[(Digest::of(&manifest), manifest), (Digest::of(&payload), payload)]).unwrap();
+    store
+        .put(&entry, &[(Digest::of(&manifest), manifest), (Digest::of(&payload), payload)])
+        .unwrap();
 }

@@ -1,29 +1,34 @@
 //! [`large`]: work on large input away from the thread that carries the node's calls.
 //!
-//! To parse or hash a document of 4 MiB takes tens of milliseconds, in which that thread would answer nobody, and several
-//! times its length in memory. So what is longer than [`INLINE_MAX`] is worked on elsewhere, `AT_ONCE` at a time. What is
-//! shorter is not worth the way.
+//! To parse or hash a document of 4 MiB takes tens of milliseconds, in which that thread would
+//! answer nobody, and several times its length in memory. So what is longer than [`INLINE_MAX`] is
+//! worked on elsewhere, `AT_ONCE` at a time. What is shorter is not worth the way.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Input up to this length, in bytes, is worked on where it is: that takes less than a millisecond.
 pub const INLINE_MAX: usize = 64 << 10;
-/// Large inputs that are worked on at once. A tree of JSON takes some eight times its text: one of 4 MiB is what there is
-/// memory for. Each is done in some ten milliseconds, and [`budget`](crate::budget) bounds how many decisions have one.
+/// Large inputs that are worked on at once. A tree of JSON takes some eight times its text: one of
+/// 4 MiB is what there is memory for. Each is done in some ten milliseconds, and
+/// [`budget`](crate::budget) bounds how many decisions have one.
 const AT_ONCE: usize = 1;
 
-/// Evidence above this, in bytes, is judged with other such evidence one after the other: what is parsed out of it takes
-/// twice its length and more. It is what a session holds without a turn.
+/// Evidence above this, in bytes, is judged with other such evidence one after the other: what is
+/// parsed out of it takes twice its length and more. It is what a session holds without a turn.
 const EVIDENCE_LARGE: usize = crate::budget::SMALL;
 
 static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
 static JUDGED_LARGE: Semaphore = Semaphore::const_new(AT_ONCE);
 
-/// Does `work` on input of this length, elsewhere when it is large. Whoever stops waiting stops nothing that has begun.
+/// Does `work` on input of this length, elsewhere when it is large. Whoever stops waiting stops
+/// nothing that has begun.
 ///
 /// # Panics
 /// When `work` does, wherever it was done.
-pub async fn large<T: Send + 'static>(length: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn large<T: Send + 'static>(
+    length: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
     if length <= INLINE_MAX {
         return work();
     }
@@ -37,8 +42,8 @@ pub async fn large<T: Send + 'static>(length: usize, work: impl FnOnce() -> T + 
     finished(done).await
 }
 
-/// Waits until no other large evidence is judged, where evidence of this length is large; the small do not wait. The turn
-/// ends when what is returned is dropped.
+/// Waits until no other large evidence is judged, where evidence of this length is large; the small
+/// do not wait. The turn ends when what is returned is dropped.
 pub async fn turn_to_judge(length: usize) -> Option<SemaphorePermit<'static>> {
     if length > EVIDENCE_LARGE { JUDGED_LARGE.acquire().await.ok() } else { None }
 }

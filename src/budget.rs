@@ -1,16 +1,18 @@
-//! [`MemoryBudget`]: how many bytes that registries sent the gate holds at once. [`Allowance`] is one session's part of
-//! it, [`Reservation`] bytes that count until they are dropped.
+//! [`MemoryBudget`]: how many bytes that registries sent the gate holds at once. [`Allowance`] is
+//! one session's part of it, [`Reservation`] bytes that count until they are dropped.
 //!
-//! Whoever holds bytes of a registry reserves them first: a document, a manifest, a blob, and what is parsed out of it.
-//! [`Reservation::hold`] ties the bytes to what was reserved for them, so that they count for exactly as long as any copy
-//! of the [`Bytes`] lives, through judging and to the disk, and no path can forget to give them back.
+//! Whoever holds bytes of a registry reserves them first: a document, a manifest, a blob, and what
+//! is parsed out of it. [`Reservation::hold`] ties the bytes to what was reserved for them, so that
+//! they count for exactly as long as any copy of the [`Bytes`] lives, through judging and to the
+//! disk, and no path can forget to give them back.
 //!
-//! The first [`SMALL`] bytes of a session are its own: an ordinary signature waits for nobody. Beyond them the session
-//! takes a turn in the lowest [`Tier`] that has room for everything it holds, and waits for that turn. Nobody deadlocks: a
-//! session waits only for a tier above its own, and whoever has a turn in the highest tier never waits. Turns are shared by
-//! host ([`FairShare`]): a session that has one for long while other hosts' wait is over
-//! ([`Allowance::unless_recalled`]). What no tier has room for is an error at once. What is remembered beyond a decision is copied first ([`Bytes::copy_from_slice`]) and
-//! counts there.
+//! The first [`SMALL`] bytes of a session are its own: an ordinary signature waits for nobody.
+//! Beyond them the session takes a turn in the lowest [`Tier`] that has room for everything it
+//! holds, and waits for that turn. Nobody deadlocks: a session waits only for a tier above its own,
+//! and whoever has a turn in the highest tier never waits. Turns are shared by host
+//! ([`FairShare`]): a session that has one for long while other hosts' wait is over
+//! ([`Allowance::unless_recalled`]). What no tier has room for is an error at once. What is
+//! remembered beyond a decision is copied first ([`Bytes::copy_from_slice`]) and counts there.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,8 +24,9 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::share::{FairShare, Rules, Slot};
 
-/// Bytes that every session may hold without a turn: an index and a manifest of ordinary size (20 KiB each) and ten
-/// keyless signatures. Sessions are bounded by the decisions under way (64): 16 MiB.
+/// Bytes that every session may hold without a turn: an index and a manifest of ordinary size (20
+/// KiB each) and ten keyless signatures. Sessions are bounded by the decisions under way (64): 16
+/// MiB.
 pub const SMALL: usize = 256 << 10;
 
 /// How many sessions may hold how much beyond [`SMALL`].
@@ -35,12 +38,14 @@ pub struct Tier {
     pub turns: usize,
 }
 
-/// The tiers of a gate, the lowest first: three sessions that hold 8 MiB each. That is the largest index that there may be
-/// (4 MiB) with as much again for what is parsed out of it, or a manifest of 2 MiB with its annotations and 64 signatures
-/// of the largest size. With [`SMALL`] it bounds what is held of signatures: 40 MiB.
+/// The tiers of a gate, the lowest first: three sessions that hold 8 MiB each. That is the largest
+/// index that there may be (4 MiB) with as much again for what is parsed out of it, or a manifest
+/// of 2 MiB with its annotations and 64 signatures of the largest size. With [`SMALL`] it bounds
+/// what is held of signatures: 40 MiB.
 ///
-/// Two more may hold the largest attestation that an operator may allow (`limits.attestation_mib`: 32 MiB, 44 as a bundle)
-/// beside that; by default one has 22 MiB. Its turns add `bytes * turns` to what the gate may hold.
+/// Two more may hold the largest attestation that an operator may allow (`limits.attestation_mib`:
+/// 32 MiB, 44 as a bundle) beside that; by default one has 22 MiB. Its turns add `bytes * turns` to
+/// what the gate may hold.
 pub const TIERS: &[Tier] = &[Tier { bytes: 8 << 20, turns: 3 }, Tier { bytes: 52 << 20, turns: 2 }];
 
 /// How long a turn is left to a session for which others wait: enough for 8 MiB at 1.6 MB/s.
@@ -120,7 +125,8 @@ impl MemoryBudget {
     #[must_use]
     pub fn new(tiers: &[Tier], clock: Clock) -> Arc<Self> {
         let turns = |tier: &Tier| {
-            // Half for one host, although no other wants any: then the first that does has not to wait.
+            // Half for one host, although no other wants any: then the first that does has not to
+            // wait.
             let per_host = tier.turns.div_ceil(2);
             let rules = Rules { total: tier.turns, per_host, queue: QUEUE, patience: PATIENCE };
             Turns { tier: *tier, share: FairShare::new(rules, clock) }
@@ -150,12 +156,17 @@ impl MemoryBudget {
 }
 
 impl Allowance {
-    /// Reserves this many bytes of what `host`, the registry that the session asks, sends; waits until `until` for a turn
-    /// where they are too many to be held without one.
+    /// Reserves this many bytes of what `host`, the registry that the session asks, sends; waits
+    /// until `until` for a turn where they are too many to be held without one.
     ///
     /// # Errors
     /// [`BudgetError`].
-    pub async fn reserve(&self, host: &str, bytes: usize, until: Instant) -> Result<Reservation, BudgetError> {
+    pub async fn reserve(
+        &self,
+        host: &str,
+        bytes: usize,
+        until: Instant,
+    ) -> Result<Reservation, BudgetError> {
         if let Some(done) = self.try_reserve(bytes)? {
             return Ok(done);
         }
@@ -166,10 +177,12 @@ impl Allowance {
                 done => {
                     // The turn that came may be one that nothing needs any more.
                     self.0.give_back(0);
-                    return done?.ok_or_else(|| BudgetError::TooMuch { limit: self.0.budget.most() });
+                    return done?
+                        .ok_or_else(|| BudgetError::TooMuch { limit: self.0.budget.most() });
                 }
             }
-            // What is held meanwhile may have changed when the turn comes: then the next one is waited for.
+            // What is held meanwhile may have changed when the turn comes: then the next one is
+            // waited for.
             let tier = self.0.budget.tier_for(self.held().saturating_add(bytes))?;
             let limit = self.0.budget.most();
             let turns = self.0.budget.tiers.get(tier).ok_or(BudgetError::TooMuch { limit })?;
@@ -198,8 +211,8 @@ impl Allowance {
         Ok(Some(Reservation { account: Arc::clone(&self.0), bytes }))
     }
 
-    /// Does `work` unless the session's turn is asked back before it is done. Then the session is over: whoever has it lets
-    /// go of what it holds.
+    /// Does `work` unless the session's turn is asked back before it is done. Then the session is
+    /// over: whoever has it lets go of what it holds.
     ///
     /// # Errors
     /// [`BudgetError::Recalled`]; `work` is dropped then.
@@ -259,7 +272,8 @@ impl Reservation {
         self.bytes = self.bytes.saturating_add(std::mem::take(&mut other.bytes));
     }
 
-    /// Bytes that count as long as any copy of them lives; what was reserved beyond their length is given back.
+    /// Bytes that count as long as any copy of them lives; what was reserved beyond their length is
+    /// given back.
     #[must_use]
     pub fn hold(mut self, bytes: Vec<u8>) -> Bytes {
         // What the buffer has beyond its length is held too.
@@ -268,7 +282,8 @@ impl Reservation {
         Bytes::from_owner(Owned { bytes, _reservation: self })
     }
 
-    /// The same bytes, with this reservation tied to them: for what was parsed out of them and lives as long.
+    /// The same bytes, with this reservation tied to them: for what was parsed out of them and
+    /// lives as long.
     #[must_use]
     pub fn hold_beside(self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(Owned { bytes, _reservation: self })
@@ -311,9 +326,15 @@ impl Account {
 impl fmt::Display for BudgetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooMuch { limit } => write!(f, "a decision may hold {limit} bytes at once, and this is more"),
-            Self::Crowded { by } => write!(f, "decisions about images of {by} hold the memory for large answers"),
-            Self::Recalled => f.write_str("others waited for the memory that the decision held for long"),
+            Self::TooMuch { limit } => {
+                write!(f, "a decision may hold {limit} bytes at once, and this is more")
+            }
+            Self::Crowded { by } => {
+                write!(f, "decisions about images of {by} hold the memory for large answers")
+            }
+            Self::Recalled => {
+                f.write_str("others waited for the memory that the decision held for long")
+            }
         }
     }
 }

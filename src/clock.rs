@@ -1,5 +1,5 @@
-//! [`Clock`]: the seam through which time reaches the rooms. Only `daemon.rs` and tests make one; nothing else reads
-//! the system's clocks.
+//! [`Clock`]: the seam through which time reaches the rooms. Only `daemon.rs` and tests make one;
+//! nothing else reads the system's clocks.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,7 +1,8 @@
 //! The control socket: what `sealgate status` and `sealgate cache flush` say to the running gate.
 //!
-//! One JSON object and a newline each way, then the connection ends. [`Request`] and [`Status`] are the words,
-//! [`serve`] the gate's side, [`ask`] the operator's. Nothing that is asked here can admit an image.
+//! One JSON object and a newline each way, then the connection ends. [`Request`] and [`Status`] are
+//! the words, [`serve`] the gate's side, [`ask`] the operator's. Nothing that is asked here can
+//! admit an image.
 
 use std::future::Future;
 use std::io;
@@ -222,7 +223,8 @@ pub struct MostConnections {
 impl From<ConnectionCounts> for ConnectionStatus {
     fn from(counts: ConnectionCounts) -> Self {
         let ConnectionCounts { open, limit, refused, displaced, most } = counts;
-        let most = most.filter(|(_, open)| *open > 1).map(|(pid, open)| MostConnections { pid, open });
+        let most =
+            most.filter(|(_, open)| *open > 1).map(|(pid, open)| MostConnections { pid, open });
         Self { open, limit, refused, displaced, most }
     }
 }
@@ -290,12 +292,20 @@ impl std::fmt::Display for ControlError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Connect(error) => {
-                write!(f, "the gate does not answer ({error}); is sealgate.service running, and are you root?")
+                write!(
+                    f,
+                    "the gate does not answer ({error}); is sealgate.service running, and are you \
+                     root?"
+                )
             }
             Self::Talk(error) => write!(f, "the gate broke off ({error})"),
             Self::Slow => f.write_str("the gate did not answer within 5 s"),
-            Self::Unanswered => f.write_str("the gate gave no answer; it may be busy or stopping: see its journal"),
-            Self::Malformed => f.write_str("the gate's answer cannot be read; is it of the same version?"),
+            Self::Unanswered => {
+                f.write_str("the gate gave no answer; it may be busy or stopping: see its journal")
+            }
+            Self::Malformed => {
+                f.write_str("the gate's answer cannot be read; is it of the same version?")
+            }
         }
     }
 }
@@ -317,7 +327,9 @@ where
                     tracing::debug!("a control conversation took too long");
                 }
             }
-            Ok(_) => tracing::warn!("a process without the right to it connected to the control socket"),
+            Ok(_) => {
+                tracing::warn!("a process without the right to it connected to the control socket")
+            }
             Err(error) => {
                 tracing::error!(%error, "the control socket failed; trying again");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -348,7 +360,9 @@ where
 /// # Errors
 /// [`ControlError`] when it could not be asked.
 pub async fn ask(socket: &Path, request: Request) -> Result<Answer, ControlError> {
-    tokio::time::timeout(TALK_LIMIT, converse(socket, request)).await.unwrap_or(Err(ControlError::Slow))
+    tokio::time::timeout(TALK_LIMIT, converse(socket, request))
+        .await
+        .unwrap_or(Err(ControlError::Slow))
 }
 
 async fn converse(socket: &Path, request: Request) -> Result<Answer, ControlError> {

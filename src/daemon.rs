@@ -1,4 +1,5 @@
-//! Wiring: from settings to a running gate, and its life from ready to drained. The only reader of the clocks.
+//! Wiring: from settings to a running gate, and its life from ready to drained. The only reader of
+//! the clocks.
 //!
 //! [`run`] is the story. What is decided is the gate's, what is served the proxy's.
 
@@ -46,7 +47,8 @@ pub fn environment() -> Environment {
     Environment::read(|name| std::env::var(name).ok())
 }
 
-/// How long the start waits for the evidence store: a disk that does not answer must not keep the gate from its socket.
+/// How long the start waits for the evidence store: a disk that does not answer must not keep the
+/// gate from its socket.
 const STORE_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a store that could not be opened is tried again.
 const STORE_AGAIN: Duration = Duration::from_secs(60);
@@ -111,7 +113,8 @@ pub struct Noted {
 
 /// Runs the gate until it is told to stop.
 ///
-/// One thread carries all calls: measured, that is faster than several (docs/design/decisions/one-thread.md).
+/// One thread carries all calls: measured, that is faster than several
+/// (docs/design/decisions/one-thread.md).
 ///
 /// # Errors
 /// [`DaemonError`] when it cannot start, or its socket breaks.
@@ -122,29 +125,42 @@ pub fn run(settings: &Settings, config: &Path) -> Result<(), DaemonError> {
     }
     // Before any thread: what it takes from the environment is removed there.
     let inherited = Inherited::take().map_err(part("the sockets of systemd"))?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(part("the asynchronous runtime"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(part("the asynchronous runtime"))?;
     let outcome = runtime.block_on(serve(settings, config, inherited));
     // Evaluations that nobody waits for any more must not hold up the end.
     runtime.shutdown_background();
     outcome
 }
 
-/// Makes this process one that leaves no core and that no other process of the same user may read: its memory holds
-/// credentials (attack E6). For every command, before it reads anything. Programs that it starts are as dumpable as
-/// ever, and have none of its memory.
+/// Makes this process one that leaves no core and that no other process of the same user may read:
+/// its memory holds credentials (attack E6). For every command, before it reads anything. Programs
+/// that it starts are as dumpable as ever, and have none of its memory.
 pub fn hide_memory() {
     // The daemon says so when it is not hidden; a command of a moment goes on.
     let _ = nix::sys::prctl::set_dumpable(false);
 }
 
-async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> Result<(), DaemonError> {
+async fn serve(
+    settings: &Settings,
+    config: &Path,
+    mut inherited: Inherited,
+) -> Result<(), DaemonError> {
     let daemon = Arc::new(build(settings, config)?);
     let opening = tokio::spawn(open_store(Arc::clone(&daemon.gate), settings.evidence.clone()));
     let cri = listener("the CRI socket", &settings.listen, inherited.socket(systemd::CRI))?;
-    let control = listener("the control socket", &control_options(settings), inherited.socket(systemd::CONTROL))?;
+    let control = listener(
+        "the control socket",
+        &control_options(settings),
+        inherited.socket(systemd::CONTROL),
+    )?;
     for name in inherited.left() {
-        tracing::warn!(name, "systemd handed over a socket that the gate does not know; it is not served");
+        tracing::warn!(
+            name,
+            "systemd handed over a socket that the gate does not know; it is not served"
+        );
     }
     let (stop, stopped) = oneshot::channel::<()>();
     let calls = Arc::new(Calls::new(Arc::clone(&daemon.gate), Arc::clone(&daemon.recorder)));
@@ -175,8 +191,10 @@ async fn serve(settings: &Settings, config: &Path, mut inherited: Inherited) -> 
             told?;
             tell(&News::Stopping);
             tell(&News::MoreTime(settings.listen.drain() + END_RESERVE));
-            tell(&News::Status("stopping once no pull or create is in flight; serving until then".to_owned()));
-            tracing::info!(most_seconds = settings.listen.drain_seconds, "told to stop; serving until nothing is in flight");
+            tell(&News::Status("stopping once no pull or create is in flight; serving until \
+                then".to_owned()));
+            tracing::info!(most_seconds = settings.listen.drain_seconds, "told to stop; serving \
+                until nothing is in flight");
             drop(stop);
             serving.await
         }
@@ -200,14 +218,16 @@ async fn open_store(gate: Arc<Gate>, options: evidence_store::Options) {
         };
         tracing::warn!(
             path,
-            "THE EVIDENCE STORE CANNOT BE USED, images start only while their registry answers: {why}"
+            "THE EVIDENCE STORE CANNOT BE USED, images start only while their registry answers: \
+             {why}"
         );
         gate.without_store(why);
         tokio::time::sleep(STORE_AGAIN).await;
     }
 }
 
-/// Waits a little until the store is open, so that the first pods find it, and keeps it from then on.
+/// Waits a little until the store is open, so that the first pods find it, and keeps it from then
+/// on.
 async fn keep_store(gate: &Arc<Gate>, mut opening: tokio::task::JoinHandle<()>) {
     let opened = async {
         while !opening.is_finished() && gate.store_health().error.is_none() {
@@ -215,7 +235,9 @@ async fn keep_store(gate: &Arc<Gate>, mut opening: tokio::task::JoinHandle<()>) 
         }
     };
     if tokio::time::timeout(STORE_PATIENCE, opened).await.is_err() {
-        tracing::warn!("the evidence store does not open; the gate goes on without it until it does");
+        tracing::warn!(
+            "the evidence store does not open; the gate goes on without it until it does"
+        );
         gate.without_store(format!("did not open within {} s", STORE_PATIENCE.as_secs()));
     }
     let gate = Arc::clone(gate);
@@ -226,7 +248,11 @@ async fn keep_store(gate: &Arc<Gate>, mut opening: tokio::task::JoinHandle<()>) 
     });
 }
 
-fn listener(what: &'static str, options: &proxy::Options, inherited: Option<Socket>) -> Result<Listener, DaemonError> {
+fn listener(
+    what: &'static str,
+    options: &proxy::Options,
+    inherited: Option<Socket>,
+) -> Result<Listener, DaemonError> {
     match inherited {
         Some(socket) => Listener::inherited(socket.listener).map_err(part(what)),
         None => Listener::bind(options).map_err(part(what)),
@@ -238,8 +264,8 @@ fn control_options(settings: &Settings) -> proxy::Options {
     proxy::Options { socket: settings.control.socket.clone(), ..proxy::Options::default() }
 }
 
-/// A gate of these settings, and what the policy's loader warned about. Opens no log: what it decides is recorded by
-/// whoever asks.
+/// A gate of these settings, and what the policy's loader warned about. Opens no log: what it
+/// decides is recorded by whoever asks.
 ///
 /// # Errors
 /// [`DaemonError`] names the part that cannot be used.
@@ -252,7 +278,8 @@ pub fn gate(settings: &Settings) -> Result<(Gate, Noted), DaemonError> {
         limits: settings.limits.clone(),
         memory: settings.memory.clone(),
         policy: loaded.policies,
-        registry: Registry::new(settings.registry.clone(), CLOCK).map_err(part("the registry client"))?,
+        registry: Registry::new(settings.registry.clone(), CLOCK)
+            .map_err(part("the registry client"))?,
         freshness: freshness(&settings.evidence),
         runtime: Runtime::new(settings.runtime.clone()),
         store: None,
@@ -335,7 +362,8 @@ pub fn node_platform() -> Platform {
 
 /// Returns when SIGTERM or SIGINT came; a SIGHUP on the way reloads the policy.
 async fn until_told_to_stop(daemon: &Arc<Daemon>) -> Result<(), DaemonError> {
-    let listen = |kind| -> Result<Signal, DaemonError> { signal(kind).map_err(part("the signals")) };
+    let listen =
+        |kind| -> Result<Signal, DaemonError> { signal(kind).map_err(part("the signals")) };
     tokio::spawn(Arc::clone(daemon).reload_when_told(listen(SignalKind::hangup())?));
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
@@ -374,8 +402,11 @@ async fn keep_watchdog_fed() {
 fn start_log(options: &config::LogOptions) {
     let filter = tracing_subscriber::EnvFilter::try_new(&options.filter)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).without_time();
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time();
     // A second start in one process (tests) keeps the first.
     drop(lines.try_init());
 }

@@ -1,4 +1,5 @@
-//! [`Words`]: what the system answered, in words for people; the standard library's are its own ("entity not found").
+//! [`Words`]: what the system answered, in words for people; the standard library's are its own
+//! ("entity not found").
 
 use std::fmt;
 use std::io::ErrorKind;

@@ -1,8 +1,9 @@
-//! Who may change a file: [`check`] refuses a file or folder that anyone but root and this process's own user could
-//! write, or replace by way of a folder above it (attack E4).
+//! Who may change a file: [`check`] refuses a file or folder that anyone but root and this
+//! process's own user could write, or replace by way of a folder above it (attack E4).
 //!
-//! Shared by the rooms that read configuration, policies and keys or write the log. It opens nothing and repairs
-//! nothing. POSIX access lists need no look of their own: they cannot grant more than the group bits, their mask.
+//! Shared by the rooms that read configuration, policies and keys or write the log. It opens
+//! nothing and repairs nothing. POSIX access lists need no look of their own: they cannot grant
+//! more than the group bits, their mask.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -28,8 +29,8 @@ const LINKS_MAX: u32 = 40;
 pub enum Above {
     /// Nobody: for what decides, like keys, policies and configuration.
     NobodyElse,
-    /// Their group, as some distributions have it for `/var/log`: for what only tells, and is checked each time it is
-    /// opened.
+    /// Their group, as some distributions have it for `/var/log`: for what only tells, and is
+    /// checked each time it is opened.
     GroupToo,
 }
 
@@ -59,9 +60,11 @@ pub enum OwnershipFault {
     },
 }
 
-/// Checks `path` and every folder on the way to it from the root, those that symbolic links lead through included.
+/// Checks `path` and every folder on the way to it from the root, those that symbolic links lead
+/// through included.
 ///
-/// A sticky folder that others may write, like `/tmp`, is accepted on the way when root owns it, never as `path`.
+/// A sticky folder that others may write, like `/tmp`, is accepted on the way when root owns it,
+/// never as `path`.
 ///
 /// # Errors
 /// [`OwnershipFault`] names the first of them that is not safe, from the root on.
@@ -73,7 +76,8 @@ pub fn check(path: &Path, above: Above) -> Result<(), OwnershipFault> {
     let mut ahead: VecDeque<OsString> = names(&whole);
     while let Some(name) = ahead.pop_front() {
         let next = place.join(&name);
-        let metadata = fs::symlink_metadata(&next).map_err(|error| unreadable(&next, error.kind()))?;
+        let metadata =
+            fs::symlink_metadata(&next).map_err(|error| unreadable(&next, error.kind()))?;
         if metadata.is_symlink() {
             links += 1;
             if links > LINKS_MAX {
@@ -93,7 +97,10 @@ pub fn check(path: &Path, above: Above) -> Result<(), OwnershipFault> {
 
 /// The names in a path, the root as `/`; joining an absolute one starts again from the root.
 fn names(path: &Path) -> VecDeque<OsString> {
-    path.components().filter(|part| *part != Component::CurDir).map(|part| part.as_os_str().to_owned()).collect()
+    path.components()
+        .filter(|part| *part != Component::CurDir)
+        .map(|part| part.as_os_str().to_owned())
+        .collect()
 }
 
 /// Checks one file that is already open, by what `fstat` says of it.
@@ -104,11 +111,17 @@ pub fn check_open(path: &Path, metadata: &Metadata) -> Result<(), OwnershipFault
     judge(path, metadata, nix::unistd::geteuid().as_raw(), None)
 }
 
-fn judge(path: &Path, metadata: &Metadata, me: u32, above: Option<Above>) -> Result<(), OwnershipFault> {
+fn judge(
+    path: &Path,
+    metadata: &Metadata,
+    me: u32,
+    above: Option<Above>,
+) -> Result<(), OwnershipFault> {
     judge_owner(path, metadata, me)?;
     let mode = metadata.mode() & 0o7777;
     let sticky_above = above.is_some() && mode & STICKY != 0 && metadata.uid() == 0;
-    let writers = if above == Some(Above::GroupToo) { OTHERS_WRITE & !GROUP_WRITE } else { OTHERS_WRITE };
+    let writers =
+        if above == Some(Above::GroupToo) { OTHERS_WRITE & !GROUP_WRITE } else { OTHERS_WRITE };
     if mode & writers != 0 && !sticky_above {
         return Err(OwnershipFault::Writable { path: path.into(), mode });
     }
@@ -129,7 +142,11 @@ impl fmt::Display for OwnershipFault {
                 write!(f, "{} belongs to uid {uid}, expected root: run chown root", path.display())
             }
             Self::Writable { path, mode } => {
-                write!(f, "{} can be written by others (mode {mode:04o}): run chmod go-w", path.display())
+                write!(
+                    f,
+                    "{} can be written by others (mode {mode:04o}): run chmod go-w",
+                    path.display()
+                )
             }
             Self::Unreadable { path, kind } => write!(f, "{}: {}", path.display(), Words(*kind)),
         }
@@ -160,13 +177,19 @@ mod tests {
         assert_eq!(check(&file, Above::NobodyElse), Ok(()));
         for mode in [0o664, 0o646, 0o666] {
             chmod(&file, mode);
-            assert_eq!(check(&file, Above::NobodyElse), Err(OwnershipFault::Writable { path: file.clone(), mode }));
+            assert_eq!(
+                check(&file, Above::NobodyElse),
+                Err(OwnershipFault::Writable { path: file.clone(), mode })
+            );
         }
         chmod(&file, 0o600);
         for mode in [0o775, 0o757, 0o775 | STICKY] {
             chmod(&folder, mode);
             let asked = if mode & STICKY == 0 { &file } else { &folder };
-            assert_eq!(check(asked, Above::NobodyElse), Err(OwnershipFault::Writable { path: folder.clone(), mode }));
+            assert_eq!(
+                check(asked, Above::NobodyElse),
+                Err(OwnershipFault::Writable { path: folder.clone(), mode })
+            );
         }
     }
 
@@ -180,7 +203,10 @@ mod tests {
         chmod(&open.join("key.pub"), 0o644);
         chmod(&open, 0o777);
         symlink(open.join("key.pub"), &link).unwrap();
-        assert_eq!(check(&link, Above::NobodyElse), Err(OwnershipFault::Writable { path: open.clone(), mode: 0o777 }));
+        assert_eq!(
+            check(&link, Above::NobodyElse),
+            Err(OwnershipFault::Writable { path: open.clone(), mode: 0o777 })
+        );
         let back = open.join("back");
         fs::write(root.join("real.pub"), "x").unwrap();
         chmod(&root.join("real.pub"), 0o644);
@@ -193,7 +219,10 @@ mod tests {
         chmod(&open, 0o755);
         assert_eq!(check(&back, Above::NobodyElse), Ok(()));
         symlink("loop", root.join("loop")).unwrap();
-        let endless = OwnershipFault::Unreadable { path: root.join("loop"), kind: io::ErrorKind::InvalidInput };
+        let endless = OwnershipFault::Unreadable {
+            path: root.join("loop"),
+            kind: io::ErrorKind::InvalidInput,
+        };
         assert_eq!(check(&root.join("loop"), Above::NobodyElse), Err(endless));
     }
 
@@ -208,7 +237,10 @@ mod tests {
         if metadata.uid() == 0 {
             assert_eq!(judged, Ok(()), "root's files are safe for everyone");
             std::os::unix::fs::chown(&file, Some(12345), None).unwrap();
-            assert_eq!(check(&file, Above::NobodyElse), Err(OwnershipFault::Owner { path: file, uid: 12345 }));
+            assert_eq!(
+                check(&file, Above::NobodyElse),
+                Err(OwnershipFault::Owner { path: file, uid: 12345 })
+            );
         } else {
             assert_eq!(judged, Err(OwnershipFault::Owner { path: file, uid: metadata.uid() }));
         }
@@ -220,14 +252,19 @@ mod tests {
         let (var, log) = (dir.path().join("log"), dir.path().join("log/sealgate"));
         fs::create_dir_all(&log).unwrap();
         chmod(&log, 0o750);
-        for (mode, group, nobody) in [(0o755, true, true), (0o775, true, false), (0o777, false, false)] {
+        for (mode, group, nobody) in
+            [(0o755, true, true), (0o775, true, false), (0o777, false, false)]
+        {
             chmod(&var, mode);
             assert_eq!(check(&log, Above::GroupToo).is_ok(), group, "{mode:o}");
             assert_eq!(check(&log, Above::NobodyElse).is_ok(), nobody, "{mode:o}");
         }
         chmod(&var, 0o775);
         chmod(&log, 0o770);
-        assert_eq!(check(&log, Above::GroupToo), Err(OwnershipFault::Writable { path: log, mode: 0o770 }));
+        assert_eq!(
+            check(&log, Above::GroupToo),
+            Err(OwnershipFault::Writable { path: log, mode: 0o770 })
+        );
     }
 
     #[test]

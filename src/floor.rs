@@ -1,8 +1,10 @@
-//! [`Floor`]: the latest time at which a decision was recorded. The gate judges nothing as of an earlier one, so that what
-//! had ended stays ended although the clock was set back, over any number of starts (attack C4).
+//! [`Floor`]: the latest time at which a decision was recorded. The gate judges nothing as of an
+//! earlier one, so that what had ended stays ended although the clock was set back, over any number
+//! of starts (attack C4).
 //!
-//! In memory it rises with each record; on disk ([`read`], [`write()`]) it is a file of its own, since the time of the log's
-//! last change goes back with the first record of a clock that was set back. Only an operator lowers it.
+//! In memory it rises with each record; on disk ([`read`], [`write()`]) it is a file of its own,
+//! since the time of the log's last change goes back with the first record of a clock that was set
+//! back. Only an operator lowers it.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -122,16 +124,24 @@ pub fn write(path: &Path, time: Timestamp) -> Result<(), FloorError> {
     let _may_not_be_there = fs::remove_file(&beside);
     let mut how = OpenOptions::new();
     let mut file = how.write(true).create_new(true).mode(MODE).open(&beside).map_err(failed)?;
-    file.write_all(format!("{time}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    file.write_all(format!("{time}\n").as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
     fs::rename(&beside, path).map_err(failed)?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder).and_then(|folder| folder.sync_all())).map_err(failed)
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder).and_then(|folder| folder.sync_all()))
+        .map_err(failed)
 }
 
 impl fmt::Display for FloorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { path, kind } => write!(f, "the latest time on record, {}: {kind}", path.display()),
-            Self::Unsafe(fault) => write!(f, "the latest time on record is not safe from others: {fault}"),
+            Self::Io { path, kind } => {
+                write!(f, "the latest time on record, {}: {kind}", path.display())
+            }
+            Self::Unsafe(fault) => {
+                write!(f, "the latest time on record is not safe from others: {fault}")
+            }
             Self::Malformed { path } => {
                 write!(f, "the latest time on record, {}, holds no time: remove it", path.display())
             }
@@ -178,7 +188,10 @@ mod tests {
             fs::write(&path, broken).unwrap();
             assert_eq!(read(&path), Err(FloorError::Malformed { path: path.clone() }));
         }
-        assert!(matches!(write(&folder.path().join("no/clock"), Timestamp::MIN), Err(FloorError::Io { .. })));
+        assert!(matches!(
+            write(&folder.path().join("no/clock"), Timestamp::MIN),
+            Err(FloorError::Io { .. })
+        ));
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Sealgate: a gate between the kubelet and containerd that lets an image through only when the node's policy
-//! is satisfied by signatures over the image's digest.
+//! Sealgate: a gate between the kubelet and containerd that lets an image through only when the
+//! node's policy is satisfied by signatures over the image's digest.
 //!
-//! The map, from the pure core outwards; arrows between rooms point one way and `tests/layers.rs` holds them:
+//! The map, from the pure core outwards; arrows between rooms point one way and `tests/layers.rs`
+//! holds them:
 //!
 //! | room | what is in it |
 //! |---|---|

@@ -1,8 +1,9 @@
-//! The messages, clients and servers generated from `proto/`: [`cri`], what the gate reads of its requests as [`asked`],
-//! and containerd's own services under [`containerd`].
+//! The messages, clients and servers generated from `proto/`: [`cri`], what the gate reads of its
+//! requests as [`asked`], and containerd's own services under [`containerd`].
 //!
-//! Generated code and nothing else, but for [`cri::AuthConfig`], which is printed without its secrets. What these
-//! messages do not name is dropped by decoding: never encode one again to forward a request.
+//! Generated code and nothing else, but for [`cri::AuthConfig`], which is printed without its
+//! secrets. What these messages do not name is dropped by decoding: never encode one again to
+//! forward a request.
 
 use std::fmt;
 
@@ -32,7 +33,8 @@ mod generated {
 /// The credentials of a pull; whether there are any is shown, what they are never (attack E6).
 impl fmt::Debug for cri::AuthConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { username, password, auth, server_address, identity_token, registry_token } = self;
+        let Self { username, password, auth, server_address, identity_token, registry_token } =
+            self;
         let secret = |text: &str| if text.is_empty() { "none" } else { "redacted" };
         f.debug_struct("AuthConfig")
             .field("username", &secret(username))
@@ -68,18 +70,26 @@ mod tests {
         assert!(printed.contains("registry.example.test"), "{printed}");
     }
 
-    /// The numbers of the fields that a decision rests on, byte for byte as the published API has them.
+    /// The numbers of the fields that a decision rests on, byte for byte as the published API has
+    /// them.
     #[test]
     fn field_numbers_are_the_published_ones() {
         let image = |image: &str| cri::ImageSpec { image: image.to_owned(), ..Default::default() };
         let spec = cri::ImageSpec { user_specified_image: "u".to_owned(), ..image("i") };
         assert_eq!(spec.encode_to_vec(), b"\x0a\x01i\x92\x01\x01u");
         let mount = cri::Mount { image: Some(image("v")), ..Default::default() };
-        let config = cri::ContainerConfig { image: Some(image("i")), mounts: vec![mount], ..Default::default() };
+        let config = cri::ContainerConfig {
+            image: Some(image("i")),
+            mounts: vec![mount],
+            ..Default::default()
+        };
         let create = cri::CreateContainerRequest {
             pod_sandbox_id: "p".to_owned(),
             config: Some(config),
-            sandbox_config: Some(cri::PodSandboxConfig { hostname: "h".to_owned(), ..Default::default() }),
+            sandbox_config: Some(cri::PodSandboxConfig {
+                hostname: "h".to_owned(),
+                ..Default::default()
+            }),
         };
         assert_eq!(
             create.encode_to_vec(),
@@ -87,7 +97,11 @@ mod tests {
         );
         let record = containerd::services::images::v1::Image {
             name: "n".to_owned(),
-            target: Some(containerd::types::Descriptor { digest: "d".to_owned(), size: 3, ..Default::default() }),
+            target: Some(containerd::types::Descriptor {
+                digest: "d".to_owned(),
+                size: 3,
+                ..Default::default()
+            }),
             ..Default::default()
         };
         assert_eq!(record.encode_to_vec(), b"\x0a\x01n\x1a\x05\x12\x01d\x18\x03");

@@ -1,21 +1,24 @@
-//! [`FairShare`]: something of which a node has only so much (seats for decisions, requests in flight, memory for bodies),
-//! shared by the hosts that it is used for, so that one host that hangs, drips or floods holds up no other.
+//! [`FairShare`]: something of which a node has only so much (seats for decisions, requests in
+//! flight, memory for bodies), shared by the hosts that it is used for, so that one host that
+//! hangs, drips or floods holds up no other.
 //!
 //! The rules, for `total` units and a `patience`:
 //!
-//! * A host has at most a quarter while others wait, and at most `per_host` ever. Hosts that hold nothing go first, and of
-//!   those the ones that answered lately.
-//! * A host that held something for longer than `patience`, and did not answer in the end, hangs. For a minute, or until it
-//!   answers, it has one place: at once while half of everything is left, or else after others; and a second one only while
-//!   three quarters are left.
-//! * With its first place a host that answered lately leaves nothing, one that nobody has seen yet an eighth; with further
-//!   ones an eighth, and a quarter. A host with more than its share leaves a quarter.
-//! * While a host within its share waits in vain, what other hosts have held for longer than `patience` is recalled, the
-//!   oldest of those that hold most first ([`Slot::unless_recalled`]).
+//! * A host has at most a quarter while others wait, and at most `per_host` ever. Hosts that hold
+//!   nothing go first, and of those the ones that answered lately.
+//! * A host that held something for longer than `patience`, and did not answer in the end, hangs.
+//!   For a minute, or until it answers, it has one place: at once while half of everything is left,
+//!   or else after others; and a second one only while three quarters are left.
+//! * With its first place a host that answered lately leaves nothing, one that nobody has seen yet
+//!   an eighth; with further ones an eighth, and a quarter. A host with more than its share leaves
+//!   a quarter.
+//! * While a host within its share waits in vain, what other hosts have held for longer than
+//!   `patience` is recalled, the oldest of those that hold most first ([`Slot::unless_recalled`]).
 //! * A host that was given nothing for `patience` goes before those that were.
 //!
-//! So whatever `n` other hosts do, the first place of a host is free after at most `patience × (3 + n / total)`, and at once
-//! unless hosts that never hung fill everything. It knows neither what it shares nor who asks.
+//! So whatever `n` other hosts do, the first place of a host is free after at most `patience × (3 +
+//! n / total)`, and at once unless hosts that never hung fill everything. It knows neither what it
+//! shares nor who asks.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,7 +57,8 @@ pub struct Slot {
 /// There was no place in time, or too many wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crowded {
-    /// The host whose doing it is: the one asked for, when it has its share; else the one that has held something longest.
+    /// The host whose doing it is: the one asked for, when it has its share; else the one that has
+    /// held something longest.
     pub by: String,
 }
 
@@ -73,11 +77,12 @@ impl FairShare {
         Self(Arc::new(Shared { rules, clock, state: Mutex::new(State::new(total)) }))
     }
 
-    /// A part of `amount` units for `host`, waited for until `until` on the clock's steady time. More than there is means
-    /// all of it.
+    /// A part of `amount` units for `host`, waited for until `until` on the clock's steady time.
+    /// More than there is means all of it.
     ///
     /// # Errors
-    /// [`Crowded`] when there was none in time, or so many wait already that one of this host has to go.
+    /// [`Crowded`] when there was none in time, or so many wait already that one of this host has
+    /// to go.
     pub async fn take(&self, host: &str, amount: usize, until: Instant) -> Result<Slot, Crowded> {
         let (slot, mut word) = self.enter(host, amount);
         loop {
@@ -112,13 +117,22 @@ impl FairShare {
         let shared = Arc::clone(&self.0);
         let (rules, now) = (shared.rules, shared.clock.steady());
         let mut state = shared.lock();
-        let host: Arc<str> =
-            state.hosts.get_key_value(host).map_or_else(|| host.into(), |(known, _)| Arc::clone(known));
+        let host: Arc<str> = state
+            .hosts
+            .get_key_value(host)
+            .map_or_else(|| host.into(), |(known, _)| Arc::clone(known));
         state.next_id += 1;
         let (id, recall) = (state.next_id, Recall::default());
         let queue = &mut state.hosts.entry(Arc::clone(&host)).or_default().queue;
-        let (word, heard) = watch::channel(if queue.is_empty() { Word::First } else { Word::Queued });
-        queue.push_back(Waiter { id, amount: amount.clamp(1, rules.total), since: now, recall: recall.clone(), word });
+        let (word, heard) =
+            watch::channel(if queue.is_empty() { Word::First } else { Word::Queued });
+        queue.push_back(Waiter {
+            id,
+            amount: amount.clamp(1, rules.total),
+            since: now,
+            recall: recall.clone(),
+            word,
+        });
         state.waiting += 1;
         state.grant(&rules, now);
         if state.waiting > rules.queue {
@@ -130,8 +144,8 @@ impl FairShare {
 }
 
 impl Slot {
-    /// The host answered: it does not hang. After an answer that took longer than `patience` it is like one that nobody has
-    /// seen: the node itself may be what is slow.
+    /// The host answered: it does not hang. After an answer that took longer than `patience` it is
+    /// like one that nobody has seen: the node itself may be what is slow.
     pub fn answered(&self) {
         let now = self.shared.clock.steady();
         let patience = self.shared.rules.patience;
@@ -167,7 +181,8 @@ impl Drop for Slot {
 }
 
 impl Shared {
-    /// The state, after a panic too: what a slot holds is given back when it is dropped, so nothing is lost for good.
+    /// The state, after a panic too: what a slot holds is given back when it is dropped, so nothing
+    /// is lost for good.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -196,7 +211,8 @@ impl Shared {
         state.grant(&self.rules, now);
     }
 
-    /// Gives what can be given by now, and recalls what is to be recalled; after how long that is to be done again.
+    /// Gives what can be given by now, and recalls what is to be recalled; after how long that is
+    /// to be done again.
     fn look(&self) -> Duration {
         let (now, every) = (self.clock.steady(), self.rules.patience / LOOKS);
         let mut state = self.lock();
@@ -216,10 +232,14 @@ impl Shared {
         let state = self.lock();
         let is_own = state.hosts.get(&slot.host).is_some_and(|host| {
             let standing = state.standing(&slot.host, host, &self.rules, now);
-            let is_limited = host.queue.front().is_some_and(|first| !host.fits(first.amount, &self.rules));
+            let is_limited =
+                host.queue.front().is_some_and(|first| !host.fits(first.amount, &self.rules));
             standing == Standing::Hung || is_limited
         });
-        let holds = state.hosts.iter().filter_map(|(name, host)| Some((host.slots.values().next()?.since, name)));
+        let holds = state
+            .hosts
+            .iter()
+            .filter_map(|(name, host)| Some((host.slots.values().next()?.since, name)));
         match holds.min() {
             Some((_, name)) if !is_own => Crowded { by: name.to_string() },
             Some(_) | None => Crowded { by: slot.host.to_string() },
@@ -231,14 +251,20 @@ impl fmt::Debug for FairShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.0.lock();
         let mut shown = f.debug_struct("FairShare");
-        shown.field("rules", &self.0.rules).field("free", &state.free).field("waiting", &state.waiting);
+        shown
+            .field("rules", &self.0.rules)
+            .field("free", &state.free)
+            .field("waiting", &state.waiting);
         shown.finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slot").field("host", &self.host).field("recall", &self.recall).finish_non_exhaustive()
+        f.debug_struct("Slot")
+            .field("host", &self.host)
+            .field("recall", &self.recall)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,8 +1,9 @@
-//! How the house stands, as a test: how large folders, files and functions are, what goes in circles, and how many types
-//! share a name. `make house` prints the table; a bound that is exceeded fails.
+//! How the house stands, as a test: how large folders, files and functions are, what goes in
+//! circles, and how many types share a name. `make house` prints the table; a bound that is
+//! exceeded fails.
 //!
-//! Production code is what lies below `src` and is not compiled for tests alone. `lib.rs` and `main.rs` import everything
-//! and are in no circle.
+//! Production code is what lies below `src` and is not compiled for tests alone. `lib.rs` and
+//! `main.rs` import everything and are in no circle.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -41,8 +42,8 @@ const FREE_NAMES: [&str; 2] = ["Options", "Error"];
 /// Lines of production code before the rooms became folders.
 const LINES_BEFORE: usize = 51_074;
 
-/// What counts against a bound, and how much of it there may be. A number above zero is what stands today: it may only
-/// fall, and goes to zero.
+/// What counts against a bound, and how much of it there may be. A number above zero is what stands
+/// today: it may only fall, and goes to zero.
 const ALLOWED: [(&str, usize); 6] = [
     ("folders over 14 files", 2),
     ("files in circles", 22),
@@ -90,7 +91,8 @@ impl House {
     fn of(files: impl Iterator<Item = (String, String)>) -> Self {
         let read: Vec<(String, String, syn::File)> = files
             .map(|(path, text)| {
-                let syntax = syn::parse_file(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+                let syntax =
+                    syn::parse_file(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
                 (path, text, syntax)
             })
             .collect();
@@ -103,9 +105,11 @@ impl House {
             })
             .collect();
         let imports = Imports::of(&modules);
-        let files: Vec<File> = read.iter().map(|(path, text, syntax)| File::of(path, text, syntax)).collect();
+        let files: Vec<File> =
+            read.iter().map(|(path, text, syntax)| File::of(path, text, syntax)).collect();
         let production = files.iter().filter(|file| !is_test(Path::new(&file.path)));
-        let folders = production.map(|file| file.path.rsplit_once('/').unwrap().0.to_owned()).collect();
+        let folders =
+            production.map(|file| file.path.rsplit_once('/').unwrap().0.to_owned()).collect();
         Self { files, folders, imports }
     }
 
@@ -116,7 +120,11 @@ impl House {
     /// The folder that a file is in; `room.rs` is in `room/` where there is one.
     fn folder(&self, path: &str) -> String {
         let own = path.strip_suffix(".rs").unwrap();
-        if self.folders.contains(own) { own.to_owned() } else { path.rsplit_once('/').unwrap().0.to_owned() }
+        if self.folders.contains(own) {
+            own.to_owned()
+        } else {
+            path.rsplit_once('/').unwrap().0.to_owned()
+        }
     }
 
     /// A folder, or a file that is a room by itself.
@@ -149,13 +157,21 @@ impl House {
     fn excepted(&self) -> Vec<String> {
         let all: BTreeSet<(usize, usize)> = self.imports.all().collect();
         let around = circles(&all);
-        let together = |(from, to): &(usize, usize)| around.iter().any(|one| one.contains(from) && one.contains(to));
-        let named = all.difference(&self.file_imports()).copied().filter(together).collect::<Vec<_>>();
+        let together = |(from, to): &(usize, usize)| {
+            around.iter().any(|one| one.contains(from) && one.contains(to))
+        };
+        let named =
+            all.difference(&self.file_imports()).copied().filter(together).collect::<Vec<_>>();
         named.into_iter().map(|(from, to)| self.import(from, to)).collect()
     }
 
     fn import(&self, from: usize, to: usize) -> String {
-        format!("{} takes {} of {}", self.path(from), self.imports.between(from, to).join(", "), self.path(to))
+        format!(
+            "{} takes {} of {}",
+            self.path(from),
+            self.imports.between(from, to).join(", "),
+            self.path(to)
+        )
     }
 
     fn folder_imports(&self) -> BTreeMap<(String, String), Vec<(usize, usize)>> {
@@ -173,7 +189,8 @@ impl House {
     fn faults(&self, what: &str) -> Vec<String> {
         match what {
             "folders over 14 files" => {
-                let large = self.folders().into_iter().filter(|(_, (files, _))| *files > FOLDER_MAX);
+                let large =
+                    self.folders().into_iter().filter(|(_, (files, _))| *files > FOLDER_MAX);
                 large.map(|(folder, (files, _))| format!("{folder}: {files}")).collect()
             }
             "files in circles" => {
@@ -184,9 +201,13 @@ impl House {
                 let found = circles(&self.folder_imports().into_keys().collect());
                 found.into_iter().flatten().collect()
             }
-            "names of more than two types over 15" => self.shared_names().into_iter().skip(SHARED_NAMES_MAX).collect(),
+            "names of more than two types over 15" => {
+                self.shared_names().into_iter().skip(SHARED_NAMES_MAX).collect()
+            }
             "functions over 60 lines" => {
-                let all = self.production().flat_map(|file| file.functions.iter().map(move |one| (&file.path, one)));
+                let all = self
+                    .production()
+                    .flat_map(|file| file.functions.iter().map(move |one| (&file.path, one)));
                 let long = all.filter(|(_, (_, lines))| *lines > FUNCTION_LINES_MAX);
                 long.map(|(path, (name, lines))| format!("{path}: {name} has {lines}")).collect()
             }
@@ -203,7 +224,8 @@ impl House {
         for name in self.production().flat_map(|file| &file.types) {
             *names.entry(name).or_default() += 1;
         }
-        let shared = names.into_iter().filter(|(name, types)| *types > 2 && !FREE_NAMES.contains(name));
+        let shared =
+            names.into_iter().filter(|(name, types)| *types > 2 && !FREE_NAMES.contains(name));
         shared.map(|(name, types)| format!("{name} ({types})")).collect()
     }
 
@@ -214,7 +236,8 @@ impl House {
             writeln!(out, "{files:5}  {lines:5}  {folder}").unwrap();
         }
         let (largest, (files, _)) = folders.iter().max_by_key(|(_, (files, _))| *files).unwrap();
-        writeln!(out, "\nlargest folder: {largest}, {files} files of at most {FOLDER_MAX}").unwrap();
+        writeln!(out, "\nlargest folder: {largest}, {files} files of at most {FOLDER_MAX}")
+            .unwrap();
         let lines: usize = self.production().map(|file| file.lines.1).sum();
         writeln!(out, "production lines: {lines}, before {LINES_BEFORE}").unwrap();
         writeln!(out, "names of more than two types: {}", self.shared_names().join(", ")).unwrap();
@@ -232,14 +255,16 @@ impl House {
         let files = self.file_imports();
         for circle in circles(&files) {
             writeln!(out, "\ncircle of {} files", circle.len()).unwrap();
-            let inside = files.iter().filter(|(from, to)| circle.contains(from) && circle.contains(to));
+            let inside =
+                files.iter().filter(|(from, to)| circle.contains(from) && circle.contains(to));
             inside.for_each(|(from, to)| writeln!(out, "  {}", self.import(*from, *to)).unwrap());
         }
         let folders = self.folder_imports();
         for circle in circles(&folders.keys().cloned().collect()) {
             writeln!(out, "\ncircle of {} folders", circle.len()).unwrap();
-            for ((from, to), by) in
-                folders.iter().filter(|((from, to), _)| circle.contains(from) && circle.contains(to))
+            for ((from, to), by) in folders
+                .iter()
+                .filter(|((from, to), _)| circle.contains(from) && circle.contains(to))
             {
                 let example = by.first().map(|(from, to)| self.import(*from, *to)).unwrap();
                 writeln!(out, "  {from} on {to}, {} times: {example}", by.len()).unwrap();
@@ -273,7 +298,10 @@ struct Items {
 }
 
 impl<'a> Visit<'a> for Items {
-    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest are neither types nor functions, and syn may add more")]
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the rest are neither types nor functions, and syn may add more"
+    )]
     fn visit_item(&mut self, item: &'a syn::Item) {
         let (attributes, name) = match item {
             syn::Item::Struct(item) => (&item.attrs, Some(&item.ident)),
@@ -328,13 +356,15 @@ fn the_checker_sees_circles_and_nothing_else() {
     let a = ("a/mod.rs", "mod one; mod two; pub use one::One; pub use two::{Two, TwoError};");
     // Through the re-export at the room's root, and with the code alone.
     let one = ("a/one.rs", "use super::Two; pub struct One(Two);");
-    let two = ("a/two.rs", "use crate::a; pub struct Two; pub enum TwoError {} fn f(one: a::One) {}");
+    let two =
+        ("a/two.rs", "use crate::a; pub struct Two; pub enum TwoError {} fn f(one: a::One) {}");
     assert_eq!(files(&[lib, a, one, two]), ["src/a/one.rs", "src/a/two.rs"]);
     assert!(files(&[lib, a, one, ("a/two.rs", "pub struct Two;")]).is_empty());
     let in_tests = ("a/two.rs", "pub struct Two; #[cfg(test)] mod tests { use crate::a::One; }");
     assert!(files(&[lib, a, one, in_tests]).is_empty());
     // An error enum may name what fails with it, and its file may take nothing else.
-    let failing = ("a/one.rs", "use super::TwoError; pub struct One; fn f() -> TwoError {} fn g() {}");
+    let failing =
+        ("a/one.rs", "use super::TwoError; pub struct One; fn f() -> TwoError {} fn g() {}");
     let error = ("a/two.rs", "use super::One; pub enum TwoError { Of(One) }");
     let excepted = house(&[lib, a, failing, error]);
     assert!(excepted.faults("files in circles").is_empty());

@@ -1,7 +1,8 @@
-//! The import direction of the crate, as a test: a room may name only the rooms listed for it, and a pure room only the
-//! outside crates of the allow-list and the parts of `std` that touch nothing.
+//! The import direction of the crate, as a test: a room may name only the rooms listed for it, and
+//! a pure room only the outside crates of the allow-list and the parts of `std` that touch nothing.
 //!
-//! It reads the syntax of every file under `src/` (`support/source.rs`), and leaves out what is compiled for tests alone.
+//! It reads the syntax of every file under `src/` (`support/source.rs`), and leaves out what is
+//! compiled for tests alone.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -180,8 +181,8 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
 /// A folder of a room, or a file of it that the folders use, and what it may import of that room.
 type Part = (&'static str, &'static [&'static str]);
 
-/// (room, its parts). Read top to bottom: a part imports only parts above it. A part `.` stands for the files of the room
-/// that no row names, its `mod.rs` among them: these may import every part.
+/// (room, its parts). Read top to bottom: a part imports only parts above it. A part `.` stands for
+/// the files of the room that no row names, its `mod.rs` among them: these may import every part.
 const PARTS: &[(&str, &[Part])] = &[
     ("audit", &[("read", &["."])]),
     ("cli", &[("terminal", &[]), ("evidence", &["terminal"])]),
@@ -279,7 +280,8 @@ fn imports_point_one_way() {
             let name = file.display();
             for path in paths_of(&file) {
                 let path = path.as_str();
-                if let Some(to) = path.strip_prefix("crate::").and_then(|rest| rest.split("::").next())
+                if let Some(to) =
+                    path.strip_prefix("crate::").and_then(|rest| rest.split("::").next())
                     && to != *room
                     && is_room(to)
                     && !may.contains(&to)
@@ -290,7 +292,8 @@ fn imports_point_one_way() {
                 if *kind == Pure && outside.contains(first) && !PURE_CRATES.contains(&first) {
                     faults.push(format!("{name}: {room} is pure but names the crate {first}"));
                 }
-                let impure = |part: &&&str| path == **part || path.starts_with(&format!("{part}::"));
+                let impure =
+                    |part: &&&str| path == **part || path.starts_with(&format!("{part}::"));
                 if *kind == Pure && IMPURE_STD.iter().any(|part| impure(&part)) {
                     faults.push(format!("{name}: {room} is pure but names {path}"));
                 }
@@ -315,7 +318,9 @@ fn every_room_is_listed() {
 fn imports_within_a_room_point_one_way() {
     let mut faults = Vec::new();
     for (room, parts) in PARTS {
-        let part_of = |name: &str| parts.iter().map(|(part, _)| *part).find(|part| *part == name).unwrap_or(".");
+        let part_of = |name: &str| {
+            parts.iter().map(|(part, _)| *part).find(|part| *part == name).unwrap_or(".")
+        };
         for file in files_of(room) {
             let inside = file.strip_prefix(Path::new("src").join(room)).unwrap();
             let first = inside.components().next().unwrap().as_os_str().to_string_lossy();
@@ -325,7 +330,10 @@ fn imports_within_a_room_point_one_way() {
                 let to = part_of(rest.split("::").next().unwrap());
                 let may = parts.iter().find(|(part, _)| *part == from).map(|(_, may)| *may);
                 if from != to && may.is_some_and(|may| !may.contains(&to)) {
-                    faults.push(format!("{}: {room}/{from} may not import {room}/{to}", file.display()));
+                    faults.push(format!(
+                        "{}: {room}/{from} may not import {room}/{to}",
+                        file.display()
+                    ));
                 }
             }
         }
@@ -339,7 +347,10 @@ fn the_parts_of_a_room_stand_in_order() {
         for (number, (part, may)) in parts.iter().enumerate() {
             let above: Vec<&str> = parts[..number].iter().map(|(part, _)| *part).collect();
             for other in may.iter().filter(|other| **other != ".") {
-                assert!(above.contains(other), "{room}/{part} imports {room}/{other}, which is not above it");
+                assert!(
+                    above.contains(other),
+                    "{room}/{part} imports {room}/{other}, which is not above it"
+                );
             }
         }
     }
@@ -349,7 +360,9 @@ fn the_parts_of_a_room_stand_in_order() {
 fn every_folder_of_a_room_is_listed() {
     let listed: BTreeSet<PathBuf> = PARTS
         .iter()
-        .flat_map(|(room, parts)| parts.iter().map(move |(part, _)| Path::new("src").join(room).join(part)))
+        .flat_map(|(room, parts)| {
+            parts.iter().map(move |(part, _)| Path::new("src").join(room).join(part))
+        })
         .collect();
     for (room, ..) in ROOMS {
         for file in files_of(room) {
@@ -371,13 +384,16 @@ fn only_policy_makes_a_permit_and_only_the_daemon_reads_the_clock() {
         let code = text.split("#[cfg(test)]").next().unwrap();
         let name = file.display().to_string();
         if !name.starts_with("src/policy/") {
-            let is_whole = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            let is_whole =
+                |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
             let makes = code.match_indices("Permit::new(").any(|(at, _)| is_whole(at));
             assert!(!makes, "{name} makes a Permit");
         }
         // An answer needs the record of its decision: `RecordedAnswer` alone makes one.
         if name.starts_with("src/cri/") && name != "src/cri/answer.rs" {
-            let answers = ["Answer::Reply", "Answer::Status", "Answer::status"].iter().any(|made| code.contains(made));
+            let answers = ["Answer::Reply", "Answer::Status", "Answer::status"]
+                .iter()
+                .any(|made| code.contains(made));
             assert!(!answers, "{name} makes an Answer");
         }
         let reads = code.contains("SystemTime::now") || code.contains("Instant::now");
@@ -396,13 +412,21 @@ fn every_file_opens_with_what_it_is() {
 /// The checker itself: what it must see through.
 #[test]
 fn the_checker_resolves_what_imports_hide_behind() {
-    let seen = |text: &str| Paths::of(vec!["policy".into(), "judge".into()], &syn::parse_file(text).unwrap()).all();
+    let seen = |text: &str| {
+        Paths::of(vec!["policy".into(), "judge".into()], &syn::parse_file(text).unwrap()).all()
+    };
     assert!(seen("use super::super::registry::Session;").contains("crate::registry::Session"));
     assert!(seen("use super::Permit;").contains("crate::policy::Permit"));
     assert!(seen("fn f() { self::g(); crate::cri::h() }").contains("crate::cri::h"));
-    assert!(seen("use crate::{image::Digest, cri::{self, Refusal as R}};").contains("crate::cri::Refusal"));
+    assert!(
+        seen("use crate::{image::Digest, cri::{self, Refusal as R}};")
+            .contains("crate::cri::Refusal")
+    );
     assert!(seen("fn f() { assert!(crate::containerd::x()) }").contains("crate::containerd::x"));
-    assert!(seen("fn f() { assert!(a, super::super::containerd::x()) }").contains("crate::containerd::x"));
+    assert!(
+        seen("fn f() { assert!(a, super::super::containerd::x()) }")
+            .contains("crate::containerd::x")
+    );
     assert!(seen("use std::{fmt, fs::File};").contains("std::fs::File"));
     assert!(!seen("#[cfg(test)] mod tests { use crate::cri::Gate; }").contains("crate::cri::Gate"));
 }
@@ -414,8 +438,12 @@ fn is_room(name: &str) -> bool {
 /// The names of all dependencies, as code spells them.
 fn dependencies() -> BTreeSet<String> {
     let manifest: toml::Table = fs::read_to_string("Cargo.toml").unwrap().parse().unwrap();
-    let tables = ["dependencies", "dev-dependencies"].map(|name| manifest[name].as_table().unwrap().clone());
-    tables.into_iter().flat_map(|table| table.into_iter().map(|(name, _)| name.replace('-', "_"))).collect()
+    let tables =
+        ["dependencies", "dev-dependencies"].map(|name| manifest[name].as_table().unwrap().clone());
+    tables
+        .into_iter()
+        .flat_map(|table| table.into_iter().map(|(name, _)| name.replace('-', "_")))
+        .collect()
 }
 
 fn files_of(room: &str) -> Vec<PathBuf> {

@@ -1,6 +1,7 @@
-//! `sealgate verify` beside `cosign verify`, of the same image in the same registry on this machine, in turns. With a key
-//! cosign is told to consult no transparency log, as the gate's key policy does; keyless both have the same trust root and
-//! the network is asked for nothing but the image.
+//! `sealgate verify` beside `cosign verify`, of the same image in the same registry on this
+//! machine, in turns. With a key cosign is told to consult no transparency log, as the gate's key
+//! policy does; keyless both have the same trust root and the network is asked for nothing but the
+//! image.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,10 @@ const ISSUER: &str = "https://token.actions.githubusercontent.com";
 pub(crate) fn measure(table: &mut Table) {
     let found = all_cosigns();
     if found.is_empty() {
-        table.missing("cosign verify", "no cosign in PATH or unpacked as target/runtimes/<name>/usr/bin");
+        table.missing(
+            "cosign verify",
+            "no cosign in PATH or unpacked as target/runtimes/<name>/usr/bin",
+        );
     }
     let registry = TestRegistry::start(Settings::without_referrers());
     fixtures::load().values().for_each(|repository| rig::put(&registry, repository));
@@ -68,13 +72,20 @@ impl Compared<'_> {
 
     fn ours(&self, folder: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
-        command.arg("--config").arg(folder.join("config.toml")).args(["verify", &rig::tagged(self.situation)]);
+        command
+            .arg("--config")
+            .arg(folder.join("config.toml"))
+            .args(["verify", &rig::tagged(self.situation)]);
         command
     }
 
     fn theirs(&self, folder: &Path) -> Command {
         let mut command = Command::new(self.cosign);
-        command.arg(if matches!(self.kind, Kind::Attestation) { "verify-attestation" } else { "verify" });
+        command.arg(if matches!(self.kind, Kind::Attestation) {
+            "verify-attestation"
+        } else {
+            "verify"
+        });
         if matches!(self.kind, Kind::Key) {
             command.arg("--key").arg(folder.join("keys/build.pub")).arg("--insecure-ignore-tlog");
         } else {
@@ -85,7 +96,9 @@ impl Compared<'_> {
             Kind::Key => {}
             Kind::Keyless => drop(command.arg("--use-signed-timestamps")),
             Kind::KeylessOlder => drop(command.args(["--new-bundle-format=false", "--offline"])),
-            Kind::Attestation => drop(command.args(["--use-signed-timestamps", "--type", rig::PROVENANCE])),
+            Kind::Attestation => {
+                drop(command.args(["--use-signed-timestamps", "--type", rig::PROVENANCE]))
+            }
         }
         command.args(["--allow-insecure-registry", "--allow-http-registry"]);
         command.arg(format!("{}/prod/{}:v1", self.registry.host(), self.situation));
@@ -94,8 +107,11 @@ impl Compared<'_> {
     }
 
     fn measure(&self, table: &mut Table, what: &str) {
-        let folder =
-            configure_for(Path::new("/nonexistent/containerd.sock"), Some(&self.registry.url()), &self.require());
+        let folder = configure_for(
+            Path::new("/nonexistent/containerd.sock"),
+            Some(&self.registry.url()),
+            &self.require(),
+        );
         let (ours, theirs) = (|| self.ours(folder.path()), || self.theirs(folder.path()));
         rounds(table, what, ours, theirs);
     }
@@ -105,7 +121,8 @@ fn rounds(table: &mut Table, what: &str, ours: impl Fn() -> Command, theirs: imp
     let (mut here, mut there) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let runs: [(&mut Vec<f64>, Command); 2] = [(&mut here, ours()), (&mut there, theirs())];
-        let runs: Vec<_> = if round % 2 == 0 { runs.into() } else { runs.into_iter().rev().collect() };
+        let runs: Vec<_> =
+            if round % 2 == 0 { runs.into() } else { runs.into_iter().rev().collect() };
         for (times, mut command) in runs {
             let start = Instant::now();
             let output = command.output().expect("the program");
@@ -122,23 +139,38 @@ fn rounds(table: &mut Table, what: &str, ours: impl Fn() -> Command, theirs: imp
 /// The last line that a program wrote to its standard error.
 fn said(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it failed and said nothing").to_owned()
+    text.lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("it failed and said nothing")
+        .to_owned()
 }
 
 /// Every cosign there is, with its major version.
 fn all_cosigns() -> Vec<(PathBuf, u32)> {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/runtimes");
-    let folders = std::fs::read_dir(unpacked).into_iter().flatten().flatten().map(|entry| entry.path().join("usr/bin"));
+    let folders = std::fs::read_dir(unpacked)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("usr/bin"));
     let path = env::var_os("PATH").unwrap_or_default();
-    let mut found: Vec<PathBuf> = env::split_paths(&path).chain(folders).map(|folder| folder.join("cosign")).collect();
+    let mut found: Vec<PathBuf> =
+        env::split_paths(&path).chain(folders).map(|folder| folder.join("cosign")).collect();
     found.retain(|file| file.is_file());
     found.sort();
     found.into_iter().filter_map(|file| version(&file).map(|version| (file, version))).collect()
 }
 
-/// A distribution's cosign does not say its version: 3 no longer lists the option that 2 needs for bundles.
+/// A distribution's cosign does not say its version: 3 no longer lists the option that 2 needs for
+/// bundles.
 fn version(cosign: &Path) -> Option<u32> {
-    let output = Command::new(cosign).args(["verify", "--help"]).output().ok().filter(|o| o.status.success())?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let output = Command::new(cosign)
+        .args(["verify", "--help"])
+        .output()
+        .ok()
+        .filter(|o| o.status.success())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     Some(if text.contains("--new-bundle-format") { 2 } else { 3 })
 }

@@ -1,25 +1,32 @@
-//! A decision that is new: the judgement by itself for every kind of key and form, and what the registry is asked.
+//! A decision that is new: the judgement by itself for every kind of key and form, and what the
+//! registry is asked.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use sealgate::evidence::{Content, Evidence, Format, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
+use sealgate::evidence::{
+    Content, Evidence, Format, Item, Name, Origin, Outcome, Place, Pod, Source, Subject,
+};
 use sealgate::image::{Digest, Reference};
 use sealgate::policy::{Case, PolicySet, Verdict};
 use sealgate::verify::VerificationCache;
 
 use crate::fixtures;
 use crate::registry::{Referrers, Settings};
-use crate::rig::{PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring, tagged};
+use crate::rig::{
+    PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring, tagged,
+};
 use crate::support::{Table, median};
 
 const TIMES: usize = 300;
-/// Most requests for the older form, for a bundle without and with a referrers endpoint: cosign's 4 and 7, and less where
-/// it is. The places are asked side by side, so that a bundle costs a request for the place of the older form too.
+/// Most requests for the older form, for a bundle without and with a referrers endpoint: cosign's 4
+/// and 7, and less where it is. The places are asked side by side, so that a bundle costs a request
+/// for the place of the older form too.
 const OLDER_LIMIT: f64 = 4.0;
 const BUNDLE_LIMIT: f64 = 6.0;
 const ENDPOINT_LIMIT: f64 = 5.0;
-/// Most requests where certificates or attestations are asked for: the bundle's four, the fallback tag and the older form.
+/// Most requests where certificates or attestations are asked for: the bundle's four, the fallback
+/// tag and the older form.
 const CERTIFICATES_LIMIT: f64 = 6.0;
 /// Most time of a judgement, milliseconds on one core.
 const JUDGE_LIMIT: f64 = 2.0;
@@ -27,7 +34,8 @@ const JUDGE_LIMIT: f64 = 2.0;
 const BY_TAG_LIMIT: f64 = 4.0;
 const BY_DIGEST_LIMIT: f64 = 3.0;
 
-/// A kind of registry and image, the most requests, and whether the kind is guessed right on first contact.
+/// A kind of registry and image, the most requests, and whether the kind is guessed right on first
+/// contact.
 type Kind = (&'static str, fn() -> Settings, &'static str, f64, bool);
 
 /// Microseconds of a judgement by kind of key; what a form's fixtures lack is left empty.
@@ -47,15 +55,19 @@ pub(crate) fn judgement(table: &mut Table) {
     }
 }
 
-/// Microseconds of a judgement by kind of requirement, the first time and when its signatures were proven before.
+/// Microseconds of a judgement by kind of requirement, the first time and when its signatures were
+/// proven before.
 pub(crate) fn kinds(table: &mut Table) {
     let key = "{name: build, key: {files: [build.pub]}}".to_owned();
-    let logged = "{name: build, key: {files: [build.pub], trustRoot: local, minLogEntries: 1, minTimestamps: 1}}";
+    let logged = "{name: build, key: {files: [build.pub], trustRoot: local, minLogEntries: 1, \
+        minTimestamps: 1}}";
     let slsa = ", slsa: {source: \"https://github.com/acme/app\"}";
-    let by_slsa = attested(PROVENANCE, slsa).replace(&format!("predicateType: \"{PROVENANCE}\", "), "");
+    let by_slsa =
+        attested(PROVENANCE, slsa).replace(&format!("predicateType: \"{PROVENANCE}\", "), "");
     let with_cel = attested(
         PROVENANCE,
-        ", where: 'predicate.buildDefinition.externalParameters.workflow.repository == \"https://github.com/acme/app\"'",
+        ", where: 'predicate.buildDefinition.externalParameters.workflow.repository \
+         == \"https://github.com/acme/app\"'",
     );
     let own = "{name: team, certificate: {roots: [root.pem], intermediates: [intermediate.pem], \
                subjects: [{email: team@acme.example}]}}";
@@ -69,10 +81,16 @@ pub(crate) fn kinds(table: &mut Table) {
         ("attestation, bundle", attested(PROVENANCE, ""), "provenance", Source::FallbackTag),
         ("attestation, bundle, slsa", by_slsa, "provenance", Source::FallbackTag),
         ("attestation, bundle, condition", with_cel, "provenance", Source::FallbackTag),
-        ("attestation, older form", attested(PROVENANCE, ""), "provenance-v2", Source::AttestationTag),
+        (
+            "attestation, older form",
+            attested(PROVENANCE, ""),
+            "provenance-v2",
+            Source::AttestationTag,
+        ),
     ] {
         let set = requiring(&require);
-        let [first, again] = [false, true].map(|again| judge(&set, situation, source, again).unwrap());
+        let [first, again] =
+            [false, true].map(|again| judge(&set, situation, source, again).unwrap());
         let figures = [format!("{first:.0} us"), format!("{again:.0} us")];
         table.at_most(what, [&figures[0], &figures[1]], first / 1000.0, JUDGE_LIMIT);
     }
@@ -85,8 +103,12 @@ fn judge(set: &PolicySet, situation: &str, source: Source, again: bool) -> Optio
     let target = Digest::parse(&repository.tags["v1"]).unwrap();
     let place = Place { repository: name.repository()?, subject: target.clone(), source };
     let contents: Vec<Content> = match source {
-        Source::SignatureTag => repository.signatures(target.as_str()).into_iter().map(simple).collect(),
-        Source::AttestationTag => repository.attestations(target.as_str()).into_iter().map(envelope).collect(),
+        Source::SignatureTag => {
+            repository.signatures(target.as_str()).into_iter().map(simple).collect()
+        }
+        Source::AttestationTag => {
+            repository.attestations(target.as_str()).into_iter().map(envelope).collect()
+        }
         Source::FallbackTag | Source::Referrers => repository
             .bundles(target.as_str())
             .into_iter()
@@ -132,8 +154,8 @@ fn simple((payload, annotations): (Vec<u8>, BTreeMap<String, String>)) -> Conten
 
 /// Requests and series of cold decisions; `tests/gate/budget.rs` holds the same figures.
 ///
-/// The last two kinds of registry are guessed wrong by their first answer, which costs one request or one in series
-/// until they are known; the target is for what is known or guessed right.
+/// The last two kinds of registry are guessed wrong by their first answer, which costs one request
+/// or one in series until they are known; the target is for what is known or guessed right.
 pub(crate) async fn requests(table: &mut Table) {
     let (none, endpoint) = (Settings::without_referrers, Settings::conforming);
     let silent: fn() -> Settings = || Settings::conforming().referrers(Referrers::Missing(404));
@@ -155,9 +177,18 @@ pub(crate) async fn requests(table: &mut Table) {
             if known || guessed {
                 table.counts(&name, tag, [limit, BY_TAG_LIMIT]);
             } else {
-                table.note(&format!("{name} (wrong guess)"), &format!("{}, {}", tag.0, tag.1), "", None);
+                table.note(
+                    &format!("{name} (wrong guess)"),
+                    &format!("{}, {}", tag.0, tag.1),
+                    "",
+                    None,
+                );
             }
-            table.counts(&format!("{what}, {contact}, by digest"), digest, [limit, BY_DIGEST_LIMIT]);
+            table.counts(
+                &format!("{what}, {contact}, by digest"),
+                digest,
+                [limit, BY_DIGEST_LIMIT],
+            );
         }
     }
 }
@@ -173,13 +204,19 @@ pub(crate) async fn requests_of_certificates(table: &mut Table) {
         ("attestation, older form", true, "provenance-v2"),
     ] {
         let require = if attests { attested(PROVENANCE, "") } else { RELEASE.to_owned() };
-        for (kind, settings) in [("endpoint", endpoint as fn() -> Settings), ("no endpoint", none), ("silent", silent)]
+        for (kind, settings) in
+            [("endpoint", endpoint as fn() -> Settings), ("no endpoint", none), ("silent", silent)]
         {
-            for (way, image, limit) in
-                [("by tag", tagged(situation), BY_TAG_LIMIT), ("by digest", by_digest(situation), BY_DIGEST_LIMIT)]
-            {
+            for (way, image, limit) in [
+                ("by tag", tagged(situation), BY_TAG_LIMIT),
+                ("by digest", by_digest(situation), BY_DIGEST_LIMIT),
+            ] {
                 let counts = cost_under(requiring(&require), settings(), &image, false).await;
-                table.counts(&format!("{what}, {kind}, {way}"), counts, [CERTIFICATES_LIMIT, limit]);
+                table.counts(
+                    &format!("{what}, {kind}, {way}"),
+                    counts,
+                    [CERTIFICATES_LIMIT, limit],
+                );
             }
         }
     }
@@ -189,7 +226,12 @@ async fn cost(settings: Settings, image: &str, known: bool) -> (usize, usize) {
     cost_under(policy("prod/**", "build"), settings, image, known).await
 }
 
-async fn cost_under(policy: PolicySet, settings: Settings, image: &str, known: bool) -> (usize, usize) {
+async fn cost_under(
+    policy: PolicySet,
+    settings: Settings,
+    image: &str,
+    known: bool,
+) -> (usize, usize) {
     let rig = Rig::new(settings);
     let gate = rig.special(Special { policy, ..Special::default() });
     if known {

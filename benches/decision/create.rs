@@ -1,5 +1,5 @@
-//! CreateContainer on a real containerd, straight and through the gate in turns, of an image that was pulled through
-//! the gate. Every container is removed again.
+//! CreateContainer on a real containerd, straight and through the gate in turns, of an image that
+//! was pulled through the gate. Every container is removed again.
 
 use std::time::Instant;
 
@@ -24,7 +24,10 @@ pub(crate) fn measure(table: &mut Table) {
     for flavour in flavours {
         let (major, minor) = flavour.version;
         if let Err(missing) = runtime().block_on(on(table, flavour)) {
-            table.missing(&format!("CreateContainer on containerd {major}.{minor}"), &missing.to_string());
+            table.missing(
+                &format!("CreateContainer on containerd {major}.{minor}"),
+                &missing.to_string(),
+            );
         }
     }
 }
@@ -33,7 +36,8 @@ async fn on(table: &mut Table, flavour: Flavour) -> Result<(), Missing> {
     let (major, minor) = flavour.version;
     let registry = TestRegistry::start(Settings::without_referrers());
     fixtures::load().values().for_each(|repository| rig::put(&registry, repository));
-    let containerd = Containerd::start(Setup::of(flavour, Host::new(rig::HOST, &registry.url()))).await?;
+    let containerd =
+        Containerd::start(Setup::of(flavour, Host::new(rig::HOST, &registry.url()))).await?;
     let gate = Gate::start(&containerd.socket(), Some(&registry.url()));
     let direct = containerd.cri();
     let through = Cri::new(&gate.socket(), &containerd.folder().join("pods"));
@@ -55,7 +59,12 @@ async fn on(table: &mut Table, flavour: Flavour) -> Result<(), Missing> {
     let added = median(gated.iter().zip(&straight).map(|(gate, direct)| gate - direct).collect());
     let (gated, straight) = (median(gated), median(straight));
     let what = format!("containerd {major}.{minor}");
-    table.note(&what, &format!("{gated:.2} ms"), &format!("{straight:.2} ms"), Some(gated / straight));
+    table.note(
+        &what,
+        &format!("{gated:.2} ms"),
+        &format!("{straight:.2} ms"),
+        Some(gated / straight),
+    );
     table.limit(&format!("{what}: added, median of pairs"), added, "ms", LIMIT);
     direct.remove_all_pods().await.unwrap();
     Ok(())

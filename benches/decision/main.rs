@@ -1,6 +1,11 @@
-//! What a decision costs: from memory, the judgement alone, what a registry is asked, what a CreateContainer has added
-//! to it, and a whole verification beside cosign's.
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark prints")]
+//! What a decision costs: from memory, the judgement alone, what a registry is asked, what a
+//! CreateContainer has added to it, and a whole verification beside cosign's.
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints"
+)]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails loudly")]
 #![allow(clippy::disallowed_methods, clippy::as_conversions, reason = "a benchmark measures time")]
 
@@ -30,7 +35,8 @@ use support::Table;
 const PARTS: [&str; 5] = ["warm", "judgement", "requests", "create", "beside"];
 
 fn main() -> ExitCode {
-    let named: Vec<String> = std::env::args().skip(1).filter(|argument| PARTS.contains(&argument.as_str())).collect();
+    let named: Vec<String> =
+        std::env::args().skip(1).filter(|argument| PARTS.contains(&argument.as_str())).collect();
     let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
     let mut table = Table::new("What decisions cost", ["", ""]);
     for part in PARTS.into_iter().filter(|part| wanted(part)) {
@@ -47,14 +53,22 @@ fn measure(table: &mut Table, part: &str) {
             runtime.block_on(warm::measure(table));
         }
         "judgement" => {
-            table
-                .title("The judgement alone: read the signature, check it, apply the policy", ["older form", "bundle"]);
+            table.title(
+                "The judgement alone: read the signature, check it, apply the policy",
+                ["older form", "bundle"],
+            );
             cold::judgement(table);
-            table.title("The same by kind of requirement; the target is milliseconds of the first", ["first", "again"]);
+            table.title(
+                "The same by kind of requirement; the target is milliseconds of the first",
+                ["first", "again"],
+            );
             cold::kinds(table);
         }
         "requests" => {
-            table.title("Cold decisions: requests of the registry, and how many in series", ["here", ""]);
+            table.title(
+                "Cold decisions: requests of the registry, and how many in series",
+                ["here", ""],
+            );
             runtime.block_on(cold::requests(table));
             table.title("The same of certificates and attestations", ["here", ""]);
             runtime.block_on(cold::requests_of_certificates(table));

@@ -1,4 +1,5 @@
-//! A decision that is in memory: a container of an image that was pulled, and a pull by digest that was decided before.
+//! A decision that is in memory: a container of an image that was pulled, and a pull by digest that
+//! was decided before.
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,9 @@ pub(crate) async fn measure(table: &mut Table) {
     for _ in 0..ROUNDS {
         let start = Instant::now();
         for _ in 0..TIMES {
-            assert!(gate.admit_local(&create, &gate.policy(), &mut timings).await.unwrap().is_cached());
+            assert!(
+                gate.admit_local(&create, &gate.policy(), &mut timings).await.unwrap().is_cached()
+            );
         }
         rounds.push(start.elapsed().as_secs_f64() * 1e6 / TIMES as f64);
     }

@@ -1,7 +1,13 @@
-//! What the benchmarks share: [`Gate`], the real program as a process of its own; [`Table`], one line per measure with
-//! its ratio and its target; calls on raw HTTP/2 as the kubelet's library makes them.
+//! What the benchmarks share: [`Gate`], the real program as a process of its own; [`Table`], one
+//! line per measure with its ratio and its target; calls on raw HTTP/2 as the kubelet's library
+//! makes them.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each benchmark uses a part")]
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark prints")]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints"
+)]
 #![allow(clippy::disallowed_methods, clippy::as_conversions, reason = "a benchmark measures time")]
 
 use std::fs;
@@ -30,9 +36,11 @@ impl Process {
     /// Processor time so far, user and system, of it and of its children, seconds.
     pub fn processor(&self) -> f64 {
         let own = ticks(self.0.id());
-        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.0.id())).unwrap_or_default();
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.0.id()))
+            .unwrap_or_default();
         let children = children.split_whitespace().filter_map(|id| id.parse().ok()).map(ticks);
-        // USER_HZ, the unit of these figures, is 100 on every architecture that Linux runs containers on.
+        // USER_HZ, the unit of these figures, is 100 on every architecture that Linux runs
+        // containers on.
         (own + children.sum::<u64>()) as f64 / 100.0
     }
 }
@@ -83,11 +91,19 @@ impl Gate {
         told.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
         let log = fs::File::create(folder.path().join("gate.log")).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
-        command.args(["run", "--config"]).arg(folder.path().join("config.toml")).env("NOTIFY_SOCKET", &notify);
+        command
+            .args(["run", "--config"])
+            .arg(folder.path().join("config.toml"))
+            .env("NOTIFY_SOCKET", &notify);
         // As the unit starts it.
         command.env("MALLOC_ARENA_MAX", "1").env("MALLOC_MMAP_THRESHOLD_", "32768");
         let start = Instant::now();
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("the gate");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the gate");
         let mut gate = Self { process: Process(child), folder, told, ready: Duration::ZERO };
         gate.until_ready();
         gate.ready = start.elapsed();
@@ -105,7 +121,8 @@ impl Gate {
         let mut buffer = [0_u8; 4096];
         loop {
             let length = self.told.recv(&mut buffer).unwrap_or_else(|error| {
-                let log = fs::read_to_string(self.folder.path().join("gate.log")).unwrap_or_default();
+                let log =
+                    fs::read_to_string(self.folder.path().join("gate.log")).unwrap_or_default();
                 unreachable!("the gate is not ready: {error}\n{log}")
             });
             if String::from_utf8_lossy(&buffer[..length]).contains("READY=1") {
@@ -126,15 +143,21 @@ impl Gate {
 
     /// A figure of `/proc/<pid>/status` or `smaps_rollup` in bytes: `VmRSS`, `VmHWM`, `Pss`.
     pub fn memory(&self, what: &str) -> u64 {
-        let of = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.process.0.id())).unwrap_or_default();
+        let of = |file: &str| {
+            fs::read_to_string(format!("/proc/{}/{file}", self.process.0.id())).unwrap_or_default()
+        };
         let text = if what == "Pss" { of("smaps_rollup") } else { of("status") };
-        let line = text.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':').map(str::to_owned));
-        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok());
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(what)?.strip_prefix(':').map(str::to_owned));
+        let kib =
+            line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok());
         kib.unwrap_or_else(|| unreachable!("no {what} of the gate's process")) * 1024
     }
 }
 
-/// A folder with a configuration, a policy and keys: images under `prod/` need the key `build`, the pause image none.
+/// A folder with a configuration, a policy and keys: images under `prod/` need the key `build`, the
+/// pause image none.
 pub fn configure(runtime: &Path, registry: Option<&str>) -> tempfile::TempDir {
     configure_for(runtime, registry, "{name: build, key: {files: [build.pub]}}")
 }
@@ -148,20 +171,25 @@ pub fn configure_for(runtime: &Path, registry: Option<&str>, require: &str) -> t
     }
     fs::create_dir_all(at("certs.d").join(HOST)).expect("a folder");
     if let Some(url) = registry {
-        fs::write(at("certs.d").join(HOST).join("hosts.toml"), format!("server = \"{url}\"\n")).expect("a file");
+        fs::write(at("certs.d").join(HOST).join("hosts.toml"), format!("server = \"{url}\"\n"))
+            .expect("a file");
     }
     fs::write(at("keys/build.pub"), fixtures::key("build")).expect("a file");
     fs::write(at("trust/local.json"), fixtures::trust_root("local")).expect("a file");
     let policy = format!(
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  images: [\"{HOST}/prod/**\"]\n  \
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  \
+         images: [\"{HOST}/prod/**\"]\n  \
          require: {require}\n---\napiVersion: sealgate/v1\nkind: ImagePolicy\n\
-         metadata: {{name: pause}}\nspec:\n  images: [\"{HOST}/pause\"]\n  require: {{insecureAcceptAnything: true}}\n"
+         metadata: {{name: pause}}\nspec:\n  images: [\"{HOST}/pause\"]\n  require: \
+         {{insecureAcceptAnything: true}}\n"
     );
     fs::write(at("policies/policy.yaml"), policy).expect("a file");
     let path = |name: &str| at(name).display().to_string();
     let config = format!(
-        "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
-         registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys = \"{}\"\naudit.path = \"{}\"\nclock.file = \"{}\"\n\
+        "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket \
+         = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
+         registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys \
+         = \"{}\"\naudit.path = \"{}\"\nclock.file = \"{}\"\n\
          trust.roots = [\"{trust}\"]\ntrust.state = \"{trust}\"\nlog.filter = \"error\"\n",
         path("cri.sock"),
         path("control.sock"),
@@ -207,18 +235,30 @@ impl Table {
 
     /// A measure beside another, with the most that it may be of the other.
     pub fn at_most(&mut self, what: &str, [here, there]: [&str; 2], ratio: f64, limit: f64) {
-        self.line(what, [here, there, &format!("{ratio:.2}"), &format!("<= {limit}")], ratio <= limit);
+        self.line(
+            what,
+            [here, there, &format!("{ratio:.2}"), &format!("<= {limit}")],
+            ratio <= limit,
+        );
     }
 
     /// A measure beside another, with the least that it may be of the other.
     pub fn at_least(&mut self, what: &str, [here, there]: [&str; 2], ratio: f64, limit: f64) {
-        self.line(what, [here, there, &format!("{ratio:.2}"), &format!(">= {limit}")], ratio >= limit);
+        self.line(
+            what,
+            [here, there, &format!("{ratio:.2}"), &format!(">= {limit}")],
+            ratio >= limit,
+        );
     }
 
     /// A measure against a fixed limit.
     pub fn limit(&mut self, what: &str, here: f64, unit: &str, limit: f64) {
         let figure = if unit.is_empty() { format!("{here}") } else { format!("{here:.1} {unit}") };
-        self.line(what, [&figure, "", &format!("{:.2}", here / limit), &format!("<= {limit}")], here <= limit);
+        self.line(
+            what,
+            [&figure, "", &format!("{:.2}", here / limit), &format!("<= {limit}")],
+            here <= limit,
+        );
     }
 
     /// A measure that has no target.
@@ -240,8 +280,8 @@ impl Table {
         self.missed += usize::from(!met);
     }
 
-    /// The last line, and the exit code: a target that was missed is said and is no failure, since figures depend on the
-    /// machine and on what else it does.
+    /// The last line, and the exit code: a target that was missed is said and is no failure, since
+    /// figures depend on the machine and on what else it does.
     pub fn end(self) -> ExitCode {
         let left_out = if self.left_out.is_empty() {
             String::new()
@@ -250,7 +290,11 @@ impl Table {
         };
         println!(
             "{} missed{left_out}",
-            if self.missed == 0 { "no target".to_owned() } else { format!("{} targets", self.missed) }
+            if self.missed == 0 {
+                "no target".to_owned()
+            } else {
+                format!("{} targets", self.missed)
+            }
         );
         ExitCode::SUCCESS
     }
@@ -278,7 +322,8 @@ pub async fn connect(path: &Path) -> Sender {
         if let Ok(stream) = UnixStream::connect(path).await {
             let mut builder = Builder::new(TokioExecutor::new());
             builder.initial_connection_window_size(16 << 20).initial_stream_window_size(1 << 20);
-            let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.expect("a handshake");
+            let (sender, connection) =
+                builder.handshake(TokioIo::new(stream)).await.expect("a handshake");
             tokio::spawn(connection);
             return sender;
         }
@@ -303,6 +348,9 @@ pub fn request(path: &'static str, message: Bytes) -> Request<Full<Bytes>> {
 pub async fn call(sender: &mut Sender, path: &'static str, message: Bytes) -> Bytes {
     let response = sender.send_request(request(path, message)).await.expect("a response");
     let body = response.into_body().collect().await.expect("a body");
-    assert_eq!(body.trailers().and_then(|trailers| trailers.get("grpc-status")), Some(&HeaderValue::from_static("0")));
+    assert_eq!(
+        body.trailers().and_then(|trailers| trailers.get("grpc-status")),
+        Some(&HeaderValue::from_static("0"))
+    );
     body.to_bytes()
 }

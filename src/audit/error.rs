@@ -99,8 +99,9 @@ impl AuditError {
         }
     }
 
-    /// Whether it may pass by itself: the log is opened all the same, and tried again with each record. What an operator
-    /// has to put right (a wrong path, a log that others could write) does not.
+    /// Whether it may pass by itself: the log is opened all the same, and tried again with each
+    /// record. What an operator has to put right (a wrong path, a log that others could write) does
+    /// not.
     pub(super) const fn may_pass(&self) -> bool {
         match self {
             Self::Full { .. } | Self::Late { .. } | Self::Overloaded { .. } => true,
@@ -142,31 +143,44 @@ impl AuditError {
 impl fmt::Display for AuditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full { path } => write!(f, "no space left for the audit log {}: free some", path.display()),
+            Self::Full { path } => {
+                write!(f, "no space left for the audit log {}: free some", path.display())
+            }
             Self::Io { action, path, kind } => {
                 write!(f, "the audit log could not {action} {}: {}", path.display(), Words(*kind))
             }
             Self::Late { limit } => write!(
                 f,
-                "the audit log's disk did not take the record within {} ms; it waits and is written when the disk does",
+                "the audit log's disk did not take the record within {} ms; it waits and is \
+                 written when the disk does",
                 limit.as_millis()
             ),
             Self::Overloaded { limit } => {
                 write!(f, "too many records wait for the audit log's disk, at most {limit} may")
             }
             Self::Closed => f.write_str("the audit log is closed"),
-            Self::Encode { message } => write!(f, "the record could not be written as json: {message}"),
+            Self::Encode { message } => {
+                write!(f, "the record could not be written as json: {message}")
+            }
             Self::Unsafe(fault) => write!(f, "the audit log is not safe from others: {fault}"),
             Self::NotAFile { path } => write!(
                 f,
-                "the audit log {} is not an absolute path to a plain file with one name: remove what is there",
+                "the audit log {} is not an absolute path to a plain file with one name: remove \
+                 what is there",
                 path.display()
             ),
             Self::InUse { path } => {
-                write!(f, "another process holds {}: only one may write an audit log", path.display())
+                write!(
+                    f,
+                    "another process holds {}: only one may write an audit log",
+                    path.display()
+                )
             }
             Self::Mode { mode } => {
-                write!(f, "audit.mode is 0o{mode:o}, expected the owner's write bit and none beyond 0o640")
+                write!(
+                    f,
+                    "audit.mode is 0o{mode:o}, expected the owner's write bit and none beyond 0o640"
+                )
             }
             Self::TooSmall { max_bytes, least } => {
                 write!(f, "audit.max_bytes is {max_bytes}, expected at least {least}")

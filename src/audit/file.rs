@@ -1,5 +1,5 @@
-//! [`LogFile`]: the file under the log. Adds whole batches of lines or nothing, begins a new file when one is full,
-//! and finds its way back after a crash, a full disk, or someone else's hands.
+//! [`LogFile`]: the file under the log. Adds whole batches of lines or nothing, begins a new file
+//! when one is full, and finds its way back after a crash, a full disk, or someone else's hands.
 //!
 //! It knows bytes and lines, not what they say.
 
@@ -28,8 +28,8 @@ const TORN_MAX: u64 = 1 << 20;
 const STEP: u64 = 64 << 10;
 /// How long is waited between two tries to get the lock.
 const LOCK_STEP: Duration = Duration::from_millis(10);
-/// Tries: ten seconds. A process that was killed lets go when the kernel has taken down its memory, milliseconds later; one
-/// that still has the lock after this goes on writing.
+/// Tries: ten seconds. A process that was killed lets go when the kernel has taken down its memory,
+/// milliseconds later; one that still has the lock after this goes on writing.
 const LOCK_TRIES: u32 = 1000;
 
 /// The current file and the names of the older ones. Nothing but this holds the lock.
@@ -66,7 +66,8 @@ struct Current {
     length: u64,
 }
 
-/// A write that failed: what it may have left beyond `length` was never acknowledged and is taken out.
+/// A write that failed: what it may have left beyond `length` was never acknowledged and is taken
+/// out.
 #[derive(Debug, Clone, Copy)]
 struct Undo {
     identity: (u64, u64),
@@ -77,14 +78,28 @@ impl LogFile {
     /// A file of these options. Touches no disk.
     pub(super) fn new(options: &Options, state: Arc<State>) -> Result<Self, AuditError> {
         let path = options.path.clone();
-        let folder = path.parent().ok_or_else(|| AuditError::NotAFile { path: path.clone() })?.to_owned();
-        let (mode, max_bytes, keep) = (options.mode, options.max_bytes.get(), options.keep_files.get());
+        let folder =
+            path.parent().ok_or_else(|| AuditError::NotAFile { path: path.clone() })?.to_owned();
+        let (mode, max_bytes, keep) =
+            (options.mode, options.max_bytes.get(), options.keep_files.get());
         let (current, undo, torn, looked_aside, lock) = (None, None, Vec::new(), false, None);
-        Ok(Self { path, folder, mode, max_bytes, keep, state, current, undo, torn, looked_aside, lock })
+        Ok(Self {
+            path,
+            folder,
+            mode,
+            max_bytes,
+            keep,
+            state,
+            current,
+            undo,
+            torn,
+            looked_aside,
+            lock,
+        })
     }
 
-    /// Takes the lock, waiting for one who is about to let go, and opens the current file. What fails here is tried again
-    /// with each append.
+    /// Takes the lock, waiting for one who is about to let go, and opens the current file. What
+    /// fails here is tried again with each append.
     pub(super) fn open(&mut self) -> Result<(), AuditError> {
         check_folder(&self.folder)?;
         self.hold_lock(LOCK_TRIES)?;
@@ -110,15 +125,18 @@ impl LogFile {
         }
     }
 
-    /// Adds `lines`, each with its newline, and returns when the disk has them. After an error none of them is in the
-    /// file.
+    /// Adds `lines`, each with its newline, and returns when the disk has them. After an error none
+    /// of them is in the file.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), AuditError> {
         let more = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         let length = self.ready()?.length;
         if length > 0 && length.saturating_add(more) > self.max_bytes {
-            // A log that cannot be renamed grows on, to twice its size; then it counts as one that cannot be written.
+            // A log that cannot be renamed grows on, to twice its size; then it counts as one that
+            // cannot be written.
             match self.rotate() {
-                Err(error) if length.saturating_add(more) > self.max_bytes.saturating_mul(2) => return Err(error),
+                Err(error) if length.saturating_add(more) > self.max_bytes.saturating_mul(2) => {
+                    return Err(error);
+                }
                 Err(_) | Ok(()) => {}
             }
         }
@@ -132,8 +150,8 @@ impl LogFile {
                 Ok(())
             }
             Err((action, error)) => {
-                // After a failed flush the kernel may take pages for clean that are not on disk: start from a new
-                // descriptor, and from the last length that was acknowledged.
+                // After a failed flush the kernel may take pages for clean that are not on disk:
+                // start from a new descriptor, and from the last length that was acknowledged.
                 (self.current, self.undo) = (None, Some(undo));
                 let _repaired_now_or_at_the_next_append = self.ready();
                 Err(AuditError::io(action, path, &error))
@@ -141,7 +159,8 @@ impl LogFile {
         }
     }
 
-    /// Bytes that an ordinary user could still write to this file system; nothing when that cannot be told.
+    /// Bytes that an ordinary user could still write to this file system; nothing when that cannot
+    /// be told.
     pub(super) fn free(&self) -> u64 {
         nix::sys::statvfs::statvfs(&self.folder)
             .map_or(0, |space| space.blocks_available().saturating_mul(space.fragment_size()))
@@ -158,11 +177,13 @@ impl LogFile {
         let _a_second_note_at_worst = fs::remove_file(beside(&self.path, "torn"));
     }
 
-    /// The current file: the one that is open, if its name still leads to it and nobody else changed its length.
+    /// The current file: the one that is open, if its name still leads to it and nobody else
+    /// changed its length.
     fn ready(&mut self) -> Result<&mut Current, AuditError> {
         let same = |current: &Current| {
-            fs::symlink_metadata(&self.path)
-                .is_ok_and(|found| identity(&found) == current.identity && found.len() == current.length)
+            fs::symlink_metadata(&self.path).is_ok_and(|found| {
+                identity(&found) == current.identity && found.len() == current.length
+            })
         };
         let kept = match self.current.take() {
             Some(current) if same(&current) => current,
@@ -177,7 +198,8 @@ impl LogFile {
 
     /// Opens the file, or makes it, and repairs its end.
     fn begin(&mut self) -> Result<Current, AuditError> {
-        let failed = |action| move |path: &Path, error: &io::Error| AuditError::io(action, path, error);
+        let failed =
+            |action| move |path: &Path, error: &io::Error| AuditError::io(action, path, error);
         check_folder(&self.folder)?;
         self.hold_lock(1)?;
         let file = open_plain(&self.path, self.mode)?;
@@ -191,7 +213,10 @@ impl LogFile {
         }
         sync_folder(&self.folder)?;
         let mut current = Current { file, identity: identity(&metadata), length: metadata.len() };
-        if let Some(undo) = self.undo.filter(|undo| undo.identity == current.identity && undo.length < current.length) {
+        if let Some(undo) = self
+            .undo
+            .filter(|undo| undo.identity == current.identity && undo.length < current.length)
+        {
             current.cut(undo.length, &self.path)?;
         }
         self.undo = None;
@@ -199,8 +224,9 @@ impl LogFile {
         Ok(current)
     }
 
-    /// Takes the lock unless it is held, and reads what an earlier run left torn: before anything is written. A disk that
-    /// is too full for the lock's file is written without it, which is better than no log.
+    /// Takes the lock unless it is held, and reads what an earlier run left torn: before anything
+    /// is written. A disk that is too full for the lock's file is written without it, which is
+    /// better than no log.
     fn hold_lock(&mut self, tries: u32) -> Result<(), AuditError> {
         if self.lock.is_none() {
             let lock = take_lock(&beside(&self.path, "lock"), tries, &self.state.awaits_lock);
@@ -214,7 +240,8 @@ impl LogFile {
         Ok(())
     }
 
-    /// Takes out a last line without an end. It is kept aside first: a crash on the way loses nothing.
+    /// Takes out a last line without an end. It is kept aside first: a crash on the way loses
+    /// nothing.
     fn heal(&mut self, current: &mut Current) -> Result<(), AuditError> {
         let failed = |error: io::Error| AuditError::io(Action::Read, &self.path, &error);
         let start = start_of_last_line(&mut current.file, current.length).map_err(failed)?;
@@ -240,13 +267,20 @@ impl LogFile {
         }
         let mut bytes = Vec::new();
         let file = open_plain(&path, 0o600)?;
-        file.take(TORN_MAX).read_to_end(&mut bytes).map_err(|error| AuditError::io(Action::Read, path, &error))?;
+        file.take(TORN_MAX)
+            .read_to_end(&mut bytes)
+            .map_err(|error| AuditError::io(Action::Read, path, &error))?;
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        Ok(lines.map(|line| Torn { bytes: line.to_vec(), length: u64::try_from(line.len()).unwrap_or(0) }).collect())
+        Ok(lines
+            .map(|line| Torn {
+                bytes: line.to_vec(),
+                length: u64::try_from(line.len()).unwrap_or(0),
+            })
+            .collect())
     }
 
-    /// Renames the current file to `.1` and the older ones one further. The first gap ends the chain, so that a crash
-    /// between two renames costs no file.
+    /// Renames the current file to `.1` and the older ones one further. The first gap ends the
+    /// chain, so that a crash between two renames costs no file.
     fn rotate(&mut self) -> Result<(), AuditError> {
         let name = |number: u32| beside(&self.path, &number.to_string());
         let there = |number: u32| fs::symlink_metadata(name(number)).is_ok();
@@ -267,7 +301,9 @@ impl LogFile {
 
 impl Current {
     fn cut(&mut self, length: u64, path: &Path) -> Result<(), AuditError> {
-        self.file.set_len(length).map_err(|error| AuditError::io(Action::Truncate, path, &error))?;
+        self.file
+            .set_len(length)
+            .map_err(|error| AuditError::io(Action::Truncate, path, &error))?;
         self.file.sync_data().map_err(|error| AuditError::io(Action::Sync, path, &error))?;
         self.length = length;
         Ok(())
@@ -292,12 +328,18 @@ fn write(file: &mut File, lines: &[u8]) -> Result<(), (Action, io::Error)> {
     file.sync_data().map_err(|error| (Action::Sync, error))
 }
 
-/// Opens a file of ours for appending, or makes it. A symbolic link is not followed, another's file is not used.
+/// Opens a file of ours for appending, or makes it. A symbolic link is not followed, another's file
+/// is not used.
 fn open_plain(path: &Path, mode: u32) -> Result<File, AuditError> {
     let mut how = OpenOptions::new();
-    how.read(true).append(true).create(true).mode(mode).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    how.read(true)
+        .append(true)
+        .create(true)
+        .mode(mode)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let file = how.open(path).map_err(|error| {
-        let another_kind = error.raw_os_error() == Some(libc::ELOOP) || error.kind() == io::ErrorKind::IsADirectory;
+        let another_kind = error.raw_os_error() == Some(libc::ELOOP)
+            || error.kind() == io::ErrorKind::IsADirectory;
         if another_kind {
             AuditError::NotAFile { path: path.into() }
         } else {
@@ -309,9 +351,13 @@ fn open_plain(path: &Path, mode: u32) -> Result<File, AuditError> {
     Ok(file)
 }
 
-/// Locks a file of its own, since the log's changes with each rotation and the folder can be locked by whoever may
-/// read it. None on a full disk.
-fn take_lock(path: &Path, tries: u32, awaits: &AtomicBool) -> Result<Option<Flock<File>>, AuditError> {
+/// Locks a file of its own, since the log's changes with each rotation and the folder can be locked
+/// by whoever may read it. None on a full disk.
+fn take_lock(
+    path: &Path,
+    tries: u32,
+    awaits: &AtomicBool,
+) -> Result<Option<Flock<File>>, AuditError> {
     let mut file = match open_plain(path, 0o600) {
         Ok(file) => file,
         Err(AuditError::Full { .. }) => return Ok(None),
@@ -335,7 +381,9 @@ fn take_lock(path: &Path, tries: u32, awaits: &AtomicBool) -> Result<Option<Floc
 /// Whoever can write the folder can take files out of it.
 fn check_folder(folder: &Path) -> Result<(), AuditError> {
     file_trust::check(folder, Above::GroupToo).map_err(|fault| match fault {
-        OwnershipFault::Unreadable { path, kind } => AuditError::Io { action: Action::Open, path, kind },
+        OwnershipFault::Unreadable { path, kind } => {
+            AuditError::Io { action: Action::Open, path, kind }
+        }
         OwnershipFault::Owner { .. } | OwnershipFault::Writable { .. } => AuditError::Unsafe(fault),
     })
 }

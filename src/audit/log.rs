@@ -1,7 +1,8 @@
 //! [`Log`]: the handle through which decisions are recorded.
 //!
-//! The work is done by a thread of its own (`writer`), which opens the file, takes every record that waits, writes them at
-//! once, and answers when the disk has them. A disk that does not answer holds up that thread and nobody else.
+//! The work is done by a thread of its own (`writer`), which opens the file, takes every record
+//! that waits, writes them at once, and answers when the disk has them. A disk that does not answer
+//! holds up that thread and nobody else.
 
 use std::fmt;
 use std::fs::File;
@@ -27,7 +28,8 @@ use crate::clock::Clock;
 
 /// Where the random part of the ids comes from.
 const RANDOM: &str = "/dev/urandom";
-/// How long closing waits for what is left to be written. A service manager gives the whole end half a minute.
+/// How long closing waits for what is left to be written. A service manager gives the whole end
+/// half a minute.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The audit log, open for writing. Clones write to the same file.
@@ -45,16 +47,17 @@ struct Shared {
 }
 
 impl Log {
-    /// Opens the log and starts the thread that writes it. A line that a crash left torn is taken out and written as a
-    /// note. Where another process holds the lock it is waited for, up to ten seconds: one that was killed is about to
-    /// let go.
+    /// Opens the log and starts the thread that writes it. A line that a crash left torn is taken
+    /// out and written as a note. Where another process holds the lock it is waited for, up to ten
+    /// seconds: one that was killed is about to let go.
     ///
-    /// A disk that is full, can only be read or does not answer is no reason to fail here: the log opens, is not
-    /// [healthy](Self::health), and tries again with each record.
+    /// A disk that is full, can only be read or does not answer is no reason to fail here: the log
+    /// opens, is not [healthy](Self::health), and tries again with each record.
     ///
     /// # Errors
-    /// [`AuditError`] when the options are not valid, the file or its folder is not safe from others (attack E4),
-    /// another process goes on writing the same log, or the file cannot be opened for a reason that does not pass.
+    /// [`AuditError`] when the options are not valid, the file or its folder is not safe from
+    /// others (attack E4), another process goes on writing the same log, or the file cannot be
+    /// opened for a reason that does not pass.
     pub fn open(options: Options, clock: Clock) -> Result<Self, AuditError> {
         options.check()?;
         let ids = Arc::new(Mutex::new(Ids::new(random()?)));
@@ -73,8 +76,12 @@ impl Log {
         Ok(log)
     }
 
-    /// Waits for what the thread says of the file, and no longer than for a record when it says nothing.
-    fn wait_until_open(&self, opening: &Receiver<Result<(), AuditError>>) -> Result<(), AuditError> {
+    /// Waits for what the thread says of the file, and no longer than for a record when it says
+    /// nothing.
+    fn wait_until_open(
+        &self,
+        opening: &Receiver<Result<(), AuditError>>,
+    ) -> Result<(), AuditError> {
         let state = &self.shared.state;
         loop {
             let round = state.round();
@@ -97,17 +104,18 @@ impl Log {
         lock(&self.shared.ids).next(self.shared.clock.unix())
     }
 
-    /// Records a decision, and resolves when it is on disk: written, and flushed. One like a decision that was
-    /// written less than a window ago is counted with it instead, and so is a refusal for which no space is left.
+    /// Records a decision, and resolves when it is on disk: written, and flushed. One like a
+    /// decision that was written less than a window ago is counted with it instead, and so is a
+    /// refusal for which no space is left.
     ///
     /// Dropping the future does not take the record back.
     ///
     /// # Errors
-    /// [`AuditError::Late`] when the disk did not take it in time: it waits, and is written in its turn. When an answer is
-    /// overdue already this comes at once: nobody waits twice for one disk. Otherwise it is not in the file:
-    /// [`AuditError::Full`] and [`AuditError::Io`] when the disk refused it, and the next append tries again;
-    /// [`AuditError::Overloaded`] when too many records wait, [`AuditError::Closed`] after [`close`](Self::close). All
-    /// are counted.
+    /// [`AuditError::Late`] when the disk did not take it in time: it waits, and is written in its
+    /// turn. When an answer is overdue already this comes at once: nobody waits twice for one disk.
+    /// Otherwise it is not in the file: [`AuditError::Full`] and [`AuditError::Io`] when the disk
+    /// refused it, and the next append tries again; [`AuditError::Overloaded`] when too many
+    /// records wait, [`AuditError::Closed`] after [`close`](Self::close). All are counted.
     pub async fn append(&self, record: Record) -> Result<Recorded, AuditError> {
         let state = &self.shared.state;
         let late = AuditError::Late { limit: self.shared.patience };
@@ -131,7 +139,10 @@ impl Log {
         }
     }
 
-    fn push(&self, record: Record) -> Result<oneshot::Receiver<Result<Recorded, AuditError>>, AuditError> {
+    fn push(
+        &self,
+        record: Record,
+    ) -> Result<oneshot::Receiver<Result<Recorded, AuditError>>, AuditError> {
         let (verdict, time) = (record.verdict, record.time);
         let state = &self.shared.state;
         let pushed = match state.closing.load(Ordering::Acquire) {
@@ -149,7 +160,8 @@ impl Log {
     /// Writes something about the log itself, and resolves when it is on disk.
     ///
     /// # Errors
-    /// As of [`append`](Self::append); of a note that is late it is not known whether it will be there.
+    /// As of [`append`](Self::append); of a note that is late it is not known whether it will be
+    /// there.
     pub async fn note(&self, noted: Noted) -> Result<(), AuditError> {
         if self.shared.state.closing.load(Ordering::Acquire) {
             return Err(AuditError::Closed);
@@ -161,7 +173,8 @@ impl Log {
             .map_or(Err(late), |said| said.unwrap_or(Err(AuditError::Closed)))
     }
 
-    /// From now on ids begin at what the clock says, although some that were given out are later: that clock was ahead.
+    /// From now on ids begin at what the clock says, although some that were given out are later:
+    /// that clock was ahead.
     pub fn restart_ids(&self) {
         lock(&self.shared.ids).restart();
     }
@@ -172,8 +185,8 @@ impl Log {
         self.shared.state.health(self.shared.queue.waiting())
     }
 
-    /// Whether the last attempt to write succeeded and no record is overdue; before the first, whether the file could be
-    /// opened.
+    /// Whether the last attempt to write succeeded and no record is overdue; before the first,
+    /// whether the file could be opened.
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.shared.state.is_healthy()
@@ -185,13 +198,14 @@ impl Log {
         self.shared.state.counters()
     }
 
-    /// Writes what is still only counted, and ends the thread. Later appends answer [`AuditError::Closed`]. A disk that
-    /// does not answer is given five seconds.
+    /// Writes what is still only counted, and ends the thread. Later appends answer
+    /// [`AuditError::Closed`]. A disk that does not answer is given five seconds.
     ///
     /// Must be called within a tokio runtime with a timer.
     ///
     /// # Errors
-    /// [`AuditError`] when the last lines could not be written, [`AuditError::Closed`] when it was closed before.
+    /// [`AuditError`] when the last lines could not be written, [`AuditError::Closed`] when it was
+    /// closed before.
     pub async fn close(&self) -> Result<(), AuditError> {
         if self.shared.state.closing.swap(true, Ordering::AcqRel) {
             return Err(AuditError::Closed);

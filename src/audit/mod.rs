@@ -1,11 +1,12 @@
-//! The record of every decision: [`Log`] writes one JSON object per line and answers once it is on disk, [`read`]
-//! goes through what was written.
+//! The record of every decision: [`Log`] writes one JSON object per line and answers once it is on
+//! disk, [`read`] goes through what was written.
 //!
-//! [`Record`] is what the gate hands in. [`Log::append`] returns a [`Recorded`], which nothing else can make, when the
-//! record is durable; concurrent appends share one flush, and none is waited for longer than [`Options::patience`].
-//! Decisions that repeat are counted instead of written again, and no refusal takes the space that admissions need
-//! (attack E11). What a failure means for the node
-//! ([`OnFailure`]) is the gate's to act on. Nothing here decides, and no record has a field for a secret (attack E6).
+//! [`Record`] is what the gate hands in. [`Log::append`] returns a [`Recorded`], which nothing else
+//! can make, when the record is durable; concurrent appends share one flush, and none is waited for
+//! longer than [`Options::patience`]. Decisions that repeat are counted instead of written again,
+//! and no refusal takes the space that admissions need (attack E11). What a failure means for the
+//! node ([`OnFailure`]) is the gate's to act on. Nothing here decides, and no record has a field
+//! for a secret (attack E6).
 
 mod encode;
 mod error;
@@ -25,7 +26,9 @@ mod writer;
 pub use error::{Action, AuditError};
 pub use log::Log;
 pub use options::{OnFailure, Options};
-pub use record::{Call, Entry, EvidenceSource, Note, Noted, Pod, Reason, Record, SCHEMA, SCHEMA_OLDEST, Tally};
+pub use record::{
+    Call, Entry, EvidenceSource, Note, Noted, Pod, Reason, Record, SCHEMA, SCHEMA_OLDEST, Tally,
+};
 pub use recorded::Recorded;
 pub use stamp::{DecisionId, StampError, Timestamp};
 pub use state::{Counters, Health};

@@ -18,34 +18,36 @@ const MODE_MAX: u32 = 0o640;
 pub struct Options {
     /// The file. Older ones stand beside it with `.1`, `.2` … added, the newest of them `.1`.
     pub path: PathBuf,
-    /// Permission bits of the file, written in TOML as `0o600`; 0640 lets a log shipper's group read it. No bit beyond
-    /// those is accepted.
+    /// Permission bits of the file, written in TOML as `0o600`; 0640 lets a log shipper's group
+    /// read it. No bit beyond those is accepted.
     pub mode: u32,
-    /// Bytes at which a new file is begun; at least 65536, the largest record. 64 MiB is some 50 000 decisions, and
-    /// still opens in any editor.
+    /// Bytes at which a new file is begun; at least 65536, the largest record. 64 MiB is some 50
+    /// 000 decisions, and still opens in any editor.
     pub max_bytes: NonZeroU64,
-    /// Older files kept; the oldest is removed when there is one more. With the current file that is 576 MiB.
+    /// Older files kept; the oldest is removed when there is one more. With the current file that
+    /// is 576 MiB.
     pub keep_files: NonZeroU32,
     /// What happens to requests while the log cannot be written.
     pub on_failure: OnFailure,
-    /// Bytes that must remain free on the file system for a refusal to be written; what is left belongs to
-    /// admissions. 64 MiB is as many admissions again as one file holds.
+    /// Bytes that must remain free on the file system for a refusal to be written; what is left
+    /// belongs to admissions. 64 MiB is as many admissions again as one file holds.
     pub reserve_bytes: u64,
-    /// Bytes of refusals written per hour at most, averaged over an hour; beyond that they are counted. 4 MiB is some
-    /// 2000 an hour, and keeps a flood from rotating away what was admitted in less than five days.
+    /// Bytes of refusals written per hour at most, averaged over an hour; beyond that they are
+    /// counted. 4 MiB is some 2000 an hour, and keeps a flood from rotating away what was admitted
+    /// in less than five days.
     pub refusal_bytes_per_hour: NonZeroU64,
-    /// Seconds for which decisions like one already written are counted instead of written. 60: one record for what
-    /// a crash-looping deployment asks in a minute.
+    /// Seconds for which decisions like one already written are counted instead of written. 60: one
+    /// record for what a crash-looping deployment asks in a minute.
     pub repeat_seconds: NonZeroU64,
-    /// Different refusals, and as many different admissions, watched for repeats at once; beyond that refusals are only
-    /// counted and admissions written each. 1024, at about 2 KiB each.
+    /// Different refusals, and as many different admissions, watched for repeats at once; beyond
+    /// that refusals are only counted and admissions written each. 1024, at about 2 KiB each.
     pub repeat_entries: NonZeroUsize,
-    /// Records waiting to be written at most, of which refusals may be half; beyond that appending fails at once. 1024 is
-    /// ten times the calls that the kubelet has in flight.
+    /// Records waiting to be written at most, of which refusals may be half; beyond that appending
+    /// fails at once. 1024 is ten times the calls that the kubelet has in flight.
     pub queue_records: NonZeroUsize,
-    /// Milliseconds for which a decision waits until its record is on disk; beyond that it counts as one that could not
-    /// be recorded, and its record waits for the disk. 2000: a disk that is well takes milliseconds, and a kubelet gives
-    /// up on a container after two minutes.
+    /// Milliseconds for which a decision waits until its record is on disk; beyond that it counts
+    /// as one that could not be recorded, and its record waits for the disk. 2000: a disk that is
+    /// well takes milliseconds, and a kubelet gives up on a container after two minutes.
     pub append_ms: NonZeroU64,
 }
 
@@ -84,7 +86,8 @@ impl Options {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`AuditError::Mode`], [`AuditError::TooSmall`] or [`AuditError::NotAFile`] for a path without a file name.
+    /// [`AuditError::Mode`], [`AuditError::TooSmall`] or [`AuditError::NotAFile`] for a path
+    /// without a file name.
     pub fn check(&self) -> Result<(), AuditError> {
         if self.mode & !MODE_MAX != 0 || self.mode & 0o200 == 0 {
             return Err(AuditError::Mode { mode: self.mode });

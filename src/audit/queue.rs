@@ -1,7 +1,8 @@
-//! [`Queue`]: records on their way to the thread that writes them, in order, and how many may wait there.
+//! [`Queue`]: records on their way to the thread that writes them, in order, and how many may wait
+//! there.
 //!
-//! A disk that does not answer fills it. What may wait is bounded in number and in bytes, and refusals, which anyone can
-//! cause, may take half of it (attack E11).
+//! A disk that does not answer fills it. What may wait is bounded in number and in bytes, and
+//! refusals, which anyone can cause, may take half of it (attack E11).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +15,8 @@ use super::error::AuditError;
 use super::record::{Noted, Record};
 use super::recorded::Recorded;
 
-/// Bytes of records that may wait, about. A record takes some 4 KiB in memory, so this is four times what 1024 of them
-/// need; one with the longest report takes 200 KiB.
+/// Bytes of records that may wait, about. A record takes some 4 KiB in memory, so this is four
+/// times what 1024 of them need; one with the longest report takes 200 KiB.
 const BYTES_MAX: usize = 16 << 20;
 /// What a value of JSON takes beside its text.
 const NODE: usize = 64;
@@ -75,8 +76,12 @@ impl Queue {
     /// Puts a record in its place; where its answer will come.
     ///
     /// # Errors
-    /// [`AuditError::Overloaded`] when as much waits as may, [`AuditError::Closed`] when nobody writes any more.
-    pub(super) fn push(&self, record: Record) -> Result<oneshot::Receiver<Result<Recorded, AuditError>>, AuditError> {
+    /// [`AuditError::Overloaded`] when as much waits as may, [`AuditError::Closed`] when nobody
+    /// writes any more.
+    pub(super) fn push(
+        &self,
+        record: Record,
+    ) -> Result<oneshot::Receiver<Result<Recorded, AuditError>>, AuditError> {
         let seat = self.seat(&record).ok_or(AuditError::Overloaded { limit: self.limit })?;
         let (reply, answer) = oneshot::channel();
         let queued = Box::new(Queued { record, reply, seat });
@@ -106,10 +111,14 @@ impl Queue {
         let records = seat.room.records.fetch_add(1, Ordering::Relaxed);
         let refusals = seat.room.refusals.fetch_add(usize::from(is_refusal), Ordering::Relaxed);
         let bytes = seat.room.bytes.fetch_add(seat.bytes, Ordering::Relaxed);
-        let (most, most_bytes) =
-            if is_refusal { (self.limit.div_ceil(2), BYTES_MAX / 2) } else { (self.limit, BYTES_MAX) };
-        let fits =
-            records < self.limit && (!is_refusal || refusals < most) && bytes.saturating_add(seat.bytes) <= most_bytes;
+        let (most, most_bytes) = if is_refusal {
+            (self.limit.div_ceil(2), BYTES_MAX / 2)
+        } else {
+            (self.limit, BYTES_MAX)
+        };
+        let fits = records < self.limit
+            && (!is_refusal || refusals < most)
+            && bytes.saturating_add(seat.bytes) <= most_bytes;
         // Dropping the seat takes back what was added above.
         fits.then_some(seat)
     }
@@ -145,7 +154,9 @@ fn weight_of(value: &Value) -> usize {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         Value::String(text) => text.len(),
         Value::Array(values) => values.iter().map(weight_of).sum(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + weight_of(value)).sum(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| name.len() + weight_of(value)).sum()
+        }
     };
     inner.saturating_add(NODE)
 }
@@ -174,7 +185,8 @@ mod tests {
             assert_eq!(waits(verdict), full);
         }
         (0..3).for_each(|_| waits(Verdict::Admitted).unwrap());
-        let back = Record { supersedes: Some(record(Verdict::Admitted).id), ..record(Verdict::Refused) };
+        let back =
+            Record { supersedes: Some(record(Verdict::Admitted).id), ..record(Verdict::Refused) };
         assert!(queue.push(back).is_ok(), "what takes an admission back goes with the admissions");
         assert_eq!(waits(Verdict::Admitted), full);
         assert_eq!(queue.waiting(), 8);
@@ -182,13 +194,18 @@ mod tests {
         assert_eq!(queue.waiting(), 7);
         waits(Verdict::Refused).unwrap();
         drop(inbox);
-        assert_eq!(waits(Verdict::Admitted), Err(AuditError::Closed), "what waited went with the other end");
+        assert_eq!(
+            waits(Verdict::Admitted),
+            Err(AuditError::Closed),
+            "what waited went with the other end"
+        );
     }
 
     #[test]
     fn attack_d1_what_waits_is_bounded_in_bytes() {
         let (queue, inbox) = Queue::new(100_000);
-        let large = |verdict| Record { policies: Value::String("x".repeat(1 << 20)), ..record(verdict) };
+        let large =
+            |verdict| Record { policies: Value::String("x".repeat(1 << 20)), ..record(verdict) };
         let fit = |verdict| (0..100).take_while(|_| queue.push(large(verdict)).is_ok()).count();
         assert_eq!(fit(Verdict::Refused), 7);
         assert_eq!(fit(Verdict::Warned), 8);

@@ -1,9 +1,9 @@
-//! [`Reader`] goes through the files of a log from the oldest line to the newest and, when asked again, on to what was
-//! added since; [`Reader::back_up`] begins near the end instead, [`about`] looks for one decision, and [`Filter`] says
-//! which entries are wanted.
+//! [`Reader`] goes through the files of a log from the oldest line to the newest and, when asked
+//! again, on to what was added since; [`Reader::back_up`] begins near the end instead, [`about`]
+//! looks for one decision, and [`Filter`] says which entries are wanted.
 //!
-//! Lines that cannot be read are reported in their place, never skipped in silence. No file is held in memory: at most
-//! one line of it. Reading needs no lock and disturbs no writer.
+//! Lines that cannot be read are reported in their place, never skipped in silence. No file is held
+//! in memory: at most one line of it. Reading needs no lock and disturbs no writer.
 
 mod back;
 mod filter;
@@ -27,7 +27,8 @@ use super::file::{beside, identity};
 use super::record::{Entry, SCHEMA, SCHEMA_OLDEST};
 use crate::errno::Words;
 
-/// Files read at most: each is an open descriptor, and more than the log keeps by default a hundred times.
+/// Files read at most: each is an open descriptor, and more than the log keeps by default a hundred
+/// times.
 const FILES_MAX: usize = 1000;
 /// The longest line that is read: twice what is ever written.
 const LINE_MAX: usize = 2 * RECORD_MAX;
@@ -36,8 +37,9 @@ const BUFFER: usize = 64 << 10;
 
 /// The lines of a log, oldest first.
 ///
-/// [`next`](Iterator::next) answers `None` at the end of the newest file; asked again later it goes on with what was
-/// added meanwhile, through any number of rotations, as far as the files are still there.
+/// [`next`](Iterator::next) answers `None` at the end of the newest file; asked again later it goes
+/// on with what was added meanwhile, through any number of rotations, as far as the files are still
+/// there.
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
@@ -49,8 +51,8 @@ pub struct Reader {
 /// One line that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// Its text as it stands in the file, without the newline. Control characters are escaped in it, since the log
-    /// wrote it; a line that someone else wrote could hold any.
+    /// Its text as it stands in the file, without the newline. Control characters are escaped in
+    /// it, since the log wrote it; a line that someone else wrote could hold any.
     pub text: String,
     /// What it says.
     pub entry: Entry,
@@ -123,8 +125,8 @@ impl Reader {
         Ok(Self { path: path.into(), ahead, tail: None, sieve: Sieve::default() })
     }
 
-    /// Leaves out lines that the log wrote and that this filter surely does not want, unread. What is left may still not
-    /// be wanted: ask [`Filter::wants`].
+    /// Leaves out lines that the log wrote and that this filter surely does not want, unread. What
+    /// is left may still not be wanted: ask [`Filter::wants`].
     #[must_use]
     pub fn sifting(mut self, filter: &Filter) -> Self {
         self.sieve = Sieve::of(filter);
@@ -149,7 +151,11 @@ impl Reader {
         loop {
             let Some(tail) = &mut self.tail else {
                 let Some((name, file)) = self.ahead.pop_front() else { return Ok(None) };
-                let failed = |error: io::Error| Unreadable { file: name.clone(), line: 0, why: Why::Io(error.kind()) };
+                let failed = |error: io::Error| Unreadable {
+                    file: name.clone(),
+                    line: 0,
+                    why: Why::Io(error.kind()),
+                };
                 self.tail = Some(Tail::new(name.clone(), file).map_err(failed)?);
                 continue;
             };
@@ -163,14 +169,14 @@ impl Reader {
                     torn.map_or(Ok(()), Err)?;
                 }
                 Step::End => {
-                    let successors =
-                        files(&self.path, Some(tail)).map_err(|error| tail.unreadable(Why::Io(error.kind())))?;
+                    let successors = files(&self.path, Some(tail))
+                        .map_err(|error| tail.unreadable(Why::Io(error.kind())))?;
                     if successors.is_empty() {
                         tail.wait().map_err(|error| tail.unreadable(Why::Io(error.kind())))?;
                         return Ok(None);
                     }
-                    // A last line may have come between its end being seen and its name being given to another: read
-                    // on, and only then leave it.
+                    // A last line may have come between its end being seen and its name being given
+                    // to another: read on, and only then leave it.
                     tail.finished = true;
                     self.ahead = successors;
                 }
@@ -195,10 +201,22 @@ impl Tail {
     /// Begins at this offset, which must be the start of a line.
     fn at(name: PathBuf, file: File, begin: u64) -> io::Result<Self> {
         let identity = identity(&file.metadata()?);
-        let (mut file, partial, before) = (BufReader::with_capacity(BUFFER, file), Vec::new(), OnceCell::new());
+        let (mut file, partial, before) =
+            (BufReader::with_capacity(BUFFER, file), Vec::new(), OnceCell::new());
         file.seek(SeekFrom::Start(begin))?;
         let (lines, offset) = (0, begin);
-        Ok(Self { name, file, identity, begin, before, lines, offset, partial, skipping: false, finished: false })
+        Ok(Self {
+            name,
+            file,
+            identity,
+            begin,
+            before,
+            lines,
+            offset,
+            partial,
+            skipping: false,
+            finished: false,
+        })
     }
 
     /// Reads to the end of a line, or of the file.
@@ -226,8 +244,9 @@ impl Tail {
         }
     }
 
-    /// Forgets an unfinished line, to read it again from its start: a writer that failed in it takes it out and may
-    /// put another there. And goes back to where the file ends, should someone have cut it further.
+    /// Forgets an unfinished line, to read it again from its start: a writer that failed in it
+    /// takes it out and may put another there. And goes back to where the file ends, should someone
+    /// have cut it further.
     fn wait(&mut self) -> io::Result<()> {
         let unfinished = u64::try_from(self.partial.len()).unwrap_or(0);
         let start = self.offset.saturating_sub(unfinished);
@@ -253,12 +272,14 @@ impl Tail {
     }
 
     fn locate(&self, line: u64, why: Why) -> Unreadable {
-        let before = *self.before.get_or_init(|| lines_before(self.file.get_ref(), self.begin).unwrap_or(0));
+        let before =
+            *self.before.get_or_init(|| lines_before(self.file.get_ref(), self.begin).unwrap_or(0));
         Unreadable { file: self.name.clone(), line: before + line, why }
     }
 }
 
-/// How many lines end before this offset. Only asked where a line of a file that was begun in its middle is no good.
+/// How many lines end before this offset. Only asked where a line of a file that was begun in its
+/// middle is no good.
 fn lines_before(file: &File, end: u64) -> io::Result<u64> {
     let (mut at, mut lines, mut block) = (0, 0, vec![0; BUFFER]);
     while at < end {
@@ -282,7 +303,9 @@ fn parse(bytes: Vec<u8>) -> Result<Line, Why> {
         Ok(entry) if known.contains(&entry.schema()) => Ok(Line { text, entry: entry.renewed() }),
         Ok(entry) => Err(Why::Schema(u64::from(entry.schema()))),
         Err(error) => match serde_json::from_str::<Version>(&text) {
-            Ok(Version { schema }) if !known.contains(&u32::try_from(schema).unwrap_or(u32::MAX)) => {
+            Ok(Version { schema })
+                if !known.contains(&u32::try_from(schema).unwrap_or(u32::MAX)) =>
+            {
                 Err(Why::Schema(schema))
             }
             Ok(_) | Err(_) => Err(Why::Malformed(error.to_string())),
@@ -298,15 +321,18 @@ struct Version {
 
 /// The log's files, oldest first: all of them, or those that are newer than the one known.
 ///
-/// They are opened from the newest on, since a rotation meanwhile moves each to a higher number: so none is missed,
-/// and one that is met twice is known by its identity. When the known one is not among them any more, those that were
-/// last written before it are left out.
+/// They are opened from the newest on, since a rotation meanwhile moves each to a higher number: so
+/// none is missed, and one that is met twice is known by its identity. When the known one is not
+/// among them any more, those that were last written before it are left out.
 fn files(path: &Path, known: Option<&Tail>) -> io::Result<VecDeque<(PathBuf, File)>> {
     let listed = rotated(path)?;
     let beyond = listed.last().copied().unwrap_or(0).saturating_add(1)..=u32::MAX;
-    let numbered = listed.iter().copied().chain(beyond).map(|number| beside(path, &number.to_string()));
+    let numbered =
+        listed.iter().copied().chain(beyond).map(|number| beside(path, &number.to_string()));
     let mut found: Vec<(PathBuf, File, Metadata)> = Vec::new();
-    for (place, name) in std::iter::once(path.to_owned()).chain(numbered).take(FILES_MAX).enumerate() {
+    for (place, name) in
+        std::iter::once(path.to_owned()).chain(numbered).take(FILES_MAX).enumerate()
+    {
         let file = match File::open(&name) {
             Ok(file) => file,
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -322,20 +348,31 @@ fn files(path: &Path, known: Option<&Tail>) -> io::Result<VecDeque<(PathBuf, Fil
         }
     }
     let since = known.map(|known| known.file.get_ref().metadata()?.modified()).transpose()?;
-    let newer = |metadata: &Metadata| since.is_none_or(|since| metadata.modified().is_ok_and(|at| at >= since));
-    Ok(found.into_iter().rev().filter(|(_, _, is)| newer(is)).map(|(name, file, _)| (name, file)).collect())
+    let newer = |metadata: &Metadata| {
+        since.is_none_or(|since| metadata.modified().is_ok_and(|at| at >= since))
+    };
+    Ok(found
+        .into_iter()
+        .rev()
+        .filter(|(_, _, is)| newer(is))
+        .map(|(name, file, _)| (name, file))
+        .collect())
 }
 
 /// The numbers of the older files that are there, in rising order.
 fn rotated(path: &Path) -> io::Result<Vec<u32>> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+    let (Some(folder), Some(name)) =
+        (path.parent(), path.file_name().and_then(|name| name.to_str()))
+    else {
         return Ok(Vec::new());
     };
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder)? {
         let file_name = entry?.file_name();
         let suffix = file_name.to_str().and_then(|text| text.strip_prefix(name)?.strip_prefix('.'));
-        numbers.extend(suffix.and_then(|suffix| suffix.parse::<u32>().ok()).filter(|number| *number > 0));
+        numbers.extend(
+            suffix.and_then(|suffix| suffix.parse::<u32>().ok()).filter(|number| *number > 0),
+        );
     }
     numbers.sort_unstable();
     numbers.truncate(FILES_MAX);
@@ -354,7 +391,10 @@ impl fmt::Display for Why {
         match self {
             Self::Malformed(why) => write!(f, "is no record: {why}"),
             Self::Schema(version) => {
-                write!(f, "has schema {version}, this program reads {SCHEMA}: use the one that wrote it")
+                write!(
+                    f,
+                    "has schema {version}, this program reads {SCHEMA}: use the one that wrote it"
+                )
             }
             Self::TooLong => write!(f, "is longer than {LINE_MAX} bytes"),
             Self::Torn => f.write_str("has no end"),

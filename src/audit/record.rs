@@ -1,8 +1,9 @@
-//! [`Record`]: what is written about one decision; [`Note`]: what the log writes about itself; [`Entry`]: either, as
-//! one line of the file.
+//! [`Record`]: what is written about one decision; [`Note`]: what the log writes about itself;
+//! [`Entry`]: either, as one line of the file.
 //!
-//! The schema is described for readers in `packaging/man/sealgate-audit.5`. There is no field for credentials, request
-//! headers or environment (attack E6), and every string is escaped and cut when it is written, not here.
+//! The schema is described for readers in `packaging/man/sealgate-audit.5`. There is no field for
+//! credentials, request headers or environment (attack E6), and every string is escaped and cut
+//! when it is written, not here.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,10 +15,11 @@ use super::stamp::{DecisionId, Timestamp};
 use super::verdict::Verdict;
 use crate::evidence;
 
-/// The version of the schema. It rises when a field changes its meaning or goes; a new field leaves it.
+/// The version of the schema. It rises when a field changes its meaning or goes; a new field leaves
+/// it.
 pub const SCHEMA: u32 = 2;
-/// The oldest version that is still read: there every image that was let through was *admitted*, and the reason's code
-/// alone said whether with proof.
+/// The oldest version that is still read: there every image that was let through was *admitted*,
+/// and the reason's code alone said whether with proof.
 pub const SCHEMA_OLDEST: u32 = 1;
 
 /// One decision.
@@ -46,7 +48,8 @@ pub struct Record {
     /// The image as the request named it, untouched: the pod's own string where the request has it.
     #[serde(default)]
     pub reference: String,
-    /// The string by which the runtime was to find the image, where the request had one beside the pod's own.
+    /// The string by which the runtime was to find the image, where the request had one beside the
+    /// pod's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// The digest that was decided on and that the runtime was, or would have been, told.
@@ -62,13 +65,15 @@ pub struct Record {
     /// Whether the verdict came from memory.
     #[serde(default)]
     pub cached: bool,
-    /// Where the evidence came from that was decided on, the oldest of it; none where none was needed or found.
+    /// Where the evidence came from that was decided on, the oldest of it; none where none was
+    /// needed or found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<EvidenceSource>,
     /// How long ago, in seconds, the registry last showed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence_age_seconds: Option<u64>,
-    /// The policies that matched, their requirements, and the fate of each signature: the policy room's report.
+    /// The policies that matched, their requirements, and the fate of each signature: the policy
+    /// room's report.
     #[serde(default)]
     pub policies: serde_json::Value,
     /// The generation of the policies in force.
@@ -80,8 +85,9 @@ pub struct Record {
     /// Microseconds by phase.
     #[serde(default)]
     pub timings: BTreeMap<Cow<'static, str>, u64>,
-    /// In a record that stands for repeats: how many decisions like [`repeats_of`](Self::repeats_of) followed it
-    /// without a record of their own. The other fields are those of the last of them. 0 in every other record.
+    /// In a record that stands for repeats: how many decisions like
+    /// [`repeats_of`](Self::repeats_of) followed it without a record of their own. The other fields
+    /// are those of the last of them. 0 in every other record.
     #[serde(default)]
     pub repeats: u64,
     /// The decision that was repeated. Set by the log.
@@ -159,21 +165,22 @@ pub struct Note {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Noted {
-    /// The file ended in the middle of a line, as after a crash. The line was taken out and stands here.
+    /// The file ended in the middle of a line, as after a crash. The line was taken out and stands
+    /// here.
     Recovered {
         /// What it held; bytes that are not UTF-8 are replaced.
         fragment: String,
         /// How many bytes it had.
         bytes: u64,
     },
-    /// Decisions that took place while the log could not be written. Those admitted were admitted because the
-    /// configuration says so.
+    /// Decisions that took place while the log could not be written. Those admitted were admitted
+    /// because the configuration says so.
     Lost(Tally),
-    /// Refusals that were counted and not written, to keep space for admissions: too many different ones, or too
-    /// little space on the disk.
+    /// Refusals that were counted and not written, to keep space for admissions: too many different
+    /// ones, or too little space on the disk.
     Counted(Tally),
-    /// An operator had the time as of which the gate judges set back to what the node's clock says: records had been
-    /// written by a clock that was ahead.
+    /// An operator had the time as of which the gate judges set back to what the node's clock says:
+    /// records had been written by a clock that was ahead.
     ClockLowered {
         /// The latest time that had been recorded.
         from: Timestamp,
@@ -279,8 +286,8 @@ impl Entry {
 }
 
 impl Record {
-    /// The record as this version would have written it. One of schema 1 called everything admitted that was let
-    /// through; its code and its report say whether with proof.
+    /// The record as this version would have written it. One of schema 1 called everything admitted
+    /// that was let through; its code and its report say whether with proof.
     #[must_use]
     pub fn renewed(mut self) -> Self {
         if self.schema < 2 && self.verdict == Verdict::Admitted {
@@ -323,7 +330,9 @@ impl Tally {
             self.since = time;
         }
         let count = match verdict {
-            Verdict::Admitted | Verdict::Warned | Verdict::Unmatched | Verdict::Unverified => &mut self.admitted,
+            Verdict::Admitted | Verdict::Warned | Verdict::Unmatched | Verdict::Unverified => {
+                &mut self.admitted
+            }
             Verdict::Refused => &mut self.refused,
             Verdict::Unable => &mut self.unable,
             Verdict::Unreachable => &mut self.unreachable,
@@ -353,7 +362,10 @@ impl Tally {
     /// How many in all.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.admitted.saturating_add(self.refused).saturating_add(self.unable).saturating_add(self.unreachable)
+        self.admitted
+            .saturating_add(self.refused)
+            .saturating_add(self.unable)
+            .saturating_add(self.unreachable)
     }
 }
 

@@ -1,9 +1,10 @@
-//! [`Repeats`]: which decisions are written and which are only counted, so that a crash loop cannot fill the disk (attack
-//! E11).
+//! [`Repeats`]: which decisions are written and which are only counted, so that a crash loop cannot
+//! fill the disk (attack E11).
 //!
-//! A decision that is the first of its kind is written at once. Those like it are counted for a while, and one record
-//! stands for them. A refusal that the allowance ([`Allowance`]) or the number of kinds does not permit is only tallied;
-//! an admission that is not watched is written. Pure: time and space are arguments.
+//! A decision that is the first of its kind is written at once. Those like it are counted for a
+//! while, and one record stands for them. A refusal that the allowance ([`Allowance`]) or the
+//! number of kinds does not permit is only tallied; an admission that is not watched is written.
+//! Pure: time and space are arguments.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -12,7 +13,8 @@ use super::record::{Call, Record};
 use super::stamp::DecisionId;
 use super::verdict::Verdict;
 
-/// What makes two decisions alike: nothing but when they were taken, what that took, and where the evidence came from.
+/// What makes two decisions alike: nothing but when they were taken, what that took, and where the
+/// evidence came from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Kind {
     call: Call,
@@ -95,8 +97,8 @@ impl Repeats {
         Self { window, limit, admissions: 0, watched: HashMap::new(), order: VecDeque::new() }
     }
 
-    /// What becomes of this decision. The windows that have ended must have been taken with [`ended`](Self::ended)
-    /// before.
+    /// What becomes of this decision. The windows that have ended must have been taken with
+    /// [`ended`](Self::ended) before.
     pub(super) fn fate(&mut self, record: &Record) -> Fate {
         let kind = Kind::of(record);
         let of_its_class = match kind.verdict.is_admission() {
@@ -145,7 +147,8 @@ impl Repeats {
         self.order.front().map(|(end, _)| *end)
     }
 
-    /// The records that stand for the repeats of every window that has ended at `now`; those kinds are forgotten.
+    /// The records that stand for the repeats of every window that has ended at `now`; those kinds
+    /// are forgotten.
     pub(super) fn ended(&mut self, now: Instant) -> Vec<Record> {
         self.take(|end| end <= now)
     }
@@ -159,7 +162,9 @@ impl Repeats {
         let mut records = Vec::new();
         while self.order.front().is_some_and(|(end, _)| due(*end)) {
             let Some((_, kind)) = self.order.pop_front() else { break };
-            let Some(Watched { first, count, last: Some(last) }) = self.remove(&kind) else { continue };
+            let Some(Watched { first, count, last: Some(last) }) = self.remove(&kind) else {
+                continue;
+            };
             records.push(Record { repeats: count, repeats_of: Some(first), ..last });
         }
         records
@@ -176,7 +181,10 @@ impl Allowance {
         let passed = now.saturating_duration_since(self.at).as_millis();
         let renewed = u128::from(self.per_hour) * passed / 3_600_000;
         if renewed > 0 {
-            self.left = u64::try_from(renewed).unwrap_or(u64::MAX).saturating_add(self.left).min(self.per_hour);
+            self.left = u64::try_from(renewed)
+                .unwrap_or(u64::MAX)
+                .saturating_add(self.left)
+                .min(self.per_hour);
             self.at = now;
         }
         match self.left.checked_sub(u64::try_from(bytes).unwrap_or(u64::MAX)) {
@@ -203,7 +211,8 @@ mod tests {
     impl Asker {
         fn refusal(&mut self, reference: &str, code: &'static str, namespace: &str) -> Record {
             let id = self.0.next(Duration::from_secs(1));
-            let mut record = Record::new(id, Call::PullImage, Verdict::Refused, Reason::new(code, "text"));
+            let mut record =
+                Record::new(id, Call::PullImage, Verdict::Refused, Reason::new(code, "text"));
             reference.clone_into(&mut record.reference);
             record.pod.namespace = Some(namespace.to_owned());
             record
@@ -211,17 +220,23 @@ mod tests {
     }
 
     fn write(repeats: &mut Repeats, record: &Record, now: Instant) {
-        let Fate::Write(kind) = repeats.fate(record) else { panic!("expected the first of its kind") };
+        let Fate::Write(kind) = repeats.fate(record) else {
+            panic!("expected the first of its kind")
+        };
         repeats.watch(kind, record.id, now);
     }
 
     #[test]
     fn repeats_become_one_record_at_the_end_of_the_window() {
-        let (mut repeats, mut ask, start) = (Repeats::new(MINUTE, 8), Asker(Ids::new(1)), Instant::now());
+        let (mut repeats, mut ask, start) =
+            (Repeats::new(MINUTE, 8), Asker(Ids::new(1)), Instant::now());
         let first = ask.refusal("a", "unsigned", "prod");
         write(&mut repeats, &first, start);
         for _ in 0..999 {
-            assert!(matches!(repeats.fate(&ask.refusal("a", "unsigned", "prod")), Fate::Counted(_)));
+            assert!(matches!(
+                repeats.fate(&ask.refusal("a", "unsigned", "prod")),
+                Fate::Counted(_)
+            ));
         }
         let last = ask.refusal("a", "unsigned", "prod");
         assert_eq!(repeats.fate(&last), Fate::Counted(Kind::of(&last)));
@@ -231,21 +246,30 @@ mod tests {
         assert_eq!(ended, [Record { repeats: 1000, repeats_of: Some(first.id), ..last }]);
         assert_eq!(repeats.next_end(), None);
         write(&mut repeats, &first, start + MINUTE);
-        assert_eq!(repeats.all(), [], "a refusal that was not repeated has said all in its own record");
+        assert_eq!(
+            repeats.all(),
+            [],
+            "a refusal that was not repeated has said all in its own record"
+        );
     }
 
     #[test]
     fn what_differs_is_written() {
-        let (mut repeats, mut ask, start) = (Repeats::new(MINUTE, 8), Asker(Ids::new(1)), Instant::now());
-        for (reference, code, namespace) in
-            [("a", "unsigned", "prod"), ("b", "unsigned", "prod"), ("a", "other_key", "prod"), ("a", "unsigned", "dev")]
-        {
+        let (mut repeats, mut ask, start) =
+            (Repeats::new(MINUTE, 8), Asker(Ids::new(1)), Instant::now());
+        for (reference, code, namespace) in [
+            ("a", "unsigned", "prod"),
+            ("b", "unsigned", "prod"),
+            ("a", "other_key", "prod"),
+            ("a", "unsigned", "dev"),
+        ] {
             write(&mut repeats, &ask.refusal(reference, code, namespace), start);
         }
         let mut other_call = ask.refusal("a", "unsigned", "prod");
         other_call.call = Call::CreateContainer;
         write(&mut repeats, &other_call, start);
-        // A pod that was made again, another container of it, other policies: whoever reads must see each.
+        // A pod that was made again, another container of it, other policies: whoever reads must
+        // see each.
         let change: [fn(&mut Record); 6] = [
             |record| record.pod.uid = Some("2".to_owned()),
             |record| record.container = Some("other".to_owned()),
@@ -265,7 +289,8 @@ mod tests {
 
     #[test]
     fn a_refusal_that_could_not_be_written_does_not_silence_the_next() {
-        let (mut repeats, mut ask, start) = (Repeats::new(MINUTE, 8), Asker(Ids::new(1)), Instant::now());
+        let (mut repeats, mut ask, start) =
+            (Repeats::new(MINUTE, 8), Asker(Ids::new(1)), Instant::now());
         let first = ask.refusal("a", "unsigned", "prod");
         write(&mut repeats, &first, start);
         assert!(matches!(repeats.fate(&ask.refusal("a", "unsigned", "prod")), Fate::Counted(_)));
@@ -277,7 +302,8 @@ mod tests {
 
     #[test]
     fn attack_e11_the_number_of_kinds_is_bounded() {
-        let (mut repeats, mut ask, start) = (Repeats::new(MINUTE, 2), Asker(Ids::new(1)), Instant::now());
+        let (mut repeats, mut ask, start) =
+            (Repeats::new(MINUTE, 2), Asker(Ids::new(1)), Instant::now());
         write(&mut repeats, &ask.refusal("a", "unsigned", "prod"), start);
         write(&mut repeats, &ask.refusal("b", "unsigned", "prod"), start + MINUTE / 2);
         assert_eq!(repeats.fate(&ask.refusal("c", "unsigned", "prod")), Fate::TooMany);
@@ -288,7 +314,8 @@ mod tests {
 
     #[test]
     fn attack_e11_admissions_take_no_refusals_room_nor_the_other_way_round() {
-        let (mut repeats, mut ask, start) = (Repeats::new(MINUTE, 1), Asker(Ids::new(1)), Instant::now());
+        let (mut repeats, mut ask, start) =
+            (Repeats::new(MINUTE, 1), Asker(Ids::new(1)), Instant::now());
         let admitted = |ask: &mut Asker, reference| Record {
             verdict: Verdict::Admitted,
             ..ask.refusal(reference, "satisfied", "prod")
@@ -319,7 +346,9 @@ mod tests {
         assert!(allowance.take(3600, start + 100 * MINUTE));
         let mut total = 0;
         for tick in 0..36_000u32 {
-            total += u32::from(allowance.take(1, start + 100 * MINUTE + tick * Duration::from_millis(100)));
+            total += u32::from(
+                allowance.take(1, start + 100 * MINUTE + tick * Duration::from_millis(100)),
+            );
         }
         assert!((3590..=3600).contains(&total), "{total}: asking often renews no more");
     }

@@ -1,4 +1,5 @@
-//! [`Timestamp`] and [`DecisionId`]: when, and which. Both sort as text in the order in which they were made.
+//! [`Timestamp`] and [`DecisionId`]: when, and which. Both sort as text in the order in which they
+//! were made.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +12,16 @@ const DAY: u64 = 86_400_000;
 /// The last millisecond of the year 9999: RFC 3339 has four digits for the year.
 const LAST: u64 = 253_402_300_799_999;
 
-/// A point in time in milliseconds since 1970-01-01 UTC; as text RFC 3339, always `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+/// A point in time in milliseconds since 1970-01-01 UTC; as text RFC 3339, always
+/// `YYYY-MM-DDTHH:MM:SS.mmmZ`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
-/// Names one decision: `<milliseconds, 12 hex>-<counter, 8 hex>-<random per start of the log, 8 hex>`.
+/// Names one decision: `<milliseconds, 12 hex>-<counter, 8 hex>-<random per start of the log, 8
+/// hex>`.
 ///
-/// Ids of one log sort in the order in which they were given out, also when the clock was set back meanwhile; two
-/// starts within one millisecond differ in the random part.
+/// Ids of one log sort in the order in which they were given out, also when the clock was set back
+/// meanwhile; two starts within one millisecond differ in the random part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DecisionId {
     millis: u64,
@@ -92,7 +95,8 @@ impl fmt::Display for Timestamp {
 
 /// The Gregorian date of a day counted from 1970-01-01.
 ///
-/// Years are taken to begin in March, so that the leap day comes last; 400 of them are always 146 097 days.
+/// Years are taken to begin in March, so that the leap day comes last; 400 of them are always 146
+/// 097 days.
 fn date(day: u64) -> (u64, u64, u64) {
     let shifted = day + 719_468; // days from 0000-03-01 to 1970-01-01
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
@@ -137,7 +141,11 @@ impl FromStr for Timestamp {
 }
 
 /// Exactly `N` decimal numbers, each with its number of digits.
-fn numbers<const N: usize>(text: &str, separator: char, digits: &[usize; N]) -> Result<[u64; N], StampError> {
+fn numbers<const N: usize>(
+    text: &str,
+    separator: char,
+    digits: &[usize; N],
+) -> Result<[u64; N], StampError> {
     let mut out = [0; N];
     let mut parts = text.split(separator);
     for (slot, width) in out.iter_mut().zip(digits) {
@@ -177,7 +185,10 @@ impl FromStr for DecisionId {
 
 impl fmt::Display for StampError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected a UTC time like 2026-01-02T15:04:05.678Z, or a decision id as the log shows it")
+        f.write_str(
+            "expected a UTC time like 2026-01-02T15:04:05.678Z, or a decision id as the \
+            log shows it",
+        )
     }
 }
 
@@ -275,9 +286,13 @@ mod tests {
         for (id, text) in given.iter().zip(&texts) {
             assert_eq!(text.parse(), Ok(*id));
         }
-        for wrong in
-            ["", "5-1-7", "000000000005-00000001", "000000000005-00000001-0000000G", "+00000000005-00000001-00000007"]
-        {
+        for wrong in [
+            "",
+            "5-1-7",
+            "000000000005-00000001",
+            "000000000005-00000001-0000000G",
+            "+00000000005-00000001-00000007",
+        ] {
             assert_eq!(wrong.parse::<DecisionId>(), Err(StampError), "{wrong}");
         }
     }

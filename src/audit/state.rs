@@ -1,5 +1,5 @@
-//! [`State`]: what the handles of a log and the thread that writes it both see: counters, whether records reach the disk,
-//! and why not.
+//! [`State`]: what the handles of a log and the thread that writes it both see: counters, whether
+//! records reach the disk, and why not.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,8 +35,8 @@ pub struct Counters {
 /// How the log does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Whether the last attempt to write succeeded and none is overdue; before the first, whether the file could be
-    /// opened.
+    /// Whether the last attempt to write succeeded and none is overdue; before the first, whether
+    /// the file could be opened.
     pub healthy: bool,
     /// Why not.
     pub error: Option<String>,
@@ -66,7 +66,8 @@ pub(super) struct State {
     failed_admitted: AtomicU64,
     /// How often the thread has come round: answered what it had taken.
     rounds: AtomicU64,
-    /// One more than the round in which an answer was first overdue; none when this is 0 or that round has ended.
+    /// One more than the round in which an answer was first overdue; none when this is 0 or that
+    /// round has ended.
     overdue_in: AtomicU64,
     /// Records were refused since too many waited, and nothing was said of it yet.
     overflowed: AtomicBool,
@@ -104,12 +105,14 @@ impl State {
         self.overflowed.store(false, Ordering::Relaxed);
     }
 
-    /// An answer did not come in time, and had not when the thread was in `round`. Said once until it has come round.
+    /// An answer did not come in time, and had not when the thread was in `round`. Said once until
+    /// it has come round.
     pub(super) fn is_late(&self, round: u64, error: &AuditError) {
         self.late.fetch_add(1, Ordering::Relaxed);
         if self.overdue_in.swap(round + 1, Ordering::AcqRel) != round + 1 {
             tracing::error!(
-                "THE AUDIT LOG'S DISK DOES NOT ANSWER, audit.on_failure decides what starts, records wait for it: {error}"
+                "THE AUDIT LOG'S DISK DOES NOT ANSWER, audit.on_failure decides what starts, \
+                 records wait for it: {error}"
             );
         }
     }
@@ -127,18 +130,24 @@ impl State {
     /// No more records may wait; said once until the disk answers.
     pub(super) fn overflow(&self, error: &AuditError) {
         if !self.overflowed.swap(true, Ordering::Relaxed) {
-            tracing::error!("the audit log's queue is full, decisions are counted and their records lost: {error}");
+            tracing::error!(
+                "the audit log's queue is full, decisions are counted and their records lost: \
+                 {error}"
+            );
         }
     }
 
     /// How an attempt to write ended. A change is said, once.
     pub(super) fn attempted(&self, outcome: &Result<(), AuditError>) {
         let was_well = self.healthy.swap(outcome.is_ok(), Ordering::AcqRel);
-        let before = std::mem::replace(&mut lock(&self.trouble).error, outcome.as_ref().err().cloned());
+        let before =
+            std::mem::replace(&mut lock(&self.trouble).error, outcome.as_ref().err().cloned());
         match outcome {
             Ok(()) if before.is_some() => tracing::warn!("the audit log takes records again"),
             Err(error) if was_well || before.is_none() => {
-                tracing::error!("THE AUDIT LOG CANNOT BE WRITTEN, audit.on_failure decides what starts: {error}");
+                tracing::error!(
+                    "THE AUDIT LOG CANNOT BE WRITTEN, audit.on_failure decides what starts: {error}"
+                );
             }
             Ok(()) | Err(_) => {}
         }
@@ -149,7 +158,9 @@ impl State {
         let before = std::mem::replace(&mut lock(&self.trouble).exposed, exposed.clone());
         match exposed {
             Some(fault) if before.as_ref() != Some(&fault) => {
-                tracing::error!("THE AUDIT LOG IS NOT SAFE FROM OTHERS, what it says may be changed: {fault}");
+                tracing::error!(
+                    "THE AUDIT LOG IS NOT SAFE FROM OTHERS, what it says may be changed: {fault}"
+                );
             }
             None if before.is_some() => tracing::warn!("the audit log is safe from others again"),
             Some(_) | None => {}
@@ -186,7 +197,8 @@ impl State {
     }
 }
 
-/// The value behind a lock, after a panic too: nothing that is locked here is ever left half-changed.
+/// The value behind a lock, after a panic too: nothing that is locked here is ever left
+/// half-changed.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! [`Verdict`]: what was decided, in words that never stand in for each other. An image that runs without proof has a
-//! word of its own, and is not called admitted.
+//! [`Verdict`]: what was decided, in words that never stand in for each other. An image that runs
+//! without proof has a word of its own, and is not called admitted.
 
 use std::fmt;
 

@@ -1,5 +1,6 @@
-//! [`Writer`]: the thread that owns the file. It takes every record that waits, adds them with one write and one
-//! flush, and answers them all; what is only counted it writes when its time has come.
+//! [`Writer`]: the thread that owns the file. It takes every record that waits, adds them with one
+//! write and one flush, and answers them all; what is only counted it writes when its time has
+//! come.
 
 use std::mem;
 use std::sync::atomic::Ordering;
@@ -25,10 +26,12 @@ use crate::clock::Clock;
 /// Bytes that are written with one flush, about: what a disk takes in a few milliseconds.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Records taken with one flush at most, so that a stream of refusals that are only counted holds up nobody's.
+/// Records taken with one flush at most, so that a stream of refusals that are only counted holds
+/// up nobody's.
 const BATCH_RECORDS: usize = 1024;
 
-/// How often is looked, while nothing is written, who else could write the log: four or five calls of the system.
+/// How often is looked, while nothing is written, who else could write the log: four or five calls
+/// of the system.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The file, and what is not in it yet.
@@ -75,17 +78,40 @@ struct Batch {
 }
 
 impl Writer {
-    pub(super) fn new(file: LogFile, options: Options, clock: Clock, state: Arc<State>, ids: Arc<Mutex<Ids>>) -> Self {
+    pub(super) fn new(
+        file: LogFile,
+        options: Options,
+        clock: Clock,
+        state: Arc<State>,
+        ids: Arc<Mutex<Ids>>,
+    ) -> Self {
         let now = clock.steady();
         let repeats = Repeats::new(options.repeat_window(), options.repeat_entries.get());
         let allowance = Allowance::new(options.refusal_bytes_per_hour.get(), now);
         let (due, counted, notes, is_open) = (Vec::new(), Tally::default(), Vec::new(), false);
-        Self { file, options, clock, state, ids, repeats, allowance, is_open, due, counted, notes, notes_due: now }
+        Self {
+            file,
+            options,
+            clock,
+            state,
+            ids,
+            repeats,
+            allowance,
+            is_open,
+            due,
+            counted,
+            notes,
+            notes_due: now,
+        }
     }
 
-    /// Opens the file, says how that went, and works until the log is closed or its last handle is gone. It does not begin
-    /// where the file cannot be used and that does not pass by itself.
-    pub(super) fn run(mut self, inbox: &Receiver<Message>, opened: &SyncSender<Result<(), AuditError>>) {
+    /// Opens the file, says how that went, and works until the log is closed or its last handle is
+    /// gone. It does not begin where the file cannot be used and that does not pass by itself.
+    pub(super) fn run(
+        mut self,
+        inbox: &Receiver<Message>,
+        opened: &SyncSender<Result<(), AuditError>>,
+    ) {
         let opening = self.file.open();
         self.state.attempted(&opening);
         self.is_open = opening.is_ok();
@@ -132,7 +158,8 @@ impl Writer {
         first: Option<Message>,
         inbox: &Receiver<Message>,
     ) -> (Batch, Option<oneshot::Sender<Result<(), AuditError>>>) {
-        let most = BATCH_BYTES.min(usize::try_from(self.options.max_bytes.get()).unwrap_or(BATCH_BYTES));
+        let most =
+            BATCH_BYTES.min(usize::try_from(self.options.max_bytes.get()).unwrap_or(BATCH_BYTES));
         let mut batch = Batch::default();
         let (mut next, mut taken) = (first, 0);
         while let Some(message) = next {
@@ -148,12 +175,17 @@ impl Writer {
         (batch, None)
     }
 
-    /// The next message, or a timeout when something that was counted is due, or it is time to look around.
+    /// The next message, or a timeout when something that was counted is due, or it is time to look
+    /// around.
     fn wait(&self, inbox: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
         let now = self.clock.steady();
-        let pending = !self.counted.is_empty() || !lock(&self.state.lost).is_empty() || !self.file.torn().is_empty();
-        let due = self.repeats.next_end().into_iter().chain(pending.then_some(self.notes_due)).min();
-        let patience = due.map_or(LOOK_EVERY, |due| due.saturating_duration_since(now).min(LOOK_EVERY));
+        let pending = !self.counted.is_empty()
+            || !lock(&self.state.lost).is_empty()
+            || !self.file.torn().is_empty();
+        let due =
+            self.repeats.next_end().into_iter().chain(pending.then_some(self.notes_due)).min();
+        let patience =
+            due.map_or(LOOK_EVERY, |due| due.saturating_duration_since(now).min(LOOK_EVERY));
         inbox.recv_timeout(patience)
     }
 
@@ -171,8 +203,8 @@ impl Writer {
     fn plan(&mut self, batch: &mut Batch, queued: Queued) {
         let Queued { record, reply, seat } = queued;
         let now = self.clock.steady();
-        // What takes an admission back follows a record that is written, each its own: without it that one would be
-        // false. So it is never counted with others, nor held back.
+        // What takes an admission back follows a record that is written, each its own: without it
+        // that one would be false. So it is never counted with others, nor held back.
         let gives_way = !record.verdict.is_admission() && record.supersedes.is_none();
         let kind = if record.supersedes.is_some() {
             None
@@ -220,18 +252,23 @@ impl Writer {
         free && self.allowance.take(bytes, self.clock.steady())
     }
 
-    /// Adds the lines of a batch and answers everyone in it. When the disk is too full for all of them, the admissions
-    /// are tried alone.
+    /// Adds the lines of a batch and answers everyone in it. When the disk is too full for all of
+    /// them, the admissions are tried alone.
     fn commit(&mut self, batch: Batch) {
         let lines = |wanted: fn(&Planned) -> bool| {
             let lines: Vec<_> = batch.planned.iter().filter(|planned| wanted(planned)).collect();
-            (lines.iter().flat_map(|planned| &planned.line).copied().collect::<Vec<u8>>(), lines.len())
+            (
+                lines.iter().flat_map(|planned| &planned.line).copied().collect::<Vec<u8>>(),
+                lines.len(),
+            )
         };
         let (all, count) = lines(|_| true);
         let (admissions, admitted) = lines(|planned| !planned.gives_way);
         let whole = self.add(&all, count);
         let alone = match &whole {
-            Err(AuditError::Full { .. }) if 0 < admitted && admitted < count => self.add(&admissions, admitted),
+            Err(AuditError::Full { .. }) if 0 < admitted && admitted < count => {
+                self.add(&admissions, admitted)
+            }
             Err(_) | Ok(()) => whole.clone(),
         };
         for Planned { verdict, time, kind, gives_way, reply, .. } in batch.planned {
@@ -249,14 +286,17 @@ impl Writer {
         }
     }
 
-    /// Writes what stands for many: repeats whose window has ended, and now and then the notes. `finish` writes all.
+    /// Writes what stands for many: repeats whose window has ended, and now and then the notes.
+    /// `finish` writes all.
     fn settle(&mut self, finish: bool) -> Result<(), AuditError> {
         let now = self.clock.steady();
         self.due.extend(if finish { self.repeats.all() } else { self.repeats.ended(now) });
         let (mut lines, mut standing) = (Vec::new(), Vec::new());
         for record in mem::take(&mut self.due) {
             match encode::record(&record) {
-                Ok(line) if record.verdict.is_admission() || self.has_room_for_refusal(line.len()) => {
+                Ok(line)
+                    if record.verdict.is_admission() || self.has_room_for_refusal(line.len()) =>
+                {
                     lines.extend(line);
                     standing.push(record);
                 }
@@ -282,7 +322,9 @@ impl Writer {
             Err(_) => {
                 lock(&self.state.lost).merge(lost);
                 self.counted.merge(counted);
-                standing.iter().for_each(|record| self.state.lose(record.verdict, record.repeats, record.time));
+                standing.iter().for_each(|record| {
+                    self.state.lose(record.verdict, record.repeats, record.time)
+                });
             }
         }
         for reply in replies {
@@ -324,7 +366,9 @@ impl Writer {
         self.state.attempted(&outcome);
         if outcome.is_ok() {
             self.is_open = true;
-            self.state.written.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+            self.state
+                .written
+                .fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         outcome
     }

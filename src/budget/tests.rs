@@ -7,7 +7,8 @@ const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 fn budget(tiers: &[(usize, usize)]) -> Arc<MemoryBudget> {
-    let tiers: Vec<Tier> = tiers.iter().map(|(bytes, turns)| Tier { bytes: *bytes, turns: *turns }).collect();
+    let tiers: Vec<Tier> =
+        tiers.iter().map(|(bytes, turns)| Tier { bytes: *bytes, turns: *turns }).collect();
     MemoryBudget::new(&tiers, CLOCK)
 }
 
@@ -15,7 +16,8 @@ fn soon() -> Instant {
     CLOCK.steady() + Duration::from_secs(60)
 }
 
-/// Whether a future that is only polled for a moment is done: nothing here waits for anything but a turn.
+/// Whether a future that is only polled for a moment is done: nothing here waits for anything but a
+/// turn.
 async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(Duration::ZERO, future).await.ok()
 }
@@ -79,7 +81,8 @@ async fn attack_e10_one_host_has_half_of_the_turns() {
     assert!(now(budget.allowance().reserve("good", MIB, soon())).await.is_some());
 }
 
-/// Many requests of one session that wait for its turn together need one turn, and an abandoned wait leaves nothing.
+/// Many requests of one session that wait for its turn together need one turn, and an abandoned
+/// wait leaves nothing.
 #[tokio::test]
 async fn one_session_takes_one_turn() {
     let budget = budget(&[(MIB, 1)]);
@@ -104,7 +107,8 @@ async fn one_session_takes_one_turn() {
 }
 
 proptest::proptest! {
-    /// Whatever is reserved, shrunk, joined and dropped: what is held is what lives, and never above the limit.
+    /// Whatever is reserved, shrunk, joined and dropped: what is held is what lives, and never
+    /// above the limit.
     #[test]
     fn what_is_held_is_what_lives(steps in proptest::collection::vec((0_u8..4, 0_usize..600 * KIB), 1..60)) {
         let budget = budget(&[(MIB, 1), (2 * MIB, 1)]);

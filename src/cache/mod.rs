@@ -1,7 +1,7 @@
 //! [`Memory`]: a bounded memory with an expiry per entry, least recently used out first.
 //!
-//! Pure: time is an argument, nothing is shared between threads (its owner holds the lock), and it does not know what
-//! it keeps or how long that may live.
+//! Pure: time is an argument, nothing is shared between threads (its owner holds the lock), and it
+//! does not know what it keeps or how long that may live.
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use lru::LruCache;
 
-/// The lock on something remembered. After a panic of whoever held it nobody knows what it was about to say: it is emptied,
-/// and asked for again, never believed.
+/// The lock on something remembered. After a panic of whoever held it nobody knows what it was
+/// about to say: it is emptied, and asked for again, never believed.
 pub fn lock_or_empty<T>(remembered: &Mutex<T>, empty: impl FnOnce(&mut T)) -> MutexGuard<'_, T> {
     remembered.lock().unwrap_or_else(|poisoned| {
         let mut guard = poisoned.into_inner();
@@ -54,7 +54,8 @@ impl<K: Hash + Eq, V> Memory<K, V> {
         Self { held: LruCache::sparse(entries), counters: Counters::default() }
     }
 
-    /// What is held under `key` and has not expired at `now`; an expired entry is dropped on the way.
+    /// What is held under `key` and has not expired at `now`; an expired entry is dropped on the
+    /// way.
     pub fn get(&mut self, key: &K, now: Instant) -> Option<&V> {
         if self.held.peek(key).is_some_and(|held| held.expires_at <= now) {
             self.held.pop(key);
@@ -67,8 +68,8 @@ impl<K: Hash + Eq, V> Memory<K, V> {
         found
     }
 
-    /// Holds `value` under `key` until `expires_at`, in place of what was there. The entry that was used longest ago
-    /// gives way when there is no room.
+    /// Holds `value` under `key` until `expires_at`, in place of what was there. The entry that was
+    /// used longest ago gives way when there is no room.
     pub fn put(&mut self, key: K, value: V, expires_at: Instant) {
         let replaces = self.held.contains(&key);
         let out = self.held.push(key, Held { value, expires_at });
@@ -136,7 +137,8 @@ mod tests {
 
     use super::*;
 
-    /// Attack A2: what a thread held when it panicked is forgotten, all of it, and the lock serves on.
+    /// Attack A2: what a thread held when it panicked is forgotten, all of it, and the lock serves
+    /// on.
     #[test]
     fn attack_a2_what_a_panic_left_behind_is_not_believed() {
         let memory = Mutex::new(vec!["admitted"]);
@@ -189,7 +191,11 @@ mod tests {
         memory.put("a".into(), 2, start + 3 * SECOND);
         assert_eq!(memory.get(&"a".into(), start + 2 * SECOND), Some(&2));
         memory.put("a".into(), 3, start + SECOND);
-        assert_eq!(memory.get(&"a".into(), start + 2 * SECOND), None, "a shorter life replaces a longer one");
+        assert_eq!(
+            memory.get(&"a".into(), start + 2 * SECOND),
+            None,
+            "a shorter life replaces a longer one"
+        );
         assert_eq!(memory.counters().evicted, 0);
     }
 
@@ -223,7 +229,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Against a plain list: never more than its capacity, never an expired value, never a value under another key.
+        /// Against a plain list: never more than its capacity, never an expired value, never a
+        /// value under another key.
         #[test]
         fn behaves_like_a_list_with_dates(steps in proptest::collection::vec((0u8..12, 0u64..20, proptest::bool::ANY), 1..200)) {
             let start = Instant::now();

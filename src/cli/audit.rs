@@ -93,7 +93,9 @@ pub(super) fn tail(options: &Tail, settings: &Settings, screen: &mut Screen) -> 
     }
     if more {
         let most = most.unwrap_or_default();
-        screen.complain(&format!("there are more before the latest {most}: -n N or --since TIME shows them"));
+        screen.complain(&format!(
+            "there are more before the latest {most}: -n N or --since TIME shows them"
+        ));
     }
     if options.follow {
         follow(&mut reader, &filter, screen);
@@ -149,15 +151,24 @@ fn print(line: &Result<Line, Unreadable>, screen: &mut Screen) {
         Ok(line) if screen.is_json() => screen.line(&line.text),
         Ok(Line { entry: Entry::Note(note), .. }) => print_note(note, screen),
         Ok(Line { entry: Entry::Decision(record), .. }) => {
-            let verdict = screen.tone(tone_of(record.verdict), &format!("{:<11}", record.verdict.to_string()));
+            let verdict = screen
+                .tone(tone_of(record.verdict), &format!("{:<11}", record.verdict.to_string()));
             let pod = record.pod.name.as_deref().map_or_else(String::new, |name| {
-                format!("  {}/{}", plain(record.pod.namespace.as_deref().unwrap_or("?")), plain(name))
+                format!(
+                    "  {}/{}",
+                    plain(record.pod.namespace.as_deref().unwrap_or("?")),
+                    plain(name)
+                )
             });
-            let repeats =
-                if record.repeats > 0 { format!("  and {} more like it", record.repeats) } else { String::new() };
+            let repeats = if record.repeats > 0 {
+                format!("  and {} more like it", record.repeats)
+            } else {
+                String::new()
+            };
             // Of an admission the verdict says it.
             let is_said = record.verdict.is_admission();
-            let why = if is_said { String::new() } else { format!("  {}", plain(&record.reason.code)) };
+            let why =
+                if is_said { String::new() } else { format!("  {}", plain(&record.reason.code)) };
             let what = plain(&record.reference);
             let source = evidence(record).map_or_else(String::new, |told| format!("  {told}"));
             screen.line(&format!(
@@ -183,9 +194,11 @@ fn tone_of(verdict: Verdict) -> Tone {
     match verdict {
         Verdict::Admitted => Tone::Good,
         Verdict::Refused => Tone::Bad,
-        Verdict::Warned | Verdict::Unmatched | Verdict::Unverified | Verdict::Unable | Verdict::Unreachable => {
-            Tone::Warn
-        }
+        Verdict::Warned
+        | Verdict::Unmatched
+        | Verdict::Unverified
+        | Verdict::Unable
+        | Verdict::Unreachable => Tone::Warn,
     }
 }
 
@@ -219,7 +232,8 @@ fn print_whole(record: &Record, screen: &mut Screen) {
     field("keys", record.trust_generation.clone());
     field("takes back", record.supersedes.map(|id| id.to_string()));
     field("repeats", record.repeats_of.map(|id| format!("{} more like {id}", record.repeats)));
-    let timings = record.timings.iter().map(|(phase, took)| format!("{phase} {took} µs")).collect::<Vec<_>>();
+    let timings =
+        record.timings.iter().map(|(phase, took)| format!("{phase} {took} µs")).collect::<Vec<_>>();
     field("took", Some(timings.join(", ")));
     if record.policies.get("cut").is_some() {
         screen.line("  policies: left out, the record would have been too long");
@@ -233,7 +247,8 @@ fn print_whole(record: &Record, screen: &mut Screen) {
 
 /// What a policy asked and what came of it.
 fn print_document(document: &Value, screen: &mut Screen) {
-    let is = |value: &Value, field: &str| value.get(field).and_then(Value::as_bool).unwrap_or(false);
+    let is =
+        |value: &Value, field: &str| value.get(field).and_then(Value::as_bool).unwrap_or(false);
     let (tone, word) = match (is(document, "satisfied"), text(document, "action")) {
         (true, _) => (Tone::Good, "satisfied"),
         (false, Some("warn")) => (Tone::Warn, "not satisfied, warns only"),
@@ -259,12 +274,19 @@ fn print_fate(fate: &Value, screen: &mut Screen) {
     screen.line(&format!("        in {}", plain(text(fate, "place").unwrap_or("?"))));
     let outcome = text(fate, "outcome").unwrap_or("?");
     if outcome == "signed" {
-        let who = text(fate, "file").or_else(|| text(fate.get("certificate")?, "subject")).unwrap_or("?");
+        let who =
+            text(fate, "file").or_else(|| text(fate.get("certificate")?, "subject")).unwrap_or("?");
         return screen.line(&format!("        counts, signed by {}", plain(who)));
     }
-    screen.line(&format!("        {}: {}", plain(outcome), plain(text(fate, "finding").unwrap_or("?"))));
+    screen.line(&format!(
+        "        {}: {}",
+        plain(outcome),
+        plain(text(fate, "finding").unwrap_or("?"))
+    ));
     let told = ["item", "place", "outcome", "finding"];
-    for (name, value) in fate.as_object().into_iter().flatten().filter(|(name, _)| !told.contains(&name.as_str())) {
+    for (name, value) in
+        fate.as_object().into_iter().flatten().filter(|(name, _)| !told.contains(&name.as_str()))
+    {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         screen.line(&format!("          {}: {}", plain(name), plain(&value)));
     }

@@ -13,7 +13,11 @@ pub(super) fn lower(settings: &Settings, screen: &mut Screen) -> Exit {
             Exit::Done
         }
         Ok(Answer::ClockLowered { from, to }) => {
-            screen.line(&format!("judged as of {} from now on, and as of {} before", plain(&to), plain(&from)));
+            screen.line(&format!(
+                "judged as of {} from now on, and as of {} before",
+                plain(&to),
+                plain(&from)
+            ));
             Exit::Done
         }
         Ok(Answer::NotDone(why)) => {

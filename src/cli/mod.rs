@@ -1,4 +1,5 @@
-//! Words for humans: the command line, its help, its exit codes ([`Exit`]) and how answers are printed ([`Screen`]).
+//! Words for humans: the command line, its help, its exit codes ([`Exit`]) and how answers are
+//! printed ([`Screen`]).
 //!
 //! Every command works on what the library gives; nothing here decides about an image.
 
@@ -37,10 +38,12 @@ const CONFIG: &str = "/etc/sealgate/config.toml";
     version,
     about = "A gate between the kubelet and containerd: nothing unverified runs",
     after_help = "Examples:\n  \
-        sealgate verify registry.example.com/prod/app:1.2    would this image be admitted, and why\n  \
+        sealgate verify registry.example.com/prod/app:1.2    would this image be admitted, and \
+        why\n  \
         sealgate policy check                                is the policy folder sound\n  \
         sealgate audit tail --refused                        what was refused lately\n  \
-        sealgate evidence list                               what is kept for when the network is away\n  \
+        sealgate evidence list                               what is kept for when the network is \
+        away\n  \
         sealgate status                                      how the running gate is\n\n\
         Exit codes:\n  \
         0  admitted, or done\n  \
@@ -66,8 +69,8 @@ enum Command {
     Run,
     /// Decide about an image as the gate would, from here and now, and say why.
     ///
-    /// Asks the registry with this node's credentials and judges under this node's policy. Nothing is pulled, nothing
-    /// is remembered, nothing is recorded.
+    /// Asks the registry with this node's credentials and judges under this node's policy. Nothing
+    /// is pulled, nothing is remembered, nothing is recorded.
     #[command(after_help = "Examples:\n  \
         sealgate verify registry.example.com/prod/app:1.2\n  \
         sealgate verify --namespace prod-eu registry.example.com/prod/app@sha256:0123…\n  \
@@ -75,8 +78,8 @@ enum Command {
     Verify(verify::Options),
     /// Judge a Sigstore bundle in hand: who signed this file, when, and in which log is it.
     ///
-    /// Needs no configuration and no network, and judges under no policy. Every log entry and timestamp that the bundle
-    /// holds must be proven, and one log entry it must have.
+    /// Needs no configuration and no network, and judges under no policy. Every log entry and
+    /// timestamp that the bundle holds must be proven, and one log entry it must have.
     #[command(after_help = "Examples:\n  \
         sealgate verify-bundle --bundle app.sigstore.json \\\n    \
         --certificate-identity release@acme.example \\\n    \
@@ -90,7 +93,8 @@ enum Command {
     #[command(subcommand)]
     Audit(AuditCommand),
     /// How the running gate is.
-    #[command(after_help = "Examples:\n  sealgate status\n  sealgate status --output json | jq .policy.generation")]
+    #[command(after_help = "Examples:\n  sealgate status\n  sealgate status --output json | jq \
+            .policy.generation")]
     Status,
     /// What the running gate remembers.
     #[command(subcommand)]
@@ -109,7 +113,10 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum PolicyCommand {
     /// Read every document and key, and say what is wrong where. Changes nothing.
-    #[command(after_help = "Examples:\n  sealgate policy check\n  sealgate policy check ./policies --keys ./keys")]
+    #[command(
+        after_help = "Examples:\n  sealgate policy check\n  sealgate policy check ./policies \
+            --keys ./keys"
+    )]
     Check(policy::Options),
 }
 
@@ -117,7 +124,8 @@ enum PolicyCommand {
 enum AuditCommand {
     /// The latest decisions.
     #[command(after_help = "Examples:\n  \
-        sealgate audit tail\n  sealgate audit tail -n 50 --refused\n  sealgate audit tail --follow --output json")]
+        sealgate audit tail\n  sealgate audit tail -n 50 --refused\n  sealgate audit tail --follow \
+        --output json")]
     Tail(audit::Tail),
     /// One decision, whole.
     #[command(after_help = "Examples:\n  sealgate audit show 019aa3f5c6d1-00000007-5b1e22c4")]
@@ -126,34 +134,41 @@ enum AuditCommand {
 
 #[derive(Debug, Subcommand)]
 enum CacheCommand {
-    /// Forget every verdict, and doubt the evidence on disk: the next decision about each image asks the registry first.
+    /// Forget every verdict, and doubt the evidence on disk: the next decision about each image
+    /// asks the registry first.
     #[command(after_help = "Examples:\n  sealgate cache flush")]
     Flush(NoOptions),
 }
 
 #[derive(Debug, Subcommand)]
 enum ClockCommand {
-    /// Have the running gate judge as of what the node's clock says, although decisions were recorded at a later time.
+    /// Have the running gate judge as of what the node's clock says, although decisions were
+    /// recorded at a later time.
     ///
-    /// The gate judges nothing as of an earlier time than that of its latest record, so that what ended stays ended when the
-    /// clock is set back. Where the clock was ahead once and is right now, that time lies in the future, and keys count as
-    /// ended that have not. Look at the clock first; the audit log keeps a note of this.
+    /// The gate judges nothing as of an earlier time than that of its latest record, so that what
+    /// ended stays ended when the clock is set back. Where the clock was ahead once and is right
+    /// now, that time lies in the future, and keys count as ended that have not. Look at the clock
+    /// first; the audit log keeps a note of this.
     #[command(after_help = "Examples:\n  timedatectl && sealgate clock lower")]
     Lower(NoOptions),
 }
 
 #[derive(Debug, Subcommand)]
 enum TrustCommand {
-    /// Fetch what is published now of one trust root, or of all that the configuration names, check it and put it in
-    /// place.
+    /// Fetch what is published now of one trust root, or of all that the configuration names, check
+    /// it and put it in place.
     ///
-    /// Whatever goes wrong, the root in place stays. The running gate takes a new one at its next reload.
+    /// Whatever goes wrong, the root in place stays. The running gate takes a new one at its next
+    /// reload.
     #[command(after_help = "Examples:\n  \
         sealgate trust update\n  \
         sealgate trust update --name acme --mirror https://tuf.acme.example --root acme.root.json")]
     Update(trust::Update),
     /// Every trust root that policies can name: where it is, what is in it, until when.
-    #[command(after_help = "Examples:\n  sealgate trust list\n  sealgate trust list --output json | jq .name")]
+    #[command(
+        after_help = "Examples:\n  sealgate trust list\n  sealgate trust list --output json | jq \
+            .name"
+    )]
     List(NoOptions),
 }
 
@@ -164,9 +179,11 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            // The message repeats the argument, which may come from a record that an attacker wrote (attack E3).
+            // The message repeats the argument, which may come from a record that an attacker wrote
+            // (attack E3).
             let words = error.render().to_string();
-            Screen::of_terminal(Output::Text).complain(words.trim_start_matches("error: ").trim_end());
+            Screen::of_terminal(Output::Text)
+                .complain(words.trim_start_matches("error: ").trim_end());
             return Exit::Usage.into();
         }
         Err(help) => {
@@ -176,7 +193,8 @@ pub fn main() -> ExitCode {
         }
     };
     let mut screen = Screen::of_terminal(cli.output);
-    // The one command that needs no configuration, and so is not kept from its work by a faulty one.
+    // The one command that needs no configuration, and so is not kept from its work by a faulty
+    // one.
     if let Command::VerifyBundle(options) = &cli.command {
         return verify_bundle::run(options, &mut screen).into();
     }

@@ -58,7 +58,9 @@ pub(super) fn check(options: &Options, settings: &Settings, screen: &mut Screen)
     };
     // What is not the node's own has nothing to do with its registries.
     if options.folder.is_none() && options.keys.is_none() {
-        checked.warnings.extend(registry::survey(&settings.registry).iter().map(ToString::to_string));
+        checked
+            .warnings
+            .extend(registry::survey(&settings.registry).iter().map(ToString::to_string));
     }
     if screen.is_json() {
         screen.json(&checked);

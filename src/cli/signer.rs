@@ -1,5 +1,5 @@
-//! Who signed, when, and which log entry says so, in lines for people: from the report of a judgement or of a record, as
-//! JSON, so that `verify` and `audit show` say the same.
+//! Who signed, when, and which log entry says so, in lines for people: from the report of a
+//! judgement or of a record, as JSON, so that `verify` and `audit show` say the same.
 //!
 //! What a report does not have is left out; a record of another version shows what it has.
 
@@ -39,7 +39,8 @@ fn key(signer: &Value) -> Vec<(&'static str, String)> {
 
 fn certificate(holder: &Value) -> Vec<(&'static str, String)> {
     let extensions = holder.get("extensions").unwrap_or(&Value::Null);
-    let named = [("subjectKind", "kind"), ("issuer", "issuer")].map(|(field, name)| (name, text(holder, field)));
+    let named = [("subjectKind", "kind"), ("issuer", "issuer")]
+        .map(|(field, name)| (name, text(holder, field)));
     let extended = EXTENSIONS.map(|(field, name)| (name, text(extensions, field)));
     let last = [("trustRoot", "trust root"), ("fingerprint", "certificate")];
     let last = last.map(|(field, name)| (name, text(holder, field)));
@@ -58,7 +59,10 @@ fn entries(signer: &Value) -> impl Iterator<Item = (&'static str, String)> {
     list(signer, "logEntries").iter().map(|entry| {
         let log = text(entry, "log").unwrap_or("?");
         let index = entry.get("index").and_then(Value::as_u64);
-        ("log entry", index.map_or_else(|| format!("in {log}"), |index| format!("{index} in {log}")))
+        (
+            "log entry",
+            index.map_or_else(|| format!("in {log}"), |index| format!("{index} in {log}")),
+        )
     })
 }
 

@@ -2,7 +2,9 @@
 
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
-use crate::control::{self, Answer, AuditStatus, ConnectionStatus, EvidenceStatus, Request, Status, TrustStatus};
+use crate::control::{
+    self, Answer, AuditStatus, ConnectionStatus, EvidenceStatus, Request, Status, TrustStatus,
+};
 
 /// Asks the gate and prints its answer; 1 when something needs a person.
 pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
@@ -32,7 +34,9 @@ pub(super) fn ask_daemon(settings: &Settings, request: Request) -> Result<Answer
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime for the conversation: {error}"))?;
-    runtime.block_on(control::ask(&settings.control.socket, request)).map_err(|error| error.to_string())
+    runtime
+        .block_on(control::ask(&settings.control.socket, request))
+        .map_err(|error| error.to_string())
 }
 
 fn is_well(status: &Status) -> bool {
@@ -52,7 +56,8 @@ fn print(status: &Status, screen: &mut Screen) {
         policy.generation, policy.documents, policy.trust_generation
     ));
     if let Some(error) = &policy.reload_error {
-        let bad = screen.tone(Tone::Bad, "the last reload was not taken; the set before it is in force:");
+        let bad =
+            screen.tone(Tone::Bad, "the last reload was not taken; the set before it is in force:");
         screen.line(&format!("         {bad}"));
         for fault in faults(error) {
             screen.line(&format!("           {fault}"));
@@ -85,9 +90,15 @@ fn print(status: &Status, screen: &mut Screen) {
 }
 
 fn print_audit(audit: &AuditStatus, screen: &mut Screen) {
-    let health =
-        if audit.healthy { screen.tone(Tone::Good, "writable") } else { screen.tone(Tone::Bad, "NOT WRITABLE") };
-    screen.line(&format!("audit    {health}, {} records written, {} failed", audit.written, audit.failed));
+    let health = if audit.healthy {
+        screen.tone(Tone::Good, "writable")
+    } else {
+        screen.tone(Tone::Bad, "NOT WRITABLE")
+    };
+    screen.line(&format!(
+        "audit    {health}, {} records written, {} failed",
+        audit.written, audit.failed
+    ));
     if let Some(error) = &audit.error {
         let bad = screen.tone(Tone::Bad, "the last record was not taken:");
         screen.line(&format!("         {bad} {}", plain(error)));
@@ -99,7 +110,9 @@ fn print_audit(audit: &AuditStatus, screen: &mut Screen) {
     if audit.waiting > 0 || audit.late > 0 {
         let warn = screen.tone(Tone::Warn, "warning:");
         let (late, waiting) = (audit.late, audit.waiting);
-        screen.line(&format!("         {warn} {late} records were late since the start, {waiting} wait for the disk"));
+        screen.line(&format!(
+            "         {warn} {late} records were late since the start, {waiting} wait for the disk"
+        ));
     }
 }
 
@@ -108,16 +121,22 @@ fn print_connections(connections: &ConnectionStatus, screen: &mut Screen) {
     screen.line(&format!("clients  {open} connections of {limit} at most"));
     if refused + displaced > 0 {
         let warn = screen.tone(Tone::Warn, "warning:");
-        let most = most.map(|most| format!("; process {} holds {}", most.pid, most.open)).unwrap_or_default();
+        let most = most
+            .map(|most| format!("; process {} holds {}", most.pid, most.open))
+            .unwrap_or_default();
         screen.line(&format!(
-            "         {warn} {refused} were refused and {displaced} idle ones closed for others, since the start{most}"
+            "         {warn} {refused} were refused and {displaced} idle ones closed for others, \
+             since the start{most}"
         ));
     }
 }
 
 fn print_evidence(evidence: &EvidenceStatus, screen: &mut Screen) {
-    let health =
-        if evidence.healthy { screen.tone(Tone::Good, "well") } else { screen.tone(Tone::Bad, "NOT USABLE IN FULL") };
+    let health = if evidence.healthy {
+        screen.tone(Tone::Good, "well")
+    } else {
+        screen.tone(Tone::Bad, "NOT USABLE IN FULL")
+    };
     let (path, kib) = (plain(&evidence.path), evidence.bytes.div_ceil(1024));
     screen.line(&format!("evidence {health}, {} entries, {kib} KiB in {path}", evidence.entries));
     if let Some(error) = &evidence.error {
@@ -127,7 +146,9 @@ fn print_evidence(evidence: &EvidenceStatus, screen: &mut Screen) {
     if evidence.failed_writes > 0 || evidence.broken > 0 {
         let (failed, broken) = (evidence.failed_writes, evidence.broken);
         let warn = screen.tone(Tone::Warn, "warning:");
-        screen.line(&format!("         {warn} {failed} writes failed, {broken} files were broken, since the start"));
+        screen.line(&format!(
+            "         {warn} {failed} writes failed, {broken} files were broken, since the start"
+        ));
     }
     let refreshes = &evidence.refreshes;
     screen.line(&format!(
@@ -137,15 +158,19 @@ fn print_evidence(evidence: &EvidenceStatus, screen: &mut Screen) {
     let rejudged = &evidence.rejudged;
     if rejudged.left + rejudged.admitted + rejudged.left_out > 0 {
         screen.line(&format!(
-            "         after the last reload: {} admitted again in {} ms, {} not by the evidence here, {} to go",
+            "         after the last reload: {} admitted again in {} ms, {} not by the evidence \
+             here, {} to go",
             rejudged.admitted, rejudged.millis, rejudged.left_out, rejudged.left
         ));
     }
 }
 
 fn print_trust(trust: &TrustStatus, screen: &mut Screen) {
-    let roots =
-        if trust.roots.is_empty() { "no root is kept fresh".to_owned() } else { plain(&trust.roots.join(", ")) };
+    let roots = if trust.roots.is_empty() {
+        "no root is kept fresh".to_owned()
+    } else {
+        plain(&trust.roots.join(", "))
+    };
     let ends = if trust.warnings.is_empty() { "; nothing ends soon" } else { "" };
     screen.line(&format!("trust    {roots}{ends}"));
     for warning in &trust.warnings {

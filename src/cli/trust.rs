@@ -23,11 +23,12 @@ pub(super) struct Update {
     /// The root to refresh; those of `trust.update` when left out.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Where its updates are published; that of `trust.mirrors`, or of the shipped root, when left out.
+    /// Where its updates are published; that of `trust.mirrors`, or of the shipped root, when left
+    /// out.
     #[arg(long, value_name = "URL", requires = "name")]
     mirror: Option<String>,
-    /// The TUF root that everything is checked from; NAME.root.json of the folders of roots, or the shipped one, when
-    /// left out.
+    /// The TUF root that everything is checked from; NAME.root.json of the folders of roots, or the
+    /// shipped one, when left out.
     #[arg(long, value_name = "FILE", requires = "name")]
     root: Option<PathBuf>,
 }
@@ -46,7 +47,8 @@ struct RootLine<'a> {
 /// Refreshes one root, or each that is configured; 2 when one of them could not be.
 pub(super) fn update(options: &Update, settings: &Settings, screen: &mut Screen) -> Exit {
     let trust = &settings.trust;
-    let names = options.name.as_ref().map_or_else(|| trust.update.clone(), |name| vec![name.clone()]);
+    let names =
+        options.name.as_ref().map_or_else(|| trust.update.clone(), |name| vec![name.clone()]);
     if names.is_empty() {
         screen.complain("no root to refresh: trust.update is empty; name one with --name");
         return Exit::Unable;
@@ -63,7 +65,9 @@ pub(super) fn update(options: &Update, settings: &Settings, screen: &mut Screen)
             && found.file != updated.file
         {
             let file = found.file.display();
-            screen.complain(&format!("{name}: {file} comes first in trust.roots, so what was fetched is not used"));
+            screen.complain(&format!(
+                "{name}: {file} comes first in trust.roots, so what was fetched is not used"
+            ));
         }
     }
     exit
@@ -71,7 +75,9 @@ pub(super) fn update(options: &Update, settings: &Settings, screen: &mut Screen)
 
 fn asked(name: &str, options: &Update, trust: &TrustOptions) -> Result<Ask, String> {
     if !loader::is_root_name(name) {
-        return Err("cannot be the name of a root: expected lower-case letters, digits, -, _, .".to_owned());
+        return Err(
+            "cannot be the name of a root: expected lower-case letters, digits, -, _, .".to_owned()
+        );
     }
     let shipped = loader::shipped(name);
     let mirror = options.mirror.clone().or_else(|| trust.mirrors.get(name).cloned());
@@ -99,7 +105,8 @@ fn run(ask: &Ask) -> Result<Updated, String> {
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime for the requests: {error}"))?;
-    let accept = |bytes: &[u8]| loader::parse_root(bytes).map(drop).map_err(|fault| fault.to_string());
+    let accept =
+        |bytes: &[u8]| loader::parse_root(bytes).map(drop).map_err(|fault| fault.to_string());
     runtime.block_on(tuf::update(ask, accept, daemon::now())).map_err(|error| error.to_string())
 }
 
@@ -133,7 +140,9 @@ fn told(name: &str, updated: &Result<Updated, String>, screen: &mut Screen) {
                 day(updated.fresh_until)
             ));
         }
-        Err(error) => screen.complain(&format!("{name}: not refreshed, the root in place stays: {error}")),
+        Err(error) => {
+            screen.complain(&format!("{name}: not refreshed, the root in place stays: {error}"))
+        }
     }
 }
 
@@ -157,7 +166,8 @@ pub(super) fn list(settings: &Settings, screen: &mut Screen) -> Exit {
         }
     };
     if found.is_empty() && !screen.is_json() {
-        screen.line("no trust roots: policies with keys need none, others run sealgate trust update");
+        screen
+            .line("no trust roots: policies with keys need none, others run sealgate trust update");
     }
     let window = SignedDuration::from_hours(i64::from(settings.trust.expiry_warning_days) * 24);
     for found in &found {
@@ -203,14 +213,21 @@ fn print(listed: &Listed<'_>, now: Timestamp, screen: &mut Screen) {
                 Some(end) if end < now => screen.tone(Tone::Warn, &until),
                 Some(_) | None => until,
             };
-            screen.line(&format!("    {from} to {until}  {}", shortened(&plain(&item.name), WIDTH - 30)));
+            screen.line(&format!(
+                "    {from} to {until}  {}",
+                shortened(&plain(&item.name), WIDTH - 30)
+            ));
         }
     }
     for warning in &listed.warnings {
         note(Tone::Warn, "warning:", warning, screen);
     }
     if listed.error.is_none() {
-        let next = listed.items.iter().filter(|item| item.until >= Some(now)).min_by_key(|item| item.until);
+        let next = listed
+            .items
+            .iter()
+            .filter(|item| item.until >= Some(now))
+            .min_by_key(|item| item.until);
         let next = next.and_then(|item| Some(format!("the {}, {}", item.kind, day(item.until?))));
         screen.line(&format!("  ends next: {}", next.unwrap_or_else(|| "nothing".to_owned())));
     }

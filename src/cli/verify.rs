@@ -75,13 +75,26 @@ async fn decide(options: &Options, settings: &Settings, screen: &mut Screen) -> 
     }
 }
 
-fn print(image: &str, decided: &Result<PullPermit, Refusal>, timings: &Timings, screen: &mut Screen) {
+fn print(
+    image: &str,
+    decided: &Result<PullPermit, Refusal>,
+    timings: &Timings,
+    screen: &mut Screen,
+) {
     let report = report_of(decided);
     let (verdict, code, message) = said(decided);
     let pinned = decided.as_ref().ok().map(PullPermit::pinned);
     if screen.is_json() {
         let policies = report.map(|report| report.documents.iter().collect()).unwrap_or_default();
-        screen.json(&Answer { image, verdict, code, message, pinned, policies, timings: timings.phases() });
+        screen.json(&Answer {
+            image,
+            verdict,
+            code,
+            message,
+            pinned,
+            policies,
+            timings: timings.phases(),
+        });
         return;
     }
     let tone = match (decided.is_ok(), verdict) {
@@ -99,8 +112,9 @@ fn print(image: &str, decided: &Result<PullPermit, Refusal>, timings: &Timings, 
     }
 }
 
-/// The verdict, its code and what there is to say, as the audit log would have them: an image that runs without proof is
-/// not called satisfied. Of one that is there is nothing to say beside its policies.
+/// The verdict, its code and what there is to say, as the audit log would have them: an image that
+/// runs without proof is not called satisfied. Of one that is there is nothing to say beside its
+/// policies.
 fn said(decided: &Result<PullPermit, Refusal>) -> (&'static str, String, String) {
     match decided {
         Ok(permit) => {
@@ -129,7 +143,9 @@ fn print_document(document: &DocumentReport, screen: &mut Screen) {
         for result in &requirement.signature_results {
             let outcome = match &result.outcome {
                 SignatureOutcome::Signed(signer) => format!("counts, signed by {signer}"),
-                SignatureOutcome::Refused(finding) | SignatureOutcome::Unable(finding) => finding.to_string(),
+                SignatureOutcome::Refused(finding) | SignatureOutcome::Unable(finding) => {
+                    finding.to_string()
+                }
             };
             screen.line(&format!("      {}", result.item));
             screen.line(&format!("        in {}", plain(&result.place)));

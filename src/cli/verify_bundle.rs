@@ -1,5 +1,6 @@
-//! `sealgate verify-bundle FILE_OR_DIGEST`: a bundle in hand, judged without a policy. Its arguments are those of the
-//! client protocol of sigstore-conformance (`docs/cli_protocol.md` there).
+//! `sealgate verify-bundle FILE_OR_DIGEST`: a bundle in hand, judged without a policy. Its
+//! arguments are those of the client protocol of sigstore-conformance (`docs/cli_protocol.md`
+//! there).
 //!
 //! Reads no configuration and asks nobody.
 
@@ -15,11 +16,12 @@ use crate::daemon::CLOCK;
 use crate::image::Digest;
 use crate::loader;
 use crate::verify::{
-    About, BUNDLE_MAX, Budget, Certificate, Claim, Demands, LogEntry, ProvenTime, PublicKey, ROOT_MAX, Signed, Signer,
-    TimeSource, Trust, TrustRoot, Untrusted,
+    About, BUNDLE_MAX, Budget, Certificate, Claim, Demands, LogEntry, ProvenTime, PublicKey,
+    ROOT_MAX, Signed, Signer, TimeSource, Trust, TrustRoot, Untrusted,
 };
 
-/// Longest artifact that is read, in bytes: it is held in memory, for some signatures cover the bytes themselves.
+/// Longest artifact that is read, in bytes: it is held in memory, for some signatures cover the
+/// bytes themselves.
 const ARTIFACT_MAX: u64 = 1 << 30;
 /// Longest key file, in bytes; one key is far shorter.
 const KEY_MAX: u64 = 64 * 1024;
@@ -27,7 +29,8 @@ const KEY_MAX: u64 = 64 * 1024;
 /// What to judge, by what, for whom.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Judge by Sigstore's staging instance instead of its public-good one, where no trusted root is given.
+    /// Judge by Sigstore's staging instance instead of its public-good one, where no trusted root
+    /// is given.
     #[arg(long)]
     staging: bool,
     /// The bundle.
@@ -48,10 +51,12 @@ pub(super) struct Options {
     /// The public key that must have signed, PEM; the log entry must be proven all the same.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// What to trust, a `trusted_root.json`; the public-good instance's as it was shipped when left out.
+    /// What to trust, a `trusted_root.json`; the public-good instance's as it was shipped when left
+    /// out.
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
-    /// What was signed: a file, or its digest (`sha256:` and 64 hexadecimal digits, where no file has that name).
+    /// What was signed: a file, or its digest (`sha256:` and 64 hexadecimal digits, where no file
+    /// has that name).
     #[arg(value_name = "FILE_OR_DIGEST")]
     artifact: String,
 }
@@ -139,10 +144,14 @@ fn judge(options: &Options, artifact: &Artifact) -> Result<Signed, Failure> {
     let claim = if types.is_empty() { Claim::ImageSignature } else { Claim::Attestation(&types) };
     let about = About { digest: &artifact.digest, artifact: artifact.bytes.as_deref(), claim };
     let (trust, demands) = match &key {
-        Some(key) => (Trust::Key { key, root: Some(&root) }, Demands { sct: false, ..Demands::KEYLESS }),
+        Some(key) => {
+            (Trust::Key { key, root: Some(&root) }, Demands { sct: false, ..Demands::KEYLESS })
+        }
         None => (Trust::Keyless { root: &root }, Demands::KEYLESS),
     };
-    let signed = untrusted.prove(&about, &trust, demands, CLOCK.now(), &mut Budget::default()).map_err(refused)?;
+    let signed = untrusted
+        .prove(&about, &trust, demands, CLOCK.now(), &mut Budget::default())
+        .map_err(refused)?;
     if let Signer::Certificate(certificate) = signed.signer() {
         wanted(options, certificate).map_err(Failure::Refused)?;
     }
@@ -159,7 +168,10 @@ fn wanted(options: &Options, certificate: &Certificate) -> Result<(), String> {
     let issuer = certificate.issuer();
     if issuer.is_none() || issuer != options.certificate_oidc_issuer.as_deref() {
         let expected = options.certificate_oidc_issuer.as_deref().unwrap_or_default();
-        return Err(format!("identity vouched for by {}, expected {expected}", issuer.unwrap_or("nobody")));
+        return Err(format!(
+            "identity vouched for by {}, expected {expected}",
+            issuer.unwrap_or("nobody")
+        ));
     }
     Ok(())
 }
@@ -170,16 +182,20 @@ fn root(options: &Options) -> Result<TrustRoot, String> {
         return TrustRoot::parse(&json).map_err(|error| format!("{}: {error}", file.display()));
     }
     let name = if options.staging { "staging" } else { "public-good" };
-    let shipped = loader::shipped(name).ok_or_else(|| format!("no trust root {name} is shipped"))?;
-    TrustRoot::parse(shipped.trusted_root.as_bytes()).map_err(|error| format!("trust root {name}: {error}"))
+    let shipped =
+        loader::shipped(name).ok_or_else(|| format!("no trust root {name} is shipped"))?;
+    TrustRoot::parse(shipped.trusted_root.as_bytes())
+        .map_err(|error| format!("trust root {name}: {error}"))
 }
 
 fn key(file: &Path) -> Result<PublicKey, String> {
-    PublicKey::parse_pem(&read(file, KEY_MAX)?).map_err(|error| format!("{}: {error}", file.display()))
+    PublicKey::parse_pem(&read(file, KEY_MAX)?)
+        .map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn artifact(text: &str) -> Result<Artifact, String> {
-    let digest = Digest::parse(&text.to_ascii_lowercase()).ok().filter(|_| text.starts_with("sha256:"));
+    let digest =
+        Digest::parse(&text.to_ascii_lowercase()).ok().filter(|_| text.starts_with("sha256:"));
     if let Some(digest) = digest
         && !Path::new(text).exists()
     {
@@ -192,7 +208,11 @@ fn artifact(text: &str) -> Result<Artifact, String> {
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let cannot = |error| format!("cannot read {}: {error}", path.display());
     let mut bytes = Vec::new();
-    File::open(path).map_err(cannot)?.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(cannot)?;
+    File::open(path)
+        .map_err(cannot)?
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= limit) {
         return Ok(bytes);
     }
@@ -263,7 +283,9 @@ fn answer<'a>(digest: &'a str, outcome: &'a Result<Signed, Failure>) -> Answer<'
         message: message.to_owned(),
         digest,
         signer: signed.map(|signed| signer(signed.signer())),
-        predicate_type: signed.and_then(Signed::statement).map(|statement| statement.predicate_type()),
+        predicate_type: signed
+            .and_then(Signed::statement)
+            .map(|statement| statement.predicate_type()),
         times: times.collect(),
         entries: entries.map(|entry| EntryAnswer { log: &entry.log, index: entry.index }).collect(),
     }

@@ -1,7 +1,7 @@
 //! From a tree to settings, so that an error knows its key and its line.
 //!
-//! The rooms' options derive `Deserialize`; this is the other half, over [`Node`]. It reports what serde found as data
-//! (unknown key and the known ones, type found and expected) instead of text.
+//! The rooms' options derive `Deserialize`; this is the other half, over [`Node`]. It reports what
+//! serde found as data (unknown key and the known ones, type found and expected) instead of text.
 
 use std::collections::btree_map;
 use std::fmt::{self, Display};
@@ -9,7 +9,8 @@ use std::slice;
 
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{
-    self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+    self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
 };
 use serde::{Deserialize, forward_to_deserialize_any};
 
@@ -45,7 +46,9 @@ impl Fault {
         match self {
             Self::UnknownKey { key: name, known } => {
                 let nearest = known.iter().map(|other| (distance(&name, other), other)).min();
-                let near = nearest.filter(|(distance, _)| *distance <= NEAR).map(|(_, other)| other.clone());
+                let near = nearest
+                    .filter(|(distance, _)| *distance <= NEAR)
+                    .map(|(_, other)| other.clone());
                 ConfigError::UnknownKey { place, key, nearest: near, known }
             }
             Self::Type { got, expected } => ConfigError::Type { place, key, got, expected },
@@ -74,7 +77,9 @@ impl<'de> Deserializer<'de> for At<'de> {
             Value::Float(number) => visitor.visit_f64(*number),
             Value::Boolean(value) => visitor.visit_bool(*value),
             Value::Array(items) => visitor.visit_seq(Items { items: items.iter(), key: &key }),
-            Value::Table(table) => visitor.visit_map(Keys { keys: table.iter(), value: None, key: &key }),
+            Value::Table(table) => {
+                visitor.visit_map(Keys { keys: table.iter(), value: None, key: &key })
+            }
         };
         result.map_err(|fault| fault.at(&node.place, &key))
     }
@@ -83,7 +88,11 @@ impl<'de> Deserializer<'de> for At<'de> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -95,7 +104,9 @@ impl<'de> Deserializer<'de> for At<'de> {
     ) -> Result<V::Value, Fault> {
         let Self { node, key } = self;
         let result = match &node.value {
-            Value::Text(text) => visitor.visit_enum::<StrDeserializer<'_, Fault>>(text.as_str().into_deserializer()),
+            Value::Text(text) => {
+                visitor.visit_enum::<StrDeserializer<'_, Fault>>(text.as_str().into_deserializer())
+            }
             Value::Table(table) => {
                 let keys = Keys { keys: table.iter(), value: None, key: &key };
                 MapAccessDeserializer::new(keys).deserialize_enum(name, variants, visitor)
@@ -121,8 +132,14 @@ struct Items<'a, 'k> {
 impl<'de> SeqAccess<'de> for Items<'de, '_> {
     type Error = Fault;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        self.items.next().map(|node| seed.deserialize(At { node, key: self.key.to_owned() })).transpose()
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Fault> {
+        self.items
+            .next()
+            .map(|node| seed.deserialize(At { node, key: self.key.to_owned() }))
+            .transpose()
     }
 }
 
@@ -135,7 +152,10 @@ struct Keys<'a, 'k> {
 impl<'de> MapAccess<'de> for Keys<'de, '_> {
     type Error = Fault;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Fault> {
         let Some((name, (place, node))) = self.keys.next() else { return Ok(None) };
         let key = if self.key.is_empty() { name.clone() } else { format!("{}.{name}", self.key) };
         let name: StrDeserializer<'_, Fault> = name.as_str().into_deserializer();
@@ -145,7 +165,10 @@ impl<'de> MapAccess<'de> for Keys<'de, '_> {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
-        let value = self.value.take().ok_or_else(|| Fault::Value("a value was asked for before its key".to_owned()))?;
+        let value = self
+            .value
+            .take()
+            .ok_or_else(|| Fault::Value("a value was asked for before its key".to_owned()))?;
         seed.deserialize(value)
     }
 }
@@ -181,8 +204,8 @@ impl Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// How many letters must be put in, left out, replaced or swapped with their neighbour to come from one word to the
-/// other (Damerau and Levenshtein, optimal string alignment).
+/// How many letters must be put in, left out, replaced or swapped with their neighbour to come from
+/// one word to the other (Damerau and Levenshtein, optimal string alignment).
 fn distance(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];

@@ -104,14 +104,21 @@ impl fmt::Display for ConfigError {
         match self {
             Self::Read { path, kind: io::ErrorKind::NotFound } => write!(
                 f,
-                "there is no configuration {}; `make install` puts one there in which everything is a comment, and \
+                "there is no configuration {}; `make install` puts one there in which everything \
+                 is a comment, and \
                  --config names another",
                 path.display()
             ),
-            Self::Read { path, kind } => write!(f, "the configuration {}: {}", path.display(), Words(*kind)),
+            Self::Read { path, kind } => {
+                write!(f, "the configuration {}: {}", path.display(), Words(*kind))
+            }
             Self::Unsafe(fault) => write!(f, "the configuration is not safe from others: {fault}"),
-            Self::TooLarge { path, limit } => write!(f, "{} is larger than {limit} bytes", path.display()),
-            Self::TooMany { folder, limit } => write!(f, "{} has more than {limit} files", folder.display()),
+            Self::TooLarge { path, limit } => {
+                write!(f, "{} is larger than {limit} bytes", path.display())
+            }
+            Self::TooMany { folder, limit } => {
+                write!(f, "{} has more than {limit} files", folder.display())
+            }
             Self::NotText { path } => write!(f, "{} is not utf-8 text", path.display()),
             Self::Syntax { place, message } => write!(f, "{place}: {message}"),
             Self::UnknownKey { place, key, nearest: Some(nearest), .. } => {
@@ -120,7 +127,9 @@ impl fmt::Display for ConfigError {
             Self::UnknownKey { place, key, nearest: None, known } => {
                 write!(f, "{place}: there is no key {key}, expected one of {}", known.join(", "))
             }
-            Self::Type { place, key, got, expected } => write!(f, "{place}: {key} is {got}, expected {expected}"),
+            Self::Type { place, key, got, expected } => {
+                write!(f, "{place}: {key} is {got}, expected {expected}")
+            }
             Self::Value { place, key, message } => write!(f, "{place}: {key}: {message}"),
             Self::Unfit { message } => write!(f, "the configuration does not fit: {message}"),
         }

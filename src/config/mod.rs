@@ -1,10 +1,10 @@
-//! The configuration: [`load`] reads the file and its drop-ins and answers with [`Settings`], or with the first
-//! [`ConfigError`] and its place.
+//! The configuration: [`load`] reads the file and its drop-ins and answers with [`Settings`], or
+//! with the first [`ConfigError`] and its place.
 //!
-//! Files become trees whose every value knows its line (`tree`), trees become one (later files win, key by key), and
-//! that one becomes the options of each room (`de`), strictly: an unknown key, a wrong type or a value out of its range
-//! is an error, in a value that a later file replaces too. Each room owns its options and their defaults; nothing here
-//! reads the environment.
+//! Files become trees whose every value knows its line (`tree`), trees become one (later files win,
+//! key by key), and that one becomes the options of each room (`de`), strictly: an unknown key, a
+//! wrong type or a value out of its range is an error, in a value that a later file replaces too.
+//! Each room owns its options and their defaults; nothing here reads the environment.
 
 mod de;
 mod error;
@@ -19,17 +19,20 @@ use serde::Deserialize;
 pub use error::{ConfigError, Place};
 
 use crate::file_trust::{self, Above};
-use crate::{audit, containerd, control, cri, evidence_store, floor, loader, metrics, proxy, registry};
+use crate::{
+    audit, containerd, control, cri, evidence_store, floor, loader, metrics, proxy, registry,
+};
 
-/// Where the configuration is unless the command line says otherwise. Drop-ins are in the folder of that name with
-/// `.d` added.
+/// Where the configuration is unless the command line says otherwise. Drop-ins are in the folder of
+/// that name with `.d` added.
 pub const DEFAULT_PATH: &str = "/etc/sealgate/config.toml";
 /// The largest file that is read, in bytes: fifty times the shipped example.
 const FILE_MAX: u64 = 1 << 20;
 /// The most drop-ins that are read: more are a mistake of whatever writes them.
 const FILES_MAX: usize = 200;
 
-/// Everything that can be configured: one field, and one table of the file, for each room that has options.
+/// Everything that can be configured: one field, and one table of the file, for each room that has
+/// options.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -65,7 +68,8 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogOptions {
-    /// Which of its words: `error`, `warn`, `info`, `debug`, `trace`, or directives of tracing-subscriber's `EnvFilter`.
+    /// Which of its words: `error`, `warn`, `info`, `debug`, `trace`, or directives of
+    /// tracing-subscriber's `EnvFilter`.
     pub filter: String,
 }
 
@@ -75,13 +79,14 @@ impl Default for LogOptions {
     }
 }
 
-/// Reads the file at `path` and, in the order of their names, every `*.toml` in the folder `path` with `.d` added.
-/// Tables are merged key by key, anything else in a later file replaces what was before. Hidden files and other names
-/// are not read.
+/// Reads the file at `path` and, in the order of their names, every `*.toml` in the folder `path`
+/// with `.d` added. Tables are merged key by key, anything else in a later file replaces what was
+/// before. Hidden files and other names are not read.
 ///
 /// # Errors
-/// [`ConfigError`] for the first thing that is wrong, in the order in which the files are read: not there, not safe
-/// from others (attack E4), too large, no TOML, an unknown key, a value that does not fit.
+/// [`ConfigError`] for the first thing that is wrong, in the order in which the files are read: not
+/// there, not safe from others (attack E4), too large, no TOML, an unknown key, a value that does
+/// not fit.
 pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let mut fragments = vec![(path.to_owned(), read(path)?)];
     for path in drop_ins(path)? {
@@ -91,7 +96,8 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     parse(&fragments)
 }
 
-/// The settings that these files make, given as names and texts in the order in which they are read.
+/// The settings that these files make, given as names and texts in the order in which they are
+/// read.
 ///
 /// # Errors
 /// [`ConfigError`] for the first thing that is wrong in any of them.

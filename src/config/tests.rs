@@ -1,5 +1,5 @@
-//! The configuration as a whole: what is accepted, what is refused and where, and that the shipped example says
-//! everything there is to say.
+//! The configuration as a whole: what is accepted, what is refused and where, and that the shipped
+//! example says everything there is to say.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -27,10 +27,12 @@ fn nothing_means_the_defaults() {
 
 #[test]
 fn a_later_file_wins_key_by_key() {
-    let main = "[audit]\nkeep_files = 3\non_failure = \"admit-all\"\n[listen]\nallowed_uids = [0, 1000]\n";
+    let main =
+        "[audit]\nkeep_files = 3\non_failure = \"admit-all\"\n[listen]\nallowed_uids = [0, 1000]\n";
     let first = "audit.keep_files = 4\n[listen]\nallowed_uids = [0]\n";
     let second = "[audit]\nkeep_files = 5\n";
-    let files = [("c", main), ("a", first), ("b", second)].map(|(name, text)| (PathBuf::from(name), text.to_owned()));
+    let files = [("c", main), ("a", first), ("b", second)]
+        .map(|(name, text)| (PathBuf::from(name), text.to_owned()));
     let settings = parse(&files).unwrap();
     assert_eq!(settings.audit.keep_files.get(), 5);
     assert_eq!(settings.audit.on_failure, OnFailure::AdmitAll);
@@ -39,7 +41,9 @@ fn a_later_file_wins_key_by_key() {
 
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
-    let Err(ConfigError::UnknownKey { place: at, key, nearest, known }) = one("\n[audit]\n\nkeep_flies = 3\n") else {
+    let Err(ConfigError::UnknownKey { place: at, key, nearest, known }) =
+        one("\n[audit]\n\nkeep_flies = 3\n")
+    else {
         panic!("expected an unknown key")
     };
     assert_eq!(
@@ -47,7 +51,9 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
         (place("config.toml", 4), "audit.keep_flies", Some("keep_files"))
     );
     assert!(known.contains(&"max_bytes".to_owned()));
-    let Err(ConfigError::UnknownKey { place: at, key, nearest, .. }) = one("[memory]\nverdicts = 1\n[adit]\n") else {
+    let Err(ConfigError::UnknownKey { place: at, key, nearest, .. }) =
+        one("[memory]\nverdicts = 1\n[adit]\n")
+    else {
         panic!("expected an unknown table")
     };
     assert_eq!((at.line, key.as_str(), nearest.as_deref()), (3, "adit", Some("audit")));
@@ -62,7 +68,13 @@ fn a_wrong_type_is_named_with_its_line_and_both_types() {
     for (text, line, key, got, expected) in [
         ("[audit]\nkeep_files = \"8\"", 2, "audit.keep_files", "string \"8\"", "a nonzero u32"),
         ("audit = 1", 1, "audit", "integer `1`", "struct Options"),
-        ("[listen]\nallowed_uids = [\n0,\n\"root\"]", 4, "listen.allowed_uids", "string \"root\"", "u32"),
+        (
+            "[listen]\nallowed_uids = [\n0,\n\"root\"]",
+            4,
+            "listen.allowed_uids",
+            "string \"root\"",
+            "u32",
+        ),
         ("[audit]\npath = false", 2, "audit.path", "boolean `false`", "path string"),
         ("[audit]\npath = 2026-01-01", 2, "audit.path", "a date", "text, a number, true or false"),
     ] {
@@ -87,7 +99,9 @@ fn a_value_out_of_its_range_is_named_with_its_line() {
         ("[audit]\nkeep_files = 999999999999999999999999999999999999999999", 2, "audit.keep_files"),
     ] {
         let error = one(text).unwrap_err();
-        let ConfigError::Value { place: at, key: found, .. } = &error else { panic!("{text}: {error:?}") };
+        let ConfigError::Value { place: at, key: found, .. } = &error else {
+            panic!("{text}: {error:?}")
+        };
         assert_eq!((at.line, found.as_str()), (line, key));
     }
     assert!(matches!(one("[audit]\nmode = 0o666"), Err(ConfigError::Unfit { .. })));
@@ -98,13 +112,19 @@ fn a_value_out_of_its_range_is_named_with_its_line() {
 fn what_a_later_file_replaces_must_be_right_too() {
     let files = [("a", "[audit]\nkeep_files = \"8\""), ("b", "[audit]\nkeep_files = 8")];
     let files = files.map(|(name, text)| (PathBuf::from(name), text.to_owned()));
-    assert!(matches!(parse(&files), Err(ConfigError::Type { place: at, .. }) if at == place("a", 2)));
+    assert!(
+        matches!(parse(&files), Err(ConfigError::Type { place: at, .. }) if at == place("a", 2))
+    );
 }
 
 #[test]
 fn no_toml_and_keys_said_twice_are_refused_with_their_line() {
-    for (text, line) in [("[audit]\nkeep_files = 1\nkeep_files = 2\n", 3), ("\n[audit\n", 2), ("a = 1\n[a]\n", 2)] {
-        let Err(ConfigError::Syntax { place: at, .. }) = one(text) else { panic!("{text}: {:?}", one(text)) };
+    for (text, line) in
+        [("[audit]\nkeep_files = 1\nkeep_files = 2\n", 3), ("\n[audit\n", 2), ("a = 1\n[a]\n", 2)]
+    {
+        let Err(ConfigError::Syntax { place: at, .. }) = one(text) else {
+            panic!("{text}: {:?}", one(text))
+        };
         assert_eq!(at.line, line, "{text}");
     }
 }
@@ -169,7 +189,10 @@ fn attack_d1_files_are_bounded_in_size_and_number() {
     (0..=FILES_MAX).for_each(|n| write(&drop_ins.join(format!("{n}.toml")), ""));
     assert_eq!(load(&path), Err(ConfigError::TooMany { folder: drop_ins, limit: FILES_MAX }));
     assert!(matches!(one(&"[".repeat(100_000)), Err(ConfigError::Syntax { .. })));
-    assert!(matches!(one(&format!("audit = {}", "[".repeat(100_000))), Err(ConfigError::Syntax { .. })));
+    assert!(matches!(
+        one(&format!("audit = {}", "[".repeat(100_000))),
+        Err(ConfigError::Syntax { .. })
+    ));
 }
 
 #[test]
@@ -178,7 +201,10 @@ fn what_is_not_there_or_not_text_is_said_to_be_so() {
     fs::write(&path, b"\xff").unwrap();
     assert_eq!(load(&path), Err(ConfigError::NotText { path: path.clone() }));
     let absent = dir.path().join("absent.toml");
-    assert_eq!(load(&absent), Err(ConfigError::Read { path: absent.clone(), kind: io::ErrorKind::NotFound }));
+    assert_eq!(
+        load(&absent),
+        Err(ConfigError::Read { path: absent.clone(), kind: io::ErrorKind::NotFound })
+    );
 }
 
 #[test]
@@ -186,8 +212,8 @@ fn the_shipped_example_parses_and_changes_nothing() {
     assert_eq!(one(EXAMPLE), Ok(Settings::default()));
 }
 
-/// In the example `#key = value` is a default and `#? key = value` stands for a key that is not set by default; a
-/// comment for people begins with `# `.
+/// In the example `#key = value` is a default and `#? key = value` stands for a key that is not set
+/// by default; a comment for people begins with `# `.
 fn uncommented(optional: bool) -> String {
     let line = |line: &str| match (line.strip_prefix("#? "), line.strip_prefix('#')) {
         (Some(set), _) => {
@@ -229,7 +255,11 @@ fn the_shipped_example_names_every_key() {
     assert!(asked >= 5, "the root and the tables of it: {asked}");
 }
 
-fn every_table(node: &tree::Node, path: &mut Vec<String>, ask: &mut impl FnMut(&[String], &BTreeSet<String>)) {
+fn every_table(
+    node: &tree::Node,
+    path: &mut Vec<String>,
+    ask: &mut impl FnMut(&[String], &BTreeSet<String>),
+) {
     let tree::Value::Table(keys) = &node.value else { return };
     // An empty table is a map, whose keys are the operator's own.
     if keys.is_empty() {
@@ -246,9 +276,12 @@ fn every_table(node: &tree::Node, path: &mut Vec<String>, ask: &mut impl FnMut(&
 #[test]
 fn every_comment_for_people_stands_above_a_key() {
     for (number, line) in EXAMPLE.lines().enumerate() {
-        let known = line.is_empty() || ["# ", "#? ", "["].iter().any(|start| line.starts_with(start)) || line == "#";
-        let key =
-            line.strip_prefix('#').is_some_and(|rest| rest.contains(" = ") || rest.starts_with('"') || rest == "]");
+        let known = line.is_empty()
+            || ["# ", "#? ", "["].iter().any(|start| line.starts_with(start))
+            || line == "#";
+        let key = line
+            .strip_prefix('#')
+            .is_some_and(|rest| rest.contains(" = ") || rest.starts_with('"') || rest == "]");
         assert!(known || key, "line {}: {line}", number + 1);
     }
 }

@@ -1,4 +1,5 @@
-//! [`Node`]: a TOML value that knows the line it came from. Trees of several files become one by [`Node::merge`].
+//! [`Node`]: a TOML value that knows the line it came from. Trees of several files become one by
+//! [`Node::merge`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -80,7 +81,11 @@ impl Source<'_> {
     fn table(&self, table: &DeTable<'_>, key: &str) -> Result<Value, ConfigError> {
         let mut nodes = BTreeMap::new();
         for (name, value) in table {
-            let whole = if key.is_empty() { name.get_ref().to_string() } else { format!("{key}.{}", name.get_ref()) };
+            let whole = if key.is_empty() {
+                name.get_ref().to_string()
+            } else {
+                format!("{key}.{}", name.get_ref())
+            };
             let node = self.node(value, &whole)?;
             nodes.insert(name.get_ref().to_string(), (self.place(name.span().start), node));
         }
@@ -89,23 +94,31 @@ impl Source<'_> {
 
     fn node(&self, spanned: &Spanned<DeValue<'_>>, key: &str) -> Result<Node, ConfigError> {
         let place = self.place(spanned.span().start);
-        let wrong = |message: String| ConfigError::Value { place: place.clone(), key: key.to_owned(), message };
+        let wrong = |message: String| ConfigError::Value {
+            place: place.clone(),
+            key: key.to_owned(),
+            message,
+        };
         let value = match spanned.get_ref() {
             DeValue::String(text) => Value::Text(text.to_string()),
             DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
                 .map(Value::Integer)
                 .map_err(|_| wrong(format!("the number {number} is too large")))?,
-            DeValue::Float(number) => {
-                Value::Float(number.as_str().parse().map_err(|_| wrong(format!("{} is no number", number.as_str())))?)
-            }
+            DeValue::Float(number) => Value::Float(
+                number
+                    .as_str()
+                    .parse()
+                    .map_err(|_| wrong(format!("{} is no number", number.as_str())))?,
+            ),
             DeValue::Boolean(value) => Value::Boolean(*value),
             DeValue::Datetime(_) => {
-                let (got, expected) = ("a date".to_owned(), "text, a number, true or false".to_owned());
+                let (got, expected) =
+                    ("a date".to_owned(), "text, a number, true or false".to_owned());
                 return Err(ConfigError::Type { place, key: key.to_owned(), got, expected });
             }
-            DeValue::Array(items) => {
-                Value::Array(items.iter().map(|item| self.node(item, key)).collect::<Result<_, _>>()?)
-            }
+            DeValue::Array(items) => Value::Array(
+                items.iter().map(|item| self.node(item, key)).collect::<Result<_, _>>()?,
+            ),
             DeValue::Table(table) => self.table(table, key)?,
         };
         Ok(Node { place, value })

@@ -33,8 +33,10 @@ impl Runtime {
         call: &'static str,
         answer: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, RuntimeError> {
-        self.limited(call, async { answer.await.map(Response::into_inner).map_err(|status| (call, status).into()) })
-            .await
+        self.limited(call, async {
+            answer.await.map(Response::into_inner).map_err(|status| (call, status).into())
+        })
+        .await
     }
 
     /// Waits for something that takes several messages, no longer than the time limit of a call.

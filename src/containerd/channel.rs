@@ -1,4 +1,5 @@
-//! The connection to containerd's socket: made at the first call, and made anew after containerd was away (fact H1).
+//! The connection to containerd's socket: made at the first call, and made anew after containerd
+//! was away (fact H1).
 
 use std::path::PathBuf;
 
@@ -11,8 +12,10 @@ pub(super) const MESSAGE_MAX: usize = 16 << 20;
 /// A channel that connects to `socket` when it is used, again and again as needed.
 pub(super) fn lazy(socket: PathBuf) -> Channel {
     // The authority that the kubelet sends too; the connector below decides where it goes.
-    Endpoint::from_static("http://localhost").connect_with_connector_lazy(tower::service_fn(move |_| {
-        let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-    }))
+    Endpoint::from_static("http://localhost").connect_with_connector_lazy(tower::service_fn(
+        move |_| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        },
+    ))
 }

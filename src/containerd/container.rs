@@ -1,5 +1,5 @@
-//! [`Container`]: a container as containerd keeps it, with the CRI's own notes on what was asked for
-//! ([`CreatedWith`]) and the mounts of its OCI spec.
+//! [`Container`]: a container as containerd keeps it, with the CRI's own notes on what was asked
+//! for ([`CreatedWith`]) and the mounts of its OCI spec.
 //!
 //! containerd's words, needed to know what to prove; the proof is in [`Proven`](super::Proven).
 
@@ -16,7 +16,8 @@ use crate::proto::containerd::services::containers::v1 as api;
 const CALL: &str = "Containers/Get";
 /// Where the CRI keeps its notes on a container (containerd, `internal/cri/labels`).
 const NOTES: &str = "io.cri-containerd.container.metadata";
-/// The version of those notes, the same since containerd 1.0 (`internal/cri/store/container/metadata.go`).
+/// The version of those notes, the same since containerd 1.0
+/// (`internal/cri/store/container/metadata.go`).
 const NOTES_VERSION: &str = "v1";
 
 /// A container in containerd.
@@ -24,7 +25,8 @@ const NOTES_VERSION: &str = "v1";
 pub struct Container {
     /// Its id.
     pub id: String,
-    /// The image name that containerd noted: the first of the image's names, not the one asked for (fact P7).
+    /// The image name that containerd noted: the first of the image's names, not the one asked for
+    /// (fact P7).
     pub image: String,
     /// The snapshotter of its root filesystem.
     pub snapshotter: String,
@@ -91,7 +93,9 @@ impl Runtime {
         let mut client = self.containers();
         let request = api::GetContainerRequest { id: id.to_owned() };
         let answer = error::found(self.call(CALL, client.get(self.native(request))).await)?;
-        answer.map(|answer| read(answer.container.ok_or_else(|| malformed("no container"))?)).transpose()
+        answer
+            .map(|answer| read(answer.container.ok_or_else(|| malformed("no container"))?))
+            .transpose()
     }
 }
 
@@ -102,7 +106,8 @@ fn read(container: api::Container) -> Result<Container, RuntimeError> {
         Some(notes) => Some(parse(&notes.value, "container notes that do not parse")?),
         None => None,
     };
-    let annotation = |name: &str| spec.annotations.get(name).cloned().filter(|value| !value.is_empty());
+    let annotation =
+        |name: &str| spec.annotations.get(name).cloned().filter(|value| !value.is_empty());
     Ok(Container {
         pod: Pod {
             namespace: annotation("io.kubernetes.cri.sandbox-namespace"),
@@ -129,7 +134,8 @@ fn malformed(what: &'static str) -> RuntimeError {
     RuntimeError::Malformed { call: CALL, what }
 }
 
-/// The part of an OCI runtime spec that is read. A spec without mounts is none: what it mounts must be known.
+/// The part of an OCI runtime spec that is read. A spec without mounts is none: what it mounts must
+/// be known.
 #[derive(Deserialize)]
 struct Spec {
     mounts: Vec<SpecMount>,
@@ -196,8 +202,9 @@ impl TryFrom<Notes> for CreatedWith {
             return Err(malformed("container notes of an unknown version"));
         }
         let Config { metadata, image, mounts } = notes.metadata.config;
-        let id = Digest::parse(&notes.metadata.image_ref)
-            .map_err(|_| malformed("an image id that is not a sha256 digest in its container notes"))?;
+        let id = Digest::parse(&notes.metadata.image_ref).map_err(|_| {
+            malformed("an image id that is not a sha256 digest in its container notes")
+        })?;
         Ok(Self {
             id,
             image: image.image,
@@ -263,8 +270,12 @@ mod tests {
             },
         });
         let container = stored(&spec, notes().to_string().as_bytes()).unwrap();
-        let pod = Pod { namespace: Some("prod".to_owned()), name: Some("web".to_owned()), uid: None };
-        assert_eq!((container.pod, container.sandbox.as_deref(), container.mounts.len()), (pod, Some("s"), 2));
+        let pod =
+            Pod { namespace: Some("prod".to_owned()), name: Some("web".to_owned()), uid: None };
+        assert_eq!(
+            (container.pod, container.sandbox.as_deref(), container.mounts.len()),
+            (pod, Some("s"), 2)
+        );
         let volume = Volume {
             container_path: "/data".to_owned(),
             image: "sha256:data".to_owned(),
@@ -291,7 +302,10 @@ mod tests {
         assert_eq!(what(stored(&spec, b"{")), "container notes that do not parse");
         let mut next = notes();
         next["Version"] = json!("v2");
-        assert_eq!(what(stored(&spec, next.to_string().as_bytes())), "container notes of an unknown version");
+        assert_eq!(
+            what(stored(&spec, next.to_string().as_bytes())),
+            "container notes of an unknown version"
+        );
         let mut named = notes();
         named["Metadata"]["ImageRef"] = json!("app:1");
         let named = what(stored(&spec, named.to_string().as_bytes()));

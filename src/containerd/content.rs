@@ -1,8 +1,8 @@
-//! [`Content`]: the proof that an index or a manifest leads to an image id, made from bytes of containerd's content
-//! store that are hashed here (fact C5).
+//! [`Content`]: the proof that an index or a manifest leads to an image id, made from bytes of
+//! containerd's content store that are hashed here (fact C5).
 //!
-//! It says which layers the id stands for (its ChainID), not whether a container really got them: that is
-//! [`Proven`](super::Proven).
+//! It says which layers the id stands for (its ChainID), not whether a container really got them:
+//! that is [`Proven`](super::Proven).
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,18 @@ use bytes::{Bytes, BytesMut};
 use super::{ProofError, Runtime, RuntimeError, error};
 use crate::aside;
 use crate::image::{
-    CHECKPOINT_ANNOTATION, CONFIG_MAX, DOCUMENT_MAX, Descriptor, Digest, Document, DocumentError, ImageConfig, Index,
-    Manifest,
+    CHECKPOINT_ANNOTATION, CONFIG_MAX, DOCUMENT_MAX, Descriptor, Digest, Document, DocumentError,
+    ImageConfig, Index, Manifest,
 };
 use crate::proto::containerd::services::content::v1::ReadContentRequest;
 
-/// Most documents looked at under one index. Real indexes have at most some tens of entries, of which a node holds one.
+/// Most documents looked at under one index. Real indexes have at most some tens of entries, of
+/// which a node holds one.
 const DOCUMENTS_MAX: usize = 128;
 /// Deepest nesting of indexes; real ones have one level.
 const DEPTH_MAX: usize = 3;
-/// An image whose content was read and hashed: from the target of a record, through the manifest, to the config that is
-/// its id. Only [`Runtime::prove_content`] makes one.
+/// An image whose content was read and hashed: from the target of a record, through the manifest,
+/// to the config that is its id. Only [`Runtime::prove_content`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     target: Digest,
@@ -58,7 +59,8 @@ impl Content {
         &self.id
     }
 
-    /// The name of the snapshot that the image's layers make (OCI image-spec, config.md, "Layer ChainID").
+    /// The name of the snapshot that the image's layers make (OCI image-spec, config.md, "Layer
+    /// ChainID").
     #[must_use]
     pub fn chain_id(&self) -> &Digest {
         &self.chain_id
@@ -70,7 +72,8 @@ impl Content {
         &self.layers
     }
 
-    /// Whether any document on the way is marked as a checkpoint, which containerd restores rather than runs (fact C8).
+    /// Whether any document on the way is marked as a checkpoint, which containerd restores rather
+    /// than runs (fact C8).
     #[must_use]
     pub fn is_checkpoint(&self) -> bool {
         self.checkpoint
@@ -93,8 +96,9 @@ impl Runtime {
     /// Proves that `target` leads to the image `id`, from content alone.
     ///
     /// # Errors
-    /// [`ProofError::NotThisImage`] when it does not; [`ProofError::ContentMissing`] when the target or the config is not
-    /// in the store; [`ProofError::Runtime`] when it could not be evaluated.
+    /// [`ProofError::NotThisImage`] when it does not; [`ProofError::ContentMissing`] when the
+    /// target or the config is not in the store; [`ProofError::Runtime`] when it could not be
+    /// evaluated.
     pub async fn prove_content(&self, target: &Digest, id: &Digest) -> Result<Content, ProofError> {
         let work = async {
             let found = tokio::try_join!(self.walk(target, id), self.config(id));
@@ -116,14 +120,25 @@ impl Runtime {
     ///
     /// # Errors
     /// [`ProofError::ContentDiffers`], [`ProofError::ContentTooLarge`], or [`ProofError::Runtime`].
-    pub async fn read_content(&self, digest: &Digest, limit: usize) -> Result<Option<Bytes>, ProofError> {
-        let Some(bytes) = error::found(self.limited("Content/Read", self.read(digest, limit)).await)? else {
+    pub async fn read_content(
+        &self,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Option<Bytes>, ProofError> {
+        let Some(bytes) =
+            error::found(self.limited("Content/Read", self.read(digest, limit)).await)?
+        else {
             return Ok(None);
         };
-        let bytes = bytes.ok_or_else(|| ProofError::ContentTooLarge { digest: digest.clone(), limit })?;
+        let bytes =
+            bytes.ok_or_else(|| ProofError::ContentTooLarge { digest: digest.clone(), limit })?;
         let hashed = bytes.clone();
         let got = aside::large(bytes.len(), move || Digest::of(&hashed)).await;
-        if got == *digest { Ok(Some(bytes)) } else { Err(ProofError::ContentDiffers { expected: digest.clone(), got }) }
+        if got == *digest {
+            Ok(Some(bytes))
+        } else {
+            Err(ProofError::ContentDiffers { expected: digest.clone(), got })
+        }
     }
 
     /// All messages of one read; `None` when they are more than `limit` bytes.
@@ -134,7 +149,9 @@ impl Runtime {
         let mut messages = self.call(CALL, client.read(self.native(request))).await?;
         let mut bytes = BytesMut::new();
         // Ends with the limit on bytes, or the limit on time around it.
-        while let Some(message) = messages.message().await.map_err(|status| RuntimeError::from((CALL, status)))? {
+        while let Some(message) =
+            messages.message().await.map_err(|status| RuntimeError::from((CALL, status)))?
+        {
             if bytes.len() + message.data.len() > limit {
                 return Ok(None);
             }
@@ -144,12 +161,16 @@ impl Runtime {
     }
 
     async fn config(&self, id: &Digest) -> Result<ImageConfig, ProofError> {
-        let bytes = self.read_content(id, CONFIG_MAX).await?.ok_or_else(|| ProofError::ContentMissing(id.clone()))?;
+        let bytes = self
+            .read_content(id, CONFIG_MAX)
+            .await?
+            .ok_or_else(|| ProofError::ContentMissing(id.clone()))?;
         let parsed = aside::large(bytes.len(), move || ImageConfig::parse(&bytes)).await;
         parsed.map_err(|error| ProofError::Document { digest: id.clone(), error })
     }
 
-    /// Looks for the manifest with the config `id`, from the target downwards, in the order of the indexes.
+    /// Looks for the manifest with the config `id`, from the target downwards, in the order of the
+    /// indexes.
     async fn walk(&self, target: &Digest, id: &Digest) -> Result<Path, ProofError> {
         let mut walk = Walk::from(target);
         let mut documents = BTreeMap::new();
@@ -219,7 +240,10 @@ impl Walk {
     fn add(&mut self, parent: &Step, index: &Index) -> Result<(), ProofError> {
         self.seen += index.manifests.len();
         if self.seen > DOCUMENTS_MAX || parent.depth >= DEPTH_MAX {
-            return Err(ProofError::TooManyDocuments { target: self.target.clone(), limit: DOCUMENTS_MAX });
+            return Err(ProofError::TooManyDocuments {
+                target: self.target.clone(),
+                limit: DOCUMENTS_MAX,
+            });
         }
         let checkpoint = parent.checkpoint || index.is_checkpoint();
         let step = |entry: &Descriptor| Step {
@@ -231,12 +255,14 @@ impl Walk {
         Ok(())
     }
 
-    /// A document that does not parse cannot be the one that is looked for; it is named if none is found.
+    /// A document that does not parse cannot be the one that is looked for; it is named if none is
+    /// found.
     fn unreadable(&mut self, digest: Digest, error: DocumentError) {
         self.unreadable.get_or_insert(ProofError::Document { digest, error });
     }
 
     fn failure(self, target: &Digest, id: &Digest) -> ProofError {
-        self.unreadable.unwrap_or_else(|| ProofError::NotThisImage { target: target.clone(), id: id.clone() })
+        self.unreadable
+            .unwrap_or_else(|| ProofError::NotThisImage { target: target.clone(), id: id.clone() })
     }
 }

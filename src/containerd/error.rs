@@ -1,5 +1,5 @@
-//! [`RuntimeError`]: containerd did not answer, or not what was asked. [`ProofError`]: what it has is not what was to
-//! be proven.
+//! [`RuntimeError`]: containerd did not answer, or not what was asked. [`ProofError`]: what it has
+//! is not what was to be proven.
 
 use std::fmt;
 
@@ -10,7 +10,8 @@ use crate::image::{Digest, DocumentError};
 /// Longest text of the runtime's that is repeated in a message of ours.
 const TEXT_MAX: usize = 400;
 
-/// Why a call of the runtime gave nothing. Never says that something is absent: that is `None` where it is asked.
+/// Why a call of the runtime gave nothing. Never says that something is absent: that is `None`
+/// where it is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuntimeError {
     /// Nobody listens on the socket, or the connection broke: containerd is down or restarting.
@@ -52,8 +53,8 @@ pub enum RuntimeError {
     },
 }
 
-/// Why something could not be proven. [`ProofError::Runtime`] means that it could not be evaluated; with every other the
-/// runtime answered, and what it has is not what it must be.
+/// Why something could not be proven. [`ProofError::Runtime`] means that it could not be evaluated;
+/// with every other the runtime answered, and what it has is not what it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProofError {
     /// The runtime did not answer.
@@ -81,7 +82,8 @@ pub enum ProofError {
         /// Why not.
         error: DocumentError,
     },
-    /// No manifest under the target has the config that is the image's id: the record lies (fact C5).
+    /// No manifest under the target has the config that is the image's id: the record lies (fact
+    /// C5).
     NotThisImage {
         /// What the record points at.
         target: Digest,
@@ -126,7 +128,8 @@ pub enum ProofError {
         /// The parent that the snapshot has.
         got: String,
     },
-    /// An image volume that was admitted is not among the container's mounts, or not as an image volume.
+    /// An image volume that was admitted is not among the container's mounts, or not as an image
+    /// volume.
     VolumeMissing(String),
     /// The container mounts an image volume that was not admitted.
     VolumeUnexpected(String),
@@ -141,7 +144,8 @@ impl From<RuntimeError> for ProofError {
 impl From<(&'static str, Status)> for RuntimeError {
     fn from((call, status): (&'static str, Status)) -> Self {
         let text = shorten(status.message());
-        // A status that containerd sent has no source; one with a source was made by the transport on this side.
+        // A status that containerd sent has no source; one with a source was made by the transport
+        // on this side.
         let transport = std::error::Error::source(&status).is_some();
         let code = status.code();
         if transport || code == Code::Unavailable {
@@ -160,7 +164,8 @@ impl fmt::Display for RuntimeError {
             Self::Unavailable { call, reason } => {
                 write!(
                     f,
-                    "containerd cannot be reached for {call}: {reason}; check that it runs and which socket is configured"
+                    "containerd cannot be reached for {call}: {reason}; check that it runs and \
+                     which socket is configured"
                 )
             }
             Self::TimedOut { call } => write!(f, "containerd did not answer {call} in time"),
@@ -169,10 +174,16 @@ impl fmt::Display for RuntimeError {
             }
             Self::Malformed { call, what } => write!(f, "containerd's answer to {call} has {what}"),
             Self::NameNotSeen { name, id, got: Some(got) } => {
-                write!(f, "containerd was told that {name} is image {id}, and still shows {got} under it")
+                write!(
+                    f,
+                    "containerd was told that {name} is image {id}, and still shows {got} under it"
+                )
             }
             Self::NameNotSeen { name, id, got: None } => {
-                write!(f, "containerd was told that {name} is image {id}, and shows nothing under it")
+                write!(
+                    f,
+                    "containerd was told that {name} is image {id}, and shows nothing under it"
+                )
             }
         }
     }
@@ -182,42 +193,65 @@ impl fmt::Display for ProofError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Runtime(error) => error.fmt(f),
-            Self::ContentMissing(digest) => write!(f, "containerd has no content {digest}; pull the image again"),
-            Self::ContentDiffers { expected, got } => {
-                write!(f, "containerd's content {expected} hashes to {got}; its store is damaged or was tampered with")
+            Self::ContentMissing(digest) => {
+                write!(f, "containerd has no content {digest}; pull the image again")
             }
-            Self::ContentTooLarge { digest, limit } => write!(f, "content {digest} is larger than {limit} bytes"),
-            Self::Document { digest, error } => write!(f, "content {digest} is not what it should be: {error}"),
+            Self::ContentDiffers { expected, got } => {
+                write!(
+                    f,
+                    "containerd's content {expected} hashes to {got}; its store is damaged or was \
+                     tampered with"
+                )
+            }
+            Self::ContentTooLarge { digest, limit } => {
+                write!(f, "content {digest} is larger than {limit} bytes")
+            }
+            Self::Document { digest, error } => {
+                write!(f, "content {digest} is not what it should be: {error}")
+            }
             Self::NotThisImage { target, id } => {
                 write!(
                     f,
-                    "content {target} does not lead to image {id}: the name that joins them in containerd is false"
+                    "content {target} does not lead to image {id}: the name that joins them in \
+                     containerd is false"
                 )
             }
             Self::TooManyDocuments { target, limit } => {
                 write!(f, "index {target} has more than {limit} documents under it")
             }
             Self::ContainerMissing(id) => write!(f, "containerd has no container {id:?}"),
-            Self::NoSnapshot(id) => write!(f, "the root filesystem of container {id:?} is not a snapshot"),
+            Self::NoSnapshot(id) => {
+                write!(f, "the root filesystem of container {id:?} is not a snapshot")
+            }
             Self::SnapshotMissing { snapshotter, key } => {
                 write!(f, "containerd has no snapshot {key:?} in snapshotter {snapshotter:?}")
             }
             Self::SnapshotterNotAllowed(name) => write!(
                 f,
-                "snapshotter {name:?} is not among those known to compare layers with the image; allow it by name if it does"
+                "snapshotter {name:?} is not among those known to compare layers with the image; \
+                 allow it by name if it does"
             ),
             Self::RuntimeNotAllowed(name) => write!(
                 f,
-                "runtime {name:?} is not among those known to run containerd's snapshot; allow it by name if it does"
+                "runtime {name:?} is not among those known to run containerd's snapshot; allow it \
+                 by name if it does"
             ),
             Self::ImageDiffers { expected, got } => {
-                write!(f, "containerd noted image {got} for the container, the admitted image is {expected}")
+                write!(
+                    f,
+                    "containerd noted image {got} for the container, the admitted image is \
+                     {expected}"
+                )
             }
-            Self::NoNotes(id) => write!(f, "containerd has no note of what container {id:?} was made from"),
+            Self::NoNotes(id) => {
+                write!(f, "containerd has no note of what container {id:?} was made from")
+            }
             Self::ParentDiffers { expected, got } => {
                 write!(f, "the snapshot was made from {got:?}, the admitted image is {expected}")
             }
-            Self::VolumeMissing(path) => write!(f, "the container has no image volume at {path:?}, one was admitted"),
+            Self::VolumeMissing(path) => {
+                write!(f, "the container has no image volume at {path:?}, one was admitted")
+            }
             Self::VolumeUnexpected(path) => {
                 write!(f, "the container has an image volume at {path:?} that nobody admitted")
             }
@@ -254,16 +288,23 @@ mod tests {
     #[test]
     fn a_long_text_is_cut() {
         let status = Status::unknown("é".repeat(TEXT_MAX + 1));
-        let RuntimeError::Refused { untrusted_message, .. } = RuntimeError::from(("Version", status)) else { panic!() };
+        let RuntimeError::Refused { untrusted_message, .. } =
+            RuntimeError::from(("Version", status))
+        else {
+            panic!()
+        };
         assert_eq!(untrusted_message.chars().count(), TEXT_MAX + 1);
         assert!(untrusted_message.ends_with('…'));
     }
 
     #[test]
     fn only_not_found_is_absence() {
-        let answer = |code| found::<()>(Err(RuntimeError::from(("Version", Status::new(code, "")))));
+        let answer =
+            |code| found::<()>(Err(RuntimeError::from(("Version", Status::new(code, "")))));
         assert_eq!(answer(Code::NotFound), Ok(None));
-        for code in [Code::Unavailable, Code::Unimplemented, Code::PermissionDenied, Code::DeadlineExceeded] {
+        for code in
+            [Code::Unavailable, Code::Unimplemented, Code::PermissionDenied, Code::DeadlineExceeded]
+        {
             assert!(answer(code).is_err(), "{code:?}");
         }
     }

@@ -1,4 +1,5 @@
-//! What an image is called: asked of the CRI ([`Image`]) and of containerd's own records ([`Record`]), and written there.
+//! What an image is called: asked of the CRI ([`Image`]) and of containerd's own records
+//! ([`Record`]), and written there.
 //!
 //! All of it claims, none of it proof (facts C3 to C5): see [`Content`](super::Content) for that.
 
@@ -16,11 +17,12 @@ use crate::proto::wellknown::{FieldMask, Timestamp};
 
 /// The label that the CRI puts on images it manages; it would add it by itself (fact P3).
 const MANAGED: (&str, &str) = ("io.cri-containerd.image", "managed");
-/// How often a name that comes and goes meanwhile is written again: only another client that removes it at the same
-/// moment makes a second try needed.
+/// How often a name that comes and goes meanwhile is written again: only another client that
+/// removes it at the same moment makes a second try needed.
 const NAME_TRIES: usize = 3;
-/// Most records of images that are read at once. A node's kubelet begins to remove images long before it has hundreds,
-/// each with up to three names; the size of one message (fact H3) allows some fifty thousand.
+/// Most records of images that are read at once. A node's kubelet begins to remove images long
+/// before it has hundreds, each with up to three names; the size of one message (fact H3) allows
+/// some fifty thousand.
 const RECORDS_MAX: usize = 1 << 15;
 /// The call that lists them.
 const LIST: &str = "Images/List";
@@ -78,7 +80,8 @@ pub enum Named {
 }
 
 impl Runtime {
-    /// What the CRI knows under a name, an id, or the beginning of an id (`ImageStatus`); `None` when nothing.
+    /// What the CRI knows under a name, an id, or the beginning of an id (`ImageStatus`); `None`
+    /// when nothing.
     ///
     /// # Errors
     /// [`RuntimeError`] when the runtime did not answer.
@@ -88,9 +91,13 @@ impl Runtime {
         let request = ImageStatusRequest { image: Some(spec), verbose: false };
         let mut client = self.cri_images();
         let answer = self.call(CALL, client.image_status(self.plain(request))).await;
-        let Some(image) = error::found(answer)?.and_then(|answer| answer.image) else { return Ok(None) };
-        let id = Digest::parse(&image.id)
-            .map_err(|_| RuntimeError::Malformed { call: CALL, what: "an image id that is not a sha256 digest" })?;
+        let Some(image) = error::found(answer)?.and_then(|answer| answer.image) else {
+            return Ok(None);
+        };
+        let id = Digest::parse(&image.id).map_err(|_| RuntimeError::Malformed {
+            call: CALL,
+            what: "an image id that is not a sha256 digest",
+        })?;
         Ok(Some(Image { id, tags: image.repo_tags, digests: image.repo_digests }))
     }
 
@@ -102,13 +109,17 @@ impl Runtime {
         const CALL: &str = "Images/Get";
         let mut client = self.images();
         let request = api::GetImageRequest { name: name.to_owned() };
-        let Some(answer) = error::found(self.call(CALL, client.get(self.native(request))).await)? else {
+        let Some(answer) = error::found(self.call(CALL, client.get(self.native(request))).await)?
+        else {
             return Ok(None);
         };
         let image = answer.image.ok_or(RuntimeError::Malformed { call: CALL, what: "no image" })?;
-        let target = image.target.ok_or(RuntimeError::Malformed { call: CALL, what: "no target" })?;
-        let digest = Digest::parse(&target.digest)
-            .map_err(|_| RuntimeError::Malformed { call: CALL, what: "a target that is not a sha256 digest" })?;
+        let target =
+            image.target.ok_or(RuntimeError::Malformed { call: CALL, what: "no target" })?;
+        let digest = Digest::parse(&target.digest).map_err(|_| RuntimeError::Malformed {
+            call: CALL,
+            what: "a target that is not a sha256 digest",
+        })?;
         Ok(Some(Record {
             name: image.name,
             target: Target { media_type: target.media_type, digest, size: target.size },
@@ -118,21 +129,22 @@ impl Runtime {
         }))
     }
 
-    /// What every name in containerd's records points at (`Images/List`): the targets of all images on the node. What is
-    /// under a target, a manifest under its index, is not listed by itself; nor is what is named by another digest than
-    /// a SHA-256, of which nothing here knows anything.
+    /// What every name in containerd's records points at (`Images/List`): the targets of all images
+    /// on the node. What is under a target, a manifest under its index, is not listed by itself;
+    /// nor is what is named by another digest than a SHA-256, of which nothing here knows anything.
     ///
     /// # Errors
-    /// [`RuntimeError`] when the runtime did not answer, or with more than 32768 names, or with one that points nowhere:
-    /// a list that leaves out an image would be a wrong answer.
+    /// [`RuntimeError`] when the runtime did not answer, or with more than 32768 names, or with one
+    /// that points nowhere: a list that leaves out an image would be a wrong answer.
     pub async fn present(&self) -> Result<BTreeSet<Digest>, RuntimeError> {
         let mut client = self.images();
         let request = self.native(api::ListImagesRequest { filters: Vec::new() });
         targets(self.call(LIST, client.list(request)).await?.images)
     }
 
-    /// Makes `name` mean `target` (`Images/Create`, or `Images/Update` where the name exists, facts P2 and P3). `name`
-    /// must be canonical ([`Reference::tag_name`](crate::image::Reference::tag_name)); `target` is taken from the
+    /// Makes `name` mean `target` (`Images/Create`, or `Images/Update` where the name exists, facts
+    /// P2 and P3). `name` must be canonical
+    /// ([`Reference::tag_name`](crate::image::Reference::tag_name)); `target` is taken from the
     /// [`Record`] of the same image under `repository@digest`. The CRI sees it a moment later:
     /// [`Runtime::await_named`].
     ///
@@ -148,7 +160,9 @@ impl Runtime {
                     None => last = Some(Code::NotFound),
                 },
                 None => match self.create(name, target).await {
-                    Err(RuntimeError::Refused { code: Code::AlreadyExists, .. }) => last = Some(Code::AlreadyExists),
+                    Err(RuntimeError::Refused { code: Code::AlreadyExists, .. }) => {
+                        last = Some(Code::AlreadyExists)
+                    }
                     answer => return answer.map(|()| Named::Created),
                 },
             }
@@ -156,15 +170,17 @@ impl Runtime {
         Err(RuntimeError::Refused {
             call: "Images/Create",
             code: last.unwrap_or(Code::Aborted),
-            untrusted_message: format!("the name came and went {NAME_TRIES} times while it was written"),
+            untrusted_message: format!(
+                "the name came and went {NAME_TRIES} times while it was written"
+            ),
         })
     }
 
     /// Waits until the CRI says that `name` is the image `id` (fact P2).
     ///
     /// # Errors
-    /// [`RuntimeError::NameNotSeen`] when it does not say so in [`Options::name_timeout_ms`](super::Options); any other
-    /// when it did not answer.
+    /// [`RuntimeError::NameNotSeen`] when it does not say so in
+    /// [`Options::name_timeout_ms`](super::Options); any other when it did not answer.
     pub async fn await_named(&self, name: &str, id: &Digest) -> Result<(), RuntimeError> {
         let mut got = None;
         let looking = async {
@@ -180,11 +196,13 @@ impl Runtime {
             }
         };
         let seen = tokio::time::timeout(self.options.name_timeout(), looking).await;
-        seen.unwrap_or_else(|_| Err(RuntimeError::NameNotSeen { name: name.to_owned(), id: id.clone(), got }))
+        seen.unwrap_or_else(|_| {
+            Err(RuntimeError::NameNotSeen { name: name.to_owned(), id: id.clone(), got })
+        })
     }
 
-    /// Deletes the record of exactly this name and waits until content that nothing else needs is gone
-    /// (`Images/Delete`); `false` when there was none.
+    /// Deletes the record of exactly this name and waits until content that nothing else needs is
+    /// gone (`Images/Delete`); `false` when there was none.
     ///
     /// # Errors
     /// [`RuntimeError`] when it could not be deleted, or when it is not known whether it was.
@@ -211,11 +229,16 @@ impl Runtime {
 
 fn targets(images: Vec<api::Image>) -> Result<BTreeSet<Digest>, RuntimeError> {
     if images.len() > RECORDS_MAX {
-        return Err(RuntimeError::Malformed { call: LIST, what: "more than 32768 names of images" });
+        return Err(RuntimeError::Malformed {
+            call: LIST,
+            what: "more than 32768 names of images",
+        });
     }
     let mut targets = BTreeSet::new();
     for image in images {
-        let target = image.target.ok_or(RuntimeError::Malformed { call: LIST, what: "an image without a target" })?;
+        let target = image
+            .target
+            .ok_or(RuntimeError::Malformed { call: LIST, what: "an image without a target" })?;
         targets.extend(Digest::parse(&target.digest).ok());
     }
     Ok(targets)
@@ -234,7 +257,10 @@ fn image(name: &str, target: &Target) -> api::Image {
 
 /// Time before 1970 and nonsense read as zero: nothing rests on it.
 fn since_1970(time: &Timestamp) -> Duration {
-    Duration::new(u64::try_from(time.seconds).unwrap_or(0), u32::try_from(time.nanos).unwrap_or(0).min(999_999_999))
+    Duration::new(
+        u64::try_from(time.seconds).unwrap_or(0),
+        u32::try_from(time.nanos).unwrap_or(0).min(999_999_999),
+    )
 }
 
 #[cfg(test)]
@@ -252,8 +278,10 @@ mod tests {
     fn targets_are_listed_once_and_other_digests_are_left_out() {
         let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
         let other = format!("sha512:{}", "a".repeat(128));
-        let images =
-            [one.as_str(), two.as_str(), one.as_str(), &other].into_iter().enumerate().map(|(n, d)| named(n, d));
+        let images = [one.as_str(), two.as_str(), one.as_str(), &other]
+            .into_iter()
+            .enumerate()
+            .map(|(n, d)| named(n, d));
         assert_eq!(targets(images.collect()), Ok(BTreeSet::from([one, two])));
         assert_eq!(targets(Vec::new()), Ok(BTreeSet::new()));
     }
@@ -268,6 +296,9 @@ mod tests {
         let malformed = |what| Err(RuntimeError::Malformed { call: LIST, what });
         assert_eq!(targets(more), malformed("more than 32768 names of images"));
         let hole = api::Image { target: None, ..named(1, digest.as_str()) };
-        assert_eq!(targets(vec![named(0, digest.as_str()), hole]), malformed("an image without a target"));
+        assert_eq!(
+            targets(vec![named(0, digest.as_str()), hole]),
+            malformed("an image without a target")
+        );
     }
 }

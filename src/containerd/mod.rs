@@ -1,19 +1,23 @@
-//! containerd as a client, over its own socket: what an image is, the proof of it, and its names. [`Runtime`],
-//! [`Content`], [`Proven`].
+//! containerd as a client, over its own socket: what an image is, the proof of it, and its names.
+//! [`Runtime`], [`Content`], [`Proven`].
 //!
 //! Two kinds of answers, never mixed:
 //!
-//! * **claims**: what containerd says of itself ([`Image`], [`Record`], [`Container`]). A name, a `repo_digests` entry or
-//!   an image id in them is evidence of nothing: `ctr image tag` writes any name over any content (facts C3 to C5).
-//! * **proofs**: [`Content`] (bytes read from the content store and hashed here) and [`Proven`] (the snapshots that a
-//!   container really has, compared with the ChainID of the hashed config, fact C6). Only success makes one.
+//! * **claims**: what containerd says of itself ([`Image`], [`Record`], [`Container`]). A name, a
+//!   `repo_digests` entry or an image id in them is evidence of nothing: `ctr image tag` writes any
+//!   name over any content (facts C3 to C5).
+//! * **proofs**: [`Content`] (bytes read from the content store and hashed here) and [`Proven`]
+//!   (the snapshots that a container really has, compared with the ChainID of the hashed config,
+//!   fact C6). Only success makes one.
 //!
-//! What the proof of a container rests on: a committed snapshot whose name is a ChainID was made by containerd's
-//! unpacker, which compares each layer with its `diff_id`, and only for the snapshotters and runtimes allowed in
-//! [`Options`] (fact P16). Whoever may write to containerd's socket can commit any content under any name; that is root
-//! on the node, and outside what a gate can defend.
+//! What the proof of a container rests on: a committed snapshot whose name is a ChainID was made by
+//! containerd's unpacker, which compares each layer with its `diff_id`, and only for the
+//! snapshotters and runtimes allowed in [`Options`] (fact P16). Whoever may write to containerd's
+//! socket can commit any content under any name; that is root on the node, and outside what a gate
+//! can defend.
 //!
-//! Nothing here judges, asks a registry or keeps state; every call has a time limit, and the connection heals itself.
+//! Nothing here judges, asks a registry or keeps state; every call has a time limit, and the
+//! connection heals itself.
 
 mod call;
 mod channel;
@@ -61,7 +65,10 @@ impl Runtime {
     /// Makes the client; the first call connects. Must be called inside a tokio runtime.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { channel: channel::lazy(options.socket.clone()), options: std::sync::Arc::new(options) }
+        Self {
+            channel: channel::lazy(options.socket.clone()),
+            options: std::sync::Arc::new(options),
+        }
     }
 
     /// The runtime's name and version (CRI `Version`).
@@ -70,18 +77,21 @@ impl Runtime {
     /// [`RuntimeError`] when the runtime did not answer.
     pub async fn version(&self) -> Result<Version, RuntimeError> {
         let mut client = self.cri();
-        let answer = self.call("Version", client.version(self.plain(VersionRequest::default()))).await?;
+        let answer =
+            self.call("Version", client.version(self.plain(VersionRequest::default()))).await?;
         Ok(Version { name: answer.runtime_name, version: answer.runtime_version })
     }
 
     /// Removes a container that must not run (CRI `RemoveContainer`); one that is gone is removed.
     ///
     /// # Errors
-    /// [`RuntimeError`] when the runtime did not answer, or could not remove it: then it may still be there.
+    /// [`RuntimeError`] when the runtime did not answer, or could not remove it: then it may still
+    /// be there.
     pub async fn remove_container(&self, id: &str) -> Result<(), RuntimeError> {
         let mut client = self.cri();
         let request = RemoveContainerRequest { container_id: id.to_owned() };
-        let answer = self.call("RemoveContainer", client.remove_container(self.plain(request))).await;
+        let answer =
+            self.call("RemoveContainer", client.remove_container(self.plain(request))).await;
         error::found(answer).map(|_| ())
     }
 
@@ -93,12 +103,16 @@ impl Runtime {
 
     fn cri(&self) -> RuntimeServiceClient<Channel> {
         let client = RuntimeServiceClient::new(self.channel.clone());
-        client.max_decoding_message_size(channel::MESSAGE_MAX).max_encoding_message_size(channel::MESSAGE_MAX)
+        client
+            .max_decoding_message_size(channel::MESSAGE_MAX)
+            .max_encoding_message_size(channel::MESSAGE_MAX)
     }
 
     fn cri_images(&self) -> ImageServiceClient<Channel> {
         let client = ImageServiceClient::new(self.channel.clone());
-        client.max_decoding_message_size(channel::MESSAGE_MAX).max_encoding_message_size(channel::MESSAGE_MAX)
+        client
+            .max_decoding_message_size(channel::MESSAGE_MAX)
+            .max_encoding_message_size(channel::MESSAGE_MAX)
     }
 
     fn images(&self) -> ImagesClient<Channel> {

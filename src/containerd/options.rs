@@ -1,5 +1,5 @@
-//! [`Options`]: where containerd is, how long it is waited for, and which snapshotters and runtimes can be trusted to
-//! run what an image's id says.
+//! [`Options`]: where containerd is, how long it is waited for, and which snapshotters and runtimes
+//! can be trusted to run what an image's id says.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,24 +10,27 @@ use std::time::Duration;
 pub struct Options {
     /// containerd's socket. Default `/run/containerd/containerd.sock`.
     pub socket: PathBuf,
-    /// Time limit of one call, in milliseconds. Default 10000: the calls take well under one millisecond, but naming an
-    /// image writes to a database on a disk that may be busy with a pull.
+    /// Time limit of one call, in milliseconds. Default 10000: the calls take well under one
+    /// millisecond, but naming an image writes to a database on a disk that may be busy with a
+    /// pull.
     pub call_timeout_ms: u64,
-    /// How long a new name may take to be seen by the CRI, in milliseconds. Default 10000: it takes at most a few
-    /// milliseconds (fact P2), unless the machine stands still.
+    /// How long a new name may take to be seen by the CRI, in milliseconds. Default 10000: it takes
+    /// at most a few milliseconds (fact P2), unless the machine stands still.
     pub name_timeout_ms: u64,
-    /// Snapshotters whose layers containerd compares with the image's `diff_ids`; containers on others are refused (fact
-    /// P16). Default: the local ones of containerd. A remote or lazy snapshotter here means that an image's signature no
-    /// longer says what runs.
+    /// Snapshotters whose layers containerd compares with the image's `diff_ids`; containers on
+    /// others are refused (fact P16). Default: the local ones of containerd. A remote or lazy
+    /// snapshotter here means that an image's signature no longer says what runs.
     pub snapshotters: Vec<String>,
-    /// Runtime types that run the snapshot which containerd prepared; containers of others are refused. Default
-    /// `io.containerd.runc.v2` (runc, crun, youki). One that pulls images inside a guest must not be listed.
+    /// Runtime types that run the snapshot which containerd prepared; containers of others are
+    /// refused. Default `io.containerd.runc.v2` (runc, crun, youki). One that pulls images inside a
+    /// guest must not be listed.
     pub runtimes: Vec<String>,
-    /// Runtime handlers by which a pull may choose its snapshotter (`ImageSpec.runtime_handler`, or the annotation
-    /// `io.containerd.cri.runtime-handler` of a pod, fact P16); pulls that name another are refused. Default `runc`.
+    /// Runtime handlers by which a pull may choose its snapshotter (`ImageSpec.runtime_handler`, or
+    /// the annotation `io.containerd.cri.runtime-handler` of a pod, fact P16); pulls that name
+    /// another are refused. Default `runc`.
     pub handlers: Vec<String>,
-    /// Whether a pod may steer its snapshotter with `containerd.io/snapshot…` annotations (fact P16). Default false: a
-    /// pull with such an annotation is refused.
+    /// Whether a pod may steer its snapshotter with `containerd.io/snapshot…` annotations (fact
+    /// P16). Default false: a pull with such an annotation is refused.
     pub snapshot_annotations: bool,
 }
 
@@ -68,7 +71,10 @@ mod tests {
     fn a_misspelt_option_is_an_error() {
         assert_eq!(toml::from_str::<Options>(""), Ok(Options::default()));
         let set: Options = toml::from_str("socket = '/x'\nsnapshotters = ['native']").unwrap();
-        assert_eq!((set.socket, set.snapshotters), (PathBuf::from("/x"), vec!["native".to_owned()]));
+        assert_eq!(
+            (set.socket, set.snapshotters),
+            (PathBuf::from("/x"), vec!["native".to_owned()])
+        );
         assert!(toml::from_str::<Options>("snapshoters = []").is_err());
     }
 }

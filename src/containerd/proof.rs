@@ -1,29 +1,33 @@
-//! [`Proven`]: a container whose root filesystem and image volumes are snapshots of the admitted images, proven after
-//! it was made (fact C6).
+//! [`Proven`]: a container whose root filesystem and image volumes are snapshots of the admitted
+//! images, proven after it was made (fact C6).
 //!
-//! The runtime finds an image by one of its names once more when it makes a container, so the id that was forwarded
-//! does not say what was mounted; the parents of the snapshots do.
+//! The runtime finds an image by one of its names once more when it makes a container, so the id
+//! that was forwarded does not say what was mounted; the parents of the snapshots do.
 //!
-//! Pods with user namespaces: where the snapshotter maps ids itself (containerd 2.x on a kernel with id-mapped mounts,
-//! which is what Kubernetes asks for), the parent is the image's own and the proof holds. Where containerd makes a
-//! remapped copy of the layers instead (1.7 does: `<ChainID>-<uid>-<gid>`; 2.x without id-mapped mounts), that copy is
-//! the parent and the container is refused: the copy's own parent would say no more than that *something* was put on
+//! Pods with user namespaces: where the snapshotter maps ids itself (containerd 2.x on a kernel
+//! with id-mapped mounts, which is what Kubernetes asks for), the parent is the image's own and the
+//! proof holds. Where containerd makes a remapped copy of the layers instead (1.7 does:
+//! `<ChainID>-<uid>-<gid>`; 2.x without id-mapped mounts), that copy is the parent and the
+//! container is refused: the copy's own parent would say no more than that *something* was put on
 //! top of the image, as any derived image does.
 
 use super::{Container, ProofError, Runtime, error};
 use crate::image::Digest;
 use crate::proto::containerd::services::snapshots::v1::StatSnapshotRequest;
 
-/// The folder in the CRI's state under which image volumes are mounted, `…/image-volumes/<sandbox>/<manifest>`, a path
-/// that is also the key of the snapshot (containerd, `internal/cri/server/container_image_mount.go`).
+/// The folder in the CRI's state under which image volumes are mounted,
+/// `…/image-volumes/<sandbox>/<manifest>`, a path that is also the key of the snapshot (containerd,
+/// `internal/cri/server/container_image_mount.go`).
 const VOLUMES: &str = "/image-volumes/";
 
 /// What a container must be made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// The id of the image that was admitted ([`Content::id`](super::Content::id)): the CRI's own note must say so too.
+    /// The id of the image that was admitted ([`Content::id`](super::Content::id)): the CRI's own
+    /// note must say so too.
     pub image: Digest,
-    /// The ChainID of the image that was admitted ([`Content::chain_id`](super::Content::chain_id)).
+    /// The ChainID of the image that was admitted
+    /// ([`Content::chain_id`](super::Content::chain_id)).
     pub root: Digest,
     /// Every image volume that was admitted; the container may have no other.
     pub volumes: Vec<ExpectedVolume>,
@@ -38,7 +42,8 @@ pub struct ExpectedVolume {
     pub chain_id: Digest,
 }
 
-/// A container whose snapshots are what was [`Expected`]. Only [`Runtime::prove_container`] makes one.
+/// A container whose snapshots are what was [`Expected`]. Only [`Runtime::prove_container`] makes
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a container may start only when it was proven"]
 pub struct Proven {
@@ -61,13 +66,20 @@ impl Proven {
 }
 
 impl Runtime {
-    /// Proves what a container is made of: two calls at the same time, and one more for each image volume.
+    /// Proves what a container is made of: two calls at the same time, and one more for each image
+    /// volume.
     ///
     /// # Errors
-    /// [`ProofError::Runtime`] when it could not be evaluated; any other when the container is not what it must be.
-    pub async fn prove_container(&self, id: &str, expected: &Expected) -> Result<Proven, ProofError> {
-        // The CRI keys a container's snapshot by the container's id, and most nodes have one snapshotter: ask for that
-        // one while the container is fetched, and take the answer only if it is the one the container names.
+    /// [`ProofError::Runtime`] when it could not be evaluated; any other when the container is not
+    /// what it must be.
+    pub async fn prove_container(
+        &self,
+        id: &str,
+        expected: &Expected,
+    ) -> Result<Proven, ProofError> {
+        // The CRI keys a container's snapshot by the container's id, and most nodes have one
+        // snapshotter: ask for that one while the container is fetched, and take the answer only if
+        // it is the one the container names.
         let likely = (self.options.snapshotters.first().map_or("", String::as_str), id);
         let (container, parent) = tokio::join!(self.container(id), self.parent(likely.0, likely.1));
         let container = container?.ok_or_else(|| ProofError::ContainerMissing(id.to_owned()))?;
@@ -79,7 +91,11 @@ impl Runtime {
     ///
     /// # Errors
     /// The same.
-    pub async fn prove(&self, container: &Container, expected: &Expected) -> Result<Proven, ProofError> {
+    pub async fn prove(
+        &self,
+        container: &Container,
+        expected: &Expected,
+    ) -> Result<Proven, ProofError> {
         self.prove_with(container, expected, None).await
     }
 
@@ -119,21 +135,25 @@ impl Runtime {
     /// What a snapshot was made from; empty for nothing.
     async fn parent(&self, snapshotter: &str, key: &str) -> Result<String, ProofError> {
         let mut client = self.snapshots();
-        let request = StatSnapshotRequest { snapshotter: snapshotter.to_owned(), key: key.to_owned() };
-        let answer = error::found(self.call("Snapshots/Stat", client.stat(self.native(request))).await)?;
-        let info = answer
-            .and_then(|answer| answer.info)
-            .ok_or_else(|| ProofError::SnapshotMissing { snapshotter: snapshotter.to_owned(), key: key.to_owned() })?;
+        let request =
+            StatSnapshotRequest { snapshotter: snapshotter.to_owned(), key: key.to_owned() };
+        let answer =
+            error::found(self.call("Snapshots/Stat", client.stat(self.native(request))).await)?;
+        let info = answer.and_then(|answer| answer.info).ok_or_else(|| {
+            ProofError::SnapshotMissing { snapshotter: snapshotter.to_owned(), key: key.to_owned() }
+        })?;
         Ok(info.parent)
     }
 }
 
-/// What the CRI wrote down when it made the container: which image it took it from. Its status and a start after a restart
-/// of the gate go by that.
+/// What the CRI wrote down when it made the container: which image it took it from. Its status and
+/// a start after a restart of the gate go by that.
 fn noted(container: &Container, image: &Digest) -> Result<(), ProofError> {
     match &container.created_with {
         Some(created) if created.id == *image => Ok(()),
-        Some(created) => Err(ProofError::ImageDiffers { expected: image.clone(), got: created.id.clone() }),
+        Some(created) => {
+            Err(ProofError::ImageDiffers { expected: image.clone(), got: created.id.clone() })
+        }
         None => Err(ProofError::NoNotes(container.id.clone())),
     }
 }
@@ -146,23 +166,29 @@ fn same(parent: String, chain_id: &Digest) -> Result<(), ProofError> {
     }
 }
 
-/// The snapshot key of each volume with the ChainID that it must have; refuses a volume that is missing, and one that
-/// was not expected.
+/// The snapshot key of each volume with the ChainID that it must have; refuses a volume that is
+/// missing, and one that was not expected.
 fn volumes<'a>(
     container: &'a Container,
     expected: &'a [ExpectedVolume],
 ) -> Result<Vec<(&'a str, &'a Digest)>, ProofError> {
     for mount in &container.mounts {
-        let foreseen = expected.iter().any(|volume| same_path(&volume.container_path, &mount.destination));
+        let foreseen =
+            expected.iter().any(|volume| same_path(&volume.container_path, &mount.destination));
         if mount.source.contains(VOLUMES) && !foreseen {
             return Err(ProofError::VolumeUnexpected(mount.destination.clone()));
         }
     }
     let key = |volume: &'a ExpectedVolume| {
         let missing = || ProofError::VolumeMissing(volume.container_path.clone());
-        let mut there = container.mounts.iter().filter(|mount| same_path(&volume.container_path, &mount.destination));
+        let mut there = container
+            .mounts
+            .iter()
+            .filter(|mount| same_path(&volume.container_path, &mount.destination));
         match (there.next(), there.next()) {
-            (Some(mount), None) => snapshot_key(&mount.source, container.sandbox.as_deref()).ok_or_else(missing),
+            (Some(mount), None) => {
+                snapshot_key(&mount.source, container.sandbox.as_deref()).ok_or_else(missing)
+            }
             // None, or two of which one hides the other.
             _ => Err(missing()),
         }
@@ -170,8 +196,8 @@ fn volumes<'a>(
     expected.iter().map(|volume| Ok((key(volume)?, &volume.chain_id))).collect()
 }
 
-/// The part of a mount's source that is the snapshot's key: up to the manifest's 64 digits, without a path inside the
-/// image. `None` for anything else.
+/// The part of a mount's source that is the snapshot's key: up to the manifest's 64 digits, without
+/// a path inside the image. `None` for anything else.
 fn snapshot_key<'a>(source: &'a str, sandbox: Option<&str>) -> Option<&'a str> {
     let sandbox = sandbox.filter(|id| !id.is_empty() && !id.contains('/'))?;
     let (_, rest) = source.split_once(VOLUMES)?;
@@ -186,7 +212,8 @@ fn snapshot_key<'a>(source: &'a str, sandbox: Option<&str>) -> Option<&'a str> {
     source.get(..source.len() - beyond)
 }
 
-/// Whether two container paths are the same, as Go's `filepath.Clean` would have them; anything unusual is not.
+/// Whether two container paths are the same, as Go's `filepath.Clean` would have them; anything
+/// unusual is not.
 fn same_path(asked: &str, mounted: &str) -> bool {
     let parts = |path: &str| -> Option<Vec<String>> {
         let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
@@ -248,7 +275,8 @@ mod tests {
         assert_eq!(check(&[("/proc", "proc"), ("/data", &inside)], "/data//"), Ok(place));
     }
 
-    /// Attack A9: the layers are the admitted image's, and containerd's note says that it is another one's container.
+    /// Attack A9: the layers are the admitted image's, and containerd's note says that it is
+    /// another one's container.
     #[test]
     fn attack_a9_a_container_that_is_noted_as_another_images_is_not_proven() {
         let mut container = with_mounts(&[]);
@@ -278,8 +306,15 @@ mod tests {
         for source in ["/etc", "", &of_another_pod, &out, &short, "/image-volumes/"] {
             assert_eq!(check(&[("/data", source)], "/data"), missing, "{source}");
         }
-        assert_eq!(check(&[("/data", &place), ("/data/", "/etc")], "/data"), missing, "one hides the other");
-        assert_eq!(check(&[("/data/..", &place)], "/data"), Err(ProofError::VolumeUnexpected("/data/..".to_owned())));
+        assert_eq!(
+            check(&[("/data", &place), ("/data/", "/etc")], "/data"),
+            missing,
+            "one hides the other"
+        );
+        assert_eq!(
+            check(&[("/data/..", &place)], "/data"),
+            Err(ProofError::VolumeUnexpected("/data/..".to_owned()))
+        );
         let unexpected = Err(ProofError::VolumeUnexpected("/more".to_owned()));
         assert_eq!(check(&[("/data", &place), ("/more", &place)], "/data"), unexpected);
         assert_eq!(check(&[("/data", &place), ("/more", &of_another_pod)], "/data"), unexpected);

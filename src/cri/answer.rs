@@ -1,5 +1,5 @@
-//! [`RecordedAnswer`]: what a call is answered with, which can be made only from its record; and the gRPC status of a
-//! refusal.
+//! [`RecordedAnswer`]: what a call is answered with, which can be made only from its record; and
+//! the gRPC status of a refusal.
 
 use tonic::Code;
 
@@ -9,7 +9,8 @@ use crate::decision::refusal::{Ending, Refusal};
 use crate::proxy::{Answer, Reply, UpstreamError};
 use crate::registry::Class;
 
-/// What the kubelet shows as the pod's waiting reason when a pull fails with UNKNOWN and this (fact P10).
+/// What the kubelet shows as the pod's waiting reason when a pull fails with UNKNOWN and this (fact
+/// P10).
 const VALIDATION_FAILED: &str = "SignatureValidationFailed: ";
 /// The same for a registry that cannot be reached.
 const REGISTRY_UNAVAILABLE: &str = "RegistryUnavailable: ";
@@ -42,11 +43,14 @@ impl From<Refused> for RecordedAnswer {
     }
 }
 
-/// The status of a refusal: UNKNOWN with the kubelet's words where it has some, otherwise the code that fits.
+/// The status of a refusal: UNKNOWN with the kubelet's words where it has some, otherwise the code
+/// that fits.
 fn answer_of(refusal: &Refusal) -> Answer {
     let code = match refusal {
         Refusal::BadRequest { .. } | Refusal::BadReference(_) => Some(Code::InvalidArgument),
-        Refusal::Resolve { error, .. } => (error.class() == Class::Absent).then_some(Code::NotFound),
+        Refusal::Resolve { error, .. } => {
+            (error.class() == Class::Absent).then_some(Code::NotFound)
+        }
         Refusal::NotPresent { .. } => Some(Code::NotFound),
         Refusal::Runtime(error) => Some(runtime_code(error)),
         Refusal::Deadline => Some(Code::DeadlineExceeded),
@@ -76,8 +80,8 @@ fn answer_of(refusal: &Refusal) -> Answer {
 fn kubelet_word(refusal: &Refusal) -> &'static str {
     match (refusal, refusal.ending()) {
         (_, Ending::Unreachable) => REGISTRY_UNAVAILABLE,
-        // A registry that does not show the image itself (401, 403) says nothing of signatures; the runtime's own pull
-        // would fail with a plain UNKNOWN too (fact P8).
+        // A registry that does not show the image itself (401, 403) says nothing of signatures; the
+        // runtime's own pull would fail with a plain UNKNOWN too (fact P8).
         (Refusal::Resolve { .. }, Ending::Refused | Ending::Unable) => "",
         (_, Ending::Refused | Ending::Unable) => VALIDATION_FAILED,
     }
@@ -86,8 +90,8 @@ fn kubelet_word(refusal: &Refusal) -> &'static str {
 fn runtime_code(error: &RuntimeError) -> Code {
     match error {
         RuntimeError::Unavailable { .. } | RuntimeError::TimedOut { .. } => Code::Unavailable,
-        RuntimeError::Refused { .. } | RuntimeError::Malformed { .. } | RuntimeError::NameNotSeen { .. } => {
-            Code::Internal
-        }
+        RuntimeError::Refused { .. }
+        | RuntimeError::Malformed { .. }
+        | RuntimeError::NameNotSeen { .. } => Code::Internal,
     }
 }

@@ -1,7 +1,9 @@
-//! What is asked of the gate: [`PullRequest`], [`LocalImageRequest`], and the [`Call`] that brought it.
+//! What is asked of the gate: [`PullRequest`], [`LocalImageRequest`], and the [`Call`] that brought
+//! it.
 //!
-//! These are the caller's words, untrusted. One function derives the names an image must pass under from them
-//! ([`asked_names`]), so that no decision is made on one field and acted on another (attack A5).
+//! These are the caller's words, untrusted. One function derives the names an image must pass under
+//! from them ([`asked_names`]), so that no decision is made on one field and acted on another
+//! (attack A5).
 
 use std::time::Instant;
 
@@ -24,7 +26,8 @@ pub struct PullRequest {
 }
 
 impl PullRequest {
-    /// The credentials as the registry client uses them: given for the host of `reference`, unless they name another.
+    /// The credentials as the registry client uses them: given for the host of `reference`, unless
+    /// they name another.
     ///
     /// # Errors
     /// [`CredentialsError`] when they cannot be used.
@@ -56,15 +59,17 @@ pub struct LocalImageRequest {
 pub enum ImageString {
     /// A full id, with or without `sha256:`.
     Id(Digest),
-    /// Hexadecimal digits alone: part of an id, or a short name. Only the runtime can say which, so it counts as an
-    /// id: every name that the runtime lists for what it finds must pass, the short name among them.
+    /// Hexadecimal digits alone: part of an id, or a short name. Only the runtime can say which, so
+    /// it counts as an id: every name that the runtime lists for what it finds must pass, the short
+    /// name among them.
     Prefix,
     /// A name.
     Name(Reference),
 }
 
 impl ImageString {
-    /// Reads the forms that CreateContainer accepts (fact C2); a path is none of them (facts C8, C12).
+    /// Reads the forms that CreateContainer accepts (fact C2); a path is none of them (facts C8,
+    /// C12).
     ///
     /// # Errors
     /// [`ReferenceError`] when it is neither an id nor a name.
@@ -81,7 +86,9 @@ impl ImageString {
 }
 
 fn is_short_hex(text: &str) -> bool {
-    !text.is_empty() && text.len() < 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    !text.is_empty()
+        && text.len() < 64
+        && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// The names that the caller used, in the order of their weight.
@@ -93,8 +100,8 @@ pub enum AskedNames {
     ByIdAlone,
 }
 
-/// Which names a local image must pass under: the pod's own string when it is a name, and the image string itself when
-/// that is another name.
+/// Which names a local image must pass under: the pod's own string when it is a name, and the image
+/// string itself when that is another name.
 ///
 /// # Errors
 /// [`ReferenceError`] when a string is neither an id nor a name.
@@ -132,7 +139,10 @@ mod tests {
     fn an_id_takes_its_name_from_the_pods_own_string() {
         let id = Digest::of(b"x");
         let app = Reference::parse("reg.example/app:1").unwrap();
-        assert_eq!(asked_names(&ask(id.as_str(), "reg.example/app:1")), Ok(AskedNames::Named(vec![app])));
+        assert_eq!(
+            asked_names(&ask(id.as_str(), "reg.example/app:1")),
+            Ok(AskedNames::Named(vec![app]))
+        );
         assert_eq!(asked_names(&ask(id.as_str(), "")), Ok(AskedNames::ByIdAlone));
         assert_eq!(asked_names(&ask(id.hex(), id.as_str())), Ok(AskedNames::ByIdAlone));
     }
@@ -140,12 +150,14 @@ mod tests {
     /// Attack A5: one name to be decided on, another to act on. Both must pass.
     #[test]
     fn attack_a5_two_names_must_both_pass() {
-        let names = ["reg.example/good:1", "reg.example/bad:1"].map(|text| Reference::parse(text).unwrap());
+        let names =
+            ["reg.example/good:1", "reg.example/bad:1"].map(|text| Reference::parse(text).unwrap());
         let got = asked_names(&ask("reg.example/bad:1", "reg.example/good:1"));
         assert_eq!(got, Ok(AskedNames::Named(names.to_vec())));
     }
 
-    /// Attack A8: an id prefix means whatever the runtime finds; it never counts as a name of the asker's choice.
+    /// Attack A8: an id prefix means whatever the runtime finds; it never counts as a name of the
+    /// asker's choice.
     #[test]
     fn attack_a8_an_id_prefix_is_no_name() {
         assert_eq!(asked_names(&ask("0123456789ab", "")), Ok(AskedNames::ByIdAlone));

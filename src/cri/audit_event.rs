@@ -1,4 +1,5 @@
-//! [`AuditEvent`]: what one decision was about, as far as it has come, and the record that it becomes.
+//! [`AuditEvent`]: what one decision was about, as far as it has come, and the record that it
+//! becomes.
 //!
 //! [`Recorder`](super::Recorder) puts it on disk.
 
@@ -75,18 +76,25 @@ impl AuditEvent {
     /// Whether every admission that it rests on is on disk from before.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
-        !self.admissions.is_empty() && self.admissions.iter().all(|admission| admission.is_recorded())
+        !self.admissions.is_empty()
+            && self.admissions.iter().all(|admission| admission.is_recorded())
     }
 
-    /// Whether each of its images was admitted before, by a record or by what is kept on this node: evidence from before this
-    /// process began, or of an image that is known since, or a rule that names the digest. What no proof stands behind
-    /// was not.
-    pub(super) fn was_admitted_before(&self, began: Timestamp, is_known: impl Fn(&Digest) -> bool) -> bool {
+    /// Whether each of its images was admitted before, by a record or by what is kept on this node:
+    /// evidence from before this process began, or of an image that is known since, or a rule that
+    /// names the digest. What no proof stands behind was not.
+    pub(super) fn was_admitted_before(
+        &self,
+        began: Timestamp,
+        is_known: impl Fn(&Digest) -> bool,
+    ) -> bool {
         let before = |admission: &Arc<CachedPermit>| {
             let is_kept = match admission.provenance() {
                 // A refresh may have renewed what was kept.
                 Some(_) if is_known(&admission.permit().subject().target) => true,
-                Some(provenance) => provenance.source != EvidenceSource::Registry && provenance.fetched < began,
+                Some(provenance) => {
+                    provenance.source != EvidenceSource::Registry && provenance.fetched < began
+                }
                 None => true,
             };
             admission.is_recorded() || (is_kept && rests_on_proof(admission.permit()))
@@ -94,9 +102,12 @@ impl AuditEvent {
         !self.admissions.is_empty() && self.admissions.iter().all(before)
     }
 
-    /// Where the evidence came from. A verdict from memory is from there, also where no evidence was needed.
+    /// Where the evidence came from. A verdict from memory is from there, also where no evidence
+    /// was needed.
     fn source(&self) -> Option<EvidenceSource> {
-        self.looked_at().map(|provenance| provenance.source).or_else(|| self.cached.then_some(EvidenceSource::Memory))
+        self.looked_at()
+            .map(|provenance| provenance.source)
+            .or_else(|| self.cached.then_some(EvidenceSource::Memory))
     }
 
     fn looked_at(&self) -> Option<EvidenceProvenance> {
@@ -110,8 +121,10 @@ impl AuditEvent {
         record.container_id.clone_from(&self.container_id);
         record.reference.clone_from(&self.reference);
         record.image.clone_from(&self.image);
-        record.digest = self.digest.as_ref().or_else(|| self.timings.target()).map(Digest::to_string);
-        record.image_id = self.image_id.as_ref().or_else(|| self.timings.image()).map(Digest::to_string);
+        record.digest =
+            self.digest.as_ref().or_else(|| self.timings.target()).map(Digest::to_string);
+        record.image_id =
+            self.image_id.as_ref().or_else(|| self.timings.image()).map(Digest::to_string);
         record.cached = self.cached;
         record.source = self.source();
         record.evidence_age_seconds = self.looked_at().map(|provenance| {
@@ -120,15 +133,21 @@ impl AuditEvent {
         });
         record.policy_generation = Some(self.policy_generation.clone());
         record.trust_generation = Some(self.trust_generation.clone());
-        record.timings =
-            self.timings.phases().into_iter().map(|(phase, took)| (phase.into(), took)).collect::<BTreeMap<_, _>>();
+        record.timings = self
+            .timings
+            .phases()
+            .into_iter()
+            .map(|(phase, took)| (phase.into(), took))
+            .collect::<BTreeMap<_, _>>();
         record
     }
 
     pub(super) fn admission(&self) -> Record {
-        let (verdict, reason) = admitted(self.admissions.iter().map(|admission| admission.permit()));
+        let (verdict, reason) =
+            admitted(self.admissions.iter().map(|admission| admission.permit()));
         let mut record = self.record(verdict, reason);
-        let reports: Vec<_> = self.admissions.iter().map(|admission| admission.permit().report()).collect();
+        let reports: Vec<_> =
+            self.admissions.iter().map(|admission| admission.permit().report()).collect();
         record.policies = serde_json::to_value(reports).unwrap_or_default();
         record
     }

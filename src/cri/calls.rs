@@ -1,5 +1,5 @@
-//! [`Calls`]: what the intercepted calls share, the gate and its log; how a call ends before it is recorded ([`Stop`]);
-//! and the time that it has ([`Patience`]).
+//! [`Calls`]: what the intercepted calls share, the gate and its log; how a call ends before it is
+//! recorded ([`Stop`]); and the time that it has ([`Patience`]).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -70,8 +70,12 @@ impl Calls {
         let admitted = || self.recorder.admit(std::slice::from_ref(event));
         let recorded = match stop {
             Stop::Refused(refusal) => Err(self.recorder.refuse(event, refusal).await),
-            Stop::Reply(reply) => admitted().await.map(|on_record| RecordedAnswer::reply(reply, on_record)),
-            Stop::NoReply(error) => admitted().await.map(|on_record| RecordedAnswer::no_reply(&error, on_record)),
+            Stop::Reply(reply) => {
+                admitted().await.map(|on_record| RecordedAnswer::reply(reply, on_record))
+            }
+            Stop::NoReply(error) => {
+                admitted().await.map(|on_record| RecordedAnswer::no_reply(&error, on_record))
+            }
         };
         recorded.unwrap_or_else(RecordedAnswer::from)
     }
@@ -103,7 +107,8 @@ impl Patience {
     /// [`Refusal::Deadline`] when that is less than a call should have (fact P11).
     pub(crate) fn left(&self, gate: &Gate) -> Result<Option<Duration>, Refusal> {
         let Some(deadline) = self.caller else { return Ok(None) };
-        let left = deadline.saturating_sub(gate.clock().steady().saturating_duration_since(self.began));
+        let left =
+            deadline.saturating_sub(gate.clock().steady().saturating_duration_since(self.began));
         if left < self.reserve || left.is_zero() { Err(Refusal::Deadline) } else { Ok(Some(left)) }
     }
 }

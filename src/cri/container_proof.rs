@@ -1,5 +1,5 @@
-//! What the runtime made: the proof that a new container's root filesystem and image volumes are those of the images
-//! that were decided on (fact C6), and the memory of containers so proven.
+//! What the runtime made: the proof that a new container's root filesystem and image volumes are
+//! those of the images that were decided on (fact C6), and the memory of containers so proven.
 
 use lru::LruCache;
 
@@ -33,12 +33,13 @@ pub struct CreatedVolume<'a> {
 pub struct ProvenBefore(());
 
 impl Gate {
-    /// Proves that what was made is what was decided on. [`Gate::remember_proven`] lets it start; the decision must be
-    /// recorded before.
+    /// Proves that what was made is what was decided on. [`Gate::remember_proven`] lets it start;
+    /// the decision must be recorded before.
     ///
     /// # Errors
-    /// [`Refusal::Differs`] when it is not, [`Refusal::Runtime`] when that could not be seen. The container must then
-    /// not be started: it is not remembered, and [`Gate::remove_container`] removes it.
+    /// [`Refusal::Differs`] when it is not, [`Refusal::Runtime`] when that could not be seen. The
+    /// container must then not be started: it is not remembered, and [`Gate::remove_container`]
+    /// removes it.
     pub async fn verify_container(&self, made: &CreatedContainer<'_>) -> Result<Proven, Refusal> {
         let volume = |volume: &CreatedVolume<'_>| ExpectedVolume {
             container_path: volume.container_path.clone(),
@@ -52,8 +53,8 @@ impl Gate {
         self.runtime.prove_container(made.id, &expected).await.map_err(Refusal::from)
     }
 
-    /// Lets a proven container start from now on, without another look. What it rests on must be on record: a start of
-    /// it writes no other.
+    /// Lets a proven container start from now on, without another look. What it rests on must be on
+    /// record: a start of it writes no other.
     pub fn remember_proven(&self, proven: &Proven) {
         lock_or_empty(&self.proven, LruCache::clear).put(proven.container().to_owned(), ());
     }
@@ -67,7 +68,8 @@ impl Gate {
     /// Removes a container that could not be proven.
     pub async fn remove_container(&self, container: &str) {
         if let Err(error) = self.runtime.remove_container(container).await {
-            tracing::error!(container, %error, "a container that was not proven could not be removed; it will not be started");
+            tracing::error!(container, %error, "a container that was not proven could not be \
+                removed; it will not be started");
         }
     }
 }

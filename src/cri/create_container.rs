@@ -1,5 +1,5 @@
-//! CreateContainer: decide on the container's image and on every image volume, forward their full ids, and before the
-//! answer prove that this is what was made; otherwise remove it and refuse.
+//! CreateContainer: decide on the container's image and on every image volume, forward their full
+//! ids, and before the answer prove that this is what was made; otherwise remove it and refuse.
 
 use std::sync::Arc;
 
@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use super::answer::RecordedAnswer;
 use super::calls::{Calls, Patience};
-use super::message::{ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image};
+use super::message::{
+    ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image,
+};
 use super::recorder::{OnRecord, Refused};
 use crate::aside;
 use crate::cri::ask::{Call as Asking, LocalImageRequest};
@@ -18,7 +20,8 @@ use crate::proto::cri::CreateContainerResponse;
 use crate::proxy::wire::{self, Step};
 use crate::proxy::{Call, OwnedMethod, Reply};
 
-/// `CreateContainerRequest.config`, `.sandbox_config`; in the config `.metadata`, `.image`, `.mounts`.
+/// `CreateContainerRequest.config`, `.sandbox_config`; in the config `.metadata`, `.image`,
+/// `.mounts`.
 const CONFIG: Step = Step::only(2);
 const SANDBOX: [Step; 1] = [Step::only(3)];
 const METADATA: [Step; 2] = [CONFIG, Step::only(1)];
@@ -29,7 +32,8 @@ const CONTAINER_PATH: u32 = 1;
 const MOUNT_IMAGE: u32 = 9;
 /// Most mounts of one container; a kubelet sends some tens.
 const MOUNTS_MAX: usize = 1024;
-/// Most image volumes of one container: each costs a decision, and a copy of the request when its id is put in.
+/// Most image volumes of one container: each costs a decision, and a copy of the request when its
+/// id is put in.
 const VOLUMES_MAX: usize = 64;
 
 /// A request, read.
@@ -47,7 +51,8 @@ struct ImageAsk {
     ask: LocalImageRequest,
 }
 
-/// What was decided, the container's own image first, then its volumes in order; with the event of each.
+/// What was decided, the container's own image first, then its volumes in order; with the event of
+/// each.
 struct Decided {
     permits: Vec<LocalPermit>,
     events: Vec<AuditEvent>,
@@ -64,7 +69,9 @@ pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
     match decide_and_forward(&calls, &call, &request, patience).await {
         Ok((decided, reply, on_record)) => {
             // What was made must be proven even when the caller has gone meanwhile.
-            let finished = tokio::spawn(async move { finish(&calls, &request, &decided, (reply, on_record)).await });
+            let finished = tokio::spawn(async move {
+                finish(&calls, &request, &decided, (reply, on_record)).await
+            });
             finished.await.unwrap_or_else(|_| Refused::lost().into())
         }
         Err(answer) => answer,
@@ -93,12 +100,17 @@ fn read(message: &[u8], patience: Patience) -> Result<Request, Refusal> {
     }
     for (nth, mount) in mounts.into_iter().enumerate() {
         let strings = image_spec(mount, &[Step::only(MOUNT_IMAGE)])?;
-        // An ImageSpec without an image is none: the kubelet leaves it out, and containerd mounts the host path.
+        // An ImageSpec without an image is none: the kubelet leaves it out, and containerd mounts
+        // the host path.
         if strings.image.is_empty() && strings.user_specified.is_empty() {
             continue;
         }
         if images.len() > VOLUMES_MAX {
-            return Err(Refusal::TooMany { what: "image volumes", got: images.len(), limit: VOLUMES_MAX });
+            return Err(Refusal::TooMany {
+                what: "image volumes",
+                got: images.len(),
+                limit: VOLUMES_MAX,
+            });
         }
         let container_path = text(mount, &[], CONTAINER_PATH)?.unwrap_or_default().to_owned();
         let at = vec![CONFIG, Step::nth(MOUNTS, nth), Step::only(MOUNT_IMAGE)];
@@ -116,28 +128,38 @@ async fn decide_and_forward(
 ) -> Result<(Decided, Reply, OnRecord), RecordedAnswer> {
     let decided = decide(calls, request).await?;
     let (whole, asked) = (call.message.clone(), Arc::clone(request));
-    let ids: Vec<Digest> = decided.permits.iter().map(|permit| permit.content().id().clone()).collect();
+    let ids: Vec<Digest> =
+        decided.permits.iter().map(|permit| permit.content().id().clone()).collect();
     let message = match aside::large(whole.len(), move || pinned(&whole, &asked, &ids)).await {
         Ok(message) => message,
-        Err(refusal) => return Err(calls.recorder.refuse_all(&decided.events, refusal).await.into()),
+        Err(refusal) => {
+            return Err(calls.recorder.refuse_all(&decided.events, refusal).await.into());
+        }
     };
     let forward = async {
         let _turn = calls.gate.turn_to_create().await;
         // Now, since waiting for the turn and for the disk took of the caller's time (fact P11).
         let left = patience.left(&calls.gate)?;
-        Ok::<_, Refusal>(call.upstream.unary(OwnedMethod::CreateContainer.path(), &call.headers, &message, left).await)
+        Ok::<_, Refusal>(
+            call.upstream
+                .unary(OwnedMethod::CreateContainer.path(), &call.headers, &message, left)
+                .await,
+        )
     };
-    // The record of images that were admitted before reaches the disk while the runtime works; that of a new image
-    // before the runtime hears of it.
+    // The record of images that were admitted before reaches the disk while the runtime works; that
+    // of a new image before the runtime hears of it.
     let (on_record, forwarded) = if calls.recorder.stand_unwritten(&decided.events) {
-        let (recorded, forwarded) = futures_util::future::join(calls.recorder.admit(&decided.events), forward).await;
+        let (recorded, forwarded) =
+            futures_util::future::join(calls.recorder.admit(&decided.events), forward).await;
         (recorded?, forwarded)
     } else {
         (calls.recorder.admit(&decided.events).await?, forward.await)
     };
     let reply = match forwarded {
         Ok(reply) => reply,
-        Err(refusal) => return Err(calls.recorder.take_all_back(decided.events.iter(), refusal).await.into()),
+        Err(refusal) => {
+            return Err(calls.recorder.take_all_back(decided.events.iter(), refusal).await.into());
+        }
     };
     match reply {
         Ok(reply) if reply.code() == crate::proxy::Code::Ok => Ok((decided, reply, on_record)),
@@ -146,8 +168,8 @@ async fn decide_and_forward(
     }
 }
 
-/// Decides on every image; the first refusal ends it, with a record of it, and of what was admitted before it and is taken
-/// back.
+/// Decides on every image; the first refusal ends it, with a record of it, and of what was admitted
+/// before it and is taken back.
 async fn decide(calls: &Calls, request: &Request) -> Result<Decided, Refused> {
     let policy = calls.gate.policy();
     let mut decided = Decided { permits: Vec::new(), events: Vec::new() };
@@ -161,9 +183,15 @@ async fn decide(calls: &Calls, request: &Request) -> Result<Decided, Refused> {
             }
             Err(refusal) => {
                 let refused = calls.recorder.refuse(&event, refusal).await;
-                // The refusal stands, and its reason, even where these cannot be written; the journal has them then.
+                // The refusal stands, and its reason, even where these cannot be written; the
+                // journal has them then.
                 return Err(match calls.recorder.admit(&decided.events).await {
-                    Ok(_) => calls.recorder.take_all_back(decided.events.iter(), refused.into_refusal()).await,
+                    Ok(_) => {
+                        calls
+                            .recorder
+                            .take_all_back(decided.events.iter(), refused.into_refusal())
+                            .await
+                    }
                     Err(_) => refused,
                 });
             }
@@ -172,12 +200,15 @@ async fn decide(calls: &Calls, request: &Request) -> Result<Decided, Refused> {
     Ok(decided)
 }
 
-/// The request with every image given by the full id that was decided on, and nothing else changed (fact C2).
+/// The request with every image given by the full id that was decided on, and nothing else changed
+/// (fact C2).
 fn pinned(whole: &Bytes, request: &Request, ids: &[Digest]) -> Result<Bytes, Refusal> {
     let mut message = whole.clone();
     let mut decided = request.decoded.clone();
-    let config =
-        decided.config.as_mut().ok_or_else(|| Refusal::BadRequest { why: "no container config".to_owned() })?;
+    let config = decided
+        .config
+        .as_mut()
+        .ok_or_else(|| Refusal::BadRequest { why: "no container config".to_owned() })?;
     for (image, id) in request.images.iter().zip(ids) {
         message = with_image(&message, &image.at, id.as_str())?;
         let spec = match &image.mount {
@@ -188,7 +219,9 @@ fn pinned(whole: &Bytes, request: &Request, ids: &[Digest]) -> Result<Bytes, Ref
             spec.image = id.as_str().as_bytes().to_vec();
         }
         if image_spec(&message, &image.at)?.image != id.as_str() {
-            return Err(Refusal::BadRequest { why: "the patched image is not the one that was decided on".to_owned() });
+            return Err(Refusal::BadRequest {
+                why: "the patched image is not the one that was decided on".to_owned(),
+            });
         }
     }
     let undo = |message: Bytes, image: &ImageAsk| with_image(&message, &image.at, &image.ask.image);
@@ -209,13 +242,19 @@ async fn finish(
         Err(refusal) => refusal,
     };
     if let Ok(response) = decode::<CreateContainerResponse>(reply.message()) {
-        tracing::error!(container = response.container_id, %refusal, "the new container is not what was admitted; removing it");
+        tracing::error!(container = response.container_id, %refusal, "the new container is not \
+            what was admitted; removing it");
         calls.gate.remove_container(&response.container_id).await;
     }
     calls.recorder.take_all_back(decided.events.iter(), refusal).await.into()
 }
 
-async fn prove(calls: &Calls, request: &Request, decided: &Decided, reply: &Reply) -> Result<(), Refusal> {
+async fn prove(
+    calls: &Calls,
+    request: &Request,
+    decided: &Decided,
+    reply: &Reply,
+) -> Result<(), Refusal> {
     let response: CreateContainerResponse = decode(reply.message())?;
     let made = made(&response.container_id, request, &decided.permits)?;
     let proven = calls.gate.verify_container(&made).await?;
@@ -224,9 +263,20 @@ async fn prove(calls: &Calls, request: &Request, decided: &Decided, reply: &Repl
 }
 
 /// What the container must be made of.
-fn made<'a>(id: &'a str, request: &Request, permits: &'a [LocalPermit]) -> Result<CreatedContainer<'a>, Refusal> {
-    let (image, volumes) = permits.split_first().ok_or_else(|| Refusal::BadRequest { why: "no image".to_owned() })?;
-    let paths = request.images.iter().filter_map(|image| image.mount.as_ref().map(|(_, path)| path.clone()));
-    let volumes = paths.zip(volumes).map(|(container_path, permit)| CreatedVolume { container_path, permit }).collect();
+fn made<'a>(
+    id: &'a str,
+    request: &Request,
+    permits: &'a [LocalPermit],
+) -> Result<CreatedContainer<'a>, Refusal> {
+    let (image, volumes) =
+        permits.split_first().ok_or_else(|| Refusal::BadRequest { why: "no image".to_owned() })?;
+    let paths = request
+        .images
+        .iter()
+        .filter_map(|image| image.mount.as_ref().map(|(_, path)| path.clone()));
+    let volumes = paths
+        .zip(volumes)
+        .map(|(container_path, permit)| CreatedVolume { container_path, permit })
+        .collect();
     Ok(CreatedContainer { id, image, volumes })
 }

@@ -1,4 +1,5 @@
-//! Upkeep of the evidence store: what the images on this node need is kept, what nobody used for long goes.
+//! Upkeep of the evidence store: what the images on this node need is kept, what nobody used for
+//! long goes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,17 +38,22 @@ impl Gate {
         self.decider.sources.store.store().map(|store| store.counts())
     }
 
-    /// Keeps the store within its bounds, for ever. Nothing goes before the runtime has said which images there are.
+    /// Keeps the store within its bounds, for ever. Nothing goes before the runtime has said which
+    /// images there are.
     pub async fn keep_store(&self) {
         loop {
             self.tidy_store().await;
             tokio::time::sleep(AT_MOST_EVERY).await;
             // Until the next pull, and not for long without one.
-            drop(tokio::time::timeout(EVERY.saturating_sub(AT_MOST_EVERY), self.pulled.notified()).await);
+            drop(
+                tokio::time::timeout(EVERY.saturating_sub(AT_MOST_EVERY), self.pulled.notified())
+                    .await,
+            );
         }
     }
 
-    /// Puts what the disk did not take before, asks the runtime which images there are, and evicts what they do not need and the store's bounds do not allow.
+    /// Puts what the disk did not take before, asks the runtime which images there are, and evicts
+    /// what they do not need and the store's bounds do not allow.
     pub async fn tidy_store(&self) {
         if self.decider.sources.store.store().is_none() {
             return;
@@ -57,7 +63,9 @@ impl Gate {
         let _is_there = self.decider.sources.store.run_housekeeping(Store::is_there).await;
         let present: BTreeSet<Digest> = match self.runtime.present().await {
             Ok(present) => present,
-            Err(error) => return tracing::debug!(%error, "the runtime did not say which images there are"),
+            Err(error) => {
+                return tracing::debug!(%error, "the runtime did not say which images there are");
+            }
         };
         let now = self.now();
         let tidy = move |store: &Store| {
@@ -67,7 +75,11 @@ impl Gate {
         if let Some(evicted) = self.decider.sources.store.run_housekeeping(tidy).await
             && evicted.entries > 0
         {
-            tracing::info!(entries = evicted.entries, bytes = evicted.bytes, "evidence was evicted");
+            tracing::info!(
+                entries = evicted.entries,
+                bytes = evicted.bytes,
+                "evidence was evicted"
+            );
         }
     }
 }

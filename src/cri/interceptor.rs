@@ -1,5 +1,5 @@
-//! The seam with the proxy: each intercepted method goes to the file of its name. Every path through it ends in a record on
-//! disk before the answer.
+//! The seam with the proxy: each intercepted method goes to the file of its name. Every path
+//! through it ends in a record on disk before the answer.
 
 use std::future::Future;
 use std::pin::Pin;

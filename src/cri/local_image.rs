@@ -1,8 +1,8 @@
-//! An image that is already in the runtime's store and is to run or to be mounted: which content it is, under which
-//! names it must pass, and the proof afterwards that this is what was made.
+//! An image that is already in the runtime's store and is to run or to be mounted: which content it
+//! is, under which names it must pass, and the proof afterwards that this is what was made.
 //!
-//! The runtime's words (names, digests it lists) are claims; its content is the proof (facts C3–C6). An image that was
-//! admitted before is answered from memory with no call to anyone.
+//! The runtime's words (names, digests it lists) are claims; its content is the proof (facts
+//! C3–C6). An image that was admitted before is answered from memory with no call to anyone.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::image::{Digest, Reference, Repository};
 use crate::policy::{Denial, PolicySet, Reason};
 use crate::registry::Access;
 
-/// Most names under which one image must pass, and most digests that are tried under one name. A real image has a
-/// handful; each costs a judgement.
+/// Most names under which one image must pass, and most digests that are tried under one name. A
+/// real image has a handful; each costs a judgement.
 const NAMES_MAX: usize = 32;
 
 /// The right to create a container from, or to mount, one image.
@@ -81,7 +81,8 @@ struct Passed {
 }
 
 impl Gate {
-    /// Decides on an image that the runtime has, under the documents of `set` from beginning to end.
+    /// Decides on an image that the runtime has, under the documents of `set` from beginning to
+    /// end.
     ///
     /// # Errors
     /// [`Refusal`]; the caller records it before it answers.
@@ -113,8 +114,8 @@ impl Gate {
         permit_of(passed).ok_or_else(|| Refusal::NotPresent { image: ask.image.clone() })
     }
 
-    /// The permit from memory: the id is given in full, its content under the asked name was proven before, and the
-    /// verdict is remembered.
+    /// The permit from memory: the id is given in full, its content under the asked name was proven
+    /// before, and the verdict is remembered.
     fn admitted_before(
         &self,
         ask: &LocalImageRequest,
@@ -129,24 +130,36 @@ impl Gate {
             if reference.digest().is_some_and(|digest| digest != content.target()) {
                 return None;
             }
-            let question = self.question(ask, set, &Name::Known(reference.clone()), (&content, Origin::Registry));
+            let question = self.question(
+                ask,
+                set,
+                &Name::Known(reference.clone()),
+                (&content, Origin::Registry),
+            );
             let admission = self.decider.remembered(&question)?;
             passed.push(Passed { content, admission, cached: true });
         }
         permit_of(passed)
     }
 
-    /// Lets the image pass under one name, or says why not. Several digests may be listed under it; any that is proven
-    /// to be this image's may carry the signatures.
-    async fn pass(&self, local: &Local<'_>, name: Name, timings: &mut Timings) -> Result<Passed, Refusal> {
+    /// Lets the image pass under one name, or says why not. Several digests may be listed under it;
+    /// any that is proven to be this image's may carry the signatures.
+    async fn pass(
+        &self,
+        local: &Local<'_>,
+        name: Name,
+        timings: &mut Timings,
+    ) -> Result<Passed, Refusal> {
         let Local { ask, set, image } = *local;
         let (targets, origin) = self.targets(image, &name).await?;
         let mut refusal = None;
         for target in targets {
             timings.note_target(&target);
-            let content = match timings.time("prove", self.prove_content(&target, &image.id)).await {
+            let content = match timings.time("prove", self.prove_content(&target, &image.id)).await
+            {
                 Ok(content) => Arc::new(content),
-                // A checkpoint under one of the image's digests is what the runtime may restore under any of them.
+                // A checkpoint under one of the image's digests is what the runtime may restore
+                // under any of them.
                 Err(error @ (Refusal::Runtime(_) | Refusal::Checkpoint)) => return Err(error),
                 Err(error) => {
                     tracing::warn!(image = %image.id, claimed = %target, %error, "the runtime lists a digest that is not this image's");
@@ -167,7 +180,10 @@ impl Gate {
                     return Ok(Passed { content, admission, cached: answer.cached });
                 }
                 Err(declined) => {
-                    timings.note_evidence(EvidenceProvenance::report_health(declined.looked, answer.cached));
+                    timings.note_evidence(EvidenceProvenance::report_health(
+                        declined.looked,
+                        answer.cached,
+                    ));
                     refusal = Some(Refusal::Denied(told_elsewhere(declined.denial, local, &name)));
                 }
             }
@@ -175,7 +191,8 @@ impl Gate {
         Err(refusal.unwrap_or_else(|| Refusal::NotPresent { image: ask.image.clone() }))
     }
 
-    /// The digests that the image may have under this name, and whether it came from a registry. Claims, to be proven.
+    /// The digests that the image may have under this name, and whether it came from a registry.
+    /// Claims, to be proven.
     async fn targets(&self, image: &Image, name: &Name) -> Result<(Vec<Digest>, Origin), Refusal> {
         let Name::Known(reference) = name else {
             return Ok((self.tagged_targets(image, None).await?, Origin::Local));
@@ -185,24 +202,39 @@ impl Gate {
         if let Some(digest) = reference.digest() {
             listed.retain(|target| target == digest);
             if listed.is_empty() {
-                return Err(Refusal::NameNotListed { name: reference.to_string(), id: image.id.clone() });
+                return Err(Refusal::NameNotListed {
+                    name: reference.to_string(),
+                    id: image.id.clone(),
+                });
             }
         }
         if listed.len() > NAMES_MAX {
-            return Err(Refusal::TooMany { what: "digests under one name", got: listed.len(), limit: NAMES_MAX });
+            return Err(Refusal::TooMany {
+                what: "digests under one name",
+                got: listed.len(),
+                limit: NAMES_MAX,
+            });
         }
         if !listed.is_empty() {
             return Ok((listed, Origin::Registry));
         }
         let tagged = self.tagged_targets(image, Some(&repository)).await?;
         if tagged.is_empty() {
-            return Err(Refusal::NameNotListed { name: reference.to_string(), id: image.id.clone() });
+            return Err(Refusal::NameNotListed {
+                name: reference.to_string(),
+                id: image.id.clone(),
+            });
         }
         Ok((tagged, Origin::Local))
     }
 
-    /// The digests of an image that has tags but no digest under the repository: imported or renamed (facts C3, C4).
-    async fn tagged_targets(&self, image: &Image, repository: Option<&Repository>) -> Result<Vec<Digest>, Refusal> {
+    /// The digests of an image that has tags but no digest under the repository: imported or
+    /// renamed (facts C3, C4).
+    async fn tagged_targets(
+        &self,
+        image: &Image,
+        repository: Option<&Repository>,
+    ) -> Result<Vec<Digest>, Refusal> {
         let mut targets = Vec::new();
         for tag in image.tags.iter().take(NAMES_MAX) {
             let Ok(reference) = Reference::parse(tag) else { continue };
@@ -216,20 +248,26 @@ impl Gate {
             }
         }
         if targets.is_empty() && repository.is_none() {
-            targets.extend(self.runtime.record(image.id.as_str()).await?.map(|record| record.target.digest));
+            targets.extend(
+                self.runtime.record(image.id.as_str()).await?.map(|record| record.target.digest),
+            );
         }
         Ok(targets)
     }
 
-    /// The same question about an image that the runtime lists without a digest under the repository of its name: when
-    /// evidence on what it was proven to be is on this node, from where signatures on it are looked for, they count as
-    /// they would for an image that was pulled.
+    /// The same question about an image that the runtime lists without a digest under the
+    /// repository of its name: when evidence on what it was proven to be is on this node, from
+    /// where signatures on it are looked for, they count as they would for an image that was
+    /// pulled.
     async fn question_of_imported(&self, question: Question) -> Question {
-        let as_kept = Question { subject: Subject { origin: Origin::Kept, ..question.subject.clone() }, ..question };
+        let as_kept = Question {
+            subject: Subject { origin: Origin::Kept, ..question.subject.clone() },
+            ..question
+        };
         let repositories = as_kept.repositories();
         let query = as_kept.query(&repositories);
-        // A store that fails does not say that there is nothing: then the registry is asked, so that the answer is its own,
-        // or that it cannot be reached.
+        // A store that fails does not say that there is nothing: then the registry is asked, so
+        // that the answer is its own, or that it cannot be reached.
         let is_kept = !repositories.is_empty()
             && (!self.decider.sources.memory.pieces(&query).is_empty()
                 || self.decider.sources.store.has(query).await.unwrap_or(true));
@@ -247,13 +285,18 @@ impl Gate {
         let (content, origin) = proven;
         let applicable = set.applicable(name, &ask.pod);
         let hint = match name {
-            Name::Known(reference) => {
-                Hint::of(self.decider.sources.registry.referrers_support(reference.runtime_repository()), None)
-            }
+            Name::Known(reference) => Hint::of(
+                self.decider.sources.registry.referrers_support(reference.runtime_repository()),
+                None,
+            ),
             Name::Unknown => Hint::AskBoth,
         };
-        let subject =
-            Subject { name: name.clone(), target: content.target().clone(), child: content.child().cloned(), origin };
+        let subject = Subject {
+            name: name.clone(),
+            target: content.target().clone(),
+            child: content.child().cloned(),
+            origin,
+        };
         Question {
             subject,
             namespace: ask.pod.namespace.clone(),
@@ -266,14 +309,18 @@ impl Gate {
     }
 
     /// Proves through the content store that `target` leads to the image `id`.
-    pub(crate) async fn prove_content(&self, target: &Digest, id: &Digest) -> Result<Content, Refusal> {
+    pub(crate) async fn prove_content(
+        &self,
+        target: &Digest,
+        id: &Digest,
+    ) -> Result<Content, Refusal> {
         let content = self.runtime.prove_content(target, id).await?;
         if content.is_checkpoint() { Err(Refusal::Checkpoint) } else { Ok(content) }
     }
 }
 
-/// The denial of an image that no policy matches says which would in other namespaces. That is this pod's to know: the
-/// denial itself is remembered for every pod that no policy matches.
+/// The denial of an image that no policy matches says which would in other namespaces. That is this
+/// pod's to know: the denial itself is remembered for every pod that no policy matches.
 fn told_elsewhere(denial: Arc<Denial>, local: &Local<'_>, name: &Name) -> Arc<Denial> {
     if *denial.reason() != Reason::NoPolicy {
         return denial;
@@ -288,14 +335,16 @@ fn told_elsewhere(denial: Arc<Denial>, local: &Local<'_>, name: &Name) -> Arc<De
 fn permit_of(passed: Vec<Passed>) -> Option<LocalPermit> {
     let content = Arc::clone(&passed.first()?.content);
     let cached = passed.iter().all(|name| name.cached);
-    let footings =
-        passed.iter().filter_map(|name| EvidenceProvenance::report_health(name.admission.provenance(), name.cached));
+    let footings = passed.iter().filter_map(|name| {
+        EvidenceProvenance::report_health(name.admission.provenance(), name.cached)
+    });
     let provenance = footings.min_by_key(|provenance| provenance.fetched);
     let admissions = passed.into_iter().map(|name| name.admission).collect();
     Some(LocalPermit { content, admissions, cached, provenance })
 }
 
-/// Which names must pass: the ones asked for, or for an id alone every one that the runtime lists (fact C13).
+/// Which names must pass: the ones asked for, or for an id alone every one that the runtime lists
+/// (fact C13).
 fn names_to_pass(asked: &AskedNames, image: &Image) -> Result<Vec<Name>, Refusal> {
     if let AskedNames::Named(names) = asked {
         return Ok(names.iter().cloned().map(Name::Known).collect());
@@ -309,7 +358,11 @@ fn names_to_pass(asked: &AskedNames, image: &Image) -> Result<Vec<Name>, Refusal
         }
     }
     if names.len() > NAMES_MAX {
-        return Err(Refusal::TooMany { what: "names of one image", got: names.len(), limit: NAMES_MAX });
+        return Err(Refusal::TooMany {
+            what: "names of one image",
+            got: names.len(),
+            limit: NAMES_MAX,
+        });
     }
     if names.is_empty() {
         names.push(Name::Unknown);
@@ -319,11 +372,14 @@ fn names_to_pass(asked: &AskedNames, image: &Image) -> Result<Vec<Name>, Refusal
 
 fn digests_under(image: &Image, repository: &Repository) -> Vec<Digest> {
     let listed = image.digests.iter().filter_map(|name| Reference::parse(name).ok());
-    listed.filter(|name| name.repository() == *repository).filter_map(|name| name.digest().cloned()).collect()
+    listed
+        .filter(|name| name.repository() == *repository)
+        .filter_map(|name| name.digest().cloned())
+        .collect()
 }
 
-/// Whether containerd could find a file under this string: its service runs in `/`, and versions 2.1 to 2.3 look there
-/// before anything else (fact C12).
+/// Whether containerd could find a file under this string: its service runs in `/`, and versions
+/// 2.1 to 2.3 look there before anything else (fact C12).
 async fn names_a_file(image: &str) -> bool {
     let path = std::path::Path::new("/").join(image);
     tokio::fs::try_exists(path).await.unwrap_or(false)

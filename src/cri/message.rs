@@ -1,7 +1,9 @@
-//! Reading the requests that are decided on, and patching them: [`image_spec`], [`pod`], [`with_image`].
+//! Reading the requests that are decided on, and patching them: [`image_spec`], [`pod`],
+//! [`with_image`].
 //!
-//! Every field that a decision rests on is read from the wire, where a field that stands twice is refused; the decoded
-//! message serves for what no decision rests on, and to compare what is sent with what was decided (attack D2).
+//! Every field that a decision rests on is read from the wire, where a field that stands twice is
+//! refused; the decoded message serves for what no decision rests on, and to compare what is sent
+//! with what was decided (attack D2).
 
 use bytes::Bytes;
 use prost::Message;
@@ -48,8 +50,11 @@ pub(crate) fn image_spec(message: &[u8], path: &[Step]) -> Result<ImageStrings, 
 pub(crate) fn pod(message: &[u8], path: &[Step]) -> Result<Pod, Refusal> {
     // PodSandboxConfig.metadata; in it name, uid, namespace.
     let metadata: Vec<Step> = path.iter().copied().chain([Step::only(1)]).collect();
-    let known =
-        |field| Ok::<_, Refusal>(text(message, &metadata, field)?.filter(|text| !text.is_empty()).map(str::to_owned));
+    let known = |field| {
+        Ok::<_, Refusal>(
+            text(message, &metadata, field)?.filter(|text| !text.is_empty()).map(str::to_owned),
+        )
+    };
     Ok(Pod { name: known(1)?, uid: known(2)?, namespace: known(3)? })
 }
 
@@ -57,7 +62,11 @@ pub(crate) fn pod(message: &[u8], path: &[Step]) -> Result<Pod, Refusal> {
 ///
 /// # Errors
 /// As [`image_spec`].
-pub(crate) fn text<'a>(message: &'a [u8], path: &[Step], field: u32) -> Result<Option<&'a str>, Refusal> {
+pub(crate) fn text<'a>(
+    message: &'a [u8],
+    path: &[Step],
+    field: u32,
+) -> Result<Option<&'a str>, Refusal> {
     let path: Vec<Step> = path.iter().copied().chain([Step::only(field)]).collect();
     wire::string_at(message, &path).map_err(bad_request)
 }
@@ -71,28 +80,39 @@ pub(crate) fn with_image(message: &[u8], spec: &[Step], image: &str) -> Result<B
     wire::replace(message, &path, image.as_bytes()).map_err(bad_request)
 }
 
-/// Undoes the changes of a message that is about to be sent: what comes out must be what came in, byte for byte.
+/// Undoes the changes of a message that is about to be sent: what comes out must be what came in,
+/// byte for byte.
 ///
 /// # Errors
-/// [`Refusal::BadRequest`] when it is not: then more was changed than was to be, and nothing is sent.
+/// [`Refusal::BadRequest`] when it is not: then more was changed than was to be, and nothing is
+/// sent.
 pub(crate) fn must_restore(restored: &[u8], came: &[u8]) -> Result<(), Refusal> {
     if restored == came {
         Ok(())
     } else {
-        Err(Refusal::BadRequest { why: "more of the request was changed than was to be".to_owned() })
+        Err(Refusal::BadRequest {
+            why: "more of the request was changed than was to be".to_owned(),
+        })
     }
 }
 
-/// Compares what is about to be sent with what was decided on, field by field that decisions rest on.
+/// Compares what is about to be sent with what was decided on, field by field that decisions rest
+/// on.
 ///
 /// # Errors
-/// [`Refusal::BadRequest`] when they differ: then our reading of the request is not the runtime's, and nothing is sent.
-pub(crate) fn must_equal<M: Message + Default + PartialEq>(patched: &[u8], decided: &M) -> Result<(), Refusal> {
+/// [`Refusal::BadRequest`] when they differ: then our reading of the request is not the runtime's,
+/// and nothing is sent.
+pub(crate) fn must_equal<M: Message + Default + PartialEq>(
+    patched: &[u8],
+    decided: &M,
+) -> Result<(), Refusal> {
     let sent: M = decode(patched)?;
     if sent == *decided {
         Ok(())
     } else {
-        Err(Refusal::BadRequest { why: "the request, once patched, does not read as what was decided on".to_owned() })
+        Err(Refusal::BadRequest {
+            why: "the request, once patched, does not read as what was decided on".to_owned(),
+        })
     }
 }
 

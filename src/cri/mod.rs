@@ -1,8 +1,8 @@
-//! One intercepted call in one file, from message to answer: what is asked becomes a permit or a refusal, what was done
-//! is proven, and both are on disk before the answer.
+//! One intercepted call in one file, from message to answer: what is asked becomes a permit or a
+//! refusal, what was done is proven, and both are on disk before the answer.
 //!
-//! [`Gate`] holds what the calls share; [`ask`] is what comes in, [`Refusal`] what goes out instead of a permit. The wire
-//! is the proxy's, the verdict is `decision`'s.
+//! [`Gate`] holds what the calls share; [`ask`] is what comes in, [`Refusal`] what goes out instead
+//! of a permit. The wire is the proxy's, the verdict is `decision`'s.
 
 mod answer;
 pub mod ask;
@@ -53,7 +53,8 @@ use crate::policy::{Applicable, Freshness, PolicySet, Unmatched};
 use crate::registry::Registry;
 pub use crate::sources::disk::StoreHealth;
 
-/// Containers remembered as proven; a start of one that is forgotten is proven again from containerd's store.
+/// Containers remembered as proven; a start of one that is forgotten is proven again from
+/// containerd's store.
 const PROVEN_MAX: usize = 4096;
 
 /// What the intercepted calls share, wired once.
@@ -106,19 +107,21 @@ pub struct Remembered {
 }
 
 impl Gate {
-    /// From now on the clock is not believed when it says that it is earlier than this: what had ended by then stays
-    /// ended, although the clock was set back (attack C4).
+    /// From now on the clock is not believed when it says that it is earlier than this: what had
+    /// ended by then stays ended, although the clock was set back (attack C4).
     pub fn not_before(&self, known: jiff::Timestamp) {
         self.decider.time.floor.raise(known);
     }
 
-    /// The latest time that is known to have been: for whoever records, and for an operator who knows better.
+    /// The latest time that is known to have been: for whoever records, and for an operator who
+    /// knows better.
     #[must_use]
     pub fn floor(&self) -> Floor {
         self.decider.time.floor.clone()
     }
 
-    /// The time as of which everything is judged: the clock's, or the latest that is known to have been.
+    /// The time as of which everything is judged: the clock's, or the latest that is known to have
+    /// been.
     #[must_use]
     pub fn now(&self) -> jiff::Timestamp {
         self.decider.time.now()
@@ -127,7 +130,8 @@ impl Gate {
     /// A gate of these parts, with nothing remembered.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let contents = ContentCache::new((parts.memory.contents(), parts.memory.admitted_ttl()), parts.clock);
+        let contents =
+            ContentCache::new((parts.memory.contents(), parts.memory.admitted_ttl()), parts.clock);
         let options = (parts.limits, parts.memory, parts.freshness);
         Self {
             decider: Arc::new(Decider::new(parts.clock, options, parts.registry, parts.store)),
@@ -137,7 +141,9 @@ impl Gate {
             contents,
             pulled: tokio::sync::Notify::new(),
             naming: TagNaming::new(),
-            proven: Mutex::new(LruCache::new(NonZeroUsize::new(PROVEN_MAX).unwrap_or(NonZeroUsize::MIN))),
+            proven: Mutex::new(LruCache::new(
+                NonZeroUsize::new(PROVEN_MAX).unwrap_or(NonZeroUsize::MIN),
+            )),
         }
     }
 
@@ -153,8 +159,8 @@ impl Gate {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another set of documents in force, whole. No verdict of the old ones is found any more; what was admitted is
-    /// judged again by the new ones, aside and without the network.
+    /// Puts another set of documents in force, whole. No verdict of the old ones is found any more;
+    /// what was admitted is judged again by the new ones, aside and without the network.
     pub fn replace_policy(&self, set: impl Into<Arc<PolicySet>>) {
         let set = set.into();
         let mut in_force = self.policy.write().unwrap_or_else(PoisonError::into_inner);
@@ -192,9 +198,10 @@ impl Gate {
         self.naming.turn_to_create().await
     }
 
-    /// Forgets every verdict and all evidence in memory: the next decision asks the registry again. Evidence on disk stays
-    /// and decides only where the registry cannot be asked, after a start too. What content was proven to be stays, since content is named by
-    /// its hash; so does what was proven of signatures, since it is named by theirs.
+    /// Forgets every verdict and all evidence in memory: the next decision asks the registry again.
+    /// Evidence on disk stays and decides only where the registry cannot be asked, after a start
+    /// too. What content was proven to be stays, since content is named by its hash; so does what
+    /// was proven of signatures, since it is named by theirs.
     pub fn flush(&self) -> Remembered {
         let before = self.remembered_counts();
         self.decider.flush();
@@ -221,6 +228,8 @@ fn denies_unmatched(set: &PolicySet, applicable: &Applicable) -> bool {
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gate").field("remembered", &self.remembered_counts()).finish_non_exhaustive()
+        f.debug_struct("Gate")
+            .field("remembered", &self.remembered_counts())
+            .finish_non_exhaustive()
     }
 }

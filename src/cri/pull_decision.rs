@@ -1,8 +1,9 @@
 //! A pull, from what is asked to what may be done and the proof that it was done.
 //!
-//! Resolve the reference once, hash the bytes that came, judge that digest; the proxy forwards `repo@digest` under the
-//! [`PullPermit`]; then [`Gate::prove_pull`] shows through containerd's content store that this is what came (fact P14),
-//! and only then [`Gate::name_pulled`] gives it the tag (facts P1–P3).
+//! Resolve the reference once, hash the bytes that came, judge that digest; the proxy forwards
+//! `repo@digest` under the [`PullPermit`]; then [`Gate::prove_pull`] shows through containerd's
+//! content store that this is what came (fact P14), and only then [`Gate::name_pulled`] gives it
+//! the tag (facts P1–P3).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,7 +24,8 @@ use crate::registry::{Access, Budget, Class, RegistryError, Session, Why};
 use crate::share::Crowded;
 use crate::sources::Hint;
 
-/// Longest manifest or index that is held, in bytes, after it was read: the usual ones have 1 to 30 KiB.
+/// Longest manifest or index that is held, in bytes, after it was read: the usual ones have 1 to 30
+/// KiB.
 const KEPT_MAX: usize = 64 << 10;
 
 /// The right to forward a pull, pinned to a digest.
@@ -70,7 +72,9 @@ impl PullPermit {
 /// Silence until the end of the decision names whose it was: who reads it looks at that host.
 fn named(error: RegistryError, session: &Session, reference: &Reference) -> RegistryError {
     if error == RegistryError::BudgetSpent(Budget::Time) {
-        let host = session.asked_last().unwrap_or_else(|| reference.runtime_repository().host().to_owned());
+        let host = session
+            .asked_last()
+            .unwrap_or_else(|| reference.runtime_repository().host().to_owned());
         return RegistryError::Unreachable { host, why: Why::Timeout };
     }
     error
@@ -101,8 +105,8 @@ enum Child {
 }
 
 impl Gate {
-    /// The server address that the secret of this pull must bear, where it bears none ([`crate::registry::Registry`] says
-    /// why).
+    /// The server address that the secret of this pull must bear, where it bears none
+    /// ([`crate::registry::Registry`] says why).
     pub async fn secret_address(&self, permit: &PullPermit) -> Option<String> {
         self.decider.sources.registry.secret_address(permit.reference.runtime_repository()).await
     }
@@ -111,7 +115,11 @@ impl Gate {
     ///
     /// # Errors
     /// [`Refusal`]; the caller records it before it answers.
-    pub async fn admit_pull(&self, ask: &PullRequest, timings: &mut Timings) -> Result<PullPermit, Refusal> {
+    pub async fn admit_pull(
+        &self,
+        ask: &PullRequest,
+        timings: &mut Timings,
+    ) -> Result<PullPermit, Refusal> {
         let reference = Reference::parse(&ask.image).map_err(Refusal::BadReference)?;
         let set = self.policy();
         let name = Name::Known(reference.clone());
@@ -120,13 +128,18 @@ impl Gate {
             let elsewhere = set.elsewhere(&name, &ask.pod);
             return Err(Refusal::NoPolicy { image: reference.to_string(), elsewhere });
         }
-        let access = ask.access(&reference).map_err(|error| Refusal::BadRequest { why: error.to_string() })?;
+        let access = ask
+            .access(&reference)
+            .map_err(|error| Refusal::BadRequest { why: error.to_string() })?;
         let began = self.naming.begin();
         let resolved = match reference.digest() {
             Some(digest) => Resolved {
                 target: digest.clone(),
                 child: Child::NotAsked,
-                hint: Hint::of(self.decider.sources.registry.referrers_support(reference.runtime_repository()), None),
+                hint: Hint::of(
+                    self.decider.sources.registry.referrers_support(reference.runtime_repository()),
+                    None,
+                ),
                 bytes: None,
             },
             None => self.resolve(&reference, &access, ask.deadline, timings).await?,
@@ -138,12 +151,14 @@ impl Gate {
             Child::NotAsked => (None, None),
         };
         let subject = Subject { name, target: resolved.target, child, origin: Origin::Registry };
-        let documents = resolved.bytes.map(|bytes| (subject.target.clone(), bytes)).into_iter().collect();
+        let documents =
+            resolved.bytes.map(|bytes| (subject.target.clone(), bytes)).into_iter().collect();
         let (namespace, hint) = (ask.pod.namespace.clone(), resolved.hint);
         let question = Question { subject, namespace, set, applicable, access, hint, documents };
         let answer = timings.time("judge", self.decider.judge(question, ask.deadline)).await?;
         let admission = answer.judged.map_err(|declined| {
-            timings.note_evidence(EvidenceProvenance::report_health(declined.looked, answer.cached));
+            timings
+                .note_evidence(EvidenceProvenance::report_health(declined.looked, answer.cached));
             let denial = declined.denial;
             match no_child {
                 Some(why) => Refusal::NoChild { why, denial },
@@ -153,7 +168,8 @@ impl Gate {
         Ok(PullPermit { reference, admission, began, cached: answer.cached })
     }
 
-    /// Asks the registry once what the reference means; the bytes are hashed here, the digest it claims is not used.
+    /// Asks the registry once what the reference means; the bytes are hashed here, the digest it
+    /// claims is not used.
     async fn resolve(
         &self,
         reference: &Reference,
@@ -163,7 +179,8 @@ impl Gate {
     ) -> Result<Resolved, Refusal> {
         let limit = deadline.min(self.decider.time.clock.steady() + self.decider.limits.decision());
         let seats = &self.decider.shares.seats;
-        let seat = timings.time("resolve", seats.take(reference.repository().host(), 1, limit)).await;
+        let seat =
+            timings.time("resolve", seats.take(reference.repository().host(), 1, limit)).await;
         let seat = seat.map_err(|Crowded { by }| {
             let host = reference.runtime_repository().host().to_owned();
             unresolved(reference, RegistryError::Unreachable { host, why: Why::Crowded { by } })
@@ -177,17 +194,21 @@ impl Gate {
         drop(seat);
         let fetched = fetched.map_err(|error| unresolved(reference, error))?;
         let bytes = fetched.bytes.clone();
-        let document = aside::large(bytes.len(), move || Document::parse(&bytes)).await.map_err(Refusal::Document)?;
+        let document = aside::large(bytes.len(), move || Document::parse(&bytes))
+            .await
+            .map_err(Refusal::Document)?;
         let child = self.child_of(document)?;
-        let support = self.decider.sources.registry.referrers_support(reference.runtime_repository());
+        let support =
+            self.decider.sources.registry.referrers_support(reference.runtime_repository());
         let hint = Hint::of(support, Some(&fetched));
-        // A large one is not held for the rest of the decision; who needs it asks for it again by its digest.
+        // A large one is not held for the rest of the decision; who needs it asks for it again by
+        // its digest.
         let bytes = Some(fetched.bytes).filter(|bytes| bytes.len() <= KEPT_MAX);
         Ok(Resolved { target: fetched.digest, child, hint, bytes })
     }
 
-    /// The platform manifest that this node would run; none when the target is a manifest itself, or when no single
-    /// entry is this node's (then only a signature on the index can count).
+    /// The platform manifest that this node would run; none when the target is a manifest itself,
+    /// or when no single entry is this node's (then only a signature on the index can count).
     fn child_of(&self, document: Document) -> Result<Child, Refusal> {
         match document {
             Document::Manifest(manifest) if manifest.is_checkpoint() => Err(Refusal::Checkpoint),
@@ -200,19 +221,27 @@ impl Gate {
         }
     }
 
-    /// Proves that the runtime's store now holds, under the pinned name, the content that was decided on, and that the
-    /// id it answered is that content's.
+    /// Proves that the runtime's store now holds, under the pinned name, the content that was
+    /// decided on, and that the id it answered is that content's.
     ///
     /// # Errors
     /// [`Refusal::Differs`] when it does not; the record is then deleted.
-    pub async fn prove_pull(&self, permit: &PullPermit, image_ref: &str) -> Result<Content, Refusal> {
+    pub async fn prove_pull(
+        &self,
+        permit: &PullPermit,
+        image_ref: &str,
+    ) -> Result<Content, Refusal> {
         let proven = self.prove_pulled(permit, image_ref).await;
         if matches!(
             proven,
-            Err(Refusal::Differs(_) | Refusal::Stored { .. } | Refusal::NoImageId { .. } | Refusal::Checkpoint)
+            Err(Refusal::Differs(_)
+                | Refusal::Stored { .. }
+                | Refusal::NoImageId { .. }
+                | Refusal::Checkpoint)
         ) {
             let pinned = permit.pinned();
-            tracing::error!(image = %pinned, answered = image_ref, "the runtime stored other content than was pulled; deleting the record");
+            tracing::error!(image = %pinned, answered = image_ref, "the runtime stored other \
+                content than was pulled; deleting the record");
             if let Err(error) = self.runtime.forget(&pinned).await {
                 tracing::error!(image = %pinned, %error, "the record could not be deleted");
             }
@@ -222,7 +251,8 @@ impl Gate {
 
     async fn prove_pulled(&self, permit: &PullPermit, image_ref: &str) -> Result<Content, Refusal> {
         let pinned = permit.admission.permit().pinned();
-        let id = Digest::parse(image_ref).map_err(|_| Refusal::NoImageId { answered: image_ref.to_owned() })?;
+        let id = Digest::parse(image_ref)
+            .map_err(|_| Refusal::NoImageId { answered: image_ref.to_owned() })?;
         let name = permit.pinned();
         let got = self.runtime.record(&name).await?.map(|record| record.target.digest);
         if got.as_ref() != Some(pinned) {
@@ -234,8 +264,8 @@ impl Gate {
         Ok(content)
     }
 
-    /// Gives the pulled image the tag that was asked for, unless a resolution that began later has given it another, and
-    /// waits until the CRI sees it (facts P2, P3).
+    /// Gives the pulled image the tag that was asked for, unless a resolution that began later has
+    /// given it another, and waits until the CRI sees it (facts P2, P3).
     ///
     /// # Errors
     /// [`Refusal::Runtime`] when containerd does not take the name.
@@ -246,7 +276,9 @@ impl Gate {
             return Err(Refusal::NotPresent { image: permit.pinned() });
         };
         {
-            let Some(_turn) = self.naming.turn_to_name(&name, permit.began).await else { return Ok(()) };
+            let Some(_turn) = self.naming.turn_to_name(&name, permit.began).await else {
+                return Ok(());
+            };
             let before = runtime.record(&name).await?.map(|record| record.target.digest);
             let _moving = match before {
                 Some(before) if before != pinned.target.digest => self.naming.turn_to_move().await,
@@ -262,8 +294,13 @@ impl Gate {
             runtime.name(&name, &pinned.target).await?;
         }
         match runtime.await_named(&name, content.id()).await {
-            // A resolution that began later has moved the tag while we looked: that is as it should be.
-            Err(RuntimeError::NameNotSeen { .. }) if self.naming.is_superseded(&name, permit.began).await => Ok(()),
+            // A resolution that began later has moved the tag while we looked: that is as it should
+            // be.
+            Err(RuntimeError::NameNotSeen { .. })
+                if self.naming.is_superseded(&name, permit.began).await =>
+            {
+                Ok(())
+            }
             seen => Ok(seen?),
         }
     }

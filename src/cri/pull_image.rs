@@ -1,4 +1,5 @@
-//! PullImage: decide, forward pinned, prove that this is what came, name the tag, answer the runtime's own image_ref.
+//! PullImage: decide, forward pinned, prove that this is what came, name the tag, answer the
+//! runtime's own image_ref.
 
 use std::sync::Arc;
 
@@ -6,7 +7,9 @@ use bytes::Bytes;
 
 use super::answer::RecordedAnswer;
 use super::calls::{Calls, Patience, Stop};
-use super::message::{ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image};
+use super::message::{
+    ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image,
+};
 use super::recorder::Refused;
 use crate::aside;
 use crate::cri::ask::{Call as Asking, PullRequest};
@@ -24,7 +27,8 @@ const SANDBOX: [Step; 1] = [Step::only(3)];
 /// `AuthConfig.server_address`.
 const SERVER_ADDRESS: u32 = 4;
 
-/// The annotation with which a pod chooses a runtime handler's snapshotter for its pulls (fact P16).
+/// The annotation with which a pod chooses a runtime handler's snapshotter for its pulls (fact
+/// P16).
 const HANDLER_ANNOTATION: &[u8] = b"io.containerd.cri.runtime-handler";
 /// Annotations that feed a snapshotter (fact P16).
 const SNAPSHOT_ANNOTATIONS: &[u8] = b"containerd.io/snapshot";
@@ -88,12 +92,17 @@ async fn decide_and_forward(
     let permit = calls.gate.admit_pull(&request.ask, &mut event.timings).await?;
     event.admitted_pull(&permit);
     // A secret for no registry in particular is shown to every mirror by the runtime (fact P18).
-    let address = if is_unaddressed(request) { calls.gate.secret_address(&permit).await } else { None };
+    let address =
+        if is_unaddressed(request) { calls.gate.secret_address(&permit).await } else { None };
     let left = patience.left(&calls.gate)?;
     let (whole, asked, name) = (call.message.clone(), Arc::clone(request), permit.pinned());
-    let message = aside::large(whole.len(), move || pinned(&whole, &asked, name, address.as_deref())).await?;
+    let message =
+        aside::large(whole.len(), move || pinned(&whole, &asked, name, address.as_deref())).await?;
     let path = OwnedMethod::PullImage.path();
-    let reply = event.timings.time("forward", call.upstream.unary(path, &call.headers, &message, left)).await;
+    let reply = event
+        .timings
+        .time("forward", call.upstream.unary(path, &call.headers, &message, left))
+        .await;
     match reply {
         Ok(reply) if reply.code() == crate::proxy::Code::Ok => Ok((permit, reply)),
         Ok(reply) => Err(Stop::Reply(reply)),
@@ -110,9 +119,15 @@ fn is_unaddressed(request: &Request) -> bool {
     })
 }
 
-/// The request with the image pinned to the digest that was decided on, and its secret to the registry that it is for
-/// where it names none; nothing else is changed, the caller's credentials above all (fact P17).
-fn pinned(whole: &Bytes, request: &Request, pinned: String, address: Option<&str>) -> Result<Bytes, Refusal> {
+/// The request with the image pinned to the digest that was decided on, and its secret to the
+/// registry that it is for where it names none; nothing else is changed, the caller's credentials
+/// above all (fact P17).
+fn pinned(
+    whole: &Bytes,
+    request: &Request,
+    pinned: String,
+    address: Option<&str>,
+) -> Result<Bytes, Refusal> {
     let mut message = with_image(whole, &IMAGE, &pinned)?;
     let mut restored = with_image(&message, &IMAGE, &request.image.image)?;
     let mut decided = request.decoded.clone();
@@ -143,12 +158,19 @@ fn pinned(whole: &Bytes, request: &Request, pinned: String, address: Option<&str
     if sent == (ImageStrings { image: pinned, ..request.image.clone() }) {
         Ok(message)
     } else {
-        Err(Refusal::BadRequest { why: "the patched image is not the one that was decided on".to_owned() })
+        Err(Refusal::BadRequest {
+            why: "the patched image is not the one that was decided on".to_owned(),
+        })
     }
 }
 
 /// Proves what came, names it, records, answers.
-async fn finish(calls: &Calls, permit: PullPermit, reply: Reply, mut event: AuditEvent) -> RecordedAnswer {
+async fn finish(
+    calls: &Calls,
+    permit: PullPermit,
+    reply: Reply,
+    mut event: AuditEvent,
+) -> RecordedAnswer {
     match prove_and_name(calls, &permit, &reply, &mut event).await {
         Ok(()) => match calls.recorder.admit(std::slice::from_ref(&event)).await {
             Ok(on_record) => RecordedAnswer::reply(reply, on_record),
@@ -181,20 +203,27 @@ fn snapshotter_is_ours(request: &Request, gate: &crate::cri::Gate) -> Result<(),
         let of_image = spec.into_iter().flat_map(|spec| &spec.annotations);
         of_image.chain(sandbox.into_iter().flat_map(|sandbox| &sandbox.annotations))
     };
-    let noted = annotations().filter(|note| note.key == HANDLER_ANNOTATION).map(|note| note.value.as_slice());
+    let noted = annotations()
+        .filter(|note| note.key == HANDLER_ANNOTATION)
+        .map(|note| note.value.as_slice());
     for handler in asked.into_iter().chain(noted).filter(|handler| !handler.is_empty()) {
         if !options.handlers.iter().any(|allowed| allowed.as_bytes() == handler) {
             return Err(Refusal::NotAllowed {
                 what: format!("runtime handler {:?}", String::from_utf8_lossy(handler)),
-                hint: "name it in runtime.handlers when its snapshotter checks layers against the image".to_owned(),
+                hint: "name it in runtime.handlers when its snapshotter checks layers against the \
+                    image"
+                    .to_owned(),
             });
         }
     }
-    let steering = annotations().map(|note| &note.key).find(|key| key.starts_with(SNAPSHOT_ANNOTATIONS));
+    let steering =
+        annotations().map(|note| &note.key).find(|key| key.starts_with(SNAPSHOT_ANNOTATIONS));
     match steering {
         Some(key) if !options.snapshot_annotations => Err(Refusal::NotAllowed {
             what: format!("annotation {:?}", String::from_utf8_lossy(key)),
-            hint: "it steers a snapshotter; set runtime.snapshot_annotations when yours are to be trusted".to_owned(),
+            hint: "it steers a snapshotter; set runtime.snapshot_annotations when yours are to be \
+                trusted"
+                .to_owned(),
         }),
         Some(_) | None => Ok(()),
     }

@@ -1,5 +1,5 @@
-//! [`Recorder`]: puts decisions into the audit log. [`OnRecord`] and [`Refused`]: what only it gives, and without which
-//! no call is answered.
+//! [`Recorder`]: puts decisions into the audit log. [`OnRecord`] and [`Refused`]: what only it
+//! gives, and without which no call is answered.
 //!
 //! The rule for a log that cannot be written stands here, in one place: [`Recorder::admit`].
 
@@ -23,12 +23,14 @@ use crate::floor::Floor;
 use crate::image::Digest;
 use crate::policy::PolicySet;
 
-/// Images remembered as admitted before: as many as verdicts and containers that are remembered together.
+/// Images remembered as admitted before: as many as verdicts and containers that are remembered
+/// together.
 const KNOWN_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8191);
 
-/// The right to answer a call: its decision is on record, or there is a reason why it need not be. [`Recorder::admit`]
-/// gives it, when the record is on disk or `audit.on_failure` lets an admission stand without one; so does a container
-/// that this process proved, whose admission is on record since.
+/// The right to answer a call: its decision is on record, or there is a reason why it need not be.
+/// [`Recorder::admit`] gives it, when the record is on disk or `audit.on_failure` lets an admission
+/// stand without one; so does a container that this process proved, whose admission is on record
+/// since.
 #[must_use]
 #[derive(Debug)]
 pub struct OnRecord(());
@@ -40,7 +42,8 @@ impl OnRecord {
     }
 }
 
-/// A refusal that is on record. Where the log cannot be written it stands all the same, and the journal has it.
+/// A refusal that is on record. Where the log cannot be written it stands all the same, and the
+/// journal has it.
 #[must_use]
 #[derive(Debug)]
 pub struct Refused(Refusal);
@@ -68,7 +71,8 @@ pub struct Recorder {
     clock: Clock,
     /// When this process began: evidence from before it is of images that were admitted before.
     began: Timestamp,
-    /// Images that are known to have been admitted before: by a record since, or by what was kept from before.
+    /// Images that are known to have been admitted before: by a record since, or by what was kept
+    /// from before.
     known: Mutex<LruCache<Digest, ()>>,
     /// Rises with each record.
     floor: Floor,
@@ -76,11 +80,20 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Records into this log; `on_failure` says what happens to admissions when it cannot be written.
+    /// Records into this log; `on_failure` says what happens to admissions when it cannot be
+    /// written.
     #[must_use]
     pub fn new(log: Log, on_failure: OnFailure, clock: Clock) -> Self {
         let known = Mutex::new(LruCache::new(KNOWN_MAX));
-        Self { log, on_failure, clock, began: clock.now(), known, floor: Floor::default(), decided: Counts::default() }
+        Self {
+            log,
+            on_failure,
+            clock,
+            began: clock.now(),
+            known,
+            floor: Floor::default(),
+            decided: Counts::default(),
+        }
     }
 
     /// Raises this floor with each record, so that the gate judges nothing as of an earlier time.
@@ -175,12 +188,13 @@ impl Recorder {
         }
     }
 
-    /// Records admissions and returns when they are on disk, or when that was waited for as long as it may be.
+    /// Records admissions and returns when they are on disk, or when that was waited for as long as
+    /// it may be.
     ///
     /// # Errors
-    /// A [`Refusal::NotRecorded`] when the log cannot be written and the configuration does not let the images start all
-    /// the same: by default those do that were admitted before. What is on record of the others by then, or waits to be,
-    /// is taken back.
+    /// A [`Refusal::NotRecorded`] when the log cannot be written and the configuration does not let
+    /// the images start all the same: by default those do that were admitted before. What is on
+    /// record of the others by then, or waits to be, is taken back.
     pub async fn admit(&self, events: &[AuditEvent]) -> Result<OnRecord, Refused> {
         let writes = events.iter().map(|event| async move {
             let record = event.admission();
@@ -206,7 +220,8 @@ impl Recorder {
                         standing.push(event);
                     }
                     if !let_through {
-                        refused.get_or_insert_with(|| Refusal::NotRecorded { why: error.to_string() });
+                        refused
+                            .get_or_insert_with(|| Refusal::NotRecorded { why: error.to_string() });
                     }
                 }
             }
@@ -223,7 +238,8 @@ impl Recorder {
         match self.on_failure {
             OnFailure::RefuseNew => {
                 let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-                let was_before = event.was_admitted_before(self.began, |digest| known.contains(digest));
+                let was_before =
+                    event.was_admitted_before(self.began, |digest| known.contains(digest));
                 drop(known);
                 if was_before {
                     self.note_known(event);
@@ -243,13 +259,17 @@ impl Recorder {
     }
 
     /// Records that all of these were taken back, side by side: they wait for one disk.
-    pub async fn take_all_back<'s>(&self, events: impl Iterator<Item = &'s AuditEvent>, refusal: Refusal) -> Refused {
+    pub async fn take_all_back<'s>(
+        &self,
+        events: impl Iterator<Item = &'s AuditEvent>,
+        refusal: Refusal,
+    ) -> Refused {
         join_all(events.map(|event| self.take_back(event, &refusal))).await;
         Refused(refusal)
     }
 
-    /// Whether these admissions stand even when the log cannot be written, so that their record may reach the disk while
-    /// the runtime already works.
+    /// Whether these admissions stand even when the log cannot be written, so that their record may
+    /// reach the disk while the runtime already works.
     #[must_use]
     pub fn stand_unwritten(&self, events: &[AuditEvent]) -> bool {
         self.on_failure != OnFailure::RefuseAll && events.iter().all(AuditEvent::is_recorded)
@@ -266,7 +286,8 @@ impl Recorder {
         self.append_refusal(record).await;
     }
 
-    /// Records a refusal. When the log cannot be written the refusal stands, and the journal has it.
+    /// Records a refusal. When the log cannot be written the refusal stands, and the journal has
+    /// it.
     pub async fn refuse(&self, event: &AuditEvent, refusal: Refusal) -> Refused {
         self.refuse_all(std::slice::from_ref(event), refusal).await
     }
@@ -280,8 +301,8 @@ impl Recorder {
         Refused(refusal)
     }
 
-    /// Records that an admission on record was taken back: what was made is not what was admitted, or it was never
-    /// asked of the runtime.
+    /// Records that an admission on record was taken back: what was made is not what was admitted,
+    /// or it was never asked of the runtime.
     async fn take_back(&self, event: &AuditEvent, refusal: &Refusal) {
         let mut record = event.refusal(refusal);
         record.id = self.log.next_id();
@@ -303,7 +324,9 @@ impl Recorder {
 fn tell_unproven(record: &Record) {
     let Record { id, reference, verdict, reason, .. } = record;
     match verdict {
-        Verdict::Warned => tracing::warn!(decision = %id, image = reference, "warned: {}", reason.message),
+        Verdict::Warned => {
+            tracing::warn!(decision = %id, image = reference, "warned: {}", reason.message)
+        }
         Verdict::Unmatched | Verdict::Unverified => {
             tracing::info!(decision = %id, image = reference, "{verdict}: {}", reason.message);
         }

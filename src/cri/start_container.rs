@@ -1,5 +1,5 @@
-//! StartContainer: only a container that this process proved when it was made, or that is decided on and proven again
-//! from containerd's own store, as after a restart of the gate.
+//! StartContainer: only a container that this process proved when it was made, or that is decided
+//! on and proven again from containerd's own store, as after a restart of the gate.
 
 use std::sync::Arc;
 
@@ -33,7 +33,11 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
         Ok(left) => left,
         Err(refusal) => return refuse(&calls, &id, refusal).await.into(),
     };
-    match call.upstream.unary(OwnedMethod::StartContainer.path(), &call.headers, &call.message, left).await {
+    match call
+        .upstream
+        .unary(OwnedMethod::StartContainer.path(), &call.headers, &call.message, left)
+        .await
+    {
         Ok(reply) => RecordedAnswer::reply(reply, on_record),
         Err(error) => RecordedAnswer::no_reply(&error, on_record),
     }
@@ -45,7 +49,8 @@ fn read(message: &[u8]) -> Result<String, Refusal> {
     id.map(str::to_owned).ok_or_else(|| Refusal::BadRequest { why: "no container id".to_owned() })
 }
 
-/// Decides anew on every image of a container that was made when nobody here was looking, and proves what it is made of.
+/// Decides anew on every image of a container that was made when nobody here was looking, and
+/// proves what it is made of.
 async fn prove_again(calls: &Calls, id: &str, patience: Patience) -> Result<OnRecord, Refused> {
     let policy = calls.gate.policy();
     let mut events: Vec<AuditEvent> = Vec::new();
@@ -71,7 +76,10 @@ async fn prove_again(calls: &Calls, id: &str, patience: Patience) -> Result<OnRe
         return Err(refuse(calls, id, refusal).await);
     };
     let paths = container.created.volumes.iter().map(|volume| volume.container_path.clone());
-    let volumes = paths.zip(volumes).map(|(container_path, permit)| CreatedVolume { container_path, permit }).collect();
+    let volumes = paths
+        .zip(volumes)
+        .map(|(container_path, permit)| CreatedVolume { container_path, permit })
+        .collect();
     let proven = match calls.gate.verify_container(&CreatedContainer { id, image, volumes }).await {
         Ok(proven) => proven,
         Err(refusal) => return Err(calls.recorder.refuse_all(&events, refusal).await),
@@ -101,7 +109,8 @@ async fn fetch(calls: &Calls, id: &str) -> Result<Made, Refusal> {
     Ok(Made { container, created })
 }
 
-/// What CreateContainer would have asked: the id that was resolved, under the pod's own word for it.
+/// What CreateContainer would have asked: the id that was resolved, under the pod's own word for
+/// it.
 fn asks(made: &Made, patience: Patience) -> Vec<LocalImageRequest> {
     let ask = |image: &str, user_specified: Option<&String>| LocalImageRequest {
         call: Asking::StartContainer,

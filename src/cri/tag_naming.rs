@@ -1,8 +1,9 @@
 //! Who may move a tag, and when: [`TagNaming`].
 //!
-//! Two rules. A rename never goes backwards: of two resolutions of one name, the one that *began* later wins, however
-//! late the other finishes (attack A12). Moving a tag and creating containers take turns, because containerd starts a
-//! container from an image's first name even when it is told the id (fact C6).
+//! Two rules. A rename never goes backwards: of two resolutions of one name, the one that *began*
+//! later wins, however late the other finishes (attack A12). Moving a tag and creating containers
+//! take turns, because containerd starts a container from an image's first name even when it is
+//! told the id (fact C6).
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,14 +13,15 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::sync::{Mutex, OwnedMutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Names remembered. A name that is forgotten may be moved by a resolution that began before the forgetting; the image
-/// it moves to was admitted all the same.
+/// Names remembered. A name that is forgotten may be moved by a resolution that began before the
+/// forgetting; the image it moves to was admitted all the same.
 const NAMES_MAX: usize = 4096;
-/// Longest wait for creations under way before a tag is moved all the same. Turns save a container from being made twice;
-/// what makes it safe is the proof after creating, so a stuck creation must not hold up every pull.
+/// Longest wait for creations under way before a tag is moved all the same. Turns save a container
+/// from being made twice; what makes it safe is the proof after creating, so a stuck creation must
+/// not hold up every pull.
 const TURN_LIMIT: Duration = Duration::from_secs(5);
-/// How often a mover looks whether creations have ended. It does not queue: a lock that lets writers go first would make
-/// every new creation wait behind the mover of one tag.
+/// How often a mover looks whether creations have ended. It does not queue: a lock that lets
+/// writers go first would make every new creation wait behind the mover of one tag.
 const TURN_POLL: Duration = Duration::from_millis(10);
 
 /// The latest resolution that named one name; whoever holds the lock is naming it.
@@ -39,18 +41,26 @@ pub(crate) struct Began(u64);
 
 /// The right to name: nobody else names this name while it is held.
 #[derive(Debug)]
-pub(crate) struct MayName(#[allow(dead_code, reason = "held for its release")] OwnedMutexGuard<Option<Began>>);
+pub(crate) struct MayName(
+    #[allow(dead_code, reason = "held for its release")] OwnedMutexGuard<Option<Began>>,
+);
 
 /// The right to move a tag that exists: no container is being created while it is held.
 #[derive(Debug)]
-pub(crate) struct MayMove<'a>(#[allow(dead_code, reason = "held for its release")] RwLockWriteGuard<'a, ()>);
+pub(crate) struct MayMove<'a>(
+    #[allow(dead_code, reason = "held for its release")] RwLockWriteGuard<'a, ()>,
+);
 
 impl TagNaming {
     /// No name given yet.
     #[must_use]
     pub(crate) fn new() -> Self {
         let names = NonZeroUsize::new(NAMES_MAX).unwrap_or(NonZeroUsize::MIN);
-        Self { next: AtomicU64::new(0), named: std::sync::Mutex::new(LruCache::new(names)), turns: RwLock::new(()) }
+        Self {
+            next: AtomicU64::new(0),
+            named: std::sync::Mutex::new(LruCache::new(names)),
+            turns: RwLock::new(()),
+        }
     }
 
     /// Marks the beginning of a resolution.
@@ -58,7 +68,8 @@ impl TagNaming {
         Began(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Waits for the turn to name `name`; none when a resolution that began later has named it already.
+    /// Waits for the turn to name `name`; none when a resolution that began later has named it
+    /// already.
     pub(crate) async fn turn_to_name(&self, name: &str, began: Began) -> Option<MayName> {
         let mut latest = self.latest(name).lock_owned().await;
         if latest.is_some_and(|latest| latest > began) {
@@ -127,12 +138,17 @@ mod tests {
         let naming = TagNaming::new();
         let held = naming.turn_to_name("reg.example/app:1", naming.begin()).await;
         assert!(held.is_some());
-        assert!(naming.turn_to_name("reg.example/other:1", naming.begin()).now_or_never().is_some());
+        assert!(
+            naming.turn_to_name("reg.example/other:1", naming.begin()).now_or_never().is_some()
+        );
         assert!(naming.turn_to_name("reg.example/app:1", naming.begin()).now_or_never().is_none());
         let creating = naming.turn_to_create().await;
         let mut moving = Box::pin(naming.turn_to_move());
         assert!((&mut moving).now_or_never().is_none());
-        assert!(naming.turn_to_create().now_or_never().is_some(), "a creation waits behind a mover");
+        assert!(
+            naming.turn_to_create().now_or_never().is_some(),
+            "a creation waits behind a mover"
+        );
         drop(creating);
         assert!(moving.await.is_some());
     }

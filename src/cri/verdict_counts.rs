@@ -1,4 +1,5 @@
-//! [`admitted`]: the word for an admission, by what it rests on; [`Counts`]: how many decisions ended how.
+//! [`admitted`]: the word for an admission, by what it rests on; [`Counts`]: how many decisions
+//! ended how.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,8 +21,8 @@ pub(crate) struct Counts {
     registry: AtomicU64,
 }
 
-/// How many decisions ended how since the start. One that was taken back counts twice: as what it was, and as what it
-/// became.
+/// How many decisions ended how since the start. One that was taken back counts twice: as what it
+/// was, and as what it became.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Decided {
     /// Let through with proof.
@@ -40,7 +41,8 @@ pub struct Decided {
     pub unreachable: u64,
 }
 
-/// Where the evidence came from that was decided on, since the start; decisions that needed none are not among them.
+/// Where the evidence came from that was decided on, since the start; decisions that needed none
+/// are not among them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BySource {
     /// From memory.
@@ -87,7 +89,11 @@ impl Counts {
 
     pub(crate) fn by_source(&self) -> BySource {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        BySource { memory: read(&self.memory), evidence: read(&self.evidence), registry: read(&self.registry) }
+        BySource {
+            memory: read(&self.memory),
+            evidence: read(&self.evidence),
+            registry: read(&self.registry),
+        }
     }
 }
 
@@ -100,8 +106,8 @@ impl Decided {
     }
 }
 
-/// What an admission is called, and why. What was let through without proof is told from the rest; of several names the
-/// one that says least for the image counts.
+/// What an admission is called, and why. What was let through without proof is told from the rest;
+/// of several names the one that says least for the image counts.
 pub fn admitted<'p>(permits: impl Iterator<Item = &'p Permit> + Clone) -> (Verdict, Reason) {
     let verdict = if permits.clone().any(|permit| permit.report().unmatched) {
         Verdict::Unmatched
@@ -125,11 +131,16 @@ pub(crate) fn rests_on_proof(permit: &Permit) -> bool {
 
 fn reason(verdict: Verdict) -> Reason {
     match verdict {
-        Verdict::Unmatched => Reason::new("unmatched", "admitted, though no policy matches: policy.unmatched says so"),
-        Verdict::Warned => Reason::new("warned", "admitted, though a policy that only warns is not satisfied"),
-        Verdict::Unverified => {
-            Reason::new("unverified", "admitted without proof: every policy that matches accepts anything")
+        Verdict::Unmatched => {
+            Reason::new("unmatched", "admitted, though no policy matches: policy.unmatched says so")
         }
+        Verdict::Warned => {
+            Reason::new("warned", "admitted, though a policy that only warns is not satisfied")
+        }
+        Verdict::Unverified => Reason::new(
+            "unverified",
+            "admitted without proof: every policy that matches accepts anything",
+        ),
         Verdict::Admitted | Verdict::Refused | Verdict::Unable | Verdict::Unreachable => {
             Reason::new("satisfied", "every policy that matches is satisfied")
         }
@@ -144,7 +155,8 @@ mod tests {
     use crate::policy::{Case, Documents, Material, PolicyFile, PolicySet, Unmatched, Verdict};
     use crate::verify::VerificationCache;
 
-    const WARNING: &str = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: w}\nspec:\n  \
+    const WARNING: &str = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: \
+        w}\nspec:\n  \
         images: [reg.test/app]\n  action: warn\n  require: {digest: {anyOf: [DIGEST]}}\n";
 
     /// The word for an admission of `reg.test/app` with this digest under these documents.
@@ -156,7 +168,8 @@ mod tests {
         let name = Name::Known(Reference::parse("reg.test/app:1").unwrap());
         let pod = Pod { namespace: Some("default".to_owned()), ..Pod::default() };
         let applicable = set.applicable(&name, &pod);
-        let subject = Subject { name, target: digest.clone(), child: None, origin: Origin::Registry };
+        let subject =
+            Subject { name, target: digest.clone(), child: None, origin: Origin::Registry };
         match set.judge(&Case {
             subject: &subject,
             applicable: &applicable,
@@ -176,10 +189,14 @@ mod tests {
         assert_eq!(code(&listed, &policies), "admitted");
         assert_eq!(code(&other, &policies), "warned");
         assert_eq!(code(&other, ""), "unmatched");
-        let anything =
-            policies.replace("warn", "enforce").replace("{digest: {anyOf", "{insecureAcceptAnything: true} # {{");
+        let anything = policies
+            .replace("warn", "enforce")
+            .replace("{digest: {anyOf", "{insecureAcceptAnything: true} # {{");
         assert_eq!(code(&other, &anything), "unverified");
-        let both = format!("{anything}---\n{}", policies.replace("{name: w}", "{name: v}").replace("warn", "enforce"));
+        let both = format!(
+            "{anything}---\n{}",
+            policies.replace("{name: w}", "{name: v}").replace("warn", "enforce")
+        );
         assert_eq!(code(&listed, &both), "admitted", "what one policy proves is proven");
     }
 }

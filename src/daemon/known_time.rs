@@ -8,8 +8,8 @@ use crate::floor;
 
 /// How far the clock may be behind without a word: clocks are corrected by less all the time.
 const BEHIND: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
-/// The latest time that this node recorded anything, by what is on disk, and what is wrong with that: the file, or the last
-/// change of the log if that is later.
+/// The latest time that this node recorded anything, by what is on disk, and what is wrong with
+/// that: the file, or the last change of the log if that is later.
 #[must_use]
 pub fn known_time(settings: &Settings) -> (Option<Timestamp>, Option<floor::FloorError>) {
     let (kept, error) = match floor::read(&settings.clock.file) {
@@ -26,14 +26,15 @@ pub(super) fn clock_warning(gate: &Gate, says: Timestamp) -> Option<String> {
     let behind = known.duration_since(says);
     (behind > BEHIND).then(|| {
         format!(
-            "the clock says {says:.0}, but decisions were recorded until {known:.0}: what ends is judged as of then; set the \
+            "the clock says {says:.0}, but decisions were recorded until {known:.0}: what ends is \
+             judged as of then; set the \
              clock, or run sealgate clock lower if it is right and was ahead before"
         )
     })
 }
 
-/// Puts what is known of the time on disk before the log is written, whose first record takes the log's own time back; why
-/// that could not be done.
+/// Puts what is known of the time on disk before the log is written, whose first record takes the
+/// log's own time back; why that could not be done.
 pub(super) fn settle_time(gate: &Gate, settings: &Settings) -> Option<String> {
     let (file, known) = (&settings.clock.file, gate.floor().latest());
     if known == Timestamp::MIN || floor::read(file) == Ok(Some(known)) {

@@ -1,4 +1,5 @@
-//! What the running gate says of itself, to operators (`sealgate status`) and to monitors. It decides nothing.
+//! What the running gate says of itself, to operators (`sealgate status`) and to monitors. It
+//! decides nothing.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -7,13 +8,14 @@ use super::known_time::clock_warning;
 use super::{CLOCK, Daemon, now};
 use crate::audit::{Counters, Health};
 use crate::control::{
-    Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, PolicyStatus, RefreshStatus, RejudgeStatus,
-    Request, RuntimeStatus, Status, TrustStatus,
+    Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, PolicyStatus,
+    RefreshStatus, RejudgeStatus, Request, RuntimeStatus, Status, TrustStatus,
 };
 use crate::cri::{BySource, Decided};
 use crate::metrics::{self, Decisions, Readings, Sources};
 
-/// How long an operator waits for the runtime: it answers in a millisecond, and one that hangs must not hide all the rest.
+/// How long an operator waits for the runtime: it answers in a millisecond, and one that hangs must
+/// not hide all the rest.
 const RUNTIME_PATIENCE: Duration = Duration::from_millis(500);
 
 impl Daemon {
@@ -78,15 +80,26 @@ impl Daemon {
     }
 
     fn connection_readings(&self) -> metrics::Connections {
-        let ConnectionStatus { open, limit, refused, displaced, most: _ } = self.connections.counts().into();
+        let ConnectionStatus { open, limit, refused, displaced, most: _ } =
+            self.connections.counts().into();
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         metrics::Connections { open: count(open), limit: count(limit), refused, displaced }
     }
 
     fn evidence_readings(&self) -> metrics::Evidence {
-        let EvidenceStatus { healthy, entries, bytes, broken, failed_writes, refreshes, .. } = self.evidence_status();
+        let EvidenceStatus { healthy, entries, bytes, broken, failed_writes, refreshes, .. } =
+            self.evidence_status();
         let RefreshStatus { confirmed, withdrawn, unanswered, .. } = refreshes;
-        metrics::Evidence { healthy, entries, bytes, failed_writes, broken, confirmed, withdrawn, unanswered }
+        metrics::Evidence {
+            healthy,
+            entries,
+            bytes,
+            failed_writes,
+            broken,
+            confirmed,
+            withdrawn,
+            unanswered,
+        }
     }
 
     fn evidence_status(&self) -> EvidenceStatus {
@@ -108,7 +121,8 @@ impl Daemon {
     /// What is wrong with the clock, or with what is kept of it.
     fn clock_warnings(&self) -> Vec<String> {
         let kept = self.floor_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let kept = kept.map(|error| format!("what ended may count again if the clock is set back: {error}"));
+        let kept = kept
+            .map(|error| format!("what ended may count again if the clock is set back: {error}"));
         clock_warning(&self.gate, now()).into_iter().chain(kept).collect()
     }
 
@@ -118,7 +132,13 @@ impl Daemon {
         let (version, error) = match asked {
             Ok(Ok(version)) => (Some(format!("{} {}", version.name, version.version)), None),
             Ok(Err(error)) => (None, Some(error.to_string())),
-            Err(_) => (None, Some(format!("the runtime did not answer within {} ms", RUNTIME_PATIENCE.as_millis()))),
+            Err(_) => (
+                None,
+                Some(format!(
+                    "the runtime did not answer within {} ms",
+                    RUNTIME_PATIENCE.as_millis()
+                )),
+            ),
         };
         let state = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
         Status {
@@ -130,7 +150,13 @@ impl Daemon {
                 trust_generation: set.trust_generation().to_owned(),
                 documents: set.len(),
                 reload_error: state.reload_error.clone(),
-                warnings: state.noted.warnings.iter().cloned().chain(self.clock_warnings()).collect(),
+                warnings: state
+                    .noted
+                    .warnings
+                    .iter()
+                    .cloned()
+                    .chain(self.clock_warnings())
+                    .collect(),
                 unproven: set.unproven(),
             },
             trust: TrustStatus {
@@ -139,7 +165,11 @@ impl Daemon {
             },
             memory: MemoryStatus::from(self.gate.remembered_counts()),
             evidence: self.evidence_status(),
-            runtime: RuntimeStatus { socket: self.settings.runtime.socket.display().to_string(), version, error },
+            runtime: RuntimeStatus {
+                socket: self.settings.runtime.socket.display().to_string(),
+                version,
+                error,
+            },
             connections: ConnectionStatus::from(self.connections.counts()),
             audit: self.audit_status(),
         }

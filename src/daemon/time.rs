@@ -10,8 +10,8 @@ use crate::audit::{self, Noted};
 use crate::control::Answer;
 use crate::floor;
 
-/// How often the latest time on record is put on disk, when there was a record. What a crash loses of it is known from the
-/// log's last change, unless the clock was set back in the same minute.
+/// How often the latest time on record is put on disk, when there was a record. What a crash loses
+/// of it is known from the log's last change, unless the clock was set back in the same minute.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long the end waits for it to be put there: a disk that does not answer must not hold it up.
 const KEEP_LIMIT: Duration = Duration::from_secs(2);
@@ -32,7 +32,9 @@ impl Daemon {
     /// The same once, for the end.
     pub(super) async fn end_time(&self) {
         let latest = self.gate.floor().latest();
-        if latest > Timestamp::MIN && tokio::time::timeout(KEEP_LIMIT, self.put_time(latest)).await.is_err() {
+        if latest > Timestamp::MIN
+            && tokio::time::timeout(KEEP_LIMIT, self.put_time(latest)).await.is_err()
+        {
             tracing::warn!("the latest time on record could not be kept: its disk does not answer");
         }
     }
@@ -61,7 +63,9 @@ impl Daemon {
         let floor = self.gate.floor();
         let (from, to) = (floor.latest(), CLOCK.now());
         if from <= to {
-            return Answer::NotDone(format!("the clock says {to:.0} and nothing was recorded after that"));
+            return Answer::NotDone(format!(
+                "the clock says {to:.0} and nothing was recorded after that"
+            ));
         }
         let noted = Noted::ClockLowered { from: stamp(from), to: stamp(to) };
         if let Err(error) = self.recorder.log().note(noted).await {
@@ -69,7 +73,9 @@ impl Daemon {
         }
         floor.lower(to);
         self.recorder.log().restart_ids();
-        tracing::warn!("an operator lowered the time as of which is judged from {from:.0} to {to:.0}");
+        tracing::warn!(
+            "an operator lowered the time as of which is judged from {from:.0} to {to:.0}"
+        );
         if tokio::time::timeout(KEEP_LIMIT, self.put_time(to)).await != Ok(true) {
             return Answer::NotDone(format!(
                 "it is lowered until the next start, and could not be kept: {}",

@@ -1,5 +1,5 @@
-//! [`CachedPermit`]: a permit in memory, with the evidence that it rests on and how long it may stand on it; [`CachedDenial`]:
-//! the other answer.
+//! [`CachedPermit`]: a permit in memory, with the evidence that it rests on and how long it may
+//! stand on it; [`CachedDenial`]: the other answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,11 +13,11 @@ use crate::audit::EvidenceSource;
 use crate::evidence::Pod;
 use crate::policy::{Denial, Permit};
 
-/// How long after one refresh was begun the next may be, when the first came to nothing: a registry that is down is asked
-/// four times an hour for each image that is used.
+/// How long after one refresh was begun the next may be, when the first came to nothing: a registry
+/// that is down is asked four times an hour for each image that is used.
 pub(crate) const REFRESH_AGAIN: Duration = Duration::from_secs(900);
-/// How long a permit is remembered that rests on evidence in doubt, since the registry could not be asked: it is asked
-/// again soon, and not by each of the pods that start in between.
+/// How long a permit is remembered that rests on evidence in doubt, since the registry could not be
+/// asked: it is asked again soon, and not by each of the pods that start in between.
 const DOUBTFUL_LIFE: Duration = Duration::from_secs(60);
 /// Stands for never.
 const NEVER: u64 = u64::MAX;
@@ -35,11 +35,16 @@ impl EvidenceProvenance {
     /// As a decision tells it: of a verdict from memory, the evidence is from there too.
     pub(crate) fn report_health(provenance: Option<Self>, cached: bool) -> Option<Self> {
         let provenance = provenance?;
-        Some(if cached { Self { source: EvidenceSource::Memory, ..provenance } } else { provenance })
+        Some(if cached {
+            Self { source: EvidenceSource::Memory, ..provenance }
+        } else {
+            provenance
+        })
     }
 }
 
-/// The time by both clocks. The steady one is read first: what passes between the two readings shortens a life.
+/// The time by both clocks. The steady one is read first: what passes between the two readings
+/// shortens a life.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) steady: Instant,
@@ -56,14 +61,17 @@ pub struct CachedPermit {
     provenance: Option<EvidenceProvenance>,
     /// It rests on evidence that the registry was to confirm and could not.
     is_doubtful: bool,
-    /// Until when it holds: the permit's own end, or the end of what its evidence is good for without the registry.
+    /// Until when it holds: the permit's own end, or the end of what its evidence is good for
+    /// without the registry.
     end: Option<Timestamp>,
-    /// When the registry is to be asked again, in milliseconds of the steady clock since the gate's beginning.
+    /// When the registry is to be asked again, in milliseconds of the steady clock since the gate's
+    /// beginning.
     refresh_at: AtomicU64,
     recorded: AtomicBool,
 }
 
-/// A denial, with the evidence that was looked at in vain: the registry's where it could say, or else what is on this node.
+/// A denial, with the evidence that was looked at in vain: the registry's where it could say, or
+/// else what is on this node.
 #[derive(Debug, Clone)]
 pub(crate) struct CachedDenial {
     pub(crate) denial: Arc<Denial>,
@@ -85,7 +93,8 @@ impl CachedPermit {
         self.provenance
     }
 
-    /// Whether a record of this admission is on disk: such an image still starts when the log cannot be written.
+    /// Whether a record of this admission is on disk: such an image still starts when the log
+    /// cannot be written.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         self.recorded.load(Ordering::Relaxed)
@@ -119,9 +128,13 @@ impl CachedPermit {
         }
     }
 
-    /// The same, of evidence that the registry was to confirm and could not. It does not live long enough to be
-    /// refreshed, nor is it bounded by an end that cannot be told.
-    pub(crate) fn doubtful(permit: Permit, question: &Question, provenance: Option<EvidenceProvenance>) -> Self {
+    /// The same, of evidence that the registry was to confirm and could not. It does not live long
+    /// enough to be refreshed, nor is it bounded by an end that cannot be told.
+    pub(crate) fn doubtful(
+        permit: Permit,
+        question: &Question,
+        provenance: Option<EvidenceProvenance>,
+    ) -> Self {
         let end = permit.valid_until();
         Self {
             permit,
@@ -134,9 +147,11 @@ impl CachedPermit {
         }
     }
 
-    /// Whether it rests on evidence from before a flush, that nobody has asked the registry about since.
+    /// Whether it rests on evidence from before a flush, that nobody has asked the registry about
+    /// since.
     pub(crate) fn is_from_before(&self, flushed: Option<Timestamp>) -> bool {
-        let fetched = self.provenance.map(|provenance| provenance.fetched).filter(|_| !self.is_doubtful);
+        let fetched =
+            self.provenance.map(|provenance| provenance.fetched).filter(|_| !self.is_doubtful);
         fetched.is_some_and(|fetched| flushed.is_some_and(|flushed| fetched < flushed))
     }
 
@@ -157,7 +172,11 @@ impl CachedPermit {
     pub(crate) fn takes_refresh(&self, steady: Duration) -> bool {
         let (now, due) = (millis(steady), self.refresh_at.load(Ordering::Relaxed));
         let next = millis(steady.saturating_add(REFRESH_AGAIN));
-        now >= due && self.refresh_at.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        now >= due
+            && self
+                .refresh_at
+                .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 
     /// The pod that it was asked for, as far as documents go by it.

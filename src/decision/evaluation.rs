@@ -1,8 +1,9 @@
-//! One judgement: verdict memory, evidence in memory, evidence on disk, and only then a seat and the registry; a single
-//! evaluation in flight per subject.
+//! One judgement: verdict memory, evidence in memory, evidence on disk, and only then a seat and
+//! the registry; a single evaluation in flight per subject.
 //!
-//! Evidence of this node admits and never refuses: it says what was there, not that nothing else is. How old it may be is
-//! [`FreshnessTerms`]' to say. What a permit rests on is on disk before the permit is handed out.
+//! Evidence of this node admits and never refuses: it says what was there, not that nothing else
+//! is. How old it may be is [`FreshnessTerms`]' to say. What a permit rests on is on disk before
+//! the permit is handed out.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Decider;
-use super::cached_permit::{CachedDenial, CachedPermit, Decision, EvidenceProvenance, Moment, since};
+use super::cached_permit::{
+    CachedDenial, CachedPermit, Decision, EvidenceProvenance, Moment, since,
+};
 use super::evidence_set::EvidenceSet;
 use super::freshness::{FreshnessTerms, Staleness, in_words};
 use super::question::{Question, judge_aside};
@@ -57,8 +60,13 @@ impl Decider {
     /// The verdict: from memory, or by one evaluation that all who ask the same share.
     ///
     /// # Errors
-    /// [`Refusal::Deadline`] when it did not come in time; the evaluation goes on for those who ask next.
-    pub(crate) async fn judge(self: &Arc<Self>, question: Question, deadline: Instant) -> Result<Answer, Refusal> {
+    /// [`Refusal::Deadline`] when it did not come in time; the evaluation goes on for those who ask
+    /// next.
+    pub(crate) async fn judge(
+        self: &Arc<Self>,
+        question: Question,
+        deadline: Instant,
+    ) -> Result<Answer, Refusal> {
         let key = question.key();
         if let Some(admission) = self.permit(&key, &question) {
             return Ok(Answer { judged: Ok(admission), cached: true });
@@ -71,8 +79,9 @@ impl Decider {
         let asked = flight.clone();
         let until = decider.limits.registry_until(decider.time.steady(), deadline);
         let question = decider.shares.slim(question);
-        let evaluation =
-            self.flights.run(flight, move || async move { decider.evaluate(asked, question, until).await });
+        let evaluation = self
+            .flights
+            .run(flight, move || async move { decider.evaluate(asked, question, until).await });
         match tokio::time::timeout_at(deadline.into(), evaluation).await {
             Ok(Ok(judged)) => Ok(Answer { judged, cached: false }),
             Ok(Err(FlightError::Overloaded { .. })) => Err(Refusal::Overloaded),
@@ -83,10 +92,15 @@ impl Decider {
 }
 
 impl Decider {
-    /// The permit that is remembered and still holds. How long it lives is counted on the steady clock, so that a
-    /// calendar that is set back lengthens nothing; the calendar is asked all the same, since one that is set forward
-    /// ends what it is past (attack C4). One that is due has the registry asked again, aside.
-    fn permit(self: &Arc<Self>, key: &VerdictKey, question: &Question) -> Option<Arc<CachedPermit>> {
+    /// The permit that is remembered and still holds. How long it lives is counted on the steady
+    /// clock, so that a calendar that is set back lengthens nothing; the calendar is asked all the
+    /// same, since one that is set forward ends what it is past (attack C4). One that is due has
+    /// the registry asked again, aside.
+    fn permit(
+        self: &Arc<Self>,
+        key: &VerdictKey,
+        question: &Question,
+    ) -> Option<Arc<CachedPermit>> {
         let steady = self.time.steady();
         let admission = self.verdicts.permits().get(key, steady).cloned()?;
         if !admission.holds(|| self.time.now()) {
@@ -102,9 +116,15 @@ impl Decider {
         self.verdicts.denials().get(asked, self.time.steady()).cloned()
     }
 
-    async fn evaluate(self: Arc<Self>, asked: (VerdictKey, AccessKey), question: Question, until: Instant) -> Decision {
+    async fn evaluate(
+        self: Arc<Self>,
+        asked: (VerdictKey, AccessKey),
+        question: Question,
+        until: Instant,
+    ) -> Decision {
         let question = Arc::new(question);
-        // On the heap, like what asks the registry: a future that holds another in place needs stack for both.
+        // On the heap, like what asks the registry: a future that holds another in place needs
+        // stack for both.
         let ruled = Box::pin(self.rule(&question, until)).await;
         let moment = self.moment();
         let steady = moment.steady;
@@ -131,7 +151,8 @@ impl Decider {
         }
     }
 
-    /// Remembers an admission for as long as it holds; not one that was under way when everything was to be forgotten.
+    /// Remembers an admission for as long as it holds; not one that was under way when everything
+    /// was to be forgotten.
     pub(crate) fn remember(&self, key: &VerdictKey, admission: &Arc<CachedPermit>, moment: Moment) {
         let Some(life) = admission.life(moment.now, self.memory.admitted_ttl()) else { return };
         let mut permits = self.verdicts.permits();
@@ -146,8 +167,8 @@ impl Decider {
         Moment { steady, now: self.time.now() }
     }
 
-    /// How long a denial is remembered: a refusal shortly (fact P12); and what could not be evaluated not at all, since
-    /// the next attempt may find the registry well again.
+    /// How long a denial is remembered: a refusal shortly (fact P12); and what could not be
+    /// evaluated not at all, since the next attempt may find the registry well again.
     fn life(&self, denial: &Denial) -> Option<Duration> {
         match denial.class() {
             Class::Refused => Some(self.memory.refused_ttl()),
@@ -161,7 +182,8 @@ impl Decider {
         FreshnessTerms { freshness, flushed: self.flushed(), now }
     }
 
-    /// The verdict, from the nearest evidence that permits, or else from the registry, whose turn ends at `until`.
+    /// The verdict, from the nearest evidence that permits, or else from the registry, whose turn
+    /// ends at `until`.
     async fn rule(self: &Arc<Self>, question: &Arc<Question>, until: Instant) -> Evaluation {
         let repositories = question.repositories();
         if repositories.is_empty() {
@@ -191,10 +213,12 @@ impl Decider {
             return ruled;
         }
         // What is there already may be for documents that ask for more: it is not replaced by less.
-        let has_more = !kept.is_empty() || self.sources.store.has(query.clone()).await == Some(true);
+        let has_more =
+            !kept.is_empty() || self.sources.store.has(query.clone()).await == Some(true);
         let reach = if has_more { SearchScope::WholePlaces } else { SearchScope::UntilPermitted };
         let asked = self.ask_in_turn(question, &repositories, reach, until).await;
-        let registry = EvidenceProvenance { source: EvidenceSource::Registry, fetched: asked.began };
+        let registry =
+            EvidenceProvenance { source: EvidenceSource::Registry, fetched: asked.began };
         match asked.verdict {
             Verdict::Permit(_) => {
                 let (whole, cut) = asked.pieces.by_wholeness();
@@ -208,7 +232,8 @@ impl Decider {
             }
             // The registry's refusal is the answer, and so is its silence where nothing is kept.
             Verdict::Denial(denial)
-                if denial.class() == Class::Refused || (kept.provenance().is_none() && !has_huge) =>
+                if denial.class() == Class::Refused
+                    || (kept.provenance().is_none() && !has_huge) =>
             {
                 Evaluation::new(Verdict::Denial(denial), Some(registry))
             }
@@ -231,7 +256,13 @@ impl Decider {
     ) -> RegistryAnswer {
         match self.shares.seats.take(&question.host(), 1, until).await {
             Ok(seat) => {
-                let asked = Box::pin(self.ask_registry(question, repositories, reach, (until, seat.recall()))).await;
+                let asked = Box::pin(self.ask_registry(
+                    question,
+                    repositories,
+                    reach,
+                    (until, seat.recall()),
+                ))
+                .await;
                 if asked.is_answered() {
                     seat.answered();
                 }
@@ -254,7 +285,8 @@ impl Decider {
         Some((turn, all))
     }
 
-    /// A permit by evidence of this node that counts by itself: by what is fresh, or else by what is stale with it.
+    /// A permit by evidence of this node that counts by itself: by what is fresh, or else by what
+    /// is stale with it.
     pub(crate) async fn judge_kept(
         self: &Arc<Self>,
         question: &Arc<Question>,
@@ -270,8 +302,8 @@ impl Decider {
         None
     }
 
-    /// The registry could not say. What is on this node decides as far as the operator lets it; otherwise the denial tells
-    /// of it.
+    /// The registry could not say. What is on this node decides as far as the operator lets it;
+    /// otherwise the denial tells of it.
     async fn fall_back(
         self: &Arc<Self>,
         question: &Arc<Question>,
@@ -290,20 +322,36 @@ impl Decider {
     }
 
     /// What the evidence of this node would have come to, for people.
-    async fn note_of(self: &Arc<Self>, question: &Arc<Question>, kept: &EvidenceSet, terms: &FreshnessTerms) -> String {
-        let age = kept.provenance().map(|provenance| in_words(terms.now.duration_since(provenance.fetched)));
+    async fn note_of(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        kept: &EvidenceSet,
+        terms: &FreshnessTerms,
+    ) -> String {
+        let age = kept
+            .provenance()
+            .map(|provenance| in_words(terms.now.duration_since(provenance.fetched)));
         let age = age.unwrap_or_default();
-        // As if everything had been looked at, so that it says why what is there does not count. It decides nothing.
+        // As if everything had been looked at, so that it says why what is there does not count. It
+        // decides nothing.
         let mut evidence = kept.evidence();
         evidence.extend(question.own_repository().map(|own| Arc::new(nothing_else(own, question))));
         match judge_aside(self, question, evidence).await {
             Verdict::Permit(_) => {
                 let most = terms.freshness.max_offline.unwrap_or_default();
-                let most = in_words(jiff::SignedDuration::try_from(most).unwrap_or(jiff::SignedDuration::MAX));
-                format!("evidence on this node would admit it and is {age} old: maxOffline lets it count for {most}")
+                let most = in_words(
+                    jiff::SignedDuration::try_from(most).unwrap_or(jiff::SignedDuration::MAX),
+                );
+                format!(
+                    "evidence on this node would admit it and is {age} old: maxOffline lets it \
+                     count for {most}"
+                )
             }
             Verdict::Denial(judged) => {
-                format!("by the evidence on this node ({age} old) it is refused: {}", judged.reason())
+                format!(
+                    "by the evidence on this node ({age} old) it is refused: {}",
+                    judged.reason()
+                )
             }
         }
     }
@@ -312,7 +360,8 @@ impl Decider {
 /// Evidence that there is nothing beside what is judged with it.
 fn nothing_else(own: &Repository, question: &Question) -> Evidence {
     let place = |subject| Place { repository: own.clone(), subject, source: Source::Referrers };
-    let looked = question.digests().into_iter().map(|digest| (place(digest), Outcome::Absent)).collect();
+    let looked =
+        question.digests().into_iter().map(|digest| (place(digest), Outcome::Absent)).collect();
     Evidence { looked, ..Evidence::default() }
 }
 
@@ -329,28 +378,38 @@ mod tests {
     use crate::sources::Hint;
     use crate::verify::PublicKey;
 
-    const POLICY: &str = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: p}\nspec:\n  \
+    const POLICY: &str = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: \
+        p}\nspec:\n  \
         images: [\"reg.invalid/**\"]\n  require: {name: build, key: {files: [build.pub]}}\n";
 
     fn decider() -> Arc<Decider> {
-        let options = registry::Options { certs_dirs: vec![], docker_configs: vec![], ..Default::default() };
+        let options =
+            registry::Options { certs_dirs: vec![], docker_configs: vec![], ..Default::default() };
         let registry = Registry::new(options, CLOCK).unwrap();
         Arc::new(Decider::new(CLOCK, Default::default(), registry, None))
     }
 
     fn policy() -> Arc<PolicySet> {
         let files = [PolicyFile { name: "a.yaml".to_owned(), bytes: POLICY.as_bytes().to_vec() }];
-        let key = PublicKey::parse_pem(include_bytes!("../../tests/fixtures/keys/build.pub")).unwrap();
+        let key =
+            PublicKey::parse_pem(include_bytes!("../../tests/fixtures/keys/build.pub")).unwrap();
         let keys = std::iter::once(("build.pub".to_owned(), key)).collect();
-        Arc::new(PolicySet::build(Documents::parse(&files).unwrap(), keys, Unmatched::Deny).unwrap())
+        Arc::new(
+            PolicySet::build(Documents::parse(&files).unwrap(), keys, Unmatched::Deny).unwrap(),
+        )
     }
 
     fn question(set: &Arc<PolicySet>, user: Option<&str>) -> Question {
         let name = Name::Known(Reference::parse("reg.invalid/app:1").unwrap());
         let set = Arc::clone(set);
         let applicable = set.applicable(&name, &Pod::default());
-        let subject = Subject { name, target: Digest::of(b"image"), child: None, origin: Origin::Registry };
-        let auth = |user: &str| AuthConfig { username: user.into(), password: "x".into(), ..AuthConfig::default() };
+        let subject =
+            Subject { name, target: Digest::of(b"image"), child: None, origin: Origin::Registry };
+        let auth = |user: &str| AuthConfig {
+            username: user.into(),
+            password: "x".into(),
+            ..AuthConfig::default()
+        };
         let access = user.map_or_else(Access::default, |user| {
             Access::new(Credentials::from_auth_config(&auth(user), "reg.invalid").unwrap())
         });
@@ -368,13 +427,14 @@ mod tests {
         assert_eq!(decider.time.now(), known);
     }
 
-    /// Attack E9: what a registry hides from one tenant it may show another; nobody is refused for what somebody else
-    /// was not shown.
+    /// Attack E9: what a registry hides from one tenant it may show another; nobody is refused for
+    /// what somebody else was not shown.
     #[tokio::test]
     async fn attack_e9_a_denial_is_kept_to_the_credentials_it_was_made_with() {
         let (decider, set) = (decider(), policy());
         let stranger = question(&set, None);
-        let Verdict::Denial(denial) = stranger.judge(&[], decider.time.now(), &decider.proofs) else {
+        let Verdict::Denial(denial) = stranger.judge(&[], decider.time.now(), &decider.proofs)
+        else {
             panic!("admitted without a signature")
         };
         let asked = (stranger.key(), stranger.access.key());

@@ -1,4 +1,5 @@
-//! [`EvidenceSet`]: the evidence of one question, place by place, as memory, disk and registry have it.
+//! [`EvidenceSet`]: the evidence of one question, place by place, as memory, disk and registry have
+//! it.
 
 use std::sync::Arc;
 
@@ -12,8 +13,9 @@ use crate::sources::PlaceEvidence;
 pub(crate) struct EvidenceSet(Vec<PlaceEvidence>);
 
 impl EvidenceSet {
-    /// Adds what another source has; of one place the newer counts, and of two that are as old the one with more in it:
-    /// what was read for documents that ask for less is less. Whether anything is new.
+    /// Adds what another source has; of one place the newer counts, and of two that are as old the
+    /// one with more in it: what was read for documents that ask for less is less. Whether anything
+    /// is new.
     pub(crate) fn add(&mut self, others: Vec<PlaceEvidence>) -> bool {
         let mut is_new = false;
         for other in others {
@@ -35,15 +37,17 @@ impl EvidenceSet {
         &self.0
     }
 
-    /// Those of places that were seen whole, and those of places of which a part could not be reached, or was not read
-    /// since what was read suffices: of these it is not said yet how many were found.
+    /// Those of places that were seen whole, and those of places of which a part could not be
+    /// reached, or was not read since what was read suffices: of these it is not said yet how many
+    /// were found.
     pub(crate) fn by_wholeness(&self) -> (Self, Self) {
         let is_cut = |(_, outcome): &(Place, Outcome)| matches!(outcome, Outcome::Unreachable(_));
         let is_ended = |(_, outcome): &(Place, Outcome)| matches!(outcome, Outcome::Found(_));
         let is_whole = |piece: &&PlaceEvidence| {
             let evidence = &piece.held.evidence;
             let is_empty = evidence.items.is_empty();
-            !evidence.looked.iter().any(is_cut) && (is_empty || evidence.looked.iter().any(is_ended))
+            !evidence.looked.iter().any(is_cut)
+                && (is_empty || evidence.looked.iter().any(is_ended))
         };
         let (whole, cut): (Vec<_>, Vec<_>) = self.0.iter().partition(is_whole);
         (whole.into_iter().cloned().collect(), cut.into_iter().cloned().collect())
@@ -55,8 +59,8 @@ impl EvidenceSet {
         Self(pieces.cloned().collect())
     }
 
-    /// What counts by itself, in the order in which it is tried: what is fresh, and what is stale with it. That a stale
-    /// piece lies beside makes nothing stale that stands without it.
+    /// What counts by itself, in the order in which it is tried: what is fresh, and what is stale
+    /// with it. That a stale piece lies beside makes nothing stale that stands without it.
     pub(crate) fn in_turns(&self, terms: &FreshnessTerms) -> impl Iterator<Item = Self> + use<> {
         let fresh = self.at_most(Staleness::Fresh, terms);
         let stale = self.at_most(Staleness::Stale, terms);

@@ -1,7 +1,9 @@
-//! How fresh evidence is: [`FreshnessTerms`] say how old it may be, [`Staleness`] what its age makes of it.
+//! How fresh evidence is: [`FreshnessTerms`] say how old it may be, [`Staleness`] what its age
+//! makes of it.
 //!
-//! The time at which evidence was fetched is the calendar's, since it outlives the process. A calendar that was set wrong
-//! in between makes an age that is not known, never one that is small (attack C4).
+//! The time at which evidence was fetched is the calendar's, since it outlives the process. A
+//! calendar that was set wrong in between makes an age that is not known, never one that is small
+//! (attack C4).
 
 use std::time::Duration;
 
@@ -9,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::policy::Freshness;
 
-/// How far ahead of the clock evidence may be without a doubt: clocks are corrected by less all the time, and evidence may
-/// come from another node.
+/// How far ahead of the clock evidence may be without a doubt: clocks are corrected by less all the
+/// time, and evidence may come from another node.
 const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
 /// What its age makes of evidence, the best first.
@@ -20,9 +22,11 @@ pub(crate) enum Staleness {
     Fresh,
     /// It counts, and the registry is asked again in the background.
     Stale,
-    /// The registry is asked first; when that cannot be, it counts: from before a flush, or of no known age.
+    /// The registry is asked first; when that cannot be, it counts: from before a flush, or of no
+    /// known age.
     Doubtful,
-    /// The registry is asked first, and nothing else will do: older than the operator lets evidence be.
+    /// The registry is asked first, and nothing else will do: older than the operator lets evidence
+    /// be.
     Overdue,
 }
 
@@ -101,7 +105,11 @@ mod tests {
     }
 
     fn terms(refresh_after: Option<Duration>, max_offline: Option<Duration>) -> FreshnessTerms {
-        FreshnessTerms { freshness: Freshness { refresh_after, max_offline }, flushed: None, now: now() }
+        FreshnessTerms {
+            freshness: Freshness { refresh_after, max_offline },
+            flushed: None,
+            now: now(),
+        }
     }
 
     fn hours_ago(hours: i64) -> Timestamp {
@@ -129,26 +137,33 @@ mod tests {
     /// What an operator flushed is asked for again, and falls back to what there is.
     #[test]
     fn what_was_fetched_before_a_flush_is_in_doubt() {
-        let flushed = FreshnessTerms { flushed: Some(hours_ago(2)), ..terms(Some(24 * HOUR), None) };
+        let flushed =
+            FreshnessTerms { flushed: Some(hours_ago(2)), ..terms(Some(24 * HOUR), None) };
         assert_eq!(flushed.standing(hours_ago(3)), Staleness::Doubtful);
         assert_eq!(flushed.standing(hours_ago(1)), Staleness::Fresh);
         let bounded = FreshnessTerms { flushed: Some(hours_ago(2)), ..terms(None, Some(HOUR)) };
         assert_eq!(bounded.standing(hours_ago(3)), Staleness::Overdue);
     }
 
-    /// Attack C4: the clock was ahead when it was fetched, or is behind now. Nobody knows how old it is.
+    /// Attack C4: the clock was ahead when it was fetched, or is behind now. Nobody knows how old
+    /// it is.
     #[test]
     fn attack_c4_evidence_from_the_future_has_no_known_age() {
         assert_eq!(terms(None, None).standing(hours_ago(-1)), Staleness::Doubtful);
         assert_eq!(terms(Some(HOUR), Some(HOUR)).standing(hours_ago(-1)), Staleness::Overdue);
         let almost = now() + SignedDuration::from_secs(60);
-        assert_eq!(terms(Some(HOUR), Some(HOUR)).standing(almost), Staleness::Fresh, "clocks differ a little");
+        assert_eq!(
+            terms(Some(HOUR), Some(HOUR)).standing(almost),
+            Staleness::Fresh,
+            "clocks differ a little"
+        );
         assert_eq!(terms(Some(HOUR), None).due_in(hours_ago(-1)), Some(HOUR));
     }
 
     #[test]
     fn ages_are_told_in_words() {
-        let told = [59, 3_600, 90_000, -5].map(|seconds| in_words(SignedDuration::from_secs(seconds)));
+        let told =
+            [59, 3_600, 90_000, -5].map(|seconds| in_words(SignedDuration::from_secs(seconds)));
         assert_eq!(told, ["0 min 59 s", "1 h 0 min", "1 d 1 h", "0 min 0 s"]);
     }
 }

@@ -1,8 +1,10 @@
-//! A question becomes a permit or a denial: from the verdicts in memory, from evidence on this node, or from the registry.
+//! A question becomes a permit or a denial: from the verdicts in memory, from evidence on this
+//! node, or from the registry.
 //!
-//! [`Decider`] is the room: one evaluation in flight for each question, the order of sources, how fresh evidence must be,
-//! refreshes behind an answer, and re-evaluation after a change of policy. What the CRI's messages mean is decided in
-//! `cri`, where signatures lie in `sources`, and what they are worth in `policy`.
+//! [`Decider`] is the room: one evaluation in flight for each question, the order of sources, how
+//! fresh evidence must be, refreshes behind an answer, and re-evaluation after a change of policy.
+//! What the CRI's messages mean is decided in `cri`, where signatures lie in `sources`, and what
+//! they are worth in `policy`.
 
 pub(crate) mod cached_permit;
 pub(crate) mod evaluation;
@@ -71,7 +73,8 @@ impl Time {
         Self { clock, began: clock.steady(), floor: Floor::default() }
     }
 
-    /// The time as of which everything is judged: the clock's, or the latest that is known to have been.
+    /// The time as of which everything is judged: the clock's, or the latest that is known to have
+    /// been.
     pub(crate) fn now(&self) -> jiff::Timestamp {
         self.clock.now().max(self.floor.latest())
     }
@@ -98,7 +101,12 @@ impl Decider {
     ) -> Self {
         let decider = Self {
             time: Time::new(clock),
-            sources: Sources::new(registry, store.clone(), (memory.evidence(), memory.evidence_ttl()), clock),
+            sources: Sources::new(
+                registry,
+                store.clone(),
+                (memory.evidence(), memory.evidence_ttl()),
+                clock,
+            ),
             shares: Shares::new(limits.decisions_at_once(), clock),
             verdicts: VerdictCache::new(memory.verdicts()),
             proofs: VerificationCache::new(memory.proofs()),
@@ -114,9 +122,12 @@ impl Decider {
         decider
     }
 
-    /// Has what was admitted judged again by another set of documents, aside and without the network; the set that is no
-    /// longer in force goes away when no decision uses it.
-    pub(crate) fn policy_changed(self: &Arc<Self>, (before, now): (Arc<PolicySet>, &Arc<PolicySet>)) {
+    /// Has what was admitted judged again by another set of documents, aside and without the
+    /// network; the set that is no longer in force goes away when no decision uses it.
+    pub(crate) fn policy_changed(
+        self: &Arc<Self>,
+        (before, now): (Arc<PolicySet>, &Arc<PolicySet>),
+    ) {
         self.reevaluate_aside(now);
         question::let_go_aside(before);
     }
@@ -131,8 +142,9 @@ impl Decider {
         self.refreshing.counts()
     }
 
-    /// Forgets every verdict and all evidence in memory. Evidence on disk stays and decides only where the registry cannot
-    /// be asked, after a start too. What was proven of signatures stays, since it is named by their hash.
+    /// Forgets every verdict and all evidence in memory. Evidence on disk stays and decides only
+    /// where the registry cannot be asked, after a start too. What was proven of signatures stays,
+    /// since it is named by their hash.
     pub(crate) fn flush(&self) {
         let now = self.time.now();
         *self.flushed.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
@@ -144,7 +156,11 @@ impl Decider {
 
     /// How much is remembered.
     pub(crate) fn counts(&self) -> Counts {
-        Counts { verdicts: self.verdicts.len(), evidence: self.sources.memory.len(), proofs: self.proofs.len() }
+        Counts {
+            verdicts: self.verdicts.len(),
+            evidence: self.sources.memory.len(),
+            proofs: self.proofs.len(),
+        }
     }
 
     /// Puts a store to use that could not be opened before.
@@ -157,8 +173,8 @@ impl Decider {
         *self.flushed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over when everything was last to be forgotten, before this gate was there. One that is yet to come is from a
-    /// clock that was wrong, and was now at the latest (attack C4).
+    /// Takes over when everything was last to be forgotten, before this gate was there. One that is
+    /// yet to come is from a clock that was wrong, and was now at the latest (attack C4).
     fn heed_flush(&self, store: &Store) {
         let noted = store.flushed().map(|noted| noted.min(self.time.now()));
         let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! [`Question`]: what is judged, with everything that the verdict depends on; and the judging of it, aside from the
-//! thread that carries the node's calls.
+//! [`Question`]: what is judged, with everything that the verdict depends on; and the judging of
+//! it, aside from the thread that carries the node's calls.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,8 @@ pub(crate) struct Question {
     pub(crate) applicable: Applicable,
     pub(crate) access: Access,
     pub(crate) hint: Hint,
-    /// The manifests and indexes that are at hand, of the target and its child; the verdict does not depend on them.
+    /// The manifests and indexes that are at hand, of the target and its child; the verdict does
+    /// not depend on them.
     pub(crate) documents: BTreeMap<Digest, Bytes>,
 }
 
@@ -38,14 +39,23 @@ impl Question {
         self.set.verdict_key(&self.subject, &self.applicable)
     }
 
-    pub(crate) fn judge(&self, evidence: &[&Evidence], now: jiff::Timestamp, proofs: &VerificationCache) -> Verdict {
+    pub(crate) fn judge(
+        &self,
+        evidence: &[&Evidence],
+        now: jiff::Timestamp,
+        proofs: &VerificationCache,
+    ) -> Verdict {
         let (subject, applicable) = (&self.subject, &self.applicable);
         self.set.sift(&Case { subject, applicable, evidence, now, proofs }, Budget::DEFAULT).verdict
     }
 
     /// What is asked of the evidence on this node.
     pub(crate) fn query(&self, repositories: &[Repository]) -> EvidenceQuery {
-        EvidenceQuery { digests: self.digests(), repositories: repositories.to_vec(), plan: self.plan() }
+        EvidenceQuery {
+            digests: self.digests(),
+            repositories: repositories.to_vec(),
+            plan: self.plan(),
+        }
     }
 
     /// The image that evidence is kept about.
@@ -62,8 +72,8 @@ impl Question {
         self.set.plan(&self.applicable)
     }
 
-    /// Everything that any document that enforces could want of such an image, in whatever namespace: so much is gathered
-    /// where what is kept is to be replaced.
+    /// Everything that any document that enforces could want of such an image, in whatever
+    /// namespace: so much is gathered where what is kept is to be replaced.
     pub(crate) fn wide_plan(&self) -> Plan {
         let (narrow, all) = (self.plan(), self.set.plan(&self.widest()));
         Plan {
@@ -92,9 +102,13 @@ impl Question {
         }
     }
 
-    /// The registry that the image is from, folded; empty where the image has no name. What its decision takes is its share.
+    /// The registry that the image is from, folded; empty where the image has no name. What its
+    /// decision takes is its share.
     pub(crate) fn host(&self) -> String {
-        self.subject.name.repository().map_or_else(String::new, |repository| repository.host().to_owned())
+        self.subject
+            .name
+            .repository()
+            .map_or_else(String::new, |repository| repository.host().to_owned())
     }
 
     /// The digests on which signatures count.
@@ -103,8 +117,9 @@ impl Question {
     }
 }
 
-/// Judges away from the thread that carries the node's calls: an RSA signature takes some 50 µs, a keyless one some
-/// milliseconds, and there may be dozens. Those of one registry wait for each other, when there are more than processors.
+/// Judges away from the thread that carries the node's calls: an RSA signature takes some 50 µs, a
+/// keyless one some milliseconds, and there may be dozens. Those of one registry wait for each
+/// other, when there are more than processors.
 pub(crate) async fn judge_aside(
     decider: &Arc<Decider>,
     question: &Arc<Question>,
@@ -131,11 +146,12 @@ pub(crate) async fn judge_aside(
     verdict
 }
 
-/// How often a set that is no longer in force is looked at: decisions that began under it may still be under way.
+/// How often a set that is no longer in force is looked at: decisions that began under it may still
+/// be under way.
 const IN_USE: Duration = Duration::from_millis(50);
 
-/// Lets a set go away from the thread that carries the node's calls, once no decision that began under it is under way:
-/// with the patterns of some thousand documents it is in many pieces.
+/// Lets a set go away from the thread that carries the node's calls, once no decision that began
+/// under it is under way: with the patterns of some thousand documents it is in many pieces.
 pub(crate) fn let_go_aside(set: Arc<PolicySet>) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     runtime.spawn(async move {
@@ -146,8 +162,9 @@ pub(crate) fn let_go_aside(set: Arc<PolicySet>) {
     });
 }
 
-/// Judges a part of what there is by `question`'s own documents, aside; what helps these is kept, and where `is_wide` what
-/// helps any others that may match such an image, too. Says then whether they all are met.
+/// Judges a part of what there is by `question`'s own documents, aside; what helps these is kept,
+/// and where `is_wide` what helps any others that may match such an image, too. Says then whether
+/// they all are met.
 pub(crate) async fn sift_aside(
     decider: &Arc<Decider>,
     question: &Arc<Question>,
@@ -194,12 +211,14 @@ pub(crate) async fn sift_aside(
 fn unable(question: &Question, crowded: &Crowded) -> Evidence {
     let said = Outcome::Unable(format!("too many signatures are checked at once: {crowded}"));
     let place = |(repository, subject)| Place { repository, subject, source: Source::Referrers };
-    let places = question
-        .own_repository()
-        .cloned()
-        .into_iter()
-        .flat_map(|own| question.digests().into_iter().map(move |digest| (own.clone(), digest)));
-    Evidence { looked: places.map(place).map(|place| (place, said.clone())).collect(), ..Evidence::default() }
+    let places =
+        question.own_repository().cloned().into_iter().flat_map(|own| {
+            question.digests().into_iter().map(move |digest| (own.clone(), digest))
+        });
+    Evidence {
+        looked: places.map(place).map(|place| (place, said.clone())).collect(),
+        ..Evidence::default()
+    }
 }
 
 /// Judges here and now.

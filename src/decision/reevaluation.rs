@@ -1,8 +1,9 @@
-//! Judging again after a change of policy or keys: every remembered admission, the newest use first, aside and without the
-//! network, so that pods that start meanwhile or afterwards find their verdict in memory.
+//! Judging again after a change of policy or keys: every remembered admission, the newest use
+//! first, aside and without the network, so that pods that start meanwhile or afterwards find their
+//! verdict in memory.
 //!
-//! What is not judged again is judged when it is asked for. Nothing here refuses anything: an image that the new documents
-//! do not admit by the evidence at hand is left out, and said.
+//! What is not judged again is judged when it is asked for. Nothing here refuses anything: an image
+//! that the new documents do not admit by the evidence at hand is left out, and said.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,8 @@ use crate::registry::Access;
 use crate::sources::disk::take_now;
 use crate::sources::{Hint, Sizes};
 
-/// Admissions judged between two looks at whether there is something else to do; each takes a millisecond at most.
+/// Admissions judged between two looks at whether there is something else to do; each takes a
+/// millisecond at most.
 const CHUNK: usize = 16;
 /// Images named in the journal that the new documents do not admit; of more the number is said.
 const NAMED_MAX: usize = 20;
@@ -47,7 +49,8 @@ pub struct Reevaluated {
     pub left: usize,
     /// Admitted under the new documents as well.
     pub admitted: usize,
-    /// Not admitted by the evidence on this node: they are decided on, with the registry, when they are asked for.
+    /// Not admitted by the evidence on this node: they are decided on, with the registry, when they
+    /// are asked for.
     pub left_out: usize,
     /// Milliseconds that it has taken.
     pub millis: u64,
@@ -76,7 +79,8 @@ impl Reevaluation {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next few, and by what to judge them; none when all is done, and whoever asked is no longer at it.
+    /// The next few, and by what to judge them; none when all is done, and whoever asked is no
+    /// longer at it.
     fn next(&self) -> Option<(Arc<PolicySet>, Vec<Arc<CachedPermit>>)> {
         let mut state = self.state();
         let many = state.queue.len().min(CHUNK);
@@ -92,8 +96,8 @@ impl Reevaluation {
 }
 
 impl Decider {
-    /// Has every remembered admission judged again by these documents, aside. What an earlier change has not come to yet
-    /// is judged by these too.
+    /// Has every remembered admission judged again by these documents, aside. What an earlier
+    /// change has not come to yet is judged by these too.
     pub(crate) fn reevaluate_aside(self: &Arc<Self>, set: &Arc<PolicySet>) {
         let remembered = self.take_admissions();
         let begins = {
@@ -115,7 +119,8 @@ impl Decider {
         }
     }
 
-    /// All admissions, the most recently used first; none stays, since none can be found under other documents.
+    /// All admissions, the most recently used first; none stays, since none can be found under
+    /// other documents.
     fn take_admissions(&self) -> Vec<Arc<CachedPermit>> {
         let mut permits = self.verdicts.permits();
         let admissions = permits.values().map(Arc::clone).collect();
@@ -128,8 +133,12 @@ impl Decider {
         while let Some((set, chunk)) = self.reevaluation.next() {
             let decider = Arc::clone(&self);
             let moment = Moment { now: self.time.now(), steady: self.time.steady() };
-            let judged = tokio::task::spawn_blocking(move || decider.reevaluate_chunk(&set, &chunk, moment)).await;
-            left_out.extend(judged.into_iter().flatten().take(NAMED_MAX.saturating_sub(left_out.len())));
+            let judged =
+                tokio::task::spawn_blocking(move || decider.reevaluate_chunk(&set, &chunk, moment))
+                    .await;
+            left_out.extend(
+                judged.into_iter().flatten().take(NAMED_MAX.saturating_sub(left_out.len())),
+            );
             tokio::task::yield_now().await;
         }
         let Reevaluated { admitted, left_out: without, millis, .. } = self.reevaluation.progress();
@@ -137,19 +146,31 @@ impl Decider {
             tracing::warn!("after the change of policy: {why}");
         }
         if admitted + without > 0 {
-            tracing::info!(admitted, left_out = without, millis, "remembered images were judged again");
+            tracing::info!(
+                admitted,
+                left_out = without,
+                millis,
+                "remembered images were judged again"
+            );
         }
     }
 
     /// Judges a few; the reasons of those that are left out.
-    fn reevaluate_chunk(&self, set: &Arc<PolicySet>, chunk: &[Arc<CachedPermit>], moment: Moment) -> Vec<String> {
+    fn reevaluate_chunk(
+        &self,
+        set: &Arc<PolicySet>,
+        chunk: &[Arc<CachedPermit>],
+        moment: Moment,
+    ) -> Vec<String> {
         let began = self.time.steady();
-        let again: Vec<Again> = chunk.iter().map(|admission| self.reevaluate(set, admission, moment)).collect();
+        let again: Vec<Again> =
+            chunk.iter().map(|admission| self.reevaluate(set, admission, moment)).collect();
         let took = u64::try_from(since(began, self.time.steady()).as_micros()).unwrap_or(u64::MAX);
         let mut state = self.reevaluation.state();
         let mut reasons = Vec::new();
         if state.set.as_ref().is_none_or(|newest| !Arc::ptr_eq(newest, set)) {
-            // Documents changed meanwhile, and nobody else has these any more: they are judged by the new ones.
+            // Documents changed meanwhile, and nobody else has these any more: they are judged by
+            // the new ones.
             chunk.iter().rev().for_each(|admission| state.queue.push_front(Arc::clone(admission)));
             return reasons;
         }
@@ -191,7 +212,11 @@ impl Decider {
     }
 
     /// The permit by the evidence of this node that counts by itself, or why there is none.
-    fn judge_on_node(&self, question: &Question, terms: &FreshnessTerms) -> Result<(Permit, EvidenceSet), String> {
+    fn judge_on_node(
+        &self,
+        question: &Question,
+        terms: &FreshnessTerms,
+    ) -> Result<(Permit, EvidenceSet), String> {
         let repositories = question.repositories();
         if repositories.is_empty() {
             return permitted(judge_at(self, question, &[], terms.now), EvidenceSet::default());
@@ -201,7 +226,11 @@ impl Decider {
         let mut judged = self.judge_pieces(question, &kept, terms);
         if judged.is_err() {
             // What is huge waits for its turn, when the image is used.
-            let stored = self.sources.store.store().and_then(|store| take_now(store, &query, Sizes::Usual).ok());
+            let stored = self
+                .sources
+                .store
+                .store()
+                .and_then(|store| take_now(store, &query, Sizes::Usual).ok());
             if kept.add(stored.unwrap_or_default().pieces) {
                 judged = self.judge_pieces(question, &kept, terms);
             }
@@ -215,7 +244,8 @@ impl Decider {
         kept: &EvidenceSet,
         terms: &FreshnessTerms,
     ) -> Result<(Permit, EvidenceSet), String> {
-        let mut last = Err(format!("{}: no evidence on this node counts by itself", question.subject.name));
+        let mut last =
+            Err(format!("{}: no evidence on this node counts by itself", question.subject.name));
         for pieces in kept.in_turns(terms) {
             let evidence: Vec<Arc<Evidence>> = pieces.evidence();
             last = permitted(judge_at(self, question, &evidence, terms.now), pieces);

@@ -1,7 +1,9 @@
-//! Refreshing: an admission whose evidence has become old stands, and the registry is asked again aside.
+//! Refreshing: an admission whose evidence has become old stands, and the registry is asked again
+//! aside.
 //!
-//! A refresh is the decision made again by the registry alone. What it confirms is as good as new; what it no longer shows,
-//! while it still has the image, is withdrawn; and what it cannot say changes nothing.
+//! A refresh is the decision made again by the registry alone. What it confirms is as good as new;
+//! what it no longer shows, while it still has the image, is withdrawn; and what it cannot say
+//! changes nothing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +25,8 @@ use crate::share::Slot;
 use crate::sources::PlaceEvidence;
 use crate::sources::evidence_query::EvidenceQuery;
 
-/// Most that are under way or wait: one for every verdict in memory. What is beyond is tried at a later use.
+/// Most that are under way or wait: one for every verdict in memory. What is beyond is tried at a
+/// later use.
 const WAITING_MAX: usize = 1024;
 
 /// Refreshes under way, and what came of them.
@@ -113,7 +116,8 @@ impl Decider {
             return;
         }
         let underway = Underway { key, decider: Arc::clone(self) };
-        // Those that wait hold no documents, which may be megabytes each; what is kept of them stays.
+        // Those that wait hold no documents, which may be megabytes each; what is kept of them
+        // stays.
         let question = Arc::new(Question { documents: BTreeMap::new(), ..question });
         tokio::spawn(async move {
             let decider = &underway.decider;
@@ -126,13 +130,20 @@ impl Decider {
         });
     }
 
-    async fn refresh(self: &Arc<Self>, key: &VerdictKey, question: &Arc<Question>, turn: &Slot) -> Refreshed {
+    async fn refresh(
+        self: &Arc<Self>,
+        key: &VerdictKey,
+        question: &Arc<Question>,
+        turn: &Slot,
+    ) -> Refreshed {
         let repositories = question.repositories();
         if repositories.is_empty() {
             return Refreshed::Unanswered;
         }
         let until = self.time.steady() + self.limits.decision();
-        let asked = self.ask_registry(question, &repositories, SearchScope::Everything, (until, turn.recall())).await;
+        let asked = self
+            .ask_registry(question, &repositories, SearchScope::Everything, (until, turn.recall()))
+            .await;
         if asked.is_answered() {
             turn.answered();
         }
@@ -151,20 +162,31 @@ impl Decider {
                 );
                 Refreshed::Confirmed
             }
-            Verdict::Denial(denial) if denial.class() == Class::Refused && self.has_image(question).await => {
+            Verdict::Denial(denial)
+                if denial.class() == Class::Refused && self.has_image(question).await =>
+            {
                 self.withdraw(question, &repositories, &denial, (&pieces, began)).await;
                 Refreshed::Withdrawn
             }
             Verdict::Denial(denial) => {
                 let image = question.subject.name.to_string();
-                tracing::info!(image, "the evidence on this node could not be refreshed, it stays as it is: {denial}");
+                tracing::info!(
+                    image,
+                    "the evidence on this node could not be refreshed, it stays as it is: {denial}"
+                );
                 Refreshed::Unanswered
             }
         }
     }
 
     /// Puts a new admission in the place of the old one. What is on record stays so.
-    fn confirm(&self, key: &VerdictKey, permit: Permit, question: &Question, provenance: EvidenceProvenance) {
+    fn confirm(
+        &self,
+        key: &VerdictKey,
+        permit: Permit,
+        question: &Question,
+        provenance: EvidenceProvenance,
+    ) {
         let moment = self.moment();
         let at = (self.terms_at(question, moment.now), since(self.time.began, moment.steady));
         let admission = Arc::new(CachedPermit::new(permit, question, Some(provenance), at));
@@ -175,8 +197,8 @@ impl Decider {
         self.remember(key, &admission, moment);
     }
 
-    /// Whether the registry still has the image. One that is gone altogether, with its signatures, was not withdrawn by
-    /// those who sign.
+    /// Whether the registry still has the image. One that is gone altogether, with its signatures,
+    /// was not withdrawn by those who sign.
     async fn has_image(&self, question: &Question) -> bool {
         let Some(own) = question.own_repository() else { return false };
         let limit = self.time.steady() + self.limits.decision();
@@ -184,13 +206,16 @@ impl Decider {
         match session.manifest(own, &question.subject.target).await {
             Ok(_) => true,
             Err(error) => match error.class() {
-                registry::Class::Absent | registry::Class::Unreachable | registry::Class::Unable => false,
+                registry::Class::Absent
+                | registry::Class::Unreachable
+                | registry::Class::Unable => false,
             },
         }
     }
 
-    /// Forgets verdicts and evidence of an image whose registry no longer shows what admitted it. What it still shows may
-    /// admit the image where other documents match, and stays; so does what was fetched after this was asked.
+    /// Forgets verdicts and evidence of an image whose registry no longer shows what admitted it.
+    /// What it still shows may admit the image where other documents match, and stays; so does what
+    /// was fetched after this was asked.
     async fn withdraw(
         &self,
         question: &Question,
@@ -199,37 +224,53 @@ impl Decider {
         (pieces, began): (&EvidenceSet, Timestamp),
     ) {
         let image = question.subject.name.to_string();
-        tracing::warn!(image, "withdrawn: the registry no longer shows what admitted the image: {denial}");
+        tracing::warn!(
+            image,
+            "withdrawn: the registry no longer shows what admitted the image: {denial}"
+        );
         let (target, own) = (&question.subject.target, question.subject.name.repository());
         self.verdicts.permits().retain(|_, admission| {
             let subject = admission.permit().subject();
-            let is_newer = admission.provenance().is_some_and(|provenance| provenance.fetched > began);
+            let is_newer =
+                admission.provenance().is_some_and(|provenance| provenance.fetched > began);
             is_newer || subject.target != *target || subject.name.repository() != own
         });
         let query = EvidenceQuery { plan: question.wide_plan(), ..question.query(repositories) };
         let newer = self.sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
-        let newer: HashSet<&Place> =
-            newer.all().iter().filter(|piece| piece.held.fetched > began).filter_map(PlaceEvidence::place).collect();
+        let newer: HashSet<&Place> = newer
+            .all()
+            .iter()
+            .filter(|piece| piece.held.fetched > began)
+            .filter_map(PlaceEvidence::place)
+            .collect();
         self.sources.memory.forget(&query, |place| !newer.contains(place));
         let (whole, _) = seen(pieces);
         self.sources.store.replace(query, whole.all(), question.about(), began).await;
     }
 
     /// Forgets the evidence of places that now have none, beside what still admits the image.
-    async fn forget_absent(&self, question: &Question, repositories: &[Repository], absent: HashSet<Place>) {
+    async fn forget_absent(
+        &self,
+        question: &Question,
+        repositories: &[Repository],
+        absent: HashSet<Place>,
+    ) {
         let query = EvidenceQuery { plan: question.wide_plan(), ..question.query(repositories) };
         self.sources.memory.forget(&query, |place| absent.contains(place));
         self.sources.store.drop_places(query, move |entry| absent.contains(&entry.place)).await;
     }
 }
 
-/// What was seen whole, and the places where there is nothing. Of a place that could not be reached in part the evidence of
-/// before stays: it may hold what another policy asks for.
+/// What was seen whole, and the places where there is nothing. Of a place that could not be reached
+/// in part the evidence of before stays: it may hold what another policy asks for.
 fn seen(pieces: &EvidenceSet) -> (EvidenceSet, HashSet<Place>) {
     let (whole, _) = pieces.by_wholeness();
     let evidence = pieces.evidence();
     let looked = || evidence.iter().flat_map(|found| &found.looked);
-    let is_empty = |place: &Place| looked().filter(|(other, _)| other == place).all(|(_, said)| said.is_nothing());
-    let absent = looked().map(|(place, _)| place).filter(|place| is_empty(place)).cloned().collect();
+    let is_empty = |place: &Place| {
+        looked().filter(|(other, _)| other == place).all(|(_, said)| said.is_nothing())
+    };
+    let absent =
+        looked().map(|(place, _)| place).filter(|place| is_empty(place)).cloned().collect();
     (whole, absent)
 }

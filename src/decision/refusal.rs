@@ -37,8 +37,8 @@ pub enum Refusal {
     },
     /// What the registry answered under the reference is no image that can be decided on.
     Document(DocumentError),
-    /// The index is not signed as the policy wants, and it has no single manifest for this node whose signatures could
-    /// count instead.
+    /// The index is not signed as the policy wants, and it has no single manifest for this node
+    /// whose signatures could count instead.
     NoChild {
         /// Why there is no single one.
         why: ChooseError,
@@ -233,35 +233,61 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadReference(error) => error.fmt(f),
-            Self::PathAsImage => f.write_str("the image string names a file; images are named by reference or id"),
-            Self::Checkpoint => {
-                f.write_str("the image is a checkpoint, whose restore would bring another image unseen; not supported")
-            }
+            Self::PathAsImage => f.write_str(
+                "the image string names a file; images are named by \
+                reference or id",
+            ),
+            Self::Checkpoint => f.write_str(
+                "the image is a checkpoint, whose restore would bring another image \
+                    unseen; not supported",
+            ),
             Self::NoPolicy { image, elsewhere: None } => write!(
                 f,
-                "no policy matches {image}, and what no policy matches is denied; add an ImagePolicy whose images match it"
+                "no policy matches {image}, and what no policy matches is denied; add an \
+                 ImagePolicy whose images match it"
             ),
             Self::NoPolicy { image, elsewhere: Some(elsewhere) } => {
-                write!(f, "no policy matches {image}, and what no policy matches is denied: {elsewhere}")
+                write!(
+                    f,
+                    "no policy matches {image}, and what no policy matches is denied: \
+                    {elsewhere}"
+                )
             }
             Self::Denied(denial) => denial.fmt(f),
             // Which names what was looked for.
             Self::Resolve { error: error @ RegistryError::NotFound { .. }, .. } => error.fmt(f),
             Self::Resolve { image, error } => write!(f, "{image}: {error}"),
             Self::Document(error) => write!(f, "what the registry answered is no image: {error}"),
-            Self::NoChild { why, denial } => write!(f, "{denial}; nor can a manifest under the index count: {why}"),
+            Self::NoChild { why, denial } => write!(
+                f,
+                "{denial}; nor can a manifest under the \
+                index count: {why}"
+            ),
             Self::NotPresent { image } => write!(f, "the runtime has no image {image}"),
             Self::NameNotListed { name, id } => {
-                write!(f, "the runtime does not list {name} among the names of image {id}; pull it under that name")
+                write!(
+                    f,
+                    "the runtime does not list {name} among the names of image {id}; pull it \
+                    under that name"
+                )
             }
-            Self::TooMany { what, got, limit } => write!(f, "{got} {what}, of which at most {limit} are looked at"),
+            Self::TooMany { what, got, limit } => write!(
+                f,
+                "{got} {what}, of which at most \
+                {limit} are looked at"
+            ),
             Self::Differs(error) => error.fmt(f),
             Self::Stored { name, expected, got: Some(got) } => write!(
                 f,
-                "containerd stored other content than was pulled: {name} points at {got}, expected {expected}; the registry may have answered it and the gate differently"
+                "containerd stored other content than was pulled: {name} points at {got}, expected \
+                 {expected}; the registry may have answered it and the gate differently"
             ),
             Self::Stored { name, expected, got: None } => {
-                write!(f, "containerd has no record {name} after the pull, expected one that points at {expected}")
+                write!(
+                    f,
+                    "containerd has no record {name} after the pull, expected one that \
+                    points at {expected}"
+                )
             }
             Self::NoImageId { answered } => {
                 write!(f, "containerd answered the pull with {answered:?}, which is no image id")
@@ -269,9 +295,16 @@ impl fmt::Display for Refusal {
             Self::Runtime(error) => error.fmt(f),
             Self::Deadline => f.write_str("the decision did not come before the caller's deadline"),
             Self::Overloaded => f.write_str("too many decisions at once; try again"),
-            Self::Lost => f.write_str("the gate failed while it decided, and says more in its journal; try again"),
+            Self::Lost => f.write_str(
+                "the gate failed while it decided, and says more in its \
+                journal; try again",
+            ),
             Self::NotRecorded { why } => {
-                write!(f, "the decision could not be written to the audit log ({why}); new images wait until it can")
+                write!(
+                    f,
+                    "the decision could not be written to the audit log ({why}); new images \
+                    wait until it can"
+                )
             }
             Self::NotAllowed { what, hint } => write!(f, "{what} is not allowed: {hint}"),
             Self::BadRequest { why } => write!(f, "the request cannot be decided on: {why}"),
@@ -284,7 +317,11 @@ impl std::error::Error for Refusal {}
 /// A proof that failed, or that could not be made: two different answers.
 impl From<ProofError> for Refusal {
     fn from(error: ProofError) -> Self {
-        if let ProofError::Runtime(error) = error { Self::Runtime(error) } else { Self::Differs(error) }
+        if let ProofError::Runtime(error) = error {
+            Self::Runtime(error)
+        } else {
+            Self::Differs(error)
+        }
     }
 }
 

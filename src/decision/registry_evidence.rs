@@ -1,7 +1,9 @@
-//! Asking the registry: evidence is gathered place by place and judged after each, stopping at the first permit.
+//! Asking the registry: evidence is gathered place by place and judged after each, stopping at the
+//! first permit.
 //!
-//! More evidence can only turn a denial into a permit, never the reverse (no requirement asks for an absence), so stopping
-//! early changes no verdict, only the number of requests. Where what is kept is to be replaced nothing is left out.
+//! More evidence can only turn a denial into a permit, never the reverse (no requirement asks for
+//! an absence), so stopping early changes no verdict, only the number of requests. Where what is
+//! kept is to be replaced nothing is left out.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +21,8 @@ use crate::share::{Crowded, Recall};
 use crate::sources::{FetchedEvidence, PlaceEvidence};
 use crate::sources::{Hint, Reading, Search, Sought};
 
-/// Part of the signature checks that is kept for places that were not looked in yet: who floods one hides no other.
+/// Part of the signature checks that is kept for places that were not looked in yet: who floods one
+/// hides no other.
 const CHECKS_KEPT: u32 = 4;
 
 /// What the registry showed, and what came of it.
@@ -56,7 +59,8 @@ pub(crate) enum SearchScope {
 }
 
 impl Decider {
-    /// Asks the registry, until then or until the decision's place goes to others, and judges by what it alone shows.
+    /// Asks the registry, until then or until the decision's place goes to others, and judges by
+    /// what it alone shows.
     pub(crate) async fn ask_registry(
         self: &Arc<Self>,
         question: &Arc<Question>,
@@ -70,14 +74,25 @@ impl Decider {
             SearchScope::WholePlaces | SearchScope::Everything => question.wide_plan(),
         };
         let session = self.sources.registry.session(&question.access, until).ending_at(recall);
-        let reading = Reading::new(session, until, Arc::clone(&self.sources.huge_turns), self.limits.bounds());
+        let reading = Reading::new(
+            session,
+            until,
+            Arc::clone(&self.sources.huge_turns),
+            self.limits.bounds(),
+        );
         // In a box, so that what holds this future stays small and shallow.
-        let (verdict, gathered) = Box::pin(self.search(question, repositories, (plan, reach), &reading)).await;
+        let (verdict, gathered) =
+            Box::pin(self.search(question, repositories, (plan, reach), &reading)).await;
         let piece = |evidence| {
             let held = Arc::new(FetchedEvidence { evidence, fetched: began });
             PlaceEvidence { held, source: EvidenceSource::Registry }
         };
-        RegistryAnswer { verdict, pieces: gathered.into_iter().map(piece).collect(), began, held: Some(reading) }
+        RegistryAnswer {
+            verdict,
+            pieces: gathered.into_iter().map(piece).collect(),
+            began,
+            held: Some(reading),
+        }
     }
 
     /// What is answered when there was no place to ask it.
@@ -88,7 +103,8 @@ impl Decider {
         crowded: &Crowded,
     ) -> RegistryAnswer {
         let place = |repository: &Repository, subject| {
-            let place = Place { repository: repository.clone(), subject, source: Source::Referrers };
+            let place =
+                Place { repository: repository.clone(), subject, source: Source::Referrers };
             (place, Outcome::Unreachable(crowded.to_string()))
         };
         let digests = question.digests();
@@ -96,7 +112,12 @@ impl Decider {
         let looked = repositories.iter().flat_map(of).collect();
         let evidence = vec![Arc::new(Evidence { looked, ..Evidence::default() })];
         let verdict = judge_aside(self, question, evidence).await;
-        RegistryAnswer { verdict, pieces: EvidenceSet::default(), began: self.time.now(), held: None }
+        RegistryAnswer {
+            verdict,
+            pieces: EvidenceSet::default(),
+            began: self.time.now(),
+            held: None,
+        }
     }
 
     async fn search(
@@ -106,22 +127,30 @@ impl Decider {
         (plan, reach): (Plan, SearchScope),
         reading: &Reading,
     ) -> (Verdict, Vec<Arc<Evidence>>) {
-        let repositories: Vec<(Repository, Hint)> =
-            repositories.iter().map(|repository| (repository.clone(), self.hint_for(question, repository))).collect();
+        let repositories: Vec<(Repository, Hint)> = repositories
+            .iter()
+            .map(|repository| (repository.clone(), self.hint_for(question, repository)))
+            .collect();
         let digests = question.digests();
         let bytes = question.documents.get(&question.subject.target);
         // Never empty: where no repository is known none is asked.
-        let image = question.own_repository().or_else(|| repositories.first().map(|(repository, _)| repository));
-        let Some(image) = image else { return (judge_aside(self, question, Vec::new()).await, Vec::new()) };
+        let image = question
+            .own_repository()
+            .or_else(|| repositories.first().map(|(repository, _)| repository));
+        let Some(image) = image else {
+            return (judge_aside(self, question, Vec::new()).await, Vec::new());
+        };
         let sought = Sought { image, repositories: &repositories, digests: &digests, bytes, plan };
         let mut search = Search::new(reading, &self.sources.forms, sought);
-        let (is_wide, all_checks) = (reach != SearchScope::UntilPermitted, self.limits.signature_checks);
+        let (is_wide, all_checks) =
+            (reach != SearchScope::UntilPermitted, self.limits.signature_checks);
         let (mut checks, mut is_cut) = (all_checks, false);
         while let Some(place) = search.next().await {
             if reach == SearchScope::Everything && !search.is_long() {
                 continue;
             }
-            let (sifted, is_all) = sift_aside(self, question, search.to_judge(), (is_wide, checks)).await;
+            let (sifted, is_all) =
+                sift_aside(self, question, search.to_judge(), (is_wide, checks)).await;
             (checks, is_cut) = (sifted.checks_left, is_cut || sifted.is_cut);
             search.settle(&sifted.helps);
             if checks < all_checks / CHECKS_KEPT && search.is_long() {
@@ -134,7 +163,8 @@ impl Decider {
                 continue;
             }
             if reach == SearchScope::Everything {
-                // Nothing more is wanted of what is left of these places, and others may hold what is to be kept.
+                // Nothing more is wanted of what is left of these places, and others may hold what
+                // is to be kept.
                 if is_all {
                     search.leave_the_rest();
                 }
@@ -144,7 +174,9 @@ impl Decider {
             return (sifted.verdict, search.gathered());
         }
         if is_cut {
-            search.cut_short(&format!("more than {all_checks} signature checks suffice for (limits.signature_checks)"));
+            search.cut_short(&format!(
+                "more than {all_checks} signature checks suffice for (limits.signature_checks)"
+            ));
         }
         (judge_aside(self, question, search.gathered()).await, search.gathered())
     }

@@ -1,7 +1,8 @@
-//! [`SingleFlight`]: one evaluation in flight per key, its result decider by everyone who asked meanwhile.
+//! [`SingleFlight`]: one evaluation in flight per key, its result decider by everyone who asked
+//! meanwhile.
 //!
-//! The evaluation runs as a task of its own: a caller that goes away does not cancel it for the others. Results are
-//! not kept; that is the memory's part.
+//! The evaluation runs as a task of its own: a caller that goes away does not cancel it for the
+//! others. Results are not kept; that is the memory's part.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -43,14 +44,15 @@ where
         Self { limit, aloft: Arc::default() }
     }
 
-    /// The result of the evaluation of `key`: of the one in flight, or of `make` when there is none.
+    /// The result of the evaluation of `key`: of the one in flight, or of `make` when there is
+    /// none.
     ///
-    /// Dropping the returned future leaves the evaluation running. The key is free again before the result is handed
-    /// out, so whoever asks after an answer gets a new evaluation.
+    /// Dropping the returned future leaves the evaluation running. The key is free again before the
+    /// result is handed out, so whoever asks after an answer gets a new evaluation.
     ///
     /// # Errors
-    /// [`FlightError::Overloaded`] when a new evaluation would be one too many; [`FlightError::Lost`], for everyone
-    /// who waits, when the evaluation ended without a result.
+    /// [`FlightError::Overloaded`] when a new evaluation would be one too many;
+    /// [`FlightError::Lost`], for everyone who waits, when the evaluation ended without a result.
     pub(crate) async fn run<F, Fut>(&self, key: K, make: F) -> Result<V, FlightError>
     where
         F: FnOnce() -> Fut + Send + 'static,
@@ -110,7 +112,8 @@ impl<K: Hash + Eq, V> Drop for Seat<K, V> {
     }
 }
 
-/// The map, after a panic too: every change to it is a single insert or remove, so it is never half-made.
+/// The map, after a panic too: every change to it is a single insert or remove, so it is never
+/// half-made.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -124,7 +127,9 @@ impl<K, V> fmt::Debug for SingleFlight<K, V> {
 impl fmt::Display for FlightError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Overloaded { limit } => write!(f, "already {limit} evaluations in flight, try again"),
+            Self::Overloaded { limit } => {
+                write!(f, "already {limit} evaluations in flight, try again")
+            }
             Self::Lost => f.write_str("the evaluation ended without a result"),
         }
     }
@@ -153,9 +158,11 @@ mod tests {
 
     #[tokio::test]
     async fn callers_of_one_key_share_one_evaluation() {
-        let (flights, runs, gate) = (flights(4), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (flights, runs, gate) =
+            (flights(4), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let ask = || {
-            let (flights, runs, gate) = (Arc::clone(&flights), Arc::clone(&runs), Arc::clone(&gate));
+            let (flights, runs, gate) =
+                (Arc::clone(&flights), Arc::clone(&runs), Arc::clone(&gate));
             tokio::spawn(async move {
                 let make = move || async move {
                     gate.notified().await;
@@ -181,8 +188,9 @@ mod tests {
         let flights = flights(2);
         let waiting = Arc::clone(&flights);
         let (release, released) = oneshot::channel::<()>();
-        let slow =
-            tokio::spawn(async move { waiting.run("slow", || async { released.await.map_or(0, |()| 1) }).await });
+        let slow = tokio::spawn(async move {
+            waiting.run("slow", || async { released.await.map_or(0, |()| 1) }).await
+        });
         settle().await;
         assert_eq!(flights.run("quick", || async { 2 }).await, Ok(2));
         release.send(()).unwrap();
@@ -194,8 +202,9 @@ mod tests {
         let flights = flights(2);
         let (release, released) = oneshot::channel::<()>();
         let first = Arc::clone(&flights);
-        let leader =
-            tokio::spawn(async move { first.run("image", || async { released.await.map_or(0, |()| 9) }).await });
+        let leader = tokio::spawn(async move {
+            first.run("image", || async { released.await.map_or(0, |()| 9) }).await
+        });
         settle().await;
         let second = Arc::clone(&flights);
         let follower = tokio::spawn(async move { second.run("image", || async { 0 }).await });
@@ -228,7 +237,9 @@ mod tests {
             assert_eq!(caller.await.unwrap(), Err(FlightError::Lost));
         }
         assert!(flights.is_empty());
-        let early = flights.run("image", || -> std::future::Ready<usize> { panic!("before the future") }).await;
+        let early = flights
+            .run("image", || -> std::future::Ready<usize> { panic!("before the future") })
+            .await;
         assert_eq!(early, Err(FlightError::Lost));
         assert_eq!(flights.run("image", || async { 3 }).await, Ok(3));
     }
@@ -238,7 +249,9 @@ mod tests {
         let flights = flights(1);
         let (release, released) = oneshot::channel::<()>();
         let first = Arc::clone(&flights);
-        let leader = tokio::spawn(async move { first.run("a", || async { released.await.map_or(0, |()| 1) }).await });
+        let leader = tokio::spawn(async move {
+            first.run("a", || async { released.await.map_or(0, |()| 1) }).await
+        });
         settle().await;
         let limit = NonZeroUsize::new(1).unwrap();
         assert_eq!(flights.run("b", || async { 2 }).await, Err(FlightError::Overloaded { limit }));

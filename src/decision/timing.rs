@@ -1,5 +1,5 @@
-//! [`Timings`]: how long each phase of one decision took, in microseconds, and what it came to be about, for the audit
-//! record of a decision that ends early too.
+//! [`Timings`]: how long each phase of one decision took, in microseconds, and what it came to be
+//! about, for the audit record of a decision that ends early too.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -23,7 +23,14 @@ impl Timings {
     /// Starts now.
     #[must_use]
     pub fn start(clock: Clock) -> Self {
-        Self { clock, began: clock.steady(), phases: BTreeMap::new(), target: None, image: None, evidence: None }
+        Self {
+            clock,
+            began: clock.steady(),
+            phases: BTreeMap::new(),
+            target: None,
+            image: None,
+            evidence: None,
+        }
     }
 
     /// Awaits `work` and adds its duration to `phase`.

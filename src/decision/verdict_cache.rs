@@ -10,11 +10,13 @@ use crate::cache::{Memory, lock_or_empty};
 use crate::policy::VerdictKey;
 use crate::registry::AccessKey;
 
-/// Bounded memory of verdicts. A panic while one of them was locked empties it: nothing half written is believed.
+/// Bounded memory of verdicts. A panic while one of them was locked empties it: nothing half
+/// written is believed.
 pub(super) struct VerdictCache {
     /// Permits. They rest on bytes that were verified, so they are everyone's.
     permits: Mutex<Memory<VerdictKey, Arc<CachedPermit>>>,
-    /// Denials. They rest on what a registry did not show, so they are those credentials' alone (fact P17).
+    /// Denials. They rest on what a registry did not show, so they are those credentials' alone
+    /// (fact P17).
     denials: Mutex<Memory<(VerdictKey, AccessKey), CachedDenial>>,
 }
 

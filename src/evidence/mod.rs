@@ -1,8 +1,8 @@
-//! The words between policy and the outside: what is about to run ([`Subject`], [`Pod`]), where signatures are looked
-//! for ([`Place`]), and what was found there ([`Evidence`]).
+//! The words between policy and the outside: what is about to run ([`Subject`], [`Pod`]), where
+//! signatures are looked for ([`Place`]), and what was found there ([`Evidence`]).
 //!
-//! Evidence is untrusted bytes. Absent, unreachable and unable are three different [`Outcome`]s and never stand in for
-//! each other. Nothing here fetches or judges.
+//! Evidence is untrusted bytes. Absent, unreachable and unable are three different [`Outcome`]s and
+//! never stand in for each other. Nothing here fetches or judges.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,7 +32,8 @@ pub struct Subject {
 pub enum Name {
     /// A normalised reference.
     Known(Reference),
-    /// An id alone, of an image that has no name: matches every enforcing document and no permissive one.
+    /// An id alone, of an image that has no name: matches every enforcing document and no
+    /// permissive one.
     Unknown,
 }
 
@@ -41,10 +42,12 @@ pub enum Name {
 pub enum Origin {
     /// Resolved in, or pulled from, the repository of its name.
     Registry,
-    /// In the runtime's store under that name without a digest (imported, renamed), and evidence on its digest from that
-    /// repository is on this node, kept or imported: signatures count as they would in the repository.
+    /// In the runtime's store under that name without a digest (imported, renamed), and evidence on
+    /// its digest from that repository is on this node, kept or imported: signatures count as they
+    /// would in the repository.
     Kept,
-    /// In the runtime's store without a digest under that repository (imported, renamed): `digest` rules alone.
+    /// In the runtime's store without a digest under that repository (imported, renamed): `digest`
+    /// rules alone.
     Local,
 }
 
@@ -75,7 +78,8 @@ pub struct Place {
 pub enum Source {
     /// The referrers endpoint (OCI distribution-spec 1.1, "Listing Referrers").
     Referrers,
-    /// The tag `sha256-<hex>` that stands in where there is no such endpoint (same, "Referrers Tag Schema").
+    /// The tag `sha256-<hex>` that stands in where there is no such endpoint (same, "Referrers Tag
+    /// Schema").
     FallbackTag,
     /// The tag `sha256-<hex>.sig` (cosign's older form).
     SignatureTag,
@@ -85,7 +89,8 @@ pub enum Source {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Referrers, Self::FallbackTag, Self::SignatureTag, Self::AttestationTag];
+    pub const ALL: [Self; 4] =
+        [Self::Referrers, Self::FallbackTag, Self::SignatureTag, Self::AttestationTag];
 
     /// The end of the tag `sha256-<hex>` under which one format alone is; none where any may be.
     #[must_use]
@@ -105,11 +110,14 @@ pub enum Outcome {
     Found(usize),
     /// The place was reached and there is nothing.
     Absent,
-    /// The place was reached, and what is there is neither signature nor attestation: for people, what it is.
+    /// The place was reached, and what is there is neither signature nor attestation: for people,
+    /// what it is.
     Other(String),
-    /// The place could not be reached, or failed: nothing is known. The text is for people, already free of secrets.
+    /// The place could not be reached, or failed: nothing is known. The text is for people, already
+    /// free of secrets.
     Unreachable(String),
-    /// The place answered that we may not look (401, 403), or with something that cannot be read. Nothing is known.
+    /// The place answered that we may not look (401, 403), or with something that cannot be read.
+    /// Nothing is known.
     Unable(String),
 }
 
@@ -155,14 +163,16 @@ pub struct Content {
     pub bytes: Bytes,
     /// The layer's annotations that its format reads.
     pub annotations: Arc<BTreeMap<String, String>>,
-    /// The manifest or index that a signature over the subject's own bytes is about, as the registry gave it under the
-    /// subject's digest: with some keys and digests it can be checked over these alone (Ed25519, SHA-384, SHA-512).
+    /// The manifest or index that a signature over the subject's own bytes is about, as the
+    /// registry gave it under the subject's digest: with some keys and digests it can be checked
+    /// over these alone (Ed25519, SHA-384, SHA-512).
     pub artifact: Option<Bytes>,
 }
 
 impl Subject {
-    /// The digests on which a signature counts: the target, and its child unless the reference asked for the target by
-    /// digest (a reference to an index's digest needs a signature on the index).
+    /// The digests on which a signature counts: the target, and its child unless the reference
+    /// asked for the target by digest (a reference to an index's digest needs a signature on the
+    /// index).
     pub fn candidates(&self) -> impl Iterator<Item = &Digest> {
         let by_digest = matches!(&self.name, Name::Known(reference) if reference.digest() == Some(&self.target));
         let child = if by_digest { None } else { self.child.as_ref() };
@@ -186,11 +196,14 @@ impl Evidence {
         items + self.carriers.iter().map(|carrier| carrier.bytes.len()).sum::<usize>()
     }
 
-    /// The same in bytes of its own: what is remembered does not keep alive, or count as, what a decision held.
+    /// The same in bytes of its own: what is remembered does not keep alive, or count as, what a
+    /// decision held.
     #[must_use]
     pub fn copied(&self) -> Self {
         let mut copy = self.clone();
-        copy.carriers.iter_mut().for_each(|carrier| carrier.bytes = Bytes::copy_from_slice(&carrier.bytes));
+        copy.carriers
+            .iter_mut()
+            .for_each(|carrier| carrier.bytes = Bytes::copy_from_slice(&carrier.bytes));
         copy.items.iter_mut().for_each(|item| item.content.copy());
         copy
     }
@@ -218,7 +231,8 @@ impl Content {
     }
 
     fn size(&self) -> usize {
-        let annotations: usize = self.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let annotations: usize =
+            self.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
         self.bytes.len() + annotations + self.artifact.as_ref().map_or(0, Bytes::len)
     }
 }
@@ -248,8 +262,12 @@ impl fmt::Display for Place {
         match self.source {
             Source::Referrers => write!(f, "referrers of {}", self.repository.at(&self.subject)),
             Source::FallbackTag => write!(f, "{}:sha256-{}", self.repository, self.subject.hex()),
-            Source::SignatureTag => write!(f, "{}:sha256-{}.sig", self.repository, self.subject.hex()),
-            Source::AttestationTag => write!(f, "{}:sha256-{}.att", self.repository, self.subject.hex()),
+            Source::SignatureTag => {
+                write!(f, "{}:sha256-{}.sig", self.repository, self.subject.hex())
+            }
+            Source::AttestationTag => {
+                write!(f, "{}:sha256-{}.att", self.repository, self.subject.hex())
+            }
         }
     }
 }

@@ -20,13 +20,13 @@ use super::scan;
 use crate::evidence::Place;
 use crate::image::Digest;
 
-/// How exactly it is known when an entry was used: the oldest go by days, and a write for each of 110 containers that
-/// start would be in their way.
+/// How exactly it is known when an entry was used: the oldest go by days, and a write for each of
+/// 110 containers that start would be in their way.
 const USE_STEP: SignedDuration = SignedDuration::from_hours(1);
 
 impl Store {
-    /// Notes that an entry was used, at most once an hour; one that is not there is left alone. What fails is counted:
-    /// nothing depends on it but the order in which evidence goes.
+    /// Notes that an entry was used, at most once an hour; one that is not there is left alone.
+    /// What fails is counted: nothing depends on it but the order in which evidence goes.
     pub fn touch(&self, entry: &Entry, now: Timestamp) {
         let result = self.try_touch(&entry.place, now);
         self.tally.count_failure(&result);
@@ -43,12 +43,15 @@ impl Store {
         how.write(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
         let touched = how.open(&path).and_then(|file| file.set_modified(SystemTime::from(now)));
         match touched {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io(Action::Write, &path, &error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io(Action::Write, &path, &error))
+            }
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
-    /// Notes that a place still shows what its entry has: whether there is such an entry. The time never goes back.
+    /// Notes that a place still shows what its entry has: whether there is such an entry. The time
+    /// never goes back.
     ///
     /// # Errors
     /// [`StoreError`]; then the entry is as it was.
@@ -64,8 +67,8 @@ impl Store {
         result
     }
 
-    /// Notes that an image's admission rested on an entry: whether there is such an entry. One that was removed meanwhile
-    /// does not come back, and the time at which it was found stays.
+    /// Notes that an image's admission rested on an entry: whether there is such an entry. One that
+    /// was removed meanwhile does not come back, and the time at which it was found stays.
     ///
     /// # Errors
     /// [`StoreError`]; then the entry is as it was.
@@ -83,7 +86,8 @@ impl Store {
         result
     }
 
-    /// Takes out the entry of a place, durably: whether there was one. Its blobs go when the store is tidied.
+    /// Takes out the entry of a place, durably: whether there was one. Its blobs go when the store
+    /// is tidied.
     ///
     /// # Errors
     /// [`StoreError`]; then the entry may still be there.

@@ -1,5 +1,5 @@
-//! [`Entry`]: what one place held, as it stands in a file. Strict JSON of a known version; nothing in it is believed
-//! beyond its form.
+//! [`Entry`]: what one place held, as it stands in a file. Strict JSON of a known version; nothing
+//! in it is believed beyond its form.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,11 @@ use crate::image::{Digest, Reference, Repository};
 const VERSION: u64 = 1;
 /// Most manifests of an entry: twice what is read of one place when evidence is gathered.
 pub const MANIFESTS_MAX: usize = 64;
-/// Most other blobs of an entry: the layers of an older form (64 are read), or a bundle for each manifest, and the
-/// subject; the double of both together.
+/// Most other blobs of an entry: the layers of an older form (64 are read), or a bundle for each
+/// manifest, and the subject; the double of both together.
 pub const BLOBS_MAX: usize = 256;
-/// Most targets: a manifest for one platform that stands in more indexes than this is a base image that each build
-/// lists anew; the newest are kept.
+/// Most targets: a manifest for one platform that stands in more indexes than this is a base image
+/// that each build lists anew; the newest are kept.
 pub const TARGETS_MAX: usize = 256;
 /// Most names; they are for people.
 pub const NAMES_MAX: usize = 32;
@@ -30,8 +30,12 @@ const NAME_MAX: usize = 456;
 pub(super) const FILE_MAX: u64 = 96 << 10;
 
 /// Depth: texts in lists in an object. Values: all lists full, and the fields.
-const LIMITS: Limits =
-    Limits { bytes: 96 << 10, depth: 3, values: MANIFESTS_MAX + BLOBS_MAX + TARGETS_MAX + NAMES_MAX + 16, free: &[] };
+const LIMITS: Limits = Limits {
+    bytes: 96 << 10,
+    depth: 3,
+    values: MANIFESTS_MAX + BLOBS_MAX + TARGETS_MAX + NAMES_MAX + 16,
+    free: &[],
+};
 
 /// What one place held when it was last looked in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +46,11 @@ pub struct Entry {
     pub fetched: Timestamp,
     /// The manifests that carry signatures, in the order found; at most [`MANIFESTS_MAX`].
     pub manifests: Vec<Digest>,
-    /// Everything that is needed beside these: payloads, bundles, envelopes, the subject's own manifest or index; at
-    /// most [`BLOBS_MAX`].
+    /// Everything that is needed beside these: payloads, bundles, envelopes, the subject's own
+    /// manifest or index; at most [`BLOBS_MAX`].
     pub blobs: BTreeSet<Digest>,
-    /// The images (targets: what a name points at) whose admission rested on it; at most [`TARGETS_MAX`].
+    /// The images (targets: what a name points at) whose admission rested on it; at most
+    /// [`TARGETS_MAX`].
     pub targets: BTreeSet<Digest>,
     /// References that it was asked for by, for people; the newest last, at most [`NAMES_MAX`].
     pub names: Vec<String>,
@@ -66,8 +71,17 @@ struct File<'a> {
 }
 
 /// The names of [`File`]'s fields.
-const FIELDS: [&str; 9] =
-    ["version", "repository", "subject", "source", "fetched", "manifests", "blobs", "targets", "names"];
+const FIELDS: [&str; 9] = [
+    "version",
+    "repository",
+    "subject",
+    "source",
+    "fetched",
+    "manifests",
+    "blobs",
+    "targets",
+    "names",
+];
 
 impl Entry {
     /// Every blob that it needs: the manifests and what they lead to.
@@ -96,12 +110,18 @@ impl Entry {
         }
     }
 
-    /// This entry with the targets, names and manifest of the subject that an earlier one of the same place has as well. Where there are too
-    /// many targets, its own go first, then those that `is_needed`. What is no reference is no name.
-    pub(super) fn merged(&self, earlier: Option<&Self>, is_needed: &dyn Fn(&Digest) -> bool) -> Self {
+    /// This entry with the targets, names and manifest of the subject that an earlier one of the
+    /// same place has as well. Where there are too many targets, its own go first, then those that
+    /// `is_needed`. What is no reference is no name.
+    pub(super) fn merged(
+        &self,
+        earlier: Option<&Self>,
+        is_needed: &dyn Fn(&Digest) -> bool,
+    ) -> Self {
         let mut entry = self.clone();
         let before = earlier.map(|entry| entry.targets.clone()).unwrap_or_default();
-        let (needed, others): (Vec<_>, Vec<_>) = before.into_iter().partition(|target| is_needed(target));
+        let (needed, others): (Vec<_>, Vec<_>) =
+            before.into_iter().partition(|target| is_needed(target));
         for target in needed.into_iter().chain(others) {
             if entry.targets.len() < TARGETS_MAX {
                 entry.targets.insert(target);
@@ -114,16 +134,25 @@ impl Entry {
         {
             entry.blobs.insert(self.place.subject.clone());
         }
-        let names = earlier.map(|entry| entry.names.as_slice()).unwrap_or_default().iter().chain(&self.names);
+        let names = earlier
+            .map(|entry| entry.names.as_slice())
+            .unwrap_or_default()
+            .iter()
+            .chain(&self.names);
         entry.names = last_of_each(names.filter(|name| is_name(name)));
         entry
     }
 
     /// The file's bytes.
     pub(super) fn to_json(&self) -> Vec<u8> {
-        let texts = |digests: &mut dyn Iterator<Item = &Digest>| digests.map(|digest| digest.to_string()).collect();
-        let (manifests, blobs, targets): (Vec<String>, Vec<String>, Vec<String>) =
-            (texts(&mut self.manifests.iter()), texts(&mut self.blobs.iter()), texts(&mut self.targets.iter()));
+        let texts = |digests: &mut dyn Iterator<Item = &Digest>| {
+            digests.map(|digest| digest.to_string()).collect()
+        };
+        let (manifests, blobs, targets): (Vec<String>, Vec<String>, Vec<String>) = (
+            texts(&mut self.manifests.iter()),
+            texts(&mut self.blobs.iter()),
+            texts(&mut self.targets.iter()),
+        );
         let file = File {
             version: VERSION,
             repository: self.place.repository.to_string(),
@@ -135,7 +164,8 @@ impl Entry {
             targets: targets.iter().map(String::as_str).collect(),
             names: &self.names,
         };
-        // Strings and numbers alone: this cannot fail, and an empty file would be broken, not wrong.
+        // Strings and numbers alone: this cannot fail, and an empty file would be broken, not
+        // wrong.
         serde_json::to_vec(&file).unwrap_or_default()
     }
 
@@ -143,16 +173,20 @@ impl Entry {
     pub(super) fn parse(untrusted: &[u8]) -> Result<Self, Broken> {
         let value = json::parse(untrusted, LIMITS).map_err(Broken::Json)?;
         let fields = value.as_object().ok_or(Broken::Field("entry"))?;
-        let version = fields.get("version").and_then(Value::as_u64).ok_or(Broken::Field("version"))?;
+        let version =
+            fields.get("version").and_then(Value::as_u64).ok_or(Broken::Field("version"))?;
         if version != VERSION {
             return Err(Broken::Version(version));
         }
-        if fields.len() != FIELDS.len() || fields.keys().any(|key| !FIELDS.contains(&key.as_str())) {
+        if fields.len() != FIELDS.len() || fields.keys().any(|key| !FIELDS.contains(&key.as_str()))
+        {
             return Err(Broken::Field("entry"));
         }
         let place = Place {
-            repository: Repository::parse(text(fields, "repository")?).map_err(|_| Broken::Field("repository"))?,
-            subject: Digest::parse(text(fields, "subject")?).map_err(|_| Broken::Field("subject"))?,
+            repository: Repository::parse(text(fields, "repository")?)
+                .map_err(|_| Broken::Field("repository"))?,
+            subject: Digest::parse(text(fields, "subject")?)
+                .map_err(|_| Broken::Field("subject"))?,
             source: source_of(text(fields, "source")?).ok_or(Broken::Field("source"))?,
         };
         let fetched = text(fields, "fetched")?;
@@ -187,7 +221,8 @@ pub fn source_of(word: &str) -> Option<Source> {
         .find(|source| source_word(*source) == word)
 }
 
-/// The file name of a place, its folder apart: nothing of what it is made of can reach into the path (attack E2).
+/// The file name of a place, its folder apart: nothing of what it is made of can reach into the
+/// path (attack E2).
 pub(super) fn file_name(place: &Place) -> String {
     let whole = format!("{}\n{}\n{}", place.repository, place.subject, source_word(place.source));
     format!("{}.json", Digest::of(whole.as_bytes()).hex())
@@ -197,13 +232,23 @@ fn text<'v>(fields: &'v Map<String, Value>, name: &'static str) -> Result<&'v st
     fields.get(name).and_then(Value::as_str).ok_or(Broken::Field(name))
 }
 
-fn list<'v>(fields: &'v Map<String, Value>, name: &'static str, most: usize) -> Result<&'v [Value], Broken> {
+fn list<'v>(
+    fields: &'v Map<String, Value>,
+    name: &'static str,
+    most: usize,
+) -> Result<&'v [Value], Broken> {
     let list = fields.get(name).and_then(Value::as_array).ok_or(Broken::Field(name))?;
     if list.len() > most { Err(Broken::Field(name)) } else { Ok(list) }
 }
 
-fn digests(fields: &Map<String, Value>, name: &'static str, most: usize) -> Result<Vec<Digest>, Broken> {
-    let digest = |value: &Value| value.as_str().and_then(|text| Digest::parse(text).ok()).ok_or(Broken::Field(name));
+fn digests(
+    fields: &Map<String, Value>,
+    name: &'static str,
+    most: usize,
+) -> Result<Vec<Digest>, Broken> {
+    let digest = |value: &Value| {
+        value.as_str().and_then(|text| Digest::parse(text).ok()).ok_or(Broken::Field(name))
+    };
     list(fields, name, most)?.iter().map(digest).collect()
 }
 
@@ -215,7 +260,10 @@ fn each_once(digests: Vec<Digest>, name: &'static str) -> Result<BTreeSet<Digest
 
 fn names(fields: &Map<String, Value>) -> Result<Vec<String>, Broken> {
     let name = |value: &Value| value.as_str().filter(|text| is_name(text)).map(str::to_owned);
-    list(fields, "names", NAMES_MAX)?.iter().map(|value| name(value).ok_or(Broken::Field("names"))).collect()
+    list(fields, "names", NAMES_MAX)?
+        .iter()
+        .map(|value| name(value).ok_or(Broken::Field("names")))
+        .collect()
 }
 
 fn is_name(text: &str) -> bool {

@@ -1,5 +1,5 @@
-//! [`StoreError`]: why the store could not do what it was asked to; [`Unfit`]: why it would not; [`Broken`]: why
-//! something in it counts as not there.
+//! [`StoreError`]: why the store could not do what it was asked to; [`Unfit`]: why it would not;
+//! [`Broken`]: why something in it counts as not there.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,8 @@ use crate::file_trust::OwnershipFault;
 use crate::image::Digest;
 use crate::image::json::JsonError;
 
-/// Why the store could not be opened, or did not keep or give something. None of these says anything about an image.
+/// Why the store could not be opened, or did not keep or give something. None of these says
+/// anything about an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreError {
     /// A file or folder could not be read or written.
@@ -168,26 +169,46 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { action, path, kind } => {
-                write!(f, "the evidence store could not {action} {}: {}", path.display(), Words(*kind))
+                write!(
+                    f,
+                    "the evidence store could not {action} {}: {}",
+                    path.display(),
+                    Words(*kind)
+                )
             }
             Self::DiskFull { path } => {
                 write!(f, "no space left for {} of the evidence store: free some", path.display())
             }
             Self::ReadOnly { path } => {
-                write!(f, "the evidence store cannot write {}: the file system is read-only", path.display())
+                write!(
+                    f,
+                    "the evidence store cannot write {}: the file system is read-only",
+                    path.display()
+                )
             }
             Self::Full { more, bytes, max_bytes } => write!(
                 f,
-                "the evidence store has {bytes} bytes that images may need, {more} more would pass the {max_bytes} of \
+                "the evidence store has {bytes} bytes that images may need, {more} more would pass \
+                 the {max_bytes} of \
                  evidence.max_bytes: raise it, or prune"
             ),
             Self::Unsafe(fault) => write!(f, "the evidence store is not safe from others: {fault}"),
             Self::NotAFolder { path } => {
-                write!(f, "{} is no folder of the evidence store: remove what is there", path.display())
+                write!(
+                    f,
+                    "{} is no folder of the evidence store: remove what is there",
+                    path.display()
+                )
             }
-            Self::Busy { path } => write!(f, "{} is held by another process for too long: try again", path.display()),
+            Self::Busy { path } => {
+                write!(f, "{} is held by another process for too long: try again", path.display())
+            }
             Self::TooMany { path, limit } => {
-                write!(f, "{} has more than {limit} files, more than are looked at: prune or remove it", path.display())
+                write!(
+                    f,
+                    "{} has more than {limit} files, more than are looked at: prune or remove it",
+                    path.display()
+                )
             }
             Self::Unfit(unfit) => write!(f, "the evidence store does not keep this: {unfit}"),
         }
@@ -205,7 +226,9 @@ impl From<Unfit> for StoreError {
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mismatch { claimed, actual } => write!(f, "bytes given as {claimed} are {actual}"),
+            Self::Mismatch { claimed, actual } => {
+                write!(f, "bytes given as {claimed} are {actual}")
+            }
             Self::TooLarge { digest, limit } => write!(f, "{digest} has more than {limit} bytes"),
             Self::Missing(digest) => write!(f, "{digest} is named and was not given"),
             Self::Empty => f.write_str("an entry without manifests"),
@@ -236,8 +259,12 @@ impl fmt::Display for Broken {
             Self::TooLarge(limit) => write!(f, "longer than {limit} bytes"),
             Self::Digest => f.write_str("its bytes have another digest than its name says"),
             Self::Json(error) => error.fmt(f),
-            Self::Field(name) => write!(f, "field \"{name}\" is missing, unknown or not what it must be"),
-            Self::Version(version) => write!(f, "of version {version}, which this version does not know"),
+            Self::Field(name) => {
+                write!(f, "field \"{name}\" is missing, unknown or not what it must be")
+            }
+            Self::Version(version) => {
+                write!(f, "of version {version}, which this version does not know")
+            }
             Self::Misplaced => f.write_str("about another place than its name says"),
             Self::Unsafe(fault) => fault.fmt(f),
         }

@@ -1,7 +1,9 @@
-//! Making room: what was not used for long, then what was used longest ago, then what nothing names.
+//! Making room: what was not used for long, then what was used longest ago, then what nothing
+//! names.
 //!
-//! Never an entry about an image that is needed or may be. Alone, under the lock: nothing is added meanwhile. Entries go
-//! before their blobs, so that a crash leaves at most blobs that nothing names.
+//! Never an entry about an image that is needed or may be. Alone, under the lock: nothing is added
+//! meanwhile. Entries go before their blobs, so that a crash leaves at most blobs that nothing
+//! names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +20,8 @@ use super::scan::{self, FILES_MAX};
 use super::tally::Usage;
 use crate::image::Digest;
 
-/// Room that is made beyond what is wanted, as a part of all: so that a full store is not looked through for each entry.
+/// Room that is made beyond what is wanted, as a part of all: so that a full store is not looked
+/// through for each entry.
 const SLACK: u64 = 16;
 
 /// What was evicted.
@@ -68,12 +71,17 @@ enum Mode {
 }
 
 impl Store {
-    /// Evicts what was not used for `max_unused_days`, then the least recently used until there are at most `max_bytes`,
-    /// never what is about an image that is `needed`; then blobs that nothing names, and remains of interrupted writes.
+    /// Evicts what was not used for `max_unused_days`, then the least recently used until there are
+    /// at most `max_bytes`, never what is about an image that is `needed`; then blobs that nothing
+    /// names, and remains of interrupted writes.
     ///
     /// # Errors
     /// [`StoreError`]; then some may be gone and some not.
-    pub fn evict(&self, needed: &dyn Fn(&Digest) -> bool, now: Timestamp) -> Result<Evicted, StoreError> {
+    pub fn evict(
+        &self,
+        needed: &dyn Fn(&Digest) -> bool,
+        now: Timestamp,
+    ) -> Result<Evicted, StoreError> {
         self.evict_in(Mode::Remove, needed, now)
     }
 
@@ -81,14 +89,25 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn evictable(&self, needed: &dyn Fn(&Digest) -> bool, now: Timestamp) -> Result<Evicted, StoreError> {
+    pub fn evictable(
+        &self,
+        needed: &dyn Fn(&Digest) -> bool,
+        now: Timestamp,
+    ) -> Result<Evicted, StoreError> {
         self.evict_in(Mode::Pretend, needed, now)
     }
 
-    fn evict_in(&self, mode: Mode, needed: &dyn Fn(&Digest) -> bool, now: Timestamp) -> Result<Evicted, StoreError> {
+    fn evict_in(
+        &self,
+        mode: Mode,
+        needed: &dyn Fn(&Digest) -> bool,
+        now: Timestamp,
+    ) -> Result<Evicted, StoreError> {
         let oldest = match self.options.max_unused_days {
             0 => None,
-            days => now.checked_sub(SignedDuration::from_hours(24_i64.saturating_mul(days.into()))).ok(),
+            days => {
+                now.checked_sub(SignedDuration::from_hours(24_i64.saturating_mul(days.into()))).ok()
+            }
         };
         let keep = |digest: &Digest| needed(digest) || self.tally.is_recent(digest);
         let result = self.evict_until(mode, (self.options.max_bytes, oldest), &keep);
@@ -145,7 +164,9 @@ impl Store {
                 evicted.bytes = evicted.bytes.saturating_add(charge);
             }
         }
-        survey.entries.sort_by(|one, other| one.used.cmp(&other.used).then_with(|| one.path.cmp(&other.path)));
+        survey.entries.sort_by(|one, other| {
+            one.used.cmp(&other.used).then_with(|| one.path.cmp(&other.path))
+        });
         let mut bytes = survey.bytes();
         for candidate in std::mem::take(&mut survey.entries) {
             let is_old = oldest.is_some_and(|oldest| candidate.used < oldest);
@@ -227,9 +248,15 @@ impl Store {
 }
 
 impl Survey {
-    /// Adds an entry's file. One that the disk does not give now, or that a later version wrote, is not judged by this
-    /// one: it stays, and so do all blobs.
-    fn add(&mut self, store: &Store, path: &Path, subject: &Digest, keep: &dyn Fn(&Digest) -> bool) {
+    /// Adds an entry's file. One that the disk does not give now, or that a later version wrote, is
+    /// not judged by this one: it stays, and so do all blobs.
+    fn add(
+        &mut self,
+        store: &Store,
+        path: &Path,
+        subject: &Digest,
+        keep: &dyn Fn(&Digest) -> bool,
+    ) {
         let charge = charge_of(path);
         match read::look(path, subject) {
             Ok(Read::Entry(entry)) => {
@@ -238,9 +265,16 @@ impl Survey {
                         blob.named_by = blob.named_by.saturating_add(1);
                     }
                 }
-                let used = fs::symlink_metadata(path).map_or(Timestamp::UNIX_EPOCH, |metadata| scan::used(&metadata));
+                let used = fs::symlink_metadata(path)
+                    .map_or(Timestamp::UNIX_EPOCH, |metadata| scan::used(&metadata));
                 let (path, subject) = (path.to_owned(), subject.clone());
-                self.entries.push(Candidate { path, subject, used, charge, is_needed: entry.concerns(keep) });
+                self.entries.push(Candidate {
+                    path,
+                    subject,
+                    used,
+                    charge,
+                    is_needed: entry.concerns(keep),
+                });
             }
             Ok(Read::Nothing) => {}
             Ok(Read::Broken(Broken::Version(_))) | Err(_) => self.is_opaque = true,
@@ -253,7 +287,11 @@ impl Survey {
 
     /// Bytes of the entries, and of the blobs that they name.
     fn bytes(&self) -> u64 {
-        let blobs = self.blobs.values().filter(|blob| self.is_opaque || blob.named_by > 0).map(|blob| blob.charge);
+        let blobs = self
+            .blobs
+            .values()
+            .filter(|blob| self.is_opaque || blob.named_by > 0)
+            .map(|blob| blob.charge);
         self.entries.iter().map(|entry| entry.charge).chain(blobs).fold(0, u64::saturating_add)
     }
 

@@ -1,7 +1,8 @@
 //! One file of the store: [`write()`] it durably, [`read()`] it with bounds.
 //!
-//! Durably: a temporary file in the same folder, flushed, renamed; the folder is flushed by the caller, once for all
-//! files that it adds. Whoever reads, and whatever breaks off, finds the old file, the new one or none.
+//! Durably: a temporary file in the same folder, flushed, renamed; the folder is flushed by the
+//! caller, once for all files that it adds. Whoever reads, and whatever breaks off, finds the old
+//! file, the new one or none.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -18,9 +19,11 @@ use crate::file_trust;
 
 /// How the names of files that are being written begin; no digest and no entry is called so.
 const TEMPORARY: &str = ".new-";
-/// Names that are tried for a temporary file: a process of the same number may have left some behind.
+/// Names that are tried for a temporary file: a process of the same number may have left some
+/// behind.
 const NAMES_TRIED: u32 = 64;
-/// What a file takes on disk is counted in blocks of this size, so that very many small files are bounded as well.
+/// What a file takes on disk is counted in blocks of this size, so that very many small files are
+/// bounded as well.
 const BLOCK: u64 = 4096;
 
 /// What was found under a path.
@@ -74,7 +77,11 @@ pub(in crate::evidence_store) fn temporary(folder: &Path) -> Result<(PathBuf, Fi
     how.write(true).read(true).create_new(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
     let mut path = folder.to_owned();
     for _ in 0..NAMES_TRIED {
-        path = folder.join(format!("{TEMPORARY}{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+        path = folder.join(format!(
+            "{TEMPORARY}{}-{}",
+            process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        ));
         match how.open(&path) {
             Ok(file) => {
                 step(Step::Created);
@@ -92,24 +99,33 @@ pub(in crate::evidence_store) fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY)
 }
 
-/// Reads a plain file of at most `limit` bytes. A link is not followed, what others may write is not used.
+/// Reads a plain file of at most `limit` bytes. A link is not followed, what others may write is
+/// not used.
 pub(in crate::evidence_store) fn read(path: &Path, limit: u64) -> Result<Found, StoreError> {
     read_if(path, limit, &|metadata| file_trust::check_open(path, metadata).map_err(Broken::Unsafe))
 }
 
 /// Reads a plain file of at most `limit` bytes, whoever owns it.
-pub(in crate::evidence_store) fn read_of_anyone(path: &Path, limit: u64) -> Result<Found, StoreError> {
+pub(in crate::evidence_store) fn read_of_anyone(
+    path: &Path,
+    limit: u64,
+) -> Result<Found, StoreError> {
     read_if(path, limit, &|_| Ok(()))
 }
 
-fn read_if(path: &Path, limit: u64, check: &dyn Fn(&Metadata) -> Result<(), Broken>) -> Result<Found, StoreError> {
+fn read_if(
+    path: &Path,
+    limit: u64,
+    check: &dyn Fn(&Metadata) -> Result<(), Broken>,
+) -> Result<Found, StoreError> {
     let mut how = OpenOptions::new();
     // Opening a pipe would wait for a writer; with this it does not, and regular files do not mind.
     how.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
     let file = match how.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-        // A link (`O_NOFOLLOW`), a socket or a device without a driver, a file where a folder should be.
+        // A link (`O_NOFOLLOW`), a socket or a device without a driver, a file where a folder
+        // should be.
         Err(error) if is_other_kind(&error) => return Ok(Found::Broken(Broken::NotAFile)),
         Err(error) => return Err(StoreError::io(Action::Open, path, &error)),
     };
@@ -175,7 +191,8 @@ const fn step(_: Step) {}
 #[cfg(test)]
 pub(in crate::evidence_store) use steps::step;
 
-/// Stops a test's thread at a step, as a crash would: nothing after it is done, nothing is tidied up.
+/// Stops a test's thread at a step, as a crash would: nothing after it is done, nothing is tidied
+/// up.
 #[cfg(test)]
 pub(in crate::evidence_store) mod steps {
     use std::cell::{Cell, RefCell};

@@ -1,5 +1,5 @@
-//! When an operator last had everything forgotten. It is kept, since what was fetched before that is still on disk after
-//! a start.
+//! When an operator last had everything forgotten. It is kept, since what was fetched before that
+//! is still on disk after a start.
 
 use jiff::Timestamp;
 
@@ -28,7 +28,9 @@ pub(super) fn read(folders: &Folders) -> Option<Timestamp> {
     };
     let noted = untrusted.and_then(|text| text.parse().ok());
     if noted.is_none() {
-        tracing::warn!("when evidence was last flushed cannot be read: registries are asked before it counts");
+        tracing::warn!(
+            "when evidence was last flushed cannot be read: registries are asked before it counts"
+        );
     }
     Some(noted.unwrap_or(Timestamp::MAX))
 }

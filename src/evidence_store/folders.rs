@@ -1,7 +1,8 @@
 //! [`Folders`]: where what is kept, below the store's folder.
 //!
-//! `blobs/sha256/<hex>` has the bytes of a digest, `entries/<subject's hex>/<hash of the place>.json` an entry, `lock`
-//! is locked, `flushed` has a time. Every name is made of a validated digest or is one of these words (attack E2).
+//! `blobs/sha256/<hex>` has the bytes of a digest, `entries/<subject's hex>/<hash of the
+//! place>.json` an entry, `lock` is locked, `flushed` has a time. Every name is made of a validated
+//! digest or is one of these words (attack E2).
 
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
@@ -93,7 +94,10 @@ impl Folders {
         if is_new {
             sync_folder(&self.algorithms)?;
             sync_folder(&self.root)?;
-            self.root.parent().filter(|above| !above.as_os_str().is_empty()).map_or(Ok(()), sync_folder)?;
+            self.root
+                .parent()
+                .filter(|above| !above.as_os_str().is_empty())
+                .map_or(Ok(()), sync_folder)?;
         }
         Ok(())
     }
@@ -109,7 +113,8 @@ impl Folders {
 
     fn make_inside(&self, folder: &Path) -> Result<bool, StoreError> {
         let is_new = make(folder, |path| fs::symlink_metadata(path))?;
-        let metadata = fs::symlink_metadata(folder).map_err(|error| StoreError::io(Action::Open, folder, &error))?;
+        let metadata = fs::symlink_metadata(folder)
+            .map_err(|error| StoreError::io(Action::Open, folder, &error))?;
         file_trust::check_open(folder, &metadata).map_err(StoreError::Unsafe)?;
         Ok(is_new)
     }

@@ -1,7 +1,8 @@
 //! [`Lock`]: who may change the store now. Many may add at once; who removes blobs is alone.
 //!
-//! The locks are the kernel's (`flock`): they end with the process that holds them, however it ends, and they hold
-//! between the gate and the command line. Reading takes none: what is gone meanwhile is as if it never was there.
+//! The locks are the kernel's (`flock`): they end with the process that holds them, however it
+//! ends, and they hold between the gate and the command line. Reading takes none: what is gone
+//! meanwhile is as if it never was there.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -16,8 +17,8 @@ use super::error::{Action, StoreError};
 
 /// How long is waited between two tries.
 const STEP: Duration = Duration::from_millis(20);
-/// Tries: three seconds, several times what the removal of a full store's evidence takes. A decision waits here, so
-/// not longer: without the lock it goes on and keeps nothing.
+/// Tries: three seconds, several times what the removal of a full store's evidence takes. A
+/// decision waits here, so not longer: without the lock it goes on and keeps nothing.
 const TRIES: u32 = 150;
 
 /// How a lock is held.
@@ -50,21 +51,26 @@ impl Lock {
         let Some(lock) = take(file, hold, path)? else { return Ok(None) };
         // Somebody may have removed the file between the two: then others lock another one.
         let (ours, named) = (lock._flock.metadata(), path.symlink_metadata());
-        let same =
-            ours.is_ok_and(|ours| named.is_ok_and(|named| (ours.dev(), ours.ino()) == (named.dev(), named.ino())));
+        let same = ours.is_ok_and(|ours| {
+            named.is_ok_and(|named| (ours.dev(), ours.ino()) == (named.dev(), named.ino()))
+        });
         Ok(same.then_some(lock))
     }
 
     /// Waits for the lock of one folder, alone.
     pub(super) fn folder(path: &Path) -> Result<Self, StoreError> {
         wait(path, || {
-            let file = File::open(path).map_err(|error| StoreError::io(Action::Lock, path, &error))?;
+            let file =
+                File::open(path).map_err(|error| StoreError::io(Action::Lock, path, &error))?;
             take(file, Hold::Alone, path)
         })
     }
 }
 
-fn wait(path: &Path, mut take: impl FnMut() -> Result<Option<Lock>, StoreError>) -> Result<Lock, StoreError> {
+fn wait(
+    path: &Path,
+    mut take: impl FnMut() -> Result<Option<Lock>, StoreError>,
+) -> Result<Lock, StoreError> {
     for _ in 1..TRIES {
         if let Some(lock) = take()? {
             return Ok(lock);
@@ -118,7 +124,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (path, victim) = (dir.path().join("lock"), dir.path().join("victim"));
         std::os::unix::fs::symlink(&victim, &path).unwrap();
-        assert!(matches!(Lock::store(&path, Hold::Shared), Err(StoreError::File { action: Action::Lock, .. })));
+        assert!(matches!(
+            Lock::store(&path, Hold::Shared),
+            Err(StoreError::File { action: Action::Lock, .. })
+        ));
         assert!(!victim.exists());
     }
 }

@@ -1,12 +1,14 @@
-//! Evidence on disk: [`Store`] keeps the bytes that admissions rest on, by digest, so that they can be judged again with
-//! no network.
+//! Evidence on disk: [`Store`] keeps the bytes that admissions rest on, by digest, so that they can
+//! be judged again with no network.
 //!
-//! Everything in it is untrusted: what is read is hashed again, and whoever reads it judges it again. That something was
-//! absent is never kept. This room knows nothing of policies, keys or registries. All of it blocks on the disk.
+//! Everything in it is untrusted: what is read is hashed again, and whoever reads it judges it
+//! again. That something was absent is never kept. This room knows nothing of policies, keys or
+//! registries. All of it blocks on the disk.
 //!
-//! Nothing of it is held in memory but counts: the gate and the command line see each other's entries at once, and what
-//! is removed by hand is gone. An entry is what one place held ([`Entry`]); it is put after its blobs, so that at any
-//! moment the disk has it whole or not at all.
+//! Nothing of it is held in memory but counts: the gate and the command line see each other's
+//! entries at once, and what is removed by hand is gone. An entry is what one place held
+//! ([`Entry`]); it is put after its blobs, so that at any moment the disk has it whole or not at
+//! all.
 
 mod change;
 mod entry;
@@ -54,11 +56,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store: makes its folders, and removes what interrupted writes left. One that is full or can only be read
-    /// is opened all the same.
+    /// Opens the store: makes its folders, and removes what interrupted writes left. One that is
+    /// full or can only be read is opened all the same.
     ///
     /// # Errors
-    /// [`StoreError`] when it cannot be used, or is not safe from others. A caller goes on without a store then.
+    /// [`StoreError`] when it cannot be used, or is not safe from others. A caller goes on without
+    /// a store then.
     pub fn open(options: Options) -> Result<Self, StoreError> {
         let folders = Folders::below(&options.path);
         folders.make()?;
@@ -88,14 +91,15 @@ impl Store {
         self.tally.counts()
     }
 
-    /// Says which digests the images on the node need: their targets, and the manifests for their platform. Before this
-    /// was said once, all may be needed, and a full store refuses what is new instead of evicting for it.
+    /// Says which digests the images on the node need: their targets, and the manifests for their
+    /// platform. Before this was said once, all may be needed, and a full store refuses what is new
+    /// instead of evicting for it.
     pub fn set_needed(&self, needed: BTreeSet<Digest>) {
         self.tally.set_needed(needed);
     }
 
-    /// Notes, durably, that what was fetched before `at` is to be asked of its registry again. The store that is open goes
-    /// on saying what it found.
+    /// Notes, durably, that what was fetched before `at` is to be asked of its registry again. The
+    /// store that is open goes on saying what it found.
     ///
     /// # Errors
     /// [`StoreError`]; then it may not be known after a start.
@@ -105,8 +109,8 @@ impl Store {
         noted
     }
 
-    /// What was noted when the store was opened; the end of time where that cannot be read, since nobody knows then what is
-    /// from before. Untrusted: it may be yet to come.
+    /// What was noted when the store was opened; the end of time where that cannot be read, since
+    /// nobody knows then what is from before. Untrusted: it may be yet to come.
     #[must_use]
     pub fn flushed(&self) -> Option<jiff::Timestamp> {
         self.flushed
@@ -114,7 +118,9 @@ impl Store {
 
     /// Removes what interrupted writes left, unless somebody is writing.
     fn tidy(&self) -> Result<(), StoreError> {
-        let Some(_alone) = Lock::try_store(self.folders.lock(), Hold::Alone)? else { return Ok(()) };
+        let Some(_alone) = Lock::try_store(self.folders.lock(), Hold::Alone)? else {
+            return Ok(());
+        };
         let mut remove = |name: &str, path: std::path::PathBuf| {
             if is_temporary(name) {
                 files::remove(&path)?;

@@ -11,18 +11,19 @@ use serde::Deserialize;
 pub struct Options {
     /// The folder; root's alone. Default: `/var/lib/sealgate/evidence`.
     pub path: PathBuf,
-    /// Bytes of all files at most, each counted in whole blocks of 4 KiB. Default 268435456 (256 MiB): a signed image
-    /// takes 10 to 50 KiB, one with bills of materials some MiB. What images on the node need is never evicted; when it
-    /// alone is more, nothing new is kept.
+    /// Bytes of all files at most, each counted in whole blocks of 4 KiB. Default 268435456 (256
+    /// MiB): a signed image takes 10 to 50 KiB, one with bills of materials some MiB. What images
+    /// on the node need is never evicted; when it alone is more, nothing new is kept.
     pub max_bytes: u64,
-    /// Days after which evidence goes that was not used and that no image on the node needs. 0: never.
-    /// Default 90.
+    /// Days after which evidence goes that was not used and that no image on the node needs. 0:
+    /// never. Default 90.
     pub max_unused_days: u32,
-    /// Hours after which the registry is asked again, in the background, when evidence is used. 0: never. Default 24.
-    /// A policy may ask for less (`refreshAfter`).
+    /// Hours after which the registry is asked again, in the background, when evidence is used. 0:
+    /// never. Default 24. A policy may ask for less (`refreshAfter`).
     pub refresh_after_hours: u64,
-    /// Hours for which evidence counts while the registry cannot be asked. 0: without end, the default: a verified image
-    /// starts however long the network is away. A policy may ask for less (`maxOffline`).
+    /// Hours for which evidence counts while the registry cannot be asked. 0: without end, the
+    /// default: a verified image starts however long the network is away. A policy may ask for less
+    /// (`maxOffline`).
     pub max_offline_hours: u64,
 }
 

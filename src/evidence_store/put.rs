@@ -1,4 +1,5 @@
-//! Putting an entry: blobs first, then the entry, so that a crash leaves at most blobs that nothing names.
+//! Putting an entry: blobs first, then the entry, so that a crash leaves at most blobs that nothing
+//! names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,8 +24,9 @@ const ROUNDS: u32 = 3;
 type Missing<'a> = Vec<(&'a Digest, &'a Bytes)>;
 
 impl Store {
-    /// Keeps an entry with all its contents, durably; an entry of the same place is replaced, and its targets and names
-    /// are kept with the new ones. Contents that the entry does not name are not kept.
+    /// Keeps an entry with all its contents, durably; an entry of the same place is replaced, and
+    /// its targets and names are kept with the new ones. Contents that the entry does not name are
+    /// not kept.
     ///
     /// # Errors
     /// [`StoreError`]; then the entry is as it was before.
@@ -75,9 +77,15 @@ impl Store {
     /// What this entry adds.
     fn more(&self, entry: &Entry, missing: &Missing<'_>) -> Usage {
         let is_new = fs::symlink_metadata(self.folders.entry(&entry.place)).is_err();
-        let own = if is_new { charge(u64::try_from(entry.to_json().len()).unwrap_or(u64::MAX)) } else { 0 };
-        let blobs = missing.iter().map(|(_, bytes)| charge(u64::try_from(bytes.len()).unwrap_or(u64::MAX)));
-        let files = u64::try_from(missing.len()).unwrap_or(u64::MAX).saturating_add(u64::from(is_new));
+        let own = if is_new {
+            charge(u64::try_from(entry.to_json().len()).unwrap_or(u64::MAX))
+        } else {
+            0
+        };
+        let blobs =
+            missing.iter().map(|(_, bytes)| charge(u64::try_from(bytes.len()).unwrap_or(u64::MAX)));
+        let files =
+            u64::try_from(missing.len()).unwrap_or(u64::MAX).saturating_add(u64::from(is_new));
         Usage { entries: u64::from(is_new), files, bytes: blobs.fold(own, u64::saturating_add) }
     }
 
@@ -139,8 +147,8 @@ fn hashed(contents: &[(Digest, Bytes)]) -> Result<BTreeMap<&Digest, &Bytes>, Unf
     Ok(given)
 }
 
-/// Takes an empty folder out of a file's place: no file can be renamed over it. One that is not empty stays, and the
-/// rename says so.
+/// Takes an empty folder out of a file's place: no file can be renamed over it. One that is not
+/// empty stays, and the rename says so.
 fn clear(path: &Path) -> Result<(), StoreError> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
         fs::remove_dir(path).map_err(|error| StoreError::io(Action::Remove, path, &error))?;

@@ -1,4 +1,5 @@
-//! Reading: blobs by digest, entries by place and by subject. What is broken is as if it were not there, and said.
+//! Reading: blobs by digest, entries by place and by subject. What is broken is as if it were not
+//! there, and said.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,8 @@ pub struct Kept {
     pub entry: Entry,
     /// When it was put or last used, to the hour.
     pub used: Timestamp,
-    /// Bytes of its file and of the blobs that it names, as they are on disk; those that others name too are counted
-    /// with each.
+    /// Bytes of its file and of the blobs that it names, as they are on disk; those that others
+    /// name too are counted with each.
     pub bytes: u64,
 }
 
@@ -34,14 +35,16 @@ pub(super) enum Read {
 }
 
 impl Store {
-    /// Whether the store's folder is still where it was: one that was removed, or on a disk that was unmounted, reads as if
-    /// it had never held anything.
+    /// Whether the store's folder is still where it was: one that was removed, or on a disk that
+    /// was unmounted, reads as if it had never held anything.
     ///
     /// # Errors
     /// [`StoreError`] when it is not.
     pub fn is_there(&self) -> Result<(), StoreError> {
         let folder = self.folders.entries();
-        fs::symlink_metadata(folder).map(drop).map_err(|error| StoreError::io(Action::Open, folder, &error))
+        fs::symlink_metadata(folder)
+            .map(drop)
+            .map_err(|error| StoreError::io(Action::Open, folder, &error))
     }
 
     /// The entries about one digest, the newest first.
@@ -81,10 +84,12 @@ impl Store {
         Ok(kept)
     }
 
-    /// Calls `each` with every entry, the most recently used first; one after the other is in memory.
+    /// Calls `each` with every entry, the most recently used first; one after the other is in
+    /// memory.
     ///
     /// # Errors
-    /// As [`Store::entries_of`], and where there are more files than are looked at: never a part without a word.
+    /// As [`Store::entries_of`], and where there are more files than are looked at: never a part
+    /// without a word.
     pub fn each_entry(&self, each: &mut dyn FnMut(Kept)) -> Result<(), StoreError> {
         let mut files: Vec<(Timestamp, u64, PathBuf, Digest)> = Vec::new();
         scan::subjects(&self.folders, &mut |subject, folder| {
@@ -98,13 +103,17 @@ impl Store {
         files.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.2.cmp(&other.2)));
         for (used, length, path, subject) in files {
             let Some(entry) = self.entry_at(&path, &subject)? else { continue };
-            let bytes = entry.contents().map(|digest| self.length(digest)).fold(length, u64::saturating_add);
+            let bytes = entry
+                .contents()
+                .map(|digest| self.length(digest))
+                .fold(length, u64::saturating_add);
             each(Kept { entry, used, bytes });
         }
         Ok(())
     }
 
-    /// Bytes of at most `limit` that hash to a digest; none where there is nothing, or nothing that does.
+    /// Bytes of at most `limit` that hash to a digest; none where there is nothing, or nothing that
+    /// does.
     ///
     /// # Errors
     /// As [`Store::entries_of`].
@@ -138,7 +147,11 @@ impl Store {
     }
 
     /// The entry in a file, which must stand where it belongs.
-    pub(super) fn entry_at(&self, path: &Path, subject: &Digest) -> Result<Option<Entry>, StoreError> {
+    pub(super) fn entry_at(
+        &self,
+        path: &Path,
+        subject: &Digest,
+    ) -> Result<Option<Entry>, StoreError> {
         match look(path, subject)? {
             Read::Entry(entry) => Ok(Some(entry)),
             Read::Nothing => Ok(None),
@@ -168,13 +181,15 @@ pub(super) fn look(path: &Path, subject: &Digest) -> Result<Read, StoreError> {
 }
 
 fn is_at_home(entry: &Entry, path: &Path, subject: &Digest) -> bool {
-    let named = path.file_name().is_some_and(|name| name == entry::file_name(&entry.place).as_str());
+    let named =
+        path.file_name().is_some_and(|name| name == entry::file_name(&entry.place).as_str());
     named && entry.place.subject == *subject
 }
 
 impl Store {
-    /// Looks at every file: calls `each` with its path, and why it counts as not there, if it does. What is found broken is
-    /// counted as it is when it is used, and left where it is. Files that are being written are not looked at.
+    /// Looks at every file: calls `each` with its path, and why it counts as not there, if it does.
+    /// What is found broken is counted as it is when it is used, and left where it is. Files that
+    /// are being written are not looked at.
     ///
     /// # Errors
     /// [`StoreError`] when the disk fails; then not every file was looked at.
@@ -206,7 +221,12 @@ impl Store {
         })
     }
 
-    fn tell(&self, path: &Path, broken: Option<Broken>, each: &mut dyn FnMut(&Path, Option<&Broken>)) {
+    fn tell(
+        &self,
+        path: &Path,
+        broken: Option<Broken>,
+        each: &mut dyn FnMut(&Path, Option<&Broken>),
+    ) {
         if let Some(why) = &broken {
             self.tally.tell_broken(path, why);
         }

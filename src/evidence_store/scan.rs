@@ -12,13 +12,15 @@ use super::folders::Folders;
 use super::tally::Usage;
 use crate::image::Digest;
 
-/// Most files in all, and in one folder of blobs: 1 GiB of the smallest. What is there beyond was not put by this
-/// product; a scan ends there.
+/// Most files in all, and in one folder of blobs: 1 GiB of the smallest. What is there beyond was
+/// not put by this product; a scan ends there.
 pub(super) const FILES_MAX: usize = 1 << 18;
-/// Most entries about one digest: four for each of some dozen repositories that have the same image.
+/// Most entries about one digest: four for each of some dozen repositories that have the same
+/// image.
 pub const PER_SUBJECT_MAX: usize = 64;
 
-/// Calls `each` with every name in a folder and its path; names that are no UTF-8 are left out, none of ours is.
+/// Calls `each` with every name in a folder and its path; names that are no UTF-8 are left out,
+/// none of ours is.
 pub(super) fn visit(
     folder: &Path,
     limit: usize,
@@ -28,7 +30,11 @@ pub(super) fn visit(
     let listed = match fs::read_dir(folder) {
         Ok(listed) => listed,
         // A file where a folder should be has nothing in it.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(());
+        }
         Err(error) => return Err(failed(error)),
     };
     for (count, file) in listed.enumerate() {
@@ -86,7 +92,11 @@ pub(super) fn digest_of(name: &str) -> Option<Digest> {
 
 /// When a file was last put or used.
 pub(super) fn used(metadata: &Metadata) -> Timestamp {
-    metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+    metadata
+        .modified()
+        .ok()
+        .and_then(|time| Timestamp::try_from(time).ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn is_entry(name: &str) -> bool {

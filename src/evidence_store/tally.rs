@@ -1,4 +1,5 @@
-//! [`Tally`]: what the store knows without looking: about how much there is, what is needed, what was found broken.
+//! [`Tally`]: what the store knows without looking: about how much there is, what is needed, what
+//! was found broken.
 //!
 //! Nothing here decides what is there: that the disk does, each time.
 
@@ -12,8 +13,8 @@ use crate::image::Digest;
 
 /// Broken files that are remembered as told: as many lines in the log may they cost, and no more.
 const TOLD_MAX: usize = 1024;
-/// Images of new entries that are protected until the node has been asked which it has, twice: many times as many as
-/// a node pulls between.
+/// Images of new entries that are protected until the node has been asked which it has, twice: many
+/// times as many as a node pulls between.
 const RECENT_MAX: usize = 4096;
 
 /// How much there is, and what went wrong since the start; for status and metrics.
@@ -23,7 +24,8 @@ pub struct Counts {
     pub entries: u64,
     /// Files, entries and blobs.
     pub files: u64,
-    /// Bytes of these, in whole blocks of 4 KiB. As last counted, with what this process added since.
+    /// Bytes of these, in whole blocks of 4 KiB. As last counted, with what this process added
+    /// since.
     pub bytes: u64,
     /// Files that were found broken, each counted once.
     pub broken: u64,
@@ -51,7 +53,8 @@ pub(super) struct Tally {
 struct State {
     usage: Usage,
     needed: Option<BTreeSet<Digest>>,
-    /// Images of entries that were put since the node was last asked which it has, and since the time before.
+    /// Images of entries that were put since the node was last asked which it has, and since the
+    /// time before.
     recent: [BTreeSet<Digest>; 2],
     /// Nothing could be evicted, and nothing has changed since.
     is_exhausted: bool,
@@ -61,7 +64,8 @@ struct State {
 impl Tally {
     pub(super) fn counts(&self) -> Counts {
         let Usage { entries, files, bytes } = self.usage();
-        let (broken, failed) = (self.broken.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
+        let (broken, failed) =
+            (self.broken.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
         Counts { entries, files, bytes, broken, failed }
     }
 
@@ -89,7 +93,8 @@ impl Tally {
         state.is_exhausted = false;
     }
 
-    /// Protects the images of a new entry until the node was asked twice: the first answer may be older.
+    /// Protects the images of a new entry until the node was asked twice: the first answer may be
+    /// older.
     pub(super) fn protect<'a>(&self, images: impl Iterator<Item = &'a Digest>) {
         let [new, _] = &mut self.state().recent;
         for image in images {
@@ -102,7 +107,8 @@ impl Tally {
     /// Whether a digest may be needed: all may until it is known which are.
     pub(super) fn may_be_needed(&self, digest: &Digest) -> bool {
         let state = self.state();
-        state.needed.as_ref().is_none_or(|needed| needed.contains(digest)) || is_recent(&state, digest)
+        state.needed.as_ref().is_none_or(|needed| needed.contains(digest))
+            || is_recent(&state, digest)
     }
 
     /// Whether an entry about this digest was put a short while ago.
@@ -126,7 +132,8 @@ impl Tally {
         }
         drop(state);
         self.broken.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(path = %path.display(), "a file of the evidence store counts as not there: {why}");
+        tracing::warn!(path = %path.display(), "a file of the evidence store counts as not there: \
+            {why}");
     }
 
     /// A broken file was replaced or removed: if it breaks again, that is said again.

@@ -145,16 +145,24 @@ fn putting_again_replaces_the_entry_and_keeps_its_targets_and_names() {
     };
     store.put(&second, &more).unwrap();
     let kept = store.entry(&first.place).unwrap().unwrap();
-    assert_eq!((kept.fetched, &kept.manifests, &kept.blobs), (time(5), &second.manifests, &second.blobs));
+    assert_eq!(
+        (kept.fetched, &kept.manifests, &kept.blobs),
+        (time(5), &second.manifests, &second.blobs)
+    );
     assert_eq!(kept.targets, first.targets.union(&second.targets).cloned().collect());
     assert_eq!(kept.names, ["registry.example/app:1", "registry.example/app:2"]);
     store.put(&Entry { names: vec!["registry.example/app:1".into()], ..second }, &[]).unwrap();
     let kept = store.entry(&first.place).unwrap().unwrap();
-    assert_eq!(kept.names, ["registry.example/app:2", "registry.example/app:1"], "the newest last, each once");
+    assert_eq!(
+        kept.names,
+        ["registry.example/app:2", "registry.example/app:1"],
+        "the newest last, each once"
+    );
     assert_eq!(store.counts().entries, 1);
 }
 
-/// Attack G: whoever notes a use has read the entry a while ago. What was put since stays, what was taken out stays out.
+/// Attack G: whoever notes a use has read the entry a while ago. What was put since stays, what was
+/// taken out stays out.
 #[test]
 fn attack_g_a_late_note_of_use_brings_nothing_back() {
     let home = Home::new();
@@ -162,19 +170,24 @@ fn attack_g_a_late_note_of_use_brings_nothing_back() {
     let (old, contents) = sample("app");
     store.put(&old, &contents).unwrap();
     let (other, more) = sample("other");
-    let new = Entry { fetched: time(5), manifests: other.manifests, blobs: other.blobs, ..old.clone() };
+    let new =
+        Entry { fetched: time(5), manifests: other.manifests, blobs: other.blobs, ..old.clone() };
     store.put(&new, &more).unwrap();
     let target = Digest::of(b"another index");
     assert!(store.add_target(&old.place, &target).unwrap());
     let kept = store.entry(&old.place).unwrap().unwrap();
     assert_eq!((kept.fetched, &kept.manifests, &kept.blobs), (time(5), &new.manifests, &new.blobs));
-    assert_eq!((kept.targets, kept.names), (BTreeSet::from([target.clone(), Digest::of(b"app")]), new.names));
+    assert_eq!(
+        (kept.targets, kept.names),
+        (BTreeSet::from([target.clone(), Digest::of(b"app")]), new.names)
+    );
     assert!(store.remove(&old.place).unwrap());
     assert!(!store.add_target(&old.place, &target).unwrap());
     assert_eq!(store.entry(&old.place).unwrap(), None);
 }
 
-/// The manifest that evidence is about is not at hand each time that it is put; it stays, for those who take it elsewhere.
+/// The manifest that evidence is about is not at hand each time that it is put; it stays, for those
+/// who take it elsewhere.
 #[test]
 fn the_subjects_own_manifest_stays() {
     let home = Home::new();
@@ -184,8 +197,10 @@ fn the_subjects_own_manifest_stays() {
     entry.place.subject = Digest::of(&image);
     store.put(&entry, &contents).unwrap();
     contents.push((Digest::of(&image), image));
-    let with =
-        Entry { blobs: entry.contents().cloned().chain([entry.place.subject.clone()]).collect(), ..entry.clone() };
+    let with = Entry {
+        blobs: entry.contents().cloned().chain([entry.place.subject.clone()]).collect(),
+        ..entry.clone()
+    };
     store.put(&with, &contents).unwrap();
     store.put(&entry, &contents).unwrap();
     assert!(store.entry(&entry.place).unwrap().unwrap().blobs.contains(&entry.place.subject));
@@ -199,7 +214,10 @@ fn an_entry_is_confirmed_but_never_made_older() {
     store.put(&entry, &contents).unwrap();
     assert!(store.confirm(&entry.place, time(9)).unwrap());
     assert!(store.confirm(&entry.place, time(3)).unwrap());
-    assert_eq!(store.entry(&entry.place).unwrap(), Some(Entry { fetched: time(9), ..entry.clone() }));
+    assert_eq!(
+        store.entry(&entry.place).unwrap(),
+        Some(Entry { fetched: time(9), ..entry.clone() })
+    );
     assert!(store.remove(&entry.place).unwrap());
     assert!(!store.remove(&entry.place).unwrap());
     assert_eq!(store.entry(&entry.place).unwrap(), None);
@@ -218,7 +236,10 @@ fn a_target_is_added_to_what_is_there_alone() {
     assert!(store.add_target(&entry.place, &target).unwrap());
     assert!(store.add_target(&entry.place, &target).unwrap());
     let targets = entry.targets.iter().cloned().chain([target]).collect();
-    assert_eq!(store.entry(&entry.place).unwrap(), Some(Entry { targets, fetched: time(9), ..entry }));
+    assert_eq!(
+        store.entry(&entry.place).unwrap(),
+        Some(Entry { targets, fetched: time(9), ..entry })
+    );
 }
 
 #[test]
@@ -263,7 +284,9 @@ fn an_entry_of_nothing_or_of_too_much_is_not_kept() {
 #[test]
 fn of_too_many_targets_the_newest_and_the_needed_stay() {
     let (entry, _) = sample("app");
-    let digests = |from: usize, to: usize| (from..to).map(|n| Digest::of(&n.to_be_bytes())).collect::<BTreeSet<_>>();
+    let digests = |from: usize, to: usize| {
+        (from..to).map(|n| Digest::of(&n.to_be_bytes())).collect::<BTreeSet<_>>()
+    };
     let earlier = Entry { targets: digests(0, TARGETS_MAX), ..entry.clone() };
     let newer = Entry { targets: digests(1000, 1010), ..entry };
     let needed = digests(17, 20);

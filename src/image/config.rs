@@ -8,22 +8,36 @@ use super::fields::Fields;
 use super::json::{self, Limits};
 use super::platform::Platform;
 
-/// Longest image config, in bytes: containerd reads it whole into memory as it does a manifest, so the same limit.
+/// Longest image config, in bytes: containerd reads it whole into memory as it does a manifest, so
+/// the same limit.
 pub const CONFIG_MAX: usize = super::document::DOCUMENT_MAX;
 /// Most layers, as in a manifest.
 const LAYERS_MAX: usize = super::document::ENTRIES_MAX;
 
-/// Depth: deepest in use is six (`config.Healthcheck.Test`, build caches in extensions). Values: history, environment
-/// and labels of 1024 layers. Keys below these members are the author's data: `MAINTAINER` beside `maintainer` is common.
-const LIMITS: Limits = Limits { bytes: CONFIG_MAX, depth: 32, values: 64 * LAYERS_MAX, free: &FREE };
+/// Depth: deepest in use is six (`config.Healthcheck.Test`, build caches in extensions). Values:
+/// history, environment and labels of 1024 layers. Keys below these members are the author's data:
+/// `MAINTAINER` beside `maintainer` is common.
+const LIMITS: Limits =
+    Limits { bytes: CONFIG_MAX, depth: 32, values: 64 * LAYERS_MAX, free: &FREE };
 const FREE: [&str; 5] = ["Labels", "labels", "annotations", "Volumes", "ExposedPorts"];
 
 /// The fields on which a decision rests: Go must not find them under another spelling.
-const NAMES: [&str; 10] =
-    ["architecture", "os", "os.version", "os.features", "variant", "rootfs", "config", "history", "author", "created"];
+const NAMES: [&str; 10] = [
+    "architecture",
+    "os",
+    "os.version",
+    "os.features",
+    "variant",
+    "rootfs",
+    "config",
+    "history",
+    "author",
+    "created",
+];
 const ROOTFS_NAMES: [&str; 2] = ["type", "diff_ids"];
 
-/// The part of an image config (OCI image-spec, config.md) that binds an image to its root filesystem.
+/// The part of an image config (OCI image-spec, config.md) that binds an image to its root
+/// filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageConfig {
     platform: Platform,
@@ -35,7 +49,8 @@ impl ImageConfig {
     /// Parses a config blob.
     ///
     /// # Errors
-    /// [`DocumentError`] when it could be read in two ways, lacks a required field, or names no layers.
+    /// [`DocumentError`] when it could be read in two ways, lacks a required field, or names no
+    /// layers.
     pub fn parse(untrusted: &[u8]) -> Result<Self, DocumentError> {
         let value = json::parse(untrusted, LIMITS).map_err(DocumentError::Json)?;
         let fields = Fields::of(&value, "config")?;
@@ -51,9 +66,12 @@ impl ImageConfig {
             return Err(DocumentError::Field("type"));
         }
         let ids = rootfs.list("diff_ids", LAYERS_MAX)?.iter();
-        let text = |id: &serde_json::Value| id.as_str().map(Digest::parse).ok_or(DocumentError::Field("diff_ids"));
-        let diff_ids: Vec<_> =
-            ids.map(|id| text(id)?.map_err(DocumentError::Digest)).collect::<Result<_, DocumentError>>()?;
+        let text = |id: &serde_json::Value| {
+            id.as_str().map(Digest::parse).ok_or(DocumentError::Field("diff_ids"))
+        };
+        let diff_ids: Vec<_> = ids
+            .map(|id| text(id)?.map_err(DocumentError::Digest))
+            .collect::<Result<_, DocumentError>>()?;
         let chain_id = chain_id(&diff_ids).ok_or(DocumentError::NoLayers)?;
         Ok(Self { platform, diff_ids, chain_id })
     }
@@ -80,7 +98,11 @@ impl ImageConfig {
 /// `ChainID(L0) = DiffID(L0)`, `ChainID(L0|…|Ln) = digest(ChainID(L0|…|Ln-1) + " " + DiffID(Ln))`.
 fn chain_id(diff_ids: &[Digest]) -> Option<Digest> {
     let (lowest, above) = diff_ids.split_first()?;
-    Some(above.iter().fold(lowest.clone(), |chain, id| Digest::of(format!("{chain} {id}").as_bytes())))
+    Some(
+        above
+            .iter()
+            .fold(lowest.clone(), |chain, id| Digest::of(format!("{chain} {id}").as_bytes())),
+    )
 }
 
 #[cfg(test)]
@@ -89,7 +111,9 @@ mod tests {
     use super::*;
 
     fn config(diff_ids: &str) -> String {
-        format!(r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":[{diff_ids}]}}}}"#)
+        format!(
+            r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":[{diff_ids}]}}}}"#
+        )
     }
 
     fn id(fill: &str) -> Digest {
@@ -118,10 +142,26 @@ mod tests {
     fn attack_a4_a_config_of_two_meanings() {
         let good = config(&format!("\"{}\"", id("a")));
         for (from, to, error) in [
-            ("\"rootfs\"", "\"Rootfs\"", DocumentError::Misspelt { written: "Rootfs".into(), read_as: "rootfs" }),
-            ("diff_ids", "Diff_IDs", DocumentError::Misspelt { written: "Diff_IDs".into(), read_as: "diff_ids" }),
-            ("\"os\"", "\"o\u{17f}\"", DocumentError::Misspelt { written: "o\u{17f}".into(), read_as: "os" }),
-            ("{\"arch", "{\"OS\":\"x\",\"arch", DocumentError::Json(JsonError::EqualFold("OS".into(), "os".into()))),
+            (
+                "\"rootfs\"",
+                "\"Rootfs\"",
+                DocumentError::Misspelt { written: "Rootfs".into(), read_as: "rootfs" },
+            ),
+            (
+                "diff_ids",
+                "Diff_IDs",
+                DocumentError::Misspelt { written: "Diff_IDs".into(), read_as: "diff_ids" },
+            ),
+            (
+                "\"os\"",
+                "\"o\u{17f}\"",
+                DocumentError::Misspelt { written: "o\u{17f}".into(), read_as: "os" },
+            ),
+            (
+                "{\"arch",
+                "{\"OS\":\"x\",\"arch",
+                DocumentError::Json(JsonError::EqualFold("OS".into(), "os".into())),
+            ),
             ("layers", "layer", DocumentError::Field("type")),
             ("sha256:", "sha512:", DocumentError::Digest(super::super::DigestError::Algorithm)),
         ] {
@@ -144,7 +184,8 @@ mod tests {
             (r#""OS":"windows""#, false),
             (r#""x":{"A":1,"a":2}"#, false),
         ] {
-            let text = config(&format!("\"{}\"", id("a"))).replacen('{', &format!("{{{member},"), 1);
+            let text =
+                config(&format!("\"{}\"", id("a"))).replacen('{', &format!("{{{member},"), 1);
             assert_eq!(ImageConfig::parse(text.as_bytes()).is_ok(), is_ok, "{member}");
         }
     }

@@ -1,4 +1,5 @@
-//! [`Digest`]: a validated `sha256:` content digest. Other algorithms are refused: containerd names images by sha256.
+//! [`Digest`]: a validated `sha256:` content digest. Other algorithms are refused: containerd names
+//! images by sha256.
 
 use std::fmt;
 
@@ -86,7 +87,10 @@ mod tests {
     #[test]
     fn parses_what_it_prints() {
         let digest = Digest::of(b"");
-        assert_eq!(digest.as_str(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            digest.as_str(),
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
         assert_eq!(Digest::parse(digest.as_str()), Ok(digest));
     }
 

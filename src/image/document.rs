@@ -1,9 +1,10 @@
 //! [`Document`]: an image manifest or an index, judged by its body alone.
 //!
-//! The media type that a registry announces is not the one that the runtime may be told (attack A4, fact P14), so none
-//! is taken here: the body must be readable in exactly one way, by strict parsers and by Go's (fact P15), or it is
-//! refused. Main types: [`Document`], [`Manifest`], [`Index`], [`Descriptor`], [`DocumentError`]. Sizes and digests in
-//! it are claims about other blobs; nothing here proves them.
+//! The media type that a registry announces is not the one that the runtime may be told (attack A4,
+//! fact P14), so none is taken here: the body must be readable in exactly one way, by strict
+//! parsers and by Go's (fact P15), or it is refused. Main types: [`Document`], [`Manifest`],
+//! [`Index`], [`Descriptor`], [`DocumentError`]. Sizes and digests in it are claims about other
+//! blobs; nothing here proves them.
 
 use std::collections::BTreeMap;
 
@@ -15,17 +16,20 @@ use super::fields::Fields;
 use super::json::{self, Limits};
 use super::platform::Platform;
 
-/// Longest manifest or index, in bytes: what the OCI distribution-spec 1.1 ("Pushing Manifests") has registries accept.
+/// Longest manifest or index, in bytes: what the OCI distribution-spec 1.1 ("Pushing Manifests")
+/// has registries accept.
 pub const DOCUMENT_MAX: usize = 4 * 1024 * 1024;
-/// Most layers of one image and most entries of one index: overlayfs mounts at most 500 layers, and no published
-/// index has more than some dozens of platforms.
+/// Most layers of one image and most entries of one index: overlayfs mounts at most 500 layers, and
+/// no published index has more than some dozens of platforms.
 pub const ENTRIES_MAX: usize = 1024;
-/// The index annotation or manifest annotation by which containerd knows a checkpoint image (fact C8).
+/// The index annotation or manifest annotation by which containerd knows a checkpoint image (fact
+/// C8).
 pub const CHECKPOINT_ANNOTATION: &str = "org.criu.checkpoint.container.name";
 
-/// Depth: an index nests five deep (document, list, entry, platform, list of features); three times that for
-/// extensions. Values: 64 for each of 1024 entries. Annotations are the author's data.
-const LIMITS: Limits = Limits { bytes: DOCUMENT_MAX, depth: 16, values: 64 * ENTRIES_MAX, free: &["annotations"] };
+/// Depth: an index nests five deep (document, list, entry, platform, list of features); three times
+/// that for extensions. Values: 64 for each of 1024 entries. Annotations are the author's data.
+const LIMITS: Limits =
+    Limits { bytes: DOCUMENT_MAX, depth: 16, values: 64 * ENTRIES_MAX, free: &["annotations"] };
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -78,7 +82,8 @@ pub struct Manifest {
     pub artifact_type: Option<String>,
     /// The config blob; its digest is the image's id.
     pub config: Descriptor,
-    /// The layers, lowest first; at most [`ENTRIES_MAX`]. Missing and `null` are none, as Go programs write and read it.
+    /// The layers, lowest first; at most [`ENTRIES_MAX`]. Missing and `null` are none, as Go
+    /// programs write and read it.
     pub layers: Vec<Descriptor>,
     /// The manifest that this one says it is about.
     pub subject: Option<Descriptor>,
@@ -122,7 +127,8 @@ impl Document {
     /// Parses the body of a manifest or an index.
     ///
     /// # Errors
-    /// [`DocumentError`] when the body could be read in two ways, is of no supported kind, or exceeds a limit.
+    /// [`DocumentError`] when the body could be read in two ways, is of no supported kind, or
+    /// exceeds a limit.
     pub fn parse(untrusted: &[u8]) -> Result<Self, DocumentError> {
         let value = json::parse(untrusted, LIMITS).map_err(DocumentError::Json)?;
         names_spelled_exactly(&value)?;
@@ -136,7 +142,8 @@ impl Document {
 }
 
 impl Manifest {
-    /// Whether containerd 2.1 to 2.3 would restore this image as a checkpoint, pulling its base image unseen (fact C8).
+    /// Whether containerd 2.1 to 2.3 would restore this image as a checkpoint, pulling its base
+    /// image unseen (fact C8).
     #[must_use]
     pub fn is_checkpoint(&self) -> bool {
         self.annotations.contains_key(CHECKPOINT_ANNOTATION)
@@ -155,14 +162,16 @@ impl Manifest {
 }
 
 impl Index {
-    /// The one entry for a platform, by containerd's rules: best platform first ([`Platform::runs`]), and an entry that
-    /// names no platform fits every one. Exactly one must fit, for of several the runtime would choose. Entries that name
-    /// one child alike count as one, as in indexes that a tool joined: whichever the runtime takes, it runs that child.
+    /// The one entry for a platform, by containerd's rules: best platform first
+    /// ([`Platform::runs`]), and an entry that names no platform fits every one. Exactly one must
+    /// fit, for of several the runtime would choose. Entries that name one child alike count as
+    /// one, as in indexes that a tool joined: whichever the runtime takes, it runs that child.
     ///
     /// # Errors
     /// [`ChooseError`] says whether none or several fit.
     pub fn choose(&self, node: &Platform) -> Result<&Descriptor, ChooseError> {
-        let anywhere: Vec<_> = self.manifests.iter().filter(|entry| entry.platform.is_none()).collect();
+        let anywhere: Vec<_> =
+            self.manifests.iter().filter(|entry| entry.platform.is_none()).collect();
         let named = node.runs().into_iter().find_map(|runs| {
             let fits = |entry: &&Descriptor| entry.platform.as_ref().is_some_and(|p| p.fits(&runs));
             let fitting: Vec<_> = self.manifests.iter().filter(fits).collect();
@@ -171,7 +180,9 @@ impl Index {
         let fitting: Vec<_> = named.into_iter().flatten().chain(anywhere).collect();
         match fitting.as_slice() {
             [] => Err(ChooseError::None),
-            [first, others @ ..] if others.iter().all(|other| first.is_same_child(other)) => Ok(first),
+            [first, others @ ..] if others.iter().all(|other| first.is_same_child(other)) => {
+                Ok(first)
+            }
             several => Err(ChooseError::Several(several.len())),
         }
     }
@@ -194,8 +205,9 @@ impl Index {
 }
 
 impl Descriptor {
-    /// Whether the runtime does the same with either entry of an index: the same bytes, read as the same kind, of the
-    /// same size (which it compares), and marked as a checkpoint or not. What else an entry says does not reach it.
+    /// Whether the runtime does the same with either entry of an index: the same bytes, read as the
+    /// same kind, of the same size (which it compares), and marked as a checkpoint or not. What
+    /// else an entry says does not reach it.
     fn is_same_child(&self, other: &Self) -> bool {
         let is_checkpoint = |entry: &Self| entry.annotations.contains_key(CHECKPOINT_ANNOTATION);
         self.digest == other.digest
@@ -223,7 +235,8 @@ enum Kind {
     Index,
 }
 
-/// The shape decides, and only one shape may be there; what the body calls itself must agree (CVE-2021-41190).
+/// The shape decides, and only one shape may be there; what the body calls itself must agree
+/// (CVE-2021-41190).
 fn kind(fields: Fields<'_>) -> Result<Kind, DocumentError> {
     if fields.has("fsLayers") || fields.has("history") || fields.has("signatures") {
         return Err(DocumentError::SchemaOne);
@@ -244,7 +257,11 @@ fn media_type(fields: Fields<'_>, [oci, docker]: [&str; 2]) -> Result<String, Do
     // Present and empty is not absent: readers differ on it. On `null` they do not.
     let Some(value) = fields.optional("mediaType") else { return Ok(oci.to_owned()) };
     let text = value.as_str().ok_or(DocumentError::Field("mediaType"))?;
-    if text == oci || text == docker { Ok(text.to_owned()) } else { Err(DocumentError::MediaType(text.to_owned())) }
+    if text == oci || text == docker {
+        Ok(text.to_owned())
+    } else {
+        Err(DocumentError::MediaType(text.to_owned()))
+    }
 }
 
 fn descriptors(fields: Fields<'_>, name: &'static str) -> Result<Vec<Descriptor>, DocumentError> {
@@ -271,7 +288,10 @@ fn names_spelled_exactly(value: &Value) -> Result<(), DocumentError> {
         Value::Array(items) => items.iter().try_for_each(names_spelled_exactly),
         Value::Object(members) => {
             Fields::of(value, "document")?.spelled_as(&NAMES)?;
-            members.iter().filter(|(key, _)| *key != "annotations").try_for_each(|(_, v)| names_spelled_exactly(v))
+            members
+                .iter()
+                .filter(|(key, _)| *key != "annotations")
+                .try_for_each(|(_, v)| names_spelled_exactly(v))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
     }

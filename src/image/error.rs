@@ -5,7 +5,8 @@ use std::fmt;
 use super::digest::DigestError;
 use super::json::{JsonError, shown};
 
-/// Why a manifest, an index or an image config is refused. None of these says anything about signatures.
+/// Why a manifest, an index or an image config is refused. None of these says anything about
+/// signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DocumentError {
     /// Not JSON that all readers understand alike, or beyond a limit.
@@ -49,8 +50,12 @@ impl fmt::Display for DocumentError {
             Self::Missing(name) => write!(f, "field \"{name}\" is missing"),
             Self::Field(name) => write!(f, "field \"{name}\" has the wrong type or value"),
             Self::Digest(error) => write!(f, "a digest is {error}"),
-            Self::TooManyEntries(name, most) => write!(f, "\"{name}\" has more than {most} entries"),
-            Self::SchemaOne => f.write_str("a schema 1 manifest, which is not supported; push the image again"),
+            Self::TooManyEntries(name, most) => {
+                write!(f, "\"{name}\" has more than {most} entries")
+            }
+            Self::SchemaOne => {
+                f.write_str("a schema 1 manifest, which is not supported; push the image again")
+            }
             Self::SchemaVersion => f.write_str("schemaVersion is not 2"),
             Self::TwoShapes => f.write_str("both an image manifest and an index"),
             Self::NoShape => f.write_str("neither an image manifest nor an index"),
@@ -75,7 +80,9 @@ impl fmt::Display for ChooseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("the index has no manifest for this node's platform"),
-            Self::Several(count) => write!(f, "the index has {count} manifests for this node's platform, expected one"),
+            Self::Several(count) => {
+                write!(f, "the index has {count} manifests for this node's platform, expected one")
+            }
         }
     }
 }

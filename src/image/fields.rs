@@ -1,4 +1,5 @@
-//! Typed members of a JSON object that [`super::json`] has read: present and of the right type, or a reason.
+//! Typed members of a JSON object that [`super::json`] has read: present and of the right type, or
+//! a reason.
 
 use std::collections::BTreeMap;
 
@@ -35,8 +36,14 @@ impl<'v> Fields<'v> {
     }
 
     /// A string; missing, `null` and empty are the same, as they are to Go.
-    pub(super) fn optional_text(self, name: &'static str) -> Result<Option<&'v str>, DocumentError> {
-        let text = self.optional(name).map(|value| value.as_str().ok_or(DocumentError::Field(name))).transpose()?;
+    pub(super) fn optional_text(
+        self,
+        name: &'static str,
+    ) -> Result<Option<&'v str>, DocumentError> {
+        let text = self
+            .optional(name)
+            .map(|value| value.as_str().ok_or(DocumentError::Field(name)))
+            .transpose()?;
         Ok(text.filter(|text| !text.is_empty()))
     }
 
@@ -51,16 +58,28 @@ impl<'v> Fields<'v> {
     }
 
     /// A list; `null` is an empty one, as Go writes it and as it reads it.
-    pub(super) fn list(self, name: &'static str, most: usize) -> Result<&'v [Value], DocumentError> {
+    pub(super) fn list(
+        self,
+        name: &'static str,
+        most: usize,
+    ) -> Result<&'v [Value], DocumentError> {
         let value = self.required(name)?;
-        let list = if value.is_null() { &[] } else { value.as_array().ok_or(DocumentError::Field(name))?.as_slice() };
+        let list = if value.is_null() {
+            &[]
+        } else {
+            value.as_array().ok_or(DocumentError::Field(name))?.as_slice()
+        };
         if list.len() > most { Err(DocumentError::TooManyEntries(name, most)) } else { Ok(list) }
     }
 
-    pub(super) fn text_map(self, name: &'static str) -> Result<BTreeMap<String, String>, DocumentError> {
+    pub(super) fn text_map(
+        self,
+        name: &'static str,
+    ) -> Result<BTreeMap<String, String>, DocumentError> {
         let Some(value) = self.optional(name) else { return Ok(BTreeMap::new()) };
         let map = value.as_object().ok_or(DocumentError::Field(name))?;
-        let pair = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        let pair =
+            |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
         map.iter().map(|member| pair(member).ok_or(DocumentError::Field(name))).collect()
     }
 

@@ -1,10 +1,11 @@
-//! [`parse`]: JSON as every reader must understand it alike, or not at all; [`parse_kept`]: a part of data that a
-//! signer may fill as they like.
+//! [`parse`]: JSON as every reader must understand it alike, or not at all; [`parse_kept`]: a part
+//! of data that a signer may fill as they like.
 //!
-//! Containerd and cosign read JSON with Go's `encoding/json`: keys match without regard to case and the last of two
-//! equal keys wins (fact P15). A document in which that could matter is refused here ([`JsonError`]), before anything
-//! typed looks at it. Data that no reader gives fields ([`Limits::free`]) may have keys that differ by case. Nothing
-//! here knows what the fields mean; what stays unread is found by [`super::skim`].
+//! Containerd and cosign read JSON with Go's `encoding/json`: keys match without regard to case and
+//! the last of two equal keys wins (fact P15). A document in which that could matter is refused
+//! here ([`JsonError`]), before anything typed looks at it. Data that no reader gives fields
+//! ([`Limits::free`]) may have keys that differ by case. Nothing here knows what the fields mean;
+//! what stays unread is found by [`super::skim`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,9 +26,10 @@ pub struct Limits {
     pub depth: usize,
     /// Most values, keys not counted.
     pub values: usize,
-    /// Members that hold data, with keys of somebody's choice (labels, paths): below them two keys may differ by case
-    /// alone. Go reads such objects as maps, whose keys it tells apart. No key stands twice there either: of two equal
-    /// ones Go, Python and JavaScript take the last, others the first or none.
+    /// Members that hold data, with keys of somebody's choice (labels, paths): below them two keys
+    /// may differ by case alone. Go reads such objects as maps, whose keys it tells apart. No key
+    /// stands twice there either: of two equal ones Go, Python and JavaScript take the last, others
+    /// the first or none.
     pub free: &'static [&'static str],
 }
 
@@ -70,8 +72,8 @@ pub fn parse(bytes: &[u8], limits: Limits) -> Result<Value, JsonError> {
     read(bytes, limits, Part { free: false, left: &[], keep: &Keep::All })
 }
 
-/// Parses of one JSON value, in which keys may differ by case alone, what is kept. A key that is kept stands once; what
-/// is passed over counts for no limit but that of bytes.
+/// Parses of one JSON value, in which keys may differ by case alone, what is kept. A key that is
+/// kept stands once; what is passed over counts for no limit but that of bytes.
 ///
 /// # Errors
 /// As [`parse`].
@@ -80,7 +82,11 @@ pub fn parse_kept(bytes: &[u8], limits: Limits, keep: &Keep) -> Result<Value, Js
 }
 
 /// Parses one JSON value but for the member at this path, which is passed over and left out.
-pub(super) fn parse_without(bytes: &[u8], limits: Limits, left: &[&str]) -> Result<Value, JsonError> {
+pub(super) fn parse_without(
+    bytes: &[u8],
+    limits: Limits,
+    left: &[&str],
+) -> Result<Value, JsonError> {
     read(bytes, limits, Part { free: false, left, keep: &Keep::All })
 }
 
@@ -99,10 +105,11 @@ fn read(bytes: &[u8], limits: Limits, part: Part<'_>) -> Result<Value, JsonError
     }
 }
 
-/// The key under which Go's `encoding/json` finds a field: equal for all keys that it takes for the same one.
+/// The key under which Go's `encoding/json` finds a field: equal for all keys that it takes for the
+/// same one.
 ///
-/// Coarser than Unicode's simple folding, never finer: every simple fold pair has an equal lower, upper or
-/// lower-of-upper form, so `\u{212a}` (Kelvin) folds to `k` and `\u{17f}` (long s) to `s`.
+/// Coarser than Unicode's simple folding, never finer: every simple fold pair has an equal lower,
+/// upper or lower-of-upper form, so `\u{212a}` (Kelvin) folds to `k` and `\u{17f}` (long s) to `s`.
 #[must_use]
 pub fn fold(key: &str) -> String {
     if key.is_ascii() {
@@ -118,7 +125,9 @@ impl fmt::Display for JsonError {
             Self::TooLong(limit) => write!(f, "longer than {limit} bytes"),
             Self::TooDeep(limit) => write!(f, "nested deeper than {limit}"),
             Self::TooMany(limit) => write!(f, "more than {limit} values"),
-            Self::Syntax { line, column } => write!(f, "not valid JSON at line {line} column {column}"),
+            Self::Syntax { line, column } => {
+                write!(f, "not valid JSON at line {line} column {column}")
+            }
             Self::DuplicateKey(key) => write!(f, "key \"{}\" stands twice", shown(key)),
             Self::EqualFold(one, other) => {
                 write!(f, "keys \"{}\" and \"{}\" differ by case alone", shown(one), shown(other))
@@ -197,7 +206,9 @@ impl Keep {
         let Self::Members(members) = self else { return };
         match path.split_first() {
             None => *self = Self::All,
-            Some((name, rest)) => members.entry(name.clone()).or_insert_with(Self::nothing).add(rest),
+            Some((name, rest)) => {
+                members.entry(name.clone()).or_insert_with(Self::nothing).add(rest)
+            }
         }
     }
 }
@@ -257,7 +268,9 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         let (depth, part) = (self.depth.saturating_add(1), self.part.element());
-        while let Some(item) = access.next_element_seed(Node { walk: &mut *self.walk, depth, part })? {
+        while let Some(item) =
+            access.next_element_seed(Node { walk: &mut *self.walk, depth, part })?
+        {
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -277,12 +290,17 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
             let folded = if self.part.free { key.clone() } else { fold(&key) };
             if let Some(earlier) = seen.insert(folded, key.clone()) {
                 let duplicate = earlier == key;
-                let fault = if duplicate { JsonError::DuplicateKey(key) } else { JsonError::EqualFold(earlier, key) };
+                let fault = if duplicate {
+                    JsonError::DuplicateKey(key)
+                } else {
+                    JsonError::EqualFold(earlier, key)
+                };
                 return Err(self.walk.refuse(fault));
             }
             match part {
                 Some(part) => {
-                    let value = access.next_value_seed(Node { walk: &mut *self.walk, depth, part })?;
+                    let value =
+                        access.next_value_seed(Node { walk: &mut *self.walk, depth, part })?;
                     members.insert(key, value);
                 }
                 None => {
@@ -307,7 +325,10 @@ mod tests {
     #[test]
     fn reads_what_serde_json_reads() {
         let text = r#"{"a":[1,-2,3.5,null,true],"b":{"c":"d\n"}}"#;
-        assert_eq!(parse(text.as_bytes(), LIMITS).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+        assert_eq!(
+            parse(text.as_bytes(), LIMITS).unwrap(),
+            serde_json::from_str::<Value>(text).unwrap()
+        );
     }
 
     #[test]
@@ -325,22 +346,31 @@ mod tests {
     fn attack_d3_nesting_does_not_reach_the_stack() {
         let limits = Limits { bytes: 10_000_000, ..LIMITS };
         assert_eq!(parse("[".repeat(5_000_000).as_bytes(), limits), Err(JsonError::TooDeep(4)));
-        assert_eq!(parse("{\"a\":".repeat(1_000_000).as_bytes(), limits), Err(JsonError::TooDeep(4)));
+        assert_eq!(
+            parse("{\"a\":".repeat(1_000_000).as_bytes(), limits),
+            Err(JsonError::TooDeep(4))
+        );
     }
 
     #[test]
     fn attack_a4_keys_that_go_takes_for_one() {
         assert_eq!(refused(r#"{"a":1,"a":1}"#), JsonError::DuplicateKey("a".into()));
         assert_eq!(refused(r#"{"a":1,"\u0061":1}"#), JsonError::DuplicateKey("a".into()));
-        for (one, other) in [("ab", "aB"), ("k", "\u{212a}"), ("s", "\u{17f}"), ("k", "K"), ("µ", "Μ"), ("ß", "ẞ")]
+        for (one, other) in
+            [("ab", "aB"), ("k", "\u{212a}"), ("s", "\u{17f}"), ("k", "K"), ("µ", "Μ"), ("ß", "ẞ")]
         {
             let text = format!(r#"{{"x":{{"{one}":1,"{other}":2}}}}"#);
-            assert_eq!(refused(&text), JsonError::EqualFold(one.into(), other.into()), "{one} {other}");
+            assert_eq!(
+                refused(&text),
+                JsonError::EqualFold(one.into(), other.into()),
+                "{one} {other}"
+            );
         }
         assert!(parse(r#"{"a":{"b":1},"b":{"A":1}}"#.as_bytes(), LIMITS).is_ok());
     }
 
-    /// The orbits of Unicode's simple folding with more than two members, and those where no single mapping suffices.
+    /// The orbits of Unicode's simple folding with more than two members, and those where no single
+    /// mapping suffices.
     #[test]
     fn folding_is_never_finer_than_simple_folding() {
         for orbit in [
@@ -372,9 +402,15 @@ mod tests {
         assert!(parse(br#"{"labels":[{"A":"1","a":"2"}]}"#, LIMITS).is_ok());
         assert_eq!(refused(r#"{"labels":{"a":"1","a":"2"}}"#), JsonError::DuplicateKey("a".into()));
         // Beside it, and below what only looks like it.
-        assert_eq!(refused(r#"{"labels":{},"Labels":{}}"#), JsonError::EqualFold("labels".into(), "Labels".into()));
+        assert_eq!(
+            refused(r#"{"labels":{},"Labels":{}}"#),
+            JsonError::EqualFold("labels".into(), "Labels".into())
+        );
         assert_eq!(refused(r#"{"x":{"A":1,"a":2}}"#), JsonError::EqualFold("A".into(), "a".into()));
-        assert_eq!(refused(r#"{"Labels":{"A":1,"a":2}}"#), JsonError::EqualFold("A".into(), "a".into()));
+        assert_eq!(
+            refused(r#"{"Labels":{"A":1,"a":2}}"#),
+            JsonError::EqualFold("A".into(), "a".into())
+        );
     }
 
     /// Attack A4: what is read stands once and under its own spelling, whatever stands beside it.
@@ -385,7 +421,10 @@ mod tests {
         keep.add(&["l".to_owned()]);
         let kept = |text: &str| parse_kept(text.as_bytes(), LIMITS, &keep);
         let read = |text: &str| serde_json::from_str::<Value>(text);
-        assert_eq!(kept(r#"{"A":{"b":1},"a":{"B":2,"b":3,"c":4}}"#).ok(), read(r#"{"a":{"b":3}}"#).ok());
+        assert_eq!(
+            kept(r#"{"A":{"b":1},"a":{"B":2,"b":3,"c":4}}"#).ok(),
+            read(r#"{"a":{"b":3}}"#).ok()
+        );
         assert_eq!(kept(r#"{"A":{"b":1}}"#).ok(), read("{}").ok());
         assert_eq!(kept(r#"{"x":1,"x":2,"a":{"c":1,"c":2}}"#).ok(), read(r#"{"a":{}}"#).ok());
         assert_eq!(kept(r#"{"a":{"b":1,"b":1}}"#), Err(JsonError::DuplicateKey("b".into())));
@@ -393,8 +432,18 @@ mod tests {
         assert_eq!(kept(r#"{"l":[{"x":1,"x":1}]}"#), Err(JsonError::DuplicateKey("x".into())));
         assert!(kept(r#"{"l":[{"x":1,"X":1}]}"#).is_ok());
         // What is passed over counts for no limit, and is JSON all the same.
-        assert!(kept(&format!(r#"{{"x":{}1{},"y":[{}1]}}"#, "[".repeat(99), "]".repeat(99), "1,".repeat(99))).is_ok());
-        for broken in [r#"{"x":{]}}"#, r#"{"x":[1,]}"#, r#"{"x":"\q"}"#, r#"{"x":01}"#, r#"{"x":1}}"#] {
+        assert!(
+            kept(&format!(
+                r#"{{"x":{}1{},"y":[{}1]}}"#,
+                "[".repeat(99),
+                "]".repeat(99),
+                "1,".repeat(99)
+            ))
+            .is_ok()
+        );
+        for broken in
+            [r#"{"x":{]}}"#, r#"{"x":[1,]}"#, r#"{"x":"\q"}"#, r#"{"x":01}"#, r#"{"x":1}}"#]
+        {
             assert!(matches!(kept(broken), Err(JsonError::Syntax { .. })), "{broken}");
         }
         assert_eq!(kept(r#"{"l":[1,1,1,1,1,1,1,1,1]}"#), Err(JsonError::TooMany(10)));
@@ -403,7 +452,9 @@ mod tests {
 
     #[test]
     fn one_value_and_nothing_after_it() {
-        for text in ["", "{}{}", "{} x", "{\"a\":1,}", "\u{feff}{}", "{\"a\":\"\\ud800\"}", "nul", "1e999"] {
+        for text in
+            ["", "{}{}", "{} x", "{\"a\":1,}", "\u{feff}{}", "{\"a\":\"\\ud800\"}", "nul", "1e999"]
+        {
             assert!(matches!(refused(text), JsonError::Syntax { .. }), "{text:?}");
         }
         assert!(parse(b"\"\xff\"", LIMITS).is_err());

@@ -1,5 +1,5 @@
-//! What an image is called and what it is made of: [`Reference`], [`Repository`], [`Digest`], [`Document`],
-//! [`ImageConfig`], [`Platform`].
+//! What an image is called and what it is made of: [`Reference`], [`Repository`], [`Digest`],
+//! [`Document`], [`ImageConfig`], [`Platform`].
 //!
 //! Parsing only. Nothing here reads a file, asks a registry or decides anything.
 
@@ -15,7 +15,9 @@ pub mod skim;
 
 pub use config::{CONFIG_MAX, ImageConfig};
 pub use digest::{Digest, DigestError};
-pub use document::{CHECKPOINT_ANNOTATION, DOCUMENT_MAX, Descriptor, Document, ENTRIES_MAX, Index, Manifest};
+pub use document::{
+    CHECKPOINT_ANNOTATION, DOCUMENT_MAX, Descriptor, Document, ENTRIES_MAX, Index, Manifest,
+};
 pub use error::{ChooseError, DocumentError};
 pub use platform::Platform;
 pub use reference::{Reference, ReferenceError, Repository, is_component};

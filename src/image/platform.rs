@@ -18,8 +18,9 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// The one spelling of this platform, after containerd's `platforms` package (database.go): other names of an
-    /// architecture are replaced, a default variant is dropped (`amd64/v1`, `arm64/v8`) or added (`arm` is `arm/v7`).
+    /// The one spelling of this platform, after containerd's `platforms` package (database.go):
+    /// other names of an architecture are replaced, a default variant is dropped (`amd64/v1`,
+    /// `arm64/v8`) or added (`arm` is `arm/v7`).
     #[must_use]
     pub fn normal(&self) -> Self {
         let os = self.os.to_lowercase();
@@ -38,11 +39,15 @@ impl Platform {
             (architecture, variant) => (architecture, variant),
         };
         let os = if os == "macos" { "darwin".to_owned() } else { os };
-        Self { os, architecture: architecture.to_owned(), variant: (!variant.is_empty()).then(|| variant.to_owned()) }
+        Self {
+            os,
+            architecture: architecture.to_owned(),
+            variant: (!variant.is_empty()).then(|| variant.to_owned()),
+        }
     }
 
-    /// Whether this is `other`, which is in its normal form; an empty operating system is any (containerd takes it for
-    /// the node's own).
+    /// Whether this is `other`, which is in its normal form; an empty operating system is any
+    /// (containerd takes it for the node's own).
     #[must_use]
     pub fn fits(&self, other: &Self) -> bool {
         let normal = self.normal();
@@ -50,8 +55,8 @@ impl Platform {
         same_os && normal.architecture == other.architecture && normal.variant == other.variant
     }
 
-    /// What this platform can run, best first, each in its normal form (containerd's `platforms.Only`): itself, then
-    /// older variants, then the 32-bit architecture below it.
+    /// What this platform can run, best first, each in its normal form (containerd's
+    /// `platforms.Only`): itself, then older variants, then the 32-bit architecture below it.
     #[must_use]
     pub fn runs(&self) -> Vec<Self> {
         let normal = self.normal();
@@ -59,7 +64,10 @@ impl Platform {
         let variant = normal.variant.as_deref();
         let mut add = |architecture: &str, variant: String| {
             let variant = Some(variant);
-            runs.push(Self { os: normal.os.clone(), architecture: architecture.to_owned(), variant }.normal());
+            runs.push(
+                Self { os: normal.os.clone(), architecture: architecture.to_owned(), variant }
+                    .normal(),
+            );
         };
         match normal.architecture.as_str() {
             "amd64" => {
@@ -113,7 +121,11 @@ mod tests {
 
     fn platform(text: &str) -> Platform {
         let mut parts = text.split('/').map(str::to_owned);
-        Platform { os: parts.next().unwrap(), architecture: parts.next().unwrap(), variant: parts.next() }
+        Platform {
+            os: parts.next().unwrap(),
+            architecture: parts.next().unwrap(),
+            variant: parts.next(),
+        }
     }
 
     #[test]
@@ -147,7 +159,8 @@ mod tests {
             ("linux/arm64", "linux/arm64 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5"),
             (
                 "linux/arm64/v8.2",
-                "linux/arm64/v8.2 linux/arm64/v8.1 linux/arm64 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5",
+                "linux/arm64/v8.2 linux/arm64/v8.1 linux/arm64 linux/arm/v8 linux/arm/v7 \
+                 linux/arm/v6 linux/arm/v5",
             ),
             ("linux/s390x", "linux/s390x"),
         ] {

@@ -1,8 +1,8 @@
 //! [`Reference`] and [`Repository`]: what an image is called, normalised as containerd does it.
 //!
-//! Two spellings are kept apart: the *runtime's* (what containerd will look for, byte for byte) and the *folded* one
-//! (what policies match, so that another spelling of the same place is no way around a policy, attack E8).
-//! Nothing here asks whether such an image exists.
+//! Two spellings are kept apart: the *runtime's* (what containerd will look for, byte for byte) and
+//! the *folded* one (what policies match, so that another spelling of the same place is no way
+//! around a policy, attack E8). Nothing here asks whether such an image exists.
 
 use std::fmt;
 
@@ -15,7 +15,8 @@ const TAG_MAX: usize = 128;
 /// What containerd uses for a name without a host.
 const DOCKER_HUB: &str = "docker.io";
 /// Other names of Docker Hub: equal to [`DOCKER_HUB`] for every policy.
-const DOCKER_HUB_NAMES: [&str; 4] = ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+const DOCKER_HUB_NAMES: [&str; 4] =
+    ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
 
 /// A host and a path, `registry.example.com/prod/app`; no tag, no digest.
 ///
@@ -28,8 +29,8 @@ pub struct Repository {
 
 /// A normalised image reference: always a repository, and a tag or a digest or both.
 ///
-/// A reference with neither has the tag `latest`. With both, the digest says which image; the tag is kept only so
-/// that a policy on exact names can see it (containerd drops it).
+/// A reference with neither has the tag `latest`. With both, the digest says which image; the tag
+/// is kept only so that a policy on exact names can see it (containerd drops it).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reference {
     runtime: Repository,
@@ -87,15 +88,19 @@ impl Repository {
         &self.path
     }
 
-    /// The one spelling of this place that policies match: host in lower case without `:443`, Docker Hub's other
-    /// names replaced by `docker.io`, its official images under `library/`.
+    /// The one spelling of this place that policies match: host in lower case without `:443`,
+    /// Docker Hub's other names replaced by `docker.io`, its official images under `library/`.
     #[must_use]
     pub fn folded(&self) -> Self {
         let lower = self.host.to_ascii_lowercase();
         let lower = canonical_ipv6(&lower).unwrap_or(lower);
         let host = lower.strip_suffix(":443").unwrap_or(&lower);
         if DOCKER_HUB_NAMES.contains(&host) {
-            let path = if self.path.contains('/') { self.path.clone() } else { format!("library/{}", self.path) };
+            let path = if self.path.contains('/') {
+                self.path.clone()
+            } else {
+                format!("library/{}", self.path)
+            };
             return Self { host: DOCKER_HUB.to_owned(), path };
         }
         Self { host: host.to_owned(), path: self.path.clone() }
@@ -109,8 +114,8 @@ impl Repository {
 }
 
 impl Reference {
-    /// Parses and normalises as containerd's CRI does (distribution reference, `ParseDockerRef`): short names go to
-    /// `docker.io/library`, a missing tag is `latest`.
+    /// Parses and normalises as containerd's CRI does (distribution reference, `ParseDockerRef`):
+    /// short names go to `docker.io/library`, a missing tag is `latest`.
     ///
     /// # Errors
     /// [`ReferenceError`] names the part that does not follow the grammar.
@@ -118,11 +123,15 @@ impl Reference {
         if text.is_empty() {
             return Err(ReferenceError::Empty);
         }
-        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        if text.len() == 64
+            && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        {
             return Err(ReferenceError::IsId);
         }
         let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => (rest, Some(Digest::parse(digest).map_err(ReferenceError::Digest)?)),
+            Some((rest, digest)) => {
+                (rest, Some(Digest::parse(digest).map_err(ReferenceError::Digest)?))
+            }
             None => (text, None),
         };
         let (name, tag) = split_tag(rest);
@@ -162,8 +171,8 @@ impl Reference {
         self.digest.as_ref()
     }
 
-    /// The canonical tag name under which containerd keeps the image, `docker.io/library/app:1`; none when the
-    /// reference has a digest (containerd then keeps `repo@digest` alone, fact P4).
+    /// The canonical tag name under which containerd keeps the image, `docker.io/library/app:1`;
+    /// none when the reference has a digest (containerd then keeps `repo@digest` alone, fact P4).
     #[must_use]
     pub fn tag_name(&self) -> Option<String> {
         match (&self.digest, &self.tag) {
@@ -204,9 +213,10 @@ impl fmt::Display for ReferenceError {
             Self::Empty => f.write_str("the image name is empty"),
             Self::IsId => f.write_str("an image id, not an image name"),
             Self::Host => f.write_str("the host of the image name is malformed"),
-            Self::Path => {
-                f.write_str("the path of the image name is malformed (lower-case letters, digits, single separators)")
-            }
+            Self::Path => f.write_str(
+                "the path of the image name is malformed (lower-case letters, digits, \
+                    single separators)",
+            ),
             Self::Tag => f.write_str("the tag is malformed (letters, digits, _ . -, at most 128)"),
             Self::Digest(error) => write!(f, "the digest is malformed: {error}"),
             Self::TooLong => f.write_str("the image name is longer than 255 bytes"),
@@ -237,15 +247,21 @@ fn with_host(name: &str) -> String {
     format!("{host}/{path}")
 }
 
-/// The rule of the distribution reference: a dot, a port, `localhost`, or an upper-case letter makes it a host.
+/// The rule of the distribution reference: a dot, a port, `localhost`, or an upper-case letter
+/// makes it a host.
 fn looks_like_host(first: &str) -> bool {
-    first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase())
+    first.contains(['.', ':'])
+        || first == "localhost"
+        || first.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 fn is_host(host: &str) -> bool {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
-            Some((v6, rest)) => return is_ipv6(v6) && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port)),
+            Some((v6, rest)) => {
+                return is_ipv6(v6)
+                    && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
+            }
             None => return false,
         },
         None => host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port))),
@@ -253,8 +269,9 @@ fn is_host(host: &str) -> bool {
     port.is_none_or(is_port) && name.split('.').all(is_label) && !is_disguised_address(name)
 }
 
-/// An IPv4 address in another spelling than the usual one: `10.5`, `0x7f.1`, `167772165`. Resolvers that know those
-/// read them as addresses, and one place would have a second name that no policy is about (attack E8).
+/// An IPv4 address in another spelling than the usual one: `10.5`, `0x7f.1`, `167772165`. Resolvers
+/// that know those read them as addresses, and one place would have a second name that no policy is
+/// about (attack E8).
 fn is_disguised_address(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
     let hexadecimal = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
@@ -267,8 +284,8 @@ fn is_ipv6(text: &str) -> bool {
     text.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
-/// The one spelling of an IPv6 host (RFC 5952), its port kept, and of an IPv4 address that is written as one; none
-/// for any other host.
+/// The one spelling of an IPv6 host (RFC 5952), its port kept, and of an IPv4 address that is
+/// written as one; none for any other host.
 fn canonical_ipv6(host: &str) -> Option<String> {
     let (address, port) = host.strip_prefix('[')?.split_once(']')?;
     let address: std::net::Ipv6Addr = address.parse().ok()?;
@@ -280,7 +297,9 @@ fn canonical_ipv6(host: &str) -> Option<String> {
 
 /// One spelling of each port: `0443` is `443` to the runtime, and to no policy (attack E8).
 fn is_port(port: &str) -> bool {
-    !port.starts_with('0') && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    !port.starts_with('0')
+        && port.bytes().all(|b| b.is_ascii_digit())
+        && port.parse::<u16>().is_ok()
 }
 
 fn is_label(label: &str) -> bool {
@@ -301,9 +320,11 @@ pub fn is_component(component: &str) -> bool {
     let edge = |b: Option<u8>| b.is_some_and(alnum);
     edge(component.bytes().next())
         && edge(component.bytes().last())
-        && component
-            .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-            .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-'))
+        && component.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()).all(
+            |separator| {
+                matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-')
+            },
+        )
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -375,14 +396,29 @@ mod tests {
             "registry-1.docker.io/library/app",
             "docker.io:443/library/app",
         ] {
-            assert_eq!(Reference::parse(text).unwrap().repository().to_string(), "docker.io/library/app", "{text}");
+            assert_eq!(
+                Reference::parse(text).unwrap().repository().to_string(),
+                "docker.io/library/app",
+                "{text}"
+            );
         }
         for text in ["[::1]:5000/app", "[0:0:0:0:0:0:0:1]:5000/app", "[0:0::1]:5000/app"] {
-            assert_eq!(Reference::parse(text).unwrap().repository().to_string(), "[::1]:5000/app", "{text}");
+            assert_eq!(
+                Reference::parse(text).unwrap().repository().to_string(),
+                "[::1]:5000/app",
+                "{text}"
+            );
         }
-        assert_eq!(Reference::parse("REG.Example:443/a").unwrap().repository().to_string(), "reg.example/a");
+        assert_eq!(
+            Reference::parse("REG.Example:443/a").unwrap().repository().to_string(),
+            "reg.example/a"
+        );
         for text in ["10.0.0.5:5000/app", "[::ffff:10.0.0.5]:5000/app", "[::FFFF:a00:5]:5000/app"] {
-            assert_eq!(Reference::parse(text).unwrap().repository().to_string(), "10.0.0.5:5000/app", "{text}");
+            assert_eq!(
+                Reference::parse(text).unwrap().repository().to_string(),
+                "10.0.0.5:5000/app",
+                "{text}"
+            );
         }
     }
 
@@ -404,10 +440,20 @@ mod tests {
             "0x0A000005:5000",
             "10.0.0.5.6",
         ] {
-            assert_eq!(Reference::parse(&format!("{host}/app")), Err(ReferenceError::Host), "{host}");
+            assert_eq!(
+                Reference::parse(&format!("{host}/app")),
+                Err(ReferenceError::Host),
+                "{host}"
+            );
         }
-        for host in ["reg.example:5000", "10.0.0.5", "10.0.0.5:443", "0x7f.example", "5.example:80", "localhost:65535"]
-        {
+        for host in [
+            "reg.example:5000",
+            "10.0.0.5",
+            "10.0.0.5:443",
+            "0x7f.example",
+            "5.example:80",
+            "localhost:65535",
+        ] {
             assert!(Reference::parse(&format!("{host}/app")).is_ok(), "{host}");
         }
     }

@@ -1,7 +1,9 @@
-//! [`skim`]: a document of which one member stays unread: where it stands ([`Span`]), not what it says.
+//! [`skim`]: a document of which one member stays unread: where it stands ([`Span`]), not what it
+//! says.
 //!
-//! An attestation holds a bill of materials of megabytes, of which a policy asks little or nothing. Its text is walked
-//! once and never built; what is asked of it later is read from the bytes ([`super::json::parse_kept`]).
+//! An attestation holds a bill of materials of megabytes, of which a policy asks little or nothing.
+//! Its text is walked once and never built; what is asked of it later is read from the bytes
+//! ([`super::json::parse_kept`]).
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -40,19 +42,26 @@ pub enum Shape {
     Object,
 }
 
-/// Parses one JSON value as [`json::parse`] does, but for the member at this path: that is left out, need only be JSON,
-/// and counts for no limit but that of bytes.
+/// Parses one JSON value as [`json::parse`] does, but for the member at this path: that is left
+/// out, need only be JSON, and counts for no limit but that of bytes.
 ///
 /// # Errors
 /// As [`json::parse`]; bytes that are no UTF-8 are not JSON.
-pub fn skim(bytes: &[u8], limits: Limits, path: &[&str]) -> Result<(Value, Option<Span>), JsonError> {
+pub fn skim(
+    bytes: &[u8],
+    limits: Limits,
+    path: &[&str],
+) -> Result<(Value, Option<Span>), JsonError> {
     if bytes.len() <= limits.bytes
         && let Err(error) = str::from_utf8(bytes)
     {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let lines = good.iter().filter(|byte| **byte == b'\n').count();
         let column = good.iter().rev().take_while(|byte| **byte != b'\n').count();
-        return Err(JsonError::Syntax { line: lines.saturating_add(1), column: column.saturating_add(1) });
+        return Err(JsonError::Syntax {
+            line: lines.saturating_add(1),
+            column: column.saturating_add(1),
+        });
     }
     let value = json::parse_without(bytes, limits, path)?;
     let mut cursor = Cursor { bytes, at: 0 };
@@ -197,7 +206,10 @@ impl<'b> Cursor<'b> {
 
     /// Goes behind a number or a word.
     fn word(&mut self) {
-        while self.byte().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')) {
+        while self
+            .byte()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+        {
             self.step();
         }
     }
@@ -207,7 +219,8 @@ impl<'b> Cursor<'b> {
 fn is_key(quoted: &[u8], name: &str) -> bool {
     let written = quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     written == Some(name.as_bytes())
-        || (quoted.contains(&b'\\') && serde_json::from_slice::<String>(quoted).is_ok_and(|key| key == name))
+        || (quoted.contains(&b'\\')
+            && serde_json::from_slice::<String>(quoted).is_ok_and(|key| key == name))
 }
 
 #[cfg(test)]
@@ -226,7 +239,10 @@ mod tests {
             Value::Object(members) => members.values().map(count).collect(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
         };
-        (1 + inner.iter().map(|(n, _)| n).sum::<usize>(), 1 + inner.iter().map(|(_, d)| *d).max().unwrap_or(0))
+        (
+            1 + inner.iter().map(|(n, _)| n).sum::<usize>(),
+            1 + inner.iter().map(|(_, d)| *d).max().unwrap_or(0),
+        )
     }
 
     #[test]
@@ -265,12 +281,15 @@ mod tests {
         let (rest, span) = skimmed(r#"{"b":1,"a":{"c":{"b":2},"b":"x"}}"#, &path);
         assert_eq!(rest, serde_json::json!({"b": 1, "a": {"c": {"b": 2}}}));
         assert_eq!(span.map(|span| (span.shape, span.range)), Some((Shape::Text, 28..31)));
-        for none in [r#"{"b":1}"#, r#"{"a":[{"b":1}]}"#, r#"{"a":1}"#, "[]", "1", "{}", r#"{"a":{}}"#] {
+        for none in
+            [r#"{"b":1}"#, r#"{"a":[{"b":1}]}"#, r#"{"a":1}"#, "[]", "1", "{}", r#"{"a":{}}"#]
+        {
             assert_eq!(skimmed(none, &path).1, None, "{none}");
         }
     }
 
-    /// Attacks A4 and D3: what stands beside it is read as strictly as ever, and it must be JSON itself.
+    /// Attacks A4 and D3: what stands beside it is read as strictly as ever, and it must be JSON
+    /// itself.
     #[test]
     fn attack_a4_only_what_is_left_is_free() {
         let outcome = |text: &str| skim(text.as_bytes(), LIMITS, &["p"]).map(|(value, _)| value);
@@ -280,10 +299,20 @@ mod tests {
         assert_eq!(outcome(r#"{"p":1,"P":2}"#), fold("p", "P"));
         assert_eq!(outcome(r#"{"P":1,"p":2}"#), fold("P", "p"));
         assert_eq!(outcome(r#"{"a":{"x":1,"X":2},"p":2}"#), fold("x", "X"));
-        for broken in [r#"{"p":}"#, r#"{"p":{]}"#, r#"{"p":"\x"}"#, r#"{"p":1"#, r#"{"p":nul}"#, "{\"p\":\"\n\"}"] {
+        for broken in [
+            r#"{"p":}"#,
+            r#"{"p":{]}"#,
+            r#"{"p":"\x"}"#,
+            r#"{"p":1"#,
+            r#"{"p":nul}"#,
+            "{\"p\":\"\n\"}",
+        ] {
             assert!(matches!(outcome(broken), Err(JsonError::Syntax { .. })), "{broken}");
         }
-        assert!(matches!(skim(b"{\"p\":\"\xff\"}", LIMITS, &["p"]), Err(JsonError::Syntax { line: 1, column: 7 })));
+        assert!(matches!(
+            skim(b"{\"p\":\"\xff\"}", LIMITS, &["p"]),
+            Err(JsonError::Syntax { line: 1, column: 7 })
+        ));
         // Neither stack nor memory.
         let deep = format!(r#"{{"p":{}1{}}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));
         assert_eq!(skim(deep.as_bytes(), LIMITS, &["p"]).unwrap().1.unwrap().depth, 1_000_001);

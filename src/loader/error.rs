@@ -1,4 +1,5 @@
-//! [`LoadError`]: everything that is wrong with the policy and key folders; [`Warning`]: what is only odd.
+//! [`LoadError`]: everything that is wrong with the policy and key folders; [`Warning`]: what is
+//! only odd.
 
 use std::fmt;
 use std::io;
@@ -163,7 +164,12 @@ impl fmt::Display for Problem {
             Self::NoRoot { name, folders, is_fetched, named_at } => {
                 let name = name.escape_default();
                 let folders: Vec<String> = folders.iter().map(|folder| shown(folder)).collect();
-                write!(f, "{}trust root {name}: no {name}.json in {}; ", place(named_at), folders.join(", "))?;
+                write!(
+                    f,
+                    "{}trust root {name}: no {name}.json in {}; ",
+                    place(named_at),
+                    folders.join(", ")
+                )?;
                 if *is_fetched {
                     write!(f, "run: sealgate trust update --name {name}, or ")?;
                 }
@@ -181,14 +187,19 @@ impl fmt::Display for FileFault {
             Self::NotFolder => f.write_str("not a folder"),
             Self::Writable { what, mode } => {
                 let what = shown(what);
-                write!(f, "{what} can be written by others (mode {mode:04o}); run: chmod go-w {what}")
+                write!(
+                    f,
+                    "{what} can be written by others (mode {mode:04o}); run: chmod go-w {what}"
+                )
             }
             Self::Owner { what, uid } => {
                 let what = shown(what);
                 write!(f, "{what} belongs to uid {uid}, not to root; run: chown root {what}")
             }
             Self::TooLarge { limit } => write!(f, "larger than {limit} bytes"),
-            Self::TooMuch { limit } => write!(f, "all policy files together are larger than {limit} bytes"),
+            Self::TooMuch { limit } => {
+                write!(f, "all policy files together are larger than {limit} bytes")
+            }
             Self::TooMany { limit } => write!(f, "more than {limit} files in the folder"),
             Self::Key(error) => write!(f, "{error}"),
         }

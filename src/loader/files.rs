@@ -1,8 +1,8 @@
 //! [`read`] and [`names`]: bounded reading of files that nobody else may write.
 //!
-//! What is checked is what was opened, and every folder and link on the way to it: whoever may write one of them may
-//! put in its place another that belongs to root as well, by a new name or a link. Links are followed (Kubernetes mounts
-//! its ConfigMaps as links).
+//! What is checked is what was opened, and every folder and link on the way to it: whoever may
+//! write one of them may put in its place another that belongs to root as well, by a new name or a
+//! link. Links are followed (Kubernetes mounts its ConfigMaps as links).
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
@@ -27,7 +27,8 @@ const PERMISSIONS: u32 = 0o7777;
 pub(super) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileFault> {
     // Opening a pipe would wait for a writer; with this it does not, and regular files do not mind.
     let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(fault)?;
+    let file =
+        options.read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(fault)?;
     let metadata = file.metadata().map_err(fault)?;
     if !metadata.is_file() {
         return Err(FileFault::NotFile);
@@ -40,7 +41,8 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileFault> {
 /// The names in a folder, sorted.
 ///
 /// # Errors
-/// [`FileFault`] when it cannot be read, is no folder, holds more than `limit`, or others may write it.
+/// [`FileFault`] when it cannot be read, is no folder, holds more than `limit`, or others may write
+/// it.
 pub(super) fn names(folder: &Path, limit: usize) -> Result<Vec<OsString>, FileFault> {
     let metadata = folder.metadata().map_err(fault)?;
     if !metadata.is_dir() {

@@ -1,8 +1,8 @@
-//! How long trust lasts: the [`Item`]s of a trusted root with their windows, the [`Standing`] of each [`Kind`], and
-//! what of it ends soon ([`Ending`]).
+//! How long trust lasts: the [`Item`]s of a trusted root with their windows, the [`Standing`] of
+//! each [`Kind`], and what of it ends soon ([`Ending`]).
 //!
-//! Pure: time is an argument. Nothing is refused here; a root whose authorities have ended still proves what was signed
-//! before, and what is signed later fails where it is verified.
+//! Pure: time is an argument. Nothing is refused here; a root whose authorities have ended still
+//! proves what was signed before, and what is signed later fails where it is verified.
 
 use std::fmt;
 
@@ -27,7 +27,8 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::CertificateAuthority, Self::CtLog, Self::Log, Self::TimestampAuthority];
+    pub const ALL: [Self; 4] =
+        [Self::CertificateAuthority, Self::CtLog, Self::Log, Self::TimestampAuthority];
 
     /// A fixed word, fit for a label of a metric.
     #[must_use]
@@ -61,7 +62,8 @@ pub struct Item {
     pub name: String,
     /// When its window begins; none for always.
     pub from: Option<Timestamp>,
-    /// When it ends: its window, or the first of its certificates, whichever is sooner; none for never.
+    /// When it ends: its window, or the first of its certificates, whichever is sooner; none for
+    /// never.
     pub until: Option<Timestamp>,
 }
 
@@ -108,14 +110,21 @@ pub fn items(root: &TrustedRoot) -> Vec<Item> {
         Item { kind, name: name.to_owned(), from: window.map(|window| window.start), until }
     };
     let authorities = root.certificate_authorities.iter().map(|authority| {
-        let chain: Vec<_> = authority.cert_chain.certificates.iter().map(|entry| &entry.raw_bytes).collect();
+        let chain: Vec<_> =
+            authority.cert_chain.certificates.iter().map(|entry| &entry.raw_bytes).collect();
         item(Kind::CertificateAuthority, &authority.uri, authority.valid_for.as_ref(), &chain)
     });
-    let ct_logs =
-        root.ctlogs.iter().map(|log| item(Kind::CtLog, &log.base_url, log.public_key.valid_for.as_ref(), &[]));
-    let logs = root.tlogs.iter().map(|log| item(Kind::Log, &log.base_url, log.public_key.valid_for.as_ref(), &[]));
+    let ct_logs = root
+        .ctlogs
+        .iter()
+        .map(|log| item(Kind::CtLog, &log.base_url, log.public_key.valid_for.as_ref(), &[]));
+    let logs = root
+        .tlogs
+        .iter()
+        .map(|log| item(Kind::Log, &log.base_url, log.public_key.valid_for.as_ref(), &[]));
     let stamps = root.timestamp_authorities.iter().map(|authority| {
-        let chain: Vec<_> = authority.cert_chain.certificates.iter().map(|entry| &entry.raw_bytes).collect();
+        let chain: Vec<_> =
+            authority.cert_chain.certificates.iter().map(|entry| &entry.raw_bytes).collect();
         let subject = authority.subject.common_name.as_deref().unwrap_or("without a name");
         let name = authority.uri.as_deref().unwrap_or(subject);
         item(Kind::TimestampAuthority, name, authority.valid_for.as_ref(), &chain)
@@ -145,8 +154,8 @@ pub fn standing(items: &[Item], kind: Kind, now: Timestamp) -> Standing {
     }
 }
 
-/// What ends between `now` and `window` later, and the kinds that have ended as a whole. Windows that ended long ago and
-/// have a successor are history, not news.
+/// What ends between `now` and `window` later, and the kinds that have ended as a whole. Windows
+/// that ended long ago and have a successor are history, not news.
 #[must_use]
 pub fn ending(items: &[Item], now: Timestamp, window: SignedDuration) -> Vec<Ending> {
     let horizon = now.checked_add(window).unwrap_or(Timestamp::MAX);
@@ -158,7 +167,8 @@ pub fn ending(items: &[Item], now: Timestamp, window: SignedDuration) -> Vec<End
         }
         for item in items.iter().filter(|item| item.kind == kind) {
             let Some(at) = item.until.filter(|at| (now..=horizon).contains(at)) else { continue };
-            let followed = stands == Standing::Open || matches!(stands, Standing::Until(last) if last > at);
+            let followed =
+                stands == Standing::Open || matches!(stands, Standing::Until(last) if last > at);
             found.push(Ending::Soon { item: item.clone(), at, followed });
         }
     }
@@ -170,7 +180,11 @@ impl fmt::Display for Ending {
         match self {
             Self::Soon { item, at, followed } => {
                 let name = item.name.escape_default();
-                let then = if *followed { "another goes on" } else { "nothing follows it: run sealgate trust update" };
+                let then = if *followed {
+                    "another goes on"
+                } else {
+                    "nothing follows it: run sealgate trust update"
+                };
                 write!(f, "the {} {name} ends at {}; {then}", item.kind, seconds(*at))
             }
             Self::Expired { kind, at } => {
@@ -203,25 +217,36 @@ mod tests {
     #[test]
     fn a_kind_stands_as_long_as_its_last() {
         let now = at("2026-06-01T00:00:00Z");
-        let (old, soon) = (item("old", Some("2022-01-01T00:00:00Z")), item("soon", Some("2026-06-10T00:00:00Z")));
+        let (old, soon) =
+            (item("old", Some("2022-01-01T00:00:00Z")), item("soon", Some("2026-06-10T00:00:00Z")));
         let stands = |items: &[Item]| standing(items, Kind::CtLog, now);
         assert_eq!(stands(&[]), Standing::Absent);
         assert_eq!(stands(&[old.clone(), item("open", None)]), Standing::Open);
-        assert_eq!(stands(&[old.clone(), soon.clone()]), Standing::Until(at("2026-06-10T00:00:00Z")));
-        assert_eq!(stands(std::slice::from_ref(&old)), Standing::Expired(at("2022-01-01T00:00:00Z")));
+        assert_eq!(
+            stands(&[old.clone(), soon.clone()]),
+            Standing::Until(at("2026-06-10T00:00:00Z"))
+        );
+        assert_eq!(
+            stands(std::slice::from_ref(&old)),
+            Standing::Expired(at("2022-01-01T00:00:00Z"))
+        );
         assert_eq!(standing(&[old], Kind::Log, now), Standing::Absent);
     }
 
     #[test]
     fn what_ends_soon_is_told_and_history_is_not() {
         let now = at("2026-06-01T00:00:00Z");
-        let (old, soon) = (item("old", Some("2022-01-01T00:00:00Z")), item("soon", Some("2026-06-10T00:00:00Z")));
+        let (old, soon) =
+            (item("old", Some("2022-01-01T00:00:00Z")), item("soon", Some("2026-06-10T00:00:00Z")));
         assert_eq!(ending(&[old.clone(), item("open", None)], now, MONTH), []);
         let end = at("2026-06-10T00:00:00Z");
         let told = |followed| vec![Ending::Soon { item: soon.clone(), at: end, followed }];
         assert_eq!(ending(&[old.clone(), soon.clone()], now, MONTH), told(false));
         assert_eq!(ending(&[soon.clone(), item("open", None)], now, MONTH), told(true));
-        assert_eq!(ending(&[soon.clone(), item("later", Some("2030-01-01T00:00:00Z"))], now, MONTH), told(true));
+        assert_eq!(
+            ending(&[soon.clone(), item("later", Some("2030-01-01T00:00:00Z"))], now, MONTH),
+            told(true)
+        );
         assert_eq!(ending(std::slice::from_ref(&soon), now, SignedDuration::from_hours(24)), []);
         let kind = Kind::CtLog;
         let over = at("2026-07-01T00:00:00Z");
@@ -238,16 +263,21 @@ mod tests {
         assert_eq!(ending(&items, now, MONTH), []);
         let late = at("2090-01-01T00:00:00Z");
         let expired = ending(&items, late, MONTH);
-        assert!(expired.iter().any(|e| matches!(e, Ending::Expired { kind: Kind::CertificateAuthority, .. })));
+        assert!(
+            expired
+                .iter()
+                .any(|e| matches!(e, Ending::Expired { kind: Kind::CertificateAuthority, .. }))
+        );
     }
 
     #[test]
     fn attack_e3_what_a_root_calls_its_parts_is_shown_escaped() {
         let now = at("2026-06-01T00:00:00Z");
-        let shown: Vec<String> = ending(&[item("a\x1b[2J\nb", Some("2026-06-02T00:00:00Z"))], now, MONTH)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let shown: Vec<String> =
+            ending(&[item("a\x1b[2J\nb", Some("2026-06-02T00:00:00Z"))], now, MONTH)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
         assert!(shown.iter().all(|line| line.chars().all(|c| !c.is_control())), "{shown:?}");
     }
 }

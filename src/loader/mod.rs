@@ -1,9 +1,10 @@
-//! Policies and what they name from disk: [`load`] reads the policies, keys, certificates, revocation lists and trust
-//! roots whole and makes a [`PolicySet`], or says everything that is wrong with them.
+//! Policies and what they name from disk: [`load`] reads the policies, keys, certificates,
+//! revocation lists and trust roots whole and makes a [`PolicySet`], or says everything that is
+//! wrong with them.
 //!
-//! A file that others may write decides nothing: it is refused, by name (attack E4). Nothing is loaded in part, nothing
-//! is watched and nothing is remembered; a reload is another [`load`], and whoever asks for it keeps the old set when
-//! that fails.
+//! A file that others may write decides nothing: it is refused, by name (attack E4). Nothing is
+//! loaded in part, nothing is watched and nothing is remembered; a reload is another [`load`], and
+//! whoever asks for it keeps the old set when that fails.
 
 mod error;
 mod files;
@@ -18,25 +19,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::policy::{Documents, DocumentsReader, FILE_MAX, Material, ParsedFile, PolicyFile, PolicySet, Unmatched};
+use crate::policy::{
+    Documents, DocumentsReader, FILE_MAX, Material, ParsedFile, PolicyFile, PolicySet, Unmatched,
+};
 use crate::verify::{PublicKey, TrustRoot};
 
 pub use error::{FileFault, LoadError, Problem, RootFault, Warning};
-pub use roots::{Found, ROOT_MAX, TrustOptions, find, is_root_name, parse_root, survey, tuf_root, tuf_root_file};
+pub use roots::{
+    Found, ROOT_MAX, TrustOptions, find, is_root_name, parse_root, survey, tuf_root, tuf_root_file,
+};
 pub use shipped::{Shipped, shipped};
 pub use watch::{Kept, Watch};
 
 /// Most policy files: as many as there can be policies.
 const FILES_MAX: usize = 4096;
-/// Most bytes of policy over all files: enough for as many policies as there may be, with a hundred patterns each.
+/// Most bytes of policy over all files: enough for as many policies as there may be, with a hundred
+/// patterns each.
 const TOTAL_MAX: usize = 16 * 1024 * 1024;
 /// Policy files that are read side by side before the bytes of all are counted again.
 const BATCH: usize = 64;
 /// Most threads that read policy files: a node has a few processors, and other things to do.
 const THREADS_MAX: usize = 4;
-/// Most bytes of one key file that are read; longer than any that is accepted, so that the key's own reader says so.
+/// Most bytes of one key file that are read; longer than any that is accepted, so that the key's
+/// own reader says so.
 const KEY_MAX: usize = 32 * 1024;
-/// Most bytes of one file of certificates or revocation lists; a list of some ten thousand certificates has 1 MiB.
+/// Most bytes of one file of certificates or revocation lists; a list of some ten thousand
+/// certificates has 1 MiB.
 const CERTIFICATES_MAX: usize = 4 * 1024 * 1024;
 /// Endings of the files that are policies.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
@@ -45,15 +53,15 @@ const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// The folder of policies: every `*.yaml`, `*.yml` and `*.json` in it that does not begin with a dot, in the order
-    /// of their names; not its subfolders. At most 4096 files, 1 MiB each, 16 MiB together. Default:
-    /// `/etc/sealgate/policies`.
+    /// The folder of policies: every `*.yaml`, `*.yml` and `*.json` in it that does not begin with
+    /// a dot, in the order of their names; not its subfolders. At most 4096 files, 1 MiB each, 16
+    /// MiB together. Default: `/etc/sealgate/policies`.
     pub policies: PathBuf,
-    /// The folder of keys, certificates and revocation lists: where a policy names such a file without a leading slash, it
-    /// is below this folder. Default: `/etc/sealgate/keys`.
+    /// The folder of keys, certificates and revocation lists: where a policy names such a file
+    /// without a leading slash, it is below this folder. Default: `/etc/sealgate/keys`.
     pub keys: PathBuf,
-    /// What becomes of an image that no policy matches: `deny`, or `insecure-admit` while policies are being written.
-    /// Default: `deny`.
+    /// What becomes of an image that no policy matches: `deny`, or `insecure-admit` while policies
+    /// are being written. Default: `deny`.
     pub unmatched: Unmatched,
 }
 
@@ -97,7 +105,10 @@ pub fn load(options: &Options, trust: &TrustOptions) -> Result<Loaded, LoadError
         }
     };
     if documents.is_empty() {
-        warnings.push(Warning::NoPolicy { folder: options.policies.clone(), unmatched: options.unmatched });
+        warnings.push(Warning::NoPolicy {
+            folder: options.policies.clone(),
+            unmatched: options.unmatched,
+        });
     }
     warnings.extend(documents.notes().iter().cloned().map(Warning::Odd));
     let material = Material {
@@ -111,16 +122,23 @@ pub fn load(options: &Options, trust: &TrustOptions) -> Result<Loaded, LoadError
     let roots = material.roots.keys().cloned().collect();
     match PolicySet::build(documents, material, options.unmatched) {
         Ok(policies) => {
-            let ends = policies.expiries().into_iter().map(|expiry| (expiry.what, expiry.until)).collect();
+            let ends =
+                policies.expiries().into_iter().map(|expiry| (expiry.what, expiry.until)).collect();
             Ok(Loaded { policies, warnings, roots, ends })
         }
-        Err(errors) => Err(LoadError { problems: errors.into_iter().map(Problem::Policy).collect() }),
+        Err(errors) => {
+            Err(LoadError { problems: errors.into_iter().map(Problem::Policy).collect() })
+        }
     }
 }
 
-/// Reads the files of the policy folder, in the order of their names. Their bytes are let go as they are read: only what
-/// they say is held.
-fn policy_files(folder: &Path, problems: &mut Vec<Problem>, warnings: &mut Vec<Warning>) -> DocumentsReader {
+/// Reads the files of the policy folder, in the order of their names. Their bytes are let go as
+/// they are read: only what they say is held.
+fn policy_files(
+    folder: &Path,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Warning>,
+) -> DocumentsReader {
     let mut reader = DocumentsReader::default();
     let names = match files::names(folder, FILES_MAX) {
         Ok(names) => names,
@@ -168,15 +186,20 @@ fn parsed(paths: &[PathBuf]) -> Vec<Result<ParsedFile, FileFault>> {
             paths.get(number).map(|path| (number, path))
         } {
             let file = files::read(path, FILE_MAX);
-            let file = file.map(|bytes| PolicyFile { name: path.to_string_lossy().into_owned(), bytes });
+            let file =
+                file.map(|bytes| PolicyFile { name: path.to_string_lossy().into_owned(), bytes });
             read.push((number, file.map(|file| file.parse())));
         }
         read
     };
-    let others = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX).min(paths.len());
+    let others = std::thread::available_parallelism()
+        .map_or(1, NonZeroUsize::get)
+        .min(THREADS_MAX)
+        .min(paths.len());
     let mut all = std::thread::scope(|scope| {
         // One that cannot be started leaves its work to the others.
-        let started = (1..others).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, read).ok());
+        let started =
+            (1..others).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, read).ok());
         let started: Vec<_> = started.collect();
         let mut all = read();
         for thread in started {
@@ -190,10 +213,15 @@ fn parsed(paths: &[PathBuf]) -> Vec<Result<ParsedFile, FileFault>> {
 }
 
 /// The keys that the policies name, each under its name as written.
-fn keys(documents: &Documents, folder: &Path, problems: &mut Vec<Problem>) -> BTreeMap<String, PublicKey> {
+fn keys(
+    documents: &Documents,
+    folder: &Path,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, PublicKey> {
     let mut keys = BTreeMap::new();
     for (name, place) in documents.places_of_keys() {
-        // A name with a leading slash replaces the folder; names never climb (the policy's reader sees to that).
+        // A name with a leading slash replaces the folder; names never climb (the policy's reader
+        // sees to that).
         let path = folder.join(&name);
         let key = match files::read(&path, KEY_MAX) {
             Ok(bytes) => PublicKey::parse_pem(&bytes).map_err(FileFault::Key),
@@ -209,9 +237,13 @@ fn keys(documents: &Documents, folder: &Path, problems: &mut Vec<Problem>) -> BT
     keys
 }
 
-/// The files of certificates and revocation lists that the policies name, each under its name as written. What is in them
-/// is read when the policies and they are put together.
-fn certificates(documents: &Documents, folder: &Path, problems: &mut Vec<Problem>) -> BTreeMap<String, Vec<u8>> {
+/// The files of certificates and revocation lists that the policies name, each under its name as
+/// written. What is in them is read when the policies and they are put together.
+fn certificates(
+    documents: &Documents,
+    folder: &Path,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, Vec<u8>> {
     let mut read = BTreeMap::new();
     for (name, named_at) in documents.places_of_files() {
         let file = folder.join(&name);
@@ -233,12 +265,17 @@ fn trust_roots(
     for (name, named_at) in documents.places_of_roots() {
         let Some((file, bytes)) = roots::read(options, &name) else {
             let is_fetched = shipped(&name).is_some() || options.mirrors.contains_key(&name);
-            problems.push(Problem::NoRoot { name, folders: options.roots.clone(), is_fetched, named_at });
+            problems.push(Problem::NoRoot {
+                name,
+                folders: options.roots.clone(),
+                is_fetched,
+                named_at,
+            });
             continue;
         };
-        let root = bytes
-            .map_err(RootFault::File)
-            .and_then(|bytes| TrustRoot::parse(&bytes).map_err(|error| RootFault::Content(error.to_string())));
+        let root = bytes.map_err(RootFault::File).and_then(|bytes| {
+            TrustRoot::parse(&bytes).map_err(|error| RootFault::Content(error.to_string()))
+        });
         match root {
             Ok(root) => drop(read.insert(name, Arc::new(root))),
             Err(fault) => problems.push(Problem::Root { name, file, fault, named_at }),

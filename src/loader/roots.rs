@@ -1,7 +1,9 @@
-//! Trust roots on disk: [`TrustOptions`] says where, [`survey`] reads all there are, [`find`] one by its name.
+//! Trust roots on disk: [`TrustOptions`] says where, [`survey`] reads all there are, [`find`] one
+//! by its name.
 //!
-//! A root NAME is the file `NAME.json` in the first folder of `roots` that has it; `NAME.root.json` beside it is the TUF
-//! root that its updates are checked from. Files that others may write are refused (attack E4).
+//! A root NAME is the file `NAME.json` in the first folder of `roots` that has it; `NAME.root.json`
+//! beside it is the TUF root that its updates are checked from. Files that others may write are
+//! refused (attack E4).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -28,25 +30,26 @@ const TUF_ENDING: &str = ".root.json";
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrustOptions {
-    /// Folders of trust roots; of two files of one name that in the earlier folder counts. Default: the operator's
-    /// (`/etc/sealgate/trust`), what was fetched (`/var/lib/sealgate/trust`), what was shipped
-    /// (`/usr/share/sealgate/trust`).
+    /// Folders of trust roots; of two files of one name that in the earlier folder counts. Default:
+    /// the operator's (`/etc/sealgate/trust`), what was fetched (`/var/lib/sealgate/trust`), what
+    /// was shipped (`/usr/share/sealgate/trust`).
     pub roots: Vec<PathBuf>,
     /// The folder that `sealgate trust update` writes to. Default: `/var/lib/sealgate/trust`.
     pub state: PathBuf,
-    /// The roots that `sealgate trust update` refreshes when none is named, and whose end is watched. Default: Sigstore's
-    /// public-good instance.
+    /// The roots that `sealgate trust update` refreshes when none is named, and whose end is
+    /// watched. Default: Sigstore's public-good instance.
     pub update: Vec<String>,
-    /// Where the updates of a root are published, root name -> URL. Plain HTTP where the URL says so: what is fetched is
-    /// signed. The shipped roots need no entry. Default: none.
+    /// Where the updates of a root are published, root name -> URL. Plain HTTP where the URL says
+    /// so: what is fetched is signed. The shipped roots need no entry. Default: none.
     pub mirrors: BTreeMap<String, String>,
-    /// Proxy for updates (`http://host:port`). Default: `HTTPS_PROXY` and `NO_PROXY` of the environment, or `HTTP_PROXY` for a
-    /// mirror by plain HTTP.
+    /// Proxy for updates (`http://host:port`). Default: `HTTPS_PROXY` and `NO_PROXY` of the
+    /// environment, or `HTTP_PROXY` for a mirror by plain HTTP.
     pub proxy: Option<String>,
-    /// Seconds that one update may take, all requests together. Default 120: half a dozen small files.
+    /// Seconds that one update may take, all requests together. Default 120: half a dozen small
+    /// files.
     pub update_seconds: u32,
-    /// Days before its end at which an authority, a log or a key becomes a warning. Default 30: time to ask for a new
-    /// one.
+    /// Days before its end at which an authority, a log or a key becomes a warning. Default 30:
+    /// time to ask for a new one.
     pub expiry_warning_days: u16,
 }
 
@@ -75,12 +78,16 @@ impl TrustOptions {
         if !self.roots.contains(&self.state) {
             let state = self.state.display();
             return Err(format!(
-                "trust.state is {state}, which is not in trust.roots: what is fetched would not be used"
+                "trust.state is {state}, which is not in trust.roots: what is fetched would not be \
+                 used"
             ));
         }
-        if let Some(name) = self.update.iter().chain(self.mirrors.keys()).find(|name| !is_root_name(name)) {
+        if let Some(name) =
+            self.update.iter().chain(self.mirrors.keys()).find(|name| !is_root_name(name))
+        {
             return Err(format!(
-                "{name:?} in [trust] cannot be the name of a root: expected lower-case letters, digits, -, _, ."
+                "{name:?} in [trust] cannot be the name of a root: expected lower-case letters, \
+                 digits, -, _, ."
             ));
         }
         if self.update_seconds == 0 {
@@ -103,7 +110,8 @@ pub struct Found {
     pub root: Result<TrustedRoot, RootFault>,
 }
 
-/// Whether this can be the name of a root: lower-case letters, digits, `-`, `_` and `.`, a letter or digit first.
+/// Whether this can be the name of a root: lower-case letters, digits, `-`, `_` and `.`, a letter
+/// or digit first.
 #[must_use]
 pub fn is_root_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -116,12 +124,16 @@ pub fn is_root_name(name: &str) -> bool {
 /// A `trusted_root.json` that a verifier accepts.
 ///
 /// # Errors
-/// [`RootFault::Content`] when it is none, names nothing to verify with, or has a key or certificate that cannot be used.
+/// [`RootFault::Content`] when it is none, names nothing to verify with, or has a key or
+/// certificate that cannot be used.
 pub fn parse_root(bytes: &[u8]) -> Result<TrustedRoot, RootFault> {
     let fault = |why: String| RootFault::Content(why);
     let text = std::str::from_utf8(bytes).map_err(|_| fault("not utf-8".to_owned()))?;
     let root = TrustedRoot::from_json(text).map_err(|error| fault(error.to_string()))?;
-    if root.tlogs.is_empty() && root.timestamp_authorities.is_empty() && root.certificate_authorities.is_empty() {
+    if root.tlogs.is_empty()
+        && root.timestamp_authorities.is_empty()
+        && root.certificate_authorities.is_empty()
+    {
         return Err(fault("it has no log and no authority".to_owned()));
     }
     sigstore_verify::Verifier::new(&root).map_err(|error| fault(error.to_string()))?;
@@ -149,21 +161,34 @@ pub fn survey(options: &TrustOptions) -> Result<Vec<Found>, (PathBuf, FileFault)
 pub fn find(options: &TrustOptions, name: &str) -> Option<Found> {
     let (file, hidden) = places(options, name, ENDING)?;
     let bytes = files::read(&file, ROOT_MAX).map_err(RootFault::File);
-    Some(Found { name: name.to_owned(), file, hidden, root: bytes.and_then(|bytes| parse_root(&bytes)) })
+    Some(Found {
+        name: name.to_owned(),
+        file,
+        hidden,
+        root: bytes.and_then(|bytes| parse_root(&bytes)),
+    })
 }
 
-/// The file of the root of this name, and what is in it; none where no folder has it, or it can be no name.
-pub(super) fn read(options: &TrustOptions, name: &str) -> Option<(PathBuf, Result<Vec<u8>, FileFault>)> {
+/// The file of the root of this name, and what is in it; none where no folder has it, or it can be
+/// no name.
+pub(super) fn read(
+    options: &TrustOptions,
+    name: &str,
+) -> Option<(PathBuf, Result<Vec<u8>, FileFault>)> {
     let (file, _) = places(options, name, ENDING)?;
     let bytes = files::read(&file, ROOT_MAX);
     Some((file, bytes))
 }
 
-/// The TUF root that updates of this root are checked from: the file in the folders, else the shipped one.
+/// The TUF root that updates of this root are checked from: the file in the folders, else the
+/// shipped one.
 ///
 /// # Errors
 /// The file that cannot be read, and why. None where there is none.
-pub fn tuf_root(options: &TrustOptions, name: &str) -> Result<Option<Vec<u8>>, (PathBuf, FileFault)> {
+pub fn tuf_root(
+    options: &TrustOptions,
+    name: &str,
+) -> Result<Option<Vec<u8>>, (PathBuf, FileFault)> {
     match places(options, name, TUF_ENDING) {
         Some((file, _)) => tuf_root_file(&file).map(Some).map_err(|fault| (file, fault)),
         None => Ok(shipped(name).map(|shipped| shipped.tuf_root.as_bytes().to_vec())),
@@ -224,7 +249,10 @@ mod tests {
         write(&dir.path().join("var/acme.json"), text, 0o644);
         let found = survey(&options).unwrap();
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].name.as_str(), &found[0].file), ("acme", &dir.path().join("var/acme.json")));
+        assert_eq!(
+            (found[0].name.as_str(), &found[0].file),
+            ("acme", &dir.path().join("var/acme.json"))
+        );
         assert_eq!(found[0].hidden, [dir.path().join("usr/acme.json")]);
         assert!(found[0].root.is_ok());
         assert!(find(&options, "other").is_none());
@@ -238,7 +266,10 @@ mod tests {
         write(&dir.path().join("usr/acme.json"), text, 0o644);
         for broken in ["{", "{}", "{\"mediaType\": \"x\"}"] {
             write(&dir.path().join("etc/acme.json"), broken, 0o644);
-            assert!(matches!(find(&options, "acme").unwrap().root, Err(RootFault::Content(_))), "{broken}");
+            assert!(
+                matches!(find(&options, "acme").unwrap().root, Err(RootFault::Content(_))),
+                "{broken}"
+            );
         }
     }
 

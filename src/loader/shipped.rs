@@ -1,8 +1,8 @@
-//! [`Shipped`]: the trust roots that come with the program, as Sigstore published them; the same files are in
-//! `packaging/trust`.
+//! [`Shipped`]: the trust roots that come with the program, as Sigstore published them; the same
+//! files are in `packaging/trust`.
 //!
-//! They are the beginning, not the present: `sealgate trust update` fetches what is published now. Nothing here decides
-//! which root is used; that is where a file of its name is found first.
+//! They are the beginning, not the present: `sealgate trust update` fetches what is published now.
+//! Nothing here decides which root is used; that is where a file of its name is found first.
 
 /// One Sigstore instance that is known without being configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +56,14 @@ mod tests {
     #[test]
     fn the_shipped_files_are_good() {
         for shipped in SHIPPED {
-            let set = sigstore_tuf::TrustedMetadataSet::from_root(shipped.tuf_root.as_bytes()).unwrap();
+            let set =
+                sigstore_tuf::TrustedMetadataSet::from_root(shipped.tuf_root.as_bytes()).unwrap();
             assert!(set.root().version >= 15, "{}", shipped.name);
-            assert!(crate::loader::parse_root(shipped.trusted_root.as_bytes()).is_ok(), "{}", shipped.name);
+            assert!(
+                crate::loader::parse_root(shipped.trusted_root.as_bytes()).is_ok(),
+                "{}",
+                shipped.name
+            );
         }
     }
 }

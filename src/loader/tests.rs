@@ -82,7 +82,8 @@ fn mode(path: &Path, mode: u32) {
 
 fn policy(name: &str, key: &str) -> String {
     format!(
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec:\n  images: [\"reg.test/**\"]\n  \
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec:\n  images: \
+         [\"reg.test/**\"]\n  \
          require: {{name: build, key: {{files: [{key}]}}}}\n"
     )
 }
@@ -91,7 +92,10 @@ fn policy(name: &str, key: &str) -> String {
 fn loads_policies_and_keys_in_the_order_of_names() {
     let folders = Folders::new();
     folders.key("build.pub");
-    let elsewhere = put(&folders.root.path().join("absolute.pub"), &fs::read_to_string(folders.key("x.pub")).unwrap());
+    let elsewhere = put(
+        &folders.root.path().join("absolute.pub"),
+        &fs::read_to_string(folders.key("x.pub")).unwrap(),
+    );
     mode(folders.root.path(), 0o755);
     folders.policy("b.yml", &policy("second", elsewhere.to_str().unwrap()));
     folders.policy("a.yaml", &policy("first", "build.pub"));
@@ -139,7 +143,10 @@ fn no_policy_is_a_warning() {
 fn a_folder_that_is_not_there_is_an_error() {
     let folders = Folders::new();
     fs::remove_dir(&folders.options.policies).unwrap();
-    assert_eq!(folders.file_fault(&folders.options.policies), FileFault::Io(io::ErrorKind::NotFound));
+    assert_eq!(
+        folders.file_fault(&folders.options.policies),
+        FileFault::Io(io::ErrorKind::NotFound)
+    );
     let file = put(&folders.options.policies, "");
     assert_eq!(folders.file_fault(&file), FileFault::NotFolder);
 }
@@ -156,11 +163,16 @@ fn attack_e4_what_others_may_write_is_refused() {
         for bits in [0o020, 0o002] {
             mode(path, before | bits);
             let error = folders.load().unwrap_err();
-            let [Problem::File { fault, .. } | Problem::Key { fault, .. }] = error.problems.as_slice() else {
+            let [Problem::File { fault, .. } | Problem::Key { fault, .. }] =
+                error.problems.as_slice()
+            else {
                 panic!("{error:?}")
             };
             assert_eq!(fault, &FileFault::Writable { what: path.clone(), mode: before | bits });
-            assert!(error.to_string().ends_with(&format!("chmod go-w {}", path.display())), "{error}");
+            assert!(
+                error.to_string().ends_with(&format!("chmod go-w {}", path.display())),
+                "{error}"
+            );
         }
         mode(path, before);
     }
@@ -189,7 +201,8 @@ fn attack_e4_a_link_is_followed_and_its_end_is_checked() {
     assert_eq!(folders.file_fault(&link), FileFault::Io(io::ErrorKind::NotFound));
 }
 
-/// Who may write a folder above can put another in place of the policies, one that belongs to root as well.
+/// Who may write a folder above can put another in place of the policies, one that belongs to root
+/// as well.
 #[test]
 fn attack_e4_a_folder_above_that_others_may_write_is_refused() {
     let folders = Folders::new();
@@ -267,14 +280,23 @@ fn everything_that_is_wrong_is_told() {
         })
         .collect();
     let not_found = FileFault::Io(io::ErrorKind::NotFound);
-    assert_eq!(seen, [(bad.as_path(), &FileFault::Key(KeyError::NotPem)), (missing.as_path(), &not_found)]);
+    assert_eq!(
+        seen,
+        [(bad.as_path(), &FileFault::Key(KeyError::NotPem)), (missing.as_path(), &not_found)]
+    );
     let line = problems[1].to_string();
-    assert!(line.starts_with(&format!("{}:6:40: spec.require.key.files[0]: key ", a.display())), "{line}");
+    assert!(
+        line.starts_with(&format!("{}:6:40: spec.require.key.files[0]: key ", a.display())),
+        "{line}"
+    );
 
     folders.policy("c.yaml", "apiVersion: sealgate/v2\n");
     mode(&a, 0o666);
     let problems = folders.problems();
-    assert!(matches!(problems[0], Problem::File { fault: FileFault::Writable { .. }, .. }), "{problems:?}");
+    assert!(
+        matches!(problems[0], Problem::File { fault: FileFault::Writable { .. }, .. }),
+        "{problems:?}"
+    );
     assert!(problems[1..].iter().any(
         |problem| matches!(problem, Problem::Policy(error) if matches!(error.fault, PolicyFault::UnknownWord { .. }))
     ));
@@ -284,8 +306,10 @@ fn everything_that_is_wrong_is_told() {
 /// A policy that needs the trust root `acme`.
 fn keyless(name: &str, root: &str) -> String {
     format!(
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec:\n  images: [\"reg.test/**\"]\n  \
-         require: {{name: r, keyless: {{trustRoot: {root}, identities: [{{issuer: \"https://i.test\", subject: a@b.test}}]}}}}\n"
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec:\n  images: \
+         [\"reg.test/**\"]\n  \
+         require: {{name: r, keyless: {{trustRoot: {root}, identities: \
+         [{{issuer: \"https://i.test\", subject: a@b.test}}]}}}}\n"
     )
 }
 
@@ -297,14 +321,19 @@ fn a_missing_root_names_the_policy_that_needs_it_and_what_to_do() {
     let folders = Folders::new();
     let file = folders.policy("a.yaml", &keyless("first", "acme"));
     let problems = folders.problems();
-    let [Problem::NoRoot { name, folders: looked, is_fetched: false, named_at }] = problems.as_slice() else {
+    let [Problem::NoRoot { name, folders: looked, is_fetched: false, named_at }] =
+        problems.as_slice()
+    else {
         panic!("{problems:?}")
     };
     assert_eq!((name.as_str(), named_at.policy.as_str()), ("acme", "first"));
     assert_eq!(looked, &[folders.root.path().join("trust")]);
     let line = problems[0].to_string();
     assert!(line.starts_with(&format!("{}:6:", file.display())), "{line}");
-    assert!(line.contains("spec.require.keyless.trustRoot") && !line.contains("trust update"), "{line}");
+    assert!(
+        line.contains("spec.require.keyless.trustRoot") && !line.contains("trust update"),
+        "{line}"
+    );
     folders.policy("a.yaml", &keyless("first", "public-good"));
     let line = folders.problems()[0].to_string();
     assert!(line.contains("sealgate trust update --name public-good"), "{line}");
@@ -319,7 +348,11 @@ fn a_root_is_loaded_from_the_first_folder_and_told() {
     assert_eq!(before.roots, ["acme"]);
     let generation = before.policies.trust_generation().to_owned();
     folders.root("acme", &format!("{SOUND}\n"));
-    assert_ne!(folders.load().unwrap().policies.trust_generation(), generation, "another file, another generation");
+    assert_ne!(
+        folders.load().unwrap().policies.trust_generation(),
+        generation,
+        "another file, another generation"
+    );
 }
 
 #[test]
@@ -340,22 +373,38 @@ fn attack_e4_roots_and_certificates_that_others_may_write_are_refused() {
     mode(&root, 0o666);
     let fault = RootFault::File(FileFault::Writable { what: root.clone(), mode: 0o666 });
     let problems = folders.problems();
-    assert!(matches!(&problems[..], [Problem::Root { fault: got, .. }] if *got == fault), "{problems:?}");
+    assert!(
+        matches!(&problems[..], [Problem::Root { fault: got, .. }] if *got == fault),
+        "{problems:?}"
+    );
     mode(&root, 0o644);
     put(&root, "{}");
     let problems = folders.problems();
-    assert!(matches!(&problems[..], [Problem::Root { fault: RootFault::Content(_), .. }]), "{problems:?}");
-    let own = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: own}\nspec:\n  images: [\"reg.test/**\"]\n  \
+    assert!(
+        matches!(&problems[..], [Problem::Root { fault: RootFault::Content(_), .. }]),
+        "{problems:?}"
+    );
+    let own = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: own}\nspec:\n  images: \
+        [\"reg.test/**\"]\n  \
         require: {name: r, certificate: {roots: [ca.pem], subjects: [{email: a@b.test}]}}\n";
     folders.policy("a.yaml", own);
     let problems = folders.problems();
     let missing = FileFault::Io(io::ErrorKind::NotFound);
-    assert!(matches!(&problems[..], [Problem::Certificates { fault, .. }] if *fault == missing), "{problems:?}");
-    let file = put(&folders.options.keys.join("ca.pem"), include_str!("../../tests/fixtures/pki/root.pem"));
+    assert!(
+        matches!(&problems[..], [Problem::Certificates { fault, .. }] if *fault == missing),
+        "{problems:?}"
+    );
+    let file = put(
+        &folders.options.keys.join("ca.pem"),
+        include_str!("../../tests/fixtures/pki/root.pem"),
+    );
     folders.load().unwrap();
     mode(&file, 0o646);
     let problems = folders.problems();
-    assert!(matches!(&problems[..], [Problem::Certificates { fault: FileFault::Writable { .. }, .. }]), "{problems:?}");
+    assert!(
+        matches!(&problems[..], [Problem::Certificates { fault: FileFault::Writable { .. }, .. }]),
+        "{problems:?}"
+    );
 }
 
 /// Attack D1: endless files.
@@ -366,7 +415,10 @@ fn attack_d1_certificates_and_roots_have_a_size() {
     folders.root("acme", &" ".repeat(ROOT_MAX + 1));
     let problems = folders.problems();
     let fault = RootFault::File(FileFault::TooLarge { limit: ROOT_MAX });
-    assert!(matches!(&problems[..], [Problem::Root { fault: got, .. }] if *got == fault), "{problems:?}");
+    assert!(
+        matches!(&problems[..], [Problem::Root { fault: got, .. }] if *got == fault),
+        "{problems:?}"
+    );
 }
 
 #[test]

@@ -29,7 +29,8 @@ impl TryFrom<String> for Address {
         if text.starts_with('/') {
             return Ok(Self::Unix(PathBuf::from(text)));
         }
-        let address: SocketAddr = text.parse().map_err(|_| "expected an address with a port, or an absolute path")?;
+        let address: SocketAddr =
+            text.parse().map_err(|_| "expected an address with a port, or an absolute path")?;
         if address.ip().is_loopback() {
             Ok(Self::Loopback(address))
         } else {
@@ -107,7 +108,16 @@ mod tests {
         for good in ["127.0.0.1:9469", "[::1]:9469", "127.9.9.9:1"] {
             assert!(matches!(address(good), Ok(Address::Loopback(_))), "{good}");
         }
-        for bad in ["0.0.0.0:9469", "[::]:9469", "10.0.0.1:9469", "localhost:9469", ":9469", "9469", "x.sock", ""] {
+        for bad in [
+            "0.0.0.0:9469",
+            "[::]:9469",
+            "10.0.0.1:9469",
+            "localhost:9469",
+            ":9469",
+            "9469",
+            "x.sock",
+            "",
+        ] {
             assert!(address(bad).is_err(), "{bad}");
         }
     }

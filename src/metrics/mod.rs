@@ -1,7 +1,9 @@
-//! Numbers for a monitor: [`serve`] answers `GET /metrics` with [`Readings`] in Prometheus' text format (version 0.0.4).
+//! Numbers for a monitor: [`serve`] answers `GET /metrics` with [`Readings`] in Prometheus' text
+//! format (version 0.0.4).
 //!
-//! Off unless `[metrics] listen` says where; loopback or a Unix socket, nothing else. Labels are words of the
-//! configuration or fixed ones: nothing that a registry, an image or a client wrote becomes one (attack E3).
+//! Off unless `[metrics] listen` says where; loopback or a Unix socket, nothing else. Labels are
+//! words of the configuration or fixed ones: nothing that a registry, an image or a client wrote
+//! becomes one (attack E3).
 
 mod listen;
 mod text;
@@ -37,9 +39,9 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// A loopback address with its port, `127.0.0.1:9469`, or the path of a Unix socket. Whoever may connect reads: on
-    /// loopback every process of this node, and so it is with the socket (mode 0666), within its folder's permissions.
-    /// Default: none, nothing is served.
+    /// A loopback address with its port, `127.0.0.1:9469`, or the path of a Unix socket. Whoever
+    /// may connect reads: on loopback every process of this node, and so it is with the socket
+    /// (mode 0666), within its folder's permissions. Default: none, nothing is served.
     pub listen: Option<Address>,
 }
 
@@ -117,7 +119,8 @@ mod tests {
         let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains(TEXT), "{answer}");
         assert!(answer.contains("\nsealgate_audit_healthy 1\n"), "{answer}");
-        let answer = ask(address, "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").await;
+        let answer =
+            ask(address, "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
         let answer = ask(address, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
@@ -146,7 +149,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let serving = tokio::spawn(serve(Listener::bind(&Address::Unix(path.clone())).unwrap(), readings));
+        let serving =
+            tokio::spawn(serve(Listener::bind(&Address::Unix(path.clone())).unwrap(), readings));
         let mut stream = UnixStream::connect(&path).await.unwrap();
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         let mut answer = String::new();
@@ -154,6 +158,9 @@ mod tests {
         assert!(answer.contains("sealgate_audit_healthy 1\n"), "{answer}");
         serving.abort();
         std::fs::write(dir.path().join("file"), "mine").unwrap();
-        assert!(Listener::bind(&Address::Unix(dir.path().join("file"))).is_err(), "a file is not replaced");
+        assert!(
+            Listener::bind(&Address::Unix(dir.path().join("file"))).is_err(),
+            "a file is not replaced"
+        );
     }
 }

@@ -86,8 +86,8 @@ pub struct Connections {
 /// Everything that is read, at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Readings {
-    /// When each kind of authority or log of a trust root ends: the root's name, the kind's fixed word, seconds since
-    /// 1970, infinity for never.
+    /// When each kind of authority or log of a trust root ends: the root's name, the kind's fixed
+    /// word, seconds since 1970, infinity for never.
     pub trust: Vec<(String, &'static str, f64)>,
     /// When keys of policies end: the policy's word for it, seconds since 1970.
     pub keys: Vec<(String, f64)>,
@@ -106,28 +106,39 @@ pub struct Readings {
 }
 
 impl Readings {
-    /// The text format of Prometheus, version 0.0.4: HELP, TYPE and samples of each metric together.
+    /// The text format of Prometheus, version 0.0.4: HELP, TYPE and samples of each metric
+    /// together.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = String::new();
-        let trust = self.trust.iter().map(|(root, kind, end)| (vec![("root", root.as_str()), ("kind", *kind)], *end));
+        let trust = self
+            .trust
+            .iter()
+            .map(|(root, kind, end)| (vec![("root", root.as_str()), ("kind", *kind)], *end));
         let help = "When the last of this kind in a trust root ends, in seconds since 1970.";
         family(&mut text, "sealgate_trust_expiry_timestamp_seconds", "gauge", help, trust);
-        // One key may have several windows, one authority several lists, and a series has one value: the first end.
+        // One key may have several windows, one authority several lists, and a series has one
+        // value: the first end.
         let mut ends: BTreeMap<&str, f64> = BTreeMap::new();
         for (key, end) in &self.keys {
             ends.entry(key).and_modify(|first| *first = first.min(*end)).or_insert(*end);
         }
         let keys = ends.into_iter().map(|(key, end)| (vec![("key", key)], end));
-        let help = "When a key, certificate or revocation list of a policy ends, in seconds since 1970.";
+        let help =
+            "When a key, certificate or revocation list of a policy ends, in seconds since 1970.";
         family(&mut text, "sealgate_key_expiry_timestamp_seconds", "gauge", help, keys);
         let one = |value: bool| [(Vec::new(), f64::from(u8::from(value)))].into_iter();
         let help = "1 when the newest policy files were not taken and older ones are in force.";
         family(&mut text, "sealgate_policy_reload_failed", "gauge", help, one(self.reload_failed));
         self.audit.write(&mut text);
-        let Decisions { admitted, warned, unmatched, unverified, refused, unable, unreachable } = self.decisions;
-        let let_through =
-            [("admitted", admitted), ("warned", warned), ("unmatched", unmatched), ("unverified", unverified)];
+        let Decisions { admitted, warned, unmatched, unverified, refused, unable, unreachable } =
+            self.decisions;
+        let let_through = [
+            ("admitted", admitted),
+            ("warned", warned),
+            ("unmatched", unmatched),
+            ("unverified", unverified),
+        ];
         let not = [("refused", refused), ("unable", unable), ("unreachable", unreachable)];
         let verdicts = let_through.into_iter().chain(not);
         let help = "Decisions since the start.";
@@ -151,18 +162,26 @@ impl Audit {
         one("sealgate_audit_safe", "gauge", help, u64::from(self.safe));
         let help = "Records that could not be written since the start.";
         one("sealgate_audit_failed_records_total", "counter", help, self.failed);
-        let help = "Records that the disk did not take in time since the start; they are written when it does.";
+        let help = "Records that the disk did not take in time since the start; they are written \
+            when it does.";
         one("sealgate_audit_late_records_total", "counter", help, self.late);
-        one("sealgate_audit_waiting_records", "gauge", "Records that wait for the disk.", self.waiting);
+        one(
+            "sealgate_audit_waiting_records",
+            "gauge",
+            "Records that wait for the disk.",
+            self.waiting,
+        );
     }
 }
 
 impl Sources {
     fn write(&self, text: &mut String) {
         let Self { memory, evidence, registry, none } = *self;
-        let sources = [("memory", memory), ("evidence", evidence), ("registry", registry), ("none", none)];
+        let sources =
+            [("memory", memory), ("evidence", evidence), ("registry", registry), ("none", none)];
         let help = "Decisions since the start, by where the evidence came from.";
-        let counts = sources.into_iter().map(|(source, count)| (vec![("source", source)], count_of(count)));
+        let counts =
+            sources.into_iter().map(|(source, count)| (vec![("source", source)], count_of(count)));
         family(text, "sealgate_decisions_by_source_total", "counter", help, counts);
     }
 }
@@ -175,14 +194,25 @@ impl Evidence {
         let help = "1 when the evidence store is open and the last touch of it went well.";
         one("sealgate_evidence_healthy", "gauge", help, u64::from(self.healthy));
         one("sealgate_evidence_entries", "gauge", "Entries of the evidence store.", self.entries);
-        one("sealgate_evidence_bytes", "gauge", "Bytes of all files of the evidence store.", self.bytes);
+        one(
+            "sealgate_evidence_bytes",
+            "gauge",
+            "Bytes of all files of the evidence store.",
+            self.bytes,
+        );
         let help = "Evidence that could not be written since the start.";
         one("sealgate_evidence_failed_writes_total", "counter", help, self.failed_writes);
         let help = "Files of the evidence store that were found broken since the start.";
         one("sealgate_evidence_broken_total", "counter", help, self.broken);
-        let outcomes = [("confirmed", self.confirmed), ("withdrawn", self.withdrawn), ("unanswered", self.unanswered)];
+        let outcomes = [
+            ("confirmed", self.confirmed),
+            ("withdrawn", self.withdrawn),
+            ("unanswered", self.unanswered),
+        ];
         let help = "Registries asked again since the start, by what came of it.";
-        let counts = outcomes.into_iter().map(|(outcome, count)| (vec![("outcome", outcome)], count_of(count)));
+        let counts = outcomes
+            .into_iter()
+            .map(|(outcome, count)| (vec![("outcome", outcome)], count_of(count)));
         family(text, "sealgate_evidence_refreshes_total", "counter", help, counts);
     }
 }
@@ -202,7 +232,8 @@ impl Connections {
     }
 }
 
-/// A counter as a float, which all values are; exact below 2^52 (two halves of 32 bits, each exact).
+/// A counter as a float, which all values are; exact below 2^52 (two halves of 32 bits, each
+/// exact).
 fn count_of(count: u64) -> f64 {
     let half = |bits: u64| f64::from(u32::try_from(bits).unwrap_or(u32::MAX));
     half(count >> 32) * 4_294_967_296.0 + half(count & 0xffff_ffff)
@@ -221,15 +252,19 @@ fn family<'a>(
             text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
             begun = true;
         }
-        let labels: Vec<String> =
-            labels.into_iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let labels: Vec<String> = labels
+            .into_iter()
+            .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
+            .collect();
+        let labels =
+            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         let value = if value == f64::INFINITY { "+Inf".to_owned() } else { value.to_string() };
         text.push_str(&format!("{name}{labels} {value}\n"));
     }
 }
 
-/// A label's value: backslash, quote and line break escaped as the format has it, other controls left out.
+/// A label's value: backslash, quote and line break escaped as the format has it, other controls
+/// left out.
 fn escaped(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     for c in value.chars() {
@@ -249,14 +284,17 @@ mod tests {
     use super::*;
 
     const EXPECTED: &str = "\
-# HELP sealgate_trust_expiry_timestamp_seconds When the last of this kind in a trust root ends, in seconds since 1970.
+# HELP sealgate_trust_expiry_timestamp_seconds When the last of this kind in a trust root ends, in \
+seconds since 1970.
 # TYPE sealgate_trust_expiry_timestamp_seconds gauge
 sealgate_trust_expiry_timestamp_seconds{root=\"public-good\",kind=\"log\"} +Inf
 sealgate_trust_expiry_timestamp_seconds{root=\"acme\",kind=\"ct-log\"} 1900000000
-# HELP sealgate_policy_reload_failed 1 when the newest policy files were not taken and older ones are in force.
+# HELP sealgate_policy_reload_failed 1 when the newest policy files were not taken and older ones \
+are in force.
 # TYPE sealgate_policy_reload_failed gauge
 sealgate_policy_reload_failed 0
-# HELP sealgate_audit_healthy 1 when the last record of the audit log could be written and none is overdue.
+# HELP sealgate_audit_healthy 1 when the last record of the audit log could be written and none is \
+overdue.
 # TYPE sealgate_audit_healthy gauge
 sealgate_audit_healthy 1
 # HELP sealgate_audit_safe 1 when nobody but root could write the audit log.
@@ -265,7 +303,8 @@ sealgate_audit_safe 1
 # HELP sealgate_audit_failed_records_total Records that could not be written since the start.
 # TYPE sealgate_audit_failed_records_total counter
 sealgate_audit_failed_records_total 2
-# HELP sealgate_audit_late_records_total Records that the disk did not take in time since the start; they are written when it does.
+# HELP sealgate_audit_late_records_total Records that the disk did not take in time since the \
+start; they are written when it does.
 # TYPE sealgate_audit_late_records_total counter
 sealgate_audit_late_records_total 4
 # HELP sealgate_audit_waiting_records Records that wait for the disk.
@@ -280,13 +319,15 @@ sealgate_decisions_total{verdict=\"unverified\"} 9
 sealgate_decisions_total{verdict=\"refused\"} 2
 sealgate_decisions_total{verdict=\"unable\"} 0
 sealgate_decisions_total{verdict=\"unreachable\"} 1
-# HELP sealgate_decisions_by_source_total Decisions since the start, by where the evidence came from.
+# HELP sealgate_decisions_by_source_total Decisions since the start, by where the evidence came \
+from.
 # TYPE sealgate_decisions_by_source_total counter
 sealgate_decisions_by_source_total{source=\"memory\"} 7
 sealgate_decisions_by_source_total{source=\"evidence\"} 6
 sealgate_decisions_by_source_total{source=\"registry\"} 5
 sealgate_decisions_by_source_total{source=\"none\"} 4
-# HELP sealgate_evidence_healthy 1 when the evidence store is open and the last touch of it went well.
+# HELP sealgate_evidence_healthy 1 when the evidence store is open and the last touch of it went \
+well.
 # TYPE sealgate_evidence_healthy gauge
 sealgate_evidence_healthy 1
 # HELP sealgate_evidence_entries Entries of the evidence store.
@@ -298,7 +339,8 @@ sealgate_evidence_bytes 34567
 # HELP sealgate_evidence_failed_writes_total Evidence that could not be written since the start.
 # TYPE sealgate_evidence_failed_writes_total counter
 sealgate_evidence_failed_writes_total 1
-# HELP sealgate_evidence_broken_total Files of the evidence store that were found broken since the start.
+# HELP sealgate_evidence_broken_total Files of the evidence store that were found broken since the \
+start.
 # TYPE sealgate_evidence_broken_total counter
 sealgate_evidence_broken_total 2
 # HELP sealgate_evidence_refreshes_total Registries asked again since the start, by what came of it.
@@ -315,7 +357,8 @@ sealgate_connections_limit 64
 # HELP sealgate_connections_refused_total Connections that were closed unanswered since the start.
 # TYPE sealgate_connections_refused_total counter
 sealgate_connections_refused_total 2
-# HELP sealgate_connections_displaced_total Idle connections that were closed since the start for others that came.
+# HELP sealgate_connections_displaced_total Idle connections that were closed since the start for \
+others that came.
 # TYPE sealgate_connections_displaced_total counter
 sealgate_connections_displaced_total 1
 ";
@@ -359,16 +402,30 @@ sealgate_connections_displaced_total 1
     fn attack_e3_a_label_cannot_begin_a_line() {
         let keys = vec![("a\"\n\\b\x1b[2J\nsealgate_audit_healthy 0".to_owned(), 1.0)];
         let text = Readings { keys, ..Readings::default() }.to_text();
-        assert_eq!(text.lines().filter(|line| line.starts_with("sealgate_audit_healthy")).count(), 1);
-        assert!(text.contains("{key=\"a\\\"\\n\\\\b[2J\\nsealgate_audit_healthy 0\"} 1\n"), "{text}");
+        assert_eq!(
+            text.lines().filter(|line| line.starts_with("sealgate_audit_healthy")).count(),
+            1
+        );
+        assert!(
+            text.contains("{key=\"a\\\"\\n\\\\b[2J\\nsealgate_audit_healthy 0\"} 1\n"),
+            "{text}"
+        );
     }
 
-    /// A series stands once: a monitor may refuse the whole answer otherwise, and then nothing warns of what ends.
+    /// A series stands once: a monitor may refuse the whole answer otherwise, and then nothing
+    /// warns of what ends.
     #[test]
     fn a_key_with_two_windows_is_one_series() {
-        let keys = vec![("key a.pub of policy x".to_owned(), 20.0), ("key a.pub of policy x".to_owned(), 10.0)];
+        let keys = vec![
+            ("key a.pub of policy x".to_owned(), 20.0),
+            ("key a.pub of policy x".to_owned(), 10.0),
+        ];
         let text = Readings { keys, ..Readings::default() }.to_text();
-        let samples: Vec<&str> = text.lines().filter(|line| line.starts_with("sealgate_key_expiry")).collect();
-        assert_eq!(samples, ["sealgate_key_expiry_timestamp_seconds{key=\"key a.pub of policy x\"} 10"]);
+        let samples: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("sealgate_key_expiry")).collect();
+        assert_eq!(
+            samples,
+            ["sealgate_key_expiry_timestamp_seconds{key=\"key a.pub of policy x\"} 10"]
+        );
     }
 }

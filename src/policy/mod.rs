@@ -1,9 +1,9 @@
 //! What the node's operator demands of images, and the judge that lets one through or not.
 //!
-//! [`Documents`] are read strictly; with the keys, certificates and trust roots that they name they become a
-//! [`PolicySet`]; that says which documents are [`Applicable`] to a name and a pod, what has to be gathered ([`Plan`]),
-//! and, with the evidence at hand, judges a [`Case`]: a [`Permit`], which nothing else can make, or a [`Denial`]. Nothing
-//! here fetches, reads a file or a clock.
+//! [`Documents`] are read strictly; with the keys, certificates and trust roots that they name they
+//! become a [`PolicySet`]; that says which documents are [`Applicable`] to a name and a pod, what
+//! has to be gathered ([`Plan`]), and, with the evidence at hand, judges a [`Case`]: a [`Permit`],
+//! which nothing else can make, or a [`Denial`]. Nothing here fetches, reads a file or a clock.
 //!
 //! # The language
 //! ```yaml
@@ -42,22 +42,26 @@
 //!                                                 #   insecureAcceptAnything: true, alone under require
 //! ```
 //!
-//! * Unknown, misspelt and doubled fields, empty lists, patterns and counts that can never be met are errors with file,
-//!   line, column and field, and refuse the whole set (attack B4).
-//! * Every document that matches must be met; what none matches is [`Unmatched`]. Names are folded before they are
-//!   matched, and so are the patterns' hosts. A name or namespace that is not known matches every enforcing document
-//!   and no permissive one; permissive documents name literal hosts (attack E8).
-//! * Regular expressions match the whole text (attack B5). An identity that strangers have as well is an error unless it
-//!   is spelled `insecure...` (attack B8). What is odd and no error is a [`Note`].
-//! * The entries that count for a threshold are met by distinct signers, all the way down: the same key under two names
-//!   counts once, and so does the same certificate holder through two requirements (attack C2). Signers are counted for
-//!   each kind of claim by itself: who signs an image may attest its provenance too.
-//! * A signature is judged at its proven times, and at now when it has none; a permit says until when it holds.
+//! * Unknown, misspelt and doubled fields, empty lists, patterns and counts that can never be met
+//!   are errors with file, line, column and field, and refuse the whole set (attack B4).
+//! * Every document that matches must be met; what none matches is [`Unmatched`]. Names are folded
+//!   before they are matched, and so are the patterns' hosts. A name or namespace that is not known
+//!   matches every enforcing document and no permissive one; permissive documents name literal
+//!   hosts (attack E8).
+//! * Regular expressions match the whole text (attack B5). An identity that strangers have as well
+//!   is an error unless it is spelled `insecure...` (attack B8). What is odd and no error is a
+//!   [`Note`].
+//! * The entries that count for a threshold are met by distinct signers, all the way down: the same
+//!   key under two names counts once, and so does the same certificate holder through two
+//!   requirements (attack C2). Signers are counted for each kind of claim by itself: who signs an
+//!   image may attest its provenance too.
+//! * A signature is judged at its proven times, and at now when it has none; a permit says until
+//!   when it holds.
 //! * A condition that cannot be evaluated is *unable*: never true, and not refused either.
-//! * A signature counts on the target or, unless the target was asked for by digest, on the platform manifest under it;
-//!   what rests on the latter is pinned to it.
-//! * What could not be looked at is never taken for absent: [`Class`] keeps *refused*, *unable* and *unreachable*
-//!   apart.
+//! * A signature counts on the target or, unless the target was asked for by digest, on the
+//!   platform manifest under it; what rests on the latter is pinned to it.
+//! * What could not be looked at is never taken for absent: [`Class`] keeps *refused*, *unable* and
+//!   *unreachable* apart.
 //!
 //! The whole reference is the manual page sealgate-policy(5).
 
@@ -81,16 +85,20 @@ pub use crate::policy::evaluate::finding::Finding;
 pub use crate::policy::evaluate::judge::Sifted;
 pub use crate::policy::evaluate::permit::{Class, Denial, Permit, Reason, Verdict};
 pub use crate::policy::evaluate::report::{
-    DocumentReport, Report, RequirementReport, SIGNATURE_RESULTS_MAX, SIGNERS_MAX, SignatureOutcome, SignatureResult,
-    SignedObject,
+    DocumentReport, Report, RequirementReport, SIGNATURE_RESULTS_MAX, SIGNERS_MAX,
+    SignatureOutcome, SignatureResult, SignedObject,
 };
-pub use crate::policy::evaluate::signer::{CertificateInfo, LogEntryInfo, SignedAt, Signer, SignerId};
+pub use crate::policy::evaluate::signer::{
+    CertificateInfo, LogEntryInfo, SignedAt, Signer, SignerId,
+};
 pub use crate::policy::position::Position;
 pub use crate::policy::requirement::material::Material;
 pub use crate::policy::set::applicable::{Applicable, OtherNamespaces};
 pub use crate::policy::set::kinds::Plan;
 pub use crate::policy::syntax::advice::Advice;
-pub use crate::policy::syntax::error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault};
+pub use crate::policy::syntax::error::{
+    IdentityFault, Note, PatternFault, PolicyError, PolicyFault,
+};
 pub use crate::policy::syntax::regexp::RegExpFault;
 pub use document::{Documents, DocumentsReader, FILE_MAX, NamedAt, ParsedFile, PolicyFile};
 pub use set::{Expiry, PolicySet, Unmatched, VerdictKey};

@@ -1,10 +1,11 @@
-//! [`escaped`] and [`bounded`]: attacker text made fit for one line of a log, an error message or a terminal.
+//! [`escaped`] and [`bounded`]: attacker text made fit for one line of a log, an error message or a
+//! terminal.
 //!
-//! Registries, images and pods choose names; control characters, terminal escapes and text that reorders itself must
-//! not reach a reader as what they are (attack E3).
+//! Registries, images and pods choose names; control characters, terminal escapes and text that
+//! reorders itself must not reach a reader as what they are (attack E3).
 
-/// Longest line that a refusal prints, in bytes. The kubelet puts it into an event, which the API server cuts at
-/// 1024 bytes (Kubernetes, events API, `note`).
+/// Longest line that a refusal prints, in bytes. The kubelet puts it into an event, which the API
+/// server cuts at 1024 bytes (Kubernetes, events API, `note`).
 pub(super) const LINE_MAX: usize = 1024;
 /// Longest single value inside such a line: no one name may push the others out.
 pub(super) const VALUE_MAX: usize = 300;
@@ -25,7 +26,8 @@ pub(super) fn escaped(untrusted: &str) -> String {
     line
 }
 
-/// The text cut at `limit` bytes, with `...` where something was cut. Only for text that is already ASCII.
+/// The text cut at `limit` bytes, with `...` where something was cut. Only for text that is already
+/// ASCII.
 pub(super) fn bounded(mut text: String, limit: usize) -> String {
     if text.len() <= limit {
         return text;

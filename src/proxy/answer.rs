@@ -1,5 +1,5 @@
-//! [`Answer`]: what the client is told, the runtime's own [`Reply`] or a status of the gate's, made of headers alone
-//! ("Trailers-Only").
+//! [`Answer`]: what the client is told, the runtime's own [`Reply`] or a status of the gate's, made
+//! of headers alone ("Trailers-Only").
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
@@ -14,7 +14,10 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 /// What the client is told.
 #[must_use]
 #[derive(Debug, Clone)]
-#[allow(clippy::large_enum_variant, reason = "made once for each owned call; most are the large one")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made once for each owned call; most are the large one"
+)]
 pub enum Answer {
     /// The runtime's reply, unchanged, success or error.
     Reply(Reply),
@@ -54,7 +57,8 @@ impl Reply {
     /// The status text, decoded; the runtime's words.
     #[must_use]
     pub fn status_text(&self) -> String {
-        let from = self.trailers.as_ref().filter(|trailers| trailers.contains_key(status::GRPC_STATUS));
+        let from =
+            self.trailers.as_ref().filter(|trailers| trailers.contains_key(status::GRPC_STATUS));
         status::text_of(from.unwrap_or(&self.headers))
     }
 
@@ -98,8 +102,8 @@ pub(super) fn response(code: Code, message: &str) -> Response<ReplyBody> {
     response
 }
 
-/// The answer to a request that never reaches the runtime. A request that is not gRPC's gets an HTTP status as well: a
-/// CONNECT that is answered 200 would be a tunnel.
+/// The answer to a request that never reaches the runtime. A request that is not gRPC's gets an
+/// HTTP status as well: a CONNECT that is answered 200 would be a tunnel.
 pub(super) fn refusal(refusal: Refusal) -> Response<ReplyBody> {
     let mut answer = response(Code::Unimplemented, &refusal.to_string());
     if refusal == Refusal::NotPost {

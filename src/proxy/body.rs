@@ -1,5 +1,6 @@
-//! The two bodies of the proxy, [`ReplyBody`] towards the client and [`RequestBody`] towards the runtime. Streams pass
-//! frame by frame without a box; neither says its length, so that no header is added on the way.
+//! The two bodies of the proxy, [`ReplyBody`] towards the client and [`RequestBody`] towards the
+//! runtime. Streams pass frame by frame without a box; neither says its length, so that no header
+//! is added on the way.
 
 use std::{
     error::Error as _,
@@ -30,12 +31,14 @@ impl ReplyBody {
         Self(Kind::Stream { body, flight: None })
     }
 
-    /// The body of a call that counts as in flight until it has ended, and that the gate's end ends.
+    /// The body of a call that counts as in flight until it has ended, and that the gate's end
+    /// ends.
     pub(super) fn until(self, ticket: Ticket, sitting: Sitting) -> Self {
         match self.0 {
-            Kind::Stream { body, flight: _ } => {
-                Self(Kind::Stream { body, flight: Some(Flight { ticket, _sitting: sitting, cut: None }) })
-            }
+            Kind::Stream { body, flight: _ } => Self(Kind::Stream {
+                body,
+                flight: Some(Flight { ticket, _sitting: sitting, cut: None }),
+            }),
             whole @ Kind::Whole { .. } => Self(whole),
         }
     }
@@ -49,13 +52,18 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.0 {
             Kind::Stream { body, flight } => {
                 let frame = Pin::new(body).poll_frame(cx);
                 let trailers = match &frame {
                     Poll::Ready(Some(Err(error))) if !is_reset(error) => broken(),
-                    Poll::Pending if flight.as_mut().is_some_and(|flight| flight.is_cut(cx)) => stopping(),
+                    Poll::Pending if flight.as_mut().is_some_and(|flight| flight.is_cut(cx)) => {
+                        stopping()
+                    }
                     Poll::Ready(_) | Poll::Pending => return frame,
                 };
                 self.0 = Kind::Whole { data: Bytes::new(), trailers: None };
@@ -110,7 +118,10 @@ fn stopping() -> HeaderMap {
 
 /// The trailers of a call whose connection to the runtime ended.
 fn broken() -> HeaderMap {
-    status::trailers(Code::Unavailable, "sealgate: the connection to the runtime ended in the middle of the call")
+    status::trailers(
+        Code::Unavailable,
+        "sealgate: the connection to the runtime ended in the middle of the call",
+    )
 }
 
 /// What the runtime is sent.
@@ -125,7 +136,10 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut *self {
             Self::Stream(body) => Pin::new(body).poll_frame(cx),
             Self::Once(data) if data.is_empty() => Poll::Ready(None),
@@ -145,8 +159,8 @@ impl Body for RequestBody {
     }
 }
 
-/// Whether the peer or the protocol ended this one stream, as opposed to the whole connection. Such an error travels
-/// on with its reason; a broken connection becomes UNAVAILABLE.
+/// Whether the peer or the protocol ended this one stream, as opposed to the whole connection. Such
+/// an error travels on with its reason; a broken connection becomes UNAVAILABLE.
 pub(super) fn is_reset(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
     cause.is_some_and(h2::Error::is_reset)

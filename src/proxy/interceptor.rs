@@ -1,5 +1,5 @@
-//! The seam between the generic proxy and the methods that decide: [`Interceptor`] is called with a [`Call`] and gives an
-//! [`Answer`]. Nothing here looks into a message.
+//! The seam between the generic proxy and the methods that decide: [`Interceptor`] is called with a
+//! [`Call`] and gives an [`Answer`]. Nothing here looks into a message.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -10,8 +10,9 @@ use super::{OwnedMethod, answer::Answer, upstream::Upstream};
 
 /// What answers the owned methods.
 pub trait Interceptor: Send + Sync + 'static {
-    /// Answers one call. Called for owned methods only, after framing was checked. The future is dropped when the
-    /// client cancels or its connection ends: what must be finished then belongs in a task of its own.
+    /// Answers one call. Called for owned methods only, after framing was checked. The future is
+    /// dropped when the client cancels or its connection ends: what must be finished then belongs
+    /// in a task of its own.
     fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
 
     /// Hears of a request that was refused without being read, before the client is answered.
@@ -37,7 +38,8 @@ pub enum RejectedUnread {
     },
 }
 
-/// One call of an owned method: a single uncompressed message of at most [`MESSAGE_LIMIT`](super::MESSAGE_LIMIT) bytes.
+/// One call of an owned method: a single uncompressed message of at most
+/// [`MESSAGE_LIMIT`](super::MESSAGE_LIMIT) bytes.
 #[derive(Debug)]
 pub struct Call {
     /// The method.
@@ -48,6 +50,7 @@ pub struct Call {
     pub headers: HeaderMap,
     /// How long the caller waits, from `grpc-timeout`, counted from the arrival of the headers.
     pub deadline: Option<Duration>,
-    /// The runtime, over this client's own connection to it; cheap to clone and good for longer than the call.
+    /// The runtime, over this client's own connection to it; cheap to clone and good for longer
+    /// than the call.
     pub upstream: Upstream,
 }

@@ -1,6 +1,7 @@
-//! [`Listener`]: the Unix socket of the gate, made with its mode and owner before anybody can connect, or inherited
-//! from the service manager. A socket file that is left behind is removed only where nobody answers on it; the gate
-//! leaves its own behind when it ends, for the next start to take over.
+//! [`Listener`]: the Unix socket of the gate, made with its mode and owner before anybody can
+//! connect, or inherited from the service manager. A socket file that is left behind is removed
+//! only where nobody answers on it; the gate leaves its own behind when it ends, for the next start
+//! to take over.
 
 use std::{
     fmt, fs, io,
@@ -23,8 +24,8 @@ use tokio::net::{UnixListener, UnixStream};
 use super::Options;
 use crate::errno::Words;
 
-/// Most connections that are taken from the queue of a socket that is shut: what the kernel lets wait there
-/// (net.core.somaxconn).
+/// Most connections that are taken from the queue of a socket that is shut: what the kernel lets
+/// wait there (net.core.somaxconn).
 const QUEUE_MAX: usize = 4096;
 
 /// A listening Unix socket.
@@ -81,7 +82,8 @@ impl Listener {
     /// Makes the socket that the options describe.
     ///
     /// # Errors
-    /// [`ListenError`]; a socket that somebody answers on and a file that is no socket are left as they are.
+    /// [`ListenError`]; a socket that somebody answers on and a file that is no socket are left as
+    /// they are.
     pub fn bind(options: &Options) -> Result<Self, ListenError> {
         let path = options.socket.as_path();
         let owner = options.owner.as_deref().map(user).transpose()?;
@@ -91,12 +93,17 @@ impl Listener {
         }
         clear(path)?;
         let socket = bind(path).map_err(|error| failed("bind", path, &error.into()))?;
-        // Nobody can connect before listen(2), so there is no moment at which the socket is open to the wrong ones.
+        // Nobody can connect before listen(2), so there is no moment at which the socket is open to
+        // the wrong ones.
         let permissions = fs::Permissions::from_mode(options.mode);
-        fs::set_permissions(path, permissions).map_err(|error| failed("set the mode of", path, &error))?;
-        unistd::chown(path, owner, group).map_err(|error| failed("set the owner of", path, &error.into()))?;
-        socket::listen(&socket, Backlog::MAXCONN).map_err(|error| failed("listen on", path, &error.into()))?;
-        Self::of(StdListener::from(socket), Whose::Own).map_err(|error| failed("listen on", path, &error))
+        fs::set_permissions(path, permissions)
+            .map_err(|error| failed("set the mode of", path, &error))?;
+        unistd::chown(path, owner, group)
+            .map_err(|error| failed("set the owner of", path, &error.into()))?;
+        socket::listen(&socket, Backlog::MAXCONN)
+            .map_err(|error| failed("listen on", path, &error.into()))?;
+        Self::of(StdListener::from(socket), Whose::Own)
+            .map_err(|error| failed("listen on", path, &error))
     }
 
     /// Takes over a socket that is listening already, as the service manager hands it.
@@ -112,7 +119,8 @@ impl Listener {
         Ok(Self { socket: UnixListener::from_std(listener)?, whose })
     }
 
-    /// Waits for the next connection; who it is, is the caller's to ask ([`admits`](super::admits)).
+    /// Waits for the next connection; who it is, is the caller's to ask
+    /// ([`admits`](super::admits)).
     ///
     /// # Errors
     /// What accept(2) gives; out of file descriptors passes.
@@ -120,11 +128,14 @@ impl Listener {
         self.socket.accept().await.map(|(stream, _)| stream)
     }
 
-    /// Accepts no more. An inherited socket is left to whom it belongs to, with everybody who waits in its queue. An own one
-    /// is shut, so that nobody connects to it who would not be answered, and who was in its queue is given back.
+    /// Accepts no more. An inherited socket is left to whom it belongs to, with everybody who waits
+    /// in its queue. An own one is shut, so that nobody connects to it who would not be answered,
+    /// and who was in its queue is given back.
     #[must_use]
     pub fn close(self) -> Vec<UnixStream> {
-        if self.whose == Whose::Inherited || socket::shutdown(self.socket.as_raw_fd(), Shutdown::Read).is_err() {
+        if self.whose == Whose::Inherited
+            || socket::shutdown(self.socket.as_raw_fd(), Shutdown::Read).is_err()
+        {
             return Vec::new();
         }
         // Not through the runtime: it takes a socket that is shut for ready for ever.
@@ -186,10 +197,14 @@ impl fmt::Display for ListenError {
             Self::NotASocket { path } => {
                 write!(f, "{} is not a socket; move it away or choose another path", path.display())
             }
-            Self::InUse { path } => write!(f, "another process answers on {}; stop it first", path.display()),
+            Self::InUse { path } => {
+                write!(f, "another process answers on {}; stop it first", path.display())
+            }
             Self::NoSuchOwner { name } => write!(f, "no user or group {name:?} on this node"),
             Self::Mode { mode } => write!(f, "the socket's mode {mode:o} is above 777"),
-            Self::System { step, path, kind } => write!(f, "cannot {step} {}: {}", path.display(), Words(*kind)),
+            Self::System { step, path, kind } => {
+                write!(f, "cannot {step} {}: {}", path.display(), Words(*kind))
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
-//! The one table of what happens to a request: [`route`] says whether it passes, is owned, or is refused, and why.
+//! The one table of what happens to a request: [`route`] says whether it passes, is owned, or is
+//! refused, and why.
 //!
 //! The rule of cri-facts H6: only paths that are exactly `/runtime.v1.RuntimeService/<Letters>` or
-//! `/runtime.v1.ImageService/<Letters>` reach the runtime. Its socket serves all of containerd besides, native services
-//! and the older CRI with a PullImage of its own; none of that passes. Decides by name alone, never by content.
+//! `/runtime.v1.ImageService/<Letters>` reach the runtime. Its socket serves all of containerd
+//! besides, native services and the older CRI with a PullImage of its own; none of that passes.
+//! Decides by name alone, never by content.
 
 use std::fmt;
 
@@ -29,11 +31,13 @@ pub enum OwnedMethod {
 }
 
 /// Every owned method.
-const OWNED: [OwnedMethod; 3] = [OwnedMethod::PullImage, OwnedMethod::CreateContainer, OwnedMethod::StartContainer];
+const OWNED: [OwnedMethod; 3] =
+    [OwnedMethod::PullImage, OwnedMethod::CreateContainer, OwnedMethod::StartContainer];
 
-/// Methods that bring content past PullImage and CreateContainer, refused in either service until they are handled
-/// (cri-facts C11). CheckpointContainer is not here: it writes an archive on the node and starts nothing; what restores
-/// one is CreateContainer, which is owned (cri-facts C8). The `Stream*` methods only read.
+/// Methods that bring content past PullImage and CreateContainer, refused in either service until
+/// they are handled (cri-facts C11). CheckpointContainer is not here: it writes an archive on the
+/// node and starts nothing; what restores one is CreateContainer, which is owned (cri-facts C8).
+/// The `Stream*` methods only read.
 const BRINGS_CONTENT: &[(&str, &str)] = &[
     ("RestorePod", "it starts containers from a checkpoint whose images nobody verified"),
     ("CheckpointPod", "it makes checkpoints that can only be restored past the gate"),
@@ -44,7 +48,8 @@ const BRINGS_CONTENT: &[(&str, &str)] = &[
 
 /// The stream of events, which ends when its client or the runtime does (cri-facts H4).
 const ENDLESS: &str = "/runtime.v1.RuntimeService/GetContainerEvents";
-/// Makes a pod's sandbox, with its network: seconds of work, and a name that stays reserved when it is broken off.
+/// Makes a pod's sandbox, with its network: seconds of work, and a name that stays reserved when it
+/// is broken off.
 const RUN_POD: &str = "/runtime.v1.RuntimeService/RunPodSandbox";
 
 /// What happens to a request.
@@ -104,7 +109,8 @@ pub(super) fn ending(path: &str) -> CallEnding {
     }
 }
 
-/// Whether the path is exactly a forwarded service, a slash and letters; a query is part of the text and no letter.
+/// Whether the path is exactly a forwarded service, a slash and letters; a query is part of the
+/// text and no letter.
 fn forwarded(path: &str) -> bool {
     let name = path.strip_prefix(RUNTIME).or_else(|| path.strip_prefix(IMAGE)).unwrap_or_default();
     (1..=NAME_LIMIT).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphabetic())
@@ -147,16 +153,21 @@ impl OwnedMethod {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotPost => f.write_str("sealgate serves gRPC alone: the HTTP method must be POST"),
+            Self::NotPost => f.write_str(
+                "sealgate serves gRPC alone: the HTTP method must be \
+                POST",
+            ),
             Self::Native => f.write_str(
                 "sealgate does not serve containerd's own services, which run images past it; \
                  use the runtime's socket as the administrator of this node",
             ),
-            Self::OldCri => {
-                f.write_str("sealgate serves version v1 of the CRI alone; use a client that speaks runtime.v1")
-            }
+            Self::OldCri => f.write_str(
+                "sealgate serves version v1 of the CRI alone; use a client that speaks \
+                    runtime.v1",
+            ),
             Self::Path => f.write_str(
-                "sealgate serves exactly /runtime.v1.RuntimeService/<Name> and /runtime.v1.ImageService/<Name>",
+                "sealgate serves exactly /runtime.v1.RuntimeService/<Name> and \
+                 /runtime.v1.ImageService/<Name>",
             ),
             Self::BringsContent { name, why } => write!(f, "sealgate refuses {name}: {why}"),
         }
@@ -193,7 +204,11 @@ mod tests {
             assert_eq!(of(owned.path()), Route::Own(owned));
             assert!(owned.path().ends_with(owned.name()));
         }
-        assert_eq!(of("/runtime.v1.RuntimeService/PullImage"), Route::Pass, "the runtime has no such method");
+        assert_eq!(
+            of("/runtime.v1.RuntimeService/PullImage"),
+            Route::Pass,
+            "the runtime has no such method"
+        );
     }
 
     #[test]
@@ -226,9 +241,18 @@ mod tests {
 
     #[test]
     fn attack_h6_native_and_old_services_are_refused_by_name() {
-        assert_eq!(of("/containerd.services.images.v1.Images/Create"), Route::Refuse(Refusal::Native));
-        assert_eq!(of("//containerd.services.tasks.v1.Tasks/Start"), Route::Refuse(Refusal::Native));
-        assert_eq!(of("/containerd.runtime.sandbox.v1.Sandbox/Start"), Route::Refuse(Refusal::Native));
+        assert_eq!(
+            of("/containerd.services.images.v1.Images/Create"),
+            Route::Refuse(Refusal::Native)
+        );
+        assert_eq!(
+            of("//containerd.services.tasks.v1.Tasks/Start"),
+            Route::Refuse(Refusal::Native)
+        );
+        assert_eq!(
+            of("/containerd.runtime.sandbox.v1.Sandbox/Start"),
+            Route::Refuse(Refusal::Native)
+        );
         assert_eq!(of("/runtime.v1alpha2.ImageService/PullImage"), Route::Refuse(Refusal::OldCri));
     }
 
@@ -236,7 +260,10 @@ mod tests {
     fn attack_f_methods_that_bring_content_are_refused() {
         for (name, why) in BRINGS_CONTENT {
             for service in [RUNTIME, IMAGE] {
-                assert_eq!(of(&format!("{service}{name}")), Route::Refuse(Refusal::BringsContent { name, why }));
+                assert_eq!(
+                    of(&format!("{service}{name}")),
+                    Route::Refuse(Refusal::BringsContent { name, why })
+                );
             }
         }
     }

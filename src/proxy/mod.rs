@@ -1,11 +1,13 @@
 //! The socket: the CRI on a Unix socket, HTTP/2 only, in front of the runtime's own.
 //!
-//! [`serve()`] accepts, checks who connects, and answers every request by the one table in [`methods`]: it passes as it
-//! came, it is an owned method and goes to [`Interceptor`], or it is refused and the runtime never hears of
-//! it. [`Connections`] are shared out so that one client cannot lock out another. [`wire`] patches one field of a message
-//! and leaves every other byte alone.
+//! [`serve()`] accepts, checks who connects, and answers every request by the one table in
+//! [`methods`]: it passes as it came, it is an owned method and goes to [`Interceptor`], or it is
+//! refused and the runtime never hears of it. [`Connections`] are shared out so that one client
+//! cannot lock out another. [`wire`] patches one field of a message and leaves every other byte
+//! alone.
 //!
-//! Runs on a current-thread runtime as well as on a pool; one thread is faster. Knows nothing of images and policies.
+//! Runs on a current-thread runtime as well as on a pool; one thread is faster. Knows nothing of
+//! images and policies.
 
 mod answer;
 mod body;

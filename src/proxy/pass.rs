@@ -1,5 +1,6 @@
-//! Opaque forwarding: a request goes to the runtime and its response comes back with bodies, headers, trailers,
-//! streams, cancellation and deadlines as they are. Nothing is decoded, nothing is kept.
+//! Opaque forwarding: a request goes to the runtime and its response comes back with bodies,
+//! headers, trailers, streams, cancellation and deadlines as they are. Nothing is decoded, nothing
+//! is kept.
 
 use http::{Request, Response, uri::PathAndQuery};
 use hyper::body::Incoming;

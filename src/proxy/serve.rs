@@ -1,9 +1,11 @@
-//! [`serve`](serve()): accepts connections, answers each by the table of methods, and ends without losing a call.
+//! [`serve`](serve()): accepts connections, answers each by the table of methods, and ends without
+//! losing a call.
 //!
-//! The end, when the gate is told to stop: it goes on accepting and serving until no pull, create or other long call is in
-//! flight; then it accepts no more, ends what never ends, says goodbye on every connection (GOAWAY, of which HTTP/2 knows a
-//! form that loses no request that is on its way), and waits a little for what is left. Who connects meanwhile waits in the
-//! socket's queue for the next process.
+//! The end, when the gate is told to stop: it goes on accepting and serving until no pull, create
+//! or other long call is in flight; then it accepts no more, ends what never ends, says goodbye on
+//! every connection (GOAWAY, of which HTTP/2 knows a form that loses no request that is on its
+//! way), and waits a little for what is left. Who connects meanwhile waits in the socket's queue
+//! for the next process.
 
 use std::{fmt, future::Future, io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
@@ -47,23 +49,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client may take to say hello; it is on this node and does so at once.
 const HELLO_MAX: Duration = Duration::from_secs(10);
 
-/// How long short calls get once no connection is accepted any more: less than the 5 s that a kubelet gives a connection,
-/// together with the start of the next process.
+/// How long short calls get once no connection is accepted any more: less than the 5 s that a
+/// kubelet gives a connection, together with the start of the next process.
 const PARTING: Duration = Duration::from_secs(3);
 
-/// When is looked whether a pull began at the very moment of the goodbye: clients have read that by then.
+/// When is looked whether a pull began at the very moment of the goodbye: clients have read that by
+/// then.
 const SECOND_LOOK: Duration = Duration::from_millis(200);
 
 /// How long the last answers get to reach their clients.
 const FLUSHING: Duration = Duration::from_millis(500);
 
-/// How long a connection without a call gets to answer a goodbye; a client that lives does in less than a millisecond.
+/// How long a connection without a call gets to answer a goodbye; a client that lives does in less
+/// than a millisecond.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// How long an idle connection gets to go when its place was taken.
 const GIVE_UP: Duration = Duration::from_secs(1);
 
-/// How much of a refused path is recorded, in characters: the longest of containerd's own services has some 80.
+/// How much of a refused path is recorded, in characters: the longest of containerd's own services
+/// has some 80.
 const PATH_SHOWN: usize = 128;
 
 /// What the proxy needs to serve.
@@ -89,8 +94,13 @@ pub struct Drained {
     pub streams: usize,
 }
 
-/// Serves until `shutdown` completes and what is in flight has ended, for as long as the options say.
-pub async fn serve(listener: Listener, proxy: Proxy, shutdown: impl Future<Output = ()>) -> Drained {
+/// Serves until `shutdown` completes and what is in flight has ended, for as long as the options
+/// say.
+pub async fn serve(
+    listener: Listener,
+    proxy: Proxy,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
     let service = Arc::new(Service::new(proxy));
     let mut open = JoinSet::new();
     accept(&listener, &service, &mut open, shutdown).await;
@@ -98,9 +108,12 @@ pub async fn serve(listener: Listener, proxy: Proxy, shutdown: impl Future<Outpu
     loop {
         accept(&listener, &service, &mut open, service.underway.settled(end)).await;
         service.underway.enter(Stage::Leaving);
-        // A pull may have begun on a connection that had not read the goodbye yet: it gets its time, and who connects is
-        // served meanwhile.
-        if all_gone(&mut open, SECOND_LOOK).await || !service.underway.has_begun() || service.clock.steady() >= end {
+        // A pull may have begun on a connection that had not read the goodbye yet: it gets its
+        // time, and who connects is served meanwhile.
+        if all_gone(&mut open, SECOND_LOOK).await
+            || !service.underway.has_begun()
+            || service.clock.steady() >= end
+        {
             break;
         }
         service.underway.enter(Stage::Serving);
@@ -124,7 +137,12 @@ async fn all_gone(open: &mut JoinSet<()>, most: Duration) -> bool {
 }
 
 /// Accepts until `until` completes.
-async fn accept(listener: &Listener, service: &Arc<Service>, open: &mut JoinSet<()>, until: impl Future<Output = ()>) {
+async fn accept(
+    listener: &Listener,
+    service: &Arc<Service>,
+    open: &mut JoinSet<()>,
+    until: impl Future<Output = ()>,
+) {
     let mut until = pin!(until);
     loop {
         tokio::select! {
@@ -171,8 +189,8 @@ impl Service {
         Self { options, runtime, owned, http, budget, connections, clock, underway, away }
     }
 
-    /// Serves a connection that has a right to it and finds a place; any other is closed unanswered. Waits for nobody: who
-    /// comes next may be another's.
+    /// Serves a connection that has a right to it and finds a place; any other is closed
+    /// unanswered. Waits for nobody: who comes next may be another's.
     fn welcome(self: &Arc<Self>, stream: UnixStream, open: &mut JoinSet<()>) {
         match self.admit(&stream) {
             Ok((seat, idle)) => {
@@ -194,7 +212,8 @@ impl Service {
     }
 }
 
-/// Has an idle connection closed whose place was taken: with a goodbye, and by force when it does not go.
+/// Has an idle connection closed whose place was taken: with a goodbye, and by force when it does
+/// not go.
 async fn give_up(idle: Idle) {
     if timeout(GIVE_UP, idle.told(Told::Leave)).await.is_err() {
         idle.told(Told::End).await;
@@ -220,15 +239,18 @@ pub fn admits(stream: &UnixStream, allowed_uids: &[u32]) -> bool {
     peer(stream).is_ok_and(|peer| allowed(peer.user, allowed_uids))
 }
 
-/// Whether processes of this user are answered: the gate's own user always is, since it can do all the gate can.
+/// Whether processes of this user are answered: the gate's own user always is, since it can do all
+/// the gate can.
 fn allowed(uid: u32, list: &[u32]) -> bool {
     list.contains(&uid) || uid == nix::unistd::geteuid().as_raw()
 }
 
-/// Serves one connection until it ends, says nothing, gives its place up, or was told that the gate ends.
+/// Serves one connection until it ends, says nothing, gives its place up, or was told that the gate
+/// ends.
 async fn connection(service: Arc<Service>, stream: UnixStream, seat: Arc<Seat>) {
     let upstream = Upstream::new(&service.runtime, Arc::clone(&service.away));
-    let client = Arc::new(Client { upstream, seat: Arc::clone(&seat), service: Arc::clone(&service) });
+    let client =
+        Arc::new(Client { upstream, seat: Arc::clone(&seat), service: Arc::clone(&service) });
     let http = service.http.clone();
     let answer = service_fn(move |request| {
         let client = Arc::clone(&client);
@@ -287,7 +309,10 @@ async fn quiet(seat: &Seat) {
 
 impl Client {
     /// The story of one request.
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<ReplyBody>, hyper::Error> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<ReplyBody>, hyper::Error> {
         let sitting = self.seat.begin();
         match methods::route(request.method(), request.uri()) {
             Route::Pass => {
@@ -300,7 +325,8 @@ impl Client {
             Route::Own(method) => {
                 let ticket = self.service.underway.begin(CallEnding::Awaited);
                 tokio::select! {
-                    // Boxed, since it is many times larger than the future of a request that passes.
+                    // Boxed, since it is many times larger than the future of a request that
+                    // passes.
                     answer = Box::pin(self.own(method, request)) => Ok(answer.into_response()),
                     () = ticket.cut() => Ok(ended(&ticket)),
                 }
@@ -327,22 +353,35 @@ impl Client {
             Err(error) => return self.refused(method, error.code(), &error).await,
         };
         let upstream = self.upstream.clone();
-        self.service.owned.call(Call { method, message, headers: parts.headers, deadline, upstream }).await
+        self.service
+            .owned
+            .call(Call { method, message, headers: parts.headers, deadline, upstream })
+            .await
     }
 
     /// Refuses a call of an owned method unread, with a record of it.
-    async fn refused(&self, method: OwnedMethod, code: Code, why: &(dyn fmt::Display + Sync)) -> Answer {
+    async fn refused(
+        &self,
+        method: OwnedMethod,
+        code: Code,
+        why: &(dyn fmt::Display + Sync),
+    ) -> Answer {
         self.service.owned.unread(RejectedUnread::Framing { method, why: why.to_string() }).await;
         Answer::status(code, format!("sealgate refuses this {}: {why}", method.name()))
     }
 
-    /// Has it recorded that someone tried a method which would bring content past the gate. Paths that lead nowhere are
-    /// not worth a record.
+    /// Has it recorded that someone tried a method which would bring content past the gate. Paths
+    /// that lead nowhere are not worth a record.
     async fn note(&self, uri: &Uri, refusal: methods::Refusal) {
         match refusal {
-            methods::Refusal::Native | methods::Refusal::OldCri | methods::Refusal::BringsContent { .. } => {
+            methods::Refusal::Native
+            | methods::Refusal::OldCri
+            | methods::Refusal::BringsContent { .. } => {
                 let path = uri.path().chars().take(PATH_SHOWN).collect();
-                self.service.owned.unread(RejectedUnread::Method { path, why: refusal.to_string() }).await;
+                self.service
+                    .owned
+                    .unread(RejectedUnread::Method { path, why: refusal.to_string() })
+                    .await;
             }
             methods::Refusal::NotPost | methods::Refusal::Path => {}
         }
@@ -358,7 +397,9 @@ fn ended(ticket: &Ticket) -> Response<ReplyBody> {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User(uid) => write!(f, "its process runs as user {uid}, which allowed_uids does not name"),
+            Self::User(uid) => {
+                write!(f, "its process runs as user {uid}, which allowed_uids does not name")
+            }
             Self::Unknown => f.write_str("the kernel does not say whose it is"),
             Self::Full(why) => why.fmt(f),
         }

@@ -1,28 +1,29 @@
-//! HTTP/2 settings of both sides, each with its reason. No keepalive pings towards the runtime: a server in Go closes a
-//! connection whose peer pings more often than it allows.
+//! HTTP/2 settings of both sides, each with its reason. No keepalive pings towards the runtime: a
+//! server in Go closes a connection whose peer pings more often than it allows.
 
 use std::time::Duration;
 
 use hyper::{client, server};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-/// Longest header block in bytes: the limit of gRPC servers in Go. At hyper's 16 KiB a long error of the runtime would
-/// arrive as a broken call.
+/// Longest header block in bytes: the limit of gRPC servers in Go. At hyper's 16 KiB a long error
+/// of the runtime would arrive as a broken call.
 const HEADERS: u32 = 16 * 1024 * 1024;
 
 /// Bytes that one stream may have on the way unread.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 
-/// Bytes that all streams of one connection may have on the way unread: sixteen stalled streams before others wait.
-/// HTTP/2's implementation also takes its allowance for small frames from it.
+/// Bytes that all streams of one connection may have on the way unread: sixteen stalled streams
+/// before others wait. HTTP/2's implementation also takes its allowance for small frames from it.
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
-/// Streams that were reset and are remembered, or not yet seen: clients that cancel many calls at once are no attack
-/// here, where only root may connect.
+/// Streams that were reset and are remembered, or not yet seen: clients that cancel many calls at
+/// once are no attack here, where only root may connect.
 const RESETS: usize = 10_000;
 
-/// How long a client may be silent before it is asked whether it lives. Clients of gRPC answer pings by themselves, so that
-/// only one that is stopped, or that has forgotten its connection, does not.
+/// How long a client may be silent before it is asked whether it lives. Clients of gRPC answer
+/// pings by themselves, so that only one that is stopped, or that has forgotten its connection,
+/// does not.
 const PING_AFTER: Duration = Duration::from_secs(30);
 
 /// How long it may take to answer that; then its connection is closed.

@@ -1,7 +1,9 @@
-//! [`Underway`]: the calls in flight, which of them the end of the gate waits for, and when the rest of them end.
+//! [`Underway`]: the calls in flight, which of them the end of the gate waits for, and when the
+//! rest of them end.
 //!
-//! A gate that is told to stop serves on until nothing is in flight that would be a loss ([`Underway::settled`]); then it
-//! is leaving, and what never ends is ended; at last everything is ([`Stage`]). Knows nothing of sockets.
+//! A gate that is told to stop serves on until nothing is in flight that would be a loss
+//! ([`Underway::settled`]); then it is leaving, and what never ends is ended; at last everything is
+//! ([`Stage`]). Knows nothing of sockets.
 
 use std::{
     collections::BTreeMap,
@@ -16,8 +18,8 @@ use tokio::{
 
 use crate::clock::Clock;
 
-/// How old a call is that is waited for whatever its method: the ordinary ones take milliseconds, and what is younger
-/// ends within the time of parting.
+/// How old a call is that is waited for whatever its method: the ordinary ones take milliseconds,
+/// and what is younger ends within the time of parting.
 const LONG: Duration = Duration::from_secs(1);
 
 /// How often is looked whether a call has become old.
@@ -94,7 +96,8 @@ impl Underway {
         Ticket { underway: Arc::clone(self), number, ending }
     }
 
-    /// Completes at a moment at which no call is in flight that is waited for, at the latest at `end`.
+    /// Completes at a moment at which no call is in flight that is waited for, at the latest at
+    /// `end`.
     pub(super) async fn settled(&self, end: Instant) {
         let settled = async {
             while self.is_awaited() {

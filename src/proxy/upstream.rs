@@ -1,6 +1,7 @@
-//! [`Upstream`]: the runtime's socket, over one HTTP/2 connection for each client connection, so that what one client
-//! leaves unread cannot hold another one's window. The connection is made when it is first needed and made again when
-//! it ended; a runtime that is gone is UNAVAILABLE at once (cri-facts H1).
+//! [`Upstream`]: the runtime's socket, over one HTTP/2 connection for each client connection, so
+//! that what one client leaves unread cannot hold another one's window. The connection is made when
+//! it is first needed and made again when it ended; a runtime that is gone is UNAVAILABLE at once
+//! (cri-facts H1).
 
 use std::{
     fmt, io,
@@ -67,7 +68,8 @@ pub enum UpstreamError {
     },
     /// The runtime reset the call; whether it acted is not known.
     Reset,
-    /// The deadline of the call passed, and it was cancelled; whether the runtime acted is not known.
+    /// The deadline of the call passed, and it was cancelled; whether the runtime acted is not
+    /// known.
     Deadline,
     /// The message to send is above the limit; nothing was sent.
     TooLarge {
@@ -98,9 +100,10 @@ impl Upstream {
         }))
     }
 
-    /// Makes one unary call: `path` is `/<service>/<method>`, `headers` are sent as they are, except those that gRPC
-    /// sets itself and those that would let the runtime compress its reply. An error of the runtime is a [`Reply`] with
-    /// its status, to be passed on unchanged. Dropping the future cancels the call.
+    /// Makes one unary call: `path` is `/<service>/<method>`, `headers` are sent as they are,
+    /// except those that gRPC sets itself and those that would let the runtime compress its reply.
+    /// An error of the runtime is a [`Reply`] with its status, to be passed on unchanged. Dropping
+    /// the future cancels the call.
     ///
     /// # Errors
     /// [`UpstreamError`] when there is no whole reply; within `deadline`, where there is one.
@@ -111,7 +114,8 @@ impl Upstream {
         message: &[u8],
         deadline: Option<Duration>,
     ) -> Result<Reply, UpstreamError> {
-        let body = frame::join(message).map_err(|_| UpstreamError::TooLarge { length: message.len() })?;
+        let body =
+            frame::join(message).map_err(|_| UpstreamError::TooLarge { length: message.len() })?;
         let mut request = Request::new(RequestBody::Once(body));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = target(PathAndQuery::from_static(path));
@@ -125,19 +129,26 @@ impl Upstream {
         };
         match deadline {
             None => call.await,
-            Some(limit) => tokio::time::timeout(limit, call).await.unwrap_or(Err(UpstreamError::Deadline)),
+            Some(limit) => {
+                tokio::time::timeout(limit, call).await.unwrap_or(Err(UpstreamError::Deadline))
+            }
         }
     }
 
-    /// Sends a request and gives the response once its headers are there. A request that found its connection ended is
-    /// sent once more over a new one, only where none of it was sent.
-    pub(super) async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+    /// Sends a request and gives the response once its headers are there. A request that found its
+    /// connection ended is sent once more over a new one, only where none of it was sent.
+    pub(super) async fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, Failure> {
         let mut sender = self.sender().await?;
         let mut error = match sender.try_send_request(request).await {
             Ok(response) => return Ok(response),
             Err(error) => error,
         };
-        let Some(unsent) = error.take_message() else { return Err(self.failure(error.into_error())) };
+        let Some(unsent) = error.take_message() else {
+            return Err(self.failure(error.into_error()));
+        };
         let mut sender = self.sender().await?;
         sender.try_send_request(unsent).await.map_err(|error| self.failure(error.into_error()))
     }
@@ -155,11 +166,12 @@ impl Upstream {
         if let Some(sender) = self.live() {
             return Ok(sender);
         }
-        // A task of its own, so that callers that cancel while it dials do not make the next one dial again.
+        // A task of its own, so that callers that cancel while it dials do not make the next one
+        // dial again.
         let dialed = tokio::spawn(self.clone().dial_once()).await;
-        dialed
-            .unwrap_or(Err(io::ErrorKind::Interrupted))
-            .map_err(|kind| Failure::Answer(UpstreamError::Unreachable { socket: self.0.socket.clone(), kind }))
+        dialed.unwrap_or(Err(io::ErrorKind::Interrupted)).map_err(|kind| {
+            Failure::Answer(UpstreamError::Unreachable { socket: self.0.socket.clone(), kind })
+        })
     }
 
     async fn dial_once(self) -> Result<SendRequest<RequestBody>, io::ErrorKind> {
@@ -180,7 +192,8 @@ impl Upstream {
         match failed {
             Some(kind) => {
                 if let Some(unsaid) = self.0.away.due() {
-                    tracing::warn!(%socket, why = %Words(*kind), unsaid, "the runtime cannot be reached");
+                    tracing::warn!(%socket, why = %Words(*kind), unsaid, "the runtime cannot be \
+                        reached");
                 }
             }
             None => {
@@ -200,8 +213,10 @@ impl Upstream {
         let stream = UnixStream::connect(&self.0.socket).await.map_err(|error| error.kind())?;
         let mut builder = Builder::new(TokioExecutor::new());
         settings::client(&mut builder);
-        let (sender, connection) =
-            builder.handshake(TokioIo::new(Corked::new(stream))).await.map_err(|_| io::ErrorKind::ConnectionAborted)?;
+        let (sender, connection) = builder
+            .handshake(TokioIo::new(Corked::new(stream)))
+            .await
+            .map_err(|_| io::ErrorKind::ConnectionAborted)?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to the runtime ended");
@@ -215,10 +230,11 @@ impl Upstream {
         if parts.status != StatusCode::OK {
             return Err(UpstreamError::NotGrpc);
         }
-        let (body, trailers) = frame::gather(body, |_| Ok(()))
-            .await
-            .map_err(|error| if error == FrameError::Broken { self.broken() } else { UpstreamError::Reply(error) })?;
-        let code = trailers.as_ref().and_then(status::code_of).or_else(|| status::code_of(&parts.headers));
+        let (body, trailers) = frame::gather(body, |_| Ok(())).await.map_err(|error| {
+            if error == FrameError::Broken { self.broken() } else { UpstreamError::Reply(error) }
+        })?;
+        let code =
+            trailers.as_ref().and_then(status::code_of).or_else(|| status::code_of(&parts.headers));
         let code = code.ok_or(UpstreamError::NotGrpc)?;
         let message = match frame::split(&body) {
             Ok(message) => message,
@@ -229,8 +245,8 @@ impl Upstream {
     }
 }
 
-/// The target of a request to the runtime: one scheme and authority for all, since a Unix socket has neither and what
-/// the client wrote there has no meaning for it.
+/// The target of a request to the runtime: one scheme and authority for all, since a Unix socket
+/// has neither and what the client wrote there has no meaning for it.
 pub(super) fn target(path: PathAndQuery) -> Uri {
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(Scheme::HTTP);
@@ -277,15 +293,27 @@ impl fmt::Display for UpstreamError {
         match self {
             Self::Unreachable { socket, kind } => {
                 let why = Words(*kind);
-                write!(f, "the runtime's socket {} cannot be reached: {why}; is the runtime up?", socket.display())
+                write!(
+                    f,
+                    "the runtime's socket {} cannot be reached: {why}; is the runtime up?",
+                    socket.display()
+                )
             }
             Self::Broken { socket } => {
-                write!(f, "the connection to the runtime's socket {} ended in the middle of the call", socket.display())
+                write!(
+                    f,
+                    "the connection to the runtime's socket {} ended in the middle of the call",
+                    socket.display()
+                )
             }
             Self::Reset => f.write_str("the runtime reset the call"),
             Self::Deadline => f.write_str("the runtime did not answer within the time of the call"),
             Self::TooLarge { length } => {
-                write!(f, "the message of {length} bytes is above the {} allowed", frame::MESSAGE_LIMIT)
+                write!(
+                    f,
+                    "the message of {length} bytes is above the {} allowed",
+                    frame::MESSAGE_LIMIT
+                )
             }
             Self::Reply(error) => write!(f, "the runtime's reply cannot be read: {error}"),
             Self::NotGrpc => f.write_str("the runtime's reply has no gRPC status"),

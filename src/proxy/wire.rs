@@ -1,11 +1,13 @@
-//! Protobuf on the wire: reads and patches one field of a message and leaves every other byte as it came, fields that
-//! nobody here knows and their order included ([`string_at`], [`replace`], [`put`], [`remove`]).
+//! Protobuf on the wire: reads and patches one field of a message and leaves every other byte as it
+//! came, fields that nobody here knows and their order included ([`string_at`], [`replace`],
+//! [`put`], [`remove`]).
 //!
-//! Parsers differ in what they make of odd bytes: one takes the last of two fields and another merges them, one cuts a
-//! long field number down and another refuses it, one takes a wrong wire type for an unknown field (attack D2). So every
-//! message on the way to the field is read whole, and whatever two parsers could read differently is refused: a field
-//! of the path that may stand once and stands twice, a wrong wire type, a group, a varint that is cut, too long or
-//! longer than it need be, a length beyond the end. Fields off the path are not looked into.
+//! Parsers differ in what they make of odd bytes: one takes the last of two fields and another
+//! merges them, one cuts a long field number down and another refuses it, one takes a wrong wire
+//! type for an unknown field (attack D2). So every message on the way to the field is read whole,
+//! and whatever two parsers could read differently is refused: a field of the path that may stand
+//! once and stands twice, a wrong wire type, a group, a varint that is cut, too long or longer than
+//! it need be, a length beyond the end. Fields off the path are not looked into.
 //!
 //! Source: protobuf.dev, "Encoding".
 
@@ -16,7 +18,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 /// Deepest path; the CRI's deepest string that matters is at depth 4.
 const DEPTH_LIMIT: usize = 8;
 
-/// Most fields that one message on a path may have: a request of 16 MiB has room for millions, none has need of them.
+/// Most fields that one message on a path may have: a request of 16 MiB has room for millions, none
+/// has need of them.
 const FIELD_LIMIT: usize = 100_000;
 
 /// Largest field number ("Assigning Field Numbers").
@@ -108,29 +111,37 @@ pub fn bytes_at<'a>(message: &'a [u8], path: &[Step]) -> Result<Option<&'a [u8]>
     }
 }
 
-/// How many values the field has in the message at `parent`; the empty path is the whole message. A parent that is
-/// not there has none.
+/// How many values the field has in the message at `parent`; the empty path is the whole message. A
+/// parent that is not there has none.
 ///
 /// # Errors
 /// As [`string_at`].
 pub fn count(message: &[u8], parent: &[Step], field: u32) -> Result<usize, WireError> {
     let content = if parent.is_empty() { Some(message) } else { bytes_at(message, parent)? };
-    Ok(content.map(|content| occurrences(content, 0..content.len(), field)).transpose()?.map_or(0, |all| all.len()))
+    Ok(content
+        .map(|content| occurrences(content, 0..content.len(), field))
+        .transpose()?
+        .map_or(0, |all| all.len()))
 }
 
-/// Every value that the field has in the message at `parent`, in order; the empty path is the whole message. One pass,
-/// however many there are.
+/// Every value that the field has in the message at `parent`, in order; the empty path is the whole
+/// message. One pass, however many there are.
 ///
 /// # Errors
 /// As [`string_at`].
-pub fn all_at<'a>(message: &'a [u8], parent: &[Step], field: u32) -> Result<Vec<&'a [u8]>, WireError> {
+pub fn all_at<'a>(
+    message: &'a [u8],
+    parent: &[Step],
+    field: u32,
+) -> Result<Vec<&'a [u8]>, WireError> {
     let content = if parent.is_empty() { Some(message) } else { bytes_at(message, parent)? };
     let content = content.unwrap_or_default();
     let places = occurrences(content, 0..content.len(), field)?;
     Ok(places.into_iter().filter_map(|place| content.get(place.content)).collect())
 }
 
-/// The message with the value at the path replaced; lengths up the path are written anew, all else is as it was.
+/// The message with the value at the path replaced; lengths up the path are written anew, all else
+/// is as it was.
 ///
 /// # Errors
 /// As [`string_at`], and [`WireError::Missing`] when there is nothing to replace.
@@ -143,8 +154,8 @@ pub fn replace(message: &[u8], path: &[Step], value: &[u8]) -> Result<Bytes, Wir
     Ok(splice(message, &found.parents, leaf.length..leaf.content.end, &with))
 }
 
-/// As [`replace`], but a field that may stand once and is not there is added at the end of its parent, which must be
-/// there.
+/// As [`replace`], but a field that may stand once and is not there is added at the end of its
+/// parent, which must be there.
 ///
 /// # Errors
 /// As [`replace`].
@@ -186,7 +197,8 @@ struct Place {
     content: Range<usize>,
 }
 
-/// The messages on the way, outermost first, and the field at the end of the path where there is one.
+/// The messages on the way, outermost first, and the field at the end of the path where there is
+/// one.
 struct Found {
     parents: Vec<Place>,
     leaf: Option<Place>,
@@ -198,11 +210,13 @@ fn last(path: &[Step]) -> Result<Step, WireError> {
 
 /// Walks the path; [`WireError::Missing`] for a message on the way that is not there.
 fn locate(message: &[u8], path: &[Step]) -> Result<Found, WireError> {
-    let (leaf, way) = path.split_last().filter(|_| path.len() <= DEPTH_LIMIT).ok_or(WireError::Path)?;
+    let (leaf, way) =
+        path.split_last().filter(|_| path.len() <= DEPTH_LIMIT).ok_or(WireError::Path)?;
     let mut parents = Vec::with_capacity(way.len());
     let mut within = 0..message.len();
     for step in way {
-        let place = choose(message, within, *step)?.ok_or(WireError::Missing { field: step.field })?;
+        let place =
+            choose(message, within, *step)?.ok_or(WireError::Missing { field: step.field })?;
         within = place.content.clone();
         parents.push(place);
     }
@@ -253,7 +267,8 @@ impl WireReader<'_> {
         let key = self.at;
         let tag = self.minimal()?;
         let number = Some(tag >> 3).filter(|number| (1..=NUMBER_LIMIT).contains(number));
-        let number = number.and_then(|number| u32::try_from(number).ok()).ok_or(WireError::FieldNumber)?;
+        let number =
+            number.and_then(|number| u32::try_from(number).ok()).ok_or(WireError::FieldNumber)?;
         match tag & 7 {
             VARINT => self.varint().map(|_| (number, None)),
             FIXED64 => self.skip(8).map(|_| (number, None)),
@@ -269,13 +284,18 @@ impl WireReader<'_> {
     }
 
     fn skip(&mut self, bytes: usize) -> Result<Range<usize>, WireError> {
-        let end = self.at.checked_add(bytes).filter(|end| *end <= self.end).ok_or(WireError::Truncated)?;
+        let end = self
+            .at
+            .checked_add(bytes)
+            .filter(|end| *end <= self.end)
+            .ok_or(WireError::Truncated)?;
         let passed = self.at..end;
         self.at = end;
         Ok(passed)
     }
 
-    /// A varint written in as few bytes as it needs: what every encoder writes for keys and lengths.
+    /// A varint written in as few bytes as it needs: what every encoder writes for keys and
+    /// lengths.
     fn minimal(&mut self) -> Result<u64, WireError> {
         let start = self.at;
         let value = self.varint()?;
@@ -286,7 +306,11 @@ impl WireReader<'_> {
     fn varint(&mut self) -> Result<u64, WireError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
-            let byte = *self.message.get(self.at).filter(|_| self.at < self.end).ok_or(WireError::Truncated)?;
+            let byte = *self
+                .message
+                .get(self.at)
+                .filter(|_| self.at < self.end)
+                .ok_or(WireError::Truncated)?;
             self.at += 1;
             // The tenth byte has room for the 64th bit alone.
             if shift == 63 && byte > 1 {
@@ -317,7 +341,8 @@ fn splice(message: &[u8], parents: &[Place], at: Range<usize>, with: &[u8]) -> B
     out.freeze()
 }
 
-/// The lengths of the parents, outermost first, after `removed` bytes in the innermost became `added`.
+/// The lengths of the parents, outermost first, after `removed` bytes in the innermost became
+/// `added`.
 fn new_lengths(parents: &[Place], removed: usize, added: usize) -> Vec<usize> {
     let (mut removed, mut added) = (removed, added);
     let mut lengths = Vec::with_capacity(parents.len());
@@ -353,11 +378,17 @@ impl fmt::Display for WireError {
         match self {
             Self::Truncated => f.write_str("the message ends within a field"),
             Self::VarintTooLong => f.write_str("a number in the message is longer than 64 bits"),
-            Self::NotMinimal => f.write_str("a key or length in the message is written longer than it need be"),
+            Self::NotMinimal => {
+                f.write_str("a key or length in the message is written longer than it need be")
+            }
             Self::FieldNumber => f.write_str("a field number in the message is not one"),
             Self::WireType => f.write_str("the message has a group or an unknown wire type"),
-            Self::WrongType { field } => write!(f, "field {field} of the message has the wrong type"),
-            Self::Twice { field } => write!(f, "field {field} of the message may stand once and stands twice"),
+            Self::WrongType { field } => {
+                write!(f, "field {field} of the message has the wrong type")
+            }
+            Self::Twice { field } => {
+                write!(f, "field {field} of the message may stand once and stands twice")
+            }
             Self::Missing { field } => write!(f, "field {field} of the message is missing"),
             Self::NotUtf8 => f.write_str("a string in the message is not UTF-8"),
             Self::TooManyFields => write!(f, "the message has more than {FIELD_LIMIT} fields"),

@@ -1,14 +1,15 @@
 //! The names of hosts: how they are taken apart, and which spellings are one name.
 
 /// Names of Docker Hub, all one place.
-const DOCKER_HUB_NAMES: [&str; 4] = ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+const DOCKER_HUB_NAMES: [&str; 4] =
+    ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
 /// The name that credentials and policies know Docker Hub by.
 pub(super) const DOCKER_HUB: &str = "docker.io";
 /// Where Docker Hub's API is.
 pub(super) const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
-/// One spelling per name: lower case, no `:443`, Docker Hub's names as one. A name stands for HTTPS; for a place that is
-/// spoken to in another way see `Host::place`.
+/// One spelling per name: lower case, no `:443`, Docker Hub's names as one. A name stands for
+/// HTTPS; for a place that is spoken to in another way see `Host::place`.
 pub(super) fn fold(name: &str) -> String {
     let lower = exact(name);
     let name = lower.strip_suffix(":443").unwrap_or(&lower);
@@ -33,14 +34,19 @@ pub(super) fn split_port(authority: &str) -> (&str, Option<&str>) {
 pub(super) fn is_localhost(authority: &str) -> bool {
     let name = split_port(authority).0;
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    name == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    name == "localhost"
+        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A host with an optional port and nothing else: no scheme, user, path.
 pub(super) fn is_authority(text: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(&format!("https://{text}/")) else { return false };
     let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b));
-    plain && !text.is_empty() && url.path() == "/" && url.username().is_empty() && url.host_str().is_some()
+    plain
+        && !text.is_empty()
+        && url.path() == "/"
+        && url.username().is_empty()
+        && url.host_str().is_some()
 }
 
 #[cfg(test)]
@@ -49,7 +55,11 @@ mod tests {
 
     #[test]
     fn one_place_has_one_spelling() {
-        for (a, b) in [("REG.example:443", "reg.example"), ("registry-1.docker.io", "docker.io"), ("[::1]", "[::1]")] {
+        for (a, b) in [
+            ("REG.example:443", "reg.example"),
+            ("registry-1.docker.io", "docker.io"),
+            ("[::1]", "[::1]"),
+        ] {
             assert_eq!(fold(a), fold(b));
         }
         assert_ne!(fold("reg.example:5000"), fold("reg.example"));

@@ -1,5 +1,5 @@
-//! [`CredentialFault`]: why a source of the node's own credentials gave none. Never with a word that a program or a
-//! file said: those may hold secrets (attack E6).
+//! [`CredentialFault`]: why a source of the node's own credentials gave none. Never with a word
+//! that a program or a file said: those may hold secrets (attack E6).
 
 use std::fmt;
 
@@ -7,7 +7,8 @@ use crate::errno::Words;
 use crate::file_trust::OwnershipFault;
 use crate::registry::printable::printable;
 
-/// A source of credentials that failed: a credential helper, a credential provider plugin, or a file that names them.
+/// A source of credentials that failed: a credential helper, a credential provider plugin, or a
+/// file that names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialFault {
     /// The program's name, or the file.
@@ -19,7 +20,8 @@ pub struct CredentialFault {
 /// What went wrong with a source of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialWhy {
-    /// It is not the name of a program: a slash, two dots, or other characters than names have (attack E2).
+    /// It is not the name of a program: a slash, two dots, or other characters than names have
+    /// (attack E2).
     Name,
     /// It is in none of the configured folders.
     Missing,
@@ -29,8 +31,8 @@ pub enum CredentialWhy {
     Start(std::io::ErrorKind),
     /// It did not end in time and was killed; seconds.
     Time(u64),
-    /// It had not answered when half of the decision's time was gone; it goes on, and the next decision may have its
-    /// answer.
+    /// It had not answered when half of the decision's time was gone; it goes on, and the next
+    /// decision may have its answer.
     Slow,
     /// It ended with this code; none for a signal.
     Exit(Option<i32>),
@@ -70,11 +72,15 @@ impl fmt::Display for CredentialWhy {
             Self::Start(kind) => write!(f, "could not be started: {}", Words(*kind)),
             Self::Time(seconds) => write!(f, "did not end within {seconds} s and was killed"),
             Self::Slow => f.write_str("has not answered yet"),
-            Self::Exit(Some(code)) => write!(f, "ended with code {code}; run it by hand to see what it says"),
+            Self::Exit(Some(code)) => {
+                write!(f, "ended with code {code}; run it by hand to see what it says")
+            }
             Self::Exit(None) => f.write_str("was ended by a signal"),
             Self::Long(limit) => write!(f, "wrote more than {limit} bytes and was killed"),
             Self::Answer => f.write_str("did not answer as its protocol says"),
-            Self::ServiceAccount => f.write_str("needs a service account token, which the gate does not have"),
+            Self::ServiceAccount => {
+                f.write_str("needs a service account token, which the gate does not have")
+            }
             Self::File { line: None, problem } => f.write_str(problem),
             Self::File { line: Some(line), problem } => write!(f, "line {line}: {problem}"),
         }

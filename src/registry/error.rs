@@ -1,8 +1,8 @@
-//! [`RegistryError`]: why something could not be had from a registry, and the three answers that must never stand in
-//! for each other ([`Class`]).
+//! [`RegistryError`]: why something could not be had from a registry, and the three answers that
+//! must never stand in for each other ([`Class`]).
 //!
-//! No variant holds text that a registry wrote or a secret that it was sent: error codes are those of the
-//! distribution-spec, texts of the operating system are escaped and capped.
+//! No variant holds text that a registry wrote or a secret that it was sent: error codes are those
+//! of the distribution-spec, texts of the operating system are escaped and capped.
 
 use std::net::IpAddr;
 
@@ -38,7 +38,8 @@ pub enum RegistryError {
         /// What became of the credentials.
         credentials: Presented,
     },
-    /// 401 or 403, and a source of the node's own credentials for it failed: with those it may be there.
+    /// 401 or 403, and a source of the node's own credentials for it failed: with those it may be
+    /// there.
     NoCredentials {
         /// The host that refused.
         host: String,
@@ -104,7 +105,8 @@ pub enum RegistryError {
         /// Why it is not followed.
         fault: RedirectFault,
     },
-    /// A loopback, link-local or metadata address, where the operator did not name that host (attack E5).
+    /// A loopback, link-local or metadata address, where the operator did not name that host
+    /// (attack E5).
     ForbiddenAddress {
         /// The host as it was to be asked.
         host: String,
@@ -148,7 +150,8 @@ pub enum Presented {
     Nothing,
     /// The host was shown them and did not take them.
     Refused,
-    /// They were not shown: the host is a mirror, and nobody said that it may have them (attack E1).
+    /// They were not shown: the host is a mirror, and nobody said that it may have them (attack
+    /// E1).
     NotForMirror {
         /// The registry that they are for.
         registry: String,
@@ -158,7 +161,8 @@ pub enum Presented {
         /// The registry that they are for.
         registry: String,
     },
-    /// They were not shown to the host's token service, since nobody said that it may have them (attack E1).
+    /// They were not shown to the host's token service, since nobody said that it may have them
+    /// (attack E1).
     NotForTokenService {
         /// The token service.
         realm: String,
@@ -256,9 +260,11 @@ pub enum Malformed {
     NextPage,
     /// A list names something by a digest that is not SHA-256: what it is cannot be known.
     Algorithm,
-    /// Status 404 without an error of the distribution-spec: whoever answered, a gateway or a portal, may be no registry.
+    /// Status 404 without an error of the distribution-spec: whoever answered, a gateway or a
+    /// portal, may be no registry.
     NotFound,
-    /// A page, of this type, that is nothing of a registry's: a portal or a proxy may have answered in its place.
+    /// A page, of this type, that is nothing of a registry's: a portal or a proxy may have answered
+    /// in its place.
     Page(&'static str),
     /// A token answer without a usable token.
     Token,
@@ -292,7 +298,12 @@ impl RegistryError {
             | Self::TooLarge { .. }
             | Self::DigestMismatch { .. }
             | Self::BudgetSpent(
-                Budget::Requests | Budget::Bytes | Budget::Pages | Budget::Entries | Budget::Held { .. } | Budget::Turn,
+                Budget::Requests
+                | Budget::Bytes
+                | Budget::Pages
+                | Budget::Entries
+                | Budget::Held { .. }
+                | Budget::Turn,
             )
             | Self::Malformed { .. }
             | Self::Refused { .. }
@@ -306,8 +317,8 @@ impl RegistryError {
         }
     }
 
-    /// Of the failures of several hosts the one that is told: other content before silence, silence before the rest,
-    /// and "not there" only when nobody said anything else.
+    /// Of the failures of several hosts the one that is told: other content before silence, silence
+    /// before the rest, and "not there" only when nobody said anything else.
     pub(super) fn rank(&self) -> u8 {
         if matches!(self, Self::DigestMismatch { .. }) {
             return 3;
@@ -326,7 +337,10 @@ impl RegistryError {
 
     /// Whether the whole session is over, so that no other host is asked.
     pub(super) fn ends_session(&self) -> bool {
-        matches!(self, Self::BudgetSpent(Budget::Requests | Budget::Bytes | Budget::Time | Budget::Turn))
+        matches!(
+            self,
+            Self::BudgetSpent(Budget::Requests | Budget::Bytes | Budget::Time | Budget::Turn)
+        )
     }
 }
 
@@ -338,10 +352,17 @@ mod tests {
     fn absent_unreachable_and_unable_stay_apart() {
         let host = || "r.example".to_owned();
         assert_eq!(RegistryError::NotFound { name: host() }.class(), Class::Absent);
-        assert_eq!(RegistryError::Unreachable { host: host(), why: Why::Status(503) }.class(), Class::Unreachable);
+        assert_eq!(
+            RegistryError::Unreachable { host: host(), why: Why::Status(503) }.class(),
+            Class::Unreachable
+        );
         assert_eq!(RegistryError::BudgetSpent(Budget::Time).class(), Class::Unreachable);
         for status in [401, 403] {
-            let error = RegistryError::Unauthorized { host: host(), status, credentials: Presented::Nothing };
+            let error = RegistryError::Unauthorized {
+                host: host(),
+                status,
+                credentials: Presented::Nothing,
+            };
             assert_eq!(error.class(), Class::Unable);
         }
     }

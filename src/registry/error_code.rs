@@ -1,7 +1,9 @@
-//! The error codes of the distribution-spec in the body of an answer. A registry's own words are dropped.
+//! The error codes of the distribution-spec in the body of an answer. A registry's own words are
+//! dropped.
 
-/// The code of a distribution-spec error body when it is one of the known ones; the registry's own words are dropped. Of
-/// several errors the one that says "not allowed" counts: what else is said then is no knowledge.
+/// The code of a distribution-spec error body when it is one of the known ones; the registry's own
+/// words are dropped. Of several errors the one that says "not allowed" counts: what else is said
+/// then is no knowledge.
 pub(super) fn known_code(body: &[u8]) -> Option<&'static str> {
     const CODES: [&str; 16] = [
         "BLOB_UNKNOWN",
@@ -49,7 +51,10 @@ mod tests {
 
     #[test]
     fn only_known_codes_are_repeated() {
-        assert_eq!(known_code(br#"{"errors":[{"code":"NAME_UNKNOWN","message":"hunter2"}]}"#), Some("NAME_UNKNOWN"));
+        assert_eq!(
+            known_code(br#"{"errors":[{"code":"NAME_UNKNOWN","message":"hunter2"}]}"#),
+            Some("NAME_UNKNOWN")
+        );
         assert_eq!(known_code(br#"{"errors":[{"code":"hunter2"}]}"#), None);
         assert_eq!(known_code(b"<html>"), None);
         let two = br#"{"errors":[{"code":"NAME_UNKNOWN"},{"code":"DENIED"}]}"#;
@@ -58,10 +63,19 @@ mod tests {
 
     #[test]
     fn errors_of_registries_are_told_from_other_pages() {
-        for yes in [r#"{"errors":[{"code":"MANIFEST_UNKNOWN"}]}"#, r#"{"errors":[{"code":"NOT_FOUND"}]}"#] {
+        for yes in
+            [r#"{"errors":[{"code":"MANIFEST_UNKNOWN"}]}"#, r#"{"errors":[{"code":"NOT_FOUND"}]}"#]
+        {
             assert!(is_spoken_by_registry(yes.as_bytes()), "{yes}");
         }
-        for no in ["", "<html>", "404 page not found", "{}", r#"{"message":"no route"}"#, r#"{"errors":[]}"#] {
+        for no in [
+            "",
+            "<html>",
+            "404 page not found",
+            "{}",
+            r#"{"message":"no route"}"#,
+            r#"{"errors":[]}"#,
+        ] {
             assert!(!is_spoken_by_registry(no.as_bytes()), "{no}");
         }
     }

@@ -14,30 +14,50 @@ impl fmt::Display for RegistryError {
                 credentials.explain(host, f)
             }
             Self::NoCredentials { host, status, source, why } => {
-                write!(f, "{host} refused access with status {status}; no credentials for it: {source} {why}")
+                write!(
+                    f,
+                    "{host} refused access with status {status}; no credentials for it: {source} \
+                     {why}"
+                )
             }
             Self::Unreachable { host, why } => write!(f, "{host} could not be reached: {why}"),
-            Self::TooLarge { host, limit } => write!(f, "{host} sent more than the {limit} bytes allowed"),
+            Self::TooLarge { host, limit } => {
+                write!(f, "{host} sent more than the {limit} bytes allowed")
+            }
             Self::DigestMismatch { host, expected, got } => {
-                write!(f, "{host} sent other content than asked for: expected {expected}, got {got}")
+                write!(
+                    f,
+                    "{host} sent other content than asked for: expected {expected}, got {got}"
+                )
             }
             Self::BudgetSpent(budget) => write!(f, "the decision's budget of {budget} is used up"),
             Self::Malformed { host, what } => write!(f, "{host} sent {what}"),
-            Self::Refused { host, status, code: None } => write!(f, "{host} refused with status {status}"),
+            Self::Refused { host, status, code: None } => {
+                write!(f, "{host} refused with status {status}")
+            }
             Self::Refused { host, status, code: Some(code) } => {
                 write!(f, "{host} refused with status {status}, {code}")
             }
             Self::Redirect { host, fault } => write!(f, "{host} redirected {fault}"),
             Self::ForbiddenAddress { host, address } => write!(
                 f,
-                "{host} is at {address}, an address of this node or its link; allow it with registry.allow_local_hosts \
+                "{host} is at {address}, an address of this node or its link; allow it with \
+                 registry.allow_local_hosts \
                  or hosts.toml"
             ),
-            Self::Realm { host } => write!(f, "{host} named a token service that is not an https address"),
-            Self::NoHost { host } => write!(f, "hosts.toml lets no host answer for {host}; check its capabilities"),
-            Self::Unsafe(fault) => write!(f, "a file of the registry's configuration is not used: {fault}"),
+            Self::Realm { host } => {
+                write!(f, "{host} named a token service that is not an https address")
+            }
+            Self::NoHost { host } => {
+                write!(f, "hosts.toml lets no host answer for {host}; check its capabilities")
+            }
+            Self::Unsafe(fault) => {
+                write!(f, "a file of the registry's configuration is not used: {fault}")
+            }
             Self::Config { file, line: None, problem } => write!(f, "{file}: {problem}"),
-            Self::Config { file, line: Some(line), problem } => write!(f, "{file}, line {line}: {problem}"),
+            Self::Config { file, line: Some(line), problem } => {
+                write!(f, "{file}, line {line}: {problem}")
+            }
             Self::Options { option, problem } => write!(f, "registry.{option} {problem}"),
         }
     }
@@ -50,16 +70,19 @@ impl Presented {
         match self {
             Self::Nothing => write!(
                 f,
-                "there are no credentials for it: a pull needs the pod's pull secret, a check without a pull the node's \
+                "there are no credentials for it: a pull needs the pod's pull secret, a check \
+                 without a pull the node's \
                  own (registry.docker_configs or a credential plugin)"
             ),
             Self::Refused => write!(
                 f,
-                "it did not take the credentials that it was shown: they are wrong, or do not reach this repository"
+                "it did not take the credentials that it was shown: they are wrong, or do not \
+                 reach this repository"
             ),
             Self::NotForMirror { registry } => write!(
                 f,
-                "hosts.toml has it for {registry}, whose credentials are not shown to it; if it checks the same accounts, \
+                "hosts.toml has it for {registry}, whose credentials are not shown to it; if it \
+                 checks the same accounts, \
                  allow it in [registry]: credential_hosts = {{ \"{registry}\" = [\"{host}\"] }}"
             ),
             Self::ForAnother { registry } => {
@@ -67,7 +90,8 @@ impl Presented {
             }
             Self::NotForTokenService { realm } => write!(
                 f,
-                "the credentials for {host} were not sent to its token service {realm}; if it is to have them, allow it in \
+                "the credentials for {host} were not sent to its token service {realm}; if it is \
+                 to have them, allow it in \
                  [registry]: token_realms = {{ \"{host}\" = [\"{realm}\"] }}"
             ),
         }
@@ -85,8 +109,12 @@ impl fmt::Display for Why {
                 write!(f, "status {status}, to be asked again in {seconds} s and not before")
             }
             Self::Slow => f.write_str("its answer comes too slowly"),
-            Self::Crowded { by } => write!(f, "{by} takes too long, and too many wait for it; try again"),
-            Self::Recalled => f.write_str("no answer for seconds, while other registries waited for the place"),
+            Self::Crowded { by } => {
+                write!(f, "{by} takes too long, and too many wait for it; try again")
+            }
+            Self::Recalled => {
+                f.write_str("no answer for seconds, while other registries waited for the place")
+            }
             Self::Tls(fault) => write!(f, "TLS failed: {fault}"),
         }
     }
@@ -96,13 +124,15 @@ impl fmt::Display for TlsFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Issuer => {
-                "its certificate is from an authority that is not known here; name it with ca in hosts.toml"
+                "its certificate is from an authority that is not known here; name it with ca in \
+                 hosts.toml"
             }
             Self::Expired => "its certificate has expired",
             Self::NotYetValid => "its certificate is not valid yet; check the clock of this node",
             Self::Name => "its certificate is for other names",
             Self::Authority => {
-                "its certificate is an authority's own (CA:TRUE) and not, byte for byte, one that ca in hosts.toml names"
+                "its certificate is an authority's own (CA:TRUE) and not, byte for byte, one that \
+                 ca in hosts.toml names"
             }
             Self::Purpose => "its certificate is not for servers (extended key usage)",
             Self::NotTls => "it does not speak TLS",
@@ -131,7 +161,8 @@ impl fmt::Display for Malformed {
             Self::Page(kind) => {
                 return write!(
                     f,
-                    "a page ({kind}) where content of a registry was asked for: a login page or a proxy may have answered \
+                    "a page ({kind}) where content of a registry was asked for: a login page or a \
+                     proxy may have answered \
                      in its place"
                 );
             }

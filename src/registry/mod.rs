@@ -1,9 +1,10 @@
-//! The network: [`Registry`] resolves references and fetches manifests, referrers and blobs from OCI registries
-//! (distribution-spec 1.1), through the mirrors that containerd is configured with.
+//! The network: [`Registry`] resolves references and fetches manifests, referrers and blobs from
+//! OCI registries (distribution-spec 1.1), through the mirrors that containerd is configured with.
 //!
-//! One [`Session`] is one decision's budget of requests, bytes and time. Everything that comes back was hashed here;
-//! nothing that a registry says about itself is believed. *Not there*, *could not be asked* and *refused* stay apart
-//! in [`RegistryError`] ([`Class`]). This room decides nothing about signatures and keeps nothing on disk.
+//! One [`Session`] is one decision's budget of requests, bytes and time. Everything that comes back
+//! was hashed here; nothing that a registry says about itself is believed. *Not there*, *could not
+//! be asked* and *refused* stay apart in [`RegistryError`] ([`Class`]). This room decides nothing
+//! about signatures and keeps nothing on disk.
 
 mod api;
 mod authority;

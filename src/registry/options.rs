@@ -12,8 +12,8 @@ use super::proxy_url::ProxyUrl;
 use super::variables::Variables;
 use crate::share::Rules;
 
-/// Longest manifest or index, bytes: containerd refuses manifests above 4 MiB (`MaxManifestSize`), and so do most
-/// registries on push (distribution-spec, "Pushing Manifests").
+/// Longest manifest or index, bytes: containerd refuses manifests above 4 MiB (`MaxManifestSize`),
+/// and so do most registries on push (distribution-spec, "Pushing Manifests").
 pub(super) const MANIFEST_MAX: u64 = 4 << 20;
 /// Longest page of a referrers list, bytes: it is an index and bound like one.
 pub(super) const REFERRERS_PAGE_MAX: u64 = MANIFEST_MAX;
@@ -27,94 +27,103 @@ pub(super) const REDIRECTS_MAX: u32 = 5;
 pub(super) const HEADER_LINES_MAX: usize = 100;
 /// Header bytes of an answer over HTTP/2; over HTTP/1 hyper's buffer ends at about 400 KiB.
 pub(super) const HEADER_BYTES_MAX: u32 = 64 << 10;
-/// What is reserved for a body whose length nobody says, bytes, before it turns out to be longer: signatures, manifests and
-/// lists are shorter as a rule.
+/// What is reserved for a body whose length nobody says, bytes, before it turns out to be longer:
+/// signatures, manifests and lists are shorter as a rule.
 pub(super) const FIRST: usize = 16 << 10;
-/// What a request may take while others wait: an answer is there in a tenth of it as a rule, and a connection to the other
-/// side of the world takes a second.
+/// What a request may take while others wait: an answer is there in a tenth of it as a rule, and a
+/// connection to the other side of the world takes a second.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(3);
-/// Requests that may wait for their turn: all of the largest decisions that may be under way by default.
+/// Requests that may wait for their turn: all of the largest decisions that may be under way by
+/// default.
 const QUEUE_MAX: usize = 64 << 10;
-/// Largest `hosts.toml`, docker `config.json` or certificate file, bytes: written by hand, a few KiB.
+/// Largest `hosts.toml`, docker `config.json` or certificate file, bytes: written by hand, a few
+/// KiB.
 pub(super) const FILE_MAX: u64 = 1 << 20;
 
 /// Options of the registry client, the `[registry]` table of the configuration.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Folders in containerd's `certs.d` layout, as in its `config_path`; the first one that has a folder for the
-    /// host (or `_default`) counts. Default: `/etc/containerd/certs.d`.
+    /// Folders in containerd's `certs.d` layout, as in its `config_path`; the first one that has a
+    /// folder for the host (or `_default`) counts. Default: `/etc/containerd/certs.d`.
     pub certs_dirs: Vec<PathBuf>,
-    /// Docker `config.json` files that are looked into, in order, when a request brings no credentials of its own.
-    /// Default: where the kubelet looks (`/var/lib/kubelet`, root's home, the root folder). Credential helpers that
-    /// they name (`credsStore`, `credHelpers`) are run.
+    /// Docker `config.json` files that are looked into, in order, when a request brings no
+    /// credentials of its own. Default: where the kubelet looks (`/var/lib/kubelet`, root's home,
+    /// the root folder). Credential helpers that they name (`credsStore`, `credHelpers`) are run.
     pub docker_configs: Vec<PathBuf>,
-    /// Folders in which credential helpers (`docker-credential-NAME`) are looked for; the environment's `PATH` is not. A
-    /// helper that others than root could change is not run. Empty: none is run. Default: `/usr/local/bin` and
-    /// `/usr/bin`, where packages and people put them.
+    /// Folders in which credential helpers (`docker-credential-NAME`) are looked for; the
+    /// environment's `PATH` is not. A helper that others than root could change is not run. Empty:
+    /// none is run. Default: `/usr/local/bin` and `/usr/bin`, where packages and people put them.
     pub credential_helper_dirs: Vec<PathBuf>,
     /// Milliseconds that one run of a credential helper may take; then it is killed. Default 10000.
     pub credential_helper_ms: u64,
-    /// The kubelet's `--image-credential-provider-config`: a file, or a folder of them, that names plugins and the
-    /// images that they are for. Default: none.
+    /// The kubelet's `--image-credential-provider-config`: a file, or a folder of them, that names
+    /// plugins and the images that they are for. Default: none.
     pub credential_provider_config: Option<PathBuf>,
     /// The kubelet's `--image-credential-provider-bin-dir`: where these plugins are. Default: none.
     pub credential_provider_bin_dir: Option<PathBuf>,
-    /// Environment variables for helpers and plugins, beside `PATH` and `HOME`; a plugin's own `env` wins. The gate's
-    /// environment is not passed on. Default: none.
+    /// Environment variables for helpers and plugins, beside `PATH` and `HOME`; a plugin's own
+    /// `env` wins. The gate's environment is not passed on. Default: none.
     pub credential_env: Variables,
-    /// Proxy for every request (`http://host:port`, perhaps with `user:password@`), unless `hosts.toml` names one; then the
-    /// next three say nothing. Default: none. Behind a proxy the proxy resolves names, so the refusal of local addresses
-    /// by name is its own to make.
+    /// Proxy for every request (`http://host:port`, perhaps with `user:password@`), unless
+    /// `hosts.toml` names one; then the next three say nothing. Default: none. Behind a proxy the
+    /// proxy resolves names, so the refusal of local addresses by name is its own to make.
     pub proxy: Option<ProxyUrl>,
-    /// Proxy for requests by plain HTTP. Default: `HTTP_PROXY` of the environment; an empty value for none.
+    /// Proxy for requests by plain HTTP. Default: `HTTP_PROXY` of the environment; an empty value
+    /// for none.
     pub http_proxy: Option<ProxyUrl>,
-    /// Proxy for requests by HTTPS. Default: `HTTPS_PROXY` of the environment; an empty value for none.
+    /// Proxy for requests by HTTPS. Default: `HTTPS_PROXY` of the environment; an empty value for
+    /// none.
     pub https_proxy: Option<ProxyUrl>,
-    /// Hosts that are asked without `http_proxy` and `https_proxy`, with commas between: names, which stand for all below
-    /// them too, `.name` for those below alone, addresses, networks (`10.0.0.0/8`), with a port or without, or `*`. This
-    /// node is always asked directly. Default: `NO_PROXY` of the environment.
+    /// Hosts that are asked without `http_proxy` and `https_proxy`, with commas between: names,
+    /// which stand for all below them too, `.name` for those below alone, addresses, networks
+    /// (`10.0.0.0/8`), with a port or without, or `*`. This node is always asked directly. Default:
+    /// `NO_PROXY` of the environment.
     pub no_proxy: Option<String>,
-    /// Token services that may receive the credentials of a registry, beside the registry's own host:
-    /// registry host -> hosts. Docker Hub's and GitLab's are known. Default: none.
+    /// Token services that may receive the credentials of a registry, beside the registry's own
+    /// host: registry host -> hosts. Docker Hub's and GitLab's are known. Default: none.
     pub token_realms: BTreeMap<String, Vec<String>>,
-    /// Hosts that may receive the credentials given for a registry, beside that registry: registry host -> hosts
-    /// (mirrors that check the same accounts). Default: none; containerd must then agree (fact P18).
+    /// Hosts that may receive the credentials given for a registry, beside that registry: registry
+    /// host -> hosts (mirrors that check the same accounts). Default: none; containerd must then
+    /// agree (fact P18).
     pub credential_hosts: BTreeMap<String, Vec<String>>,
-    /// Hosts (`name`, `name:port` or an address) that may be on this node or its link: loopback, link-local and
-    /// metadata addresses. What `hosts.toml` names, and a reference to `localhost` itself, needs no entry.
-    /// Default: none.
+    /// Hosts (`name`, `name:port` or an address) that may be on this node or its link: loopback,
+    /// link-local and metadata addresses. What `hosts.toml` names, and a reference to `localhost`
+    /// itself, needs no entry. Default: none.
     pub allow_local_hosts: Vec<String>,
-    /// Whether signatures are also looked for beyond a host that has some: when those do not suffice, at the hosts after
-    /// it, in the end at the upstream. Default true: mirrors often lack signatures. With false the first host that has any
-    /// has the last word; one that has none sends the question on all the same.
+    /// Whether signatures are also looked for beyond a host that has some: when those do not
+    /// suffice, at the hosts after it, in the end at the upstream. Default true: mirrors often lack
+    /// signatures. With false the first host that has any has the last word; one that has none
+    /// sends the question on all the same.
     pub signatures_upstream: bool,
-    /// How often a question is asked again after 408, 425, 429, 500, 502, 503, 504 or a connection that was refused or
-    /// broken, when no other host has the answer. Waits lie between, and all of it within the decision's time and number
-    /// of requests. Default 3; 0 for never.
+    /// How often a question is asked again after 408, 425, 429, 500, 502, 503, 504 or a connection
+    /// that was refused or broken, when no other host has the answer. Waits lie between, and all of
+    /// it within the decision's time and number of requests. Default 3; 0 for never.
     pub retries: u32,
-    /// Milliseconds that one decision may spend on registries. Default 45000: well under the kubelet's two minutes
-    /// for CreateContainer (fact P11).
+    /// Milliseconds that one decision may spend on registries. Default 45000: well under the
+    /// kubelet's two minutes for CreateContainer (fact P11).
     pub session_ms: u64,
-    /// Milliseconds for one request and its answer; a host that takes longer is unreachable and the next one is
-    /// asked. Default 15000.
+    /// Milliseconds for one request and its answer; a host that takes longer is unreachable and the
+    /// next one is asked. Default 15000.
     pub request_ms: u64,
-    /// Milliseconds to connect, name resolution and TLS included. Default 5000; `dial_timeout` in `hosts.toml` wins.
+    /// Milliseconds to connect, name resolution and TLS included. Default 5000; `dial_timeout` in
+    /// `hosts.toml` wins.
     pub connect_ms: u64,
-    /// Requests of one decision, token requests included. Default 4096: a thousand bundles of one image take two each, and
-    /// as many again are left for the other places, tokens and mirrors.
+    /// Requests of one decision, token requests included. Default 4096: a thousand bundles of one
+    /// image take two each, and as many again are left for the other places, tokens and mirrors.
     pub session_requests: u32,
-    /// Bytes of all answers of one decision. Default 67108864 (64 MiB): a thousand keyless signatures with their manifests
-    /// and the lists that name them take half. They are not held together: what was judged and does not help is dropped.
+    /// Bytes of all answers of one decision. Default 67108864 (64 MiB): a thousand keyless
+    /// signatures with their manifests and the lists that name them take half. They are not held
+    /// together: what was judged and does not help is dropped.
     pub session_bytes: u64,
-    /// Pages of one referrers list. Default 64: a thousand entries in the shortest pages that registries have (some 20 to
-    /// 50), unless the registry filters by kind.
+    /// Pages of one referrers list. Default 64: a thousand entries in the shortest pages that
+    /// registries have (some 20 to 50), unless the registry filters by kind.
     pub referrers_pages: u32,
-    /// Entries of one referrers list that may be signatures or attestations; those of other kinds do not count. Default
-    /// 2048, of more the last ones.
+    /// Entries of one referrers list that may be signatures or attestations; those of other kinds
+    /// do not count. Default 2048, of more the last ones.
     pub referrers_entries: usize,
-    /// Requests in flight, all hosts together. Default 32. One host has at most a quarter of them while others wait, and one
-    /// that let a request run for 3 s has one.
+    /// Requests in flight, all hosts together. Default 32. One host has at most a quarter of them
+    /// while others wait, and one that let a request run for 3 s has one.
     pub concurrent_requests: usize,
     /// Requests in flight to one host. Default 8 (attack E10).
     pub concurrent_requests_per_host: usize,
@@ -124,9 +133,13 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             certs_dirs: vec![PathBuf::from("/etc/containerd/certs.d")],
-            docker_configs: ["/var/lib/kubelet/config.json", "/root/.docker/config.json", "/.docker/config.json"]
-                .map(PathBuf::from)
-                .to_vec(),
+            docker_configs: [
+                "/var/lib/kubelet/config.json",
+                "/root/.docker/config.json",
+                "/.docker/config.json",
+            ]
+            .map(PathBuf::from)
+            .to_vec(),
             credential_helper_dirs: ["/usr/local/bin", "/usr/bin"].map(PathBuf::from).to_vec(),
             credential_helper_ms: 10_000,
             credential_provider_config: None,
@@ -179,9 +192,12 @@ impl Options {
             return Err(RegistryError::Options { option, problem: "must be at least 1" });
         }
         let pairs = |map: &BTreeMap<String, Vec<String>>| {
-            map.iter().flat_map(|(host, others)| std::iter::once(host).chain(others)).all(|host| is_authority(host))
+            map.iter()
+                .flat_map(|(host, others)| std::iter::once(host).chain(others))
+                .all(|host| is_authority(host))
         };
-        let not_a_host = "needs hosts: a name or an address, with a port where it is not the usual one";
+        let not_a_host =
+            "needs hosts: a name or an address, with a port where it is not the usual one";
         if !pairs(&self.token_realms) {
             return Err(RegistryError::Options { option: "token_realms", problem: not_a_host });
         }
@@ -189,7 +205,10 @@ impl Options {
             return Err(RegistryError::Options { option: "credential_hosts", problem: not_a_host });
         }
         if !self.allow_local_hosts.iter().all(|host| is_authority(host)) {
-            return Err(RegistryError::Options { option: "allow_local_hosts", problem: not_a_host });
+            return Err(RegistryError::Options {
+                option: "allow_local_hosts",
+                problem: not_a_host,
+            });
         }
         Ok(())
     }
@@ -205,9 +224,21 @@ impl Options {
         match (&self.credential_provider_config, &self.credential_provider_bin_dir) {
             (None, None) => {}
             (Some(config), Some(folder)) if config.is_absolute() && folder.is_absolute() => {}
-            (Some(_), None) => return fault("credential_provider_bin_dir", "must be set where a configuration is"),
-            (None, Some(_)) => return fault("credential_provider_config", "must be set where a folder of plugins is"),
-            (Some(_), Some(_)) => return fault("credential_provider_config", "and its folder need absolute paths"),
+            (Some(_), None) => {
+                return fault(
+                    "credential_provider_bin_dir",
+                    "must be set where a configuration is",
+                );
+            }
+            (None, Some(_)) => {
+                return fault(
+                    "credential_provider_config",
+                    "must be set where a folder of plugins is",
+                );
+            }
+            (Some(_), Some(_)) => {
+                return fault("credential_provider_config", "and its folder need absolute paths");
+            }
         }
         if !self.credential_env.is_usable() {
             return fault("credential_env", "has a variable that no program can be given");
@@ -224,9 +255,16 @@ mod tests {
     fn defaults_are_fine_and_limits_of_zero_are_not() {
         assert_eq!(Options::default().check(), Ok(()));
         let options = Options { session_requests: 0, ..Options::default() };
-        assert!(matches!(options.check(), Err(RegistryError::Options { option: "session_requests", .. })));
-        let options = Options { allow_local_hosts: vec!["http://x".to_owned()], ..Options::default() };
-        assert!(matches!(options.check(), Err(RegistryError::Options { option: "allow_local_hosts", .. })));
+        assert!(matches!(
+            options.check(),
+            Err(RegistryError::Options { option: "session_requests", .. })
+        ));
+        let options =
+            Options { allow_local_hosts: vec!["http://x".to_owned()], ..Options::default() };
+        assert!(matches!(
+            options.check(),
+            Err(RegistryError::Options { option: "allow_local_hosts", .. })
+        ));
     }
 
     #[test]
@@ -244,7 +282,8 @@ mod tests {
             "credential_provider_config"
         );
         assert_eq!(fault("credential_env = {LD_PRELOAD = 'x'}"), "credential_env");
-        let fine = "credential_provider_bin_dir = '/a'\ncredential_provider_config = '/b'\ncredential_env = {AWS_REGION = 'x'}";
+        let fine = "credential_provider_bin_dir = '/a'\ncredential_provider_config = \
+            '/b'\ncredential_env = {AWS_REGION = 'x'}";
         assert_eq!(toml::from_str::<Options>(fine).unwrap().check(), Ok(()));
     }
 

@@ -1,6 +1,7 @@
 //! [`printable`]: text from outside, made fit for a message.
 
-/// Longest text of the operating system or the TLS library that is repeated in a message, characters.
+/// Longest text of the operating system or the TLS library that is repeated in a message,
+/// characters.
 const DETAIL_MAX: usize = 200;
 
 /// Text from outside, fit for a log line: printable ASCII, the rest escaped, capped.

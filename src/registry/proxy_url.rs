@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::authority::is_authority;
 
-/// A proxy's address, `http://host:port` or `https://host:port`, perhaps with `user:password@` before the host, which is
-/// never shown.
+/// A proxy's address, `http://host:port` or `https://host:port`, perhaps with `user:password@`
+/// before the host, which is never shown.
 #[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
 pub struct ProxyUrl(String);
@@ -45,7 +45,8 @@ impl ProxyUrl {
     }
 
     fn url(&self) -> Option<Url> {
-        let url = Url::parse(&self.0).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        let url =
+            Url::parse(&self.0).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
         let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         (plain && is_authority(&authority(&url))).then_some(url)
     }

@@ -1,4 +1,5 @@
-//! [`Variables`]: environment variables for credential helpers and provider plugins, whose values are never shown.
+//! [`Variables`]: environment variables for credential helpers and provider plugins, whose values
+//! are never shown.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +21,10 @@ impl Variables {
     /// Refuses what no environment can hold.
     pub(super) fn is_usable(&self) -> bool {
         self.0.iter().all(|(name, value)| {
-            !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0') && !name.starts_with("LD_")
+            !name.is_empty()
+                && !name.contains(['=', '\0'])
+                && !value.contains('\0')
+                && !name.starts_with("LD_")
         })
     }
 }

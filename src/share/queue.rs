@@ -1,4 +1,5 @@
-//! [`State`]: who holds what, who waits, and who is next, by the rules of [`FairShare`](super::FairShare).
+//! [`State`]: who holds what, who waits, and who is next, by the rules of
+//! [`FairShare`](super::FairShare).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroUsize;
@@ -10,13 +11,14 @@ use tokio::sync::watch;
 
 use super::recall::Recall;
 
-/// How long a host that hung is taken to hang, unless it answers: long enough that it does not get half of everything
-/// again for each time that it is asked.
+/// How long a host that hung is taken to hang, unless it answers: long enough that it does not get
+/// half of everything again for each time that it is asked.
 pub(super) const HUNG_TIME: Duration = Duration::from_secs(60);
-/// How long an answer counts as lately: a node asks its registries for every new pod, some of them rarely.
+/// How long an answer counts as lately: a node asks its registries for every new pod, some of them
+/// rarely.
 const ANSWERED_TIME: Duration = Duration::from_secs(3600);
-/// Hosts whose answers are remembered, and as many whose hanging is. Apart, so that hosts without number that hang do not
-/// push out those that answer. A node asks tens of hosts.
+/// Hosts whose answers are remembered, and as many whose hanging is. Apart, so that hosts without
+/// number that hang do not push out those that answer. A node asks tens of hosts.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
 
 /// How much there is, and for whom.
@@ -50,7 +52,8 @@ pub(super) struct Host {
     /// In the order in which they were given.
     pub(super) slots: BTreeMap<u64, Held>,
     pub(super) queue: VecDeque<Waiter>,
-    /// When something was last given to it: what came to others before goes before what it waits for.
+    /// When something was last given to it: what came to others before goes before what it waits
+    /// for.
     pub(super) turn: Option<(u64, Instant)>,
 }
 
@@ -126,13 +129,18 @@ impl State {
                     given = Some(name);
                     break;
                 }
-                // Who may have all that is free waits for more of it; nobody takes it away meanwhile.
+                // Who may have all that is free waits for more of it; nobody takes it away
+                // meanwhile.
                 if claim.left == 0 {
                     break;
                 }
             }
-            let Some(host) = given.as_ref().and_then(|name| self.hosts.get_mut(name)) else { return };
-            let Some(Waiter { id, amount, recall, word, .. }) = host.queue.pop_front() else { return };
+            let Some(host) = given.as_ref().and_then(|name| self.hosts.get_mut(name)) else {
+                return;
+            };
+            let Some(Waiter { id, amount, recall, word, .. }) = host.queue.pop_front() else {
+                return;
+            };
             self.next_id += 1;
             host.turn = Some((self.next_id, now));
             host.held += amount;
@@ -148,7 +156,8 @@ impl State {
         self.free >= claim.amount.saturating_add(claim.left) || self.free == rules.total
     }
 
-    /// The claims of all hosts that wait and have not as much as they ever may, the first one first.
+    /// The claims of all hosts that wait and have not as much as they ever may, the first one
+    /// first.
     fn claims(&self, rules: &Rules, now: Instant) -> Vec<(HostClaim, Arc<str>)> {
         let claim = |(name, host): (&Arc<str>, &Host)| {
             let first = host.queue.front()?;
@@ -160,9 +169,18 @@ impl State {
         claims
     }
 
-    pub(super) fn standing(&self, name: &Arc<str>, host: &Host, rules: &Rules, now: Instant) -> Standing {
-        let is_within = |at: Option<&Instant>, time| at.is_some_and(|at| now.saturating_duration_since(*at) < time);
-        let hangs = host.slots.values().next().is_some_and(|oldest| oldest.is_long(rules.patience, now));
+    pub(super) fn standing(
+        &self,
+        name: &Arc<str>,
+        host: &Host,
+        rules: &Rules,
+        now: Instant,
+    ) -> Standing {
+        let is_within = |at: Option<&Instant>, time| {
+            at.is_some_and(|at| now.saturating_duration_since(*at) < time)
+        };
+        let hangs =
+            host.slots.values().next().is_some_and(|oldest| oldest.is_long(rules.patience, now));
         if hangs || is_within(self.hung.peek(name), HUNG_TIME) {
             Standing::Hung
         } else if is_within(self.answered.peek(name), ANSWERED_TIME) {
@@ -172,10 +190,12 @@ impl State {
         }
     }
 
-    /// Recalls as much as the first claim within a host's share lacks, of what others hold for too long.
+    /// Recalls as much as the first claim within a host's share lacks, of what others hold for too
+    /// long.
     pub(super) fn recall(&mut self, rules: &Rules, now: Instant) {
         let claims = self.claims(rules, now);
-        let first = claims.iter().find(|(claim, _)| claim.rank <= WITHIN_SHARE && !self.has(claim, rules));
+        let first =
+            claims.iter().find(|(claim, _)| claim.rank <= WITHIN_SHARE && !self.has(claim, rules));
         let Some((claim, for_whom)) = first else { return };
         let mut long = Vec::new();
         let mut coming = self.free;
@@ -220,11 +240,18 @@ impl Host {
 
     /// Whether this much more is within the host's share; the first of anything is.
     pub(super) fn fits(&self, amount: usize, rules: &Rules) -> bool {
-        self.held == 0 || self.held.saturating_add(amount) <= (rules.total / 4).max(1).min(rules.per_host)
+        self.held == 0
+            || self.held.saturating_add(amount) <= (rules.total / 4).max(1).min(rules.per_host)
     }
 
     /// What the first of its waiters may claim; nothing while the host has as much as it ever may.
-    fn claim(&self, first: &Waiter, standing: Standing, rules: &Rules, now: Instant) -> Option<HostClaim> {
+    fn claim(
+        &self,
+        first: &Waiter,
+        standing: Standing,
+        rules: &Rules,
+        now: Instant,
+    ) -> Option<HostClaim> {
         let (amount, held) = (first.amount, self.held);
         if held > 0 && held.saturating_add(amount) > rules.per_host {
             return None;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::SetOnce;
 
-/// Says when a [`Slot`](super::Slot) is to be given back because others wait; a clone says the same.
+/// Says when a [`Slot`](super::Slot) is to be given back because others wait; a clone says the
+/// same.
 #[derive(Debug, Clone, Default)]
 pub struct Recall(Arc<SetOnce<()>>);
 

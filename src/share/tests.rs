@@ -75,7 +75,8 @@ async fn attack_d1_eight_hosts_that_hang_hold_up_nobody() {
     assert_eq!(answer(&share, "never-seen").await, Duration::ZERO);
 }
 
-/// As many hosts as there are, some of them anew every moment: what has hung lately keeps nobody out.
+/// As many hosts as there are, some of them anew every moment: what has hung lately keeps nobody
+/// out.
 #[tokio::test(start_paused = true)]
 async fn attack_d1_forty_hosts_and_six_pulls_a_second() {
     let share = share(64);
@@ -142,7 +143,10 @@ async fn a_host_that_hung_has_one_place_until_it_answers_or_a_minute_is_over() {
     let _busy: Vec<_> = ["a", "b"].iter().flat_map(|host| hang(&share, host, 4)).collect();
     sleep(MOMENT).await;
     let soon = Duration::from_millis(1);
-    assert_eq!(share.take("bad", 1, later(soon)).await.err(), Some(Crowded { by: "bad".to_owned() }));
+    assert_eq!(
+        share.take("bad", 1, later(soon)).await.err(),
+        Some(Crowded { by: "bad".to_owned() })
+    );
     sleep(HUNG_TIME).await;
     assert!(share.take("bad", 1, later(soon)).await.is_ok());
 }
@@ -180,7 +184,10 @@ async fn the_longest_queue_loses_its_newest_and_the_others_nothing() {
     });
     sleep(MOMENT).await;
     assert_eq!(share.waiting(), 8);
-    assert_eq!(share.take("bad", 1, later(LONG)).await.err(), Some(Crowded { by: "bad".to_owned() }));
+    assert_eq!(
+        share.take("bad", 1, later(LONG)).await.err(),
+        Some(Crowded { by: "bad".to_owned() })
+    );
     drop(good);
     assert_eq!(next.await.unwrap(), Ok(()));
 }
@@ -190,7 +197,10 @@ async fn who_stops_waiting_leaves_nothing_behind() {
     let share = share(4);
     let all = share.take("one", 4, later(LONG)).await.unwrap();
     let soon = Duration::from_millis(1);
-    assert_eq!(share.take("two", 1, later(soon)).await.err(), Some(Crowded { by: "one".to_owned() }));
+    assert_eq!(
+        share.take("two", 1, later(soon)).await.err(),
+        Some(Crowded { by: "one".to_owned() })
+    );
     let waiting = hang(&share, "three", 2);
     sleep(MOMENT).await;
     waiting.iter().for_each(JoinHandle::abort);
@@ -225,7 +235,14 @@ struct Habit {
 fn habit() -> impl Strategy<Value = Habit> {
     let held = prop_oneof![Just(0), Just(7), Just(8), 0..40u32, Just(1000)];
     (1..12usize, 1..5usize, held, any::<bool>(), 20..3000u64, prop::bool::weighted(0.2)).prop_map(
-        |(many, amount, eighths, answers, pause, is_new)| Habit { many, amount, eighths, answers, pause, is_new },
+        |(many, amount, eighths, answers, pause, is_new)| Habit {
+            many,
+            amount,
+            eighths,
+            answers,
+            pause,
+            is_new,
+        },
     )
 }
 
@@ -250,8 +267,8 @@ async fn indulge(share: FairShare, host: String, habit: Habit, count: Arc<Atomic
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever other hosts do, the place for one decision at a host that answers is there in time, and so is it at a host
-    /// that nobody has seen.
+    /// Whatever other hosts do, the place for one decision at a host that answers is there in time,
+    /// and so is it at a host that nobody has seen.
     #[test]
     fn attack_d1_whatever_other_hosts_do_one_is_not_held_up(
         total in 2..40usize,

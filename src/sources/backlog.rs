@@ -1,7 +1,9 @@
-//! [`Backlog`]: what a place lists and what is not read of it yet, and the steps in which it is read.
+//! [`Backlog`]: what a place lists and what is not read of it yet, and the steps in which it is
+//! read.
 //!
-//! The first step reads a handful, as much as most images have; those after it up to [`STEP_MAX`]. In each the small is read
-//! side by side, and what is large after that by itself, so that a large one never takes the place of many.
+//! The first step reads a handful, as much as most images have; those after it up to [`STEP_MAX`].
+//! In each the small is read side by side, and what is large after that by itself, so that a large
+//! one never takes the place of many.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -23,8 +25,9 @@ const STEP_FIRST: usize = 8;
 const STEP_MAX: usize = 32;
 /// Bytes of large ones that are read in one step, unless one alone has more.
 const LARGE_STEP: u64 = 1 << 20;
-/// Of one place as much is asked for in vain: a registry that lists what it does not give, or does not answer, is asked for
-/// no more of it. What somebody pushed that cannot be read does not count, so that nobody hides others by it.
+/// Of one place as much is asked for in vain: a registry that lists what it does not give, or does
+/// not answer, is asked for no more of it. What somebody pushed that cannot be read does not count,
+/// so that nobody hides others by it.
 const WITHHELD_MAX: usize = 64;
 /// What goes wrong in one place is told so many times.
 const TOLD_MAX: usize = 8;
@@ -71,16 +74,23 @@ impl Candidate {
 
 impl Backlog {
     /// Of manifests that refer to the subject, in the order of the list, each once.
-    pub(crate) fn of_manifests(source: Source, at: usize, listed: Vec<Candidate>, other: Option<String>) -> Self {
+    pub(crate) fn of_manifests(
+        source: Source,
+        at: usize,
+        listed: Vec<Candidate>,
+        other: Option<String>,
+    ) -> Self {
         let mut seen = BTreeSet::new();
-        let each: Vec<Candidate> = listed.into_iter().filter(|one| seen.insert(one.digest.clone())).collect();
+        let each: Vec<Candidate> =
+            listed.into_iter().filter(|one| seen.insert(one.digest.clone())).collect();
         let manifests = in_turns(each, |candidate| created(&candidate.annotations)).into();
         Self { listed: seen, manifests, other, ..Self::new(source, at) }
     }
 
     /// Of the layers of one manifest, in its order.
     pub(crate) fn of_layers(source: Source, at: usize, contents: Contents) -> Self {
-        let listed = contents.layers.first().map(|layer| layer.carrier.digest.clone()).into_iter().collect();
+        let listed =
+            contents.layers.first().map(|layer| layer.carrier.digest.clone()).into_iter().collect();
         let other = contents.other.map(|kind| format!("a manifest of another kind ({kind})"));
         let layers = in_turns(contents.layers, |layer| created(&layer.blob.annotations)).into();
         Self { listed, layers, other, ..Self::new(source, at) }
@@ -128,8 +138,8 @@ impl Backlog {
         self.large.clear();
     }
 
-    /// The layers of the next step: those with as many different blobs, and what shares one of these. Several signatures
-    /// may share one payload: each blob is fetched once.
+    /// The layers of the next step: those with as many different blobs, and what shares one of
+    /// these. Several signatures may share one payload: each blob is fetched once.
     fn take(&mut self) -> Vec<Layer> {
         if self.layers.is_empty() {
             return self.take_large();
@@ -175,7 +185,16 @@ impl Look<'_> {
             }
         };
         let Self { looked, next, dropped, .. } = self;
-        Found { reads, looked, more, listed: BTreeSet::new(), is_first: false, has_list: false, dropped, next }
+        Found {
+            reads,
+            looked,
+            more,
+            listed: BTreeSet::new(),
+            is_first: false,
+            has_list: false,
+            dropped,
+            next,
+        }
     }
 
     async fn read_on(&mut self, backlog: &mut Backlog) -> Vec<Read> {
@@ -189,7 +208,9 @@ impl Look<'_> {
         backlog.begun = backlog.begun.saturating_add(layers.len());
         if layers.len() > room {
             let beyond = layers.len().saturating_sub(room).saturating_add(backlog.left());
-            let why = format!("{beyond} more than the {most} that are read of one place (limits.signatures)");
+            let why = format!(
+                "{beyond} more than the {most} that are read of one place (limits.signatures)"
+            );
             self.unable(backlog.source, &why);
             backlog.clear();
         }
@@ -202,12 +223,17 @@ impl Look<'_> {
     fn ended(&mut self, mut backlog: Backlog) -> Option<Backlog> {
         if !backlog.is_empty() && backlog.withheld >= WITHHELD_MAX {
             let (left, withheld) = (backlog.left(), backlog.withheld);
-            self.unable(backlog.source, &format!("{left} were not asked for after {withheld} that were not given"));
+            self.unable(
+                backlog.source,
+                &format!("{left} were not asked for after {withheld} that were not given"),
+            );
             backlog.clear();
         }
         if !backlog.is_empty() && self.reading.session().is_spent() {
-            let why =
-                format!("{} were not read: the time, requests or bytes of the decision are used up", backlog.left());
+            let why = format!(
+                "{} were not read: the time, requests or bytes of the decision are used up",
+                backlog.left()
+            );
             self.unable(backlog.source, &why);
             backlog.clear();
         }
@@ -228,11 +254,14 @@ impl Look<'_> {
         let count = backlog.step.min(backlog.manifests.len());
         let candidates: Vec<Candidate> = backlog.manifests.drain(..count).collect();
         let source = backlog.source;
-        for result in join_all(candidates.iter().map(|candidate| self.contents(source, candidate))).await {
+        for result in
+            join_all(candidates.iter().map(|candidate| self.contents(source, candidate))).await
+        {
             match result {
                 Ok(contents) => {
                     backlog.layers.extend(contents.layers);
-                    let other = || contents.other.map(|kind| format!("something of another kind ({kind})"));
+                    let other =
+                        || contents.other.map(|kind| format!("something of another kind ({kind})"));
                     backlog.other = backlog.other.take().or_else(other);
                 }
                 Err(outcome) => self.tell(backlog, outcome),
@@ -243,7 +272,8 @@ impl Look<'_> {
     async fn contents(&self, source: Source, candidate: &Candidate) -> Result<Contents, Outcome> {
         let digest = &candidate.digest;
         let session = self.reading.session();
-        let fetched = session.manifest_at(self.wanted.repository, digest, MAX_MANIFEST_BYTES, self.at).await;
+        let fetched =
+            session.manifest_at(self.wanted.repository, digest, MAX_MANIFEST_BYTES, self.at).await;
         let bytes = fetched.map_err(|error| withheld(&error))?.bytes;
         let carrier = Carrier { place: self.place(source), digest: digest.clone(), bytes };
         Contents::read(carrier, self.wanted.plan)
@@ -252,7 +282,8 @@ impl Look<'_> {
     /// Reads layers side by side, each blob once.
     async fn read_layers(&mut self, backlog: &mut Backlog, layers: Vec<Layer>) -> Vec<Read> {
         let mut seen = BTreeSet::new();
-        let blobs: Vec<&Layer> = layers.iter().filter(|layer| seen.insert(&layer.blob.digest)).collect();
+        let blobs: Vec<&Layer> =
+            layers.iter().filter(|layer| seen.insert(&layer.blob.digest)).collect();
         let bytes = join_all(blobs.iter().map(|layer| self.blob(layer))).await;
         let mut read: BTreeMap<Digest, Blob> = BTreeMap::new();
         let mut failed = Vec::new();
@@ -266,7 +297,11 @@ impl Look<'_> {
         let (mut reads, mut is_withheld) = (Vec::new(), false);
         for layer in layers {
             let Some(blob) = read.get(&layer.blob.digest).cloned() else { continue };
-            let artifact = if layer.needs_artifact(&blob.0) { Some(self.artifact().await.clone()) } else { None };
+            let artifact = if layer.needs_artifact(&blob.0) {
+                Some(self.artifact().await.clone())
+            } else {
+                None
+            };
             if let Some(Err(outcome)) = &artifact
                 && !std::mem::replace(&mut is_withheld, true)
             {
@@ -290,14 +325,15 @@ impl Look<'_> {
             if let Some(bytes) = self.wanted.bytes {
                 return Ok(bytes.clone());
             }
-            let fetched = self.reading.session().manifest(self.wanted.image, self.wanted.digest).await;
+            let fetched =
+                self.reading.session().manifest(self.wanted.image, self.wanted.digest).await;
             fetched.map(|fetched| fetched.bytes).map_err(|error| withheld(&error))
         };
         self.artifact.get_or_init(fetch).await
     }
 
-    /// Says what went wrong, a few times of many; that something could not be reached is never left out for what could
-    /// not be read.
+    /// Says what went wrong, a few times of many; that something could not be reached is never left
+    /// out for what could not be read.
     fn tell(&mut self, backlog: &mut Backlog, outcome: Outcome) {
         backlog.told = backlog.told.saturating_add(1);
         let is_withheld = match &outcome {
@@ -307,7 +343,9 @@ impl Look<'_> {
         };
         backlog.withheld = backlog.withheld.saturating_add(usize::from(is_withheld));
         let is_told = |outcome: &Outcome| {
-            self.looked.iter().any(|(_, told)| std::mem::discriminant(told) == std::mem::discriminant(outcome))
+            self.looked
+                .iter()
+                .any(|(_, told)| std::mem::discriminant(told) == std::mem::discriminant(outcome))
         };
         if backlog.told <= TOLD_MAX || !is_told(&outcome) {
             self.looked(backlog.source, outcome);

@@ -1,7 +1,8 @@
-//! [`EvidenceCache`]: the memory of evidence, place by place: bytes that were fetched, never that something was absent.
+//! [`EvidenceCache`]: the memory of evidence, place by place: bytes that were fetched, never that
+//! something was absent.
 //!
-//! [`FetchedEvidence`] is one place's evidence and [`PlaceEvidence`] says where a decision has it from. Whether it still counts is decided
-//! where it is used.
+//! [`FetchedEvidence`] is one place's evidence and [`PlaceEvidence`] says where a decision has it
+//! from. Whether it still counts is decided where it is used.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,8 +16,9 @@ use crate::cache::{Memory, lock_or_empty};
 use crate::clock::Clock;
 use crate::evidence::{Evidence, Place, Source};
 
-/// Largest evidence from one place that is kept in memory as a matter of course, in bytes. A signature takes 1 to 2 KiB,
-/// one with a certificate and log proof under 20 KiB, so this is several.
+/// Largest evidence from one place that is kept in memory as a matter of course, in bytes. A
+/// signature takes 1 to 2 KiB, one with a certificate and log proof under 20 KiB, so this is
+/// several.
 const KEPT_BYTES_MAX: usize = 64 << 10;
 /// Largest that is kept there at all: attestations with a bill of materials. Of these few are kept
 /// ([`KEPT_LARGE_MAX`]); more is read again when it is needed.
@@ -50,7 +52,8 @@ pub(crate) struct EvidenceCache {
 impl EvidenceCache {
     /// Room for the evidence of so many places, each for so long.
     pub(super) fn new((most, ttl): (NonZeroUsize, Duration), clock: Clock) -> Self {
-        let (usual, large) = (Mutex::new(Memory::new(most)), Mutex::new(Memory::new(KEPT_LARGE_MAX)));
+        let (usual, large) =
+            (Mutex::new(Memory::new(most)), Mutex::new(Memory::new(KEPT_LARGE_MAX)));
         Self { usual, large, ttl, clock }
     }
 
@@ -78,8 +81,9 @@ impl EvidenceCache {
         self.large().clear();
     }
 
-    /// Remembers the evidence that a permit rests on, so that the next policy can be judged without the network. Evidence
-    /// that led to nothing is not kept: a registry cannot fill this memory with what nobody trusts.
+    /// Remembers the evidence that a permit rests on, so that the next policy can be judged without
+    /// the network. Evidence that led to nothing is not kept: a registry cannot fill this memory
+    /// with what nobody trusts.
     pub(crate) fn keep(&self, pieces: &[PlaceEvidence]) {
         let expires = self.clock.steady() + self.ttl;
         for piece in pieces {
@@ -103,13 +107,16 @@ impl EvidenceCache {
         for repository in &query.repositories {
             for digest in &query.digests {
                 for source in Source::ALL {
-                    let key = Place { repository: repository.clone(), subject: digest.clone(), source };
+                    let key =
+                        Place { repository: repository.clone(), subject: digest.clone(), source };
                     kept.extend(self.usual().get(&key, now).cloned());
                     kept.extend(self.large().get(&key, now).cloned());
                 }
             }
         }
-        kept.into_iter().map(|held| PlaceEvidence { held, source: EvidenceSource::Memory }).collect()
+        kept.into_iter()
+            .map(|held| PlaceEvidence { held, source: EvidenceSource::Memory })
+            .collect()
     }
 
     /// Forgets what memory has of the places that are gone.
@@ -117,7 +124,8 @@ impl EvidenceCache {
         for repository in &query.repositories {
             for subject in &query.digests {
                 for source in Source::ALL {
-                    let place = Place { repository: repository.clone(), subject: subject.clone(), source };
+                    let place =
+                        Place { repository: repository.clone(), subject: subject.clone(), source };
                     if is_gone(&place) {
                         self.usual().remove(&place);
                         self.large().remove(&place);

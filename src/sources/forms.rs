@@ -1,8 +1,8 @@
-//! Where evidence is likely to be: [`Hint`], what is known of a registry beforehand, and [`Forms`], in which forms it
-//! admitted so far. From both follows the order in which places are asked.
+//! Where evidence is likely to be: [`Hint`], what is known of a registry beforehand, and [`Forms`],
+//! in which forms it admitted so far. From both follows the order in which places are asked.
 //!
-//! Both are guesses. A wrong one costs a round trip or a request, once; whatever they say, a refusal has looked in every
-//! place.
+//! Both are guesses. A wrong one costs a round trip or a request, once; whatever they say, a
+//! refusal has looked in every place.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -14,8 +14,8 @@ use crate::image::Repository;
 use crate::policy::Plan;
 use crate::registry::{Fetched, Support};
 
-/// Registry hosts whose forms are remembered at once; the least recently used one is dropped. A node pulls from tens of
-/// hosts, not hundreds.
+/// Registry hosts whose forms are remembered at once; the least recently used one is dropped. A
+/// node pulls from tens of hosts, not hundreds.
 const HOSTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// What is known beforehand about the registry's referrers endpoint.
@@ -27,15 +27,17 @@ pub enum Hint {
     LikelyEndpoint,
     /// Nothing: both places are asked side by side.
     AskBoth,
-    /// It seems not to be there: the fallback tag is asked, and the endpoint before anything is refused.
+    /// It seems not to be there: the fallback tag is asked, and the endpoint before anything is
+    /// refused.
     LikelyNone,
     /// It said lately that it is not there: the same.
     None,
 }
 
 impl Hint {
-    /// What the memory of the host says, or else the manner of its answer: a registry that introduces itself as the
-    /// classic docker one (`Docker-Distribution-Api-Version`) has no endpoint in its released versions.
+    /// What the memory of the host says, or else the manner of its answer: a registry that
+    /// introduces itself as the classic docker one (`Docker-Distribution-Api-Version`) has no
+    /// endpoint in its released versions.
     #[must_use]
     pub fn of(support: Support, resolved: Option<&Fetched>) -> Self {
         match (support, resolved) {
@@ -52,7 +54,9 @@ impl Hint {
         match (self, habit.bundles) {
             (Self::Endpoint | Self::None, _) | (_, None) => self,
             (_, Some(Source::Referrers)) => Self::LikelyEndpoint,
-            (_, Some(Source::FallbackTag | Source::SignatureTag | Source::AttestationTag)) => Self::LikelyNone,
+            (_, Some(Source::FallbackTag | Source::SignatureTag | Source::AttestationTag)) => {
+                Self::LikelyNone
+            }
         }
     }
 
@@ -89,7 +93,8 @@ impl Habit {
     /// The place of the one form that admitted so far, of those that can count.
     fn only(self, plan: Plan) -> Option<Source> {
         let signatures = (self.signatures && plan.signatures).then_some(Source::SignatureTag);
-        let attestations = (self.attestations && plan.attestations).then_some(Source::AttestationTag);
+        let attestations =
+            (self.attestations && plan.attestations).then_some(Source::AttestationTag);
         let mut known = self.bundles.into_iter().chain(signatures).chain(attestations);
         match (known.next(), known.next()) {
             (Some(only), None) => Some(only),
@@ -98,7 +103,8 @@ impl Habit {
     }
 }
 
-/// The memory of forms, by registry host. Only what admitted is learnt: nobody whom no policy trusts can fill it.
+/// The memory of forms, by registry host. Only what admitted is learnt: nobody whom no policy
+/// trusts can fill it.
 #[derive(Debug)]
 pub struct Forms {
     hosts: Mutex<LruCache<String, Habit>>,
@@ -123,18 +129,21 @@ impl Forms {
     }
 }
 
-/// The places that may hold what is wanted, in the order in which they are asked: those of one wave side by side, a wave
-/// only when those before did not suffice.
+/// The places that may hold what is wanted, in the order in which they are asked: those of one wave
+/// side by side, a wave only when those before did not suffice.
 ///
-/// Where one form alone admitted so far its place is asked alone, which spares the requests to the others. Where there
-/// seems to be no endpoint it is asked last: that spares a request of all that admit, and costs one of those that do not.
+/// Where one form alone admitted so far its place is asked alone, which spares the requests to the
+/// others. Where there seems to be no endpoint it is asked last: that spares a request of all that
+/// admit, and costs one of those that do not.
 pub(crate) fn waves(plan: Plan, hint: Hint, habit: Habit) -> Vec<Vec<Source>> {
     let hint = hint.with(habit);
     let mut first = hint.bundles().to_vec();
     first.extend(plan.signatures.then_some(Source::SignatureTag));
     first.extend(plan.attestations.then_some(Source::AttestationTag));
-    let last = if first.contains(&Source::Referrers) { Vec::new() } else { vec![Source::Referrers] };
-    let only: Vec<Source> = habit.only(plan).into_iter().filter(|source| first.contains(source)).collect();
+    let last =
+        if first.contains(&Source::Referrers) { Vec::new() } else { vec![Source::Referrers] };
+    let only: Vec<Source> =
+        habit.only(plan).into_iter().filter(|source| first.contains(source)).collect();
     first.retain(|source| !only.contains(source));
     [only, first, last].into_iter().filter(|wave| !wave.is_empty()).collect()
 }
@@ -146,9 +155,12 @@ mod tests {
     use super::*;
     use crate::image::Reference;
 
-    const KEYS: Plan = Plan { signatures: true, certificates: false, attestations: false, names_tag: false };
-    const PROVENANCE: Plan = Plan { signatures: false, certificates: true, attestations: true, names_tag: false };
-    const HINTS: [Hint; 5] = [Hint::Endpoint, Hint::LikelyEndpoint, Hint::AskBoth, Hint::LikelyNone, Hint::None];
+    const KEYS: Plan =
+        Plan { signatures: true, certificates: false, attestations: false, names_tag: false };
+    const PROVENANCE: Plan =
+        Plan { signatures: false, certificates: true, attestations: true, names_tag: false };
+    const HINTS: [Hint; 5] =
+        [Hint::Endpoint, Hint::LikelyEndpoint, Hint::AskBoth, Hint::LikelyNone, Hint::None];
 
     fn habit(sources: &[Source]) -> Habit {
         let mut habit = Habit::default();
@@ -175,15 +187,32 @@ mod tests {
         assert_eq!(waves(KEYS, Hint::AskBoth, habit(&[S])), [vec![S], vec![R, F]]);
         assert_eq!(waves(KEYS, Hint::None, habit(&[F])), [vec![F], vec![S], vec![R]]);
         assert_eq!(waves(KEYS, Hint::Endpoint, habit(&[R])), [vec![R], vec![S]]);
-        assert_eq!(waves(KEYS, Hint::LikelyNone, habit(&[R])), [vec![R], vec![S]], "what admitted says more");
+        assert_eq!(
+            waves(KEYS, Hint::LikelyNone, habit(&[R])),
+            [vec![R], vec![S]],
+            "what admitted says more"
+        );
         assert_eq!(waves(KEYS, Hint::LikelyNone, habit(&[R, S])), [vec![R, S]], "both did");
-        assert_eq!(waves(PROVENANCE, Hint::Endpoint, habit(&[S])), [vec![R, A]], "another form than can count");
+        assert_eq!(
+            waves(PROVENANCE, Hint::Endpoint, habit(&[S])),
+            [vec![R, A]],
+            "another form than can count"
+        );
         assert_eq!(waves(PROVENANCE, Hint::None, habit(&[A])), [vec![A], vec![F], vec![R]]);
-        assert_eq!(waves(KEYS, Hint::Endpoint, habit(&[F])), [vec![R, S]], "it has an endpoint by now");
-        assert_eq!(waves(KEYS, Hint::None, habit(&[R])), [vec![F, S], vec![R]], "it has none any more");
+        assert_eq!(
+            waves(KEYS, Hint::Endpoint, habit(&[F])),
+            [vec![R, S]],
+            "it has an endpoint by now"
+        );
+        assert_eq!(
+            waves(KEYS, Hint::None, habit(&[R])),
+            [vec![F, S], vec![R]],
+            "it has none any more"
+        );
     }
 
-    /// Whatever is guessed, every place is in some wave; the fallback tag also where the endpoint answers for it.
+    /// Whatever is guessed, every place is in some wave; the fallback tag also where the endpoint
+    /// answers for it.
     #[test]
     fn every_guess_leads_to_every_place() {
         for hint in HINTS {

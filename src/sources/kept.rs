@@ -1,8 +1,9 @@
-//! Evidence to disk and back: [`to_keep`] says what of gathered evidence has to be kept, and [`kept`] reads it again,
-//! with the same eyes as from a registry.
+//! Evidence to disk and back: [`to_keep`] says what of gathered evidence has to be kept, and
+//! [`kept`] reads it again, with the same eyes as from a registry.
 //!
-//! What is on disk is untrusted like any other: the store hashes it, the judge judges it. A place that is read from disk
-//! is never *absent*: what is missing or broken there is *unable*, since only the registry knows that there is nothing.
+//! What is on disk is untrusted like any other: the store hashes it, the judge judges it. A place
+//! that is read from disk is never *absent*: what is missing or broken there is *unable*, since
+//! only the registry knows that there is nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,16 +39,22 @@ pub struct Keep {
 impl Keep {
     /// The store's entry.
     #[must_use]
-    pub fn entry(&self, fetched: Timestamp, targets: BTreeSet<Digest>, names: Vec<String>) -> Entry {
+    pub fn entry(
+        &self,
+        fetched: Timestamp,
+        targets: BTreeSet<Digest>,
+        names: Vec<String>,
+    ) -> Entry {
         let Self { place, manifests, blobs, .. } = self.clone();
         Entry { place, fetched, manifests, blobs, targets, names }
     }
 }
 
-/// What has to be kept of evidence: one for each place where anything was found, in the order found.
+/// What has to be kept of evidence: one for each place where anything was found, in the order
+/// found.
 ///
-/// `subject` is the manifest or index that the image's name points at, where it is at hand: it is kept beside the evidence
-/// about it, for those who take the evidence elsewhere.
+/// `subject` is the manifest or index that the image's name points at, where it is at hand: it is
+/// kept beside the evidence about it, for those who take the evidence elsewhere.
 #[must_use]
 pub fn to_keep(evidence: &Evidence, subject: Option<&Bytes>) -> Vec<Keep> {
     let subject = subject.map(|bytes| (Digest::of(bytes), bytes));
@@ -61,16 +68,22 @@ pub fn to_keep(evidence: &Evidence, subject: Option<&Bytes>) -> Vec<Keep> {
         let place = keep.place.clone();
         let carriers = evidence.carriers.iter().filter(|carrier| carrier.place == place);
         carriers.for_each(|carrier| keep.add_manifest(&carrier.digest, &carrier.bytes));
-        evidence.items.iter().filter(|item| item.place == place).for_each(|item| keep.add_item(item));
-        if let Some((digest, bytes)) = subject.as_ref().filter(|(digest, _)| *digest == place.subject) {
+        evidence
+            .items
+            .iter()
+            .filter(|item| item.place == place)
+            .for_each(|item| keep.add_item(item));
+        if let Some((digest, bytes)) =
+            subject.as_ref().filter(|(digest, _)| *digest == place.subject)
+        {
             keep.add_blob(digest, bytes);
         }
     }
     keeps
 }
 
-/// Reads the evidence of an entry as if the place had been looked in. `plan` says what can count; the same bounds hold as
-/// for what a registry gives. Blocks while it reads files.
+/// Reads the evidence of an entry as if the place had been looked in. `plan` says what can count;
+/// the same bounds hold as for what a registry gives. Blocks while it reads files.
 #[must_use]
 pub fn kept(store: &Store, entry: &Entry, plan: Plan) -> Evidence {
     kept_of(store, entry, plan, Sizes::All).0
@@ -96,11 +109,14 @@ type Read<'a> = &'a dyn Fn(&Digest, u64) -> Result<Option<Bytes>, StoreError>;
 
 fn read_kept(store: Read<'_>, entry: &Entry, plan: Plan, sizes: Sizes) -> (Evidence, bool) {
     let evidence = Evidence::default();
-    let mut shelf = Shelf { store, entry, plan, sizes, evidence, large: 0, huge: 0, left_out: false };
+    let mut shelf =
+        Shelf { store, entry, plan, sizes, evidence, large: 0, huge: 0, left_out: false };
     shelf.manifests();
     let Shelf { mut evidence, left_out, .. } = shelf;
     let outcome = match evidence.items.len() {
-        0 => Outcome::Unable("what is kept of it on this node holds nothing that is asked for".to_owned()),
+        0 => Outcome::Unable(
+            "what is kept of it on this node holds nothing that is asked for".to_owned(),
+        ),
         count => Outcome::Found(count),
     };
     evidence.looked.push((entry.place.clone(), outcome));
@@ -155,8 +171,8 @@ struct Shelf<'a> {
 }
 
 impl Shelf<'_> {
-    /// Reads manifest after manifest, as they were found: what helped comes first. Under an older tag there is one, or of
-    /// each of some hosts one.
+    /// Reads manifest after manifest, as they were found: what helped comes first. Under an older
+    /// tag there is one, or of each of some hosts one.
     fn manifests(&mut self) {
         let entry = self.entry;
         let (most, limit) = match entry.place.source {
@@ -165,7 +181,10 @@ impl Shelf<'_> {
         };
         let mut layers = Vec::new();
         for digest in entry.manifests.iter().take(most) {
-            match self.manifest(digest, limit).and_then(|carrier| Contents::read(carrier, self.plan)) {
+            match self
+                .manifest(digest, limit)
+                .and_then(|carrier| Contents::read(carrier, self.plan))
+            {
                 Ok(contents) => layers.extend(contents.layers),
                 Err(outcome) => self.looked(outcome),
             }
@@ -173,7 +192,10 @@ impl Shelf<'_> {
         let (kept, others): (Vec<Layer>, Vec<Layer>) =
             layers.into_iter().partition(|layer| entry.blobs.contains(&layer.blob.digest));
         if !others.is_empty() {
-            self.looked(Outcome::Unable(format!("{} more did not help and are not kept on this node", others.len())));
+            self.looked(Outcome::Unable(format!(
+                "{} more did not help and are not kept on this node",
+                others.len()
+            )));
         }
         self.read_layers(kept);
     }
@@ -181,7 +203,8 @@ impl Shelf<'_> {
     /// The small before the large, so that a large one never takes the place of many.
     fn read_layers(&mut self, layers: Vec<Layer>) {
         let mut read: BTreeMap<Digest, Option<Bytes>> = BTreeMap::new();
-        let (large, small): (Vec<&Layer>, Vec<&Layer>) = layers.iter().partition(|layer| layer.is_large());
+        let (large, small): (Vec<&Layer>, Vec<&Layer>) =
+            layers.iter().partition(|layer| layer.is_large());
         for layer in small.into_iter().chain(large) {
             if !read.contains_key(&layer.blob.digest) {
                 let bytes = self.layer(&layer.blob, layer.limit(self.plan, BLOB_MAX));
@@ -215,19 +238,28 @@ impl Shelf<'_> {
     fn layer(&mut self, layer: &Descriptor, limit: u64) -> Result<Bytes, Outcome> {
         let (digest, size) = (&layer.digest, layer.size);
         if size > limit {
-            return Err(Outcome::Unable(format!("{digest} has {size} bytes, more than the {limit} that are read")));
+            return Err(Outcome::Unable(format!(
+                "{digest} has {size} bytes, more than the {limit} that are read"
+            )));
         }
         let is_huge = size > HUGE;
         if is_huge && self.sizes == Sizes::Usual {
             self.left_out = true;
-            return Err(Outcome::Unable(format!("{digest} has {size} bytes and is read by itself")));
+            return Err(Outcome::Unable(format!(
+                "{digest} has {size} bytes and is read by itself"
+            )));
         }
         if size > LARGE {
-            let (used, most) = if is_huge { (&mut self.huge, BLOB_MAX) } else { (&mut self.large, LARGE_BYTES_MAX) };
+            let (used, most) = if is_huge {
+                (&mut self.huge, BLOB_MAX)
+            } else {
+                (&mut self.large, LARGE_BYTES_MAX)
+            };
             let sum = used.saturating_add(size);
             if sum > most {
                 return Err(Outcome::Unable(format!(
-                    "{digest} has {size} bytes: with it the large attestations would have more than {most}"
+                    "{digest} has {size} bytes: with it the large attestations would have more \
+                     than {most}"
                 )));
             }
             *used = sum;
@@ -238,8 +270,12 @@ impl Shelf<'_> {
     fn read(&self, digest: &Digest, limit: u64) -> Result<Bytes, Outcome> {
         match (self.store)(digest, limit) {
             Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err(Outcome::Unable(format!("{digest} is not, or not whole, in the evidence on this node"))),
-            Err(error) => Err(Outcome::Unable(format!("the evidence on this node could not be read: {error:?}"))),
+            Ok(None) => Err(Outcome::Unable(format!(
+                "{digest} is not, or not whole, in the evidence on this node"
+            ))),
+            Err(error) => Err(Outcome::Unable(format!(
+                "the evidence on this node could not be read: {error:?}"
+            ))),
         }
     }
 
@@ -254,7 +290,8 @@ mod tests {
     use crate::evidence::{Content, Format};
     use crate::image::Reference;
 
-    const ALL: Plan = Plan { signatures: true, certificates: true, attestations: true, names_tag: false };
+    const ALL: Plan =
+        Plan { signatures: true, certificates: true, attestations: true, names_tag: false };
     const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
     const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
@@ -271,8 +308,11 @@ mod tests {
         }
 
         fn kept(&self, entry: &Entry, plan: Plan) -> Evidence {
-            let within = |bytes: &&Bytes, limit| u64::try_from(bytes.len()).is_ok_and(|size| size <= limit);
-            let read = |digest: &Digest, limit| Ok(self.0.get(digest).filter(|bytes| within(bytes, limit)).cloned());
+            let within =
+                |bytes: &&Bytes, limit| u64::try_from(bytes.len()).is_ok_and(|size| size <= limit);
+            let read = |digest: &Digest, limit| {
+                Ok(self.0.get(digest).filter(|bytes| within(bytes, limit)).cloned())
+            };
             let blobs = self.1.clone();
             read_kept(&read, &Entry { blobs, ..entry.clone() }, plan, Sizes::All).0
         }
@@ -297,7 +337,8 @@ mod tests {
     }
 
     fn entry(source: Source, manifests: Vec<Digest>) -> Entry {
-        let repository = Reference::parse("reg.example/app:1").unwrap().runtime_repository().clone();
+        let repository =
+            Reference::parse("reg.example/app:1").unwrap().runtime_repository().clone();
         let place = Place { repository, subject: Digest::of(b"image"), source };
         let (fetched, blobs, targets) = (Timestamp::UNIX_EPOCH, BTreeSet::new(), BTreeSet::new());
         Entry { place, fetched, manifests, blobs, targets, names: Vec::new() }
@@ -311,21 +352,31 @@ mod tests {
     fn a_missing_signature_leaves_the_others_and_is_said() {
         let mut files = Files::default();
         let kind = "application/vnd.dev.cosign.simplesigning.v1+json";
-        let manifest = files.manifest(&[(kind, b"one", 3), (kind, b"two", 3), ("text/plain", b"else", 4)]);
+        let manifest =
+            files.manifest(&[(kind, b"one", 3), (kind, b"two", 3), ("text/plain", b"else", 4)]);
         let entry = entry(Source::SignatureTag, vec![manifest.clone()]);
         let whole = files.kept(&entry, ALL);
         assert_eq!(outcomes(&whole), [&Outcome::Found(2)]);
         assert_eq!(whole.carriers.len(), 1);
         files.0.remove(&Digest::of(b"one"));
         let part = files.kept(&entry, ALL);
-        assert!(matches!(outcomes(&part).as_slice(), [Outcome::Unable(_), Outcome::Found(1)]), "{:?}", part.looked);
+        assert!(
+            matches!(outcomes(&part).as_slice(), [Outcome::Unable(_), Outcome::Found(1)]),
+            "{:?}",
+            part.looked
+        );
         assert_eq!(part.items[0].digest, Digest::of(b"two"));
         files.0.remove(&manifest);
         let none = files.kept(&entry, ALL);
-        assert!(matches!(outcomes(&none).as_slice(), [Outcome::Unable(_), Outcome::Unable(_)]), "{:?}", none.looked);
+        assert!(
+            matches!(outcomes(&none).as_slice(), [Outcome::Unable(_), Outcome::Unable(_)]),
+            "{:?}",
+            none.looked
+        );
     }
 
-    /// Of a manifest with many layers those that helped are kept: what is not is not missing, and not absent either.
+    /// Of a manifest with many layers those that helped are kept: what is not is not missing, and
+    /// not absent either.
     #[test]
     fn what_did_not_help_is_not_missed() {
         let mut files = Files::default();
@@ -333,7 +384,11 @@ mod tests {
         let manifest = files.manifest(&[(kind, b"one", 3), (kind, b"two", 3), (kind, b"six", 3)]);
         files.1 = BTreeSet::from([Digest::of(b"two")]);
         let found = files.kept(&entry(Source::SignatureTag, vec![manifest]), ALL);
-        assert!(matches!(outcomes(&found).as_slice(), [Outcome::Unable(_), Outcome::Found(1)]), "{:?}", found.looked);
+        assert!(
+            matches!(outcomes(&found).as_slice(), [Outcome::Unable(_), Outcome::Found(1)]),
+            "{:?}",
+            found.looked
+        );
         assert_eq!(found.items[0].digest, Digest::of(b"two"));
     }
 
@@ -343,13 +398,24 @@ mod tests {
         let mut files = Files::default();
         let junk = files.put(b"junk");
         let bare = files.manifest(&[("text/plain", b"else", 4)]);
-        for source in [Source::Referrers, Source::FallbackTag, Source::SignatureTag, Source::AttestationTag] {
-            for manifests in [vec![], vec![junk.clone()], vec![bare.clone()], vec![Digest::of(b"gone"), bare.clone()]] {
+        for source in
+            [Source::Referrers, Source::FallbackTag, Source::SignatureTag, Source::AttestationTag]
+        {
+            for manifests in [
+                vec![],
+                vec![junk.clone()],
+                vec![bare.clone()],
+                vec![Digest::of(b"gone"), bare.clone()],
+            ] {
                 let found = files.kept(&entry(source, manifests.clone()), ALL);
                 assert!(found.items.is_empty() && found.carriers.is_empty());
                 assert!(!found.looked.is_empty());
                 let unable = |outcome: &&Outcome| matches!(outcome, Outcome::Unable(_));
-                assert!(outcomes(&found).iter().all(unable), "{source:?} {manifests:?} {:?}", found.looked);
+                assert!(
+                    outcomes(&found).iter().all(unable),
+                    "{source:?} {manifests:?} {:?}",
+                    found.looked
+                );
             }
         }
     }
@@ -366,13 +432,15 @@ mod tests {
             .collect();
         assert_eq!(files.kept(&entry(Source::Referrers, bundles), ALL).items.len(), MANIFESTS_MAX);
         let large: Vec<Vec<u8>> = (0..4).map(|n| vec![n; 2 << 20]).collect();
-        let large = large.iter().map(|bytes| files.manifest(&[(BUNDLE, bytes, bytes.len())])).collect();
+        let large =
+            large.iter().map(|bytes| files.manifest(&[(BUNDLE, bytes, bytes.len())])).collect();
         let entry = entry(Source::Referrers, large);
         assert_eq!(files.kept(&entry, ALL).items.len(), 3, "6 MiB of large ones");
         assert_eq!(files.kept(&entry, Plan { attestations: false, ..ALL }).items.len(), 0);
     }
 
-    /// A layer that says of itself that it is shorter than it is was never evidence, and is none on disk.
+    /// A layer that says of itself that it is shorter than it is was never evidence, and is none on
+    /// disk.
     #[test]
     fn a_layer_of_another_size_is_not_read() {
         let mut files = Files::default();
@@ -389,7 +457,10 @@ mod tests {
         let keeps = to_keep(&found, Some(&subject));
         let [keep] = keeps.as_slice() else { panic!("{keeps:?}") };
         assert_eq!(keep.manifests, [bundle]);
-        assert_eq!(keep.blobs, BTreeSet::from([Digest::of(b"{\"bundle\": 1}"), Digest::of(b"image")]));
+        assert_eq!(
+            keep.blobs,
+            BTreeSet::from([Digest::of(b"{\"bundle\": 1}"), Digest::of(b"image")])
+        );
         assert!(keep.contents.iter().all(|(digest, bytes)| Digest::of(bytes) == *digest));
         assert_eq!(keep.contents.len(), 3);
         let other = to_keep(&found, Some(&Bytes::from_static(b"another image")));
@@ -402,7 +473,8 @@ mod tests {
         let bundle = Content::new(Format::Bundle, Bytes::from_static(b"bundle"), BTreeMap::new());
         let content = Content { artifact: Some(Bytes::from_static(b"image")), ..bundle };
         let item = Item { place: place.clone(), digest: Digest::of(b"bundle"), content };
-        let carrier = Carrier { place, digest: Digest::of(b"around"), bytes: Bytes::from_static(b"around") };
+        let carrier =
+            Carrier { place, digest: Digest::of(b"around"), bytes: Bytes::from_static(b"around") };
         let evidence = Evidence { items: vec![item], carriers: vec![carrier], looked: Vec::new() };
         let keeps = to_keep(&evidence, None);
         assert_eq!(keeps[0].blobs, BTreeSet::from([Digest::of(b"bundle"), Digest::of(b"image")]));

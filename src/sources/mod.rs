@@ -1,18 +1,22 @@
-//! Gathering evidence about one digest: [`look`] looks in one of the places where cosign and others leave it, and
-//! [`Search`] in all of them, the likely ones first and side by side.
+//! Gathering evidence about one digest: [`look`] looks in one of the places where cosign and others
+//! leave it, and [`Search`] in all of them, the likely ones first and side by side.
 //!
-//! Every place that was looked in is recorded with what came of it, so that a denial can say where nothing was found and
-//! where nothing could be known. Nothing is judged here; what comes back is untrusted bytes.
+//! Every place that was looked in is recorded with what came of it, so that a denial can say where
+//! nothing was found and where nothing could be known. Nothing is judged here; what comes back is
+//! untrusted bytes.
 //!
-//! In series a place costs three requests at most: the list, the manifest of what it lists, the bundle; or the tag and its
-//! layers. What these hold is asked for side by side. Requests, with `n` bundles or signatures: `1 + 2n` for what refers to
-//! the subject, `1 + n` under the older tags; `1` where there is nothing. A bundle whose signature is over the manifest's own
-//! bytes costs one more for these, unless they are at hand.
+//! In series a place costs three requests at most: the list, the manifest of what it lists, the
+//! bundle; or the tag and its layers. What these hold is asked for side by side. Requests, with `n`
+//! bundles or signatures: `1 + 2n` for what refers to the subject, `1 + n` under the older tags;
+//! `1` where there is nothing. A bundle whose signature is over the manifest's own bytes costs one
+//! more for these, unless they are at hand.
 //!
-//! A place may hold thousands. It is read step by step ([`Backlog`]), what is wanted first (`order`); each step is
-//! judged before the next, and what did not help is dropped. They cost time, and neither memory nor a verdict.
+//! A place may hold thousands. It is read step by step ([`Backlog`]), what is wanted first
+//! (`order`); each step is judged before the next, and what did not help is dropped. They cost
+//! time, and neither memory nor a verdict.
 //!
-//! Evidence that admitted is kept on disk ([`to_keep`]) and read again from there ([`kept`]) with the same eyes.
+//! Evidence that admitted is kept on disk ([`to_keep`]) and read again from there ([`kept`]) with
+//! the same eyes.
 
 mod backlog;
 mod cached_evidence;
@@ -78,11 +82,12 @@ impl Sources {
     }
 }
 
-/// Largest manifest around a bundle: one has a layer and a few annotations, under 2 KiB. Of the largest that images may have
-/// two would use up what one decision may read.
+/// Largest manifest around a bundle: one has a layer and a few annotations, under 2 KiB. Of the
+/// largest that images may have two would use up what one decision may read.
 pub const MAX_MANIFEST_BYTES: u64 = 32 << 10;
-/// Largest manifest of a `.sig` or `.att` tag, which has every signature there is as a layer: one by a key takes 300 bytes
-/// in it, a keyless one with chain, log entry and timestamp 11 KiB. So this is 180 of the largest, or 7000 by a key.
+/// Largest manifest of a `.sig` or `.att` tag, which has every signature there is as a layer: one
+/// by a key takes 300 bytes in it, a keyless one with chain, log entry and timestamp 11 KiB. So
+/// this is 180 of the largest, or 7000 by a key.
 pub const MAX_LAYERS_MANIFEST_BYTES: u64 = 2 << 20;
 /// Largest index under the fallback tag: an entry takes 300 to 700 bytes, so 1500 at least.
 pub const MAX_FALLBACK_INDEX_BYTES: u64 = 1 << 20;
@@ -90,8 +95,9 @@ pub const MAX_FALLBACK_INDEX_BYTES: u64 = 1 << 20;
 /// How the word about something begins that a registry lists and does not give.
 const NOT_GIVEN: &str = "listed, but not given";
 
-/// How long a slow place is waited for before others are asked beside it, so that one that hangs holds up no other. Far
-/// more than a registry takes to answer (some hundred milliseconds), a tenth of what a decision may take.
+/// How long a slow place is waited for before others are asked beside it, so that one that hangs
+/// holds up no other. Far more than a registry takes to answer (some hundred milliseconds), a tenth
+/// of what a decision may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is looked for, and on what.
@@ -107,10 +113,11 @@ pub struct Wanted<'a> {
     pub bytes: Option<&'a Bytes>,
     /// What can count at all.
     pub plan: Plan,
-    /// Where the referrers endpoint and the fallback tag are asked side by side: whether the endpoint has a list, which
-    /// the look at the endpoint says and the look at the tag waits for.
+    /// Where the referrers endpoint and the fallback tag are asked side by side: whether the
+    /// endpoint has a list, which the look at the endpoint says and the look at the tag waits for.
     pub listed: Option<Arc<SetOnce<bool>>>,
-    /// The number of the host to begin with: 0, or where an answer that did not suffice said to go on.
+    /// The number of the host to begin with: 0, or where an answer that did not suffice said to go
+    /// on.
     pub start: usize,
     /// Manifests that hosts before it gave: they are not read again.
     pub known: BTreeSet<Digest>,
@@ -129,7 +136,8 @@ pub struct Found {
     pub listed: BTreeSet<Digest>,
     /// Whether this is the first step.
     pub is_first: bool,
-    /// Whether this was the referrers endpoint and it answered with a list: nothing stands in its place.
+    /// Whether this was the referrers endpoint and it answered with a list: nothing stands in its
+    /// place.
     pub has_list: bool,
     /// Whether this was the fallback tag and was left alone because the endpoint has a list.
     pub dropped: bool,
@@ -188,7 +196,11 @@ impl<'a> Look<'a> {
     }
 
     fn place(&self, source: Source) -> Place {
-        Place { repository: self.wanted.repository.clone(), subject: self.wanted.digest.clone(), source }
+        Place {
+            repository: self.wanted.repository.clone(),
+            subject: self.wanted.digest.clone(),
+            source,
+        }
     }
 
     /// Notes which host answered and which it was that did not: what the latter has is not known.
@@ -212,7 +224,8 @@ impl<'a> Look<'a> {
         self.looked(source, Outcome::Unable(why.to_owned()));
     }
 
-    /// Absent, unreachable and unable are three different answers, and this is where a registry's become them.
+    /// Absent, unreachable and unable are three different answers, and this is where a registry's
+    /// become them.
     fn failed(&mut self, source: Source, error: &RegistryError) {
         let outcome = match error.class() {
             Class::Absent => Outcome::Absent,
@@ -223,7 +236,8 @@ impl<'a> Look<'a> {
     }
 }
 
-/// What is listed and then not there is not absent: the registry contradicts itself, and nothing is known.
+/// What is listed and then not there is not absent: the registry contradicts itself, and nothing is
+/// known.
 fn withheld(error: &RegistryError) -> Outcome {
     match error.class() {
         Class::Absent => Outcome::Unable(format!("{NOT_GIVEN}: {error}")),

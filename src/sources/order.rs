@@ -1,9 +1,10 @@
 //! The order in which a place with many signatures is read: [`in_turns`].
 //!
-//! What is wanted is the newest, as a rule: the latest scan, the latest signature. Registries and cosign append, so what
-//! is listed last is newest; where manifests say when they were made (`org.opencontainers.image.created`), that comes
-//! first. Nobody signs either. So that nobody who floods a place hides what was there before, with dates of the future or
-//! at the end of the list, every third is taken from the beginning of the list. The order decides what is read first, never
+//! What is wanted is the newest, as a rule: the latest scan, the latest signature. Registries and
+//! cosign append, so what is listed last is newest; where manifests say when they were made
+//! (`org.opencontainers.image.created`), that comes first. Nobody signs either. So that nobody who
+//! floods a place hides what was there before, with dates of the future or at the end of the list,
+//! every third is taken from the beginning of the list. The order decides what is read first, never
 //! what counts.
 
 use std::collections::BTreeMap;
@@ -12,13 +13,14 @@ use jiff::Timestamp;
 
 use super::signature_manifest::CREATED;
 
-/// When its manifest says that something was made; none where it does not say it in words that can be read.
+/// When its manifest says that something was made; none where it does not say it in words that can
+/// be read.
 pub(crate) fn created(annotations: &BTreeMap<String, String>) -> Option<Timestamp> {
     annotations.get(CREATED).and_then(|text| text.parse().ok())
 }
 
-/// What is listed, in turns: the newest by what is said, the last of the list, the first of the list. What says no time is
-/// as old as what stands before it.
+/// What is listed, in turns: the newest by what is said, the last of the list, the first of the
+/// list. What says no time is as old as what stands before it.
 pub(crate) fn in_turns<T>(listed: Vec<T>, created: impl Fn(&T) -> Option<Timestamp>) -> Vec<T> {
     let count = listed.len();
     let mut time = Timestamp::MIN;
@@ -28,8 +30,11 @@ pub(crate) fn in_turns<T>(listed: Vec<T>, created: impl Fn(&T) -> Option<Timesta
         newest.push((time, number));
     }
     newest.sort_unstable_by(|one, other| other.cmp(one));
-    let mut turns: [Box<dyn Iterator<Item = usize>>; 3] =
-        [Box::new(newest.into_iter().map(|(_, number)| number)), Box::new((0..count).rev()), Box::new(0..count)];
+    let mut turns: [Box<dyn Iterator<Item = usize>>; 3] = [
+        Box::new(newest.into_iter().map(|(_, number)| number)),
+        Box::new((0..count).rev()),
+        Box::new(0..count),
+    ];
     let mut left: Vec<Option<T>> = listed.into_iter().map(Some).collect();
     let mut ordered = Vec::with_capacity(count);
     while ordered.len() < count {
@@ -65,12 +70,14 @@ mod tests {
         assert_eq!(ordered.len(), 6);
     }
 
-    /// Attack D1: a thousand that come later and say that they are from the future hide nothing that was there before.
+    /// Attack D1: a thousand that come later and say that they are from the future hide nothing
+    /// that was there before.
     #[test]
     fn attack_d1_a_flood_takes_no_more_than_its_turns() {
         let good = 3;
         let listed: Vec<i64> = (0..1000).collect();
-        let ordered = in_turns(listed, |number| if *number > good { at(1 << 36) } else { at(*number) });
+        let ordered =
+            in_turns(listed, |number| if *number > good { at(1 << 36) } else { at(*number) });
         let place = ordered.iter().position(|number| *number == good).unwrap();
         assert!(place <= 12, "read as number {place}");
     }

@@ -1,5 +1,6 @@
-//! What a place lists: manifests that refer to the subject (OCI distribution-spec 1.1, "Listing Referrers" and "Referrers
-//! Tag Schema"), or the layers under one of cosign's older tags. Each becomes a [`Backlog`] that is read step by step.
+//! What a place lists: manifests that refer to the subject (OCI distribution-spec 1.1, "Listing
+//! Referrers" and "Referrers Tag Schema"), or the layers under one of cosign's older tags. Each
+//! becomes a [`Backlog`] that is read step by step.
 
 use super::backlog::{Backlog, Candidate};
 use super::signature_manifest::{Contents, filter, may_count};
@@ -9,10 +10,12 @@ use crate::evidence::{Carrier, Source};
 use crate::registry::{List, Referrers};
 
 impl Look<'_> {
-    /// Asks the referrers endpoint for its list: what is to be read of it, and whether there is an endpoint.
+    /// Asks the referrers endpoint for its list: what is to be read of it, and whether there is an
+    /// endpoint.
     pub(crate) async fn endpoint(&mut self) -> Option<(Backlog, bool)> {
         let Wanted { repository, digest, start, plan, .. } = self.wanted;
-        let answer = self.reading.session().referrers_from(repository, digest, filter(plan), start).await;
+        let answer =
+            self.reading.session().referrers_from(repository, digest, filter(plan), start).await;
         let listed = answer.map(|onward| self.reached(Source::Referrers, onward));
         let is_listed = matches!(listed, Ok(Referrers::Listed(_)));
         if let Some(word) = &self.wanted.listed {
@@ -32,7 +35,8 @@ impl Look<'_> {
 
     /// Looks under the fallback tag, unless the endpoint that is asked beside it has a list.
     pub(crate) async fn fallback(&mut self) -> Option<Backlog> {
-        let (source, Wanted { repository, digest, start, plan, .. }) = (Source::FallbackTag, &self.wanted);
+        let (source, Wanted { repository, digest, start, plan, .. }) =
+            (Source::FallbackTag, &self.wanted);
         let tag = format!("sha256-{}", digest.hex());
         let session = self.reading.session();
         let tagged = session.tag_from(repository, &tag, (*start, MAX_FALLBACK_INDEX_BYTES)).await;
@@ -61,7 +65,10 @@ impl Look<'_> {
                 Some(self.referring(source, list))
             }
             None => {
-                self.unable(source, "what stands where the list of referrers should is no image index");
+                self.unable(
+                    source,
+                    "what stands where the list of referrers should is no image index",
+                );
                 None
             }
         }
@@ -107,7 +114,8 @@ impl Look<'_> {
         let (plan, known) = (self.wanted.plan, &self.wanted.known);
         let may_count = |candidate: &Candidate| may_count(plan, &candidate.annotations);
         let candidates = list.into_iter().map(Candidate::of).filter(may_count);
-        let candidates = candidates.filter(|candidate| !known.contains(&candidate.digest)).collect();
+        let candidates =
+            candidates.filter(|candidate| !known.contains(&candidate.digest)).collect();
         let other = (others > 0).then(|| match kind {
             Some(kind) => format!("{others} of other kinds ({kind})"),
             None => format!("{others} of other kinds"),

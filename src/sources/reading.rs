@@ -1,7 +1,8 @@
 //! [`Reading`]: what one decision reads of a repository, large blobs within bounds of their own.
 //!
-//! Signatures are small and there may be many; attestations with bills of materials are large and there are few. The
-//! small never wait for the large, and the large of one decision never use up what the small need.
+//! Signatures are small and there may be many; attestations with bills of materials are large and
+//! there are few. The small never wait for the large, and the large of one decision never use up
+//! what the small need.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,14 +20,17 @@ use crate::share::{FairShare, Recalled, Rules, Slot};
 
 /// What is larger than this is large: three times a keyless bundle with everything in it.
 pub(crate) const LARGE: u64 = 64 << 10;
-/// What is larger than this is huge: bills of materials as whole images have them. Few of these are held at a time.
+/// What is larger than this is huge: bills of materials as whole images have them. Few of these are
+/// held at a time.
 pub const HUGE: u64 = 4 << 20;
-/// Most bytes that the large blobs of one decision have together, the huge apart: one of the largest and some beside it.
+/// Most bytes that the large blobs of one decision have together, the huge apart: one of the
+/// largest and some beside it.
 pub(crate) const LARGE_BYTES_MAX: u64 = 6 << 20;
-/// Most decisions that hold a huge blob at once. With its JSON one takes four to six times what its predicate has.
+/// Most decisions that hold a huge blob at once. With its JSON one takes four to six times what its
+/// predicate has.
 const HUGE_READERS_MAX: usize = 2;
-/// How long a huge blob may come before others that wait may take its turn: what a link of 20 Mbit/s brings in it is the
-/// largest by default.
+/// How long a huge blob may come before others that wait may take its turn: what a link of 20
+/// Mbit/s brings in it is the largest by default.
 const HUGE_PATIENCE: Duration = Duration::from_secs(10);
 /// Most decisions that wait for such a turn: as many as there may be.
 const HUGE_QUEUE: usize = 64;
@@ -75,15 +79,16 @@ impl Turns {
         Self { huge: FairShare::new(rules, clock) }
     }
 
-    /// The turn of a decision that reads huge evidence of this node; none when it does not come in time.
+    /// The turn of a decision that reads huge evidence of this node; none when it does not come in
+    /// time.
     pub async fn kept(&self, until: Instant) -> Option<Slot> {
         self.huge.take("", 1, until).await.ok()
     }
 }
 
 impl Bounds {
-    /// The bounds for so many signatures, and for predicates of so many MiB: a bundle has these in base64, and what is beside
-    /// them.
+    /// The bounds for so many signatures, and for predicates of so many MiB: a bundle has these in
+    /// base64, and what is beside them.
     #[must_use]
     pub fn new(signatures: usize, predicate_mib: u64) -> Self {
         let bytes = predicate_mib.saturating_mul(1 << 20);
@@ -107,8 +112,9 @@ impl Reading {
         &self.session
     }
 
-    /// The blob of a layer of at most `limit` bytes, from the host with number `at` first; what comes hashes to the layer's
-    /// digest. With it the room that it takes, where it is large: it is given back when that is dropped.
+    /// The blob of a layer of at most `limit` bytes, from the host with number `at` first; what
+    /// comes hashes to the layer's digest. With it the room that it takes, where it is large: it is
+    /// given back when that is dropped.
     pub(crate) async fn layer(
         &self,
         repository: &Repository,
@@ -118,12 +124,17 @@ impl Reading {
     ) -> Result<(Bytes, Option<Arc<Room>>), Outcome> {
         let (digest, size) = (&layer.digest, layer.size);
         if size > limit {
-            let why = if limit == self.bounds.attestation { " (limits.attestation_mib)" } else { "" };
+            let why =
+                if limit == self.bounds.attestation { " (limits.attestation_mib)" } else { "" };
             return Err(Outcome::Unable(format!(
                 "{digest} has {size} bytes, more than the {limit} that are read{why}"
             )));
         }
-        let room = if size > LARGE { Some(Arc::new(self.make_room(repository, layer).await?)) } else { None };
+        let room = if size > LARGE {
+            Some(Arc::new(self.make_room(repository, layer).await?))
+        } else {
+            None
+        };
         let blob = self.session.blob_at(repository, (digest, size), limit, at);
         let blob = match self.huge_turn.get().and_then(Option::as_ref).filter(|_| size > HUGE) {
             None => blob.await,
@@ -133,8 +144,10 @@ impl Reading {
                     blob
                 }
                 Err(Recalled) => {
-                    let why =
-                        format!("{digest} came so slowly that others, which waited, were let go first; try again");
+                    let why = format!(
+                        "{digest} came so slowly that others, which waited, were let go first; try \
+                         again"
+                    );
                     return Err(Outcome::Unable(why));
                 }
             },
@@ -142,17 +155,27 @@ impl Reading {
         blob.map(|bytes| (bytes, room)).map_err(|error| withheld(&error))
     }
 
-    /// Counts a large blob, and waits for this decision's turn where it is huge, before it is asked for. The turn is kept
-    /// until the decision is made: what helps is held as long. How much is held of all others the session bounds.
-    async fn make_room(&self, repository: &Repository, layer: &Descriptor) -> Result<Room, Outcome> {
+    /// Counts a large blob, and waits for this decision's turn where it is huge, before it is asked
+    /// for. The turn is kept until the decision is made: what helps is held as long. How much is
+    /// held of all others the session bounds.
+    async fn make_room(
+        &self,
+        repository: &Repository,
+        layer: &Descriptor,
+    ) -> Result<Room, Outcome> {
         let size = layer.size;
         let is_huge = size > HUGE;
-        let (used, most) = if is_huge { (&self.huge, self.bounds.attestation) } else { (&self.large, LARGE_BYTES_MAX) };
+        let (used, most) = if is_huge {
+            (&self.huge, self.bounds.attestation)
+        } else {
+            (&self.large, LARGE_BYTES_MAX)
+        };
         let more = |used: u64| used.checked_add(size).filter(|sum| *sum <= most);
         if used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
             let digest = &layer.digest;
             return Err(Outcome::Unable(format!(
-                "{digest} has {size} bytes: with it the large attestations that are needed together would have more than \
+                "{digest} has {size} bytes: with it the large attestations that are needed \
+                 together would have more than \
                  {most}"
             )));
         }
@@ -163,14 +186,24 @@ impl Reading {
         Err(Outcome::Unable("too many large attestations are read at once; try again".to_owned()))
     }
 
-    /// The bytes of a manifest with what was parsed out of it, which lives as long and is no longer: both count.
-    pub(crate) async fn hold_parsed(&self, repository: &Repository, bytes: Bytes) -> Result<Bytes, Outcome> {
-        let held = self.session.hold(repository.host(), bytes.len()).await.map_err(|error| withheld(&error))?;
+    /// The bytes of a manifest with what was parsed out of it, which lives as long and is no
+    /// longer: both count.
+    pub(crate) async fn hold_parsed(
+        &self,
+        repository: &Repository,
+        bytes: Bytes,
+    ) -> Result<Bytes, Outcome> {
+        let held = self
+            .session
+            .hold(repository.host(), bytes.len())
+            .await
+            .map_err(|error| withheld(&error))?;
         Ok(held.hold_beside(bytes))
     }
 
     async fn huge_turn(&self, repository: &Repository) -> bool {
-        let wait = || async { self.turns.huge.take(repository.host(), 1, self.deadline).await.ok() };
+        let wait =
+            || async { self.turns.huge.take(repository.host(), 1, self.deadline).await.ok() };
         self.huge_turn.get_or_init(wait).await.is_some()
     }
 }

@@ -1,5 +1,6 @@
-//! [`Search`]: one decision's look for evidence, in all places, the likely ones first; what is found is handed out as it
-//! comes, so that who judges can stop at the first evidence that suffices.
+//! [`Search`]: one decision's look for evidence, in all places, the likely ones first; what is
+//! found is handed out as it comes, so that who judges can stop at the first evidence that
+//! suffices.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use crate::evidence::{Evidence, Outcome, Place, Source};
 use crate::image::{Digest, Repository};
 use crate::policy::Plan;
 
-/// Items of one place that are kept although nothing asks for them now: another policy may. More than images have that
-/// nobody floods.
+/// Items of one place that are kept although nothing asks for them now: another policy may. More
+/// than images have that nobody floods.
 const SPARE_MAX: usize = 32;
 
-/// Items of one place that are held because they help, each by a signer of its own or for a requirement of its own; past
-/// this the place is read no further. A thousand signatures by one key are one.
+/// Items of one place that are held because they help, each by a signer of its own or for a
+/// requirement of its own; past this the place is read no further. A thousand signatures by one key
+/// are one.
 const HELPFUL_MAX: usize = 256;
 
 /// What is looked for, and where.
@@ -29,8 +31,8 @@ const HELPFUL_MAX: usize = 256;
 pub struct Sought<'a> {
     /// The image's own repository: its manifest is there.
     pub image: &'a Repository,
-    /// Where signatures are looked for, each with what is known of its registry: the image's own repository, or those
-    /// that policies name.
+    /// Where signatures are looked for, each with what is known of its registry: the image's own
+    /// repository, or those that policies name.
     pub repositories: &'a [(Repository, Hint)],
     /// The digests on which they count; the likeliest first.
     pub digests: &'a [Digest],
@@ -40,8 +42,8 @@ pub struct Sought<'a> {
     pub plan: Plan,
 }
 
-/// One question to one place: by digest, by repository, by source. The order in which evidence is judged, which does not
-/// depend on which answer came first.
+/// One question to one place: by digest, by repository, by source. The order in which evidence is
+/// judged, which does not depend on which answer came first.
 type Ask = (usize, usize, Source);
 
 /// What a place gave so far.
@@ -75,7 +77,8 @@ pub struct Search<'a> {
     leaves_the_rest: bool,
     /// For each place the host to go on with.
     onward: BTreeMap<Ask, usize>,
-    /// For each digest and repository whose referrers endpoint is being asked: whether it answered with a list.
+    /// For each digest and repository whose referrers endpoint is being asked: whether it answered
+    /// with a list.
     listed: BTreeMap<(usize, usize), Arc<SetOnce<bool>>>,
 }
 
@@ -92,8 +95,11 @@ impl<'a> Search<'a> {
         let mut all: Vec<Vec<Ask>> = Vec::new();
         for (d, _) in sought.digests.iter().enumerate() {
             for (r, (repository, hint)) in sought.repositories.iter().enumerate() {
-                // Each digest a wave later than the one before: what the first lacks is sought beside the second's.
-                for (at, wave) in waves(sought.plan, *hint, forms.of(repository)).into_iter().enumerate() {
+                // Each digest a wave later than the one before: what the first lacks is sought
+                // beside the second's.
+                for (at, wave) in
+                    waves(sought.plan, *hint, forms.of(repository)).into_iter().enumerate()
+                {
                     let at = at.saturating_add(d);
                     all.resize_with(all.len().max(at.saturating_add(1)), Vec::new);
                     let asks = wave.into_iter().map(|source| (d, r, source));
@@ -103,7 +109,8 @@ impl<'a> Search<'a> {
         }
         all.reverse();
         let (asked, running, looking) = (BTreeSet::new(), FuturesUnordered::new(), 0);
-        let (shelves, backlogs, onward, listed) = (BTreeMap::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let (shelves, backlogs, onward, listed) =
+            (BTreeMap::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
         Self {
             reading,
             sought,
@@ -119,9 +126,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The next place in which something was found; none when every place has been looked in. Places that are still asked
-    /// are left alone when this value is dropped. A place with much in it is read on while others are looked in, and never
-    /// keeps them waiting.
+    /// The next place in which something was found; none when every place has been looked in.
+    /// Places that are still asked are left alone when this value is dropped. A place with much in
+    /// it is read on while others are looked in, and never keeps them waiting.
     pub async fn next(&mut self) -> Option<Place> {
         loop {
             if self.looking == 0
@@ -152,16 +159,20 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// What is to be judged: what helped so far, and what came since; place by place, in an order that does not depend on
-    /// which answer came first.
+    /// What is to be judged: what helped so far, and what came since; place by place, in an order
+    /// that does not depend on which answer came first.
     #[must_use]
     pub fn to_judge(&self) -> Vec<Arc<Evidence>> {
         let shelves = self.shelves.values();
-        shelves.map(|shelf| Arc::new(signature_manifest::evidence(shelf.judged(), shelf.looked.clone()))).collect()
+        shelves
+            .map(|shelf| {
+                Arc::new(signature_manifest::evidence(shelf.judged(), shelf.looked.clone()))
+            })
+            .collect()
     }
 
-    /// Drops what does not help, as far as a place has more than is kept anyway; `helps` says it of every item of
-    /// [`Self::to_judge`], in that order.
+    /// Drops what does not help, as far as a place has more than is kept anyway; `helps` says it of
+    /// every item of [`Self::to_judge`], in that order.
     pub fn settle(&mut self, helps: &[Vec<bool>]) {
         for ((ask, shelf), helps) in self.shelves.iter_mut().zip(helps) {
             let judged = shelf.helpful.drain(..).chain(shelf.fresh.drain(..)).collect::<Vec<_>>();
@@ -183,14 +194,19 @@ impl<'a> Search<'a> {
     /// Whether some place has more than is kept of it without a reason.
     #[must_use]
     pub fn is_long(&self) -> bool {
-        let is_long = |shelf: &Shelf| shelf.helpful.len().saturating_add(shelf.fresh.len()) > SPARE_MAX;
+        let is_long =
+            |shelf: &Shelf| shelf.helpful.len().saturating_add(shelf.fresh.len()) > SPARE_MAX;
         !self.backlogs.is_empty() || self.shelves.values().any(is_long)
     }
 
     /// Says of every place in which something was found that not all of it was examined.
     pub fn cut_short(&mut self, why: &str) {
-        let found: Vec<Ask> =
-            self.shelves.iter().filter(|(_, shelf)| !shelf.listed.is_empty()).map(|(ask, _)| *ask).collect();
+        let found: Vec<Ask> = self
+            .shelves
+            .iter()
+            .filter(|(_, shelf)| !shelf.listed.is_empty())
+            .map(|(ask, _)| *ask)
+            .collect();
         for ask in found {
             let place = self.place_of(ask);
             let shelf = self.shelves.entry(ask).or_default();
@@ -198,7 +214,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Reads no more than the first of each place: all that is wanted was found, or more could not be examined.
+    /// Reads no more than the first of each place: all that is wanted was found, or more could not
+    /// be examined.
     pub fn leave_the_rest(&mut self) {
         self.leaves_the_rest = true;
         for (ask, backlog) in std::mem::take(&mut self.backlogs) {
@@ -213,15 +230,17 @@ impl<'a> Search<'a> {
     }
 
     fn place_of(&self, (d, r, source): Ask) -> Option<Place> {
-        let (subject, (repository, _)) = (self.sought.digests.get(d)?, self.sought.repositories.get(r)?);
+        let (subject, (repository, _)) =
+            (self.sought.digests.get(d)?, self.sought.repositories.get(r)?);
         Some(Place { repository: repository.clone(), subject: subject.clone(), source })
     }
 
     /// Everything that was gathered and is kept, place by place.
     #[must_use]
     pub fn gathered(&self) -> Vec<Arc<Evidence>> {
-        let all =
-            |shelf: &Shelf| signature_manifest::evidence(shelf.judged().chain(&shelf.spare), shelf.looked.clone());
+        let all = |shelf: &Shelf| {
+            signature_manifest::evidence(shelf.judged().chain(&shelf.spare), shelf.looked.clone())
+        };
         self.shelves.values().map(|shelf| Arc::new(all(shelf))).collect()
     }
 
@@ -265,7 +284,8 @@ impl<'a> Search<'a> {
         for (ask, backlog) in std::mem::take(&mut self.backlogs) {
             if let Some(wanted) = self.wanted(ask) {
                 let reading = self.reading;
-                self.running.push(Box::pin(async move { (ask, go_on(reading, wanted, backlog).await) }));
+                self.running
+                    .push(Box::pin(async move { (ask, go_on(reading, wanted, backlog).await) }));
             }
         }
     }
@@ -289,7 +309,8 @@ impl<'a> Search<'a> {
             {
                 let (reading, source) = (self.reading, ask.2);
                 self.looking = self.looking.saturating_add(1);
-                self.running.push(Box::pin(async move { (ask, look(reading, wanted, source).await) }));
+                self.running
+                    .push(Box::pin(async move { (ask, look(reading, wanted, source).await) }));
             }
         }
     }
@@ -300,18 +321,32 @@ impl<'a> Search<'a> {
         let bytes = sought.bytes.filter(|_| d == 0);
         let start = self.onward.get(&ask).copied().unwrap_or(0);
         let listed = match source {
-            Source::Referrers if start == 0 => Some(Arc::clone(self.listed.entry((d, r)).or_default())),
+            Source::Referrers if start == 0 => {
+                Some(Arc::clone(self.listed.entry((d, r)).or_default()))
+            }
             // The tag waits for the endpoint's word while the endpoint is asked beside it.
             Source::FallbackTag => self.listed.get(&(d, r)).cloned(),
             Source::Referrers | Source::SignatureTag | Source::AttestationTag => None,
         };
         let known = self.shelves.get(&ask).map(|shelf| shelf.listed.clone()).unwrap_or_default();
-        Some(Wanted { repository, image: sought.image, digest, bytes, plan: sought.plan, listed, start, known })
+        Some(Wanted {
+            repository,
+            image: sought.image,
+            digest,
+            bytes,
+            plan: sought.plan,
+            listed,
+            start,
+            known,
+        })
     }
 }
 
 impl std::fmt::Debug for Search<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Search").field("sought", &self.sought).field("asked", &self.asked).finish_non_exhaustive()
+        f.debug_struct("Search")
+            .field("sought", &self.sought)
+            .field("asked", &self.asked)
+            .finish_non_exhaustive()
     }
 }

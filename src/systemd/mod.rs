@@ -1,8 +1,9 @@
-//! What the service manager and the daemon tell each other: readiness, reload, watchdog ([`tell`], [`News`],
-//! [`watchdog_interval`]), and the sockets that it hands over ([`Inherited`]).
+//! What the service manager and the daemon tell each other: readiness, reload, watchdog ([`tell`],
+//! [`News`], [`watchdog_interval`]), and the sockets that it hands over ([`Inherited`]).
 //!
-//! Outside of systemd everything here is a no-op: nothing is told, nothing is inherited. This is the one room that
-//! reads the environment, which is how that protocol (sd_notify(3), sd_listen_fds(3)) works.
+//! Outside of systemd everything here is a no-op: nothing is told, nothing is inherited. This is
+//! the one room that reads the environment, which is how that protocol (sd_notify(3),
+//! sd_listen_fds(3)) works.
 
 use std::fmt;
 use std::io;
@@ -32,13 +33,15 @@ pub enum News {
     Stopping,
     /// It is alive. To be told at least every [`watchdog_interval`].
     Alive,
-    /// One line about how it is. Control characters are replaced, so that a text from outside cannot tell other news.
+    /// One line about how it is. Control characters are replaced, so that a text from outside
+    /// cannot tell other news.
     Status(String),
     /// It needs this much longer to start, reload or stop.
     MoreTime(Duration),
 }
 
-/// Sockets that the service manager opened before the daemon was started, by the names that the units give them.
+/// Sockets that the service manager opened before the daemon was started, by the names that the
+/// units give them.
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Vec<Socket>,
@@ -97,14 +100,17 @@ pub fn tell(news: &News) -> Result<(), SystemdError> {
     let states = match news {
         News::Ready => vec![NotifyState::Ready],
         News::Reloading => {
-            let now = NotifyState::monotonic_usec_now().map_err(|error| SystemdError::Clock { kind: error.kind() })?;
+            let now = NotifyState::monotonic_usec_now()
+                .map_err(|error| SystemdError::Clock { kind: error.kind() })?;
             vec![NotifyState::Reloading, now]
         }
         News::Stopping => vec![NotifyState::Stopping],
         News::Alive => vec![NotifyState::Watchdog],
         News::Status(text) => return send(&[NotifyState::Status(&one_line(text))]),
         News::MoreTime(time) => {
-            vec![NotifyState::ExtendTimeoutUsec(u32::try_from(time.as_micros()).unwrap_or(u32::MAX))]
+            vec![NotifyState::ExtendTimeoutUsec(
+                u32::try_from(time.as_micros()).unwrap_or(u32::MAX),
+            )]
         }
     };
     send(&states)
@@ -114,22 +120,25 @@ fn send(states: &[NotifyState<'_>]) -> Result<(), SystemdError> {
     sd_notify::notify(states).map_err(|error| SystemdError::Tell { kind: error.kind() })
 }
 
-/// How often [`News::Alive`] is to be told: half of the time after which the service manager takes the daemon for
-/// stuck, as sd_watchdog_enabled(3) advises. None when it does not watch.
+/// How often [`News::Alive`] is to be told: half of the time after which the service manager takes
+/// the daemon for stuck, as sd_watchdog_enabled(3) advises. None when it does not watch.
 #[must_use]
 pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2).filter(|interval| !interval.is_zero())
 }
 
 impl Inherited {
-    /// Takes the sockets over. To be called once, before any thread is started: it removes variables from the
-    /// environment, so that no child takes the sockets for its own.
+    /// Takes the sockets over. To be called once, before any thread is started: it removes
+    /// variables from the environment, so that no child takes the sockets for its own.
     ///
     /// # Errors
-    /// [`SystemdError`] when what was handed over does not fit what the units say. A daemon must not go on then: it
-    /// would open a second socket while the first is the one that clients know.
+    /// [`SystemdError`] when what was handed over does not fit what the units say. A daemon must
+    /// not go on then: it would open a second socket while the first is the one that clients know.
     pub fn take() -> Result<Self, SystemdError> {
-        #[allow(clippy::disallowed_methods, reason = "sd_listen_fds(3) hands the names over in the environment")]
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "sd_listen_fds(3) hands the names over in the environment"
+        )]
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         Self::named(ListenFd::from_env(), &names)
     }
@@ -144,7 +153,10 @@ impl Inherited {
         }
         let mut sockets: Vec<Socket> = Vec::new();
         for (place, name) in names.into_iter().enumerate() {
-            let wrong = |error: io::Error| SystemdError::NotASocket { name: name.to_owned(), kind: error.kind() };
+            let wrong = |error: io::Error| SystemdError::NotASocket {
+                name: name.to_owned(),
+                kind: error.kind(),
+            };
             let listener = handed.take_unix_listener(place).map_err(wrong)?;
             let listener = listener.ok_or_else(|| wrong(io::ErrorKind::NotFound.into()))?;
             listener.set_nonblocking(true).map_err(wrong)?;
@@ -163,7 +175,8 @@ impl Inherited {
         Some(self.sockets.swap_remove(place))
     }
 
-    /// The names of the sockets that were not asked for: a unit that hands over more than the daemon knows.
+    /// The names of the sockets that were not asked for: a unit that hands over more than the
+    /// daemon knows.
     pub fn left(&self) -> impl Iterator<Item = &str> {
         self.sockets.iter().map(|socket| socket.name.as_str())
     }
@@ -184,18 +197,29 @@ fn one_line(text: &str) -> String {
 impl fmt::Display for SystemdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tell { kind } => write!(f, "could not tell the service manager: {}", Words(*kind)),
-            Self::Clock { kind } => write!(f, "could not read the monotonic clock: {}", Words(*kind)),
+            Self::Tell { kind } => {
+                write!(f, "could not tell the service manager: {}", Words(*kind))
+            }
+            Self::Clock { kind } => {
+                write!(f, "could not read the monotonic clock: {}", Words(*kind))
+            }
             Self::NotASocket { name, kind } => {
                 let why = Words(*kind);
-                write!(f, "the inherited descriptor {name} is no listening unix stream socket: {why}")
+                write!(
+                    f,
+                    "the inherited descriptor {name} is no listening unix stream socket: {why}"
+                )
             }
             Self::Names { names, sockets } => write!(
                 f,
-                "{sockets} sockets were inherited with {names} names: set FileDescriptorName= in every socket unit"
+                "{sockets} sockets were inherited with {names} names: set FileDescriptorName= in \
+                 every socket unit"
             ),
             Self::Twice { name } => {
-                write!(f, "two inherited sockets are called {name}: give each its own FileDescriptorName=")
+                write!(
+                    f,
+                    "two inherited sockets are called {name}: give each its own FileDescriptorName="
+                )
             }
         }
     }

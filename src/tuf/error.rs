@@ -1,5 +1,5 @@
-//! [`UpdateError`]: why a trust root was not refreshed, in words that a tired person can act on; [`FetchError`]: what
-//! the mirror did; [`StateFault`]: what is wrong on disk.
+//! [`UpdateError`]: why a trust root was not refreshed, in words that a tired person can act on;
+//! [`FetchError`]: what the mirror did; [`StateFault`]: what is wrong on disk.
 
 use std::error::Error;
 use std::fmt;
@@ -157,9 +157,15 @@ impl UpdateError {
         let words = chain(&error);
         match error {
             Tuf::Expired { role, expires } => Self::Expired { role, at: expires },
-            Tuf::Rollback { role, trusted, new } => Self::Rollback { role, seen: trusted, got: new },
-            Tuf::BadRootVersion { trusted, new } => Self::Rollback { role: "root".to_owned(), seen: trusted, got: new },
-            Tuf::ThresholdNotMet { role, found, threshold } => Self::Signatures { role, found, threshold },
+            Tuf::Rollback { role, trusted, new } => {
+                Self::Rollback { role, seen: trusted, got: new }
+            }
+            Tuf::BadRootVersion { trusted, new } => {
+                Self::Rollback { role: "root".to_owned(), seen: trusted, got: new }
+            }
+            Tuf::ThresholdNotMet { role, found, threshold } => {
+                Self::Signatures { role, found, threshold }
+            }
             Tuf::IntegrityMismatch(what) => Self::Mismatch(what),
             Tuf::TargetNotFound(_) => Self::NoTarget,
             Tuf::Transport { message, source } => {
@@ -197,48 +203,82 @@ pub(super) fn chain(error: &dyn Error) -> String {
 impl fmt::Display for UpdateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mirror { url, problem } => write!(f, "the mirror's URL {} {problem}", url.escape_default()),
-            Self::Proxy { url } => {
-                write!(f, "trust.proxy is {}, expected http://host:port or https://host:port", url.escape_default())
+            Self::Mirror { url, problem } => {
+                write!(f, "the mirror's URL {} {problem}", url.escape_default())
             }
-            Self::Client(why) => write!(f, "no HTTP client could be made ({why}); is ca-certificates installed?"),
-            Self::Root(why) => write!(f, "the TUF root to begin with cannot be used: {}", why.escape_default()),
-            Self::Busy { name } => write!(f, "another update of {name} is under way; try again when it is done"),
+            Self::Proxy { url } => {
+                write!(
+                    f,
+                    "trust.proxy is {}, expected http://host:port or https://host:port",
+                    url.escape_default()
+                )
+            }
+            Self::Client(why) => {
+                write!(f, "no HTTP client could be made ({why}); is ca-certificates installed?")
+            }
+            Self::Root(why) => {
+                write!(f, "the TUF root to begin with cannot be used: {}", why.escape_default())
+            }
+            Self::Busy { name } => {
+                write!(f, "another update of {name} is under way; try again when it is done")
+            }
             Self::State(fault) => write!(f, "{fault}"),
             Self::Fetch(error) => write!(f, "{error}"),
             Self::Missing(what) => {
-                write!(f, "the mirror is no whole TUF repository ({}); is its URL right?", what.escape_default())
+                write!(
+                    f,
+                    "the mirror is no whole TUF repository ({}); is its URL right?",
+                    what.escape_default()
+                )
             }
             Self::Behind { root_version } => {
-                write!(f, "this node is far behind; it has come to root version {root_version}, run it again to go on")
+                write!(
+                    f,
+                    "this node is far behind; it has come to root version {root_version}, run it \
+                     again to go on"
+                )
             }
             Self::Deadline { seconds } => {
                 write!(f, "the mirror did not deliver within {seconds} s (trust.update_seconds)")
             }
             Self::Expired { role, at } => write!(
                 f,
-                "the mirror's {} metadata expired at {at}: it is out of date, or this node's clock is wrong",
+                "the mirror's {} metadata expired at {at}: it is out of date, or this node's clock \
+                 is wrong",
                 role.escape_default()
             ),
             Self::Rollback { role, seen, got } => write!(
                 f,
-                "the mirror offers version {got} of {}, but version {seen} was seen before: it is out of date, or someone \
+                "the mirror offers version {got} of {}, but version {seen} was seen before: it is \
+                 out of date, or someone \
                  turns it back",
                 role.escape_default()
             ),
             Self::Signatures { role, found, threshold } => write!(
                 f,
-                "the mirror's {} metadata has {found} good signatures, expected {threshold}: is this the TUF root of this \
+                "the mirror's {} metadata has {found} good signatures, expected {threshold}: is \
+                 this the TUF root of this \
                  mirror?",
                 role.escape_default()
             ),
             Self::Mismatch(what) => {
-                write!(f, "the mirror's files do not fit together: {}; try again later", what.escape_default())
+                write!(
+                    f,
+                    "the mirror's files do not fit together: {}; try again later",
+                    what.escape_default()
+                )
             }
-            Self::Malformed(what) => write!(f, "the mirror's metadata cannot be used: {}", what.escape_default()),
+            Self::Malformed(what) => {
+                write!(f, "the mirror's metadata cannot be used: {}", what.escape_default())
+            }
             Self::NoTarget => write!(f, "the mirror has no {}", super::target::TARGET),
             Self::Unusable(why) => {
-                write!(f, "the mirror's {} cannot be used: {}", super::target::TARGET, why.escape_default())
+                write!(
+                    f,
+                    "the mirror's {} cannot be used: {}",
+                    super::target::TARGET,
+                    why.escape_default()
+                )
             }
         }
     }
@@ -252,17 +292,28 @@ impl fmt::Display for FetchError {
             Self::Unreachable { url, why } => {
                 write!(f, "{} could not be reached: {}", url.escape_default(), why.escape_default())
             }
-            Self::BrokenOff { url, why } => write!(f, "{} broke off: {}", url.escape_default(), why.escape_default()),
-            Self::Status { url, status } => write!(f, "{} answered with status {status}", url.escape_default()),
+            Self::BrokenOff { url, why } => {
+                write!(f, "{} broke off: {}", url.escape_default(), why.escape_default())
+            }
+            Self::Status { url, status } => {
+                write!(f, "{} answered with status {status}", url.escape_default())
+            }
             Self::Redirect { url, to } => write!(
                 f,
-                "{} leads on to {}, and redirects are not followed; if that is the mirror, configure it",
+                "{} leads on to {}, and redirects are not followed; if that is the mirror, \
+                 configure it",
                 url.escape_default(),
                 to.escape_default()
             ),
-            Self::TooLarge { url, limit } => write!(f, "{} is larger than {limit} bytes", url.escape_default()),
+            Self::TooLarge { url, limit } => {
+                write!(f, "{} is larger than {limit} bytes", url.escape_default())
+            }
             Self::Outside { path } => {
-                write!(f, "the mirror's metadata names a file outside of it: {}", path.escape_default())
+                write!(
+                    f,
+                    "the mirror's metadata names a file outside of it: {}",
+                    path.escape_default()
+                )
             }
         }
     }
@@ -277,7 +328,9 @@ impl fmt::Display for StateFault {
                 write!(f, "{}: permission denied; are you root?", path.display())
             }
             Self::Io { path, kind } => write!(f, "{}: {}", path.display(), Words(*kind)),
-            Self::Unsafe(fault) => write!(f, "the folder of fetched roots is not safe from others: {fault}"),
+            Self::Unsafe(fault) => {
+                write!(f, "the folder of fetched roots is not safe from others: {fault}")
+            }
             Self::Damaged { path } => write!(
                 f,
                 "{} is damaged; remove it to begin anew (versions seen before are then forgotten)",

@@ -1,7 +1,8 @@
-//! [`Folder`]: where fetched roots are, locked against a second update; [`replace`]: one file for another, whole.
+//! [`Folder`]: where fetched roots are, locked against a second update; [`replace`]: one file for
+//! another, whole.
 //!
-//! A file is written beside its place, flushed, renamed over it, and the folder flushed: whoever reads, and whatever
-//! breaks off, finds the old file or the new one.
+//! A file is written beside its place, flushed, renamed over it, and the folder flushed: whoever
+//! reads, and whatever breaks off, finds the old file or the new one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -30,8 +31,8 @@ impl Folder {
     /// Makes what is not there yet, and locks it.
     ///
     /// # Errors
-    /// [`UpdateError::State`] when it cannot be used or others may write it (attack E4), [`UpdateError::Busy`] while
-    /// another update of this root runs.
+    /// [`UpdateError::State`] when it cannot be used or others may write it (attack E4),
+    /// [`UpdateError::Busy`] while another update of this root runs.
     pub(super) fn open(state: &Path, name: &str) -> Result<Self, UpdateError> {
         let metadata = state.join("tuf").join(name);
         let history = metadata.join("root_history");
@@ -40,8 +41,14 @@ impl Folder {
             .map_err(|fault| UpdateError::State(StateFault::Unsafe(fault)))?;
         let path = metadata.join("lock");
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(FILE_MODE).custom_flags(OFlag::O_NOFOLLOW.bits());
-        let file = options.open(&path).map_err(|error| UpdateError::State(io_fault(&path, &error)))?;
+        options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .custom_flags(OFlag::O_NOFOLLOW.bits());
+        let file =
+            options.open(&path).map_err(|error| UpdateError::State(io_fault(&path, &error)))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|_| UpdateError::Busy { name: name.to_owned() })?;
         Ok(Self { file: state.join(format!("{name}.json")), metadata, _lock: lock })
@@ -57,7 +64,8 @@ impl Folder {
         &self.file
     }
 
-    /// The root in place; none where there is none. One longer than `limit` is cut there, and so is no target.
+    /// The root in place; none where there is none. One longer than `limit` is cut there, and so is
+    /// no target.
     pub(super) fn installed(&self, limit: u64) -> Result<Option<Vec<u8>>, UpdateError> {
         let fault = |error: &io::Error| UpdateError::State(io_fault(&self.file, error));
         let file = match File::open(&self.file) {
@@ -66,7 +74,9 @@ impl Folder {
             Err(error) => return Err(fault(&error)),
         };
         let mut bytes = Vec::new();
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| fault(&error))?;
+        file.take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|error| fault(&error))?;
         Ok(Some(bytes))
     }
 
@@ -80,11 +90,17 @@ impl Folder {
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StateFault> {
     let fault = |error: io::Error| io_fault(path, &error);
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));
-    // Of one name, under the lock: what an update that was killed left behind is overwritten by the next.
+    // Of one name, under the lock: what an update that was killed left behind is overwritten by the
+    // next.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = folder.join(format!(".{name}.new"));
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(FILE_MODE).custom_flags(OFlag::O_NOFOLLOW.bits());
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(FILE_MODE)
+        .custom_flags(OFlag::O_NOFOLLOW.bits());
     let mut file = options.open(&beside).map_err(fault)?;
     file.set_permissions(Permissions::from_mode(FILE_MODE)).map_err(fault)?;
     file.write_all(bytes).map_err(fault)?;
@@ -147,7 +163,10 @@ mod tests {
     fn one_update_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let first = Folder::open(dir.path(), "acme").unwrap();
-        assert_eq!(Folder::open(dir.path(), "acme").unwrap_err(), UpdateError::Busy { name: "acme".to_owned() });
+        assert_eq!(
+            Folder::open(dir.path(), "acme").unwrap_err(),
+            UpdateError::Busy { name: "acme".to_owned() }
+        );
         assert!(Folder::open(dir.path(), "other").is_ok());
         drop(first);
         assert!(Folder::open(dir.path(), "acme").is_ok());

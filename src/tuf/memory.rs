@@ -1,8 +1,10 @@
-//! [`Memory`]: the metadata that was verified last, kept between runs so that nothing older is accepted again.
+//! [`Memory`]: the metadata that was verified last, kept between runs so that nothing older is
+//! accepted again.
 //!
-//! Read whole before the first request: a file that is there and cannot be read, or is no metadata, stops the update,
-//! since the versions in it would be forgotten otherwise. Roots are written at once, each is good by itself. Timestamp,
-//! snapshot and targets are held back until [`Memory::commit`], so that the set on disk always belongs together.
+//! Read whole before the first request: a file that is there and cannot be read, or is no metadata,
+//! stops the update, since the versions in it would be forgotten otherwise. Roots are written at
+//! once, each is good by itself. Timestamp, snapshot and targets are held back until
+//! [`Memory::commit`], so that the set on disk always belongs together.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,8 +19,8 @@ use super::install;
 
 /// The chain of roots.
 const HISTORY: &str = "root_history";
-/// The metadata whose versions must not fall, in the order in which it is written: what vouches for the others comes
-/// last, and what it does not fit with is then fetched again.
+/// The metadata whose versions must not fall, in the order in which it is written: what vouches for
+/// the others comes last, and what it does not fit with is then fetched again.
 const ROLES: [&str; 3] = ["targets.json", "snapshot.json", "timestamp.json"];
 /// Most bytes of a kept file, that of the largest metadata that is fetched.
 const FILE_MAX: u64 = 5_000_000;
@@ -89,7 +91,8 @@ impl MetadataStore for Memory {
         Ok(self.lock().kept.get(name).cloned())
     }
 
-    /// Other files than roots and the three roles (a second copy under a version, the target) are not kept.
+    /// Other files than roots and the three roles (a second copy under a version, the target) are
+    /// not kept.
     fn store(&self, name: &str, bytes: &[u8]) -> sigstore_tuf::Result<()> {
         let mut inner = self.lock();
         if ROLES.contains(&name) {
@@ -108,11 +111,14 @@ impl MetadataStore for Memory {
 fn is_root(name: &str) -> bool {
     let file = name.strip_prefix(HISTORY).and_then(|rest| rest.strip_prefix('/'));
     let version = file.and_then(|file| file.strip_suffix(".root.json"));
-    version.is_some_and(|version| !version.is_empty() && version.chars().all(|c| c.is_ascii_digit()))
+    version
+        .is_some_and(|version| !version.is_empty() && version.chars().all(|c| c.is_ascii_digit()))
 }
 
 fn roots(folder: &Path) -> Result<Vec<String>, UpdateError> {
-    let fault = |error: io::Error| UpdateError::State(StateFault::Io { path: folder.to_owned(), kind: error.kind() });
+    let fault = |error: io::Error| {
+        UpdateError::State(StateFault::Io { path: folder.to_owned(), kind: error.kind() })
+    };
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(fault)? {
         let file = entry.map_err(fault)?.file_name();
@@ -129,7 +135,9 @@ fn roots(folder: &Path) -> Result<Vec<String>, UpdateError> {
 
 /// A kept file; none when there is none.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, UpdateError> {
-    let fault = |error: io::Error| UpdateError::State(StateFault::Io { path: path.to_owned(), kind: error.kind() });
+    let fault = |error: io::Error| {
+        UpdateError::State(StateFault::Io { path: path.to_owned(), kind: error.kind() })
+    };
     let file = match fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -138,7 +146,8 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, UpdateError> {
     let mut bytes = Vec::new();
     file.take(FILE_MAX).read_to_end(&mut bytes).map_err(fault)?;
     let metadata: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
-    let version = metadata.as_ref().and_then(|metadata| metadata.get("signed")?.get("version")?.as_u64());
+    let version =
+        metadata.as_ref().and_then(|metadata| metadata.get("signed")?.get("version")?.as_u64());
     match version {
         Some(_) => Ok(Some(bytes)),
         None => Err(UpdateError::State(StateFault::Damaged { path: path.to_owned() })),
@@ -171,7 +180,10 @@ mod tests {
         assert_eq!(memory.fault(), None);
         memory.commit().unwrap();
         let after = Memory::load(dir.path()).unwrap();
-        assert_eq!(after.lock().kept.keys().collect::<Vec<_>>(), ["root_history/3.root.json", "timestamp.json"]);
+        assert_eq!(
+            after.lock().kept.keys().collect::<Vec<_>>(),
+            ["root_history/3.root.json", "timestamp.json"]
+        );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 

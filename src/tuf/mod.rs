@@ -1,9 +1,10 @@
-//! Refreshing a trust root over TUF (The Update Framework, specification 1.0): [`update`] fetches, checks and installs
-//! one `trusted_root.json`.
+//! Refreshing a trust root over TUF (The Update Framework, specification 1.0): [`update`] fetches,
+//! checks and installs one `trusted_root.json`.
 //!
-//! What is checked is `sigstore-tuf`'s: the chain of roots, thresholds of signatures, versions, expiry, hashes. Ours are
-//! the requests (`transport`), what is kept between runs (`memory`) and the file that replaces another whole
-//! (`install`). Nothing here judges an image, and no verification waits for it.
+//! What is checked is `sigstore-tuf`'s: the chain of roots, thresholds of signatures, versions,
+//! expiry, hashes. Ours are the requests (`transport`), what is kept between runs (`memory`) and
+//! the file that replaces another whole (`install`). Nothing here judges an image, and no
+//! verification waits for it.
 
 mod error;
 mod install;
@@ -30,15 +31,18 @@ const TARGET_MAX: u64 = 1 << 20;
 /// What to refresh, from where, to where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
-    /// The root's name: `NAME.json` in `state`. The caller has checked that it is a plain file name.
+    /// The root's name: `NAME.json` in `state`. The caller has checked that it is a plain file
+    /// name.
     pub name: String,
-    /// The repository's URL: metadata is there, targets in `targets/` below it. HTTPS, or HTTP where it says so.
+    /// The repository's URL: metadata is there, targets in `targets/` below it. HTTPS, or HTTP
+    /// where it says so.
     pub mirror: String,
     /// The TUF root that everything is checked from.
     pub root: Vec<u8>,
     /// The folder that is written to.
     pub state: PathBuf,
-    /// `http://host:port` of a proxy for every request, perhaps with `user:password@`; the environment is not read.
+    /// `http://host:port` of a proxy for every request, perhaps with `user:password@`; the
+    /// environment is not read.
     pub proxy: Option<String>,
     /// How long all of it may take.
     pub limit: Duration,
@@ -70,10 +74,12 @@ pub struct Updated {
     pub fresh_until: Timestamp,
 }
 
-/// Fetches, checks and installs. `accept` says whether what was fetched can be used; only then it replaces what is there.
+/// Fetches, checks and installs. `accept` says whether what was fetched can be used; only then it
+/// replaces what is there.
 ///
-/// What is kept between runs, in `STATE/tuf/NAME`: each root of the chain as soon as it is verified, the other metadata
-/// after all of it was. So nothing older than what was in force is accepted again (attack C3).
+/// What is kept between runs, in `STATE/tuf/NAME`: each root of the chain as soon as it is
+/// verified, the other metadata after all of it was. So nothing older than what was in force is
+/// accepted again (attack C3).
 ///
 /// # Errors
 /// [`UpdateError`]; the root in place stays whatever it was.
@@ -91,7 +97,8 @@ where
     if !known {
         accept(&bytes).map_err(UpdateError::Unusable)?;
     }
-    // The versions first: were it the other way round, a crash in between would let an older root come back.
+    // The versions first: were it the other way round, a crash in between would let an older root
+    // come back.
     memory.commit()?;
     if !known {
         folder.install(&bytes)?;
@@ -114,13 +121,18 @@ async fn fetch(
 ) -> Result<FetchedRoot, UpdateError> {
     let mut limits = UpdaterConfig::default();
     limits.target_max_length = TARGET_MAX;
-    let updater = Updater::new(mirror, &ask.root).map_err(|error| UpdateError::Root(error::chain(&error)))?;
+    let updater =
+        Updater::new(mirror, &ask.root).map_err(|error| UpdateError::Root(error::chain(&error)))?;
     let mut updater = updater.with_config(limits).with_store(memory.clone());
     let first = updater.trusted().root().version;
     if let Err(error) = updater.refresh(now).await {
         let root_version = updater.trusted().root().version;
         let behind = root_version.saturating_sub(first) >= u64::from(limits.max_root_rotations);
-        return Err(if behind { UpdateError::Behind { root_version } } else { UpdateError::from_tuf(error) });
+        return Err(if behind {
+            UpdateError::Behind { root_version }
+        } else {
+            UpdateError::from_tuf(error)
+        });
     }
     let target = updater.get_target_info(TARGET, now).await.map_err(UpdateError::from_tuf)?;
     let target = target.ok_or(UpdateError::NoTarget)?;
@@ -130,7 +142,9 @@ async fn fetch(
     let change = if known.is_some() { Change::Unchanged } else { change };
     let (bytes, known) = match known {
         Some(bytes) => (bytes, true),
-        None => (updater.download_target(&target, TARGET).await.map_err(UpdateError::from_tuf)?, false),
+        None => {
+            (updater.download_target(&target, TARGET).await.map_err(UpdateError::from_tuf)?, false)
+        }
     };
     let set = updater.trusted();
     let ends = [
@@ -149,7 +163,8 @@ async fn fetch(
     Ok(FetchedRoot { bytes, updated, known })
 }
 
-/// Whether these bytes are the target: its length and its SHA-256. A target that names no SHA-256 is fetched anew.
+/// Whether these bytes are the target: its length and its SHA-256. A target that names no SHA-256
+/// is fetched anew.
 fn is_target(bytes: &[u8], target: &sigstore_tuf::TargetFile) -> bool {
     let same = |hash: &String| hash.eq_ignore_ascii_case(&sigstore_crypto::sha256(bytes).to_hex());
     u64::try_from(bytes.len()) == Ok(target.length) && target.hashes.get("sha256").is_some_and(same)

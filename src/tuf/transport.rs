@@ -1,9 +1,10 @@
 //! [`Mirror`]: the requests of an update.
 //!
-//! HTTPS unless the mirror's URL says `http:` (what is fetched is signed and checked, wherever it came from). No redirect
-//! is followed: a repository serves its files where it is, and a mirror elsewhere is configured as such. No proxy of the
-//! environment, no compression, no retries; bodies are read piece by piece up to their limit. The time of all requests
-//! together is bounded by whoever asks.
+//! HTTPS unless the mirror's URL says `http:` (what is fetched is signed and checked, wherever it
+//! came from). No redirect is followed: a repository serves its files where it is, and a mirror
+//! elsewhere is configured as such. No proxy of the environment, no compression, no retries; bodies
+//! are read piece by piece up to their limit. The time of all requests together is bounded by
+//! whoever asks.
 
 use std::time::Duration;
 
@@ -58,16 +59,25 @@ impl Mirror {
         let url = self.url(path)?;
         let at = || url.to_string();
         let sent = self.client.get(url.clone()).send().await;
-        let mut answer =
-            sent.map_err(|error| FetchError::Unreachable { url: at(), why: chain(&error.without_url()) })?;
+        let mut answer = sent.map_err(|error| FetchError::Unreachable {
+            url: at(),
+            why: chain(&error.without_url()),
+        })?;
         let status = answer.status();
         if matches!(status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) {
             // Object stores answer 403 for what is not there.
             return Ok(None);
         }
         if status.is_redirection() {
-            let to = answer.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or_default();
-            return Err(FetchError::Redirect { url: at(), to: to.chars().take(URL_SHOWN).collect() });
+            let to = answer
+                .headers()
+                .get("location")
+                .and_then(|to| to.to_str().ok())
+                .unwrap_or_default();
+            return Err(FetchError::Redirect {
+                url: at(),
+                to: to.chars().take(URL_SHOWN).collect(),
+            });
         }
         if status != StatusCode::OK {
             return Err(FetchError::Status { url: at(), status: status.as_u16() });
@@ -75,9 +85,14 @@ impl Mirror {
         let mut bytes = Vec::new();
         loop {
             let piece = answer.chunk().await;
-            let piece = piece.map_err(|error| FetchError::BrokenOff { url: at(), why: chain(&error.without_url()) })?;
+            let piece = piece.map_err(|error| FetchError::BrokenOff {
+                url: at(),
+                why: chain(&error.without_url()),
+            })?;
             let Some(piece) = piece else { return Ok(Some(bytes)) };
-            if u64::try_from(bytes.len().saturating_add(piece.len())).is_ok_and(|length| length > limit) {
+            if u64::try_from(bytes.len().saturating_add(piece.len()))
+                .is_ok_and(|length| length > limit)
+            {
                 return Err(FetchError::TooLarge { url: at(), limit });
             }
             bytes.extend_from_slice(&piece);
@@ -113,7 +128,8 @@ fn client(plain: bool, proxy: Option<&str>) -> Result<Client, UpdateError> {
         .https_only(!plain);
     if let Some(proxy) = proxy {
         // What stands before the host is a user and password: not repeated.
-        let wrong = || UpdateError::Proxy { url: proxy.rsplit('@').next().unwrap_or_default().to_owned() };
+        let wrong =
+            || UpdateError::Proxy { url: proxy.rsplit('@').next().unwrap_or_default().to_owned() };
         let url = Url::parse(proxy).map_err(|_| wrong())?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(wrong());
@@ -133,7 +149,9 @@ impl Repository for Mirror {
     }
 
     fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
-        Box::pin(async move { self.get(&format!("targets/{path}"), max_length).await.map_err(into_tuf) })
+        Box::pin(
+            async move { self.get(&format!("targets/{path}"), max_length).await.map_err(into_tuf) },
+        )
     }
 }
 
@@ -150,13 +168,24 @@ mod tests {
         for good in ["https://tuf.example", "https://tuf.example/a/b/", "http://127.0.0.1:8080"] {
             assert!(Mirror::new(good, None).is_ok(), "{good}");
         }
-        for bad in
-            ["", "tuf.example", "ftp://tuf.example", "file:///etc", "https://a:b@tuf.example", "https://t.example?x"]
-        {
+        for bad in [
+            "",
+            "tuf.example",
+            "ftp://tuf.example",
+            "file:///etc",
+            "https://a:b@tuf.example",
+            "https://t.example?x",
+        ] {
             assert!(matches!(Mirror::new(bad, None), Err(UpdateError::Mirror { .. })), "{bad}");
         }
         for bad in ["", "proxy:80", "socks5://proxy:80"] {
-            assert!(matches!(Mirror::new("http://t.example", Some(bad)), Err(UpdateError::Proxy { .. })), "{bad}");
+            assert!(
+                matches!(
+                    Mirror::new("http://t.example", Some(bad)),
+                    Err(UpdateError::Proxy { .. })
+                ),
+                "{bad}"
+            );
         }
     }
 
@@ -164,7 +193,15 @@ mod tests {
     fn no_name_leads_out_of_the_mirror() {
         let mirror = Mirror::new("http://tuf.example/a", None).unwrap();
         assert_eq!(mirror.url("1.root.json").unwrap().as_str(), "http://tuf.example/a/1.root.json");
-        for bad in ["../x", "/x", "//other.example/x", "http://other.example/x", "targets/../../x", "x?y", "x#y"] {
+        for bad in [
+            "../x",
+            "/x",
+            "//other.example/x",
+            "http://other.example/x",
+            "targets/../../x",
+            "x?y",
+            "x#y",
+        ] {
             assert!(matches!(mirror.url(bad), Err(FetchError::Outside { .. })), "{bad}");
         }
     }

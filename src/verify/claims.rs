@@ -1,4 +1,5 @@
-//! [`Claims`]: what a signature of which nothing is proven says of itself, for people who look at evidence.
+//! [`Claims`]: what a signature of which nothing is proven says of itself, for people who look at
+//! evidence.
 //!
 //! Anybody can write any of it. Nothing may be decided by it.
 
@@ -20,7 +21,8 @@ pub struct Claims<'u> {
     pub reference: Option<&'u str>,
     /// Which kind of statement it says it is.
     pub predicate_type: Option<&'u str>,
-    /// The certificate that came with it; none where a key is said to have signed, which the signature does not name.
+    /// The certificate that came with it; none where a key is said to have signed, which the
+    /// signature does not name.
     pub certificate: Option<&'u Certificate>,
 }
 
@@ -33,13 +35,21 @@ impl Untrusted {
     pub fn claims(&self) -> Claims<'_> {
         let (digests, reference) = match &self.content {
             Content::Payload { digest, reference, .. } => (vec![digest], Some(reference.as_str())),
-            Content::Statement { subjects, .. } => (subjects.sha256.iter().take(DIGESTS_MAX).collect(), None),
+            Content::Statement { subjects, .. } => {
+                (subjects.sha256.iter().take(DIGESTS_MAX).collect(), None)
+            }
             Content::Artifact { .. } => (Vec::new(), None),
         };
         let certificate = match &self.material {
             Material::Key => None,
             Material::Certificate(leaf) => Some(&*leaf.claims),
         };
-        Claims { form: self.form(), digests, reference, predicate_type: self.predicate_type(), certificate }
+        Claims {
+            form: self.form(),
+            digests,
+            reference,
+            predicate_type: self.predicate_type(),
+            certificate,
+        }
     }
 }

@@ -1,5 +1,6 @@
-//! [`Format`]: the formats of signatures in a registry. One table says how each is recognised, where it may be, and how its
-//! bytes become an [`Untrusted`]; [`super::prove`] proves what came of that, whatever the format.
+//! [`Format`]: the formats of signatures in a registry. One table says how each is recognised,
+//! where it may be, and how its bytes become an [`Untrusted`]; [`super::prove`] proves what came of
+//! that, whatever the format.
 //!
 //! A new format has a folder beside `cosign` and `sigstore`, a variant and a row here.
 
@@ -17,13 +18,15 @@ use super::sigstore::bundle;
 pub enum Format {
     /// The Sigstore bundle, JSON: a signature on an image, or an attestation.
     Bundle,
-    /// Cosign's older form: a simple-signing payload, with its signature in the layer's annotations.
+    /// Cosign's older form: a simple-signing payload, with its signature in the layer's
+    /// annotations.
     SimpleSigning,
     /// Cosign's older form of an attestation: a DSSE envelope, JSON.
     Envelope,
 }
 
-/// How bytes of a form, and the annotations beside them, become a signature of which nothing is proven.
+/// How bytes of a form, and the annotations beside them, become a signature of which nothing is
+/// proven.
 type Reader = fn(&[u8], &BTreeMap<String, String>) -> Result<Untrusted, Fault>;
 
 /// What is known of a format.
@@ -35,7 +38,8 @@ struct Row {
     artifact_types: &'static [&'static str],
     /// Artifact types of before.
     former_types: &'static [&'static str],
-    /// The end of the tag `sha256-<hex>` under which its manifests are too; none where there is no such tag.
+    /// The end of the tag `sha256-<hex>` under which its manifests are too; none where there is no
+    /// such tag.
     tag_suffix: Option<&'static str>,
     /// What it may be.
     holds: Holds,
@@ -173,7 +177,11 @@ impl Format {
     ///
     /// # Errors
     /// [`Fault`] for whatever is not such a signature in every detail.
-    pub fn read(self, bytes: &[u8], annotations: &BTreeMap<String, String>) -> Result<Untrusted, Fault> {
+    pub fn read(
+        self,
+        bytes: &[u8],
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Untrusted, Fault> {
         (self.row().read)(bytes, annotations)
     }
 
@@ -187,30 +195,40 @@ impl Format {
 }
 
 impl Untrusted {
-    /// Reads one layer of a cosign `.sig` manifest: the payload blob, and the layer's annotations, of which
-    /// `dev.cosignproject.cosign/signature` holds the signature, and others the evidence beside it (certificate, chain,
-    /// log bundle, timestamp). Annotations of any other name are not read.
+    /// Reads one layer of a cosign `.sig` manifest: the payload blob, and the layer's annotations,
+    /// of which `dev.cosignproject.cosign/signature` holds the signature, and others the evidence
+    /// beside it (certificate, chain, log bundle, timestamp). Annotations of any other name are not
+    /// read.
     ///
     /// # Errors
     /// [`Fault`] for whatever is not such a payload in every detail.
-    pub fn simple_signing(payload: &[u8], annotations: &BTreeMap<String, String>) -> Result<Self, Fault> {
-        Ok(Self { id: ItemId::of(b"sig", payload, annotations), ..simple_signing::read(payload, annotations)? })
+    pub fn simple_signing(
+        payload: &[u8],
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            id: ItemId::of(b"sig", payload, annotations),
+            ..simple_signing::read(payload, annotations)?
+        })
     }
 
-    /// Reads one layer of a cosign `.att` manifest: a DSSE envelope with an in-toto statement, and the layer's
-    /// annotations (certificate, chain, log bundle, timestamp).
+    /// Reads one layer of a cosign `.att` manifest: a DSSE envelope with an in-toto statement, and
+    /// the layer's annotations (certificate, chain, log bundle, timestamp).
     ///
     /// # Errors
     /// [`Fault`] for whatever is not such an envelope in every detail.
-    pub fn attestation(envelope: &[u8], annotations: &BTreeMap<String, String>) -> Result<Self, Fault> {
+    pub fn attestation(
+        envelope: &[u8],
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Self, Fault> {
         Ok(Self {
             id: ItemId::of(b"att", envelope, annotations),
             ..annotations::read_attestation(envelope, annotations)?
         })
     }
 
-    /// Reads a Sigstore bundle, v0.1 to v0.3: made with a key or with a certificate, over an image, a statement about it,
-    /// or its bytes.
+    /// Reads a Sigstore bundle, v0.1 to v0.3: made with a key or with a certificate, over an image,
+    /// a statement about it, or its bytes.
     ///
     /// # Errors
     /// [`Fault`] for whatever is not such a bundle in every detail.

@@ -1,7 +1,8 @@
-//! The one door from a signature to [`Signed`]: [`Untrusted::prove`], by key, by a Sigstore instance's certificate, or
-//! by an own authority's.
+//! The one door from a signature to [`Signed`]: [`Untrusted::prove`], by key, by a Sigstore
+//! instance's certificate, or by an own authority's.
 //!
-//! What costs nothing is compared first: the claim, the digest, the way it was signed. Then signature and evidence.
+//! What costs nothing is compared first: the claim, the digest, the way it was signed. Then
+//! signature and evidence.
 
 use jiff::Timestamp;
 
@@ -33,42 +34,75 @@ pub(in crate::verify) struct ProofRequest<'a> {
 }
 
 impl Untrusted {
-    /// Whether the holder of `key` signed `subject`, the digest of a manifest or an index: an image signature, by the
-    /// key alone.
+    /// Whether the holder of `key` signed `subject`, the digest of a manifest or an index: an image
+    /// signature, by the key alone.
     ///
-    /// What the signature says it is about is compared first, for that costs nothing; then each scheme that the key
-    /// may use is tried, each at the cost of one check.
+    /// What the signature says it is about is compared first, for that costs nothing; then each
+    /// scheme that the key may use is tried, each at the cost of one check.
     ///
     /// # Errors
-    /// [`Fault`] when it did not, or when that cannot be told from the digest alone ([`Fault::NeedsArtifact`]).
-    pub fn verify(&self, subject: &Digest, key: &PublicKey, budget: &mut Budget) -> Result<Signed, Fault> {
-        self.verify_about(&About { digest: subject, artifact: None, claim: Claim::ImageSignature }, key, budget)
+    /// [`Fault`] when it did not, or when that cannot be told from the digest alone
+    /// ([`Fault::NeedsArtifact`]).
+    pub fn verify(
+        &self,
+        subject: &Digest,
+        key: &PublicKey,
+        budget: &mut Budget,
+    ) -> Result<Signed, Fault> {
+        self.verify_about(
+            &About { digest: subject, artifact: None, claim: Claim::ImageSignature },
+            key,
+            budget,
+        )
     }
 
-    /// As [`Untrusted::verify`], with the manifest's bytes at hand: their digest is the subject, and signatures that
-    /// cover the bytes themselves can be checked.
+    /// As [`Untrusted::verify`], with the manifest's bytes at hand: their digest is the subject,
+    /// and signatures that cover the bytes themselves can be checked.
     ///
     /// # Errors
     /// [`Fault`] when the holder of `key` did not sign these bytes.
-    pub fn verify_artifact(&self, artifact: &[u8], key: &PublicKey, budget: &mut Budget) -> Result<Signed, Fault> {
-        let about = About { digest: &Digest::of(artifact), artifact: Some(artifact), claim: Claim::ImageSignature };
+    pub fn verify_artifact(
+        &self,
+        artifact: &[u8],
+        key: &PublicKey,
+        budget: &mut Budget,
+    ) -> Result<Signed, Fault> {
+        let about = About {
+            digest: &Digest::of(artifact),
+            artifact: Some(artifact),
+            claim: Claim::ImageSignature,
+        };
         self.verify_about(&about, key, budget)
     }
 
-    fn verify_about(&self, about: &About<'_>, key: &PublicKey, budget: &mut Budget) -> Result<Signed, Fault> {
+    fn verify_about(
+        &self,
+        about: &About<'_>,
+        key: &PublicKey,
+        budget: &mut Budget,
+    ) -> Result<Signed, Fault> {
         // No time plays a part where there is no root.
-        self.prove(about, &Trust::Key { key, root: None }, Demands::NONE, Timestamp::UNIX_EPOCH, budget)
+        self.prove(
+            about,
+            &Trust::Key { key, root: None },
+            Demands::NONE,
+            Timestamp::UNIX_EPOCH,
+            budget,
+        )
     }
 
-    /// Whether somebody whom `trust` vouches for says `about.claim` of `about.digest`, with at least the evidence that
-    /// is demanded. `now` is when a certificate without a proven time is judged, and what no log entry may be later
-    /// than.
+    /// Whether somebody whom `trust` vouches for says `about.claim` of `about.digest`, with at
+    /// least the evidence that is demanded. `now` is when a certificate without a proven time is
+    /// judged, and what no log entry may be later than.
     ///
     /// Costs about a dozen checks of the budget for a signature with a certificate.
     ///
     /// # Errors
     /// [`Fault`] when nobody does, or when that cannot be told.
-    #[allow(clippy::too_many_arguments, reason = "the door: each is another matter, and none may be forgotten")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the door: each is another matter, and none may be forgotten"
+    )]
     pub fn prove(
         &self,
         about: &About<'_>,
@@ -86,10 +120,15 @@ impl Untrusted {
         let (signed, artifact) = self.messages(about, &sha256)?;
         let request = ProofRequest { signed, artifact, demands, now };
         let (signer, witnessed) = match trust {
-            Trust::Key { key, root } => (Signer::Key(key.id().clone()), self.by_key(key, *root, request, budget)?),
+            Trust::Key { key, root } => {
+                (Signer::Key(key.id().clone()), self.by_key(key, *root, request, budget)?)
+            }
             Trust::Keyless { root } => {
                 let leaf = self.leaf()?;
-                (Signer::Certificate(leaf.claims.clone()), self.keyless(leaf, root, request, budget)?)
+                (
+                    Signer::Certificate(leaf.claims.clone()),
+                    self.keyless(leaf, root, request, budget)?,
+                )
             }
             Trust::Authority { authority, root } => {
                 let leaf = self.leaf()?;
@@ -103,7 +142,9 @@ impl Untrusted {
     /// Whether it is what is asked for, if it holds (attack B2).
     pub(in crate::verify) fn says(&self, claim: Claim<'_>) -> Result<(), Fault> {
         match (claim, &self.content) {
-            (Claim::ImageSignature, Content::Statement { statement, .. }) if !statement.is_image_signature() => {
+            (Claim::ImageSignature, Content::Statement { statement, .. })
+                if !statement.is_image_signature() =>
+            {
                 Err(Fault::NotImageSignature)
             }
             (Claim::ImageSignature, _) => Ok(()),
@@ -116,7 +157,9 @@ impl Untrusted {
                     Err(Fault::OtherPredicate)
                 }
             }
-            (Claim::Attestation(_), Content::Payload { .. } | Content::Artifact { .. }) => Err(Fault::NotAttestation),
+            (Claim::Attestation(_), Content::Payload { .. } | Content::Artifact { .. }) => {
+                Err(Fault::NotAttestation)
+            }
         }
     }
 
@@ -130,33 +173,50 @@ impl Untrusted {
             return Err(Fault::OtherDigest);
         }
         match (&self.content, about.artifact) {
-            (Content::Payload { digest, .. }, _) if digest != about.digest => Err(Fault::OtherDigest),
-            (Content::Payload { bytes, .. }, _) => Ok((Message::Bytes(bytes), Message::Bytes(bytes))),
-            (Content::Statement { signed, subjects, .. }, _) if subjects.sha256.contains(about.digest) => {
+            (Content::Payload { digest, .. }, _) if digest != about.digest => {
+                Err(Fault::OtherDigest)
+            }
+            (Content::Payload { bytes, .. }, _) => {
+                Ok((Message::Bytes(bytes), Message::Bytes(bytes)))
+            }
+            (Content::Statement { signed, subjects, .. }, _)
+                if subjects.sha256.contains(about.digest) =>
+            {
                 Ok((Message::Bytes(signed), Message::Sha256(sha256)))
             }
-            (Content::Statement { signed, subjects, .. }, Some(artifact)) if subjects.has_bytes(artifact) => {
+            (Content::Statement { signed, subjects, .. }, Some(artifact))
+                if subjects.has_bytes(artifact) =>
+            {
                 Ok((Message::Bytes(signed), Message::Bytes(artifact)))
             }
-            (Content::Statement { subjects, .. }, artifact) => Err(subjects.misfit(artifact.is_some())),
+            (Content::Statement { subjects, .. }, artifact) => {
+                Err(subjects.misfit(artifact.is_some()))
+            }
             (Content::Artifact { digest: Some(said) }, Some(artifact)) if !said.is_of(artifact) => {
                 Err(Fault::OtherDigest)
             }
-            (Content::Artifact { .. }, Some(artifact)) => Ok((Message::Bytes(artifact), Message::Bytes(artifact))),
-            (Content::Artifact { digest: Some(ArtifactDigest::Sha256(said)) }, None) if said != sha256 => {
+            (Content::Artifact { .. }, Some(artifact)) => {
+                Ok((Message::Bytes(artifact), Message::Bytes(artifact)))
+            }
+            (Content::Artifact { digest: Some(ArtifactDigest::Sha256(said)) }, None)
+                if said != sha256 =>
+            {
                 Err(Fault::OtherDigest)
             }
             (Content::Artifact { digest: None | Some(ArtifactDigest::Sha256(_)) }, None) => {
                 Ok((Message::Sha256(sha256), Message::Sha256(sha256)))
             }
-            (Content::Artifact { digest: Some(ArtifactDigest::Sha384(_) | ArtifactDigest::Sha512(_)) }, None) => {
-                Err(Fault::NeedsArtifact)
-            }
+            (
+                Content::Artifact {
+                    digest: Some(ArtifactDigest::Sha384(_) | ArtifactDigest::Sha512(_)),
+                },
+                None,
+            ) => Err(Fault::NeedsArtifact),
         }
     }
 
-    /// Refuses an entry that is about something else: of a log of the root, or of any where there is no root to tell
-    /// whose word counts (attack B1). An entry of another log is nobody's word.
+    /// Refuses an entry that is about something else: of a log of the root, or of any where there
+    /// is no root to tell whose word counts (attack B1). An entry of another log is nobody's word.
     fn contradiction(&self, root: Option<&TrustRoot>) -> Result<(), Fault> {
         self.attached.entries.iter().try_for_each(|entry| match root {
             Some(root) if root.witnesses().know(entry) => entry.agrees(),
@@ -201,7 +261,8 @@ impl Untrusted {
         request: ProofRequest<'_>,
         budget: &mut Budget,
     ) -> Result<Witnessed, Fault> {
-        // Fulcio names one holder; of several it could not be told which one was asked for (attack B8).
+        // Fulcio names one holder; of several it could not be told which one was asked for (attack
+        // B8).
         match leaf.claims.names {
             1 if leaf.claims.sans.len() == 1 => {}
             0 | 1 => return Err(Fault::NoName),
@@ -209,9 +270,11 @@ impl Untrusted {
         }
         // The signature, the certificate's chain and its log.
         budget.take(4)?;
-        let witnessed = self.witnessed(Some(root), EntrySigner::Certificate(&leaf.der), request, budget)?;
+        let witnessed =
+            self.witnessed(Some(root), EntrySigner::Certificate(&leaf.der), request, budget)?;
         witnessed.has_time()?;
-        // The library asks the same of its times; that it was the certificate's time, only this tells.
+        // The library asks the same of its times; that it was the certificate's time, only this
+        // tells.
         let (from, to) = leaf.claims.validity();
         if witnessed.times.iter().any(|proven| proven.time < from || proven.time > to) {
             return Err(Fault::CertificateExpired);
@@ -223,8 +286,8 @@ impl Untrusted {
         Ok(witnessed)
     }
 
-    /// As [`sigstore::keyless`], of what the library is not shown: its log entries and timestamps were proven before,
-    /// as they always are.
+    /// As [`sigstore::keyless`], of what the library is not shown: its log entries and timestamps
+    /// were proven before, as they always are.
     pub(in crate::verify) fn keyless_unshown(
         &self,
         (leaf, root): (&Leaf, &TrustRoot),
@@ -252,7 +315,8 @@ impl Untrusted {
         budget: &mut Budget,
     ) -> Result<Witnessed, Fault> {
         leaf.verifier()?.check(request.signed, &self.signature, budget)?;
-        let witnessed = self.witnessed(root, EntrySigner::Certificate(&leaf.der), request, budget)?;
+        let witnessed =
+            self.witnessed(root, EntrySigner::Certificate(&leaf.der), request, budget)?;
         let mut times: Vec<_> = witnessed.times.iter().map(|proven| proven.time).collect();
         if times.is_empty() {
             times.push(request.now);
@@ -277,11 +341,13 @@ impl Untrusted {
             let nothing = request.demands.log_entries == 0 && request.demands.timestamps == 0;
             return if nothing { Ok(Witnessed::default()) } else { Err(Fault::NeedsTrustRoot) };
         };
-        // Promise and tree head of an entry; signature and chain of a timestamp; each is checked twice.
+        // Promise and tree head of an entry; signature and chain of a timestamp; each is checked
+        // twice.
         let proofs = self.attached.entries.len().saturating_add(self.attached.timestamps.len());
         budget.take(u32::try_from(proofs.saturating_mul(4)).unwrap_or(u32::MAX))?;
         let is_by = |entry: &Entry| entry.is_by(by, request.signed);
-        let witnessed = root.witnesses().prove(&self.attached, &self.signature, request.now, &is_by)?;
+        let witnessed =
+            root.witnesses().prove(&self.attached, &self.signature, request.now, &is_by)?;
         witnessed.meets(request.demands)?;
         Ok(witnessed)
     }

@@ -1,5 +1,5 @@
-//! What the library is not shown is judged as the library would: keyless signatures of the fixtures, under roots and with
-//! certificates that were changed, by both.
+//! What the library is not shown is judged as the library would: keyless signatures of the
+//! fixtures, under roots and with certificates that were changed, by both.
 
 use std::fs;
 use std::path::Path;
@@ -48,26 +48,40 @@ fn bundles() -> Vec<(String, Untrusted, Digest)> {
     found
 }
 
-/// Whether both find the certificate good, with this one in place of the signer's: its path, its time and its log.
-fn both(item: &Untrusted, der: &[u8], digest: &Digest, root: &TrustRoot, sct: bool) -> Option<(bool, bool)> {
+/// Whether both find the certificate good, with this one in place of the signer's: its path, its
+/// time and its log.
+fn both(
+    item: &Untrusted,
+    der: &[u8],
+    digest: &Digest,
+    root: &TrustRoot,
+    sct: bool,
+) -> Option<(bool, bool)> {
     let Material::Certificate(leaf) = &item.material else { return None };
     let sha256: [u8; 32] = hex::decode(digest.hex()).unwrap().try_into().unwrap();
     let about = About { digest, artifact: None, claim: Claim::ImageSignature };
     let (signed, artifact) = item.messages(&about, &sha256).unwrap();
     let demands = Demands { log_entries: 0, timestamps: 0, sct };
-    let request = ProofRequest { signed, artifact, demands, now: "2026-06-01T00:00:00Z".parse().unwrap() };
+    let request =
+        ProofRequest { signed, artifact, demands, now: "2026-06-01T00:00:00Z".parse().unwrap() };
     let mut budget = Budget::default();
-    let witnessed = item.witnessed(Some(root), EntrySigner::Certificate(&leaf.der), request, &mut budget).ok()?;
+    let witnessed = item
+        .witnessed(Some(root), EntrySigner::Certificate(&leaf.der), request, &mut budget)
+        .ok()?;
     witnessed.has_time().ok()?;
     let mut changed = item.clone();
     let Material::Certificate(leaf) = &mut changed.material else { return None };
     leaf.der = der.to_vec();
     let leaf = leaf.clone();
     let ours = changed.keyless_unshown((&leaf, root), &witnessed, request, &mut budget);
-    let theirs = sigstore::keyless(root, &sigstore::shown(&changed, &witnessed.held, artifact)?, demands);
+    let theirs =
+        sigstore::keyless(root, &sigstore::shown(&changed, &witnessed.held, artifact)?, demands);
     let of_certificate = |outcome: Result<(), Fault>| match outcome {
-        Err(Fault::Certificate | Fault::CertificateChain | Fault::CertificateExpired | Fault::Sct) => false,
-        // That a changed certificate is not the one that was logged, the library says when it has found it good.
+        Err(
+            Fault::Certificate | Fault::CertificateChain | Fault::CertificateExpired | Fault::Sct,
+        ) => false,
+        // That a changed certificate is not the one that was logged, the library says when it has
+        // found it good.
         Ok(()) | Err(_) => true,
     };
     Some((of_certificate(ours), of_certificate(theirs)))
@@ -93,7 +107,8 @@ fn both_judge_the_same_certificates_alike() {
             root["certificateAuthorities"][0]["validFor"] = end;
         }),
         root(|root| {
-            root["certificateAuthorities"][0]["validFor"] = window("2025-06-01T12:00:00Z", "2065-01-01T00:00:00Z")
+            root["certificateAuthorities"][0]["validFor"] =
+                window("2025-06-01T12:00:00Z", "2065-01-01T00:00:00Z")
         }),
     ];
     let (mut judged, mut good) = (0, 0);
@@ -101,7 +116,9 @@ fn both_judge_the_same_certificates_alike() {
         let Material::Certificate(leaf) = &item.material else { panic!("{name}") };
         for (number, root) in roots.iter().enumerate() {
             for sct in [true, false] {
-                let Some((ours, theirs)) = both(item, &leaf.der, digest, root, sct) else { continue };
+                let Some((ours, theirs)) = both(item, &leaf.der, digest, root, sct) else {
+                    continue;
+                };
                 assert_eq!(ours, theirs, "{name} under root {number}, log asked for: {sct}");
                 judged += 1;
                 good += usize::from(ours);

@@ -1,4 +1,5 @@
-//! [`Trust`]: what a signature is tried with; [`About`] and [`Claim`]: what it must say, and of which digest.
+//! [`Trust`]: what a signature is tried with; [`About`] and [`Claim`]: what it must say, and of
+//! which digest.
 
 use super::pki::Authority;
 use super::primitives::key::PublicKey;
@@ -10,18 +11,19 @@ use crate::image::Digest;
 pub struct About<'a> {
     /// The digest of a manifest or an index.
     pub digest: &'a Digest,
-    /// Its bytes, where they are at hand: signatures over the bytes themselves need them. Their digest is compared.
+    /// Its bytes, where they are at hand: signatures over the bytes themselves need them. Their
+    /// digest is compared.
     pub artifact: Option<&'a [u8]>,
     /// What is to be said about it.
     pub claim: Claim<'a>,
 }
 
-/// What a signature is to say: an attestation of one kind never counts as another, nor as a signature on the image
-/// (attack B2).
+/// What a signature is to say: an attestation of one kind never counts as another, nor as a
+/// signature on the image (attack B2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim<'a> {
-    /// That the signer signed this image: the older payload, a message signature, or the statement that `cosign sign`
-    /// makes.
+    /// That the signer signed this image: the older payload, a message signature, or the statement
+    /// that `cosign sign` makes.
     ImageSignature,
     /// An in-toto statement with one of these predicate types.
     Attestation(&'a [String]),
@@ -42,8 +44,8 @@ pub enum Trust<'t> {
         /// The instance.
         root: &'t TrustRoot,
     },
-    /// The holder of a certificate of an own authority, whoever that is. Without a proven time the certificate is judged
-    /// at now.
+    /// The holder of a certificate of an own authority, whoever that is. Without a proven time the
+    /// certificate is judged at now.
     Authority {
         /// The authority.
         authority: &'t Authority,

@@ -1,7 +1,8 @@
-//! [`VerificationCache`]: a bounded memory of what was proven, so that an unchanged signature is not proven again.
+//! [`VerificationCache`]: a bounded memory of what was proven, so that an unchanged signature is
+//! not proven again.
 //!
-//! Successes alone are kept, and of those only what no later moment takes back: not a certificate that was judged at
-//! now, nor one of an authority that has revocation lists.
+//! Successes alone are kept, and of those only what no later moment takes back: not a certificate
+//! that was judged at now, nor one of an authority that has revocation lists.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -52,8 +53,8 @@ struct Answer {
 }
 
 impl VerificationCache {
-    /// Two for each of a thousand images, so that a change of policy judges these again within a second; each takes under
-    /// 10 KB.
+    /// Two for each of a thousand images, so that a change of policy judges these again within a
+    /// second; each takes under 10 KB.
     pub const DEFAULT: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
 
     /// A memory of at most so many proofs.
@@ -66,7 +67,10 @@ impl VerificationCache {
     ///
     /// # Errors
     /// As [`Untrusted::prove`].
-    #[allow(clippy::too_many_arguments, reason = "the door with its memory: each is another matter")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the door with its memory: each is another matter"
+    )]
     pub fn prove(
         &self,
         untrusted: &Untrusted,
@@ -76,7 +80,9 @@ impl VerificationCache {
         now: Timestamp,
         budget: &mut Budget,
     ) -> Result<Signed, Fault> {
-        let Some(trust_id) = TrustId::of(trust) else { return untrusted.prove(about, trust, demands, now, budget) };
+        let Some(trust_id) = TrustId::of(trust) else {
+            return untrusted.prove(about, trust, demands, now, budget);
+        };
         let question = Question {
             item: untrusted.id(),
             digest: about.digest.clone(),
@@ -122,7 +128,10 @@ impl VerificationCache {
 
     /// What was proven under an earlier clock must hold under this one: nothing is from the future.
     fn answer(&self, question: &Question, now: Timestamp) -> Option<Answer> {
-        self.kept().get(question).filter(|answer| answer.times.iter().all(|proven| proven.time <= now)).cloned()
+        self.kept()
+            .get(question)
+            .filter(|answer| answer.times.iter().all(|proven| proven.time <= now))
+            .cloned()
     }
 }
 
@@ -139,12 +148,15 @@ impl fmt::Debug for VerificationCache {
 }
 
 impl TrustId {
-    /// None where nothing is kept: a key by itself costs less than looking up, and an authority by itself judges at now.
+    /// None where nothing is kept: a key by itself costs less than looking up, and an authority by
+    /// itself judges at now.
     fn of(trust: &Trust<'_>) -> Option<Self> {
         match trust {
             Trust::Key { key, root } => root.map(|root| Self::Key(key.id().clone(), root.id())),
             Trust::Keyless { root } => Some(Self::Keyless(root.id())),
-            Trust::Authority { authority, root } => root.map(|root| Self::Authority(authority.id(), root.id())),
+            Trust::Authority { authority, root } => {
+                root.map(|root| Self::Authority(authority.id(), root.id()))
+            }
         }
     }
 }

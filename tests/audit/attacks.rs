@@ -12,28 +12,37 @@ async fn attack_e3_hostile_text_is_one_line_of_harmless_characters() {
     let dir = folder();
     let options = options(dir.path());
     let log = Log::open(options.clone(), clock()).unwrap();
-    let hostile =
-        "x\n{\"kind\":\"decision\",\"verdict\":\"admitted\"}\r\u{1b}[1A\u{1b}[2K\u{9b}0m\u{202e}\u{2028}\u{7f}";
+    let hostile = "x\n{\"kind\":\"decision\",\"verdict\":\"admitted\"}\r\u{1b}[1A\u{1b}[2K\u{9b}0m\u{202e}\u{2028}\u{7f}";
     let mut record = refusal(&log, hostile);
     record.reason.message = hostile.to_owned();
-    record.pod = Pod { namespace: Some(hostile.into()), name: Some(hostile.into()), uid: Some(hostile.into()) };
+    record.pod = Pod {
+        namespace: Some(hostile.into()),
+        name: Some(hostile.into()),
+        uid: Some(hostile.into()),
+    };
     record.policies = serde_json::json!({"signer": hostile, hostile: 1});
     let _recorded = log.append(record.clone()).await.unwrap();
     let text = fs::read_to_string(&options.path).unwrap();
     assert_eq!(text.lines().count(), 1);
-    let harmless = |c: char| c == '\n' || !(c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c));
+    let harmless =
+        |c: char| c == '\n' || !(c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c));
     assert!(text.chars().all(harmless), "{text:?}");
     assert_eq!(lines(&options.path)[0].entry, Entry::Decision(Box::new(record)));
 }
 
-/// The record has no field that a credential belongs into: this fails to compile when one is added, and whoever adds
-/// it must come by here.
+/// The record has no field that a credential belongs into: this fails to compile when one is added,
+/// and whoever adds it must come by here.
 #[tokio::test]
 async fn attack_e6_no_field_of_a_record_is_for_a_secret() {
     let dir = folder();
     let options = options(dir.path());
     let log = Log::open(options.clone(), clock()).unwrap();
-    let record = Record::new(log.next_id(), Call::PullImage, Verdict::Refused, Reason::new("no_signature", "none"));
+    let record = Record::new(
+        log.next_id(),
+        Call::PullImage,
+        Verdict::Refused,
+        Reason::new("no_signature", "none"),
+    );
     let Record {
         schema: _,
         id: _,
@@ -80,7 +89,11 @@ async fn attack_e11_repeated_refusals_are_one_record_and_a_count() {
         last = refusal(&log, "registry.example.test/evil:1");
         assert!(!log.append(last.clone()).await.unwrap().durable());
     }
-    assert_eq!(records(&options.path), std::slice::from_ref(&first), "nothing is written for the repeats meanwhile");
+    assert_eq!(
+        records(&options.path),
+        std::slice::from_ref(&first),
+        "nothing is written for the repeats meanwhile"
+    );
     let other = refusal(&log, "registry.example.test/evil:2");
     assert!(log.append(other.clone()).await.unwrap().durable(), "another one is");
     log.close().await.unwrap();
@@ -89,14 +102,17 @@ async fn attack_e11_repeated_refusals_are_one_record_and_a_count() {
     assert_eq!(log.counters().counted, 5000);
 }
 
-/// A container that crashes as soon as it starts: its first admission is on disk before it is answered, those after it are
-/// counted with it, and none is missing from the count.
+/// A container that crashes as soon as it starts: its first admission is on disk before it is
+/// answered, those after it are counted with it, and none is missing from the count.
 #[tokio::test]
 async fn attack_e11_admissions_of_a_crash_loop_are_one_record_and_a_count() {
     let dir = folder();
     let options = options(dir.path());
     let log = Log::open(options.clone(), clock()).unwrap();
-    let again = || Record { container: Some("app".to_owned()), ..admission(&log, "registry.example.test/app:1") };
+    let again = || Record {
+        container: Some("app".to_owned()),
+        ..admission(&log, "registry.example.test/app:1")
+    };
     let first = again();
     assert!(log.append(first.clone()).await.unwrap().durable());
     let mut last = first.clone();
@@ -117,16 +133,21 @@ async fn attack_e11_admissions_of_a_crash_loop_are_one_record_and_a_count() {
     assert_eq!(records(&options.path), [vec![first], others, vec![counted]].concat());
 }
 
-/// What is counted needs neither the room nor the allowance of refusals: a flood of refusals hides no admission.
+/// What is counted needs neither the room nor the allowance of refusals: a flood of refusals hides
+/// no admission.
 #[tokio::test]
 async fn attack_e11_no_flood_of_refusals_keeps_an_admission_from_being_written() {
     let dir = folder();
-    let options =
-        Options { refusal_bytes_per_hour: NonZeroU64::MIN, repeat_entries: NonZeroUsize::MIN, ..options(dir.path()) };
+    let options = Options {
+        refusal_bytes_per_hour: NonZeroU64::MIN,
+        repeat_entries: NonZeroUsize::MIN,
+        ..options(dir.path())
+    };
     let log = Log::open(options.clone(), clock()).unwrap();
     let mut written = Vec::new();
     for n in 0..50 {
-        let refused = log.append(refusal(&log, &format!("registry.example.test/evil:{n}"))).await.unwrap();
+        let refused =
+            log.append(refusal(&log, &format!("registry.example.test/evil:{n}"))).await.unwrap();
         assert!(!refused.durable());
         // More kinds than are watched: then each is written.
         let record = admission(&log, "registry.example.test/app:1");
@@ -136,7 +157,8 @@ async fn attack_e11_no_flood_of_refusals_keeps_an_admission_from_being_written()
     assert_eq!(records(&options.path), written);
 }
 
-/// An admission that was taken back is false without the record that says so, however many are alike.
+/// An admission that was taken back is false without the record that says so, however many are
+/// alike.
 #[tokio::test]
 async fn attack_a9_what_takes_an_admission_back_is_never_counted_with_others_nor_held_back() {
     let dir = folder();
@@ -155,7 +177,8 @@ async fn attack_a9_what_takes_an_admission_back_is_never_counted_with_others_nor
     assert_eq!(records(&options.path), written);
 }
 
-/// Other content under the same name, or another pod, is another decision: who was refused, and on what, stays known.
+/// Other content under the same name, or another pod, is another decision: who was refused, and on
+/// what, stays known.
 #[tokio::test]
 async fn attack_e11_refusals_of_other_content_or_of_another_pod_are_not_alike() {
     let dir = folder();
@@ -187,7 +210,8 @@ async fn attack_e11_a_window_that_ends_is_written_without_another_refusal() {
     assert_eq!(total, 10, "each is counted once");
 }
 
-/// A different name each time: no two are alike, but the allowance of an hour and the number of kinds are bounds.
+/// A different name each time: no two are alike, but the allowance of an hour and the number of
+/// kinds are bounds.
 #[tokio::test]
 async fn attack_e11_a_flood_of_different_refusals_cannot_rotate_admissions_away() {
     let dir = folder();
@@ -200,7 +224,8 @@ async fn attack_e11_a_flood_of_different_refusals_cannot_rotate_admissions_away(
     let kept = admission(&log, "registry.example.test/app:1");
     let _recorded = log.append(kept.clone()).await.unwrap();
     for n in 0..3000 {
-        let _recorded = log.append(refusal(&log, &format!("registry.example.test/evil:{n}"))).await.unwrap();
+        let _recorded =
+            log.append(refusal(&log, &format!("registry.example.test/evil:{n}"))).await.unwrap();
     }
     log.close().await.unwrap();
     assert!(records(&options.path).contains(&kept));
@@ -212,8 +237,11 @@ async fn attack_e11_a_flood_of_different_refusals_cannot_rotate_admissions_away(
         .map(|metadata| metadata.len())
         .sum();
     assert!(written < 110_000, "{written} bytes");
-    let durable = records(&options.path).iter().filter(|record| record.verdict == Verdict::Refused).count();
-    let [Noted::Counted(tally)] = notes(&options.path)[..] else { panic!("{:?}", notes(&options.path)) };
+    let durable =
+        records(&options.path).iter().filter(|record| record.verdict == Verdict::Refused).count();
+    let [Noted::Counted(tally)] = notes(&options.path)[..] else {
+        panic!("{:?}", notes(&options.path))
+    };
     assert_eq!(tally.refused + u64::try_from(durable).unwrap(), 3000, "every one is accounted for");
 }
 

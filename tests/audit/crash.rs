@@ -16,7 +16,12 @@ fn attack_g_every_acknowledged_decision_survives_a_kill() {
     let options = small(dir.path(), 1000);
     for round in 1..=5_usize {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "crash::child_that_appends_until_it_is_killed", "--ignored", "--nocapture"])
+            .args([
+                "--exact",
+                "crash::child_that_appends_until_it_is_killed",
+                "--ignored",
+                "--nocapture",
+            ])
             .env(FOLDER, dir.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -24,7 +29,10 @@ fn attack_g_every_acknowledged_decision_survives_a_kill() {
         let mut acknowledged: Vec<DecisionId> = Vec::new();
         let mut killed = false;
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let Some(id) = line.unwrap().strip_prefix("recorded ").and_then(|id| id.parse().ok()) else { continue };
+            let Some(id) = line.unwrap().strip_prefix("recorded ").and_then(|id| id.parse().ok())
+            else {
+                continue;
+            };
             acknowledged.push(id);
             if acknowledged.len() >= 100 * round && !killed {
                 child.kill().unwrap();
@@ -47,7 +55,8 @@ fn attack_g_every_acknowledged_decision_survives_a_kill() {
 fn child_that_appends_until_it_is_killed() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let log = Log::open(small(folder.as_ref(), 1000), clock()).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut tasks = Vec::new();
     for task in 0..8 {
         let log = log.clone();

@@ -16,7 +16,10 @@ impl Mount {
     fn of(kib: u32) -> Option<Self> {
         let dir = folder();
         let size = format!("size={kib}k,mode=0755");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(dir.path())
+            .output();
         match mounted {
             Ok(output) if output.status.success() => Some(Self(dir)),
             Ok(output) => skip(&String::from_utf8_lossy(&output.stderr)),
@@ -38,7 +41,11 @@ impl Drop for Mount {
     fn drop(&mut self) {
         // Lazily: the thread of a log that was dropped may still be about to close its file.
         let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "umount {}", self.0.path().display());
+        assert!(
+            unmounted.is_ok_and(|status| status.success()),
+            "umount {}",
+            self.0.path().display()
+        );
     }
 }
 
@@ -91,7 +98,11 @@ async fn a_full_disk_is_said_leaves_no_torn_line_and_is_recovered_from() {
         log.append(refusal(&log, &"y".repeat(4000))).await,
         Err(AuditError::Full { path: options.path.clone() })
     );
-    assert_eq!(ids(&options.path).into_iter().collect::<Vec<_>>(), expected, "whole lines only, those acknowledged");
+    assert_eq!(
+        ids(&options.path).into_iter().collect::<Vec<_>>(),
+        expected,
+        "whole lines only, those acknowledged"
+    );
     assert_eq!((log.counters().failed, log.counters().failed_admitted), (2, 1));
 
     free(mount.path());
@@ -102,7 +113,8 @@ async fn a_full_disk_is_said_leaves_no_torn_line_and_is_recovered_from() {
     expected.push(last.id);
     assert_eq!(ids(&options.path).into_iter().collect::<Vec<_>>(), expected);
     let told = notes(&options.path);
-    let [Noted::Lost(Tally { admitted: 1, refused: 1, unable: 0, unreachable: 0, .. })] = told[..] else {
+    let [Noted::Lost(Tally { admitted: 1, refused: 1, unable: 0, unreachable: 0, .. })] = told[..]
+    else {
         panic!("expected one note of what was lost, got {told:?}")
     };
 }
@@ -114,7 +126,10 @@ async fn a_log_opens_on_a_full_disk_and_works_when_there_is_space() {
     // tmpfs makes empty files also when it is full; another file system may not.
     let options = options(mount.path());
     let log = Log::open(options.clone(), clock()).unwrap();
-    assert_eq!(log.append(admission(&log, "a")).await, Err(AuditError::Full { path: options.path.clone() }));
+    assert_eq!(
+        log.append(admission(&log, "a")).await,
+        Err(AuditError::Full { path: options.path.clone() })
+    );
     free(mount.path());
     assert!(log.append(admission(&log, "b")).await.unwrap().durable());
     assert_eq!(records(&options.path).len(), 1);
@@ -127,7 +142,8 @@ async fn attack_e11_refusals_leave_the_reserve_to_admissions() {
     let log = Log::open(options.clone(), clock()).unwrap();
     let mut durable = 0;
     for n in 0..900 {
-        let recorded = log.append(refusal(&log, &format!("{n}-{}", "x".repeat(1500)))).await.unwrap();
+        let recorded =
+            log.append(refusal(&log, &format!("{n}-{}", "x".repeat(1500)))).await.unwrap();
         durable += u32::from(recorded.durable());
     }
     assert!((100..500).contains(&durable), "{durable} of 900 refusals were written");
@@ -135,7 +151,8 @@ async fn attack_e11_refusals_leave_the_reserve_to_admissions() {
     let used = fs::metadata(&options.path).unwrap().len();
     assert!(used <= 512 << 10, "{used}");
     for n in 0..200 {
-        let recorded = log.append(admission(&log, &format!("{n}-{}", "y".repeat(1500)))).await.unwrap();
+        let recorded =
+            log.append(admission(&log, &format!("{n}-{}", "y".repeat(1500)))).await.unwrap();
         assert!(recorded.durable());
     }
     log.close().await.unwrap();

@@ -7,7 +7,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use sealgate::audit::{AuditError, Noted};
 use sealgate::file_trust::OwnershipFault;
 
-use crate::{admission, beside, clock, folder, ids, lines, notes, options, records, refusal, small};
+use crate::{
+    admission, beside, clock, folder, ids, lines, notes, options, records, refusal, small,
+};
 use sealgate::audit::{Log, Options};
 
 #[tokio::test]
@@ -92,8 +94,10 @@ async fn only_as_many_old_files_as_wanted_are_kept() {
     let log = Log::open(options.clone(), clock()).unwrap();
     fs::write(beside(&options.path, "3"), "left by a configuration that kept more\n").unwrap();
     for n in 0..40 {
-        let _recorded = log.append(admission(&log, &format!("{n}-{}", "x".repeat(4000)))).await.unwrap();
-        let _recorded = log.append(admission(&log, &format!("{n}-{}", "y".repeat(4000)))).await.unwrap();
+        let _recorded =
+            log.append(admission(&log, &format!("{n}-{}", "x".repeat(4000)))).await.unwrap();
+        let _recorded =
+            log.append(admission(&log, &format!("{n}-{}", "y".repeat(4000)))).await.unwrap();
     }
     assert!(log.counters().rotations >= 4);
     for (suffix, there) in [("1", true), ("2", true), ("3", false), ("4", false)] {
@@ -116,7 +120,10 @@ async fn a_gap_that_a_crash_left_between_old_files_costs_none() {
         let _recorded = log.append(admission(&log, &"x".repeat(4000))).await.unwrap();
     }
     let text = |number: &str| fs::read_to_string(beside(&options.path, number)).unwrap();
-    assert_eq!((text("2"), text("3"), text("4")), ("file 1\n".into(), "file 3\n".into(), "file 4\n".into()));
+    assert_eq!(
+        (text("2"), text("3"), text("4")),
+        ("file 1\n".into(), "file 3\n".into(), "file 4\n".into())
+    );
 }
 
 #[tokio::test]
@@ -128,7 +135,12 @@ async fn a_torn_last_line_is_taken_out_and_kept_in_a_note() {
     let _recorded = log.append(whole.clone()).await.unwrap();
     log.close().await.unwrap();
     let torn = r#"{"kind":"decision","schema":1,"id":"0000"#;
-    OpenOptions::new().append(true).open(&options.path).unwrap().write_all(torn.as_bytes()).unwrap();
+    OpenOptions::new()
+        .append(true)
+        .open(&options.path)
+        .unwrap()
+        .write_all(torn.as_bytes())
+        .unwrap();
 
     let log = Log::open(options.clone(), clock()).unwrap();
     let next = admission(&log, "next");
@@ -151,7 +163,10 @@ async fn a_torn_line_that_was_set_aside_before_a_crash_is_noted_by_the_next_star
     fs::set_permissions(beside(&options.path, "torn"), fs::Permissions::from_mode(0o600)).unwrap();
     let log = Log::open(options.clone(), clock()).unwrap();
     log.close().await.unwrap();
-    let note = |text: &str| Noted::Recovered { fragment: text.into(), bytes: text.len().try_into().unwrap() };
+    let note = |text: &str| Noted::Recovered {
+        fragment: text.into(),
+        bytes: text.len().try_into().unwrap(),
+    };
     assert_eq!(notes(&options.path), [note("first torn"), note("second torn")]);
     assert!(!beside(&options.path, "torn").exists());
 }
@@ -173,7 +188,11 @@ async fn a_file_that_was_removed_renamed_or_cut_meanwhile_is_begun_again() {
     assert_eq!(records(&options.path)[0].reference, "d");
     assert_eq!(log.counters().disturbed, 3);
     log.close().await.unwrap();
-    assert!(matches!(&notes(&options.path)[..], [Noted::Recovered { bytes: 10, .. }]), "{:?}", notes(&options.path));
+    assert!(
+        matches!(&notes(&options.path)[..], [Noted::Recovered { bytes: 10, .. }]),
+        "{:?}",
+        notes(&options.path)
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! A disk that hangs under the log, one that can only be read, and a log that others come to have a hand in.
+//! A disk that hangs under the log, one that can only be read, and a log that others come to have a
+//! hand in.
 
 use std::fs;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -79,7 +80,10 @@ async fn attack_d1_a_disk_that_hangs_holds_up_nobody_and_no_record_is_lost_or_tw
     assert!(began.elapsed() < PATIENCE * 20, "{:?}", began.elapsed());
     let health = log.health();
     assert!(!health.healthy && health.waiting == 41 && health.error.is_some(), "{health:?}");
-    assert_eq!((log.counters().late - late_before, log.counters().failed, log.counters().written), (41, 0, 1));
+    assert_eq!(
+        (log.counters().late - late_before, log.counters().failed, log.counters().written),
+        (41, 0, 1)
+    );
 
     disk.thaw().unwrap();
     until("everything is written", || log.counters().written == 42).await;
@@ -92,7 +96,8 @@ async fn attack_d1_a_disk_that_hangs_holds_up_nobody_and_no_record_is_lost_or_tw
 }
 
 #[tokio::test]
-async fn attack_e11_refusals_that_wait_for_a_disk_leave_room_for_admissions_and_what_is_lost_is_counted() {
+async fn attack_e11_refusals_that_wait_for_a_disk_leave_room_for_admissions_and_what_is_lost_is_counted()
+ {
     let dir = folder();
     let Some(disk) = disk(dir.path()) else { return };
     let options = Options { queue_records: NonZeroUsize::new(8).unwrap(), ..impatient(dir.path()) };
@@ -100,14 +105,19 @@ async fn attack_e11_refusals_that_wait_for_a_disk_leave_room_for_admissions_and_
     let _before = log.append(admission(&log, "before")).await;
     until("the first record is written", || log.healthy() && log.counters().written == 1).await;
     disk.freeze().unwrap();
-    let (late, full) = (Err(AuditError::Late { limit: PATIENCE }), Err(AuditError::Overloaded { limit: 8 }));
+    let (late, full) =
+        (Err(AuditError::Late { limit: PATIENCE }), Err(AuditError::Overloaded { limit: 8 }));
     for n in 0..10 {
         let expected = if n < 4 { &late } else { &full };
         assert_eq!(&log.append(refusal(&log, &format!("evil:{n}"))).await, expected, "refusal {n}");
     }
     for n in 0..6 {
         let expected = if n < 4 { &late } else { &full };
-        assert_eq!(&log.append(admission(&log, &format!("app:{n}"))).await, expected, "admission {n}");
+        assert_eq!(
+            &log.append(admission(&log, &format!("app:{n}"))).await,
+            expected,
+            "admission {n}"
+        );
     }
     assert_eq!((log.counters().failed, log.counters().failed_admitted), (8, 2));
     disk.thaw().unwrap();
@@ -120,7 +130,9 @@ async fn attack_e11_refusals_that_wait_for_a_disk_leave_room_for_admissions_and_
         .iter()
         .map(|note| match note {
             Noted::Lost(tally) => tally.admitted * 100 + tally.refused,
-            other @ (Noted::Recovered { .. } | Noted::Counted(_) | Noted::ClockLowered { .. }) => panic!("{other:?}"),
+            other @ (Noted::Recovered { .. } | Noted::Counted(_) | Noted::ClockLowered { .. }) => {
+                panic!("{other:?}")
+            }
         })
         .sum();
     assert_eq!(lost, 206, "two admissions and six refusals");
@@ -146,7 +158,10 @@ async fn attack_d1_a_log_on_a_disk_that_hangs_opens_and_is_written_when_the_disk
 async fn a_log_that_can_only_be_read_opens_and_is_written_when_it_can_be() {
     let dir = folder();
     let mount = |how: &str| {
-        let ran = Command::new("mount").args(["-t", "tmpfs", "-o", how, "tmpfs"]).arg(dir.path()).status();
+        let ran = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", how, "tmpfs"])
+            .arg(dir.path())
+            .status();
         ran.is_ok_and(|status| status.success())
     };
     if !mount("size=1m,mode=0755") {
@@ -211,7 +226,9 @@ async fn attack_e4_a_log_that_others_come_to_have_a_hand_in_is_said() {
     let dir = folder();
     let options = options(dir.path());
     let log = Log::open(options.clone(), clock()).unwrap();
-    let mode = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let mode = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap()
+    };
     let _recorded = log.append(admission(&log, "a")).await.unwrap();
     for path in [dir.path(), &options.path] {
         let before = fs::metadata(path).unwrap().permissions();

@@ -1,4 +1,5 @@
-//! The audit log on real files: what is acknowledged is there, whatever happens to the process, the disk or the files.
+//! The audit log on real files: what is acknowledged is there, whatever happens to the process, the
+//! disk or the files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![allow(
     clippy::print_stderr,
@@ -27,7 +28,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use sealgate::audit::read::{Line, Reader};
-use sealgate::audit::{Call, DecisionId, Entry, Log, Note, Noted, Options, Reason, Record, Verdict};
+use sealgate::audit::{
+    Call, DecisionId, Entry, Log, Note, Noted, Options, Reason, Record, Verdict,
+};
 use sealgate::clock::Clock;
 
 /// The system's clocks.
@@ -42,7 +45,8 @@ pub(crate) fn folder() -> tempfile::TempDir {
     dir
 }
 
-/// A log in this folder that keeps no space back, and is patient: on a busy machine a disk may take seconds.
+/// A log in this folder that keeps no space back, and is patient: on a busy machine a disk may take
+/// seconds.
 pub(crate) fn options(folder: &Path) -> Options {
     let append_ms = NonZeroU64::new(600_000).unwrap();
     Options { path: folder.join("audit.jsonl"), reserve_bytes: 0, append_ms, ..Options::default() }
@@ -65,7 +69,10 @@ pub(crate) fn refusal(log: &Log, reference: &str) -> Record {
 }
 
 fn decision(log: &Log, verdict: Verdict, reference: &str) -> Record {
-    let reason = Reason::new(if verdict == Verdict::Admitted { "permit" } else { "no_signature" }, "in a test");
+    let reason = Reason::new(
+        if verdict == Verdict::Admitted { "permit" } else { "no_signature" },
+        "in a test",
+    );
     let mut record = Record::new(log.next_id(), Call::CreateContainer, verdict, reason);
     reference.clone_into(&mut record.reference);
     // Each is of another container, so that no two are counted together.

@@ -24,7 +24,10 @@ async fn filters_pick_what_is_wanted() {
         let _recorded = log.append(record.clone()).await.unwrap();
     }
     let wanted = |filter: Filter| {
-        let entries = lines(&options.path).into_iter().map(|line| line.entry).filter(|entry| filter.wants(entry));
+        let entries = lines(&options.path)
+            .into_iter()
+            .map(|line| line.entry)
+            .filter(|entry| filter.wants(entry));
         entries.map(|entry| entry.id()).collect::<Vec<_>>()
     };
     let all = Filter::default;
@@ -34,9 +37,15 @@ async fn filters_pick_what_is_wanted() {
     assert_eq!(wanted(Filter { image: Some("sha256:abab".into()), ..all() }), [pulled.id]);
     assert_eq!(wanted(Filter { namespace: Some("dev".into()), ..all() }), [evil.id]);
     assert_eq!(wanted(Filter { namespace: Some("prod".into()), ..all() }), []);
-    assert_eq!(wanted(Filter { id: Some(pulled.id), ..all() }), [pulled.id, back.id], "and what takes it back");
+    assert_eq!(
+        wanted(Filter { id: Some(pulled.id), ..all() }),
+        [pulled.id, back.id],
+        "and what takes it back"
+    );
     assert_eq!(wanted(Filter { since: Some(pulled.time), ..all() }).len(), 3);
-    let later = sealgate::audit::Timestamp::from_unix(std::time::Duration::from_millis(back.time.millis() + 1));
+    let later = sealgate::audit::Timestamp::from_unix(std::time::Duration::from_millis(
+        back.time.millis() + 1,
+    ));
     assert_eq!(wanted(Filter { since: Some(later), ..all() }), []);
 }
 
@@ -49,8 +58,9 @@ async fn lines_that_cannot_be_read_are_reported_where_they_stand() {
     let _recorded = log.append(first.clone()).await.unwrap();
     log.close().await.unwrap();
     let good = fs::read_to_string(&options.path).unwrap();
-    let newer =
-        good.replace("\"schema\":2", "\"schema\":9").replace("\"verdict\":\"admitted\"", "\"verdict\":\"pondered\"");
+    let newer = good
+        .replace("\"schema\":2", "\"schema\":9")
+        .replace("\"verdict\":\"admitted\"", "\"verdict\":\"pondered\"");
     let long = "x".repeat(1 << 20);
     let rotated = format!("{good}garbage\n\n{newer}{long}\n{good}no end");
     fs::write(beside(&options.path, "1"), &rotated).unwrap();
@@ -107,14 +117,20 @@ async fn following_waits_for_the_end_of_a_line_and_forgets_one_that_is_taken_out
     let _recorded = log.append(second.clone()).await.unwrap();
     log.close().await.unwrap();
     let seen: Vec<_> = reader.by_ref().collect();
-    assert!(seen.iter().any(|line| line.as_ref().is_ok_and(|line| line.entry.id() == second.id)), "{seen:?}");
+    assert!(
+        seen.iter().any(|line| line.as_ref().is_ok_and(|line| line.entry.id() == second.id)),
+        "{seen:?}"
+    );
 }
 
 #[test]
 fn a_log_that_is_not_there_is_said_to_be_so() {
     let dir = folder();
     let path = dir.path().join("audit.jsonl");
-    assert!(matches!(Reader::open(&path), Err(AuditError::Io { kind: std::io::ErrorKind::NotFound, .. })));
+    assert!(matches!(
+        Reader::open(&path),
+        Err(AuditError::Io { kind: std::io::ErrorKind::NotFound, .. })
+    ));
     assert!(matches!(Reader::open(&dir.path().join("no/folder")), Err(AuditError::Io { .. })));
 }
 
@@ -154,7 +170,11 @@ async fn reading_from_the_end_finds_the_latest_across_files_and_says_when_there_
         for count in [0, 1, 7, wanted.len() - 1, wanted.len(), 1000] {
             let mut reader = Reader::open(&options.path).unwrap().sifting(&filter);
             assert_eq!(reader.back_up(count, &filter).unwrap(), count < wanted.len(), "{count}");
-            assert_eq!(ahead(&mut reader, &filter), wanted[wanted.len().saturating_sub(count)..], "{count}");
+            assert_eq!(
+                ahead(&mut reader, &filter),
+                wanted[wanted.len().saturating_sub(count)..],
+                "{count}"
+            );
             assert!(reader.next().is_none());
         }
     }
@@ -198,7 +218,11 @@ async fn attack_e3_reading_from_the_end_meets_garbage_and_says_where_it_stands()
             4..=6 => 2,
             _ => 3,
         }) {
-            let file = if suffix.is_empty() { options.path.clone() } else { beside(&options.path, suffix) };
+            let file = if suffix.is_empty() {
+                options.path.clone()
+            } else {
+                beside(&options.path, suffix)
+            };
             let wanted = Unreadable { file, line: *line, why: why.clone() };
             assert!(unreadable.contains(&&wanted), "{count}: {wanted:?} of {unreadable:?}");
         }
@@ -217,14 +241,17 @@ async fn attack_c4_a_decision_is_found_although_the_clock_was_wrong() {
     log.close().await.unwrap();
     let line = fs::read_to_string(&options.path).unwrap();
     let id = |day: u64, n: u64| format!("{:012x}-{n:08x}-00000001", day * 86_400_000);
-    // 4000 days forward, then back to the start: each some kilobytes, so that halving has something to halve.
+    // 4000 days forward, then back to the start: each some kilobytes, so that halving has something
+    // to halve.
     let times = (0..400).map(|n| n % 7).chain(4000..4400).chain((10..600).map(|n| n / 3));
     let mut given = Vec::new();
     let mut text = String::new();
     for (n, day) in (0_u64..).zip(times) {
         let id = id(day, n);
         text.push_str(
-            &line.replace(&record.id.to_string(), &id).replace("\"x\"", &format!("\"{}\"", "x".repeat(3000))),
+            &line
+                .replace(&record.id.to_string(), &id)
+                .replace("\"x\"", &format!("\"{}\"", "x".repeat(3000))),
         );
         given.push(id);
     }
@@ -237,7 +264,8 @@ async fn attack_c4_a_decision_is_found_although_the_clock_was_wrong() {
     // And a time is a bound for each by itself.
     let since = id(4000, 0).parse::<DecisionId>().unwrap().time();
     let filter = Filter { since: Some(since), ..Filter::default() };
-    let found = Reader::open(&options.path).unwrap().sifting(&filter).filter(|line| line.is_ok()).count();
+    let found =
+        Reader::open(&options.path).unwrap().sifting(&filter).filter(|line| line.is_ok()).count();
     assert_eq!(found, 400);
 }
 
@@ -251,7 +279,11 @@ async fn records_of_before_are_read_and_have_the_words_of_today() {
     let document = |accepts| serde_json::json!({"policy": "p", "satisfied": true, "accepts_anything": accepts});
     let written = [
         ("satisfied", report(serde_json::json!([document(false)])), Verdict::Admitted),
-        ("satisfied", report(serde_json::json!([document(true), document(false)])), Verdict::Admitted),
+        (
+            "satisfied",
+            report(serde_json::json!([document(true), document(false)])),
+            Verdict::Admitted,
+        ),
         ("satisfied", report(serde_json::json!([document(true)])), Verdict::Unverified),
         ("warned", report(serde_json::json!([])), Verdict::Warned),
         ("unmatched", report(serde_json::json!([])), Verdict::Unmatched),

@@ -1,8 +1,9 @@
-//! `docs/design/limits.md` says what the code says: below its marker it is written by this test from the options in
-//! `packaging/config.toml`, the unit, and the constants under `src/` with their comments.
+//! `docs/design/limits.md` says what the code says: below its marker it is written by this test
+//! from the options in `packaging/config.toml`, the unit, and the constants under `src/` with their
+//! comments.
 //!
-//! `make docs` writes it anew (`UPDATE=1`). Which folder a constant is in may change without that; what it says may not.
-//! What is written by hand, above the marker, is for people to keep.
+//! `make docs` writes it anew (`UPDATE=1`). Which folder a constant is in may change without that;
+//! what it says may not. What is written by hand, above the marker, is for people to keep.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "of Rust's syntax a few forms are looked at")]
 
@@ -17,19 +18,28 @@ use crate::{files, read};
 const DOCUMENT: &str = "docs/design/limits.md";
 const MARKER: &str = "<!-- What follows is generated from the code: make docs -->\n";
 
-/// A constant is a limit when a word of its name is one of these, or when its type is one of [`KINDS`].
+/// A constant is a limit when a word of its name is one of these, or when its type is one of
+/// [`KINDS`].
 const WORDS: [&str; 36] = [
-    "MAX", "MIN", "LIMIT", "LEAST", "LARGEST", "LONGEST", "LONGER", "LARGE", "HUGE", "SMALL", "QUEUE", "TRIES",
-    "TRIED", "ONCE", "PATIENCE", "LIFE", "FIRST", "WINDOW", "HEADERS", "KEPT", "CHUNK", "BATCH", "ROUNDS", "TTL",
-    "RESETS", "STEP", "MARGIN", "SLACK", "HURRY", "MOST", "READERS", "TURNS", "LOOKS", "DEPTH", "NESTING", "SECONDS",
+    "MAX", "MIN", "LIMIT", "LEAST", "LARGEST", "LONGEST", "LONGER", "LARGE", "HUGE", "SMALL",
+    "QUEUE", "TRIES", "TRIED", "ONCE", "PATIENCE", "LIFE", "FIRST", "WINDOW", "HEADERS", "KEPT",
+    "CHUNK", "BATCH", "ROUNDS", "TTL", "RESETS", "STEP", "MARGIN", "SLACK", "HURRY", "MOST",
+    "READERS", "TURNS", "LOOKS", "DEPTH", "NESTING", "SECONDS",
 ];
 const KINDS: [&str; 4] = ["Duration", "SignedDuration", "Rules", "Tier"];
 /// How the names end whose numbers are no limit: how much of a text is shown, and such.
 const OTHERS: [&str; 6] = ["_SHOWN", "WIDTH", "MODE", "MODE_MAX", "BUFFER", "BLOCK"];
 
 /// What the unit bounds.
-const UNIT: [&str; 7] =
-    ["MemoryHigh", "MemoryMax", "TasksMax", "LimitNOFILE", "TimeoutStartSec", "TimeoutStopSec", "WatchdogSec"];
+const UNIT: [&str; 7] = [
+    "MemoryHigh",
+    "MemoryMax",
+    "TasksMax",
+    "LimitNOFILE",
+    "TimeoutStartSec",
+    "TimeoutStopSec",
+    "WatchdogSec",
+];
 
 #[test]
 fn the_limits_are_those_of_the_code() {
@@ -59,10 +69,13 @@ fn rows(text: &str) -> Vec<&str> {
 }
 
 fn generate() -> String {
-    let mut text = String::from("\n## Options\n\nKeys of `/etc/sealgate/config.toml` with their defaults.\n\n");
+    let mut text = String::from(
+        "\n## Options\n\nKeys of `/etc/sealgate/config.toml` with their defaults.\n\n",
+    );
     text += "| option | default | what it bounds |\n|---|---|---|\n";
     text += &options(&read("packaging/config.toml"));
-    text += "\n## The unit\n\nOf `systemd/sealgate.service`; change them with `systemctl edit sealgate`.\n\n";
+    text += "\n## The unit\n\nOf `systemd/sealgate.service`; change them with `systemctl edit \
+        sealgate`.\n\n";
     text += "| setting | value |\n|---|---|\n";
     for line in read("systemd/sealgate.service").lines() {
         if let Some((key, value)) = line.split_once('=').filter(|(key, _)| UNIT.contains(key)) {
@@ -71,7 +84,9 @@ fn generate() -> String {
     }
     text += "\n## Constants\n\nBy the folder under `src/` that they are in.\n";
     for (room, limits) in constants() {
-        text += &format!("\n### {room}\n\n| constant | value | what it bounds, and why |\n|---|---|---|\n");
+        text += &format!(
+            "\n### {room}\n\n| constant | value | what it bounds, and why |\n|---|---|---|\n"
+        );
         for limit in limits {
             text += &format!("| `{}` | {} | {} |\n", limit.name, limit.value, limit.says);
         }
@@ -79,7 +94,8 @@ fn generate() -> String {
     text
 }
 
-/// The keys with a number, and the comment above each; a key without one of its own has that of the key above it.
+/// The keys with a number, and the comment above each; a key without one of its own has that of the
+/// key above it.
 fn options(config: &str) -> String {
     let (mut text, mut table, mut comment, mut is_open) = (String::new(), "", String::new(), false);
     for line in config.lines() {
@@ -88,10 +104,13 @@ fn options(config: &str) -> String {
         } else if let Some(words) = line.strip_prefix("# ") {
             comment = if is_open { format!("{comment} {words}") } else { words.to_owned() };
             is_open = true;
-        } else if let Some((key, value)) = line.strip_prefix('#').and_then(|line| line.split_once(" = ")) {
+        } else if let Some((key, value)) =
+            line.strip_prefix('#').and_then(|line| line.split_once(" = "))
+        {
             is_open = false;
             if value.bytes().all(|byte| byte.is_ascii_digit()) {
-                text += &format!("| `{table}.{key}` | {value} | {} |\n", comment.replace('|', "\\|"));
+                text +=
+                    &format!("| `{table}.{key}` | {value} | {} |\n", comment.replace('|', "\\|"));
             }
         } else {
             is_open = false;
@@ -114,7 +133,12 @@ fn constants() -> BTreeMap<String, Vec<Limit>> {
         .into_iter()
         .filter(|path| !path.contains("/tests/") && !path.ends_with("/tests.rs"))
         .map(|path| {
-            (path.clone(), syn::parse_file(&read(&path)).unwrap_or_else(|error| panic!("{path}: {error}")).items)
+            (
+                path.clone(),
+                syn::parse_file(&read(&path))
+                    .unwrap_or_else(|error| panic!("{path}: {error}"))
+                    .items,
+            )
         })
         .collect();
     let numbers = numbers(&sources);
@@ -132,8 +156,12 @@ fn constants() -> BTreeMap<String, Vec<Limit>> {
             says = if own.is_empty() { says } else { own };
             if is_limit(item) {
                 let name = item.ident.to_string();
-                let counted = numbers.get(&(path.clone(), name.clone())).filter(|(_, is_bytes)| !is_bytes);
-                let value = counted.map_or_else(|| shown(&item.expr, path, &numbers), |(number, _)| number.to_string());
+                let counted =
+                    numbers.get(&(path.clone(), name.clone())).filter(|(_, is_bytes)| !is_bytes);
+                let value = counted.map_or_else(
+                    || shown(&item.expr, path, &numbers),
+                    |(number, _)| number.to_string(),
+                );
                 limits.push(Limit { name, says: says.clone(), value });
             }
         }
@@ -146,15 +174,20 @@ fn constants() -> BTreeMap<String, Vec<Limit>> {
 fn is_limit(item: &ItemConst) -> bool {
     let name = item.ident.to_string();
     let kind = kind(&item.ty);
-    let is_number = ["usize", "u32", "u64", "u128", "u16", "u8", "NonZeroUsize"].contains(&kind.as_str());
+    let is_number =
+        ["usize", "u32", "u64", "u128", "u16", "u8", "NonZeroUsize"].contains(&kind.as_str());
     let is_other = OTHERS.iter().any(|ending| name.ends_with(ending));
-    !is_other && (KINDS.contains(&kind.as_str()) || (is_number && name.split('_').any(|word| WORDS.contains(&word))))
+    !is_other
+        && (KINDS.contains(&kind.as_str())
+            || (is_number && name.split('_').any(|word| WORDS.contains(&word))))
 }
 
 /// The last word of a type, of a slice or an array that of its items.
 fn kind(ty: &Type) -> String {
     match ty {
-        Type::Path(path) => path.path.segments.last().map(|part| part.ident.to_string()).unwrap_or_default(),
+        Type::Path(path) => {
+            path.path.segments.last().map(|part| part.ident.to_string()).unwrap_or_default()
+        }
         Type::Reference(reference) => kind(&reference.elem),
         Type::Slice(slice) => kind(&slice.elem),
         Type::Array(array) => kind(&array.elem),
@@ -184,7 +217,8 @@ fn comment(attributes: &[Attribute]) -> String {
     text.replace("[`", "`").replace("`]", "`").replace('|', "\\|")
 }
 
-/// The numbers of all constants that are plain ones, by file and name, and whether they count bytes.
+/// The numbers of all constants that are plain ones, by file and name, and whether they count
+/// bytes.
 type Numbers = BTreeMap<(String, String), (i128, bool)>;
 
 fn numbers(sources: &[(String, Vec<Item>)]) -> Numbers {
@@ -218,16 +252,22 @@ fn number(expr: &Expr, path: &str, numbers: &Numbers) -> Option<(i128, bool)> {
         Expr::Path(name) => {
             let name = name.path.segments.last()?.ident.to_string();
             let own = numbers.get(&(path.to_owned(), name.clone()));
-            own.or_else(|| numbers.iter().find(|((_, other), _)| *other == name).map(|(_, number)| number)).copied()
+            own.or_else(|| {
+                numbers.iter().find(|((_, other), _)| *other == name).map(|(_, number)| number)
+            })
+            .copied()
         }
         Expr::Binary(binary) => {
-            let ((left, left_bytes), (right, right_bytes)) = (of(&binary.left)?, of(&binary.right)?);
+            let ((left, left_bytes), (right, right_bytes)) =
+                (of(&binary.left)?, of(&binary.right)?);
             let (value, is_bytes) = match binary.op {
                 syn::BinOp::Add(_) => (left.checked_add(right), false),
                 syn::BinOp::Sub(_) => (left.checked_sub(right), false),
                 syn::BinOp::Mul(_) => (left.checked_mul(right), left == 1024 || right == 1024),
                 syn::BinOp::Div(_) => (left.checked_div(right), false),
-                syn::BinOp::Shl(_) => (left.checked_shl(u32::try_from(right).ok()?), [10, 20, 30].contains(&right)),
+                syn::BinOp::Shl(_) => {
+                    (left.checked_shl(u32::try_from(right).ok()?), [10, 20, 30].contains(&right))
+                }
                 _ => (None, false),
             };
             Some((value?, is_bytes || left_bytes || right_bytes))
@@ -273,8 +313,11 @@ fn shown(expr: &Expr, path: &str, numbers: &Numbers) -> String {
 
 /// A number; of bytes in KiB, MiB or GiB.
 fn plain(expr: &Expr, path: &str, numbers: &Numbers) -> String {
-    let Some((number, is_bytes)) = number(expr, path, numbers) else { return "see the code".to_owned() };
+    let Some((number, is_bytes)) = number(expr, path, numbers) else {
+        return "see the code".to_owned();
+    };
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let unit = units.into_iter().find(|(unit, _)| is_bytes && number >= *unit && number % unit == 0);
+    let unit =
+        units.into_iter().find(|(unit, _)| is_bytes && number >= *unit && number % unit == 0);
     unit.map_or_else(|| number.to_string(), |(unit, name)| format!("{} {name}", number / unit))
 }

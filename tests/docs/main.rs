@@ -1,8 +1,9 @@
-//! The documents are true: what they name exists, what they show is read by the program, and what should be in them is.
+//! The documents are true: what they name exists, what they show is read by the program, and what
+//! should be in them is.
 //!
-//! [`names`] holds them against the code, [`limits`] writes one of them from it, [`samples`] feeds what they show to the
-//! program, [`shape`] looks at lengths and links, [`words`] for what must not be in any committed file. Whether the prose
-//! is right is for people.
+//! [`names`] holds them against the code, [`limits`] writes one of them from it, [`samples`] feeds
+//! what they show to the program, [`shape`] looks at lengths and links, [`words`] for what must not
+//! be in any committed file. Whether the prose is right is for people.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,7 +41,9 @@ fn files(folder: &str, ending: &str) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut found, mut folders) = (Vec::new(), vec![root.join(folder)]);
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        for entry in
+            fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        {
             let path = entry.unwrap().path();
             if path.is_dir() && !path.is_symlink() {
                 folders.push(path);

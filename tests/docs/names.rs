@@ -9,12 +9,13 @@ use syn::visit::{self, Visit};
 use crate::{code_words, documents, fenced, files, read};
 
 /// Kinds of tests that `kind/name` can point at, besides `lib` and `e2e`.
-const SUITES: [&str; 10] =
-    ["audit", "docs", "evidence", "gate", "proxy", "registry", "runtime", "trust", "units", "verify"];
+const SUITES: [&str; 10] = [
+    "audit", "docs", "evidence", "gate", "proxy", "registry", "runtime", "trust", "units", "verify",
+];
 /// Tables of the configuration.
 const TABLES: [&str; 13] = [
-    "listen", "control", "runtime", "registry", "policy", "trust", "evidence", "limits", "memory", "audit", "clock",
-    "metrics", "log",
+    "listen", "control", "runtime", "registry", "policy", "trust", "evidence", "limits", "memory",
+    "audit", "clock", "metrics", "log",
 ];
 /// Endings of files, which look like keys of a table: `audit.jsonl`.
 const ENDINGS: [&str; 6] = ["rs", "jsonl", "sock", "toml", "md", "lock"];
@@ -29,7 +30,8 @@ fn dependencies() -> BTreeSet<String> {
 fn every_dependency_has_its_line_and_no_other_crate_has() {
     let document = read("docs/design/dependencies.md");
     let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));
-    let lines: Vec<&str> = rows.filter_map(|row| row.split_once("` |").map(|(name, _)| name)).collect();
+    let lines: Vec<&str> =
+        rows.filter_map(|row| row.split_once("` |").map(|(name, _)| name)).collect();
     let named: BTreeSet<String> = lines.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(lines.len(), named.len(), "a crate has two lines");
     assert_same(&named, &dependencies());
@@ -46,12 +48,17 @@ fn every_make_target_exists() {
     let mut named = 0;
     for document in documents() {
         let text = read(&document);
-        let commands =
-            code_words(&text).into_iter().chain(fenced(&text).into_iter().map(|(_, block)| block.to_owned()));
+        let commands = code_words(&text)
+            .into_iter()
+            .chain(fenced(&text).into_iter().map(|(_, block)| block.to_owned()));
         for command in commands {
             for after in command.split("make ").skip(1) {
-                let target: String = after.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
-                assert!(targets.contains(target.as_str()), "{document}: make has no target {target:?}");
+                let target: String =
+                    after.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
+                assert!(
+                    targets.contains(target.as_str()),
+                    "{document}: make has no target {target:?}"
+                );
                 named += 1;
             }
         }
@@ -74,23 +81,31 @@ fn every_scenario_exists() {
     for document in documents() {
         let text = read(&document);
         for after in text.split("SCENARIO=").skip(1) {
-            let name: String = after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+            let name: String =
+                after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
             let is_any = ["list", "NAME"].contains(&name.as_str());
-            assert!(is_any || there.contains(&name), "{document}: no scenario {name:?}, there are {there:?}");
+            assert!(
+                is_any || there.contains(&name),
+                "{document}: no scenario {name:?}, there are {there:?}"
+            );
         }
-        for name in code_words(&text).iter().filter_map(|word| word.strip_prefix("e2e/")).filter(|name| *name != "…")
+        for name in code_words(&text)
+            .iter()
+            .filter_map(|word| word.strip_prefix("e2e/"))
+            .filter(|name| *name != "…")
         {
             assert!(there.contains(name), "{document}: no scenario {name:?}, there are {there:?}");
         }
     }
 }
 
-/// `suite/function` is a test somewhere below `tests/suite`, `lib/function` one below `src`. A name has an underscore;
-/// anything else with a slash is a path.
+/// `suite/function` is a test somewhere below `tests/suite`, `lib/function` one below `src`. A name
+/// has an underscore; anything else with a slash is a path.
 #[test]
 fn every_test_exists() {
     let mut named = 0;
-    let text = |folder: &str| files(folder, ".rs").iter().map(|file| read(file)).collect::<String>();
+    let text =
+        |folder: &str| files(folder, ".rs").iter().map(|file| read(file)).collect::<String>();
     let mut suites: BTreeMap<String, String> = BTreeMap::new();
     for document in documents() {
         for word in code_words(&read(&document)) {
@@ -99,10 +114,14 @@ fn every_test_exists() {
             if !function.contains('_') || !function.chars().all(is_name) {
                 continue;
             }
-            assert!(suite == "lib" || SUITES.contains(&suite), "{document}: {word}: no suite {suite}");
+            assert!(
+                suite == "lib" || SUITES.contains(&suite),
+                "{document}: {word}: no suite {suite}"
+            );
             let folder = if suite == "lib" { "src".to_owned() } else { format!("tests/{suite}") };
             let suite = suites.entry(folder).or_insert_with_key(|folder| text(folder));
-            let is_there = suite.contains(&format!("fn {function}(")) || suite.contains(&format!("fn {function}<"));
+            let is_there = suite.contains(&format!("fn {function}("))
+                || suite.contains(&format!("fn {function}<"));
             assert!(is_there, "{document}: there is no test {word}");
             named += 1;
         }
@@ -118,9 +137,13 @@ fn every_path_of_the_repository_exists() {
     let mut named = 0;
     for document in documents() {
         for word in code_words(&read(&document)) {
-            let is_path = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+            let is_path =
+                |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
             if tops.iter().any(|top| word.starts_with(top)) && is_path(&word) {
-                assert!(root.join(&word).exists() || below(root, &word), "{document}: there is no {word}");
+                assert!(
+                    root.join(&word).exists() || below(root, &word),
+                    "{document}: there is no {word}"
+                );
                 named += 1;
             }
         }
@@ -133,21 +156,27 @@ fn below(root: &Path, word: &str) -> bool {
     root.join("src").join(word).exists()
 }
 
-/// `Type::function` and the like: each part is a word of the source. Documents name folders rather than these, so there may
-/// be few.
+/// `Type::function` and the like: each part is a word of the source. Documents name folders rather
+/// than these, so there may be few.
 #[test]
 fn every_function_and_type_exists() {
     let source: String = files("src", ".rs").iter().map(|file| read(file)).collect();
-    let words: BTreeSet<&str> = source.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let words: BTreeSet<&str> =
+        source.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
     for document in documents() {
         for word in code_words(&read(&document)) {
             let parts: Vec<&str> = word.split("::").collect();
-            let plain = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let plain = |part: &&str| {
+                !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            };
             if parts.len() < 2 || !parts.iter().all(plain) {
                 continue;
             }
             for part in parts {
-                assert!(words.contains(part), "{document}: {word}: nothing in src/ is called {part}");
+                assert!(
+                    words.contains(part),
+                    "{document}: {word}: nothing in src/ is called {part}"
+                );
             }
         }
     }
@@ -162,7 +191,9 @@ fn every_key_of_the_configuration_exists() {
     for line in shipped.lines() {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             table = name;
-        } else if let Some((key, _)) = line.strip_prefix('#').and_then(|line| line.split_once(" = ")) {
+        } else if let Some((key, _)) =
+            line.strip_prefix('#').and_then(|line| line.split_once(" = "))
+        {
             keys.insert(format!("{table}.{}", key.trim_start_matches('?').trim()));
         }
     }
@@ -185,7 +216,10 @@ fn every_metric_exists() {
     for document in documents() {
         let words = code_words(&read(&document));
         for metric in words.iter().filter(|word| word.starts_with("sealgate_")) {
-            assert!(source.contains(&format!("{metric}\"")), "{document}: there is no metric {metric}");
+            assert!(
+                source.contains(&format!("{metric}\"")),
+                "{document}: there is no metric {metric}"
+            );
             named += 1;
         }
     }
@@ -248,7 +282,9 @@ fn every_reason_code_is_in_the_table_and_in_the_manual_and_no_other_is() {
     let section = section.split("\n.SH ").next().unwrap();
     // A tag is `.B code`, or `.BR code ", " code`: every other word is in roman.
     let tags = section.split("\n.TP\n").skip(1).map(|entry| entry.lines().next().unwrap());
-    let named = tags.flat_map(|tag| tag.split_whitespace().skip(1)).filter(|word| !word.contains(['"', ',']));
+    let named = tags
+        .flat_map(|tag| tag.split_whitespace().skip(1))
+        .filter(|word| !word.contains(['"', ',']));
     let named: BTreeSet<String> = named.map(str::to_owned).collect();
     let of_admissions = ["satisfied", "unmatched", "unverified", "warned"].map(str::to_owned);
     assert_eq!(named, codes.into_iter().chain(of_admissions).collect());
@@ -262,7 +298,10 @@ fn the_manual_page_has_every_table() {
     let tables: Vec<&str> = shipped.lines().filter(|line| line.starts_with('[')).collect();
     assert_eq!(tables.len(), TABLES.len());
     for table in tables {
-        assert!(manual.contains(&format!("\n.B {table}\n")), "sealgate.toml.5 does not have {table}");
+        assert!(
+            manual.contains(&format!("\n.B {table}\n")),
+            "sealgate.toml.5 does not have {table}"
+        );
     }
 }
 
@@ -275,7 +314,8 @@ fn the_ledger_of_attacks_is_true() {
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         for part in text.split("fn attack_").skip(1) {
-            let name: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let name: String =
+                part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
             // This very test spells the prefix without a name.
             if !name.is_empty() {
                 there.insert(format!("`{}` `attack_{name}`", file.display()));
@@ -290,7 +330,10 @@ fn the_ledger_of_attacks_is_true() {
         .collect();
     assert_same(&named, &there);
     let scenarios = read("tests/e2e/scenarios.rs");
-    let cited = ledger.lines().filter_map(|line| line.strip_prefix("- scenarios: ")).flat_map(|list| list.split(", "));
+    let cited = ledger
+        .lines()
+        .filter_map(|line| line.strip_prefix("- scenarios: "))
+        .flat_map(|list| list.split(", "));
     for scenario in cited.map(|name| name.trim_matches('`')) {
         assert!(scenarios.contains(&format!("\"{scenario}\"")), "no scenario {scenario}");
     }
@@ -302,8 +345,12 @@ fn the_ledger_of_attacks_is_true() {
 
 /// Names what differs alone: the whole is long.
 fn assert_same<T: Ord + std::fmt::Debug>(written: &BTreeSet<T>, there: &BTreeSet<T>) {
-    let (missing, gone): (Vec<_>, Vec<_>) = (there.difference(written).collect(), written.difference(there).collect());
-    assert!(missing.is_empty() && gone.is_empty(), "not written: {missing:#?}\nwritten and not there: {gone:#?}");
+    let (missing, gone): (Vec<_>, Vec<_>) =
+        (there.difference(written).collect(), written.difference(there).collect());
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "not written: {missing:#?}\nwritten and not there: {gone:#?}"
+    );
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

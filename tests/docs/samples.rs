@@ -1,5 +1,6 @@
-//! What the documents show, read by the program. The shipped policies and the examples of sealgate-policy(5) are read by
-//! the tests of the policy room, the shipped configuration by those of the configuration.
+//! What the documents show, read by the program. The shipped policies and the examples of
+//! sealgate-policy(5) are read by the tests of the policy room, the shipped configuration by those
+//! of the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,7 +17,8 @@ use crate::{code_words, documents, fenced, files, read};
 /// YAML that is somebody else's.
 const FOREIGN: &str = "apiVersion: kubelet.config.k8s.io/";
 
-/// The blocks of a language, and the files of that ending which a shell block writes (`tee FILE <<'EOP'`).
+/// The blocks of a language, and the files of that ending which a shell block writes (`tee FILE
+/// <<'EOP'`).
 fn samples(text: &str, language: &str) -> Vec<String> {
     let mut samples = Vec::new();
     for (of, block) in fenced(text) {
@@ -26,7 +28,8 @@ fn samples(text: &str, language: &str) -> Vec<String> {
         for after in block.split("sudo tee ").skip(1).filter(|_| of == "sh") {
             let Some((head, rest)) = after.split_once(" <<'EOP'\n") else { continue };
             if head.split(' ').next().is_some_and(|file| file.ends_with(&format!(".{language}"))) {
-                samples.push(rest.split_once("\nEOP\n").expect("a here-document ends").0.to_owned());
+                samples
+                    .push(rest.split_once("\nEOP\n").expect("a here-document ends").0.to_owned());
             }
         }
     }
@@ -49,10 +52,14 @@ fn every_policy_is_good() {
                 continue;
             }
             let file = PolicyFile { name: document.clone(), bytes: block.clone().into_bytes() };
-            let documents =
-                Documents::parse(&[file]).unwrap_or_else(|errors| panic!("{document}: {errors:#?}\n{block}"));
+            let documents = Documents::parse(&[file])
+                .unwrap_or_else(|errors| panic!("{document}: {errors:#?}\n{block}"));
             let keys = documents.key_files().into_iter().map(|name| (name, key())).collect();
-            let roots = documents.places_of_roots().into_keys().map(|name| (name.clone(), root(&name))).collect();
+            let roots = documents
+                .places_of_roots()
+                .into_keys()
+                .map(|name| (name.clone(), root(&name)))
+                .collect();
             let material = Material { keys, roots, ..Material::default() };
             let set = PolicySet::build(documents, material, Unmatched::Deny);
             assert!(set.is_ok_and(|set| !set.is_empty()), "{document}:\n{block}");
@@ -64,7 +71,8 @@ fn every_policy_is_good() {
 
 /// A trust root that is shipped under this name.
 fn root(name: &str) -> Arc<TrustRoot> {
-    let shipped = loader::shipped(name).unwrap_or_else(|| panic!("no trust root {name} is shipped"));
+    let shipped =
+        loader::shipped(name).unwrap_or_else(|| panic!("no trust root {name} is shipped"));
     Arc::new(TrustRoot::parse(shipped.trusted_root.as_bytes()).unwrap())
 }
 
@@ -84,7 +92,8 @@ fn every_configuration_is_good() {
     }
     for page in files("packaging/man", ".5") {
         for block in read(&page).split("\n.EX\n").skip(1) {
-            let block = block.split("\n.EE").next().unwrap().replace("\\(dq", "\"").replace("\\-", "-");
+            let block =
+                block.split("\n.EE").next().unwrap().replace("\\(dq", "\"").replace("\\-", "-");
             if block.starts_with('[') {
                 config(&page, &block);
                 seen += 1;
@@ -101,7 +110,8 @@ fn config(name: &str, block: &str) {
 }
 
 fn help(command: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_sealgate")).args(command).arg("--help").output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_sealgate")).args(command).arg("--help").output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -117,7 +127,9 @@ fn options(help: &str) -> BTreeSet<String> {
 fn commands(help: &str) -> Vec<String> {
     let Some((_, after)) = help.split_once("\nCommands:\n") else { return Vec::new() };
     let lines = after.lines().take_while(|line| line.starts_with("  "));
-    let names = lines.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    let names = lines
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next());
     names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
@@ -138,7 +150,10 @@ fn the_manual_page_has_every_command_and_option_and_no_other() {
     known.insert("--version".to_owned());
     assert!(found.len() >= 7, "{found:?}");
     for command in &found {
-        assert!(manual.contains(&format!(".SS sealgate {command}")), "sealgate.8 does not have {command}");
+        assert!(
+            manual.contains(&format!(".SS sealgate {command}")),
+            "sealgate.8 does not have {command}"
+        );
     }
     let sections = manual.lines().filter(|line| line.starts_with(".SS sealgate ")).count();
     assert_eq!(sections, found.len(), "sealgate.8 describes a command that is not there");
@@ -156,15 +171,18 @@ fn every_command_line_is_one() {
     let mut seen = BTreeSet::new();
     for document in documents() {
         let text = read(&document);
-        let shown =
-            fenced(&text).into_iter().filter(|(language, _)| *language == "sh").map(|(_, block)| block.to_owned());
+        let shown = fenced(&text)
+            .into_iter()
+            .filter(|(language, _)| *language == "sh")
+            .map(|(_, block)| block.to_owned());
         for lines in shown.chain(code_words(&text)) {
             for line in lines.replace("\\\n", " ").lines() {
                 let words: Vec<&str> = line.split('#').next().unwrap().split_whitespace().collect();
                 for (at, _) in words.iter().enumerate().filter(|(_, word)| **word == "sealgate") {
                     if at == 0 || ["sudo", "&&", "||", "|"].contains(&words[at - 1]) {
                         let ends = |word: &&&str| !["&&", "||", "|", ">"].contains(*word);
-                        let command: Vec<&str> = words[at + 1..].iter().take_while(ends).copied().collect();
+                        let command: Vec<&str> =
+                            words[at + 1..].iter().take_while(ends).copied().collect();
                         seen.insert((document.clone(), command.join(" ")));
                     }
                 }
@@ -175,14 +193,19 @@ fn every_command_line_is_one() {
     let mut helps: BTreeMap<Vec<&str>, String> = BTreeMap::new();
     for (document, line) in &seen {
         let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
-        let names = words.iter().take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
+        let names = words
+            .iter()
+            .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
         let mut path: Vec<&str> = Vec::new();
         for name in names.filter(|name| !name.starts_with('-')) {
             let below = commands(helps.entry(path.clone()).or_insert_with(|| help(&path)));
             if below.is_empty() {
                 break;
             }
-            assert!(below.iter().any(|command| command == name), "{document}: sealgate {line}: there is {below:?}");
+            assert!(
+                below.iter().any(|command| command == name),
+                "{document}: sealgate {line}: there is {below:?}"
+            );
             path.push(name);
         }
         let known = options(helps.entry(path.clone()).or_insert_with(|| help(&path)));

@@ -1,4 +1,5 @@
-//! Lengths, links and words of the documents: they stay short enough to be read, and every link leads somewhere.
+//! Lengths, links and words of the documents: they stay short enough to be read, and every link
+//! leads somewhere.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -6,7 +7,8 @@ use std::path::{Component, Path, PathBuf};
 use crate::{documents, files, read};
 
 /// Most lines of a document that is read at three in the morning.
-const LINES_MAX: [(&str, usize); 3] = [("README.md", 180), ("ARCHITECTURE.md", 250), ("SECURITY.md", 100)];
+const LINES_MAX: [(&str, usize); 3] =
+    [("README.md", 180), ("ARCHITECTURE.md", 250), ("SECURITY.md", 100)];
 /// Most words of a cell of the threat model, and most words that the glossary explains.
 const CELL_MAX: usize = 40;
 const GLOSSARY_MAX: usize = 40;
@@ -34,8 +36,10 @@ fn no_cell_of_the_threat_model_is_long() {
 fn the_glossary_is_short_and_no_word_stands_twice() {
     let architecture = read("ARCHITECTURE.md");
     let (_, section) = architecture.split_once("\n## Glossary\n").expect("there is a glossary");
-    let rows = section.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with('|')).skip(2);
-    let words: Vec<&str> = rows.map(|row| row.trim_start_matches('|').split('|').next().unwrap().trim()).collect();
+    let rows =
+        section.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with('|')).skip(2);
+    let words: Vec<&str> =
+        rows.map(|row| row.trim_start_matches('|').split('|').next().unwrap().trim()).collect();
     let distinct: BTreeSet<String> = words.iter().map(|word| word.to_lowercase()).collect();
     assert!((20..=GLOSSARY_MAX).contains(&words.len()), "{} words", words.len());
     assert_eq!(distinct.len(), words.len(), "{words:?}");
@@ -66,7 +70,8 @@ fn every_link_leads_somewhere() {
             }
             let (path, anchor) = target.split_once('#').unwrap_or((target.as_str(), ""));
             let folder = Path::new(&document).parent().unwrap();
-            let file = if path.is_empty() { PathBuf::from(&document) } else { joined(folder, path) };
+            let file =
+                if path.is_empty() { PathBuf::from(&document) } else { joined(folder, path) };
             let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join(&file);
             assert!(whole.is_file(), "{document}: {target} leads nowhere");
             if !anchor.is_empty() {

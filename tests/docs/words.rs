@@ -6,7 +6,8 @@ use std::process::Command;
 
 use crate::files;
 
-/// What is not committed: what git keeps, and what building and fuzzing leave behind (`tests/fuzz/.gitignore`).
+/// What is not committed: what git keeps, and what building and fuzzing leave behind
+/// (`tests/fuzz/.gitignore`).
 const NOT_OURS: [&str; 7] = [
     "target",
     ".git",
@@ -17,7 +18,8 @@ const NOT_OURS: [&str; 7] = [
     "tests/fuzz/coverage",
 ];
 
-/// Paths of one machine and hosts of package registries; in two parts, so that this file has none of them.
+/// Paths of one machine and hosts of package registries; in two parts, so that this file has none
+/// of them.
 const FORBIDDEN: [(&str, &str); 8] = [
     ("/wo", "rk/"),
     ("/tmp/", "wt"),
@@ -72,8 +74,14 @@ fn the_manual_pages_have_no_errors() {
     assert!(pages.iter().any(|page| page.ends_with("sealgate.8")), "{pages:?}");
     let root = env!("CARGO_MANIFEST_DIR");
     for page in &pages {
-        let groff = Command::new("groff").args(["-man", "-ww", "-z", "-Tutf8"]).arg(page).current_dir(root).output();
-        let output = groff.expect("groff is needed to look at the manual pages: make deps, or apt-get install man-db");
+        let groff = Command::new("groff")
+            .args(["-man", "-ww", "-z", "-Tutf8"])
+            .arg(page)
+            .current_dir(root)
+            .output();
+        let output = groff.expect(
+            "groff is needed to look at the manual pages: make deps, or apt-get install man-db",
+        );
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.is_empty(), "{page}: {said}");
     }

@@ -13,7 +13,9 @@ use tonic::Code;
 use crate::ensure;
 use crate::fixtures::{self, Repository};
 use crate::kept::{anew, folder};
-use crate::means::{admitted, asked_by, cost, digest_of, no, prod, refusal_of, refused, target_of, until};
+use crate::means::{
+    admitted, asked_by, cost, digest_of, no, prod, refusal_of, refused, target_of, until,
+};
 use crate::outage::held;
 use crate::registry::{Answer, Auth, Rule, Settings};
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal};
@@ -22,11 +24,15 @@ use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal};
 const PASSWORD: &str = "planted-5f1c0a-password";
 
 fn robot(password: &str) -> Option<AuthConfig> {
-    Some(AuthConfig { username: "robot".to_owned(), password: password.to_owned(), ..AuthConfig::default() })
+    Some(AuthConfig {
+        username: "robot".to_owned(),
+        password: password.to_owned(),
+        ..AuthConfig::default()
+    })
 }
 
-/// A stage whose registry wants the password; `hosts.toml` leads to another host than the reference's, and the operator
-/// says that this one may have the credentials.
+/// A stage whose registry wants the password; `hosts.toml` leads to another host than the
+/// reference's, and the operator says that this one may have the credentials.
 async fn private(auth: Auth) -> Result<Stage, Failure> {
     let config = format!("registry.credential_hosts.\"{HOST}\" = [\"{{registry}}\"]\n");
     let registry = Settings::without_referrers().auth(auth);
@@ -49,14 +55,20 @@ pub async fn private_registry() -> Outcome {
         stage.expect_record("PullImage", "admitted", "satisfied")?;
         for agent in ["sealgate/", "containerd/"] {
             let entries = stage.registry.requests();
-            let good = |entry: &&crate::registry::Entry| entry.user_agent.contains(agent) && entry.status == Some(200);
-            let with = entries.iter().filter(good).filter(|entry| entry.authorization.is_some()).count();
+            let good = |entry: &&crate::registry::Entry| {
+                entry.user_agent.contains(agent) && entry.status == Some(200)
+            };
+            let with =
+                entries.iter().filter(good).filter(|entry| entry.authorization.is_some()).count();
             ensure!(with > 0, "{agent} showed no credentials");
         }
         another_pods_answer(&stage).await?;
         after_a_restart(&mut stage, &id, &image).await?;
-        for (what, text) in [("journal", stage.gate_log()), ("audit log", format!("{:?}", stage.records()))] {
-            let leaked = text.contains(PASSWORD) || text.contains(&STANDARD.encode(format!("robot:{PASSWORD}")));
+        for (what, text) in
+            [("journal", stage.gate_log()), ("audit log", format!("{:?}", stage.records()))]
+        {
+            let leaked = text.contains(PASSWORD)
+                || text.contains(&STANDARD.encode(format!("robot:{PASSWORD}")));
             ensure!(!leaked, "the password is in the {what}");
         }
     }
@@ -74,15 +86,19 @@ async fn without_credentials(stage: &Stage, image: &str) -> Outcome {
     Ok(())
 }
 
-/// Fact P17, attack E9: that one pod may have an image is no answer to another's question. The verdict about the digest is
-/// in memory; the pull is forwarded with the asker's own credentials all the same, and fails at the registry.
+/// Fact P17, attack E9: that one pod may have an image is no answer to another's question. The
+/// verdict about the digest is in memory; the pull is forwarded with the asker's own credentials
+/// all the same, and fails at the registry.
 async fn another_pods_answer(stage: &Stage) -> Outcome {
     let image = prod(&format!("signed-v2@{}", digest_of("signed-v2", "v1")));
     for auth in [None, robot("wrong")] {
         stage.registry.clear_log();
         let refusal = refusal_of(&image, stage.cri().pull_as(&image, auth).await)?;
         println!("   another pod: {:?} {}", refusal.code(), refusal.message());
-        ensure!(asked_by(&stage.registry, "containerd/", "/v2/prod/signed-v2/") > 0, "the pull was not forwarded");
+        ensure!(
+            asked_by(&stage.registry, "containerd/", "/v2/prod/signed-v2/") > 0,
+            "the pull was not forwarded"
+        );
         ensure!(!refusal.message().starts_with("SignatureValidationFailed"), "{refusal:?}");
         let record = stage.expect_record("PullImage", "admitted", "satisfied")?;
         ensure!(record["reference"] == image.as_str() && record["cached"] == true, "{record:#}");
@@ -90,8 +106,8 @@ async fn another_pods_answer(stage: &Stage) -> Outcome {
     Ok(())
 }
 
-/// After a restart a create has no credentials with it. What is kept on the node needs none; where nothing is kept, none
-/// are to be had at first, then those of the node.
+/// After a restart a create has no credentials with it. What is kept on the node needs none; where
+/// nothing is kept, none are to be had at first, then those of the node.
 async fn after_a_restart(stage: &mut Stage, id: &str, image: &str) -> Outcome {
     anew(stage).await?;
     let pod = stage.pod().await?;
@@ -101,7 +117,12 @@ async fn after_a_restart(stage: &mut Stage, id: &str, image: &str) -> Outcome {
     stage.kill_gate()?;
     fs::remove_dir_all(folder(stage))?;
     stage.start_gate().await?;
-    let refusal = stage.cri().create(&pod, by_id(id, image)).await.err().ok_or("created without credentials")?;
+    let refusal = stage
+        .cri()
+        .create(&pod, by_id(id, image))
+        .await
+        .err()
+        .ok_or("created without credentials")?;
     println!("   after a restart: {}", refusal.message());
     expect_refusal(&refusal, Code::Unknown, "SignatureValidationFailed: ", &["production"])?;
     stage.expect_record("CreateContainer", "unable", "signatures-unable")?;
@@ -123,8 +144,10 @@ pub async fn two_pods() -> Outcome {
     let began = Instant::now();
     let (first, second) = tokio::join!(one.pull(&image), two.pull(&image));
     let (first, second) = (first?, second?);
-    let (searches, resolved) =
-        (asked_by(&stage.registry, "sealgate/", ".sig"), asked_by(&stage.registry, "sealgate/", "manifests/v1"));
+    let (searches, resolved) = (
+        asked_by(&stage.registry, "sealgate/", ".sig"),
+        asked_by(&stage.registry, "sealgate/", "manifests/v1"),
+    );
     println!(
         "   two pulls: {searches} search for the signature, {resolved} resolutions ({})",
         cost(&stage.registry, began)
@@ -140,7 +163,10 @@ pub async fn two_pods() -> Outcome {
 
     let (pod, other) = tokio::try_join!(stage.pod(), stage.pod())?;
     stage.registry.clear_log();
-    let (left, right) = tokio::try_join!(one.run(&pod, by_id(&first, &image)), two.run(&other, by_id(&first, &image)))?;
+    let (left, right) = tokio::try_join!(
+        one.run(&pod, by_id(&first, &image)),
+        two.run(&other, by_id(&first, &image))
+    )?;
     ensure!(left.0 == 0 && right.0 == 0, "{left:?}, {right:?}");
     ensure!(asked_by(&stage.registry, "sealgate/", "") == 0, "a create asked the registry");
     Ok(())
@@ -158,27 +184,41 @@ pub async fn short_name() -> Outcome {
     for bytes in unsigned.blobs.values() {
         stage.registry.put_blob("library/unsigned", bytes);
     }
-    stage.registry.put_manifest("library/unsigned", Some("v1"), unsigned.tagged("v1"), crate::registry::OCI_MANIFEST);
+    stage.registry.put_manifest(
+        "library/unsigned",
+        Some("v1"),
+        unsigned.tagged("v1"),
+        crate::registry::OCI_MANIFEST,
+    );
     let name = "sealgate-hello:v1";
     admitted(&stage, name, "hello from sealgate-hello").await?;
     let known = target_of(&stage, &format!("docker.io/library/{name}"));
     ensure!(known.is_some(), "containerd does not know the image by its full name");
     admitted(&stage, &format!("docker.io/{name}"), "hello from sealgate-hello").await?;
     admitted(&stage, &format!("docker.io/library/{name}"), "hello from sealgate-hello").await?;
-    for prefix in ["", "docker.io/library/", "index.docker.io/library/", "registry-1.docker.io/library/"] {
-        refused(&stage, &format!("{prefix}unsigned:v1"), no("unsigned"), &["production", "docker.io/library/unsigned"])
-            .await?;
+    for prefix in
+        ["", "docker.io/library/", "index.docker.io/library/", "registry-1.docker.io/library/"]
+    {
+        refused(
+            &stage,
+            &format!("{prefix}unsigned:v1"),
+            no("unsigned"),
+            &["production", "docker.io/library/unsigned"],
+        )
+        .await?;
     }
     Ok(())
 }
 
-/// Attack E8: a host in capitals or with the usual port is the same host for the policy; attacks E2, E3 and A8: what is
-/// no reference is asked of nobody, and its control characters reach neither log nor screen.
+/// Attack E8: a host in capitals or with the usual port is the same host for the policy; attacks
+/// E2, E3 and A8: what is no reference is asked of nobody, and its control characters reach neither
+/// log nor screen.
 pub async fn other_spellings() -> Outcome {
     let stage = Stage::usual().await?;
     for host in [HOST.to_uppercase(), format!("{HOST}:443")] {
         lead(&stage, &host, &stage.registry.url())?;
-        refused(&stage, &format!("{host}/prod/unsigned:v1"), no("unsigned"), &["production", HOST]).await?;
+        refused(&stage, &format!("{host}/prod/unsigned:v1"), no("unsigned"), &["production", HOST])
+            .await?;
     }
     stage.registry.clear_log();
     let digest = digest_of("signed-v2", "v1");
@@ -197,12 +237,19 @@ pub async fn other_spellings() -> Outcome {
         let refusal = refusal_of(&image, stage.cri().pull(&image).await)?;
         println!("   {:?} {}", refusal.code(), refusal.message());
         expect_refusal(&refusal, Code::InvalidArgument, "", &[])?;
-        ensure!(!refusal.message().contains(char::is_control), "control characters: {:?}", refusal.message());
+        ensure!(
+            !refusal.message().contains(char::is_control),
+            "control characters: {:?}",
+            refusal.message()
+        );
         ensure!(refusal.message().len() < 1000, "a message of {} bytes", refusal.message().len());
     }
     stage.expect_record("PullImage", "refused", "bad-reference")?;
     let log = fs::read_to_string(stage.folder().join("audit/audit.jsonl"))?;
-    ensure!(!log.contains(|c: char| c.is_control() && c != '\n'), "control characters in the audit log");
+    ensure!(
+        !log.contains(|c: char| c.is_control() && c != '\n'),
+        "control characters in the audit log"
+    );
     ensure!(!stage.gate_log().contains('\u{1b}'), "escapes in the journal");
     ensure!(stage.registry.requests().is_empty(), "asked: {:#?}", stage.registry.requests());
     Ok(())
@@ -236,18 +283,30 @@ impl DockerRegistry {
         let taken = held((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = taken.local_addr()?;
         let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: \
+             {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
             folder.path().join("data").display()
         );
         let file = folder.path().join("config.yml");
         fs::write(&file, config)?;
         let log = fs::File::create(folder.path().join("requests.log"))?;
-        let spawned = Command::new("docker-registry").arg("serve").arg(&file).stdout(log).stderr(Stdio::null()).spawn();
+        let spawned = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&file)
+            .stdout(log)
+            .stderr(Stdio::null())
+            .spawn();
         let child = spawned.map_err(|error| {
-            format!("this scenario needs docker-registry ({error}): `make test` installs it (Debian: docker-registry)")
+            format!(
+                "this scenario needs docker-registry ({error}): `make test` installs it \
+                (Debian: docker-registry)"
+            )
         })?;
         let registry = Self { child, address, folder };
-        until("docker-registry", || async move { tokio::net::TcpStream::connect(address).await.is_ok() }).await?;
+        until("docker-registry", || async move {
+            tokio::net::TcpStream::connect(address).await.is_ok()
+        })
+        .await?;
         drop(taken);
         Ok(registry)
     }
@@ -263,19 +322,33 @@ impl DockerRegistry {
         let root = format!("http://{}/v2/{}", self.address, repository.path);
         for (digest, bytes) in &repository.blobs {
             let begun = client.post(format!("{root}/blobs/uploads/")).send().await?;
-            let location = begun.headers().get("location").ok_or("no location")?.to_str()?.to_owned();
-            let done = client.put(format!("{location}&digest={digest}")).body(bytes.clone()).send().await?;
+            let location =
+                begun.headers().get("location").ok_or("no location")?.to_str()?.to_owned();
+            let done = client
+                .put(format!("{location}&digest={digest}"))
+                .body(bytes.clone())
+                .send()
+                .await?;
             ensure!(done.status() == 201, "{digest}: {}", done.status());
         }
-        let is_index = |media_type: &str| media_type.contains("index") || media_type.contains("list");
+        let is_index =
+            |media_type: &str| media_type.contains("index") || media_type.contains("list");
         let (indexes, images): (Vec<_>, Vec<_>) =
             repository.manifests.iter().partition(|(_, (media_type, _))| is_index(media_type));
         for (digest, (media_type, bytes)) in images.into_iter().chain(indexes) {
-            let tags = repository.tags.iter().filter(|(_, target)| *target == digest).map(|(tag, _)| tag);
+            let tags =
+                repository.tags.iter().filter(|(_, target)| *target == digest).map(|(tag, _)| tag);
             for reference in tags.chain([digest]) {
-                let put = client.put(format!("{root}/manifests/{reference}")).header("content-type", media_type);
+                let put = client
+                    .put(format!("{root}/manifests/{reference}"))
+                    .header("content-type", media_type);
                 let done = put.body(bytes.clone()).send().await?;
-                ensure!(done.status() == 201, "{reference}: {} {}", done.status(), done.text().await?);
+                ensure!(
+                    done.status() == 201,
+                    "{reference}: {} {}",
+                    done.status(),
+                    done.text().await?
+                );
             }
         }
         Ok(())
@@ -285,9 +358,14 @@ impl DockerRegistry {
 pub async fn docker_registry() -> Outcome {
     let docker = DockerRegistry::start().await?;
     let all = fixtures::load();
-    for name in
-        ["prod/signed-v2", "prod/signed-v3", "prod/signed-docker", "prod/index-child-v3", "prod/unsigned", "pause"]
-    {
+    for name in [
+        "prod/signed-v2",
+        "prod/signed-v3",
+        "prod/signed-docker",
+        "prod/index-child-v3",
+        "prod/unsigned",
+        "pause",
+    ] {
         docker.push(&all[&format!("{HOST}/{name}")]).await?;
     }
     let stage = Stage::usual().await?;
@@ -295,7 +373,10 @@ pub async fn docker_registry() -> Outcome {
     for name in ["signed-v2", "signed-v3", "signed-docker", "index-child-v3"] {
         let began = Instant::now();
         admitted(&stage, &prod(name), &format!("hello from {name}")).await?;
-        println!("   pulled and ran in {:.0} ms, from docker-registry", began.elapsed().as_secs_f64() * 1e3);
+        println!(
+            "   pulled and ran in {:.0} ms, from docker-registry",
+            began.elapsed().as_secs_f64() * 1e3
+        );
     }
     refused(&stage, &prod("unsigned"), no("unsigned"), &["production", "absent"]).await?;
     let gone = refusal_of("v9", stage.cri().pull(&prod("signed-v2:v9")).await)?;

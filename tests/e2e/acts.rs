@@ -1,5 +1,5 @@
-//! Steps that several scenarios take: bringing images past the gate, asking for containers, and what must be true after a
-//! refusal ([`No`], [`create_refused`], [`start_refused`]).
+//! Steps that several scenarios take: bringing images past the gate, asking for containers, and
+//! what must be true after a refusal ([`No`], [`create_refused`], [`start_refused`]).
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -67,25 +67,40 @@ pub fn tag(stage: &Stage, from: &str, to: &str) {
 pub async fn containers(stage: &Stage) -> Result<Vec<String>, Status> {
     let mut runtime = stage.containerd.cri().runtime;
     let answer = runtime.list_containers(ListContainersRequest::default()).await?;
-    let mut ids: Vec<_> = answer.into_inner().containers.into_iter().map(|container| container.id).collect();
+    let mut ids: Vec<_> =
+        answer.into_inner().containers.into_iter().map(|container| container.id).collect();
     ids.sort_unstable();
     Ok(ids)
 }
 
-/// Asks for a container that must be refused: on the wire and on record as `no` says, and nothing may be left of it.
-/// Returns the message.
-pub async fn create_refused(stage: &Stage, pod: &Pod, launch: Launch, no: No) -> Result<String, Failure> {
+/// Asks for a container that must be refused: on the wire and on record as `no` says, and nothing
+/// may be left of it. Returns the message.
+pub async fn create_refused(
+    stage: &Stage,
+    pod: &Pod,
+    launch: Launch,
+    no: No,
+) -> Result<String, Failure> {
     let before = (containers(stage).await?, stage.records().len());
     let asked = format!("{} ({})", launch.image, launch.user_specified_image);
     let refusal = match stage.cri().create(pod, launch).await {
-        Ok(id) => return Err(Failure(format!("{asked} was to be refused as {} and became container {id}", no.reason))),
+        Ok(id) => {
+            return Err(Failure(format!(
+                "{asked} was to be refused as {} and became container {id}",
+                no.reason
+            )));
+        }
         Err(refusal) => refusal,
     };
     println!("   {}: {}", no.reason, refusal.message());
     let began = before.1;
     on_record(stage, &refusal, no, began, &["CreateContainer", "ImageVolume"])?;
     let after = containers(stage).await?;
-    ensure!(before.0 == after, "{asked} was refused, and there are other containers: {:?}, {after:?}", before.0);
+    ensure!(
+        before.0 == after,
+        "{asked} was refused, and there are other containers: {:?}, {after:?}",
+        before.0
+    );
     Ok(refusal.message().to_owned())
 }
 
@@ -93,7 +108,12 @@ pub async fn create_refused(stage: &Stage, pod: &Pod, launch: Launch, no: No) ->
 pub async fn start_refused(stage: &Stage, container: &str, no: No) -> Outcome {
     let began = stage.records().len();
     let refusal = match stage.cri().start(container).await {
-        Ok(()) => return Err(Failure(format!("{container} was to be refused as {} and was started", no.reason))),
+        Ok(()) => {
+            return Err(Failure(format!(
+                "{container} was to be refused as {} and was started",
+                no.reason
+            )));
+        }
         Err(refusal) => refusal,
     };
     println!("   {}: {}", no.reason, refusal.message());
@@ -114,20 +134,32 @@ fn on_record(stage: &Stage, refusal: &Status, no: No, began: usize, calls: &[&st
     let new = records.get(began..).unwrap_or_default();
     let fits = |record: &&Value| {
         let call = record["call"].as_str().unwrap_or_default();
-        calls.contains(&call) && record["verdict"] == no.verdict && record["reason"]["code"] == no.reason
+        calls.contains(&call)
+            && record["verdict"] == no.verdict
+            && record["reason"]["code"] == no.reason
     };
-    ensure!(new.iter().any(|record| fits(&record)), "no new record {} / {}: {new:#?}", no.verdict, no.reason);
+    ensure!(
+        new.iter().any(|record| fits(&record)),
+        "no new record {} / {}: {new:#?}",
+        no.verdict,
+        no.reason
+    );
     Ok(())
 }
 
 /// The manifest digest of a fixture's tag.
 pub fn digest_of(stage: &Stage, path: &str, tag: &str) -> Result<Digest, Failure> {
-    let digest = stage.registry.tagged(path, tag).ok_or_else(|| Failure(format!("no {path}:{tag}")))?;
+    let digest =
+        stage.registry.tagged(path, tag).ok_or_else(|| Failure(format!("no {path}:{tag}")))?;
     Ok(Digest::parse(&digest)?)
 }
 
 /// Waits until something holds; fails after this long.
-pub async fn eventually(what: &str, limit: Duration, mut holds: impl AsyncFnMut() -> bool) -> Outcome {
+pub async fn eventually(
+    what: &str,
+    limit: Duration,
+    mut holds: impl AsyncFnMut() -> bool,
+) -> Outcome {
     let deadline = Instant::now() + limit;
     while !holds().await {
         ensure!(Instant::now() < deadline, "still waiting after {limit:?}: {what}");

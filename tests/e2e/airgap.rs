@@ -18,7 +18,8 @@ use crate::stage::{Failure, Outcome, Props, Stage, by_id};
 use crate::tiny::Tiny;
 
 /// Images in both forms, by keys and by identities, with an attestation and as an index.
-const IMAGES: [&str; 6] = ["signed-v2", "signed-v3", "keyless", "keyless-v2", "provenance", "index-v3"];
+const IMAGES: [&str; 6] =
+    ["signed-v2", "signed-v3", "keyless", "keyless-v2", "provenance", "index-v3"];
 
 /// Two nodes under the same policy.
 struct Nodes {
@@ -49,7 +50,11 @@ pub async fn air_gap() -> Outcome {
             nodes.refused(other).await?;
         }
     }
-    ensure!(nodes.apart.registry.requests().is_empty(), "asked: {:#?}", nodes.apart.registry.requests());
+    ensure!(
+        nodes.apart.registry.requests().is_empty(),
+        "asked: {:#?}",
+        nodes.apart.registry.requests()
+    );
 
     let whole = nodes.exported(&IMAGES)?;
     done_by(&nodes.apart, &["evidence", "import", &text(&whole)])?;
@@ -79,7 +84,8 @@ impl Nodes {
         };
         let connected = Stage::set(props()?).await?;
         let mut apart = Stage::set(props()?).await?;
-        // Its sandboxes' image comes while there is a registry; after this nobody listens where hosts.toml points.
+        // Its sandboxes' image comes while there is a registry; after this nobody listens where
+        // hosts.toml points.
         let pod = apart.pod().await?;
         take_away(&mut apart);
         Ok(Self { connected, apart, pod })
@@ -109,7 +115,8 @@ impl Nodes {
 
     /// What the connected node knows of these images, in a file.
     fn exported(&self, names: &[&str]) -> Result<PathBuf, Failure> {
-        let file = self.connected.folder().join(format!("evidence-{}-{}.tar", names.len(), names[0]));
+        let file =
+            self.connected.folder().join(format!("evidence-{}-{}.tar", names.len(), names[0]));
         if file.exists() {
             return Ok(file);
         }
@@ -131,7 +138,10 @@ impl Nodes {
         let id = self.id(name).await?;
         let ran = self.apart.cri().run(&self.pod, by_id(&id, &prod(name))).await;
         let (exit, output) = ran.map_err(|error| format!("{name}, with its evidence: {error}"))?;
-        ensure!(exit == 0 && output.contains(&format!("hello from {name}")), "{name}: exit code {exit}: {output}");
+        ensure!(
+            exit == 0 && output.contains(&format!("hello from {name}")),
+            "{name}: exit code {exit}: {output}"
+        );
         let record = self.apart.expect_record("CreateContainer", "admitted", "satisfied")?;
         let told = ["evidence", "memory"].contains(&record["source"].as_str().unwrap_or_default());
         ensure!(told && record["evidence_age_seconds"].is_u64(), "{record:#}");
@@ -147,7 +157,8 @@ impl Nodes {
     /// The message.
     async fn refused(&self, name: &str) -> Result<String, Failure> {
         let id = self.id(name).await?;
-        create_refused(&self.apart, &self.pod, by_id(&id, &prod(name)), No::refused("no-origin")).await
+        create_refused(&self.apart, &self.pod, by_id(&id, &prod(name)), No::refused("no-origin"))
+            .await
     }
 
     /// Takes all evidence from the node without a registry.
@@ -157,7 +168,8 @@ impl Nodes {
         self.apart.start_gate().await
     }
 
-    /// Evidence of a signed image with the digest of an unsigned one written over that of the signed one.
+    /// Evidence of a signed image with the digest of an unsigned one written over that of the
+    /// signed one.
     async fn mislabelled(&mut self, name: &str) -> Outcome {
         let unsigned = Tiny::saying("hello from nobody");
         let archive = self.apart.folder().join("nobody.tar");
@@ -174,7 +186,8 @@ impl Nodes {
         // In the index alone, where all that is signed stays as it was; then wherever it stands.
         for range in [index.ok_or("no index")?, 0..good.len()] {
             let mut bytes = good.clone();
-            let places = range.filter(|at| good[*at..].starts_with(from.as_bytes())).collect::<Vec<usize>>();
+            let places =
+                range.filter(|at| good[*at..].starts_with(from.as_bytes())).collect::<Vec<usize>>();
             ensure!(!places.is_empty(), "the export does not name {name}");
             for at in places {
                 bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
@@ -191,21 +204,28 @@ impl Nodes {
         let output = self.apart.sealgate(&["evidence", "import", &text(&path)])?;
         let id = self.id(name).await?;
         let refusal = self.apart.cri().create(&self.pod, by_id(&id, &prod(name))).await.err();
-        let refusal =
-            refusal.ok_or_else(|| Failure(format!("unsigned, admitted by the evidence of {name}: {output:?}")))?;
-        println!("   labelled as another image's, the import says {:?}: {}", output.status.code(), refusal.message());
+        let refusal = refusal.ok_or_else(|| {
+            Failure(format!("unsigned, admitted by the evidence of {name}: {output:?}"))
+        })?;
+        println!(
+            "   labelled as another image's, the import says {:?}: {}",
+            output.status.code(),
+            refusal.message()
+        );
         Ok(())
     }
 
-    /// A changed export is refused, or what is missing of it leaves the image refused. What may be changed at will is what
-    /// proves nothing: words for people, and the image's own manifest, which is on the node.
+    /// A changed export is refused, or what is missing of it leaves the image refused. What may be
+    /// changed at will is what proves nothing: words for people, and the image's own manifest,
+    /// which is on the node.
     async fn tampered(&mut self, name: &str, file: &Path) -> Outcome {
         let good = fs::read(file)?;
         let mut changed = vec![("an early end".to_owned(), good[..good.len() / 2].to_vec())];
         let mut index = String::new();
         for entry in tar::Archive::new(&good[..]).entries()? {
             let mut entry = entry?;
-            let (path, at) = (entry.path()?.display().to_string(), usize::try_from(entry.raw_file_position())?);
+            let (path, at) =
+                (entry.path()?.display().to_string(), usize::try_from(entry.raw_file_position())?);
             let middle = at + usize::try_from(entry.size())? / 2;
             if path == "index.json" {
                 std::io::Read::read_to_string(&mut entry, &mut index)?;
@@ -224,7 +244,8 @@ impl Nodes {
             let output = self.apart.sealgate(&["evidence", "import", &text(&path)])?;
             refused += usize::from(!output.status.success());
             if self.apart.cri().create(&self.pod, by_id(&id, &prod(name))).await.is_ok() {
-                let proves = what.starts_with("blobs/") && !idle.iter().any(|digest| what.ends_with(digest));
+                let proves =
+                    what.starts_with("blobs/") && !idle.iter().any(|digest| what.ends_with(digest));
                 ensure!(!proves, "{name} was admitted although {what} was changed: {output:?}");
                 harmless += 1;
                 self.forget().await?;
@@ -232,7 +253,8 @@ impl Nodes {
         }
         self.forget().await?;
         println!(
-            "   {name}: evidence changed in {} ways: {refused} times refused by the import, {harmless} times nothing that proves",
+            "   {name}: evidence changed in {} ways: {refused} times refused by the import, \
+             {harmless} times nothing that proves",
             changed.len()
         );
         Ok(())
@@ -251,11 +273,12 @@ impl Nodes {
     }
 }
 
-/// Digests, without algorithm, of what an export holds and no signature depends on: the image's own manifests, which are on
-/// the node, and the empty document that stands where a config must.
+/// Digests, without algorithm, of what an export holds and no signature depends on: the image's own
+/// manifests, which are on the node, and the empty document that stands where a config must.
 fn proves_nothing(name: &str) -> Result<Vec<String>, Failure> {
     let target = digest_of(name, "v1");
-    let document: serde_json::Value = serde_json::from_slice(&fixtures::prod(name).manifests[&target].1)?;
+    let document: serde_json::Value =
+        serde_json::from_slice(&fixtures::prod(name).manifests[&target].1)?;
     let children = document["manifests"].as_array().into_iter().flatten();
     let children = children.filter_map(|child| child["digest"].as_str().map(str::to_owned));
     let all = children.chain([target, Digest::of(b"{}").to_string()]);
@@ -264,7 +287,8 @@ fn proves_nothing(name: &str) -> Result<Vec<String>, Failure> {
 
 /// The archive with other digests in its index: each that stands in it, in turn, one digit off.
 fn relabelled(good: &[u8], index: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let at = good.windows(index.len()).position(|part| part == index.as_bytes()).ok_or("no index")?;
+    let at =
+        good.windows(index.len()).position(|part| part == index.as_bytes()).ok_or("no index")?;
     let digests: std::collections::BTreeSet<usize> =
         index.match_indices("sha256:").map(|(found, prefix)| found + prefix.len()).collect();
     let one = |digit: usize| {

@@ -1,4 +1,5 @@
-//! The socket itself: what it serves and what it does not, how requests travel, and a runtime that goes away under it.
+//! The socket itself: what it serves and what it does not, how requests travel, and a runtime that
+//! goes away under it.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -6,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use prost::Message as _;
 use sealgate::proto::cri::{
-    ContainerConfig, ContainerEventResponse, ContainerMetadata, CreateContainerRequest, GetEventsRequest, ImageSpec,
-    PullImageRequest, VersionRequest,
+    ContainerConfig, ContainerEventResponse, ContainerMetadata, CreateContainerRequest,
+    GetEventsRequest, ImageSpec, PullImageRequest, VersionRequest,
 };
 use tonic::{Code, Streaming};
 
@@ -28,7 +29,8 @@ const CREATE: &str = "/runtime.v1.RuntimeService/CreateContainer";
 const UNKNOWN_FIELD: u32 = 14_321;
 const WORDS: &[u8] = b"a field that nobody knows yet";
 
-/// Facts H6 and C11: native services, the older CRI, other spellings, HTTP/1, methods that bring content.
+/// Facts H6 and C11: native services, the older CRI, other spellings, HTTP/1, methods that bring
+/// content.
 pub async fn other_services() -> Outcome {
     for flavour in Flavour::all() {
         let version = flavour.version;
@@ -36,7 +38,10 @@ pub async fn other_services() -> Outcome {
         let mut raw = Raw::connect(&stage.socket()).await?;
         let mut direct = Raw::connect(&stage.containerd.socket()).await?;
         let pull = PullImageRequest {
-            image: Some(ImageSpec { image: format!("{HOST}/prod/unsigned:v1"), ..ImageSpec::default() }),
+            image: Some(ImageSpec {
+                image: format!("{HOST}/prod/unsigned:v1"),
+                ..ImageSpec::default()
+            }),
             ..PullImageRequest::default()
         };
         let native = "/containerd.services.images.v1.Images/List";
@@ -58,16 +63,22 @@ pub async fn other_services() -> Outcome {
             "/grpc.health.v1.Health/Check",
         ];
         for path in refused {
-            let answer = raw.send(path, &[("containerd-namespace", "k8s.io")], frame(&pull.encode_to_vec())).await?;
+            let answer = raw
+                .send(path, &[("containerd-namespace", "k8s.io")], frame(&pull.encode_to_vec()))
+                .await?;
             ensure!(answer.code == 12 && answer.text.contains("sealgate"), "{path}: {answer:?}");
         }
         let passed = raw.call("/runtime.v1.RuntimeService/NotYetInvented", b"").await?;
-        ensure!(passed.code == 12 && passed.text.contains("unknown method"), "an unknown method: {passed:?}");
+        ensure!(
+            passed.code == 12 && passed.text.contains("unknown method"),
+            "an unknown method: {passed:?}"
+        );
         let list = stage.containerd.ctr(&["images", "ls", "-q"]);
         ensure!(!list.contains("unsigned"), "a refused call pulled: {list}");
         http1(&stage)?;
         println!(
-            "   containerd {}.{}: {} paths are UNIMPLEMENTED by the gate, an unknown method by the runtime: {}",
+            "   containerd {}.{}: {} paths are UNIMPLEMENTED by the gate, an unknown method by the \
+             runtime: {}",
             version.0,
             version.1,
             refused.len(),
@@ -81,41 +92,61 @@ pub async fn other_services() -> Outcome {
 fn http1(stage: &Stage) -> Outcome {
     let mut stream = std::os::unix::net::UnixStream::connect(stage.socket())?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    stream.write_all(format!("POST {PULL} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n").as_bytes())?;
+    stream.write_all(
+        format!("POST {PULL} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n").as_bytes(),
+    )?;
     let mut answer = Vec::new();
     // The connection may also be reset.
     drop(stream.read_to_end(&mut answer));
-    ensure!(!answer.starts_with(b"HTTP/1"), "HTTP/1 was answered: {}", String::from_utf8_lossy(&answer));
+    ensure!(
+        !answer.starts_with(b"HTTP/1"),
+        "HTTP/1 was answered: {}",
+        String::from_utf8_lossy(&answer)
+    );
     Ok(())
 }
 
 fn create_request(pod: &Pod, image: &str, asked: &str) -> CreateContainerRequest {
-    let image = ImageSpec { image: image.to_owned(), user_specified_image: asked.to_owned(), ..ImageSpec::default() };
+    let image = ImageSpec {
+        image: image.to_owned(),
+        user_specified_image: asked.to_owned(),
+        ..ImageSpec::default()
+    };
     let metadata = ContainerMetadata { name: "raw".to_owned(), attempt: 0 };
     CreateContainerRequest {
         pod_sandbox_id: pod.id.clone(),
-        config: Some(ContainerConfig { metadata: Some(metadata), image: Some(image), ..ContainerConfig::default() }),
+        config: Some(ContainerConfig {
+            metadata: Some(metadata),
+            image: Some(image),
+            ..ContainerConfig::default()
+        }),
         sandbox_config: Some(pod.config.clone()),
     }
 }
 
-/// Attack D2: fields that nobody knows travel, and what cannot be read as exactly one plain message does not.
+/// Attack D2: fields that nobody knows travel, and what cannot be read as exactly one plain message
+/// does not.
 pub async fn requests_travel() -> Outcome {
     let mut stage = Stage::usual().await?;
     let tap = Tap::between(stage.folder().join("tap.sock"), stage.containerd.socket())?;
     stage.kill_gate()?;
     let config = fs::read_to_string(stage.config())?;
-    let (there, here) = (stage.containerd.socket().display().to_string(), tap.socket().display().to_string());
+    let (there, here) =
+        (stage.containerd.socket().display().to_string(), tap.socket().display().to_string());
     fs::write(stage.config(), config.replace(&there, &here))?;
     stage.start_gate().await?;
 
     let name = format!("{HOST}/prod/signed-v2:v1");
     let unknown = unknown_field();
     let image = ImageSpec { image: name.clone(), ..ImageSpec::default() };
-    let pull = PullImageRequest { image: Some(image), ..PullImageRequest::default() }.encode_to_vec();
+    let pull =
+        PullImageRequest { image: Some(image), ..PullImageRequest::default() }.encode_to_vec();
     let mut raw = Raw::connect(&stage.socket()).await?;
     let pulled = raw.call(PULL, &[&pull[..], &unknown].concat()).await?;
-    ensure!(pulled.code == 0 && tap.count(&unknown) == 1, "the field of the pull did not arrive: {pulled:?}");
+    ensure!(
+        pulled.code == 0 && tap.count(&unknown) == 1,
+        "the field of the pull did not arrive: {pulled:?}"
+    );
     let pinned = format!("{HOST}/prod/signed-v2@{}", digest_of(&stage, "prod/signed-v2", "v1")?);
     ensure!(tap.count(pinned.as_bytes()) > 0, "the pull was not pinned");
 
@@ -123,7 +154,10 @@ pub async fn requests_travel() -> Outcome {
     let pod = stage.pod().await?;
     let create = create_request(&pod, &name, &name).encode_to_vec();
     let created = raw.call(CREATE, &[&create[..], &unknown].concat()).await?;
-    ensure!(created.code == 0 && tap.count(&unknown) == 2, "the field of the create did not arrive: {created:?}");
+    ensure!(
+        created.code == 0 && tap.count(&unknown) == 2,
+        "the field of the create did not arrive: {created:?}"
+    );
     println!("   a field that nobody knows arrived with a pull and with a create, pinned to {id}");
 
     let large = [&pull[..], &length_delimited(UNKNOWN_FIELD, &vec![b'x'; 15 << 20])].concat();
@@ -136,7 +170,8 @@ pub async fn requests_travel() -> Outcome {
     compressed[0] = 1;
     let twice = length_delimited(
         1,
-        &ImageSpec { image: format!("{HOST}/prod/unsigned:v1"), ..ImageSpec::default() }.encode_to_vec(),
+        &ImageSpec { image: format!("{HOST}/prod/unsigned:v1"), ..ImageSpec::default() }
+            .encode_to_vec(),
     );
     let mut two_images = pull.clone();
     two_images.extend_from_slice(&twice);
@@ -151,9 +186,11 @@ pub async fn requests_travel() -> Outcome {
         ("too large", frame(&vec![b'm'; (16 << 20) + 1])),
     ];
     for (what, body) in bad {
-        let headers: &[(&str, &str)] = if what == "compressed" { &[("grpc-encoding", "gzip")] } else { &[] };
+        let headers: &[(&str, &str)] =
+            if what == "compressed" { &[("grpc-encoding", "gzip")] } else { &[] };
         for path in [PULL, CREATE] {
-            let answer = Raw::connect(&stage.socket()).await?.send(path, headers, body.clone()).await?;
+            let answer =
+                Raw::connect(&stage.socket()).await?.send(path, headers, body.clone()).await?;
             ensure!(answer.code > 0, "{what} to {path}: {answer:?}");
             println!("   {what} to {path}: {} {}", answer.code, answer.text);
         }
@@ -195,30 +232,54 @@ pub async fn containerd_restart() -> Outcome {
                 let ended = loop {
                     match tokio::time::timeout(EVENT_MAX, events.message()).await? {
                         Ok(Some(_)) => {}
-                        Ok(None) => return Err(Failure("the stream ended as if the runtime had said so".to_owned())),
+                        Ok(None) => {
+                            return Err(Failure(
+                                "the stream ended as if the runtime had said so".to_owned(),
+                            ));
+                        }
                         Err(ended) => break ended,
                     }
                 };
                 ensure!(ended.code() == Code::Unavailable, "the stream ended with {ended}");
             }
             let asked = Instant::now();
-            let down = cri.runtime.clone().version(VersionRequest::default()).await.err().ok_or("who answers?")?;
+            let down = cri
+                .runtime
+                .clone()
+                .version(VersionRequest::default())
+                .await
+                .err()
+                .ok_or("who answers?")?;
             let at_once = asked.elapsed();
             ensure!(down.code() == Code::Unavailable, "while the runtime is away: {down}");
             let before = stage.gate_log().matches(AWAY).count();
             for _ in 0..50 {
-                let down = cri.runtime.clone().version(VersionRequest::default()).await.err().ok_or("who answers?")?;
+                let down = cri
+                    .runtime
+                    .clone()
+                    .version(VersionRequest::default())
+                    .await
+                    .err()
+                    .ok_or("who answers?")?;
                 ensure!(down.code() == Code::Unavailable, "while the runtime is away: {down}");
             }
             let lines = stage.gate_log().matches(AWAY).count();
             ensure!(lines == before && lines > 0, "{before} lines became {lines} by 50 calls");
-            let create = cri.pull(&format!("{HOST}/prod/signed-v2:v1")).await.err().ok_or("pulled by nobody")?;
-            ensure!(create.code() == Code::Unavailable, "a pull while the runtime is away: {create}");
+            let create = cri
+                .pull(&format!("{HOST}/prod/signed-v2:v1"))
+                .await
+                .err()
+                .ok_or("pulled by nobody")?;
+            ensure!(
+                create.code() == Code::Unavailable,
+                "a pull while the runtime is away: {create}"
+            );
             stage.containerd.start_again().await;
             let pid = stage.gate_pid();
             let up = cri.runtime.clone().version(VersionRequest::default()).await?.into_inner();
             println!(
-                "   containerd {} {}: UNAVAILABLE in {:.1} ms, {} again after {:.1} s, the gate is still process {pid:?}",
+                "   containerd {} {}: UNAVAILABLE in {:.1} ms, {} again after {:.1} s, the gate is \
+                 still process {pid:?}",
                 up.runtime_version,
                 if kill { "killed" } else { "restarted" },
                 at_once.as_secs_f64() * 1e3,
@@ -244,7 +305,11 @@ fn hung(stage: &Stage) -> Outcome {
     stage.containerd.signal("CONT");
     let status = status?;
     let words = String::from_utf8_lossy(&status.stdout).into_owned();
-    ensure!(status.status.code() == Some(1) && words.contains("did not answer"), "{}: {words}", status.status);
+    ensure!(
+        status.status.code() == Some(1) && words.contains("did not answer"),
+        "{}: {words}",
+        status.status
+    );
     ensure!(words.contains("audit ") && words.contains("clients "), "{words}");
     // Half a second of waiting, and what a busy machine adds.
     ensure!(took < Duration::from_secs(4), "status took {took:?}");
@@ -253,10 +318,14 @@ fn hung(stage: &Stage) -> Outcome {
 }
 
 /// The open event stream of a runtime that has one, after its first event (fact H4).
-async fn events(cri: &Cri, has_events: bool) -> Result<Option<Streaming<ContainerEventResponse>>, Failure> {
+async fn events(
+    cri: &Cri,
+    has_events: bool,
+) -> Result<Option<Streaming<ContainerEventResponse>>, Failure> {
     let mut runtime = cri.runtime.clone();
     // The runtime sends nothing, not even headers, before the first event.
-    let opening = tokio::spawn(async move { runtime.get_container_events(GetEventsRequest {}).await });
+    let opening =
+        tokio::spawn(async move { runtime.get_container_events(GetEventsRequest {}).await });
     if !has_events {
         let ended = match opening.await? {
             Ok(events) => events.into_inner().message().await.err(),
@@ -284,9 +353,20 @@ pub async fn deadline() -> Outcome {
     let mut request = tonic::Request::new(create_request(&pod, &id, &signed));
     request.set_timeout(limit);
     let began = Instant::now();
-    let refusal = stage.cri().runtime.create_container(request).await.err().ok_or("created without a decision")?;
+    let refusal = stage
+        .cri()
+        .runtime
+        .create_container(request)
+        .await
+        .err()
+        .ok_or("created without a decision")?;
     let took = began.elapsed();
-    println!("   after {:.1} s of {limit:?}: {:?}: {}", took.as_secs_f64(), refusal.code(), refusal.message());
+    println!(
+        "   after {:.1} s of {limit:?}: {:?}: {}",
+        took.as_secs_f64(),
+        refusal.code(),
+        refusal.message()
+    );
     ensure!(took < limit, "it took {took:?}");
     let unreachable = refusal.message().starts_with("RegistryUnavailable: ");
     ensure!(refusal.code() == Code::DeadlineExceeded || unreachable, "{refusal}");
@@ -299,14 +379,22 @@ pub async fn deadline() -> Outcome {
     stage.registry.clear_rules();
     tokio::time::sleep(Duration::from_millis(1)).await;
     // What hung is not remembered as unsigned, and the name was not left reserved.
-    crate::acts::eventually("it is admitted once the registry answers", Duration::from_secs(20), async || {
-        stage.cri().create(&pod, by_id(&id, &signed)).await.is_ok()
-    })
+    crate::acts::eventually(
+        "it is admitted once the registry answers",
+        Duration::from_secs(20),
+        async || stage.cri().create(&pod, by_id(&id, &signed)).await.is_ok(),
+    )
     .await?;
     let spent = tonic::Request::new(create_request(&pod, &id, &signed));
     let mut spent = spent;
     spent.set_timeout(Duration::from_micros(1));
-    let refusal = stage.cri().runtime.create_container(spent).await.err().ok_or("created with no time left")?;
+    let refusal = stage
+        .cri()
+        .runtime
+        .create_container(spent)
+        .await
+        .err()
+        .ok_or("created with no time left")?;
     expect_refusal(&refusal, refusal.code(), "", &[])?;
     ensure!(containers(&stage).await?.len() == 1, "a container was made with no time left");
     Ok(())

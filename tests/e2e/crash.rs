@@ -1,5 +1,5 @@
-//! The gate is killed with SIGKILL, at one point and at many: afterwards nothing unverified has run, and every decision
-//! that was answered is on record.
+//! The gate is killed with SIGKILL, at one point and at many: afterwards nothing unverified has
+//! run, and every decision that was answered is on record.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +15,8 @@ use crate::stage::{Failure, HOST, Outcome, Stage, by_id};
 
 /// Rounds of the loop: a kill each.
 const ROUNDS: u64 = 10;
-/// By turns, a round waits for none to so many answers, less one, before the time to the kill begins. Without that, a busy
-/// machine answers too little before the kill.
+/// By turns, a round waits for none to so many answers, less one, before the time to the kill
+/// begins. Without that, a busy machine answers too little before the kill.
 const ANSWERS: u64 = 5;
 /// Longest time to the kill; a pull, create and start take some 250 ms.
 const KILL_WITHIN_MS: u64 = 400;
@@ -29,17 +29,26 @@ pub async fn during_a_pull() -> Outcome {
     for (agent, path) in [("sealgate/", "/manifests/"), ("containerd/", "/blobs/")] {
         let mut stage = Stage::usual().await?;
         let name = format!("{HOST}/prod/signed-v2:v1");
-        stage.registry.rule(Rule::new(path, Answer::Late(Duration::from_secs(2))).user_agent(agent));
+        stage
+            .registry
+            .rule(Rule::new(path, Answer::Late(Duration::from_secs(2))).user_agent(agent));
         let (cri, image) = (stage.cri(), name.clone());
         let pull = tokio::spawn(async move { cri.pull(&image).await });
         eventually("the pull is under way", Duration::from_secs(10), async || {
-            stage.registry.requests().iter().any(|entry| entry.user_agent.contains(agent) && entry.path.contains(path))
+            stage
+                .registry
+                .requests()
+                .iter()
+                .any(|entry| entry.user_agent.contains(agent) && entry.path.contains(path))
         })
         .await?;
         stage.kill_gate()?;
         let cut = pull.await?.err().ok_or("the pull went on without the gate")?;
         ensure!(cut.code() == Code::Unavailable || cut.code() == Code::Unknown, "{cut}");
-        ensure!(stage.containerd.cri().image(&name).await?.is_none(), "the tag was given without the gate");
+        ensure!(
+            stage.containerd.cri().image(&name).await?.is_none(),
+            "the tag was given without the gate"
+        );
         stage.registry.clear_rules();
         stage.start_gate().await?;
         let (exit, output) = stage.pull_and_run(&name).await?;
@@ -76,7 +85,8 @@ pub async fn at_any_point() -> Outcome {
         let tags = tags(&stage, round)?;
         let pod = stage.pod().await?;
         let so_far = u64::try_from(lock(&answered).len())?;
-        let client = tokio::spawn(work(stage.cri(), pod, tags, unsigned.clone(), Arc::clone(&answered)));
+        let client =
+            tokio::spawn(work(stage.cri(), pod, tags, unsigned.clone(), Arc::clone(&answered)));
         eventually("the gate answers", ANSWER_MAX, async || {
             u64::try_from(lock(&answered).len()).is_ok_and(|now| now >= so_far + round % ANSWERS)
         })
@@ -91,26 +101,32 @@ pub async fn at_any_point() -> Outcome {
         for container in containers(&stage).await? {
             let status = stage.containerd.cri().container(&container).await?;
             let names = [status.image.unwrap_or_default().image, status.image_ref];
-            let of_it = names.iter().any(|name| name.contains("prod/unsigned") || *name == unsigned.id);
+            let of_it =
+                names.iter().any(|name| name.contains("prod/unsigned") || *name == unsigned.id);
             ensure!(of_it == (container == unsigned.container), "{container} is of {names:?}");
         }
     }
     let answered = lock(&answered).clone();
     let many = |verdict| answered.values().filter(|told| **told == verdict).count();
     println!(
-        "   killed {ROUNDS} times: {} decisions were answered, {} admitted and {} refused, all on record; {} containers made",
+        "   killed {ROUNDS} times: {} decisions were answered, {} admitted and {} refused, all on \
+         record; {} containers made",
         answered.len(),
         many("admitted"),
         many("refused"),
         containers(&stage).await?.len() - 1
     );
-    ensure!(many("admitted") >= 3 && many("refused") >= 3, "too little was answered to show anything");
+    ensure!(
+        many("admitted") >= 3 && many("refused") >= 3,
+        "too little was answered to show anything"
+    );
     let (exit, _) = stage.pull_and_run(&format!("{HOST}/prod/signed-v2:v1")).await?;
     ensure!(exit == 0, "afterwards: {exit}");
     Ok(())
 }
 
-/// Tags of one round, so that every decision has a reference of its own: of the signed and of the unsigned image.
+/// Tags of one round, so that every decision has a reference of its own: of the signed and of the
+/// unsigned image.
 fn tags(stage: &Stage, round: u64) -> Result<Vec<String>, Failure> {
     let mut tags = Vec::new();
     for number in 0..20 {
@@ -148,7 +164,9 @@ async fn work(cri: Cri, pod: Pod, tags: Vec<String>, unsigned: Unsigned, answere
                     return;
                 }
             }
-            Err(refusal) if refusal.message().starts_with(VALIDATION) => note("CreateContainer", &name, "refused"),
+            Err(refusal) if refusal.message().starts_with(VALIDATION) => {
+                note("CreateContainer", &name, "refused")
+            }
             Err(_) => return,
         }
         if cri.start(&unsigned.container).await.is_ok() {
@@ -161,7 +179,9 @@ fn all_on_record(stage: &Stage, answered: &Answered) -> Outcome {
     let records = stage.records();
     for ((call, name), told) in lock(answered).iter() {
         let found = records.iter().any(|record| {
-            record["call"] == *call && record["reference"] == name.as_str() && record["verdict"] == *told
+            record["call"] == *call
+                && record["reference"] == name.as_str()
+                && record["verdict"] == *told
         });
         ensure!(found, "{call} of {name} was answered ({told}) and is not on record");
     }

@@ -1,4 +1,5 @@
-//! Images that came onto the node past the gate, names that lie about them, and every way to name an image at create.
+//! Images that came onto the node past the gate, names that lie about them, and every way to name
+//! an image at create.
 
 use std::fs;
 
@@ -16,7 +17,8 @@ pub fn alone(image: &str) -> Launch {
     by_id(image, "")
 }
 
-/// Fact C3: what `ctr image import` brings has a tag and no digest, so nothing says where it came from.
+/// Fact C3: what `ctr image import` brings has a tag and no digest, so nothing says where it came
+/// from.
 pub async fn imported_with_ctr() -> Outcome {
     let stage = Stage::usual().await?;
     let image = Tiny::saying("imported");
@@ -28,7 +30,8 @@ pub async fn imported_with_ctr() -> Outcome {
     create_refused(&stage, &pod, by_id(&listed.id, &name), No::refused("no-origin")).await?;
     create_refused(&stage, &pod, alone(&listed.id), No::refused("no-origin")).await?;
 
-    // A signed image that was exported and imported again: the signature is good, its origin is not known.
+    // A signed image that was exported and imported again: the signature is good, its origin is not
+    // known.
     let signed = format!("{HOST}/prod/signed-v2:v1");
     let id = past_the_gate(&stage, &signed).await?;
     let archive = stage.folder().join("export.tar").display().to_string();
@@ -42,11 +45,15 @@ pub async fn imported_with_ctr() -> Outcome {
     create_refused(&stage, &pod, by_id(&id, &signed), No::refused("no-origin")).await?;
 
     // A rule that names the digest needs no origin.
-    let rule = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: pinned}\nspec:\n  images: ";
-    let policy =
-        usual_policy().replace("/prod/**\"]", "/prod/**\"]\n  exclude: [\"registry.example.test/prod/imported\"]");
+    let rule =
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: pinned}\nspec:\n  images: ";
+    let policy = usual_policy().replace(
+        "/prod/**\"]",
+        "/prod/**\"]\n  exclude: [\"registry.example.test/prod/imported\"]",
+    );
     let policy = format!(
-        "{policy}---\n{rule}[\"{HOST}/prod/imported\"]\n  require: {{digest: {{anyOf: [\"{}\"]}}}}\n",
+        "{policy}---\n{rule}[\"{HOST}/prod/imported\"]\n  require: {{digest: {{anyOf: \
+         [\"{}\"]}}}}\n",
         image.digest()
     );
     stage.write_policy(&policy)?;
@@ -65,7 +72,8 @@ pub async fn imported_with_ctr() -> Outcome {
 /// Fact C4: a trusted name on unsigned content.
 pub async fn trusted_name() -> Outcome {
     let stage = Stage::usual().await?;
-    let (unsigned, trusted) = (format!("{HOST}/prod/unsigned:v1"), format!("{HOST}/prod/signed-v2:v1"));
+    let (unsigned, trusted) =
+        (format!("{HOST}/prod/unsigned:v1"), format!("{HOST}/prod/signed-v2:v1"));
     let id = past_the_gate(&stage, &unsigned).await?;
     tag(&stage, &unsigned, &trusted);
     eventually(
@@ -83,8 +91,13 @@ pub async fn trusted_name() -> Outcome {
     // Afterwards the gate brings what the name really means, and it runs.
     let (exit, output) = stage.pull_and_run(&trusted).await?;
     ensure!(exit == 0 && output.contains("signed-v2"), "exit code {exit}: {output}");
-    create_refused(&stage, &pod, by_id(&id, "registry.example.test/prod/signed-v2"), No::refused("name-not-listed"))
-        .await?;
+    create_refused(
+        &stage,
+        &pod,
+        by_id(&id, "registry.example.test/prod/signed-v2"),
+        No::refused("name-not-listed"),
+    )
+    .await?;
     println!("   after a pull through the gate {trusted} said: {}", output.trim());
     Ok(())
 }
@@ -93,7 +106,8 @@ pub async fn trusted_name() -> Outcome {
 pub async fn false_digest_record() -> Outcome {
     let stage = Stage::usual().await?;
     let digest = digest_of(&stage, "prod/signed-v2", "v1")?;
-    let (unsigned, claimed) = (format!("{HOST}/prod/unsigned:v1"), format!("{HOST}/prod/signed-v2@{digest}"));
+    let (unsigned, claimed) =
+        (format!("{HOST}/prod/unsigned:v1"), format!("{HOST}/prod/signed-v2@{digest}"));
     let id = past_the_gate(&stage, &unsigned).await?;
     tag(&stage, &unsigned, &claimed);
     eventually(
@@ -112,7 +126,10 @@ pub async fn false_digest_record() -> Outcome {
     let document: serde_json::Value = serde_json::from_slice(&copy)?;
     for held in document["layers"].as_array().into_iter().flatten().chain([&document["config"]]) {
         let held = held["digest"].as_str().unwrap_or_default();
-        stage.registry.put_blob("elsewhere", &stage.registry.stored("prod/signed-v2", held).ok_or("no blob")?);
+        stage.registry.put_blob(
+            "elsewhere",
+            &stage.registry.stored("prod/signed-v2", held).ok_or("no blob")?,
+        );
     }
     stage.registry.put_manifest("elsewhere", Some("v1"), &copy, crate::registry::OCI_MANIFEST);
     past_the_gate(&stage, &format!("{HOST}/elsewhere:v1")).await?;
@@ -137,14 +154,18 @@ pub async fn name_not_listed() -> Outcome {
         No::refused("name-not-listed"),
     )
     .await?;
-    let other = by_id(&good, &format!("{HOST}/prod/signed-v2@{}", digest_of(&stage, "prod/unsigned", "v1")?));
+    let other = by_id(
+        &good,
+        &format!("{HOST}/prod/signed-v2@{}", digest_of(&stage, "prod/unsigned", "v1")?),
+    );
     create_refused(&stage, &pod, other, No::refused("name-not-listed")).await?;
     let (exit, _) = stage.cri().run(&pod, by_id(&good, &signed)).await?;
     ensure!(exit == 0, "the signed image: {exit}");
     Ok(())
 }
 
-/// Facts C2 and C13: every way to name an image, and an id alone, which must pass under every name that is listed.
+/// Facts C2 and C13: every way to name an image, and an id alone, which must pass under every name
+/// that is listed.
 pub async fn ids_and_names() -> Outcome {
     let stage = Stage::usual().await?;
     let signed = format!("{HOST}/prod/signed-v2:v1");
@@ -162,14 +183,23 @@ pub async fn ids_and_names() -> Outcome {
     }
     println!("   {} ways to name it, and it ran each time", forms.len());
 
-    // The same manifest in a repository whose policy it does not meet: the id alone stands for both names.
+    // The same manifest in a repository whose policy it does not meet: the id alone stands for both
+    // names.
     let manifest = stage.registry.stored("prod/signed-v2", digest.as_str()).ok_or("no manifest")?;
     let document: serde_json::Value = serde_json::from_slice(&manifest)?;
     for held in document["layers"].as_array().into_iter().flatten().chain([&document["config"]]) {
         let held = held["digest"].as_str().unwrap_or_default();
-        stage.registry.put_blob("prod/copied", &stage.registry.stored("prod/signed-v2", held).ok_or("no blob")?);
+        stage.registry.put_blob(
+            "prod/copied",
+            &stage.registry.stored("prod/signed-v2", held).ok_or("no blob")?,
+        );
     }
-    stage.registry.put_manifest("prod/copied", Some("v1"), &manifest, crate::registry::OCI_MANIFEST);
+    stage.registry.put_manifest(
+        "prod/copied",
+        Some("v1"),
+        &manifest,
+        crate::registry::OCI_MANIFEST,
+    );
     let copied = format!("{HOST}/prod/copied:v1");
     let same = past_the_gate(&stage, &copied).await?;
     ensure!(same == id, "the copy has another id: {same}");
@@ -186,7 +216,8 @@ pub async fn ids_and_names() -> Outcome {
 pub async fn paths_and_checkpoints() -> Outcome {
     let stage = Stage::usual().await?;
     let pod = stage.pod().await?;
-    let bad = No { code: Code::InvalidArgument, begins: "", verdict: "refused", reason: "bad-reference" };
+    let bad =
+        No { code: Code::InvalidArgument, begins: "", verdict: "refused", reason: "bad-reference" };
     for path in ["/tmp/checkpoint.tar", "./checkpoint.tar", "../checkpoint.tar"] {
         create_refused(&stage, &pod, alone(path), bad).await?;
     }
@@ -198,7 +229,8 @@ pub async fn paths_and_checkpoints() -> Outcome {
 
     // A checkpoint: an image whose manifest says so, here one that the policy would let through.
     let policy = format!(
-        "{}---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: any}}\nspec:\n  images: [\"{HOST}/any\"]\n  require: {{insecureAcceptAnything: true}}\n",
+        "{}---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: any}}\nspec:\n  \
+         images: [\"{HOST}/any\"]\n  require: {{insecureAcceptAnything: true}}\n",
         usual_policy()
     );
     let stage = Stage::set(Props { policy, ..Props::usual()? }).await?;
@@ -225,9 +257,13 @@ pub async fn snapshotter_not_allowed() -> Outcome {
     let signed = format!("{HOST}/prod/signed-v2:v1");
     let id = stage.cri().pull(&signed).await?;
     let pod = stage.pod().await?;
-    create_refused(&stage, &pod, by_id(&id, &signed), No::refused("snapshotter-not-allowed")).await?;
+    create_refused(&stage, &pod, by_id(&id, &signed), No::refused("snapshotter-not-allowed"))
+        .await?;
     let snapshots = stage.containerd.ctr(&["snapshots", "ls"]);
-    println!("   {} snapshots are left, those of the images and the pod", snapshots.lines().count().saturating_sub(1));
+    println!(
+        "   {} snapshots are left, those of the images and the pod",
+        snapshots.lines().count().saturating_sub(1)
+    );
 
     let spec = |image: &str| ImageSpec { image: image.to_owned(), ..ImageSpec::default() };
     let noted = |key: &str| [(key.to_owned(), "kata".to_owned())].into_iter().collect();
@@ -237,7 +273,10 @@ pub async fn snapshotter_not_allowed() -> Outcome {
             ..PullImageRequest::default()
         },
         PullImageRequest {
-            image: Some(ImageSpec { annotations: noted("io.containerd.cri.runtime-handler"), ..spec(&by(&signed, 1)) }),
+            image: Some(ImageSpec {
+                annotations: noted("io.containerd.cri.runtime-handler"),
+                ..spec(&by(&signed, 1))
+            }),
             ..PullImageRequest::default()
         },
         PullImageRequest {
@@ -251,9 +290,20 @@ pub async fn snapshotter_not_allowed() -> Outcome {
     ];
     let pulls = stage.registry.requests().len();
     for request in requests {
-        let refusal = stage.cri().images.pull_image(request).await.err().ok_or("a steered pull was let through")?;
+        let refusal = stage
+            .cri()
+            .images
+            .pull_image(request)
+            .await
+            .err()
+            .ok_or("a steered pull was let through")?;
         println!("   {}", refusal.message());
-        crate::stage::expect_refusal(&refusal, Code::Unknown, crate::acts::VALIDATION, &["is not allowed"])?;
+        crate::stage::expect_refusal(
+            &refusal,
+            Code::Unknown,
+            crate::acts::VALIDATION,
+            &["is not allowed"],
+        )?;
         stage.expect_record("PullImage", "refused", "not-allowed")?;
     }
     ensure!(stage.registry.requests().len() == pulls, "a refused pull asked the registry");

@@ -1,5 +1,6 @@
-//! What can befall evidence on disk: no space, no writing, files gone, changed, forged; other processes beside the gate,
-//! and kills while it writes. Never a wrong answer: without good evidence the registry is asked, and it is said.
+//! What can befall evidence on disk: no space, no writing, files gone, changed, forged; other
+//! processes beside the gate, and kills while it writes. Never a wrong answer: without good
+//! evidence the registry is asked, and it is said.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -47,7 +48,9 @@ const DAMAGES: [(&str, Damage); 6] = [
     ("half", |path| fs::read(path).and_then(|bytes| fs::write(path, &bytes[..bytes.len() / 2]))),
     ("other bytes", |path| fs::write(path, [b"{}", &[0; 100][..]].concat())),
     ("a folder", |path| fs::remove_file(path).and_then(|()| fs::create_dir(path))),
-    ("a link to what never ends", |path| fs::remove_file(path).and_then(|()| symlink("/dev/zero", path))),
+    ("a link to what never ends", |path| {
+        fs::remove_file(path).and_then(|()| symlink("/dev/zero", path))
+    }),
     ("a pipe that nobody writes to", |path| {
         fs::remove_file(path)?;
         Ok(nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU)?)
@@ -59,7 +62,8 @@ async fn stage(alpha: &Signer) -> Result<Stage, Failure> {
     let policy = usual_policy().replace("files: [build.pub]", "files: [alpha.pub]");
     // A registry that is away is asked once: trying again is another scenario's.
     let config = "registry.retries = 0\n".to_owned();
-    Stage::set(Props { registry: Settings::conforming(), policy, keys, config, ..Props::usual()? }).await
+    Stage::set(Props { registry: Settings::conforming(), policy, keys, config, ..Props::usual()? })
+        .await
 }
 
 pub async fn faults() -> Outcome {
@@ -89,11 +93,18 @@ async fn no_writing(stage: &mut Stage, pod: &Pod, alpha: &Signer) -> Outcome {
         }
         let during = admit(stage, pod, &format!("during-{what}"), Form::Bundle, &[alpha]).await?;
         let journal = stage.gate_log();
-        ensure!(journal.contains(why), "the journal does not tell of a disk that is {what}:\n{journal}");
+        ensure!(
+            journal.contains(why),
+            "the journal does not tell of a disk that is {what}:\n{journal}"
+        );
         let status = stage.sealgate(&["status"])?;
         let said = String::from_utf8_lossy(&status.stdout).into_owned();
         let line = said.lines().find(|line| line.starts_with("evidence")).unwrap_or_default();
-        ensure!(line.contains("NOT USABLE IN FULL") && status.status.code() == Some(1), "{}: {said}", status.status);
+        ensure!(
+            line.contains("NOT USABLE IN FULL") && status.status.code() == Some(1),
+            "{}: {said}",
+            status.status
+        );
         println!("   a disk that is {what}: a new image is admitted by the registry; {line}");
 
         anew(stage).await?;
@@ -158,9 +169,9 @@ async fn damaged(stage: &mut Stage, pod: &Pod, alpha: &Signer) -> Outcome {
             ensure!(record["source"] == "registry", "from where? {record:#}");
             offline(stage);
             anew(stage).await?;
-            runs_from_evidence(stage, pod, &known)
-                .await
-                .map_err(|failure| Failure(format!("{what}, not mended by the registry: {}", failure.0)))?;
+            runs_from_evidence(stage, pod, &known).await.map_err(|failure| {
+                Failure(format!("{what}, not mended by the registry: {}", failure.0))
+            })?;
         }
         println!("   every file is {what}: unreachable without the registry, mended by it");
     }
@@ -173,12 +184,16 @@ async fn one_byte(stage: &mut Stage, pod: &Pod) -> Outcome {
     fs::remove_dir_all(folder(stage))?;
     anew(stage).await?;
     online(stage);
-    let known = Known { name: prod("damaged"), id: id_of(stage, "damaged").await?, digest: String::new() };
+    let known =
+        Known { name: prod("damaged"), id: id_of(stage, "damaged").await?, digest: String::new() };
     runs(stage, pod, &known).await?;
     offline(stage);
     let (mut refused, mut harmless) = (0, 0);
     stage.kill_gate()?;
-    let good = [entries(stage), blobs(stage)].concat().into_iter().map(|path| Ok((fs::read(&path)?, path)));
+    let good = [entries(stage), blobs(stage)]
+        .concat()
+        .into_iter()
+        .map(|path| Ok((fs::read(&path)?, path)));
     let good = good.collect::<std::io::Result<Vec<_>>>()?;
     for (bytes, path) in &good {
         for at in [0, bytes.len() / 3, bytes.len() / 2, bytes.len() - 2] {
@@ -202,7 +217,10 @@ async fn one_byte(stage: &mut Stage, pod: &Pod) -> Outcome {
     restore(&good)?;
     stage.start_gate().await?;
     runs_from_evidence(stage, pod, &known).await?;
-    println!("   one byte of one of {} files: {refused} times unreachable, {harmless} times harmless", good.len());
+    println!(
+        "   one byte of one of {} files: {refused} times unreachable, {harmless} times harmless",
+        good.len()
+    );
     ensure!(refused > harmless, "most changes must be noticed");
     online(stage);
     Ok(())
@@ -233,7 +251,10 @@ async fn forged(stage: &mut Stage, pod: &Pod) -> Outcome {
             entry["repository"] = repository.clone().into();
             entry["subject"] = subject.clone().into();
             entry["targets"] = vec![subject.clone()].into();
-            let place = format!("{repository}\n{subject}\n{}", entry["source"].as_str().unwrap_or_default());
+            let place = format!(
+                "{repository}\n{subject}\n{}",
+                entry["source"].as_str().unwrap_or_default()
+            );
             let at = folder(stage).join("entries").join(hex(&subject));
             fs::create_dir_all(&at)?;
             let file = at.join(format!("{}.json", hex(Digest::of(place.as_bytes()).as_str())));
@@ -264,20 +285,21 @@ pub async fn two_processes() -> Outcome {
     let file = stage.folder().join("evidence.tar").display().to_string();
     done_by(&stage, &["evidence", "export", &first.name, "-o", &file])?;
     let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let others = [vec!["prune"], vec!["import", &file], vec!["verify"], vec!["list"]].map(|words| {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sealgate"));
-        command.arg("--config").arg(stage.config()).arg("evidence").args(words);
-        let (stop, rounds) = (Arc::clone(&stop), Arc::clone(&rounds));
-        tokio::spawn(async move {
-            while !stop.load(Ordering::SeqCst) {
-                let output = command.output().await?;
-                let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                ensure!(output.status.success(), "{command:?}: {} {said}", output.status);
-                rounds.fetch_add(1, Ordering::SeqCst);
-            }
-            Ok::<_, Failure>(())
-        })
-    });
+    let others =
+        [vec!["prune"], vec!["import", &file], vec!["verify"], vec!["list"]].map(|words| {
+            let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sealgate"));
+            command.arg("--config").arg(stage.config()).arg("evidence").args(words);
+            let (stop, rounds) = (Arc::clone(&stop), Arc::clone(&rounds));
+            tokio::spawn(async move {
+                while !stop.load(Ordering::SeqCst) {
+                    let output = command.output().await?;
+                    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                    ensure!(output.status.success(), "{command:?}: {} {said}", output.status);
+                    rounds.fetch_add(1, Ordering::SeqCst);
+                }
+                Ok::<_, Failure>(())
+            })
+        });
     let mut all = vec![first];
     for number in 0..BESIDE {
         let form = if number % 2 == 0 { Form::Older } else { Form::Bundle };
@@ -293,7 +315,8 @@ pub async fn two_processes() -> Outcome {
         runs_from_evidence(&stage, &pod, known).await?;
     }
     println!(
-        "   {} images were admitted while prune, import, verify and list ran {} times; all of them run without a registry",
+        "   {} images were admitted while prune, import, verify and list ran {} times; all of them \
+         run without a registry",
         all.len(),
         rounds.load(Ordering::SeqCst)
     );
@@ -324,7 +347,10 @@ pub async fn killed() -> Outcome {
             }
             answered
         });
-        eventually("pulls", Duration::from_secs(20), async || pulled.load(Ordering::SeqCst) > round % 3).await?;
+        eventually("pulls", Duration::from_secs(20), async || {
+            pulled.load(Ordering::SeqCst) > round % 3
+        })
+        .await?;
         tokio::time::sleep(Duration::from_millis(round * 7 % KILL_WITHIN_MS)).await;
         stage.kill_gate()?;
         let answered = client.await?;
@@ -332,7 +358,9 @@ pub async fn killed() -> Outcome {
         stage.start_gate().await?;
         for one in &answered {
             let made = stage.cri().create(&pod, by_id(&one.id, &one.name)).await;
-            made.map_err(|refusal| format!("round {round}, {} was admitted, and then: {refusal}", one.name))?;
+            made.map_err(|refusal| {
+                format!("round {round}, {} was admitted, and then: {refusal}", one.name)
+            })?;
         }
         known.extend(answered);
     }
@@ -343,10 +371,12 @@ pub async fn killed() -> Outcome {
     online(&stage);
     let verified = done_by(&stage, &["evidence", "verify"])?;
     done_by(&stage, &["evidence", "prune"])?;
-    let left: Vec<_> = files(&folder(&stage)).into_iter().filter(|path| is_temporary(path)).collect();
+    let left: Vec<_> =
+        files(&folder(&stage)).into_iter().filter(|path| is_temporary(path)).collect();
     ensure!(left.is_empty(), "left behind: {left:?}");
     println!(
-        "   {KILLS} kills, {} answered admissions, all of them again without a registry; verify: {}",
+        "   {KILLS} kills, {} answered admissions, all of them again without a registry; verify: \
+         {}",
         known.len(),
         verified.trim()
     );

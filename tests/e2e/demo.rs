@@ -1,5 +1,5 @@
-//! The main job, as `make demo` shows it: on a real containerd a signed image runs; an unsigned one is refused at pull, and
-//! at create when it was imported past the gate; three records say so.
+//! The main job, as `make demo` shows it: on a real containerd a signed image runs; an unsigned one
+//! is refused at pull, and at create when it was imported past the gate; three records say so.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,8 @@ use crate::stage::{Failure, HOST, Outcome, Stage, by_id, expect_refusal};
 pub async fn demo() -> Outcome {
     let stage = Stage::usual().await?;
     println!(
-        "   a real containerd, a registry, and the gate between them; images under prod/ need the key \"build\"\n"
+        "   a real containerd, a registry, and the gate between them; images under prod/ need the \
+         key \"build\"\n"
     );
 
     let signed = format!("{HOST}/prod/signed-v3:v1");
@@ -39,11 +40,14 @@ pub async fn demo() -> Outcome {
 
     println!("the audit records of the three:");
     let records = stage.records();
-    let wanted = [("PullImage", "admitted"), ("PullImage", "refused"), ("CreateContainer", "refused")];
+    let wanted =
+        [("PullImage", "admitted"), ("PullImage", "refused"), ("CreateContainer", "refused")];
     for (call, verdict) in wanted {
-        let record = records.iter().find(|record| record["call"] == call && record["verdict"] == verdict);
         let record =
-            record.ok_or_else(|| Failure(format!("no record of a {call} that was {verdict}: {records:#?}")))?;
+            records.iter().find(|record| record["call"] == call && record["verdict"] == verdict);
+        let record = record.ok_or_else(|| {
+            Failure(format!("no record of a {call} that was {verdict}: {records:#?}"))
+        })?;
         println!("{}", serde_json::to_string(&record)?);
     }
     Ok(())
@@ -67,7 +71,8 @@ pub fn import(stage: &Stage, repository: &Repository, tag: &str) -> Result<Strin
     for (digest, bytes) in blobs.chain([(digest, manifest.as_slice())]) {
         write(&folder.join("blobs").join(digest.replace(':', "/")), bytes)?;
     }
-    let tar = Command::new("tar").arg("-C").arg(&folder).arg("-cf").arg(&archive).arg(".").status()?;
+    let tar =
+        Command::new("tar").arg("-C").arg(&folder).arg("-cf").arg(&archive).arg(".").status()?;
     ensure!(tar.success(), "tar: {tar}");
     stage.containerd.ctr(&["images", "import", &archive.display().to_string()]);
     let id = parsed["config"]["digest"].as_str().ok_or("a manifest without a config")?;

@@ -13,7 +13,8 @@ use crate::containerd::Pod;
 use crate::ensure;
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal};
 
-/// Creates until the log's last page is full too: a record takes one to two KiB, a page of the disk holds four.
+/// Creates until the log's last page is full too: a record takes one to two KiB, a page of the disk
+/// holds four.
 const CREATES_MAX: usize = 20;
 
 /// A small disk of its own, of 1 MiB, for what a folder holds; unmounted when dropped.
@@ -23,8 +24,10 @@ impl Disk {
     /// Over this folder.
     pub fn on(folder: &Path) -> Result<Self, Failure> {
         let folder = folder.to_owned();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs"]).arg(&folder).status()?;
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs"])
+            .arg(&folder)
+            .status()?;
         ensure!(mounted.success(), "mount: {mounted}");
         Ok(Self(folder))
     }
@@ -92,7 +95,10 @@ pub async fn audit_full() -> Outcome {
     ensure!(exit == 0, "exit code {exit}: {output}");
     println!("   an image that was admitted before said: {}", output.trim());
     let journal = stage.gate_log();
-    ensure!(journal.contains("an admission could not be recorded"), "the journal does not say so:\n{journal}");
+    ensure!(
+        journal.contains("an admission could not be recorded"),
+        "the journal does not say so:\n{journal}"
+    );
 
     // A record that is a few bytes shorter than the one before may have found room.
     until_unwritable(&stage, async || {
@@ -102,7 +108,11 @@ pub async fn audit_full() -> Outcome {
     .await?;
     let status = stage.sealgate(&["status"])?;
     let text = String::from_utf8_lossy(&status.stdout).into_owned();
-    ensure!(status.status.code() == Some(1) && text.contains("NOT WRITABLE"), "{}: {text}", status.status);
+    ensure!(
+        status.status.code() == Some(1) && text.contains("NOT WRITABLE"),
+        "{}: {text}",
+        status.status
+    );
     println!("   {}", text.lines().find(|line| line.starts_with("audit")).unwrap_or_default());
 
     disk.free()?;
@@ -111,15 +121,23 @@ pub async fn audit_full() -> Outcome {
 
 /// There is space again: what is new is admitted, and what was not recorded is noted.
 async fn recovered(stage: &Stage, new: &str, good: usize) -> Outcome {
-    eventually("new images are admitted again", Duration::from_secs(15), async || stage.cri().pull(new).await.is_ok())
-        .await?;
+    eventually("new images are admitted again", Duration::from_secs(15), async || {
+        stage.cri().pull(new).await.is_ok()
+    })
+    .await?;
     let status = stage.sealgate(&["status"])?;
-    ensure!(status.status.code() == Some(0), "the status afterwards: {}", String::from_utf8_lossy(&status.stdout));
+    ensure!(
+        status.status.code() == Some(0),
+        "the status afterwards: {}",
+        String::from_utf8_lossy(&status.stdout)
+    );
     stage.expect_record("PullImage", "admitted", "satisfied")?;
     let path = stage.folder().join("audit/audit.jsonl");
     let log = || fs::read_to_string(&path).unwrap_or_default();
-    eventually("a note tells of what was not recorded", Duration::from_secs(30), async || log().contains("\"lost\""))
-        .await?;
+    eventually("a note tells of what was not recorded", Duration::from_secs(30), async || {
+        log().contains("\"lost\"")
+    })
+    .await?;
     let whole = log().lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok());
     ensure!(whole, "a torn line is in the log");
     println!(
@@ -129,14 +147,31 @@ async fn recovered(stage: &Stage, new: &str, good: usize) -> Outcome {
     Ok(())
 }
 
-/// A new image is refused while its decision cannot be written, at pull, and at create when it is on the node already.
+/// A new image is refused while its decision cannot be written, at pull, and at create when it is
+/// on the node already.
 async fn refused_unwritten(stage: &Stage, pod: &Pod, new: &str) -> Outcome {
-    let refusal = stage.cri().pull(new).await.err().ok_or("a new image was admitted without a record")?;
+    let refusal =
+        stage.cri().pull(new).await.err().ok_or("a new image was admitted without a record")?;
     println!("   a new image: {:?}: {}", refusal.code(), refusal.message());
-    expect_refusal(&refusal, Code::Unavailable, "the decision could not be written to the audit log", &[])?;
+    expect_refusal(
+        &refusal,
+        Code::Unavailable,
+        "the decision could not be written to the audit log",
+        &[],
+    )?;
     if let Some(image) = stage.containerd.cri().image(new).await? {
-        let refusal = stage.cri().create(pod, by_id(&image.id, new)).await.err().ok_or("created without a record")?;
-        expect_refusal(&refusal, Code::Unavailable, "the decision could not be written to the audit log", &[])?;
+        let refusal = stage
+            .cri()
+            .create(pod, by_id(&image.id, new))
+            .await
+            .err()
+            .ok_or("created without a record")?;
+        expect_refusal(
+            &refusal,
+            Code::Unavailable,
+            "the decision could not be written to the audit log",
+            &[],
+        )?;
         println!("   it is on the node, and a container of it is refused as well");
     }
     Ok(())

@@ -1,9 +1,10 @@
-//! A hostile registry: every fault at every step, as `tests/support/hostile/table.rs` has them, against the real program.
+//! A hostile registry: every fault at every step, as `tests/support/hostile/table.rs` has them,
+//! against the real program.
 //!
-//! Cells whose answer comes at once are played one by one, and each has its own peak of memory. Cells that wait, for a
-//! time limit or between two tries, and cells that end in a pull by the real runtime, are played side by side: their peak
-//! is that of all that were under way together. Limits of time are shorter than the defaults; limits of bytes, entries
-//! and requests are the defaults.
+//! Cells whose answer comes at once are played one by one, and each has its own peak of memory.
+//! Cells that wait, for a time limit or between two tries, and cells that end in a pull by the real
+//! runtime, are played side by side: their peak is that of all that were under way together. Limits
+//! of time are shorter than the defaults; limits of bytes, entries and requests are the defaults.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,15 +36,17 @@ const PEAK_MAX_KIB: u64 = 64 << 10;
 const SIDE_BY_SIDE: usize = 60;
 /// The same of those that have a processor at work as well.
 const HEAVY_SIDE_BY_SIDE: usize = 10;
-/// Cells after which the gate is started anew, so that each has a peak of its own and not that of what an allocator keeps
-/// of all before it. Before every batch and every cell with a large body it is as well.
+/// Cells after which the gate is started anew, so that each has a peak of its own and not that of
+/// what an allocator keeps of all before it. Before every batch and every cell with a large body it
+/// is as well.
 const PROMPT_BEFORE_RESTART: usize = 64;
 /// The same of those that keep a processor busy all the time.
 const NOISY_SIDE_BY_SIDE: usize = 3;
 /// Decisions in the flood.
 const FLOOD: usize = 64;
-/// What all of them together may take, KiB: at rest some 34 MiB of a build without optimisation, 16 MiB of large bodies
-/// twice while they grow, and a buffer of 400 KiB for each of the 32 requests that may be under way.
+/// What all of them together may take, KiB: at rest some 34 MiB of a build without optimisation, 16
+/// MiB of large bodies twice while they grow, and a buffer of 400 KiB for each of the 32 requests
+/// that may be under way.
 const FLOOD_MAX_KIB: u64 = 112 << 10;
 
 type Entry = (&'static Fault, Step, Answer);
@@ -75,7 +78,10 @@ pub async fn hostile_registry() -> Outcome {
     scene.stage.kill_gate()?;
     scene.stage.start_gate().await?;
     let flood = flood(&mut scene).await?;
-    println!("   {FLOOD} decisions at once, each on an answer without end: at most {} MiB", mib(flood));
+    println!(
+        "   {FLOOD} decisions at once, each on an answer without end: at most {} MiB",
+        mib(flood)
+    );
     list(&played, &records);
     ensure!(wrong.is_empty(), "{} of {} cells:\n{}", wrong.len(), played.len(), wrong.join("\n"));
     ensure!(flood < FLOOD_MAX_KIB, "the flood took {} MiB", mib(flood));
@@ -84,13 +90,14 @@ pub async fn hostile_registry() -> Outcome {
 
 /// Plays every cell.
 async fn all(scene: &mut Scene) -> Result<Vec<Played>, Failure> {
-    // The runtime has no word that the registry's certificate is to be trusted, so what the gate admits over TLS it cannot
-    // pull: `tests/gate` plays these.
+    // The runtime has no word that the registry's certificate is to be trusted, so what the gate
+    // admits over TLS it cannot pull: `tests/gate` plays these.
     let plays = |entry: &Entry| !(entry.0.name == "redirect-downgrade" && entry.2.letter() == '+');
     let (noisy, quiet): (Vec<Entry>, Vec<Entry>) =
         cells().into_iter().filter(plays).partition(|(fault, ..)| fault.is_noisy());
     let (waiting, prompt): (Vec<Entry>, Vec<Entry>) = quiet.into_iter().partition(waits);
-    let (heavy, waiting): (Vec<Entry>, Vec<Entry>) = waiting.into_iter().partition(|(fault, ..)| fault.is_heavy());
+    let (heavy, waiting): (Vec<Entry>, Vec<Entry>) =
+        waiting.into_iter().partition(|(fault, ..)| fault.is_heavy());
     let mut played = Vec::new();
     for (what, entries, at_once) in [
         ("answered at once", prompt, 1),
@@ -101,7 +108,8 @@ async fn all(scene: &mut Scene) -> Result<Vec<Played>, Failure> {
         let (began, count, mut slowest) = (Instant::now(), entries.len(), Duration::ZERO);
         let restart = if at_once == 1 { PROMPT_BEFORE_RESTART } else { 1 };
         for (number, entries) in entries.chunks(at_once).enumerate() {
-            if number.is_multiple_of(restart) || entries.iter().any(|(fault, ..)| fault.is_heavy()) {
+            if number.is_multiple_of(restart) || entries.iter().any(|(fault, ..)| fault.is_heavy())
+            {
                 scene.stage.kill_gate()?;
                 scene.stage.start_gate().await?;
             }
@@ -112,7 +120,8 @@ async fn all(scene: &mut Scene) -> Result<Vec<Played>, Failure> {
             slowest = slowest.max(watch.await?);
         }
         println!(
-            "   {count} cells {what}, {at_once} side by side: {:.0} s; the gate answered Status within {} ms",
+            "   {count} cells {what}, {at_once} side by side: {:.0} s; the gate answered Status \
+             within {} ms",
             began.elapsed().as_secs_f64(),
             slowest.as_millis()
         );
@@ -125,7 +134,9 @@ fn waits((fault, step, answer): &Entry) -> bool {
     if fault.is_heavy() && *answer != Answer::Unreachable && *step != Step::Mir {
         return false;
     }
-    matches!(answer, Answer::Unreachable | Answer::Admitted) || *step == Step::Mir || fault.name.starts_with("429")
+    matches!(answer, Answer::Unreachable | Answer::Admitted)
+        || *step == Step::Mir
+        || fault.name.starts_with("429")
 }
 
 async fn set() -> Result<Scene, Failure> {
@@ -138,9 +149,12 @@ async fn set() -> Result<Scene, Failure> {
     fs::write(stage.folder().join("keys/hostile.pub"), hostile.key())?;
     let by = "key: {files: [hostile.pub]}";
     let policy = format!(
-        "{}---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: signed}}\nspec:\n  images: [\"127.0.0.1:*/{SIGNED}/**\"]\n  \
-         require: {{name: signer, {by}}}\n---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: attested}}\nspec:\n  \
-         images: [\"127.0.0.1:*/{ATTESTED}/**\"]\n  require: {{name: built, attestation: {{predicateType: \"https://slsa.dev/provenance/v1\", by: {{{by}}}}}}}\n",
+        "{}---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: signed}}\nspec:\n  \
+         images: [\"127.0.0.1:*/{SIGNED}/**\"]\n  \
+         require: {{name: signer, {by}}}\n---\napiVersion: sealgate/v1\nkind: \
+         ImagePolicy\nmetadata: {{name: attested}}\nspec:\n  \
+         images: [\"127.0.0.1:*/{ATTESTED}/**\"]\n  require: {{name: built, attestation: \
+         {{predicateType: \"https://slsa.dev/provenance/v1\", by: {{{by}}}}}}}\n",
         usual_policy()
     );
     stage.write_policy(&policy)?;
@@ -153,7 +167,8 @@ async fn set() -> Result<Scene, Failure> {
 
 /// Plays cells side by side, with the peak of memory from now on.
 async fn play(scene: &mut Scene, entries: &[Entry]) -> Result<Vec<Played>, Failure> {
-    let open = |(fault, step, answer): &Entry| (scene.hostile.open(*step, fault, &scene.certs), *answer);
+    let open =
+        |(fault, step, answer): &Entry| (scene.hostile.open(*step, fault, &scene.certs), *answer);
     let opened: Vec<(Cell, Answer)> = entries.iter().map(open).collect();
     forget_peak(&scene.stage)?;
     let cri = scene.stage.cri();
@@ -167,7 +182,11 @@ async fn play(scene: &mut Scene, entries: &[Entry]) -> Result<Vec<Played>, Failu
 }
 
 async fn ask(cri: &Cri, cell: &Cell) -> Result<String, Status> {
-    let auth = AuthConfig { username: USER.to_owned(), password: PASSWORD.to_owned(), ..AuthConfig::default() };
+    let auth = AuthConfig {
+        username: USER.to_owned(),
+        password: PASSWORD.to_owned(),
+        ..AuthConfig::default()
+    };
     let limit = Duration::from_secs(DECISION_SECONDS) + SLACK * 4;
     let said = tokio::time::timeout(limit, cri.pull_as(&cell.image, Some(auth))).await;
     said.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer at all")))
@@ -187,13 +206,20 @@ async fn slowest_status(cri: Cri, stop: Arc<AtomicBool>) -> Duration {
 
 /// As many decisions as may be under way, each on something without end: the most memory, KiB.
 async fn flood(scene: &mut Scene) -> Result<u64, Failure> {
-    let steps = [Step::Tag, Step::Ref, Step::Fal, Step::Sig, Step::Att, Step::Dig, Step::Ups, Step::Re2];
-    let entry = |number: usize| (fault("endless-body"), steps[number % steps.len()], Answer::Unable);
+    let steps =
+        [Step::Tag, Step::Ref, Step::Fal, Step::Sig, Step::Att, Step::Dig, Step::Ups, Step::Re2];
+    let entry =
+        |number: usize| (fault("endless-body"), steps[number % steps.len()], Answer::Unable);
     let entries: Vec<Entry> = (0..FLOOD).map(entry).collect();
     let played = play(scene, &entries).await?;
     for played in &played {
         ensure!(played.said.is_err(), "{} was admitted", played.cell.name());
-        ensure!(played.cell.leaks().is_empty(), "{}: {:?}", played.cell.name(), played.cell.leaks());
+        ensure!(
+            played.cell.leaks().is_empty(),
+            "{}: {:?}",
+            played.cell.name(),
+            played.cell.leaks()
+        );
     }
     Ok(played.iter().map(|played| played.peak_kib).max().unwrap_or(0))
 }
@@ -204,7 +230,9 @@ impl Played {
     }
 
     fn got<'a>(&self, records: &'a BTreeMap<String, Value>) -> (&'a str, &'a str, u64) {
-        let Some(record) = records.get(&self.cell.image) else { return ("nothing", "no record", 0) };
+        let Some(record) = records.get(&self.cell.image) else {
+            return ("nothing", "no record", 0);
+        };
         let word = |value: &'a Value| value.as_str().unwrap_or("?");
         let total = record["timings"]["total"].as_u64().unwrap_or(u64::MAX);
         (word(&record["verdict"]), word(&record["reason"]["code"]), total)
@@ -216,7 +244,10 @@ impl Played {
         let expected = self.answer.at(self.step());
         let mut wrong = Vec::new();
         if (verdict, code) != (expected.verdict, expected.code) {
-            wrong.push(format!("expected {}/{}, got {verdict}/{code}", expected.verdict, expected.code));
+            wrong.push(format!(
+                "expected {}/{}, got {verdict}/{code}",
+                expected.verdict, expected.code
+            ));
         }
         let fails_later = self.answer == Answer::Admitted && self.cell.meets_runtime();
         if self.said.is_ok() != (self.answer == Answer::Admitted) && !fails_later {
@@ -238,8 +269,14 @@ impl Played {
     /// The letter of what came, as in the table of what is expected.
     fn letter(&self, records: &BTreeMap<String, Value>) -> char {
         let (verdict, code, _) = self.got(records);
-        let answers =
-            [Answer::Admitted, Answer::Absent, Answer::Unreachable, Answer::Unable, Answer::Refused, Answer::Unsigned];
+        let answers = [
+            Answer::Admitted,
+            Answer::Absent,
+            Answer::Unreachable,
+            Answer::Unable,
+            Answer::Refused,
+            Answer::Unsigned,
+        ];
         let found = answers.into_iter().find(|answer| {
             let expected = answer.at(self.step());
             (expected.verdict, expected.code) == (verdict, code)
@@ -250,7 +287,10 @@ impl Played {
 
 /// A row for each fault: the answers, the slowest decision and the highest peak.
 fn table(played: &[Played], records: &BTreeMap<String, Value>) {
-    println!("   + admitted, A absent, U unreachable, X unable, R refused, N refused as unsigned; times of decisions");
+    println!(
+        "   + admitted, A absent, U unreachable, X unable, R refused, N refused as unsigned; times \
+         of decisions"
+    );
     let names: Vec<&str> = Step::ALL.map(Step::name).to_vec();
     println!("   {:<18} {}      ms   MiB", "", names.join(" "));
     let mut faults: Vec<&str> = Vec::new();
@@ -260,12 +300,14 @@ fn table(played: &[Played], records: &BTreeMap<String, Value>) {
         }
     });
     for name in faults {
-        let row: Vec<&Played> = played.iter().filter(|played| played.cell.fault.name == name).collect();
+        let row: Vec<&Played> =
+            played.iter().filter(|played| played.cell.fault.name == name).collect();
         let letter = |step: Step| {
             let found = row.iter().find(|played| played.step() == step);
             found.map_or('.', |played| played.letter(records))
         };
-        let letters: Vec<String> = Step::ALL.iter().map(|step| format!(" {} ", letter(*step))).collect();
+        let letters: Vec<String> =
+            Step::ALL.iter().map(|step| format!(" {} ", letter(*step))).collect();
         let slowest = row.iter().map(|played| played.got(records).2 / 1000).max().unwrap_or(0);
         let peak = row.iter().map(|played| played.peak_kib).max().unwrap_or(0);
         println!("   {name:<18} {} {slowest:>7} {:>5}", letters.join(" "), mib(peak));
@@ -274,7 +316,10 @@ fn table(played: &[Played], records: &BTreeMap<String, Value>) {
 
 /// Every cell by itself.
 fn list(played: &[Played], records: &BTreeMap<String, Value>) {
-    println!("   step fault              answer                                     ms   MiB  side by side");
+    println!(
+        "   step fault              answer                                     ms   MiB  side by \
+         side"
+    );
     for played in played {
         let (verdict, code, total) = played.got(records);
         println!(
@@ -292,7 +337,9 @@ fn list(played: &[Played], records: &BTreeMap<String, Value>) {
 /// The record of each image's pull.
 fn records(stage: &Stage) -> BTreeMap<String, Value> {
     let pulls = stage.records().into_iter().filter(|record| record["call"] == "PullImage");
-    pulls.map(|record| (record["reference"].as_str().unwrap_or_default().to_owned(), record)).collect()
+    pulls
+        .map(|record| (record["reference"].as_str().unwrap_or_default().to_owned(), record))
+        .collect()
 }
 
 fn mib(kib: u64) -> u64 {

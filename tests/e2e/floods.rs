@@ -1,7 +1,8 @@
-//! Floods: a registry that answers 64 pulls at once with as much as it may, and holds the last of it back. The release
-//! build's memory stays bounded.
+//! Floods: a registry that answers 64 pulls at once with as much as it may, and holds the last of
+//! it back. The release build's memory stays bounded.
 //!
-//! `make e2e` builds `target/release/sealgate` first: memory of a build without optimisation says nothing.
+//! `make e2e` builds `target/release/sealgate` first: memory of a build without optimisation says
+//! nothing.
 
 use std::time::Duration;
 
@@ -27,8 +28,8 @@ const SETTLED: Duration = Duration::from_secs(5);
 const DECISION: u64 = 10;
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
-/// What the registry sends for an image: bytes of its index, of each signature, annotations of each layer that nobody reads,
-/// and bytes of a certificate that is none.
+/// What the registry sends for an image: bytes of its index, of each signature, annotations of each
+/// layer that nobody reads, and bytes of a certificate that is none.
 #[derive(Debug, Clone, Copy)]
 struct Sizes {
     index: usize,
@@ -52,12 +53,16 @@ pub async fn signatures() -> Outcome {
     play(Sizes { index: 500, payload: 65_000, annotations: 5, certificate: 0 }).await
 }
 
-/// A panic ends one task and not the process: the release build has what throws one in it. What becomes of the decision
-/// then, `lib/decision::single_flight::a_panic_is_told_to_everyone_and_frees_the_key` says.
+/// A panic ends one task and not the process: the release build has what throws one in it. What
+/// becomes of the decision then,
+/// `lib/decision::single_flight::a_panic_is_told_to_everyone_and_frees_the_key` says.
 pub async fn unwinds() -> Outcome {
     let program = std::fs::read(Stage::released()?)?;
     let throws = b"_Unwind_RaiseException";
-    ensure!(program.windows(throws.len()).any(|part| part == throws), "the release build aborts where it panics");
+    ensure!(
+        program.windows(throws.len()).any(|part| part == throws),
+        "the release build aborts where it panics"
+    );
     Ok(())
 }
 
@@ -92,7 +97,8 @@ fn memory(stage: &Stage, what: &str) -> Result<u64, Failure> {
     let pid = stage.gate_pid().ok_or("no gate")?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
-    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).ok_or_else(|| Failure(format!("no {what}")))
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok())
+        .ok_or_else(|| Failure(format!("no {what}")))
 }
 
 /// Answers every image under `prod/flood-…` so; the last signature never comes.
@@ -102,7 +108,9 @@ fn flood_with(registry: &TestRegistry, sizes: Sizes) {
         Answer::Full { status: 200, headers, body }
     };
     let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "digest": Digest::of(b"{}").as_str(), "size": 2});
-    let child = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": []}).to_string();
+    let child =
+        json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": []})
+            .to_string();
     let entry = json!({
         "mediaType": OCI_MANIFEST,
         "digest": Digest::of(child.as_bytes()).as_str(),
@@ -135,15 +143,19 @@ fn flood_with(registry: &TestRegistry, sizes: Sizes) {
             "mediaType": SIMPLE_SIGNING, "digest": digest.as_str(), "size": payload.len(), "annotations": annotations,
         }));
         let is_last = number + 1 == SIGNATURES;
-        let answer = if is_last { Answer::Hang } else { found("application/octet-stream", payload) };
+        let answer =
+            if is_last { Answer::Hang } else { found("application/octet-stream", payload) };
         registry.rule(Rule::new(format!("blobs/{digest}"), answer));
     }
-    let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers});
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers});
     registry.rule(Rule::new(".sig", found(OCI_MANIFEST, manifest.to_string().into_bytes())));
     registry.rule(Rule::new("/manifests/v1", found(OCI_INDEX, index.into_bytes())));
 }
 
 /// So many annotations with values of so many bytes.
 fn named(count: usize, length: usize) -> Value {
-    (0..count).map(|number| (format!("filling-{number:06}"), Value::from("x".repeat(length)))).collect()
+    (0..count)
+        .map(|number| (format!("filling-{number:06}"), Value::from("x".repeat(length))))
+        .collect()
 }

@@ -1,5 +1,5 @@
-//! Evidence grows old: the registry is asked again behind an admission, and what it says then counts; where it says
-//! nothing, what is on the node counts for as long as the operator lets it.
+//! Evidence grows old: the registry is asked again behind an admission, and what it says then
+//! counts; where it says nothing, what is on the node counts for as long as the operator lets it.
 
 use std::time::Duration;
 
@@ -30,12 +30,22 @@ const UNREACHABLE: No = No {
 
 /// A policy for one key, with more in each spec.
 fn policy(more: &str) -> String {
-    usual_policy().replace("files: [build.pub]", "files: [alpha.pub]").replacen("spec:\n", &format!("spec:\n{more}"), 1)
+    usual_policy().replace("files: [build.pub]", "files: [alpha.pub]").replacen(
+        "spec:\n",
+        &format!("spec:\n{more}"),
+        1,
+    )
 }
 
 async fn stage(alpha: &Signer) -> Result<Stage, Failure> {
     let keys = vec![("alpha.pub".to_owned(), alpha.pem())];
-    Stage::set(Props { registry: Settings::conforming(), policy: policy(""), keys, ..Props::usual()? }).await
+    Stage::set(Props {
+        registry: Settings::conforming(),
+        policy: policy(""),
+        keys,
+        ..Props::usual()?
+    })
+    .await
 }
 
 pub async fn refreshed() -> Outcome {
@@ -57,7 +67,10 @@ async fn asked_again(stage: &Stage, pod: &Pod, known: &Known) -> Outcome {
     online(stage);
     let age = runs_from_evidence(stage, pod, known).await?;
     ensure!(age >= 30 * 3600, "{age} s old");
-    eventually("the registry is asked again", SOON, async || stage.registry.count("/referrers/") > 0).await?;
+    eventually("the registry is asked again", SOON, async || {
+        stage.registry.count("/referrers/") > 0
+    })
+    .await?;
     let mut renewed = u64::MAX;
     eventually("the evidence is new", SOON, async || {
         renewed = runs_from_evidence(stage, pod, known).await.unwrap_or(u64::MAX);
@@ -69,7 +82,10 @@ async fn asked_again(stage: &Stage, pod: &Pod, known: &Known) -> Outcome {
         runs_from_evidence(stage, pod, known).await?;
     }
     let more = stage.registry.requests().len() - asked;
-    println!("   admitted by evidence {age} s old; asked again in {asked} requests, then it was {renewed} s old");
+    println!(
+        "   admitted by evidence {age} s old; asked again in {asked} requests, then it was \
+         {renewed} s old"
+    );
     ensure!(more == 0, "asked again {more} times for what is new");
     Ok(())
 }
@@ -95,13 +111,18 @@ async fn signature_withdrawn(stage: &mut Stage, pod: &Pod, known: &Known) -> Out
     offline(stage);
     stage.start_gate().await?;
     create_refused(stage, pod, launch, UNREACHABLE).await?;
-    println!("   withdrawn at the registry: admitted once, then refused, and not admitted without the registry either");
+    println!(
+        "   withdrawn at the registry: admitted once, then refused, and not admitted without the \
+         registry either"
+    );
     Ok(())
 }
 
-/// The registry is away, or has lost the image as well: the evidence stays, and does not grow younger.
+/// The registry is away, or has lost the image as well: the evidence stays, and does not grow
+/// younger.
 async fn with_no_answer(stage: &mut Stage, pod: &Pod, known: &Known) -> Outcome {
-    for (what, path) in [("the registry is away", "/v2/"), ("the image is gone", "/v2/prod/gone/")] {
+    for (what, path) in [("the registry is away", "/v2/"), ("the image is gone", "/v2/prod/gone/")]
+    {
         stage.registry.clear_rules();
         match path {
             "/v2/" => offline(stage),
@@ -111,7 +132,10 @@ async fn with_no_answer(stage: &mut Stage, pod: &Pod, known: &Known) -> Outcome 
         anew(stage).await?;
         stage.registry.clear_log();
         let before = runs_from_evidence(stage, pod, known).await?;
-        eventually("the registry is asked again", SOON, async || stage.registry.count("/prod/gone/") > 0).await?;
+        eventually("the registry is asked again", SOON, async || {
+            stage.registry.count("/prod/gone/") > 0
+        })
+        .await?;
         // Time for the answer, or the lack of one, to take effect if it wrongly had any.
         tokio::time::sleep(Duration::from_millis(500)).await;
         anew(stage).await?;
@@ -146,20 +170,25 @@ pub async fn too_old() -> Outcome {
     ensure!(record["source"] == "registry" && !stage.registry.requests().is_empty(), "{record:#}");
     offline(&stage);
     let age = runs_from_evidence(&stage, &pod, &known).await?;
-    println!("   the registry was back for a moment: admitted, and after it by evidence {age} s old");
+    println!(
+        "   the registry was back for a moment: admitted, and after it by evidence {age} s old"
+    );
     ensure!(age < 3600, "{age} s old");
 
     flushed(&stage, &pod, &known).await
 }
 
-/// After a flush the registry is asked first; where it does not answer, what is on the node still counts.
+/// After a flush the registry is asked first; where it does not answer, what is on the node still
+/// counts.
 async fn flushed(stage: &Stage, pod: &Pod, known: &Known) -> Outcome {
     done_by(stage, &["cache", "flush"])?;
     stage.registry.clear_log();
     runs_from_evidence(stage, pod, known).await?;
     let asked = stage.registry.requests().len();
     ensure!(asked > 0, "the registry was not asked after a flush");
-    println!("   flushed, and no registry: it was asked ({asked} connections), then the evidence counted");
+    println!(
+        "   flushed, and no registry: it was asked ({asked} connections), then the evidence counted"
+    );
     online(stage);
     done_by(stage, &["cache", "flush"])?;
     let record = runs(stage, pod, known).await?;

@@ -1,4 +1,5 @@
-//! The disk under the audit log hangs, or can take nothing when the gate starts; and the clock is set back, more than once.
+//! The disk under the audit log hangs, or can take nothing when the gate starts; and the clock is
+//! set back, more than once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -63,12 +64,22 @@ async fn hangs(on_failure: &str) -> Outcome {
     let answers = frozen_calls(&stage, &pod, (&id, &old), (create_alone, refuse_alone)).await?;
     let told = status(&stage)?;
     ensure!(told.0 == Some(1) && told.1.contains("NOT WRITABLE"), "{:?}: {}", told.0, told.1);
-    ensure!(stage.gate_log().matches("DISK DOES NOT ANSWER").count() == 1, "not said once:\n{}", stage.gate_log());
+    ensure!(
+        stage.gate_log().matches("DISK DOES NOT ANSWER").count() == 1,
+        "not said once:\n{}",
+        stage.gate_log()
+    );
     disk.thaw()?;
-    eventually("the log is well again", LONG, async || status(&stage).is_ok_and(|(code, _)| code == Some(0))).await?;
+    eventually("the log is well again", LONG, async || {
+        status(&stage).is_ok_and(|(code, _)| code == Some(0))
+    })
+    .await?;
     as_configured(on_failure, &answers)?;
     // The log is well with the first record that waited; the others follow.
-    if eventually("all is on record", LONG, async || on_record(&stage, before, &answers).is_ok()).await.is_err() {
+    if eventually("all is on record", LONG, async || on_record(&stage, before, &answers).is_ok())
+        .await
+        .is_err()
+    {
         on_record(&stage, before, &answers)?;
     }
     stage.cri().create(&pod, by_id(&id, &old)).await?;
@@ -77,7 +88,8 @@ async fn hangs(on_failure: &str) -> Outcome {
     Ok(())
 }
 
-/// What was answered while the disk hung: creates of an image that was admitted before, refusals, and a new image.
+/// What was answered while the disk hung: creates of an image that was admitted before, refusals,
+/// and a new image.
 struct Answers {
     creates: Vec<Result<String, Status>>,
     refusals: Vec<Status>,
@@ -99,7 +111,9 @@ async fn frozen_calls(
         let (refused, refusal_took) = timed(stage.cri().pull(&prod(unsigned))).await;
         let limit = PATIENCE + REST + refuse_alone * SLOWER;
         ensure!(refusal_took <= limit, "a refusal took {refusal_took:?}, at most {limit:?}");
-        println!("   hanging: a create answered after {took:.1?}, a refusal after {refusal_took:.1?}");
+        println!(
+            "   hanging: a create answered after {took:.1?}, a refusal after {refusal_took:.1?}"
+        );
         creates.push(made);
         refusals.push(refused.err().ok_or("an unsigned image was pulled")?);
     }
@@ -122,7 +136,10 @@ fn as_configured(on_failure: &str, answers: &Answers) -> Outcome {
         Err(status) => !starts && status.code() == Code::Unavailable,
     };
     for create in &answers.creates {
-        ensure!(fits(create, old_starts), "{on_failure}: an image that was admitted before: {create:?}");
+        ensure!(
+            fits(create, old_starts),
+            "{on_failure}: an image that was admitted before: {create:?}"
+        );
     }
     ensure!(fits(&answers.new, new_starts), "{on_failure}: a new image: {:?}", answers.new);
     for refusal in &answers.refusals {
@@ -132,7 +149,8 @@ fn as_configured(on_failure: &str, answers: &Answers) -> Outcome {
     Ok(())
 }
 
-/// Every decision is on record, each once, and what was refused although its record waited is taken back.
+/// Every decision is on record, each once, and what was refused although its record waited is taken
+/// back.
 fn on_record(stage: &Stage, before: usize, answers: &Answers) -> Outcome {
     let records = stage.records().split_off(before);
     let mut by_id: BTreeMap<&str, &Value> = BTreeMap::new();
@@ -141,18 +159,36 @@ fn on_record(stage: &Stage, before: usize, answers: &Answers) -> Outcome {
         ensure!(by_id.insert(id, record).is_none(), "{id} stands twice");
     }
     let of = |call: &str, verdict: &str| {
-        records.iter().filter(|record| record["call"] == call && record["verdict"] == verdict).collect::<Vec<_>>()
+        records
+            .iter()
+            .filter(|record| record["call"] == call && record["verdict"] == verdict)
+            .collect::<Vec<_>>()
     };
     let taken_back = |id: &Value| records.iter().any(|record| record["supersedes"] == *id);
     let created = of("CreateContainer", "admitted");
-    ensure!(created.len() == answers.creates.len(), "{} creates on record: {records:#?}", created.len());
+    ensure!(
+        created.len() == answers.creates.len(),
+        "{} creates on record: {records:#?}",
+        created.len()
+    );
     for (record, answer) in created.iter().zip(&answers.creates) {
-        ensure!(taken_back(&record["id"]) == answer.is_err(), "{answer:?} is on record as {record:#}");
-        ensure!(record["image"].as_str().is_some_and(|image| image.starts_with("sha256:")), "{record:#}");
+        ensure!(
+            taken_back(&record["id"]) == answer.is_err(),
+            "{answer:?} is on record as {record:#}"
+        );
+        ensure!(
+            record["image"].as_str().is_some_and(|image| image.starts_with("sha256:")),
+            "{record:#}"
+        );
     }
     let pulled = of("PullImage", "admitted");
     ensure!(pulled.len() == 1, "{} pulls on record", pulled.len());
-    ensure!(taken_back(&pulled[0]["id"]) == answers.new.is_err(), "{:?}: {:#}", answers.new, pulled[0]);
+    ensure!(
+        taken_back(&pulled[0]["id"]) == answers.new.is_err(),
+        "{:?}: {:#}",
+        answers.new,
+        pulled[0]
+    );
     // Of alike refusals the first is written, and the rest are counted with it.
     let refused = of("PullImage", "refused").into_iter().filter(|record| record["repeats"] == 0);
     let names: Vec<_> = refused.map(|record| record["reference"].to_string()).collect();
@@ -168,7 +204,8 @@ fn status(stage: &Stage) -> Result<(Option<i32>, String), Failure> {
     Ok((status.status.code(), String::from_utf8_lossy(&status.stdout).into_owned()))
 }
 
-/// The gate starts on a log disk that takes nothing, and knows what was admitted before; and a clock is set back twice.
+/// The gate starts on a log disk that takes nothing, and knows what was admitted before; and a
+/// clock is set back twice.
 pub async fn log_disk() -> Outcome {
     for (what, full) in [("full", true), ("read-only", false)] {
         takes_nothing(what, full).await?;
@@ -180,15 +217,23 @@ pub async fn log_disk() -> Outcome {
 fn three_policies(stage: &Stage) -> Result<String, Failure> {
     let document = |name: &str, image: &str, more: &str| {
         format!(
-            "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec:\n  images: [{image}]\n  {more}\n"
+            "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec:\n  \
+             images: [{image}]\n  {more}\n"
         )
     };
     let key = "require: {name: build, key: {files: [build.pub]}}";
-    let listed = format!("require: {{digest: {{anyOf: [\"{}\"]}}}}", digest_of(stage, "prod/unsigned", "v1")?);
+    let listed = format!(
+        "require: {{digest: {{anyOf: [\"{}\"]}}}}",
+        digest_of(stage, "prod/unsigned", "v1")?
+    );
     let documents = [
         document("by-key", &format!("\"{HOST}/prod/signed-v2\", \"{HOST}/prod/signed-v3\""), key),
         document("by-digest", &format!("\"{HOST}/prod/unsigned\""), &listed),
-        document("soft", &format!("\"{HOST}/prod/signed-other\""), &format!("action: warn\n  {key}")),
+        document(
+            "soft",
+            &format!("\"{HOST}/prod/signed-other\""),
+            &format!("action: warn\n  {key}"),
+        ),
         document("pause", &format!("\"{HOST}/pause\""), "require: {insecureAcceptAnything: true}"),
     ];
     Ok(documents.join("---\n"))
@@ -202,8 +247,13 @@ async fn takes_nothing(what: &str, full: bool) -> Outcome {
     let disk = Disk::on(&stage.folder().join("audit"))?;
     stage.start_gate().await?;
     let told = status(&stage)?;
-    ensure!(told.1.contains("accepted without proof by pause") && told.1.contains("soft"), "{}", told.1);
-    let (signed, listed, soft, new) = (prod("signed-v2"), prod("unsigned"), prod("signed-other"), prod("signed-v3"));
+    ensure!(
+        told.1.contains("accepted without proof by pause") && told.1.contains("soft"),
+        "{}",
+        told.1
+    );
+    let (signed, listed, soft, new) =
+        (prod("signed-v2"), prod("unsigned"), prod("signed-other"), prod("signed-v3"));
     let mut ids = BTreeMap::new();
     for name in [&signed, &listed, &soft] {
         ids.insert(name.clone(), stage.cri().pull(name).await?);
@@ -235,8 +285,14 @@ async fn takes_nothing(what: &str, full: bool) -> Outcome {
     // A new image stays one, however often it is tried and whatever is kept of it meanwhile.
     for name in [&soft, &new, &new, &new] {
         let refusal = stage.cri().create(&pod, by_id(&ids[name], name)).await.err();
-        let refusal = refusal.ok_or_else(|| Failure(format!("{what}: {name} was created without a record")))?;
-        expect_refusal(&refusal, Code::Unavailable, "the decision could not be written to the audit log", &[])?;
+        let refusal = refusal
+            .ok_or_else(|| Failure(format!("{what}: {name} was created without a record")))?;
+        expect_refusal(
+            &refusal,
+            Code::Unavailable,
+            "the decision could not be written to the audit log",
+            &[],
+        )?;
     }
     println!("   {what} at the start: what only a warning lets in, and what is new, waits");
     said_once_each_time(&stage, written)?;
@@ -246,7 +302,10 @@ async fn takes_nothing(what: &str, full: bool) -> Outcome {
     } else {
         disk.read_only(false)?
     }
-    eventually("new images are admitted again", LONG, async || stage.cri().pull(&new).await.is_ok()).await?;
+    eventually("new images are admitted again", LONG, async || {
+        stage.cri().pull(&new).await.is_ok()
+    })
+    .await?;
     ensure!(status(&stage)?.0 == Some(0), "the status afterwards: {}", status(&stage)?.1);
     let path = stage.folder().join("audit/audit.jsonl");
     let noted = || fs::read_to_string(&path).unwrap_or_default().contains("\"lost\"");
@@ -256,8 +315,8 @@ async fn takes_nothing(what: &str, full: bool) -> Outcome {
     Ok(())
 }
 
-/// The gate says once that the log cannot be written, and once more each time a record has found room in between: a short
-/// one can, where a longer one did not.
+/// The gate says once that the log cannot be written, and once more each time a record has found
+/// room in between: a short one can, where a longer one did not.
 fn said_once_each_time(stage: &Stage, before: usize) -> Outcome {
     let journal = stage.gate_log();
     let said = journal.matches("THE AUDIT LOG CANNOT BE WRITTEN").count();
@@ -267,7 +326,10 @@ fn said_once_each_time(stage: &Stage, before: usize) -> Outcome {
         said >= 1 && again <= written,
         "said {said} times, {again} times well again, {written} written:\n{journal}"
     );
-    ensure!(said == again || said == again + 1, "said {said} times, {again} times well again:\n{journal}");
+    ensure!(
+        said == again || said == again + 1,
+        "said {said} times, {again} times well again:\n{journal}"
+    );
     Ok(())
 }
 
@@ -276,12 +338,14 @@ fn lines(stage: &Stage) -> usize {
     fs::read_to_string(stage.folder().join("audit/audit.jsonl")).unwrap_or_default().lines().count()
 }
 
-/// The clock stood two days ahead and is set back: a key that has ended meanwhile does not count again, after the second
-/// start either. Then it turns out that the clock was ahead once, and an operator says so.
+/// The clock stood two days ahead and is set back: a key that has ended meanwhile does not count
+/// again, after the second start either. Then it turns out that the clock was ahead once, and an
+/// operator says so.
 async fn set_back_twice() -> Outcome {
     let end = jiff::Timestamp::try_from(SystemTime::now() + DAY)?;
     let policy = format!(
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  images: [\"{HOST}/prod/**\"]\n  \
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  \
+         images: [\"{HOST}/prod/**\"]\n  \
          require: {{name: build, key: {{files: [{{file: build.pub, notAfter: {end:.0}}}]}}}}\n"
     );
     let mut stage = Stage::set(Props { policy, ..Props::usual()? }).await?;
@@ -295,11 +359,16 @@ async fn set_back_twice() -> Outcome {
     for start in ["first", "second", "third"] {
         stage.start_gate().await?;
         let refusal = stage.cri().pull(&image).await.err();
-        let refusal = refusal.ok_or_else(|| Failure(format!("after the {start} start an ended key counts again")))?;
+        let refusal = refusal
+            .ok_or_else(|| Failure(format!("after the {start} start an ended key counts again")))?;
         expect_refusal(&refusal, Code::Unknown, VALIDATION, &["production"])?;
         ensure!(modified()? < SystemTime::now() + DAY / 2, "the log's own time did not go back");
         let told = status(&stage)?.1;
-        ensure!(told.contains("but decisions were recorded until") && told.contains("sealgate clock lower"), "{told}");
+        ensure!(
+            told.contains("but decisions were recorded until")
+                && told.contains("sealgate clock lower"),
+            "{told}"
+        );
         stage.kill_gate()?;
     }
     println!("   set back by two days: the key that has ended does not count after three starts");
@@ -308,9 +377,17 @@ async fn set_back_twice() -> Outcome {
     ensure!(lowered.status.code() == Some(0), "{lowered:?}");
     println!("   {}", String::from_utf8_lossy(&lowered.stdout).trim());
     ensure!(fs::read_to_string(&log)?.contains("\"clock_lowered\""), "no note of it in the log");
-    eventually("the key counts again", LONG, async || stage.cri().pull(&image).await.is_ok()).await?;
-    ensure!(!status(&stage)?.1.contains("but decisions were recorded until"), "{}", status(&stage)?.1);
-    ensure!(stage.sealgate(&["clock", "lower"])?.status.code() == Some(1), "lowered what is not ahead");
+    eventually("the key counts again", LONG, async || stage.cri().pull(&image).await.is_ok())
+        .await?;
+    ensure!(
+        !status(&stage)?.1.contains("but decisions were recorded until"),
+        "{}",
+        status(&stage)?.1
+    );
+    ensure!(
+        stage.sealgate(&["clock", "lower"])?.status.code() == Some(1),
+        "lowered what is not ahead"
+    );
     stage.kill_gate()?;
     stage.start_gate().await?;
     stage.cri().pull(&image).await?;

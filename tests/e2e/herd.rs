@@ -1,4 +1,5 @@
-//! The power was gone, the registry still is, and every pod of the node starts at the same moment: none is turned away.
+//! The power was gone, the registry still is, and every pod of the node starts at the same moment:
+//! none is turned away.
 
 use std::time::Instant;
 
@@ -20,7 +21,8 @@ use crate::stage::{Failure, Outcome, Props, Stage, by_id, usual_policy};
 const USUAL: usize = 110;
 /// As many as the largest nodes have.
 const LARGEST: usize = 500;
-/// Images that were admitted before, no two alike and each in a repository of its own: a verdict and evidence for each.
+/// Images that were admitted before, no two alike and each in a repository of its own: a verdict
+/// and evidence for each.
 const IMAGES: usize = 110;
 /// Sandboxes that they start in: what a sandbox costs is the runtime's.
 const PODS: usize = 10;
@@ -45,7 +47,8 @@ async fn play(herds: &[usize]) -> Outcome {
         let policy = usual_policy().replace("build.pub", "own.pub");
         let keys = vec![("own.pub".to_owned(), signer.pem())];
         let registry = Settings::conforming();
-        let mut stage = Stage::set(Props { flavour, policy, keys, registry, ..Props::usual()? }).await?;
+        let mut stage =
+            Stage::set(Props { flavour, policy, keys, registry, ..Props::usual()? }).await?;
         let known = admit(&stage, &signer).await?;
         take_away(&mut stage);
         for many in herds {
@@ -66,7 +69,8 @@ async fn admit(stage: &Stage, signer: &Signer) -> Result<Vec<(String, String)>, 
         let (cri, name) = (stage.cri(), prod(&name));
         async move { cri.pull(&name).await.map(|id| (name, id)) }
     });
-    let known: Result<Vec<_>, _> = pulled.buffer_unordered(PULLS).collect::<Vec<_>>().await.into_iter().collect();
+    let known: Result<Vec<_>, _> =
+        pulled.buffer_unordered(PULLS).collect::<Vec<_>>().await.into_iter().collect();
     println!("   {IMAGES} images admitted in {:.1} s", began.elapsed().as_secs_f64());
     Ok(known?)
 }
@@ -80,7 +84,8 @@ fn put_signed(registry: &TestRegistry, repository: &str, signer: &Signer) {
     let image = image.to_string();
     let digest = registry.put_manifest(repository, Some("v1"), image.as_bytes(), OCI_MANIFEST);
     let bundle = signer.statement_bundle(&signing::statement(&digest, signing::IMAGE_SIGNATURE));
-    let (config, blob) = (registry.put_blob(repository, b"{}"), registry.put_blob(repository, bundle.as_bytes()));
+    let (config, blob) =
+        (registry.put_blob(repository, b"{}"), registry.put_blob(repository, bundle.as_bytes()));
     let manifest = json!({
         "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": BUNDLE,
         "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2},
@@ -108,7 +113,10 @@ pub fn copy_signed(registry: &TestRegistry, repository: &str) {
 /// Gate and runtime are killed and come back with nothing in memory; then all containers at once.
 async fn start_all(stage: &mut Stage, known: &[(String, String)], many: usize) -> Outcome {
     stage.containerd.cri().remove_all_pods().await?;
-    let pods = join_all((0..PODS).map(|_| stage.pod())).await.into_iter().collect::<Result<Vec<Pod>, _>>()?;
+    let pods = join_all((0..PODS).map(|_| stage.pod()))
+        .await
+        .into_iter()
+        .collect::<Result<Vec<Pod>, _>>()?;
     let before = stage.records().len();
     stage.power_cut().await?;
     let began = Instant::now();
@@ -117,15 +125,32 @@ async fn start_all(stage: &mut Stage, known: &[(String, String)], many: usize) -
     let known = known.iter().cycle().zip(pods.iter().cycle()).zip(clients.iter().cycle());
     let starts = known.take(many).map(|(((name, id), pod), cri)| start(cri, pod, name, id));
     let ended = join_all(starts).await;
-    let refused: Vec<String> = ended.iter().filter_map(|one| one.as_ref().err()).map(|why| why.0.clone()).collect();
-    ensure!(refused.is_empty(), "{} of {many} did not start, the first: {}", refused.len(), refused[0]);
-    let running = stage.containerd.cri().runtime.list_containers(ListContainersRequest::default()).await?.into_inner();
-    let running = running.containers.iter().filter(|one| one.state() == ContainerState::ContainerRunning).count();
+    let refused: Vec<String> =
+        ended.iter().filter_map(|one| one.as_ref().err()).map(|why| why.0.clone()).collect();
+    ensure!(
+        refused.is_empty(),
+        "{} of {many} did not start, the first: {}",
+        refused.len(),
+        refused[0]
+    );
+    let running = stage
+        .containerd
+        .cri()
+        .runtime
+        .list_containers(ListContainersRequest::default())
+        .await?
+        .into_inner();
+    let running = running
+        .containers
+        .iter()
+        .filter(|one| one.state() == ContainerState::ContainerRunning)
+        .count();
     ensure!(running == many, "{running} of {many} containers run");
     println!("   {many} containers at once: all run after {:.1} s", began.elapsed().as_secs_f64());
 
     let records = stage.records().split_off(before);
-    let created: Vec<_> = records.iter().filter(|record| record["call"] == "CreateContainer").collect();
+    let created: Vec<_> =
+        records.iter().filter(|record| record["call"] == "CreateContainer").collect();
     ensure!(created.len() == many, "{} records of {many} creates", created.len());
     for record in &created {
         let source = record["source"].as_str().unwrap_or_default();
@@ -134,10 +159,12 @@ async fn start_all(stage: &mut Stage, known: &[(String, String)], many: usize) -
             "not by what is on the node: {record:#}"
         );
     }
-    let mut decided: Vec<u64> = created.iter().filter_map(|record| record["timings"]["total"].as_u64()).collect();
+    let mut decided: Vec<u64> =
+        created.iter().filter_map(|record| record["timings"]["total"].as_u64()).collect();
     decided.sort_unstable();
     let of = |percent: usize| {
-        decided.get(decided.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default() / 1000
+        decided.get(decided.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default()
+            / 1000
     };
     println!("   the gate's decision: p50 {} ms, p99 {} ms", of(50), of(99));
     Ok(())
@@ -146,6 +173,7 @@ async fn start_all(stage: &mut Stage, known: &[(String, String)], many: usize) -
 async fn start(cri: &Cri, pod: &Pod, name: &str, id: &str) -> Outcome {
     let command = ["/hello", "stay"].map(str::to_owned).to_vec();
     let launch = Launch { command, ..by_id(id, name) };
-    let container = cri.create(pod, launch).await.map_err(|error| format!("creating {name}: {error}"))?;
+    let container =
+        cri.create(pod, launch).await.map_err(|error| format!("creating {name}: {error}"))?;
     Ok(cri.start(&container).await.map_err(|error| format!("starting {name}: {error}"))?)
 }

@@ -1,4 +1,5 @@
-//! What scenarios do to evidence on disk, and to the way to the registry: [`files`], [`backdate`], [`offline`].
+//! What scenarios do to evidence on disk, and to the way to the registry: [`files`], [`backdate`],
+//! [`offline`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,8 @@ pub fn blobs(stage: &Stage) -> Vec<PathBuf> {
     files(&folder(stage).join("blobs"))
 }
 
-/// Makes all evidence this much older than it is, with the gate away; at least one piece must be there.
+/// Makes all evidence this much older than it is, with the gate away; at least one piece must be
+/// there.
 pub async fn backdate(stage: &mut Stage, by: Duration) -> Outcome {
     stage.kill_gate()?;
     let entries = entries(stage);

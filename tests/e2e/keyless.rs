@@ -1,5 +1,6 @@
-//! Signatures without a key of one's own: identities vouched for by a Sigstore, attestations and what stands in them,
-//! certificates of an own authority, and keys that are rotated. All were made by the real cosign (tests/fixtures).
+//! Signatures without a key of one's own: identities vouched for by a Sigstore, attestations and
+//! what stands in them, certificates of an own authority, and keys that are rotated. All were made
+//! by the real cosign (tests/fixtures).
 
 use serde_json::Value;
 
@@ -31,7 +32,8 @@ fn policy(require: &str) -> String {
     let usual = usual_policy();
     let (_, pause) = usual.split_once("---").unwrap_or_default();
     format!(
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  images: [\"{HOST}/prod/**\"]\n  \
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  \
+         images: [\"{HOST}/prod/**\"]\n  \
          require: {{{require}}}\n---{pause}"
     )
 }
@@ -44,20 +46,32 @@ async fn stage(require: &str, registry: Settings) -> Result<Stage, Failure> {
 fn says(record: &Value, words: &[&str]) -> Outcome {
     let policies = record["policies"].to_string();
     for word in words {
-        ensure!(policies.contains(word), "the record does not say {word}: {:#}", record["policies"]);
+        ensure!(
+            policies.contains(word),
+            "the record does not say {word}: {:#}",
+            record["policies"]
+        );
     }
     Ok(())
 }
 
 pub async fn keyless() -> Outcome {
     let require = format!("name: release, {}", acme());
-    let subject = |repository: &str| format!("{repository}/.github/workflows/release.yml@refs/tags/v1.0.0");
-    for (settings, misplaced) in
-        [(Settings::without_referrers(), "no-signature-counts"), (Settings::conforming(), "unsigned")]
-    {
+    let subject =
+        |repository: &str| format!("{repository}/.github/workflows/release.yml@refs/tags/v1.0.0");
+    for (settings, misplaced) in [
+        (Settings::without_referrers(), "no-signature-counts"),
+        (Settings::conforming(), "unsigned"),
+    ] {
         let stage = stage(&require, settings).await?;
-        for name in ["keyless", "keyless-v2", "keyless-v2-timestamp", "keyless-rekor2", "keyless-two", "keyless-two-v2"]
-        {
+        for name in [
+            "keyless",
+            "keyless-v2",
+            "keyless-v2-timestamp",
+            "keyless-rekor2",
+            "keyless-two",
+            "keyless-two-v2",
+        ] {
             let (record, _) = admitted(&stage, &prod(name), &format!("hello from {name}")).await?;
             says(&record, &[ISSUER, &subject(ACME), SIGNED])?;
         }
@@ -100,20 +114,24 @@ fn shown(stage: &Stage, subject: &str) -> Outcome {
     let text = String::from_utf8_lossy(&output.stdout);
     println!("{text}");
     ensure!(output.status.success(), "sealgate verify ended with {}", output.status);
-    for word in [subject, ISSUER, SIGNED, "https://rekor.example.test", "https://tsa.example.test", "41634"] {
+    for word in
+        [subject, ISSUER, SIGNED, "https://rekor.example.test", "https://tsa.example.test", "41634"]
+    {
         ensure!(text.contains(word), "it does not say {word}");
     }
     Ok(())
 }
 
-/// On every runtime: what was admitted once is created again when no registry is there, in both forms; a neighbour's
-/// image that the runtime has got past the gate is not.
+/// On every runtime: what was admitted once is created again when no registry is there, in both
+/// forms; a neighbour's image that the runtime has got past the gate is not.
 pub async fn offline() -> Outcome {
     let policy = policy(&format!("name: release, {}", acme()));
     for flavour in Flavour::all() {
         println!("   containerd {}.{}", flavour.version.0, flavour.version.1);
         let registry = Settings::conforming();
-        let mut stage = Stage::set(Props { flavour, registry, policy: policy.clone(), ..Props::usual()? }).await?;
+        let mut stage =
+            Stage::set(Props { flavour, registry, policy: policy.clone(), ..Props::usual()? })
+                .await?;
         let mut known = Vec::new();
         for name in ["keyless", "keyless-v2"] {
             admitted(&stage, &prod(name), &format!("hello from {name}")).await?;
@@ -123,13 +141,22 @@ pub async fn offline() -> Outcome {
         let neighbour = prod("keyless-neighbour-v2");
         let id = past_the_gate(&stage, &neighbour).await?;
         let pod = stage.pod().await?;
-        let refusal = create_refused(&stage, &pod, by_id(&id, &neighbour), No::refused("no-signature-counts")).await?;
+        let refusal = create_refused(
+            &stage,
+            &pod,
+            by_id(&id, &neighbour),
+            No::refused("no-signature-counts"),
+        )
+        .await?;
         ensure!(refusal.contains(OTHER), "the neighbour is not named: {refusal}");
         take_away(&mut stage);
         println!("   the registry is gone");
         for (name, id) in known {
             let (exit, output) = stage.cri().run(&pod, by_id(&id, &prod(name))).await?;
-            ensure!(exit == 0 && output.contains(&format!("hello from {name}")), "exit code {exit}: {output}");
+            ensure!(
+                exit == 0 && output.contains(&format!("hello from {name}")),
+                "exit code {exit}: {output}"
+            );
             let record = stage.expect_record("CreateContainer", "admitted", "satisfied")?;
             ensure!(record["cached"] == true, "not from memory: {record:#}");
             println!("   created and ran: {}", output.trim());
@@ -156,16 +183,24 @@ pub async fn provenance() -> Outcome {
         }
         for name in ["provenance-elsewhere", "provenance-v2-elsewhere"] {
             let told = format!("is {quote}{OTHER}{quote}, wanted is {quote}{ACME}{quote}");
-            let record = refused(&stage, &prod(name), no("no-signature-counts"), &["built", &told]).await?;
+            let record =
+                refused(&stage, &prod(name), no("no-signature-counts"), &["built", &told]).await?;
             says(&record, &[finding, ACME, OTHER])?;
         }
         if *wanted == slsa {
             admitted(&stage, &prod("provenance-v02"), "hello from provenance-v02").await?;
             let words = ["built", ACME, OTHER];
-            refused(&stage, &prod("provenance-v02-elsewhere"), no("no-signature-counts"), &words).await?;
+            refused(&stage, &prod("provenance-v02-elsewhere"), no("no-signature-counts"), &words)
+                .await?;
         }
         // By somebody else, about another image, of another kind, no attestation at all.
-        refused(&stage, &prod("provenance-neighbour"), no("no-signature-counts"), &["built", OTHER]).await?;
+        refused(
+            &stage,
+            &prod("provenance-neighbour"),
+            no("no-signature-counts"),
+            &["built", OTHER],
+        )
+        .await?;
         for name in ["provenance-key", "provenance-wrong-digest-v2", "sbom", "keyless"] {
             refused(&stage, &prod(name), no("no-signature-counts"), &["built"]).await?;
         }
@@ -179,15 +214,24 @@ pub async fn provenance() -> Outcome {
 
 /// What else is attested: contents, scans, verification by somebody else; and by keys.
 pub async fn attested() -> Outcome {
-    let of = |name: &str, condition: &str| format!("name: {name}, attestation: {{{condition}, by: {{{}}}}}", acme());
+    let of = |name: &str, condition: &str| {
+        format!("name: {name}, attestation: {{{condition}, by: {{{}}}}}", acme())
+    };
     let sbom = of("sbom", "predicateType: spdxjson");
     let scan = |hours: &str| {
-        let fresh = format!("timestamp(predicate.metadata.scanFinishedOn) > now - duration(\"{hours}h\")");
-        of("scan", &format!("predicateType: vuln, where: '{fresh} && predicate.scanner.result.critical == 0'"))
+        let fresh =
+            format!("timestamp(predicate.metadata.scanFinishedOn) > now - duration(\"{hours}h\")");
+        of(
+            "scan",
+            &format!(
+                "predicateType: vuln, where: '{fresh} && predicate.scanner.result.critical == 0'"
+            ),
+        )
     };
     let vsa = of(
         "vsa",
-        "predicateType: \"https://slsa.dev/verification_summary/v1\", where: 'predicate.verificationResult == \"PASSED\"'",
+        "predicateType: \"https://slsa.dev/verification_summary/v1\", where: \
+         'predicate.verificationResult == \"PASSED\"'",
     );
     let long = scan("262800");
     let all = format!("all: [{{{sbom}}}, {{{long}}}, {{{vsa}}}, {{name: release, {}}}]", acme());
@@ -205,7 +249,8 @@ pub async fn attested() -> Outcome {
     }
     let old = stage(&scan("24"), Settings::conforming()).await?;
     refused(&old, &prod("scan"), no("no-signature-counts"), &["scan", "scanFinishedOn"]).await?;
-    let by_key = "name: built, attestation: {predicateType: slsaprovenance1, by: {key: {files: [build.pub]}}}";
+    let by_key = "name: built, attestation: {predicateType: slsaprovenance1, by: {key: {files: \
+        [build.pub]}}}";
     let by_key = stage(by_key, Settings::conforming()).await?;
     for name in ["provenance-key", "provenance-key-v2"] {
         admitted(&by_key, &prod(name), &format!("hello from {name}")).await?;
@@ -218,7 +263,8 @@ pub async fn attested() -> Outcome {
 pub async fn own_pki() -> Outcome {
     let of = |subject: &str, more: &str| {
         format!(
-            "name: team, certificate: {{roots: [root.pem], intermediates: [intermediate.pem], crls: [team.crl, root.crl], \
+            "name: team, certificate: {{roots: [root.pem], intermediates: [intermediate.pem], \
+             crls: [team.crl, root.crl], \
              subjects: [{subject}]{more}}}"
         )
     };
@@ -227,20 +273,31 @@ pub async fn own_pki() -> Outcome {
         let (record, _) = admitted(&with_chain, &prod(name), &format!("hello from {name}")).await?;
         says(&record, &["team@acme.example"])?;
     }
-    for name in ["pki-revoked", "pki-revoked-v3", "pki-foreign", "pki-uri", "pki-expired", "pki-short", "keyless-email"]
-    {
+    for name in [
+        "pki-revoked",
+        "pki-revoked-v3",
+        "pki-foreign",
+        "pki-uri",
+        "pki-expired",
+        "pki-short",
+        "keyless-email",
+    ] {
         refused(&with_chain, &prod(name), no("no-signature-counts"), &["team"]).await?;
     }
     refused(&with_chain, &prod("unsigned"), no("unsigned"), &["team"]).await?;
-    for (subject, name) in
-        [("{uri: \"https://ci.acme.example/build\"}", "pki-uri"), ("{host: build.acme.example}", "pki-host")]
-    {
+    for (subject, name) in [
+        ("{uri: \"https://ci.acme.example/build\"}", "pki-uri"),
+        ("{host: build.acme.example}", "pki-host"),
+    ] {
         let stage = stage(&of(subject, ""), Settings::conforming()).await?;
         admitted(&stage, &prod(name), &format!("hello from {name}")).await?;
         refused(&stage, &prod("pki"), no("no-signature-counts"), &["team@acme.example"]).await?;
     }
-    // With someone who vouches for times, a certificate that has ended counts for what it signed before.
-    let timed = stage(&of("{email: team@acme.example}", ", trustRoot: local"), Settings::conforming()).await?;
+    // With someone who vouches for times, a certificate that has ended counts for what it signed
+    // before.
+    let timed =
+        stage(&of("{email: team@acme.example}", ", trustRoot: local"), Settings::conforming())
+            .await?;
     for name in ["pki-short", "pki-v3", "pki-logged"] {
         let (record, _) = admitted(&timed, &prod(name), &format!("hello from {name}")).await?;
         says(&record, &[SIGNED])?;
@@ -251,9 +308,11 @@ pub async fn own_pki() -> Outcome {
     Ok(())
 }
 
-/// A key that is rotated: what it signed while it was good counts, if somebody else says that it was then.
+/// A key that is rotated: what it signed while it was good counts, if somebody else says that it
+/// was then.
 pub async fn key_window() -> Outcome {
-    let require = "name: build, key: {files: [{file: build.pub, notAfter: 2025-07-01T00:00:00Z}], trustRoot: local}";
+    let require = "name: build, key: {files: [{file: build.pub, notAfter: 2025-07-01T00:00:00Z}], \
+        trustRoot: local}";
     let stage = stage(require, Settings::conforming()).await?;
     for name in ["key-logged", "key-logged-v2", "key-timestamp"] {
         let (record, _) = admitted(&stage, &prod(name), &format!("hello from {name}")).await?;

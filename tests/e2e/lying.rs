@@ -1,5 +1,5 @@
-//! Registries that lie: a tag that moves between two questions, one answer for the gate and another for the runtime, an
-//! index that two parsers read in two ways, answers that never end.
+//! Registries that lie: a tag that moves between two questions, one answer for the gate and another
+//! for the runtime, an index that two parsers read in two ways, answers that never end.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -14,13 +14,14 @@ use crate::containerd::Flavour;
 use crate::ensure;
 use crate::fixtures;
 use crate::means::{
-    admitted, asked_by, copy, digest_of, ensure_not_stored, no, prod, refusal_of, refused, target_of, unable,
-    unreachable, until,
+    admitted, asked_by, copy, digest_of, ensure_not_stored, no, prod, refusal_of, refused,
+    target_of, unable, unreachable, until,
 };
 use crate::registry::{Answer, OCI_INDEX, OCI_MANIFEST, Rule, Settings};
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal};
 
-/// The media type that sends containerd 1.x down the path where nothing is compared with the digest (fact P14).
+/// The media type that sends containerd 1.x down the path where nothing is compared with the digest
+/// (fact P14).
 const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 /// Seconds that one decision may take in the flood of answers that never end.
 const DECISION_SECONDS: u64 = 3;
@@ -28,14 +29,17 @@ const DECISION_SECONDS: u64 = 3;
 const SLACK_SECONDS: u64 = 5;
 /// Longest wait for an answer in that flood: a decision, and time for a busy machine.
 const ANSWERED_MAX: Duration = Duration::from_secs(30);
-/// How far the gate's peak memory may rise while it is flooded, KiB: the most that one decision may read (8 MiB) and
-/// some for the rest.
+/// How far the gate's peak memory may rise while it is flooded, KiB: the most that one decision may
+/// read (8 MiB) and some for the rest.
 const RISE_MAX: u64 = 48 << 10;
 
 /// The fixture `moving:<tag>` as an answer of the registry.
 fn answer_of(tag: &str) -> Answer {
     let bytes = fixtures::prod("moving").tagged(tag).to_vec();
-    let headers = vec![("content-type", OCI_MANIFEST.to_owned()), ("docker-content-digest", digest_of("moving", tag))];
+    let headers = vec![
+        ("content-type", OCI_MANIFEST.to_owned()),
+        ("docker-content-digest", digest_of("moving", tag)),
+    ];
     Answer::Full { status: 200, headers, body: bytes }
 }
 
@@ -43,11 +47,16 @@ fn answer_of(tag: &str) -> Answer {
 pub async fn tag_moved() -> Outcome {
     let stage = Stage::usual().await?;
     let (signed, unsigned) = (digest_of("moving", "signed"), digest_of("moving", "unsigned"));
-    stage.registry.rule(Rule::new("/v2/prod/moving/manifests/signed", answer_of("unsigned")).calls(2..=usize::MAX));
+    stage.registry.rule(
+        Rule::new("/v2/prod/moving/manifests/signed", answer_of("unsigned")).calls(2..=usize::MAX),
+    );
     let image = prod("moving:signed");
     let (record, _) = admitted(&stage, &image, "hello from moving, signed").await?;
     let by_tag = asked_by(&stage.registry, "containerd/", "manifests/signed");
-    println!("   the runtime asked for the tag {by_tag} times; the next question would have brought {unsigned}");
+    println!(
+        "   the runtime asked for the tag {by_tag} times; the next question would have brought \
+         {unsigned}"
+    );
     ensure!(by_tag == 0, "the runtime asked for the tag itself");
     ensure!(record["digest"] == signed.as_str(), "another digest is on record: {record:#}");
     ensure!(target_of(&stage, &image) == Some(signed.clone()), "the tag is not what was admitted");
@@ -59,7 +68,8 @@ pub async fn tag_moved() -> Outcome {
     Ok(())
 }
 
-/// Fact P14, attacks A1 and A9: the same digest is one document for the gate and another for the runtime.
+/// Fact P14, attacks A1 and A9: the same digest is one document for the gate and another for the
+/// runtime.
 pub async fn split_answers() -> Outcome {
     for flavour in Flavour::all() {
         println!("   containerd {}.{}", flavour.version.0, flavour.version.1);
@@ -73,12 +83,16 @@ async fn split_answers_on(flavour: Flavour) -> Outcome {
     let stage = Stage::set(Props { flavour, ..Props::usual()? }).await?;
     let digest = digest_of("moving", "signed");
     let path = format!("/v2/prod/moving/manifests/{digest}");
-    for (media_type, other) in
-        [(OCI_MANIFEST, fixtures::prod("moving").tagged("unsigned").to_vec()), (SCHEMA_1, schema_1())]
-    {
+    for (media_type, other) in [
+        (OCI_MANIFEST, fixtures::prod("moving").tagged("unsigned").to_vec()),
+        (SCHEMA_1, schema_1()),
+    ] {
         for image in [prod("moving:signed"), prod(&format!("moving@{digest}"))] {
             stage.registry.clear_rules();
-            let headers = vec![("content-type", media_type.to_owned()), ("docker-content-digest", digest.clone())];
+            let headers = vec![
+                ("content-type", media_type.to_owned()),
+                ("docker-content-digest", digest.clone()),
+            ];
             let lie = Answer::Full { status: 200, headers, body: other.clone() };
             stage.registry.rule(Rule::new(path.clone(), lie).user_agent("containerd/"));
             let refusal = refusal_of(&image, stage.cri().pull(&image).await)?;
@@ -88,9 +102,14 @@ async fn split_answers_on(flavour: Flavour) -> Outcome {
                 let words = ["containerd stored other content than was pulled", &digest];
                 expect_refusal(&refusal, Code::Unknown, "SignatureValidationFailed: ", &words)?;
                 stage.expect_record("PullImage", "refused", "other-content-stored")?;
-                ensure!(stage.gate_log().contains("deleting the record"), "not said loudly:\n{}", stage.gate_log());
+                ensure!(
+                    stage.gate_log().contains("deleting the record"),
+                    "not said loudly:\n{}",
+                    stage.gate_log()
+                );
             } else {
-                // The runtime itself noticed: its words, and the admission of what was to be pulled stays on record.
+                // The runtime itself noticed: its words, and the admission of what was to be pulled
+                // stays on record.
                 ensure!(!refusal.message().starts_with("SignatureValidationFailed"), "{refusal:?}");
                 stage.expect_record("PullImage", "admitted", "satisfied")?;
             }
@@ -98,7 +117,8 @@ async fn split_answers_on(flavour: Flavour) -> Outcome {
     }
     no_left_over_runs(&stage).await?;
     stage.registry.clear_rules();
-    // containerd may keep the bytes of the lie as an unfinished download, and stumble over them once more.
+    // containerd may keep the bytes of the lie as an unfinished download, and stumble over them
+    // once more.
     let (cri, mut tries) = (stage.cri(), 0);
     let pulls = || {
         tries += 1;
@@ -113,7 +133,8 @@ async fn split_answers_on(flavour: Flavour) -> Outcome {
     stage.expect_record("CreateContainer", "admitted", "satisfied").map(|_| ())
 }
 
-/// Whatever the runtime made of the lie and kept under an id does not run, by that id or under the name it came by.
+/// Whatever the runtime made of the lie and kept under an id does not run, by that id or under the
+/// name it came by.
 async fn no_left_over_runs(stage: &Stage) -> Outcome {
     let there = stage.containerd.ctr(&["images", "ls", "-q"]);
     let ids: Vec<&str> = there.lines().filter(|name| name.starts_with("sha256:")).collect();
@@ -131,9 +152,12 @@ async fn no_left_over_runs(stage: &Stage) -> Outcome {
 
 /// An image as Docker's schema 1 has it, made of the unsigned one's layers.
 fn schema_1() -> Vec<u8> {
-    let manifest: Value = serde_json::from_slice(fixtures::prod("moving").tagged("unsigned")).expect("JSON");
+    let manifest: Value =
+        serde_json::from_slice(fixtures::prod("moving").tagged("unsigned")).expect("JSON");
     let layers = manifest["layers"].as_array().expect("layers");
-    let history = json!({"architecture": "amd64", "os": "linux", "id": "a", "config": {"Cmd": ["/hello"]}}).to_string();
+    let history =
+        json!({"architecture": "amd64", "os": "linux", "id": "a", "config": {"Cmd": ["/hello"]}})
+            .to_string();
     let document = json!({
         "schemaVersion": 1, "name": "prod/moving", "tag": "signed", "architecture": "amd64",
         "fsLayers": layers.iter().rev().map(|layer| json!({"blobSum": layer["digest"]})).collect::<Vec<_>>(),
@@ -141,16 +165,20 @@ fn schema_1() -> Vec<u8> {
     });
     let document = document.to_string();
     let length = document.len() - 1;
-    let protected = json!({"formatLength": length, "formatTail": URL_SAFE_NO_PAD.encode("}")}).to_string();
-    let signature = json!({"protected": URL_SAFE_NO_PAD.encode(protected), "signature": "", "header": {}});
+    let protected =
+        json!({"formatLength": length, "formatTail": URL_SAFE_NO_PAD.encode("}")}).to_string();
+    let signature =
+        json!({"protected": URL_SAFE_NO_PAD.encode(protected), "signature": "", "header": {}});
     format!("{},\"signatures\":[{signature}]}}", &document[..length]).into_bytes()
 }
 
-/// Fact P15, attacks A4 and A10: an index that Go and strict parsers read differently, and one with two manifests for one
-/// platform. By tag the gate reads it before the runtime does; by digest the proof after the pull reads what came.
+/// Fact P15, attacks A4 and A10: an index that Go and strict parsers read differently, and one with
+/// two manifests for one platform. By tag the gate reads it before the runtime does; by digest the
+/// proof after the pull reads what came.
 pub async fn two_spellings() -> Outcome {
     let trusting = format!(
-        "{}---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: odd}}\nspec:\n  images: [\"{HOST}/odd/**\"]\n  \
+        "{}---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: odd}}\nspec:\n  \
+         images: [\"{HOST}/odd/**\"]\n  \
          require: {{insecureAcceptAnything: true}}\n",
         crate::stage::usual_policy()
     );
@@ -176,11 +204,18 @@ pub async fn two_spellings() -> Outcome {
     stage.expect_record("PullImage", "refused", "bad-content")?;
     ensure_not_stored(&stage, &image)?;
 
-    let doubled = format!("{{\"schemaVersion\":2,\"mediaType\":\"{OCI_INDEX}\",\"manifests\":[{unsigned},{signed}]}}");
+    let doubled = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{OCI_INDEX}\",\"manifests\":[{unsigned},{signed}]}}"
+    );
     stage.registry.put_manifest("prod/signed-v3", Some("doubled"), doubled.as_bytes(), OCI_INDEX);
-    refused(&stage, &prod("signed-v3:doubled"), no("no-single-platform"), &["nor can a manifest under the index count"])
-        .await
-        .map(|_| ())
+    refused(
+        &stage,
+        &prod("signed-v3:doubled"),
+        no("no-single-platform"),
+        &["nor can a manifest under the index count"],
+    )
+    .await
+    .map(|_| ())
 }
 
 /// A fixture as an entry of an index, for this node.
@@ -191,9 +226,11 @@ fn child(name: &str) -> Value {
     json!({"mediaType": OCI_MANIFEST, "digest": digest, "size": size, "platform": {"os": "linux", "architecture": architecture}})
 }
 
-/// Attack D1: answers without end. Each is refused within the time of one decision, and memory stays flat.
+/// Attack D1: answers without end. Each is refused within the time of one decision, and memory
+/// stays flat.
 pub async fn endless_answers() -> Outcome {
-    let config = format!("limits.decision_seconds = {DECISION_SECONDS}\nregistry.request_ms = 1500\n");
+    let config =
+        format!("limits.decision_seconds = {DECISION_SECONDS}\nregistry.request_ms = 1500\n");
     let registry = Settings::conforming();
     let stage = Stage::set(Props { config, registry, ..Props::usual()? }).await?;
     let trickle = Duration::from_millis(5);
@@ -202,12 +239,22 @@ pub async fn endless_answers() -> Outcome {
     let again = Answer::Redirect(307, "/v2/prod/endless-3/manifests/v1".to_owned());
     let cases = [
         ("a manifest of 1 GiB", tag, gib.clone(), unable("registry-unable")),
-        ("a manifest without end", tag, Answer::Endless(trickle), unreachable("registry-unreachable")),
+        (
+            "a manifest without end",
+            tag,
+            Answer::Endless(trickle),
+            unreachable("registry-unreachable"),
+        ),
         ("no answer", tag, Answer::Hang, unreachable("registry-unreachable")),
         ("a redirect to itself", tag, again, unable("registry-unable")),
         ("pages without end", "/referrers/", next_page("endless-4"), unable("signatures-unable")),
         ("a list of 1 GiB", "/referrers/", gib.clone(), unable("signatures-unable")),
-        ("a list without end", "/referrers/", Answer::Endless(trickle), unreachable("signatures-unreachable")),
+        (
+            "a list without end",
+            "/referrers/",
+            Answer::Endless(trickle),
+            unreachable("signatures-unreachable"),
+        ),
         ("a signature of 1 GiB", ".sig", gib, unable("signatures-unable")),
         ("10 000 signatures", ".sig", many_signatures(), unable("signatures-unable")),
     ];
@@ -220,8 +267,10 @@ pub async fn endless_answers() -> Outcome {
         stage.registry.rule(Rule::new(path, answer));
         let began = Instant::now();
         println!("   {what}:");
-        let answered = tokio::time::timeout(ANSWERED_MAX, refused(&stage, &prod(&name), told, &[])).await;
-        let record = answered.map_err(|_| format!("{what}: no answer in {:?}", began.elapsed()))??;
+        let answered =
+            tokio::time::timeout(ANSWERED_MAX, refused(&stage, &prod(&name), told, &[])).await;
+        let record =
+            answered.map_err(|_| format!("{what}: no answer in {:?}", began.elapsed()))??;
         let total = record["timings"]["total"].as_u64().unwrap_or(u64::MAX);
         ensure!(
             total < (DECISION_SECONDS + SLACK_SECONDS) * 1_000_000,
@@ -230,7 +279,10 @@ pub async fn endless_answers() -> Outcome {
     }
     let after = peak_kib(&stage)?;
     println!("   peak memory {before} KiB before, {after} KiB after");
-    ensure!(after.saturating_sub(before) < RISE_MAX, "peak memory rose from {before} to {after} KiB");
+    ensure!(
+        after.saturating_sub(before) < RISE_MAX,
+        "peak memory rose from {before} to {after} KiB"
+    );
     stage.registry.clear_rules();
     admitted(&stage, &prod("signed-v2"), "hello from signed-v2").await.map(|_| ())
 }
@@ -239,8 +291,13 @@ pub async fn endless_answers() -> Outcome {
 fn next_page(name: &str) -> Answer {
     let digest = digest_of("unsigned", "v1");
     let next = format!("</v2/prod/{name}/referrers/{digest}?from=1>; rel=\"next\"");
-    let body = format!("{{\"schemaVersion\":2,\"mediaType\":\"{OCI_INDEX}\",\"manifests\":[]}}").into_bytes();
-    Answer::Full { status: 200, headers: vec![("content-type", OCI_INDEX.to_owned()), ("link", next)], body }
+    let body = format!("{{\"schemaVersion\":2,\"mediaType\":\"{OCI_INDEX}\",\"manifests\":[]}}")
+        .into_bytes();
+    Answer::Full {
+        status: 200,
+        headers: vec![("content-type", OCI_INDEX.to_owned()), ("link", next)],
+        body,
+    }
 }
 
 /// A manifest of the older form with ten thousand signatures, whose payload cannot be had.
@@ -252,7 +309,8 @@ fn many_signatures() -> Answer {
     };
     let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2, "digest": Digest::of(b"{}").to_string()});
     let layers: Vec<Value> = (0..10_000).map(layer).collect();
-    let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers});
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers});
     let headers = vec![("content-type", OCI_MANIFEST.to_owned())];
     Answer::Full { status: 200, headers, body: manifest.to_string().into_bytes() }
 }

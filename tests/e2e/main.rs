@@ -1,11 +1,19 @@
-//! Scenarios on the real runtime: `make e2e` runs all of them, `make e2e SCENARIO=name` one, `SCENARIO=list` lists them.
+//! Scenarios on the real runtime: `make e2e` runs all of them, `make e2e SCENARIO=name` one,
+//! `SCENARIO=list` lists them.
 //!
-//! Each is a row of [`scenarios::SCENARIOS`]; [`suite`] plays all of them. Each sets its own [`stage::Stage`], prints
-//! what happened with its figures, and fails with what was expected and what came instead. What a scenario needs and this machine lacks is said, and fails the run: nothing is skipped in silence.
+//! Each is a row of [`scenarios::SCENARIOS`]; [`suite`] plays all of them. Each sets its own
+//! [`stage::Stage`], prints what happened with its figures, and fails with what was expected and
+//! what came instead. What a scenario needs and this machine lacks is said, and fails the run:
+//! nothing is skipped in silence.
 
 #![allow(clippy::print_stdout, reason = "what happened is for people")]
 #![allow(clippy::disallowed_methods, reason = "a test measures by the clock")]
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails loudly"
+)]
 #![allow(unreachable_pub, missing_docs, reason = "a test binary has no outside")]
 
 #[path = "../support/containerd.rs"]
@@ -75,7 +83,8 @@ use std::time::{Duration, Instant};
 
 use scenarios::{Play, SCENARIOS, Scenario};
 
-/// How long one scenario may take: `herd` some five minutes on two idle cores, and more on busy ones.
+/// How long one scenario may take: `herd` some five minutes on two idle cores, and more on busy
+/// ones.
 const LIMIT: Duration = Duration::from_secs(480);
 
 fn main() -> ExitCode {
@@ -83,11 +92,15 @@ fn main() -> ExitCode {
     let passed = match wanted.as_deref() {
         None => suite::play_all(),
         Some("list") => {
-            SCENARIOS.iter().for_each(|scenario| println!("{:<28} {}", scenario.name, scenario.shows));
+            SCENARIOS
+                .iter()
+                .for_each(|scenario| println!("{:<28} {}", scenario.name, scenario.shows));
             true
         }
         Some(name) => match SCENARIOS.iter().find(|scenario| scenario.name == name) {
-            Some(scenario) if std::env::args().any(|arg| arg == suite::IN_SUITE) => play(scenario, scenario.in_suite),
+            Some(scenario) if std::env::args().any(|arg| arg == suite::IN_SUITE) => {
+                play(scenario, scenario.in_suite)
+            }
             Some(scenario) => play(scenario, scenario.play),
             None => {
                 println!("no scenario of that name; `list` lists them");
@@ -101,8 +114,11 @@ fn main() -> ExitCode {
 fn play(scenario: &Scenario, how: fn() -> Play) -> bool {
     println!("\n== {}: {}", scenario.name, scenario.shows);
     let began = Instant::now();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let outcome = runtime.block_on(async {
         let late = Err(stage::Failure(format!("not over after {} s", LIMIT.as_secs())));
         tokio::time::timeout(LIMIT, how()).await.unwrap_or(late)

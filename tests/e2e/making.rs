@@ -1,5 +1,5 @@
-//! Images made and signed on the spot, by keys that no fixture has: [`Form`], [`made`]; what became of them on the node:
-//! [`Known`], [`admit`], [`runs`].
+//! Images made and signed on the spot, by keys that no fixture has: [`Form`], [`made`]; what became
+//! of them on the node: [`Known`], [`admit`], [`runs`].
 
 use sealgate::image::Digest;
 use serde_json::{Value, json};
@@ -38,7 +38,13 @@ pub struct Known {
 }
 
 /// Makes an image, pulls it through the gate and runs it.
-pub async fn admit(stage: &Stage, pod: &Pod, name: &str, form: Form, signers: &[&Signer]) -> Result<Known, Failure> {
+pub async fn admit(
+    stage: &Stage,
+    pod: &Pod,
+    name: &str,
+    form: Form,
+    signers: &[&Signer],
+) -> Result<Known, Failure> {
     let digest = made(stage, name, form, signers).to_string();
     let name = prod(name);
     let id = stage.cri().pull(&name).await.map_err(|error| format!("pulling {name}: {error}"))?;
@@ -52,11 +58,15 @@ pub async fn runs(stage: &Stage, pod: &Pod, known: &Known) -> Result<Value, Fail
     let ran = stage.cri().run(pod, by_id(&known.id, &known.name)).await;
     let (exit, output) = ran.map_err(|error| format!("running {}: {error}", known.name))?;
     let short = known.name.rsplit_once('/').map_or("", |(_, name)| name).trim_end_matches(":v1");
-    ensure!(exit == 0 && output.contains(&format!("hello from {short}")), "{short}: exit code {exit}: {output}");
+    ensure!(
+        exit == 0 && output.contains(&format!("hello from {short}")),
+        "{short}: exit code {exit}: {output}"
+    );
     stage.expect_record("CreateContainer", "admitted", "satisfied")
 }
 
-/// As [`runs`]; the admission must rest on what is on the node, and say how old that is. The age, in seconds.
+/// As [`runs`]; the admission must rest on what is on the node, and say how old that is. The age,
+/// in seconds.
 pub async fn runs_from_evidence(stage: &Stage, pod: &Pod, known: &Known) -> Result<u64, Failure> {
     let record = runs(stage, pod, known).await?;
     let from_here = ["evidence", "memory"].contains(&record["source"].as_str().unwrap_or_default());
@@ -64,7 +74,8 @@ pub async fn runs_from_evidence(stage: &Stage, pod: &Pod, known: &Known) -> Resu
     age.ok_or_else(|| Failure(format!("{}: not from evidence with an age: {record:#}", known.name)))
 }
 
-/// Puts `prod/<name>:v1` into the registry, which says its name when it runs, signed by each of these; its digest.
+/// Puts `prod/<name>:v1` into the registry, which says its name when it runs, signed by each of
+/// these; its digest.
 pub fn made(stage: &Stage, name: &str, form: Form, signers: &[&Signer]) -> Digest {
     let path = format!("prod/{name}");
     let image = Tiny::saying(&format!("hello from {name}"));
@@ -79,7 +90,9 @@ pub fn sign(stage: &Stage, path: &str, image: &Tiny, form: Form, signers: &[&Sig
     match form {
         Form::Older if signers.is_empty() => {}
         Form::Older => older(stage, path, &digest, signers),
-        Form::Bundle => signers.iter().for_each(|signer| bundle(stage, path, image, &digest, signer)),
+        Form::Bundle => {
+            signers.iter().for_each(|signer| bundle(stage, path, image, &digest, signer))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! What the pull scenarios share: asking and telling in one step ([`admitted`], [`refused`]), what the store holds, how
-//! many requests it took, and rules that hide or falsify a part of the registry.
+//! What the pull scenarios share: asking and telling in one step ([`admitted`], [`refused`]), what
+//! the store holds, how many requests it took, and rules that hide or falsify a part of the
+//! registry.
 
 use std::fmt;
 use std::future::Future;
@@ -61,7 +62,11 @@ impl fmt::Display for Cost {
             // Another registry's requests are not seen here.
             return write!(f, "{:.0} ms", self.ms);
         }
-        write!(f, "{} requests of the gate, {} of the runtime, {:.0} ms", self.gate, self.runtime, self.ms)
+        write!(
+            f,
+            "{} requests of the gate, {} of the runtime, {:.0} ms",
+            self.gate, self.runtime, self.ms
+        )
     }
 }
 
@@ -77,7 +82,10 @@ pub fn cost(registry: &TestRegistry, began: Instant) -> Cost {
 /// How many requests of this client there were to paths with this part.
 pub fn asked_by(registry: &TestRegistry, agent: &str, part: &str) -> usize {
     let entries = registry.requests();
-    entries.iter().filter(|entry| entry.user_agent.contains(agent) && entry.path.contains(part)).count()
+    entries
+        .iter()
+        .filter(|entry| entry.user_agent.contains(agent) && entry.path.contains(part))
+        .count()
 }
 
 /// An image of the usual host, `prod/<name>:v1` when the name has no tag or digest.
@@ -91,8 +99,8 @@ pub fn digest_of(name: &str, tag: &str) -> String {
     fixtures::prod(name).tags[tag].clone()
 }
 
-/// Pulls an image that must be admitted, runs it, and expects these words of it; both decisions must be on record. What
-/// comes back is the record of the pull.
+/// Pulls an image that must be admitted, runs it, and expects these words of it; both decisions
+/// must be on record. What comes back is the record of the pull.
 pub async fn admitted(stage: &Stage, image: &str, words: &str) -> Result<(Value, Cost), Failure> {
     stage.registry.clear_log();
     let began = Instant::now();
@@ -111,9 +119,15 @@ pub async fn admitted(stage: &Stage, image: &str, words: &str) -> Result<(Value,
     Ok((pulled, cost))
 }
 
-/// Pulls an image that must be refused with this verdict and code, with these words in the one line of the message;
-/// the runtime must not have been told, and must not have it. What comes back is the record.
-pub async fn refused(stage: &Stage, image: &str, told: Told, words: &[&str]) -> Result<Value, Failure> {
+/// Pulls an image that must be refused with this verdict and code, with these words in the one line
+/// of the message; the runtime must not have been told, and must not have it. What comes back is
+/// the record.
+pub async fn refused(
+    stage: &Stage,
+    image: &str,
+    told: Told,
+    words: &[&str],
+) -> Result<Value, Failure> {
     stage.registry.clear_log();
     let began = Instant::now();
     let refusal = refusal_of(image, stage.cri().pull(image).await)?;
@@ -128,7 +142,11 @@ pub async fn refused(stage: &Stage, image: &str, told: Told, words: &[&str]) -> 
     expect_refusal(&refusal, Code::Unknown, begins, words)?;
     let record = stage.expect_record("PullImage", told.verdict, told.code)?;
     ensure!(record["reference"] == image, "another record than that of {image}: {record:#}");
-    ensure!(cost.runtime == 0, "the runtime was told to pull {image}: {:#?}", stage.registry.requests());
+    ensure!(
+        cost.runtime == 0,
+        "the runtime was told to pull {image}: {:#?}",
+        stage.registry.requests()
+    );
     ensure_not_stored(stage, image)?;
     Ok(record)
 }
@@ -146,9 +164,9 @@ pub fn ensure_not_stored(stage: &Stage, image: &str) -> Outcome {
     let repository = image.split('@').next().unwrap_or(image);
     let repository = repository.rsplit_once(':').map_or(repository, |(name, _)| name);
     let there = stage.containerd.ctr(&["images", "ls", "-q"]);
-    let found = there
-        .lines()
-        .find(|name| name.starts_with(&format!("{repository}:")) || name.contains(&format!("{repository}@")));
+    let found = there.lines().find(|name| {
+        name.starts_with(&format!("{repository}:")) || name.contains(&format!("{repository}@"))
+    });
     ensure!(found.is_none(), "{found:?} is in the store");
     Ok(())
 }
@@ -170,8 +188,8 @@ pub fn keep(registry: &TestRegistry, part: &str) {
     registry.rule(Rule::new(part, Answer::Late(Duration::ZERO)));
 }
 
-/// Copies what a tag of a fixture points at to another repository of the registry, under a tag there, without its
-/// signatures; its digest comes back.
+/// Copies what a tag of a fixture points at to another repository of the registry, under a tag
+/// there, without its signatures; its digest comes back.
 pub fn copy(registry: &TestRegistry, from: &str, tag: &str, to: &str, as_tag: &str) -> String {
     let source = fixtures::prod(from);
     for bytes in source.blobs.values() {
@@ -200,21 +218,28 @@ where
     Ok(())
 }
 
-/// Decides about an image with nothing remembered, in a process of its own, while every answer takes its time, so that
-/// what waits for what is seen: at most so many requests, and so many in series.
+/// Decides about an image with nothing remembered, in a process of its own, while every answer
+/// takes its time, so that what waits for what is seen: at most so many requests, and so many in
+/// series.
 pub fn cold(stage: &Stage, image: &str, requests: usize, series: usize) -> Outcome {
     stage.registry.clear_rules();
     stage.registry.rule(Rule::new("/v2/", Answer::Late(LATENCY)));
     stage.registry.clear_log();
     let began = Instant::now();
     let Output { status, stdout, stderr } = stage.sealgate(&["verify", image])?;
-    let said = || [&stdout, &stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat();
+    let said =
+        || [&stdout, &stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat();
     ensure!(status.code() == Some(0), "sealgate verify ended with {status}: {}", said());
     let (asked, chain) = (stage.registry.requests().len(), stage.registry.series());
     let ms = began.elapsed().as_secs_f64() * 1e3;
-    println!("   {image}, cold: {asked} requests, {chain} in series, {ms:.0} ms at {LATENCY:?} each");
+    println!(
+        "   {image}, cold: {asked} requests, {chain} in series, {ms:.0} ms at {LATENCY:?} each"
+    );
     stage.registry.clear_rules();
-    ensure!(asked <= requests && chain <= series, "more than {requests} requests, or {series} in series");
+    ensure!(
+        asked <= requests && chain <= series,
+        "more than {requests} requests, or {series} in series"
+    );
     Ok(())
 }
 

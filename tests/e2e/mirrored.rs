@@ -1,5 +1,6 @@
-//! Registries as they are: a mirror that has the images and not their signatures, an upstream behind a certificate
-//! authority of its own that serves known clients alone, credentials that only a plugin of the kubelet's can tell.
+//! Registries as they are: a mirror that has the images and not their signatures, an upstream
+//! behind a certificate authority of its own that serves known clients alone, credentials that only
+//! a plugin of the kubelet's can tell.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -38,7 +39,8 @@ async fn stage(registry: Settings, alpha: &Signer, config: String) -> Result<Sta
 
 pub async fn mirror_signatures() -> Outcome {
     let alpha = Signer::p256();
-    let mut stage = stage(Settings::conforming().client_certificates(), &alpha, String::new()).await?;
+    let mut stage =
+        stage(Settings::conforming().client_certificates(), &alpha, String::new()).await?;
     let mirror = TestRegistry::start(Settings::conforming());
     fill(&mirror);
     hosts(&stage, &mirror, Upstream::Whole)?;
@@ -48,7 +50,10 @@ pub async fn mirror_signatures() -> Outcome {
         mirror.clear_log();
         let (_, cost) = admitted(&stage, &prod(name), &format!("hello from {name}")).await?;
         let blobs = asked_by(&mirror, "containerd/", "/blobs/");
-        println!("   {blobs} blobs from the mirror, {} requests of the gate at the upstream", cost.gate);
+        println!(
+            "   {blobs} blobs from the mirror, {} requests of the gate at the upstream",
+            cost.gate
+        );
         ensure!(blobs > 0 && cost.runtime == 0 && cost.gate > 0, "{cost}");
     }
     bring(&stage, &mirror, "nobodys", Form::Older, &[]);
@@ -75,7 +80,8 @@ pub async fn mirror_signatures() -> Outcome {
         println!("   {}", refusal.message());
         let records = stage.records();
         let record = records.last().ok_or("no record")?;
-        let told = ["unreachable", "unable"].contains(&record["verdict"].as_str().unwrap_or_default());
+        let told =
+            ["unreachable", "unable"].contains(&record["verdict"].as_str().unwrap_or_default());
         ensure!(told && record["reference"] == prod("alone").as_str(), "{record:#}");
     }
     hosts(&stage, &mirror, Upstream::Whole)?;
@@ -111,11 +117,15 @@ fn hosts(stage: &Stage, mirror: &TestRegistry, upstream: Upstream) -> Outcome {
     if upstream != Upstream::NoClient {
         text.push_str(&format!("client = [[{:?}, {:?}]]\n", client.0, client.1));
     }
-    text.push_str(&format!("\n[host.\"{}\"]\n  capabilities = [\"pull\", \"resolve\"]\n", mirror.url()));
+    text.push_str(&format!(
+        "\n[host.\"{}\"]\n  capabilities = [\"pull\", \"resolve\"]\n",
+        mirror.url()
+    ));
     file("hosts.toml", &text).map(|_| ())
 }
 
-/// The password comes with the pull; after a restart with nothing kept, from a plugin of the kubelet's alone.
+/// The password comes with the pull; after a restart with nothing kept, from a plugin of the
+/// kubelet's alone.
 pub async fn credential_plugin() -> Outcome {
     let alpha = Signer::p256();
     for auth in [Auth::basic(PASSWORD), Auth::bearer(PASSWORD)] {
@@ -128,22 +138,32 @@ pub async fn credential_plugin() -> Outcome {
 async fn plugin_tells(alpha: &Signer, auth: Auth) -> Outcome {
     let folder = tempfile::Builder::new().prefix("sealgate-plugin-").tempdir()?;
     let config = format!(
-        "registry.credential_hosts.\"{HOST}\" = [\"{{registry}}\"]\nregistry.credential_provider_config = {:?}\n\
+        "registry.credential_hosts.\"{HOST}\" = \
+         [\"{{registry}}\"]\nregistry.credential_provider_config = {:?}\n\
          registry.credential_provider_bin_dir = {:?}\n",
         folder.path().join("providers.yaml"),
         folder.path().join("bin")
     );
     plugin(folder.path())?;
     let mut stage = stage(Settings::conforming().auth(auth), alpha, config).await?;
-    let robot =
-        || Some(AuthConfig { username: "robot".to_owned(), password: PASSWORD.to_owned(), ..AuthConfig::default() });
+    let robot = || {
+        Some(AuthConfig {
+            username: "robot".to_owned(),
+            password: PASSWORD.to_owned(),
+            ..AuthConfig::default()
+        })
+    };
     stage.cri().pull_as(&format!("{HOST}/pause:1"), robot()).await?;
     let pod = stage.pod().await?;
     made(&stage, "private", Form::Bundle, &[alpha]);
     let name = prod("private");
     let id = stage.cri().pull_as(&name, robot()).await?;
     let calls = || fs::read_to_string(folder.path().join("calls")).unwrap_or_default();
-    ensure!(calls().is_empty(), "the plugin was asked although the pull had credentials: {}", calls());
+    ensure!(
+        calls().is_empty(),
+        "the plugin was asked although the pull had credentials: {}",
+        calls()
+    );
 
     stage.kill_gate()?;
     fs::remove_dir_all(crate::kept::folder(&stage))?;
@@ -153,23 +173,34 @@ async fn plugin_tells(alpha: &Signer, auth: Auth) -> Outcome {
     let record = stage.expect_record("CreateContainer", "admitted", "satisfied")?;
     ensure!(record["source"] == "registry", "from where? {record:#}");
     let asked = calls();
-    ensure!(asked.lines().count() == 1 && asked.contains(&format!("{HOST}/prod/private")), "asked: {asked:?}");
-    println!("   after a restart with nothing kept: created with what the plugin told, asked once: {}", asked.trim());
+    ensure!(
+        asked.lines().count() == 1 && asked.contains(&format!("{HOST}/prod/private")),
+        "asked: {asked:?}"
+    );
+    println!(
+        "   after a restart with nothing kept: created with what the plugin told, asked once: {}",
+        asked.trim()
+    );
 
     push(&stage, "prod/nobodys", Some("v1"), &Tiny::saying("hello from nobodys"));
     let refusal = refusal_of("nobodys", stage.cri().pull_as(&prod("nobodys"), robot()).await)?;
     ensure!(refusal.message().starts_with("SignatureValidationFailed: "), "{refusal}");
-    for (what, text) in [("journal", stage.gate_log()), ("audit log", format!("{:?}", stage.records()))] {
+    for (what, text) in
+        [("journal", stage.gate_log()), ("audit log", format!("{:?}", stage.records()))]
+    {
         ensure!(!text.contains(PASSWORD), "the password is in the {what}");
     }
     Ok(())
 }
 
-/// A plugin as the kubelet runs them: a request on its standard input, the answer on its standard output.
+/// A plugin as the kubelet runs them: a request on its standard input, the answer on its standard
+/// output.
 fn plugin(folder: &std::path::Path) -> Outcome {
     let providers = format!(
-        "apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n  - name: tell\n    \
-         matchImages: [\"{HOST}\"]\n    defaultCacheDuration: 1h\n    apiVersion: credentialprovider.kubelet.k8s.io/v1\n"
+        "apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n  - \
+         name: tell\n    \
+         matchImages: [\"{HOST}\"]\n    defaultCacheDuration: 1h\n    apiVersion: \
+         credentialprovider.kubelet.k8s.io/v1\n"
     );
     fs::write(folder.join("providers.yaml"), providers)?;
     fs::create_dir(folder.join("bin"))?;
@@ -177,8 +208,10 @@ fn plugin(folder: &std::path::Path) -> Outcome {
         "{{\"kind\":\"CredentialProviderResponse\",\"apiVersion\":\"credentialprovider.kubelet.k8s.io/v1\",\
          \"cacheKeyType\":\"Registry\",\"auth\":{{\"{HOST}\":{{\"username\":\"robot\",\"password\":\"{PASSWORD}\"}}}}}}"
     );
-    let script =
-        format!("#!/bin/sh\ntr -d '\\n' >>{}/calls\necho >>{0}/calls\ncat <<'END'\n{answer}\nEND\n", folder.display());
+    let script = format!(
+        "#!/bin/sh\ntr -d '\\n' >>{}/calls\necho >>{0}/calls\ncat <<'END'\n{answer}\nEND\n",
+        folder.display()
+    );
     let program = folder.join("bin/tell");
     fs::write(&program, script)?;
     Ok(fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?)

@@ -1,5 +1,5 @@
-//! Fact C6: containerd makes a container from an image's *name* even when it is told the id. A name that moves at that
-//! moment gives another root filesystem under the right id.
+//! Fact C6: containerd makes a container from an image's *name* even when it is told the id. A name
+//! that moves at that moment gives another root filesystem under the right id.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -37,7 +37,8 @@ pub async fn tag_moves() -> Outcome {
 async fn on(flavour: Flavour) -> Outcome {
     let version = flavour.version;
     let stage = Stage::set(Props { flavour, ..Props::usual()? }).await?;
-    let (name, other) = (format!("{HOST}/prod/moving:signed"), format!("{HOST}/prod/moving:unsigned"));
+    let (name, other) =
+        (format!("{HOST}/prod/moving:signed"), format!("{HOST}/prod/moving:unsigned"));
     let id = stage.cri().pull(&name).await?;
     let bad = past_the_gate(&stage, &other).await?;
     let runtime = Runtime::new(Options { socket: stage.containerd.socket(), ..Options::default() });
@@ -46,20 +47,29 @@ async fn on(flavour: Flavour) -> Outcome {
         Ok(record.ok_or("no record")?.target)
     };
     let targets = [target("unsigned").await?, target("signed").await?];
-    ensure!(targets[1].digest == digest_of(&stage, "prod/moving", "signed")?, "the tag means {targets:?}");
+    ensure!(
+        targets[1].digest == digest_of(&stage, "prod/moving", "signed")?,
+        "the tag means {targets:?}"
+    );
     // Every name of the admitted image moves, or containerd would find it under the one that stays.
     let names = [name.clone(), format!("{HOST}/prod/moving@{}", targets[1].digest)];
     let pod = stage.pod().await?;
     let (stop, moves) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let mover =
-        tokio::spawn(move_to_and_fro(runtime.clone(), names, targets.clone(), Arc::clone(&stop), Arc::clone(&moves)));
+    let mover = tokio::spawn(move_to_and_fro(
+        runtime.clone(),
+        names,
+        targets.clone(),
+        Arc::clone(&stop),
+        Arc::clone(&moves),
+    ));
     let began = Instant::now();
     let count = create(&stage, &pod, &id, &name).await;
     stop.store(true, Ordering::SeqCst);
     mover.await??;
     let (count, took) = (count?, began.elapsed().as_secs_f64());
     println!(
-        "   containerd {}.{}: {CREATES} creates in {took:.1} s while the names moved {} times: {} made, {} made of other \
+        "   containerd {}.{}: {CREATES} creates in {took:.1} s while the names moved {} times: {} \
+         made, {} made of other \
          content and removed, {} refused by the runtime",
         version.0,
         version.1,
@@ -68,7 +78,10 @@ async fn on(flavour: Flavour) -> Outcome {
         count.removed,
         count.runtime,
     );
-    ensure!(moves.load(Ordering::SeqCst) >= CREATES / 4, "the names hardly moved: nothing was shown");
+    ensure!(
+        moves.load(Ordering::SeqCst) >= CREATES / 4,
+        "the names hardly moved: nothing was shown"
+    );
     nothing_else_is_there(&stage, &count).await?;
     only_the_admitted_runs(&stage, &runtime, &count).await?;
     let past = stage.containerd.cri().create(&pod, by_id(&bad, "")).await?;
@@ -99,7 +112,9 @@ async fn create(stage: &Stage, pod: &Pod, id: &str, name: &str) -> Result<Count,
     for _ in 0..CREATES {
         match stage.cri().create(pod, by_id(id, name)).await {
             Ok(container) => count.made.push(container),
-            Err(refusal) if refusal.code() == Code::Unknown && refusal.message().starts_with(VALIDATION) => {
+            Err(refusal)
+                if refusal.code() == Code::Unknown && refusal.message().starts_with(VALIDATION) =>
+            {
                 count.removed += 1;
             }
             // containerd itself when its names change under it.
@@ -116,17 +131,24 @@ async fn nothing_else_is_there(stage: &Stage, count: &Count) -> Outcome {
     made.sort_unstable();
     let there = containers(stage).await?;
     ensure!(made == there, "admitted {} containers, there are {}", made.len(), there.len());
-    let taken_back = stage.records().iter().filter(|record| record["supersedes"].is_string()).count();
-    ensure!(count.removed == 0 || taken_back > 0, "{} were removed without a record", count.removed);
+    let taken_back =
+        stage.records().iter().filter(|record| record["supersedes"].is_string()).count();
+    ensure!(
+        count.removed == 0 || taken_back > 0,
+        "{} were removed without a record",
+        count.removed
+    );
     Ok(())
 }
 
 /// The root filesystem of every container that was admitted, and what some of them say.
 async fn only_the_admitted_runs(stage: &Stage, runtime: &Runtime, count: &Count) -> Outcome {
     let digest = digest_of(stage, "prod/moving", "signed")?;
-    let document: serde_json::Value =
-        serde_json::from_slice(&stage.registry.stored("prod/moving", digest.as_str()).ok_or("no manifest")?)?;
-    let config = sealgate::image::Digest::parse(document["config"]["digest"].as_str().unwrap_or_default())?;
+    let document: serde_json::Value = serde_json::from_slice(
+        &stage.registry.stored("prod/moving", digest.as_str()).ok_or("no manifest")?,
+    )?;
+    let config =
+        sealgate::image::Digest::parse(document["config"]["digest"].as_str().unwrap_or_default())?;
     let content = runtime.prove_content(&digest, &config).await?;
     let expected = sealgate::containerd::Expected {
         image: content.id().clone(),
@@ -141,6 +163,9 @@ async fn only_the_admitted_runs(stage: &Stage, runtime: &Runtime, count: &Count)
         let (exit, output) = stage.cri().output(container).await?;
         ensure!(exit == 0 && !output.contains("unsigned"), "{container} said {output:?}");
     }
-    println!("   all {} made have the admitted root filesystem; those that ran said so", count.made.len());
+    println!(
+        "   all {} made have the admitted root filesystem; those that ran said so",
+        count.made.len()
+    );
     Ok(())
 }

@@ -1,7 +1,9 @@
-//! Bad neighbours: what a hostile registry does to the images of its own, and what a good registry's images feel of it.
+//! Bad neighbours: what a hostile registry does to the images of its own, and what a good
+//! registry's images feel of it.
 //!
-//! [`Attacker`] is one row: how many hosts, how often they are asked, and how they answer. Each is played against a gate that
-//! has just started; a good image is timed alone and beside it, and so is a call that has nothing to do with images.
+//! [`Attacker`] is one row: how many hosts, how often they are asked, and how they answer. Each is
+//! played against a gate that has just started; a good image is timed alone and beside it, and so
+//! is a call that has nothing to do with images.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,7 +25,8 @@ use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, usual_policy};
 /// What a good image may take beside an attack: so many times as long as alone, and so much on top.
 const TIMES: u32 = 2;
 const ON_TOP: Duration = Duration::from_millis(500);
-/// How long an unrelated call may wait at the 99th percentile, on the slowest machine that this is tried on.
+/// How long an unrelated call may wait at the 99th percentile, on the slowest machine that this is
+/// tried on.
 const VERSION_MAX: Duration = Duration::from_secs(2);
 /// Good images that are timed, alone and beside: the one in the middle counts.
 const TIMED: usize = 3;
@@ -60,11 +63,46 @@ enum Good {
 }
 
 const ATTACKERS: &[Attacker] = &[
-    Attacker { what: "64 pulls of a host that hangs", hosts: 1, each: 64, rate: 0, answers: hang, good: Good::Kept },
-    Attacker { what: "64 hosts that hang", hosts: 64, each: 2, rate: 0, answers: hang, good: Good::Kept },
-    Attacker { what: "64 pulls of a trickling host", hosts: 1, each: 64, rate: 0, answers: trickle, good: Good::Kept },
-    Attacker { what: "8 hosts that hang", hosts: 8, each: 8, rate: 0, answers: hang, good: Good::Signed },
-    Attacker { what: "40 hosts, 6 pulls a second", hosts: 40, each: 1, rate: 6, answers: hang, good: Good::Signed },
+    Attacker {
+        what: "64 pulls of a host that hangs",
+        hosts: 1,
+        each: 64,
+        rate: 0,
+        answers: hang,
+        good: Good::Kept,
+    },
+    Attacker {
+        what: "64 hosts that hang",
+        hosts: 64,
+        each: 2,
+        rate: 0,
+        answers: hang,
+        good: Good::Kept,
+    },
+    Attacker {
+        what: "64 pulls of a trickling host",
+        hosts: 1,
+        each: 64,
+        rate: 0,
+        answers: trickle,
+        good: Good::Kept,
+    },
+    Attacker {
+        what: "8 hosts that hang",
+        hosts: 8,
+        each: 8,
+        rate: 0,
+        answers: hang,
+        good: Good::Signed,
+    },
+    Attacker {
+        what: "40 hosts, 6 pulls a second",
+        hosts: 40,
+        each: 1,
+        rate: 6,
+        answers: hang,
+        good: Good::Signed,
+    },
     Attacker {
         what: "16 hosts that answer and then hang",
         hosts: 16,
@@ -108,12 +146,15 @@ kind: ImagePolicy
 metadata: {{name: attested}}
 spec:
   images: [\"{HOST}/attested/**\", \"bad-*.example.test/**\"]
-  require: {{name: attested, attestation: {{predicateType: \"{PREDICATE}\", by: {{key: {{files: [own.pub]}}}}}}}}
+  require: {{name: attested, attestation: {{predicateType: \"{PREDICATE}\", by: {{key: {{files: \
+  [own.pub]}}}}}}}}
 ",
         usual_policy()
     );
     let keys = vec![("own.pub".to_owned(), signer.pem())];
-    let mut stage = Stage::set(Props { registry: Settings::conforming(), policy, keys, ..Props::usual()? }).await?;
+    let mut stage =
+        Stage::set(Props { registry: Settings::conforming(), policy, keys, ..Props::usual()? })
+            .await?;
     let bad = hostile(&stage, &signer)?;
     let mut count = 0;
     for attacker in ATTACKERS {
@@ -122,7 +163,8 @@ spec:
         let alone = timed(&mut stage, attacker.good, &signer, &mut count, None).await?;
         let (beside, wait, peak) = beside(&mut stage, attacker, &bad, &signer, &mut count).await?;
         println!(
-            "   {:<36} {:>5} ms alone, {:>5} ms beside, never refused; Version waits {:.1} ms at p99; peak {} MiB",
+            "   {:<36} {:>5} ms alone, {:>5} ms beside, never refused; Version waits {:.1} ms at \
+             p99; peak {} MiB",
             attacker.what,
             alone.as_millis(),
             beside.as_millis(),
@@ -140,10 +182,11 @@ spec:
     Ok(())
 }
 
-/// The hostile registry, with a name for each host that any attacker has; what is asked of it there is an image without
-/// evidence, or with an attestation of 100 KB.
+/// The hostile registry, with a name for each host that any attacker has; what is asked of it there
+/// is an image without evidence, or with an attestation of 100 KB.
 fn hostile(stage: &Stage, signer: &Signer) -> Result<TestRegistry, Failure> {
-    let registry = TestRegistry::start_on(Settings::conforming(), std::net::TcpListener::bind("0.0.0.0:0")?);
+    let registry =
+        TestRegistry::start_on(Settings::conforming(), std::net::TcpListener::bind("0.0.0.0:0")?);
     for number in 0..APPS {
         let digest = copy_image(&registry, &format!("app-{number}"));
         attest(&registry, &format!("app-{number}"), &digest, signer, 100_000);
@@ -153,7 +196,10 @@ fn hostile(stage: &Stage, signer: &Signer) -> Result<TestRegistry, Failure> {
     for number in 0..most {
         let folder = stage.containerd.folder().join(format!("certs.d/bad-{number}.example.test"));
         std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("hosts.toml"), format!("server = \"http://127.66.0.{}:{port}\"\n", number + 1))?;
+        std::fs::write(
+            folder.join("hosts.toml"),
+            format!("server = \"http://127.66.0.{}:{port}\"\n", number + 1),
+        )?;
     }
     Ok(registry)
 }
@@ -180,7 +226,8 @@ fn hung_attestation(registry: &TestRegistry) {
     registry.rule(Rule::new("/blobs/", Answer::Hang));
 }
 
-/// The good image's time beside the attacker, how long an unrelated call waits, and the gate's peak memory in KiB.
+/// The good image's time beside the attacker, how long an unrelated call waits, and the gate's peak
+/// memory in KiB.
 async fn beside(
     stage: &mut Stage,
     attacker: &Attacker,
@@ -190,12 +237,15 @@ async fn beside(
 ) -> Result<(Duration, Duration, u64), Failure> {
     bad.clear_log();
     let mut underway = None;
-    let took = timed(stage, attacker.good, signer, count, Some((attacker, bad, &mut underway))).await?;
+    let took =
+        timed(stage, attacker.good, signer, count, Some((attacker, bad, &mut underway))).await?;
     let attack = underway.ok_or("no attack")?;
     let wait = attack.end();
     let pid = stage.gate_pid().ok_or("no gate")?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
     Ok((took, wait, peak.ok_or("no peak")?))
 }
 
@@ -207,7 +257,11 @@ struct Attack {
 }
 
 impl Attack {
-    async fn begin(stage: &Stage, attacker: &Attacker, bad: &TestRegistry) -> Result<Self, Failure> {
+    async fn begin(
+        stage: &Stage,
+        attacker: &Attacker,
+        bad: &TestRegistry,
+    ) -> Result<Self, Failure> {
         let (ended, waits) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let number = Arc::new(AtomicU64::new(0));
         let pull = |cri: Cri, host: usize, number: u64| async move {
@@ -217,7 +271,11 @@ impl Attack {
         let mut tasks = Vec::new();
         let cri = stage.cri();
         for host in (0..attacker.hosts).cycle().take(attacker.hosts * attacker.each) {
-            tasks.push(tokio::spawn(pull(cri.clone(), host, number.fetch_add(1, Ordering::Relaxed))));
+            tasks.push(tokio::spawn(pull(
+                cri.clone(),
+                host,
+                number.fetch_add(1, Ordering::Relaxed),
+            )));
         }
         if attacker.rate > 0 {
             let (hosts, pause) = (attacker.hosts, Duration::from_secs(1) / attacker.rate);
@@ -247,7 +305,11 @@ impl Attack {
     }
 }
 
-async fn ask_version(cri: Cri, ended: Arc<AtomicBool>, waits: Arc<std::sync::Mutex<Vec<Duration>>>) {
+async fn ask_version(
+    cri: Cri,
+    ended: Arc<AtomicBool>,
+    waits: Arc<std::sync::Mutex<Vec<Duration>>>,
+) {
     while !ended.load(Ordering::Relaxed) {
         let began = Instant::now();
         drop(cri.runtime.clone().version(VersionRequest::default()).await);
@@ -258,8 +320,8 @@ async fn ask_version(cri: Cri, ended: Arc<AtomicBool>, waits: Arc<std::sync::Mut
 
 type Beside<'a> = (&'a Attacker, &'a TestRegistry, &'a mut Option<Attack>);
 
-/// How long the good image takes at a gate that has just been started, the one in the middle of a few; each is one that the
-/// gate has not decided on.
+/// How long the good image takes at a gate that has just been started, the one in the middle of a
+/// few; each is one that the gate has not decided on.
 async fn timed(
     stage: &mut Stage,
     good: Good,
@@ -328,7 +390,8 @@ fn attest(registry: &TestRegistry, repository: &str, digest: &str, signer: &Sign
     let filling = format!(r#""predicate":{{"filling":"{}"}}"#, "x".repeat(bytes * 3 / 4));
     let statement = signing::statement(digest, PREDICATE).replace(r#""predicate":{}"#, &filling);
     let bundle = signer.statement_bundle(&statement);
-    let (config, blob) = (registry.put_blob(repository, b"{}"), registry.put_blob(repository, bundle.as_bytes()));
+    let (config, blob) =
+        (registry.put_blob(repository, b"{}"), registry.put_blob(repository, bundle.as_bytes()));
     let subject_size = registry.stored(repository, digest).map_or(0, |bytes| bytes.len());
     let manifest = json!({
         "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": BUNDLE,

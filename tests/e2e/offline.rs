@@ -1,4 +1,5 @@
-//! The policy changes while there is no registry: what was admitted is judged again from what is on the node.
+//! The policy changes while there is no registry: what was admitted is judged again from what is on
+//! the node.
 
 use serde_json::Value;
 use tonic::Code;
@@ -39,12 +40,15 @@ pub async fn key_removed() -> Outcome {
     let (alpha, beta) = (Signer::p256(), Signer::ed25519());
     let both = policy("alpha.pub, beta.pub", "");
     let keys = vec![("alpha.pub".to_owned(), alpha.pem()), ("beta.pub".to_owned(), beta.pem())];
-    let props = Props { registry: Settings::conforming(), policy: both.clone(), keys, ..Props::usual()? };
+    let props =
+        Props { registry: Settings::conforming(), policy: both.clone(), keys, ..Props::usual()? };
     let mut stage = Stage::set(props).await?;
     let pod = stage.pod().await?;
     let mut known = Vec::new();
     for (form, word) in [(Form::Older, "older"), (Form::Bundle, "bundle")] {
-        for (by, signers) in [(By::Alpha, &[&alpha][..]), (By::Beta, &[&beta]), (By::Both, &[&alpha, &beta])] {
+        for (by, signers) in
+            [(By::Alpha, &[&alpha][..]), (By::Beta, &[&beta]), (By::Both, &[&alpha, &beta])]
+        {
             let short = format!("{word}-{by:?}").to_lowercase();
             known.push((by, admit(&stage, &pod, &short, form, signers).await?));
         }
@@ -63,7 +67,8 @@ pub async fn key_removed() -> Outcome {
     restarted(&mut stage, &one).await?;
     judged(&stage, &pod, &known, NOT_VOUCHED_FOR, |by, _| by != By::Beta).await?;
 
-    let denied = known.iter().find(|(by, _)| *by == By::Both).ok_or("none by both")?.1.digest.clone();
+    let denied =
+        known.iter().find(|(by, _)| *by == By::Both).ok_or("none by both")?.1.digest.clone();
     let deny = format!(
         "---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: withdrawn}}\nspec:\n  \
          images: [\"{HOST}/prod/**\"]\n  deny: {{digests: [\"{denied}\"]}}\n"
@@ -71,10 +76,16 @@ pub async fn key_removed() -> Outcome {
     println!("   a deny list, by reload and by restart:");
     let listed = policy("alpha.pub, beta.pub", &deny);
     reload(&stage, &listed).await?;
-    judged(&stage, &pod, &known, No::refused("digest-denied"), |_, known| known.digest != denied).await?;
+    judged(&stage, &pod, &known, No::refused("digest-denied"), |_, known| known.digest != denied)
+        .await?;
     restarted(&mut stage, &listed).await?;
-    judged(&stage, &pod, &known, No::refused("digest-denied"), |_, known| known.digest != denied).await?;
-    ensure!(stage.registry.requests().is_empty(), "somebody was asked: {:#?}", stage.registry.requests());
+    judged(&stage, &pod, &known, No::refused("digest-denied"), |_, known| known.digest != denied)
+        .await?;
+    ensure!(
+        stage.registry.requests().is_empty(),
+        "somebody was asked: {:#?}",
+        stage.registry.requests()
+    );
     Ok(())
 }
 
@@ -85,7 +96,13 @@ async fn restarted(stage: &mut Stage, policy: &str) -> Outcome {
 }
 
 /// Every image is created and runs, or is refused, as it should.
-async fn judged(stage: &Stage, pod: &Pod, all: &[(By, Known)], no: No, holds: impl Fn(By, &Known) -> bool) -> Outcome {
+async fn judged(
+    stage: &Stage,
+    pod: &Pod,
+    all: &[(By, Known)],
+    no: No,
+    holds: impl Fn(By, &Known) -> bool,
+) -> Outcome {
     for (by, known) in all {
         if holds(*by, known) {
             let age = runs_from_evidence(stage, pod, known).await?;
@@ -97,7 +114,8 @@ async fn judged(stage: &Stage, pod: &Pod, all: &[(By, Known)], no: No, holds: im
     Ok(())
 }
 
-/// What the gate says of judging again in the background: at least so many, of them so many not admitted.
+/// What the gate says of judging again in the background: at least so many, of them so many not
+/// admitted.
 async fn rejudged(stage: &Stage, all: u64, refused: u64) -> Outcome {
     let said = || status(stage).map(|(_, words)| words["evidence"]["rejudged"].clone());
     let count = |words: &Value, name: &str| words[name].as_u64().unwrap_or_default();

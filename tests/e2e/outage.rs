@@ -1,5 +1,5 @@
-//! Registries that fail: absent, unreachable and unable are three different answers, and what was admitted before still
-//! starts.
+//! Registries that fail: absent, unreachable and unable are three different answers, and what was
+//! admitted before still starts.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -10,8 +10,8 @@ use tonic::Code;
 use crate::ensure;
 use crate::fixtures;
 use crate::means::{
-    Told, admitted, asked_by, copy, cost, digest_of, ensure_not_stored, no, prod, refusal_of, refused, unable,
-    unreachable, until,
+    Told, admitted, asked_by, copy, cost, digest_of, ensure_not_stored, no, prod, refusal_of,
+    refused, unable, unreachable, until,
 };
 use crate::registry::{Answer, OCI_INDEX, Rule, Settings, TestRegistry};
 use crate::stage::{Outcome, Props, Stage, by_id, expect_refusal};
@@ -23,7 +23,8 @@ pub fn take_away(stage: &mut Stage) {
     drop(gone);
     // One in another network namespace has a port that nobody else can take.
     if stage.wire.is_none() {
-        stage.held = Some(held(address).expect("the port of the registry that was dropped is free"));
+        stage.held =
+            Some(held(address).expect("the port of the registry that was dropped is free"));
     }
 }
 
@@ -49,7 +50,11 @@ pub async fn registry_down() -> Outcome {
 
     let began = Instant::now();
     let (exit, output) = stage.cri().run(&pod, by_id(&id, &known)).await?;
-    println!("   {known} was created and ran in {:.0} ms: {}", began.elapsed().as_secs_f64() * 1e3, output.trim());
+    println!(
+        "   {known} was created and ran in {:.0} ms: {}",
+        began.elapsed().as_secs_f64() * 1e3,
+        output.trim()
+    );
     ensure!(exit == 0 && output.contains("hello from signed-v2"), "exit code {exit}: {output}");
     let record = stage.expect_record("CreateContainer", "admitted", "satisfied")?;
     ensure!(record["cached"] == true, "not from memory: {record:#}");
@@ -58,7 +63,8 @@ pub async fn registry_down() -> Outcome {
     println!("   pulled again: {}", refusal.message());
     expect_refusal(&refusal, Code::Unknown, "RegistryUnavailable: ", &[])?;
     stage.expect_record("PullImage", "unreachable", "registry-unreachable")?;
-    // A digest needs no resolving: the gate knows its verdict, forwards the pull, and the answer is the runtime's own.
+    // A digest needs no resolving: the gate knows its verdict, forwards the pull, and the answer is
+    // the runtime's own.
     let refusal = refusal_of(&by_digest, stage.cri().pull(&by_digest).await)?;
     println!("   pulled again by digest: {:?} {}", refusal.code(), refusal.message());
     ensure!(!refusal.message().starts_with("SignatureValidationFailed"), "{refusal:?}");
@@ -67,7 +73,8 @@ pub async fn registry_down() -> Outcome {
     Ok(())
 }
 
-/// Absent is not unreachable: whichever place fails, and however, an image is never called unsigned for it.
+/// Absent is not unreachable: whichever place fails, and however, an image is never called unsigned
+/// for it.
 pub async fn signatures_unreachable() -> Outcome {
     let failures = [
         ("500", Answer::Status(500, "UNKNOWN")),
@@ -92,20 +99,27 @@ pub async fn signatures_unable() -> Outcome {
         ("418", Answer::Status(418, "UNKNOWN")),
         (
             "another document",
-            Answer::Full { status: 200, headers: vec![("content-type", OCI_INDEX.to_owned())], body: b"[]".to_vec() },
+            Answer::Full {
+                status: 200,
+                headers: vec![("content-type", OCI_INDEX.to_owned())],
+                body: b"[]".to_vec(),
+            },
         ),
     ];
     fail_everywhere(&failures, unable("signatures-unable")).await
 }
 
-/// Lets each place where signatures may be fail in each way, under an image of its own: repeats share a record.
+/// Lets each place where signatures may be fail in each way, under an image of its own: repeats
+/// share a record.
 async fn fail_everywhere(failures: &[(&str, Answer)], told: Told) -> Outcome {
     let hurry = "registry.request_ms = 700\n".to_owned();
     for (settings, places) in [
         (Settings::conforming(), ["/referrers/", ".sig"]),
         (Settings::without_referrers(), ["/manifests/sha256-", ".sig"]),
     ] {
-        let stage = Stage::set(Props { registry: settings, config: hurry.clone(), ..Props::usual()? }).await?;
+        let stage =
+            Stage::set(Props { registry: settings, config: hurry.clone(), ..Props::usual()? })
+                .await?;
         for (number, (failure, answer)) in failures.iter().enumerate() {
             for (at, place) in places.iter().enumerate() {
                 println!("   {place}: {failure}");
@@ -114,7 +128,10 @@ async fn fail_everywhere(failures: &[(&str, Answer)], told: Told) -> Outcome {
                 stage.registry.clear_rules();
                 stage.registry.rule(Rule::new(*place, answer.clone()));
                 let record = refused(&stage, &prod(&name), told, &["production", "build"]).await?;
-                ensure!(!record["reason"]["message"].to_string().contains("unsigned"), "called unsigned: {record:#}");
+                ensure!(
+                    !record["reason"]["message"].to_string().contains("unsigned"),
+                    "called unsigned: {record:#}"
+                );
             }
         }
     }
@@ -127,10 +144,18 @@ pub async fn no_such_tag() -> Outcome {
         stage.registry.clear_log();
         let began = Instant::now();
         let refusal = refusal_of(&image, stage.cri().pull(&image).await)?;
-        println!("   {:?} {} ({})", refusal.code(), refusal.message(), cost(&stage.registry, began));
+        println!(
+            "   {:?} {} ({})",
+            refusal.code(),
+            refusal.message(),
+            cost(&stage.registry, began)
+        );
         expect_refusal(&refusal, Code::NotFound, "", &[&image])?;
         stage.expect_record("PullImage", "unable", "not-found")?;
-        ensure!(asked_by(&stage.registry, "containerd/", "") == 0, "the runtime was asked all the same");
+        ensure!(
+            asked_by(&stage.registry, "containerd/", "") == 0,
+            "the runtime was asked all the same"
+        );
         ensure_not_stored(&stage, &image)?;
     }
     Ok(())
@@ -160,6 +185,9 @@ pub async fn refusal_lives_shortly() -> Outcome {
         async move { cri.pull(&prod("late")).await.is_ok() }
     })
     .await?;
-    println!("   admitted {:.1} s after it was signed, at try {tries}", began.elapsed().as_secs_f64());
+    println!(
+        "   admitted {:.1} s after it was signed, at try {tries}",
+        began.elapsed().as_secs_f64()
+    );
     admitted(&stage, &prod("late"), "hello from signed-v3").await.map(|_| ())
 }

@@ -1,5 +1,5 @@
-//! The power goes and comes back, and the registry does not: everything that was admitted starts again from evidence on
-//! the node, and nothing else does.
+//! The power goes and comes back, and the registry does not: everything that was admitted starts
+//! again from evidence on the node, and nothing else does.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ use crate::wire::Wire;
 const PODS: usize = 110;
 /// Pods that are under way at once, as a kubelet's workers have them.
 const AT_ONCE: usize = 6;
-/// Seconds for one decision, and how much later the answer may come: the registry's turn is over by then.
+/// Seconds for one decision, and how much later the answer may come: the registry's turn is over by
+/// then.
 const DECISION: u64 = 5;
 const ANSWERED: Duration = Duration::from_secs(DECISION + 2);
 
@@ -75,15 +76,25 @@ pub async fn power_cut() -> Outcome {
     let before = stage.records().len();
     let began = Instant::now();
     stage.power_cut().await?;
-    println!("   no registry, no route, gate and containerd killed and started again in {:.1} s", seconds(began));
+    println!(
+        "   no registry, no route, gate and containerd killed and started again in {:.1} s",
+        seconds(began)
+    );
 
     let attempts = stage.wire.as_ref().ok_or("no wire")?.attempts()?;
     let began = Instant::now();
     let first = start(&stage.cri(), &known[0]).await?;
-    println!("   the first of them: created in {:.0} ms, with its pod in {:.0} ms", first.create, first.whole);
+    println!(
+        "   the first of them: created in {:.0} ms, with its pod in {:.0} ms",
+        first.create, first.whole
+    );
     let rest: Vec<Known> = known.iter().cycle().skip(1).take(PODS - 1).cloned().collect();
     let took = start_all(&stage, rest).await?;
-    println!("   all {PODS}: {:.1} s; a create {}", seconds(began), Spread::of(took.iter().map(|took| took.create)));
+    println!(
+        "   all {PODS}: {:.1} s; a create {}",
+        seconds(began),
+        Spread::of(took.iter().map(|took| took.create))
+    );
     running(&stage).await?;
     let asked = stage.wire.as_ref().ok_or("no wire")?.attempts()? - attempts;
     ensure!(asked == 0, "{asked} times somebody on the node tried to connect somewhere");
@@ -115,7 +126,11 @@ async fn admit(stage: &Stage) -> Result<Vec<Known>, Failure> {
             known.push(Known { name, id });
         }
     }
-    ensure!(known.len() >= 20 && digests.len() == known.len(), "{} images, digests {digests:?}", known.len());
+    ensure!(
+        known.len() >= 20 && digests.len() == known.len(),
+        "{} images, digests {digests:?}",
+        known.len()
+    );
     println!("   {} images were admitted, signed in {} ways", known.len(), Group::ALL.len());
     Ok(known)
 }
@@ -123,11 +138,17 @@ async fn admit(stage: &Stage) -> Result<Vec<Known>, Failure> {
 /// One pod with one container that stays.
 async fn start(cri: &Cri, known: &Known) -> Result<Took, Failure> {
     let began = Instant::now();
-    let pod = cri.run_pod("prod-eu").await.map_err(|error| format!("the pod for {}: {error}", known.name))?;
+    let pod = cri
+        .run_pod("prod-eu")
+        .await
+        .map_err(|error| format!("the pod for {}: {error}", known.name))?;
     let creating = Instant::now();
     let command = ["/hello", "stay"].map(str::to_owned).to_vec();
     let launch = Launch { command, ..by_id(&known.id, &known.name) };
-    let container = cri.create(&pod, launch).await.map_err(|error| format!("creating {}: {error}", known.name))?;
+    let container = cri
+        .create(&pod, launch)
+        .await
+        .map_err(|error| format!("creating {}: {error}", known.name))?;
     let create = seconds(creating) * 1e3;
     cri.start(&container).await.map_err(|error| format!("starting {}: {error}", known.name))?;
     Ok(Took { create, whole: seconds(began) * 1e3 })
@@ -154,8 +175,18 @@ async fn start_all(stage: &Stage, wanted: Vec<Known>) -> Result<Vec<Took>, Failu
 
 /// All of them run, by the runtime's own word.
 async fn running(stage: &Stage) -> Outcome {
-    let answer = stage.containerd.cri().runtime.list_containers(ListContainersRequest::default()).await?.into_inner();
-    let count = answer.containers.iter().filter(|one| one.state() == ContainerState::ContainerRunning).count();
+    let answer = stage
+        .containerd
+        .cri()
+        .runtime
+        .list_containers(ListContainersRequest::default())
+        .await?
+        .into_inner();
+    let count = answer
+        .containers
+        .iter()
+        .filter(|one| one.state() == ContainerState::ContainerRunning)
+        .count();
     ensure!(count == PODS, "{count} of {PODS} containers run");
     println!("   {count} containers run");
     Ok(())
@@ -164,15 +195,20 @@ async fn running(stage: &Stage) -> Outcome {
 /// Every admission since rests on evidence, says so and how old it is.
 fn on_record(stage: &Stage, before: usize) -> Outcome {
     let records = stage.records().split_off(before);
-    let created: Vec<&Value> = records.iter().filter(|record| record["call"] == "CreateContainer").collect();
+    let created: Vec<&Value> =
+        records.iter().filter(|record| record["call"] == "CreateContainer").collect();
     ensure!(created.len() == PODS, "{} records of {PODS} creates", created.len());
     for record in &created {
         let source = record["source"].as_str().unwrap_or_default();
         let ok = record["verdict"] == "admitted" && ["evidence", "memory"].contains(&source);
-        ensure!(ok && record["evidence_age_seconds"].is_u64(), "not from evidence with an age: {record:#}");
+        ensure!(
+            ok && record["evidence_age_seconds"].is_u64(),
+            "not from evidence with an age: {record:#}"
+        );
     }
     let from = |source: &str| created.iter().filter(|record| record["source"] == source).count();
-    let decided = created.iter().map(|record| record["timings"]["total"].as_f64().unwrap_or_default() / 1e3);
+    let decided =
+        created.iter().map(|record| record["timings"]["total"].as_f64().unwrap_or_default() / 1e3);
     println!("   from evidence on disk: {}, from memory: {}", from("evidence"), from("memory"));
     println!("   of a create the gate's decision {}", Spread::of(decided));
     Ok(())
@@ -183,7 +219,12 @@ impl Unseen {
     async fn refused(&self, stage: &Stage) -> Outcome {
         let (name, pod) = (prod(self.here), stage.pod().await?);
         let began = Instant::now();
-        let refusal = stage.cri().create(&pod, by_id(&self.id, &name)).await.err().ok_or("created without evidence")?;
+        let refusal = stage
+            .cri()
+            .create(&pod, by_id(&self.id, &name))
+            .await
+            .err()
+            .ok_or("created without evidence")?;
         tell(stage, &refusal, began, "CreateContainer", "signatures-unreachable")?;
         let digest = digest_of(self.elsewhere, "v1");
         for (image, code) in [
@@ -193,13 +234,22 @@ impl Unseen {
             let began = Instant::now();
             let refusal = refusal_of(&image, stage.cri().pull(&image).await)?;
             let record = tell(stage, &refusal, began, "PullImage", code)?;
-            ensure!(record["reference"] == image.as_str(), "another record than that of {image}: {record:#}");
+            ensure!(
+                record["reference"] == image.as_str(),
+                "another record than that of {image}: {record:#}"
+            );
         }
         Ok(())
     }
 }
 
-fn tell(stage: &Stage, refusal: &tonic::Status, began: Instant, call: &str, code: &str) -> Result<Value, Failure> {
+fn tell(
+    stage: &Stage,
+    refusal: &tonic::Status,
+    began: Instant,
+    call: &str,
+    code: &str,
+) -> Result<Value, Failure> {
     println!("   {:.2} s: {}", seconds(began), refusal.message());
     ensure!(began.elapsed() < ANSWERED, "answered after {:.1} s", seconds(began));
     expect_refusal(refusal, Code::Unknown, "RegistryUnavailable: ", &[])?;

@@ -1,5 +1,5 @@
-//! [`Raw`]: a client of one HTTP/2 connection that sends exactly the bytes it is told to, and [`Tap`], which copies and
-//! keeps what passes between the gate and the runtime.
+//! [`Raw`]: a client of one HTTP/2 connection that sends exactly the bytes it is told to, and
+//! [`Tap`], which copies and keeps what passes between the gate and the runtime.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +35,8 @@ pub struct Whole {
 pub enum Asked {
     /// It was answered.
     Answered(Whole),
-    /// The gate took nothing of it: it had said goodbye before it was sent, or says so of what it did not take.
+    /// The gate took nothing of it: it had said goodbye before it was sent, or says so of what it
+    /// did not take.
     Untaken,
     /// It was sent, and there is no answer.
     Lost(String),
@@ -63,11 +64,15 @@ impl Raw {
         self.0.is_closed()
     }
 
-    /// Sends one message to a path, and tells what was not sent from what was lost. Waits as long as it takes.
+    /// Sends one message to a path, and tells what was not sent from what was lost. Waits as long
+    /// as it takes.
     pub async fn ask(&mut self, path: &str, message: &[u8]) -> Asked {
-        let request = Request::builder().method(Method::POST).uri(format!("http://localhost{path}"));
+        let request =
+            Request::builder().method(Method::POST).uri(format!("http://localhost{path}"));
         let request = request.header("content-type", "application/grpc").header("te", "trailers");
-        let Ok(request) = request.body(Full::new(Bytes::from(frame(message)))) else { return Asked::Untaken };
+        let Ok(request) = request.body(Full::new(Bytes::from(frame(message)))) else {
+            return Asked::Untaken;
+        };
         if self.0.ready().await.is_err() {
             return Asked::Untaken;
         }
@@ -79,7 +84,10 @@ impl Raw {
             Ok(response) => {
                 let (head, body) = response.into_parts();
                 match body.collect().await {
-                    Ok(body) => Asked::Answered(whole(&head.headers, &body.trailers().cloned().unwrap_or_default())),
+                    Ok(body) => Asked::Answered(whole(
+                        &head.headers,
+                        &body.trailers().cloned().unwrap_or_default(),
+                    )),
                     Err(error) => Asked::Lost(error.to_string()),
                 }
             }
@@ -92,9 +100,17 @@ impl Raw {
     }
 
     /// Sends a body to a path, with more headers.
-    pub async fn send(&mut self, path: &str, more: &[(&str, &str)], body: Vec<u8>) -> Result<Whole, Failure> {
-        let mut request = Request::builder().method(Method::POST).uri(format!("http://localhost{path}"));
-        for (name, value) in [("content-type", "application/grpc"), ("te", "trailers")].iter().chain(more) {
+    pub async fn send(
+        &mut self,
+        path: &str,
+        more: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Whole, Failure> {
+        let mut request =
+            Request::builder().method(Method::POST).uri(format!("http://localhost{path}"));
+        for (name, value) in
+            [("content-type", "application/grpc"), ("te", "trailers")].iter().chain(more)
+        {
             request = request.header(*name, *value);
         }
         self.0.ready().await?;
@@ -109,11 +125,17 @@ impl Raw {
     }
 }
 
-/// A goodbye that does not count this stream says that nothing of it was taken (RFC 9113 section 6.8).
+/// A goodbye that does not count this stream says that nothing of it was taken (RFC 9113 section
+/// 6.8).
 fn too_late_or_lost(error: &hyper::Error) -> Asked {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
     match cause {
-        Some(cause) if cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR) => {
+        Some(cause)
+            if cause.is_go_away()
+                && cause.is_remote()
+                && cause.reason() == Some(h2::Reason::NO_ERROR) =>
+        {
             Asked::Untaken
         }
         _ => Asked::Lost(error.to_string()),
@@ -121,7 +143,8 @@ fn too_late_or_lost(error: &hyper::Error) -> Asked {
 }
 
 fn whole(head: &HeaderMap, trailers: &HeaderMap) -> Whole {
-    let said = |name| trailers.get(name).or_else(|| head.get(name)).and_then(|value| value.to_str().ok());
+    let said =
+        |name| trailers.get(name).or_else(|| head.get(name)).and_then(|value| value.to_str().ok());
     let code = said("grpc-status").and_then(|code| code.parse().ok()).unwrap_or(-1);
     Whole { code, text: said("grpc-message").unwrap_or_default().to_owned() }
 }

@@ -1,5 +1,5 @@
-//! The refresh of trust roots by its unit in a real systemd: sandboxed, followed by a reload of the gate, harmless when it
-//! fails, and on time.
+//! The refresh of trust roots by its unit in a real systemd: sandboxed, followed by a reload of the
+//! gate, harmless when it fails, and on time.
 
 use std::fs;
 
@@ -17,7 +17,8 @@ const FILE: &str = "/var/lib/sealgate/trust/acme.json";
 
 /// Installed, replaced, and left alone when the mirror fails.
 pub async fn refreshed(machine: &Machine) -> Outcome {
-    let roots = ["public-good", "staging"].map(|name| shipped(name).unwrap().trusted_root.as_bytes());
+    let roots =
+        ["public-good", "staging"].map(|name| shipped(name).unwrap().trusted_root.as_bytes());
     let mut repository = Repository::new(roots[0]);
     let mirror = Mirror::serve(&repository);
     configure(machine, &repository, &mirror)?;
@@ -31,7 +32,10 @@ pub async fn refreshed(machine: &Machine) -> Outcome {
         eventually("the gate was reloaded", CHANGE_MAX, async || reloads(machine) > before).await?;
     }
     let status = machine.text(&["sealgate", "status"]);
-    ensure!(status.contains("trust    acme") && status.contains("warning: trust root acme: the "), "{status}");
+    ensure!(
+        status.contains("trust    acme") && status.contains("warning: trust root acme: the "),
+        "{status}"
+    );
     let warned = machine.journal().contains("trust root acme: the ");
     ensure!(warned, "the journal does not warn:\n{}", machine.journal());
     let mode = machine.done(&["stat", "-c", "%a %U %n", FILE, "/var/lib/sealgate/trust"])?;
@@ -54,7 +58,10 @@ pub async fn refreshed(machine: &Machine) -> Outcome {
     mirror.publish(&repository);
     machine.done(&["systemctl", "reset-failed", UNIT])?;
     machine.done(&["systemctl", "start", UNIT])?;
-    ensure!(machine.property("sealgate.service", "ActiveState") == "inactive", "a gate that did not run was started");
+    ensure!(
+        machine.property("sealgate.service", "ActiveState") == "inactive",
+        "a gate that did not run was started"
+    );
     machine.done(&["systemctl", "start", "sealgate.service"])?;
 
     machine.done(&["systemctl", "enable", "--now", "sealgate-trust-update.timer"])?;

@@ -8,12 +8,16 @@ use crate::ensure;
 use crate::means::{admitted, asked_by, no, prod, refusal_of, refused, status, until};
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal, usual_policy};
 
-/// Replaces the policy and waits until the gate has tried to take it: its generation is another, or it says why not.
+/// Replaces the policy and waits until the gate has tried to take it: its generation is another, or
+/// it says why not.
 pub async fn reload(stage: &Stage, policy: &str) -> Outcome {
     let (_, before) = status(stage)?;
     stage.write_policy(policy)?;
     stage.signal("HUP")?;
-    until("a reload", || async { status(stage).is_ok_and(|(_, now)| now["policy"] != before["policy"]) }).await
+    until("a reload", || async {
+        status(stage).is_ok_and(|(_, now)| now["policy"] != before["policy"])
+    })
+    .await
 }
 
 pub async fn policy_reload() -> Outcome {
@@ -31,12 +35,17 @@ pub async fn policy_reload() -> Outcome {
     stage.registry.clear_log();
     reload(
         &stage,
-        &usual_policy()
-            .replace("name: build, key: {files: [build.pub]}", "name: either, key: {files: [other.pub, build.pub]}"),
+        &usual_policy().replace(
+            "name: build, key: {files: [build.pub]}",
+            "name: either, key: {files: [other.pub, build.pub]}",
+        ),
     )
     .await?;
     let (code, now) = status(&stage)?;
-    ensure!(code == Some(0) && now["policy"]["reload_error"].is_null(), "exit code {code:?}: {now:#}");
+    ensure!(
+        code == Some(0) && now["policy"]["reload_error"].is_null(),
+        "exit code {code:?}: {now:#}"
+    );
     let (exit, _) = stage.cri().run(&pod, by_id(&id, &image)).await?;
     let record = stage.expect_record("CreateContainer", "admitted", "satisfied")?;
     println!(
@@ -44,14 +53,30 @@ pub async fn policy_reload() -> Outcome {
         record["timings"]["total"],
         stage.registry.requests().len()
     );
-    // In the background or for this create, whichever came first: what names the new requirement was judged under it.
+    // In the background or for this create, whichever came first: what names the new requirement
+    // was judged under it.
     ensure!(exit == 0, "exit code {exit}");
-    ensure!(record["policies"].to_string().contains("either"), "judged by another policy: {record:#}");
-    ensure!(record["policy_generation"] == now["policy"]["generation"], "another generation: {record:#}");
-    ensure!(stage.registry.requests().is_empty(), "the registry was asked: {:#?}", stage.registry.requests());
+    ensure!(
+        record["policies"].to_string().contains("either"),
+        "judged by another policy: {record:#}"
+    );
+    ensure!(
+        record["policy_generation"] == now["policy"]["generation"],
+        "another generation: {record:#}"
+    );
+    ensure!(
+        stage.registry.requests().is_empty(),
+        "the registry was asked: {:#?}",
+        stage.registry.requests()
+    );
 
     reload(&stage, &usual_policy().replace("build.pub", "security.pub")).await?;
-    let refusal = stage.cri().create(&pod, by_id(&id, &image)).await.err().ok_or("created under a stricter policy")?;
+    let refusal = stage
+        .cri()
+        .create(&pod, by_id(&id, &image))
+        .await
+        .err()
+        .ok_or("created under a stricter policy")?;
     println!("   under a stricter one: {}", refusal.message());
     expect_refusal(&refusal, Code::Unknown, "SignatureValidationFailed: ", &["security.pub"])?;
     stage.expect_record("CreateContainer", "refused", "no-signature-counts")?;
@@ -62,20 +87,32 @@ pub async fn policy_reload() -> Outcome {
 async fn broken(stage: &Stage, generation: &Value) -> Outcome {
     let misspelt = usual_policy().replace("require:", "requires:");
     let no_key = usual_policy().replace("build.pub", "nobody.pub");
-    for (policy, words) in
-        [(misspelt.as_str(), "requires"), (no_key.as_str(), "nobody.pub"), ("spec: [", "policy.yaml")]
-    {
+    for (policy, words) in [
+        (misspelt.as_str(), "requires"),
+        (no_key.as_str(), "nobody.pub"),
+        ("spec: [", "policy.yaml"),
+    ] {
         reload(stage, policy).await?;
         let (code, now) = status(stage)?;
         let error = now["policy"]["reload_error"].as_str().unwrap_or_default();
         println!("   a broken reload: exit code {code:?}, {error}");
         ensure!(code == Some(1), "exit code {code:?}: {now:#}");
-        ensure!(error.contains(words) && error.contains("policy.yaml"), "the error does not point at {words}: {error}");
+        ensure!(
+            error.contains(words) && error.contains("policy.yaml"),
+            "the error does not point at {words}: {error}"
+        );
         ensure!(now["policy"]["generation"] == *generation, "another set is in force: {now:#}");
         let said = stage.sealgate(&["status"])?;
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
-        ensure!(said.contains("the set before it is in force") && said.contains(words), "status says: {said}");
-        ensure!(stage.gate_log().contains("NOT reloaded"), "not said loudly:\n{}", stage.gate_log());
+        ensure!(
+            said.contains("the set before it is in force") && said.contains(words),
+            "status says: {said}"
+        );
+        ensure!(
+            stage.gate_log().contains("NOT reloaded"),
+            "not said loudly:\n{}",
+            stage.gate_log()
+        );
     }
     Ok(())
 }
@@ -88,7 +125,10 @@ pub async fn warned() -> Outcome {
     ensure!(exit == 0 && output.contains("hello from unsigned"), "exit code {exit}: {output}");
     let pulled = stage.expect_record("PullImage", "warned", "warned")?;
     println!("   {image} ran: {}; on record: {}", output.trim(), pulled["reason"]["message"]);
-    ensure!(pulled["policies"].to_string().contains("\"satisfied\":false"), "no word of what is missing: {pulled:#}");
+    ensure!(
+        pulled["policies"].to_string().contains("\"satisfied\":false"),
+        "no word of what is missing: {pulled:#}"
+    );
     stage.expect_record("CreateContainer", "warned", "warned")?;
     admitted(&stage, &prod("signed-v2"), "hello from signed-v2").await.map(|_| ())
 }
@@ -118,17 +158,23 @@ async fn pull_for(stage: &Stage, namespace: &str, image: &str) -> Result<String,
         ..PodSandboxMetadata::default()
     };
     let sandbox = PodSandboxConfig { metadata: Some(metadata), ..PodSandboxConfig::default() };
-    let request = PullImageRequest { image: Some(spec), sandbox_config: Some(sandbox), ..PullImageRequest::default() };
+    let request = PullImageRequest {
+        image: Some(spec),
+        sandbox_config: Some(sandbox),
+        ..PullImageRequest::default()
+    };
     Ok(stage.cri().images.clone().pull_image(request).await?.into_inner().image_ref)
 }
 
-/// A verdict under one namespace's documents is none under another's (attack E9), and a namespace that is not known
-/// matches what enforces and nothing that permits (attack E8).
+/// A verdict under one namespace's documents is none under another's (attack E9), and a namespace
+/// that is not known matches what enforces and nothing that permits (attack E8).
 pub async fn namespaced() -> Outcome {
     let strict = usual_policy().replacen("spec:\n", "spec:\n  namespaces: [\"prod-*\"]\n", 1);
     let policy = format!(
-        "{strict}---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: playground}}\nspec:\n  \
-         images: [\"{HOST}/prod/**\"]\n  namespaces: [dev]\n  require: {{insecureAcceptAnything: true}}\n"
+        "{strict}---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: \
+         playground}}\nspec:\n  \
+         images: [\"{HOST}/prod/**\"]\n  namespaces: [dev]\n  require: {{insecureAcceptAnything: \
+         true}}\n"
     );
     let stage = Stage::set(Props { policy, ..Props::usual()? }).await?;
     let image = prod("unsigned");
@@ -149,8 +195,11 @@ pub async fn namespaced() -> Outcome {
     let (exit, output) = cri.run(&dev, by_id(&id, &image)).await?;
     ensure!(exit == 0, "exit code {exit}: {output}");
     stage.registry.clear_log();
-    let refusal =
-        cri.create(&prod_eu, by_id(&id, &image)).await.err().ok_or_else(|| Failure("ran in prod-eu".to_owned()))?;
+    let refusal = cri
+        .create(&prod_eu, by_id(&id, &image))
+        .await
+        .err()
+        .ok_or_else(|| Failure("ran in prod-eu".to_owned()))?;
     println!("   in prod-eu: {}", refusal.message());
     expect_refusal(&refusal, Code::Unknown, "SignatureValidationFailed: ", &["production"])?;
     stage.expect_record("CreateContainer", "refused", "unsigned")?;

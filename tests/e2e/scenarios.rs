@@ -1,13 +1,14 @@
-//! The table of all scenarios ([`SCENARIOS`]): the name of each, what it shows, and how the suite plays it.
+//! The table of all scenarios ([`SCENARIOS`]): the name of each, what it shows, and how the suite
+//! plays it.
 
 use std::future::Future;
 use std::pin::Pin;
 
 use crate::stage::Outcome;
 use crate::{
-    access, airgap, channel, client, crash, creating, damage, demo, disk, faults, floods, forms, freshness, hanging,
-    herd, keyless, lying, mirrored, moving, neighbours, offline, outage, power, pulling, requests, rules, secrets,
-    service, starting, unit, upgrade, volumes, words,
+    access, airgap, channel, client, crash, creating, damage, demo, disk, faults, floods, forms,
+    freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours, offline, outage, power,
+    pulling, requests, rules, secrets, service, starting, unit, upgrade, volumes, words,
 };
 
 /// A scenario under way.
@@ -24,7 +25,8 @@ pub struct Scenario {
     pub play: fn() -> Play,
     /// Plays it as a part of the suite: the same, unless it is too long for that.
     pub in_suite: fn() -> Play,
-    /// Whether the suite plays nothing beside it: it measures time or memory, or takes every processor.
+    /// Whether the suite plays nothing beside it: it measures time or memory, or takes every
+    /// processor.
     pub alone: bool,
 }
 
@@ -35,7 +37,8 @@ impl Scenario {
     }
 }
 
-/// Names a scenario and the async function that plays it, and perhaps another one that plays it in the suite.
+/// Names a scenario and the async function that plays it, and perhaps another one that plays it in
+/// the suite.
 macro_rules! scenario {
     ($name:literal, $shows:literal, $play:path) => {
         scenario!($name, $shows, $play, $play)
@@ -53,7 +56,12 @@ macro_rules! scenario {
 
 /// All of them, in the order in which they begin.
 pub const SCENARIOS: &[Scenario] = &[
-    scenario!("demo", "the main job: signed runs, unsigned does not, whichever way it came", demo::demo),
+    scenario!(
+        "demo",
+        "the main job: signed runs, unsigned does not, whichever way it \
+        came",
+        demo::demo
+    ),
     scenario!(
         "signed-by-tag",
         "a signed image is pulled by tag, runs, and both decisions are on record",
@@ -64,7 +72,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "an unsigned image is refused at pull, with what was looked for and where",
         pulling::unsigned
     ),
-    scenario!("imported", "an unsigned image imported with ctr is refused at create", pulling::imported),
+    scenario!(
+        "imported",
+        "an unsigned image imported with ctr is refused at \
+        create",
+        pulling::imported
+    ),
     scenario!(
         "signed-by-digest",
         "signed images asked for by digest, in both forms and with docker's media types",
@@ -85,15 +98,35 @@ pub const SCENARIOS: &[Scenario] = &[
         "only this node's manifest is signed: it is chosen, pulled and named in place of the index",
         forms::platform_only
     ),
-    scenario!("unsigned-by-digest", "an unsigned image asked for by digest is refused", forms::unsigned_by_digest),
-    scenario!("other-key", "signatures by a key that the policy does not name do not count", forms::other_key),
+    scenario!(
+        "unsigned-by-digest",
+        "an unsigned image asked for by digest is \
+        refused",
+        forms::unsigned_by_digest
+    ),
+    scenario!(
+        "other-key",
+        "signatures by a key that the policy does not name do not \
+        count",
+        forms::other_key
+    ),
     scenario!(
         "other-digest",
         "signatures copied from another image, attestations and other names do not count",
         forms::other_digest
     ),
-    scenario!("sig-only", ".sig present, bundle absent; with a referrers endpoint and without", forms::sig_only),
-    scenario!("bundle-only", "bundle present, .sig absent; with a referrers endpoint and without", forms::bundle_only),
+    scenario!(
+        "sig-only",
+        ".sig present, bundle absent; with a referrers endpoint and \
+        without",
+        forms::sig_only
+    ),
+    scenario!(
+        "bundle-only",
+        "bundle present, .sig absent; with a referrers endpoint and \
+        without",
+        forms::bundle_only
+    ),
     scenario!("key-kinds", "P-384, RSA and Ed25519, in both forms", forms::key_kinds),
     scenario!(
         "keyless",
@@ -110,17 +143,33 @@ pub const SCENARIOS: &[Scenario] = &[
         "built from another repository: refused with both named; from the right one: admitted",
         keyless::provenance
     ),
-    scenario!("attested", "contents, scans, verification summaries and keys behind attestations", keyless::attested),
-    scenario!("own-pki", "certificates of an own authority: admitted, revoked, ended, another's", keyless::own_pki),
+    scenario!(
+        "attested",
+        "contents, scans, verification summaries and keys behind \
+        attestations",
+        keyless::attested
+    ),
+    scenario!(
+        "own-pki",
+        "certificates of an own authority: admitted, revoked, ended, \
+        another's",
+        keyless::own_pki
+    ),
     scenario!(
         "key-window",
         "a key that has ended: what was signed in time and provably so still counts",
         keyless::key_window
     ),
-    scenario!("other-name", "an admitted image is not created under another image's name", forms::other_name_at_create),
+    scenario!(
+        "other-name",
+        "an admitted image is not created under another image's \
+        name",
+        forms::other_name_at_create
+    ),
     scenario!(
         "tag-moved",
-        "the tag moves between the gate's question and the runtime's: what was admitted is what runs",
+        "the tag moves between the gate's question and the runtime's: what was admitted is what \
+         runs",
         lying::tag_moved
     ),
     scenario!(
@@ -133,14 +182,26 @@ pub const SCENARIOS: &[Scenario] = &[
         "an index with `manifests` and `Manifests`, and one with two manifests for one platform",
         lying::two_spellings
     ),
-    scenario!("endless-answers", "answers without end: refused in time, with memory flat", lying::endless_answers).alone(),
+    scenario!(
+        "endless-answers",
+        "answers without end: refused in time, with memory \
+        flat",
+        lying::endless_answers
+    )
+    .alone(),
     scenario!(
         "hostile-registry",
-        "every fault at every step: its answer, in time, with memory flat and no secret where it does not belong",
+        "every fault at every step: its answer, in time, with memory flat and no secret where it \
+         does not belong",
         faults::hostile_registry
     )
     .alone(),
-    scenario!("registry-down", "no registry before the first pull, and none after it", outage::registry_down),
+    scenario!(
+        "registry-down",
+        "no registry before the first pull, and none after \
+        it",
+        outage::registry_down
+    ),
     scenario!(
         "signatures-unreachable",
         "the places of signatures fail: unreachable, never unsigned",
@@ -151,7 +212,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "the places of signatures may not be looked at: unable, never unsigned",
         outage::signatures_unable
     ),
-    scenario!("no-such-tag", "a tag or repository that is not there is NOT_FOUND", outage::no_such_tag),
+    scenario!(
+        "no-such-tag",
+        "a tag or repository that is not there is \
+        NOT_FOUND",
+        outage::no_such_tag
+    ),
     scenario!(
         "refusal-lives-shortly",
         "an image that is signed after its refusal is admitted soon",
@@ -183,7 +249,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "signatures that cosign keeps in a repository of their own, in both forms",
         requests::signature_repository
     ),
-    scenario!("docker-registry", "docker's own registry, both forms, byte for byte", access::docker_registry),
+    scenario!(
+        "docker-registry",
+        "docker's own registry, both forms, byte for \
+        byte",
+        access::docker_registry
+    ),
     scenario!(
         "grpcio",
         "the main job driven by grpcio; an unknown method, an unknown field, a message of 15 MiB",
@@ -191,11 +262,17 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!("policy-reload", "policies reloaded, good and broken", rules::policy_reload),
     scenario!("warn", "a policy that only warns admits, and says so", rules::warned),
-    scenario!("no-policy", "what no policy matches is refused, and nothing is asked of its host", rules::no_policy),
+    scenario!(
+        "no-policy",
+        "what no policy matches is refused, and nothing is asked of its \
+        host",
+        rules::no_policy
+    ),
     scenario!("namespaced", "one namespace's verdict is none for another", rules::namespaced),
     scenario!(
         "imported-with-ctr",
-        "an import has no origin: refused, signed or not, and admitted by a rule that names its digest",
+        "an import has no origin: refused, signed or not, and admitted by a rule that names its \
+         digest",
         creating::imported_with_ctr
     ),
     scenario!(
@@ -208,7 +285,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "a record that claims a signed image's digest is seen through",
         creating::false_digest_record
     ),
-    scenario!("name-not-listed", "the id of one image with the name of another is refused", creating::name_not_listed),
+    scenario!(
+        "name-not-listed",
+        "the id of one image with the name of another is \
+        refused",
+        creating::name_not_listed
+    ),
     scenario!(
         "ids-and-names",
         "every way to name an image; an id alone must pass under every name",
@@ -234,7 +316,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "image volumes are admitted, refused and proven like the container's own image",
         volumes::image_volume
     ),
-    scenario!("image-volume-unknown", "a runtime without image volumes answers for itself", volumes::unknown),
+    scenario!(
+        "image-volume-unknown",
+        "a runtime without image volumes answers for \
+        itself",
+        volumes::unknown
+    ),
     scenario!(
         "start-unproven",
         "a container that was made past the gate starts only when it is proven",
@@ -260,22 +347,36 @@ pub const SCENARIOS: &[Scenario] = &[
         "the runtime goes away under an open stream and while idle, and comes back",
         channel::containerd_restart
     ),
-    scenario!("deadline", "nothing is forwarded for a caller whose time is nearly spent", channel::deadline).alone(),
+    scenario!(
+        "deadline",
+        "nothing is forwarded for a caller whose time is nearly \
+        spent",
+        channel::deadline
+    )
+    .alone(),
     scenario!("crash", "the gate is killed during a pull and started again", crash::during_a_pull),
     scenario!(
         "crash-anywhere",
         "the gate is killed again and again; every answered decision is on record",
         crash::at_any_point
     ),
-    scenario!("audit-full", "the disk under the audit log is full, and is not any more", disk::audit_full),
+    scenario!(
+        "audit-full",
+        "the disk under the audit log is full, and is not any \
+        more",
+        disk::audit_full
+    ),
     scenario!(
         "disk-hangs",
-        "the disk under the audit log hangs: answered in time as configured, and no record is missing or twice",
+        "the disk under the audit log hangs: answered in time as configured, and no record is \
+         missing or twice",
         hanging::disk_hangs
-    ).alone(),
+    )
+    .alone(),
     scenario!(
         "log-disk",
-        "the gate starts on a full and on a read-only log disk, and with a clock that was set back twice",
+        "the gate starts on a full and on a read-only log disk, and with a clock that was set back \
+         twice",
         hanging::log_disk
     ),
     scenario!("command-line", "exit codes and both outputs of every command", words::command_line),
@@ -284,7 +385,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "terminal escapes in names have no power, wherever they are printed",
         words::hostile_words
     ),
-    scenario!("drain", "told to stop, the gate serves on and finishes what is under way", service::drain),
+    scenario!(
+        "drain",
+        "told to stop, the gate serves on and finishes what is under \
+        way",
+        service::drain
+    ),
     scenario!(
         "restart-unnoticed",
         "a restart with an inherited socket loses no connection attempt",
@@ -292,36 +398,64 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "upgrade",
-        "ten restarts by systemd under polls, a pull and a stream of events: nothing is lost but the stream",
+        "ten restarts by systemd under polls, a pull and a stream of events: nothing is lost but \
+         the stream",
         upgrade::upgrade
-    ).alone(),
+    )
+    .alone(),
     scenario!(
         "systemd-unit",
-        "the shipped units in a real systemd: activated, sandboxed, reloaded, trust roots refreshed, killed",
+        "the shipped units in a real systemd: activated, sandboxed, reloaded, trust roots \
+         refreshed, killed",
         unit::systemd_unit
     ),
     scenario!(
         "power-cut",
-        "no registry, no route, gate and runtime killed: 110 pods of 20 admitted images start, what was never seen does not",
+        "no registry, no route, gate and runtime killed: 110 pods of 20 admitted images start, \
+         what was never seen does not",
         power::power_cut
-    ).alone(),
-    scenario!("herd", "no registry, gate and runtime killed: 110 and 500 containers at once, on containerd 1.6 and 2.1: all start", herd::herd, herd::shortened).alone(),
+    )
+    .alone(),
+    scenario!(
+        "herd",
+        "no registry, gate and runtime killed: 110 and 500 containers at once, on \
+        containerd 1.6 and 2.1: all start",
+        herd::herd,
+        herd::shortened
+    )
+    .alone(),
     scenario!(
         "bad-neighbours-manifests",
         "64 pulls of a registry with very large manifests: memory stays bounded",
         floods::manifests
-    ).alone(),
-    scenario!("bad-neighbours-certificates", "the same, of all that a manifest may hold", floods::certificates).alone(),
-    scenario!("bad-neighbours-signatures", "the same, of 64 signatures of 64 KiB each", floods::signatures).alone(),
+    )
+    .alone(),
+    scenario!(
+        "bad-neighbours-certificates",
+        "the same, of all that a manifest may \
+        hold",
+        floods::certificates
+    )
+    .alone(),
+    scenario!(
+        "bad-neighbours-signatures",
+        "the same, of 64 signatures of 64 KiB \
+        each",
+        floods::signatures
+    )
+    .alone(),
     scenario!("release-unwinds", "a panic in a release build ends one task", floods::unwinds),
     scenario!(
         "bad-neighbours",
-        "registries that hang, trickle and flood: what a good image feels of it, and what an unrelated call does",
+        "registries that hang, trickle and flood: what a good image feels of it, and what an \
+         unrelated call does",
         neighbours::bad_neighbours
-    ).alone(),
+    )
+    .alone(),
     scenario!(
         "key-removed-offline",
-        "no registry: a key is removed, an image denied; what they alone vouched for is refused, the rest runs",
+        "no registry: a key is removed, an image denied; what they alone vouched for is refused, \
+         the rest runs",
         offline::key_removed
     ),
     scenario!(
@@ -331,7 +465,8 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "evidence-refreshed",
-        "old evidence admits and the registry is asked behind it: renewed, withdrawn, or left as it is",
+        "old evidence admits and the registry is asked behind it: renewed, withdrawn, or left as \
+         it is",
         freshness::refreshed
     ),
     scenario!(
@@ -341,7 +476,8 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "evidence-faults",
-        "evidence that cannot be written, is gone, changed or forged: the registry decides, or nobody can be asked",
+        "evidence that cannot be written, is gone, changed or forged: the registry decides, or \
+         nobody can be asked",
         damage::faults
     ),
     scenario!(
@@ -351,7 +487,8 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "evidence-killed",
-        "killed while evidence is written: what was answered as admitted is admitted without a registry",
+        "killed while evidence is written: what was answered as admitted is admitted without a \
+         registry",
         damage::killed
     ),
     scenario!(
@@ -361,7 +498,8 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "mirror-secrets",
-        "a pull's secret that names no registry: no mirror sees it unless it is named, the registry does; each containerd",
+        "a pull's secret that names no registry: no mirror sees it unless it is named, the \
+         registry does; each containerd",
         secrets::mirror_secrets
     ),
     scenario!(

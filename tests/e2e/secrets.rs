@@ -1,5 +1,6 @@
-//! Fact P18: a pull's secret that names no registry is shown by containerd to every mirror that asks. The gate has it name
-//! the registry, so that no mirror sees it that the operator did not name, and the registry does.
+//! Fact P18: a pull's secret that names no registry is shown by containerd to every mirror that
+//! asks. The gate has it name the registry, so that no mirror sees it that the operator did not
+//! name, and the registry does.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -44,7 +45,11 @@ fn secrets() -> Vec<Secret> {
             true,
         ),
         secret("auth", AuthConfig { auth: encoded, ..none() }, true),
-        secret("identity_token", AuthConfig { identity_token: REFRESH_TOKEN.to_owned(), ..none() }, true),
+        secret(
+            "identity_token",
+            AuthConfig { identity_token: REFRESH_TOKEN.to_owned(), ..none() },
+            true,
+        ),
         secret("registry_token", AuthConfig { registry_token: TOKEN.to_owned(), ..none() }, false),
     ]
 }
@@ -52,12 +57,21 @@ fn secrets() -> Vec<Secret> {
 /// Whether any of the secrets stands in a request.
 fn shows(entry: &Entry) -> bool {
     let encoded = STANDARD.encode(format!("robot:{PASSWORD}"));
-    let said = format!("{}\n{}\n{}", entry.authorization.as_deref().unwrap_or_default(), entry.form, entry.query);
+    let said = format!(
+        "{}\n{}\n{}",
+        entry.authorization.as_deref().unwrap_or_default(),
+        entry.form,
+        entry.query
+    );
     [PASSWORD, &encoded, REFRESH_TOKEN, TOKEN].iter().any(|secret| said.contains(secret))
 }
 
 fn showed(registry: &TestRegistry, agent: &str) -> usize {
-    registry.requests().iter().filter(|entry| entry.user_agent.contains(agent) && shows(entry)).count()
+    registry
+        .requests()
+        .iter()
+        .filter(|entry| entry.user_agent.contains(agent) && shows(entry))
+        .count()
 }
 
 /// A mirror that has the image, and gives it to whoever shows the registry's secret.
@@ -71,14 +85,20 @@ fn mirror(auth: Auth) -> TestRegistry {
     mirror
 }
 
-/// A stage with an image under `prod/private` in its private registry, signed in the form that names no repository.
-async fn stage(props: Props, registry: Settings, image_host: Option<&str>) -> Result<Stage, Failure> {
+/// A stage with an image under `prod/private` in its private registry, signed in the form that
+/// names no repository.
+async fn stage(
+    props: Props,
+    registry: Settings,
+    image_host: Option<&str>,
+) -> Result<Stage, Failure> {
     let alpha = Signer::p256();
     let keys = vec![("alpha.pub".to_owned(), alpha.pem())];
     let mut stage = Stage::set(Props { registry, keys, ..props }).await?;
     let host = image_host.map_or_else(|| stage.registry.host(), str::to_owned);
     stage.write_policy(&format!(
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  images: [\"{host}/prod/**\"]\n  \
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  \
+         images: [\"{host}/prod/**\"]\n  \
          require: {{name: alpha, key: {{files: [alpha.pub]}}}}\n"
     ))?;
     made(&stage, "private", Form::Bundle, &[&alpha]);
@@ -86,18 +106,24 @@ async fn stage(props: Props, registry: Settings, image_host: Option<&str>) -> Re
     Ok(stage)
 }
 
-/// `hosts.toml` in a folder of `certs.d`: what the head says, and the mirror before all. A gate may go by what it read a
-/// moment ago, so it is started anew.
+/// `hosts.toml` in a folder of `certs.d`: what the head says, and the mirror before all. A gate may
+/// go by what it read a moment ago, so it is started anew.
 async fn hosts(stage: &mut Stage, folder: &str, head: &str, mirror: &TestRegistry) -> Outcome {
     let folder = stage.containerd.folder().join("certs.d").join(folder);
     fs::create_dir_all(&folder)?;
-    let text = format!("{head}\n[host.\"{}\"]\n  capabilities = [\"pull\", \"resolve\"]\n", mirror.url());
+    let text =
+        format!("{head}\n[host.\"{}\"]\n  capabilities = [\"pull\", \"resolve\"]\n", mirror.url());
     fs::write(folder.join("hosts.toml"), text)?;
     anew(stage).await
 }
 
 /// Pulls with secrets: the mirror is asked and shown none, the registry is shown each.
-async fn pull_with(stage: &Stage, image: &str, mirror: &TestRegistry, secrets: Vec<Secret>) -> Outcome {
+async fn pull_with(
+    stage: &Stage,
+    image: &str,
+    mirror: &TestRegistry,
+    secrets: Vec<Secret>,
+) -> Outcome {
     for Secret { what, auth, taken } in secrets {
         for each in [mirror, &stage.registry] {
             each.clear_log();
@@ -105,15 +131,26 @@ async fn pull_with(stage: &Stage, image: &str, mirror: &TestRegistry, secrets: V
         let pulled = stage.cri().pull_as(image, Some(auth)).await;
         let leaked = showed(mirror, "");
         ensure!(leaked == 0, "{what}: the mirror saw it {leaked} times: {:#?}", mirror.requests());
-        let asked = mirror.requests().iter().filter(|entry| entry.user_agent.contains("containerd/")).count();
-        ensure!(asked > 0, "{what}: the runtime did not ask the mirror, so this attacks nothing ({pulled:?})");
-        let (runtime, gate) = (showed(&stage.registry, "containerd/"), showed(&stage.registry, "sealgate/"));
+        let asked = mirror
+            .requests()
+            .iter()
+            .filter(|entry| entry.user_agent.contains("containerd/"))
+            .count();
+        ensure!(
+            asked > 0,
+            "{what}: the runtime did not ask the mirror, so this attacks nothing ({pulled:?})"
+        );
+        let (runtime, gate) =
+            (showed(&stage.registry, "containerd/"), showed(&stage.registry, "sealgate/"));
         ensure!(gate > 0, "{what}: the gate did not show it to the registry ({pulled:?})");
         match pulled {
             Ok(_) => ensure!(taken && runtime > 0, "{what}: pulled, shown {runtime} times"),
             Err(error) => ensure!(!taken && runtime == 0, "{what}: {error}"),
         }
-        println!("     {what:<18} mirror: asked {asked} times, shown 0; registry: shown {runtime} + {gate} times");
+        println!(
+            "     {what:<18} mirror: asked {asked} times, shown 0; registry: shown {runtime} + \
+             {gate} times"
+        );
     }
     Ok(())
 }
@@ -121,9 +158,11 @@ async fn pull_with(stage: &Stage, image: &str, mirror: &TestRegistry, secrets: V
 /// A registry by its own name, with a mirror before it that asks in either way.
 async fn by_its_own_name(props: Props) -> Outcome {
     let mut stage = stage(props, Settings::conforming().auth(Auth::bearer(PASSWORD)), None).await?;
-    let (address, server) = (stage.registry.address(), format!("server = \"{}\"\n", stage.registry.url()));
+    let (address, server) =
+        (stage.registry.address(), format!("server = \"{}\"\n", stage.registry.url()));
     let folder = format!("{}_{}_", address.ip(), address.port());
-    for (challenge, auth) in [("Bearer", Auth::bearer(PASSWORD)), ("Basic", Auth::basic(PASSWORD))] {
+    for (challenge, auth) in [("Bearer", Auth::bearer(PASSWORD)), ("Basic", Auth::basic(PASSWORD))]
+    {
         let mirror = mirror(auth);
         hosts(&mut stage, &folder, &server, &mirror).await?;
         println!("   a registry by its own name, a mirror that asks with {challenge}:");
@@ -132,11 +171,13 @@ async fn by_its_own_name(props: Props) -> Outcome {
     Ok(())
 }
 
-/// A registry that another host stands for, which alone may have the secrets; then the mirror may have them too.
+/// A registry that another host stands for, which alone may have the secrets; then the mirror may
+/// have them too.
 async fn by_another_name(props: Props) -> Outcome {
     let config = format!("registry.credential_hosts.\"{HOST}\" = [\"{{registry}}\"]\n");
     let props = Props { config, ..props };
-    let mut stage = stage(props, Settings::conforming().auth(Auth::bearer(PASSWORD)), Some(HOST)).await?;
+    let mut stage =
+        stage(props, Settings::conforming().auth(Auth::bearer(PASSWORD)), Some(HOST)).await?;
     let mirror = mirror(Auth::basic(PASSWORD));
     let server = format!("server = \"{}\"\n", stage.registry.url());
     hosts(&mut stage, HOST, &server, &mirror).await?;
@@ -146,7 +187,8 @@ async fn by_another_name(props: Props) -> Outcome {
 
     let (registry, named) = (stage.registry.host(), mirror.host());
     let config = fs::read_to_string(stage.config())?;
-    let both = config.replace(&format!("[\"{registry}\"]\n"), &format!("[\"{registry}\", \"{named}\"]\n"));
+    let both =
+        config.replace(&format!("[\"{registry}\"]\n"), &format!("[\"{registry}\", \"{named}\"]\n"));
     ensure!(config != both, "credential_hosts is not where it was: {config}");
     fs::write(stage.config(), both)?;
     anew(&mut stage).await?;
@@ -158,13 +200,15 @@ async fn by_another_name(props: Props) -> Outcome {
     Ok(())
 }
 
-/// Docker Hub, whose images and whose API have different names: behind a proxy, so that the names are the real ones.
+/// Docker Hub, whose images and whose API have different names: behind a proxy, so that the names
+/// are the real ones.
 async fn docker_hub(props: Props) -> Outcome {
     let registry = Settings::conforming().tls().auth(Auth::basic(PASSWORD));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let proxy = format!("http://{}", listener.local_addr()?);
     let config = format!("registry.https_proxy = \"{proxy}\"\n");
-    let env = vec![("HTTPS_PROXY".to_owned(), proxy), ("NO_PROXY".to_owned(), "127.0.0.1".to_owned())];
+    let env =
+        vec![("HTTPS_PROXY".to_owned(), proxy), ("NO_PROXY".to_owned(), "127.0.0.1".to_owned())];
     let mut stage = stage(Props { config, env, ..props }, registry, Some("docker.io")).await?;
     let tunnels = tokio::spawn(tunnel(listener, stage.registry.address()));
     let mirror = mirror(Auth::basic(PASSWORD));
@@ -185,7 +229,9 @@ async fn tunnel(listener: TcpListener, to: SocketAddr) {
                 head.push(client.read_u8().await?);
             }
             if !head.starts_with(format!("CONNECT {DOCKER_HUB_API} ").as_bytes()) {
-                return client.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n").await;
+                return client
+                    .write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
+                    .await;
             }
             let mut server = TcpStream::connect(to).await?;
             client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;

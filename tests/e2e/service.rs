@@ -1,4 +1,5 @@
-//! The gate as a service: it drains when it is told to stop, and a restart loses no connection attempt.
+//! The gate as a service: it drains when it is told to stop, and a restart loses no connection
+//! attempt.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -19,14 +20,16 @@ const VERSION: &str = "/runtime.v1.RuntimeService/Version";
 /// Restarts under the client.
 const RESTARTS: usize = 5;
 
-/// SIGTERM while a create is under decision: it is finished, new connections are taken and served until then, and the gate
-/// ends.
+/// SIGTERM while a create is under decision: it is finished, new connections are taken and served
+/// until then, and the gate ends.
 pub async fn drain() -> Outcome {
     let stage = Stage::usual().await?;
     let signed = format!("{HOST}/prod/signed-v2:v1");
     let id = past_the_gate(&stage, &signed).await?;
     let pod = stage.pod().await?;
-    stage.registry.rule(Rule::new("/manifests/", Answer::Late(Duration::from_secs(4))).user_agent("sealgate/"));
+    stage.registry.rule(
+        Rule::new("/manifests/", Answer::Late(Duration::from_secs(4))).user_agent("sealgate/"),
+    );
     let cri = stage.cri();
     let creating = tokio::spawn({
         let (cri, launch) = (cri.clone(), by_id(&id, &signed));
@@ -50,16 +53,24 @@ pub async fn drain() -> Outcome {
         stat.is_empty() || stat.contains(") Z ")
     })
     .await?;
-    ensure!(stage.gate_log().contains("stopped"), "the gate did not say that it stopped:\n{}", stage.gate_log());
-    println!("   a create under decision was finished {:.1} s after SIGTERM, then the gate ended", took.as_secs_f64());
+    ensure!(
+        stage.gate_log().contains("stopped"),
+        "the gate did not say that it stopped:\n{}",
+        stage.gate_log()
+    );
+    println!(
+        "   a create under decision was finished {:.1} s after SIGTERM, then the gate ended",
+        took.as_secs_f64()
+    );
     Ok(())
 }
 
 /// A gate with an inherited socket, as a service manager starts it (sd_listen_fds(3)).
 fn activated(stage: &Stage, socket: &UnixListener) -> Result<Child, Failure> {
-    let log = std::fs::File::options().create(true).append(true).open(stage.folder().join("gate.log"))?;
-    let script =
-        "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=cri; exec \"$0\" run --config \"$1\"";
+    let log =
+        std::fs::File::options().create(true).append(true).open(stage.folder().join("gate.log"))?;
+    let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=cri; \
+        exec \"$0\" run --config \"$1\"";
     let child = Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_sealgate")])
         .arg(stage.config())
@@ -104,7 +115,8 @@ pub async fn restart_unnoticed() -> Outcome {
         }
     };
     println!(
-        "   {RESTARTS} restarts in {seconds:.1} s under a client that connected {asked} times: none refused, {again} told to \
+        "   {RESTARTS} restarts in {seconds:.1} s under a client that connected {asked} times: \
+         none refused, {again} told to \
          connect again, the slowest answered after {slowest:.0} ms"
     );
     // A channel that stays open mends itself, and the gate still gates.
@@ -120,22 +132,32 @@ pub async fn restart_unnoticed() -> Outcome {
     let gate = activated(&stage, &socket)?;
     let answer = waiting.await?;
     end(gate, "TERM")?;
-    ensure!(exit == 0 && refusal.is_some_and(|no| no.code() == Code::Unknown), "the gate after the restarts: {exit}");
+    ensure!(
+        exit == 0 && refusal.is_some_and(|no| no.code() == Code::Unknown),
+        "the gate after the restarts: {exit}"
+    );
     let answer = answer?;
     ensure!(answer.code == 0, "a call that waited for the start after a crash: {answer:?}");
     ensure!(again <= RESTARTS, "{again} calls were sent away by {RESTARTS} restarts");
     Ok(())
 }
 
-/// How often it connected, the slowest answer in milliseconds, and how many calls were told to connect again.
-async fn connect_and_ask(socket: std::path::PathBuf, stop: Arc<AtomicBool>) -> Result<(usize, f64, usize), Failure> {
+/// How often it connected, the slowest answer in milliseconds, and how many calls were told to
+/// connect again.
+async fn connect_and_ask(
+    socket: std::path::PathBuf,
+    stop: Arc<AtomicBool>,
+) -> Result<(usize, f64, usize), Failure> {
     let (mut asked, mut slowest, mut again) = (0, 0.0_f64, 0);
     while !stop.load(Ordering::SeqCst) {
         let began = Instant::now();
-        let mut raw = Raw::connect(&socket).await.map_err(|failure| Failure(format!("connecting: {}", failure.0)))?;
+        let mut raw = Raw::connect(&socket)
+            .await
+            .map_err(|failure| Failure(format!("connecting: {}", failure.0)))?;
         let answer = match raw.call(VERSION, b"").await {
             Ok(answer) => answer,
-            // Told to go away before the call was sent: a gRPC client then connects again by itself.
+            // Told to go away before the call was sent: a gRPC client then connects again by
+            // itself.
             Err(_) => {
                 again += 1;
                 Raw::connect(&socket).await?.call(VERSION, b"").await?

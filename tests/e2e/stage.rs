@@ -1,5 +1,6 @@
-//! [`Stage`]: a real containerd, a registry with the fixtures in it, and the gate as a process of its own between a
-//! client and that containerd. Everything is private to one scenario and gone afterwards.
+//! [`Stage`]: a real containerd, a registry with the fixtures in it, and the gate as a process of
+//! its own between a client and that containerd. Everything is private to one scenario and gone
+//! afterwards.
 
 use std::fmt;
 use std::fs;
@@ -52,11 +53,13 @@ pub struct Props {
     pub registry: Settings,
     /// The policy documents, YAML.
     pub policy: String,
-    /// More lines of the configuration file, dotted keys; `{registry}` in them is the registry's host and port.
+    /// More lines of the configuration file, dotted keys; `{registry}` in them is the registry's
+    /// host and port.
     pub config: String,
     /// Keys beside those of the fixtures: file name and contents.
     pub keys: Vec<(String, Vec<u8>)>,
-    /// The network of its own that the node is in and the registry is behind; the machine's loopback when there is none.
+    /// The network of its own that the node is in and the registry is behind; the machine's
+    /// loopback when there is none.
     pub wire: Option<Wire>,
     /// The runtime's environment variables, beside the test's own.
     pub env: Vec<(String, String)>,
@@ -78,7 +81,8 @@ pub struct Stage {
     program: PathBuf,
 }
 
-/// The policy that most scenarios use: images under `prod/` need the key `build`, the pause image is let through.
+/// The policy that most scenarios use: images under `prod/` need the key `build`, the pause image
+/// is let through.
 pub fn usual_policy() -> String {
     format!(
         "apiVersion: sealgate/v1
@@ -127,7 +131,11 @@ impl Stage {
         };
         fill(&registry);
         let network = props.wire.as_ref().map(Wire::node);
-        let setup = Setup { network, env: props.env, ..Setup::of(props.flavour, Host::new(HOST, &registry.url())) };
+        let setup = Setup {
+            network,
+            env: props.env,
+            ..Setup::of(props.flavour, Host::new(HOST, &registry.url()))
+        };
         let containerd = Containerd::start(setup).await?;
         let folder = tempfile::Builder::new().prefix("sealgate-e2e-").tempdir()?;
         for name in ["policies", "keys", "pods", "trust"] {
@@ -140,15 +148,32 @@ impl Stage {
             fs::write(folder.path().join("keys").join(name), key)?;
         }
         for root in ["local", "foreign"] {
-            fs::copy(fixtures::trust_root_path(root), folder.path().join(format!("trust/{root}.json")))?;
+            fs::copy(
+                fixtures::trust_root_path(root),
+                folder.path().join(format!("trust/{root}.json")),
+            )?;
         }
-        for file in
-            ["root.pem", "intermediate.pem", "foreign-root.pem", "team.crl", "root.crl", "stale.crl", "before.crl"]
-        {
+        for file in [
+            "root.pem",
+            "intermediate.pem",
+            "foreign-root.pem",
+            "team.crl",
+            "root.crl",
+            "stale.crl",
+            "before.crl",
+        ] {
             fs::copy(fixtures::pki_path(file), folder.path().join("keys").join(file))?;
         }
         let program = PathBuf::from(env!("CARGO_BIN_EXE_sealgate"));
-        let mut stage = Self { registry, containerd, wire: props.wire, held: None, folder, gate: None, program };
+        let mut stage = Self {
+            registry,
+            containerd,
+            wire: props.wire,
+            held: None,
+            folder,
+            gate: None,
+            program,
+        };
         stage.write_policy(&props.policy)?;
         let more = props.config.replace("{registry}", &stage.registry.host());
         fs::write(stage.config(), stage.configuration(&more))?;
@@ -159,8 +184,10 @@ impl Stage {
     fn configuration(&self, more: &str) -> String {
         let at = |name: &str| self.folder.path().join(name).display().to_string();
         format!(
-            "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
-             registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys = \"{}\"\ntrust.roots = [\"{}\"]\ntrust.state = \"{}\"\naudit.path = \"{}\"\n\
+            "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket \
+             = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
+             registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys \
+             = \"{}\"\ntrust.roots = [\"{}\"]\ntrust.state = \"{}\"\naudit.path = \"{}\"\n\
              clock.file = \"{}\"\nevidence.path = \"{}\"\n{more}\n",
             at("cri.sock"),
             at("control.sock"),
@@ -185,7 +212,10 @@ impl Stage {
     /// Starts the gate and waits until it answers.
     pub async fn start_gate(&mut self) -> Outcome {
         fs::create_dir_all(self.folder.path().join("audit"))?;
-        let log = fs::File::options().create(true).append(true).open(self.folder.path().join("gate.log"))?;
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("gate.log"))?;
         let mut gate = Command::new(&self.program);
         // As the unit has it.
         gate.env("MALLOC_ARENA_MAX", "1").env("MALLOC_MMAP_THRESHOLD_", "32768");
@@ -203,14 +233,20 @@ impl Stage {
         self.gate = Some(child);
         let deadline = Instant::now() + READY_MAX;
         while !self.cri().is_ready().await {
-            let gone = self.gate.as_mut().is_some_and(|gate| gate.try_wait().ok().flatten().is_some());
-            ensure!(!gone && Instant::now() < deadline, "the gate did not come up:\n{}", self.gate_log());
+            let gone =
+                self.gate.as_mut().is_some_and(|gate| gate.try_wait().ok().flatten().is_some());
+            ensure!(
+                !gone && Instant::now() < deadline,
+                "the gate did not come up:\n{}",
+                self.gate_log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(())
     }
 
-    /// Plays the release build from now on, which `make e2e` builds: what a gate takes of memory is that one's.
+    /// Plays the release build from now on, which `make e2e` builds: what a gate takes of memory is
+    /// that one's.
     pub async fn use_release(&mut self) -> Outcome {
         self.kill_gate()?;
         self.program = Self::released()?;
@@ -281,12 +317,17 @@ impl Stage {
 
     /// Runs `sealgate` with this stage's configuration.
     pub fn sealgate(&self, args: &[&str]) -> std::io::Result<std::process::Output> {
-        Command::new(env!("CARGO_BIN_EXE_sealgate")).arg("--config").arg(self.config()).args(args).output()
+        Command::new(env!("CARGO_BIN_EXE_sealgate"))
+            .arg("--config")
+            .arg(self.config())
+            .args(args)
+            .output()
     }
 
     /// Every decision on record, oldest first.
     pub fn records(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.folder.path().join("audit/audit.jsonl")).unwrap_or_default();
+        let text =
+            fs::read_to_string(self.folder.path().join("audit/audit.jsonl")).unwrap_or_default();
         let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         entries.filter(|entry| entry["kind"] == "decision").collect()
     }
@@ -295,13 +336,18 @@ impl Stage {
     pub fn expect_record(&self, call: &str, verdict: &str, code: &str) -> Result<Value, Failure> {
         let records = self.records();
         let newest = records.iter().rev().find(|record| record["call"] == call);
-        let newest = newest.ok_or_else(|| Failure(format!("no record of {call} among {records:#?}")))?;
+        let newest =
+            newest.ok_or_else(|| Failure(format!("no record of {call} among {records:#?}")))?;
         let found = (newest["verdict"].as_str(), newest["reason"]["code"].as_str());
-        ensure!(found == (Some(verdict), Some(code)), "expected {verdict}/{code}, the record says {newest:#}");
+        ensure!(
+            found == (Some(verdict), Some(code)),
+            "expected {verdict}/{code}, the record says {newest:#}"
+        );
         Ok(newest.clone())
     }
 
-    /// Pulls through the gate and makes and runs a container as the kubelet does: by id, under the name asked for.
+    /// Pulls through the gate and makes and runs a container as the kubelet does: by id, under the
+    /// name asked for.
     pub async fn pull_and_run(&self, image: &str) -> Result<(i32, String), Status> {
         let cri = self.cri();
         let id = cri.pull(image).await?;
@@ -326,7 +372,11 @@ impl Drop for Stage {
 
 /// A container as the kubelet asks for it (fact C1).
 pub fn by_id(id: &str, user_specified_image: &str) -> Launch {
-    Launch { image: id.to_owned(), user_specified_image: user_specified_image.to_owned(), ..Launch::default() }
+    Launch {
+        image: id.to_owned(),
+        user_specified_image: user_specified_image.to_owned(),
+        ..Launch::default()
+    }
 }
 
 /// Puts every fixture into the registry, byte for byte.
@@ -346,10 +396,18 @@ pub fn fill(registry: &TestRegistry) {
 }
 
 /// What a refusal must be on the wire: this code, and a message that begins so and contains these.
-pub fn expect_refusal(status: &Status, code: tonic::Code, begins: &str, contains: &[&str]) -> Outcome {
+pub fn expect_refusal(
+    status: &Status,
+    code: tonic::Code,
+    begins: &str,
+    contains: &[&str],
+) -> Outcome {
     let message = status.message();
     ensure!(status.code() == code, "expected {code:?}, got {:?}: {message}", status.code());
-    ensure!(message.starts_with(begins), "expected a message that begins {begins:?}, got {message:?}");
+    ensure!(
+        message.starts_with(begins),
+        "expected a message that begins {begins:?}, got {message:?}"
+    );
     for part in contains {
         ensure!(message.contains(part), "expected {part:?} in {message:?}");
     }

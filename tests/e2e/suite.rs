@@ -1,8 +1,9 @@
-//! [`play_all`]: the whole suite. Each scenario is a process of its own with a temporary folder of its own. [`WORKERS`] of
-//! them run side by side; then, one after another, those that must be [`Scenario::alone`].
+//! [`play_all`]: the whole suite. Each scenario is a process of its own with a temporary folder of
+//! its own. [`WORKERS`] of them run side by side; then, one after another, those that must be
+//! [`Scenario::alone`].
 //!
-//! What a scenario prints is shown in one piece when it ends. One that hangs is killed with all that it started, and one
-//! that panics fails alone.
+//! What a scenario prints is shown in one piece when it ends. One that hangs is killed with all
+//! that it started, and one that panics fails alone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,8 +19,8 @@ use crate::scenarios::{SCENARIOS, Scenario};
 
 /// Says to a process of this program that its scenario is a part of the suite.
 pub const IN_SUITE: &str = "--in-suite";
-/// Scenarios side by side. Most of the time each waits: one after another, they leave three quarters of two processors
-/// idle.
+/// Scenarios side by side. Most of the time each waits: one after another, they leave three
+/// quarters of two processors idle.
 const WORKERS: usize = 3;
 /// How long a scenario that was not over in time may clean up before it is killed.
 const CLEAN_UP: Duration = Duration::from_secs(60);
@@ -43,12 +44,17 @@ struct Progress {
 /// Plays every scenario; whether all passed.
 pub fn play_all() -> bool {
     let began = Instant::now();
-    let (alone, together): (Vec<&Scenario>, Vec<&Scenario>) = SCENARIOS.iter().partition(|scenario| scenario.alone);
+    let (alone, together): (Vec<&Scenario>, Vec<&Scenario>) =
+        SCENARIOS.iter().partition(|scenario| scenario.alone);
     let mut progress = Progress::default();
     play(&together, WORKERS, &mut progress);
     play(&alone, 1, &mut progress);
     let Progress { passed, failed, .. } = progress;
-    println!("\n{passed} passed, {} failed in {:.0} s", failed.len(), began.elapsed().as_secs_f64());
+    println!(
+        "\n{passed} passed, {} failed in {:.0} s",
+        failed.len(),
+        began.elapsed().as_secs_f64()
+    );
     for name in &failed {
         println!("   FAILED: {name} (make e2e SCENARIO={name})");
     }
@@ -77,8 +83,8 @@ fn play_one(scenario: &Scenario, tell: &Sender<Event>) {
     let name = scenario.name;
     // Nobody listens any more when the suite is being ended.
     let _ = tell.send(Event::Began(name));
-    let (passed, output) =
-        in_own_process(name).unwrap_or_else(|error| (false, format!("\n== {name}\n   FAILED: {error}\n")));
+    let (passed, output) = in_own_process(name)
+        .unwrap_or_else(|error| (false, format!("\n== {name}\n   FAILED: {error}\n")));
     let _ = tell.send(Event::Ended { name, passed, output });
 }
 
@@ -100,7 +106,9 @@ fn in_own_process(name: &str) -> std::io::Result<(bool, String)> {
     let mut output = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
     match ended {
         None => output += "   FAILED: it hung and was killed\n",
-        Some(status) if !status.success() && status.code() != Some(1) => output += &format!("   FAILED: {status}\n"),
+        Some(status) if !status.success() && status.code() != Some(1) => {
+            output += &format!("   FAILED: {status}\n")
+        }
         Some(_) => {}
     }
     Ok((ended.is_some_and(|status| status.success()), output))
@@ -140,8 +148,15 @@ impl Progress {
     }
 
     fn tell(&self) {
-        let running = self.running.iter().map(|(name, since)| format!("{name} ({} s)", since.elapsed().as_secs()));
+        let running = self
+            .running
+            .iter()
+            .map(|(name, since)| format!("{name} ({} s)", since.elapsed().as_secs()));
         let running = running.collect::<Vec<_>>().join(", ");
-        println!("\n.. {} of {} ended; running: {running}", self.passed + self.failed.len(), SCENARIOS.len());
+        println!(
+            "\n.. {} of {} ended; running: {running}",
+            self.passed + self.failed.len(),
+            SCENARIOS.len()
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The shipped units in a real systemd, as PID 1 of a container: installed as packaging does, activated by their sockets,
-//! sandboxed, reloaded, killed.
+//! The shipped units in a real systemd, as PID 1 of a container: installed as packaging does,
+//! activated by their sockets, sandboxed, reloaded, killed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -33,11 +33,25 @@ impl Machine {
     }
 
     /// As [`Machine::boot`], with folders of the host at these places.
-    pub async fn boot_with(files: tempfile::TempDir, shared: &[(&Path, &str)]) -> Result<Self, Failure> {
+    pub async fn boot_with(
+        files: tempfile::TempDir,
+        shared: &[(&Path, &str)],
+    ) -> Result<Self, Failure> {
         let console = fs::File::create(files.path().join("console"))?;
         let nspawn = Command::new("systemd-nspawn")
-            .args(shared.iter().map(|(folder, place)| format!("--bind={}:{place}", folder.display())))
-            .args(["-q", "-D", "/", "--volatile=yes", "--register=no", "--keep-unit", "--console=pipe", "-b"])
+            .args(
+                shared.iter().map(|(folder, place)| format!("--bind={}:{place}", folder.display())),
+            )
+            .args([
+                "-q",
+                "-D",
+                "/",
+                "--volatile=yes",
+                "--register=no",
+                "--keep-unit",
+                "--console=pipe",
+                "-b",
+            ])
             .args(["-M", &format!("sealgate-{}", std::process::id())])
             .arg(format!("--bind-ro={}:/mnt-in", files.path().display()))
             .arg("systemd.unit=multi-user.target")
@@ -51,13 +65,24 @@ impl Machine {
         loop {
             let gone = machine.nspawn.try_wait()?;
             let late = began.elapsed() > BOOT_MAX;
-            ensure!(gone.is_none() && !late, "the machine did not boot ({gone:?}):\n{}", machine.console());
+            ensure!(
+                gone.is_none() && !late,
+                "the machine did not boot ({gone:?}):\n{}",
+                machine.console()
+            );
             machine.init = child_of(machine.nspawn.id()).unwrap_or(0);
-            let state =
-                if machine.init == 0 { String::new() } else { machine.text(&["systemctl", "is-system-running"]) };
+            let state = if machine.init == 0 {
+                String::new()
+            } else {
+                machine.text(&["systemctl", "is-system-running"])
+            };
             // Degraded: some unit of the host does not work in a container.
             if ["running", "degraded"].contains(&state.trim()) {
-                println!("   systemd booted in {:.1} s: {}", began.elapsed().as_secs_f64(), state.trim());
+                println!(
+                    "   systemd booted in {:.1} s: {}",
+                    began.elapsed().as_secs_f64(),
+                    state.trim()
+                );
                 return Ok(machine);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -67,12 +92,17 @@ impl Machine {
     /// Runs a command in the machine.
     pub fn run(&self, command: &[&str]) -> std::io::Result<Output> {
         let init = self.init.to_string();
-        Command::new("nsenter").args(["-t", &init, "-m", "-u", "-i", "-n", "-p", "-C"]).args(command).output()
+        Command::new("nsenter")
+            .args(["-t", &init, "-m", "-u", "-i", "-n", "-p", "-C"])
+            .args(command)
+            .output()
     }
 
     /// As [`Machine::run`], what it printed.
     pub fn text(&self, command: &[&str]) -> String {
-        self.run(command).map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+        self.run(command)
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+            .unwrap_or_default()
     }
 
     /// As [`Machine::run`]; it must succeed.
@@ -112,7 +142,12 @@ impl Drop for Machine {
     fn drop(&mut self) {
         // The machine ends with its first process; nspawn then cleans up and ends.
         for pid in [self.init, self.nspawn.id()].into_iter().filter(|pid| *pid > 1) {
-            drop(Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status());
+            drop(
+                Command::new("kill")
+                    .args(["-KILL", &pid.to_string()])
+                    .stderr(Stdio::null())
+                    .status(),
+            );
             std::thread::sleep(Duration::from_millis(200));
         }
         drop(self.nspawn.wait());
@@ -131,7 +166,8 @@ pub fn package() -> Result<tempfile::TempDir, Failure> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tempfile::Builder::new().prefix("sealgate-unit-").tempdir()?;
     let at = |path: &str| folder.path().join(path);
-    for path in ["usr/bin", "usr/lib/systemd/system", "etc/sealgate/policies", "etc/sealgate/keys"] {
+    for path in ["usr/bin", "usr/lib/systemd/system", "etc/sealgate/policies", "etc/sealgate/keys"]
+    {
         fs::create_dir_all(at(path))?;
     }
     fs::copy(env!("CARGO_BIN_EXE_sealgate"), at("usr/bin/sealgate"))?;
@@ -145,9 +181,18 @@ pub fn package() -> Result<tempfile::TempDir, Failure> {
     Ok(folder)
 }
 
-/// Installs the package, with its sockets open and no runtime of the machine's own: the gate must come up without it.
+/// Installs the package, with its sockets open and no runtime of the machine's own: the gate must
+/// come up without it.
 pub fn service(machine: &Machine) -> Outcome {
-    machine.done(&["mount", "-t", "overlay", "-o", "lowerdir=/mnt-in/usr:/usr", "overlay", "/usr"])?;
+    machine.done(&[
+        "mount",
+        "-t",
+        "overlay",
+        "-o",
+        "lowerdir=/mnt-in/usr:/usr",
+        "overlay",
+        "/usr",
+    ])?;
     machine.done(&["cp", "-r", "/mnt-in/etc/sealgate", "/etc/"])?;
     machine.done(&["chown", "-R", "root:root", "/etc/sealgate"])?;
     machine.done(&["systemctl", "mask", "--runtime", "--now", "containerd.service"])?;
@@ -162,8 +207,16 @@ pub async fn systemd_unit() -> Outcome {
     service(&machine)?;
     let socket = machine.path("/run/sealgate/cri.sock");
     let held = fs::metadata(&socket)?;
-    ensure!(held.mode() & 0o777 == 0o600 && held.uid() == 0, "mode {:o}, owner {}", held.mode(), held.uid());
-    ensure!(machine.property("sealgate.service", "ActiveState") == "inactive", "it runs before anybody asked");
+    ensure!(
+        held.mode() & 0o777 == 0o600 && held.uid() == 0,
+        "mode {:o}, owner {}",
+        held.mode(),
+        held.uid()
+    );
+    ensure!(
+        machine.property("sealgate.service", "ActiveState") == "inactive",
+        "it runs before anybody asked"
+    );
 
     activated(&machine, &socket).await?;
     sandboxed(&machine)?;
@@ -199,7 +252,11 @@ async fn activated(machine: &Machine, socket: &Path) -> Outcome {
     ensure!(kind == "notify" && text.starts_with("gating "), "{kind}, {text}");
     let status = machine.run(&["sealgate", "status"])?;
     let words = String::from_utf8_lossy(&status.stdout).into_owned();
-    ensure!(status.status.code() == Some(1) && words.contains("2 documents"), "{}: {words}", status.status);
+    ensure!(
+        status.status.code() == Some(1) && words.contains("2 documents"),
+        "{}: {words}",
+        status.status
+    );
     println!(
         "   status {:?}; sealgate status ends with 1 and says: {}",
         text,
@@ -240,8 +297,13 @@ fn sandboxed(machine: &Machine) -> Outcome {
         machine.run(&["test", "-s", "/var/log/sealgate/audit.jsonl"])?.status.code() == Some(1),
         "records of nothing"
     );
-    ensure!(machine.run(&["test", "-e", "/var/log/sealgate/audit.jsonl"])?.status.success(), "no audit log was opened");
-    println!("   process {pid}: no capability, no new privileges, system calls filtered, root read-only");
+    ensure!(
+        machine.run(&["test", "-e", "/var/log/sealgate/audit.jsonl"])?.status.success(),
+        "no audit log was opened"
+    );
+    println!(
+        "   process {pid}: no capability, no new privileges, system calls filtered, root read-only"
+    );
     Ok(())
 }
 
@@ -263,7 +325,10 @@ async fn reloaded(machine: &Machine) -> Outcome {
     })
     .await?;
     let words = machine.text(&["sealgate", "status"]);
-    ensure!(words.contains("2 documents") && words.contains("the last reload was not taken"), "{words}");
+    ensure!(
+        words.contains("2 documents") && words.contains("the last reload was not taken"),
+        "{words}"
+    );
     machine.done(&["rm", "/etc/sealgate/policies/broken.yaml"])?;
     machine.done(&["systemctl", "reload", "sealgate.service"])?;
     println!("   reloaded; a broken policy was not taken, and said so");
@@ -292,13 +357,15 @@ async fn killed(machine: &Machine, socket: &Path, inode: u64) -> Outcome {
     let restarts = machine.property("sealgate.service", "NRestarts");
     ensure!(fs::metadata(socket)?.ino() == inode, "the socket is another one");
     println!(
-        "   killed: a call that came meanwhile was answered after {:.0} ms; restarts {restarts}, the socket is the same",
+        "   killed: a call that came meanwhile was answered after {:.0} ms; restarts {restarts}, \
+         the socket is the same",
         took.as_secs_f64() * 1e3
     );
     Ok(())
 }
 
-/// The runtime comes, is restarted and stopped: the gate's process and socket are the same all along.
+/// The runtime comes, is restarted and stopped: the gate's process and socket are the same all
+/// along.
 async fn with_a_runtime(machine: &Machine, socket: &Path) -> Outcome {
     let answers = async |code: i32| match Raw::connect(socket).await {
         Ok(mut raw) => raw.call(VERSION, b"").await.is_ok_and(|answer| answer.code == code),
@@ -308,11 +375,17 @@ async fn with_a_runtime(machine: &Machine, socket: &Path) -> Outcome {
     machine.done(&["systemctl", "unmask", "--runtime", "containerd.service"])?;
     for verb in ["start", "restart"] {
         machine.done(&["systemctl", verb, "containerd.service"])?;
-        eventually("the runtime answers through the gate", CHANGE_MAX, async || answers(0).await).await?;
+        eventually("the runtime answers through the gate", CHANGE_MAX, async || answers(0).await)
+            .await?;
     }
-    ensure!(machine.run(&["sealgate", "status"])?.status.success(), "{}", machine.text(&["sealgate", "status"]));
+    ensure!(
+        machine.run(&["sealgate", "status"])?.status.success(),
+        "{}",
+        machine.text(&["sealgate", "status"])
+    );
     machine.done(&["systemctl", "stop", "containerd.service"])?;
-    eventually("the gate says that the runtime is away", CHANGE_MAX, async || answers(14).await).await?;
+    eventually("the gate says that the runtime is away", CHANGE_MAX, async || answers(14).await)
+        .await?;
     let after = machine.property("sealgate.service", "MainPID");
     ensure!(gate == after, "the gate was restarted with the runtime: {gate}, {after}");
     println!("   containerd started, restarted and stopped: the gate is process {gate} all along");

@@ -1,5 +1,6 @@
-//! An upgrade under load: the gate is restarted by a real systemd, again and again, under a client with the kubelet's
-//! patience that polls, pulls and listens for events. Nothing is lost but the stream of events, which is told so.
+//! An upgrade under load: the gate is restarted by a real systemd, again and again, under a client
+//! with the kubelet's patience that polls, pulls and listens for events. Nothing is lost but the
+//! stream of events, which is told so.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +37,8 @@ const TRIES: usize = 5;
 /// How long the whole may take on a busy machine.
 const PULL_MAX: Duration = Duration::from_secs(60);
 
-/// A client with the kubelet's patience: one connection that is kept, and made again when the gate says goodbye.
+/// A client with the kubelet's patience: one connection that is kept, and made again when the gate
+/// says goodbye.
 struct Kubelet {
     socket: PathBuf,
     connection: Option<Raw>,
@@ -54,10 +56,11 @@ impl Kubelet {
     async fn call(&mut self, path: &str, message: &[u8], most: Duration) -> Result<Whole, Failure> {
         let began = Instant::now();
         for _ in 0..TRIES {
-            let mut connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
-                Some(connection) => connection,
-                None => Raw::connect(&self.socket).await?,
-            };
+            let mut connection =
+                match self.connection.take().filter(|connection| !connection.is_closed()) {
+                    Some(connection) => connection,
+                    None => Raw::connect(&self.socket).await?,
+                };
             match tokio::time::timeout(most, connection.ask(path, message)).await {
                 Err(_) => return Err(Failure(format!("{path} was not answered within {most:?}"))),
                 Ok(Asked::Answered(answer)) => {
@@ -73,8 +76,13 @@ impl Kubelet {
     }
 }
 
-/// Polls as a kubelet does until it is told to stop: how many calls, the slowest, how many connections anew.
-async fn poll(socket: PathBuf, stop: Arc<AtomicBool>, anew: bool) -> Result<(usize, Duration, usize), Failure> {
+/// Polls as a kubelet does until it is told to stop: how many calls, the slowest, how many
+/// connections anew.
+async fn poll(
+    socket: PathBuf,
+    stop: Arc<AtomicBool>,
+    anew: bool,
+) -> Result<(usize, Duration, usize), Failure> {
     let mut kubelet = Kubelet::new(&socket);
     let mut asked = 0;
     while !stop.load(Ordering::SeqCst) {
@@ -91,7 +99,8 @@ async fn poll(socket: PathBuf, stop: Arc<AtomicBool>, anew: bool) -> Result<(usi
     Ok((asked, kubelet.slowest, kubelet.again))
 }
 
-/// Keeps a stream of events open, and opens it again when the gate ends it with UNAVAILABLE. How often it did.
+/// Keeps a stream of events open, and opens it again when the gate ends it with UNAVAILABLE. How
+/// often it did.
 async fn listen(socket: PathBuf, stop: Arc<AtomicBool>, ended: Arc<AtomicUsize>) -> Outcome {
     while !stop.load(Ordering::SeqCst) {
         let mut raw = Raw::connect(&socket).await?;
@@ -106,7 +115,9 @@ async fn listen(socket: PathBuf, stop: Arc<AtomicBool>, ended: Arc<AtomicUsize>)
                 ended.fetch_add(1, Ordering::SeqCst);
             }
             Asked::Untaken => {}
-            Asked::Lost(why) => return Err(Failure(format!("the stream broke off without a status: {why}"))),
+            Asked::Lost(why) => {
+                return Err(Failure(format!("the stream broke off without a status: {why}")));
+            }
         }
     }
     Ok(())
@@ -121,7 +132,8 @@ async fn stopped(stop: &AtomicBool) {
 /// One pull that takes its time.
 async fn pull(socket: PathBuf, image: String) -> Result<(Whole, Duration), Failure> {
     let image = ImageSpec { image, ..ImageSpec::default() };
-    let request = PullImageRequest { image: Some(image), ..PullImageRequest::default() }.encode_to_vec();
+    let request =
+        PullImageRequest { image: Some(image), ..PullImageRequest::default() }.encode_to_vec();
     let began = Instant::now();
     let answer = Kubelet::new(&socket).call(PULL, &request, PULL_MAX).await?;
     Ok((answer, began.elapsed()))
@@ -132,7 +144,8 @@ async fn machine(containerd: &Containerd) -> Result<Machine, Failure> {
     let package = package()?;
     // Not under /tmp, of which the service has one of its own.
     let config = format!(
-        "[runtime]\nsocket = \"{RUNTIME}/containerd.sock\"\n[registry]\ncerts_dirs = [\"{RUNTIME}/certs.d\"]\n"
+        "[runtime]\nsocket = \"{RUNTIME}/containerd.sock\"\n[registry]\ncerts_dirs = \
+         [\"{RUNTIME}/certs.d\"]\n"
     );
     let drop_ins = package.path().join("etc/sealgate/config.toml.d");
     std::fs::create_dir_all(&drop_ins)?;
@@ -144,19 +157,27 @@ async fn machine(containerd: &Containerd) -> Result<Machine, Failure> {
 
 pub async fn upgrade() -> Outcome {
     let flavour = Flavour::all().into_iter().find(|flavour| flavour.version >= (1, 7));
-    let flavour = flavour.ok_or("no containerd that streams events (1.7 and newer): make runtimes")?;
+    let flavour =
+        flavour.ok_or("no containerd that streams events (1.7 and newer): make runtimes")?;
     let registry = TestRegistry::start(Settings::without_referrers());
     fill(&registry);
-    let containerd = Containerd::start(Setup::of(flavour, Host::new(HOST, &registry.url()))).await?;
+    let containerd =
+        Containerd::start(Setup::of(flavour, Host::new(HOST, &registry.url()))).await?;
     let machine = machine(&containerd).await?;
     let socket = machine.path("/run/sealgate/cri.sock");
-    ensure!(Raw::connect(&socket).await?.call(VERSION, b"").await?.code == 0, "{}", machine.journal());
+    ensure!(
+        Raw::connect(&socket).await?.call(VERSION, b"").await?.code == 0,
+        "{}",
+        machine.journal()
+    );
 
     let stop = Arc::new(AtomicBool::new(false));
     let ended = Arc::new(AtomicUsize::new(0));
-    let polling = [false, true].map(|anew| tokio::spawn(poll(socket.clone(), Arc::clone(&stop), anew)));
+    let polling =
+        [false, true].map(|anew| tokio::spawn(poll(socket.clone(), Arc::clone(&stop), anew)));
     let listening = tokio::spawn(listen(socket.clone(), Arc::clone(&stop), Arc::clone(&ended)));
-    registry.rule(Rule::new("/blobs/", Answer::Late(PULL_TIME)).user_agent("containerd/").calls(1..=1));
+    registry
+        .rule(Rule::new("/blobs/", Answer::Late(PULL_TIME)).user_agent("containerd/").calls(1..=1));
     let pulling = tokio::spawn(pull(socket.clone(), format!("{HOST}/prod/signed-v2:v1")));
     eventually("the runtime pulls", CHANGE_MAX, async || {
         registry
@@ -172,15 +193,24 @@ pub async fn upgrade() -> Outcome {
         let seen = ended.load(Ordering::SeqCst);
         machine.done(&["systemctl", "restart", "sealgate.service"])?;
         times.push(began.elapsed());
-        ensure!(machine.property("sealgate.service", "MainPID") != before, "restart {restart} restarted nothing");
-        eventually("the stream was ended by this restart", CHANGE_MAX, async || ended.load(Ordering::SeqCst) > seen)
-            .await?;
+        ensure!(
+            machine.property("sealgate.service", "MainPID") != before,
+            "restart {restart} restarted nothing"
+        );
+        eventually("the stream was ended by this restart", CHANGE_MAX, async || {
+            ended.load(Ordering::SeqCst) > seen
+        })
+        .await?;
         // It is open again before the next restart.
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     stop.store(true, Ordering::SeqCst);
     let (pulled, took) = pulling.await??;
-    ensure!(pulled.code == 0 && took >= PULL_TIME, "the pull: {pulled:?} after {took:?}\n{}", machine.journal());
+    ensure!(
+        pulled.code == 0 && took >= PULL_TIME,
+        "the pull: {pulled:?} after {took:?}\n{}",
+        machine.journal()
+    );
     listening.await??;
     let ended = ended.load(Ordering::SeqCst);
     ensure!(ended == RESTARTS, "the stream was ended {ended} times by {RESTARTS} restarts");
@@ -195,13 +225,17 @@ pub async fn upgrade() -> Outcome {
     println!("   one connection kept: {}", line[0]);
     println!("   a connection each:   {}", line[1]);
     println!(
-        "   {RESTARTS} restarts: the first took {:.1} s with a pull of {:.1} s in flight, the others {:.0} ms at most; the stream \
+        "   {RESTARTS} restarts: the first took {:.1} s with a pull of {:.1} s in flight, the \
+         others {:.0} ms at most; the stream \
          ended {ended} times with UNAVAILABLE",
         times[0].as_secs_f64(),
         took.as_secs_f64(),
         times[1..].iter().max().map_or(0.0, Duration::as_secs_f64) * 1e3
     );
     let journal = machine.journal();
-    ensure!(journal.matches("stopped").count() >= RESTARTS && !journal.contains("cut=1"), "{journal}");
+    ensure!(
+        journal.matches("stopped").count() >= RESTARTS && !journal.contains("cut=1"),
+        "{journal}"
+    );
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Image volumes (fact C7): every image that a container mounts is decided on and proven like its own.
+//! Image volumes (fact C7): every image that a container mounts is decided on and proven like its
+//! own.
 
 use std::time::Duration;
 
@@ -13,8 +14,17 @@ use crate::stage::{HOST, Outcome, Props, Stage, by_id};
 const PATH: &str = "/data";
 
 fn mount(image: &str, asked: &str) -> Mount {
-    let image = ImageSpec { image: image.to_owned(), user_specified_image: asked.to_owned(), ..ImageSpec::default() };
-    Mount { container_path: PATH.to_owned(), readonly: true, image: Some(image), ..Mount::default() }
+    let image = ImageSpec {
+        image: image.to_owned(),
+        user_specified_image: asked.to_owned(),
+        ..ImageSpec::default()
+    };
+    Mount {
+        container_path: PATH.to_owned(),
+        readonly: true,
+        image: Some(image),
+        ..Mount::default()
+    }
 }
 
 fn with(launch: Launch, mount: Mount) -> Launch {
@@ -38,10 +48,21 @@ pub async fn image_volume() -> Outcome {
         stage.expect_record("ImageVolume", "admitted", "satisfied")?;
     }
     println!("   {data} was mounted by id and by name");
-    create_refused(&stage, &pod, with(launch(), mount(&unsigned_id, &unsigned)), No::refused("unsigned")).await?;
+    create_refused(
+        &stage,
+        &pod,
+        with(launch(), mount(&unsigned_id, &unsigned)),
+        No::refused("unsigned"),
+    )
+    .await?;
     let lie = mount(&unsigned_id, &data);
     create_refused(&stage, &pod, with(launch(), lie), No::refused("name-not-listed")).await?;
-    let path = No { code: tonic::Code::InvalidArgument, begins: "", verdict: "refused", reason: "bad-reference" };
+    let path = No {
+        code: tonic::Code::InvalidArgument,
+        begins: "",
+        verdict: "refused",
+        reason: "bad-reference",
+    };
     create_refused(&stage, &pod, with(launch(), mount("/etc", "")), path).await?;
 
     // The record `sha256:<id>`, which is what the runtime mounts, points at other content.
@@ -51,22 +72,30 @@ pub async fn image_volume() -> Outcome {
     let before = containers(&stage).await?;
     let pod = stage.cri().run_pod("prod-us").await?;
     let mut reasons = Vec::new();
-    eventually("a container with the moved volume is refused", Duration::from_secs(10), async || {
-        let began = stage.records().len();
-        let outcome = stage.cri().create(&pod, with(launch(), mount(&data_id, &data))).await;
-        let codes = stage.records().split_off(began);
-        reasons = codes.iter().map(|record| record["reason"]["code"].to_string()).collect();
-        outcome.is_err()
-    })
+    eventually(
+        "a container with the moved volume is refused",
+        Duration::from_secs(10),
+        async || {
+            let began = stage.records().len();
+            let outcome = stage.cri().create(&pod, with(launch(), mount(&data_id, &data))).await;
+            let codes = stage.records().split_off(began);
+            reasons = codes.iter().map(|record| record["reason"]["code"].to_string()).collect();
+            outcome.is_err()
+        },
+    )
     .await?;
     println!("   {data_id} was moved to other content: {reasons:?}");
-    ensure!(reasons.iter().any(|code| code.contains("other-")), "refused for another reason: {reasons:?}");
+    ensure!(
+        reasons.iter().any(|code| code.contains("other-")),
+        "refused for another reason: {reasons:?}"
+    );
     let after = containers(&stage).await?;
     ensure!(before == after, "containers were left: {before:?}, {after:?}");
     Ok(())
 }
 
-/// On a containerd that has none the runtime's own answer passes, and an unsigned one is refused all the same.
+/// On a containerd that has none the runtime's own answer passes, and an unsigned one is refused
+/// all the same.
 pub async fn unknown() -> Outcome {
     let stage = Stage::usual().await?;
     ensure!(stage.containerd.flavour().version < (2, 0), "this containerd has image volumes");
@@ -74,9 +103,14 @@ pub async fn unknown() -> Outcome {
     let (app_id, data_id) = (stage.cri().pull(&app).await?, stage.cri().pull(&data).await?);
     let unsigned_id = past_the_gate(&stage, &format!("{HOST}/prod/unsigned:v1")).await?;
     let pod = stage.pod().await?;
-    let direct = stage.containerd.cri().create(&pod, with(by_id(&app_id, &app), mount(&data_id, &data))).await;
+    let direct = stage
+        .containerd
+        .cri()
+        .create(&pod, with(by_id(&app_id, &app), mount(&data_id, &data)))
+        .await;
     let gated = stage.cri().create(&pod, with(by_id(&app_id, &app), mount(&data_id, &data))).await;
-    let (direct, gated) = (direct.err().ok_or("mounted")?, gated.err().ok_or("mounted through the gate")?);
+    let (direct, gated) =
+        (direct.err().ok_or("mounted")?, gated.err().ok_or("mounted through the gate")?);
     println!("   {:?}: {}", gated.code(), gated.message());
     ensure!(direct.code() == gated.code(), "the runtime says {direct}, the gate {gated}");
     let refused = with(by_id(&app_id, &app), mount(&unsigned_id, ""));

@@ -1,5 +1,6 @@
-//! [`Wire`]: two network namespaces of the test's own, joined by a wire: the node's, whose only way out is a default
-//! route, and the registry's behind it. The wire can be cut, loudly or in silence, without the machine noticing.
+//! [`Wire`]: two network namespaces of the test's own, joined by a wire: the node's, whose only way
+//! out is a default route, and the registry's behind it. The wire can be cut, loudly or in silence,
+//! without the machine noticing.
 //!
 //! Both end with this value: they hang on nothing but two sleeping processes.
 
@@ -84,16 +85,20 @@ impl Wire {
         self.beyond.ip(&format!("route add blackhole {REGISTRY}/32"))
     }
 
-    /// How often anybody on the node has tried to connect somewhere, answered or not, since the beginning.
+    /// How often anybody on the node has tried to connect somewhere, answered or not, since the
+    /// beginning.
     pub fn attempts(&self) -> Result<u64, Failure> {
         let table = fs::read_to_string(format!("/proc/{}/net/snmp", self.node.0.id()))?;
         let count = |protocol: &str, name: &str| {
-            let mut rows = table.lines().filter(|row| row.starts_with(protocol)).map(str::split_whitespace);
+            let mut rows =
+                table.lines().filter(|row| row.starts_with(protocol)).map(str::split_whitespace);
             let at = rows.next()?.position(|field| field == name)?;
             rows.next()?.nth(at)?.parse::<u64>().ok()
         };
         let (routed, lost) = (count("Tcp:", "ActiveOpens"), count("Ip:", "OutNoRoutes"));
-        let (Some(routed), Some(lost)) = (routed, lost) else { return Err(Failure(format!("no counters:\n{table}"))) };
+        let (Some(routed), Some(lost)) = (routed, lost) else {
+            return Err(Failure(format!("no counters:\n{table}")));
+        };
         Ok(routed + lost)
     }
 }
@@ -102,7 +107,8 @@ impl Namespace {
     fn new() -> Result<Self, Failure> {
         let mut sleeping = Command::new("unshare");
         sleeping.args(["--net", "sleep", "infinity"]).stdin(Stdio::null());
-        let child = sleeping.spawn().map_err(|error| format!("unshare (Debian: util-linux): {error}"))?;
+        let child =
+            sleeping.spawn().map_err(|error| format!("unshare (Debian: util-linux): {error}"))?;
         let mut namespace = Self(child);
         let own = fs::read_link("/proc/self/ns/net")?;
         let began = Instant::now();
@@ -110,7 +116,8 @@ impl Namespace {
             let ended = namespace.0.try_wait()?;
             ensure!(
                 ended.is_none() && began.elapsed() < MADE_MAX,
-                "this scenario needs network namespaces of its own, and this machine makes none ({ended:?}): run it as \
+                "this scenario needs network namespaces of its own, and this machine makes none \
+                 ({ended:?}): run it as \
                  root with CAP_SYS_ADMIN and CAP_NET_ADMIN"
             );
             std::thread::sleep(Duration::from_millis(2));

@@ -1,4 +1,5 @@
-//! The command line on a gate that runs: exit codes, both outputs, and an attacker's words made harmless in all of them.
+//! The command line on a gate that runs: exit codes, both outputs, and an attacker's words made
+//! harmless in all of them.
 
 use std::fs;
 use std::process::Output;
@@ -14,14 +15,21 @@ use crate::stage::{Failure, HOST, Outcome, Stage};
 const HOSTILE: &str = "x\u{1b}[2J\u{7}\u{9b}31m\r\nadmitted\u{202e}y";
 
 fn text(output: &Output) -> String {
-    [&output.stdout[..], &output.stderr[..]].iter().map(|bytes| String::from_utf8_lossy(bytes)).collect()
+    [&output.stdout[..], &output.stderr[..]]
+        .iter()
+        .map(|bytes| String::from_utf8_lossy(bytes))
+        .collect()
 }
 
 /// Runs a command, which must end with this code; what it printed.
 fn run(stage: &Stage, args: &[&str], code: i32) -> Result<String, Failure> {
     let output = stage.sealgate(args)?;
     let words = text(&output);
-    ensure!(output.status.code() == Some(code), "sealgate {args:?}: {}, expected {code}: {words}", output.status);
+    ensure!(
+        output.status.code() == Some(code),
+        "sealgate {args:?}: {}, expected {code}: {words}",
+        output.status
+    );
     harmless(&words, &format!("sealgate {args:?}"))?;
     Ok(words)
 }
@@ -34,7 +42,8 @@ fn json(stage: &Stage, args: &[&str], code: i32) -> Result<Value, Failure> {
 
 /// No character with power over a terminal, except line breaks.
 fn harmless(words: &str, of: &str) -> Outcome {
-    let powerful = |c: &char| (c.is_control() && *c != '\n') || ('\u{202a}'..='\u{202e}').contains(c);
+    let powerful =
+        |c: &char| (c.is_control() && *c != '\n') || ('\u{202a}'..='\u{202e}').contains(c);
     let found: Vec<char> = words.chars().filter(powerful).collect();
     ensure!(found.is_empty(), "{of} printed {found:?}: {words:?}");
     Ok(())
@@ -43,10 +52,12 @@ fn harmless(words: &str, of: &str) -> Outcome {
 /// `verify`, `policy check`, `status`, `cache flush`, `audit`, and the wrong command line.
 pub async fn command_line() -> Outcome {
     let mut stage = Stage::usual().await?;
-    let (signed, unsigned) = (format!("{HOST}/prod/signed-v2:v1"), format!("{HOST}/prod/unsigned:v1"));
+    let (signed, unsigned) =
+        (format!("{HOST}/prod/signed-v2:v1"), format!("{HOST}/prod/unsigned:v1"));
     let admitted = json(&stage, &["verify", &signed], 0)?;
     ensure!(
-        admitted["verdict"] == "admitted" && admitted["pinned"].as_str().is_some_and(|pin| pin.contains("@sha256:")),
+        admitted["verdict"] == "admitted"
+            && admitted["pinned"].as_str().is_some_and(|pin| pin.contains("@sha256:")),
         "{admitted}"
     );
     let refused = json(&stage, &["verify", &unsigned], 1)?;
@@ -56,12 +67,22 @@ pub async fn command_line() -> Outcome {
     stage.registry.rule(Rule::new("/prod/rejected/", Answer::Drop));
     let away = json(&stage, &["verify", &format!("{HOST}/prod/rejected:v1")], 2)?;
     ensure!(away["verdict"] == "unreachable", "{away}");
-    ensure!(run(&stage, &["verify", &signed], 0)?.contains("signed by build.pub"), "the signer is not named");
-    for wrong in [&["verify"][..], &["vrify", "x"], &["--outptu", "json", "status"], &["audit", "show", "no id"]] {
+    ensure!(
+        run(&stage, &["verify", &signed], 0)?.contains("signed by build.pub"),
+        "the signer is not named"
+    );
+    for wrong in [
+        &["verify"][..],
+        &["vrify", "x"],
+        &["--outptu", "json", "status"],
+        &["audit", "show", "no id"],
+    ] {
         run(&stage, wrong, 64)?;
     }
     ensure!(stage.records().is_empty(), "verify wrote a record");
-    println!("   verify: 0 admitted, 1 refused, 2 unable and unreachable; 64 for a wrong command line");
+    println!(
+        "   verify: 0 admitted, 1 refused, 2 unable and unreachable; 64 for a wrong command line"
+    );
 
     policies(&stage)?;
 
@@ -71,7 +92,10 @@ pub async fn command_line() -> Outcome {
     ensure!(status["memory"]["verdicts"].as_u64() >= Some(1), "nothing is remembered: {status}");
     run(&stage, &["cache", "flush"], 0)?;
     let status = json(&stage, &["status"], 0)?;
-    ensure!(status["memory"]["verdicts"] == 0 && status["memory"]["evidence"] == 0, "not flushed: {status}");
+    ensure!(
+        status["memory"]["verdicts"] == 0 && status["memory"]["evidence"] == 0,
+        "not flushed: {status}"
+    );
     stage.registry.clear_log();
     ensure!(stage.cri().pull(&signed).await? == id, "another id");
     ensure!(stage.registry.count("sha256-") > 0, "after a flush no signature was asked for");
@@ -90,7 +114,10 @@ pub async fn command_line() -> Outcome {
     run(&stage, &["status"], 2)?;
     run(&stage, &["cache", "flush"], 2)?;
     run(&stage, &["audit", "tail"], 0)?;
-    println!("   status, cache flush, audit tail and show say what is; with the gate away the first two say 2");
+    println!(
+        "   status, cache flush, audit tail and show say what is; with the gate away the first two \
+         say 2"
+    );
     Ok(())
 }
 
@@ -101,12 +128,23 @@ fn policies(stage: &Stage) -> Outcome {
     let folder = stage.folder().join("broken");
     fs::create_dir(&folder)?;
     let at = folder.display().to_string();
-    let image = HOSTILE.replace(['\r', '\n'], "").escape_default().to_string().replace("\\u{1b}", "\\x1b");
+    let image =
+        HOSTILE.replace(['\r', '\n'], "").escape_default().to_string().replace("\\u{1b}", "\\x1b");
     let documents = [
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: a}\nspec:\n  imagse: [\"x/y\"]\n  require: {insecureAcceptAnything: true}\n".to_owned(),
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: a}\nspec:\n  images: []\n  require: {insecureAcceptAnything: true}\n".to_owned(),
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: a}\nspec:\n  images: [\"x/y\"]\n  require: {name: k, key: {files: [gone.pub]}}\n".to_owned(),
-        format!("apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: a}}\nspec:\n  images: [\"{}\"]\n", image.replace("\\u{", "").replace('}', "")),
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: a}\nspec:\n  imagse: \
+         [\"x/y\"]\n  require: {insecureAcceptAnything: true}\n"
+            .to_owned(),
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: a}\nspec:\n  images: []\n  \
+         require: {insecureAcceptAnything: true}\n"
+            .to_owned(),
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: a}\nspec:\n  images: \
+         [\"x/y\"]\n  require: {name: k, key: {files: [gone.pub]}}\n"
+            .to_owned(),
+        format!(
+            "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: a}}\nspec:\n  \
+            images: [\"{}\"]\n",
+            image.replace("\\u{", "").replace('}', "")
+        ),
         "{".to_owned(),
     ];
     for document in documents {
@@ -130,21 +168,33 @@ pub async fn hostile_words() -> Outcome {
         attempt: 0,
     };
     let sandbox = PodSandboxConfig { metadata: Some(metadata), ..PodSandboxConfig::default() };
-    let names = [format!("{HOST}/prod/{HOSTILE}"), HOSTILE.to_owned(), format!("{HOST}/prod/unsigned:v1")];
+    let names =
+        [format!("{HOST}/prod/{HOSTILE}"), HOSTILE.to_owned(), format!("{HOST}/prod/unsigned:v1")];
     for name in &names {
         let request = PullImageRequest {
             image: image(name.clone()),
             sandbox_config: Some(sandbox.clone()),
             ..PullImageRequest::default()
         };
-        let refusal = stage.cri().images.pull_image(request).await.err().ok_or("a hostile pull was let through")?;
+        let refusal = stage
+            .cri()
+            .images
+            .pull_image(request)
+            .await
+            .err()
+            .ok_or("a hostile pull was let through")?;
         println!("   {:?}: {}", refusal.code(), refusal.message());
         harmless(refusal.message(), "the gate")?;
         ensure!(!refusal.message().contains('\n'), "more than one line: {:?}", refusal.message());
     }
     let pod = stage.pod().await?;
     for (by, asked) in [(names[0].as_str(), ""), ("sha256:0", names[1].as_str())] {
-        let refusal = stage.cri().create(&pod, crate::stage::by_id(by, asked)).await.err().ok_or("created")?;
+        let refusal = stage
+            .cri()
+            .create(&pod, crate::stage::by_id(by, asked))
+            .await
+            .err()
+            .ok_or("created")?;
         harmless(refusal.message(), "the gate")?;
     }
     let records = stage.records();
@@ -164,6 +214,9 @@ pub async fn hostile_words() -> Outcome {
     }
     run(&stage, &["verify", "--namespace", HOSTILE, &names[2]], 1)?;
     run(&stage, &["audit", "show", HOSTILE], 64)?;
-    println!("   {} records, two ways each, the journal and verify: nothing with power over a terminal", records.len());
+    println!(
+        "   {} records, two ways each, the journal and verify: nothing with power over a terminal",
+        records.len()
+    );
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! `export` and `import`: what leaves one node is judged on another, what was there before stays, and what cannot be taken
-//! is told.
+//! `export` and `import`: what leaves one node is judged on another, what was there before stays,
+//! and what cannot be taken is told.
 
 use std::fs;
 use std::path::PathBuf;
@@ -39,14 +39,21 @@ fn what_is_exported_is_admitted_on_another_node_with_no_network() {
     here.keep_child("index-child-v2");
     let ran = export(&here, &[BOTH, "registry.example.test/prod/index-child-v2:v1"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.out.contains(target.as_str()) && ran.out.contains(&format!("as {BOTH}")), "{}", ran.out);
+    assert!(
+        ran.out.contains(target.as_str()) && ran.out.contains(&format!("as {BOTH}")),
+        "{}",
+        ran.out
+    );
     let ran = there.run(&["import", archive(&here).to_str().unwrap()]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains(&format!("taken  {target}")), "{}", ran.out);
     let mut expected = listed(&here);
     expected.retain(|line| !line["repository"].as_str().unwrap().ends_with("signed-other"));
     // The index is not in the store, and only what is can be listed by its name.
-    let child = expected.iter_mut().find(|line| line["repository"].as_str().unwrap().ends_with("child-v2")).unwrap();
+    let child = expected
+        .iter_mut()
+        .find(|line| line["repository"].as_str().unwrap().ends_with("child-v2"))
+        .unwrap();
     child["names"] = json!([]);
     expected.sort_by_key(ToString::to_string);
     assert_eq!(listed(&there), expected);
@@ -88,8 +95,10 @@ fn a_file_that_is_there_stays_unless_forced() {
     // The same store gives the same bytes, on standard output too.
     let streamed = node.bytes(&["export", BOTH, "-o", "-"]);
     assert_eq!(streamed, written);
-    let strangers: Vec<PathBuf> =
-        files_below(&node.path).into_iter().filter(|path| path.to_string_lossy().contains(".new-")).collect();
+    let strangers: Vec<PathBuf> = files_below(&node.path)
+        .into_iter()
+        .filter(|path| path.to_string_lossy().contains(".new-"))
+        .collect();
     assert_eq!(strangers, Vec::<PathBuf>::new());
 }
 
@@ -100,7 +109,11 @@ fn what_is_not_kept_is_not_exported() {
     for image in ["registry.example.test/prod/signed-both:v2", "sha256:abcdef", "signed-both"] {
         let ran = export(&node, &[BOTH, image]);
         assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{image}");
-        assert!(ran.err.contains("nothing is kept about") && ran.err.contains("--fetch"), "{}", ran.err);
+        assert!(
+            ran.err.contains("nothing is kept about") && ran.err.contains("--fetch"),
+            "{}",
+            ran.err
+        );
         assert!(!archive(&node).exists(), "{image}: nothing is written in part");
     }
     assert_eq!(node.run(&["export", "-o", "out.tar"]).code, Some(64));
@@ -123,11 +136,15 @@ fn an_image_is_exported_by_its_digest_by_digits_of_it_and_by_name() {
     assert!(archives.windows(2).all(|two| two[0] == two[1]));
 }
 
-/// A tag that meant several images: which one is meant now, the store does not know, and nobody guesses.
+/// A tag that meant several images: which one is meant now, the store does not know, and nobody
+/// guesses.
 #[test]
 fn a_tag_that_was_several_images_is_not_guessed() {
     let node = Node::new();
-    let (one, two) = (node.keep("signed-v2"), node.keep_as("signed-v3", "registry.example.test/prod/signed-v2:v1"));
+    let (one, two) = (
+        node.keep("signed-v2"),
+        node.keep_as("signed-v3", "registry.example.test/prod/signed-v2:v1"),
+    );
     let ran = export(&node, &["registry.example.test/prod/signed-v2:v1"]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains(one.as_str()) && ran.err.contains(two.as_str()), "{}", ran.err);
@@ -171,7 +188,8 @@ fn what_is_no_layout_is_not_imported() {
     assert_eq!(node.json(&["list"]).lines(), Vec::<Value>::new());
 }
 
-/// Layouts that other tools made: a copy of the fixtures' registry, where nothing says from which repository.
+/// Layouts that other tools made: a copy of the fixtures' registry, where nothing says from which
+/// repository.
 #[test]
 fn a_layout_of_others_needs_a_repository() {
     let node = Node::new();
@@ -179,11 +197,17 @@ fn a_layout_of_others_needs_a_repository() {
     let layout = layout.to_str().unwrap();
     let ran = node.run(&["import", layout]);
     assert_eq!(ran.code, Some(1), "{}", ran.out);
-    assert!(ran.out.contains("name one") && ran.err.contains("nothing was taken"), "{}{}", ran.out, ran.err);
+    assert!(
+        ran.out.contains("name one") && ran.err.contains("nothing was taken"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
     for wrong in ["prod/app", "registry.example.test/prod/app:v1", "x"] {
         assert_eq!(node.run(&["import", "--repository", wrong, layout]).code, Some(64), "{wrong}");
     }
-    let ran = node.json(&["import", "--repository", "registry.example.test/prod/signed-v2", layout]);
+    let ran =
+        node.json(&["import", "--repository", "registry.example.test/prod/signed-v2", layout]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let answer = &ran.lines()[0];
     assert!(answer["taken"].as_array().unwrap().len() > 10, "{answer}");
@@ -213,10 +237,14 @@ fn attack_e3_an_import_prints_harmlessly() {
     let ran = node.run(&["import", "layout"]);
     assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
     let all = format!("{}{}", ran.out, ran.err);
-    assert!(!all.contains(['\u{1b}', '\u{202e}']) && all.contains("\\u{1b}[2J\\u{a}left"), "{all:?}");
+    assert!(
+        !all.contains(['\u{1b}', '\u{202e}']) && all.contains("\\u{1b}[2J\\u{a}left"),
+        "{all:?}"
+    );
 }
 
-/// The registry is asked for what is not kept, under this node's policies, and what came is kept from then on.
+/// The registry is asked for what is not kept, under this node's policies, and what came is kept
+/// from then on.
 #[test]
 fn what_is_not_kept_is_fetched_when_asked_for() {
     let (here, there) = (Node::new(), Node::new());
@@ -238,7 +266,10 @@ fn what_is_not_kept_is_fetched_when_asked_for() {
             );
         }
         let layer = manifest["layers"][0]["digest"].as_str().unwrap().trim_start_matches("sha256:");
-        assert!(!members.contains(&format!("blobs/sha256/{layer}")), "{name}: layers are not evidence");
+        assert!(
+            !members.contains(&format!("blobs/sha256/{layer}")),
+            "{name}: layers are not evidence"
+        );
     }
     assert_eq!(there.run(&["import", archive(&here).to_str().unwrap()]).code, Some(0));
     for name in [&v2, &v3, &child] {
@@ -247,7 +278,11 @@ fn what_is_not_kept_is_fetched_when_asked_for() {
     }
     let refused = here.run(&["export", "--fetch", &image("unsigned"), "-o", "other.tar"]);
     assert_eq!(refused.code, Some(1), "{}", refused.err);
-    assert!(refused.err.contains("not admitted") && !here.path.join("other.tar").exists(), "{}", refused.err);
+    assert!(
+        refused.err.contains("not admitted") && !here.path.join("other.tar").exists(),
+        "{}",
+        refused.err
+    );
     registry.rule(Rule::new("", Answer::Drop));
     let unreachable = here.run(&["export", "--fetch", &image("unsigned"), "-o", "other.tar"]);
     assert_eq!(unreachable.code, Some(2), "{}", unreachable.err);

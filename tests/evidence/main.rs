@@ -1,4 +1,5 @@
-//! `sealgate evidence`: the program on a store that is filled from fixtures, and what other tools make of its exports.
+//! `sealgate evidence`: the program on a store that is filled from fixtures, and what other tools
+//! make of its exports.
 
 #![allow(
     clippy::unwrap_used,

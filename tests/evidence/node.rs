@@ -1,4 +1,5 @@
-//! [`Node`]: a configuration with a store of its own, filled from fixtures as the gate would fill it.
+//! [`Node`]: a configuration with a store of its own, filled from fixtures as the gate would fill
+//! it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -44,10 +45,12 @@ impl Node {
         let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keys");
         fs::create_dir(path.join("keys")).unwrap();
         for name in ["build", "security", "other"] {
-            fs::copy(keys.join(format!("{name}.pub")), path.join(format!("keys/{name}.pub"))).unwrap();
+            fs::copy(keys.join(format!("{name}.pub")), path.join(format!("keys/{name}.pub")))
+                .unwrap();
         }
         let config = format!(
-            "[evidence]\npath = {:?}\n[policy]\npolicies = {:?}\nkeys = {:?}\n[audit]\npath = {:?}\n[clock]\nfile = {:?}\n[runtime]\nsocket = {:?}\n\
+            "[evidence]\npath = {:?}\n[policy]\npolicies = {:?}\nkeys = {:?}\n[audit]\npath = \
+             {:?}\n[clock]\nfile = {:?}\n[runtime]\nsocket = {:?}\n\
              [trust]\nroots = [{:?}]\nstate = {:?}\n",
             path.join("evidence"),
             path.join("policies"),
@@ -70,8 +73,11 @@ impl Node {
     /// Adds lines to the configuration's table of evidence.
     pub fn configure(&self, line: &str) {
         let config = fs::read_to_string(self.path.join("config.toml")).unwrap();
-        fs::write(self.path.join("config.toml"), config.replace("[evidence]\n", &format!("[evidence]\n{line}\n")))
-            .unwrap();
+        fs::write(
+            self.path.join("config.toml"),
+            config.replace("[evidence]\n", &format!("[evidence]\n{line}\n")),
+        )
+        .unwrap();
     }
 
     pub fn options(&self) -> Options {
@@ -87,7 +93,11 @@ impl Node {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
         command.arg("--config").arg(self.path.join("config.toml")).arg("evidence").args(arguments);
         let Output { status, stdout, stderr } = command.current_dir(&self.path).output().unwrap();
-        Ran { code: status.code(), out: String::from_utf8(stdout).unwrap(), err: String::from_utf8(stderr).unwrap() }
+        Ran {
+            code: status.code(),
+            out: String::from_utf8(stdout).unwrap(),
+            err: String::from_utf8(stderr).unwrap(),
+        }
     }
 
     /// What it writes to standard output, which is no text.
@@ -109,7 +119,9 @@ impl Node {
     /// Unpacks an archive into a folder of the same name without its ending.
     pub fn unpack(&self, archive: &str) -> PathBuf {
         let folder = self.path.join(archive.trim_end_matches(".tar"));
-        tar::Archive::new(fs::File::open(self.path.join(archive)).unwrap()).unpack(&folder).unwrap();
+        tar::Archive::new(fs::File::open(self.path.join(archive)).unwrap())
+            .unpack(&folder)
+            .unwrap();
         folder
     }
 
@@ -118,7 +130,10 @@ impl Node {
         let host = self.path.join("certs.d/registry.example.test");
         fs::create_dir_all(&host).unwrap();
         fs::write(host.join("hosts.toml"), format!("server = \"{}\"\n", registry.url())).unwrap();
-        let table = format!("[registry]\ncerts_dirs = [{:?}]\ndocker_configs = []\n", self.path.join("certs.d"));
+        let table = format!(
+            "[registry]\ncerts_dirs = [{:?}]\ndocker_configs = []\n",
+            self.path.join("certs.d")
+        );
         let config = fs::read_to_string(self.path.join("config.toml")).unwrap();
         fs::write(self.path.join("config.toml"), config + &table).unwrap();
         for repository in situations.iter().map(|situation| fixtures::prod(situation)) {
@@ -140,7 +155,8 @@ impl Node {
         self.run(&[arguments, &["--output", "json"]].concat())
     }
 
-    /// Keeps what a fixture's repository has about the target of its tag `v1`, as if it had just been admitted by that name.
+    /// Keeps what a fixture's repository has about the target of its tag `v1`, as if it had just
+    /// been admitted by that name.
     pub fn keep(&self, situation: &str) -> Digest {
         self.keep_as(situation, &format!("registry.example.test/prod/{situation}:v1"))
     }
@@ -150,9 +166,11 @@ impl Node {
         let repository = fixtures::prod(situation);
         let target = Digest::parse(&repository.tags["v1"]).unwrap();
         let mut kept = 0;
-        for (source, suffix) in
-            [(Source::FallbackTag, ""), (Source::SignatureTag, ".sig"), (Source::AttestationTag, ".att")]
-        {
+        for (source, suffix) in [
+            (Source::FallbackTag, ""),
+            (Source::SignatureTag, ".sig"),
+            (Source::AttestationTag, ".att"),
+        ] {
             let tag = format!("sha256-{}{suffix}", target.hex());
             if let Some(digest) = repository.tags.get(&tag) {
                 self.keep_place(repository, (&target, name), source, digest);
@@ -163,14 +181,16 @@ impl Node {
         target
     }
 
-    /// Keeps what there is about the platform manifest of a fixture's index, admitted by the index's name.
+    /// Keeps what there is about the platform manifest of a fixture's index, admitted by the
+    /// index's name.
     pub fn keep_child(&self, situation: &str) -> Digest {
         let repository = fixtures::prod(situation);
         let index = Digest::parse(&repository.tags["v1"]).unwrap();
         let document: Value = serde_json::from_slice(repository.tagged("v1")).unwrap();
         let children = document["manifests"].as_array().unwrap().iter().map(digest_of);
         let tag = |child: &String| format!("{}.sig", child.replace(':', "-"));
-        let child = children.into_iter().find(|child| repository.tags.contains_key(&tag(child))).unwrap();
+        let child =
+            children.into_iter().find(|child| repository.tags.contains_key(&tag(child))).unwrap();
         let tagged = repository.tags[&tag(&child)].clone();
         let child = Digest::parse(&child).unwrap();
         let name = format!("registry.example.test/prod/{situation}:v1");
@@ -194,26 +214,40 @@ impl Node {
         source: Source,
         tagged: &str,
     ) {
-        let document = |digest: &str| -> Value { serde_json::from_slice(&repository.manifests[digest].1).unwrap() };
-        let manifests: Vec<String> = match source {
-            Source::FallbackTag => document(tagged)["manifests"].as_array().unwrap().iter().map(digest_of).collect(),
-            Source::Referrers | Source::SignatureTag | Source::AttestationTag => vec![tagged.to_owned()],
+        let document = |digest: &str| -> Value {
+            serde_json::from_slice(&repository.manifests[digest].1).unwrap()
         };
-        let layers =
-            |digest: &String| document(digest)["layers"].as_array().unwrap().iter().map(digest_of).collect::<Vec<_>>();
+        let manifests: Vec<String> = match source {
+            Source::FallbackTag => {
+                document(tagged)["manifests"].as_array().unwrap().iter().map(digest_of).collect()
+            }
+            Source::Referrers | Source::SignatureTag | Source::AttestationTag => {
+                vec![tagged.to_owned()]
+            }
+        };
+        let layers = |digest: &String| {
+            document(digest)["layers"].as_array().unwrap().iter().map(digest_of).collect::<Vec<_>>()
+        };
         let blobs: Vec<String> = manifests.iter().flat_map(layers).collect();
         let bytes = |digest: &String| match repository.manifests.get(digest) {
             Some((_, bytes)) => bytes.clone(),
             None => repository.blobs[digest].clone(),
         };
         let parsed = |text: &String| Digest::parse(text).unwrap();
-        let mut contents: Vec<(Digest, Bytes)> =
-            manifests.iter().chain(&blobs).map(|digest| (parsed(digest), bytes(digest).into())).collect();
+        let mut contents: Vec<(Digest, Bytes)> = manifests
+            .iter()
+            .chain(&blobs)
+            .map(|digest| (parsed(digest), bytes(digest).into()))
+            .collect();
         let subject = &repository.manifests[target.as_str()].1;
         contents.push((target.clone(), subject.clone().into()));
         let place = format!("{}/{}", repository.host, repository.path);
         let entry = Entry {
-            place: Place { repository: Repository::parse(&place).unwrap(), subject: target.clone(), source },
+            place: Place {
+                repository: Repository::parse(&place).unwrap(),
+                subject: target.clone(),
+                source,
+            },
             fetched: now() - jiff::SignedDuration::from_hours(3),
             manifests: manifests.iter().map(parsed).collect(),
             blobs: blobs.iter().map(parsed).chain([target.clone()]).collect::<BTreeSet<_>>(),
@@ -261,7 +295,10 @@ pub fn policy(require: &str, fields: &str) -> String {
     )
 }
 
-#[allow(clippy::disallowed_methods, reason = "the program asks the clock too; ages are hours apart")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the program asks the clock too; ages are hours apart"
+)]
 pub fn now() -> jiff::Timestamp {
     std::time::SystemTime::now().try_into().unwrap()
 }

@@ -20,7 +20,10 @@ async fn what_an_image_on_the_node_needs_is_never_pruned() {
     node.set_used(400);
     for situation in ["signed-v2", "index-child-v2"] {
         images.hold(fixtures::prod(situation));
-        images.name(&format!("registry.example.test/prod/{situation}:v1"), &fixtures::prod(situation).tags["v1"]);
+        images.name(
+            &format!("registry.example.test/prod/{situation}:v1"),
+            &fixtures::prod(situation).tags["v1"],
+        );
     }
     beside(move || {
         let needed = |line: &serde_json::Value| (line["digest"].clone(), line["needed"].clone());
@@ -30,7 +33,8 @@ async fn what_an_image_on_the_node_needs_is_never_pruned() {
         }
         let ran = node.run(&["prune", "--max-bytes", "0", "--unused-days", "1"]);
         assert_eq!(ran.code, Some(0), "{}", ran.err);
-        let mut left: Vec<_> = node.json(&["list"]).lines().iter().map(|line| line["digest"].clone()).collect();
+        let mut left: Vec<_> =
+            node.json(&["list"]).lines().iter().map(|line| line["digest"].clone()).collect();
         left.sort_by_key(ToString::to_string);
         let mut expected = [json!(used.to_string()), json!(child.to_string())];
         expected.sort_by_key(ToString::to_string);

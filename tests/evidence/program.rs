@@ -20,7 +20,12 @@ fn an_empty_node_says_so_and_makes_nothing() {
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
     assert_eq!(node.run(&["prune", "--even-needed"]).code, Some(0));
     assert!(!node.path.join("evidence").exists(), "looking does not make the folder");
-    for wrong in [&["show"][..], &["show", "Upper/Case"], &["show", "sha256:xyz"], &["prune", "--unused-days", "0"]] {
+    for wrong in [
+        &["show"][..],
+        &["show", "Upper/Case"],
+        &["show", "sha256:xyz"],
+        &["prune", "--unused-days", "0"],
+    ] {
         assert_eq!(node.run(wrong).code, Some(64), "{wrong:?}");
     }
 }
@@ -106,12 +111,18 @@ fn show_tells_what_is_missing() {
     let payload = lines[0]["claims"][0]["item"].as_str().unwrap().to_owned();
     std::fs::write(node.blob(&payload), b"other bytes").unwrap();
     let line = &node.json(&["show", target.as_str()]).lines()[0];
-    let file = line["files"].as_array().unwrap().iter().find(|file| file["digest"] == payload.as_str()).unwrap();
+    let file = line["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|file| file["digest"] == payload.as_str())
+        .unwrap();
     assert_eq!((&file["bytes"], &line["claims"]), (&json!(null), &json!([])));
     assert!(node.run(&["show", target.as_str()]).out.contains("missing or broken"));
 }
 
-/// Attack E3: what somebody signed about himself has no power over the terminal, and forges no line.
+/// Attack E3: what somebody signed about himself has no power over the terminal, and forges no
+/// line.
 #[test]
 fn attack_e3_claims_have_no_power_over_the_terminal() {
     let node = Node::new();
@@ -143,8 +154,14 @@ fn attack_e3_claims_have_no_power_over_the_terminal() {
     node.store().put(&entry, &contents).unwrap();
     let shown = node.run(&["show", target.as_str()]).out;
     assert!(shown.contains("says it is") && shown.contains("evil.example/\\u{1b}[2J"), "{shown:?}");
-    assert!(!shown.contains(|c: char| c != '\n' && c.is_control()) && !shown.contains('\u{202e}'), "{shown:?}");
-    assert!(!shown.lines().any(|line| line.trim_start().starts_with("signer  the security team")), "{shown:?}");
+    assert!(
+        !shown.contains(|c: char| c != '\n' && c.is_control()) && !shown.contains('\u{202e}'),
+        "{shown:?}"
+    );
+    assert!(
+        !shown.lines().any(|line| line.trim_start().starts_with("signer  the security team")),
+        "{shown:?}"
+    );
     let json = node.json(&["show", target.as_str()]).out;
     assert!(!json.contains('\u{202e}') && json.lines().count() == 1, "{json:?}");
 }
@@ -158,7 +175,11 @@ fn attack_g_prune_removes_nothing_when_the_runtime_cannot_be_asked() {
     let before = node.everything();
     let ran = node.run(&["prune", "--max-bytes", "0"]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
-    assert!(ran.err.contains("nothing was removed") && ran.err.contains("--even-needed"), "{}", ran.err);
+    assert!(
+        ran.err.contains("nothing was removed") && ran.err.contains("--even-needed"),
+        "{}",
+        ran.err
+    );
     assert_eq!(node.everything(), before);
 }
 

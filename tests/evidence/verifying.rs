@@ -19,7 +19,10 @@ fn verdicts(ran: &Ran) -> Vec<(String, String)> {
         .iter()
         .map(|line| {
             let image = line["image"].as_str().unwrap();
-            (image.rsplit('/').next().unwrap().to_owned(), line["verdict"].as_str().unwrap().to_owned())
+            (
+                image.rsplit('/').next().unwrap().to_owned(),
+                line["verdict"].as_str().unwrap().to_owned(),
+            )
         })
         .collect();
     verdicts.sort();
@@ -44,14 +47,23 @@ fn what_is_kept_is_admitted_with_no_network() {
     assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
     assert!(verdicts(&ran).iter().all(|(_, verdict)| verdict == "admitted"), "{}", ran.out);
     let summary = of(&lines, "summary")[0];
-    assert_eq!((&summary["images"], &summary["entries"], &summary["broken"]), (&json!(4), &json!(5), &json!(0)));
+    assert_eq!(
+        (&summary["images"], &summary["entries"], &summary["broken"]),
+        (&json!(4), &json!(5), &json!(0))
+    );
     assert!(summary["files"].as_u64().unwrap() > 12, "{summary}");
     let text = node.run(&["verify"]);
-    assert!(text.out.contains("4 images; 0 broken, 0 not admitted") && text.err.is_empty(), "{}{}", text.out, text.err);
+    assert!(
+        text.out.contains("4 images; 0 broken, 0 not admitted") && text.err.is_empty(),
+        "{}{}",
+        text.out,
+        text.err
+    );
     assert_eq!(node.everything(), before, "nothing is changed");
 }
 
-/// Attack A2: a key that was taken away, a digest that is denied, another signer: what was admitted once is judged anew.
+/// Attack A2: a key that was taken away, a digest that is denied, another signer: what was admitted
+/// once is judged anew.
 #[test]
 fn attack_a2_a_changed_policy_is_what_counts() {
     for (require, fields, refused) in [
@@ -67,8 +79,9 @@ fn attack_a2_a_changed_policy_is_what_counts() {
         fs::write(node.path.join("policies/policy.yaml"), policy(require, &fields)).unwrap();
         let ran = node.json(&["verify"]);
         assert_eq!(ran.code, Some(1), "{require}");
-        let expected = ["signed-v2:v1", "two-signers-v2:v1"]
-            .map(|image| pair(image, if refused.contains(&image) { "refused" } else { "admitted" }));
+        let expected = ["signed-v2:v1", "two-signers-v2:v1"].map(|image| {
+            pair(image, if refused.contains(&image) { "refused" } else { "admitted" })
+        });
         assert_eq!(verdicts(&ran), expected, "{require}");
         let text = node.run(&["verify", "registry.example.test/prod/two-signers-v2:v1"]);
         assert_eq!(text.code == Some(0), refused.len() == 1, "{}", text.out);
@@ -77,7 +90,8 @@ fn attack_a2_a_changed_policy_is_what_counts() {
 
 #[test]
 fn a_repository_that_is_no_longer_looked_in_vouches_for_nothing() {
-    let node = Node::with_policy(&policy(BUILD, "signatureRepository: signatures.example.test/all,"));
+    let node =
+        Node::with_policy(&policy(BUILD, "signatureRepository: signatures.example.test/all,"));
     node.keep("signed-v2");
     let ran = node.json(&["verify"]);
     assert_eq!((ran.code, verdicts(&ran)), (Some(1), vec![pair("signed-v2:v1", "unable")]));
@@ -88,7 +102,12 @@ fn an_index_is_admitted_by_the_signature_on_its_manifest() {
     let node = Node::new();
     let child = node.keep_child("index-child-v2");
     let ran = node.json(&["verify"]);
-    assert_eq!((ran.code, verdicts(&ran)), (Some(0), vec![pair("index-child-v2:v1", "admitted")]), "{}", ran.out);
+    assert_eq!(
+        (ran.code, verdicts(&ran)),
+        (Some(0), vec![pair("index-child-v2:v1", "admitted")]),
+        "{}",
+        ran.out
+    );
     let lines = ran.lines();
     assert_ne!(of(&lines, "image")[0]["digest"], child.to_string(), "the index is the image");
 }
@@ -111,12 +130,21 @@ fn attack_a7_broken_and_missing_files_are_told() {
     assert_eq!(ran.code, Some(1));
     let broken = of(&lines, "broken-file");
     assert_eq!(broken.len(), 1, "{}", ran.out);
-    assert!(broken[0]["path"].as_str().unwrap().ends_with(payload.trim_start_matches("sha256:")), "{}", ran.out);
-    let missing: Vec<&Value> = of(&lines, "missing-file").iter().map(|line| &line["digest"]).collect();
+    assert!(
+        broken[0]["path"].as_str().unwrap().ends_with(payload.trim_start_matches("sha256:")),
+        "{}",
+        ran.out
+    );
+    let missing: Vec<&Value> =
+        of(&lines, "missing-file").iter().map(|line| &line["digest"]).collect();
     assert!(missing.contains(&&json!(bundle)), "{}", ran.out);
     assert_eq!(verdicts(&ran), [pair("signed-v2:v1", "unable"), pair("signed-v3:v1", "unable")]);
     let text = node.run(&["verify"]);
-    assert!(text.out.contains("broken file:") && text.out.contains("missing file:"), "{}", text.out);
+    assert!(
+        text.out.contains("broken file:") && text.out.contains("missing file:"),
+        "{}",
+        text.out
+    );
 }
 
 #[test]
@@ -126,7 +154,10 @@ fn evidence_that_is_too_old_is_told() {
     let ran = node.json(&["verify"]);
     let lines = ran.lines();
     let image = of(&lines, "image")[0];
-    assert_eq!((ran.code, &image["verdict"], &image["too_old"]), (Some(1), &json!("admitted"), &json!(true)));
+    assert_eq!(
+        (ran.code, &image["verdict"], &image["too_old"]),
+        (Some(1), &json!("admitted"), &json!(true))
+    );
     assert!((3 * 3600..4 * 3600).contains(&image["age_seconds"].as_i64().unwrap()), "{image}");
     fs::write(node.path.join("policies/policy.yaml"), policy(BUILD, "")).unwrap();
     assert_eq!(node.run(&["verify"]).code, Some(0));

@@ -1,6 +1,11 @@
-//! What each fuzz target feeds, and the replay of the corpora with it: one function for each parser, bytes in, whether
-//! they were accepted out. Where there is evidence it is proven too, against the local Sigstore of the fixtures.
-#![allow(dead_code, clippy::unwrap_used, reason = "each target uses one of them; what cannot be must be seen")]
+//! What each fuzz target feeds, and the replay of the corpora with it: one function for each
+//! parser, bytes in, whether they were accepted out. Where there is evidence it is proven too,
+//! against the local Sigstore of the fixtures.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each target uses one of them; what cannot be must be seen"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -9,7 +14,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sealgate::image::{Digest, Document, ImageConfig, Reference};
 use sealgate::policy::{Documents, PolicyFile};
-use sealgate::verify::{About, Authority, Budget, Claim, Demands, Fault, PublicKey, Trust, TrustRoot, Untrusted};
+use sealgate::verify::{
+    About, Authority, Budget, Claim, Demands, Fault, PublicKey, Trust, TrustRoot, Untrusted,
+};
 
 /// The images that the seeds are about.
 const SUBJECTS: &str = include_str!("subjects.txt");
@@ -19,8 +26,10 @@ static ROOT: LazyLock<TrustRoot> =
 static KEY: LazyLock<PublicKey> =
     LazyLock::new(|| PublicKey::parse_pem(include_bytes!("../fixtures/keys/build.pub")).unwrap());
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| {
-    let (root, intermediate) =
-        (include_bytes!("../fixtures/pki/root.pem"), include_bytes!("../fixtures/pki/intermediate.pem"));
+    let (root, intermediate) = (
+        include_bytes!("../fixtures/pki/root.pem"),
+        include_bytes!("../fixtures/pki/intermediate.pem"),
+    );
     Authority::parse(&[root], &[intermediate], &[]).unwrap()
 });
 
@@ -50,7 +59,10 @@ pub(crate) fn trust_root(data: &[u8]) -> bool {
 pub(crate) fn certificate(data: &[u8]) -> bool {
     let seed = include_bytes!("corpus/simple_signing/good-pki");
     let (payload, mut annotations) = split(seed);
-    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(data));
+    let pem = format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        STANDARD.encode(data)
+    );
     annotations.insert("dev.sigstore.cosign/certificate".to_owned(), pem);
     proven(Untrusted::simple_signing(payload, &annotations))
 }

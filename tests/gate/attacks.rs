@@ -1,5 +1,6 @@
-//! Several policies over one place of evidence, and things that happen while a decision is under way: what is kept for one
-//! is not lost, hidden or withdrawn by another, and no word of an operator is overtaken.
+//! Several policies over one place of evidence, and things that happen while a decision is under
+//! way: what is kept for one is not lost, hidden or withdrawn by another, and no word of an
+//! operator is overtaken.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use crate::fixtures;
 use crate::imagestore::Store;
 use crate::registry::{Answer, OCI_INDEX, Rule, Settings};
 use crate::rig::{
-    HOST, PROVENANCE, RELEASE, Rig, Special, ask, attested, by_digest, clock, pull, requiring, tagged, turn_clock,
-    until,
+    HOST, PROVENANCE, RELEASE, Rig, Special, ask, attested, by_digest, clock, pull, requiring,
+    tagged, turn_clock, until,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -30,19 +31,26 @@ const PROVEN: &str = "proven";
 fn two_namespaces() -> PolicySet {
     requiring(&format!(
         "{RELEASE}\n  namespaces: [{SIGNED}]\n---\napiVersion: sealgate/v1\nkind: ImagePolicy\n\
-         metadata: {{name: second}}\nspec:\n  images: [\"{HOST}/prod/**\"]\n  namespaces: [{PROVEN}]\n  require: {}",
+         metadata: {{name: second}}\nspec:\n  images: [\"{HOST}/prod/**\"]\n  namespaces: \
+         [{PROVEN}]\n  require: {}",
         attested(PROVENANCE, "")
     ))
 }
 
 fn gate(rig: &Rig) -> Gate {
     let freshness = Freshness { refresh_after: Some(24 * HOUR), max_offline: None };
-    rig.special(Special { policy: two_namespaces(), store: Some(rig.store()), freshness, ..Special::default() })
+    rig.special(Special {
+        policy: two_namespaces(),
+        store: Some(rig.store()),
+        freshness,
+        ..Special::default()
+    })
 }
 
 async fn pull_in(gate: &Gate, namespace: &str) -> Result<PullPermit, Refusal> {
     let pod = Pod { namespace: Some(namespace.to_owned()), ..Pod::default() };
-    gate.admit_pull(&PullRequest { pod, ..ask(&by_digest(WHOLE)) }, &mut Timings::start(clock())).await
+    gate.admit_pull(&PullRequest { pod, ..ask(&by_digest(WHOLE)) }, &mut Timings::start(clock()))
+        .await
 }
 
 fn source(permit: &PullPermit) -> EvidenceSource {
@@ -53,7 +61,8 @@ fn digest(situation: &str) -> Digest {
     Digest::parse(&fixtures::prod(situation).tags["v1"]).unwrap()
 }
 
-/// Attack D1: what was read from disk for documents that ask for less does not hide the rest of the place.
+/// Attack D1: what was read from disk for documents that ask for less does not hide the rest of the
+/// place.
 #[tokio::test]
 async fn attack_d1_evidence_read_for_one_policy_hides_none_from_another() {
     let rig = Rig::new(Settings::without_referrers());
@@ -65,7 +74,8 @@ async fn attack_d1_evidence_read_for_one_policy_hides_none_from_another() {
     assert_eq!(rig.registry.requests().len(), 0);
 }
 
-/// Attack D1: what was fetched for documents that ask for less does not take the place of what is on disk for others.
+/// Attack D1: what was fetched for documents that ask for less does not take the place of what is
+/// on disk for others.
 #[tokio::test]
 async fn attack_d1_evidence_fetched_for_one_policy_replaces_none_of_another() {
     let rig = Rig::new(Settings::without_referrers());
@@ -91,10 +101,16 @@ fn take_away(rig: &Rig, predicate_type: &str) {
         !String::from_utf8_lossy(manifest).contains(predicate_type)
     });
     assert_eq!(listed.len() + 1, before);
-    rig.registry.put_manifest(&repository.path, Some(&tag), index.to_string().as_bytes(), OCI_INDEX);
+    rig.registry.put_manifest(
+        &repository.path,
+        Some(&tag),
+        index.to_string().as_bytes(),
+        OCI_INDEX,
+    );
 }
 
-/// Attack E9: an attestation is withdrawn. Where the signature alone counts the image still starts, with no network too.
+/// Attack E9: an attestation is withdrawn. Where the signature alone counts the image still starts,
+/// with no network too.
 #[tokio::test]
 async fn attack_e9_what_is_withdrawn_for_one_policy_stays_for_another() {
     let rig = Rig::new(Settings::without_referrers());
@@ -103,7 +119,10 @@ async fn attack_e9_what_is_withdrawn_for_one_policy_stays_for_another() {
     turn_clock(25 * HOUR);
     let running = gate(&rig);
     pull_in(&running, PROVEN).await.unwrap();
-    until("a refresh", || running.refreshes().underway == 0 && running.refreshes() != Refreshes::default()).await;
+    until("a refresh", || {
+        running.refreshes().underway == 0 && running.refreshes() != Refreshes::default()
+    })
+    .await;
     assert_eq!(running.refreshes(), Refreshes { withdrawn: 1, ..Refreshes::default() });
     assert_eq!(pull_in(&running, PROVEN).await.unwrap_err().ending(), Ending::Refused);
     rig.cut();
@@ -112,7 +131,8 @@ async fn attack_e9_what_is_withdrawn_for_one_policy_stays_for_another() {
     assert_eq!(pull_in(&started, PROVEN).await.unwrap_err().ending(), Ending::Unreachable);
 }
 
-/// Attack A2: a decision that was under way when an operator had everything forgotten is not remembered after it.
+/// Attack A2: a decision that was under way when an operator had everything forgotten is not
+/// remembered after it.
 #[tokio::test]
 async fn attack_a2_a_decision_under_way_does_not_outlive_a_flush() {
     let rig = Rig::new(Settings::without_referrers());
@@ -125,11 +145,15 @@ async fn attack_a2_a_decision_under_way_does_not_outlive_a_flush() {
     assert_eq!(source(&asked.await.unwrap().unwrap()), EvidenceSource::Registry);
     assert_eq!(gate.remembered_counts().verdicts, 0);
     rig.registry.clear_log();
-    assert_eq!(source(&pull(&gate, &by_digest("signed-v2")).await.unwrap()), EvidenceSource::Registry);
+    assert_eq!(
+        source(&pull(&gate, &by_digest("signed-v2")).await.unwrap()),
+        EvidenceSource::Registry
+    );
     assert!(!rig.registry.requests().is_empty(), "asked again");
 }
 
-/// A disk that cannot be read does not say that there is no evidence: an imported image is not refused for that.
+/// A disk that cannot be read does not say that there is no evidence: an imported image is not
+/// refused for that.
 #[tokio::test]
 async fn attack_a8_a_store_that_fails_is_no_refusal() {
     let (rig, name) = (Rig::new(Settings::without_referrers()), tagged("signed-v2"));
@@ -149,19 +173,24 @@ async fn attack_a8_a_store_that_fails_is_no_refusal() {
         container: "c".to_owned(),
         deadline: clock().steady() + Duration::from_secs(60),
     };
-    let refusal = gate.admit_local(&ask, &gate.policy(), &mut Timings::start(clock())).await.unwrap_err();
+    let refusal =
+        gate.admit_local(&ask, &gate.policy(), &mut Timings::start(clock())).await.unwrap_err();
     assert_eq!(refusal.ending(), Ending::Unreachable, "{refusal}");
 }
 
-/// Attack D1: of a place with two signatures one cannot be reached, and the other is enough where the image is asked for.
-/// Where both are needed it still starts, with no network.
+/// Attack D1: of a place with two signatures one cannot be reached, and the other is enough where
+/// the image is asked for. Where both are needed it still starts, with no network.
 #[tokio::test]
 async fn attack_d1_a_part_that_is_reached_does_not_replace_the_whole() {
     let rig = Rig::new(Settings::without_referrers());
     let image = by_digest("two-signers-v3");
     let key = |name: &str| format!("{{name: {name}, key: {{files: [{name}.pub]}}}}");
     let open = |rig: &Rig, require: &str| {
-        rig.special(Special { policy: requiring(require), store: Some(rig.store()), ..Special::default() })
+        rig.special(Special {
+            policy: requiring(require),
+            store: Some(rig.store()),
+            ..Special::default()
+        })
     };
     let both = format!("{{all: [{}, {}]}}", key("build"), key("security"));
     pull(&open(&rig, &both), &image).await.unwrap();

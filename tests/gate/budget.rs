@@ -1,9 +1,11 @@
-//! How many requests of a registry a cold decision costs, and how many of them wait for one another. Counts, no times.
+//! How many requests of a registry a cold decision costs, and how many of them wait for one
+//! another. Counts, no times.
 //!
-//! Targets: no more than cosign makes for the same image (4 for the older form, 7 for a bundle; `make e2e
-//! SCENARIO=requests` counts both), one less where the registry is known to have no referrers endpoint; in series at most 4
-//! by tag and 3 by digest. The places go out side by side, so each costs its request although another would have sufficed;
-//! what spares them is the memory of the form in which a registry admitted before.
+//! Targets: no more than cosign makes for the same image (4 for the older form, 7 for a bundle;
+//! `make e2e SCENARIO=requests` counts both), one less where the registry is known to have no
+//! referrers endpoint; in series at most 4 by tag and 3 by digest. The places go out side by side,
+//! so each costs its request although another would have sufficed; what spares them is the memory
+//! of the form in which a registry admitted before.
 //!
 //! Where less is known than that, a guess may be wrong, on first contact alone. It costs then:
 //!
@@ -13,14 +15,17 @@
 //! | none (it introduced itself as the classic one)   | it has one                | 1 request and 1 round trip         |
 //! | the form that alone admitted so far              | this image has another    | 1 round trip                       |
 //!
-//! These are beyond the 4 in series. They cannot be within and the older form at 4 requests, too: the tag of the older form,
-//! its payload and what the image's name means are 3, so that one more place may be asked beside it; but where it cannot
-//! be known whether bundles are listed at the endpoint or under the fallback tag, both would have to be.
+//! These are beyond the 4 in series. They cannot be within and the older form at 4 requests, too:
+//! the tag of the older form, its payload and what the image's name means are 3, so that one more
+//! place may be asked beside it; but where it cannot be known whether bundles are listed at the
+//! endpoint or under the fallback tag, both would have to be.
 
 use sealgate::policy::PolicySet;
 
 use crate::registry::{Referrers, Settings};
-use crate::rig::{PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring, tagged};
+use crate::rig::{
+    PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring, tagged,
+};
 
 /// What is known of a registry when the decision begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +44,9 @@ use Known::{Endpoint, Form, Nothing};
 async fn cost(policy: PolicySet, settings: Settings, image: &str, known: Known) -> (usize, usize) {
     let rig = match settings.referrers {
         // What has the endpoint has no tags in its place.
-        Referrers::Endpoint | Referrers::Pages(_) => Rig::with_tags(settings, |tag| !is_fallback(tag)),
+        Referrers::Endpoint | Referrers::Pages(_) => {
+            Rig::with_tags(settings, |tag| !is_fallback(tag))
+        }
         Referrers::Missing(_) | Referrers::WebPage => Rig::new(settings),
     };
     let gate = rig.special(Special { policy, ..Special::default() });
@@ -54,9 +61,14 @@ async fn cost(policy: PolicySet, settings: Settings, image: &str, known: Known) 
     rig.late();
     let permit = pull(&gate, image).await.unwrap();
     assert!(!permit.is_cached());
-    let asked: Vec<_> = rig.registry.requests().into_iter().map(|entry| (entry.method, entry.path)).collect();
+    let asked: Vec<_> =
+        rig.registry.requests().into_iter().map(|entry| (entry.method, entry.path)).collect();
     for request in &asked {
-        assert_eq!(asked.iter().filter(|other| *other == request).count(), 1, "asked twice: {request:?}");
+        assert_eq!(
+            asked.iter().filter(|other| *other == request).count(),
+            1,
+            "asked twice: {request:?}"
+        );
     }
     (asked.len(), rig.registry.series())
 }
@@ -76,13 +88,16 @@ async fn costs<const N: usize>(cases: [Case; N]) {
 
 /// The same under another policy.
 async fn costs_of<const N: usize>(policy: impl Fn() -> PolicySet, cases: [Case; N]) {
-    let plays = cases.iter().map(|(settings, image, known, _)| cost(policy(), settings(), image, *known));
+    let plays =
+        cases.iter().map(|(settings, image, known, _)| cost(policy(), settings(), image, *known));
     let found = futures_util::future::join_all(plays).await;
     let wrong: Vec<String> = cases
         .iter()
         .zip(found)
         .filter(|((.., expected), found)| found != expected)
-        .map(|((_, image, known, expected), found)| format!("{image}, {known:?}: {found:?} and not {expected:?}"))
+        .map(|((_, image, known, expected), found)| {
+            format!("{image}, {known:?}: {found:?} and not {expected:?}")
+        })
         .collect();
     assert!(wrong.is_empty(), "requests and series: {wrong:#?}");
 }
@@ -203,7 +218,11 @@ async fn another_form_than_before_costs_one_round_trip_once() {
         let usual = if then == "signed-v2" { 3 } else { 4 };
         assert!(series[0] > usual, "{then} after {first}: {series:?}");
         assert_eq!(series[1], usual, "{then} after {first}: {series:?}");
-        assert_eq!(rig.registry.requests().len(), usual + 1, "both places side by side: {then} after {first}");
+        assert_eq!(
+            rig.registry.requests().len(),
+            usual + 1,
+            "both places side by side: {then} after {first}"
+        );
     }
 }
 
@@ -262,7 +281,8 @@ async fn keyless_signatures_cost_at_most_four_in_series_by_tag_and_three_by_dige
     .await;
 }
 
-/// Attestations: the same; where nothing else is asked for, the place of signatures is not looked in.
+/// Attestations: the same; where nothing else is asked for, the place of signatures is not looked
+/// in.
 #[tokio::test]
 async fn attestations_cost_no_more_than_signatures() {
     let set = || requiring(&attested(PROVENANCE, ""));

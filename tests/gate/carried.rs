@@ -17,7 +17,8 @@ use crate::fixtures;
 use crate::registry::{OCI_MANIFEST, Settings};
 use crate::rig::{HOST, Rig, clock, whole};
 
-const ALL: Plan = Plan { signatures: true, certificates: true, attestations: true, names_tag: false };
+const ALL: Plan =
+    Plan { signatures: true, certificates: true, attestations: true, names_tag: false };
 
 /// What the registry has of an image in one place.
 async fn look(rig: &Rig, situation: &str, source: Source) -> Evidence {
@@ -25,10 +26,20 @@ async fn look(rig: &Rig, situation: &str, source: Source) -> Evidence {
     let digest = Digest::parse(&fixtures::prod(situation).tags["v1"]).unwrap();
     let deadline = clock().steady() + Duration::from_secs(60);
     let session = Arc::new(rig.client()).session(&Access::default(), deadline);
-    let reading = Reading::new(session, deadline, Arc::new(Turns::new(clock())), Bounds::new(1024, 16));
+    let reading =
+        Reading::new(session, deadline, Arc::new(Turns::new(clock())), Bounds::new(1024, 16));
     let repository = name.runtime_repository();
     let (bytes, listed, known) = (None, None, BTreeSet::new());
-    let wanted = Wanted { repository, image: repository, digest: &digest, bytes, plan: ALL, listed, start: 0, known };
+    let wanted = Wanted {
+        repository,
+        image: repository,
+        digest: &digest,
+        bytes,
+        plan: ALL,
+        listed,
+        start: 0,
+        known,
+    };
     whole(&reading, wanted, source).await
 }
 
@@ -52,7 +63,8 @@ fn seen(evidence: &Evidence) -> Vec<Seen> {
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(Options { path: folder.path().join("evidence"), ..Options::default() }).unwrap();
+    let store = Store::open(Options { path: folder.path().join("evidence"), ..Options::default() })
+        .unwrap();
     (folder, store)
 }
 
@@ -62,7 +74,8 @@ fn goes_and_comes_back(found: &Evidence, subject: &Digest) -> Evidence {
     let keeps = to_keep(found, None);
     assert_eq!(keeps.len(), 1, "one place");
     for keep in &keeps {
-        let entry = keep.entry(Timestamp::UNIX_EPOCH, BTreeSet::from([subject.clone()]), Vec::new());
+        let entry =
+            keep.entry(Timestamp::UNIX_EPOCH, BTreeSet::from([subject.clone()]), Vec::new());
         store.put(&entry, &keep.contents).unwrap();
     }
     let entries = store.entries_of(subject).unwrap();
@@ -78,12 +91,15 @@ fn goes_and_comes_back(found: &Evidence, subject: &Digest) -> Evidence {
 #[tokio::test]
 async fn every_form_goes_to_disk_and_comes_back() {
     let mut forms = BTreeSet::new();
-    for (settings, bundles) in
-        [(Settings::without_referrers(), Source::FallbackTag), (Settings::conforming(), Source::Referrers)]
-    {
+    for (settings, bundles) in [
+        (Settings::without_referrers(), Source::FallbackTag),
+        (Settings::conforming(), Source::Referrers),
+    ] {
         let rig = Rig::new(settings);
         for (name, repository) in fixtures::load() {
-            let Some(situation) = name.strip_prefix("registry.example.test/prod/") else { continue };
+            let Some(situation) = name.strip_prefix("registry.example.test/prod/") else {
+                continue;
+            };
             let Some(digest) = repository.tags.get("v1") else { continue };
             let subject = Digest::parse(digest).unwrap();
             for source in [bundles, Source::SignatureTag, Source::AttestationTag] {
@@ -98,7 +114,8 @@ async fn every_form_goes_to_disk_and_comes_back() {
     assert_eq!(forms, BTreeSet::from(Source::ALL), "fixtures of every form");
 }
 
-/// A bundle whose signature is over the image's own bytes brings these with it, and needs nothing else.
+/// A bundle whose signature is over the image's own bytes brings these with it, and needs nothing
+/// else.
 #[tokio::test]
 async fn a_bundle_over_the_images_bytes_comes_back_with_them() {
     let rig = Rig::new(Settings::conforming());
@@ -115,7 +132,12 @@ async fn a_bundle_over_the_images_bytes_comes_back_with_them() {
         "layers": [{"mediaType": kind, "digest": blob, "size": bundle.len()}],
         "subject": {"mediaType": OCI_MANIFEST, "digest": subject.as_str(), "size": 2},
     });
-    rig.registry.put_manifest(repository, None, &serde_json::to_vec(&manifest).unwrap(), OCI_MANIFEST);
+    rig.registry.put_manifest(
+        repository,
+        None,
+        &serde_json::to_vec(&manifest).unwrap(),
+        OCI_MANIFEST,
+    );
     let found = look(&rig, "unsigned", Source::Referrers).await;
     assert!(found.items[0].content.artifact.is_some(), "{found:?}");
     goes_and_comes_back(&found, &subject);
@@ -129,5 +151,9 @@ async fn a_bundle_over_the_images_bytes_comes_back_with_them() {
     let without = kept(&store, &entry, ALL);
     let left = &without.items[0].content;
     assert!(left.format == Format::Bundle && left.artifact.is_none());
-    assert!(without.looked.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unable(_))), "{:?}", without.looked);
+    assert!(
+        without.looked.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unable(_))),
+        "{:?}",
+        without.looked
+    );
 }

@@ -1,5 +1,5 @@
-//! Permits that end: a key's window, the greatest age of a signature. None is remembered beyond the moment at which what
-//! it rests on ends, whatever becomes of the clocks.
+//! Permits that end: a key's window, the greatest age of a signature. None is remembered beyond the
+//! moment at which what it rests on ends, whatever becomes of the clocks.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ const SIGNED: Duration = Duration::from_secs(1_748_779_200);
 fn ending_gate(rig: &Rig) -> Gate {
     let age = clock().unix().checked_sub(SIGNED).unwrap().as_secs() / HOUR.as_secs() + 2;
     let require = format!(
-        "{{name: build, key: {{files: [build.pub], trustRoot: local, minLogEntries: 1}}, maxSignatureAge: {age}h}}"
+        "{{name: build, key: {{files: [build.pub], trustRoot: local, minLogEntries: 1}}, \
+         maxSignatureAge: {age}h}}"
     );
     rig.special(Special { policy: requiring(&require), ..Special::default() })
 }
@@ -51,7 +52,11 @@ async fn attack_c4_a_calendar_set_back_lengthens_no_life() {
     assert_eq!(admitted(&gate).await, Ok(false));
     turn_clock(2 * HOUR);
     set_calendar(NONE, 2 * HOUR);
-    assert_eq!(admitted(&gate).await, Ok(false), "judged again: by this calendar it holds, by its life it has ended");
+    assert_eq!(
+        admitted(&gate).await,
+        Ok(false),
+        "judged again: by this calendar it holds, by its life it has ended"
+    );
 }
 
 /// Attack C4: a calendar that is set forward ends what is past by it at once.
@@ -68,8 +73,11 @@ async fn attack_c4_a_calendar_set_forward_ends_what_is_past() {
 #[tokio::test]
 async fn a_key_whose_time_is_over_admits_nothing_without_a_proven_time() {
     let rig = Rig::new(Settings::without_referrers());
-    let end = jiff::Timestamp::from_second(i64::try_from((clock().unix() + HOUR).as_secs()).unwrap()).unwrap();
-    let require = format!("{{name: build, key: {{files: [{{file: build.pub, notAfter: {end}}}]}}}}");
+    let end =
+        jiff::Timestamp::from_second(i64::try_from((clock().unix() + HOUR).as_secs()).unwrap())
+            .unwrap();
+    let require =
+        format!("{{name: build, key: {{files: [{{file: build.pub, notAfter: {end}}}]}}}}");
     let gate = rig.special(Special { policy: requiring(&require), ..Special::default() });
     let image = by_digest("signed-v3");
     assert!(!pull(&gate, &image).await.unwrap().is_cached());

@@ -1,5 +1,6 @@
-//! Every fault of a hostile registry at every step of a decision: the typed answer, in time, and nothing sent to whom it
-//! does not belong. What is expected of each is in `tests/support/hostile/table.rs`.
+//! Every fault of a hostile registry at every step of a decision: the typed answer, in time, and
+//! nothing sent to whom it does not belong. What is expected of each is in
+//! `tests/support/hostile/table.rs`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +18,9 @@ use sealgate::registry::{AuthConfig, Options, Registry};
 use sealgate::verify::PublicKey;
 
 use crate::hostile::table::cells;
-use crate::hostile::{ATTESTED, Answer, Cell, Expected, Fault, Hostile, PASSWORD, SIGNED, Step, USER};
+use crate::hostile::{
+    ATTESTED, Answer, Cell, Expected, Fault, Hostile, PASSWORD, SIGNED, Step, USER,
+};
 use crate::rig::{PROVENANCE, clock};
 
 /// For one request; more than a busy machine needs for a good answer.
@@ -49,7 +52,10 @@ struct Played {
 const ATTACKS: &[(&str, &[&str])] = &[
     ("a4", &["dual", "two-spellings", "twice"]),
     ("a7", &["other-type", "no-type", "other-bytes", "second-differs", "digest-lies"]),
-    ("d1 waits", &["silent", "hangs-in-head", "hangs-in-body", "slow-head", "slow-body", "no-http"]),
+    (
+        "d1 waits",
+        &["silent", "hangs-in-head", "hangs-in-body", "slow-head", "slow-body", "no-http"],
+    ),
     (
         "d1 floods",
         &[
@@ -107,7 +113,16 @@ const ATTACKS: &[(&str, &[&str])] = &[
             "no-tls",
         ],
     ),
-    ("e5", &["redirect-loopback", "redirect-name", "redirect-metadata", "realm-loopback", "realm-metadata"]),
+    (
+        "e5",
+        &[
+            "redirect-loopback",
+            "redirect-name",
+            "redirect-metadata",
+            "realm-loopback",
+            "realm-metadata",
+        ],
+    ),
     (
         "g broken",
         &[
@@ -206,7 +221,8 @@ async fn attack_g_every_status_has_its_answer() {
 
 #[test]
 fn every_fault_is_of_one_attack() {
-    let mut played: Vec<&str> = ATTACKS.iter().flat_map(|(_, faults)| faults.iter().copied()).collect();
+    let mut played: Vec<&str> =
+        ATTACKS.iter().flat_map(|(_, faults)| faults.iter().copied()).collect();
     let mut all: Vec<&str> = cells().into_iter().map(|(fault, ..)| fault.name).collect();
     all.sort_unstable();
     all.dedup();
@@ -219,7 +235,8 @@ async fn play_all(attack: &str) {
     let (_, faults) = ATTACKS.iter().find(|(name, _)| *name == attack).unwrap();
     let (hostile, certs) = (Arc::new(Hostile::start()), Arc::new(tempfile::tempdir().unwrap()));
     let chosen = cells().into_iter().filter(|(fault, ..)| faults.contains(&fault.name));
-    let (heavy, light): (Vec<_>, Vec<_>) = chosen.partition(|(fault, ..)| fault.is_heavy() || fault.is_noisy());
+    let (heavy, light): (Vec<_>, Vec<_>) =
+        chosen.partition(|(fault, ..)| fault.is_heavy() || fault.is_noisy());
     let mut played = Vec::new();
     for (cells, at_once) in [(heavy, HEAVY_AT_ONCE), (light, AT_ONCE)] {
         let tasks = stream::iter(cells).map(|cell| {
@@ -230,7 +247,8 @@ async fn play_all(attack: &str) {
         played.extend(done.into_iter().map(Result::unwrap));
     }
     for one in &mut played {
-        // On a busy machine honest answers come too late as well: such a cell is played again, by itself.
+        // On a busy machine honest answers come too late as well: such a cell is played again, by
+        // itself.
         for _ in 0..REPLAYS {
             if one.is_late() {
                 *one = play(&hostile, certs.path(), one.cell).await;
@@ -274,8 +292,9 @@ async fn play(hostile: &Hostile, certs: &Path, played: (&'static Fault, Step, An
 }
 
 impl Played {
-    /// Whether time alone may have made it wrong: something did not answer in time that should have. A cell that admits
-    /// what it must not, refuses for another reason or lets a secret go is never one of these.
+    /// Whether time alone may have made it wrong: something did not answer in time that should
+    /// have. A cell that admits what it must not, refuses for another reason or lets a secret go is
+    /// never one of these.
     fn is_late(&self) -> bool {
         let is_silent = self.got.0 == "unreachable" || self.took > DECISION + SLACK;
         self.wrong().is_some() && is_silent && self.leaks.is_empty()
@@ -286,7 +305,10 @@ impl Played {
         let Self { name, expected, got, message, took, leaks, unmet, cell: _ } = self;
         let mut faults = Vec::new();
         if (got.0.as_str(), got.1.as_str()) != (expected.verdict, expected.code) {
-            faults.push(format!("expected {}/{}, got {}/{}: {message}", expected.verdict, expected.code, got.0, got.1));
+            faults.push(format!(
+                "expected {}/{}, got {}/{}: {message}",
+                expected.verdict, expected.code, got.0, got.1
+            ));
         }
         if *took > DECISION + SLACK {
             faults.push(format!("took {took:?}"));
@@ -310,13 +332,20 @@ fn gate(certs: &Path, policy: PolicySet) -> Gate {
     };
     Gate::new(Parts {
         clock: clock(),
-        platform: Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None },
+        platform: Platform {
+            os: "linux".to_owned(),
+            architecture: "amd64".to_owned(),
+            variant: None,
+        },
         limits: Limits { decision_seconds: DECISION.as_secs(), ..Limits::default() },
         memory: MemoryOptions::default(),
         freshness: Freshness::default(),
         policy,
         registry: Registry::new(options, clock()).unwrap(),
-        runtime: Runtime::new(containerd::Options { socket: "/nonexistent".into(), ..containerd::Options::default() }),
+        runtime: Runtime::new(containerd::Options {
+            socket: "/nonexistent".into(),
+            ..containerd::Options::default()
+        }),
         store: None,
     })
 }
@@ -324,18 +353,31 @@ fn gate(certs: &Path, policy: PolicySet) -> Gate {
 fn policy(hostile: &Hostile) -> PolicySet {
     let by = "key: {files: [hostile.pub]}";
     let text = format!(
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: signed}}\nspec:\n  images: [\"127.0.0.1:*/{SIGNED}/**\"]\n  \
-         require: {{name: signer, {by}}}\n---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: attested}}\nspec:\n  \
-         images: [\"127.0.0.1:*/{ATTESTED}/**\"]\n  require: {{name: built, attestation: {{predicateType: \"{PROVENANCE}\", by: {{{by}}}}}}}\n"
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: signed}}\nspec:\n  images: \
+         [\"127.0.0.1:*/{SIGNED}/**\"]\n  \
+         require: {{name: signer, {by}}}\n---\napiVersion: sealgate/v1\nkind: \
+         ImagePolicy\nmetadata: {{name: attested}}\nspec:\n  \
+         images: [\"127.0.0.1:*/{ATTESTED}/**\"]\n  require: {{name: built, attestation: \
+         {{predicateType: \"{PROVENANCE}\", by: {{{by}}}}}}}\n"
     );
     let file = PolicyFile { name: "policy.yaml".to_owned(), bytes: text.into_bytes() };
-    let keys = BTreeMap::from([("hostile.pub".to_owned(), PublicKey::parse_pem(&hostile.key()).unwrap())]);
+    let keys =
+        BTreeMap::from([("hostile.pub".to_owned(), PublicKey::parse_pem(&hostile.key()).unwrap())]);
     let material: Material = keys.into_iter().collect();
     PolicySet::build(Documents::parse(&[file]).unwrap(), material, Unmatched::Deny).unwrap()
 }
 
 fn ask(cell: &Cell) -> PullRequest {
-    let auth = AuthConfig { username: USER.to_owned(), password: PASSWORD.to_owned(), ..AuthConfig::default() };
+    let auth = AuthConfig {
+        username: USER.to_owned(),
+        password: PASSWORD.to_owned(),
+        ..AuthConfig::default()
+    };
     let deadline = clock().steady() + Duration::from_secs(60);
-    PullRequest { image: cell.image.clone(), pod: sealgate::evidence::Pod::default(), auth: Some(auth), deadline }
+    PullRequest {
+        image: cell.image.clone(),
+        pod: sealgate::evidence::Pod::default(),
+        auth: Some(auth),
+        deadline,
+    }
 }

@@ -1,4 +1,5 @@
-//! One judgement in flight per question: who shares it, who does not, and that nobody can cancel it for the others.
+//! One judgement in flight per question: who shares it, who does not, and that nobody can cancel it
+//! for the others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,11 @@ fn signature_requests(rig: &Rig, situation: &str) -> usize {
 }
 
 fn robot(password: &str) -> Option<AuthConfig> {
-    Some(AuthConfig { username: "robot".to_owned(), password: password.to_owned(), ..AuthConfig::default() })
+    Some(AuthConfig {
+        username: "robot".to_owned(),
+        password: password.to_owned(),
+        ..AuthConfig::default()
+    })
 }
 
 /// Waits until it is so; a test that waits for ever fails.
@@ -57,7 +62,8 @@ async fn callers_share_a_refusal_too() {
     assert_eq!(signature_requests(&rig, "unsigned"), 1);
 }
 
-/// A kubelet that gives up, or a caller that goes away on purpose, does not take the judgement from the others.
+/// A kubelet that gives up, or a caller that goes away on purpose, does not take the judgement from
+/// the others.
 #[tokio::test]
 async fn a_cancelled_caller_does_not_cancel_the_judgement() {
     let rig = Rig::new(Settings::without_referrers());
@@ -110,45 +116,54 @@ async fn a_deadline_ends_the_waiting_and_not_the_judgement() {
     assert!(pull(&gate, &image).await.unwrap().is_cached());
 }
 
-/// Attack E9: what one caller's password opens is not looked into for another, and a wrong password does not spoil the
-/// right one's judgement.
+/// Attack E9: what one caller's password opens is not looked into for another, and a wrong password
+/// does not spoil the right one's judgement.
 #[tokio::test]
 async fn attack_e9_different_credentials_never_share_a_judgement() {
     let rig = Rig::new(Settings::without_referrers().auth(Auth::basic("right")));
     rig.late();
     let (gate, image) = (rig.gate(), by_digest("signed-v2"));
-    let (wrong, right, none) = (ask_as(&image, robot("wrong")), ask_as(&image, robot("right")), ask_as(&image, None));
+    let (wrong, right, none) =
+        (ask_as(&image, robot("wrong")), ask_as(&image, robot("right")), ask_as(&image, None));
     let mut timings = [(); 3].map(|()| Timings::start(clock()));
     let [first, second, third] = &mut timings;
-    let (wrong, right, none) =
-        tokio::join!(gate.admit_pull(&wrong, first), gate.admit_pull(&right, second), gate.admit_pull(&none, third));
+    let (wrong, right, none) = tokio::join!(
+        gate.admit_pull(&wrong, first),
+        gate.admit_pull(&right, second),
+        gate.admit_pull(&none, third)
+    );
     assert!(matches!(reason(wrong), Reason::Unable { .. }));
     assert!(matches!(reason(none), Reason::Unable { .. }));
     assert!(!right.unwrap().is_cached());
 }
 
-/// A verdict in memory does not tell who may read a tag: each caller asks for itself, with its own rights.
+/// A verdict in memory does not tell who may read a tag: each caller asks for itself, with its own
+/// rights.
 #[tokio::test]
 async fn attack_e9_a_remembered_verdict_opens_no_tag() {
     let rig = Rig::new(Settings::without_referrers().auth(Auth::basic("right")));
     let (gate, image) = (rig.gate(), tagged("signed-v2"));
     gate.admit_pull(&ask_as(&image, robot("right")), &mut Timings::start(clock())).await.unwrap();
     for auth in [robot("wrong"), None] {
-        let refusal = gate.admit_pull(&ask_as(&image, auth), &mut Timings::start(clock())).await.unwrap_err();
+        let refusal =
+            gate.admit_pull(&ask_as(&image, auth), &mut Timings::start(clock())).await.unwrap_err();
         assert_eq!(refusal.code(), "registry-unable");
     }
 }
 
-/// Registries that hide what a caller may not see answer 404: what is not there for one may be there for another.
+/// Registries that hide what a caller may not see answer 404: what is not there for one may be
+/// there for another.
 #[tokio::test]
 async fn attack_e9_a_refusal_of_one_callers_is_not_remembered_for_another() {
     let rig = Rig::new(Settings::without_referrers());
     let (gate, image) = (rig.gate(), by_digest("signed-v2"));
     rig.registry.rule(Rule::new("/manifests/sha256-", Answer::Status(404, "MANIFEST_UNKNOWN")));
-    let refused = gate.admit_pull(&ask_as(&image, robot("no-rights")), &mut Timings::start(clock())).await;
+    let refused =
+        gate.admit_pull(&ask_as(&image, robot("no-rights")), &mut Timings::start(clock())).await;
     assert_eq!(reason(refused), Reason::Unsigned);
     rig.registry.clear_rules();
     gate.admit_pull(&ask_as(&image, robot("rights")), &mut Timings::start(clock())).await.unwrap();
-    let again = gate.admit_pull(&ask_as(&image, robot("no-rights")), &mut Timings::start(clock())).await;
+    let again =
+        gate.admit_pull(&ask_as(&image, robot("no-rights")), &mut Timings::start(clock())).await;
     assert!(again.unwrap().is_cached(), "an admission is everyone's");
 }

@@ -1,10 +1,12 @@
-//! Decisions about certificates and attestations, in every form, on the images as the real cosign signed them.
+//! Decisions about certificates and attestations, in every form, on the images as the real cosign
+//! signed them.
 
 use sealgate::policy::{Class, Reason};
 
 use crate::registry::{Answer, Rule, Settings};
 use crate::rig::{
-    PROVENANCE, RELEASE, Rig, Special, attested, by_digest, pull, reason, requiring, set_calendar, tagged,
+    PROVENANCE, RELEASE, Rig, Special, attested, by_digest, pull, reason, requiring, set_calendar,
+    tagged,
 };
 
 /// A gate over a registry of its own.
@@ -53,9 +55,18 @@ async fn a_provenance_admits_where_one_is_asked_for() {
     for good in ["provenance", "provenance-v2", "attested-whole"] {
         pull(&gate, &tagged(good)).await.unwrap();
     }
-    for bad in ["provenance-neighbour", "provenance-wrong-digest", "provenance-wrong-digest-v2", "sbom", "keyless"] {
+    for bad in [
+        "provenance-neighbour",
+        "provenance-wrong-digest",
+        "provenance-wrong-digest-v2",
+        "sbom",
+        "keyless",
+    ] {
         let refused = reason(pull(&gate, &tagged(bad)).await);
-        assert!(matches!(refused, Reason::NoneCounts { .. } | Reason::Unsigned), "{bad}: {refused:?}");
+        assert!(
+            matches!(refused, Reason::NoneCounts { .. } | Reason::Unsigned),
+            "{bad}: {refused:?}"
+        );
     }
 }
 
@@ -68,19 +79,23 @@ async fn attack_b2_an_attestation_is_no_signature() {
     }
 }
 
-/// The place of older attestations that is absent, not readable or unreachable: three different answers.
+/// The place of older attestations that is absent, not readable or unreachable: three different
+/// answers.
 #[tokio::test]
 async fn the_place_of_older_attestations_has_three_different_answers() {
     let (rig, gate) = gate(&attested(PROVENANCE, ""));
     let image = by_digest("unsigned");
-    for (status, expected) in [(403, Class::Unable), (503, Class::Unreachable), (404, Class::Refused)] {
+    for (status, expected) in
+        [(403, Class::Unable), (503, Class::Unreachable), (404, Class::Refused)]
+    {
         rig.registry.rule(Rule::new(".att", Answer::Status(status, "MANIFEST_UNKNOWN")));
         assert_eq!(class(pull(&gate, &image).await), expected, "{status}");
         rig.registry.clear_rules();
     }
 }
 
-/// Where no attestation is asked for, their older place is not asked: what is wrong with it is nobody's concern.
+/// Where no attestation is asked for, their older place is not asked: what is wrong with it is
+/// nobody's concern.
 #[tokio::test]
 async fn a_place_that_cannot_count_is_not_asked() {
     let (rig, gate) = gate(RELEASE);
@@ -90,7 +105,8 @@ async fn a_place_that_cannot_count_is_not_asked() {
     assert_eq!(rig.registry.count(".att"), 0);
 }
 
-/// Certificates are judged at the proven time of the signature: a calendar of another year changes nothing.
+/// Certificates are judged at the proven time of the signature: a calendar of another year changes
+/// nothing.
 #[tokio::test]
 async fn a_certificate_is_judged_when_it_signed() {
     let (_rig, gate) = gate(RELEASE);
@@ -113,7 +129,8 @@ async fn a_new_policy_is_judged_on_kept_attestations() {
     assert_eq!(rig.registry.requests().len(), 0);
 }
 
-/// What was proven of a signature is not proven again: not for a new policy, and not when the registry is asked anew.
+/// What was proven of a signature is not proven again: not for a new policy, and not when the
+/// registry is asked anew.
 #[tokio::test]
 async fn what_was_proven_is_remembered_beyond_policies_and_evidence() {
     let (_rig, gate) = gate(RELEASE);
@@ -132,25 +149,31 @@ async fn what_was_proven_is_remembered_beyond_policies_and_evidence() {
     assert_eq!(gate.remembered_counts().proofs, proven);
 }
 
-/// What somebody else signed is proven and remembered as well, and admits nothing: who may sign is asked each time.
+/// What somebody else signed is proven and remembered as well, and admits nothing: who may sign is
+/// asked each time.
 #[tokio::test]
 async fn attack_b8_a_remembered_proof_of_another_identity_admits_nothing() {
     let (_rig, gate) = gate(&RELEASE.replace("acme/app", "other/app"));
     pull(&gate, &by_digest("keyless-neighbour")).await.unwrap();
     gate.replace_policy(requiring(RELEASE));
-    assert!(matches!(reason(pull(&gate, &by_digest("keyless-neighbour")).await), Reason::NoneCounts { .. }));
+    assert!(matches!(
+        reason(pull(&gate, &by_digest("keyless-neighbour")).await),
+        Reason::NoneCounts { .. }
+    ));
 }
 
 #[tokio::test]
 async fn a_certificate_of_an_own_authority_admits_its_subject() {
     let (_rig, gate) = gate(
-        "{name: team, certificate: {roots: [root.pem], intermediates: [intermediate.pem], crls: [team.crl, root.crl], \
+        "{name: team, certificate: {roots: [root.pem], intermediates: [intermediate.pem], crls: \
+         [team.crl, root.crl], \
          subjects: [{email: team@acme.example}]}}",
     );
     for good in ["pki", "pki-logged", "pki-v3"] {
         pull(&gate, &tagged(good)).await.unwrap();
     }
-    for bad in ["pki-uri", "pki-revoked", "pki-revoked-v3", "pki-expired", "pki-foreign", "keyless"] {
+    for bad in ["pki-uri", "pki-revoked", "pki-revoked-v3", "pki-expired", "pki-foreign", "keyless"]
+    {
         let refused = reason(pull(&gate, &tagged(bad)).await);
         assert!(matches!(refused, Reason::NoneCounts { .. }), "{bad}: {refused:?}");
     }

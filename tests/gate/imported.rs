@@ -1,4 +1,5 @@
-//! An image that was imported, not pulled: signatures on it count where evidence on it is on this node.
+//! An image that was imported, not pulled: signatures on it count where evidence on it is on this
+//! node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,11 +28,21 @@ fn scene(situation: &str, name: &str) -> (Rig, Store) {
 /// A gate that has just been started before that store.
 fn gate(rig: &Rig) -> Gate {
     let socket = rig.folder().join("containerd.sock");
-    rig.special(Special { socket, policy: policy("**", "build"), store: Some(rig.store()), ..Special::default() })
+    rig.special(Special {
+        socket,
+        policy: policy("**", "build"),
+        store: Some(rig.store()),
+        ..Special::default()
+    })
 }
 
 /// Creates a container as a kubelet does: by the image's id, with the pod's own string beside it.
-async fn create(gate: &Gate, store: &Store, situation: &str, name: &str) -> Result<LocalPermit, Refusal> {
+async fn create(
+    gate: &Gate,
+    store: &Store,
+    situation: &str,
+    name: &str,
+) -> Result<LocalPermit, Refusal> {
     let ask = LocalImageRequest {
         call: Call::CreateContainer,
         image: store.id_of(&fixtures::prod(situation).tags["v1"]),
@@ -67,7 +78,8 @@ async fn attack_a8_an_imported_image_without_evidence_is_refused() {
     assert_eq!(rig.registry.requests().len(), 0);
 }
 
-/// Attack A8: an image that was imported under another's name has other content, on which there is no evidence.
+/// Attack A8: an image that was imported under another's name has other content, on which there is
+/// no evidence.
 #[tokio::test]
 async fn attack_a8_an_image_imported_under_a_signed_name_is_refused() {
     let name = tagged("signed-v2");
@@ -132,7 +144,12 @@ async fn what_images_on_the_node_need_is_not_evicted() {
     };
     let with = |store| {
         let socket = rig.folder().join("containerd.sock");
-        rig.special(Special { socket, policy: policy("**", "build"), store: Some(store), ..Special::default() })
+        rig.special(Special {
+            socket,
+            policy: policy("**", "build"),
+            store: Some(store),
+            ..Special::default()
+        })
     };
     let gate = with(open(1 << 20));
     for image in ["signed-v2", "signed-v3"] {
@@ -146,7 +163,11 @@ async fn what_images_on_the_node_need_is_not_evicted() {
     let small = with(open(1));
     std::fs::remove_file(rig.folder().join("containerd.sock")).unwrap();
     small.tidy_store().await;
-    assert_eq!((of("signed-v2"), of("signed-v3")), (1, 1), "nothing goes before the runtime has answered");
+    assert_eq!(
+        (of("signed-v2"), of("signed-v3")),
+        (1, 1),
+        "nothing goes before the runtime has answered"
+    );
     let again = Store::start(&rig.folder().join("containerd.sock"));
     again.hold(fixtures::prod("signed-v2"));
     again.name(&by_digest("signed-v2"), &fixtures::prod("signed-v2").tags["v1"]);

@@ -1,5 +1,5 @@
-//! Evidence on disk: an image that was admitted before is admitted again after a start with nobody to ask; what lies there
-//! is untrusted like anything else.
+//! Evidence on disk: an image that was admitted before is admitted again after a start with nobody
+//! to ask; what lies there is untrusted like anything else.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,8 @@ use sealgate::policy::{Freshness, Reason};
 use crate::fixtures;
 use crate::registry::{Answer, Rule, Settings};
 use crate::rig::{
-    HOST, PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring, turn_clock, until,
+    HOST, PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring,
+    turn_clock, until,
 };
 
 /// Where the evidence came from.
@@ -69,8 +70,13 @@ async fn every_form_is_judged_again_from_disk() {
     ] {
         for settings in [Settings::without_referrers(), Settings::conforming()] {
             let rig = Rig::new(settings);
-            let gate =
-                || rig.special(Special { policy: requiring(&require), store: Some(rig.store()), ..Special::default() });
+            let gate = || {
+                rig.special(Special {
+                    policy: requiring(&require),
+                    store: Some(rig.store()),
+                    ..Special::default()
+                })
+            };
             pull(&gate(), &by_digest(situation)).await.unwrap();
             rig.cut();
             let permit = pull(&gate(), &by_digest(situation)).await.unwrap();
@@ -80,7 +86,8 @@ async fn every_form_is_judged_again_from_disk() {
     }
 }
 
-/// The evidence is on disk before the decision is handed out: nothing is lost when the power goes at that moment.
+/// The evidence is on disk before the decision is handed out: nothing is lost when the power goes
+/// at that moment.
 #[tokio::test]
 async fn evidence_is_on_disk_before_the_permit_is_given() {
     let rig = Rig::new(Settings::without_referrers());
@@ -111,18 +118,25 @@ async fn an_image_never_seen_is_unreachable_while_the_registry_is() {
     assert_eq!((refusal.ending(), refusal.code()), (Ending::Unreachable, "signatures-unreachable"));
 }
 
-/// A key is taken out of the policy, and nobody can be asked: the registry may have a new signature, so that it is
-/// unreachable, and the line says what is known of the old one.
+/// A key is taken out of the policy, and nobody can be asked: the registry may have a new
+/// signature, so that it is unreachable, and the line says what is known of the old one.
 #[tokio::test]
 async fn a_key_that_is_trusted_no_longer_admits_nothing_from_disk() {
     let rig = Rig::new(Settings::without_referrers());
     pull(&rig.started(), &by_digest("signed-v2")).await.unwrap();
     rig.cut();
-    let other = Special { policy: policy("prod/**", "other"), store: Some(rig.store()), ..Special::default() };
+    let other = Special {
+        policy: policy("prod/**", "other"),
+        store: Some(rig.store()),
+        ..Special::default()
+    };
     let refusal = pull(&rig.special(other), &by_digest("signed-v2")).await.unwrap_err();
     assert_eq!(refusal.ending(), Ending::Unreachable);
     let line = refusal.to_string();
-    assert!(line.contains("by the evidence on this node (0 min 0 s old) it is refused: "), "{line}");
+    assert!(
+        line.contains("by the evidence on this node (0 min 0 s old) it is refused: "),
+        "{line}"
+    );
     assert!(!rig.registry.requests().is_empty(), "the registry was asked first");
 }
 
@@ -131,7 +145,11 @@ async fn a_key_that_is_trusted_no_longer_admits_nothing_from_disk() {
 async fn kept_evidence_never_refuses() {
     let rig = Rig::new(Settings::without_referrers());
     pull(&rig.started(), &by_digest("signed-v2")).await.unwrap();
-    let other = Special { policy: policy("prod/**", "other"), store: Some(rig.store()), ..Special::default() };
+    let other = Special {
+        policy: policy("prod/**", "other"),
+        store: Some(rig.store()),
+        ..Special::default()
+    };
     let refusal = pull(&rig.special(other), &by_digest("signed-v2")).await.unwrap_err();
     assert_eq!(refusal.code(), "no-signature-counts");
 }
@@ -142,14 +160,21 @@ async fn attack_c3_a_denied_digest_is_refused_although_its_evidence_is_on_disk()
     let rig = Rig::new(Settings::without_referrers());
     pull(&rig.started(), &by_digest("signed-v2")).await.unwrap();
     rig.cut();
-    let text =
-        format!("{{name: build, key: {{files: [build.pub]}}}}\n  deny: {{digests: [\"{}\"]}}", digest("signed-v2"));
-    let gate = rig.special(Special { policy: requiring(&text), store: Some(rig.store()), ..Special::default() });
+    let text = format!(
+        "{{name: build, key: {{files: [build.pub]}}}}\n  deny: {{digests: [\"{}\"]}}",
+        digest("signed-v2")
+    );
+    let gate = rig.special(Special {
+        policy: requiring(&text),
+        store: Some(rig.store()),
+        ..Special::default()
+    });
     let refusal = pull(&gate, &by_digest("signed-v2")).await.unwrap_err();
     assert_eq!((refusal.ending(), refusal.code()), (Ending::Refused, "digest-denied"));
 }
 
-/// Attack A7: whoever can write to the disk writes other bytes. They are no evidence; the registry is asked.
+/// Attack A7: whoever can write to the disk writes other bytes. They are no evidence; the registry
+/// is asked.
 #[tokio::test]
 async fn attack_a7_changed_files_are_as_if_they_were_not_there() {
     let rig = Rig::new(Settings::without_referrers());
@@ -160,10 +185,16 @@ async fn attack_a7_changed_files_are_as_if_they_were_not_there() {
         bytes[middle] ^= 1;
         fs::write(&file, bytes).unwrap();
     }
-    assert_eq!(source(&pull(&rig.started(), &by_digest("signed-v3")).await.unwrap()), EvidenceSource::Registry);
+    assert_eq!(
+        source(&pull(&rig.started(), &by_digest("signed-v3")).await.unwrap()),
+        EvidenceSource::Registry
+    );
     // It was written again, and serves again.
     rig.cut();
-    assert_eq!(source(&pull(&rig.started(), &by_digest("signed-v3")).await.unwrap()), EvidenceSource::Evidence);
+    assert_eq!(
+        source(&pull(&rig.started(), &by_digest("signed-v3")).await.unwrap()),
+        EvidenceSource::Evidence
+    );
     for file in files(&rig.folder().join("evidence/blobs")) {
         fs::write(&file, b"{}").unwrap();
     }
@@ -171,8 +202,8 @@ async fn attack_a7_changed_files_are_as_if_they_were_not_there() {
     assert_eq!(refusal.ending(), Ending::Unreachable);
 }
 
-/// Attack A1: an entry says that the evidence is about another image, or from another repository. The signatures in it
-/// still say what they are about.
+/// Attack A1: an entry says that the evidence is about another image, or from another repository.
+/// The signatures in it still say what they are about.
 #[tokio::test]
 async fn attack_a1_an_entry_that_claims_another_image_admits_nothing() {
     let rig = Rig::new(Settings::without_referrers());
@@ -184,7 +215,10 @@ async fn attack_a1_an_entry_that_claims_another_image_admits_nothing() {
     let claim = Entry { place, targets: BTreeSet::from([digest("unsigned")]), ..honest };
     store.put(&claim, &[]).unwrap();
     let refusal = pull(&rig.started(), &by_digest("unsigned")).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::Denied(ref denial) if *denial.reason() == Reason::Unsigned), "{refusal}");
+    assert!(
+        matches!(refusal, Refusal::Denied(ref denial) if *denial.reason() == Reason::Unsigned),
+        "{refusal}"
+    );
     rig.cut();
     let refusal = pull(&rig.started(), &by_digest("unsigned")).await.unwrap_err();
     assert_eq!(refusal.ending(), Ending::Unreachable);
@@ -211,10 +245,14 @@ async fn attack_d1_junk_in_the_store_changes_no_verdict() {
         fs::write(folder.join(format!("{n:064x}.json")), format!("junk {n}")).unwrap();
     }
     rig.cut();
-    assert_eq!(source(&pull(&rig.started(), &by_digest("signed-v2")).await.unwrap()), EvidenceSource::Evidence);
+    assert_eq!(
+        source(&pull(&rig.started(), &by_digest("signed-v2")).await.unwrap()),
+        EvidenceSource::Evidence
+    );
 }
 
-/// The folder is gone under the running gate: it goes on, from memory and from the registry, and writes again.
+/// The folder is gone under the running gate: it goes on, from memory and from the registry, and
+/// writes again.
 #[tokio::test]
 async fn files_that_are_removed_change_no_verdict() {
     let rig = Rig::new(Settings::without_referrers());
@@ -226,7 +264,10 @@ async fn files_that_are_removed_change_no_verdict() {
     rig.cut();
     let gate = rig.started();
     pull(&gate, &by_digest("signed-v3")).await.unwrap();
-    assert_eq!(pull(&gate, &by_digest("signed-v2")).await.unwrap_err().ending(), Ending::Unreachable);
+    assert_eq!(
+        pull(&gate, &by_digest("signed-v2")).await.unwrap_err().ending(),
+        Ending::Unreachable
+    );
 }
 
 /// A store that takes nothing changes no verdict: it is counted and said.
@@ -238,7 +279,10 @@ async fn a_store_that_cannot_be_written_changes_no_verdict() {
     let folder = rig.folder().join("evidence");
     fs::remove_dir_all(&folder).unwrap();
     fs::write(&folder, "in its place").unwrap();
-    assert_eq!(source(&pull(&gate, &by_digest("signed-v2")).await.unwrap()), EvidenceSource::Registry);
+    assert_eq!(
+        source(&pull(&gate, &by_digest("signed-v2")).await.unwrap()),
+        EvidenceSource::Registry
+    );
     let health = gate.store_health();
     assert_eq!((health.open, health.healthy, health.failed_writes), (true, false, 1));
     assert!(health.error.is_some());
@@ -264,7 +308,8 @@ async fn a_folder_that_goes_away_is_said_and_one_that_is_back_too() {
     assert!(gate.store_health().healthy, "{:?}", gate.store_health());
 }
 
-/// What the disk did not take when it was fetched it is given later: until then a power cut would cost the image its start.
+/// What the disk did not take when it was fetched it is given later: until then a power cut would
+/// cost the image its start.
 #[tokio::test]
 async fn what_the_disk_did_not_take_it_is_given_later() {
     let rig = Rig::new(Settings::without_referrers());
@@ -277,10 +322,14 @@ async fn what_the_disk_did_not_take_it_is_given_later() {
     fs::remove_file(&folder).unwrap();
     gate.tidy_store().await;
     rig.cut();
-    assert_eq!(source(&pull(&rig.started(), &by_digest("signed-v2")).await.unwrap()), EvidenceSource::Evidence);
+    assert_eq!(
+        source(&pull(&rig.started(), &by_digest("signed-v2")).await.unwrap()),
+        EvidenceSource::Evidence
+    );
 }
 
-/// The store is opened late, after the first images were admitted: their evidence is in it all the same.
+/// The store is opened late, after the first images were admitted: their evidence is in it all the
+/// same.
 #[tokio::test]
 async fn what_was_admitted_before_the_store_was_open_is_kept() {
     let rig = Rig::new(Settings::without_referrers());
@@ -289,7 +338,10 @@ async fn what_was_admitted_before_the_store_was_open_is_kept() {
     gate.open_store(rig.store());
     gate.tidy_store().await;
     rig.cut();
-    assert_eq!(source(&pull(&rig.started(), &by_digest("signed-v2")).await.unwrap()), EvidenceSource::Evidence);
+    assert_eq!(
+        source(&pull(&rig.started(), &by_digest("signed-v2")).await.unwrap()),
+        EvidenceSource::Evidence
+    );
 }
 
 /// Attack A2: what was withdrawn meanwhile is not put on disk after all.
@@ -332,7 +384,11 @@ async fn a_registry_that_hangs_holds_up_nothing_that_is_on_disk() {
     pull(&rig.started(), &by_digest("signed-v2")).await.unwrap();
     rig.registry.clear_log();
     rig.registry.rule(Rule::new("", Answer::Hang));
-    let permit = tokio::time::timeout(Duration::from_secs(20), pull(&rig.started(), &by_digest("signed-v2"))).await;
+    let permit = tokio::time::timeout(
+        Duration::from_secs(20),
+        pull(&rig.started(), &by_digest("signed-v2")),
+    )
+    .await;
     assert_eq!(source(&permit.unwrap().unwrap()), EvidenceSource::Evidence);
     assert_eq!(rig.registry.requests().len(), 0);
 }

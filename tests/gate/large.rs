@@ -24,12 +24,16 @@ fn subject() -> Digest {
 fn gate(rig: &Rig, signer: &Signer, limits: Limits) -> Gate {
     let text = format!(
         "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  \
-         images: [\"{HOST}/prod/**\"]\n  require: {{name: sbom, attestation: {{predicateType: \"{SPDX}\", \
+         images: [\"{HOST}/prod/**\"]\n  require: {{name: sbom, attestation: \
+         {{predicateType: \"{SPDX}\", \
          by: {{key: {{files: [own.pub]}}}}}}}}\n"
     );
     let file = PolicyFile { name: "policy.yaml".to_owned(), bytes: text.into_bytes() };
-    let keys = std::iter::once(("own.pub".to_owned(), PublicKey::parse_pem(&signer.pem()).unwrap()));
-    let policy = PolicySet::build(Documents::parse(&[file]).unwrap(), keys.collect(), Unmatched::Deny).unwrap();
+    let keys =
+        std::iter::once(("own.pub".to_owned(), PublicKey::parse_pem(&signer.pem()).unwrap()));
+    let policy =
+        PolicySet::build(Documents::parse(&[file]).unwrap(), keys.collect(), Unmatched::Deny)
+            .unwrap();
     let special = Special { policy, store: Some(rig.store()), ..Special::default() };
     rig.with_limits(special, limits)
 }
@@ -60,8 +64,8 @@ fn attach(rig: &Rig, bundle: &str) {
     rig.registry.put_manifest(REPOSITORY, None, manifest.to_string().as_bytes(), OCI_MANIFEST);
 }
 
-/// Bundles of 1, 5 and 16 MiB of predicate, and an envelope under the older tag: admitted, kept, and admitted again with no
-/// network after a restart.
+/// Bundles of 1, 5 and 16 MiB of predicate, and an envelope under the older tag: admitted, kept,
+/// and admitted again with no network after a restart.
 #[tokio::test]
 async fn bills_of_materials_are_read_and_kept() {
     for mib in [1, 5, 15] {
@@ -78,7 +82,12 @@ async fn bills_of_materials_are_read_and_kept() {
                 "layers": [{"mediaType": ENVELOPE, "digest": blob, "size": envelope.len()}],
             });
             let tag = format!("sha256-{}.att", subject().hex());
-            rig.registry.put_manifest(REPOSITORY, Some(&tag), manifest.to_string().as_bytes(), OCI_MANIFEST);
+            rig.registry.put_manifest(
+                REPOSITORY,
+                Some(&tag),
+                manifest.to_string().as_bytes(),
+                OCI_MANIFEST,
+            );
         } else {
             attach(&rig, &bundle);
         }
@@ -89,10 +98,12 @@ async fn bills_of_materials_are_read_and_kept() {
     }
 }
 
-/// Attack D1: junk as large as may be, before and after the good one: each is dropped before the next is read.
+/// Attack D1: junk as large as may be, before and after the good one: each is dropped before the
+/// next is read.
 #[tokio::test]
 async fn attack_d1_large_junk_does_not_hide_the_good_one() {
-    let (rig, signer, stranger) = (Rig::new(Settings::conforming()), Signer::p256(), Signer::p256());
+    let (rig, signer, stranger) =
+        (Rig::new(Settings::conforming()), Signer::p256(), Signer::p256());
     for bundle in [bill(&stranger, 5), bill(&signer, 6), bill(&stranger, 7), bill(&stranger, 8)] {
         attach(&rig, &bundle);
     }

@@ -1,8 +1,14 @@
-//! The gate in one process with a test registry: how many requests a decision costs, what is remembered and for how
-//! long, who shares a judgement with whom. No runtime is started; the one test that names an image has a stand-in for
-//! containerd's store.
+//! The gate in one process with a test registry: how many requests a decision costs, what is
+//! remembered and for how long, who shares a judgement with whom. No runtime is started; the one
+//! test that names an image has a stand-in for containerd's store.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 #[path = "../support/fixtures.rs"]
 mod fixtures;

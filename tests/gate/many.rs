@@ -1,5 +1,5 @@
-//! Images with very many signatures: daily scans, daily signing, floods by somebody without a key. They cost time, and
-//! neither a verdict nor memory.
+//! Images with very many signatures: daily scans, daily signing, floods by somebody without a key.
+//! They cost time, and neither a verdict nor memory.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -39,20 +39,27 @@ fn document(require: &str) -> String {
 /// A policy that needs this, with these keys.
 fn policy(require: &str, keys: &[(&str, &Signer)]) -> PolicySet {
     let file = PolicyFile { name: "policy.yaml".to_owned(), bytes: document(require).into_bytes() };
-    let keys = keys.iter().map(|(name, key)| ((*name).to_owned(), PublicKey::parse_pem(&key.pem()).unwrap()));
+    let keys = keys
+        .iter()
+        .map(|(name, key)| ((*name).to_owned(), PublicKey::parse_pem(&key.pem()).unwrap()));
     PolicySet::build(Documents::parse(&[file]).unwrap(), keys.collect(), Unmatched::Deny).unwrap()
 }
 
 /// The scan of that day by the key `own.pub`.
 fn scan_of(day: usize) -> String {
     format!(
-        "{{name: scan, attestation: {{predicateType: \"{SCAN}\", by: {{key: {{files: [own.pub]}}}}, \
+        "{{name: scan, attestation: {{predicateType: \"{SCAN}\", by: {{key: {{files: \
+         [own.pub]}}}}, \
          where: \"predicate.n == {day}\"}}}}"
     )
 }
 
 fn gate(rig: &Rig, require: &str, keys: &[(&str, &Signer)]) -> Gate {
-    rig.special(Special { policy: policy(require, keys), store: Some(rig.store()), ..Special::default() })
+    rig.special(Special {
+        policy: policy(require, keys),
+        store: Some(rig.store()),
+        ..Special::default()
+    })
 }
 
 fn statement(day: usize) -> String {
@@ -79,12 +86,18 @@ fn refer(rig: &Rig, kind: &str, bytes: &[u8], annotations: &Value) -> (String, u
     (rig.registry.put_manifest(REPOSITORY, None, manifest.as_bytes(), OCI_MANIFEST), manifest.len())
 }
 
-/// Scans of so many days, as a job attaches them every night; in a list under the tag where there is no endpoint.
+/// Scans of so many days, as a job attaches them every night; in a list under the tag where there
+/// is no endpoint.
 fn scans(rig: &Rig, signer: &Signer, days: usize, has_endpoint: bool) {
     let mut listed = Vec::new();
     for day in 0..days {
         let bundle = signer.statement_bundle(&statement(day));
-        let (digest, size) = refer(rig, BUNDLE, bundle.as_bytes(), &json!({"dev.sigstore.bundle.predicateType": SCAN}));
+        let (digest, size) = refer(
+            rig,
+            BUNDLE,
+            bundle.as_bytes(),
+            &json!({"dev.sigstore.bundle.predicateType": SCAN}),
+        );
         listed.push(json!({"mediaType": OCI_MANIFEST, "digest": digest, "size": size, "artifactType": BUNDLE}));
     }
     if has_endpoint {
@@ -105,7 +118,12 @@ fn tag(rig: &Rig, ending: &str, layers: &[Value]) {
         "layers": layers,
     });
     let tag = format!("sha256-{}.{ending}", subject().hex());
-    rig.registry.put_manifest(REPOSITORY, Some(&tag), manifest.to_string().as_bytes(), OCI_MANIFEST);
+    rig.registry.put_manifest(
+        REPOSITORY,
+        Some(&tag),
+        manifest.to_string().as_bytes(),
+        OCI_MANIFEST,
+    );
 }
 
 fn layer(rig: &Rig, kind: &str, bytes: &[u8], annotations: &Value) -> Value {
@@ -126,7 +144,10 @@ async fn admits(rig: &Rig, require: &str, keys: &[(&str, &Signer)]) -> usize {
     pull(&gate(rig, require, keys), &by_digest("unsigned")).await.unwrap();
     let requests = rig.registry.requests().len();
     let entries = rig.store().entries_of(&subject()).unwrap();
-    assert!(entries.iter().all(|entry| entry.manifests.len() <= 64), "what did not help is not kept");
+    assert!(
+        entries.iter().all(|entry| entry.manifests.len() <= 64),
+        "what did not help is not kept"
+    );
     rig.cut();
     pull(&gate(rig, require, keys), &by_digest("unsigned")).await.unwrap();
     rig.registry.clear_rules();
@@ -134,11 +155,13 @@ async fn admits(rig: &Rig, require: &str, keys: &[(&str, &Signer)]) -> usize {
     requests
 }
 
-/// A thousand scans: that of any day is found, the newest and the oldest soon; a day that is not there is refused, after
-/// all of them were read.
+/// A thousand scans: that of any day is found, the newest and the oldest soon; a day that is not
+/// there is refused, after all of them were read.
 #[tokio::test]
 async fn of_a_thousand_bundles_any_one_is_found() {
-    for settings in [Settings::conforming().referrers(Referrers::Pages(50)), Settings::without_referrers()] {
+    for settings in
+        [Settings::conforming().referrers(Referrers::Pages(50)), Settings::without_referrers()]
+    {
         let has_endpoint = settings.referrers == Referrers::Pages(50);
         let (rig, signer) = (Rig::new(settings), Signer::p256());
         scans(&rig, &signer, MANY, has_endpoint);
@@ -164,7 +187,10 @@ async fn attack_d1_a_threshold_over_many_is_met_by_what_lies_apart() {
         refer(&rig, BUNDLE, bundle.as_bytes(), &json!({}));
     }
     let by = |name: &str| {
-        format!("{{name: {name}, attestation: {{predicateType: \"{SCAN}\", by: {{key: {{files: [{name}.pub]}}}}}}}}")
+        format!(
+            "{{name: {name}, attestation: {{predicateType: \"{SCAN}\", by: {{key: {{files: \
+             [{name}.pub]}}}}}}}}"
+        )
     };
     let keys = [("one.pub", &one), ("two.pub", &two)];
     admits(&rig, &format!("{{all: [{}, {}]}}", by("one"), by("two")), &keys).await;
@@ -180,22 +206,33 @@ async fn attack_d1_a_threshold_over_many_is_met_by_what_lies_apart() {
     assert_eq!((denial.class(), denial.reason()), (Class::Refused, &Reason::KeysNotDistinct));
 }
 
-/// The older forms: a thousand layers of one manifest, signatures with one payload and attestations each with its own.
+/// The older forms: a thousand layers of one manifest, signatures with one payload and attestations
+/// each with its own.
 #[tokio::test]
 async fn of_a_thousand_layers_any_one_is_found() {
-    let (rig, signer, stranger) = (Rig::new(Settings::without_referrers()), Signer::p256(), Signer::p256());
+    let (rig, signer, stranger) =
+        (Rig::new(Settings::without_referrers()), Signer::p256(), Signer::p256());
     let payload = payload(subject().as_str(), &format!("{HOST}/{REPOSITORY}"));
     for place in [0, MANY / 2, MANY - 1] {
         let signed = |number| if number == place { &signer } else { &stranger };
         let layers: Vec<Value> = (0..MANY)
-            .map(|n| layer(&rig, SIMPLE_SIGNING, payload.as_bytes(), &json!(signed(n).annotations(payload.as_bytes()))))
+            .map(|n| {
+                layer(
+                    &rig,
+                    SIMPLE_SIGNING,
+                    payload.as_bytes(),
+                    &json!(signed(n).annotations(payload.as_bytes())),
+                )
+            })
             .collect();
         tag(&rig, "sig", &layers);
-        let requests = admits(&rig, "{name: k, key: {files: [own.pub]}}", &[("own.pub", &signer)]).await;
+        let requests =
+            admits(&rig, "{name: k, key: {files: [own.pub]}}", &[("own.pub", &signer)]).await;
         assert!(requests <= 5, "one payload is fetched once: {requests}");
     }
     let envelope = |day: usize| {
-        let bundle: Value = serde_json::from_str(&signer.statement_bundle(&statement(day))).unwrap();
+        let bundle: Value =
+            serde_json::from_str(&signer.statement_bundle(&statement(day))).unwrap();
         layer(&rig, ENVELOPE, bundle["dsseEnvelope"].to_string().as_bytes(), &json!({}))
     };
     let layers: Vec<Value> = (0..MANY).map(envelope).collect();
@@ -205,8 +242,9 @@ async fn of_a_thousand_layers_any_one_is_found() {
     }
 }
 
-/// Attack D1: somebody without a key floods the place, with dates of the future. The good one is found, whenever it was
-/// made; what is beyond the bounds is said with the bound's name, and never called unsigned.
+/// Attack D1: somebody without a key floods the place, with dates of the future. The good one is
+/// found, whenever it was made; what is beyond the bounds is said with the bound's name, and never
+/// called unsigned.
 #[tokio::test]
 async fn attack_d1_a_flood_without_a_key_hides_nothing() {
     let (signer, stranger) = (Signer::p256(), Signer::p256());
@@ -223,14 +261,16 @@ async fn attack_d1_a_flood_without_a_key_hides_nothing() {
         options.referrers_entries = 100;
         let client = sealgate::registry::Registry::new(options, crate::rig::clock()).unwrap();
         let set = policy(&scan_of(8), &[("own.pub", &signer)]);
-        let gate = rig.limited(Special { policy: set, ..Special::default() }, client, Limits::default());
+        let gate =
+            rig.limited(Special { policy: set, ..Special::default() }, client, Limits::default());
         let denial = denied(&gate).await;
         assert_eq!(denial.class(), Class::Unable, "{denial}");
         assert!(denial.to_string().contains("registry.referrers_entries"), "{denial}");
     }
 }
 
-/// Attack D1: past what is read of a place, and past what may be checked, the image is *unable*, and the option is named.
+/// Attack D1: past what is read of a place, and past what may be checked, the image is *unable*,
+/// and the option is named.
 #[tokio::test]
 async fn attack_d1_what_is_cut_is_unable_and_the_limit_is_named() {
     let (rig, signer) = (Rig::new(Settings::conforming()), Signer::p256());
@@ -241,7 +281,9 @@ async fn attack_d1_what_is_cut_is_unable_and_the_limit_is_named() {
         let policy = policy(&scan_of(30), &[("own.pub", &signer)]);
         rig.with_limits(Special { policy, ..Special::default() }, limits)
     };
-    for (signatures, checks, name) in [(20, 1000, "limits.signatures"), (1000, 20, "limits.signature_checks")] {
+    for (signatures, checks, name) in
+        [(20, 1000, "limits.signatures"), (1000, 20, "limits.signature_checks")]
+    {
         let denial = denied(&limited(signatures, checks)).await;
         assert_eq!(denial.class(), Class::Unable, "{denial}");
         assert!(denial.to_string().contains(name), "{denial}");
@@ -249,12 +291,14 @@ async fn attack_d1_what_is_cut_is_unable_and_the_limit_is_named() {
     pull(&limited(60, 1000), &by_digest("unsigned")).await.unwrap();
 }
 
-/// A list of several pages is asked for by kind where the registry filters, and followed where it does not.
+/// A list of several pages is asked for by kind where the registry filters, and followed where it
+/// does not.
 #[tokio::test]
 async fn scans_of_other_kinds_cost_nothing() {
     let signer = Signer::p256();
     for filters in [true, false] {
-        let settings = Settings { filters, ..Settings::conforming().referrers(Referrers::Pages(20)) };
+        let settings =
+            Settings { filters, ..Settings::conforming().referrers(Referrers::Pages(20)) };
         let rig = Rig::new(settings);
         refer(&rig, BUNDLE, signer.statement_bundle(&statement(7)).as_bytes(), &json!({}));
         for day in 0..600 {
@@ -268,7 +312,8 @@ async fn scans_of_other_kinds_cost_nothing() {
     }
 }
 
-/// A thousand bundles in a process of its own: what it takes of the node's memory, and how long. Prints both.
+/// A thousand bundles in a process of its own: what it takes of the node's memory, and how long.
+/// Prints both.
 #[allow(clippy::print_stdout, reason = "figures are for people")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_bundles_take_no_more_memory_than_a_few() {
@@ -284,7 +329,8 @@ async fn a_thousand_bundles_take_no_more_memory_than_a_few() {
     assert!(peaks.iter().all(|peak| *peak > 0 && *peak <= 64 << 10), "{peaks:?} KiB");
 }
 
-/// `sealgate verify` in a process of its own: how long it takes, and the most memory that it takes, in KiB.
+/// `sealgate verify` in a process of its own: how long it takes, and the most memory that it takes,
+/// in KiB.
 fn verify(rig: &Rig, require: &str, signer: &Signer) -> (Duration, u64) {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -294,7 +340,8 @@ fn verify(rig: &Rig, require: &str, signer: &Signer) -> (Duration, u64) {
     std::fs::write(at("policies/p.yaml"), document(require)).unwrap();
     std::fs::write(at("keys/own.pub"), signer.pem()).unwrap();
     let config = format!(
-        "[registry]\ncerts_dirs = [{:?}]\ndocker_configs = []\n[policy]\npolicies = {:?}\nkeys = {:?}\n[trust]\n\
+        "[registry]\ncerts_dirs = [{:?}]\ndocker_configs = []\n[policy]\npolicies = {:?}\nkeys = \
+         {:?}\n[trust]\n\
          roots = [{:?}]\nstate = {:?}\n[evidence]\npath = {:?}\n[audit]\npath = {:?}\n",
         rig.folder(),
         at("policies"),
@@ -307,9 +354,19 @@ fn verify(rig: &Rig, require: &str, signer: &Signer) -> (Duration, u64) {
     std::fs::write(at("config.toml"), config).unwrap();
     restrict(folder.path());
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
-    command.arg("--config").arg(at("config.toml")).args(["verify", "--output", "json", &by_digest("unsigned")]);
+    command.arg("--config").arg(at("config.toml")).args([
+        "verify",
+        "--output",
+        "json",
+        &by_digest("unsigned"),
+    ]);
     let began = clock();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
     let mut peak = 0;
     let status = loop {
         peak = peak.max(memory(child.id()));
@@ -342,21 +399,30 @@ fn restrict(folder: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let is_folder = entry.path().is_dir();
-        std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(if is_folder { 0o700 } else { 0o600 }))
-            .unwrap();
+        std::fs::set_permissions(
+            entry.path(),
+            std::fs::Permissions::from_mode(if is_folder { 0o700 } else { 0o600 }),
+        )
+        .unwrap();
         if is_folder {
             restrict(&entry.path());
         }
     }
 }
 
-/// A registry that lists thousands is read within the bounds of the source: what is not wanted never reaches the store.
+/// A registry that lists thousands is read within the bounds of the source: what is not wanted
+/// never reaches the store.
 #[tokio::test]
 async fn what_is_kept_of_many_is_what_helps() {
     let (rig, signer) = (Rig::new(Settings::conforming()), Signer::p256());
     scans(&rig, &signer, 200, true);
-    pull(&gate(&rig, &scan_of(100), &[("own.pub", &signer)]), &by_digest("unsigned")).await.unwrap();
+    pull(&gate(&rig, &scan_of(100), &[("own.pub", &signer)]), &by_digest("unsigned"))
+        .await
+        .unwrap();
     let entries = rig.store().entries_of(&subject()).unwrap();
-    assert_eq!(entries.iter().map(|entry| entry.place.source).collect::<Vec<_>>(), [Source::Referrers]);
+    assert_eq!(
+        entries.iter().map(|entry| entry.place.source).collect::<Vec<_>>(),
+        [Source::Referrers]
+    );
     assert!(entries[0].manifests.len() <= 33, "{}", entries[0].manifests.len());
 }

@@ -1,5 +1,5 @@
-//! What is remembered: verdicts until they expire, refusals shortly, evidence beyond a change of policy, nothing
-//! without end.
+//! What is remembered: verdicts until they expire, refusals shortly, evidence beyond a change of
+//! policy, nothing without end.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use sealgate::policy::Reason;
 use crate::fixtures;
 use crate::registry::{Answer, Rule, Settings};
 use crate::rig::{
-    HOST, RELEASE, Rig, Special, ask, by_digest, clock, policy, pull, reason, requiring, tagged, turn_clock,
+    HOST, RELEASE, Rig, Special, ask, by_digest, clock, policy, pull, reason, requiring, tagged,
+    turn_clock,
 };
 
 /// Requests for signatures, of either form.
@@ -30,7 +31,10 @@ async fn an_admission_is_remembered_until_it_expires() {
     turn_clock(Duration::from_secs(86_399));
     assert!(pull(&gate, &image).await.unwrap().is_cached());
     turn_clock(Duration::from_secs(2));
-    assert!(!pull(&gate, &image).await.unwrap().is_cached(), "expired, and judged again from kept evidence");
+    assert!(
+        !pull(&gate, &image).await.unwrap().is_cached(),
+        "expired, and judged again from kept evidence"
+    );
     assert_eq!(rig.registry.requests().len(), cost);
     turn_clock(Duration::from_secs(8 * 86_400));
     pull(&gate, &image).await.unwrap();
@@ -96,7 +100,8 @@ async fn attack_a2_a_new_policy_ends_every_verdict_at_once() {
     assert_eq!(pull(&gate, &image).await.unwrap_err().code(), "no-policy");
 }
 
-/// What no policy matches in the pod's namespace says which one does in others; the next pod is told of its own.
+/// What no policy matches in the pod's namespace says which one does in others; the next pod is
+/// told of its own.
 #[tokio::test]
 async fn what_only_other_namespaces_have_is_told() {
     let rig = Rig::new(Settings::without_referrers());
@@ -106,8 +111,13 @@ async fn what_only_other_namespaces_have_is_told() {
         let pod = Pod { namespace: Some(namespace.to_owned()), ..Pod::default() };
         let ask = PullRequest { pod, ..ask(&by_digest("signed-v2")) };
         let refusal = gate.admit_pull(&ask, &mut Timings::start(clock())).await.unwrap_err();
-        let Refusal::NoPolicy { elsewhere: Some(elsewhere), .. } = &refusal else { panic!("{refusal}") };
-        assert_eq!((elsewhere.namespaces.as_str(), elsewhere.namespace.as_deref()), ("prod", Some(namespace)));
+        let Refusal::NoPolicy { elsewhere: Some(elsewhere), .. } = &refusal else {
+            panic!("{refusal}")
+        };
+        assert_eq!(
+            (elsewhere.namespaces.as_str(), elsewhere.namespace.as_deref()),
+            ("prod", Some(namespace))
+        );
     }
     assert_eq!(rig.registry.requests().len(), 0);
 }
@@ -128,7 +138,8 @@ async fn a_new_policy_is_judged_on_kept_evidence() {
     assert_eq!(rig.registry.requests().len(), 0);
 }
 
-/// Kept evidence says what was found, never that there is nothing else: a policy that it does not satisfy looks again.
+/// Kept evidence says what was found, never that there is nothing else: a policy that it does not
+/// satisfy looks again.
 #[tokio::test]
 async fn kept_evidence_never_refuses() {
     let rig = Rig::new(Settings::without_referrers());
@@ -169,7 +180,8 @@ async fn attack_d1_memories_are_bounded() {
     assert!(!pull(&gate, &by_digest(images[0])).await.unwrap().is_cached());
 }
 
-/// Refusals are cheap to provoke: they have a memory of their own, and what was admitted stays in its.
+/// Refusals are cheap to provoke: they have a memory of their own, and what was admitted stays in
+/// its.
 #[tokio::test]
 async fn attack_d1_refusals_do_not_drive_admissions_out_of_memory() {
     let rig = Rig::new(Settings::without_referrers());
@@ -191,7 +203,10 @@ async fn attack_d1_refusals_do_not_drive_admissions_out_of_memory() {
 async fn attack_d1_evidence_that_led_to_nothing_is_not_kept() {
     let rig = Rig::new(Settings::without_referrers());
     let gate = rig.gate();
-    assert!(matches!(reason(pull(&gate, &by_digest("signed-other")).await), Reason::NoneCounts { .. }));
+    assert!(matches!(
+        reason(pull(&gate, &by_digest("signed-other")).await),
+        Reason::NoneCounts { .. }
+    ));
     assert_eq!(gate.remembered_counts().evidence, 0);
 }
 

@@ -1,5 +1,5 @@
-//! Bundles whose signature is over the manifest's own bytes: some keys and digests can be checked over these alone, so
-//! the gate fetches them.
+//! Bundles whose signature is over the manifest's own bytes: some keys and digests can be checked
+//! over these alone, so the gate fetches them.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,19 @@ const REPOSITORY: &str = "prod/unsigned";
 /// A gate whose one key is this signer's.
 fn trusting(rig: &Rig, signer: &Signer) -> sealgate::cri::Gate {
     let text = format!(
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: p}}\nspec:\n  images: [\"{HOST}/prod/**\"]\n  \
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: p}}\nspec:\n  images: \
+         [\"{HOST}/prod/**\"]\n  \
          require: {{name: signer, key: {{files: [signer.pub]}}}}\n"
     );
     let file = PolicyFile { name: "policy.yaml".to_owned(), bytes: text.into_bytes() };
-    let keys = BTreeMap::from([("signer.pub".to_owned(), PublicKey::parse_pem(&signer.pem()).unwrap())]);
-    let policy =
-        PolicySet::build(Documents::parse(&[file]).unwrap(), keys.into_iter().collect(), Unmatched::Deny).unwrap();
+    let keys =
+        BTreeMap::from([("signer.pub".to_owned(), PublicKey::parse_pem(&signer.pem()).unwrap())]);
+    let policy = PolicySet::build(
+        Documents::parse(&[file]).unwrap(),
+        keys.into_iter().collect(),
+        Unmatched::Deny,
+    )
+    .unwrap();
     rig.special(Special { policy, ..Special::default() })
 }
 

@@ -1,4 +1,5 @@
-//! Mirrors that have the image and lack its signatures, or have some of them: the upstream is asked in the end.
+//! Mirrors that have the image and lack its signatures, or have some of them: the upstream is asked
+//! in the end.
 
 use sealgate::policy::{Class, Reason};
 
@@ -6,7 +7,8 @@ use crate::fixtures;
 use crate::registry::{Answer, OCI_MANIFEST, Rule, Settings, TestRegistry};
 use crate::rig::{HOST, Rig, by_digest, clock, pull, put, reason, tagged};
 
-/// An upstream with every fixture, and a mirror before it that has these images and nothing of their signatures.
+/// An upstream with every fixture, and a mirror before it that has these images and nothing of
+/// their signatures.
 fn mirrored(upstream: Settings, mirror: Settings, images: &[&str]) -> (Rig, TestRegistry) {
     let rig = Rig::new(upstream);
     let mirror = TestRegistry::start(mirror);
@@ -72,7 +74,8 @@ async fn a_mirror_without_signatures_leaves_them_to_the_upstream() {
     }
 }
 
-/// What refers to the image on the mirror is not what was wanted: the list of the upstream is asked as well.
+/// What refers to the image on the mirror is not what was wanted: the list of the upstream is asked
+/// as well.
 #[tokio::test]
 async fn attack_d1_a_partial_list_on_a_mirror_hides_nothing() {
     for upstream in [Settings::conforming(), Settings::without_referrers()] {

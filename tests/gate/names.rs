@@ -1,4 +1,5 @@
-//! Attack A12 from the first question to the name in the store: two pulls of one tag, the older one finishing last.
+//! Attack A12 from the first question to the name in the store: two pulls of one tag, the older one
+//! finishing last.
 
 use sealgate::cri::{Gate, PullPermit, Refusal};
 use sealgate::image::Digest;
@@ -20,8 +21,11 @@ async fn scene() -> (Rig, Store, Gate) {
     for situation in ["moving", "signed-v2", "signed-v3"] {
         store.hold(fixtures::prod(situation));
     }
-    let special =
-        Special { socket: rig.folder().join("containerd.sock"), policy: policy("**", "build"), ..Special::default() };
+    let special = Special {
+        socket: rig.folder().join("containerd.sock"),
+        policy: policy("**", "build"),
+        ..Special::default()
+    };
     let gate = rig.special(special);
     (rig, store, gate)
 }
@@ -65,7 +69,11 @@ async fn attack_a12_a_slow_pull_does_not_move_the_tag_back() {
     assert_eq!(store.named(&tag()), Some(new.clone()));
     finish(&gate, &store, &slow).await.unwrap();
     assert_eq!(store.named(&tag()), Some(new), "the older resolution moved the tag back");
-    assert_eq!(store.named(&slow.pinned()), Some(old), "and its own image is there under its digest");
+    assert_eq!(
+        store.named(&slow.pinned()),
+        Some(old),
+        "and its own image is there under its digest"
+    );
 }
 
 #[tokio::test]
@@ -79,8 +87,8 @@ async fn a_later_pull_moves_the_tag_forward() {
     }
 }
 
-/// Attack A9, fact P14: the runtime's record under the pinned name points elsewhere. Nothing is named, and the record
-/// goes.
+/// Attack A9, fact P14: the runtime's record under the pinned name points elsewhere. Nothing is
+/// named, and the record goes.
 #[tokio::test]
 async fn attack_a9_a_record_that_points_elsewhere_is_deleted_and_nothing_is_named() {
     let (rig, store, gate) = scene().await;

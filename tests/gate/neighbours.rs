@@ -1,5 +1,5 @@
-//! Bad neighbours: hosts that hang hold up no image of another host, and none whose evidence is on this node; who is refused
-//! for want of a place is told whose doing it is.
+//! Bad neighbours: hosts that hang hold up no image of another host, and none whose evidence is on
+//! this node; who is refused for want of a place is told whose doing it is.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,7 +41,11 @@ impl Bad {
     }
 
     /// Pulls images of its hosts by turns; there are requests that hang when this returns.
-    async fn pull(&self, gate: &Arc<Gate>, many: usize) -> Vec<JoinHandle<Result<PullPermit, Refusal>>> {
+    async fn pull(
+        &self,
+        gate: &Arc<Gate>,
+        many: usize,
+    ) -> Vec<JoinHandle<Result<PullPermit, Refusal>>> {
         let asks = (0..many).map(|number| {
             let host = name(number % self.hosts);
             let gate = Arc::clone(gate);
@@ -58,12 +62,18 @@ fn name(number: usize) -> String {
 }
 
 fn gate(rig: &Rig, special: Special) -> Arc<Gate> {
-    Arc::new(rig.with_limits(special, Limits { decisions_at_once: SEATS.try_into().unwrap(), ..Limits::default() }))
+    Arc::new(rig.with_limits(
+        special,
+        Limits { decisions_at_once: SEATS.try_into().unwrap(), ..Limits::default() },
+    ))
 }
 
 /// Everybody needs the key `build`.
 fn everywhere() -> Special {
-    Special { policy: policy_for(&[&format!("{HOST}/**"), "bad-*.example.test/**"], "build"), ..Special::default() }
+    Special {
+        policy: policy_for(&[&format!("{HOST}/**"), "bad-*.example.test/**"], "build"),
+        ..Special::default()
+    }
 }
 
 /// Attack D1: what is on the node is admitted without a seat, also by a gate that has just started.
@@ -88,8 +98,8 @@ async fn attack_d1_evidence_on_the_node_needs_no_seat() {
     hanging.iter().for_each(JoinHandle::abort);
 }
 
-/// Attack D1: however many hosts hang, an image of another is decided on as fast as without them, at a host that answered
-/// before and at one that nobody has seen.
+/// Attack D1: however many hosts hang, an image of another is decided on as fast as without them,
+/// at a host that answered before and at one that nobody has seen.
 #[tokio::test]
 async fn attack_d1_hosts_that_hang_hold_up_no_other() {
     for (hosts, many) in [(1, SEATS * 4), (8, SEATS * 4), (40, 80)] {
@@ -105,13 +115,15 @@ async fn attack_d1_hosts_that_hang_hold_up_no_other() {
             }
             let gate = gate(&rig, everywhere());
             let hanging = bad.pull(&gate, many).await;
-            // A host that nobody has seen waits as long as one that hangs may be taken for new, by turns with the others.
+            // A host that nobody has seen waits as long as one that hangs may be taken for new, by
+            // turns with the others.
             let by_turns = PATIENCE * 3 + PATIENCE * u32::try_from(hosts / SEATS).unwrap();
             let first = ("signed-v2", by_turns);
             for ((image, wait), alone) in [first, ("signed-v3", Duration::ZERO)].iter().zip(took) {
                 let began = clock().steady();
                 pull(&gate, &tagged(image)).await.unwrap();
-                let (beside, most) = (clock().steady() - began, alone * 2 + *wait + Duration::from_secs(5));
+                let (beside, most) =
+                    (clock().steady() - began, alone * 2 + *wait + Duration::from_secs(5));
                 assert!(beside <= most, "{hosts} hosts: {beside:?}, {alone:?} alone");
             }
             hanging.iter().for_each(JoinHandle::abort);
@@ -119,7 +131,8 @@ async fn attack_d1_hosts_that_hang_hold_up_no_other() {
     }
 }
 
-/// Attack D1: a pull that finds no place in time is told which host keeps them, and that is not a good one.
+/// Attack D1: a pull that finds no place in time is told which host keeps them, and that is not a
+/// good one.
 #[tokio::test]
 async fn attack_d1_want_of_a_place_names_the_host_that_keeps_them() {
     let rig = Rig::new(Settings::without_referrers());
@@ -129,7 +142,10 @@ async fn attack_d1_want_of_a_place_names_the_host_that_keeps_them() {
     let soon = clock().steady() + Duration::from_millis(300);
     let late = PullRequest { deadline: soon, ..ask(&format!("{}/prod/late:v1", name(0))) };
     match gate.admit_pull(&late, &mut Timings::start(clock())).await {
-        Err(Refusal::Resolve { error: RegistryError::Unreachable { host, why: Why::Crowded { by } }, .. }) => {
+        Err(Refusal::Resolve {
+            error: RegistryError::Unreachable { host, why: Why::Crowded { by } },
+            ..
+        }) => {
             assert_eq!((host, by), (name(0), name(0)));
         }
         other => panic!("{other:?}"),

@@ -1,4 +1,5 @@
-//! How long evidence counts while the registry cannot be asked: `maxOffline`, and what `cache flush` makes of it.
+//! How long evidence counts while the registry cannot be asked: `maxOffline`, and what `cache
+//! flush` makes of it.
 
 use std::time::Duration;
 
@@ -7,7 +8,10 @@ use sealgate::cri::{Ending, Gate, Timings};
 use sealgate::policy::Freshness;
 
 use crate::registry::{Answer, Rule, Settings};
-use crate::rig::{HOST, Rig, Special, ask, by_digest, clock, policy, pull, set_calendar, tagged, turn_clock, until};
+use crate::rig::{
+    HOST, Rig, Special, ask, by_digest, clock, policy, pull, set_calendar, tagged, turn_clock,
+    until,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -67,10 +71,14 @@ async fn overdue_evidence_is_fetched_again() {
     assert_eq!(permit.provenance().unwrap().source, EvidenceSource::Registry);
     rig.cut();
     turn_clock(HOUR);
-    assert_eq!(pull(&bounded(&rig, 2), &image).await.unwrap().provenance().unwrap().source, EvidenceSource::Evidence);
+    assert_eq!(
+        pull(&bounded(&rig, 2), &image).await.unwrap().provenance().unwrap().source,
+        EvidenceSource::Evidence
+    );
 }
 
-/// Attack C4: the clock is set back so that old evidence seems new. What is from the future has no known age.
+/// Attack C4: the clock is set back so that old evidence seems new. What is from the future has no
+/// known age.
 #[tokio::test]
 async fn attack_c4_a_clock_that_is_set_back_makes_no_evidence_young() {
     let rig = Rig::new(Settings::without_referrers());
@@ -129,7 +137,8 @@ async fn attack_a2_after_a_flush_what_was_withdrawn_is_refused() {
     assert_eq!((refusal.ending(), refusal.code()), (Ending::Refused, "unsigned"));
 }
 
-/// And the gate that is started after it knows of it: what is on disk from before is no proof until the registry was asked.
+/// And the gate that is started after it knows of it: what is on disk from before is no proof until
+/// the registry was asked.
 #[tokio::test]
 async fn attack_a2_a_flush_outlives_the_gate() {
     let rig = Rig::new(Settings::without_referrers());
@@ -150,7 +159,8 @@ async fn attack_a2_a_flush_outlives_the_gate() {
     assert_eq!((refusal.ending(), refusal.code()), (Ending::Refused, "unsigned"));
 }
 
-/// Attack C4: the clock was ahead when everything was flushed. What is fetched from now on counts all the same.
+/// Attack C4: the clock was ahead when everything was flushed. What is fetched from now on counts
+/// all the same.
 #[tokio::test]
 async fn attack_c4_a_flush_that_is_yet_to_come_was_now() {
     let rig = Rig::new(Settings::without_referrers());
@@ -176,7 +186,11 @@ async fn a_policy_that_asks_for_less_is_not_held_to_more() {
     rig.cut();
     assert!(pull(&bounded(&rig, 1), &image).await.is_err());
     pull(&bounded(&rig, 3), &image).await.unwrap();
-    let other = Special { policy: policy("prod/signed-*", "build"), store: Some(rig.store()), ..Special::default() };
+    let other = Special {
+        policy: policy("prod/signed-*", "build"),
+        store: Some(rig.store()),
+        ..Special::default()
+    };
     pull(&rig.special(other), &image).await.unwrap();
 }
 
@@ -187,7 +201,9 @@ async fn silence_names_its_host() {
     rig.registry.rule(Rule::new("", Answer::Hang));
     let mut ask = ask(&tagged("signed-v2"));
     ask.deadline = clock().steady() + Duration::from_secs(1);
-    let Err(refusal) = rig.gate().admit_pull(&ask, &mut Timings::start(clock())).await else { panic!("admitted") };
+    let Err(refusal) = rig.gate().admit_pull(&ask, &mut Timings::start(clock())).await else {
+        panic!("admitted")
+    };
     assert_eq!((refusal.ending(), refusal.code()), (Ending::Unreachable, "registry-unreachable"));
     assert!(refusal.to_string().contains(HOST), "{refusal}");
 }

@@ -1,5 +1,5 @@
-//! The places where evidence is looked for, each by itself: what is read there, what is left, and the three different
-//! answers of a place that gives nothing.
+//! The places where evidence is looked for, each by itself: what is read there, what is left, and
+//! the three different answers of a place that gives nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +21,8 @@ const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 const MIB: usize = 1 << 20;
 /// Whatever is asked for.
-const ALL: Plan = Plan { signatures: true, certificates: true, attestations: true, names_tag: false };
+const ALL: Plan =
+    Plan { signatures: true, certificates: true, attestations: true, names_tag: false };
 
 fn subject() -> Digest {
     Digest::parse(&fixtures::prod("unsigned").tags["v1"]).unwrap()
@@ -37,7 +38,8 @@ async fn look_at(rig: &Rig, source: Source, plan: Plan, signatures: usize) -> Ev
     let name = Reference::parse(&format!("{HOST}/{REPOSITORY}:v1")).unwrap();
     let deadline = clock().steady() + Duration::from_secs(60);
     let session = Arc::new(rig.client()).session(&Access::default(), deadline);
-    let reading = Reading::new(session, deadline, Arc::new(Turns::new(clock())), Bounds::new(signatures, 16));
+    let reading =
+        Reading::new(session, deadline, Arc::new(Turns::new(clock())), Bounds::new(signatures, 16));
     let (repository, digest) = (name.runtime_repository(), &subject());
     let wanted = Wanted {
         repository,
@@ -91,13 +93,21 @@ fn outcomes(evidence: &Evidence) -> Vec<&Outcome> {
 #[tokio::test]
 async fn an_attestation_under_the_older_tag_comes_with_its_annotations() {
     let rig = Rig::new(Settings::conforming());
-    tag(&rig, "att", &[(ENVELOPE, b"envelope".to_vec()), ("application/json", b"something else".to_vec())]);
+    tag(
+        &rig,
+        "att",
+        &[(ENVELOPE, b"envelope".to_vec()), ("application/json", b"something else".to_vec())],
+    );
     let found = look(&rig, Source::AttestationTag, ALL).await;
     assert_eq!(outcomes(&found), [&Outcome::Found(1)]);
-    let Content { format: Format::Envelope, bytes, annotations, .. } = &found.items[0].content else {
+    let Content { format: Format::Envelope, bytes, annotations, .. } = &found.items[0].content
+    else {
         panic!("{found:?}")
     };
-    assert_eq!((&bytes[..], annotations["dev.sigstore.cosign/chain"].as_str()), (&b"envelope"[..], "c"));
+    assert_eq!(
+        (&bytes[..], annotations["dev.sigstore.cosign/chain"].as_str()),
+        (&b"envelope"[..], "c")
+    );
     assert_eq!(found.items[0].digest, Digest::of(b"envelope"));
     assert!(found.items[0].place.to_string().ends_with(".att"), "{}", found.items[0].place);
     let elsewhere = look(&rig, Source::SignatureTag, ALL).await;
@@ -113,10 +123,15 @@ async fn a_place_that_gives_nothing_says_which_of_three_it_is() {
         let mut said = Vec::new();
         for status in [403, 503] {
             rig.registry.rule(Rule::new("/manifests/sha256-", Answer::Status(status, "UNKNOWN")));
-            said.extend(look(&rig, source, ALL).await.looked.into_iter().map(|(_, outcome)| outcome));
+            said.extend(
+                look(&rig, source, ALL).await.looked.into_iter().map(|(_, outcome)| outcome),
+            );
             rig.registry.clear_rules();
         }
-        assert!(matches!(said.as_slice(), [Outcome::Unable(_), Outcome::Unreachable(_)]), "{source:?} {said:?}");
+        assert!(
+            matches!(said.as_slice(), [Outcome::Unable(_), Outcome::Unreachable(_)]),
+            "{source:?} {said:?}"
+        );
     }
 }
 
@@ -147,13 +162,17 @@ async fn attack_d1_large_attestations_are_bounded_and_leave_room() {
     let found = look(&rig, Source::AttestationTag, ALL).await;
     assert_eq!(found.items.len(), 4, "three large ones and the small one: {:?}", found.looked);
     assert!(found.items.iter().any(|item| item.digest == Digest::of(b"small")));
-    let unable = outcomes(&found).into_iter().filter(|outcome| matches!(outcome, Outcome::Unable(_))).count();
+    let unable = outcomes(&found)
+        .into_iter()
+        .filter(|outcome| matches!(outcome, Outcome::Unable(_)))
+        .count();
     assert_eq!(unable, 2, "{:?}", found.looked);
     let longest = Digest::of(&layers[1].1);
     assert_eq!(rig.registry.count(&format!("/blobs/{longest}")), 0, "not even asked for");
 }
 
-/// What says of itself that it is a provenance is left where it is when no attestation is asked for.
+/// What says of itself that it is a provenance is left where it is when no attestation is asked
+/// for.
 #[tokio::test]
 async fn a_bundle_that_announces_an_attestation_is_read_only_where_one_is_wanted() {
     let rig = Rig::new(Settings::conforming());
@@ -166,7 +185,8 @@ async fn a_bundle_that_announces_an_attestation_is_read_only_where_one_is_wanted
     assert_eq!(look(&rig, Source::Referrers, ALL).await.items.len(), 2);
 }
 
-/// Hangs so many bundles, each with other junk in it, on the image of a situation; in their layers with this annotation.
+/// Hangs so many bundles, each with other junk in it, on the image of a situation; in their layers
+/// with this annotation.
 fn litter(rig: &Rig, situation: &str, count: usize, annotation: &str) {
     let repository = format!("prod/{situation}");
     let subject = &fixtures::prod(situation).tags["v1"];
@@ -182,12 +202,17 @@ fn litter(rig: &Rig, situation: &str, count: usize, annotation: &str) {
             "layers": [{"mediaType": BUNDLE, "digest": blob, "size": bundle.len(), "annotations": {"junk": annotation}}],
             "subject": {"mediaType": OCI_MANIFEST, "digest": subject, "size": 2},
         });
-        rig.registry.put_manifest(&repository, None, &serde_json::to_vec(&manifest).unwrap(), OCI_MANIFEST);
+        rig.registry.put_manifest(
+            &repository,
+            None,
+            &serde_json::to_vec(&manifest).unwrap(),
+            OCI_MANIFEST,
+        );
     }
 }
 
-/// Attack D1: whoever may add referrers, but not move a tag, adds as many as are read. The signature under the tag is
-/// found all the same.
+/// Attack D1: whoever may add referrers, but not move a tag, adds as many as are read. The
+/// signature under the tag is found all the same.
 #[tokio::test]
 async fn attack_d1_many_referrers_do_not_hide_the_signature_under_a_tag() {
     let rig = Rig::new(Settings::conforming());

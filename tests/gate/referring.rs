@@ -1,5 +1,6 @@
-//! The older forms in manifests that refer to the image (OCI 1.1): as the real cosign writes them, as Tekton Chains does,
-//! and as other tools may. Read, verified and kept like those under cosign's older tags.
+//! The older forms in manifests that refer to the image (OCI 1.1): as the real cosign writes them,
+//! as Tekton Chains does, and as other tools may. Read, verified and kept like those under cosign's
+//! older tags.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -42,11 +43,18 @@ fn policy(require: &str, key: &[u8]) -> PolicySet {
 const SIGNED: &str = "{name: signer, key: {files: [own.pub]}}";
 
 fn attested() -> String {
-    format!("{{name: attested, attestation: {{predicateType: \"{PROVENANCE}\", by: {{key: {{files: [own.pub]}}}}}}}}")
+    format!(
+        "{{name: attested, attestation: {{predicateType: \"{PROVENANCE}\", by: {{key: {{files: \
+         [own.pub]}}}}}}}}"
+    )
 }
 
 fn gate(rig: &Rig, require: &str, key: &[u8]) -> Gate {
-    rig.special(Special { policy: policy(require, key), store: Some(rig.store()), ..Special::default() })
+    rig.special(Special {
+        policy: policy(require, key),
+        store: Some(rig.store()),
+        ..Special::default()
+    })
 }
 
 /// A layer with its annotations, put into the registry.
@@ -55,7 +63,8 @@ fn layer(rig: &Rig, kind: &str, bytes: &[u8], annotations: &Value) -> Value {
     json!({"mediaType": kind, "digest": digest, "size": bytes.len(), "annotations": annotations})
 }
 
-/// Hangs a manifest with these layers on the unsigned image; where there is no endpoint, in the list under the tag too.
+/// Hangs a manifest with these layers on the unsigned image; where there is no endpoint, in the
+/// list under the tag too.
 fn refer(rig: &Rig, artifact_type: Option<&str>, config: &str, layers: &[Value]) -> String {
     let empty = rig.registry.put_blob(REPOSITORY, b"{}");
     let mut manifest = json!({
@@ -79,16 +88,26 @@ fn signature(rig: &Rig, signer: &Signer) -> Value {
 
 /// An envelope with a statement of this kind by this key, as a layer.
 fn envelope(rig: &Rig, signer: &Signer, predicate_type: &str) -> Value {
-    let bundle = signer.statement_bundle(&crate::signing::statement(subject().as_str(), predicate_type));
+    let bundle =
+        signer.statement_bundle(&crate::signing::statement(subject().as_str(), predicate_type));
     let bundle: Value = serde_json::from_str(&bundle).unwrap();
-    layer(rig, ENVELOPE, bundle["dsseEnvelope"].to_string().as_bytes(), &json!({"predicateType": predicate_type}))
+    layer(
+        rig,
+        ENVELOPE,
+        bundle["dsseEnvelope"].to_string().as_bytes(),
+        &json!({"predicateType": predicate_type}),
+    )
 }
 
 /// Admitted; then by the evidence on disk alone, with nothing in memory and nobody to ask.
 async fn admitted_online_and_off(rig: &Rig, require: &str, key: &[u8]) {
     pull(&gate(rig, require, key), &by_digest("unsigned")).await.unwrap();
     let entries = rig.store().entries_of(&subject()).unwrap();
-    assert!(entries.iter().all(|entry| matches!(entry.place.source, Source::Referrers | Source::FallbackTag)));
+    assert!(
+        entries
+            .iter()
+            .all(|entry| matches!(entry.place.source, Source::Referrers | Source::FallbackTag))
+    );
     rig.cut();
     pull(&gate(rig, require, key), &by_digest("unsigned")).await.unwrap();
     assert_eq!(rig.registry.requests().len(), 0);
@@ -99,7 +118,8 @@ async fn admitted_online_and_off(rig: &Rig, require: &str, key: &[u8]) {
 fn cosigns() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/runtimes");
     let folders = std::fs::read_dir(root).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = folders.map(|folder| folder.path().join("usr/bin/cosign")).collect();
+    let mut found: Vec<PathBuf> =
+        folders.map(|folder| folder.path().join("usr/bin/cosign")).collect();
     found.retain(|program| program.is_file());
     found.sort();
     assert!(!found.is_empty(), "this test needs a cosign: `make runtimes` unpacks it");
@@ -115,13 +135,17 @@ async fn what_cosign_writes_in_its_referrers_mode_is_verified_and_kept() {
             let run = |arguments: &[&str]| {
                 let mut command = Command::new(&cosign);
                 command.args(arguments).current_dir(rig.folder()).stdin(Stdio::null());
-                command.env("COSIGN_PASSWORD", "").env("COSIGN_EXPERIMENTAL", "1").env("HOME", rig.folder());
+                command
+                    .env("COSIGN_PASSWORD", "")
+                    .env("COSIGN_EXPERIMENTAL", "1")
+                    .env("HOME", rig.folder());
                 command.output().unwrap()
             };
             let made = run(&["generate-key-pair"]);
             assert!(made.status.success(), "{made:?}");
             let image = format!("{}/{REPOSITORY}@{}", rig.registry.host(), subject());
-            let is_old = !String::from_utf8_lossy(&run(&["sign", "--help"]).stdout).contains("use-signing-config");
+            let is_old = !String::from_utf8_lossy(&run(&["sign", "--help"]).stdout)
+                .contains("use-signing-config");
             let mut arguments = vec!["sign", "-y", "--key", "cosign.key", "--tlog-upload=false"];
             arguments.extend(["--allow-http-registry", "--registry-referrers-mode=oci-1-1"]);
             if !is_old {
@@ -131,11 +155,15 @@ async fn what_cosign_writes_in_its_referrers_mode_is_verified_and_kept() {
             let signed = run(&arguments);
             assert!(signed.status.success(), "{}", String::from_utf8_lossy(&signed.stderr));
             let tag = format!("sha256-{}.sig", subject().hex());
-            assert!(rig.registry.tagged(REPOSITORY, &tag).is_none(), "{cosign:?} wrote the older tag");
+            assert!(
+                rig.registry.tagged(REPOSITORY, &tag).is_none(),
+                "{cosign:?} wrote the older tag"
+            );
             let key = std::fs::read(rig.folder().join("cosign.pub")).unwrap();
             // It names the registry's own address: whose image that is, the policy says.
             let identity = format!(
-                "{{name: signer, key: {{files: [own.pub]}}, signedIdentity: {{exactRepository: \"{}/{REPOSITORY}\"}}}}",
+                "{{name: signer, key: {{files: [own.pub]}}, signedIdentity: \
+                 {{exactRepository: \"{}/{REPOSITORY}\"}}}}",
                 rig.registry.host()
             );
             admitted_online_and_off(&rig, &identity, &key).await;
@@ -157,9 +185,15 @@ async fn whatever_the_artifact_type_says_the_layers_are_what_counts() {
         (Some("application/vnd.dev.sigstore.bundle.v0.3+json"), EMPTY),
     ];
     for (artifact_type, config) in shapes {
-        let (rig, signer, stranger) = (Rig::new(Settings::conforming()), Signer::p256(), Signer::p256());
+        let (rig, signer, stranger) =
+            (Rig::new(Settings::conforming()), Signer::p256(), Signer::p256());
         let junk = layer(&rig, "text/plain", b"something else", &json!({}));
-        let layers = [signature(&rig, &stranger), junk, signature(&rig, &signer), envelope(&rig, &signer, PROVENANCE)];
+        let layers = [
+            signature(&rig, &stranger),
+            junk,
+            signature(&rig, &signer),
+            envelope(&rig, &signer, PROVENANCE),
+        ];
         refer(&rig, artifact_type, config, &layers);
         admitted_online_and_off(&rig, SIGNED, &signer.pem()).await;
         // What is beside it counts where it is asked for.
@@ -173,10 +207,15 @@ async fn whatever_the_artifact_type_says_the_layers_are_what_counts() {
     }
 }
 
-/// Attestations in a manifest of their own (cosign's `WriteAttestationsReferrer`, which Tekton Chains calls).
+/// Attestations in a manifest of their own (cosign's `WriteAttestationsReferrer`, which Tekton
+/// Chains calls).
 #[tokio::test]
 async fn envelopes_that_refer_to_the_image_are_attestations() {
-    let kinds = ["application/vnd.in-toto+json", ENVELOPE, "application/vnd.dev.cosign.artifact.att.v1+json"];
+    let kinds = [
+        "application/vnd.in-toto+json",
+        ENVELOPE,
+        "application/vnd.dev.cosign.artifact.att.v1+json",
+    ];
     for kind in kinds {
         let (rig, signer) = (Rig::new(Settings::conforming()), Signer::p256());
         refer(&rig, Some(kind), EMPTY, &[envelope(&rig, &signer, PROVENANCE)]);
@@ -189,13 +228,18 @@ async fn envelopes_that_refer_to_the_image_are_attestations() {
     }
 }
 
-/// Attack A1 and B1: a signature over another image, by another key, or one that names another repository does not count
-/// because it refers to this one.
+/// Attack A1 and B1: a signature over another image, by another key, or one that names another
+/// repository does not count because it refers to this one.
 #[tokio::test]
 async fn attack_b1_what_a_manifest_refers_to_proves_nothing() {
     let (rig, signer) = (Rig::new(Settings::conforming()), Signer::p256());
     let elsewhere = payload(Digest::of(b"another image").as_str(), &format!("{HOST}/{REPOSITORY}"));
-    let moved = layer(&rig, SIMPLE_SIGNING, elsewhere.as_bytes(), &json!(signer.annotations(elsewhere.as_bytes())));
+    let moved = layer(
+        &rig,
+        SIMPLE_SIGNING,
+        elsewhere.as_bytes(),
+        &json!(signer.annotations(elsewhere.as_bytes())),
+    );
     let unsigned = payload(subject().as_str(), &format!("{HOST}/{REPOSITORY}"));
     let bare = layer(&rig, SIMPLE_SIGNING, unsigned.as_bytes(), &json!({}));
     refer(&rig, Some(SIGNATURE_TYPE), EMPTY, &[moved, bare, signature(&rig, &Signer::p256())]);
@@ -230,16 +274,22 @@ async fn what_is_no_signature_is_told_as_what_it_is() {
     let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST,
         "config": {"mediaType": EMPTY, "digest": config, "size": 2}, "layers": [other.clone()]});
     let tag = format!("sha256-{}.sig", subject().hex());
-    rig.registry.put_manifest(REPOSITORY, Some(&tag), manifest.to_string().as_bytes(), OCI_MANIFEST);
+    rig.registry.put_manifest(
+        REPOSITORY,
+        Some(&tag),
+        manifest.to_string().as_bytes(),
+        OCI_MANIFEST,
+    );
     refer(&rig, Some("application/sarif+json"), EMPTY, std::slice::from_ref(&other));
     refer(&rig, Some("application/sarif+json"), EMPTY, &[other.clone(), other]);
     let refusal = pull(&rig.gate(), &tagged("unsigned")).await.unwrap_err();
     let sealgate::cri::Refusal::Denied(denial) = &refusal else { panic!("{refusal}") };
     assert_eq!((denial.class(), denial.reason()), (Class::Refused, &Reason::Unsigned));
     let line = refusal.to_string();
-    for word in
-        ["2 of other kinds (application/sarif+json)", "a manifest of another kind (application/vnd.example.other)"]
-    {
+    for word in [
+        "2 of other kinds (application/sarif+json)",
+        "a manifest of another kind (application/vnd.example.other)",
+    ] {
         assert!(line.contains(word), "{word}: {line}");
     }
     assert!(!line.contains("absent"), "{line}");

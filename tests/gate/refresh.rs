@@ -1,4 +1,5 @@
-//! Refreshing: what is old admits at once and the registry is asked again aside; what it confirms, withdraws or cannot say.
+//! Refreshing: what is old admits at once and the registry is asked again aside; what it confirms,
+//! withdraws or cannot say.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,10 @@ fn counts(confirmed: u64, withdrawn: u64, unanswered: u64) -> Refreshes {
 }
 
 async fn until_refreshed(gate: &Gate, expected: Refreshes) {
-    until("a refresh", || gate.refreshes().underway == 0 && gate.refreshes() != Refreshes::default()).await;
+    until("a refresh", || {
+        gate.refreshes().underway == 0 && gate.refreshes() != Refreshes::default()
+    })
+    .await;
     assert_eq!(gate.refreshes(), expected);
 }
 
@@ -101,7 +105,8 @@ async fn what_the_registry_no_longer_shows_is_withdrawn() {
     assert_eq!(refusal.ending(), Ending::Refused, "after a start as well");
 }
 
-/// A registry that lost the image with its signatures took nothing back; nor one that does not answer, or may not.
+/// A registry that lost the image with its signatures took nothing back; nor one that does not
+/// answer, or may not.
 #[tokio::test]
 async fn what_the_registry_cannot_say_changes_nothing() {
     for (answer, code) in [
@@ -133,13 +138,17 @@ async fn what_the_registry_cannot_say_changes_nothing() {
     }
 }
 
-/// A new signature beside an old one that was taken away: the image stays, the old one goes from the disk.
+/// A new signature beside an old one that was taken away: the image stays, the old one goes from
+/// the disk.
 #[tokio::test]
 async fn what_is_gone_beside_what_admits_is_forgotten() {
     let rig = Rig::new(Settings::without_referrers());
     let image = by_digest("signed-both");
     let gate = refreshing(&rig);
-    let bundles = Rule::new(format!("/manifests/sha256-{}", digest("signed-both").hex()), Answer::Status(404, "NONE"));
+    let bundles = Rule::new(
+        format!("/manifests/sha256-{}", digest("signed-both").hex()),
+        Answer::Status(404, "NONE"),
+    );
     pull(&gate, &image).await.unwrap();
     turn_clock(25 * HOUR);
     pull(&gate, &image).await.unwrap();
@@ -159,7 +168,8 @@ async fn what_is_gone_beside_what_admits_is_forgotten() {
 #[tokio::test]
 async fn attack_d1_a_registry_that_hangs_holds_up_no_decision() {
     let rig = Rig::new(Settings::without_referrers());
-    let images = ["signed-v2", "signed-v3", "signed-both", "two-signers-v2", "two-signers-v3", "key-p384"];
+    let images =
+        ["signed-v2", "signed-v3", "signed-both", "two-signers-v2", "two-signers-v3", "key-p384"];
     let gate = Arc::new(refreshing(&rig));
     for image in &images[..5] {
         pull(&gate, &by_digest(image)).await.unwrap();
@@ -175,6 +185,7 @@ async fn attack_d1_a_registry_that_hangs_holds_up_no_decision() {
         }
     };
     assert!(tokio::time::timeout(Duration::from_secs(20), all).await.is_ok());
-    until("three at once, and one is left to other hosts", || rig.registry.requests().len() >= 3).await;
+    until("three at once, and one is left to other hosts", || rig.registry.requests().len() >= 3)
+        .await;
     assert_eq!(gate.refreshes(), Refreshes { underway: 5, ..Refreshes::default() });
 }

@@ -1,5 +1,5 @@
-//! After a change of policy or keys everything that was admitted is judged again, aside, newest use first, and without the
-//! network.
+//! After a change of policy or keys everything that was admitted is judged again, aside, newest use
+//! first, and without the network.
 
 use std::num::NonZeroUsize;
 
@@ -7,9 +7,12 @@ use sealgate::audit::EvidenceSource;
 use sealgate::cri::{Ending, MemoryOptions, Reevaluated};
 
 use crate::registry::Settings;
-use crate::rig::{PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring, until};
+use crate::rig::{
+    PROVENANCE, RELEASE, Rig, Special, attested, by_digest, policy, pull, requiring, until,
+};
 
-const IMAGES: [&str; 5] = ["signed-v2", "signed-v3", "signed-both", "two-signers-v2", "two-signers-v3"];
+const IMAGES: [&str; 5] =
+    ["signed-v2", "signed-v3", "signed-both", "two-signers-v2", "two-signers-v3"];
 
 #[tokio::test]
 async fn what_was_admitted_is_in_memory_again_without_a_question() {
@@ -48,8 +51,11 @@ async fn what_memory_has_not_is_judged_from_disk() {
 #[tokio::test]
 async fn what_a_removed_key_vouched_for_is_left_out() {
     let rig = Rig::new(Settings::without_referrers());
-    let both = requiring("{any: [{name: a, key: {files: [build.pub]}}, {name: b, key: {files: [other.pub]}}]}");
-    let gate = rig.special(Special { policy: both, store: Some(rig.store()), ..Special::default() });
+    let both = requiring(
+        "{any: [{name: a, key: {files: [build.pub]}}, {name: b, key: {files: [other.pub]}}]}",
+    );
+    let gate =
+        rig.special(Special { policy: both, store: Some(rig.store()), ..Special::default() });
     for image in ["signed-v2", "signed-other"] {
         pull(&gate, &by_digest(image)).await.unwrap();
     }

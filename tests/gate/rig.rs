@@ -1,4 +1,5 @@
-//! [`Rig`]: a registry with the fixtures in it, and gates over it whose clock a test can turn. Benchmarks use it too.
+//! [`Rig`]: a registry with the fixtures in it, and gates over it whose clock a test can turn.
+//! Benchmarks use it too.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -150,7 +151,8 @@ impl Rig {
 
     /// A gate of special parts with another client and other limits.
     pub(crate) fn limited(&self, special: Special, registry: Registry, limits: Limits) -> Gate {
-        let platform = Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None };
+        let platform =
+            Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None };
         Gate::new(Parts {
             clock: clock(),
             platform,
@@ -159,7 +161,10 @@ impl Rig {
             freshness: special.freshness,
             policy: special.policy,
             registry,
-            runtime: Runtime::new(containerd::Options { socket: special.socket, ..containerd::Options::default() }),
+            runtime: Runtime::new(containerd::Options {
+                socket: special.socket,
+                ..containerd::Options::default()
+            }),
             store: special.store,
         })
     }
@@ -167,7 +172,10 @@ impl Rig {
     /// The evidence store of this node, opened anew as after a start.
     pub(crate) fn store(&self) -> Arc<Store> {
         let path = self.folder.path().join("evidence");
-        Arc::new(Store::open(evidence_store::Options { path, ..evidence_store::Options::default() }).unwrap())
+        Arc::new(
+            Store::open(evidence_store::Options { path, ..evidence_store::Options::default() })
+                .unwrap(),
+        )
     }
 
     /// A gate with the usual policy over this node's store, with nothing in memory.
@@ -182,7 +190,8 @@ impl Rig {
         self.registry.clear_log();
     }
 
-    /// Every answer comes late from now on, so that what was asked side by side is in flight together.
+    /// Every answer comes late from now on, so that what was asked side by side is in flight
+    /// together.
     pub(crate) fn late(&self) {
         self.registry.rule(Rule::new("", Answer::Late(LATE)));
     }
@@ -221,12 +230,15 @@ pub(crate) fn policy_for(patterns: &[&str], key: &str) -> PolicySet {
     );
     let file = PolicyFile { name: "policy.yaml".to_owned(), bytes: text.into_bytes() };
     let documents = Documents::parse(&[file]).unwrap();
-    let keys = BTreeMap::from([(format!("{key}.pub"), PublicKey::parse_pem(&fixtures::key(key)).unwrap())]);
+    let keys = BTreeMap::from([(
+        format!("{key}.pub"),
+        PublicKey::parse_pem(&fixtures::key(key)).unwrap(),
+    )]);
     PolicySet::build(documents, keys.into_iter().collect(), Unmatched::Deny).unwrap()
 }
 
-/// A set of one document: images under `HOST/prod/` need this, in YAML. Every fixture's key, certificate, revocation list
-/// and trust root may be named.
+/// A set of one document: images under `HOST/prod/` need this, in YAML. Every fixture's key,
+/// certificate, revocation list and trust root may be named.
 pub(crate) fn requiring(require: &str) -> PolicySet {
     let text = format!(
         "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  \
@@ -246,7 +258,11 @@ pub(crate) fn requiring(require: &str) -> PolicySet {
         let pem = std::fs::read(fixtures::pki_path(&name)).unwrap();
         (name, pem)
     });
-    let material = Material { keys: keys.collect(), files: files.collect(), roots: roots.into_iter().collect() };
+    let material = Material {
+        keys: keys.collect(),
+        files: files.collect(),
+        roots: roots.into_iter().collect(),
+    };
     PolicySet::build(documents, material, Unmatched::Deny).unwrap()
 }
 
@@ -255,10 +271,14 @@ pub(crate) const RELEASE: &str = "{name: release, keyless: {trustRoot: local, id
     {issuer: \"https://token.actions.githubusercontent.com\", \
     subject: \"https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0\"}]}}";
 
-/// An attestation of this predicate type by the same workflow; `more` are further fields of it, each after a comma.
+/// An attestation of this predicate type by the same workflow; `more` are further fields of it,
+/// each after a comma.
 pub(crate) fn attested(predicate_type: &str, more: &str) -> String {
     let by = RELEASE.strip_prefix("{name: release, ").unwrap().strip_suffix('}').unwrap();
-    format!("{{name: attested, attestation: {{predicateType: \"{predicate_type}\", by: {{{by}}}{more}}}}}")
+    format!(
+        "{{name: attested, attestation: {{predicateType: \"{predicate_type}\", by: \
+         {{{by}}}{more}}}}}"
+    )
 }
 
 /// SLSA provenance.
@@ -323,5 +343,8 @@ pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(30), waiting).await.is_ok(), "waited in vain: {what}");
+    assert!(
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.is_ok(),
+        "waited in vain: {what}"
+    );
 }

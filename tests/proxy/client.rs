@@ -21,8 +21,8 @@ pub const VERSION: &str = "/runtime.v1.RuntimeService/Version";
 pub const PULL: &str = "/runtime.v1.ImageService/PullImage";
 pub const EVENTS: &str = "/runtime.v1.RuntimeService/GetContainerEvents";
 
-/// The gate took nothing of a call: none of it was sent, or the goodbye says that it came too late (RFC 9113 section 6.8).
-/// gRPC's clients then try another connection by themselves.
+/// The gate took nothing of a call: none of it was sent, or the goodbye says that it came too late
+/// (RFC 9113 section 6.8). gRPC's clients then try another connection by themselves.
 #[derive(Debug)]
 pub struct Untaken;
 
@@ -42,7 +42,8 @@ impl Whole {
     /// The gRPC status and its text, wherever they stand; -1 for none.
     pub fn status(&self) -> (i32, String) {
         let from = self.trailers.as_ref().unwrap_or(&self.headers);
-        let code = from.get("grpc-status").map_or(-1, |code| code.to_str().unwrap().parse().unwrap());
+        let code =
+            from.get("grpc-status").map_or(-1, |code| code.to_str().unwrap().parse().unwrap());
         let text = from.get("grpc-message").map_or("", |text| text.to_str().unwrap());
         (code, text.to_owned())
     }
@@ -62,7 +63,8 @@ impl Client {
         let mut builder = Builder::new(TokioExecutor::new());
         builder.max_header_list_size(16 << 20).max_concurrent_reset_streams(100_000);
         builder.initial_stream_window_size(1 << 20).initial_connection_window_size(16 << 20);
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        let (sender, connection) =
+            builder.handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         tokio::spawn(connection);
         Ok(Self(sender))
     }
@@ -72,7 +74,10 @@ impl Client {
     }
 
     /// Sends a request and gives the response when its headers are there.
-    pub async fn open(&mut self, request: Request<Sent>) -> Result<Response<Incoming>, hyper::Error> {
+    pub async fn open(
+        &mut self,
+        request: Request<Sent>,
+    ) -> Result<Response<Incoming>, hyper::Error> {
         soon("a response's headers", self.0.send_request(request)).await
     }
 
@@ -90,7 +95,9 @@ impl Client {
 impl Client {
     /// A unary call that may come too late for its connection; that it is broken off is a failure.
     pub async fn try_call(&mut self, path: &str, message: &[u8]) -> Result<Whole, Untaken> {
-        match soon("a response's headers", self.0.try_send_request(request(path, frame(message)))).await {
+        match soon("a response's headers", self.0.try_send_request(request(path, frame(message))))
+            .await
+        {
             Ok(response) => Ok(read(response).await.unwrap()),
             Err(mut error) => {
                 if error.take_message().is_none() {
@@ -105,15 +112,23 @@ impl Client {
 
 /// Whether the other side said goodbye without having taken this stream.
 fn is_too_late(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
-    cause.is_some_and(|cause| cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR))
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| {
+        cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }
 
 pub async fn read(response: Response<Incoming>) -> Result<Whole, hyper::Error> {
     let (parts, body) = response.into_parts();
     let collected = soon("a response's end", body.collect()).await?;
     let trailers = collected.trailers().cloned();
-    Ok(Whole { http: parts.status, headers: parts.headers, body: collected.to_bytes().to_vec(), trailers })
+    Ok(Whole {
+        http: parts.status,
+        headers: parts.headers,
+        body: collected.to_bytes().to_vec(),
+        trailers,
+    })
 }
 
 /// A request as a gRPC client makes it, with this body.

@@ -1,5 +1,5 @@
-//! The owned methods with the real gate behind them, on a stand-in runtime that has one image and makes containers of
-//! it: what is recorded, and that nothing is done that is not.
+//! The owned methods with the real gate behind them, on a stand-in runtime that has one image and
+//! makes containers of it: what is recorded, and that nothing is done that is not.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use sealgate::daemon::{CLOCK, node_platform};
 use sealgate::image::Digest;
 use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Unmatched};
 use sealgate::proto::containerd::services::{
-    containers::v1 as containers, content::v1 as content, images::v1 as images, snapshots::v1 as snapshots,
+    containers::v1 as containers, content::v1 as content, images::v1 as images,
+    snapshots::v1 as snapshots,
 };
 use sealgate::proto::containerd::types::Descriptor;
 use sealgate::proto::{cri, wellknown::Any};
@@ -48,7 +49,8 @@ impl House {
         Self::under("enforce", on_failure)
     }
 
-    /// With one that lists another, and only warns: nothing but a record says that the image was admitted before.
+    /// With one that lists another, and only warns: nothing but a record says that the image was
+    /// admitted before.
     fn warned(on_failure: OnFailure) -> Self {
         Self::under("warn", on_failure)
     }
@@ -64,7 +66,8 @@ impl House {
             repeat_seconds: NonZeroU64::MIN,
             ..Default::default()
         };
-        let recorder = Arc::new(Recorder::new(Log::open(options, CLOCK).unwrap(), on_failure, CLOCK));
+        let recorder =
+            Arc::new(Recorder::new(Log::open(options, CLOCK).unwrap(), on_failure, CLOCK));
         let digest = if action == "warn" { Digest::of(b"another") } else { image.digest() };
         let (log, image_of) = (Arc::clone(&recorder), image.clone());
         let gate = Gate::owned(move |socket| {
@@ -110,11 +113,19 @@ fn start() -> Vec<u8> {
 
 fn deciding(socket: &std::path::Path, (action, digest): (&str, &Digest)) -> Deciding {
     let text = format!(
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  images: [\"reg.test/prod/**\"]\n  action: {action}\n  require: {{digest: {{anyOf: [\"{digest}\"]}}}}\n"
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  \
+         images: [\"reg.test/prod/**\"]\n  action: {action}\n  require: {{digest: {{anyOf: \
+         [\"{digest}\"]}}}}\n"
     );
     let files = [PolicyFile { name: "a.yaml".to_owned(), bytes: text.into_bytes() }];
-    let policy = PolicySet::build(Documents::parse(&files).unwrap(), Material::default(), Unmatched::Deny).unwrap();
-    let options = registry::Options { certs_dirs: Vec::new(), docker_configs: Vec::new(), ..Default::default() };
+    let policy =
+        PolicySet::build(Documents::parse(&files).unwrap(), Material::default(), Unmatched::Deny)
+            .unwrap();
+    let options = registry::Options {
+        certs_dirs: Vec::new(),
+        docker_configs: Vec::new(),
+        ..Default::default()
+    };
     Deciding::new(Parts {
         clock: CLOCK,
         platform: node_platform(),
@@ -124,16 +135,22 @@ fn deciding(socket: &std::path::Path, (action, digest): (&str, &Digest)) -> Deci
         registry: Registry::new(options, CLOCK).unwrap(),
         freshness: Freshness::default(),
         store: None,
-        runtime: Runtime::new(containerd::Options { socket: socket.to_owned(), ..Default::default() }),
+        runtime: Runtime::new(containerd::Options {
+            socket: socket.to_owned(),
+            ..Default::default()
+        }),
     })
 }
 
 /// containerd with one image, every container of which is made of it.
 fn script(standin: &Standin, image: &Tiny) {
-    let answer = |path: &str, message: Vec<u8>| standin.script(path, Arc::new(move |_: &[u8]| Ok(message.clone())));
+    let answer = |path: &str, message: Vec<u8>| {
+        standin.script(path, Arc::new(move |_: &[u8]| Ok(message.clone())))
+    };
     let (digest, id) = (image.digest(), image.id());
     let pinned = format!("reg.test/prod/app@{digest}");
-    let shown = cri::Image { id: id.to_string(), repo_digests: vec![pinned.clone()], ..Default::default() };
+    let shown =
+        cri::Image { id: id.to_string(), repo_digests: vec![pinned.clone()], ..Default::default() };
     let status = cri::ImageStatusResponse { image: Some(shown), ..Default::default() };
     answer("/runtime.v1.ImageService/ImageStatus", status.encode_to_vec());
     let target = Descriptor { digest: digest.to_string(), ..Default::default() };
@@ -156,20 +173,27 @@ fn script(standin: &Standin, image: &Tiny) {
     answer("/containerd.services.snapshots.v1.Snapshots/Stat", stat.encode_to_vec());
     let made = containers::GetContainerResponse { container: Some(container(&id)) };
     answer("/containerd.services.containers.v1.Containers/Get", made.encode_to_vec());
-    answer(CREATE, cri::CreateContainerResponse { container_id: CONTAINER.to_owned() }.encode_to_vec());
+    answer(
+        CREATE,
+        cri::CreateContainerResponse { container_id: CONTAINER.to_owned() }.encode_to_vec(),
+    );
     answer(START, Vec::new());
     answer(PULL, cri::PullImageResponse { image_ref: id.to_string() }.encode_to_vec());
 }
 
 fn container(id: &Digest) -> containers::Container {
-    let any = |value: &Value| Any { type_url: String::new(), value: serde_json::to_vec(value).unwrap() };
+    let any =
+        |value: &Value| Any { type_url: String::new(), value: serde_json::to_vec(value).unwrap() };
     let notes = json!({"Version": "v1", "Metadata": {
         "ImageRef": id.to_string(),
         "Config": {"metadata": {"name": "main"}, "image": {"image": id.to_string(), "user_specified_image": NAME}},
     }});
     containers::Container {
         id: CONTAINER.to_owned(),
-        runtime: Some(containers::container::Runtime { name: "io.containerd.runc.v2".to_owned(), options: None }),
+        runtime: Some(containers::container::Runtime {
+            name: "io.containerd.runc.v2".to_owned(),
+            options: None,
+        }),
         spec: Some(any(&json!({"mounts": []}))),
         snapshotter: "overlayfs".to_owned(),
         snapshot_key: CONTAINER.to_owned(),
@@ -193,7 +217,8 @@ async fn what_is_made_of_an_admitted_image_starts() {
     assert_eq!(written(&house).await, 1);
 }
 
-/// Attack G: a start that could not be recorded was refused, and the next attempt must not find the container proven.
+/// Attack G: a start that could not be recorded was refused, and the next attempt must not find the
+/// container proven.
 #[tokio::test]
 async fn attack_g_a_start_that_is_not_on_record_is_refused_every_time() {
     let house = House::warned(OnFailure::RefuseNew);
@@ -206,7 +231,8 @@ async fn attack_g_a_start_that_is_not_on_record_is_refused_every_time() {
     assert_eq!(house.reached(START), 0);
 }
 
-/// Attack G: where nothing may happen without a record, a container of an image admitted before is not made either.
+/// Attack G: where nothing may happen without a record, a container of an image admitted before is
+/// not made either.
 #[tokio::test]
 async fn attack_g_without_a_log_nothing_is_made_where_all_is_to_be_refused() {
     let house = House::with(OnFailure::RefuseAll);
@@ -227,11 +253,13 @@ async fn an_image_admitted_before_needs_no_log() {
     assert_eq!(client.call(CREATE, &house.create()).await.code(), 0);
 }
 
-/// A rule that names the digest admits it again: it was admitted before, whatever this process has on record. What only a
-/// warning lets in was not, however often it is tried.
+/// A rule that names the digest admits it again: it was admitted before, whatever this process has
+/// on record. What only a warning lets in was not, however often it is tried.
 #[tokio::test]
 async fn attack_g_without_a_log_only_what_a_digest_rule_or_a_record_vouches_for_is_made() {
-    for (house, code) in [(House::with(OnFailure::RefuseNew), 0), (House::warned(OnFailure::RefuseNew), 14)] {
+    for (house, code) in
+        [(House::with(OnFailure::RefuseNew), 0), (House::warned(OnFailure::RefuseNew), 14)]
+    {
         let mut client = house.client().await;
         house.recorder.close().await;
         for _ in 0..3 {
@@ -247,15 +275,16 @@ async fn attack_g_without_a_log_only_what_a_digest_rule_or_a_record_vouches_for_
     assert_eq!(house.recorder.decided().warned, 2);
 }
 
-/// A container is of all its images or is not made: the record of the first, which was admitted, is taken back with the
-/// refusal of the second, and names both strings that the request had.
+/// A container is of all its images or is not made: the record of the first, which was admitted, is
+/// taken back with the refusal of the second, and names both strings that the request had.
 #[tokio::test]
 async fn a_refusal_of_the_second_image_takes_back_the_record_of_the_first() {
     let house = House::with(OnFailure::RefuseNew);
     let mut client = house.client().await;
     let mut asked = cri::CreateContainerRequest::decode(&*house.create()).unwrap();
     let image = cri::ImageSpec { image: "no reference at all".to_owned(), ..Default::default() };
-    let volume = cri::Mount { container_path: "/v".to_owned(), image: Some(image), ..Default::default() };
+    let volume =
+        cri::Mount { container_path: "/v".to_owned(), image: Some(image), ..Default::default() };
     asked.config.as_mut().unwrap().mounts = vec![volume];
     assert_ne!(client.call(CREATE, &asked.encode_to_vec()).await.code(), 0);
     assert_eq!(house.reached(CREATE), 0);
@@ -278,12 +307,16 @@ async fn a_refusal_of_the_second_image_takes_back_the_record_of_the_first() {
     let (first, second) = (of(audit::Verdict::Admitted, false), of(audit::Verdict::Refused, false));
     let back = of(audit::Verdict::Refused, true);
     assert_eq!((back.supersedes, &back.reason), (Some(first.id), &second.reason));
-    assert_eq!((first.reference.as_str(), first.image.clone()), (NAME, Some(house.image.id().to_string())));
+    assert_eq!(
+        (first.reference.as_str(), first.image.clone()),
+        (NAME, Some(house.image.id().to_string()))
+    );
     assert_eq!((second.reference.as_str(), second.image.as_deref()), ("no reference at all", None));
     assert_eq!((second.call, first.call), (audit::Call::ImageVolume, audit::Call::CreateContainer));
 }
 
-/// A deadline that is spent is a refusal like any other: it is on record, and says that it takes the admission back.
+/// A deadline that is spent is a refusal like any other: it is on record, and says that it takes
+/// the admission back.
 #[tokio::test]
 async fn what_is_refused_for_its_deadline_is_recorded() {
     let house = House::with(OnFailure::RefuseNew);
@@ -324,7 +357,8 @@ async fn attack_d2_what_is_refused_unread_is_recorded() {
     assert_eq!(house.standin.paths(), [""; 0]);
 }
 
-/// Attack D1: each image volume costs a decision and a copy of the request; a pod may not have any number of them.
+/// Attack D1: each image volume costs a decision and a copy of the request; a pod may not have any
+/// number of them.
 #[tokio::test]
 async fn attack_d1_more_image_volumes_than_a_pod_needs_are_refused() {
     let house = House::with(OnFailure::RefuseNew);
@@ -343,7 +377,8 @@ async fn attack_d1_more_image_volumes_than_a_pod_needs_are_refused() {
     assert_eq!(house.recorder.health().1.written, 1);
 }
 
-/// Attack D2: what may stand once and stands twice is merged by one parser and replaced by another; it reaches nobody.
+/// Attack D2: what may stand once and stands twice is merged by one parser and replaced by another;
+/// it reaches nobody.
 #[tokio::test]
 async fn attack_d2_two_configs_sandboxes_or_images_in_one_request_are_refused() {
     let house = House::with(OnFailure::RefuseNew);
@@ -351,18 +386,24 @@ async fn attack_d2_two_configs_sandboxes_or_images_in_one_request_are_refused() 
     let good = house.create();
     let evil = cri::CreateContainerRequest {
         config: Some(cri::ContainerConfig {
-            image: Some(cri::ImageSpec { image: Digest::of(b"evil").to_string(), ..Default::default() }),
+            image: Some(cri::ImageSpec {
+                image: Digest::of(b"evil").to_string(),
+                ..Default::default()
+            }),
             ..Default::default()
         }),
         ..Default::default()
     };
-    let sandbox =
-        cri::CreateContainerRequest { sandbox_config: Some(cri::PodSandboxConfig::default()), ..Default::default() };
+    let sandbox = cri::CreateContainerRequest {
+        sandbox_config: Some(cri::PodSandboxConfig::default()),
+        ..Default::default()
+    };
     let image = cri::PullImageRequest {
         image: Some(cri::ImageSpec { image: NAME.to_owned(), ..Default::default() }),
         ..Default::default()
     };
-    let (evil, sandbox, image) = (evil.encode_to_vec(), sandbox.encode_to_vec(), image.encode_to_vec());
+    let (evil, sandbox, image) =
+        (evil.encode_to_vec(), sandbox.encode_to_vec(), image.encode_to_vec());
     for (path, message) in [
         (CREATE, [&good[..], &evil].concat()),
         (CREATE, [&evil[..], &good].concat()),

@@ -1,4 +1,5 @@
-//! How the gate ends: it serves until nothing is in flight that would be a loss, and loses no call that was accepted.
+//! How the gate ends: it serves until nothing is in flight that would be a loss, and loses no call
+//! that was accepted.
 
 use std::{
     io::Write as _,
@@ -51,8 +52,16 @@ async fn told_to_stop_it_accepts_and_serves_until_no_pull_is_in_flight() {
     let first = pull(&gate).await;
     gate.stop();
     for round in 0..20 {
-        assert_eq!(client.call(VERSION, b"old").await.code(), 0, "round {round}: who was connected is served");
-        assert_eq!(gate.client().await.call(VERSION, b"new").await.code(), 0, "round {round}: who connects is served");
+        assert_eq!(
+            client.call(VERSION, b"old").await.code(),
+            0,
+            "round {round}: who was connected is served"
+        );
+        assert_eq!(
+            gate.client().await.call(VERSION, b"new").await.code(),
+            0,
+            "round {round}: who connects is served"
+        );
     }
     // One that begins now is waited for too.
     let second = pull(&gate).await;
@@ -103,8 +112,8 @@ async fn a_pull_that_does_not_end_in_time_ends_unavailable() {
     assert_eq!(gate.ended().await, Drained { cut: 1, streams: 0 });
 }
 
-/// Clients that connect, call and go, without a pause, while the gate ends: who was connected is answered, or was told to
-/// go before any of the call was taken.
+/// Clients that connect, call and go, without a pause, while the gate ends: who was connected is
+/// answered, or was told to go before any of the call was taken.
 #[tokio::test]
 async fn no_request_that_was_accepted_is_lost() {
     for _ in 0..20 {
@@ -138,14 +147,20 @@ async fn no_request_that_was_accepted_is_lost() {
         for caller in callers {
             answered += soon("the caller", caller).await.unwrap();
         }
-        assert_eq!(answered, standin.received().len(), "every call that reached the runtime was answered");
+        assert_eq!(
+            answered,
+            standin.received().len(),
+            "every call that reached the runtime was answered"
+        );
     }
 }
 
-/// How often 40 pulls are tried until one of them comes at the goodbye: on a busy machine three rounds of four have one.
+/// How often 40 pulls are tried until one of them comes at the goodbye: on a busy machine three
+/// rounds of four have one.
 const ROUNDS_MAX: usize = 12;
 
-/// A pull that is sent at the very moment of the goodbye gets the time of a pull, not that of a short call.
+/// A pull that is sent at the very moment of the goodbye gets the time of a pull, not that of a
+/// short call.
 #[tokio::test]
 async fn a_pull_that_begins_at_the_goodbye_is_waited_for() {
     let one = |later: usize| async move {
@@ -157,7 +172,10 @@ async fn a_pull_that_begins_at_the_goodbye_is_waited_for() {
         for _ in 0..later {
             tokio::task::yield_now().await;
         }
-        let pull = tokio::spawn(async move { client.try_call(PULL, b"").await.map(|answer| answer.code()) });
+        let pull =
+            tokio::spawn(
+                async move { client.try_call(PULL, b"").await.map(|answer| answer.code()) },
+            );
         // Longer than calls get that are short.
         tokio::time::sleep(Duration::from_secs(4)).await;
         go.notify_one();
@@ -165,7 +183,8 @@ async fn a_pull_that_begins_at_the_goodbye_is_waited_for() {
         assert_eq!(gate.ended().await, Drained { cut: 0, streams: 0 }, "after {later} turns");
         usize::from(taken)
     };
-    // Which of them comes before the client reads the goodbye is for the scheduler to say: now and then none does.
+    // Which of them comes before the client reads the goodbye is for the scheduler to say: now and
+    // then none does.
     for _ in 0..ROUNDS_MAX {
         let taken: usize = futures_util::future::join_all((0..40).map(one)).await.into_iter().sum();
         if taken > 0 {

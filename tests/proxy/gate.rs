@@ -8,7 +8,8 @@ use std::{
 
 use sealgate::daemon::CLOCK;
 use sealgate::proxy::{
-    Answer, Call, Connections, Drained, Interceptor, Listener, Options, Proxy, RejectedUnread, serve,
+    Answer, Call, Connections, Drained, Interceptor, Listener, Options, Proxy, RejectedUnread,
+    serve,
 };
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -57,13 +58,20 @@ impl<F: Fn(Call) -> Answering + Send + Sync + 'static> Interceptor for Double<F>
 impl Gate {
     /// A gate whose owned methods fail the test's expectation loudly when they are called.
     pub fn start() -> Self {
-        Self::with(|_| {}, |_| Box::pin(async { Answer::status(sealgate::proxy::Code::Aborted, "not expected") }))
+        Self::with(
+            |_| {},
+            |_| Box::pin(async { Answer::status(sealgate::proxy::Code::Aborted, "not expected") }),
+        )
     }
 
-    pub fn with(tweak: impl FnOnce(&mut Options), answer: impl Fn(Call) -> Answering + Send + Sync + 'static) -> Self {
+    pub fn with(
+        tweak: impl FnOnce(&mut Options),
+        answer: impl Fn(Call) -> Answering + Send + Sync + 'static,
+    ) -> Self {
         let calls = Arc::new(Mutex::new(Vec::new()));
         let unread = Arc::new(Mutex::new(Vec::new()));
-        let owned = Arc::new(Double { calls: Arc::clone(&calls), unread: Arc::clone(&unread), answer });
+        let owned =
+            Arc::new(Double { calls: Arc::clone(&calls), unread: Arc::clone(&unread), answer });
         Self { calls, unread, ..Self::serving(tweak, |_| owned) }
     }
 
@@ -72,9 +80,13 @@ impl Gate {
         Self::serving(|_| {}, make)
     }
 
-    fn serving(tweak: impl FnOnce(&mut Options), make: impl FnOnce(&Path) -> Arc<dyn Interceptor>) -> Self {
+    fn serving(
+        tweak: impl FnOnce(&mut Options),
+        make: impl FnOnce(&Path) -> Arc<dyn Interceptor>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (socket, runtime) = (folder.path().join("cri.sock"), folder.path().join("containerd.sock"));
+        let (socket, runtime) =
+            (folder.path().join("cri.sock"), folder.path().join("containerd.sock"));
         let mut options = Options { socket: socket.clone(), ..Options::default() };
         tweak(&mut options);
         let listener = Listener::bind(&options).unwrap();

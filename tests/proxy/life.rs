@@ -37,7 +37,11 @@ async fn a_runtime_that_is_gone_is_unavailable_at_once_and_found_again() {
 
     for round in 0..3 {
         let standin = gate.standin();
-        assert_eq!(client.call(VERSION, b"x").await.code(), 0, "round {round}: no connection is left to blame");
+        assert_eq!(
+            client.call(VERSION, b"x").await.code(),
+            0,
+            "round {round}: no connection is left to blame"
+        );
         standin.kill().await;
         assert!(gate.runtime.exists(), "the socket file stays, as after kill -9");
         assert_eq!(client.call(VERSION, b"x").await.code(), 14);
@@ -68,7 +72,8 @@ async fn a_restart_ends_open_streams_with_unavailable() {
         frame(b"an event")
     );
     let mut waiting = client.clone();
-    let hanging = tokio::spawn(async move { waiting.call("/runtime.v1.RuntimeService/Hang", b"").await });
+    let hanging =
+        tokio::spawn(async move { waiting.call("/runtime.v1.RuntimeService/Hang", b"").await });
     eventually("the call hangs", || standin.received().len() == 2).await;
     standin.kill().await;
     assert_eq!(read(events).await.unwrap().code(), 14);
@@ -133,7 +138,8 @@ async fn the_socket_has_its_owner() {
     let folder = tempfile::tempdir().unwrap();
     let own = fs::metadata(folder.path()).unwrap();
     let (uid, gid) = if own.uid() == 0 { (1234, 2345) } else { (own.uid(), own.gid()) };
-    let options = Options { owner: Some(uid.to_string()), group: Some(gid.to_string()), ..options(&folder) };
+    let options =
+        Options { owner: Some(uid.to_string()), group: Some(gid.to_string()), ..options(&folder) };
     let _listener = Listener::bind(&options).unwrap();
     let metadata = fs::metadata(&options.socket).unwrap();
     assert_eq!((metadata.uid(), metadata.gid()), (uid, gid));
@@ -159,14 +165,21 @@ async fn a_stale_socket_is_replaced_and_nothing_else() {
 
     fs::remove_file(&path).unwrap();
     fs::write(&path, "precious").unwrap();
-    assert_eq!(Listener::bind(&options).map(drop), Err(ListenError::NotASocket { path: path.clone() }));
+    assert_eq!(
+        Listener::bind(&options).map(drop),
+        Err(ListenError::NotASocket { path: path.clone() })
+    );
     assert_eq!(fs::read(&path).unwrap(), b"precious");
 
     fs::remove_file(&path).unwrap();
     let elsewhere = folder.path().join("elsewhere");
     drop(UnixListener::bind(&elsewhere).unwrap());
     std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
-    assert_eq!(Listener::bind(&options).map(drop), Err(ListenError::NotASocket { path }), "a link is not followed");
+    assert_eq!(
+        Listener::bind(&options).map(drop),
+        Err(ListenError::NotASocket { path }),
+        "a link is not followed"
+    );
 }
 
 #[tokio::test]
@@ -189,7 +202,10 @@ async fn an_inherited_socket_is_served() {
 struct Nobody;
 
 impl sealgate::proxy::Interceptor for Nobody {
-    fn unread(&self, _: sealgate::proxy::RejectedUnread) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn unread(
+        &self,
+        _: sealgate::proxy::RejectedUnread,
+    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async {})
     }
 
@@ -222,7 +238,10 @@ async fn attack_e_a_stranger_is_closed_unanswered_though_the_mode_lets_it_in() {
         let program = gate.path().join("stranger");
         fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
         let mut command = Command::new(program);
-        command.args(["--ignored", "--exact", "life::as_a_stranger"]).env(SOCKET, &gate.socket).current_dir("/");
+        command
+            .args(["--ignored", "--exact", "life::as_a_stranger"])
+            .env(SOCKET, &gate.socket)
+            .current_dir("/");
         command.uid(STRANGER).gid(STRANGER);
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
@@ -233,7 +252,8 @@ async fn attack_e_a_stranger_is_closed_unanswered_though_the_mode_lets_it_in() {
 }
 
 #[test]
-#[ignore = "a part of attack_e_a_stranger_is_closed_unanswered_though_the_mode_lets_it_in, run as another user"]
+#[ignore = "a part of attack_e_a_stranger_is_closed_unanswered_though_the_mode_lets_it_in, run as \
+    another user"]
 fn as_a_stranger() {
     let Some(socket) = std::env::var_os(SOCKET) else { return };
     let mut stream = UnixStream::connect(socket).unwrap();

@@ -1,6 +1,18 @@
 //! The proxy against a stand-in runtime: what passes, what is refused, and how it lives and ends.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
-#![allow(clippy::as_conversions, clippy::print_stderr, unreachable_pub, dead_code, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+#![allow(
+    clippy::as_conversions,
+    clippy::print_stderr,
+    unreachable_pub,
+    dead_code,
+    reason = "tests"
+)]
 
 mod client;
 mod decide;
@@ -32,5 +44,7 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// A future that must end within a generous bound, so that a hang is a failure with a name.
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.unwrap_or_else(|_| panic!("hangs: {what}"))
+    tokio::time::timeout(Duration::from_secs(60), future)
+        .await
+        .unwrap_or_else(|_| panic!("hangs: {what}"))
 }

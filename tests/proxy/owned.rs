@@ -15,7 +15,8 @@ use crate::{
     standin::{frame, long_error},
 };
 
-const OWNED: [OwnedMethod; 3] = [OwnedMethod::PullImage, OwnedMethod::CreateContainer, OwnedMethod::StartContainer];
+const OWNED: [OwnedMethod; 3] =
+    [OwnedMethod::PullImage, OwnedMethod::CreateContainer, OwnedMethod::StartContainer];
 const PULL: &str = "/runtime.v1.ImageService/PullImage";
 
 /// Passes the call on to another method of the runtime, and its reply back.
@@ -32,7 +33,8 @@ fn forwarding(path: &'static str) -> impl Fn(Call) -> Answering {
 
 #[tokio::test]
 async fn the_deciding_side_gets_one_message_and_the_deadline() {
-    let gate = Gate::with(|_| {}, |_| Box::pin(async { Answer::status(Code::Unknown, "100% no\n") }));
+    let gate =
+        Gate::with(|_| {}, |_| Box::pin(async { Answer::status(Code::Unknown, "100% no\n") }));
     let standin = gate.standin();
     let mut client = gate.client().await;
     for method in OWNED {
@@ -46,7 +48,10 @@ async fn the_deciding_side_gets_one_message_and_the_deadline() {
     let calls = gate.calls.lock().unwrap();
     assert_eq!(calls.iter().map(|call| call.method).collect::<Vec<_>>(), OWNED);
     for call in calls.iter() {
-        assert_eq!((&call.message[..], call.deadline), (&b"\x0a\x00message"[..], Some(Duration::from_secs(120))));
+        assert_eq!(
+            (&call.message[..], call.deadline),
+            (&b"\x0a\x00message"[..], Some(Duration::from_secs(120)))
+        );
         assert_eq!(call.headers["x-caller"], "kubelet");
     }
     assert_eq!(standin.paths(), [""; 0]);
@@ -63,12 +68,19 @@ async fn a_reply_of_the_runtime_is_answered_unchanged() {
     sent.headers_mut().insert("x-caller", HeaderValue::from_static("kubelet"));
     let answer = gate.client().await.send(sent).await;
     assert_eq!(answer.body, frame(b"image pulled"));
-    assert_eq!((answer.code(), &answer.headers["x-from-runtime"]), (0, &HeaderValue::from_static("yes")));
+    assert_eq!(
+        (answer.code(), &answer.headers["x-from-runtime"]),
+        (0, &HeaderValue::from_static("yes"))
+    );
     let received = &standin.received()[0];
     assert_eq!((received.path.as_str(), &received.body[..]), (PULL, &frame(b"image")[..]));
     assert_eq!(received.headers["x-caller"], "kubelet");
     assert_eq!(received.headers["te"], "trailers");
-    assert_eq!(received.headers.get("grpc-accept-encoding"), None, "a compressed reply could not be read");
+    assert_eq!(
+        received.headers.get("grpc-accept-encoding"),
+        None,
+        "a compressed reply could not be read"
+    );
     assert_eq!(received.headers.get_all("grpc-timeout").iter().count(), 1);
 }
 
@@ -230,7 +242,8 @@ async fn an_upstream_call_without_a_deadline_sends_none() {
     let gate = Gate::start();
     let upstream = upstream(&gate).await;
     let standin = gate.standin();
-    let headers = HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), HeaderValue::from_static("1S"))]);
+    let headers =
+        HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), HeaderValue::from_static("1S"))]);
     assert!(upstream.unary(VERSION, &headers, b"", None).await.is_ok());
     assert_eq!(standin.received()[0].headers.get("grpc-timeout"), None);
 }
@@ -241,24 +254,41 @@ async fn an_upstream_call_says_what_went_wrong() {
     let upstream = upstream(&gate).await;
     let headers = HeaderMap::new();
     let call = async |path| upstream.unary(path, &headers, b"x", None).await;
-    let missing = UpstreamError::Unreachable { socket: gate.runtime.clone(), kind: std::io::ErrorKind::NotFound };
+    let missing = UpstreamError::Unreachable {
+        socket: gate.runtime.clone(),
+        kind: std::io::ErrorKind::NotFound,
+    };
     assert_eq!(call(VERSION).await.map(drop), Err(missing));
 
     let standin = gate.standin();
     let reply = call(VERSION).await.unwrap();
     assert_eq!((reply.code(), &reply.message()[..]), (Code::Ok, &b"x"[..]));
     let reply = call("/runtime.v1.RuntimeService/Missing").await.unwrap();
-    assert_eq!((reply.code(), reply.status_text().as_str()), (Code::Unimplemented, "no such method"));
+    assert_eq!(
+        (reply.code(), reply.status_text().as_str()),
+        (Code::Unimplemented, "no such method")
+    );
     assert_eq!(call("/runtime.v1.RuntimeService/Reset").await.map(drop), Err(UpstreamError::Reset));
-    assert!(matches!(call("/runtime.v1.RuntimeService/Many").await, Err(UpstreamError::Reply(_))), "no message at all");
+    assert!(
+        matches!(call("/runtime.v1.RuntimeService/Many").await, Err(UpstreamError::Reply(_))),
+        "no message at all"
+    );
     let large = upstream.unary(VERSION, &headers, &vec![0; (16 << 20) + 1], None).await;
     assert_eq!(large.map(drop), Err(UpstreamError::TooLarge { length: (16 << 20) + 1 }));
 
     let hanging = tokio::spawn({
         let upstream = upstream.clone();
-        async move { upstream.unary("/runtime.v1.RuntimeService/Hang", &HeaderMap::new(), b"", None).await.map(drop) }
+        async move {
+            upstream
+                .unary("/runtime.v1.RuntimeService/Hang", &HeaderMap::new(), b"", None)
+                .await
+                .map(drop)
+        }
     });
-    eventually("the call hangs", || standin.paths().last().is_some_and(|path| path.ends_with("Hang"))).await;
+    eventually("the call hangs", || {
+        standin.paths().last().is_some_and(|path| path.ends_with("Hang"))
+    })
+    .await;
     standin.kill().await;
     let broken = UpstreamError::Broken { socket: gate.runtime.clone() };
     assert_eq!(soon("the broken call", hanging).await.unwrap(), Err(broken));

@@ -56,7 +56,11 @@ async fn a_unary_call_passes_byte_for_byte() {
         headers.remove("content-length");
         headers
     };
-    assert_eq!(without_length(received[0].headers.clone()), headers, "the client's own library adds the length alone");
+    assert_eq!(
+        without_length(received[0].headers.clone()),
+        headers,
+        "the client's own library adds the length alone"
+    );
     assert!(gate.calls.lock().unwrap().is_empty());
 }
 
@@ -99,7 +103,8 @@ async fn a_bidirectional_stream_passes_message_by_message() {
         assert_eq!(back, frame(&[turn]));
     }
     drop(sender);
-    let trailers = soon("the trailers", body.frame()).await.unwrap().unwrap().into_trailers().unwrap();
+    let trailers =
+        soon("the trailers", body.frame()).await.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(trailers["grpc-status"], "0");
 }
 
@@ -140,7 +145,10 @@ async fn hundreds_of_streams_at_once_pass() {
     for _ in 0..400 {
         let mut client = client.clone();
         let mut body = client.open(request(EVENTS, frame(b""))).await.unwrap().into_body();
-        assert_eq!(soon("an event", body.frame()).await.unwrap().unwrap().into_data().unwrap(), frame(b"an event"));
+        assert_eq!(
+            soon("an event", body.frame()).await.unwrap().unwrap().into_data().unwrap(),
+            frame(b"an event")
+        );
         open.push(body);
     }
     let calls = (0..400_u32).map(|number| {
@@ -163,7 +171,10 @@ async fn cancellation_reaches_the_runtime() {
     let mut client = gate.client().await;
 
     let mut waiting = client.clone();
-    let hanging = tokio::spawn(async move { waiting.open(request(&runtime("Hang"), frame(b""))).await.map(drop) });
+    let hanging =
+        tokio::spawn(
+            async move { waiting.open(request(&runtime("Hang"), frame(b""))).await.map(drop) },
+        );
     eventually("the call is there", || standin.received().len() == 1).await;
     hanging.abort();
     eventually("a call without an answer is cancelled", || standin.canceled() == 1).await;
@@ -184,7 +195,9 @@ async fn attack_d1_thousands_of_cancelled_calls_leave_the_connection_whole() {
         let calls: Vec<_> = (0..100)
             .map(|_| {
                 let mut client = client.clone();
-                tokio::spawn(async move { client.open(request(VERSION, frame(&[0; 1000]))).await.map(drop) })
+                tokio::spawn(async move {
+                    client.open(request(VERSION, frame(&[0; 1000]))).await.map(drop)
+                })
             })
             .collect();
         tokio::task::yield_now().await;
@@ -199,7 +212,10 @@ async fn what_the_runtime_says_of_unknown_methods_passes() {
     let gate = Gate::start();
     let standin = gate.standin();
     let mut client = gate.client().await;
-    assert_eq!(client.call(&runtime("Missing"), b"").await.status(), (12, "no such method".to_owned()));
+    assert_eq!(
+        client.call(&runtime("Missing"), b"").await.status(),
+        (12, "no such method".to_owned())
+    );
     assert_eq!(client.call(&runtime("NotYetInvented"), b"x").await.body, frame(b"x"));
     assert_eq!(standin.paths(), [runtime("Missing"), runtime("NotYetInvented")]);
 }
@@ -208,8 +224,16 @@ async fn what_the_runtime_says_of_unknown_methods_passes() {
 async fn a_reset_of_the_runtime_keeps_its_reason() {
     let gate = Gate::start();
     let _standin = gate.standin();
-    let error = gate.client().await.open(request(&runtime("Reset"), frame(b""))).await.map(drop).unwrap_err();
-    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<h2::Error>()).unwrap();
+    let error = gate
+        .client()
+        .await
+        .open(request(&runtime("Reset"), frame(b"")))
+        .await
+        .map(drop)
+        .unwrap_err();
+    let cause = std::error::Error::source(&error)
+        .and_then(|cause| cause.downcast_ref::<h2::Error>())
+        .unwrap();
     assert_eq!(cause.reason(), Some(h2::Reason::REFUSED_STREAM));
 }
 
@@ -220,7 +244,11 @@ async fn attack_d1_one_client_that_does_not_read_leaves_the_others_their_window(
     let mut lazy = gate.client().await;
     let mut unread = Vec::new();
     for _ in 0..20 {
-        unread.push(lazy.open(request(&runtime("Large"), frame(&(15_u32 << 20).to_be_bytes()))).await.unwrap());
+        unread.push(
+            lazy.open(request(&runtime("Large"), frame(&(15_u32 << 20).to_be_bytes())))
+                .await
+                .unwrap(),
+        );
     }
     let mut other = gate.client().await;
     let answer = other.call(&runtime("Large"), &(15_u32 << 20).to_be_bytes()).await;
@@ -234,7 +262,10 @@ async fn a_body_that_is_read_slowly_is_held_back_and_not_lost() {
     let gate = Gate::start();
     let _standin = gate.standin();
     let mut client = gate.client().await;
-    let slow = client.open(request(&runtime("Large"), frame(&(15_u32 << 20).to_be_bytes()))).await.unwrap();
+    let slow = client
+        .open(request(&runtime("Large"), frame(&(15_u32 << 20).to_be_bytes())))
+        .await
+        .unwrap();
     assert_eq!(client.call(VERSION, b"meanwhile").await.body, frame(b"meanwhile"));
     assert_eq!(read(slow).await.unwrap().body.len(), (15 << 20) + 5);
 }
@@ -254,19 +285,27 @@ async fn a_tonic_client_is_served() {
         let socket = socket.clone();
         async move { tokio::net::UnixStream::connect(socket).await.map(hyper_util::rt::TokioIo::new) }
     });
-    let endpoint = tonic::transport::Endpoint::from_static("http://any").http2_max_header_list_size(16 << 20);
+    let endpoint =
+        tonic::transport::Endpoint::from_static("http://any").http2_max_header_list_size(16 << 20);
     let channel = endpoint.connect_with_connector(connect).await.unwrap();
     let mut grpc = tonic::client::Grpc::new(channel);
     for _ in 0..3 {
         grpc.ready().await.unwrap();
         let message = tonic::Request::new(Version { version: "v1".to_owned() });
         let codec = ProstCodec::<Version, Version>::default();
-        let answer = grpc.unary(message, http::uri::PathAndQuery::from_static(VERSION), codec).await.unwrap();
+        let answer = grpc
+            .unary(message, http::uri::PathAndQuery::from_static(VERSION), codec)
+            .await
+            .unwrap();
         assert_eq!(answer.into_inner().version, "v1");
     }
     grpc.ready().await.unwrap();
     let path = http::uri::PathAndQuery::from_static("/runtime.v1.RuntimeService/Fail");
-    let status = grpc.unary(tonic::Request::new(Version::default()), path, ProstCodec::<Version, Version>::default());
+    let status = grpc.unary(
+        tonic::Request::new(Version::default()),
+        path,
+        ProstCodec::<Version, Version>::default(),
+    );
     let status = status.await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::NotFound);
 }

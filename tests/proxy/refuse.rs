@@ -43,7 +43,11 @@ async fn attack_h6_other_paths_are_answered_unimplemented_and_never_forwarded() 
         "/",
     ] {
         let answer = client.call(path, b"x").await;
-        assert_eq!((answer.http, answer.code(), answer.body.len()), (StatusCode::OK, 12, 0), "{path}");
+        assert_eq!(
+            (answer.http, answer.code(), answer.body.len()),
+            (StatusCode::OK, 12, 0),
+            "{path}"
+        );
     }
     only_a_good_call_arrives(&gate, &standin).await;
 }
@@ -74,7 +78,11 @@ async fn attack_h6_only_post_is_answered_as_grpc() {
     for method in [Method::GET, Method::PUT, Method::OPTIONS, Method::HEAD] {
         let mut sent = request(VERSION, frame(b""));
         *sent.method_mut() = method.clone();
-        assert_eq!(gate.client().await.send(sent).await.http, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert_eq!(
+            gate.client().await.send(sent).await.http,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{method}"
+        );
     }
     let mut sent = request("", "");
     *sent.method_mut() = Method::CONNECT;
@@ -122,7 +130,8 @@ async fn attack_h6_paths_that_no_library_would_send_are_never_forwarded() {
     const PULL: &str = "/runtime.v1.ImageService/PullImage";
     let gate = Gate::start();
     let standin = gate.standin();
-    let good = [(":method", "POST"), (":scheme", "http"), (":authority", "localhost"), (":path", VERSION)];
+    let good =
+        [(":method", "POST"), (":scheme", "http"), (":authority", "localhost"), (":path", VERSION)];
     let with = |index: usize, value: &'static str| {
         let mut fields = good.to_vec();
         fields[index].1 = value;
@@ -170,10 +179,19 @@ async fn attack_h6_paths_that_no_library_would_send_are_never_forwarded() {
 async fn attack_h6_what_is_decided_on_is_the_path_that_would_be_sent() {
     let gate = Gate::start();
     let standin = gate.standin();
-    // A fragment is cut off by the parser of paths, here and so in what is sent: it must not hide an owned method.
-    for path in ["/runtime.v1.ImageService/PullImage#x", "/runtime.v1.ImageService/PullImage#/../ListImages"] {
+    // A fragment is cut off by the parser of paths, here and so in what is sent: it must not hide
+    // an owned method.
+    for path in [
+        "/runtime.v1.ImageService/PullImage#x",
+        "/runtime.v1.ImageService/PullImage#/../ListImages",
+    ] {
         let mut stream = UnixStream::connect(&gate.socket).await.unwrap();
-        let fields = [(":method", "POST"), (":scheme", "http"), (":authority", "localhost"), (":path", path)];
+        let fields = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "localhost"),
+            (":path", path),
+        ];
         stream.write_all(&raw_headers(&fields)).await.unwrap();
         soon("an answer or a reset", first_frame(&mut stream)).await;
     }
@@ -185,7 +203,12 @@ async fn scheme_and_authority_never_reach_the_runtime() {
     let gate = Gate::start();
     let standin = gate.standin();
     let mut stream = UnixStream::connect(&gate.socket).await.unwrap();
-    let fields = [(":method", "POST"), (":scheme", "https"), (":authority", "containerd.test:99"), (":path", VERSION)];
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", "containerd.test:99"),
+        (":path", VERSION),
+    ];
     stream.write_all(&raw_headers(&fields)).await.unwrap();
     assert_eq!(soon("headers", first_frame(&mut stream)).await, Some(1));
     assert_eq!(standin.received()[0].origin, "http://localhost");

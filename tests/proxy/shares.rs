@@ -12,11 +12,14 @@ use crate::{
     standin::frame,
 };
 
-/// Closed, whatever the client does: with nothing said, and with a hello after which pings are not answered.
+/// Closed, whatever the client does: with nothing said, and with a hello after which pings are not
+/// answered.
 #[tokio::test(start_paused = true)]
 async fn attack_d1_silent_connections_are_closed() {
     let gate = Gate::start();
-    for said in [&b""[..], b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
+    for said in
+        [&b""[..], b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"]
+    {
         let mut stream = tokio::net::UnixStream::connect(&gate.socket).await.unwrap();
         stream.write_all(said).await.unwrap();
         let began = tokio::time::Instant::now();
@@ -64,12 +67,15 @@ async fn attack_d1_leaked_connections_make_room_for_new_ones() {
         assert!(gate.connections.counts().open <= 16, "one process has a quarter of 64");
     }
     // Who was told to go was told so before it asked.
-    eventually("all but a share are closed", || leaked.iter().filter(|client| client.is_closed()).count() >= 200 - 16)
-        .await;
+    eventually("all but a share are closed", || {
+        leaked.iter().filter(|client| client.is_closed()).count() >= 200 - 16
+    })
+    .await;
     assert_eq!(gate.connections.counts().refused, 0);
 }
 
-/// Those that say nothing and do not go when they are told to: the process's own places, and nobody waits for them.
+/// Those that say nothing and do not go when they are told to: the process's own places, and nobody
+/// waits for them.
 #[tokio::test]
 async fn attack_d1_a_flood_of_silent_connections_holds_up_nobody() {
     let gate = Gate::start();
@@ -82,6 +88,10 @@ async fn attack_d1_a_flood_of_silent_connections_holds_up_nobody() {
     }
     eventually("the flood is refused", || gate.connections.counts().refused > 300).await;
     assert!(gate.connections.counts().open <= 16);
-    assert_eq!(kubelet.call(VERSION, b"").await.code(), 0, "who has a call on its connection keeps it");
+    assert_eq!(
+        kubelet.call(VERSION, b"").await.code(),
+        0,
+        "who has a call on its connection keeps it"
+    );
     drop(call);
 }

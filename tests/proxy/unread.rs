@@ -1,5 +1,6 @@
-//! What the gate does not read is no reason to refuse, and nothing of a request changes but what was decided on: any bytes
-//! in every field that no decision rests on, and the registry's name in a secret that has none.
+//! What the gate does not read is no reason to refuse, and nothing of a request changes but what
+//! was decided on: any bytes in every field that no decision rests on, and the registry's name in a
+//! secret that has none.
 
 use prost::Message;
 use sealgate::audit::OnFailure;
@@ -11,8 +12,8 @@ use crate::standin::frame;
 
 /// No UTF-8, no message, and not even a whole varint.
 const BYTES: &[u8] = b"\xff\xfe\x80";
-/// Fields of text or messages of `CreateContainerRequest`, `ContainerConfig`, `PodSandboxConfig` and a mount of a host path
-/// that no decision rests on, and some that no version of the API has.
+/// Fields of text or messages of `CreateContainerRequest`, `ContainerConfig`, `PodSandboxConfig`
+/// and a mount of a host path that no decision rests on, and some that no version of the API has.
 const OF_REQUEST: [u32; 2] = [1, 14_321];
 const OF_CONFIG: [u32; 14] = [3, 4, 5, 6, 8, 9, 10, 11, 15, 16, 17, 18, 19, 14_321];
 const OF_SANDBOX: [u32; 9] = [2, 3, 4, 5, 6, 7, 8, 9, 14_321];
@@ -47,7 +48,8 @@ async fn a_create_with_any_bytes_in_every_unread_field_passes_as_it_came() {
     let mount = OF_MOUNT.iter().fold(Vec::new(), |mount, field| with(mount, &[], &[*field]));
     let good = cri::CreateContainerRequest::decode(&*house.create()).unwrap();
     let sandbox = cri::PodSandboxConfig { hostname: "h".to_owned(), ..Default::default() };
-    let message = cri::CreateContainerRequest { sandbox_config: Some(sandbox), ..good }.encode_to_vec();
+    let message =
+        cri::CreateContainerRequest { sandbox_config: Some(sandbox), ..good }.encode_to_vec();
     let (config, sandbox) = ([Step::only(2)], [Step::only(3)]);
     let message = wire::remove(&message, &[Step::only(3), Step::only(2)]).unwrap().to_vec();
     let message = with(message, &config, &OF_CONFIG);
@@ -57,10 +59,17 @@ async fn a_create_with_any_bytes_in_every_unread_field_passes_as_it_came() {
     // Environment variables and annotations as they are, with values that are no UTF-8.
     let message = wire::replace(&message, &[Step::only(2), Step::only(6)], &entry()).unwrap();
     let message = wire::replace(&message, &[Step::only(2), Step::only(10)], &entry()).unwrap();
-    assert!(cri::CreateContainerRequest::decode(&*message).is_err(), "the whole of it cannot be decoded");
+    assert!(
+        cri::CreateContainerRequest::decode(&*message).is_err(),
+        "the whole of it cannot be decoded"
+    );
     let (code, text) = client.call(CREATE, &message).await.status();
     assert_eq!(code, 0, "{text}");
-    assert_eq!(only_body(&house, CREATE), frame(&message), "the id was there already: not a byte changed");
+    assert_eq!(
+        only_body(&house, CREATE),
+        frame(&message),
+        "the id was there already: not a byte changed"
+    );
 }
 
 #[tokio::test]
@@ -107,7 +116,8 @@ async fn attack_e1_a_secret_that_names_no_registry_names_the_images_own() {
         }
         for request in house.standin.received().iter().filter(|request| request.path == PULL) {
             let sent = cri::PullImageRequest::decode(&request.body[5..]).unwrap();
-            let named = cri::AuthConfig { server_address: "https://reg.test".to_owned(), ..auth.clone() };
+            let named =
+                cri::AuthConfig { server_address: "https://reg.test".to_owned(), ..auth.clone() };
             assert_eq!(sent.auth, Some(named), "{auth:?}");
         }
     }

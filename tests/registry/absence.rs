@@ -38,19 +38,29 @@ async fn what_registries_say_of_what_is_not_there() {
 #[tokio::test]
 async fn who_may_be_no_registry_says_nothing() {
     for (who, answer) in [
-        ("a gateway without a route", page(&[("content-type", "text/plain")], "404 page not found\n")),
+        (
+            "a gateway without a route",
+            page(&[("content-type", "text/plain")], "404 page not found\n"),
+        ),
         ("a portal", page(&[("content-type", "text/html")], "<html>please log in</html>")),
-        ("another gateway", page(&[("content-type", "application/json")], r#"{"message":"no Route matched"}"#)),
+        (
+            "another gateway",
+            page(&[("content-type", "application/json")], r#"{"message":"no Route matched"}"#),
+        ),
         ("nonsense", page(&[], r#"{"errors":[]}"#)),
     ] {
         let (_server, rig) = answering("/manifests/", answer);
         let error = rig.session().tag(&repository(), "1").await.unwrap_err();
-        assert!(matches!(error, RegistryError::Malformed { what: Malformed::NotFound, .. }), "{who}: {error:?}");
+        assert!(
+            matches!(error, RegistryError::Malformed { what: Malformed::NotFound, .. }),
+            "{who}: {error:?}"
+        );
         assert_eq!(error.class(), Class::Unable);
     }
 }
 
-/// Attack D2: a 404 whose body breaks off, or does not come, may be anybody's: it does not count as one without a body.
+/// Attack D2: a 404 whose body breaks off, or does not come, may be anybody's: it does not count as
+/// one without a body.
 #[tokio::test]
 async fn attack_d2_a_body_that_did_not_come_is_not_an_empty_one() {
     for (body, closes) in [("", true), ("", false), ("<html>", true)] {
@@ -59,7 +69,10 @@ async fn attack_d2_a_body_that_did_not_come_is_not_an_empty_one() {
         let rig = Rig::new();
         rig.hosts(NAME, &format!("server = \"{}\"\n", server.url));
         let error = rig.session().tag(&repository(), "1").await.unwrap_err();
-        assert!(matches!(error, RegistryError::Malformed { what: Malformed::NotFound, .. }), "{body:?}: {error:?}");
+        assert!(
+            matches!(error, RegistryError::Malformed { what: Malformed::NotFound, .. }),
+            "{body:?}: {error:?}"
+        );
     }
 }
 
@@ -72,17 +85,24 @@ async fn who_may_not_know_does_not_say_absent() {
             session.tag(&repository(), "1").await.unwrap_err(),
             session.referrers(&repository(), &Digest::of(b"")).await.unwrap_err(),
         ] {
-            assert!(matches!(error, RegistryError::Unauthorized { status: 404, .. }), "{code}: {error:?}");
+            assert!(
+                matches!(error, RegistryError::Unauthorized { status: 404, .. }),
+                "{code}: {error:?}"
+            );
             assert_eq!(error.class(), Class::Unable);
         }
     }
 }
 
-/// For the referrers endpoint a page means that there is none: the fallback tag is looked at, by the rules above.
+/// For the referrers endpoint a page means that there is none: the fallback tag is looked at, by
+/// the rules above.
 #[tokio::test]
 async fn a_page_in_place_of_the_referrers_endpoint_is_no_endpoint() {
     let (_server, rig) = answering("/referrers/", page(&[("content-type", "text/html")], "<html>"));
-    assert_eq!(rig.session().referrers(&repository(), &Digest::of(b"")).await, Ok(Referrers::NoEndpoint));
+    assert_eq!(
+        rig.session().referrers(&repository(), &Digest::of(b"")).await,
+        Ok(Referrers::NoEndpoint)
+    );
 }
 
 #[tokio::test]
@@ -90,13 +110,19 @@ async fn attack_d1_a_page_that_leads_back_is_found_out_at_once() {
     for to in ["", "?page=2"] {
         let list = |next: &str| Answer::Full {
             status: 200,
-            headers: vec![("content-type", OCI_INDEX.to_owned()), ("link", format!("<{next}>; rel=\"next\""))],
+            headers: vec![
+                ("content-type", OCI_INDEX.to_owned()),
+                ("link", format!("<{next}>; rel=\"next\"")),
+            ],
             body: br#"{"manifests":[]}"#.to_vec(),
         };
         let path = format!("/v2/acme/app/referrers/{}", Digest::of(b""));
         let (server, rig) = answering("/referrers/", list(&format!("{path}{to}")));
         let error = rig.session().referrers(&repository(), &Digest::of(b"")).await.unwrap_err();
-        assert!(matches!(error, RegistryError::Malformed { what: Malformed::Loop, .. }), "{error:?}");
+        assert!(
+            matches!(error, RegistryError::Malformed { what: Malformed::Loop, .. }),
+            "{error:?}"
+        );
         assert!(server.requests().len() <= 2, "{to}");
     }
 }

@@ -1,18 +1,21 @@
-//! The node's own credentials in decisions: helpers, plugins, their order and their failures, and the shapes of the large
-//! clouds.
+//! The node's own credentials in decisions: helpers, plugins, their order and their failures, and
+//! the shapes of the large clouds.
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use sealgate::registry::{Access, AuthConfig, Class, CredentialWhy, Credentials, Presented, RegistryError};
+use sealgate::registry::{
+    Access, AuthConfig, Class, CredentialWhy, Credentials, Presented, RegistryError,
+};
 
 use crate::rig::{NAME, Rig, push, reference, repository, robot, session};
 use crate::support::{Answer, Auth, REFRESH_TOKEN, Rule, Settings, TestRegistry};
 
 const PASSWORD: &str = "hunter2-planted";
 
-/// A registry under its own address, a client that knows it, and a folder of programs that belongs to nobody else.
+/// A registry under its own address, a client that knows it, and a folder of programs that belongs
+/// to nobody else.
 struct Stage {
     server: TestRegistry,
     rig: Rig,
@@ -34,12 +37,19 @@ impl Stage {
         format!("{}/acme/app:1", self.server.host())
     }
 
-    /// A script that notes each call; written by another process, so that nothing here holds it open.
+    /// A script that notes each call; written by another process, so that nothing here holds it
+    /// open.
     fn program(&self, name: &str, body: &str) {
-        let text = format!("#!/bin/sh\necho \"$@ $(cat)\" >> {}\n{body}\n", self.log(name).display());
+        let text =
+            format!("#!/bin/sh\necho \"$@ $(cat)\" >> {}\n{body}\n", self.log(name).display());
         let path = self.folder.path().join(name);
         let mut install = Command::new("install");
-        let mut child = install.args(["-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = install
+            .args(["-m", "755", "/dev/stdin"])
+            .arg(path)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());
     }
@@ -55,8 +65,10 @@ impl Stage {
     /// One plugin for every image of the registry.
     fn plugin(&mut self, body: &str) {
         let text = format!(
-            "apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: plugin\n  \
-             matchImages: ['{}']\n  defaultCacheDuration: 1h\n  apiVersion: credentialprovider.kubelet.k8s.io/v1\n",
+            "apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- \
+             name: plugin\n  \
+             matchImages: ['{}']\n  defaultCacheDuration: 1h\n  apiVersion: \
+             credentialprovider.kubelet.k8s.io/v1\n",
             self.server.host()
         );
         self.program("plugin", body);
@@ -79,8 +91,9 @@ impl Stage {
     }
 }
 
-/// A user's password for every way of a cloud: Amazon's ECR asks for Basic, Google's Artifact Registry has its token
-/// service on its own host, Azure's registry takes its refresh token from a user of zeros.
+/// A user's password for every way of a cloud: Amazon's ECR asks for Basic, Google's Artifact
+/// Registry has its token service on its own host, Azure's registry takes its refresh token from a
+/// user of zeros.
 #[tokio::test]
 async fn the_shapes_of_the_clouds() {
     let bearer = |user: &str| Auth::Bearer {
@@ -99,8 +112,13 @@ async fn the_shapes_of_the_clouds() {
         stage.plugin(&stage.says(user, PASSWORD));
         stage.resolve().await.unwrap();
         let stage = Stage::new(auth);
-        let given = AuthConfig { username: user.into(), password: PASSWORD.into(), ..AuthConfig::default() };
-        let access = Access::new(Credentials::from_auth_config(&given, &stage.server.host()).unwrap());
+        let given = AuthConfig {
+            username: user.into(),
+            password: PASSWORD.into(),
+            ..AuthConfig::default()
+        };
+        let access =
+            Access::new(Credentials::from_auth_config(&given, &stage.server.host()).unwrap());
         stage.rig.session_of(&access).resolve(&reference(&stage.name())).await.unwrap();
     }
 }
@@ -118,12 +136,16 @@ async fn a_helper_gives_passwords_and_identity_tokens() {
     }
 }
 
-/// What decisions ask at the same time is asked of a helper, of a plugin and of a token service once.
+/// What decisions ask at the same time is asked of a helper, of a plugin and of a token service
+/// once.
 #[tokio::test]
 async fn programs_and_tokens_are_shared() {
     let mut stage = Stage::new(Auth::bearer(PASSWORD));
     stage.plugin(&stage.says("robot", PASSWORD));
-    stage.program("docker-credential-none", "echo 'credentials not found in native keychain'; exit 1");
+    stage.program(
+        "docker-credential-none",
+        "echo 'credentials not found in native keychain'; exit 1",
+    );
     stage.rig.write("config.json", r#"{"credsStore":"none"}"#);
     let registry = stage.rig.registry();
     let asked = reference(&stage.name());
@@ -161,7 +183,8 @@ async fn secrets_are_tried_in_the_kubelets_order() {
     assert_eq!(session.requests(), before + 1, "what was taken comes first");
 }
 
-/// A registry may say by a 404 that a secret is not good enough: the kubelet tries the next one, and so do we.
+/// A registry may say by a 404 that a secret is not good enough: the kubelet tries the next one,
+/// and so do we.
 #[tokio::test]
 async fn a_secret_that_is_denied_by_a_404_is_not_the_last_one() {
     let stage = Stage::new(Auth::basic(PASSWORD));
@@ -178,7 +201,10 @@ async fn a_secret_that_is_denied_by_a_404_is_not_the_last_one() {
     stage.server.clear_rules();
     stage.server.rule(Rule::new("/manifests/", Answer::Status(404, "DENIED")));
     let error = stage.resolve().await.unwrap_err();
-    assert_eq!(error, RegistryError::Unauthorized { host, status: 404, credentials: Presented::Refused });
+    assert_eq!(
+        error,
+        RegistryError::Unauthorized { host, status: 404, credentials: Presented::Refused }
+    );
 }
 
 #[tokio::test]
@@ -199,7 +225,10 @@ async fn a_refusal_names_the_source_that_failed() {
 
     let stage = Stage::new(Auth::basic(PASSWORD));
     stage.rig.write("config.json", r#"{"credsStore":"absent"}"#);
-    let RegistryError::NoCredentials { source, why, .. } = stage.resolve().await.unwrap_err() else { panic!() };
+    let RegistryError::NoCredentials { source, why, .. } = stage.resolve().await.unwrap_err()
+    else {
+        panic!()
+    };
     assert_eq!((source.as_str(), why), ("docker-credential-absent", CredentialWhy::Missing));
     stage.rig.write("config.json", &format!("{{\"auths\": {PASSWORD}"));
     let error = stage.resolve().await.unwrap_err();
@@ -222,7 +251,11 @@ async fn a_source_that_hangs_does_not_hold_up_the_decision() {
     stage.plugin("exec sleep 1000");
     let registry = stage.rig.registry();
     let deadline = crate::rig::clock().steady() + std::time::Duration::from_secs(4);
-    let error = registry.session(&Access::default(), deadline).resolve(&reference(&stage.name())).await.unwrap_err();
+    let error = registry
+        .session(&Access::default(), deadline)
+        .resolve(&reference(&stage.name()))
+        .await
+        .unwrap_err();
     let expected = RegistryError::NoCredentials {
         host: stage.server.host(),
         status: 401,
@@ -235,21 +268,25 @@ async fn a_source_that_hangs_does_not_hold_up_the_decision() {
     stage.program("docker-credential-hang", "exec sleep 1000");
     stage.rig.write("config.json", r#"{"credsStore":"hang"}"#);
     stage.rig.options.credential_helper_ms = 1000;
-    let RegistryError::NoCredentials { why, .. } = stage.resolve().await.unwrap_err() else { panic!() };
+    let RegistryError::NoCredentials { why, .. } = stage.resolve().await.unwrap_err() else {
+        panic!()
+    };
     assert_eq!(why, CredentialWhy::Time(1));
 }
 
-/// Credentials of a request are for its registry; another one, such as that of a separate signature repository, is asked
-/// with the node's own.
+/// Credentials of a request are for its registry; another one, such as that of a separate signature
+/// repository, is asked with the node's own.
 #[tokio::test]
 async fn another_registry_is_asked_with_the_nodes_own_credentials() {
     let stage = Stage::new(Auth::basic(PASSWORD));
     let host = stage.server.host();
-    let file = format!(r#"{{"auths":{{"{host}":{{"username":"robot","password":"{PASSWORD}"}}}}}}"#);
+    let file =
+        format!(r#"{{"auths":{{"{host}":{{"username":"robot","password":"{PASSWORD}"}}}}}}"#);
     stage.rig.write("config.json", &file);
     let other = robot("of-another", "images.example");
     stage.rig.session_of(&other).resolve(&reference(&stage.name())).await.unwrap();
-    // Its own, where it has some, are the only ones: an answer to them is an answer about them (fact P17).
+    // Its own, where it has some, are the only ones: an answer to them is an answer about them
+    // (fact P17).
     let wrong = robot("wrong", &host);
     let error = stage.rig.session_of(&wrong).resolve(&reference(&stage.name())).await.unwrap_err();
     assert!(matches!(error, RegistryError::Unauthorized { .. }), "{error:?}");

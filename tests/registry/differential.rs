@@ -1,8 +1,9 @@
-//! The same `certs.d` for containerd and for the gate: which hosts are asked for a tag and for a digest, in which order,
-//! at which paths, with which `ns`, and with which header.
+//! The same `certs.d` for containerd and for the gate: which hosts are asked for a tag and for a
+//! digest, in which order, at which paths, with which `ns`, and with which header.
 //!
-//! Needs root, containerd and runc; without them the test fails and says so. Every containerd there is takes part. Where
-//! the gate differs on purpose, [`DIFFERENCES`] says how and why, and the test fails when it differs no more.
+//! Needs root, containerd and runc; without them the test fails and says so. Every containerd there
+//! is takes part. Where the gate differs on purpose, [`DIFFERENCES`] says how and why, and the test
+//! fails when it differs no more.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -27,9 +28,17 @@ const HEADER: &str = "x-layout";
 
 /// Where the gate does something else: (layout, how, from which version of containerd on).
 const DIFFERENCES: &[(&str, &str, Differs)] = &[
-    ("broken file", "containerd goes on as if there were none; the gate asks nobody", Differs::Always),
+    (
+        "broken file",
+        "containerd goes on as if there were none; the gate asks nobody",
+        Differs::Always,
+    ),
     ("unknown capability", "as a broken file", Differs::Always),
-    ("server alone", "containerd 1.x takes a file without [host] for a broken one", Differs::Before(2, 0)),
+    (
+        "server alone",
+        "containerd 1.x takes a file without [host] for a broken one",
+        Differs::Before(2, 0),
+    ),
     ("server alone, digest", "the same", Differs::Before(2, 0)),
 ];
 
@@ -55,7 +64,8 @@ impl Standins {
     async fn start() -> Self {
         let (log, answers): (Arc<Mutex<Vec<_>>>, Arc<Mutex<Vec<_>>>) = Default::default();
         let mut standins = Self { addresses: Vec::new(), log, answers, accepting: Vec::new() };
-        for (label, address) in [('a', "127.0.0.2:0"), ('b', "127.0.0.3:0"), ('c', "127.0.0.4:0"), ('r', "127.0.0.5:0")]
+        for (label, address) in
+            [('a', "127.0.0.2:0"), ('b', "127.0.0.3:0"), ('c', "127.0.0.4:0"), ('r', "127.0.0.5:0")]
         {
             let listener = tokio::net::TcpListener::bind(address).await.unwrap();
             standins.addresses.push((label, listener.local_addr().unwrap()));
@@ -67,8 +77,8 @@ impl Standins {
                         let answer = answer(label, &request, &log, &answers);
                         async move { Ok::<_, Infallible>(answer) }
                     });
-                    let serving =
-                        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                    let serving = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service);
                     drop(tokio::spawn(async move { drop(serving.await) }));
                 }
             }));
@@ -80,7 +90,8 @@ impl Standins {
         self.addresses.iter().find(|(found, _)| *found == label).unwrap().1.to_string()
     }
 
-    /// A text with `$a` and so on replaced by addresses, and `$R` by the folder name that has no colon.
+    /// A text with `$a` and so on replaced by addresses, and `$R` by the folder name that has no
+    /// colon.
     fn fill(&self, text: &str) -> String {
         let folder = self.host('r').replace(':', "_") + "_";
         self.addresses.iter().fold(text.replace("$R", &folder), |text, (label, address)| {
@@ -114,23 +125,35 @@ fn answer(
     if !uri.path().contains("/manifests/") {
         return status(404);
     }
-    let header = request.headers().get(HEADER).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    let header = request
+        .headers()
+        .get(HEADER)
+        .map(|value| value.to_str().unwrap().to_owned())
+        .unwrap_or_default();
     let asked = (label, uri.path().to_owned(), uri.query().unwrap_or_default().to_owned(), header);
     log.lock().unwrap().push((request.method().to_string(), asked));
-    let told = answers.lock().unwrap().iter().find(|(found, _)| *found == label).map(|(_, status)| *status);
+    let told = answers
+        .lock()
+        .unwrap()
+        .iter()
+        .find(|(found, _)| *found == label)
+        .map(|(_, status)| *status);
     if let Some(told) = told {
         return status(told);
     }
     let mut response = http::Response::new(Full::new(Bytes::from_static(MANIFEST.as_bytes())));
     let digest = Digest::of(MANIFEST.as_bytes()).to_string();
-    for (name, value) in [("content-type", OCI_MANIFEST), ("docker-content-digest", digest.as_str())] {
+    for (name, value) in
+        [("content-type", OCI_MANIFEST), ("docker-content-digest", digest.as_str())]
+    {
         response.headers_mut().insert(name, value.parse().unwrap());
     }
     response
 }
 
 fn status(status: u16) -> http::Response<Full<Bytes>> {
-    let mut response = http::Response::new(Full::new(Bytes::from_static(br#"{"errors":[{"code":"UNKNOWN"}]}"#)));
+    let mut response =
+        http::Response::new(Full::new(Bytes::from_static(br#"{"errors":[{"code":"UNKNOWN"}]}"#)));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
     response
 }
@@ -155,11 +178,17 @@ const TWO: &str = "server = \"http://$r\"\n[host.\"http://$b\"]\n[host.\"http://
 /// A mirror that may not say what a tag means.
 const PULL: &str = "server = \"http://$r\"\n[host.\"http://$a\"]\ncapabilities = [\"pull\"]\n";
 /// One that may say it and nothing else.
-const RESOLVE: &str = "server = \"http://$r\"\n[host.\"http://$a\"]\ncapabilities = [\"resolve\"]\n";
+const RESOLVE: &str =
+    "server = \"http://$r\"\n[host.\"http://$a\"]\ncapabilities = [\"resolve\"]\n";
 /// A mirror in the registry's place.
 const SERVER: &str = "server = \"http://$a\"\n";
 
-fn at(name: &'static str, files: &[(&'static str, &'static str)], answers: &[(char, u16)], by: By) -> Layout {
+fn at(
+    name: &'static str,
+    files: &[(&'static str, &'static str)],
+    answers: &[(char, u16)],
+    by: By,
+) -> Layout {
     Layout { name, files: files.to_vec(), answers: answers.to_vec(), by }
 }
 
@@ -178,22 +207,38 @@ fn capabilities() -> Vec<Layout> {
         tag("two mirrors", TWO),
         at("two mirrors, digest", &[("$R", TWO)], &[], By::Digest),
         at("nobody has it", &[("$R", TWO)], &[('a', 404), ('b', 404), ('r', 404)], By::Tag),
-        at("nobody has it, digest", &[("$R", TWO)], &[('a', 404), ('b', 404), ('r', 404)], By::Digest),
+        at(
+            "nobody has it, digest",
+            &[("$R", TWO)],
+            &[('a', 404), ('b', 404), ('r', 404)],
+            By::Digest,
+        ),
         tag("may not resolve", PULL),
         at("may not resolve, digest", &[("$R", PULL)], &[], By::Digest),
         tag("may only resolve", RESOLVE),
         at("may only resolve, digest", &[("$R", RESOLVE)], &[], By::Digest),
         tag(
             "nobody may resolve",
-            "server = \"http://$r\"\ncapabilities = [\"pull\"]\n[host.\"http://$a\"]\ncapabilities = [\"pull\"]\n",
+            "server = \"http://$r\"\ncapabilities = [\"pull\"]\n[host.\"http://$a\"]\ncapabilities \
+             = [\"pull\"]\n",
         ),
-        tag("may push", "server = \"http://$r\"\n[host.\"http://$a\"]\ncapabilities = [\"push\"]\n"),
+        tag(
+            "may push",
+            "server = \"http://$r\"\n[host.\"http://$a\"]\ncapabilities = [\"push\"]\n",
+        ),
         tag(
             "capital letters",
-            "server = \"http://$r\"\n[host.\"http://$a\"]\ncapabilities = [\"Pull\", \"RESOLVE\"]\n",
+            "server = \"http://$r\"\n[host.\"http://$a\"]\ncapabilities = \
+             [\"Pull\", \"RESOLVE\"]\n",
         ),
-        tag("no capabilities at all", "server = \"http://$r\"\n[host.\"http://$a\"]\ncapabilities = []\n"),
-        tag("unknown capability", "server = \"http://$r\"\n[host.\"http://$a\"]\ncapabilities = [\"everything\"]\n"),
+        tag(
+            "no capabilities at all",
+            "server = \"http://$r\"\n[host.\"http://$a\"]\ncapabilities = []\n",
+        ),
+        tag(
+            "unknown capability",
+            "server = \"http://$r\"\n[host.\"http://$a\"]\ncapabilities = [\"everything\"]\n",
+        ),
     ]
 }
 
@@ -202,11 +247,21 @@ fn folders() -> Vec<Layout> {
         tag("server alone", SERVER),
         at("server alone, digest", &[("$R", SERVER)], &[], By::Digest),
         tag("a mirror and no server", "[host.\"http://$a\"]\n"),
-        at("a mirror that has it not and no server", &[("$R", "[host.\"http://$a\"]\n")], &[('a', 404)], By::Tag),
+        at(
+            "a mirror that has it not and no server",
+            &[("$R", "[host.\"http://$a\"]\n")],
+            &[('a', 404)],
+            By::Tag,
+        ),
         tag("empty file", ""),
         tag("empty server", "server = \"\"\n[host.\"http://$a\"]\n"),
         at("default", &[("_default", "[host.\"http://$a\"]\n")], &[], By::Tag),
-        at("default that has it not", &[("_default", "[host.\"http://$a\"]\n")], &[('a', 404)], By::Tag),
+        at(
+            "default that has it not",
+            &[("_default", "[host.\"http://$a\"]\n")],
+            &[('a', 404)],
+            By::Tag,
+        ),
         at("folder with a colon", &[("$r", TWO), ("_default", PULL)], &[], By::Tag),
         at("both folders", &[("$R", TWO), ("$r", PULL), ("_default", PULL)], &[], By::Tag),
     ]
@@ -218,33 +273,63 @@ fn addresses() -> Vec<Layout> {
         tag("prefix with a slash", "server = \"http://$r\"\n[host.\"http://$a/some/prefix/\"]\n"),
         tag("prefix with v2", "server = \"http://$r\"\n[host.\"http://$a/prefix/v2\"]\n"),
         tag("bare slash", "server = \"http://$r\"\n[host.\"http://$a/\"]\n"),
-        tag("override_path", "server = \"http://$r\"\n[host.\"http://$a/prefix\"]\noverride_path = true\n"),
-        tag("override_path without one", "server = \"http://$r\"\n[host.\"http://$a\"]\noverride_path = true\n"),
-        tag("server with a prefix", "server = \"http://$r/prefix\"\n[host.\"http://$b\"]\ncapabilities = [\"pull\"]\n"),
+        tag(
+            "override_path",
+            "server = \"http://$r\"\n[host.\"http://$a/prefix\"]\noverride_path = true\n",
+        ),
+        tag(
+            "override_path without one",
+            "server = \"http://$r\"\n[host.\"http://$a\"]\noverride_path = true\n",
+        ),
+        tag(
+            "server with a prefix",
+            "server = \"http://$r/prefix\"\n[host.\"http://$b\"]\ncapabilities = [\"pull\"]\n",
+        ),
         tag(
             "header",
-            "server = \"http://$r\"\n[host.\"http://$a\"]\n[host.\"http://$a\".header]\nx-layout = \"one\"\n",
+            "server = \"http://$r\"\n[host.\"http://$a\"]\n[host.\"http://$a\".header]\nx-layout \
+             = \"one\"\n",
         ),
         tag(
             "header of two",
-            "server = \"http://$r\"\n[host.\"http://$a\"]\n[host.\"http://$a\".header]\nx-layout = [\"one\", \"two\"]\n",
+            "server = \"http://$r\"\n[host.\"http://$a\"]\n[host.\"http://$a\".header]\nx-layout = \
+             [\"one\", \"two\"]\n",
         ),
         tag(
             "header of the server",
-            "server = \"http://$r\"\n[header]\nx-layout = \"root\"\n[host.\"http://$a\"]\ncapabilities = [\"pull\"]\n",
+            "server = \"http://$r\"\n[header]\nx-layout \
+             = \"root\"\n[host.\"http://$a\"]\ncapabilities = [\"pull\"]\n",
         ),
         tag(
             "header table first",
-            "server = \"http://$r\"\n[host.\"http://$b\".header]\nx-layout = \"b\"\n[host.\"http://$a\"]\n[host.\"http://$b\"]\n",
+            "server = \"http://$r\"\n[host.\"http://$b\".header]\nx-layout \
+             = \"b\"\n[host.\"http://$a\"]\n[host.\"http://$b\"]\n",
         ),
-        tag("TLS settings for a plain host", "server = \"http://$r\"\n[host.\"http://$a\"]\nskip_verify = true\n"),
+        tag(
+            "TLS settings for a plain host",
+            "server = \"http://$r\"\n[host.\"http://$a\"]\nskip_verify = true\n",
+        ),
         tag("https for a plain host", "server = \"http://$r\"\n[host.\"https://$a\"]\n"),
         tag("no scheme", "server = \"http://$r\"\n[host.\"$a\"]\n"),
-        tag("dial_timeout", "server = \"http://$r\"\n[host.\"http://$a\"]\ndial_timeout = \"1.5s\"\n"),
-        tag("unknown key", "server = \"http://$r\"\nsomething = 1\n[host.\"http://$a\"]\nelse = true\n"),
+        tag(
+            "dial_timeout",
+            "server = \"http://$r\"\n[host.\"http://$a\"]\ndial_timeout = \"1.5s\"\n",
+        ),
+        tag(
+            "unknown key",
+            "server = \"http://$r\"\nsomething = 1\n[host.\"http://$a\"]\nelse = true\n",
+        ),
         tag("broken file", "server = \"http://$a\n"),
-        tag("a CA that is not there", "server = \"http://$r\"\n[host.\"http://$a\"]\nca = \"missing.crt\"\n"),
-        at("same host twice", &[("$R", "server = \"http://$a\"\n[host.\"http://$a\"]\n")], &[('a', 404)], By::Digest),
+        tag(
+            "a CA that is not there",
+            "server = \"http://$r\"\n[host.\"http://$a\"]\nca = \"missing.crt\"\n",
+        ),
+        at(
+            "same host twice",
+            &[("$R", "server = \"http://$a\"\n[host.\"http://$a\"]\n")],
+            &[('a', 404)],
+            By::Digest,
+        ),
     ]
 }
 
@@ -282,8 +367,12 @@ async fn containerds(cri: &Cri, standins: &Standins, by: By) -> Vec<Asked> {
 }
 
 async fn ours(certs: &std::path::Path, standins: &Standins, by: By) -> Vec<Asked> {
-    let options =
-        Options { certs_dirs: vec![certs.to_owned()], docker_configs: Vec::new(), retries: 0, ..Options::default() };
+    let options = Options {
+        certs_dirs: vec![certs.to_owned()],
+        docker_configs: Vec::new(),
+        retries: 0,
+        ..Options::default()
+    };
     let session = session(&Arc::new(Registry::new(options, clock()).unwrap()), &Access::default());
     let repository = Repository::parse(&format!("{}/acme/app", standins.host('r'))).unwrap();
     let _ = match by {
@@ -324,7 +413,9 @@ async fn hosts_are_asked_as_containerd_asks_them() {
             });
             if (theirs == ours) == differs {
                 let how = if differs { "differs no more" } else { "differs" };
-                faults.push(format!("containerd {version:?}, {name}: {how}\n  theirs {theirs:?}\n  ours   {ours:?}"));
+                faults.push(format!(
+                    "containerd {version:?}, {name}: {how}\n  theirs {theirs:?}\n  ours   {ours:?}"
+                ));
             }
         }
     }

@@ -29,13 +29,18 @@ fn start() -> Option<Docker> {
     let folder = tempfile::tempdir().unwrap();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = format!(
-        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
+        "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: \
+         {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
         folder.path().join("data").display()
     );
     let file = folder.path().join("config.yml");
     std::fs::write(&file, config).unwrap();
-    let child =
-        Command::new("docker-registry").arg("serve").arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let child = Command::new("docker-registry")
+        .arg("serve")
+        .arg(&file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
     let Ok(child) = child else {
         #[allow(clippy::print_stderr, reason = "a test that cannot run must say so")]
         {
@@ -59,9 +64,16 @@ async fn copy(docker: &Docker, bytes: Vec<u8>, config: &[u8]) {
     let begun = client.post(format!("{root}/blobs/uploads/")).send().await.unwrap();
     let location = begun.headers()["location"].to_str().unwrap().to_owned();
     let digest = Digest::of(config);
-    let done = client.put(format!("{location}&digest={digest}")).body(config.to_vec()).send().await.unwrap();
+    let done = client
+        .put(format!("{location}&digest={digest}"))
+        .body(config.to_vec())
+        .send()
+        .await
+        .unwrap();
     assert_eq!(done.status(), 201);
-    let put = client.put(format!("{root}/manifests/1")).header("content-type", crate::support::OCI_MANIFEST);
+    let put = client
+        .put(format!("{root}/manifests/1"))
+        .header("content-type", crate::support::OCI_MANIFEST);
     let answer = put.body(bytes).send().await.unwrap();
     assert_eq!(answer.status(), 201, "{:?}", answer.text().await);
 }
@@ -69,7 +81,8 @@ async fn copy(docker: &Docker, bytes: Vec<u8>, config: &[u8]) {
 #[tokio::test]
 async fn dockers_registry() {
     let Some(docker) = start() else { return };
-    let config = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let config =
+        br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
     let manifest = format!(
         r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":{}}},"layers":[]}}"#,
         crate::support::OCI_MANIFEST,
@@ -88,9 +101,15 @@ async fn dockers_registry() {
     assert_eq!(session.referrers(&repository(), &digest).await, Ok(Referrers::NoEndpoint));
     assert_eq!(registry.referrers_support(&repository()), Support::None);
     let size = u64::try_from(config.len()).unwrap();
-    assert_eq!(session.blob(&repository(), &Digest::of(config), size, size).await.unwrap().as_ref(), config);
+    assert_eq!(
+        session.blob(&repository(), &Digest::of(config), size, size).await.unwrap().as_ref(),
+        config
+    );
     assert_eq!(session.tag(&repository(), "2").await.unwrap_err().class(), Class::Absent);
-    assert_eq!(session.manifest(&repository(), &Digest::of(b"x")).await.unwrap_err().class(), Class::Absent);
+    assert_eq!(
+        session.manifest(&repository(), &Digest::of(b"x")).await.unwrap_err().class(),
+        Class::Absent
+    );
 }
 
 /// The test registry answers like the real one where both are asked the same.

@@ -10,13 +10,16 @@ fn skopeo_can_push_and_pull() {
     if Command::new("skopeo").arg("--version").output().is_err() {
         #[allow(clippy::print_stderr, reason = "a test that cannot run must say so")]
         {
-            eprintln!("NOT RUN: skopeo_can_push_and_pull needs skopeo in PATH (apt-get install skopeo)");
+            eprintln!(
+                "NOT RUN: skopeo_can_push_and_pull needs skopeo in PATH (apt-get install skopeo)"
+            );
         }
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let from = TestRegistry::start(Settings::conforming());
-    let config = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let config =
+        br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
     let config_digest = from.put_blob("acme/app", config);
     let manifest = format!(
         r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config_digest}","size":{}}},"layers":[]}}"#,

@@ -1,7 +1,10 @@
-//! Signatures beyond the host that has the image: at the next hosts, in the end at the registry itself.
+//! Signatures beyond the host that has the image: at the next hosts, in the end at the registry
+//! itself.
 
 use sealgate::image::{Digest, Repository};
-use sealgate::registry::{Class, Filter, HostFallback, List, Malformed, Referrers, RegistryError, Why};
+use sealgate::registry::{
+    Class, Filter, HostFallback, List, Malformed, Referrers, RegistryError, Why,
+};
 
 use crate::rig::{NAME, Rig, push, repository};
 use crate::support::{self, Answer, OCI_MANIFEST, Rule, Settings, TestRegistry};
@@ -10,7 +13,8 @@ const ALL: Filter = Filter::all(1024);
 
 /// A mirror, and the registry under its own name, which `hosts.toml` does not mention.
 fn stood_in() -> (TestRegistry, TestRegistry, Rig, Repository) {
-    let (mirror, upstream) = (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
+    let (mirror, upstream) =
+        (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
     let rig = Rig::new();
     let folder = upstream.host().replace(':', "_") + "_";
     rig.hosts(&folder, &format!("[host.\"{}\"]\n", mirror.url()));
@@ -20,7 +24,9 @@ fn stood_in() -> (TestRegistry, TestRegistry, Rig, Repository) {
 
 /// Something that refers to a manifest, called `name`.
 fn refer(server: &TestRegistry, subject: &Digest, name: &str) -> String {
-    let text = format!(r#"{{"schemaVersion":2,"artifactType":"{name}","subject":{{"digest":"{subject}"}}}}"#);
+    let text = format!(
+        r#"{{"schemaVersion":2,"artifactType":"{name}","subject":{{"digest":"{subject}"}}}}"#
+    );
     server.put_manifest("acme/app", None, text.as_bytes(), OCI_MANIFEST)
 }
 
@@ -38,7 +44,10 @@ async fn the_registry_behind_a_mirror_is_asked_last() {
     assert_eq!(session.tag(&repository, "1").await.unwrap().host, mirror.host());
     assert_eq!(upstream.requests(), []);
     let found = session.referrers_from(&repository, &digest, ALL, 0).await.unwrap();
-    assert_eq!((names(&found), found.at, found.next, &found.passed), (vec!["sig".to_owned()], 1, None, &None));
+    assert_eq!(
+        (names(&found), found.at, found.next, &found.passed),
+        (vec!["sig".to_owned()], 1, None, &None)
+    );
     let signature = Digest::parse(&signature).unwrap();
     let fetched = session.manifest_at(&repository, &signature, 1000, found.at).await.unwrap();
     assert_eq!((fetched.digest, fetched.host), (signature.clone(), upstream.host()));
@@ -50,13 +59,19 @@ async fn the_registry_behind_a_mirror_is_asked_last() {
 #[tokio::test]
 async fn a_server_in_the_registrys_place_is_the_end() {
     let (mirror, upstream, rig, repository) = stood_in();
-    rig.hosts(&(upstream.host().replace(':', "_") + "_"), &format!("server = \"{}\"\n", mirror.url()));
+    rig.hosts(
+        &(upstream.host().replace(':', "_") + "_"),
+        &format!("server = \"{}\"\n", mirror.url()),
+    );
     let (_, digest) = push(&mirror);
     refer(&upstream, &digest, "sig");
     let session = rig.session();
     let found = session.referrers_from(&repository, &digest, ALL, 0).await.unwrap();
     assert_eq!((found.answer, found.next), (Referrers::Listed(List::default()), None));
-    assert_eq!(session.tag_from(&repository, "sig", (0, u64::MAX)).await.unwrap_err().class(), Class::Absent);
+    assert_eq!(
+        session.tag_from(&repository, "sig", (0, u64::MAX)).await.unwrap_err().class(),
+        Class::Absent
+    );
     assert_eq!(upstream.requests(), []);
 }
 
@@ -67,7 +82,11 @@ async fn the_first_that_has_any_has_the_last_word_when_told_so() {
     let (_, digest) = push(&mirror);
     refer(&upstream, &digest, "sig");
     let found = rig.session().referrers_from(&repository, &digest, ALL, 0).await.unwrap();
-    assert_eq!((names(&found), found.next), (vec!["sig".to_owned()], None), "who has none sends the question on");
+    assert_eq!(
+        (names(&found), found.next),
+        (vec!["sig".to_owned()], None),
+        "who has none sends the question on"
+    );
     refer(&mirror, &digest, "stale");
     let found = rig.session().referrers_from(&repository, &digest, ALL, 0).await.unwrap();
     assert_eq!((names(&found), found.next), (vec!["stale".to_owned()], None));
@@ -76,7 +95,8 @@ async fn the_first_that_has_any_has_the_last_word_when_told_so() {
 /// What the mirror has may not suffice: the next answers are asked for one by one.
 #[tokio::test]
 async fn each_answer_says_where_to_go_on() {
-    let (first, second) = (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
+    let (first, second) =
+        (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
     let rig = Rig::new();
     rig.hosts(NAME, &format!("server = \"{}\"\n[host.\"{}\"]\n", second.url(), first.url()));
     let (_, digest) = push(&first);
@@ -96,7 +116,8 @@ async fn each_answer_says_where_to_go_on() {
     assert_eq!((two.answer.bytes.as_ref(), two.at, two.next), (b"{\"a\":2}".as_slice(), 1, None));
 }
 
-/// An unreachable mirror and a registry that has nothing: not absent. What was passed over on the way is told.
+/// An unreachable mirror and a registry that has nothing: not absent. What was passed over on the
+/// way is told.
 #[tokio::test]
 async fn silence_before_or_behind_is_never_absence() {
     let (mirror, upstream, rig, repository) = stood_in();
@@ -120,7 +141,10 @@ async fn silence_before_or_behind_is_never_absence() {
     refer(&upstream, &digest, "sig");
     let found = rig.session().referrers_from(&repository, &digest, ALL, 0).await.unwrap();
     assert_eq!(names(&found), ["sig"]);
-    assert!(matches!(found.passed, Some(RegistryError::Unreachable { why: Why::Connection(_), .. })), "{found:?}");
+    assert!(
+        matches!(found.passed, Some(RegistryError::Unreachable { why: Why::Connection(_), .. })),
+        "{found:?}"
+    );
 }
 
 /// The registry behind a mirror is not named by the operator: it may not be on this node's link.
@@ -137,13 +161,18 @@ async fn attack_e5_the_registry_behind_a_mirror_may_not_be_local() {
     assert!(matches!(error, RegistryError::ForbiddenAddress { .. }), "{error:?}");
 }
 
-/// Attack E1: credentials for the registry go to it and not to the mirror in its place, and the other way round.
+/// Attack E1: credentials for the registry go to it and not to the mirror in its place, and the
+/// other way round.
 #[tokio::test]
 async fn attack_e1_each_host_has_its_own_credentials_upstream_too() {
     let mirror = TestRegistry::start(Settings::conforming());
-    let upstream = TestRegistry::start(Settings::conforming().auth(support::Auth::basic("hunter2-planted")));
+    let upstream =
+        TestRegistry::start(Settings::conforming().auth(support::Auth::basic("hunter2-planted")));
     let rig = Rig::new();
-    rig.hosts(&(upstream.host().replace(':', "_") + "_"), &format!("[host.\"{}\"]\n", mirror.url()));
+    rig.hosts(
+        &(upstream.host().replace(':', "_") + "_"),
+        &format!("[host.\"{}\"]\n", mirror.url()),
+    );
     let repository = Repository::parse(&format!("{}/acme/app", upstream.host())).unwrap();
     let (_, digest) = push(&mirror);
     refer(&upstream, &digest, "sig");
@@ -167,11 +196,20 @@ async fn entries_that_cannot_be_proven_make_a_list_that_is_not_whole() {
     };
     server.rule(Rule::new("/referrers/", list(&foreign)));
     let error = rig.session().referrers_from(&repository(), &digest, ALL, 0).await.unwrap_err();
-    assert!(matches!(error, RegistryError::Malformed { what: Malformed::Algorithm, .. }), "{error:?}");
-    assert_eq!(rig.session().referrers(&repository(), &digest).await.unwrap_err().class(), Class::Unable);
+    assert!(
+        matches!(error, RegistryError::Malformed { what: Malformed::Algorithm, .. }),
+        "{error:?}"
+    );
+    assert_eq!(
+        rig.session().referrers(&repository(), &digest).await.unwrap_err().class(),
+        Class::Unable
+    );
     server.clear_rules();
     server.rule(Rule::new("/referrers/", list(&format!("{foreign},{good}"))));
     let found = rig.session().referrers_from(&repository(), &digest, ALL, 0).await.unwrap();
     assert!(matches!(&found.answer, Referrers::Listed(list) if list.len() == 1));
-    assert!(matches!(found.passed, Some(RegistryError::Malformed { what: Malformed::Algorithm, .. })), "{found:?}");
+    assert!(
+        matches!(found.passed, Some(RegistryError::Malformed { what: Malformed::Algorithm, .. })),
+        "{found:?}"
+    );
 }

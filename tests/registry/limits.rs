@@ -60,7 +60,8 @@ async fn attack_d1_blobs_end_at_their_size() {
 
 #[tokio::test]
 async fn attack_d1_error_bodies_are_cut() {
-    let (_server, rig) = serving(Answer::Full { status: 418, headers: vec![], body: vec![b'x'; 8 << 20] });
+    let (_server, rig) =
+        serving(Answer::Full { status: 418, headers: vec![], body: vec![b'x'; 8 << 20] });
     let session = rig.session();
     let error = session.tag(&repository(), "1").await.unwrap_err();
     assert!(matches!(error, RegistryError::Refused { status: 418, code: None, .. }), "{error:?}");
@@ -80,7 +81,10 @@ async fn attack_d1_five_redirects_and_no_more() {
     let (_server, rig) = serving(to(0));
     let session = rig.session();
     let error = session.tag(&repository(), "1").await.unwrap_err();
-    assert!(matches!(error, RegistryError::Redirect { fault: RedirectFault::TooMany, .. }), "{error:?}");
+    assert!(
+        matches!(error, RegistryError::Redirect { fault: RedirectFault::TooMany, .. }),
+        "{error:?}"
+    );
     assert_eq!(session.requests(), 6);
 }
 
@@ -91,7 +95,8 @@ async fn attack_d1_tokens_end_at_64_kib() {
     server.rule(Rule::new("/token", Answer::Huge(1 << 20)));
     let mut rig = Rig::serving(&server);
     rig.options.credential_hosts = [(crate::rig::NAME.to_owned(), vec![server.host()])].into();
-    let error = rig.session_of(&robot("p", crate::rig::NAME)).tag(&repository(), "1").await.unwrap_err();
+    let error =
+        rig.session_of(&robot("p", crate::rig::NAME)).tag(&repository(), "1").await.unwrap_err();
     assert!(matches!(error, RegistryError::TooLarge { limit: 65_536, .. }), "{error:?}");
 }
 
@@ -131,7 +136,9 @@ async fn attack_d1_bytes_of_a_session_are_counted() {
 async fn attack_d1_time_of_a_session_ends() {
     for answer in [Answer::Endless(Duration::from_millis(5)), Answer::Hang] {
         let (_server, rig) = serving(answer.clone());
-        let session = rig.registry().session(&Access::default(), clock().steady() + Duration::from_millis(200));
+        let session = rig
+            .registry()
+            .session(&Access::default(), clock().steady() + Duration::from_millis(200));
         let error = session.tag(&repository(), "1").await.unwrap_err();
         assert_eq!(error, RegistryError::BudgetSpent(Budget::Time), "{answer:?}");
         assert_eq!(error.class(), Class::Unreachable);
@@ -146,7 +153,10 @@ async fn attack_d1_time_of_a_request_ends_before_the_sessions() {
     let (slow, mut rig) = serving(Answer::Hang);
     let server = TestRegistry::start(Settings::conforming());
     let (_, digest) = push(&server);
-    rig.hosts(crate::rig::NAME, &format!("server = \"{}\"\n[host.\"{}\"]\n", server.url(), slow.url()));
+    rig.hosts(
+        crate::rig::NAME,
+        &format!("server = \"{}\"\n[host.\"{}\"]\n", server.url(), slow.url()),
+    );
     rig.options.request_ms = 200;
     assert_eq!(rig.session().tag(&repository(), "1").await.unwrap().digest, digest);
     server.rule(Rule::new("/v2/", Answer::Hang));
@@ -195,7 +205,10 @@ async fn attack_d1_what_is_no_http_is_asked_for_once() {
         rig.hosts(crate::rig::NAME, &format!("server = \"{}\"\n", server.url));
         let error = rig.session().tag(&repository(), "1").await.unwrap_err();
         let shown: String = bytes.chars().take(60).collect();
-        assert!(matches!(error, RegistryError::Malformed { what: Malformed::Http, .. }), "{shown:?}: {error:?}");
+        assert!(
+            matches!(error, RegistryError::Malformed { what: Malformed::Http, .. }),
+            "{shown:?}: {error:?}"
+        );
         assert_eq!((error.class(), server.asked()), (Class::Unable, 1), "{shown:?}");
     }
     // What ends too early may come whole the next time.
@@ -229,7 +242,8 @@ async fn attack_d1_connections_to_many_hosts_are_bounded() {
     });
     let registry = Rig::new().registry();
     for number in 0..300 {
-        let image = reference(&format!("127.77.{}.{}:{port}/acme/app:1", number / 100, number % 100 + 1));
+        let image =
+            reference(&format!("127.77.{}.{}:{port}/acme/app:1", number / 100, number % 100 + 1));
         session(&registry, &Access::default()).resolve(&image).await.unwrap();
     }
     for _ in 0..1000 {
@@ -242,7 +256,8 @@ async fn attack_d1_connections_to_many_hosts_are_bounded() {
     accepting.abort();
 }
 
-/// Attack D1: a host that begins large answers and does not go on does not keep those of others from being read.
+/// Attack D1: a host that begins large answers and does not go on does not keep those of others
+/// from being read.
 #[tokio::test]
 async fn attack_d1_a_host_that_stalls_leaves_room_for_others() {
     let mut bytes = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 4 << 20).into_bytes();
@@ -254,12 +269,15 @@ async fn attack_d1_a_host_that_stalls_leaves_room_for_others() {
     let (_server, rig) = serving(large);
     rig.hosts("stalling.example.test", &format!("server = \"{}\"\n", stalling.url));
     let registry = rig.registry();
-    let sessions: Vec<_> = (0..4).map(|_| Arc::new(session(&registry, &Access::default()))).collect();
+    let sessions: Vec<_> =
+        (0..4).map(|_| Arc::new(session(&registry, &Access::default()))).collect();
     let tasks: Vec<_> = sessions
         .iter()
         .map(|session| {
             let session = Arc::clone(session);
-            tokio::spawn(async move { session.resolve(&reference("stalling.example.test/acme/app:1")).await })
+            tokio::spawn(async move {
+                session.resolve(&reference("stalling.example.test/acme/app:1")).await
+            })
         })
         .collect();
     // One host holds the memory of two large answers at most; the others wait for it.

@@ -40,7 +40,8 @@ async fn attack_e5_a_redirect_to_the_metadata_service_is_refused() {
     }
 }
 
-/// A host that the operator named is followed; another port of it is not, unless the name stands without a port.
+/// A host that the operator named is followed; another port of it is not, unless the name stands
+/// without a port.
 #[tokio::test]
 async fn attack_e5_what_the_operator_named_is_followed() {
     let target = TestRegistry::start(Settings::conforming());
@@ -59,7 +60,8 @@ async fn attack_e5_a_token_service_on_this_node_is_refused() {
     for host in ["127.0.0.1", "localhost"] {
         let server = TestRegistry::start(Settings::conforming());
         let realm = format!(r#"Bearer realm="https://{host}:{}/token""#, victim.address().port());
-        let demand = Answer::Full { status: 401, headers: vec![("www-authenticate", realm)], body: vec![] };
+        let demand =
+            Answer::Full { status: 401, headers: vec![("www-authenticate", realm)], body: vec![] };
         server.rule(Rule::new("/manifests/", demand));
         let error = Rig::serving(&server).session().tag(&repository(), "1").await.unwrap_err();
         assert!(matches!(error, RegistryError::ForbiddenAddress { .. }), "{host}: {error:?}");
@@ -67,11 +69,13 @@ async fn attack_e5_a_token_service_on_this_node_is_refused() {
     assert_eq!(victim.requests(), []);
 }
 
-/// The reference's own host: link-local and metadata addresses are refused, loopback by its own name is not.
+/// The reference's own host: link-local and metadata addresses are refused, loopback by its own
+/// name is not.
 #[tokio::test]
 async fn attack_e5_a_reference_to_a_link_local_address_is_refused() {
     let rig = Rig::new();
-    for name in ["169.254.169.254/a:1", "[fe80::1]/a:1", "100.100.100.200/a:1", "0.0.0.0:5000/a:1"] {
+    for name in ["169.254.169.254/a:1", "[fe80::1]/a:1", "100.100.100.200/a:1", "0.0.0.0:5000/a:1"]
+    {
         let error = rig.session().resolve(&reference(name)).await.unwrap_err();
         assert!(matches!(error, RegistryError::ForbiddenAddress { .. }), "{name}: {error:?}");
     }

@@ -1,6 +1,11 @@
 //! The registry client against registries of the tests' own and docker's.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly"
+)]
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 #[path = "../support/containerd.rs"]

@@ -7,9 +7,14 @@ use crate::support::{Answer, Rule, Settings, TestRegistry};
 
 /// A mirror and the registry behind it.
 fn two(capabilities: &str) -> (TestRegistry, TestRegistry, Rig) {
-    let (mirror, server) = (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
+    let (mirror, server) =
+        (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
     let rig = Rig::new();
-    let toml = format!("server = \"{}\"\n[host.\"{}\"]\ncapabilities = {capabilities}\n", server.url(), mirror.url());
+    let toml = format!(
+        "server = \"{}\"\n[host.\"{}\"]\ncapabilities = {capabilities}\n",
+        server.url(),
+        mirror.url()
+    );
     rig.hosts(NAME, &toml);
     (mirror, server, rig)
 }
@@ -68,7 +73,10 @@ async fn attack_a1_a_mirror_with_other_content_is_passed_over() {
     assert_eq!(session.manifest(&repository(), &digest).await.unwrap().host, server.host());
     server.rule(Rule::new("/manifests/", Answer::Status(503, "UNKNOWN")));
     let error = session.manifest(&repository(), &digest).await.unwrap_err();
-    assert!(matches!(&error, RegistryError::DigestMismatch { host, .. } if *host == mirror.host()), "{error:?}");
+    assert!(
+        matches!(&error, RegistryError::DigestMismatch { host, .. } if *host == mirror.host()),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -76,7 +84,8 @@ async fn an_empty_list_of_a_mirror_is_not_the_last_word() {
     let (mirror, server, rig) = two(r#"["pull", "resolve"]"#);
     let (_, digest) = push(&server);
     push(&mirror);
-    let signature = format!(r#"{{"schemaVersion":2,"artifactType":"t","subject":{{"digest":"{digest}"}}}}"#);
+    let signature =
+        format!(r#"{{"schemaVersion":2,"artifactType":"t","subject":{{"digest":"{digest}"}}}}"#);
     server.put_manifest("acme/app", None, signature.as_bytes(), crate::support::OCI_MANIFEST);
     let session = rig.session();
     let list = session.referrers(&repository(), &digest).await.unwrap();
@@ -95,7 +104,10 @@ async fn a_broken_hosts_toml_is_told_and_nothing_is_asked() {
     let rig = Rig::new();
     rig.hosts(NAME, "server = \"unfinished\n");
     let error = rig.session().tag(&repository(), "1").await.unwrap_err();
-    assert!(matches!(&error, RegistryError::Config { file, .. } if file.ends_with("hosts.toml")), "{error:?}");
+    assert!(
+        matches!(&error, RegistryError::Config { file, .. } if file.ends_with("hosts.toml")),
+        "{error:?}"
+    );
     assert_eq!(error.class(), Class::Unable);
     assert_eq!(server.requests(), []);
 }
@@ -114,7 +126,8 @@ async fn headers_of_hosts_toml_are_sent_to_that_host_alone() {
     let (mirror, server, rig) = two(r#"["pull", "resolve"]"#);
     push(&server);
     let toml = format!(
-        "server = \"{}\"\n[host.\"{}\"]\n[host.\"{}\".header]\nauthorization = \"Basic cGxhbnRlZA==\"\n",
+        "server = \"{}\"\n[host.\"{}\"]\n[host.\"{}\".header]\nauthorization = \"Basic \
+         cGxhbnRlZA==\"\n",
         server.url(),
         mirror.url(),
         mirror.url()

@@ -36,7 +36,10 @@ async fn a_page_is_no_image_and_names_its_host() {
         let page = RegistryError::Malformed { host: server.host(), what: Malformed::Page(told) };
         assert_eq!((error.class(), &error), (Class::Unable, &page), "{body}");
         let text = error.to_string();
-        assert!(text.contains(&server.host()) && text.contains(told) && !text.contains("hunter2"), "{text}");
+        assert!(
+            text.contains(&server.host()) && text.contains(told) && !text.contains("hunter2"),
+            "{text}"
+        );
         // By digest, what is no web page is other content, and told as such.
         let error = session.manifest(&repository(), &digest).await.unwrap_err();
         let is_web = told.ends_with("html") || told.ends_with("xhtml+xml");
@@ -45,11 +48,14 @@ async fn a_page_is_no_image_and_names_its_host() {
     }
 }
 
-/// What the registry itself says it has is what it has, and so is what hashes to what was asked for: no page.
+/// What the registry itself says it has is what it has, and so is what hashes to what was asked
+/// for: no page.
 #[tokio::test]
 async fn what_a_registry_stands_by_is_its_content() {
     let server = TestRegistry::start(Settings::conforming());
-    let digest = Digest::parse(&server.put_manifest("acme/app", Some("1"), HTML.as_bytes(), "text/html")).unwrap();
+    let digest =
+        Digest::parse(&server.put_manifest("acme/app", Some("1"), HTML.as_bytes(), "text/html"))
+            .unwrap();
     let rig = Rig::serving(&server);
     assert_eq!(rig.session().tag(&repository(), "1").await.unwrap().digest, digest);
     server.rule(Rule::new("/manifests/", page(Some("text/html"), HTML)));
@@ -59,12 +65,16 @@ async fn what_a_registry_stands_by_is_its_content() {
     server.rule(Rule::new("/manifests/", page(Some("text/html"), r#"{"schemaVersion":2}"#)));
     let error = rig.session().manifest(&repository(), &digest).await.unwrap_err();
     assert!(matches!(error, RegistryError::DigestMismatch { .. }), "{error:?}");
-    assert!(rig.session().tag(&repository(), "1").await.is_ok(), "how it is called does not matter");
+    assert!(
+        rig.session().tag(&repository(), "1").await.is_ok(),
+        "how it is called does not matter"
+    );
 }
 
 #[tokio::test]
 async fn the_next_host_is_asked() {
-    let (portal, server) = (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
+    let (portal, server) =
+        (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
     let (_, digest) = push(&server);
     portal.rule(Rule::new("/v2/", page(Some("text/html"), HTML)));
     let rig = Rig::new();
@@ -76,15 +86,22 @@ async fn the_next_host_is_asked() {
     assert_eq!(session.blob(&repository(), &blob, 7, 100).await.unwrap().as_ref(), b"payload");
     // Nobody else has it: what the portal hides is not absent.
     let error = session.tag(&repository(), "2").await.unwrap_err();
-    assert_eq!(error, RegistryError::Malformed { host: portal.host(), what: Malformed::Page("text/html") });
+    assert_eq!(
+        error,
+        RegistryError::Malformed { host: portal.host(), what: Malformed::Page("text/html") }
+    );
     let missing = Digest::of(b"none");
     let error = session.blob(&repository(), &missing, 100, 100).await.unwrap_err();
-    assert_eq!(error, RegistryError::Malformed { host: portal.host(), what: Malformed::Page("text/html") });
+    assert_eq!(
+        error,
+        RegistryError::Malformed { host: portal.host(), what: Malformed::Page("text/html") }
+    );
 }
 
 #[tokio::test]
 async fn where_a_redirect_led_is_named() {
-    let (server, portal) = (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
+    let (server, portal) =
+        (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
     server.rule(Rule::new("/manifests/", Answer::Redirect(302, format!("{}/login", portal.url()))));
     portal.rule(Rule::new("/login", page(Some("text/html"), HTML)));
     let mut rig = Rig::serving(&server);

@@ -1,5 +1,5 @@
-//! A registry over HTTPS whose content is on storage by plain HTTP: what its digest proves is fetched there, with nothing
-//! that is a secret, and nothing else is.
+//! A registry over HTTPS whose content is on storage by plain HTTP: what its digest proves is
+//! fetched there, with nothing that is a secret, and nothing else is.
 
 use sealgate::image::Digest;
 use sealgate::registry::{Class, RedirectFault, RegistryError};
@@ -10,7 +10,8 @@ use crate::support::{Answer, Auth, OCI_MANIFEST, Rule, Settings, TestRegistry};
 const PASSWORD: &str = "hunter2-planted";
 const BLOB: &[u8] = b"payload";
 
-/// A registry that redirects all content to the storage, the rig that knows both, and the blob's digest.
+/// A registry that redirects all content to the storage, the rig that knows both, and the blob's
+/// digest.
 fn stage(auth: Auth) -> (TestRegistry, TestRegistry, Rig, Digest) {
     let storage = TestRegistry::start(Settings::conforming());
     // The blob is asked for first: behind the demand for credentials, where there is one.
@@ -18,10 +19,12 @@ fn stage(auth: Auth) -> (TestRegistry, TestRegistry, Rig, Digest) {
     let server = TestRegistry::start(Settings::conforming().auth(auth).tls());
     let blob = Digest::parse(&storage.put_blob("acme/app", BLOB)).unwrap();
     let (_, manifest) = push(&storage);
-    for (path, to, first) in
-        [("/blobs/", format!("blobs/{blob}"), first), ("/manifests/", format!("manifests/{manifest}"), 1)]
-    {
-        let redirect = Answer::Redirect(307, format!("{}/v2/acme/app/{to}?X-Signature=s", storage.url()));
+    for (path, to, first) in [
+        ("/blobs/", format!("blobs/{blob}"), first),
+        ("/manifests/", format!("manifests/{manifest}"), 1),
+    ] {
+        let redirect =
+            Answer::Redirect(307, format!("{}/v2/acme/app/{to}?X-Signature=s", storage.url()));
         server.rule(Rule::new(path, redirect).calls(first..=usize::MAX));
     }
     let mut rig = Rig::serving(&server);
@@ -55,8 +58,9 @@ async fn attack_e1_what_no_digest_proves_does_not_leave_tls() {
     let (server, storage, rig, _) = stage(Auth::Anonymous);
     server.rule(Rule::new("/referrers/", Answer::Redirect(307, format!("{}/x", storage.url()))));
     let session = rig.session();
-    let downgrade =
-        |error: &RegistryError| matches!(error, RegistryError::Redirect { fault: RedirectFault::Downgrade, .. });
+    let downgrade = |error: &RegistryError| {
+        matches!(error, RegistryError::Redirect { fault: RedirectFault::Downgrade, .. })
+    };
     let error = session.tag(&repository(), "1").await.unwrap_err();
     assert!(downgrade(&error) && error.class() == Class::Unable, "{error:?}");
     let error = session.referrers(&repository(), &Digest::of(b"x")).await.unwrap_err();
@@ -64,7 +68,8 @@ async fn attack_e1_what_no_digest_proves_does_not_leave_tls() {
     assert_eq!(storage.requests(), []);
 }
 
-/// Whoever is between can put other content there, or ask for secrets: the one is seen, the other not answered.
+/// Whoever is between can put other content there, or ask for secrets: the one is seen, the other
+/// not answered.
 #[tokio::test]
 async fn attack_e1_nobody_between_gets_a_secret_or_has_his_content_taken() {
     let (server, storage, rig, blob) = stage(Auth::basic(PASSWORD));
@@ -77,9 +82,16 @@ async fn attack_e1_nobody_between_gets_a_secret_or_has_his_content_taken() {
     storage.rule(Rule::new("/blobs/", other).calls(1..=1));
     let error = rig.session_of(&access).blob(&repository(), &blob, 7, 100).await.unwrap_err();
     assert!(matches!(error, RegistryError::DigestMismatch { .. }), "{error:?}");
-    for challenge in ["Basic realm=\"x\"".to_owned(), format!("Bearer realm=\"{}/token?by=another\"", server.url())] {
+    for challenge in [
+        "Basic realm=\"x\"".to_owned(),
+        format!("Bearer realm=\"{}/token?by=another\"", server.url()),
+    ] {
         storage.clear_rules();
-        let demand = Answer::Full { status: 401, headers: vec![("www-authenticate", challenge)], body: vec![] };
+        let demand = Answer::Full {
+            status: 401,
+            headers: vec![("www-authenticate", challenge)],
+            body: vec![],
+        };
         storage.rule(Rule::new("/blobs/", demand));
         server.clear_log();
         let error = rig.session_of(&access).blob(&repository(), &blob, 7, 100).await.unwrap_err();
@@ -97,7 +109,10 @@ async fn attack_e5_a_redirect_without_tls_to_this_node_is_refused() {
     let error = rig.session().blob(&repository(), &blob, 7, 100).await.unwrap_err();
     assert!(matches!(error, RegistryError::ForbiddenAddress { .. }), "{error:?}");
     server.clear_rules();
-    server.rule(Rule::new("/blobs/", Answer::Redirect(307, "http://169.254.169.254/latest/meta-data/".to_owned())));
+    server.rule(Rule::new(
+        "/blobs/",
+        Answer::Redirect(307, "http://169.254.169.254/latest/meta-data/".to_owned()),
+    ));
     let error = rig.session().blob(&repository(), &blob, 7, 100).await.unwrap_err();
     assert!(matches!(error, RegistryError::ForbiddenAddress { .. }), "{error:?}");
     assert_eq!(storage.requests(), []);

@@ -1,5 +1,5 @@
-//! The real program with planted secrets: nothing that it says or writes has one of them (attack E6), and its memory is
-//! hidden.
+//! The real program with planted secrets: nothing that it says or writes has one of them (attack
+//! E6), and its memory is hidden.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -69,7 +69,10 @@ fn faults(way: Way) -> Vec<Vec<Rule>> {
     let echo = |status| Answer::Full {
         status,
         headers: vec![
-            ("www-authenticate", format!("Basic realm=\"{secret}\", Bearer realm=\"ftp://{secret}/\"")),
+            (
+                "www-authenticate",
+                format!("Basic realm=\"{secret}\", Bearer realm=\"ftp://{secret}/\""),
+            ),
             ("location", format!("ftp://robot:{secret}@x/{secret}")),
             ("retry-after", secret.clone()),
         ],
@@ -86,7 +89,10 @@ fn faults(way: Way) -> Vec<Vec<Rule>> {
         later("/manifests/", Answer::Truncated(secret.clone().into_bytes())),
         vec![Rule::new("/token", echo(400))],
         vec![Rule::new("/token", echo(503))],
-        vec![Rule::new("/token", Answer::Full { status: 200, headers: vec![], body: secret.clone().into_bytes() })],
+        vec![Rule::new(
+            "/token",
+            Answer::Full { status: 200, headers: vec![], body: secret.clone().into_bytes() },
+        )],
     ]
 }
 
@@ -103,7 +109,8 @@ impl Stage {
         for way in WAYS {
             for rules in faults(way) {
                 let basic = matches!(way, Way::Auth | Way::Plugin);
-                let auth = if basic { Auth::basic(&secret(way)) } else { Auth::bearer(&secret(way)) };
+                let auth =
+                    if basic { Auth::basic(&secret(way)) } else { Auth::bearer(&secret(way)) };
                 let registry = TestRegistry::start(Settings::conforming().auth(auth));
                 crate::rig::push(&registry);
                 rules.into_iter().for_each(|rule| registry.rule(rule));
@@ -128,23 +135,33 @@ impl Stage {
 
     fn program(&self, name: &str, body: &str) {
         let mut install = Command::new("install");
-        let mut child =
-            install.args(["-D", "-m", "755", "/dev/stdin"]).arg(self.path(name)).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = install
+            .args(["-D", "-m", "755", "/dev/stdin"])
+            .arg(self.path(name))
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
         child.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{body}\n").as_bytes()).unwrap();
         assert!(child.wait().unwrap().success());
     }
 
     fn hosts(&self, way: Way) -> Vec<String> {
-        self.registries.iter().filter(|(own, _)| *own == way).map(|(_, registry)| registry.host()).collect()
+        self.registries
+            .iter()
+            .filter(|(own, _)| *own == way)
+            .map(|(_, registry)| registry.host())
+            .collect()
     }
 
     fn write_all(&self) {
         for (way, registry) in &self.registries {
             let proxied = *way == Way::Proxy;
-            let proxy = format!("proxy = \"http://robot:{}@{}\"\n", secret(Way::Proxy), registry.host());
+            let proxy =
+                format!("proxy = \"http://robot:{}@{}\"\n", secret(Way::Proxy), registry.host());
             let proxy = if proxied { proxy } else { String::new() };
             let toml = format!(
-                "server = \"{url}\"\n[host.\"{url}\"]\n{proxy}[host.\"{url}\".header]\nx-planted = \"Header-{PLANTED}\"\n",
+                "server = \"{url}\"\n[host.\"{url}\"]\n{proxy}[host.\"{url}\".header]\nx-planted \
+                 = \"Header-{PLANTED}\"\n",
                 url = registry.url()
             );
             self.write(&format!("certs/{}/hosts.toml", registry.host()), &toml);
@@ -159,15 +176,26 @@ impl Stage {
             .collect();
         let helpers: Vec<String> = [(Way::Helper, "password"), (Way::HelperToken, "token")]
             .iter()
-            .flat_map(|(way, helper)| self.hosts(*way).into_iter().map(move |host| format!(r#""{host}":"{helper}""#)))
+            .flat_map(|(way, helper)| {
+                self.hosts(*way).into_iter().map(move |host| format!(r#""{host}":"{helper}""#))
+            })
             .collect();
         self.write(
             "docker.json",
-            &format!(r#"{{"auths":{{{}}},"credHelpers":{{{}}}}}"#, auths.join(","), helpers.join(",")),
+            &format!(
+                r#"{{"auths":{{{}}},"credHelpers":{{{}}}}}"#,
+                auths.join(","),
+                helpers.join(",")
+            ),
         );
-        for (name, user, way) in [("password", "robot", Way::Helper), ("token", "<token>", Way::HelperToken)] {
+        for (name, user, way) in
+            [("password", "robot", Way::Helper), ("token", "<token>", Way::HelperToken)]
+        {
             let answer = format!(r#"{{"Username":"{user}","Secret":"{}"}}"#, secret(way));
-            self.program(&format!("bin/docker-credential-{name}"), &format!("echo '{answer}'; echo '{answer}' >&2"));
+            self.program(
+                &format!("bin/docker-credential-{name}"),
+                &format!("echo '{answer}'; echo '{answer}' >&2"),
+            );
         }
         self.write_plugins();
         self.write_config();
@@ -182,30 +210,41 @@ impl Stage {
             .map(|name| {
                 format!(
                     "- name: {name}\n  matchImages:\n{images}  defaultCacheDuration: 1h\n  \
-                     apiVersion: credentialprovider.kubelet.k8s.io/v1\n  env: [{{name: KEY, value: Env-{PLANTED}}}]\n"
+                     apiVersion: credentialprovider.kubelet.k8s.io/v1\n  env: [{{name: KEY, value: \
+                     Env-{PLANTED}}}]\n"
                 )
             })
             .collect();
-        let head = "apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n";
+        let head =
+            "apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n";
         self.write("plugins.yaml", &format!("{head}{plugins}"));
         let password = secret(Way::Plugin);
-        let auths: Vec<String> =
-            hosts.iter().map(|host| format!(r#""{host}":{{"username":"robot","password":"{password}"}}"#)).collect();
+        let auths: Vec<String> = hosts
+            .iter()
+            .map(|host| format!(r#""{host}":{{"username":"robot","password":"{password}"}}"#))
+            .collect();
         let answer = format!(
             r#"{{"kind":"CredentialProviderResponse","apiVersion":"credentialprovider.kubelet.k8s.io/v1","cacheKeyType":"Global","auth":{{{}}}}}"#,
             auths.join(",")
         );
         self.program("bin/good", &format!("echo '{answer}'; echo \"$KEY\" >&2"));
-        self.program("bin/bad", &format!("echo \"$KEY {password}\"; echo \"$KEY {password}\" >&2; exit 9"));
+        self.program(
+            "bin/bad",
+            &format!("echo \"$KEY {password}\"; echo \"$KEY {password}\" >&2; exit 9"),
+        );
     }
 
     fn write_config(&self) {
         let at = |name: &str| self.path(name).display().to_string();
         let text = format!(
-            "[listen]\nconnections = 256\nsocket = {:?}\n[control]\nsocket = {:?}\n[runtime]\nsocket = {:?}\n[audit]\npath = {:?}\n[clock]\nfile = {:?}\n\
-             [policy]\npolicies = {:?}\nkeys = {:?}\n[trust]\nroots = [{trust:?}]\nupdate = []\nstate = {trust:?}\n\
-             [evidence]\npath = {:?}\n[limits]\ndecision_seconds = 6\ndecisions_at_once = 256\n[metrics]\nlisten = \"{}\"\n\
-             [registry]\ncerts_dirs = [{:?}]\ndocker_configs = [{:?}]\ncredential_helper_dirs = [{bin:?}]\n\
+            "[listen]\nconnections = 256\nsocket = {:?}\n[control]\nsocket = \
+             {:?}\n[runtime]\nsocket = {:?}\n[audit]\npath = {:?}\n[clock]\nfile = {:?}\n\
+             [policy]\npolicies = {:?}\nkeys = {:?}\n[trust]\nroots = [{trust:?}]\nupdate = \
+             []\nstate = {trust:?}\n\
+             [evidence]\npath = {:?}\n[limits]\ndecision_seconds = 6\ndecisions_at_once = \
+             256\n[metrics]\nlisten = \"{}\"\n\
+             [registry]\ncerts_dirs = [{:?}]\ndocker_configs = [{:?}]\ncredential_helper_dirs = \
+             [{bin:?}]\n\
              credential_provider_config = {:?}\ncredential_provider_bin_dir = {bin:?}\n\
              credential_env = {{TOKEN = \"Variable-{PLANTED}\"}}\nconcurrent_requests = 256\n\
              [log]\nfilter = \"trace\"\n",
@@ -225,7 +264,8 @@ impl Stage {
             trust = at("trust"),
         );
         self.write("config.toml", &text);
-        let policy = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: all}\nspec:\n  images: [\"**\"]\n  \
+        let policy = "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {name: all}\nspec:\n  \
+            images: [\"**\"]\n  \
                       require: {name: build, key: {files: [build.pub]}}\n";
         self.write("policies/policy.yaml", policy);
         self.write("keys/build.pub", &fs::read_to_string(fixture("keys/build.pub")).unwrap());
@@ -237,7 +277,12 @@ impl Stage {
     fn start(&self, prepare: impl FnOnce(&mut Command)) -> Program {
         let journal = fs::File::create(self.path("journal")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
-        command.arg("--config").arg(self.path("config.toml")).arg("run").env_clear().stderr(journal);
+        command
+            .arg("--config")
+            .arg(self.path("config.toml"))
+            .arg("run")
+            .env_clear()
+            .stderr(journal);
         prepare(&mut command);
         let mut program = Program(command.spawn().unwrap());
         let end = crate::rig::clock().steady() + WAIT;
@@ -256,9 +301,18 @@ impl Stage {
     /// What the program answers to a command.
     fn ask(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
-        let output =
-            command.arg("--config").arg(self.path("config.toml")).args(arguments).env_clear().output().unwrap();
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+        let output = command
+            .arg("--config")
+            .arg(self.path("config.toml"))
+            .args(arguments)
+            .env_clear()
+            .output()
+            .unwrap();
+        format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
     }
 
     fn numbers(&self) -> String {
@@ -284,7 +338,8 @@ impl Stage {
     /// Pulls the image of one registry; the refusal.
     async fn pull(&self, channel: tonic::transport::Channel, way: Way, host: String) -> String {
         let image = ImageSpec { image: format!("{host}/acme/app:1"), ..ImageSpec::default() };
-        let request = PullImageRequest { image: Some(image), auth: auth(way), ..PullImageRequest::default() };
+        let request =
+            PullImageRequest { image: Some(image), auth: auth(way), ..PullImageRequest::default() };
         let refusal = ImageServiceClient::new(channel).pull_image(request).await.unwrap_err();
         format!("{refusal} {refusal:?}")
     }
@@ -298,7 +353,9 @@ fn auth(way: Way) -> Option<AuthConfig> {
     let secret = secret(way);
     let none = AuthConfig::default();
     match way {
-        Way::Password => Some(AuthConfig { username: "robot".to_owned(), password: secret, ..none }),
+        Way::Password => {
+            Some(AuthConfig { username: "robot".to_owned(), password: secret, ..none })
+        }
         Way::Auth => Some(AuthConfig { auth: STANDARD.encode(format!("robot:{secret}")), ..none }),
         Way::IdentityToken => Some(AuthConfig { identity_token: secret, ..none }),
         Way::RegistryToken => Some(AuthConfig { registry_token: secret, ..none }),
@@ -312,9 +369,11 @@ fn leak(text: &str) -> Option<&str> {
         let encoded = STANDARD.encode(format!("{before}{PLANTED}"));
         encoded[from..encoded.len() / 4 * 4 - 4].to_owned()
     };
-    let needles = [PLANTED.to_owned(), at("", 0), at("x", 4), at("xx", 4), crate::support::TOKEN.to_owned()];
+    let needles =
+        [PLANTED.to_owned(), at("", 0), at("x", 4), at("xx", 4), crate::support::TOKEN.to_owned()];
     let found = needles.iter().find_map(|needle| text.find(needle.as_str()))?;
-    text.get(found.saturating_sub(200)..(found + 60).min(text.len())).or(Some("where it is not ASCII"))
+    text.get(found.saturating_sub(200)..(found + 60).min(text.len()))
+        .or(Some("where it is not ASCII"))
 }
 
 #[test]
@@ -336,20 +395,26 @@ fn below(folder: &Path) -> Vec<(PathBuf, String)> {
         if path.is_dir() {
             found.extend(below(&path));
         } else if path.is_file() {
-            found.push((path.clone(), String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned()));
+            found.push((
+                path.clone(),
+                String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned(),
+            ));
         }
     }
     found
 }
 
-/// Attack E6: secrets by every way that there is, registries that fail in every way and repeat what they were sent, the
-/// log at its finest.
+/// Attack E6: secrets by every way that there is, registries that fail in every way and repeat what
+/// they were sent, the log at its finest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_e6_no_planted_secret_comes_out_of_the_program() {
     let stage = Stage::new();
     let _program = stage.start(|_| {});
     let channel = stage.channel().await;
-    let pulls = stage.registries.iter().map(|(way, registry)| stage.pull(channel.clone(), *way, registry.host()));
+    let pulls = stage
+        .registries
+        .iter()
+        .map(|(way, registry)| stage.pull(channel.clone(), *way, registry.host()));
     let refusals = futures_util::future::join_all(pulls).await;
     assert_eq!(refusals.len(), 81);
     for ((way, registry), refusal) in stage.registries.iter().zip(&refusals) {
@@ -358,7 +423,10 @@ async fn attack_e6_no_planted_secret_comes_out_of_the_program() {
         // The registries did get what was planted: it was there to be leaked.
         let asked = registry.requests();
         assert!(
-            *way == Way::Proxy || asked.iter().any(|entry| entry.authorization.is_some() || entry.method == "POST"),
+            *way == Way::Proxy
+                || asked
+                    .iter()
+                    .any(|entry| entry.authorization.is_some() || entry.method == "POST"),
             "{way:?}: {asked:?}"
         );
     }
@@ -385,15 +453,16 @@ async fn attack_e6_no_planted_secret_comes_out_of_the_program() {
     ] {
         assert!(journal.contains(seen), "the journal does not say {seen:?}");
     }
-    let files: Vec<_> = ["log", "state"].iter().flat_map(|folder| below(&stage.path(folder))).collect();
+    let files: Vec<_> =
+        ["log", "state"].iter().flat_map(|folder| below(&stage.path(folder))).collect();
     assert!(files.iter().any(|(path, text)| path.ends_with("audit.jsonl") && !text.is_empty()));
     for (path, text) in files {
         assert_eq!(leak(&text), None, "{}", path.display());
     }
 }
 
-/// Attack E6: the process leaves no core, and others of its user cannot read its memory. What the kernel then does is to
-/// give its files in `/proc` to root.
+/// Attack E6: the process leaves no core, and others of its user cannot read its memory. What the
+/// kernel then does is to give its files in `/proc` to root.
 #[test]
 fn attack_e6_the_memory_of_the_program_is_hidden() {
     /// Nobody.
@@ -405,9 +474,14 @@ fn attack_e6_the_memory_of_the_program_is_hidden() {
         }
         return;
     }
-    let stage = Stage { folder: tempfile::tempdir_in("/tmp").unwrap(), registries: vec![], metrics: unused() };
+    let stage = Stage {
+        folder: tempfile::tempdir_in("/tmp").unwrap(),
+        registries: vec![],
+        metrics: unused(),
+    };
     stage.write_all();
-    let chown = |name: &str| std::os::unix::fs::chown(stage.path(name), Some(USER), Some(USER)).unwrap();
+    let chown =
+        |name: &str| std::os::unix::fs::chown(stage.path(name), Some(USER), Some(USER)).unwrap();
     for entry in ["log", "state", "trust", ""] {
         chown(entry);
     }
@@ -420,7 +494,12 @@ fn attack_e6_the_memory_of_the_program_is_hidden() {
     let program = stage.start(|command| {
         let journal = fs::File::create(stage.path("journal")).unwrap();
         *command = Command::new(&copy);
-        command.arg("--config").arg(stage.path("config.toml")).arg("run").env_clear().stderr(journal);
+        command
+            .arg("--config")
+            .arg(stage.path("config.toml"))
+            .arg("run")
+            .env_clear()
+            .stderr(journal);
         command.uid(USER).gid(USER);
     });
     let of = |name: &str| fs::metadata(format!("/proc/{}/{name}", program.0.id())).unwrap().uid();

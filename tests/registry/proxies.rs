@@ -17,7 +17,8 @@ const ENCODED: &str = "dXNlcjpodW50ZXIyLXBsYW50ZWQ=";
 /// The first line and the `Proxy-Authorization` of a connection.
 type Seen = (String, Option<String>);
 
-/// A proxy for tunnels and for plain requests. It knows names that nobody else knows, and wants a password when told so.
+/// A proxy for tunnels and for plain requests. It knows names that nobody else knows, and wants a
+/// password when told so.
 struct Proxy {
     address: std::net::SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -74,8 +75,13 @@ async fn serve(
     });
     let target = line.split(' ').nth(1)?.to_owned();
     log.lock().unwrap().push((line.clone(), authorization.clone()));
-    if password.is_some_and(|password| authorization.as_deref() != Some(&format!("Basic {password}"))) {
-        stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n").await.ok()?;
+    if password
+        .is_some_and(|password| authorization.as_deref() != Some(&format!("Basic {password}")))
+    {
+        stream
+            .write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+            .await
+            .ok()?;
         return None;
     }
     let is_tunnel = line.starts_with("CONNECT ");
@@ -195,15 +201,19 @@ async fn attack_e6_a_proxy_that_fails_is_named_without_its_password() {
     }
 }
 
-/// Attack E1: a proxy sees no more of a tunnel than its address, and credentials stay behind at a redirect as ever.
+/// Attack E1: a proxy sees no more of a tunnel than its address, and credentials stay behind at a
+/// redirect as ever.
 #[tokio::test]
 async fn attack_e1_a_redirect_through_a_proxy_carries_no_credentials() {
     let server = TestRegistry::start(Settings::conforming().auth(Auth::basic(PASSWORD)));
     let other = TestRegistry::start(Settings::conforming());
     let (_, digest) = push(&other);
     server.rule(
-        Rule::new("/manifests/", Answer::Redirect(307, "http://other.example.test/v2/acme/app/manifests/1".into()))
-            .calls(2..=2),
+        Rule::new(
+            "/manifests/",
+            Answer::Redirect(307, "http://other.example.test/v2/acme/app/manifests/1".into()),
+        )
+        .calls(2..=2),
     );
     let mut rig = Rig::new();
     let proxy = Proxy::start(&[(NAME, &server), ("other.example.test", &other)], None).await;
@@ -226,17 +236,24 @@ async fn attack_e1_a_redirect_through_a_proxy_carries_no_credentials() {
     assert_eq!(other.requests()[0].authorization, None);
 }
 
-/// Attack E5: an address in numbers is refused before any proxy is asked; what a name stands for, the proxy decides.
+/// Attack E5: an address in numbers is refused before any proxy is asked; what a name stands for,
+/// the proxy decides.
 #[tokio::test]
 async fn attack_e5_numbers_are_refused_and_names_are_the_proxys() {
     let (server, mut rig) = hidden(Settings::conforming());
     let proxy = Proxy::start(&[(NAME, &server)], None).await;
     rig.options.http_proxy = Some(proxy.url());
-    for (to, asked) in [("http://169.254.169.254/x", false), ("http://metadata.example.test/x", true)] {
+    for (to, asked) in
+        [("http://169.254.169.254/x", false), ("http://metadata.example.test/x", true)]
+    {
         server.clear_rules();
         server.rule(Rule::new("/manifests/", Answer::Redirect(307, to.to_owned())));
         let error = rig.session().tag(&repository(), "1").await.unwrap_err();
-        assert_eq!(matches!(error, RegistryError::ForbiddenAddress { .. }), !asked, "{to}: {error:?}");
+        assert_eq!(
+            matches!(error, RegistryError::ForbiddenAddress { .. }),
+            !asked,
+            "{to}: {error:?}"
+        );
         assert_eq!(proxy.lines().iter().any(|line| line.contains(to)), asked, "{to}");
     }
 }

@@ -16,7 +16,8 @@ async fn a_tag_and_a_digest_give_the_same_bytes() {
     let rig = Rig::serving(&server);
     let session = rig.session();
     let by_tag = session.resolve(&reference(&format!("{NAME}/acme/app:1"))).await.unwrap();
-    let by_digest = session.resolve(&reference(&format!("{NAME}/acme/app:other@{digest}"))).await.unwrap();
+    let by_digest =
+        session.resolve(&reference(&format!("{NAME}/acme/app:other@{digest}"))).await.unwrap();
     for fetched in [&by_tag, &by_digest] {
         assert_eq!((fetched.bytes.as_ref(), &fetched.digest), (bytes.as_slice(), &digest));
         assert!(!fetched.docker_distribution);
@@ -35,7 +36,10 @@ async fn a_blob_is_hashed_and_its_size_is_the_limit() {
     let session = rig.session();
     assert_eq!(session.blob(&repository(), &digest, 7, 100).await.unwrap().as_ref(), b"payload");
     let before = session.requests();
-    assert!(matches!(session.blob(&repository(), &digest, 101, 100).await, Err(RegistryError::TooLarge { .. })));
+    assert!(matches!(
+        session.blob(&repository(), &digest, 101, 100).await,
+        Err(RegistryError::TooLarge { .. })
+    ));
     assert_eq!(session.requests(), before, "nothing is asked for what is too large anyway");
     assert!(matches!(
         session.blob(&repository(), &digest, 6, 100).await,
@@ -104,9 +108,11 @@ async fn localhost_needs_no_configuration() {
         let (_, digest) = push(&server);
         let rig = Rig::new();
         let session = rig.session();
-        let fetched = session.resolve(&reference(&format!("{}/acme/app:1", server.host()))).await.unwrap();
+        let fetched =
+            session.resolve(&reference(&format!("{}/acme/app:1", server.host()))).await.unwrap();
         assert_eq!(fetched.digest, digest);
-        let again = session.resolve(&reference(&format!("{}/acme/app:1", server.host()))).await.unwrap();
+        let again =
+            session.resolve(&reference(&format!("{}/acme/app:1", server.host()))).await.unwrap();
         assert_eq!(again.digest, digest);
         assert_eq!(server.requests()[0].query, "", "the registry itself is told no namespace");
     }
@@ -124,12 +130,16 @@ async fn https_trusts_the_authority_in_hosts_toml_and_no_other() {
     rig.hosts(NAME, &format!("server = \"{}\"\nskip_verify = true\n", server.url()));
     assert_eq!(rig.session().tag(&repository(), "1").await.unwrap().digest, digest);
     rig.hosts(NAME, &format!("server = \"{}\"\nca = \"broken.crt\"\n", server.url()));
-    rig.write(&format!("{NAME}/broken.crt"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    rig.write(
+        &format!("{NAME}/broken.crt"),
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    );
     let error = rig.session().tag(&repository(), "1").await.unwrap_err();
     assert!(matches!(error, RegistryError::Config { .. }), "{error:?}");
 }
 
-/// A plain host with TLS settings is tried with TLS first and remembered as plain; with a wrong certificate it never is.
+/// A plain host with TLS settings is tried with TLS first and remembered as plain; with a wrong
+/// certificate it never is.
 #[tokio::test]
 async fn a_wrong_certificate_is_no_reason_to_speak_plainly() {
     let server = TestRegistry::start(Settings::conforming().tls());
@@ -169,8 +179,11 @@ async fn unauthorized_is_not_absent_and_failing_is_not_absent() {
 #[tokio::test]
 async fn an_encoded_body_is_refused() {
     let server = TestRegistry::start(Settings::conforming());
-    let gzip =
-        Answer::Full { status: 200, headers: vec![("content-encoding", "gzip".to_owned())], body: vec![31, 139] };
+    let gzip = Answer::Full {
+        status: 200,
+        headers: vec![("content-encoding", "gzip".to_owned())],
+        body: vec![31, 139],
+    };
     server.rule(Rule::new("/manifests/", gzip));
     let error = Rig::serving(&server).session().tag(&repository(), "1").await.unwrap_err();
     assert!(matches!(error, RegistryError::Malformed { .. }), "{error:?}");
@@ -184,7 +197,10 @@ async fn a_host_that_is_not_there_is_unreachable() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     rig.hosts(NAME, &format!("server = \"http://{free}\"\n"));
     let error = rig.session().tag(&repository(), "1").await.unwrap_err();
-    assert!(matches!(error, RegistryError::Unreachable { why: Why::Connection(_), .. }), "{error:?}");
+    assert!(
+        matches!(error, RegistryError::Unreachable { why: Why::Connection(_), .. }),
+        "{error:?}"
+    );
 }
 
 /// Attack E2: what is no tag goes into no address.
@@ -193,8 +209,18 @@ async fn attack_e2_only_tags_go_into_addresses() {
     let server = TestRegistry::start(Settings::conforming());
     push(&server);
     let rig = Rig::serving(&server);
-    for bad in ["../../../token", "1?x=y", "1#x", "a/b", "", ".hidden", "a b", "%2e%2e", "1\r\nx: y", &"t".repeat(129)]
-    {
+    for bad in [
+        "../../../token",
+        "1?x=y",
+        "1#x",
+        "a/b",
+        "",
+        ".hidden",
+        "a b",
+        "%2e%2e",
+        "1\r\nx: y",
+        &"t".repeat(129),
+    ] {
         let error = rig.session().tag(&repository(), bad).await.unwrap_err();
         assert_eq!(error.class(), Class::Absent, "{bad}");
     }

@@ -33,18 +33,24 @@ async fn the_endpoint_lists() {
     let rig = Rig::serving(&server);
     let registry = rig.registry();
     assert_eq!(registry.referrers_support(&repository()), Support::Unknown);
-    let list = session(&registry, &Access::default()).referrers(&repository(), &digest).await.unwrap();
+    let list =
+        session(&registry, &Access::default()).referrers(&repository(), &digest).await.unwrap();
     assert_eq!(listed(&list), names);
     let Referrers::Listed(list) = list else { panic!("a list") };
     assert_eq!(list[1].artifact_type.as_deref(), Some("application/x"));
     assert_eq!(list[1].annotations["n"], "1");
     assert_eq!(registry.referrers_support(&repository()), Support::Endpoint);
-    assert_eq!(server.requests()[0].query, "ns=reg.example.test", "all types are asked for at once");
+    assert_eq!(
+        server.requests()[0].query,
+        "ns=reg.example.test",
+        "all types are asked for at once"
+    );
 }
 
 #[tokio::test]
 async fn pages_are_followed() {
-    let (server, digest, names) = with_referrers(Settings::conforming().referrers(support::Referrers::Pages(2)), 5);
+    let (server, digest, names) =
+        with_referrers(Settings::conforming().referrers(support::Referrers::Pages(2)), 5);
     let rig = Rig::serving(&server);
     let session = rig.session();
     assert_eq!(listed(&session.referrers(&repository(), &digest).await.unwrap()), names);
@@ -92,7 +98,10 @@ async fn a_failing_endpoint_is_neither_empty_nor_missing() {
         server.rule(Rule::new("/referrers/", answer.clone()));
         let rig = Rig::serving(&server);
         let registry = rig.registry();
-        let error = session(&registry, &Access::default()).referrers(&repository(), &digest).await.unwrap_err();
+        let error = session(&registry, &Access::default())
+            .referrers(&repository(), &digest)
+            .await
+            .unwrap_err();
         assert_eq!(error.class(), class, "{answer:?}: {error:?}");
         assert_eq!(registry.referrers_support(&repository()), Support::Unknown);
     }
@@ -101,7 +110,8 @@ async fn a_failing_endpoint_is_neither_empty_nor_missing() {
 /// Attack D1: a list that never ends, in pages and in entries.
 #[tokio::test]
 async fn attack_d1_referrers_are_bounded() {
-    let (server, digest, _) = with_referrers(Settings::conforming().referrers(support::Referrers::Pages(1)), 4);
+    let (server, digest, _) =
+        with_referrers(Settings::conforming().referrers(support::Referrers::Pages(1)), 4);
     let mut rig = Rig::serving(&server);
     rig.options.referrers_pages = 3;
     let answer = rig.session().referrers(&repository(), &digest).await;
@@ -119,10 +129,13 @@ async fn attack_d1_referrers_are_bounded() {
 async fn attack_e1_the_next_page_stays_on_the_host() {
     let (server, digest, _) = with_referrers(Settings::conforming(), 1);
     let other = TestRegistry::start(Settings::conforming());
-    let Answer::Full { status, mut headers, body } = index(b"{\"manifests\":[]}") else { panic!("a full answer") };
+    let Answer::Full { status, mut headers, body } = index(b"{\"manifests\":[]}") else {
+        panic!("a full answer")
+    };
     headers.push(("link", format!("<{}/x>; rel=\"next\"", other.url())));
     server.rule(Rule::new("/referrers/", Answer::Full { status, headers, body }));
-    let error = Rig::serving(&server).session().referrers(&repository(), &digest).await.unwrap_err();
+    let error =
+        Rig::serving(&server).session().referrers(&repository(), &digest).await.unwrap_err();
     assert_eq!(error.class(), Class::Unable);
     assert_eq!(other.requests(), []);
 }

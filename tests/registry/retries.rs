@@ -1,4 +1,5 @@
-//! Asking again: what is asked again and what is not, who is asked before anybody is waited for, and who is left alone.
+//! Asking again: what is asked again and what is not, who is asked before anybody is waited for,
+//! and who is left alone.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ fn server() -> (TestRegistry, Rig) {
 
 /// A mirror before a server, both with the image.
 fn two() -> (TestRegistry, TestRegistry, Rig) {
-    let (mirror, server) = (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
+    let (mirror, server) =
+        (TestRegistry::start(Settings::conforming()), TestRegistry::start(Settings::conforming()));
     push(&mirror);
     push(&server);
     let mut rig = Rig::new();
@@ -34,12 +36,17 @@ fn wait(status: u16, after: &str) -> Answer {
 async fn what_passes_is_asked_again() {
     let (server, rig) = server();
     let statuses = [408, 425, 500, 502, 503, 504].map(|status| Answer::Status(status, "UNKNOWN"));
-    for answer in statuses.into_iter().chain([Answer::Drop, wait(429, "0"), Answer::Truncated(b"{".to_vec())]) {
+    for answer in
+        statuses.into_iter().chain([Answer::Drop, wait(429, "0"), Answer::Truncated(b"{".to_vec())])
+    {
         server.clear_rules();
         server.clear_log();
         server.rule(Rule::new("/manifests/", answer.clone()).calls(1..=2));
         let session = rig.session();
-        session.tag(&repository(), "1").await.unwrap_or_else(|error| panic!("{answer:?}: {error:?}"));
+        session
+            .tag(&repository(), "1")
+            .await
+            .unwrap_or_else(|error| panic!("{answer:?}: {error:?}"));
         assert_eq!((server.requests().len(), session.requests()), (3, 3), "{answer:?}");
     }
 }
@@ -93,7 +100,8 @@ async fn the_next_host_is_asked_before_anybody_is_waited_for() {
     mirror.rule(Rule::new("/manifests/", wait(429, "3600")));
     let fetched = rig.session().tag(&repository(), "1").await.unwrap();
     assert_eq!((fetched.host, mirror.requests().len()), (server.host(), 1));
-    // What one says is absent, the other may yet say is there: it is waited for, and only it is asked again.
+    // What one says is absent, the other may yet say is there: it is waited for, and only it is
+    // asked again.
     mirror.clear_rules();
     mirror.clear_log();
     server.clear_log();
@@ -111,7 +119,8 @@ async fn a_time_beyond_the_decisions_own_is_told_at_once() {
         server.clear_log();
         server.rule(Rule::new("/manifests/", wait(status, after)));
         let error = rig.session().tag(&repository(), "1").await.unwrap_err();
-        let RegistryError::Unreachable { why: Why::Wait { status: said, seconds }, .. } = &error else {
+        let RegistryError::Unreachable { why: Why::Wait { status: said, seconds }, .. } = &error
+        else {
             panic!("{error:?}")
         };
         assert_eq!((*said, *seconds >= 3600, error.class()), (status, true, Class::Unreachable));
@@ -132,12 +141,16 @@ async fn attack_e10_a_host_that_is_overrun_is_left_alone() {
     let asked = futures_util::future::join_all((0..8).map(|_| other.tag(&repository, "1"))).await;
     for answer in asked {
         let error = answer.unwrap_err();
-        assert!(matches!(error, RegistryError::Unreachable { why: Why::Wait { status: 429, .. }, .. }), "{error:?}");
+        assert!(
+            matches!(error, RegistryError::Unreachable { why: Why::Wait { status: 429, .. }, .. }),
+            "{error:?}"
+        );
     }
     assert_eq!((server.requests().len(), other.requests()), (1, 0));
 }
 
-/// Attack E10: who redirects to another registry's host, and to what is refused there, does not have it left alone.
+/// Attack E10: who redirects to another registry's host, and to what is refused there, does not
+/// have it left alone.
 #[tokio::test]
 async fn attack_e10_a_redirect_silences_nobody_else() {
     let (server, mut rig) = server();
@@ -146,10 +159,14 @@ async fn attack_e10_a_redirect_silences_nobody_else() {
     rig.hosts("victim.example.test", &format!("server = \"{}\"\n", victim.url()));
     rig.options.allow_local_hosts = vec![victim.host()];
     victim.rule(Rule::new("/limited", wait(429, "60")));
-    server.rule(Rule::new("/manifests/", Answer::Redirect(307, format!("{}/limited", victim.url()))));
+    server
+        .rule(Rule::new("/manifests/", Answer::Redirect(307, format!("{}/limited", victim.url()))));
     let registry = rig.registry();
     let error = session(&registry, &Access::default()).tag(&repository(), "1").await.unwrap_err();
-    assert!(matches!(error, RegistryError::Unreachable { why: Why::Wait { status: 429, .. }, .. }), "{error:?}");
+    assert!(
+        matches!(error, RegistryError::Unreachable { why: Why::Wait { status: 429, .. }, .. }),
+        "{error:?}"
+    );
     let image = reference("victim.example.test/acme/app:1");
     session(&registry, &Access::default()).resolve(&image).await.unwrap();
     // It is left alone where it was said.
@@ -183,12 +200,17 @@ async fn a_slow_mirror_does_not_hold_up_the_next() {
         rig.options.request_ms = 60_000;
         let registry = rig.registry();
         // Two hosts: the first has half of what is left.
-        let first = registry.session(&Access::default(), clock().steady() + Duration::from_millis(1200));
+        let first =
+            registry.session(&Access::default(), clock().steady() + Duration::from_millis(1200));
         assert_eq!(first.tag(&repository(), "1").await.unwrap().host, server.host(), "{answer:?}");
         assert_eq!(mirror.requests().len(), 1, "{answer:?}");
         let second = session(&registry, &Access::default());
         assert_eq!(second.tag(&repository(), "1").await.unwrap().host, server.host(), "{answer:?}");
-        assert_eq!((mirror.requests().len(), server.requests().len()), (1, 2), "{answer:?}: not asked at all");
+        assert_eq!(
+            (mirror.requests().len(), server.requests().len()),
+            (1, 2),
+            "{answer:?}: not asked at all"
+        );
         // It is still the one that is left when the other has nothing.
         mirror.clear_rules();
         server.rule(Rule::new("/manifests/", Answer::Status(404, "MANIFEST_UNKNOWN")));
@@ -214,6 +236,9 @@ async fn a_list_that_fails_once_is_no_empty_list() {
     let (server, rig) = server();
     let (_, digest) = push(&server);
     server.rule(Rule::new("/referrers/", Answer::Status(500, "UNKNOWN")).calls(1..=1));
-    assert_eq!(rig.session().referrers(&repository(), &digest).await, Ok(Referrers::Listed(List::default())));
+    assert_eq!(
+        rig.session().referrers(&repository(), &digest).await,
+        Ok(Referrers::Listed(List::default()))
+    );
     assert_eq!(server.count("/referrers/"), 2);
 }

@@ -94,13 +94,18 @@ pub(crate) fn repository() -> Repository {
 
 /// User `robot` with this password, for a host.
 pub(crate) fn robot(password: &str, host: &str) -> Access {
-    let auth = AuthConfig { username: "robot".to_owned(), password: password.to_owned(), ..AuthConfig::default() };
+    let auth = AuthConfig {
+        username: "robot".to_owned(),
+        password: password.to_owned(),
+        ..AuthConfig::default()
+    };
     Access::new(Credentials::from_auth_config(&auth, host).unwrap())
 }
 
 /// A manifest in `acme/app`, tagged `1`; its bytes and digest.
 pub(crate) fn push(registry: &TestRegistry) -> (Vec<u8>, Digest) {
-    let bytes = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#.to_vec();
+    let bytes =
+        br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#.to_vec();
     let digest = registry.put_manifest("acme/app", Some("1"), &bytes, OCI_MANIFEST);
     (bytes, Digest::parse(&digest).unwrap())
 }

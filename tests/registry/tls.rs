@@ -1,4 +1,5 @@
-//! TLS: what is wrong with a certificate is told, HTTP/2 is spoken where it is offered, and connections are used again.
+//! TLS: what is wrong with a certificate is told, HTTP/2 is spoken where it is offered, and
+//! connections are used again.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::rig::{NAME, Rig, repository, session};
 
-/// A server that answers everything with the same manifest, over HTTP/2 and HTTP/1.1 or the latter alone.
+/// A server that answers everything with the same manifest, over HTTP/2 and HTTP/1.1 or the latter
+/// alone.
 struct Standin {
     url: String,
     connections: Arc<AtomicUsize>,
@@ -35,7 +37,9 @@ impl Drop for Standin {
 }
 
 /// An authority, and a certificate by it that is made after `change`.
-fn certificate(change: impl FnOnce(&mut rcgen::CertificateParams)) -> (String, rcgen::Certificate, rcgen::KeyPair) {
+fn certificate(
+    change: impl FnOnce(&mut rcgen::CertificateParams),
+) -> (String, rcgen::Certificate, rcgen::KeyPair) {
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -56,14 +60,17 @@ fn acceptor(
 ) -> TlsAcceptor {
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder =
-        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap();
     let builder = match clients {
         None => builder.with_no_client_auth(),
         Some(pem) => {
             let mut roots = RootCertStore::empty();
             roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .unwrap();
             builder.with_client_cert_verifier(verifier)
         }
     };
@@ -72,7 +79,11 @@ fn acceptor(
     TlsAcceptor::from(Arc::new(config))
 }
 
-async fn start(certificate: &rcgen::Certificate, key: &rcgen::KeyPair, protocols: &[&str]) -> Standin {
+async fn start(
+    certificate: &rcgen::Certificate,
+    key: &rcgen::KeyPair,
+    protocols: &[&str],
+) -> Standin {
     start_for(certificate, key, protocols, None).await
 }
 
@@ -83,7 +94,11 @@ async fn start_for(
     protocols: &[&str],
     clients: Option<&str>,
 ) -> Standin {
-    start_with(acceptor(certificate, key, protocols, clients), Bytes::from_static(br#"{"schemaVersion":2}"#)).await
+    start_with(
+        acceptor(certificate, key, protocols, clients),
+        Bytes::from_static(br#"{"schemaVersion":2}"#),
+    )
+    .await
 }
 
 /// Answers everything with this body.
@@ -116,7 +131,9 @@ async fn start_with(acceptor: TlsAcceptor, body: Bytes) -> Standin {
                         .serve_connection(io, service)
                         .await;
                 } else {
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(io, service)
+                        .await;
                 }
             }));
         }
@@ -134,20 +151,27 @@ fn rig(standin: &Standin, ca: &str) -> Rig {
 #[tokio::test]
 async fn connections_are_used_again_and_http2_is_spoken_where_offered() {
     let (ca, certificate, key) = certificate(|_| {});
-    for (protocols, h2, most) in [(vec!["h2", "http/1.1"], 1, 1), (vec!["http/1.1"], 0, 4), (vec![], 0, 4)] {
+    for (protocols, h2, most) in
+        [(vec!["h2", "http/1.1"], 1, 1), (vec!["http/1.1"], 0, 4), (vec![], 0, 4)]
+    {
         let standin = start(&certificate, &key, &protocols).await;
         let rig = rig(&standin, &ca);
         let registry = rig.registry();
         let (session, repository) = (session(&registry, &Access::default()), repository());
         session.tag(&repository, "1").await.unwrap();
         for _ in 0..3 {
-            let asked = futures_util::future::join_all((0..4).map(|_| session.tag(&repository, "1"))).await;
+            let asked =
+                futures_util::future::join_all((0..4).map(|_| session.tag(&repository, "1"))).await;
             assert!(asked.iter().all(Result::is_ok), "{asked:?}");
         }
         let count = |count: &AtomicUsize| count.load(Ordering::SeqCst);
         assert_eq!(count(&standin.requests), 13);
         assert_eq!(count(&standin.over_h2), h2, "{protocols:?}");
-        assert!(count(&standin.connections) <= most, "{protocols:?}: {}", count(&standin.connections));
+        assert!(
+            count(&standin.connections) <= most,
+            "{protocols:?}: {}",
+            count(&standin.connections)
+        );
     }
 }
 
@@ -162,9 +186,12 @@ async fn what_is_wrong_with_a_certificate_is_told() {
         own.not_before = rcgen::date_time_ymd(2100, 1, 1);
         own.not_after = rcgen::date_time_ymd(2101, 1, 1);
     };
-    let elsewhere: Change =
-        |own| own.subject_alt_names = vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())];
-    for (change, fault) in [(expired, TlsFault::Expired), (early, TlsFault::NotYetValid), (elsewhere, TlsFault::Name)] {
+    let elsewhere: Change = |own| {
+        own.subject_alt_names = vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())]
+    };
+    for (change, fault) in
+        [(expired, TlsFault::Expired), (early, TlsFault::NotYetValid), (elsewhere, TlsFault::Name)]
+    {
         let (ca, certificate, key) = certificate(change);
         let standin = start(&certificate, &key, &[]).await;
         told(&rig(&standin, &ca), fault).await;
@@ -174,12 +201,16 @@ async fn what_is_wrong_with_a_certificate_is_told() {
     let (ca, ..) = certificate(|_| {});
     told(&rig(&start(&by_another, &key, &[]).await, &ca), TlsFault::Issuer).await;
     let key = rcgen::KeyPair::generate().unwrap();
-    let own = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let own =
+        rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
     told(&rig(&start(&own, &key, &[]).await, &ca), TlsFault::Issuer).await;
 }
 
-/// A certificate as `openssl req -x509` makes it, and as Docker's manual does: its own issuer, an authority's.
-fn own_authority(change: impl FnOnce(&mut rcgen::CertificateParams)) -> (rcgen::Certificate, rcgen::KeyPair) {
+/// A certificate as `openssl req -x509` makes it, and as Docker's manual does: its own issuer, an
+/// authority's.
+fn own_authority(
+    change: impl FnOnce(&mut rcgen::CertificateParams),
+) -> (rcgen::Certificate, rcgen::KeyPair) {
     let key = rcgen::KeyPair::generate().unwrap();
     (own_parameters(change).self_signed(&key).unwrap(), key)
 }
@@ -200,7 +231,10 @@ async fn a_certificate_that_is_its_own_authority_is_taken_where_it_is_named() {
     for change in [
         unchanged,
         |own| own.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0)),
-        |own| own.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign],
+        |own| {
+            own.key_usages =
+                vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign]
+        },
         |own| own.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth],
         |own| own.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::Any],
         |own| own.is_ca = rcgen::IsCa::NoCa,
@@ -226,7 +260,10 @@ async fn a_certificate_that_is_its_own_authority_is_taken_where_it_is_named() {
     let (own, own_key) = own_authority(|_| {});
     let issuer = rcgen::Issuer::new(own_parameters(|_| {}), own_key);
     let key = rcgen::KeyPair::generate().unwrap();
-    let leaf = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let leaf = rcgen::CertificateParams::new(["127.0.0.1".to_owned()])
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
     let standin = start(&leaf, &key, &[]).await;
     assert!(rig(&standin, &own.pem()).session().tag(&repository(), "1").await.is_ok());
 }
@@ -237,7 +274,12 @@ async fn attack_e1_only_the_very_certificate_that_is_named_need_have_no_authorit
     let (named, named_key) = own_authority(|_| {});
     // Another one of the same name, as whoever is between would make it.
     let (twin, twin_key) = own_authority(|_| {});
-    refused(&start(&twin, &twin_key, &[]).await, &named.pem(), &[TlsFault::Issuer, TlsFault::Authority]).await;
+    refused(
+        &start(&twin, &twin_key, &[]).await,
+        &named.pem(),
+        &[TlsFault::Issuer, TlsFault::Authority],
+    )
+    .await;
     // One with the same key: not the same bytes.
     let mut again = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     again.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(1));
@@ -267,7 +309,10 @@ async fn attack_e1_only_the_very_certificate_that_is_named_need_have_no_authorit
             TlsFault::NotYetValid,
         ),
         (
-            |own| own.subject_alt_names = vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())],
+            |own| {
+                own.subject_alt_names =
+                    vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())]
+            },
             TlsFault::Name,
         ),
         // Go does not look at the common name either.
@@ -278,7 +323,10 @@ async fn attack_e1_only_the_very_certificate_that_is_named_need_have_no_authorit
             },
             TlsFault::Name,
         ),
-        (|own| own.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth], TlsFault::Purpose),
+        (
+            |own| own.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth],
+            TlsFault::Purpose,
+        ),
     ] {
         let (own, key) = own_authority(change);
         refused(&start(&own, &key, &[]).await, &own.pem(), &[fault]).await;
@@ -292,7 +340,9 @@ async fn attack_e1_only_the_very_certificate_that_is_named_need_have_no_authorit
 
 async fn refused(standin: &Standin, named: &str, faults: &[TlsFault]) {
     let error = rig(standin, named).session().tag(&repository(), "1").await.unwrap_err();
-    let RegistryError::Unreachable { why: Why::Tls(found), .. } = &error else { panic!("{error:?}") };
+    let RegistryError::Unreachable { why: Why::Tls(found), .. } = &error else {
+        panic!("{error:?}")
+    };
     assert!(faults.contains(found), "{found:?}, expected {faults:?}");
     assert_eq!(standin.requests.load(Ordering::SeqCst), 0);
 }
@@ -303,7 +353,9 @@ fn impostor(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> TlsAccept
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let key = provider.key_provider.load_private_key(private).unwrap();
     let shown = Arc::new(rustls::sign::CertifiedKey::new(vec![certificate.der().clone()], key));
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
     let resolver = Arc::new(rustls::sign::SingleCertAndKey::from(shown));
     TlsAcceptor::from(Arc::new(builder.with_no_client_auth().with_cert_resolver(resolver)))
 }
@@ -320,7 +372,9 @@ async fn a_host_without_tls_is_told() {
 async fn told(rig: &Rig, fault: TlsFault) {
     let error = rig.session().tag(&repository(), "1").await.unwrap_err();
     assert_eq!(error.class(), Class::Unreachable, "{error:?}");
-    let RegistryError::Unreachable { why: Why::Tls(found), .. } = &error else { panic!("{error:?}") };
+    let RegistryError::Unreachable { why: Why::Tls(found), .. } = &error else {
+        panic!("{error:?}")
+    };
     assert_eq!(*found, fault, "{error}");
     assert!(error.to_string().contains(&fault.to_string()));
 }
@@ -347,25 +401,32 @@ async fn client_certificates_are_shown_in_every_form_that_hosts_toml_knows() {
         rig.write(&format!("{NAME}/both.pem"), &both);
         rig.write(&format!("{NAME}/c.cert"), &client.pem());
         rig.write(&format!("{NAME}/c.key"), &client_key.serialize_pem());
-        rig.hosts(NAME, &format!("server = \"{}\"\nca = \"ca.crt\"\nclient = {form}\n", standin.url));
+        rig.hosts(
+            NAME,
+            &format!("server = \"{}\"\nca = \"ca.crt\"\nclient = {form}\n", standin.url),
+        );
         let answer = rig.session().tag(&repository(), "1").await;
         assert_eq!(answer.is_ok(), fine, "{form}: {answer:?}");
     }
 }
 
-/// What the operator trusts for a host counts where it redirects to, as with containerd; where a token service stands
-/// elsewhere, its certificate is looked at even so.
+/// What the operator trusts for a host counts where it redirects to, as with containerd; where a
+/// token service stands elsewhere, its certificate is looked at even so.
 #[tokio::test]
 async fn the_authorities_of_a_host_count_where_it_leads() {
     let settings = || crate::support::Settings::conforming().tls();
-    let (server, storage) =
-        (crate::support::TestRegistry::start(settings()), crate::support::TestRegistry::start(settings()));
+    let (server, storage) = (
+        crate::support::TestRegistry::start(settings()),
+        crate::support::TestRegistry::start(settings()),
+    );
     let (_, digest) = crate::rig::push(&storage);
     let to = format!("{}/v2/acme/app/manifests/1", storage.url());
-    server.rule(crate::support::Rule::new("/manifests/", crate::support::Answer::Redirect(307, to)));
+    server
+        .rule(crate::support::Rule::new("/manifests/", crate::support::Answer::Redirect(307, to)));
     let mut rig = Rig::new();
     rig.options.allow_local_hosts = vec![storage.host()];
-    let with = |settings: &str| rig.hosts(NAME, &format!("server = \"{}\"\n{settings}\n", server.url()));
+    let with =
+        |settings: &str| rig.hosts(NAME, &format!("server = \"{}\"\n{settings}\n", server.url()));
     with("ca = [\"server.crt\", \"storage.crt\"]");
     rig.write(&format!("{NAME}/server.crt"), server.ca_pem().unwrap());
     rig.write(&format!("{NAME}/storage.crt"), storage.ca_pem().unwrap());
@@ -379,21 +440,28 @@ async fn the_authorities_of_a_host_count_where_it_leads() {
     let challenge = format!("Bearer realm=\"{}/token\",service=\"s\"", storage.url());
     server.rule(crate::support::Rule::new(
         "/manifests/",
-        crate::support::Answer::Full { status: 401, headers: vec![("www-authenticate", challenge)], body: Vec::new() },
+        crate::support::Answer::Full {
+            status: 401,
+            headers: vec![("www-authenticate", challenge)],
+            body: Vec::new(),
+        },
     ));
     told(&rig, TlsFault::Issuer).await;
     assert_eq!(storage.requests(), []);
 }
 
-/// Attack D1: what a server may send over HTTP/2 before anybody reads it, to each of as many as may be asked at once, is a
-/// fraction of what a decision may hold.
+/// Attack D1: what a server may send over HTTP/2 before anybody reads it, to each of as many as may
+/// be asked at once, is a fraction of what a decision may hold.
 #[tokio::test]
 async fn attack_d1_little_comes_over_http2_before_it_is_read() {
     let (ca, certificate, key) = certificate(|_| {});
     let acceptor = acceptor(&certificate, &key, &["h2"], None);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let rig = Rig::new();
-    rig.hosts(NAME, &format!("server = \"https://{}\"\nca = \"ca.crt\"\n", listener.local_addr().unwrap()));
+    rig.hosts(
+        NAME,
+        &format!("server = \"https://{}\"\nca = \"ca.crt\"\n", listener.local_addr().unwrap()),
+    );
     rig.write(&format!("{NAME}/ca.crt"), &ca);
     let server = async {
         let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
@@ -408,9 +476,10 @@ async fn attack_d1_little_comes_over_http2_before_it_is_read() {
             stream.read_exact(&mut payload).await.unwrap();
             let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
             match head[3] {
-                4 => {
-                    payload.chunks(6).filter(|one| one[..2] == [0, 4]).for_each(|one| stream_window = number(&one[2..]))
-                }
+                4 => payload
+                    .chunks(6)
+                    .filter(|one| one[..2] == [0, 4])
+                    .for_each(|one| stream_window = number(&one[2..])),
                 8 => connection_window += number(&payload),
                 _ => {}
             }
@@ -432,7 +501,8 @@ fn large() -> Bytes {
     body.into()
 }
 
-/// Attack D1: of large answers on one connection some wait for room, and do not keep the others from coming.
+/// Attack D1: of large answers on one connection some wait for room, and do not keep the others
+/// from coming.
 #[tokio::test]
 async fn attack_d1_large_answers_over_one_connection_do_not_wait_for_each_other() {
     let (ca, certificate, key) = certificate(|_| {});
@@ -445,8 +515,13 @@ async fn attack_d1_large_answers_over_one_connection_do_not_wait_for_each_other(
     session(&registry, &Access::default()).tag(&repository(), "1").await.unwrap();
     let tasks: Vec<_> = (0..8)
         .map(|_| {
-            let session = registry.session(&Access::default(), crate::rig::clock().steady() + Duration::from_secs(100));
-            tokio::spawn(async move { session.tag(&repository(), "1").await.map(|fetched| fetched.bytes.len()) })
+            let session = registry.session(
+                &Access::default(),
+                crate::rig::clock().steady() + Duration::from_secs(100),
+            );
+            tokio::spawn(async move {
+                session.tag(&repository(), "1").await.map(|fetched| fetched.bytes.len())
+            })
         })
         .collect();
     for task in tasks {
@@ -455,19 +530,24 @@ async fn attack_d1_large_answers_over_one_connection_do_not_wait_for_each_other(
     assert_eq!(standin.connections.load(Ordering::SeqCst), 1);
 }
 
-/// Attack E6: a server may say anything when it ends a connection over HTTP/2, also what it was sent: nobody repeats it.
+/// Attack E6: a server may say anything when it ends a connection over HTTP/2, also what it was
+/// sent: nobody repeats it.
 #[tokio::test]
 async fn attack_e6_last_words_over_http2_are_not_repeated() {
     let (ca, certificate, key) = certificate(|_| {});
     let acceptor = acceptor(&certificate, &key, &["h2"], None);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let rig = Rig::new();
-    rig.hosts(NAME, &format!("server = \"https://{}\"\nca = \"ca.crt\"\n", listener.local_addr().unwrap()));
+    rig.hosts(
+        NAME,
+        &format!("server = \"https://{}\"\nca = \"ca.crt\"\n", listener.local_addr().unwrap()),
+    );
     rig.write(&format!("{NAME}/ca.crt"), &ca);
     let serving = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let mut stream = acceptor.accept(stream).await.unwrap();
-            // RFC 9113: empty SETTINGS, then GOAWAY: no stream was looked at, INTERNAL_ERROR, and words.
+            // RFC 9113: empty SETTINGS, then GOAWAY: no stream was looked at, INTERNAL_ERROR, and
+            // words.
             stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
             stream.write_all(&[0, 0, 15, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]).await.unwrap();
             stream.write_all(b"hunter2").await.unwrap();

@@ -1,5 +1,5 @@
-//! Documents that can be written in two ways: what every containerd there is makes of them, and that the gate reads the
-//! same.
+//! Documents that can be written in two ways: what every containerd there is makes of them, and
+//! that the gate reads the same.
 
 use sealgate::image::{Digest, Document};
 use serde_json::{Value, json};
@@ -16,7 +16,8 @@ fn entry(image: &Tiny, more: Value) -> Value {
 }
 
 fn index(entries: &[Value]) -> Vec<u8> {
-    serde_json::to_vec(&json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})).unwrap()
+    serde_json::to_vec(&json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}))
+        .unwrap()
 }
 
 async fn pull(house: &House, name: &str, index: &[u8]) -> Option<String> {
@@ -24,9 +25,10 @@ async fn pull(house: &House, name: &str, index: &[u8]) -> Option<String> {
     house.containerd.cri().pull(&format!("{HOST}/{name}@{digest}")).await.ok()
 }
 
-/// An index names one child twice: containerd takes the first that fits, with a platform before without, and whichever it
-/// takes it runs that child. Where the two differ in the size that it compares, whether a pull succeeds was seen to depend
-/// on the order, on the version, and to change between two runs: such an index stays ambiguous.
+/// An index names one child twice: containerd takes the first that fits, with a platform before
+/// without, and whichever it takes it runs that child. Where the two differ in the size that it
+/// compares, whether a pull succeeds was seen to depend on the order, on the version, and to change
+/// between two runs: such an index stays ambiguous.
 #[tokio::test]
 async fn an_index_that_names_one_child_twice_is_that_child() {
     for flavour in Flavour::all() {
@@ -46,8 +48,13 @@ async fn an_index_that_names_one_child_twice_is_that_child() {
             vec![plain(), plain(), noted],
         ] {
             let index = index(&entries);
-            assert_eq!(pull(&house, "app", &index).await, Some(image.id().to_string()), "{entries:?}");
-            let content = house.runtime.prove_content(&Digest::of(&index), &image.id()).await.unwrap();
+            assert_eq!(
+                pull(&house, "app", &index).await,
+                Some(image.id().to_string()),
+                "{entries:?}"
+            );
+            let content =
+                house.runtime.prove_content(&Digest::of(&index), &image.id()).await.unwrap();
             assert_eq!(content.child(), Some(&image.digest()));
         }
     }

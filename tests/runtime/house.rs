@@ -1,4 +1,5 @@
-//! [`House`]: a containerd, a registry that it knows as `registry.example.test`, and the gate's client of it.
+//! [`House`]: a containerd, a registry that it knows as `registry.example.test`, and the gate's
+//! client of it.
 
 use std::fs;
 
@@ -44,7 +45,8 @@ impl House {
         for blob in image.layers.iter().chain([&image.config]) {
             self.registry.put_blob(path, blob);
         }
-        Digest::parse(&self.registry.put_manifest(path, Some(tag), &image.manifest, MANIFEST)).unwrap()
+        Digest::parse(&self.registry.put_manifest(path, Some(tag), &image.manifest, MANIFEST))
+            .unwrap()
     }
 
     /// Puts an index over an image into the registry, the image itself without a tag.

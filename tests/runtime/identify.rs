@@ -23,7 +23,11 @@ async fn an_image_pulled_by_digest_is_found_by_its_tag_once_named() {
         assert_eq!(answer, image.id().to_string(), "fact P5");
         assert_eq!(house.runtime.identify(&by_tag).await, Ok(None), "fact P1");
         let found = house.runtime.identify(&by_digest).await.unwrap().unwrap();
-        assert_eq!((found.id, found.tags, found.digests), (image.id(), vec![], vec![by_digest.clone()]), "fact P6");
+        assert_eq!(
+            (found.id, found.tags, found.digests),
+            (image.id(), vec![], vec![by_digest.clone()]),
+            "fact P6"
+        );
 
         let record = house.runtime.record(&by_digest).await.unwrap().unwrap();
         assert_eq!(record.target.digest, digest);
@@ -36,7 +40,10 @@ async fn an_image_pulled_by_digest_is_found_by_its_tag_once_named() {
         let content = house.runtime.prove_content(&digest, &image.id()).await.unwrap();
         assert_eq!((content.target(), content.manifest()), (&digest, &image.digest()));
         assert_eq!(content.child(), Some(&image.digest()));
-        assert_eq!(content.layers(), image.layers.iter().map(|layer| Digest::of(layer)).collect::<Vec<_>>());
+        assert_eq!(
+            content.layers(),
+            image.layers.iter().map(|layer| Digest::of(layer)).collect::<Vec<_>>()
+        );
         assert!(!content.is_checkpoint());
     }
 }
@@ -86,7 +93,8 @@ async fn a_name_is_retargeted_and_forgotten() {
     assert_eq!(house.runtime.forget(&tag).await, Ok(true));
     assert_eq!(house.runtime.forget(&tag).await, Ok(false));
     assert_eq!(house.runtime.record(&tag).await, Ok(None));
-    eventually("the CRI forgets the name", async || house.runtime.identify(&tag).await == Ok(None)).await;
+    eventually("the CRI forgets the name", async || house.runtime.identify(&tag).await == Ok(None))
+        .await;
 }
 
 /// Attack A3, fact C3: an imported image runs, and has no digest under any repository.
@@ -96,7 +104,10 @@ async fn attack_a3_an_imported_image_has_no_origin() {
     let image = Tiny::saying("imported");
     let tag = format!("{HOST}/prod/app:1");
     house.import(&image, &[&tag]);
-    eventually("the CRI sees the import", async || house.runtime.identify(&tag).await.unwrap().is_some()).await;
+    eventually("the CRI sees the import", async || {
+        house.runtime.identify(&tag).await.unwrap().is_some()
+    })
+    .await;
     let found = house.runtime.identify(&tag).await.unwrap().unwrap();
     assert_eq!((found.id, found.digests), (image.id(), vec![]));
     let target = house.runtime.record(&tag).await.unwrap().unwrap().target.digest;
@@ -114,14 +125,18 @@ async fn attack_a3_a_false_digest_record_is_not_proven() {
         let claimed = format!("{HOST}/prod/app@{}", signed.digest());
         house.containerd.ctr(&["images", "tag", &tag, &claimed]);
         eventually("the CRI believes it", async || {
-            house.runtime.identify(&unsigned.id().to_string()).await.unwrap().unwrap().digests == [claimed.clone()]
+            house.runtime.identify(&unsigned.id().to_string()).await.unwrap().unwrap().digests
+                == [claimed.clone()]
         })
         .await;
 
         let record = house.runtime.record(&claimed).await.unwrap().unwrap();
         assert_eq!(record.target.digest, unsigned.digest(), "the record itself gives the lie away");
         let missing = ProofError::ContentMissing(signed.digest());
-        assert_eq!(house.runtime.prove_content(&signed.digest(), &unsigned.id()).await, Err(missing));
+        assert_eq!(
+            house.runtime.prove_content(&signed.digest(), &unsigned.id()).await,
+            Err(missing)
+        );
 
         house.pulled("elsewhere", &signed).await;
         let lie = ProofError::NotThisImage { target: signed.digest(), id: unsigned.id() };
@@ -136,13 +151,17 @@ async fn attack_a7_content_is_hashed_before_it_is_believed() {
     let image = Tiny::saying("true");
     house.pulled("app", &image).await;
     let blob = |digest: &Digest| {
-        let store = house.containerd.folder().join("root/io.containerd.content.v1.content/blobs/sha256");
+        let store =
+            house.containerd.folder().join("root/io.containerd.content.v1.content/blobs/sha256");
         store.join(digest.hex())
     };
     let false_config = Tiny::saying("false").config;
     fs::write(blob(&image.id()), &false_config).unwrap();
     let proof = house.runtime.prove_content(&image.digest(), &image.id()).await;
-    assert_eq!(proof, Err(ProofError::ContentDiffers { expected: image.id(), got: Digest::of(&false_config) }));
+    assert_eq!(
+        proof,
+        Err(ProofError::ContentDiffers { expected: image.id(), got: Digest::of(&false_config) })
+    );
 }
 
 /// Attack D1: a limit on what is read, and absent content is not an error.
@@ -179,7 +198,10 @@ async fn a_restart_of_containerd_is_survived() {
             other => panic!("{other:?}"),
         }
         house.containerd.start_again().await;
-        assert_eq!(house.runtime.prove_content(content.target(), content.id()).await, Ok(content.clone()));
+        assert_eq!(
+            house.runtime.prove_content(content.target(), content.id()).await,
+            Ok(content.clone())
+        );
         assert_eq!(house.runtime.version().await.unwrap().name, "containerd");
     }
 }
@@ -187,7 +209,8 @@ async fn a_restart_of_containerd_is_survived() {
 /// No containerd at all is "unavailable" too.
 #[tokio::test]
 async fn no_socket_is_unavailable() {
-    let options = sealgate::containerd::Options { socket: "/nonexistent/sock".into(), ..Default::default() };
+    let options =
+        sealgate::containerd::Options { socket: "/nonexistent/sock".into(), ..Default::default() };
     assert!(unavailable(&Runtime::new(options).identify("app").await.unwrap_err()));
 }
 

@@ -11,7 +11,8 @@ fn only_root(content: &sealgate::containerd::Content) -> Expected {
     Expected { image: content.id().clone(), root: content.chain_id().clone(), volumes: Vec::new() }
 }
 
-/// A container of the image is proven, and says what it was created with, on every containerd there is.
+/// A container of the image is proven, and says what it was created with, on every containerd there
+/// is.
 #[tokio::test]
 async fn a_container_is_proven_by_its_snapshot() {
     for flavour in Flavour::all() {
@@ -24,12 +25,20 @@ async fn a_container_is_proven_by_its_snapshot() {
 
         let pod = cri.run_pod("prod").await.unwrap();
         let asked = format!("{HOST}/app:1");
-        let launch = Launch { image: image.id().to_string(), user_specified_image: asked.clone(), ..Launch::default() };
+        let launch = Launch {
+            image: image.id().to_string(),
+            user_specified_image: asked.clone(),
+            ..Launch::default()
+        };
         let id = cri.create(&pod, launch).await.unwrap();
 
         let container = house.runtime.container(&id).await.unwrap().unwrap();
         let metadata = pod.config.metadata.clone().unwrap();
-        let name = PodName { namespace: Some(metadata.namespace), name: Some(metadata.name), uid: Some(metadata.uid) };
+        let name = PodName {
+            namespace: Some(metadata.namespace),
+            name: Some(metadata.name),
+            uid: Some(metadata.uid),
+        };
         assert_eq!((container.pod, container.sandbox.as_ref()), (name, Some(&pod.id)));
         let created = container.created_with.unwrap();
         // containerd 1.6 does not know the field, and drops it.
@@ -41,9 +50,16 @@ async fn a_container_is_proven_by_its_snapshot() {
         for (not_it, image) in [("another image", &other), ("an image made from it", &derived)] {
             let got = content.chain_id().to_string();
             let differs = ProofError::ParentDiffers { expected: image.chain_id().clone(), got };
-            assert_eq!(house.runtime.prove_container(&id, &only_root(image)).await, Err(differs), "{not_it}");
+            assert_eq!(
+                house.runtime.prove_container(&id, &only_root(image)).await,
+                Err(differs),
+                "{not_it}"
+            );
             let noted = Expected { image: image.id().clone(), ..only_root(&content) };
-            let differs = ProofError::ImageDiffers { expected: image.id().clone(), got: content.id().clone() };
+            let differs = ProofError::ImageDiffers {
+                expected: image.id().clone(),
+                got: content.id().clone(),
+            };
             assert_eq!(house.runtime.prove_container(&id, &noted).await, Err(differs), "{not_it}");
         }
         cri.start(&id).await.unwrap();
@@ -61,14 +77,17 @@ async fn attack_a9_a_derived_image_is_not_its_base() {
     let admitted = house.pulled("base", &base).await;
     let made = house.pulled("derived", &derived).await;
     let pod = cri.run_pod("prod").await.unwrap();
-    let id = cri.create(&pod, Launch { image: derived.id().to_string(), ..Launch::default() }).await.unwrap();
+    let id = cri
+        .create(&pod, Launch { image: derived.id().to_string(), ..Launch::default() })
+        .await
+        .unwrap();
     let got = made.chain_id().to_string();
     let differs = ProofError::ParentDiffers { expected: admitted.chain_id().clone(), got };
     assert_eq!(house.runtime.prove_container(&id, &only_root(&admitted)).await, Err(differs));
 }
 
-/// Attack A9, fact C6: while a tag moves, containerd gives the right id another image's root filesystem. The proof is
-/// right each time, and such a container can be removed before it starts.
+/// Attack A9, fact C6: while a tag moves, containerd gives the right id another image's root
+/// filesystem. The proof is right each time, and such a container can be removed before it starts.
 #[tokio::test]
 async fn attack_a9_a_tag_that_moves_is_caught_after_create() {
     const ROUNDS: usize = 200;
@@ -108,7 +127,10 @@ async fn attack_a9_a_tag_that_moves_is_caught_after_create() {
             }
             "unsigned" => {
                 let got = evil.chain_id().to_string();
-                assert_eq!(proof, Err(ProofError::ParentDiffers { expected: content.chain_id().clone(), got }));
+                assert_eq!(
+                    proof,
+                    Err(ProofError::ParentDiffers { expected: content.chain_id().clone(), got })
+                );
                 wrong += 1;
             }
             other => panic!("{other}"),
@@ -118,7 +140,10 @@ async fn attack_a9_a_tag_that_moves_is_caught_after_create() {
     }
     moving.abort();
     println!("{right} right, {wrong} wrong");
-    assert!(wrong > 0, "containerd never mixed them up in {right} rounds: this test no longer attacks anything");
+    assert!(
+        wrong > 0,
+        "containerd never mixed them up in {right} rounds: this test no longer attacks anything"
+    );
     assert!(right > 0, "every one of {wrong} was another image");
 }
 
@@ -130,18 +155,26 @@ async fn attack_a11_snapshotters_and_runtimes_are_allowed_by_name() {
     let image = Tiny::saying("app");
     let content = house.pulled("app", &image).await;
     let pod = cri.run_pod("prod").await.unwrap();
-    let id = cri.create(&pod, Launch { image: image.id().to_string(), ..Launch::default() }).await.unwrap();
+    let id = cri
+        .create(&pod, Launch { image: image.id().to_string(), ..Launch::default() })
+        .await
+        .unwrap();
     let container = house.runtime.container(&id).await.unwrap().unwrap();
     let with = |snapshotters: &[&str], runtimes: &[&str]| {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let options = house.runtime.options().clone();
-        Runtime::new(Options { snapshotters: list(snapshotters), runtimes: list(runtimes), ..options })
+        Runtime::new(Options {
+            snapshotters: list(snapshotters),
+            runtimes: list(runtimes),
+            ..options
+        })
     };
     let (snapshotter, runtime) = (container.snapshotter.as_str(), container.runtime.as_str());
     let expected = only_root(&content);
     let refused = with(&["stargz"], &[runtime]).prove_container(&id, &expected).await;
     assert_eq!(refused, Err(ProofError::SnapshotterNotAllowed(snapshotter.to_owned())));
-    let refused = with(&[snapshotter], &["io.containerd.kata.v2"]).prove_container(&id, &expected).await;
+    let refused =
+        with(&[snapshotter], &["io.containerd.kata.v2"]).prove_container(&id, &expected).await;
     assert_eq!(refused, Err(ProofError::RuntimeNotAllowed(runtime.to_owned())));
     let refused = with(&[], &[]).prove_container(&id, &expected).await;
     assert_eq!(refused, Err(ProofError::RuntimeNotAllowed(runtime.to_owned())));
@@ -169,7 +202,8 @@ async fn a_container_without_a_snapshot_is_not_proven() {
     house.containerd.ctr(&["containers", "delete", "bare"]);
 }
 
-/// StartContainer after a restart: what a container was created with is still known, and it can be proven again.
+/// StartContainer after a restart: what a container was created with is still known, and it can be
+/// proven again.
 #[tokio::test]
 async fn a_container_is_proven_again_after_restarts() {
     let mut house = House::system().await;
@@ -177,7 +211,10 @@ async fn a_container_is_proven_again_after_restarts() {
     let image = Tiny::saying("again");
     let content = house.pulled("app", &image).await;
     let pod = cri.run_pod("prod").await.unwrap();
-    let id = cri.create(&pod, Launch { image: image.id().to_string(), ..Launch::default() }).await.unwrap();
+    let id = cri
+        .create(&pod, Launch { image: image.id().to_string(), ..Launch::default() })
+        .await
+        .unwrap();
     house.containerd.restart().await;
     let anew = Runtime::new(house.runtime.options().clone());
     let created = anew.container(&id).await.unwrap().unwrap().created_with.unwrap();
@@ -197,7 +234,10 @@ async fn a_killed_containerd_leaves_nothing_behind() {
     let image = Tiny::pause();
     house.pulled("app", &image).await;
     let pod = cri.run_pod("prod").await.unwrap();
-    let id = cri.create(&pod, Launch { image: image.id().to_string(), ..Launch::default() }).await.unwrap();
+    let id = cri
+        .create(&pod, Launch { image: image.id().to_string(), ..Launch::default() })
+        .await
+        .unwrap();
     cri.start(&id).await.unwrap();
     let folder = house.containerd.folder().to_owned();
     let needle = folder.to_str().unwrap().to_owned();

@@ -11,11 +11,12 @@ use crate::house::{HOST, House};
 use crate::registry::{Answer, Rule};
 use crate::tiny::{Tiny, architecture};
 
-/// The media type that sends containerd 1.x down the path where nothing is compared with the digest.
+/// The media type that sends containerd 1.x down the path where nothing is compared with the
+/// digest.
 const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 
-/// Attack A9: other content is stored under `repository@digest` (1.6, 1.7), or the pull fails (2.x). In no case does
-/// content prove the digest.
+/// Attack A9: other content is stored under `repository@digest` (1.6, 1.7), or the pull fails
+/// (2.x). In no case does content prove the digest.
 #[tokio::test]
 async fn attack_a9_schema_1_puts_other_content_under_a_digest() {
     for flavour in Flavour::all() {
@@ -26,10 +27,15 @@ async fn attack_a9_schema_1_puts_other_content_under_a_digest() {
         house.push("app", "evil", &unsigned);
         let answer = Answer::Full {
             status: 200,
-            headers: vec![("content-type", SCHEMA_1.to_owned()), ("docker-content-digest", digest.to_string())],
+            headers: vec![
+                ("content-type", SCHEMA_1.to_owned()),
+                ("docker-content-digest", digest.to_string()),
+            ],
             body: schema_1(&unsigned),
         };
-        house.registry.rule(Rule::new(format!("/v2/app/manifests/{digest}"), answer).user_agent("containerd/"));
+        house.registry.rule(
+            Rule::new(format!("/v2/app/manifests/{digest}"), answer).user_agent("containerd/"),
+        );
 
         let name = format!("{HOST}/app@{digest}");
         let pulled = house.containerd.cri().pull(&name).await;
@@ -63,7 +69,9 @@ fn schema_1(image: &Tiny) -> Vec<u8> {
     });
     let document = document.to_string();
     let length = document.len() - 1;
-    let protected = json!({"formatLength": length, "formatTail": URL_SAFE_NO_PAD.encode("}")}).to_string();
-    let signature = json!({"protected": URL_SAFE_NO_PAD.encode(protected), "signature": "", "header": {}});
+    let protected =
+        json!({"formatLength": length, "formatTail": URL_SAFE_NO_PAD.encode("}")}).to_string();
+    let signature =
+        json!({"protected": URL_SAFE_NO_PAD.encode(protected), "signature": "", "header": {}});
     format!("{},\"signatures\":[{signature}]}}", &document[..length]).into_bytes()
 }

@@ -1,4 +1,5 @@
-//! A runtime that lies, hangs or floods, as no real one can be made to: a stand-in behind the same socket.
+//! A runtime that lies, hangs or floods, as no real one can be made to: a stand-in behind the same
+//! socket.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,16 +41,27 @@ type Chunks = BoxStream<'static, Result<content::ReadContentResponse, Status>>;
 impl Content for StandIn {
     type ReadStream = Chunks;
 
-    async fn info(&self, _: Request<content::InfoRequest>) -> Result<Response<content::InfoResponse>, Status> {
+    async fn info(
+        &self,
+        _: Request<content::InfoRequest>,
+    ) -> Result<Response<content::InfoResponse>, Status> {
         Err(Status::unimplemented("nobody asks"))
     }
 
-    async fn read(&self, request: Request<content::ReadContentRequest>) -> Result<Response<Chunks>, Status> {
+    async fn read(
+        &self,
+        request: Request<content::ReadContentRequest>,
+    ) -> Result<Response<Chunks>, Status> {
         assert_eq!(request.metadata().get("containerd-namespace").unwrap(), "k8s.io");
-        let chunk = |data: Vec<u8>| Ok(content::ReadContentResponse { offset: 0, data: data.into() });
+        let chunk =
+            |data: Vec<u8>| Ok(content::ReadContentResponse { offset: 0, data: data.into() });
         match self.answers.get(&request.get_ref().digest) {
-            Some(Answer::Bytes(bytes)) => Ok(Response::new(stream::iter([chunk(bytes.clone())]).boxed())),
-            Some(Answer::Endless) => Ok(Response::new(stream::repeat_with(move || chunk(vec![0; 1 << 16])).boxed())),
+            Some(Answer::Bytes(bytes)) => {
+                Ok(Response::new(stream::iter([chunk(bytes.clone())]).boxed()))
+            }
+            Some(Answer::Endless) => {
+                Ok(Response::new(stream::repeat_with(move || chunk(vec![0; 1 << 16])).boxed()))
+            }
             Some(Answer::Hang) => Ok(Response::new(stream::pending().boxed())),
             Some(Answer::Fault(status)) => Err(status.clone()),
             None => Err(Status::not_found("no such content")),
@@ -61,7 +73,8 @@ impl Content for StandIn {
 fn serve(answers: Vec<(Digest, Answer)>) -> (Runtime, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("sock");
-    let answers = answers.into_iter().map(|(digest, answer)| (digest.to_string(), answer)).collect();
+    let answers =
+        answers.into_iter().map(|(digest, answer)| (digest.to_string(), answer)).collect();
     listen(&socket, StandIn { answers: Arc::new(answers) });
     (Runtime::new(Options { socket, call_timeout_ms: 500, ..Options::default() }), folder)
 }
@@ -86,10 +99,10 @@ fn digest(bytes: &[u8]) -> Digest {
 }
 
 fn index(children: &[Vec<u8>], media_type: &str) -> Vec<u8> {
-    let entry =
-        |bytes: &Vec<u8>| json!({"mediaType": media_type, "digest": digest(bytes).to_string(), "size": bytes.len()});
+    let entry = |bytes: &Vec<u8>| json!({"mediaType": media_type, "digest": digest(bytes).to_string(), "size": bytes.len()});
     let entries: Vec<_> = children.iter().map(entry).collect();
-    serde_json::to_vec(&json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})).unwrap()
+    serde_json::to_vec(&json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}))
+        .unwrap()
 }
 
 fn bytes(documents: &[&Vec<u8>]) -> Vec<(Digest, Answer)> {
@@ -100,14 +113,18 @@ fn bytes(documents: &[&Vec<u8>]) -> Vec<(Digest, Answer)> {
 #[tokio::test]
 async fn attack_d1_endless_content_is_cut() {
     let (endless, never) = (digest(b"endless"), digest(b"never"));
-    let (runtime, _folder) = serve(vec![(endless.clone(), Answer::Endless), (never.clone(), Answer::Hang)]);
+    let (runtime, _folder) =
+        serve(vec![(endless.clone(), Answer::Endless), (never.clone(), Answer::Hang)]);
     let limit = 1 << 20;
     let too_large = ProofError::ContentTooLarge { digest: endless.clone(), limit };
     assert_eq!(runtime.read_content(&endless, limit).await, Err(too_large));
     let timed_out = ProofError::Runtime(RuntimeError::TimedOut { call: "Content/Read" });
     assert_eq!(runtime.read_content(&never, limit).await, Err(timed_out.clone()));
     let id = digest(b"id");
-    assert_eq!(runtime.prove_content(&never, &id).await, Err(ProofError::ContentMissing(id.clone())));
+    assert_eq!(
+        runtime.prove_content(&never, &id).await,
+        Err(ProofError::ContentMissing(id.clone()))
+    );
     let (runtime, _folder) = serve(vec![(never.clone(), Answer::Hang), (id.clone(), Answer::Hang)]);
     assert_eq!(runtime.prove_content(&never, &id).await, Err(timed_out));
 }
@@ -136,7 +153,8 @@ async fn attack_d1_an_index_of_indexes_is_bounded() {
     assert_eq!(proof.child(), Some(&image.digest()));
 }
 
-/// Attack A4, fact P15: an index with two spellings of its list proves nothing, nor does what hangs under it.
+/// Attack A4, fact P15: an index with two spellings of its list proves nothing, nor does what hangs
+/// under it.
 #[tokio::test]
 async fn attack_a4_an_index_of_two_spellings_proves_nothing() {
     let image = Tiny::files(&[("a", b"a", 0o644)]);
@@ -144,29 +162,38 @@ async fn attack_a4_an_index_of_two_spellings_proves_nothing() {
     let twice = text.replacen("\"manifests\"", "\"Manifests\":[],\"manifests\"", 1).into_bytes();
     let (runtime, _folder) = serve(bytes(&[&twice, &image.manifest, &image.config]));
     let proof = runtime.prove_content(&digest(&twice), &image.id()).await;
-    assert!(matches!(&proof, Err(ProofError::Document { digest: at, .. }) if *at == digest(&twice)), "{proof:?}");
+    assert!(
+        matches!(&proof, Err(ProofError::Document { digest: at, .. }) if *at == digest(&twice)),
+        "{proof:?}"
+    );
 }
 
-/// Fact C8: the mark of a checkpoint is seen on the manifest, on the index, and on the index's entry.
+/// Fact C8: the mark of a checkpoint is seen on the manifest, on the index, and on the index's
+/// entry.
 #[tokio::test]
 async fn a_checkpoint_is_seen_wherever_it_is_marked() {
     let image = Tiny::files(&[("a", b"a", 0o644)]);
     let mark = |document: &[u8], pointer: &str| {
         let mut document: serde_json::Value = serde_json::from_slice(document).unwrap();
-        document.pointer_mut(pointer).unwrap()["annotations"] = json!({"org.criu.checkpoint.container.name": "x"});
+        document.pointer_mut(pointer).unwrap()["annotations"] =
+            json!({"org.criu.checkpoint.container.name": "x"});
         serde_json::to_vec(&document).unwrap()
     };
     let plain = index(std::slice::from_ref(&image.manifest), MANIFEST);
     let manifest = mark(&image.manifest, "");
     let (on_index, on_entry) = (mark(&plain, ""), mark(&plain, "/manifests/0"));
-    let (runtime, _folder) = serve(bytes(&[&plain, &manifest, &on_index, &on_entry, &image.manifest, &image.config]));
-    for (target, marked) in [(&plain, false), (&manifest, true), (&on_index, true), (&on_entry, true)] {
+    let (runtime, _folder) =
+        serve(bytes(&[&plain, &manifest, &on_index, &on_entry, &image.manifest, &image.config]));
+    for (target, marked) in
+        [(&plain, false), (&manifest, true), (&on_index, true), (&on_entry, true)]
+    {
         let proof = runtime.prove_content(&digest(target), &image.id()).await.unwrap();
         assert_eq!(proof.is_checkpoint(), marked);
     }
 }
 
-/// An error of the runtime is an error, not an absence; its text cannot forge a line of a log (attack E3).
+/// An error of the runtime is an error, not an absence; its text cannot forge a line of a log
+/// (attack E3).
 #[tokio::test]
 async fn attack_e3_an_error_of_the_runtime_is_printed_harmlessly() {
     let at = digest(b"fault");
@@ -178,7 +205,11 @@ async fn attack_e3_an_error_of_the_runtime_is_printed_harmlessly() {
     let refused = RuntimeError::Refused { call: "Content/Read", code, untrusted_message };
     assert_eq!(error, ProofError::Runtime(refused));
     assert!(!error.to_string().contains(char::is_control));
-    // A service that is not there (the CRI) is an answer too, and not the answer that an image is absent.
+    // A service that is not there (the CRI) is an answer too, and not the answer that an image is
+    // absent.
     let error = runtime.identify("app").await.unwrap_err();
-    assert!(matches!(error, RuntimeError::Refused { code: tonic::Code::Unimplemented, .. }), "{error:?}");
+    assert!(
+        matches!(error, RuntimeError::Refused { code: tonic::Code::Unimplemented, .. }),
+        "{error:?}"
+    );
 }

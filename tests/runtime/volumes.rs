@@ -14,7 +14,8 @@ const PATH: &str = "/data";
 async fn attack_a9_an_image_volume_is_proven_by_its_snapshot() {
     let house = House::of(Flavour::at_least(2, 1).unwrap()).await;
     let cri = house.containerd.cri();
-    let (image, data) = (Tiny::saying("app"), Tiny::files(&[("file", b"from the volume\n", 0o644)]));
+    let (image, data) =
+        (Tiny::saying("app"), Tiny::files(&[("file", b"from the volume\n", 0o644)]));
     let root = house.pulled("app", &image).await;
     let volume = house.pulled("data", &data).await;
     let other = house.pulled("other", &Tiny::files(&[("file", b"from another", 0o644)])).await;
@@ -22,7 +23,11 @@ async fn attack_a9_an_image_volume_is_proven_by_its_snapshot() {
     let pod = cri.run_pod("prod").await.unwrap();
     let asked = format!("{HOST}/data:1");
     // The kubelet sends an id; the CRI then takes the record of that name for the volume's image.
-    let spec = ImageSpec { image: data.id().to_string(), user_specified_image: asked.clone(), ..Default::default() };
+    let spec = ImageSpec {
+        image: data.id().to_string(),
+        user_specified_image: asked.clone(),
+        ..Default::default()
+    };
     let mount = |path: &str| Mount {
         container_path: path.to_owned(),
         image: Some(spec.clone()),
@@ -51,14 +56,20 @@ async fn attack_a9_an_image_volume_is_proven_by_its_snapshot() {
     let container = house.runtime.container(&id).await.unwrap().unwrap();
     let created = container.created_with.unwrap();
     assert_eq!(created.volumes.len(), 1);
-    assert_eq!((created.volumes[0].container_path.as_str(), created.volumes[0].image.as_str()), (PATH, &*spec.image));
+    assert_eq!(
+        (created.volumes[0].container_path.as_str(), created.volumes[0].image.as_str()),
+        (PATH, &*spec.image)
+    );
     assert_eq!(created.volumes[0].user_specified_image, Some(asked));
 
     let prove = async |volumes: &[(&str, &sealgate::containerd::Content)]| {
         house.runtime.prove_container(&id, &expect(volumes)).await
     };
     assert!(prove(&[(PATH, &volume)]).await.is_ok());
-    let differs = ProofError::ParentDiffers { expected: other.chain_id().clone(), got: volume.chain_id().to_string() };
+    let differs = ProofError::ParentDiffers {
+        expected: other.chain_id().clone(),
+        got: volume.chain_id().to_string(),
+    };
     assert_eq!(prove(&[(PATH, &other)]).await, Err(differs));
     assert_eq!(prove(&[]).await, Err(ProofError::VolumeUnexpected(PATH.to_owned())));
     let missing = Err(ProofError::VolumeMissing("/more".to_owned()));

@@ -1,8 +1,10 @@
-//! [`Containerd`]: a containerd of the test's own, with its socket, state, snapshots and runc containers in a temporary
-//! folder, and nothing left of it when it is dropped, also by a failing test.
+//! [`Containerd`]: a containerd of the test's own, with its socket, state, snapshots and runc
+//! containers in a temporary folder, and nothing left of it when it is dropped, also by a failing
+//! test.
 //!
-//! It maps host names to registries on this machine, so that tests use names like `registry.example.test`. It runs pods
-//! on the host's network, which needs no CNI. What it needs and this machine lacks is [`Missing`], never a silent skip.
+//! It maps host names to registries on this machine, so that tests use names like
+//! `registry.example.test`. It runs pods on the host's network, which needs no CNI. What it needs
+//! and this machine lacks is [`Missing`], never a silent skip.
 
 #![allow(dead_code, unused_imports, reason = "shared by several test binaries, each uses a part")]
 #![allow(
@@ -80,7 +82,10 @@ impl Containerd {
     /// [`Missing`] says what this machine lacks.
     pub async fn start(setup: Setup) -> Result<Self, Missing> {
         flavour::check_machine()?;
-        let folder = tempfile::Builder::new().prefix("sealgate-containerd-").tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new()
+            .prefix("sealgate-containerd-")
+            .tempdir()
+            .expect("a temporary folder");
         config::write(folder.path(), &setup);
         let mut containerd = Self { setup, folder: Some(folder), child: None };
         containerd.spawn().await;
@@ -113,7 +118,8 @@ impl Containerd {
     /// Sends it a signal by its name: `STOP` makes it hang, `CONT` go on.
     pub fn signal(&self, name: &str) {
         if let Some(child) = &self.child {
-            let _ = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+            let _ =
+                Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
         }
     }
 
@@ -151,7 +157,12 @@ impl Containerd {
     pub fn ctr(&self, args: &[&str]) -> String {
         let output = self.try_ctr(args);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "ctr {args:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "ctr {args:?}: {}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
         text(&output.stdout)
     }
 
@@ -163,8 +174,11 @@ impl Containerd {
     }
 
     async fn spawn(&mut self) {
-        let log =
-            fs::File::options().create(true).append(true).open(self.folder().join("containerd.log")).expect("a log");
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder().join("containerd.log"))
+            .expect("a log");
         let containerd = self.setup.flavour.command("containerd");
         let mut command = match &self.setup.network {
             Some(network) => entering(network, &containerd),
@@ -178,7 +192,11 @@ impl Containerd {
         while !self.cri().is_ready().await {
             let exited = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             assert!(exited.is_none(), "containerd ended with {exited:?}:\n{}", self.log());
-            assert!(Instant::now() < deadline, "containerd did not come up in {START_MAX:?}:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "containerd did not come up in {START_MAX:?}:\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -193,7 +211,11 @@ impl Containerd {
 /// The same command in a network namespace; its arguments may follow.
 pub fn entering(namespace: &Path, command: &Command) -> Command {
     let mut outer = Command::new("nsenter");
-    outer.arg(format!("--net={}", namespace.display())).arg("--").arg(command.get_program()).args(command.get_args());
+    outer
+        .arg(format!("--net={}", namespace.display()))
+        .arg("--")
+        .arg(command.get_program())
+        .args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => outer.env(name, value),

@@ -1,5 +1,6 @@
-//! Loads `tests/fixtures/images`, one OCI layout of many repositories, byte for byte as cosign pushed it: [`load`],
-//! [`Repository`], [`key`]. Serves nothing and depends on no other support code.
+//! Loads `tests/fixtures/images`, one OCI layout of many repositories, byte for byte as cosign
+//! pushed it: [`load`], [`Repository`], [`key`]. Serves nothing and depends on no other support
+//! code.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -41,8 +42,8 @@ pub fn prod(situation: &str) -> &'static Repository {
     &load()[&format!("registry.example.test/prod/{situation}")]
 }
 
-/// A bundle as a plain file of `bundles/`: by the repository it signs, or `message-keyless`, `message-email`,
-/// `message-build` over the bytes of `prod/unsigned:v1`.
+/// A bundle as a plain file of `bundles/`: by the repository it signs, or `message-keyless`,
+/// `message-email`, `message-build` over the bytes of `prod/unsigned:v1`.
 pub fn bundle(name: &str) -> Vec<u8> {
     fs::read(folder(&format!("bundles/{name}.json"))).unwrap()
 }
@@ -57,8 +58,8 @@ pub fn trust_root_path(name: &str) -> PathBuf {
     folder(&format!("trust/{name}.json"))
 }
 
-/// Where a file of the PKI of one's own lies: `root.pem`, `intermediate.pem`, `foreign-root.pem`, `before.crl`,
-/// `team.crl`, `stale.crl`, `root.crl`.
+/// Where a file of the PKI of one's own lies: `root.pem`, `intermediate.pem`, `foreign-root.pem`,
+/// `before.crl`, `team.crl`, `stale.crl`, `root.crl`.
 pub fn pki_path(file: &str) -> PathBuf {
     folder("pki").join(file)
 }
@@ -68,13 +69,15 @@ pub fn key(name: &str) -> Vec<u8> {
     fs::read(folder(&format!("keys/{name}.pub"))).unwrap()
 }
 
-/// A bundle with a signature over the bytes of `prod/unsigned:v1`, made by `cosign sign-blob` of a major version.
+/// A bundle with a signature over the bytes of `prod/unsigned:v1`, made by `cosign sign-blob` of a
+/// major version.
 pub fn message_bundle(key: &str, version: u8) -> Vec<u8> {
     fs::read(folder(&format!("messages/{key}-v{version}.json"))).unwrap()
 }
 
 fn read() -> BTreeMap<String, Repository> {
-    let index: Value = serde_json::from_slice(&fs::read(folder("images/index.json")).unwrap()).unwrap();
+    let index: Value =
+        serde_json::from_slice(&fs::read(folder("images/index.json")).unwrap()).unwrap();
     let mut repositories: BTreeMap<String, Repository> = BTreeMap::new();
     for entry in index["manifests"].as_array().unwrap() {
         let name = entry["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap();

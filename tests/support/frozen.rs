@@ -1,5 +1,6 @@
-//! A disk that can be made to hang: a file system of its own in a file, frozen (`fsfreeze`) so that whoever writes to it
-//! waits in the kernel until it is thawed. Nothing else on the machine is held up.
+//! A disk that can be made to hang: a file system of its own in a file, frozen (`fsfreeze`) so that
+//! whoever writes to it waits in the kernel until it is thawed. Nothing else on the machine is held
+//! up.
 #![allow(dead_code, unreachable_pub, reason = "each suite uses a part")]
 
 use std::fs;
@@ -22,7 +23,8 @@ impl Frozen {
     /// Over this folder.
     ///
     /// # Errors
-    /// What the tool that failed said: making and mounting one needs root, loop devices and `mkfs.ext4`.
+    /// What the tool that failed said: making and mounting one needs root, loop devices and
+    /// `mkfs.ext4`.
     pub fn over(folder: &Path) -> Result<Self, String> {
         let image = tempfile::tempdir().map_err(|error| error.to_string())?;
         let file = image.path().join("disk");
@@ -46,7 +48,8 @@ impl Frozen {
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        // Always, and first: a process that waits for it cannot be ended otherwise. It may not be frozen.
+        // Always, and first: a process that waits for it cannot be ended otherwise. It may not be
+        // frozen.
         drop(Command::new("fsfreeze").arg("--unfreeze").arg(&self.at).output());
         drop(Command::new("umount").arg("--lazy").arg(&self.at).output());
     }

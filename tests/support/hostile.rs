@@ -1,11 +1,18 @@
-//! [`Hostile`]: registries on raw sockets that are good ones, for one signed image each, but for one [`Fault`] at one
-//! [`Step`]; and traps beside them that record what is sent to whom it does not belong.
+//! [`Hostile`]: registries on raw sockets that are good ones, for one signed image each, but for
+//! one [`Fault`] at one [`Step`]; and traps beside them that record what is sent to whom it does
+//! not belong.
 //!
-//! A [`Cell`] is one fault at one step: an image, the `hosts.toml` that leads to its registry, credentials, and what a
-//! gate has to answer, which [`table`] says. The runtime's own questions are always answered with the truth: here the gate
-//! is looked at. Nothing is verified here, and nothing is of use outside of tests.
+//! A [`Cell`] is one fault at one step: an image, the `hosts.toml` that leads to its registry,
+//! credentials, and what a gate has to answer, which [`table`] says. The runtime's own questions
+//! are always answered with the truth: here the gate is looked at. Nothing is verified here, and
+//! nothing is of use outside of tests.
 
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "shared by test binaries, each uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "shared by test binaries, each uses a part"
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -117,8 +124,13 @@ impl Hostile {
     /// None yet; their threads are started.
     pub fn start() -> Self {
         bodies::prepare();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        Self { runtime: Some(runtime.expect("a runtime")), signer: Signer::ed25519(), count: AtomicUsize::new(0) }
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        Self {
+            runtime: Some(runtime.expect("a runtime")),
+            signer: Signer::ed25519(),
+            count: AtomicUsize::new(0),
+        }
     }
 
     /// The public key that vouches for every image, PEM.
@@ -189,12 +201,17 @@ impl Cell {
         lock(&self.shared.leaks).clone()
     }
 
-    /// Whether the fault may stand where nothing of the gate arrives: nobody listens there, or no connection comes about.
+    /// Whether the fault may stand where nothing of the gate arrives: nobody listens there, or no
+    /// connection comes about.
     pub fn may_be_unmet(&self) -> bool {
-        matches!(self.fault.kind, faults::Kind::Refused | faults::Kind::Tls(_) | faults::Kind::Document(_))
+        matches!(
+            self.fault.kind,
+            faults::Kind::Refused | faults::Kind::Tls(_) | faults::Kind::Document(_)
+        )
     }
 
-    /// Whether the runtime meets the fault as well, and may fail by itself where the gate has admitted.
+    /// Whether the runtime meets the fault as well, and may fail by itself where the gate has
+    /// admitted.
     pub fn meets_runtime(&self) -> bool {
         matches!(self.fault.kind, faults::Kind::Refused | faults::Kind::Tls(_))
     }

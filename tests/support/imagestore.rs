@@ -1,6 +1,12 @@
-//! [`Store`]: a stand-in for containerd's image store, as far as a pull needs it: `Images`, `Content/Read` and the
-//! CRI's `ImageStatus`, over what a test puts there. It pulls nothing and runs nothing. Wants `mod fixtures` beside it.
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, reason = "each binary uses what it needs")]
+//! [`Store`]: a stand-in for containerd's image store, as far as a pull needs it: `Images`,
+//! `Content/Read` and the CRI's `ImageStatus`, over what a test puts there. It pulls nothing and
+//! runs nothing. Wants `mod fixtures` beside it.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "each binary uses what it needs"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -59,7 +65,8 @@ impl Store {
 
     /// Holds everything of a repository.
     pub(crate) fn hold(&self, repository: &Repository) {
-        let manifests = repository.manifests.iter().map(|(digest, (_, bytes))| (digest.clone(), bytes.clone()));
+        let manifests =
+            repository.manifests.iter().map(|(digest, (_, bytes))| (digest.clone(), bytes.clone()));
         let blobs = repository.blobs.iter().map(|(digest, bytes)| (digest.clone(), bytes.clone()));
         self.lock().content.extend(manifests.chain(blobs));
     }
@@ -73,7 +80,8 @@ impl Store {
 
     /// The id of the image whose manifest this is.
     pub(crate) fn id_of(&self, digest: &str) -> String {
-        let manifest: serde_json::Value = serde_json::from_slice(&self.lock().content[digest]).unwrap();
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&self.lock().content[digest]).unwrap();
         manifest["config"]["digest"].as_str().unwrap().to_owned()
     }
 
@@ -102,7 +110,11 @@ impl Store {
     fn write(&self, image: Option<images::Image>, exists: bool) -> Result<images::Image, Status> {
         let image = image.unwrap();
         if self.named(&image.name).is_some() != exists {
-            return Err(if exists { Status::not_found("none") } else { Status::already_exists("one") });
+            return Err(if exists {
+                Status::not_found("none")
+            } else {
+                Status::already_exists("one")
+            });
         }
         self.name(&image.name, &image.target.as_ref().unwrap().digest);
         Ok(image)
@@ -116,8 +128,12 @@ async fn answer(
     let path = request.uri().path().to_owned();
     let request = request.map(tonic::body::Body::new);
     match path.split('/').nth(1) {
-        Some("containerd.services.images.v1.Images") => ImagesServer::new(store).call(request).await,
-        Some("containerd.services.content.v1.Content") => ContentServer::new(store).call(request).await,
+        Some("containerd.services.images.v1.Images") => {
+            ImagesServer::new(store).call(request).await
+        }
+        Some("containerd.services.content.v1.Content") => {
+            ContentServer::new(store).call(request).await
+        }
         _ => ImageServiceServer::new(store).call(request).await,
     }
 }
@@ -157,7 +173,10 @@ impl Images for Store {
         Ok(Response::new(images::UpdateImageResponse { image }))
     }
 
-    async fn delete(&self, request: Request<images::DeleteImageRequest>) -> Result<Response<()>, Status> {
+    async fn delete(
+        &self,
+        request: Request<images::DeleteImageRequest>,
+    ) -> Result<Response<()>, Status> {
         let removed = self.lock().names.remove(&request.get_ref().name);
         removed.map(|_| Response::new(())).ok_or_else(|| Status::not_found("no such image"))
     }
@@ -167,11 +186,17 @@ impl Images for Store {
 impl Content for Store {
     type ReadStream = Chunks;
 
-    async fn info(&self, _: Request<content::InfoRequest>) -> Result<Response<content::InfoResponse>, Status> {
+    async fn info(
+        &self,
+        _: Request<content::InfoRequest>,
+    ) -> Result<Response<content::InfoResponse>, Status> {
         Err(Status::unimplemented("nobody asks"))
     }
 
-    async fn read(&self, request: Request<content::ReadContentRequest>) -> Result<Response<Chunks>, Status> {
+    async fn read(
+        &self,
+        request: Request<content::ReadContentRequest>,
+    ) -> Result<Response<Chunks>, Status> {
         let bytes = self.lock().content.get(&request.get_ref().digest).cloned();
         let data = bytes.ok_or_else(|| Status::not_found("no such content"))?;
         let chunk = content::ReadContentResponse { offset: 0, data: data.into() };
@@ -193,17 +218,22 @@ impl ImageService for Store {
         request: Request<cri::ImageStatusRequest>,
     ) -> Result<Response<cri::ImageStatusResponse>, Status> {
         let name = request.into_inner().image.unwrap().image;
-        let is_meant = |(other, digest): &(String, String)| *other == name || self.id_of(digest) == name;
+        let is_meant =
+            |(other, digest): &(String, String)| *other == name || self.id_of(digest) == name;
         let names: Vec<(String, String)> = self.lock().names.clone().into_iter().collect();
         let image = names.iter().find(|known| is_meant(known)).map(|(_, digest)| {
-            let of_it = names.iter().filter(|(_, other)| other == digest).map(|(name, _)| name.clone());
+            let of_it =
+                names.iter().filter(|(_, other)| other == digest).map(|(name, _)| name.clone());
             let (repo_digests, repo_tags) = of_it.partition(|name| name.contains('@'));
             cri::Image { id: self.id_of(digest), repo_tags, repo_digests, ..cri::Image::default() }
         });
         Ok(Response::new(cri::ImageStatusResponse { image, ..cri::ImageStatusResponse::default() }))
     }
 
-    async fn pull_image(&self, _: Request<cri::PullImageRequest>) -> Result<Response<cri::PullImageResponse>, Status> {
+    async fn pull_image(
+        &self,
+        _: Request<cri::PullImageRequest>,
+    ) -> Result<Response<cri::PullImageResponse>, Status> {
         Err(Status::unimplemented("the proxy pulls"))
     }
 

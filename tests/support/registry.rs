@@ -1,8 +1,9 @@
-//! [`TestRegistry`]: a registry of OCI distribution-spec 1.1 in this process, for tests: it conforms unless a
-//! [`Settings`] field or a [`Rule`] says how it must not, and it keeps a log of every request.
+//! [`TestRegistry`]: a registry of OCI distribution-spec 1.1 in this process, for tests: it
+//! conforms unless a [`Settings`] field or a [`Rule`] says how it must not, and it keeps a log of
+//! every request.
 //!
-//! It listens on 127.0.0.1 in a thread of its own, so that a test may block, pause its clock or start other programs.
-//! Not for production, not complete: no deletion, no ranges.
+//! It listens on 127.0.0.1 in a thread of its own, so that a test may block, pause its clock or
+//! start other programs. Not for production, not complete: no deletion, no ranges.
 
 #![allow(dead_code, unused_imports, reason = "shared by several test binaries, each uses a part")]
 #![allow(
@@ -59,9 +60,11 @@ pub struct Settings {
     pub referrers: Referrers,
     /// Who may read and write.
     pub auth: Auth,
-    /// Serve HTTPS with a certificate for `localhost` and 127.0.0.1 of a fresh authority ([`TestRegistry::ca_pem`]).
+    /// Serve HTTPS with a certificate for `localhost` and 127.0.0.1 of a fresh authority
+    /// ([`TestRegistry::ca_pem`]).
     pub tls: bool,
-    /// Over HTTPS, serve only clients with a certificate of that authority ([`TestRegistry::client_pem`]).
+    /// Over HTTPS, serve only clients with a certificate of that authority
+    /// ([`TestRegistry::client_pem`]).
     pub client_certificates: bool,
     /// Send `Docker-Distribution-Api-Version: registry/2.0`, as docker's distribution does.
     pub docker_header: bool,
@@ -139,7 +142,9 @@ impl TestRegistry {
         let address = listener.local_addr().expect("an address");
         let certified = settings.tls.then(|| serve::certificate(settings.client_certificates));
         let (ca_pem, client_pem, acceptor) = match certified {
-            Some(certified) => (Some(certified.ca), Some(certified.client), Some(certified.acceptor)),
+            Some(certified) => {
+                (Some(certified.ca), Some(certified.client), Some(certified.acceptor))
+            }
             None => (None, None, None),
         };
         let scheme = if settings.tls { "https" } else { "http" };
@@ -152,7 +157,8 @@ impl TestRegistry {
         });
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let for_thread = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || serve::run(listener, acceptor, for_thread, stopped));
+        let thread =
+            std::thread::spawn(move || serve::run(listener, acceptor, for_thread, stopped));
         Self { address, ca_pem, client_pem, shared, stop: Some(stop), thread: Some(thread) }
     }
 
@@ -182,7 +188,13 @@ impl TestRegistry {
     }
 
     /// Stores a manifest under its digest and, when given, a tag; returns the digest.
-    pub fn put_manifest(&self, repository: &str, tag: Option<&str>, bytes: &[u8], media_type: &str) -> String {
+    pub fn put_manifest(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        bytes: &[u8],
+        media_type: &str,
+    ) -> String {
         lock(&self.shared.store).put_manifest(repository, tag, bytes, media_type)
     }
 

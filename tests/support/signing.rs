@@ -1,6 +1,11 @@
-//! Keys made on the spot, and signatures in both of cosign's forms, for tests that need what no fixture has:
-//! [`Signer`]. Depends on no other support code.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses what it needs")]
+//! Keys made on the spot, and signatures in both of cosign's forms, for tests that need what no
+//! fixture has: [`Signer`]. Depends on no other support code.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test binary uses what it needs"
+)]
 
 use std::collections::BTreeMap;
 
@@ -64,7 +69,8 @@ impl Signer {
             Self::Rsa(pair, _) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
             Self::Ed25519(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
             Self::Ed25519ph(key) => {
-                let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+                let prefix =
+                    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
                 [&prefix[..], key.verifying_key().as_bytes()].concat()
             }
         }
@@ -86,9 +92,11 @@ impl Signer {
                 signature
             }
             Self::Ed25519(pair) => pair.sign(bytes).as_ref().to_vec(),
-            Self::Ed25519ph(key) => {
-                key.sign_prehashed(Sha512::new_with_prefix(bytes), None).unwrap().to_bytes().to_vec()
-            }
+            Self::Ed25519ph(key) => key
+                .sign_prehashed(Sha512::new_with_prefix(bytes), None)
+                .unwrap()
+                .to_bytes()
+                .to_vec(),
         }
     }
 
@@ -100,7 +108,9 @@ impl Signer {
     /// A bundle with this in-toto statement.
     pub fn statement_bundle(&self, statement: &str) -> String {
         let kind = "application/vnd.in-toto+json";
-        let signature = self.sign(format!("DSSEv1 {} {kind} {} {statement}", kind.len(), statement.len()).as_bytes());
+        let signature = self.sign(
+            format!("DSSEv1 {} {kind} {} {statement}", kind.len(), statement.len()).as_bytes(),
+        );
         let payload = STANDARD.encode(statement);
         let signature = STANDARD.encode(signature);
         bundle(&format!(
@@ -135,7 +145,8 @@ pub fn statement(digest: &str, predicate_type: &str) -> String {
 /// A PEM file.
 pub fn pem(label: &str, der: &[u8]) -> Vec<u8> {
     let base64 = STANDARD.encode(der);
-    let lines: Vec<_> = base64.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
+    let lines: Vec<_> =
+        base64.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n")).into_bytes()
 }
 

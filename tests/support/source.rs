@@ -1,9 +1,14 @@
-//! The crate's own source as tests read it: which files there are, which of them are for tests alone, and every path that
-//! a file names ([`Paths`]). It resolves `crate::`, `super::` and `self::`, and looks into macros; it does not follow
-//! re-exports, which `imports.rs` does.
+//! The crate's own source as tests read it: which files there are, which of them are for tests
+//! alone, and every path that a file names ([`Paths`]). It resolves `crate::`, `super::` and
+//! `self::`, and looks into macros; it does not follow re-exports, which `imports.rs` does.
 
 #![allow(dead_code, reason = "shared by several test binaries, each uses a part")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test support fails loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "test support fails loudly"
+)]
 #![allow(unreachable_pub, reason = "pub marks what tests use; a test binary has no outside")]
 
 use std::collections::BTreeSet;
@@ -17,7 +22,8 @@ use syn::visit::{self, Visit};
 pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
     let all = entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
-    let mut files: Vec<PathBuf> = all.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect();
+    let mut files: Vec<PathBuf> =
+        all.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect();
     files.sort();
     files
 }
@@ -30,14 +36,16 @@ pub fn is_test(file: &Path) -> bool {
 /// Whether an item is compiled for tests alone.
 pub fn for_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Ident>().is_ok_and(|word| word == "test")
+        attribute.path().is_ident("cfg")
+            && attribute.parse_args::<syn::Ident>().is_ok_and(|word| word == "test")
     })
 }
 
 /// The module that a file below `src` holds, from the crate's root.
 pub fn module_of(file: &Path) -> Vec<String> {
     let module = file.strip_prefix("src").unwrap().with_extension("");
-    let mut module: Vec<String> = module.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let mut module: Vec<String> =
+        module.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     if module.last().is_some_and(|last| last == "mod" || last == "lib") {
         module.pop();
     }
@@ -47,7 +55,8 @@ pub fn module_of(file: &Path) -> Vec<String> {
 /// Every path that a file names, from the crate's root, `use` trees flattened.
 pub fn paths_of(file: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(file).unwrap();
-    let syntax = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let syntax =
+        syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     Paths::of(module_of(file), &syntax).all()
 }
 
@@ -85,7 +94,8 @@ impl Paths {
     }
 
     fn absolute(&self, segments: &[String]) -> Vec<String> {
-        let from_root = |kept: &[String], rest: &[String]| [&["crate".to_owned()], kept, rest].concat();
+        let from_root =
+            |kept: &[String], rest: &[String]| [&["crate".to_owned()], kept, rest].concat();
         match segments.first().map(String::as_str) {
             Some("self") => from_root(&self.module, &segments[1..]),
             Some("super") => {
@@ -99,13 +109,19 @@ impl Paths {
     fn flatten(&mut self, prefix: &[String], tree: &syn::UseTree, is_export: bool) {
         let with = |name: &syn::Ident| [prefix, &[name.to_string()]].concat();
         let (path, name) = match tree {
-            syn::UseTree::Path(path) => return self.flatten(&with(&path.ident), &path.tree, is_export),
+            syn::UseTree::Path(path) => {
+                return self.flatten(&with(&path.ident), &path.tree, is_export);
+            }
             syn::UseTree::Group(group) => {
                 return group.items.iter().for_each(|tree| self.flatten(prefix, tree, is_export));
             }
-            syn::UseTree::Name(name) if name.ident == "self" => (prefix.to_vec(), prefix.last().unwrap().clone()),
+            syn::UseTree::Name(name) if name.ident == "self" => {
+                (prefix.to_vec(), prefix.last().unwrap().clone())
+            }
             syn::UseTree::Name(name) => (with(&name.ident), name.ident.to_string()),
-            syn::UseTree::Rename(rename) if rename.ident == "self" => (prefix.to_vec(), rename.rename.to_string()),
+            syn::UseTree::Rename(rename) if rename.ident == "self" => {
+                (prefix.to_vec(), rename.rename.to_string())
+            }
             syn::UseTree::Rename(rename) => (with(&rename.ident), rename.rename.to_string()),
             syn::UseTree::Glob(_) => ([prefix, &["*".to_owned()]].concat(), "*".to_owned()),
         };
@@ -124,7 +140,8 @@ impl Paths {
                     path.push(ident.to_string());
                 }
                 TokenTree::Punct(punct)
-                    if punct.as_char() == ':' && (colons == 1 || punct.spacing() == Spacing::Joint) =>
+                    if punct.as_char() == ':'
+                        && (colons == 1 || punct.spacing() == Spacing::Joint) =>
                 {
                     colons += 1;
                     continue;
@@ -182,7 +199,8 @@ impl<'a> Visit<'a> for Paths {
     }
 
     fn visit_path(&mut self, path: &'a syn::Path) {
-        let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let segments: Vec<String> =
+            path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         self.named.insert(self.absolute(&segments));
         visit::visit_path(self, path);
     }

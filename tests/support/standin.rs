@@ -1,5 +1,5 @@
-//! [`Standin`]: a runtime that stands in for containerd, on raw HTTP/2 so that any path can be answered and every byte
-//! is seen. It records what reached it; it verifies nothing.
+//! [`Standin`]: a runtime that stands in for containerd, on raw HTTP/2 so that any path can be
+//! answered and every byte is seen. It records what reached it; it verifies nothing.
 //!
 //! Answers by the last part of the path:
 //!
@@ -46,7 +46,8 @@ use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::UnixListener, task::JoinHandle};
 
-/// A gRPC server on a Unix socket; stops as if killed when dropped, and leaves its socket file behind.
+/// A gRPC server on a Unix socket; stops as if killed when dropped, and leaves its socket file
+/// behind.
 pub struct Standin {
     path: PathBuf,
     state: Arc<State>,
@@ -68,7 +69,8 @@ pub struct Received {
     pub connection: usize,
 }
 
-/// What answers a path for a scenario: the message of the request in, the message of the reply or a status out.
+/// What answers a path for a scenario: the message of the request in, the message of the reply or a
+/// status out.
 pub type Script = Arc<dyn Fn(&[u8]) -> Result<Vec<u8>, (i32, String)> + Send + Sync>;
 
 #[derive(Default)]
@@ -136,8 +138,8 @@ impl Standin {
         self.state.scripts.lock().unwrap().insert(path.to_owned(), script);
     }
 
-    /// Tells every client to go away, lets their calls finish, and goes on accepting, as a server does whose
-    /// connections have an age limit.
+    /// Tells every client to go away, lets their calls finish, and goes on accepting, as a server
+    /// does whose connections have an age limit.
     pub fn retire(&self) {
         self.state.retired.notify_waiters();
     }
@@ -171,7 +173,8 @@ async fn accept(listener: UnixListener, state: Arc<State>) {
                 .max_pending_accept_reset_streams(1 << 20);
             builder.initial_stream_window_size(1 << 20).initial_connection_window_size(16 << 20);
             builder.max_local_error_reset_streams(1 << 20).auto_date_header(false);
-            let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+            let mut connection =
+                std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
             tokio::select! {
                 _ = connection.as_mut() => {}
                 () = state.retired.notified() => {
@@ -223,7 +226,9 @@ async fn answer(
     Ok(grpc(match name.as_str() {
         "GetContainerEvents" => ReplyBody::Endless { first: Some(frame(b"an event")), unfinished },
         "Many" => ReplyBody::frames((0..said()).map(|_| frame(b"item")), ok(), unfinished),
-        "Gather" => ReplyBody::frames([frame(&(whole.len() as u64).to_be_bytes())], ok(), unfinished),
+        "Gather" => {
+            ReplyBody::frames([frame(&(whole.len() as u64).to_be_bytes())], ok(), unfinished)
+        }
         "Fail" => ReplyBody::frames([], long_error(), unfinished),
         "Large" => ReplyBody::frames([frame(&vec![b'x'; said()])], ok(), unfinished),
         _ => ReplyBody::frames([whole], ok(), unfinished),
@@ -250,7 +255,10 @@ pub fn status(code: i32, text: &str) -> HeaderMap {
 /// The error of `Fail`: longer than an HTTP/2 frame and than the default limit of header lists.
 pub fn long_error() -> HeaderMap {
     let mut trailers = status(5, &"not found, and here is why ".repeat(2300));
-    trailers.insert("grpc-status-details-bin", HeaderValue::try_from("CAUSE".repeat(4000)).expect("plain"));
+    trailers.insert(
+        "grpc-status-details-bin",
+        HeaderValue::try_from("CAUSE".repeat(4000)).expect("plain"),
+    );
     trailers
 }
 
@@ -282,9 +290,18 @@ impl State {
         let headers = request.headers().clone();
         let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
         let uri = request.uri();
-        let origin =
-            format!("{}://{}", part(uri.scheme_str()), part(uri.authority().map(|authority| authority.as_str())));
-        received.push(Received { path: path.to_owned(), origin, headers, body: Vec::new(), connection });
+        let origin = format!(
+            "{}://{}",
+            part(uri.scheme_str()),
+            part(uri.authority().map(|authority| authority.as_str()))
+        );
+        received.push(Received {
+            path: path.to_owned(),
+            origin,
+            headers,
+            body: Vec::new(),
+            connection,
+        });
         received.len() - 1
     }
 }
@@ -345,13 +362,28 @@ impl Recorder {
 
 enum ReplyBody {
     Nothing,
-    Frames { frames: std::vec::IntoIter<Bytes>, trailers: Option<HeaderMap>, unfinished: Unfinished },
-    Echo { body: Recorder, unfinished: Unfinished, ended: bool },
-    Endless { first: Option<Bytes>, unfinished: Unfinished },
+    Frames {
+        frames: std::vec::IntoIter<Bytes>,
+        trailers: Option<HeaderMap>,
+        unfinished: Unfinished,
+    },
+    Echo {
+        body: Recorder,
+        unfinished: Unfinished,
+        ended: bool,
+    },
+    Endless {
+        first: Option<Bytes>,
+        unfinished: Unfinished,
+    },
 }
 
 impl ReplyBody {
-    fn frames(frames: impl IntoIterator<Item = Bytes>, trailers: HeaderMap, unfinished: Unfinished) -> Self {
+    fn frames(
+        frames: impl IntoIterator<Item = Bytes>,
+        trailers: HeaderMap,
+        unfinished: Unfinished,
+    ) -> Self {
         let frames = frames.into_iter().collect::<Vec<_>>().into_iter();
         Self::Frames { frames, trailers: Some(trailers), unfinished }
     }
@@ -361,7 +393,10 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut *self {
             Self::Nothing => Poll::Ready(None),
             Self::Frames { frames, trailers, unfinished } => Poll::Ready(match frames.next() {
@@ -372,7 +407,8 @@ impl Body for ReplyBody {
                 }
             }),
             Self::Echo { ended: true, .. } => Poll::Ready(None),
-            Self::Echo { body, unfinished, ended } => match Pin::new(&mut body.body).poll_frame(cx) {
+            Self::Echo { body, unfinished, ended } => match Pin::new(&mut body.body).poll_frame(cx)
+            {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Some(data) = frame.data_ref() {
                         body.note(data);
@@ -389,7 +425,9 @@ impl Body for ReplyBody {
             },
             Self::Endless { first, unfinished } => {
                 let _ = &unfinished.done;
-                first.take().map_or(Poll::Pending, |first| Poll::Ready(Some(Ok(Frame::data(first)))))
+                first
+                    .take()
+                    .map_or(Poll::Pending, |first| Poll::Ready(Some(Ok(Frame::data(first)))))
             }
         }
     }

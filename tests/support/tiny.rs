@@ -1,7 +1,13 @@
-//! [`Tiny`]: the smallest images that really run, made in the test from a static busybox and a few files.
+//! [`Tiny`]: the smallest images that really run, made in the test from a static busybox and a few
+//! files.
 
 #![allow(dead_code, reason = "shared by several test binaries, each uses a part")]
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, reason = "test support fails loudly")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "test support fails loudly"
+)]
 #![allow(unreachable_pub, reason = "pub marks what tests use; a test binary has no outside")]
 
 use std::fs;
@@ -101,14 +107,18 @@ impl Tiny {
             entry["annotations"] = json!({"io.containerd.image.name": name});
             entry
         };
-        let index = json!({"schemaVersion": 2, "manifests": names.iter().map(entry).collect::<Vec<_>>()});
+        let index =
+            json!({"schemaVersion": 2, "manifests": names.iter().map(entry).collect::<Vec<_>>()});
         let index = serde_json::to_vec(&index).expect("JSON");
-        let mut files: Vec<(String, &[u8])> =
-            vec![("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#), ("index.json".to_owned(), &index)];
+        let mut files: Vec<(String, &[u8])> = vec![
+            ("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#),
+            ("index.json".to_owned(), &index),
+        ];
         for blob in [&self.manifest, &self.config].into_iter().chain(&self.layers) {
             files.push((format!("blobs/sha256/{}", Digest::of(blob).hex()), blob));
         }
-        let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), *bytes, 0o644)).collect();
+        let files: Vec<_> =
+            files.iter().map(|(name, bytes)| (name.as_str(), *bytes, 0o644)).collect();
         tar(&files)
     }
 }
@@ -129,8 +139,8 @@ fn descriptor(media_type: &str, bytes: &[u8]) -> serde_json::Value {
 /// A layer with a static busybox in it.
 fn busybox() -> Vec<u8> {
     // `make deps` unpacks it where the machine has another busybox, which is not static as a rule.
-    let unpacked =
-        ["bin", "usr/bin"].map(|folder| format!("{}/target/deps/{folder}/busybox", env!("CARGO_MANIFEST_DIR")));
+    let unpacked = ["bin", "usr/bin"]
+        .map(|folder| format!("{}/target/deps/{folder}/busybox", env!("CARGO_MANIFEST_DIR")));
     let unpacked = unpacked.into_iter().find_map(|path| fs::read(path).ok());
     let busybox = unpacked.or_else(|| fs::read("/bin/busybox").ok());
     let busybox = busybox.expect("/bin/busybox (Debian: busybox-static; `make deps` installs it)");
@@ -142,7 +152,8 @@ pub fn tar(files: &[(&str, &[u8], u32)]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (name, bytes, mode) in files {
         let mut header = [0_u8; 512];
-        let mut field = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+        let mut field =
+            |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
         field(0, name);
         field(100, &format!("{mode:07o}\0"));
         field(108, "0000000\0");

@@ -24,7 +24,10 @@ fn attack_c3_older_metadata_is_refused() {
     stage.update().unwrap();
     stage.repository.version = 1;
     stage.mirror.publish(&stage.repository);
-    assert_eq!(refused(&stage), UpdateError::Rollback { role: "timestamp".to_owned(), seen: 2, got: 1 });
+    assert_eq!(
+        refused(&stage),
+        UpdateError::Rollback { role: "timestamp".to_owned(), seen: 2, got: 1 }
+    );
 }
 
 /// The versions that were seen count after they have expired, too.
@@ -43,7 +46,8 @@ fn attack_c3_older_metadata_is_refused_after_the_newer_has_expired() {
     assert_eq!(error, UpdateError::Rollback { role: "timestamp".to_owned(), seen: 2, got: 1 });
 }
 
-/// A stolen key that a newer root took away signs for nothing again, although the mirror hides that root.
+/// A stolen key that a newer root took away signs for nothing again, although the mirror hides that
+/// root.
 #[test]
 fn attack_c3_a_root_that_was_seen_stays_in_force() {
     let mut stage = Stage::updated();
@@ -55,7 +59,10 @@ fn attack_c3_a_root_that_was_seen_stays_in_force() {
     stage.publish_next();
     stage.mirror.set("/2.root.json", Reply::Status(404));
     let error = refused(&stage);
-    assert_eq!(error, UpdateError::Signatures { role: "timestamp".to_owned(), found: 0, threshold: 1 });
+    assert_eq!(
+        error,
+        UpdateError::Signatures { role: "timestamp".to_owned(), found: 0, threshold: 1 }
+    );
 }
 
 /// The newer root is kept even when the update that brought it failed.
@@ -67,18 +74,25 @@ fn attack_c3_a_root_stays_in_force_although_its_update_failed() {
     stage.publish_next();
     stage.mirror.set("/timestamp.json", Reply::Status(503));
     let error = stage.update().unwrap_err();
-    assert!(matches!(error, UpdateError::Fetch(FetchError::Status { status: 503, .. })), "{error:?}");
+    assert!(
+        matches!(error, UpdateError::Fetch(FetchError::Status { status: 503, .. })),
+        "{error:?}"
+    );
     stage.repository.role_key = stolen;
     stage.publish_next();
     stage.mirror.set("/2.root.json", Reply::Status(404));
     let error = refused(&stage);
-    assert_eq!(error, UpdateError::Signatures { role: "timestamp".to_owned(), found: 0, threshold: 1 });
+    assert_eq!(
+        error,
+        UpdateError::Signatures { role: "timestamp".to_owned(), found: 0, threshold: 1 }
+    );
 }
 
 /// Attack C3: a mirror that stands still.
 #[test]
 fn attack_c3_expired_metadata_is_refused() {
-    let expired = |role: &str| UpdateError::Expired { role: role.to_owned(), at: LONG_AGO.parse().unwrap() };
+    let expired =
+        |role: &str| UpdateError::Expired { role: role.to_owned(), at: LONG_AGO.parse().unwrap() };
     let mut stage = Stage::updated();
     stage.repository.timestamp_expires = LONG_AGO;
     stage.publish_next();
@@ -101,7 +115,8 @@ fn attack_c3_a_frozen_mirror_is_noticed_when_its_timestamp_expires() {
     stage.update().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let later = "2026-06-03T00:00:00Z".parse().unwrap();
-    let error = runtime.block_on(sealgate::tuf::update(&stage.ask(), |_| Ok(()), later)).unwrap_err();
+    let error =
+        runtime.block_on(sealgate::tuf::update(&stage.ask(), |_| Ok(()), later)).unwrap_err();
     let at = "2026-06-02T00:00:00Z".parse().unwrap();
     assert_eq!(error, UpdateError::Expired { role: "timestamp".to_owned(), at });
 }
@@ -125,7 +140,10 @@ fn another_repository_is_refused() {
     let ask = sealgate::tuf::Ask { root: first, ..stage.ask() };
     let before = stage.everything();
     let error = update(&ask).unwrap_err();
-    assert_eq!(error, UpdateError::Signatures { role: "timestamp".to_owned(), found: 0, threshold: 1 });
+    assert_eq!(
+        error,
+        UpdateError::Signatures { role: "timestamp".to_owned(), found: 0, threshold: 1 }
+    );
     assert_eq!(stage.everything(), before);
 }
 
@@ -137,7 +155,10 @@ fn attack_d1_an_endless_body_is_cut_off() {
     stage.mirror.set_target(Reply::Endless);
     let error = refused(&stage);
     let limit = u64::try_from(stage.repository.target.len()).unwrap();
-    assert!(matches!(&error, UpdateError::Fetch(FetchError::TooLarge { limit: l, .. }) if *l == limit), "{error:?}");
+    assert!(
+        matches!(&error, UpdateError::Fetch(FetchError::TooLarge { limit: l, .. }) if *l == limit),
+        "{error:?}"
+    );
     for path in ["/timestamp.json", "/2.root.json"] {
         stage.mirror.set(path, Reply::Endless);
         let error = refused(&stage);
@@ -179,7 +200,10 @@ fn attack_e5_a_redirect_is_refused() {
         stage.mirror.publish(&stage.repository);
         stage.mirror.set(path, Reply::Redirect(format!("{}{path}", other.url())));
         let error = refused(&stage);
-        assert!(matches!(error, UpdateError::Fetch(FetchError::Redirect { .. })), "{path}: {error:?}");
+        assert!(
+            matches!(error, UpdateError::Fetch(FetchError::Redirect { .. })),
+            "{path}: {error:?}"
+        );
     }
     assert_eq!(other.asked(), Vec::<String>::new());
 }

@@ -1,4 +1,5 @@
-//! The running gate: what ends soon is told at load and reload, in `sealgate status` and to a monitor.
+//! The running gate: what ends soon is told at load and reload, in `sealgate status` and to a
+//! monitor.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -60,7 +61,9 @@ impl Gate {
         let mut lines = Vec::new();
         loop {
             let line = self.journal.recv_timeout(WAIT);
-            lines.push(line.unwrap_or_else(|_| panic!("the journal does not say {words:?}: {lines:#?}")));
+            lines.push(
+                line.unwrap_or_else(|_| panic!("the journal does not say {words:?}: {lines:#?}")),
+            );
             if lines.last().unwrap().contains(words) {
                 return lines;
             }
@@ -91,9 +94,11 @@ impl Gate {
 fn configure(at: &Path, days: u32, metrics: SocketAddr) {
     let path = |name: &str| at.join(name);
     let text = format!(
-        "[listen]\nsocket = {:?}\n[control]\nsocket = {:?}\n[runtime]\nsocket = {:?}\n[audit]\npath = {:?}\n[clock]\nfile = {:?}\n\
+        "[listen]\nsocket = {:?}\n[control]\nsocket = {:?}\n[runtime]\nsocket = \
+         {:?}\n[audit]\npath = {:?}\n[clock]\nfile = {:?}\n\
          [policy]\npolicies = {:?}\nkeys = {:?}\n[metrics]\nlisten = \"{metrics}\"\n\
-         [trust]\nroots = [{trust:?}]\nstate = {trust:?}\nupdate = [\"acme\", \"absent\"]\nexpiry_warning_days = {days}\n",
+         [trust]\nroots = [{trust:?}]\nstate = {trust:?}\nupdate = \
+         [\"acme\", \"absent\"]\nexpiry_warning_days = {days}\n",
         path("cri.sock"),
         path("control.sock"),
         path("no-runtime.sock"),
@@ -114,23 +119,37 @@ fn what_ends_soon_is_told_everywhere() {
     let journal = gate.until("ready");
     assert!(journal.iter().any(|line| line.contains(warning)), "{journal:#?}");
     let status = gate.status(&[]);
-    assert!(status.contains("\ntrust    acme\n") && status.contains(&format!("warning: {warning}")), "{status}");
+    assert!(
+        status.contains("\ntrust    acme\n") && status.contains(&format!("warning: {warning}")),
+        "{status}"
+    );
     let told: Value = serde_json::from_str(&gate.status(&["--output", "json"])).unwrap();
     assert_eq!(told["trust"]["roots"], serde_json::json!(["acme"]));
-    assert!(told["trust"]["warnings"].as_array().unwrap().iter().any(|w| w.as_str().unwrap().starts_with(warning)));
+    assert!(
+        told["trust"]["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|w| w.as_str().unwrap().starts_with(warning))
+    );
 
     // A reload reads the table again.
     configure(&gate.path(), 1, gate.metrics);
     gate.reload();
     let journal = gate.until("the policy was reloaded");
     assert!(!journal.iter().any(|line| line.contains(warning)), "{journal:#?}");
-    assert!(gate.status(&[]).contains("\ntrust    acme; nothing ends soon\n"), "{}", gate.status(&[]));
+    assert!(
+        gate.status(&[]).contains("\ntrust    acme; nothing ends soon\n"),
+        "{}",
+        gate.status(&[])
+    );
 }
 
 /// Attack C4: the clock was set back before the start, so that what had ended seems valid again.
 #[test]
 fn attack_c4_a_clock_that_was_set_back_is_not_believed_and_told() {
-    let later = std::time::UNIX_EPOCH + sealgate::daemon::CLOCK.unix() + Duration::from_secs(48 * 3600);
+    let later =
+        std::time::UNIX_EPOCH + sealgate::daemon::CLOCK.unix() + Duration::from_secs(48 * 3600);
     let gate = Gate::start_after(30, |at| {
         let log = fs::File::create(at.join("log/audit.jsonl")).unwrap();
         log.set_modified(later).unwrap();
@@ -142,13 +161,16 @@ fn attack_c4_a_clock_that_was_set_back_is_not_believed_and_told() {
     assert!(!right.until("ready").iter().any(|line| line.contains(told)));
 }
 
-/// Policies so many, with a hundred patterns each, that reading them takes a while in a build without optimisation.
+/// Policies so many, with a hundred patterns each, that reading them takes a while in a build
+/// without optimisation.
 fn write_policies(at: &Path, policies: usize) {
     let mut text = String::new();
     for policy in 0..policies {
-        let images: Vec<String> = (0..100).map(|n| format!("\"reg.test/team-{policy}/app-{n}/**\"")).collect();
+        let images: Vec<String> =
+            (0..100).map(|n| format!("\"reg.test/team-{policy}/app-{n}/**\"")).collect();
         text += &format!(
-            "---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: p{policy}}}\nspec:\n  images: [{}]\n  \
+            "---\napiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: \
+             p{policy}}}\nspec:\n  images: [{}]\n  \
              require: {{digest: {{anyOf: [\"sha256:{}\"]}}}}\n",
             images.join(", "),
             "a".repeat(64)
@@ -178,7 +200,10 @@ fn a_reload_holds_nobody_up() {
     };
     let took = clock.steady() - began;
     assert!(reloaded.contains("the policy was reloaded"), "{reloaded}");
-    assert!(answers > 3 && longest < took / 2, "{answers} answers, the longest after {longest:?} of {took:?}");
+    assert!(
+        answers > 3 && longest < took / 2,
+        "{answers} answers, the longest after {longest:?} of {took:?}"
+    );
 }
 
 /// Two at once: what was there when the last signal came is in force.

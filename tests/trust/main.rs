@@ -1,4 +1,5 @@
-//! Refreshing trust roots: a TUF repository made here, served on loopback, fetched by the room and by the program.
+//! Refreshing trust roots: a TUF repository made here, served on loopback, fetched by the room and
+//! by the program.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,7 +30,8 @@ use support::repository::Repository;
 
 /// What is published: two roots that differ.
 fn published() -> [Vec<u8>; 2] {
-    ["public-good", "staging"].map(|name| loader::shipped(name).unwrap().trusted_root.as_bytes().to_vec())
+    ["public-good", "staging"]
+        .map(|name| loader::shipped(name).unwrap().trusted_root.as_bytes().to_vec())
 }
 
 /// A repository, its mirror, and a node's folder.
@@ -106,7 +108,8 @@ impl Stage {
 }
 
 fn update(ask: &Ask) -> Result<Updated, UpdateError> {
-    let accept = |bytes: &[u8]| loader::parse_root(bytes).map(drop).map_err(|fault| fault.to_string());
+    let accept =
+        |bytes: &[u8]| loader::parse_root(bytes).map(drop).map_err(|fault| fault.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(tuf::update(ask, accept, "2026-06-01T00:00:00Z".parse().unwrap()))
 }

@@ -1,4 +1,5 @@
-//! The program: `sealgate trust update` and `sealgate trust list`, their words and exit codes, and what a kill leaves.
+//! The program: `sealgate trust update` and `sealgate trust list`, their words and exit codes, and
+//! what a kill leaves.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +19,9 @@ fn configured(stage: &Stage, more: &str) -> std::path::PathBuf {
     fs::create_dir_all(&etc).unwrap();
     fs::write(etc.join("acme.root.json"), stage.repository.first_root()).unwrap();
     let state = stage.state();
-    let text = format!("[trust]\nroots = [{etc:?}, {state:?}]\nstate = {state:?}\nupdate = [\"acme\"]\n{more}\n");
+    let text = format!(
+        "[trust]\nroots = [{etc:?}, {state:?}]\nstate = {state:?}\nupdate = [\"acme\"]\n{more}\n"
+    );
     let path = dir.join("config.toml");
     fs::write(&path, text).unwrap();
     path
@@ -46,7 +49,10 @@ fn configured_roots_are_refreshed_and_told() {
     stage.publish_next();
     let (code, out, _) = run(&config, &["update", "--output", "json"]);
     let told: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, &told["change"], &told["timestamp_version"]), (Some(0), &"replaced".into(), &2.into()));
+    assert_eq!(
+        (code, &told["change"], &told["timestamp_version"]),
+        (Some(0), &"replaced".into(), &2.into())
+    );
 }
 
 #[test]
@@ -55,10 +61,19 @@ fn a_private_instance_is_named_on_the_command_line() {
     let config = configured(&stage, "");
     let root = stage.dir.path().canonicalize().unwrap().join("first.root.json");
     fs::write(&root, stage.repository.first_root()).unwrap();
-    let arguments = ["update", "--name", "other", "--mirror", &stage.mirror.url(), "--root", root.to_str().unwrap()];
+    let arguments = [
+        "update",
+        "--name",
+        "other",
+        "--mirror",
+        &stage.mirror.url(),
+        "--root",
+        root.to_str().unwrap(),
+    ];
     assert_eq!(run(&config, &arguments).0, Some(0));
     assert_eq!(fs::read(stage.state().join("other.json")).unwrap(), published()[0]);
-    let (code, _, err) = run(&config, &["update", "--name", "other", "--mirror", &stage.mirror.url()]);
+    let (code, _, err) =
+        run(&config, &["update", "--name", "other", "--mirror", &stage.mirror.url()]);
     assert_eq!(code, Some(2), "{err}");
     assert!(err.contains("give --root"), "{err}");
     let (code, _, err) = run(&config, &["update", "--name", "../x"]);
@@ -191,7 +206,8 @@ fn the_list_tells_every_part_and_fits_the_screen() {
         assert!(out.contains(word), "{word}\n{out}");
     }
     let folder = state.to_str().unwrap();
-    let long: Vec<&str> = out.lines().filter(|line| line.chars().count() > 80 && !line.contains(folder)).collect();
+    let long: Vec<&str> =
+        out.lines().filter(|line| line.chars().count() > 80 && !line.contains(folder)).collect();
     assert_eq!(long, Vec::<&str>::new());
     assert!(!out.contains('\u{1b}') && out.contains("…"), "{out}");
     let (_, out, _) = run(&config, &["list", "--output", "json"]);
@@ -200,6 +216,11 @@ fn the_list_tells_every_part_and_fits_the_screen() {
         listed.iter().map(|root| root["name"].as_str().unwrap()).collect::<Vec<_>>(),
         ["acme", "broken", "strange"]
     );
-    let kinds: Vec<&str> = listed[0]["items"].as_array().unwrap().iter().map(|i| i["kind"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> = listed[0]["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| i["kind"].as_str().unwrap())
+        .collect();
     assert!(kinds.contains(&"certificate-authority") && kinds.contains(&"log"), "{kinds:?}");
 }

@@ -14,7 +14,10 @@ fn a_root_is_installed_then_unchanged_then_replaced() {
     let mut stage = Stage::new();
     let [first, second] = published();
     let updated = stage.update().unwrap();
-    assert_eq!((updated.change, updated.root_version, updated.timestamp_version), (Change::Installed, 1, 1));
+    assert_eq!(
+        (updated.change, updated.root_version, updated.timestamp_version),
+        (Change::Installed, 1, 1)
+    );
     assert_eq!(updated.fresh_until, LATER.parse().unwrap());
     assert_eq!(updated.file, stage.state().join("acme.json"));
     assert_eq!(stage.installed(), Some(first.clone()));
@@ -22,7 +25,11 @@ fn a_root_is_installed_then_unchanged_then_replaced() {
     assert_eq!((mode(stage.state().join("acme.json")), mode(stage.state())), (0o644, 0o755));
     let file = fs::metadata(stage.state().join("acme.json")).unwrap().ino();
     assert_eq!(stage.update().unwrap().change, Change::Unchanged);
-    assert_eq!(fs::metadata(stage.state().join("acme.json")).unwrap().ino(), file, "nothing was written");
+    assert_eq!(
+        fs::metadata(stage.state().join("acme.json")).unwrap().ino(),
+        file,
+        "nothing was written"
+    );
     stage.publish_next();
     assert_eq!(stage.update().unwrap().change, Change::Replaced);
     assert_eq!(stage.installed(), Some(second));

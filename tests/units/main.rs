@@ -1,12 +1,16 @@
-//! The unit files and manual pages as a part of the product: systemd and groff find nothing wrong with them, the
-//! sandbox stays as tight as it was, and sockets that systemd hands over are taken by their names.
+//! The unit files and manual pages as a part of the product: systemd and groff find nothing wrong
+//! with them, the sandbox stays as tight as it was, and sockets that systemd hands over are taken
+//! by their names.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![allow(
     clippy::print_stderr,
     clippy::print_stdout,
     reason = "a test says what it leaves out, and a child what it did"
 )]
-#![allow(clippy::disallowed_methods, reason = "a test talks to its child through the environment, and has a deadline")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test talks to its child through the environment, and has a deadline"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -47,7 +51,8 @@ fn installed() -> (tempfile::TempDir, Vec<PathBuf>) {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
         let copy = dir.path().join(path.file_name().unwrap());
-        fs::write(&copy, text.replace("/usr/bin/sealgate", env!("CARGO_BIN_EXE_sealgate"))).unwrap();
+        fs::write(&copy, text.replace("/usr/bin/sealgate", env!("CARGO_BIN_EXE_sealgate")))
+            .unwrap();
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
         paths.push(copy);
     }
@@ -94,7 +99,9 @@ fn is_sandboxed(unit: &Path) {
 #[test]
 fn the_service_has_no_capability_and_the_socket_is_roots() {
     let service = fs::read_to_string(repository().join("systemd/sealgate.service")).unwrap();
-    for line in ["CapabilityBoundingSet=", "AmbientCapabilities=", "NoNewPrivileges=yes", "LimitCORE=0"] {
+    for line in
+        ["CapabilityBoundingSet=", "AmbientCapabilities=", "NoNewPrivileges=yes", "LimitCORE=0"]
+    {
         assert!(service.lines().any(|there| there == line), "{line}");
     }
     assert!(
@@ -109,7 +116,8 @@ fn the_service_has_no_capability_and_the_socket_is_roots() {
     }
 }
 
-/// The refresh of trust roots: no capability, one folder, a reload of the gate afterwards, and a timer for it.
+/// The refresh of trust roots: no capability, one folder, a reload of the gate afterwards, and a
+/// timer for it.
 #[test]
 fn the_refresh_of_trust_roots_may_write_one_folder() {
     let read = |unit: &str| fs::read_to_string(repository().join("systemd").join(unit)).unwrap();
@@ -127,8 +135,12 @@ fn the_refresh_of_trust_roots_may_write_one_folder() {
     assert!(!service.contains("\nReadWritePaths="), "nothing but the state folder is written");
     let state = sealgate::config::Settings::default().trust.state;
     assert_eq!(state, Path::new("/var/lib/sealgate/trust"), "where StateDirectory= leads");
-    let after: Vec<&str> = service.lines().filter(|line| line.starts_with("ExecStartPost=")).collect();
-    assert_eq!(after, ["ExecStartPost=+/usr/bin/systemctl --no-block try-reload-or-restart sealgate.service"]);
+    let after: Vec<&str> =
+        service.lines().filter(|line| line.starts_with("ExecStartPost=")).collect();
+    assert_eq!(
+        after,
+        ["ExecStartPost=+/usr/bin/systemctl --no-block try-reload-or-restart sealgate.service"]
+    );
     let timer = read("sealgate-trust-update.timer");
     for line in ["OnCalendar=daily", "Persistent=yes", "WantedBy=timers.target"] {
         assert!(timer.lines().any(|there| there == line), "{line}");
@@ -136,8 +148,8 @@ fn the_refresh_of_trust_roots_may_write_one_folder() {
     assert!(timer.contains("\nRandomizedDelaySec="), "not all nodes at once");
 }
 
-/// `make install` and `make uninstall` from a copy of what is installed, where the program of the tests stands for the
-/// release: every file of the refresh is there, and gone again.
+/// `make install` and `make uninstall` from a copy of what is installed, where the program of the
+/// tests stands for the release: every file of the refresh is there, and gone again.
 #[test]
 fn the_roots_and_units_are_installed_and_uninstalled() {
     let (tree, to) = (tree(), tempfile::tempdir().unwrap());
@@ -151,9 +163,15 @@ fn the_roots_and_units_are_installed_and_uninstalled() {
 fn tree() -> tempfile::TempDir {
     let tree = tempfile::tempdir().unwrap();
     let parts = ["Makefile", "systemd", "packaging", "docs", "LICENSE"];
-    let documents = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"];
+    let documents =
+        ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"];
     for part in parts.into_iter().chain(documents) {
-        let copied = Command::new("cp").arg("-r").arg(repository().join(part)).arg(tree.path()).status().unwrap();
+        let copied = Command::new("cp")
+            .arg("-r")
+            .arg(repository().join(part))
+            .arg(tree.path())
+            .status()
+            .unwrap();
         assert!(copied.success(), "{part}");
     }
     let release = tree.path().join("target/release");
@@ -165,13 +183,20 @@ fn tree() -> tempfile::TempDir {
 /// What it says when it fails.
 fn make(tree: &Path, target: &str, to: &Path, prefix: &str) -> Result<(), String> {
     let variables = [format!("DESTDIR={}", to.display()), format!("PREFIX={prefix}")];
-    let output = Command::new("make").arg("-s").arg("-C").arg(tree).arg(target).args(variables).output().unwrap();
+    let output = Command::new("make")
+        .arg("-s")
+        .arg("-C")
+        .arg(tree)
+        .arg(target)
+        .args(variables)
+        .output()
+        .unwrap();
     let said = [output.stdout, output.stderr].concat();
     if output.status.success() { Ok(()) } else { Err(String::from_utf8(said).unwrap()) }
 }
 
-/// Below another prefix the units name the program that is there and lie where systemd looks, and the shipped roots are
-/// found; where the service would not see its program, nothing is installed.
+/// Below another prefix the units name the program that is there and lie where systemd looks, and
+/// the shipped roots are found; where the service would not see its program, nothing is installed.
 #[test]
 fn the_units_fit_another_prefix() {
     let tree = tree();
@@ -182,12 +207,17 @@ fn the_units_fit_another_prefix() {
         assert!(to.path().join(&program[1..]).is_file());
         let units = to.path().join(units).join("lib/systemd/system");
         let read = |unit: &str| fs::read_to_string(units.join(unit)).unwrap();
-        for (unit, command) in [("sealgate.service", "run"), ("sealgate-trust-update.service", "trust update")] {
+        for (unit, command) in
+            [("sealgate.service", "run"), ("sealgate-trust-update.service", "trust update")]
+        {
             let starts = format!("ExecStart={program} {command}");
             assert!(read(unit).lines().any(|line| line == starts), "{unit}: {starts}");
             assert!(!read(unit).contains("/usr/bin/sealgate"), "{unit}");
         }
-        assert!(read("sealgate-trust-update.service").contains("=+/usr/bin/systemctl "), "the machine's own");
+        assert!(
+            read("sealgate-trust-update.service").contains("=+/usr/bin/systemctl "),
+            "the machine's own"
+        );
         let config = to.path().join("etc/sealgate/config.toml");
         let text = fs::read_to_string(&config).unwrap();
         let roots = format!(
@@ -199,7 +229,9 @@ fn the_units_fit_another_prefix() {
         make(tree.path(), "install", to.path(), prefix).unwrap();
         assert_eq!(fs::read_to_string(&config).unwrap(), "# mine\n");
         make(tree.path(), "uninstall", to.path(), prefix).unwrap();
-        assert!(!to.path().join(&program[1..]).exists() && !units.join("sealgate.service").exists());
+        assert!(
+            !to.path().join(&program[1..]).exists() && !units.join("sealgate.service").exists()
+        );
     }
     for prefix in ["/root/gate", "/home/me", "gate"] {
         let to = tempfile::tempdir().unwrap();
@@ -209,7 +241,8 @@ fn the_units_fit_another_prefix() {
     }
 }
 
-/// Stand-ins for the programs that change a machine: what `tests/deps.sh` would do to one with Docker's containerd.
+/// Stand-ins for the programs that change a machine: what `tests/deps.sh` would do to one with
+/// Docker's containerd.
 #[test]
 fn what_the_demo_installs_replaces_nothing_and_leaves_no_service() {
     let machine = tempfile::tempdir().unwrap();
@@ -217,7 +250,11 @@ fn what_the_demo_installs_replaces_nothing_and_leaves_no_service() {
     fs::create_dir(&bin).unwrap();
     let script = |name: &str, text: &str| {
         let (path, log) = (bin.join(name), machine.path().join("log"));
-        let head = format!("#!/bin/bash\nm={}\necho \"{name} $*\" >>{}\n", machine.path().display(), log.display());
+        let head = format!(
+            "#!/bin/bash\nm={}\necho \"{name} $*\" >>{}\n",
+            machine.path().display(),
+            log.display()
+        );
         fs::write(&path, head + text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     };
@@ -233,7 +270,8 @@ fn what_the_demo_installs_replaces_nothing_and_leaves_no_service() {
     script(
         "dpkg-query",
         "case \"$*\" in\n\
-         *Package*) echo 'base installed'; [ -e $m/installed ] && echo 'docker-registry installed'; true;;\n\
+         *Package*) echo 'base installed'; [ -e $m/installed ] && echo 'docker-registry \
+         installed'; true;;\n\
          *-L*docker-registry) echo /lib/systemd/system/docker-registry.service;;\n\
          *containerd.io) echo installed;;\n\
          *) exit 1;;\n\
@@ -245,20 +283,37 @@ fn what_the_demo_installs_replaces_nothing_and_leaves_no_service() {
     let run = || {
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let mut command = Command::new(repository().join("tests/deps.sh"));
-        command.arg(machine.path().join("deps")).args(["containerd", "runc", "docker-registry", "busybox-static"]);
+        command.arg(machine.path().join("deps")).args([
+            "containerd",
+            "runc",
+            "docker-registry",
+            "busybox-static",
+        ]);
         command.env("PATH", path).env("POLICY_RC_D", machine.path().join("policy"));
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        (String::from_utf8(output.stdout).unwrap(), fs::read_to_string(machine.path().join("log")).unwrap())
+        (
+            String::from_utf8(output.stdout).unwrap(),
+            fs::read_to_string(machine.path().join("log")).unwrap(),
+        )
     };
     let (said, did) = run();
-    let installs: Vec<&str> = did.lines().filter(|line| line.starts_with("apt-get install -y")).collect();
-    assert_eq!(installs, ["apt-get install -y -q --no-install-recommends --no-remove docker-registry"]);
+    let installs: Vec<&str> =
+        did.lines().filter(|line| line.starts_with("apt-get install -y")).collect();
+    assert_eq!(
+        installs,
+        ["apt-get install -y -q --no-install-recommends --no-remove docker-registry"]
+    );
     assert!(did.contains("systemctl disable -q docker-registry.service"), "{did}");
     assert!(machine.path().join("quiet").exists(), "nothing is started while it is installed");
     assert!(!machine.path().join("policy").exists());
     assert!(machine.path().join("deps/bin/busybox").exists());
-    for told in ["installing from Debian", "docker-registry", "busybox-static is unpacked", "would remove: busybox"] {
+    for told in [
+        "installing from Debian",
+        "docker-registry",
+        "busybox-static is unpacked",
+        "would remove: busybox",
+    ] {
         assert!(said.contains(told), "{told}: {said}");
     }
 }
@@ -290,7 +345,10 @@ fn is_uninstalled(root: &Path) {
     for file in INSTALLED {
         assert!(!root.join(file).exists(), "{file}");
     }
-    assert!(root.join("etc/sealgate/config.toml").is_file() && root.join("var/lib/sealgate/trust").is_dir());
+    assert!(
+        root.join("etc/sealgate/config.toml").is_file()
+            && root.join("var/lib/sealgate/trust").is_dir()
+    );
 }
 
 #[test]
@@ -305,7 +363,10 @@ fn groff_finds_nothing_wrong_with_the_manual_pages() {
     let mut pages = 0;
     for entry in fs::read_dir(repository().join("packaging/man")).unwrap() {
         let page = entry.unwrap().path();
-        let Some(output) = ask("groff", &["-man", "-ww", "-z", "-Tutf8", page.to_str().unwrap()]) else { return };
+        let Some(output) = ask("groff", &["-man", "-ww", "-z", "-Tutf8", page.to_str().unwrap()])
+        else {
+            return;
+        };
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.is_empty(), "{}: {said}", page.display());
         pages += 1;
@@ -347,7 +408,13 @@ fn sockets_are_inherited_by_their_names() {
     let dir = tempfile::tempdir().unwrap();
     let (cri, control) = (dir.path().join("cri.sock"), dir.path().join("control.sock"));
     let started = Command::new("systemd-socket-activate")
-        .args(["-l", cri.to_str().unwrap(), "-l", control.to_str().unwrap(), "--fdname=cri:control"])
+        .args([
+            "-l",
+            cri.to_str().unwrap(),
+            "-l",
+            control.to_str().unwrap(),
+            "--fdname=cri:control",
+        ])
         .arg(format!("--setenv={CHILD}=1"))
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "child_that_inherits", "--ignored", "--nocapture", "--test-threads=1"])
@@ -379,7 +446,10 @@ fn sockets_are_inherited_by_their_names() {
     // The test harness begins the first line.
     let said = |line: String| line.find("inherited ").map(|start| line[start..].to_owned());
     let lines: Vec<String> = out.lines().map(Result::unwrap).filter_map(said).collect();
-    assert_eq!(lines, [format!("inherited cri at {}", cri.display()), "inherited 0 more".to_owned()]);
+    assert_eq!(
+        lines,
+        [format!("inherited cri at {}", cri.display()), "inherited 0 more".to_owned()]
+    );
 }
 
 #[test]
@@ -394,7 +464,11 @@ fn child_that_inherits() {
     println!("inherited cri at {}", cri.path.unwrap().display());
     println!("inherited {} more", inherited.left().count());
     assert!(inherited.socket(CRI).is_none(), "each once");
-    assert_eq!(cri.listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "non-blocking, and nobody called");
+    assert_eq!(
+        cri.listener.accept().unwrap_err().kind(),
+        ErrorKind::WouldBlock,
+        "non-blocking, and nobody called"
+    );
     let (mut stream, _) = control.listener.accept().unwrap();
     std::io::Write::write_all(&mut stream, b"control answers").unwrap();
 }

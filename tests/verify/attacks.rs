@@ -1,4 +1,5 @@
-//! Signatures that belong to something else, and data without end (classes B and D of the attack list).
+//! Signatures that belong to something else, and data without end (classes B and D of the attack
+//! list).
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,8 @@ fn key(signer: &Signer) -> PublicKey {
 /// Signs a payload whatever it says, and verifies it for the manifest.
 fn payload(text: &str) -> Result<(), Fault> {
     let signer = Signer::p256();
-    let untrusted = Untrusted::simple_signing(text.as_bytes(), &signer.annotations(text.as_bytes()))?;
+    let untrusted =
+        Untrusted::simple_signing(text.as_bytes(), &signer.annotations(text.as_bytes()))?;
     untrusted.verify(&subject(), &key(&signer), &mut Budget::default()).map(drop)
 }
 
@@ -67,11 +69,11 @@ fn attack_b1_content_swapped_for_a_message_signature() {
         let mut swapped = genuine.clone();
         swapped.as_object_mut().unwrap().remove("dsseEnvelope");
         let digest = STANDARD.encode(hex::decode(Digest::of(digest_of).hex()).unwrap());
-        swapped["messageSignature"] =
-            json!({"messageDigest": {"algorithm": "SHA2_256", "digest": digest}, "signature": signature});
+        swapped["messageSignature"] = json!({"messageDigest": {"algorithm": "SHA2_256", "digest": digest}, "signature": signature});
         swapped["verificationMaterial"]["tlogEntries"] = entries;
-        let outcome = Untrusted::bundle(swapped.to_string().as_bytes())
-            .and_then(|untrusted| untrusted.verify(&subject(), &key(&signer), &mut Budget::default()));
+        let outcome = Untrusted::bundle(swapped.to_string().as_bytes()).and_then(|untrusted| {
+            untrusted.verify(&subject(), &key(&signer), &mut Budget::default())
+        });
         assert_eq!(outcome, Err(expected));
     }
 }
@@ -92,7 +94,8 @@ fn dsse_body(statement: &str, signature: &Value) -> Value {
     }})
 }
 
-/// Log entries that agree are ignored, those about another signature, payload, digest or kind are refused.
+/// Log entries that agree are ignored, those about another signature, payload, digest or kind are
+/// refused.
 #[test]
 fn attack_b1_a_log_entry_about_something_else() {
     let text = signing::statement(subject().as_str(), IMAGE_SIGNATURE);
@@ -137,13 +140,19 @@ fn attack_b1_a_log_entry_about_something_else() {
     for (number, (kind, version, body, agrees)) in cases.into_iter().enumerate() {
         let outcome = bundle(|bundle| {
             let signature = bundle["dsseEnvelope"]["signatures"][0]["sig"].clone();
-            bundle["verificationMaterial"]["tlogEntries"] = json!([log_entry(kind, version, &body(&signature))]);
+            bundle["verificationMaterial"]["tlogEntries"] =
+                json!([log_entry(kind, version, &body(&signature))]);
         });
-        assert_eq!(outcome, if agrees { Ok(()) } else { Err(Fault::OtherLogEntry) }, "case {number}");
+        assert_eq!(
+            outcome,
+            if agrees { Ok(()) } else { Err(Fault::OtherLogEntry) },
+            "case {number}"
+        );
     }
 }
 
-/// The same for signatures over the artifact itself, whose digest the bundle may say under another algorithm or not.
+/// The same for signatures over the artifact itself, whose digest the bundle may say under another
+/// algorithm or not.
 #[test]
 fn attack_b1_a_log_entry_about_another_artifact() {
     let signer = Signer::p256();
@@ -166,7 +175,8 @@ fn attack_b1_a_log_entry_about_another_artifact() {
         ("sha256", MANIFEST, false, false, false),
         ("md5", MANIFEST, true, true, false),
     ] {
-        let mut bundle: Value = serde_json::from_str(&signer.message_bundle(MANIFEST, "SHA2_256", &digest)).unwrap();
+        let mut bundle: Value =
+            serde_json::from_str(&signer.message_bundle(MANIFEST, "SHA2_256", &digest)).unwrap();
         let signature = bundle["messageSignature"]["signature"].clone();
         let logged = if same_signature { &signature } else { &other };
         let entry = entry(hash, Digest::of(of).hex().to_owned(), logged);
@@ -174,8 +184,9 @@ fn attack_b1_a_log_entry_about_another_artifact() {
         if !says_digest {
             bundle["messageSignature"]["messageDigest"] = json!({});
         }
-        let outcome = Untrusted::bundle(bundle.to_string().as_bytes())
-            .and_then(|untrusted| untrusted.verify(&subject(), &key(&signer), &mut Budget::default()));
+        let outcome = Untrusted::bundle(bundle.to_string().as_bytes()).and_then(|untrusted| {
+            untrusted.verify(&subject(), &key(&signer), &mut Budget::default())
+        });
         let expected = if agrees { Ok(()) } else { Err(Fault::OtherLogEntry) };
         assert_eq!(outcome.map(drop), expected, "{hash} {same_signature} {says_digest}");
     }
@@ -183,13 +194,20 @@ fn attack_b1_a_log_entry_about_another_artifact() {
 
 #[test]
 fn attack_b1_one_bundle_with_two_contents_or_two_signers() {
-    let message = json!({"messageDigest": {"algorithm": "SHA2_256", "digest": "AA=="}, "signature": "AA=="});
+    let message =
+        json!({"messageDigest": {"algorithm": "SHA2_256", "digest": "AA=="}, "signature": "AA=="});
     assert_eq!(bundle(|b| b["messageSignature"] = message), Err(Fault::UnknownField));
     assert_eq!(bundle(|b| b["messageSignature"] = Value::Null), Err(Fault::UnknownField));
     let certificate = json!({"rawBytes": "AA=="});
-    assert_eq!(bundle(|b| b["verificationMaterial"]["certificate"] = certificate), Err(Fault::UnknownField));
+    assert_eq!(
+        bundle(|b| b["verificationMaterial"]["certificate"] = certificate),
+        Err(Fault::UnknownField)
+    );
     let chain = json!({"certificates": []});
-    assert_eq!(bundle(|b| b["verificationMaterial"]["x509CertificateChain"] = chain), Err(Fault::UnknownField));
+    assert_eq!(
+        bundle(|b| b["verificationMaterial"]["x509CertificateChain"] = chain),
+        Err(Fault::UnknownField)
+    );
     assert_eq!(bundle(|b| b["verificationMaterial"] = json!({})), Err(Fault::Malformed));
     let signature = json!({"sig": "AA=="});
     assert_eq!(
@@ -227,12 +245,18 @@ fn attack_b2_a_statement_of_no_subject_fits_nothing() {
         ("[{}]".to_owned(), Fault::Malformed),
         (r#"[{"digest":{}}]"#.to_owned(), Fault::NoSubject),
         (r#"[{"digest":{"sha512":"00"}}]"#.to_owned(), Fault::Malformed),
-        (format!(r#"[{{"digest":{{"sha512":"{}"}}}}]"#, "00".repeat(64)), Fault::SubjectBy("sha512")),
+        (
+            format!(r#"[{{"digest":{{"sha512":"{}"}}}}]"#, "00".repeat(64)),
+            Fault::SubjectBy("sha512"),
+        ),
         (r#"[{"digest":{"sha256":""}}]"#.to_owned(), Fault::Malformed),
         (format!(r#"[{{"digest":{{"sha256":"{}"}}}}]"#, hex.to_uppercase()), Fault::Malformed),
         (format!(r#"[{{"digest":{{"sha256":"sha256:{hex}"}}}}]"#), Fault::Malformed),
         (format!(r#"[{{"name":"{hex}","digest":{{"sha1":"{hex}"}}}}]"#), Fault::SubjectBy("sha1")),
-        (format!(r#"[{{"digest":{{"sha256":"{}"}}}}]"#, Digest::of(b"other").hex()), Fault::OtherDigest),
+        (
+            format!(r#"[{{"digest":{{"sha256":"{}"}}}}]"#, Digest::of(b"other").hex()),
+            Fault::OtherDigest,
+        ),
     ] {
         let mut text = good.clone();
         text.replace_range(listed.clone(), &subjects);
@@ -242,7 +266,10 @@ fn attack_b2_a_statement_of_no_subject_fits_nothing() {
     let other = Digest::of(b"other");
     several.replace_range(
         listed,
-        &format!(r#"[{{"digest":{{"sha256":"{}"}}}},{{"name":"app","digest":{{"sha256":"{hex}"}}}}]"#, other.hex()),
+        &format!(
+            r#"[{{"digest":{{"sha256":"{}"}}}},{{"name":"app","digest":{{"sha256":"{hex}"}}}}]"#,
+            other.hex()
+        ),
     );
     assert_eq!(statement(&several), Ok(()));
 }
@@ -276,8 +303,14 @@ fn attack_b3_bundles_that_are_not_whole() {
     type Change = fn(&mut Value);
     let cases: [(Change, Fault); 12] = [
         (|b| b["dsseEnvelope"]["payloadType"] = "text/plain".into(), Fault::EnvelopeType),
-        (|b| b["dsseEnvelope"]["payloadType"] = "application/vnd.in-toto+JSON".into(), Fault::EnvelopeType),
-        (|b| b["mediaType"] = "application/vnd.dev.sigstore.bundle.v0.4+json".into(), Fault::BundleType),
+        (
+            |b| b["dsseEnvelope"]["payloadType"] = "application/vnd.in-toto+JSON".into(),
+            Fault::EnvelopeType,
+        ),
+        (
+            |b| b["mediaType"] = "application/vnd.dev.sigstore.bundle.v0.4+json".into(),
+            Fault::BundleType,
+        ),
         (|b| drop(b.as_object_mut().unwrap().remove("mediaType")), Fault::BundleType),
         (|b| b["extra"] = 1.into(), Fault::UnknownField),
         (|b| b["dsseEnvelope"]["extra"] = 1.into(), Fault::UnknownField),
@@ -307,12 +340,20 @@ fn attack_b6_payloads_that_are_not_whole() {
         ("null", "{},\"Optional\":{}", Err(Fault::Json)),
         ("\"image\"", "\"x\":{\"A\":1,\"a\":2},\"image\"", Err(Fault::Json)),
         ("null", "1", Err(Fault::Malformed)),
-        ("cosign container image signature", "cosign container image signature ", Err(Fault::PayloadType)),
+        (
+            "cosign container image signature",
+            "cosign container image signature ",
+            Err(Fault::PayloadType),
+        ),
         ("cosign container image signature", "atomic container signature", Err(Fault::PayloadType)),
         ("cosign container image signature", "", Err(Fault::PayloadType)),
         (REFERENCE, "", Err(Fault::NoReference)),
         ("docker-reference", "docker_reference", Err(Fault::UnknownField)),
-        ("{\"docker-reference\":\"registry.example.test/prod/app\"}", "{}", Err(Fault::NoReference)),
+        (
+            "{\"docker-reference\":\"registry.example.test/prod/app\"}",
+            "{}",
+            Err(Fault::NoReference),
+        ),
         ("\"identity\"", "\"Identity\"", Err(Fault::UnknownField)),
         ("\"critical\"", "\"Critical\"", Err(Fault::UnknownField)),
         ("\"type\"", "\"Type\":\"x\",\"type\"", Err(Fault::Json)),
@@ -329,7 +370,8 @@ fn attack_b6_payloads_that_are_not_whole() {
     assert_eq!(payload(&other), Err(Fault::OtherDigest));
 }
 
-/// A signature annotation has one spelling; only line breaks in it are skipped, as cosign skips them.
+/// A signature annotation has one spelling; only line breaks in it are skipped, as cosign skips
+/// them.
 #[test]
 fn attack_d3_base64_that_is_not_canonical() {
     let signer = Signer::ed25519();
@@ -357,8 +399,14 @@ fn attack_d3_base64_that_is_not_canonical() {
     }
     assert_eq!(verify(""), Err(Fault::NoSignature));
     assert_eq!(verify(&"A".repeat(5000)), Err(beyond("characters in a signature", 4096)));
-    assert_eq!(Untrusted::simple_signing(text.as_bytes(), &BTreeMap::new()).map(drop), Err(Fault::NoSignature));
-    assert_eq!(bundle(|b| b["dsseEnvelope"]["signatures"][0]["sig"] = "AA".into()), Err(Fault::Encoding));
+    assert_eq!(
+        Untrusted::simple_signing(text.as_bytes(), &BTreeMap::new()).map(drop),
+        Err(Fault::NoSignature)
+    );
+    assert_eq!(
+        bundle(|b| b["dsseEnvelope"]["signatures"][0]["sig"] = "AA".into()),
+        Err(Fault::Encoding)
+    );
     assert_eq!(bundle(|b| b["dsseEnvelope"]["payload"] = "e30".into()), Err(Fault::Encoding));
     assert_eq!(bundle(|b| b["dsseEnvelope"]["payload"] = "e-0=".into()), Err(Fault::Encoding));
 }
@@ -367,9 +415,13 @@ fn attack_d3_base64_that_is_not_canonical() {
 fn attack_d1_every_check_is_counted() {
     let (signer, other) = (Signer::p256(), Signer::p256());
     let text = signing::payload(subject().as_str(), REFERENCE);
-    let untrusted = Untrusted::simple_signing(text.as_bytes(), &signer.annotations(text.as_bytes())).unwrap();
+    let untrusted =
+        Untrusted::simple_signing(text.as_bytes(), &signer.annotations(text.as_bytes())).unwrap();
     let mut budget = Budget::new(2);
-    assert_eq!(untrusted.verify(&Digest::of(b"other"), &key(&signer), &mut budget), Err(Fault::OtherDigest));
+    assert_eq!(
+        untrusted.verify(&Digest::of(b"other"), &key(&signer), &mut budget),
+        Err(Fault::OtherDigest)
+    );
     assert_eq!(budget.left(), 2);
     assert_eq!(untrusted.verify(&subject(), &key(&other), &mut budget), Err(Fault::WrongSignature));
     assert!(untrusted.verify(&subject(), &key(&signer), &mut budget).is_ok());
@@ -393,7 +445,10 @@ fn attack_d1_what_is_too_long_is_not_parsed() {
 fn attack_d3_deep_and_wide_documents() {
     let optional = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
     let good = signing::payload(subject().as_str(), REFERENCE);
-    assert_eq!(payload(&good.replace("null", &format!("{{\"a\":{optional}}}"))), Err(beyond("levels", 16)));
+    assert_eq!(
+        payload(&good.replace("null", &format!("{{\"a\":{optional}}}"))),
+        Err(beyond("levels", 16))
+    );
     let wide = format!("{{\"a\":[{}0]}}", "0,".repeat(5000));
     assert_eq!(payload(&good.replace("null", &wide)), Err(beyond("values", 4096)));
     let entries: Vec<_> = (0..1000).map(|_| json!({})).collect();

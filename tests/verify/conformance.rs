@@ -1,12 +1,15 @@
-//! The cases of sigstore-conformance, read from `shared/vectors` beside the checkout where they are there: each bundle
-//! with the artifact as bytes and as a digest, through the same door as `sealgate verify-bundle`.
+//! The cases of sigstore-conformance, read from `shared/vectors` beside the checkout where they are
+//! there: each bundle with the artifact as bytes and as a digest, through the same door as
+//! `sealgate verify-bundle`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use sealgate::image::Digest;
-use sealgate::verify::{About, Budget, Claim, Demands, Fault, PublicKey, Signed, Signer, Trust, TrustRoot, Untrusted};
+use sealgate::verify::{
+    About, Budget, Claim, Demands, Fault, PublicKey, Signed, Signer, Trust, TrustRoot, Untrusted,
+};
 
 /// Cases whose outcome is not the published one, with the reason. There is none.
 const EXCEPTIONS: [(&str, &str); 0] = [];
@@ -42,7 +45,8 @@ impl Case {
             fs::read(case.join(name)).unwrap_or_else(|_| fs::read(folder.join(other)).unwrap())
         };
         let text = |name: &str, other: &str| {
-            fs::read_to_string(case.join(name)).map_or_else(|_| other.to_owned(), |text| text.trim().to_owned())
+            fs::read_to_string(case.join(name))
+                .map_or_else(|_| other.to_owned(), |text| text.trim().to_owned())
         };
         Self {
             bundle: fs::read(case.join("bundle.sigstore.json")).unwrap(),
@@ -61,8 +65,10 @@ impl Case {
         let digest = Digest::of(&self.artifact);
         Some(Untrusted::bundle(&self.bundle).and_then(|untrusted| {
             let types: Vec<_> = untrusted.predicate_type().map(str::to_owned).into_iter().collect();
-            let claim = if types.is_empty() { Claim::ImageSignature } else { Claim::Attestation(&types) };
-            let about = About { digest: &digest, artifact: by_bytes.then_some(&self.artifact), claim };
+            let claim =
+                if types.is_empty() { Claim::ImageSignature } else { Claim::Attestation(&types) };
+            let about =
+                About { digest: &digest, artifact: by_bytes.then_some(&self.artifact), claim };
             let trust = match &key {
                 Some(key) => Trust::Key { key, root: Some(&root) },
                 None => Trust::Keyless { root: &root },
@@ -77,7 +83,8 @@ impl Case {
             Signer::Key(_) => self.key.is_some(),
             Signer::Certificate(certificate) => {
                 let names: Vec<_> = certificate.sans().iter().map(|san| san.as_str()).collect();
-                names == [self.identity.as_str()] && certificate.issuer() == Some(self.issuer.as_str())
+                names == [self.identity.as_str()]
+                    && certificate.issuer() == Some(self.issuer.as_str())
             }
         }
     }
@@ -86,8 +93,10 @@ impl Case {
 /// The names of all cases.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    let mut names: Vec<_> =
-        entries.filter(|e| e.path().is_dir()).map(|e| e.file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = entries
+        .filter(|e| e.path().is_dir())
+        .map(|e| e.file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -102,7 +111,9 @@ fn every_case_by_file_and_by_digest() {
         for by_bytes in [true, false] {
             let outcome = case.prove(by_bytes);
             let accepted = matches!(&outcome, Some(Ok(signed)) if case.is_wanted(signed));
-            if accepted != name.ends_with("_fail") || EXCEPTIONS.iter().any(|(exception, _)| *exception == name) {
+            if accepted != name.ends_with("_fail")
+                || EXCEPTIONS.iter().any(|(exception, _)| *exception == name)
+            {
                 right += 1;
             } else {
                 wrong.push(format!("{name} (bytes: {by_bytes}): {outcome:?}"));

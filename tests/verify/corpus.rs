@@ -1,5 +1,5 @@
-//! The seeds of the fuzz targets (`tests/fuzz`), and whatever a run found and left there, with the ordinary toolchain:
-//! nothing panics, and each is accepted or refused as its name says.
+//! The seeds of the fuzz targets (`tests/fuzz`), and whatever a run found and left there, with the
+//! ordinary toolchain: nothing panics, and each is accepted or refused as its name says.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,11 @@ fn every_seed_is_what_its_name_says() {
     }
     let targets = fs::read_dir(folder.join("targets")).unwrap().count();
     let corpora = fs::read_dir(folder.join("corpus")).unwrap().count();
-    assert_eq!((targets, corpora), (TARGETS.len(), TARGETS.len()), "a target or a corpus that is not replayed");
+    assert_eq!(
+        (targets, corpora),
+        (TARGETS.len(), TARGETS.len()),
+        "a target or a corpus that is not replayed"
+    );
 }
 
 /// Each seed cut short, at steps: what a fuzzer tries first.

@@ -1,10 +1,11 @@
-//! Manifests and indexes that one party reads in one way and another in another (attacks A4, A10, fact P15).
+//! Manifests and indexes that one party reads in one way and another in another (attacks A4, A10,
+//! fact P15).
 
 use proptest::prelude::*;
 use sealgate::image::json::JsonError;
 use sealgate::image::{
-    CHECKPOINT_ANNOTATION, ChooseError, DOCUMENT_MAX, Descriptor, DigestError, Document, DocumentError, ENTRIES_MAX,
-    Index, Manifest, Platform,
+    CHECKPOINT_ANNOTATION, ChooseError, DOCUMENT_MAX, Descriptor, DigestError, Document,
+    DocumentError, ENTRIES_MAX, Index, Manifest, Platform,
 };
 
 fn hex(fill: &str) -> String {
@@ -57,18 +58,25 @@ fn reads_what_it_should() {
     assert_eq!((read.config.digest.as_str(), read.config.size), (hex("a").as_str(), 1));
     assert_eq!((read.layers.len(), read.subject, read.artifact_type), (1, None, None));
     let docker = with(r#""mediaType":"application/vnd.docker.distribution.manifest.v2+json""#);
-    assert_eq!(manifest(&docker).unwrap().media_type, "application/vnd.docker.distribution.manifest.v2+json");
+    assert_eq!(
+        manifest(&docker).unwrap().media_type,
+        "application/vnd.docker.distribution.manifest.v2+json"
+    );
     let full = with(&format!(
         r#""subject":{},"artifactType":"t","annotations":{{"mediatype":"kept","k":"v"}},"extension":{{"x":[null]}}"#,
         descriptor("c")
     ));
     let read = manifest(&full).unwrap();
     assert_eq!(read.subject.unwrap().digest.as_str(), hex("c"));
-    assert_eq!((read.artifact_type.as_deref(), read.annotations["mediatype"].as_str()), (Some("t"), "kept"));
+    assert_eq!(
+        (read.artifact_type.as_deref(), read.annotations["mediatype"].as_str()),
+        (Some("t"), "kept")
+    );
     assert_eq!(manifest(&with(r#""subject":null,"annotations":null"#)), manifest(&manifest_text()));
 }
 
-/// Go writes an empty list as `null` and reads `null` as one; so does containerd, whose reading is the only one there is.
+/// Go writes an empty list as `null` and reads `null` as one; so does containerd, whose reading is
+/// the only one there is.
 #[test]
 fn null_is_what_go_reads_it_as() {
     let without = format!(r#"{{"schemaVersion":2,"config":{}}}"#, descriptor("a"));
@@ -126,37 +134,58 @@ fn attack_a4_keys_that_containerd_reads_and_a_strict_reader_does_not() {
         let misspelt = DocumentError::Misspelt { written: written.to_owned(), read_as };
         assert_eq!(refused(&with(member)), misspelt, "{member}");
     }
-    let both = |one: &str, other: &str| DocumentError::Json(JsonError::EqualFold(one.to_owned(), other.to_owned()));
+    let both = |one: &str, other: &str| {
+        DocumentError::Json(JsonError::EqualFold(one.to_owned(), other.to_owned()))
+    };
     assert_eq!(refused(&with("\"Layers\":[]")), both("Layers", "layers"));
     assert_eq!(refused(&with(r#""Annotations":{"K":"","k":""}"#)), both("K", "k"));
-    assert_eq!(refused(&with(r#""annotations":{},"Annotations":{}"#)), both("annotations", "Annotations"));
+    assert_eq!(
+        refused(&with(r#""annotations":{},"Annotations":{}"#)),
+        both("annotations", "Annotations")
+    );
     let twice = DocumentError::Json(JsonError::DuplicateKey("k".to_owned()));
     assert_eq!(refused(&with(r#""annotations":{"k":"","k":""}"#)), twice);
-    assert_eq!(refused(&with("\"layers\":[]")), DocumentError::Json(JsonError::DuplicateKey("layers".to_owned())));
+    assert_eq!(
+        refused(&with("\"layers\":[]")),
+        DocumentError::Json(JsonError::DuplicateKey("layers".to_owned()))
+    );
     let twice = manifest_text().replacen("\"size\":1", "\"size\":1,\"Size\":2", 1);
     assert_eq!(refused(&twice), both("size", "Size"));
 }
 
-/// Annotations are the author's: what the gate and containerd look for in them, both look for under one spelling.
+/// Annotations are the author's: what the gate and containerd look for in them, both look for under
+/// one spelling.
 #[test]
 fn annotations_may_differ_by_case() {
-    for (one, other) in [("K", "k"), ("k", "\u{212a}"), ("org.acme.Team", "org.acme.team"), ("\u{df}", "\u{1e9e}")] {
+    for (one, other) in
+        [("K", "k"), ("k", "\u{212a}"), ("org.acme.Team", "org.acme.team"), ("\u{df}", "\u{1e9e}")]
+    {
         let member = format!(r#""annotations":{{"{one}":"1","{other}":"2"}}"#);
         let read = manifest(&with(&member)).unwrap();
         assert_eq!((read.annotations[one].as_str(), read.annotations[other].as_str()), ("1", "2"));
         let layer = manifest_text().replacen("\"size\":1}]", &format!("\"size\":1,{member}}}]"), 1);
         assert_eq!(manifest(&layer).unwrap().layers[0].annotations.len(), 2, "{layer}");
-        assert_eq!(index(&index_text(&[]).replacen('{', &format!("{{{member},"), 1)).unwrap().annotations.len(), 2);
+        assert_eq!(
+            index(&index_text(&[]).replacen('{', &format!("{{{member},"), 1))
+                .unwrap()
+                .annotations
+                .len(),
+            2
+        );
     }
     let upper = CHECKPOINT_ANNOTATION.to_uppercase();
-    assert!(!manifest(&with(&format!(r#""annotations":{{"{upper}":"x"}}"#))).unwrap().is_checkpoint());
+    assert!(
+        !manifest(&with(&format!(r#""annotations":{{"{upper}":"x"}}"#))).unwrap().is_checkpoint()
+    );
     let both = format!(r#""annotations":{{"{upper}":"x","{CHECKPOINT_ANNOTATION}":""}}"#);
     assert!(manifest(&with(&both)).unwrap().is_checkpoint());
 }
 
 #[test]
 fn attack_a9_schema_one_is_not_read() {
-    for member in [r#""fsLayers":[]"#, r#""history":[{"v1Compatibility":"{}"}]"#, r#""signatures":[]"#] {
+    for member in
+        [r#""fsLayers":[]"#, r#""history":[{"v1Compatibility":"{}"}]"#, r#""signatures":[]"#]
+    {
         assert_eq!(refused(&with(member)), DocumentError::SchemaOne);
     }
     for (version, error) in [
@@ -165,7 +194,8 @@ fn attack_a9_schema_one_is_not_read() {
         ("\"2\"", DocumentError::SchemaVersion),
         ("null", DocumentError::SchemaVersion),
     ] {
-        let text = manifest_text().replace("\"schemaVersion\":2", &format!("\"schemaVersion\":{version}"));
+        let text =
+            manifest_text().replace("\"schemaVersion\":2", &format!("\"schemaVersion\":{version}"));
         assert_eq!(refused(&text), error, "{version}");
     }
     let missing = manifest_text().replace("\"schemaVersion\":2,", "");
@@ -191,14 +221,20 @@ fn fields_of_the_wrong_type() {
     }
     assert_eq!(refused(&with(r#""annotations":{"a":1}"#)), DocumentError::Field("annotations"));
     assert_eq!(refused("[]"), DocumentError::Field("document"));
-    assert!(matches!(refused(&format!("{good}{good}")), DocumentError::Json(JsonError::Syntax { .. })));
+    assert!(matches!(
+        refused(&format!("{good}{good}")),
+        DocumentError::Json(JsonError::Syntax { .. })
+    ));
 }
 
 #[test]
 fn attack_d3_documents_without_end() {
     let many = |count: usize| index_text(&vec![descriptor("a"); count]);
     assert_eq!(index(&many(ENTRIES_MAX)).unwrap().manifests.len(), ENTRIES_MAX);
-    assert_eq!(refused(&many(ENTRIES_MAX + 1)), DocumentError::TooManyEntries("manifests", ENTRIES_MAX));
+    assert_eq!(
+        refused(&many(ENTRIES_MAX + 1)),
+        DocumentError::TooManyEntries("manifests", ENTRIES_MAX)
+    );
     let good = manifest_text();
     let long = format!("{good}{}", " ".repeat(DOCUMENT_MAX - good.len()));
     assert!(manifest(&long).is_ok());
@@ -257,19 +293,30 @@ fn attack_a10_two_entries_for_one_platform() {
         entry("b", r#"{"architecture":"amd64"}"#),
         entry("b", "null"),
         descriptor("b"),
-        // The same child, and yet not the same: of another kind, of another size, marked as a checkpoint.
+        // The same child, and yet not the same: of another kind, of another size, marked as a
+        // checkpoint.
         entry("a", AMD64).replace("\"x\"", "\"y\""),
         entry("a", AMD64).replace("\"size\":1", "\"size\":2"),
-        entry("a", AMD64).replacen('{', &format!(r#"{{"annotations":{{"{CHECKPOINT_ANNOTATION}":"c"}},"#), 1),
+        entry("a", AMD64).replacen(
+            '{',
+            &format!(r#"{{"annotations":{{"{CHECKPOINT_ANNOTATION}":"c"}},"#),
+            1,
+        ),
     ] {
-        assert_eq!(chosen(&[entry("a", AMD64), second.clone()], "amd64"), Err(ChooseError::Several(2)), "{second}");
+        assert_eq!(
+            chosen(&[entry("a", AMD64), second.clone()], "amd64"),
+            Err(ChooseError::Several(2)),
+            "{second}"
+        );
     }
 }
 
-/// As in indexes that a tool joined, or that buildx wrote twice: whichever entry containerd takes, it runs that child.
+/// As in indexes that a tool joined, or that buildx wrote twice: whichever entry containerd takes,
+/// it runs that child.
 #[test]
 fn one_child_that_is_named_twice_is_one() {
-    let noted = entry("a", AMD64).replacen('{', r#"{"annotations":{"k":"v"},"urls":["https://x"],"#, 1);
+    let noted =
+        entry("a", AMD64).replacen('{', r#"{"annotations":{"k":"v"},"urls":["https://x"],"#, 1);
     for second in [
         entry("a", AMD64),
         entry("a", r#"{"os":"Linux","architecture":"x86_64","os.version":"1"}"#),

@@ -1,5 +1,6 @@
-//! Certificates, log entries and timestamps that belong to something else, speak out of their time, or are counted
-//! twice (classes B and C of the attack list). Each hostile bundle stands beside the good one that it was made of.
+//! Certificates, log entries and timestamps that belong to something else, speak out of their time,
+//! or are counted twice (classes B and C of the attack list). Each hostile bundle stands beside the
+//! good one that it was made of.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -86,8 +87,8 @@ fn attack_b1_evidence_of_another_signature() {
     }
 }
 
-/// An entry that names another certificate, or holds another digest, with a genuine promise and tree head of a trusted
-/// log: who can write to the log can do so.
+/// An entry that names another certificate, or holds another digest, with a genuine promise and
+/// tree head of a trusted log: who can write to the log can do so.
 #[test]
 fn attack_b1_a_logged_entry_about_something_else() {
     let instance = Instance::new();
@@ -100,7 +101,9 @@ fn attack_b1_a_logged_entry_about_something_else() {
         let body = bundle.pointer("/verificationMaterial/tlogEntries/0/canonicalizedBody").unwrap();
         serde_json::from_slice(&STANDARD.decode(body.as_str().unwrap()).unwrap()).unwrap()
     };
-    for pointer in ["/spec/signature/publicKey/content", "/spec/signature/content", "/spec/data/hash/value"] {
+    for pointer in
+        ["/spec/signature/publicKey/content", "/spec/signature/content", "/spec/data/hash/value"]
+    {
         let mut mixed_body = body(&bundle);
         *mixed_body.pointer_mut(pointer).unwrap() = match pointer {
             "/spec/data/hash/value" => "00".repeat(32).into(),
@@ -109,7 +112,11 @@ fn attack_b1_a_logged_entry_about_something_else() {
         let mut mixed = bundle.clone();
         mixed["verificationMaterial"]["tlogEntries"] =
             json!([instance.entry(0, &mixed_body.to_string(), 1_748_779_200)]);
-        assert_eq!(instance::prove(&root, &mixed, DEMANDS).map(drop), Err(Fault::OtherLogEntry), "{pointer}");
+        assert_eq!(
+            instance::prove(&root, &mixed, DEMANDS).map(drop),
+            Err(Fault::OtherLogEntry),
+            "{pointer}"
+        );
     }
 }
 
@@ -117,7 +124,8 @@ fn attack_b1_a_logged_entry_about_something_else() {
 fn attack_b3_an_empty_list_of_certificates() {
     for version in ["0.1", "0.2", "0.3"] {
         let (digest, mut bundle) = good("keyless");
-        bundle["mediaType"] = format!("application/vnd.dev.sigstore.bundle+json;version={version}").into();
+        bundle["mediaType"] =
+            format!("application/vnd.dev.sigstore.bundle+json;version={version}").into();
         let material = bundle["verificationMaterial"].as_object_mut().unwrap();
         let certificate = material.remove("certificate").unwrap();
         material.insert("x509CertificateChain".to_owned(), json!({"certificates": [certificate]}));
@@ -134,7 +142,8 @@ fn attack_b3_an_empty_list_of_certificates() {
 #[test]
 fn attack_b3_no_changed_byte_of_the_evidence_passes() {
     let root = root("local");
-    let stamp = "/verificationMaterial/timestampVerificationData/rfc3161Timestamps/0/signedTimestamp";
+    let stamp =
+        "/verificationMaterial/timestampVerificationData/rfc3161Timestamps/0/signedTimestamp";
     let parts = [
         "/verificationMaterial/certificate/rawBytes",
         "/verificationMaterial/tlogEntries/0/logId/keyId",
@@ -149,7 +158,8 @@ fn attack_b3_no_changed_byte_of_the_evidence_passes() {
     let trust = Trust::Keyless { root: &root };
     for part in parts {
         // The cheapest bundle that has the part.
-        let (repository, log_entries) = if part == stamp { ("keyless-no-log", 0) } else { ("keyless", 1) };
+        let (repository, log_entries) =
+            if part == stamp { ("keyless-no-log", 0) } else { ("keyless", 1) };
         let (digest, bundle) = good(repository);
         let demands = Demands { log_entries, ..WHOLE };
         let bytes = STANDARD.decode(bundle.pointer(part).unwrap().as_str().unwrap()).unwrap();
@@ -166,8 +176,8 @@ fn attack_b3_no_changed_byte_of_the_evidence_passes() {
     }
 }
 
-/// Every member taken away, and everything made something else. Only a promise can be missed where a tree head and a
-/// timestamp stand for it.
+/// Every member taken away, and everything made something else. Only a promise can be missed where
+/// a tree head and a timestamp stand for it.
 #[test]
 fn attack_b3_no_changed_field_of_a_keyless_bundle_passes() {
     let (root, (digest, bundle)) = (root("local"), good("keyless"));
@@ -191,7 +201,11 @@ fn attack_b3_no_changed_field_of_a_keyless_bundle_passes() {
             if place != other {
                 place.clone_from(other);
                 let outcome = under(&root, &digest, &changed);
-                assert_eq!(outcome.is_ok(), is_promise && other.is_null(), "{pointer} made {other}");
+                assert_eq!(
+                    outcome.is_ok(),
+                    is_promise && other.is_null(),
+                    "{pointer} made {other}"
+                );
             }
         }
         let mut more = bundle.clone();
@@ -205,8 +219,12 @@ fn attack_b3_no_changed_field_of_a_keyless_bundle_passes() {
 /// Every place in a document.
 fn walk(value: &Value, pointer: &mut String, found: &mut Vec<String>) {
     let members: Vec<_> = match value {
-        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
-        Value::Array(list) => list.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), value)).collect()
+        }
+        Value::Array(list) => {
+            list.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect()
+        }
         _ => Vec::new(),
     };
     for (name, value) in members {
@@ -219,7 +237,8 @@ fn walk(value: &Value, pointer: &mut String, found: &mut Vec<String>) {
     }
 }
 
-/// An intermediate or a root that had expired when the signature was made, or was not yet valid (CVE-2026-24122).
+/// An intermediate or a root that had expired when the signature was made, or was not yet valid
+/// (CVE-2026-24122).
 #[test]
 fn attack_c1_an_authority_whose_certificate_was_not_valid() {
     let (may, july) = (date_time_ymd(2025, 5, 1), date_time_ymd(2025, 7, 1));
@@ -235,7 +254,8 @@ fn attack_c1_an_authority_whose_certificate_was_not_valid() {
             Some(true) => params.not_after = may,
             Some(false) => params.not_before = july,
         };
-        let instance = if of_root { Instance::with(change, |_| {}) } else { Instance::with(|_| {}, change) };
+        let instance =
+            if of_root { Instance::with(change, |_| {}) } else { Instance::with(|_| {}, change) };
         let bundle = instance.bundle(&instance.issue(|_| {}), &[0]);
         let outcome = instance::prove(&instance.trust_root(), &bundle, DEMANDS);
         assert_eq!(outcome.map(drop), expected, "root {of_root}, expired {expired:?}");
@@ -262,8 +282,16 @@ fn attack_c1_a_certificate_used_out_of_its_time_or_purpose() {
     }
     let bundle = instance.bundle(&instance.issue(|_| {}), &[0]);
     for (pointer, window, expected) in [
-        ("/certificateAuthorities/0/validFor", json!({"start": "2025-07-01T00:00:00Z"}), Fault::CertificateChain),
-        ("/tlogs/0/publicKey/validFor", json!({"start": "2025-07-01T00:00:00Z"}), Fault::LogUnknown),
+        (
+            "/certificateAuthorities/0/validFor",
+            json!({"start": "2025-07-01T00:00:00Z"}),
+            Fault::CertificateChain,
+        ),
+        (
+            "/tlogs/0/publicKey/validFor",
+            json!({"start": "2025-07-01T00:00:00Z"}),
+            Fault::LogUnknown,
+        ),
         (
             "/tlogs/0/publicKey/validFor",
             json!({"start": "2024-01-01T00:00:00Z", "end": "2025-05-01T00:00:00Z"}),
@@ -276,8 +304,8 @@ fn attack_c1_a_certificate_used_out_of_its_time_or_purpose() {
     }
 }
 
-/// A timestamp outside its authority's window (CVE-2026-54787), by an authority of the same name that is another
-/// (CVE-2024-56138), and without any.
+/// A timestamp outside its authority's window (CVE-2026-54787), by an authority of the same name
+/// that is another (CVE-2024-56138), and without any.
 #[test]
 fn attack_c1_a_timestamp_authority_out_of_its_time() {
     let (digest, bundle) = good("keyless");
@@ -289,7 +317,9 @@ fn attack_c1_a_timestamp_authority_out_of_its_time() {
         change(&mut root["timestampAuthorities"]);
         under(&TrustRoot::parse(root.to_string().as_bytes()).unwrap(), &digest, &bundle)
     };
-    let with = |start: &str, end: &str| outcome(&|authorities| authorities[0]["validFor"] = window(start, end));
+    let with = |start: &str, end: &str| {
+        outcome(&|authorities| authorities[0]["validFor"] = window(start, end))
+    };
     assert_eq!(with("2025-01-01T00:00:00Z", "2025-06-01T12:00:00Z"), Ok(()));
     assert_eq!(with("2025-06-01T12:00:00Z", "2026-01-01T00:00:00Z"), Ok(()));
     assert_eq!(with("2025-01-01T00:00:00Z", "2025-06-01T11:59:59Z"), Err(Fault::TimestampOutside));
@@ -314,7 +344,9 @@ fn attack_c4_a_log_entry_from_the_future() {
         let trust = Trust::Keyless { root: &root };
         let now: Timestamp = now.parse().unwrap();
         let untrusted = Untrusted::bundle(&bundle).unwrap();
-        untrusted.prove(&image_signature(&digest), &trust, WHOLE, now, &mut Budget::default()).map(drop)
+        untrusted
+            .prove(&image_signature(&digest), &trust, WHOLE, now, &mut Budget::default())
+            .map(drop)
     };
     assert_eq!(at("2025-06-01T12:00:00Z"), Ok(()));
     assert_eq!(at("2025-06-01T11:59:59Z"), Err(Fault::FutureTime));
@@ -334,14 +366,18 @@ fn attack_c2_one_log_counts_once() {
     }
     let mut root = instance.trust_root();
     root["tlogs"][1]["baseUrl"] = root["tlogs"][0]["baseUrl"].clone();
-    assert_eq!(instance::prove(&root, &instance.bundle(&holder, &[0, 1]), two).map(|s| s.entries().len()), few);
+    assert_eq!(
+        instance::prove(&root, &instance.bundle(&holder, &[0, 1]), two).map(|s| s.entries().len()),
+        few
+    );
 }
 
 /// The same timestamp twice, and one authority that the root names twice.
 #[test]
 fn attack_c2_one_timestamp_authority_counts_once() {
     let (digest, mut bundle) = good("keyless");
-    let stamps = &mut bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"];
+    let stamps =
+        &mut bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"];
     let one = stamps[0].clone();
     stamps.as_array_mut().unwrap().push(one);
     let mut root: Value = serde_json::from_slice(&fixtures::trust_root("local")).unwrap();
@@ -350,11 +386,13 @@ fn attack_c2_one_timestamp_authority_counts_once() {
     let root = TrustRoot::parse(root.to_string().as_bytes()).unwrap();
     let trust = Trust::Keyless { root: &root };
     let demands = Demands { timestamps: 2, ..Demands::KEYLESS };
-    let outcome = keyless::prove(bundle.to_string().as_bytes(), &image_signature(&digest), &trust, demands);
+    let outcome =
+        keyless::prove(bundle.to_string().as_bytes(), &image_signature(&digest), &trust, demands);
     assert_eq!(outcome, Err(Fault::TooFewTimestamps { got: 1, want: 2 }));
 }
 
-/// What an entry says and does not prove is not shown; what neither promise nor proof holds is refused.
+/// What an entry says and does not prove is not shown; what neither promise nor proof holds is
+/// refused.
 #[test]
 fn attack_b1_nothing_is_shown_that_is_not_bound() {
     let instance = Instance::new();
@@ -380,7 +418,9 @@ fn attack_b1_nothing_is_shown_that_is_not_bound() {
     stamped.pointer_mut(entry).unwrap()["logIndex"] = json!("999");
     let local = keyless::root("local");
     let trust = Trust::Keyless { root: &local };
-    let signed = keyless::prove(stamped.to_string().as_bytes(), &image_signature(&digest), &trust, WHOLE).unwrap();
+    let signed =
+        keyless::prove(stamped.to_string().as_bytes(), &image_signature(&digest), &trust, WHOLE)
+            .unwrap();
     assert_eq!((signed.entries()[0].index, signed.times().len()), (None, 1));
     stamped.pointer_mut(entry).unwrap()["inclusionProof"] = Value::Null;
     assert_eq!(prove(&digest, &stamped), Err(Fault::LogInvalid));
@@ -407,9 +447,14 @@ fn roots_that_cannot_be_trusted() {
     let window = json!({"start": "2026-01-01T00:00:00Z", "end": "2025-01-01T00:00:00Z"});
     let unusable = parse(&|root| root["certificateAuthorities"][0]["validFor"] = window.clone());
     assert!(matches!(unusable, Err(RootError::Unusable(_))), "{unusable:?}");
-    let no_start = parse(&|root| root["tlogs"][0]["publicKey"]["validFor"] = json!({"end": "2030-01-01T00:00:00Z"}));
+    let no_start = parse(&|root| {
+        root["tlogs"][0]["publicKey"]["validFor"] = json!({"end": "2030-01-01T00:00:00Z"})
+    });
     assert!(matches!(no_start, Err(RootError::Malformed(_))), "{no_start:?}");
     let twice = good.to_string().replace("\"tlogs\":", "\"tlogs\":[],\"tlogs\":");
     assert!(matches!(TrustRoot::parse(twice.as_bytes()).map(drop), Err(RootError::Json(_))));
-    assert_eq!(TrustRoot::parse(&vec![b' '; sealgate::verify::ROOT_MAX + 1]).map(drop), Err(RootError::TooLong));
+    assert_eq!(
+        TrustRoot::parse(&vec![b' '; sealgate::verify::ROOT_MAX + 1]).map(drop),
+        Err(RootError::TooLong)
+    );
 }

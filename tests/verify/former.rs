@@ -1,12 +1,15 @@
-//! Log entries of kinds that only older signers wrote: `rekord` 0.0.1 beside signatures, `intoto` 0.0.1 beside
-//! attestations (cosign before 2.2). Each is bound to what was signed, to the signature and to the certificate or key.
+//! Log entries of kinds that only older signers wrote: `rekord` 0.0.1 beside signatures, `intoto`
+//! 0.0.1 beside attestations (cosign before 2.2). Each is bound to what was signed, to the
+//! signature and to the certificate or key.
 
 use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sealgate::image::Digest;
-use sealgate::verify::{About, Budget, Claim, Demands, Fault, PublicKey, Signed, Trust, TrustRoot, Untrusted};
+use sealgate::verify::{
+    About, Budget, Claim, Demands, Fault, PublicKey, Signed, Trust, TrustRoot, Untrusted,
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -32,7 +35,9 @@ fn envelope(sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
     let signed = format!("DSSEv1 {} {TYPE} {} {statement}", TYPE.len(), statement.len());
     let signature = STANDARD.encode(sign(signed.as_bytes()));
     let payload = STANDARD.encode(&statement);
-    format!(r#"{{"payloadType":"{TYPE}","payload":"{payload}","signatures":[{{"keyid":"","sig":"{signature}"}}]}}"#)
+    format!(
+        r#"{{"payloadType":"{TYPE}","payload":"{payload}","signatures":[{{"keyid":"","sig":"{signature}"}}]}}"#
+    )
 }
 
 /// What Rekor writes of an envelope (`pkg/types/intoto/v0.0.1`, `Canonicalize`).
@@ -78,7 +83,11 @@ impl Attested {
         Self { root: instance.trust_root(), instance, holder, envelope }
     }
 
-    fn judge(&self, envelope: &str, annotations: &BTreeMap<String, String>) -> Result<Signed, Fault> {
+    fn judge(
+        &self,
+        envelope: &str,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Signed, Fault> {
         prove(&self.root, &Untrusted::attestation(envelope.as_bytes(), annotations)?, DEMANDS)
     }
 
@@ -95,14 +104,19 @@ impl Attested {
 fn an_attestation_with_an_entry_of_intoto_001() {
     let attested = Attested::new();
     let signed = attested.judge(&attested.envelope, &attested.logged(&attested.body())).unwrap();
-    assert_eq!((signed.entries().len(), signed.times().len(), signed.entries()[0].index), (1, 1, Some(7)));
+    assert_eq!(
+        (signed.entries().len(), signed.times().len(), signed.entries()[0].index),
+        (1, 1, Some(7))
+    );
     assert_eq!(signed.times()[0].time.as_second(), SIGNED);
     // The first of the kind had no digest of the payload.
     let mut first = attested.body();
     first["spec"]["content"].as_object_mut().unwrap().remove("payloadHash");
     assert!(attested.judge(&attested.envelope, &attested.logged(&first)).is_ok());
     // A certificate log is asked for all the same, and so are other logs.
-    let item = Untrusted::attestation(attested.envelope.as_bytes(), &attested.logged(&attested.body())).unwrap();
+    let item =
+        Untrusted::attestation(attested.envelope.as_bytes(), &attested.logged(&attested.body()))
+            .unwrap();
     assert_eq!(prove(&attested.root, &item, Demands::KEYLESS), Err(Fault::Sct));
     let two = Demands { log_entries: 2, ..DEMANDS };
     assert_eq!(prove(&attested.root, &item, two), Err(Fault::TooFewLogEntries { got: 1, want: 2 }));
@@ -141,7 +155,8 @@ fn attack_b1_an_intoto_001_entry_about_something_else() {
     ] {
         assert_eq!(with(pointer, value.clone()), Err(Fault::OtherLogEntry), "{pointer} {value}");
     }
-    // The same statement signed once more, and the same envelope written in another way: another digest.
+    // The same statement signed once more, and the same envelope written in another way: another
+    // digest.
     let again = envelope(|bytes| attested.holder.sign(bytes));
     let spaced = attested.envelope.replacen('{', "{ ", 1);
     for envelope in [again, spaced] {
@@ -150,7 +165,10 @@ fn attack_b1_an_intoto_001_entry_about_something_else() {
     }
     // Somebody else's, entry and all.
     let theirs = envelope(|bytes| other.sign(bytes));
-    assert_eq!(attested.judge(&theirs, &attested.logged(&attested.body())), Err(Fault::OtherLogEntry));
+    assert_eq!(
+        attested.judge(&theirs, &attested.logged(&attested.body())),
+        Err(Fault::OtherLogEntry)
+    );
     let body = intoto(&theirs, &attested.holder.logged());
     assert_eq!(attested.judge(&theirs, &attested.logged(&body)), Err(Fault::WrongSignature));
 }
@@ -160,7 +178,8 @@ fn attack_b1_an_intoto_001_entry_about_something_else() {
 fn attack_c1_certificates_beside_an_older_entry() {
     let attested = Attested::new();
     let body = attested.body();
-    let item = Untrusted::attestation(attested.envelope.as_bytes(), &attested.logged(&body)).unwrap();
+    let item =
+        Untrusted::attestation(attested.envelope.as_bytes(), &attested.logged(&body)).unwrap();
     let under = |change: &dyn Fn(&mut Value)| {
         let mut root = attested.root.clone();
         change(&mut root);
@@ -170,14 +189,20 @@ fn attack_c1_certificates_beside_an_older_entry() {
     assert_eq!(under(&|_| {}), Ok(()));
     let stranger = Instance::new().trust_root();
     let theirs = &stranger["certificateAuthorities"];
-    assert_eq!(under(&|root| root["certificateAuthorities"] = theirs.clone()), Err(Fault::CertificateChain));
+    assert_eq!(
+        under(&|root| root["certificateAuthorities"] = theirs.clone()),
+        Err(Fault::CertificateChain)
+    );
     assert_eq!(under(&|root| root["tlogs"] = stranger["tlogs"].clone()), Err(Fault::LogUnknown));
-    for (start, end) in
-        [("2025-06-01T12:00:01Z", "2026-01-01T00:00:00Z"), ("2024-01-01T00:00:00Z", "2025-06-01T11:59:59Z")]
-    {
-        let late = |root: &mut Value| root["certificateAuthorities"][0]["validFor"] = window(start, end);
+    for (start, end) in [
+        ("2025-06-01T12:00:01Z", "2026-01-01T00:00:00Z"),
+        ("2024-01-01T00:00:00Z", "2025-06-01T11:59:59Z"),
+    ] {
+        let late =
+            |root: &mut Value| root["certificateAuthorities"][0]["validFor"] = window(start, end);
         assert_eq!(under(&late), Err(Fault::CertificateChain));
-        let late = |root: &mut Value| root["tlogs"][0]["publicKey"]["validFor"] = window(start, end);
+        let late =
+            |root: &mut Value| root["tlogs"][0]["publicKey"]["validFor"] = window(start, end);
         assert_eq!(under(&late), Err(Fault::LogUnknown));
     }
     for (at, expected) in [
@@ -191,7 +216,8 @@ fn attack_c1_certificates_beside_an_older_entry() {
     // A certificate that is not for signing code.
     let holder = attested.instance.issue(|params| params.extended_key_usages.clear());
     let envelope = envelope(|bytes| holder.sign(bytes));
-    let annotations = attested.instance.annotations(&holder, &intoto(&envelope, &holder.logged()), SIGNED);
+    let annotations =
+        attested.instance.annotations(&holder, &intoto(&envelope, &holder.logged()), SIGNED);
     assert_eq!(attested.judge(&envelope, &annotations), Err(Fault::CertificateChain));
 }
 
@@ -253,7 +279,8 @@ fn a_key_with_an_entry_of_intoto_001() {
         let key = PublicKey::parse_pem(&signer.pem()).unwrap();
         let trust = Trust::Key { key: &key, root: Some(&root) };
         let demands = Demands { log_entries: 1, ..Demands::NONE };
-        item.prove(&about, &trust, demands, now(), &mut Budget::default()).map(|signed| signed.times().len())
+        item.prove(&about, &trust, demands, now(), &mut Budget::default())
+            .map(|signed| signed.times().len())
     };
     assert_eq!(judge(&signer), Ok(1));
     assert_eq!(judge(&other), Err(Fault::OtherLogEntry));
@@ -262,7 +289,8 @@ fn a_key_with_an_entry_of_intoto_001() {
 #[test]
 fn a_signature_with_an_entry_of_rekord_001() {
     let instance = Instance::new();
-    let (root, holder, other) = (instance.trust_root(), instance.issue(|_| {}), instance.issue(|_| {}));
+    let (root, holder, other) =
+        (instance.trust_root(), instance.issue(|_| {}), instance.issue(|_| {}));
     let payload = signing::payload(Digest::of(ARTIFACT).as_str(), "registry.example.test/prod/app");
     let signature = STANDARD.encode(holder.sign(payload.as_bytes()));
     let judge = |body: &Value| {

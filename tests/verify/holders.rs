@@ -17,7 +17,10 @@ fn attack_b8_several_names_in_one_certificate() {
         (vec![instance::uri("https://acme.test/release")], Ok(())),
         (vec![email.clone()], Ok(())),
         (vec![host.clone()], Ok(())),
-        (vec![instance::uri("https://acme.test/release"), email.clone()], Err(Fault::SeveralNames(2))),
+        (
+            vec![instance::uri("https://acme.test/release"), email.clone()],
+            Err(Fault::SeveralNames(2)),
+        ),
         (vec![email.clone(), email.clone()], Err(Fault::SeveralNames(2))),
         (vec![email.clone(), address.clone()], Err(Fault::SeveralNames(2))),
         (vec![host.clone(), email, instance::uri("a:b")], Err(Fault::SeveralNames(3))),
@@ -64,6 +67,10 @@ fn attack_b8_an_issuer_of_two_meanings() {
         let holder = instance.issue(|params| params.custom_extensions.clone_from(&extensions));
         let outcome = instance::prove(&root, &instance.bundle(&holder, &[0]), DEMANDS);
         let issuer = outcome.map(|signed| certificate(&signed).issuer().map(str::to_owned));
-        assert_eq!(issuer.as_ref().map(Option::as_deref), expected.as_ref().copied(), "{extensions:?}");
+        assert_eq!(
+            issuer.as_ref().map(Option::as_deref),
+            expected.as_ref().copied(),
+            "{extensions:?}"
+        );
     }
 }

@@ -1,13 +1,14 @@
-//! A Sigstore instance made on the spot, whose keys are at hand: certificates, promises and tree heads that no real
-//! instance would sign. Its certificates have no SCT.
+//! A Sigstore instance made on the spot, whose keys are at hand: certificates, promises and tree
+//! heads that no real instance would sign. Its certificates have no SCT.
 
 use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SigningKey, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
+    SigningKey, date_time_ymd,
 };
 use sealgate::verify::{Demands, Fault, Signed, Trust, TrustRoot};
 use serde_json::{Value, json};
@@ -153,10 +154,16 @@ impl Instance {
         })
     }
 
-    /// A bundle with a statement about [`ARTIFACT`], logged as hashedrekord 0.0.1; `change` may change the body.
-    pub(crate) fn logged_statement(&self, holder: &Holder, change: impl FnOnce(&mut Value)) -> Value {
+    /// A bundle with a statement about [`ARTIFACT`], logged as hashedrekord 0.0.1; `change` may
+    /// change the body.
+    pub(crate) fn logged_statement(
+        &self,
+        holder: &Holder,
+        change: impl FnOnce(&mut Value),
+    ) -> Value {
         const TYPE: &str = "application/vnd.in-toto+json";
-        let subject = json!([{"name": "a", "digest": {"sha256": hex::encode(Sha256::digest(ARTIFACT))}}]);
+        let subject =
+            json!([{"name": "a", "digest": {"sha256": hex::encode(Sha256::digest(ARTIFACT))}}]);
         let predicate_type = "https://sigstore.dev/cosign/sign/v1";
         let statement = json!({
             "_type": "https://in-toto.io/Statement/v1", "subject": subject, "predicateType": predicate_type,
@@ -190,7 +197,12 @@ impl Instance {
     }
 
     /// What cosign's older form keeps of an entry with this body, and the certificate.
-    pub(crate) fn annotations(&self, holder: &Holder, body: &Value, time: i64) -> BTreeMap<String, String> {
+    pub(crate) fn annotations(
+        &self,
+        holder: &Holder,
+        body: &Value,
+        time: i64,
+    ) -> BTreeMap<String, String> {
         let entry = self.entry(0, &body.to_string(), time);
         let id = hex::encode(Sha256::digest(self.logs[0].spki()));
         let payload = json!({"body": entry["canonicalizedBody"], "integratedTime": time, "logIndex": 7, "logID": id});
@@ -207,8 +219,10 @@ impl Instance {
         let signer = &self.logs[log];
         let id = Sha256::digest(signer.spki());
         let body64 = STANDARD.encode(body);
-        let promise =
-            format!(r#"{{"body":"{body64}","integratedTime":{time},"logID":"{}","logIndex":7}}"#, hex::encode(id));
+        let promise = format!(
+            r#"{{"body":"{body64}","integratedTime":{time},"logID":"{}","logIndex":7}}"#,
+            hex::encode(id)
+        );
         let root = Sha256::digest([&[0], body.as_bytes()].concat());
         let head = format!("log{log}.test\n1\n{}\n", STANDARD.encode(root));
         let signed = [&id[..4], &signer.sign(head.as_bytes())].concat();
@@ -223,7 +237,8 @@ impl Instance {
                 "rootHash": STANDARD.encode(root),
                 "treeSize": "1",
                 "hashes": [],
-                "checkpoint": {"envelope": format!("{head}\n\u{2014} log{log}.test {}\n", STANDARD.encode(signed))},
+                "checkpoint": {"envelope": format!("{head}\n\u{2014} log{log}.test \
+                 {}\n", STANDARD.encode(signed))},
             },
             "canonicalizedBody": body64,
         })
@@ -244,5 +259,8 @@ pub(crate) fn uri(name: &str) -> SanType {
 
 /// One of Fulcio's extensions.
 pub(crate) fn fulcio(number: u64, value: &str) -> CustomExtension {
-    CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 57264, 1, number], value.as_bytes().to_vec())
+    CustomExtension::from_oid_content(
+        &[1, 3, 6, 1, 4, 1, 57264, 1, number],
+        value.as_bytes().to_vec(),
+    )
 }

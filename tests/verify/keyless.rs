@@ -1,17 +1,19 @@
-//! What the real cosign signed with certificates of a local Sigstore, what it attested, and what a PKI of one's own
-//! signed, as bundles: who signed, when, in which log; and each thing that is missing or somebody else's.
+//! What the real cosign signed with certificates of a local Sigstore, what it attested, and what a
+//! PKI of one's own signed, as bundles: who signed, when, in which log; and each thing that is
+//! missing or somebody else's.
 
 use jiff::Timestamp;
 use sealgate::image::Digest;
 use sealgate::image::json::Keep;
 use sealgate::verify::{
-    About, Budget, Certificate, Claim, Demands, Extension, Fault, PublicKey, San, Signed, Signer, TimeSource, Trust,
-    TrustRoot, Untrusted,
+    About, Budget, Certificate, Claim, Demands, Extension, Fault, PublicKey, San, Signed, Signer,
+    TimeSource, Trust, TrustRoot, Untrusted,
 };
 
 use crate::fixtures;
 
-pub(crate) const ACME: &str = "https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0";
+pub(crate) const ACME: &str =
+    "https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0";
 const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 /// When log and authority of the fixtures say that everything was signed.
 const SIGNED: &str = "2025-06-01T12:00:00Z";
@@ -36,7 +38,12 @@ pub(crate) fn image_signature(digest: &Digest) -> About<'_> {
 }
 
 /// Proves a bundle for what it says it is about to be.
-pub(crate) fn prove(bundle: &[u8], about: &About<'_>, trust: &Trust<'_>, demands: Demands) -> Result<Signed, Fault> {
+pub(crate) fn prove(
+    bundle: &[u8],
+    about: &About<'_>,
+    trust: &Trust<'_>,
+    demands: Demands,
+) -> Result<Signed, Fault> {
     Untrusted::bundle(bundle)?.prove(about, trust, demands, now(), &mut Budget::default())
 }
 
@@ -54,17 +61,25 @@ pub(crate) fn certificate(signed: &Signed) -> &Certificate {
 
 #[test]
 fn who_signed_when_and_in_which_log() {
-    let signed = keyless("keyless", "local", Demands { timestamps: 1, ..Demands::KEYLESS }).unwrap();
+    let signed =
+        keyless("keyless", "local", Demands { timestamps: 1, ..Demands::KEYLESS }).unwrap();
     let certificate = certificate(&signed);
     assert_eq!(certificate.sans(), [San::Uri(ACME.to_owned())]);
     assert_eq!(certificate.issuer(), Some("https://token.actions.githubusercontent.com"));
-    assert_eq!(certificate.extension(Extension::SourceRepositoryUri), Some("https://github.com/acme/app"));
+    assert_eq!(
+        certificate.extension(Extension::SourceRepositoryUri),
+        Some("https://github.com/acme/app")
+    );
     assert_eq!(certificate.extension(Extension::SourceRepositoryRef), Some("refs/tags/v1.0.0"));
     assert_eq!(certificate.extension(Extension::RunnerEnvironment), Some("github-hosted"));
     assert_eq!(certificate.extension(Extension::GithubWorkflowTrigger), Some("push"));
     let at: Timestamp = SIGNED.parse().unwrap();
-    let by: Vec<_> = signed.times().iter().map(|proven| (proven.time == at, proven.by.clone())).collect();
-    assert!(matches!(by.as_slice(), [(true, TimeSource::Authority(_)), (true, TimeSource::Log(_))]), "{by:?}");
+    let by: Vec<_> =
+        signed.times().iter().map(|proven| (proven.time == at, proven.by.clone())).collect();
+    assert!(
+        matches!(by.as_slice(), [(true, TimeSource::Authority(_)), (true, TimeSource::Log(_))]),
+        "{by:?}"
+    );
     let [entry] = signed.entries() else { panic!("{:?}", signed.entries()) };
     assert!(entry.log.starts_with("http") && entry.index.is_some(), "{entry:?}");
     assert_eq!(signed.statement(), None);
@@ -95,7 +110,12 @@ fn what_is_missing_or_somebody_elses() {
         ("keyless-foreign", "local", Demands::KEYLESS, Err(Fault::LogUnknown)),
         ("keyless-no-timestamp", "local", Demands::KEYLESS, Ok(())),
         ("keyless-no-timestamp", "foreign", Demands::KEYLESS, Err(Fault::LogUnknown)),
-        ("keyless-no-timestamp", "local", demands(1, 1, true), Err(Fault::TooFewTimestamps { got: 0, want: 1 })),
+        (
+            "keyless-no-timestamp",
+            "local",
+            demands(1, 1, true),
+            Err(Fault::TooFewTimestamps { got: 0, want: 1 }),
+        ),
         ("keyless-no-log", "local", Demands::KEYLESS, few_entries(1)),
         ("keyless-no-log", "local", demands(0, 1, true), Ok(())),
         ("keyless-no-sct", "local", Demands::KEYLESS, Err(Fault::Sct)),
@@ -132,8 +152,13 @@ fn a_key_and_its_evidence() {
         ("keyless", Some(&local), demands(1, 0), Err(Fault::NotKeySigned)),
     ] {
         let (digest, bundle) = found(repository);
-        let outcome = prove(&bundle, &image_signature(&digest), &Trust::Key { key: &key, root }, demands);
-        assert_eq!(outcome.map(|signed| signed.times().len()), expected, "{repository} {root:?} {demands:?}");
+        let outcome =
+            prove(&bundle, &image_signature(&digest), &Trust::Key { key: &key, root }, demands);
+        assert_eq!(
+            outcome.map(|signed| signed.times().len()),
+            expected,
+            "{repository} {root:?} {demands:?}"
+        );
     }
 }
 
@@ -153,10 +178,18 @@ fn signatures_over_the_bytes() {
             let signed = prove(&fixtures::bundle(name), &about, &trust, demands).unwrap();
             assert_eq!(*signed.digest(), digest);
             let about = About { claim: Claim::Attestation(&[PROVENANCE.to_owned()]), ..about };
-            assert_eq!(prove(&fixtures::bundle(name), &about, &trust, demands), Err(Fault::NotAttestation));
+            assert_eq!(
+                prove(&fixtures::bundle(name), &about, &trust, demands),
+                Err(Fault::NotAttestation)
+            );
         }
-        let about = About { digest: &digest, artifact: Some(b"other"), claim: Claim::ImageSignature };
-        assert_eq!(prove(&fixtures::bundle(name), &about, &trust, demands), Err(Fault::OtherDigest), "{name}");
+        let about =
+            About { digest: &digest, artifact: Some(b"other"), claim: Claim::ImageSignature };
+        assert_eq!(
+            prove(&fixtures::bundle(name), &about, &trust, demands),
+            Err(Fault::OtherDigest),
+            "{name}"
+        );
     }
 }
 
@@ -172,7 +205,8 @@ fn attack_b2_an_attestation_of_another_predicate_type() {
         ("vsa-passed", "https://slsa.dev/verification_summary/v1"),
     ] {
         let (digest, bundle) = found(repository);
-        let about = |types| About { digest: &digest, artifact: None, claim: Claim::Attestation(types) };
+        let about =
+            |types| About { digest: &digest, artifact: None, claim: Claim::Attestation(types) };
         let other = Digest::of(b"other");
         let wanted = ["https://example.test/other".to_owned(), predicate_type.to_owned()];
         let signed = prove(&bundle, &about(&wanted), &trust, Demands::KEYLESS).unwrap();
@@ -186,7 +220,8 @@ fn attack_b2_an_attestation_of_another_predicate_type() {
         }
         let outcome = prove(&bundle, &image_signature(&digest), &trust, Demands::KEYLESS);
         assert_eq!(outcome, Err(Fault::NotImageSignature), "{repository}");
-        let outcome = prove(&bundle, &About { digest: &other, ..about(&wanted) }, &trust, Demands::KEYLESS);
+        let outcome =
+            prove(&bundle, &About { digest: &other, ..about(&wanted) }, &trust, Demands::KEYLESS);
         assert_eq!(outcome, Err(Fault::OtherDigest), "{repository}");
     }
     let (digest, bundle) = found("keyless");
@@ -203,7 +238,9 @@ fn attack_d1_a_proof_costs_several_checks() {
     let untrusted = Untrusted::bundle(&bundle).unwrap();
     let prove = |budget: &mut Budget| {
         let trust = Trust::Keyless { root: &root };
-        untrusted.prove(&image_signature(&digest), &trust, Demands::KEYLESS, now(), budget).map(drop)
+        untrusted
+            .prove(&image_signature(&digest), &trust, Demands::KEYLESS, now(), budget)
+            .map(drop)
     };
     let mut budget = Budget::default();
     prove(&mut budget).unwrap();

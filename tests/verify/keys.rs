@@ -47,14 +47,21 @@ fn every_scheme_in_every_form() {
         for (form, read) in [
             (
                 Form::SimpleSigning,
-                Untrusted::simple_signing(payload.as_bytes(), &signer.annotations(payload.as_bytes())),
+                Untrusted::simple_signing(
+                    payload.as_bytes(),
+                    &signer.annotations(payload.as_bytes()),
+                ),
             ),
             (Form::Statement, Untrusted::bundle(signer.statement_bundle(&statement).as_bytes())),
             (Form::MessageSignature, Untrusted::bundle(message.as_bytes())),
         ] {
             let (untrusted, mut budget) = (read.unwrap(), Budget::new(10));
             let signed = untrusted.verify_artifact(MANIFEST, &key, &mut budget).unwrap();
-            assert_eq!((signed.key(), signed.digest(), signed.form()), (Some(key.id()), &subject, form), "{name}");
+            assert_eq!(
+                (signed.key(), signed.digest(), signed.form()),
+                (Some(key.id()), &subject, form),
+                "{name}"
+            );
             assert_eq!(budget.left(), 10 - cost, "{name}");
             let other = PublicKey::parse_pem(&Signer::p256().pem()).unwrap();
             let refused = untrusted.verify_artifact(MANIFEST, &other, &mut budget);
@@ -68,8 +75,10 @@ fn every_scheme_in_every_form() {
 /// Signatures that were made by hand with openssl: ECDSA with longer digests than the curve's, PSS.
 #[test]
 fn digests_and_salts_of_other_programs() {
-    let file =
-        |name: &str| std::fs::read(format!("{}/tests/fixtures/openssl/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let file = |name: &str| {
+        std::fs::read(format!("{}/tests/fixtures/openssl/{name}", env!("CARGO_MANIFEST_DIR")))
+            .unwrap()
+    };
     let payload = file("payload.json");
     let subject = Digest::of(fixtures::prod("unsigned").tagged("v1"));
     for (key, signature, cost, expected) in [
@@ -88,14 +97,19 @@ fn digests_and_salts_of_other_programs() {
         let key = PublicKey::parse_pem(&file(&format!("{key}.pub"))).unwrap();
         let untrusted = Untrusted::simple_signing(&payload, &annotations).unwrap();
         let mut budget = Budget::new(10);
-        assert_eq!(untrusted.verify(&subject, &key, &mut budget).map(drop), expected, "{signature}");
+        assert_eq!(
+            untrusted.verify(&subject, &key, &mut budget).map(drop),
+            expected,
+            "{signature}"
+        );
         assert_eq!(budget.left(), 10 - cost, "{signature}");
         // Every bit of what is signed counts, whatever part of its digest does.
         for bit in (0..payload.len() * 8).step_by(113) {
             let mut changed = payload.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             let outcome = Untrusted::simple_signing(&changed, &annotations);
-            let outcome = outcome.and_then(|item| item.verify(&subject, &key, &mut Budget::default()));
+            let outcome =
+                outcome.and_then(|item| item.verify(&subject, &key, &mut Budget::default()));
             assert!(outcome.is_err(), "{signature}: bit {bit}");
         }
     }
@@ -108,7 +122,11 @@ fn message_signatures_by_digest_alone() {
     for (name, signer, _) in signers() {
         let key = PublicKey::parse_pem(&signer.pem()).unwrap();
         let bundle = signer.message_bundle(MANIFEST, "SHA2_256", &Sha256::digest(MANIFEST));
-        let outcome = Untrusted::bundle(bundle.as_bytes()).unwrap().verify(&subject, &key, &mut Budget::default());
+        let outcome = Untrusted::bundle(bundle.as_bytes()).unwrap().verify(
+            &subject,
+            &key,
+            &mut Budget::default(),
+        );
         let expected = match name {
             "p256" | "pkcs1 sha256" | "pss sha256" => Ok(Form::MessageSignature),
             "ed25519" | "ed25519ph" => Err(Fault::NeedsArtifact),
@@ -119,8 +137,8 @@ fn message_signatures_by_digest_alone() {
     }
 }
 
-/// Bundles of the real `cosign sign-blob`: 2.5 hashes with SHA-256, 3.1 with the curve's own hash; Ed25519 is
-/// pre-hashed by both, and 3.1 then says no digest at all.
+/// Bundles of the real `cosign sign-blob`: 2.5 hashes with SHA-256, 3.1 with the curve's own hash;
+/// Ed25519 is pre-hashed by both, and 3.1 then says no digest at all.
 #[test]
 fn message_signatures_of_cosign() {
     let manifest = fixtures::prod("unsigned").tagged("v1");
@@ -137,16 +155,30 @@ fn message_signatures_of_cosign() {
     ] {
         let untrusted = Untrusted::bundle(&fixtures::message_bundle(name, version)).unwrap();
         let (key, budget) = (crate::key(name), &mut Budget::default());
-        assert_eq!(untrusted.verify(&subject, &key, budget).map(drop), by_digest, "{name} v{version}");
+        assert_eq!(
+            untrusted.verify(&subject, &key, budget).map(drop),
+            by_digest,
+            "{name} v{version}"
+        );
         let signed = untrusted.verify_artifact(manifest, &key, budget).unwrap();
         assert_eq!((signed.digest(), signed.key()), (&subject, Some(key.id())));
-        for wrong in [crate::key("other"), crate::key("ed25519")].iter().filter(|wrong| wrong.id() != key.id()) {
-            assert_eq!(untrusted.verify_artifact(manifest, wrong, budget), Err(Fault::WrongSignature), "{name}");
+        for wrong in [crate::key("other"), crate::key("ed25519")]
+            .iter()
+            .filter(|wrong| wrong.id() != key.id())
+        {
+            assert_eq!(
+                untrusted.verify_artifact(manifest, wrong, budget),
+                Err(Fault::WrongSignature),
+                "{name}"
+            );
             assert!(untrusted.verify(&subject, wrong, budget).is_err(), "{name}");
         }
         let changed = [manifest, b" "].concat();
         assert!(untrusted.verify_artifact(&changed, &key, budget).is_err(), "{name} v{version}");
-        assert!(untrusted.verify(&Digest::of(&changed), &key, budget).is_err(), "{name} v{version}");
+        assert!(
+            untrusted.verify(&Digest::of(&changed), &key, budget).is_err(),
+            "{name} v{version}"
+        );
     }
 }
 
@@ -175,13 +207,17 @@ fn message_signatures_without_a_digest() {
 fn message_signatures_with_a_longer_digest_need_the_bytes() {
     let signer = Signer::ecdsa(&signature::ECDSA_P384_SHA384_ASN1_SIGNING);
     let key = PublicKey::parse_pem(&signer.pem()).unwrap();
-    for (algorithm, hash) in
-        [("SHA2_384", Sha384::digest(MANIFEST).to_vec()), ("SHA2_512", Sha512::digest(MANIFEST).to_vec())]
-    {
+    for (algorithm, hash) in [
+        ("SHA2_384", Sha384::digest(MANIFEST).to_vec()),
+        ("SHA2_512", Sha512::digest(MANIFEST).to_vec()),
+    ] {
         let bundle = signer.message_bundle(MANIFEST, algorithm, &hash);
         let untrusted = Untrusted::bundle(bundle.as_bytes()).unwrap();
         let budget = &mut Budget::default();
-        assert_eq!(untrusted.verify(&Digest::of(MANIFEST), &key, budget), Err(Fault::NeedsArtifact));
+        assert_eq!(
+            untrusted.verify(&Digest::of(MANIFEST), &key, budget),
+            Err(Fault::NeedsArtifact)
+        );
         assert!(untrusted.verify_artifact(MANIFEST, &key, budget).is_ok());
         assert_eq!(untrusted.verify_artifact(b"{}", &key, budget), Err(Fault::OtherDigest));
     }
@@ -195,14 +231,18 @@ fn attack_c2_one_key_has_one_id() {
     // 30 82 .. .. 30 0d <algorithm> 03 82 .. .. 00 <PKCS #1>
     let pkcs1 = signing::pem("RSA PUBLIC KEY", &spki[24..]);
     assert_eq!(PublicKey::parse_pem(&pkcs1).unwrap().id(), key.id());
-    let commented = [b"# the build key\r\n".as_slice(), &signer.pem(), b"\n\n# its owner\n"].concat();
+    let commented =
+        [b"# the build key\r\n".as_slice(), &signer.pem(), b"\n\n# its owner\n"].concat();
     assert_eq!(PublicKey::parse_pem(&commented).unwrap().id(), key.id());
     // The same key with absent parameters would have another id.
     let mut absent = spki.clone();
     absent.drain(17..19);
     absent[2..4].copy_from_slice(&(spki.len() as u16 - 6).to_be_bytes());
     absent[5] = 0x0b;
-    assert_eq!(PublicKey::parse_pem(&signing::pem("PUBLIC KEY", &absent)), Err(KeyError::Malformed));
+    assert_eq!(
+        PublicKey::parse_pem(&signing::pem("PUBLIC KEY", &absent)),
+        Err(KeyError::Malformed)
+    );
 }
 
 #[test]
@@ -222,10 +262,22 @@ fn files_that_are_no_key() {
         ("DER", spki.clone(), KeyError::NotPem),
         ("too long", vec![b' '; 16 * 1024 + 1], KeyError::TooLong),
         ("two keys", [pem.clone(), pem.clone()].concat(), KeyError::Several(2)),
-        ("a certificate", signing::pem("CERTIFICATE", &spki), KeyError::Label("CERTIFICATE".into())),
-        ("a private key", signing::pem("PRIVATE KEY", &spki), KeyError::Label("PRIVATE KEY".into())),
+        (
+            "a certificate",
+            signing::pem("CERTIFICATE", &spki),
+            KeyError::Label("CERTIFICATE".into()),
+        ),
+        (
+            "a private key",
+            signing::pem("PRIVATE KEY", &spki),
+            KeyError::Label("PRIVATE KEY".into()),
+        ),
         ("no end", pem[..pem.len() - 10].to_vec(), KeyError::NotPem),
-        ("something behind the key", signing::pem("PUBLIC KEY", &[&spki[..], &[0]].concat()), KeyError::Malformed),
+        (
+            "something behind the key",
+            signing::pem("PUBLIC KEY", &[&spki[..], &[0]].concat()),
+            KeyError::Malformed,
+        ),
         ("an empty block", signing::pem("PUBLIC KEY", &[]), KeyError::Malformed),
         ("a compressed point", with(26, 6), KeyError::Malformed),
         ("a point off the curve", with(90, 1), KeyError::Invalid),
@@ -251,9 +303,11 @@ fn a_weak_key_is_refused() {
 /// What cosign calls a key in its bundles is the same digest of the same bytes.
 #[test]
 fn key_ids_are_cosigns_hints() {
-    for (situation, key) in [("signed-v3", "build"), ("key-rsa", "rsa"), ("key-ed25519", "ed25519")] {
+    for (situation, key) in [("signed-v3", "build"), ("key-rsa", "rsa"), ("key-ed25519", "ed25519")]
+    {
         let repository = fixtures::prod(situation);
-        let bundle: serde_json::Value = serde_json::from_slice(&repository.bundles(&repository.tags["v1"])[0]).unwrap();
+        let bundle: serde_json::Value =
+            serde_json::from_slice(&repository.bundles(&repository.tags["v1"])[0]).unwrap();
         let hint = bundle["verificationMaterial"]["publicKey"]["hint"].as_str().unwrap();
         let hint = STANDARD.decode(hint).unwrap();
         let id = crate::key(key).id().to_string();
@@ -261,12 +315,14 @@ fn key_ids_are_cosigns_hints() {
     }
 }
 
-/// One key in another encoding would be another key to a threshold: only the canonical one is taken.
+/// One key in another encoding would be another key to a threshold: only the canonical one is
+/// taken.
 #[test]
 fn attack_c2_other_encodings_of_a_key_are_refused() {
     let ed25519 = pem_content("ed25519");
     assert_eq!(ed25519[..4], [0x30, 0x2a, 0x30, 0x05]);
-    let null = [&[0x30, 0x2c, 0x30, 0x07][..], &ed25519[4..9], &[0x05, 0x00], &ed25519[9..]].concat();
+    let null =
+        [&[0x30, 0x2c, 0x30, 0x07][..], &ed25519[4..9], &[0x05, 0x00], &ed25519[9..]].concat();
     let long = [&[0x30, 0x81, 0x2a][..], &ed25519[2..]].concat();
     let mut unused = ed25519.clone();
     unused[11] = 1;
@@ -279,8 +335,12 @@ fn attack_c2_other_encodings_of_a_key_are_refused() {
         zero[at..at + 2].copy_from_slice(&(of_two(at) + 1).to_be_bytes());
     }
     for (name, spki) in [("null", null), ("long", long), ("unused", unused), ("zero", zero)] {
-        let got = PublicKey::parse_pem(&signing::pem("PUBLIC KEY", &spki)).map(|key| key.id().clone());
-        assert!(matches!(got, Err(KeyError::Malformed | KeyError::Invalid | KeyError::Algorithm)), "{name}: {got:?}");
+        let got =
+            PublicKey::parse_pem(&signing::pem("PUBLIC KEY", &spki)).map(|key| key.id().clone());
+        assert!(
+            matches!(got, Err(KeyError::Malformed | KeyError::Invalid | KeyError::Algorithm)),
+            "{name}: {got:?}"
+        );
     }
 }
 

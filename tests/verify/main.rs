@@ -1,5 +1,5 @@
-//! Signatures made by the real cosign, by other programs and by attackers, against `sealgate::verify`; and documents
-//! of two meanings against `sealgate::image`.
+//! Signatures made by the real cosign, by other programs and by attackers, against
+//! `sealgate::verify`; and documents of two meanings against `sealgate::image`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -54,10 +54,19 @@ fn digest(text: &str) -> Digest {
 }
 
 /// Everything that hangs on a digest in a repository, each read and then verified under a key.
-fn verify_all(repository: &fixtures::Repository, subject: &str, key: &PublicKey) -> (Outcomes, Outcomes) {
+fn verify_all(
+    repository: &fixtures::Repository,
+    subject: &str,
+    key: &PublicKey,
+) -> (Outcomes, Outcomes) {
     let mut budget = Budget::default();
-    let mut verify = |read: Result<Untrusted, Fault>| read?.verify(&digest(subject), key, &mut budget);
-    let old = repository.signatures(subject).iter().map(|(p, a)| verify(Untrusted::simple_signing(p, a))).collect();
+    let mut verify =
+        |read: Result<Untrusted, Fault>| read?.verify(&digest(subject), key, &mut budget);
+    let old = repository
+        .signatures(subject)
+        .iter()
+        .map(|(p, a)| verify(Untrusted::simple_signing(p, a)))
+        .collect();
     let new = repository.bundles(subject).iter().map(|b| verify(Untrusted::bundle(b))).collect();
     (old, new)
 }

@@ -1,5 +1,5 @@
-//! Attack B3 by force: whatever is changed in something signed, nothing that means anything else is accepted, and
-//! nothing panics.
+//! Attack B3 by force: whatever is changed in something signed, nothing that means anything else is
+//! accepted, and nothing panics.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -12,10 +12,15 @@ use serde_json::Value;
 use crate::signing::SIGNATURE;
 use crate::{digest, fixtures, key};
 
-/// A repository, the key of its signatures, and the step with which its bits and characters are walked: the key that
-/// every cosign user has in full, the slower kinds in steps that reach every byte and every bit of a byte.
-const SIGNED: [(&str, &str, usize); 4] =
-    [("signed-both", "build", 1), ("key-p384", "p384", 7), ("key-rsa", "rsa", 7), ("key-ed25519", "ed25519", 7)];
+/// A repository, the key of its signatures, and the step with which its bits and characters are
+/// walked: the key that every cosign user has in full, the slower kinds in steps that reach every
+/// byte and every bit of a byte.
+const SIGNED: [(&str, &str, usize); 4] = [
+    ("signed-both", "build", 1),
+    ("key-p384", "p384", 7),
+    ("key-rsa", "rsa", 7),
+    ("key-ed25519", "ed25519", 7),
+];
 
 /// What the edits are applied to.
 static BUILD: LazyLock<Good> = LazyLock::new(|| Good::load("signed-both", "build"));
@@ -36,21 +41,28 @@ impl Good {
         let (payload, annotations) = repository.signatures(&subject).remove(0);
         let bundle = repository.bundles(&subject).remove(0);
         let good = Self { subject: digest(&subject), key: key(name), payload, annotations, bundle };
-        assert!(good.payload_holds(&good.payload, &good.annotations) && good.bundle_holds(&good.bundle));
+        assert!(
+            good.payload_holds(&good.payload, &good.annotations) && good.bundle_holds(&good.bundle)
+        );
         good
     }
 
     fn payload_holds(&self, payload: &[u8], annotations: &BTreeMap<String, String>) -> bool {
         let read = Untrusted::simple_signing(payload, annotations);
-        read.is_ok_and(|untrusted| untrusted.verify(&self.subject, &self.key, &mut Budget::default()).is_ok())
+        read.is_ok_and(|untrusted| {
+            untrusted.verify(&self.subject, &self.key, &mut Budget::default()).is_ok()
+        })
     }
 
     fn bundle_holds(&self, bundle: &[u8]) -> bool {
         let read = Untrusted::bundle(bundle);
-        read.is_ok_and(|untrusted| untrusted.verify(&self.subject, &self.key, &mut Budget::default()).is_ok())
+        read.is_ok_and(|untrusted| {
+            untrusted.verify(&self.subject, &self.key, &mut Budget::default()).is_ok()
+        })
     }
 
-    /// The bundle without the two things in it that nobody signed and nobody reads: white space and the hint.
+    /// The bundle without the two things in it that nobody signed and nobody reads: white space and
+    /// the hint.
     fn meaning(bundle: &[u8]) -> Value {
         let mut bundle: Value = serde_json::from_slice(bundle).unwrap();
         bundle["verificationMaterial"]["publicKey"]["hint"] = Value::Null;
@@ -60,7 +72,12 @@ impl Good {
     /// A changed bundle that is accepted must mean the same.
     fn check_bundle(&self, changed: &[u8]) {
         if self.bundle_holds(changed) {
-            assert_eq!(Self::meaning(changed), Self::meaning(&self.bundle), "{}", String::from_utf8_lossy(changed));
+            assert_eq!(
+                Self::meaning(changed),
+                Self::meaning(&self.bundle),
+                "{}",
+                String::from_utf8_lossy(changed)
+            );
         }
     }
 }
@@ -75,7 +92,10 @@ fn attack_b3_every_bit_of_a_payload() {
             assert!(!good.payload_holds(&changed, &good.annotations), "{name}: bit {bit}");
         }
         for length in 0..good.payload.len() {
-            assert!(!good.payload_holds(&good.payload[..length], &good.annotations), "{name}: cut at {length}");
+            assert!(
+                !good.payload_holds(&good.payload[..length], &good.annotations),
+                "{name}: cut at {length}"
+            );
         }
     }
 }
@@ -86,7 +106,8 @@ fn attack_b3_every_character_of_a_signature() {
         let good = Good::load(situation, name);
         let signature = good.annotations[SIGNATURE].clone();
         for at in 0..signature.len() {
-            let others = ["A", "B", "Q", "g", "w", "8", "+", "/", "=", "-", "_", " ", "\n", "\0", ""];
+            let others =
+                ["A", "B", "Q", "g", "w", "8", "+", "/", "=", "-", "_", " ", "\n", "\0", ""];
             for to in others.into_iter().skip(at % step).step_by(step) {
                 let changed = format!("{}{to}{}", &signature[..at], &signature[at + 1..]);
                 if changed == signature {
@@ -133,25 +154,41 @@ fn attack_b3_every_field_of_a_bundle() {
             }
             changed.to_string()
         };
-        for to in [None, Some(Value::Null), Some("x".into()), Some(Value::Array(vec![])), Some(1.into())] {
+        for to in
+            [None, Some(Value::Null), Some("x".into()), Some(Value::Array(vec![])), Some(1.into())]
+        {
             let changed = change(to);
-            assert!(!good.bundle_holds(changed.as_bytes()) || field == "hint", "{pointer}: {changed}");
+            assert!(
+                !good.bundle_holds(changed.as_bytes()) || field == "hint",
+                "{pointer}: {changed}"
+            );
             seen += 1;
         }
         let twice = String::from_utf8(good.bundle.clone()).unwrap();
-        let twice = twice.replace(&format!("\"{field}\":"), &format!("\"{field}\":null,\"{field}\":"));
-        assert!(!good.bundle_holds(twice.as_bytes()) || parent.ends_with("signatures"), "{pointer} twice");
+        let twice =
+            twice.replace(&format!("\"{field}\":"), &format!("\"{field}\":null,\"{field}\":"));
+        assert!(
+            !good.bundle_holds(twice.as_bytes()) || parent.ends_with("signatures"),
+            "{pointer} twice"
+        );
     }
     assert!(seen >= 50, "{seen}");
 }
 
 pub(crate) fn pointers(value: &Value, at: &str) -> Vec<String> {
     let members: Vec<(String, &Value)> = match value {
-        Value::Object(object) => object.iter().map(|(key, value)| (format!("{at}/{key}"), value)).collect(),
-        Value::Array(array) => array.iter().enumerate().map(|(n, value)| (format!("{at}/{n}"), value)).collect(),
+        Value::Object(object) => {
+            object.iter().map(|(key, value)| (format!("{at}/{key}"), value)).collect()
+        }
+        Value::Array(array) => {
+            array.iter().enumerate().map(|(n, value)| (format!("{at}/{n}"), value)).collect()
+        }
         _ => Vec::new(),
     };
-    members.iter().flat_map(|(path, value)| [vec![path.clone()], pointers(value, path)].concat()).collect()
+    members
+        .iter()
+        .flat_map(|(path, value)| [vec![path.clone()], pointers(value, path)].concat())
+        .collect()
 }
 
 /// Cuts, insertions, repetitions and replaced bytes.
@@ -167,7 +204,8 @@ pub(crate) fn changed(bytes: &[u8], edits: &[(usize, usize, Vec<u8>)]) -> Vec<u8
 
 pub(crate) fn edits() -> impl Strategy<Value = Vec<(usize, usize, Vec<u8>)>> {
     let json = prop::sample::select(&b" \n\"{}[],:\\0129abcdefXYZ=+/\xff\x00"[..]);
-    let with = prop_oneof![prop::collection::vec(json, 0..6), prop::collection::vec(any::<u8>(), 0..3)];
+    let with =
+        prop_oneof![prop::collection::vec(json, 0..6), prop::collection::vec(any::<u8>(), 0..3)];
     prop::collection::vec((any::<usize>(), 0usize..8, with), 1..4)
 }
 

@@ -1,5 +1,5 @@
-//! Cosign's older form with evidence in its annotations, made by the real cosign: keyless, by keys in a log, by an own
-//! PKI, attestations.
+//! Cosign's older form with evidence in its annotations, made by the real cosign: keyless, by keys
+//! in a log, by an own PKI, attestations.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,8 +7,8 @@ use std::fs;
 use jiff::Timestamp;
 use sealgate::image::Digest;
 use sealgate::verify::{
-    About, Authority, Bound, Budget, Claim, Demands, Fault, San, Signed, Signer, TimeSource, Trust, TrustRoot,
-    Untrusted,
+    About, Authority, Bound, Budget, Claim, Demands, Fault, San, Signed, Signer, TimeSource, Trust,
+    TrustRoot, Untrusted,
 };
 use serde_json::{Value, json};
 
@@ -52,9 +52,15 @@ pub(crate) fn layers(situation: &str) -> (Digest, Vec<(Vec<u8>, Annotations)>) {
     (digest(subject), found)
 }
 
-fn prove(item: &Untrusted, subject: &Digest, trust: &Trust<'_>, demands: Demands) -> Result<Signed, Fault> {
+fn prove(
+    item: &Untrusted,
+    subject: &Digest,
+    trust: &Trust<'_>,
+    demands: Demands,
+) -> Result<Signed, Fault> {
     let provenance = [PROVENANCE.to_owned()];
-    let claim = item.predicate_type().map_or(Claim::ImageSignature, |_| Claim::Attestation(&provenance));
+    let claim =
+        item.predicate_type().map_or(Claim::ImageSignature, |_| Claim::Attestation(&provenance));
     let about = About { digest: subject, artifact: None, claim };
     item.prove(&about, trust, demands, now(), &mut Budget::default())
 }
@@ -62,12 +68,19 @@ fn prove(item: &Untrusted, subject: &Digest, trust: &Trust<'_>, demands: Demands
 fn read(layer: &(Vec<u8>, Annotations)) -> Result<Untrusted, Fault> {
     let (bytes, annotations) = layer;
     let envelope = bytes.windows(13).any(|window| window == b"\"payloadType\"");
-    if envelope { Untrusted::attestation(bytes, annotations) } else { Untrusted::simple_signing(bytes, annotations) }
+    if envelope {
+        Untrusted::attestation(bytes, annotations)
+    } else {
+        Untrusted::simple_signing(bytes, annotations)
+    }
 }
 
 fn proven(situation: &str, trust: &Trust<'_>, demands: Demands) -> Vec<Result<Signed, Fault>> {
     let (subject, layers) = layers(situation);
-    layers.iter().map(|layer| read(layer).and_then(|item| prove(&item, &subject, trust, demands))).collect()
+    layers
+        .iter()
+        .map(|layer| read(layer).and_then(|item| prove(&item, &subject, trust, demands)))
+        .collect()
 }
 
 fn names(signed: &Signed) -> Vec<San> {
@@ -93,12 +106,21 @@ fn keyless_signatures() {
         ("provenance-v2", LOG, vec![acme]),
     ] {
         let outcomes = proven(situation, &trust, demands);
-        let signed: Vec<_> = outcomes.iter().map(|outcome| names(outcome.as_ref().unwrap())).collect();
+        let signed: Vec<_> =
+            outcomes.iter().map(|outcome| names(outcome.as_ref().unwrap())).collect();
         assert_eq!(signed, expected, "{situation}");
         for signed in outcomes.into_iter().flatten() {
-            assert!(signed.times().iter().all(|at| at.time.to_string().starts_with(SIGNED_AT)), "{signed:?}");
-            let logs = signed.times().iter().filter(|at| matches!(at.by, TimeSource::Log(_))).count();
-            assert_eq!((logs, signed.entries().len()), if demands == STAMP { (0, 0) } else { (1, 1) }, "{situation}");
+            assert!(
+                signed.times().iter().all(|at| at.time.to_string().starts_with(SIGNED_AT)),
+                "{signed:?}"
+            );
+            let logs =
+                signed.times().iter().filter(|at| matches!(at.by, TimeSource::Log(_))).count();
+            assert_eq!(
+                (logs, signed.entries().len()),
+                if demands == STAMP { (0, 0) } else { (1, 1) },
+                "{situation}"
+            );
         }
         let outcomes = proven(situation, &Trust::Keyless { root: &foreign }, demands);
         assert!(outcomes.iter().all(Result::is_err), "{situation}");
@@ -122,7 +144,8 @@ fn keyless_signatures_that_lack_something() {
         ("pki-two-names", LOG, Fault::SeveralNames(2)),
         ("pki-logged", LOG, Fault::CertificateChain),
     ] {
-        let refused: Vec<_> = proven(situation, &trust, demands).into_iter().map(Result::unwrap_err).collect();
+        let refused: Vec<_> =
+            proven(situation, &trust, demands).into_iter().map(Result::unwrap_err).collect();
         assert_eq!(refused, [expected], "{situation}");
     }
 }
@@ -133,8 +156,12 @@ fn keys_in_a_log() {
     let (local, foreign) = (root("local"), root("foreign"));
     let both = Demands { log_entries: 1, timestamps: 1, sct: false };
     let one = |situation, trust: &Trust<'_>, demands| proven(situation, trust, demands).remove(0);
-    let signed = one("key-logged-v2", &Trust::Key { key: &build, root: Some(&local) }, both).unwrap();
-    assert_eq!((signed.key(), signed.entries().len(), signed.times().len()), (Some(build.id()), 1, 2));
+    let signed =
+        one("key-logged-v2", &Trust::Key { key: &build, root: Some(&local) }, both).unwrap();
+    assert_eq!(
+        (signed.key(), signed.entries().len(), signed.times().len()),
+        (Some(build.id()), 1, 2)
+    );
     let alone = one("key-logged-v2", &Trust::Key { key: &build, root: None }, NOTHING).unwrap();
     assert_eq!((alone.key(), alone.entries(), alone.times()), (Some(build.id()), &[][..], &[][..]));
     for (situation, key, root, demands, expected) in [
@@ -142,12 +169,23 @@ fn keys_in_a_log() {
         ("key-logged-v2", &other, Some(&local), both, Fault::WrongSignature),
         ("key-logged-v2", &build, Some(&foreign), both, Fault::LogUnknown),
         ("signed-v2", &build, Some(&local), both, Fault::TooFewLogEntries { got: 0, want: 1 }),
-        ("provenance-key-v2", &build, Some(&local), both, Fault::TooFewLogEntries { got: 0, want: 1 }),
+        (
+            "provenance-key-v2",
+            &build,
+            Some(&local),
+            both,
+            Fault::TooFewLogEntries { got: 0, want: 1 },
+        ),
         ("provenance-v2", &build, None, NOTHING, Fault::NotKeySigned),
     ] {
-        assert_eq!(one(situation, &Trust::Key { key, root }, demands), Err(expected), "{situation}");
+        assert_eq!(
+            one(situation, &Trust::Key { key, root }, demands),
+            Err(expected),
+            "{situation}"
+        );
     }
-    let attested = one("provenance-key-v2", &Trust::Key { key: &build, root: None }, NOTHING).unwrap();
+    let attested =
+        one("provenance-key-v2", &Trust::Key { key: &build, root: None }, NOTHING).unwrap();
     let statement = attested.statement().unwrap();
     assert_eq!(statement.predicate_type(), PROVENANCE);
     let repository = "/buildDefinition/externalParameters/workflow/repository";
@@ -190,7 +228,11 @@ fn an_own_pki() {
         let authority = pki("root.pem", lists);
         let trust = Trust::Authority { authority: &authority, root: logged.then_some(&local) };
         let outcome = proven(situation, &trust, if logged { log } else { NOTHING }).remove(0);
-        assert_eq!(outcome.as_ref().map(names).map_err(|fault| *fault), expected, "{situation} {lists:?}");
+        assert_eq!(
+            outcome.as_ref().map(names).map_err(|fault| *fault),
+            expected,
+            "{situation} {lists:?}"
+        );
     }
     // Valid on one day alone, and proven to be of that day.
     let trust = Trust::Authority { authority: &ours, root: Some(&local) };
@@ -207,7 +249,8 @@ fn pki_of(root: &str) -> Authority {
     Authority::parse(&[&fs::read(fixtures::pki_path(root)).unwrap()], &[], &[]).unwrap()
 }
 
-/// What is tampered with in an annotation, and what becomes of it: whoever asks for evidence refuses it.
+/// What is tampered with in an annotation, and what becomes of it: whoever asks for evidence
+/// refuses it.
 #[test]
 fn attack_b1_annotations_that_are_not_of_this_signature() {
     let local = root("local");
@@ -217,7 +260,8 @@ fn attack_b1_annotations_that_are_not_of_this_signature() {
     let (payload, good) = layers.remove(0);
     let judge = |annotations: &Annotations| {
         let trust = Trust::Keyless { root: &local };
-        Untrusted::simple_signing(&payload, annotations).and_then(|item| prove(&item, &subject, &trust, LOG).map(drop))
+        Untrusted::simple_signing(&payload, annotations)
+            .and_then(|item| prove(&item, &subject, &trust, LOG).map(drop))
     };
     assert_eq!(judge(&good), Ok(()));
     let with = |name: &str, value: &str| {
@@ -230,10 +274,16 @@ fn attack_b1_annotations_that_are_not_of_this_signature() {
     assert_eq!(with(CERTIFICATE, ""), Err(Fault::NoCertificate));
     assert_eq!(with(CERTIFICATE, "-"), Err(Fault::NoCertificate));
     assert_eq!(with(CERTIFICATE, &good[CERTIFICATE].repeat(2)), Err(beyond("certificates", 1)));
-    assert_eq!(with(CERTIFICATE, &good[CERTIFICATE].replace("CERTIFICATE", "PUBLIC KEY")), Err(Fault::Certificate));
+    assert_eq!(
+        with(CERTIFICATE, &good[CERTIFICATE].replace("CERTIFICATE", "PUBLIC KEY")),
+        Err(Fault::Certificate)
+    );
     assert_eq!(with(CHAIN, &good[CHAIN].repeat(8)), Err(beyond("certificates", 7)));
     assert_eq!(with(BUNDLE, ""), Err(Fault::TooFewLogEntries { got: 0, want: 1 }));
-    assert_eq!(with(BUNDLE, &" ".repeat(200 * 1024)), Err(beyond("bytes in an annotation", 128 * 1024)));
+    assert_eq!(
+        with(BUNDLE, &" ".repeat(200 * 1024)),
+        Err(beyond("bytes in an annotation", 128 * 1024))
+    );
     assert_eq!(with(TIMESTAMP, "{}"), Err(Fault::Malformed));
     // One that proves nothing is as one that is not there; the log's time is enough.
     assert_eq!(with(TIMESTAMP, "{\"SignedRFC3161Timestamp\":\"\"}"), Ok(()));
@@ -262,7 +312,8 @@ fn attack_b1_a_promise_that_was_tampered_with() {
         with(BUNDLE, &bundle.to_string())
     };
     let payload = &bundle["Payload"];
-    let (time, index) = (payload["integratedTime"].as_i64().unwrap(), payload["logIndex"].as_u64().unwrap());
+    let (time, index) =
+        (payload["integratedTime"].as_i64().unwrap(), payload["logIndex"].as_u64().unwrap());
     for (pointer, value, expected) in [
         ("/Payload/integratedTime", json!(time + 1), Fault::LogInvalid),
         ("/Payload/integratedTime", json!(time - 1), Fault::LogInvalid),
@@ -273,7 +324,11 @@ fn attack_b1_a_promise_that_was_tampered_with() {
         ("/Payload/logIndex", json!(index + 1), Fault::LogInvalid),
         ("/Payload/logIndex", json!(-1), Fault::Malformed),
         ("/Payload/logID", json!("00".repeat(32)), Fault::LogUnknown),
-        ("/Payload/logID", json!(payload["logID"].as_str().unwrap().to_uppercase()), Fault::Malformed),
+        (
+            "/Payload/logID",
+            json!(payload["logID"].as_str().unwrap().to_uppercase()),
+            Fault::Malformed,
+        ),
         ("/Payload/logID", json!("00"), Fault::Malformed),
         ("/Payload/body", json!("e30="), Fault::Malformed),
         ("/Payload/body", json!("e30"), Fault::Encoding),
@@ -286,9 +341,18 @@ fn attack_b1_a_promise_that_was_tampered_with() {
     }
     let text = &good[BUNDLE];
     assert_eq!(with(BUNDLE, &text.replacen('{', "{\"extra\":1,", 1)), Err(Fault::UnknownField));
-    assert_eq!(with(BUNDLE, &text.replacen("{\"body\"", "{\"extra\":1,\"body\"", 1)), Err(Fault::UnknownField));
-    assert_eq!(with(BUNDLE, &text.replacen("\"logIndex\":", "\"logIndex\":1,\"logIndex\":", 1)), Err(Fault::Json));
-    assert_eq!(with(BUNDLE, &text.replacen("\"logIndex\":", "\"LogIndex\":1,\"logIndex\":", 1)), Err(Fault::Json));
+    assert_eq!(
+        with(BUNDLE, &text.replacen("{\"body\"", "{\"extra\":1,\"body\"", 1)),
+        Err(Fault::UnknownField)
+    );
+    assert_eq!(
+        with(BUNDLE, &text.replacen("\"logIndex\":", "\"logIndex\":1,\"logIndex\":", 1)),
+        Err(Fault::Json)
+    );
+    assert_eq!(
+        with(BUNDLE, &text.replacen("\"logIndex\":", "\"LogIndex\":1,\"logIndex\":", 1)),
+        Err(Fault::Json)
+    );
 }
 
 fn beyond(what: &'static str, limit: usize) -> Fault {
@@ -311,14 +375,19 @@ fn entries_of_a_kind_that_nobody_reads() {
     let local = root("local");
     let build = key("build");
     let logged = Demands { log_entries: 1, ..NOTHING };
-    for (kind, version) in [("rekord", "0.0.2"), ("intoto", "0.0.3"), ("hashedrekord", "0.0.2"), ("dsse", "0.0.2")] {
+    for (kind, version) in
+        [("rekord", "0.0.2"), ("intoto", "0.0.3"), ("hashedrekord", "0.0.2"), ("dsse", "0.0.2")]
+    {
         let (subject, layers) = layers("key-logged-v2");
-        let item = Untrusted::simple_signing(&layers[0].0, &of_kind(&layers[0].1, kind, version)).unwrap();
+        let item =
+            Untrusted::simple_signing(&layers[0].0, &of_kind(&layers[0].1, kind, version)).unwrap();
         assert!(prove(&item, &subject, &Trust::Key { key: &build, root: None }, NOTHING).is_ok());
-        let refused = prove(&item, &subject, &Trust::Key { key: &build, root: Some(&local) }, logged);
+        let refused =
+            prove(&item, &subject, &Trust::Key { key: &build, root: Some(&local) }, logged);
         assert_eq!(refused, Err(Fault::TooFewLogEntries { got: 0, want: 1 }));
         let (_, layers) = self::layers("keyless-v2");
-        let item = Untrusted::simple_signing(&layers[0].0, &of_kind(&layers[0].1, kind, version)).unwrap();
+        let item =
+            Untrusted::simple_signing(&layers[0].0, &of_kind(&layers[0].1, kind, version)).unwrap();
         let (subject, _) = self::layers("keyless-v2");
         let refused = prove(&item, &subject, &Trust::Keyless { root: &local }, LOG);
         assert_eq!(refused.map(drop), Err(Fault::Unsupported), "{kind} {version}");
@@ -333,7 +402,8 @@ fn attack_b3_envelopes_that_are_not_whole() {
     let build = key("build");
     let judge = |bytes: &[u8]| {
         let trust = Trust::Key { key: &build, root: None };
-        Untrusted::attestation(bytes, annotations).and_then(|item| prove(&item, &subject, &trust, NOTHING).map(drop))
+        Untrusted::attestation(bytes, annotations)
+            .and_then(|item| prove(&item, &subject, &trust, NOTHING).map(drop))
     };
     assert_eq!(judge(envelope), Ok(()));
     type Change = fn(&mut Value);
@@ -345,7 +415,10 @@ fn attack_b3_envelopes_that_are_not_whole() {
         (|e| e["payload"] = "".into(), Fault::Json),
         (|e| e["signatures"] = json!([]), Fault::SignatureCount),
         (|e| e["signatures"] = json!({}), Fault::SignatureCount),
-        (|e| e["signatures"] = json!([e["signatures"][0], e["signatures"][0]]), Fault::SignatureCount),
+        (
+            |e| e["signatures"] = json!([e["signatures"][0], e["signatures"][0]]),
+            Fault::SignatureCount,
+        ),
         (|e| e["signatures"][0]["sig"] = "AA==".into(), Fault::WrongSignature),
         (|e| e["signatures"][0]["cert"] = "".into(), Fault::UnknownField),
         (|e| e["signatures"][0]["keyid"] = 1.into(), Fault::Malformed),
@@ -366,7 +439,10 @@ fn attack_b3_envelopes_that_are_not_whole() {
     ] {
         let claim = types.as_deref().map_or(Claim::ImageSignature, Claim::Attestation);
         let about = About { digest: &subject, artifact: None, claim };
-        assert_eq!(item.prove(&about, &trust, NOTHING, now(), &mut Budget::default()), Err(expected));
+        assert_eq!(
+            item.prove(&about, &trust, NOTHING, now(), &mut Budget::default()),
+            Err(expected)
+        );
     }
 }
 
@@ -374,9 +450,18 @@ fn attack_b3_envelopes_that_are_not_whole() {
 fn attack_d1_envelopes_without_end() {
     let long = vec![b' '; sealgate::verify::ATTESTATION_MAX + 1];
     let limit = sealgate::verify::ATTESTATION_MAX;
-    assert_eq!(Untrusted::attestation(&long, &BTreeMap::new()).map(drop), Err(beyond("bytes", limit)));
+    assert_eq!(
+        Untrusted::attestation(&long, &BTreeMap::new()).map(drop),
+        Err(beyond("bytes", limit))
+    );
     let many = format!("{{\"signatures\":[{}1]}}", "1,".repeat(100_000));
-    assert_eq!(Untrusted::attestation(many.as_bytes(), &BTreeMap::new()).map(drop), Err(beyond("values", 16)));
+    assert_eq!(
+        Untrusted::attestation(many.as_bytes(), &BTreeMap::new()).map(drop),
+        Err(beyond("values", 16))
+    );
     let deep = "[".repeat(100_000);
-    assert_eq!(Untrusted::attestation(deep.as_bytes(), &BTreeMap::new()).map(drop), Err(beyond("levels", 4)));
+    assert_eq!(
+        Untrusted::attestation(deep.as_bytes(), &BTreeMap::new()).map(drop),
+        Err(beyond("levels", 4))
+    );
 }

@@ -1,4 +1,5 @@
-//! The program: `sealgate verify-bundle`, driven as sigstore-conformance drives a client, without any configuration.
+//! The program: `sealgate verify-bundle`, driven as sigstore-conformance drives a client, without
+//! any configuration.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +14,8 @@ const ACTIONS: &str = "https://token.actions.githubusercontent.com";
 
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
-    let command = command.args(["--config", "/nonexistent/config.toml", "verify-bundle"]).args(arguments);
+    let command =
+        command.args(["--config", "/nonexistent/config.toml", "verify-bundle"]).args(arguments);
     let Output { status, stdout, stderr } = command.output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
@@ -35,11 +37,19 @@ fn every_conformance_case_by_file_and_by_digest() {
             let or = |file: &str, other: &str| {
                 path(file).map_or_else(|| other.to_owned(), |p| fs::read_to_string(p).unwrap())
             };
-            arguments.extend(["--certificate-identity".to_owned(), or("identity", conformance::IDENTITY)]);
-            arguments.extend(["--certificate-oidc-issuer".to_owned(), or("issuer", conformance::ISSUER)]);
+            arguments.extend([
+                "--certificate-identity".to_owned(),
+                or("identity", conformance::IDENTITY),
+            ]);
+            arguments.extend([
+                "--certificate-oidc-issuer".to_owned(),
+                or("issuer", conformance::ISSUER),
+            ]);
         }
         // Half of those without a root of their own are judged by the shipped one.
-        if let Some(root) = path("trusted_root.json").or_else(|| right.is_multiple_of(4).then(|| public_good.clone())) {
+        if let Some(root) = path("trusted_root.json")
+            .or_else(|| right.is_multiple_of(4).then(|| public_good.clone()))
+        {
             arguments.extend(["--trusted-root".to_owned(), text(&root)]);
         }
         let digest = Digest::of(&fs::read(&artifact).unwrap()).as_str().to_owned();
@@ -57,7 +67,8 @@ fn every_conformance_case_by_file_and_by_digest() {
     assert!(right >= 52, "{right}");
 }
 
-/// A bundle of the fixtures in a folder of its own, and the arguments that judge it by the local Sigstore.
+/// A bundle of the fixtures in a folder of its own, and the arguments that judge it by the local
+/// Sigstore.
 struct Hand {
     folder: tempfile::TempDir,
     root: String,
@@ -92,13 +103,25 @@ fn who_when_and_by_what_is_shown() {
     let hand = Hand::of("provenance");
     let (code, out, err) = hand.judge(&identity(keyless::ACME), &hand.digest);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
-    for words in ["verified  sha256:", keyless::ACME, "(uri)", ACTIONS, "says https://slsa.dev/provenance/v1"] {
+    for words in [
+        "verified  sha256:",
+        keyless::ACME,
+        "(uri)",
+        ACTIONS,
+        "says https://slsa.dev/provenance/v1",
+    ] {
         assert!(out.contains(words), "{words} not in {out}");
     }
-    for words in ["at 2025-06-01T12:00:00Z by the log ", "by the timestamp authority ", "in the log ", ", entry "] {
+    for words in [
+        "at 2025-06-01T12:00:00Z by the log ",
+        "by the timestamp authority ",
+        "in the log ",
+        ", entry ",
+    ] {
         assert!(out.contains(words), "{words} not in {out}");
     }
-    let (code, out, _) = hand.judge(&[&identity(keyless::ACME)[..], &["--output", "json"]].concat(), &hand.digest);
+    let (code, out, _) =
+        hand.judge(&[&identity(keyless::ACME)[..], &["--output", "json"]].concat(), &hand.digest);
     let told: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
         (code, &told["verdict"], &told["signer"]["identity"]),
@@ -117,14 +140,27 @@ fn each_ending_has_its_code() {
     let (manifest, nowhere) = (hand.path("manifest"), hand.path("nowhere"));
     assert_eq!(hand.judge(&identity(keyless::ACME), &manifest).0, Some(0));
 
-    let (code, out, _) = hand.judge(&identity("https://github.com/acme/app/.github/workflows/release.yml"), &manifest);
+    let (code, out, _) = hand
+        .judge(&identity("https://github.com/acme/app/.github/workflows/release.yml"), &manifest);
     assert!(
-        code == Some(1) && out.contains(keyless::ACME) && out.contains("expected https://github.com/acme"),
+        code == Some(1)
+            && out.contains(keyless::ACME)
+            && out.contains("expected https://github.com/acme"),
         "{out}"
     );
-    let issuer = ["--certificate-identity", keyless::ACME, "--certificate-oidc-issuer", "https://accounts.google.com"];
+    let issuer = [
+        "--certificate-identity",
+        keyless::ACME,
+        "--certificate-oidc-issuer",
+        "https://accounts.google.com",
+    ];
     let (code, out, _) = hand.judge(&issuer, &manifest);
-    assert!(code == Some(1) && out.contains(ACTIONS) && out.contains("expected https://accounts.google.com"), "{out}");
+    assert!(
+        code == Some(1)
+            && out.contains(ACTIONS)
+            && out.contains("expected https://accounts.google.com"),
+        "{out}"
+    );
     let other = Digest::of(b"other");
     assert_eq!(hand.judge(&identity(keyless::ACME), other.as_str()).0, Some(1));
     fs::write(hand.path("key"), fixtures::key("build")).unwrap();
@@ -135,13 +171,19 @@ fn each_ending_has_its_code() {
     assert_eq!(hand.judge(&["--key", &manifest], &manifest).0, Some(2));
     let who = identity(keyless::ACME);
     let bundle = hand.path("bundle.json");
-    let by = |root: &str| run(&[&["--bundle", &bundle, "--trusted-root", root], &who[..], &[&manifest]].concat()).0;
+    let by = |root: &str| {
+        run(&[&["--bundle", &bundle, "--trusted-root", root], &who[..], &[&manifest]].concat()).0
+    };
     assert_eq!((by(&nowhere), by(&manifest)), (Some(2), Some(2)));
     // By the shipped roots, which know nothing of the local Sigstore.
     assert_eq!(run(&[&["--bundle", &bundle], &who[..], &[&manifest]].concat()).0, Some(1));
-    assert_eq!(run(&[&["--staging", "--bundle", &bundle], &who[..], &[&manifest]].concat()).0, Some(1));
+    assert_eq!(
+        run(&[&["--staging", "--bundle", &bundle], &who[..], &[&manifest]].concat()).0,
+        Some(1)
+    );
 
-    for wrong in [&["--key", "key", who[0], who[1], who[2], who[3]][..], &who[..2], &who[2..], &[]] {
+    for wrong in [&["--key", "key", who[0], who[1], who[2], who[3]][..], &who[..2], &who[2..], &[]]
+    {
         assert_eq!(hand.judge(wrong, &manifest).0, Some(64), "{wrong:?}");
     }
 }
@@ -164,7 +206,11 @@ fn a_file_with_the_name_of_a_digest_is_a_file() {
     let hand = Hand::of("keyless");
     let judge = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
-        command.current_dir(hand.folder.path()).args(["verify-bundle", "--trusted-root", &hand.root]);
+        command.current_dir(hand.folder.path()).args([
+            "verify-bundle",
+            "--trusted-root",
+            &hand.root,
+        ]);
         command.args(["--bundle", "bundle.json"]).args(identity(keyless::ACME)).arg(&hand.digest);
         command.output().unwrap().status.code()
     };

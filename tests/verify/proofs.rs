@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 
 use jiff::Timestamp;
 use sealgate::image::Digest;
-use sealgate::verify::{About, Budget, Claim, Demands, Fault, Signed, Trust, TrustRoot, Untrusted, VerificationCache};
+use sealgate::verify::{
+    About, Budget, Claim, Demands, Fault, Signed, Trust, TrustRoot, Untrusted, VerificationCache,
+};
 
 use crate::older::{layers, now, pki, root};
 use crate::{digest, fixtures, key};
@@ -33,12 +35,21 @@ impl Asked {
     }
 
     fn about(&self) -> About<'_> {
-        let claim = if self.types.is_empty() { Claim::ImageSignature } else { Claim::Attestation(&self.types) };
+        let claim = if self.types.is_empty() {
+            Claim::ImageSignature
+        } else {
+            Claim::Attestation(&self.types)
+        };
         About { digest: &self.subject, artifact: None, claim }
     }
 
     /// The outcome, and what it cost.
-    fn prove(&self, proofs: &VerificationCache, trust: &Trust<'_>, demands: Demands) -> (Result<Signed, Fault>, u32) {
+    fn prove(
+        &self,
+        proofs: &VerificationCache,
+        trust: &Trust<'_>,
+        demands: Demands,
+    ) -> (Result<Signed, Fault>, u32) {
         self.prove_at(proofs, trust, demands, now())
     }
 
@@ -76,7 +87,9 @@ fn the_second_time_costs_nothing_and_says_the_same() {
         assert!(asked.prove(&proofs, &trust, demands).0.is_ok());
         // No budget is left, and none is needed.
         let mut empty = Budget::new(0);
-        assert!(proofs.prove(&asked.item, &asked.about(), &trust, demands, now(), &mut empty).is_ok());
+        assert!(
+            proofs.prove(&asked.item, &asked.about(), &trust, demands, now(), &mut empty).is_ok()
+        );
     }
 }
 
@@ -90,16 +103,23 @@ fn attack_a2_another_root_demand_or_digest_is_another_question() {
     // Another root; the same root as another file.
     let (outcome, cost) = asked.prove(&proofs, &Trust::Keyless { root: &foreign }, LOG);
     assert!(outcome.is_err() && cost > 0);
-    let spaced = TrustRoot::parse(&[fixtures::trust_root("local"), b"\n".to_vec()].concat()).unwrap();
+    let spaced =
+        TrustRoot::parse(&[fixtures::trust_root("local"), b"\n".to_vec()].concat()).unwrap();
     assert!(asked.prove(&proofs, &Trust::Keyless { root: &spaced }, LOG).1 > 0);
     // More evidence, and less.
     let more = Demands { log_entries: 2, ..LOG };
-    assert_eq!(asked.prove(&proofs, &trust, more).0, Err(Fault::TooFewLogEntries { got: 1, want: 2 }));
+    assert_eq!(
+        asked.prove(&proofs, &trust, more).0,
+        Err(Fault::TooFewLogEntries { got: 1, want: 2 })
+    );
     assert!(asked.prove(&proofs, &trust, Demands { sct: false, ..LOG }).1 > 0);
     // As if it were a key's, with a key and without.
     let build = key("build");
     for root in [None, Some(&local)] {
-        assert_eq!(asked.prove(&proofs, &Trust::Key { key: &build, root }, LOG).0.map(drop), Err(Fault::NotKeySigned));
+        assert_eq!(
+            asked.prove(&proofs, &Trust::Key { key: &build, root }, LOG).0.map(drop),
+            Err(Fault::NotKeySigned)
+        );
     }
     // Another image.
     let subject = std::mem::replace(&mut asked.subject, Digest::of(b"other"));
@@ -181,7 +201,10 @@ fn attack_c4_what_depends_on_now_is_not_kept() {
     let build = key("build");
     let proofs = VerificationCache::default();
     let trust = Trust::Key { key: &build, root: None };
-    assert!(Asked::older("signed-v2").prove(&proofs, &trust, Demands::NONE).0.is_ok() && proofs.is_empty());
+    assert!(
+        Asked::older("signed-v2").prove(&proofs, &trust, Demands::NONE).0.is_ok()
+            && proofs.is_empty()
+    );
 
     // A clock set back: nothing that is proven is from the future.
     let proofs = VerificationCache::default();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, SigningKey,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    SigningKey, date_time_ymd,
 };
 use sealgate::image::Digest;
 use sealgate::verify::{Authority, Budget, Demands, Fault, RootError, Trust, TrustRoot, Untrusted};
@@ -28,13 +28,16 @@ fn attack_b1_an_envelope_logged_by_its_hash() {
     let payload = STANDARD.decode(good["dsseEnvelope"]["payload"].as_str().unwrap()).unwrap();
     for hashed in [&payload, ARTIFACT] {
         let hash = hex::encode(Sha256::digest(hashed));
-        let bundle = instance.logged_statement(&holder, |body| body["spec"]["data"]["hash"]["value"] = hash.into());
+        let bundle = instance
+            .logged_statement(&holder, |body| body["spec"]["data"]["hash"]["value"] = hash.into());
         assert_eq!(prove(&bundle), Err(Fault::OtherLogEntry));
     }
     let elsewhere = instance.logged_statement(&other, |_| {});
-    for pointer in
-        ["/verificationMaterial/certificate", "/verificationMaterial/tlogEntries", "/dsseEnvelope/signatures"]
-    {
+    for pointer in [
+        "/verificationMaterial/certificate",
+        "/verificationMaterial/tlogEntries",
+        "/dsseEnvelope/signatures",
+    ] {
         let mut bundle = good.clone();
         *bundle.pointer_mut(pointer).unwrap() = elsewhere.pointer(pointer).unwrap().clone();
         assert_eq!(prove(&bundle), Err(Fault::OtherLogEntry), "{pointer}");
@@ -44,8 +47,12 @@ fn attack_b1_an_envelope_logged_by_its_hash() {
     let text = String::from_utf8(payload).unwrap().replace("\"predicate\":{}", "\"predicate\":{ }");
     bundle["dsseEnvelope"]["payload"] = STANDARD.encode(&text).into();
     assert_eq!(prove(&bundle), Err(Fault::OtherLogEntry));
-    let hash = hex::encode(Sha256::digest(format!("DSSEv1 28 application/vnd.in-toto+json {} {text}", text.len())));
-    let mut logged = instance.logged_statement(&holder, |body| body["spec"]["data"]["hash"]["value"] = hash.into());
+    let hash = hex::encode(Sha256::digest(format!(
+        "DSSEv1 28 application/vnd.in-toto+json {} {text}",
+        text.len()
+    )));
+    let mut logged = instance
+        .logged_statement(&holder, |body| body["spec"]["data"]["hash"]["value"] = hash.into());
     logged["dsseEnvelope"]["payload"] = STANDARD.encode(&text).into();
     assert!(prove(&logged).is_err());
 }
@@ -62,7 +69,8 @@ fn attack_c1_a_bundle_that_brings_its_root() {
         bundle["mediaType"] = "application/vnd.dev.sigstore.bundle+json;version=0.2".into();
         let material = bundle["verificationMaterial"].as_object_mut().unwrap();
         material.remove("certificate");
-        let chain: Vec<Value> = chain.iter().map(|der| json!({"rawBytes": STANDARD.encode(der)})).collect();
+        let chain: Vec<Value> =
+            chain.iter().map(|der| json!({"rawBytes": STANDARD.encode(der)})).collect();
         material.insert("x509CertificateChain".to_owned(), json!({"certificates": chain}));
         instance::prove(&root, &bundle, DEMANDS).map(drop)
     };
@@ -82,10 +90,18 @@ fn attack_b1_a_tree_head_signed_in_anothers_name() {
     let head = "/verificationMaterial/tlogEntries/0/inclusionProof/checkpoint/envelope";
     for name in ["log1.test", "log0.test.evil", "log0.tes", "log0", "LOG0.test"] {
         let mut bundle = good.clone();
-        let renamed =
-            bundle.pointer(head).unwrap().as_str().unwrap().replace("\u{2014} log0.test", &format!("\u{2014} {name}"));
+        let renamed = bundle
+            .pointer(head)
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .replace("\u{2014} log0.test", &format!("\u{2014} {name}"));
         *bundle.pointer_mut(head).unwrap() = renamed.into();
-        assert_eq!(instance::prove(&root, &bundle, DEMANDS).map(drop), Err(Fault::LogUnknown), "{name}");
+        assert_eq!(
+            instance::prove(&root, &bundle, DEMANDS).map(drop),
+            Err(Fault::LogUnknown),
+            "{name}"
+        );
     }
     assert!(instance::prove(&root, &good, DEMANDS).is_ok());
 }
@@ -109,8 +125,13 @@ fn attack_b4_a_window_in_another_spelling() {
 #[test]
 fn attack_d1_a_chain_of_many_orders() {
     let (root, holder) = (authority("root"), authority("holder"));
-    let chain = |names: &[&str]| -> Vec<Vec<u8>> { names.iter().map(|name| below(name, &holder)).collect() };
-    assert_eq!(layer(&root, &holder, &chain(&["a", "b", "c", "d", "e", "f", "g"])), Err(Fault::CertificateChain));
+    let chain = |names: &[&str]| -> Vec<Vec<u8>> {
+        names.iter().map(|name| below(name, &holder)).collect()
+    };
+    assert_eq!(
+        layer(&root, &holder, &chain(&["a", "b", "c", "d", "e", "f", "g"])),
+        Err(Fault::CertificateChain)
+    );
     assert_eq!(layer(&root, &holder, &chain(&["holder"])), Err(Fault::CertificateChain));
     // As the path would be.
     assert_eq!(layer(&holder, &holder, &chain(&["a", "holder"])), Ok(()));
@@ -139,7 +160,8 @@ fn below(name: &str, issuer: &Issuer) -> Vec<u8> {
     named(name).signed_by(&KeyPair::generate().unwrap(), issuer).unwrap().der().to_vec()
 }
 
-/// Proves an older signature by a certificate below `issuer`, with this chain beside it, by the authority of `root`.
+/// Proves an older signature by a certificate below `issuer`, with this chain beside it, by the
+/// authority of `root`.
 fn layer(root: &Issuer, issuer: &Issuer, chain: &[Vec<u8>]) -> Result<(), Fault> {
     let mut params = named("signer");
     params.is_ca = IsCa::NoCa;
@@ -154,7 +176,10 @@ fn layer(root: &Issuer, issuer: &Issuer, chain: &[Vec<u8>]) -> Result<(), Fault>
     }, "optional": null});
     let payload = payload.to_string();
     let annotations = BTreeMap::from([
-        ("dev.cosignproject.cosign/signature".to_owned(), STANDARD.encode(key.sign(payload.as_bytes()).unwrap())),
+        (
+            "dev.cosignproject.cosign/signature".to_owned(),
+            STANDARD.encode(key.sign(payload.as_bytes()).unwrap()),
+        ),
         ("dev.sigstore.cosign/certificate".to_owned(), certificate.pem()),
         ("dev.sigstore.cosign/chain".to_owned(), chain.iter().map(|der| pem(der)).collect()),
     ]);
@@ -162,7 +187,8 @@ fn layer(root: &Issuer, issuer: &Issuer, chain: &[Vec<u8>]) -> Result<(), Fault>
     let trust = Trust::Authority { authority: &authority, root: None };
     let about = crate::keyless::image_signature(&digest);
     let item = Untrusted::simple_signing(payload.as_bytes(), &annotations)?;
-    item.prove(&about, &trust, Demands::NONE, crate::keyless::now(), &mut Budget::default()).map(drop)
+    item.prove(&about, &trust, Demands::NONE, crate::keyless::now(), &mut Budget::default())
+        .map(drop)
 }
 
 fn pem(der: &[u8]) -> String {

@@ -16,17 +16,30 @@ fn signers(repository: &Repository, subject: &str) -> (Vec<&'static str>, Vec<&'
     for name in KEYS {
         let key = key(name);
         let (old, new) = verify_all(repository, subject, &key);
-        let made = |signed: &Signed| signed.key() == Some(key.id()) && signed.digest().as_str() == subject;
+        let made =
+            |signed: &Signed| signed.key() == Some(key.id()) && signed.digest().as_str() == subject;
         for signed in old.iter().flatten() {
-            assert!(made(signed) && signed.form() == Form::SimpleSigning && signed.docker_reference().is_some());
+            assert!(
+                made(signed)
+                    && signed.form() == Form::SimpleSigning
+                    && signed.docker_reference().is_some()
+            );
             signers.0.push(name);
         }
         for signed in new.iter().flatten() {
-            assert!(made(signed) && signed.form() == Form::Statement && signed.docker_reference().is_none());
+            assert!(
+                made(signed)
+                    && signed.form() == Form::Statement
+                    && signed.docker_reference().is_none()
+            );
             signers.1.push(name);
         }
-        let wrong = |fault: &Fault| matches!(fault, Fault::WrongSignature | Fault::WrongRsaSignature);
-        assert!(old.iter().chain(&new).filter_map(|outcome| outcome.as_ref().err()).all(wrong), "{name}");
+        let wrong =
+            |fault: &Fault| matches!(fault, Fault::WrongSignature | Fault::WrongRsaSignature);
+        assert!(
+            old.iter().chain(&new).filter_map(|outcome| outcome.as_ref().err()).all(wrong),
+            "{name}"
+        );
     }
     signers
 }
@@ -69,11 +82,16 @@ fn every_situation_is_what_its_name_says() {
 fn a_platform_manifest_signed_alone() {
     for (form, expected) in [("v2", (vec!["build"], vec![])), ("v3", (vec![], vec!["build"]))] {
         let repository = fixtures::prod(&format!("index-child-{form}"));
-        let Document::Index(index) = Document::parse(repository.tagged("v1")).unwrap() else { panic!("no index") };
+        let Document::Index(index) = Document::parse(repository.tagged("v1")).unwrap() else {
+            panic!("no index")
+        };
         let child = index.choose(&amd64()).unwrap();
         assert_eq!(signers(repository, child.digest.as_str()), expected);
         let arm64 = Platform { architecture: "arm64".into(), ..amd64() };
-        assert_eq!(signers(repository, index.choose(&arm64).unwrap().digest.as_str()), (vec![], vec![]));
+        assert_eq!(
+            signers(repository, index.choose(&arm64).unwrap().digest.as_str()),
+            (vec![], vec![])
+        );
         let s390x = Platform { architecture: "s390x".into(), ..amd64() };
         assert_eq!(index.choose(&s390x), Err(ChooseError::None));
     }
@@ -123,7 +141,8 @@ fn every_byte_is_what_its_digest_says() {
                     assert_eq!(&manifest.media_type, media_type);
                     let config = &repository.blobs[manifest.config.digest.as_str()];
                     assert_eq!(config.len() as u64, manifest.config.size);
-                    let image = manifest.layers.iter().any(|layer| layer.media_type.contains("tar"));
+                    let image =
+                        manifest.layers.iter().any(|layer| layer.media_type.contains("tar"));
                     assert!(!image || ImageConfig::parse(config).is_ok(), "{}", repository.path);
                 }
                 Document::Index(index) => assert_eq!(&index.media_type, media_type),
@@ -133,7 +152,12 @@ fn every_byte_is_what_its_digest_says() {
             assert_eq!(Digest::of(bytes).as_str(), digest);
         }
     }
-    let reached: BTreeSet<_> = repositories.values().flat_map(|r| r.manifests.keys().chain(r.blobs.keys())).collect();
+    let reached: BTreeSet<_> =
+        repositories.values().flat_map(|r| r.manifests.keys().chain(r.blobs.keys())).collect();
     let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/images/blobs/sha256");
-    assert_eq!(std::fs::read_dir(kept).unwrap().count(), reached.len(), "blobs that no repository has");
+    assert_eq!(
+        std::fs::read_dir(kept).unwrap().count(),
+        reached.len(),
+        "blobs that no repository has"
+    );
 }

@@ -1,10 +1,11 @@
-//! [`Stamper`]: a timestamp authority made on the spot (RFC 3161), for times that no real one would stamp.
+//! [`Stamper`]: a timestamp authority made on the spot (RFC 3161), for times that no real one would
+//! stamp.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SigningKey, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SigningKey, date_time_ymd,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -31,7 +32,8 @@ impl Stamper {
             let mut params = CertificateParams::default();
             params.distinguished_name = DistinguishedName::new();
             params.distinguished_name.push(DnType::CommonName, name);
-            (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2060, 1, 1));
+            (params.not_before, params.not_after) =
+                (date_time_ymd(2020, 1, 1), date_time_ymd(2060, 1, 1));
             params
         };
         let mut above = params(&format!("{name} root"));
@@ -63,8 +65,10 @@ impl Stamper {
         let imprint = der(0x30, &[&sha256, &der(0x04, &[&Sha256::digest(over)])]);
         let number = der(0x02, &[&[1]]);
         let policy = der(0x06, &[&[0x2a, 0x03, 0x04]]);
-        let info = der(0x30, &[&number, &policy, &imprint, &number, &der(0x18, &[time.as_bytes()])]);
-        let attribute = |name: &[u8], value: &[u8]| der(0x30, &[&der(0x06, &[name]), &der(0x31, &[value])]);
+        let info =
+            der(0x30, &[&number, &policy, &imprint, &number, &der(0x18, &[time.as_bytes()])]);
+        let attribute =
+            |name: &[u8], value: &[u8]| der(0x30, &[&der(0x06, &[name]), &der(0x31, &[value])]);
         let attributes = [
             attribute(CONTENT_TYPE, &der(0x06, &[TST_INFO])),
             attribute(MESSAGE_DIGEST, &der(0x04, &[&Sha256::digest(&info)])),
@@ -72,7 +76,8 @@ impl Stamper {
         .concat();
         let signature = self.key.sign(&der(0x31, &[&attributes])).unwrap();
         let certificate = x509_cert::Certificate::from_der(&self.leaf).unwrap().tbs_certificate;
-        let (issuer, serial) = (certificate.issuer.to_der().unwrap(), certificate.serial_number.to_der().unwrap());
+        let (issuer, serial) =
+            (certificate.issuer.to_der().unwrap(), certificate.serial_number.to_der().unwrap());
         let signer = der(
             0x30,
             &[
@@ -85,7 +90,10 @@ impl Stamper {
             ],
         );
         let content = der(0x30, &[&der(0x06, &[TST_INFO]), &der(0xa0, &[&der(0x04, &[&info])])]);
-        let data = der(0x30, &[&der(0x02, &[&[3]]), &der(0x31, &[&sha256]), &content, &der(0x31, &[&signer])]);
+        let data = der(
+            0x30,
+            &[&der(0x02, &[&[3]]), &der(0x31, &[&sha256]), &content, &der(0x31, &[&signer])],
+        );
         der(0x30, &[&der(0x06, &[SIGNED_DATA]), &der(0xa0, &[&data])])
     }
 }

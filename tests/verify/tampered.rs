@@ -1,8 +1,9 @@
-//! Attack B3 by force, for signatures with evidence: bundles, annotations, certificates, log entries, tree heads,
-//! timestamps and statements, changed at every byte and in every field.
+//! Attack B3 by force, for signatures with evidence: bundles, annotations, certificates, log
+//! entries, tree heads, timestamps and statements, changed at every byte and in every field.
 //!
-//! Nothing changed is accepted, but for what nobody signed and nobody reads: that is listed ([`Meaning`]), and with it
-//! everything that is proven is the same as before. Evidence that is taken away as a whole proves less, never other.
+//! Nothing changed is accepted, but for what nobody signed and nobody reads: that is listed
+//! ([`Meaning`]), and with it everything that is proven is the same as before. Evidence that is
+//! taken away as a whole proves less, never other.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -50,7 +51,8 @@ struct Good {
 
 impl Good {
     fn new(name: &str, form: Form, subject: Digest, trusted: Trusted, demands: Demands) -> Self {
-        let mut good = Self { name: name.to_owned(), form, subject, trusted, demands, proven: placeholder() };
+        let mut good =
+            Self { name: name.to_owned(), form, subject, trusted, demands, proven: placeholder() };
         good.proven = good.judge(&good.form).unwrap_or_else(|fault| panic!("{name}: {fault}"));
         good
     }
@@ -61,7 +63,9 @@ impl Good {
             Form::Older { payload, annotations, attestation: false } => {
                 Untrusted::simple_signing(payload, annotations)?
             }
-            Form::Older { payload, annotations, attestation: true } => Untrusted::attestation(payload, annotations)?,
+            Form::Older { payload, annotations, attestation: true } => {
+                Untrusted::attestation(payload, annotations)?
+            }
         };
         let types: Vec<_> = item.predicate_type().map(str::to_owned).into_iter().collect();
         let image = types.iter().all(|kind| kind == crate::signing::IMAGE_SIGNATURE);
@@ -70,7 +74,9 @@ impl Good {
         let trust = match &self.trusted {
             Trusted::Keyless(root) => Trust::Keyless { root },
             Trusted::Key(key, root) => Trust::Key { key, root: Some(root) },
-            Trusted::Authority(authority, root) => Trust::Authority { authority, root: root.as_ref() },
+            Trusted::Authority(authority, root) => {
+                Trust::Authority { authority, root: root.as_ref() }
+            }
         };
         item.prove(&about, &trust, self.demands, now(), &mut Budget::default())
     }
@@ -97,8 +103,9 @@ fn older(name: &str, trusted: Trusted, demands: Demands) -> Good {
     Good::new(name, Form::Older { payload, annotations, attestation }, subject, trusted, demands)
 }
 
-/// Every kind of signature with evidence, and the step with which it is walked: what is checked slowly in larger ones.
-/// No two steps share a factor with eight, so that every bit of a byte is reached.
+/// Every kind of signature with evidence, and the step with which it is walked: what is checked
+/// slowly in larger ones. No two steps share a factor with eight, so that every bit of a byte is
+/// reached.
 fn all() -> Vec<(Good, usize)> {
     let keyless = || Trusted::Keyless(root("local"));
     let by_key = || Trusted::Key(key("build"), root("local"));
@@ -149,27 +156,44 @@ fn parts(form: &Form) -> Vec<Part> {
     match form.clone() {
         Form::Bundle(json) => {
             let inner = encoded(&json, "", Form::Bundle);
-            let whole =
-                Part { name: "text".to_owned(), bytes: json, put: Box::new(|bytes| Form::Bundle(bytes.to_vec())) };
+            let whole = Part {
+                name: "text".to_owned(),
+                bytes: json,
+                put: Box::new(|bytes| Form::Bundle(bytes.to_vec())),
+            };
             std::iter::once(whole).chain(inner).collect()
         }
         Form::Older { payload, annotations, attestation } => {
             let with = {
                 let annotations = annotations.clone();
-                move |payload: Vec<u8>| Form::Older { payload, annotations: annotations.clone(), attestation }
+                move |payload: Vec<u8>| Form::Older {
+                    payload,
+                    annotations: annotations.clone(),
+                    attestation,
+                }
             };
-            let mut parts = if attestation { encoded(&payload, "envelope", with.clone()) } else { Vec::new() };
+            let mut parts =
+                if attestation { encoded(&payload, "envelope", with.clone()) } else { Vec::new() };
             let whole = payload.clone();
-            parts.push(Part { name: "payload".into(), bytes: whole, put: Box::new(move |bytes| with(bytes.to_vec())) });
+            parts.push(Part {
+                name: "payload".into(),
+                bytes: whole,
+                put: Box::new(move |bytes| with(bytes.to_vec())),
+            });
             for (name, text) in annotations.clone() {
-                let (payload, annotations, at) = (payload.clone(), annotations.clone(), name.clone());
+                let (payload, annotations, at) =
+                    (payload.clone(), annotations.clone(), name.clone());
                 let with = move |bytes: Vec<u8>| {
                     let mut annotations = annotations.clone();
                     annotations.insert(at.clone(), String::from_utf8_lossy(&bytes).into_owned());
                     Form::Older { payload: payload.clone(), annotations, attestation }
                 };
                 parts.extend(encoded(text.as_bytes(), &name, with.clone()));
-                parts.push(Part { name, bytes: text.into_bytes(), put: Box::new(move |bytes| with(bytes.to_vec())) });
+                parts.push(Part {
+                    name,
+                    bytes: text.into_bytes(),
+                    put: Box::new(move |bytes| with(bytes.to_vec())),
+                });
             }
             parts
         }
@@ -183,12 +207,17 @@ fn encoded(text: &[u8], name: &str, with: impl Fn(Vec<u8>) -> Form + Clone + 'st
         for pointer in pointers(&json, "") {
             let Some(held) = json.pointer(&pointer).and_then(Value::as_str) else { continue };
             let is_text = pointer.ends_with("/envelope");
-            let bytes = if is_text { Some(held.as_bytes().to_vec()) } else { STANDARD.decode(held).ok() };
+            let bytes =
+                if is_text { Some(held.as_bytes().to_vec()) } else { STANDARD.decode(held).ok() };
             let Some(bytes) = bytes else { continue };
             let (json, with, at) = (json.clone(), with.clone(), pointer.clone());
             let put = move |bytes: &[u8]| {
                 let mut json = json.clone();
-                let held = if is_text { String::from_utf8_lossy(bytes).into_owned() } else { STANDARD.encode(bytes) };
+                let held = if is_text {
+                    String::from_utf8_lossy(bytes).into_owned()
+                } else {
+                    STANDARD.encode(bytes)
+                };
                 *json.pointer_mut(&at).unwrap() = held.into();
                 with(json.to_string().into_bytes())
             };
@@ -201,8 +230,9 @@ fn encoded(text: &[u8], name: &str, with: impl Fn(Vec<u8>) -> Form + Clone + 'st
         let body = block.split("-----END").next().unwrap().to_owned();
         let bytes = STANDARD.decode(body.split_ascii_whitespace().collect::<String>()).unwrap();
         let (text, with) = (text.clone(), with.clone());
-        let put =
-            move |bytes: &[u8]| with(text.replace(&body, &format!("\n{}\n", STANDARD.encode(bytes))).into_bytes());
+        let put = move |bytes: &[u8]| {
+            with(text.replace(&body, &format!("\n{}\n", STANDARD.encode(bytes))).into_bytes())
+        };
         parts.push(Part { name: format!("{name}/{number}"), bytes, put: Box::new(put) });
     }
     parts
@@ -214,8 +244,9 @@ fn encoded(text: &[u8], name: &str, with: impl Fn(Vec<u8>) -> Form + Clone + 'st
 /// - the hints which key to try (`publicKey/hint`, `keyid`);
 /// - on a tree head: the names beside the signatures, and witnesses' signatures;
 /// - in a timestamp: everything but the stamped statement, the signed attributes and the signature;
-/// - in an entry of the log's second version: its log, which no promise binds and which is not shown (the tree head says
-///   it), and number, size and root of the tree, which the tree head says as well;
+/// - in an entry of the log's second version: its log, which no promise binds and which is not
+///   shown (the tree head says it), and number, size and root of the tree, which the tree head says
+///   as well;
 /// - annotations of other names, and a chain where the root already has what is in it.
 #[derive(Debug, PartialEq)]
 struct Meaning(Vec<Value>);
@@ -235,9 +266,15 @@ impl Meaning {
             Form::Older { payload, annotations, attestation } => {
                 let text = |name: &str| annotations.get(name).filter(|text| !text.is_empty());
                 let json = |name: &str| text(name).map(|text| of_json(text.as_bytes(), kept));
-                let certificate = text("dev.sigstore.cosign/certificate").map(|pem| STANDARD.encode(&ders(pem)[0]));
-                let signature = text("dev.cosignproject.cosign/signature").map(|text| text.replace(['\r', '\n'], ""));
-                let whole = if *attestation { of_json(payload, kept)? } else { STANDARD.encode(payload).into() };
+                let certificate = text("dev.sigstore.cosign/certificate")
+                    .map(|pem| STANDARD.encode(&ders(pem)[0]));
+                let signature = text("dev.cosignproject.cosign/signature")
+                    .map(|text| text.replace(['\r', '\n'], ""));
+                let whole = if *attestation {
+                    of_json(payload, kept)?
+                } else {
+                    STANDARD.encode(payload).into()
+                };
                 Some(Self(vec![
                     whole,
                     certificate.into(),
@@ -255,7 +292,15 @@ fn ders(pem: &str) -> Vec<Vec<u8>> {
     let blocks = pem.split("-----BEGIN CERTIFICATE-----").skip(1);
     blocks
         .map(|b| {
-            STANDARD.decode(b.split("-----END").next().unwrap().split_ascii_whitespace().collect::<String>()).unwrap()
+            STANDARD
+                .decode(
+                    b.split("-----END")
+                        .next()
+                        .unwrap()
+                        .split_ascii_whitespace()
+                        .collect::<String>(),
+                )
+                .unwrap()
         })
         .collect()
 }
@@ -263,12 +308,16 @@ fn ders(pem: &str) -> Vec<Vec<u8>> {
 fn of_json(text: &[u8], kept: &Signatures) -> Option<Value> {
     let mut value: Value = serde_json::from_slice(text).ok()?;
     for pointer in pointers(&value.clone(), "") {
-        let second = pointer.find("/inclusionProof/").or_else(|| pointer.find("/logId/")).is_some_and(|at| {
-            let version = value.pointer(&format!("{}/kindVersion", &pointer[..at]));
-            version == Some(&serde_json::json!({"kind": "hashedrekord", "version": "0.0.2"}))
-        });
+        let second = pointer
+            .find("/inclusionProof/")
+            .or_else(|| pointer.find("/logId/"))
+            .is_some_and(|at| {
+                let version = value.pointer(&format!("{}/kindVersion", &pointer[..at]));
+                version == Some(&serde_json::json!({"kind": "hashedrekord", "version": "0.0.2"}))
+            });
         let (parent, name) = pointer.rsplit_once('/').unwrap();
-        let hint = matches!(name, "hint" | "keyid") && value.pointer(&pointer).is_some_and(Value::is_string);
+        let hint = matches!(name, "hint" | "keyid")
+            && value.pointer(&pointer).is_some_and(Value::is_string);
         if hint || (second && ["keyId", "logIndex", "rootHash", "treeSize"].contains(&name)) {
             value.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);
         }
@@ -276,14 +325,16 @@ fn of_json(text: &[u8], kept: &Signatures) -> Option<Value> {
         match (name, held.as_str()) {
             ("signedTimestamp" | "SignedRFC3161Timestamp", Some(text)) => {
                 let token = STANDARD.decode(text).ok()?;
-                let whole = |pieces: &&[Vec<u8>; 3]| pieces.iter().all(|piece| contains(&token, piece));
+                let whole =
+                    |pieces: &&[Vec<u8>; 3]| pieces.iter().all(|piece| contains(&token, piece));
                 if let Some(number) = kept.stamps.iter().position(|pieces| whole(&pieces)) {
                     *held = number.into();
                 }
             }
             ("envelope", Some(text)) => {
                 let whole = |(signed, signatures): &(String, Vec<String>)| {
-                    text.starts_with(signed) && signatures.iter().any(|signature| text.contains(signature))
+                    text.starts_with(signed)
+                        && signatures.iter().any(|signature| text.contains(signature))
                 };
                 if let Some(number) = kept.heads.iter().position(whole) {
                     *held = number.into();
@@ -312,7 +363,10 @@ impl Signatures {
             if part.name.ends_with("checkpoint/envelope") {
                 let text = String::from_utf8(part.bytes).unwrap();
                 let (signed, signatures) = text.split_once("\n\n").unwrap();
-                let signatures = signatures.lines().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect();
+                let signatures = signatures
+                    .lines()
+                    .map(|line| line.rsplit(' ').next().unwrap().to_owned())
+                    .collect();
                 kept.heads.push((format!("{signed}\n\n"), signatures));
             }
         }
@@ -320,8 +374,8 @@ impl Signatures {
     }
 }
 
-/// The stamped statement, the signed attributes and the signature of a timestamp (RFC 3161 section 2.4.2, RFC 5652
-/// section 5.1).
+/// The stamped statement, the signed attributes and the signature of a timestamp (RFC 3161 section
+/// 2.4.2, RFC 5652 section 5.1).
 fn pieces(token: &[u8]) -> [Vec<u8>; 3] {
     let response = items(&items(token)[0].1);
     let content = items(&response.last().unwrap().1);
@@ -371,7 +425,9 @@ impl Good {
 
     /// Whether nothing is proven that was not before.
     fn is_no_more(&self, signed: &Signed) -> bool {
-        let entries = |signed: &Signed| signed.entries().iter().map(|entry| entry.log.clone()).collect::<Vec<_>>();
+        let entries = |signed: &Signed| {
+            signed.entries().iter().map(|entry| entry.log.clone()).collect::<Vec<_>>()
+        };
         let index = |(now, then): (&sealgate::verify::LogEntry, &sealgate::verify::LogEntry)| {
             now.index.is_none() || now.index == then.index
         };
@@ -395,14 +451,34 @@ fn attack_b3_every_part_of_signatures_with_evidence() {
             for bit in (number % step..part.bytes.len() * 8).step_by(*step) {
                 let mut bytes = part.bytes.clone();
                 bytes[bit / 8] ^= 1 << (bit % 8);
-                good.check(&kept, &(part.put)(&bytes), &format!("{} bit {bit}", part.name), &mut tally);
+                good.check(
+                    &kept,
+                    &(part.put)(&bytes),
+                    &format!("{} bit {bit}", part.name),
+                    &mut tally,
+                );
             }
             for at in (number % step..part.bytes.len()).step_by(step * 2) {
-                good.check(&kept, &(part.put)(&part.bytes[..at]), &format!("{} cut at {at}", part.name), &mut tally);
+                good.check(
+                    &kept,
+                    &(part.put)(&part.bytes[..at]),
+                    &format!("{} cut at {at}", part.name),
+                    &mut tally,
+                );
                 let without = [&part.bytes[..at], &part.bytes[at + 1..]].concat();
-                good.check(&kept, &(part.put)(&without), &format!("{} without {at}", part.name), &mut tally);
+                good.check(
+                    &kept,
+                    &(part.put)(&without),
+                    &format!("{} without {at}", part.name),
+                    &mut tally,
+                );
                 let twice = [&part.bytes[..=at], &part.bytes[at..]].concat();
-                good.check(&kept, &(part.put)(&twice), &format!("{} twice {at}", part.name), &mut tally);
+                good.check(
+                    &kept,
+                    &(part.put)(&twice),
+                    &format!("{} twice {at}", part.name),
+                    &mut tally,
+                );
             }
         }
     }
@@ -415,8 +491,8 @@ fn attack_b3_every_part_of_signatures_with_evidence() {
     );
 }
 
-/// Proofs that are not asked for: each that is changed counts for nothing, or as before, or refuses; never for anything
-/// else (attack C1).
+/// Proofs that are not asked for: each that is changed counts for nothing, or as before, or
+/// refuses; never for anything else (attack C1).
 #[test]
 fn attack_b3_surplus_proofs_that_are_changed_prove_less_or_the_same() {
     let keyless = || Trusted::Keyless(root("local"));
@@ -425,9 +501,17 @@ fn attack_b3_surplus_proofs_that_are_changed_prove_less_or_the_same() {
     for good in [
         bundled("keyless", keyless(), LOGGED),
         bundled("keyless", keyless(), STAMPED),
-        bundled("key-logged", Trusted::Key(key("build"), root("local")), Demands { sct: false, ..unasked }),
+        bundled(
+            "key-logged",
+            Trusted::Key(key("build"), root("local")),
+            Demands { sct: false, ..unasked },
+        ),
         older("keyless-v2-timestamp", keyless(), unasked),
-        older("pki-logged", Trusted::Authority(pki("root.pem", &[]), Some(root("local"))), Demands::NONE),
+        older(
+            "pki-logged",
+            Trusted::Authority(pki("root.pem", &[]), Some(root("local"))),
+            Demands::NONE,
+        ),
     ] {
         for (number, part) in parts(&good.form).into_iter().enumerate() {
             for bit in (number..part.bytes.len() * 8).step_by(331) {
@@ -466,7 +550,8 @@ fn attack_b3_every_field_of_signatures_with_evidence() {
                 for (number, text) in edited(&whole, &pointer).into_iter().enumerate() {
                     let what = format!("{}{pointer} change {number}", part.name);
                     let form = (part.put)(text.as_bytes());
-                    let may_lack = EVIDENCE.iter().any(|name| pointer.ends_with(&format!("/{name}")));
+                    let may_lack =
+                        EVIDENCE.iter().any(|name| pointer.ends_with(&format!("/{name}")));
                     match good.judge(&form) {
                         Ok(signed) if may_lack && signed != good.proven => {
                             assert!(good.is_no_more(&signed), "{}: {what}", good.name);
@@ -479,7 +564,10 @@ fn attack_b3_every_field_of_signatures_with_evidence() {
             }
         }
     }
-    println!("{} changed, {} without meaning, {} with less evidence", tally.changed, tally.meaningless, tally.less);
+    println!(
+        "{} changed, {} without meaning, {} with less evidence",
+        tally.changed, tally.meaningless, tally.less
+    );
     assert!(tally.changed > 2000 && tally.less < 100, "{} {}", tally.changed, tally.less);
 }
 
@@ -504,7 +592,8 @@ fn edited(whole: &Value, pointer: &str) -> Vec<String> {
     if matches!(whole.pointer(parent).unwrap(), Value::Object(_)) {
         // Once more, as itself and as nothing, before and after.
         let member = format!("{}:{old}", Value::from(field));
-        for twice in [format!("{member},{member}"), format!("{}:null,{member}", Value::from(field))] {
+        for twice in [format!("{member},{member}"), format!("{}:null,{member}", Value::from(field))]
+        {
             let text = whole.to_string();
             all.push(text.replacen(&member, &twice, 1));
         }
@@ -530,7 +619,9 @@ proptest! {
 /// A chain that is needed: each certificate of it counts.
 #[test]
 fn attack_c1_a_chain_that_is_needed() {
-    let alone = Authority::parse(&[&std::fs::read(fixtures::pki_path("root.pem")).unwrap()], &[], &[]).unwrap();
+    let alone =
+        Authority::parse(&[&std::fs::read(fixtures::pki_path("root.pem")).unwrap()], &[], &[])
+            .unwrap();
     let good = older("pki", Trusted::Authority(alone, None), Demands::NONE);
     let mut parts = parts(&good.form);
     let part = parts.remove(parts.iter().position(|part| part.name.ends_with("chain/0")).unwrap());

@@ -1,4 +1,5 @@
-//! Signatures that other projects published, read from `shared/vectors` beside the checkout where it is there.
+//! Signatures that other projects published, read from `shared/vectors` beside the checkout where
+//! it is there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use sealgate::image::{Digest, Document};
 use sealgate::verify::{
-    About, Authority, Budget, Claim, Demands, Fault, Form, KeyError, PublicKey, San, Signed, Signer, Trust, TrustRoot,
-    Untrusted,
+    About, Authority, Budget, Claim, Demands, Fault, Form, KeyError, PublicKey, San, Signed,
+    Signer, Trust, TrustRoot, Untrusted,
 };
 use serde_json::{Value, json};
 
@@ -40,10 +41,21 @@ fn sigstore_conformance_bundles_by_a_key_that_is_not_theirs() {
         let case = conformance::Case::read(&folder, &name);
         let outcome = Untrusted::bundle(&case.bundle).and_then(|untrusted| {
             let types: Vec<_> = untrusted.predicate_type().map(str::to_owned).into_iter().collect();
-            let claim = if types.is_empty() { Claim::ImageSignature } else { Claim::Attestation(&types) };
-            let about = About { digest: &Digest::of(&case.artifact), artifact: Some(&case.artifact), claim };
+            let claim =
+                if types.is_empty() { Claim::ImageSignature } else { Claim::Attestation(&types) };
+            let about = About {
+                digest: &Digest::of(&case.artifact),
+                artifact: Some(&case.artifact),
+                claim,
+            };
             let trust = Trust::Key { key: &key, root: None };
-            untrusted.prove(&about, &trust, Demands::NONE, Timestamp::UNIX_EPOCH, &mut Budget::default())
+            untrusted.prove(
+                &about,
+                &trust,
+                Demands::NONE,
+                Timestamp::UNIX_EPOCH,
+                &mut Budget::default(),
+            )
         });
         assert_eq!(outcome.is_ok(), name.starts_with("managed-key"), "{name}: {outcome:?}");
         *seen.entry(outcome.map(drop)).or_insert(0) += 1;
@@ -55,7 +67,8 @@ fn sigstore_conformance_bundles_by_a_key_that_is_not_theirs() {
 fn signature_file(folder: &Path, situation: &str) -> (Digest, Result<Untrusted, Fault>) {
     let manifest = fs::read(folder.join(situation).join("manifest.json")).unwrap();
     let file = fs::read(folder.join(situation).join("signature-1")).unwrap();
-    let layer: Value = serde_json::from_slice(file.strip_prefix(b"\0sigstore-json\n").unwrap()).unwrap();
+    let layer: Value =
+        serde_json::from_slice(file.strip_prefix(b"\0sigstore-json\n").unwrap()).unwrap();
     let payload = STANDARD.decode(layer["payload"].as_str().unwrap()).unwrap();
     let annotations = serde_json::from_value(layer["annotations"].clone()).unwrap();
     (Digest::of(&manifest), Untrusted::simple_signing(&payload, &annotations))
@@ -64,7 +77,8 @@ fn signature_file(folder: &Path, situation: &str) -> (Digest, Result<Untrusted, 
 #[test]
 fn containers_image_simple_signing() {
     let Some(folder) = folder("simple-signing") else { return };
-    let (one, two) = (key(&folder.join("cosign.pub")).unwrap(), key(&folder.join("cosign2.pub")).unwrap());
+    let (one, two) =
+        (key(&folder.join("cosign.pub")).unwrap(), key(&folder.join("cosign2.pub")).unwrap());
     for (situation, key, expected) in [
         ("valid", &one, Ok("192.168.64.2:5000/cosign-signed-single-sample")),
         ("valid", &two, Err(Fault::WrongSignature)),
@@ -76,12 +90,18 @@ fn containers_image_simple_signing() {
     ] {
         let (subject, read) = signature_file(&folder, &format!("dir-img-cosign-{situation}"));
         let outcome = read.unwrap().verify(&subject, key, &mut Budget::default());
-        assert_eq!(outcome.as_ref().map(|s| s.docker_reference().unwrap()).map_err(|f| *f), expected, "{situation}");
+        assert_eq!(
+            outcome.as_ref().map(|s| s.docker_reference().unwrap()).map_err(|f| *f),
+            expected,
+            "{situation}"
+        );
     }
     for name in ["cosign.pub", "cosign2.pub", "rekor.pub"] {
         assert!(key(&folder.join(name)).is_ok(), "{name}");
     }
-    assert!(matches!(key(&folder.join("fulcio_v1.crt.pem")), Err(KeyError::Label(label)) if label == "CERTIFICATE"));
+    assert!(
+        matches!(key(&folder.join("fulcio_v1.crt.pem")), Err(KeyError::Label(label)) if label == "CERTIFICATE")
+    );
     assert_eq!(key(&folder.join("image.signature")), Err(KeyError::NotPem));
 }
 
@@ -122,7 +142,12 @@ fn composed(log: &[u8], ca: Option<&[u8]>) -> TrustRoot {
     TrustRoot::parse(root.to_string().as_bytes()).unwrap()
 }
 
-fn prove(item: &Untrusted, subject: &Digest, trust: &Trust<'_>, demands: Demands) -> Result<Signed, Fault> {
+fn prove(
+    item: &Untrusted,
+    subject: &Digest,
+    trust: &Trust<'_>,
+    demands: Demands,
+) -> Result<Signed, Fault> {
     let about = About { digest: subject, artifact: None, claim: Claim::ImageSignature };
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
     item.prove(&about, trust, demands, now, &mut Budget::default())
@@ -138,7 +163,8 @@ fn is_by(signed: &Signed, email: &str, issuer: Option<&str>) -> bool {
 fn containers_image_keys_in_a_log() {
     let Some(folder) = folder("simple-signing") else { return };
     let read = |name: &str| fs::read(folder.join(name)).unwrap();
-    let (one, two) = (key(&folder.join("cosign.pub")).unwrap(), key(&folder.join("cosign2.pub")).unwrap());
+    let (one, two) =
+        (key(&folder.join("cosign.pub")).unwrap(), key(&folder.join("cosign2.pub")).unwrap());
     let (rekor, other) = (composed(&read("rekor.pub"), None), composed(&read("cosign.pub"), None));
     let logged = Demands { log_entries: 1, ..Demands::NONE };
     for (situation, key, root, expected) in [
@@ -152,7 +178,11 @@ fn containers_image_keys_in_a_log() {
     ] {
         let (subject, read) = signature_file(&folder, &format!("dir-img-cosign-{situation}"));
         let signed = prove(&read.unwrap(), &subject, &Trust::Key { key, root: Some(root) }, logged);
-        assert_eq!(signed.as_ref().map(|signed| signed.entries().len()).map_err(|f| *f), expected, "{situation}");
+        assert_eq!(
+            signed.as_ref().map(|signed| signed.entries().len()).map_err(|f| *f),
+            expected,
+            "{situation}"
+        );
         if let Ok(signed) = signed {
             assert_eq!(signed.entries()[0].index, Some(11_608_800));
             assert_eq!(signed.times()[0].time.to_string(), "2023-01-20T21:57:39Z");
@@ -166,16 +196,23 @@ fn containers_image_keyless() {
     let read = |name: &str| fs::read(folder.join(name)).unwrap();
     let fulcio = read("fulcio_v1.crt.pem");
     let rekor = composed(&read("rekor.pub"), Some(&fulcio));
-    let public_good = fs::read(folder.join("../sigstore-bundle/public-good-trusted_root.json")).unwrap();
+    let public_good =
+        fs::read(folder.join("../sigstore-bundle/public-good-trusted_root.json")).unwrap();
     let public_good = TrustRoot::parse(&public_good).unwrap();
     let (subject, item) = signature_file(&folder, "dir-img-cosign-fulcio-rekor-valid");
     let item = item.unwrap();
     let without_sct = Demands { sct: false, ..Demands::KEYLESS };
     for (root, demands) in [(&rekor, without_sct), (&public_good, Demands::KEYLESS)] {
         let signed = prove(&item, &subject, &Trust::Keyless { root }, demands).unwrap();
-        assert!(is_by(&signed, "mitr@redhat.com", Some("https://github.com/login/oauth")), "{signed:?}");
+        assert!(
+            is_by(&signed, "mitr@redhat.com", Some("https://github.com/login/oauth")),
+            "{signed:?}"
+        );
         assert!(!is_by(&signed, "other@redhat.com", Some("https://github.com/login/oauth")));
-        assert_eq!(signed.docker_reference(), Some("192.168.64.2:5000/cosign-signed/fulcio-rekor-1"));
+        assert_eq!(
+            signed.docker_reference(),
+            Some("192.168.64.2:5000/cosign-signed/fulcio-rekor-1")
+        );
         assert_eq!(signed.times()[0].time.to_string(), "2023-01-20T20:51:33Z");
     }
     for (root, demands, expected) in [
@@ -183,8 +220,16 @@ fn containers_image_keyless() {
         (&rekor, Demands::KEYLESS, Fault::Sct),
         (&composed(&read("cosign.pub"), Some(&fulcio)), without_sct, Fault::LogUnknown),
         (&composed(&read("rekor.pub"), None), without_sct, Fault::CertificateChain),
-        (&composed(&read("rekor.pub"), Some(&read("pki_root_crts.pem"))), without_sct, Fault::CertificateChain),
-        (&rekor, Demands { log_entries: 2, ..without_sct }, Fault::TooFewLogEntries { got: 1, want: 2 }),
+        (
+            &composed(&read("rekor.pub"), Some(&read("pki_root_crts.pem"))),
+            without_sct,
+            Fault::CertificateChain,
+        ),
+        (
+            &rekor,
+            Demands { log_entries: 2, ..without_sct },
+            Fault::TooFewLogEntries { got: 1, want: 2 },
+        ),
     ] {
         assert_eq!(prove(&item, &subject, &Trust::Keyless { root }, demands), Err(expected));
     }
@@ -208,7 +253,12 @@ fn containers_image_own_pki() {
         (&read("fulcio_v1.crt.pem"), &[&intermediates], false),
     ] {
         let authority = Authority::parse(&[roots], intermediates, &[]).unwrap();
-        let proven = prove(&item, &subject, &Trust::Authority { authority: &authority, root: None }, Demands::NONE);
+        let proven = prove(
+            &item,
+            &subject,
+            &Trust::Authority { authority: &authority, root: None },
+            Demands::NONE,
+        );
         match proven {
             Ok(signed) => {
                 assert!(accepted && is_by(&signed, "qiwan@redhat.com", None), "{signed:?}");
@@ -222,26 +272,38 @@ fn containers_image_own_pki() {
 
 #[test]
 fn connaisseur_keyless() {
-    let (Some(folder), Some(roots)) = (folder("registry"), folder("sigstore-bundle")) else { return };
+    let (Some(folder), Some(roots)) = (folder("registry"), folder("sigstore-bundle")) else {
+        return;
+    };
     let repository = folder.join("securesystemsengineering/testimage");
-    let root = TrustRoot::parse(&fs::read(roots.join("public-good-trusted_root.json")).unwrap()).unwrap();
+    let root =
+        TrustRoot::parse(&fs::read(roots.join("public-good-trusted_root.json")).unwrap()).unwrap();
     let subject = Digest::of(&manifest(&repository, "keyless").unwrap());
     let items = items(&repository, &subject);
     assert_eq!(items.len(), 1);
-    let signed = prove(&items[0], &subject, &Trust::Keyless { root: &root }, Demands::KEYLESS).unwrap();
-    assert!(is_by(&signed, "philipp.belitz@securesystems.de", Some("https://github.com/login/oauth")), "{signed:?}");
-    // Its signer signed it for another repository than the one it lies in (attack B6: the policy compares).
+    let signed =
+        prove(&items[0], &subject, &Trust::Keyless { root: &root }, Demands::KEYLESS).unwrap();
+    assert!(
+        is_by(&signed, "philipp.belitz@securesystems.de", Some("https://github.com/login/oauth")),
+        "{signed:?}"
+    );
+    // Its signer signed it for another repository than the one it lies in (attack B6: the policy
+    // compares).
     assert_eq!(signed.docker_reference(), Some("index.docker.io/phbelitz/rekor-test"));
     assert_eq!(signed.entries().len(), 1);
     let other = Digest::of(b"other");
-    assert_eq!(prove(&items[0], &other, &Trust::Keyless { root: &root }, Demands::KEYLESS), Err(Fault::OtherDigest));
+    assert_eq!(
+        prove(&items[0], &other, &Trust::Keyless { root: &root }, Demands::KEYLESS),
+        Err(Fault::OtherDigest)
+    );
 }
 
 #[test]
 fn connaisseur_registry() {
     let Some(folder) = folder("registry") else { return };
     let repository = folder.join("securesystemsengineering/testimage");
-    let (alice, bob) = (key(&folder.join("alice.pub")).unwrap(), key(&folder.join("bob.pub")).unwrap());
+    let (alice, bob) =
+        (key(&folder.join("alice.pub")).unwrap(), key(&folder.join("bob.pub")).unwrap());
     for (tag, by_alice, by_bob) in [
         ("multi-cosigned-alice", true, false),
         ("multi-cosigned-alice-bob-charlie", true, true),
@@ -254,7 +316,10 @@ fn connaisseur_registry() {
             assert_eq!(signed.len(), usize::from(expected), "{tag} {subject}");
             for one in signed {
                 assert_eq!(one.form(), Form::SimpleSigning);
-                assert_eq!(one.docker_reference(), Some("index.docker.io/securesystemsengineering/testimage"));
+                assert_eq!(
+                    one.docker_reference(),
+                    Some("index.docker.io/securesystemsengineering/testimage")
+                );
             }
         }
     }
@@ -262,12 +327,16 @@ fn connaisseur_registry() {
 
 fn manifest(repository: &Path, reference: &str) -> Option<Vec<u8>> {
     let folder = repository.join("manifests");
-    fs::read(folder.join(format!("{reference}.json"))).or_else(|_| fs::read(folder.join(reference))).ok()
+    fs::read(folder.join(format!("{reference}.json")))
+        .or_else(|_| fs::read(folder.join(reference)))
+        .ok()
 }
 
 fn blob(repository: &Path, digest: &str) -> Vec<u8> {
     let folder = repository.join("blobs");
-    let read = |name: String| fs::read(folder.join(&name)).or_else(|_| fs::read(folder.join(format!("{name}.json"))));
+    let read = |name: String| {
+        fs::read(folder.join(&name)).or_else(|_| fs::read(folder.join(format!("{name}.json"))))
+    };
     read(digest.to_owned()).or_else(|_| read(digest.replace(':', "-"))).unwrap()
 }
 
@@ -278,8 +347,12 @@ fn signed(repository: &Path, subject: &Digest, key: &PublicKey) -> Vec<Signed> {
 
 /// The layers of the older signatures on a digest; each can be read.
 fn items(repository: &Path, subject: &Digest) -> Vec<Untrusted> {
-    let Some(signatures) = manifest(repository, &format!("sha256-{}.sig", subject.hex())) else { return Vec::new() };
-    let Document::Manifest(signatures) = Document::parse(&signatures).unwrap() else { panic!("an index") };
+    let Some(signatures) = manifest(repository, &format!("sha256-{}.sig", subject.hex())) else {
+        return Vec::new();
+    };
+    let Document::Manifest(signatures) = Document::parse(&signatures).unwrap() else {
+        panic!("an index")
+    };
     let layers = signatures.layers.iter().map(|layer| {
         let payload = blob(repository, layer.digest.as_str());
         assert_eq!(Digest::of(&payload), layer.digest);

@@ -1,4 +1,5 @@
-//! Reading from the end: [`Reader::back_up`] goes back over as many lines as are wanted, and the reader goes on from there.
+//! Reading from the end: [`Reader::back_up`] goes back over as many lines as are wanted, and the
+//! reader goes on from there.
 
 use std::fs::File;
 use std::io;
@@ -27,8 +28,8 @@ struct Backwards<'f> {
 }
 
 impl Reader {
-    /// Goes to where the last `count` lines begin that this filter wants or that cannot be read. Whether there are more
-    /// before them. For a reader that was just opened.
+    /// Goes to where the last `count` lines begin that this filter wants or that cannot be read.
+    /// Whether there are more before them. For a reader that was just opened.
     ///
     /// # Errors
     /// [`AuditError::Io`] when a file cannot be read.
@@ -76,7 +77,9 @@ impl Reader {
 
 fn is_wanted(bytes: Option<Vec<u8>>, has_end: bool, sieve: &Sieve, filter: &Filter) -> bool {
     match bytes {
-        Some(bytes) if has_end => sieve.may_pass(&bytes) && parse(bytes).map_or(true, |line| filter.wants(&line.entry)),
+        Some(bytes) if has_end => {
+            sieve.may_pass(&bytes) && parse(bytes).map_or(true, |line| filter.wants(&line.entry))
+        }
         Some(_) | None => true,
     }
 }

@@ -1,4 +1,5 @@
-//! [`Filter`]: which entries are wanted; [`Sieve`]: which lines need not be parsed to know that they are not.
+//! [`Filter`]: which entries are wanted; [`Sieve`]: which lines need not be parsed to know that
+//! they are not.
 
 use regex::bytes::{Regex, RegexSet, RegexSetBuilder};
 
@@ -6,8 +7,8 @@ use super::super::record::{Entry, SCHEMA};
 use super::super::stamp::{DecisionId, Timestamp};
 use super::super::verdict::Verdict;
 
-/// Which entries are wanted: those for which all that is set holds. Notes have no verdict, reference or pod; they are
-/// wanted when none of these is asked for.
+/// Which entries are wanted: those for which all that is set holds. Notes have no verdict,
+/// reference or pod; they are wanted when none of these is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// This verdict.
@@ -24,8 +25,8 @@ pub struct Filter {
     pub id: Option<DecisionId>,
 }
 
-/// What of a [`Filter`] can be told from the text of a line. It knows the lines that a log writes by their beginning, and
-/// lets every other one pass.
+/// What of a [`Filter`] can be told from the text of a line. It knows the lines that a log writes
+/// by their beginning, and lets every other one pass.
 #[derive(Debug, Default)]
 pub(super) struct Sieve {
     since: Option<Timestamp>,
@@ -51,17 +52,29 @@ impl Filter {
             return false;
         }
         let Entry::Decision(record) = entry else {
-            let asks_for_decisions =
-                self.verdict.is_some() || self.refused || self.image.is_some() || self.namespace.is_some();
+            let asks_for_decisions = self.verdict.is_some()
+                || self.refused
+                || self.image.is_some()
+                || self.namespace.is_some();
             return !asks_for_decisions && self.id.is_none_or(|id| entry.id() == id);
         };
-        let about = |id| record.id == id || record.repeats_of == Some(id) || record.supersedes == Some(id);
-        let names = [Some(&record.reference), record.image.as_ref(), record.digest.as_ref(), record.image_id.as_ref()];
-        let named = |text: &String| names.into_iter().flatten().any(|name| name.contains(text.as_str()));
+        let about =
+            |id| record.id == id || record.repeats_of == Some(id) || record.supersedes == Some(id);
+        let names = [
+            Some(&record.reference),
+            record.image.as_ref(),
+            record.digest.as_ref(),
+            record.image_id.as_ref(),
+        ];
+        let named =
+            |text: &String| names.into_iter().flatten().any(|name| name.contains(text.as_str()));
         self.verdict.is_none_or(|verdict| record.verdict == verdict)
             && !(self.refused && record.verdict.is_admission())
             && self.image.as_ref().is_none_or(named)
-            && self.namespace.as_ref().is_none_or(|namespace| record.pod.namespace.as_ref() == Some(namespace))
+            && self
+                .namespace
+                .as_ref()
+                .is_none_or(|namespace| record.pod.namespace.as_ref() == Some(namespace))
             && self.id.is_none_or(about)
     }
 }
@@ -74,14 +87,23 @@ impl Sieve {
         let namespace = filter.namespace.iter().filter(|text| is_written_as_it_is(text));
         needles.extend(namespace.map(|name| format!("\"namespace\":\"{name}\"")));
         let needles = needles.iter().map(|needle| regex::escape(needle));
-        let words = Verdict::ALL.into_iter().filter(|verdict| filter.verdict.is_none_or(|wanted| wanted == *verdict));
-        let words = words.filter(|verdict| !(filter.refused && verdict.is_admission())).map(Verdict::word);
+        let words = Verdict::ALL
+            .into_iter()
+            .filter(|verdict| filter.verdict.is_none_or(|wanted| wanted == *verdict));
+        let words =
+            words.filter(|verdict| !(filter.refused && verdict.is_admission())).map(Verdict::word);
         let words = words.collect::<Vec<_>>().join("|");
         let asks = filter.verdict.is_some() || filter.refused;
         Self {
             since: filter.since,
-            needles: RegexSetBuilder::new(needles).unicode(false).build().ok().filter(|needles| !needles.is_empty()),
-            verdict: asks.then(|| Regex::new(&format!("\"verdict\":\"(?:{words})\"")).ok()).flatten(),
+            needles: RegexSetBuilder::new(needles)
+                .unicode(false)
+                .build()
+                .ok()
+                .filter(|needles| !needles.is_empty()),
+            verdict: asks
+                .then(|| Regex::new(&format!("\"verdict\":\"(?:{words})\"")).ok())
+                .flatten(),
         }
     }
 
@@ -93,7 +115,9 @@ impl Sieve {
             let verdict = self.verdict.as_ref().filter(|_| head.schema == SCHEMA);
             verdict.is_none_or(|verdict| verdict.is_match(line))
         };
-        let named = || self.needles.as_ref().is_none_or(|all| all.matches(line).iter().count() == all.len());
+        let named = || {
+            self.needles.as_ref().is_none_or(|all| all.matches(line).iter().count() == all.len())
+        };
         in_time && decided() && named()
     }
 }

@@ -1,8 +1,9 @@
 //! [`about`]: one decision and the records that speak of it, found from the time in its id.
 //!
-//! Files are searched as text, and only lines that have the id in them are parsed. The search begins where the log was
-//! when the id was given out, since no record of it is older; where the log's clock was wrong it may begin too late, so
-//! that the rest is searched when nothing was found.
+//! Files are searched as text, and only lines that have the id in them are parsed. The search
+//! begins where the log was when the id was given out, since no record of it is older; where the
+//! log's clock was wrong it may begin too late, so that the rest is searched when nothing was
+//! found.
 
 use std::fs::File;
 use std::io;
@@ -21,17 +22,19 @@ use super::{Filter, LINE_MAX, Line, files, parse};
 const BLOCK: usize = 1 << 20;
 /// How close to the place the search comes by halving.
 const NEAR: u64 = 256 << 10;
-/// A decision that began this long before those around it is not looked for: a pull that takes an hour is on record
-/// an hour after those that began with it.
+/// A decision that began this long before those around it is not looked for: a pull that takes an
+/// hour is on record an hour after those that began with it.
 const SLACK: Duration = Duration::from_secs(3600);
 
-/// Calls `tell` with each line about this decision, oldest first: its own, repeats of it, what takes it back.
+/// Calls `tell` with each line about this decision, oldest first: its own, repeats of it, what
+/// takes it back.
 ///
 /// # Errors
 /// [`AuditError::Io`] when there is no log, or a file of it cannot be read.
 pub fn about(path: &Path, id: DecisionId, tell: &mut dyn FnMut(&Line)) -> Result<(), AuditError> {
     let failed = |error: io::Error| AuditError::io(Action::Read, path, &error);
-    let files: Vec<File> = files(path, None).map_err(failed)?.into_iter().map(|(_, file)| file).collect();
+    let files: Vec<File> =
+        files(path, None).map_err(failed)?.into_iter().map(|(_, file)| file).collect();
     if files.is_empty() {
         return Err(failed(io::ErrorKind::NotFound.into()));
     }
@@ -42,7 +45,8 @@ pub fn about(path: &Path, id: DecisionId, tell: &mut dyn FnMut(&Line)) -> Result
     let mut is_there = false;
     for (number, file) in files.iter().enumerate().skip(first) {
         let from = if number == first { offset } else { 0 };
-        is_there |= search.lines(file, from..u64::MAX, &mut |line| late.push(line)).map_err(failed)?;
+        is_there |=
+            search.lines(file, from..u64::MAX, &mut |line| late.push(line)).map_err(failed)?;
     }
     if !is_there {
         for (number, file) in files.iter().enumerate().take(first.saturating_add(1)) {
@@ -61,13 +65,19 @@ struct LogSearch {
 }
 
 impl LogSearch {
-    /// The lines of this part of a file, which begins with a line, that are about the decision. Whether its own is among
-    /// them.
-    fn lines(&self, file: &File, part: std::ops::Range<u64>, tell: &mut dyn FnMut(Line)) -> io::Result<bool> {
+    /// The lines of this part of a file, which begins with a line, that are about the decision.
+    /// Whether its own is among them.
+    fn lines(
+        &self,
+        file: &File,
+        part: std::ops::Range<u64>,
+        tell: &mut dyn FnMut(Line),
+    ) -> io::Result<bool> {
         let (mut at, mut is_there) = (part.start, false);
         let mut buffer: Vec<u8> = Vec::new();
         loop {
-            let (kept, most) = (buffer.len(), BLOCK.min(usize::try_from(part.end - at).unwrap_or(BLOCK)));
+            let (kept, most) =
+                (buffer.len(), BLOCK.min(usize::try_from(part.end - at).unwrap_or(BLOCK)));
             buffer.resize(kept + most, 0);
             let read = file.read_at(buffer.get_mut(kept..).unwrap_or_default(), at)?;
             buffer.truncate(kept + read);
@@ -89,11 +99,18 @@ impl LogSearch {
         let (mut from, mut is_there) = (0, false);
         while let Some(hit) = self.needle.find_at(lines, from) {
             let newline = |byte: &u8| *byte == b'\n';
-            let start = lines.iter().take(hit.start()).rposition(newline).map_or(0, |before| before + 1);
-            let end = lines.iter().skip(hit.end()).position(newline).map_or(lines.len(), |after| hit.end() + after);
+            let start =
+                lines.iter().take(hit.start()).rposition(newline).map_or(0, |before| before + 1);
+            let end = lines
+                .iter()
+                .skip(hit.end())
+                .position(newline)
+                .map_or(lines.len(), |after| hit.end() + after);
             from = end;
             let line = lines.get(start..end).map(|line| parse(line.to_vec()));
-            if let Some(Ok(line)) = line.filter(|line| line.as_ref().is_ok_and(|line| self.filter.wants(&line.entry))) {
+            if let Some(Ok(line)) =
+                line.filter(|line| line.as_ref().is_ok_and(|line| self.filter.wants(&line.entry)))
+            {
                 is_there |= line.entry.id() == self.id;
                 tell(line);
             }

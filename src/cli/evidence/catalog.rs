@@ -1,5 +1,6 @@
-//! [`Catalog`]: all that is kept, with what finds an entry by a digest, by its first digits and by a name without looking at
-//! the others; so that asking for each of ten thousand images is not ten thousand times the work of one.
+//! [`Catalog`]: all that is kept, with what finds an entry by a digest, by its first digits and by
+//! a name without looking at the others; so that asking for each of ten thousand images is not ten
+//! thousand times the work of one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -60,7 +61,8 @@ impl Catalog {
 
     /// Those about an image: their subject, or one of their targets.
     pub(super) fn about(&self, image: &Digest) -> impl Iterator<Item = &Kept> {
-        let numbers = [self.by_subject.get(image), self.by_target.get(image)].into_iter().flatten().flatten();
+        let numbers =
+            [self.by_subject.get(image), self.by_target.get(image)].into_iter().flatten().flatten();
         let numbers: BTreeSet<usize> = numbers.copied().collect();
         numbers.into_iter().filter_map(|number| self.kept.get(number))
     }
@@ -72,13 +74,16 @@ impl Catalog {
 
     /// The manifests under a target that have entries of their own.
     pub(super) fn children_of(&self, target: &Digest) -> BTreeSet<Digest> {
-        let subjects = self.numbered(self.by_target.get(target)).map(|kept| &kept.entry.place.subject);
+        let subjects =
+            self.numbered(self.by_target.get(target)).map(|kept| &kept.entry.place.subject);
         subjects.filter(|subject| *subject != target).cloned().collect()
     }
 
     /// The subjects and targets that begin with these digits.
     pub(super) fn beginning_with(&self, digits: &str) -> BTreeSet<Digest> {
-        let Ok(first) = Digest::parse(&format!("sha256:{digits:0<DIGITS$}")) else { return BTreeSet::new() };
+        let Ok(first) = Digest::parse(&format!("sha256:{digits:0<DIGITS$}")) else {
+            return BTreeSet::new();
+        };
         let from = |map: &BTreeMap<Digest, Vec<usize>>| {
             let begin = map.range(&first..).map(|(digest, _)| digest.clone());
             begin.take_while(|digest| digest.hex().starts_with(digits)).collect::<Vec<_>>()
@@ -107,7 +112,8 @@ mod tests {
     const TAGGED: [&str; 3] = ["reg.test/app:1", "REG.test:443/app:1", "reg.test/app:2"];
 
     fn catalog(folder: &std::path::Path) -> Catalog {
-        let store = Store::open(Options { path: folder.join("evidence"), ..Options::default() }).unwrap();
+        let store =
+            Store::open(Options { path: folder.join("evidence"), ..Options::default() }).unwrap();
         let manifest = Bytes::from_static(b"manifest");
         for number in 0..12_u8 {
             let digest = |what: &str| Digest::of(format!("{what} {}", number % 4).as_bytes());
@@ -121,7 +127,11 @@ mod tests {
                 manifests: vec![Digest::of(&manifest)],
                 blobs: BTreeSet::new(),
                 targets: BTreeSet::from([digest("index"), digest("child"), Digest::of(b"all")]),
-                names: TAGGED.iter().skip(usize::from(number % 3)).map(|name| (*name).to_owned()).collect(),
+                names: TAGGED
+                    .iter()
+                    .skip(usize::from(number % 3))
+                    .map(|name| (*name).to_owned())
+                    .collect(),
             };
             store.put(&entry, &[(Digest::of(&manifest), manifest.clone())]).unwrap();
         }
@@ -141,22 +151,32 @@ mod tests {
             ["child 0", "index 3", "all", "other"].map(|what| Digest::of(what.as_bytes())).into();
         for digest in &digests {
             let is_one = |other: &Digest| other == digest;
-            assert_eq!(catalog.about(digest).cloned().collect::<Vec<_>>(), scanned(&|entry| entry.concerns(&is_one)));
+            assert_eq!(
+                catalog.about(digest).cloned().collect::<Vec<_>>(),
+                scanned(&|entry| entry.concerns(&is_one))
+            );
             let of_subject = scanned(&|entry| entry.place.subject == *digest);
             assert_eq!(catalog.of_subject(digest).cloned().collect::<Vec<_>>(), of_subject);
-            let below = scanned(&|entry| entry.targets.contains(digest) && entry.place.subject != *digest);
-            let below: BTreeSet<Digest> = below.into_iter().map(|kept| kept.entry.place.subject).collect();
+            let below =
+                scanned(&|entry| entry.targets.contains(digest) && entry.place.subject != *digest);
+            let below: BTreeSet<Digest> =
+                below.into_iter().map(|kept| kept.entry.place.subject).collect();
             assert_eq!(catalog.children_of(digest), below);
             for digits in [&digest.hex()[..6], &digest.hex()[..7], digest.hex()] {
-                let known = ["child", "index"].iter().flat_map(|what| (0..4).map(move |n| format!("{what} {n}")));
-                let known = known.map(|what| Digest::of(what.as_bytes())).chain([Digest::of(b"all")]);
-                let begin: BTreeSet<Digest> = known.filter(|one| one.hex().starts_with(digits)).collect();
+                let known = ["child", "index"]
+                    .iter()
+                    .flat_map(|what| (0..4).map(move |n| format!("{what} {n}")));
+                let known =
+                    known.map(|what| Digest::of(what.as_bytes())).chain([Digest::of(b"all")]);
+                let begin: BTreeSet<Digest> =
+                    known.filter(|one| one.hex().starts_with(digits)).collect();
                 assert_eq!(catalog.beginning_with(digits), begin, "{digits}");
             }
         }
         for name in ["reg.test/app:1", "reg.test/app:2", "reg.test/app:3", "reg.test/other:1"] {
             let wanted = Wanted::parse(name).unwrap();
-            let called = catalog.called(&Reference::parse(name).unwrap()).cloned().collect::<Vec<_>>();
+            let called =
+                catalog.called(&Reference::parse(name).unwrap()).cloned().collect::<Vec<_>>();
             assert_eq!(called, scanned(&|entry| wanted.is_about(entry)), "{name}");
         }
     }

@@ -37,8 +37,8 @@ pub(in crate::cli) struct Options {
     /// Replace the file where there is one.
     #[arg(long)]
     force: bool,
-    /// Ask the registries for what is not kept, under the policies of this node, and for the small files (manifests and
-    /// configurations of images) that other tools want to see beside it.
+    /// Ask the registries for what is not kept, under the policies of this node, and for the small
+    /// files (manifests and configurations of images) that other tools want to see beside it.
     #[arg(long)]
     fetch: bool,
 }
@@ -61,7 +61,11 @@ struct Image {
 }
 
 /// Writes a layout; 1 when nothing is kept about one of the images.
-pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<Exit, String> {
+pub(super) fn run(
+    options: &Options,
+    settings: &Settings,
+    screen: &mut Screen,
+) -> Result<Exit, String> {
     let out = Out::of(options)?;
     let store = Store::open(settings.evidence.clone()).map_err(|error| error.to_string())?;
     let found = match wanted(options, &store, settings, screen)? {
@@ -73,10 +77,12 @@ pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -
     };
     let entries = entries_of(&found);
     let names = names_of(&found);
-    let extra = if options.fetch { fetch::complete(&found, &store, settings, screen)? } else { Vec::new() };
+    let extra =
+        if options.fetch { fetch::complete(&found, &store, settings, screen)? } else { Vec::new() };
     let mut progress = |done, all| screen.progress("writing", done, all);
     let written = out.write(&mut |out| {
-        layout::export(&store, &entries, &names, &extra, (out, &mut progress)).map_err(|error| error.to_string())
+        layout::export(&store, &entries, &names, &extra, (out, &mut progress))
+            .map_err(|error| error.to_string())
     })?;
     screen.end_progress();
     tell_broken(&store, screen);
@@ -129,7 +135,9 @@ fn entries_of(found: &[Found]) -> Vec<Entry> {
 
 /// Every name once.
 fn names_of(found: &[Found]) -> Vec<(String, Digest)> {
-    let named = found.iter().flat_map(|found| found.names.iter().map(|name| (name.clone(), found.target.clone())));
+    let named = found
+        .iter()
+        .flat_map(|found| found.names.iter().map(|name| (name.clone(), found.target.clone())));
     named.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
@@ -156,24 +164,34 @@ impl Out {
         match fs::symlink_metadata(&options.out) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(format!("{shown}: {error}")),
-            Ok(there) if !there.is_file() => return Err(format!("{shown} is there and is no plain file; it stays")),
-            Ok(_) if !options.force => return Err(format!("{shown} is there; it stays without --force")),
+            Ok(there) if !there.is_file() => {
+                return Err(format!("{shown} is there and is no plain file; it stays"));
+            }
+            Ok(_) if !options.force => {
+                return Err(format!("{shown} is there; it stays without --force"));
+            }
             Ok(_) => {}
         }
         Ok(Self::File(options.out.clone()))
     }
 
-    fn write(&self, write: &mut dyn FnMut(&mut dyn Write) -> Result<Exported, String>) -> Result<Exported, String> {
+    fn write(
+        &self,
+        write: &mut dyn FnMut(&mut dyn Write) -> Result<Exported, String>,
+    ) -> Result<Exported, String> {
         let Self::File(path) = self else {
             let mut out = io::BufWriter::with_capacity(BUFFER, io::stdout().lock());
             let written = write(&mut out)?;
-            return out.flush().map(|()| written).map_err(|error| format!("standard output: {error}"));
+            return out
+                .flush()
+                .map(|()| written)
+                .map_err(|error| format!("standard output: {error}"));
         };
         let beside = beside(path);
         let failed = |error: io::Error| format!("{}: {error}", beside.display());
         let file = OpenOptions::new().write(true).create_new(true).open(&beside).map_err(failed)?;
-        let written =
-            fill(file, write, &failed).and_then(|written| fs::rename(&beside, path).map(|()| written).map_err(failed));
+        let written = fill(file, write, &failed)
+            .and_then(|written| fs::rename(&beside, path).map(|()| written).map_err(failed));
         if written.is_err() {
             drop(fs::remove_file(&beside));
         }
@@ -207,7 +225,9 @@ fn told(out: &Out, found: &[Found], written: &Exported, screen: &mut Screen) {
     for digest in left_out {
         screen.complain(&format!("left out, since it is not kept whole: {digest}"));
     }
-    let Out::File(path) = out else { return screen.complain(&format!("written to standard output: {sum}")) };
+    let Out::File(path) = out else {
+        return screen.complain(&format!("written to standard output: {sum}"));
+    };
     let file = path.display().to_string();
     if screen.is_json() {
         let names = |found: &Found| match found.names.is_empty() {
@@ -220,7 +240,14 @@ fn told(out: &Out, found: &[Found], written: &Exported, screen: &mut Screen) {
         };
         let images = found.iter().flat_map(image).collect();
         let left_out = left_out.iter().map(ToString::to_string).collect();
-        return screen.json(&Answer { file, images, carriers: *carriers, blobs: *blobs, bytes: *bytes, left_out });
+        return screen.json(&Answer {
+            file,
+            images,
+            carriers: *carriers,
+            blobs: *blobs,
+            bytes: *bytes,
+            left_out,
+        });
     }
     for found in found {
         screen.line(&found.target.to_string());

@@ -1,7 +1,7 @@
 //! [`find`]: what is kept about the image that a person means.
 //!
-//! What a tag means now, the runtime says where it has the image; else the names in the store do. A tag that was asked for
-//! as several images is not guessed.
+//! What a tag means now, the runtime says where it has the image; else the names in the store do. A
+//! tag that was asked for as several images is not guessed.
 
 use std::collections::BTreeSet;
 
@@ -51,9 +51,12 @@ pub(super) fn find(
     };
     match wanted {
         Wanted::Named(reference) => by_name(reference),
-        Wanted::Either(digits, reference) if catalog.beginning_with(digits).is_empty() => by_name(reference),
+        Wanted::Either(digits, reference) if catalog.beginning_with(digits).is_empty() => {
+            by_name(reference)
+        }
         Wanted::Digits(digits) | Wanted::Either(digits, _) => {
-            one(catalog.beginning_with(digits), digits).and_then(|target| gathered(None, &target, catalog))
+            one(catalog.beginning_with(digits), digits)
+                .and_then(|target| gathered(None, &target, catalog))
         }
     }
 }
@@ -71,7 +74,11 @@ pub(super) fn all(catalog: &Catalog) -> Vec<Found> {
 }
 
 /// The entries about an image and the manifests under it; `called` is what a person calls it.
-pub(super) fn gathered(called: Option<&Reference>, target: &Digest, catalog: &Catalog) -> Result<Found, String> {
+pub(super) fn gathered(
+    called: Option<&Reference>,
+    target: &Digest,
+    catalog: &Catalog,
+) -> Result<Found, String> {
     let entries: Vec<Entry> = catalog.about(target).map(|kept| kept.entry.clone()).collect();
     if entries.is_empty() {
         let called = called.map(|reference| format!("{reference}, ")).unwrap_or_default();
@@ -95,7 +102,12 @@ fn stored(target: &Digest, entries: &[Entry]) -> Vec<String> {
     tagged.map(|name| name.to_string()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn named(reference: &Reference, catalog: &Catalog, node: &mut Node<'_>, screen: &mut Screen) -> Result<Digest, String> {
+fn named(
+    reference: &Reference,
+    catalog: &Catalog,
+    node: &mut Node<'_>,
+    screen: &mut Screen,
+) -> Result<Digest, String> {
     if let Some(digest) = reference.digest() {
         return Ok(digest.clone());
     }
@@ -116,7 +128,8 @@ impl<'s> Node<'s> {
         Self { settings, asking: None, has_failed: false }
     }
 
-    /// What the runtime's record of this tag points at. When it does not answer that is told, and it is not asked again.
+    /// What the runtime's record of this tag points at. When it does not answer that is told, and
+    /// it is not asked again.
     fn target_of(&mut self, reference: &Reference, screen: &mut Screen) -> Option<Digest> {
         let name = reference.tag_name().filter(|_| !self.has_failed)?;
         match self.record(&name) {
@@ -124,7 +137,9 @@ impl<'s> Node<'s> {
             Err(error) => {
                 self.has_failed = true;
                 let asked = format!("the runtime did not say what {reference} is");
-                screen.complain(&format!("{asked}; the names in the store do, for all that is asked: {error}"));
+                screen.complain(&format!(
+                    "{asked}; the names in the store do, for all that is asked: {error}"
+                ));
                 None
             }
         }
@@ -135,7 +150,8 @@ impl<'s> Node<'s> {
             Some(asking) => asking,
             None => {
                 let thread = tokio_runtime()?;
-                let runtime = thread.block_on(async { Runtime::new(self.settings.runtime.clone()) });
+                let runtime =
+                    thread.block_on(async { Runtime::new(self.settings.runtime.clone()) });
                 (thread, runtime)
             }
         };
@@ -148,14 +164,21 @@ impl<'s> Node<'s> {
 /// The one there is.
 fn one(mut found: BTreeSet<Digest>, written: &str) -> Result<Digest, String> {
     match (found.pop_first(), found.len()) {
-        (None, _) => {
-            Err(format!("nothing is kept about {written}: admit it on this node first, or fetch it with --fetch"))
-        }
+        (None, _) => Err(format!(
+            "nothing is kept about {written}: admit it on this node first, or fetch it with --fetch"
+        )),
         (Some(one), 0) => Ok(one),
         (Some(one), _) => {
-            let choices: Vec<String> =
-                [one].into_iter().chain(found).take(CHOICES_SHOWN).map(|digest| digest.to_string()).collect();
-            Err(format!("{written} may be any of several images; name one by its digest: {}", choices.join(", ")))
+            let choices: Vec<String> = [one]
+                .into_iter()
+                .chain(found)
+                .take(CHOICES_SHOWN)
+                .map(|digest| digest.to_string())
+                .collect();
+            Err(format!(
+                "{written} may be any of several images; name one by its digest: {}",
+                choices.join(", ")
+            ))
         }
     }
 }

@@ -19,8 +19,8 @@ pub(in crate::cli) struct Options {
     /// An OCI image layout: a tar file, as `export` writes it, or a folder.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The repository that signatures are from which do not say so, in layouts that other tools made: where the gate would
-    /// have looked for them.
+    /// The repository that signatures are from which do not say so, in layouts that other tools
+    /// made: where the gate would have looked for them.
     #[arg(long, value_name = "REPOSITORY", value_parser = repository)]
     repository: Option<Repository>,
 }
@@ -54,17 +54,23 @@ fn repository(text: &str) -> Result<Repository, String> {
     let as_image = Reference::parse(text).ok().map(|reference| reference.repository());
     match Repository::parse(text) {
         Ok(repository) if Some(repository.folded()) == as_image => Ok(repository),
-        Ok(_) | Err(_) => {
-            Err("not a repository: host and path, as in registry.example.com/prod/app, without tag or digest"
-                .to_owned())
-        }
+        Ok(_) | Err(_) => Err(
+            "not a repository: host and path, as in registry.example.com/prod/app, without tag \
+                or digest"
+                .to_owned(),
+        ),
     }
 }
 
 /// Takes what it can; 1 when there was nothing to take.
-pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<Exit, String> {
+pub(super) fn run(
+    options: &Options,
+    settings: &Settings,
+    screen: &mut Screen,
+) -> Result<Exit, String> {
     let store = Store::open(settings.evidence.clone()).map_err(|error| error.to_string())?;
-    let imported = layout::import(&store, &options.file, options.repository.as_ref(), daemon::now());
+    let imported =
+        layout::import(&store, &options.file, options.repository.as_ref(), daemon::now());
     let imported = imported.map_err(|error| format!("{}: {error}", options.file.display()))?;
     told(&imported, screen);
     Ok(if imported.entries.is_empty() { Exit::Refused } else { Exit::Done })
@@ -73,7 +79,8 @@ pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -
 fn told(imported: &Imported, screen: &mut Screen) {
     let Imported { entries, skipped, skipped_more } = imported;
     if screen.is_json() {
-        let left = skipped.iter().map(|(what, why)| Left { what: what.clone(), why: why.to_string() });
+        let left =
+            skipped.iter().map(|(what, why)| Left { what: what.clone(), why: why.to_string() });
         let taken = entries.iter().map(taken).collect();
         return screen.json(&Answer { taken, left: left.collect(), left_more: *skipped_more });
     }
@@ -117,7 +124,10 @@ mod tests {
     #[test]
     fn a_repository_is_written_with_its_host() {
         for text in ["reg.test/a", "reg.test:5000/a/b", "docker.io/library/a", "localhost/a"] {
-            assert_eq!(repository(text).map(|repository| repository.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                repository(text).map(|repository| repository.to_string()),
+                Ok(text.to_owned())
+            );
         }
         for text in ["", "a", "acme/a", "reg.test/a:1", "reg.test/", "https://reg.test/a"] {
             assert!(repository(text).is_err(), "{text}");

@@ -43,9 +43,19 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, Stri
     let mut is_first = true;
     let listed = store.each_entry(&mut |kept| {
         if std::mem::take(&mut is_first) && !screen.is_json() {
-            screen.line(&row(["DIGEST", "FORM", "COUNT", "FETCHED", "USED", "NEEDED", "REPOSITORY"]));
+            screen.line(&row([
+                "DIGEST",
+                "FORM",
+                "COUNT",
+                "FETCHED",
+                "USED",
+                "NEEDED",
+                "REPOSITORY",
+            ]));
         }
-        let needed = present.as_ref().map(|present| kept.entry.concerns(&|digest: &Digest| present.contains(digest)));
+        let needed = present
+            .as_ref()
+            .map(|present| kept.entry.concerns(&|digest: &Digest| present.contains(digest)));
         let signatures = count(&store, &kept.entry);
         if screen.is_json() {
             screen.json(&line(&kept, needed, signatures));
@@ -65,10 +75,13 @@ pub(super) fn count(store: &Store, entry: &Entry) -> Option<usize> {
     match entry.place.source {
         Source::Referrers | Source::FallbackTag => Some(entry.manifests.len()),
         Source::SignatureTag | Source::AttestationTag => {
-            let layers = |digest: &Digest| match Document::parse(&store.read(digest, BLOB_MAX).ok()??).ok()? {
-                Document::Manifest(manifest) => Some(manifest.layers.len()),
-                Document::Index(_) => None,
-            };
+            let layers =
+                |digest: &Digest| match Document::parse(&store.read(digest, BLOB_MAX).ok()??)
+                    .ok()?
+                {
+                    Document::Manifest(manifest) => Some(manifest.layers.len()),
+                    Document::Index(_) => None,
+                };
             entry.manifests.iter().map(layers).sum()
         }
     }
@@ -102,7 +115,15 @@ fn print(kept: &Kept, needed: Option<bool>, signatures: Option<usize>, screen: &
     let repository = plain(&entry.place.repository.to_string());
     let (fetched, used) = (ago(now, entry.fetched), ago(now, kept.used));
     let digest = short(&entry.place.subject);
-    screen.line(&row([&digest, form(entry.place.source), &count, &fetched, &used, needed, &repository]));
+    screen.line(&row([
+        &digest,
+        form(entry.place.source),
+        &count,
+        &fetched,
+        &used,
+        needed,
+        &repository,
+    ]));
     for name in entry.names.iter().rev().take(NAMES_SHOWN) {
         let more = match entry.names.len().saturating_sub(NAMES_SHOWN) {
             0 => String::new(),
@@ -115,7 +136,8 @@ fn print(kept: &Kept, needed: Option<bool>, signatures: Option<usize>, screen: &
 
 /// One line of the table, as wide as a terminal.
 fn row([digest, form, count, fetched, used, needed, repository]: [&str; 7]) -> String {
-    let front = format!("{digest:SHORT$}  {form:<11}  {count:>5}  {fetched:>7}  {used:>6}  {needed:<6}  ");
+    let front =
+        format!("{digest:SHORT$}  {form:<11}  {count:>5}  {fetched:>7}  {used:>6}  {needed:<6}  ");
     let room = WIDTH.saturating_sub(front.chars().count());
     format!("{front}{}", shortened(repository, room)).trim_end().to_owned()
 }

@@ -1,4 +1,5 @@
-//! [`Judgement`]: kept images judged as the gate would with no network, under the policies in force now.
+//! [`Judgement`]: kept images judged as the gate would with no network, under the policies in force
+//! now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,13 +29,13 @@ const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 pub(super) struct Image {
     /// How it was asked for, or its digest in the repository of its signatures.
     name: String,
-    /// The name under which it is judged. Where none is known it is the repository's: as for what is asked for by a tag,
-    /// signatures on a manifest under it count.
+    /// The name under which it is judged. Where none is known it is the repository's: as for what
+    /// is asked for by a tag, signatures on a manifest under it count.
     judged_as: String,
     /// What the name points at.
     target: Digest,
-    /// The manifests under it on which there are signatures: for this node's platform, and those of other nodes whose
-    /// evidence was brought here.
+    /// The manifests under it on which there are signatures: for this node's platform, and those of
+    /// other nodes whose evidence was brought here.
     children: BTreeSet<Digest>,
 }
 
@@ -73,14 +74,22 @@ pub(super) fn images(catalog: &Catalog, is_wanted: &dyn Fn(&Kept) -> bool) -> BT
         for target in targets {
             let children = catalog.children_of(target);
             let mut newest: BTreeMap<String, Reference> = BTreeMap::new();
-            for name in names(entry).filter(|name| name.digest().is_none_or(|digest| digest == target)) {
+            for name in
+                names(entry).filter(|name| name.digest().is_none_or(|digest| digest == target))
+            {
                 newest.insert(name.repository().to_string(), name);
             }
             let repository = &entry.place.repository;
-            let unnamed = newest.is_empty().then(|| (repository.at(target), repository.to_string()));
+            let unnamed =
+                newest.is_empty().then(|| (repository.at(target), repository.to_string()));
             let named = newest.into_values().map(|name| (name.to_string(), name.to_string()));
             for (name, judged_as) in named.chain(unnamed) {
-                images.insert(Image { name, judged_as, target: target.clone(), children: children.clone() });
+                images.insert(Image {
+                    name,
+                    judged_as,
+                    target: target.clone(),
+                    children: children.clone(),
+                });
             }
         }
     }
@@ -88,8 +97,14 @@ pub(super) fn images(catalog: &Catalog, is_wanted: &dyn Fn(&Kept) -> bool) -> BT
 }
 
 impl<'s> Judgement<'s> {
-    /// Under a set, as of now: or as of the last record of the log, if the clock says that it is earlier (attack C4).
-    pub(super) fn new(settings: &Settings, set: &'s PolicySet, store: &'s Store, namespace: Option<String>) -> Self {
+    /// Under a set, as of now: or as of the last record of the log, if the clock says that it is
+    /// earlier (attack C4).
+    pub(super) fn new(
+        settings: &Settings,
+        set: &'s PolicySet,
+        store: &'s Store,
+        namespace: Option<String>,
+    ) -> Self {
         let (known, _) = daemon::known_time(settings);
         let node = Freshness {
             refresh_after: settings.evidence.refresh_after(),
@@ -105,11 +120,14 @@ impl<'s> Judgement<'s> {
         }
     }
 
-    /// Judges one image. Which of the manifests under an index this node would run is not looked up: one that is
-    /// admitted is told.
+    /// Judges one image. Which of the manifests under an index this node would run is not looked
+    /// up: one that is admitted is told.
     pub(super) fn judge(&self, image: &Image, catalog: &Catalog) -> Judged {
-        let Ok(reference) = Reference::parse(&image.judged_as) else { return Judged::unnamed(image) };
-        let children = image.children.iter().map(Some).chain(image.children.is_empty().then_some(None));
+        let Ok(reference) = Reference::parse(&image.judged_as) else {
+            return Judged::unnamed(image);
+        };
+        let children =
+            image.children.iter().map(Some).chain(image.children.is_empty().then_some(None));
         let mut first = None;
         for child in children {
             let (name, target) = (Name::Known(reference.clone()), image.target.clone());
@@ -135,14 +153,23 @@ impl<'s> Judgement<'s> {
         let about = subject.candidates().flat_map(|digest| catalog.of_subject(digest));
         let used: Vec<&Kept> = about.filter(is_used).collect();
         let plan = self.set.plan(&applicable);
-        let evidence: Vec<Evidence> = used.iter().map(|kept| sources::kept(self.store, &kept.entry, plan)).collect();
+        let evidence: Vec<Evidence> =
+            used.iter().map(|kept| sources::kept(self.store, &kept.entry, plan)).collect();
         let evidence: Vec<&Evidence> = evidence.iter().collect();
-        let case = Case { subject, applicable: &applicable, evidence: &evidence, now: self.now, proofs: &self.proofs };
+        let case = Case {
+            subject,
+            applicable: &applicable,
+            evidence: &evidence,
+            now: self.now,
+            proofs: &self.proofs,
+        };
         let verdict = self.set.judge(&case);
-        let oldest = used.iter().map(|kept| kept.entry.fetched).min().filter(|_| plan.asks_for_evidence());
+        let oldest =
+            used.iter().map(|kept| kept.entry.fetched).min().filter(|_| plan.asks_for_evidence());
         let age = oldest.map(|fetched| self.now.duration_since(fetched).as_secs().max(0));
         let bound = self.set.freshness(&applicable).least(self.node).max_offline;
-        let bound = bound.map(|bound| SignedDuration::try_from(bound).unwrap_or(SignedDuration::MAX));
+        let bound =
+            bound.map(|bound| SignedDuration::try_from(bound).unwrap_or(SignedDuration::MAX));
         let is_beyond = |kept: &&Kept| {
             let age = self.now.duration_since(kept.entry.fetched);
             bound.is_some_and(|bound| age > bound || age < -AHEAD)
@@ -183,7 +210,8 @@ impl Judged {
             screen.line(&format!("  {}", plain(&self.message)));
         }
         if self.too_old {
-            let note = "  older than maxOffline: refused as unreachable until its registry was asked";
+            let note =
+                "  older than maxOffline: refused as unreachable until its registry was asked";
             let note = screen.tone(Tone::Warn, note);
             screen.line(&note);
         }

@@ -21,7 +21,9 @@ pub(super) fn existing(options: &Options) -> Result<Option<Store>, String> {
 pub(super) fn tell_broken(store: &Store, screen: &mut Screen) {
     match store.counts().broken {
         0 => {}
-        broken => screen.complain(&format!("{broken} files count as not there; sealgate evidence verify names them")),
+        broken => screen.complain(&format!(
+            "{broken} files count as not there; sealgate evidence verify names them"
+        )),
     }
 }
 

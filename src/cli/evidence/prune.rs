@@ -18,14 +18,15 @@ pub(in crate::cli) struct Options {
     /// Remove what was not used for so many days; evidence.max_unused_days when left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     unused_days: Option<u32>,
-    /// Remove the least recently used until there are at most so many bytes; evidence.max_bytes when left out.
+    /// Remove the least recently used until there are at most so many bytes; evidence.max_bytes
+    /// when left out.
     #[arg(long, value_name = "N")]
     max_bytes: Option<u64>,
     /// Say what would go, and leave it.
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask the runtime which images are on the node, and remove what they need as well: they start again only once
-    /// their registry was asked.
+    /// Do not ask the runtime which images are on the node, and remove what they need as well: they
+    /// start again only once their registry was asked.
     #[arg(long)]
     even_needed: bool,
 }
@@ -40,13 +41,18 @@ struct Pruned {
 }
 
 /// Removes, and says how much; 2 when it is not known what is needed.
-pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<Exit, String> {
+pub(super) fn run(
+    options: &Options,
+    settings: &Settings,
+    screen: &mut Screen,
+) -> Result<Exit, String> {
     let needed = if options.even_needed {
         BTreeSet::new()
     } else {
         present(settings).map_err(|error| {
             format!(
-                "nothing was removed: the runtime did not say which images are on the node, and what they need must \
+                "nothing was removed: the runtime did not say which images are on the node, and \
+                 what they need must \
                  stay (--even-needed removes that too): {error}"
             )
         })?
@@ -74,5 +80,7 @@ fn told(evicted: &Evicted, dry_run: bool, screen: &mut Screen) {
         return screen.json(&Pruned { dry_run, entries, blobs, remains, bytes });
     }
     let done = if dry_run { "would be removed" } else { "removed" };
-    screen.line(&format!("{done}: {entries} entries, {blobs} blobs, {remains} remains of writes; {bytes} bytes"));
+    screen.line(&format!(
+        "{done}: {entries} entries, {blobs} blobs, {remains} remains of writes; {bytes} bytes"
+    ));
 }

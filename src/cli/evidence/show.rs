@@ -1,5 +1,6 @@
-//! `sealgate evidence show`: places, files, and what signatures say of themselves. Nothing here is judged: whatever is
-//! shown of a signer, anybody could have written (attack E3: and has no power over the terminal).
+//! `sealgate evidence show`: places, files, and what signatures say of themselves. Nothing here is
+//! judged: whatever is shown of a signer, anybody could have written (attack E3: and has no power
+//! over the terminal).
 
 use clap::Args;
 use serde::Serialize;
@@ -18,12 +19,14 @@ use crate::sources;
 use crate::verify::{Certificate, Claims, Fault, Form, Untrusted};
 
 /// What to read of an entry: everything.
-pub(super) const EVERYTHING: Plan = Plan { signatures: true, certificates: true, names_tag: true, attestations: true };
+pub(super) const EVERYTHING: Plan =
+    Plan { signatures: true, certificates: true, names_tag: true, attestations: true };
 
 /// What to show.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {
-    /// A digest, of an index or of a manifest; the first digits of one; or an image name, as it was asked for.
+    /// A digest, of an index or of a manifest; the first digits of one; or an image name, as it was
+    /// asked for.
     #[arg(value_name = "DIGEST_OR_IMAGE", value_parser = Wanted::parse)]
     what: Wanted,
 }
@@ -74,7 +77,11 @@ struct Holder {
 }
 
 /// Prints every entry about the image; 1 when there is none.
-pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<Exit, String> {
+pub(super) fn run(
+    options: &Options,
+    settings: &Settings,
+    screen: &mut Screen,
+) -> Result<Exit, String> {
     let mut found = false;
     if let Some(store) = existing(&settings.evidence)? {
         let listed = store.each_entry(&mut |kept| {
@@ -124,9 +131,12 @@ impl Claimed {
     fn of(item: &Item) -> Self {
         let item_digest = item.digest.to_string();
         match read(item) {
-            Err(fault) => Self { item: item_digest, error: Some(fault.to_string()), ..Self::default() },
+            Err(fault) => {
+                Self { item: item_digest, error: Some(fault.to_string()), ..Self::default() }
+            }
             Ok(untrusted) => {
-                let Claims { form, digests, reference, predicate_type, certificate } = untrusted.claims();
+                let Claims { form, digests, reference, predicate_type, certificate } =
+                    untrusted.claims();
                 Self {
                     item: item_digest,
                     form: Some(word(form)),

@@ -1,5 +1,5 @@
-//! `sealgate evidence verify`: every file hashed again, every signature parsed, every image judged as the gate would with
-//! no network.
+//! `sealgate evidence verify`: every file hashed again, every signature parsed, every image judged
+//! as the gate would with no network.
 
 use std::collections::HashSet;
 
@@ -56,18 +56,28 @@ struct Counted {
     whole: HashSet<Digest>,
 }
 
-/// Verifies; 1 when a file is broken, a signature cannot be read, or an image would not be admitted.
-pub(super) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<Exit, String> {
-    let loaded = loader::load(&settings.policy, &settings.trust).map_err(|error| error.to_string())?;
+/// Verifies; 1 when a file is broken, a signature cannot be read, or an image would not be
+/// admitted.
+pub(super) fn run(
+    options: &Options,
+    settings: &Settings,
+    screen: &mut Screen,
+) -> Result<Exit, String> {
+    let loaded =
+        loader::load(&settings.policy, &settings.trust).map_err(|error| error.to_string())?;
     let Some(store) = existing(&settings.evidence)? else {
-        screen.complain(&format!("nothing is kept: there is no folder {}", settings.evidence.path.display()));
+        screen.complain(&format!(
+            "nothing is kept: there is no folder {}",
+            settings.evidence.path.display()
+        ));
         return Ok(Exit::Done);
     };
     let mut counted = Counted::default();
     check_files(&store, &mut counted, screen)?;
     let catalog = Catalog::of(&store)?;
-    let is_wanted =
-        |kept: &&Kept| options.what.is_empty() || options.what.iter().any(|what| what.is_about(&kept.entry));
+    let is_wanted = |kept: &&Kept| {
+        options.what.is_empty() || options.what.iter().any(|what| what.is_about(&kept.entry))
+    };
     let wanted: Vec<&Kept> = catalog.entries().iter().filter(is_wanted).collect();
     for (kept, done) in wanted.iter().zip(1..) {
         check_entry(&store, kept, &mut counted, screen);
@@ -100,7 +110,10 @@ fn check_files(store: &Store, counted: &mut Counted, screen: &mut Screen) -> Res
         match fault {
             Some(why) => {
                 counted.broken += 1;
-                told(&Finding::BrokenFile { path: path.display().to_string(), why: why.to_string() }, screen);
+                told(
+                    &Finding::BrokenFile { path: path.display().to_string(), why: why.to_string() },
+                    screen,
+                );
             }
             None => {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -150,7 +163,8 @@ fn told(finding: &Finding, screen: &mut Screen) {
         Finding::Summary { files, entries, images, broken, not_admitted } => {
             let tone = if *broken > 0 || *not_admitted > 0 { Tone::Bad } else { Tone::Good };
             let sum = format!(
-                "{files} files, {entries} entries, {images} images; {broken} broken, {not_admitted} not admitted"
+                "{files} files, {entries} entries, {images} images; {broken} broken, \
+                 {not_admitted} not admitted"
             );
             let sum = screen.tone(tone, &sum);
             screen.line(&sum);

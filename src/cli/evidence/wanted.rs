@@ -25,8 +25,13 @@ impl Wanted {
                 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         };
         if let Some(digits) = text.strip_prefix("sha256:") {
-            let wrong = "not a digest: sha256: and 64 hexadecimal digits, or the first six of them at least";
-            return if is_digits(digits) { Ok(Self::Digits(digits.to_owned())) } else { Err(wrong.to_owned()) };
+            let wrong = "not a digest: sha256: and 64 hexadecimal digits, or the first six of them \
+                at least";
+            return if is_digits(digits) {
+                Ok(Self::Digits(digits.to_owned()))
+            } else {
+                Err(wrong.to_owned())
+            };
         }
         if ["sha512:", "sha384:"].iter().any(|other| text.starts_with(other)) {
             return Err("evidence is kept by sha256 digests alone".to_owned());
@@ -52,7 +57,9 @@ impl Wanted {
         match self {
             Self::Digits(digits) => has_digits(entry, digits),
             Self::Named(reference) => is_named(entry, reference),
-            Self::Either(digits, reference) => has_digits(entry, digits) || is_named(entry, reference),
+            Self::Either(digits, reference) => {
+                has_digits(entry, digits) || is_named(entry, reference)
+            }
         }
     }
 }
@@ -61,7 +68,8 @@ fn has_digits(entry: &Entry, digits: &str) -> bool {
     entry.concerns(&|digest: &Digest| digest.hex().starts_with(digits))
 }
 
-/// By digest: the entries about it, in whatever repository; the image is the same. By tag: those that were asked for so.
+/// By digest: the entries about it, in whatever repository; the image is the same. By tag: those
+/// that were asked for so.
 fn is_named(entry: &Entry, reference: &Reference) -> bool {
     match reference.digest() {
         Some(digest) => entry.concerns(&|other: &Digest| other == digest),
@@ -76,7 +84,9 @@ pub(super) fn names(entry: &Entry) -> impl DoubleEndedIterator<Item = Reference>
 
 /// Whether two references mean one name: the same tag in the same place, however that is spelled.
 pub(super) fn same(one: &Reference, other: &Reference) -> bool {
-    one.repository() == other.repository() && one.tag() == other.tag() && one.digest() == other.digest()
+    one.repository() == other.repository()
+        && one.tag() == other.tag()
+        && one.digest() == other.digest()
 }
 
 #[cfg(test)]
@@ -130,7 +140,9 @@ mod tests {
 
     #[test]
     fn what_is_neither_is_refused() {
-        for text in ["", "sha256:", "sha256:abc", "sha256:ABCDEF", "sha512:abcdef", "reg.test/App", "a b"] {
+        for text in
+            ["", "sha256:", "sha256:abc", "sha256:ABCDEF", "sha512:abcdef", "reg.test/App", "a b"]
+        {
             assert!(Wanted::parse(text).is_err(), "{text}");
         }
         assert!(matches!(Wanted::parse("deadbeef"), Ok(Wanted::Either(..))));

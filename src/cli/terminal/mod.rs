@@ -1,4 +1,5 @@
-//! The command line as people meet it: what is written to the screen, and options that several verbs share.
+//! The command line as people meet it: what is written to the screen, and options that several
+//! verbs share.
 
 pub(super) mod no_options;
 pub(super) mod screen;

@@ -1,4 +1,5 @@
-//! [`Screen`]: printing for people or for programs, with what an attacker wrote made harmless; [`Exit`]: the codes.
+//! [`Screen`]: printing for people or for programs, with what an attacker wrote made harmless;
+//! [`Exit`]: the codes.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
@@ -68,13 +69,21 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Standard output and error; in colour on a terminal unless `NO_COLOR` is set to something (no-color.org).
+    /// Standard output and error; in colour on a terminal unless `NO_COLOR` is set to something
+    /// (no-color.org).
     #[must_use]
     pub fn of_terminal(output: Output) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colour = output == Output::Text && !no_colour && io::stdout().is_terminal();
         let watched = output == Output::Text && io::stderr().is_terminal();
-        Self { output, colour, watched, drawn: None, out: Box::new(io::stdout()), err: Box::new(io::stderr()) }
+        Self {
+            output,
+            colour,
+            watched,
+            drawn: None,
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
+        }
     }
 
     /// Whether a program reads.
@@ -83,7 +92,8 @@ impl Screen {
         self.output == Output::Json
     }
 
-    /// Prints one line for people; what is in it must be trusted or made harmless, as `plain` makes it.
+    /// Prints one line for people; what is in it must be trusted or made harmless, as `plain` makes
+    /// it.
     ///
     /// A reader that went away (`| head`) is no error of ours.
     pub fn line(&mut self, text: &str) {
@@ -104,9 +114,11 @@ impl Screen {
         drop(writeln!(self.err, "sealgate: {}", plain_lines(text)));
     }
 
-    /// Shows how far long work is as a bar, on the last line of a terminal; nowhere else. `what` must be trusted.
+    /// Shows how far long work is as a bar, on the last line of a terminal; nowhere else. `what`
+    /// must be trusted.
     pub(in crate::cli) fn progress(&mut self, what: &str, done: u64, all: u64) {
-        let step = done.saturating_mul(PROGRESS_STEPS).checked_div(all).unwrap_or(0).min(PROGRESS_STEPS);
+        let step =
+            done.saturating_mul(PROGRESS_STEPS).checked_div(all).unwrap_or(0).min(PROGRESS_STEPS);
         if !self.watched || self.drawn == Some(step) {
             return;
         }
@@ -139,12 +151,16 @@ impl Screen {
 
 impl std::fmt::Debug for Screen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Screen").field("output", &self.output).field("colour", &self.colour).finish_non_exhaustive()
+        f.debug_struct("Screen")
+            .field("output", &self.output)
+            .field("colour", &self.colour)
+            .finish_non_exhaustive()
     }
 }
 
-/// What an attacker may have written, on one line and without power over the terminal (attack E3): control characters,
-/// line breaks and characters that change the direction of text are shown as escapes.
+/// What an attacker may have written, on one line and without power over the terminal (attack E3):
+/// control characters, line breaks and characters that change the direction of text are shown as
+/// escapes.
 #[must_use]
 pub(in crate::cli) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -223,11 +239,15 @@ impl Screen {
 mod tests {
     use super::*;
 
-    /// Attack E3: terminal escapes and newlines from references, certificate subjects and annotations.
+    /// Attack E3: terminal escapes and newlines from references, certificate subjects and
+    /// annotations.
     #[test]
     fn attack_e3_what_is_shown_has_no_power_over_the_terminal() {
         assert_eq!(plain("a\x1b[2Jb\nc\u{202e}d\u{9b}"), "a\\u{1b}[2Jb\\u{a}c\\u{202e}d\\u{9b}");
-        assert_eq!(plain("a\u{ad}b\u{180e}c\u{e0041}\u{fff9}"), "a\\u{ad}b\\u{180e}c\\u{e0041}\\u{fff9}");
+        assert_eq!(
+            plain("a\u{ad}b\u{180e}c\u{e0041}\u{fff9}"),
+            "a\\u{ad}b\\u{180e}c\\u{e0041}\\u{fff9}"
+        );
         assert_eq!(plain("reg.example/größe:1"), "reg.example/größe:1");
         assert_eq!(escape_json("\"a\u{202e}\u{7f}\""), "\"a\\u202e\\u007f\"");
     }

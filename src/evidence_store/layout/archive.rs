@@ -1,7 +1,9 @@
-//! [`Members`]: where in a tar file the files of a layout are. Nothing is unpacked; only headers are read.
+//! [`Members`]: where in a tar file the files of a layout are. Nothing is unpacked; only headers
+//! are read.
 //!
-//! Extensions under which two readers could see two archives (long names, sparse files, other sizes) are refused, never
-//! followed. Members that are not part of a layout are passed over unread.
+//! Extensions under which two readers could see two archives (long names, sparse files, other
+//! sizes) are refused, never followed. Members that are not part of a layout are passed over
+//! unread.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +17,8 @@ use super::error::{ArchiveFault, LayoutError};
 use super::{INDEX_FILE, LAYOUT_FILE};
 use crate::image::Digest;
 
-/// Most members: a layout of a full store has fewer, and so has one of several hundred whole images.
+/// Most members: a layout of a full store has fewer, and so has one of several hundred whole
+/// images.
 pub(super) const MEMBERS_MAX: usize = 1 << 17;
 /// Longest extension header that is looked into: times and owners take some hundred bytes.
 const EXTENSION_MAX: u64 = 64 << 10;
@@ -155,7 +158,9 @@ fn role(name: &str) -> Role {
     } else if name == INDEX_FILE {
         Role::Index
     } else {
-        let digest = name.strip_prefix("blobs/sha256/").and_then(|hex| Digest::parse(&format!("sha256:{hex}")).ok());
+        let digest = name
+            .strip_prefix("blobs/sha256/")
+            .and_then(|hex| Digest::parse(&format!("sha256:{hex}")).ok());
         digest.map_or(Role::Other, Role::Blob)
     }
 }

@@ -1,7 +1,9 @@
-//! [`Claim`]: what a layout says that a manifest in it is: evidence found at a place, about an image.
+//! [`Claim`]: what a layout says that a manifest in it is: evidence found at a place, about an
+//! image.
 //!
-//! By our own annotations; or, in a layout that others made, by cosign's annotation `kind`, by the tag it was under, or by
-//! the manifest's own field `subject`. All of it is said, none of it is proven: the judge decides what it is worth.
+//! By our own annotations; or, in a layout that others made, by cosign's annotation `kind`, by the
+//! tag it was under, or by the manifest's own field `subject`. All of it is said, none of it is
+//! proven: the judge decides what it is worth.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +14,15 @@ use super::imported::Imported;
 use super::index::Listed;
 use super::source::Source;
 use super::{
-    FETCHED, KIND, KIND_ATTESTATIONS, KIND_IMAGE, KIND_INDEX, KIND_SIGNATURES, REF_NAME, REPOSITORY, SOURCE, SUBJECT,
-    TARGETS,
+    FETCHED, KIND, KIND_ATTESTATIONS, KIND_IMAGE, KIND_INDEX, KIND_SIGNATURES, REF_NAME,
+    REPOSITORY, SOURCE, SUBJECT, TARGETS,
 };
 use crate::evidence::{Format, Place, Source as Way};
 use crate::evidence_store::{BLOB_MAX, TARGETS_MAX, source_of};
 use crate::image::{Digest, Document, Manifest, Reference, Repository};
 
-/// Most entries of all indexes in a layout together: several thousand images for some platforms each.
+/// Most entries of all indexes in a layout together: several thousand images for some platforms
+/// each.
 const CHILDREN_MAX: usize = 1 << 16;
 
 /// A manifest that is said to be evidence.
@@ -51,8 +54,13 @@ enum Shape {
 }
 
 impl<'a> Contents<'a> {
-    /// Reads the manifests and indexes that a layout lists without saying in our words what they are.
-    pub(super) fn read(source: &Source, listed: &'a [Listed], imported: &mut Imported) -> Result<Self, LayoutError> {
+    /// Reads the manifests and indexes that a layout lists without saying in our words what they
+    /// are.
+    pub(super) fn read(
+        source: &Source,
+        listed: &'a [Listed],
+        imported: &mut Imported,
+    ) -> Result<Self, LayoutError> {
         let (mut documents, mut children) = (BTreeMap::new(), 0_usize);
         for one in listed.iter().filter(|one| !is_ours(one)) {
             let Ok(digest) = one.digest() else { continue };
@@ -74,14 +82,16 @@ impl<'a> Contents<'a> {
             }
             documents.insert(digest, shape);
         }
-        let is_image = |one: &&Listed| matches!(one.annotation(KIND), Some(KIND_IMAGE | KIND_INDEX));
+        let is_image =
+            |one: &&Listed| matches!(one.annotation(KIND), Some(KIND_IMAGE | KIND_INDEX));
         let image = listed.iter().find(is_image).and_then(|one| one.digest().ok());
         Ok(Self { listed, documents, image })
     }
 
     /// What is said to be evidence; `repository` is where carriers are from that do not say it.
     ///
-    /// An index may be listed as often as there is room, each time with all of its entries: they are counted again.
+    /// An index may be listed as often as there is room, each time with all of its entries: they
+    /// are counted again.
     pub(super) fn claims(
         &self,
         repository: Option<&Repository>,
@@ -115,21 +125,33 @@ impl<'a> Contents<'a> {
             return Ok(vec![ours(one, manifest)?]);
         }
         let tagged = one.annotation(REF_NAME).and_then(tag_about);
-        let (subject, way, manifests) = match (one.annotation(KIND), tagged, self.documents.get(&manifest)) {
-            (Some(KIND_SIGNATURES), _, _) => (self.cosigned()?, Way::SignatureTag, vec![manifest]),
-            (Some(KIND_ATTESTATIONS), _, _) => (self.cosigned()?, Way::AttestationTag, vec![manifest]),
-            (_, Some((subject, Way::FallbackTag)), Some(Shape::Index(entries))) => {
-                (subject, Way::FallbackTag, entries.clone())
-            }
-            (_, Some((_, Way::FallbackTag)), _) => return Err(Skipped::NoEvidence),
-            (_, Some((subject, way)), _) => (subject, way, vec![manifest]),
-            (_, None, Some(Shape::Referring(subject))) => (subject.clone(), Way::Referrers, vec![manifest]),
-            (_, None, Some(Shape::Index(_) | Shape::Other) | None) => return Ok(Vec::new()),
-        };
+        let (subject, way, manifests) =
+            match (one.annotation(KIND), tagged, self.documents.get(&manifest)) {
+                (Some(KIND_SIGNATURES), _, _) => {
+                    (self.cosigned()?, Way::SignatureTag, vec![manifest])
+                }
+                (Some(KIND_ATTESTATIONS), _, _) => {
+                    (self.cosigned()?, Way::AttestationTag, vec![manifest])
+                }
+                (_, Some((subject, Way::FallbackTag)), Some(Shape::Index(entries))) => {
+                    (subject, Way::FallbackTag, entries.clone())
+                }
+                (_, Some((_, Way::FallbackTag)), _) => return Err(Skipped::NoEvidence),
+                (_, Some((subject, way)), _) => (subject, way, vec![manifest]),
+                (_, None, Some(Shape::Referring(subject))) => {
+                    (subject.clone(), Way::Referrers, vec![manifest])
+                }
+                (_, None, Some(Shape::Index(_) | Shape::Other) | None) => return Ok(Vec::new()),
+            };
         let repository = repository.ok_or(Skipped::NoRepository)?.clone();
         let place = Place { repository, subject, source: way };
         let targets = self.targets(&place.subject);
-        let claim = |manifest| Claim { place: place.clone(), manifest, fetched: None, targets: targets.clone() };
+        let claim = |manifest| Claim {
+            place: place.clone(),
+            manifest,
+            fetched: None,
+            targets: targets.clone(),
+        };
         Ok(manifests.into_iter().map(claim).collect())
     }
 
@@ -139,14 +161,19 @@ impl<'a> Contents<'a> {
 
     /// The subject, and the indexes that list it.
     fn targets(&self, subject: &Digest) -> BTreeSet<Digest> {
-        let lists = |shape: &Shape| matches!(shape, Shape::Index(entries) if entries.contains(subject));
-        let indexes = self.documents.iter().filter(|(_, shape)| lists(shape)).map(|(digest, _)| digest);
+        let lists =
+            |shape: &Shape| matches!(shape, Shape::Index(entries) if entries.contains(subject));
+        let indexes =
+            self.documents.iter().filter(|(_, shape)| lists(shape)).map(|(digest, _)| digest);
         std::iter::once(subject).chain(indexes).take(TARGETS_MAX).cloned().collect()
     }
 }
 
 fn too_many() -> LayoutError {
-    LayoutError::TooMany { what: "entries in indexes", limit: u64::try_from(CHILDREN_MAX).unwrap_or(u64::MAX) }
+    LayoutError::TooMany {
+        what: "entries in indexes",
+        limit: u64::try_from(CHILDREN_MAX).unwrap_or(u64::MAX),
+    }
 }
 
 fn is_ours(one: &Listed) -> bool {
@@ -157,18 +184,27 @@ fn is_ours(one: &Listed) -> bool {
 fn ours(one: &Listed, manifest: Digest) -> Result<Claim, Skipped> {
     let text = |name: &'static str| one.annotation(name).ok_or(Skipped::Annotation(name));
     let malformed = |name: &'static str| move || Skipped::Annotation(name);
-    let repository = Repository::parse(text(REPOSITORY)?).map_err(|_| Skipped::Annotation(REPOSITORY))?;
+    let repository =
+        Repository::parse(text(REPOSITORY)?).map_err(|_| Skipped::Annotation(REPOSITORY))?;
     let subject = Digest::parse(text(SUBJECT)?).map_err(|_| Skipped::Annotation(SUBJECT))?;
     let source = source_of(text(SOURCE)?).ok_or_else(malformed(SOURCE))?;
     let fetched = text(FETCHED)?.parse().map_err(|_| Skipped::Annotation(FETCHED))?;
-    let targets = one.annotation(TARGETS).unwrap_or_default().split(',').filter(|target| !target.is_empty());
-    let targets: Option<BTreeSet<Digest>> = targets.map(|target| Digest::parse(target).ok()).collect();
-    let targets = targets.filter(|targets| targets.len() <= TARGETS_MAX).ok_or_else(malformed(TARGETS))?;
-    Ok(Claim { place: Place { repository, subject, source }, manifest, fetched: Some(fetched), targets })
+    let targets =
+        one.annotation(TARGETS).unwrap_or_default().split(',').filter(|target| !target.is_empty());
+    let targets: Option<BTreeSet<Digest>> =
+        targets.map(|target| Digest::parse(target).ok()).collect();
+    let targets =
+        targets.filter(|targets| targets.len() <= TARGETS_MAX).ok_or_else(malformed(TARGETS))?;
+    Ok(Claim {
+        place: Place { repository, subject, source },
+        manifest,
+        fetched: Some(fetched),
+        targets,
+    })
 }
 
-/// What a tag of the forms `sha256-<hex>`, `sha256-<hex>.sig` and `sha256-<hex>.att` is about, alone or at the end of a
-/// reference.
+/// What a tag of the forms `sha256-<hex>`, `sha256-<hex>.sig` and `sha256-<hex>.att` is about,
+/// alone or at the end of a reference.
 fn tag_about(name: &str) -> Option<(Digest, Way)> {
     let tag = name.rsplit(':').next()?;
     let rest = tag.strip_prefix("sha256-")?;
@@ -186,10 +222,15 @@ fn shape(listed: &Listed, bytes: &[u8]) -> Result<Shape, Skipped> {
         return Err(Skipped::Size);
     }
     Ok(match Document::parse(bytes).map_err(Skipped::Document)? {
-        Document::Index(index) => Shape::Index(index.manifests.into_iter().map(|entry| entry.digest).collect()),
+        Document::Index(index) => {
+            Shape::Index(index.manifests.into_iter().map(|entry| entry.digest).collect())
+        }
         Document::Manifest(manifest) => {
             let is_evidence = carries_evidence(&manifest);
-            manifest.subject.filter(|_| is_evidence).map_or(Shape::Other, |subject| Shape::Referring(subject.digest))
+            manifest
+                .subject
+                .filter(|_| is_evidence)
+                .map_or(Shape::Other, |subject| Shape::Referring(subject.digest))
         }
     })
 }

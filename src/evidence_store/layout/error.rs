@@ -1,4 +1,5 @@
-//! [`LayoutError`]: why a layout could not be written or read at all; [`Skipped`]: why a part of one was passed over.
+//! [`LayoutError`]: why a layout could not be written or read at all; [`Skipped`]: why a part of
+//! one was passed over.
 
 use std::fmt;
 use std::io;
@@ -114,16 +115,28 @@ impl fmt::Display for LayoutError {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Output(kind) => write!(f, "the layout could not be written: {}", Words(*kind)),
-            Self::Input { path, kind } => write!(f, "{} could not be read: {}", path.display(), Words(*kind)),
-            Self::NotAFile { path } => write!(f, "{} is neither a file nor a folder", path.display()),
+            Self::Input { path, kind } => {
+                write!(f, "{} could not be read: {}", path.display(), Words(*kind))
+            }
+            Self::NotAFile { path } => {
+                write!(f, "{} is neither a file nor a folder", path.display())
+            }
             Self::Compressed(with) => {
-                write!(f, "the archive is compressed with {with}, expected a plain tar file: decompress it first")
+                write!(
+                    f,
+                    "the archive is compressed with {with}, expected a plain tar file: decompress \
+                     it first"
+                )
             }
             Self::Archive(fault) => write!(f, "the archive is not one that is read: {fault}"),
             Self::Missing(name) => write!(f, "there is no file {name}: not an OCI image layout"),
             Self::Json(name, error) => write!(f, "{name}: {error}"),
-            Self::Field(name, field) => write!(f, "{name}: field \"{field}\" is missing or not what it must be"),
-            Self::TooMany { what, limit } => write!(f, "the layout has more than {limit} {what}, which is the most"),
+            Self::Field(name, field) => {
+                write!(f, "{name}: field \"{field}\" is missing or not what it must be")
+            }
+            Self::TooMany { what, limit } => {
+                write!(f, "the layout has more than {limit} {what}, which is the most")
+            }
         }
     }
 }
@@ -138,7 +151,9 @@ impl fmt::Display for ArchiveFault {
             Self::Name(name) => write!(f, "member \"{}\" leads out of it", shown(name)),
             Self::Twice(name) => write!(f, "member \"{}\" stands twice", shown(name)),
             Self::Kind(name) => write!(f, "member \"{}\" is not a plain file", shown(name)),
-            Self::Extension => f.write_str("a member has extensions that change its name, size or content"),
+            Self::Extension => {
+                f.write_str("a member has extensions that change its name, size or content")
+            }
         }
     }
 }
@@ -150,7 +165,9 @@ impl fmt::Display for Skipped {
             Self::Annotation(name) => write!(f, "annotation {name} is missing or malformed"),
             Self::NoRepository => f.write_str("nothing says which repository it is from: name one"),
             Self::NoSubject => f.write_str("nothing says which image it is about"),
-            Self::NoEvidence => f.write_str("it carries no signatures or attestations, or they are not in the layout"),
+            Self::NoEvidence => f.write_str(
+                "it carries no signatures or attestations, or they are not in the layout",
+            ),
             Self::Missing => f.write_str("it is not in the layout"),
             Self::TooLarge => f.write_str("it is larger than what is kept"),
             Self::Digest => f.write_str("its bytes have another digest"),

@@ -9,14 +9,15 @@ use tar::{Builder, EntryType, Header};
 use super::error::LayoutError;
 use super::index::{self, Listed};
 use super::{
-    FETCHED, INDEX_FILE, KIND, KIND_ATTESTATIONS, KIND_IMAGE, KIND_INDEX, KIND_SIGNATURES, LAYOUT_FILE, REF_NAME,
-    REPOSITORY, SOURCE, SUBJECT, TARGETS,
+    FETCHED, INDEX_FILE, KIND, KIND_ATTESTATIONS, KIND_IMAGE, KIND_INDEX, KIND_SIGNATURES,
+    LAYOUT_FILE, REF_NAME, REPOSITORY, SOURCE, SUBJECT, TARGETS,
 };
 use crate::evidence::Source;
 use crate::evidence_store::{BLOB_MAX, Entry, Store, StoreError, Unfit, source_word};
 use crate::image::{Digest, Document};
 
-/// The config of an artifact that has none (image-spec, manifest.md, "Guidance for an Empty Descriptor").
+/// The config of an artifact that has none (image-spec, manifest.md, "Guidance for an Empty
+/// Descriptor").
 const EMPTY: &[u8] = b"{}";
 
 /// What was written.
@@ -47,9 +48,10 @@ struct Making<'a> {
     exported: Exported,
 }
 
-/// Writes entries as a layout: the carriers with where they were found, everything that they need, and the images by
-/// `names` (reference and digest) as far as their manifests are in the store or among `extra`. Blobs go from the store to
-/// `out` one by one, and `progress` is told how many of how many have.
+/// Writes entries as a layout: the carriers with where they were found, everything that they need,
+/// and the images by `names` (reference and digest) as far as their manifests are in the store or
+/// among `extra`. Blobs go from the store to `out` one by one, and `progress` is told how many of
+/// how many have.
 ///
 /// # Errors
 /// [`LayoutError`]; what was written until then is not a layout.
@@ -81,7 +83,8 @@ pub fn export(
 }
 
 impl Making<'_> {
-    /// Lists an image, where its manifest or index is known: by each name, and once where it has none.
+    /// Lists an image, where its manifest or index is known: by each name, and once where it has
+    /// none.
     fn image(&mut self, digest: &Digest, name: Option<&String>) -> Result<(), LayoutError> {
         let is_listed = self.images.contains(digest);
         if is_listed && name.is_none_or(|name| self.names.contains(name)) {
@@ -119,7 +122,8 @@ impl Making<'_> {
             listed.annotations = annotations(entry);
             let tag = entry.place.to_string();
             let tag = tag.rsplit(':').next().unwrap_or_default();
-            let is_tag = matches!(entry.place.source, Source::SignatureTag | Source::AttestationTag);
+            let is_tag =
+                matches!(entry.place.source, Source::SignatureTag | Source::AttestationTag);
             if is_tag && self.names.insert(tag.to_owned()) {
                 listed.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
             }
@@ -142,19 +146,29 @@ impl Making<'_> {
         }
     }
 
-    fn write(mut self, out: &mut dyn Write, progress: &mut dyn FnMut(u64, u64)) -> Result<Exported, LayoutError> {
+    fn write(
+        mut self,
+        out: &mut dyn Write,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Exported, LayoutError> {
         let failed = |error: io::Error| LayoutError::Output(error.kind());
         let mut tar = Builder::new(out);
         file(&mut tar, LAYOUT_FILE, &index::layout_bytes()).map_err(failed)?;
         file(&mut tar, INDEX_FILE, &index::bytes(&self.listed)?).map_err(failed)?;
-        folder(&mut tar, "blobs/").and_then(|()| folder(&mut tar, "blobs/sha256/")).map_err(failed)?;
+        folder(&mut tar, "blobs/")
+            .and_then(|()| folder(&mut tar, "blobs/sha256/"))
+            .map_err(failed)?;
         let empty = Digest::of(EMPTY);
         self.blobs.insert(empty.clone());
         let blobs = std::mem::take(&mut self.blobs);
         let all = u64::try_from(blobs.len()).unwrap_or(u64::MAX);
         for (digest, done) in blobs.into_iter().zip(0..) {
             progress(done, all);
-            let bytes = if digest == empty { Some(Bytes::from_static(EMPTY)) } else { self.bytes(&digest)? };
+            let bytes = if digest == empty {
+                Some(Bytes::from_static(EMPTY))
+            } else {
+                self.bytes(&digest)?
+            };
             let Some(bytes) = bytes else {
                 self.exported.left_out.insert(digest);
                 continue;
@@ -192,14 +206,17 @@ fn hashed(extra: &[(Digest, Bytes)]) -> Result<BTreeMap<&Digest, &Bytes>, Layout
     for (claimed, bytes) in extra {
         let actual = Digest::of(bytes);
         if actual != *claimed {
-            return Err(StoreError::Unfit(Unfit::Mismatch { claimed: claimed.clone(), actual }).into());
+            return Err(
+                StoreError::Unfit(Unfit::Mismatch { claimed: claimed.clone(), actual }).into()
+            );
         }
     }
     Ok(extra.iter().map(|(digest, bytes)| (digest, bytes)).collect())
 }
 
 fn file(tar: &mut Builder<&mut dyn Write>, path: &str, bytes: &[u8]) -> io::Result<()> {
-    let mut header = header(u64::try_from(bytes.len()).unwrap_or(u64::MAX), 0o644, EntryType::Regular);
+    let mut header =
+        header(u64::try_from(bytes.len()).unwrap_or(u64::MAX), 0o644, EntryType::Regular);
     tar.append_data(&mut header, path, bytes)
 }
 

@@ -12,14 +12,18 @@ use super::imported::Imported;
 use super::index;
 use super::source::Source;
 use crate::evidence::Source as Way;
-use crate::evidence_store::{BLOB_MAX, BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError, TARGETS_MAX};
+use crate::evidence_store::{
+    BLOB_MAX, BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError, TARGETS_MAX,
+};
 use crate::image::{Descriptor, Digest, Document, Repository};
 
 /// Most bytes of one entry, which are held at once: more than one decision reads of one place.
 const CONTENTS_MAX: u64 = 64 << 20;
-/// Most manifests under one tag of the older forms: each of several hosts may have had another; as many as are read.
+/// Most manifests under one tag of the older forms: each of several hosts may have had another; as
+/// many as are read.
 const TAGGED_MAX: usize = 16;
-/// Media type of an empty config (OCI image-spec, manifest.md, "Guidance for an Empty Descriptor"): every layout has it.
+/// Media type of an empty config (OCI image-spec, manifest.md, "Guidance for an Empty Descriptor"):
+/// every layout has it.
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 /// An entry that is gathered from a layout.
 struct Gathering<'a> {
@@ -31,14 +35,15 @@ struct Gathering<'a> {
     is_dated: bool,
 }
 
-/// Puts the evidence of a layout (a tar file or a folder) in the store. `repository` is where carriers are from that do
-/// not say so, in layouts that others made. When they were found counts as the layout says, unless that is yet to come or
-/// not said: then it is now.
+/// Puts the evidence of a layout (a tar file or a folder) in the store. `repository` is where
+/// carriers are from that do not say so, in layouts that others made. When they were found counts
+/// as the layout says, unless that is yet to come or not said: then it is now.
 ///
 /// What cannot be taken is passed over and told; the rest is put.
 ///
 /// # Errors
-/// [`LayoutError`] when it is no layout, exceeds a limit, or the store fails; then some of it may have been put.
+/// [`LayoutError`] when it is no layout, exceeds a limit, or the store fails; then some of it may
+/// have been put.
 pub fn import(
     store: &Store,
     path: &Path,
@@ -101,7 +106,11 @@ fn gather<'a>(
 
 impl Gathering<'_> {
     /// Takes a carrier with those of its blobs that are there.
-    fn carrier(&mut self, digest: &Digest, imported: &mut Imported) -> Result<Result<(), Skipped>, LayoutError> {
+    fn carrier(
+        &mut self,
+        digest: &Digest,
+        imported: &mut Imported,
+    ) -> Result<Result<(), Skipped>, LayoutError> {
         let most = if self.is_tagged() { TAGGED_MAX } else { MANIFESTS_MAX };
         if self.entry.manifests.len() >= most {
             return Ok(Err(Skipped::TooMany));
@@ -203,11 +212,13 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    /// What is there already stays: whoever made the layout may have seen less, or less that is any good. Both are read
-    /// in turn, so that neither hides the other. The time at which the registry showed it stays too, unless the layout says
-    /// that it was shown again: then it has all of it, or another manifest under the same tag.
+    /// What is there already stays: whoever made the layout may have seen less, or less that is any
+    /// good. Both are read in turn, so that neither hides the other. The time at which the registry
+    /// showed it stays too, unless the layout says that it was shown again: then it has all of it,
+    /// or another manifest under the same tag.
     fn add_to(&mut self, store: &Store, earlier: Entry) -> Result<(), StoreError> {
-        let shows_all = earlier.manifests.iter().all(|manifest| self.entry.manifests.contains(manifest));
+        let shows_all =
+            earlier.manifests.iter().all(|manifest| self.entry.manifests.contains(manifest));
         if !self.is_dated || !(shows_all || self.is_tagged()) {
             self.entry.fetched = earlier.fetched;
         }
@@ -227,7 +238,8 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    /// Whether its place is a tag that points at one manifest with all signatures, of each host at one.
+    /// Whether its place is a tag that points at one manifest with all signatures, of each host at
+    /// one.
     fn is_tagged(&self) -> bool {
         matches!(self.entry.place.source, Way::SignatureTag | Way::AttestationTag)
     }

@@ -1,4 +1,5 @@
-//! `index.json`: [`Listed`], what it says of one manifest (image-spec, descriptor.md), read and written.
+//! `index.json`: [`Listed`], what it says of one manifest (image-spec, descriptor.md), read and
+//! written.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,10 @@ use crate::image::json::{self, Limits};
 pub(super) const LISTED_MAX: usize = 1 << 16;
 /// The media type of the index itself.
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
-/// Depth: an index nests five deep; three times that for extensions. Values: sixteen for each manifest.
-const LIMITS: Limits = Limits { bytes: 24 << 20, depth: 16, values: 16 * LISTED_MAX, free: &["annotations"] };
+/// Depth: an index nests five deep; three times that for extensions. Values: sixteen for each
+/// manifest.
+const LIMITS: Limits =
+    Limits { bytes: 24 << 20, depth: 16, values: 16 * LISTED_MAX, free: &["annotations"] };
 
 /// What the index says of one manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +34,12 @@ pub(super) struct Listed {
 impl Listed {
     pub(super) fn of(media_type: &str, digest: &Digest, size: usize) -> Self {
         let (media_type, digest_text) = (media_type.to_owned(), digest.to_string());
-        Self { media_type, digest_text, size: u64::try_from(size).unwrap_or(u64::MAX), annotations: BTreeMap::new() }
+        Self {
+            media_type,
+            digest_text,
+            size: u64::try_from(size).unwrap_or(u64::MAX),
+            annotations: BTreeMap::new(),
+        }
     }
 
     pub(super) fn digest(&self) -> Result<Digest, Skipped> {
@@ -45,21 +53,29 @@ impl Listed {
 
 /// Reads what a layout lists.
 pub(super) fn read(source: &Source) -> Result<Vec<Listed>, LayoutError> {
-    let layout = json::parse(&source.layout()?, Limits { bytes: 4 << 10, depth: 4, values: 64, free: &[] });
+    let layout =
+        json::parse(&source.layout()?, Limits { bytes: 4 << 10, depth: 4, values: 64, free: &[] });
     let layout = layout.map_err(|error| LayoutError::Json(LAYOUT_FILE, error))?;
     if layout.get("imageLayoutVersion").and_then(Value::as_str) != Some(LAYOUT_VERSION) {
         return Err(LayoutError::Field(LAYOUT_FILE, "imageLayoutVersion"));
     }
-    let index = json::parse(&source.index()?, LIMITS).map_err(|error| LayoutError::Json(INDEX_FILE, error))?;
+    let index = json::parse(&source.index()?, LIMITS)
+        .map_err(|error| LayoutError::Json(INDEX_FILE, error))?;
     if index.get("schemaVersion").and_then(Value::as_u64) != Some(2) {
         return Err(LayoutError::Field(INDEX_FILE, "schemaVersion"));
     }
     let manifests = index.get("manifests").and_then(Value::as_array);
     let manifests = manifests.ok_or(LayoutError::Field(INDEX_FILE, "manifests"))?;
     if manifests.len() > LISTED_MAX {
-        return Err(LayoutError::TooMany { what: "manifests", limit: u64::try_from(LISTED_MAX).unwrap_or(u64::MAX) });
+        return Err(LayoutError::TooMany {
+            what: "manifests",
+            limit: u64::try_from(LISTED_MAX).unwrap_or(u64::MAX),
+        });
     }
-    manifests.iter().map(|value| listed(value).ok_or(LayoutError::Field(INDEX_FILE, "manifests"))).collect()
+    manifests
+        .iter()
+        .map(|value| listed(value).ok_or(LayoutError::Field(INDEX_FILE, "manifests")))
+        .collect()
 }
 
 /// The bytes of `oci-layout`.
@@ -78,7 +94,9 @@ pub(super) fn bytes(listed: &[Listed]) -> Result<Vec<u8>, LayoutError> {
     let index = Index { schema_version: 2, media_type: INDEX_TYPE, manifests: manifests.collect() };
     // Strings and numbers alone: this cannot fail.
     let bytes = serde_json::to_vec(&index).unwrap_or_default();
-    if listed.len() > LISTED_MAX || u64::try_from(bytes.len()).map_or(true, |length| length > INDEX_MAX) {
+    if listed.len() > LISTED_MAX
+        || u64::try_from(bytes.len()).map_or(true, |length| length > INDEX_MAX)
+    {
         return Err(LayoutError::TooMany { what: "bytes of index.json", limit: INDEX_MAX });
     }
     Ok(bytes)
@@ -117,7 +135,8 @@ fn annotations(fields: &Map<String, Value>) -> Option<BTreeMap<String, String>> 
     match fields.get("annotations") {
         None | Some(Value::Null) => Some(BTreeMap::new()),
         Some(value) => {
-            let pair = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+            let pair =
+                |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
             value.as_object()?.iter().map(pair).collect()
         }
     }

@@ -1,16 +1,17 @@
-//! Evidence in an OCI image layout (image-spec, image-layout.md): [`export()`] writes one as a tar file, [`import()`] reads
-//! one, a tar file or a folder.
+//! Evidence in an OCI image layout (image-spec, image-layout.md): [`export()`] writes one as a tar
+//! file, [`import()`] reads one, a tar file or a folder.
 //!
-//! A layout is a folder of blobs by digest with an `index.json` that lists manifests. Each manifest that carries
-//! signatures is listed with annotations that say where it was found, so that another node can keep it as its own; the
-//! images themselves are listed by name where their manifests are known. What an image is made of (its config, its
-//! layers) is no evidence and is not in it.
+//! A layout is a folder of blobs by digest with an `index.json` that lists manifests. Each manifest
+//! that carries signatures is listed with annotations that say where it was found, so that another
+//! node can keep it as its own; the images themselves are listed by name where their manifests are
+//! known. What an image is made of (its config, its layers) is no evidence and is not in it.
 //!
-//! oras and skopeo read it as any layout. Cosign's `--local-image` finds the first image in it and the signatures and
-//! attestations of the older forms on that, by their annotation `kind` (cosign, `pkg/oci/layout`).
+//! oras and skopeo read it as any layout. Cosign's `--local-image` finds the first image in it and
+//! the signatures and attestations of the older forms on that, by their annotation `kind` (cosign,
+//! `pkg/oci/layout`).
 //!
-//! What is imported is untrusted: nothing is unpacked, nothing is kept that was not hashed, and it is judged like all
-//! evidence when it is used. A compressed archive is refused.
+//! What is imported is untrusted: nothing is unpacked, nothing is kept that was not hashed, and it
+//! is judged like all evidence when it is used. A compressed archive is refused.
 
 mod archive;
 mod claims;
@@ -32,7 +33,8 @@ const LAYOUT_FILE: &str = "oci-layout";
 const INDEX_FILE: &str = "index.json";
 /// The one version of layouts.
 const LAYOUT_VERSION: &str = "1.0.0";
-/// Longest `index.json`: that of a store as full as the defaults allow, about a kilobyte for each of 20,000 images.
+/// Longest `index.json`: that of a store as full as the defaults allow, about a kilobyte for each
+/// of 20,000 images.
 const INDEX_MAX: u64 = 24 << 20;
 
 /// The repository in which a manifest was found.

@@ -1,4 +1,5 @@
-//! [`Source`]: a layout that is read, a tar file or a folder. What comes out hashes to what it was asked by.
+//! [`Source`]: a layout that is read, a tar file or a folder. What comes out hashes to what it was
+//! asked by.
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
@@ -18,12 +19,16 @@ use crate::image::Digest;
 
 /// Longest `oci-layout`: it has one field.
 const LAYOUT_MAX: u64 = 4 << 10;
-/// Most bytes of blobs that are read in one import, each counted as often as it is read: several times what a store
-/// keeps. It bounds the time.
+/// Most bytes of blobs that are read in one import, each counted as often as it is read: several
+/// times what a store keeps. It bounds the time.
 pub(super) const READ_MAX: u64 = 4 << 30;
 /// How compressed files begin, and with what they are compressed.
-const COMPRESSED: [(&[u8], &str); 4] =
-    [(&[0x1f, 0x8b], "gzip"), (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"), (b"BZh", "bzip2"), (&[0xfd, b'7', b'z'], "xz")];
+const COMPRESSED: [(&[u8], &str); 4] = [
+    (&[0x1f, 0x8b], "gzip"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
+    (b"BZh", "bzip2"),
+    (&[0xfd, b'7', b'z'], "xz"),
+];
 
 /// A layout that is read.
 pub(super) struct Source {
@@ -39,14 +44,16 @@ enum Kind {
 impl Source {
     /// Opens what is at a path.
     pub(super) fn open(path: &Path) -> Result<Self, LayoutError> {
-        let failed = |error: io::Error| LayoutError::Input { path: path.to_owned(), kind: error.kind() };
+        let failed =
+            |error: io::Error| LayoutError::Input { path: path.to_owned(), kind: error.kind() };
         let metadata = fs::metadata(path).map_err(failed)?;
         let kind = if metadata.is_dir() {
             Kind::Folder(path.to_owned())
         } else {
             // Opening a pipe would wait for a writer; with this it does not.
             let mut how = OpenOptions::new();
-            let file = how.read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(failed)?;
+            let file =
+                how.read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(failed)?;
             if !file.metadata().map_err(failed)?.is_file() {
                 return Err(LayoutError::NotAFile { path: path.to_owned() });
             }
@@ -75,27 +82,43 @@ impl Source {
     }
 
     /// The bytes of a digest, of at most `limit`, hashed; or why they are passed over.
-    pub(super) fn blob(&self, digest: &Digest, limit: u64) -> Result<Result<Bytes, Skipped>, LayoutError> {
+    pub(super) fn blob(
+        &self,
+        digest: &Digest,
+        limit: u64,
+    ) -> Result<Result<Bytes, Skipped>, LayoutError> {
         let bytes = match &self.kind {
             Kind::Archive(members) => match members.find(digest) {
                 None => Err(Skipped::Missing),
                 Some(place) if place.size > limit => Err(Skipped::TooLarge),
-                Some(place) => self.count(place.size).map(|()| members.read(place, limit).ok_or(Skipped::Missing))?,
+                Some(place) => self
+                    .count(place.size)
+                    .map(|()| members.read(place, limit).ok_or(Skipped::Missing))?,
             },
             Kind::Folder(folder) => {
                 let found = plain(&folder.join("blobs").join("sha256").join(digest.hex()), limit)?;
                 let bytes = found.and_then(|bytes| bytes.ok_or(Skipped::Missing));
-                self.count(bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)))?;
+                self.count(
+                    bytes
+                        .as_ref()
+                        .map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+                )?;
                 bytes
             }
         };
-        Ok(bytes.and_then(|bytes| if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(Skipped::Digest) }))
+        Ok(bytes.and_then(|bytes| {
+            if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(Skipped::Digest) }
+        }))
     }
 
     fn count(&self, more: u64) -> Result<(), LayoutError> {
         let read = self.read.get().saturating_add(more);
         self.read.set(read);
-        if read > READ_MAX { Err(LayoutError::TooMany { what: "bytes", limit: READ_MAX }) } else { Ok(()) }
+        if read > READ_MAX {
+            Err(LayoutError::TooMany { what: "bytes", limit: READ_MAX })
+        } else {
+            Ok(())
+        }
     }
 }
 

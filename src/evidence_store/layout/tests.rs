@@ -50,12 +50,19 @@ impl Home {
     }
 
     fn import_from(&self, bytes: &[u8], repository: &str) -> Imported {
-        import(&self.store, &self.file(bytes), Some(&Repository::parse(repository).unwrap()), time(0)).unwrap()
+        import(
+            &self.store,
+            &self.file(bytes),
+            Some(&Repository::parse(repository).unwrap()),
+            time(0),
+        )
+        .unwrap()
     }
 
     fn export(&self, entries: &[Entry], names: &[(String, Digest)]) -> (Vec<u8>, Exported) {
         let mut out = Vec::new();
-        let exported = export(&self.store, entries, names, &[], (&mut out, &mut |_, _| {})).unwrap();
+        let exported =
+            export(&self.store, entries, names, &[], (&mut out, &mut |_, _| {})).unwrap();
         (out, exported)
     }
 
@@ -85,8 +92,12 @@ fn descriptor(media_type: &str, (digest, bytes): &(Digest, Bytes)) -> Value {
 
 fn annotated(media_type: &str, blob: &(Digest, Bytes), annotations: &[(&str, &str)]) -> Value {
     let mut value = descriptor(media_type, blob);
-    value["annotations"] =
-        annotations.iter().map(|(key, value)| (*key, *value)).collect::<BTreeMap<_, _>>().into_iter().collect();
+    value["annotations"] = annotations
+        .iter()
+        .map(|(key, value)| (*key, *value))
+        .collect::<BTreeMap<_, _>>()
+        .into_iter()
+        .collect();
     value
 }
 
@@ -103,12 +114,17 @@ fn image(name: &str) -> (Digest, Bytes) {
 
 /// An index of images.
 fn image_index(images: &[&(Digest, Bytes)]) -> (Digest, Bytes) {
-    let manifests: Vec<Value> = images.iter().map(|image| descriptor(OCI_MANIFEST, image)).collect();
+    let manifests: Vec<Value> =
+        images.iter().map(|image| descriptor(OCI_MANIFEST, image)).collect();
     blob(json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}).to_string())
 }
 
 /// A manifest with one layer about an image, and the layer.
-fn carrier(layer_type: &str, text: &str, subject: Option<&(Digest, Bytes)>) -> [(Digest, Bytes); 2] {
+fn carrier(
+    layer_type: &str,
+    text: &str,
+    subject: Option<&(Digest, Bytes)>,
+) -> [(Digest, Bytes); 2] {
     let layer = blob(text);
     let mut manifest = json!({
         "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": layer_type,
@@ -145,9 +161,15 @@ fn keep(home: &Home, name: &str, source: Way) -> Entry {
 /// A layout as others would write it.
 fn layout(listed: &[Value], blobs: &[&(Digest, Bytes)]) -> Vec<u8> {
     let index = json!({"schemaVersion": 2, "manifests": listed}).to_string();
-    let mut members =
-        vec![member("oci-layout", br#"{"imageLayoutVersion": "1.0.0"}"#), member("index.json", index.as_bytes())];
-    members.extend(blobs.iter().map(|(digest, bytes)| member(&format!("blobs/sha256/{}", digest.hex()), bytes)));
+    let mut members = vec![
+        member("oci-layout", br#"{"imageLayoutVersion": "1.0.0"}"#),
+        member("index.json", index.as_bytes()),
+    ];
+    members.extend(
+        blobs
+            .iter()
+            .map(|(digest, bytes)| member(&format!("blobs/sha256/{}", digest.hex()), bytes)),
+    );
     archive(&members)
 }
 
@@ -206,11 +228,19 @@ fn as_folder(bytes: &[u8], folder: &Path) {
 fn what_one_node_exports_another_imports() {
     let (one, other) = (Home::new(), Home::new());
     let sources = [Way::Referrers, Way::FallbackTag, Way::SignatureTag, Way::AttestationTag];
-    let entries: Vec<Entry> =
-        sources.into_iter().enumerate().map(|(n, source)| keep(&one, &format!("app{n}"), source)).collect();
-    let names: Vec<_> = entries.iter().map(|entry| (entry.names[0].clone(), entry.place.subject.clone())).collect();
+    let entries: Vec<Entry> = sources
+        .into_iter()
+        .enumerate()
+        .map(|(n, source)| keep(&one, &format!("app{n}"), source))
+        .collect();
+    let names: Vec<_> =
+        entries.iter().map(|entry| (entry.names[0].clone(), entry.place.subject.clone())).collect();
     let (bytes, exported) = one.export(&entries, &names);
-    assert_eq!((exported.images, exported.carriers, exported.blobs), (4, 4, 13), "with the empty config");
+    assert_eq!(
+        (exported.images, exported.carriers, exported.blobs),
+        (4, 4, 13),
+        "with the empty config"
+    );
     assert_eq!(exported.left_out, BTreeSet::new());
     assert_eq!(bytes, one.export(&entries, &names).0, "the same entries make the same file");
     let imported = other.import(&bytes).unwrap();
@@ -239,15 +269,21 @@ fn the_layout_is_one_that_others_read() {
     let home = Home::new();
     let entry = keep(&home, "app", Way::SignatureTag);
     let name = "registry.example:5000/app:1".to_owned();
-    let (bytes, _) = home.export(std::slice::from_ref(&entry), &[(name.clone(), entry.place.subject.clone())]);
+    let (bytes, _) =
+        home.export(std::slice::from_ref(&entry), &[(name.clone(), entry.place.subject.clone())]);
     let files = unpacked(&bytes);
     let read = |name: &str| serde_json::from_slice::<Value>(&files[name]).unwrap();
     assert_eq!(read("oci-layout"), json!({"imageLayoutVersion": "1.0.0"}));
     let index = read("index.json");
     assert_eq!((&index["schemaVersion"], &index["mediaType"]), (&json!(2), &json!(OCI_INDEX)));
-    let [image, carrier] = index["manifests"].as_array().unwrap().as_slice() else { panic!("{index}") };
+    let [image, carrier] = index["manifests"].as_array().unwrap().as_slice() else {
+        panic!("{index}")
+    };
     assert_eq!(image["digest"], entry.place.subject.as_str());
-    assert_eq!(image["annotations"], json!({"kind": KIND_IMAGE, "org.opencontainers.image.ref.name": name}));
+    assert_eq!(
+        image["annotations"],
+        json!({"kind": KIND_IMAGE, "org.opencontainers.image.ref.name": name})
+    );
     assert_eq!(
         carrier["annotations"],
         json!({
@@ -269,7 +305,9 @@ fn the_layout_is_one_that_others_read() {
     }
     let empty = format!("blobs/sha256/{}", Digest::of(b"{}").hex());
     assert_eq!(files[&empty], b"{}");
-    for (path, bytes) in files.iter().filter(|(path, _)| path.starts_with("blobs/sha256/") && path.len() > 13) {
+    for (path, bytes) in
+        files.iter().filter(|(path, _)| path.starts_with("blobs/sha256/") && path.len() > 13)
+    {
         assert_eq!(format!("blobs/sha256/{}", Digest::of(bytes).hex()), *path);
     }
 }
@@ -277,13 +315,17 @@ fn the_layout_is_one_that_others_read() {
 #[test]
 fn what_the_store_lost_is_left_out_and_told() {
     let (home, other) = (Home::new(), Home::new());
-    let (whole, broken) = (keep(&home, "whole", Way::Referrers), keep(&home, "broken", Way::Referrers));
+    let (whole, broken) =
+        (keep(&home, "whole", Way::Referrers), keep(&home, "broken", Way::Referrers));
     let lost = broken.manifests[0].clone();
     fs::write(home.store.options().path.join("blobs/sha256").join(lost.hex()), "x").unwrap();
     let (bytes, exported) = home.export(&[whole.clone(), broken], &[]);
     assert_eq!((exported.carriers, exported.left_out), (1, BTreeSet::from([lost])));
     let imported = other.import(&bytes).unwrap();
-    assert_eq!(imported.entries.iter().map(|entry| &entry.place).collect::<Vec<_>>(), [&whole.place]);
+    assert_eq!(
+        imported.entries.iter().map(|entry| &entry.place).collect::<Vec<_>>(),
+        [&whole.place]
+    );
 }
 
 #[test]
@@ -292,8 +334,8 @@ fn the_callers_manifests_are_in_it_under_all_their_names() {
     let entry = keep(&home, "app", Way::Referrers);
     let parent = image_index(&[&image("app")]);
     assert!(entry.targets.contains(&parent.0));
-    let names =
-        ["registry.example:5000/app:1", "registry.example:5000/app:2"].map(|name| (name.to_owned(), parent.0.clone()));
+    let names = ["registry.example:5000/app:1", "registry.example:5000/app:2"]
+        .map(|name| (name.to_owned(), parent.0.clone()));
     let mut out = Vec::new();
     let exported = export(
         &home.store,
@@ -305,10 +347,16 @@ fn the_callers_manifests_are_in_it_under_all_their_names() {
     .unwrap();
     assert_eq!((exported.images, exported.carriers), (2, 1), "the index, and the image in it");
     let imported = other.import(&out).unwrap();
-    assert_eq!(imported.entries[0].names, ["registry.example:5000/app:1", "registry.example:5000/app:2"]);
+    assert_eq!(
+        imported.entries[0].names,
+        ["registry.example:5000/app:1", "registry.example:5000/app:2"]
+    );
     let wrong = [(parent.0.clone(), Bytes::from_static(b"other"))];
     let refused = export(&home.store, &[entry], &[], &wrong, (&mut Vec::new(), &mut |_, _| {}));
-    assert!(matches!(refused, Err(LayoutError::Store(crate::evidence_store::StoreError::Unfit(_)))));
+    assert!(matches!(
+        refused,
+        Err(LayoutError::Store(crate::evidence_store::StoreError::Unfit(_)))
+    ));
 }
 
 #[test]

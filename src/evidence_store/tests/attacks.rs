@@ -1,4 +1,5 @@
-//! What a broken disk, another's hands or hostile bytes can do: never a wrong answer, never a write elsewhere.
+//! What a broken disk, another's hands or hostile bytes can do: never a wrong answer, never a write
+//! elsewhere.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
@@ -55,7 +56,10 @@ fn attack_e4_links_and_files_in_the_place_of_folders_are_refused() {
         let path = home.path.join(below);
         fs::remove_dir_all(&path).unwrap();
         symlink(&elsewhere, &path).unwrap();
-        assert_eq!(Store::open(home.options()).unwrap_err(), StoreError::NotAFolder { path: path.clone() });
+        assert_eq!(
+            Store::open(home.options()).unwrap_err(),
+            StoreError::NotAFolder { path: path.clone() }
+        );
         fs::remove_file(&path).unwrap();
         fs::write(&path, "").unwrap();
         assert_eq!(Store::open(home.options()).unwrap_err(), StoreError::NotAFolder { path });
@@ -121,7 +125,9 @@ fn attack_d1_what_is_no_plain_file_or_too_large_is_as_if_not_there() {
             symlink(home.path.join("elsewhere"), &path).unwrap();
         }),
         ("a folder", &|| fs::create_dir(&path).unwrap()),
-        ("a pipe that nobody writes", &|| nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap()),
+        ("a pipe that nobody writes", &|| {
+            nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).unwrap()
+        }),
         ("a file without end", &|| fs::File::create(&path).unwrap().set_len(1 << 40).unwrap()),
     ];
     for (count, (what, plant)) in (1..).zip(plant) {
@@ -132,7 +138,11 @@ fn attack_d1_what_is_no_plain_file_or_too_large_is_as_if_not_there() {
         store.put(&entry, &contents).unwrap();
         assert_eq!(store.read(&digest, BLOB_MAX).unwrap().as_ref(), Some(&bytes), "{what}: mended");
     }
-    assert_eq!(fs::read(home.path.join("elsewhere")).unwrap(), bytes, "nothing was written through the link");
+    assert_eq!(
+        fs::read(home.path.join("elsewhere")).unwrap(),
+        bytes,
+        "nothing was written through the link"
+    );
 }
 
 #[test]
@@ -146,7 +156,10 @@ fn attack_e4_a_file_that_others_may_write_is_as_if_not_there() {
     assert_eq!(store.read(&contents[0].0, BLOB_MAX).unwrap(), None);
     chmod(&file, 0o622);
     assert_eq!(store.entry(&entry.place).unwrap(), None);
-    assert_eq!(why(&store, &entry), Broken::Unsafe(OwnershipFault::Writable { path: file, mode: 0o622 }));
+    assert_eq!(
+        why(&store, &entry),
+        Broken::Unsafe(OwnershipFault::Writable { path: file, mode: 0o622 })
+    );
     store.put(&entry, &contents).unwrap();
     assert_eq!(store.entry(&entry.place).unwrap(), Some(entry));
     assert!(store.read(&contents[0].0, BLOB_MAX).unwrap().is_some());
@@ -169,7 +182,11 @@ fn attack_b4_an_entry_that_is_not_exactly_an_entry_is_as_if_not_there() {
         ("\"version\":1,", "\"version\":1,\"more\":1,", Broken::Field("entry")),
         ("\"names\"", "\"nimes\"", Broken::Field("entry")),
         ("registry.example/app\",", "registry.example/../app\",", Broken::Field("repository")),
-        ("registry.example/app\",", "registry.example/\\u001b[31mapp\",", Broken::Field("repository")),
+        (
+            "registry.example/app\",",
+            "registry.example/\\u001b[31mapp\",",
+            Broken::Field("repository"),
+        ),
         ("registry.example/app\",", "registry.example/other\",", Broken::Misplaced),
         ("\"referrers\"", "\"fallback-tag\"", Broken::Misplaced),
         ("\"referrers\"", "\"Referrers\"", Broken::Field("source")),
@@ -191,7 +208,15 @@ fn attack_b4_an_entry_that_is_not_exactly_an_entry_is_as_if_not_there() {
         assert_eq!(store.entries().unwrap(), []);
         assert!(!store.confirm(&entry.place, time(1)).unwrap());
     }
-    for bad in ["", "{}", "null", "[]", &good[..good.len() - 1], &format!("{good}{good}"), &" ".repeat(200 << 10)] {
+    for bad in [
+        "",
+        "{}",
+        "null",
+        "[]",
+        &good[..good.len() - 1],
+        &format!("{good}{good}"),
+        &" ".repeat(200 << 10),
+    ] {
         fs::write(&path, bad).unwrap();
         assert_eq!(store.entry(&entry.place).unwrap(), None);
     }
@@ -229,9 +254,14 @@ fn broken_entries_go_when_room_is_made_and_those_of_later_versions_stay() {
     store.put(&good, &contents).unwrap();
     fs::write(store.folders.entry(&bad.place), "{").unwrap();
     let path = store.folders.entry(&later.place);
-    fs::write(&path, fs::read_to_string(&path).unwrap().replace("\"version\":1", "\"version\":2")).unwrap();
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace("\"version\":1", "\"version\":2"))
+        .unwrap();
     let evicted = store.evict(&|_| true, time(0)).unwrap();
-    assert_eq!((evicted.entries, evicted.remains, evicted.blobs), (0, 1, 0), "a later version may name any blob");
+    assert_eq!(
+        (evicted.entries, evicted.remains, evicted.blobs),
+        (0, 1, 0),
+        "a later version may name any blob"
+    );
     assert!(path.exists() && store.entry(&good.place).unwrap().is_some());
     fs::remove_file(path).unwrap();
     let evicted = store.evict(&|_| true, time(0)).unwrap();
@@ -276,7 +306,9 @@ fn two_writers_of_one_place_lose_no_target() {
                 let store = home.open();
                 for n in 0..8_u8 {
                     let targets = BTreeSet::from([Digest::of(&[writer, n])]);
-                    store.put(&Entry { targets, names: Vec::new(), ..entry.clone() }, contents).unwrap();
+                    store
+                        .put(&Entry { targets, names: Vec::new(), ..entry.clone() }, contents)
+                        .unwrap();
                     if n % 4 == 3 {
                         store.evict(&|_| true, time(0)).unwrap();
                     }

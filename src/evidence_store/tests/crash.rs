@@ -1,4 +1,5 @@
-//! Stopped at every step of a write, as a kill or a power cut would: the entry is there whole or not at all.
+//! Stopped at every step of a write, as a kill or a power cut would: the entry is there whole or
+//! not at all.
 
 use super::*;
 use crate::evidence_store::files::Step;
@@ -37,11 +38,17 @@ fn attack_g_a_crash_at_any_step_leaves_the_entry_whole_or_not_there() {
         let store = home.open();
         let is_there = store.entry(&entry.place).unwrap();
         assert!(is_there.iter().all(|entry| is_whole(&store, entry)), "stopped after {stops}");
-        let leftovers = files_below(&home.path).into_iter().filter(|path| path.to_string_lossy().contains(".new-"));
+        let leftovers = files_below(&home.path)
+            .into_iter()
+            .filter(|path| path.to_string_lossy().contains(".new-"));
         assert_eq!(leftovers.count(), 0, "stopped after {stops}: removed at the start");
         assert_eq!(store.counts().broken, 0, "stopped after {stops}");
         store.put(&entry, &contents).unwrap();
-        assert_eq!(store.entry(&entry.place).unwrap().as_ref(), Some(&entry), "stopped after {stops}");
+        assert_eq!(
+            store.entry(&entry.place).unwrap().as_ref(),
+            Some(&entry),
+            "stopped after {stops}"
+        );
         assert!(is_whole(&store, &entry));
         stops += 1;
     }
@@ -94,7 +101,11 @@ fn attack_g_a_crash_while_room_is_made_costs_no_entry_its_blobs() {
         }
         assert!(store.entry(&entries[0].place).unwrap().is_some());
         let evicted = store.evict(&|_| false, time(0)).unwrap();
-        assert_eq!(files_below(&home.path).len(), 7, "two entries with two blobs each, and the lock");
+        assert_eq!(
+            files_below(&home.path).len(),
+            7,
+            "two entries with two blobs each, and the lock"
+        );
         if !was_stopped {
             assert_eq!((stops, evicted), (3, Evicted::default()));
             break;

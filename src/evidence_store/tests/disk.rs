@@ -14,7 +14,10 @@ impl Mount {
     fn of(kib: u32) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let size = format!("size={kib}k,mode=0755");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(dir.path())
+            .output();
         match mounted {
             Ok(output) if output.status.success() => Some(Self(dir)),
             Ok(output) => skip(&String::from_utf8_lossy(&output.stderr)),
@@ -23,7 +26,10 @@ impl Mount {
     }
 
     fn options(&self) -> Options {
-        Options { path: self.0.path().canonicalize().unwrap().join("evidence"), ..Options::default() }
+        Options {
+            path: self.0.path().canonicalize().unwrap().join("evidence"),
+            ..Options::default()
+        }
     }
 
     fn remount(&self, how: &str) {
@@ -36,7 +42,11 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "umount {}", self.0.path().display());
+        assert!(
+            unmounted.is_ok_and(|status| status.success()),
+            "umount {}",
+            self.0.path().display()
+        );
     }
 }
 

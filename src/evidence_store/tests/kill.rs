@@ -1,5 +1,5 @@
-//! A real process, really killed with -9 at any moment, while another one reads and makes room: what was acknowledged is
-//! there, and nothing is there in part.
+//! A real process, really killed with -9 at any moment, while another one reads and makes room:
+//! what was acknowledged is there, and nothing is there in part.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
@@ -45,9 +45,13 @@ fn attack_g_every_acknowledged_entry_survives_a_kill() {
             assert_eq!(store.entry(&entry.place).unwrap().as_ref(), Some(&entry), "{name}");
         }
         for kept in store.entries().unwrap() {
-            assert!(kept.entry.contents().all(|digest| store.read(digest, BLOB_MAX).unwrap().is_some()));
+            assert!(
+                kept.entry.contents().all(|digest| store.read(digest, BLOB_MAX).unwrap().is_some())
+            );
         }
-        assert!(files_below(&home.path).iter().all(|path| !path.to_string_lossy().contains(".new-")));
+        assert!(
+            files_below(&home.path).iter().all(|path| !path.to_string_lossy().contains(".new-"))
+        );
         assert_eq!((store.counts().broken, store.counts().failed), (0, 0));
     }
     assert!(acknowledged.len() >= ROUNDS.iter().sum());

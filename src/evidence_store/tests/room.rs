@@ -14,13 +14,15 @@ fn put(store: &Store, name: &str, used: Timestamp) -> Entry {
 
 /// The node was asked twice what it needs: what was put before is no longer protected as new.
 fn need(store: &Store, needed: &[&Entry]) {
-    let subjects: BTreeSet<Digest> = needed.iter().map(|entry| entry.place.subject.clone()).collect();
+    let subjects: BTreeSet<Digest> =
+        needed.iter().map(|entry| entry.place.subject.clone()).collect();
     store.set_needed(subjects.clone());
     store.set_needed(subjects);
 }
 
 fn is_there(store: &Store, entry: &Entry) -> bool {
-    let blobs = entry.contents().filter(|digest| store.read(digest, BLOB_MAX).unwrap().is_some()).count();
+    let blobs =
+        entry.contents().filter(|digest| store.read(digest, BLOB_MAX).unwrap().is_some()).count();
     let found = store.entry(&entry.place).unwrap().is_some();
     assert_eq!(blobs, if found { 2 } else { 0 }, "an entry and its blobs go together");
     found
@@ -31,7 +33,8 @@ fn what_was_not_used_for_long_goes_unless_it_is_needed() {
     let home = Home::new();
     let store = home.open();
     let days = |days: i64| time(-24 * days);
-    let (old, needed, recent) = (put(&store, "a", days(91)), put(&store, "b", days(91)), put(&store, "c", days(89)));
+    let (old, needed, recent) =
+        (put(&store, "a", days(91)), put(&store, "b", days(91)), put(&store, "c", days(89)));
     let by_target = put(&store, "d", days(200));
     need(&store, &[]);
     let targets = by_target.targets.clone();
@@ -43,7 +46,11 @@ fn what_was_not_used_for_long_goes_unless_it_is_needed() {
     assert_eq!(store.counts().entries, 3);
     assert!(!store.folders.about(&old.place.subject).exists());
     let store = Store::open(Options { max_unused_days: 0, ..home.options() }).unwrap();
-    assert_eq!(store.evict(&|_| false, time(24 * 10_000)).unwrap(), Evicted::default(), "0 is never");
+    assert_eq!(
+        store.evict(&|_| false, time(24 * 10_000)).unwrap(),
+        Evicted::default(),
+        "0 is never"
+    );
 }
 
 #[test]
@@ -54,7 +61,9 @@ fn the_least_recently_used_goes_first_until_there_is_room() {
     store.touch(&entries[0], time(100));
     need(&store, &[&entries[1]]);
     let new = put(&store, "new", time(200));
-    assert!(is_there(&store, &new) && is_there(&store, &entries[0]) && is_there(&store, &entries[1]));
+    assert!(
+        is_there(&store, &new) && is_there(&store, &entries[0]) && is_there(&store, &entries[1])
+    );
     assert!(!is_there(&store, &entries[2]), "the oldest that is not needed");
     assert!(is_there(&store, &entries[9]));
     assert!(store.counts().bytes <= 10 * EACH);
@@ -65,10 +74,15 @@ fn the_least_recently_used_goes_first_until_there_is_room() {
 fn what_is_needed_is_never_evicted_and_what_is_new_is_refused() {
     let home = Home::new();
     let store = home.bounded(3 * EACH);
-    let entries: Vec<Entry> = ["a", "b", "c"].iter().map(|name| put(&store, name, time(-5000))).collect();
+    let entries: Vec<Entry> =
+        ["a", "b", "c"].iter().map(|name| put(&store, name, time(-5000))).collect();
     let (new, contents) = sample("new");
     let full = StoreError::Full { more: EACH, bytes: 3 * EACH, max_bytes: 3 * EACH };
-    assert_eq!(store.put(&new, &contents), Err(full.clone()), "it is not known yet what is needed: all may be");
+    assert_eq!(
+        store.put(&new, &contents),
+        Err(full.clone()),
+        "it is not known yet what is needed: all may be"
+    );
     need(&store, &entries.iter().collect::<Vec<_>>());
     for _ in 0..2 {
         assert_eq!(store.put(&new, &contents), Err(full.clone()));
@@ -89,7 +103,8 @@ fn what_is_needed_is_never_evicted_and_what_is_new_is_refused() {
 fn room_that_another_process_makes_is_seen() {
     let home = Home::new();
     let store = home.bounded(3 * EACH);
-    let entries: Vec<Entry> = ["a", "b", "c"].iter().map(|name| put(&store, name, time(0))).collect();
+    let entries: Vec<Entry> =
+        ["a", "b", "c"].iter().map(|name| put(&store, name, time(0))).collect();
     need(&store, &entries.iter().collect::<Vec<_>>());
     let (new, contents) = sample("new");
     assert!(store.put(&new, &contents).is_err());
@@ -132,7 +147,10 @@ fn blobs_that_two_entries_name_stay_with_the_second() {
     let two = Entry { place: place("b"), ..one.clone() };
     store.put(&two, &[]).unwrap();
     need(&store, &[]);
-    assert_eq!(store.evict(&|_| false, time(0)).unwrap(), Evicted { entries: 1, bytes: 4096, ..Evicted::default() });
+    assert_eq!(
+        store.evict(&|_| false, time(0)).unwrap(),
+        Evicted { entries: 1, bytes: 4096, ..Evicted::default() }
+    );
     assert!(is_there(&store, &two));
 }
 
@@ -154,7 +172,8 @@ fn attack_d1_entries_about_one_digest_are_bounded() {
     let store = home.open();
     let (entry, contents) = sample("app");
     for n in 0..PER_SUBJECT_MAX {
-        let place = Place { repository: place(&format!("app{n}")).repository, ..entry.place.clone() };
+        let place =
+            Place { repository: place(&format!("app{n}")).repository, ..entry.place.clone() };
         store.put(&Entry { place, ..entry.clone() }, &contents).unwrap();
     }
     let beyond = store.put(&entry, &contents);

@@ -1,6 +1,8 @@
-//! [`check`]: from text to an expression whose work is bounded; see the module above for the rules and why they suffice.
+//! [`check`]: from text to an expression whose work is bounded; see the module above for the rules
+//! and why they suffice.
 //!
-//! What the evaluator does without bound (`+`, `in`, `matches`) is replaced by calls to functions of ours.
+//! What the evaluator does without bound (`+`, `in`, `matches`) is replaced by calls to functions
+//! of ours.
 
 use cel::ParseErrors;
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
@@ -13,16 +15,19 @@ use super::functions::{ADD, MATCHES, WITHIN};
 use crate::image::json::Keep;
 use crate::policy::position::Position;
 
-/// Most operator characters, brackets and what stands in strings included. The parser recurses on `?:` beside its own
-/// count of depth, and chains of fields make a deep tree; this keeps both well within a thread's stack.
+/// Most operator characters, brackets and what stands in strings included. The parser recurses on
+/// `?:` beside its own count of depth, and chains of fields make a deep tree; this keeps both well
+/// within a thread's stack.
 const OPERATORS_MAX: usize = 256;
 /// Deepest nesting of brackets and calls, for the parser to hold: nobody reads more than this.
 const DEPTH_MAX: u16 = 24;
-/// Deepest tree, chains of `+` and indices included: the evaluator recurses on it, and it runs on any thread's stack.
+/// Deepest tree, chains of `+` and indices included: the evaluator recurses on it, and it runs on
+/// any thread's stack.
 const TREE_MAX: usize = 40;
 /// Most nodes of an expression.
 const NODES_MAX: usize = 1024;
-/// Size limit of one compiled pattern in bytes: ample for names and links of a few hundred characters.
+/// Size limit of one compiled pattern in bytes: ample for names and links of a few hundred
+/// characters.
 const REGEX_MAX: usize = 128 * 1024;
 /// Most patterns in one expression.
 const REGEXES_MAX: usize = 32;
@@ -52,14 +57,16 @@ pub(super) fn check(source: &str) -> Result<Checked, ConditionError> {
         return Err(whole(ConditionFault::TooLarge { limit: OPERATORS_MAX }));
     }
     let mut expression = parse(source).map_err(|errors| syntax(source, &errors))?;
-    let mut walk = Walk { regexes: Vec::new(), wanted: Keep::nothing(), nodes: 0, depth: 0, weight: 0 };
+    let mut walk =
+        Walk { regexes: Vec::new(), wanted: Keep::nothing(), nodes: 0, depth: 0, weight: 0 };
     walk.expression(&mut expression, None)
         .map_err(|(id, fault)| ConditionError { position: place(source, id), fault })?;
     Ok(Checked { expression, regexes: walk.regexes, wanted: walk.wanted, weight: walk.weight })
 }
 
-/// Parses with the parser that counts its own depth: the crate's other one takes 100 KiB of stack and more for each
-/// bracket in a build without optimisation. `tests::both_parsers_read_the_same` holds the two together.
+/// Parses with the parser that counts its own depth: the crate's other one takes 100 KiB of stack
+/// and more for each bracket in a build without optimisation. `tests::both_parsers_read_the_same`
+/// holds the two together.
 pub(super) fn parse(source: &str) -> Result<IdedExpr, ParseErrors> {
     PrattParser::new()
         .max_recursion_depth(DEPTH_MAX)
@@ -67,10 +74,11 @@ pub(super) fn parse(source: &str) -> Result<IdedExpr, ParseErrors> {
         .parse(source)
 }
 
-/// Operator characters. Strings are not told apart: what is a string is for the parser to say, and this has to hold
-/// before it runs.
+/// Operator characters. Strings are not told apart: what is a string is for the parser to say, and
+/// this has to hold before it runs.
 fn operators(source: &str) -> usize {
-    let plain = |c: &char| c.is_alphanumeric() || c.is_whitespace() || matches!(c, '_' | '"' | '\'');
+    let plain =
+        |c: &char| c.is_alphanumeric() || c.is_whitespace() || matches!(c, '_' | '"' | '\'');
     source.chars().filter(|c| !plain(c)).count()
 }
 
@@ -83,8 +91,10 @@ fn syntax(source: &str, errors: &ParseErrors) -> ConditionError {
     let first = errors.errors.first();
     let position = first.and_then(|error| {
         let (line, column) = error.pos;
-        let (above, before) =
-            (usize::try_from(line).ok()?.checked_sub(1)?, usize::try_from(column).ok()?.checked_sub(1)?);
+        let (above, before) = (
+            usize::try_from(line).ok()?.checked_sub(1)?,
+            usize::try_from(column).ok()?.checked_sub(1)?,
+        );
         let start: usize = source.split_inclusive('\n').take(above).map(str::len).sum();
         position(source, start.saturating_add(before))
     });
@@ -92,8 +102,8 @@ fn syntax(source: &str, errors: &ParseErrors) -> ConditionError {
     ConditionError { position, fault: ConditionFault::Syntax(said) }
 }
 
-/// Where a node stands. The parser gives its places away with a fault alone, so it is given one, behind the end of the
-/// expression: it numbers what stands before that as it did without.
+/// Where a node stands. The parser gives its places away with a fault alone, so it is given one,
+/// behind the end of the expression: it numbers what stands before that as it did without.
 fn place(source: &str, id: u64) -> Option<Position> {
     let errors = parse(&format!("{source}\n)")).err()?;
     let info = errors.errors.into_iter().find_map(|error| error.source_info)?;
@@ -133,7 +143,8 @@ impl Walk {
         }
         self.depth = self.depth.saturating_add(1);
         let path = path(node);
-        if self.depth.saturating_add(path.as_ref().map_or(0, |(_, fields)| fields.len())) > TREE_MAX {
+        if self.depth.saturating_add(path.as_ref().map_or(0, |(_, fields)| fields.len())) > TREE_MAX
+        {
             return Err((id, ConditionFault::TooDeep { limit: TREE_MAX }));
         }
         let answer = self.checked(node, path, own);
@@ -176,8 +187,11 @@ impl Walk {
         match own {
             Some(own) if own == name || name == "now" => Ok(()),
             None if VARIABLES.contains(&name) => Ok(()),
-            Some(_) if VARIABLES.contains(&name) => Err((id, ConditionFault::OuterVariable(name.to_owned()))),
-            // In a body a name may be the outer loop's or no one's; both are refused, and both want the same mending.
+            Some(_) if VARIABLES.contains(&name) => {
+                Err((id, ConditionFault::OuterVariable(name.to_owned())))
+            }
+            // In a body a name may be the outer loop's or no one's; both are refused, and both want
+            // the same mending.
             Some(_) => Err((id, ConditionFault::OuterVariable(name.to_owned()))),
             None => Err((id, ConditionFault::UnknownVariable(name.to_owned()))),
         }
@@ -199,7 +213,11 @@ impl Walk {
             | (operators::CONDITIONAL, false, 3)
             | (operators::LOGICAL_NOT | operators::NEGATE, false, 1)
             | (operators::INDEX, false, 2)
-            | (operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO, false, 2)
+            | (
+                operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO,
+                false,
+                2,
+            )
             | ("timestamp" | "string" | "int" | "uint" | "double" | "size", false, 1)
             | ("size", true, 0)
             | ("contains" | "startsWith" | "endsWith", true, 1) => {}
@@ -214,7 +232,8 @@ impl Walk {
 
     /// Compiles the constant pattern of `matches` and puts its number in its place.
     fn pattern(&mut self, id: u64, call: &mut CallExpr) -> Result<(), Found> {
-        let text = call.args.first().and_then(text).ok_or((id, ConditionFault::NotConstant("matches")))?;
+        let text =
+            call.args.first().and_then(text).ok_or((id, ConditionFault::NotConstant("matches")))?;
         if !anchored(&text) {
             return Err((id, ConditionFault::NotAnchored));
         }
@@ -223,7 +242,11 @@ impl Walk {
         }
         // What counts its brackets is a check of what was meant; this holds whatever was written.
         let held = format!(r"\A(?:{text})\z");
-        let regex = RegexBuilder::new(&held).size_limit(REGEX_MAX).dfa_size_limit(REGEX_MAX).nest_limit(32).build();
+        let regex = RegexBuilder::new(&held)
+            .size_limit(REGEX_MAX)
+            .dfa_size_limit(REGEX_MAX)
+            .nest_limit(32)
+            .build();
         let regex = regex.map_err(|error| (id, ConditionFault::Pattern(error.to_string())))?;
         let number = u64::try_from(self.regexes.len()).unwrap_or(u64::MAX);
         self.regexes.push(regex);
@@ -233,7 +256,12 @@ impl Walk {
         Ok(())
     }
 
-    fn comprehension(&mut self, id: u64, of: &mut ComprehensionExpr, own: Option<&str>) -> Result<(), Found> {
+    fn comprehension(
+        &mut self,
+        id: u64,
+        of: &mut ComprehensionExpr,
+        own: Option<&str>,
+    ) -> Result<(), Found> {
         if VARIABLES.contains(&of.iter_var.as_str()) {
             return Err((id, ConditionFault::Shadows(of.iter_var.clone())));
         }
@@ -241,7 +269,8 @@ impl Walk {
             return Err((id, ConditionFault::Range));
         }
         self.expression(&mut of.iter_range, own)?;
-        // What the macro itself adds to each round: the step, the loop's condition, the copy of the element.
+        // What the macro itself adds to each round: the step, the loop's condition, the copy of the
+        // element.
         self.weight = self.weight.saturating_add(4);
         let variable = of.iter_var.clone();
         self.step(id, of, &variable)
@@ -249,9 +278,13 @@ impl Walk {
 
     /// The parts of a loop's step that the policy wrote; the rest is as the six macros make it.
     fn step(&mut self, id: u64, of: &mut ComprehensionExpr, own: &str) -> Result<(), Found> {
-        let Expr::Call(step) = &mut of.loop_step.expr else { return Err((id, ConditionFault::Range)) };
+        let Expr::Call(step) = &mut of.loop_step.expr else {
+            return Err((id, ConditionFault::Range));
+        };
         match (step.func_name.as_str(), step.args.as_mut_slice()) {
-            (operators::LOGICAL_AND | operators::LOGICAL_OR, [accumulated, body]) if accumulator(accumulated) => {
+            (operators::LOGICAL_AND | operators::LOGICAL_OR, [accumulated, body])
+                if accumulator(accumulated) =>
+            {
                 self.expression(body, Some(own))
             }
             (operators::CONDITIONAL, [filter, taken, accumulated]) if accumulator(accumulated) => {
@@ -267,7 +300,9 @@ impl Walk {
     fn append(&mut self, step: &mut IdedExpr, own: &str) -> Result<(), Found> {
         let id = step.id;
         let Expr::Call(call) = &mut step.expr else { return Err((id, ConditionFault::Range)) };
-        let [accumulated, added] = call.args.as_mut_slice() else { return Err((id, ConditionFault::Range)) };
+        let [accumulated, added] = call.args.as_mut_slice() else {
+            return Err((id, ConditionFault::Range));
+        };
         if call.func_name != operators::ADD || !accumulator(accumulated) {
             return Err((id, ConditionFault::Range));
         }
@@ -298,7 +333,8 @@ fn accumulator(node: &IdedExpr) -> bool {
     matches!(&node.expr, Expr::Ident(name) if name == ACCUMULATOR)
 }
 
-/// The variable and the fields of a path such as `predicate.a["b-c"].d`; a presence test of one is one too.
+/// The variable and the fields of a path such as `predicate.a["b-c"].d`; a presence test of one is
+/// one too.
 fn path(node: &IdedExpr) -> Option<(String, Vec<String>)> {
     match &node.expr {
         Expr::Ident(name) => Some((name.clone(), Vec::new())),
@@ -331,8 +367,15 @@ fn bounded(node: &IdedExpr) -> bool {
         Expr::Call(call) if call.func_name == operators::INDEX && call.target.is_none() => {
             matches!(call.args.as_slice(), [of, index] if bounded(of) && matches!(index.expr, Expr::Literal(_)))
         }
-        Expr::Comprehension(of) => matches!(of.accu_init.expr, Expr::List(_)) && bounded(&of.iter_range),
-        Expr::Unspecified | Expr::Call(_) | Expr::List(_) | Expr::Literal(_) | Expr::Map(_) | Expr::Struct(_) => false,
+        Expr::Comprehension(of) => {
+            matches!(of.accu_init.expr, Expr::List(_)) && bounded(&of.iter_range)
+        }
+        Expr::Unspecified
+        | Expr::Call(_)
+        | Expr::List(_)
+        | Expr::Literal(_)
+        | Expr::Map(_)
+        | Expr::Struct(_) => false,
     }
 }
 
@@ -341,13 +384,19 @@ fn constant(node: &IdedExpr) -> bool {
 }
 
 fn text(node: &IdedExpr) -> Option<String> {
-    if let Expr::Literal(LiteralValue::String(text)) = &node.expr { Some(text.inner().to_owned()) } else { None }
+    if let Expr::Literal(LiteralValue::String(text)) = &node.expr {
+        Some(text.inner().to_owned())
+    } else {
+        None
+    }
 }
 
-/// Whether the pattern says itself that it is about the whole text: `^...$`, no alternative outside of parentheses, and
-/// no flag but i, so that `$` is the end of the text.
+/// Whether the pattern says itself that it is about the whole text: `^...$`, no alternative outside
+/// of parentheses, and no flag but i, so that `$` is the end of the text.
 fn anchored(pattern: &str) -> bool {
-    let Some(inner) = pattern.strip_prefix('^').and_then(|rest| rest.strip_suffix('$')) else { return false };
+    let Some(inner) = pattern.strip_prefix('^').and_then(|rest| rest.strip_suffix('$')) else {
+        return false;
+    };
     let (mut escaped, mut class, mut depth, mut before) = (false, 0_u32, 0_u32, ' ');
     for (at, c) in inner.char_indices() {
         let rest = inner.get(at..).unwrap_or_default();
@@ -360,7 +409,9 @@ fn anchored(pattern: &str) -> bool {
             '(' => depth = depth.saturating_add(1),
             ')' => depth = depth.saturating_sub(1),
             '|' if depth == 0 => return false,
-            '?' if before == '(' && !rest.starts_with("?:") && !rest.starts_with("?i:") => return false,
+            '?' if before == '(' && !rest.starts_with("?:") && !rest.starts_with("?i:") => {
+                return false;
+            }
             _ => {}
         }
         before = c;
@@ -368,7 +419,8 @@ fn anchored(pattern: &str) -> bool {
     !escaped && class == 0
 }
 
-/// The evaluator's reader of durations ignores what follows a duration that it could read; so this reads it first.
+/// The evaluator's reader of durations ignores what follows a duration that it could read; so this
+/// reads it first.
 fn duration(id: u64, argument: Option<&IdedExpr>) -> Result<(), Found> {
     let given = argument.and_then(text).ok_or((id, ConditionFault::NotConstant("duration")))?;
     let mut rest = given.strip_prefix('-').unwrap_or(&given);
@@ -379,9 +431,10 @@ fn duration(id: u64, argument: Option<&IdedExpr>) -> Result<(), Found> {
     while !rest.is_empty() {
         let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(fault)?;
         let (digits, unit) = rest.split_at_checked(number).ok_or_else(fault)?;
-        let well_formed =
-            digits.split('.').count() <= 2 && digits.split('.').all(|part| (1..=12).contains(&part.len()));
-        let unit = ["ms", "us", "ns", "h", "m", "s"].iter().find_map(|name| unit.strip_prefix(name));
+        let well_formed = digits.split('.').count() <= 2
+            && digits.split('.').all(|part| (1..=12).contains(&part.len()));
+        let unit =
+            ["ms", "us", "ns", "h", "m", "s"].iter().find_map(|name| unit.strip_prefix(name));
         rest = unit.filter(|_| well_formed).ok_or_else(fault)?;
     }
     Ok(())

@@ -1,11 +1,13 @@
-//! [`ConditionError`]: why an expression cannot be used; [`Unmet`]: why a predicate does not meet one.
+//! [`ConditionError`]: why an expression cannot be used; [`Unmet`]: why a predicate does not meet
+//! one.
 
 use std::fmt;
 
 use crate::policy::position::Position;
 use crate::policy::sanitize::escaped;
 
-/// Longest expression in bytes: a page of text, and the bound of everything that is multiplied by its length.
+/// Longest expression in bytes: a page of text, and the bound of everything that is multiplied by
+/// its length.
 pub(in crate::policy) const SOURCE_MAX: usize = 4096;
 
 /// Why an expression cannot be used, and where in it.
@@ -66,7 +68,8 @@ pub enum ConditionFault {
 pub(in crate::policy) enum Unmet {
     /// Evaluated, and false.
     False {
-        /// The first comparison with a constant that differs, when the condition is one or several joined by `&&`.
+        /// The first comparison with a constant that differs, when the condition is one or several
+        /// joined by `&&`.
         found: Option<Comparison>,
     },
     /// Could not be evaluated: neither true nor false.
@@ -89,7 +92,8 @@ pub(in crate::policy) struct Comparison {
 pub(in crate::policy) enum Inability {
     /// A field, key or element that is not there.
     Missing(String),
-    /// The evaluation failed: wrong type, overflow, division by zero, not a timestamp; what the evaluator said.
+    /// The evaluation failed: wrong type, overflow, division by zero, not a timestamp; what the
+    /// evaluator said.
     Failed(String),
     /// The result is no boolean.
     NotBoolean,
@@ -105,7 +109,9 @@ pub(in crate::policy) enum Inability {
 impl fmt::Display for ConditionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.position {
-            Some(Position { line, column }) => write!(f, "in the condition, {line}:{column}: {}", self.fault),
+            Some(Position { line, column }) => {
+                write!(f, "in the condition, {line}:{column}: {}", self.fault)
+            }
             None => write!(f, "in the condition: {}", self.fault),
         }
     }
@@ -117,38 +123,79 @@ impl fmt::Display for ConditionFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the expression is empty"),
-            Self::TooLong { bytes } => write!(f, "the expression has {bytes} bytes; at most {SOURCE_MAX} are read"),
+            Self::TooLong { bytes } => write!(
+                f,
+                "the expression has {bytes} bytes; at most \
+                {SOURCE_MAX} are read"
+            ),
             Self::TooLarge { limit } => {
                 write!(f, "the expression has more than {limit} operators; split the condition")
             }
-            Self::TooDeep { limit } => write!(f, "the expression nests deeper than {limit}; split the condition"),
+            Self::TooDeep { limit } => write!(
+                f,
+                "the expression nests deeper than {limit}; split \
+                the condition"
+            ),
             Self::Syntax(said) => write!(f, "not CEL: {}", escaped(said)),
             Self::UnknownVariable(name) => {
-                write!(f, "there is no variable \"{}\"; there are predicate, predicateType and now", escaped(name))
+                write!(
+                    f,
+                    "there is no variable \"{}\"; there are predicate, predicateType and \
+                    now",
+                    escaped(name)
+                )
             }
-            Self::UnknownFunction(name) => write!(f, "\"{}\" cannot be called like this in a condition", escaped(name)),
+            Self::UnknownFunction(name) => write!(
+                f,
+                "\"{}\" cannot be called like this in a \
+                condition",
+                escaped(name)
+            ),
             Self::OuterVariable(name) => write!(
                 f,
-                "the body of a loop names \"{}\"; it may name its own variable and now alone, so that the work stays \
+                "the body of a loop names \"{}\"; it may name its own variable and now alone, so \
+                 that the work stays \
                  in proportion to the predicate",
                 escaped(name)
             ),
-            Self::Shadows(name) => write!(f, "the loop variable \"{}\" hides a variable; rename it", escaped(name)),
+            Self::Shadows(name) => write!(
+                f,
+                "the loop variable \"{}\" hides a variable; rename \
+                it",
+                escaped(name)
+            ),
             Self::Range => f.write_str(
-                "a loop goes over a path into the predicate, or into the variable of the loop around it, and map \
+                "a loop goes over a path into the predicate, or into the variable of the loop \
+                 around it, and map \
                  yields a path",
             ),
-            Self::Construction => {
-                f.write_str("lists hold constants alone; maps, messages, bytes and optional values are not accepted")
-            }
-            Self::NotConstant(name) => write!(f, "the argument of {name} must be a constant string"),
+            Self::Construction => f.write_str(
+                "lists hold constants alone; maps, messages, bytes and optional values \
+                    are not accepted",
+            ),
+            Self::NotConstant(name) => write!(
+                f,
+                "the argument of {name} must be a constant \
+                string"
+            ),
             Self::NotAnchored => f.write_str(
-                "the pattern of matches must start with ^ and end with $, with alternatives in parentheses; write .* \
+                "the pattern of matches must start with ^ and end with $, with alternatives in \
+                 parentheses; write .* \
                  where any text may stand",
             ),
-            Self::Pattern(why) => write!(f, "the pattern of matches cannot be used: {}", escaped(why)),
+            Self::Pattern(why) => write!(
+                f,
+                "the pattern of matches cannot be used: \
+                {}",
+                escaped(why)
+            ),
             Self::Duration(text) => {
-                write!(f, "\"{}\" is not a duration, such as 36h or 1h30m (units h, m, s, ms, us, ns)", escaped(text))
+                write!(
+                    f,
+                    "\"{}\" is not a duration, such as 36h or 1h30m (units h, m, s, ms, us, \
+                    ns)",
+                    escaped(text)
+                )
             }
         }
     }
@@ -172,7 +219,9 @@ impl fmt::Display for Inability {
             Self::Missing(key) => write!(f, "the predicate has no \"{key}\""),
             Self::Failed(said) => f.write_str(said),
             Self::NotBoolean => f.write_str("its result is neither true nor false"),
-            Self::TooLarge { what, limit } => write!(f, "the predicate has more than {limit} {what}"),
+            Self::TooLarge { what, limit } => {
+                write!(f, "the predicate has more than {limit} {what}")
+            }
         }
     }
 }

@@ -1,23 +1,30 @@
-//! [`Condition`]: what an attestation must say: a CEL expression over its predicate, read strictly and of bounded work.
+//! [`Condition`]: what an attestation must say: a CEL expression over its predicate, read strictly
+//! and of bounded work.
 //!
-//! Three variables: `predicate` (the statement's predicate), `predicateType` (string) and `now` (timestamp: the time of
-//! the decision). No I/O, no clock, no environment. What may be called, all else is an error when the policy is read:
-//! `&& || ! ?: == != < <= > >= + - * / % in`, `has`, `all`, `exists`, `exists_one`, `filter`, `map`, `size`, `contains`,
-//! `startsWith`, `endsWith`, `matches`, `timestamp`, `duration`, `string`, `int`, `uint`, `double`.
+//! Three variables: `predicate` (the statement's predicate), `predicateType` (string) and `now`
+//! (timestamp: the time of the decision). No I/O, no clock, no environment. What may be called, all
+//! else is an error when the policy is read: `&& || ! ?: == != < <= > >= + - * / % in`, `has`,
+//! `all`, `exists`, `exists_one`, `filter`, `map`, `size`, `contains`, `startsWith`, `endsWith`,
+//! `matches`, `timestamp`, `duration`, `string`, `int`, `uint`, `double`.
 //!
 //! # Bounded work
-//! The evaluator counts nothing, so the rules make the work linear in the expression times the predicate:
-//! * a loop goes over a path into the predicate or into the variable of the loop around it (filtered or mapped to a
-//!   path of its elements), and its body names its own variable and `now` alone;
-//! * lists in an expression hold constants; maps, messages and optional values are not accepted; `+` joins no lists and
-//!   no long strings;
-//! * a pattern of `matches` is a constant, anchored at both ends, compiled once; a duration is a constant;
-//! * only what the expression names of a predicate is looked at, and its values times the loops are capped.
+//! The evaluator counts nothing, so the rules make the work linear in the expression times the
+//! predicate:
+//! * a loop goes over a path into the predicate or into the variable of the loop around it
+//!   (filtered or mapped to a path of its elements), and its body names its own variable and `now`
+//!   alone;
+//! * lists in an expression hold constants; maps, messages and optional values are not accepted;
+//!   `+` joins no lists and no long strings;
+//! * a pattern of `matches` is a constant, anchored at both ends, compiled once; a duration is a
+//!   constant;
+//! * only what the expression names of a predicate is looked at, and its values times the loops are
+//!   capped.
 //!
 //! # Three answers
-//! `holds` gives success, [`Unmet::False`] or [`Unmet::Unable`]; a missing field, a wrong type, an overflow or a result
-//! that is no boolean is *unable*, never true and never false. As CEL defines it, `&&`, `||`, `all` and `exists` do not
-//! depend on order: `true || error` is true, `false && error` is false, since the failing side could change nothing.
+//! `holds` gives success, [`Unmet::False`] or [`Unmet::Unable`]; a missing field, a wrong type, an
+//! overflow or a result that is no boolean is *unable*, never true and never false. As CEL defines
+//! it, `&&`, `||`, `all` and `exists` do not depend on order: `true || error` is true, `false &&
+//! error` is false, since the failing side could change nothing.
 
 mod check;
 pub(super) mod error;
@@ -99,7 +106,8 @@ impl Condition {
         now: jiff::Timestamp,
     ) -> Result<(), Unmet> {
         let inner = &*self.0;
-        let predicate = predicate::convert(untrusted_predicate, &inner.wanted, inner.weight).map_err(Unmet::Unable)?;
+        let predicate = predicate::convert(untrusted_predicate, &inner.wanted, inner.weight)
+            .map_err(Unmet::Unable)?;
         let mut context = Context::with_env(Arc::clone(&inner.env));
         functions::declare(&mut context, &inner.regexes).map_err(Unmet::Unable)?;
         context.add_variable_as_val("predicate", predicate);
@@ -130,13 +138,27 @@ impl fmt::Debug for Condition {
     }
 }
 
-/// The time as the expression that evaluates to it: the evaluator's own reader decides what a timestamp is.
+/// The time as the expression that evaluates to it: the evaluator's own reader decides what a
+/// timestamp is.
 fn timestamp_call(now: jiff::Timestamp) -> IdedExpr {
-    let text = IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::String(CelString::from(now.to_string()))) };
-    IdedExpr { id: 0, expr: Expr::Call(CallExpr { func_name: "timestamp".to_owned(), target: None, args: vec![text] }) }
+    let text = IdedExpr {
+        id: 0,
+        expr: Expr::Literal(LiteralValue::String(CelString::from(now.to_string()))),
+    };
+    IdedExpr {
+        id: 0,
+        expr: Expr::Call(CallExpr {
+            func_name: "timestamp".to_owned(),
+            target: None,
+            args: vec![text],
+        }),
+    }
 }
 
-fn value<'v>(expression: &IdedExpr, context: &Context<'_, 'v>) -> Result<Box<dyn Val + 'v>, Inability> {
+fn value<'v>(
+    expression: &IdedExpr,
+    context: &Context<'_, 'v>,
+) -> Result<Box<dyn Val + 'v>, Inability> {
     match Value::resolve_val(expression, context) {
         Ok(value) => Ok(value.into_owned()),
         Err(cel::ExecutionError::NoSuchKey(key)) => Err(Inability::Missing(escaped(&key))),
@@ -172,7 +194,9 @@ fn compared(side: &IdedExpr, want: &LiteralValue, context: &Context<'_, '_>) -> 
 fn written(expression: &IdedExpr) -> String {
     match &expression.expr {
         Expr::Ident(name) => escaped(name),
-        Expr::Select(select) if !select.test => format!("{}.{}", written(&select.operand), escaped(&select.field)),
+        Expr::Select(select) if !select.test => {
+            format!("{}.{}", written(&select.operand), escaped(&select.field))
+        }
         Expr::Literal(literal) => shown(literal.to_val().as_ref()),
         Expr::Call(call) => match (call.func_name.as_str(), &call.target, call.args.as_slice()) {
             (operators::INDEX, None, [of, index]) => format!("{}[{}]", written(of), written(index)),

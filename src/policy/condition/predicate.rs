@@ -1,8 +1,11 @@
-//! A predicate as CEL sees it: only the paths that the expression names, counted before anything is built.
+//! A predicate as CEL sees it: only the paths that the expression names, counted before anything is
+//! built.
 
 use std::collections::HashMap;
 
-use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt};
+use cel::common::types::{
+    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt,
+};
 use cel::common::value::Val;
 use serde_json::Value;
 
@@ -13,11 +16,16 @@ use crate::image::json::Keep;
 const DEPTH_MAX: usize = 128;
 /// Most values under the paths that an expression names: building one costs some 100 ns.
 pub(in super::super) const VALUES_MAX: usize = 400_000;
-/// Values times nodes of loops and comparisons: a step costs up to 160 ns, where each fails on a missing field.
+/// Values times nodes of loops and comparisons: a step costs up to 160 ns, where each fails on a
+/// missing field.
 pub(super) const WORK_MAX: usize = 1_200_000;
 
 /// The value that `predicate` has in an expression of this weight.
-pub(super) fn convert<'v>(untrusted: &'v Value, wanted: &Keep, weight: usize) -> Result<Box<dyn Val + 'v>, Inability> {
+pub(super) fn convert<'v>(
+    untrusted: &'v Value,
+    wanted: &Keep,
+    weight: usize,
+) -> Result<Box<dyn Val + 'v>, Inability> {
     let mut left = VALUES_MAX;
     count(untrusted, wanted, DEPTH_MAX, &mut left)?;
     if VALUES_MAX.saturating_sub(left).saturating_mul(weight) > WORK_MAX {
@@ -32,7 +40,9 @@ fn count(value: &Value, wanted: &Keep, depth: usize, left: &mut usize) -> Result
     let too_many = Inability::TooLarge { what: "values to look at", limit: VALUES_MAX };
     *left = left.checked_sub(1).ok_or(too_many)?;
     match (value, wanted) {
-        (Value::Array(items), _) => items.iter().try_for_each(|item| count(item, &Keep::All, depth, left)),
+        (Value::Array(items), _) => {
+            items.iter().try_for_each(|item| count(item, &Keep::All, depth, left))
+        }
         (Value::Object(fields), Keep::All) => {
             fields.values().try_for_each(|field| count(field, &Keep::All, depth, left))
         }
@@ -50,11 +60,14 @@ fn build<'v>(value: &'v Value, wanted: &Keep) -> Box<dyn Val + 'v> {
         Value::Bool(answer) => Box::new(CelBool::from(*answer)),
         Value::Number(number) => build_number(number),
         Value::String(text) => Box::new(CelString::from(text.as_str())),
-        Value::Array(items) => {
-            Box::new(CelList::from(items.iter().map(|item| build(item, &Keep::All)).collect::<Vec<_>>()))
-        }
+        Value::Array(items) => Box::new(CelList::from(
+            items.iter().map(|item| build(item, &Keep::All)).collect::<Vec<_>>(),
+        )),
         Value::Object(fields) => Box::new(CelMap::from(match wanted {
-            Keep::All => fields.iter().map(|(name, field)| (name.as_str().into(), build(field, &Keep::All))).collect(),
+            Keep::All => fields
+                .iter()
+                .map(|(name, field)| (name.as_str().into(), build(field, &Keep::All)))
+                .collect(),
             Keep::Members(names) => names
                 .iter()
                 .filter_map(|(name, wanted)| {
@@ -66,7 +79,8 @@ fn build<'v>(value: &'v Value, wanted: &Keep) -> Box<dyn Val + 'v> {
     }
 }
 
-/// Whole numbers are integers (unsigned above the signed range), as they are written; all others are doubles.
+/// Whole numbers are integers (unsigned above the signed range), as they are written; all others
+/// are doubles.
 fn build_number<'v>(number: &serde_json::Number) -> Box<dyn Val + 'v> {
     if let Some(signed) = number.as_i64() {
         Box::new(CelInt::from(signed))

@@ -33,7 +33,10 @@ fn sbom_present() {
     assert_eq!(run(wanted, &sbom), Ok(()));
     let empty = json!({"spdxVersion": "SPDX-2.3", "packages": []});
     assert_eq!(run(wanted, &empty), Err(Unmet::False { found: None }));
-    assert_eq!(run(wanted, &json!({"packages": [1]})), Err(Unmet::Unable(Inability::Missing("spdxVersion".into()))));
+    assert_eq!(
+        run(wanted, &json!({"packages": [1]})),
+        Err(Unmet::Unable(Inability::Missing("spdxVersion".into())))
+    );
 }
 
 #[test]
@@ -63,22 +66,24 @@ fn verification_summary_passed() {
 
 #[test]
 fn attack_b2_another_repository_is_false_and_both_are_named() {
-    let wanted =
-        r#"predicate.buildDefinition.externalParameters["workflow"].repository == "https://github.com/acme/app""#;
-    let of =
-        |repository: &str| json!({"buildDefinition": {"externalParameters": {"workflow": {"repository": repository}}}});
+    let wanted = r#"predicate.buildDefinition.externalParameters["workflow"].repository == "https://github.com/acme/app""#;
+    let of = |repository: &str| json!({"buildDefinition": {"externalParameters": {"workflow": {"repository": repository}}}});
     assert_eq!(run(wanted, &of("https://github.com/acme/app")), Ok(()));
     let found = Comparison {
         expression: "predicate.buildDefinition.externalParameters[\"workflow\"].repository".into(),
         got: "\"https://github.com/other/app\"".into(),
         want: "\"https://github.com/acme/app\"".into(),
     };
-    assert_eq!(run(wanted, &of("https://github.com/other/app")), Err(Unmet::False { found: Some(found) }));
+    assert_eq!(
+        run(wanted, &of("https://github.com/other/app")),
+        Err(Unmet::False { found: Some(found) })
+    );
 }
 
 #[test]
 fn loops_over_parts_of_the_predicate() {
-    let sbom = json!({"p": [{"n": "a", "l": ["MIT"]}, {"n": "b", "l": ["MIT", "BSD"]}], "m": {"x": 1}});
+    let sbom =
+        json!({"p": [{"n": "a", "l": ["MIT"]}, {"n": "b", "l": ["MIT", "BSD"]}], "m": {"x": 1}});
     for wanted in [
         r#"predicate.p.all(x, x.l.exists(l, l == "MIT"))"#,
         r#"predicate.p.exists_one(x, x.n == "b" && size(x.l) == 2)"#,
@@ -108,7 +113,13 @@ fn attack_b2_what_is_unbounded_is_refused() {
     ] {
         assert_eq!(fault(range), ConditionFault::Range, "{range}");
     }
-    for made in ["[predicate]", "{'a': 1} == predicate", "size([now]) == 1", "b'a' == b'a'", "[[1]] == [[2]]"] {
+    for made in [
+        "[predicate]",
+        "{'a': 1} == predicate",
+        "size([now]) == 1",
+        "b'a' == b'a'",
+        "[[1]] == [[2]]",
+    ] {
         assert_eq!(fault(made), ConditionFault::Construction, "{made}");
     }
     assert_eq!(fault("predicate.a.all(now, true)"), ConditionFault::Shadows("now".into()));
@@ -119,17 +130,39 @@ fn unknown_names_are_told_with_their_place() {
     let error = Condition::parse("predicate.a == 1 &&\n  Predicate.b == 2").unwrap_err();
     assert_eq!(error.fault, ConditionFault::UnknownVariable("Predicate".into()));
     assert_eq!(error.position.map(|p| p.line), Some(2));
-    for call in
-        ["foo(1)", "predicate.foo()", "type(1)", "dyn(1)", "optional.none()", "now.getHours()", "matches('a', 'b')"]
-    {
+    for call in [
+        "foo(1)",
+        "predicate.foo()",
+        "type(1)",
+        "dyn(1)",
+        "optional.none()",
+        "now.getHours()",
+        "matches('a', 'b')",
+    ] {
         assert!(
-            matches!(fault(call), ConditionFault::UnknownFunction(_) | ConditionFault::UnknownVariable(_)),
+            matches!(
+                fault(call),
+                ConditionFault::UnknownFunction(_) | ConditionFault::UnknownVariable(_)
+            ),
             "{call}"
         );
     }
-    for syntax in ["a b", "predicate.?a", "(", "\"", "predicate.`a`", "1 +", "predicate..a", "a.all(1, true)", "has(a)"]
-    {
-        assert!(matches!(fault(syntax), ConditionFault::Syntax(_)), "{syntax}: {:?}", fault(syntax));
+    for syntax in [
+        "a b",
+        "predicate.?a",
+        "(",
+        "\"",
+        "predicate.`a`",
+        "1 +",
+        "predicate..a",
+        "a.all(1, true)",
+        "has(a)",
+    ] {
+        assert!(
+            matches!(fault(syntax), ConditionFault::Syntax(_)),
+            "{syntax}: {:?}",
+            fault(syntax)
+        );
     }
     assert_eq!(fault(" "), ConditionFault::Empty);
     assert_eq!(fault(&"a".repeat(4097)), ConditionFault::TooLong { bytes: 4097 });
@@ -138,16 +171,33 @@ fn unknown_names_are_told_with_their_place() {
 #[test]
 fn patterns_and_durations_are_constant_anchored_and_whole() {
     for open in ["a", "^a", "a$", "^a|b$", "^a\\\\$", "^(?m)a$", "^(?s:a)$", "^[a$"] {
-        assert_eq!(fault(&format!("predicate.a.matches('{open}')")), ConditionFault::NotAnchored, "{open}");
+        assert_eq!(
+            fault(&format!("predicate.a.matches('{open}')")),
+            ConditionFault::NotAnchored,
+            "{open}"
+        );
     }
-    assert!(matches!(fault("predicate.a.matches('^(a{1000}){1000}$')"), ConditionFault::Pattern(_)));
+    assert!(matches!(
+        fault("predicate.a.matches('^(a{1000}){1000}$')"),
+        ConditionFault::Pattern(_)
+    ));
     assert_eq!(fault("predicate.a.matches(predicate.b)"), ConditionFault::NotConstant("matches"));
     let link = json!({"a": "https://github.com/acme/app\nx"});
-    assert_eq!(run("predicate.a.matches('^https://github.com/acme/app$')", &link), Err(Unmet::False { found: None }));
+    assert_eq!(
+        run("predicate.a.matches('^https://github.com/acme/app$')", &link),
+        Err(Unmet::False { found: None })
+    );
     for rest in ["1h30", "1h garbage", "30d", "", "-", "inf", "1e9h", ".5h", "1.2.3h", "0"] {
-        assert_eq!(fault(&format!("now - now < duration('{rest}')")), ConditionFault::Duration(rest.into()), "{rest}");
+        assert_eq!(
+            fault(&format!("now - now < duration('{rest}')")),
+            ConditionFault::Duration(rest.into()),
+            "{rest}"
+        );
     }
-    assert_eq!(run("now - now < duration('1h30m') && duration('-1.5s') < duration('0s')", &json!({})), Ok(()));
+    assert_eq!(
+        run("now - now < duration('1h30m') && duration('-1.5s') < duration('0s')", &json!({})),
+        Ok(())
+    );
 }
 
 #[test]
@@ -205,18 +255,27 @@ fn what_fails_is_unable_never_true_and_never_false() {
 /// Attack B5: brackets inside of a class, which hide an alternative from whoever counts brackets.
 #[test]
 fn attack_b5_a_pattern_that_looks_anchored_is_held_at_both_ends() {
-    for (pattern, inner, outer) in
-        [("^[](]a|b[])]$", "(a", "(axxxxx"), ("^[](]a|b[])]$", "b)", "xxxxxb)"), ("^[^](]a|b[])]$", "xa", "xaxxxxx")]
-    {
+    for (pattern, inner, outer) in [
+        ("^[](]a|b[])]$", "(a", "(axxxxx"),
+        ("^[](]a|b[])]$", "b)", "xxxxxb)"),
+        ("^[^](]a|b[])]$", "xa", "xaxxxxx"),
+    ] {
         let source = format!("predicate.s.matches('{pattern}')");
         if Condition::parse(&source).is_err() {
             continue;
         }
         assert_eq!(run(&source, &json!({"s": inner})), Ok(()), "{pattern} {inner}");
-        assert_eq!(run(&source, &json!({"s": outer})), Err(Unmet::False { found: None }), "{pattern} {outer}");
+        assert_eq!(
+            run(&source, &json!({"s": outer})),
+            Err(Unmet::False { found: None }),
+            "{pattern} {outer}"
+        );
     }
     assert_eq!(run("predicate.s.matches('^(a|b)$')", &json!({"s": "b"})), Ok(()));
-    assert_eq!(run("predicate.s.matches('^a$')", &json!({"s": "a\n"})), Err(Unmet::False { found: None }));
+    assert_eq!(
+        run("predicate.s.matches('^a$')", &json!({"s": "a\n"})),
+        Err(Unmet::False { found: None })
+    );
 }
 
 #[test]
@@ -227,7 +286,10 @@ fn attack_b2_predicates_beyond_the_limits_are_unable() {
     assert_eq!(run("predicate.v == '1'", &many), Ok(()), "what is not named is not looked at");
     let looped = json!({"l": vec![0; predicate::WORK_MAX / 8]});
     let work = Inability::TooLarge { what: "steps to evaluate", limit: predicate::WORK_MAX };
-    assert_eq!(run("predicate.l.all(x, x == 0 || x == 1 || x == 2)", &looped), Err(Unmet::Unable(work)));
+    assert_eq!(
+        run("predicate.l.all(x, x == 0 || x == 1 || x == 2)", &looped),
+        Err(Unmet::Unable(work))
+    );
     let mut deep = json!(1);
     for _ in 0..1000 {
         deep = json!([deep]);
@@ -277,14 +339,17 @@ fn attack_b2_deep_expressions_do_not_exhaust_the_stack() {
     let thread = std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(move || {
         nested
             .iter()
-            .filter(|source| Condition::parse(source).is_ok_and(|c| c.holds(&json!({"a": 1}), TYPE, now()).is_ok()))
+            .filter(|source| {
+                Condition::parse(source)
+                    .is_ok_and(|c| c.holds(&json!({"a": 1}), TYPE, now()).is_ok())
+            })
             .count()
     });
     assert!(thread.unwrap().join().unwrap() <= 8);
 }
 
-/// An expression without the numbers of its nodes, as the crate's other parser reads it: the one that has been compared
-/// with other implementations for longest. It needs a large stack.
+/// An expression without the numbers of its nodes, as the crate's other parser reads it: the one
+/// that has been compared with other implementations for longest. It needs a large stack.
 fn read_otherwise(source: &str) -> Option<String> {
     let source = source.to_owned();
     let parse = move || Env::stdlib().with_optional_support(false).parser().parse(&source).ok();

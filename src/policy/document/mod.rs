@@ -1,4 +1,5 @@
-//! [`Documents`]: the policy files of a folder, read and checked as far as that goes without the keys.
+//! [`Documents`]: the policy files of a folder, read and checked as far as that goes without the
+//! keys.
 //!
 //! One fault anywhere refuses the whole: a set is never loaded in part (attack B4).
 
@@ -226,7 +227,12 @@ impl DocumentsReader {
         self.hash.update(hash);
         if !self.names.insert(name.clone()) {
             let fault = PolicyFault::DuplicateFile;
-            self.errors.push(PolicyError { file: name.clone(), position: None, field: String::new(), fault });
+            self.errors.push(PolicyError {
+                file: name.clone(),
+                position: None,
+                field: String::new(),
+                fault,
+            });
         }
         self.last = name;
         // What is beyond is counted, and not kept.
@@ -244,7 +250,12 @@ impl DocumentsReader {
         self.errors.extend(named_twice(&self.documents));
         if self.documents.len() > DOCUMENTS_MAX {
             let fault = PolicyFault::TooMany { what: "policies", limit: DOCUMENTS_MAX };
-            self.errors.push(PolicyError { file: self.last, position: None, field: String::new(), fault });
+            self.errors.push(PolicyError {
+                file: self.last,
+                position: None,
+                field: String::new(),
+                fault,
+            });
         }
         let Self { documents, hash, errors, notes, .. } = self;
         if errors.is_empty() { Ok(Documents { documents, hash, notes }) } else { Err(errors) }
@@ -263,7 +274,8 @@ impl Document {
         self.deny.contains(digest)
     }
 
-    /// Whether it lets through without proof: then it names its hosts, and matches nothing that is not known.
+    /// Whether it lets through without proof: then it names its hosts, and matches nothing that is
+    /// not known.
     pub(super) fn is_permissive(&self) -> bool {
         self.action == Action::Warn || (self.require.accepts_anything && !self.only_denies)
     }
@@ -297,7 +309,8 @@ fn read_file(file: &PolicyFile, reader: &mut Reader) -> Vec<Document> {
 
 fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
     let fields = reader.fields(at, &["apiVersion", "kind", "metadata", "spec"])?;
-    let version = reader.required(&fields, "apiVersion").and_then(|at| reader.word(at, &["sealgate/v1"]));
+    let version =
+        reader.required(&fields, "apiVersion").and_then(|at| reader.word(at, &["sealgate/v1"]));
     let kind = reader.required(&fields, "kind").and_then(|at| reader.word(at, &["ImagePolicy"]));
     let name = reader.required(&fields, "metadata").and_then(|at| metadata(at, reader));
     let spec = reader.required(&fields, "spec");
@@ -347,7 +360,11 @@ fn metadata<'n>(at: &At<'n>, reader: &mut Reader) -> Option<&'n str> {
     let name = reader.text(at)?;
     let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let inner = |b: u8| edge(Some(b)) || b == b'-' || b == b'.';
-    if name.len() <= NAME_MAX && edge(name.bytes().next()) && edge(name.bytes().last()) && name.bytes().all(inner) {
+    if name.len() <= NAME_MAX
+        && edge(name.bytes().next())
+        && edge(name.bytes().last())
+        && name.bytes().all(inner)
+    {
         return Some(name);
     }
     reader.fault(at, PolicyFault::Name { got: name.to_owned() });
@@ -363,7 +380,8 @@ fn denied(at: &At<'_>, reader: &mut Reader) -> Vec<Digest> {
 
 /// The patterns, and whether the host of each is literal.
 fn patterns(at: &At<'_>, reader: &mut Reader) -> (PatternList, bool) {
-    let (mut list, mut known, mut hosts) = (PatternList::default(), HashSet::new(), Hosts::default());
+    let (mut list, mut known, mut hosts) =
+        (PatternList::default(), HashSet::new(), Hosts::default());
     let mut has_hosts = true;
     for (at, text) in reader.texts(at, "patterns in one list", PATTERNS_MAX) {
         match RepositoryPattern::parse(text, &mut hosts) {

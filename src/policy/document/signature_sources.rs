@@ -1,6 +1,8 @@
-//! [`SignatureSources`]: where a document has signatures looked for, and how fresh it wants evidence to be ([`Freshness`]).
+//! [`SignatureSources`]: where a document has signatures looked for, and how fresh it wants
+//! evidence to be ([`Freshness`]).
 //!
-//! Where a signature lies proves nothing: one that counts does so wherever it was found. Who wrote it, `judge` asks.
+//! Where a signature lies proves nothing: one that counts does so wherever it was found. Who wrote
+//! it, `judge` asks.
 
 use std::time::Duration;
 
@@ -12,8 +14,9 @@ use crate::policy::syntax::error::PolicyFault;
 use crate::policy::syntax::fields::{At, Fields, Reader};
 use crate::policy::syntax::times;
 
-/// Most repositories in which one decision looks for signatures, the image's own among them: each is asked for as many
-/// places as the own one, within one decision's time. More than this is answered as *unable*, never looked in in part.
+/// Most repositories in which one decision looks for signatures, the image's own among them: each
+/// is asked for as many places as the own one, within one decision's time. More than this is
+/// answered as *unable*, never looked in in part.
 pub const SIGNATURE_REPOSITORIES_MAX: usize = 8;
 
 /// What one document says of where and how fresh.
@@ -65,13 +68,20 @@ impl SignatureSources {
         let repository = spec.get("signatureRepository").map(|at| repository(at, reader));
         let refresh_after = spec.get("refreshAfter").map(|at| age(at, reader));
         let max_offline = spec.get("maxOffline").map(|at| age(at, reader));
-        let freshness = Freshness { refresh_after: all(refresh_after)?, max_offline: all(max_offline)? };
+        let freshness =
+            Freshness { refresh_after: all(refresh_after)?, max_offline: all(max_offline)? };
         Some(Self { repository: all(repository)?, freshness })
     }
 
-    /// Notes what is odd about the three fields of a document with this action. `asks` says whether it asks for a
-    /// signature or an attestation.
-    pub(in crate::policy) fn advise(&self, action: Action, asks: bool, spec: &Fields<'_>, reader: &mut Reader) {
+    /// Notes what is odd about the three fields of a document with this action. `asks` says whether
+    /// it asks for a signature or an attestation.
+    pub(in crate::policy) fn advise(
+        &self,
+        action: Action,
+        asks: bool,
+        spec: &Fields<'_>,
+        reader: &mut Reader,
+    ) {
         for name in ["signatureRepository", "refreshAfter", "maxOffline"] {
             if let Some(at) = spec.get(name).filter(|_| !asks) {
                 reader.advise(at, Advice::NoEvidenceAsked { name });
@@ -84,7 +94,8 @@ impl SignatureSources {
             return reader.advise(at, Advice::RefusesNothing);
         }
         let Freshness { refresh_after, max_offline } = self.freshness;
-        if let (Some(at), Some(refresh), Some(offline)) = (spec.get("refreshAfter"), refresh_after, max_offline)
+        if let (Some(at), Some(refresh), Some(offline)) =
+            (spec.get("refreshAfter"), refresh_after, max_offline)
             && refresh > offline
         {
             reader.advise(at, Advice::RefreshBeyondOffline);
@@ -92,7 +103,8 @@ impl SignatureSources {
     }
 }
 
-/// A host and a path, as they are written: no host is added, so that nobody's Docker Hub is meant by accident.
+/// A host and a path, as they are written: no host is added, so that nobody's Docker Hub is meant
+/// by accident.
 fn repository(at: &At<'_>, reader: &mut Reader) -> Option<Repository> {
     let text = reader.text(at)?;
     let as_image = Reference::parse(text).ok().map(|reference| reference.repository());

@@ -1,5 +1,5 @@
-//! [`SignatureRules`]: the rules by which a leaf accepts a signature that holds: who made it, when, for which image name,
-//! and with which predicate. [`AcceptedSignature`] is one that passes.
+//! [`SignatureRules`]: the rules by which a leaf accepts a signature that holds: who made it, when,
+//! for which image name, and with which predicate. [`AcceptedSignature`] is one that passes.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,8 +20,9 @@ use crate::policy::requirement::{Demand, Leaf};
 use crate::policy::sanitize::escaped;
 use crate::verify::{self, Certificate, San, Signed};
 
-/// Longest that a permit holds that rests on a condition on the time, or on an own certificate without a proven time: when
-/// it ends cannot be told, so it is asked again that often. Conditions count days, certificates longer.
+/// Longest that a permit holds that rests on a condition on the time, or on an own certificate
+/// without a proven time: when it ends cannot be told, so it is asked again that often. Conditions
+/// count days, certificates longer.
 pub(in crate::policy) const CONDITION_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The rules of one leaf.
@@ -58,12 +59,20 @@ impl SignatureRules<'_> {
     ///
     /// # Errors
     /// Why it does not.
-    pub(in crate::policy) fn accept(&self, signed: &Signed, trial: &Trial) -> Result<AcceptedSignature, Finding> {
+    pub(in crate::policy) fn accept(
+        &self,
+        signed: &Signed,
+        trial: &Trial,
+    ) -> Result<AcceptedSignature, Finding> {
         let wanted = match (signed.signer(), &trial.key) {
             (verify::Signer::Key(id), Some(key)) if *id == key.id => self.key(key, signed)?,
-            (verify::Signer::Certificate(certificate), None) => self.certificate(certificate, signed, trial)?,
+            (verify::Signer::Certificate(certificate), None) => {
+                self.certificate(certificate, signed, trial)?
+            }
             // Never: a proof is of the trust that was tried.
-            (verify::Signer::Key(_) | verify::Signer::Certificate(_), _) => return Err(Finding::OtherClaim),
+            (verify::Signer::Key(_) | verify::Signer::Certificate(_), _) => {
+                return Err(Finding::OtherClaim);
+            }
         };
         let age = self.age(signed)?;
         let said = match &self.leaf.demand {
@@ -92,7 +101,12 @@ impl SignatureRules<'_> {
         })
     }
 
-    fn certificate(&self, certificate: &Certificate, signed: &Signed, trial: &Trial) -> Result<MatchedSigner, Finding> {
+    fn certificate(
+        &self,
+        certificate: &Certificate,
+        signed: &Signed,
+        trial: &Trial,
+    ) -> Result<MatchedSigner, Finding> {
         let (identities, own) = match &self.attestor.kind {
             AttestorKind::Keyless(identities) => (identities, false),
             AttestorKind::Certificate { subjects, .. } => (subjects, true),
@@ -107,15 +121,22 @@ impl SignatureRules<'_> {
         })
     }
 
-    /// An own authority's certificate that was judged at now counts as long as it, everything above it and every
-    /// revocation list does; one that was judged at a proven time, as long as the lists do.
-    fn certificate_until(&self, certificate: &Certificate, signed: &Signed, trial: &Trial) -> Option<Timestamp> {
+    /// An own authority's certificate that was judged at now counts as long as it, everything above
+    /// it and every revocation list does; one that was judged at a proven time, as long as the
+    /// lists do.
+    fn certificate_until(
+        &self,
+        certificate: &Certificate,
+        signed: &Signed,
+        trial: &Trial,
+    ) -> Option<Timestamp> {
         let authority = self.trusts.authority_of(trial.authority?)?;
         let at_now = signed.times().is_empty();
         let ends = authority.expiries().into_iter();
         let counts = |part: verify::Part| at_now || part == verify::Part::RevocationList;
         let ends = ends.filter(|end| counts(end.part)).map(|end| end.at);
-        // What ends of the certificates that came with the signature is not known here: it is asked again.
+        // What ends of the certificates that came with the signature is not known here: it is asked
+        // again.
         let again = at_now.then(|| self.now.checked_add(CONDITION_LIFE).ok()).flatten();
         let own = at_now.then(|| certificate.validity().1);
         // What has ended already was not needed.
@@ -153,7 +174,11 @@ impl SignatureRules<'_> {
     }
 
     /// Whether an attestation says what is wanted, and until when that can be told.
-    fn check_predicate(&self, constraint: &PredicateConstraint, signed: &Signed) -> Result<Option<Timestamp>, Finding> {
+    fn check_predicate(
+        &self,
+        constraint: &PredicateConstraint,
+        signed: &Signed,
+    ) -> Result<Option<Timestamp>, Finding> {
         let statement = signed.statement().ok_or(Finding::OtherClaim)?;
         let predicate_type = statement.predicate_type();
         // A proof is of this claim (attack B2); said twice.
@@ -163,7 +188,10 @@ impl SignatureRules<'_> {
         statement.bounded().map_err(|fault| Finding::Fault { fault })?;
         let part = |keep: &Keep, asking: &str| {
             let said = statement.said(keep, VALUES_MAX);
-            said.map_err(|why| Finding::ConditionFailed { condition: escaped(asking), said: escaped(&why.to_string()) })
+            said.map_err(|why| Finding::ConditionFailed {
+                condition: escaped(asking),
+                said: escaped(&why.to_string()),
+            })
         };
         if let Some(slsa) = &constraint.slsa {
             let said = part(&slsa::places(predicate_type), "slsa")?;
@@ -172,22 +200,31 @@ impl SignatureRules<'_> {
         let Some(condition) = &constraint.condition else { return Ok(None) };
         let said = condition.wanted().map(|wanted| part(wanted, condition.source())).transpose()?;
         let said = said.unwrap_or(serde_json::Value::Null);
-        condition.holds(&said, predicate_type, self.now).map_err(|unmet| found(condition, unmet))?;
+        condition
+            .holds(&said, predicate_type, self.now)
+            .map_err(|unmet| found(condition, unmet))?;
         Ok(condition.names_now().then(|| self.now.checked_add(CONDITION_LIFE).ok()).flatten())
     }
 }
 
-/// The name in the certificate by which it is one of these holders'; none where any holder does and it has no name.
-fn fitting<'c>(identities: &[CertificateIdentity], certificate: &'c Certificate) -> Result<Option<&'c San>, Finding> {
+/// The name in the certificate by which it is one of these holders'; none where any holder does and
+/// it has no name.
+fn fitting<'c>(
+    identities: &[CertificateIdentity],
+    certificate: &'c Certificate,
+) -> Result<Option<&'c San>, Finding> {
     let mut closest: Option<IdentityMismatch> = None;
     for identity in identities {
         match identity.fits(certificate) {
             Ok(()) => {
-                let is_kind = |san: &&San| identity.kind.is_none_or(|kind| kind.word() == san.kind());
+                let is_kind =
+                    |san: &&San| identity.kind.is_none_or(|kind| kind.word() == san.kind());
                 let mut names = certificate.sans().iter().filter(is_kind);
                 return Ok(names.find(|san| identity.subject.fits(san.as_str())));
             }
-            Err(mismatch) if closest.as_ref().is_none_or(|other| mismatch.rank() < other.rank()) => {
+            Err(mismatch)
+                if closest.as_ref().is_none_or(|other| mismatch.rank() < other.rank()) =>
+            {
                 closest = Some(mismatch)
             }
             Err(_) => {}
@@ -206,21 +243,26 @@ fn found(condition: &Condition, unmet: Unmet) -> Finding {
             got: Some(escaped(&found.got)),
             wanted: Some(escaped(&found.want)),
         },
-        Unmet::False { found: None } => {
-            Finding::ConditionFalse { condition: escaped(condition.source()), got: None, wanted: None }
-        }
-        Unmet::Unable(inability) => {
-            Finding::ConditionFailed { condition: escaped(condition.source()), said: escaped(&inability.to_string()) }
-        }
+        Unmet::False { found: None } => Finding::ConditionFalse {
+            condition: escaped(condition.source()),
+            got: None,
+            wanted: None,
+        },
+        Unmet::Unable(inability) => Finding::ConditionFailed {
+            condition: escaped(condition.source()),
+            said: escaped(&inability.to_string()),
+        },
     }
 }
 
 fn differs(slsa: &Slsa, fault: SlsaFault) -> Finding {
     let said = fault.to_string();
     match fault {
-        SlsaFault::Differs { field, got, want } => {
-            Finding::ProvenanceDiffers { field: field.to_owned(), got: Some(escaped(&got)), wanted: escaped(&want) }
-        }
+        SlsaFault::Differs { field, got, want } => Finding::ProvenanceDiffers {
+            field: field.to_owned(),
+            got: Some(escaped(&got)),
+            wanted: escaped(&want),
+        },
         SlsaFault::Missing { field } => {
             let wanted = escaped(slsa.wanted(field).unwrap_or_default());
             Finding::ProvenanceDiffers { field: field.to_owned(), got: None, wanted }
@@ -258,7 +300,9 @@ mod tests {
 
     #[test]
     fn an_age_is_told_as_it_is_written() {
-        for (minutes, told) in [(30, "30m"), (90, "90m"), (120, "2h"), (36 * 60, "36h"), (90 * 24 * 60, "90d")] {
+        for (minutes, told) in
+            [(30, "30m"), (90, "90m"), (120, "2h"), (36 * 60, "36h"), (90 * 24 * 60, "90d")]
+        {
             assert_eq!(age_text(SignedDuration::from_mins(minutes)), told);
         }
     }

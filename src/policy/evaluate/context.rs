@@ -1,8 +1,9 @@
-//! [`EvaluationContext`]: the evidence of one case laid out: which signature is about which digest, whether it holds under a trust,
-//! and what could not be looked at.
+//! [`EvaluationContext`]: the evidence of one case laid out: which signature is about which digest,
+//! whether it holds under a trust, and what could not be looked at.
 //!
-//! Each signature is read once and tried once under each trust and claim, however many requirements ask. Where evidence claims to
-//! be from says only what to try it on; the check is against the digest in hand.
+//! Each signature is read once and tried once under each trust and claim, however many requirements
+//! ask. Where evidence claims to be from says only what to try it on; the check is against the
+//! digest in hand.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,9 +19,9 @@ use crate::policy::requirement::trust::Trusts;
 use crate::policy::sanitize::escaped;
 use crate::policy::set::Rule;
 
-/// Most signatures that are judged together. Where there are many they are judged part by part, so this bounds what helps
-/// and was kept: as many as one place may have (1024), in each of four places. How many checks they may cost is
-/// [`Budget`]'s.
+/// Most signatures that are judged together. Where there are many they are judged part by part, so
+/// this bounds what helps and was kept: as many as one place may have (1024), in each of four
+/// places. How many checks they may cost is [`Budget`]'s.
 const ITEMS_MAX: usize = 4096;
 
 /// The evidence of one case.
@@ -73,12 +74,19 @@ impl<'c> EvaluationContext<'c> {
             let looked = evidence.looked.iter().map(|(place, outcome)| (place, outcome));
             context
                 .looked
-                .extend(looked.filter(|(place, _)| context.subject.candidates().any(|d| *d == place.subject)));
+                .extend(looked.filter(|(place, _)| {
+                    context.subject.candidates().any(|d| *d == place.subject)
+                }));
         }
         for (number, item) in in_turn(case.evidence) {
             if context.entries.len() < ITEMS_MAX {
                 let object = context.object(&item.place.subject);
-                context.entries.push(Entry { item, number, object, untrusted: item.content.read() });
+                context.entries.push(Entry {
+                    item,
+                    number,
+                    object,
+                    untrusted: item.content.read(),
+                });
             } else {
                 context.unexamined = true;
             }
@@ -102,10 +110,13 @@ impl<'c> EvaluationContext<'c> {
 
     /// The digests on which a signature or a digest rule counts, the target first.
     pub(in crate::policy) fn candidates(&self) -> impl Iterator<Item = (SignedObject, &'c Digest)> {
-        [SignedObject::Target, SignedObject::PlatformManifest].into_iter().zip(self.subject.candidates())
+        [SignedObject::Target, SignedObject::PlatformManifest]
+            .into_iter()
+            .zip(self.subject.candidates())
     }
 
-    /// The digest in question that a document denies. A listed platform manifest is denied whatever it was asked by.
+    /// The digest in question that a document denies. A listed platform manifest is denied whatever
+    /// it was asked by.
     pub(in crate::policy) fn denied(&self, rule: &Rule) -> Option<&'c Digest> {
         let digests = std::iter::once(&self.subject.target).chain(&self.subject.child);
         digests.into_iter().find(|digest| rule.document.denies(digest))
@@ -126,7 +137,8 @@ impl<'c> EvaluationContext<'c> {
 
     /// For each of this evidence whether each item helps. What was not looked at may.
     pub(in crate::policy) fn helps(&self, evidence: &[&Evidence]) -> Vec<Vec<bool>> {
-        let mut helps: Vec<Vec<bool>> = evidence.iter().map(|found| vec![true; found.items.len()]).collect();
+        let mut helps: Vec<Vec<bool>> =
+            evidence.iter().map(|found| vec![true; found.items.len()]).collect();
         for (number, entry) in self.entries.iter().enumerate() {
             let (place, turn) = entry.number;
             if let Some(item) = helps.get_mut(place).and_then(|items| items.get_mut(turn)) {
@@ -146,8 +158,8 @@ impl<'c> EvaluationContext<'c> {
         self.now
     }
 
-    /// Whether the signature of this number holds under the trust of this number, and says what the claim of this number
-    /// is about the digest that it was found for.
+    /// Whether the signature of this number holds under the trust of this number, and says what the
+    /// claim of this number is about the digest that it was found for.
     pub(in crate::policy) fn holds(
         &mut self,
         entry: usize,
@@ -156,7 +168,8 @@ impl<'c> EvaluationContext<'c> {
     ) -> Result<&Signed, Fault> {
         let signature = self.entries.get(entry).ok_or(Fault::OtherDigest)?;
         let object = signature.object.ok_or(Fault::OtherDigest)?;
-        let subject = self.candidates().find(|(other, _)| *other == object).map(|(_, digest)| digest);
+        let subject =
+            self.candidates().find(|(other, _)| *other == object).map(|(_, digest)| digest);
         let subject = subject.ok_or(Fault::OtherDigest)?;
         let (now, proofs, budget) = (self.now, self.proofs, &mut self.budget);
         let tried = self.tried.entry((entry, trust, claim)).or_insert_with(|| {
@@ -177,7 +190,10 @@ impl<'c> EvaluationContext<'c> {
         for (place, outcome) in &self.looked {
             match outcome {
                 Outcome::Unreachable(said) => {
-                    return Some(Reason::Unreachable { place: place.to_string(), said: escaped(said) });
+                    return Some(Reason::Unreachable {
+                        place: place.to_string(),
+                        said: escaped(said),
+                    });
                 }
                 Outcome::Unable(said) if unable.is_none() => {
                     unable = Some(Reason::Unable { place: place.to_string(), said: escaped(said) });
@@ -185,13 +201,16 @@ impl<'c> EvaluationContext<'c> {
                 Outcome::Unable(_) | Outcome::Found(_) | Outcome::Absent | Outcome::Other(_) => {}
             }
         }
-        let looked = |digest: &Digest| self.looked.iter().any(|(place, _)| place.subject == *digest);
+        let looked =
+            |digest: &Digest| self.looked.iter().any(|(place, _)| place.subject == *digest);
         let missed = self.candidates().find(|(_, digest)| !looked(digest));
         let missed = missed.map(|(_, digest)| Reason::NotLooked { digest: digest.to_string() });
         let crowded = self.too_many_repositories;
         unable
             .or(missed)
-            .or_else(|| crowded.then_some(Reason::TooManyRepositories { limit: SIGNATURE_REPOSITORIES_MAX }))
+            .or_else(|| {
+                crowded.then_some(Reason::TooManyRepositories { limit: SIGNATURE_REPOSITORIES_MAX })
+            })
             .or_else(|| self.unexamined.then_some(Reason::TooManySignatures))
     }
 
@@ -207,12 +226,13 @@ impl Entry<'_> {
     }
 }
 
-/// The first of each place, then the second of each: who may fill one place uses up no more than a share of what a decision
-/// looks at, and what is in another is not hidden (attack D1).
+/// The first of each place, then the second of each: who may fill one place uses up no more than a
+/// share of what a decision looks at, and what is in another is not hidden (attack D1).
 fn in_turn<'c>(evidence: &[&'c Evidence]) -> Vec<((usize, usize), &'c Item)> {
     let numbered = evidence.iter().enumerate();
-    let items = numbered
-        .flat_map(|(place, found)| found.items.iter().enumerate().map(move |(turn, item)| ((place, turn), item)));
+    let items = numbered.flat_map(|(place, found)| {
+        found.items.iter().enumerate().map(move |(turn, item)| ((place, turn), item))
+    });
     let mut items: Vec<((usize, usize), &Item)> = items.collect();
     items.sort_by_key(|((_, turn), _)| *turn);
     items

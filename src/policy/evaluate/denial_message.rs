@@ -1,5 +1,6 @@
-//! [`refusal`]: the one line that a refusal prints. Which policy, which requirement, what was looked for and where,
-//! what was found; printable ASCII, and no part so long that it pushes the others out (attack E3).
+//! [`refusal`]: the one line that a refusal prints. Which policy, which requirement, what was
+//! looked for and where, what was found; printable ASCII, and no part so long that it pushes the
+//! others out (attack E3).
 
 use std::fmt::Write as _;
 
@@ -31,7 +32,8 @@ const OTHER_SHOWN: usize = 120;
 /// Longest name of a key file in the line, in bytes.
 const FILE_SHOWN: usize = 80;
 /// What is said of attestations that are not there for an image that was asked for by digest.
-const BY_DIGEST: &str = " (where the digest is an index's, attestations on the manifests under it do not count: attest the \
+const BY_DIGEST: &str = " (where the digest is an index's, attestations on the manifests under it \
+    do not count: attest the \
                          index, or ask by tag)";
 /// Hexadecimal digits of a digest where its beginning suffices: what git and docker show.
 const SHORT: usize = 12;
@@ -45,9 +47,12 @@ pub(in crate::policy) fn refusal(
 ) -> String {
     let mut message = format!("policy \"{}\"", rule.document.name);
     let require = &rule.document.require;
-    let leaf = failure.leaf.and_then(|number| Some((require.leaves.get(number)?, rule.trusts.get(number)?)));
+    let leaf = failure
+        .leaf
+        .and_then(|number| Some((require.leaves.get(number)?, rule.trusts.get(number)?)));
     if let Some((leaf, trust)) = leaf {
-        let _ = write!(message, ", requirement \"{}\": {}", escaped(&leaf.name), wanted(leaf, trust));
+        let _ =
+            write!(message, ", requirement \"{}\": {}", escaped(&leaf.name), wanted(leaf, trust));
     } else if matches!(failure.reason, Reason::DigestDenied { .. }) {
         message.push_str(": denied");
     } else {
@@ -71,14 +76,17 @@ pub(in crate::policy) fn refusal(
     message
 }
 
-/// Whether what is missing may be where it does not count: on a manifest under the index whose digest was asked for. Bills
-/// of materials are commonly there. Nobody who vouches for the index would vouch for them (attack A10).
+/// Whether what is missing may be where it does not count: on a manifest under the index whose
+/// digest was asked for. Bills of materials are commonly there. Nobody who vouches for the index
+/// would vouch for them (attack A10).
 fn is_attested_below(leaf: &Leaf, failure: &Failure, subject: &Subject) -> bool {
     let by_digest = matches!(&subject.name, Name::Known(reference) if reference.digest().is_some());
     let is_none = matches!(
         &failure.reason,
         Reason::Unsigned
-            | Reason::NoneCounts { why: Finding::Fault { fault: Fault::NotAttestation | Fault::OtherPredicate } }
+            | Reason::NoneCounts {
+                why: Finding::Fault { fault: Fault::NotAttestation | Fault::OtherPredicate }
+            }
     );
     by_digest && is_none && matches!(leaf.demand, Demand::Attestation { .. })
 }
@@ -88,12 +96,20 @@ fn wanted(leaf: &Leaf, trust: &LeafTrust) -> String {
         Demand::Digest(digests) => format!("none of the {} digests listed", digests.len()),
         Demand::Signature { attestor, .. } => match &attestor.kind {
             AttestorKind::Key(_) => format!("no valid signature by {}", whom(attestor, trust)),
-            AttestorKind::Keyless(_) => format!("no keyless signature by {}", whom(attestor, trust)),
-            AttestorKind::Certificate { .. } => format!("no signature with a certificate by {}", whom(attestor, trust)),
+            AttestorKind::Keyless(_) => {
+                format!("no keyless signature by {}", whom(attestor, trust))
+            }
+            AttestorKind::Certificate { .. } => {
+                format!("no signature with a certificate by {}", whom(attestor, trust))
+            }
         },
         Demand::Attestation { attestor, constraint } => {
             let types = constraint.predicate_types.join(" or ");
-            format!("no attestation {} by {}", bounded(escaped(&types), TYPE_SHOWN), whom(attestor, trust))
+            format!(
+                "no attestation {} by {}",
+                bounded(escaped(&types), TYPE_SHOWN),
+                whom(attestor, trust)
+            )
         }
     }
 }
@@ -102,16 +118,22 @@ fn wanted(leaf: &Leaf, trust: &LeafTrust) -> String {
 fn whom(attestor: &Attestor, trust: &LeafTrust) -> String {
     match &attestor.kind {
         AttestorKind::Key(_) => {
-            let keys: Vec<&RuleKey> = trust.trials.iter().filter_map(|trial| trial.key.as_ref()).collect();
+            let keys: Vec<&RuleKey> =
+                trust.trials.iter().filter_map(|trial| trial.key.as_ref()).collect();
             let named = |key: &&RuleKey| {
                 let id = key.id.to_string();
                 format!("{} ({}...)", bounded(escaped(&key.file), FILE_SHOWN), shortened(&id))
             };
             format!("key {}", some(keys.len(), keys.iter().map(named)))
         }
-        AttestorKind::Keyless(identities) => some(identities.len(), identities.iter().map(described)),
+        AttestorKind::Keyless(identities) => {
+            some(identities.len(), identities.iter().map(described))
+        }
         AttestorKind::Certificate { subjects, roots, .. } => {
-            let root = roots.first().map(|root| bounded(escaped(&root.name), FILE_SHOWN)).unwrap_or_default();
+            let root = roots
+                .first()
+                .map(|root| bounded(escaped(&root.name), FILE_SHOWN))
+                .unwrap_or_default();
             format!("{} under {root}", some(subjects.len(), subjects.iter().map(described)))
         }
     }
@@ -144,7 +166,10 @@ fn about(subject: &Subject) -> String {
 
 /// The places and what came of each.
 fn looked(context: &EvaluationContext<'_>) -> String {
-    let places = context.looked().iter().map(|(place, outcome)| format!("{}: {}", named(place), found(outcome)));
+    let places = context
+        .looked()
+        .iter()
+        .map(|(place, outcome)| format!("{}: {}", named(place), found(outcome)));
     bounded(places.collect::<Vec<_>>().join(", "), VALUE_MAX)
 }
 

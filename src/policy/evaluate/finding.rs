@@ -1,7 +1,8 @@
-//! [`Finding`]: why a signature does not count for a requirement, with what was got and what was wanted.
+//! [`Finding`]: why a signature does not count for a requirement, with what was got and what was
+//! wanted.
 //!
-//! Of many findings the most telling one stands in a refusal: the further a signature got, the more it tells. Texts are
-//! bounded and escaped (attack E3).
+//! Of many findings the most telling one stands in a refusal: the further a signature got, the more
+//! it tells. Texts are bounded and escaped (attack E3).
 
 use std::fmt;
 
@@ -102,9 +103,11 @@ pub enum Finding {
         #[serde(serialize_with = "display")]
         fault: Fault,
     },
-    /// It says something else than is wanted: an attestation of another kind, or none where one is wanted.
+    /// It says something else than is wanted: an attestation of another kind, or none where one is
+    /// wanted.
     OtherClaim,
-    /// It was gathered for a digest that is not judged here: the child's, where the index was asked for by digest.
+    /// It was gathered for a digest that is not judged here: the child's, where the index was asked
+    /// for by digest.
     OtherDigest,
     /// It was not looked at: there are more signatures than one decision looks at.
     NotExamined,
@@ -114,13 +117,16 @@ impl Finding {
     /// Whether it says that nothing could be told, rather than that it was not so.
     pub(in crate::policy) fn is_unable(&self) -> bool {
         // Of a signature from the future nothing is known but that a clock is wrong.
-        let clock = matches!(self, Self::MadeAfterNow { .. } | Self::Fault { fault: Fault::FutureTime });
-        let unread = matches!(self, Self::Fault { fault: Fault::RevocationUnknown | Fault::Beyond(_) });
+        let clock =
+            matches!(self, Self::MadeAfterNow { .. } | Self::Fault { fault: Fault::FutureTime });
+        let unread =
+            matches!(self, Self::Fault { fault: Fault::RevocationUnknown | Fault::Beyond(_) });
         clock || unread || matches!(self, Self::ConditionFailed { .. })
     }
 
-    /// How telling it is; the lowest tells most. By the right signer about something else comes before by another
-    /// signer, and that before what does not hold at all, so that junk beside a signature does not hide it.
+    /// How telling it is; the lowest tells most. By the right signer about something else comes
+    /// before by another signer, and that before what does not hold at all, so that junk beside a
+    /// signature does not hide it.
     pub(in crate::policy) fn rank(&self) -> u8 {
         match self {
             Self::IdentityDiffers { .. } => 0,
@@ -155,35 +161,54 @@ impl fmt::Display for Finding {
             Self::IdentityMissing { wanted } => {
                 write!(f, "a signature that holds names no repository, wanted is {wanted}")
             }
-            Self::ConditionFalse { .. } | Self::ConditionFailed { .. } | Self::ProvenanceDiffers { .. } => {
-                self.fmt_said(f)
-            }
-            Self::KeyNotValid { .. } | Self::TooOld { .. } | Self::NoProvenTime { .. } | Self::MadeAfterNow { .. } => {
-                self.fmt_time(f)
-            }
+            Self::ConditionFalse { .. }
+            | Self::ConditionFailed { .. }
+            | Self::ProvenanceDiffers { .. } => self.fmt_said(f),
+            Self::KeyNotValid { .. }
+            | Self::TooOld { .. }
+            | Self::NoProvenTime { .. }
+            | Self::MadeAfterNow { .. } => self.fmt_time(f),
             Self::OtherHolder { holder, part, got, wanted } => match (part.as_str(), got) {
-                ("subject" | "issuer", Some(_)) => write!(f, "signed by {holder}, wanted {part} is {wanted}"),
-                (_, Some(got)) => write!(f, "signed by {holder}, but its {part} is {got}, wanted is {wanted}"),
-                (_, None) => write!(f, "signed by {holder}, but it has no {part}, wanted is {wanted}"),
+                ("subject" | "issuer", Some(_)) => write!(
+                    f,
+                    "signed by {holder}, wanted {part} is \
+                    {wanted}"
+                ),
+                (_, Some(got)) => write!(
+                    f,
+                    "signed by {holder}, but its {part} is {got}, wanted \
+                    is {wanted}"
+                ),
+                (_, None) => write!(
+                    f,
+                    "signed by {holder}, but it has no {part}, wanted is \
+                    {wanted}"
+                ),
             },
             Self::Fault { fault } => fault.fmt(f),
             Self::OtherClaim => f.write_str("says something else than is wanted"),
             Self::OtherDigest => f.write_str(
-                "a signature on the platform manifest, but the index was asked for by digest and needs its own",
+                "a signature on the platform manifest, but the index was asked for by digest and \
+                 needs its own",
             ),
             Self::NotExamined => f.write_str("more signatures than one decision looks at"),
         }
     }
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "parts of one match; Display above lists every variant")]
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "parts of one match; Display above lists every variant"
+)]
 impl Finding {
     fn fmt_said(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ConditionFalse { condition, got: Some(got), wanted: Some(wanted) } => {
                 write!(f, "the attestation's {condition} is {got}, wanted is {wanted}")
             }
-            Self::ConditionFalse { condition, .. } => write!(f, "of the attestation this is false: {condition}"),
+            Self::ConditionFalse { condition, .. } => {
+                write!(f, "of the attestation this is false: {condition}")
+            }
             Self::ConditionFailed { condition, said } => {
                 write!(f, "of the attestation this cannot be told: {condition}: {said}")
             }
@@ -203,9 +228,15 @@ impl Finding {
                 write!(f, "signed by {file} at {at}, which may sign {window}")
             }
             Self::KeyNotValid { file, at, proven: false, window } => {
-                write!(f, "signed by {file} at no proven time, so that now counts ({at}); it may sign {window}")
+                write!(
+                    f,
+                    "signed by {file} at no proven time, so that now counts ({at}); it may sign \
+                     {window}"
+                )
             }
-            Self::TooOld { signed, max } => write!(f, "signed at {signed}, which is longer ago than {max}"),
+            Self::TooOld { signed, max } => {
+                write!(f, "signed at {signed}, which is longer ago than {max}")
+            }
             Self::NoProvenTime { max } => {
                 write!(f, "signed, but nobody vouches for when, and it may not be older than {max}")
             }

@@ -1,7 +1,9 @@
-//! [`Case`] and the judge: `judge(subject, documents that matched, evidence)` is a permit or a denial.
+//! [`Case`] and the judge: `judge(subject, documents that matched, evidence)` is a permit or a
+//! denial.
 //!
-//! A pure function: nothing is fetched in it, no clock is read, the same case has the same verdict. Every document
-//! that matched must be met; one that only warns is reported and stands in nobody's way.
+//! A pure function: nothing is fetched in it, no clock is read, the same case has the same verdict.
+//! Every document that matched must be met; one that only warns is reported and stands in nobody's
+//! way.
 
 use crate::evidence::Subject;
 use crate::verify::Budget;
@@ -20,9 +22,9 @@ use crate::policy::set::{PolicySet, Rule, Unmatched};
 pub struct Sifted {
     /// The verdict, as if there were no more.
     pub verdict: Verdict,
-    /// For each evidence of the case whether each of its items helps: it counts for a requirement for which no other like
-    /// it does, or says most about why a requirement is not met. Without the others the verdict is the same, whatever is
-    /// added to it.
+    /// For each evidence of the case whether each of its items helps: it counts for a requirement
+    /// for which no other like it does, or says most about why a requirement is not met. Without
+    /// the others the verdict is the same, whatever is added to it.
     pub helps: Vec<Vec<bool>>,
     /// How many signature checks are left.
     pub checks_left: u32,
@@ -36,10 +38,11 @@ impl PolicySet {
         self.sift(case, Budget::DEFAULT).verdict
     }
 
-    /// Judges a part of what there is, with so many signature checks, and says what of it has to be kept for the judgement
-    /// of the whole.
+    /// Judges a part of what there is, with so many signature checks, and says what of it has to be
+    /// kept for the judgement of the whole.
     pub fn sift(&self, case: &Case<'_>, checks: u32) -> Sifted {
-        let mut context = EvaluationContext::new(case, self.plan(case.applicable).asks_for_evidence(), checks);
+        let mut context =
+            EvaluationContext::new(case, self.plan(case.applicable).asks_for_evidence(), checks);
         let verdict = self.rule_on(case, &mut context);
         let (checks_left, is_cut) = context.spent();
         Sifted { verdict, helps: context.helps(case.evidence), checks_left, is_cut }
@@ -73,10 +76,15 @@ impl PolicySet {
                 Unmatched::Deny | Unmatched::Admit => {}
             }
         }
-        // What enforces is judged first, so that what only warns never uses up its signature checks.
+        // What enforces is judged first, so that what only warns never uses up its signature
+        // checks.
         let mut order: Vec<usize> = (0..rules.len()).collect();
-        order.sort_by_key(|n| rules.get(*n).is_some_and(|rule| rule.document.action == Action::Warn));
-        let judged = order.into_iter().filter_map(|n| Some((n, PolicyResult::of(rules.get(n)?, self, context))));
+        order.sort_by_key(|n| {
+            rules.get(*n).is_some_and(|rule| rule.document.action == Action::Warn)
+        });
+        let judged = order
+            .into_iter()
+            .filter_map(|n| Some((n, PolicyResult::of(rules.get(n)?, self, context))));
         let mut results: Vec<(usize, PolicyResult)> = judged.collect();
         results.sort_by_key(|(n, _)| *n);
         let results = results.into_iter().map(|(_, result)| result).collect();
@@ -112,9 +120,13 @@ fn conclude(
     // Admitted although no document demands anything: by what is said of images that none matches.
     let unmatched = worst.is_none() && rules.iter().all(|rule| rule.document.only_denies);
     let report = Report { unmatched, documents }.bounded();
-    // The child alone only where it carries everything: it is what will be judged when it is to run. Where both are
-    // needed the target is pulled, which leads to both.
-    let object = if !all.target && all.child { SignedObject::PlatformManifest } else { SignedObject::Target };
+    // The child alone only where it carries everything: it is what will be judged when it is to
+    // run. Where both are needed the target is pulled, which leads to both.
+    let object = if !all.target && all.child {
+        SignedObject::PlatformManifest
+    } else {
+        SignedObject::Target
+    };
     let Some((rule, failure)) = worst else { return permit(subject, object, report, until) };
     let leaf = failure.leaf.and_then(|number| rule.document.require.leaves.get(number));
     Verdict::Denial(Denial {
@@ -136,7 +148,12 @@ fn severity(class: Class) -> u8 {
     }
 }
 
-fn permit(subject: &Subject, object: SignedObject, report: Report, until: Option<jiff::Timestamp>) -> Verdict {
+fn permit(
+    subject: &Subject,
+    object: SignedObject,
+    report: Report,
+    until: Option<jiff::Timestamp>,
+) -> Verdict {
     let pinned = match (object, &subject.child) {
         (SignedObject::PlatformManifest, Some(child)) => child,
         (SignedObject::PlatformManifest | SignedObject::Target, _) => &subject.target,

@@ -1,6 +1,8 @@
-//! Evidence in, verdict out: [`case::Case`] holds the documents that match an image against its evidence.
+//! Evidence in, verdict out: [`case::Case`] holds the documents that match an image against its
+//! evidence.
 //!
-//! The result of each requirement and document, the denial message and the report are here. Nothing is fetched, and no clock is read.
+//! The result of each requirement and document, the denial message and the report are here. Nothing
+//! is fetched, and no clock is read.
 
 pub(super) mod acceptance;
 pub(super) mod case;

@@ -1,5 +1,5 @@
-//! [`Verdict`], [`Permit`] and [`Denial`]: what the judge says. Only this room can make a permit, and only a permit
-//! lets anything through.
+//! [`Verdict`], [`Permit`] and [`Denial`]: what the judge says. Only this room can make a permit,
+//! and only a permit lets anything through.
 
 use std::fmt;
 
@@ -75,8 +75,9 @@ pub enum Reason {
         /// Why.
         why: Finding,
     },
-    /// There is a signature or an attestation of which it could not be told whether it counts: a condition that cannot be
-    /// evaluated, a certificate of which no current list says whether it was revoked.
+    /// There is a signature or an attestation of which it could not be told whether it counts: a
+    /// condition that cannot be evaluated, a certificate of which no current list says whether it
+    /// was revoked.
     NotTold {
         /// Why.
         why: Finding,
@@ -90,7 +91,8 @@ pub enum Reason {
         /// The digest: the target's, or the platform manifest's under it.
         digest: String,
     },
-    /// The image was not brought from a registry (imported, renamed); signatures cannot speak for it.
+    /// The image was not brought from a registry (imported, renamed); signatures cannot speak for
+    /// it.
     NoOrigin,
     /// The image has no name, so that no repository can be asked.
     NoName,
@@ -113,7 +115,8 @@ pub enum Reason {
         /// The digest.
         digest: String,
     },
-    /// There are more signatures than one decision looks at, and those that were looked at do not suffice.
+    /// There are more signatures than one decision looks at, and those that were looked at do not
+    /// suffice.
     TooManySignatures,
     /// The policies that match name more repositories for signatures than one decision looks in.
     TooManyRepositories {
@@ -141,7 +144,8 @@ impl Permit {
         &self.subject
     }
 
-    /// The digest to pull and name: the target's, or the child's when any requirement rests on the child (fact P15).
+    /// The digest to pull and name: the target's, or the child's when any requirement rests on the
+    /// child (fact P15).
     #[must_use]
     pub fn pinned(&self) -> &Digest {
         &self.pinned
@@ -153,10 +157,11 @@ impl Permit {
         &self.report
     }
 
-    /// Until when it holds: the earliest moment at which one of the signatures that counted ends to do so, by a key's
-    /// window, the age of a signature, a certificate or revocation list that was judged at now; and an hour where a
-    /// condition asks for the time. None where nothing ends. No signature that a threshold could have done without is
-    /// left out: a permit may end early, never late.
+    /// Until when it holds: the earliest moment at which one of the signatures that counted ends to
+    /// do so, by a key's window, the age of a signature, a certificate or revocation list that was
+    /// judged at now; and an hour where a condition asks for the time. None where nothing ends. No
+    /// signature that a threshold could have done without is left out: a permit may end early,
+    /// never late.
     #[must_use]
     pub fn valid_until(&self) -> Option<jiff::Timestamp> {
         self.until
@@ -165,7 +170,9 @@ impl Permit {
     /// The names of the policies that were not met and only warn.
     pub fn warnings(&self) -> impl Iterator<Item = &str> {
         let failed = self.report.documents.iter().filter(|document| !document.satisfied);
-        failed.filter(|document| document.action == Action::Warn).map(|document| document.policy.as_str())
+        failed
+            .filter(|document| document.action == Action::Warn)
+            .map(|document| document.policy.as_str())
     }
 }
 
@@ -188,7 +195,8 @@ impl Denial {
         self.policy.as_deref()
     }
 
-    /// The requirement that was not met; none when none matched or the thresholds together were not met.
+    /// The requirement that was not met; none when none matched or the thresholds together were not
+    /// met.
     #[must_use]
     pub fn requirement(&self) -> Option<&str> {
         self.requirement.as_deref()
@@ -200,8 +208,8 @@ impl Denial {
         &self.report
     }
 
-    /// The same denial, with more to say at the end of its line: what is known beside what was judged. At most 300 bytes
-    /// of it are shown, and what else the line says gives way to them.
+    /// The same denial, with more to say at the end of its line: what is known beside what was
+    /// judged. At most 300 bytes of it are shown, and what else the line says gives way to them.
     pub fn noting(mut self, note: &str) -> Self {
         let note = bounded(escaped(note), NOTE_MAX);
         let room = LINE_MAX.saturating_sub(note.len() + "; ".len());
@@ -210,8 +218,8 @@ impl Denial {
     }
 }
 
-/// One line of printable ASCII, at most a kilobyte: which policy, which requirement, what was looked for and where,
-/// what was found.
+/// One line of printable ASCII, at most a kilobyte: which policy, which requirement, what was
+/// looked for and where, what was found.
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&bounded(self.message.clone(), LINE_MAX))
@@ -221,8 +229,14 @@ impl fmt::Display for Denial {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPolicy => f.write_str("no policy matches, and what no policy matches is denied"),
-            Self::StaleSet => f.write_str("the policies changed while this image was judged; try again"),
+            Self::NoPolicy => f.write_str(
+                "no policy matches, and what no policy matches is \
+                denied",
+            ),
+            Self::StaleSet => f.write_str(
+                "the policies changed while this image was judged; try \
+                again",
+            ),
             Self::Unsigned => f.write_str("no signature there"),
             Self::NoneCounts { why } | Self::NotTold { why } => why.fmt(f),
             Self::KeysNotDistinct => {
@@ -231,20 +245,32 @@ impl fmt::Display for Reason {
             Self::DigestNotListed => f.write_str("the digest is none of those listed"),
             Self::DigestDenied { digest } => write!(f, "{digest} is denied, whoever signed it"),
             Self::NoOrigin => f.write_str(
-                "the image was not brought from a registry (imported or renamed) and there is no evidence on it on this node; \
+                "the image was not brought from a registry (imported or renamed) and there is no \
+                 evidence on it on this node; \
                  bring its signatures with sealgate evidence import, or admit it by a digest rule",
             ),
-            Self::NoName => {
-                f.write_str("the image has no name to look for signatures under; only a digest rule can admit it")
-            }
+            Self::NoName => f.write_str(
+                "the image has no name to look for signatures under; only a digest \
+                    rule can admit it",
+            ),
             Self::Unreachable { place, said } => write!(f, "{place} could not be reached: {said}"),
             Self::Unable { place, said } => write!(f, "{place} could not be read: {said}"),
             Self::NotLooked { digest } => write!(f, "signatures on {digest} were not looked for"),
-            Self::TooManySignatures => f.write_str("there are more signatures than one decision looks at"),
+            Self::TooManySignatures => f.write_str(
+                "there are more signatures than one decision \
+                looks at",
+            ),
             Self::TooManyRepositories { limit } => {
-                write!(f, "the policies that match name more than {limit} repositories for signatures")
+                write!(
+                    f,
+                    "the policies that match name more than {limit} repositories for \
+                    signatures"
+                )
             }
-            Self::TooComplex => f.write_str("the thresholds combine in more ways than are searched"),
+            Self::TooComplex => f.write_str(
+                "the thresholds combine in more ways than are \
+                searched",
+            ),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! [`PolicyResult`]: what one document says of one case.
 //!
-//! A leaf is met by signatures or by the digest itself; whether the thresholds over the leaves are met, `solve` finds.
-//! Whether the target alone or the child alone would do is said too: it decides which of them is pulled.
+//! A leaf is met by signatures or by the digest itself; whether the thresholds over the leaves are
+//! met, `solve` finds. Whether the target alone or the child alone would do is said too: it decides
+//! which of them is pulled.
 
 use crate::image::Digest;
 
@@ -45,9 +46,14 @@ pub(in crate::policy) struct Failure {
 
 impl PolicyResult {
     /// Judges one document.
-    pub(in crate::policy) fn of(rule: &Rule, set: &PolicySet, context: &mut EvaluationContext<'_>) -> Self {
+    pub(in crate::policy) fn of(
+        rule: &Rule,
+        set: &PolicySet,
+        context: &mut EvaluationContext<'_>,
+    ) -> Self {
         let document = &rule.document;
-        let mut evaluator = RequirementEvaluator { context, trusts: &set.trusts, signers: SignerSet::default() };
+        let mut evaluator =
+            RequirementEvaluator { context, trusts: &set.trusts, signers: SignerSet::default() };
         let results: Vec<RequirementResult> =
             (0..document.require.leaves.len()).filter_map(|n| evaluator.judge(rule, n)).collect();
         let RequirementEvaluator { signers, context, .. } = evaluator;
@@ -105,7 +111,8 @@ fn resolved(satisfied_by: &SatisfiedBy, signers: &SignerSet) -> SatisfiedBy {
     }
 }
 
-/// Why not: what could not be looked at or told, if that could have changed the answer; else what was found.
+/// Why not: what could not be looked at or told, if that could have changed the answer; else what
+/// was found.
 fn failure(
     rule: &Rule,
     results: &[RequirementResult],
@@ -126,7 +133,8 @@ fn failure(
         missing.retain(|leaf| !asks(leaf));
     }
     let unable = |number: usize| results.get(number).and_then(|result| result.unable.as_ref());
-    // A leaf that is met may lack a signer of its own: then it may be another leaf's that could not be told.
+    // A leaf that is met may lack a signer of its own: then it may be another leaf's that could not
+    // be told.
     let leaves_in_order = missing.iter().copied().chain(0..results.len());
     let untold = leaves_in_order.into_iter().find_map(|leaf| Some((leaf, unable(leaf)?)));
     if let Some((leaf, finding)) = untold
@@ -137,20 +145,34 @@ fn failure(
     }
     let reasons = missing.iter().filter_map(|leaf| Some((*leaf, results.get(*leaf)?.why.clone()?)));
     match reasons.min_by_key(|(leaf, reason)| (rank(reason), *leaf)) {
-        Some((leaf, reason)) => {
-            Failure { class: Class::Refused, reason, leaf: Some(leaf), others: missing.len().saturating_sub(1) }
-        }
-        None => Failure { class: Class::Refused, reason: Reason::KeysNotDistinct, leaf: None, others: 0 },
+        Some((leaf, reason)) => Failure {
+            class: Class::Refused,
+            reason,
+            leaf: Some(leaf),
+            others: missing.len().saturating_sub(1),
+        },
+        None => Failure {
+            class: Class::Refused,
+            reason: Reason::KeysNotDistinct,
+            leaf: None,
+            others: 0,
+        },
     }
 }
 
-/// Whether the document would be met if everybody signed whom the open leaves want, with the others as they came out.
-/// Who signed already is not told from who would: rather is an answer not known than wrong.
+/// Whether the document would be met if everybody signed whom the open leaves want, with the others
+/// as they came out. Who signed already is not told from who would: rather is an answer not known
+/// than wrong.
 fn would_do(rule: &Rule, on_any: &[SatisfiedBy], is_open: impl Fn(usize) -> bool) -> bool {
-    let base =
-        rule.best.iter().flat_map(|satisfied_by| &satisfied_by.signers).max().map_or(0, |max| max.saturating_add(1));
-    let apart =
-        |satisfied_by: &SatisfiedBy| satisfied_by.signers.iter().map(|signer| signer.saturating_add(base)).collect();
+    let base = rule
+        .best
+        .iter()
+        .flat_map(|satisfied_by| &satisfied_by.signers)
+        .max()
+        .map_or(0, |max| max.saturating_add(1));
+    let apart = |satisfied_by: &SatisfiedBy| {
+        satisfied_by.signers.iter().map(|signer| signer.saturating_add(base)).collect()
+    };
     let leaves = rule.best.iter().zip(on_any).enumerate();
     let satisfied_by: Vec<SatisfiedBy> = leaves
         .map(|(number, (best, now))| match is_open(number) {

@@ -1,7 +1,7 @@
 //! [`Report`]: what was asked of an image and what came of it, for the audit log.
 //!
-//! Every document that matched, every requirement, every signature with what became of it. Texts in it are bounded and
-//! escaped (attack E3). A report decides nothing.
+//! Every document that matched, every requirement, every signature with what became of it. Texts in
+//! it are bounded and escaped (attack E3). A report decides nothing.
 
 use serde::Serialize;
 
@@ -41,7 +41,8 @@ pub struct DocumentReport {
 pub struct RequirementReport {
     /// Its name.
     pub name: String,
-    /// Whether it was met, by itself; a threshold around it may still count it not, for lack of a key of its own.
+    /// Whether it was met, by itself; a threshold around it may still count it not, for lack of a
+    /// key of its own.
     pub satisfied: bool,
     /// Who met it, each once, at most [`SIGNERS_MAX`].
     pub signers: Vec<Signer>,
@@ -62,12 +63,13 @@ pub struct RequirementReport {
 /// Most signature results that one requirement's report lists: a record stays readable and small.
 pub const SIGNATURE_RESULTS_MAX: usize = 16;
 
-/// Most signers that one requirement's report lists. With a certificate and all that stands in it one takes some two
-/// kilobytes, and a whole record has 64.
+/// Most signers that one requirement's report lists. With a certificate and all that stands in it
+/// one takes some two kilobytes, and a whole record has 64.
 pub const SIGNERS_MAX: usize = 8;
 
-/// Longest that signers and signature results may be as JSON, in bytes, all requirements together: a record of the audit log has
-/// 64 KiB, and what does not fit there is cut whole. Each requirement has an equal share.
+/// Longest that signers and signature results may be as JSON, in bytes, all requirements together:
+/// a record of the audit log has 64 KiB, and what does not fit there is cut whole. Each requirement
+/// has an equal share.
 const REPORT_MAX: usize = 48 * 1024;
 
 /// Which of the subject's two digests a signature is on.
@@ -98,7 +100,8 @@ pub struct SignatureResult {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "camelCase")]
 pub enum SignatureOutcome {
-    /// It counts. The signer without what stands in the certificate beside the name: the requirement's signers have it.
+    /// It counts. The signer without what stands in the certificate beside the name: the
+    /// requirement's signers have it.
     Signed(Signer),
     /// It does not, and this is the most telling reason over all whom the requirement names.
     Refused(Finding),
@@ -107,8 +110,9 @@ pub enum SignatureOutcome {
 }
 
 impl Report {
-    /// The report with no more signers and signature results than fit a record. Whoever adds signatures to an image lengthens its
-    /// report; what counted stays before what did not, and of each requirement its first signer stays in any case.
+    /// The report with no more signers and signature results than fit a record. Whoever adds
+    /// signatures to an image lengthens its report; what counted stays before what did not, and of
+    /// each requirement its first signer stays in any case.
     pub(in crate::policy) fn bounded(mut self) -> Self {
         let requirements = || self.documents.iter().map(|document| document.requirements.len());
         let share = REPORT_MAX.checked_div(requirements().sum()).unwrap_or(REPORT_MAX);
@@ -129,9 +133,13 @@ impl RequirementReport {
             number += 1;
             takes(&mut room, signer) || number == 1
         });
-        let counts = |result: &SignatureResult| matches!(result.outcome, SignatureOutcome::Signed(_));
-        let mut kept: Vec<bool> =
-            self.signature_results.iter().map(|result| counts(result) && takes(&mut room, result)).collect();
+        let counts =
+            |result: &SignatureResult| matches!(result.outcome, SignatureOutcome::Signed(_));
+        let mut kept: Vec<bool> = self
+            .signature_results
+            .iter()
+            .map(|result| counts(result) && takes(&mut room, result))
+            .collect();
         for (result, kept) in self.signature_results.iter().zip(&mut kept) {
             *kept |= !counts(result) && takes(&mut room, result);
         }

@@ -1,5 +1,5 @@
-//! [`RequirementEvaluator`] evaluates one leaf of a document; [`RequirementResult`] says who meets it, on which digest,
-//! and what became of each signature that was tried.
+//! [`RequirementEvaluator`] evaluates one leaf of a document; [`RequirementResult`] says who meets
+//! it, on which digest, and what became of each signature that was tried.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,8 @@ use super::context::EvaluationContext;
 use super::finding::Finding;
 use super::permit::Reason;
 use super::report::{
-    RequirementReport, SIGNATURE_RESULTS_MAX, SIGNERS_MAX, SignatureOutcome, SignatureResult, SignedObject,
+    RequirementReport, SIGNATURE_RESULTS_MAX, SIGNERS_MAX, SignatureOutcome, SignatureResult,
+    SignedObject,
 };
 use super::signer::Signer;
 use crate::policy::requirement::Demand;
@@ -61,25 +62,40 @@ struct HelpfulSignatures {
 
 impl RequirementEvaluator<'_, '_> {
     /// Judges the leaf of this number.
-    pub(in crate::policy) fn judge(&mut self, rule: &Rule, number: usize) -> Option<RequirementResult> {
+    pub(in crate::policy) fn judge(
+        &mut self,
+        rule: &Rule,
+        number: usize,
+    ) -> Option<RequirementResult> {
         let leaf = rule.document.require.leaves.get(number)?;
         let (trust, kind) = (rule.trusts.get(number)?, *rule.kinds.get(number)?);
         let mut result = RequirementResult::new(leaf.name.clone());
         match (&leaf.demand, leaf.attestor(), self.context.name()) {
             (Demand::Digest(digests), ..) => {
-                for (object, _) in self.context.candidates().filter(|(_, digest)| digests.contains(digest)) {
+                for (object, _) in
+                    self.context.candidates().filter(|(_, digest)| digests.contains(digest))
+                {
                     result.count(object, None);
                 }
                 result.why = Some(Reason::DigestNotListed);
             }
-            (Demand::Signature { .. } | Demand::Attestation { .. }, _, Err(reason)) => result.why = Some(reason),
-            (Demand::Signature { .. } | Demand::Attestation { .. }, Some(attestor), Ok(reference)) => {
+            (Demand::Signature { .. } | Demand::Attestation { .. }, _, Err(reason)) => {
+                result.why = Some(reason)
+            }
+            (
+                Demand::Signature { .. } | Demand::Attestation { .. },
+                Some(attestor),
+                Ok(reference),
+            ) => {
                 let now = self.context.now();
-                let rules = SignatureRules { reference, leaf, attestor, trust, trusts: self.trusts, now };
+                let rules =
+                    SignatureRules { reference, leaf, attestor, trust, trusts: self.trusts, now };
                 self.signatures(&mut result, &LeafRules { rules, kind });
             }
             // Never: such a leaf says by whom. It is not met.
-            (Demand::Signature { .. } | Demand::Attestation { .. }, None, Ok(_)) => result.why = Some(Reason::Unsigned),
+            (Demand::Signature { .. } | Demand::Attestation { .. }, None, Ok(_)) => {
+                result.why = Some(Reason::Unsigned)
+            }
         }
         result.report.satisfied = !result.on_any.is_empty();
         if result.report.satisfied {
@@ -92,7 +108,8 @@ impl RequirementEvaluator<'_, '_> {
     fn signatures(&mut self, result: &mut RequirementResult, leaf_rules: &LeafRules<'_>) {
         let mut helpful = HelpfulSignatures::default();
         for number in 0..self.context.entries().len() {
-            let Some((object, item)) = self.context.entries().get(number).map(|entry| (entry.object, entry.item))
+            let Some((object, item)) =
+                self.context.entries().get(number).map(|entry| (entry.object, entry.item))
             else {
                 continue;
             };
@@ -108,7 +125,11 @@ impl RequirementEvaluator<'_, '_> {
                     helpful.tell(number, finding);
                 }
             }
-            result.note(SignatureResult { item: item.digest.clone(), place: item.place.to_string(), outcome });
+            result.note(SignatureResult {
+                item: item.digest.clone(),
+                place: item.place.to_string(),
+                outcome,
+            });
         }
         let telling = helpful.telling.as_ref().map(|(number, _)| *number);
         telling.into_iter().chain(helpful.untold).for_each(|number| self.context.help(number));
@@ -127,13 +148,17 @@ impl RequirementEvaluator<'_, '_> {
         let mut most_telling: Option<Finding> = None;
         let trust = leaf_rules.rules.trust;
         for trial in &trust.trials {
-            let finding = match self.context.holds(number, (trial.trust, trust.claim), self.trusts) {
+            let finding = match self.context.holds(number, (trial.trust, trust.claim), self.trusts)
+            {
                 Ok(signed) => match leaf_rules.rules.accept(signed, trial) {
                     Ok(accepted) => {
                         if helpful.counted.insert((object, accepted.signer_keys.clone())) {
                             self.context.help(number);
                         }
-                        result.count(object, Some(self.signers.number(leaf_rules.kind, accepted.signer_keys)));
+                        result.count(
+                            object,
+                            Some(self.signers.number(leaf_rules.kind, accepted.signer_keys)),
+                        );
                         result.until = [result.until, accepted.until].into_iter().flatten().min();
                         result.sign(&accepted.signer);
                         return SignatureOutcome::Signed(accepted.signer.brief());
@@ -173,7 +198,8 @@ impl RequirementResult {
             signature_results: Vec::new(),
             signature_results_omitted: 0,
         };
-        let (on_target, on_child, on_any) = (SatisfiedBy::default(), SatisfiedBy::default(), SatisfiedBy::default());
+        let (on_target, on_child, on_any) =
+            (SatisfiedBy::default(), SatisfiedBy::default(), SatisfiedBy::default());
         Self { report, on_target, on_child, on_any, until: None, why: None, unable: None }
     }
 
@@ -205,16 +231,17 @@ impl RequirementResult {
         }
     }
 
-    /// Reports what became of a signature. A signature that counts is worth more than one that does not: a registry cannot push it out of
-    /// the report with others before it.
+    /// Reports what became of a signature. A signature that counts is worth more than one that does
+    /// not: a registry cannot push it out of the report with others before it.
     fn note(&mut self, signature_result: SignatureResult) {
         let signature_results = &mut self.report.signature_results;
         if signature_results.len() < SIGNATURE_RESULTS_MAX {
             return signature_results.push(signature_result);
         }
         self.report.signature_results_omitted += 1;
-        let counts =
-            |signature_result: &SignatureResult| matches!(signature_result.outcome, SignatureOutcome::Signed(_));
+        let counts = |signature_result: &SignatureResult| {
+            matches!(signature_result.outcome, SignatureOutcome::Signed(_))
+        };
         if counts(&signature_result)
             && let Some(last) = signature_results.iter_mut().rev().find(|other| !counts(other))
         {

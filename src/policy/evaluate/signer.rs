@@ -1,7 +1,7 @@
 //! [`Signer`]: who signed, when, and which log entry says so, for the audit log and for people.
 //!
-//! Nothing stands here that was not proven: times and log entries are those that a proof bound to the signature. Texts
-//! are bounded and escaped (attack E3).
+//! Nothing stands here that was not proven: times and log entries are those that a proof bound to
+//! the signature. Texts are bounded and escaped (attack E3).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,8 +14,8 @@ use crate::verify::{Certificate, KeyId, LogEntry, ProvenTime, San, TimeSource};
 
 /// Most times or log entries that are shown of one signature: signers get one or two.
 const LISTED_MAX: usize = 8;
-/// Longest value of an extension, name of a log and issuer, in bytes: the repository, workflow and run of a job are URLs
-/// of under 150.
+/// Longest value of an extension, name of a log and issuer, in bytes: the repository, workflow and
+/// run of a job are URLs of under 150.
 const SHOWN_MAX: usize = 200;
 
 /// Who signed, when and which log entries say so.
@@ -122,7 +122,8 @@ impl Signer {
         }
     }
 
-    /// When it was signed and which log entries say so, in words; none where nothing is proven of that.
+    /// When it was signed and which log entries say so, in words; none where nothing is proven of
+    /// that.
     #[must_use]
     pub fn when(&self) -> Option<String> {
         let times = self.times.iter().map(|at| format!("at {} ({} {})", at.time, at.by, at.name));
@@ -147,7 +148,10 @@ impl Signer {
     pub(in crate::policy) fn is_by_the_same(&self, other: &Self) -> bool {
         match (&self.id, &other.id) {
             (SignerId::Key { key, .. }, SignerId::Key { key: other, .. }) => key == other,
-            (SignerId::Certificate { certificate }, SignerId::Certificate { certificate: other }) => {
+            (
+                SignerId::Certificate { certificate },
+                SignerId::Certificate { certificate: other },
+            ) => {
                 certificate.subject == other.subject
                     && certificate.subject_kind == other.subject_kind
                     && certificate.issuer == other.issuer
@@ -167,8 +171,13 @@ impl Signer {
 
 impl CertificateInfo {
     /// The holder of a certificate, by the name that the policy wants.
-    pub(in crate::policy) fn new(certificate: &Certificate, san: Option<&San>, trust_root: Option<&str>) -> Self {
-        let extensions = certificate.extensions().map(|(extension, value)| (extension.name(), shown(value)));
+    pub(in crate::policy) fn new(
+        certificate: &Certificate,
+        san: Option<&San>,
+        trust_root: Option<&str>,
+    ) -> Self {
+        let extensions =
+            certificate.extensions().map(|(extension, value)| (extension.name(), shown(value)));
         Self {
             subject: san.map(|san| escaped(san.as_str())).unwrap_or_default(),
             subject_kind: san.map_or("none", San::kind),

@@ -1,7 +1,8 @@
-//! [`Attestor`]: by whom a signature or an attestation is to be, and what is asked of it beside: log entries, timestamps, age.
+//! [`Attestor`]: by whom a signature or an attestation is to be, and what is asked of it beside:
+//! log entries, timestamps, age.
 //!
-//! Reading only: the files and trust roots are named here and read by others; `judge` asks whether a signature is by one
-//! of these.
+//! Reading only: the files and trust roots are named here and read by others; `judge` asks whether
+//! a signature is by one of these.
 
 use crate::verify::Demands;
 
@@ -14,8 +15,8 @@ use crate::policy::syntax::yaml::Value;
 
 /// Most key files of one requirement; each is tried on every signature.
 const KEYS_MAX: usize = 32;
-/// Most files of certificates or revocation lists of one kind in one requirement: an authority has a few, and those that
-/// it replaces stand beside them for a while.
+/// Most files of certificates or revocation lists of one kind in one requirement: an authority has
+/// a few, and those that it replaces stand beside them for a while.
 const FILES_MAX: usize = 32;
 /// Most identities of one requirement; each is matched against every certificate.
 const IDENTITIES_MAX: usize = 64;
@@ -23,17 +24,25 @@ const IDENTITIES_MAX: usize = 64;
 const FILE_NAME_MAX: usize = 255;
 /// Longest name of a trust root; it stands in refusals.
 const ROOT_NAME_MAX: usize = 63;
-/// Most log entries and timestamps that can be asked for: there are not that many independent logs or authorities.
+/// Most log entries and timestamps that can be asked for: there are not that many independent logs
+/// or authorities.
 const WITNESSES_MAX: u8 = 8;
 /// The trust root of keyless signatures unless another is named: Sigstore's public good instance.
 const PUBLIC_GOOD: &str = "public-good";
 
 /// The kinds of `Attestor`, as fields.
 pub(in crate::policy) const KINDS: &[&str] = &["key", "keyless", "certificate"];
-pub(in crate::policy) const KEY: &[&str] = &["files", "trustRoot", "minLogEntries", "minTimestamps"];
+pub(in crate::policy) const KEY: &[&str] =
+    &["files", "trustRoot", "minLogEntries", "minTimestamps"];
 pub(in crate::policy) const KEY_FILE: &[&str] = &["file", "notBefore", "notAfter"];
-pub(in crate::policy) const KEYLESS: &[&str] =
-    &["trustRoot", "identities", "minLogEntries", "minTimestamps", "insecureIgnoreTlog", "insecureIgnoreSCT"];
+pub(in crate::policy) const KEYLESS: &[&str] = &[
+    "trustRoot",
+    "identities",
+    "minLogEntries",
+    "minTimestamps",
+    "insecureIgnoreTlog",
+    "insecureIgnoreSCT",
+];
 pub(in crate::policy) const CERTIFICATE: &[&str] = &[
     "roots",
     "intermediates",
@@ -52,9 +61,11 @@ pub(in crate::policy) struct Attestor {
     pub(in crate::policy) kind: AttestorKind,
     /// Entries in logs, timestamps and certificate timestamps that are asked for.
     pub(in crate::policy) demands: Demands,
-    /// The trust root that vouches for certificates, times and log entries; always there for [`AttestorKind::Keyless`].
+    /// The trust root that vouches for certificates, times and log entries; always there for
+    /// [`AttestorKind::Keyless`].
     pub(in crate::policy) root: Option<Named>,
-    /// Oldest that a signature may be, counted from its proven time; without a proven time it does not count.
+    /// Oldest that a signature may be, counted from its proven time; without a proven time it does
+    /// not count.
     pub(in crate::policy) max_age: Option<jiff::SignedDuration>,
 }
 
@@ -73,7 +84,8 @@ pub(in crate::policy) enum AttestorKind {
         intermediates: Vec<Named>,
         /// Files with revocation lists.
         crls: Vec<Named>,
-        /// Whose certificate: any of these. At least one; `insecureAnySubject` is one that fits everybody.
+        /// Whose certificate: any of these. At least one; `insecureAnySubject` is one that fits
+        /// everybody.
         subjects: Vec<CertificateIdentity>,
     },
 }
@@ -108,8 +120,8 @@ pub(in crate::policy) struct Window {
 }
 
 impl Attestor {
-    /// Reads the value of `key`, `keyless` or `certificate`, with the `maxSignatureAge` that stands beside the
-    /// requirement.
+    /// Reads the value of `key`, `keyless` or `certificate`, with the `maxSignatureAge` that stands
+    /// beside the requirement.
     pub(in crate::policy) fn read(
         kind: &str,
         at: &At<'_>,
@@ -137,7 +149,8 @@ impl Attestor {
 impl Window {
     /// Whether this moment lies in it.
     pub(in crate::policy) fn holds(&self, time: jiff::Timestamp) -> bool {
-        self.not_before.is_none_or(|first| first <= time) && self.not_after.is_none_or(|last| time <= last)
+        self.not_before.is_none_or(|first| first <= time)
+            && self.not_after.is_none_or(|last| time <= last)
     }
 }
 
@@ -146,7 +159,10 @@ fn key(at: &At<'_>, reader: &mut Reader) -> Option<Attestor> {
     let (root, demands) = root_and_demands(&fields, reader);
     let list = reader.required(&fields, "files").cloned();
     let mut keys: Vec<KeyFile> = Vec::new();
-    for item in list.and_then(|list| reader.list(&list, "key files in one requirement", KEYS_MAX)).into_iter().flatten()
+    for item in list
+        .and_then(|list| reader.list(&list, "key files in one requirement", KEYS_MAX))
+        .into_iter()
+        .flatten()
     {
         let Some(key) = key_file(&item, reader) else { continue };
         if keys.iter().any(|other| other.file.name == key.file.name) {
@@ -197,9 +213,13 @@ fn keyless(at: &At<'_>, reader: &mut Reader) -> Option<Attestor> {
     let sct = !reader.is_true(&fields, "insecureIgnoreSCT");
     let demands = if reader.is_true(&fields, "insecureIgnoreTlog") {
         if let Some(at) = fields.get("minLogEntries") {
-            reader.fault(at, PolicyFault::Excludes { name: "minLogEntries", with: "insecureIgnoreTlog" });
+            reader.fault(
+                at,
+                PolicyFault::Excludes { name: "minLogEntries", with: "insecureIgnoreTlog" },
+            );
         }
-        // Without a log entry only a timestamp can say that the certificate was valid when it signed.
+        // Without a log entry only a timestamp can say that the certificate was valid when it
+        // signed.
         let timestamps = count(&fields, "minTimestamps", 1, 1, reader);
         Demands { log_entries: 0, timestamps: timestamps?, sct }
     } else {
@@ -212,37 +232,59 @@ fn keyless(at: &At<'_>, reader: &mut Reader) -> Option<Attestor> {
         let timestamps = count(&fields, "minTimestamps", Demands::KEYLESS.timestamps, 0, reader);
         Demands { log_entries: entries?, timestamps: timestamps?, sct }
     };
-    Some(Attestor { kind: AttestorKind::Keyless(identities?), demands, root: Some(root?), max_age: None })
+    Some(Attestor {
+        kind: AttestorKind::Keyless(identities?),
+        demands,
+        root: Some(root?),
+        max_age: None,
+    })
 }
 
 fn certificate(at: &At<'_>, reader: &mut Reader) -> Option<Attestor> {
     let fields = reader.fields(at, CERTIFICATE)?;
     let (root, demands) = root_and_demands(&fields, reader);
     let roots = reader.required(&fields, "roots").cloned().and_then(|at| files(&at, reader));
-    let intermediates = fields.get("intermediates").map_or_else(|| Some(Vec::new()), |at| files(at, reader));
+    let intermediates =
+        fields.get("intermediates").map_or_else(|| Some(Vec::new()), |at| files(at, reader));
     let crls = fields.get("crls").map_or_else(|| Some(Vec::new()), |at| files(at, reader));
     let subjects = match (fields.get("subjects"), fields.get("insecureAnySubject")) {
         (Some(_), Some(at)) => {
-            reader.fault(at, PolicyFault::Excludes { name: "insecureAnySubject", with: "subjects" });
+            reader
+                .fault(at, PolicyFault::Excludes { name: "insecureAnySubject", with: "subjects" });
             None
         }
         (Some(list), None) => {
             let items = reader.list(list, "subjects in one requirement", IDENTITIES_MAX)?;
             distinct(&items, reader, certificate_identity::subject)
         }
-        (None, Some(_)) => reader.is_true(&fields, "insecureAnySubject").then(|| vec![CertificateIdentity::anyone()]),
+        (None, Some(_)) => reader
+            .is_true(&fields, "insecureAnySubject")
+            .then(|| vec![CertificateIdentity::anyone()]),
         (None, None) => {
-            reader.fault(at, PolicyFault::OneOf { expected: &["subjects", "insecureAnySubject"], found: Vec::new() });
+            reader.fault(
+                at,
+                PolicyFault::OneOf {
+                    expected: &["subjects", "insecureAnySubject"],
+                    found: Vec::new(),
+                },
+            );
             None
         }
     };
-    let kind =
-        AttestorKind::Certificate { roots: roots?, intermediates: intermediates?, crls: crls?, subjects: subjects? };
+    let kind = AttestorKind::Certificate {
+        roots: roots?,
+        intermediates: intermediates?,
+        crls: crls?,
+        subjects: subjects?,
+    };
     Some(Attestor { kind, demands: demands?, root: root?, max_age: None })
 }
 
 /// The trust root, where one may be left out, and what is asked of it.
-fn root_and_demands(fields: &Fields<'_>, reader: &mut Reader) -> (Option<Option<Named>>, Option<Demands>) {
+fn root_and_demands(
+    fields: &Fields<'_>,
+    reader: &mut Reader,
+) -> (Option<Option<Named>>, Option<Demands>) {
     let root = optional(fields.get("trustRoot"), reader, root_name);
     for name in ["minLogEntries", "minTimestamps"] {
         if let Some(at) = fields.get(name).filter(|_| fields.get("trustRoot").is_none()) {
@@ -256,7 +298,13 @@ fn root_and_demands(fields: &Fields<'_>, reader: &mut Reader) -> (Option<Option<
 }
 
 /// A number of witnesses, or what is meant where none is written.
-fn count(fields: &Fields<'_>, name: &str, otherwise: u8, from: u8, reader: &mut Reader) -> Option<u8> {
+fn count(
+    fields: &Fields<'_>,
+    name: &str,
+    otherwise: u8,
+    from: u8,
+    reader: &mut Reader,
+) -> Option<u8> {
     match fields.get(name) {
         Some(at) => reader.number(at, from, WITNESSES_MAX),
         None => Some(otherwise),
@@ -308,7 +356,12 @@ fn root_name(at: &At<'_>, reader: &mut Reader) -> Option<Named> {
     named(at, reader, is_root, |name| PolicyFault::RootName { name: name.to_owned() })
 }
 
-fn named(at: &At<'_>, reader: &mut Reader, is: fn(&str) -> bool, fault: fn(&str) -> PolicyFault) -> Option<Named> {
+fn named(
+    at: &At<'_>,
+    reader: &mut Reader,
+    is: fn(&str) -> bool,
+    fault: fn(&str) -> PolicyFault,
+) -> Option<Named> {
     let name = reader.text(at)?;
     if !is(name) {
         reader.fault(at, fault(name));
@@ -317,7 +370,8 @@ fn named(at: &At<'_>, reader: &mut Reader, is: fn(&str) -> bool, fault: fn(&str)
     Some(Named { name: name.to_owned(), position: at.node.position, field: at.field.clone() })
 }
 
-/// Absolute, or below the key folder; no part of it `.` or `..`, no character that is none (attack E2).
+/// Absolute, or below the key folder; no part of it `.` or `..`, no character that is none (attack
+/// E2).
 fn is_file(name: &str) -> bool {
     let below = name.strip_prefix('/').unwrap_or(name);
     name.len() <= FILE_NAME_MAX
@@ -325,7 +379,8 @@ fn is_file(name: &str) -> bool {
         && below.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
-/// As the name of a policy: it becomes a file's name, and never leads out of its folder (attack E2).
+/// As the name of a policy: it becomes a file's name, and never leads out of its folder (attack
+/// E2).
 fn is_root(name: &str) -> bool {
     let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let inner = |b: u8| edge(Some(b)) || b == b'-' || b == b'.';

@@ -1,7 +1,9 @@
-//! [`CertificateIdentity`]: whose certificate a signature is to be made with, and [`IdentityMismatch`]: what differs in another's.
+//! [`CertificateIdentity`]: whose certificate a signature is to be made with, and
+//! [`IdentityMismatch`]: what differs in another's.
 //!
-//! Issuer and subject are matched together, and the subject with its kind: an e-mail address is never a URI, though the
-//! text is the same, and what one issuer vouches for another does not (attack B8).
+//! Issuer and subject are matched together, and the subject with its kind: an e-mail address is
+//! never a URI, though the text is the same, and what one issuer vouches for another does not
+//! (attack B8).
 
 use std::fmt;
 
@@ -26,11 +28,13 @@ pub(in crate::policy) const FIELDS: &[&str] = &[
     "extensions",
     "extensionsRegExp",
 ];
-/// The three ways to say an issuer, and the three to say a subject: to the letter, as an expression, anyone.
+/// The three ways to say an issuer, and the three to say a subject: to the letter, as an
+/// expression, anyone.
 const ISSUER: &[&str] = &["issuer", "issuerRegExp", "insecureAnyIssuer"];
 const SUBJECT: &[&str] = &["subject", "subjectRegExp", "insecureAnySubject"];
 /// The ways to say the subject of an own authority's certificate.
-pub(in crate::policy) const OWN: &[&str] = &["email", "host", "uri", "emailRegExp", "hostRegExp", "uriRegExp"];
+pub(in crate::policy) const OWN: &[&str] =
+    &["email", "host", "uri", "emailRegExp", "hostRegExp", "uriRegExp"];
 const SUBJECT_KINDS: &[&str] = &["email", "uri", "dns", "otherName"];
 /// [`Extension::name`] of each.
 pub(in crate::policy) const EXTENSIONS: &[&str] = &[
@@ -60,7 +64,8 @@ pub(in crate::policy) const EXTENSIONS: &[&str] = &[
 /// The holder of a certificate, as a policy wants it.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::policy) struct CertificateIdentity {
-    /// Who vouched for the holder (the OIDC issuer); not asked ([`Matcher::Any`]) of an own authority's certificates.
+    /// Who vouched for the holder (the OIDC issuer); not asked ([`Matcher::Any`]) of an own
+    /// authority's certificates.
     pub(in crate::policy) issuer: Matcher,
     /// The holder's name.
     pub(in crate::policy) subject: Matcher,
@@ -107,7 +112,8 @@ impl CertificateIdentity {
             None => Some(None),
         };
         let extensions = extensions(&fields, reader);
-        let identity = Self { issuer: issuer?, subject: subject?, kind: kind?, extensions: extensions? };
+        let identity =
+            Self { issuer: issuer?, subject: subject?, kind: kind?, extensions: extensions? };
         identity.check_anyone(&fields, reader);
         Some(identity)
     }
@@ -121,13 +127,18 @@ impl CertificateIdentity {
     ///
     /// # Errors
     /// What differs; of several things the one that tells most.
-    pub(in crate::policy) fn fits(&self, certificate: &Certificate) -> Result<(), IdentityMismatch> {
+    pub(in crate::policy) fn fits(
+        &self,
+        certificate: &Certificate,
+    ) -> Result<(), IdentityMismatch> {
         let issuer = self.issuer_fits(certificate);
         let subject = self.subject_fits(certificate.sans());
         match (issuer, subject) {
             (Ok(()), Ok(())) => self.extensions_fit(certificate),
             (Ok(()), Err(mismatch)) | (Err(mismatch), Ok(())) => Err(mismatch),
-            (Err(_), Err(subject)) => Err(IdentityMismatch { part: IdentityField::Stranger, ..subject }),
+            (Err(_), Err(subject)) => {
+                Err(IdentityMismatch { part: IdentityField::Stranger, ..subject })
+            }
         }
     }
 
@@ -157,7 +168,9 @@ impl CertificateIdentity {
         let at = fields.get("subject").or_else(|| fields.get("subjectRegExp"));
         let stranger = match &self.subject {
             Matcher::Any => None,
-            Matcher::Exact(name) => overbroad_identity::is_public_workflow(name).then(|| name.clone()),
+            Matcher::Exact(name) => {
+                overbroad_identity::is_public_workflow(name).then(|| name.clone())
+            }
             Matcher::Pattern(pattern) => overbroad_identity::holder(pattern, self.kind),
         };
         if let Some(at) = at {
@@ -171,7 +184,11 @@ impl CertificateIdentity {
             (Matcher::Exact(_) | Matcher::Pattern(_), None) => false,
             (matcher, Some(issuer)) => matcher.fits(issuer),
         };
-        if fits { Ok(()) } else { Err(mismatch(IdentityField::Issuer, certificate.issuer(), &self.issuer)) }
+        if fits {
+            Ok(())
+        } else {
+            Err(mismatch(IdentityField::Issuer, certificate.issuer(), &self.issuer))
+        }
     }
 
     /// Any of the certificate's names: each is the holder's.
@@ -183,7 +200,11 @@ impl CertificateIdentity {
         let kind = self.kind.zip(sans.iter().find(|san| self.subject.fits(san.as_str())));
         if let Some((kind, san)) = kind {
             let got = Some(escaped(&format!("{} {}", san.kind(), san.as_str())));
-            return Err(IdentityMismatch { part: IdentityField::SubjectKind, got, wanted: kind.word().to_owned() });
+            return Err(IdentityMismatch {
+                part: IdentityField::SubjectKind,
+                got,
+                wanted: kind.word().to_owned(),
+            });
         }
         let named: Vec<&str> = sans.iter().map(San::as_str).collect();
         let got = (!named.is_empty()).then(|| named.join(" and "));
@@ -214,17 +235,32 @@ pub(in crate::policy) fn subject(at: &At<'_>, reader: &mut Reader) -> Option<Cer
         "hostRegExp" => (SubjectKind::Dns, Matcher::pattern(at, reader)),
         _ => (SubjectKind::Uri, Matcher::pattern(at, reader)),
     };
-    let identity = CertificateIdentity { subject: subject?, kind: Some(kind), ..CertificateIdentity::anyone() };
+    let identity = CertificateIdentity {
+        subject: subject?,
+        kind: Some(kind),
+        ..CertificateIdentity::anyone()
+    };
     if let Matcher::Pattern(pattern) = &identity.subject {
-        anyone(at, "subject", overbroad_identity::holder(pattern, Some(kind)), "insecureAnySubject", reader);
+        anyone(
+            at,
+            "subject",
+            overbroad_identity::holder(pattern, Some(kind)),
+            "insecureAnySubject",
+            reader,
+        );
     }
     Some(identity)
 }
 
 /// Exactly one of three fields: to the letter, an expression, anyone.
-fn three(fields: &Fields<'_>, names: &'static [&'static str], reader: &mut Reader) -> Option<Matcher> {
+fn three(
+    fields: &Fields<'_>,
+    names: &'static [&'static str],
+    reader: &mut Reader,
+) -> Option<Matcher> {
     let [exact, pattern, any] = names else { return None };
-    let found: Vec<&'static str> = names.iter().copied().filter(|name| fields.get(name).is_some()).collect();
+    let found: Vec<&'static str> =
+        names.iter().copied().filter(|name| fields.get(name).is_some()).collect();
     match (found.as_slice(), found.first().and_then(|name| fields.get(name))) {
         ([one], Some(at)) if one == exact => Matcher::exact(at, reader),
         ([one], Some(at)) if one == pattern => Matcher::pattern(at, reader),
@@ -246,7 +282,8 @@ fn three(fields: &Fields<'_>, names: &'static [&'static str], reader: &mut Reade
 fn extensions(fields: &Fields<'_>, reader: &mut Reader) -> Option<Vec<(Extension, Matcher)>> {
     let mut read = Vec::new();
     let exact = fields.get("extensions").map(|at| values(at, Matcher::exact, &mut read, reader));
-    let pattern = fields.get("extensionsRegExp").map(|at| values(at, Matcher::pattern, &mut read, reader));
+    let pattern =
+        fields.get("extensionsRegExp").map(|at| values(at, Matcher::pattern, &mut read, reader));
     (exact != Some(None) && pattern != Some(None)).then_some(read)
 }
 
@@ -260,9 +297,13 @@ fn values(
     let values = reader.some_fields(at, EXTENSIONS)?;
     let mut whole = Some(());
     for (name, at) in values.iter() {
-        let Some(extension) = Extension::ALL.into_iter().find(|extension| extension.name() == name) else { continue };
+        let Some(extension) = Extension::ALL.into_iter().find(|extension| extension.name() == name)
+        else {
+            continue;
+        };
         if read.iter().any(|(other, _)| *other == extension) {
-            reader.fault(at, PolicyFault::Excludes { name: "extensions", with: "extensionsRegExp" });
+            reader
+                .fault(at, PolicyFault::Excludes { name: "extensions", with: "extensionsRegExp" });
         }
         match matcher(at, reader) {
             Some(matcher) => read.push((extension, matcher)),
@@ -293,7 +334,13 @@ fn names_source(extension: Extension, matcher: &Matcher) -> bool {
         }
 }
 
-fn anyone(at: &At<'_>, part: &'static str, stranger: Option<String>, spell: &'static str, reader: &mut Reader) {
+fn anyone(
+    at: &At<'_>,
+    part: &'static str,
+    stranger: Option<String>,
+    spell: &'static str,
+    reader: &mut Reader,
+) {
     if stranger.is_some() {
         reader.fault(at, PolicyFault::MatchesAnyone { part, stranger, spell });
     }
@@ -331,7 +378,8 @@ impl fmt::Display for IdentityMismatch {
             Some(got) => {
                 write!(f, "its {name} is {got}, wanted is {}", self.wanted)?;
                 // Invisible to tired eyes, and another issuer all the same.
-                let slash = got.trim_end_matches('/') == self.wanted.trim_end_matches('/') && *got != self.wanted;
+                let slash = got.trim_end_matches('/') == self.wanted.trim_end_matches('/')
+                    && *got != self.wanted;
                 if slash { f.write_str(" (they differ in the slash at the end)") } else { Ok(()) }
             }
             None => write!(f, "it has no {name}, wanted is {}", self.wanted),

@@ -1,4 +1,5 @@
-//! [`Matcher`]: a text that is wanted: any, this very one, or one that a regular expression matches whole.
+//! [`Matcher`]: a text that is wanted: any, this very one, or one that a regular expression matches
+//! whole.
 
 use crate::policy::syntax::advice::Advice;
 use crate::policy::syntax::error::PolicyFault;

@@ -1,4 +1,5 @@
-//! [`Material`]: what the documents name and somebody else has read: keys, certificates, revocation lists, trust roots.
+//! [`Material`]: what the documents name and somebody else has read: keys, certificates, revocation
+//! lists, trust roots.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
-//! [`Requirement`]: what a document demands, as a tree of thresholds over leaves: signatures, attestations, digests.
+//! [`Requirement`]: what a document demands, as a tree of thresholds over leaves: signatures,
+//! attestations, digests.
 //!
-//! Reading only; `judge` asks whether it is met. A requirement is exactly one kind; counts that cannot be met are
-//! faults here, or in `set` once the keys are known.
+//! Reading only; `judge` asks whether it is met. A requirement is exactly one kind; counts that
+//! cannot be met are faults here, or in `set` once the keys are known.
 
 pub(super) mod attestor;
 pub(super) mod certificate_identity;
@@ -52,8 +53,17 @@ const FIELDS: &[&str] = &[
     "maxSignatureAge",
 ];
 /// Those of them that say of which kind it is.
-const KINDS: &[&str] =
-    &["all", "any", "atLeast", "key", "keyless", "certificate", "attestation", "digest", "insecureAcceptAnything"];
+const KINDS: &[&str] = &[
+    "all",
+    "any",
+    "atLeast",
+    "key",
+    "keyless",
+    "certificate",
+    "attestation",
+    "digest",
+    "insecureAcceptAnything",
+];
 /// The others.
 const BESIDE: [&str; 3] = ["name", "signedIdentity", "maxSignatureAge"];
 
@@ -109,7 +119,12 @@ pub(super) enum Demand {
 impl Requirement {
     /// What a document without `spec.require` demands.
     pub(super) fn nothing() -> Self {
-        Self { tree: Tree::AtLeast(0, Vec::new()), leaves: Vec::new(), thresholds: Vec::new(), accepts_anything: true }
+        Self {
+            tree: Tree::AtLeast(0, Vec::new()),
+            leaves: Vec::new(),
+            thresholds: Vec::new(),
+            accepts_anything: true,
+        }
     }
 
     /// Reads `spec.require`.
@@ -132,11 +147,15 @@ impl Requirement {
     /// The tree with the places of its thresholds noted, the outermost first.
     fn node(&mut self, at: &At<'_>, reader: &mut Reader, depth: usize) -> Option<Tree> {
         if depth > NESTING_MAX {
-            reader.fault(at, PolicyFault::TooMany { what: "levels of requirements", limit: NESTING_MAX });
+            reader.fault(
+                at,
+                PolicyFault::TooMany { what: "levels of requirements", limit: NESTING_MAX },
+            );
             return None;
         }
         let fields = reader.fields(at, FIELDS)?;
-        let found: Vec<&'static str> = KINDS.iter().copied().filter(|kind| fields.get(kind).is_some()).collect();
+        let found: Vec<&'static str> =
+            KINDS.iter().copied().filter(|kind| fields.get(kind).is_some()).collect();
         let [kind] = found.as_slice() else {
             reader.fault(at, PolicyFault::NotOneKind { found });
             return None;
@@ -158,8 +177,9 @@ impl Requirement {
                     None => Some(SignedIdentity::default()),
                 };
                 let attestor = Attestor::read(kind, inner, fields.get("maxSignatureAge"), reader);
-                let demand =
-                    attestor.zip(identity).map(|(attestor, identity)| Demand::Signature { attestor, identity });
+                let demand = attestor
+                    .zip(identity)
+                    .map(|(attestor, identity)| Demand::Signature { attestor, identity });
                 self.named_leaf(at, &fields, demand, reader)
             }
             "attestation" => {
@@ -196,7 +216,9 @@ impl Requirement {
             return None;
         };
         match usize::try_from(count) {
-            Ok(enough) if enough > 0 && enough <= children.len() => Some(self.threshold(enough, children, &count_at)),
+            Ok(enough) if enough > 0 && enough <= children.len() => {
+                Some(self.threshold(enough, children, &count_at))
+            }
             _ => {
                 reader.fault(&count_at, PolicyFault::Count { count, of: children.len() });
                 None
@@ -206,8 +228,10 @@ impl Requirement {
 
     fn children(&mut self, at: &At<'_>, reader: &mut Reader, depth: usize) -> Option<Vec<Tree>> {
         let items = reader.list(at, "requirements in one list", LEAVES_MAX)?;
-        // Every child is read, so that every fault is told; one that is missing leaves the whole list out.
-        let children: Vec<Option<Tree>> = items.iter().map(|item| self.node(item, reader, depth + 1)).collect();
+        // Every child is read, so that every fault is told; one that is missing leaves the whole
+        // list out.
+        let children: Vec<Option<Tree>> =
+            items.iter().map(|item| self.node(item, reader, depth + 1)).collect();
         children.into_iter().collect()
     }
 
@@ -217,7 +241,8 @@ impl Requirement {
         tree
     }
 
-    /// A leaf that must have a name; it is told that it has none even when the rest is wrong as well.
+    /// A leaf that must have a name; it is told that it has none even when the rest is wrong as
+    /// well.
     fn named_leaf(
         &mut self,
         at: &At<'_>,
@@ -229,9 +254,18 @@ impl Requirement {
         self.leaf(at, fields, demand.filter(|_| named)?, reader)
     }
 
-    fn leaf(&mut self, at: &At<'_>, fields: &Fields<'_>, demand: Demand, reader: &mut Reader) -> Option<Tree> {
+    fn leaf(
+        &mut self,
+        at: &At<'_>,
+        fields: &Fields<'_>,
+        demand: Demand,
+        reader: &mut Reader,
+    ) -> Option<Tree> {
         if self.leaves.len() >= LEAVES_MAX {
-            reader.fault(at, PolicyFault::TooMany { what: "requirements in one policy", limit: LEAVES_MAX });
+            reader.fault(
+                at,
+                PolicyFault::TooMany { what: "requirements in one policy", limit: LEAVES_MAX },
+            );
             return None;
         }
         let written = match fields.get("name") {
@@ -252,7 +286,9 @@ impl Requirement {
     fn check_names(&self, reader: &mut Reader) {
         for (n, leaf) in self.leaves.iter().enumerate() {
             let earlier = self.leaves.iter().take(n);
-            if leaf.named && earlier.filter(|other| other.named).any(|other| other.name == leaf.name) {
+            if leaf.named
+                && earlier.filter(|other| other.named).any(|other| other.name == leaf.name)
+            {
                 let fault = PolicyFault::DuplicateRequirement { name: leaf.name.clone() };
                 reader.note(Some(leaf.position), leaf.field.clone(), fault);
             }
@@ -272,7 +308,9 @@ impl Leaf {
     /// By whom it wants a signature or an attestation; none where it wants neither.
     pub(super) fn attestor(&self) -> Option<&Attestor> {
         match &self.demand {
-            Demand::Signature { attestor, .. } | Demand::Attestation { attestor, .. } => Some(attestor),
+            Demand::Signature { attestor, .. } | Demand::Attestation { attestor, .. } => {
+                Some(attestor)
+            }
             Demand::Digest(_) => None,
         }
     }
@@ -293,7 +331,8 @@ fn sole_accept<'n>(at: &At<'n>) -> Option<At<'n>> {
 fn only(fields: &Fields<'_>, allowed: &'static [&'static str], reader: &mut Reader) {
     for name in BESIDE {
         if let Some(at) = fields.get(name).filter(|_| !allowed.contains(&name)) {
-            reader.fault(at, PolicyFault::UnknownField { name: name.to_owned(), expected: allowed });
+            reader
+                .fault(at, PolicyFault::UnknownField { name: name.to_owned(), expected: allowed });
         }
     }
 }
@@ -307,7 +346,9 @@ fn attestation(at: &At<'_>, max_age: Option<&At<'_>>, reader: &mut Reader) -> Op
         let kind = reader.one_of(&fields, attestor::KINDS)?;
         Attestor::read(kind, fields.get(kind)?, max_age, reader)
     });
-    attestor.zip(constraint).map(|(attestor, constraint)| Demand::Attestation { attestor, constraint })
+    attestor
+        .zip(constraint)
+        .map(|(attestor, constraint)| Demand::Attestation { attestor, constraint })
 }
 
 fn digests(at: &At<'_>, reader: &mut Reader) -> Option<Demand> {
@@ -331,7 +372,9 @@ pub(super) fn digest_list(at: &At<'_>, what: &'static str, reader: &mut Reader) 
 
 fn requirement_name(at: &At<'_>, reader: &mut Reader) -> Option<String> {
     let text = reader.text(at)?;
-    let fits = !text.is_empty() && text.len() <= NAME_MAX && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+    let fits = !text.is_empty()
+        && text.len() <= NAME_MAX
+        && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
     if fits && text.trim() == text && !text.contains('"') {
         return Some(text.to_owned());
     }

@@ -1,8 +1,8 @@
 //! Names of people and machines that nobody means: what matches one of them matches anyone.
 //!
-//! Public identity providers and CI systems vouch for whoever asks. An expression that a policy writes is tried on names
-//! that a stranger could get, those of this list and those that lie next to what is written: another owner whose name
-//! begins alike, another domain that ends alike.
+//! Public identity providers and CI systems vouch for whoever asks. An expression that a policy
+//! writes is tried on names that a stranger could get, those of this list and those that lie next
+//! to what is written: another owner whose name begins alike, another domain that ends alike.
 
 use super::subject_kind::SubjectKind;
 use crate::policy::syntax::regexp::Pattern;
@@ -21,11 +21,26 @@ const SUBJECTS: &[(Option<SubjectKind>, &str)] = &[
     (Some(SubjectKind::Email), "stranger@kx41v.test"),
     (Some(SubjectKind::Email), "kx41v@stranger-project.iam.gserviceaccount.com"),
     (Some(SubjectKind::Email), "412345678901-compute@developer.gserviceaccount.com"),
-    (Some(SubjectKind::Uri), "https://github.com/kx41v-stranger/app/.github/workflows/release.yml@refs/heads/main"),
-    (Some(SubjectKind::Uri), "https://github.com/Kx41vStranger/app/.github/workflows/build.yaml@refs/tags/v1.2.3"),
-    (Some(SubjectKind::Uri), "https://github.com/kx41v/kx41v/.github/workflows/ci.yml@refs/pull/41/merge"),
-    (Some(SubjectKind::Uri), "https://gitlab.com/kx41v-stranger/app//.gitlab-ci.yml@refs/heads/main"),
-    (Some(SubjectKind::Uri), "https://gitlab.com/kx41v-stranger/group/app//.gitlab-ci.yml@refs/tags/v1.2.3"),
+    (
+        Some(SubjectKind::Uri),
+        "https://github.com/kx41v-stranger/app/.github/workflows/release.yml@refs/heads/main",
+    ),
+    (
+        Some(SubjectKind::Uri),
+        "https://github.com/Kx41vStranger/app/.github/workflows/build.yaml@refs/tags/v1.2.3",
+    ),
+    (
+        Some(SubjectKind::Uri),
+        "https://github.com/kx41v/kx41v/.github/workflows/ci.yml@refs/pull/41/merge",
+    ),
+    (
+        Some(SubjectKind::Uri),
+        "https://gitlab.com/kx41v-stranger/app//.gitlab-ci.yml@refs/heads/main",
+    ),
+    (
+        Some(SubjectKind::Uri),
+        "https://gitlab.com/kx41v-stranger/group/app//.gitlab-ci.yml@refs/tags/v1.2.3",
+    ),
     (Some(SubjectKind::Uri), "https://buildkite.com/kx41v-stranger/app"),
     (Some(SubjectKind::Uri), "https://g.codefresh.io/kx41v-stranger/app:412345/release"),
     (Some(SubjectKind::Uri), "https://kubernetes.io/namespaces/kx41v/serviceaccounts/stranger"),
@@ -71,8 +86,8 @@ const VALUES: &[&str] = &[
     "repo:kx41v-stranger/app:environment:production",
     "project_path:kx41v-stranger/app:ref_type:branch:ref:main",
 ];
-/// Workflows that anyone may call from a repository of their own: the certificate then names the workflow, and the
-/// caller in its extensions alone.
+/// Workflows that anyone may call from a repository of their own: the certificate then names the
+/// workflow, and the caller in its extensions alone.
 const PUBLIC_WORKFLOWS: &[&str] = &[
     "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml@refs/tags/v2.1.0",
     "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_generic_slsa3.yml@refs/tags/v2.1.0",
@@ -80,21 +95,29 @@ const PUBLIC_WORKFLOWS: &[&str] = &[
     "https://github.com/docker/github-builder/.github/workflows/build.yml@refs/heads/main",
 ];
 /// The repositories of those.
-const PUBLIC_REPOSITORIES: &[&str] =
-    &["https://github.com/slsa-framework/slsa-github-generator/", "https://github.com/docker/github-builder/"];
+const PUBLIC_REPOSITORIES: &[&str] = &[
+    "https://github.com/slsa-framework/slsa-github-generator/",
+    "https://github.com/docker/github-builder/",
+];
 /// Where the first part of a path is an owner whom anybody can become by choosing a name.
 const OWNERS: &[&str] = &["https://github.com/", "https://gitlab.com/", "https://buildkite.com/"];
 /// What may follow on an owner's name that only begins alike.
-const TAILS: &[&str] =
-    &["", "/app", "/app/.github/workflows/release.yml@refs/heads/main", "/app//.gitlab-ci.yml@refs/heads/main"];
+const TAILS: &[&str] = &[
+    "",
+    "/app",
+    "/app/.github/workflows/release.yml@refs/heads/main",
+    "/app//.gitlab-ci.yml@refs/heads/main",
+];
 
 /// A name that nobody has: what is put where an expression leaves something open.
 const MARK: &str = "kxqvstranger";
 /// How it is put there.
-const GLUES: &[&str] = &[MARK, "-kxqvstranger", "/kxqvstranger", "kxqvstranger/kxqvstranger", ".kxqvstranger.test"];
+const GLUES: &[&str] =
+    &[MARK, "-kxqvstranger", "/kxqvstranger", "kxqvstranger/kxqvstranger", ".kxqvstranger.test"];
 
 /// How a stranger is called as a customer of a public issuer: clusters and tenants have numbers.
-const CUSTOMERS: &[&str] = &["4B1C0FFEE4B1C0FFEE4B1C0FFEE4B1C0", "41234567-89ab-4cde-8f01-23456789abcd"];
+const CUSTOMERS: &[&str] =
+    &["4B1C0FFEE4B1C0FFEE4B1C0FFEE4B1C0", "41234567-89ab-4cde-8f01-23456789abcd"];
 /// Hosts of public issuers, by how they begin and end, and where in the path the customer stands.
 const PUBLIC_ISSUERS: &[(&str, &str, usize)] = &[
     ("oidc.eks.", ".amazonaws.com", 2),
@@ -110,8 +133,12 @@ const PUBLIC_ISSUERS: &[(&str, &str, usize)] = &[
 pub(in crate::policy) fn holder(pattern: &Pattern, kind: Option<SubjectKind>) -> Option<String> {
     let asked = |of: Option<SubjectKind>| kind.is_none() || of.is_none() || of == kind;
     let listed = SUBJECTS.iter().filter(|(of, _)| asked(*of)).map(|(_, name)| (*name).to_owned());
-    let workflows = PUBLIC_WORKFLOWS.iter().filter(|_| asked(Some(SubjectKind::Uri))).map(|name| (*name).to_owned());
-    let near = neighbours(pattern).into_iter().filter(|name| kind.is_none_or(|kind| looks(kind, name)));
+    let workflows = PUBLIC_WORKFLOWS
+        .iter()
+        .filter(|_| asked(Some(SubjectKind::Uri)))
+        .map(|name| (*name).to_owned());
+    let near =
+        neighbours(pattern).into_iter().filter(|name| kind.is_none_or(|kind| looks(kind, name)));
     let mut names = listed.chain(workflows).chain(near);
     names.find(|name| pattern.fits(name))
 }
@@ -119,7 +146,8 @@ pub(in crate::policy) fn holder(pattern: &Pattern, kind: Option<SubjectKind>) ->
 /// An issuer that anyone can have and the expression matches.
 pub(in crate::policy) fn issuer(pattern: &Pattern) -> Option<String> {
     let listed = ISSUERS.iter().map(|name| (*name).to_owned());
-    let grown = pattern.runs().into_iter().filter(|run| run.starts_with("https://") && !has_path(run));
+    let grown =
+        pattern.runs().into_iter().filter(|run| run.starts_with("https://") && !has_path(run));
     let woven = GLUES
         .iter()
         .chain(CUSTOMERS)
@@ -131,8 +159,11 @@ pub(in crate::policy) fn issuer(pattern: &Pattern) -> Option<String> {
 
 /// What an extension of a stranger's build says and the expression matches.
 pub(in crate::policy) fn value(pattern: &Pattern) -> Option<String> {
-    let listed =
-        SUBJECTS.iter().map(|(_, name)| *name).chain(VALUES.iter().copied()).chain(PUBLIC_WORKFLOWS.iter().copied());
+    let listed = SUBJECTS
+        .iter()
+        .map(|(_, name)| *name)
+        .chain(VALUES.iter().copied())
+        .chain(PUBLIC_WORKFLOWS.iter().copied());
     let mut names = listed.map(str::to_owned).chain(neighbours(pattern));
     names.find(|name| pattern.fits(name))
 }
@@ -142,8 +173,8 @@ pub(in crate::policy) fn is_public_workflow(name: &str) -> bool {
     PUBLIC_REPOSITORIES.iter().any(|repository| name.starts_with(repository))
 }
 
-/// Names that lie next to what is written: an owner whose name begins alike, a domain that ends or goes on alike, and
-/// whatever a stranger can put where the expression leaves it open.
+/// Names that lie next to what is written: an owner whose name begins alike, a domain that ends or
+/// goes on alike, and whatever a stranger can put where the expression leaves it open.
 fn neighbours(pattern: &Pattern) -> Vec<String> {
     let runs = pattern.runs();
     let mut names: Vec<String> =
@@ -174,7 +205,8 @@ fn neighbours(pattern: &Pattern) -> Vec<String> {
     names
 }
 
-/// Whether a name that was put together here belongs to a stranger: the owner on a public host, or else the domain.
+/// Whether a name that was put together here belongs to a stranger: the owner on a public host, or
+/// else the domain.
 fn is_strangers(name: &str) -> bool {
     if let Some(path) = OWNERS.iter().find_map(|host| name.strip_prefix(host)) {
         return path.split('/').next().is_some_and(|owner| owner.contains(MARK));
@@ -182,18 +214,25 @@ fn is_strangers(name: &str) -> bool {
     let host = match (name.split_once("://"), name.rsplit_once('@')) {
         (Some((_, rest)), _) => rest.split('/').next().unwrap_or_default(),
         (None, Some((_, domain))) => domain,
-        (None, None) if name.contains('/') => return name.split('/').next().is_some_and(|owner| owner.contains(MARK)),
+        (None, None) if name.contains('/') => {
+            return name.split('/').next().is_some_and(|owner| owner.contains(MARK));
+        }
         (None, None) => name,
     };
     host.rsplit('.').take(2).any(|label| label.contains(MARK))
 }
 
-/// Whether an issuer that was put together here is a stranger's: by its domain, or as a customer of a public one.
+/// Whether an issuer that was put together here is a stranger's: by its domain, or as a customer of
+/// a public one.
 fn is_strangers_issuer(name: &str) -> bool {
     let Some(rest) = name.strip_prefix("https://") else { return false };
     let host = rest.split('/').next().unwrap_or_default();
-    let is_mark = |part: &str| part.contains(MARK) || CUSTOMERS.iter().any(|customer| part.contains(customer));
-    let public = PUBLIC_ISSUERS.iter().find(|(begins, ends, _)| host.starts_with(begins) && host.ends_with(ends));
+    let is_mark = |part: &str| {
+        part.contains(MARK) || CUSTOMERS.iter().any(|customer| part.contains(customer))
+    };
+    let public = PUBLIC_ISSUERS
+        .iter()
+        .find(|(begins, ends, _)| host.starts_with(begins) && host.ends_with(ends));
     match public {
         Some((_, _, 0)) => is_mark(host),
         // The customer's number or name, however the parts behind it are called.
@@ -319,12 +358,22 @@ mod tests {
 
     #[test]
     fn attack_b8_extensions_that_every_build_has() {
-        for written in
-            [".*", r"\d+", r"https://github\.com/.*", "repo:.*", r"https://github\.com/acme.*", r"[a-z0-9/-]+"]
-        {
+        for written in [
+            ".*",
+            r"\d+",
+            r"https://github\.com/.*",
+            "repo:.*",
+            r"https://github\.com/acme.*",
+            r"[a-z0-9/-]+",
+        ] {
             assert!(value(&pattern(written)).is_some(), "{written}");
         }
-        for written in [r"https://github\.com/acme/.*", "4711", "repo:acme/app:.*", r"https://github\.com/acme"] {
+        for written in [
+            r"https://github\.com/acme/.*",
+            "4711",
+            "repo:acme/app:.*",
+            r"https://github\.com/acme",
+        ] {
             assert_eq!(value(&pattern(written)), None, "{written}");
         }
     }
@@ -334,6 +383,8 @@ mod tests {
         for workflow in PUBLIC_WORKFLOWS {
             assert!(is_public_workflow(workflow), "{workflow}");
         }
-        assert!(!is_public_workflow("https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1"));
+        assert!(!is_public_workflow(
+            "https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1"
+        ));
     }
 }

@@ -1,4 +1,5 @@
-//! [`PredicateConstraint`]: what an attestation is to say: of which kind it is, and a condition on what stands in it.
+//! [`PredicateConstraint`]: what an attestation is to say: of which kind it is, and a condition on
+//! what stands in it.
 
 use super::slsa::{Slsa, is_repository};
 use crate::policy::condition::Condition;
@@ -36,7 +37,10 @@ impl PredicateConstraint {
         };
         let at = fields.get(kind?)?;
         let (predicate_types, slsa) = if kind == Some("slsa") {
-            (Slsa::PREDICATE_TYPES.iter().map(|uri| (*uri).to_owned()).collect(), Some(slsa(at, reader)?))
+            (
+                Slsa::PREDICATE_TYPES.iter().map(|uri| (*uri).to_owned()).collect(),
+                Some(slsa(at, reader)?),
+            )
         } else {
             (vec![predicate_type(at, reader)?], None)
         };
@@ -50,8 +54,11 @@ fn predicate_type(at: &At<'_>, reader: &mut Reader) -> Option<String> {
     if let Some((_, uri)) = SHORT_NAMES.iter().find(|(word, _)| *word == text) {
         return Some((*uri).to_owned());
     }
-    // Older attestations have a type without a scheme (`cosign.sigstore.dev/attestation/v1`); a bare word is a slip.
-    let is_uri = text.len() <= TYPE_MAX && text.bytes().all(|b| b.is_ascii_graphic()) && text.contains([':', '/']);
+    // Older attestations have a type without a scheme (`cosign.sigstore.dev/attestation/v1`); a
+    // bare word is a slip.
+    let is_uri = text.len() <= TYPE_MAX
+        && text.bytes().all(|b| b.is_ascii_graphic())
+        && text.contains([':', '/']);
     if !is_uri {
         reader.fault(at, PolicyFault::PredicateType { got: text.to_owned() });
         return None;
@@ -105,12 +112,17 @@ fn wish(name: &'static str, at: &At<'_>, reader: &mut Reader) -> Option<String> 
             "a repository's URL, https://github.com/acme/app, without a ref",
         ),
         "ref" => (text.starts_with("refs/"), "a full ref, refs/heads/main or refs/tags/v1"),
-        "branch" | "tag" => (!text.starts_with("refs/"), "a name alone, without refs/heads/ or refs/tags/"),
+        "branch" | "tag" => {
+            (!text.starts_with("refs/"), "a name alone, without refs/heads/ or refs/tags/")
+        }
         "commit" => (
-            matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')),
+            matches!(text.len(), 40 | 64)
+                && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')),
             "a whole commit id, 40 or 64 digits in lower case",
         ),
-        "workflow" => (!text.starts_with('/'), "a path in the repository, .github/workflows/release.yml"),
+        "workflow" => {
+            (!text.starts_with('/'), "a path in the repository, .github/workflows/release.yml")
+        }
         _ => (true, "a text"),
     };
     if text.is_empty() {

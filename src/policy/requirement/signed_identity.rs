@@ -1,9 +1,11 @@
-//! [`SignedIdentity`]: which name a signature's payload must carry for the image that is asked for (attack B6).
+//! [`SignedIdentity`]: which name a signature's payload must carry for the image that is asked for
+//! (attack B6).
 //!
-//! The meaning is that of containers/image (containers-policy.json(5), `signedIdentity`), with `matchRepository` as
-//! the default, since cosign writes the repository alone. Both names are normalised and folded first, so that
-//! `index.docker.io` is `docker.io`. A signature that names nothing (a Sigstore bundle) fits where the digest is all
-//! that is asked, and nowhere else (attack B9).
+//! The meaning is that of containers/image (containers-policy.json(5), `signedIdentity`), with
+//! `matchRepository` as the default, since cosign writes the repository alone. Both names are
+//! normalised and folded first, so that `index.docker.io` is `docker.io`. A signature that names
+//! nothing (a Sigstore bundle) fits where the digest is all that is asked, and nowhere else (attack
+//! B9).
 
 use crate::image::{Digest, Reference, Repository};
 
@@ -32,8 +34,9 @@ pub(in crate::policy) enum SignedIdentity {
     ExactRepository(Repository),
     /// This reference.
     ExactReference(ImageName),
-    /// The beginning of the name that is asked for is replaced. A signature that names a repository alone, as cosign's
-    /// do, must name that one; one that names a tag or a digest as well must answer to it like `RepoDigestOrExact`.
+    /// The beginning of the name that is asked for is replaced. A signature that names a repository
+    /// alone, as cosign's do, must name that one; one that names a tag or a digest as well must
+    /// answer to it like `RepoDigestOrExact`.
     Remap {
         /// What is replaced: a host, or a host and leading parts.
         prefix: String,
@@ -72,7 +75,8 @@ impl SignedIdentity {
             });
         }
         let fields = reader.fields(at, FIELDS)?;
-        let found: Vec<&'static str> = FIELDS.iter().copied().filter(|name| fields.get(name).is_some()).collect();
+        let found: Vec<&'static str> =
+            FIELDS.iter().copied().filter(|name| fields.get(name).is_some()).collect();
         match (found.as_slice(), found.first().and_then(|name| fields.get(name))) {
             (["exactRepository"], Some(at)) => repository(at, reader).map(Self::ExactRepository),
             (["exactReference"], Some(at)) => exact(at, reader).map(Self::ExactReference),
@@ -108,7 +112,8 @@ impl SignedIdentity {
             Self::Remap { prefix, signed_prefix } => {
                 let names = |asked: ImageName| match signed.is_exact() {
                     true => signed.answers(&asked),
-                    // What its signer did not bind to a tag holds for every tag, as under `matchRepository`.
+                    // What its signer did not bind to a tag holds for every tag, as under
+                    // `matchRepository`.
                     false => signed.repository == asked.repository,
                 };
                 asked.remapped(prefix, signed_prefix).is_some_and(names)
@@ -145,7 +150,8 @@ impl ImageName {
         Ok(name)
     }
 
-    /// The name that is asked for; its tag is `latest` when none was written, as the runtime has it.
+    /// The name that is asked for; its tag is `latest` when none was written, as the runtime has
+    /// it.
     fn of(reference: &Reference) -> Self {
         Self {
             repository: reference.repository(),
@@ -159,7 +165,8 @@ impl ImageName {
         self.tag.is_some() || self.digest.is_some()
     }
 
-    /// As a signature's name: the same name where a tag is asked for, the same repository where only a digest is.
+    /// As a signature's name: the same name where a tag is asked for, the same repository where
+    /// only a digest is.
     fn answers(&self, asked: &Self) -> bool {
         match (&asked.tag, &asked.digest) {
             (Some(_), _) => self.is_exact() && self == asked,
@@ -168,7 +175,8 @@ impl ImageName {
         }
     }
 
-    /// With the leading parts replaced; unchanged when they are others. None when the result is no name.
+    /// With the leading parts replaced; unchanged when they are others. None when the result is no
+    /// name.
     fn remapped(&self, prefix: &str, signed_prefix: &str) -> Option<Self> {
         let name = self.repository.to_string();
         let rest = match name.strip_prefix(prefix) {
@@ -225,7 +233,8 @@ fn exact(at: &At<'_>, reader: &mut Reader) -> Option<ImageName> {
 fn remap(at: &At<'_>, reader: &mut Reader) -> Option<SignedIdentity> {
     let fields = reader.fields(at, REMAP)?;
     let prefix = reader.required(&fields, "prefix").cloned().and_then(|at| prefix(&at, reader));
-    let signed_prefix = reader.required(&fields, "signedPrefix").cloned().and_then(|at| self::prefix(&at, reader));
+    let signed_prefix =
+        reader.required(&fields, "signedPrefix").cloned().and_then(|at| self::prefix(&at, reader));
     Some(SignedIdentity::Remap { prefix: prefix?, signed_prefix: signed_prefix? })
 }
 
@@ -234,8 +243,11 @@ fn prefix(at: &At<'_>, reader: &mut Reader) -> Option<String> {
     let text = reader.text(at)?;
     // Two more parts, so that folding never adds Docker Hub's `library` in between.
     let tail = "/a/a";
-    let folded = Repository::parse(&format!("{text}{tail}")).ok().map(|repository| repository.folded().to_string());
-    let has_host = text.split('/').next().is_some_and(|host| host.contains(['.', ':']) || host == "localhost");
+    let folded = Repository::parse(&format!("{text}{tail}"))
+        .ok()
+        .map(|repository| repository.folded().to_string());
+    let has_host =
+        text.split('/').next().is_some_and(|host| host.contains(['.', ':']) || host == "localhost");
     match folded.as_deref().and_then(|folded| folded.strip_suffix(tail)) {
         Some(prefix) if has_host => Some(prefix.to_owned()),
         _ => {
@@ -297,16 +309,22 @@ mod tests {
             (&both, &both, Fit::Fits, Fit::Fits),
         ] {
             assert_eq!(fit(&SignedIdentity::Exact, asked, Some(signed)), exact, "{asked} {signed}");
-            assert_eq!(fit(&SignedIdentity::RepoDigestOrExact, asked, Some(signed)), or_digest, "{asked} {signed}");
+            assert_eq!(
+                fit(&SignedIdentity::RepoDigestOrExact, asked, Some(signed)),
+                or_digest,
+                "{asked} {signed}"
+            );
         }
     }
 
     #[test]
     fn attack_b6_exact_repository_and_reference() {
-        let repository = SignedIdentity::ExactRepository(Repository::parse("vendor.test/a").unwrap());
+        let repository =
+            SignedIdentity::ExactRepository(Repository::parse("vendor.test/a").unwrap());
         assert_eq!(fit(&repository, "mirror.test/x:1", Some("vendor.test/a:9")), Fit::Fits);
         assert_eq!(fit(&repository, "mirror.test/x:1", Some("mirror.test/x:1")), Fit::Differs);
-        let reference = SignedIdentity::ExactReference(ImageName::parse("vendor.test/a:9").unwrap());
+        let reference =
+            SignedIdentity::ExactReference(ImageName::parse("vendor.test/a:9").unwrap());
         assert_eq!(fit(&reference, "mirror.test/x:1", Some("vendor.test/a:9")), Fit::Fits);
         assert_eq!(fit(&reference, "mirror.test/x:1", Some("vendor.test/a:8")), Fit::Differs);
         assert_eq!(fit(&reference, "mirror.test/x:1", Some("vendor.test/a")), Fit::Differs);
@@ -328,13 +346,19 @@ mod tests {
         let digest = format!("mirror.test:5000/vendor/p/i@sha256:{HEX}");
         assert_eq!(fit(&identity, &digest, Some("vendor.test/p/i:2")), Fit::Fits);
         let hub = remap("mirror.test", "docker.io");
-        assert_eq!(fit(&hub, "mirror.test/app:1", Some("index.docker.io/library/app:1")), Fit::Fits);
+        assert_eq!(
+            fit(&hub, "mirror.test/app:1", Some("index.docker.io/library/app:1")),
+            Fit::Fits
+        );
         // The whole name is the prefix: what is left is a host alone, which is no name.
-        assert_eq!(fit(&remap("reg.test/a", "vendor.test"), "reg.test/a:1", Some("vendor.test/a:1")), Fit::Differs);
+        assert_eq!(
+            fit(&remap("reg.test/a", "vendor.test"), "reg.test/a:1", Some("vendor.test/a:1")),
+            Fit::Differs
+        );
     }
 
-    /// Attack B6: a signature that names the vendor's repository without a tag, as cosign writes it, is about no other
-    /// repository, and says nothing for one that is bound to a tag.
+    /// Attack B6: a signature that names the vendor's repository without a tag, as cosign writes
+    /// it, is about no other repository, and says nothing for one that is bound to a tag.
     #[test]
     fn attack_b6_remap_compares_repositories_where_the_signature_names_no_tag() {
         let identity = remap("mirror.test/vendor", "vendor.test");
@@ -355,7 +379,10 @@ mod tests {
             }
             assert_eq!(fit(&identity, asked, None), Fit::Missing, "{asked}");
         }
-        assert_eq!(fit(&identity, "mirror.test/vendor/p/i:1", Some("vendor.test/p/i:2")), Fit::Differs);
+        assert_eq!(
+            fit(&identity, "mirror.test/vendor/p/i:1", Some("vendor.test/p/i:2")),
+            Fit::Differs
+        );
         // What is not mirrored keeps its name.
         assert_eq!(fit(&identity, "other.test/i:1", Some("other.test/i")), Fit::Fits);
         assert_eq!(fit(&identity, "other.test/i:1", Some("vendor.test/i")), Fit::Differs);

@@ -1,13 +1,15 @@
-//! [`SignerSet`]: who is one signer and who is another, so that a threshold counts each once (attack C2).
+//! [`SignerSet`]: who is one signer and who is another, so that a threshold counts each once
+//! (attack C2).
 //!
-//! A key is its holder, under whatever file name. The holder of a certificate goes by the names in it together with the
-//! issuer that vouched for them, whichever leaf, trust root or authority asks; in an own authority's certificates by the
-//! names alone. Two certificates that share one such name are one holder's: somebody with two names counts once, and so
-//! does somebody with a name that is an e-mail address here and a URI there, and somebody whose key is trusted by itself
-//! and in a certificate. Where it is in doubt two are one: too few
-//! are counted, never too many.
+//! A key is its holder, under whatever file name. The holder of a certificate goes by the names in
+//! it together with the issuer that vouched for them, whichever leaf, trust root or authority asks;
+//! in an own authority's certificates by the names alone. Two certificates that share one such name
+//! are one holder's: somebody with two names counts once, and so does somebody with a name that is
+//! an e-mail address here and a URI there, and somebody whose key is trusted by itself and in a
+//! certificate. Where it is in doubt two are one: too few are counted, never too many.
 //!
-//! Signers are distinct for each kind of claim by itself: who signs the image may attest its provenance too.
+//! Signers are distinct for each kind of claim by itself: who signs the image may attest its
+//! provenance too.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +34,8 @@ pub(in crate::policy) enum SignerKey {
     Own(String),
     /// A certificate without a name: all of them are one holder's.
     Nameless,
-    /// Somebody who may be anybody: a holder of its own for each leaf, to see whether thresholds can be met at all.
+    /// Somebody who may be anybody: a holder of its own for each leaf, to see whether thresholds
+    /// can be met at all.
     Somebody(usize),
 }
 
@@ -84,7 +87,11 @@ impl SignerKey {
 
 impl SignerSet {
     /// The signer with these keys, for this kind of claim.
-    pub(in crate::policy) fn number(&mut self, kind: usize, signer_keys: impl IntoIterator<Item = SignerKey>) -> usize {
+    pub(in crate::policy) fn number(
+        &mut self,
+        kind: usize,
+        signer_keys: impl IntoIterator<Item = SignerKey>,
+    ) -> usize {
         let new = self.same.len();
         self.same.push(new);
         for signer_key in signer_keys {

@@ -1,10 +1,12 @@
 //! [`Slsa`]: ready-made conditions over SLSA provenance, for predicate types v0.2 and v1.
 //!
-//! Each field that is set must be there and be exactly the wanted value; `source` and `builder` have the one
-//! normalisation that is said beside them. Nothing here is a substitute for the signature: a producer that may write the
-//! predicate freely can write anything, so the builder belongs to who signs (SLSA, verifying artifacts, step 1).
+//! Each field that is set must be there and be exactly the wanted value; `source` and `builder`
+//! have the one normalisation that is said beside them. Nothing here is a substitute for the
+//! signature: a producer that may write the predicate freely can write anything, so the builder
+//! belongs to who signs (SLSA, verifying artifacts, step 1).
 //!
-//! Where each value is read. Every place that is there must agree, and one of the first column must be there:
+//! Where each value is read. Every place that is there must agree, and one of the first column must
+//! be there:
 //!
 //! | field | v0.2 | v1 |
 //! |---|---|---|
@@ -15,15 +17,18 @@
 //! | `workflow` | `invocation.configSource.entryPoint` | `{workflow,buildConfigSource,configSource}.path`; the path in `internalParameters.GITHUB_WORKFLOW_REF` |
 //! | `commit` | `digest` beside a URI of the source; a commit after its `@` or `#` | the same |
 //!
-//! `externalParameters` and `internalParameters` stand for those of `buildDefinition`. The URIs of the source are the ones
-//! that state `source`, and those of `materials` and `buildDefinition.resolvedDependencies` that name the same repository.
-//! These two lists never state the source by themselves: a build from a local folder that fetches a repository lists it as
-//! well. Where git repositories are in them, the source is one.
+//! `externalParameters` and `internalParameters` stand for those of `buildDefinition`. The URIs of
+//! the source are the ones that state `source`, and those of `materials` and
+//! `buildDefinition.resolvedDependencies` that name the same repository. These two lists never
+//! state the source by themselves: a build from a local folder that fetches a repository lists it
+//! as well. Where git repositories are in them, the source is one.
 //!
-//! The places are those of: SLSA provenance v0.2 and v1; slsa-github-generator (generic, Go and container generators v0.2;
-//! container-based and delegating builders v1); GitHub's artifact attestations (build type `actions.github.io/buildtypes`,
-//! before it `slsa-framework.github.io/github-actions-buildtypes`); Google Cloud Build (`google-worker`,
-//! `triggered-build`); BuildKit (v0.2, v1). A digest of a commit is `gitCommit` or, as before v1, `sha1` (in-toto, digest set).
+//! The places are those of: SLSA provenance v0.2 and v1; slsa-github-generator (generic, Go and
+//! container generators v0.2; container-based and delegating builders v1); GitHub's artifact
+//! attestations (build type `actions.github.io/buildtypes`, before it
+//! `slsa-framework.github.io/github-actions-buildtypes`); Google Cloud Build (`google-worker`,
+//! `triggered-build`); BuildKit (v0.2, v1). A digest of a commit is `gitCommit` or, as before v1,
+//! `sha1` (in-toto, digest set).
 
 use std::fmt;
 
@@ -42,9 +47,11 @@ const DEPENDENCIES_MAX: usize = 20_000;
 /// What provenance must say; what is none is not asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::policy) struct Slsa {
-    /// The builder's id. Without `@` it matches the id up to its `@`: any version or ref of a builder.
+    /// The builder's id. Without `@` it matches the id up to its `@`: any version or ref of a
+    /// builder.
     pub(in crate::policy) builder: Option<String>,
-    /// The repository built from, as a URL: `git+` and a trailing `.git` do not count, nor the case of the host.
+    /// The repository built from, as a URL: `git+` and a trailing `.git` do not count, nor the case
+    /// of the host.
     pub(in crate::policy) source: Option<String>,
     /// The full ref: `refs/tags/v1.0`.
     pub(in crate::policy) reference: Option<String>,
@@ -116,10 +123,10 @@ impl Slsa {
         let wanted = match field {
             "builder" => &self.builder,
             "source" => &self.source,
-            "ref" => self
-                .reference
-                .as_ref()
-                .map_or_else(|| if self.branch.is_some() { &self.branch } else { &self.tag }, |_| &self.reference),
+            "ref" => self.reference.as_ref().map_or_else(
+                || if self.branch.is_some() { &self.branch } else { &self.tag },
+                |_| &self.reference,
+            ),
             "branch" => &self.branch,
             "tag" => &self.tag,
             "workflow" => &self.workflow,
@@ -134,7 +141,11 @@ impl Slsa {
     ///
     /// # Errors
     /// [`SlsaFault`], the first in the order of [`Self::FIELDS`].
-    pub(in crate::policy) fn check(&self, predicate_type: &str, untrusted: &Value) -> Result<(), SlsaFault> {
+    pub(in crate::policy) fn check(
+        &self,
+        predicate_type: &str,
+        untrusted: &Value,
+    ) -> Result<(), SlsaFault> {
         if *self == Self::default() {
             return Err(SlsaFault::NothingWanted);
         }
@@ -181,21 +192,31 @@ impl Slsa {
         let wanted = [self.reference.clone().map(|name| ("ref", name)), branch, tag];
         wanted.into_iter().flatten().try_for_each(|(field, want)| {
             let mut references = said.references.clone();
-            references.extend(said.uris(field)?.into_iter().filter_map(reference_of).map(Place::Text));
+            references
+                .extend(said.uris(field)?.into_iter().filter_map(reference_of).map(Place::Text));
             each(field, &references, &want, |got| got == want)
         })
     }
 
     fn commit(&self, said: &Said<'_>, want: &str) -> Result<(), SlsaFault> {
         let mut commits = said.commits.clone();
-        commits.extend(said.of_source("commit")?.iter().flat_map(|d| d.digest.into_iter().flat_map(commits_of)));
+        commits.extend(
+            said.of_source("commit")?
+                .iter()
+                .flat_map(|d| d.digest.into_iter().flat_map(commits_of)),
+        );
         commits.extend(said.uris("commit")?.into_iter().filter_map(commit_in).map(Place::Text));
         each("commit", &commits, want, |got| got.eq_ignore_ascii_case(want))
     }
 }
 
 /// Every place must be text and fit, and one must be there.
-fn each(field: &'static str, places: &[Place<'_>], want: &str, fits: impl Fn(&str) -> bool) -> Result<(), SlsaFault> {
+fn each(
+    field: &'static str,
+    places: &[Place<'_>],
+    want: &str,
+    fits: impl Fn(&str) -> bool,
+) -> Result<(), SlsaFault> {
     if places.is_empty() {
         return Err(SlsaFault::Missing { field });
     }
@@ -231,7 +252,8 @@ struct Fetched<'a> {
 }
 
 impl Fetched<'_> {
-    /// Whether it says that it is a git repository, and so may be the source; packages and images are not.
+    /// Whether it says that it is a git repository, and so may be the source; packages and images
+    /// are not.
     fn is_git(&self) -> bool {
         let commit = self.digest.is_some_and(|digest| digest.get("gitCommit").is_some());
         commit || self.uri.is_some_and(|uri| uri.starts_with("git+") || uri.starts_with("git:"))
@@ -256,7 +278,8 @@ struct Said<'a> {
 impl<'a> Said<'a> {
     fn v0_2(predicate: &'a Value) -> Self {
         let digest = predicate.pointer("/invocation/configSource/digest");
-        let environment = ["/invocation/environment/github_ref", "/invocation/environment/GITHUB_REF"];
+        let environment =
+            ["/invocation/environment/github_ref", "/invocation/environment/GITHUB_REF"];
         Self {
             builders: at(predicate, &["/builder/id"]),
             build_types: at(predicate, &["/buildType"]),
@@ -269,7 +292,8 @@ impl<'a> Said<'a> {
     }
 
     fn v1(predicate: &'a Value) -> Self {
-        let outer = predicate.pointer("/buildDefinition/externalParameters").unwrap_or(&Value::Null);
+        let outer =
+            predicate.pointer("/buildDefinition/externalParameters").unwrap_or(&Value::Null);
         let sources = [
             "/workflow/repository",
             "/source/uri",
@@ -279,16 +303,28 @@ impl<'a> Said<'a> {
             "/sourceToBuild/repository",
             "/configSource/uri",
         ];
-        let references =
-            ["/workflow/ref", "/source/ref", "/buildConfigSource/ref", "/configSource/ref", "/sourceToBuild/ref"];
+        let references = [
+            "/workflow/ref",
+            "/source/ref",
+            "/buildConfigSource/ref",
+            "/configSource/ref",
+            "/sourceToBuild/ref",
+        ];
         let digests = ["/source/digest", "/configSource/digest"];
         let mut said = Self {
             builders: at(predicate, &["/runDetails/builder/id"]),
             build_types: at(predicate, &["/buildDefinition/buildType"]),
             sources: at(outer, &sources),
             references: at(outer, &references),
-            workflows: at(outer, &["/workflow/path", "/buildConfigSource/path", "/configSource/path"]),
-            commits: digests.iter().filter_map(|digest| outer.pointer(digest)).flat_map(commits_of).collect(),
+            workflows: at(
+                outer,
+                &["/workflow/path", "/buildConfigSource/path", "/configSource/path"],
+            ),
+            commits: digests
+                .iter()
+                .filter_map(|digest| outer.pointer(digest))
+                .flat_map(commits_of)
+                .collect(),
             fetched: predicate.pointer("/buildDefinition/resolvedDependencies"),
         };
         // A source is a resource, or its URI alone.
@@ -314,15 +350,21 @@ impl<'a> Said<'a> {
 
     /// What the build fetched; `field` is whom to blame when that cannot be read.
     fn fetched(&self, field: &'static str) -> Result<Vec<Fetched<'a>>, SlsaFault> {
-        let Some(fetched) = self.fetched.filter(|list| !list.is_null()) else { return Ok(Vec::new()) };
+        let Some(fetched) = self.fetched.filter(|list| !list.is_null()) else {
+            return Ok(Vec::new());
+        };
         let list = fetched.as_array().filter(|list| list.len() <= DEPENDENCIES_MAX);
-        let read = |d: &'a Value| Fetched { uri: d.get("uri").and_then(Value::as_str), digest: d.get("digest") };
+        let read = |d: &'a Value| Fetched {
+            uri: d.get("uri").and_then(Value::as_str),
+            digest: d.get("digest"),
+        };
         Ok(list.ok_or(SlsaFault::Malformed { field })?.iter().map(read).collect())
     }
 
     /// What the build fetched from the repositories that are stated as source.
     fn of_source(&self, field: &'static str) -> Result<Vec<Fetched<'a>>, SlsaFault> {
-        let sources: Vec<String> = self.sources.iter().filter_map(|source| repository(source.as_str()?)).collect();
+        let sources: Vec<String> =
+            self.sources.iter().filter_map(|source| repository(source.as_str()?)).collect();
         let mut fetched = self.fetched(field)?;
         fetched.retain(|d| d.repository().is_some_and(|at| sources.contains(&at)));
         Ok(fetched)
@@ -331,7 +373,12 @@ impl<'a> Said<'a> {
     /// The URIs of the source.
     fn uris(&self, field: &'static str) -> Result<Vec<&'a str>, SlsaFault> {
         let fetched = self.of_source(field)?;
-        Ok(self.sources.iter().filter_map(Place::as_str).chain(fetched.iter().filter_map(|d| d.uri)).collect())
+        Ok(self
+            .sources
+            .iter()
+            .filter_map(Place::as_str)
+            .chain(fetched.iter().filter_map(|d| d.uri))
+            .collect())
     }
 }
 
@@ -350,27 +397,35 @@ fn commits_of(digest: &Value) -> Vec<Place<'_>> {
     at(digest, &["/gitCommit", "/sha1"])
 }
 
-/// Whether the id is the wanted one and a version after `@`, and none was wanted. A version is a full ref or one word, so
-/// that an `@` in the name of a workflow's file does not end the name.
+/// Whether the id is the wanted one and a version after `@`, and none was wanted. A version is a
+/// full ref or one word, so that an `@` in the name of a workflow's file does not end the name.
 fn before_version(got: &str, want: &str) -> bool {
-    let version = |text: &str| text.starts_with("refs/") || !text.is_empty() && !text.contains(['/', '@']);
-    !want.contains('@') && got.split_once('@').is_some_and(|(name, rest)| name == want && version(rest))
+    let version =
+        |text: &str| text.starts_with("refs/") || !text.is_empty() && !text.contains(['/', '@']);
+    !want.contains('@')
+        && got.split_once('@').is_some_and(|(name, rest)| name == want && version(rest))
 }
 
-/// A repository's URL with its spelling taken off: `git+`, `@ref`, `#ref`, a trailing slash or `.git`, the case of the
-/// host. None when there is no scheme, host or path, or a user name or query is in it: those may hide the host.
+/// A repository's URL with its spelling taken off: `git+`, `@ref`, `#ref`, a trailing slash or
+/// `.git`, the case of the host. None when there is no scheme, host or path, or a user name or
+/// query is in it: those may hide the host.
 fn repository(text: &str) -> Option<String> {
     let (scheme, rest) = text.strip_prefix("git+").unwrap_or(text).split_once("://")?;
     let (host, path) = rest.split_once('/')?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_');
-    if host.is_empty() || !host.chars().all(plain) || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+') {
+    if host.is_empty()
+        || !host.chars().all(plain)
+        || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')
+    {
         return None;
     }
     let path = path.split(['@', '#']).next().unwrap_or_default();
     let path = path.strip_suffix('/').unwrap_or(path);
     let path = path.strip_suffix(".git").unwrap_or(path);
     let hidden = |c: char| c == '?' || c == '\\' || c == '%' || c.is_control() || c.is_whitespace();
-    if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") || path.contains(hidden) {
+    if path.split('/').any(|part| part.is_empty() || part == "." || part == "..")
+        || path.contains(hidden)
+    {
         return None;
     }
     Some(format!("{}://{}/{path}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase()))
@@ -388,12 +443,13 @@ fn reference_of(uri: &str) -> Option<&str> {
 
 /// The commit in a source's URI.
 fn commit_in(uri: &str) -> Option<&str> {
-    let id = |text: &&str| matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let id =
+        |text: &&str| matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
     revision(uri).filter(id)
 }
 
-/// What stands after the `@` (GitHub, Cloud Build) or `#` (BuildKit) of a source's URI, without BuildKit's `:folder`: no
-/// ref has a colon (git-check-ref-format).
+/// What stands after the `@` (GitHub, Cloud Build) or `#` (BuildKit) of a source's URI, without
+/// BuildKit's `:folder`: no ref has a colon (git-check-ref-format).
 fn revision(uri: &str) -> Option<&str> {
     let (_, rest) = uri.split_once("://")?;
     let (_, path) = rest.split_once('/')?;
@@ -405,14 +461,21 @@ impl fmt::Display for SlsaFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Differs { field, got, want } => {
-                write!(f, "the provenance's {field} is \"{}\", wanted \"{}\"", escaped(got), escaped(want))
+                write!(
+                    f,
+                    "the provenance's {field} is \"{}\", wanted \"{}\"",
+                    escaped(got),
+                    escaped(want)
+                )
             }
             Self::Missing { field } => write!(f, "the provenance does not say its {field}"),
             Self::Malformed { field } => write!(f, "the provenance's {field} cannot be read"),
             Self::OtherPredicate { got } => {
                 write!(f, "\"{}\" is not SLSA provenance v0.2 or v1", escaped(got))
             }
-            Self::NothingWanted => write!(f, "no field is wanted; name one of {}", Slsa::FIELDS.join(", ")),
+            Self::NothingWanted => {
+                write!(f, "no field is wanted; name one of {}", Slsa::FIELDS.join(", "))
+            }
         }
     }
 }

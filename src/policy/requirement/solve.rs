@@ -1,13 +1,15 @@
 //! [`Tree`] and [`satisfied`]: whether signatures by distinct holders can meet nested thresholds.
 //!
-//! The entries that count for a threshold must be met by different holders, all the way down: one holder never counts
-//! twice, under two names neither (attack C2). Who is one signer, [`super::signer_set`] says; here they are numbers.
+//! The entries that count for a threshold must be met by different holders, all the way down: one
+//! holder never counts twice, under two names neither (attack C2). Who is one signer,
+//! [`super::signer_set`] says; here they are numbers.
 //!
-//! The search goes over sets of leaves, not of holders: a set is kept when each leaf in it can have a holder of its own
-//! (a matching, found by augmenting paths). So how many signatures there are makes no difference to its length, and
-//! because fewer signatures only ever leave fewer sets, a tree that was searched once with everybody signing can always
-//! be searched again. Of each leaf at most as many holders are looked at as leaves are met: the other leaves can take
-//! all but one of them at most (Hall's theorem), so more would change nothing.
+//! The search goes over sets of leaves, not of holders: a set is kept when each leaf in it can have
+//! a holder of its own (a matching, found by augmenting paths). So how many signatures there are
+//! makes no difference to its length, and because fewer signatures only ever leave fewer sets, a
+//! tree that was searched once with everybody signing can always be searched again. Of each leaf at
+//! most as many holders are looked at as leaves are met: the other leaves can take all but one of
+//! them at most (Hall's theorem), so more would change nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +45,10 @@ pub(in crate::policy) struct TooComplex;
 ///
 /// # Errors
 /// [`TooComplex`] when the search is cut short; nothing is known then.
-pub(in crate::policy) fn satisfied(tree: &Tree, leaves: &[SatisfiedBy]) -> Result<bool, TooComplex> {
+pub(in crate::policy) fn satisfied(
+    tree: &Tree,
+    leaves: &[SatisfiedBy],
+) -> Result<bool, TooComplex> {
     let mut search = Search::new(leaves);
     Ok(!search.sets(tree)?.is_empty())
 }
@@ -103,7 +108,8 @@ impl Search {
         }
     }
 
-    /// The set of this leaf alone; nothing in it when it needs no holder, none at all when it is not met.
+    /// The set of this leaf alone; nothing in it when it needs no holder, none at all when it is
+    /// not met.
     fn leaf(&self, number: usize) -> Option<LeafSet> {
         match self.leaves.get(number)? {
             None => Some(0),
@@ -112,8 +118,13 @@ impl Search {
         }
     }
 
-    /// Adds one child to the sets that were met without it; from the highest count down, so that it is added once.
-    fn one_more(&mut self, met: &mut [BTreeSet<LeafSet>], child: &BTreeSet<LeafSet>) -> Result<(), TooComplex> {
+    /// Adds one child to the sets that were met without it; from the highest count down, so that it
+    /// is added once.
+    fn one_more(
+        &mut self,
+        met: &mut [BTreeSet<LeafSet>],
+        child: &BTreeSet<LeafSet>,
+    ) -> Result<(), TooComplex> {
         for high in (1..met.len()).rev() {
             let (lower, higher) = met.split_at_mut(high);
             let (Some(sets), Some(more)) = (lower.last(), higher.first_mut()) else { continue };
@@ -129,7 +140,8 @@ impl Search {
     /// Whether each leaf of the set can have a holder of its own.
     fn is_distinct(&self, set: LeafSet) -> bool {
         let mut owners = vec![None; self.signers];
-        let leaves = (0..self.leaves.len()).filter(|leaf| u32::try_from(*leaf).is_ok_and(|n| set >> n & 1 == 1));
+        let leaves = (0..self.leaves.len())
+            .filter(|leaf| u32::try_from(*leaf).is_ok_and(|n| set >> n & 1 == 1));
         leaves.into_iter().all(|leaf| self.place(leaf, &mut vec![false; self.signers], &mut owners))
     }
 
@@ -164,7 +176,10 @@ mod tests {
     }
 
     fn signed_by(leaves: &[&[usize]]) -> Vec<SatisfiedBy> {
-        leaves.iter().map(|signers| SatisfiedBy { without_signer: false, signers: signers.to_vec() }).collect()
+        leaves
+            .iter()
+            .map(|signers| SatisfiedBy { without_signer: false, signers: signers.to_vec() })
+            .collect()
     }
 
     fn without_signer() -> SatisfiedBy {
@@ -198,7 +213,10 @@ mod tests {
 
     #[test]
     fn a_leaf_without_a_holder_counts() {
-        assert_eq!(satisfied(&flat(2, 2), &[without_signer(), signed_by(&[&[1]])[0].clone()]), Ok(true));
+        assert_eq!(
+            satisfied(&flat(2, 2), &[without_signer(), signed_by(&[&[1]])[0].clone()]),
+            Ok(true)
+        );
         assert_eq!(satisfied(&flat(2, 2), &[without_signer(), SatisfiedBy::default()]), Ok(false));
     }
 
@@ -223,7 +241,8 @@ mod tests {
         assert_eq!(satisfied(&flat(64, 64), &few), Ok(false));
     }
 
-    /// By enumeration of every choice of holders: each way to meet the tree as the set of holders that it takes.
+    /// By enumeration of every choice of holders: each way to meet the tree as the set of holders
+    /// that it takes.
     fn enumerated(tree: &Tree, leaves: &[SatisfiedBy]) -> BTreeSet<u64> {
         match tree {
             Tree::Leaf(n) if leaves[*n].without_signer => BTreeSet::from([0]),
@@ -237,7 +256,10 @@ mod tests {
                         let united: Vec<u64> = met[high - 1]
                             .iter()
                             .flat_map(|set| {
-                                child.iter().filter(move |more| *more & set == 0).map(move |more| more | set)
+                                child
+                                    .iter()
+                                    .filter(move |more| *more & set == 0)
+                                    .map(move |more| more | set)
                             })
                             .collect();
                         met[high].extend(united);
@@ -264,8 +286,8 @@ mod tests {
     }
 
     proptest! {
-        /// The search says what every choice of holders tried one by one says; and what was searched with everybody
-        /// signing can be searched with fewer.
+        /// The search says what every choice of holders tried one by one says; and what was
+        /// searched with everybody signing can be searched with fewer.
         #[test]
         fn the_search_agrees_with_trying_every_choice(
             leaves in proptest::collection::vec((any::<bool>(), proptest::collection::vec(0usize..6, 0..4)), 1..7),

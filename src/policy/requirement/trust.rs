@@ -1,12 +1,15 @@
-//! [`Trusts`]: what signatures are tried with: every key, trust root and own authority that a set's documents name, each
-//! once however many requirements name it, with what is demanded beside.
+//! [`Trusts`]: what signatures are tried with: every key, trust root and own authority that a set's
+//! documents name, each once however many requirements name it, with what is demanded beside.
 //!
-//! A signature is tried once under each of these trusts, not once for each requirement: so they have numbers.
+//! A signature is tried once under each of these trusts, not once for each requirement: so they
+//! have numbers.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::verify::{Authority, AuthorityError, Claim, Demands, KeyId, Part, PublicKey, Trust, TrustRoot};
+use crate::verify::{
+    Authority, AuthorityError, Claim, Demands, KeyId, Part, PublicKey, Trust, TrustRoot,
+};
 
 use super::attestor::{Attestor, AttestorKind, KeyFile, Named, Window};
 use super::{Demand, Leaf};
@@ -92,14 +95,18 @@ impl Trusts {
         let root = attestor.root.as_ref().map(|root| self.root(root, policy, material)).transpose();
         let trials = match &attestor.kind {
             AttestorKind::Key(files) => self.keys(attestor, files, root, material),
-            AttestorKind::Keyless(_) => {
-                root.map(|root| vec![self.trial(attestor, NumberedBy::Keyless, root)]).map_err(|e| vec![e])
+            AttestorKind::Keyless(_) => root
+                .map(|root| vec![self.trial(attestor, NumberedBy::Keyless, root)])
+                .map_err(|e| vec![e]),
+            AttestorKind::Certificate { .. } => {
+                match (root, self.authority(&attestor.kind, policy, material)) {
+                    (Ok(root), Ok(authority)) => {
+                        Ok(vec![self.trial(attestor, NumberedBy::Authority(authority), root)])
+                    }
+                    (Err(fault), Ok(_)) => Err(vec![fault]),
+                    (root, Err(faults)) => Err(root.err().into_iter().chain(faults).collect()),
+                }
             }
-            AttestorKind::Certificate { .. } => match (root, self.authority(&attestor.kind, policy, material)) {
-                (Ok(root), Ok(authority)) => Ok(vec![self.trial(attestor, NumberedBy::Authority(authority), root)]),
-                (Err(fault), Ok(_)) => Err(vec![fault]),
-                (root, Err(faults)) => Err(root.err().into_iter().chain(faults).collect()),
-            },
         };
         Ok(LeafTrust { claim, trials: trials? })
     }
@@ -114,7 +121,9 @@ impl Trusts {
         let trust = match numbered.attestor {
             NumberedBy::Key(key) => Trust::Key { key: self.keys.get(key)?, root },
             NumberedBy::Keyless => Trust::Keyless { root: root? },
-            NumberedBy::Authority(number) => Trust::Authority { authority: self.authority_of(number)?, root },
+            NumberedBy::Authority(number) => {
+                Trust::Authority { authority: self.authority_of(number)?, root }
+            }
         };
         Some((trust, numbered.demands))
     }
@@ -163,7 +172,12 @@ impl Trusts {
             NumberedBy::Authority(number) => Some(number),
             NumberedBy::Key(_) | NumberedBy::Keyless => None,
         };
-        Trial { trust, key: None, authority, root: attestor.root.as_ref().map(|root| root.name.clone()) }
+        Trial {
+            trust,
+            key: None,
+            authority,
+            root: attestor.root.as_ref().map(|root| root.name.clone()),
+        }
     }
 
     fn keys<'l>(
@@ -182,13 +196,20 @@ impl Trusts {
             };
             // The same key in two files is tried once, unless it may sign at other times.
             let is_same = |key: &RuleKey, id: &KeyId| key.id == *id && key.window == *window;
-            if trials.iter().filter_map(|trial| trial.key.as_ref()).any(|other| is_same(other, key.id())) {
+            if trials
+                .iter()
+                .filter_map(|trial| trial.key.as_ref())
+                .any(|other| is_same(other, key.id()))
+            {
                 continue;
             }
             let Ok(root) = root else { continue };
             let number = self.key(key);
             let rule = RuleKey { id: key.id().clone(), file: file.name.clone(), window: *window };
-            trials.push(Trial { key: Some(rule), ..self.trial(attestor, NumberedBy::Key(number), root) });
+            trials.push(Trial {
+                key: Some(rule),
+                ..self.trial(attestor, NumberedBy::Key(number), root)
+            });
         }
         faults.extend(root.err());
         if faults.is_empty() { Ok(trials) } else { Err(faults) }
@@ -203,11 +224,17 @@ impl Trusts {
         number
     }
 
-    fn root<'l>(&mut self, named: &'l Named, policy: &str, material: &Material) -> Result<usize, NamedFault<'l>> {
+    fn root<'l>(
+        &mut self,
+        named: &'l Named,
+        policy: &str,
+        material: &Material,
+    ) -> Result<usize, NamedFault<'l>> {
         if let Some(known) = self.roots.iter().position(|(name, _)| *name == named.name) {
             return Ok(known);
         }
-        let missing = || PolicyFault::RootMissing { name: named.name.clone(), policy: policy.to_owned() };
+        let missing =
+            || PolicyFault::RootMissing { name: named.name.clone(), policy: policy.to_owned() };
         let root = material.roots.get(&named.name).ok_or_else(|| (named, missing()))?;
         self.roots.push((named.name.clone(), Arc::clone(root)));
         Ok(self.roots.len().saturating_sub(1))
@@ -219,7 +246,9 @@ impl Trusts {
         policy: &str,
         material: &Material,
     ) -> Result<usize, Vec<NamedFault<'l>>> {
-        let AttestorKind::Certificate { roots, intermediates, crls, .. } = kind else { return Err(Vec::new()) };
+        let AttestorKind::Certificate { roots, intermediates, crls, .. } = kind else {
+            return Err(Vec::new());
+        };
         let parts = [roots, intermediates, crls];
         let files: Files = parts.map(|part| part.iter().map(|named| named.name.clone()).collect());
         if let Some(known) = self.authorities.iter().position(|(other, _)| *other == files) {
@@ -256,7 +285,10 @@ fn read<'m, 'l>(
         match material.files.get(&named.name) {
             Some(file) => bytes.push(file.as_slice()),
             None => {
-                let fault = PolicyFault::FileMissing { name: named.name.clone(), policy: policy.to_owned() };
+                let fault = PolicyFault::FileMissing {
+                    name: named.name.clone(),
+                    policy: policy.to_owned(),
+                };
                 faults.push((named, fault));
             }
         }
@@ -265,7 +297,10 @@ fn read<'m, 'l>(
 }
 
 /// Which of the files the error is about; the first root where it is about all of them.
-fn at_fault<'l>(error: &AuthorityError, [roots, intermediates, crls]: &[&'l Vec<Named>; 3]) -> Option<&'l Named> {
+fn at_fault<'l>(
+    error: &AuthorityError,
+    [roots, intermediates, crls]: &[&'l Vec<Named>; 3],
+) -> Option<&'l Named> {
     let named = match error {
         AuthorityError::NoRoot => None,
         AuthorityError::File { part: Part::Root, file, .. } => roots.get(*file),
@@ -275,15 +310,22 @@ fn at_fault<'l>(error: &AuthorityError, [roots, intermediates, crls]: &[&'l Vec<
     named.or_else(|| roots.first())
 }
 
-/// For each leaf the kind of claim by which its signers are counted: 0 an image signature; attestations by their
-/// predicate types, all that stand in one leaf together being one kind (provenance of an older and a newer version).
+/// For each leaf the kind of claim by which its signers are counted: 0 an image signature;
+/// attestations by their predicate types, all that stand in one leaf together being one kind
+/// (provenance of an older and a newer version).
 pub(in crate::policy) fn kinds(leaves: &[Leaf]) -> Vec<usize> {
     let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
     for (number, leaf) in (1..).zip(leaves) {
         let Demand::Attestation { constraint, .. } = &leaf.demand else { continue };
-        let joined: Vec<usize> =
-            constraint.predicate_types.iter().filter_map(|t| groups.get(t.as_str()).copied()).collect();
-        groups.values_mut().filter(|group| joined.contains(group)).for_each(|group| *group = number);
+        let joined: Vec<usize> = constraint
+            .predicate_types
+            .iter()
+            .filter_map(|t| groups.get(t.as_str()).copied())
+            .collect();
+        groups
+            .values_mut()
+            .filter(|group| joined.contains(group))
+            .for_each(|group| *group = number);
         groups.extend(constraint.predicate_types.iter().map(|t| (t.as_str(), number)));
     }
     let kind = |leaf: &Leaf| match &leaf.demand {

@@ -1,8 +1,10 @@
-//! [`Automaton`]: many patterns as one: a tree of what they begin with alike, that a name is walked through once.
+//! [`Automaton`]: many patterns as one: a tree of what they begin with alike, that a name is walked
+//! through once.
 //!
-//! The work is that of the name's length and of the wildcards that it really meets, however many patterns there are.
-//! Places in the tree are where a part of some pattern has been read; a `*` stays where it is until its part ends, a `**`
-//! until the name does. What a pattern means, `pattern` says; which documents it is of, the tree's ends.
+//! The work is that of the name's length and of the wildcards that it really meets, however many
+//! patterns there are. Places in the tree are where a part of some pattern has been read; a `*`
+//! stays where it is until its part ends, a `**` until the name does. What a pattern means,
+//! `pattern` says; which documents it is of, the tree's ends.
 
 use super::document_set::DocumentSet;
 use super::pattern::{ANY_PARTS, ANY_TEXT, END_OF_PART, PatternList};
@@ -11,7 +13,8 @@ use super::pattern::{ANY_PARTS, ANY_TEXT, END_OF_PART, PatternList};
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Automaton {
     nodes: Box<[Node]>,
-    /// For each node the first byte of its label: those of the children of one node stand together, ascending.
+    /// For each node the first byte of its label: those of the children of one node stand together,
+    /// ascending.
     heads: Box<[u8]>,
     /// The labels of all nodes.
     labels: Box<[u8]>,
@@ -41,7 +44,8 @@ enum Ends {
     Several(u32),
 }
 
-/// Several documents: by number while they are few, else as a set, which is smaller then and faster to add.
+/// Several documents: by number while they are few, else as a set, which is smaller then and faster
+/// to add.
 #[derive(Debug)]
 enum Shared {
     Few(Box<[u32]>),
@@ -75,7 +79,8 @@ struct Entry {
     document: u32,
 }
 
-/// A node whose label and children are not known yet: which entries lead through it, and how much of these was read.
+/// A node whose label and children are not known yet: which entries lead through it, and how much
+/// of these was read.
 struct Open {
     node: usize,
     entries: std::ops::Range<usize>,
@@ -93,7 +98,8 @@ struct Builder {
 }
 
 impl Automaton {
-    /// Of the patterns of each document, in the order of their numbers. Each list is let go when it has been read.
+    /// Of the patterns of each document, in the order of their numbers. Each list is let go when it
+    /// has been read.
     pub(in crate::policy) fn new(lists: impl ExactSizeIterator<Item = PatternList>) -> Self {
         let mut builder = Builder::new(lists.len());
         for (document, list) in lists.enumerate() {
@@ -103,11 +109,16 @@ impl Automaton {
     }
 
     /// Adds the documents that have a pattern that is the text of these parts, whole.
-    pub(in crate::policy) fn add_matching<'t>(&self, parts: impl Iterator<Item = &'t str>, into: &mut DocumentSet) {
+    pub(in crate::policy) fn add_matching<'t>(
+        &self,
+        parts: impl Iterator<Item = &'t str>,
+        into: &mut DocumentSet,
+    ) {
         if self.nodes.is_empty() {
             return;
         }
-        let mut walk = Walk { automaton: self, at: vec![], next: vec![], in_text: vec![], in_parts: vec![] };
+        let mut walk =
+            Walk { automaton: self, at: vec![], next: vec![], in_text: vec![], in_parts: vec![] };
         walk.at.push(Place { node: 0, read: 0 });
         walk.begin_part();
         for part in parts {
@@ -143,7 +154,9 @@ impl Automaton {
             Ends::Nobody => {}
             Ends::One(document) => into.insert(index(document)),
             Ends::Several(shared) => match self.shared.get(index(shared)) {
-                Some(Shared::Few(documents)) => documents.iter().for_each(|document| into.insert(index(*document))),
+                Some(Shared::Few(documents)) => {
+                    documents.iter().for_each(|document| into.insert(index(*document)))
+                }
                 Some(Shared::Many(documents)) => into.add(documents),
                 None => {}
             },
@@ -152,8 +165,8 @@ impl Automaton {
 }
 
 impl Walk<'_> {
-    /// Reads a byte of a part. Those that stand for something in a pattern stand for themselves in a name: no pattern has
-    /// them but behind a wildcard.
+    /// Reads a byte of a part. Those that stand for something in a pattern stand for themselves in
+    /// a name: no pattern has them but behind a wildcard.
     fn read(&mut self, byte: u8) {
         self.next.clear();
         if !matches!(byte, ANY_TEXT | ANY_PARTS | END_OF_PART) {
@@ -171,8 +184,8 @@ impl Walk<'_> {
         std::mem::swap(&mut self.at, &mut self.next);
     }
 
-    /// Enters the wildcards that the part may begin with: those after what was read, and those after each `**` that takes
-    /// no more.
+    /// Enters the wildcards that the part may begin with: those after what was read, and those
+    /// after each `**` that takes no more.
     fn begin_part(&mut self) {
         self.enter_wildcards(0);
         let mut number = 0;
@@ -210,14 +223,16 @@ impl Walk<'_> {
 
 impl Builder {
     fn new(documents: usize) -> Self {
-        let (text, entries, nodes, heads, labels, shared) = (vec![], vec![], vec![], vec![], vec![], vec![]);
+        let (text, entries, nodes, heads, labels, shared) =
+            (vec![], vec![], vec![], vec![], vec![], vec![]);
         Self { documents, text, entries, nodes, heads, labels, shared }
     }
 
-    /// Adds a pattern of a document. One that is too long or too many for the numbers here would be lost: the limits on
-    /// policy files (16 MiB together, 255 bytes a pattern) keep far from that.
+    /// Adds a pattern of a document. One that is too long or too many for the numbers here would be
+    /// lost: the limits on policy files (16 MiB together, 255 bytes a pattern) keep far from that.
     fn add(&mut self, pattern: &str, document: usize) {
-        let numbers = (u32::try_from(self.text.len()), u16::try_from(pattern.len()), u32::try_from(document));
+        let numbers =
+            (u32::try_from(self.text.len()), u16::try_from(pattern.len()), u32::try_from(document));
         if let (Ok(start), Ok(length), Ok(document)) = numbers {
             self.entries.push(Entry { start, length, document });
             self.text.extend_from_slice(pattern.as_bytes());
@@ -242,8 +257,8 @@ impl Builder {
         self.heads.push(head);
     }
 
-    /// Gives a node its label, which is what its entries have alike from where they were read up to; whose patterns end
-    /// there; and a child for each byte that comes next.
+    /// Gives a node its label, which is what its entries have alike from where they were read up
+    /// to; whose patterns end there; and a child for each byte that comes next.
     fn fill(&mut self, open: &Open, rest: &mut Vec<Open>) {
         let Self { text, entries, labels, .. } = self;
         let Some(entries) = entries.get_mut(open.entries.clone()) else { return };
@@ -258,11 +273,14 @@ impl Builder {
         let next = |entry: &Entry| rest_of(entry).get(alike).copied();
         entries.sort_unstable_by_key(|entry| (next(entry), entry.document));
         let ended = entries.partition_point(|entry| next(entry).is_none());
-        let mut documents: Vec<u32> = entries.iter().take(ended).map(|entry| entry.document).collect();
+        let mut documents: Vec<u32> =
+            entries.iter().take(ended).map(|entry| entry.document).collect();
         documents.dedup();
         let mut begin = open.entries.start + ended;
         let mut children = Vec::new();
-        for group in entries.get(ended..).unwrap_or_default().chunk_by(|one, two| next(one) == next(two)) {
+        for group in
+            entries.get(ended..).unwrap_or_default().chunk_by(|one, two| next(one) == next(two))
+        {
             let head = group.first().and_then(next).unwrap_or_default();
             children.push((head, begin..begin + group.len()));
             begin += group.len();

@@ -1,5 +1,6 @@
-//! [`DocumentSet`]: some of the documents of one policy set, one bit each. With the 4,096 documents that a set may have it
-//! takes 512 bytes, and joining, cutting and comparing two of them is the work of 64 words.
+//! [`DocumentSet`]: some of the documents of one policy set, one bit each. With the 4,096 documents
+//! that a set may have it takes 512 bytes, and joining, cutting and comparing two of them is the
+//! work of 64 words.
 
 /// Bits of one word.
 const BITS: usize = 64;
@@ -51,7 +52,10 @@ impl DocumentSet {
     }
 
     /// The documents that both have, ascending.
-    pub(in crate::policy) fn both<'s>(&'s self, other: &'s Self) -> impl Iterator<Item = usize> + 's {
+    pub(in crate::policy) fn both<'s>(
+        &'s self,
+        other: &'s Self,
+    ) -> impl Iterator<Item = usize> + 's {
         numbers(self.words.iter().zip(&other.words).map(|(word, other)| word & other))
     }
 

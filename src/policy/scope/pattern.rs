@@ -1,9 +1,10 @@
-//! [`RepositoryPattern`] and [`NamespacePattern`]: which names a document is about, read and written down as the
-//! [`Automaton`](super::automaton::Automaton) reads them.
+//! [`RepositoryPattern`] and [`NamespacePattern`]: which names a document is about, read and
+//! written down as the [`Automaton`](super::automaton::Automaton) reads them.
 //!
-//! A pattern is matched against a folded repository (`Repository::folded`), whole, from end to end: dots are literal,
-//! `*` stays within one part between slashes, `**` stands for parts (attack B5). The pattern's own host is folded the
-//! same way, so that no spelling of one place is outside of it (attack E8). What no name could match is an error.
+//! A pattern is matched against a folded repository (`Repository::folded`), whole, from end to end:
+//! dots are literal, `*` stays within one part between slashes, `**` stands for parts (attack B5).
+//! The pattern's own host is folded the same way, so that no spelling of one place is outside of it
+//! (attack E8). What no name could match is an error.
 
 use crate::image::{ReferenceError, Repository, is_component};
 
@@ -20,7 +21,8 @@ pub(in crate::policy) const ANY_PARTS: u8 = 1;
 /// Stands behind each part.
 pub(in crate::policy) const END_OF_PART: u8 = b'/';
 
-/// A pattern over folded repository names: its parts, each with a slash behind it, and [`ANY_PARTS`] for `**`.
+/// A pattern over folded repository names: its parts, each with a slash behind it, and
+/// [`ANY_PARTS`] for `**`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::policy) struct RepositoryPattern(String);
 
@@ -28,11 +30,13 @@ pub(in crate::policy) struct RepositoryPattern(String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::policy) struct NamespacePattern(String);
 
-/// Patterns of one document, behind one another in one piece of memory: there may be some hundred thousand of a set.
+/// Patterns of one document, behind one another in one piece of memory: there may be some hundred
+/// thousand of a set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::policy) struct PatternList(String);
 
-/// The hosts of patterns that were read: those of one list are few, and folding one takes longer than all the rest.
+/// The hosts of patterns that were read: those of one list are few, and folding one takes longer
+/// than all the rest.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Hosts {
     last: Option<(String, String)>,
@@ -87,11 +91,16 @@ impl NamespacePattern {
     /// Parses; `None` when no namespace could match.
     pub(in crate::policy) fn parse(text: &str) -> Option<Self> {
         let edge = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
-        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == ANY_TEXT;
+        let known =
+            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == ANY_TEXT;
         let bytes = text.as_bytes();
         let fits = text.bytes().filter(|b| *b != ANY_TEXT).count() <= NAMESPACE_MAX;
-        (edge(bytes.first()) && edge(bytes.last()) && fits && text.bytes().all(known) && !text.contains("**"))
-            .then(|| Self(format!("{text}/")))
+        (edge(bytes.first())
+            && edge(bytes.last())
+            && fits
+            && text.bytes().all(known)
+            && !text.contains("**"))
+        .then(|| Self(format!("{text}/")))
     }
 
     /// What the automaton reads.
@@ -138,11 +147,14 @@ impl Hosts {
     }
 }
 
-/// The parts of a pattern. A `**` at the end stands for one part at least: `a/**` is what is below `a`, not `a`.
+/// The parts of a pattern. A `**` at the end stands for one part at least: `a/**` is what is below
+/// `a`, not `a`.
 fn encoded(hosts: &[&str], path: &str) -> String {
     let parts = || hosts.iter().copied().chain(path.split('/').filter(|part| !part.is_empty()));
     let count = parts().count();
-    let mut encoded = String::with_capacity(hosts.iter().map(|host| host.len() + 1).sum::<usize>() + path.len() + 3);
+    let mut encoded = String::with_capacity(
+        hosts.iter().map(|host| host.len() + 1).sum::<usize>() + path.len() + 3,
+    );
     for (number, part) in (1..).zip(parts()) {
         if part != "**" {
             encoded.push_str(part);
@@ -172,17 +184,21 @@ fn host(first: &str, path: Option<&str>) -> Result<String, PatternFault> {
     if first.contains('*') {
         let lower = first.to_ascii_lowercase();
         let host = lower.strip_suffix(":443").unwrap_or(&lower);
-        // With a letter in place of a wildcard in the name, and a digit or nothing in the port, the rest must be a host.
-        let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
+        // With a letter in place of a wildcard in the name, and a digit or nothing in the port, the
+        // rest must be a host.
+        let (name, port) =
+            host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
         let written = |digit: &str| {
-            let port = port.map(|port| format!(":{}", port.replace('*', digit))).unwrap_or_default();
+            let port =
+                port.map(|port| format!(":{}", port.replace('*', digit))).unwrap_or_default();
             Repository::parse(&format!("{}{port}/a", name.replace('*', "z")))
         };
         let fits = written("1").is_ok() || written("").is_ok();
         return if fits { Ok(host.to_owned()) } else { Err(PatternFault::Host) };
     }
-    let shape =
-        first.contains(['.', ':', '[']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase());
+    let shape = first.contains(['.', ':', '['])
+        || first == "localhost"
+        || first.bytes().any(|b| b.is_ascii_uppercase());
     if !shape {
         let path = path.map(|path| format!("/{path}")).unwrap_or_default();
         return Err(PatternFault::NoHost { write: format!("docker.io/{first}{path}") });
@@ -190,7 +206,9 @@ fn host(first: &str, path: Option<&str>) -> Result<String, PatternFault> {
     // Two parts below the host, so that folding does not put Docker Hub's `library` in between.
     match Repository::parse(&format!("{first}/a/a")) {
         Ok(repository) => Ok(repository.folded().host().to_owned()),
-        Err(_) if first.contains('[') && !first.contains(':') => Err(PatternFault::Metacharacter('[')),
+        Err(_) if first.contains('[') && !first.contains(':') => {
+            Err(PatternFault::Metacharacter('['))
+        }
         Err(_) => Err(PatternFault::Host),
     }
 }
@@ -219,7 +237,8 @@ fn check_part(part: &str) -> Result<(), PatternFault> {
     if let Some(c) = part.chars().find(|c| matches!(c, '?' | '[' | ']' | '{' | '}' | '!' | '\\')) {
         return Err(PatternFault::Metacharacter(c));
     }
-    // With one of these in place of each wildcard a part that can match is well formed: `a*` and `*-b` as `a1`, `1-b`.
+    // With one of these in place of each wildcard a part that can match is well formed: `a*` and
+    // `*-b` as `a1`, `1-b`.
     match Repository::parse(&format!("host.test/{}", part.replace('*', "1"))) {
         Ok(_) => Ok(()),
         Err(ReferenceError::TooLong) => Err(PatternFault::TooLong),
@@ -233,7 +252,8 @@ fn with_literal_host(host: &str, path: &str) -> Result<RepositoryPattern, Patter
     if host == "docker.io" && single && path.contains('*') && path != "**" {
         return Err(PatternFault::NeverMatches { write: format!("docker.io/library/{path}") });
     }
-    let hosts: &[&str] = if host == "docker.io" && single && path != "**" { &[host, "library"] } else { &[host] };
+    let hosts: &[&str] =
+        if host == "docker.io" && single && path != "**" { &[host, "library"] } else { &[host] };
     Ok(RepositoryPattern(encoded(hosts, path)))
 }
 
@@ -323,8 +343,17 @@ mod tests {
                 assert!(matches(pattern, name), "{pattern} {name}");
             }
         }
-        for pattern in ["docker.io/library/*", "index.docker.io/library/*", "registry-1.docker.io:443/library/*"] {
-            for name in ["app", "docker.io/app", "index.docker.io/app", "registry.hub.docker.com/library/app"] {
+        for pattern in [
+            "docker.io/library/*",
+            "index.docker.io/library/*",
+            "registry-1.docker.io:443/library/*",
+        ] {
+            for name in [
+                "app",
+                "docker.io/app",
+                "index.docker.io/app",
+                "registry.hub.docker.com/library/app",
+            ] {
                 assert!(matches(pattern, name), "{pattern} {name}");
             }
         }
@@ -380,7 +409,9 @@ mod tests {
             whole(NamespacePattern::parse(pattern).unwrap().as_str(), std::iter::once(name))
         };
         assert!(matches("prod-*", "prod-a") && matches("prod-*", "prod-") && matches("*", "x"));
-        assert!(!matches("prod-*", "prod") && !matches("prod", "prod-a") && !matches("prod", "a-prod"));
+        assert!(
+            !matches("prod-*", "prod") && !matches("prod", "prod-a") && !matches("prod", "a-prod")
+        );
         for pattern in ["", "Prod", "a.b", "a/b", "-a", "a-", "a**", "a b", "a?"] {
             assert_eq!(NamespacePattern::parse(pattern), None, "{pattern}");
         }
@@ -402,7 +433,8 @@ mod tests {
             prop_assert_eq!(whole(ours.as_str(), name_parts(&name)), oracle(&pattern).is_match(&name), "{} {}", pattern, name);
         }
 
-        /// Attack B5: text put before or behind a name that a pattern without stars names never matches.
+        /// Attack B5: text put before or behind a name that a pattern without stars names never
+        /// matches.
         #[test]
         fn attack_b5_nothing_matches_across_the_ends(
             name in "[a-z]{1,6}\\.test/[a-z]{1,6}(/[a-z]{1,6}){0,2}",

@@ -1,4 +1,5 @@
-//! [`Applicable`]: which documents of a set matched; and the [`Index`] that finds them without reading them all.
+//! [`Applicable`]: which documents of a set matched; and the [`Index`] that finds them without
+//! reading them all.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use crate::policy::scope::automaton::Automaton;
 use crate::policy::scope::document_set::DocumentSet;
 use crate::policy::scope::pattern::PatternList;
 
-/// The documents of one set that matched a name and a pod. Two pods with equal values share a verdict, two with
-/// different values never do (attack E9). At most 512 bytes, however many matched.
+/// The documents of one set that matched a name and a pod. Two pods with equal values share a
+/// verdict, two with different values never do (attack E9). At most 512 bytes, however many
+/// matched.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Applicable {
     generation: Arc<str>,
@@ -45,7 +47,11 @@ pub(in crate::policy) struct Index {
 }
 
 impl Applicable {
-    pub(in crate::policy) fn new(generation: Arc<str>, documents: DocumentSet, demanding: bool) -> Self {
+    pub(in crate::policy) fn new(
+        generation: Arc<str>,
+        documents: DocumentSet,
+        demanding: bool,
+    ) -> Self {
         Self { generation, documents: Arc::new(documents), demanding }
     }
 
@@ -89,13 +95,20 @@ impl Index {
     pub(in crate::policy) fn new(documents: &mut [&mut Document]) -> Self {
         let count = documents.len();
         let is = |test: fn(&Document) -> bool| {
-            DocumentSet::of(count, |number| documents.get(number).is_some_and(|document| test(document)))
+            DocumentSet::of(count, |number| {
+                documents.get(number).is_some_and(|document| test(document))
+            })
         };
         let everywhere = is(|document| document.namespaces.is_empty());
         let enforcing = is(|document| !document.is_permissive());
-        let namespaces: Vec<PatternList> = documents.iter().map(|document| document.namespaces.clone()).collect();
-        let images = Automaton::new(documents.iter_mut().map(|document| std::mem::take(&mut document.images)));
-        let exclude = Automaton::new(documents.iter_mut().map(|document| std::mem::take(&mut document.exclude)));
+        let namespaces: Vec<PatternList> =
+            documents.iter().map(|document| document.namespaces.clone()).collect();
+        let images = Automaton::new(
+            documents.iter_mut().map(|document| std::mem::take(&mut document.images)),
+        );
+        let exclude = Automaton::new(
+            documents.iter_mut().map(|document| std::mem::take(&mut document.exclude)),
+        );
         Self {
             images,
             exclude,
@@ -119,15 +132,18 @@ impl Index {
     pub(super) fn inside(&self, pod: &Pod) -> DocumentSet {
         let mut inside = self.everywhere.clone();
         match &pod.namespace {
-            Some(namespace) => self.namespaces.add_matching(std::iter::once(namespace.as_str()), &mut inside),
-            // A namespace that is not known is in every enforcing document and in no permissive one that asks for one.
+            Some(namespace) => {
+                self.namespaces.add_matching(std::iter::once(namespace.as_str()), &mut inside)
+            }
+            // A namespace that is not known is in every enforcing document and in no permissive one
+            // that asks for one.
             None => inside.add(&self.enforcing),
         }
         inside
     }
 
-    /// The documents that match in whatever namespace. Without a name that is every enforcing one, whatever its patterns,
-    /// and no permissive one.
+    /// The documents that match in whatever namespace. Without a name that is every enforcing one,
+    /// whatever its patterns, and no permissive one.
     pub(super) fn about(&self, name: &Name) -> DocumentSet {
         let Some(folded) = name.repository() else { return self.enforcing.clone() };
         let parts = || std::iter::once(folded.host()).chain(folded.path().split('/'));

@@ -24,9 +24,13 @@ impl PolicySet {
     /// Puts documents and what they name together. `material` holds whatever they name.
     ///
     /// # Errors
-    /// Every fault: keys, files and trust roots that are missing, files that are no authority, thresholds that cannot be
-    /// met by distinct signers.
-    pub fn build(documents: Documents, material: Material, unmatched: Unmatched) -> Result<Self, Vec<PolicyError>> {
+    /// Every fault: keys, files and trust roots that are missing, files that are no authority,
+    /// thresholds that cannot be met by distinct signers.
+    pub fn build(
+        documents: Documents,
+        material: Material,
+        unmatched: Unmatched,
+    ) -> Result<Self, Vec<PolicyError>> {
         let generation = generation(documents.hash, unmatched);
         let trust_generation = trust_generation(&material);
         let mut trusts = Trusts::default();
@@ -43,19 +47,26 @@ impl PolicySet {
             return Err(errors);
         }
         let kinds = DocumentKinds::of(rules.iter().map(|rule| &rule.document));
-        let index = Index::new(&mut rules.iter_mut().map(|rule| &mut rule.document).collect::<Vec<_>>());
+        let index =
+            Index::new(&mut rules.iter_mut().map(|rule| &mut rule.document).collect::<Vec<_>>());
         Ok(Self { rules, trusts, unmatched, index, kinds, generation, trust_generation })
     }
 }
 
 impl Rule {
-    fn new(document: Document, trusts: &mut Trusts, material: &Material) -> Result<Self, Vec<PolicyError>> {
+    fn new(
+        document: Document,
+        trusts: &mut Trusts,
+        material: &Material,
+    ) -> Result<Self, Vec<PolicyError>> {
         let mut errors = Vec::new();
         let mut of_leaves = Vec::new();
         for leaf in &document.require.leaves {
             match trusts.leaf(leaf, &document.name, material) {
                 Ok(trust) => of_leaves.push(trust),
-                Err(faults) => errors.extend(faults.into_iter().map(|(at, fault)| named(&document, at, fault))),
+                Err(faults) => {
+                    errors.extend(faults.into_iter().map(|(at, fault)| named(&document, at, fault)))
+                }
             }
         }
         if !errors.is_empty() || of_leaves.len() != document.require.leaves.len() {
@@ -79,14 +90,19 @@ impl Rule {
                 Err(_) => PolicyFault::TooComplex { limit: COMBINATIONS_MAX },
             };
             let file = self.document.file.clone();
-            return Some(PolicyError { file, position: Some(*position), field: field.clone(), fault });
+            return Some(PolicyError {
+                file,
+                position: Some(*position),
+                field: field.clone(),
+                fault,
+            });
         }
         None
     }
 }
 
-/// For each leaf by whom it could be met, and how many holders that are. An identity that fits several holders has one
-/// for each leaf that asks for it, which is all that a threshold can need.
+/// For each leaf by whom it could be met, and how many holders that are. An identity that fits
+/// several holders has one for each leaf that asks for it, which is all that a threshold can need.
 fn best(leaves: &[Leaf], trusts: &[LeafTrust], kinds: &[usize]) -> (Vec<SatisfiedBy>, usize) {
     let mut signers = SignerSet::default();
     let mut best = Vec::new();
@@ -97,14 +113,23 @@ fn best(leaves: &[Leaf], trusts: &[LeafTrust], kinds: &[usize]) -> (Vec<Satisfie
         };
         let signer_keys: Vec<SignerKey> = match leaf.attestor().map(|attestor| &attestor.kind) {
             None => Vec::new(),
-            Some(AttestorKind::Key(_)) => {
-                trust.trials.iter().filter_map(|t| Some(SignerKey::key(&t.key.as_ref()?.id))).collect()
+            Some(AttestorKind::Key(_)) => trust
+                .trials
+                .iter()
+                .filter_map(|t| Some(SignerKey::key(&t.key.as_ref()?.id)))
+                .collect(),
+            Some(AttestorKind::Keyless(identities)) => {
+                identities.iter().map(|i| identity(i, false)).collect()
             }
-            Some(AttestorKind::Keyless(identities)) => identities.iter().map(|i| identity(i, false)).collect(),
-            Some(AttestorKind::Certificate { subjects, .. }) => subjects.iter().map(|i| identity(i, true)).collect(),
+            Some(AttestorKind::Certificate { subjects, .. }) => {
+                subjects.iter().map(|i| identity(i, true)).collect()
+            }
         };
         let numbers = signer_keys.into_iter().map(|signer_key| signers.number(*kind, [signer_key]));
-        best.push(SatisfiedBy { without_signer: leaf.attestor().is_none(), signers: numbers.collect() });
+        best.push(SatisfiedBy {
+            without_signer: leaf.attestor().is_none(),
+            signers: numbers.collect(),
+        });
     }
     for satisfied_by in &mut best {
         satisfied_by.signers.iter_mut().for_each(|signer| *signer = signers.resolved(*signer));
@@ -115,7 +140,12 @@ fn best(leaves: &[Leaf], trusts: &[LeafTrust], kinds: &[usize]) -> (Vec<Satisfie
 
 /// A fault of something that the document names.
 fn named(document: &Document, name: &Named, fault: PolicyFault) -> PolicyError {
-    PolicyError { file: document.file.clone(), position: Some(name.position), field: name.field.clone(), fault }
+    PolicyError {
+        file: document.file.clone(),
+        position: Some(name.position),
+        field: name.field.clone(),
+        fault,
+    }
 }
 
 fn generation(mut hash: Sha256, unmatched: Unmatched) -> Arc<str> {

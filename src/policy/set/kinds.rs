@@ -1,5 +1,6 @@
-//! [`DocumentKinds`]: what documents of a set have in common, as sets of them; so that what a decision needs to know of all that
-//! matched is a comparison of two sets, and not a walk through their requirements.
+//! [`DocumentKinds`]: what documents of a set have in common, as sets of them; so that what a
+//! decision needs to know of all that matched is a comparison of two sets, and not a walk through
+//! their requirements.
 
 use crate::policy::document::Document;
 use crate::policy::requirement::Demand;
@@ -11,7 +12,8 @@ use crate::policy::scope::document_set::DocumentSet;
 pub struct Plan {
     /// Whether any of them asks for a signature on the image itself.
     pub signatures: bool,
-    /// Whether any of them asks for a certificate, of whatever: such images often have evidence in several places.
+    /// Whether any of them asks for a certificate, of whatever: such images often have evidence in
+    /// several places.
     pub certificates: bool,
     /// Whether the verdict depends on the tag that is asked for.
     pub names_tag: bool,
@@ -46,7 +48,8 @@ impl Plan {
     }
 
     fn of(document: &Document) -> Self {
-        let mut plan = Self { signatures: false, certificates: false, names_tag: false, attestations: false };
+        let mut plan =
+            Self { signatures: false, certificates: false, names_tag: false, attestations: false };
         for leaf in &document.require.leaves {
             match &leaf.demand {
                 Demand::Signature { identity, .. } => {
@@ -56,14 +59,18 @@ impl Plan {
                 Demand::Attestation { .. } => plan.attestations = true,
                 Demand::Digest(_) => {}
             }
-            plan.certificates |= leaf.attestor().is_some_and(|attestor| !matches!(attestor.kind, AttestorKind::Key(_)));
+            plan.certificates |= leaf
+                .attestor()
+                .is_some_and(|attestor| !matches!(attestor.kind, AttestorKind::Key(_)));
         }
         plan
     }
 }
 
 impl DocumentKinds {
-    pub(in crate::policy) fn of<'d>(documents: impl ExactSizeIterator<Item = &'d Document>) -> Self {
+    pub(in crate::policy) fn of<'d>(
+        documents: impl ExactSizeIterator<Item = &'d Document>,
+    ) -> Self {
         let none = DocumentSet::none_of(documents.len());
         let mut kinds = Self {
             demanding: none.clone(),

@@ -1,4 +1,5 @@
-//! [`PolicySet`]: documents with their keys, checked whole, ready to judge. It never changes; a reload makes another.
+//! [`PolicySet`]: documents with their keys, checked whole, ready to judge. It never changes; a
+//! reload makes another.
 
 pub(super) mod applicable;
 mod build;
@@ -65,19 +66,21 @@ pub(super) struct Rule {
 /// Something that a policy needs and that ends at a known time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expiry {
-    /// What, in words, bounded and printable: a key with its policy, a certificate or revocation list with its file.
+    /// What, in words, bounded and printable: a key with its policy, a certificate or revocation
+    /// list with its file.
     pub what: String,
     /// Until when it counts.
     pub until: jiff::Timestamp,
 }
 
-/// Everything but the evidence that a verdict depends on: equal keys, equal verdicts. What a memory of verdicts is
-/// to be looked up by.
+/// Everything but the evidence that a verdict depends on: equal keys, equal verdicts. What a memory
+/// of verdicts is to be looked up by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VerdictKey {
     digests: Vec<Digest>,
     target: Digest,
-    /// The platform manifest, where a document denies it: that counts whatever the image was asked by (attack C3).
+    /// The platform manifest, where a document denies it: that counts whatever the image was asked
+    /// by (attack C3).
     denied: Option<Digest>,
     origin: Origin,
     repository: Option<String>,
@@ -93,7 +96,8 @@ impl PolicySet {
         &self.generation
     }
 
-    /// Sixteen hexadecimal digits that change with any key, certificate, revocation list or trust root.
+    /// Sixteen hexadecimal digits that change with any key, certificate, revocation list or trust
+    /// root.
     #[must_use]
     pub fn trust_generation(&self) -> &str {
         &self.trust_generation
@@ -122,8 +126,8 @@ impl PolicySet {
         self.rules.iter().map(|rule| rule.document.name.as_str())
     }
 
-    /// The documents that match a name for a pod. A name or namespace that is not known matches every enforcing
-    /// document and no permissive one (attack E8).
+    /// The documents that match a name for a pod. A name or namespace that is not known matches
+    /// every enforcing document and no permissive one (attack E8).
     #[must_use]
     pub fn applicable(&self, name: &Name, pod: &crate::evidence::Pod) -> Applicable {
         let documents = self.index.matching(name, pod);
@@ -131,15 +135,21 @@ impl PolicySet {
         Applicable::new(Arc::clone(&self.generation), documents, demanding)
     }
 
-    /// Everything that its policies need and that ends: keys with a window, certificates and revocation lists of own
-    /// authorities. What ends of trust roots, the roots say.
+    /// Everything that its policies need and that ends: keys with a window, certificates and
+    /// revocation lists of own authorities. What ends of trust roots, the roots say.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
         let mut expiries = Vec::new();
         for rule in &self.rules {
-            for key in rule.trusts.iter().flat_map(|trust| &trust.trials).filter_map(|trial| trial.key.as_ref()) {
+            for key in rule
+                .trusts
+                .iter()
+                .flat_map(|trust| &trust.trials)
+                .filter_map(|trial| trial.key.as_ref())
+            {
                 if let Some(until) = key.window.not_after {
-                    let (file, policy) = (bounded(escaped(&key.file), NAME_SHOWN), &rule.document.name);
+                    let (file, policy) =
+                        (bounded(escaped(&key.file), NAME_SHOWN), &rule.document.name);
                     expiries.push(Expiry { what: format!("key {file} of policy {policy}"), until });
                 }
             }
@@ -153,10 +163,14 @@ impl PolicySet {
                     Part::RevocationList => "revocation list",
                 };
                 let name = bounded(escaped(&end.name), NAME_SHOWN);
-                expiries.push(Expiry { what: format!("{kind} {name} of the authority of {file}"), until: end.at });
+                expiries.push(Expiry {
+                    what: format!("{kind} {name} of the authority of {file}"),
+                    until: end.at,
+                });
             }
         }
-        expiries.sort_by(|one, two| one.until.cmp(&two.until).then_with(|| one.what.cmp(&two.what)));
+        expiries
+            .sort_by(|one, two| one.until.cmp(&two.until).then_with(|| one.what.cmp(&two.what)));
         expiries.dedup();
         expiries
     }
@@ -170,7 +184,8 @@ impl PolicySet {
         };
         let whole = reference.filter(|_| self.plan(applicable).names_tag);
         let is_denied = |digest: &&Digest| {
-            self.matched_of(applicable, &self.kinds.denying).any(|rule| rule.document.denies(digest))
+            self.matched_of(applicable, &self.kinds.denying)
+                .any(|rule| rule.document.denies(digest))
         };
         VerdictKey {
             digests: subject.candidates().cloned().collect(),
@@ -197,7 +212,10 @@ impl PolicySet {
         kind: &'s DocumentSet,
     ) -> impl Iterator<Item = &'s Rule> {
         let numbers = Some(applicable.documents()).filter(|_| self.made(applicable));
-        numbers.into_iter().flat_map(|numbers| numbers.both(kind)).filter_map(|number| self.rules.get(number))
+        numbers
+            .into_iter()
+            .flat_map(|numbers| numbers.both(kind))
+            .filter_map(|number| self.rules.get(number))
     }
 
     /// Whether this set said which documents match.

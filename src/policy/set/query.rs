@@ -1,5 +1,5 @@
-//! What a set says of the documents that matched an image: what has to be gathered, and which policy would have matched
-//! in another namespace.
+//! What a set says of the documents that matched an image: what has to be gathered, and which
+//! policy would have matched in another namespace.
 
 use super::PolicySet;
 use super::applicable::{Applicable, OtherNamespaces};
@@ -30,13 +30,17 @@ impl PolicySet {
 }
 
 impl PolicySet {
-    /// The first policy that would have matched in another namespace; for people who wonder why none did.
+    /// The first policy that would have matched in another namespace; for people who wonder why
+    /// none did.
     #[must_use]
     pub fn elsewhere(&self, name: &Name, pod: &Pod) -> Option<OtherNamespaces> {
         let mut elsewhere = self.index.about(name);
         elsewhere.remove(&self.index.inside(pod));
         let document = &self.rules.get(elsewhere.both(&self.kinds.demanding).next()?)?.document;
-        let written = document.namespaces.iter().map(|namespace| namespace.trim_end_matches(char::from(END_OF_PART)));
+        let written = document
+            .namespaces
+            .iter()
+            .map(|namespace| namespace.trim_end_matches(char::from(END_OF_PART)));
         let mut namespaces: Vec<&str> = written.take(NAMESPACES_SHOWN + 1).collect();
         if namespaces.len() > NAMESPACES_SHOWN {
             namespaces.truncate(NAMESPACES_SHOWN);
@@ -45,7 +49,10 @@ impl PolicySet {
         Some(OtherNamespaces {
             policy: document.name.clone(),
             namespaces: namespaces.join(", "),
-            namespace: pod.namespace.as_deref().map(|namespace| bounded(escaped(namespace), NAMESPACE_SHOWN)),
+            namespace: pod
+                .namespace
+                .as_deref()
+                .map(|namespace| bounded(escaped(namespace), NAMESPACE_SHOWN)),
         })
     }
 }

@@ -10,26 +10,35 @@ const NAMED_MAX: usize = 8;
 const NAME_MAX: usize = 64;
 
 impl PolicySet {
-    /// One sentence for each way in which an image runs without proof: policies that accept anything, that only warn, and
-    /// what becomes of images that none matches. Nothing of what asks for proof everywhere.
+    /// One sentence for each way in which an image runs without proof: policies that accept
+    /// anything, that only warn, and what becomes of images that none matches. Nothing of what asks
+    /// for proof everywhere.
     #[must_use]
     pub fn unproven(&self) -> Vec<String> {
-        let accepts = |rule: &&Rule| rule.document.require.accepts_anything && !rule.document.only_denies;
+        let accepts =
+            |rule: &&Rule| rule.document.require.accepts_anything && !rule.document.only_denies;
         let warns = |rule: &&Rule| rule.document.action == Action::Warn && !accepts(rule);
         let mut sentences = Vec::new();
-        sentences
-            .extend(named(self.rules.iter().filter(accepts)).map(|names| format!("accepted without proof by {names}")));
+        sentences.extend(
+            named(self.rules.iter().filter(accepts))
+                .map(|names| format!("accepted without proof by {names}")),
+        );
         let warned = named(self.rules.iter().filter(warns));
-        sentences.extend(warned.map(|names| format!("admitted with a warning where not satisfied: {names}")));
+        sentences.extend(
+            warned.map(|names| format!("admitted with a warning where not satisfied: {names}")),
+        );
         if self.unmatched == Unmatched::Admit {
-            sentences.push("admitted without proof: whatever no policy matches (policy.unmatched)".to_owned());
+            sentences.push(
+                "admitted without proof: whatever no policy matches (policy.unmatched)".to_owned(),
+            );
         }
         sentences
     }
 }
 
 fn named<'r>(rules: impl Iterator<Item = &'r Rule>) -> Option<String> {
-    let names: Vec<String> = rules.map(|rule| bounded(escaped(&rule.document.name), NAME_MAX)).collect();
+    let names: Vec<String> =
+        rules.map(|rule| bounded(escaped(&rule.document.name), NAME_MAX)).collect();
     let more = names.len().saturating_sub(NAMED_MAX);
     let mut text = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
     if more > 0 {
@@ -45,12 +54,14 @@ mod tests {
     fn set(documents: &[(&str, &str, &str)], unmatched: Unmatched) -> PolicySet {
         let text = documents.iter().map(|(name, action, require)| {
             format!(
-                "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec:\n  images: [\"a.test/{name}\"]\n  \
+                "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec:\n  \
+                 images: [\"a.test/{name}\"]\n  \
                  action: {action}\n  require: {require}\n"
             )
         });
         let bytes = text.collect::<Vec<_>>().join("---\n").into_bytes();
-        let documents = Documents::parse(&[PolicyFile { name: "p.yaml".to_owned(), bytes }]).unwrap();
+        let documents =
+            Documents::parse(&[PolicyFile { name: "p.yaml".to_owned(), bytes }]).unwrap();
         PolicySet::build(documents, Material::default(), unmatched).unwrap()
     }
 
@@ -58,7 +69,10 @@ mod tests {
     fn every_way_around_proof_is_named() {
         let digest = format!("{{digest: {{anyOf: [\"sha256:{}\"]}}}}", "a".repeat(64));
         let anything = "{insecureAcceptAnything: true}";
-        assert_eq!(set(&[("strict", "enforce", &digest)], Unmatched::Deny).unproven(), Vec::<String>::new());
+        assert_eq!(
+            set(&[("strict", "enforce", &digest)], Unmatched::Deny).unproven(),
+            Vec::<String>::new()
+        );
         let lax = set(
             &[
                 ("strict", "enforce", &digest),

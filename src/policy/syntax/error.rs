@@ -1,6 +1,7 @@
 //! [`PolicyError`]: what is wrong with a policy document, and where: file, line, column and field.
 //!
-//! Every error that one reading finds is told, not only the first; a set with one error is never loaded in part.
+//! Every error that one reading finds is told, not only the first; a set with one error is never
+//! loaded in part.
 
 use crate::image::{DigestError, ReferenceError};
 use crate::verify::AuthorityError;
@@ -143,7 +144,8 @@ pub enum PolicyFault {
         /// The number of entries that it is out of.
         of: usize,
     },
-    /// Even if every key signed, this could not be met: its entries need more distinct keys than they name.
+    /// Even if every key signed, this could not be met: its entries need more distinct keys than
+    /// they name.
     Unsatisfiable {
         /// How many distinct keys are named.
         distinct_keys: usize,
@@ -253,7 +255,8 @@ pub enum PolicyFault {
     SignatureRepository {
         /// As written.
         got: String,
-        /// What to write instead, where that can be told: the text names an image, or leaves out the host.
+        /// What to write instead, where that can be told: the text names an image, or leaves out
+        /// the host.
         write: Option<String>,
     },
     /// A condition that cannot be used.
@@ -270,7 +273,8 @@ pub enum PolicyFault {
         /// As written.
         got: String,
     },
-    /// A name in `signedIdentity` that is no image name, or has a tag or digest too many or too few.
+    /// A name in `signedIdentity` that is no image name, or has a tag or digest too many or too
+    /// few.
     Identity(IdentityFault),
 }
 

@@ -1,7 +1,8 @@
-//! [`Reader`] and [`At`]: walking a policy file field by field, strictly, noting every fault with its place.
+//! [`Reader`] and [`At`]: walking a policy file field by field, strictly, noting every fault with
+//! its place.
 //!
-//! A reader returns `None` where a value cannot be used and goes on, so that one reading tells everything; whoever
-//! asks looks at the errors before using anything (nothing is loaded in part).
+//! A reader returns `None` where a value cannot be used and goes on, so that one reading tells
+//! everything; whoever asks looks at the errors before using anything (nothing is loaded in part).
 
 use std::collections::HashSet;
 
@@ -60,7 +61,12 @@ impl Reader {
     }
 
     /// Notes a fault anywhere.
-    pub(in crate::policy) fn note(&mut self, position: Option<Position>, field: String, fault: PolicyFault) {
+    pub(in crate::policy) fn note(
+        &mut self,
+        position: Option<Position>,
+        field: String,
+        fault: PolicyFault,
+    ) {
         if self.errors.len() < ERRORS_MAX {
             self.errors.push(PolicyError { file: self.file.clone(), position, field, fault });
         }
@@ -74,7 +80,8 @@ impl Reader {
         }
     }
 
-    /// The map's fields. Those that are not `expected` are faults, and so are those that stand twice.
+    /// The map's fields. Those that are not `expected` are faults, and so are those that stand
+    /// twice.
     pub(in crate::policy) fn fields<'n>(
         &mut self,
         at: &At<'n>,
@@ -84,7 +91,8 @@ impl Reader {
             self.wrong(at, "a map");
             return None;
         };
-        let mut fields = Fields { position: at.node.position, field: at.field.clone(), entries: Vec::new() };
+        let mut fields =
+            Fields { position: at.node.position, field: at.field.clone(), entries: Vec::new() };
         for (key, node) in entries {
             self.take(&mut fields, key, node, expected);
         }
@@ -105,7 +113,13 @@ impl Reader {
         Some(fields)
     }
 
-    fn take<'n>(&mut self, fields: &mut Fields<'n>, key: &Key, node: &'n Node, expected: &'static [&'static str]) {
+    fn take<'n>(
+        &mut self,
+        fields: &mut Fields<'n>,
+        key: &Key,
+        node: &'n Node,
+        expected: &'static [&'static str],
+    ) {
         let field = join(&fields.field, &key.name);
         let Some(name) = expected.iter().find(|name| **name == key.name) else {
             let fault = PolicyFault::UnknownField { name: key.name.clone(), expected };
@@ -126,13 +140,22 @@ impl Reader {
     ) -> Option<&'f At<'n>> {
         let found = fields.get(name);
         if found.is_none() {
-            self.note(Some(fields.position), fields.field.clone(), PolicyFault::MissingField { name });
+            self.note(
+                Some(fields.position),
+                fields.field.clone(),
+                PolicyFault::MissingField { name },
+            );
         }
         found
     }
 
     /// A list with something in it, and no more than `limit`.
-    pub(in crate::policy) fn list<'n>(&mut self, at: &At<'n>, what: &'static str, limit: usize) -> Option<Vec<At<'n>>> {
+    pub(in crate::policy) fn list<'n>(
+        &mut self,
+        at: &At<'n>,
+        what: &'static str,
+        limit: usize,
+    ) -> Option<Vec<At<'n>>> {
         let Value::List(nodes) = &at.node.value else {
             self.wrong(at, "a list ([a, b], or one - per line)");
             return None;
@@ -217,16 +240,25 @@ impl Reader {
         fields: &Fields<'_>,
         expected: &'static [&'static str],
     ) -> Option<&'static str> {
-        let found: Vec<&'static str> = expected.iter().copied().filter(|name| fields.get(name).is_some()).collect();
+        let found: Vec<&'static str> =
+            expected.iter().copied().filter(|name| fields.get(name).is_some()).collect();
         if let [one] = found.as_slice() {
             return Some(one);
         }
-        self.note(Some(fields.position), fields.field.clone(), PolicyFault::OneOf { expected, found });
+        self.note(
+            Some(fields.position),
+            fields.field.clone(),
+            PolicyFault::OneOf { expected, found },
+        );
         None
     }
 
     /// One of the known words.
-    pub(in crate::policy) fn word(&mut self, at: &At<'_>, expected: &'static [&'static str]) -> Option<&'static str> {
+    pub(in crate::policy) fn word(
+        &mut self,
+        at: &At<'_>,
+        expected: &'static [&'static str],
+    ) -> Option<&'static str> {
         let text = self.text(at)?;
         let found = expected.iter().copied().find(|word| *word == text);
         if found.is_none() {

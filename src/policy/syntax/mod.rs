@@ -1,5 +1,6 @@
-//! How a policy file is read: strict YAML ([`yaml`]), its fields with their places ([`fields`]), the values that fields of
-//! several kinds have (times, regular expressions, names of predicate types), and every error of it ([`error`]).
+//! How a policy file is read: strict YAML ([`yaml`]), its fields with their places ([`fields`]),
+//! the values that fields of several kinds have (times, regular expressions, names of predicate
+//! types), and every error of it ([`error`]).
 //!
 //! Nothing here knows what a document or a requirement is.
 

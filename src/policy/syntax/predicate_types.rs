@@ -1,6 +1,7 @@
 //! [`SHORT_NAMES`]: the names that stand for predicate types in a policy.
 
-/// The kinds of attestation by the names of cosign's `--type`, with the predicate types that it writes for them.
+/// The kinds of attestation by the names of cosign's `--type`, with the predicate types that it
+/// writes for them.
 pub(in crate::policy) const SHORT_NAMES: &[(&str, &str)] = &[
     ("slsaprovenance", "https://slsa.dev/provenance/v0.2"),
     ("slsaprovenance02", "https://slsa.dev/provenance/v0.2"),

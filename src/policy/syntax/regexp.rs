@@ -1,8 +1,9 @@
-//! [`Pattern`]: a regular expression that is matched against a whole text, whatever is written in it; and what is odd
-//! about one ([`Advice`]).
+//! [`Pattern`]: a regular expression that is matched against a whole text, whatever is written in
+//! it; and what is odd about one ([`Advice`]).
 //!
-//! Upstream matches anywhere in the text unless `^` and `$` are written (attack B5). Here the expression is compiled by
-//! itself first, so that no bracket of it can close ours, and then between `\A` and `\z`, which no flag changes.
+//! Upstream matches anywhere in the text unless `^` and `$` are written (attack B5). Here the
+//! expression is compiled by itself first, so that no bracket of it can close ours, and then
+//! between `\A` and `\z`, which no flag changes.
 
 use std::fmt;
 
@@ -13,13 +14,16 @@ use crate::policy::syntax::advice::Advice;
 
 /// Longest expression, in bytes: a workflow's URI has two hundred.
 const WRITTEN_MAX: usize = 1024;
-/// Largest compiled expression, in bytes: a thousand times what an identity takes, and small enough for hundreds.
+/// Largest compiled expression, in bytes: a thousand times what an identity takes, and small enough
+/// for hundreds.
 const COMPILED_MAX: usize = 256 * 1024;
-/// Most memory that one search may take for its automaton, in bytes; beyond it the search is slower, not larger.
+/// Most memory that one search may take for its automaton, in bytes; beyond it the search is
+/// slower, not larger.
 const SEARCH_MAX: usize = 256 * 1024;
 /// Deepest nesting of groups: more than anybody can read.
 const NESTING_MAX: u32 = 32;
-/// Longest text that is matched, in bytes; a longer one fits nothing. As long as a text of a policy can be.
+/// Longest text that is matched, in bytes; a longer one fits nothing. As long as a text of a policy
+/// can be.
 const TEXT_MAX: usize = 4096;
 
 /// A regular expression that is anchored at both ends.
@@ -77,7 +81,9 @@ impl Pattern {
         compile(written)?;
         let regex = compile(&format!(r"\A(?:{written})\z")).map_err(|fault| match fault {
             RegExpFault::Syntax(_) => RegExpFault::Unanchored,
-            RegExpFault::TooLong { .. } | RegExpFault::TooLarge { .. } | RegExpFault::Unanchored => fault,
+            RegExpFault::TooLong { .. }
+            | RegExpFault::TooLarge { .. }
+            | RegExpFault::Unanchored => fault,
         })?;
         Ok(Self { written: written.to_owned(), regex })
     }
@@ -108,7 +114,8 @@ impl Pattern {
         advice
     }
 
-    /// The texts in it that stand for themselves, a dot between letters among them: what its writer had in mind.
+    /// The texts in it that stand for themselves, a dot between letters among them: what its writer
+    /// had in mind.
     pub(in crate::policy) fn runs(&self) -> Vec<String> {
         let parts = self.spoken("\0", "\0");
         parts.split('\0').filter(|run| !run.is_empty()).map(str::to_owned).collect()
@@ -224,15 +231,18 @@ fn is_word(piece: &Piece) -> bool {
 impl fmt::Display for RegExpFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong { limit } => write!(f, "the regular expression is longer than {limit} bytes"),
+            Self::TooLong { limit } => {
+                write!(f, "the regular expression is longer than {limit} bytes")
+            }
             Self::TooLarge { limit } => write!(
                 f,
-                "the regular expression compiles to more than {limit} bytes; use smaller repetitions or [0-9] for \\d"
+                "the regular expression compiles to more than {limit} bytes; use smaller \
+                 repetitions or [0-9] for \\d"
             ),
             Self::Syntax(said) => write!(f, "not a regular expression: {}", escaped(said)),
-            Self::Unanchored => {
-                f.write_str("the regular expression cannot be anchored: remove the comment at its end (flag x)")
-            }
+            Self::Unanchored => f.write_str(
+                "the regular expression cannot be anchored: remove the comment at its end (flag x)",
+            ),
         }
     }
 }
@@ -252,28 +262,59 @@ mod tests {
     /// Attack B5: what upstream would find somewhere in the text.
     #[test]
     fn attack_b5_an_expression_matches_the_whole_text() {
-        for written in
-            ["acme", "^acme", "acme$", "^acme$", r"\Aacme\z", "(?i)acme", "(?m)acme", "(?m)^acme$", "(?s)acme"]
-        {
+        for written in [
+            "acme",
+            "^acme",
+            "acme$",
+            "^acme$",
+            r"\Aacme\z",
+            "(?i)acme",
+            "(?m)acme",
+            "(?m)^acme$",
+            "(?s)acme",
+        ] {
             assert!(fits(written, "acme"), "{written}");
-            for text in ["acmes", "xacme", "acme\n", "\nacme", "acme\nx", "x\nacme", "acme/x", "x/acme/y", ""] {
+            for text in [
+                "acmes", "xacme", "acme\n", "\nacme", "acme\nx", "x\nacme", "acme/x", "x/acme/y",
+                "",
+            ] {
                 assert!(!fits(written, text), "{written} {text:?}");
             }
         }
-        assert!(fits("a|ab", "ab") && !fits("a|ab", "abc") && !fits("^a|b$", "ax") && !fits("^a|b$", "xb"));
+        assert!(
+            fits("a|ab", "ab")
+                && !fits("a|ab", "abc")
+                && !fits("^a|b$", "ax")
+                && !fits("^a|b$", "xb")
+        );
         assert!(!fits("acme.*", "x acme") && !fits(".*acme", "acme\nx"));
     }
 
     /// Attack B5: an expression that is written to break out of the anchors.
     #[test]
     fn attack_b5_no_bracket_comment_or_flag_undoes_the_anchors() {
-        for written in ["acme)|(?:.*", "acme)(", ")", "(", "acme\\", "[acme", "acme)|.*(?:x", "(?x) acme # )|(?:.*"] {
+        for written in [
+            "acme)|(?:.*",
+            "acme)(",
+            ")",
+            "(",
+            "acme\\",
+            "[acme",
+            "acme)|.*(?:x",
+            "(?x) acme # )|(?:.*",
+        ] {
             assert!(Pattern::parse(written).is_err(), "{written}");
         }
         assert_eq!(Pattern::parse("(?x) acme # company").unwrap_err(), RegExpFault::Unanchored);
         assert!(fits("(?x) acme # company\n", "acme"));
-        for written in ["(?x) acme # )|(?:.*\n", "(?mR)acme", "(?U)acme", "(?x:acme)", "(?s-m)acme", "(?m)acme$|^acme"]
-        {
+        for written in [
+            "(?x) acme # )|(?:.*\n",
+            "(?mR)acme",
+            "(?U)acme",
+            "(?x:acme)",
+            "(?s-m)acme",
+            "(?m)acme$|^acme",
+        ] {
             let pattern = Pattern::parse(written).unwrap();
             assert!(pattern.fits("acme"), "{written}");
             for text in ["acmes", "xacme", "acme\r\n", "acme\nx", "x\r\nacme"] {
@@ -299,10 +340,17 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_refused() {
-        assert_eq!(Pattern::parse(&"a".repeat(1025)).unwrap_err(), RegExpFault::TooLong { limit: 1024 });
+        assert_eq!(
+            Pattern::parse(&"a".repeat(1025)).unwrap_err(),
+            RegExpFault::TooLong { limit: 1024 }
+        );
         assert!(Pattern::parse(&"a".repeat(1024)).is_ok());
         for written in [r"\w{5000}", "(?:a{100}){100}", "((a{50}){50}){50}"] {
-            assert_eq!(Pattern::parse(written).unwrap_err(), RegExpFault::TooLarge { limit: 256 * 1024 }, "{written}");
+            assert_eq!(
+                Pattern::parse(written).unwrap_err(),
+                RegExpFault::TooLarge { limit: 256 * 1024 },
+                "{written}"
+            );
         }
         let deep = format!("{}a{}", "(".repeat(40), ")".repeat(40));
         assert!(matches!(Pattern::parse(&deep).unwrap_err(), RegExpFault::Syntax(_)));
@@ -349,15 +397,22 @@ mod tests {
         /// Where matches end that begin at these places.
         fn ends(&self, text: &[char], starts: &BTreeSet<usize>) -> BTreeSet<usize> {
             let step = |fits: &dyn Fn(char) -> bool| {
-                starts.iter().filter(|n| text.get(**n).is_some_and(|c| fits(*c))).map(|n| n + 1).collect()
+                starts
+                    .iter()
+                    .filter(|n| text.get(**n).is_some_and(|c| fits(*c)))
+                    .map(|n| n + 1)
+                    .collect()
             };
             match self {
                 Self::Letter(wanted) => step(&|c| c == *wanted),
                 Self::Dot => step(&|c| c != '\n'),
                 Self::Both(a, b) => b.ends(text, &a.ends(text, starts)),
-                Self::Either(a, b) => a.ends(text, starts).union(&b.ends(text, starts)).copied().collect(),
+                Self::Either(a, b) => {
+                    a.ends(text, starts).union(&b.ends(text, starts)).copied().collect()
+                }
                 Self::Many(a) => {
-                    let more: BTreeSet<usize> = a.ends(text, starts).union(starts).copied().collect();
+                    let more: BTreeSet<usize> =
+                        a.ends(text, starts).union(starts).copied().collect();
                     if more == *starts { more } else { self.ends(text, &more) }
                 }
             }
@@ -365,7 +420,8 @@ mod tests {
     }
 
     fn small() -> impl Strategy<Value = Small> {
-        let leaf = prop_oneof![Just(Small::Letter('a')), Just(Small::Letter('b')), Just(Small::Dot)];
+        let leaf =
+            prop_oneof![Just(Small::Letter('a')), Just(Small::Letter('b')), Just(Small::Dot)];
         leaf.prop_recursive(4, 12, 2, |inner| {
             let (a, b) = (inner.clone().prop_map(Box::new), inner.prop_map(Box::new));
             prop_oneof![
@@ -377,8 +433,8 @@ mod tests {
     }
 
     proptest! {
-        /// Attack B5: what fits is what the expression by itself matches whole, to the last character and no longer,
-        /// with anchors and flags of its own or without.
+        /// Attack B5: what fits is what the expression by itself matches whole, to the last
+        /// character and no longer, with anchors and flags of its own or without.
         #[test]
         fn attack_b5_nothing_fits_that_is_not_matched_whole(
             small in small(),
@@ -401,7 +457,8 @@ mod tests {
             written in "(\\(\\?[imsxUR]\\))?([ab^$|#*+]|\\(|\\)|\\[ab\\]|\\\\[AzbBQE]|\n|\\(\\?[:mx]){0,10}",
             text in "[ab\n#]{0,6}",
         ) {
-            // None of these expressions can match the marker: it is at either end only if the ends are not held.
+            // None of these expressions can match the marker: it is at either end only if the ends
+            // are not held.
             let Ok(pattern) = Pattern::parse(&written) else { return Ok(()) };
             for longer in [format!("{text}\u{1}"), format!("\u{1}{text}")] {
                 prop_assert!(!pattern.fits(&longer), "{} {:?}", written, longer);

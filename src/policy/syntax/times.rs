@@ -3,7 +3,8 @@
 use super::error::PolicyFault;
 use super::fields::{At, Reader};
 
-/// Longest age, in seconds: ten years. Longer than any signature is worth something, and far from overflow.
+/// Longest age, in seconds: ten years. Longer than any signature is worth something, and far from
+/// overflow.
 const AGE_MAX: i64 = 3650 * 24 * 60 * 60;
 
 /// A moment: date, time and offset, all written.
@@ -38,8 +39,8 @@ fn seconds(text: &str) -> Option<i64> {
     digits.then(|| number.parse::<i64>().ok()).flatten()?.checked_mul(unit)
 }
 
-/// Whether it has the shape of RFC 3339 section 5.6: the parser takes more than that, and what it takes a reader may
-/// take for something else.
+/// Whether it has the shape of RFC 3339 section 5.6: the parser takes more than that, and what it
+/// takes a reader may take for something else.
 fn is_rfc3339(text: &str) -> bool {
     let Some((date, time)) = text.split_once('T') else { return false };
     let (clock, offset) = match time.strip_suffix('Z') {
@@ -51,7 +52,8 @@ fn is_rfc3339(text: &str) -> bool {
     };
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
     let shaped = |text: &str, by: char, lengths: &[usize]| {
-        text.split(by).map(str::len).eq(lengths.iter().copied()) && text.chars().all(|c| c == by || c.is_ascii_digit())
+        text.split(by).map(str::len).eq(lengths.iter().copied())
+            && text.chars().all(|c| c == by || c.is_ascii_digit())
     };
     shaped(date, '-', &[4, 2, 2])
         && shaped(clock, ':', &[2, 2, 2])
@@ -99,9 +101,10 @@ mod tests {
         assert_eq!(seconds("90d"), Some(90 * 86400));
         assert_eq!(seconds("12h"), Some(12 * 3600));
         assert_eq!(seconds("30m"), Some(1800));
-        for text in
-            ["", "d", "0d", "-1d", "+1d", "1.5d", "90", "90s", "90 d", "90D", "1d12h", "1w", "1y", "\u{661}d", "01d"]
-        {
+        for text in [
+            "", "d", "0d", "-1d", "+1d", "1.5d", "90", "90s", "90 d", "90D", "1d12h", "1w", "1y",
+            "\u{661}d", "01d",
+        ] {
             assert_eq!(seconds(text).filter(|seconds| *seconds > 0), None, "{text}");
         }
         assert_eq!(seconds("9223372036854775807d"), None);

@@ -1,7 +1,8 @@
-//! [`Node`]: a policy file as a tree in which every value knows its place. YAML, of which JSON is a part.
+//! [`Node`]: a policy file as a tree in which every value knows its place. YAML, of which JSON is a
+//! part.
 //!
-//! The tree is plain: no anchors, aliases, merge keys or tags, no key twice, so that what a reader of the file sees is
-//! what is meant. Nothing here knows what a policy is.
+//! The tree is plain: no anchors, aliases, merge keys or tags, no key twice, so that what a reader
+//! of the file sees is what is meant. Nothing here knows what a policy is.
 
 use std::fmt;
 
@@ -15,8 +16,8 @@ use crate::policy::position::Position;
 
 /// Most documents in one file: a folder of files is easier to read than one file of thousands.
 pub(in crate::policy) const FILE_DOCUMENTS_MAX: usize = 1024;
-/// Deepest nesting of lists and maps: eight levels of thresholds take three each, the frame around them three, an
-/// attestation's identity with its extensions in the innermost of them nine.
+/// Deepest nesting of lists and maps: eight levels of thresholds take three each, the frame around
+/// them three, an attestation's identity with its extensions in the innermost of them nine.
 const DEPTH_MAX: usize = 40;
 /// Most values in one file: 1 MiB of text holds fewer than this in any policy that says something.
 const NODES_MAX: usize = 200_000;
@@ -66,7 +67,9 @@ impl Value {
 ///
 /// # Errors
 /// The parser's first fault, with its place when it has one.
-pub(in crate::policy) fn documents(text: &str) -> Result<Vec<Node>, (Option<Position>, PolicyFault)> {
+pub(in crate::policy) fn documents(
+    text: &str,
+) -> Result<Vec<Node>, (Option<Position>, PolicyFault)> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_documents: FILE_DOCUMENTS_MAX,
@@ -104,12 +107,18 @@ fn fault(error: &Error) -> (Option<Position>, PolicyFault) {
             | Error::UnknownAnchor { .. }
             | Error::RecursiveReferencesRequireWeakTypes { .. }
     );
-    let fault = if not_plain { PolicyFault::NotPlain } else { PolicyFault::Syntax(error.to_string()) };
+    let fault =
+        if not_plain { PolicyFault::NotPlain } else { PolicyFault::Syntax(error.to_string()) };
     (position, fault)
 }
 
 fn breached(breach: &BudgetBreach) -> PolicyFault {
-    if matches!(breach, BudgetBreach::Anchors { .. } | BudgetBreach::Aliases { .. } | BudgetBreach::MergeKeys { .. }) {
+    if matches!(
+        breach,
+        BudgetBreach::Anchors { .. }
+            | BudgetBreach::Aliases { .. }
+            | BudgetBreach::MergeKeys { .. }
+    ) {
         return PolicyFault::NotPlain;
     }
     if matches!(breach, BudgetBreach::Documents { .. }) {
@@ -229,7 +238,10 @@ mod tests {
         let nodes = documents("a: 1\nb:\n  - x\n  - {c: true}\n---\nd: null\n").unwrap();
         assert_eq!(nodes.len(), 2);
         let Value::Map(entries) = &nodes[0].value else { panic!("{nodes:?}") };
-        assert_eq!((entries[1].0.name.as_str(), entries[1].0.position), ("b", Position { line: 2, column: 1 }));
+        assert_eq!(
+            (entries[1].0.name.as_str(), entries[1].0.position),
+            ("b", Position { line: 2, column: 1 })
+        );
         let Value::List(list) = &entries[1].1.value else { panic!("{entries:?}") };
         assert_eq!(list[0].position, Position { line: 3, column: 5 });
         let Value::Map(inner) = &list[1].value else { panic!("{list:?}") };
@@ -240,7 +252,8 @@ mod tests {
 
     #[test]
     fn json_is_read_as_it_is_written_by_programs() {
-        let nodes = documents("{\n\t\"a\":[\"x\",\"\\u0079\\/\"],\n\t\"b\":{\"c\":2}\n}\n").unwrap();
+        let nodes =
+            documents("{\n\t\"a\":[\"x\",\"\\u0079\\/\"],\n\t\"b\":{\"c\":2}\n}\n").unwrap();
         let Value::Map(entries) = &nodes[0].value else { panic!("{nodes:?}") };
         let Value::List(list) = &entries[0].1.value else { panic!("{entries:?}") };
         assert!(matches!(&list[1].value, Value::Text(text) if text == "y/"));
@@ -248,17 +261,25 @@ mod tests {
 
     #[test]
     fn attack_b4_a_key_that_stands_twice_is_refused() {
-        assert_eq!(refused("a: 1\na: 2\n"), (2, PolicyFault::DuplicateField { name: "a".to_owned() }));
+        assert_eq!(
+            refused("a: 1\na: 2\n"),
+            (2, PolicyFault::DuplicateField { name: "a".to_owned() })
+        );
         assert_eq!(
             refused("{\"a\": 1, \"b\": 2, \"a\": 1}"),
             (1, PolicyFault::DuplicateField { name: "a".to_owned() })
         );
-        assert_eq!(refused("x:\n  a: 1\n  \"a\": 2\n"), (3, PolicyFault::DuplicateField { name: "a".to_owned() }));
+        assert_eq!(
+            refused("x:\n  a: 1\n  \"a\": 2\n"),
+            (3, PolicyFault::DuplicateField { name: "a".to_owned() })
+        );
     }
 
     #[test]
     fn what_is_not_plain_is_refused() {
-        for text in ["a: &x 1\nb: 2\n", "a: &x 1\nb: *x\n", "a: *y\n", "<<: {a: 1}\n", "a: !thing 1\n"] {
+        for text in
+            ["a: &x 1\nb: 2\n", "a: &x 1\nb: *x\n", "a: *y\n", "<<: {a: 1}\n", "a: !thing 1\n"]
+        {
             assert_eq!(refused(text).1, PolicyFault::NotPlain, "{text}");
         }
     }
@@ -276,9 +297,15 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(50), "]".repeat(50));
         assert!(matches!(refused(&deep).1, PolicyFault::TooMany { .. } | PolicyFault::Syntax(_)));
         let many = "a: 1\n---\n".repeat(FILE_DOCUMENTS_MAX + 1);
-        assert!(matches!(refused(&many).1, PolicyFault::TooMany { what: "documents in one file", .. }));
+        assert!(matches!(
+            refused(&many).1,
+            PolicyFault::TooMany { what: "documents in one file", .. }
+        ));
         let wide = format!("[{}]", "1,".repeat(NODES_MAX + 1));
-        assert!(matches!(refused(&wide).1, PolicyFault::TooMany { what: "values in one file", .. }));
+        assert!(matches!(
+            refused(&wide).1,
+            PolicyFault::TooMany { what: "values in one file", .. }
+        ));
     }
 
     #[test]

@@ -9,7 +9,8 @@ const BY: &str = "by: {key: {files: [a.pub]}}";
 
 fn require(text: &str) -> Vec<(String, PolicyFault)> {
     let faults = faults(&policy(&format!("{{name: a, attestation: {text}}}")));
-    let below = |field: String| field.strip_prefix("spec.require.attestation").unwrap_or(&field).to_owned();
+    let below =
+        |field: String| field.strip_prefix("spec.require.attestation").unwrap_or(&field).to_owned();
     faults.into_iter().map(|(_, field, fault)| (below(field), fault)).collect()
 }
 
@@ -19,7 +20,8 @@ fn at(field: &str, fault: PolicyFault) -> [(String, PolicyFault); 1] {
 
 /// The predicate types that a requirement asks for.
 fn types(text: &str) -> Vec<String> {
-    let documents = Documents::parse(&[file(&policy(&format!("{{name: a, attestation: {text}}}")))]);
+    let documents =
+        Documents::parse(&[file(&policy(&format!("{{name: a, attestation: {text}}}")))]);
     let documents = documents.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
     match &documents.documents[0].require.leaves[0].demand {
         Demand::Attestation { constraint, .. } => constraint.predicate_types.clone(),
@@ -47,14 +49,21 @@ fn predicate_types_are_uris_or_cosigns_words() {
     }
     for word in ["slsa", "SPDX", "spdxjso", "", "a b/c", "https://acme.com/\u{e9}"] {
         let fault = PolicyFault::PredicateType { got: word.to_owned() };
-        assert_eq!(require(&format!("{{predicateType: '{word}', {BY}}}")), at(".predicateType", fault), "{word}");
+        assert_eq!(
+            require(&format!("{{predicateType: '{word}', {BY}}}")),
+            at(".predicateType", fault),
+            "{word}"
+        );
     }
 }
 
 #[test]
 fn provenance_is_of_either_version() {
     let text = format!("{{slsa: {{builder: https://acme.com/builder}}, {BY}}}");
-    assert_eq!(types(&text), ["https://slsa.dev/provenance/v0.2", "https://slsa.dev/provenance/v1"]);
+    assert_eq!(
+        types(&text),
+        ["https://slsa.dev/provenance/v0.2", "https://slsa.dev/provenance/v1"]
+    );
 }
 
 #[test]
@@ -78,10 +87,16 @@ fn what_it_is_and_by_whom_is_said_once() {
         at(".by.key", PolicyFault::MissingField { name: "files" })
     );
     let slip = require(&format!("{{predicateType: spdx, {BY}, when: x}}"));
-    assert!(matches!(slip.as_slice(), [(field, PolicyFault::UnknownField { .. })] if field == ".when"), "{slip:?}");
+    assert!(
+        matches!(slip.as_slice(), [(field, PolicyFault::UnknownField { .. })] if field == ".when"),
+        "{slip:?}"
+    );
     let outer = faults_beside("signedIdentity: matchExact");
     assert!(matches!(outer.as_slice(), [PolicyFault::UnknownField { .. }]), "{outer:?}");
-    assert_eq!(faults_beside("maxSignatureAge: 90d"), [PolicyFault::NeedsTrustRoot { name: "maxSignatureAge" }]);
+    assert_eq!(
+        faults_beside("maxSignatureAge: 90d"),
+        [PolicyFault::NeedsTrustRoot { name: "maxSignatureAge" }]
+    );
     let nameless = faults(&policy(&format!("{{attestation: {{predicateType: spdx, {BY}}}}}")));
     assert_eq!(nameless[0].2, PolicyFault::MissingField { name: "name" });
 }
@@ -93,7 +108,8 @@ fn faults_beside(text: &str) -> Vec<PolicyFault> {
 
 #[test]
 fn conditions_are_read_with_the_policy() {
-    let condition = |text: &str| require(&format!("{{predicateType: spdx, {BY}, where: '{text}'}}"));
+    let condition =
+        |text: &str| require(&format!("{{predicateType: spdx, {BY}, where: '{text}'}}"));
     assert_eq!(condition("predicate.a == \"b\""), []);
     let fault = |text: &str| match condition(text).as_slice() {
         [(field, PolicyFault::Condition(error))] if field == ".where" => error.fault.clone(),
@@ -111,15 +127,20 @@ fn attack_b4_wishes_for_a_provenance_are_read_strictly() {
     let slsa = |text: &str| require(&format!("{{slsa: {text}, {BY}}}"));
     for text in [
         "{source: https://github.com/acme/app}",
-        "{builder: https://acme.com/b, source: https://github.com/acme/app, tag: v1, workflow: .github/workflows/release.yml, buildType: https://acme.com/t}",
+        "{builder: https://acme.com/b, source: https://github.com/acme/app, tag: v1, workflow: \
+         .github/workflows/release.yml, buildType: https://acme.com/t}",
         "{source: https://github.com/acme/app, ref: refs/heads/main}",
-        "{source: https://github.com/acme/app, branch: main, commit: 0123456789abcdef0123456789abcdef01234567}",
+        "{source: https://github.com/acme/app, branch: main, commit: \
+         0123456789abcdef0123456789abcdef01234567}",
     ] {
         assert_eq!(slsa(text), [], "{text}");
     }
     assert_eq!(slsa("{}"), at(".slsa", PolicyFault::EmptyList));
-    let unknown = |text: &str| matches!(slsa(text).as_slice(), [(_, PolicyFault::UnknownField { .. })]);
-    for text in ["{sources: x}", "{builder: x, Source: y}", "{builderID: x}", "{builder: x, repository: y}"] {
+    let unknown =
+        |text: &str| matches!(slsa(text).as_slice(), [(_, PolicyFault::UnknownField { .. })]);
+    for text in
+        ["{sources: x}", "{builder: x, Source: y}", "{builderID: x}", "{builder: x, repository: y}"]
+    {
         assert!(unknown(text), "{text}");
     }
     assert_eq!(slsa("{builder: ''}"), at(".slsa.builder", PolicyFault::EmptyText));
@@ -144,7 +165,10 @@ fn attack_b4_wishes_for_a_provenance_are_read_strictly() {
         slsa("{source: https://a.test/b, ref: refs/heads/b, branch: b}"),
         at(".slsa.branch", excludes("branch", "ref"))
     );
-    assert_eq!(slsa("{source: https://a.test/b, tag: t, branch: b}"), at(".slsa.branch", excludes("branch", "tag")));
+    assert_eq!(
+        slsa("{source: https://a.test/b, tag: t, branch: b}"),
+        at(".slsa.branch", excludes("branch", "tag"))
+    );
     let wrong = PolicyFault::WrongType { expected: "a map", got: "text" };
     assert_eq!(slsa("https://acme.com"), at(".slsa", wrong));
 }

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use crate::policy::requirement::certificate_identity::{CertificateIdentity, IdentityField, IdentityMismatch, subject};
+use crate::policy::requirement::certificate_identity::{
+    CertificateIdentity, IdentityField, IdentityMismatch, subject,
+};
 use crate::policy::syntax::error::PolicyFault;
 use crate::policy::syntax::fields::{At, Reader};
 use crate::policy::syntax::yaml;
@@ -57,18 +59,32 @@ fn part(identity: &CertificateIdentity, certificate: &Certificate) -> Result<(),
 #[test]
 fn issuer_and_subject_are_matched_together() {
     let wanted = identity(&format!("{{issuer: {GOOGLE}, subject: release@acme.com}}"));
-    let by = |issuer: Option<&str>, san: San| part(&wanted, &Certificate::saying(&[san], issuer, &[]));
+    let by =
+        |issuer: Option<&str>, san: San| part(&wanted, &Certificate::saying(&[san], issuer, &[]));
     assert_eq!(by(Some(GOOGLE), email("release@acme.com")), Ok(()));
     assert_eq!(by(Some(GITHUB), email("release@acme.com")), Err(IdentityField::Issuer));
     assert_eq!(by(None, email("release@acme.com")), Err(IdentityField::Issuer));
     assert_eq!(by(Some(GOOGLE), email("other@acme.com")), Err(IdentityField::Subject));
     assert_eq!(by(Some(GITHUB), email("other@acme.com")), Err(IdentityField::Stranger));
-    assert_eq!(part(&wanted, &Certificate::saying(&[], Some(GOOGLE), &[])), Err(IdentityField::Subject));
-    for near in ["Release@acme.com", "release@acme.com ", "release@acme.com\n", "release@acme.co", "xrelease@acme.com"]
-    {
+    assert_eq!(
+        part(&wanted, &Certificate::saying(&[], Some(GOOGLE), &[])),
+        Err(IdentityField::Subject)
+    );
+    for near in [
+        "Release@acme.com",
+        "release@acme.com ",
+        "release@acme.com\n",
+        "release@acme.co",
+        "xrelease@acme.com",
+    ] {
         assert_eq!(by(Some(GOOGLE), email(near)), Err(IdentityField::Subject), "{near}");
     }
-    for near in ["https://accounts.google.com/", "http://accounts.google.com", "https://accounts.google.com.test", ""] {
+    for near in [
+        "https://accounts.google.com/",
+        "http://accounts.google.com",
+        "https://accounts.google.com.test",
+        "",
+    ] {
         assert_eq!(by(Some(near), email("release@acme.com")), Err(IdentityField::Issuer), "{near}");
     }
 }
@@ -79,7 +95,8 @@ fn attack_b8_an_email_address_is_not_a_uri() {
     let name = "release@acme.com";
     let sans = [email(name), uri(name), dns(name), San::Other(name.to_owned())];
     for (n, kind) in ["email", "uri", "dns", "otherName"].into_iter().enumerate() {
-        let wanted = identity(&format!("{{issuer: {GOOGLE}, subject: {name}, subjectKind: {kind}}}"));
+        let wanted =
+            identity(&format!("{{issuer: {GOOGLE}, subject: {name}, subjectKind: {kind}}}"));
         for (m, san) in sans.iter().enumerate() {
             let certificate = Certificate::saying(std::slice::from_ref(san), Some(GOOGLE), &[]);
             let expected = if n == m { Ok(()) } else { Err(IdentityField::SubjectKind) };
@@ -119,7 +136,10 @@ fn attack_b8_another_issuer_vouches_for_the_same_name() {
         let certificate = Certificate::saying(&[uri(WORKFLOW)], Some(issuer), &[]);
         assert_eq!(part(&expression, &certificate), Err(IdentityField::Issuer), "{issuer}");
     }
-    assert_eq!(part(&expression, &Certificate::saying(&[uri(WORKFLOW)], None, &[])), Err(IdentityField::Issuer));
+    assert_eq!(
+        part(&expression, &Certificate::saying(&[uri(WORKFLOW)], None, &[])),
+        Err(IdentityField::Issuer)
+    );
 }
 
 #[test]
@@ -131,8 +151,14 @@ fn extensions_are_matched_each_and_say_what_differs() {
     let runner = (Extension::RunnerEnvironment, "github-hosted");
     let tag = (Extension::SourceRepositoryRef, "refs/tags/v1");
     assert_eq!(part(&wanted, &workflow(&[source, runner, tag])), Ok(()));
-    assert_eq!(part(&wanted, &workflow(&[runner, tag])), Err(IdentityField::Extension(Extension::SourceRepositoryUri)));
-    assert_eq!(part(&wanted, &workflow(&[source, tag])), Err(IdentityField::Extension(Extension::RunnerEnvironment)));
+    assert_eq!(
+        part(&wanted, &workflow(&[runner, tag])),
+        Err(IdentityField::Extension(Extension::SourceRepositoryUri))
+    );
+    assert_eq!(
+        part(&wanted, &workflow(&[source, tag])),
+        Err(IdentityField::Extension(Extension::RunnerEnvironment))
+    );
     assert_eq!(
         part(&wanted, &workflow(&[source, runner])),
         Err(IdentityField::Extension(Extension::SourceRepositoryRef))
@@ -152,14 +178,19 @@ fn extensions_are_matched_each_and_say_what_differs() {
     };
     assert_eq!(misfit, expected);
     let line = misfit.to_string();
-    assert!(line.contains("sourceRepositoryURI") && line.contains("kx41v") && line.contains("acme"), "{line}");
+    assert!(
+        line.contains("sourceRepositoryURI") && line.contains("kx41v") && line.contains("acme"),
+        "{line}"
+    );
 }
 
 #[test]
 fn every_extension_is_a_field() {
     for extension in Extension::ALL {
         let name = extension.name();
-        let wanted = identity(&format!("{{issuer: {GITHUB}, subject: '{WORKFLOW}', extensions: {{{name}: x}}}}"));
+        let wanted = identity(&format!(
+            "{{issuer: {GITHUB}, subject: '{WORKFLOW}', extensions: {{{name}: x}}}}"
+        ));
         assert_eq!(part(&wanted, &workflow(&[(extension, "x")])), Ok(()), "{name}");
         for value in ["xx", "", "X"] {
             assert_eq!(
@@ -169,7 +200,11 @@ fn every_extension_is_a_field() {
             );
         }
         for other in Extension::ALL.into_iter().filter(|other| *other != extension) {
-            assert_eq!(part(&wanted, &workflow(&[(other, "x")])), Err(IdentityField::Extension(extension)), "{name}");
+            assert_eq!(
+                part(&wanted, &workflow(&[(other, "x")])),
+                Err(IdentityField::Extension(extension)),
+                "{name}"
+            );
         }
     }
 }
@@ -182,11 +217,20 @@ fn own_subjects_have_a_kind_and_ask_for_no_issuer() {
     assert_eq!(by("{host: build.acme.com}", dns("build.acme.com")), Ok(()));
     assert_eq!(by("{host: build.acme.com}", dns("*.acme.com")), Err(IdentityField::Subject));
     assert_eq!(by("{uri: 'spiffe://acme.com/build'}", uri("spiffe://acme.com/build")), Ok(()));
-    assert_eq!(by("{uri: 'spiffe://acme.com/build'}", uri("spiffe://acme.com/build/x")), Err(IdentityField::Subject));
+    assert_eq!(
+        by("{uri: 'spiffe://acme.com/build'}", uri("spiffe://acme.com/build/x")),
+        Err(IdentityField::Subject)
+    );
     assert_eq!(by(r"{emailRegExp: '.*@acme\.com'}", email("anna@acme.com")), Ok(()));
-    assert_eq!(by(r"{emailRegExp: '.*@acme\.com'}", email("anna@acme.com.test")), Err(IdentityField::Subject));
+    assert_eq!(
+        by(r"{emailRegExp: '.*@acme\.com'}", email("anna@acme.com.test")),
+        Err(IdentityField::Subject)
+    );
     assert_eq!(by(r"{hostRegExp: '[a-z]+\.acme\.com'}", dns("build.acme.com")), Ok(()));
-    assert_eq!(by(r"{hostRegExp: '[a-z]+\.acme\.com'}", email("build.acme.com")), Err(IdentityField::SubjectKind));
+    assert_eq!(
+        by(r"{hostRegExp: '[a-z]+\.acme\.com'}", email("build.acme.com")),
+        Err(IdentityField::SubjectKind)
+    );
     // One of several names suffices, and each is told when none does.
     let several = Certificate::saying(&[dns("a.acme.com"), email("team@acme.com")], None, &[]);
     assert_eq!(own("{email: team@acme.com}").fits(&several), Ok(()));
@@ -205,17 +249,22 @@ fn attack_e3_a_misfit_is_printable_and_bounded() {
         Certificate::saying(&vec![uri(&hostile); 100], Some(&hostile), &[]),
     ] {
         let line = wanted.fits(&certificate).unwrap_err().to_string();
-        assert!(line.len() < 800 && line.bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{line:?}");
+        assert!(
+            line.len() < 800 && line.bytes().all(|b| b == b' ' || b.is_ascii_graphic()),
+            "{line:?}"
+        );
     }
 }
 
 #[test]
 fn a_slash_at_the_end_is_pointed_out_and_the_most_telling_misfit_ranks_first() {
     let wanted = identity(&format!("{{issuer: {GOOGLE}, subject: a@acme.com}}"));
-    let misfit =
-        wanted.fits(&Certificate::saying(&[email("a@acme.com")], Some(&format!("{GOOGLE}/")), &[])).unwrap_err();
+    let misfit = wanted
+        .fits(&Certificate::saying(&[email("a@acme.com")], Some(&format!("{GOOGLE}/")), &[]))
+        .unwrap_err();
     assert!(misfit.to_string().contains("slash"), "{misfit}");
-    let of = |part: IdentityField| IdentityMismatch { part, got: None, wanted: String::new() }.rank();
+    let of =
+        |part: IdentityField| IdentityMismatch { part, got: None, wanted: String::new() }.rank();
     let parts = [
         IdentityField::Extension(Extension::BuildTrigger),
         IdentityField::SubjectKind,
@@ -229,8 +278,8 @@ fn a_slash_at_the_end_is_pointed_out_and_the_most_telling_misfit_ranks_first() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Attacks B5 and B8: no certificate but the very one fits an identity that is written to the letter, and none that
-    /// goes on before or behind what an expression says.
+    /// Attacks B5 and B8: no certificate but the very one fits an identity that is written to the
+    /// letter, and none that goes on before or behind what an expression says.
     #[test]
     fn attack_b5_no_other_certificate_fits(
         before in "[a-z/.@\\n]{0,3}",
@@ -247,7 +296,8 @@ proptest! {
         let exact = identity(&format!("{{issuer: {GITHUB}, subject: '{WORKFLOW}'}}"));
         prop_assert_eq!(exact.fits(&certificate).is_ok(), same);
         let escaped = regex::escape(WORKFLOW);
-        let expression = identity(&format!("{{issuer: {GITHUB}, subjectRegExp: '{escaped}', subjectKind: uri}}"));
+        let expression = identity(&format!("{{issuer: {GITHUB}, subjectRegExp: '{escaped}', \
+            subjectKind: uri}}"));
         prop_assert_eq!(expression.fits(&certificate).is_ok(), same);
     }
 }

@@ -1,8 +1,8 @@
 //! What a document denies, whoever signed it: `spec.deny` (attack C3).
 
 use super::support::{
-    REPOSITORY, Signer, assert_permitted, denied, digest, faults, found, judge, named, permitted, policy, set,
-    set_with, subject,
+    REPOSITORY, Signer, assert_permitted, denied, digest, faults, found, judge, named, permitted,
+    policy, set, set_with, subject,
 };
 use crate::evidence::{Name, Origin, Pod};
 use crate::policy::{Class, PolicyFault, Reason, Unmatched};
@@ -25,14 +25,18 @@ fn attack_c3_a_denied_image_is_refused_whoever_signed_it() {
     let evidence = found(&target, vec![key.signs(&target, REPOSITORY)]);
     let denial = denied(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
     let reason = Reason::DigestDenied { digest: target.to_string() };
-    assert_eq!((denial.class(), denial.policy(), denial.reason()), (Class::Refused, Some("revoked"), &reason));
+    assert_eq!(
+        (denial.class(), denial.policy(), denial.reason()),
+        (Class::Refused, Some("revoked"), &reason)
+    );
     let other = digest("other");
     let evidence = found(&other, vec![key.signs(&other, REPOSITORY)]);
     let permit = permitted(judge(&set, &subject("reg.test/prod/app:1", &other), &[&evidence]));
     assert!(!permit.report().documents.iter().any(|document| document.accepts_anything));
 }
 
-/// Attack C3: the denied platform manifest behind an index that is signed, asked for by tag and by digest.
+/// Attack C3: the denied platform manifest behind an index that is signed, asked for by tag and by
+/// digest.
 #[test]
 fn attack_c3_a_denied_platform_manifest_is_refused_behind_its_index() {
     let (key, target, child) = (Signer::new(), digest("index"), digest("child"));
@@ -46,8 +50,8 @@ fn attack_c3_a_denied_platform_manifest_is_refused_behind_its_index() {
     }
 }
 
-/// Attack C3: an index is asked for by its digest before it is known what is in it, and admitted. Once the denied platform
-/// manifest in it is known, that verdict is not this one's.
+/// Attack C3: an index is asked for by its digest before it is known what is in it, and admitted.
+/// Once the denied platform manifest in it is known, that verdict is not this one's.
 #[test]
 fn attack_c3_a_verdict_before_the_platform_manifest_was_known_is_not_used_after() {
     let (key, target, child) = (Signer::new(), digest("index"), digest("child"));
@@ -57,11 +61,16 @@ fn attack_c3_a_verdict_before_the_platform_manifest_was_known_is_not_used_after(
     let mut after = before.clone();
     after.child = Some(child);
     assert_permitted(judge(&set, &before, &[&evidence]));
-    assert!(matches!(denied(judge(&set, &after, &[&evidence])).reason(), Reason::DigestDenied { .. }));
-    let key =
-        |subject: &crate::evidence::Subject| set.verdict_key(subject, &set.applicable(&before.name, &Pod::default()));
+    assert!(matches!(
+        denied(judge(&set, &after, &[&evidence])).reason(),
+        Reason::DigestDenied { .. }
+    ));
+    let key = |subject: &crate::evidence::Subject| {
+        set.verdict_key(subject, &set.applicable(&before.name, &Pod::default()))
+    };
     assert_ne!(key(&before), key(&after), "equal keys, equal verdicts");
-    // Whatever else is in it makes no difference: what was verified at the pull still starts without a network.
+    // Whatever else is in it makes no difference: what was verified at the pull still starts
+    // without a network.
     after.child = Some(digest("other child"));
     assert_eq!(key(&before), key(&after));
 }
@@ -78,16 +87,23 @@ fn a_document_that_only_denies_admits_nothing() {
     assert!(permitted(judge(&open, &subject, &[])).report().unmatched);
     let mut listed = subject;
     listed.target = target.clone();
-    assert_eq!(denied(judge(&open, &listed, &[])).reason(), &Reason::DigestDenied { digest: target.to_string() });
+    assert_eq!(
+        denied(judge(&open, &listed, &[])).reason(),
+        &Reason::DigestDenied { digest: target.to_string() }
+    );
     (listed.name, listed.origin) = (Name::Unknown, Origin::Local);
-    assert_eq!(denied(judge(&open, &listed, &[])).reason(), &Reason::DigestDenied { digest: target.to_string() });
+    assert_eq!(
+        denied(judge(&open, &listed, &[])).reason(),
+        &Reason::DigestDenied { digest: target.to_string() }
+    );
 }
 
 /// Attack C3: a list that only warns of an image is no policy that admits it.
 #[test]
 fn attack_c3_a_list_that_only_warns_admits_nothing() {
     let (target, other) = (digest("image"), digest("other"));
-    let warning = list(&target).replace("images:", "action: warn, images:").replace("**", "reg.test/**");
+    let warning =
+        list(&target).replace("images:", "action: warn, images:").replace("**", "reg.test/**");
     let strict = set(&warning, &[]);
     for digest in [&other, &target] {
         let mut subject = subject("reg.test/prod/app:1", digest);
@@ -108,7 +124,9 @@ fn an_image_listed_by_digest_and_denied_is_denied() {
     let set = set(&policy(&both), &[]);
     let denial = denied(judge(&set, &subject("reg.test/a:1", &target), &[]));
     assert_eq!(denial.reason(), &Reason::DigestDenied { digest: target.to_string() });
-    let warned = policy(&both).replace("require:", "action: warn, require:").replace("reg.test/**", "reg.test/a");
+    let warned = policy(&both)
+        .replace("require:", "action: warn, require:")
+        .replace("reg.test/**", "reg.test/a");
     assert_permitted(judge(&self::set(&warned, &[]), &subject("reg.test/a:1", &target), &[]));
 }
 
@@ -118,6 +136,12 @@ fn a_list_is_read_strictly() {
     assert!(
         matches!(deny("{digests: []}").as_slice(), [(_, field, PolicyFault::EmptyList)] if field == "spec.deny.digests")
     );
-    assert!(matches!(deny("{digest: [x]}").as_slice(), [(_, _, PolicyFault::UnknownField { .. }), ..]));
-    assert!(matches!(deny("{digests: [\"sha256:abc\"]}").as_slice(), [(_, _, PolicyFault::Digest(_))]));
+    assert!(matches!(
+        deny("{digest: [x]}").as_slice(),
+        [(_, _, PolicyFault::UnknownField { .. }), ..]
+    ));
+    assert!(matches!(
+        deny("{digests: [\"sha256:abc\"]}").as_slice(),
+        [(_, _, PolicyFault::Digest(_))]
+    ));
 }

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::support::*;
-use crate::policy::{Documents, PatternFault, PolicyFault, PolicyFile, PolicySet, Position, Unmatched};
+use crate::policy::{
+    Documents, PatternFault, PolicyFault, PolicyFile, PolicySet, Position, Unmatched,
+};
 
 /// The example of the policy language; every field that there is stands in it.
 const GOOD: &str = r#"apiVersion: sealgate/v1
@@ -147,8 +149,10 @@ fn the_good_document_is_good() {
 /// Attack B4: a field that is misspelt, doubled or unknown must not be ignored.
 #[test]
 fn attack_b4_every_field_name_changed_is_an_error_at_its_line() {
-    // A name that stands in several places is changed in the last of them here, in any of them below.
-    let names: std::collections::BTreeMap<&str, usize> = field_names().into_iter().map(|(n, name)| (name, n)).collect();
+    // A name that stands in several places is changed in the last of them here, in any of them
+    // below.
+    let names: std::collections::BTreeMap<&str, usize> =
+        field_names().into_iter().map(|(n, name)| (name, n)).collect();
     for (name, line) in names {
         let mut chars: Vec<char> = name.chars().collect();
         chars.swap(0, 1);
@@ -165,7 +169,8 @@ fn attack_b4_every_field_name_changed_is_an_error_at_its_line() {
             let faults = faults(&text);
             let at = u64::try_from(line + 1).unwrap();
             let told = faults.iter().any(|(line, _, fault)| {
-                *line == at && matches!(fault, PolicyFault::UnknownField { .. } | PolicyFault::Syntax(_))
+                *line == at
+                    && matches!(fault, PolicyFault::UnknownField { .. } | PolicyFault::Syntax(_))
             });
             assert!(told, "{name} as {mistake}: {faults:?}");
         }
@@ -218,18 +223,48 @@ fn frame_faults() {
     let wrong = |got| PolicyFault::WrongType { expected: "a map", got };
     let word = |got: &str, expected| PolicyFault::UnknownWord { got: got.to_owned(), expected };
     for (text, line, field, fault) in [
-        (GOOD.replace("sealgate/v1", "sealgate/v2"), 1, "apiVersion", word("sealgate/v2", &["sealgate/v1"])),
-        (GOOD.replace("ImagePolicy", "imagepolicy"), 2, "kind", word("imagepolicy", &["ImagePolicy"])),
-        (GOOD.replace("action: enforce", "action: Enforce"), 9, "spec.action", word("Enforce", &["enforce", "warn"])),
-        (GOOD.replace("action: enforce", "action: audit"), 9, "spec.action", word("audit", &["enforce", "warn"])),
+        (
+            GOOD.replace("sealgate/v1", "sealgate/v2"),
+            1,
+            "apiVersion",
+            word("sealgate/v2", &["sealgate/v1"]),
+        ),
+        (
+            GOOD.replace("ImagePolicy", "imagepolicy"),
+            2,
+            "kind",
+            word("imagepolicy", &["ImagePolicy"]),
+        ),
+        (
+            GOOD.replace("action: enforce", "action: Enforce"),
+            9,
+            "spec.action",
+            word("Enforce", &["enforce", "warn"]),
+        ),
+        (
+            GOOD.replace("action: enforce", "action: audit"),
+            9,
+            "spec.action",
+            word("audit", &["enforce", "warn"]),
+        ),
         (
             GOOD.replace("name: production", "name: Production"),
             4,
             "metadata.name",
             PolicyFault::Name { got: "Production".to_owned() },
         ),
-        (GOOD.replace("name: production", "name: ''"), 4, "metadata.name", PolicyFault::Name { got: String::new() }),
-        (GOOD.replace("name: production", "name: -a"), 4, "metadata.name", PolicyFault::Name { got: "-a".to_owned() }),
+        (
+            GOOD.replace("name: production", "name: ''"),
+            4,
+            "metadata.name",
+            PolicyFault::Name { got: String::new() },
+        ),
+        (
+            GOOD.replace("name: production", "name: -a"),
+            4,
+            "metadata.name",
+            PolicyFault::Name { got: "-a".to_owned() },
+        ),
         ("[]".to_owned(), 1, "", wrong("a list")),
         ("true".to_owned(), 1, "", wrong("true or false")),
         ("text".to_owned(), 1, "", wrong("text")),
@@ -238,9 +273,14 @@ fn frame_faults() {
     ] {
         assert_eq!(faults(&text), [(line, field.to_owned(), fault)], "{text}");
     }
-    let missing = |text: &str| faults(text).into_iter().map(|(_, field, fault)| (field, fault)).collect::<Vec<_>>();
+    let missing = |text: &str| {
+        faults(text).into_iter().map(|(_, field, fault)| (field, fault)).collect::<Vec<_>>()
+    };
     let name = |field: &str, name| (field.to_owned(), PolicyFault::MissingField { name });
-    assert_eq!(missing("{}"), ["apiVersion", "kind", "metadata", "spec"].map(|field| name("", field)));
+    assert_eq!(
+        missing("{}"),
+        ["apiVersion", "kind", "metadata", "spec"].map(|field| name("", field))
+    );
     assert_eq!(
         missing("apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {}\nspec: {}"),
         [name("metadata", "name"), name("spec", "images"), name("spec", "require")]
@@ -249,7 +289,8 @@ fn frame_faults() {
 
 #[test]
 fn lists_and_scalars() {
-    let text_for_list = PolicyFault::WrongType { expected: "a list ([a, b], or one - per line)", got: "text" };
+    let text_for_list =
+        PolicyFault::WrongType { expected: "a list ([a, b], or one - per line)", got: "text" };
     let number = "text (in quotes when it looks like a number or a truth value)";
     for (text, line, field, fault) in [
         (GOOD.replace(r#"["prod-*"]"#, "prod-a"), 8, "spec.namespaces", text_for_list.clone()),
@@ -259,11 +300,31 @@ fn lists_and_scalars() {
             "spec.images",
             text_for_list.clone(),
         ),
-        (GOOD.replace("files: [build.pub]", "files: build.pub"), 17, "spec.require.all[0].key.files", text_for_list),
+        (
+            GOOD.replace("files: [build.pub]", "files: build.pub"),
+            17,
+            "spec.require.all[0].key.files",
+            text_for_list,
+        ),
         (GOOD.replace(r#"["prod-*"]"#, "[]"), 8, "spec.namespaces", PolicyFault::EmptyList),
-        (GOOD.replace(r#"["registry.example.com/prod/**"]"#, "[]"), 6, "spec.images", PolicyFault::EmptyList),
-        (GOOD.replace(r#"["registry.example.com/prod/scratch/*"]"#, "[]"), 7, "spec.exclude", PolicyFault::EmptyList),
-        (GOOD.replace("[build.pub]", "[]"), 17, "spec.require.all[0].key.files", PolicyFault::EmptyList),
+        (
+            GOOD.replace(r#"["registry.example.com/prod/**"]"#, "[]"),
+            6,
+            "spec.images",
+            PolicyFault::EmptyList,
+        ),
+        (
+            GOOD.replace(r#"["registry.example.com/prod/scratch/*"]"#, "[]"),
+            7,
+            "spec.exclude",
+            PolicyFault::EmptyList,
+        ),
+        (
+            GOOD.replace("[build.pub]", "[]"),
+            17,
+            "spec.require.all[0].key.files",
+            PolicyFault::EmptyList,
+        ),
         (
             GOOD.replace("[build.pub]", "[build.pub, build.pub]"),
             17,
@@ -304,13 +365,23 @@ fn lists_and_scalars() {
 fn patterns_point_at_their_place() {
     for (images, column, fault) in [
         (r#"["reg.test/a", "reg.test/b:1"]"#, 31, PolicyFault::Pattern(PatternFault::Tag)),
-        (r#"["reg.test/a", "reg.test/a@sha256:00"]"#, 31, PolicyFault::Pattern(PatternFault::Digest)),
+        (
+            r#"["reg.test/a", "reg.test/a@sha256:00"]"#,
+            31,
+            PolicyFault::Pattern(PatternFault::Digest),
+        ),
         (
             r#"["reg.test/a", "app"]"#,
             31,
-            PolicyFault::Pattern(PatternFault::NoHost { write: "docker.io/library/app".to_owned() }),
+            PolicyFault::Pattern(PatternFault::NoHost {
+                write: "docker.io/library/app".to_owned(),
+            }),
         ),
-        (r#"["reg.test/a", "REG.test:443/a"]"#, 31, PolicyFault::DuplicateEntry { value: "REG.test:443/a".to_owned() }),
+        (
+            r#"["reg.test/a", "REG.test:443/a"]"#,
+            31,
+            PolicyFault::DuplicateEntry { value: "REG.test:443/a".to_owned() },
+        ),
     ] {
         let text = named("test", images, &format!("{{digest: {{anyOf: [\"{HEX}\"]}}}}"));
         let errors = Documents::parse(&[file(&text)]).unwrap_err();
@@ -326,7 +397,10 @@ fn patterns_point_at_their_place() {
 #[test]
 fn everything_is_told_and_nothing_is_loaded_in_part() {
     let good = policy(&format!("{{digest: {{anyOf: [\"{HEX}\"]}}}}"));
-    let bad = good.replace("reg.test/**", "reg.test/**:1").replace("name: test", "name: Test").replace(HEX, "x");
+    let bad = good
+        .replace("reg.test/**", "reg.test/**:1")
+        .replace("name: test", "name: Test")
+        .replace(HEX, "x");
     let files = [
         PolicyFile { name: "a.yaml".to_owned(), bytes: good.clone().into_bytes() },
         PolicyFile { name: "b.yaml".to_owned(), bytes: format!("{bad}---\n{good}").into_bytes() },
@@ -349,7 +423,10 @@ fn everything_is_told_and_nothing_is_loaded_in_part() {
         "{errors:#?}"
     );
     assert_eq!(errors[0].to_string().split(": ").next(), Some("b.yaml:3:18"));
-    assert_eq!(errors[5].fault, PolicyFault::DuplicateName { name: "test".to_owned(), first: "a.yaml:1".to_owned() });
+    assert_eq!(
+        errors[5].fault,
+        PolicyFault::DuplicateName { name: "test".to_owned(), first: "a.yaml:1".to_owned() }
+    );
     assert_eq!(errors[5].position.map(|position| position.line), Some(6));
 }
 
@@ -359,19 +436,26 @@ fn one_file_holds_several_documents_and_json_is_yaml() {
     let two = one.replace("name: test", "name: other");
     assert_eq!(Documents::parse(&[file(&format!("---\n{one}---\n{two}"))]).unwrap().len(), 2);
     let json = format!(
-        "{{\n\t\"apiVersion\": \"sealgate/v1\", \"kind\": \"ImagePolicy\",\n\t\"metadata\": {{\"name\": \"j\"}},\n\
-         \t\"spec\": {{\"images\": [\"reg.test/**\"], \"require\": {{\"digest\": {{\"anyOf\": [\"{HEX}\"]}}}}}}\n}}\n"
+        "{{\n\t\"apiVersion\": \"sealgate/v1\", \"kind\": \"ImagePolicy\",\n\t\"metadata\": \
+         {{\"name\": \"j\"}},\n\
+         \t\"spec\": {{\"images\": [\"reg.test/**\"], \"require\": {{\"digest\": {{\"anyOf\": \
+         [\"{HEX}\"]}}}}}}\n}}\n"
     );
     let documents = Documents::parse(&[file(&json)]).unwrap();
-    let set = PolicySet::build(documents, crate::policy::Material::default(), Unmatched::Deny).unwrap();
+    let set =
+        PolicySet::build(documents, crate::policy::Material::default(), Unmatched::Deny).unwrap();
     assert_eq!(set.policies().collect::<Vec<_>>(), ["j"]);
 }
 
 /// Attack E3: a policy's own text in an error.
 #[test]
 fn attack_e3_errors_are_printable() {
-    let text = GOOD.replace("action: enforce", "action: \"\\e[31m\\n\"").replace("kind:", "\"ki\\u202end\":");
-    for error in Documents::parse(&[PolicyFile { name: "a\n.yaml".to_owned(), bytes: text.into_bytes() }]).unwrap_err()
+    let text = GOOD
+        .replace("action: enforce", "action: \"\\e[31m\\n\"")
+        .replace("kind:", "\"ki\\u202end\":");
+    for error in
+        Documents::parse(&[PolicyFile { name: "a\n.yaml".to_owned(), bytes: text.into_bytes() }])
+            .unwrap_err()
     {
         let line = error.to_string();
         assert!(line.bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{line:?}");

@@ -1,5 +1,5 @@
-//! Images of `tests/fixtures/images` as cosign signed them, with what was found beside them, and the trust they need:
-//! [`found_in`], [`material`], [`judged`].
+//! Images of `tests/fixtures/images` as cosign signed them, with what was found beside them, and
+//! the trust they need: [`found_in`], [`material`], [`judged`].
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,16 +9,21 @@ use std::sync::{Arc, LazyLock};
 use serde_json::Value;
 
 use super::support::{policy, told};
-use crate::evidence::{Content, Evidence, Format, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
+use crate::evidence::{
+    Content, Evidence, Format, Item, Name, Origin, Outcome, Place, Pod, Source, Subject,
+};
 use crate::image::{Digest, Reference};
-use crate::policy::{Case, Documents, Expiry, Material, PolicyFault, PolicyFile, PolicySet, Unmatched, Verdict};
+use crate::policy::{
+    Case, Documents, Expiry, Material, PolicyFault, PolicyFile, PolicySet, Unmatched, Verdict,
+};
 use crate::verify::{PublicKey, TrustRoot, VerificationCache};
 
 /// Who signed most of them.
 pub(super) const ACME: &str = "{issuer: 'https://token.actions.githubusercontent.com', subject: \
      'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0'}";
 /// Who signs by e-mail.
-pub(super) const EMAIL: &str = "{issuer: 'https://accounts.google.com', subject: release@acme.example}";
+pub(super) const EMAIL: &str =
+    "{issuer: 'https://accounts.google.com', subject: release@acme.example}";
 /// When they were signed.
 pub(super) const SIGNED: &str = "2025-06-01T12:00:00Z";
 
@@ -35,7 +40,10 @@ pub(super) fn at(time: &str) -> jiff::Timestamp {
 
 /// `{keyless: ...}` by any of these identities, under the local instance.
 pub(super) fn keyless(name: &str, identities: &[&str]) -> String {
-    format!("{{name: {name}, keyless: {{trustRoot: local, identities: [{}]}}}}", identities.join(", "))
+    format!(
+        "{{name: {name}, keyless: {{trustRoot: local, identities: [{}]}}}}",
+        identities.join(", ")
+    )
 }
 
 /// The image `registry.example.test/prod/<name>:v1` with everything that hangs on it.
@@ -47,9 +55,11 @@ pub(super) fn found_in(name: &str) -> Found {
     let subject = Subject { name, target: target.clone(), child: None, origin: Origin::Registry };
     let mut evidence = Evidence::default();
     let tag = target.as_str().replace(':', "-");
-    for (source, suffix) in
-        [(Source::FallbackTag, ""), (Source::SignatureTag, ".sig"), (Source::AttestationTag, ".att")]
-    {
+    for (source, suffix) in [
+        (Source::FallbackTag, ""),
+        (Source::SignatureTag, ".sig"),
+        (Source::AttestationTag, ".att"),
+    ] {
         let repository = subject.name.repository().unwrap();
         let place = Place { repository, subject: target.clone(), source };
         let items: Vec<Item> = match tags.get(&format!("{tag}{suffix}")) {
@@ -86,7 +96,8 @@ fn items(digest: &str, place: &Place) -> Vec<Item> {
     }
     for layer in document["layers"].as_array().into_iter().flatten() {
         let digest = layer["digest"].as_str().unwrap();
-        let annotations: BTreeMap<String, String> = serde_json::from_value(layer["annotations"].clone()).unwrap();
+        let annotations: BTreeMap<String, String> =
+            serde_json::from_value(layer["annotations"].clone()).unwrap();
         let bytes = blob(digest);
         let content = match place.source {
             Source::AttestationTag => Content::new(Format::Envelope, bytes.into(), annotations),
@@ -100,10 +111,13 @@ fn items(digest: &str, place: &Place) -> Vec<Item> {
 }
 
 fn tags(name: &str) -> BTreeMap<String, String> {
-    let index: Value = serde_json::from_slice(&fs::read(folder("images/index.json")).unwrap()).unwrap();
+    let index: Value =
+        serde_json::from_slice(&fs::read(folder("images/index.json")).unwrap()).unwrap();
     let prefix = format!("registry.example.test/prod/{name}:");
     let entries = index["manifests"].as_array().unwrap().iter().filter_map(|entry| {
-        let tag = entry["annotations"]["org.opencontainers.image.ref.name"].as_str()?.strip_prefix(&prefix)?;
+        let tag = entry["annotations"]["org.opencontainers.image.ref.name"]
+            .as_str()?
+            .strip_prefix(&prefix)?;
         Some((tag.to_owned(), entry["digest"].as_str()?.to_owned()))
     });
     entries.collect()
@@ -133,8 +147,15 @@ fn read() -> Material {
         let pem = fs::read(folder(&format!("keys/{key}.pub"))).unwrap();
         material.keys.insert(format!("{key}.pub"), PublicKey::parse_pem(&pem).unwrap());
     }
-    for file in ["root.pem", "intermediate.pem", "foreign-root.pem", "before.crl", "team.crl", "stale.crl", "root.crl"]
-    {
+    for file in [
+        "root.pem",
+        "intermediate.pem",
+        "foreign-root.pem",
+        "before.crl",
+        "team.crl",
+        "stale.crl",
+        "root.crl",
+    ] {
         material.files.insert(file.to_owned(), fs::read(folder("pki").join(file)).unwrap());
     }
     for root in ["local", "foreign"] {
@@ -151,13 +172,16 @@ fn document(require: &str) -> PolicyFile {
 
 /// A set with this `require` and [`material`].
 pub(super) fn set_of(require: &str) -> PolicySet {
-    let documents = Documents::parse(&[document(require)]).unwrap_or_else(|errors| panic!("{errors:#?}\n{require}"));
-    PolicySet::build(documents, material(), Unmatched::Deny).unwrap_or_else(|errors| panic!("{errors:#?}"))
+    let documents = Documents::parse(&[document(require)])
+        .unwrap_or_else(|errors| panic!("{errors:#?}\n{require}"));
+    PolicySet::build(documents, material(), Unmatched::Deny)
+        .unwrap_or_else(|errors| panic!("{errors:#?}"))
 }
 
 /// What is wrong with this `require`, with only this material.
 pub(super) fn missing(require: &str, material: Material) -> Vec<(String, PolicyFault)> {
-    let documents = Documents::parse(&[document(require)]).unwrap_or_else(|errors| panic!("{errors:#?}\n{require}"));
+    let documents = Documents::parse(&[document(require)])
+        .unwrap_or_else(|errors| panic!("{errors:#?}\n{require}"));
     let faults = told(PolicySet::build(documents, material, Unmatched::Deny).map(|_| ()));
     faults.into_iter().map(|(_, field, fault)| (field, fault)).collect()
 }

@@ -1,4 +1,5 @@
-//! Attacks on the judge: signatures for something else, keys that count twice, text that is not text.
+//! Attacks on the judge: signatures for something else, keys that count twice, text that is not
+//! text.
 
 use super::support::*;
 use crate::evidence::{Name, Outcome, Pod, Source};
@@ -12,7 +13,10 @@ fn attack_b6_payload_names_another_repository() {
     let set = set(&policy("{name: build, key: {files: [build.pub]}}"), &[("build.pub", &key)]);
     let evidence = found(&target, vec![key.signs(&target, "reg.test/prod/other")]);
     let denial = denied(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
-    let why = Finding::IdentityDiffers { signed: "reg.test/prod/other".to_owned(), wanted: REPOSITORY.to_owned() };
+    let why = Finding::IdentityDiffers {
+        signed: "reg.test/prod/other".to_owned(),
+        wanted: REPOSITORY.to_owned(),
+    };
     assert_eq!(denial.reason(), &Reason::NoneCounts { why });
     let line = denial.to_string();
     assert!(line.contains("reg.test/prod/other") && line.contains(REPOSITORY), "{line}");
@@ -47,7 +51,8 @@ fn a_verdict_that_depends_on_the_tag_says_so() {
         ("{exactReference: 'vendor.test/a:1'}", false),
         ("{remap: {prefix: reg.test, signedPrefix: vendor.test}}", true),
     ] {
-        let require = format!("{{name: build, key: {{files: [build.pub]}}, signedIdentity: {identity}}}");
+        let require =
+            format!("{{name: build, key: {{files: [build.pub]}}, signedIdentity: {identity}}}");
         let set = set(&policy(&require), keys);
         let target = digest("image");
         let (one, two) = (subject("reg.test/a:1", &target), subject("reg.test/a:2", &target));
@@ -63,8 +68,10 @@ fn a_verdict_that_depends_on_the_tag_says_so() {
 fn attack_b9_a_bundle_does_not_answer_for_a_name() {
     let (key, target) = (Signer::new(), digest("image"));
     let evidence = found(&target, vec![key.bundles(&target)]);
-    for identity in ["matchExact", "matchRepoDigestOrExact", "{exactRepository: reg.test/prod/app}"] {
-        let require = format!("{{name: build, key: {{files: [build.pub]}}, signedIdentity: {identity}}}");
+    for identity in ["matchExact", "matchRepoDigestOrExact", "{exactRepository: reg.test/prod/app}"]
+    {
+        let require =
+            format!("{{name: build, key: {{files: [build.pub]}}, signedIdentity: {identity}}}");
         let set = set(&policy(&require), &[("build.pub", &key)]);
         let denial = denied(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
         assert!(
@@ -80,7 +87,8 @@ fn attack_b9_a_bundle_does_not_answer_for_a_name() {
 fn attack_c2_one_key_under_two_names_counts_once() {
     let (shared, third, target) = (Signer::new(), Signer::new(), digest("image"));
     let two = "{atLeast: {count: 2, of: [
-        {name: a, key: {files: [a.pub]}}, {name: b, key: {files: [b.pub]}}, {name: c, key: {files: [c.pub]}}]}}";
+        {name: a, key: {files: [a.pub]}}, {name: b, key: {files: [b.pub]}}, {name: c, key: {files: \
+        [c.pub]}}]}}";
     let keys: &[(&str, &Signer)] = &[("a.pub", &shared), ("b.pub", &shared), ("c.pub", &third)];
     let set = set(&policy(two), keys);
     let subject = subject("reg.test/prod/app:1", &target);
@@ -104,21 +112,25 @@ fn attack_c2_one_key_in_two_branches_counts_once() {
     );
     let set = set(&text, &[("a.pub", &a), ("b.pub", &b)]);
     let subject = subject("reg.test/prod/app:1", &target);
-    let denial = denied(judge(&set, &subject, &[&found(&target, vec![a.signs(&target, REPOSITORY)])]));
+    let denial =
+        denied(judge(&set, &subject, &[&found(&target, vec![a.signs(&target, REPOSITORY)])]));
     assert_eq!((denial.reason(), denial.requirement()), (&Reason::KeysNotDistinct, None));
     let both = found(&target, vec![a.signs(&target, REPOSITORY), b.signs(&target, REPOSITORY)]);
     assert_permitted(judge(&set, &subject, &[&both]));
 }
 
-/// Attack D1: whoever may add referrers, but not move a tag, adds as many as cost every check of a decision. The signature
-/// under the tag is looked at all the same.
+/// Attack D1: whoever may add referrers, but not move a tag, adds as many as cost every check of a
+/// decision. The signature under the tag is looked at all the same.
 #[test]
 fn attack_d1_junk_in_one_place_does_not_hide_what_is_in_another() {
     let (stranger, target) = (Signer::new(), digest("image"));
-    let signers: Vec<(String, Signer)> = (0..32).map(|n| (format!("{n}.pub"), Signer::new())).collect();
-    let keys: Vec<(&str, &Signer)> = signers.iter().map(|(name, key)| (name.as_str(), key)).collect();
+    let signers: Vec<(String, Signer)> =
+        (0..32).map(|n| (format!("{n}.pub"), Signer::new())).collect();
+    let keys: Vec<(&str, &Signer)> =
+        signers.iter().map(|(name, key)| (name.as_str(), key)).collect();
     let names: Vec<&str> = signers.iter().map(|(name, _)| name.as_str()).collect();
-    let set = set(&policy(&format!("{{name: any, key: {{files: [{}]}}}}", names.join(", "))), &keys);
+    let set =
+        set(&policy(&format!("{{name: any, key: {{files: [{}]}}}}", names.join(", "))), &keys);
     let junk = found(&target, (0..40).map(|_| stranger.bundles(&target)).collect());
     let good = found(&target, vec![signers[31].1.signs(&target, REPOSITORY)]);
     let subject = subject("reg.test/prod/app:1", &target);
@@ -148,9 +160,9 @@ fn attack_e3_a_refusal_is_one_line_of_printable_ascii() {
         let line = denial.to_string();
         assert!(line.len() <= 1024, "{}", line.len());
         assert!(line.bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{line:?}");
-        assert!(
-            line.starts_with("policy \"test\", requirement \"build\": no valid signature by key build.pub (sha256:")
-        );
+        assert!(line.starts_with(
+            "policy \"test\", requirement \"build\": no valid signature by key build.pub (sha256:"
+        ));
         let report = serde_json::to_string(denial.report()).unwrap();
         assert!(!report.contains("\\u001b") && report.len() < 16_384, "{}", report.len());
     }
@@ -160,12 +172,14 @@ fn attack_e3_a_refusal_is_one_line_of_printable_ascii() {
 fn a_refusal_says_what_was_looked_for_and_where() {
     let (key, target) = (Signer::new(), digest("image"));
     let set = set(&policy("{name: build, key: {files: [build.pub]}}"), &[("build.pub", &key)]);
-    let denial = denied(judge(&set, &subject("reg.test/prod/app:1", &target), &[&found(&target, vec![])]));
+    let denial =
+        denied(judge(&set, &subject("reg.test/prod/app:1", &target), &[&found(&target, vec![])]));
     let id = key.public().id().to_string();
     let (key, short, tag) = (&id[..19], &target.as_str()[..19], &target.hex()[..12]);
     let expected = format!(
         "policy \"test\", requirement \"build\": no valid signature by key build.pub ({key}...) on \
-         reg.test/prod/app@{target}; looked in referrers of {short}...: absent, tag sha256-{tag}....sig: absent; \
+         reg.test/prod/app@{target}; looked in referrers of {short}...: absent, tag \
+         sha256-{tag}....sig: absent; \
          no signature there"
     );
     assert_eq!(denial.to_string(), expected);
@@ -177,9 +191,14 @@ fn attack_e9_the_documents_that_matched_are_the_key() {
     let (a, b, target) = (Signer::new(), Signer::new(), digest("image"));
     let in_ns = |name: &str, namespaces: &str| {
         let require = format!("{{name: build, key: {{files: [{name}.pub]}}}}");
-        named(name, r#"["reg.test/**"]"#, &require).replace("spec: {", &format!("spec: {{namespaces: {namespaces}, "))
+        named(name, r#"["reg.test/**"]"#, &require)
+            .replace("spec: {", &format!("spec: {{namespaces: {namespaces}, "))
     };
-    let text = format!("{}---\n{}", in_ns("a", r#"["team-a", "shared-*"]"#), in_ns("b", r#"["team-b", "shared-*"]"#));
+    let text = format!(
+        "{}---\n{}",
+        in_ns("a", r#"["team-a", "shared-*"]"#),
+        in_ns("b", r#"["team-b", "shared-*"]"#)
+    );
     let set = set(&text, &[("a.pub", &a), ("b.pub", &b)]);
     let subject = subject("reg.test/prod/app:1", &target);
     let matched = |namespace: &str| set.applicable(&subject.name, &in_namespace(namespace));
@@ -257,7 +276,10 @@ fn attack_b3_no_changed_byte_passes() {
         let mut item = good.clone();
         item.content.bytes = changed.into();
         let denial = denied(judge(&set, &subject, &[&found(&target, vec![item])]));
-        assert!(matches!(denial.reason(), Reason::NoneCounts { why: Finding::Fault { .. } }), "{n}");
+        assert!(
+            matches!(denial.reason(), Reason::NoneCounts { why: Finding::Fault { .. } }),
+            "{n}"
+        );
     }
     let mut elsewhere = good;
     elsewhere.place = place(&digest("other"), Source::SignatureTag);

@@ -2,11 +2,15 @@
 
 use super::support::*;
 use crate::evidence::{Evidence, Name, Origin, Outcome, Pod, Source};
-use crate::policy::{Action, Class, Finding, Reason, SIGNATURE_RESULTS_MAX, SignatureOutcome, SignedObject, Unmatched};
+use crate::policy::{
+    Action, Class, Finding, Reason, SIGNATURE_RESULTS_MAX, SignatureOutcome, SignedObject,
+    Unmatched,
+};
 use crate::verify::Fault;
 
 const BUILD: &str = "{name: build, key: {files: [build.pub]}}";
-const TWO: &str = "{all: [{name: build, key: {files: [build.pub]}}, {name: security, key: {files: [security.pub]}}]}";
+const TWO: &str = "{all: [{name: build, key: {files: [build.pub]}}, {name: security, key: {files: \
+    [security.pub]}}]}";
 
 #[test]
 fn a_signature_by_the_key_admits() {
@@ -58,7 +62,8 @@ fn a_wrong_signature_beside_an_unreachable_place_is_not_a_refusal() {
     let (key, other, target) = (Signer::new(), Signer::new(), digest("image"));
     let set = set(&policy(BUILD), &[("build.pub", &key)]);
     let signed_by_another = other.signs(&target, REPOSITORY);
-    let evidence = looked(&target, vec![signed_by_another], Outcome::Unreachable("refused".to_owned()));
+    let evidence =
+        looked(&target, vec![signed_by_another], Outcome::Unreachable("refused".to_owned()));
     let denial = denied(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
     assert_eq!(denial.class(), Class::Unreachable);
 }
@@ -67,7 +72,11 @@ fn a_wrong_signature_beside_an_unreachable_place_is_not_a_refusal() {
 fn a_good_signature_beside_an_unreachable_place_admits() {
     let (key, target) = (Signer::new(), digest("image"));
     let set = set(&policy(BUILD), &[("build.pub", &key)]);
-    let evidence = looked(&target, vec![key.signs(&target, REPOSITORY)], Outcome::Unreachable("refused".to_owned()));
+    let evidence = looked(
+        &target,
+        vec![key.signs(&target, REPOSITORY)],
+        Outcome::Unreachable("refused".to_owned()),
+    );
     assert_permitted(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
 }
 
@@ -102,8 +111,12 @@ fn every_policy_that_matches_must_be_met() {
     let half = found(&target, vec![build.signs(&target, REPOSITORY)]);
     let denial = denied(judge(&set, &subject, &[&half]));
     assert_eq!((denial.policy(), denial.requirement()), (Some("two"), Some("security")));
-    assert_eq!(denial.report().documents.iter().map(|d| d.satisfied).collect::<Vec<_>>(), [true, false]);
-    let both = found(&target, vec![build.signs(&target, REPOSITORY), security.signs(&target, REPOSITORY)]);
+    assert_eq!(
+        denial.report().documents.iter().map(|d| d.satisfied).collect::<Vec<_>>(),
+        [true, false]
+    );
+    let both =
+        found(&target, vec![build.signs(&target, REPOSITORY), security.signs(&target, REPOSITORY)]);
     assert_permitted(judge(&set, &subject, &[&both]));
 }
 
@@ -119,7 +132,9 @@ fn what_no_policy_matches_is_denied_unless_said_otherwise() {
     assert!(permitted(judge(&admit, &subject, &[])).report().unmatched);
     assert_ne!(deny.generation(), admit.generation());
     let empty = crate::policy::Documents::parse(&[]).unwrap();
-    let empty = crate::policy::PolicySet::build(empty, crate::policy::Material::default(), Unmatched::Deny).unwrap();
+    let empty =
+        crate::policy::PolicySet::build(empty, crate::policy::Material::default(), Unmatched::Deny)
+            .unwrap();
     assert_eq!(denied(judge(&empty, &subject, &[])).reason(), &Reason::NoPolicy);
 }
 
@@ -166,7 +181,8 @@ fn digest_rules_need_no_signature_and_no_origin() {
     }
 }
 
-/// Attack A3: an imported image, or one that claims a trusted name, with that name's signatures at hand.
+/// Attack A3: an imported image, or one that claims a trusted name, with that name's signatures at
+/// hand.
 #[test]
 fn attack_a3_signatures_do_not_speak_for_an_image_without_origin() {
     let (key, target) = (Signer::new(), digest("image"));
@@ -198,17 +214,20 @@ fn attack_a10_a_permit_that_rests_on_the_child_pins_the_child() {
     let permit = permitted(judge(&set, &subject, &[&on_index, &on_child]));
     assert_eq!(permit.pinned(), &index);
     // Asked for by the index's digest: the child's signature does not count.
-    subject.name = Name::Known(crate::image::Reference::parse(&format!("reg.test/prod/app@{index}")).unwrap());
+    subject.name =
+        Name::Known(crate::image::Reference::parse(&format!("reg.test/prod/app@{index}")).unwrap());
     let denial = denied(judge(&set, &subject, &[&found(&index, vec![]), &on_child]));
     assert_eq!(denial.reason(), &Reason::NoneCounts { why: Finding::OtherDigest });
 }
 
-/// Attack A10: whoever may push makes an index around a child that was attested once. Asked for by the index's digest, it is
-/// the index that must be attested, although it is signed itself; and the refusal says what to do.
+/// Attack A10: whoever may push makes an index around a child that was attested once. Asked for by
+/// the index's digest, it is the index that must be attested, although it is signed itself; and the
+/// refusal says what to do.
 #[test]
 fn attack_a10_an_attestation_on_a_child_does_not_speak_for_an_index_asked_for_by_digest() {
     let (key, index, child) = (Signer::new(), digest("index"), digest("child"));
-    let sbom = "{name: sbom, attestation: {predicateType: cyclonedx, by: {key: {files: [build.pub]}}}}";
+    let sbom =
+        "{name: sbom, attestation: {predicateType: cyclonedx, by: {key: {files: [build.pub]}}}}";
     let set = set(&policy(&format!("{{all: [{BUILD}, {sbom}]}}")), &[("build.pub", &key)]);
     let mut subject = subject("reg.test/prod/app:1", &index);
     subject.child = Some(child.clone());
@@ -217,7 +236,8 @@ fn attack_a10_an_attestation_on_a_child_does_not_speak_for_an_index_asked_for_by
     let on_child = found(&child, vec![key.attests(&child, bom, &serde_json::json!({}))]);
     let permit = permitted(judge(&set, &subject, &[&on_index, &on_child]));
     assert_eq!(permit.pinned(), &index, "by tag it leads to both");
-    subject.name = Name::Known(crate::image::Reference::parse(&format!("reg.test/prod/app@{index}")).unwrap());
+    subject.name =
+        Name::Known(crate::image::Reference::parse(&format!("reg.test/prod/app@{index}")).unwrap());
     let denial = denied(judge(&set, &subject, &[&on_index]));
     let why = Finding::Fault { fault: Fault::NotAttestation };
     assert_eq!((denial.class(), denial.reason()), (Class::Refused, &Reason::NoneCounts { why }));
@@ -227,7 +247,8 @@ fn attack_a10_an_attestation_on_a_child_does_not_speak_for_an_index_asked_for_by
 
 #[test]
 fn requirements_may_rest_on_the_index_and_on_the_child() {
-    let (build, security, index, child) = (Signer::new(), Signer::new(), digest("index"), digest("child"));
+    let (build, security, index, child) =
+        (Signer::new(), Signer::new(), digest("index"), digest("child"));
     let set = set(&policy(TWO), &[("build.pub", &build), ("security.pub", &security)]);
     let mut subject = subject("reg.test/prod/app:1", &index);
     subject.child = Some(child.clone());
@@ -254,7 +275,8 @@ fn a_digest_that_no_signature_can_mend_is_a_refusal_whatever_was_unreachable() {
     let both = set(&policy(&format!("{{all: [{BUILD}, {digest_rule}]}}")), &[("build.pub", &key)]);
     let denial = denied(judge(&both, &subject, &[&down]));
     assert_eq!((denial.class(), denial.reason()), (Class::Refused, &Reason::DigestNotListed));
-    let either = set(&policy(&format!("{{any: [{BUILD}, {digest_rule}]}}")), &[("build.pub", &key)]);
+    let either =
+        set(&policy(&format!("{{any: [{BUILD}, {digest_rule}]}}")), &[("build.pub", &key)]);
     let denial = denied(judge(&either, &subject, &[&down]));
     assert_eq!((denial.class(), denial.requirement()), (Class::Unreachable, Some("build")));
 }
@@ -263,15 +285,24 @@ fn a_digest_that_no_signature_can_mend_is_a_refusal_whatever_was_unreachable() {
 fn thresholds() {
     let (a, b, c, target) = (Signer::new(), Signer::new(), Signer::new(), digest("image"));
     let leaf = |name: &str| format!("{{name: {name}, key: {{files: [{name}.pub]}}}}");
-    let text = policy(&format!("{{atLeast: {{count: 2, of: [{}, {}, {}]}}}}", leaf("a"), leaf("b"), leaf("c")));
+    let text = policy(&format!(
+        "{{atLeast: {{count: 2, of: [{}, {}, {}]}}}}",
+        leaf("a"),
+        leaf("b"),
+        leaf("c")
+    ));
     let set = set(&text, &[("a.pub", &a), ("b.pub", &b), ("c.pub", &c)]);
     let subject = subject("reg.test/prod/app:1", &target);
-    let evidence =
-        |signers: &[&Signer]| found(&target, signers.iter().map(|signer| signer.signs(&target, REPOSITORY)).collect());
+    let evidence = |signers: &[&Signer]| {
+        found(&target, signers.iter().map(|signer| signer.signs(&target, REPOSITORY)).collect())
+    };
     assert_permitted(judge(&set, &subject, &[&evidence(&[&a, &c])]));
     assert_permitted(judge(&set, &subject, &[&evidence(&[&a, &b, &c])]));
     let denial = denied(judge(&set, &subject, &[&evidence(&[&b])]));
-    assert_eq!(denial.reason(), &Reason::NoneCounts { why: Finding::Fault { fault: Fault::WrongSignature } });
+    assert_eq!(
+        denial.reason(),
+        &Reason::NoneCounts { why: Finding::Fault { fault: Fault::WrongSignature } }
+    );
     assert_denied(judge(&set, &subject, &[&evidence(&[])]));
     assert_denied(judge(&set, &subject, &[&evidence(&[&a, &a, &a])]));
 }
@@ -281,7 +312,8 @@ fn the_judge_repeats_itself() {
     let (key, other, target) = (Signer::new(), Signer::new(), digest("image"));
     let set = set(&policy(BUILD), &[("build.pub", &key)]);
     let subject = subject("reg.test/prod/app:1", &target);
-    let evidence = found(&target, vec![other.signs(&target, REPOSITORY), key.signs(&target, "evil.test/x")]);
+    let evidence =
+        found(&target, vec![other.signs(&target, REPOSITORY), key.signs(&target, "evil.test/x")]);
     let first = denied(judge(&set, &subject, &[&evidence]));
     let second = denied(judge(&set, &subject, &[&evidence]));
     assert_eq!((first.to_string(), first.report()), (second.to_string(), second.report()));
@@ -294,7 +326,8 @@ fn the_judge_repeats_itself() {
 fn a_report_is_json_that_names_keys_and_files() {
     let (key, target) = (Signer::new(), digest("image"));
     let set = set(&policy(BUILD), &[("build.pub", &key)]);
-    let evidence = found(&target, vec![key.signs(&target, "reg.test/other"), key.signs(&target, REPOSITORY)]);
+    let evidence =
+        found(&target, vec![key.signs(&target, "reg.test/other"), key.signs(&target, REPOSITORY)]);
     let permit = permitted(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
     let json = serde_json::to_value(permit.report()).unwrap();
     let requirement = &json["documents"][0]["requirements"][0];

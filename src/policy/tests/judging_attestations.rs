@@ -11,7 +11,9 @@ const REPOSITORY: &str = "predicate.buildDefinition.externalParameters.workflow.
 
 fn attestation(predicate_type: &str, more: &str) -> String {
     let by = format!("{{keyless: {{trustRoot: local, identities: [{ACME}]}}}}");
-    format!("{{name: provenance, attestation: {{predicateType: '{predicate_type}', by: {by}{more}}}}}")
+    format!(
+        "{{name: provenance, attestation: {{predicateType: '{predicate_type}', by: {by}{more}}}}}"
+    )
 }
 
 fn provenance(condition: &str) -> String {
@@ -28,7 +30,8 @@ fn an_attestation_by_whom_it_should_be_admits_in_both_shapes() {
         assert_permitted(judged_in(&attestation(SLSA, ""), name, LATER));
         assert_permitted(judged_in(&from("https://github.com/acme/app"), name, LATER));
     }
-    let by_key = "{name: provenance, attestation: {predicateType: slsaprovenance1, by: {key: {files: [build.pub]}}}}";
+    let by_key = "{name: provenance, attestation: {predicateType: slsaprovenance1, by: {key: \
+        {files: [build.pub]}}}}";
     assert_permitted(judged_in(by_key, "provenance-key", LATER));
     assert_permitted(judged_in(by_key, "provenance-key-v2", LATER));
     assert_denied(judged_in(by_key, "provenance", LATER));
@@ -48,17 +51,25 @@ fn provenance_from_another_repository_is_refused_with_both_named() {
         };
         assert_eq!(denial.reason(), &Reason::NoneCounts { why });
         let line = denial.to_string();
-        assert!(line.starts_with("policy \"test\", requirement \"provenance\": no attestation https://slsa.dev/"));
+        assert!(line.starts_with(
+            "policy \"test\", requirement \"provenance\": no attestation https://slsa.dev/"
+        ));
         assert!(
-            line.ends_with("is \"https://github.com/other/app\", wanted is \"https://github.com/acme/app\""),
+            line.ends_with(
+                "is \"https://github.com/other/app\", wanted is \"https://github.com/acme/app\""
+            ),
             "{line}"
         );
     }
     let denial = denied(judged_in(&require, "provenance-neighbour", LATER));
-    assert!(matches!(denial.reason(), Reason::NoneCounts { why: Finding::OtherHolder { .. } }), "{denial}");
+    assert!(
+        matches!(denial.reason(), Reason::NoneCounts { why: Finding::OtherHolder { .. } }),
+        "{denial}"
+    );
 }
 
-/// Attack B2: an attestation is no image signature, an image signature no attestation, and each is of its own kind.
+/// Attack B2: an attestation is no image signature, an image signature no attestation, and each is
+/// of its own kind.
 #[test]
 fn attack_b2_no_claim_counts_as_another() {
     let signature = keyless("release", &[ACME]);
@@ -104,7 +115,8 @@ fn a_condition_that_fails_to_evaluate_is_unable() {
     assert!(fates.iter().any(|fate| matches!(fate.outcome, SignatureOutcome::Unable(_))));
     // Its negation neither.
     assert_eq!(
-        denied(judged_in(&provenance("!(predicate.nothing == \"x\")"), "provenance", LATER)).class(),
+        denied(judged_in(&provenance("!(predicate.nothing == \"x\")"), "provenance", LATER))
+            .class(),
         Class::Unable
     );
     // Where it could not have helped, what is certain is said.
@@ -127,23 +139,33 @@ fn attack_c2_each_kind_of_claim_counts_its_own_signers() {
         "subject: 'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0'",
         "subjectRegExp: 'https://github\\.com/acme/app/.*'",
     );
-    let again = attestation(SLSA, "").replace("name: provenance", "name: again").replace(ACME, &any);
+    let again =
+        attestation(SLSA, "").replace("name: provenance", "name: again").replace(ACME, &any);
     let twice = all(&[attestation(SLSA, ""), again]);
-    assert_eq!(denied(judged_in(&twice, "attested-whole", LATER)).reason(), &Reason::KeysNotDistinct);
+    assert_eq!(
+        denied(judged_in(&twice, "attested-whole", LATER)).reason(),
+        &Reason::KeysNotDistinct
+    );
 }
 
 /// Attack C3: a condition on the time is asked again.
 #[test]
 fn attack_c3_a_scan_grows_old() {
     let scan = |days: u32| {
-        let condition = format!("timestamp(predicate.metadata.scanFinishedOn) > now - duration(\"{}h\")", days * 24);
+        let condition = format!(
+            "timestamp(predicate.metadata.scanFinishedOn) > now - duration(\"{}h\")",
+            days * 24
+        );
         attestation("vuln", &format!(", where: '{condition}'"))
     };
     let permit = permitted(judged_in(&scan(7), "scan", "2025-06-03T00:00:00Z"));
     assert_eq!(permit.valid_until(), Some(at("2025-06-03T01:00:00Z")));
     let denial = denied(judged_in(&scan(7), "scan", LATER));
     assert_eq!(denial.class(), Class::Refused);
-    assert!(matches!(denial.reason(), Reason::NoneCounts { why: Finding::ConditionFalse { .. } }), "{denial}");
+    assert!(
+        matches!(denial.reason(), Reason::NoneCounts { why: Finding::ConditionFalse { .. } }),
+        "{denial}"
+    );
     assert_permitted(judged_in(&scan(60), "scan", LATER));
 }
 
@@ -155,7 +177,8 @@ fn a_summary_says_passed_or_is_refused() {
     );
     assert_permitted(judged_in(&passed, "vsa-passed", LATER));
     let denial = denied(judged_in(&passed, "vsa-failed", LATER));
-    let Reason::NoneCounts { why: Finding::ConditionFalse { got, wanted, .. } } = denial.reason() else {
+    let Reason::NoneCounts { why: Finding::ConditionFalse { got, wanted, .. } } = denial.reason()
+    else {
         panic!("{:?}", denial.reason())
     };
     assert_eq!((got.as_deref(), wanted.as_deref()), (Some("\"FAILED\""), Some("\"PASSED\"")));
@@ -172,18 +195,28 @@ fn the_ready_made_provenance_reads_both_versions() {
     for name in ["provenance", "provenance-v2", "attested-whole"] {
         assert_permitted(judged_in(&require, name, LATER));
     }
-    assert_permitted(judged_in(&slsa("{source: 'https://github.com/acme/app'}"), "provenance-v02", LATER));
+    assert_permitted(judged_in(
+        &slsa("{source: 'https://github.com/acme/app'}"),
+        "provenance-v02",
+        LATER,
+    ));
     for name in ["provenance-elsewhere", "provenance-v2-elsewhere", "provenance-v02-elsewhere"] {
         let denial = denied(judged_in(&require, name, LATER));
         assert_eq!(denial.class(), Class::Refused);
-        let Reason::NoneCounts { why: Finding::ProvenanceDiffers { field, got, wanted } } = denial.reason() else {
+        let Reason::NoneCounts { why: Finding::ProvenanceDiffers { field, got, wanted } } =
+            denial.reason()
+        else {
             panic!("{name}: {:?}", denial.reason())
         };
         assert_eq!((field.as_str(), wanted.as_str()), ("source", "https://github.com/acme/app"));
-        assert!(got.as_deref().is_some_and(|got| got.contains("https://github.com/other/app")), "{got:?}");
+        assert!(
+            got.as_deref().is_some_and(|got| got.contains("https://github.com/other/app")),
+            "{got:?}"
+        );
         let line = denial.to_string();
         assert!(
-            line.contains("github.com/other/app") && line.contains("wanted is https://github.com/acme/app"),
+            line.contains("github.com/other/app")
+                && line.contains("wanted is https://github.com/acme/app"),
             "{line}"
         );
     }
@@ -200,7 +233,9 @@ fn the_ready_made_provenance_reads_both_versions() {
 /// Two keys, and what each says of an image.
 fn said(require: &str, said: &[(usize, serde_json::Value)]) -> crate::policy::Verdict {
     let (one, two, target) = (Signer::new(), Signer::new(), digest("image"));
-    let items = said.iter().map(|(who, predicate)| [&one, &two][*who].attests(&target, "https://x.test/v1", predicate));
+    let items = said.iter().map(|(who, predicate)| {
+        [&one, &two][*who].attests(&target, "https://x.test/v1", predicate)
+    });
     let evidence = found(&target, items.collect());
     let set = set(&policy(require), &[("one.pub", &one), ("two.pub", &two)]);
     judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence])
@@ -208,7 +243,8 @@ fn said(require: &str, said: &[(usize, serde_json::Value)]) -> crate::policy::Ve
 
 fn by_either(name: &str) -> String {
     format!(
-        "{{name: {name}, attestation: {{predicateType: 'https://x.test/v1', by: {{key: {{files: [one.pub, two.pub]}}}}, \
+        "{{name: {name}, attestation: {{predicateType: 'https://x.test/v1', by: {{key: {{files: \
+         [one.pub, two.pub]}}}}, \
          where: 'predicate.passed'}}}}"
     )
 }
@@ -216,8 +252,11 @@ fn by_either(name: &str) -> String {
 /// What cannot be told of one attestation is made up for by another, and only then.
 #[test]
 fn another_attestation_makes_up_for_one_that_cannot_be_told() {
-    let (passed, failed, odd) =
-        (serde_json::json!({"passed": true}), serde_json::json!({"passed": false}), serde_json::json!({"passed": 7}));
+    let (passed, failed, odd) = (
+        serde_json::json!({"passed": true}),
+        serde_json::json!({"passed": false}),
+        serde_json::json!({"passed": 7}),
+    );
     let one = by_either("one");
     assert_permitted(said(&one, &[(0, odd.clone()), (0, passed.clone())]));
     assert_permitted(said(&one, &[(0, failed.clone()), (1, passed.clone())]));
@@ -255,10 +294,13 @@ fn attack_c2_two_versions_of_a_provenance_are_one_kind_of_claim() {
     }
 }
 
-/// Attack D1: proven attestations of a stranger with long names do not push the rest out of the record.
+/// Attack D1: proven attestations of a stranger with long names do not push the rest out of the
+/// record.
 #[test]
 fn attack_d1_a_report_fits_a_record() {
-    let leaf = |n: usize| provenance("predicate.a == \"b\"").replace("name: provenance", &format!("name: p{n}"));
+    let leaf = |n: usize| {
+        provenance("predicate.a == \"b\"").replace("name: provenance", &format!("name: p{n}"))
+    };
     let leaves: Vec<String> = (0..12).map(leaf).collect();
     let require = format!("{{any: [{}]}}", leaves.join(", "));
     let mut found = found_in("provenance");
@@ -273,17 +315,25 @@ fn attack_d1_a_report_fits_a_record() {
     }
 }
 
-/// What nothing is asked of admits whatever it is; what is asked of something that cannot say it cannot be told.
+/// What nothing is asked of admits whatever it is; what is asked of something that cannot say it
+/// cannot be told.
 #[test]
 fn predicates_of_other_shapes_admit_where_nothing_is_asked_of_them() {
     const KIND: &str = "https://example.test/report/v1";
     let signer = Signer::new();
     let target = digest("image");
     let judge = |predicate_type: &str, more: &str, predicate: &str| {
-        let kind = if more.contains("slsa:") { String::new() } else { format!("predicateType: '{predicate_type}', ") };
-        let require = format!("{{name: report, attestation: {{{kind}by: {{key: {{files: [a.pub]}}}}{more}}}}}");
+        let kind = if more.contains("slsa:") {
+            String::new()
+        } else {
+            format!("predicateType: '{predicate_type}', ")
+        };
+        let require = format!(
+            "{{name: report, attestation: {{{kind}by: {{key: {{files: [a.pub]}}}}{more}}}}}"
+        );
         let set = set(&policy(&require), &[("a.pub", &signer)]);
-        let evidence = found(&target, vec![signer.attests_text(&target, predicate_type, predicate)]);
+        let evidence =
+            found(&target, vec![signer.attests_text(&target, predicate_type, predicate)]);
         judge(&set, &subject("reg.test/prod/app:v1", &target), &[&evidence])
     };
     let unable = |verdict| {
@@ -302,11 +352,18 @@ fn predicates_of_other_shapes_admit_where_nothing_is_asked_of_them() {
         }
         assert!(matches!(unable(slsa), Finding::ConditionFailed { .. }), "{predicate}");
         // Attack B2: no negation of what is not there makes it true.
-        for condition in
-            ["predicate.a == 1", "!has(predicate.a)", "!(predicate.a == 1)", "predicate == null", "predicate != 1"]
-        {
+        for condition in [
+            "predicate.a == 1",
+            "!has(predicate.a)",
+            "!(predicate.a == 1)",
+            "predicate == null",
+            "predicate != 1",
+        ] {
             let why = unable(judge(KIND, &format!(", where: '{condition}'"), predicate));
-            assert!(matches!(why, Finding::ConditionFailed { .. }), "{condition} of {predicate}: {why}");
+            assert!(
+                matches!(why, Finding::ConditionFailed { .. }),
+                "{condition} of {predicate}: {why}"
+            );
         }
     }
     // Past a limit: admitted by nobody, and the limit is named.
@@ -317,25 +374,36 @@ fn predicates_of_other_shapes_admit_where_nothing_is_asked_of_them() {
     }
     // By somebody else it is as any other signature by somebody else.
     let stranger = Signer::new();
-    let require =
-        format!("{{name: report, attestation: {{predicateType: '{KIND}', by: {{key: {{files: [a.pub]}}}}}}}}");
+    let require = format!(
+        "{{name: report, attestation: {{predicateType: '{KIND}', by: {{key: {{files: \
+         [a.pub]}}}}}}}}"
+    );
     let set = set(&policy(&require), &[("a.pub", &signer)]);
     let evidence = found(&target, vec![stranger.attests_text(&target, KIND, &many)]);
-    let verdict = super::support::judge(&set, &subject("reg.test/prod/app:v1", &target), &[&evidence]);
+    let verdict =
+        super::support::judge(&set, &subject("reg.test/prod/app:v1", &target), &[&evidence]);
     assert_eq!(denied(verdict).class(), Class::Refused);
 }
 
-/// Attack A4: a condition sees the key that it names, and no other spelling; one that stands twice it does not see at all.
+/// Attack A4: a condition sees the key that it names, and no other spelling; one that stands twice
+/// it does not see at all.
 #[test]
 fn attack_a4_a_condition_reads_the_spelling_that_it_names() {
     const KIND: &str = "https://example.test/report/v1";
     let signer = Signer::new();
     let target = digest("image");
     let verdict = |predicate_type: &str, asked: &str, predicate: &str| {
-        let kind = if asked.contains("slsa:") { String::new() } else { format!("predicateType: '{predicate_type}', ") };
-        let require = format!("{{name: report, attestation: {{{kind}by: {{key: {{files: [a.pub]}}}}, {asked}}}}}");
+        let kind = if asked.contains("slsa:") {
+            String::new()
+        } else {
+            format!("predicateType: '{predicate_type}', ")
+        };
+        let require = format!(
+            "{{name: report, attestation: {{{kind}by: {{key: {{files: [a.pub]}}}}, {asked}}}}}"
+        );
         let set = set(&policy(&require), &[("a.pub", &signer)]);
-        let evidence = found(&target, vec![signer.attests_text(&target, predicate_type, predicate)]);
+        let evidence =
+            found(&target, vec![signer.attests_text(&target, predicate_type, predicate)]);
         match judge(&set, &subject("reg.test/prod/app:v1", &target), &[&evidence]) {
             crate::policy::Verdict::Permit(_) => None,
             crate::policy::Verdict::Denial(denial) => Some(denial.class()),
@@ -355,7 +423,11 @@ fn attack_a4_a_condition_reads_the_spelling_that_it_names() {
         ("predicate.env.all(k, k != \"A\")", r#"{"env":{"A":1,"a":3}}"#, no),
         ("predicate.env.all(k, k != \"B\")", r#"{"env":{"A":1,"A":3}}"#, unable),
     ] {
-        assert_eq!(verdict(KIND, &format!("where: '{condition}'"), predicate), expected, "{condition}: {predicate}");
+        assert_eq!(
+            verdict(KIND, &format!("where: '{condition}'"), predicate),
+            expected,
+            "{condition}: {predicate}"
+        );
     }
     let provenance = |source: &str, more: &str| {
         format!(
@@ -376,7 +448,8 @@ fn attack_a4_a_condition_reads_the_spelling_that_it_names() {
     }
 }
 
-/// What the real cosign made of data whose keys differ by case, and of a document that is a text, in both shapes.
+/// What the real cosign made of data whose keys differ by case, and of a document that is a text,
+/// in both shapes.
 #[test]
 fn free_data_and_texts_as_cosign_attests_them() {
     const BUILD: &str = "https://acme.example/build/v1";
@@ -384,22 +457,45 @@ fn free_data_and_texts_as_cosign_attests_them() {
         let by = "by: {key: {files: [build.pub]}}";
         format!("{{name: build, attestation: {{predicateType: '{predicate_type}', {by}{more}}}}}")
     };
-    let proxy =
-        |name: &str, value: &str| require(BUILD, &format!(", where: 'predicate.environment.{name} == \"{value}\"'"));
+    let proxy = |name: &str, value: &str| {
+        require(BUILD, &format!(", where: 'predicate.environment.{name} == \"{value}\"'"))
+    };
     assert_permitted(judged_in(&require(BUILD, ""), "attested-by-case", LATER));
-    assert_permitted(judged_in(&proxy("http_proxy", "http://other.acme.example"), "attested-by-case", LATER));
-    assert_permitted(judged_in(&proxy("HTTP_PROXY", "http://proxy.acme.example"), "attested-by-case", LATER));
+    assert_permitted(judged_in(
+        &proxy("http_proxy", "http://other.acme.example"),
+        "attested-by-case",
+        LATER,
+    ));
+    assert_permitted(judged_in(
+        &proxy("HTTP_PROXY", "http://proxy.acme.example"),
+        "attested-by-case",
+        LATER,
+    ));
     for (name, value, class) in [
         ("http_proxy", "http://proxy.acme.example", Class::Refused),
         ("HTTP_PROXY", "http://other.acme.example", Class::Refused),
         ("Http_Proxy", "http://proxy.acme.example", Class::Unable),
     ] {
-        assert_eq!(denied(judged_in(&proxy(name, value), "attested-by-case", LATER)).class(), class, "{name}");
+        assert_eq!(
+            denied(judged_in(&proxy(name, value), "attested-by-case", LATER)).class(),
+            class,
+            "{name}"
+        );
     }
     assert_permitted(judged_in(&require("spdx", ""), "attested-text", LATER));
-    for condition in ["size(predicate.packages) > 0", "predicate != \"\"", "!has(predicate.packages)"] {
+    for condition in
+        ["size(predicate.packages) > 0", "predicate != \"\"", "!has(predicate.packages)"]
+    {
         let asked = require("spdx", &format!(", where: '{condition}'"));
-        assert_eq!(denied(judged_in(&asked, "attested-text", LATER)).class(), Class::Unable, "{condition}");
+        assert_eq!(
+            denied(judged_in(&asked, "attested-text", LATER)).class(),
+            Class::Unable,
+            "{condition}"
+        );
     }
-    assert_permitted(judged_in("{name: build, key: {files: [build.pub]}}", "labels-by-case", LATER));
+    assert_permitted(judged_in(
+        "{name: build, key: {files: [build.pub]}}",
+        "labels-by-case",
+        LATER,
+    ));
 }

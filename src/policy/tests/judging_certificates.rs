@@ -11,7 +11,9 @@ const END: &str = "2065-01-01T00:00:00Z";
 
 fn fault(require: &str, name: &str) -> Fault {
     let denial = denied(judged_in(require, name, LATER));
-    let Reason::NoneCounts { why: Finding::Fault { fault } } = denial.reason() else { panic!("{name}: {denial:?}") };
+    let Reason::NoneCounts { why: Finding::Fault { fault } } = denial.reason() else {
+        panic!("{name}: {denial:?}")
+    };
     *fault
 }
 
@@ -30,7 +32,10 @@ fn a_certificate_of_the_authority_admits_and_ends() {
         let holder = signer.certificate().unwrap();
         assert_eq!((holder.subject.as_str(), holder.subject_kind), ("team@acme.example", "email"));
         assert_eq!((holder.issuer.as_deref(), holder.trust_root.as_deref()), (None, None));
-        assert!(signer.times.is_empty() && signer.entries.is_empty(), "nothing was asked to vouch for a time");
+        assert!(
+            signer.times.is_empty() && signer.entries.is_empty(),
+            "nothing was asked to vouch for a time"
+        );
     }
 }
 
@@ -65,19 +70,23 @@ fn attack_b8_subjects_are_matched_with_their_kind() {
     let uri = by("uri: 'https://ci.acme.example/build'");
     assert_permitted(judged_in(&uri, "pki-uri", LATER));
     assert_permitted(judged_in(&by("host: build.acme.example"), "pki-host", LATER));
-    for (require, name) in
-        [(uri, "pki"), (by("email: other@acme.example"), "pki"), (by("host: team@acme.example"), "pki")]
-    {
+    for (require, name) in [
+        (uri, "pki"),
+        (by("email: other@acme.example"), "pki"),
+        (by("host: team@acme.example"), "pki"),
+    ] {
         let denial = denied(judged_in(&require, name, LATER));
         assert_eq!(denial.class(), Class::Refused);
-        let Reason::NoneCounts { why: Finding::OtherHolder { holder, .. } } = denial.reason() else {
+        let Reason::NoneCounts { why: Finding::OtherHolder { holder, .. } } = denial.reason()
+        else {
             panic!("{:?}", denial.reason())
         };
         assert_eq!(holder, "email team@acme.example");
     }
 }
 
-/// Attack C2: one certificate with two names is one signer, and so is one holder under two authorities.
+/// Attack C2: one certificate with two names is one signer, and so is one holder under two
+/// authorities.
 #[test]
 fn attack_c2_one_certificate_holder_counts_once() {
     let uri = certificate("[]")
@@ -90,7 +99,8 @@ fn attack_c2_one_certificate_holder_counts_once() {
     assert_eq!(denied(judged_in(&all, "pki-two-names", LATER)).reason(), &Reason::KeysNotDistinct);
     // Whoever it is, under an authority with lists and one without.
     let anybody = |name: &str, crls: &str| {
-        let any = certificate(crls).replace("subjects: [{email: team@acme.example}]", "insecureAnySubject: true");
+        let any = certificate(crls)
+            .replace("subjects: [{email: team@acme.example}]", "insecureAnySubject: true");
         any.replace("name: team", &format!("name: {name}"))
     };
     let both = format!("{{all: [{}, {}]}}", anybody("one", "[]"), anybody("two", "[team.crl]"));
@@ -105,11 +115,21 @@ fn files_that_are_missing_or_no_authority_are_told_at_their_place() {
     let require = certificate("[team.crl]");
     let mut material = material();
     material.files.insert("root.pem".to_owned(), b"nothing".to_vec());
-    let fault = PolicyFault::Authority(AuthorityError::File { part: Part::Root, file: 0, fault: CaFault::NotPem });
-    assert_eq!(missing(&require, material.clone()), [("spec.require.certificate.roots[0]".to_owned(), fault)]);
+    let fault = PolicyFault::Authority(AuthorityError::File {
+        part: Part::Root,
+        file: 0,
+        fault: CaFault::NotPem,
+    });
+    assert_eq!(
+        missing(&require, material.clone()),
+        [("spec.require.certificate.roots[0]".to_owned(), fault)]
+    );
     material.files.remove("team.crl");
     let fault = PolicyFault::FileMissing { name: "team.crl".to_owned(), policy: "test".to_owned() };
-    assert_eq!(missing(&require, material), [("spec.require.certificate.crls[0]".to_owned(), fault)]);
+    assert_eq!(
+        missing(&require, material),
+        [("spec.require.certificate.crls[0]".to_owned(), fault)]
+    );
     let nothing = missing(&require, Material::default());
     assert_eq!(nothing.len(), 3, "{nothing:?}");
 }

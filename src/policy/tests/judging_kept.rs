@@ -39,14 +39,16 @@ fn attack_a2_what_is_kept_is_judged_again() {
     assert_eq!((none.class(), none.reason()), (Class::Refused, &Reason::Unsigned));
     let mut elsewhere = key.signs(&digest("another image"), REPOSITORY);
     elsewhere.place = place(&target, Source::SignatureTag);
-    for (item, fault) in [(other.signs(&target, REPOSITORY), Fault::WrongSignature), (elsewhere, Fault::OtherDigest)] {
+    for (item, fault) in
+        [(other.signs(&target, REPOSITORY), Fault::WrongSignature), (elsewhere, Fault::OtherDigest)]
+    {
         let denial = denied(judge(&set, &subject, &[&found(&target, vec![item])]));
         assert_eq!(denial.reason(), &Reason::NoneCounts { why: Finding::Fault { fault } });
     }
 }
 
-/// Attack A3: evidence of one repository, kept, does not vouch for the same digest under another repository's name: the
-/// signature names the one that it was made for.
+/// Attack A3: evidence of one repository, kept, does not vouch for the same digest under another
+/// repository's name: the signature names the one that it was made for.
 #[test]
 fn attack_a3_kept_evidence_of_another_repository_does_not_vouch_for_this_name() {
     let (key, target) = (Signer::new(), digest("image"));
@@ -84,12 +86,14 @@ fn attack_a3_origins_do_not_share_a_verdict() {
     assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
 }
 
-/// What could not be reached beside what is kept stays unreachable: kept evidence never makes a place absent.
+/// What could not be reached beside what is kept stays unreachable: kept evidence never makes a
+/// place absent.
 #[test]
 fn what_is_kept_does_not_answer_for_what_is_out_of_reach() {
     let (key, target) = (Signer::new(), digest("image"));
     let set = set(&policy(BUILD), &[("build.pub", &key)]);
     let down = looked(&target, vec![], Outcome::Unreachable("no route".to_owned()));
-    let denial = denied(judge(&set, &kept("reg.test/prod/app:1", &target), &[&Evidence::default(), &down]));
+    let denial =
+        denied(judge(&set, &kept("reg.test/prod/app:1", &target), &[&Evidence::default(), &down]));
     assert_eq!(denial.class(), Class::Unreachable);
 }

@@ -19,7 +19,9 @@ fn why(require: &str, name: &str) -> Finding {
 #[test]
 fn the_identity_that_is_wanted_admits_in_both_shapes() {
     let require = keyless("release", &[ACME]);
-    for name in ["keyless", "keyless-v2", "keyless-v2-timestamp", "keyless-no-timestamp", "keyless-two-v2"] {
+    for name in
+        ["keyless", "keyless-v2", "keyless-v2-timestamp", "keyless-no-timestamp", "keyless-two-v2"]
+    {
         let permit = permitted(judged_in(&require, name, LATER));
         let requirement = &permit.report().documents[0].requirements[0];
         assert_eq!(requirement.signers.len(), 1, "{name}");
@@ -42,7 +44,10 @@ fn the_report_says_who_when_and_which_log_entry() {
     assert_eq!(holder.trust_root.as_deref(), Some("local"));
     assert_eq!(holder.extensions["sourceRepositoryURI"], "https://github.com/acme/app");
     assert!(!holder.extensions.contains_key("deploymentEnvironment"));
-    assert!(signer.times.iter().any(|at| at.by == "log") && signer.times.iter().any(|at| at.by == "authority"));
+    assert!(
+        signer.times.iter().any(|at| at.by == "log")
+            && signer.times.iter().any(|at| at.by == "authority")
+    );
     assert!(signer.times.iter().all(|proven| proven.time == at(SIGNED)), "{:?}", signer.times);
     assert_eq!(signer.entries.len(), 1);
     assert!(signer.entries[0].index.is_some());
@@ -50,20 +55,26 @@ fn the_report_says_who_when_and_which_log_entry() {
     let json = serde_json::to_value(permit.report()).unwrap();
     let requirement = &json["documents"][0]["requirements"][0];
     assert_eq!(requirement["signers"][0]["certificate"]["subject"], WORKFLOW);
-    assert_eq!(requirement["signers"][0]["certificate"]["extensions"]["runnerEnvironment"], "github-hosted");
+    assert_eq!(
+        requirement["signers"][0]["certificate"]["extensions"]["runnerEnvironment"],
+        "github-hosted"
+    );
     assert_eq!(requirement["signers"][0]["times"][0]["time"], SIGNED);
     assert_eq!(requirement["fates"][0]["outcome"], "signed");
     assert_eq!(requirement["fates"][0]["certificate"]["subjectKind"], "uri");
     assert_eq!(requirement["fates"][0]["certificate"]["extensions"], serde_json::Value::Null);
 }
 
-/// Attack B8: the same workflow of a neighbour, the same text of another kind, the same name of another issuer.
+/// Attack B8: the same workflow of a neighbour, the same text of another kind, the same name of
+/// another issuer.
 #[test]
 fn attack_b8_a_neighbours_identity_is_refused_with_both_named() {
     let require = keyless("release", &[ACME]);
     for name in ["keyless-neighbour", "keyless-neighbour-v2"] {
         let denial = denied(judged_in(&require, name, LATER));
-        let Reason::NoneCounts { why: Finding::OtherHolder { holder, part, wanted, .. } } = denial.reason() else {
+        let Reason::NoneCounts { why: Finding::OtherHolder { holder, part, wanted, .. } } =
+            denial.reason()
+        else {
             panic!("{:?}", denial.reason())
         };
         assert_eq!((part.as_str(), wanted.as_str()), ("subject", WORKFLOW));
@@ -78,22 +89,35 @@ fn attack_b8_a_neighbours_identity_is_refused_with_both_named() {
 fn attack_b8_kind_issuer_and_extensions_are_part_of_the_identity() {
     let with = |more: &str| keyless("release", &[&ACME.replace('}', &format!(", {more}}}"))]);
     assert_permitted(judged_in(&with("subjectKind: uri"), "keyless", LATER));
-    assert_permitted(judged_in(&with("extensions: {runnerEnvironment: github-hosted}"), "keyless", LATER));
+    assert_permitted(judged_in(
+        &with("extensions: {runnerEnvironment: github-hosted}"),
+        "keyless",
+        LATER,
+    ));
     let part = |finding: Finding| {
         let Finding::OtherHolder { part, got, wanted, .. } = finding else { panic!("{finding:?}") };
         (part, got.unwrap_or_default(), wanted)
     };
     let kind = keyless("release", &[&EMAIL.replace('}', ", subjectKind: uri}")]);
     assert_eq!(part(why(&kind, "keyless-email")).0, "subjectKind");
-    let issuer = keyless("release", &[&EMAIL.replace("accounts.google.com", "accounts.example.com")]);
+    let issuer =
+        keyless("release", &[&EMAIL.replace("accounts.google.com", "accounts.example.com")]);
     let (name, got, wanted) = part(why(&issuer, "keyless-email"));
     assert_eq!((name.as_str(), got.as_str()), ("issuer", "https://accounts.google.com"));
     assert_eq!(wanted, "https://accounts.example.com");
-    let (name, got, wanted) =
-        part(why(&with("extensions: {sourceRepositoryURI: 'https://github.com/acme/other'}"), "keyless"));
-    assert_eq!((name.as_str(), got.as_str()), ("sourceRepositoryURI", "https://github.com/acme/app"));
+    let (name, got, wanted) = part(why(
+        &with("extensions: {sourceRepositoryURI: 'https://github.com/acme/other'}"),
+        "keyless",
+    ));
+    assert_eq!(
+        (name.as_str(), got.as_str()),
+        ("sourceRepositoryURI", "https://github.com/acme/app")
+    );
     assert_eq!(wanted, "https://github.com/acme/other");
-    assert_eq!(part(why(&with("extensions: {deploymentEnvironment: prod}"), "keyless")).0, "deploymentEnvironment");
+    assert_eq!(
+        part(why(&with("extensions: {deploymentEnvironment: prod}"), "keyless")).0,
+        "deploymentEnvironment"
+    );
 }
 
 /// Attack B7: the same names in certificates of an instance that is not trusted.
@@ -109,7 +133,13 @@ fn attack_b7_another_instance_vouches_for_nobody() {
 #[test]
 fn attack_b1_what_is_demanded_beside_the_signature_must_be_there() {
     let require = keyless("release", &[ACME]);
-    for name in ["keyless-no-log", "keyless-no-sct", "keyless-late", "keyless-late-v2", "keyless-wrong-digest"] {
+    for name in [
+        "keyless-no-log",
+        "keyless-no-sct",
+        "keyless-late",
+        "keyless-late-v2",
+        "keyless-wrong-digest",
+    ] {
         assert!(matches!(why(&require, name), Finding::Fault { .. }), "{name}");
     }
     let no_log = require.replace("keyless: {", "keyless: {insecureIgnoreTlog: true, ");
@@ -127,7 +157,8 @@ fn attack_b1_what_is_demanded_beside_the_signature_must_be_there() {
 fn attack_b9_a_keyless_bundle_does_not_answer_for_a_name() {
     let exactly = keyless("release", &[ACME]).replacen('{', "{signedIdentity: matchExact, ", 1);
     assert!(matches!(why(&exactly, "keyless"), Finding::IdentityMissing { .. }));
-    let elsewhere = exactly.replace("matchExact", "{exactRepository: registry.example.test/prod/elsewhere}");
+    let elsewhere =
+        exactly.replace("matchExact", "{exactRepository: registry.example.test/prod/elsewhere}");
     assert!(matches!(why(&elsewhere, "keyless-v2"), Finding::IdentityDiffers { .. }));
 }
 
@@ -158,7 +189,9 @@ fn attack_c2_identities_are_counted_once() {
 fn attack_c2_thresholds_that_one_identity_can_never_meet_are_refused_when_read() {
     let any = "{issuer: 'https://token.actions.githubusercontent.com', \
                subjectRegExp: 'https://github\\.com/acme/app/.*'}";
-    let all = |one: &str, two: &str| format!("{{all: [{}, {}]}}", keyless("one", &[one]), keyless("two", &[two]));
+    let all = |one: &str, two: &str| {
+        format!("{{all: [{}, {}]}}", keyless("one", &[one]), keyless("two", &[two]))
+    };
     let fault = PolicyFault::Unsatisfiable { distinct_keys: 1 };
     assert_eq!(missing(&all(ACME, ACME), material()), [("spec.require.all".to_owned(), fault)]);
     assert_eq!(missing(&all(ACME, EMAIL), material()), []);
@@ -173,7 +206,8 @@ fn a_trust_root_that_is_missing_names_the_policy_that_needs_it() {
     let faults = missing(&keyless("release", &[ACME]), none.clone());
     assert_eq!(faults, [("spec.require.keyless.trustRoot".to_owned(), fault)]);
     let implied = keyless("release", &[ACME]).replace("trustRoot: local, ", "");
-    let fault = PolicyFault::RootMissing { name: "public-good".to_owned(), policy: "test".to_owned() };
+    let fault =
+        PolicyFault::RootMissing { name: "public-good".to_owned(), policy: "test".to_owned() };
     assert_eq!(missing(&implied, none.clone()).remove(0).1, fault);
     // Policies of keys alone need none.
     assert_eq!(missing("{name: build, key: {files: [build.pub]}}", none), []);
@@ -222,7 +256,10 @@ fn attack_d1_the_most_telling_finding_is_kept_among_junk() {
 
 #[test]
 fn keys_and_identities_stand_side_by_side() {
-    let require = format!("{{any: [{{name: build, key: {{files: [build.pub]}}}}, {}]}}", keyless("release", &[ACME]));
+    let require = format!(
+        "{{any: [{{name: build, key: {{files: [build.pub]}}}}, {}]}}",
+        keyless("release", &[ACME])
+    );
     let by = |name: &str| {
         let permit = permitted(judged_in(&require, name, LATER));
         let requirements = &permit.report().documents[0].requirements;
@@ -230,7 +267,11 @@ fn keys_and_identities_stand_side_by_side() {
             SignatureOutcome::Signed(signer) => Some(matches!(signer.id, SignerId::Key { .. })),
             SignatureOutcome::Refused(_) | SignatureOutcome::Unable(_) => None,
         };
-        requirements.iter().flat_map(|r| &r.signature_results).find_map(|fate| who(&fate.outcome)).unwrap()
+        requirements
+            .iter()
+            .flat_map(|r| &r.signature_results)
+            .find_map(|fate| who(&fate.outcome))
+            .unwrap()
     };
     assert!(by("signed-v3") && by("signed-v2") && by("key-logged"));
     assert!(!by("keyless") && !by("keyless-v2"));

@@ -18,7 +18,8 @@ fn why(verdict: Verdict) -> Finding {
     why.clone()
 }
 
-/// Attack C1: a signature from outside the time of the key. Where the time is proven it counts, else now does.
+/// Attack C1: a signature from outside the time of the key. Where the time is proven it counts,
+/// else now does.
 #[test]
 fn attack_c1_a_key_signs_within_its_window() {
     let ends = ", notBefore: '2025-05-01T00:00:00Z', notAfter: '2025-06-15T00:00:00Z'";
@@ -28,16 +29,23 @@ fn attack_c1_a_key_signs_within_its_window() {
         assert_eq!(permit.valid_until(), None, "{name}: it was made in time, for ever");
     }
     let finding = why(judged_in(&proven, "key-logged-later", "2025-10-01T00:00:00Z"));
-    let Finding::KeyNotValid { at: signed, proven: true, file, .. } = finding else { panic!("{finding:?}") };
+    let Finding::KeyNotValid { at: signed, proven: true, file, .. } = finding else {
+        panic!("{finding:?}")
+    };
     assert_eq!((signed, file.as_str()), (at("2025-09-01T12:00:00Z"), "build.pub"));
     // No proven time: judged at now.
     let now = key(ends, "");
     let finding = why(judged_in(&now, "key-logged", LATER));
-    let Finding::KeyNotValid { at: judged, proven: false, .. } = finding else { panic!("{finding:?}") };
+    let Finding::KeyNotValid { at: judged, proven: false, .. } = finding else {
+        panic!("{finding:?}")
+    };
     assert_eq!(judged, at(LATER));
     let permit = permitted(judged_in(&now, "key-logged", "2025-06-14T00:00:00Z"));
     assert_eq!(permit.valid_until(), Some(at("2025-06-15T00:00:00Z")));
-    assert!(matches!(why(judged_in(&now, "signed-v2", "2025-04-01T00:00:00Z")), Finding::KeyNotValid { .. }));
+    assert!(matches!(
+        why(judged_in(&now, "signed-v2", "2025-04-01T00:00:00Z")),
+        Finding::KeyNotValid { .. }
+    ));
     for end in ["2025-05-01T00:00:00Z", "2025-06-15T00:00:00Z"] {
         assert_permitted(judged_in(&now, "signed-v2", end));
     }
@@ -59,8 +67,8 @@ fn rotation_without_a_gap() {
     assert_permitted(judged_in(&rotated, "two-signers-v3", LATER));
 }
 
-/// Attack C1: a time by a stranger, or one that was broken, neither puts a signature into the time of the key nor out of it;
-/// it is judged at now, as one that was stripped of it is.
+/// Attack C1: a time by a stranger, or one that was broken, neither puts a signature into the time
+/// of the key nor out of it; it is judged at now, as one that was stripped of it is.
 #[test]
 fn attack_c1_a_time_that_nobody_vouches_for_is_none() {
     let ends = ", notBefore: '2025-05-01T00:00:00Z', notAfter: '2025-06-15T00:00:00Z'";
@@ -70,7 +78,9 @@ fn attack_c1_a_time_that_nobody_vouches_for_is_none() {
     for name in ["key-logged", "key-logged-v2", "key-timestamp"] {
         assert_permitted(judged_in(&wrong_root, name, "2025-06-14T00:00:00Z"));
         let finding = why(judged_in(&wrong_root, name, LATER));
-        let Finding::KeyNotValid { at: judged, proven: false, .. } = finding else { panic!("{finding:?}") };
+        let Finding::KeyNotValid { at: judged, proven: false, .. } = finding else {
+            panic!("{finding:?}")
+        };
         assert_eq!(judged, at(LATER));
         let finding = why(judged_in(&demanding, name, "2025-06-14T00:00:00Z"));
         assert_eq!(finding, Finding::Fault { fault: Fault::TimestampInvalid }, "{name}");
@@ -91,7 +101,8 @@ fn attack_c1_a_broken_time_makes_nothing_young() {
             let json = &item.content.bytes;
             let mut bundle: serde_json::Value = serde_json::from_slice(json).unwrap();
             let material = &mut bundle["verificationMaterial"];
-            material["timestampVerificationData"]["rfc3161Timestamps"][0]["signedTimestamp"] = "AAAA".into();
+            material["timestampVerificationData"]["rfc3161Timestamps"][0]["signedTimestamp"] =
+                "AAAA".into();
             if !keep_log {
                 material["tlogEntries"] = serde_json::json!([]);
             }
@@ -107,7 +118,8 @@ fn attack_c1_a_broken_time_makes_nothing_young() {
     let none = Finding::NoProvenTime { max: "30d".to_owned() };
     assert_eq!(why(judged(&aged, &broken("key-logged", false), now)), none);
     assert_eq!(why(judged(&aged, &broken("key-timestamp", false), now)), none);
-    // A key that ended: its signature was made in time, and who takes that proof away has it judged at now.
+    // A key that ended: its signature was made in time, and who takes that proof away has it judged
+    // at now.
     let ended = key(", notAfter: '2025-06-15T00:00:00Z'", ", trustRoot: local");
     assert_permitted(judged_in(&ended, "key-logged", now));
     assert_permitted(judged(&ended, &broken("key-logged", true), now));
@@ -117,9 +129,15 @@ fn attack_c1_a_broken_time_makes_nothing_young() {
     ));
     // A key that began later: each time that is left counts.
     let began = key(", notBefore: '2025-07-01T00:00:00Z'", ", trustRoot: local");
-    assert!(matches!(why(judged_in(&began, "key-logged", now)), Finding::KeyNotValid { proven: true, .. }));
+    assert!(matches!(
+        why(judged_in(&began, "key-logged", now)),
+        Finding::KeyNotValid { proven: true, .. }
+    ));
     let one_left = broken("key-logged", true);
-    assert!(matches!(why(judged(&began, &one_left, now)), Finding::KeyNotValid { proven: true, .. }));
+    assert!(matches!(
+        why(judged(&began, &one_left, now)),
+        Finding::KeyNotValid { proven: true, .. }
+    ));
     // Nothing that is keyless has an age without a time.
     let limited = keyless("release", &[ACME]).replacen('{', "{maxSignatureAge: 30d, ", 1);
     assert_eq!(why(judged(&limited, &broken("keyless", true), now)), too_old);
@@ -153,7 +171,11 @@ fn attack_c3_without_a_proven_time_there_is_no_age() {
     assert_permitted(judged_in(&limited, "key-logged", LATER));
     assert_permitted(judged_in(&limited, "key-timestamp", LATER));
     for name in ["signed-v2", "signed-v3"] {
-        assert_eq!(why(judged_in(&limited, name, LATER)), Finding::NoProvenTime { max: "90d".to_owned() }, "{name}");
+        assert_eq!(
+            why(judged_in(&limited, name, LATER)),
+            Finding::NoProvenTime { max: "90d".to_owned() },
+            "{name}"
+        );
     }
 }
 
@@ -163,10 +185,16 @@ fn attack_c4_a_signature_from_the_future_is_refused() {
     let limited = keyless("release", &[ACME]).replacen('{', "{maxSignatureAge: 90d, ", 1);
     let denial = denied(judged_in(&limited, "keyless", "2025-05-01T00:00:00Z"));
     let future = Finding::Fault { fault: Fault::FutureTime };
-    assert_eq!((denial.class(), denial.reason()), (Class::Unable, &Reason::NotTold { why: future.clone() }));
+    assert_eq!(
+        (denial.class(), denial.reason()),
+        (Class::Unable, &Reason::NotTold { why: future.clone() })
+    );
     let limited = key("", ", trustRoot: local").replacen('{', "{maxSignatureAge: 90d, ", 1);
     let early = "2025-05-01T00:00:00Z";
-    assert_eq!(denied(judged_in(&limited, "key-timestamp", early)).reason(), &Reason::NotTold { why: future });
+    assert_eq!(
+        denied(judged_in(&limited, "key-timestamp", early)).reason(),
+        &Reason::NotTold { why: future }
+    );
 }
 
 #[test]
@@ -183,13 +211,19 @@ fn a_permit_holds_until_the_first_of_its_signatures_ends() {
 
 #[test]
 fn what_ends_is_told() {
-    let require =
-        format!("{{all: [{}, {}]}}", key(", notAfter: '2026-01-01T00:00:00Z'", ""), certificate("[team.crl]"));
+    let require = format!(
+        "{{all: [{}, {}]}}",
+        key(", notAfter: '2026-01-01T00:00:00Z'", ""),
+        certificate("[team.crl]")
+    );
     let ends: Vec<(String, jiff::Timestamp)> =
         expiries(&require).into_iter().map(|expiry| (expiry.what, expiry.until)).collect();
     assert_eq!(ends[0], ("key build.pub of policy test".to_owned(), at("2026-01-01T00:00:00Z")));
     assert_eq!(ends.len(), 4, "{ends:?}");
     for words in ["CA certificate ", "intermediate certificate ", "revocation list "] {
-        assert!(ends.iter().any(|(what, _)| what.starts_with(words) && what.ends_with("of root.pem")), "{ends:?}");
+        assert!(
+            ends.iter().any(|(what, _)| what.starts_with(words) && what.ends_with("of root.pem")),
+            "{ends:?}"
+        );
     }
 }

@@ -20,8 +20,8 @@ struct Written {
     warns: bool,
 }
 
-/// What a pattern says of a name, from the words of the manual alone: part by part, and back to the last wildcard where it
-/// does not go on.
+/// What a pattern says of a name, from the words of the manual alone: part by part, and back to the
+/// last wildcard where it does not go on.
 fn says(pattern: &str, name: &str) -> bool {
     let mut parts: Vec<&str> = pattern.split('/').collect();
     if parts.len() > 1 && parts.last() == Some(&"**") {
@@ -35,7 +35,12 @@ fn wild(pattern: &str, text: &str) -> bool {
     run(pattern.as_bytes(), text.as_bytes(), |p| *p == b'*', |p, c| p == c)
 }
 
-fn run<P, T>(pattern: &[P], text: &[T], star: impl Fn(&P) -> bool, same: impl Fn(&P, &T) -> bool) -> bool {
+fn run<P, T>(
+    pattern: &[P],
+    text: &[T],
+    star: impl Fn(&P) -> bool,
+    same: impl Fn(&P, &T) -> bool,
+) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut back: Option<(usize, usize)> = None;
     while let Some(item) = text.get(t) {
@@ -60,9 +65,12 @@ fn run<P, T>(pattern: &[P], text: &[T], star: impl Fn(&P) -> bool, same: impl Fn
 impl Written {
     fn matches(&self, name: Option<&str>, namespace: Option<&str>) -> bool {
         let is_inside = self.namespaces.is_empty()
-            || namespace.map_or(!self.warns, |namespace| self.namespaces.iter().any(|one| wild(one, namespace)));
+            || namespace.map_or(!self.warns, |namespace| {
+                self.namespaces.iter().any(|one| wild(one, namespace))
+            });
         let is_about = name.map_or(!self.warns, |name| {
-            self.images.iter().any(|one| says(one, name)) && !self.exclude.iter().any(|one| says(one, name))
+            self.images.iter().any(|one| says(one, name))
+                && !self.exclude.iter().any(|one| says(one, name))
         });
         is_inside && is_about
     }
@@ -88,7 +96,8 @@ impl Written {
 fn built(written: &[Written]) -> PolicySet {
     let mut text = String::new();
     written.iter().enumerate().for_each(|(number, one)| one.print(number, &mut text));
-    let documents = Documents::parse(&[file(&text)]).unwrap_or_else(|errors| panic!("{errors:#?}\n{text}"));
+    let documents =
+        Documents::parse(&[file(&text)]).unwrap_or_else(|errors| panic!("{errors:#?}\n{text}"));
     PolicySet::build(documents, Material::default(), Unmatched::Deny).unwrap()
 }
 
@@ -101,7 +110,8 @@ fn matched(set: &PolicySet, name: Option<&str>, namespace: Option<&str>) -> Vec<
 /// Few letters, so that what is drawn meets.
 fn pattern(host: &'static str) -> impl Strategy<Value = String> {
     let part = "[ab]{1,2}|\\*\\*|\\*|a\\*|\\*b|a\\*b|\\*a\\*|\\*ab\\*|a\\*b\\*";
-    (host, prop::collection::vec(part, 1..5)).prop_map(|(host, parts)| format!("{host}/{}", parts.join("/")))
+    (host, prop::collection::vec(part, 1..5))
+        .prop_map(|(host, parts)| format!("{host}/{}", parts.join("/")))
 }
 
 fn distinct(texts: Vec<String>) -> Vec<String> {
@@ -112,24 +122,33 @@ fn distinct(texts: Vec<String>) -> Vec<String> {
 
 fn written() -> impl Strategy<Value = Written> {
     let hosts = "[ab]\\.t|\\*\\.t|\\*\\*|a\\.\\*|\\*";
-    let images =
-        (any::<bool>(), prop::collection::vec(pattern(hosts), 1..6), prop::collection::vec(pattern("[ab]\\.t"), 1..6));
+    let images = (
+        any::<bool>(),
+        prop::collection::vec(pattern(hosts), 1..6),
+        prop::collection::vec(pattern("[ab]\\.t"), 1..6),
+    );
     let exclude = prop::collection::vec(pattern(hosts), 0..3);
     let namespaces = prop::collection::vec("[ab]{1,2}|\\*|a\\*|\\*b|a\\*b", 0..3);
-    (images, exclude, namespaces).prop_map(|((warns, open, literal), exclude, namespaces)| Written {
-        // What lets through without proof names its hosts.
-        images: distinct(if warns { literal } else { open }),
-        exclude: distinct(exclude),
-        namespaces: namespaces.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect(),
-        warns,
+    (images, exclude, namespaces).prop_map(|((warns, open, literal), exclude, namespaces)| {
+        Written {
+            // What lets through without proof names its hosts.
+            images: distinct(if warns { literal } else { open }),
+            exclude: distinct(exclude),
+            namespaces: namespaces
+                .into_iter()
+                .collect::<std::collections::BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+            warns,
+        }
     })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
-    /// Attacks B5 and E8: no document is missed and none is found by mistake, with excludes, namespaces, an id without a
-    /// name and a namespace that is not known.
+    /// Attacks B5 and E8: no document is missed and none is found by mistake, with excludes,
+    /// namespaces, an id without a name and a namespace that is not known.
     #[test]
     fn attack_b5_the_index_agrees_with_trying_every_pattern(
         written in prop::collection::vec(written(), 1..12),
@@ -150,12 +169,21 @@ proptest! {
 
 /// One document for each pattern, and which of them match: all others do not.
 fn expect(patterns: &[String], name: &str, expected: &[usize]) {
-    let every: Vec<usize> =
-        patterns.iter().enumerate().filter(|(_, one)| says(one, name)).map(|(number, _)| number).collect();
+    let every: Vec<usize> = patterns
+        .iter()
+        .enumerate()
+        .filter(|(_, one)| says(one, name))
+        .map(|(number, _)| number)
+        .collect();
     assert_eq!(every, expected, "{name}");
     let documents: Vec<Written> = patterns
         .chunks(1)
-        .map(|one| Written { images: one.to_vec(), exclude: vec![], namespaces: vec![], warns: false })
+        .map(|one| Written {
+            images: one.to_vec(),
+            exclude: vec![],
+            namespaces: vec![],
+            warns: false,
+        })
         .collect();
     assert_eq!(matched(&built(&documents), Some(name), None), expected, "{name}");
 }
@@ -163,7 +191,8 @@ fn expect(patterns: &[String], name: &str, expected: &[usize]) {
 /// Attack B5: many patterns that differ late, and wildcards that begin many.
 #[test]
 fn attack_b5_patterns_that_begin_alike_are_told_apart() {
-    let numbered = |form: &str| (0..1000).map(|n| form.replace('#', &n.to_string())).collect::<Vec<_>>();
+    let numbered =
+        |form: &str| (0..1000).map(|n| form.replace('#', &n.to_string())).collect::<Vec<_>>();
     expect(&numbered("reg.test/team/app-#"), "reg.test/team/app-17", &[17]);
     expect(&numbered("reg.test/team/app-#"), "reg.test/team/app-1000", &[]);
     expect(&numbered("reg.test/app-#*/x"), "reg.test/app-99/x", &[9, 99]);

@@ -1,4 +1,5 @@
-//! Tests of the whole room: documents that are refused, and cases that are judged, with real keys and signatures.
+//! Tests of the whole room: documents that are refused, and cases that are judged, with real keys
+//! and signatures.
 
 mod attestations;
 mod certificate_identity;

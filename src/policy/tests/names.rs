@@ -13,8 +13,10 @@ fn matched(set: &PolicySet, name: &str, pod: &Pod) -> usize {
 
 #[test]
 fn images_exclude_and_namespaces_select() {
-    let text = named("test", r#"["reg.test/prod/**"]"#, DIGEST)
-        .replace("spec: {", r#"spec: {exclude: ["reg.test/prod/scratch/*"], namespaces: ["prod-*"], "#);
+    let text = named("test", r#"["reg.test/prod/**"]"#, DIGEST).replace(
+        "spec: {",
+        r#"spec: {exclude: ["reg.test/prod/scratch/*"], namespaces: ["prod-*"], "#,
+    );
     let set = set(&text, &[]);
     let prod = in_namespace("prod-a");
     assert_eq!(matched(&set, "reg.test/prod/app:1", &prod), 1);
@@ -27,15 +29,23 @@ fn images_exclude_and_namespaces_select() {
 
 #[test]
 fn a_policy_that_matches_in_other_namespaces_is_told() {
-    let text = named("test", r#"["reg.test/prod/**"]"#, DIGEST)
-        .replace("spec: {", r#"spec: {exclude: ["reg.test/prod/x"], namespaces: ["prod-*", a, b, c, d], "#);
+    let text = named("test", r#"["reg.test/prod/**"]"#, DIGEST).replace(
+        "spec: {",
+        r#"spec: {exclude: ["reg.test/prod/x"], namespaces: ["prod-*", a, b, c, d], "#,
+    );
     let set = set(&text, &[]);
-    let elsewhere = |name: &str, pod: &Pod| set.elsewhere(&Name::Known(Reference::parse(name).unwrap()), pod);
+    let elsewhere =
+        |name: &str, pod: &Pod| set.elsewhere(&Name::Known(Reference::parse(name).unwrap()), pod);
     let namespaces = "prod-*, a, b, c, ...".to_owned();
-    let told = OtherNamespaces { policy: "test".to_owned(), namespaces, namespace: Some("dev\\n".to_owned()) };
+    let told = OtherNamespaces {
+        policy: "test".to_owned(),
+        namespaces,
+        namespace: Some("dev\\n".to_owned()),
+    };
     assert_eq!(
         told.to_string(),
-        "policy \"test\" matches the name, but its spec.namespaces (prod-*, a, b, c, ...) do not have the pod's, dev\\n"
+        "policy \"test\" matches the name, but its spec.namespaces (prod-*, a, b, c, ...) do not \
+         have the pod's, dev\\n"
     );
     assert_eq!(elsewhere("reg.test/prod/app:1", &in_namespace("dev\n")), Some(told));
     assert_eq!(elsewhere("reg.test/prod/app:1", &in_namespace("prod-a")), None);
@@ -46,8 +56,10 @@ fn a_policy_that_matches_in_other_namespaces_is_told() {
 /// Attack E8: a namespace that is not known matches every enforcing document and no permissive one.
 #[test]
 fn attack_e8_an_unknown_namespace_matches_what_enforces() {
-    let enforcing = named("enforcing", r#"["reg.test/**"]"#, DIGEST).replace("spec: {", "spec: {namespaces: [a], ");
-    let warning = enforcing.replace("enforcing", "warning").replace("spec: {", "spec: {action: warn, ");
+    let enforcing = named("enforcing", r#"["reg.test/**"]"#, DIGEST)
+        .replace("spec: {", "spec: {namespaces: [a], ");
+    let warning =
+        enforcing.replace("enforcing", "warning").replace("spec: {", "spec: {action: warn, ");
     let accepting = named("accepting", r#"["reg.test/**"]"#, "{insecureAcceptAnything: true}")
         .replace("spec: {", "spec: {namespaces: [a], ");
     let set = set(&format!("{enforcing}---\n{warning}---\n{accepting}"), &[]);
@@ -58,14 +70,17 @@ fn attack_e8_an_unknown_namespace_matches_what_enforces() {
     assert_eq!(denied(judge(&set, &subject, &[])).reason(), &Reason::DigestNotListed);
 }
 
-/// Attack E8: an id with no name matches every enforcing document, excluded or not, and no permissive one.
+/// Attack E8: an id with no name matches every enforcing document, excluded or not, and no
+/// permissive one.
 #[test]
 fn attack_e8_an_image_without_a_name_meets_every_enforcing_document() {
-    let excluding =
-        named("one", r#"["reg.test/**"]"#, DIGEST).replace("spec: {", r#"spec: {exclude: ["reg.test/**"], "#);
-    let namespaced = named("two", r#"["other.test/**"]"#, DIGEST).replace("spec: {", "spec: {namespaces: [a], ");
+    let excluding = named("one", r#"["reg.test/**"]"#, DIGEST)
+        .replace("spec: {", r#"spec: {exclude: ["reg.test/**"], "#);
+    let namespaced =
+        named("two", r#"["other.test/**"]"#, DIGEST).replace("spec: {", "spec: {namespaces: [a], ");
     let accepting = named("three", r#"["reg.test/**"]"#, "{insecureAcceptAnything: true}");
-    let warning = named("four", r#"["reg.test/**"]"#, DIGEST).replace("spec: {", "spec: {action: warn, ");
+    let warning =
+        named("four", r#"["reg.test/**"]"#, DIGEST).replace("spec: {", "spec: {action: warn, ");
     let set = set(&format!("{excluding}---\n{namespaced}---\n{accepting}---\n{warning}"), &[]);
     assert_eq!(set.applicable(&Name::Unknown, &Pod::default()).len(), 2);
     assert_eq!(set.applicable(&Name::Unknown, &in_namespace("a")).len(), 2);
@@ -103,9 +118,17 @@ fn attack_e8_no_spelling_of_a_place_is_outside_its_policy() {
 fn attack_e8_permissive_documents_name_literal_hosts() {
     for images in [r#"["**"]"#, r#"["*.test/**"]"#, r#"["reg.test/a", "*/b"]"#, r#"["**/app"]"#] {
         let accepting = named("test", images, "{insecureAcceptAnything: true}");
-        assert_eq!(faults(&accepting), [(4, "spec.images".to_owned(), PolicyFault::PermissiveHost)], "{images}");
+        assert_eq!(
+            faults(&accepting),
+            [(4, "spec.images".to_owned(), PolicyFault::PermissiveHost)],
+            "{images}"
+        );
         let warning = named("test", images, DIGEST).replace("spec: {", "spec: {action: warn, ");
-        assert_eq!(faults(&warning), [(4, "spec.images".to_owned(), PolicyFault::PermissiveHost)], "{images}");
+        assert_eq!(
+            faults(&warning),
+            [(4, "spec.images".to_owned(), PolicyFault::PermissiveHost)],
+            "{images}"
+        );
         assert_eq!(faults(&named("test", images, DIGEST)), [], "{images}");
     }
 }
@@ -127,8 +150,9 @@ fn only_permissive_documents_admit_and_the_report_says_so() {
 
 #[test]
 fn thousands_of_documents_are_found_by_host() {
-    let texts: Vec<String> =
-        (0..1000).map(|n| named(&format!("p{n}"), &format!(r#"["r{n}.test/**"]"#), DIGEST)).collect();
+    let texts: Vec<String> = (0..1000)
+        .map(|n| named(&format!("p{n}"), &format!(r#"["r{n}.test/**"]"#), DIGEST))
+        .collect();
     let set = set(&texts.join("---\n"), &[]);
     assert_eq!(set.len(), 1000);
     assert_eq!(matched(&set, "r999.test/a", &Pod::default()), 1);

@@ -27,23 +27,32 @@ const SIGNERS: [(&str, &str); 3] = [
 ];
 
 fn shipped() -> PolicySet {
-    let file = |(name, text): &(&str, &str)| PolicyFile { name: (*name).to_owned(), bytes: text.as_bytes().to_vec() };
+    let file = |(name, text): &(&str, &str)| PolicyFile {
+        name: (*name).to_owned(),
+        bytes: text.as_bytes().to_vec(),
+    };
     let files: Vec<PolicyFile> = SHIPPED.iter().map(file).collect();
     let documents = Documents::parse(&files).unwrap_or_else(|errors| panic!("{errors:#?}"));
-    let keys = documents.key_files().into_iter().map(|name| (name, Signer::new().public())).collect();
+    let keys =
+        documents.key_files().into_iter().map(|name| (name, Signer::new().public())).collect();
     PolicySet::build(documents, keys, Unmatched::Deny).unwrap()
 }
 
 #[test]
 fn shipped_policies_are_good() {
     let names: Vec<String> = shipped().policies().map(str::to_owned).collect();
-    assert_eq!(names, ["pause", "system-images", "production", "pinned-third-party", "vendor-mirror"]);
+    assert_eq!(
+        names,
+        ["pause", "system-images", "production", "pinned-third-party", "vendor-mirror"]
+    );
 }
 
 #[test]
 fn shipped_policies_say_what_their_comments_say() {
     let set = shipped();
-    let pause = crate::image::Digest::parse("sha256:7031c1b283388d2c2e09b57badb803c05ebed362dc88d84b480cc47f72a21097");
+    let pause = crate::image::Digest::parse(
+        "sha256:7031c1b283388d2c2e09b57badb803c05ebed362dc88d84b480cc47f72a21097",
+    );
     let by = |name: &str, digest: &str| subject(name, &super::support::digest(digest));
     let mut released = by("registry.k8s.io/pause:3.9", "");
     released.target = pause.unwrap();
@@ -53,16 +62,23 @@ fn shipped_policies_say_what_their_comments_say() {
     let system = by("registry.k8s.io/etcd:3.5.15-0", "etcd");
     let permit = permitted(judge_in(&set, &system, &in_namespace("kube-system"), &[]));
     assert_eq!(permit.warnings().collect::<Vec<_>>(), ["system-images"]);
-    assert_eq!(denied(judge_in(&set, &system, &in_namespace("default"), &[])).reason(), &Reason::NoPolicy);
+    assert_eq!(
+        denied(judge_in(&set, &system, &in_namespace("default"), &[])).reason(),
+        &Reason::NoPolicy
+    );
     assert_eq!(denied(judge(&set, &system, &[])).reason(), &Reason::NoPolicy);
     let name = Name::Known(Reference::parse("registry.example.com/prod/app:1").unwrap());
     assert!(set.plan(&set.applicable(&name, &Pod::default())).signatures);
 }
 
-/// Every file beside every other: names are unique, nothing in them is odd, what they name is what their comments say.
+/// Every file beside every other: names are unique, nothing in them is odd, what they name is what
+/// their comments say.
 #[test]
 fn shipped_signers_are_read_without_a_note() {
-    let file = |(name, text): &(&str, &str)| PolicyFile { name: (*name).to_owned(), bytes: text.as_bytes().to_vec() };
+    let file = |(name, text): &(&str, &str)| PolicyFile {
+        name: (*name).to_owned(),
+        bytes: text.as_bytes().to_vec(),
+    };
     let files: Vec<PolicyFile> = SHIPPED.iter().chain(&SIGNERS).map(file).collect();
     let documents = Documents::parse(&files).unwrap_or_else(|errors| panic!("{errors:#?}"));
     assert_eq!(documents.notes(), []);
@@ -82,23 +98,33 @@ fn shipped_signers_are_read_without_a_note() {
     }
 }
 
-/// With the trust root that is shipped they become a set, and without it the policy that needs it is named.
+/// With the trust root that is shipped they become a set, and without it the policy that needs it
+/// is named.
 #[test]
 fn shipped_signers_are_judged_with_the_shipped_trust_root() {
     let files: Vec<PolicyFile> = SIGNERS[..2]
         .iter()
-        .map(|(name, text)| PolicyFile { name: (*name).to_owned(), bytes: text.as_bytes().to_vec() })
+        .map(|(name, text)| PolicyFile {
+            name: (*name).to_owned(),
+            bytes: text.as_bytes().to_vec(),
+        })
         .collect();
     let root = include_bytes!("../../../packaging/trust/public-good.json");
     let root = Arc::new(TrustRoot::parse(root).unwrap());
     let documents = Documents::parse(&files).unwrap();
     let keys = documents.key_files().into_iter().map(|name| (name, Signer::new().public()));
     let mut material: Material = keys.collect();
-    let missing = PolicySet::build(Documents::parse(&files).unwrap(), material.clone(), Unmatched::Deny).unwrap_err();
-    let fault = PolicyFault::RootMissing { name: "public-good".to_owned(), policy: "kubernetes".to_owned() };
+    let missing =
+        PolicySet::build(Documents::parse(&files).unwrap(), material.clone(), Unmatched::Deny)
+            .unwrap_err();
+    let fault = PolicyFault::RootMissing {
+        name: "public-good".to_owned(),
+        policy: "kubernetes".to_owned(),
+    };
     assert_eq!(missing[0].fault, fault);
     material.roots.insert("public-good".to_owned(), root);
-    let set = PolicySet::build(documents, material, Unmatched::Deny).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    let set = PolicySet::build(documents, material, Unmatched::Deny)
+        .unwrap_or_else(|errors| panic!("{errors:#?}"));
     let names: Vec<&str> = set.policies().collect();
     assert_eq!(names, ["kubernetes", "distroless", "github-release", "attested", "nightly"]);
     let unsigned = subject("registry.k8s.io/etcd:3.5.15-0", &digest("etcd"));
@@ -106,35 +132,57 @@ fn shipped_signers_are_judged_with_the_shipped_trust_root() {
     assert_eq!((denial.policy(), denial.reason()), (Some("kubernetes"), &Reason::Unsigned));
 }
 
-/// The identities that are shipped are those of the signers that they speak of, and of nobody near them.
+/// The identities that are shipped are those of the signers that they speak of, and of nobody near
+/// them.
 #[test]
 fn attack_b8_shipped_identities_fit_their_signers_alone() {
-    let files = SIGNERS.map(|(name, text)| PolicyFile { name: name.to_owned(), bytes: text.as_bytes().to_vec() });
+    let files = SIGNERS
+        .map(|(name, text)| PolicyFile { name: name.to_owned(), bytes: text.as_bytes().to_vec() });
     let documents = Documents::parse(&files).unwrap();
     let fits = |policy: &str, certificate: &Certificate| {
         let document = documents.documents.iter().find(|document| document.name == policy).unwrap();
         match &document.require.leaves[0].attestor().unwrap().kind {
-            AttestorKind::Keyless(identities) => identities.iter().any(|identity| identity.fits(certificate).is_ok()),
+            AttestorKind::Keyless(identities) => {
+                identities.iter().any(|identity| identity.fits(certificate).is_ok())
+            }
             AttestorKind::Certificate { subjects, .. } => {
                 subjects.iter().any(|subject| subject.fits(certificate).is_ok())
             }
             AttestorKind::Key(_) => panic!("{policy} wants keys"),
         }
     };
-    let google =
-        |name: &str| Certificate::saying(&[San::Email(name.to_owned())], Some("https://accounts.google.com"), &[]);
+    let google = |name: &str| {
+        Certificate::saying(
+            &[San::Email(name.to_owned())],
+            Some("https://accounts.google.com"),
+            &[],
+        )
+    };
     assert!(fits("kubernetes", &google("krel-trust@k8s-releng-prod.iam.gserviceaccount.com")));
     assert!(!fits("kubernetes", &google("krel-staging@k8s-releng-prod.iam.gserviceaccount.com")));
-    assert!(!fits("kubernetes", &google("krel-trust@k8s-releng-prod.iam.gserviceaccount.com.kx41v.test")));
+    assert!(!fits(
+        "kubernetes",
+        &google("krel-trust@k8s-releng-prod.iam.gserviceaccount.com.kx41v.test")
+    ));
     assert!(fits("distroless", &google("keyless@distroless.iam.gserviceaccount.com")));
     assert!(!fits("distroless", &google("keyless@distroless-kx41v.iam.gserviceaccount.com")));
     let github = |workflow: &str, source: &str| {
-        let extensions = [(Extension::SourceRepositoryUri, source), (Extension::RunnerEnvironment, "github-hosted")];
+        let extensions = [
+            (Extension::SourceRepositoryUri, source),
+            (Extension::RunnerEnvironment, "github-hosted"),
+        ];
         let san = San::Uri(format!("https://github.com/{workflow}"));
-        Certificate::saying(&[san], Some("https://token.actions.githubusercontent.com"), &extensions)
+        Certificate::saying(
+            &[san],
+            Some("https://token.actions.githubusercontent.com"),
+            &extensions,
+        )
     };
     let source = "https://github.com/acme/app";
-    assert!(fits("github-release", &github("acme/app/.github/workflows/release.yml@refs/tags/v1.2", source)));
+    assert!(fits(
+        "github-release",
+        &github("acme/app/.github/workflows/release.yml@refs/tags/v1.2", source)
+    ));
     for other in [
         "acme/app/.github/workflows/release.yml@refs/heads/main",
         "acme/app/.github/workflows/release_yml@refs/tags/v1.2",
@@ -144,12 +192,18 @@ fn attack_b8_shipped_identities_fit_their_signers_alone() {
     ] {
         assert!(!fits("github-release", &github(other, source)), "{other}");
     }
-    let forked = github("acme/app/.github/workflows/release.yml@refs/tags/v1.2", "https://github.com/kx41v/app");
+    let forked = github(
+        "acme/app/.github/workflows/release.yml@refs/tags/v1.2",
+        "https://github.com/kx41v/app",
+    );
     assert!(!fits("github-release", &forked));
     let own = |san: San| Certificate::saying(&[san], None, &[]);
     assert!(fits("own-authority", &own(San::Dns("build-7.team.example.com".to_owned()))));
     assert!(!fits("own-authority", &own(San::Uri("build-7.team.example.com".to_owned()))));
-    assert!(!fits("own-authority", &own(San::Dns("build-7.team.example.com.kx41v.test".to_owned()))));
+    assert!(!fits(
+        "own-authority",
+        &own(San::Dns("build-7.team.example.com.kx41v.test".to_owned()))
+    ));
 }
 
 /// The examples of the manual page are policies.
@@ -158,15 +212,26 @@ fn the_manuals_examples_are_good() {
     let manual = include_str!("../../../packaging/man/sealgate-policy.5");
     let mut examples = Vec::new();
     for block in manual.split("\n.EX\n").skip(1) {
-        examples.push(block.split("\n.EE").next().unwrap().replace("\\(dq", "\"").replace("\\e", "\\"));
+        examples
+            .push(block.split("\n.EE").next().unwrap().replace("\\(dq", "\"").replace("\\e", "\\"));
     }
     assert_eq!(examples.len(), 6);
-    let documents = Documents::parse(&[file(&examples.join("\n---\n"))]).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    let documents = Documents::parse(&[file(&examples.join("\n---\n"))])
+        .unwrap_or_else(|errors| panic!("{errors:#?}"));
     assert_eq!(documents.notes(), []);
-    let names: Vec<&str> = documents.documents.iter().map(|document| document.name.as_str()).collect();
+    let names: Vec<&str> =
+        documents.documents.iter().map(|document| document.name.as_str()).collect();
     assert_eq!(names, ["production", "release", "vendor", "workflow", "team", "payments"]);
     // Those with keys alone can be put together here.
-    let keys = ["build.pub", "security.pub", "alice.pub", "bob.pub", "carol.pub", "carol-new.pub", "vendor.pub"];
+    let keys = [
+        "build.pub",
+        "security.pub",
+        "alice.pub",
+        "bob.pub",
+        "carol.pub",
+        "carol-new.pub",
+        "vendor.pub",
+    ];
     let signers: Vec<Signer> = keys.iter().map(|_| Signer::new()).collect();
     let keys: Vec<(&str, &Signer)> = keys.into_iter().zip(&signers).collect();
     let set = set(&examples[..3].join("\n---\n"), &keys);
@@ -195,7 +260,10 @@ fn the_manual_knows_every_word() {
         }
     }
     for (word, uri) in predicate_types::SHORT_NAMES {
-        assert!(manual.split(|c: char| !c.is_ascii_alphanumeric()).any(|text| text == *word), "{word}");
+        assert!(
+            manual.split(|c: char| !c.is_ascii_alphanumeric()).any(|text| text == *word),
+            "{word}"
+        );
         assert!(manual.contains(uri), "{uri}");
     }
 }

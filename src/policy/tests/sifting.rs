@@ -1,4 +1,5 @@
-//! What is judged part by part: each part with what helped of those before it, and the verdict is that of the whole.
+//! What is judged part by part: each part with what helped of those before it, and the verdict is
+//! that of the whole.
 
 use proptest::prelude::*;
 
@@ -10,7 +11,8 @@ use crate::policy::{Class, PolicySet, Reason, Verdict};
 const ENOUGH: u32 = 100_000;
 const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 
-/// Judges in parts of so many, each with what helped before: the verdict, and how much was held at most.
+/// Judges in parts of so many, each with what helped before: the verdict, and how much was held at
+/// most.
 fn in_parts(set: &PolicySet, subject: &Subject, items: &[Item], part: usize) -> (Verdict, usize) {
     let (mut held, mut most): (Vec<Item>, usize) = (Vec::new(), 0);
     for part in items.chunks(part) {
@@ -39,19 +41,22 @@ fn told(verdict: &Verdict) -> Option<(Class, std::mem::Discriminant<Reason>)> {
 const POLICIES: [&str; 5] = [
     "{name: a, key: {files: [a.pub]}}",
     "{all: [{name: a, key: {files: [a.pub]}}, {name: b, key: {files: [b.pub]}}]}",
-    "{atLeast: {count: 2, of: [{name: one, key: {files: [a.pub, b.pub]}}, {name: two, key: {files: [b.pub, c.pub]}}, \
+    "{atLeast: {count: 2, of: [{name: one, key: {files: [a.pub, b.pub]}}, {name: two, key: {files: \
+     [b.pub, c.pub]}}, \
      {name: three, key: {files: [a.pub]}}]}}",
     "{all: [{name: a, key: {files: [a.pub]}}, {name: p, attestation: {by: {key: {files: [b.pub]}}, \
      predicateType: \"https://slsa.dev/provenance/v1\", where: \"predicate.n == 3\"}}]}",
-    "{name: p, attestation: {by: {key: {files: [b.pub]}}, predicateType: \"https://slsa.dev/provenance/v1\", \
+    "{name: p, attestation: {by: {key: {files: [b.pub]}}, \
+     predicateType: \"https://slsa.dev/provenance/v1\", \
      where: \"predicate.n.x == 3\"}}",
 ];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Attack C2 and D1: whatever comes in whatever order and in parts of whatever size, nothing is admitted that the
-    /// whole does not admit, nothing refused that it admits, and the class of a denial is the same.
+    /// Attack C2 and D1: whatever comes in whatever order and in parts of whatever size, nothing is
+    /// admitted that the whole does not admit, nothing refused that it admits, and the class of a
+    /// denial is the same.
     #[test]
     fn attack_d1_parts_come_to_what_the_whole_comes_to(
         kinds in proptest::collection::vec(0usize..9, 0..24),
@@ -92,7 +97,8 @@ fn what_is_held_does_not_grow_with_what_there_is() {
     let target = digest("image");
     let good = a.signs(&target, REPOSITORY);
     let junk = stranger.signs(&target, REPOSITORY);
-    let items: Vec<Item> = (0..1000).map(|number| if number % 2 == 0 { good.clone() } else { junk.clone() }).collect();
+    let items: Vec<Item> =
+        (0..1000).map(|number| if number % 2 == 0 { good.clone() } else { junk.clone() }).collect();
     let subject = subject("reg.test/prod/app:1", &target);
     let (verdict, most) = in_parts(&set, &subject, &items, 20);
     assert_eq!(denied(verdict).class(), Class::Refused);

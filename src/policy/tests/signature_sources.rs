@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::support::*;
 use crate::evidence::{Outcome, Pod, Source};
 use crate::image::Repository;
-use crate::policy::{Advice, Class, Documents, Freshness, PolicyFault, PolicySet, Reason, SIGNATURE_REPOSITORIES_MAX};
+use crate::policy::{
+    Advice, Class, Documents, Freshness, PolicyFault, PolicySet, Reason, SIGNATURE_REPOSITORIES_MAX,
+};
 
 const BUILD: &str = "{name: build, key: {files: [build.pub]}}";
 const DIGEST: &str = "{digest: {anyOf: [\"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]}}";
@@ -32,7 +34,8 @@ fn freshness(set: &PolicySet) -> Freshness {
 }
 
 fn notes(text: &str) -> Vec<(String, Advice)> {
-    let documents = Documents::parse(&[file(text)]).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
+    let documents =
+        Documents::parse(&[file(text)]).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
     documents.notes().iter().map(|note| (note.field.clone(), note.advice)).collect()
 }
 
@@ -51,13 +54,18 @@ fn signatures_are_looked_for_in_the_own_repository_unless_another_is_named() {
 
 #[test]
 fn each_repository_stands_once_however_it_is_spelled() {
-    let spelled = ["docker.io/library/sig", "Index.Docker.io/sig", "registry-1.docker.io:443/library/sig"];
+    let spelled =
+        ["docker.io/library/sig", "Index.Docker.io/sig", "registry-1.docker.io:443/library/sig"];
     let documents = spelled.iter().enumerate();
-    let documents: Vec<String> =
-        documents.map(|(n, name)| document(&format!("p{n}"), &format!("signatureRepository: {name}"), BUILD)).collect();
+    let documents: Vec<String> = documents
+        .map(|(n, name)| document(&format!("p{n}"), &format!("signatureRepository: {name}"), BUILD))
+        .collect();
     assert_eq!(repositories(&set_of(&documents)), ["docker.io/library/sig"]);
     let own = document("own", &format!("signatureRepository: {REPOSITORY}"), BUILD);
-    assert_eq!(repositories(&set_of(&[own, document("plain", "action: enforce", BUILD)])), [REPOSITORY]);
+    assert_eq!(
+        repositories(&set_of(&[own, document("plain", "action: enforce", BUILD)])),
+        [REPOSITORY]
+    );
 }
 
 /// A document that asks for no evidence has no say in where evidence is looked for.
@@ -72,7 +80,8 @@ fn what_asks_for_no_evidence_names_no_repository() {
 
 #[test]
 fn another_sets_documents_name_no_repository_and_no_age() {
-    let named = set_of(&[document("named", "signatureRepository: sig.test/a, maxOffline: 1h", BUILD)]);
+    let named =
+        set_of(&[document("named", "signatureRepository: sig.test/a, maxOffline: 1h", BUILD)]);
     let other = set_of(&[document("other", "maxOffline: 2h", BUILD)]);
     let name = subject("reg.test/prod/app:1", &digest("image")).name;
     let foreign = other.applicable(&name, &Pod::default());
@@ -88,7 +97,10 @@ fn a_signature_repository_is_a_host_and_a_path() {
         ("signatures", Some("docker.io/library/signatures")),
         ("sig.test/a:1", Some("sig.test/a")),
         ("sig.test:5000/a:1", Some("sig.test:5000/a")),
-        ("sig.test/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", Some("sig.test/a")),
+        (
+            "sig.test/a@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            Some("sig.test/a"),
+        ),
         ("sig.test/A", None),
         ("sig.test/", None),
         ("sig.test/a/*", None),
@@ -98,7 +110,11 @@ fn a_signature_repository_is_a_host_and_a_path() {
     ] {
         let got = written.trim_matches('"').to_owned();
         let fault = PolicyFault::SignatureRepository { got, write: write.map(str::to_owned) };
-        let text = document("a", &format!("signatureRepository: \"{}\"", written.trim_matches('"')), BUILD);
+        let text = document(
+            "a",
+            &format!("signatureRepository: \"{}\"", written.trim_matches('"')),
+            BUILD,
+        );
         assert_eq!(faults(&text), [(4, "spec.signatureRepository".to_owned(), fault)], "{written}");
     }
     let list = document("a", "signatureRepository: [sig.test/a]", BUILD);
@@ -149,7 +165,8 @@ fn a_policy_that_warns_never_ends_evidence() {
     let field = |name: &str| format!("spec.{name}");
     assert_eq!(notes(&warns), [(field("maxOffline"), Advice::RefusesNothing)]);
     for text in [digest, denies] {
-        let expected = ["refreshAfter", "maxOffline"].map(|name| (field(name), Advice::NoEvidenceAsked { name }));
+        let expected = ["refreshAfter", "maxOffline"]
+            .map(|name| (field(name), Advice::NoEvidenceAsked { name }));
         assert_eq!(notes(&text), expected);
     }
 }
@@ -162,23 +179,33 @@ fn what_is_odd_about_ages_is_noted() {
         odd("refreshAfter: 31d, maxOffline: 30d"),
         [("spec.refreshAfter".to_owned(), Advice::RefreshBeyondOffline)]
     );
-    let anything = document("a", "signatureRepository: sig.test/a", "{insecureAcceptAnything: true}");
+    let anything =
+        document("a", "signatureRepository: sig.test/a", "{insecureAcceptAnything: true}");
     let expected = Advice::NoEvidenceAsked { name: "signatureRepository" };
     assert_eq!(notes(&anything), [("spec.signatureRepository".to_owned(), expected)]);
     let attested = "{name: a, attestation: {predicateType: spdx, by: {key: {files: [a.pub]}}}}";
-    assert_eq!(notes(&document("a", "signatureRepository: sig.test/a, refreshAfter: 1h", attested)), []);
+    assert_eq!(
+        notes(&document("a", "signatureRepository: sig.test/a, refreshAfter: 1h", attested)),
+        []
+    );
 }
 
-/// Attack D1: more repositories than are looked in: what was not found there is not known, and is no refusal.
+/// Attack D1: more repositories than are looked in: what was not found there is not known, and is
+/// no refusal.
 #[test]
 fn attack_d1_more_repositories_than_are_looked_in_is_not_a_refusal() {
     let key = Signer::new();
-    let document = |n: usize| document(&format!("p{n}"), &format!("signatureRepository: sig.test/r{n}"), BUILD);
+    let document = |n: usize| {
+        document(&format!("p{n}"), &format!("signatureRepository: sig.test/r{n}"), BUILD)
+    };
     let target = digest("image");
     let subject = subject("reg.test/prod/app:1", &target);
     for (count, reason) in [
         (SIGNATURE_REPOSITORIES_MAX, Reason::Unsigned),
-        (SIGNATURE_REPOSITORIES_MAX + 1, Reason::TooManyRepositories { limit: SIGNATURE_REPOSITORIES_MAX }),
+        (
+            SIGNATURE_REPOSITORIES_MAX + 1,
+            Reason::TooManyRepositories { limit: SIGNATURE_REPOSITORIES_MAX },
+        ),
     ] {
         let documents: Vec<String> = (0..count).map(document).collect();
         let set = set(&documents.join("---\n"), &[("build.pub", &key)]);
@@ -187,16 +214,21 @@ fn attack_d1_more_repositories_than_are_looked_in_is_not_a_refusal() {
         let class = if reason == Reason::Unsigned { Class::Refused } else { Class::Unable };
         assert_eq!((denial.class(), denial.reason()), (class, &reason));
         // What was found counts.
-        assert_permitted(judge(&set, &subject, &[&found(&target, vec![key.signs(&target, REPOSITORY)])]));
+        assert_permitted(judge(
+            &set,
+            &subject,
+            &[&found(&target, vec![key.signs(&target, REPOSITORY)])],
+        ));
     }
 }
 
-/// Attack B6: a signature counts wherever it lies, and never for another name than the image's own, that of the
-/// repository it lies in neither.
+/// Attack B6: a signature counts wherever it lies, and never for another name than the image's own,
+/// that of the repository it lies in neither.
 #[test]
 fn attack_b6_the_signature_repository_is_not_the_name_that_is_signed() {
     let key = Signer::new();
-    let set = set(&document("a", "signatureRepository: sig.test/all", BUILD), &[("build.pub", &key)]);
+    let set =
+        set(&document("a", "signatureRepository: sig.test/all", BUILD), &[("build.pub", &key)]);
     let target = digest("image");
     let subject = subject("reg.test/prod/app:1", &target);
     let there = |mut item: crate::evidence::Item| {

@@ -1,9 +1,11 @@
-//! `key`, `keyless` and `certificate`: what is read, and what is refused, each with its typed fault and its place.
+//! `key`, `keyless` and `certificate`: what is read, and what is refused, each with its typed fault
+//! and its place.
 
 use super::support::*;
 use crate::policy::{Advice, Documents, PolicyFault, RegExpFault};
 
-const WORKFLOW: &str = r"https://github\.com/acme/app/\.github/workflows/release\.yml@refs/tags/v.*";
+const WORKFLOW: &str =
+    r"https://github\.com/acme/app/\.github/workflows/release\.yml@refs/tags/v.*";
 const GITHUB: &str = "issuer: https://token.actions.githubusercontent.com";
 
 fn require(text: &str) -> Vec<(String, PolicyFault)> {
@@ -21,7 +23,8 @@ fn keyless(text: &str) -> Vec<(String, PolicyFault)> {
 }
 
 fn identity(text: &str) -> Vec<(String, PolicyFault)> {
-    let below = |field: String| field.strip_prefix(".keyless.identities[0]").unwrap_or(&field).to_owned();
+    let below =
+        |field: String| field.strip_prefix(".keyless.identities[0]").unwrap_or(&field).to_owned();
     let faults = keyless(&format!("{{identities: [{text}]}}"));
     faults.into_iter().map(|(field, fault)| (below(field), fault)).collect()
 }
@@ -55,7 +58,8 @@ fn good() -> String {
 fn keys_with_windows_and_trust_roots() {
     for text in [
         "{files: [a.pub, {file: b.pub}, {file: c.pub, notBefore: 2026-01-01T00:00:00Z}]}",
-        "{files: [{file: a.pub, notBefore: '2026-01-01T00:00:00Z', notAfter: 2027-01-01T00:00:00+01:00}]}",
+        "{files: [{file: a.pub, notBefore: '2026-01-01T00:00:00Z', notAfter: \
+         2027-01-01T00:00:00+01:00}]}",
         "{files: [a.pub], trustRoot: public-good, minLogEntries: 1, minTimestamps: 0}",
         "{files: [a.pub], trustRoot: my.root-2, minTimestamps: 8}",
     ] {
@@ -64,33 +68,65 @@ fn keys_with_windows_and_trust_roots() {
     let file = |text: &str| key(&format!("{{files: [a.pub, {text}]}}"));
     assert_eq!(file("{}"), at(".key.files[1]", missing("file")));
     assert_eq!(file("{notAfter: 2027-01-01T00:00:00Z}"), at(".key.files[1]", missing("file")));
-    assert_eq!(file("{file: a.pub}"), at(".key.files[1]", PolicyFault::DuplicateEntry { value: "a.pub".to_owned() }));
+    assert_eq!(
+        file("{file: a.pub}"),
+        at(".key.files[1]", PolicyFault::DuplicateEntry { value: "a.pub".to_owned() })
+    );
     let climbs = PolicyFault::KeyFileName { name: "../b".to_owned() };
     assert_eq!(file("{file: ../b}"), at(".key.files[1].file", climbs));
-    for time in ["2027-01-01", "tomorrow", "2027-13-01T00:00:00Z", "2027-01-01T00:00:00", "2027-02-30T00:00:00Z"] {
+    for time in [
+        "2027-01-01",
+        "tomorrow",
+        "2027-13-01T00:00:00Z",
+        "2027-01-01T00:00:00",
+        "2027-02-30T00:00:00Z",
+    ] {
         let fault = PolicyFault::Time { got: time.to_owned() };
-        assert_eq!(file(&format!("{{file: b, notAfter: '{time}'}}")), at(".key.files[1].notAfter", fault), "{time}");
+        assert_eq!(
+            file(&format!("{{file: b, notAfter: '{time}'}}")),
+            at(".key.files[1].notAfter", fault),
+            "{time}"
+        );
     }
-    for (first, last) in
-        [("2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z"), ("2027-01-01T01:00:00Z", "2027-01-01T01:00:00+01:00")]
-    {
+    for (first, last) in [
+        ("2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+        ("2027-01-01T01:00:00Z", "2027-01-01T01:00:00+01:00"),
+    ] {
         let text = format!("{{file: b, notBefore: '{first}', notAfter: '{last}'}}");
         assert_eq!(file(&text), at(".key.files[1]", PolicyFault::EmptyWindow));
     }
-    assert_eq!(key("{files: [a.pub], minLogEntries: 1}"), at(".key.minLogEntries", needs("minLogEntries")));
-    assert_eq!(key("{files: [a.pub], minTimestamps: 0}"), at(".key.minTimestamps", needs("minTimestamps")));
+    assert_eq!(
+        key("{files: [a.pub], minLogEntries: 1}"),
+        at(".key.minLogEntries", needs("minLogEntries"))
+    );
+    assert_eq!(
+        key("{files: [a.pub], minTimestamps: 0}"),
+        at(".key.minTimestamps", needs("minTimestamps"))
+    );
     let range = PolicyFault::Range { got: 9, from: 0, to: 8 };
-    assert_eq!(key("{files: [a.pub], trustRoot: x, minLogEntries: 9}"), at(".key.minLogEntries", range));
+    assert_eq!(
+        key("{files: [a.pub], trustRoot: x, minLogEntries: 9}"),
+        at(".key.minLogEntries", range)
+    );
     let wrong = PolicyFault::WrongType { expected: "a number", got: "a number" };
-    assert_eq!(key("{files: [a.pub], trustRoot: x, minLogEntries: -1}"), at(".key.minLogEntries", wrong));
+    assert_eq!(
+        key("{files: [a.pub], trustRoot: x, minLogEntries: -1}"),
+        at(".key.minLogEntries", wrong)
+    );
 }
 
 /// Attack E2: a trust root's name becomes a file's name.
 #[test]
 fn attack_e2_names_of_trust_roots_do_not_climb() {
-    for name in ["../x", "a/b", "/etc/x", ".", "..", ".x", "x.", "X", "a b", "", "x.json", "-a", "a\u{e9}"] {
+    for name in
+        ["../x", "a/b", "/etc/x", ".", "..", ".x", "x.", "X", "a b", "", "x.json", "-a", "a\u{e9}"]
+    {
         let fault = PolicyFault::RootName { name: name.to_owned() };
-        assert_eq!(key(&format!("{{files: [a.pub], trustRoot: '{name}'}}")), at(".key.trustRoot", fault), "{name}");
+        assert_eq!(
+            key(&format!("{{files: [a.pub], trustRoot: '{name}'}}")),
+            at(".key.trustRoot", fault),
+            "{name}"
+        );
     }
     let long = "a".repeat(64);
     assert_eq!(key(&format!("{{files: [a.pub], trustRoot: {long}}}")).len(), 1);
@@ -112,13 +148,23 @@ fn keyless_and_what_is_asked_of_logs() {
     let rest = |text: &str| keyless(&format!("{{identities: [{good}], {text}}}"));
     assert_eq!(rest("minLogEntries: 0"), at(".keyless.minLogEntries", PolicyFault::LogNotAsked));
     let both = excludes("minLogEntries", "insecureIgnoreTlog");
-    assert_eq!(rest("minLogEntries: 1, insecureIgnoreTlog: true"), at(".keyless.minLogEntries", both));
+    assert_eq!(
+        rest("minLogEntries: 1, insecureIgnoreTlog: true"),
+        at(".keyless.minLogEntries", both)
+    );
     let range = PolicyFault::Range { got: 0, from: 1, to: 8 };
-    assert_eq!(rest("minTimestamps: 0, insecureIgnoreTlog: true"), at(".keyless.minTimestamps", range));
+    assert_eq!(
+        rest("minTimestamps: 0, insecureIgnoreTlog: true"),
+        at(".keyless.minTimestamps", range)
+    );
     for name in ["insecureIgnoreTlog", "insecureIgnoreSCT"] {
         for value in ["false", "yes", "'true'", "1"] {
             let fault = PolicyFault::NotTrue { name };
-            assert_eq!(rest(&format!("{name}: {value}")), at(&format!(".keyless.{name}"), fault), "{name} {value}");
+            assert_eq!(
+                rest(&format!("{name}: {value}")),
+                at(&format!(".keyless.{name}"), fault),
+                "{name} {value}"
+            );
         }
     }
     assert_eq!(keyless("{}"), at(".keyless", missing("identities")));
@@ -127,10 +173,14 @@ fn keyless_and_what_is_asked_of_logs() {
     assert!(
         matches!(twice.as_slice(), [(field, PolicyFault::DuplicateEntry { .. })] if field == ".keyless.identities[1]")
     );
-    let many: Vec<String> =
-        (0..65).map(|n| format!("{{{GITHUB}, subject: 'https://github.com/acme/app{n}/x'}}")).collect();
+    let many: Vec<String> = (0..65)
+        .map(|n| format!("{{{GITHUB}, subject: 'https://github.com/acme/app{n}/x'}}"))
+        .collect();
     let fault = PolicyFault::TooMany { what: "identities in one requirement", limit: 64 };
-    assert_eq!(keyless(&format!("{{identities: [{}]}}", many.join(", "))), at(".keyless.identities", fault));
+    assert_eq!(
+        keyless(&format!("{{identities: [{}]}}", many.join(", "))),
+        at(".keyless.identities", fault)
+    );
     assert_eq!(keyless(&format!("{{identities: [{}]}}", many[1..].join(", "))), []);
     assert_eq!(require(&format!("{{keyless: {{identities: [{good}]}}}}")), at("", missing("name")));
 }
@@ -146,19 +196,38 @@ fn identity_fields() {
     };
     unknown("subjectRegexp", &format!("{{{GITHUB}, subject: x, subjectRegexp: y}}"));
     unknown("Issuer", &format!("{{{GITHUB}, subject: x, Issuer: y}}"));
-    unknown("sourceRepositoryUri", &format!("{{{GITHUB}, subject: x, extensions: {{sourceRepositoryUri: y}}}}"));
-    unknown("sourceRepository", &format!("{{{GITHUB}, subject: x, extensionsRegExp: {{sourceRepository: y}}}}"));
-    assert_eq!(identity(&format!("{{{GITHUB}, subject: ''}}")), at(".subject", PolicyFault::EmptyText));
-    assert_eq!(identity(&format!("{{{GITHUB}, subjectRegExp: ''}}")), at(".subjectRegExp", PolicyFault::EmptyText));
+    unknown(
+        "sourceRepositoryUri",
+        &format!("{{{GITHUB}, subject: x, extensions: {{sourceRepositoryUri: y}}}}"),
+    );
+    unknown(
+        "sourceRepository",
+        &format!("{{{GITHUB}, subject: x, extensionsRegExp: {{sourceRepository: y}}}}"),
+    );
+    assert_eq!(
+        identity(&format!("{{{GITHUB}, subject: ''}}")),
+        at(".subject", PolicyFault::EmptyText)
+    );
+    assert_eq!(
+        identity(&format!("{{{GITHUB}, subjectRegExp: ''}}")),
+        at(".subjectRegExp", PolicyFault::EmptyText)
+    );
     assert_eq!(identity("{issuer: '', subject: x}"), at(".issuer", PolicyFault::EmptyText));
-    let word = PolicyFault::UnknownWord { got: "mail".to_owned(), expected: &["email", "uri", "dns", "otherName"] };
-    assert_eq!(identity(&format!("{{{GITHUB}, subject: x, subjectKind: mail}}")), at(".subjectKind", word));
+    let word = PolicyFault::UnknownWord {
+        got: "mail".to_owned(),
+        expected: &["email", "uri", "dns", "otherName"],
+    };
+    assert_eq!(
+        identity(&format!("{{{GITHUB}, subject: x, subjectKind: mail}}")),
+        at(".subjectKind", word)
+    );
     let empty = identity(&format!("{{{GITHUB}, subject: x, extensions: {{}}}}"));
     assert_eq!(empty, at(".extensions", PolicyFault::EmptyList));
     let both = excludes("extensions", "extensionsRegExp");
     assert_eq!(
         identity(&format!(
-            "{{{GITHUB}, subject: x, extensions: {{buildTrigger: push}}, extensionsRegExp: {{buildTrigger: p}}}}"
+            "{{{GITHUB}, subject: x, extensions: {{buildTrigger: push}}, extensionsRegExp: \
+             {{buildTrigger: p}}}}"
         )),
         at(".extensionsRegExp.buildTrigger", both)
     );
@@ -167,7 +236,9 @@ fn identity_fields() {
         got: "a number",
     };
     assert_eq!(
-        identity(&format!("{{{GITHUB}, subject: x, extensions: {{sourceRepositoryIdentifier: 4711}}}}")),
+        identity(&format!(
+            "{{{GITHUB}, subject: x, extensions: {{sourceRepositoryIdentifier: 4711}}}}"
+        )),
         at(".extensions.sourceRepositoryIdentifier", quoted)
     );
 }
@@ -179,10 +250,22 @@ fn attack_b4_an_issuer_and_a_subject_are_said_once() {
     let subject: &[&str] = &["subject", "subjectRegExp", "insecureAnySubject"];
     let one_of = |expected, found| PolicyFault::OneOf { expected, found };
     for (text, fault) in [
-        ("{issuer: x, issuerRegExp: x, subject: x}", one_of(issuer, vec!["issuer", "issuerRegExp"])),
-        ("{issuer: x, insecureAnyIssuer: true, subject: x}", one_of(issuer, vec!["issuer", "insecureAnyIssuer"])),
-        ("{issuer: x, subject: x, subjectRegExp: x}", one_of(subject, vec!["subject", "subjectRegExp"])),
-        ("{issuer: x, subject: x, insecureAnySubject: true}", one_of(subject, vec!["subject", "insecureAnySubject"])),
+        (
+            "{issuer: x, issuerRegExp: x, subject: x}",
+            one_of(issuer, vec!["issuer", "issuerRegExp"]),
+        ),
+        (
+            "{issuer: x, insecureAnyIssuer: true, subject: x}",
+            one_of(issuer, vec!["issuer", "insecureAnyIssuer"]),
+        ),
+        (
+            "{issuer: x, subject: x, subjectRegExp: x}",
+            one_of(subject, vec!["subject", "subjectRegExp"]),
+        ),
+        (
+            "{issuer: x, subject: x, insecureAnySubject: true}",
+            one_of(subject, vec!["subject", "insecureAnySubject"]),
+        ),
     ] {
         assert_eq!(identity(text), at("", fault), "{text}");
     }
@@ -202,16 +285,21 @@ fn attack_b8_an_identity_that_matches_anyone_is_an_error() {
     assert_eq!(identity(&format!("{{{GITHUB}}}")), at("", none("subject", "insecureAnySubject")));
     assert_eq!(
         identity("{subjectKind: email}"),
-        [at("", none("issuer", "insecureAnyIssuer")), at("", none("subject", "insecureAnySubject"))].concat()
+        [
+            at("", none("issuer", "insecureAnyIssuer")),
+            at("", none("subject", "insecureAnySubject"))
+        ]
+        .concat()
     );
     let narrow = "extensions: {sourceRepositoryURI: https://github.com/acme/app}";
     let anyone = |text: &str, field: &str| {
         let faults = identity(text);
-        let told =
-            matches!(faults.as_slice(), [(at, PolicyFault::MatchesAnyone { stranger: Some(_), .. })] if at == field);
+        let told = matches!(faults.as_slice(), [(at, PolicyFault::MatchesAnyone { stranger: Some(_), .. })] if at == field);
         assert!(told, "{text}: {faults:?}");
     };
-    for expression in [".*", ".+@.+", r".*@gmail\.com", r"https://github\.com/.*", r"https://github\.com/acme.*"] {
+    for expression in
+        [".*", ".+@.+", r".*@gmail\.com", r"https://github\.com/.*", r"https://github\.com/acme.*"]
+    {
         let text = format!("{GITHUB}, subjectRegExp: '{expression}'");
         anyone(&format!("{{{text}}}"), ".subjectRegExp");
         assert_eq!(identity(&format!("{{{text}, {narrow}}}")), [], "{expression}");
@@ -233,10 +321,18 @@ fn attack_b8_an_identity_that_matches_anyone_is_an_error() {
             assert_eq!(identity(&format!("{{{text}, {good}}}")), [], "{good}");
         }
     }
-    for expression in [".*", "https://.*", r"https://oidc\.eks\..*", r"https://accounts\.google\.com.*"] {
-        anyone(&format!("{{issuerRegExp: '{expression}', subject: release@acme.com}}"), ".issuerRegExp");
+    for expression in
+        [".*", "https://.*", r"https://oidc\.eks\..*", r"https://accounts\.google\.com.*"]
+    {
+        anyone(
+            &format!("{{issuerRegExp: '{expression}', subject: release@acme.com}}"),
+            ".issuerRegExp",
+        );
         // What a stranger's issuer says narrows nothing.
-        anyone(&format!("{{issuerRegExp: '{expression}', subject: release@acme.com, {narrow}}}"), ".issuerRegExp");
+        anyone(
+            &format!("{{issuerRegExp: '{expression}', subject: release@acme.com, {narrow}}}"),
+            ".issuerRegExp",
+        );
     }
     let accepted = format!("{{{GITHUB}, insecureAnySubject: true}}");
     assert_eq!(identity(&accepted), []);
@@ -249,7 +345,8 @@ fn attack_b8_a_public_workflow_names_no_source() {
     let workflow = "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml@refs/tags/v2.1.0";
     let faults = identity(&format!("{{{GITHUB}, subject: '{workflow}'}}"));
     let stranger = Some(workflow.to_owned());
-    let fault = PolicyFault::MatchesAnyone { part: "subject", stranger, spell: "insecureAnySubject" };
+    let fault =
+        PolicyFault::MatchesAnyone { part: "subject", stranger, spell: "insecureAnySubject" };
     assert_eq!(faults, at(".subject", fault));
     let narrow = "extensions: {sourceRepositoryURI: https://github.com/acme/app}";
     assert_eq!(identity(&format!("{{{GITHUB}, subject: '{workflow}', {narrow}}}")), []);
@@ -273,13 +370,18 @@ fn attack_b5_expressions_that_cannot_be_used_are_errors() {
     assert_eq!(expression("(?x) acme # x"), [PolicyFault::RegExp(RegExpFault::Unanchored)]);
     let long = "a".repeat(1025);
     assert_eq!(expression(&long), [PolicyFault::RegExp(RegExpFault::TooLong { limit: 1024 })]);
-    assert_eq!(expression(r"\w{4000}"), [PolicyFault::RegExp(RegExpFault::TooLarge { limit: 256 * 1024 })]);
+    assert_eq!(
+        expression(r"\w{4000}"),
+        [PolicyFault::RegExp(RegExpFault::TooLarge { limit: 256 * 1024 })]
+    );
 }
 
 #[test]
 fn what_is_odd_is_noted_with_its_place() {
     let notes = |text: &str| {
-        let documents = Documents::parse(&[file(&policy(&format!("{{name: a, keyless: {{identities: [{text}]}}}}")))]);
+        let documents = Documents::parse(&[file(&policy(&format!(
+            "{{name: a, keyless: {{identities: [{text}]}}}}"
+        )))]);
         let documents = documents.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
         documents.notes().iter().map(|note| (note.field.clone(), note.advice)).collect::<Vec<_>>()
     };
@@ -297,32 +399,44 @@ fn what_is_odd_is_noted_with_its_place() {
         notes(&format!("{{{GITHUB}, subject: 'https://github.com/acme/*'}}")),
         [(field("subject"), Advice::NoWildcard)]
     );
-    let text = policy(&format!("{{name: a, keyless: {{identities: [{{{GITHUB}, subjectRegExp: '{WORKFLOW}'}}]}}}}"));
+    let text = policy(&format!(
+        "{{name: a, keyless: {{identities: [{{{GITHUB}, subjectRegExp: '{WORKFLOW}'}}]}}}}"
+    ));
     let documents = Documents::parse(&[file(&text)]).unwrap();
     let note = &documents.notes()[0];
     assert_eq!((note.file.as_str(), note.position.line), ("test.yaml", 4));
     let line = note.to_string();
-    assert!(line.starts_with("test.yaml:4:") && line.contains("cosign") && line.contains("anchored"), "{line}");
+    assert!(
+        line.starts_with("test.yaml:4:") && line.contains("cosign") && line.contains("anchored"),
+        "{line}"
+    );
 }
 
 #[test]
 fn certificates_of_an_own_authority() {
     for text in [
         "{roots: [ca.pem], subjects: [{email: a@acme.com}]}",
-        "{roots: [ca.pem, /etc/pki/ca2.pem], intermediates: [int.pem], crls: [team.crl], subjects: [{host: a.acme.com}, {uri: 'spiffe://acme.com/a'}]}",
+        "{roots: [ca.pem, /etc/pki/ca2.pem], intermediates: [int.pem], crls: [team.crl], subjects: \
+         [{host: a.acme.com}, {uri: 'spiffe://acme.com/a'}]}",
         r"{roots: [ca.pem], subjects: [{emailRegExp: '.*@acme\.com'}], trustRoot: acme, minTimestamps: 1}",
         "{roots: [ca.pem], insecureAnySubject: true}",
     ] {
         assert_eq!(certificate(text), [], "{text}");
     }
     let subject = |text: &str| certificate(&format!("{{roots: [ca.pem], subjects: [{text}]}}"));
-    assert_eq!(certificate("{subjects: [{email: a@acme.com}]}"), at(".certificate", missing("roots")));
+    assert_eq!(
+        certificate("{subjects: [{email: a@acme.com}]}"),
+        at(".certificate", missing("roots"))
+    );
     assert_eq!(
         certificate("{roots: [], subjects: [{email: a@acme.com}]}"),
         at(".certificate.roots", PolicyFault::EmptyList)
     );
     let climbs = PolicyFault::FileName { name: "../ca.pem".to_owned() };
-    assert_eq!(certificate("{roots: [../ca.pem], subjects: [{email: a}]}"), at(".certificate.roots[0]", climbs));
+    assert_eq!(
+        certificate("{roots: [../ca.pem], subjects: [{email: a}]}"),
+        at(".certificate.roots[0]", climbs)
+    );
     let either: &[&str] = &["subjects", "insecureAnySubject"];
     let fault = PolicyFault::OneOf { expected: either, found: vec![] };
     assert_eq!(certificate("{roots: [ca.pem]}"), at(".certificate", fault));
@@ -339,8 +453,14 @@ fn certificates_of_an_own_authority() {
     let kinds: &[&str] = &["email", "host", "uri", "emailRegExp", "hostRegExp", "uriRegExp"];
     let fault = |found| PolicyFault::OneOf { expected: kinds, found };
     assert_eq!(subject("{}"), at(".certificate.subjects[0]", fault(vec![])));
-    assert_eq!(subject("{email: a, uri: b}"), at(".certificate.subjects[0]", fault(vec!["email", "uri"])));
-    assert_eq!(subject("{email: ''}"), at(".certificate.subjects[0].email", PolicyFault::EmptyText));
+    assert_eq!(
+        subject("{email: a, uri: b}"),
+        at(".certificate.subjects[0]", fault(vec!["email", "uri"]))
+    );
+    assert_eq!(
+        subject("{email: ''}"),
+        at(".certificate.subjects[0].email", PolicyFault::EmptyText)
+    );
     let faults = subject("{emailRegExp: '.*@.*'}");
     assert!(
         matches!(faults.as_slice(), [(field, PolicyFault::MatchesAnyone { .. })] if field.ends_with(".emailRegExp"))
@@ -349,13 +469,18 @@ fn certificates_of_an_own_authority() {
         certificate("{roots: [ca.pem], subjects: [{email: a}], minLogEntries: 1}"),
         at(".certificate.minLogEntries", needs("minLogEntries"))
     );
-    assert_eq!(certificate("{roots: [ca.pem], subjects: []}"), at(".certificate.subjects", PolicyFault::EmptyList));
+    assert_eq!(
+        certificate("{roots: [ca.pem], subjects: []}"),
+        at(".certificate.subjects", PolicyFault::EmptyList)
+    );
 }
 
 #[test]
 fn ages_need_a_proven_time() {
     let good = good();
-    let age = |beside: &str, age: &str| require(&format!("{{name: a, {beside}, maxSignatureAge: {age}}}"));
+    let age = |beside: &str, age: &str| {
+        require(&format!("{{name: a, {beside}, maxSignatureAge: {age}}}"))
+    };
     let rooted = "key: {files: [a.pub], trustRoot: public-good}";
     for text in ["90d", "12h", "30m", "3650d"] {
         assert_eq!(age(rooted, text), [], "{text}");
@@ -366,19 +491,28 @@ fn ages_need_a_proven_time() {
         let told = matches!(faults.as_slice(), [(field, PolicyFault::Age { .. } | PolicyFault::WrongType { .. })] if field == ".maxSignatureAge");
         assert!(told, "{text}: {faults:?}");
     }
-    assert_eq!(age("key: {files: [a.pub]}", "90d"), at(".maxSignatureAge", needs("maxSignatureAge")));
+    assert_eq!(
+        age("key: {files: [a.pub]}", "90d"),
+        at(".maxSignatureAge", needs("maxSignatureAge"))
+    );
     assert_eq!(
         age("certificate: {roots: [a], subjects: [{email: a}]}", "90d"),
         at(".maxSignatureAge", needs("maxSignatureAge"))
     );
     let faults = age(&format!("digest: {{anyOf: ['{}']}}", digest("x")), "90d");
-    assert!(matches!(faults.as_slice(), [(_, PolicyFault::UnknownField { expected: ["name"], .. })]), "{faults:?}");
+    assert!(
+        matches!(faults.as_slice(), [(_, PolicyFault::UnknownField { expected: ["name"], .. })]),
+        "{faults:?}"
+    );
 }
 
 #[test]
 fn what_is_named_is_told_with_its_place_and_policy() {
     let text = policy(&format!(
-        "{{all: [{{name: a, keyless: {{identities: [{}]}}}}, {{name: b, keyless: {{trustRoot: acme, identities: [{}]}}}}, {{name: c, certificate: {{roots: [ca.pem], intermediates: [int.pem], crls: [team.crl], subjects: [{{email: a@acme.com}}]}}}}, {{name: d, key: {{files: [a.pub, {{file: b.pub}}]}}}}]}}",
+        "{{all: [{{name: a, keyless: {{identities: [{}]}}}}, {{name: b, keyless: {{trustRoot: \
+         acme, identities: [{}]}}}}, {{name: c, certificate: {{roots: [ca.pem], intermediates: \
+         [int.pem], crls: [team.crl], subjects: [{{email: a@acme.com}}]}}}}, {{name: d, key: \
+         {{files: [a.pub, {{file: b.pub}}]}}}}]}}",
         good(),
         good()
     ));

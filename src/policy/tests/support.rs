@@ -6,10 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sigstore_crypto::KeyPair;
 
-use crate::evidence::{Content, Evidence, Format, Item, Name, Origin, Outcome, Place, Pod, Source, Subject};
+use crate::evidence::{
+    Content, Evidence, Format, Item, Name, Origin, Outcome, Place, Pod, Source, Subject,
+};
 use crate::image::{Digest, Reference, Repository};
 use crate::policy::{
-    Case, Denial, Documents, Permit, PolicyError, PolicyFault, PolicyFile, PolicySet, Sifted, Unmatched, Verdict,
+    Case, Denial, Documents, Permit, PolicyError, PolicyFault, PolicyFile, PolicySet, Sifted,
+    Unmatched, Verdict,
 };
 use crate::verify::{PublicKey, VerificationCache};
 
@@ -45,19 +48,30 @@ impl Signer {
         });
         let payload = payload.to_string().into_bytes();
         let signature = STANDARD.encode(self.0.sign(&payload).unwrap().as_bytes());
-        let annotations = BTreeMap::from([("dev.cosignproject.cosign/signature".to_owned(), signature)]);
+        let annotations =
+            BTreeMap::from([("dev.cosignproject.cosign/signature".to_owned(), signature)]);
         let digest_of_layer = Digest::of(&payload);
         let content = Content::new(Format::SimpleSigning, payload.into(), annotations);
         Item { place: place(digest, Source::SignatureTag), digest: digest_of_layer, content }
     }
 
     /// An attestation by this key about a digest.
-    pub(super) fn attests(&self, digest: &Digest, predicate_type: &str, predicate: &serde_json::Value) -> Item {
+    pub(super) fn attests(
+        &self,
+        digest: &Digest,
+        predicate_type: &str,
+        predicate: &serde_json::Value,
+    ) -> Item {
         self.attests_text(digest, predicate_type, &predicate.to_string())
     }
 
     /// The same with a predicate as it is written.
-    pub(super) fn attests_text(&self, digest: &Digest, predicate_type: &str, predicate: &str) -> Item {
+    pub(super) fn attests_text(
+        &self,
+        digest: &Digest,
+        predicate_type: &str,
+        predicate: &str,
+    ) -> Item {
         let payload_type = "application/vnd.in-toto+json";
         let subject = serde_json::json!([{"name": "image", "digest": {"sha256": digest.hex()}}]);
         let statement = format!(
@@ -76,7 +90,11 @@ impl Signer {
         });
         let bytes = bundle.to_string().into_bytes();
         let place = place(digest, Source::Referrers);
-        Item { place, digest: Digest::of(&bytes), content: Content::new(Format::Bundle, bytes.into(), BTreeMap::new()) }
+        Item {
+            place,
+            digest: Digest::of(&bytes),
+            content: Content::new(Format::Bundle, bytes.into(), BTreeMap::new()),
+        }
     }
 
     /// A bundle by this key over a digest: a message signature, which names no image.
@@ -94,7 +112,11 @@ impl Signer {
         });
         let bytes = bundle.to_string().into_bytes();
         let place = place(digest, Source::Referrers);
-        Item { place, digest: Digest::of(&bytes), content: Content::new(Format::Bundle, bytes.into(), BTreeMap::new()) }
+        Item {
+            place,
+            digest: Digest::of(&bytes),
+            content: Content::new(Format::Bundle, bytes.into(), BTreeMap::new()),
+        }
     }
 }
 
@@ -110,8 +132,10 @@ pub(super) fn found(digest: &Digest, items: Vec<Item>) -> Evidence {
 
 /// What was found, with what the `.sig` tag came to.
 pub(super) fn looked(digest: &Digest, items: Vec<Item>, outcome: Outcome) -> Evidence {
-    let looked =
-        vec![(place(digest, Source::Referrers), Outcome::Absent), (place(digest, Source::SignatureTag), outcome)];
+    let looked = vec![
+        (place(digest, Source::Referrers), Outcome::Absent),
+        (place(digest, Source::SignatureTag), outcome),
+    ];
     Evidence { items, looked, carriers: vec![] }
 }
 
@@ -131,7 +155,8 @@ pub(super) fn policy(require: &str) -> String {
 
 pub(super) fn named(name: &str, images: &str, require: &str) -> String {
     format!(
-        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec: {{images: {images}, require: {require}}}\n"
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec: {{images: \
+         {images}, require: {require}}}\n"
     )
 }
 
@@ -145,7 +170,8 @@ pub(super) fn set(text: &str, keys: &[(&str, &Signer)]) -> PolicySet {
 }
 
 pub(super) fn set_with(text: &str, keys: &[(&str, &Signer)], unmatched: Unmatched) -> PolicySet {
-    let documents = Documents::parse(&[file(text)]).unwrap_or_else(|errors| panic!("{errors:#?}\n{text}"));
+    let documents =
+        Documents::parse(&[file(text)]).unwrap_or_else(|errors| panic!("{errors:#?}\n{text}"));
     let keys = keys.iter().map(|(name, key)| ((*name).to_owned(), key.public())).collect();
     PolicySet::build(documents, keys, unmatched).unwrap_or_else(|errors| panic!("{errors:#?}"))
 }
@@ -156,7 +182,10 @@ pub(super) fn faults(text: &str) -> Vec<(u64, String, PolicyFault)> {
 }
 
 /// The faults that show once the keys are there.
-pub(super) fn build_faults(text: &str, keys: &[(&str, &Signer)]) -> Vec<(u64, String, PolicyFault)> {
+pub(super) fn build_faults(
+    text: &str,
+    keys: &[(&str, &Signer)],
+) -> Vec<(u64, String, PolicyFault)> {
     let documents = Documents::parse(&[file(text)]).unwrap();
     let keys = keys.iter().map(|(name, key)| ((*name).to_owned(), key.public())).collect();
     told(PolicySet::build(documents, keys, Unmatched::Deny).map(|_| ()))
@@ -171,7 +200,12 @@ pub(super) fn judge(set: &PolicySet, subject: &Subject, evidence: &[&Evidence]) 
     judge_in(set, subject, &Pod::default(), evidence)
 }
 
-pub(super) fn judge_in(set: &PolicySet, subject: &Subject, pod: &Pod, evidence: &[&Evidence]) -> Verdict {
+pub(super) fn judge_in(
+    set: &PolicySet,
+    subject: &Subject,
+    pod: &Pod,
+    evidence: &[&Evidence],
+) -> Verdict {
     let applicable = set.applicable(&subject.name, pod);
     let proofs = VerificationCache::default();
     set.judge(&Case { subject, applicable: &applicable, evidence, now: now(), proofs: &proofs })
@@ -204,7 +238,16 @@ pub(super) fn in_namespace(namespace: &str) -> Pod {
 }
 
 /// Judges with so many signature checks, and says what helps.
-pub(super) fn sift(set: &PolicySet, subject: &Subject, evidence: &[&Evidence], checks: u32) -> Sifted {
-    let (applicable, proofs) = (set.applicable(&subject.name, &Pod::default()), VerificationCache::default());
-    set.sift(&Case { subject, applicable: &applicable, evidence, now: now(), proofs: &proofs }, checks)
+pub(super) fn sift(
+    set: &PolicySet,
+    subject: &Subject,
+    evidence: &[&Evidence],
+    checks: u32,
+) -> Sifted {
+    let (applicable, proofs) =
+        (set.applicable(&subject.name, &Pod::default()), VerificationCache::default());
+    set.sift(
+        &Case { subject, applicable: &applicable, evidence, now: now(), proofs: &proofs },
+        checks,
+    )
 }

@@ -1,6 +1,7 @@
-//! [`Corked`]: a stream that holds small writes back for one turn of the scheduler, so that what belongs together leaves
-//! together. hyper's client flushes a request's headers before it hands on the body, which costs a system call and wakes
-//! the runtime twice for each call. Large writes are neither held nor copied.
+//! [`Corked`]: a stream that holds small writes back for one turn of the scheduler, so that what
+//! belongs together leaves together. hyper's client flushes a request's headers before it hands on
+//! the body, which costs a system call and wakes the runtime twice for each call. Large writes are
+//! neither held nor copied.
 
 use std::{
     io::{self, IoSlice},
@@ -48,7 +49,11 @@ impl<T: AsyncWrite + Unpin> Corked<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Corked<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if self.fits(data.len()) {
             self.held.extend_from_slice(data);
             return Poll::Ready(Ok(data.len()));
@@ -92,7 +97,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Corked<T> {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Corked<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(cx, into)
     }
 }
@@ -110,7 +119,8 @@ mod tests {
         let (near, mut far) = duplex(64 * 1024);
         let mut corked = Corked::new(near);
         corked.write_all(b"one ").await.unwrap();
-        let early = poll_fn(|cx| Poll::Ready(Pin::new(&mut corked).poll_flush(cx).is_pending())).await;
+        let early =
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut corked).poll_flush(cx).is_pending())).await;
         assert!(early, "the first flush waits");
         corked.write_all(b"two").await.unwrap();
         corked.flush().await.unwrap();
@@ -124,7 +134,8 @@ mod tests {
         // A pipe of 100 bytes, so that writes are cut short all the time.
         let (near, mut far) = duplex(100);
         let mut corked = Corked::new(near);
-        let sizes = [1, 10, HELD_LIMIT, 5, HELD_LIMIT + 1, 3 * HELD_LIMIT, 0, 7, HELD_LIMIT - 7, 1, 1];
+        let sizes =
+            [1, 10, HELD_LIMIT, 5, HELD_LIMIT + 1, 3 * HELD_LIMIT, 0, 7, HELD_LIMIT - 7, 1, 1];
         let sent: Vec<u8> = (0..251_u8).cycle().take(sizes.iter().sum()).collect();
         let expected = sent.clone();
         let reading = tokio::spawn(async move {
@@ -141,7 +152,8 @@ mod tests {
             } else {
                 let (mut a, mut b) = now.split_at(size / 2);
                 while !a.is_empty() || !b.is_empty() {
-                    let written = corked.write_vectored(&[IoSlice::new(a), IoSlice::new(b)]).await.unwrap();
+                    let written =
+                        corked.write_vectored(&[IoSlice::new(a), IoSlice::new(b)]).await.unwrap();
                     let from_a = written.min(a.len());
                     a = &a[from_a..];
                     b = &b[written - from_a..];

@@ -1,10 +1,12 @@
-//! [`Hello`]: a client's stream as its first bytes go by. It tells when the client has said hello (HTTP/2's connection
-//! preface), so that one that never does is closed; and it makes an `:authority` readable that the HTTP library refuses.
+//! [`Hello`]: a client's stream as its first bytes go by. It tells when the client has said hello
+//! (HTTP/2's connection preface), so that one that never does is closed; and it makes an
+//! `:authority` readable that the HTTP library refuses.
 //!
-//! What a client writes there means nothing on a Unix socket, and servers in Go take anything. gRPC's C library (grpcio)
-//! writes the socket's path, percent-encoded, for which HTTP has no place. So in the header blocks of a client whose first
-//! one names such an authority, each byte of it that no host may have becomes `-`: as long as before, so that no length
-//! and no table of the compression changes. Everything else passes as it came, and after the first header block of any
+//! What a client writes there means nothing on a Unix socket, and servers in Go take anything.
+//! gRPC's C library (grpcio) writes the socket's path, percent-encoded, for which HTTP has no
+//! place. So in the header blocks of a client whose first one names such an authority, each byte of
+//! it that no host may have becomes `-`: as long as before, so that no length and no table of the
+//! compression changes. Everything else passes as it came, and after the first header block of any
 //! other client nothing is looked at any more.
 //!
 //! Sources: RFC 9113 sections 3.4, 4.1, 6.2; RFC 7541 sections 5 and 6.
@@ -31,7 +33,8 @@ const HEAD: usize = 9;
 const HEADERS: u8 = 1;
 const PADDED: u8 = 0x08;
 const PRIORITY: u8 = 0x20;
-/// Longest frame that is held to be looked at: the largest that HTTP/2 lets a client send, since the gate offers no larger.
+/// Longest frame that is held to be looked at: the largest that HTTP/2 lets a client send, since
+/// the gate offers no larger.
 const FRAME_MAX: usize = 16 << 10;
 /// The place of `:authority` in the static table.
 const AUTHORITY: usize = 1;
@@ -100,7 +103,8 @@ impl<T> Hello<T> {
                 return;
             }
             let mut frame = self.held.split_to(HEAD + length);
-            let changed = block_of(frame.get_mut(HEAD..).unwrap_or_default(), flags).is_some_and(make_readable);
+            let changed = block_of(frame.get_mut(HEAD..).unwrap_or_default(), flags)
+                .is_some_and(make_readable);
             self.ready.unsplit(frame);
             self.watch = match (self.watch, changed) {
                 (Watch::First, false) => Watch::Nothing,
@@ -137,7 +141,8 @@ fn block_of(payload: &mut [u8], flags: u8) -> Option<&mut [u8]> {
     payload.get_mut(start..end)
 }
 
-/// Goes through a header block and makes the value of `:authority` one that a host may have. Whether it had to.
+/// Goes through a header block and makes the value of `:authority` one that a host may have.
+/// Whether it had to.
 fn make_readable(block: &mut [u8]) -> bool {
     let mut changed = false;
     let mut at = 0;
@@ -145,7 +150,9 @@ fn make_readable(block: &mut [u8]) -> bool {
         at = field.next;
         let Some(value) = field.authority.and_then(|range| block.get_mut(range)) else { continue };
         if !value.is_empty() && Authority::try_from(&*value).is_err() {
-            for byte in value.iter_mut().filter(|byte| !byte.is_ascii_alphanumeric() && **byte != b'.') {
+            for byte in
+                value.iter_mut().filter(|byte| !byte.is_ascii_alphanumeric() && **byte != b'.')
+            {
                 *byte = b'-';
             }
             changed = true;
@@ -161,7 +168,8 @@ struct Field {
     next: usize,
 }
 
-/// The representation that begins at `at`; none at the end, and where it cannot be read: the library then says so.
+/// The representation that begins at `at`; none at the end, and where it cannot be read: the
+/// library then says so.
 fn field(block: &[u8], at: usize) -> Option<Field> {
     let first = *block.get(at)?;
     let prefix = match first {
@@ -215,7 +223,11 @@ fn integer(block: &[u8], at: usize, prefix: u32) -> Option<(usize, usize)> {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Hello<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             if !self.ready.is_empty() {
                 self.hand_on(into);
@@ -238,7 +250,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Hello<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Hello<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, data)
     }
 

@@ -1,8 +1,9 @@
-//! [`Lent`]: a client's stream that comes back when the HTTP library lets go of it, and [`linger`], which then waits until
-//! the client has gone.
+//! [`Lent`]: a client's stream that comes back when the HTTP library lets go of it, and [`linger`],
+//! which then waits until the client has gone.
 //!
-//! A Unix socket that is closed while something in it is unread resets the connection, and with it the goodbye that the
-//! client had not read yet: a request that was on its way would be lost instead of being sent again elsewhere.
+//! A Unix socket that is closed while something in it is unread resets the connection, and with it
+//! the goodbye that the client had not read yet: a request that was on its way would be lost
+//! instead of being sent again elsewhere.
 
 use std::{
     io,
@@ -18,7 +19,8 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a client gets to read the goodbye and to go; one that lives does in less than a millisecond.
+/// How long a client gets to read the goodbye and to go; one that lives does in less than a
+/// millisecond.
 const LINGER_MAX: Duration = Duration::from_millis(500);
 
 /// A stream that is given back when this is dropped.
@@ -35,7 +37,11 @@ impl Lent {
     }
 
     fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut UnixStream>> {
-        self.get_mut().stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.get_mut()
+            .stream
+            .as_mut()
+            .map(Pin::new)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -56,13 +62,21 @@ pub(in crate::proxy) async fn linger(mut stream: UnixStream) {
 }
 
 impl AsyncRead for Lent {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.stream()?.poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Lent {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.stream()?.poll_write(cx, buf)
     }
 

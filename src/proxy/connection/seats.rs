@@ -1,10 +1,12 @@
-//! [`Connections`]: who holds how many connections, so that one process or user that leaks them locks out nobody.
+//! [`Connections`]: who holds how many connections, so that one process or user that leaks them
+//! locks out nobody.
 //!
-//! Of all connections one process may hold a quarter, and one user other than the gate's own a half. Where a share or all
-//! are taken, that one of them which has been without a call for longest is closed, gracefully, for the one that comes: a
-//! client that is told to go connects again when it has something to ask. Where all have calls on them, the one that comes
-//! is closed; so is one whose process has driven out several that are not gone yet, since nobody is waited for here. Knows
-//! nothing of HTTP.
+//! Of all connections one process may hold a quarter, and one user other than the gate's own a
+//! half. Where a share or all are taken, that one of them which has been without a call for longest
+//! is closed, gracefully, for the one that comes: a client that is told to go connects again when
+//! it has something to ask. Where all have calls on them, the one that comes is closed; so is one
+//! whose process has driven out several that are not gone yet, since nobody is waited for here.
+//! Knows nothing of HTTP.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +22,8 @@ use crate::clock::Clock;
 /// The least that a process or user may hold: with few connections in all, a quarter would be none.
 const SHARE_MIN: usize = 4;
 
-/// How many that are on their way out one process may have driven out: their places are taken already.
+/// How many that are on their way out one process may have driven out: their places are taken
+/// already.
 const LEAVING_MAX: usize = 4;
 
 /// All connections, and what became of those that found no place.
@@ -142,13 +145,20 @@ impl Connections {
     ///
     /// # Errors
     /// [`Full`] when there is none.
-    pub(in crate::proxy) fn take(self: &Arc<Self>, peer: Peer, own_user: u32) -> Result<(Seat, Option<Idle>), Full> {
+    pub(in crate::proxy) fn take(
+        self: &Arc<Self>,
+        peer: Peer,
+        own_user: u32,
+    ) -> Result<(Seat, Option<Idle>), Full> {
         let mut table = self.table();
         let of_process = |held: &&Held| held.peer.process == peer.process;
         let of_user = |held: &&Held| held.peer.user == peer.user;
         let (process, user) = (self.share(4), self.share(2));
         let full = if table.open.values().filter(of_process).count() >= process {
-            Some((Full::Process { process: peer.process, share: process }, longest_idle(&table, of_process)))
+            Some((
+                Full::Process { process: peer.process, share: process },
+                longest_idle(&table, of_process),
+            ))
         } else if peer.user != own_user && table.open.values().filter(of_user).count() >= user {
             Some((Full::User { user: peer.user, share: user }, longest_idle(&table, of_user)))
         } else if table.open.len() >= self.limit {
@@ -160,7 +170,9 @@ impl Connections {
             None => None,
             Some((why, idle)) => {
                 let idle = idle.ok_or(why)?;
-                if table.leaving.values().filter(|process| **process == peer.process).count() >= LEAVING_MAX {
+                if table.leaving.values().filter(|process| **process == peer.process).count()
+                    >= LEAVING_MAX
+                {
                     return Err(Full::Hasty { process: peer.process });
                 }
                 table.displaced += 1;
@@ -273,17 +285,28 @@ impl fmt::Display for Full {
             Self::Process { process, share } => {
                 write!(
                     f,
-                    "process {process} holds {share} connections with calls on them, its share of listen.connections"
+                    "process {process} holds {share} connections with calls on them, its share of \
+                     listen.connections"
                 )
             }
             Self::User { user, share } => {
-                write!(f, "user {user} holds {share} connections with calls on them, its share of listen.connections")
+                write!(
+                    f,
+                    "user {user} holds {share} connections with calls on them, its share of \
+                     listen.connections"
+                )
             }
             Self::Hasty { process } => {
-                write!(f, "process {process} connects again before connections that it drove out are gone")
+                write!(
+                    f,
+                    "process {process} connects again before connections that it drove out are gone"
+                )
             }
             Self::All { limit } => {
-                write!(f, "all {limit} connections are open with calls on them; see listen.connections")
+                write!(
+                    f,
+                    "all {limit} connections are open with calls on them; see listen.connections"
+                )
             }
         }
     }
@@ -295,7 +318,11 @@ mod tests {
 
     const OWN: u32 = 0;
 
-    fn seat(connections: &Arc<Connections>, process: i32, user: u32) -> Result<(Seat, Option<Idle>), Full> {
+    fn seat(
+        connections: &Arc<Connections>,
+        process: i32,
+        user: u32,
+    ) -> Result<(Seat, Option<Idle>), Full> {
         connections.take(Peer { process, user }, OWN)
     }
 

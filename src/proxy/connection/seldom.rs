@@ -1,5 +1,5 @@
-//! [`Seldom`]: says something once a minute at most, and how often it went unsaid: what a client or a runtime that is gone
-//! causes at every call must not fill the journal.
+//! [`Seldom`]: says something once a minute at most, and how often it went unsaid: what a client or
+//! a runtime that is gone causes at every call must not fill the journal.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -53,7 +53,8 @@ mod tests {
     use super::*;
 
     /// The clock of the timers, which the test sets forward.
-    const PAUSED: Clock = Clock::new(|| std::time::UNIX_EPOCH, || tokio::time::Instant::now().into_std());
+    const PAUSED: Clock =
+        Clock::new(|| std::time::UNIX_EPOCH, || tokio::time::Instant::now().into_std());
 
     #[tokio::test(start_paused = true)]
     async fn once_a_minute_with_the_count_of_what_went_unsaid() {

@@ -1,8 +1,9 @@
-//! gRPC's length-prefixed messages, for the methods that the gate decides on: [`one`] gives the single message of a
-//! request or a typed refusal. What is refused here was never forwarded (attack D2).
+//! gRPC's length-prefixed messages, for the methods that the gate decides on: [`one`] gives the
+//! single message of a request or a typed refusal. What is refused here was never forwarded (attack
+//! D2).
 //!
-//! A message is one byte that says whether it is compressed, four bytes of length, and the bytes (gRPC over HTTP/2,
-//! "Length-Prefixed-Message").
+//! A message is one byte that says whether it is compressed, four bytes of length, and the bytes
+//! (gRPC over HTTP/2, "Length-Prefixed-Message").
 
 use std::{fmt, sync::Arc};
 
@@ -54,9 +55,12 @@ impl FrameError {
         match self {
             Self::Compressed => Code::Unimplemented,
             Self::TooLarge { .. } | Self::Crowded => Code::ResourceExhausted,
-            Self::ContentType | Self::Empty | Self::Several | Self::Truncated | Self::Trailers | Self::Broken => {
-                Code::Internal
-            }
+            Self::ContentType
+            | Self::Empty
+            | Self::Several
+            | Self::Truncated
+            | Self::Trailers
+            | Self::Broken => Code::Internal,
         }
     }
 }
@@ -94,7 +98,8 @@ pub(in crate::proxy) async fn one<B: Body<Data = Bytes> + Unpin>(
     budget: &FrameBudget,
 ) -> Result<(Bytes, OwnedSemaphorePermit), FrameError> {
     let mut held = budget.take(0)?;
-    let (whole, trailers) = gather(body, |bytes| budget.take(bytes).map(|more| held.merge(more))).await?;
+    let (whole, trailers) =
+        gather(body, |bytes| budget.take(bytes).map(|more| held.merge(more))).await?;
     if trailers.is_some() {
         return Err(FrameError::Trailers);
     }
@@ -137,7 +142,8 @@ pub(in crate::proxy) async fn gather<B: Body<Data = Bytes> + Unpin>(
     Ok((if rest.is_empty() { first } else { rest.freeze() }, trailers))
 }
 
-/// The length that the prefix says, once it is there; so that a message that is too large is refused before it comes.
+/// The length that the prefix says, once it is there; so that a message that is too large is
+/// refused before it comes.
 fn declared(body: &[u8]) -> Result<Option<usize>, FrameError> {
     let Some(&[flag, a, b, c, d]) = body.first_chunk::<PREFIX>() else { return Ok(None) };
     if flag != 0 {
@@ -174,8 +180,12 @@ pub(in crate::proxy) fn join(message: &[u8]) -> Result<Bytes, FrameError> {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ContentType => f.write_str("the content type is not application/grpc or application/grpc+proto"),
-            Self::Compressed => f.write_str("the message is compressed, which is not taken; send it uncompressed"),
+            Self::ContentType => {
+                f.write_str("the content type is not application/grpc or application/grpc+proto")
+            }
+            Self::Compressed => {
+                f.write_str("the message is compressed, which is not taken; send it uncompressed")
+            }
             Self::Empty => f.write_str("the body holds no message where exactly one is expected"),
             Self::Several => f.write_str("the body goes on after its one message"),
             Self::Truncated => f.write_str("the body ends within its message"),
@@ -203,9 +213,12 @@ mod tests {
     use super::*;
 
     fn read(parts: &[&[u8]]) -> Result<Bytes, FrameError> {
-        let frames: Vec<_> =
-            parts.iter().map(|part| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(part)))).collect();
-        block(one(StreamBody::new(stream::iter(frames)), &FrameBudget::mib(64))).map(|(message, _)| message)
+        let frames: Vec<_> = parts
+            .iter()
+            .map(|part| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(part))))
+            .collect();
+        block(one(StreamBody::new(stream::iter(frames)), &FrameBudget::mib(64)))
+            .map(|(message, _)| message)
     }
 
     fn block<F: Future>(future: F) -> F::Output {
@@ -240,16 +253,26 @@ mod tests {
 
     #[test]
     fn attack_d2_trailers_after_a_request_are_refused() {
-        let frames = [Frame::data(join(b"hello").unwrap()), Frame::trailers(HeaderMap::new())].map(Ok::<_, Infallible>);
+        let frames = [Frame::data(join(b"hello").unwrap()), Frame::trailers(HeaderMap::new())]
+            .map(Ok::<_, Infallible>);
         let read = block(one(StreamBody::new(stream::iter(frames)), &FrameBudget::mib(1)));
         assert_eq!(read.map(drop), Err(FrameError::Trailers));
     }
 
     #[test]
     fn attack_d2_a_message_too_large_is_refused_by_its_prefix() {
-        assert_eq!(read(&[&[0, 1, 0, 0, 1]]), Err(FrameError::TooLarge { length: MESSAGE_LIMIT + 1 }));
-        assert_eq!(read(&[&[0, 0xff], &[0xff, 0xff, 0xff]]), Err(FrameError::TooLarge { length: 0xffff_ffff }));
-        assert_eq!(join(&vec![0; MESSAGE_LIMIT + 1]), Err(FrameError::TooLarge { length: MESSAGE_LIMIT + 1 }));
+        assert_eq!(
+            read(&[&[0, 1, 0, 0, 1]]),
+            Err(FrameError::TooLarge { length: MESSAGE_LIMIT + 1 })
+        );
+        assert_eq!(
+            read(&[&[0, 0xff], &[0xff, 0xff, 0xff]]),
+            Err(FrameError::TooLarge { length: 0xffff_ffff })
+        );
+        assert_eq!(
+            join(&vec![0; MESSAGE_LIMIT + 1]),
+            Err(FrameError::TooLarge { length: MESSAGE_LIMIT + 1 })
+        );
     }
 
     #[test]
@@ -287,18 +310,32 @@ mod tests {
             check_headers(&headers)
         };
         assert_eq!(headers(&[("content-type", "application/grpc")]), Ok(()));
-        assert_eq!(headers(&[("content-type", "application/grpc+proto"), ("grpc-encoding", "identity")]), Ok(()));
-        for content_type in ["application/grpc+json", "application/json", "application/grpc-web", "text/plain", ""] {
-            assert_eq!(headers(&[("content-type", content_type)]), Err(FrameError::ContentType), "{content_type}");
+        assert_eq!(
+            headers(&[("content-type", "application/grpc+proto"), ("grpc-encoding", "identity")]),
+            Ok(())
+        );
+        for content_type in
+            ["application/grpc+json", "application/json", "application/grpc-web", "text/plain", ""]
+        {
+            assert_eq!(
+                headers(&[("content-type", content_type)]),
+                Err(FrameError::ContentType),
+                "{content_type}"
+            );
         }
         assert_eq!(headers(&[]), Err(FrameError::ContentType));
-        let twice = [("content-type", "application/grpc"), ("content-type", "application/grpc+json")];
+        let twice =
+            [("content-type", "application/grpc"), ("content-type", "application/grpc+json")];
         assert_eq!(headers(&twice), Err(FrameError::ContentType));
         for encoding in ["gzip", "IDENTITY", "identity,gzip", ""] {
             let list = [("content-type", "application/grpc"), ("grpc-encoding", encoding)];
             assert_eq!(headers(&list), Err(FrameError::Compressed), "{encoding}");
         }
-        let twice = [("content-type", "application/grpc"), ("grpc-encoding", "identity"), ("grpc-encoding", "gzip")];
+        let twice = [
+            ("content-type", "application/grpc"),
+            ("grpc-encoding", "identity"),
+            ("grpc-encoding", "gzip"),
+        ];
         assert_eq!(headers(&twice), Err(FrameError::Compressed));
     }
 }

@@ -9,7 +9,8 @@ pub(in crate::proxy) const GRPC_STATUS: HeaderName = HeaderName::from_static("gr
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// What a call is told that the end of the gate ends.
-pub(in crate::proxy) const STOPPING: &str = "sealgate is stopping; ask again, the next process answers";
+pub(in crate::proxy) const STOPPING: &str =
+    "sealgate is stopping; ask again, the next process answers";
 
 /// The two headers that say a status.
 pub(in crate::proxy) fn trailers(code: Code, message: &str) -> HeaderMap {
@@ -43,7 +44,8 @@ fn encode(text: &str) -> String {
     out
 }
 
-/// The reverse of [`encode`]; what is not well encoded stands for itself, as gRPC demands of readers.
+/// The reverse of [`encode`]; what is not well encoded stands for itself, as gRPC demands of
+/// readers.
 fn decode(text: &[u8]) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -70,7 +70,9 @@ fn parse(text: &[u8]) -> Result<Duration, TimeoutError> {
 impl fmt::Display for TimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "grpc-timeout is not one to eight digits and a unit of H, M, S, m, u or n",
+            Self::Malformed => {
+                "grpc-timeout is not one to eight digits and a unit of H, M, S, m, u or n"
+            }
             Self::Several => "grpc-timeout stands twice in the request",
         })
     }
@@ -109,10 +111,22 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_and_never_longer() {
-        for nanos in [0, 1, 99_999_999, 100_000_001, 120_000_000_000, 119_999_999_999, 86_400_000_000_000, u64::MAX] {
+        for nanos in [
+            0,
+            1,
+            99_999_999,
+            100_000_001,
+            120_000_000_000,
+            119_999_999_999,
+            86_400_000_000_000,
+            u64::MAX,
+        ] {
             let deadline = Duration::from_nanos(nanos);
             let back = parse(value(deadline).as_bytes()).unwrap();
-            assert!(back <= deadline && (deadline - back).as_nanos() * 50_000 <= deadline.as_nanos(), "{nanos}");
+            assert!(
+                back <= deadline && (deadline - back).as_nanos() * 50_000 <= deadline.as_nanos(),
+                "{nanos}"
+            );
         }
         assert_eq!(value(Duration::MAX).as_bytes(), b"99999999H");
     }

@@ -1,12 +1,13 @@
-//! What the wire reader accepts is what prost reads, and a patch changes one value: against messages made at random, broken
-//! ones and hostile ones.
+//! What the wire reader accepts is what prost reads, and a patch changes one value: against
+//! messages made at random, broken ones and hostile ones.
 
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::*;
 
-/// A request as wide as those of the CRI: a string at depth 2, repeated messages, a map, scalars of every wire type.
+/// A request as wide as those of the CRI: a string at depth 2, repeated messages, a map, scalars of
+/// every wire type.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Outer {
     #[prost(message, optional, tag = "1")]
@@ -36,7 +37,8 @@ struct Inner {
 const IMAGE: [Step; 2] = [Step::only(1), Step::only(1)];
 
 fn inner() -> impl Strategy<Value = Inner> {
-    (".{0,200}", prop::collection::vec(".{0,5}", 0..3)).prop_map(|(image, others)| Inner { image, others })
+    (".{0,200}", prop::collection::vec(".{0,5}", 0..3))
+        .prop_map(|(image, others)| Inner { image, others })
 }
 
 fn outer() -> impl Strategy<Value = Outer> {
@@ -59,8 +61,10 @@ fn outer() -> impl Strategy<Value = Outer> {
 }
 
 /// Fields that nobody knows, of every wire type.
-const UNKNOWN: &[u8] =
-    &[0xf8, 0x07, 0x96, 0x01, 0xfa, 0x07, 2, 1, 2, 0xf9, 0x07, 1, 2, 3, 4, 5, 6, 7, 8, 0xfd, 0x07, 1, 2, 3, 4];
+const UNKNOWN: &[u8] = &[
+    0xf8, 0x07, 0x96, 0x01, 0xfa, 0x07, 2, 1, 2, 0xf9, 0x07, 1, 2, 3, 4, 5, 6, 7, 8, 0xfd, 0x07, 1,
+    2, 3, 4,
+];
 
 proptest! {
     #[test]
@@ -135,7 +139,10 @@ proptest! {
 fn agrees(bytes: &[u8]) -> Result<(), TestCaseError> {
     let decoded = Outer::decode(bytes);
     if let (Ok(read), Ok(decoded)) = (string_at(bytes, &IMAGE), &decoded) {
-        prop_assert_eq!(read.unwrap_or_default(), decoded.image.as_ref().map_or("", |inner| inner.image.as_str()));
+        prop_assert_eq!(
+            read.unwrap_or_default(),
+            decoded.image.as_ref().map_or("", |inner| inner.image.as_str())
+        );
     }
     if let (Ok(read), Ok(decoded)) = (count(bytes, &[], 3), &decoded) {
         prop_assert_eq!(read, decoded.mounts.len());
@@ -163,8 +170,14 @@ fn attack_d2_bytes_that_parsers_read_differently_are_refused() {
     assert_eq!(with(&[0x12, 5, 1]), Err(WireError::Truncated));
     assert_eq!(with(&[0x11, 1, 2, 3]), Err(WireError::Truncated));
     assert_eq!(with(&[0x15, 1, 2, 3]), Err(WireError::Truncated));
-    assert_eq!(with(&[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]), Err(WireError::Truncated));
-    assert_eq!(with(&[0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), Err(WireError::VarintTooLong));
+    assert_eq!(
+        with(&[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+        Err(WireError::Truncated)
+    );
+    assert_eq!(
+        with(&[0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]),
+        Err(WireError::VarintTooLong)
+    );
     assert_eq!(with(&[[0x10].as_slice(), &[0xff; 11]].concat()), Err(WireError::VarintTooLong));
     assert_eq!(with(&[0x92, 0, 0]), Err(WireError::NotMinimal), "a key in two bytes");
     assert_eq!(with(&[0x12, 0x80, 0]), Err(WireError::NotMinimal), "a length in two bytes");
@@ -174,7 +187,11 @@ fn attack_d2_bytes_that_parsers_read_differently_are_refused() {
     for group in [[0x13, 0x14], [0x0b, 0x0c], [0x16, 0], [0x17, 0]] {
         assert_eq!(with(&group), Err(WireError::WireType));
     }
-    assert_eq!(with(&[0x08, 1]), Err(WireError::WrongType { field: 1 }), "the field again, as a number");
+    assert_eq!(
+        with(&[0x08, 1]),
+        Err(WireError::WrongType { field: 1 }),
+        "the field again, as a number"
+    );
     assert_eq!(string_at(&field(1, &field(1, &[0xff])), &IMAGE), Err(WireError::NotUtf8));
 }
 
@@ -191,7 +208,11 @@ fn attack_d1_a_message_of_very_many_fields_is_refused() {
 fn what_is_not_there_is_none_or_added() {
     assert_eq!(string_at(&[], &IMAGE), Ok(None));
     assert_eq!(replace(&[], &IMAGE, b"x"), Err(WireError::Missing { field: 1 }));
-    assert_eq!(put(&[], &IMAGE, b"x"), Err(WireError::Missing { field: 1 }), "its parent is not there");
+    assert_eq!(
+        put(&[], &IMAGE, b"x"),
+        Err(WireError::Missing { field: 1 }),
+        "its parent is not there"
+    );
     assert_eq!(put(&field(1, &[]), &IMAGE, b"x").unwrap(), field(1, &field(1, b"x")));
     assert_eq!(put(&[], &[Step::nth(3, 0)], b"x"), Err(WireError::Missing { field: 3 }));
     assert_eq!(remove(&field(1, &[]), &IMAGE), Err(WireError::Missing { field: 1 }));

@@ -13,11 +13,13 @@ pub struct Fetched {
     pub digest: Digest,
     /// The very bytes that were hashed.
     pub bytes: Bytes,
-    /// What the registry calls it (`Content-Type`, without parameters): a claim, nothing to decide on (attack A4).
+    /// What the registry calls it (`Content-Type`, without parameters): a claim, nothing to decide
+    /// on (attack A4).
     pub media_type: Option<String>,
     /// The host that sent it, as it was asked.
     pub host: String,
-    /// The answer bore `Docker-Distribution-Api-Version`: docker's distribution before 3 has no referrers endpoint.
+    /// The answer bore `Docker-Distribution-Api-Version`: docker's distribution before 3 has no
+    /// referrers endpoint.
     pub docker_distribution: bool,
 }
 

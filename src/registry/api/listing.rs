@@ -1,9 +1,10 @@
 //! Listing what refers to a manifest: page after page, and by kind where the list is long.
 //!
-//! The first page is asked for whole: it costs one request and is all that there is, as a rule. Where it names a second the
-//! registry is asked for each wanted kind alone (distribution-spec 1.1, "Listing Referrers", `artifactType`), so that any
-//! number of scans beside a signature costs nothing. A registry that does not say that it filtered
-//! (`OCI-Filters-Applied`) is asked for the other pages.
+//! The first page is asked for whole: it costs one request and is all that there is, as a rule.
+//! Where it names a second the registry is asked for each wanted kind alone (distribution-spec 1.1,
+//! "Listing Referrers", `artifactType`), so that any number of scans beside a signature costs
+//! nothing. A registry that does not say that it filtered (`OCI-Filters-Applied`) is asked for the
+//! other pages.
 
 use std::collections::BTreeSet;
 
@@ -65,8 +66,12 @@ impl Session {
         address: &Url,
     ) -> Result<Option<Filtered>, RegistryError> {
         let Some((first, others)) = filter.types.split_first() else { return Ok(None) };
-        let Some(mut all) = self.of_kind(request, filter, address, first).await? else { return Ok(None) };
-        for list in join_all(others.iter().map(|kind| self.of_kind(request, filter, address, kind))).await {
+        let Some(mut all) = self.of_kind(request, filter, address, first).await? else {
+            return Ok(None);
+        };
+        for list in
+            join_all(others.iter().map(|kind| self.of_kind(request, filter, address, kind))).await
+        {
             let Some(list) = list? else { return Ok(None) };
             all.gathered.extend(list.gathered, filter);
             all.cut = all.cut.or(list.cut);
@@ -125,21 +130,26 @@ impl<'a> Pages<'a> {
     /// Takes a page: the address of the next.
     async fn take(&mut self, reply: Reply) -> Result<Option<Url>, RegistryError> {
         let page = match reply.success(self.request) {
-            // A page that another one names and that is not there is kept back: what is on it is not absent.
-            Err(RegistryError::NotFound { .. }) if !self.seen.is_empty() => return Err(self.fault(Malformed::NextPage)),
+            // A page that another one names and that is not there is kept back: what is on it is
+            // not absent.
+            Err(RegistryError::NotFound { .. }) if !self.seen.is_empty() => {
+                return Err(self.fault(Malformed::NextPage));
+            }
             page => page?,
         };
         if page.media_type().as_deref() != Some(INDEX) {
             return Err(self.fault(Malformed::Referrers));
         }
-        let (body, filter, mut gathered) = (page.body.clone(), *self.filter, std::mem::take(&mut self.gathered));
+        let (body, filter, mut gathered) =
+            (page.body.clone(), *self.filter, std::mem::take(&mut self.gathered));
         let read = move || referrers::page(&body, &filter, &mut gathered).then_some(gathered);
         let read = aside::large(page.body.len(), read).await;
         self.gathered = read.ok_or_else(|| self.fault(Malformed::Referrers))?;
         self.seen.insert(page.url.to_string());
         match referrers::next(&page.headers, &page.url).map_err(|()| self.fault(Malformed::Link))? {
             Some(next) if self.seen.contains(next.as_str()) => Err(self.fault(Malformed::Loop)),
-            // A page that was redirected elsewhere has no next page here: credentials would go astray.
+            // A page that was redirected elsewhere has no next page here: credentials would go
+            // astray.
             Some(next) if !self.request.host.is_at(&next) => Err(self.fault(Malformed::Link)),
             next => Ok(next),
         }
@@ -168,8 +178,8 @@ fn is_filtered(page: &Reply) -> bool {
     values.flat_map(|value| value.split(',')).any(|name| name.trim().eq_ignore_ascii_case(BY_KIND))
 }
 
-/// How registries without the endpoint answer: 404 by the specification; 400, 405 and 406 in the wild; or a web page
-/// with status 200.
+/// How registries without the endpoint answer: 404 by the specification; 400, 405 and 406 in the
+/// wild; or a web page with status 200.
 fn no_endpoint(reply: &Reply) -> bool {
     matches!(reply.status, 400 | 404 | 405 | 406)
         || (reply.status == 200 && reply.media_type().as_deref() != Some(INDEX))

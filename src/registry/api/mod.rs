@@ -1,4 +1,5 @@
-//! The distribution API, over all hosts that serve a repository: resolve, manifests, referrers, blobs.
+//! The distribution API, over all hosts that serve a repository: resolve, manifests, referrers,
+//! blobs.
 //!
 //! [`session::Session`] is one decision's use of it.
 

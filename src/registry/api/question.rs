@@ -22,8 +22,11 @@ impl Wanted<'_> {
     }
 }
 
-/// The grammar of tags (distribution-spec, "Pulling manifests"): nothing else goes into a URL (attack E2).
+/// The grammar of tags (distribution-spec, "Pulling manifests"): nothing else goes into a URL
+/// (attack E2).
 pub(in crate::registry) fn is_tag(tag: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    tag.len() <= 128 && tag.bytes().next().is_some_and(word) && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+    tag.len() <= 128
+        && tag.bytes().next().is_some_and(word)
+        && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
 }

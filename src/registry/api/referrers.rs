@@ -1,7 +1,8 @@
-//! The referrers list of distribution-spec 1.1 ("Listing Referrers"): what of it matters ([`Filter`]), one page, and the
-//! address of the next.
+//! The referrers list of distribution-spec 1.1 ("Listing Referrers"): what of it matters
+//! ([`Filter`]), one page, and the address of the next.
 //!
-//! A list is a hint where to look, nothing more: every entry's content is fetched by its digest and judged by itself.
+//! A list is a hint where to look, nothing more: every entry's content is fetched by its digest and
+//! judged by itself.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -18,10 +19,11 @@ use crate::registry::error::Budget;
 
 /// Media type of a list.
 pub(in crate::registry) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// Longest annotation value that is kept, bytes; longer ones are left out. Nothing rests on annotations here.
+/// Longest annotation value that is kept, bytes; longer ones are left out. Nothing rests on
+/// annotations here.
 const ANNOTATION_MAX: usize = 4 << 10;
-/// Annotations of one entry that are kept where all are wanted; signers write a handful. A page of 4 MiB has room for
-/// hundreds of thousands, which would take ten times as much memory.
+/// Annotations of one entry that are kept where all are wanted; signers write a handful. A page of
+/// 4 MiB has room for hundreds of thousands, which would take ten times as much memory.
 const ANNOTATIONS_MAX: usize = 32;
 
 /// What a registry says about what refers to a manifest.
@@ -60,11 +62,12 @@ pub struct Referrer {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Which entries of a list are wanted, and what of them. One of an empty kind, or of none, always is: older registries say
-/// none.
+/// Which entries of a list are wanted, and what of them. One of an empty kind, or of none, always
+/// is: older registries say none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filter {
-    /// The artifact types that are wanted; none for all. A registry whose list has several pages is asked for each alone.
+    /// The artifact types that are wanted; none for all. A registry whose list has several pages is
+    /// asked for each alone.
     pub types: &'static [&'static str],
     /// The beginning of artifact types that are wanted beside them; empty for none.
     pub prefix: &'static str,
@@ -90,7 +93,8 @@ impl Filter {
     #[must_use]
     pub fn read(&self, untrusted: &[u8]) -> Option<List> {
         let mut gathered = Gathered::default();
-        (page(untrusted, self, &mut gathered) && !gathered.is_ambiguous).then(|| gathered.list(None))
+        (page(untrusted, self, &mut gathered) && !gathered.is_ambiguous)
+            .then(|| gathered.list(None))
     }
 }
 
@@ -121,7 +125,8 @@ pub(in crate::registry) struct Gathered {
     pub(in crate::registry) foreign: usize,
     /// Whether there are more that are wanted than are kept.
     is_crowded: bool,
-    /// Whether it has what a manifest has, or its list under another spelling as well: others may read it otherwise.
+    /// Whether it has what a manifest has, or its list under another spelling as well: others may
+    /// read it otherwise.
     is_ambiguous: bool,
 }
 
@@ -141,7 +146,8 @@ impl Gathered {
     pub(in crate::registry) fn extend(&mut self, other: Self, filter: &Filter) {
         self.foreign = self.foreign.saturating_add(other.foreign);
         self.is_crowded |= other.is_crowded;
-        let known: std::collections::BTreeSet<Digest> = self.entries.iter().map(|entry| entry.digest.clone()).collect();
+        let known: std::collections::BTreeSet<Digest> =
+            self.entries.iter().map(|entry| entry.digest.clone()).collect();
         for entry in other.entries.into_iter().filter(|entry| !known.contains(&entry.digest)) {
             self.keep(entry, filter);
         }
@@ -167,7 +173,9 @@ impl Gathered {
             return;
         };
         let Annotations(mut annotations) = entry.annotations.unwrap_or_default();
-        annotations.retain(|name, _| filter.annotations.is_empty() || filter.annotations.contains(&name.as_str()));
+        annotations.retain(|name, _| {
+            filter.annotations.is_empty() || filter.annotations.contains(&name.as_str())
+        });
         let (media_type, size) = (entry.media_type, entry.size);
         self.keep(Referrer { digest, media_type, artifact_type: kind, size, annotations }, filter);
     }
@@ -187,8 +195,8 @@ struct Entry {
     annotations: Option<Annotations>,
 }
 
-/// Reads a page, entry by entry, into what was gathered: no more of it is ever in memory. False when it is no image index;
-/// then what was gathered is of no use.
+/// Reads a page, entry by entry, into what was gathered: no more of it is ever in memory. False
+/// when it is no image index; then what was gathered is of no use.
 pub(in crate::registry) fn page(body: &[u8], filter: &Filter, gathered: &mut Gathered) -> bool {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     Page { filter, gathered }.deserialize(&mut deserializer).is_ok() && deserializer.end().is_ok()
@@ -219,12 +227,16 @@ impl<'de> Visitor<'de> for Page<'_> {
         while let Some(name) = access.next_key::<String>()? {
             match name.as_str() {
                 "manifests" if !std::mem::replace(&mut is_read, true) => {
-                    access.next_value_seed(Entries { filter: self.filter, gathered: &mut *self.gathered })?;
+                    access.next_value_seed(Entries {
+                        filter: self.filter,
+                        gathered: &mut *self.gathered,
+                    })?;
                 }
                 "manifests" => return Err(serde::de::Error::custom("two lists")),
                 other => {
                     let others = ["manifests", "config", "layers"];
-                    self.gathered.is_ambiguous |= others.contains(&other.to_ascii_lowercase().as_str());
+                    self.gathered.is_ambiguous |=
+                        others.contains(&other.to_ascii_lowercase().as_str());
                     access.next_value::<IgnoredAny>()?;
                 }
             }
@@ -289,22 +301,26 @@ impl<'de> Deserialize<'de> for Annotations {
     }
 }
 
-/// The address of the next page (RFC 8288, `rel="next"`): none when this is the last, an error when it is on another
-/// host or no address.
+/// The address of the next page (RFC 8288, `rel="next"`): none when this is the last, an error when
+/// it is on another host or no address.
 pub(in crate::registry) fn next(headers: &HeaderMap, page: &Url) -> Result<Option<Url>, ()> {
     let links = headers.get_all(LINK).iter().map(|value| value.to_str().map_err(|_| ()));
-    for link in
-        links.flat_map(|link| link.map(|text| text.split(',').map(Ok).collect()).unwrap_or_else(|()| vec![Err(())]))
-    {
+    for link in links.flat_map(|link| {
+        link.map(|text| text.split(',').map(Ok).collect()).unwrap_or_else(|()| vec![Err(())])
+    }) {
         let link = link?;
-        let Some((address, parameters)) = link.trim().strip_prefix('<').and_then(|rest| rest.split_once('>')) else {
+        let Some((address, parameters)) =
+            link.trim().strip_prefix('<').and_then(|rest| rest.split_once('>'))
+        else {
             return Err(());
         };
         if !parameters.split(';').any(is_next) {
             continue;
         }
         let next = page.join(address).map_err(|_| ())?;
-        let same = next.origin() == page.origin() && next.username().is_empty() && next.password().is_none();
+        let same = next.origin() == page.origin()
+            && next.username().is_empty()
+            && next.password().is_none();
         return if same { Ok(Some(next)) } else { Err(()) };
     }
     Ok(None)
@@ -312,7 +328,8 @@ pub(in crate::registry) fn next(headers: &HeaderMap, page: &Url) -> Result<Optio
 
 fn is_next(parameter: &str) -> bool {
     let Some((name, value)) = parameter.split_once('=') else { return false };
-    name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
+    name.trim().eq_ignore_ascii_case("rel")
+        && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
 }
 
 #[cfg(test)]
@@ -328,9 +345,18 @@ mod tests {
 
     #[test]
     fn the_next_page_is_on_the_same_host() {
-        assert_eq!(link(r#"</v2/a/x?last=2>; rel="next""#), Ok(Some("https://r.example/v2/a/x?last=2".to_owned())));
-        assert_eq!(link("<?n=3>;REL=next"), Ok(Some("https://r.example/v2/a/referrers/sha256:00?n=3".to_owned())));
-        assert_eq!(link(r#"</first>; rel="first", </y>; rel="next""#), Ok(Some("https://r.example/y".to_owned())));
+        assert_eq!(
+            link(r#"</v2/a/x?last=2>; rel="next""#),
+            Ok(Some("https://r.example/v2/a/x?last=2".to_owned()))
+        );
+        assert_eq!(
+            link("<?n=3>;REL=next"),
+            Ok(Some("https://r.example/v2/a/referrers/sha256:00?n=3".to_owned()))
+        );
+        assert_eq!(
+            link(r#"</first>; rel="first", </y>; rel="next""#),
+            Ok(Some("https://r.example/y".to_owned()))
+        );
         assert_eq!(link(r#"</x>; rel="prev""#), Ok(None));
     }
 
@@ -381,8 +407,16 @@ mod tests {
             assert_eq!(read(bad.as_bytes(), &ALL), None, "{bad}");
         }
         // Under a tag anything may stand; an endpoint has lists alone.
-        for bad in [r#"{"manifests":[],"layers":[]}"#, r#"{"manifests":[],"Manifests":[]}"#, r#"{"config":{}}"#] {
-            assert_eq!((read(bad.as_bytes(), &ALL).is_some(), ALL.read(bad.as_bytes())), (true, None), "{bad}");
+        for bad in [
+            r#"{"manifests":[],"layers":[]}"#,
+            r#"{"manifests":[],"Manifests":[]}"#,
+            r#"{"config":{}}"#,
+        ] {
+            assert_eq!(
+                (read(bad.as_bytes(), &ALL).is_some(), ALL.read(bad.as_bytes())),
+                (true, None),
+                "{bad}"
+            );
         }
     }
 
@@ -394,30 +428,38 @@ mod tests {
                 Digest::of(&number.to_be_bytes())
             )
         };
-        let entries: Vec<String> =
-            ["scan", "wanted", "", "bundle.v9", "scan"].iter().enumerate().map(|(n, kind)| entry(n, kind)).collect();
+        let entries: Vec<String> = ["scan", "wanted", "", "bundle.v9", "scan"]
+            .iter()
+            .enumerate()
+            .map(|(n, kind)| entry(n, kind))
+            .collect();
         let json = format!(r#"{{"manifests":[{}]}}"#, entries.join(","));
         let filter = Filter { types: &["wanted"], prefix: "bundle.", annotations: &["b"], most: 8 };
         let (list, _) = read(json.as_bytes(), &filter).unwrap();
-        let kinds: Vec<Option<&str>> = list.iter().map(|entry| entry.artifact_type.as_deref()).collect();
+        let kinds: Vec<Option<&str>> =
+            list.iter().map(|entry| entry.artifact_type.as_deref()).collect();
         assert_eq!(kinds, [Some("wanted"), None, Some("bundle.v9")]);
         assert_eq!((list.others, list.other_kind.as_deref()), (2, Some("scan")));
         assert_eq!(list[0].annotations, BTreeMap::from([("b".to_owned(), "2".to_owned())]));
     }
 
-    /// Attack D1: what a page of 4 MiB has room for does not become ten times as much in memory; of more entries than are
-    /// kept the newest are, and it is said.
+    /// Attack D1: what a page of 4 MiB has room for does not become ten times as much in memory; of
+    /// more entries than are kept the newest are, and it is said.
     #[test]
     fn attack_d1_annotations_and_entries_without_number_are_not_kept() {
         let hex = "a".repeat(64);
         let many: Vec<String> = (0..10_000).map(|number| format!(r#""{number}":"""#)).collect();
-        let entry =
-            format!(r#"{{"mediaType":"m","digest":"sha256:{hex}","size":3,"annotations":{{{}}}}}"#, many.join(","));
+        let entry = format!(
+            r#"{{"mediaType":"m","digest":"sha256:{hex}","size":3,"annotations":{{{}}}}}"#,
+            many.join(",")
+        );
         let (list, _) = read(format!(r#"{{"manifests":[{entry}]}}"#).as_bytes(), &ALL).unwrap();
         assert_eq!((list.cut, list[0].annotations.len()), (None, ANNOTATIONS_MAX));
-        let entry = |size: usize| format!(r#"{{"mediaType":"m","digest":"sha256:{hex}","size":{size}}}"#);
+        let entry =
+            |size: usize| format!(r#"{{"mediaType":"m","digest":"sha256:{hex}","size":{size}}}"#);
         let entries: Vec<String> = (0..5000).map(entry).collect();
-        let (list, _) = read(format!(r#"{{"manifests":[{}]}}"#, entries.join(",")).as_bytes(), &ALL).unwrap();
+        let (list, _) =
+            read(format!(r#"{{"manifests":[{}]}}"#, entries.join(",")).as_bytes(), &ALL).unwrap();
         assert_eq!((list.cut, list.len(), list[0].size), (Some(Budget::Entries), 1024, 3976));
     }
 }

@@ -1,5 +1,5 @@
-//! [`survey`]: what an operator should know of the node's registry files before an image needs them. It asks nobody and
-//! shows no secret.
+//! [`survey`]: what an operator should know of the node's registry files before an image needs
+//! them. It asks nobody and shows no secret.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -35,8 +35,8 @@ pub enum Notice {
     },
 }
 
-/// Looks at the `hosts.toml` files, the docker configurations and the configuration of credential provider plugins that
-/// these options name. Reads from the disk.
+/// Looks at the `hosts.toml` files, the docker configurations and the configuration of credential
+/// provider plugins that these options name. Reads from the disk.
 #[must_use]
 pub fn survey(options: &Options) -> Vec<Notice> {
     let mut seen = BTreeSet::new();
@@ -54,8 +54,13 @@ pub fn survey(options: &Options) -> Vec<Notice> {
             notices.extend(of_folder(&root.join(&name), &registry(&name), options));
         }
     }
-    notices
-        .extend(options.docker_configs.iter().filter_map(|file| docker_config::fault(file)).map(Notice::Credentials));
+    notices.extend(
+        options
+            .docker_configs
+            .iter()
+            .filter_map(|file| docker_config::fault(file))
+            .map(Notice::Credentials),
+    );
     let plugins = options.credential_provider_config.as_deref().map(provider_config::read);
     notices.extend(plugins.and_then(Result::err).map(Notice::Credentials));
     notices
@@ -84,7 +89,9 @@ fn of_folder(folder: &Path, registry: &str, options: &Options) -> Vec<Notice> {
 fn registry(folder: &str) -> String {
     let port = folder.strip_suffix('_').and_then(|rest| rest.rsplit_once('_'));
     match port {
-        Some((host, port)) if !host.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => format!("{host}:{port}"),
+        Some((host, port)) if !host.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+            format!("{host}:{port}")
+        }
         _ => folder.to_owned(),
     }
 }
@@ -92,17 +99,25 @@ fn registry(folder: &str) -> String {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Hosts(error) => write!(f, "{error}; until it is mended, images by it are refused as unable"),
-            Self::Credentials(fault) => write!(f, "{fault}; until it is mended, there are no credentials by it"),
+            Self::Hosts(error) => {
+                write!(f, "{error}; until it is mended, images by it are refused as unable")
+            }
+            Self::Credentials(fault) => {
+                write!(f, "{fault}; until it is mended, there are no credentials by it")
+            }
             Self::Mirror { registry: Some(registry), host } => write!(
                 f,
-                "hosts.toml has {host} for images of {registry}; the gate shows it no credentials: if it needs those of \
-                 {registry}, set in [registry]: credential_hosts = {{ \"{registry}\" = [\"{host}\"] }}"
+                "hosts.toml has {host} for images of {registry}; the gate shows it no credentials: \
+                 if it needs those of \
+                 {registry}, set in [registry]: credential_hosts = {{ \"{registry}\" = \
+                 [\"{host}\"] }}"
             ),
             Self::Mirror { registry: None, host } => write!(
                 f,
-                "hosts.toml has {host} for every registry without a folder of its own; the gate shows it no credentials: if \
-                 it needs those of a registry, set in [registry]: credential_hosts = {{ \"REGISTRY\" = [\"{host}\"] }}"
+                "hosts.toml has {host} for every registry without a folder of its own; the gate \
+                 shows it no credentials: if \
+                 it needs those of a registry, set in [registry]: credential_hosts = \
+                 {{ \"REGISTRY\" = [\"{host}\"] }}"
             ),
         }
     }
@@ -132,7 +147,10 @@ mod tests {
             std::fs::create_dir_all(root.path().join(name).parent().unwrap()).unwrap();
             std::fs::write(root.path().join(name), text).unwrap();
         };
-        write("certs.d/docker.io/hosts.toml", "[host.\"https://mirror.example\"]\n[host.\"https://named.example\"]\n");
+        write(
+            "certs.d/docker.io/hosts.toml",
+            "[host.\"https://mirror.example\"]\n[host.\"https://named.example\"]\n",
+        );
         write("certs.d/reg.example_5000_/hosts.toml", "server = \"https://reg.example:5000\"\n");
         write("certs.d/bad.example/hosts.toml", "server = [\"hunter2\"]\n");
         write("certs.d/_default/hosts.toml", "[host.\"https://all.example\"]\n");
@@ -142,7 +160,8 @@ mod tests {
         let options = Options {
             certs_dirs: vec![path("certs.d"), path("none")],
             docker_configs: vec![path("good.json"), path("bad.json"), path("none.json")],
-            credential_hosts: [("index.docker.io".to_owned(), vec!["named.example".to_owned()])].into(),
+            credential_hosts: [("index.docker.io".to_owned(), vec!["named.example".to_owned()])]
+                .into(),
             ..Options::default()
         };
         let found = survey(&options);
@@ -151,12 +170,21 @@ mod tests {
             host: host.to_owned(),
         };
         assert_eq!(found[0], mirror(None, "all.example"));
-        assert!(matches!(&found[1], Notice::Hosts(RegistryError::Config { line: Some(1), .. })), "{found:?}");
+        assert!(
+            matches!(&found[1], Notice::Hosts(RegistryError::Config { line: Some(1), .. })),
+            "{found:?}"
+        );
         assert_eq!(found[2], mirror(Some("docker.io"), "mirror.example"));
-        assert!(matches!(&found[3], Notice::Credentials(fault) if fault.source.ends_with("bad.json")), "{found:?}");
+        assert!(
+            matches!(&found[3], Notice::Credentials(fault) if fault.source.ends_with("bad.json")),
+            "{found:?}"
+        );
         assert_eq!(found.len(), 4, "{found:?}");
         let said: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert!(said[2].contains(r#"credential_hosts = { "docker.io" = ["mirror.example"] }"#), "{said:?}");
+        assert!(
+            said[2].contains(r#"credential_hosts = { "docker.io" = ["mirror.example"] }"#),
+            "{said:?}"
+        );
         assert!(!said.concat().contains("hunter2"), "{said:?}");
     }
 }

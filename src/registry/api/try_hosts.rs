@@ -1,8 +1,9 @@
-//! One question to all hosts of a route in order, again after a pause where that may help, until one of them settles it.
+//! One question to all hosts of a route in order, again after a pause where that may help, until
+//! one of them settles it.
 //!
-//! A host that is not the last gets only its share of the time that is left. The next host is always asked before anybody
-//! is waited for; then those that were refused, broken or overloaded are asked again, `retries` times at most, and only
-//! as far as the decision's time reaches.
+//! A host that is not the last gets only its share of the time that is left. The next host is
+//! always asked before anybody is waited for; then those that were refused, broken or overloaded
+//! are asked again, `retries` times at most, and only as far as the decision's time reaches.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +26,8 @@ use crate::registry::session::route::Route;
 use crate::share::Recalled;
 
 /// The manifests and indexes that can be judged; schema 1 is not among them (fact P14).
-const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.oci.image.index.v1+json, \
                          application/vnd.docker.distribution.manifest.v2+json, \
                          application/vnd.docker.distribution.manifest.list.v2+json";
 
@@ -59,13 +61,14 @@ impl Session {
     ) -> Result<Settled, RegistryError> {
         let route = self.route(repository).await?;
         let all = route.numbers(0, |host| wanted.may_come_from(host));
-        let (first, rest): (Vec<usize>, Vec<usize>) = all.into_iter().partition(|number| *number == at);
+        let (first, rest): (Vec<usize>, Vec<usize>) =
+            all.into_iter().partition(|number| *number == at);
         let numbers: Vec<usize> = first.into_iter().chain(rest).collect();
         self.try_unless_recalled(&route, &numbers, repository, wanted).await
     }
 
-    /// Asks these hosts in turn, unless the memory that this session holds, or its decision's place, is asked back: then it is
-    /// over, whatever is waited for.
+    /// Asks these hosts in turn, unless the memory that this session holds, or its decision's
+    /// place, is asked back: then it is over, whatever is waited for.
     async fn try_unless_recalled(
         &self,
         route: &Route,
@@ -99,7 +102,8 @@ impl Session {
                 let hosts_left = turn.len().saturating_sub(asked);
                 match self.try_host(route, (host, hosts_left), repository, wanted).await {
                     Ok(answer) if answer.settles() => {
-                        let next = numbers.iter().copied().skip_while(|number| *number != at).nth(1);
+                        let next =
+                            numbers.iter().copied().skip_while(|number| *number != at).nth(1);
                         let settled = Settled { answer, at, next, passed: tally.passed() };
                         return Ok(self.learnt(repository, settled));
                     }
@@ -121,7 +125,8 @@ impl Session {
         Ok(self.learnt(repository, settled))
     }
 
-    /// Waits until it is worth asking any of these hosts again; says no, at once, when that is later than there is time.
+    /// Waits until it is worth asking any of these hosts again; says no, at once, when that is
+    /// later than there is time.
     async fn pause(&self, route: &Route, turn: &[usize], attempt: u32) -> bool {
         let (Ok(left), random) = (self.left(), self.registry().random) else { return false };
         let now = self.now();
@@ -129,7 +134,11 @@ impl Session {
         let wait = |at: &usize| {
             let host = route.host(*at)?;
             let quiet = self.registry().state(&host.authority).patience.quiet_for(now);
-            Some(if quiet.is_zero() { own } else { own.max(quiet.saturating_add(spread(random()))) })
+            Some(if quiet.is_zero() {
+                own
+            } else {
+                own.max(quiet.saturating_add(spread(random())))
+            })
         };
         match turn.iter().filter_map(wait).min() {
             Some(wait) if wait < left => {
@@ -148,10 +157,14 @@ impl Session {
         wanted: &Wanted<'_>,
     ) -> Result<Answer, RegistryError> {
         let (rest, accept, limit) = match wanted {
-            Wanted::Manifest { digest, limit } => (format!("manifests/{digest}"), Some(MANIFESTS), *limit),
+            Wanted::Manifest { digest, limit } => {
+                (format!("manifests/{digest}"), Some(MANIFESTS), *limit)
+            }
             Wanted::Tag { tag, limit } => (format!("manifests/{tag}"), Some(MANIFESTS), *limit),
             Wanted::Blob { digest, size } => (format!("blobs/{digest}"), None, *size),
-            Wanted::Referrers { digest, .. } => (format!("referrers/{digest}"), Some(INDEX), REFERRERS_PAGE_MAX),
+            Wanted::Referrers { digest, .. } => {
+                (format!("referrers/{digest}"), Some(INDEX), REFERRERS_PAGE_MAX)
+            }
         };
         let is_slow = self.registry().state(&host.authority).patience.is_slow(self.now());
         let share: Option<Duration> = share(self.left()?, self.request_time(), hosts_left, is_slow);
@@ -160,8 +173,16 @@ impl Session {
             Wanted::Manifest { .. } | Wanted::Blob { .. } => Integrity::Digest,
             Wanted::Tag { .. } | Wanted::Referrers { .. } => Integrity::Transport,
         };
-        let request =
-            HostRequest { named: &route.named, host, repository, rest: &rest, accept, limit, until, integrity };
+        let request = HostRequest {
+            named: &route.named,
+            host,
+            repository,
+            rest: &rest,
+            accept,
+            limit,
+            until,
+            integrity,
+        };
         match wanted {
             Wanted::Referrers { filter, .. } => self.referrers_of(&request, filter).await,
             Wanted::Manifest { .. } | Wanted::Blob { .. } | Wanted::Tag { .. } => {
@@ -199,18 +220,22 @@ impl HostTally {
 
     /// The most telling failure but "not there"; of equal ones the first.
     fn passed(&self) -> Option<RegistryError> {
-        let failures = || self.failed.values().filter(|error| !matches!(error, RegistryError::NotFound { .. }));
+        let failures = || {
+            self.failed.values().filter(|error| !matches!(error, RegistryError::NotFound { .. }))
+        };
         let told = failures().rev().max_by_key(|error| error.rank())?.clone();
         match failures().find(|error| error.is_withheld()) {
             // A mirror that was shown no credentials may be all that is wrong.
-            Some(withheld) if *withheld != told => {
-                Some(RegistryError::Beside { error: Box::new(told), beside: Box::new(withheld.clone()) })
-            }
+            Some(withheld) if *withheld != told => Some(RegistryError::Beside {
+                error: Box::new(told),
+                beside: Box::new(withheld.clone()),
+            }),
             _ => Some(told),
         }
     }
 
-    /// What it comes to when no host settled it: any failure but "not there" stands before what others have not.
+    /// What it comes to when no host settled it: any failure but "not there" stands before what
+    /// others have not.
     fn end(
         mut self,
         numbers: &[usize],
@@ -236,22 +261,35 @@ impl HostTally {
     }
 }
 
-/// Hashes what came; only what hashes to what was asked for leaves this room (attacks A1 and A7). A page in the place of
-/// content says nothing about the content.
-async fn fetched(reply: Reply, request: &HostRequest<'_>, wanted: &Wanted<'_>) -> Result<Fetched, RegistryError> {
+/// Hashes what came; only what hashes to what was asked for leaves this room (attacks A1 and A7). A
+/// page in the place of content says nothing about the content.
+async fn fetched(
+    reply: Reply,
+    request: &HostRequest<'_>,
+    wanted: &Wanted<'_>,
+) -> Result<Fetched, RegistryError> {
     let body = reply.body.clone();
     let got = aside::large(body.len(), move || Digest::of(&body)).await;
     let (expected, page) = match wanted {
-        Wanted::Manifest { digest, .. } | Wanted::Blob { digest, .. } => (Some(*digest), reply.web_page()),
+        Wanted::Manifest { digest, .. } | Wanted::Blob { digest, .. } => {
+            (Some(*digest), reply.web_page())
+        }
         Wanted::Tag { .. } | Wanted::Referrers { .. } => (None, reply.page(&got)),
     };
     match (expected, page) {
         (Some(expected), _) if *expected == got => {}
         (_, Some(kind)) => {
-            return Err(RegistryError::Malformed { host: request.sender(&reply.url), what: Malformed::Page(kind) });
+            return Err(RegistryError::Malformed {
+                host: request.sender(&reply.url),
+                what: Malformed::Page(kind),
+            });
         }
         (Some(expected), None) => {
-            return Err(RegistryError::DigestMismatch { host: request.authority(), expected: expected.clone(), got });
+            return Err(RegistryError::DigestMismatch {
+                host: request.authority(),
+                expected: expected.clone(),
+                got,
+            });
         }
         (None, None) => {}
     }

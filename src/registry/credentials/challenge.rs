@@ -1,4 +1,5 @@
-//! [`challenges`]: reads `WWW-Authenticate` (RFC 9110 section 11, before it RFC 7235), which a hostile registry writes.
+//! [`challenges`]: reads `WWW-Authenticate` (RFC 9110 section 11, before it RFC 7235), which a
+//! hostile registry writes.
 
 use std::collections::BTreeMap;
 
@@ -25,14 +26,16 @@ pub(in crate::registry) enum Challenge {
         service: Option<String>,
         /// Which rights it must have.
         scope: Option<String>,
-        /// The token that came along is not good, or not good any more (RFC 6750 section 3.1, `invalid_token`).
+        /// The token that came along is not good, or not good any more (RFC 6750 section 3.1,
+        /// `invalid_token`).
         is_token_invalid: bool,
     },
 }
 
-/// The challenges that can be answered, the better one (Bearer) first, as containerd prefers them. As with containerd
-/// (its `ParseAuthHeader`) what was read before something that is not well formed counts, and nothing after it. What
-/// cannot be answered is left out: without any, the 401 stands.
+/// The challenges that can be answered, the better one (Bearer) first, as containerd prefers them.
+/// As with containerd (its `ParseAuthHeader`) what was read before something that is not well
+/// formed counts, and nothing after it. What cannot be answered is left out: without any, the 401
+/// stands.
 pub(in crate::registry) fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
     let mut found = Vec::new();
     for value in headers.get_all(WWW_AUTHENTICATE).iter().take(CHALLENGES_MAX) {
@@ -55,7 +58,8 @@ struct Cursor<'a> {
 struct Parameters {
     /// By name, in lower case.
     found: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// One name stands twice, or there are more than anybody sends: which one counts is nobody's to guess.
+    /// One name stands twice, or there are more than anybody sends: which one counts is nobody's to
+    /// guess.
     ambiguous: bool,
     /// What follows is not well formed.
     broken: bool,
@@ -94,7 +98,9 @@ impl<'a> Cursor<'a> {
             }
             self.take(1);
             self.skip(b" \t");
-            let Some(value) = self.value() else { return Parameters { broken: true, ..parameters } };
+            let Some(value) = self.value() else {
+                return Parameters { broken: true, ..parameters };
+            };
             let twice = parameters.found.insert(name.to_ascii_lowercase(), value).is_some();
             if twice || parameters.found.len() > PARAMETERS_MAX {
                 return Parameters { ambiguous: true, ..parameters };
@@ -102,7 +108,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A quoted string, or what stands before the next comma or space: some write `realm=/`, which is no token.
+    /// A quoted string, or what stands before the next comma or space: some write `realm=/`, which
+    /// is no token.
     fn value(&mut self) -> Option<Vec<u8>> {
         if self.rest.first() == Some(&b'"') {
             return self.quoted();
@@ -141,7 +148,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Text without control characters; other bytes than ASCII only as UTF-8, which an address writes in its own way.
+/// Text without control characters; other bytes than ASCII only as UTF-8, which an address writes
+/// in its own way.
 fn text(bytes: Vec<u8>) -> Option<String> {
     let text = String::from_utf8(bytes).ok()?;
     (!text.chars().any(char::is_control)).then_some(text)
@@ -154,8 +162,10 @@ fn challenge(scheme: &[u8], mut parameters: Parameters) -> Option<Challenge> {
     if !scheme.eq_ignore_ascii_case(b"bearer") || parameters.ambiguous {
         return None;
     }
-    let mut take = |name: &str| parameters.found.remove(name.as_bytes()).filter(|value| !value.is_empty());
-    let (realm, service, scope, error) = (take("realm")?, take("service"), take("scope"), take("error"));
+    let mut take =
+        |name: &str| parameters.found.remove(name.as_bytes()).filter(|value| !value.is_empty());
+    let (realm, service, scope, error) =
+        (take("realm")?, take("service"), take("scope"), take("error"));
     Some(Challenge::Bearer {
         realm: text(realm)?,
         service: service.map_or(Some(None), |value| text(value).map(Some))?,
@@ -171,7 +181,8 @@ mod tests {
     fn read(values: &[&str]) -> Vec<Challenge> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(WWW_AUTHENTICATE, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            headers
+                .append(WWW_AUTHENTICATE, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         challenges(&headers)
     }
@@ -185,12 +196,18 @@ mod tests {
     #[test]
     fn reads_what_registries_send() {
         let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#;
-        let expected =
-            bearer("https://auth.docker.io/token", Some("registry.docker.io"), Some("repository:a/b:pull,push"));
+        let expected = bearer(
+            "https://auth.docker.io/token",
+            Some("registry.docker.io"),
+            Some("repository:a/b:pull,push"),
+        );
         assert_eq!(read(&[hub]), [expected]);
         assert_eq!(read(&["basic REALM=x"]), [Challenge::Basic]);
         assert_eq!(read(&["Basic"]), [Challenge::Basic]);
-        assert_eq!(read(&[r#"BEARER Realm = "https://a/\"t""#]), [bearer("https://a/\"t", None, None)]);
+        assert_eq!(
+            read(&[r#"BEARER Realm = "https://a/\"t""#]),
+            [bearer("https://a/\"t", None, None)]
+        );
     }
 
     #[test]
@@ -242,12 +259,18 @@ mod tests {
             (r#"Bearer realm="https://a/t";service="s""#, plain.clone()),
             (r#"Bearer realm="https://a/t",service="s"#, plain.clone()),
             (r#"Bearer realm="https://a/t",="#, plain),
-            ("Bearer realm=\"https://a/é\",service=\"Müller\"", bearer("https://a/é", Some("Müller"), None)),
+            (
+                "Bearer realm=\"https://a/é\",service=\"Müller\"",
+                bearer("https://a/é", Some("Müller"), None),
+            ),
         ] {
             assert_eq!(read(&[value]), [expected], "{value}");
         }
         let invalid = read(&[r#"Bearer realm="https://a/t",error="invalid_token""#]);
-        assert!(matches!(invalid.as_slice(), [Challenge::Bearer { is_token_invalid: true, .. }]), "{invalid:?}");
+        assert!(
+            matches!(invalid.as_slice(), [Challenge::Bearer { is_token_invalid: true, .. }]),
+            "{invalid:?}"
+        );
     }
 
     #[test]
@@ -270,6 +293,9 @@ mod tests {
         }
         let many: String = (0..40).map(|n| format!(r#",p{n}="v""#)).collect();
         assert_eq!(read(&[&format!(r#"Bearer realm="https://a"{many}"#)]), []);
-        assert_eq!(read(&[&format!(r#"Bearer realm="https://a",x="{}""#, "y".repeat(VALUE_MAX))]), []);
+        assert_eq!(
+            read(&[&format!(r#"Bearer realm="https://a",x="{}""#, "y".repeat(VALUE_MAX))]),
+            []
+        );
     }
 }

@@ -1,8 +1,9 @@
-//! [`DockerConfigs`]: the node's own credentials from docker `config.json` files, for checks that no request with
-//! credentials stands behind (CreateContainer after a restart).
+//! [`DockerConfigs`]: the node's own credentials from docker `config.json` files, for checks that
+//! no request with credentials stands behind (CreateContainer after a restart).
 //!
-//! Keys are matched as the kubelet matches them ([`super::pattern`]). Of one file a helper (`credHelpers` for the host,
-//! else `credsStore`) is asked first, as docker does; the kubelet runs none.
+//! Keys are matched as the kubelet matches them ([`super::pattern`]). Of one file a helper
+//! (`credHelpers` for the host, else `credsStore`) is asked first, as docker does; the kubelet runs
+//! none.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,9 @@ struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        for field in [&mut self.auth, &mut self.password, &mut self.identitytoken, &mut self.registrytoken] {
+        for field in
+            [&mut self.auth, &mut self.password, &mut self.identitytoken, &mut self.registrytoken]
+        {
             field.zeroize();
         }
     }
@@ -72,9 +75,9 @@ impl DockerConfigs {
         Self { files, helpers }
     }
 
-    /// The secrets for a (folded) repository, in the order of the files, and what failed. A file that cannot be used is
-    /// passed over, as the kubelet does: without credentials a private registry answers 401, never "not there". Waits
-    /// for helpers until `until`.
+    /// The secrets for a (folded) repository, in the order of the files, and what failed. A file
+    /// that cannot be used is passed over, as the kubelet does: without credentials a private
+    /// registry answers 401, never "not there". Waits for helpers until `until`.
     pub(in crate::registry) async fn find(
         &self,
         repository: &Repository,
@@ -97,7 +100,10 @@ impl DockerConfigs {
                     }
                     secrets.extend(said.secrets);
                     if let Some(problem) = said.unusable {
-                        faults.push(CredentialFault::new(file, CredentialWhy::File { line: None, problem }));
+                        faults.push(CredentialFault::new(
+                            file,
+                            CredentialWhy::File { line: None, problem },
+                        ));
                     }
                 }
                 Err(RegistryError::Unsafe(fault)) => {
@@ -117,14 +123,19 @@ fn read(path: &Path) -> Result<Option<File>, RegistryError> {
     let Some(bytes) = read_capped(path)?.map(Zeroizing::new) else { return Ok(None) };
     // The parser's own words may quote the file: only the line is told.
     let parsed = serde_json::from_slice(&bytes);
-    parsed.map_err(|error| config(path, Some(error.line()), "is not a docker config.json that can be understood"))
+    parsed.map_err(|error| {
+        config(path, Some(error.line()), "is not a docker config.json that can be understood")
+    })
 }
 
 /// What is wrong with a file, or with the first entry of it that is of no use, whatever it is for.
 pub(in crate::registry) fn fault(path: &Path) -> Option<CredentialFault> {
     let why = match read(path) {
         Ok(file) => {
-            let problem = file.iter().flat_map(|file| file.auths.values()).find_map(|entry| entry.secret().err())?;
+            let problem = file
+                .iter()
+                .flat_map(|file| file.auths.values())
+                .find_map(|entry| entry.secret().err())?;
             CredentialWhy::File { line: None, problem }
         }
         Err(RegistryError::Unsafe(fault)) => CredentialWhy::Unsafe(fault),
@@ -138,7 +149,8 @@ fn find_in(path: &Path, repository: &Repository) -> Result<Said, RegistryError> 
     let Some(file) = read(path)? else { return Ok(Said::default()) };
     let own = |key: &String| server_host(key).is_some_and(|host| fold(&host) == repository.host());
     // An empty name means that the host has none, whatever the store.
-    let helper = file.helpers.iter().find(|(key, _)| own(key)).map_or(&file.store, |(_, helper)| helper);
+    let helper =
+        file.helpers.iter().find(|(key, _)| own(key)).map_or(&file.store, |(_, helper)| helper);
     let mut fitting: Vec<(Pattern, &Entry)> = file
         .auths
         .iter()
@@ -233,9 +245,9 @@ mod tests {
     /// The kubelet tries all that fit, one after the other.
     #[test]
     fn all_that_fit_are_found_in_order() {
-        let json =
-            r#"{"auths":{"*.example":{"auth":"YTpw"},"reg.example":{"auth":"Yjpw"},"reg.example/t":{"auth":"Yzpw"}}}"#;
-        let secrets: Vec<Option<Secret>> = said(json, "reg.example/t").secrets.into_iter().map(Some).collect();
+        let json = r#"{"auths":{"*.example":{"auth":"YTpw"},"reg.example":{"auth":"Yjpw"},"reg.example/t":{"auth":"Yzpw"}}}"#;
+        let secrets: Vec<Option<Secret>> =
+            said(json, "reg.example/t").secrets.into_iter().map(Some).collect();
         assert_eq!(secrets, [password("c"), password("b"), password("a")]);
     }
 
@@ -258,7 +270,11 @@ mod tests {
         let json = r#"{"auths":{"*.example":{"auth":"YTpw\n"},"reg.example":{"auth":"YTpwCg=="},"other.example":{}}}"#;
         let said = said(json, "reg.example/a");
         assert_eq!(said.secrets, Vec::from_iter(password("a")));
-        assert!(said.unusable.is_some_and(|problem| problem.contains("base64")), "{:?}", said.unusable);
+        assert!(
+            said.unusable.is_some_and(|problem| problem.contains("base64")),
+            "{:?}",
+            said.unusable
+        );
         for (entry, is_told) in [
             (r#"{"auth":"!"}"#, true),
             (r#"{"username":"a:b","password":"p"}"#, true),
@@ -266,12 +282,14 @@ mod tests {
             (r"{}", false),
             (r#"{"auth":""}"#, false),
         ] {
-            let said = self::said(&format!(r#"{{"auths":{{"reg.example":{entry}}}}}"#), "reg.example/a");
+            let said =
+                self::said(&format!(r#"{{"auths":{{"reg.example":{entry}}}}}"#), "reg.example/a");
             assert_eq!((said.secrets.len(), said.unusable.is_some()), (0, is_told), "{entry}");
         }
     }
 
-    /// Attack E4: whoever could change a file could have a registry of his own asked with somebody else's name.
+    /// Attack E4: whoever could change a file could have a registry of his own asked with somebody
+    /// else's name.
     #[test]
     fn attack_e4_a_file_that_others_can_write_is_not_read() {
         use std::os::unix::fs::PermissionsExt;

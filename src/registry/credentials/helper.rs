@@ -1,8 +1,9 @@
-//! [`Helpers`]: credentials from docker's credential helpers, by their protocol (docker-credential-helpers,
-//! "Development"): `docker-credential-NAME get`, the server's address on standard input, JSON on standard output.
+//! [`Helpers`]: credentials from docker's credential helpers, by their protocol
+//! (docker-credential-helpers, "Development"): `docker-credential-NAME get`, the server's address
+//! on standard input, JSON on standard output.
 //!
-//! Which helper is for which host is said in a docker `config.json`; see [`super::docker_config`]. Only `get` is ever
-//! run.
+//! Which helper is for which host is said in a docker `config.json`; see [`super::docker_config`].
+//! Only `get` is ever run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,8 +19,8 @@ use crate::clock::Clock;
 use crate::registry::credential_fault::{CredentialFault, CredentialWhy};
 use crate::registry::http::single_flight::Flights;
 
-/// How long an answer is kept: a decision asks a dozen times, and its neighbours too, while a login or a rotation is
-/// noticed within it. Tokens of clouds are good for an hour and more.
+/// How long an answer is kept: a decision asks a dozen times, and its neighbours too, while a login
+/// or a rotation is noticed within it. Tokens of clouds are good for an hour and more.
 const LIFE: Duration = Duration::from_secs(60);
 /// What a helper says when it has nothing for a server.
 const NOT_FOUND: &str = "credentials not found in native keychain";
@@ -62,7 +63,8 @@ impl Helpers {
         Self { folders, time, clock, programs, answers: Flights::new(clock) }
     }
 
-    /// What the helper of this name (without `docker-credential-`) has for a (folded) host; waited for until `until`.
+    /// What the helper of this name (without `docker-credential-`) has for a (folded) host; waited
+    /// for until `until`.
     pub(in crate::registry) async fn get(
         &self,
         name: &str,
@@ -102,8 +104,9 @@ async fn run(
     let server = server(registry);
     tracing::debug!(helper = program, server, "asking a credential helper");
     let args = ["get".to_owned()];
-    let ended =
-        programs.run(&Run { registry, path: &path, args: &args, env: &[], input: server.as_bytes(), time }).await?;
+    let ended = programs
+        .run(&Run { registry, path: &path, args: &args, env: &[], input: server.as_bytes(), time })
+        .await?;
     match ended.code {
         Some(0) => answered(&ended.output),
         _ if ended.output.trim_ascii() == NOT_FOUND.as_bytes() => Ok(None),
@@ -140,14 +143,22 @@ mod tests {
 
     fn helpers(folder: &Path, body: &str) -> Helpers {
         let log = folder.join("log");
-        script(folder, "docker-credential-test", &format!("echo \"$@ $(cat)\" >> {}\n{body}", log.display()));
-        let programs = Arc::new(Programs::new(crate::registry::variables::Variables::default(), CLOCK));
+        script(
+            folder,
+            "docker-credential-test",
+            &format!("echo \"$@ $(cat)\" >> {}\n{body}", log.display()),
+        );
+        let programs =
+            Arc::new(Programs::new(crate::registry::variables::Variables::default(), CLOCK));
         Helpers::new(vec![folder.to_owned()], Duration::from_secs(20), programs, CLOCK)
     }
 
     async fn get(body: &str) -> Result<Option<Secret>, CredentialWhy> {
         let folder = tempfile::tempdir().unwrap();
-        helpers(folder.path(), body).get("test", "r.example", later()).await.map_err(|fault| fault.why)
+        helpers(folder.path(), body)
+            .get("test", "r.example", later())
+            .await
+            .map_err(|fault| fault.why)
     }
 
     #[tokio::test]
@@ -158,11 +169,17 @@ mod tests {
         assert_eq!(got, password("u"));
         let got = get(&say(r#"{"ServerURL":"r.example","Username":"<token>","Secret":"t"}"#)).await;
         assert_eq!(got, Ok(Some(Secret::Refresh("t".to_owned()))));
-        assert_eq!(get(&say(r#"{"ServerURL":"r.example","Username":"","Secret":""}"#)).await, Ok(None));
+        assert_eq!(
+            get(&say(r#"{"ServerURL":"r.example","Username":"","Secret":""}"#)).await,
+            Ok(None)
+        );
         assert_eq!(get("echo 'credentials not found in native keychain'; exit 1").await, Ok(None));
         assert_eq!(get("echo hunter2; exit 1").await, Err(CredentialWhy::Exit(Some(1))));
         assert_eq!(get("echo hunter2").await, Err(CredentialWhy::Answer));
-        assert_eq!(get(&say(r#"{"Username":"a:b","Secret":"p"}"#)).await, Err(CredentialWhy::Answer));
+        assert_eq!(
+            get(&say(r#"{"Username":"a:b","Secret":"p"}"#)).await,
+            Err(CredentialWhy::Answer)
+        );
         assert_eq!(get("kill -9 $$").await, Err(CredentialWhy::Exit(None)));
     }
 
@@ -189,10 +206,14 @@ mod tests {
         let helpers = helpers(folder.path(), "true");
         for name in ["../x", "/../../bin/sh", "a/b", "..", "x y", ""] {
             let fault = helpers.get(name, "r.example", later()).await.unwrap_err();
-            let expected = if name.is_empty() { CredentialWhy::Missing } else { CredentialWhy::Name };
+            let expected =
+                if name.is_empty() { CredentialWhy::Missing } else { CredentialWhy::Name };
             assert_eq!(fault.why, expected, "{name}");
         }
-        assert_eq!(helpers.get("none", "r.example", later()).await.unwrap_err().why, CredentialWhy::Missing);
+        assert_eq!(
+            helpers.get("none", "r.example", later()).await.unwrap_err().why,
+            CredentialWhy::Missing
+        );
         assert!(!folder.path().join("log").exists());
     }
 }

@@ -1,8 +1,9 @@
-//! [`Access`] and [`Credentials`]: with what a registry is asked, and whom it may be shown to (attacks E1 and E6,
-//! facts P17 and P18). Nothing here prints a secret.
+//! [`Access`] and [`Credentials`]: with what a registry is asked, and whom it may be shown to
+//! (attacks E1 and E6, facts P17 and P18). Nothing here prints a secret.
 //!
-//! Secrets are wiped from memory when they are dropped, and so is what they were read from. What the gate hands on
-//! cannot be: request messages, which go to the runtime as they came, and headers inside the HTTP client.
+//! Secrets are wiped from memory when they are dropped, and so is what they were read from. What
+//! the gate hands on cannot be: request messages, which go to the runtime as they came, and headers
+//! inside the HTTP client.
 
 pub(super) mod challenge;
 pub(super) mod docker_config;
@@ -24,7 +25,8 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::registry::authority::{exact, is_authority};
 
-/// How Go reads base64: bits that are left over at the end may be anything. Padding is taken off before.
+/// How Go reads base64: bits that are left over at the end may be anything. Padding is taken off
+/// before.
 const AS_GO: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -74,7 +76,8 @@ pub struct Access {
     credentials: Option<Credentials>,
 }
 
-/// Says whether two accesses are the same, without the secret: answers to one are no answers to another (fact P17).
+/// Says whether two accesses are the same, without the secret: answers to one are no answers to
+/// another (fact P17).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccessKey(Option<[u8; 32]>);
 
@@ -90,7 +93,8 @@ pub enum CredentialsError {
 }
 
 impl Access {
-    /// With the credentials of a request, or with none: then the node's docker `config.json` files are consulted.
+    /// With the credentials of a request, or with none: then the node's docker `config.json` files
+    /// are consulted.
     #[must_use]
     pub fn new(credentials: Option<Credentials>) -> Self {
         Self { credentials }
@@ -110,13 +114,17 @@ impl Access {
 }
 
 impl Credentials {
-    /// Takes the `AuthConfig` of a request for an image of `host` (the reference's own, with its port). None when it
-    /// holds nothing, as the kubelet sends it for public images. What counts when several fields are set is what
-    /// counts for containerd: user name, identity token, auth, registry token.
+    /// Takes the `AuthConfig` of a request for an image of `host` (the reference's own, with its
+    /// port). None when it holds nothing, as the kubelet sends it for public images. What counts
+    /// when several fields are set is what counts for containerd: user name, identity token, auth,
+    /// registry token.
     ///
     /// # Errors
     /// [`CredentialsError`] when a field cannot be used; never with its content.
-    pub fn from_auth_config(auth: &AuthConfig, host: &str) -> Result<Option<Self>, CredentialsError> {
+    pub fn from_auth_config(
+        auth: &AuthConfig,
+        host: &str,
+    ) -> Result<Option<Self>, CredentialsError> {
         let Some(secret) = secret_of(auth)? else { return Ok(None) };
         let host = match auth.server_address.as_str() {
             "" => exact(host),
@@ -154,14 +162,17 @@ impl Secret {
     /// A user name and a password; refuses what HTTP Basic cannot carry.
     pub(super) fn password(username: &str, password: &str) -> Option<Self> {
         let fits = |text: &str| !text.bytes().any(|b| b.is_ascii_control());
-        (fits(username) && fits(password) && !username.contains(':'))
-            .then(|| Self::Password { username: username.to_owned(), password: password.to_owned() })
+        (fits(username) && fits(password) && !username.contains(':')).then(|| Self::Password {
+            username: username.to_owned(),
+            password: password.to_owned(),
+        })
     }
 
-    /// `user:password` in base64, as docker writes it (RFC 4648), with or without padding. Line breaks are passed over, as
-    /// Go does and as `base64` makes them.
+    /// `user:password` in base64, as docker writes it (RFC 4648), with or without padding. Line
+    /// breaks are passed over, as Go does and as `base64` makes them.
     pub(super) fn from_auth(auth: &str) -> Option<Self> {
-        let encoded: Zeroizing<String> = Zeroizing::new(auth.chars().filter(|c| !matches!(c, '\r' | '\n')).collect());
+        let encoded: Zeroizing<String> =
+            Zeroizing::new(auth.chars().filter(|c| !matches!(c, '\r' | '\n')).collect());
         let decoded = Zeroizing::new(AS_GO.decode(encoded.trim_end_matches('=')).ok()?);
         let text = std::str::from_utf8(&decoded).ok()?;
         let (username, password) = text.split_once(':')?;
@@ -203,7 +214,9 @@ impl Drop for Secret {
 /// The secret of an `AuthConfig`, in containerd's order.
 fn secret_of(auth: &AuthConfig) -> Result<Option<Secret>, CredentialsError> {
     if !auth.username.is_empty() {
-        return Secret::password(&auth.username, &auth.password).map(Some).ok_or(CredentialsError::Bytes);
+        return Secret::password(&auth.username, &auth.password)
+            .map(Some)
+            .ok_or(CredentialsError::Bytes);
     }
     if !auth.identity_token.is_empty() {
         return Ok(Some(Secret::Refresh(auth.identity_token.clone())));
@@ -212,7 +225,9 @@ fn secret_of(auth: &AuthConfig) -> Result<Option<Secret>, CredentialsError> {
         let secret = Secret::from_auth(&auth.auth).ok_or(CredentialsError::Auth)?;
         // Without a user name it is a refresh token, as an identity token is.
         return Ok(Some(match &secret {
-            Secret::Password { username, password } if username.is_empty() => Secret::Refresh(password.clone()),
+            Secret::Password { username, password } if username.is_empty() => {
+                Secret::Refresh(password.clone())
+            }
             Secret::Password { .. } | Secret::Refresh(_) | Secret::Bearer(_) => secret,
         }));
     }
@@ -220,19 +235,27 @@ fn secret_of(auth: &AuthConfig) -> Result<Option<Secret>, CredentialsError> {
         return Ok(None);
     }
     let visible = auth.registry_token.bytes().all(|b| b.is_ascii_graphic());
-    visible.then(|| Some(Secret::Bearer(auth.registry_token.clone()))).ok_or(CredentialsError::Bytes)
+    visible
+        .then(|| Some(Secret::Bearer(auth.registry_token.clone())))
+        .ok_or(CredentialsError::Bytes)
 }
 
-/// The host of a server address, in lower case: `host`, `host:port`, or a URL such as `https://index.docker.io/v1/`.
+/// The host of a server address, in lower case: `host`, `host:port`, or a URL such as
+/// `https://index.docker.io/v1/`.
 pub(super) fn server_host(address: &str) -> Option<String> {
-    let rest = ["https://", "http://"].iter().find_map(|scheme| address.strip_prefix(scheme)).unwrap_or(address);
+    let rest = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| address.strip_prefix(scheme))
+        .unwrap_or(address);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     is_authority(authority).then(|| exact(authority))
 }
 
 impl fmt::Debug for AuthConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthConfig").field("server_address", &self.server_address).finish_non_exhaustive()
+        f.debug_struct("AuthConfig")
+            .field("server_address", &self.server_address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -267,7 +290,11 @@ mod tests {
 
     /// Whether they are for the HTTPS registry of this name.
     fn are_for(credentials: &Credentials, authority: &str) -> bool {
-        let host = Host { scheme: Scheme::Https, authority: authority.to_owned(), ..Host::default_for("any.example") };
+        let host = Host {
+            scheme: Scheme::Https,
+            authority: authority.to_owned(),
+            ..Host::default_for("any.example")
+        };
         host.is_called(credentials.host())
     }
 
@@ -290,7 +317,8 @@ mod tests {
             ("https://index.docker.io/v1/", "docker.io", "registry-1.docker.io", "reg.docker.io"),
             ("", "docker.io", "registry-1.docker.io", "docker.io.evil.example"),
         ] {
-            let given = Credentials::from_auth_config(&auth("u", "p", server), reference).unwrap().unwrap();
+            let given =
+                Credentials::from_auth_config(&auth("u", "p", server), reference).unwrap().unwrap();
             assert!(are_for(&given, good), "{server} {good}");
             assert!(!are_for(&given, bad), "{server} {bad}");
         }
@@ -304,7 +332,8 @@ mod tests {
             registry_token: "r".to_owned(),
             ..AuthConfig::default()
         };
-        let secret = |auth: &AuthConfig| Credentials::from_auth_config(auth, "h").unwrap().unwrap().secret;
+        let secret =
+            |auth: &AuthConfig| Credentials::from_auth_config(auth, "h").unwrap().unwrap().secret;
         assert_eq!(secret(&all), Secret::Refresh("i".to_owned()));
         let without = AuthConfig { identity_token: String::new(), ..all.clone() };
         assert_eq!(secret(&without), Secret::password("u", "p").unwrap());
@@ -313,12 +342,14 @@ mod tests {
         assert_eq!(Credentials::from_auth_config(&AuthConfig::default(), "h"), Ok(None));
     }
 
-    /// What containerd 1.6, 1.7 and 2.x make of fields (`ParseAuth` in their `image_pull.go`), and where we go on: it
-    /// takes a server address only as a URL of the very host, and leaves registry tokens out.
+    /// What containerd 1.6, 1.7 and 2.x make of fields (`ParseAuth` in their `image_pull.go`), and
+    /// where we go on: it takes a server address only as a URL of the very host, and leaves
+    /// registry tokens out.
     #[test]
     fn fields_mean_what_they_mean_to_containerd() {
         let given = |auth: AuthConfig| Credentials::from_auth_config(&auth, "reg.example").unwrap();
-        let encoded = |text: &str| AuthConfig { auth: STANDARD.encode(text), ..AuthConfig::default() };
+        let encoded =
+            |text: &str| AuthConfig { auth: STANDARD.encode(text), ..AuthConfig::default() };
         let secret = |auth: AuthConfig| given(auth).map(|credentials| credentials.secret.clone());
         assert_eq!(secret(encoded("u:p:q")), Secret::password("u", "p:q"));
         assert_eq!(secret(encoded("u:p\0\0")), Secret::password("u", "p"));
@@ -330,7 +361,8 @@ mod tests {
             let auth = AuthConfig { auth: written.to_owned(), ..AuthConfig::default() };
             assert_eq!(secret(auth), Secret::password("u", "p"), "{written:?}");
         }
-        for (written, password) in [("dTpwcA==\n", "pp"), ("dTpwcA=\n=", "pp"), ("dTpwcB==", "pp")] {
+        for (written, password) in [("dTpwcA==\n", "pp"), ("dTpwcA=\n=", "pp"), ("dTpwcB==", "pp")]
+        {
             let auth = AuthConfig { auth: written.to_owned(), ..AuthConfig::default() };
             assert_eq!(secret(auth), Secret::password("u", password), "{written:?}");
         }
@@ -338,13 +370,22 @@ mod tests {
         assert_eq!(secret(auth("", "p", "")), None);
         assert_eq!(secret(auth("u", "", "")), Secret::password("u", ""));
         // With the address of another registry: never for the image's own.
-        for server in
-            ["https://other.example", "https://other.example:5000/v2/", "other.example", "http://reg.example:80"]
-        {
+        for server in [
+            "https://other.example",
+            "https://other.example:5000/v2/",
+            "other.example",
+            "http://reg.example:80",
+        ] {
             let credentials = given(auth("u", "p", server)).unwrap();
             assert!(!are_for(&credentials, "reg.example"), "{server}");
         }
-        for server in ["", "https://reg.example", "https://reg.example/v1/", "http://reg.example", "reg.example:443"] {
+        for server in [
+            "",
+            "https://reg.example",
+            "https://reg.example/v1/",
+            "http://reg.example",
+            "reg.example:443",
+        ] {
             let credentials = given(auth("u", "p", server)).unwrap();
             assert!(are_for(&credentials, "reg.example"), "{server}");
         }
@@ -357,9 +398,16 @@ mod tests {
         // The last is what `echo u:p | base64` makes: a password that ends in a line break.
         for auth in ["not base64!", "dTpw ", "dT pw", "dTpw\t", "dTpw\n\0", "dTpwCg=="] {
             let bad = AuthConfig { auth: auth.to_owned(), ..AuthConfig::default() };
-            assert_eq!(Credentials::from_auth_config(&bad, "h"), Err(CredentialsError::Auth), "{auth:?}");
+            assert_eq!(
+                Credentials::from_auth_config(&bad, "h"),
+                Err(CredentialsError::Auth),
+                "{auth:?}"
+            );
         }
-        assert_eq!(Credentials::from_auth_config(&auth("u\n", "p", ""), "h"), Err(CredentialsError::Bytes));
+        assert_eq!(
+            Credentials::from_auth_config(&auth("u\n", "p", ""), "h"),
+            Err(CredentialsError::Bytes)
+        );
         assert_eq!(
             Credentials::from_auth_config(&auth("u", "p", "http://a@b/"), "h"),
             Err(CredentialsError::ServerAddress)
@@ -371,14 +419,19 @@ mod tests {
     fn attack_e6_debug_shows_no_secret() {
         let config = AuthConfig { auth: "aHVudGVyMg==".to_owned(), ..auth("u", "hunter2", "") };
         let access = Access::new(Credentials::from_auth_config(&config, "h").unwrap());
-        let shown = format!("{config:?} {access:?} {:?} {:?}", access.key(), access.credentials().unwrap().secret);
+        let shown = format!(
+            "{config:?} {access:?} {:?} {:?}",
+            access.key(),
+            access.credentials().unwrap().secret
+        );
         assert!(!shown.contains("hunter2") && !shown.contains("aHVudGVyMg"), "{shown}");
     }
 
     #[test]
     fn keys_differ_with_the_secret_and_the_host() {
         let key = |user: &str, password: &str, host: &str| {
-            Access::new(Credentials::from_auth_config(&auth(user, password, ""), host).unwrap()).key()
+            Access::new(Credentials::from_auth_config(&auth(user, password, ""), host).unwrap())
+                .key()
         };
         assert_eq!(key("u", "p", "h"), key("u", "p", "H"));
         assert_ne!(key("u", "p", "h"), key("u", "q", "h"));

@@ -1,5 +1,5 @@
-//! [`NodeCredentials`]: the node's own credentials, by the source that has them. Which of them a host is shown is for
-//! `session/secrets.rs`.
+//! [`NodeCredentials`]: the node's own credentials, by the source that has them. Which of them a
+//! host is shown is for `session/secrets.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -58,18 +58,27 @@ impl NodeCredentials {
         let programs = Arc::new(Programs::new(options.credential_env.clone(), clock));
         let time = Duration::from_millis(options.credential_helper_ms);
         let folders = options.credential_helper_dirs.clone();
-        let providers = options.credential_provider_config.clone().zip(options.credential_provider_bin_dir.clone());
+        let providers = options
+            .credential_provider_config
+            .clone()
+            .zip(options.credential_provider_bin_dir.clone());
         Self {
             docker: DockerConfigs::new(
                 options.docker_configs.clone(),
                 Helpers::new(folders, time, Arc::clone(&programs), clock),
             ),
-            providers: providers.map(|(config, folder)| Providers::new(config, folder, programs, clock)),
+            providers: providers
+                .map(|(config, folder)| Providers::new(config, folder, programs, clock)),
         }
     }
 
     /// What a source has for a repository.
-    pub(in crate::registry) async fn find(&self, source: Source, repository: &Repository, until: Instant) -> Found {
+    pub(in crate::registry) async fn find(
+        &self,
+        source: Source,
+        repository: &Repository,
+        until: Instant,
+    ) -> Found {
         let folded = repository.folded();
         let (secrets, faults) = match (source, &self.providers) {
             (Source::Docker, _) => self.docker.find(&folded, until).await,
@@ -79,7 +88,8 @@ impl NodeCredentials {
         for fault in &faults {
             tracing::warn!(%fault, %repository, "a source of credentials gave none");
         }
-        let credentials = secrets.into_iter().map(|secret| Credentials::new(folded.host(), secret)).collect();
+        let credentials =
+            secrets.into_iter().map(|secret| Credentials::new(folded.host(), secret)).collect();
         Found { credentials, faults }
     }
 }

@@ -1,13 +1,13 @@
-//! [`Pattern`]: whether a key of a docker `config.json`, of a plugin's answer or of `matchImages` is for a repository, as
-//! the kubelet decides it (its `pkg/credentialprovider/keyring.go`).
+//! [`Pattern`]: whether a key of a docker `config.json`, of a plugin's answer or of `matchImages`
+//! is for a repository, as the kubelet decides it (its `pkg/credentialprovider/keyring.go`).
 
 use crate::image::Repository;
 use crate::registry::authority::{fold, split_port};
 
 /// A host, with `*` within labels, an optional port, and an optional beginning of the path.
 ///
-/// Ordered as the kubelet tries them, the first to try being the greatest: longer before shorter with the same
-/// beginning, names before wildcards.
+/// Ordered as the kubelet tries them, the first to try being the greatest: longer before shorter
+/// with the same beginning, names before wildcards.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::registry) struct Pattern {
     /// Folded host with its port, then the path with its slash.
@@ -17,19 +17,24 @@ pub(in crate::registry) struct Pattern {
 }
 
 impl Pattern {
-    /// A scheme is left out, and so is the API's version, which old keys have: `https://index.docker.io/v1/`.
+    /// A scheme is left out, and so is the API's version, which old keys have:
+    /// `https://index.docker.io/v1/`.
     pub(in crate::registry) fn new(key: &str) -> Self {
-        let rest = ["https://", "http://"].iter().find_map(|scheme| key.strip_prefix(scheme)).unwrap_or(key);
+        let rest = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| key.strip_prefix(scheme))
+            .unwrap_or(key);
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let versionless = ["/v1/", "/v2/"].iter().any(|version| path.starts_with(version)).then(|| path.get(3..));
+        let versionless =
+            ["/v1/", "/v2/"].iter().any(|version| path.starts_with(version)).then(|| path.get(3..));
         let path = versionless.flatten().unwrap_or(path);
         let path = if matches!(path, "/" | "/v1" | "/v2") { "" } else { path };
         let host = fold(host);
         Self { path: host.len(), text: host + path }
     }
 
-    /// Whether it is for this (folded) repository: the same number of labels, each fitting, the same port, and a path
-    /// that begins so.
+    /// Whether it is for this (folded) repository: the same number of labels, each fitting, the
+    /// same port, and a path that begins so.
     pub(in crate::registry) fn fits(&self, repository: &Repository) -> bool {
         let Some((host, path)) = self.text.split_at_checked(self.path) else { return false };
         let under = path.strip_prefix('/').is_none_or(|path| repository.path().starts_with(path));
@@ -40,7 +45,8 @@ impl Pattern {
 /// Label by label; the port must be equal.
 fn host_fits(pattern: &str, host: &str) -> bool {
     let ((pattern, pattern_port), (host, port)) = (split_port(pattern), split_port(host));
-    let (labels, own): (Vec<&str>, Vec<&str>) = (pattern.split('.').collect(), host.split('.').collect());
+    let (labels, own): (Vec<&str>, Vec<&str>) =
+        (pattern.split('.').collect(), host.split('.').collect());
     pattern_port == port
         && labels.len() == own.len()
         && labels.iter().zip(&own).all(|(pattern, label)| label_fits(pattern, label))
@@ -70,11 +76,15 @@ mod tests {
         Pattern::new(pattern).fits(&Repository::parse(repository).unwrap().folded())
     }
 
-    /// The kubelet's own table for `matchImages` and keys of answers (credentialprovider/v1, `AuthConfig`).
+    /// The kubelet's own table for `matchImages` and keys of answers (credentialprovider/v1,
+    /// `AuthConfig`).
     #[test]
     fn patterns_fit_as_the_kubelet_says() {
         for (pattern, repository) in [
-            ("123456789.dkr.ecr.us-east-1.amazonaws.com", "123456789.dkr.ecr.us-east-1.amazonaws.com/app"),
+            (
+                "123456789.dkr.ecr.us-east-1.amazonaws.com",
+                "123456789.dkr.ecr.us-east-1.amazonaws.com/app",
+            ),
             ("*.dkr.ecr.*.amazonaws.com", "123456789.dkr.ecr.us-east-1.amazonaws.com/team/app"),
             ("*.azurecr.io", "acme.azurecr.io/app"),
             ("gcr.io", "gcr.io/project/app"),
@@ -121,8 +131,23 @@ mod tests {
 
     #[test]
     fn the_order_is_the_kubelets() {
-        let mut keys = ["*.example", "reg.example", "reg.example/team/app", "*.example/team", "reg.example/team"];
+        let mut keys = [
+            "*.example",
+            "reg.example",
+            "reg.example/team/app",
+            "*.example/team",
+            "reg.example/team",
+        ];
         keys.sort_by_key(|key| std::cmp::Reverse(Pattern::new(key)));
-        assert_eq!(keys, ["reg.example/team/app", "reg.example/team", "reg.example", "*.example/team", "*.example"]);
+        assert_eq!(
+            keys,
+            [
+                "reg.example/team/app",
+                "reg.example/team",
+                "reg.example",
+                "*.example/team",
+                "*.example"
+            ]
+        );
     }
 }

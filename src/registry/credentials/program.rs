@@ -1,9 +1,10 @@
-//! [`Programs`]: runs the programs that credentials come from, credential helpers and credential provider plugins.
+//! [`Programs`]: runs the programs that credentials come from, credential helpers and credential
+//! provider plugins.
 //!
-//! A program is found by its name in configured folders, never by the environment's `PATH`, and only when nobody but root
-//! could have changed it. It gets a fixed environment, no shell, and a limited time; what it writes to its error
-//! output is thrown away, because it may hold secrets. What its answer means is for [`super::helper`] and
-//! [`super::provider`].
+//! A program is found by its name in configured folders, never by the environment's `PATH`, and
+//! only when nobody but root could have changed it. It gets a fixed environment, no shell, and a
+//! limited time; what it writes to its error output is thrown away, because it may hold secrets.
+//! What its answer means is for [`super::helper`] and [`super::provider`].
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -23,16 +24,19 @@ use crate::share::{FairShare, Recalled, Rules};
 
 /// Longest answer of a program, bytes. Real ones are under 8 KiB.
 pub(in crate::registry) const OUTPUT_MAX: usize = 64 << 10;
-/// Programs that run at once, whatever they are: each may have a thread per processor and more, and the unit's
-/// `TasksMax` bounds them all. They are shared by the registries that they are run for, and one that runs for longer than
-/// five seconds is killed when another registry's has to wait: a login at a cloud takes two.
-const AT_ONCE: Rules = Rules { total: 4, per_host: 4, queue: 1024, patience: Duration::from_secs(5) };
-/// How likely a program is killed when memory is short (`proc(5)`, `oom_score_adj`): sooner than the gate, whose value
-/// it would inherit.
+/// Programs that run at once, whatever they are: each may have a thread per processor and more, and
+/// the unit's `TasksMax` bounds them all. They are shared by the registries that they are run for,
+/// and one that runs for longer than five seconds is killed when another registry's has to wait: a
+/// login at a cloud takes two.
+const AT_ONCE: Rules =
+    Rules { total: 4, per_host: 4, queue: 1024, patience: Duration::from_secs(5) };
+/// How likely a program is killed when memory is short (`proc(5)`, `oom_score_adj`): sooner than
+/// the gate, whose value it would inherit.
 const OOM_SCORE: &str = "500";
 /// Longest name of a program, bytes.
 const NAME_MAX: usize = 64;
-/// The environment of every program; `registry.credential_env` and a plugin's own `env` come on top.
+/// The environment of every program; `registry.credential_env` and a plugin's own `env` come on
+/// top.
 const ENVIRONMENT: [(&str, &str); 2] =
     [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")];
 
@@ -92,19 +96,24 @@ impl Programs {
         Self { environment, clock, places: FairShare::new(AT_ONCE, clock) }
     }
 
-    /// Runs a program to its end. When it takes too long or writes too much, it is killed with all that it started.
+    /// Runs a program to its end. When it takes too long or writes too much, it is killed with all
+    /// that it started.
     ///
-    /// It waits for its turn no longer than it may run: behind programs that hang, runs do not gather without end.
+    /// It waits for its turn no longer than it may run: behind programs that hang, runs do not
+    /// gather without end.
     pub(in crate::registry) async fn run(&self, run: &Run<'_>) -> Result<Ended, CredentialWhy> {
         let place = self.places.take(run.registry, 1, self.clock.steady() + run.time).await;
         let place = place.map_err(|_| CredentialWhy::Slow)?;
-        let mut child = self.command(run).spawn().map_err(|error| CredentialWhy::Start(error.kind()))?;
+        let mut child =
+            self.command(run).spawn().map_err(|error| CredentialWhy::Start(error.kind()))?;
         let mut group = Group(child.id());
         if let Some(id) = child.id() {
             // A kernel that does not let us changes nothing for credentials.
             drop(std::fs::write(format!("/proc/{id}/oom_score_adj"), OOM_SCORE));
         }
-        let ended = tokio::time::timeout(run.time, place.unless_recalled(talk(&mut child, run.input))).await;
+        let ended =
+            tokio::time::timeout(run.time, place.unless_recalled(talk(&mut child, run.input)))
+                .await;
         match ended {
             Ok(Ok(Ok(ended))) => {
                 group.0 = None;
@@ -135,8 +144,8 @@ impl Programs {
     }
 }
 
-/// The process group of a program that has not been waited for, so that its number is still its own; killed when
-/// dropped.
+/// The process group of a program that has not been waited for, so that its number is still its
+/// own; killed when dropped.
 struct Group(Option<u32>);
 
 impl Drop for Group {
@@ -178,14 +187,15 @@ async fn read(mut stdout: ChildStdout, output: &mut [u8]) -> Result<usize, Crede
     }
 }
 
-/// A shell script for a test. Another process writes it: a file that a thread of ours holds open for writing while
-/// another one forks cannot be run ("text file busy").
+/// A shell script for a test. Another process writes it: a file that a thread of ours holds open
+/// for writing while another one forks cannot be run ("text file busy").
 #[cfg(test)]
 pub(in crate::registry) fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
     use std::io::Write as _;
     let path = folder.join(name);
     let mut install = std::process::Command::new("install");
-    let mut child = install.args(["-m", "755", "/dev/stdin"]).arg(&path).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        install.args(["-m", "755", "/dev/stdin"]).arg(&path).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{text}\n").as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
     path
@@ -203,7 +213,14 @@ mod tests {
     const CLOCK: Clock = Clock::new(SystemTime::now, Instant::now);
 
     fn runs(path: &Path) -> Run<'_> {
-        Run { registry: "r.example", path, args: &[], env: &[], input: b"in", time: Duration::from_secs(20) }
+        Run {
+            registry: "r.example",
+            path,
+            args: &[],
+            env: &[],
+            input: b"in",
+            time: Duration::from_secs(20),
+        }
     }
 
     #[test]
@@ -214,14 +231,18 @@ mod tests {
         assert_eq!(find(&folders, "good"), Ok(folder.path().join("good")));
         assert_eq!(find(&folders, "absent"), Err(CredentialWhy::Missing));
         let long = "x".repeat(NAME_MAX + 1);
-        for bad in ["", ".", "..", "a/b", "../good", "a..b", "-x", ".hidden", "a b", "a\0", "é", "a;b", &long] {
+        for bad in [
+            "", ".", "..", "a/b", "../good", "a..b", "-x", ".hidden", "a b", "a\0", "é", "a;b",
+            &long,
+        ] {
             assert_eq!(find(&folders, bad), Err(CredentialWhy::Name), "{bad}");
         }
         std::fs::create_dir(folder.path().join("folder")).unwrap();
         assert_eq!(find(&folders, "folder"), Err(CredentialWhy::Missing));
     }
 
-    /// Attack E4: what others may change is not run, and no other of the same name in a later folder either.
+    /// Attack E4: what others may change is not run, and no other of the same name in a later
+    /// folder either.
     #[test]
     fn attack_e4_a_program_that_others_can_write_is_not_run() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -234,23 +255,36 @@ mod tests {
         assert_eq!(find(&folders, "tool"), Err(CredentialWhy::Unsafe(fault)));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::set_permissions(one.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(find(&folders, "tool"), Err(CredentialWhy::Unsafe(OwnershipFault::Writable { .. }))));
+        assert!(matches!(
+            find(&folders, "tool"),
+            Err(CredentialWhy::Unsafe(OwnershipFault::Writable { .. }))
+        ));
     }
 
     #[tokio::test]
     async fn a_program_sees_its_input_and_nothing_of_ours() {
         let folder = tempfile::tempdir().unwrap();
-        let path = script(folder.path(), "tool", "cat; echo \" $1\"; /usr/bin/env | /usr/bin/sort; pwd; exit 3");
-        let programs = Programs::new(BTreeMap::from([("REGION".to_owned(), "eu".to_owned())]).into(), CLOCK);
+        let path = script(
+            folder.path(),
+            "tool",
+            "cat; echo \" $1\"; /usr/bin/env | /usr/bin/sort; pwd; exit 3",
+        );
+        let programs =
+            Programs::new(BTreeMap::from([("REGION".to_owned(), "eu".to_owned())]).into(), CLOCK);
         let env = [("HOME".to_owned(), "/h".to_owned())];
         let run = Run { args: &["get".to_owned()], env: &env, ..runs(&path) };
         let ended = programs.run(&run).await.unwrap();
         let said = String::from_utf8(ended.output.to_vec()).unwrap();
         let path = ENVIRONMENT[0].1;
         assert!(said.starts_with("in get\nHOME=/h\n"), "{said}");
-        let names: Vec<&str> = said.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+        let names: Vec<&str> =
+            said.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
         // The shell adds PWD, SHLVL and `_` by itself.
-        assert!(names.iter().all(|name| ["HOME", "PATH", "REGION", "PWD", "SHLVL", "_", "OLDPWD"].contains(name)));
+        assert!(
+            names.iter().all(
+                |name| ["HOME", "PATH", "REGION", "PWD", "SHLVL", "_", "OLDPWD"].contains(name)
+            )
+        );
         assert!(said.contains(&format!("PATH={path}\n")) && said.contains("REGION=eu\n"), "{said}");
         assert!(said.ends_with("\n/\n"), "{said}");
         assert_eq!(ended.code, Some(3));
@@ -259,7 +293,9 @@ mod tests {
     #[tokio::test]
     async fn memory_is_taken_from_a_program_first() {
         let folder = tempfile::tempdir().unwrap();
-        let body = format!("while [ \"$(cat /proc/$$/oom_score_adj)\" != {OOM_SCORE} ]; do sleep 0.01; done");
+        let body = format!(
+            "while [ \"$(cat /proc/$$/oom_score_adj)\" != {OOM_SCORE} ]; do sleep 0.01; done"
+        );
         let path = script(folder.path(), "tool", &body);
         let ended = Programs::new(Variables::default(), CLOCK).run(&runs(&path)).await.unwrap();
         assert_eq!(ended.code, Some(0));
@@ -275,7 +311,10 @@ mod tests {
         let killed = script(folder.path(), "killed", "kill -9 $$");
         assert_eq!(programs.run(&runs(&killed)).await.unwrap().code, None);
         let none = folder.path().join("none");
-        assert_eq!(fault(programs.run(&runs(&none)).await), CredentialWhy::Start(std::io::ErrorKind::NotFound));
+        assert_eq!(
+            fault(programs.run(&runs(&none)).await),
+            CredentialWhy::Start(std::io::ErrorKind::NotFound)
+        );
     }
 
     /// What hangs is killed in time, and so is what it started.
@@ -307,7 +346,10 @@ mod tests {
     #[tokio::test]
     async fn attack_d1_runs_do_not_gather_behind_programs_that_hang() {
         let folder = tempfile::tempdir().unwrap();
-        let (hang, tool) = (script(folder.path(), "hang", "exec sleep 1000"), script(folder.path(), "tool", "true"));
+        let (hang, tool) = (
+            script(folder.path(), "hang", "exec sleep 1000"),
+            script(folder.path(), "tool", "true"),
+        );
         let programs = Programs::new(Variables::default(), CLOCK);
         let run = Run { time: Duration::from_secs(60), ..runs(&hang) };
         let hanging = (0..AT_ONCE.total).map(|_| programs.run(&run));
@@ -315,8 +357,15 @@ mod tests {
             while programs.places.waiting() == 0 {
                 tokio::task::yield_now().await;
             }
-            let own = programs.run(&Run { time: Duration::from_millis(100), ..runs(&tool) }).await.err();
-            (own, programs.run(&Run { registry: "other.example", ..runs(&tool) }).await.map(|ended| ended.code))
+            let own =
+                programs.run(&Run { time: Duration::from_millis(100), ..runs(&tool) }).await.err();
+            (
+                own,
+                programs
+                    .run(&Run { registry: "other.example", ..runs(&tool) })
+                    .await
+                    .map(|ended| ended.code),
+            )
         };
         tokio::select! {
             _ = futures_util::future::join_all(hanging) => panic!("they hang"),
@@ -328,15 +377,24 @@ mod tests {
     #[tokio::test]
     async fn attack_d1_a_program_that_hangs_makes_way() {
         let folder = tempfile::tempdir().unwrap();
-        let (hang, tool) = (script(folder.path(), "hang", "exec sleep 1000"), script(folder.path(), "tool", "true"));
+        let (hang, tool) = (
+            script(folder.path(), "hang", "exec sleep 1000"),
+            script(folder.path(), "tool", "true"),
+        );
         let places = Rules { patience: Duration::from_millis(200), ..AT_ONCE };
-        let programs = Programs { places: FairShare::new(places, CLOCK), ..Programs::new(Variables::default(), CLOCK) };
+        let programs = Programs {
+            places: FairShare::new(places, CLOCK),
+            ..Programs::new(Variables::default(), CLOCK)
+        };
         let programs = std::sync::Arc::new(programs);
         let hanging = (0..AT_ONCE.total).map(|n| {
             let (programs, hang) = (std::sync::Arc::clone(&programs), hang.clone());
             async move {
                 let registry = format!("r{n}.example");
-                programs.run(&Run { registry: &registry, time: Duration::from_secs(60), ..runs(&hang) }).await.err()
+                programs
+                    .run(&Run { registry: &registry, time: Duration::from_secs(60), ..runs(&hang) })
+                    .await
+                    .err()
             }
         });
         let hanging: Vec<_> = hanging.map(tokio::spawn).collect();
@@ -353,11 +411,15 @@ mod tests {
     /// Attack E6: values of variables are not shown.
     #[test]
     fn attack_e6_an_environment_shows_names_alone() {
-        let environment = Variables::from(BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())]));
+        let environment =
+            Variables::from(BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())]));
         assert_eq!(format!("{environment:?}"), "{\"TOKEN\"}");
         assert!(environment.is_usable());
         for bad in ["", "A=B", "LD_PRELOAD", "a\0"] {
-            assert!(!Variables::from(BTreeMap::from([(bad.to_owned(), String::new())])).is_usable(), "{bad:?}");
+            assert!(
+                !Variables::from(BTreeMap::from([(bad.to_owned(), String::new())])).is_usable(),
+                "{bad:?}"
+            );
         }
     }
 }

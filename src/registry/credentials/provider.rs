@@ -1,10 +1,12 @@
 //! [`Providers`]: credentials from the kubelet's credential provider plugins, by their protocol
-//! (`credentialprovider.kubelet.k8s.io/v1`, `CredentialProviderRequest` and `-Response`) and remembered as they say.
+//! (`credentialprovider.kubelet.k8s.io/v1`, `CredentialProviderRequest` and `-Response`) and
+//! remembered as they say.
 //!
-//! The configuration is read at every look, so that a new one counts at once. As the kubelet does it (its
-//! `pkg/credentialprovider/plugin/plugin.go`): every plugin whose `matchImages` fit is asked, the answers are one
-//! collection, the earlier plugin first where keys are the same; what an answer says of its life counts before
-//! `defaultCacheDuration`, zero means that it is not kept. A failure is kept for [`FAILED_LIFE`].
+//! The configuration is read at every look, so that a new one counts at once. As the kubelet does
+//! it (its `pkg/credentialprovider/plugin/plugin.go`): every plugin whose `matchImages` fit is
+//! asked, the answers are one collection, the earlier plugin first where keys are the same; what an
+//! answer says of its life counts before `defaultCacheDuration`, zero means that it is not kept. A
+//! failure is kept for [`FAILED_LIFE`].
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -81,13 +83,18 @@ impl Drop for Entry {
 }
 
 impl Providers {
-    pub(in crate::registry) fn new(config: PathBuf, folder: PathBuf, programs: Arc<Programs>, clock: Clock) -> Self {
+    pub(in crate::registry) fn new(
+        config: PathBuf,
+        folder: PathBuf,
+        programs: Arc<Programs>,
+        clock: Clock,
+    ) -> Self {
         let kept = Arc::new(Mutex::new(LruCache::new(KEPT_MAX)));
         Self { config, folder, clock, programs, runs: Flights::new(clock), kept }
     }
 
-    /// The secrets for a (folded) repository in the order in which the kubelet tries them, and what failed. Waits for
-    /// plugins until `until`.
+    /// The secrets for a (folded) repository in the order in which the kubelet tries them, and what
+    /// failed. Waits for plugins until `until`.
     pub(in crate::registry) async fn find(
         &self,
         repository: &Repository,
@@ -106,7 +113,8 @@ impl Providers {
                 continue;
             }
             match self.ask(provider, repository, until).await {
-                Ok(answer) => keys.extend(answer.iter().filter(|(pattern, _)| pattern.fits(repository)).cloned()),
+                Ok(answer) => keys
+                    .extend(answer.iter().filter(|(pattern, _)| pattern.fits(repository)).cloned()),
                 Err(fault) => faults.push(fault),
             }
         }
@@ -115,7 +123,12 @@ impl Providers {
         (keys.into_iter().map(|(_, secret)| secret).collect(), faults)
     }
 
-    async fn ask(&self, provider: Provider, repository: &Repository, until: Instant) -> Result<Keys, CredentialFault> {
+    async fn ask(
+        &self,
+        provider: Provider,
+        repository: &Repository,
+        until: Instant,
+    ) -> Result<Keys, CredentialFault> {
         let (id, name, image) = (provider.id, provider.name.clone(), repository.to_string());
         if provider.needs_service_account {
             return Err(CredentialFault::new(name, CredentialWhy::ServiceAccount));
@@ -131,11 +144,15 @@ impl Providers {
                 Ok(answer) => {
                     let keys = Arc::new(answer.keys);
                     if !answer.life.is_zero() {
-                        lock(&kept).put(answer.kind, (Arc::clone(&keys), clock.steady() + answer.life));
+                        lock(&kept)
+                            .put(answer.kind, (Arc::clone(&keys), clock.steady() + answer.life));
                     }
                     (Ok(keys), clock.steady())
                 }
-                Err(why) => (Err(CredentialFault::new(provider.name.as_str(), why)), clock.steady() + FAILED_LIFE),
+                Err(why) => (
+                    Err(CredentialFault::new(provider.name.as_str(), why)),
+                    clock.steady() + FAILED_LIFE,
+                ),
             }
         };
         let answer = self.runs.get(&(id, image), until, question).await;
@@ -146,8 +163,11 @@ impl Providers {
         let mut kept = lock(&self.kept);
         let now = self.clock.steady();
         // What has ended goes at once: it holds secrets.
-        let gone: Vec<Kind> =
-            kept.iter().filter(|(_, (_, until))| *until <= now).map(|(kind, _)| kind.clone()).collect();
+        let gone: Vec<Kind> = kept
+            .iter()
+            .filter(|(_, (_, until))| *until <= now)
+            .map(|(kind, _)| kind.clone())
+            .collect();
         for kind in gone {
             kept.pop(&kind);
         }
@@ -248,10 +268,12 @@ mod tests {
     fn rig(plugins: &[(&str, &str, &str)]) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         let mut config =
-            "apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n".to_owned();
+            "apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n"
+                .to_owned();
         for (name, images, body) in plugins {
             config.push_str(&format!(
-                "- name: {name}\n  matchImages: [{images}]\n  defaultCacheDuration: 1h\n  apiVersion: credentialprovider.kubelet.k8s.io/v1\n"
+                "- name: {name}\n  matchImages: [{images}]\n  defaultCacheDuration: 1h\n  \
+                 apiVersion: credentialprovider.kubelet.k8s.io/v1\n"
             ));
             let log = folder.path().join(format!("{name}.log"));
             script(folder.path(), name, &format!("cat >> {}\n{body}", log.display()));
@@ -259,7 +281,8 @@ mod tests {
         let file = folder.path().join("config.yaml");
         std::fs::write(&file, config).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let programs = Arc::new(Programs::new(crate::registry::variables::Variables::default(), CLOCK));
+        let programs =
+            Arc::new(Programs::new(crate::registry::variables::Variables::default(), CLOCK));
         let providers = Providers::new(file, folder.path().to_owned(), programs, CLOCK);
         Rig { folder, providers }
     }
@@ -272,7 +295,8 @@ mod tests {
 
     impl Rig {
         async fn users(&self, image: &str) -> Vec<String> {
-            let (secrets, faults) = self.providers.find(&Repository::parse(image).unwrap(), later()).await;
+            let (secrets, faults) =
+                self.providers.find(&Repository::parse(image).unwrap(), later()).await;
             assert_eq!(faults, []);
             let user = |secret: &Secret| match secret {
                 Secret::Password { username, .. } => username.clone(),
@@ -282,14 +306,16 @@ mod tests {
         }
 
         async fn why(&self, image: &str) -> CredentialWhy {
-            let (secrets, faults) = self.providers.find(&Repository::parse(image).unwrap(), later()).await;
+            let (secrets, faults) =
+                self.providers.find(&Repository::parse(image).unwrap(), later()).await;
             assert_eq!(secrets, []);
             let [fault] = faults.try_into().unwrap();
             fault.why
         }
 
         fn asked(&self, name: &str) -> Vec<String> {
-            let log = std::fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default();
+            let log = std::fs::read_to_string(self.folder.path().join(format!("{name}.log")))
+                .unwrap_or_default();
             log.lines().map(str::to_owned).collect()
         }
     }
@@ -328,7 +354,8 @@ mod tests {
         let auth = r#"{"r.example":{"username":"u","password":"p"}}"#;
         let slow = format!("sleep 0.2\n{}", says("Image", r#","cacheDuration":"0s""#, auth));
         let rig = rig(&[("plugin", "r.example", &slow)]);
-        let both = futures_util::future::join(rig.users("r.example/a"), rig.users("r.example/a")).await;
+        let both =
+            futures_util::future::join(rig.users("r.example/a"), rig.users("r.example/a")).await;
         assert_eq!(both, (vec!["u".to_owned()], vec!["u".to_owned()]));
         assert_eq!(rig.asked("plugin").len(), 1);
     }
@@ -337,8 +364,10 @@ mod tests {
     async fn several_plugins_are_one_collection_the_longest_key_first() {
         let one = r#"{"r.example":{"username":"one","password":"p"},"*.example":{"username":"any","password":"p"}}"#;
         let two = r#"{"r.example":{"username":"two","password":"p"},"r.example/team":{"username":"team","password":"p"},"s.example":{"username":"s","password":"p"}}"#;
-        let rig =
-            rig(&[("one", "r.example", &says("Global", "", one)), ("two", "'*.example'", &says("Global", "", two))]);
+        let rig = rig(&[
+            ("one", "r.example", &says("Global", "", one)),
+            ("two", "'*.example'", &says("Global", "", two)),
+        ]);
         assert_eq!(rig.users("r.example/team/app").await, ["team", "one", "two", "any"]);
         assert_eq!(rig.users("r.example/app").await, ["one", "two", "any"]);
         assert_eq!(rig.users("s.example/app").await, ["s"]);
@@ -395,8 +424,8 @@ mod tests {
         let rig = rig(&[("plugin", "r.example", &says("Image", "", "null"))]);
         let file = rig.folder.path().join("config.yaml");
         let text = std::fs::read_to_string(&file).unwrap();
-        let more =
-            "  tokenAttributes: {serviceAccountTokenAudience: a, requireServiceAccount: true, cacheType: Token}\n";
+        let more = "  tokenAttributes: {serviceAccountTokenAudience: a, requireServiceAccount: \
+            true, cacheType: Token}\n";
         std::fs::write(&file, text + more).unwrap();
         assert_eq!(rig.why("r.example/a").await, CredentialWhy::ServiceAccount);
         assert_eq!(rig.asked("plugin"), [""; 0]);

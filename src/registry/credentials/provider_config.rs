@@ -1,9 +1,10 @@
-//! [`read`]: the kubelet's own configuration of credential provider plugins (`CredentialProviderConfig`,
-//! `kubelet.config.k8s.io/v1`), a file or a folder of files.
+//! [`read`]: the kubelet's own configuration of credential provider plugins
+//! (`CredentialProviderConfig`, `kubelet.config.k8s.io/v1`), a file or a folder of files.
 //!
-//! Judged as the kubelet judges it (its `pkg/credentialprovider/plugin/config.go`): one fault and nothing counts. Two
-//! differences: fields that are not known are passed over, because a newer kubelet may know them; and the file must be
-//! root's alone, because it says which programs are run.
+//! Judged as the kubelet judges it (its `pkg/credentialprovider/plugin/config.go`): one fault and
+//! nothing counts. Two differences: fields that are not known are passed over, because a newer
+//! kubelet may know them; and the file must be root's alone, because it says which programs are
+//! run.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,8 @@ pub(in crate::registry) struct Provider {
     pub(in crate::registry) env: Vec<(String, String)>,
     /// It asks for a pod's service account token, and does nothing without one.
     pub(in crate::registry) needs_service_account: bool,
-    /// Says whether two configurations of a plugin are the same: answers to one are no answers to another.
+    /// Says whether two configurations of a plugin are the same: answers to one are no answers to
+    /// another.
     pub(in crate::registry) id: [u8; 32],
 }
 
@@ -105,12 +107,13 @@ pub(in crate::registry) fn read(path: &Path) -> Result<Vec<Provider>, Credential
     Ok(found)
 }
 
-/// Longest duration that Go knows, seconds: about 292 years (`math.MaxInt64` nanoseconds). A point in time so far off can
-/// still be told; one that is much further cannot, and to reckon it would end the gate.
+/// Longest duration that Go knows, seconds: about 292 years (`math.MaxInt64` nanoseconds). A point
+/// in time so far off can still be told; one that is much further cannot, and to reckon it would
+/// end the gate.
 const DURATION_MAX: f64 = 9_223_372_036.0;
 
-/// A duration as Go writes it (`time.ParseDuration`): `12h`, `1h30m`, `0s`, `1.5m`; none for anything else, for what is
-/// negative and for what is too long for Go.
+/// A duration as Go writes it (`time.ParseDuration`): `12h`, `1h30m`, `0s`, `1.5m`; none for
+/// anything else, for what is negative and for what is too long for Go.
 pub(in crate::registry) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
@@ -153,7 +156,9 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, CredentialFault> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
-        let is_one = file.extension().is_some_and(|end| ["json", "yaml", "yml"].iter().any(|one| end == *one));
+        let is_one = file
+            .extension()
+            .is_some_and(|end| ["json", "yaml", "yml"].iter().any(|one| end == *one));
         if is_one && !file.is_dir() {
             files.push(file);
         }
@@ -170,23 +175,37 @@ fn read_file(path: &Path) -> Result<Vec<Provider>, CredentialFault> {
         Ok(Some(bytes)) => Zeroizing::new(bytes),
         Ok(None) => return Err(fault(path, None, "is not there")),
         Err(RegistryError::Unsafe(why)) => {
-            return Err(CredentialFault::new(path.display().to_string(), CredentialWhy::Unsafe(why)));
+            return Err(CredentialFault::new(
+                path.display().to_string(),
+                CredentialWhy::Unsafe(why),
+            ));
         }
         Err(RegistryError::Config { problem, .. }) => return Err(fault(path, None, problem)),
         Err(_) => return Err(fault(path, None, "cannot be read")),
     };
     let text = std::str::from_utf8(&bytes).map_err(|_| fault(path, None, "is not UTF-8"))?;
-    let file = parse(text).map_err(|line| fault(path, line, "is not a configuration of plugins"))?;
-    if file.kind != "CredentialProviderConfig" || !FILE_VERSIONS.contains(&file.api_version.as_str()) {
-        return Err(fault(path, None, "is of another kind or version than CredentialProviderConfig, v1"));
+    let file =
+        parse(text).map_err(|line| fault(path, line, "is not a configuration of plugins"))?;
+    if file.kind != "CredentialProviderConfig"
+        || !FILE_VERSIONS.contains(&file.api_version.as_str())
+    {
+        return Err(fault(
+            path,
+            None,
+            "is of another kind or version than CredentialProviderConfig, v1",
+        ));
     }
     if file.providers.is_empty() {
         return Err(fault(path, None, "names no plugin"));
     }
-    file.providers.into_iter().map(|written| written.judged().map_err(|problem| fault(path, None, problem))).collect()
+    file.providers
+        .into_iter()
+        .map(|written| written.judged().map_err(|problem| fault(path, None, problem)))
+        .collect()
 }
 
-/// The parser's own words may quote the file, which may hold secrets in `env`: only the line is told.
+/// The parser's own words may quote the file, which may hold secrets in `env`: only the line is
+/// told.
 fn parse(text: &str) -> Result<File, Option<usize>> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -205,7 +224,8 @@ fn parse(text: &str) -> Result<File, Option<usize>> {
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let line = error.location().map(|location| usize::try_from(location.line()).unwrap_or_default());
+        let line =
+            error.location().map(|location| usize::try_from(location.line()).unwrap_or_default());
         line.filter(|line| *line > 0)
     })
 }
@@ -221,16 +241,22 @@ impl Written {
         if !PROTOCOLS.contains(&self.api_version.as_str()) {
             return Err("has a plugin with an apiVersion that is not known");
         }
-        let env: Vec<(String, String)> =
-            self.env.unwrap_or_default().into_iter().map(|variable| (variable.name, variable.value)).collect();
-        let usable =
-            |(name, value): &(String, String)| !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
+        let env: Vec<(String, String)> = self
+            .env
+            .unwrap_or_default()
+            .into_iter()
+            .map(|variable| (variable.name, variable.value))
+            .collect();
+        let usable = |(name, value): &(String, String)| {
+            !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
+        };
         let args = self.args.unwrap_or_default();
         if !env.iter().all(usable) || args.iter().any(|argument| argument.contains('\0')) {
             return Err("has a plugin with args or env that no program can be given");
         }
-        let needs_service_account =
-            self.token_attributes.is_some_and(|attributes| attributes.require_service_account != Some(false));
+        let needs_service_account = self
+            .token_attributes
+            .is_some_and(|attributes| attributes.require_service_account != Some(false));
         let mut provider = Provider {
             name: self.name,
             images: self.match_images.iter().map(|image| Pattern::new(image)).collect(),
@@ -269,11 +295,14 @@ mod tests {
     use super::*;
     use crate::image::Repository;
 
-    /// Attack D1: a point in time that cannot be reckoned would end the gate, again after every start.
+    /// Attack D1: a point in time that cannot be reckoned would end the gate, again after every
+    /// start.
     #[test]
     fn attack_d1_a_duration_without_measure_is_none() {
         assert_eq!(duration("2562047h"), Some(Duration::from_secs(2_562_047 * 3600)));
-        for long in ["2562048h", "9999999999999999h", "3000000000000000h1s", "18446744073709551614s"] {
+        for long in
+            ["2562048h", "9999999999999999h", "3000000000000000h1s", "18446744073709551614s"]
+        {
             assert_eq!(duration(long), None, "{long}");
         }
     }
@@ -312,7 +341,10 @@ providers:
     fn reads_what_clouds_write() {
         let (_folder, file) = written(ECR);
         let [provider] = read(&file).unwrap().try_into().ok().unwrap();
-        assert_eq!((provider.name.as_str(), provider.life), ("ecr-credential-provider", Duration::from_secs(43_200)));
+        assert_eq!(
+            (provider.name.as_str(), provider.life),
+            ("ecr-credential-provider", Duration::from_secs(43_200))
+        );
         assert_eq!(provider.args, ["get-credentials"]);
         assert_eq!(provider.env, [("AWS_PROFILE".to_owned(), "hunter2".to_owned())]);
         let image = Repository::parse("1234.dkr.ecr.eu-west-1.amazonaws.com/app").unwrap();
@@ -330,20 +362,27 @@ providers:
             let (_folder, file) = written(&format!("{ECR}    tokenAttributes: {more}\n"));
             read(&file).unwrap()[0].needs_service_account
         };
-        assert!(needs("{serviceAccountTokenAudience: a, requireServiceAccount: true, cacheType: Token}"));
-        assert!(!needs("{serviceAccountTokenAudience: a, requireServiceAccount: false, cacheType: Token}"));
+        assert!(needs(
+            "{serviceAccountTokenAudience: a, requireServiceAccount: true, cacheType: Token}"
+        ));
+        assert!(!needs(
+            "{serviceAccountTokenAudience: a, requireServiceAccount: false, cacheType: Token}"
+        ));
         assert!(needs("{serviceAccountTokenAudience: a}"));
     }
 
     #[test]
     fn a_folder_is_read_in_the_order_of_names() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, plugin) in [("20.yaml", "two"), ("10.yml", "one"), ("30.json", "three"), ("40.txt", "four")] {
+        for (name, plugin) in
+            [("20.yaml", "two"), ("10.yml", "one"), ("30.json", "three"), ("40.txt", "four")]
+        {
             let file = folder.path().join(name);
             std::fs::write(&file, ECR.replace("ecr-credential-provider", plugin)).unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
         }
-        let names: Vec<String> = read(folder.path()).unwrap().into_iter().map(|provider| provider.name).collect();
+        let names: Vec<String> =
+            read(folder.path()).unwrap().into_iter().map(|provider| provider.name).collect();
         assert_eq!(names, ["one", "two", "three"]);
         std::fs::copy(folder.path().join("10.yml"), folder.path().join("11.yaml")).unwrap();
         assert!(matches!(read(folder.path()).err().unwrap().why, CredentialWhy::File { .. }));
@@ -359,7 +398,11 @@ providers:
         for (from, to, said) in [
             ("CredentialProviderConfig", "KubeletConfiguration", "is of another kind"),
             ("kubelet.config.k8s.io/v1", "kubelet.config.k8s.io/v2", "is of another kind"),
-            ("credentialprovider.kubelet.k8s.io/v1", "credentialprovider.kubelet.k8s.io/v9", "apiVersion"),
+            (
+                "credentialprovider.kubelet.k8s.io/v1",
+                "credentialprovider.kubelet.k8s.io/v9",
+                "apiVersion",
+            ),
             ("\"12h\"", "\"-1h\"", "defaultCacheDuration"),
             ("defaultCacheDuration", "default", "defaultCacheDuration"),
             ("matchImages", "match", "matchImages"),
@@ -369,10 +412,18 @@ providers:
             assert_ne!(text, ECR);
             assert!(problem(&text).contains(said), "{from}: {}", problem(&text));
         }
-        let twice = ECR.replace("providers:\n", "providers:\n  - {name: ecr-credential-provider, matchImages: [a.io], defaultCacheDuration: 1s, apiVersion: credentialprovider.kubelet.k8s.io/v1}\n");
+        let twice = ECR.replace(
+            "providers:\n",
+            "providers:\n  - {name: ecr-credential-provider, \
+            matchImages: [a.io], defaultCacheDuration: 1s, apiVersion: \
+            credentialprovider.kubelet.k8s.io/v1}\n",
+        );
         assert!(problem(&twice).contains("before"), "{}", problem(&twice));
         assert_eq!(problem("kind: [hunter2\n"), "is not a configuration of plugins");
-        assert_eq!(problem(&ECR.replace("- name", "- &a name")), "is not a configuration of plugins");
+        assert_eq!(
+            problem(&ECR.replace("- name", "- &a name")),
+            "is not a configuration of plugins"
+        );
         assert_eq!(problem(&format!("{ECR}---\n{ECR}")), "is not a configuration of plugins");
     }
 

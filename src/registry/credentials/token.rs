@@ -1,5 +1,6 @@
-//! Tokens: how a challenge is answered (Docker token authentication specification; OAuth2 for refresh tokens), where
-//! credentials may go for it (attack E1), and the memory of what was granted.
+//! Tokens: how a challenge is answered (Docker token authentication specification; OAuth2 for
+//! refresh tokens), where credentials may go for it (attack E1), and the memory of what was
+//! granted.
 
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
@@ -21,16 +22,19 @@ use crate::registry::options::Options;
 
 /// Grants that are remembered; one per repository, host and secret.
 const GRANTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
-/// Life of a token that does not say how long it lives, or says nothing that can be (Docker token specification: 60 seconds
-/// where it is left out, and never less). One that ends before is asked for again when it is refused.
+/// Life of a token that does not say how long it lives, or says nothing that can be (Docker token
+/// specification: 60 seconds where it is left out, and never less). One that ends before is asked
+/// for again when it is refused.
 const LIFE_UNSAID: u64 = 60;
-/// Longest life that is believed, seconds: a revoked account is noticed within it. An hour, because the tokens of Google
-/// and Azure live so long and a token is asked for again when it ends; what says more is not believed.
+/// Longest life that is believed, seconds: a revoked account is noticed within it. An hour, because
+/// the tokens of Google and Azure live so long and a token is asked for again when it ends; what
+/// says more is not believed.
 const LIFE_MAX: u64 = 3600;
 /// A token is not used in its last seconds: it would expire on the way.
 const MARGIN: u64 = 10;
 /// Token services that are known to serve another host's accounts.
-const KNOWN_REALMS: [(&str, &str); 2] = [("docker.io", "auth.docker.io"), ("registry.gitlab.com", "gitlab.com")];
+const KNOWN_REALMS: [(&str, &str); 2] =
+    [("docker.io", "auth.docker.io"), ("registry.gitlab.com", "gitlab.com")];
 
 /// What a grant is for: never shared between hosts, repositories or secrets (fact P17).
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -81,8 +85,8 @@ pub(in crate::registry) struct Demand<'a> {
 struct Answer {
     token: Option<String>,
     access_token: Option<String>,
-    /// Seconds. Some write zero, less than nothing, a fraction or a text; containerd reads it and does not use it, so
-    /// nothing that stands here makes a token useless.
+    /// Seconds. Some write zero, less than nothing, a fraction or a text; containerd reads it and
+    /// does not use it, so nothing that stands here makes a token useless.
     #[serde(default)]
     expires_in: Value,
 }
@@ -95,7 +99,10 @@ impl Answer {
             Value::String(text) => serde_json::from_str(text).ok().as_ref().and_then(seconds),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         };
-        said.filter(|seconds| *seconds > 0).unwrap_or(LIFE_UNSAID).min(LIFE_MAX).saturating_sub(MARGIN)
+        said.filter(|seconds| *seconds > 0)
+            .unwrap_or(LIFE_UNSAID)
+            .min(LIFE_MAX)
+            .saturating_sub(MARGIN)
     }
 }
 
@@ -103,7 +110,8 @@ impl Answer {
 fn seconds(number: &Number) -> Option<u64> {
     let fraction = || number.as_f64().filter(|seconds| *seconds >= 0.0);
     // What is longer than a duration can be is longer than anybody believes.
-    let whole = |seconds| Duration::try_from_secs_f64(seconds).map_or(u64::MAX, |whole| whole.as_secs());
+    let whole =
+        |seconds| Duration::try_from_secs_f64(seconds).map_or(u64::MAX, |whole| whole.as_secs());
     number.as_u64().or_else(|| fraction().map(whole))
 }
 
@@ -142,7 +150,11 @@ impl Grant {
 
     /// The bearer token of a pull secret, as it is; not kept.
     pub(in crate::registry) fn bearer(token: &str, now: Instant) -> Option<Self> {
-        Some(Self { header: sensitive(&Zeroizing::new(format!("Bearer {token}")))?, withheld_from: None, until: now })
+        Some(Self {
+            header: sensitive(&Zeroizing::new(format!("Bearer {token}")))?,
+            withheld_from: None,
+            until: now,
+        })
     }
 
     /// The token of a token service's answer.
@@ -154,9 +166,13 @@ impl Grant {
     ) -> Result<Self, RegistryError> {
         let bad = || RegistryError::Malformed { host: realm.to_owned(), what: Malformed::Token };
         // Go reads the first value and nothing behind it.
-        let answer = Answer::deserialize(&mut serde_json::Deserializer::from_slice(body)).map_err(|_| bad())?;
+        let answer = Answer::deserialize(&mut serde_json::Deserializer::from_slice(body))
+            .map_err(|_| bad())?;
         // Of two that differ containerd takes this one.
-        let token = [&answer.access_token, &answer.token].into_iter().flatten().find(|token| !token.is_empty());
+        let token = [&answer.access_token, &answer.token]
+            .into_iter()
+            .flatten()
+            .find(|token| !token.is_empty());
         let token = token.ok_or_else(bad)?;
         if !token.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(bad());
@@ -169,8 +185,8 @@ impl Grant {
 impl Demand<'_> {
     /// The token request, with the secret when the realm may have it.
     ///
-    /// `plain` says that the registry itself is spoken to without TLS, as the operator configured; only then may a
-    /// token service be, and only one that may have the credentials at all.
+    /// `plain` says that the registry itself is spoken to without TLS, as the operator configured;
+    /// only then may a token service be, and only one that may have the credentials at all.
     pub(in crate::registry) fn request(
         &self,
         host: &Host,
@@ -182,7 +198,11 @@ impl Demand<'_> {
         let mut url = Url::parse(self.realm).map_err(|_| refused())?;
         let trusted = realm_may_have(host, &url, options);
         let scheme_fine = url.scheme() == "https" || (url.scheme() == "http" && plain && trusted);
-        if !scheme_fine || !url.username().is_empty() || url.password().is_some() || url.host_str().is_none() {
+        if !scheme_fine
+            || !url.username().is_empty()
+            || url.password().is_some()
+            || url.host_str().is_none()
+        {
             return Err(refused());
         }
         url.set_fragment(None);
@@ -214,12 +234,14 @@ impl Demand<'_> {
     }
 }
 
-/// Whether credentials for a registry may be shown to a token service: it is the registry's own host, or a well-known
-/// or configured one (attack E1).
+/// Whether credentials for a registry may be shown to a token service: it is the registry's own
+/// host, or a well-known or configured one (attack E1).
 fn realm_may_have(host: &Host, realm: &Url, options: &Options) -> bool {
     let (registry, at_home) = (host.place(), host.is_at(realm));
     let realm = fold_url(realm);
-    at_home || KNOWN_REALMS.contains(&(registry.as_str(), realm.as_str())) || configured(options, &registry, &realm)
+    at_home
+        || KNOWN_REALMS.contains(&(registry.as_str(), realm.as_str()))
+        || configured(options, &registry, &realm)
 }
 
 /// Whether the operator named this token service for this registry.
@@ -264,11 +286,13 @@ mod tests {
         options: &Options,
     ) -> Result<(bool, Option<String>), RegistryError> {
         let secret = Secret::password("u", "hunter2").unwrap();
-        let request = demand(realm).request(&Host::default_for(registry), plain, Some(&secret), options)?;
+        let request =
+            demand(realm).request(&Host::default_for(registry), plain, Some(&secret), options)?;
         Ok((request.authorization.is_some(), request.withheld_from))
     }
 
-    /// Attack E1: a token service elsewhere does not get the credentials, whatever the registry says.
+    /// Attack E1: a token service elsewhere does not get the credentials, whatever the registry
+    /// says.
     #[test]
     fn attack_e1_credentials_stay_with_the_registrys_own_token_service() {
         let options = Options::default();
@@ -293,17 +317,35 @@ mod tests {
         let named = [("Reg.example".to_owned(), vec!["sso.example".to_owned()])];
         let options = Options { token_realms: named.into(), ..options };
         assert_eq!(ask("reg.example", "https://sso.example/t", false, &options), yes);
-        assert_eq!(ask("other.example", "https://sso.example/t", false, &options), no("sso.example"));
+        assert_eq!(
+            ask("other.example", "https://sso.example/t", false, &options),
+            no("sso.example")
+        );
     }
 
     #[test]
     fn attack_e1_a_realm_is_https_unless_the_registry_itself_is_plain() {
         let options = Options::default();
         let refused = |host: &str| Err(RegistryError::Realm { host: host.to_owned() });
-        assert_eq!(ask("reg.example", "http://reg.example/token", false, &options), refused("reg.example"));
-        assert_eq!(ask("reg.example", "http://other.example/token", true, &options), refused("reg.example"));
-        assert_eq!(ask("reg.example", "http://reg.example/token", true, &options), Ok((true, None)));
-        for bad in ["https://u@reg.example/", "https://u:p@reg.example/", "file:///etc/passwd", "token", ""] {
+        assert_eq!(
+            ask("reg.example", "http://reg.example/token", false, &options),
+            refused("reg.example")
+        );
+        assert_eq!(
+            ask("reg.example", "http://other.example/token", true, &options),
+            refused("reg.example")
+        );
+        assert_eq!(
+            ask("reg.example", "http://reg.example/token", true, &options),
+            Ok((true, None))
+        );
+        for bad in [
+            "https://u@reg.example/",
+            "https://u:p@reg.example/",
+            "file:///etc/passwd",
+            "token",
+            "",
+        ] {
             assert_eq!(ask("reg.example", bad, true, &options), refused("reg.example"), "{bad}");
         }
     }
@@ -312,10 +354,16 @@ mod tests {
     fn requests_are_what_token_services_read() {
         let options = Options::default();
         let host = Host::default_for("reg.example");
-        let get = demand("https://reg.example/token?a=b").request(&host, false, None, &options).unwrap();
-        assert_eq!(get.url.as_str(), "https://reg.example/token?a=b&service=s+t&scope=repository%3Aa%2Fb%3Apull");
+        let get =
+            demand("https://reg.example/token?a=b").request(&host, false, None, &options).unwrap();
+        assert_eq!(
+            get.url.as_str(),
+            "https://reg.example/token?a=b&service=s+t&scope=repository%3Aa%2Fb%3Apull"
+        );
         let secret = Secret::Refresh("r&t".to_owned());
-        let post = demand("https://reg.example/token").request(&host, false, Some(&secret), &options).unwrap();
+        let post = demand("https://reg.example/token")
+            .request(&host, false, Some(&secret), &options)
+            .unwrap();
         let body = "grant_type=refresh_token&service=s+t&client_id=sealgate&scope=repository%3Aa%2Fb%3Apull&refresh_token=r%26t";
         assert_eq!(post.form.as_deref(), Some(body));
         assert_eq!(post.url.query(), None);
@@ -325,11 +373,22 @@ mod tests {
     #[allow(clippy::disallowed_methods, reason = "a test is its own daemon")]
     fn tokens_live_as_long_as_they_say_and_no_longer_than_we_believe() {
         let now = Instant::now();
-        let life = |body: &str| Grant::from_answer(body.as_bytes(), "r", None, now).map(|grant| grant.until - now);
+        let life = |body: &str| {
+            Grant::from_answer(body.as_bytes(), "r", None, now).map(|grant| grant.until - now)
+        };
         assert_eq!(life(r#"{"token":"t"}"#).unwrap(), Duration::from_secs(50));
-        assert_eq!(life(r#"{"access_token":"t","expires_in":300}"#).unwrap(), Duration::from_secs(290));
-        assert_eq!(life(r#"{"token":"t","expires_in":999999999}"#).unwrap(), Duration::from_secs(3590));
-        assert_eq!(life(r#"{"token":null,"access_token":"t","expires_in":1}"#).unwrap(), Duration::ZERO);
+        assert_eq!(
+            life(r#"{"access_token":"t","expires_in":300}"#).unwrap(),
+            Duration::from_secs(290)
+        );
+        assert_eq!(
+            life(r#"{"token":"t","expires_in":999999999}"#).unwrap(),
+            Duration::from_secs(3590)
+        );
+        assert_eq!(
+            life(r#"{"token":null,"access_token":"t","expires_in":1}"#).unwrap(),
+            Duration::ZERO
+        );
         for (said, seconds) in [
             ("null", 50),
             ("0", 50),
@@ -355,16 +414,29 @@ mod tests {
             assert_eq!(life(&body).unwrap(), Duration::from_secs(seconds), "{said}");
         }
         assert!(life("{\"token\":\"t\"}\n{}").is_ok(), "as Go's decoder");
-        for bad in ["", "{}", r#"{"token":""}"#, r#"{"token":"a b"}"#, r#"{"token":"a\r\nx: y"}"#, r#"{"token":5}"#] {
+        for bad in [
+            "",
+            "{}",
+            r#"{"token":""}"#,
+            r#"{"token":"a b"}"#,
+            r#"{"token":"a\r\nx: y"}"#,
+            r#"{"token":5}"#,
+        ] {
             let error = life(bad).unwrap_err();
-            assert_eq!(error, RegistryError::Malformed { host: "r".to_owned(), what: Malformed::Token }, "{bad}");
+            assert_eq!(
+                error,
+                RegistryError::Malformed { host: "r".to_owned(), what: Malformed::Token },
+                "{bad}"
+            );
         }
     }
 
     #[test]
     #[allow(clippy::disallowed_methods, reason = "a test is its own daemon")]
     fn of_two_tokens_containerds_counts() {
-        let grant = Grant::from_answer(br#"{"token":"a","access_token":"b"}"#, "r", None, Instant::now()).unwrap();
+        let grant =
+            Grant::from_answer(br#"{"token":"a","access_token":"b"}"#, "r", None, Instant::now())
+                .unwrap();
         assert_eq!(grant.header.to_str().unwrap(), "Bearer b");
     }
 

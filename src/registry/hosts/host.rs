@@ -1,11 +1,14 @@
-//! [`Host`]: one place that may be asked for a repository's content, and when two spellings name the same place.
+//! [`Host`]: one place that may be asked for a repository's content, and when two spellings name
+//! the same place.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
-use crate::registry::authority::{DOCKER_HUB, DOCKER_HUB_API, exact, fold, is_localhost, split_port};
+use crate::registry::authority::{
+    DOCKER_HUB, DOCKER_HUB_API, exact, fold, is_localhost, split_port,
+};
 use crate::registry::proxy_url::ProxyUrl;
 
 /// How a host is spoken to.
@@ -15,8 +18,8 @@ pub(in crate::registry) enum Scheme {
     Https,
     /// Plain, because the operator said so.
     Http,
-    /// TLS, or plain when the host does not speak TLS at all: what containerd does for `localhost` with a port and
-    /// for `http://` hosts with TLS settings.
+    /// TLS, or plain when the host does not speak TLS at all: what containerd does for `localhost`
+    /// with a port and for `http://` hosts with TLS settings.
     Either,
 }
 
@@ -53,9 +56,10 @@ pub(in crate::registry) struct Host {
 }
 
 impl Host {
-    /// The registry itself as containerd assumes it without a word from `hosts.toml` (`ConfigureHosts`, 1.7 and 2.x):
-    /// Docker Hub's API for `docker.io`; `localhost` without a check of its certificate and, on a port other than 443,
-    /// plain when it does not speak TLS; HTTPS for all others.
+    /// The registry itself as containerd assumes it without a word from `hosts.toml`
+    /// (`ConfigureHosts`, 1.7 and 2.x): Docker Hub's API for `docker.io`; `localhost` without a
+    /// check of its certificate and, on a port other than 443, plain when it does not speak TLS;
+    /// HTTPS for all others.
     pub(in crate::registry) fn default_for(registry: &str) -> Self {
         let local = is_localhost(registry);
         let port = split_port(registry).1;
@@ -86,11 +90,14 @@ impl Host {
         place(self.scheme, &self.authority)
     }
 
-    /// Every spelling of it that a URL to it may have: one that may be spoken to either way has two.
+    /// Every spelling of it that a URL to it may have: one that may be spoken to either way has
+    /// two.
     pub(in crate::registry) fn places(&self) -> Vec<String> {
         match self.scheme {
             Scheme::Https | Scheme::Http => vec![self.place()],
-            Scheme::Either => [Scheme::Https, Scheme::Http].map(|scheme| place(scheme, &self.authority)).to_vec(),
+            Scheme::Either => {
+                [Scheme::Https, Scheme::Http].map(|scheme| place(scheme, &self.authority)).to_vec()
+            }
         }
     }
 
@@ -99,9 +106,11 @@ impl Host {
         fold_url(url) == place(scheme_of(url), &self.authority)
     }
 
-    /// Whether a name is this place's: the very same, or another spelling of it, which only a place that speaks TLS has.
+    /// Whether a name is this place's: the very same, or another spelling of it, which only a place
+    /// that speaks TLS has.
     pub(in crate::registry) fn is_called(&self, name: &str) -> bool {
-        exact(name) == exact(&self.authority) || (self.scheme == Scheme::Https && fold(name) == fold(&self.authority))
+        exact(name) == exact(&self.authority)
+            || (self.scheme == Scheme::Https && fold(name) == fold(&self.authority))
     }
 }
 
@@ -171,7 +180,10 @@ mod tests {
             ("[fd00::1]:5000", Scheme::Https, "[fd00::1]:5000", false),
         ] {
             let host = Host::default_for(registry);
-            assert_eq!((host.scheme, host.authority.as_str(), host.tls.skip_verify), (scheme, authority, skip_verify));
+            assert_eq!(
+                (host.scheme, host.authority.as_str(), host.tls.skip_verify),
+                (scheme, authority, skip_verify)
+            );
         }
     }
 
@@ -185,17 +197,29 @@ mod tests {
         };
         let url = |text: &str| reqwest::Url::parse(text).unwrap();
         let secure = host(Scheme::Https, "reg.example");
-        assert!(secure.is_called("reg.example:443") && secure.is_at(&url("https://reg.example:443/v2/")));
+        assert!(
+            secure.is_called("reg.example:443")
+                && secure.is_at(&url("https://reg.example:443/v2/"))
+        );
         assert!(!secure.is_at(&url("http://reg.example:443/v2/")));
         let plain = host(Scheme::Http, "reg.example:443");
         assert!(plain.is_called("REG.example:443") && !plain.is_called("reg.example"));
-        assert!(plain.is_at(&url("http://reg.example:443/v2/")) && !plain.is_at(&url("http://reg.example/v2/")));
+        assert!(
+            plain.is_at(&url("http://reg.example:443/v2/"))
+                && !plain.is_at(&url("http://reg.example/v2/"))
+        );
         assert_ne!(plain.place(), secure.place());
         let by_default = host(Scheme::Http, "reg.example:80");
-        assert!(by_default.is_at(&url("http://reg.example/v2/")) && by_default.is_called("reg.example:80"));
+        assert!(
+            by_default.is_at(&url("http://reg.example/v2/"))
+                && by_default.is_called("reg.example:80")
+        );
         let either = host(Scheme::Either, "reg.example:443");
         for text in ["https://reg.example/v2/", "http://reg.example:443/v2/"] {
-            assert!(either.is_at(&url(text)) && either.places().contains(&fold_url(&url(text))), "{text}");
+            assert!(
+                either.is_at(&url(text)) && either.places().contains(&fold_url(&url(text))),
+                "{text}"
+            );
         }
         assert!(!either.is_called("reg.example"));
     }

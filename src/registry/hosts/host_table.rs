@@ -51,25 +51,39 @@ enum Values {
     Many(Vec<String>),
 }
 
-/// One host by its URL; a missing scheme means HTTPS, `/v2` is added unless `override_path` says otherwise.
-pub(super) fn entry(url: &str, table: HostTable, file: &Path, registry: &str) -> Result<Host, RegistryError> {
+/// One host by its URL; a missing scheme means HTTPS, `/v2` is added unless `override_path` says
+/// otherwise.
+pub(super) fn entry(
+    url: &str,
+    table: HostTable,
+    file: &Path,
+    registry: &str,
+) -> Result<Host, RegistryError> {
     let bad = || config(file, None, "names a host that is not an http or https address");
     let (scheme, rest) = match url.split_once("://") {
         Some(("https", rest)) => (Scheme::Https, rest),
         Some(("http", rest)) => (Scheme::Http, rest),
         Some(_) => return Err(bad()),
-        // Containerd takes such a name for an address with a scheme, finds no host in it, and asks another one.
-        None if url.starts_with("http") => return Err(config(file, None, "needs https:// before a name like http…")),
+        // Containerd takes such a name for an address with a scheme, finds no host in it, and asks
+        // another one.
+        None if url.starts_with("http") => {
+            return Err(config(file, None, "needs https:// before a name like http…"));
+        }
         None => (Scheme::Https, url),
     };
-    let (authority, path) = rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
+    let (authority, path) =
+        rest.find('/').and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
     let path = path.trim_end_matches('/');
     let clean = path.split('/').all(|part| part != ".." && part != ".")
         && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b));
     if !is_authority(authority) || !clean {
         return Err(bad());
     }
-    let path = if table.override_path || path.ends_with("/v2") { path.to_owned() } else { format!("{path}/v2") };
+    let path = if table.override_path || path.ends_with("/v2") {
+        path.to_owned()
+    } else {
+        format!("{path}/v2")
+    };
     let hub = registry == "docker.io" && authority == DOCKER_HUB_API;
     let host = Host {
         scheme,
@@ -85,8 +99,13 @@ pub(super) fn entry(url: &str, table: HostTable, file: &Path, registry: &str) ->
     Ok(host)
 }
 
-/// TLS, headers and the like; with TLS settings an `http://` host on a port other than 80 is tried with TLS first.
-pub(super) fn settings(mut host: Host, table: HostTable, file: &Path) -> Result<Host, RegistryError> {
+/// TLS, headers and the like; with TLS settings an `http://` host on a port other than 80 is tried
+/// with TLS first.
+pub(super) fn settings(
+    mut host: Host,
+    table: HostTable,
+    file: &Path,
+) -> Result<Host, RegistryError> {
     let folder = file.parent().unwrap_or_else(|| Path::new("/"));
     let explicit = table.skip_verify.is_some() || table.ca.is_some() || table.client.is_some();
     if explicit && host.scheme == Scheme::Http && split_port(&host.authority).1 != Some("80") {
@@ -99,19 +118,26 @@ pub(super) fn settings(mut host: Host, table: HostTable, file: &Path) -> Result<
         Some(Paths::Many(paths)) if paths.len() > AUTHORITIES_MAX => {
             return Err(config(file, None, "names more than 16 files of authorities for one host"));
         }
-        Some(Paths::Many(paths)) => paths.iter().map(|path| pem(&folder.join(path))).collect::<Result<_, _>>()?,
+        Some(Paths::Many(paths)) => {
+            paths.iter().map(|path| pem(&folder.join(path))).collect::<Result<_, _>>()?
+        }
     };
     host.tls.client = client_pair(table.client, folder, file)?;
     host.headers = headers(table.header, file)?;
     host.dial_timeout = match table.dial_timeout.filter(|text| !text.is_empty()) {
         None => None,
-        Some(text) => {
-            Some(duration(&text).ok_or_else(|| config(file, None, "has a dial_timeout that is no duration"))?)
-        }
+        Some(text) => Some(
+            duration(&text)
+                .ok_or_else(|| config(file, None, "has a dial_timeout that is no duration"))?,
+        ),
     };
     host.proxy = table.proxy.filter(|proxy| !proxy.is_empty()).map(|proxy| ProxyUrl::new(&proxy));
     if host.proxy.as_ref().is_some_and(|proxy| !proxy.is_usable()) {
-        return Err(config(file, None, "has a proxy that is not http://host:port or https://host:port"));
+        return Err(config(
+            file,
+            None,
+            "has a proxy that is not http://host:port or https://host:port",
+        ));
     }
     Ok(host)
 }
@@ -119,16 +145,25 @@ pub(super) fn settings(mut host: Host, table: HostTable, file: &Path) -> Result<
 /// Whether content and tags may be asked for; nothing said means both.
 fn capable(capabilities: &[String], file: &Path) -> Result<(bool, bool), RegistryError> {
     let lower: Vec<String> = capabilities.iter().map(|text| text.to_ascii_lowercase()).collect();
-    if let Some(_unknown) = lower.iter().find(|text| !["pull", "resolve", "push", "referrers"].contains(&text.as_str()))
+    if let Some(_unknown) =
+        lower.iter().find(|text| !["pull", "resolve", "push", "referrers"].contains(&text.as_str()))
     {
-        return Err(config(file, None, "has a capability other than pull, resolve, push and referrers"));
+        return Err(config(
+            file,
+            None,
+            "has a capability other than pull, resolve, push and referrers",
+        ));
     }
     let has = |what: &str| lower.is_empty() || lower.iter().any(|text| text == what);
     Ok((has("pull"), has("pull") && has("resolve")))
 }
 
 /// The one client certificate, with its key behind it.
-fn client_pair(client: Option<Pairs>, folder: &Path, file: &Path) -> Result<Option<Vec<u8>>, RegistryError> {
+fn client_pair(
+    client: Option<Pairs>,
+    folder: &Path,
+    file: &Path,
+) -> Result<Option<Vec<u8>>, RegistryError> {
     let mut pairs = match client {
         None => return Ok(None),
         Some(Pairs::One(path)) => vec![vec![path]],
@@ -142,7 +177,11 @@ fn client_pair(client: Option<Pairs>, folder: &Path, file: &Path) -> Result<Opti
     };
     let Some(pair) = pairs.pop() else { return Ok(None) };
     if !pairs.is_empty() || pair.is_empty() || pair.len() > 2 {
-        return Err(config(file, None, "must name one client certificate, with its key in the same or a second file"));
+        return Err(config(
+            file,
+            None,
+            "must name one client certificate, with its key in the same or a second file",
+        ));
     }
     let files = pair.iter().map(|path| pem(&folder.join(path))).collect::<Result<Vec<_>, _>>()?;
     Ok(Some(files.join(&b'\n')))
@@ -168,10 +207,12 @@ fn headers(table: BTreeMap<String, Values>, file: &Path) -> Result<HeaderMap, Re
 
 /// A file in PEM that must be there.
 pub(super) fn pem(path: &Path) -> Result<Vec<u8>, RegistryError> {
-    read_capped(path)?.ok_or_else(|| config(path, None, "is named by hosts.toml and does not exist"))
+    read_capped(path)?
+        .ok_or_else(|| config(path, None, "is named by hosts.toml and does not exist"))
 }
 
-/// A duration as Go writes it: `30s`, `500ms`, `1m30s`, `1.5h`; of its units those down to a microsecond.
+/// A duration as Go writes it: `30s`, `500ms`, `1m30s`, `1.5h`; of its units those down to a
+/// microsecond.
 fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     let mut total = Duration::ZERO;
@@ -201,9 +242,14 @@ mod tests {
 
     #[test]
     fn durations_are_gos() {
-        for (text, milliseconds) in
-            [("30s", 30_000), ("500ms", 500), ("1m30s", 90_000), ("1.5h", 5_400_000), ("+2000us", 2), ("1s.5s", 1500)]
-        {
+        for (text, milliseconds) in [
+            ("30s", 30_000),
+            ("500ms", 500),
+            ("1m30s", 90_000),
+            ("1.5h", 5_400_000),
+            ("+2000us", 2),
+            ("1s.5s", 1500),
+        ] {
             assert_eq!(duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
         for bad in ["", "5", "s", "-1s", "1d", "1..5s", "0s", "1e3s", "99999999999999999999h"] {

@@ -1,14 +1,18 @@
-//! Reads one folder of containerd's `certs.d`: its `hosts.toml`, or without one the certificates of docker's layout.
+//! Reads one folder of containerd's `certs.d`: its `hosts.toml`, or without one the certificates of
+//! docker's layout.
 //!
-//! The meaning is that of containerd 2.x (docs/hosts.md and `core/remotes/docker/config/hosts.go`; compared with 1.6, 1.7
-//! and 2.1 in `tests/registry/differential.rs`). Differences, all of them on the side of asking nobody:
-//! - a file that cannot be understood is an error, where containerd logs it and goes on as if there were none (1.x also
-//!   takes a file without a `[host]` table for such a one; here it counts);
-//! - more than one client certificate for a host, a user, query or `..` in an address, and a proxy that is neither HTTP nor
-//!   HTTPS are errors; so is a host without a scheme whose name begins with `http`;
+//! The meaning is that of containerd 2.x (docs/hosts.md and `core/remotes/docker/config/hosts.go`;
+//! compared with 1.6, 1.7 and 2.1 in `tests/registry/differential.rs`). Differences, all of them on
+//! the side of asking nobody:
+//! - a file that cannot be understood is an error, where containerd logs it and goes on as if there
+//!   were none (1.x also takes a file without a `[host]` table for such a one; here it counts);
+//! - more than one client certificate for a host, a user, query or `..` in an address, and a proxy
+//!   that is neither HTTP nor HTTPS are errors; so is a host without a scheme whose name begins
+//!   with `http`;
 //! - a server that is also the last host is asked once;
-//! - a host that may not give content (`capabilities` without `pull`) is not asked for it; containerd's fetcher asks it.
-//!   `referrers`, which only the newest containerd knows, is accepted and restricts nothing;
+//! - a host that may not give content (`capabilities` without `pull`) is not asked for it;
+//!   containerd's fetcher asks it. `referrers`, which only the newest containerd knows, is accepted
+//!   and restricts nothing;
 //! - `skip_verify = false` holds for `localhost` as well.
 
 use std::collections::BTreeMap;
@@ -58,13 +62,20 @@ pub(in crate::registry) fn read(folder: &Path, registry: &str) -> Result<Folder,
 
 fn parse(bytes: &[u8], file: &Path, registry: &str) -> Result<Folder, RegistryError> {
     let text = std::str::from_utf8(bytes).map_err(|_| config(file, None, "is not UTF-8"))?;
-    // The parser's own words quote the file, which may hold secrets in headers: only the line is told.
+    // The parser's own words quote the file, which may hold secrets in headers: only the line is
+    // told.
     let parsed: HostsToml = toml::from_str(text).map_err(|error| {
-        let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+        let line = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .map(|before| before.matches('\n').count() + 1);
         config(file, line, "is not a hosts.toml that can be understood")
     })?;
-    let mut tables: Vec<(usize, String, HostTable)> =
-        parsed.host.into_iter().map(|(url, table)| (first_mention(text, &url), url, table)).collect();
+    let mut tables: Vec<(usize, String, HostTable)> = parsed
+        .host
+        .into_iter()
+        .map(|(url, table)| (first_mention(text, &url), url, table))
+        .collect();
     tables.sort_by_key(|(start, ..)| *start);
     if tables.len() > HOSTS_MAX {
         return Err(config(file, None, "names more than 16 hosts"));
@@ -90,7 +101,8 @@ fn parse(bytes: &[u8], file: &Path, registry: &str) -> Result<Folder, RegistryEr
     Ok(Folder { hosts, named })
 }
 
-/// Where a host is first named, be it by a table below its own: that is its place in the order, as for containerd.
+/// Where a host is first named, be it by a table below its own: that is its place in the order, as
+/// for containerd.
 fn first_mention(text: &str, url: &str) -> usize {
     let Ok(whole) = DeTable::parse(text) else { return 0 };
     let hosts = whole.get_ref().get("host").and_then(|host| host.get_ref().as_table());
@@ -101,9 +113,10 @@ fn first_mention(text: &str, url: &str) -> usize {
     found.map_or(0, |(key, table)| below(table).unwrap_or(usize::MAX).min(key.span().start))
 }
 
-/// Whether a host of the file is the server itself, allowed to do as much. Such a server is not asked again: it would say
-/// the same; and where the certificate authority stands with the host alone, as it mostly does, TLS would fail then, and
-/// turn what is not there into what cannot be reached.
+/// Whether a host of the file is the server itself, allowed to do as much. Such a server is not
+/// asked again: it would say the same; and where the certificate authority stands with the host
+/// alone, as it mostly does, TLS would fail then, and turn what is not there into what cannot be
+/// reached.
 fn says_all(host: &Host, server: &Host) -> bool {
     let same = host.scheme == server.scheme && host.place() == server.place();
     same && host.path == server.path && host.pull >= server.pull && host.resolve >= server.resolve
@@ -111,15 +124,20 @@ fn says_all(host: &Host, server: &Host) -> bool {
 
 /// Docker's layout: `*.crt` are authorities, `*.cert` with `*.key` client certificates.
 fn certificates(folder: &Path, registry: &str) -> Result<Folder, RegistryError> {
-    let entries = std::fs::read_dir(folder).map_err(|_| config(folder, None, "cannot be listed"))?;
-    let files = entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| !path.is_dir());
+    let entries =
+        std::fs::read_dir(folder).map_err(|_| config(folder, None, "cannot be listed"))?;
+    let files =
+        entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| !path.is_dir());
     let mut paths: Vec<PathBuf> = files.take(FILES_MAX + 1).collect();
     if paths.len() > FILES_MAX {
         return Err(config(folder, None, "holds more than 256 files"));
     }
     paths.sort();
     let with = |extension: &str| -> Vec<&PathBuf> {
-        paths.iter().filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+        paths
+            .iter()
+            .filter(|path| path.extension().is_some_and(|found| found == extension))
+            .collect()
     };
     let mut host = Host::default_for(registry);
     host.tls.ca = with("crt").into_iter().map(|path| pem(path)).collect::<Result<_, _>>()?;

@@ -1,5 +1,5 @@
-//! [`Hosts`]: which places are asked for a registry's content, from containerd's `certs.d`, read again when a file
-//! changes.
+//! [`Hosts`]: which places are asked for a registry's content, from containerd's `certs.d`, read
+//! again when a file changes.
 
 pub(super) mod host;
 pub(super) mod host_table;
@@ -21,9 +21,11 @@ use crate::registry::operator_file::config;
 use host::Host;
 use hosts_file::Folder;
 
-/// How long a plan is used before the files are looked at again: one decision asks for it several times.
+/// How long a plan is used before the files are looked at again: one decision asks for it several
+/// times.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long unchanged files are not read again; certificates beside `hosts.toml` are noticed within this.
+/// How long unchanged files are not read again; certificates beside `hosts.toml` are noticed within
+/// this.
 const REREAD: Duration = Duration::from_secs(30);
 /// Registries whose plan is remembered.
 const PLANS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
@@ -52,7 +54,8 @@ struct Remembered {
     stamp: Stamp,
 }
 
-/// What tells that a folder changed: its path, and when it and its `hosts.toml` were last written, and how long.
+/// What tells that a folder changed: its path, and when it and its `hosts.toml` were last written,
+/// and how long.
 type Stamp = Option<(PathBuf, [Option<(SystemTime, u64)>; 2])>;
 
 impl Hosts {
@@ -71,7 +74,8 @@ impl Hosts {
         }
         let (roots, name) = (self.roots.clone(), registry.to_owned());
         let task = tokio::task::spawn_blocking(move || look(&roots, &name, now, remembered));
-        let fresh = task.await.map_err(|_| config(Path::new("certs.d"), None, "could not be read"))??;
+        let fresh =
+            task.await.map_err(|_| config(Path::new("certs.d"), None, "could not be read"))??;
         lock(&self.plans).put(registry.to_owned(), fresh.clone());
         Ok(fresh.plan)
     }
@@ -84,9 +88,14 @@ fn look(
     now: Instant,
     remembered: Option<Remembered>,
 ) -> Result<Remembered, RegistryError> {
-    let folder = roots.iter().map(|root| folder_of(root, registry)).find_map(Result::transpose).transpose()?;
-    let stamp =
-        folder.as_deref().map(|folder| (folder.to_owned(), [folder.to_owned(), folder.join("hosts.toml")].map(stat)));
+    let folder = roots
+        .iter()
+        .map(|root| folder_of(root, registry))
+        .find_map(Result::transpose)
+        .transpose()?;
+    let stamp = folder.as_deref().map(|folder| {
+        (folder.to_owned(), [folder.to_owned(), folder.join("hosts.toml")].map(stat))
+    });
     if let Some(known) = remembered
         && known.stamp == stamp
         && now.saturating_duration_since(known.read) < REREAD
@@ -94,7 +103,11 @@ fn look(
         return Ok(Remembered { looked: now, ..known });
     }
     let plan = match &folder {
-        None => plan(Folder { hosts: vec![Host::default_for(registry)], named: Vec::new() }, registry, false),
+        None => plan(
+            Folder { hosts: vec![Host::default_for(registry)], named: Vec::new() },
+            registry,
+            false,
+        ),
         Some(folder) => {
             let own = folder.file_name().is_some_and(|name| name != "_default");
             plan(hosts_file::read(folder, registry)?, registry, own)
@@ -113,7 +126,8 @@ fn plan(folder: Folder, registry: &str, own_folder: bool) -> Plan {
 
 /// The folder for a host: `host_port_`, `host:port`, then `_default` (containerd's `hostPaths`).
 ///
-/// One that cannot be looked at is an error, as for containerd: to go on would be to ask whom the operator did not mean.
+/// One that cannot be looked at is an error, as for containerd: to go on would be to ask whom the
+/// operator did not mean.
 fn folder_of(root: &Path, registry: &str) -> Result<Option<PathBuf>, RegistryError> {
     let with_port = registry.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     let escaped = with_port.map(|(host, port)| format!("{host}_{port}_"));
@@ -188,13 +202,18 @@ mod tests {
         let two = look(&roots, "r.example", later, Some(same.clone())).unwrap();
         assert_eq!(two.plan.hosts[0].authority, "number-two.example");
         write(root.path(), "r.example", "server = ");
-        assert!(matches!(look(&roots, "r.example", later, Some(two)), Err(RegistryError::Config { .. })));
+        assert!(matches!(
+            look(&roots, "r.example", later, Some(two)),
+            Err(RegistryError::Config { .. })
+        ));
     }
 
     #[test]
     fn who_is_named() {
         let root = tempfile::tempdir().unwrap();
-        let named = |registry: &str| look(&[root.path().to_owned()], registry, clock().steady(), None).unwrap();
+        let named = |registry: &str| {
+            look(&[root.path().to_owned()], registry, clock().steady(), None).unwrap()
+        };
         assert!(named("r.example").plan.named.is_empty());
         assert!(named("127.0.0.1:5000").plan.named.contains("127.0.0.1:5000"));
         assert!(named("169.254.169.254").plan.named.is_empty());

@@ -1,5 +1,6 @@
-//! Addresses of this node and its link, which no registry, mirror, redirect or token service may point at unless the
-//! operator named that host (attack E5), and the name resolution that holds this for names.
+//! Addresses of this node and its link, which no registry, mirror, redirect or token service may
+//! point at unless the operator named that host (attack E5), and the name resolution that holds
+//! this for names.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,10 +8,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Metadata services outside the link-local range: Alibaba, Azure's wire server, Oracle.
-const METADATA_V4: [Ipv4Addr; 3] =
-    [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
-/// Metadata services over IPv6, which have unique local addresses: Google's, Oracle's, Scaleway's. Amazon's have a prefix of
-/// their own ([`is_amazon`]).
+const METADATA_V4: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(192, 0, 0, 192),
+];
+/// Metadata services over IPv6, which have unique local addresses: Google's, Oracle's, Scaleway's.
+/// Amazon's have a prefix of their own ([`is_amazon`]).
 const METADATA_V6: [Ipv6Addr; 3] = [
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
@@ -63,12 +67,14 @@ fn is_local_v6(v6: Ipv6Addr) -> bool {
         || METADATA_V6.contains(&v6)
 }
 
-/// `fd00:ec2::/32`: instance metadata (`::254`), credentials of pods (`::23`), names and time of Amazon's clouds.
+/// `fd00:ec2::/32`: instance metadata (`::254`), credentials of pods (`::23`), names and time of
+/// Amazon's clouds.
 fn is_amazon(v6: Ipv6Addr) -> bool {
     matches!(v6.segments(), [0xfd00, 0xec2, ..])
 }
 
-/// IPv4-mapped (`::ffff:0:0/96`), IPv4-compatible, NAT64 (`64:ff9b::/96`) and 6to4 (`2002::/16`) addresses.
+/// IPv4-mapped (`::ffff:0:0/96`), IPv4-compatible, NAT64 (`64:ff9b::/96`) and 6to4 (`2002::/16`)
+/// addresses.
 fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = v6.segments();
     let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
@@ -80,7 +86,8 @@ fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 async fn lookup(name: &str) -> Result<Vec<SocketAddr>, NotResolved> {
-    let found = tokio::net::lookup_host((name, 0)).await.map_err(|error| NotResolved(error.to_string()))?;
+    let found =
+        tokio::net::lookup_host((name, 0)).await.map_err(|error| NotResolved(error.to_string()))?;
     let addresses: Vec<SocketAddr> = found.collect();
     if addresses.is_empty() { Err(NotResolved("no address".to_owned())) } else { Ok(addresses) }
 }
@@ -159,9 +166,16 @@ mod tests {
         ] {
             assert!(is_local(local.parse().unwrap()), "{local}");
         }
-        for other in
-            ["10.0.0.1", "192.168.1.1", "172.16.0.1", "8.8.8.8", "2001:db8::1", "fd00::1", "fd20:ce::1", "100.64.0.1"]
-        {
+        for other in [
+            "10.0.0.1",
+            "192.168.1.1",
+            "172.16.0.1",
+            "8.8.8.8",
+            "2001:db8::1",
+            "fd00::1",
+            "fd20:ce::1",
+            "100.64.0.1",
+        ] {
             assert!(!is_local(other.parse().unwrap()), "{other}");
         }
     }
@@ -177,7 +191,12 @@ mod tests {
     /// Attack E5: addresses in numbers that URL parsers accept in odd forms.
     #[test]
     fn attack_e5_odd_numbers_are_seen_as_addresses() {
-        for odd in ["http://2130706433/", "http://0x7f.1/", "http://0177.0.0.1/", "http://[::ffff:7f00:1]/"] {
+        for odd in [
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://0177.0.0.1/",
+            "http://[::ffff:7f00:1]/",
+        ] {
             let url = reqwest::Url::parse(odd).unwrap();
             assert!(literal(&url).is_some_and(is_local), "{odd}");
         }

@@ -1,8 +1,10 @@
-//! [`Clients`]: one HTTP client per way of connecting (TLS settings, guard, proxy), made when it is first needed.
+//! [`Clients`]: one HTTP client per way of connecting (TLS settings, guard, proxy), made when it is
+//! first needed.
 //!
-//! Redirects, proxies that the HTTP library would choose, decompression and retries are off: whatever happens is decided by
-//! us. HTTP/2 is spoken where the host offers it, and connections are used again; as many are kept as may be in use. The
-//! system's certificate authorities are read when the first client for HTTPS is made, and stay as they were then.
+//! Redirects, proxies that the HTTP library would choose, decompression and retries are off:
+//! whatever happens is decided by us. HTTP/2 is spoken where the host offers it, and connections
+//! are used again; as many are kept as may be in use. The system's certificate authorities are read
+//! when the first client for HTTPS is made, and stay as they were then.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -22,13 +24,16 @@ use crate::registry::proxy_url::ProxyUrl;
 
 /// Clients that are kept: each distinct TLS configuration costs memory for its certificates.
 const CLIENTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
-/// Hosts that one client is used for; then another one takes its place, and its idle connections end. A pod that makes this node
-/// ask hosts without number would fill its memory with them otherwise: each is tens of KiB. A node pulls from tens of hosts.
+/// Hosts that one client is used for; then another one takes its place, and its idle connections
+/// end. A pod that makes this node ask hosts without number would fill its memory with them
+/// otherwise: each is tens of KiB. A node pulls from tens of hosts.
 const HOSTS_MAX: usize = 64;
-/// How long an idle connection is kept: longer than the pause between pull and create, short enough to be nothing.
+/// How long an idle connection is kept: longer than the pause between pull and create, short enough
+/// to be nothing.
 const IDLE_TIME: Duration = Duration::from_secs(20);
-/// Bytes of one answer over HTTP/2 that may come before they are read: an answer waits for room while others are large, and
-/// what waits is in memory. Ours are a hundredth of it as a rule. hyper's own default is 2 MiB.
+/// Bytes of one answer over HTTP/2 that may come before they are read: an answer waits for room
+/// while others are large, and what waits is in memory. Ours are a hundredth of it as a rule.
+/// hyper's own default is 2 MiB.
 const STREAM_WINDOW: u32 = 128 << 10;
 /// What registries and proxies see in their logs.
 const USER_AGENT: &str = concat!("sealgate/", env!("CARGO_PKG_VERSION"));
@@ -99,9 +104,10 @@ impl Clients {
         self.get(tls, self.key(host, host.proxy.as_ref(), url, guard), &host.authority).await
     }
 
-    /// The client for an address elsewhere, to which this host of the plan led. What the operator said of the host counts
-    /// there too, as with containerd: its authorities, its proxy, and for a redirect, which carries no secret, that
-    /// certificates are not looked at. Its client certificate is for the host alone (attack E1).
+    /// The client for an address elsewhere, to which this host of the plan led. What the operator
+    /// said of the host counts there too, as with containerd: its authorities, its proxy, and for a
+    /// redirect, which carries no secret, that certificates are not looked at. Its client
+    /// certificate is for the host alone (attack E1).
     pub(in crate::registry) async fn for_other(
         &self,
         host: &Host,
@@ -113,8 +119,12 @@ impl Clients {
             (_, RequestPurpose::Redirect) => Tls { client: None, ..host.tls.clone() },
             (_, RequestPurpose::Token) => Tls { ca: host.tls.ca.clone(), ..Tls::default() },
         };
-        self.get(tls, self.key(host, host.proxy.as_ref(), url, guard), &crate::registry::hosts::host::fold_url(url))
-            .await
+        self.get(
+            tls,
+            self.key(host, host.proxy.as_ref(), url, guard),
+            &crate::registry::hosts::host::fold_url(url),
+        )
+        .await
     }
 
     /// The proxy that an address is asked through, for messages.
@@ -130,16 +140,21 @@ impl Clients {
 
     async fn get(&self, tls: Tls, key: Key, authority: &str) -> Result<Client, RegistryError> {
         let key = Key { tls: tls.fingerprint(), ..key };
-        if let Some(client) = lock(&self.made).get_mut(&key).and_then(|made| made.client_for(authority)) {
+        if let Some(client) =
+            lock(&self.made).get_mut(&key).and_then(|made| made.client_for(authority))
+        {
             return Ok(client);
         }
-        // Reading the system's certificates takes milliseconds: not on the thread that serves the kubelet.
+        // Reading the system's certificates takes milliseconds: not on the thread that serves the
+        // kubelet.
         let for_task = key.clone();
         let own_files = !tls.ca.is_empty() || tls.client.is_some();
         let idle = self.idle;
-        let built = tokio::task::spawn_blocking(move || build(&tls, &for_task, idle)).await.ok().flatten();
+        let built =
+            tokio::task::spawn_blocking(move || build(&tls, &for_task, idle)).await.ok().flatten();
         let client = built.ok_or_else(|| unusable(own_files, authority))?;
-        let made = MadeClient { client: client.clone(), asked: BTreeSet::from([authority.to_owned()]) };
+        let made =
+            MadeClient { client: client.clone(), asked: BTreeSet::from([authority.to_owned()]) };
         lock(&self.made).put(key, made);
         Ok(client)
     }
@@ -162,13 +177,17 @@ fn unusable(own_files: bool, authority: &str) -> RegistryError {
     let (file, problem) = if own_files {
         (format!("certs.d for {authority}"), "has a certificate or key that cannot be used")
     } else {
-        ("the system's certificate authorities".to_owned(), "none could be read; install ca-certificates")
+        (
+            "the system's certificate authorities".to_owned(),
+            "none could be read; install ca-certificates",
+        )
     };
     RegistryError::Config { file, line: None, problem }
 }
 
-/// Bytes of all answers on one connection that may come before they are read: as much as those have together that may be in
-/// flight to one host. With less, those that wait for room would keep those from coming on that have it.
+/// Bytes of all answers on one connection that may come before they are read: as much as those have
+/// together that may be in flight to one host. With less, those that wait for room would keep those
+/// from coming on that have it.
 fn connection_window(at_once: usize) -> u32 {
     u32::try_from(at_once).unwrap_or(u32::MAX).saturating_mul(STREAM_WINDOW).min(1 << 30)
 }
@@ -190,7 +209,9 @@ fn build(tls: &Tls, key: &Key, idle: usize) -> Option<Client> {
         .http2_max_header_list_size(HEADER_BYTES_MAX);
     builder = match (&key.proxy, key.guard) {
         // Only the proxy's own name is resolved here, and the operator named the proxy.
-        (Some(proxy), _) => builder.dns_resolver(Arc::new(Open)).proxy(Proxy::all(proxy.exposed()?).ok()?),
+        (Some(proxy), _) => {
+            builder.dns_resolver(Arc::new(Open)).proxy(Proxy::all(proxy.exposed()?).ok()?)
+        }
         (None, Guard::Refuse) => builder.dns_resolver(Arc::new(Guarded)),
         (None, Guard::Allow) => builder.dns_resolver(Arc::new(Open)),
     };

@@ -1,5 +1,5 @@
-//! [`failure`]: what the HTTP and TLS libraries say of a connection, as the errors that an operator can do something
-//! about.
+//! [`failure`]: what the HTTP and TLS libraries say of a connection, as the errors that an operator
+//! can do something about.
 
 use std::error::Error as _;
 
@@ -26,7 +26,9 @@ pub(in crate::registry) fn failure(error: &reqwest::Error, host: &str) -> Regist
     }
     let text = match innermost.downcast_ref::<h2::Error>() {
         // Its own words repeat what the other side sent along (`GOAWAY`), which may be our secret.
-        Some(error) => error.reason().map_or_else(|| "HTTP/2 broke".to_owned(), |reason| format!("HTTP/2: {reason}")),
+        Some(error) => error
+            .reason()
+            .map_or_else(|| "HTTP/2 broke".to_owned(), |reason| format!("HTTP/2: {reason}")),
         None if error.source().is_some() => printable(&innermost.to_string()),
         None => "broken".to_owned(),
     };
@@ -39,15 +41,17 @@ pub(in crate::registry) fn failure(error: &reqwest::Error, host: &str) -> Regist
     RegistryError::Unreachable { host, why }
 }
 
-/// Whether what came is no HTTP/1 that can be understood: a head that is none or too long, a length that is none, chunks
-/// that are not as they say. What merely ends too early is none of these.
+/// Whether what came is no HTTP/1 that can be understood: a head that is none or too long, a length
+/// that is none, chunks that are not as they say. What merely ends too early is none of these.
 fn is_garbled(error: &hyper::Error) -> bool {
     // The TLS library's errors are invalid data as well, and speak of no chunks.
     let is_framing = |error: &std::io::Error| {
-        let is_data = error.kind() == std::io::ErrorKind::InvalidData && error.to_string().contains("chunk");
+        let is_data =
+            error.kind() == std::io::ErrorKind::InvalidData && error.to_string().contains("chunk");
         is_data || error.kind() == std::io::ErrorKind::InvalidInput
     };
-    error.is_parse() || error.source().and_then(|source| source.downcast_ref()).is_some_and(is_framing)
+    error.is_parse()
+        || error.source().and_then(|source| source.downcast_ref()).is_some_and(is_framing)
 }
 
 /// The TLS library's errors come as invalid data, wrapped once more by the connector.

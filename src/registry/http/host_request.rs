@@ -22,8 +22,8 @@ pub(in crate::registry) struct HostRequest<'a> {
     pub(in crate::registry) accept: Option<&'static str>,
     /// Longest body of a success, bytes.
     pub(in crate::registry) limit: u64,
-    /// The end of this host's share of the time, token requests and redirects included; none for the last one, which has
-    /// what is left.
+    /// The end of this host's share of the time, token requests and redirects included; none for
+    /// the last one, which has what is left.
     pub(in crate::registry) until: Option<Instant>,
     /// What proves the answer.
     pub(in crate::registry) integrity: Integrity,
@@ -39,7 +39,8 @@ pub(in crate::registry) enum Integrity {
 }
 
 impl HostRequest<'_> {
-    /// Whose share of requests and of room it takes: what a host leads to, a token service or a redirect, is its own doing.
+    /// Whose share of requests and of room it takes: what a host leads to, a token service or a
+    /// redirect, is its own doing.
     pub(in crate::registry) fn share(&self) -> String {
         fold(&self.host.authority)
     }
@@ -62,7 +63,8 @@ impl HostRequest<'_> {
         Ok(url)
     }
 
-    /// Whether an address is on the host; without TLS it is not, where the host is to be asked with TLS.
+    /// Whether an address is on the host; without TLS it is not, where the host is to be asked with
+    /// TLS.
     pub(in crate::registry) fn is_own(&self, url: &Url) -> bool {
         let is_spoken = url.scheme() == "https" || self.host.scheme != Scheme::Https;
         is_spoken && self.host.is_at(url)
@@ -71,6 +73,10 @@ impl HostRequest<'_> {
     /// Who sent an answer, for messages: the host, or the one to which it led.
     pub(in crate::registry) fn sender(&self, url: &Url) -> String {
         let host = self.authority();
-        if self.is_own(url) { host } else { format!("{}, to which {host} redirected,", fold_url(url)) }
+        if self.is_own(url) {
+            host
+        } else {
+            format!("{}, to which {host} redirected,", fold_url(url))
+        }
     }
 }

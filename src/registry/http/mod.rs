@@ -1,4 +1,5 @@
-//! Requests to one host: connections, TLS, proxies, redirects, the limits of bodies, and how patient the gate is.
+//! Requests to one host: connections, TLS, proxies, redirects, the limits of bodies, and how
+//! patient the gate is.
 //!
 //! Which host is asked, and for what, the rooms beside it decide.
 

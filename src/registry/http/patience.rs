@@ -1,5 +1,5 @@
-//! [`Patience`]: what is remembered of a host that was slow or asked to be left alone, and how long to wait before a
-//! question is asked again ([`backoff`], [`retry_after`]).
+//! [`Patience`]: what is remembered of a host that was slow or asked to be left alone, and how long
+//! to wait before a question is asked again ([`backoff`], [`retry_after`]).
 //!
 //! Nothing here waits or asks; time and randomness are arguments.
 
@@ -12,12 +12,13 @@ use http::header::RETRY_AFTER;
 use crate::registry::error::{RegistryError, Why};
 use crate::registry::lock::lock;
 
-/// How long a host that did not answer in time is asked last, and with little patience: long enough to spare a pod's images
-/// the wait, short enough to notice that it is back.
+/// How long a host that did not answer in time is asked last, and with little patience: long enough
+/// to spare a pod's images the wait, short enough to notice that it is back.
 const SLOW_TIME: Duration = Duration::from_secs(60);
 /// How long a slow host is waited for while there is another one to ask.
 const SLOW_PATIENCE: Duration = Duration::from_secs(1);
-/// The longest that a host is left alone because it said so: one that says more is asked again after this.
+/// The longest that a host is left alone because it said so: one that says more is asked again
+/// after this.
 const QUIET_MAX: Duration = Duration::from_secs(60);
 /// How long a host that answered 429 without a time is left alone.
 const QUIET_UNSAID: Duration = Duration::from_secs(1);
@@ -46,8 +47,8 @@ struct Quiet {
 }
 
 impl Patience {
-    /// It did not answer in time. That it did not either in the little time which it has while it is slow says nothing new:
-    /// when the minute is over it has its whole share again.
+    /// It did not answer in time. That it did not either in the little time which it has while it
+    /// is slow says nothing new: when the minute is over it has its whole share again.
     pub(in crate::registry) fn slow(&self, now: Instant) {
         let mut trouble = lock(&self.trouble);
         if trouble.slow_until.is_none_or(|until| until <= now) {
@@ -76,7 +77,11 @@ impl Patience {
     }
 
     /// Why it is not asked now.
-    pub(in crate::registry) fn is_quiet(&self, host: &str, now: Instant) -> Result<(), RegistryError> {
+    pub(in crate::registry) fn is_quiet(
+        &self,
+        host: &str,
+        now: Instant,
+    ) -> Result<(), RegistryError> {
         match lock(&self.trouble).quiet.filter(|quiet| now < quiet.until) {
             None => Ok(()),
             Some(Quiet { until, status }) => {
@@ -94,9 +99,14 @@ impl Patience {
     }
 }
 
-/// A host's part of the time that is left, when `hosts` are to be asked, itself the first of them; none for the last one,
-/// which has all of it.
-pub(in crate::registry) fn share(left: Duration, request: Duration, hosts: usize, is_slow: bool) -> Option<Duration> {
+/// A host's part of the time that is left, when `hosts` are to be asked, itself the first of them;
+/// none for the last one, which has all of it.
+pub(in crate::registry) fn share(
+    left: Duration,
+    request: Duration,
+    hosts: usize,
+    is_slow: bool,
+) -> Option<Duration> {
     let hosts = u32::try_from(hosts).unwrap_or(u32::MAX);
     if hosts <= 1 {
         return None;
@@ -105,8 +115,9 @@ pub(in crate::registry) fn share(left: Duration, request: Duration, hosts: usize
     Some(if is_slow { share.min(SLOW_PATIENCE) } else { share })
 }
 
-/// The wait before a question is asked again for the `attempt`th time, counted from 0: twice as long each time, between
-/// half of it and all of it by chance, so that those who failed together do not come back together.
+/// The wait before a question is asked again for the `attempt`th time, counted from 0: twice as
+/// long each time, between half of it and all of it by chance, so that those who failed together do
+/// not come back together.
 pub(in crate::registry) fn backoff(attempt: u32, random: u16) -> Duration {
     let whole = BACKOFF.saturating_mul(2u32.saturating_pow(attempt)).min(BACKOFF_MAX);
     whole / 2 + (whole / 2).mul_f64(f64::from(random) / f64::from(u16::MAX))
@@ -117,8 +128,12 @@ pub(in crate::registry) fn spread(random: u16) -> Duration {
     BACKOFF.mul_f64(f64::from(random) / f64::from(u16::MAX))
 }
 
-/// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date, of which the distance to `now` counts.
-pub(in crate::registry) fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
+/// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date, of which the distance to `now`
+/// counts.
+pub(in crate::registry) fn retry_after(
+    headers: &HeaderMap,
+    now: jiff::Timestamp,
+) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         // More digits than fit are a very long time.
@@ -128,12 +143,15 @@ pub(in crate::registry) fn retry_after(headers: &HeaderMap, now: jiff::Timestamp
     Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 
-/// Whether the same question may well be answered a moment later: the host is overloaded, or the connection was refused or
-/// broken. What took too long is not asked again: there is no time to lose it twice.
+/// Whether the same question may well be answered a moment later: the host is overloaded, or the
+/// connection was refused or broken. What took too long is not asked again: there is no time to
+/// lose it twice.
 pub(in crate::registry) fn is_passing(error: &RegistryError) -> bool {
     let RegistryError::Unreachable { why, .. } = error else { return false };
     match why {
-        Why::Status(408 | 425 | 429 | 500 | 502 | 503 | 504) | Why::Connection(_) | Why::Wait { .. } => true,
+        Why::Status(408 | 425 | 429 | 500 | 502 | 503 | 504)
+        | Why::Connection(_)
+        | Why::Wait { .. } => true,
         Why::Status(_)
         | Why::Timeout
         | Why::Slow
@@ -174,7 +192,9 @@ mod tests {
 
     #[test]
     fn waits_grow_and_are_spread() {
-        for (attempt, least, most) in [(0, 100, 200), (1, 200, 400), (2, 400, 800), (30, 2500, 5000)] {
+        for (attempt, least, most) in
+            [(0, 100, 200), (1, 200, 400), (2, 400, 800), (30, 2500, 5000)]
+        {
             assert_eq!(backoff(attempt, 0), Duration::from_millis(least));
             assert_eq!(backoff(attempt, u16::MAX), Duration::from_millis(most));
         }
@@ -188,7 +208,10 @@ mod tests {
         assert_eq!(share(left, request, 2, false), Some(Duration::from_secs(15)));
         assert_eq!(share(left, request, 3, false), Some(Duration::from_secs(10)));
         assert_eq!(share(left, request, 3, true), Some(SLOW_PATIENCE));
-        assert_eq!(share(Duration::from_millis(10), request, 2, true), Some(Duration::from_millis(5)));
+        assert_eq!(
+            share(Duration::from_millis(10), request, 2, true),
+            Some(Duration::from_millis(5))
+        );
     }
 
     #[test]
@@ -196,7 +219,9 @@ mod tests {
         let (now, patience) = (now(), Patience::default());
         assert!(!patience.is_slow(now));
         patience.slow(now);
-        assert!(patience.is_slow(now + Duration::from_secs(59)) && !patience.is_slow(now + SLOW_TIME));
+        assert!(
+            patience.is_slow(now + Duration::from_secs(59)) && !patience.is_slow(now + SLOW_TIME)
+        );
         patience.slow(now + Duration::from_secs(59));
         assert!(!patience.is_slow(now + SLOW_TIME), "not for ever, however often it is asked");
         patience.slow(now + SLOW_TIME);
@@ -209,7 +234,9 @@ mod tests {
     fn a_host_is_left_alone_as_long_as_it_says_and_no_longer_than_a_minute() {
         let (now, patience) = (now(), Patience::default());
         let wait = |patience: &Patience, at| match patience.is_quiet("r", at) {
-            Err(RegistryError::Unreachable { why: Why::Wait { status: 429, seconds }, .. }) => Some(seconds),
+            Err(RegistryError::Unreachable { why: Why::Wait { status: 429, seconds }, .. }) => {
+                Some(seconds)
+            }
             Ok(()) => None,
             Err(other) => panic!("{other:?}"),
         };

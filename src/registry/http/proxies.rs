@@ -1,11 +1,13 @@
 //! [`Proxies`]: through which proxy an address is asked, by the rules that containerd follows (Go's
 //! `http.ProxyFromEnvironment`), and [`Environment`], which is where they usually come from.
 //!
-//! In order: `proxy` in `hosts.toml`, the option `proxy`, then `http_proxy` or `https_proxy` by the scheme of what is asked,
-//! except for what `no_proxy` names. Nothing here reads the environment; `daemon.rs` does, once.
+//! In order: `proxy` in `hosts.toml`, the option `proxy`, then `http_proxy` or `https_proxy` by the
+//! scheme of what is asked, except for what `no_proxy` names. Nothing here reads the environment;
+//! `daemon.rs` does, once.
 //!
-//! A proxy is trusted with what any router sees. It resolves the names of what it is asked for, so the refusal of local
-//! addresses behind names (attack E5) is the proxy's to make; addresses in numbers are refused here as ever.
+//! A proxy is trusted with what any router sees. It resolves the names of what it is asked for, so
+//! the refusal of local addresses behind names (attack E5) is the proxy's to make; addresses in
+//! numbers are refused here as ever.
 
 use std::net::IpAddr;
 
@@ -62,8 +64,8 @@ enum Entry {
 }
 
 impl Environment {
-    /// Reads the words through this function; the first spelling that is not empty counts, the upper case before the lower.
-    /// An address without a scheme is one with `http://`.
+    /// Reads the words through this function; the first spelling that is not empty counts, the
+    /// upper case before the lower. An address without a scheme is one with `http://`.
     #[must_use]
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Self {
         let word = |upper: &str| {
@@ -97,7 +99,9 @@ impl Environment {
 impl Options {
     /// Takes from the environment what the configuration does not say.
     pub fn inherit(&mut self, environment: &Environment) {
-        let or = |own: &mut Option<ProxyUrl>, other: &Option<ProxyUrl>| *own = own.take().or_else(|| other.clone());
+        let or = |own: &mut Option<ProxyUrl>, other: &Option<ProxyUrl>| {
+            *own = own.take().or_else(|| other.clone())
+        };
         or(&mut self.http_proxy, &environment.http_proxy);
         or(&mut self.https_proxy, &environment.https_proxy);
         self.no_proxy = self.no_proxy.take().or_else(|| environment.no_proxy.clone());
@@ -112,7 +116,8 @@ impl Proxies {
             Some(proxy) if proxy.is_none() => Ok(None),
             Some(proxy) if !proxy.is_usable() => Err(RegistryError::Options {
                 option,
-                problem: "must be http://host:port or https://host:port, with user:password@ before the host if need be",
+                problem: "must be http://host:port or https://host:port, with user:password@ \
+                    before the host if need be",
             }),
             other => Ok(other.clone()),
         };
@@ -125,7 +130,11 @@ impl Proxies {
     }
 
     /// The proxy for an address; `own` is what `hosts.toml` says for its host.
-    pub(in crate::registry) fn of<'a>(&'a self, own: Option<&'a ProxyUrl>, url: &Url) -> Option<&'a ProxyUrl> {
+    pub(in crate::registry) fn of<'a>(
+        &'a self,
+        own: Option<&'a ProxyUrl>,
+        url: &Url,
+    ) -> Option<&'a ProxyUrl> {
         let by_scheme = match url.scheme() {
             "https" => self.https.as_ref(),
             "http" => self.http.as_ref(),
@@ -138,7 +147,11 @@ impl Proxies {
 impl Without {
     fn parse(text: &str) -> Self {
         let mut without = Self::default();
-        for word in text.split(',').map(|word| word.trim().to_ascii_lowercase()).filter(|word| !word.is_empty()) {
+        for word in text
+            .split(',')
+            .map(|word| word.trim().to_ascii_lowercase())
+            .filter(|word| !word.is_empty())
+        {
             if word == "*" {
                 return Self { everything: true, entries: Vec::new() };
             }
@@ -153,24 +166,34 @@ impl Without {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let port = url.port_or_known_default().map(|port| port.to_string());
         let same_port = |wanted: &Option<String>| wanted.is_none() || *wanted == port;
-        let address: Option<IpAddr> = bare.parse().ok().map(|address: IpAddr| address.to_canonical());
-        if bare == "localhost" || address.is_some_and(|address| address.is_loopback()) || self.everything {
+        let address: Option<IpAddr> =
+            bare.parse().ok().map(|address: IpAddr| address.to_canonical());
+        if bare == "localhost"
+            || address.is_some_and(|address| address.is_loopback())
+            || self.everything
+        {
             return true;
         }
         self.entries.iter().any(|entry| match (entry, address) {
-            (Entry::Network { address: network, bits }, Some(address)) => is_within(address, *network, *bits),
-            (Entry::Address { address: named, port }, Some(address)) => *named == address && same_port(port),
+            (Entry::Network { address: network, bits }, Some(address)) => {
+                is_within(address, *network, *bits)
+            }
+            (Entry::Address { address: named, port }, Some(address)) => {
+                *named == address && same_port(port)
+            }
             (Entry::Domain { suffix, itself, port }, None) => {
-                let named = bare.ends_with(suffix.as_str()) || (*itself && suffix.strip_prefix('.') == Some(bare));
+                let named = bare.ends_with(suffix.as_str())
+                    || (*itself && suffix.strip_prefix('.') == Some(bare));
                 named && same_port(port)
             }
-            (Entry::Network { .. } | Entry::Address { .. }, None) | (Entry::Domain { .. }, Some(_)) => false,
+            (Entry::Network { .. } | Entry::Address { .. }, None)
+            | (Entry::Domain { .. }, Some(_)) => false,
         })
     }
 }
 
-/// One word of `NO_PROXY`: a network, an address or a name, the last two perhaps with a port. A name stands for itself and
-/// all below it; with a dot or `*.` before it only for those below.
+/// One word of `NO_PROXY`: a network, an address or a name, the last two perhaps with a port. A
+/// name stands for itself and all below it; with a dot or `*.` before it only for those below.
 fn entry(word: &str) -> Option<Entry> {
     if let Some((address, bits)) = word.split_once('/') {
         let address: IpAddr = address.parse().ok()?;
@@ -204,7 +227,9 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
         (IpAddr::V4(address), IpAddr::V4(network)) => {
             same(u128::from(address.to_bits()), u128::from(network.to_bits()), 32)
         }
-        (IpAddr::V6(address), IpAddr::V6(network)) => same(address.to_bits(), network.to_bits(), 128),
+        (IpAddr::V6(address), IpAddr::V6(network)) => {
+            same(address.to_bits(), network.to_bits(), 128)
+        }
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
     }
 }
@@ -282,7 +307,10 @@ mod tests {
         assert_eq!(of(&options, None, "http://r.example/"), some("plain.example:3128"));
         assert_eq!(of(&options, None, "https://r.example/"), some("tls.example:3128"));
         assert_eq!(of(&options, None, "https://direct.example/"), None);
-        assert_eq!(of(&options, Some("http://own.example"), "https://direct.example/"), some("own.example"));
+        assert_eq!(
+            of(&options, Some("http://own.example"), "https://direct.example/"),
+            some("own.example")
+        );
         let all = Options { proxy: Some(ProxyUrl::new("http://all.example")), ..options.clone() };
         assert_eq!(of(&all, None, "https://direct.example/"), some("all.example"));
         let off = Options { https_proxy: Some(ProxyUrl::new("")), ..options };
@@ -307,10 +335,18 @@ mod tests {
 
     #[test]
     fn proxies_are_hosts_with_or_without_a_user() {
-        for good in ["http://p", "http://p:3128", "https://p:3128/", "http://u:p@p:3128", "http://[::1]:3128"] {
+        for good in [
+            "http://p",
+            "http://p:3128",
+            "https://p:3128/",
+            "http://u:p@p:3128",
+            "http://[::1]:3128",
+        ] {
             assert!(ProxyUrl::new(good).is_usable(), "{good}");
         }
-        for bad in ["", "p:3128", "socks5://p:1", "http://p/x", "http://p?x", "http://", "http://p:port"] {
+        for bad in
+            ["", "p:3128", "socks5://p:1", "http://p/x", "http://p?x", "http://", "http://p:port"]
+        {
             assert!(!ProxyUrl::new(bad).is_usable(), "{bad}");
         }
     }

@@ -1,4 +1,5 @@
-//! [`Reply`]: what one host answered, and which of the three answers that is: there, not there, or neither.
+//! [`Reply`]: what one host answered, and which of the three answers that is: there, not there, or
+//! neither.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +22,8 @@ const WEB_PAGES: [&str; 2] = ["text/html", "application/xhtml+xml"];
 const OTHER_PAGES: [&str; 5] =
     ["text/plain", "application/json", "text/xml", "application/xml", "application/octet-stream"];
 /// Members of which manifests and indexes, of whatever schema, have at least one.
-const MEMBERS: [&str; 7] = ["schemaVersion", "mediaType", "config", "layers", "manifests", "fsLayers", "signatures"];
+const MEMBERS: [&str; 7] =
+    ["schemaVersion", "mediaType", "config", "layers", "manifests", "fsLayers", "signatures"];
 
 /// The answer, whatever its status; the body of an error is cut short.
 pub(in crate::registry) struct Reply {
@@ -38,17 +40,26 @@ pub(in crate::registry) struct Reply {
 
 impl Reply {
     /// The answer of a success; every other status as the error that it is.
-    pub(in crate::registry) fn success(self, request: &HostRequest<'_>) -> Result<Self, RegistryError> {
+    pub(in crate::registry) fn success(
+        self,
+        request: &HostRequest<'_>,
+    ) -> Result<Self, RegistryError> {
         let host = request.authority();
         match self.status {
             200 => Ok(self),
-            404 if !self.is_absence() => Err(RegistryError::Malformed { host, what: Malformed::NotFound }),
+            404 if !self.is_absence() => {
+                Err(RegistryError::Malformed { host, what: Malformed::NotFound })
+            }
             404 => {
                 let separator = if request.rest.contains(':') { '@' } else { ':' };
                 let object = request.rest.rsplit('/').next().unwrap_or_default();
-                Err(RegistryError::NotFound { name: format!("{}{separator}{object}", request.repository) })
+                Err(RegistryError::NotFound {
+                    name: format!("{}{separator}{object}", request.repository),
+                })
             }
-            status @ (401 | 403) => Err(RegistryError::Unauthorized { host, status, credentials: Presented::Nothing }),
+            status @ (401 | 403) => {
+                Err(RegistryError::Unauthorized { host, status, credentials: Presented::Nothing })
+            }
             status @ (407 | 408 | 425 | 429 | 500..=599) => {
                 Err(RegistryError::Unreachable { host, why: self.not_now(status) })
             }
@@ -58,12 +69,14 @@ impl Reply {
 
     /// Whether it refuses access: by 401 or 403, or says by a 404 that one may not know.
     pub(in crate::registry) fn is_denied(&self) -> bool {
-        matches!(self.status, 401 | 403) || (self.status == 404 && self.code().is_some_and(is_refusal))
+        matches!(self.status, 401 | 403)
+            || (self.status == 404 && self.code().is_some_and(is_refusal))
     }
 
-    /// Whether a 404 is a registry's word that something is not there: an error of the distribution-spec with whatever
-    /// code (Harbor's is `NOT_FOUND`), no body at all, or anything from docker's distribution. A page of a gateway without
-    /// a route, or of a portal, must not read as absence, and none of it came does not mean that there was none.
+    /// Whether a 404 is a registry's word that something is not there: an error of the
+    /// distribution-spec with whatever code (Harbor's is `NOT_FOUND`), no body at all, or anything
+    /// from docker's distribution. A page of a gateway without a route, or of a portal, must not
+    /// read as absence, and none of it came does not mean that there was none.
     fn is_absence(&self) -> bool {
         (self.body.is_empty() && self.is_whole)
             || self.headers.contains_key("docker-distribution-api-version")
@@ -73,7 +86,9 @@ impl Reply {
     /// A status that means "not now", with the time when one was named.
     pub(in crate::registry) fn not_now(&self, status: u16) -> Why {
         match self.retry_after {
-            Some(after) if matches!(status, 429 | 503) => Why::Wait { status, seconds: after.as_secs().max(1) },
+            Some(after) if matches!(status, 429 | 503) => {
+                Why::Wait { status, seconds: after.as_secs().max(1) }
+            }
             _ => Why::Status(status),
         }
     }
@@ -84,10 +99,12 @@ impl Reply {
         Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
     }
 
-    /// The type of a page, when a success brings one in the place of what a tag means: no JSON object, or one without
-    /// any member that these have. Not where the registry names the digest of the very bytes: then that is what it has.
+    /// The type of a page, when a success brings one in the place of what a tag means: no JSON
+    /// object, or one without any member that these have. Not where the registry names the digest
+    /// of the very bytes: then that is what it has.
     pub(in crate::registry) fn page(&self, got: &Digest) -> Option<&'static str> {
-        let own_word = self.headers.get("docker-content-digest").and_then(|value| value.to_str().ok());
+        let own_word =
+            self.headers.get("docker-content-digest").and_then(|value| value.to_str().ok());
         if own_word == Some(got.as_str()) {
             return None;
         }
@@ -96,10 +113,12 @@ impl Reply {
         is_page.then(|| self.kind())
     }
 
-    /// The type of a page, when a success brings one in the place of what was asked for by its digest.
+    /// The type of a page, when a success brings one in the place of what was asked for by its
+    /// digest.
     pub(in crate::registry) fn web_page(&self) -> Option<&'static str> {
         let kind = self.kind();
-        let is_page = WEB_PAGES.contains(&kind) && self.body.trim_ascii_start().first() != Some(&b'{');
+        let is_page =
+            WEB_PAGES.contains(&kind) && self.body.trim_ascii_start().first() != Some(&b'{');
         is_page.then_some(kind)
     }
 
@@ -121,5 +140,7 @@ impl Reply {
 /// Whether it is a JSON object that is nothing of a registry's. What is no JSON is not known to be.
 fn is_foreign(body: &[u8]) -> bool {
     let members: Result<BTreeMap<String, IgnoredAny>, _> = serde_json::from_slice(body);
-    members.is_ok_and(|members| !MEMBERS.iter().any(|known| members.keys().any(|key| key.eq_ignore_ascii_case(known))))
+    members.is_ok_and(|members| {
+        !MEMBERS.iter().any(|known| members.keys().any(|key| key.eq_ignore_ascii_case(known)))
+    })
 }

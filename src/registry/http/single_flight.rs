@@ -1,4 +1,5 @@
-//! [`Flights`]: a memory of answers that end, where what is asked for at the same time is asked once.
+//! [`Flights`]: a memory of answers that end, where what is asked for at the same time is asked
+//! once.
 //!
 //! A question goes on when whoever asked it stops waiting: the next one finds its answer.
 
@@ -14,7 +15,8 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::registry::lock::lock;
 
-/// Answers that are kept at once; a node has a few registries with credentials, each with tens of repositories.
+/// Answers that are kept at once; a node has a few registries with credentials, each with tens of
+/// repositories.
 const KEPT_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// The memory.
@@ -39,9 +41,14 @@ where
         Self { clock, slots: Arc::new(Mutex::new(LruCache::new(KEPT_MAX))) }
     }
 
-    /// The answer that is known, or that of the question under way, or of a new one, which also says until when its
-    /// answer is good. None when there is none at `until`.
-    pub(in crate::registry) async fn get<Q>(&self, key: &K, until: Instant, question: Q) -> Option<V>
+    /// The answer that is known, or that of the question under way, or of a new one, which also
+    /// says until when its answer is good. None when there is none at `until`.
+    pub(in crate::registry) async fn get<Q>(
+        &self,
+        key: &K,
+        until: Instant,
+        question: Q,
+    ) -> Option<V>
     where
         Q: Future<Output = (V, Instant)> + Send + 'static,
     {
@@ -55,11 +62,17 @@ where
             }
         };
         let patience = until.saturating_duration_since(self.clock.steady());
-        let value = tokio::time::timeout(patience, answer.wait_for(Option::is_some)).await.ok()?.ok()?;
+        let value =
+            tokio::time::timeout(patience, answer.wait_for(Option::is_some)).await.ok()?.ok()?;
         value.clone()
     }
 
-    fn ask<Q>(&self, slots: &mut LruCache<K, Slot<V>>, key: &K, question: Q) -> watch::Receiver<Option<V>>
+    fn ask<Q>(
+        &self,
+        slots: &mut LruCache<K, Slot<V>>,
+        key: &K,
+        question: Q,
+    ) -> watch::Receiver<Option<V>>
     where
         Q: Future<Output = (V, Instant)> + Send + 'static,
     {
@@ -78,7 +91,8 @@ where
     fn forget_old(&self, slots: &mut LruCache<K, Slot<V>>) {
         let now = self.clock.steady();
         let old = |slot: &Slot<V>| matches!(slot, Slot::Known(_, until) if *until <= now);
-        let gone: Vec<K> = slots.iter().filter(|(_, slot)| old(slot)).map(|(key, _)| key.clone()).collect();
+        let gone: Vec<K> =
+            slots.iter().filter(|(_, slot)| old(slot)).map(|(key, _)| key.clone()).collect();
         for key in gone {
             slots.pop(&key);
         }
@@ -109,11 +123,17 @@ mod tests {
         let flights: Flights<&str, u32> = Flights::new(CLOCK);
         let asked = Arc::new(AtomicU32::new(0));
         let long = || answer(Arc::clone(&asked), Duration::from_secs(600));
-        let both =
-            futures_util::future::join(flights.get(&"a", later(), long()), flights.get(&"a", later(), long())).await;
+        let both = futures_util::future::join(
+            flights.get(&"a", later(), long()),
+            flights.get(&"a", later(), long()),
+        )
+        .await;
         assert_eq!(both, (Some(0), Some(0)));
         assert_eq!(flights.get(&"a", later(), long()).await, Some(0));
-        assert_eq!(flights.get(&"b", later(), answer(Arc::clone(&asked), Duration::ZERO)).await, Some(1));
+        assert_eq!(
+            flights.get(&"b", later(), answer(Arc::clone(&asked), Duration::ZERO)).await,
+            Some(1)
+        );
         assert_eq!(flights.get(&"b", later(), long()).await, Some(2));
     }
 
@@ -131,6 +151,9 @@ mod tests {
         };
         assert_eq!(flights.get(&"a", CLOCK.steady(), question).await, None);
         go.send(()).unwrap();
-        assert_eq!(flights.get(&"a", later(), answer(asked, Duration::from_secs(600))).await, Some(7));
+        assert_eq!(
+            flights.get(&"a", later(), answer(asked, Duration::from_secs(600))).await,
+            Some(7)
+        );
     }
 }

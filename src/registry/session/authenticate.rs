@@ -1,4 +1,5 @@
-//! Asking one host with one secret: the challenge, the token service, the tokens that are remembered.
+//! Asking one host with one secret: the challenge, the token service, the tokens that are
+//! remembered.
 
 use std::sync::atomic::Ordering;
 
@@ -21,8 +22,12 @@ use crate::registry::http::reply::Reply;
 use crate::registry::options::TOKEN_MAX;
 
 impl Session {
-    /// Asks, authenticates when that is demanded, follows redirects. A 401 or 403 that remains is an error.
-    pub(in crate::registry) async fn send(&self, request: &HostRequest<'_>) -> Result<Reply, RegistryError> {
+    /// Asks, authenticates when that is demanded, follows redirects. A 401 or 403 that remains is
+    /// an error.
+    pub(in crate::registry) async fn send(
+        &self,
+        request: &HostRequest<'_>,
+    ) -> Result<Reply, RegistryError> {
         let state = self.registry().state(&request.host.authority);
         let plain = match request.host.scheme {
             Scheme::Http => true,
@@ -30,7 +35,11 @@ impl Session {
             Scheme::Either => state.plain.load(Ordering::Relaxed),
         };
         match self.send_to(request, &request.url(plain)?).await {
-            Err(error) if request.host.scheme == Scheme::Either && !plain && may_be_plain(request.host, &error) => {
+            Err(error)
+                if request.host.scheme == Scheme::Either
+                    && !plain
+                    && may_be_plain(request.host, &error) =>
+            {
                 state.plain.store(true, Ordering::Relaxed);
                 self.send_to(request, &request.url(true)?).await
             }
@@ -57,7 +66,8 @@ impl Session {
             Some(Secret::Password { .. } | Secret::Refresh(_)) | None => tokens.get(&key, now),
         };
         let mut reply = self.exchange(request, url, remembered.as_ref()).await?;
-        // Whoever the host redirected to, or spoke for it without TLS, does not say what is to be done with its secrets.
+        // Whoever the host redirected to, or spoke for it without TLS, does not say what is to be
+        // done with its secrets.
         let is_asked = |reply: &Reply| {
             reply.status == 401
                 && request.is_own(&reply.url)
@@ -78,7 +88,8 @@ impl Session {
         let mut grant = self.authenticate(request, plain, &reply.headers, secret.as_ref()).await?;
         let mut answer = self.exchange(request, url, Some(&grant)).await?;
         if is_asked(&answer) && says_token_is_invalid(&answer) {
-            // It ended on the way, or begins a moment later by the registry's clock: another one, once.
+            // It ended on the way, or begins a moment later by the registry's clock: another one,
+            // once.
             grant = self.authenticate(request, plain, &answer.headers, secret.as_ref()).await?;
             answer = self.exchange(request, url, Some(&grant)).await?;
         }
@@ -121,11 +132,16 @@ impl Session {
         demand: &Demand<'_>,
         secret: Option<&Secret>,
     ) -> Result<Grant, RegistryError> {
-        let token_request = demand.request(request.host, plain, secret, &self.registry().options)?;
+        let token_request =
+            demand.request(request.host, plain, secret, &self.registry().options)?;
         let realm = fold_url(&token_request.url);
-        // The headers of hosts.toml are for that host alone; containerd sends them to its token service as well.
-        let mut headers =
-            if request.is_own(&token_request.url) { request.host.headers.clone() } else { HeaderMap::new() };
+        // The headers of hosts.toml are for that host alone; containerd sends them to its token
+        // service as well.
+        let mut headers = if request.is_own(&token_request.url) {
+            request.host.headers.clone()
+        } else {
+            HeaderMap::new()
+        };
         if let Some(value) = token_request.authorization {
             headers.insert(AUTHORIZATION, value);
         }
@@ -147,7 +163,9 @@ impl Session {
                 let credentials = presented(token_request.withheld_from, secret);
                 Err(RegistryError::Unauthorized { host: request.authority(), status, credentials })
             }
-            status => Err(RegistryError::Refused { host: realm, status, code: known_code(&reply.body) }),
+            status => {
+                Err(RegistryError::Refused { host: realm, status, code: known_code(&reply.body) })
+            }
         }
     }
 }
@@ -163,7 +181,11 @@ fn granted(
         return Ok(reply);
     }
     let credentials = presented(grant.and_then(|grant| grant.withheld_from.clone()), secret);
-    Err(RegistryError::Unauthorized { host: request.authority(), status: reply.status, credentials })
+    Err(RegistryError::Unauthorized {
+        host: request.authority(),
+        status: reply.status,
+        credentials,
+    })
 }
 
 /// What became of the secret with which was asked.
@@ -176,11 +198,14 @@ fn presented(withheld_from: Option<String>, secret: Option<&Secret>) -> Presente
 }
 
 fn says_token_is_invalid(reply: &Reply) -> bool {
-    matches!(challenges(&reply.headers).first(), Some(Challenge::Bearer { is_token_invalid: true, .. }))
+    matches!(
+        challenges(&reply.headers).first(),
+        Some(Challenge::Bearer { is_token_invalid: true, .. })
+    )
 }
 
-/// Whether a host that may speak either is to be asked without TLS: it does not speak it; or nobody listens on the port of
-/// HTTPS, where none was named (containerd's `isPortError`).
+/// Whether a host that may speak either is to be asked without TLS: it does not speak it; or nobody
+/// listens on the port of HTTPS, where none was named (containerd's `isPortError`).
 fn may_be_plain(host: &Host, error: &RegistryError) -> bool {
     let RegistryError::Unreachable { why, .. } = error else { return false };
     match why {

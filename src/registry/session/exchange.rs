@@ -22,7 +22,8 @@ use crate::registry::http::reply::Reply;
 use crate::registry::options::REDIRECTS_MAX;
 use crate::share::{Crowded, Recalled};
 
-/// Who was waited for this long at the end of a decision's time, in vain, is slow; who had less may just have been the last.
+/// Who was waited for this long at the end of a decision's time, in vain, is slow; who had less may
+/// just have been the last.
 const SLOW_LEAST: Duration = Duration::from_secs(1);
 
 /// One request on the wire.
@@ -42,8 +43,8 @@ enum Sent {
 }
 
 impl Session {
-    /// Sends the question and follows redirects; the authorization and the headers of `hosts.toml` end with the host
-    /// that they are for (attack E1).
+    /// Sends the question and follows redirects; the authorization and the headers of `hosts.toml`
+    /// end with the host that they are for (attack E1).
     pub(super) async fn exchange(
         &self,
         request: &HostRequest<'_>,
@@ -62,7 +63,16 @@ impl Session {
             }
             let purpose = RequestPurpose::Redirect;
             let reply = self
-                .wire(request, &WireRequest { url: url.clone(), headers, form: None, limit: request.limit, purpose })
+                .wire(
+                    request,
+                    &WireRequest {
+                        url: url.clone(),
+                        headers,
+                        form: None,
+                        limit: request.limit,
+                        purpose,
+                    },
+                )
                 .await?;
             if !matches!(reply.status, 301 | 302 | 303 | 307 | 308) {
                 return Ok(reply);
@@ -77,9 +87,14 @@ impl Session {
         Err(RegistryError::Redirect { host: fold_url(&url), fault: RedirectFault::TooMany })
     }
 
-    /// One request and its whole answer. Where memory for that has to be waited for, the request is given up and made
-    /// again: the wait holds no place that other requests need, and is not taken for the host's silence.
-    pub(super) async fn wire(&self, request: &HostRequest<'_>, wire: &WireRequest) -> Result<Reply, RegistryError> {
+    /// One request and its whole answer. Where memory for that has to be waited for, the request is
+    /// given up and made again: the wait holds no place that other requests need, and is not taken
+    /// for the host's silence.
+    pub(super) async fn wire(
+        &self,
+        request: &HostRequest<'_>,
+        wire: &WireRequest,
+    ) -> Result<Reply, RegistryError> {
         let bytes = match self.attempt(request, wire, None).await? {
             Sent::Answered(reply) => return Ok(*reply),
             Sent::NeedsMemory(bytes) => bytes,
@@ -95,7 +110,8 @@ impl Session {
         }
     }
 
-    /// One request within budget, load and time; what comes of it says something about the host, and is remembered.
+    /// One request within budget, load and time; what comes of it says something about the host,
+    /// and is remembered.
     async fn attempt(
         &self,
         request: &HostRequest<'_>,
@@ -122,7 +138,10 @@ impl Session {
         self.spend_request()?;
         let (left, _) = self.patience(request.until)?;
         let patience = left.min(self.request_time());
-        let sent = tokio::time::timeout(patience, self.transmit(&client, wire, (request.repository.host(), held)));
+        let sent = tokio::time::timeout(
+            patience,
+            self.transmit(&client, wire, (request.repository.host(), held)),
+        );
         let done = match self.unless_recalled(slot.unless_recalled(sent)).await {
             Ok(Ok(Ok(done))) => done.map_err(|error| self.told_of_proxy(request, wire, error)),
             Ok(Ok(Err(_))) => Err(unreachable(Why::Timeout)),
@@ -139,7 +158,10 @@ impl Session {
                     memory.quiet(reply.status, reply.retry_after, self.now());
                 }
             }
-            Err(RegistryError::Unreachable { why: Why::Timeout | Why::Slow | Why::Recalled, .. }) => {
+            Err(RegistryError::Unreachable {
+                why: Why::Timeout | Why::Slow | Why::Recalled,
+                ..
+            }) => {
                 if !is_last || patience == self.request_time() || patience >= SLOW_LEAST {
                     memory.slow(self.now());
                 }
@@ -152,9 +174,17 @@ impl Session {
     }
 
     /// A connection that failed behind a proxy may be the proxy's fault: it is named.
-    fn told_of_proxy(&self, request: &HostRequest<'_>, wire: &WireRequest, error: RegistryError) -> RegistryError {
+    fn told_of_proxy(
+        &self,
+        request: &HostRequest<'_>,
+        wire: &WireRequest,
+        error: RegistryError,
+    ) -> RegistryError {
         match (error, self.registry().clients.through(request.host.proxy.as_ref(), &wire.url)) {
-            (RegistryError::Unreachable { host, why: Why::Connection(text) | Why::Name(text) }, Some(proxy)) => {
+            (
+                RegistryError::Unreachable { host, why: Why::Connection(text) | Why::Name(text) },
+                Some(proxy),
+            ) => {
                 let why = Why::Connection(format!("{text} (through the proxy {proxy})"));
                 RegistryError::Unreachable { host, why }
             }
@@ -186,8 +216,11 @@ impl Session {
         };
         let host = fold_url(&wire.url);
         tracing::debug!(host, path = wire.url.path(), "asking a registry");
-        let mut response =
-            builder.headers(wire.headers.clone()).send().await.map_err(|error| failure(&error, &host))?;
+        let mut response = builder
+            .headers(wire.headers.clone())
+            .send()
+            .await
+            .map_err(|error| failure(&error, &host))?;
         let status = response.status().as_u16();
         let (body, is_whole) = match response.status().is_success() {
             true => match self.body(&mut response, wire.limit, (&host, registry), held).await? {
@@ -203,7 +236,11 @@ impl Session {
     }
 
     /// The client for an address, after a look at where it leads (attack E5).
-    async fn client(&self, request: &HostRequest<'_>, wire: &WireRequest) -> Result<Client, RegistryError> {
+    async fn client(
+        &self,
+        request: &HostRequest<'_>,
+        wire: &WireRequest,
+    ) -> Result<Client, RegistryError> {
         let url = &wire.url;
         let host = fold_url(url);
         let guard = if self.is_named(request, &host) { Guard::Allow } else { Guard::Refuse };
@@ -231,10 +268,17 @@ impl Session {
     }
 }
 
-/// Where a redirect leads, if it may be followed. From TLS to none only for content that its digest proves, as some
-/// registries keep their blobs; nothing that is a secret goes along.
-fn next_address(from: &Url, headers: &HeaderMap, integrity: Integrity) -> Result<Url, RedirectFault> {
-    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok()).ok_or(RedirectFault::Location)?;
+/// Where a redirect leads, if it may be followed. From TLS to none only for content that its digest
+/// proves, as some registries keep their blobs; nothing that is a secret goes along.
+fn next_address(
+    from: &Url,
+    headers: &HeaderMap,
+    integrity: Integrity,
+) -> Result<Url, RedirectFault> {
+    let location = headers
+        .get(LOCATION)
+        .and_then(|value| value.to_str().ok())
+        .ok_or(RedirectFault::Location)?;
     let next = from.join(location).map_err(|_| RedirectFault::Location)?;
     if !next.username().is_empty() || next.password().is_some() || next.host_str().is_none() {
         return Err(RedirectFault::Location);
@@ -270,7 +314,8 @@ mod tests {
         assert_eq!(redirect(https, "//b.example/y").as_deref(), Ok("https://b.example/y"));
         assert_eq!(redirect(https, "http://a.example/y"), Err(RedirectFault::Downgrade));
         assert_eq!(redirect("http://a/", "http://b/").as_deref(), Ok("http://b/"));
-        for bad in ["ftp://a/", "https://u@a/", "https://u:p@a/", "file:///etc/passwd", "https://"] {
+        for bad in ["ftp://a/", "https://u@a/", "https://u:p@a/", "file:///etc/passwd", "https://"]
+        {
             assert_eq!(redirect(https, bad), Err(RedirectFault::Location), "{bad}");
             assert_eq!(led(https, bad, Integrity::Digest), Err(RedirectFault::Location), "{bad}");
         }

@@ -15,7 +15,8 @@ use crate::registry::error::{Budget, RegistryError};
 use crate::registry::lock::lock;
 use crate::share::{Recall, Recalled};
 
-/// One decision: its rights, its deadline, what it has used. It may be shared; everything counts against one budget.
+/// One decision: its rights, its deadline, what it has used. It may be shared; everything counts
+/// against one budget.
 pub struct Session {
     registry: Arc<Registry>,
     access: Access,
@@ -30,13 +31,14 @@ pub struct Session {
     asked: Mutex<Option<String>>,
     /// The node's own credentials, as far as they were looked up.
     looked: Looked,
-    /// The hosts of each registry: a decision sees one state of the files, and numbers that keep their meaning.
+    /// The hosts of each registry: a decision sees one state of the files, and numbers that keep
+    /// their meaning.
     routes: Mutex<BTreeMap<String, Arc<Route>>>,
 }
 
 impl Registry {
-    /// Opens one decision's session; `deadline` is a point on the clock's steady time after which every call of the
-    /// session fails with [`Budget::Time`].
+    /// Opens one decision's session; `deadline` is a point on the clock's steady time after which
+    /// every call of the session fails with [`Budget::Time`].
     #[must_use]
     pub fn session(self: &Arc<Self>, access: &Access, deadline: Instant) -> Session {
         Session::new(Arc::clone(self), access.clone(), deadline)
@@ -48,7 +50,18 @@ impl Session {
         let (requests, bytes) = (AtomicU32::new(0), AtomicU64::new(0));
         let (allowance, looked) = (registry.memory().allowance(), Looked::default());
         let (recall, asked, routes) = (Recall::default(), Mutex::default(), Mutex::default());
-        Self { registry, access, deadline, requests, bytes, allowance, recall, asked, looked, routes }
+        Self {
+            registry,
+            access,
+            deadline,
+            requests,
+            bytes,
+            allowance,
+            recall,
+            asked,
+            looked,
+            routes,
+        }
     }
 
     /// The same session, which ends when this is said.
@@ -79,12 +92,13 @@ impl Session {
     #[must_use]
     pub fn is_spent(&self) -> bool {
         let options = &self.registry.options;
-        let is_full = self.requests() >= options.session_requests || self.bytes() > options.session_bytes;
+        let is_full =
+            self.requests() >= options.session_requests || self.bytes() > options.session_bytes;
         is_full || self.left().is_err()
     }
 
-    /// What this session holds of answers: every body counts here until its last copy is dropped. What is parsed out of one
-    /// and is of its size is reserved beside it.
+    /// What this session holds of answers: every body counts here until its last copy is dropped.
+    /// What is parsed out of one and is of its size is reserved beside it.
     #[must_use]
     pub fn allowance(&self) -> &Allowance {
         &self.allowance
@@ -97,7 +111,10 @@ impl Session {
     }
 
     /// The hosts for a repository, as they were when this session first asked for them.
-    pub(in crate::registry) async fn route(&self, repository: &Repository) -> Result<Arc<Route>, RegistryError> {
+    pub(in crate::registry) async fn route(
+        &self,
+        repository: &Repository,
+    ) -> Result<Arc<Route>, RegistryError> {
         if let Some(known) = lock(&self.routes).get(repository.host()) {
             return Ok(Arc::clone(known));
         }
@@ -117,11 +134,18 @@ impl Session {
     /// The time that is left.
     pub(in crate::registry) fn left(&self) -> Result<Duration, RegistryError> {
         let left = self.deadline.saturating_duration_since(self.now());
-        if left.is_zero() || self.is_recalled() { Err(RegistryError::BudgetSpent(Budget::Time)) } else { Ok(left) }
+        if left.is_zero() || self.is_recalled() {
+            Err(RegistryError::BudgetSpent(Budget::Time))
+        } else {
+            Ok(left)
+        }
     }
 
     /// Does something unless the session ends early.
-    pub(in crate::registry) async fn unless_recalled<F: Future>(&self, work: F) -> Result<F::Output, Recalled> {
+    pub(in crate::registry) async fn unless_recalled<F: Future>(
+        &self,
+        work: F,
+    ) -> Result<F::Output, Recalled> {
         self.recall.unless(work).await
     }
 
@@ -150,7 +174,11 @@ impl Session {
     pub(in crate::registry) fn spend_bytes(&self, count: usize) -> Result<(), RegistryError> {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         let used = self.bytes.fetch_add(count, Ordering::Relaxed).saturating_add(count);
-        if used > self.registry.options.session_bytes { Err(RegistryError::BudgetSpent(Budget::Bytes)) } else { Ok(()) }
+        if used > self.registry.options.session_bytes {
+            Err(RegistryError::BudgetSpent(Budget::Bytes))
+        } else {
+            Ok(())
+        }
     }
 
     pub(in crate::registry) fn looked(&self) -> &Looked {

@@ -22,13 +22,15 @@ use crate::registry::lock::lock;
 use crate::registry::options::Options;
 use crate::share::FairShare;
 
-/// Registry hosts whose state (load, what was learnt) is remembered at once; the least recently used one is dropped.
-/// A node pulls from tens of hosts, not hundreds.
+/// Registry hosts whose state (load, what was learnt) is remembered at once; the least recently
+/// used one is dropped. A node pulls from tens of hosts, not hundreds.
 const HOSTS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
-/// How long it is remembered that a host has, or has not, a referrers endpoint: an upgrade is noticed within this.
+/// How long it is remembered that a host has, or has not, a referrers endpoint: an upgrade is
+/// noticed within this.
 const SUPPORT_TTL: Duration = Duration::from_secs(600);
 
-/// Whether the registry of a repository has the referrers endpoint of distribution-spec 1.1, as learnt from answers.
+/// Whether the registry of a repository has the referrers endpoint of distribution-spec 1.1, as
+/// learnt from answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
     /// Not asked yet, or too long ago.
@@ -39,7 +41,8 @@ pub enum Support {
     None,
 }
 
-/// The client for all registries of this node. Cheap to keep: nothing is opened or read before the first session.
+/// The client for all registries of this node. Cheap to keep: nothing is opened or read before the
+/// first session.
 pub struct Registry {
     pub(in crate::registry) options: Options,
     pub(in crate::registry) clock: Clock,
@@ -47,13 +50,15 @@ pub struct Registry {
     pub(in crate::registry) clients: Clients,
     pub(in crate::registry) tokens: Tokens,
     pub(in crate::registry) node: NodeCredentials,
-    /// Requests in flight, by the host of the plan that is asked: what it leads to, token services and redirects, is its doing.
+    /// Requests in flight, by the host of the plan that is asked: what it leads to, token services
+    /// and redirects, is its doing.
     pub(in crate::registry) requests: FairShare,
     /// What is held of answers, of all sessions together.
     pub(in crate::registry) memory: Arc<MemoryBudget>,
     pub(in crate::registry) states: Mutex<LruCache<String, Arc<HostState>>>,
     pub(in crate::registry) learnt: Mutex<LruCache<String, (Support, Instant)>>,
-    /// Authorities that the operator named in the options, folded; one without a port is named on every port.
+    /// Authorities that the operator named in the options, folded; one without a port is named on
+    /// every port.
     pub(in crate::registry) named: BTreeSet<String>,
     /// Chance, for waits that are not to end together.
     pub(in crate::registry) random: fn() -> u16,
@@ -71,7 +76,8 @@ impl Registry {
     /// A client with these options.
     ///
     /// # Errors
-    /// [`RegistryError::Options`] when an option contradicts itself (a limit of zero, a host that is none).
+    /// [`RegistryError::Options`] when an option contradicts itself (a limit of zero, a host that
+    /// is none).
     pub fn new(options: Options, clock: Clock) -> Result<Self, RegistryError> {
         options.check()?;
         Ok(Self {
@@ -131,7 +137,8 @@ impl std::fmt::Debug for Registry {
     }
 }
 
-/// A number by chance; always the same where the system has none to give, which only makes waits end together.
+/// A number by chance; always the same where the system has none to give, which only makes waits
+/// end together.
 fn chance() -> u16 {
     let mut bytes = [0; 2];
     match aws_lc_rs::rand::fill(&mut bytes) {

@@ -1,5 +1,5 @@
-//! [`DiskTask`]: one touch of the disk that may take longer than anybody waits for it. Those that are left and have not ended
-//! are counted: while there are any, the disk hangs.
+//! [`DiskTask`]: one touch of the disk that may take longer than anybody waits for it. Those that
+//! are left and have not ended are counted: while there are any, the disk hangs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -17,7 +17,8 @@ impl DiskTask {
 
     /// One that is waited for, and what it holds.
     pub(crate) fn begin(stuck: &Arc<AtomicUsize>) -> (Arc<Self>, TaskGuard) {
-        let errand = Arc::new(Self { state: AtomicU8::new(Self::WAITED_FOR), stuck: Arc::clone(stuck) });
+        let errand =
+            Arc::new(Self { state: AtomicU8::new(Self::WAITED_FOR), stuck: Arc::clone(stuck) });
         (Arc::clone(&errand), TaskGuard(errand))
     }
 
@@ -31,15 +32,20 @@ impl DiskTask {
     /// Nobody waits any more. Counted before it is said, so that whoever ends it finds it counted.
     pub(crate) fn left(&self) {
         self.stuck.fetch_add(1, Ordering::Relaxed);
-        let left = self.state.compare_exchange(Self::WAITED_FOR, Self::LEFT, Ordering::AcqRel, Ordering::Acquire);
+        let left = self.state.compare_exchange(
+            Self::WAITED_FOR,
+            Self::LEFT,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
         if left.is_err() {
             self.stuck.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-/// What a touch of the disk holds for as long as it may be under way. It ends when this is dropped: also when its turn
-/// never came, or it panicked.
+/// What a touch of the disk holds for as long as it may be under way. It ends when this is dropped:
+/// also when its turn never came, or it panicked.
 pub(crate) struct TaskGuard(Arc<DiskTask>);
 
 impl Drop for TaskGuard {

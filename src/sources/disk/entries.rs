@@ -1,4 +1,5 @@
-//! What stands in the evidence store about one question, read and written. All of it blocks on the disk.
+//! What stands in the evidence store about one question, read and written. All of it blocks on the
+//! disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,21 +31,29 @@ pub(crate) struct FoundOnDisk {
     pub(crate) left_out: bool,
 }
 
-/// Reads what the store has for a question, of such sizes. What is broken is as if it were not there.
-pub(crate) fn take_now(store: &Store, query: &EvidenceQuery, sizes: Sizes) -> Result<FoundOnDisk, StoreError> {
+/// Reads what the store has for a question, of such sizes. What is broken is as if it were not
+/// there.
+pub(crate) fn take_now(
+    store: &Store,
+    query: &EvidenceQuery,
+    sizes: Sizes,
+) -> Result<FoundOnDisk, StoreError> {
     let mut taken = FoundOnDisk::default();
     for entry in entries(store, query)? {
         let (evidence, left_out) = kept_of(store, &entry, query.plan, sizes);
         taken.left_out |= left_out;
         if !evidence.items.is_empty() {
             let held = FetchedEvidence { evidence: Arc::new(evidence), fetched: entry.fetched };
-            taken.pieces.push(PlaceEvidence { held: Arc::new(held), source: EvidenceSource::Evidence });
+            taken
+                .pieces
+                .push(PlaceEvidence { held: Arc::new(held), source: EvidenceSource::Evidence });
         }
     }
     Ok(taken)
 }
 
-/// An entry with what an earlier one of the same place has as well, as far as there is room, and as old as that.
+/// An entry with what an earlier one of the same place has as well, as far as there is room, and as
+/// old as that.
 pub(crate) fn beside(entry: &Entry, earlier: Entry) -> Entry {
     let mut both = Entry { fetched: earlier.fetched, ..entry.clone() };
     for manifest in earlier.manifests {
@@ -53,7 +62,8 @@ pub(crate) fn beside(entry: &Entry, earlier: Entry) -> Entry {
         }
     }
     let room = BLOBS_MAX.saturating_sub(both.blobs.len());
-    let more: Vec<Digest> = earlier.blobs.into_iter().filter(|blob| !both.blobs.contains(blob)).take(room).collect();
+    let more: Vec<Digest> =
+        earlier.blobs.into_iter().filter(|blob| !both.blobs.contains(blob)).take(room).collect();
     both.blobs.extend(more);
     both
 }
@@ -76,9 +86,11 @@ pub(super) fn to_put(pieces: &[PlaceEvidence], about: KeptAbout<'_>) -> Vec<Entr
     };
     let mut entries = Vec::new();
     for PlaceEvidence { held, .. } in pieces {
-        let subject = held.evidence.items.first().and_then(|item| about.documents.get(&item.place.subject));
+        let subject =
+            held.evidence.items.first().and_then(|item| about.documents.get(&item.place.subject));
         let keeps = to_keep(&held.evidence, subject).into_iter();
-        let entry = |keep: Keep| (keep.entry(held.fetched, targets.clone(), names.clone()), keep.contents);
+        let entry =
+            |keep: Keep| (keep.entry(held.fetched, targets.clone(), names.clone()), keep.contents);
         entries.extend(keeps.map(entry));
     }
     entries

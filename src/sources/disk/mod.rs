@@ -1,8 +1,9 @@
-//! [`DiskEvidence`]: the gate's hands on the evidence store. Evidence is put there before a decision on it is answered, and
-//! taken from there when memory has none.
+//! [`DiskEvidence`]: the gate's hands on the evidence store. Evidence is put there before a
+//! decision on it is answered, and taken from there when memory has none.
 //!
-//! The disk never holds up the node: every touch has a time limit, after one that did not end nobody waits until it has,
-//! and a store that fails changes no verdict: it is counted and said, and the registry is asked.
+//! The disk never holds up the node: every touch has a time limit, after one that did not end
+//! nobody waits until it has, and a store that fails changes no verdict: it is counted and said,
+//! and the registry is asked.
 
 mod disk_task;
 mod entries;
@@ -24,11 +25,13 @@ pub(crate) use entries::{FoundOnDisk, KeptAbout, take_now};
 use entries::{beside, entries, to_put};
 use pending_writes::{EntryWithBlobs, PendingWrites};
 
-/// Longest wait for evidence to be on disk. A write takes milliseconds; a disk that needs longer would hold up every pod.
+/// Longest wait for evidence to be on disk. A write takes milliseconds; a disk that needs longer
+/// would hold up every pod.
 const PUT_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait for evidence from disk, of the time that the registry may be needed for.
 const TAKE_LIMIT: Duration = Duration::from_secs(2);
-/// A touch waits for its turn so many times as long as the disk may take: a herd of pods is no disk that hangs.
+/// A touch waits for its turn so many times as long as the disk may take: a herd of pods is no disk
+/// that hangs.
 const TURN_PATIENCE: u32 = 5;
 /// The same where what is huge is among it: 45 MiB are read and hashed.
 const TAKE_HUGE_LIMIT: Duration = Duration::from_secs(10);
@@ -125,7 +128,12 @@ impl DiskEvidence {
         let trouble = self.trouble();
         let error = trouble.write.as_ref().or(trouble.read.as_ref()).cloned();
         let healthy = open && error.is_none() && self.stuck.load(Ordering::Relaxed) == 0;
-        StoreHealth { open, healthy, failed_writes: self.failed_writes.load(Ordering::Relaxed), error }
+        StoreHealth {
+            open,
+            healthy,
+            failed_writes: self.failed_writes.load(Ordering::Relaxed),
+            error,
+        }
     }
 
     fn trouble(&self) -> MutexGuard<'_, Trouble> {
@@ -139,36 +147,40 @@ impl DiskEvidence {
         self.report_health(Touch::Read, taken).unwrap_or_default()
     }
 
-    /// Whether the store has an entry of one of these digests from one of these repositories, and with it any evidence;
-    /// nothing is said of a store that fails.
+    /// Whether the store has an entry of one of these digests from one of these repositories, and
+    /// with it any evidence; nothing is said of a store that fails.
     pub(crate) async fn has(&self, query: EvidenceQuery) -> Option<bool> {
         if self.store.get().is_none() {
             return Some(false);
         }
-        let any = move |store: &Store| Ok(entries(store, &query)?.iter().any(|entry| !entry.manifests.is_empty()));
+        let any = move |store: &Store| {
+            Ok(entries(store, &query)?.iter().any(|entry| !entry.manifests.is_empty()))
+        };
         self.report_health(Touch::Read, self.work(TAKE_LIMIT, any).await)
     }
 
-    /// Keeps what an admission rests on; returns when it is on disk, or when that cannot be waited for. What the disk does
-    /// not take now it is given later.
+    /// Keeps what an admission rests on; returns when it is on disk, or when that cannot be waited
+    /// for. What the disk does not take now it is given later.
     pub(crate) async fn put(&self, pieces: &[PlaceEvidence], about: KeptAbout<'_>) {
         let entries = to_put(pieces, about);
-        self.pending.cancel(|pending| entries.iter().any(|(entry, _)| entry.place == pending.place));
+        self.pending
+            .cancel(|pending| entries.iter().any(|(entry, _)| entry.place == pending.place));
         // Each by itself: that one place has more than is kept of any does not keep the others out.
         self.put_or_queue(entries, |store, (entry, contents)| store.put(entry, contents)).await;
     }
 
-    /// Keeps what an admission rests on of places of which a part could not be reached: beside what the store has of them,
-    /// which may hold that part. That is no newer for it.
+    /// Keeps what an admission rests on of places of which a part could not be reached: beside what
+    /// the store has of them, which may hold that part. That is no newer for it.
     pub(crate) async fn put_beside(&self, pieces: &[PlaceEvidence], about: KeptAbout<'_>) {
-        let put = |store: &Store, (entry, contents): &EntryWithBlobs| match store.entry(&entry.place)? {
-            Some(there) => match store.put(&beside(entry, there), contents) {
-                // What was there is broken: then it is replaced.
-                Err(StoreError::Unfit(_)) => store.put(entry, contents),
-                done => done,
-            },
-            None => store.put(entry, contents),
-        };
+        let put =
+            |store: &Store, (entry, contents): &EntryWithBlobs| match store.entry(&entry.place)? {
+                Some(there) => match store.put(&beside(entry, there), contents) {
+                    // What was there is broken: then it is replaced.
+                    Err(StoreError::Unfit(_)) => store.put(entry, contents),
+                    done => done,
+                },
+                None => store.put(entry, contents),
+            };
         self.put_or_queue(to_put(pieces, about), put).await;
     }
 
@@ -193,20 +205,23 @@ impl DiskEvidence {
             return self.pending.add(entries);
         }
         let given = entries.clone();
-        let all = move |store: &Store| given.iter().map(|whole| put(store, whole)).fold(Ok(()), Result::and);
+        let all = move |store: &Store| {
+            given.iter().map(|whole| put(store, whole)).fold(Ok(()), Result::and)
+        };
         let done = self.work(PUT_LIMIT, all).await;
         if let Err(failure) = &done {
             self.failed_writes.fetch_add(1, Ordering::Relaxed);
             // What the store takes never, it is not given again.
-            if !matches!(failure, Failure::Store(StoreError::Unfit(_) | StoreError::TooMany { .. })) {
+            if !matches!(failure, Failure::Store(StoreError::Unfit(_) | StoreError::TooMany { .. }))
+            {
                 self.pending.add(entries);
             }
         }
         self.report_health(Touch::Write, done);
     }
 
-    /// Puts what places show now where the store has something older of them, and drops what it has of the others from
-    /// before `began`; what is newer than that stays.
+    /// Puts what places show now where the store has something older of them, and drops what it has
+    /// of the others from before `began`; what is newer than that stays.
     pub(crate) async fn replace(
         &self,
         query: EvidenceQuery,
@@ -230,7 +245,8 @@ impl DiskEvidence {
         self.report_health(Touch::Write, self.work(PUT_LIMIT, replace).await);
     }
 
-    /// Notes, aside, that entries were used, and for which image: while it is on the node they stay.
+    /// Notes, aside, that entries were used, and for which image: while it is on the node they
+    /// stay.
     pub(crate) fn used(self: &Arc<Self>, query: EvidenceQuery, target: &Digest, now: Timestamp) {
         let (keeping, target) = (Arc::clone(self), target.clone());
         let note = move |store: &Store| {
@@ -242,14 +258,21 @@ impl DiskEvidence {
             }
             Ok(())
         };
-        tokio::spawn(async move { keeping.report_health(Touch::Write, keeping.work(PUT_LIMIT, note).await) });
+        tokio::spawn(async move {
+            keeping.report_health(Touch::Write, keeping.work(PUT_LIMIT, note).await)
+        });
     }
 
     /// Has the store drop what these places held, since their registry no longer shows it.
-    pub(crate) async fn drop_places(&self, query: EvidenceQuery, is_gone: impl Fn(&Entry) -> bool + Send + 'static) {
+    pub(crate) async fn drop_places(
+        &self,
+        query: EvidenceQuery,
+        is_gone: impl Fn(&Entry) -> bool + Send + 'static,
+    ) {
         self.pending.cancel(|entry| query.concerns(entry) && is_gone(entry));
         let remove = move |store: &Store| {
-            let gone: Vec<Entry> = entries(store, &query)?.into_iter().filter(|entry| is_gone(entry)).collect();
+            let gone: Vec<Entry> =
+                entries(store, &query)?.into_iter().filter(|entry| is_gone(entry)).collect();
             gone.iter().try_for_each(|entry| store.remove(&entry.place).map(drop))
         };
         self.report_health(Touch::Write, self.work(PUT_LIMIT, remove).await);
@@ -261,10 +284,9 @@ impl DiskEvidence {
         let note = move |store: &Store| store.note_flush(at);
         // Without a runtime nobody is there to ask for it either.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(
-                runtime
-                    .spawn(async move { keeping.report_health(Touch::Write, keeping.work(HOUSE_LIMIT, note).await) }),
-            );
+            drop(runtime.spawn(async move {
+                keeping.report_health(Touch::Write, keeping.work(HOUSE_LIMIT, note).await)
+            }));
         }
     }
 
@@ -291,7 +313,9 @@ impl DiskEvidence {
         };
         match (&why, last.is_some()) {
             (Some(why), _) if last.as_ref() != Some(why) => {
-                tracing::warn!("evidence store: {why}; the gate goes on from memory and from the registry");
+                tracing::warn!(
+                    "evidence store: {why}; the gate goes on from memory and from the registry"
+                );
             }
             (None, true) => tracing::info!("evidence store: well again"),
             (Some(_) | None, _) => {}
@@ -300,8 +324,8 @@ impl DiskEvidence {
         value
     }
 
-    /// Does `work` on a thread that may block, for as long as is waited. The wait for a turn is not the disk's; it ends when
-    /// the disk hangs.
+    /// Does `work` on a thread that may block, for as long as is waited. The wait for a turn is not
+    /// the disk's; it ends when the disk hangs.
     async fn work<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -353,11 +377,13 @@ mod tests {
     }
 
     fn query() -> EvidenceQuery {
-        let plan = Plan { signatures: true, certificates: true, attestations: true, names_tag: false };
+        let plan =
+            Plan { signatures: true, certificates: true, attestations: true, names_tag: false };
         EvidenceQuery { digests: vec![Digest::of(b"image")], repositories: Vec::new(), plan }
     }
 
-    /// Attack D1: a disk that hangs holds up one decision for a while, and no other until it answers again.
+    /// Attack D1: a disk that hangs holds up one decision for a while, and no other until it
+    /// answers again.
     #[tokio::test]
     async fn attack_d1_a_disk_that_hangs_is_not_waited_for_twice() {
         let (_folder, keeping) = keeping();
@@ -378,13 +404,16 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        assert!(tokio::time::timeout(Duration::from_secs(30), again).await.is_ok(), "it answers again");
+        assert!(
+            tokio::time::timeout(Duration::from_secs(30), again).await.is_ok(),
+            "it answers again"
+        );
         assert!(keeping.take(query(), Sizes::All).await.pieces.is_empty());
         assert!(keeping.health().healthy, "{:?}", keeping.health());
     }
 
-    /// Attack D1: very many touches at once, of which some wait for their turn in vain. When the disk answers again so
-    /// does the store; nothing that was never begun counts as stuck.
+    /// Attack D1: very many touches at once, of which some wait for their turn in vain. When the
+    /// disk answers again so does the store; nothing that was never begun counts as stuck.
     #[tokio::test]
     async fn attack_d1_a_turn_that_never_came_is_not_a_disk_that_hangs() {
         let (_folder, keeping) = keeping();
@@ -431,7 +460,10 @@ mod tests {
         keeping.closed("cannot be opened".to_owned());
         assert!(keeping.take(query(), Sizes::All).await.pieces.is_empty());
         let health = keeping.health();
-        assert_eq!((health.open, health.healthy, health.error.as_deref()), (false, false, Some("cannot be opened")));
+        assert_eq!(
+            (health.open, health.healthy, health.error.as_deref()),
+            (false, false, Some("cannot be opened"))
+        );
         let (_folder, other) = self::keeping();
         keeping.open(Arc::clone(other.store().unwrap()));
         assert!(keeping.health().healthy);

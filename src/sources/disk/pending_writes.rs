@@ -1,5 +1,5 @@
-//! [`PendingWrites`]: evidence that could not be put on disk when it admitted an image. It is put there later: until then a power cut
-//! would cost the image its start.
+//! [`PendingWrites`]: evidence that could not be put on disk when it admitted an image. It is put
+//! there later: until then a power cut would cost the image its start.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,8 +9,8 @@ use bytes::Bytes;
 use crate::evidence_store::Entry;
 use crate::image::Digest;
 
-/// Most bytes that are held until the disk takes them: some hundred images' signatures, or one image's with a large
-/// attestation.
+/// Most bytes that are held until the disk takes them: some hundred images' signatures, or one
+/// image's with a large attestation.
 const BYTES_MAX: usize = 24 << 20;
 /// Most entries: four for each of as many images as a node runs.
 const ENTRIES_MAX: usize = 1024;
@@ -27,7 +27,9 @@ impl PendingWrites {
     pub(crate) fn add(&self, entries: Vec<EntryWithBlobs>) {
         // In bytes of their own: what waits for a disk is no decision's.
         let copied = |(digest, bytes): (Digest, Bytes)| (digest, Bytes::copy_from_slice(&bytes));
-        let copied = entries.into_iter().map(|(entry, bytes)| (entry, bytes.into_iter().map(copied).collect()));
+        let copied = entries
+            .into_iter()
+            .map(|(entry, bytes)| (entry, bytes.into_iter().map(copied).collect()));
         let mut pending = self.pending();
         pending.extend(copied);
         let mut bytes: usize = pending.iter().map(size).sum();
@@ -73,7 +75,8 @@ mod tests {
         };
         let (blobs, targets, names) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         let manifests = vec![Digest::of(&bytes)];
-        let entry = Entry { place, fetched: jiff::Timestamp::UNIX_EPOCH, manifests, blobs, targets, names };
+        let entry =
+            Entry { place, fetched: jiff::Timestamp::UNIX_EPOCH, manifests, blobs, targets, names };
         (entry, vec![(Digest::of(&bytes), bytes)])
     }
 

@@ -1,8 +1,9 @@
-//! What cosign's older form keeps in the annotations of a layer beside the signature: certificate, chain, log entry,
-//! timestamp ([`LayerAnnotations`]; cosign `specs/SIGNATURE_SPEC.md`, `pkg/oci/static`). It is proven as if it had come in a
-//! Sigstore bundle.
+//! What cosign's older form keeps in the annotations of a layer beside the signature: certificate,
+//! chain, log entry, timestamp ([`LayerAnnotations`]; cosign `specs/SIGNATURE_SPEC.md`,
+//! `pkg/oci/static`). It is proven as if it had come in a Sigstore bundle.
 //!
-//! Layers of `.att` manifests are read here ([`read_attestation`]), those of `.sig` manifests in [`super::simple_signing`].
+//! Layers of `.att` manifests are read here ([`read_attestation`]), those of `.sig` manifests in
+//! [`super::simple_signing`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use sigstore_types::bundle::{InclusionPromise, LogId, MediaType};
 use sigstore_types::{
-    CanonicalizedBody, KindVersion, LogIndex, LogKeyId, SignatureBytes, SignedTimestamp, TimestampToken,
-    TransparencyLogEntry,
+    CanonicalizedBody, KindVersion, LogIndex, LogKeyId, SignatureBytes, SignedTimestamp,
+    TimestampToken, TransparencyLogEntry,
 };
 
 use crate::image::json::{self, Limits};
@@ -37,16 +38,19 @@ const BUNDLE: &str = "dev.sigstore.cosign/bundle";
 const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
 /// Every annotation of a layer that is read, here or in `super::simple_signing`.
-pub(in crate::verify) const LAYER_ANNOTATIONS: [&str; 5] = [SIGNATURE, CERTIFICATE, CHAIN, BUNDLE, TIMESTAMP];
+pub(in crate::verify) const LAYER_ANNOTATIONS: [&str; 5] =
+    [SIGNATURE, CERTIFICATE, CHAIN, BUNDLE, TIMESTAMP];
 
-/// Longest annotation, in bytes: a chain with large RSA keys takes 8 KB, a log entry with a certificate in it 6 KB.
+/// Longest annotation, in bytes: a chain with large RSA keys takes 8 KB, a log entry with a
+/// certificate in it 6 KB.
 const ANNOTATION_MAX: usize = 128 * 1024;
 /// Most certificates in a chain annotation.
 const CHAIN_MAX: usize = 7;
 /// A log entry or a timestamp: two deep, six values.
 const SMALL: Limits = Limits { bytes: ANNOTATION_MAX, depth: 4, values: 16, free: &[] };
 /// A log entry's body; the deepest are those of attestations.
-const BODY: Limits = Limits { bytes: ANNOTATION_MAX, depth: 16, values: 1024, free: &["extraData"] };
+const BODY: Limits =
+    Limits { bytes: ANNOTATION_MAX, depth: 16, values: 1024, free: &["extraData"] };
 /// An envelope: three deep, six values.
 const ENVELOPE: Limits = Limits { bytes: ATTESTATION_MAX, depth: 4, values: 16, free: &[] };
 
@@ -66,7 +70,8 @@ pub(in crate::verify) fn read_attestation(
     let (value, payload) = skim(envelope, ENVELOPE, &["payload"]).map_err(fault)?;
     let document = value.as_object().ok_or(Fault::Malformed)?;
     only(document, &["payloadType", "signatures"])?;
-    let signatures = document.get("signatures").and_then(Value::as_array).ok_or(Fault::SignatureCount)?;
+    let signatures =
+        document.get("signatures").and_then(Value::as_array).ok_or(Fault::SignatureCount)?;
     let [signature] = signatures.as_slice() else { return Err(Fault::SignatureCount) };
     let signature = signature.as_object().ok_or(Fault::Malformed)?;
     only(signature, &["keyid", "sig"])?;
@@ -83,35 +88,47 @@ impl LayerAnnotations {
     pub(in crate::verify) fn read(annotations: &BTreeMap<String, String>) -> Result<Self, Fault> {
         let annotation = |name: &str| match annotations.get(name).map(String::as_str) {
             None | Some("") => Ok(None),
-            Some(long) if long.len() > ANNOTATION_MAX => Err(beyond("bytes in an annotation", ANNOTATION_MAX)),
+            Some(long) if long.len() > ANNOTATION_MAX => {
+                Err(beyond("bytes in an annotation", ANNOTATION_MAX))
+            }
             Some(text) => Ok(Some(text)),
         };
         let certificate = annotation(CERTIFICATE)?.map(|pem| certificates(pem, 1)).transpose()?;
-        let chain = annotation(CHAIN)?.map(|pem| certificates(pem, CHAIN_MAX)).transpose()?.unwrap_or_default();
+        let chain = annotation(CHAIN)?
+            .map(|pem| certificates(pem, CHAIN_MAX))
+            .transpose()?
+            .unwrap_or_default();
         let certificate = certificate.and_then(|mut one| one.pop());
         if certificate.is_none() && !chain.is_empty() {
             return Err(Fault::NoCertificate);
         }
         let entry = annotation(BUNDLE)?.map(log_entry).transpose()?;
-        // A key's signature counts without the log, and an entry of a kind that nobody reads says nothing of it.
+        // A key's signature counts without the log, and an entry of a kind that nobody reads says
+        // nothing of it.
         let entry = entry.filter(|(kind, _)| *kind != Kind::Other || certificate.is_some());
         let timestamp = annotation(TIMESTAMP)?.map(timestamp).transpose()?;
         Ok(Self { certificate, chain, entry, timestamp })
     }
 
-    /// What it is to a signature, over an attestation's envelope if that is given. As a bundle v0.1, which asks for a
-    /// log's promise, where there is one.
+    /// What it is to a signature, over an attestation's envelope if that is given. As a bundle
+    /// v0.1, which asks for a log's promise, where there is one.
     pub(in crate::verify) fn parts(self, envelope: Option<&[u8]>) -> AttachedParts {
         let over = || match envelope {
             // Cosign had the envelope stamped as a whole, where bundles have the signature stamped.
-            Some(envelope) => TimestampedObject::Envelope(Arc::new(SignatureBytes::from_bytes(envelope))),
+            Some(envelope) => {
+                TimestampedObject::Envelope(Arc::new(SignatureBytes::from_bytes(envelope)))
+            }
             None => TimestampedObject::Signature,
         };
         AttachedParts {
             version: if self.entry.is_some() { MediaType::Bundle0_1 } else { MediaType::Bundle0_2 },
             chain: self.certificate.map(|der| std::iter::once(der).chain(self.chain).collect()),
             entries: self.entry.into_iter().collect(),
-            timestamps: self.timestamp.into_iter().map(|token| AttachedTimestamp { token, over: over() }).collect(),
+            timestamps: self
+                .timestamp
+                .into_iter()
+                .map(|token| AttachedTimestamp { token, over: over() })
+                .collect(),
             envelope: envelope.map(|envelope| Sha256::digest(envelope).into()),
         }
     }
@@ -137,7 +154,8 @@ fn log_entry(annotation: &str) -> Result<(Kind, TransparencyLogEntry), Fault> {
     only(document, &["SignedEntryTimestamp", "Payload"])?;
     let payload = object(document, "Payload")?;
     only(payload, &["body", "integratedTime", "logIndex", "logID"])?;
-    let integrated = payload.get("integratedTime").and_then(Value::as_i64).ok_or(Fault::Malformed)?;
+    let integrated =
+        payload.get("integratedTime").and_then(Value::as_i64).ok_or(Fault::Malformed)?;
     let index = payload.get("logIndex").and_then(Value::as_u64).ok_or(Fault::Malformed)?;
     let body = decoded(payload, "body")?;
     let kind = kind(&body)?;
@@ -151,7 +169,8 @@ fn log_entry(annotation: &str) -> Result<(Kind, TransparencyLogEntry), Fault> {
         return Err(Fault::Malformed);
     }
     let time = Timestamp::from_second(integrated).map_err(|_| Fault::Malformed)?;
-    let promise = InclusionPromise::new(SignedTimestamp::new(decoded(document, "SignedEntryTimestamp")?));
+    let promise =
+        InclusionPromise::new(SignedTimestamp::new(decoded(document, "SignedEntryTimestamp")?));
     Ok((kind, entry.with_integrated_time(time).with_inclusion_promise(promise)))
 }
 
@@ -167,7 +186,11 @@ fn kind(body: &[u8]) -> Result<Kind, Fault> {
 /// The SHA-256 of the log's key, in lower case.
 fn log_id(hex: &str) -> Result<LogKeyId, Fault> {
     let id = hex::decode(hex).map_err(|_| Fault::Malformed)?;
-    if id.len() == 32 && hex::encode(&id) == hex { Ok(LogKeyId::new(id)) } else { Err(Fault::Malformed) }
+    if id.len() == 32 && hex::encode(&id) == hex {
+        Ok(LogKeyId::new(id))
+    } else {
+        Err(Fault::Malformed)
+    }
 }
 
 fn timestamp(annotation: &str) -> Result<TimestampToken, Fault> {

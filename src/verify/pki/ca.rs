@@ -10,8 +10,8 @@ use x509_cert::time::Time;
 use super::der::timestamp;
 use super::error::CaFault;
 
-/// How certificates and lists may be signed: ECDSA over the NIST curves, Ed25519, and RSA with 2048 to 8192 bits, both
-/// PKCS #1 v1.5 and PSS, all with SHA-2.
+/// How certificates and lists may be signed: ECDSA over the NIST curves, Ed25519, and RSA with 2048
+/// to 8192 bits, both PKCS #1 v1.5 and PSS, all with SHA-2.
 pub(super) static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     algorithm::ECDSA_P256_SHA256,
     algorithm::ECDSA_P256_SHA384,
@@ -51,20 +51,27 @@ pub(super) struct Ca {
 impl Ca {
     pub(super) fn read(der: &[u8]) -> Result<Self, CaFault> {
         let der = CertificateDer::from(der.to_vec());
-        let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|_| CaFault::Malformed)?.to_owned();
-        let certificate = x509_cert::Certificate::from_der(&der).map_err(|_| CaFault::Malformed)?.tbs_certificate;
+        let anchor =
+            webpki::anchor_from_trusted_cert(&der).map_err(|_| CaFault::Malformed)?.to_owned();
+        let certificate =
+            x509_cert::Certificate::from_der(&der).map_err(|_| CaFault::Malformed)?.tbs_certificate;
         let name = certificate.subject.to_string();
         let constraints = certificate.get::<BasicConstraints>().map_err(|_| CaFault::Malformed)?;
         let Some((_, BasicConstraints { ca: true, path_len_constraint })) = constraints else {
             return Err(CaFault::NotCa(name));
         };
         let time = |time: Time| timestamp(time).ok_or(CaFault::Malformed);
-        let validity = (time(certificate.validity.not_before)?, time(certificate.validity.not_after)?);
-        let usage = certificate.get::<KeyUsage>().map_err(|_| CaFault::Malformed)?.map(|(_, usage)| usage.0);
+        let validity =
+            (time(certificate.validity.not_before)?, time(certificate.validity.not_after)?);
+        let usage = certificate
+            .get::<KeyUsage>()
+            .map_err(|_| CaFault::Malformed)?
+            .map(|(_, usage)| usage.0);
         Ok(Self { der, anchor, name, validity, usage, path_length: path_len_constraint })
     }
 
-    /// Whether its key may be used so; one without a key usage may be used for anything (RFC 5280 section 4.2.1.3).
+    /// Whether its key may be used so; one without a key usage may be used for anything (RFC 5280
+    /// section 4.2.1.3).
     pub(super) fn may(&self, usage: KeyUsages) -> bool {
         self.usage.is_none_or(|allowed| allowed.contains(usage))
     }

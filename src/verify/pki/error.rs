@@ -55,15 +55,20 @@ pub enum CaFault {
     ForeignList,
     /// The CA of this subject signed the list, and its key usage does not allow it (`cRLSign`).
     NotListSigner(String),
-    /// A list that says only what changed, or one without `nextUpdate`, or for other issuers' certificates.
+    /// A list that says only what changed, or one without `nextUpdate`, or for other issuers'
+    /// certificates.
     UnsupportedList,
 }
 
 impl fmt::Display for AuthorityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRoot => f.write_str("an authority without roots vouches for nobody; name at least one"),
-            Self::File { part, file, fault } => write!(f, "{part} file {}: {fault}", file.saturating_add(1)),
+            Self::NoRoot => {
+                f.write_str("an authority without roots vouches for nobody; name at least one")
+            }
+            Self::File { part, file, fault } => {
+                write!(f, "{part} file {}: {fault}", file.saturating_add(1))
+            }
         }
     }
 }
@@ -87,7 +92,12 @@ impl fmt::Display for CaFault {
             Self::TooMany => write!(f, "more than {PARTS_MAX} of them in all files together"),
             Self::NotPem => f.write_str("neither PEM nor DER"),
             Self::Label(label) => {
-                write!(f, "a \"{}\", expected a \"CERTIFICATE\" or \"X509 CRL\"", label.escape_default())
+                write!(
+                    f,
+                    "a \"{}\", expected a \"CERTIFICATE\" or \"X509 \
+                    CRL\"",
+                    label.escape_default()
+                )
             }
             Self::Malformed => f.write_str("not a certificate or revocation list that can be read"),
             Self::NotCa(subject) => {
@@ -98,18 +108,26 @@ impl fmt::Display for CaFault {
                 )
             }
             Self::Algorithm => f.write_str(
-                "a kind of key or signature that is not supported (ECDSA P-256, P-384, P-521, RSA from 2048 bits, \
+                "a kind of key or signature that is not supported (ECDSA P-256, P-384, P-521, RSA \
+                 from 2048 bits, \
                  Ed25519, with SHA-2)",
             ),
-            Self::ForeignList => {
-                f.write_str("signed by none of the roots and intermediates; name the CA that issued it among them")
-            }
+            Self::ForeignList => f.write_str(
+                "signed by none of the roots and intermediates; name the CA that \
+                    issued it among them",
+            ),
             Self::NotListSigner(subject) => {
-                write!(f, "signed by \"{}\", whose key usage does not allow that", subject.escape_default())
+                write!(
+                    f,
+                    "signed by \"{}\", whose key usage does not allow \
+                    that",
+                    subject.escape_default()
+                )
             }
-            Self::UnsupportedList => {
-                f.write_str("a delta list, an indirect or partial one, or one without nextUpdate: these are not read")
-            }
+            Self::UnsupportedList => f.write_str(
+                "a delta list, an indirect or partial one, or one without nextUpdate: \
+                    these are not read",
+            ),
         }
     }
 }

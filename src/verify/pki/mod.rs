@@ -1,8 +1,9 @@
 //! [`Authority`]: an own public key infrastructure: CA roots, intermediates and revocation lists.
 //!
-//! Which certificates it vouches for follows RFC 5280: the path is built and checked by `rustls-webpki`; what that
-//! leaves to its caller (the root's own validity and path length, key usage, which list speaks for which certificate) is
-//! checked here. Nothing here reads the files. Whose name a certificate carries is not judged.
+//! Which certificates it vouches for follows RFC 5280: the path is built and checked by
+//! `rustls-webpki`; what that leaves to its caller (the root's own validity and path length, key
+//! usage, which list speaks for which certificate) is checked here. Nothing here reads the files.
+//! Whose name a certificate carries is not judged.
 
 mod ca;
 mod der;
@@ -31,7 +32,8 @@ pub struct Authority {
     lists: Vec<RevocationList>,
 }
 
-/// What an authority is called in memory and in generations: the SHA-256 over all its certificates and lists.
+/// What an authority is called in memory and in generations: the SHA-256 over all its certificates
+/// and lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AuthorityId(pub(super) [u8; 32]);
 
@@ -40,20 +42,26 @@ pub struct AuthorityId(pub(super) [u8; 32]);
 pub struct AuthorityExpiry {
     /// Which part of the authority it belongs to.
     pub part: Part,
-    /// The subject of a certificate, or the issuer of a list. As it stands there: to be escaped when it is shown.
+    /// The subject of a certificate, or the issuer of a list. As it stands there: to be escaped
+    /// when it is shown.
     pub name: String,
-    /// A certificate's `notAfter` or a list's `nextUpdate`: from then on nothing is accepted on its word.
+    /// A certificate's `notAfter` or a list's `nextUpdate`: from then on nothing is accepted on its
+    /// word.
     pub at: jiff::Timestamp,
 }
 
 impl Authority {
-    /// Reads PEM files: each of `roots` and `intermediates` holds one certificate or several, each of `crls` one list or
-    /// several. A file may hold one of them in DER instead. At least one root; all of them certificates of CAs; each
-    /// list signed by one of them.
+    /// Reads PEM files: each of `roots` and `intermediates` holds one certificate or several, each
+    /// of `crls` one list or several. A file may hold one of them in DER instead. At least one
+    /// root; all of them certificates of CAs; each list signed by one of them.
     ///
     /// # Errors
     /// [`AuthorityError`] says which file is wrong, and what is wrong with it.
-    pub fn parse(roots: &[&[u8]], intermediates: &[&[u8]], crls: &[&[u8]]) -> Result<Self, AuthorityError> {
+    pub fn parse(
+        roots: &[&[u8]],
+        intermediates: &[&[u8]],
+        crls: &[&[u8]],
+    ) -> Result<Self, AuthorityError> {
         let roots = read::certificates(Part::Root, roots)?;
         if roots.is_empty() {
             return Err(AuthorityError::NoRoot);
@@ -84,7 +92,11 @@ impl Authority {
     /// Everything of it that ends, in the order of the files.
     #[must_use]
     pub fn expiries(&self) -> Vec<AuthorityExpiry> {
-        let of = |part: Part, ca: &Ca| AuthorityExpiry { part, name: ca.name.clone(), at: ca.validity.1 };
+        let of = |part: Part, ca: &Ca| AuthorityExpiry {
+            part,
+            name: ca.name.clone(),
+            at: ca.validity.1,
+        };
         let roots = self.roots.iter().map(|ca| of(Part::Root, ca));
         let intermediates = self.intermediates.iter().map(|ca| of(Part::Intermediate, ca));
         let lists = self.lists.iter().map(|list| AuthorityExpiry {

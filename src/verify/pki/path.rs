@@ -14,7 +14,8 @@ use super::ca::{ALGORITHMS, Ca};
 use super::revocation::{self, Status, Subject};
 use crate::verify::primitives::fault::{Fault, beyond};
 
-/// Most certificates that a signature brings besides its own: a chain of two intermediates and a root is long.
+/// Most certificates that a signature brings besides its own: a chain of two intermediates and a
+/// root is long.
 pub(in crate::verify) const CHAIN_MAX: usize = 7;
 /// Longest certificate of a signature, in bytes: with 8192-bit keys and long names under 6 KB.
 pub(in crate::verify) const CERTIFICATE_MAX: usize = 64 * 1024;
@@ -57,17 +58,19 @@ impl From<Distrust> for Fault {
 }
 
 impl Authority {
-    /// Whether this authority vouches for a certificate (DER) at a time, `at`: when the signature is proven to have
-    /// existed, or now.
+    /// Whether this authority vouches for a certificate (DER) at a time, `at`: when the signature
+    /// is proven to have existed, or now.
     ///
-    /// Every certificate of the path is valid at that time, root included (attack C1), within the name constraints and
-    /// path lengths of those above it; its key usage, where it has one, is to sign (`digitalSignature`; for CAs
-    /// `keyCertSign`); its extended key usage, where it has one, is code signing.
+    /// Every certificate of the path is valid at that time, root included (attack C1), within the
+    /// name constraints and path lengths of those above it; its key usage, where it has one, is to
+    /// sign (`digitalSignature`; for CAs `keyCertSign`); its extended key usage, where it has one,
+    /// is code signing.
     ///
-    /// Revocation is judged at `now`, whenever the signature was made (RFC 5280 section 6.1.3, a, 3): a certificate that
-    /// is revoked today vouches for nothing, for a key that leaked may have been anyone's long before. Once the
-    /// authority has lists, the issuer of the signing certificate must have a current one that speaks for it; an
-    /// intermediate's issuer must when there is any of its.
+    /// Revocation is judged at `now`, whenever the signature was made (RFC 5280 section 6.1.3, a,
+    /// 3): a certificate that is revoked today vouches for nothing, for a key that leaked may have
+    /// been anyone's long before. Once the authority has lists, the issuer of the signing
+    /// certificate must have a current one that speaks for it; an intermediate's issuer must when
+    /// there is any of its.
     ///
     /// # Errors
     /// [`Fault`] when it does not, or when that cannot be told.
@@ -89,7 +92,10 @@ impl Authority {
         now: jiff::Timestamp,
     ) -> Result<(), Distrust> {
         let long = |der: &[u8]| der.len() > CERTIFICATE_MAX;
-        if untrusted_chain.len() > CHAIN_MAX || long(certificate) || untrusted_chain.iter().any(|der| long(der)) {
+        if untrusted_chain.len() > CHAIN_MAX
+            || long(certificate)
+            || untrusted_chain.iter().any(|der| long(der))
+        {
             return Err(Distrust::TooLong);
         }
         let time = u64::try_from(at.as_second()).map_err(|_| Distrust::NotYetValid)?;
@@ -97,7 +103,8 @@ impl Authority {
         let certificate = CertificateDer::from(certificate);
         let leaf = EndEntityCert::try_from(&certificate).map_err(|_| Distrust::Malformed)?;
         let own = self.intermediates.iter().map(|ca| CertificateDer::from(ca.der.as_ref()));
-        let candidates: Vec<_> = own.chain(untrusted_chain.iter().map(|der| CertificateDer::from(*der))).collect();
+        let candidates: Vec<_> =
+            own.chain(untrusted_chain.iter().map(|der| CertificateDer::from(*der))).collect();
         let refused = Cell::new(None);
         let judge = |path: &VerifiedPath<'_>| {
             let judged = self.judge(path, at, now);
@@ -107,20 +114,37 @@ impl Authority {
             })
         };
         let usage = ExtendedKeyUsage::required_if_present(CODE_SIGNING);
-        let path = leaf.verify_for_usage(ALGORITHMS, &self.anchors, &candidates, time, usage, None, Some(&judge));
+        let path = leaf.verify_for_usage(
+            ALGORITHMS,
+            &self.anchors,
+            &candidates,
+            time,
+            usage,
+            None,
+            Some(&judge),
+        );
         // What was found out about a whole path says more than why the others were none.
         path.map(|_| ()).map_err(|error| refused.get().unwrap_or_else(|| distrust(&error)))
     }
 
     /// What webpki leaves to its caller, of a path whose signatures, times and constraints hold.
-    fn judge(&self, path: &VerifiedPath<'_>, at: jiff::Timestamp, now: jiff::Timestamp) -> Result<(), Distrust> {
+    fn judge(
+        &self,
+        path: &VerifiedPath<'_>,
+        at: jiff::Timestamp,
+        now: jiff::Timestamp,
+    ) -> Result<(), Distrust> {
         let intermediates: Vec<&Cert<'_>> = path.intermediate_certificates().collect();
         self.root_allows(path, &intermediates, at)?;
-        let chain: Vec<&Cert<'_>> = std::iter::once::<&Cert<'_>>(path.end_entity()).chain(intermediates).collect();
+        let chain: Vec<&Cert<'_>> =
+            std::iter::once::<&Cert<'_>>(path.end_entity()).chain(intermediates).collect();
         for (depth, certificate) in chain.iter().enumerate() {
             let is_ca = depth > 0;
             let fields = fields(certificate)?;
-            usable(&fields, if is_ca { KeyUsages::KeyCertSign } else { KeyUsages::DigitalSignature })?;
+            usable(
+                &fields,
+                if is_ca { KeyUsages::KeyCertSign } else { KeyUsages::DigitalSignature },
+            )?;
             if self.lists.is_empty() {
                 continue;
             }
@@ -142,15 +166,16 @@ impl Authority {
         Ok(())
     }
 
-    /// Whether the root at the end of a path may be used at that time and so far up. Of a root that was issued twice for
-    /// one key either will do.
+    /// Whether the root at the end of a path may be used at that time and so far up. Of a root that
+    /// was issued twice for one key either will do.
     fn root_allows(
         &self,
         path: &VerifiedPath<'_>,
         intermediates: &[&Cert<'_>],
         at: jiff::Timestamp,
     ) -> Result<(), Distrust> {
-        // A CA's certificate for itself, under a new key, does not count (RFC 5280 section 6.1.4, l).
+        // A CA's certificate for itself, under a new key, does not count (RFC 5280 section 6.1.4,
+        // l).
         let length = intermediates.iter().filter(|ca| ca.issuer() != ca.subject()).count();
         let mut distrust = Distrust::Untrusted;
         for root in self.roots.iter().filter(|root| root.anchor == *path.anchor()) {
@@ -180,15 +205,20 @@ impl Ca {
 }
 
 fn fields(certificate: &Cert<'_>) -> Result<TbsCertificate, Distrust> {
-    let certificate = x509_cert::Certificate::from_der(&certificate.der()).map_err(|_| Distrust::Malformed)?;
+    let certificate =
+        x509_cert::Certificate::from_der(&certificate.der()).map_err(|_| Distrust::Malformed)?;
     Ok(certificate.tbs_certificate)
 }
 
-/// Whether a certificate's key may be used so; one without a key usage may be used for anything (RFC 5280 section
-/// 4.2.1.3).
+/// Whether a certificate's key may be used so; one without a key usage may be used for anything
+/// (RFC 5280 section 4.2.1.3).
 fn usable(certificate: &TbsCertificate, usage: KeyUsages) -> Result<(), Distrust> {
     let allowed = certificate.get::<KeyUsage>().map_err(|_| Distrust::Malformed)?;
-    if allowed.is_none_or(|(_, allowed)| allowed.0.contains(usage)) { Ok(()) } else { Err(Distrust::Usage) }
+    if allowed.is_none_or(|(_, allowed)| allowed.0.contains(usage)) {
+        Ok(())
+    } else {
+        Err(Distrust::Usage)
+    }
 }
 
 /// A key as anchors have it: without its outermost header.

@@ -13,10 +13,15 @@ const CERTIFICATE: &str = "CERTIFICATE";
 const LIST: &str = "X509 CRL";
 
 /// Every certificate of these files.
-pub(in crate::verify) fn certificates(part: Part, files: &[&[u8]]) -> Result<Vec<Ca>, AuthorityError> {
+pub(in crate::verify) fn certificates(
+    part: Part,
+    files: &[&[u8]],
+) -> Result<Vec<Ca>, AuthorityError> {
     each(part, files, CERTIFICATE, |der| {
         let ca = Ca::read(der)?;
-        let supported = ALGORITHMS.iter().any(|known| known.public_key_alg_id().as_ref() == key_algorithm(&ca.anchor));
+        let supported = ALGORITHMS
+            .iter()
+            .any(|known| known.public_key_alg_id().as_ref() == key_algorithm(&ca.anchor));
         if supported { Ok(ca) } else { Err(CaFault::Algorithm) }
     })
 }
@@ -59,7 +64,13 @@ fn contents(file: &[u8], expected: &str) -> Result<Vec<Vec<u8>>, CaFault> {
     match pem::blocks(file, PARTS_MAX) {
         Ok(blocks) => blocks
             .into_iter()
-            .map(|block| if block.label == expected { Ok(block.der) } else { Err(CaFault::Label(block.label)) })
+            .map(|block| {
+                if block.label == expected {
+                    Ok(block.der)
+                } else {
+                    Err(CaFault::Label(block.label))
+                }
+            })
             .collect(),
         Err(PemFault::NotPem) if file.first() == Some(&SEQUENCE) => Ok(vec![file.to_vec()]),
         Err(PemFault::NotPem) => Err(CaFault::NotPem),

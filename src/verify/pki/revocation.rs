@@ -1,7 +1,8 @@
-//! [`RevocationList`]: who signed it, for which certificates it speaks, and what it says (RFC 5280 sections 5 and 6.3).
+//! [`RevocationList`]: who signed it, for which certificates it speaks, and what it says (RFC 5280
+//! sections 5 and 6.3).
 //!
-//! A list is bound to the key that signed it, not to a name: of two CAs with one name each has its own lists. Its content
-//! is parsed after its signature was checked (attack C5).
+//! A list is bound to the key that signed it, not to a name: of two CAs with one name each has its
+//! own lists. Its content is parsed after its signature was checked (attack C5).
 
 use rustls_pki_types::TrustAnchor;
 use webpki::{Cert, CertRevocationList, Error, OwnedCertRevocationList};
@@ -63,11 +64,14 @@ impl RevocationList {
     /// Reads a list that one of these CAs signed.
     pub(in crate::verify) fn read(der: &[u8], cas: &[&Ca]) -> Result<Self, CaFault> {
         let untrusted = UntrustedList::split(der).ok_or(CaFault::Malformed)?;
-        let known = |algorithm: &[u8]| ALGORITHMS.iter().any(|known| known.signature_alg_id().as_ref() == algorithm);
+        let known = |algorithm: &[u8]| {
+            ALGORITHMS.iter().any(|known| known.signature_alg_id().as_ref() == algorithm)
+        };
         if !known(untrusted.algorithm) {
             return Err(CaFault::Algorithm);
         }
-        let list = || OwnedCertRevocationList::from_der(der).map(CertRevocationList::from).map_err(fault);
+        let list =
+            || OwnedCertRevocationList::from_der(der).map(CertRevocationList::from).map_err(fault);
         for ca in cas.iter().filter(|ca| untrusted.is_signed_by(&ca.anchor)) {
             let list = list()?;
             if list.issuer() != &*ca.anchor.subject {
@@ -108,9 +112,14 @@ impl RevocationList {
     /// Whether it speaks for this certificate of its issuer (RFC 5280 section 6.3.3, b).
     fn covers(&self, subject: &Subject<'_>) -> bool {
         let Some(scope) = &self.scope else { return true };
-        let kind = if subject.is_ca { !scope.only_contains_user_certs } else { !scope.only_contains_ca_certs };
+        let kind = if subject.is_ca {
+            !scope.only_contains_user_certs
+        } else {
+            !scope.only_contains_ca_certs
+        };
         let Some(name) = &scope.distribution_point else { return kind };
-        kind && (subject.points.is_empty() || subject.points.iter().any(|point| same_point(name, point)))
+        kind && (subject.points.is_empty()
+            || subject.points.iter().any(|point| same_point(name, point)))
     }
 
     fn names(&self, subject: &Subject<'_>) -> bool {
@@ -119,15 +128,16 @@ impl RevocationList {
     }
 }
 
-/// What these lists say of a certificate whose issuer has this subject and this key. Once revoked is revoked, whatever
-/// else is there: a list that says so counts even when it is old.
+/// What these lists say of a certificate whose issuer has this subject and this key. Once revoked
+/// is revoked, whatever else is there: a list that says so counts even when it is old.
 pub(in crate::verify) fn status(
     lists: &[RevocationList],
     issuer: (&[u8], &[u8]),
     subject: &Subject<'_>,
     now: jiff::Timestamp,
 ) -> Status {
-    let of_issuer = |list: &&RevocationList| (list.signer.0.as_slice(), list.signer.1.as_slice()) == issuer;
+    let of_issuer =
+        |list: &&RevocationList| (list.signer.0.as_slice(), list.signer.1.as_slice()) == issuer;
     let mut status = Status::Unlisted;
     for list in lists.iter().filter(of_issuer) {
         if status == Status::Unlisted {
@@ -149,7 +159,8 @@ pub(in crate::verify) fn status(
 }
 
 impl<'l> UntrustedList<'l> {
-    /// `CertificateList ::= SEQUENCE { tbsCertList, signatureAlgorithm, signatureValue }` (RFC 5280 section 5.1).
+    /// `CertificateList ::= SEQUENCE { tbsCertList, signatureAlgorithm, signatureValue }` (RFC 5280
+    /// section 5.1).
     fn split(der: &'l [u8]) -> Option<Self> {
         let mut reader = SliceReader::new(value(der)?).ok()?;
         let signed = reader.tlv_bytes().ok()?;
@@ -172,7 +183,8 @@ impl<'l> UntrustedList<'l> {
         })
     }
 
-    /// `TBSCertList`: version, signature, issuer, thisUpdate, nextUpdate; webpki has seen to it that all are there.
+    /// `TBSCertList`: version, signature, issuer, thisUpdate, nextUpdate; webpki has seen to it
+    /// that all are there.
     fn head(&self) -> Option<(String, Time, Time)> {
         let mut reader = SliceReader::new(value(self.signed)?).ok()?;
         reader.tlv_bytes().ok()?;
@@ -189,7 +201,10 @@ fn same_point(list: &DistributionPointName, point: &DistributionPoint) -> bool {
         DistributionPointName::NameRelativeToCRLIssuer(_) => Vec::new(),
     };
     let listed: Vec<String> = uris(list);
-    point.distribution_point.as_ref().is_some_and(|name| uris(name).iter().any(|uri| listed.contains(uri)))
+    point
+        .distribution_point
+        .as_ref()
+        .is_some_and(|name| uris(name).iter().any(|uri| listed.contains(uri)))
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "a name of any other kind is no URI")]

@@ -1,10 +1,12 @@
-//! Every path here is made on the spot; what the same path gives when one thing is changed stands beside it.
+//! Every path here is made on the spot; what the same path gives when one thing is changed stands
+//! beside it.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CrlDistributionPoint,
-    CrlIssuingDistributionPoint, CrlScope, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256,
-    PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_ED25519, PKCS_RSA_SHA256, RevokedCertParams, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, CustomExtension,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    PKCS_ECDSA_P521_SHA512, PKCS_ED25519, PKCS_RSA_SHA256, RevokedCertParams, SanType,
     SerialNumber, SignatureAlgorithm, date_time_ymd,
 };
 
@@ -50,7 +52,10 @@ fn signer() -> CertificateParams {
     params
 }
 
-fn with(mut params: CertificateParams, change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
+fn with(
+    mut params: CertificateParams,
+    change: impl FnOnce(&mut CertificateParams),
+) -> CertificateParams {
     change(&mut params);
     params
 }
@@ -67,7 +72,11 @@ fn leaf(params: &CertificateParams, issuer: &Issuer) -> Vec<u8> {
     params.signed_by(&KeyPair::generate().unwrap(), issuer).unwrap().der().to_vec()
 }
 
-fn list(issuer: &Issuer, revoked: &[u8], change: impl FnOnce(&mut CertificateRevocationListParams)) -> String {
+fn list(
+    issuer: &Issuer,
+    revoked: &[u8],
+    change: impl FnOnce(&mut CertificateRevocationListParams),
+) -> String {
     let revoked = revoked.iter().map(|serial| RevokedCertParams {
         serial_number: SerialNumber::from_slice(&[*serial]),
         revocation_time: date_time_ymd(2025, 5, 1),
@@ -89,7 +98,8 @@ fn list(issuer: &Issuer, revoked: &[u8], change: impl FnOnce(&mut CertificateRev
 fn authority(roots: &[&Issuer], intermediates: &[&Issuer], lists: &[&str]) -> Authority {
     let pems = |cas: &[&Issuer]| cas.iter().map(|ca| ca.pem()).collect::<Vec<_>>();
     let (roots, intermediates) = (pems(roots), pems(intermediates));
-    let bytes = |pems: &[String]| pems.iter().map(|pem| pem.clone().into_bytes()).collect::<Vec<_>>();
+    let bytes =
+        |pems: &[String]| pems.iter().map(|pem| pem.clone().into_bytes()).collect::<Vec<_>>();
     let (roots, intermediates) = (bytes(&roots), bytes(&intermediates));
     let slices = |files: &'static [Vec<u8>]| files.iter().map(Vec::as_slice).collect::<Vec<_>>();
     let (roots, intermediates) = (slices(roots.leak()), slices(intermediates.leak()));
@@ -101,7 +111,12 @@ fn judged(authority: &Authority, leaf: &[u8], chain: &[&Issuer]) -> Result<(), D
     judged_at(authority, leaf, chain, NOW)
 }
 
-fn judged_at(authority: &Authority, leaf: &[u8], chain: &[&Issuer], at: &str) -> Result<(), Distrust> {
+fn judged_at(
+    authority: &Authority,
+    leaf: &[u8],
+    chain: &[&Issuer],
+    at: &str,
+) -> Result<(), Distrust> {
     let chain: Vec<&[u8]> = chain.iter().map(|ca| ca.der().as_ref()).collect();
     authority.path(leaf, &chain, time(at), time(NOW))
 }
@@ -135,19 +150,30 @@ fn good_paths() {
 /// Every kind of key above the leaf; the leaf's own is checked with the signature.
 #[test]
 fn good_keys() {
-    let all: [&'static SignatureAlgorithm; 5] =
-        [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ECDSA_P521_SHA512, &PKCS_ED25519, &PKCS_RSA_SHA256];
+    let all: [&'static SignatureAlgorithm; 5] = [
+        &PKCS_ECDSA_P256_SHA256,
+        &PKCS_ECDSA_P384_SHA384,
+        &PKCS_ECDSA_P521_SHA512,
+        &PKCS_ED25519,
+        &PKCS_RSA_SHA256,
+    ];
     for kind in all {
         let top = Issuer::self_signed(ca("root"), KeyPair::generate_for(kind).unwrap()).unwrap();
         let list = list(&top, &[8], |_| ());
-        assert_eq!(judged(&authority(&[&top], &[], &[&list]), &leaf(&signer(), &top), &[]), Ok(()), "{kind:?}");
+        assert_eq!(
+            judged(&authority(&[&top], &[], &[&list]), &leaf(&signer(), &top), &[]),
+            Ok(()),
+            "{kind:?}"
+        );
     }
 }
 
 #[test]
 fn attack_c1_expired_or_not_yet_valid_at_the_time_in_question() {
     let year = |params: CertificateParams, from: i32, to: i32| {
-        with(params, |p| (p.not_before, p.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1)))
+        with(params, |p| {
+            (p.not_before, p.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1))
+        })
     };
     for (part, (from, to), at, expected) in [
         ("leaf", (2022, 2024), "2023-01-01T00:00:00Z", Ok(())),
@@ -164,7 +190,9 @@ fn attack_c1_expired_or_not_yet_valid_at_the_time_in_question() {
         ("root", (2022, 2024), "2021-12-31T23:59:59Z", Err(Distrust::NotYetValid)),
         ("root", (2022, 2024), "1969-01-01T00:00:00Z", Err(Distrust::NotYetValid)),
     ] {
-        let of = |name: &str, params: CertificateParams| if name == part { year(params, from, to) } else { params };
+        let of = |name: &str, params: CertificateParams| {
+            if name == part { year(params, from, to) } else { params }
+        };
         let top = root(of("root", ca("root")));
         let mid = below(of("mid", ca("mid")), &top);
         let leaf = leaf(&of("leaf", signer()), &mid);
@@ -197,12 +225,27 @@ fn keys_that_are_not_for_signing() {
         judged(&authority(&[&top], &[], &[]), &leaf(&params, &top), &[])
     };
     assert_eq!(leaf_with(|p| p.extended_key_usages = vec![]), Ok(()));
-    assert_eq!(leaf_with(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]), Err(Distrust::Usage));
-    assert_eq!(leaf_with(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any]), Err(Distrust::Usage));
-    assert_eq!(leaf_with(|p| p.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth)), Ok(()));
+    assert_eq!(
+        leaf_with(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]),
+        Err(Distrust::Usage)
+    );
+    assert_eq!(
+        leaf_with(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any]),
+        Err(Distrust::Usage)
+    );
+    assert_eq!(
+        leaf_with(|p| p.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth)),
+        Ok(())
+    );
     assert_eq!(leaf_with(|p| p.key_usages = vec![]), Ok(()));
-    assert_eq!(leaf_with(|p| p.key_usages = vec![KeyUsagePurpose::KeyEncipherment]), Err(Distrust::Usage));
-    assert_eq!(leaf_with(|p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)), Err(Distrust::Usage));
+    assert_eq!(
+        leaf_with(|p| p.key_usages = vec![KeyUsagePurpose::KeyEncipherment]),
+        Err(Distrust::Usage)
+    );
+    assert_eq!(
+        leaf_with(|p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+        Err(Distrust::Usage)
+    );
     assert_eq!(leaf_with(|p| p.is_ca = IsCa::ExplicitNoCa), Ok(()));
 
     let above = |change: fn(&mut CertificateParams)| {
@@ -213,12 +256,21 @@ fn keys_that_are_not_for_signing() {
     };
     assert_eq!(above(|_| ()), Ok(()));
     assert_eq!(above(|p| p.key_usages = vec![]), Ok(()));
-    assert_eq!(above(|p| p.key_usages = vec![KeyUsagePurpose::DigitalSignature]), Err(Distrust::Usage));
-    assert_eq!(above(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]), Err(Distrust::Usage));
+    assert_eq!(
+        above(|p| p.key_usages = vec![KeyUsagePurpose::DigitalSignature]),
+        Err(Distrust::Usage)
+    );
+    assert_eq!(
+        above(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]),
+        Err(Distrust::Usage)
+    );
     assert_eq!(above(|p| p.is_ca = IsCa::NoCa), Err(Distrust::Usage));
 
     let silent = root(with(ca("root"), |p| p.key_usages = vec![KeyUsagePurpose::DigitalSignature]));
-    assert_eq!(judged(&authority(&[&silent], &[], &[]), &leaf(&signer(), &silent), &[]), Err(Distrust::Usage));
+    assert_eq!(
+        judged(&authority(&[&silent], &[], &[]), &leaf(&signer(), &silent), &[]),
+        Err(Distrust::Usage)
+    );
 }
 
 #[test]
@@ -235,12 +287,15 @@ fn extensions_that_must_be_understood() {
 #[test]
 fn names_that_a_ca_may_not_give() {
     let constrained = |permitted: Vec<GeneralSubtree>, excluded: Vec<GeneralSubtree>, top: bool| {
-        let constraints = NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded };
+        let constraints =
+            NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded };
         let params = with(ca("constrained"), |p| p.name_constraints = Some(constraints));
         if top { root(params) } else { below(params, &root(ca("root"))) }
     };
     let dns = |name: &str| GeneralSubtree::DnsName(name.to_owned());
-    let host = |name: &str| with(signer(), |p| p.subject_alt_names = vec![SanType::DnsName(name.try_into().unwrap())]);
+    let host = |name: &str| {
+        with(signer(), |p| p.subject_alt_names = vec![SanType::DnsName(name.try_into().unwrap())])
+    };
     for (permitted, excluded, name, expected) in [
         (vec![dns("example.com")], vec![], "ci.example.com", Ok(())),
         (vec![dns("example.com")], vec![], "ci.example.org", Err(Distrust::Constraint)),
@@ -249,18 +304,31 @@ fn names_that_a_ca_may_not_give() {
         (vec![], vec![dns("example.com")], "ci.example.org", Ok(())),
     ] {
         let top = constrained(permitted.clone(), excluded.clone(), true);
-        assert_eq!(judged(&authority(&[&top], &[], &[]), &leaf(&host(name), &top), &[]), expected, "{name}");
+        assert_eq!(
+            judged(&authority(&[&top], &[], &[]), &leaf(&host(name), &top), &[]),
+            expected,
+            "{name}"
+        );
     }
-    // E-mail constraints are not evaluated: whatever they say, a certificate with an e-mail address is refused.
+    // E-mail constraints are not evaluated: whatever they say, a certificate with an e-mail address
+    // is refused.
     let mail = GeneralSubtree::Rfc822Name("example.com".to_owned());
     let top = constrained(vec![mail], vec![], true);
-    assert_eq!(judged(&authority(&[&top], &[], &[]), &leaf(&signer(), &top), &[]), Err(Distrust::Constraint));
-    assert_eq!(judged(&authority(&[&top], &[], &[]), &leaf(&host("ci.example.com"), &top), &[]), Ok(()));
+    assert_eq!(
+        judged(&authority(&[&top], &[], &[]), &leaf(&signer(), &top), &[]),
+        Err(Distrust::Constraint)
+    );
+    assert_eq!(
+        judged(&authority(&[&top], &[], &[]), &leaf(&host("ci.example.com"), &top), &[]),
+        Ok(())
+    );
 }
 
 #[test]
 fn paths_that_are_too_long() {
-    let upto = |length: u8, name: &str| with(ca(name), |p| p.is_ca = IsCa::Ca(BasicConstraints::Constrained(length)));
+    let upto = |length: u8, name: &str| {
+        with(ca(name), |p| p.is_ca = IsCa::Ca(BasicConstraints::Constrained(length)))
+    };
     for (at_root, at_mid, expected) in [
         (None, None, Ok(())),
         (Some(2), Some(1), Ok(())),
@@ -268,12 +336,18 @@ fn paths_that_are_too_long() {
         (None, Some(0), Err(Distrust::Constraint)),
         (Some(0), Some(1), Err(Distrust::Constraint)),
     ] {
-        let of = |length: Option<u8>, name: &str| length.map_or_else(|| ca(name), |length| upto(length, name));
+        let of = |length: Option<u8>, name: &str| {
+            length.map_or_else(|| ca(name), |length| upto(length, name))
+        };
         let top = root(of(at_root, "root"));
         let mid = below(of(at_mid, "mid"), &top);
         let low = below(ca("low"), &mid);
         let authority = authority(&[&top], &[&mid], &[]);
-        assert_eq!(judged(&authority, &leaf(&signer(), &low), &[&low]), expected, "{at_root:?} {at_mid:?}");
+        assert_eq!(
+            judged(&authority, &leaf(&signer(), &low), &[&low]),
+            expected,
+            "{at_root:?} {at_mid:?}"
+        );
     }
 }
 
@@ -294,7 +368,10 @@ fn attack_c1_a_chain_that_the_signature_brought_is_not_trusted() {
     let (top, evil) = (root(ca("root")), root(ca("root")));
     let mid = below(ca("mid"), &evil);
     let leaf = leaf(&signer(), &mid);
-    assert_eq!(judged(&authority(&[&top], &[], &[]), &leaf, &[&mid, &evil]), Err(Distrust::Untrusted));
+    assert_eq!(
+        judged(&authority(&[&top], &[], &[]), &leaf, &[&mid, &evil]),
+        Err(Distrust::Untrusted)
+    );
     // A leaf that signed another leaf.
     let middle = below(signer(), &top);
     let low = self::leaf(&signer(), &middle);
@@ -329,14 +406,23 @@ fn files_that_are_no_authority() {
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", CaFault::Malformed),
         (pem.repeat(PARTS_MAX + 1).as_bytes(), CaFault::TooMany),
     ] {
-        assert_eq!(Authority::parse(&[file], &[], &[]).unwrap_err(), error(Part::Root, fault.clone()));
+        assert_eq!(
+            Authority::parse(&[file], &[], &[]).unwrap_err(),
+            error(Part::Root, fault.clone())
+        );
         let parsed = Authority::parse(&[pem.as_bytes()], &[file], &[]);
         assert_eq!(parsed.unwrap_err(), error(Part::Intermediate, fault));
     }
     let certificate = error(Part::RevocationList, CaFault::Label("CERTIFICATE".to_owned()));
-    assert_eq!(Authority::parse(&[pem.as_bytes()], &[], &[pem.as_bytes()]).unwrap_err(), certificate);
+    assert_eq!(
+        Authority::parse(&[pem.as_bytes()], &[], &[pem.as_bytes()]).unwrap_err(),
+        certificate
+    );
     let long = vec![b' '; AUTHORITY_FILE_MAX + 1];
-    assert_eq!(Authority::parse(&[&long], &[], &[]).unwrap_err(), error(Part::Root, CaFault::TooLong));
+    assert_eq!(
+        Authority::parse(&[&long], &[], &[]).unwrap_err(),
+        error(Part::Root, CaFault::TooLong)
+    );
     // In DER, and several in one file.
     let two = format!("{pem}{}", root(ca("other")).pem());
     assert!(Authority::parse(&[top.der().as_ref(), two.as_bytes()], &[], &[]).is_ok());
@@ -370,6 +456,10 @@ fn what_ends_when() {
         (Part::Intermediate, "CN=mid", "2026-01-01T00:00:00Z"),
         (Part::RevocationList, "CN=mid", "2025-07-01T00:00:00Z"),
     ];
-    let expected = expected.map(|(part, name, at)| AuthorityExpiry { part, name: name.to_owned(), at: time(at) });
+    let expected = expected.map(|(part, name, at)| AuthorityExpiry {
+        part,
+        name: name.to_owned(),
+        at: time(at),
+    });
     assert_eq!(authority.expiries(), expected);
 }

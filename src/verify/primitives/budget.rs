@@ -4,17 +4,17 @@ use crate::verify::primitives::fault::Fault;
 
 /// Signature checks that one decision may still make.
 ///
-/// One check is one public-key operation: a key whose algorithm allows several schemes costs one for each that is
-/// tried. The slowest, RSA with 8192 bits, takes well under a millisecond.
+/// One check is one public-key operation: a key whose algorithm allows several schemes costs one
+/// for each that is tried. The slowest, RSA with 8192 bits, takes well under a millisecond.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Budget {
     left: u32,
 }
 
 impl Budget {
-    /// A signature with a certificate, a log entry and a timestamp takes about a dozen and a half: a thousand of those, as
-    /// images have that are signed or scanned every day; or as many by keys against twenty keys each. Most take some 0.1 ms,
-    /// and what was proven before takes none.
+    /// A signature with a certificate, a log entry and a timestamp takes about a dozen and a half:
+    /// a thousand of those, as images have that are signed or scanned every day; or as many by keys
+    /// against twenty keys each. Most take some 0.1 ms, and what was proven before takes none.
     pub const DEFAULT: u32 = 20_000;
 
     /// A budget of this many checks.

@@ -1,5 +1,5 @@
-//! [`Certificate`]: what a signing certificate says of its holder: its names with their kinds, the issuer of the
-//! identity, and Fulcio's extensions.
+//! [`Certificate`]: what a signing certificate says of its holder: its names with their kinds, the
+//! issuer of the identity, and Fulcio's extensions.
 //!
 //! A claim until a proof of this room vouches for it. Which holder is wanted, the policy says.
 
@@ -21,8 +21,8 @@ pub struct Certificate {
     pub(in crate::verify) not_after: jiff::Timestamp,
 }
 
-/// A subject alternative name (RFC 5280 section 4.2.1.6) with its kind: equal text of another kind is another name
-/// (attack B8).
+/// A subject alternative name (RFC 5280 section 4.2.1.6) with its kind: equal text of another kind
+/// is another name (attack B8).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum San {
     /// `rfc822Name`.
@@ -83,8 +83,8 @@ pub enum Extension {
 }
 
 impl Certificate {
-    /// Its subject alternative names, in the order of the certificate; those of kinds that name nobody (addresses,
-    /// directory names) left out.
+    /// Its subject alternative names, in the order of the certificate; those of kinds that name
+    /// nobody (addresses, directory names) left out.
     #[must_use]
     pub fn sans(&self) -> &[San] {
         &self.sans
@@ -127,8 +127,13 @@ impl Certificate {
 
     /// A certificate that says this, for the tests of whoever matches holders.
     #[cfg(test)]
-    pub(crate) fn saying(sans: &[San], issuer: Option<&str>, extensions: &[(Extension, &str)]) -> Self {
-        let extensions = extensions.iter().map(|(extension, value)| (*extension, (*value).to_owned())).collect();
+    pub(crate) fn saying(
+        sans: &[San],
+        issuer: Option<&str>,
+        extensions: &[(Extension, &str)],
+    ) -> Self {
+        let extensions =
+            extensions.iter().map(|(extension, value)| (*extension, (*value).to_owned())).collect();
         let epoch = jiff::Timestamp::UNIX_EPOCH;
         let issuer = issuer.map(str::to_owned);
         Self {
@@ -191,8 +196,8 @@ impl Extension {
         Self::GithubWorkflowRef,
     ];
 
-    /// Its name in policies and records: the one in Fulcio's documentation, in lower camel case; the deprecated ones as
-    /// policy-controller spells them (`githubWorkflowTrigger` ...).
+    /// Its name in policies and records: the one in Fulcio's documentation, in lower camel case;
+    /// the deprecated ones as policy-controller spells them (`githubWorkflowTrigger` ...).
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

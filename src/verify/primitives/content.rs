@@ -12,8 +12,8 @@ use crate::image::Digest;
 pub(in crate::verify) enum Content {
     /// A simple-signing payload and what it says.
     Payload { bytes: Vec<u8>, digest: Digest, reference: String },
-    /// An in-toto statement in a DSSE envelope: the bytes that were signed and how many of them stand before the
-    /// statement, the subjects, and the rest.
+    /// An in-toto statement in a DSSE envelope: the bytes that were signed and how many of them
+    /// stand before the statement, the subjects, and the rest.
     Statement { signed: Bytes, head: usize, subjects: Subjects, statement: Arc<Statement> },
     /// The artifact itself; what the bundle says its digest is, if anything.
     Artifact { digest: Option<ArtifactDigest> },

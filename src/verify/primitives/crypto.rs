@@ -1,16 +1,20 @@
 //! [`Verifier`]: the one place that names the cryptographic libraries.
 //!
-//! Which schemes a key may have signed with follows what signers really do, and each is tried: cosign signs with
-//! SHA-256 whatever the curve in the older form, and with the curve's own hash in bundles (3.x, P-384: SHA-384); others
-//! sign with SHA-384 or SHA-512 whatever the curve, of which ECDSA uses the first bits (FIPS 186-5 section 6.4.2); RSA
-//! is PKCS #1 v1.5 with SHA-256 by default, and PSS or a longer hash from key management services; Ed25519 is plain in
-//! the older form and the pre-hashed variant (RFC 8032 section 5.1, Ed25519ph, empty context) in bundles of cosign 3.
+//! Which schemes a key may have signed with follows what signers really do, and each is tried:
+//! cosign signs with SHA-256 whatever the curve in the older form, and with the curve's own hash in
+//! bundles (3.x, P-384: SHA-384); others sign with SHA-384 or SHA-512 whatever the curve, of which
+//! ECDSA uses the first bits (FIPS 186-5 section 6.4.2); RSA is PKCS #1 v1.5 with SHA-256 by
+//! default, and PSS or a longer hash from key management services; Ed25519 is plain in the older
+//! form and the pre-hashed variant (RFC 8032 section 5.1, Ed25519ph, empty context) in bundles of
+//! cosign 3.
 //!
-//! The salt of PSS is as long as the digest, as services make it; the library checks no other, and FIPS 186-5 (section
-//! 5.4) forbids a longer one, which Go and OpenSSL make where they are not told.
+//! The salt of PSS is as long as the digest, as services make it; the library checks no other, and
+//! FIPS 186-5 (section 5.4) forbids a longer one, which Go and OpenSSL make where they are not
+//! told.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    VerificationAlgorithm,
 };
 use ed25519_dalek::{Signature as EdSignature, VerifyingKey as EdKey};
 use sha2::{Digest as _, Sha384, Sha512};
@@ -22,8 +26,9 @@ use crate::verify::primitives::budget::Budget;
 use crate::verify::primitives::fault::Fault;
 use crate::verify::primitives::key_error::KeyError;
 
-/// Longest message of which a longer digest than the curve's is tried, in bytes: each costs a pass over the message for
-/// each key, and bills of materials, which are longer, are signed by programs that use the curve's own.
+/// Longest message of which a longer digest than the curve's is tried, in bytes: each costs a pass
+/// over the message for each key, and bills of materials, which are longer, are signed by programs
+/// that use the curve's own.
 const LONGER_MAX: usize = 1024 * 1024;
 
 /// What a signature was made over.
@@ -53,7 +58,8 @@ enum Kind {
 #[derive(Clone, Copy)]
 enum Scheme {
     Plain(SigningScheme),
-    /// ECDSA by the scheme's curve over the first bits of a longer digest, as many as the scheme's own has.
+    /// ECDSA by the scheme's curve over the first bits of a longer digest, as many as the scheme's
+    /// own has.
     Longer(SigningScheme, Hash),
     Ed25519ph,
 }
@@ -65,12 +71,14 @@ enum Hash {
 }
 
 impl Verifier {
-    /// Takes a DER SubjectPublicKeyInfo, and refuses one that another encoding of the same key could stand for.
+    /// Takes a DER SubjectPublicKeyInfo, and refuses one that another encoding of the same key
+    /// could stand for.
     pub(in crate::verify) fn parse(spki: &[u8]) -> Result<Self, KeyError> {
         let der = DerPublicKey::from_bytes(spki);
         let algorithm = KeyAlgorithm::from_spki(&der).map_err(|_| unreadable(spki))?;
         let scheme = algorithm.default_signing_scheme();
-        let key = VerificationKey::from_spki_with_scheme(&der, scheme).map_err(|_| KeyError::Malformed)?;
+        let key = VerificationKey::from_spki_with_scheme(&der, scheme)
+            .map_err(|_| KeyError::Malformed)?;
         let raw = key.as_bytes();
         let kind = if algorithm == KeyAlgorithm::EcdsaP256 {
             validate_raw_public_key(scheme, raw).map_err(|_| KeyError::Malformed)?;
@@ -115,14 +123,19 @@ impl Verifier {
             if !possible(*scheme, message) {
                 continue;
             }
-            // A longer digest is tried with the one before it: all of a curve's take less than one of RSA's.
+            // A longer digest is tried with the one before it: all of a curve's take less than one
+            // of RSA's.
             if !matches!(scheme, Scheme::Longer(..)) {
                 budget.spend()?;
             }
             if self.holds(*scheme, message, signature) {
                 return Ok(());
             }
-            fault = if matches!(self.kind, Kind::Rsa) { Fault::WrongRsaSignature } else { Fault::WrongSignature };
+            fault = if matches!(self.kind, Kind::Rsa) {
+                Fault::WrongRsaSignature
+            } else {
+                Fault::WrongSignature
+            };
         }
         Err(fault)
     }
@@ -155,7 +168,10 @@ impl Verifier {
     fn holds(&self, scheme: Scheme, message: Message<'_>, signature: &[u8]) -> bool {
         match (scheme, message, &self.kind) {
             (Scheme::Plain(scheme), message, _) => {
-                let key = VerificationKey::from_spki_with_scheme(&DerPublicKey::from_bytes(&self.spki), scheme);
+                let key = VerificationKey::from_spki_with_scheme(
+                    &DerPublicKey::from_bytes(&self.spki),
+                    scheme,
+                );
                 let signature = SignatureBytes::from_bytes(signature);
                 key.is_ok_and(|key| match message {
                     Message::Bytes(bytes) => key.verify(bytes, &signature).is_ok(),
@@ -168,16 +184,20 @@ impl Verifier {
                     Hash::Sha512 => Sha512::digest(bytes).to_vec(),
                 };
                 let length = scheme.hash_algorithm().map_or(0, |own| own.digest_size());
-                let key = VerificationKey::from_spki_with_scheme(&DerPublicKey::from_bytes(&self.spki), scheme);
+                let key = VerificationKey::from_spki_with_scheme(
+                    &DerPublicKey::from_bytes(&self.spki),
+                    scheme,
+                );
                 let signature = SignatureBytes::from_bytes(signature);
-                digest
-                    .get(..length)
-                    .is_some_and(|first| key.is_ok_and(|key| key.verify_prehashed(first, &signature).is_ok()))
+                digest.get(..length).is_some_and(|first| {
+                    key.is_ok_and(|key| key.verify_prehashed(first, &signature).is_ok())
+                })
             }
             (Scheme::Ed25519ph, Message::Bytes(bytes), Kind::Ed25519(key)) => {
                 let prehash = Sha512::new_with_prefix(bytes);
-                EdSignature::from_slice(signature)
-                    .is_ok_and(|signature| key.verify_prehashed_strict(prehash, None, &signature).is_ok())
+                EdSignature::from_slice(signature).is_ok_and(|signature| {
+                    key.verify_prehashed_strict(prehash, None, &signature).is_ok()
+                })
             }
             (Scheme::Longer(..) | Scheme::Ed25519ph, _, _) => false,
         }
@@ -189,17 +209,24 @@ fn possible(scheme: Scheme, message: Message<'_>) -> bool {
     match (message, scheme) {
         (Message::Bytes(bytes), Scheme::Longer(..)) => bytes.len() <= LONGER_MAX,
         (Message::Bytes(_), _) => true,
-        (Message::Sha256(_), Scheme::Plain(scheme)) => scheme.hash_algorithm() == Some(HashAlgorithm::Sha2256),
+        (Message::Sha256(_), Scheme::Plain(scheme)) => {
+            scheme.hash_algorithm() == Some(HashAlgorithm::Sha2256)
+        }
         (Message::Sha256(_), Scheme::Longer(..) | Scheme::Ed25519ph) => false,
     }
 }
 
-fn parsed(algorithm: &'static dyn VerificationAlgorithm, raw: &[u8], kind: Kind) -> Result<Kind, KeyError> {
+fn parsed(
+    algorithm: &'static dyn VerificationAlgorithm,
+    raw: &[u8],
+    kind: Kind,
+) -> Result<Kind, KeyError> {
     ParsedPublicKey::new(algorithm, raw).map(|_| kind).map_err(|_| KeyError::Invalid)
 }
 
-/// Tells a key of a kind that is not supported from what is no key: a SubjectPublicKeyInfo is one DER sequence, whole
-/// and with nothing behind it, and begins with a sequence that begins with an object identifier.
+/// Tells a key of a kind that is not supported from what is no key: a SubjectPublicKeyInfo is one
+/// DER sequence, whole and with nothing behind it, and begins with a sequence that begins with an
+/// object identifier.
 fn unreadable(spki: &[u8]) -> KeyError {
     let (length, body) = match spki {
         [0x30, length @ ..=0x7f, body @ ..] => (u16::from(*length), body),

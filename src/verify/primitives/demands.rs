@@ -1,14 +1,16 @@
-//! What is asked of the evidence beside a signature ([`Demands`]), and what is proven of it ([`ProvenTime`],
-//! [`LogEntry`]).
+//! What is asked of the evidence beside a signature ([`Demands`]), and what is proven of it
+//! ([`ProvenTime`], [`LogEntry`]).
 
-/// What is asked of the evidence beside a signature. What is there and asked of or not, and does not hold, is refused.
+/// What is asked of the evidence beside a signature. What is there and asked of or not, and does
+/// not hold, is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Demands {
     /// At least so many entries in logs that are distinct.
     pub log_entries: u8,
     /// At least so many RFC 3161 timestamps by authorities that are distinct.
     pub timestamps: u8,
-    /// A signed certificate timestamp in the certificate (RFC 6962); of a Sigstore instance's alone.
+    /// A signed certificate timestamp in the certificate (RFC 6962); of a Sigstore instance's
+    /// alone.
     pub sct: bool,
 }
 
@@ -24,9 +26,11 @@ pub struct ProvenTime {
 /// Who vouches for a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TimeSource {
-    /// A transparency log, by its promise (Rekor v1's signed entry timestamp). The base URL in the trust root.
+    /// A transparency log, by its promise (Rekor v1's signed entry timestamp). The base URL in the
+    /// trust root.
     Log(String),
-    /// A timestamp authority (RFC 3161). Its URI in the trust root, or else the subject of its certificate.
+    /// A timestamp authority (RFC 3161). Its URI in the trust root, or else the subject of its
+    /// certificate.
     Authority(String),
 }
 

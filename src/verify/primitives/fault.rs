@@ -1,4 +1,5 @@
-//! [`Fault`]: why a signature does not count; [`PredicateError`]: why it cannot be told what a statement says.
+//! [`Fault`]: why a signature does not count; [`PredicateError`]: why it cannot be told what a
+//! statement says.
 
 use std::fmt;
 
@@ -7,18 +8,19 @@ use crate::image::skim::Shape;
 
 /// Why a signature does not count for a digest under a trust.
 ///
-/// Of many faults the one with the lowest [`Fault::rank`] tells most: the further a signature got, the lower.
+/// Of many faults the one with the lowest [`Fault::rank`] tells most: the further a signature got,
+/// the lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
     /// The decision's signature checks are used up; this signature was not looked at.
     BudgetSpent,
     /// The signature is about this digest but was not made with this key, or was tampered with.
     WrongSignature,
-    /// The same of an RSA key, which may have signed in a way that is not checked: RSASSA-PSS with a salt of another
-    /// length than the digest's.
+    /// The same of an RSA key, which may have signed in a way that is not checked: RSASSA-PSS with
+    /// a salt of another length than the digest's.
     WrongRsaSignature,
-    /// The signature is over a digest other than SHA-256, or of a scheme that signs the bytes themselves: it can be
-    /// checked with the manifest's bytes at hand, not with the digest alone.
+    /// The signature is over a digest other than SHA-256, or of a scheme that signs the bytes
+    /// themselves: it can be checked with the manifest's bytes at hand, not with the digest alone.
     NeedsArtifact,
     /// Proven entries in so many distinct logs, expected more.
     TooFewLogEntries {
@@ -40,7 +42,8 @@ pub enum Fault {
     NoProvenTime,
     /// A log entry is from the future.
     FutureTime,
-    /// The certificate has this many names, expected one: which of them signed cannot be told (attack B8).
+    /// The certificate has this many names, expected one: which of them signed cannot be told
+    /// (attack B8).
     SeveralNames(u8),
     /// The certificate names nobody.
     NoName,
@@ -48,11 +51,14 @@ pub enum Fault {
     CertificateRevoked,
     /// No list tells whether the certificate was revoked.
     RevocationUnknown,
-    /// The certificate, or one above it, was not valid at the time that counts: a proven one, or now.
+    /// The certificate, or one above it, was not valid at the time that counts: a proven one, or
+    /// now.
     CertificateExpired,
-    /// The certificate was not issued by an authority that is trusted at that time, or not for signing.
+    /// The certificate was not issued by an authority that is trusted at that time, or not for
+    /// signing.
     CertificateChain,
-    /// The certificate's own log proof (RFC 6962, signed certificate timestamp) is missing or not by a trusted log.
+    /// The certificate's own log proof (RFC 6962, signed certificate timestamp) is missing or not
+    /// by a trusted log.
     Sct,
     /// A timestamp is genuine, and outside the time in which its authority is trusted.
     TimestampOutside,
@@ -60,7 +66,8 @@ pub enum Fault {
     TimestampInvalid,
     /// A log entry is by a log that is not trusted, or was not at that time.
     LogUnknown,
-    /// A log entry has a promise, an inclusion proof or a checkpoint that does not hold, or none of them.
+    /// A log entry has a promise, an inclusion proof or a checkpoint that does not hold, or none of
+    /// them.
     LogInvalid,
     /// A log entry beside the signature is about something else (attack B1).
     OtherLogEntry,
@@ -186,8 +193,8 @@ impl Fault {
 }
 
 /// Of an RSA key that did not make a signature, as far as can be told.
-const OTHER_SALT: &str =
-    "signed, but not by this key (of RSA-PSS the salt must be as long as the digest: rsa_pss_saltlen:digest)";
+const OTHER_SALT: &str = "signed, but not by this key (of RSA-PSS the salt must be as long as the \
+    digest: rsa_pss_saltlen:digest)";
 
 /// More of something than is read.
 pub(in crate::verify) const fn beyond(what: &'static str, limit: usize) -> Fault {
@@ -197,39 +204,71 @@ pub(in crate::verify) const fn beyond(what: &'static str, limit: usize) -> Fault
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooFewLogEntries { got, want } => write!(f, "proven in {got} transparency logs, expected {want}"),
+            Self::TooFewLogEntries { got, want } => write!(
+                f,
+                "proven in {got} transparency logs, \
+                expected {want}"
+            ),
             Self::TooFewTimestamps { got, want } => {
                 write!(f, "timestamped by {got} trusted authorities, expected {want}")
             }
-            Self::SeveralNames(count) => write!(f, "its certificate has {count} names, expected one"),
+            Self::SeveralNames(count) => write!(
+                f,
+                "its certificate has {count} names, expected \
+                one"
+            ),
             Self::BudgetSpent => f.write_str("not looked at: too many signatures for one decision"),
             Self::WrongSignature => f.write_str("signed, but not by this key"),
             Self::WrongRsaSignature => f.write_str(OTHER_SALT),
-            Self::NeedsArtifact => f.write_str("the signature covers the manifest's bytes, which were not given"),
-            Self::NeedsTrustRoot => f.write_str("no trust root is given that could prove its log entry or time"),
-            Self::NoProvenTime => f.write_str(
-                "nothing proves when it was signed: it needs a timestamp, or a log entry with a signed time",
+            Self::NeedsArtifact => f.write_str(
+                "the signature covers the manifest's bytes, which \
+                were not given",
             ),
-            Self::FutureTime => {
-                f.write_str("its log entry or timestamp is from the future; is this node's clock right?")
-            }
+            Self::NeedsTrustRoot => f.write_str(
+                "no trust root is given that could prove its log \
+                entry or time",
+            ),
+            Self::NoProvenTime => f.write_str(
+                "nothing proves when it was signed: it needs a timestamp, or a log entry with a \
+                 signed time",
+            ),
+            Self::FutureTime => f.write_str(
+                "its log entry or timestamp is from the future; is this node's clock \
+                    right?",
+            ),
             Self::NoName => f.write_str("its certificate names nobody"),
             Self::CertificateRevoked => f.write_str("its certificate was revoked"),
             Self::RevocationUnknown => {
                 f.write_str("no current revocation list tells whether its certificate was revoked")
             }
-            Self::CertificateExpired => f.write_str("its certificate was not valid when it was used"),
-            Self::CertificateChain => f.write_str("its certificate is not from a trusted authority"),
-            Self::Sct => f.write_str("its certificate is not proven to be in a trusted certificate log"),
+            Self::CertificateExpired => f.write_str(
+                "its certificate was not valid when it was \
+                used",
+            ),
+            Self::CertificateChain => f.write_str(
+                "its certificate is not from a trusted \
+                authority",
+            ),
+            Self::Sct => f.write_str(
+                "its certificate is not proven to be in a trusted certificate \
+                log",
+            ),
             Self::TimestampOutside => f.write_str("its timestamp is outside its authority's time"),
-            Self::TimestampInvalid => f.write_str("its timestamp is not by a trusted authority over this signature"),
+            Self::TimestampInvalid => f.write_str(
+                "its timestamp is not by a trusted authority \
+                over this signature",
+            ),
             Self::LogUnknown => f.write_str("its log entry is by a log that is not trusted"),
             Self::LogInvalid => f.write_str("its log entry does not hold"),
             Self::OtherLogEntry => f.write_str("its log entry is about something else"),
-            Self::Unsupported => f.write_str("it, or evidence beside it, is of a kind that cannot be checked"),
+            Self::Unsupported => f.write_str(
+                "it, or evidence beside it, is of a kind that cannot \
+                be checked",
+            ),
             Self::SubjectBy(kind) => write!(
                 f,
-                "the statement names its subjects by {kind} alone, and an image is known by its sha256; sign it for that"
+                "the statement names its subjects by {kind} alone, and an image is known by its \
+                 sha256; sign it for that"
             ),
             Self::OtherDigest => f.write_str("signed for another digest"),
             Self::NoSubject => f.write_str("the statement names no subject"),
@@ -265,7 +304,11 @@ impl fmt::Display for PredicateError {
         match self {
             Self::NoPredicate => f.write_str("the statement has no predicate"),
             Self::Shape(shape) => {
-                write!(f, "the predicate is {}, and only of an object can a part be asked", shape.word())
+                write!(
+                    f,
+                    "the predicate is {}, and only of an object can a part be asked",
+                    shape.word()
+                )
             }
             Self::Json(error) => write!(f, "in the predicate: {error}"),
         }

@@ -1,4 +1,5 @@
-//! Reading a JSON object strictly: no member but those that are known, each of the type that it must have.
+//! Reading a JSON object strictly: no member but those that are known, each of the type that it
+//! must have.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +12,9 @@ pub(in crate::verify) fn fault(error: JsonError) -> Fault {
         JsonError::TooLong(limit) => beyond("bytes", limit),
         JsonError::TooDeep(limit) => beyond("levels", limit),
         JsonError::TooMany(limit) => beyond("values", limit),
-        JsonError::Syntax { .. } | JsonError::DuplicateKey(_) | JsonError::EqualFold(..) => Fault::Json,
+        JsonError::Syntax { .. } | JsonError::DuplicateKey(_) | JsonError::EqualFold(..) => {
+            Fault::Json
+        }
     }
 }
 
@@ -28,6 +31,9 @@ pub(in crate::verify) fn object<'v>(
     parent.get(name).and_then(Value::as_object).ok_or(Fault::Malformed)
 }
 
-pub(in crate::verify) fn text<'v>(parent: &'v Map<String, Value>, name: &str) -> Result<&'v str, Fault> {
+pub(in crate::verify) fn text<'v>(
+    parent: &'v Map<String, Value>,
+    name: &str,
+) -> Result<&'v str, Fault> {
     parent.get(name).and_then(Value::as_str).ok_or(Fault::Malformed)
 }

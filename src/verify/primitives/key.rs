@@ -14,15 +14,16 @@ const SPKI_LABEL: &str = "PUBLIC KEY";
 /// What `openssl rsa -RSAPublicKey_out` writes and newer cosign reads (PKCS #1).
 const PKCS1_LABEL: &str = "RSA PUBLIC KEY";
 
-/// A public key that can check signatures: ECDSA P-256 or P-384, RSA with 2048 to 8192 bits, or Ed25519.
+/// A public key that can check signatures: ECDSA P-256 or P-384, RSA with 2048 to 8192 bits, or
+/// Ed25519.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     id: KeyId,
     verifier: Verifier,
 }
 
-/// What a key is called everywhere: the SHA-256 of its SubjectPublicKeyInfo in DER. One key has one id, whichever file
-/// it came from (attack C2).
+/// What a key is called everywhere: the SHA-256 of its SubjectPublicKeyInfo in DER. One key has one
+/// id, whichever file it came from (attack C2).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId([u8; 32]);
 
@@ -71,7 +72,8 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// The label and the content of the one PEM block (RFC 7468). Text around it is a comment, as it is to cosign.
+/// The label and the content of the one PEM block (RFC 7468). Text around it is a comment, as it is
+/// to cosign.
 fn block(file: &[u8]) -> Result<(&str, Vec<u8>), KeyError> {
     const BEGIN: &str = "-----BEGIN ";
     if file.len() > PEM_MAX {
@@ -97,7 +99,8 @@ fn wrapped(pkcs1: &[u8]) -> Result<Vec<u8>, KeyError> {
     tagged(0x30, &content)
 }
 
-/// One DER element; RSA keys need lengths of two bytes, smaller ones are refused for their size later.
+/// One DER element; RSA keys need lengths of two bytes, smaller ones are refused for their size
+/// later.
 fn tagged(tag: u8, content: &[u8]) -> Result<Vec<u8>, KeyError> {
     let length = u16::try_from(content.len()).map_err(|_| KeyError::TooLong)?.to_be_bytes();
     let head = match length {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Longest key file, in bytes: RSA with 8192 bits takes 1.5 KB; the rest is room for comments around it.
+/// Longest key file, in bytes: RSA with 8192 bits takes 1.5 KB; the rest is room for comments
+/// around it.
 pub(super) const PEM_MAX: usize = 16 * 1024;
 
 /// `AlgorithmIdentifier` of rsaEncryption with NULL parameters, DER (RFC 3279 section 2.3.1).
@@ -35,12 +36,16 @@ impl fmt::Display for KeyError {
         match self {
             Self::TooLong => write!(f, "longer than {PEM_MAX} bytes, which no key file is"),
             Self::NotPem => f.write_str("no PEM block (\"-----BEGIN PUBLIC KEY-----\")"),
-            Self::Several(count) => write!(f, "{count} PEM blocks, expected one; put each key into its own file"),
-            Self::Label(label) => write!(f, "a \"{}\", expected a \"PUBLIC KEY\"", label.escape_default()),
-            Self::Malformed => f.write_str("not a public key in canonical encoding"),
-            Self::Algorithm => {
-                f.write_str("a kind of key that is not supported (ECDSA P-256 and P-384, RSA, Ed25519 are)")
+            Self::Several(count) => {
+                write!(f, "{count} PEM blocks, expected one; put each key into its own file")
             }
+            Self::Label(label) => {
+                write!(f, "a \"{}\", expected a \"PUBLIC KEY\"", label.escape_default())
+            }
+            Self::Malformed => f.write_str("not a public key in canonical encoding"),
+            Self::Algorithm => f.write_str(
+                "a kind of key that is not supported (ECDSA P-256 and P-384, RSA, Ed25519 are)",
+            ),
             Self::RsaSize => f.write_str("an RSA key outside 2048 to 8192 bits"),
             Self::Invalid => f.write_str("not a valid key of its kind"),
         }

@@ -1,4 +1,5 @@
-//! [`Leaf`]: a signing certificate as it was found, read strictly; what it says becomes a [`Certificate`].
+//! [`Leaf`]: a signing certificate as it was found, read strictly; what it says becomes a
+//! [`Certificate`].
 //!
 //! Nothing is proven here: who issued it and when it was valid is for the proof.
 
@@ -21,7 +22,8 @@ use crate::verify::primitives::fault::Fault;
 use crate::verify::primitives::key::KeyId;
 use crate::verify::primitives::key_error::KeyError;
 
-/// Longest certificate, in bytes: Fulcio's have about 1 KB; the rest is room for names and RSA keys.
+/// Longest certificate, in bytes: Fulcio's have about 1 KB; the rest is room for names and RSA
+/// keys.
 const CERTIFICATE_MAX: usize = 32 * 1024;
 /// Most certificates beside a signature: a chain of an own authority has three or four.
 pub(in crate::verify) const CHAIN_MAX: usize = 8;
@@ -63,7 +65,11 @@ impl Leaf {
             return Err(Fault::CertificateChain);
         }
         let x509 = parse(der)?;
-        let spki = x509.tbs_certificate.subject_public_key_info.to_der().map_err(|_| Fault::Certificate)?;
+        let spki = x509
+            .tbs_certificate
+            .subject_public_key_info
+            .to_der()
+            .map_err(|_| Fault::Certificate)?;
         let claims = Arc::new(claims(der, &x509, &spki)?);
         let intermediates = intermediates.iter().map(|der| der.to_vec()).collect();
         Ok(Self { der: der.to_vec(), spki, intermediates, claims })
@@ -90,13 +96,14 @@ impl Leaf {
     }
 }
 
-/// Whether no two certificates have one subject: of those that have, a search for a path tries every order, which are
-/// thousands for seven (attack D1). What cannot be read is in no path.
+/// Whether no two certificates have one subject: of those that have, a search for a path tries
+/// every order, which are thousands for seven (attack D1). What cannot be read is in no path.
 fn have_distinct_subjects(certificates: &[&[u8]]) -> bool {
     let mut seen = BTreeSet::new();
     certificates.iter().all(|der| {
         let der = CertificateDer::from(*der);
-        webpki::EndEntityCert::try_from(&der).map_or(true, |certificate| seen.insert(certificate.subject().to_vec()))
+        webpki::EndEntityCert::try_from(&der)
+            .map_or(true, |certificate| seen.insert(certificate.subject().to_vec()))
     })
 }
 
@@ -105,15 +112,18 @@ pub(in crate::verify) fn parse(der: &[u8]) -> Result<X509, Fault> {
     X509::from_der(der).map_err(|_| Fault::Certificate)
 }
 
-/// From when to when a certificate says that it is valid. The year 9999 (no end, RFC 5280 section 4.1.2.5) is the end of
-/// all time.
-pub(in crate::verify) fn validity(x509: &X509) -> Result<(jiff::Timestamp, jiff::Timestamp), Fault> {
+/// From when to when a certificate says that it is valid. The year 9999 (no end, RFC 5280 section
+/// 4.1.2.5) is the end of all time.
+pub(in crate::verify) fn validity(
+    x509: &X509,
+) -> Result<(jiff::Timestamp, jiff::Timestamp), Fault> {
     let validity = &x509.tbs_certificate.validity;
     Ok((time(validity.not_before)?, time(validity.not_after)?))
 }
 
 fn time(time: Time) -> Result<jiff::Timestamp, Fault> {
-    let seconds = i64::try_from(time.to_unix_duration().as_secs()).map_err(|_| Fault::Certificate)?;
+    let seconds =
+        i64::try_from(time.to_unix_duration().as_secs()).map_err(|_| Fault::Certificate)?;
     Ok(jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX))
 }
 
@@ -135,7 +145,9 @@ fn claims(der: &[u8], x509: &X509, spki: &[u8]) -> Result<Certificate, Fault> {
             Some(ISSUER) => issuers[0] = Some(der_text(value)?),
             Some(ISSUER_OLD) => issuers[1] = Some(bare_text(value)?),
             Some(number) => {
-                if let Some(known) = Extension::ALL.into_iter().find(|known| known.number() == number) {
+                if let Some(known) =
+                    Extension::ALL.into_iter().find(|known| known.number() == number)
+                {
                     let text = if known.is_bare() { bare_text(value)? } else { der_text(value)? };
                     extensions.insert(known, text);
                 }
@@ -187,7 +199,9 @@ fn san(name: &GeneralName) -> Result<Option<San>, Fault> {
 
 /// How Fulcio writes everything from `.8` on: a UTF8String.
 fn der_text(value: &[u8]) -> Result<String, Fault> {
-    Utf8StringRef::from_der(value).map(|text| text.as_str().to_owned()).map_err(|_| Fault::Certificate)
+    Utf8StringRef::from_der(value)
+        .map(|text| text.as_str().to_owned())
+        .map_err(|_| Fault::Certificate)
 }
 
 /// How Fulcio writes what is older: the text itself.

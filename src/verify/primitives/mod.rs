@@ -1,5 +1,5 @@
-//! What every format is made of: keys and checks with them, certificates, statements, what evidence is asked for
-//! ([`demands::Demands`]), and why a signature does not count ([`fault::Fault`]).
+//! What every format is made of: keys and checks with them, certificates, statements, what evidence
+//! is asked for ([`demands::Demands`]), and why a signature does not count ([`fault::Fault`]).
 //!
 //! Nothing here knows a format.
 

@@ -1,4 +1,5 @@
-//! PEM (RFC 7468): the blocks of a file that holds several. Text around them is a comment, as it is to OpenSSL and cosign.
+//! PEM (RFC 7468): the blocks of a file that holds several. Text around them is a comment, as it is
+//! to OpenSSL and cosign.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -33,7 +34,8 @@ pub(in crate::verify) fn blocks(text: &[u8], limit: usize) -> Result<Vec<Block>,
             return Err(PemFault::TooMany);
         }
         let (label, after) = after.split_once(DASHES).ok_or(PemFault::NotPem)?;
-        let (body, after) = after.split_once(&format!("-----END {label}-----")).ok_or(PemFault::NotPem)?;
+        let (body, after) =
+            after.split_once(&format!("-----END {label}-----")).ok_or(PemFault::NotPem)?;
         let body: String = body.split_ascii_whitespace().collect();
         let der = STANDARD.decode(body).map_err(|_| PemFault::Encoding)?;
         blocks.push(Block { label: label.to_owned(), der });

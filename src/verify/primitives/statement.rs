@@ -1,9 +1,9 @@
-//! In-toto statements (in-toto attestation spec, `statement.md`): image signatures, and everything else that is said
-//! about an image ([`Statement`]).
+//! In-toto statements (in-toto attestation spec, `statement.md`): image signatures, and everything
+//! else that is said about an image ([`Statement`]).
 //!
-//! What decides is read strictly: the type, the subjects, the kind. The predicate is the signer's: a bill of materials
-//! of megabytes, a text, nothing at all. It stays in the bytes until a condition asks for a part of it
-//! ([`Statement::said`]).
+//! What decides is read strictly: the type, the subjects, the kind. The predicate is the signer's:
+//! a bill of materials of megabytes, a text, nothing at all. It stays in the bytes until a
+//! condition asks for a part of it ([`Statement::said`]).
 
 use std::collections::BTreeSet;
 
@@ -21,8 +21,9 @@ use crate::verify::primitives::fault::{Fault, PredicateError};
 
 /// Statement v1, and v0.1 which it superseded: the fields that are read here are the same.
 const TYPES: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
-/// The predicate of `cosign sign` since 3.0. Every other predicate is an attestation about an image: a scan, a
-/// provenance, which says nothing of whether the signer wants it to run (attack B2).
+/// The predicate of `cosign sign` since 3.0. Every other predicate is an attestation about an
+/// image: a scan, a provenance, which says nothing of whether the signer wants it to run (attack
+/// B2).
 pub(in crate::verify) const IMAGE_SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
 /// Most subjects of an image signature: cosign writes one.
 const SUBJECTS_MAX: usize = 64;
@@ -34,9 +35,11 @@ const PREDICATE_TYPE_MAX: usize = 512;
 const SIGNATURE_MAX: usize = 1024 * 1024;
 
 /// What is around a predicate: some values for each subject.
-const LIMITS: Limits = Limits { bytes: BUNDLE_MAX, depth: 32, values: 32 * ATTESTED_MAX, free: &["annotations"] };
-/// Most values in a predicate, and one for so many of its bytes where that is more: bills of materials have 40 bytes to
-/// 240 for each value. Walking it costs no memory, whatever it holds; what was made of numbers alone, nobody can use.
+const LIMITS: Limits =
+    Limits { bytes: BUNDLE_MAX, depth: 32, values: 32 * ATTESTED_MAX, free: &["annotations"] };
+/// Most values in a predicate, and one for so many of its bytes where that is more: bills of
+/// materials have 40 bytes to 240 for each value. Walking it costs no memory, whatever it holds;
+/// what was made of numbers alone, nobody can use.
 pub const PREDICATE_VALUES_MAX: usize = 262_144;
 const BYTES_OF_VALUE: usize = 32;
 /// Deepest predicate: build definitions of some systems nest thirty deep.
@@ -80,13 +83,16 @@ impl Statement {
             return Err(Fault::Beyond(Bound { what: "values in its predicate", limit }));
         }
         if span.depth > PREDICATE_DEPTH_MAX {
-            return Err(Fault::Beyond(Bound { what: "levels in its predicate", limit: PREDICATE_DEPTH_MAX }));
+            return Err(Fault::Beyond(Bound {
+                what: "levels in its predicate",
+                limit: PREDICATE_DEPTH_MAX,
+            }));
         }
         Ok(())
     }
 
-    /// What is kept of its predicate, which must be an object: other shapes have no fields that could be asked for.
-    /// Each key is the one that is spelt so; at most so many values are read.
+    /// What is kept of its predicate, which must be an object: other shapes have no fields that
+    /// could be asked for. Each key is the one that is spelt so; at most so many values are read.
     ///
     /// # Errors
     /// [`PredicateError`] where that cannot be told.
@@ -96,11 +102,13 @@ impl Statement {
             return Err(PredicateError::Shape(span.shape));
         }
         let predicate = self.bytes.get(span.range.clone()).ok_or(PredicateError::NoPredicate)?;
-        let limits = Limits { bytes: predicate.len(), depth: PREDICATE_DEPTH_MAX, values, free: &[] };
+        let limits =
+            Limits { bytes: predicate.len(), depth: PREDICATE_DEPTH_MAX, values, free: &[] };
         json::parse_kept(predicate, limits, keep).map_err(PredicateError::Json)
     }
 
-    /// Whether it is what `cosign sign` makes, which says of an image no more than that it is signed.
+    /// Whether it is what `cosign sign` makes, which says of an image no more than that it is
+    /// signed.
     pub(in crate::verify) fn is_image_signature(&self) -> bool {
         self.predicate_type == IMAGE_SIGNATURE
     }
@@ -158,14 +166,19 @@ fn subjects(statement: &Map<String, Value>, limit: usize) -> Result<Subjects, Fa
 }
 
 impl Subjects {
-    /// One subject (a ResourceDescriptor). Where it has several digests, an image is known by its sha256.
+    /// One subject (a ResourceDescriptor). Where it has several digests, an image is known by its
+    /// sha256.
     fn add(&mut self, value: &Value) -> Result<(), Fault> {
         let subject: &Map<String, Value> = value.as_object().ok_or(Fault::Malformed)?;
         let digests = object(subject, "digest")?;
-        let hex = |name: &str| digests.get(name).map(|hex| hex.as_str().ok_or(Fault::Malformed)).transpose();
+        let hex = |name: &str| {
+            digests.get(name).map(|hex| hex.as_str().ok_or(Fault::Malformed)).transpose()
+        };
         match (hex("sha256")?, hex("sha512")?) {
             (Some(sha256), _) => {
-                self.sha256.insert(Digest::parse(&format!("sha256:{sha256}")).map_err(|_| Fault::Malformed)?);
+                self.sha256.insert(
+                    Digest::parse(&format!("sha256:{sha256}")).map_err(|_| Fault::Malformed)?,
+                );
             }
             (None, Some(sha512)) => {
                 let bytes = hex::decode(sha512).ok().filter(|bytes| hex::encode(bytes) == sha512);
@@ -175,7 +188,10 @@ impl Subjects {
             (None, None) => {
                 let known = |name: &&&str| digests.contains_key(**name);
                 let other = OTHERS.iter().find(known).copied();
-                self.other = self.other.or(other).or_else(|| (!digests.is_empty()).then_some("another digest"));
+                self.other = self
+                    .other
+                    .or(other)
+                    .or_else(|| (!digests.is_empty()).then_some("another digest"));
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! Puts together what the formats read: [`assemble`] makes the [`Untrusted`], [`statement`] the content of an envelope.
+//! Puts together what the formats read: [`assemble`] makes the [`Untrusted`], [`statement`] the
+//! content of an envelope.
 
 use std::sync::Arc;
 
@@ -33,7 +34,9 @@ pub(in crate::verify) fn assemble(
     }
     let material = match chain {
         None => Material::Key,
-        Some(chain) => Material::Certificate(Leaf::read(&chain.iter().map(Vec::as_slice).collect::<Vec<_>>())?),
+        Some(chain) => {
+            Material::Certificate(Leaf::read(&chain.iter().map(Vec::as_slice).collect::<Vec<_>>())?)
+        }
     };
     let made = LoggedSignature { signature: &signature, content: &content, envelope };
     let entry = |(kind, logged): (Kind, TransparencyLogEntry)| Entry::new(kind, logged, made);
@@ -42,7 +45,8 @@ pub(in crate::verify) fn assemble(
     Ok(Untrusted { id: ItemId::default(), signature, content, material, attached })
 }
 
-/// The statement in an envelope, from its payload in base64: decoded once, behind what is signed with it.
+/// The statement in an envelope, from its payload in base64: decoded once, behind what is signed
+/// with it.
 pub(in crate::verify) fn statement(payload_type: &str, payload: &str) -> Result<Content, Fault> {
     if payload_type != STATEMENT {
         return Err(Fault::EnvelopeType);

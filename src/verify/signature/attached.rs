@@ -39,7 +39,8 @@ pub(in crate::verify) enum TimestampedObject {
     Envelope(Arc<SignatureBytes>),
 }
 
-/// The same before it was compared with what was signed, and what the signature is said to be made with.
+/// The same before it was compared with what was signed, and what the signature is said to be made
+/// with.
 pub(in crate::verify) struct AttachedParts {
     pub(in crate::verify) version: MediaType,
     /// The certificate and those above it, DER; none where a key is said to have signed.
@@ -58,11 +59,16 @@ pub(in crate::verify) struct ProvenParts {
 }
 
 impl Attached {
-    /// Refuses proofs that hold and are not those of its version, where log entries are asked for: v0.1 has a log's
-    /// promise, later ones an inclusion proof (protobuf-specs, `sigstore_bundle.proto`). The library asks the same of
-    /// what it is shown.
-    pub(in crate::verify) fn is_whole(&self, held: &ProvenParts, demands: Demands) -> Result<(), Fault> {
-        let mut logged = held.entries.iter().filter_map(|number| self.entries.get(*number)).map(Entry::logged);
+    /// Refuses proofs that hold and are not those of its version, where log entries are asked for:
+    /// v0.1 has a log's promise, later ones an inclusion proof (protobuf-specs,
+    /// `sigstore_bundle.proto`). The library asks the same of what it is shown.
+    pub(in crate::verify) fn is_whole(
+        &self,
+        held: &ProvenParts,
+        demands: Demands,
+    ) -> Result<(), Fault> {
+        let mut logged =
+            held.entries.iter().filter_map(|number| self.entries.get(*number)).map(Entry::logged);
         let whole = if self.version == MediaType::Bundle0_1 {
             logged.any(|entry| entry.inclusion_promise.is_some())
         } else {

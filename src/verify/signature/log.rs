@@ -1,13 +1,14 @@
 //! [`Entry`]: a log entry beside a signature, refused where it is about something else (attack B1).
 //!
-//! Without a trust root an entry proves nothing, and a signature without one is as good. But one whose entry is of
-//! another content, or holds another signature, was put together by someone, and is not accepted ([`Entry::agrees`]).
-//! Where an entry is to prove something, it must also name the key or the certificate, and hold the digest
-//! ([`Entry::is_by`]).
+//! Without a trust root an entry proves nothing, and a signature without one is as good. But one
+//! whose entry is of another content, or holds another signature, was put together by someone, and
+//! is not accepted ([`Entry::agrees`]). Where an entry is to prove something, it must also name the
+//! key or the certificate, and hold the digest ([`Entry::is_by`]).
 //!
-//! The kinds are those of Rekor (`pkg/types/KIND/VERSION` there). Two of them only older signers wrote, and no library
-//! reads: `rekord` 0.0.1 (cosign in 2021) is a `hashedrekord` with a format, and `intoto` 0.0.1 (cosign before 2.2)
-//! holds the SHA-256 of the whole envelope, signatures and all, in place of a signature.
+//! The kinds are those of Rekor (`pkg/types/KIND/VERSION` there). Two of them only older signers
+//! wrote, and no library reads: `rekord` 0.0.1 (cosign in 2021) is a `hashedrekord` with a format,
+//! and `intoto` 0.0.1 (cosign before 2.2) holds the SHA-256 of the whole envelope, signatures and
+//! all, in place of a signature.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
@@ -21,14 +22,16 @@ use crate::verify::primitives::fault::Fault;
 use crate::verify::primitives::json::fault;
 use crate::verify::primitives::leaf;
 
-/// A body: an entry of `dsse` with a certificate has 6 KB. What `rekord` calls `extraData` is anything.
+/// A body: an entry of `dsse` with a certificate has 6 KB. What `rekord` calls `extraData` is
+/// anything.
 const LIMITS: Limits = Limits { bytes: 128 * 1024, depth: 16, values: 1024, free: &["extraData"] };
 
 /// A log entry as it came.
 #[derive(Debug)]
 pub(in crate::verify) struct Entry {
     kind: Kind,
-    /// Whether it is about the signature that it came with; otherwise why it is not, or why that cannot be told.
+    /// Whether it is about the signature that it came with; otherwise why it is not, or why that
+    /// cannot be told.
     agrees: Result<(), Fault>,
     /// Its kind is [`Entry::kind`]'s: of one that the library does not know, another stands here.
     logged: TransparencyLogEntry,
@@ -98,7 +101,11 @@ impl Kind {
 
 impl Entry {
     /// An entry beside what was made; whether it is about that is found out once.
-    pub(in crate::verify) fn new(kind: Kind, logged: TransparencyLogEntry, made: LoggedSignature<'_>) -> Self {
+    pub(in crate::verify) fn new(
+        kind: Kind,
+        logged: TransparencyLogEntry,
+        made: LoggedSignature<'_>,
+    ) -> Self {
         let agrees = agrees(kind, logged.canonicalized_body.as_bytes(), made);
         Self { kind, agrees, logged }
     }
@@ -107,7 +114,8 @@ impl Entry {
         &self.logged
     }
 
-    /// Whether it is of the log's second version, which binds numbers in its tree head and promises nothing.
+    /// Whether it is of the log's second version, which binds numbers in its tree head and promises
+    /// nothing.
     pub(in crate::verify) fn is_second_version(&self) -> bool {
         self.kind == Kind::Current(KindVersion::HashedRekordV002)
     }
@@ -120,7 +128,8 @@ impl Entry {
         }
     }
 
-    /// Whether it can be about what it came with: its kind fits, and so do the digest and the signature in it.
+    /// Whether it can be about what it came with: its kind fits, and so do the digest and the
+    /// signature in it.
     pub(in crate::verify) fn agrees(&self) -> Result<(), Fault> {
         self.agrees
     }
@@ -130,8 +139,13 @@ impl Entry {
         if self.agrees == Err(Fault::Unsupported) { Ok(()) } else { self.agrees }
     }
 
-    /// Whether it, of which [`Entry::agrees`] holds, is of a signature by this key or certificate over this message.
-    pub(in crate::verify) fn is_by(&self, by: EntrySigner<'_>, message: Message<'_>) -> Result<(), Fault> {
+    /// Whether it, of which [`Entry::agrees`] holds, is of a signature by this key or certificate
+    /// over this message.
+    pub(in crate::verify) fn is_by(
+        &self,
+        by: EntrySigner<'_>,
+        message: Message<'_>,
+    ) -> Result<(), Fault> {
         let body = json::parse(self.logged.canonicalized_body.as_bytes(), LIMITS).map_err(fault)?;
         let by_them = verifier(self.kind, &body).is_some_and(|logged| match by {
             EntrySigner::Key(spki) => logged.spki().is_some_and(|logged| logged == spki),
@@ -141,11 +155,16 @@ impl Entry {
             Kind::Current(KindVersion::HashedRekordV001) | Kind::RekordV001 => {
                 covers(&body, "/spec/data/hash/algorithm", "/spec/data/hash/value", message)
             }
-            Kind::Current(KindVersion::HashedRekordV002) => {
-                covers(&body, "/spec/hashedRekordV002/data/algorithm", "/spec/hashedRekordV002/data/digest", message)
-            }
+            Kind::Current(KindVersion::HashedRekordV002) => covers(
+                &body,
+                "/spec/hashedRekordV002/data/algorithm",
+                "/spec/hashedRekordV002/data/digest",
+                message,
+            ),
             // Their digest is the envelope's, which was compared.
-            Kind::Current(KindVersion::DsseV001 | KindVersion::IntotoV002) | Kind::IntotoV001 => true,
+            Kind::Current(KindVersion::DsseV001 | KindVersion::IntotoV002) | Kind::IntotoV001 => {
+                true
+            }
             Kind::Current(_) | Kind::Other => false,
         };
         if by_them && over_it { Ok(()) } else { Err(Fault::OtherLogEntry) }
@@ -169,7 +188,9 @@ fn agrees(kind: Kind, body: &[u8], made: LoggedSignature<'_>) -> Result<(), Faul
             // A bundle does not have the envelope's own bytes, of which the entry holds the digest.
             None => return Err(Fault::Unsupported),
         },
-        (Kind::RekordV001, Content::Payload { .. } | Content::Artifact { .. }) => rekord(&body, made),
+        (Kind::RekordV001, Content::Payload { .. } | Content::Artifact { .. }) => {
+            rekord(&body, made)
+        }
         (Kind::Current(_) | Kind::IntotoV001 | Kind::RekordV001 | Kind::Other, _) => Some(false),
     };
     if agrees == Some(true) { Ok(()) } else { Err(Fault::OtherLogEntry) }
@@ -186,7 +207,8 @@ impl Logged {
     /// PEM, in the first version of the log.
     fn pem(text: &[u8]) -> Option<Self> {
         let text = str::from_utf8(text).ok()?;
-        let certificate = DerCertificate::from_pem(text).map(|der| Self::Certificate(der.as_bytes().to_vec()));
+        let certificate =
+            DerCertificate::from_pem(text).map(|der| Self::Certificate(der.as_bytes().to_vec()));
         let key = || DerPublicKey::from_pem(text).map(|der| Self::Key(der.as_bytes().to_vec()));
         certificate.or_else(|_| key()).ok()
     }
@@ -194,7 +216,9 @@ impl Logged {
     fn spki(&self) -> Option<Vec<u8>> {
         match self {
             Self::Key(spki) => Some(spki.clone()),
-            Self::Certificate(der) => leaf::parse(der).ok()?.tbs_certificate.subject_public_key_info.to_der().ok(),
+            Self::Certificate(der) => {
+                leaf::parse(der).ok()?.tbs_certificate.subject_public_key_info.to_der().ok()
+            }
         }
     }
 }
@@ -206,23 +230,28 @@ fn verifier(kind: Kind, body: &Value) -> Option<Logged> {
             Logged::pem(&bytes("/spec/signature/publicKey/content")?)
         }
         Kind::Current(KindVersion::DsseV001) => Logged::pem(&bytes("/spec/signatures/0/verifier")?),
-        Kind::Current(KindVersion::IntotoV002) => Logged::pem(&bytes("/spec/content/envelope/signatures/0/publicKey")?),
+        Kind::Current(KindVersion::IntotoV002) => {
+            Logged::pem(&bytes("/spec/content/envelope/signatures/0/publicKey")?)
+        }
         Kind::IntotoV001 => Logged::pem(&bytes("/spec/publicKey")?),
         Kind::Current(KindVersion::HashedRekordV002) => {
             let verifier = "/spec/hashedRekordV002/signature/verifier";
-            let certificate = bytes(&format!("{verifier}/x509Certificate/rawBytes")).map(Logged::Certificate);
-            certificate.or_else(|| bytes(&format!("{verifier}/publicKey/rawBytes")).map(Logged::Key))
+            let certificate =
+                bytes(&format!("{verifier}/x509Certificate/rawBytes")).map(Logged::Certificate);
+            certificate
+                .or_else(|| bytes(&format!("{verifier}/publicKey/rawBytes")).map(Logged::Key))
         }
         Kind::Current(_) | Kind::Other => None,
     }
 }
 
-/// Whether a logged digest is the message's. One under another algorithm than what is known of the message cannot be
-/// compared, and does not count.
+/// Whether a logged digest is the message's. One under another algorithm than what is known of the
+/// message cannot be compared, and does not count.
 fn covers(body: &Value, algorithm: &str, digest: &str, message: Message<'_>) -> bool {
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
     let (Some(algorithm), Some(digest)) = (text(algorithm), text(digest)) else { return false };
-    let decoded = if algorithm.starts_with("SHA") { base64(digest) } else { hex::decode(digest).ok() };
+    let decoded =
+        if algorithm.starts_with("SHA") { base64(digest) } else { hex::decode(digest).ok() };
     let Some(digest) = decoded else { return false };
     match (algorithm, message) {
         ("sha256" | "SHA2_256", Message::Sha256(sha256)) => sha256.as_slice() == digest,
@@ -231,7 +260,8 @@ fn covers(body: &Value, algorithm: &str, digest: &str, message: Message<'_>) -> 
     }
 }
 
-/// Whether this is the digest of these bytes, under an algorithm that is known by either version's name.
+/// Whether this is the digest of these bytes, under an algorithm that is known by either version's
+/// name.
 fn is_digest(algorithm: &str, digest: &[u8], bytes: &[u8]) -> bool {
     match algorithm {
         "sha256" | "SHA2_256" => Sha256::digest(bytes).as_slice() == digest,
@@ -241,21 +271,28 @@ fn is_digest(algorithm: &str, digest: &[u8], bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether an entry with this signature over this digest can be of what was made. A digest under another algorithm than
-/// the bundle's cannot be compared (Ed25519ph is logged with SHA-512); the signature always can.
+/// Whether an entry with this signature over this digest can be of what was made. A digest under
+/// another algorithm than the bundle's cannot be compared (Ed25519ph is logged with SHA-512); the
+/// signature always can.
 fn fits(made: LoggedSignature<'_>, signature: &str, algorithm: &str, digest: &[u8]) -> bool {
     let known = |said: &ArtifactDigest| match (algorithm, said) {
         ("sha256" | "SHA2_256", ArtifactDigest::Sha256(said)) => said.as_slice() == digest,
         ("sha384" | "SHA2_384", ArtifactDigest::Sha384(said)) => said.as_slice() == digest,
         ("sha512" | "SHA2_512", ArtifactDigest::Sha512(said)) => said.as_slice() == digest,
-        (algorithm, _) => matches!(algorithm, "sha256" | "sha384" | "sha512" | "SHA2_256" | "SHA2_384" | "SHA2_512"),
+        (algorithm, _) => matches!(
+            algorithm,
+            "sha256" | "sha384" | "sha512" | "SHA2_256" | "SHA2_384" | "SHA2_512"
+        ),
     };
     let same_digest = match made.content {
         Content::Payload { bytes, .. } => is_digest(algorithm, digest, bytes),
         Content::Statement { signed, .. } => is_digest(algorithm, digest, signed),
         Content::Artifact { digest: Some(said) } => known(said),
         Content::Artifact { digest: None } => {
-            matches!(algorithm, "sha256" | "sha384" | "sha512" | "SHA2_256" | "SHA2_384" | "SHA2_512")
+            matches!(
+                algorithm,
+                "sha256" | "sha384" | "sha512" | "SHA2_256" | "SHA2_384" | "SHA2_512"
+            )
         }
     };
     same_digest && signature == to_base64(made.signature)
@@ -276,8 +313,8 @@ fn hashed_v2(body: &Value, made: LoggedSignature<'_>) -> Option<bool> {
     Some(algorithm.starts_with("SHA") && fits(made, signature, algorithm, &digest))
 }
 
-/// As `hashedrekord` 0.0.1, of which it is the forerunner; it may also hold signatures of other programs. Its schema
-/// knows SHA-256 alone.
+/// As `hashedrekord` 0.0.1, of which it is the forerunner; it may also hold signatures of other
+/// programs. Its schema knows SHA-256 alone.
 fn rekord(body: &Value, made: LoggedSignature<'_>) -> Option<bool> {
     let x509 = body.pointer("/spec/signature/format")?.as_str()? == "x509";
     let sha256 = body.pointer("/spec/data/hash/algorithm")?.as_str()? == "sha256";
@@ -301,8 +338,8 @@ fn intoto(body: &Value, made: LoggedSignature<'_>) -> Option<bool> {
     Some(signature == to_base64(made.signature).into_bytes() && payload == made.payload_hash()?)
 }
 
-/// The digest is of the envelope's bytes, so that no signature need be there. The first of its kind had no digest of
-/// the payload.
+/// The digest is of the envelope's bytes, so that no signature need be there. The first of its kind
+/// had no digest of the payload.
 fn intoto_v1(body: &Value, made: LoggedSignature<'_>, envelope: &[u8; 32]) -> Option<bool> {
     let sha256 = |at: &str| {
         let hash = body.pointer(at)?;

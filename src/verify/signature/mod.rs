@@ -1,5 +1,6 @@
-//! One signature of any format: as it was found ([`untrusted::Untrusted`]), the log entries and timestamps beside it
-//! ([`attached::Attached`]), and what it becomes when it is proven ([`untrusted::Signed`]).
+//! One signature of any format: as it was found ([`untrusted::Untrusted`]), the log entries and
+//! timestamps beside it ([`attached::Attached`]), and what it becomes when it is proven
+//! ([`untrusted::Signed`]).
 //!
 //! The formats read it; nothing here looks at their bytes.
 

@@ -1,4 +1,5 @@
-//! [`Untrusted`]: one parsed signature of which nothing is proven, and [`Signed`], what it becomes when it is.
+//! [`Untrusted`]: one parsed signature of which nothing is proven, and [`Signed`], what it becomes
+//! when it is.
 //!
 //! How it becomes that is [`crate::verify::prove`]'s.
 
@@ -115,10 +116,15 @@ impl Untrusted {
 
 impl ItemId {
     /// Over every part with its length, so that no two items give the same bytes.
-    pub(in crate::verify) fn of(form: &[u8], bytes: &[u8], annotations: &BTreeMap<String, String>) -> Self {
+    pub(in crate::verify) fn of(
+        form: &[u8],
+        bytes: &[u8],
+        annotations: &BTreeMap<String, String>,
+    ) -> Self {
         use sha2::{Digest as _, Sha256};
         let mut hash = Sha256::new();
-        let annotations = annotations.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        let annotations =
+            annotations.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
         for part in [form, bytes].into_iter().chain(annotations) {
             hash.update(part.len().to_string());
             hash.update(b":");
@@ -144,7 +150,8 @@ impl Signed {
         }
     }
 
-    /// When the signature is proven to have existed, by each who vouches for it; empty where nobody does.
+    /// When the signature is proven to have existed, by each who vouches for it; empty where nobody
+    /// does.
     #[must_use]
     pub fn times(&self) -> &[ProvenTime] {
         &self.times
@@ -168,8 +175,8 @@ impl Signed {
         &self.digest
     }
 
-    /// The name that the signer gave the image, as it was signed; a bundle has none. Whether it fits, policy says
-    /// (attack B6).
+    /// The name that the signer gave the image, as it was signed; a bundle has none. Whether it
+    /// fits, policy says (attack B6).
     #[must_use]
     pub fn docker_reference(&self) -> Option<&str> {
         self.reference.as_deref()

@@ -1,7 +1,9 @@
-//! The Sigstore bundle (sigstore/protobuf-specs, `sigstore_bundle.proto`, in its JSON form), v0.1 to v0.3.
+//! The Sigstore bundle (sigstore/protobuf-specs, `sigstore_bundle.proto`, in its JSON form), v0.1
+//! to v0.3.
 //!
-//! The JSON is walked strictly before `sigstore-types` sees it: of two contents, or of a key beside a certificate,
-//! that crate takes the first and drops the other, and a member that it does not know it ignores.
+//! The JSON is walked strictly before `sigstore-types` sees it: of two contents, or of a key beside
+//! a certificate, that crate takes the first and drops the other, and a member that it does not
+//! know it ignores.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -39,7 +41,10 @@ pub(in crate::verify) fn read(json: &[u8]) -> Result<Untrusted, Fault> {
     let kinds = kinds(&mut value)?;
     if value.pointer("/messageSignature/messageDigest").is_some_and(unsaid) {
         // `sigstore-types` knows a digest or none, not an empty one.
-        value.pointer_mut("/messageSignature").and_then(Value::as_object_mut).map(|m| m.remove("messageDigest"));
+        value
+            .pointer_mut("/messageSignature")
+            .and_then(Value::as_object_mut)
+            .map(|m| m.remove("messageDigest"));
     }
     if let Some(envelope) = value.pointer_mut("/dsseEnvelope").and_then(Value::as_object_mut) {
         // It is read from the text, megabytes of it at once.
@@ -48,7 +53,8 @@ pub(in crate::verify) fn read(json: &[u8]) -> Result<Untrusted, Fault> {
     let bundle: Bundle = serde_json::from_value(value).map_err(|_| Fault::Malformed)?;
     let (signature, content) = match bundle.content {
         SignatureContent::DsseEnvelope(envelope) => {
-            let payload = payload.as_ref().and_then(|span: &Span| span.text(json)).ok_or(Fault::Malformed)?;
+            let payload =
+                payload.as_ref().and_then(|span: &Span| span.text(json)).ok_or(Fault::Malformed)?;
             (envelope.signature.sig.into_bytes(), statement(&envelope.payload_type, &payload)?)
         }
         SignatureContent::MessageSignature(message) => message_content(message)?,
@@ -61,7 +67,10 @@ pub(in crate::verify) fn read(json: &[u8]) -> Result<Untrusted, Fault> {
         chain: chain(material.content)?,
         entries: kinds.into_iter().zip(material.tlog_entries).collect(),
         timestamps: timestamps
-            .map(|stamp| AttachedTimestamp { token: stamp.signed_timestamp, over: TimestampedObject::Signature })
+            .map(|stamp| AttachedTimestamp {
+                token: stamp.signed_timestamp,
+                over: TimestampedObject::Signature,
+            })
             .collect(),
         envelope: None,
     };
@@ -74,8 +83,10 @@ fn chain(content: VerificationMaterialContent) -> Result<Option<Vec<Vec<u8>>>, F
         VerificationMaterialContent::PublicKey(_) => Ok(None),
         VerificationMaterialContent::Certificate(one) => Ok(Some(vec![one.raw_bytes.into_bytes()])),
         VerificationMaterialContent::X509CertificateChain { certificates } => {
-            let chain: Vec<_> = certificates.into_iter().map(|one| one.raw_bytes.into_bytes()).collect();
-            // No root among them (protobuf-specs, `X509CertificateChain`): who is trusted, a signer does not say.
+            let chain: Vec<_> =
+                certificates.into_iter().map(|one| one.raw_bytes.into_bytes()).collect();
+            // No root among them (protobuf-specs, `X509CertificateChain`): who is trusted, a signer
+            // does not say.
             let above = chain.iter().skip(1).map(|der| Leaf::is_self_issued(der));
             if above.collect::<Result<Vec<_>, _>>()?.contains(&true) {
                 return Err(Fault::CertificateChain);
@@ -86,12 +97,16 @@ fn chain(content: VerificationMaterialContent) -> Result<Option<Vec<Vec<u8>>>, F
     }
 }
 
-/// The kinds of the log entries, one for each. `sigstore-types` takes no bundle with an entry of a kind that it does
-/// not know: one that it does takes its place there.
+/// The kinds of the log entries, one for each. `sigstore-types` takes no bundle with an entry of a
+/// kind that it does not know: one that it does takes its place there.
 fn kinds(bundle: &mut Value) -> Result<Vec<Kind>, Fault> {
-    let entries = bundle.pointer_mut("/verificationMaterial/tlogEntries").and_then(Value::as_array_mut);
+    let entries =
+        bundle.pointer_mut("/verificationMaterial/tlogEntries").and_then(Value::as_array_mut);
     let kind = |entry: &mut Value| {
-        let named = entry.pointer_mut("/kindVersion").and_then(Value::as_object_mut).ok_or(Fault::Malformed)?;
+        let named = entry
+            .pointer_mut("/kindVersion")
+            .and_then(Value::as_object_mut)
+            .ok_or(Fault::Malformed)?;
         let kind = Kind::named(text(named, "kind")?, text(named, "version")?);
         named.insert("kind".to_owned(), kind.stand_in().kind().into());
         named.insert("version".to_owned(), kind.stand_in().version().into());
@@ -114,7 +129,8 @@ fn material(material: &Map<String, Value>, media_type: MediaType) -> Result<(), 
         (Some((_, list)), None) => {
             let list = list.as_object().ok_or(Fault::Malformed)?;
             only(list, &["certificates"])?;
-            let list = list.get("certificates").and_then(Value::as_array).ok_or(Fault::NoCertificate)?;
+            let list =
+                list.get("certificates").and_then(Value::as_array).ok_or(Fault::NoCertificate)?;
             if list.is_empty() {
                 return Err(Fault::NoCertificate);
             }
@@ -167,14 +183,16 @@ fn log_entry(entry: &Map<String, Value>) -> Result<(), Fault> {
         only(promise, &["signedEntryTimestamp"])?;
         canonical(text(promise, "signedEntryTimestamp")?)?;
     }
-    let Some(proof) = entry.get("inclusionProof").filter(|proof| !proof.is_null()) else { return Ok(()) };
+    let Some(proof) = entry.get("inclusionProof").filter(|proof| !proof.is_null()) else {
+        return Ok(());
+    };
     let proof = proof.as_object().ok_or(Fault::Malformed)?;
     only(proof, &["logIndex", "rootHash", "treeSize", "hashes", "checkpoint"])?;
     canonical(text(proof, "rootHash")?)?;
     only(object(proof, "checkpoint")?, &["envelope"])?;
-    let hashes = proof
-        .get("hashes")
-        .map_or(Ok(&[][..]), |hashes| hashes.as_array().map(Vec::as_slice).ok_or(Fault::Malformed))?;
+    let hashes = proof.get("hashes").map_or(Ok(&[][..]), |hashes| {
+        hashes.as_array().map(Vec::as_slice).ok_or(Fault::Malformed)
+    })?;
     if hashes.len() > PATH_MAX {
         return Err(beyond("hashes in an inclusion proof", PATH_MAX));
     }
@@ -192,12 +210,16 @@ fn each(
     list.iter().try_for_each(|value| walk(value.as_object().ok_or(Fault::Malformed)?))
 }
 
-/// One content, whose bytes have one encoding: protobuf's JSON allows four alphabets and paddings, signers write one.
+/// One content, whose bytes have one encoding: protobuf's JSON allows four alphabets and paddings,
+/// signers write one.
 fn encodings(document: &Map<String, Value>) -> Result<(), Fault> {
     match (document.get("dsseEnvelope"), document.get("messageSignature")) {
         (Some(Value::Object(envelope)), None) => {
             only(envelope, &["payloadType", "signatures"])?;
-            let signatures = envelope.get("signatures").and_then(Value::as_array).ok_or(Fault::SignatureCount)?;
+            let signatures = envelope
+                .get("signatures")
+                .and_then(Value::as_array)
+                .ok_or(Fault::SignatureCount)?;
             let [signature] = signatures.as_slice() else { return Err(Fault::SignatureCount) };
             let signature = signature.as_object().ok_or(Fault::Malformed)?;
             only(signature, &["sig", "keyid"])?;
@@ -227,7 +249,8 @@ fn canonical(base64: &str) -> Result<(), Fault> {
 }
 
 fn message_content(message: MessageSignature) -> Result<(Vec<u8>, Content), Fault> {
-    let said = message.message_digest.as_ref().map(|digest| (digest.algorithm, digest.digest.as_bytes()));
+    let said =
+        message.message_digest.as_ref().map(|digest| (digest.algorithm, digest.digest.as_bytes()));
     let digest = match said {
         None => None,
         Some((HashAlgorithm::Sha2256, bytes)) => Some(bytes.try_into().map(ArtifactDigest::Sha256)),

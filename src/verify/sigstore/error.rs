@@ -37,11 +37,22 @@ impl fmt::Display for RootError {
             Self::TooLong => write!(f, "longer than {ROOT_MAX} bytes, which no trust root is"),
             Self::Json(error) => write!(f, "not a Sigstore trusted root: {error}"),
             Self::MediaType(media_type) => {
-                write!(f, "media type \"{}\", expected \"{}\"", json::shown(media_type), MEDIA_TYPES[0])
+                write!(
+                    f,
+                    "media type \"{}\", expected \"{}\"",
+                    json::shown(media_type),
+                    MEDIA_TYPES[0]
+                )
             }
-            Self::Empty => f.write_str("trusts nobody: no certificate authority, no log, no timestamp authority"),
-            Self::Malformed(why) => write!(f, "not a Sigstore trusted root: {}", why.escape_default()),
-            Self::Unusable(why) => write!(f, "a trusted root that cannot be used: {}", why.escape_default()),
+            Self::Empty => f.write_str(
+                "trusts nobody: no certificate authority, no log, no timestamp authority",
+            ),
+            Self::Malformed(why) => {
+                write!(f, "not a Sigstore trusted root: {}", why.escape_default())
+            }
+            Self::Unusable(why) => {
+                write!(f, "a trusted root that cannot be used: {}", why.escape_default())
+            }
         }
     }
 }

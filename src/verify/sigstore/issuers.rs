@@ -1,8 +1,9 @@
-//! [`Issuers`]: the certificate authorities of a Sigstore instance, for what `sigstore-verify` cannot be shown
-//! ([`crate::verify::sigstore`]): whether one of them issued a certificate for signing, and which.
+//! [`Issuers`]: the certificate authorities of a Sigstore instance, for what `sigstore-verify`
+//! cannot be shown ([`crate::verify::sigstore`]): whether one of them issued a certificate for
+//! signing, and which.
 //!
-//! The rules are that library's (`verify_certificate_chain` there); `src/verify/tests.rs` holds the two against each
-//! other.
+//! The rules are that library's (`verify_certificate_chain` there); `src/verify/tests.rs` holds the
+//! two against each other.
 
 use std::time::Duration;
 
@@ -30,30 +31,37 @@ impl Issuers {
         for authority in &root.certificate_authorities {
             for certificate in &authority.cert_chain.certificates {
                 let der = CertificateDer::from(certificate.raw_bytes.as_bytes());
-                let anchor = anchor_from_trusted_cert(&der).map_err(|error| RootError::Unusable(error.to_string()))?;
+                let anchor = anchor_from_trusted_cert(&der)
+                    .map_err(|error| RootError::Unusable(error.to_string()))?;
                 anchors.push((anchor.to_owned(), authority.valid_for));
             }
         }
         Ok(Self { anchors })
     }
 
-    /// The SubjectPublicKeyInfo of whoever issued a certificate (DER) for signing code, by a path that was valid at
-    /// that time and ends at an authority that might speak then.
+    /// The SubjectPublicKeyInfo of whoever issued a certificate (DER) for signing code, by a path
+    /// that was valid at that time and ends at an authority that might speak then.
     pub(in crate::verify) fn of_certificate(
         &self,
         certificate: &[u8],
         untrusted_chain: &[&[u8]],
         at: jiff::Timestamp,
     ) -> Result<Vec<u8>, Fault> {
-        let may_speak = |window: &Option<TimeRange>| window.is_none_or(|window| window.contains(at));
-        let anchors: Vec<_> =
-            self.anchors.iter().filter(|(_, window)| may_speak(window)).map(|(anchor, _)| anchor.clone()).collect();
+        let may_speak =
+            |window: &Option<TimeRange>| window.is_none_or(|window| window.contains(at));
+        let anchors: Vec<_> = self
+            .anchors
+            .iter()
+            .filter(|(_, window)| may_speak(window))
+            .map(|(anchor, _)| anchor.clone())
+            .collect();
         let chain: Vec<_> = untrusted_chain.iter().map(|der| CertificateDer::from(*der)).collect();
         let certificate = CertificateDer::from(certificate);
         let leaf = EndEntityCert::try_from(&certificate).map_err(|_| Fault::Certificate)?;
         let seconds = u64::try_from(at.as_second()).map_err(|_| Fault::CertificateExpired)?;
         let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        let (algorithms, usage) = (sigstore_crypto::WEBPKI_VERIFICATION_ALGS, KeyUsage::required(CODE_SIGNING));
+        let (algorithms, usage) =
+            (sigstore_crypto::WEBPKI_VERIFICATION_ALGS, KeyUsage::required(CODE_SIGNING));
         let path = leaf.verify_for_usage(algorithms, &anchors, &chain, time, usage, None, None);
         issuer(&path.map_err(|error| fault(&error))?)
     }

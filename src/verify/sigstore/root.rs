@@ -1,5 +1,6 @@
-//! [`TrustRoot`]: a Sigstore `trusted_root.json`, parsed and prepared: certificate authorities, certificate logs,
-//! transparency logs and timestamp authorities with the windows in which each may speak.
+//! [`TrustRoot`]: a Sigstore `trusted_root.json`, parsed and prepared: certificate authorities,
+//! certificate logs, transparency logs and timestamp authorities with the windows in which each may
+//! speak.
 //!
 //! Nothing here reads the file.
 
@@ -38,11 +39,12 @@ pub struct TrustRoot {
 pub struct RootId([u8; 32]);
 
 impl TrustRoot {
-    /// Reads a `trusted_root.json` (sigstore/protobuf-specs, `sigstore_trustroot.proto`, in its JSON form).
+    /// Reads a `trusted_root.json` (sigstore/protobuf-specs, `sigstore_trustroot.proto`, in its
+    /// JSON form).
     ///
-    /// An authority may speak no longer than each certificate of its chain is valid, whatever the file says: a path is
-    /// built from the signing certificate to any of them, and an intermediate that had expired, or was not yet valid,
-    /// must not vouch (attack C1).
+    /// An authority may speak no longer than each certificate of its chain is valid, whatever the
+    /// file says: a path is built from the signing certificate to any of them, and an intermediate
+    /// that had expired, or was not yet valid, must not vouch (attack C1).
     ///
     /// # Errors
     /// [`RootError`] says what is wrong with it.
@@ -56,20 +58,33 @@ impl TrustRoot {
             return Err(RootError::MediaType(media_type.to_owned()));
         }
         if let Some(name) = misspelt(&value) {
-            return Err(RootError::Malformed(format!("a field \"{name}\", expected names such as \"validFor\"")));
+            return Err(RootError::Malformed(format!(
+                "a field \"{name}\", expected names such as \"validFor\""
+            )));
         }
-        let mut root: TrustedRoot =
-            serde_json::from_value(value).map_err(|error| RootError::Malformed(error.to_string()))?;
+        let mut root: TrustedRoot = serde_json::from_value(value)
+            .map_err(|error| RootError::Malformed(error.to_string()))?;
         // Before anything is narrowed, so that what is wrong with the file is said.
         Verifier::new(&root).map_err(|error| RootError::Unusable(error.to_string()))?;
         narrow(&mut root)?;
-        if root.tlogs.is_empty() && root.certificate_authorities.is_empty() && root.timestamp_authorities.is_empty() {
+        if root.tlogs.is_empty()
+            && root.certificate_authorities.is_empty()
+            && root.timestamp_authorities.is_empty()
+        {
             return Err(RootError::Empty);
         }
-        let verifier = Verifier::new(&root).map_err(|error| RootError::Unusable(error.to_string()))?;
+        let verifier =
+            Verifier::new(&root).map_err(|error| RootError::Unusable(error.to_string()))?;
         let (witnesses, issuers) = (Witnesses::of(&root)?, Issuers::of(&root)?);
         let certificate_logs = CertificateLogs::of(&root);
-        Ok(Self { id: RootId(Sha256::digest(json).into()), root, verifier, witnesses, issuers, certificate_logs })
+        Ok(Self {
+            id: RootId(Sha256::digest(json).into()),
+            root,
+            verifier,
+            witnesses,
+            issuers,
+            certificate_logs,
+        })
     }
 
     /// What it is called.
@@ -101,20 +116,21 @@ impl TrustRoot {
     }
 }
 
-/// A field in the other spelling that readers of protobuf's JSON form must take as well (`valid_for`), and that would be
-/// passed over here: a window would be open that was closed (attack B4).
+/// A field in the other spelling that readers of protobuf's JSON form must take as well
+/// (`valid_for`), and that would be passed over here: a window would be open that was closed
+/// (attack B4).
 fn misspelt(value: &Value) -> Option<String> {
     match value {
-        Value::Object(members) => members
-            .iter()
-            .find_map(|(name, value)| if name.contains('_') { Some(json::shown(name)) } else { misspelt(value) }),
+        Value::Object(members) => members.iter().find_map(|(name, value)| {
+            if name.contains('_') { Some(json::shown(name)) } else { misspelt(value) }
+        }),
         Value::Array(values) => values.iter().find_map(misspelt),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
 
-/// Cuts the window of each authority to what the certificates of its chain have in common, and drops those that can
-/// never speak.
+/// Cuts the window of each authority to what the certificates of its chain have in common, and
+/// drops those that can never speak.
 fn narrow(root: &mut TrustedRoot) -> Result<(), RootError> {
     let mut kept = Vec::new();
     for mut authority in std::mem::take(&mut root.certificate_authorities) {
@@ -135,7 +151,8 @@ fn narrow(root: &mut TrustedRoot) -> Result<(), RootError> {
     Ok(())
 }
 
-/// The time in which the file and all certificates agree that an authority may speak; none where they never do.
+/// The time in which the file and all certificates agree that an authority may speak; none where
+/// they never do.
 fn common(stated: Option<TimeRange>, chain: &CertChain) -> Result<Option<TimeRange>, RootError> {
     let unusable = |_| RootError::Unusable("a certificate in it cannot be read".to_owned());
     let mut start = stated.map_or(Timestamp::MIN, |window| window.start);

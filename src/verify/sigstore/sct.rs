@@ -1,7 +1,9 @@
-//! [`CertificateLogs`]: whether a certificate log of a Sigstore instance promised to hold a certificate (RFC 6962
-//! section 3.2, signed certificate timestamp), for what `sigstore-verify` cannot be shown ([`crate::verify::sigstore`]).
+//! [`CertificateLogs`]: whether a certificate log of a Sigstore instance promised to hold a
+//! certificate (RFC 6962 section 3.2, signed certificate timestamp), for what `sigstore-verify`
+//! cannot be shown ([`crate::verify::sigstore`]).
 //!
-//! The rules are that library's (`verify_sct` there); `src/verify/tests.rs` holds the two against each other.
+//! The rules are that library's (`verify_sct` there); `src/verify/tests.rs` holds the two against
+//! each other.
 
 use sha2::{Digest as _, Sha256};
 use sigstore_crypto::{SigningScheme, VerificationKey};
@@ -39,20 +41,22 @@ struct Promise<'c> {
 
 impl CertificateLogs {
     pub(in crate::verify) fn of(root: &TrustedRoot) -> Self {
-        let log = |log: &sigstore_trust_root::trusted_root::CertificateTransparencyLog| CertificateLog {
-            id: log.log_id.key_id.as_bytes().to_vec(),
-            key: log.public_key.raw_bytes.clone(),
-            window: log.public_key.valid_for,
-        };
+        let log =
+            |log: &sigstore_trust_root::trusted_root::CertificateTransparencyLog| CertificateLog {
+                id: log.log_id.key_id.as_bytes().to_vec(),
+                key: log.public_key.raw_bytes.clone(),
+                window: log.public_key.valid_for,
+            };
         Self { logs: root.ctlogs.iter().map(log).collect() }
     }
 
-    /// Whether the one timestamp in a certificate (DER) is by a log of the root at a time at which it was trusted.
-    /// `issuer` is the SubjectPublicKeyInfo of whoever issued the certificate.
+    /// Whether the one timestamp in a certificate (DER) is by a log of the root at a time at which
+    /// it was trusted. `issuer` is the SubjectPublicKeyInfo of whoever issued the certificate.
     pub(in crate::verify) fn check(&self, certificate: &[u8], issuer: &[u8]) -> Result<(), Fault> {
         let mut logged = leaf::parse(certificate)?.tbs_certificate;
         let extensions = logged.extensions.take().unwrap_or_default();
-        let (held, others): (Vec<_>, Vec<_>) = extensions.into_iter().partition(|one| one.extn_id == TIMESTAMPS);
+        let (held, others): (Vec<_>, Vec<_>) =
+            extensions.into_iter().partition(|one| one.extn_id == TIMESTAMPS);
         let [held] = held.as_slice() else { return Err(Fault::Sct) };
         let list = OctetString::from_der(held.extn_value.as_bytes()).map_err(|_| Fault::Sct)?;
         let promise = Promise::read(list.as_bytes()).ok_or(Fault::Sct)?;
@@ -60,10 +64,13 @@ impl CertificateLogs {
         logged.extensions = Some(others);
         let logged = logged.to_der().map_err(|_| Fault::Certificate)?;
         let signed = promise.signed(issuer, &logged).ok_or(Fault::Sct)?;
-        let at = i64::try_from(promise.at).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+        let at = i64::try_from(promise.at)
+            .ok()
+            .and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
         let at = at.ok_or(Fault::Sct)?;
-        let may_speak =
-            |log: &&CertificateLog| log.id == promise.log && log.window.is_none_or(|window| window.contains(at));
+        let may_speak = |log: &&CertificateLog| {
+            log.id == promise.log && log.window.is_none_or(|window| window.contains(at))
+        };
         let log = self.logs.iter().find(may_speak).ok_or(Fault::Sct)?;
         let key = VerificationKey::from_der(&log.key, promise.scheme).map_err(|_| Fault::Sct)?;
         let signature = SignatureBytes::from_bytes(promise.signature);
@@ -76,7 +83,9 @@ impl<'c> Promise<'c> {
     fn read(list: &'c [u8]) -> Option<Self> {
         let (list, []) = vector(list)? else { return None };
         let (one, []) = vector(list)? else { return None };
-        let (0, rest) = one.split_first().map(|(version, rest)| (*version, rest))? else { return None };
+        let (0, rest) = one.split_first().map(|(version, rest)| (*version, rest))? else {
+            return None;
+        };
         let (log, rest) = rest.split_at_checked(32)?;
         let (at, rest) = rest.split_first_chunk::<8>()?;
         let (extensions, rest) = vector(rest)?;
@@ -94,11 +103,14 @@ impl<'c> Promise<'c> {
         Some(Self { log, at: u64::from_be_bytes(*at), extensions, scheme, signature })
     }
 
-    /// What it is a signature over: version 1, a timestamp of a certificate, of one that was not signed yet.
+    /// What it is a signature over: version 1, a timestamp of a certificate, of one that was not
+    /// signed yet.
     fn signed(&self, issuer: &[u8], certificate: &[u8]) -> Option<Vec<u8>> {
         const HEAD: [u8; 2] = [0, 0];
         const PRECERT_ENTRY: [u8; 2] = [0, 1];
-        let [0, length @ ..] = u32::try_from(certificate.len()).ok()?.to_be_bytes() else { return None };
+        let [0, length @ ..] = u32::try_from(certificate.len()).ok()?.to_be_bytes() else {
+            return None;
+        };
         let extensions = u16::try_from(self.extensions.len()).ok()?.to_be_bytes();
         let issuer = Sha256::digest(issuer);
         let parts: [&[u8]; 8] = [

@@ -1,6 +1,6 @@
-//! The frame of an RFC 3161 timestamp: what stands around the signed part, and is not signed itself (RFC 5652 section
-//! 5.1). `sigstore-tsa` proves the signed part and looks at little of the rest; here the rest must be what every
-//! authority writes, so that one timestamp has one form.
+//! The frame of an RFC 3161 timestamp: what stands around the signed part, and is not signed itself
+//! (RFC 5652 section 5.1). `sigstore-tsa` proves the signed part and looks at little of the rest;
+//! here the rest must be what every authority writes, so that one timestamp has one form.
 
 use cms::cert::CertificateChoices;
 use cms::content_info::{CmsVersion, ContentInfo};
@@ -17,28 +17,34 @@ const ALGORITHMS: [(ObjectIdentifier, ObjectIdentifier); 3] = [
     (oid("2.16.840.1.101.3.4.2.2"), oid("1.2.840.10045.4.3.3")),
     (oid("2.16.840.1.101.3.4.2.3"), oid("1.2.840.10045.4.3.4")),
 ];
-/// Some authorities name their key instead (`id-ecPublicKey`), as the first version of RFC 3278 had it.
+/// Some authorities name their key instead (`id-ecPublicKey`), as the first version of RFC 3278 had
+/// it.
 const EC_PUBLIC_KEY: ObjectIdentifier = oid("1.2.840.10045.2.1");
 
 const fn oid(text: &str) -> ObjectIdentifier {
     ObjectIdentifier::new_unwrap(text)
 }
 
-/// Refuses a timestamp whose frame is anything else than usual. Certificates in it, which prove nothing, must be those of
-/// an authority's chain (`chain`, DER).
+/// Refuses a timestamp whose frame is anything else than usual. Certificates in it, which prove
+/// nothing, must be those of an authority's chain (`chain`, DER).
 pub(in crate::verify) fn check(token: &[u8], chain: &[&[u8]]) -> Result<(), Fault> {
     framed(token, chain).filter(|usual| *usual).map(drop).ok_or(Fault::TimestampInvalid)
 }
 
 /// `None` for what cannot be read.
 fn framed(token: &[u8], chain: &[&[u8]]) -> Option<bool> {
-    let data = ContentInfo::from_der(&granted(token)?).ok()?.content.decode_as::<SignedData>().ok()?;
+    let data =
+        ContentInfo::from_der(&granted(token)?).ok()?.content.decode_as::<SignedData>().ok()?;
     let [signer] = data.signer_infos.0.as_slice() else { return Some(false) };
     let [digest] = data.digest_algorithms.as_slice() else { return Some(false) };
-    let known = data.certificates.iter().flat_map(|certificates| certificates.0.iter()).all(|one| match one {
-        CertificateChoices::Certificate(one) => one.to_der().is_ok_and(|der| chain.contains(&der.as_slice())),
-        CertificateChoices::Other(_) => false,
-    });
+    let known = data.certificates.iter().flat_map(|certificates| certificates.0.iter()).all(
+        |one| match one {
+            CertificateChoices::Certificate(one) => {
+                one.to_der().is_ok_and(|der| chain.contains(&der.as_slice()))
+            }
+            CertificateChoices::Other(_) => false,
+        },
+    );
     let usual = data.version == CmsVersion::V3
         && data.crls.is_none()
         && data.encap_content_info.econtent.as_ref()?.tag() == Tag::OctetString
@@ -55,7 +61,10 @@ fn is_usual(signer: &SignerInfo) -> bool {
     let agree = ALGORITHMS.iter().any(|(digest, signature)| {
         signer.digest_alg.oid == *digest && (algorithm == signature || *algorithm == EC_PUBLIC_KEY)
     });
-    signer.version == version && agree && plain(&signer.digest_alg) && signer.unsigned_attrs.is_none()
+    signer.version == version
+        && agree
+        && plain(&signer.digest_alg)
+        && signer.unsigned_attrs.is_none()
 }
 
 /// Without parameters, or with those that mean none.

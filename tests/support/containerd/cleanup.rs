@@ -1,7 +1,7 @@
 //! Leaves nothing of a test's containerd behind: containers, shims, mounts, cgroups, sockets.
 //!
-//! By force, and only what belongs to the test's own folder. Asking containerd to remove pod after pod takes minutes where
-//! there are hundreds of containers.
+//! By force, and only what belongs to the test's own folder. Asking containerd to remove pod after
+//! pod takes minutes where there are hundreds of containers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,7 +20,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Mounts that one `umount` takes away.
 const AT_ONCE: usize = 100;
 
-/// Kills, unmounts and removes whatever still belongs to a containerd in this folder, which must have ended.
+/// Kills, unmounts and removes whatever still belongs to a containerd in this folder, which must
+/// have ended.
 pub fn sweep(folder: &Path) {
     let ids = containers(folder);
     let sockets = shim_sockets(folder);
@@ -32,8 +33,8 @@ pub fn sweep(folder: &Path) {
     }
 }
 
-/// [`sweep`] for each folder in this one, and whatever else runs or is mounted there: the temporary folder of a test that
-/// was killed.
+/// [`sweep`] for each folder in this one, and whatever else runs or is mounted there: the temporary
+/// folder of a test that was killed.
 pub fn sweep_scratch(scratch: &Path) {
     let folders = fs::read_dir(scratch).into_iter().flatten().flatten().map(|entry| entry.path());
     folders.filter(|path| path.is_dir()).for_each(|folder| sweep(&folder));
@@ -49,7 +50,10 @@ fn containers(folder: &Path) -> BTreeSet<String> {
 
 /// The sockets that shims listen on, outside of the folder, from the shims' own notes.
 fn shim_sockets(folder: &Path) -> Vec<PathBuf> {
-    let tasks = fs::read_dir(folder.join("state/io.containerd.runtime.v2.task/k8s.io")).into_iter().flatten().flatten();
+    let tasks = fs::read_dir(folder.join("state/io.containerd.runtime.v2.task/k8s.io"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let note = |task: fs::DirEntry| {
         let address = fs::read_to_string(task.path().join("address")).ok();
         let bootstrap = fs::read_to_string(task.path().join("bootstrap.json")).ok();
@@ -60,8 +64,8 @@ fn shim_sockets(folder: &Path) -> Vec<PathBuf> {
     tasks.filter_map(note).collect()
 }
 
-/// Kills every process whose command line names the folder (containerd's shims, with `-address`), and all below them: these
-/// first, so that a shim reaps its containers before it is killed itself.
+/// Kills every process whose command line names the folder (containerd's shims, with `-address`),
+/// and all below them: these first, so that a shim reaps its containers before it is killed itself.
 fn kill_all(folder: &Path) {
     for _ in 0..ROUNDS {
         let (named, below) = processes_of(folder);
@@ -80,12 +84,16 @@ fn processes_of(folder: &Path) -> (BTreeSet<u32>, BTreeSet<u32>) {
     let needle = folder.to_string_lossy().into_owned();
     let parents = parents();
     let own = std::process::id();
-    let named: BTreeSet<u32> =
-        parents.keys().copied().filter(|pid| *pid != own && command_line(*pid).contains(&needle)).collect();
+    let named: BTreeSet<u32> = parents
+        .keys()
+        .copied()
+        .filter(|pid| *pid != own && command_line(*pid).contains(&needle))
+        .collect();
     let mut below: BTreeSet<u32> = BTreeSet::new();
     loop {
         let is_new = |pid: u32| !named.contains(&pid) && !below.contains(&pid);
-        let children = parents.iter().filter(|(_, parent)| named.contains(parent) || below.contains(parent));
+        let children =
+            parents.iter().filter(|(_, parent)| named.contains(parent) || below.contains(parent));
         let more: Vec<u32> = children.map(|(pid, _)| *pid).filter(|pid| is_new(*pid)).collect();
         if more.is_empty() {
             return (named, below);
@@ -128,14 +136,19 @@ fn parents() -> BTreeMap<u32, u32> {
 }
 
 fn command_line(pid: u32) -> String {
-    fs::read(format!("/proc/{pid}/cmdline")).map(|line| String::from_utf8_lossy(&line).into_owned()).unwrap_or_default()
+    fs::read(format!("/proc/{pid}/cmdline"))
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .unwrap_or_default()
 }
 
 /// Unmounts everything below the folder, the deepest first.
 fn unmount(folder: &Path) {
     let needle = format!("{}/", folder.display());
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| point.starts_with(&needle));
+    let points = table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .filter(|point| point.starts_with(&needle));
     let mut points: Vec<_> = points.collect();
     points.sort_unstable();
     points.reverse();
@@ -144,12 +157,15 @@ fn unmount(folder: &Path) {
     }
 }
 
-/// Removes the cgroups of containers, in every hierarchy: runc puts them under `k8s.io/<id>`. One in which a process has
-/// not quite ended is tried again.
+/// Removes the cgroups of containers, in every hierarchy: runc puts them under `k8s.io/<id>`. One
+/// in which a process has not quite ended is tried again.
 fn remove_cgroups(ids: BTreeSet<String>) {
-    let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+    let hierarchies =
+        fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
     let hierarchies: Vec<PathBuf> = hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]).collect();
-    let all = hierarchies.iter().flat_map(|hierarchy| ids.iter().map(|id| hierarchy.join("k8s.io").join(id)));
+    let all = hierarchies
+        .iter()
+        .flat_map(|hierarchy| ids.iter().map(|id| hierarchy.join("k8s.io").join(id)));
     let mut left: Vec<PathBuf> = all.filter(|path| path.is_dir()).collect();
     for _ in 0..ROUNDS {
         left.retain(|path| fs::remove_dir(path).is_err() && path.is_dir());

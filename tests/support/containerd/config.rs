@@ -54,7 +54,8 @@ fn version_2(folder: &Path, setup: &Setup) -> String {
     let cri = "plugins.\"io.containerd.grpc.v1.cri\"";
     format!(
         "{places}\
-         [{cri}]\n  sandbox_image = \"{pause}\"\n  disable_apparmor = true\n  restrict_oom_score_adj = true\n\
+         [{cri}]\n  sandbox_image = \"{pause}\"\n  disable_apparmor = true\n  \
+         restrict_oom_score_adj = true\n\
          [{cri}.cni]\n  bin_dir = \"/usr/lib/cni\"\n  conf_dir = \"{dir}/cni\"\n\
          [{cri}.containerd]\n  snapshotter = \"{snapshotter}\"\n\
          [{cri}.containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n\
@@ -66,7 +67,8 @@ fn version_2(folder: &Path, setup: &Setup) -> String {
 
 fn version_3(folder: &Path, setup: &Setup) -> String {
     let (dir, pause, snapshotter) = (folder.display(), &setup.sandbox_image, snapshotter(folder));
-    let (images, cri) = ("plugins.\"io.containerd.cri.v1.images\"", "plugins.\"io.containerd.cri.v1.runtime\"");
+    let (images, cri) =
+        ("plugins.\"io.containerd.cri.v1.images\"", "plugins.\"io.containerd.cri.v1.runtime\"");
     format!(
         "{places}\
          [plugins.\"io.containerd.nri.v1.nri\"]\n  disable = true\n\

@@ -9,10 +9,11 @@ use hyper_util::rt::TokioIo;
 use sealgate::proto::cri::image_service_client::ImageServiceClient;
 use sealgate::proto::cri::runtime_service_client::RuntimeServiceClient;
 use sealgate::proto::cri::{
-    AuthConfig, ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, ContainerStatusRequest,
-    CreateContainerRequest, Image, ImageSpec, ImageStatusRequest, LinuxPodSandboxConfig, LinuxSandboxSecurityContext,
-    ListPodSandboxRequest, Mount, NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata,
-    PullImageRequest, RemoveImageRequest, RemovePodSandboxRequest, RunPodSandboxRequest, StartContainerRequest,
+    AuthConfig, ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus,
+    ContainerStatusRequest, CreateContainerRequest, Image, ImageSpec, ImageStatusRequest,
+    LinuxPodSandboxConfig, LinuxSandboxSecurityContext, ListPodSandboxRequest, Mount,
+    NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata, PullImageRequest,
+    RemoveImageRequest, RemovePodSandboxRequest, RunPodSandboxRequest, StartContainerRequest,
     StatusRequest, StopPodSandboxRequest,
 };
 use tokio::net::UnixStream;
@@ -62,7 +63,8 @@ impl Cri {
             let socket = socket.clone();
             async move { UnixStream::connect(socket).await.map(TokioIo::new) }
         });
-        let channel = Endpoint::from_static("http://localhost").connect_with_connector_lazy(connect);
+        let channel =
+            Endpoint::from_static("http://localhost").connect_with_connector_lazy(connect);
         let limit = 16 << 20;
         Self {
             runtime: RuntimeServiceClient::new(channel.clone()).max_decoding_message_size(limit),
@@ -73,9 +75,14 @@ impl Cri {
 
     /// Whether the runtime says that it is ready to run host-network pods.
     pub async fn is_ready(&self) -> bool {
-        let Ok(answer) = self.runtime.clone().status(StatusRequest::default()).await else { return false };
+        let Ok(answer) = self.runtime.clone().status(StatusRequest::default()).await else {
+            return false;
+        };
         let status = answer.into_inner().status.unwrap_or_default();
-        status.conditions.iter().any(|condition| condition.r#type == "RuntimeReady" && condition.status)
+        status
+            .conditions
+            .iter()
+            .any(|condition| condition.r#type == "RuntimeReady" && condition.status)
     }
 
     /// PullImage without credentials; the image_ref of the answer.
@@ -97,7 +104,11 @@ impl Cri {
 
     /// RemoveImage.
     pub async fn remove_image(&self, image: &str) -> Result<(), Status> {
-        self.images.clone().remove_image(RemoveImageRequest { image: Some(spec(image)) }).await.map(|_| ())
+        self.images
+            .clone()
+            .remove_image(RemoveImageRequest { image: Some(spec(image)) })
+            .await
+            .map(|_| ())
     }
 
     /// RunPodSandbox on the host's network, with a name and uid of its own.
@@ -106,22 +117,38 @@ impl Cri {
     }
 
     /// As [`Cri::run_pod`], with more in its configuration and a runtime handler.
-    pub async fn run_pod_with(&self, namespace: &str, more: PodSandboxConfig, handler: &str) -> Result<Pod, Status> {
+    pub async fn run_pod_with(
+        &self,
+        namespace: &str,
+        more: PodSandboxConfig,
+        handler: &str,
+    ) -> Result<Pod, Status> {
         let number = next();
         let name = format!("pod-{number}");
         let logs = self.logs.join(&name);
         fs::create_dir_all(&logs).expect("a folder for logs");
         let network = NamespaceOption { network: NamespaceMode::Node.into(), ..Default::default() };
-        let security = LinuxSandboxSecurityContext { namespace_options: Some(network), ..Default::default() };
-        let metadata =
-            PodSandboxMetadata { uid: format!("uid-{number}"), name, namespace: namespace.to_owned(), attempt: 0 };
+        let security =
+            LinuxSandboxSecurityContext { namespace_options: Some(network), ..Default::default() };
+        let metadata = PodSandboxMetadata {
+            uid: format!("uid-{number}"),
+            name,
+            namespace: namespace.to_owned(),
+            attempt: 0,
+        };
         let config = PodSandboxConfig {
             metadata: Some(metadata),
             log_directory: logs.to_string_lossy().into_owned(),
-            linux: Some(LinuxPodSandboxConfig { security_context: Some(security), ..Default::default() }),
+            linux: Some(LinuxPodSandboxConfig {
+                security_context: Some(security),
+                ..Default::default()
+            }),
             ..more
         };
-        let request = RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: handler.to_owned() };
+        let request = RunPodSandboxRequest {
+            config: Some(config.clone()),
+            runtime_handler: handler.to_owned(),
+        };
         let id = self.runtime.clone().run_pod_sandbox(request).await?.into_inner().pod_sandbox_id;
         Ok(Pod { id, config })
     }
@@ -129,7 +156,8 @@ impl Cri {
     /// CreateContainer; its id.
     pub async fn create(&self, pod: &Pod, launch: Launch) -> Result<String, Status> {
         let name = format!("container-{}", next());
-        let image = ImageSpec { user_specified_image: launch.user_specified_image, ..spec(&launch.image) };
+        let image =
+            ImageSpec { user_specified_image: launch.user_specified_image, ..spec(&launch.image) };
         let config = ContainerConfig {
             log_path: format!("{name}.log"),
             metadata: Some(ContainerMetadata { name, attempt: 0 }),
@@ -155,7 +183,14 @@ impl Cri {
     /// ContainerStatus.
     pub async fn container(&self, container: &str) -> Result<ContainerStatus, Status> {
         let request = ContainerStatusRequest { container_id: container.to_owned(), verbose: false };
-        Ok(self.runtime.clone().container_status(request).await?.into_inner().status.unwrap_or_default())
+        Ok(self
+            .runtime
+            .clone()
+            .container_status(request)
+            .await?
+            .into_inner()
+            .status
+            .unwrap_or_default())
     }
 
     /// Waits until a container ended; its exit code and what it wrote to stdout and stderr.
@@ -180,14 +215,26 @@ impl Cri {
 
     /// StopPodSandbox and RemovePodSandbox.
     pub async fn remove_pod(&self, pod: &str) -> Result<(), Status> {
-        self.runtime.clone().stop_pod_sandbox(StopPodSandboxRequest { pod_sandbox_id: pod.to_owned() }).await?;
-        self.runtime.clone().remove_pod_sandbox(RemovePodSandboxRequest { pod_sandbox_id: pod.to_owned() }).await?;
+        self.runtime
+            .clone()
+            .stop_pod_sandbox(StopPodSandboxRequest { pod_sandbox_id: pod.to_owned() })
+            .await?;
+        self.runtime
+            .clone()
+            .remove_pod_sandbox(RemovePodSandboxRequest { pod_sandbox_id: pod.to_owned() })
+            .await?;
         Ok(())
     }
 
     /// Removes every pod there is.
     pub async fn remove_all_pods(&self) -> Result<(), Status> {
-        let pods = self.runtime.clone().list_pod_sandbox(ListPodSandboxRequest::default()).await?.into_inner().items;
+        let pods = self
+            .runtime
+            .clone()
+            .list_pod_sandbox(ListPodSandboxRequest::default())
+            .await?
+            .into_inner()
+            .items;
         // Side by side: a hundred one after the other take half a minute.
         let removed = pods.iter().map(|pod| self.remove_pod(&pod.id));
         futures_util::future::join_all(removed).await.into_iter().collect()
@@ -204,7 +251,8 @@ fn next() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The text of a CRI log: each line is a time, a stream, `F` or `P` for the end or a part of a line, and the text.
+/// The text of a CRI log: each line is a time, a stream, `F` or `P` for the end or a part of a
+/// line, and the text.
 fn log_text(path: &Path) -> String {
     let raw = fs::read_to_string(path).unwrap_or_default();
     let mut text = String::new();

@@ -1,4 +1,5 @@
-//! [`Flavour`]: which containerd there is, by the folder of its programs. [`Missing`]: what this machine lacks.
+//! [`Flavour`]: which containerd there is, by the folder of its programs. [`Missing`]: what this
+//! machine lacks.
 
 use std::env;
 use std::ffi::OsString;
@@ -35,14 +36,16 @@ impl Flavour {
         Self::at(None).ok_or(Missing::Program("containerd"))
     }
 
-    /// The newest containerd there is, if it is at least this version: the machine's own, or one of those unpacked as
-    /// `target/runtimes/<name>/usr/bin`.
+    /// The newest containerd there is, if it is at least this version: the machine's own, or one of
+    /// those unpacked as `target/runtimes/<name>/usr/bin`.
     ///
     /// # Errors
     /// [`Missing::Containerd`].
     pub fn at_least(major: u32, minor: u32) -> Result<Self, Missing> {
         let newest = Self::all().into_iter().max_by_key(|flavour| flavour.version);
-        newest.filter(|flavour| flavour.version >= (major, minor)).ok_or(Missing::Containerd(major, minor))
+        newest
+            .filter(|flavour| flavour.version >= (major, minor))
+            .ok_or(Missing::Containerd(major, minor))
     }
 
     /// Every containerd there is, the machine's own first.
@@ -80,7 +83,8 @@ pub fn check_machine() -> Result<(), Missing> {
         return Err(Missing::Root);
     }
     for program in ["runc", "mount", "umount"] {
-        let found = env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join(program).is_file());
+        let found = env::split_paths(&env::var_os("PATH").unwrap_or_default())
+            .any(|dir| dir.join(program).is_file());
         if !found {
             return Err(Missing::Program(program));
         }
@@ -99,11 +103,16 @@ impl fmt::Display for Missing {
         match self {
             Self::Root => f.write_str("this test starts containers: run it as root"),
             Self::Program(name) => {
-                write!(f, "this test needs {name}: `make test` installs what is missing (Debian: containerd, runc)")
+                write!(
+                    f,
+                    "this test needs {name}: `make test` installs what is missing (Debian: \
+                     containerd, runc)"
+                )
             }
             Self::Containerd(major, minor) => write!(
                 f,
-                "this test needs containerd {major}.{minor} or newer in PATH or unpacked as target/runtimes/<name>/usr/bin: `make test` does that"
+                "this test needs containerd {major}.{minor} or newer in PATH or unpacked as \
+                 target/runtimes/<name>/usr/bin: `make test` does that"
             ),
         }
     }

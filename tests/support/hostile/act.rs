@@ -20,7 +20,8 @@ pub(crate) enum Act {
     Send(Bytes),
     /// These bytes, again and again, for as long as anybody should read them.
     Flood(Bytes),
-    /// The same with a pause after each time: what a reader cannot skip, and must not be kept from all else by.
+    /// The same with a pause after each time: what a reader cannot skip, and must not be kept from
+    /// all else by.
     Stream(Bytes),
     /// One of these bytes a second, again and again.
     Drip(Bytes),

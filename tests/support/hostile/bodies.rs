@@ -1,4 +1,5 @@
-//! Bodies that are made to hurt whoever reads them, and documents changed before anything is said about their digest.
+//! Bodies that are made to hurt whoever reads them, and documents changed before anything is said
+//! about their digest.
 
 use std::sync::LazyLock;
 
@@ -20,7 +21,8 @@ pub(crate) fn many_headers() -> &'static str {
     &MADE
 }
 
-/// 256 MiB of zeros as gzip, some 1.7 MB; its checksum is not right, which nobody sees who does not inflate it all.
+/// 256 MiB of zeros as gzip, some 1.7 MB; its checksum is not right, which nobody sees who does not
+/// inflate it all.
 pub(crate) fn gzip_bomb() -> Bytes {
     static MADE: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(deflated_zeros(256 << 20)));
     MADE.clone()
@@ -58,26 +60,32 @@ pub(crate) fn deep(document: &str) -> String {
 
 /// 300,000 annotations in place of none, in a document that has a place for them.
 pub(crate) fn annotated(document: &str) -> String {
-    let many: Vec<String> = (0..3 * FAR_TOO_MANY).map(|number| format!(r#""{number:05x}":"""#)).collect();
+    let many: Vec<String> =
+        (0..3 * FAR_TOO_MANY).map(|number| format!(r#""{number:05x}":"""#)).collect();
     document.replacen(r#""annotations":{}"#, &format!(r#""annotations":{{{}}}"#, many.join(",")), 1)
 }
 
 /// A manifest that is an index as well, or an index that is a manifest.
 pub(crate) fn dual(document: &str) -> String {
-    let other = if document.contains(r#""layers""#) { r#""manifests":[],"# } else { r#""layers":[],"# };
+    let other =
+        if document.contains(r#""layers""#) { r#""manifests":[],"# } else { r#""layers":[],"# };
     inserted(document, other)
 }
 
 /// A list under two spellings of its name, which are one for a reader in Go.
 pub(crate) fn two_spellings(document: &str) -> String {
-    let other = if document.contains(r#""layers""#) { r#""Layers":[],"# } else { r#""Manifests":[],"# };
+    let other =
+        if document.contains(r#""layers""#) { r#""Layers":[],"# } else { r#""Manifests":[],"# };
     inserted(document, other)
 }
 
 /// A member twice, of which readers take the first or the last.
 pub(crate) fn twice(document: &str) -> String {
     let names = ["layers", "manifests", "dsseEnvelope", "critical", "token"];
-    let name = names.into_iter().find(|name| document.contains(&format!("\"{name}\""))).expect("a known document");
+    let name = names
+        .into_iter()
+        .find(|name| document.contains(&format!("\"{name}\"")))
+        .expect("a known document");
     let empty = if matches!(name, "layers" | "manifests") { "[]" } else { "{}" };
     inserted(document, &format!(r#""{name}":{empty},"#))
 }
@@ -87,7 +95,8 @@ fn inserted(document: &str, member: &str) -> String {
     format!("{{{member}{rest}")
 }
 
-/// DEFLATE with fixed codes (RFC 1951, 3.2.6): a zero, then "258 bytes as the one before" as often as needed.
+/// DEFLATE with fixed codes (RFC 1951, 3.2.6): a zero, then "258 bytes as the one before" as often
+/// as needed.
 fn deflated_zeros(length: usize) -> Vec<u8> {
     let mut bits = Bits::default();
     bits.put(0b1, 1);

@@ -53,8 +53,15 @@ pub fn fault(name: &str) -> &'static Fault {
 impl Fault {
     /// Whether reading and hashing it takes a processor's time, which others then wait for.
     pub fn is_heavy(&self) -> bool {
-        let heavy =
-            ["gzip-bomb", "gzip-bomb-said", "many-entries", "long-list", "annotations", "many-headers", "huge-header"];
+        let heavy = [
+            "gzip-bomb",
+            "gzip-bomb-said",
+            "many-entries",
+            "long-list",
+            "annotations",
+            "many-headers",
+            "huge-header",
+        ];
         heavy.contains(&self.name) || matches!(self.name, "endless-body" | "endless-head")
     }
 
@@ -87,7 +94,8 @@ faults! {
     "length-short": Wire(length_short),
     "length-long": Wire(|m| vec![Act::Send(sized(m.good, m.good.body.len() + 9)), Act::Send(m.good.body.clone())]),
     "length-negative": Wire(|m| with(m.good, "Content-Length: -1")),
-    "length-twice": Wire(|m| with(m.good, &format!("Content-Length: {}\r\nContent-Length: 7", m.good.body.len()))),
+    "length-twice": Wire(|m| with(m.good, &format!("Content-Length: {}\r\nContent-Length: \
+     7", m.good.body.len()))),
     "chunk-broken": Wire(|m| chunked(m.good, "zz\r\n")),
     "chunk-overflow": Wire(|m| chunked(m.good, "fffffffffffffffff\r\n")),
     "chunk-extension": Wire(|m| flooded(chunked(m.good, "5;"), &"x=y;".repeat(4096))),
@@ -139,7 +147,8 @@ faults! {
     "redirect-metadata": Wire(|_| redirect("http://169.254.169.254/latest/meta-data/iam/")),
     "redirect-elsewhere": Wire(|m| redirect(&format!("http://{}/there", m.places.elsewhere))),
     "redirect-plain": WireOverTls(|m| redirect(&format!("http://{}/forbidden", m.places.elsewhere))),
-    // Where it leads is the truth, and it must be told nothing: for content that its digest proves alone.
+    // Where it leads is the truth, and it must be told nothing: for content that its digest proves
+    // alone.
     "redirect-downgrade": WireOverTls(|m| redirect(&format!("http://{}/there", m.places.elsewhere))),
     "realm-plain": Challenge(|m| challenged(&format!("http://{}/forbidden", m.places.elsewhere))),
     "realm-elsewhere": Challenge(|m| challenged(&format!("https://{}/token", m.places.elsewhere))),
@@ -188,7 +197,8 @@ pub(crate) fn answer(good: &Good) -> Script {
 
 /// An error of the distribution-spec.
 pub(crate) fn error(status: u16, code: &str) -> Script {
-    let body = format!(r#"{{"errors":[{{"code":"{code}","message":"said by a hostile registry"}}]}}"#);
+    let body =
+        format!(r#"{{"errors":[{{"code":"{code}","message":"said by a hostile registry"}}]}}"#);
     raw(status, &[("Content-Type", "application/json")], &body)
 }
 
@@ -255,7 +265,8 @@ fn page(good: &Good, next: &str) -> Script {
 /// Pages without end, each of a hundred entries.
 fn pages_full(m: &Moment<'_>) -> Script {
     let mut good = Good { body: bodies::document_of(100).into(), ..m.good.clone() };
-    good.headers.push(("Link", format!("<{}{}?again={}>; rel=\"next\"", m.origin, m.path, m.asked)));
+    good.headers
+        .push(("Link", format!("<{}{}?again={}>; rel=\"next\"", m.origin, m.path, m.asked)));
     answer(&good)
 }
 
@@ -263,9 +274,15 @@ fn pages_full(m: &Moment<'_>) -> Script {
 fn length_short(m: &Moment<'_>) -> Script {
     let length = m.good.body.len() / 2;
     let stowaway = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {MANIFEST}\r\nContent-Length: 2\r\n\r\n{{}}HTTP/1.1 200 OK\r\nContent-Type: {INDEX}\r\nContent-Length: 2\r\n\r\n{{}}"
+        "HTTP/1.1 200 OK\r\nContent-Type: {MANIFEST}\r\nContent-Length: 2\r\n\r\n{{}}HTTP/1.1 200 \
+         OK\r\nContent-Type: {INDEX}\r\nContent-Length: 2\r\n\r\n{{}}"
     );
-    vec![Act::Send(sized(m.good, length)), Act::Send(m.good.body.clone()), send(&stowaway), Act::Keep]
+    vec![
+        Act::Send(sized(m.good, length)),
+        Act::Send(m.good.body.clone()),
+        send(&stowaway),
+        Act::Keep,
+    ]
 }
 
 fn with(good: &Good, lines: &str) -> Script {
@@ -302,7 +319,8 @@ fn sized(good: &Good, length: usize) -> Bytes {
 }
 
 fn lines_of(good: &Good, lines: &str) -> Bytes {
-    let headers: String = good.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: String =
+        good.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!("HTTP/1.1 {} Said\r\n{headers}{lines}\r\n\r\n", good.status).into()
 }
 

@@ -1,4 +1,5 @@
-//! What a server can do wrong in HTTP/2 (RFC 9113), as raw frames: it need not understand what it is asked.
+//! What a server can do wrong in HTTP/2 (RFC 9113), as raw frames: it need not understand what it
+//! is asked.
 
 use bytes::Bytes;
 
@@ -32,13 +33,16 @@ pub(crate) fn script(attack: Attack) -> Script {
         }
         Attack::GoAway => acts.push(Act::Send(frame(7, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 0]).into())),
         Attack::Continuation => {
-            // `:status: 200` from the static table, and a literal header, never indexed, again and again.
+            // `:status: 200` from the static table, and a literal header, never indexed, again and
+            // again.
             acts.push(Act::Send(frame(1, 0, 1, &[0x88]).into()));
             let literal = [&[0x10, 1, b'a', 127, 1][..], &[b'a'; 128]].concat();
             acts.push(Act::Flood(frame(9, 0, 1, &literal).into()));
         }
         Attack::Pings => acts.push(Act::Flood(many(&frame(6, 0, 0, &[7; 8])))),
-        Attack::Settings => acts.push(Act::Flood(many(&frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100])))),
+        Attack::Settings => {
+            acts.push(Act::Flood(many(&frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]))))
+        }
     }
     acts
 }

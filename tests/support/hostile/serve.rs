@@ -1,4 +1,5 @@
-//! Listeners and connections: what comes is looked through for secrets, and answered with the truth or with the fault.
+//! Listeners and connections: what comes is looked through for secrets, and answered with the truth
+//! or with the fault.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,7 +50,9 @@ pub(crate) fn listen(role: Role, listener: std::net::TcpListener, shared: &Arc<S
     let shared = Arc::clone(shared);
     let address = listener.local_addr().expect("an address");
     listener.set_nonblocking(true).expect("nonblocking");
-    let is_absent = matches!(shared.fault.kind, Kind::Refused) && role == shared.step.role() && shared.step.is_first();
+    let is_absent = matches!(shared.fault.kind, Kind::Refused)
+        && role == shared.step.role()
+        && shared.step.is_first();
     let listener = TcpListener::from_std(listener).expect("a listener");
     tokio::spawn(async move {
         let (leave, mut left) = tokio::sync::mpsc::unbounded_channel::<()>();
@@ -88,7 +91,9 @@ async fn serve(role: Role, stream: TcpStream, shared: &Arc<Shared>) -> End {
     match tls::of(role, shared.fault, shared.step) {
         None | Some(Tls::NotSpoken) => converse(role, stream, shared).await,
         Some(kind) => {
-            let Ok(mut stream) = tls::acceptor(kind).accept(stream).await else { return End::Close };
+            let Ok(mut stream) = tls::acceptor(kind).accept(stream).await else {
+                return End::Close;
+            };
             if let Tls::Http2(kind) = kind {
                 shared.asked.fetch_add(1, Ordering::Relaxed);
                 return play(&mut stream, http2::script(kind)).await;
@@ -98,7 +103,11 @@ async fn serve(role: Role, stream: TcpStream, shared: &Arc<Shared>) -> End {
     }
 }
 
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(role: Role, mut stream: S, shared: &Arc<Shared>) -> End {
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    role: Role,
+    mut stream: S,
+    shared: &Arc<Shared>,
+) -> End {
     let mut rest = Vec::new();
     while let Some(request) = read(&mut stream, &mut rest).await {
         if request.method == HANDSHAKE {
@@ -146,7 +155,13 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, rest: &mut Vec<u8>) -> Optio
     let mut words = head.split_whitespace();
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    Some(Request { method, path: path.to_owned(), query: query.to_owned(), all, head: head.clone() })
+    Some(Request {
+        method,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        all,
+        head: head.clone(),
+    })
 }
 
 async fn more<S: AsyncRead + Unpin>(stream: &mut S, rest: &mut Vec<u8>) -> Option<()> {
@@ -158,7 +173,10 @@ async fn more<S: AsyncRead + Unpin>(stream: &mut S, rest: &mut Vec<u8>) -> Optio
 
 fn header(head: &str, name: &str) -> Option<String> {
     let lines = head.lines().filter_map(|line| line.split_once(':'));
-    lines.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
+    lines
+        .into_iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim().to_owned())
 }
 
 /// Nobody but the registry may be sent anything that was given for it.
@@ -166,7 +184,9 @@ fn look_through(role: Role, request: &Request, shared: &Shared) {
     if request.path.starts_with("/forbidden") {
         shared.leaked("an address that may not be asked", "a request");
     }
-    if role == Role::Registry || header(&request.head, "user-agent").is_some_and(|agent| agent.contains("containerd")) {
+    if role == Role::Registry
+        || header(&request.head, "user-agent").is_some_and(|agent| agent.contains("containerd"))
+    {
         return;
     }
     let all = request.all.to_ascii_lowercase();
@@ -178,7 +198,8 @@ fn look_through(role: Role, request: &Request, shared: &Shared) {
 }
 
 fn script(role: Role, request: &Request, shared: &Shared) -> Script {
-    let is_gate = header(&request.head, "user-agent").is_some_and(|agent| agent.contains("sealgate/"));
+    let is_gate =
+        header(&request.head, "user-agent").is_some_and(|agent| agent.contains("sealgate/"));
     let own = (shared.step.role() == role && is_gate).then_some(shared.step);
     if role == Role::Registry {
         if request.path == "/token" {
@@ -201,13 +222,22 @@ fn script(role: Role, request: &Request, shared: &Shared) -> Script {
     }
     let page = if request.query.contains("page=2") { "?page=2" } else { "" };
     let mut good = shared.world.get(&format!("{}{page}", request.path)).cloned();
-    // What a fault leads to on the same host is the same fault again; what it leads to elsewhere is the truth.
-    if request.path.starts_with("/again") || request.query.contains("again") || role == Role::Elsewhere {
+    // What a fault leads to on the same host is the same fault again; what it leads to elsewhere is
+    // the truth.
+    if request.path.starts_with("/again")
+        || request.query.contains("again")
+        || role == Role::Elsewhere
+    {
         good = shared.world.values().find(|good| good.step == Some(shared.step)).cloned();
     }
-    let is_step = own.is_some() && (role == Role::Mirror || good.as_ref().is_some_and(|good| good.step == own));
+    let is_step = own.is_some()
+        && (role == Role::Mirror || good.as_ref().is_some_and(|good| good.step == own));
     let Some(good) = good.or_else(|| is_step.then(not_there)) else {
-        return if request.path.contains("/referrers/") { no_endpoint() } else { error(404, "MANIFEST_UNKNOWN") };
+        return if request.path.contains("/referrers/") {
+            no_endpoint()
+        } else {
+            error(404, "MANIFEST_UNKNOWN")
+        };
     };
     if is_step { faulty(request, shared, &good) } else { answer(&good) }
 }
@@ -242,12 +272,17 @@ fn token(request: &Request, shared: &Shared, own: Option<Step>) -> Script {
     if own == Some(Step::Tok) {
         return faulty(request, shared, &good);
     }
-    let known = header(&request.head, "authorization").is_some_and(|value| value == format!("Basic {BASIC}"));
+    let known = header(&request.head, "authorization")
+        .is_some_and(|value| value == format!("Basic {BASIC}"));
     if known { answer(&good) } else { error(401, "UNAUTHORIZED") }
 }
 
 fn challenge(shared: &Shared) -> Script {
-    let origin = format!("{}://{}", tls::scheme(Role::Registry, shared.fault, shared.step), shared.places.registry);
+    let origin = format!(
+        "{}://{}",
+        tls::scheme(Role::Registry, shared.fault, shared.step),
+        shared.places.registry
+    );
     let challenge = format!(r#"Bearer realm="{origin}/token",service="hostile""#);
     let headers = vec![("WWW-Authenticate", challenge)];
     answer(&Good { step: None, status: 401, headers, body: "{}".into() })

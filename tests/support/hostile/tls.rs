@@ -81,10 +81,16 @@ pub(crate) fn write_hosts(certs: &Path, places: &Places, fault: &Fault, step: St
         Some(_) => "ca = \"ca.pem\"\n",
     };
     let server = format!("{}://{}", scheme(Role::Registry, fault, step), places.registry);
-    let mut text = format!("server = \"{server}\"\n{}[header]\nx-planted = \"{HEADER}\"\n", ca(Role::Registry));
+    let mut text = format!(
+        "server = \"{server}\"\n{}[header]\nx-planted = \"{HEADER}\"\n",
+        ca(Role::Registry)
+    );
     if let Some(mirror) = places.mirror {
         let mirror = format!("{}://{mirror}", scheme(Role::Mirror, fault, step));
-        text += &format!("[host.\"{mirror}\"]\ncapabilities = [\"pull\", \"resolve\"]\n{}", ca(Role::Mirror));
+        text += &format!(
+            "[host.\"{mirror}\"]\ncapabilities = [\"pull\", \"resolve\"]\n{}",
+            ca(Role::Mirror)
+        );
     }
     std::fs::write(folder.join("ca.pem"), &MADE.ca).unwrap();
     std::fs::write(folder.join("hosts.toml"), text).unwrap();
@@ -100,7 +106,8 @@ fn make() -> Made {
     let key = KeyPair::generate().unwrap();
     let named = |name: &str| CertificateParams::new(vec![name.to_owned()]).unwrap();
     let mut old = named("127.0.0.1");
-    (old.not_before, old.not_after) = (rcgen::date_time_ymd(2019, 1, 1), rcgen::date_time_ymd(2020, 1, 1));
+    (old.not_before, old.not_after) =
+        (rcgen::date_time_ymd(2019, 1, 1), rcgen::date_time_ymd(2020, 1, 1));
     let config = |certificate: rcgen::Certificate, protocols: &[&[u8]]| {
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))

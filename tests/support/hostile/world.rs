@@ -1,5 +1,5 @@
-//! The truth of one cell: a signed image and its evidence, by path. A document fault changes one of the documents before
-//! anything is said about its digest.
+//! The truth of one cell: a signed image and its evidence, by path. A document fault changes one of
+//! the documents before anything is said about its digest.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,13 @@ struct Put {
 }
 
 /// Makes the world of a cell.
-pub(crate) fn make(step: Step, fault: &Fault, signer: &Signer, places: &Places, number: usize) -> Made {
+pub(crate) fn make(
+    step: Step,
+    fault: &Fault,
+    signer: &Signer,
+    places: &Places,
+    number: usize,
+) -> Made {
     let folder = if step == Step::Att { ATTESTED } else { SIGNED };
     let repository = format!("{folder}/{}/{}/c{number}", step.name(), fault.name);
     let mut maker = Maker { step, fault, places, repository, world: BTreeMap::new() };
@@ -65,23 +71,28 @@ pub(crate) fn make(step: Step, fault: &Fault, signer: &Signer, places: &Places, 
     let name = format!("{}/{}", places.registry, maker.repository);
     match step {
         Step::Dig => {
-            let bytes = maker.world[&maker.path(&format!("manifests/{}", image.digest))].body.clone();
+            let bytes =
+                maker.world[&maker.path(&format!("manifests/{}", image.digest))].body.clone();
             let hash = hex::decode(image.digest.trim_start_matches("sha256:")).unwrap();
             let bundle = signer.message_bundle(&bytes, "SHA2_256", &hash);
             maker.referrers(&image, &bundle);
         }
-        Step::Sig | Step::Pay => maker.older(&image, "sig", &signing::payload(&image.digest, &name), signer),
+        Step::Sig | Step::Pay => {
+            maker.older(&image, "sig", &signing::payload(&image.digest, &name), signer)
+        }
         Step::Att => {
             let bundle = signer.statement_bundle(&signing::statement(&image.digest, PREDICATE));
             let bundle: Value = serde_json::from_str(&bundle).unwrap();
             maker.older(&image, "att", &bundle["dsseEnvelope"].to_string(), signer);
         }
         _ => {
-            let bundle = signer.statement_bundle(&signing::statement(&image.digest, IMAGE_SIGNATURE));
+            let bundle =
+                signer.statement_bundle(&signing::statement(&image.digest, IMAGE_SIGNATURE));
             maker.referrers(&image, &bundle);
         }
     }
-    let image = if step == Step::Dig { format!("{name}@{}", image.digest) } else { format!("{name}:v1") };
+    let image =
+        if step == Step::Dig { format!("{name}@{}", image.digest) } else { format!("{name}:v1") };
     Made { image, world: maker.world }
 }
 
@@ -98,7 +109,13 @@ impl Maker<'_> {
         }
     }
 
-    fn put(&mut self, path: String, step: Option<Step>, media_type: &'static str, body: impl Into<Bytes>) -> Put {
+    fn put(
+        &mut self,
+        path: String,
+        step: Option<Step>,
+        media_type: &'static str,
+        body: impl Into<Bytes>,
+    ) -> Put {
         let body = body.into();
         let digest = sealgate::image::Digest::of(&body).to_string();
         self.put_as(digest, path, step, media_type, body)
@@ -112,7 +129,10 @@ impl Maker<'_> {
         media_type: &'static str,
         body: Bytes,
     ) -> Put {
-        let headers = vec![("Content-Type", media_type.to_owned()), ("Docker-Content-Digest", digest.clone())];
+        let headers = vec![
+            ("Content-Type", media_type.to_owned()),
+            ("Docker-Content-Digest", digest.clone()),
+        ];
         let size = body.len();
         self.world.insert(path, Good { step, status: 200, headers, body });
         Put { media_type, digest, size }
@@ -125,7 +145,10 @@ impl Maker<'_> {
         media_type: &'static str,
         body: &str,
     ) -> Put {
-        let (digest, body) = (sealgate::image::Digest::of(body.as_bytes()).to_string(), Bytes::from(body.to_owned()));
+        let (digest, body) = (
+            sealgate::image::Digest::of(body.as_bytes()).to_string(),
+            Bytes::from(body.to_owned()),
+        );
         if let Some((tag, step)) = tag {
             let path = self.path(&format!("manifests/{tag}"));
             self.put_as(digest.clone(), path, Some(step), media_type, body.clone());
@@ -134,7 +157,12 @@ impl Maker<'_> {
         self.put_as(digest, path, by_digest, media_type, body)
     }
 
-    fn blob(&mut self, step: Option<Step>, media_type: &'static str, body: impl Into<Bytes>) -> Put {
+    fn blob(
+        &mut self,
+        step: Option<Step>,
+        media_type: &'static str,
+        body: impl Into<Bytes>,
+    ) -> Put {
         let body = body.into();
         let digest = sealgate::image::Digest::of(&body).to_string();
         let path = self.path(&format!("blobs/{digest}"));
@@ -147,7 +175,13 @@ impl Maker<'_> {
         let mut document: Value = serde_json::from_slice(source.tagged("v1")).unwrap();
         for (digest, bytes) in &source.blobs {
             let path = self.path(&format!("blobs/{digest}"));
-            self.put_as(digest.clone(), path, None, "application/octet-stream", bytes.clone().into());
+            self.put_as(
+                digest.clone(),
+                path,
+                None,
+                "application/octet-stream",
+                bytes.clone().into(),
+            );
         }
         document["layers"][0]["annotations"] = serde_json::json!({ "cell": number.to_string() });
         let (config, layers) = (&document["config"], &document["layers"]);
@@ -175,7 +209,8 @@ impl Maker<'_> {
         );
         let manifest = self.changed(Step::Bma, manifest);
         let manifest = self.manifest(None, Some(Step::Bma), MANIFEST, &manifest);
-        let entry = manifest.descriptor(&format!(r#","artifactType":"{BUNDLE}","annotations":{{}}"#));
+        let entry =
+            manifest.descriptor(&format!(r#","artifactType":"{BUNDLE}","annotations":{{}}"#));
         let page = list(&entry);
         let path = self.path(&format!("referrers/{}", image.digest));
         match self.step {
@@ -205,7 +240,12 @@ impl Maker<'_> {
         let there = self.world[&path].clone();
         let scheme = scheme(Role::Target, self.fault, self.step);
         let location = format!("{scheme}://{}/target", self.places.target);
-        let here = Good { status: 307, headers: vec![("Location", location)], body: Bytes::new(), ..there.clone() };
+        let here = Good {
+            status: 307,
+            headers: vec![("Location", location)],
+            body: Bytes::new(),
+            ..there.clone()
+        };
         self.world.insert(path, here);
         self.world.insert("/target".to_owned(), Good { step: Some(Step::Tar), ..there });
     }
@@ -221,7 +261,8 @@ impl Maker<'_> {
         };
         let layer = self.blob(Some(Step::Pay), kind, content);
         let config = self.blob(None, "application/vnd.oci.image.config.v1+json", "{}");
-        let annotations = serde_json::to_string(&annotations).unwrap().replace("{}", r#"{"none":""}"#);
+        let annotations =
+            serde_json::to_string(&annotations).unwrap().replace("{}", r#"{"none":""}"#);
         let manifest = format!(
             r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{},"layers":[{}],"annotations":{{}}}}"#,
             config.descriptor(""),

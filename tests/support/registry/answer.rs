@@ -56,7 +56,8 @@ impl Rule {
         Self { method: Some(method), ..self }
     }
 
-    /// Only clients whose user agent contains this: the gate says `sealgate/`, the runtime `containerd/`.
+    /// Only clients whose user agent contains this: the gate says `sealgate/`, the runtime
+    /// `containerd/`.
     pub fn user_agent(self, user_agent: &'static str) -> Self {
         Self { user_agent: Some(user_agent), ..self }
     }
@@ -81,8 +82,11 @@ impl Armed {
 
     /// The answer when this request is one of those that the rule is for.
     pub(crate) fn fits(&mut self, head: &http::request::Parts) -> Option<Answer> {
-        let agent =
-            head.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let agent = head
+            .headers
+            .get(http::header::USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let fits = head.uri.path().contains(&self.rule.path)
             && self.rule.method.is_none_or(|method| head.method == method)
             && self.rule.user_agent.is_none_or(|part| agent.contains(part));
@@ -96,12 +100,19 @@ impl Armed {
 
 /// The error body of the distribution-spec ("Error Codes").
 pub(crate) fn error(status: u16, code: &str) -> http::Response<Body> {
-    let body = format!(r#"{{"errors":[{{"code":"{code}","message":"said by the test registry"}}]}}"#);
+    let body =
+        format!(r#"{{"errors":[{{"code":"{code}","message":"said by the test registry"}}]}}"#);
     full(status, &[("content-type", "application/json".to_owned())], body.into_bytes())
 }
 
-pub(crate) fn full(status: u16, headers: &[(&'static str, String)], body: Vec<u8>) -> http::Response<Body> {
-    let mut response = http::Response::new(Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync());
+pub(crate) fn full(
+    status: u16,
+    headers: &[(&'static str, String)],
+    body: Vec<u8>,
+) -> http::Response<Body> {
+    let mut response = http::Response::new(
+        Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync(),
+    );
     *response.status_mut() = http::StatusCode::from_u16(status).expect("a status");
     for (name, value) in headers {
         response.headers_mut().append(*name, value.parse().expect("a header value"));
@@ -125,7 +136,8 @@ pub(crate) fn response(answer: Answer) -> Option<http::Response<Body>> {
             Some((Ok(Frame::data(Bytes::from_static(b" "))), ()))
         }))),
         Answer::Truncated(bytes) => {
-            let frames = [Ok(Frame::data(Bytes::from(bytes))), Err(std::io::Error::other("cut off"))];
+            let frames =
+                [Ok(Frame::data(Bytes::from(bytes))), Err(std::io::Error::other("cut off"))];
             Some(streamed(stream::iter(frames)))
         }
         Answer::Hang | Answer::Drop | Answer::Late(_) => None,

@@ -1,4 +1,5 @@
-//! The endpoints of distribution-spec 1.1 over the [`Store`](super::store::Store), as far as clients use them.
+//! The endpoints of distribution-spec 1.1 over the [`Store`](super::store::Store), as far as
+//! clients use them.
 
 use std::collections::BTreeMap;
 
@@ -40,14 +41,25 @@ pub(crate) fn answer(shared: &Shared, head: &Parts, body: &Bytes) -> Response {
 fn manifest(shared: &Shared, head: &Parts, name: &str, reference: &str, body: &Bytes) -> Response {
     let mut store = lock(&shared.store);
     if head.method == http::Method::PUT {
-        let media_type = head.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = head
+            .headers
+            .get("content-type")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let tag = (!reference.contains(':')).then_some(reference);
         let digest = store.put_manifest(name, tag, body, media_type);
-        let mut headers =
-            vec![("location", format!("/v2/{name}/manifests/{digest}")), ("docker-content-digest", digest)];
+        let mut headers = vec![
+            ("location", format!("/v2/{name}/manifests/{digest}")),
+            ("docker-content-digest", digest),
+        ];
         let subject = serde_json::from_slice::<Value>(body).ok();
-        let subject = subject.as_ref().and_then(|document| document.pointer("/subject/digest")).and_then(Value::as_str);
-        if let (Some(subject), Referrers::Endpoint | Referrers::Pages(_)) = (subject, shared.settings.referrers) {
+        let subject = subject
+            .as_ref()
+            .and_then(|document| document.pointer("/subject/digest"))
+            .and_then(Value::as_str);
+        if let (Some(subject), Referrers::Endpoint | Referrers::Pages(_)) =
+            (subject, shared.settings.referrers)
+        {
             headers.push(("oci-subject", subject.to_owned()));
         }
         return full(201, &headers, Vec::new());
@@ -67,7 +79,8 @@ fn blob(shared: &Shared, head: &Parts, name: &str, digest: &str) -> Response {
 }
 
 fn content(head: &Parts, media_type: &str, digest: String, bytes: Vec<u8>) -> Response {
-    let mut headers = vec![("content-type", media_type.to_owned()), ("docker-content-digest", digest)];
+    let mut headers =
+        vec![("content-type", media_type.to_owned()), ("docker-content-digest", digest)];
     if head.method == http::Method::HEAD {
         headers.push(("content-length", bytes.len().to_string()));
         return full(200, &headers, Vec::new());
@@ -85,14 +98,20 @@ fn upload(
 ) -> Response {
     let mut store = lock(&shared.store);
     let digest = query.get("digest");
-    let created = |digest: &str| full(201, &[("location", format!("/v2/{name}/blobs/{digest}"))], Vec::new());
+    let created =
+        |digest: &str| full(201, &[("location", format!("/v2/{name}/blobs/{digest}"))], Vec::new());
     if head.method == http::Method::POST {
         let id = store.begin_upload();
         if let Some(digest) = digest {
             store.append(&id, body);
-            return if store.finish(name, &id, digest) { created(digest) } else { error(400, "DIGEST_INVALID") };
+            return if store.finish(name, &id, digest) {
+                created(digest)
+            } else {
+                error(400, "DIGEST_INVALID")
+            };
         }
-        let headers = [("location", format!("/v2/{name}/blobs/uploads/{id}")), ("range", "0-0".to_owned())];
+        let headers =
+            [("location", format!("/v2/{name}/blobs/uploads/{id}")), ("range", "0-0".to_owned())];
         return full(202, &headers, Vec::new());
     }
     let Some(length) = store.append(id, body) else { return error(404, "BLOB_UPLOAD_UNKNOWN") };
@@ -101,21 +120,38 @@ fn upload(
         (&http::Method::PUT, _) => error(400, "DIGEST_INVALID"),
         _ => {
             let range = format!("0-{}", length.saturating_sub(1));
-            full(202, &[("location", format!("/v2/{name}/blobs/uploads/{id}")), ("range", range)], Vec::new())
+            full(
+                202,
+                &[("location", format!("/v2/{name}/blobs/uploads/{id}")), ("range", range)],
+                Vec::new(),
+            )
         }
     }
 }
 
-fn referrers(shared: &Shared, name: &str, digest: &str, query: &BTreeMap<String, String>) -> Response {
+fn referrers(
+    shared: &Shared,
+    name: &str,
+    digest: &str,
+    query: &BTreeMap<String, String>,
+) -> Response {
     let page = match shared.settings.referrers {
         Referrers::Endpoint => usize::MAX,
         Referrers::Pages(page) => page,
         Referrers::Missing(404) => {
-            return full(404, &[("content-type", "text/plain".to_owned())], b"404 page not found\n".to_vec());
+            return full(
+                404,
+                &[("content-type", "text/plain".to_owned())],
+                b"404 page not found\n".to_vec(),
+            );
         }
         Referrers::Missing(status) => return error(status, "UNSUPPORTED"),
         Referrers::WebPage => {
-            return full(200, &[("content-type", "text/html".to_owned())], b"<html>welcome</html>".to_vec());
+            return full(
+                200,
+                &[("content-type", "text/html".to_owned())],
+                b"<html>welcome</html>".to_vec(),
+            );
         }
     };
     let mut all = lock(&shared.store).referrers(name, digest);
@@ -125,10 +161,14 @@ fn referrers(shared: &Shared, name: &str, digest: &str, query: &BTreeMap<String,
     let entries: Vec<Value> = all.iter().skip(from).take(page).cloned().collect();
     let next = from.saturating_add(page);
     let mut headers = vec![("content-type", OCI_INDEX.to_owned())];
-    let kept = kind.map(|kind| format!("&artifactType={}", kind.replace('+', "%2B"))).unwrap_or_default();
+    let kept =
+        kind.map(|kind| format!("&artifactType={}", kind.replace('+', "%2B"))).unwrap_or_default();
     headers.extend(kind.map(|_| ("oci-filters-applied", "artifactType".to_owned())));
     if next < all.len() {
-        headers.push(("link", format!("</v2/{name}/referrers/{digest}?from={next}{kept}>; rel=\"next\"")));
+        headers.push((
+            "link",
+            format!("</v2/{name}/referrers/{digest}?from={next}{kept}>; rel=\"next\""),
+        ));
     }
     let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
     full(200, &headers, index.to_string().into_bytes())
@@ -145,7 +185,10 @@ fn tags(shared: &Shared, name: &str) -> Response {
 
 /// Query pairs, percent-decoded.
 fn query(text: &str) -> BTreeMap<String, String> {
-    text.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.to_owned(), decoded(v))).collect()
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(k, v)| (k.to_owned(), decoded(v)))
+        .collect()
 }
 
 fn decoded(text: &str) -> String {

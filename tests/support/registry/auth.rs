@@ -1,4 +1,5 @@
-//! [`Auth`]: who may use the registry, and its token service (Docker token authentication specification).
+//! [`Auth`]: who may use the registry, and its token service (Docker token authentication
+//! specification).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,12 +26,22 @@ impl Auth {
 
     /// Bearer with the user `robot`, tokens for him alone.
     pub fn bearer(password: &str) -> Self {
-        Self::Bearer { user: "robot".to_owned(), password: password.to_owned(), anonymous: false, realm: None }
+        Self::Bearer {
+            user: "robot".to_owned(),
+            password: password.to_owned(),
+            anonymous: false,
+            realm: None,
+        }
     }
 
     /// Bearer tokens for everybody.
     pub fn open_bearer() -> Self {
-        Self::Bearer { user: "robot".to_owned(), password: "-".to_owned(), anonymous: true, realm: None }
+        Self::Bearer {
+            user: "robot".to_owned(),
+            password: "-".to_owned(),
+            anonymous: true,
+            realm: None,
+        }
     }
 }
 
@@ -41,7 +52,11 @@ pub const REFRESH_TOKEN: &str = "refresh-me";
 pub const TOKEN: &str = "token-of-the-test-registry";
 
 /// The refusal when a request to the API may not pass.
-pub(crate) fn refusal(shared: &Shared, authorization: Option<&str>, path: &str) -> Option<http::Response<Body>> {
+pub(crate) fn refusal(
+    shared: &Shared,
+    authorization: Option<&str>,
+    path: &str,
+) -> Option<http::Response<Body>> {
     let challenge = match &shared.settings.auth {
         Auth::Anonymous => return None,
         Auth::Basic { user, password } => {
@@ -65,11 +80,20 @@ pub(crate) fn refusal(shared: &Shared, authorization: Option<&str>, path: &str) 
 }
 
 /// The answer of `/token`: GET with Basic, or POST with a refresh token (OAuth2).
-pub(crate) fn token(shared: &Shared, authorization: Option<&str>, form: &str) -> http::Response<Body> {
-    let Auth::Bearer { user, password, anonymous, .. } = &shared.settings.auth else { return error(404, "UNKNOWN") };
+pub(crate) fn token(
+    shared: &Shared,
+    authorization: Option<&str>,
+    form: &str,
+) -> http::Response<Body> {
+    let Auth::Bearer { user, password, anonymous, .. } = &shared.settings.auth else {
+        return error(404, "UNKNOWN");
+    };
     let known = match authorization {
         Some(given) => given == basic(user, password),
-        None => *anonymous || form.split('&').any(|pair| pair == format!("refresh_token={REFRESH_TOKEN}")),
+        None => {
+            *anonymous
+                || form.split('&').any(|pair| pair == format!("refresh_token={REFRESH_TOKEN}"))
+        }
     };
     if !known {
         return error(401, "UNAUTHORIZED");
@@ -85,6 +109,11 @@ fn basic(user: &str, password: &str) -> String {
 
 fn scope(path: &str) -> String {
     let rest = path.strip_prefix("/v2/").unwrap_or_default();
-    let end = ["/manifests/", "/blobs/", "/referrers/", "/tags/"].iter().filter_map(|part| rest.find(part)).min();
-    end.and_then(|end| rest.get(..end)).map(|name| format!("repository:{name}:pull")).unwrap_or_default()
+    let end = ["/manifests/", "/blobs/", "/referrers/", "/tags/"]
+        .iter()
+        .filter_map(|part| rest.find(part))
+        .min();
+    end.and_then(|end| rest.get(..end))
+        .map(|name| format!("repository:{name}:pull"))
+        .unwrap_or_default()
 }

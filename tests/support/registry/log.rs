@@ -13,7 +13,8 @@ pub struct Entry {
     pub user_agent: String,
     /// The whole `Authorization` header, secrets and all: tests look here for what leaked.
     pub authorization: Option<String>,
-    /// The request's body (pushes: only its length matters, so it is kept for token requests alone).
+    /// The request's body (pushes: only its length matters, so it is kept for token requests
+    /// alone).
     pub form: String,
     /// The status that was answered; none while it hangs or when the connection was dropped.
     pub status: Option<u16>,
@@ -32,7 +33,11 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn begin(&mut self, head: &http::request::Parts) -> usize {
-        let header = |name| head.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let header = |name| {
+            head.headers
+                .get(name)
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
         self.tick += 1;
         self.in_flight += 1;
         self.most = self.most.max(self.in_flight);
@@ -78,12 +83,16 @@ impl Log {
         self.most
     }
 
-    /// Longest path in the order "ended before the other began"; entries are sorted by their beginning.
+    /// Longest path in the order "ended before the other began"; entries are sorted by their
+    /// beginning.
     pub(crate) fn series(&self) -> usize {
         let mut depth: Vec<usize> = Vec::new();
         for entry in &self.entries {
-            let before =
-                self.entries.iter().zip(&depth).filter(|(earlier, _)| earlier.ended.is_some_and(|at| at < entry.began));
+            let before = self
+                .entries
+                .iter()
+                .zip(&depth)
+                .filter(|(earlier, _)| earlier.ended.is_some_and(|at| at < entry.began));
             depth.push(1 + before.map(|(_, depth)| *depth).max().unwrap_or(0));
         }
         depth.into_iter().max().unwrap_or(0)

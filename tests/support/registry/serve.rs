@@ -37,7 +37,8 @@ pub(crate) fn run(
     shared: Arc<Shared>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async move {
         let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
         tokio::select! {
@@ -56,8 +57,8 @@ pub(crate) struct Certified {
     pub(crate) acceptor: TlsAcceptor,
 }
 
-/// A certificate for `localhost`, `*.example.test` and 127.0.0.1, the authority that signed it, and a client of it, which
-/// every client must be when `wants_client` says so.
+/// A certificate for `localhost`, `*.example.test` and 127.0.0.1, the authority that signed it, and
+/// a client of it, which every client must be when `wants_client` says so.
 pub(crate) fn certificate(wants_client: bool) -> Certified {
     let ca_key = rcgen::KeyPair::generate().expect("a key");
     let mut ca = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
@@ -67,10 +68,14 @@ pub(crate) fn certificate(wants_client: bool) -> Certified {
     let issuer = rcgen::Issuer::new(ca, ca_key);
     let key = rcgen::KeyPair::generate().expect("a key");
     let names = ["localhost", "*.example.test", "127.0.0.1"].map(str::to_owned);
-    let own = rcgen::CertificateParams::new(names).expect("names").signed_by(&key, &issuer).expect("a certificate");
+    let own = rcgen::CertificateParams::new(names)
+        .expect("names")
+        .signed_by(&key, &issuer)
+        .expect("a certificate");
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let client_key = rcgen::KeyPair::generate().expect("a key");
-    let mut client = rcgen::CertificateParams::new(vec!["node.example.test".to_owned()]).expect("names");
+    let mut client =
+        rcgen::CertificateParams::new(vec!["node.example.test".to_owned()]).expect("names");
     client.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     let client = client.signed_by(&client_key, &issuer).expect("a certificate");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -82,11 +87,13 @@ pub(crate) fn certificate(wants_client: bool) -> Certified {
         true => {
             let mut roots = RootCertStore::empty();
             roots.add(ca_certificate.der().clone()).expect("a root");
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
             builder.with_client_cert_verifier(verifier.expect("a verifier"))
         }
     };
-    let config = builder.with_single_cert(vec![own.der().clone()], private).expect("a server configuration");
+    let config =
+        builder.with_single_cert(vec![own.der().clone()], private).expect("a server configuration");
     Certified {
         ca: ca_certificate.pem(),
         client: (client.pem(), client_key.serialize_pem()),
@@ -94,7 +101,11 @@ pub(crate) fn certificate(wants_client: bool) -> Certified {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
+async fn accept(
+    listener: tokio::net::TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+) {
     while let Ok((stream, _)) = listener.accept().await {
         let shared = Arc::clone(&shared);
         match acceptor.clone() {
@@ -108,9 +119,14 @@ async fn accept(listener: tokio::net::TcpListener, acceptor: Option<TlsAcceptor>
     }
 }
 
-async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, shared: Arc<Shared>) {
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    shared: Arc<Shared>,
+) {
     let service = service_fn(move |request| one(request, Arc::clone(&shared)));
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 /// Logs a request from its beginning to its answer, also when the client goes away first.
@@ -126,7 +142,10 @@ impl Drop for Logged {
     }
 }
 
-async fn one(request: http::Request<Incoming>, shared: Arc<Shared>) -> Result<http::Response<Body>, Dropped> {
+async fn one(
+    request: http::Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<http::Response<Body>, Dropped> {
     let (head, body) = request.into_parts();
     let index = lock(&shared.log).begin(&head);
     let mut logged = Logged { shared: Arc::clone(&shared), index, status: None };
@@ -134,9 +153,9 @@ async fn one(request: http::Request<Incoming>, shared: Arc<Shared>) -> Result<ht
     let rule = lock(&shared.rules).iter_mut().find_map(|armed| armed.fits(&head));
     let response = match rule {
         None => truth(&shared, &head, &body, index),
-        Some(Answer::Hang) => {
-            std::future::pending::<Result<_, Infallible>>().await.unwrap_or_else(|never| match never {})
-        }
+        Some(Answer::Hang) => std::future::pending::<Result<_, Infallible>>()
+            .await
+            .unwrap_or_else(|never| match never {}),
         Some(Answer::Drop) => return Err(Dropped),
         Some(Answer::Late(after)) => {
             tokio::time::sleep(after).await;
@@ -148,8 +167,14 @@ async fn one(request: http::Request<Incoming>, shared: Arc<Shared>) -> Result<ht
     Ok(response)
 }
 
-fn truth(shared: &Shared, head: &http::request::Parts, body: &Bytes, index: usize) -> http::Response<Body> {
-    let authorization = head.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+fn truth(
+    shared: &Shared,
+    head: &http::request::Parts,
+    body: &Bytes,
+    index: usize,
+) -> http::Response<Body> {
+    let authorization =
+        head.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let mut response = if head.uri.path() == "/token" {
         let form = String::from_utf8_lossy(body).into_owned();
         lock(&shared.log).form(index, form.clone());
@@ -161,9 +186,10 @@ fn truth(shared: &Shared, head: &http::request::Parts, body: &Bytes, index: usiz
         }
     };
     if shared.settings.docker_header {
-        response
-            .headers_mut()
-            .insert("docker-distribution-api-version", http::HeaderValue::from_static("registry/2.0"));
+        response.headers_mut().insert(
+            "docker-distribution-api-version",
+            http::HeaderValue::from_static("registry/2.0"),
+        );
     }
     response
 }

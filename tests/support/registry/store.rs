@@ -48,9 +48,14 @@ impl Store {
     }
 
     /// Digest, media type and bytes of the manifest behind a tag or a digest.
-    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Option<(String, String, Vec<u8>)> {
+    pub(crate) fn manifest(
+        &self,
+        repository: &str,
+        reference: &str,
+    ) -> Option<(String, String, Vec<u8>)> {
         let digest = self.tagged(repository, reference).unwrap_or_else(|| reference.to_owned());
-        let (media_type, bytes) = self.manifests.get(&(repository.to_owned(), digest.clone()))?.clone();
+        let (media_type, bytes) =
+            self.manifests.get(&(repository.to_owned(), digest.clone()))?.clone();
         Some((digest, media_type, bytes))
     }
 
@@ -59,18 +64,25 @@ impl Store {
     }
 
     pub(crate) fn any(&self, repository: &str, digest: &str) -> Option<Vec<u8>> {
-        self.blob(repository, digest).or_else(|| self.manifest(repository, digest).map(|(_, _, bytes)| bytes))
+        self.blob(repository, digest)
+            .or_else(|| self.manifest(repository, digest).map(|(_, _, bytes)| bytes))
     }
 
     pub(crate) fn knows(&self, repository: &str) -> bool {
-        self.order.iter().any(|(name, _)| name == repository) || self.blobs.keys().any(|(name, _)| name == repository)
+        self.order.iter().any(|(name, _)| name == repository)
+            || self.blobs.keys().any(|(name, _)| name == repository)
     }
 
     pub(crate) fn tags(&self, repository: &str) -> Vec<String> {
-        self.tags.keys().filter(|(name, _)| name == repository).map(|(_, tag)| tag.clone()).collect()
+        self.tags
+            .keys()
+            .filter(|(name, _)| name == repository)
+            .map(|(_, tag)| tag.clone())
+            .collect()
     }
 
-    /// Descriptors of the manifests whose `subject` is this digest, in the order in which they were pushed.
+    /// Descriptors of the manifests whose `subject` is this digest, in the order in which they were
+    /// pushed.
     pub(crate) fn referrers(&self, repository: &str, subject: &str) -> Vec<Value> {
         let own = self.order.iter().filter(|(name, _)| name == repository);
         own.filter_map(|key| {

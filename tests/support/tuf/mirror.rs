@@ -1,4 +1,5 @@
-//! [`Mirror`]: a server on loopback that serves a repository, or misbehaves, and remembers what it was asked.
+//! [`Mirror`]: a server on loopback that serves a repository, or misbehaves, and remembers what it
+//! was asked.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -92,7 +93,9 @@ fn answer(stream: TcpStream, state: &Mutex<State>) {
     while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
     let target = first.split(' ').nth(1).unwrap().to_owned();
     // A proxy is asked for whole URLs.
-    let path = target.strip_prefix("http://").map_or(target.as_str(), |rest| &rest[rest.find('/').unwrap()..]);
+    let path = target
+        .strip_prefix("http://")
+        .map_or(target.as_str(), |rest| &rest[rest.find('/').unwrap()..]);
     let reply = {
         let mut state = state.lock().unwrap();
         state.asked.push(target.clone());
@@ -105,11 +108,19 @@ fn answer(stream: TcpStream, state: &Mutex<State>) {
 fn write(mut stream: TcpStream, reply: Reply) -> std::io::Result<()> {
     match reply {
         Reply::File(bytes) => {
-            write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", bytes.len())?;
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                bytes.len()
+            )?;
             stream.write_all(&bytes)
         }
         Reply::Redirect(to) => {
-            write!(stream, "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n")
+            write!(
+                stream,
+                "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: {to}\r\nContent-Length: \
+                 0\r\n\r\n"
+            )
         }
         Reply::Status(code) => {
             write!(stream, "HTTP/1.1 {code} No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")

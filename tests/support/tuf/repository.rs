@@ -1,4 +1,5 @@
-//! [`Repository`]: a TUF repository with keys of its own, as a mirror serves it; any part of it can be made wrong.
+//! [`Repository`]: a TUF repository with keys of its own, as a mirror serves it; any part of it can
+//! be made wrong.
 
 use std::collections::BTreeMap;
 
@@ -96,8 +97,7 @@ impl Repository {
         let target = json!({"trusted_root.json": {"length": self.target.len(), "hashes": hashes}});
         let role = |kind: &str, expires: &str, field: &str, value: Value| {
             let spec = "1.0.0";
-            let signed =
-                json!({"_type": kind, "spec_version": spec, "version": version, "expires": expires, field: value});
+            let signed = json!({"_type": kind, "spec_version": spec, "version": version, "expires": expires, field: value});
             envelope(&signed, key)
         };
         let pinned = |name: &str, bytes: &[u8]| {
@@ -106,14 +106,20 @@ impl Repository {
         };
         let targets = role("targets", self.expires, "targets", target);
         let snapshot = role("snapshot", self.expires, "meta", pinned("targets.json", &targets));
-        let timestamp = role("timestamp", self.timestamp_expires, "meta", pinned("snapshot.json", &snapshot));
+        let timestamp =
+            role("timestamp", self.timestamp_expires, "meta", pinned("snapshot.json", &snapshot));
         let mut files = BTreeMap::from([
             ("/timestamp.json".to_owned(), timestamp),
             (format!("/{version}.snapshot.json"), snapshot),
             (format!("/{version}.targets.json"), targets),
             (format!("/targets/{hash}.trusted_root.json"), self.target.clone()),
         ]);
-        files.extend(self.roots.iter().enumerate().map(|(n, root)| (format!("/{}.root.json", n + 1), root.clone())));
+        files.extend(
+            self.roots
+                .iter()
+                .enumerate()
+                .map(|(n, root)| (format!("/{}.root.json", n + 1), root.clone())),
+        );
         files
     }
 }

@@ -1,5 +1,5 @@
-//! Archives and layouts made to do harm: each is refused, or passed over in part, for a typed reason; nothing is written
-//! but what was hashed, and nothing outside the store.
+//! Archives and layouts made to do harm: each is refused, or passed over in part, for a typed
+//! reason; nothing is written but what was hashed, and nothing outside the store.
 
 use std::io::{Seek as _, SeekFrom, Write as _};
 
@@ -62,7 +62,8 @@ fn attack_e2_members_that_lead_out_are_refused() {
         let bytes = archive(&[members.as_slice(), &[member(name, b"evil")]].concat());
         assert_eq!(fault(&bytes), ArchiveFault::Name(name.into()));
     }
-    let bytes = archive(&[members.as_slice(), &[named(b"\xff\xfe", EntryType::Regular, b"")]].concat());
+    let bytes =
+        archive(&[members.as_slice(), &[named(b"\xff\xfe", EntryType::Regular, b"")]].concat());
     assert!(matches!(fault(&bytes), ArchiveFault::Name(_)));
 }
 
@@ -70,11 +71,19 @@ fn attack_e2_members_that_lead_out_are_refused() {
 fn attack_e2_links_devices_and_pipes_are_no_files_of_a_layout() {
     let (entry, members) = good();
     let blob = format!("blobs/sha256/{}", entry.manifests[0].hex());
-    for kind in
-        [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Block, EntryType::Fifo, EntryType::Directory]
-    {
+    for kind in [
+        EntryType::Symlink,
+        EntryType::Link,
+        EntryType::Char,
+        EntryType::Block,
+        EntryType::Fifo,
+        EntryType::Directory,
+    ] {
         for name in ["index.json", "oci-layout", blob.as_str()] {
-            let rest = members.iter().filter(|(header, _)| header.path().unwrap().to_str() != Some(name)).cloned();
+            let rest = members
+                .iter()
+                .filter(|(header, _)| header.path().unwrap().to_str() != Some(name))
+                .cloned();
             let mut all: Vec<Member> = rest.collect();
             let mut header = named(name.as_bytes(), kind, b"").0;
             if kind != EntryType::Directory {
@@ -97,14 +106,25 @@ fn attack_e2_extensions_under_which_readers_differ_are_refused() {
     let (entry, members) = good();
     let before = |member: Member| archive(&[&[member], members.as_slice()].concat());
     for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::GNUSparse] {
-        assert_eq!(fault(&before(named(b"././@LongLink", kind, b"index.json\0"))), ArchiveFault::Extension);
+        assert_eq!(
+            fault(&before(named(b"././@LongLink", kind, b"index.json\0"))),
+            ArchiveFault::Extension
+        );
     }
     let record = |text: &str| {
-        let length = (1..).find(|length: &usize| length.to_string().len() + 1 + text.len() + 1 == *length).unwrap();
+        let length = (1..)
+            .find(|length: &usize| length.to_string().len() + 1 + text.len() + 1 == *length)
+            .unwrap();
         format!("{length} {text}\n")
     };
     for kind in [EntryType::XHeader, EntryType::XGlobalHeader] {
-        for text in ["path=index.json", "size=1", "linkpath=x", "GNU.sparse.major=1", "GNU.sparse.realsize=99999999"] {
+        for text in [
+            "path=index.json",
+            "size=1",
+            "linkpath=x",
+            "GNU.sparse.major=1",
+            "GNU.sparse.realsize=99999999",
+        ] {
             let bytes = before(named(b"pax", kind, record(text).as_bytes()));
             assert_eq!(fault(&bytes), ArchiveFault::Extension, "{text}");
         }
@@ -151,8 +171,10 @@ fn attack_d1_huge_members_are_not_read() {
     // The same for what the layout does name.
     let mut members = members;
     let hex = entry.manifests[0].hex().to_owned();
-    let bundle = members.iter_mut().find(|(header, _)| header.path().unwrap().ends_with(&hex)).unwrap();
-    *bundle = member(&format!("blobs/sha256/{hex}"), &vec![b' '; usize::try_from(BLOB_MAX).unwrap() + 1]);
+    let bundle =
+        members.iter_mut().find(|(header, _)| header.path().unwrap().ends_with(&hex)).unwrap();
+    *bundle =
+        member(&format!("blobs/sha256/{hex}"), &vec![b' '; usize::try_from(BLOB_MAX).unwrap() + 1]);
     assert_eq!(skipped(&archive(&members)), Skipped::TooLarge);
     let long = vec![b' '; usize::try_from(INDEX_MAX).unwrap() + 1];
     members[1] = member("index.json", &long);
@@ -179,7 +201,9 @@ fn attack_d1_an_archive_that_ends_early_or_is_none_is_refused() {
             "{size}: {error:?}"
         );
     }
-    for (magic, with) in [(&b"\x1f\x8b\x08\x00"[..], "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh9", "bzip2")] {
+    for (magic, with) in
+        [(&b"\x1f\x8b\x08\x00"[..], "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh9", "bzip2")]
+    {
         assert_eq!(refused(magic), LayoutError::Compressed(with));
     }
 }
@@ -230,9 +254,14 @@ fn attack_a7_a_layer_of_another_size_than_its_manifest_says_is_passed_over() {
         "subject": descriptor(OCI_MANIFEST, &image),
     });
     let manifest = blob(manifest.to_string());
-    let imported =
-        Home::new().import_from(&layout(&[descriptor(OCI_MANIFEST, &manifest)], &[&manifest, &layer]), "a.example/b");
-    assert_eq!(imported.skipped, [(layer.0.to_string(), Skipped::Size), (manifest.0.to_string(), Skipped::NoEvidence)]);
+    let imported = Home::new().import_from(
+        &layout(&[descriptor(OCI_MANIFEST, &manifest)], &[&manifest, &layer]),
+        "a.example/b",
+    );
+    assert_eq!(
+        imported.skipped,
+        [(layer.0.to_string(), Skipped::Size), (manifest.0.to_string(), Skipped::NoEvidence)]
+    );
     let mut listed = descriptor(OCI_MANIFEST, &manifest);
     listed["size"] = json!(7);
     let imported = Home::new().import_from(&layout(&[listed], &[&manifest, &layer]), "a.example/b");
@@ -258,26 +287,37 @@ fn attack_b4_annotations_that_are_not_exactly_so_are_passed_over() {
         assert_eq!(skipped(&bytes), Skipped::Annotation(name), "{value}");
     }
     for name in [SUBJECT, SOURCE, FETCHED] {
-        let bytes =
-            with_index(|index| drop(index["manifests"][1]["annotations"].as_object_mut().unwrap().remove(name)));
+        let bytes = with_index(|index| {
+            drop(index["manifests"][1]["annotations"].as_object_mut().unwrap().remove(name))
+        });
         assert_eq!(skipped(&bytes), Skipped::Annotation(name));
     }
-    let many: Vec<String> = (0..300_u32).map(|n| Digest::of(&n.to_be_bytes()).to_string()).collect();
-    let bytes = with_index(|index| index["manifests"][1]["annotations"][TARGETS] = json!(many.join(",")));
+    let many: Vec<String> =
+        (0..300_u32).map(|n| Digest::of(&n.to_be_bytes()).to_string()).collect();
+    let bytes =
+        with_index(|index| index["manifests"][1]["annotations"][TARGETS] = json!(many.join(",")));
     assert_eq!(skipped(&bytes), Skipped::Annotation(TARGETS));
 }
 
 #[test]
 fn attack_c4_a_time_that_is_yet_to_come_is_not_believed() {
-    for (said, believed) in [(time(-1), time(-1)), (time(0), time(0)), (time(1), time(0)), (time(90_000), time(0))] {
-        let bytes = with_index(|index| index["manifests"][1]["annotations"][FETCHED] = json!(said.to_string()));
+    for (said, believed) in
+        [(time(-1), time(-1)), (time(0), time(0)), (time(1), time(0)), (time(90_000), time(0))]
+    {
+        let bytes = with_index(|index| {
+            index["manifests"][1]["annotations"][FETCHED] = json!(said.to_string())
+        });
         assert_eq!(Home::new().import(&bytes).unwrap().entries[0].fetched, believed);
     }
 }
 
 #[test]
 fn attack_e2_digests_of_other_algorithms_name_nothing() {
-    for digest in [format!("sha512:{}", "a".repeat(128)), "sha256:../../../../etc/passwd".into(), String::new()] {
+    for digest in [
+        format!("sha512:{}", "a".repeat(128)),
+        "sha256:../../../../etc/passwd".into(),
+        String::new(),
+    ] {
         let bytes = with_index(|index| index["manifests"][1]["digest"] = json!(digest));
         assert_eq!(skipped(&bytes), Skipped::Algorithm);
     }
@@ -300,7 +340,10 @@ fn attack_a4_an_index_that_can_be_read_in_two_ways_is_refused() {
     };
     let twice = r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#;
     assert_eq!(json("index.json", twice), JsonError::DuplicateKey("manifests".into()));
-    assert!(matches!(json("index.json", r#"{"manifests":[],"Manifests":[]}"#), JsonError::EqualFold(..)));
+    assert!(matches!(
+        json("index.json", r#"{"manifests":[],"Manifests":[]}"#),
+        JsonError::EqualFold(..)
+    ));
     assert_eq!(json("index.json", &"[".repeat(100_000)), JsonError::TooDeep(16));
     let many = format!("{{\"schemaVersion\":2,\"manifests\":[{}1]}}", "1,".repeat(1_100_000));
     assert!(matches!(json("index.json", &many), JsonError::TooMany(_)));
@@ -312,12 +355,19 @@ fn attack_a4_an_index_that_can_be_read_in_two_ways_is_refused() {
         ("oci-layout", r#"{"imageLayoutVersion":"2.0.0"}"#, "imageLayoutVersion"),
         ("oci-layout", "{}", "imageLayoutVersion"),
     ] {
-        assert_eq!(refused(&with(file, text.as_bytes())), LayoutError::Field(file, field), "{text}");
+        assert_eq!(
+            refused(&with(file, text.as_bytes())),
+            LayoutError::Field(file, field),
+            "{text}"
+        );
     }
     let (_, members) = good();
     for missing in ["oci-layout", "index.json"] {
-        let rest: Vec<Member> =
-            members.iter().filter(|one| one.0.path().unwrap().to_str() != Some(missing)).cloned().collect();
+        let rest: Vec<Member> = members
+            .iter()
+            .filter(|one| one.0.path().unwrap().to_str() != Some(missing))
+            .cloned()
+            .collect();
         assert_eq!(refused(&archive(&rest)), LayoutError::Missing(missing));
     }
 }
@@ -337,8 +387,10 @@ fn attack_d1_nested_indexes_are_not_followed() {
     let fallback = format!("sha256-{}", image.0.hex());
     for name in ["a.example/b:1", fallback.as_str()] {
         let home = Home::new();
-        let imported =
-            home.import_from(&layout(&[annotated(OCI_INDEX, &outer, &[(REF_NAME, name)])], &blobs), "a.example/b");
+        let imported = home.import_from(
+            &layout(&[annotated(OCI_INDEX, &outer, &[(REF_NAME, name)])], &blobs),
+            "a.example/b",
+        );
         assert_eq!(imported.entries, [], "{name}");
     }
 }
@@ -346,7 +398,8 @@ fn attack_d1_nested_indexes_are_not_followed() {
 #[test]
 fn attack_d1_an_entry_holds_no_more_than_it_may() {
     let image = image("app");
-    let layers: Vec<(Digest, Bytes)> = (0..6).map(|n| blob(n.to_string().repeat(16 << 20))).collect();
+    let layers: Vec<(Digest, Bytes)> =
+        (0..6).map(|n| blob(n.to_string().repeat(16 << 20))).collect();
     let manifest = json!({
         "schemaVersion": 2, "config": descriptor("application/vnd.oci.empty.v1+json", &blob("{}")),
         "layers": layers.iter().map(|layer| descriptor(BUNDLE, layer)).collect::<Vec<_>>(),
@@ -355,7 +408,8 @@ fn attack_d1_an_entry_holds_no_more_than_it_may() {
     let manifest = blob(manifest.to_string());
     let mut blobs: Vec<_> = layers.iter().collect();
     blobs.push(&manifest);
-    let imported = Home::new().import_from(&layout(&[descriptor(OCI_MANIFEST, &manifest)], &blobs), "a.example/b");
+    let imported = Home::new()
+        .import_from(&layout(&[descriptor(OCI_MANIFEST, &manifest)], &blobs), "a.example/b");
     assert_eq!(imported.entries, []);
     let too_large = imported.skipped.iter().filter(|(_, why)| *why == Skipped::TooLarge).count();
     assert_eq!(too_large, 3, "two layers, and then the manifest");
@@ -363,7 +417,8 @@ fn attack_d1_an_entry_holds_no_more_than_it_may() {
 
 #[test]
 fn attack_e3_what_is_told_is_short_and_has_no_escapes() {
-    let bytes = with_index(|index| index["manifests"][1]["digest"] = json!("\u{1b}[31m".repeat(10_000)));
+    let bytes =
+        with_index(|index| index["manifests"][1]["digest"] = json!("\u{1b}[31m".repeat(10_000)));
     let imported = Home::new().import(&bytes).unwrap();
     assert_eq!(imported.skipped[0].0.chars().count(), 80);
     let (_, members) = good();
@@ -379,17 +434,24 @@ fn attack_d1_reasons_are_bounded() {
         index["manifests"].as_array_mut().unwrap().extend(vec![one; 5000]);
     });
     let imported = Home::new().import(&bytes).unwrap();
-    assert_eq!((imported.entries.len(), imported.skipped.len(), imported.skipped_more), (1, 256, 5000 - 256));
+    assert_eq!(
+        (imported.entries.len(), imported.skipped.len(), imported.skipped_more),
+        (1, 256, 5000 - 256)
+    );
 }
 
 #[test]
 fn attack_g_a_full_store_ends_the_import_with_what_is_whole() {
     let one = Home::new();
-    let entries: Vec<Entry> = (0..20).map(|n| keep(&one, &format!("app{n}"), Way::Referrers)).collect();
+    let entries: Vec<Entry> =
+        (0..20).map(|n| keep(&one, &format!("app{n}"), Way::Referrers)).collect();
     let (bytes, _) = one.export(&entries, &[]);
     let small = Home::bounded(10 * 4 * 4096);
     let error = small.import(&bytes).unwrap_err();
-    assert!(matches!(error, LayoutError::Store(crate::evidence_store::StoreError::Full { .. })), "{error:?}");
+    assert!(
+        matches!(error, LayoutError::Store(crate::evidence_store::StoreError::Full { .. })),
+        "{error:?}"
+    );
     let kept = small.store.entries().unwrap();
     assert_eq!(kept.len(), 10);
     assert!(kept.iter().all(|kept| small.is_whole(&kept.entry)));
@@ -406,10 +468,16 @@ fn attack_e2_a_folder_with_links_out_of_it_gives_nothing_but_hashed_bytes() {
     let index = folder.path().join("index.json");
     fs::remove_file(&index).unwrap();
     std::os::unix::fs::symlink(&secret, &index).unwrap();
-    assert_eq!(import(&home.store, folder.path(), None, time(0)), Err(LayoutError::Missing("index.json")));
+    assert_eq!(
+        import(&home.store, folder.path(), None, time(0)),
+        Err(LayoutError::Missing("index.json"))
+    );
     nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let pipe = folder.path().join("pipe");
-    assert_eq!(import(&home.store, &pipe, None, time(0)), Err(LayoutError::NotAFile { path: pipe }));
+    assert_eq!(
+        import(&home.store, &pipe, None, time(0)),
+        Err(LayoutError::NotAFile { path: pipe })
+    );
 }
 
 /// Any change of a good archive is refused, passed over, or changes nothing that is hashed.
@@ -418,7 +486,10 @@ fn attack_a7_no_changed_archive_brings_changed_bytes() {
     let (entry, members) = good();
     let bytes = archive(&members);
     let limit = bytes.len();
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 48, ..ProptestConfig::default() });
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 48,
+        ..ProptestConfig::default()
+    });
     let changes = proptest::collection::vec((0..limit, any::<u8>()), 1..4);
     let result = runner.run(&changes, |changes| {
         let mut changed = bytes.clone();

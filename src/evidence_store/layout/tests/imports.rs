@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// The good layout of a home of its own, as another node would export it later: this carrier instead of its own.
+/// The good layout of a home of its own, as another node would export it later: this carrier
+/// instead of its own.
 fn newer(way: Way, text: &str) -> Vec<u8> {
     let home = Home::new();
     let entry = keep(&home, "app", way);
@@ -14,8 +15,8 @@ fn newer(way: Way, text: &str) -> Vec<u8> {
     home.export(&[other], &[]).0
 }
 
-/// Attack G: an archive has less than this node, and says that it is newer. What admits the image stays, and is read first;
-/// nor does it become newer for what the archive does not have.
+/// Attack G: an archive has less than this node, and says that it is newer. What admits the image
+/// stays, and is read first; nor does it become newer for what the archive does not have.
 #[test]
 fn attack_g_an_import_takes_nothing_away() {
     for way in Way::ALL {
@@ -23,12 +24,17 @@ fn attack_g_an_import_takes_nothing_away() {
         let kept = keep(&home, "app", way);
         assert_eq!(home.import(&newer(way, "junk")).unwrap().entries.len(), 1);
         let entry = home.store.entry(&kept.place).unwrap().unwrap();
-        assert_eq!((entry.manifests.len(), &entry.manifests[0]), (2, &kept.manifests[0]), "{way:?}");
+        assert_eq!(
+            (entry.manifests.len(), &entry.manifests[0]),
+            (2, &kept.manifests[0]),
+            "{way:?}"
+        );
         assert!(home.is_whole(&entry) && entry.blobs.is_superset(&kept.blobs));
         let is_tag = matches!(way, Way::SignatureTag | Way::AttestationTag);
         assert_eq!(entry.fetched, if is_tag { time(-1) } else { kept.fetched }, "{way:?}");
         // And as others write it, who say no time.
-        let [manifest, layer] = carrier("application/vnd.dev.cosign.simplesigning.v1+json", "more", None);
+        let [manifest, layer] =
+            carrier("application/vnd.dev.cosign.simplesigning.v1+json", "more", None);
         let tag = format!("sha256-{}.sig", kept.place.subject.hex());
         let listed = [annotated(OCI_MANIFEST, &manifest, &[(REF_NAME, &tag)])];
         home.import_from(&layout(&listed, &[&manifest, &layer]), "registry.example:5000/app");
@@ -40,20 +46,26 @@ fn attack_g_an_import_takes_nothing_away() {
     }
 }
 
-/// Attack D1: many imports of junk, before and after what is good: neither hides the other from who reads a few.
+/// Attack D1: many imports of junk, before and after what is good: neither hides the other from who
+/// reads a few.
 #[test]
 fn attack_d1_junk_that_is_imported_hides_nothing() {
     let home = Home::new();
     let image = image("app");
     let junk = |round: u32| {
-        let many: Vec<[(Digest, Bytes); 2]> =
-            (0..64_u32).map(|n| carrier(BUNDLE, &format!("junk {round} {n}"), Some(&image))).collect();
-        let listed: Vec<Value> = many.iter().map(|[manifest, _]| descriptor(OCI_MANIFEST, manifest)).collect();
+        let many: Vec<[(Digest, Bytes); 2]> = (0..64_u32)
+            .map(|n| carrier(BUNDLE, &format!("junk {round} {n}"), Some(&image)))
+            .collect();
+        let listed: Vec<Value> =
+            many.iter().map(|[manifest, _]| descriptor(OCI_MANIFEST, manifest)).collect();
         layout(&listed, &many.iter().flatten().collect::<Vec<_>>())
     };
     let [good, layer] = carrier(BUNDLE, "good", Some(&image));
     home.import_from(&junk(0), "registry.example:5000/app");
-    home.import_from(&layout(&[descriptor(OCI_MANIFEST, &good)], &[&good, &layer]), "registry.example:5000/app");
+    home.import_from(
+        &layout(&[descriptor(OCI_MANIFEST, &good)], &[&good, &layer]),
+        "registry.example:5000/app",
+    );
     for round in 1..4 {
         home.import_from(&junk(round), "registry.example:5000/app");
     }
@@ -77,7 +89,8 @@ fn attack_a7_a_broken_blob_of_an_earlier_entry_is_mended_or_left_out() {
     assert!(!entry.manifests.contains(&kept.manifests[0]));
 }
 
-/// Attack D1: an index that is listed again and again, under one tag after the other, is a thousand claims each time.
+/// Attack D1: an index that is listed again and again, under one tag after the other, is a thousand
+/// claims each time.
 #[test]
 fn attack_d1_an_index_listed_without_number_is_refused() {
     let home = Home::new();

@@ -23,7 +23,10 @@ fn referrers_are_known_by_their_subject() {
         descriptor(OCI_MANIFEST, &bundle),
         descriptor(OCI_MANIFEST, &bill),
     ];
-    let imported = home.import_from(&layout(&listed, &[&parent, &image, &bundle, &layer, &bill, &bill_layer]), FROM);
+    let imported = home.import_from(
+        &layout(&listed, &[&parent, &image, &bundle, &layer, &bill, &bill_layer]),
+        FROM,
+    );
     let expected = Entry {
         place: place(&image.0, Way::Referrers),
         fetched: time(0),
@@ -49,10 +52,24 @@ fn the_older_forms_and_the_fallback_index_are_known_by_their_tags() {
     let fallback = image_index(&[&bundle, &second]);
     let listed = [
         annotated(OCI_MANIFEST, &signatures, &[(REF_NAME, &format!("sha256-{hex}.sig"))]),
-        annotated(OCI_MANIFEST, &attestations, &[(REF_NAME, &format!("registry.example/app:sha256-{hex}.att"))]),
+        annotated(
+            OCI_MANIFEST,
+            &attestations,
+            &[(REF_NAME, &format!("registry.example/app:sha256-{hex}.att"))],
+        ),
         annotated(OCI_INDEX, &fallback, &[(REF_NAME, &format!("sha256-{hex}"))]),
     ];
-    let blobs = [&signatures, &payload, &attestations, &envelope, &bundle, &layer, &second, &second_layer, &fallback];
+    let blobs = [
+        &signatures,
+        &payload,
+        &attestations,
+        &envelope,
+        &bundle,
+        &layer,
+        &second,
+        &second_layer,
+        &fallback,
+    ];
     let imported = home.import_from(&layout(&listed, &blobs), FROM);
     assert_eq!(imported.skipped, []);
     let entry = |source| home.store.entry(&place(&image.0, source)).unwrap().unwrap();
@@ -82,7 +99,10 @@ fn what_cosign_saved_is_known_by_its_kind() {
     // Without the image nothing says what they are on.
     let imported = Home::new().import_from(&layout(&listed[1..], &blobs), FROM);
     assert_eq!(imported.entries, []);
-    assert_eq!(imported.skipped.into_iter().map(|(_, why)| why).collect::<Vec<_>>(), vec![Skipped::NoSubject; 2]);
+    assert_eq!(
+        imported.skipped.into_iter().map(|(_, why)| why).collect::<Vec<_>>(),
+        vec![Skipped::NoSubject; 2]
+    );
 }
 
 /// Cosign's older forms in manifests that refer to their image, as its referrers mode writes them.
@@ -93,7 +113,10 @@ fn the_older_forms_are_known_by_their_subject_too() {
     let [signatures, payload] = carrier(SIMPLE_SIGNING, "payload", Some(&image));
     let [attestations, envelope] = carrier(ENVELOPE, "envelope", Some(&image));
     let listed = [&image, &signatures, &attestations].map(|one| descriptor(OCI_MANIFEST, one));
-    home.import_from(&layout(&listed, &[&image, &signatures, &payload, &attestations, &envelope]), FROM);
+    home.import_from(
+        &layout(&listed, &[&image, &signatures, &payload, &attestations, &envelope]),
+        FROM,
+    );
     let entry = home.store.entry(&place(&image.0, Way::Referrers)).unwrap().unwrap();
     assert_eq!(entry.manifests, [signatures.0, attestations.0]);
     assert_eq!(entry.blobs, BTreeSet::from([payload.0, envelope.0, image.0]));

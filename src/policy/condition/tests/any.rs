@@ -1,4 +1,5 @@
-//! Any expression over any predicate: nothing panics, an answer repeats, and the parser reads what another one reads.
+//! Any expression over any predicate: nothing panics, an answer repeats, and the parser reads what
+//! another one reads.
 
 use proptest::prelude::*;
 
@@ -39,7 +40,16 @@ fn expression() -> impl Strategy<Value = String> {
                 .prop_map(|(f, body)| format!("predicate.a.{f}(x, {body})")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}[{b}]")),
             (
-                prop::sample::select(vec!["size", "int", "uint", "double", "string", "timestamp", "!", "-"]),
+                prop::sample::select(vec![
+                    "size",
+                    "int",
+                    "uint",
+                    "double",
+                    "string",
+                    "timestamp",
+                    "!",
+                    "-"
+                ]),
                 inner.clone()
             )
                 .prop_map(|(f, a)| format!("{f}({a})")),
@@ -137,8 +147,9 @@ proptest! {
         prop_assert_eq!(check::parse(&source).ok().map(|e| unnumbered(&e)), read_otherwise(&source));
     }
 
-    /// What this parser reads, the other reads alike, or not at all. After another sign, the minus before a number
-    /// is an operation to one and a part of the number to the other; that is the same value or an overflow.
+    /// What this parser reads, the other reads alike, or not at all. After another sign, the minus
+    /// before a number is an operation to one and a part of the number to the other; that is the
+    /// same value or an overflow.
     #[test]
     fn no_text_is_read_otherwise(parts in prop::collection::vec(token(), 0..12)) {
         let source = parts.concat();

@@ -20,16 +20,27 @@ fn worst_times() {
         ("7 in predicate.l && -7 in predicate.l", &ints),
         ("predicate.l.all(x, x != 7)", &loops(8, json!(0), 1)),
         ("predicate.l.all(x, x.a != 7)", &loops(8, json!({"a": 0}), 2)),
-        ("predicate.l.all(x, x.a.startsWith('a') && x.b == 1)", &loops(12, json!({"a": "a", "b": 1}), 3)),
+        (
+            "predicate.l.all(x, x.a.startsWith('a') && x.b == 1)",
+            &loops(12, json!({"a": "a", "b": 1}), 3),
+        ),
         ("predicate.l.exists(x, x.missing == 1)", &loops(8, json!({"a": {"b": {"c": {}}}}), 4)),
         ("predicate.l.all(x, x.all(y, y.all(z, z.all(w, w == 1))))", &loops(26, json!([[[1]]]), 4)),
-        ("predicate.l.filter(x, x.a == 1).map(x, x.a).all(x, x == 1)", &loops(24, json!({"a": 1}), 2)),
+        (
+            "predicate.l.filter(x, x.a == 1).map(x, x.a).all(x, x == 1)",
+            &loops(24, json!({"a": 1}), 2),
+        ),
     ] {
         let condition = Condition::parse(source).unwrap();
         #[allow(clippy::disallowed_methods, reason = "a measurement")]
         let start = std::time::Instant::now();
         let answer = condition.holds(predicate, TYPE, now());
-        println!("{:?} {source} {:?} weight {}", start.elapsed(), answer.is_ok(), condition.0.weight);
+        println!(
+            "{:?} {source} {:?} weight {}",
+            start.elapsed(),
+            answer.is_ok(),
+            condition.0.weight
+        );
     }
     let whole = json!({"l": ["a".repeat(256 * 1024)]});
     let mixed = json!({"l": ["ab1 .\u{e9}".repeat(256 * 1024 / 7)]});
@@ -45,7 +56,9 @@ fn worst_times() {
         "^(.?){200}.*[a1].{200}$",
         "^.*[a1].*[a1].*[a1].*[a1].*[a1].{60}x.*$",
     ] {
-        for (name, predicate) in [("whole", &whole), ("mixed", &mixed), ("lines", &lines), ("single", &single)] {
+        for (name, predicate) in
+            [("whole", &whole), ("mixed", &mixed), ("lines", &lines), ("single", &single)]
+        {
             let source = format!("!predicate.l.exists(x, x.matches('{pattern}') && x == '')");
             let Ok(condition) = Condition::parse(&source) else {
                 println!("{pattern}: {:?}", Condition::parse(&source).unwrap_err().fault);

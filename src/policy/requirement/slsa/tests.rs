@@ -59,7 +59,8 @@ fn cloud_build() -> Value {
     })
 }
 
-/// The delegating builders of the SLSA project, version 1 of the predicate; the container-based one states `sha1`.
+/// The delegating builders of the SLSA project, version 1 of the predicate; the container-based one
+/// states `sha1`.
 fn delegated(digest: &str) -> Value {
     let source = json!({"uri": "git+https://github.com/acme/app@refs/tags/app@1.4.0", "digest": {digest: COMMIT}});
     json!({
@@ -155,14 +156,18 @@ const SOURCE: (&str, &str) = ("source", "https://github.com/acme/app");
 #[test]
 fn each_producer_says_what_is_wanted() {
     let path = ".github/workflows/release.yml";
-    let generated =
-        "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml";
+    let generated = "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml";
     let container = "https://github.com/slsa-framework/slsa-github-generator/container@v1";
     let cases = [
         (
             V0_2,
             generator(),
-            vec![("builder", generated), ("tag", "v1.4.0"), ("workflow", path), ("buildType", container)],
+            vec![
+                ("builder", generated),
+                ("tag", "v1.4.0"),
+                ("workflow", path),
+                ("buildType", container),
+            ],
         ),
         (V1, attested(), vec![("branch", "main"), ("ref", "refs/heads/main"), ("workflow", path)]),
         (
@@ -206,9 +211,17 @@ fn each_producer_says_what_is_wanted() {
             let mut other = fields.clone();
             other.retain(|(name, _)| name != field);
             other.push((field, "https://example.com/other/name"));
-            assert!(differs(wanted(&other).check(version, &predicate), field), "{field} of {predicate}");
+            assert!(
+                differs(wanted(&other).check(version, &predicate), field),
+                "{field} of {predicate}"
+            );
             let empty = wanted(&[(field, "https://example.com/a/b")]).check(version, &json!({}));
-            assert_eq!(empty, Err(SlsaFault::Missing { field: Slsa::FIELDS.iter().find(|f| *f == field).unwrap() }));
+            assert_eq!(
+                empty,
+                Err(SlsaFault::Missing {
+                    field: Slsa::FIELDS.iter().find(|f| *f == field).unwrap()
+                })
+            );
         }
     }
 }
@@ -216,9 +229,20 @@ fn each_producer_says_what_is_wanted() {
 #[test]
 fn the_builder_is_pinned_to_a_version_when_one_is_wanted() {
     let id = "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml";
-    assert_eq!(wanted(&[("builder", &format!("{id}@refs/tags/v2.1.0"))]).check(V0_2, &generator()), Ok(()));
-    for other in [format!("{id}@refs/tags/v2.1.1"), format!("{id}@"), id[..id.len() - 1].to_owned(), String::new()] {
-        assert!(differs(wanted(&[("builder", &other)]).check(V0_2, &generator()), "builder"), "{other}");
+    assert_eq!(
+        wanted(&[("builder", &format!("{id}@refs/tags/v2.1.0"))]).check(V0_2, &generator()),
+        Ok(())
+    );
+    for other in [
+        format!("{id}@refs/tags/v2.1.1"),
+        format!("{id}@"),
+        id[..id.len() - 1].to_owned(),
+        String::new(),
+    ] {
+        assert!(
+            differs(wanted(&[("builder", &other)]).check(V0_2, &generator()), "builder"),
+            "{other}"
+        );
     }
     let missing = Err(SlsaFault::Missing { field: "builder" });
     assert_eq!(wanted(&[("builder", "")]).check(V0_2, &buildkit_v0_2()), missing);
@@ -243,13 +267,18 @@ fn attack_b2_another_file_with_the_builder_before_its_at_is_no_version_of_it() {
 #[test]
 fn attack_b2_another_repository_is_refused_and_both_are_named() {
     let mut other = attested();
-    other["buildDefinition"]["externalParameters"]["workflow"]["repository"] = json!("https://github.com/other/app");
-    let differs =
-        SlsaFault::Differs { field: "source", got: "https://github.com/other/app".into(), want: SOURCE.1.into() };
+    other["buildDefinition"]["externalParameters"]["workflow"]["repository"] =
+        json!("https://github.com/other/app");
+    let differs = SlsaFault::Differs {
+        field: "source",
+        got: "https://github.com/other/app".into(),
+        want: SOURCE.1.into(),
+    };
     assert_eq!(wanted(&[SOURCE]).check(V1, &other), Err(differs.clone()));
     assert_eq!(
         differs.to_string(),
-        "the provenance's source is \"https://github.com/other/app\", wanted \"https://github.com/acme/app\""
+        "the provenance's source is \"https://github.com/other/app\", \
+         wanted \"https://github.com/acme/app\""
     );
 }
 
@@ -260,10 +289,12 @@ fn attack_b2_parameters_and_dependencies_must_agree() {
         json!("git+https://github.com/other/app@refs/heads/main");
     assert!(differs(wanted(&[SOURCE]).check(V1, &other), "source"));
     let mut two = attested();
-    two["buildDefinition"]["externalParameters"]["source"] = json!("git+https://github.com/other/app");
+    two["buildDefinition"]["externalParameters"]["source"] =
+        json!("git+https://github.com/other/app");
     assert!(differs(wanted(&[SOURCE]).check(V1, &two), "source"));
     let mut reference = attested();
-    reference["buildDefinition"]["externalParameters"]["source"] = json!({"ref": "refs/heads/evil"});
+    reference["buildDefinition"]["externalParameters"]["source"] =
+        json!({"ref": "refs/heads/evil"});
     assert!(differs(wanted(&[("branch", "main")]).check(V1, &reference), "branch"));
     let mut commits = attested();
     let second = json!({"uri": "git+https://github.com/acme/app@refs/heads/main", "digest": {"gitCommit": "00"}});
@@ -285,15 +316,31 @@ fn attack_b2_one_place_that_differs_is_enough() {
             "workflow" => ".github/workflows/release.yml",
             _ => COMMIT,
         };
-        assert!(differs(wanted(&[(field, want)]).check(version, &predicate), field), "{pointer} of {predicate}");
+        assert!(
+            differs(wanted(&[(field, want)]).check(version, &predicate), field),
+            "{pointer} of {predicate}"
+        );
     };
-    let (ours, evil) = ("git+https://github.com/acme/app", "0000000000000000000000000000000000000000");
+    let (ours, evil) =
+        ("git+https://github.com/acme/app", "0000000000000000000000000000000000000000");
     wrong(V1, attested(), &format!("{outer}/workflow/repository"), other.clone(), "source");
     wrong(V1, attested(), &format!("{dependency}/uri"), other.clone(), "source");
     wrong(V1, attested(), &format!("{outer}/workflow/ref"), json!("refs/heads/evil"), "ref");
-    wrong(V1, attested(), &format!("{dependency}/uri"), json!(format!("{ours}@refs/heads/evil")), "ref");
+    wrong(
+        V1,
+        attested(),
+        &format!("{dependency}/uri"),
+        json!(format!("{ours}@refs/heads/evil")),
+        "ref",
+    );
     wrong(V1, attested(), &format!("{dependency}/uri"), json!(format!("{ours}@{evil}")), "commit");
-    wrong(V1, attested(), &format!("{dependency}/digest"), json!({"gitCommit": COMMIT, "sha1": evil}), "commit");
+    wrong(
+        V1,
+        attested(),
+        &format!("{dependency}/digest"),
+        json!({"gitCommit": COMMIT, "sha1": evil}),
+        "commit",
+    );
     wrong(V1, triggered(), &format!("{outer}/sourceToBuild/repository"), other.clone(), "source");
     wrong(V1, triggered(), &format!("{outer}/configSource/repository"), other.clone(), "source");
     wrong(V1, triggered(), &format!("{outer}/sourceToBuild/ref"), json!("refs/heads/evil"), "ref");
@@ -320,19 +367,32 @@ fn attack_b2_one_place_that_differs_is_enough() {
     };
     assert!(differs(tag(generator(), "/materials/0/uri", other), "source"));
     assert!(differs(tag(generator(), "/materials/0/digest/sha1", json!(evil)), "commit"));
-    assert!(differs(tag(generator(), "/materials/0/uri", json!(format!("{ours}@refs/tags/v2"))), "tag"));
-    assert!(differs(tag(generator(), "/invocation/environment/github_ref", json!("refs/heads/x")), "tag"));
-    assert_eq!(tag(generator(), "/materials", json!({})), Err(SlsaFault::Malformed { field: "source" }));
+    assert!(differs(
+        tag(generator(), "/materials/0/uri", json!(format!("{ours}@refs/tags/v2"))),
+        "tag"
+    ));
+    assert!(differs(
+        tag(generator(), "/invocation/environment/github_ref", json!("refs/heads/x")),
+        "tag"
+    ));
+    assert_eq!(
+        tag(generator(), "/materials", json!({})),
+        Err(SlsaFault::Malformed { field: "source" })
+    );
 }
 
-/// BuildKit lists what a Dockerfile fetches with `ADD`, also where the build itself came from a local folder.
+/// BuildKit lists what a Dockerfile fetches with `ADD`, also where the build itself came from a
+/// local folder.
 #[test]
 fn attack_b2_a_repository_that_was_fetched_is_no_source() {
     let mut local = buildkit_v1();
     local["buildDefinition"]["externalParameters"]["configSource"] = json!({"path": "Dockerfile"});
     for (field, want) in [SOURCE, ("commit", COMMIT), ("branch", "main")] {
         let missing = Slsa::FIELDS.iter().find(|name| **name == field).unwrap();
-        assert_eq!(wanted(&[(field, want)]).check(V1, &local), Err(SlsaFault::Missing { field: missing }));
+        assert_eq!(
+            wanted(&[(field, want)]).check(V1, &local),
+            Err(SlsaFault::Missing { field: missing })
+        );
     }
 }
 
@@ -340,7 +400,10 @@ fn attack_b2_a_repository_that_was_fetched_is_no_source() {
 fn a_short_name_of_a_ref_is_no_ref() {
     let mut short = buildkit_v0_2();
     short["invocation"]["configSource"]["uri"] = json!("https://github.com/acme/app.git#main");
-    assert_eq!(wanted(&[("branch", "main")]).check(V0_2, &short), Err(SlsaFault::Missing { field: "branch" }));
+    assert_eq!(
+        wanted(&[("branch", "main")]).check(V0_2, &short),
+        Err(SlsaFault::Missing { field: "branch" })
+    );
     assert_eq!(wanted(&[SOURCE]).check(V0_2, &short), Ok(()));
 }
 
@@ -387,7 +450,10 @@ fn attack_b2_spellings_that_hide_a_repository() {
         predicate["buildDefinition"]["externalParameters"]["workflow"]["repository"] = json!(other);
         assert!(differs(wanted(&[SOURCE]).check(V1, &predicate), "source"), "{other}");
     }
-    assert_eq!(wanted(&[("source", "acme/app")]).check(V1, &attested()), Err(SlsaFault::Malformed { field: "source" }));
+    assert_eq!(
+        wanted(&[("source", "acme/app")]).check(V1, &attested()),
+        Err(SlsaFault::Malformed { field: "source" })
+    );
 }
 
 #[test]
@@ -404,16 +470,25 @@ fn what_is_no_text_or_no_provenance_is_never_met() {
     for odd in [json!(1), json!(["https://github.com/acme/app"]), json!({}), json!(true)] {
         let mut predicate = attested();
         predicate["buildDefinition"]["externalParameters"]["workflow"]["repository"] = odd;
-        assert_eq!(wanted(&[SOURCE]).check(V1, &predicate), Err(SlsaFault::Malformed { field: "source" }));
+        assert_eq!(
+            wanted(&[SOURCE]).check(V1, &predicate),
+            Err(SlsaFault::Malformed { field: "source" })
+        );
     }
     let mut predicate = attested();
     predicate["buildDefinition"]["resolvedDependencies"] = json!("none");
-    assert_eq!(wanted(&[SOURCE]).check(V1, &predicate), Err(SlsaFault::Malformed { field: "source" }));
+    assert_eq!(
+        wanted(&[SOURCE]).check(V1, &predicate),
+        Err(SlsaFault::Malformed { field: "source" })
+    );
     for odd in [json!(null), json!([]), json!("x"), json!({"buildDefinition": 1})] {
         assert_eq!(wanted(&[SOURCE]).check(V1, &odd), Err(SlsaFault::Missing { field: "source" }));
     }
     let other = "https://slsa.dev/provenance/v0.1";
-    assert_eq!(wanted(&[SOURCE]).check(other, &attested()), Err(SlsaFault::OtherPredicate { got: other.into() }));
+    assert_eq!(
+        wanted(&[SOURCE]).check(other, &attested()),
+        Err(SlsaFault::OtherPredicate { got: other.into() })
+    );
     assert_eq!(Slsa::default().check(V1, &attested()), Err(SlsaFault::NothingWanted));
     assert!(wanted(&[SOURCE]).check(V0_2, &attested()).is_err());
 }

@@ -61,9 +61,11 @@ fn conversation(authority: &[u8], literal: Literal) -> Vec<u8> {
 fn an_authority_that_no_host_may_have_is_made_readable_and_nothing_else_changes() {
     let literals: [Literal; 2] = [|value| named(b":authority", value), |value| indexed(1, value)];
     for literal in literals {
-        for (said, becomes) in [("%2Frun%2Fsealgate%2Fcri.sock", "-2Frun-2Fsealgate-2Fcri.sock"), ("/run/x", "-run-x")]
+        for (said, becomes) in
+            [("%2Frun%2Fsealgate%2Fcri.sock", "-2Frun-2Fsealgate-2Fcri.sock"), ("/run/x", "-run-x")]
         {
-            let (sent, expected) = (conversation(said.as_bytes(), literal), conversation(becomes.as_bytes(), literal));
+            let (sent, expected) =
+                (conversation(said.as_bytes(), literal), conversation(becomes.as_bytes(), literal));
             for pieces in [1, 2, 7, 33, 5000] {
                 assert_eq!(block_on(through(&sent, pieces)), expected, "in pieces of {pieces}");
             }
@@ -97,7 +99,8 @@ fn it_tells_when_the_preface_is_complete_and_not_before() {
 }
 
 proptest! {
-    /// Whatever a client sends arrives in its length, and with nothing changed but in header blocks.
+    /// Whatever a client sends arrives in its length, and with nothing changed but in header
+    /// blocks.
     #[test]
     fn attack_d2_nonsense_passes_in_its_length(body in prop::collection::vec(any::<u8>(), 0..300), pieces in 1_usize..64) {
         let sent = [SAY, body.as_slice()].concat();

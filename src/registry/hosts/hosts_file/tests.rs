@@ -15,7 +15,8 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn summary(folder: &Folder) -> Vec<(Scheme, String, String, bool, bool, bool)> {
-    let one = |h: &Host| (h.scheme, h.authority.clone(), h.path.clone(), h.pull, h.resolve, h.mirror);
+    let one =
+        |h: &Host| (h.scheme, h.authority.clone(), h.path.clone(), h.pull, h.resolve, h.mirror);
     folder.hosts.iter().map(one).collect()
 }
 
@@ -53,8 +54,7 @@ x-key = ["a", "b"]
 
 #[test]
 fn a_host_stands_where_it_is_first_named() {
-    let toml =
-        "[host.\"https://b.example\".header]\n[host.\"https://a.example\"]\n[host.\"https://b.example\"]\nca = []\n";
+    let toml = "[host.\"https://b.example\".header]\n[host.\"https://a.example\"]\n[host.\"https://b.example\"]\nca = []\n";
     let dir = folder(&[("hosts.toml", toml)]);
     let hosts = read(dir.path(), "r.example").unwrap().hosts;
     let names: Vec<&str> = hosts.iter().map(|host| host.authority.as_str()).collect();
@@ -97,7 +97,8 @@ fn docker_hubs_api_is_no_mirror_of_docker_hub() {
 
 #[test]
 fn tls_files_are_read_beside_the_file() {
-    let toml = "[host.\"http://m.example:5000\"]\nca = \"ca.crt\"\nclient = [[\"c.cert\", \"c.key\"]]\n";
+    let toml =
+        "[host.\"http://m.example:5000\"]\nca = \"ca.crt\"\nclient = [[\"c.cert\", \"c.key\"]]\n";
     let dir = folder(&[("hosts.toml", toml), ("ca.crt", "CA"), ("c.cert", "C"), ("c.key", "K")]);
     let host = read(dir.path(), "r").unwrap().hosts.remove(0);
     assert_eq!(host.tls.ca, [b"CA".to_vec()]);
@@ -138,16 +139,22 @@ fn a_file_that_cannot_be_understood_names_itself_and_the_line() {
     }
 }
 
-/// Attack E4: whoever could change a file could send the node's questions, and its credentials, elsewhere.
+/// Attack E4: whoever could change a file could send the node's questions, and its credentials,
+/// elsewhere.
 #[test]
 fn attack_e4_files_that_others_can_write_are_refused_by_name() {
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
-    let chmod = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    let chmod = |path: &Path, mode| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap()
+    };
     let refused = |folder: &Path| match read(folder, "r.example") {
-        Err(RegistryError::Unsafe(OwnershipFault::Writable { path, .. } | OwnershipFault::Owner { path, .. })) => path,
+        Err(RegistryError::Unsafe(
+            OwnershipFault::Writable { path, .. } | OwnershipFault::Owner { path, .. },
+        )) => path,
         other => panic!("{other:?}"),
     };
-    let toml = "server = \"https://r.example\"\nca = \"ca.crt\"\nclient = [[\"c.cert\", \"c.key\"]]\n";
+    let toml =
+        "server = \"https://r.example\"\nca = \"ca.crt\"\nclient = [[\"c.cert\", \"c.key\"]]\n";
     let names = ["hosts.toml", "ca.crt", "c.cert", "c.key"];
     let dir = folder(&[("hosts.toml", toml), ("ca.crt", "CA"), ("c.cert", "C"), ("c.key", "K")]);
     let root = dir.path().canonicalize().unwrap();
@@ -181,13 +188,18 @@ fn attack_e4_files_that_others_can_write_are_refused_by_name() {
     assert_eq!(refused(&root), open);
 }
 
-/// Attack E6: a secret in a header of a broken file is not repeated, nor shown by Debug of a good one.
+/// Attack E6: a secret in a header of a broken file is not repeated, nor shown by Debug of a good
+/// one.
 #[test]
 fn attack_e6_header_secrets_are_not_repeated() {
-    let dir = folder(&[("hosts.toml", "[host.\"https://a\".header]\nauthorization = [\"hunter2\", 5]\n")]);
+    let dir = folder(&[(
+        "hosts.toml",
+        "[host.\"https://a\".header]\nauthorization = [\"hunter2\", 5]\n",
+    )]);
     let error = read(dir.path(), "r").unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hunter2"));
-    let dir = folder(&[("hosts.toml", "[host.\"https://a\".header]\nauthorization = \"hunter2\"\n")]);
+    let dir =
+        folder(&[("hosts.toml", "[host.\"https://a\".header]\nauthorization = \"hunter2\"\n")]);
     let good = read(dir.path(), "r").unwrap();
     assert_eq!(good.hosts[0].headers.len(), 1);
     assert!(!format!("{good:?} {:?}", good.hosts[0].headers).contains("hunter2"));

@@ -5,7 +5,8 @@ use super::*;
 #[test]
 fn revoked_certificates() {
     let top = root(ca("root"));
-    let mid = below(with(ca("mid"), |p| p.serial_number = Some(SerialNumber::from_slice(&[9]))), &top);
+    let mid =
+        below(with(ca("mid"), |p| p.serial_number = Some(SerialNumber::from_slice(&[9]))), &top);
     let leaf = leaf(&signer(), &mid);
     let (none, other) = (list(&mid, &[], |_| ()), list(&mid, &[8], |_| ()));
     let (this, above) = (list(&mid, &[7, 8], |_| ()), list(&top, &[9], |_| ()));
@@ -20,7 +21,12 @@ fn revoked_certificates() {
         (&[&above], Err(Distrust::RevocationUnknown)),
     ] {
         let lists: Vec<&str> = lists.iter().map(|list| list.as_str()).collect();
-        assert_eq!(judged(&authority(&[&top], &[&mid], &lists), &leaf, &[]), expected, "{}", lists.len());
+        assert_eq!(
+            judged(&authority(&[&top], &[&mid], &lists), &leaf, &[]),
+            expected,
+            "{}",
+            lists.len()
+        );
     }
     // Revoked now: that the signature is proven to be older does not help.
     let authority = authority(&[&top], &[&mid], &[&this]);
@@ -60,7 +66,8 @@ fn lists_that_are_not_of_now() {
 #[test]
 fn attack_c5_a_list_is_believed_after_its_signature() {
     let (top, evil) = (root(ca("root")), root(ca("root")));
-    let foreign = AuthorityError::File { part: Part::RevocationList, file: 1, fault: CaFault::ForeignList };
+    let foreign =
+        AuthorityError::File { part: Part::RevocationList, file: 1, fault: CaFault::ForeignList };
     let parse = |list: &[u8]| {
         let good = list_of(&top);
         Authority::parse(&[top.pem().as_bytes()], &[], &[good.as_bytes(), list]).map(drop)
@@ -80,12 +87,14 @@ fn attack_c5_a_list_is_believed_after_its_signature() {
     }
     // By a CA that may not.
     let mute = root(with(ca("root"), |p| p.key_usages = vec![KeyUsagePurpose::KeyCertSign]));
-    let error = Authority::parse(&[mute.pem().as_bytes()], &[], &[list_of_any(&mute).as_bytes()]).unwrap_err();
+    let error = Authority::parse(&[mute.pem().as_bytes()], &[], &[list_of_any(&mute).as_bytes()])
+        .unwrap_err();
     let fault = CaFault::NotListSigner("CN=root".to_owned());
     assert_eq!(error, AuthorityError::File { part: Part::RevocationList, file: 0, fault });
 }
 
-/// A list of a CA whose key usage forbids it: rcgen refuses to make one, so that the key signs under another certificate.
+/// A list of a CA whose key usage forbids it: rcgen refuses to make one, so that the key signs
+/// under another certificate.
 fn list_of_any(issuer: &Issuer) -> String {
     let key = KeyPair::try_from(issuer.key().serialize_der()).unwrap();
     list(&Issuer::self_signed(ca("root"), key).unwrap(), &[8], |_| ())
@@ -98,7 +107,8 @@ fn attack_c5_a_list_of_a_namesake() {
     let (one, two) = (below(ca("mid"), &top), below(ca("mid"), &top));
     let leaf = leaf(&signer(), &one);
     let revoked_by = |ca: &Issuer| list(ca, &[7], |_| ());
-    let judged_with = |lists: &[&str]| judged(&authority(&[&top], &[&one, &two], lists), &leaf, &[]);
+    let judged_with =
+        |lists: &[&str]| judged(&authority(&[&top], &[&one, &two], lists), &leaf, &[]);
     assert_eq!(judged_with(&[&list(&one, &[], |_| ()), &revoked_by(&two)]), Ok(()));
     assert_eq!(judged_with(&[&list(&two, &[], |_| ()), &revoked_by(&one)]), Err(Distrust::Revoked));
     assert_eq!(judged_with(&[&list(&two, &[], |_| ())]), Err(Distrust::RevocationUnknown));
