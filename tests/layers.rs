@@ -58,7 +58,6 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         "sources",
         &[
             "aside",
-            "audit",
             "budget",
             "cache",
             "clock",
@@ -76,7 +75,6 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         "decision",
         &[
             "aside",
-            "audit",
             "cache",
             "clock",
             "containerd",

@@ -26,9 +26,7 @@ mod writer;
 pub use error::{Action, AuditError};
 pub use log::Log;
 pub use options::{OnFailure, Options};
-pub use record::{
-    Call, Entry, EvidenceSource, Note, Noted, Pod, Reason, Record, SCHEMA, SCHEMA_OLDEST, Tally,
-};
+pub use record::{Call, Entry, Note, Noted, Pod, Reason, Record, SCHEMA, SCHEMA_OLDEST, Tally};
 pub use recorded::Recorded;
 pub use stamp::{DecisionId, StampError, Timestamp};
 pub use state::{Counters, Health};

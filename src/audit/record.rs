@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stamp::{DecisionId, Timestamp};
 use super::verdict::Verdict;
-use crate::evidence;
+use crate::evidence::{self, EvidenceSource};
 
 /// The version of the schema. It rises when a field changes its meaning or goes; a new field leaves
 /// it.
@@ -111,18 +111,6 @@ pub enum Call {
     StartContainer,
     /// Another method that brings content, named in [`Record::method`].
     Other,
-}
-
-/// Where evidence came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EvidenceSource {
-    /// From memory: the verdict itself, or the evidence that it was made of.
-    Memory,
-    /// From the evidence store on this node.
-    Evidence,
-    /// From a registry, for this decision.
-    Registry,
 }
 
 /// Why, for programs and for people.
@@ -372,16 +360,6 @@ impl Tally {
 impl From<&evidence::Pod> for Pod {
     fn from(pod: &evidence::Pod) -> Self {
         Self { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() }
-    }
-}
-
-impl fmt::Display for EvidenceSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory => "memory",
-            Self::Evidence => "evidence",
-            Self::Registry => "registry",
-        })
     }
 }
 

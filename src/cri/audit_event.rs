@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use super::local_image::LocalPermit;
 use super::pull_decision::PullPermit;
 use super::verdict_counts::{admitted, rests_on_proof};
-use crate::audit::{self, Call, DecisionId, EvidenceSource, Reason, Record, Verdict};
+use crate::audit::{self, Call, DecisionId, Reason, Record, Verdict};
 use crate::clock::Clock;
-use crate::decision::cached_permit::{CachedPermit, EvidenceProvenance};
+use crate::decision::cached_permit::CachedPermit;
 use crate::decision::refusal::{Ending, Refusal};
 use crate::decision::timing::Timings;
-use crate::evidence::Pod;
+use crate::evidence::{EvidenceProvenance, EvidenceSource, Pod};
 use crate::image::Digest;
 
 /// What one decision was about, as far as it has come.

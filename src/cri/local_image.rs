@@ -7,17 +7,16 @@
 use std::sync::Arc;
 
 use super::ask::{AskedNames, ImageString, LocalImageRequest, asked_names};
-use crate::decision::cached_permit::{CachedPermit, EvidenceProvenance};
-use crate::sources::Hint;
-
 use super::{Gate, Refusal};
 use crate::containerd::{Content, Image};
+use crate::decision::cached_permit::CachedPermit;
 use crate::decision::question::Question;
 use crate::decision::timing::Timings;
-use crate::evidence::{Name, Origin, Subject};
+use crate::evidence::{EvidenceProvenance, Name, Origin, Subject};
 use crate::image::{Digest, Reference, Repository};
 use crate::policy::{Denial, PolicySet, Reason};
 use crate::registry::Access;
+use crate::sources::Hint;
 
 /// Most names under which one image must pass, and most digests that are tried under one name. A
 /// real image has a handful; each costs a judgement.
@@ -180,10 +179,9 @@ impl Gate {
                     return Ok(Passed { content, admission, cached: answer.cached });
                 }
                 Err(declined) => {
-                    timings.note_evidence(EvidenceProvenance::report_health(
-                        declined.looked,
-                        answer.cached,
-                    ));
+                    timings.note_evidence(
+                        declined.looked.map(|looked| looked.of_answer(answer.cached)),
+                    );
                     refusal = Some(Refusal::Denied(told_elsewhere(declined.denial, local, &name)));
                 }
             }
@@ -335,10 +333,9 @@ fn told_elsewhere(denial: Arc<Denial>, local: &Local<'_>, name: &Name) -> Arc<De
 fn permit_of(passed: Vec<Passed>) -> Option<LocalPermit> {
     let content = Arc::clone(&passed.first()?.content);
     let cached = passed.iter().all(|name| name.cached);
-    let footings = passed.iter().filter_map(|name| {
-        EvidenceProvenance::report_health(name.admission.provenance(), name.cached)
-    });
-    let provenance = footings.min_by_key(|provenance| provenance.fetched);
+    let provenances =
+        passed.iter().filter_map(|name| Some(name.admission.provenance()?.of_answer(name.cached)));
+    let provenance = provenances.min_by_key(|provenance| provenance.fetched);
     let admissions = passed.into_iter().map(|name| name.admission).collect();
     Some(LocalPermit { content, admissions, cached, provenance })
 }

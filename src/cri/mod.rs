@@ -40,7 +40,7 @@ use self::tag_naming::TagNaming;
 use crate::clock::Clock;
 use crate::containerd::Runtime;
 use crate::decision::Decider;
-pub use crate::decision::cached_permit::{CachedPermit, EvidenceProvenance};
+pub use crate::decision::cached_permit::CachedPermit;
 pub use crate::decision::options::{Limits, MemoryOptions};
 pub use crate::decision::reevaluation::Reevaluated;
 pub use crate::decision::refresh::Refreshes;

@@ -15,10 +15,10 @@ use super::tag_naming::Began;
 use super::{Gate, Refusal, denies_unmatched};
 use crate::aside;
 use crate::containerd::{Content, RuntimeError};
-use crate::decision::cached_permit::{CachedPermit, EvidenceProvenance};
+use crate::decision::cached_permit::CachedPermit;
 use crate::decision::question::Question;
 use crate::decision::timing::Timings;
-use crate::evidence::{Name, Origin, Subject};
+use crate::evidence::{EvidenceProvenance, Name, Origin, Subject};
 use crate::image::{ChooseError, Digest, Document, Reference};
 use crate::registry::{Access, Budget, Class, RegistryError, Session, Why};
 use crate::share::Crowded;
@@ -59,7 +59,7 @@ impl PullPermit {
     /// The oldest of the evidence that it rests on; none where none was needed.
     #[must_use]
     pub fn provenance(&self) -> Option<EvidenceProvenance> {
-        EvidenceProvenance::report_health(self.admission.provenance(), self.cached)
+        Some(self.admission.provenance()?.of_answer(self.cached))
     }
 
     /// What to pull: `repo@digest`, as containerd spells the repository.
@@ -157,8 +157,7 @@ impl Gate {
         let question = Question { subject, namespace, set, applicable, access, hint, documents };
         let answer = timings.time("judge", self.decider.judge(question, ask.deadline)).await?;
         let admission = answer.judged.map_err(|declined| {
-            timings
-                .note_evidence(EvidenceProvenance::report_health(declined.looked, answer.cached));
+            timings.note_evidence(declined.looked.map(|looked| looked.of_answer(answer.cached)));
             let denial = declined.denial;
             match no_child {
                 Some(why) => Refusal::NoChild { why, denial },

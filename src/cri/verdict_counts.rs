@@ -3,7 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::audit::{EvidenceSource, Reason, Verdict};
+use crate::audit::{Reason, Verdict};
+use crate::evidence::EvidenceSource;
 use crate::policy::Permit;
 
 /// Decisions since the start, counted as they are recorded.

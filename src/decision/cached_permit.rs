@@ -9,8 +9,7 @@ use jiff::Timestamp;
 
 use super::freshness::FreshnessTerms;
 use super::question::Question;
-use crate::audit::EvidenceSource;
-use crate::evidence::Pod;
+use crate::evidence::{EvidenceProvenance, Pod};
 use crate::policy::{Denial, Permit};
 
 /// How long after one refresh was begun the next may be, when the first came to nothing: a registry
@@ -21,27 +20,6 @@ pub(crate) const REFRESH_AGAIN: Duration = Duration::from_secs(900);
 const DOUBTFUL_LIFE: Duration = Duration::from_secs(60);
 /// Stands for never.
 const NEVER: u64 = u64::MAX;
-
-/// Where evidence came from, and when its place last showed it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EvidenceProvenance {
-    /// Where this decision had it from.
-    pub source: EvidenceSource,
-    /// When it was fetched from its registry.
-    pub fetched: Timestamp,
-}
-
-impl EvidenceProvenance {
-    /// As a decision tells it: of a verdict from memory, the evidence is from there too.
-    pub(crate) fn report_health(provenance: Option<Self>, cached: bool) -> Option<Self> {
-        let provenance = provenance?;
-        Some(if cached {
-            Self { source: EvidenceSource::Memory, ..provenance }
-        } else {
-            provenance
-        })
-    }
-}
 
 /// The time by both clocks. The steady one is read first: what passes between the two readings
 /// shortens a life.

@@ -11,17 +11,14 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Decider;
-use super::cached_permit::{
-    CachedDenial, CachedPermit, Decision, EvidenceProvenance, Moment, since,
-};
+use super::cached_permit::{CachedDenial, CachedPermit, Decision, Moment, since};
 use super::evidence_set::EvidenceSet;
 use super::freshness::{FreshnessTerms, Staleness, in_words};
 use super::question::{Question, judge_aside};
 use super::refusal::Refusal;
 use super::registry_evidence::{RegistryAnswer, SearchScope};
 use super::single_flight::FlightError;
-use crate::audit::EvidenceSource;
-use crate::evidence::{Evidence, Outcome, Place, Source};
+use crate::evidence::{Evidence, EvidenceProvenance, EvidenceSource, Outcome, Place, Source};
 use crate::image::Repository;
 use crate::policy::{Class, Denial, Verdict, VerdictKey};
 use crate::registry::AccessKey;

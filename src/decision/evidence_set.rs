@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use super::cached_permit::EvidenceProvenance;
 use super::freshness::{FreshnessTerms, Staleness};
-use crate::evidence::{Evidence, Outcome, Place};
+use crate::evidence::{Evidence, EvidenceProvenance, Outcome, Place};
 use crate::sources::PlaceEvidence;
 
 /// Evidence from several places, each once.

@@ -12,12 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::Decider;
-use super::cached_permit::{CachedPermit, EvidenceProvenance, REFRESH_AGAIN, since};
+use super::cached_permit::{CachedPermit, REFRESH_AGAIN, since};
 use super::evidence_set::EvidenceSet;
 use super::question::Question;
 use super::registry_evidence::{RegistryAnswer, SearchScope};
-use crate::audit::EvidenceSource;
-use crate::evidence::Place;
+use crate::evidence::{EvidenceProvenance, EvidenceSource, Place};
 use crate::image::Repository;
 use crate::policy::{Class, Denial, Permit, Verdict, VerdictKey};
 use crate::registry;

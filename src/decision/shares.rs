@@ -32,7 +32,7 @@ const JUDGING_PATIENCE: Duration = Duration::from_secs(3);
 const REFRESHES: Rules =
     Rules { total: 4, per_host: 4, queue: 1024, patience: Duration::from_secs(5) };
 
-/// What is decider.
+/// What decisions share.
 #[derive(Debug)]
 pub(crate) struct Shares {
     /// Decisions that ask registries.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::cached_permit::EvidenceProvenance;
 use crate::clock::Clock;
+use crate::evidence::EvidenceProvenance;
 use crate::image::Digest;
 
 /// Phase by phase; a phase that came twice is summed.

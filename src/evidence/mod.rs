@@ -1,8 +1,11 @@
 //! The words between policy and the outside: what is about to run ([`Subject`], [`Pod`]), where
-//! signatures are looked for ([`Place`]), and what was found there ([`Evidence`]).
+//! signatures are looked for ([`Place`]), what was found there ([`Evidence`]), and where a decision
+//! had that from ([`EvidenceProvenance`]).
 //!
 //! Evidence is untrusted bytes. Absent, unreachable and unable are three different [`Outcome`]s and
 //! never stand in for each other. Nothing here fetches or judges.
+
+mod provenance;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use self::provenance::{EvidenceProvenance, EvidenceSource};
 use crate::image::{Digest, Reference, Repository};
 pub use crate::verify::Format;
 use crate::verify::{Fault, Untrusted};

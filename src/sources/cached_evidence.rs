@@ -11,10 +11,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::evidence_query::EvidenceQuery;
-use crate::audit::EvidenceSource;
 use crate::cache::{Memory, lock_or_empty};
 use crate::clock::Clock;
-use crate::evidence::{Evidence, Place, Source};
+use crate::evidence::{Evidence, EvidenceSource, Place, Source};
 
 /// Largest evidence from one place that is kept in memory as a matter of course, in bytes. A
 /// signature takes 1 to 2 KiB, one with a certificate and log proof under 20 KiB, so this is

@@ -5,10 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealgate::audit::EvidenceSource;
 use sealgate::cri::ask::{Call, LocalImageRequest, PullRequest};
 use sealgate::cri::{Ending, Gate, PullPermit, Refreshes, Refusal, Timings};
-use sealgate::evidence::Pod;
+use sealgate::evidence::{EvidenceSource, Pod};
 use sealgate::image::Digest;
 use sealgate::policy::{Freshness, PolicySet};
 

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealgate::audit::EvidenceSource;
 use sealgate::cri::ask::{Call, LocalImageRequest};
 use sealgate::cri::{Ending, Gate, LocalPermit, Refusal, Timings};
-use sealgate::evidence::Pod;
+use sealgate::evidence::{EvidenceSource, Pod};
 use sealgate::evidence_store;
 use sealgate::image::Digest;
 

@@ -6,9 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sealgate::audit::EvidenceSource;
 use sealgate::cri::{Ending, MemoryOptions, PullPermit, Refusal};
-use sealgate::evidence::{Place, Source};
+use sealgate::evidence::{EvidenceSource, Place, Source};
 use sealgate::evidence_store::Entry;
 use sealgate::image::{Digest, Repository};
 use sealgate::policy::{Freshness, Reason};

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use sealgate::audit::EvidenceSource;
 use sealgate::cri::{Ending, Gate, Timings};
+use sealgate::evidence::EvidenceSource;
 use sealgate::policy::Freshness;
 
 use crate::registry::{Answer, Rule, Settings};

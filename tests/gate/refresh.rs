@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealgate::audit::EvidenceSource;
 use sealgate::cri::{Ending, Gate, PullPermit, Refreshes};
+use sealgate::evidence::EvidenceSource;
 use sealgate::image::Digest;
 use sealgate::policy::Freshness;
 

@@ -3,8 +3,8 @@
 
 use std::num::NonZeroUsize;
 
-use sealgate::audit::EvidenceSource;
 use sealgate::cri::{Ending, MemoryOptions, Reevaluated};
+use sealgate::evidence::EvidenceSource;
 
 use crate::registry::Settings;
 use crate::rig::{

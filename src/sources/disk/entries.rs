@@ -7,8 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::pending_writes::EntryWithBlobs;
-use crate::audit::EvidenceSource;
-use crate::evidence::{Name, Subject};
+use crate::evidence::{EvidenceSource, Name, Subject};
 use crate::evidence_store::{BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
 use crate::image::Digest;
 use crate::sources::evidence_query::EvidenceQuery;
