@@ -45,7 +45,7 @@ const LINES_BEFORE: usize = 51_074;
 /// What counts against a bound, and how much of it there may be. A number above zero is what stands
 /// today: it may only fall, and goes to zero.
 const ALLOWED: [(&str, usize); 6] = [
-    ("folders over 14 files", 2),
+    ("folders over 14 files", 1),
     ("files in circles", 22),
     ("folders in circles", 2),
     ("names of more than two types over 15", 9),

@@ -1,235 +1,32 @@
 //! One intercepted call in one file, from message to answer: what is asked becomes a permit or a
 //! refusal, what was done is proven, and both are on disk before the answer.
 //!
-//! [`Gate`] holds what the calls share; [`ask`] is what comes in, [`Refusal`] what goes out instead
-//! of a permit. The wire is the proxy's, the verdict is `decision`'s.
+//! [`Gate`] decides and proves; [`ask`] is what comes in, [`Refusal`] what goes out instead of a
+//! permit. `calls/` has the intercepted methods, `record/` their audit events and the answers that
+//! only a record allows. The wire is the proxy's, the verdict is `decision`'s.
 
-mod answer;
 pub mod ask;
-mod audit_event;
 mod calls;
 mod container_proof;
 mod content_cache;
-mod create_container;
+mod gate;
 mod housekeeping;
-mod interceptor;
 mod local_image;
-mod message;
 mod pull_decision;
-mod pull_image;
-mod recorder;
-mod start_container;
+mod record;
 mod tag_naming;
-mod verdict_counts;
 
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-
-use lru::LruCache;
-
-pub use audit_event::AuditEvent;
 pub use calls::Calls;
 pub use container_proof::{CreatedContainer, CreatedVolume, ProvenBefore};
+pub use gate::{Gate, Parts, Remembered};
 pub use local_image::LocalPermit;
 pub use pull_decision::PullPermit;
-pub use recorder::{OnRecord, Recorder, Refused};
-pub use verdict_counts::{BySource, Decided, admitted};
+pub use record::{AuditEvent, BySource, Decided, OnRecord, Recorder, Refused, admitted};
 
-use self::content_cache::ContentCache;
-use self::tag_naming::TagNaming;
-use crate::clock::Clock;
-use crate::containerd::Runtime;
-use crate::decision::Decider;
 pub use crate::decision::cached_permit::CachedPermit;
 pub use crate::decision::options::{Limits, MemoryOptions};
 pub use crate::decision::reevaluation::Reevaluated;
 pub use crate::decision::refresh::Refreshes;
 pub use crate::decision::refusal::{Ending, Refusal};
 pub use crate::decision::timing::Timings;
-use crate::evidence_store::Store;
-use crate::floor::Floor;
-use crate::image::Platform;
-use crate::policy::{Applicable, Freshness, PolicySet, Unmatched};
-use crate::registry::Registry;
 pub use crate::sources::disk::StoreHealth;
-
-/// Containers remembered as proven; a start of one that is forgotten is proven again from
-/// containerd's store.
-const PROVEN_MAX: usize = 4096;
-
-/// What the intercepted calls share, wired once.
-pub struct Gate {
-    decider: Arc<Decider>,
-    policy: RwLock<Arc<PolicySet>>,
-    platform: Platform,
-    runtime: Runtime,
-    contents: ContentCache,
-    /// A pull was proven: what is on the node has changed.
-    pulled: tokio::sync::Notify,
-    naming: TagNaming,
-    proven: Mutex<LruCache<String, ()>>,
-}
-
-/// What a gate is made of.
-#[derive(Debug)]
-pub struct Parts {
-    /// Where time comes from.
-    pub clock: Clock,
-    /// The platform whose images this node runs.
-    pub platform: Platform,
-    /// Limits of one decision.
-    pub limits: Limits,
-    /// Sizes and lifetimes of what is remembered.
-    pub memory: MemoryOptions,
-    /// The documents in force.
-    pub policy: PolicySet,
-    /// How fresh evidence is to be where no document asks for less.
-    pub freshness: Freshness,
-    /// The registry client.
-    pub registry: Registry,
-    /// The runtime.
-    pub runtime: Runtime,
-    /// Where evidence is kept; none when nothing is to be, or [`Gate::open_store`] says later.
-    pub store: Option<Arc<Store>>,
-}
-
-/// How much is remembered, for `sealgate status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Remembered {
-    /// Verdicts.
-    pub verdicts: usize,
-    /// Places of which evidence is remembered.
-    pub evidence: usize,
-    /// Proven contents.
-    pub contents: usize,
-    /// Proofs of signatures.
-    pub proofs: usize,
-}
-
-impl Gate {
-    /// From now on the clock is not believed when it says that it is earlier than this: what had
-    /// ended by then stays ended, although the clock was set back (attack C4).
-    pub fn not_before(&self, known: jiff::Timestamp) {
-        self.decider.time.floor.raise(known);
-    }
-
-    /// The latest time that is known to have been: for whoever records, and for an operator who
-    /// knows better.
-    #[must_use]
-    pub fn floor(&self) -> Floor {
-        self.decider.time.floor.clone()
-    }
-
-    /// The time as of which everything is judged: the clock's, or the latest that is known to have
-    /// been.
-    #[must_use]
-    pub fn now(&self) -> jiff::Timestamp {
-        self.decider.time.now()
-    }
-
-    /// A gate of these parts, with nothing remembered.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        let contents =
-            ContentCache::new((parts.memory.contents(), parts.memory.admitted_ttl()), parts.clock);
-        let options = (parts.limits, parts.memory, parts.freshness);
-        Self {
-            decider: Arc::new(Decider::new(parts.clock, options, parts.registry, parts.store)),
-            policy: RwLock::new(Arc::new(parts.policy)),
-            platform: parts.platform,
-            runtime: parts.runtime,
-            contents,
-            pulled: tokio::sync::Notify::new(),
-            naming: TagNaming::new(),
-            proven: Mutex::new(LruCache::new(
-                NonZeroUsize::new(PROVEN_MAX).unwrap_or(NonZeroUsize::MIN),
-            )),
-        }
-    }
-
-    /// The clock of this gate.
-    #[must_use]
-    pub fn clock(&self) -> Clock {
-        self.decider.time.clock
-    }
-
-    /// The documents in force now.
-    #[must_use]
-    pub fn policy(&self) -> Arc<PolicySet> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Puts another set of documents in force, whole. No verdict of the old ones is found any more;
-    /// what was admitted is judged again by the new ones, aside and without the network.
-    pub fn replace_policy(&self, set: impl Into<Arc<PolicySet>>) {
-        let set = set.into();
-        let mut in_force = self.policy.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *in_force, Arc::clone(&set));
-        drop(in_force);
-        self.decider.policy_changed((before, &set));
-    }
-
-    /// How far what was admitted is judged again since the last change of documents.
-    #[must_use]
-    pub fn rejudged(&self) -> Reevaluated {
-        self.decider.rejudged()
-    }
-
-    /// What came of asking registries again.
-    #[must_use]
-    pub fn refreshes(&self) -> Refreshes {
-        self.decider.refreshes()
-    }
-
-    /// The runtime that this gate proves through.
-    #[must_use]
-    pub fn runtime(&self) -> &Runtime {
-        &self.runtime
-    }
-
-    /// The limits of one decision.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.decider.limits
-    }
-
-    /// Waits for the turn to create a container: while the guard is held, the gate moves no tag.
-    pub async fn turn_to_create(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
-        self.naming.turn_to_create().await
-    }
-
-    /// Forgets every verdict and all evidence in memory: the next decision asks the registry again.
-    /// Evidence on disk stays and decides only where the registry cannot be asked, after a start
-    /// too. What content was proven to be stays, since content is named by its hash; so does what
-    /// was proven of signatures, since it is named by theirs.
-    pub fn flush(&self) -> Remembered {
-        let before = self.remembered_counts();
-        self.decider.flush();
-        before
-    }
-
-    /// How much is remembered.
-    #[must_use]
-    pub fn remembered_counts(&self) -> Remembered {
-        let counts = self.decider.counts();
-        Remembered {
-            verdicts: counts.verdicts,
-            evidence: counts.evidence,
-            contents: self.contents.len(),
-            proofs: counts.proofs,
-        }
-    }
-}
-
-/// Whether the set refuses an image because no document matches it.
-fn denies_unmatched(set: &PolicySet, applicable: &Applicable) -> bool {
-    applicable.is_empty() && set.unmatched() == Unmatched::Deny
-}
-
-impl std::fmt::Debug for Gate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gate")
-            .field("remembered", &self.remembered_counts())
-            .finish_non_exhaustive()
-    }
-}

@@ -11,8 +11,9 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::ask::PullRequest;
+use super::gate::denies_unmatched;
 use super::tag_naming::Began;
-use super::{Gate, Refusal, denies_unmatched};
+use super::{Gate, Refusal};
 use crate::aside;
 use crate::containerd::{Content, RuntimeError};
 use crate::decision::cached_permit::CachedPermit;

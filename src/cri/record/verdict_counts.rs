@@ -9,7 +9,7 @@ use crate::policy::Permit;
 
 /// Decisions since the start, counted as they are recorded.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub(super) struct Counts {
     admitted: AtomicU64,
     warned: AtomicU64,
     unmatched: AtomicU64,
@@ -55,7 +55,7 @@ pub struct BySource {
 }
 
 impl Counts {
-    pub(crate) fn count(&self, verdict: Verdict, source: Option<EvidenceSource>) {
+    pub(super) fn count(&self, verdict: Verdict, source: Option<EvidenceSource>) {
         let count = match verdict {
             Verdict::Admitted => &self.admitted,
             Verdict::Warned => &self.warned,
@@ -75,7 +75,7 @@ impl Counts {
         by_source.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn decided(&self) -> Decided {
+    pub(super) fn decided(&self) -> Decided {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Decided {
             admitted: read(&self.admitted),
@@ -88,7 +88,7 @@ impl Counts {
         }
     }
 
-    pub(crate) fn by_source(&self) -> BySource {
+    pub(super) fn by_source(&self) -> BySource {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         BySource {
             memory: read(&self.memory),
@@ -123,7 +123,7 @@ pub fn admitted<'p>(permits: impl Iterator<Item = &'p Permit> + Clone) -> (Verdi
 }
 
 /// Whether a policy that matches asked for proof and was given it.
-pub(crate) fn rests_on_proof(permit: &Permit) -> bool {
+pub(super) fn rests_on_proof(permit: &Permit) -> bool {
     let proves = |document: &crate::policy::DocumentReport| {
         document.satisfied && !document.accepts_anything && !document.requirements.is_empty()
     };

@@ -5,8 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::calls::Calls;
-use super::{create_container, pull_image, start_container};
+use super::{Calls, create_container, pull_image, start_container};
 use crate::proxy::{Answer, Call, Interceptor, OwnedMethod, RejectedUnread};
 
 impl Interceptor for Arc<Calls> {

@@ -3,20 +3,19 @@
 
 use std::sync::Arc;
 
-use super::answer::RecordedAnswer;
-use super::calls::{Calls, Patience};
 use super::message::{decode, text};
-use super::recorder::{OnRecord, Refused};
+use super::{CallDeadline, Calls};
 use crate::aside;
 use crate::containerd::{Container, CreatedWith, ProofError};
 use crate::cri::ask::{Call as Asking, LocalImageRequest};
-use crate::cri::{AuditEvent, CreatedContainer, CreatedVolume, Refusal};
+use crate::cri::record::answer::RecordedAnswer;
+use crate::cri::{AuditEvent, CreatedContainer, CreatedVolume, OnRecord, Refusal, Refused};
 use crate::proto::cri::StartContainerRequest;
 use crate::proxy::{Call, OwnedMethod};
 
 /// Answers one StartContainer.
 pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
-    let patience = Patience::of(&calls.gate, call.deadline);
+    let deadline = CallDeadline::of(&calls.gate, call.deadline);
     let message = call.message.clone();
     let id = match aside::large(message.len(), move || read(&message)).await {
         Ok(id) => id,
@@ -24,12 +23,12 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
     };
     let on_record = match calls.gate.proven_before(&id) {
         Some(proven) => OnRecord::before(proven),
-        None => match prove_again(&calls, &id, patience).await {
+        None => match prove_again(&calls, &id, deadline).await {
             Ok(on_record) => on_record,
             Err(refused) => return refused.into(),
         },
     };
-    let left = match patience.left(&calls.gate) {
+    let left = match deadline.left(&calls.gate) {
         Ok(left) => left,
         Err(refusal) => return refuse(&calls, &id, refusal).await.into(),
     };
@@ -51,7 +50,7 @@ fn read(message: &[u8]) -> Result<String, Refusal> {
 
 /// Decides anew on every image of a container that was made when nobody here was looking, and
 /// proves what it is made of.
-async fn prove_again(calls: &Calls, id: &str, patience: Patience) -> Result<OnRecord, Refused> {
+async fn prove_again(calls: &Calls, id: &str, deadline: CallDeadline) -> Result<OnRecord, Refused> {
     let policy = calls.gate.policy();
     let mut events: Vec<AuditEvent> = Vec::new();
     let container = match fetch(calls, id).await {
@@ -59,7 +58,7 @@ async fn prove_again(calls: &Calls, id: &str, patience: Patience) -> Result<OnRe
         Err(refusal) => return Err(refuse(calls, id, refusal).await),
     };
     let mut permits = Vec::new();
-    for ask in asks(&container, patience) {
+    for ask in asks(&container, deadline) {
         let mut event = calls.recorder.local(&ask, &policy);
         event.container_id(id);
         match calls.gate.admit_local(&ask, &policy, &mut event.timings).await {
@@ -111,14 +110,14 @@ async fn fetch(calls: &Calls, id: &str) -> Result<Made, Refusal> {
 
 /// What CreateContainer would have asked: the id that was resolved, under the pod's own word for
 /// it.
-fn asks(made: &Made, patience: Patience) -> Vec<LocalImageRequest> {
+fn asks(made: &Made, deadline: CallDeadline) -> Vec<LocalImageRequest> {
     let ask = |image: &str, user_specified: Option<&String>| LocalImageRequest {
         call: Asking::StartContainer,
         image: image.to_owned(),
         user_specified: user_specified.cloned().unwrap_or_default(),
         pod: made.container.pod.clone(),
         container: made.created.name.clone(),
-        deadline: patience.decide_by,
+        deadline: deadline.decide_by,
     };
     let own = ask(made.created.id.as_str(), made.created.user_specified_image.as_ref());
     let volumes = made.created.volumes.iter();

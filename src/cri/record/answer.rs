@@ -5,7 +5,7 @@ use tonic::Code;
 
 use super::recorder::{OnRecord, Refused};
 use crate::containerd::RuntimeError;
-use crate::decision::refusal::{Ending, Refusal};
+use crate::cri::{Ending, Refusal};
 use crate::proxy::{Answer, Reply, UpstreamError};
 use crate::registry::Class;
 
@@ -18,21 +18,21 @@ const REGISTRY_UNAVAILABLE: &str = "RegistryUnavailable: ";
 /// An answer whose decision is on record.
 #[must_use]
 #[derive(Debug)]
-pub(super) struct RecordedAnswer(Answer);
+pub(in crate::cri) struct RecordedAnswer(Answer);
 
 impl RecordedAnswer {
     /// The runtime's own reply, success or error.
-    pub(super) fn reply(reply: Reply, _: OnRecord) -> Self {
+    pub(in crate::cri) fn reply(reply: Reply, _: OnRecord) -> Self {
         Self(Answer::Reply(reply))
     }
 
     /// The runtime gave none.
-    pub(super) fn no_reply(error: &UpstreamError, _: OnRecord) -> Self {
+    pub(in crate::cri) fn no_reply(error: &UpstreamError, _: OnRecord) -> Self {
         Self(Answer::status(error.code(), error.to_string()))
     }
 
     /// What the client is told.
-    pub(super) fn into_answer(self) -> Answer {
+    pub(in crate::cri) fn into_answer(self) -> Answer {
         self.0
     }
 }

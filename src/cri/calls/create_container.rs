@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::answer::RecordedAnswer;
-use super::calls::{Calls, Patience};
 use super::message::{
     ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image,
 };
-use super::recorder::{OnRecord, Refused};
+use super::{CallDeadline, Calls};
 use crate::aside;
 use crate::cri::ask::{Call as Asking, LocalImageRequest};
-use crate::cri::{AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, Refusal};
+use crate::cri::record::answer::RecordedAnswer;
+use crate::cri::{
+    AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, Refusal, Refused,
+};
 use crate::image::Digest;
 use crate::proto::asked::CreateContainerRequest;
 use crate::proto::cri::CreateContainerResponse;
@@ -37,7 +38,7 @@ const MOUNTS_MAX: usize = 1024;
 const VOLUMES_MAX: usize = 64;
 
 /// A request, read.
-struct Request {
+struct ParsedCreate {
     decoded: CreateContainerRequest,
     images: Vec<ImageAsk>,
 }
@@ -59,14 +60,14 @@ struct Decided {
 }
 
 /// Answers one CreateContainer.
-pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
-    let patience = Patience::of(&calls.gate, call.deadline);
+pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
+    let deadline = CallDeadline::of(&calls.gate, call.deadline);
     let message = call.message.clone();
-    let request = match aside::large(message.len(), move || read(&message, patience)).await {
+    let request = match aside::large(message.len(), move || read(&message, deadline)).await {
         Ok(request) => Arc::new(request),
         Err(refusal) => return calls.unreadable(Asking::CreateContainer, refusal).await,
     };
-    match decide_and_forward(&calls, &call, &request, patience).await {
+    match decide_and_forward(&calls, &call, &request, deadline).await {
         Ok((decided, reply, on_record)) => {
             // What was made must be proven even when the caller has gone meanwhile.
             let finished = tokio::spawn(async move {
@@ -79,7 +80,7 @@ pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
 }
 
 /// Reads what a decision rests on from the wire, and refuses what could be read in two ways.
-fn read(message: &[u8], patience: Patience) -> Result<Request, Refusal> {
+fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedCreate, Refusal> {
     let decoded: CreateContainerRequest = decode(message)?;
     let pod = pod(message, &SANDBOX)?;
     let container = text(message, &METADATA, 1)?.unwrap_or_default().to_owned();
@@ -89,7 +90,7 @@ fn read(message: &[u8], patience: Patience) -> Result<Request, Refusal> {
         user_specified: strings.user_specified,
         pod: pod.clone(),
         container: container.clone(),
-        deadline: patience.decide_by,
+        deadline: deadline.decide_by,
     };
     let own = ask(Asking::CreateContainer, image_spec(message, &IMAGE)?);
     let own = ImageAsk { at: IMAGE.to_vec(), mount: None, ask: own };
@@ -117,14 +118,14 @@ fn read(message: &[u8], patience: Patience) -> Result<Request, Refusal> {
         let ask = ask(Asking::ImageVolume, strings);
         images.push(ImageAsk { at, mount: Some((nth, container_path)), ask });
     }
-    Ok(Request { decoded, images })
+    Ok(ParsedCreate { decoded, images })
 }
 
 async fn decide_and_forward(
     calls: &Calls,
     call: &Call,
-    request: &Arc<Request>,
-    patience: Patience,
+    request: &Arc<ParsedCreate>,
+    deadline: CallDeadline,
 ) -> Result<(Decided, Reply, OnRecord), RecordedAnswer> {
     let decided = decide(calls, request).await?;
     let (whole, asked) = (call.message.clone(), Arc::clone(request));
@@ -139,7 +140,7 @@ async fn decide_and_forward(
     let forward = async {
         let _turn = calls.gate.turn_to_create().await;
         // Now, since waiting for the turn and for the disk took of the caller's time (fact P11).
-        let left = patience.left(&calls.gate)?;
+        let left = deadline.left(&calls.gate)?;
         Ok::<_, Refusal>(
             call.upstream
                 .unary(OwnedMethod::CreateContainer.path(), &call.headers, &message, left)
@@ -170,7 +171,7 @@ async fn decide_and_forward(
 
 /// Decides on every image; the first refusal ends it, with a record of it, and of what was admitted
 /// before it and is taken back.
-async fn decide(calls: &Calls, request: &Request) -> Result<Decided, Refused> {
+async fn decide(calls: &Calls, request: &ParsedCreate) -> Result<Decided, Refused> {
     let policy = calls.gate.policy();
     let mut decided = Decided { permits: Vec::new(), events: Vec::new() };
     for image in &request.images {
@@ -202,7 +203,7 @@ async fn decide(calls: &Calls, request: &Request) -> Result<Decided, Refused> {
 
 /// The request with every image given by the full id that was decided on, and nothing else changed
 /// (fact C2).
-fn pinned(whole: &Bytes, request: &Request, ids: &[Digest]) -> Result<Bytes, Refusal> {
+fn pinned(whole: &Bytes, request: &ParsedCreate, ids: &[Digest]) -> Result<Bytes, Refusal> {
     let mut message = whole.clone();
     let mut decided = request.decoded.clone();
     let config = decided
@@ -233,7 +234,7 @@ fn pinned(whole: &Bytes, request: &Request, ids: &[Digest]) -> Result<Bytes, Ref
 /// Proves what was made; removes what was not proven.
 async fn finish(
     calls: &Calls,
-    request: &Request,
+    request: &ParsedCreate,
     decided: &Decided,
     (reply, on_record): (Reply, OnRecord),
 ) -> RecordedAnswer {
@@ -251,7 +252,7 @@ async fn finish(
 
 async fn prove(
     calls: &Calls,
-    request: &Request,
+    request: &ParsedCreate,
     decided: &Decided,
     reply: &Reply,
 ) -> Result<(), Refusal> {
@@ -265,7 +266,7 @@ async fn prove(
 /// What the container must be made of.
 fn made<'a>(
     id: &'a str,
-    request: &Request,
+    request: &ParsedCreate,
     permits: &'a [LocalPermit],
 ) -> Result<CreatedContainer<'a>, Refusal> {
     let (image, volumes) =

@@ -1,23 +1,31 @@
-//! [`Calls`]: what the intercepted calls share, the gate and its log; how a call ends before it is
-//! recorded ([`Stop`]); and the time that it has ([`Patience`]).
+//! The intercepted methods, one in a file, from message to answer.
+//!
+//! [`Calls`] is what they share, the gate and its log; [`Stop`] how a call ends before it is
+//! recorded; [`CallDeadline`] the time that it has.
+
+mod create_container;
+mod interceptor;
+mod message;
+mod pull_image;
+mod start_container;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::answer::RecordedAnswer;
-use crate::cri::{AuditEvent, Gate, Recorder, Refusal, ask};
+use super::record::answer::RecordedAnswer;
+use super::{AuditEvent, Gate, Recorder, Refusal, ask};
 use crate::proxy::{OwnedMethod, RejectedUnread, Reply, UpstreamError};
 
 /// The gate and its log, as the owned methods need them.
 #[derive(Debug)]
 pub struct Calls {
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) recorder: Arc<Recorder>,
+    gate: Arc<Gate>,
+    recorder: Arc<Recorder>,
 }
 
 /// Why a call ends without the runtime's reply of success; not recorded yet.
 #[derive(Debug)]
-pub(crate) enum Stop {
+enum Stop {
     /// The gate refuses.
     Refused(Refusal),
     /// The runtime refused what the gate permitted; its words go out as they came.
@@ -40,13 +48,13 @@ impl Calls {
     }
 
     /// Ends a call whose request cannot be decided on.
-    pub(super) async fn unreadable(&self, call: ask::Call, refusal: Refusal) -> RecordedAnswer {
+    async fn unreadable(&self, call: ask::Call, refusal: Refusal) -> RecordedAnswer {
         let event = self.recorder.unreadable(call, &self.gate.policy());
         self.recorder.refuse(&event, refusal).await.into()
     }
 
     /// Records a request that was refused before it was read.
-    pub(super) async fn record_unread(&self, unread: RejectedUnread) {
+    async fn record_unread(&self, unread: RejectedUnread) {
         let policy = self.gate.policy();
         match unread {
             RejectedUnread::Framing { method, why } => {
@@ -66,7 +74,7 @@ impl Calls {
     }
 
     /// Ends a call that was not recorded yet. What the runtime refused was admitted all the same.
-    pub(super) async fn stopped(&self, event: &AuditEvent, stop: Stop) -> RecordedAnswer {
+    async fn stopped(&self, event: &AuditEvent, stop: Stop) -> RecordedAnswer {
         let admitted = || self.recorder.admit(std::slice::from_ref(event));
         let recorded = match stop {
             Stop::Refused(refusal) => Err(self.recorder.refuse(event, refusal).await),
@@ -83,17 +91,17 @@ impl Calls {
 
 /// The time that one call has: when its decision must be made, and what is left for forwarding.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+struct CallDeadline {
     began: Instant,
     caller: Option<Duration>,
     reserve: Duration,
     /// When the decision must be made at the latest.
-    pub(crate) decide_by: Instant,
+    decide_by: Instant,
 }
 
-impl Patience {
+impl CallDeadline {
     /// Of a call that begins now: our own limit, or less where the caller waits for less.
-    pub(crate) fn of(gate: &Gate, caller: Option<Duration>) -> Self {
+    fn of(gate: &Gate, caller: Option<Duration>) -> Self {
         let began = gate.clock().steady();
         let own = gate.limits().decision();
         let reserve = caller.map_or(Duration::ZERO, |deadline| gate.limits().reserve_of(deadline));
@@ -105,7 +113,7 @@ impl Patience {
     ///
     /// # Errors
     /// [`Refusal::Deadline`] when that is less than a call should have (fact P11).
-    pub(crate) fn left(&self, gate: &Gate) -> Result<Option<Duration>, Refusal> {
+    fn left(&self, gate: &Gate) -> Result<Option<Duration>, Refusal> {
         let Some(deadline) = self.caller else { return Ok(None) };
         let left =
             deadline.saturating_sub(gate.clock().steady().saturating_duration_since(self.began));

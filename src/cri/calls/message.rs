@@ -18,16 +18,16 @@ const USER_SPECIFIED: u32 = 18;
 
 /// The two strings of an `ImageSpec` that a decision rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ImageStrings {
-    pub(crate) image: String,
-    pub(crate) user_specified: String,
+pub(super) struct ImageStrings {
+    pub(super) image: String,
+    pub(super) user_specified: String,
 }
 
 /// Decodes a message.
 ///
 /// # Errors
 /// [`Refusal::BadRequest`] when it is none: never forward what could not be parsed.
-pub(crate) fn decode<M: Message + Default>(message: &[u8]) -> Result<M, Refusal> {
+pub(super) fn decode<M: Message + Default>(message: &[u8]) -> Result<M, Refusal> {
     M::decode(message).map_err(|error| Refusal::BadRequest { why: error.to_string() })
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn decode<M: Message + Default>(message: &[u8]) -> Result<M, Refusal>
 ///
 /// # Errors
 /// [`Refusal::BadRequest`] when a field on the way stands twice or is malformed.
-pub(crate) fn image_spec(message: &[u8], path: &[Step]) -> Result<ImageStrings, Refusal> {
+pub(super) fn image_spec(message: &[u8], path: &[Step]) -> Result<ImageStrings, Refusal> {
     let at = |field| text(message, path, field);
     Ok(ImageStrings {
         image: at(IMAGE)?.unwrap_or_default().to_owned(),
@@ -47,7 +47,7 @@ pub(crate) fn image_spec(message: &[u8], path: &[Step]) -> Result<ImageStrings, 
 ///
 /// # Errors
 /// As [`image_spec`].
-pub(crate) fn pod(message: &[u8], path: &[Step]) -> Result<Pod, Refusal> {
+pub(super) fn pod(message: &[u8], path: &[Step]) -> Result<Pod, Refusal> {
     // PodSandboxConfig.metadata; in it name, uid, namespace.
     let metadata: Vec<Step> = path.iter().copied().chain([Step::only(1)]).collect();
     let known = |field| {
@@ -62,7 +62,7 @@ pub(crate) fn pod(message: &[u8], path: &[Step]) -> Result<Pod, Refusal> {
 ///
 /// # Errors
 /// As [`image_spec`].
-pub(crate) fn text<'a>(
+pub(super) fn text<'a>(
     message: &'a [u8],
     path: &[Step],
     field: u32,
@@ -75,7 +75,7 @@ pub(crate) fn text<'a>(
 ///
 /// # Errors
 /// As [`image_spec`].
-pub(crate) fn with_image(message: &[u8], spec: &[Step], image: &str) -> Result<Bytes, Refusal> {
+pub(super) fn with_image(message: &[u8], spec: &[Step], image: &str) -> Result<Bytes, Refusal> {
     let path: Vec<Step> = spec.iter().copied().chain([Step::only(IMAGE)]).collect();
     wire::replace(message, &path, image.as_bytes()).map_err(bad_request)
 }
@@ -86,7 +86,7 @@ pub(crate) fn with_image(message: &[u8], spec: &[Step], image: &str) -> Result<B
 /// # Errors
 /// [`Refusal::BadRequest`] when it is not: then more was changed than was to be, and nothing is
 /// sent.
-pub(crate) fn must_restore(restored: &[u8], came: &[u8]) -> Result<(), Refusal> {
+pub(super) fn must_restore(restored: &[u8], came: &[u8]) -> Result<(), Refusal> {
     if restored == came {
         Ok(())
     } else {
@@ -102,7 +102,7 @@ pub(crate) fn must_restore(restored: &[u8], came: &[u8]) -> Result<(), Refusal> 
 /// # Errors
 /// [`Refusal::BadRequest`] when they differ: then our reading of the request is not the runtime's,
 /// and nothing is sent.
-pub(crate) fn must_equal<M: Message + Default + PartialEq>(
+pub(super) fn must_equal<M: Message + Default + PartialEq>(
     patched: &[u8],
     decided: &M,
 ) -> Result<(), Refusal> {
@@ -116,6 +116,6 @@ pub(crate) fn must_equal<M: Message + Default + PartialEq>(
     }
 }
 
-pub(crate) fn bad_request(error: WireError) -> Refusal {
+pub(super) fn bad_request(error: WireError) -> Refusal {
     Refusal::BadRequest { why: error.to_string() }
 }

@@ -10,14 +10,12 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use lru::LruCache;
 
-use super::ask::{Call, LocalImageRequest, PullRequest};
 use super::audit_event::AuditEvent;
-use super::container_proof::ProvenBefore;
 use super::verdict_counts::{BySource, Counts, Decided};
 use crate::audit::{AuditError, Counters, Health, Log, OnFailure, Reason, Record, Verdict};
 use crate::clock::Clock;
-use crate::decision::refusal::Refusal;
-use crate::decision::timing::Timings;
+use crate::cri::ask::{Call, LocalImageRequest, PullRequest};
+use crate::cri::{ProvenBefore, Refusal, Timings};
 use crate::evidence::Pod;
 use crate::floor::Floor;
 use crate::image::Digest;
@@ -37,7 +35,7 @@ pub struct OnRecord(());
 
 impl OnRecord {
     /// A container that was proven before starts without another record.
-    pub(super) fn before(_: ProvenBefore) -> Self {
+    pub(in crate::cri) fn before(_: ProvenBefore) -> Self {
         Self(())
     }
 }
@@ -50,7 +48,7 @@ pub struct Refused(Refusal);
 
 impl Refused {
     /// The decision ended in a panic before it was recorded; the panic is in the journal.
-    pub(super) fn lost() -> Self {
+    pub(in crate::cri) fn lost() -> Self {
         Self(Refusal::Lost)
     }
 
@@ -58,7 +56,7 @@ impl Refused {
         &self.0
     }
 
-    pub(super) fn into_refusal(self) -> Refusal {
+    pub(in crate::cri) fn into_refusal(self) -> Refusal {
         self.0
     }
 }

@@ -8,14 +8,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::local_image::LocalPermit;
-use super::pull_decision::PullPermit;
 use super::verdict_counts::{admitted, rests_on_proof};
 use crate::audit::{self, Call, DecisionId, Reason, Record, Verdict};
 use crate::clock::Clock;
-use crate::decision::cached_permit::CachedPermit;
-use crate::decision::refusal::{Ending, Refusal};
-use crate::decision::timing::Timings;
+use crate::cri::{CachedPermit, Ending, LocalPermit, PullPermit, Refusal, Timings};
 use crate::evidence::{EvidenceProvenance, EvidenceSource, Pod};
 use crate::image::Digest;
 

@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::answer::RecordedAnswer;
-use super::calls::{Calls, Patience, Stop};
 use super::message::{
     ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image,
 };
-use super::recorder::Refused;
+use super::{CallDeadline, Calls, Stop};
 use crate::aside;
 use crate::cri::ask::{Call as Asking, PullRequest};
-use crate::cri::{AuditEvent, PullPermit, Refusal};
+use crate::cri::record::answer::RecordedAnswer;
+use crate::cri::{AuditEvent, Gate, PullPermit, Refusal, Refused};
 use crate::proto::asked::PullImageRequest;
 use crate::proto::cri::{AuthConfig, PullImageResponse};
 use crate::proxy::wire::{self, Step};
@@ -34,22 +33,22 @@ const HANDLER_ANNOTATION: &[u8] = b"io.containerd.cri.runtime-handler";
 const SNAPSHOT_ANNOTATIONS: &[u8] = b"containerd.io/snapshot";
 
 /// A request, read.
-struct Request {
+struct ParsedPull {
     decoded: PullImageRequest,
     image: ImageStrings,
     ask: PullRequest,
 }
 
 /// Answers one PullImage.
-pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
-    let patience = Patience::of(&calls.gate, call.deadline);
+pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
+    let deadline = CallDeadline::of(&calls.gate, call.deadline);
     let message = call.message.clone();
-    let request = match aside::large(message.len(), move || read(&message, patience)).await {
+    let request = match aside::large(message.len(), move || read(&message, deadline)).await {
         Ok(request) => Arc::new(request),
         Err(refusal) => return calls.unreadable(Asking::PullImage, refusal).await,
     };
     let mut event = calls.recorder.pull(&request.ask, &calls.gate.policy());
-    match decide_and_forward(&calls, &call, &request, patience, &mut event).await {
+    match decide_and_forward(&calls, &call, &request, deadline, &mut event).await {
         Ok((permit, reply)) => {
             // What came must be proven even when the caller has gone meanwhile.
             let finished = tokio::spawn(async move { finish(&calls, permit, reply, event).await });
@@ -60,14 +59,14 @@ pub(crate) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
 }
 
 /// Reads what a decision rests on from the wire, and refuses what could be read in two ways.
-fn read(message: &[u8], patience: Patience) -> Result<Request, Refusal> {
+fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedPull, Refusal> {
     let decoded: PullImageRequest = decode(message)?;
     let image = image_spec(message, &IMAGE)?;
     text(message, &AUTH, SERVER_ADDRESS)?;
     let pod = pod(message, &SANDBOX)?;
     let auth = decoded.auth.clone().map(registry_auth);
-    let ask = PullRequest { image: image.image.clone(), pod, auth, deadline: patience.decide_by };
-    Ok(Request { decoded, image, ask })
+    let ask = PullRequest { image: image.image.clone(), pod, auth, deadline: deadline.decide_by };
+    Ok(ParsedPull { decoded, image, ask })
 }
 
 fn registry_auth(auth: AuthConfig) -> RegistryAuth {
@@ -84,8 +83,8 @@ fn registry_auth(auth: AuthConfig) -> RegistryAuth {
 async fn decide_and_forward(
     calls: &Calls,
     call: &Call,
-    request: &Arc<Request>,
-    patience: Patience,
+    request: &Arc<ParsedPull>,
+    deadline: CallDeadline,
     event: &mut AuditEvent,
 ) -> Result<(PullPermit, Reply), Stop> {
     snapshotter_is_ours(request, &calls.gate)?;
@@ -94,7 +93,7 @@ async fn decide_and_forward(
     // A secret for no registry in particular is shown to every mirror by the runtime (fact P18).
     let address =
         if is_unaddressed(request) { calls.gate.secret_address(&permit).await } else { None };
-    let left = patience.left(&calls.gate)?;
+    let left = deadline.left(&calls.gate)?;
     let (whole, asked, name) = (call.message.clone(), Arc::clone(request), permit.pinned());
     let message =
         aside::large(whole.len(), move || pinned(&whole, &asked, name, address.as_deref())).await?;
@@ -111,7 +110,7 @@ async fn decide_and_forward(
 }
 
 /// Whether the request brings a secret and does not say which registry it is for.
-fn is_unaddressed(request: &Request) -> bool {
+fn is_unaddressed(request: &ParsedPull) -> bool {
     request.decoded.auth.as_ref().is_some_and(|auth| {
         let AuthConfig { username, password, auth, server_address, identity_token, registry_token } = auth;
         let secrets = [username, password, auth, identity_token, registry_token];
@@ -124,7 +123,7 @@ fn is_unaddressed(request: &Request) -> bool {
 /// above all (fact P17).
 fn pinned(
     whole: &Bytes,
-    request: &Request,
+    request: &ParsedPull,
     pinned: String,
     address: Option<&str>,
 ) -> Result<Bytes, Refusal> {
@@ -194,7 +193,7 @@ async fn prove_and_name(
 }
 
 /// Refuses a pull into a snapshotter that a pod chose and nobody allowed (fact P16).
-fn snapshotter_is_ours(request: &Request, gate: &crate::cri::Gate) -> Result<(), Refusal> {
+fn snapshotter_is_ours(request: &ParsedPull, gate: &Gate) -> Result<(), Refusal> {
     let options = gate.runtime().options();
     let spec = request.decoded.image.as_ref();
     let sandbox = request.decoded.sandbox_config.as_ref();

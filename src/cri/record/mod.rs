@@ -1,0 +1,14 @@
+//! What a call leaves in the audit log, and the answer that only a record allows.
+//!
+//! [`AuditEvent`] follows one decision, [`Recorder`] puts it on disk, and a
+//! [`RecordedAnswer`](answer::RecordedAnswer) is made of what the recorder gives. Nothing here
+//! decides.
+
+pub(super) mod answer;
+mod audit_event;
+mod recorder;
+mod verdict_counts;
+
+pub use audit_event::AuditEvent;
+pub use recorder::{OnRecord, Recorder, Refused};
+pub use verdict_counts::{BySource, Decided, admitted};
