@@ -46,9 +46,9 @@ const LINES_BEFORE: usize = 51_074;
 /// today: it may only fall, and goes to zero.
 const ALLOWED: [(&str, usize); 6] = [
     ("folders over 14 files", 1),
-    ("files in circles", 22),
-    ("folders in circles", 2),
-    ("names of more than two types over 15", 9),
+    ("files in circles", 9),
+    ("folders in circles", 0),
+    ("names of more than two types over 15", 6),
     ("functions over 60 lines", 1),
     ("files over 450 lines", 0),
 ];

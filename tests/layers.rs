@@ -211,7 +211,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("api", &[".", "credentials", "hosts", "http", "session"]),
         ],
     ),
-    ("sources", &[("disk", &["."])]),
+    ("sources", &[(".", &["search"]), ("search", &[])]),
     (
         "verify",
         &[

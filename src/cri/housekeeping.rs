@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Gate;
 use crate::evidence_store::{Counts, Store};
 use crate::image::Digest;
-use crate::sources::disk::StoreHealth;
+use crate::sources::StoreHealth;
 
 /// How often it is looked which images are on the node, when none is pulled.
 const EVERY: Duration = Duration::from_secs(300);

@@ -29,4 +29,4 @@ pub use crate::decision::reevaluation::Reevaluated;
 pub use crate::decision::refresh::Refreshes;
 pub use crate::decision::refusal::{Ending, Refusal};
 pub use crate::decision::timing::Timings;
-pub use crate::sources::disk::StoreHealth;
+pub use crate::sources::StoreHealth;

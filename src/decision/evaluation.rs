@@ -23,8 +23,8 @@ use crate::image::Repository;
 use crate::policy::{Class, Denial, Verdict, VerdictKey};
 use crate::registry::AccessKey;
 use crate::share::Slot;
+use crate::sources::EvidenceQuery;
 use crate::sources::Sizes;
-use crate::sources::evidence_query::EvidenceQuery;
 
 /// An answer, and whether it was in memory.
 #[derive(Debug, Clone)]

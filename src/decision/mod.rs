@@ -36,7 +36,7 @@ use crate::evidence_store::Store;
 use crate::floor::Floor;
 use crate::policy::{Freshness, PolicySet, VerdictKey};
 use crate::registry::{AccessKey, Registry};
-use crate::sources::Sources;
+use crate::sources::EvidenceSources;
 use crate::verify::VerificationCache;
 
 /// Decides questions; what an evaluation in flight keeps alive by itself.
@@ -46,7 +46,7 @@ pub(crate) struct Decider {
     memory: MemoryOptions,
     /// How fresh evidence must be where no document asks for fresher.
     freshness: Freshness,
-    pub(crate) sources: Sources,
+    pub(crate) sources: EvidenceSources,
     pub(crate) shares: Shares,
     verdicts: VerdictCache,
     /// What was proven of unchanged signatures.
@@ -101,7 +101,7 @@ impl Decider {
     ) -> Self {
         let decider = Self {
             time: Time::new(clock),
-            sources: Sources::new(
+            sources: EvidenceSources::new(
                 registry,
                 store.clone(),
                 (memory.evidence(), memory.evidence_ttl()),

@@ -14,9 +14,9 @@ use crate::image::{Digest, Repository};
 use crate::policy::{Applicable, Case, Plan, PolicySet, Sifted, Verdict, VerdictKey};
 use crate::registry::Access;
 use crate::share::{Crowded, Slot};
+use crate::sources::EvidenceQuery;
 use crate::sources::Hint;
-use crate::sources::disk::KeptAbout;
-use crate::sources::evidence_query::EvidenceQuery;
+use crate::sources::KeptAbout;
 use crate::verify::{Budget, VerificationCache};
 
 /// One question to the judge, with everything that it depends on.

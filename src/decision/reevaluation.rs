@@ -16,7 +16,7 @@ use super::question::{Question, judge_at};
 use crate::evidence::Evidence;
 use crate::policy::{Permit, PolicySet, Verdict};
 use crate::registry::Access;
-use crate::sources::disk::take_now;
+use crate::sources::take_now;
 use crate::sources::{Hint, Sizes};
 
 /// Admissions judged between two looks at whether there is something else to do; each takes a

@@ -21,8 +21,8 @@ use crate::image::Repository;
 use crate::policy::{Class, Denial, Permit, Verdict, VerdictKey};
 use crate::registry;
 use crate::share::Slot;
+use crate::sources::EvidenceQuery;
 use crate::sources::PlaceEvidence;
-use crate::sources::evidence_query::EvidenceQuery;
 
 /// Most that are under way or wait: one for every verdict in memory. What is beyond is tried at a
 /// later use.

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::reading::{HUGE, LARGE, LARGE_BYTES_MAX};
-use super::signature_manifest::{Contents, Layer, evidence};
-use super::{MAX_LAYERS_MANIFEST_BYTES, MAX_MANIFEST_BYTES};
+use super::search::{
+    Contents, FetchedItem, HUGE, LARGE, LARGE_BYTES_MAX, Layer, MAX_LAYERS_MANIFEST_BYTES,
+    MAX_MANIFEST_BYTES, evidence,
+};
 use crate::evidence::{Carrier, Evidence, Item, Outcome, Place, Source};
 use crate::evidence_store::{BLOB_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
 use crate::image::{Descriptor, Digest};
@@ -105,9 +106,9 @@ pub fn kept_of(store: &Store, entry: &Entry, plan: Plan, sizes: Sizes) -> (Evide
 }
 
 /// How bytes are had by digest, of at most so many.
-type Read<'a> = &'a dyn Fn(&Digest, u64) -> Result<Option<Bytes>, StoreError>;
+type ReadBlob<'a> = &'a dyn Fn(&Digest, u64) -> Result<Option<Bytes>, StoreError>;
 
-fn read_kept(store: Read<'_>, entry: &Entry, plan: Plan, sizes: Sizes) -> (Evidence, bool) {
+fn read_kept(store: ReadBlob<'_>, entry: &Entry, plan: Plan, sizes: Sizes) -> (Evidence, bool) {
     let evidence = Evidence::default();
     let mut shelf =
         Shelf { store, entry, plan, sizes, evidence, large: 0, huge: 0, left_out: false };
@@ -158,7 +159,7 @@ impl Keep {
 
 /// One entry that is being read.
 struct Shelf<'a> {
-    store: Read<'a>,
+    store: ReadBlob<'a>,
     entry: &'a Entry,
     plan: Plan,
     evidence: Evidence,
@@ -212,7 +213,7 @@ impl Shelf<'_> {
                 read.insert(layer.blob.digest.clone(), bytes);
             }
         }
-        let reads: Vec<super::Read> = layers
+        let reads: Vec<FetchedItem> = layers
             .into_iter()
             .filter_map(|layer| {
                 let bytes = read.get(&layer.blob.digest)?.clone()?;

@@ -11,7 +11,7 @@ use sealgate::evidence_store::{Options, Store};
 use sealgate::image::{Digest, Reference};
 use sealgate::policy::Plan;
 use sealgate::registry::Access;
-use sealgate::sources::{Bounds, Reading, Turns, Wanted, kept, to_keep};
+use sealgate::sources::{Bounds, PlaceQuery, Reading, Turns, kept, to_keep};
 
 use crate::fixtures;
 use crate::registry::{OCI_MANIFEST, Settings};
@@ -30,7 +30,7 @@ async fn look(rig: &Rig, situation: &str, source: Source) -> Evidence {
         Reading::new(session, deadline, Arc::new(Turns::new(clock())), Bounds::new(1024, 16));
     let repository = name.runtime_repository();
     let (bytes, listed, known) = (None, None, BTreeSet::new());
-    let wanted = Wanted {
+    let wanted = PlaceQuery {
         repository,
         image: repository,
         digest: &digest,

@@ -9,7 +9,7 @@ use sealgate::evidence::{Content, Evidence, Format, Outcome, Source};
 use sealgate::image::{Digest, Reference};
 use sealgate::policy::Plan;
 use sealgate::registry::Access;
-use sealgate::sources::{Bounds, Reading, Turns, Wanted};
+use sealgate::sources::{Bounds, PlaceQuery, Reading, Turns};
 
 use crate::fixtures;
 use crate::registry::{Answer, OCI_MANIFEST, Rule, Settings};
@@ -41,7 +41,7 @@ async fn look_at(rig: &Rig, source: Source, plan: Plan, signatures: usize) -> Ev
     let reading =
         Reading::new(session, deadline, Arc::new(Turns::new(clock())), Bounds::new(signatures, 16));
     let (repository, digest) = (name.runtime_repository(), &subject());
-    let wanted = Wanted {
+    let wanted = PlaceQuery {
         repository,
         image: repository,
         digest,

@@ -23,7 +23,7 @@ use sealgate::evidence_store::{self, Store};
 use sealgate::image::Platform;
 use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Reason, Unmatched};
 use sealgate::registry::{AuthConfig, Options, Registry};
-use sealgate::sources::{self, Reading, Wanted};
+use sealgate::sources::{self, PlaceQuery, Reading};
 use sealgate::verify::{PublicKey, TrustRoot};
 
 use crate::fixtures;
@@ -319,7 +319,7 @@ pub(crate) fn reason(outcome: Result<PullPermit, Refusal>) -> Reason {
 }
 
 /// All that one place has.
-pub(crate) async fn whole(reading: &Reading, wanted: Wanted<'_>, source: Source) -> Evidence {
+pub(crate) async fn whole(reading: &Reading, wanted: PlaceQuery<'_>, source: Source) -> Evidence {
     let mut found = sources::look(reading, wanted.clone(), source).await;
     let (mut evidence, mut held) = (found.evidence(), std::mem::take(&mut found.reads));
     while let Some(more) = found.more.take() {

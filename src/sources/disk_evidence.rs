@@ -5,10 +5,6 @@
 //! nobody waits until it has, and a store that fails changes no verdict: it is counted and said,
 //! and the registry is asked.
 
-mod disk_task;
-mod entries;
-mod pending_writes;
-
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -16,14 +12,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 
+use super::cached_evidence::PlaceEvidence;
+use super::disk_entries::{FoundOnDisk, KeptAbout, beside, entries, take_now, to_put};
+use super::disk_task::DiskTask;
 use super::evidence_query::EvidenceQuery;
-use super::{PlaceEvidence, Sizes};
+use super::kept::Sizes;
+use super::pending_writes::{EntryWithBlobs, PendingWrites};
 use crate::evidence_store::{Entry, Store, StoreError};
 use crate::image::Digest;
-use disk_task::DiskTask;
-pub(crate) use entries::{FoundOnDisk, KeptAbout, take_now};
-use entries::{beside, entries, to_put};
-use pending_writes::{EntryWithBlobs, PendingWrites};
 
 /// Longest wait for evidence to be on disk. A write takes milliseconds; a disk that needs longer
 /// would hold up every pod.

@@ -69,7 +69,7 @@ pub(crate) struct Layer {
 
 /// One that was read, with the manifest around it.
 #[derive(Debug, Clone)]
-pub struct Read {
+pub struct FetchedItem {
     /// The manifest around it.
     pub carrier: Arc<Carrier>,
     /// What it is.
@@ -189,7 +189,7 @@ impl Layer {
         self,
         (bytes, room): (Bytes, Option<Arc<Room>>),
         artifact: Option<Bytes>,
-    ) -> Read {
+    ) -> FetchedItem {
         // A format that reads no annotations is remembered without them.
         let is_annotated = !self.format.annotations().is_empty();
         let annotations =
@@ -197,18 +197,18 @@ impl Layer {
         let artifact = artifact.filter(|_| self.format.holds() == Holds::Either);
         let content = Content { artifact, ..Content::new(self.format, bytes, annotations) };
         let item = Item { place: self.carrier.place.clone(), digest: self.blob.digest, content };
-        Read { carrier: self.carrier, item, room }
+        FetchedItem { carrier: self.carrier, item, room }
     }
 }
 
 /// What was read as evidence: each manifest once, in the order of the first of its items.
 pub(crate) fn evidence<'r>(
-    reads: impl IntoIterator<Item = &'r Read>,
+    reads: impl IntoIterator<Item = &'r FetchedItem>,
     looked: Vec<(Place, Outcome)>,
 ) -> Evidence {
     let mut evidence = Evidence { looked, ..Evidence::default() };
     let mut seen: BTreeSet<&Digest> = BTreeSet::new();
-    for Read { carrier, item, .. } in reads {
+    for FetchedItem { carrier, item, .. } in reads {
         if seen.insert(&carrier.digest) {
             evidence.carriers.push(carrier.as_ref().clone());
         }

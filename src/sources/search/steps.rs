@@ -1,30 +1,23 @@
-//! [`Backlog`]: what a place lists and what is not read of it yet, and the steps in which it is
-//! read.
+//! The steps in which a place is read: [`Lookup::step`] reads the next of a [`Backlog`].
 //!
 //! The first step reads a handful, as much as most images have; those after it up to [`STEP_MAX`].
-//! In each the small is read side by side, and what is large after that by itself, so that a large
-//! one never takes the place of many.
+//! In each the small is read side by side, and what is large after that by itself.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 
-use super::order::{created, in_turns};
-use super::reading::Room;
-use super::signature_manifest::{Contents, Layer, Read};
-use super::{Found, Look, MAX_MANIFEST_BYTES, NOT_GIVEN, withheld};
+use super::backlog::{Backlog, Candidate};
+use super::lookup::{Lookup, PlaceFindings};
+use super::reading::{MAX_MANIFEST_BYTES, NOT_GIVEN, Room, withheld};
+use super::signature_manifest::{Contents, FetchedItem, Layer};
 use crate::evidence::{Carrier, Outcome, Source};
 use crate::image::Digest;
-use crate::registry::Referrer;
 
-/// Signatures of the first step.
-const STEP_FIRST: usize = 8;
 /// Most of any step: with the manifests around them two MiB at most are held of it.
 const STEP_MAX: usize = 32;
-/// Bytes of large ones that are read in one step, unless one alone has more.
-const LARGE_STEP: u64 = 1 << 20;
 /// Of one place as much is asked for in vain: a registry that lists what it does not give, or does
 /// not answer, is asked for no more of it. What somebody pushed that cannot be read does not count,
 /// so that nobody hides others by it.
@@ -35,146 +28,9 @@ const TOLD_MAX: usize = 8;
 /// The bytes of a layer, and the room that they take.
 type Blob = (Bytes, Option<Arc<Room>>);
 
-/// A manifest that may hold evidence, as a list has it.
-#[derive(Debug, Clone)]
-pub(crate) struct Candidate {
-    pub(crate) digest: Digest,
-    pub(crate) annotations: BTreeMap<String, String>,
-}
-
-/// What a place lists and what is not read of it yet.
-#[derive(Debug)]
-pub struct Backlog {
-    pub(crate) source: Source,
-    /// The number of the host that listed it.
-    at: usize,
-    listed: BTreeSet<Digest>,
-    manifests: VecDeque<Candidate>,
-    layers: VecDeque<Layer>,
-    large: VecDeque<Layer>,
-    /// How many the next step reads.
-    step: usize,
-    /// How many were read.
-    count: usize,
-    /// How many were begun with; the place's limit is on these.
-    begun: usize,
-    /// What is there that is no evidence, in words.
-    other: Option<String>,
-    /// How often something went wrong.
-    told: usize,
-    /// How often the registry gave nothing of what it lists.
-    withheld: usize,
-}
-
-impl Candidate {
-    pub(crate) fn of(entry: Referrer) -> Self {
-        Self { digest: entry.digest, annotations: entry.annotations }
-    }
-}
-
-impl Backlog {
-    /// Of manifests that refer to the subject, in the order of the list, each once.
-    pub(crate) fn of_manifests(
-        source: Source,
-        at: usize,
-        listed: Vec<Candidate>,
-        other: Option<String>,
-    ) -> Self {
-        let mut seen = BTreeSet::new();
-        let each: Vec<Candidate> =
-            listed.into_iter().filter(|one| seen.insert(one.digest.clone())).collect();
-        let manifests = in_turns(each, |candidate| created(&candidate.annotations)).into();
-        Self { listed: seen, manifests, other, ..Self::new(source, at) }
-    }
-
-    /// Of the layers of one manifest, in its order.
-    pub(crate) fn of_layers(source: Source, at: usize, contents: Contents) -> Self {
-        let listed =
-            contents.layers.first().map(|layer| layer.carrier.digest.clone()).into_iter().collect();
-        let other = contents.other.map(|kind| format!("a manifest of another kind ({kind})"));
-        let layers = in_turns(contents.layers, |layer| created(&layer.blob.annotations)).into();
-        Self { listed, layers, other, ..Self::new(source, at) }
-    }
-
-    fn new(source: Source, at: usize) -> Self {
-        Self {
-            source,
-            at,
-            listed: BTreeSet::new(),
-            manifests: VecDeque::new(),
-            layers: VecDeque::new(),
-            large: VecDeque::new(),
-            step: STEP_FIRST,
-            count: 0,
-            begun: 0,
-            other: None,
-            told: 0,
-            withheld: 0,
-        }
-    }
-
-    /// The manifests that are listed.
-    pub(crate) fn listed(&self) -> BTreeSet<Digest> {
-        self.listed.clone()
-    }
-
-    /// How many were read.
-    pub(crate) fn count(&self) -> usize {
-        self.count
-    }
-
-    fn is_empty(&self) -> bool {
-        self.manifests.is_empty() && self.layers.is_empty() && self.large.is_empty()
-    }
-
-    /// How many are left, as far as it is known.
-    fn left(&self) -> usize {
-        self.manifests.len().saturating_add(self.layers.len()).saturating_add(self.large.len())
-    }
-
-    fn clear(&mut self) {
-        self.manifests.clear();
-        self.layers.clear();
-        self.large.clear();
-    }
-
-    /// The layers of the next step: those with as many different blobs, and what shares one of
-    /// these. Several signatures may share one payload: each blob is fetched once.
-    fn take(&mut self) -> Vec<Layer> {
-        if self.layers.is_empty() {
-            return self.take_large();
-        }
-        let (mut blobs, mut taken) = (BTreeSet::new(), Vec::new());
-        for layer in std::mem::take(&mut self.layers) {
-            let is_taken = blobs.contains(&layer.blob.digest);
-            if layer.is_large() {
-                self.large.push_back(layer);
-            } else if is_taken || blobs.len() < self.step {
-                blobs.insert(layer.blob.digest.clone());
-                taken.push(layer);
-            } else {
-                self.layers.push_back(layer);
-            }
-        }
-        if taken.is_empty() { self.take_large() } else { taken }
-    }
-
-    fn take_large(&mut self) -> Vec<Layer> {
-        let (mut taken, mut bytes) = (Vec::new(), 0_u64);
-        while let Some(layer) = self.large.front() {
-            bytes = bytes.saturating_add(layer.blob.size);
-            if bytes > LARGE_STEP && !taken.is_empty() {
-                break;
-            }
-            taken.extend(self.large.pop_front());
-        }
-        taken
-    }
-}
-
-impl Look<'_> {
+impl Lookup<'_> {
     /// Reads the next of what is there.
-    pub(crate) async fn step(mut self, backlog: Option<Backlog>) -> Found {
+    pub(crate) async fn step(mut self, backlog: Option<Backlog>) -> PlaceFindings {
         let mut reads = Vec::new();
         let more = match backlog {
             None => None,
@@ -185,7 +41,7 @@ impl Look<'_> {
             }
         };
         let Self { looked, next, dropped, .. } = self;
-        Found {
+        PlaceFindings {
             reads,
             looked,
             more,
@@ -197,7 +53,7 @@ impl Look<'_> {
         }
     }
 
-    async fn read_on(&mut self, backlog: &mut Backlog) -> Vec<Read> {
+    async fn read_on(&mut self, backlog: &mut Backlog) -> Vec<FetchedItem> {
         if backlog.layers.is_empty() && backlog.large.is_empty() {
             self.list_manifests(backlog).await;
         }
@@ -280,7 +136,7 @@ impl Look<'_> {
     }
 
     /// Reads layers side by side, each blob once.
-    async fn read_layers(&mut self, backlog: &mut Backlog, layers: Vec<Layer>) -> Vec<Read> {
+    async fn read_layers(&mut self, backlog: &mut Backlog, layers: Vec<Layer>) -> Vec<FetchedItem> {
         let mut seen = BTreeSet::new();
         let blobs: Vec<&Layer> =
             layers.iter().filter(|layer| seen.insert(&layer.blob.digest)).collect();

@@ -11,8 +11,12 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::SetOnce;
 
+use super::backlog::Backlog;
 use super::forms::{Forms, Hint, waves};
-use super::{Backlog, Found, PATIENCE, Read, Reading, Wanted, go_on, look, signature_manifest};
+use super::lookup::{PATIENCE, PlaceFindings, PlaceQuery};
+use super::places::{go_on, look};
+use super::reading::Reading;
+use super::signature_manifest::{FetchedItem, evidence};
 use crate::evidence::{Evidence, Outcome, Place, Source};
 use crate::image::{Digest, Repository};
 use crate::policy::Plan;
@@ -50,11 +54,11 @@ type Ask = (usize, usize, Source);
 #[derive(Debug, Default)]
 struct Shelf {
     /// What helps some requirement, or says why it does not.
-    helpful: Vec<Read>,
+    helpful: Vec<FetchedItem>,
     /// What was not judged yet.
-    fresh: Vec<Read>,
+    fresh: Vec<FetchedItem>,
     /// What does not help, as far as it is kept.
-    spare: Vec<Read>,
+    spare: Vec<FetchedItem>,
     looked: Vec<(Place, Outcome)>,
     /// The manifests that are listed there.
     listed: BTreeSet<Digest>,
@@ -67,7 +71,7 @@ pub struct Search<'a> {
     /// What is still to be asked, a wave after the other.
     waves: Vec<Vec<Ask>>,
     asked: BTreeSet<Ask>,
-    running: FuturesUnordered<BoxFuture<'a, (Ask, Found)>>,
+    running: FuturesUnordered<BoxFuture<'a, (Ask, PlaceFindings)>>,
     /// How many of these look in a place for the first time; the others read on.
     looking: usize,
     shelves: BTreeMap<Ask, Shelf>,
@@ -83,7 +87,7 @@ pub struct Search<'a> {
 }
 
 impl Shelf {
-    fn judged(&self) -> impl Iterator<Item = &Read> {
+    fn judged(&self) -> impl Iterator<Item = &FetchedItem> {
         self.helpful.iter().chain(&self.fresh)
     }
 }
@@ -164,11 +168,7 @@ impl<'a> Search<'a> {
     #[must_use]
     pub fn to_judge(&self) -> Vec<Arc<Evidence>> {
         let shelves = self.shelves.values();
-        shelves
-            .map(|shelf| {
-                Arc::new(signature_manifest::evidence(shelf.judged(), shelf.looked.clone()))
-            })
-            .collect()
+        shelves.map(|shelf| Arc::new(evidence(shelf.judged(), shelf.looked.clone()))).collect()
     }
 
     /// Drops what does not help, as far as a place has more than is kept anyway; `helps` says it of
@@ -238,13 +238,12 @@ impl<'a> Search<'a> {
     /// Everything that was gathered and is kept, place by place.
     #[must_use]
     pub fn gathered(&self) -> Vec<Arc<Evidence>> {
-        let all = |shelf: &Shelf| {
-            signature_manifest::evidence(shelf.judged().chain(&shelf.spare), shelf.looked.clone())
-        };
+        let all =
+            |shelf: &Shelf| evidence(shelf.judged().chain(&shelf.spare), shelf.looked.clone());
         self.shelves.values().map(|shelf| Arc::new(all(shelf))).collect()
     }
 
-    fn take(&mut self, ask: Ask, found: Found) -> Option<Place> {
+    fn take(&mut self, ask: Ask, found: PlaceFindings) -> Option<Place> {
         let (d, r, source) = ask;
         let fallback = (d, r, Source::FallbackTag);
         if found.dropped {
@@ -315,7 +314,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn wanted(&mut self, ask: Ask) -> Option<Wanted<'a>> {
+    fn wanted(&mut self, ask: Ask) -> Option<PlaceQuery<'a>> {
         let ((d, r, source), sought) = (ask, self.sought);
         let (digest, (repository, _)) = (sought.digests.get(d)?, sought.repositories.get(r)?);
         let bytes = sought.bytes.filter(|_| d == 0);
@@ -329,7 +328,7 @@ impl<'a> Search<'a> {
             Source::Referrers | Source::SignatureTag | Source::AttestationTag => None,
         };
         let known = self.shelves.get(&ask).map(|shelf| shelf.listed.clone()).unwrap_or_default();
-        Some(Wanted {
+        Some(PlaceQuery {
             repository,
             image: sought.image,
             digest,

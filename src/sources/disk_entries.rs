@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::cached_evidence::{FetchedEvidence, PlaceEvidence};
+use super::evidence_query::EvidenceQuery;
+use super::kept::{Keep, Sizes, kept_of, to_keep};
 use super::pending_writes::EntryWithBlobs;
 use crate::evidence::{EvidenceSource, Name, Subject};
 use crate::evidence_store::{BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
 use crate::image::Digest;
-use crate::sources::evidence_query::EvidenceQuery;
-use crate::sources::{FetchedEvidence, PlaceEvidence};
-use crate::sources::{Keep, Sizes, kept_of, to_keep};
 
 /// The image that evidence is kept about.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +77,7 @@ pub(crate) fn entries(store: &Store, query: &EvidenceQuery) -> Result<Vec<Entry>
 }
 
 /// The entries for what an admission rests on.
-pub(super) fn to_put(pieces: &[PlaceEvidence], about: KeptAbout<'_>) -> Vec<EntryWithBlobs> {
+pub(crate) fn to_put(pieces: &[PlaceEvidence], about: KeptAbout<'_>) -> Vec<EntryWithBlobs> {
     let targets = BTreeSet::from([about.subject.target.clone()]);
     let names: Vec<String> = match &about.subject.name {
         Name::Known(reference) => vec![reference.to_string()],

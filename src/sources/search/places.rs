@@ -1,19 +1,43 @@
 //! What a place lists: manifests that refer to the subject (OCI distribution-spec 1.1, "Listing
 //! Referrers" and "Referrers Tag Schema"), or the layers under one of cosign's older tags. Each
-//! becomes a [`Backlog`] that is read step by step.
+//! becomes a [`Backlog`]; [`look`] reads the first of it, and [`go_on`] the rest step by step.
 
 use super::backlog::{Backlog, Candidate};
+use super::lookup::{Lookup, PATIENCE, PlaceFindings, PlaceQuery};
+use super::reading::{MAX_FALLBACK_INDEX_BYTES, MAX_LAYERS_MANIFEST_BYTES, Reading};
 use super::signature_manifest::{Contents, filter, may_count};
-use super::{Look, MAX_FALLBACK_INDEX_BYTES, MAX_LAYERS_MANIFEST_BYTES, PATIENCE, Wanted};
 use crate::aside;
 use crate::evidence::{Carrier, Source};
 use crate::registry::{List, Referrers};
 
-impl Look<'_> {
+/// Looks in one place, and reads the first of what is there.
+pub async fn look(reading: &Reading, wanted: PlaceQuery<'_>, source: Source) -> PlaceFindings {
+    let mut look = Lookup::new(reading, wanted);
+    let mut has_list = false;
+    let backlog = match source {
+        Source::Referrers => {
+            let backlog = look.endpoint().await;
+            has_list = backlog.as_ref().is_some_and(|(_, is_list)| *is_list);
+            backlog.map(|(backlog, _)| backlog)
+        }
+        Source::FallbackTag => look.fallback().await,
+        Source::SignatureTag | Source::AttestationTag => look.layers(source).await,
+    };
+    let listed = backlog.as_ref().map(Backlog::listed).unwrap_or_default();
+    let found = look.step(backlog).await;
+    PlaceFindings { listed, has_list, is_first: true, ..found }
+}
+
+/// Reads on in a place.
+pub async fn go_on(reading: &Reading, wanted: PlaceQuery<'_>, backlog: Backlog) -> PlaceFindings {
+    Lookup::new(reading, wanted).step(Some(backlog)).await
+}
+
+impl Lookup<'_> {
     /// Asks the referrers endpoint for its list: what is to be read of it, and whether there is an
     /// endpoint.
     pub(crate) async fn endpoint(&mut self) -> Option<(Backlog, bool)> {
-        let Wanted { repository, digest, start, plan, .. } = self.wanted;
+        let PlaceQuery { repository, digest, start, plan, .. } = self.wanted;
         let answer =
             self.reading.session().referrers_from(repository, digest, filter(plan), start).await;
         let listed = answer.map(|onward| self.reached(Source::Referrers, onward));
@@ -35,7 +59,7 @@ impl Look<'_> {
 
     /// Looks under the fallback tag, unless the endpoint that is asked beside it has a list.
     pub(crate) async fn fallback(&mut self) -> Option<Backlog> {
-        let (source, Wanted { repository, digest, start, plan, .. }) =
+        let (source, PlaceQuery { repository, digest, start, plan, .. }) =
             (Source::FallbackTag, &self.wanted);
         let tag = format!("sha256-{}", digest.hex());
         let session = self.reading.session();
@@ -78,7 +102,7 @@ impl Look<'_> {
     pub(crate) async fn layers(&mut self, source: Source) -> Option<Backlog> {
         let ending = if source == Source::AttestationTag { "att" } else { "sig" };
         let tag = format!("sha256-{}.{ending}", self.wanted.digest.hex());
-        let Wanted { repository, start, plan, .. } = self.wanted;
+        let PlaceQuery { repository, start, plan, .. } = self.wanted;
         let within = (start, MAX_LAYERS_MANIFEST_BYTES);
         let fetched = match self.reading.session().tag_from(repository, &tag, within).await {
             Ok(onward) => self.reached(source, onward),

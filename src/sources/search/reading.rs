@@ -11,12 +11,24 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
-use super::withheld;
 use crate::clock::Clock;
 use crate::evidence::Outcome;
 use crate::image::{Descriptor, Repository};
-use crate::registry::Session;
+use crate::registry::{Class, RegistryError, Session};
 use crate::share::{FairShare, Recalled, Rules, Slot};
+
+/// Largest manifest around a bundle: one has a layer and a few annotations, under 2 KiB. Of the
+/// largest that images may have two would use up what one decision may read.
+pub const MAX_MANIFEST_BYTES: u64 = 32 << 10;
+/// Largest manifest of a `.sig` or `.att` tag, which has every signature there is as a layer: one
+/// by a key takes 300 bytes in it, a keyless one with chain, log entry and timestamp 11 KiB. So
+/// this is 180 of the largest, or 7000 by a key.
+pub const MAX_LAYERS_MANIFEST_BYTES: u64 = 2 << 20;
+/// Largest index under the fallback tag: an entry takes 300 to 700 bytes, so 1500 at least.
+pub const MAX_FALLBACK_INDEX_BYTES: u64 = 1 << 20;
+
+/// How the word about something begins that a registry lists and does not give.
+pub(super) const NOT_GIVEN: &str = "listed, but not given";
 
 /// What is larger than this is large: three times a keyless bundle with everything in it.
 pub(crate) const LARGE: u64 = 64 << 10;
@@ -211,5 +223,15 @@ impl Reading {
 impl Drop for Room {
     fn drop(&mut self) {
         self.used.fetch_sub(self.size, Ordering::Relaxed);
+    }
+}
+
+/// What is listed and then not there is not absent: the registry contradicts itself, and nothing is
+/// known.
+pub(super) fn withheld(error: &RegistryError) -> Outcome {
+    match error.class() {
+        Class::Absent => Outcome::Unable(format!("{NOT_GIVEN}: {error}")),
+        Class::Unreachable => Outcome::Unreachable(error.to_string()),
+        Class::Unable => Outcome::Unable(error.to_string()),
     }
 }
