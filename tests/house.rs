@@ -45,8 +45,8 @@ const LINES_BEFORE: usize = 51_074;
 /// What counts against a bound, and how much of it there may be. A number above zero is what stands
 /// today: it may only fall, and goes to zero.
 const ALLOWED: [(&str, usize); 6] = [
-    ("folders over 14 files", 1),
-    ("files in circles", 9),
+    ("folders over 14 files", 0),
+    ("files in circles", 0),
     ("folders in circles", 0),
     ("names of more than two types over 15", 6),
     ("functions over 60 lines", 1),

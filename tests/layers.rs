@@ -185,6 +185,10 @@ const PARTS: &[(&str, &[Part])] = &[
     ("audit", &[("read", &["."])]),
     ("cli", &[("terminal", &[]), ("evidence", &["terminal"])]),
     ("cri", &[("record", &["."]), ("calls", &[".", "record"])]),
+    (
+        "decision",
+        &[("cache", &["."]), ("evaluate", &["."]), ("decide", &[".", "cache", "evaluate"])],
+    ),
     ("evidence_store", &[("layout", &["."])]),
     (
         "policy",

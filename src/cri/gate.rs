@@ -75,21 +75,21 @@ impl Gate {
     /// From now on the clock is not believed when it says that it is earlier than this: what had
     /// ended by then stays ended, although the clock was set back (attack C4).
     pub fn not_before(&self, known: jiff::Timestamp) {
-        self.decider.time.floor.raise(known);
+        self.decider.time().floor.raise(known);
     }
 
     /// The latest time that is known to have been: for whoever records, and for an operator who
     /// knows better.
     #[must_use]
     pub fn floor(&self) -> Floor {
-        self.decider.time.floor.clone()
+        self.decider.time().floor.clone()
     }
 
     /// The time as of which everything is judged: the clock's, or the latest that is known to have
     /// been.
     #[must_use]
     pub fn now(&self) -> jiff::Timestamp {
-        self.decider.time.now()
+        self.decider.time().now()
     }
 
     /// A gate of these parts, with nothing remembered.
@@ -115,7 +115,7 @@ impl Gate {
     /// The clock of this gate.
     #[must_use]
     pub fn clock(&self) -> Clock {
-        self.decider.time.clock
+        self.decider.time().clock
     }
 
     /// The documents in force now.
@@ -155,7 +155,7 @@ impl Gate {
     /// The limits of one decision.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        &self.decider.limits
+        self.decider.limits()
     }
 
     /// Waits for the turn to create a container: while the guard is held, the gate moves no tag.

@@ -23,19 +23,19 @@ impl Gate {
 
     /// Notes why there is no store, for `sealgate status`.
     pub fn without_store(&self, why: String) {
-        self.decider.sources.store.closed(why);
+        self.decider.sources().store.closed(why);
     }
 
     /// How the evidence store does.
     #[must_use]
     pub fn store_health(&self) -> StoreHealth {
-        self.decider.sources.store.health()
+        self.decider.sources().store.health()
     }
 
     /// What the evidence store holds; none without one.
     #[must_use]
     pub fn store_counts(&self) -> Option<Counts> {
-        self.decider.sources.store.store().map(|store| store.counts())
+        self.decider.sources().store.store().map(|store| store.counts())
     }
 
     /// Keeps the store within its bounds, for ever. Nothing goes before the runtime has said which
@@ -55,12 +55,12 @@ impl Gate {
     /// Puts what the disk did not take before, asks the runtime which images there are, and evicts
     /// what they do not need and the store's bounds do not allow.
     pub async fn tidy_store(&self) {
-        if self.decider.sources.store.store().is_none() {
+        if self.decider.sources().store.store().is_none() {
             return;
         }
-        self.decider.sources.store.flush_pending().await;
+        self.decider.sources().store.flush_pending().await;
         // Said when it is not.
-        let _is_there = self.decider.sources.store.run_housekeeping(Store::is_there).await;
+        let _is_there = self.decider.sources().store.run_housekeeping(Store::is_there).await;
         let present: BTreeSet<Digest> = match self.runtime.present().await {
             Ok(present) => present,
             Err(error) => {
@@ -72,7 +72,7 @@ impl Gate {
             store.set_needed(present.clone());
             store.evict(&|digest| present.contains(digest), now)
         };
-        if let Some(evicted) = self.decider.sources.store.run_housekeeping(tidy).await
+        if let Some(evicted) = self.decider.sources().store.run_housekeeping(tidy).await
             && evicted.entries > 0
         {
             tracing::info!(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::ask::{AskedNames, ImageString, LocalImageRequest, asked_names};
 use super::{Gate, Refusal};
 use crate::containerd::{Content, Image};
-use crate::decision::cached_permit::CachedPermit;
+use crate::decision::cache::CachedPermit;
 use crate::decision::question::Question;
 use crate::decision::timing::Timings;
 use crate::evidence::{EvidenceProvenance, Name, Origin, Subject};
@@ -170,8 +170,8 @@ impl Gate {
             if origin == Origin::Local {
                 question = self.question_of_imported(question).await;
             }
-            let answer = timings.time("judge", self.decider.judge(question, ask.deadline)).await?;
-            match answer.judged {
+            let answer = timings.time("judge", self.decider.decide(question, ask.deadline)).await?;
+            match answer.decision {
                 Ok(admission) => {
                     if let (Name::Known(reference), Origin::Registry) = (&name, origin) {
                         self.contents.remember(&reference.repository(), &content);
@@ -267,8 +267,8 @@ impl Gate {
         // A store that fails does not say that there is nothing: then the registry is asked, so
         // that the answer is its own, or that it cannot be reached.
         let is_kept = !repositories.is_empty()
-            && (!self.decider.sources.memory.pieces(&query).is_empty()
-                || self.decider.sources.store.has(query).await.unwrap_or(true));
+            && (!self.decider.sources().memory.pieces(&query).is_empty()
+                || self.decider.sources().store.has(query).await.unwrap_or(true));
         let origin = if is_kept { Origin::Kept } else { Origin::Local };
         Question { subject: Subject { origin, ..as_kept.subject.clone() }, ..as_kept }
     }
@@ -284,7 +284,7 @@ impl Gate {
         let applicable = set.applicable(name, &ask.pod);
         let hint = match name {
             Name::Known(reference) => Hint::of(
-                self.decider.sources.registry.referrers_support(reference.runtime_repository()),
+                self.decider.sources().registry.referrers_support(reference.runtime_repository()),
                 None,
             ),
             Name::Unknown => Hint::AskBoth,

@@ -23,10 +23,10 @@ pub use local_image::LocalPermit;
 pub use pull_decision::PullPermit;
 pub use record::{AuditEvent, BySource, Decided, OnRecord, Recorder, Refused, admitted};
 
-pub use crate::decision::cached_permit::CachedPermit;
+pub use crate::decision::cache::CachedPermit;
+pub use crate::decision::decide::Reevaluated;
+pub use crate::decision::decide::Refreshes;
 pub use crate::decision::options::{Limits, MemoryOptions};
-pub use crate::decision::reevaluation::Reevaluated;
-pub use crate::decision::refresh::Refreshes;
 pub use crate::decision::refusal::{Ending, Refusal};
 pub use crate::decision::timing::Timings;
 pub use crate::sources::StoreHealth;

@@ -16,7 +16,7 @@ use super::tag_naming::Began;
 use super::{Gate, Refusal};
 use crate::aside;
 use crate::containerd::{Content, RuntimeError};
-use crate::decision::cached_permit::CachedPermit;
+use crate::decision::cache::CachedPermit;
 use crate::decision::question::Question;
 use crate::decision::timing::Timings;
 use crate::evidence::{EvidenceProvenance, Name, Origin, Subject};
@@ -109,7 +109,7 @@ impl Gate {
     /// The server address that the secret of this pull must bear, where it bears none
     /// ([`crate::registry::Registry`] says why).
     pub async fn secret_address(&self, permit: &PullPermit) -> Option<String> {
-        self.decider.sources.registry.secret_address(permit.reference.runtime_repository()).await
+        self.decider.sources().registry.secret_address(permit.reference.runtime_repository()).await
     }
 
     /// Decides on a pull.
@@ -138,7 +138,10 @@ impl Gate {
                 target: digest.clone(),
                 child: Child::NotAsked,
                 hint: Hint::of(
-                    self.decider.sources.registry.referrers_support(reference.runtime_repository()),
+                    self.decider
+                        .sources()
+                        .registry
+                        .referrers_support(reference.runtime_repository()),
                     None,
                 ),
                 bytes: None,
@@ -156,8 +159,8 @@ impl Gate {
             resolved.bytes.map(|bytes| (subject.target.clone(), bytes)).into_iter().collect();
         let (namespace, hint) = (ask.pod.namespace.clone(), resolved.hint);
         let question = Question { subject, namespace, set, applicable, access, hint, documents };
-        let answer = timings.time("judge", self.decider.judge(question, ask.deadline)).await?;
-        let admission = answer.judged.map_err(|declined| {
+        let answer = timings.time("judge", self.decider.decide(question, ask.deadline)).await?;
+        let admission = answer.decision.map_err(|declined| {
             timings.note_evidence(declined.looked.map(|looked| looked.of_answer(answer.cached)));
             let denial = declined.denial;
             match no_child {
@@ -177,15 +180,17 @@ impl Gate {
         deadline: Instant,
         timings: &mut Timings,
     ) -> Result<Resolved, Refusal> {
-        let limit = deadline.min(self.decider.time.clock.steady() + self.decider.limits.decision());
-        let seats = &self.decider.shares.seats;
+        let limit =
+            deadline.min(self.decider.time().clock.steady() + self.decider.limits().decision());
+        let seats = self.decider.seats();
         let seat =
             timings.time("resolve", seats.take(reference.repository().host(), 1, limit)).await;
         let seat = seat.map_err(|Crowded { by }| {
             let host = reference.runtime_repository().host().to_owned();
             unresolved(reference, RegistryError::Unreachable { host, why: Why::Crowded { by } })
         })?;
-        let session = self.decider.sources.registry.session(access, limit).ending_at(seat.recall());
+        let session =
+            self.decider.sources().registry.session(access, limit).ending_at(seat.recall());
         let fetched = timings.time("resolve", session.resolve(reference)).await;
         let fetched = fetched.map_err(|error| named(error, &session, reference));
         if fetched.as_ref().map_or_else(|error| error.class() != Class::Unreachable, |_| true) {
@@ -199,7 +204,7 @@ impl Gate {
             .map_err(Refusal::Document)?;
         let child = self.child_of(document)?;
         let support =
-            self.decider.sources.registry.referrers_support(reference.runtime_repository());
+            self.decider.sources().registry.referrers_support(reference.runtime_repository());
         let hint = Hint::of(support, Some(&fetched));
         // A large one is not held for the rest of the decision; who needs it asks for it again by
         // its digest.

@@ -10,15 +10,14 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::Decider;
-use super::evidence_set::EvidenceSet;
-use super::question::{Question, judge_aside, sift_aside};
+use super::evaluator::Evaluator;
+use crate::decision::evidence_set::EvidenceSet;
+use crate::decision::question::Question;
 use crate::evidence::{Evidence, EvidenceSource, Outcome, Place, Source};
 use crate::image::Repository;
 use crate::policy::{Class, Plan, Verdict};
 use crate::share::{Crowded, Recall};
-use crate::sources::{FetchedEvidence, PlaceEvidence};
-use crate::sources::{Hint, Reading, Search, Sought};
+use crate::sources::{FetchedEvidence, Hint, PlaceEvidence, Reading, Search, Sought};
 
 /// Part of the signature checks that is kept for places that were not looked in yet: who floods one
 /// hides no other.
@@ -26,19 +25,19 @@ const CHECKS_KEPT: u32 = 4;
 
 /// What the registry showed, and what came of it.
 #[derive(Debug)]
-pub(crate) struct RegistryAnswer {
-    pub(crate) verdict: Verdict,
+pub(in crate::decision) struct RegistryAnswer {
+    pub(in crate::decision) verdict: Verdict,
     /// The evidence of every place that was looked in, with what is known of the empty ones.
-    pub(crate) pieces: EvidenceSet,
+    pub(in crate::decision) pieces: EvidenceSet,
     /// When the first question went out: everything was shown later than that.
-    pub(crate) began: Timestamp,
+    pub(in crate::decision) began: Timestamp,
     /// The turns in which what is large may be held.
-    pub(crate) held: Option<Reading>,
+    pub(in crate::decision) held: Option<Reading>,
 }
 
 impl RegistryAnswer {
     /// Whether the registry answered, whatever it was.
-    pub(crate) fn is_answered(&self) -> bool {
+    pub(in crate::decision) fn is_answered(&self) -> bool {
         match &self.verdict {
             Verdict::Permit(_) => true,
             Verdict::Denial(denial) => denial.class() != Class::Unreachable,
@@ -48,7 +47,7 @@ impl RegistryAnswer {
 
 /// How much is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SearchScope {
+pub(in crate::decision) enum SearchScope {
     /// What these documents want, until they permit.
     UntilPermitted,
     /// The same, and of each place that is looked in all that any policy could want.
@@ -57,10 +56,10 @@ pub(crate) enum SearchScope {
     Everything,
 }
 
-impl Decider {
+impl Evaluator {
     /// Asks the registry, until then or until the decision's place goes to others, and judges by
     /// what it alone shows.
-    pub(crate) async fn ask_registry(
+    pub(in crate::decision) async fn ask_registry(
         self: &Arc<Self>,
         question: &Arc<Question>,
         repositories: &[Repository],
@@ -95,7 +94,7 @@ impl Decider {
     }
 
     /// What is answered when there was no place to ask it.
-    pub(crate) async fn not_asked(
+    pub(super) async fn not_asked(
         self: &Arc<Self>,
         question: &Arc<Question>,
         repositories: &[Repository],
@@ -110,7 +109,7 @@ impl Decider {
         let of = |repository| digests.iter().map(move |digest| place(repository, digest.clone()));
         let looked = repositories.iter().flat_map(of).collect();
         let evidence = vec![Arc::new(Evidence { looked, ..Evidence::default() })];
-        let verdict = judge_aside(self, question, evidence).await;
+        let verdict = self.judge_aside(question, evidence).await;
         RegistryAnswer {
             verdict,
             pieces: EvidenceSet::default(),
@@ -137,7 +136,7 @@ impl Decider {
             .own_repository()
             .or_else(|| repositories.first().map(|(repository, _)| repository));
         let Some(image) = image else {
-            return (judge_aside(self, question, Vec::new()).await, Vec::new());
+            return (self.judge_aside(question, Vec::new()).await, Vec::new());
         };
         let sought = Sought { image, repositories: &repositories, digests: &digests, bytes, plan };
         let mut search = Search::new(reading, &self.sources.forms, sought);
@@ -149,7 +148,7 @@ impl Decider {
                 continue;
             }
             let (sifted, is_all) =
-                sift_aside(self, question, search.to_judge(), (is_wide, checks)).await;
+                self.sift_aside(question, search.to_judge(), (is_wide, checks)).await;
             (checks, is_cut) = (sifted.checks_left, is_cut || sifted.is_cut);
             search.settle(&sifted.helps);
             if checks < all_checks / CHECKS_KEPT && search.is_long() {
@@ -177,7 +176,7 @@ impl Decider {
                 "more than {all_checks} signature checks suffice for (limits.signature_checks)"
             ));
         }
-        (judge_aside(self, question, search.gathered()).await, search.gathered())
+        (self.judge_aside(question, search.gathered()).await, search.gathered())
     }
 
     /// What is known about a repository's referrers endpoint.

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::freshness::FreshnessTerms;
-use super::question::Question;
+use crate::decision::freshness::FreshnessTerms;
+use crate::decision::question::Question;
 use crate::evidence::{EvidenceProvenance, Pod};
 use crate::policy::{Denial, Permit};
 
@@ -20,14 +20,6 @@ pub(crate) const REFRESH_AGAIN: Duration = Duration::from_secs(900);
 const DOUBTFUL_LIFE: Duration = Duration::from_secs(60);
 /// Stands for never.
 const NEVER: u64 = u64::MAX;
-
-/// The time by both clocks. The steady one is read first: what passes between the two readings
-/// shortens a life.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
-    pub(crate) steady: Instant,
-    pub(crate) now: Timestamp,
-}
 
 /// A permit in memory.
 #[derive(Debug)]
@@ -167,11 +159,6 @@ impl CachedDenial {
     pub(crate) fn of(denial: Denial, looked: Option<EvidenceProvenance>) -> Self {
         Self { denial: Arc::new(denial), looked }
     }
-}
-
-/// The steady clock's reading since the gate's beginning.
-pub(crate) fn since(beginning: Instant, now: Instant) -> Duration {
-    now.saturating_duration_since(beginning)
 }
 
 fn millis(duration: Duration) -> u64 {

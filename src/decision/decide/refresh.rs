@@ -6,95 +6,22 @@
 //! changes nothing.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Decider;
-use super::cached_permit::{CachedPermit, REFRESH_AGAIN, since};
-use super::evidence_set::EvidenceSet;
-use super::question::Question;
-use super::registry_evidence::{RegistryAnswer, SearchScope};
+use super::decider::Decider;
+use super::refreshes::Refreshed;
+use crate::decision::cache::{CachedPermit, REFRESH_AGAIN};
+use crate::decision::evaluate::{RegistryAnswer, SearchScope};
+use crate::decision::evidence_set::EvidenceSet;
+use crate::decision::question::Question;
 use crate::evidence::{EvidenceProvenance, EvidenceSource, Place};
 use crate::image::Repository;
 use crate::policy::{Class, Denial, Permit, Verdict, VerdictKey};
 use crate::registry;
 use crate::share::Slot;
-use crate::sources::EvidenceQuery;
-use crate::sources::PlaceEvidence;
-
-/// Most that are under way or wait: one for every verdict in memory. What is beyond is tried at a
-/// later use.
-const WAITING_MAX: usize = 1024;
-
-/// Refreshes under way, and what came of them.
-#[derive(Debug)]
-pub(crate) struct Refreshing {
-    underway: Mutex<HashSet<VerdictKey>>,
-    confirmed: AtomicU64,
-    withdrawn: AtomicU64,
-    unanswered: AtomicU64,
-}
-
-/// What came of refreshes since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Refreshes {
-    /// Under way or waiting now.
-    pub underway: usize,
-    /// The registry still shows what admits the image.
-    pub confirmed: u64,
-    /// The registry has the image and no longer shows what admitted it.
-    pub withdrawn: u64,
-    /// The registry could not say, or has the image no more: everything stayed as it was.
-    pub unanswered: u64,
-}
-
-/// What one refresh came to.
-enum Refreshed {
-    Confirmed,
-    Withdrawn,
-    Unanswered,
-}
-
-impl Refreshing {
-    pub(crate) fn new() -> Self {
-        Self {
-            underway: Mutex::default(),
-            confirmed: AtomicU64::new(0),
-            withdrawn: AtomicU64::new(0),
-            unanswered: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn counts(&self) -> Refreshes {
-        Refreshes {
-            underway: self.underway().len(),
-            confirmed: self.confirmed.load(Ordering::Relaxed),
-            withdrawn: self.withdrawn.load(Ordering::Relaxed),
-            unanswered: self.unanswered.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Whether this one is to be begun: it is not under way, and not too many are.
-    fn begins(&self, key: &VerdictKey) -> bool {
-        let mut underway = self.underway();
-        underway.len() < WAITING_MAX && underway.insert(key.clone())
-    }
-
-    fn count(&self, refreshed: &Refreshed) {
-        let count = match refreshed {
-            Refreshed::Confirmed => &self.confirmed,
-            Refreshed::Withdrawn => &self.withdrawn,
-            Refreshed::Unanswered => &self.unanswered,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn underway(&self) -> MutexGuard<'_, HashSet<VerdictKey>> {
-        self.underway.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use crate::sources::{EvidenceQuery, PlaceEvidence};
 
 /// A place among the refreshes under way; given up when it is dropped, after a panic too.
 struct Underway {
@@ -104,13 +31,13 @@ struct Underway {
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        self.decider.refreshing.underway().remove(&self.key);
+        self.decider.refreshing.ended(&self.key);
     }
 }
 
 impl Decider {
     /// Asks the registry again, aside, unless that is under way.
-    pub(crate) fn refresh_aside(self: &Arc<Self>, key: VerdictKey, question: Question) {
+    pub(super) fn refresh_aside(self: &Arc<Self>, key: VerdictKey, question: Question) {
         if !self.refreshing.begins(&key) {
             return;
         }
@@ -120,11 +47,12 @@ impl Decider {
         let question = Arc::new(Question { documents: BTreeMap::new(), ..question });
         tokio::spawn(async move {
             let decider = &underway.decider;
-            let until = decider.time.steady() + REFRESH_AGAIN;
-            let refreshed = match decider.shares.refreshes.take(&question.host(), 1, until).await {
-                Ok(turn) => decider.refresh(&underway.key, &question, &turn).await,
-                Err(_) => Refreshed::Unanswered,
-            };
+            let until = decider.evaluator.time.steady() + REFRESH_AGAIN;
+            let refreshed =
+                match decider.evaluator.shares.refreshes.take(&question.host(), 1, until).await {
+                    Ok(turn) => decider.refresh(&underway.key, &question, &turn).await,
+                    Err(_) => Refreshed::Unanswered,
+                };
             decider.refreshing.count(&refreshed);
         });
     }
@@ -139,8 +67,9 @@ impl Decider {
         if repositories.is_empty() {
             return Refreshed::Unanswered;
         }
-        let until = self.time.steady() + self.limits.decision();
+        let until = self.evaluator.time.steady() + self.evaluator.limits.decision();
         let asked = self
+            .evaluator
             .ask_registry(question, &repositories, SearchScope::Everything, (until, turn.recall()))
             .await;
         if asked.is_answered() {
@@ -151,8 +80,8 @@ impl Decider {
             Verdict::Permit(permit) => {
                 let (whole, absent) = seen(&pieces);
                 self.forget_absent(question, &repositories, absent).await;
-                self.sources.memory.keep(whole.all());
-                self.sources.store.put(whole.all(), question.about()).await;
+                self.evaluator.sources.memory.keep(whole.all());
+                self.evaluator.sources.store.put(whole.all(), question.about()).await;
                 self.confirm(
                     key,
                     permit,
@@ -186,8 +115,11 @@ impl Decider {
         question: &Question,
         provenance: EvidenceProvenance,
     ) {
-        let moment = self.moment();
-        let at = (self.terms_at(question, moment.now), since(self.time.began, moment.steady));
+        let moment = self.evaluator.time.moment();
+        let at = (
+            self.evaluator.terms_at(question, moment.now),
+            self.evaluator.time.since_began(moment.steady),
+        );
         let admission = Arc::new(CachedPermit::new(permit, question, Some(provenance), at));
         let before = self.verdicts.permits().get(key, moment.steady).cloned();
         if before.is_some_and(|before| before.is_recorded()) {
@@ -200,8 +132,8 @@ impl Decider {
     /// was not withdrawn by those who sign.
     async fn has_image(&self, question: &Question) -> bool {
         let Some(own) = question.own_repository() else { return false };
-        let limit = self.time.steady() + self.limits.decision();
-        let session = self.sources.registry.session(&question.access, limit);
+        let limit = self.evaluator.time.steady() + self.evaluator.limits.decision();
+        let session = self.evaluator.sources.registry.session(&question.access, limit);
         match session.manifest(own, &question.subject.target).await {
             Ok(_) => true,
             Err(error) => match error.class() {
@@ -235,16 +167,17 @@ impl Decider {
             is_newer || subject.target != *target || subject.name.repository() != own
         });
         let query = EvidenceQuery { plan: question.wide_plan(), ..question.query(repositories) };
-        let newer = self.sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
+        let newer =
+            self.evaluator.sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
         let newer: HashSet<&Place> = newer
             .all()
             .iter()
             .filter(|piece| piece.held.fetched > began)
             .filter_map(PlaceEvidence::place)
             .collect();
-        self.sources.memory.forget(&query, |place| !newer.contains(place));
+        self.evaluator.sources.memory.forget(&query, |place| !newer.contains(place));
         let (whole, _) = seen(pieces);
-        self.sources.store.replace(query, whole.all(), question.about(), began).await;
+        self.evaluator.sources.store.replace(query, whole.all(), question.about(), began).await;
     }
 
     /// Forgets the evidence of places that now have none, beside what still admits the image.
@@ -255,8 +188,12 @@ impl Decider {
         absent: HashSet<Place>,
     ) {
         let query = EvidenceQuery { plan: question.wide_plan(), ..question.query(repositories) };
-        self.sources.memory.forget(&query, |place| absent.contains(place));
-        self.sources.store.drop_places(query, move |entry| absent.contains(&entry.place)).await;
+        self.evaluator.sources.memory.forget(&query, |place| absent.contains(place));
+        self.evaluator
+            .sources
+            .store
+            .drop_places(query, move |entry| absent.contains(&entry.place))
+            .await;
     }
 }
 

@@ -12,7 +12,7 @@ use crate::registry::AccessKey;
 
 /// Bounded memory of verdicts. A panic while one of them was locked empties it: nothing half
 /// written is believed.
-pub(super) struct VerdictCache {
+pub(in crate::decision) struct VerdictCache {
     /// Permits. They rest on bytes that were verified, so they are everyone's.
     permits: Mutex<Memory<VerdictKey, Arc<CachedPermit>>>,
     /// Denials. They rest on what a registry did not show, so they are those credentials' alone
@@ -22,28 +22,32 @@ pub(super) struct VerdictCache {
 
 impl VerdictCache {
     /// Room for so many of each.
-    pub(super) fn new(most: NonZeroUsize) -> Self {
+    pub(in crate::decision) fn new(most: NonZeroUsize) -> Self {
         Self { permits: Mutex::new(Memory::new(most)), denials: Mutex::new(Memory::new(most)) }
     }
 
-    pub(super) fn permits(&self) -> MutexGuard<'_, Memory<VerdictKey, Arc<CachedPermit>>> {
+    pub(in crate::decision) fn permits(
+        &self,
+    ) -> MutexGuard<'_, Memory<VerdictKey, Arc<CachedPermit>>> {
         lock_or_empty(&self.permits, |memory| {
             memory.clear();
         })
     }
 
-    pub(super) fn denials(&self) -> MutexGuard<'_, Memory<(VerdictKey, AccessKey), CachedDenial>> {
+    pub(in crate::decision) fn denials(
+        &self,
+    ) -> MutexGuard<'_, Memory<(VerdictKey, AccessKey), CachedDenial>> {
         lock_or_empty(&self.denials, |memory| {
             memory.clear();
         })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::decision) fn len(&self) -> usize {
         let permits = self.permits().len();
         permits + self.denials().len()
     }
 
-    pub(super) fn clear(&self) {
+    pub(in crate::decision) fn clear(&self) {
         self.permits().clear();
         self.denials().clear();
     }

@@ -5,117 +5,36 @@
 //! What is not judged again is judged when it is asked for. Nothing here refuses anything: an image
 //! that the new documents do not admit by the evidence at hand is left out, and said.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::Decider;
-use super::cached_permit::{CachedPermit, Moment, since};
-use super::evidence_set::EvidenceSet;
-use super::freshness::FreshnessTerms;
-use super::question::{Question, judge_at};
+use super::decider::Decider;
+use super::reevaluation_queue::{Again, Reevaluated};
+use crate::decision::cache::CachedPermit;
+use crate::decision::evidence_set::EvidenceSet;
+use crate::decision::freshness::FreshnessTerms;
+use crate::decision::question::Question;
+use crate::decision::time::Moment;
 use crate::evidence::Evidence;
 use crate::policy::{Permit, PolicySet, Verdict};
 use crate::registry::Access;
-use crate::sources::take_now;
-use crate::sources::{Hint, Sizes};
+use crate::sources::{Hint, Sizes, take_now};
 
-/// Admissions judged between two looks at whether there is something else to do; each takes a
-/// millisecond at most.
-const CHUNK: usize = 16;
 /// Images named in the journal that the new documents do not admit; of more the number is said.
 const NAMED_MAX: usize = 20;
-
-/// What is still to be judged again.
-#[derive(Debug, Default)]
-pub(crate) struct Reevaluation {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// The documents to judge by; none before the first change.
-    set: Option<Arc<PolicySet>>,
-    queue: VecDeque<Arc<CachedPermit>>,
-    is_running: bool,
-    progress: Reevaluated,
-    /// Time that it has taken, in microseconds.
-    micros: u64,
-}
-
-/// How far the remembered admissions are judged again since the last change.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reevaluated {
-    /// Still to be judged.
-    pub left: usize,
-    /// Admitted under the new documents as well.
-    pub admitted: usize,
-    /// Not admitted by the evidence on this node: they are decided on, with the registry, when they
-    /// are asked for.
-    pub left_out: usize,
-    /// Milliseconds that it has taken.
-    pub millis: u64,
-}
-
-/// What became of one.
-enum Again {
-    Admitted,
-    LeftOut(String),
-    /// It is in memory already, or needs no verdict there.
-    Known,
-}
-
-impl Reevaluation {
-    pub(crate) fn progress(&self) -> Reevaluated {
-        let state = self.state();
-        Reevaluated { left: state.queue.len(), millis: state.micros / 1000, ..state.progress }
-    }
-
-    /// Forgets what is still to be judged.
-    pub(crate) fn clear(&self) {
-        self.state().queue.clear();
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next few, and by what to judge them; none when all is done, and whoever asked is no
-    /// longer at it.
-    fn next(&self) -> Option<(Arc<PolicySet>, Vec<Arc<CachedPermit>>)> {
-        let mut state = self.state();
-        let many = state.queue.len().min(CHUNK);
-        let chunk: Vec<Arc<CachedPermit>> = state.queue.drain(..many).collect();
-        match &state.set {
-            Some(set) if !chunk.is_empty() => Some((Arc::clone(set), chunk)),
-            Some(_) | None => {
-                state.is_running = false;
-                None
-            }
-        }
-    }
-}
 
 impl Decider {
     /// Has every remembered admission judged again by these documents, aside. What an earlier
     /// change has not come to yet is judged by these too.
-    pub(crate) fn reevaluate_aside(self: &Arc<Self>, set: &Arc<PolicySet>) {
+    pub(super) fn reevaluate_aside(self: &Arc<Self>, set: &Arc<PolicySet>) {
         let remembered = self.take_admissions();
-        let begins = {
-            let mut state = self.reevaluation.state();
-            state.set = Some(Arc::clone(set));
-            let most = self.memory.verdicts().get();
-            let earlier = std::mem::take(&mut state.queue);
-            state.queue.extend(remembered.into_iter().chain(earlier).take(most));
-            (state.progress, state.micros) = (Reevaluated::default(), 0);
-            !std::mem::replace(&mut state.is_running, true)
-        };
-        if !begins {
+        if !self.reevaluation.begin(set, remembered, self.memory.verdicts().get()) {
             return;
         }
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(Arc::clone(self).reevaluate_all())),
-            // Nobody to do it aside: each is judged when it is asked for.
-            Err(_) => self.reevaluation.state().is_running = false,
+            // Nobody to do it aside.
+            Err(_) => self.reevaluation.give_up(),
         }
     }
 
@@ -132,7 +51,7 @@ impl Decider {
         let mut left_out = Vec::new();
         while let Some((set, chunk)) = self.reevaluation.next() {
             let decider = Arc::clone(&self);
-            let moment = Moment { now: self.time.now(), steady: self.time.steady() };
+            let moment = self.evaluator.time.moment();
             let judged =
                 tokio::task::spawn_blocking(move || decider.reevaluate_chunk(&set, &chunk, moment))
                     .await;
@@ -162,30 +81,11 @@ impl Decider {
         chunk: &[Arc<CachedPermit>],
         moment: Moment,
     ) -> Vec<String> {
-        let began = self.time.steady();
+        let began = self.evaluator.time.steady();
         let again: Vec<Again> =
             chunk.iter().map(|admission| self.reevaluate(set, admission, moment)).collect();
-        let took = u64::try_from(since(began, self.time.steady()).as_micros()).unwrap_or(u64::MAX);
-        let mut state = self.reevaluation.state();
-        let mut reasons = Vec::new();
-        if state.set.as_ref().is_none_or(|newest| !Arc::ptr_eq(newest, set)) {
-            // Documents changed meanwhile, and nobody else has these any more: they are judged by
-            // the new ones.
-            chunk.iter().rev().for_each(|admission| state.queue.push_front(Arc::clone(admission)));
-            return reasons;
-        }
-        for one in again {
-            match one {
-                Again::Admitted => state.progress.admitted += 1,
-                Again::LeftOut(why) => {
-                    state.progress.left_out += 1;
-                    reasons.push(why);
-                }
-                Again::Known => {}
-            }
-        }
-        state.micros = state.micros.saturating_add(took);
-        reasons
+        let took = self.evaluator.time.steady().saturating_duration_since(began);
+        self.reevaluation.count(set, chunk, (again, took))
     }
 
     fn reevaluate(&self, set: &Arc<PolicySet>, admission: &CachedPermit, moment: Moment) -> Again {
@@ -194,10 +94,10 @@ impl Decider {
         if self.verdicts.permits().contains(&key) {
             return Again::Known;
         }
-        let terms = self.terms_at(&question, moment.now);
+        let terms = self.evaluator.terms_at(&question, moment.now);
         match self.judge_on_node(&question, &terms) {
             Ok((permit, pieces)) => {
-                let at = (terms, since(self.time.began, moment.steady));
+                let at = (terms, self.evaluator.time.since_began(moment.steady));
                 let again = Arc::new(CachedPermit::new(permit, &question, pieces.provenance(), at));
                 if admission.is_recorded() {
                     again.set_recorded();
@@ -219,15 +119,19 @@ impl Decider {
     ) -> Result<(Permit, EvidenceSet), String> {
         let repositories = question.repositories();
         if repositories.is_empty() {
-            return permitted(judge_at(self, question, &[], terms.now), EvidenceSet::default());
+            return permitted(
+                question.judge(&[], terms.now, &self.evaluator.proofs),
+                EvidenceSet::default(),
+            );
         }
         let query = question.query(&repositories);
-        let mut kept = self.sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
+        let mut kept =
+            self.evaluator.sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
         let mut judged = self.judge_pieces(question, &kept, terms);
         if judged.is_err() {
             // What is huge waits for its turn, when the image is used.
             let stored = self
-                .sources
+                .sources()
                 .store
                 .store()
                 .and_then(|store| take_now(store, &query, Sizes::Usual).ok());
@@ -247,8 +151,10 @@ impl Decider {
         let mut last =
             Err(format!("{}: no evidence on this node counts by itself", question.subject.name));
         for pieces in kept.in_turns(terms) {
-            let evidence: Vec<Arc<Evidence>> = pieces.evidence();
-            last = permitted(judge_at(self, question, &evidence, terms.now), pieces);
+            let evidence = pieces.evidence();
+            let evidence: Vec<&Evidence> = evidence.iter().map(Arc::as_ref).collect();
+            let verdict = question.judge(&evidence, terms.now, &self.evaluator.proofs);
+            last = permitted(verdict, pieces);
             if last.is_ok() {
                 break;
             }

@@ -1,0 +1,11 @@
+//! What was decided, remembered: permits with the evidence that they rest on, and denials.
+//!
+//! Who decides stands in `decider/`, how old evidence may be in
+//! [`FreshnessTerms`](super::freshness::FreshnessTerms).
+
+mod cached_permit;
+mod verdict_cache;
+
+pub use cached_permit::CachedPermit;
+pub(crate) use cached_permit::{CachedDenial, Decision, REFRESH_AGAIN};
+pub(in crate::decision) use verdict_cache::VerdictCache;

@@ -1,0 +1,13 @@
+//! The deciding itself: what is remembered first, one evaluation for all who ask the same, and the
+//! work that goes on behind an answer.
+
+mod answer;
+mod decider;
+mod reevaluation;
+mod reevaluation_queue;
+mod refresh;
+mod refreshes;
+
+pub(crate) use decider::Decider;
+pub use reevaluation_queue::Reevaluated;
+pub use refreshes::Refreshes;

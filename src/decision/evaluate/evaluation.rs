@@ -1,0 +1,229 @@
+//! [`Evaluation`]: a verdict by the nearest evidence that permits: in memory, on disk or at the
+//! registry.
+//!
+//! Evidence of this node admits and never refuses: it says what was there, not that nothing else
+//! is. How old it may be is [`FreshnessTerms`]' to say. What a permit rests on is on disk before
+//! the permit is handed out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::evaluator::Evaluator;
+use super::registry_evidence::{RegistryAnswer, SearchScope};
+use crate::decision::evidence_set::EvidenceSet;
+use crate::decision::freshness::{FreshnessTerms, Staleness, in_words};
+use crate::decision::question::Question;
+use crate::evidence::{Evidence, EvidenceProvenance, EvidenceSource, Outcome, Place, Source};
+use crate::image::Repository;
+use crate::policy::{Class, Denial, Verdict};
+use crate::share::Slot;
+use crate::sources::{EvidenceQuery, Sizes};
+
+/// A verdict with the evidence that it rests on, or that was looked at in vain.
+#[derive(Debug)]
+pub(in crate::decision) struct Evaluation {
+    pub(in crate::decision) verdict: Verdict,
+    pub(in crate::decision) provenance: Option<EvidenceProvenance>,
+    /// It rests on evidence that the registry was to confirm and could not.
+    pub(in crate::decision) is_doubtful: bool,
+}
+
+impl Evaluation {
+    fn new(verdict: Verdict, provenance: Option<EvidenceProvenance>) -> Self {
+        Self { verdict, provenance, is_doubtful: false }
+    }
+}
+
+impl Evaluator {
+    /// The verdict, from the nearest evidence that permits, or else from the registry, whose turn
+    /// ends at `until`.
+    pub(in crate::decision) async fn evaluate(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        until: Instant,
+    ) -> Evaluation {
+        let repositories = question.repositories();
+        if repositories.is_empty() {
+            return Evaluation::new(self.judge_aside(question, Vec::new()).await, None);
+        }
+        let terms = self.terms_at(question, self.time.now());
+        let query = question.query(&repositories);
+        let mut kept = self.sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
+        if let Some(ruled) = self.judge_kept(question, &kept, &terms).await {
+            return ruled;
+        }
+        let taken = self.sources.store.take(query.clone(), Sizes::Usual).await;
+        if kept.add(taken.pieces)
+            && let Some(ruled) = self.judge_kept(question, &kept, &terms).await
+        {
+            self.sources.memory.keep(kept.all());
+            self.sources.store.used(query, &question.subject.target, terms.now);
+            return ruled;
+        }
+        let has_huge = taken.left_out;
+        if has_huge
+            && let Some((_turn, all)) = self.with_huge(&query, &kept, until).await
+            && let Some(ruled) = self.judge_kept(question, &all, &terms).await
+        {
+            self.sources.memory.keep(kept.all());
+            self.sources.store.used(query, &question.subject.target, terms.now);
+            return ruled;
+        }
+        // What is there already may be for documents that ask for more: it is not replaced by less.
+        let has_more =
+            !kept.is_empty() || self.sources.store.has(query.clone()).await == Some(true);
+        let reach = if has_more { SearchScope::WholePlaces } else { SearchScope::UntilPermitted };
+        let asked = self.ask_in_turn(question, &repositories, reach, until).await;
+        let registry =
+            EvidenceProvenance { source: EvidenceSource::Registry, fetched: asked.began };
+        match asked.verdict {
+            Verdict::Permit(_) => {
+                self.keep_fetched(question, &asked.pieces, has_more).await;
+                Evaluation::new(asked.verdict, Some(registry))
+            }
+            // The registry's refusal is the answer, and so is its silence where nothing is kept.
+            Verdict::Denial(denial)
+                if denial.class() == Class::Refused
+                    || (kept.provenance().is_none() && !has_huge) =>
+            {
+                Evaluation::new(Verdict::Denial(denial), Some(registry))
+            }
+            Verdict::Denial(denial) => {
+                drop(asked.held);
+                let all = if has_huge { self.with_huge(&query, &kept, until).await } else { None };
+                let (_turn, all) = all.unzip();
+                self.fall_back(question, (all.unwrap_or(kept), asked.pieces), denial, &terms).await
+            }
+        }
+    }
+
+    /// Keeps what a permit from the registry rests on. Where `has_more`, what was cut short is less
+    /// than what is kept, and replaces nothing.
+    async fn keep_fetched(&self, question: &Question, pieces: &EvidenceSet, has_more: bool) {
+        let (whole, cut) = pieces.by_wholeness();
+        self.sources.memory.keep(whole.all());
+        if !has_more {
+            self.sources.memory.keep(cut.all());
+        }
+        self.sources.store.put(whole.all(), question.about()).await;
+        self.sources.store.put_beside(cut.all(), question.about()).await;
+    }
+
+    /// What the registry shows, when its host has a seat until then.
+    async fn ask_in_turn(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        repositories: &[Repository],
+        reach: SearchScope,
+        until: Instant,
+    ) -> RegistryAnswer {
+        match self.shares.seats.take(&question.host(), 1, until).await {
+            Ok(seat) => {
+                let asked = Box::pin(self.ask_registry(
+                    question,
+                    repositories,
+                    reach,
+                    (until, seat.recall()),
+                ))
+                .await;
+                if asked.is_answered() {
+                    seat.answered();
+                }
+                asked
+            }
+            Err(crowded) => self.not_asked(question, repositories, &crowded).await,
+        }
+    }
+
+    /// What is kept with what is huge among it, and the turn in which it may be held.
+    async fn with_huge(
+        &self,
+        query: &EvidenceQuery,
+        kept: &EvidenceSet,
+        until: Instant,
+    ) -> Option<(Slot, EvidenceSet)> {
+        let turn = self.sources.huge_turns.kept(until).await?;
+        let mut all = kept.clone();
+        all.add(self.sources.store.take(query.clone(), Sizes::All).await.pieces);
+        Some((turn, all))
+    }
+
+    /// A permit by evidence of this node that counts by itself: by what is fresh, or else by what
+    /// is stale with it.
+    async fn judge_kept(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        kept: &EvidenceSet,
+        terms: &FreshnessTerms,
+    ) -> Option<Evaluation> {
+        for pieces in kept.in_turns(terms) {
+            let verdict = self.judge_aside(question, pieces.evidence()).await;
+            if matches!(verdict, Verdict::Permit(_)) {
+                return Some(Evaluation::new(verdict, pieces.provenance()));
+            }
+        }
+        None
+    }
+
+    /// The registry could not say. What is on this node decides as far as the operator lets it;
+    /// otherwise the denial tells of it.
+    async fn fall_back(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        (kept, asked): (EvidenceSet, EvidenceSet),
+        denial: Denial,
+        terms: &FreshnessTerms,
+    ) -> Evaluation {
+        let usable = kept.at_most(Staleness::Doubtful, terms);
+        let together = usable.evidence().into_iter().chain(asked.evidence()).collect();
+        let verdict = self.judge_aside(question, together).await;
+        if matches!(verdict, Verdict::Permit(_)) && usable.provenance().is_some() {
+            return Evaluation { verdict, provenance: usable.provenance(), is_doubtful: true };
+        }
+        let note = self.note_of(question, &kept, terms).await;
+        Evaluation::new(Verdict::Denial(denial.noting(&note)), kept.provenance())
+    }
+
+    /// What the evidence of this node would have come to, for people.
+    async fn note_of(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        kept: &EvidenceSet,
+        terms: &FreshnessTerms,
+    ) -> String {
+        let age = kept
+            .provenance()
+            .map(|provenance| in_words(terms.now.duration_since(provenance.fetched)));
+        let age = age.unwrap_or_default();
+        // As if everything had been looked at, so that it says why what is there does not count. It
+        // decides nothing.
+        let mut evidence = kept.evidence();
+        evidence.extend(question.own_repository().map(|own| Arc::new(nothing_else(own, question))));
+        match self.judge_aside(question, evidence).await {
+            Verdict::Permit(_) => {
+                let most = terms.freshness.max_offline.unwrap_or_default();
+                let most = in_words(
+                    jiff::SignedDuration::try_from(most).unwrap_or(jiff::SignedDuration::MAX),
+                );
+                format!(
+                    "evidence on this node would admit it and is {age} old: maxOffline lets it \
+                     count for {most}"
+                )
+            }
+            Verdict::Denial(judged) => {
+                format!(
+                    "by the evidence on this node ({age} old) it is refused: {}",
+                    judged.reason()
+                )
+            }
+        }
+    }
+}
+
+/// Evidence that there is nothing beside what is judged with it.
+fn nothing_else(own: &Repository, question: &Question) -> Evidence {
+    let place = |subject| Place { repository: own.clone(), subject, source: Source::Referrers };
+    let looked =
+        question.digests().into_iter().map(|digest| (place(digest), Outcome::Absent)).collect();
+    Evidence { looked, ..Evidence::default() }
+}
