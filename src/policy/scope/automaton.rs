@@ -122,7 +122,7 @@ impl Automaton {
         walk.at.push(Place { node: 0, read: 0 });
         walk.begin_part();
         for part in parts {
-            part.bytes().for_each(|byte| walk.read(byte));
+            walk.read_part(part.as_bytes());
             walk.end_part();
             walk.begin_part();
         }
@@ -148,6 +148,34 @@ impl Automaton {
         Some(Place { node: node.first + child, read: 1 })
     }
 
+    /// How many bytes of a text the label goes on with, up to its next wildcard.
+    fn literal(&self, place: Place, text: &[u8]) -> u16 {
+        let Some(node) = self.node(place) else { return 0 };
+        let label = index(node.label);
+        let rest =
+            self.labels.get(label + usize::from(place.read)..label + usize::from(node.length));
+        let alike = rest.unwrap_or_default().iter().zip(text);
+        let alike = alike.take_while(|(label, byte)| label == byte && !stands_for_more(**label));
+        u16::try_from(alike.count()).unwrap_or(0)
+    }
+
+    /// Behind a `*` and behind a `**`, where one comes next.
+    fn wildcards(&self, place: Place) -> [Option<Place>; 2] {
+        let Some(node) = self.node(place) else { return [None; 2] };
+        let next = if place.read < node.length {
+            self.labels.get(index(node.label) + usize::from(place.read))
+        } else {
+            // The children stand in the order of their first bytes, wildcards first.
+            self.heads.get(index(node.first)).filter(|_| node.children > 0)
+        };
+        match next {
+            Some(byte) if *byte <= ANY_TEXT.max(ANY_PARTS) => {
+                [self.step(place, ANY_TEXT), self.step(place, ANY_PARTS)]
+            }
+            Some(_) | None => [None; 2],
+        }
+    }
+
     fn add_ends(&self, place: Place, into: &mut DocumentSet) {
         let Some(node) = self.node(place).filter(|node| node.length == place.read) else { return };
         match node.ends {
@@ -165,11 +193,39 @@ impl Automaton {
 }
 
 impl Walk<'_> {
+    fn read_part(&mut self, mut part: &[u8]) {
+        while let Some((byte, rest)) = part.split_first() {
+            if self.at.is_empty() && self.in_text.is_empty() {
+                return;
+            }
+            let literal = self.read_literal(part);
+            part = if literal == 0 { rest } else { part.get(literal..).unwrap_or_default() };
+            if literal == 0 {
+                self.read(*byte);
+            }
+        }
+    }
+
+    /// Reads what comes literally, where one place alone goes on; how many bytes that is. Most of
+    /// a name is read so.
+    fn read_literal(&mut self, text: &[u8]) -> usize {
+        let [place] = self.at.as_mut_slice() else { return 0 };
+        if !self.in_text.is_empty() {
+            return 0;
+        }
+        let read = self.automaton.literal(*place, text);
+        if read > 0 {
+            place.read += read;
+            self.enter_wildcards(0);
+        }
+        usize::from(read)
+    }
+
     /// Reads a byte of a part. Those that stand for something in a pattern stand for themselves in
     /// a name: no pattern has them but behind a wildcard.
     fn read(&mut self, byte: u8) {
         self.next.clear();
-        if !matches!(byte, ANY_TEXT | ANY_PARTS | END_OF_PART) {
+        if !stands_for_more(byte) {
             self.advance(byte);
         }
         std::mem::swap(&mut self.at, &mut self.next);
@@ -207,12 +263,13 @@ impl Walk<'_> {
     /// Notes the wildcards that come next, of the places from this one on.
     fn enter_wildcards(&mut self, from: usize) {
         for place in self.at.iter().skip(from) {
-            if let Some(after) = self.automaton.step(*place, ANY_TEXT)
+            let [text, parts] = self.automaton.wildcards(*place);
+            if let Some(after) = text
                 && let Err(at) = self.in_text.binary_search(&after)
             {
                 self.in_text.insert(at, after);
             }
-            if let Some(after) = self.automaton.step(*place, ANY_PARTS)
+            if let Some(after) = parts
                 && !self.in_parts.contains(&after)
             {
                 self.in_parts.push(after);
@@ -313,6 +370,11 @@ impl Builder {
         });
         Ends::Several(number(self.shared.len() - 1))
     }
+}
+
+/// Whether a byte of a pattern stands for something else than itself.
+fn stands_for_more(byte: u8) -> bool {
+    matches!(byte, ANY_TEXT | ANY_PARTS | END_OF_PART)
 }
 
 /// How many bytes two texts begin with alike.
