@@ -7,8 +7,13 @@
 
 use std::fs::File;
 use std::io;
+use std::num::NonZero;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use regex::bytes::Regex;
@@ -18,8 +23,8 @@ use super::super::stamp::{DecisionId, Timestamp};
 use super::filter::Head;
 use super::{Filter, LINE_MAX, Line, files, parse};
 
-/// Bytes that are searched at once.
-const BLOCK: usize = 1 << 20;
+/// Bytes that are searched at once: few enough to be still in the processor's own memory.
+const BLOCK: usize = 256 << 10;
 /// How close to the place the search comes by halving.
 const NEAR: u64 = 256 << 10;
 /// A decision that began this long before those around it is not looked for: a pull that takes an
@@ -41,20 +46,25 @@ pub fn about(path: &Path, id: DecisionId, tell: &mut dyn FnMut(&Line)) -> Result
     let Ok(needle) = Regex::new(&id.to_string()) else { return Ok(()) };
     let search = LogSearch { needle, filter: Filter { id: Some(id), ..Filter::default() }, id };
     let (first, offset) = beginning(&files, id).map_err(failed)?;
-    let mut late = Vec::new();
-    let mut is_there = false;
-    for (number, file) in files.iter().enumerate().skip(first) {
-        let from = if number == first { offset } else { 0 };
-        is_there |=
-            search.lines(file, from..u64::MAX, &mut |line| late.push(line)).map_err(failed)?;
+    let late = files.iter().enumerate().skip(first);
+    let late: Vec<Part<'_>> = late
+        .map(|(number, file)| Part {
+            file,
+            bytes: if number == first { offset } else { 0 }..u64::MAX,
+        })
+        .collect();
+    let mut found = search.all(&late).map_err(failed)?;
+    if !found.iter().any(|part| part.is_there) {
+        let early = files.iter().enumerate().take(first.saturating_add(1));
+        let early: Vec<Part<'_>> = early
+            .map(|(number, file)| Part {
+                file,
+                bytes: 0..if number == first { offset } else { u64::MAX },
+            })
+            .collect();
+        found.splice(..0, search.all(&early).map_err(failed)?);
     }
-    if !is_there {
-        for (number, file) in files.iter().enumerate().take(first.saturating_add(1)) {
-            let to = if number == first { offset } else { u64::MAX };
-            search.lines(file, 0..to, &mut |line| tell(&line)).map_err(failed)?;
-        }
-    }
-    late.iter().for_each(tell);
+    found.iter().flat_map(|part| &part.lines).for_each(tell);
     Ok(())
 }
 
@@ -64,39 +74,76 @@ struct LogSearch {
     id: DecisionId,
 }
 
-impl LogSearch {
-    /// The lines of this part of a file, which begins with a line, that are about the decision.
+/// Bytes of a file; they begin with a line.
+struct Part<'f> {
+    file: &'f File,
+    bytes: Range<u64>,
+}
+
+/// What was found in one part.
+#[derive(Default)]
+struct Found {
+    /// The lines that are about the decision.
+    lines: Vec<Line>,
     /// Whether its own is among them.
-    fn lines(
-        &self,
-        file: &File,
-        part: std::ops::Range<u64>,
-        tell: &mut dyn FnMut(Line),
-    ) -> io::Result<bool> {
-        let (mut at, mut is_there) = (part.start, false);
-        let mut buffer: Vec<u8> = Vec::new();
-        loop {
-            let (kept, most) =
-                (buffer.len(), BLOCK.min(usize::try_from(part.end - at).unwrap_or(BLOCK)));
-            buffer.resize(kept + most, 0);
-            let read = file.read_at(buffer.get_mut(kept..).unwrap_or_default(), at)?;
-            buffer.truncate(kept + read);
-            at += u64::try_from(read).unwrap_or(0);
-            let whole = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-            is_there |= self.among(buffer.get(..whole).unwrap_or_default(), tell);
-            buffer.drain(..whole);
-            if read == 0 {
-                return Ok(is_there);
+    is_there: bool,
+}
+
+impl LogSearch {
+    /// What is in these parts, in their order. They are searched side by side: most of the time is
+    /// the kernel's, which copies them.
+    fn all(&self, parts: &[Part<'_>]) -> io::Result<Vec<Found>> {
+        let next = AtomicUsize::new(0);
+        let search = || -> io::Result<Vec<_>> {
+            let mut found = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(part) = parts.get(number) else { return Ok(found) };
+                found.push((number, self.lines(part)?));
             }
-            if buffer.len() > LINE_MAX {
+        };
+        let processors = thread::available_parallelism().map_or(1, NonZero::get).min(parts.len());
+        let found: io::Result<Vec<_>> = thread::scope(|scope| {
+            // Where there is no other thread to be had, this one does it all.
+            let others: Vec<_> = (1..processors)
+                .filter_map(|_| thread::Builder::new().spawn_scoped(scope, &search).ok())
+                .collect();
+            let mut found = search()?;
+            for other in others {
+                found.append(&mut other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+            }
+            Ok(found)
+        });
+        let mut found = found?;
+        found.sort_unstable_by_key(|(number, _)| *number);
+        Ok(found.into_iter().map(|(_, found)| found).collect())
+    }
+
+    fn lines(&self, part: &Part<'_>) -> io::Result<Found> {
+        let (mut at, mut kept, mut found) = (part.bytes.start, 0, Found::default());
+        let mut buffer = vec![0; BLOCK + LINE_MAX];
+        loop {
+            let most = BLOCK.min(usize::try_from(part.bytes.end - at).unwrap_or(BLOCK));
+            let room = buffer.get_mut(kept..kept + most).unwrap_or_default();
+            let read = part.file.read_at(room, at)?;
+            at += u64::try_from(read).unwrap_or(0);
+            let filled = buffer.get(..kept + read).unwrap_or_default();
+            let whole = filled.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+            self.among(filled.get(..whole).unwrap_or_default(), &mut found);
+            buffer.copy_within(whole..kept + read, 0);
+            kept = kept + read - whole;
+            if read == 0 {
+                return Ok(found);
+            }
+            if kept > LINE_MAX {
                 // None that a log wrote.
-                buffer.clear();
+                kept = 0;
             }
         }
     }
 
-    fn among(&self, lines: &[u8], tell: &mut dyn FnMut(Line)) -> bool {
-        let (mut from, mut is_there) = (0, false);
+    fn among(&self, lines: &[u8], found: &mut Found) {
+        let mut from = 0;
         while let Some(hit) = self.needle.find_at(lines, from) {
             let newline = |byte: &u8| *byte == b'\n';
             let start =
@@ -111,11 +158,10 @@ impl LogSearch {
             if let Some(Ok(line)) =
                 line.filter(|line| line.as_ref().is_ok_and(|line| self.filter.wants(&line.entry)))
             {
-                is_there |= line.entry.id() == self.id;
-                tell(line);
+                found.is_there |= line.entry.id() == self.id;
+                found.lines.push(line);
             }
         }
-        is_there
     }
 }
 
