@@ -5,10 +5,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::civil::DateTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Milliseconds of a day.
-const DAY: u64 = 86_400_000;
+/// The first millisecond that a stamp can have. The calendar is jiff's civil one, whose last
+/// millisecond is ours too: its `Timestamp` ends 26 hours before.
+const FIRST: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 /// The last millisecond of the year 9999: RFC 3339 has four digits for the year.
 const LAST: u64 = 253_402_300_799_999;
 
@@ -85,37 +87,9 @@ impl Ids {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = date(self.0 / DAY);
-        let rest = self.0 % DAY;
-        let (hour, minute) = (rest / 3_600_000, rest / 60_000 % 60);
-        let (second, milli) = (rest / 1000 % 60, rest % 1000);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+        let civil = FIRST.checked_add(Duration::from_millis(self.0)).unwrap_or(DateTime::MAX);
+        write!(f, "{civil:.3}Z")
     }
-}
-
-/// The Gregorian date of a day counted from 1970-01-01.
-///
-/// Years are taken to begin in March, so that the leap day comes last; 400 of them are always 146
-/// 097 days.
-fn date(day: u64) -> (u64, u64, u64) {
-    let shifted = day + 719_468; // days from 0000-03-01 to 1970-01-01
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day_of_month = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day_of_month)
-}
-
-/// The day, counted from 1970-01-01, of a Gregorian date; the inverse of [`date`].
-fn day(year: u64, month: u64, day_of_month: u64) -> Option<u64> {
-    let year = if month <= 2 { year.checked_sub(1)? } else { year };
-    let from_march = if month > 2 { month - 3 } else { month + 9 };
-    let of_year = (153 * from_march + 2) / 5 + day_of_month - 1;
-    let (era, of_era) = (year / 400, year % 400);
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
-    days.checked_sub(719_468)
 }
 
 impl FromStr for Timestamp {
@@ -124,7 +98,7 @@ impl FromStr for Timestamp {
     /// Reads RFC 3339 in UTC (`Z`), from `2026-01-02` through minutes and seconds to milliseconds.
     fn from_str(text: &str) -> Result<Self, StampError> {
         let (date_text, time_text) = text.split_once('T').unwrap_or((text, "00:00Z"));
-        let [year, month, day_of_month] = numbers::<3>(date_text, '-', &[4, 2, 2])?;
+        let [year, month, day] = numbers::<3>(date_text, '-', &[4, 2, 2])?;
         let clock = time_text.strip_suffix('Z').ok_or(StampError)?;
         let (whole, fraction) = clock.split_once('.').unwrap_or((clock, "000"));
         let [hour, minute, second] = match whole.len() {
@@ -132,11 +106,19 @@ impl FromStr for Timestamp {
             _ => numbers::<3>(whole, ':', &[2, 2, 2])?,
         };
         let [milli] = numbers::<1>(fraction, '.', &[3])?;
-        let days = day(year, month.clamp(1, 12), day_of_month.max(1)).ok_or(StampError)?;
-        let stamp = Self(days * DAY + hour * 3_600_000 + minute * 60_000 + second * 1000 + milli);
-        // A field out of its range, like 31 April or 25 o'clock, comes back as another text.
-        let canonical = format!("{date_text}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
-        if stamp.to_string() == canonical { Ok(stamp) } else { Err(StampError) }
+        let narrow = |number: u64| i8::try_from(number).map_err(|_| StampError);
+        let civil = DateTime::new(
+            i16::try_from(year).map_err(|_| StampError)?,
+            narrow(month)?,
+            narrow(day)?,
+            narrow(hour)?,
+            narrow(minute)?,
+            narrow(second)?,
+            i32::try_from(milli * 1_000_000).map_err(|_| StampError)?,
+        )
+        .map_err(|_| StampError)?;
+        let since = civil.duration_since(FIRST).as_millis();
+        u64::try_from(since).map(Self).map_err(|_| StampError)
     }
 }
 
