@@ -13,11 +13,13 @@ use serde::de::{
     Unexpected, Visitor,
 };
 use serde::{Deserialize, forward_to_deserialize_any};
+use strsim::osa_distance;
 
 use super::error::{ConfigError, Place};
 use super::tree::{Node, Value};
 
-/// How many letters may differ between a key and the one that was meant: two, a swap or two slips.
+/// How many letters may differ between a key and the one that was meant: two slips, where two
+/// neighbours that are swapped count as one.
 const NEAR: usize = 2;
 
 /// The settings that a tree spells out, defaults for the rest.
@@ -45,7 +47,7 @@ impl Fault {
         let (place, key) = (place.clone(), key.to_owned());
         match self {
             Self::UnknownKey { key: name, known } => {
-                let nearest = known.iter().map(|other| (distance(&name, other), other)).min();
+                let nearest = known.iter().map(|other| (osa_distance(&name, other), other)).min();
                 let near = nearest
                     .filter(|(distance, _)| *distance <= NEAR)
                     .map(|(_, other)| other.clone());
@@ -204,31 +206,6 @@ impl Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// How many letters must be put in, left out, replaced or swapped with their neighbour to come from
-/// one word to the other (Damerau and Levenshtein, optimal string alignment).
-fn distance(from: &str, to: &str) -> usize {
-    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=to.len()).collect()];
-    for (i, a) in from.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, b) in to.iter().enumerate() {
-            let at = |back: usize, column: usize| {
-                let row = rows.len().checked_sub(back).and_then(|row| rows.get(row));
-                row.and_then(|row| row.get(column)).copied().unwrap_or(usize::MAX / 2)
-            };
-            let left = row.last().copied().unwrap_or(usize::MAX / 2);
-            let mut best = (at(1, j + 1) + 1).min(left + 1).min(at(1, j) + usize::from(a != b));
-            let swapped = i > 0 && j > 0 && from.get(i - 1) == Some(b) && to.get(j - 1) == Some(a);
-            if swapped {
-                best = best.min(at(2, j - 1) + 1);
-            }
-            row.push(best);
-        }
-        rows.push(row);
-    }
-    rows.last().and_then(|row| row.last()).copied().unwrap_or(usize::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,7 +224,7 @@ mod tests {
             ("max_size", "max_bytes", 4),
             ("keep_file", "keep_files", 1),
         ] {
-            assert_eq!(distance(from, to), expected, "{from} {to}");
+            assert_eq!(osa_distance(from, to), expected, "{from} {to}");
         }
     }
 }
