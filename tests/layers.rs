@@ -240,6 +240,7 @@ const PURE_CRATES: &[&str] = &[
     "jiff",
     "lru",
     "regex",
+    "regex_syntax",
     "rustls_pki_types",
     "serde",
     "serde_json",

@@ -5,9 +5,12 @@
 //! expression is compiled by itself first, so that no bracket of it can close ours, and then
 //! between `\A` and `\z`, which no flag changes.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use regex::{Error, Regex, RegexBuilder};
+use regex_syntax::ast::parse::ParserBuilder;
+use regex_syntax::ast::{AssertionKind, Ast, LiteralKind, Visitor, visit};
 
 use crate::policy::sanitize::escaped;
 use crate::policy::syntax::advice::Advice;
@@ -31,6 +34,7 @@ const TEXT_MAX: usize = 4096;
 pub(in crate::policy) struct Pattern {
     written: String,
     regex: Regex,
+    pieces: Vec<Piece>,
 }
 
 /// Why a regular expression cannot be used.
@@ -63,10 +67,21 @@ enum Piece {
     Bar,
     /// A bracket around a group.
     Group,
-    /// An anchor: it stands for no character.
-    Nothing,
+    /// Flags for what follows.
+    Flags,
+    /// `^` or `\A`: it stands for no character, and neither does the next.
+    Begin,
+    /// `$` or `\z`.
+    End,
     /// Whatever else.
     Other,
+}
+
+/// Takes an expression apart, in the order in which it is written.
+#[derive(Debug, Default)]
+struct Pieces {
+    found: Vec<Piece>,
+    depth: usize,
 }
 
 impl Pattern {
@@ -85,7 +100,7 @@ impl Pattern {
             | RegExpFault::TooLarge { .. }
             | RegExpFault::Unanchored => fault,
         })?;
-        Ok(Self { written: written.to_owned(), regex })
+        Ok(Self { written: written.to_owned(), regex, pieces: pieces(written)? })
     }
 
     /// Whether it matches the text from its first to its last character.
@@ -101,17 +116,23 @@ impl Pattern {
     /// What is odd about it.
     pub(in crate::policy) fn advice(&self) -> Vec<Advice> {
         let mut advice = Vec::new();
-        let pieces = pieces(&self.written);
-        if !anchors_itself(&self.written) || pieces.contains(&Piece::Bar) {
+        if !self.anchors_itself() || self.pieces.contains(&Piece::Bar) {
             advice.push(Advice::AnchoredHere);
         }
-        if pieces
+        if self
+            .pieces
             .windows(3)
             .any(|three| matches!(three, [before, Piece::Dot, after] if is_word(before) && is_word(after)))
         {
             advice.push(Advice::BareDot);
         }
         advice
+    }
+
+    /// Whether the first and the last thing written are anchors.
+    fn anchors_itself(&self) -> bool {
+        let first = self.pieces.iter().find(|piece| **piece != Piece::Flags);
+        first == Some(&Piece::Begin) && self.pieces.last() == Some(&Piece::End)
     }
 
     /// The texts in it that stand for themselves, a dot between letters among them: what its writer
@@ -129,19 +150,18 @@ impl Pattern {
     fn spoken(&self, open: &str, group: &str) -> String {
         let mut text = String::new();
         let mut is_open = false;
-        let pieces = pieces(&self.written);
-        for (n, piece) in pieces.iter().enumerate() {
+        for (n, piece) in self.pieces.iter().enumerate() {
             match piece {
                 Piece::Literal(c) => text.push(*c),
-                Piece::Dot if pieces.get(n + 1).is_some_and(is_word) => text.push('.'),
+                Piece::Dot if self.pieces.get(n + 1).is_some_and(is_word) => text.push('.'),
                 Piece::Dot | Piece::Bar | Piece::Other if is_open => continue,
                 Piece::Dot | Piece::Bar | Piece::Other => {
                     text.push_str(open);
                     is_open = true;
                     continue;
                 }
-                Piece::Group => text.push_str(group),
-                Piece::Nothing => {}
+                Piece::Group | Piece::Flags => text.push_str(group),
+                Piece::Begin | Piece::End => {}
             }
             is_open = false;
         }
@@ -167,61 +187,82 @@ fn compile(text: &str) -> Result<Regex, RegExpFault> {
     })
 }
 
-/// Whether the first and the last thing written are anchors.
-fn anchors_itself(written: &str) -> bool {
-    let flags = |text: &str| text.bytes().all(|b| b.is_ascii_alphabetic());
-    let flagged = written.strip_prefix("(?").and_then(|rest| rest.split_once(')'));
-    let body = flagged.filter(|(inner, _)| flags(inner)).map_or(written, |(_, rest)| rest);
-    let slashes = |text: &str| text.bytes().rev().take_while(|b| *b == b'\\').count();
-    let first = body.starts_with('^') || body.starts_with(r"\A");
-    let last = body.strip_suffix('$').is_some_and(|rest| slashes(rest).is_multiple_of(2))
-        || body.strip_suffix('z').is_some_and(|rest| !slashes(rest).is_multiple_of(2));
-    first && last
+/// The pieces of an expression that compiles. The parser is the compiler's own: it sees the flags,
+/// classes, escapes and comments that the compiler sees.
+fn pieces(written: &str) -> Result<Vec<Piece>, RegExpFault> {
+    let parsed = ParserBuilder::new().nest_limit(NESTING_MAX).build().parse(written);
+    let ast = parsed.map_err(|error| RegExpFault::Syntax(error.kind().to_string()))?;
+    let Ok(pieces) = visit(&ast, Pieces::default());
+    Ok(pieces)
 }
 
-fn pieces(written: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let mut depth = 0usize;
-    let mut in_class = false;
-    let mut chars = written.chars().peekable();
-    while let Some(c) = chars.next() {
-        pieces.push(match c {
-            '\\' => match chars.next() {
-                Some(escaped) if !escaped.is_alphanumeric() && !in_class => Piece::Literal(escaped),
-                Some('A' | 'z') if !in_class => Piece::Nothing,
-                Some(_) | None => Piece::Other,
-            },
-            '[' | ']' => {
-                in_class = c == '[';
-                Piece::Other
-            }
-            _ if in_class => Piece::Other,
-            '(' => {
-                depth += 1;
-                if chars.peek() == Some(&'?') {
-                    // Flags, or a name: up to where the group begins.
-                    let closed = chars.by_ref().find(|c| matches!(c, ':' | '>' | ')')) == Some(')');
-                    depth -= usize::from(closed);
-                }
-                Piece::Group
-            }
-            ')' => {
-                depth = depth.saturating_sub(1);
-                Piece::Group
-            }
-            '^' | '$' => Piece::Nothing,
-            '.' => Piece::Dot,
-            '|' if depth == 0 => Piece::Bar,
-            '{' => {
-                // How often, or the name of a class: no text.
-                chars.by_ref().find(|c| *c == '}');
-                Piece::Other
-            }
-            '*' | '+' | '?' | '}' | '|' => Piece::Other,
-            literal => Piece::Literal(literal),
-        });
+impl Visitor for Pieces {
+    type Output = Vec<Piece>;
+    type Err = Infallible;
+
+    fn finish(self) -> Result<Vec<Piece>, Infallible> {
+        Ok(self.found)
     }
-    pieces
+
+    fn visit_pre(&mut self, ast: &Ast) -> Result<(), Infallible> {
+        self.found.push(match ast {
+            // A line break, a tab: nobody's name has one.
+            Ast::Literal(literal) if matches!(literal.kind, LiteralKind::Special(_)) => {
+                Piece::Other
+            }
+            Ast::Literal(literal) => Piece::Literal(literal.c),
+            Ast::Dot(_) => Piece::Dot,
+            Ast::Group(_) => {
+                self.depth += 1;
+                Piece::Group
+            }
+            Ast::Flags(_) => Piece::Flags,
+            Ast::Assertion(assertion) => match assertion.kind {
+                AssertionKind::StartLine | AssertionKind::StartText => Piece::Begin,
+                AssertionKind::EndLine | AssertionKind::EndText => Piece::End,
+                AssertionKind::WordBoundary
+                | AssertionKind::NotWordBoundary
+                | AssertionKind::WordBoundaryStart
+                | AssertionKind::WordBoundaryEnd
+                | AssertionKind::WordBoundaryStartAngle
+                | AssertionKind::WordBoundaryEndAngle
+                | AssertionKind::WordBoundaryStartHalf
+                | AssertionKind::WordBoundaryEndHalf => Piece::Other,
+            },
+            Ast::ClassUnicode(_) | Ast::ClassPerl(_) | Ast::ClassBracketed(_) => Piece::Other,
+            Ast::Empty(_) | Ast::Repetition(_) | Ast::Alternation(_) | Ast::Concat(_) => {
+                return Ok(());
+            }
+        });
+        Ok(())
+    }
+
+    fn visit_post(&mut self, ast: &Ast) -> Result<(), Infallible> {
+        match ast {
+            Ast::Group(_) => {
+                self.depth = self.depth.saturating_sub(1);
+                self.found.push(Piece::Group);
+            }
+            // How often stands behind what it is about.
+            Ast::Repetition(_) => self.found.push(Piece::Other),
+            Ast::Empty(_)
+            | Ast::Flags(_)
+            | Ast::Literal(_)
+            | Ast::Dot(_)
+            | Ast::Assertion(_)
+            | Ast::ClassUnicode(_)
+            | Ast::ClassPerl(_)
+            | Ast::ClassBracketed(_)
+            | Ast::Alternation(_)
+            | Ast::Concat(_) => {}
+        }
+        Ok(())
+    }
+
+    fn visit_alternation_in(&mut self) -> Result<(), Infallible> {
+        self.found.push(if self.depth == 0 { Piece::Bar } else { Piece::Other });
+        Ok(())
+    }
 }
 
 fn is_word(piece: &Piece) -> bool {
@@ -335,6 +376,7 @@ mod tests {
             assert_eq!(advice(written), [Advice::AnchoredHere], "{written}");
         }
         assert_eq!(advice("^(a|b)$"), []);
+        assert_eq!(advice("(?x) ^ a $ # that is all\n"), []);
         assert_eq!(advice("a.b"), [Advice::AnchoredHere, Advice::BareDot]);
     }
 
@@ -363,6 +405,10 @@ mod tests {
         assert_eq!(runs(r"^https://github\.com/acme.*$"), ["https://github.com/acme"]);
         assert_eq!(runs("https://github.com/(a|b)/x"), ["https://github.com/", "a", "b", "/x"]);
         assert_eq!(runs(r".*@acme\.com"), ["@acme.com"]);
+        // Written in other ways, as the compiler reads them.
+        assert_eq!(runs(r"github\x2Ecom/\x{61}cme"), ["github.com/acme"]);
+        assert_eq!(runs(r"a\pLb[[x]y]c\p{Greek}d"), ["a", "b", "c", "d"]);
+        assert_eq!(runs("(?x) a c m e # company\n /x"), ["acme/x"]);
     }
 
     /// A small expression, to be matched without the crate.
