@@ -20,6 +20,9 @@ export PATH := $(PATH):$(CURDIR)/target/deps/usr/bin:$(CURDIR)/target/deps/usr/s
 # Newer versions of them, unpacked beside the machine's own and never installed: suite and package.
 NEWER := trixie:containerd trixie:cosign trixie:oras sid:containerd sid:cosign sid:oras
 
+# Where tests that lack something write so.
+SKIPPED := target/tmp/skipped
+
 .PHONY: help demo test bench e2e lint deny docs house deps runtimes build install uninstall
 
 help: ## this list
@@ -29,7 +32,8 @@ demo: deps ## the main job on a real containerd: signed runs, unsigned does not,
 	@$(CARGO) test --quiet --test e2e -- demo
 
 test: deps runtimes lint build ## everything: lints, unit and integration tests, every scenario on the real runtime
-	$(CARGO) test --no-fail-fast
+	@rm -f $(SKIPPED)
+	$(CARGO) test --no-fail-fast; status=$$?; tests/skipped.sh $(SKIPPED); exit $$status
 
 e2e: deps runtimes build ## one situation on the real runtime: make e2e SCENARIO=name (list: their names)
 	@$(CARGO) test --quiet --test e2e -- $(SCENARIO)

@@ -6,13 +6,14 @@ use std::process::Command;
 
 use sealgate::audit::{AuditError, Log, Noted, Options, Tally};
 
+use crate::skipped::skipped;
 use crate::{admission, clock, folder, ids, notes, options, records, refusal};
 
 /// A mounted tmpfs, gone again when this is dropped.
 struct Mount(tempfile::TempDir);
 
 impl Mount {
-    /// None, and loudly so, where this may not be done.
+    /// None where this may not be done.
     fn of(kib: u32) -> Option<Self> {
         let dir = folder();
         let size = format!("size={kib}k,mode=0755");
@@ -22,8 +23,8 @@ impl Mount {
             .output();
         match mounted {
             Ok(output) if output.status.success() => Some(Self(dir)),
-            Ok(output) => skip(&String::from_utf8_lossy(&output.stderr)),
-            Err(error) => skip(&error.to_string()),
+            Ok(output) => none(&String::from_utf8_lossy(&output.stderr)),
+            Err(error) => none(&error.to_string()),
         }
     }
 
@@ -32,8 +33,8 @@ impl Mount {
     }
 }
 
-fn skip<T>(why: &str) -> Option<T> {
-    eprintln!("SKIPPED: needs root and permission to mount a tmpfs: {}", why.trim());
+fn none<T>(why: &str) -> Option<T> {
+    skipped(&format!("needs root and permission to mount a tmpfs: {why}"));
     None
 }
 

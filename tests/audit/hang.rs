@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use sealgate::audit::{Action, AuditError, DecisionId, Log, Noted, Options, Record, Verdict};
 
 use crate::frozen::Frozen;
+use crate::skipped::skipped;
 use crate::{admission, clock, folder, ids, notes, options, records, refusal};
 
 /// How long an append is waited for here.
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Longest that anything is waited for: a busy machine may need it.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A disk that can be frozen; none, and loudly so, where there can be none.
+/// A disk that can be frozen; none where there can be none.
 fn disk(folder: &std::path::Path) -> Option<Frozen> {
     match Frozen::over(folder) {
         Ok(disk) => {
@@ -25,7 +26,7 @@ fn disk(folder: &std::path::Path) -> Option<Frozen> {
             Some(disk)
         }
         Err(why) => {
-            eprintln!("SKIPPED: needs root, loop devices and mkfs.ext4: {why}");
+            skipped(&format!("needs root, loop devices and mkfs.ext4: {why}"));
             None
         }
     }
@@ -165,7 +166,7 @@ async fn a_log_that_can_only_be_read_opens_and_is_written_when_it_can_be() {
         ran.is_ok_and(|status| status.success())
     };
     if !mount("size=1m,mode=0755") {
-        eprintln!("SKIPPED: needs root and permission to mount a tmpfs");
+        skipped("needs root and permission to mount a tmpfs");
         return;
     }
     let _unmounted = scopeguard(dir.path());

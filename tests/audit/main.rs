@@ -19,6 +19,8 @@ mod files;
 mod frozen;
 mod hang;
 mod reading;
+#[path = "../support/skipped.rs"]
+mod skipped;
 
 use std::collections::BTreeSet;
 use std::fs;

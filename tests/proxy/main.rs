@@ -23,6 +23,8 @@ mod owned;
 mod pass;
 mod refuse;
 mod shares;
+#[path = "../support/skipped.rs"]
+mod skipped;
 #[path = "../support/standin.rs"]
 mod standin;
 #[path = "../support/tiny.rs"]

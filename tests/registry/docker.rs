@@ -9,6 +9,7 @@ use sealgate::registry::{Access, Class, Referrers, Support};
 use tempfile::TempDir;
 
 use crate::rig::{NAME, Rig, clock, push, repository, session};
+use crate::skipped::skipped;
 use crate::support::{Settings, TestRegistry};
 
 /// A running docker-registry; killed when dropped.
@@ -42,10 +43,7 @@ fn start() -> Option<Docker> {
         .stderr(Stdio::null())
         .spawn();
     let Ok(child) = child else {
-        #[allow(clippy::print_stderr, reason = "a test that cannot run must say so")]
-        {
-            eprintln!("NOT RUN: needs docker-registry in PATH (apt-get install docker-registry)");
-        }
+        skipped("docker-registry is not installed");
         return None;
     };
     let docker = Docker { child, host: address.to_string(), _folder: folder };

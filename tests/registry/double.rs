@@ -2,18 +2,14 @@
 
 use std::process::Command;
 
+use crate::skipped::skipped;
 use crate::support::{OCI_MANIFEST, Settings, TestRegistry};
 
 /// Pushes an OCI layout with a real client and pulls it back, byte for byte.
 #[test]
 fn skopeo_can_push_and_pull() {
     if Command::new("skopeo").arg("--version").output().is_err() {
-        #[allow(clippy::print_stderr, reason = "a test that cannot run must say so")]
-        {
-            eprintln!(
-                "NOT RUN: skopeo_can_push_and_pull needs skopeo in PATH (apt-get install skopeo)"
-            );
-        }
+        skipped("skopeo is not installed");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

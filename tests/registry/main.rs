@@ -31,5 +31,7 @@ mod reading;
 mod referrers;
 mod retries;
 mod rig;
+#[path = "../support/skipped.rs"]
+mod skipped;
 mod tls;
 mod tokens;

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use sealgate::proto::cri::image_service_client::ImageServiceClient;
 use sealgate::proto::cri::{AuthConfig, ImageSpec, PullImageRequest};
 
+use crate::skipped::skipped;
 use crate::support::{Answer, Auth, Rule, Settings, TestRegistry};
 
 /// In every planted secret, and nowhere else.
@@ -468,10 +469,7 @@ fn attack_e6_the_memory_of_the_program_is_hidden() {
     /// Nobody.
     const USER: u32 = 65_534;
     if !nix::unistd::geteuid().is_root() {
-        #[allow(clippy::print_stderr, reason = "a test that cannot run must say so")]
-        {
-            eprintln!("NOT RUN: only root starts a program as another user");
-        }
+        skipped("only root starts a program as another user");
         return;
     }
     let stage = Stage {

@@ -12,6 +12,9 @@
     reason = "a test talks to its child through the environment, and has a deadline"
 )]
 
+#[path = "../support/skipped.rs"]
+mod skipped;
+
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -21,6 +24,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use sealgate::systemd::{CONTROL, CRI, Inherited};
+use skipped::skipped;
 
 /// Ten times the highest exposure level that the service may have on systemd's scale.
 const EXPOSURE_MAX: &str = "20";
@@ -31,12 +35,12 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What a program answers; none, and loudly so, where it is not installed.
+/// What a program answers; none where it is not installed.
 fn ask(program: &str, arguments: &[&str]) -> Option<Output> {
     match Command::new(program).args(arguments).output() {
         Ok(output) => Some(output),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("SKIPPED: {program} is not installed");
+            skipped(&format!("{program} is not installed"));
             None
         }
         Err(error) => panic!("{program}: {error}"),
@@ -358,6 +362,25 @@ fn the_socket_unit_listens_where_the_configuration_says() {
     assert!(socket.lines().any(|line| line == format!("ListenStream={}", listen.display())));
 }
 
+/// The last line of `make test`: each test that did not run once, with its reason.
+#[test]
+fn what_was_skipped_is_said_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = |file: &str| {
+        let script = repository().join("tests/skipped.sh");
+        let output = Command::new(script).arg(dir.path().join(file)).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(said("none"), "skipped: none\n");
+    fs::write(dir.path().join("some"), "b::y: needs root\na::x: no tool\nb::y: needs root\n")
+        .unwrap();
+    assert_eq!(said("some"), "skipped: 2 (a::x: no tool; b::y: needs root)\n");
+    let makefile = fs::read_to_string(repository().join("Makefile")).unwrap();
+    let rule = makefile.split_once("\ntest: ").unwrap().1.split_once("\n\n").unwrap().0;
+    assert!(rule.contains("tests/skipped.sh"), "{rule}");
+}
+
 #[test]
 fn groff_finds_nothing_wrong_with_the_manual_pages() {
     let mut pages = 0;
@@ -424,7 +447,7 @@ fn sockets_are_inherited_by_their_names() {
     let mut child = match started {
         Ok(child) => Ends(child),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("SKIPPED: systemd-socket-activate is not installed");
+            skipped("systemd-socket-activate is not installed");
             return;
         }
         Err(error) => panic!("{error}"),

@@ -11,21 +11,19 @@ use sealgate::verify::{
     About, Budget, Claim, Demands, Fault, PublicKey, Signed, Signer, Trust, TrustRoot, Untrusted,
 };
 
-/// Cases whose outcome is not the published one, with the reason. There is none.
-const EXCEPTIONS: [(&str, &str); 0] = [];
+use crate::ledger::{Deviation, Outcome, Played, faults};
+use crate::vectors;
+
+/// Cases whose outcome is not the published one. There is none.
+pub(crate) const LEDGER: &[Deviation] = &[];
 
 pub(crate) const IDENTITY: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/\
     .github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
 pub(crate) const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
-/// The folder, or `None` with a line that says what was not tested.
+/// The folder, or `None` where it is not there.
 pub(crate) fn folder() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors/sigstore-bundle");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("SKIPPED: {} is not there, so its vectors were not tested", folder.display());
-    None
+    vectors::folder("sigstore-bundle")
 }
 
 /// One case.
@@ -101,28 +99,31 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// What is published of a case: its name says it.
+pub(crate) fn published(name: &str) -> Outcome {
+    Outcome::of(!name.ends_with("_fail"))
+}
+
 #[test]
 fn every_case_by_file_and_by_digest() {
     let Some(folder) = folder() else { return };
-    let mut right = 0;
-    let mut wrong = Vec::new();
+    let mut played = Vec::new();
     for name in names(&folder) {
         let case = Case::read(&folder, &name);
         for by_bytes in [true, false] {
             let outcome = case.prove(by_bytes);
             let accepted = matches!(&outcome, Some(Ok(signed)) if case.is_wanted(signed));
-            if accepted != name.ends_with("_fail")
-                || EXCEPTIONS.iter().any(|(exception, _)| *exception == name)
-            {
-                right += 1;
-            } else {
-                wrong.push(format!("{name} (bytes: {by_bytes}): {outcome:?}"));
-            }
+            played.push(Played {
+                how: format!("bytes: {by_bytes}: {outcome:?}"),
+                expected: published(&name),
+                actual: Outcome::of(accepted),
+                case: name.clone(),
+            });
         }
     }
-    assert!(wrong.is_empty(), "{right} right, {} wrong:\n{}", wrong.len(), wrong.join("\n"));
-    println!("{right} of {right} cases");
-    assert!(right >= 52, "{right}");
+    let faults = faults(LEDGER, &played);
+    assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), played.len(), faults.join("\n"));
+    assert!(played.len() >= 52, "{}", played.len());
 }
 
 /// For the right reason, each.

@@ -28,12 +28,15 @@ mod holders;
 mod instance;
 mod keyless;
 mod keys;
+mod ledger;
 mod mutations;
 mod older;
 mod program;
 mod proofs;
 mod shapes;
 mod situations;
+#[path = "../support/skipped.rs"]
+mod skipped;
 mod stamping;
 mod statements;
 mod surplus;

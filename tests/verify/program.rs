@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use sealgate::image::Digest;
 use serde_json::Value;
 
+use crate::ledger::{Outcome, Played, faults};
 use crate::{conformance, fixtures, keyless};
 
 const ACTIONS: &str = "https://token.actions.githubusercontent.com";
@@ -24,7 +25,7 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 fn every_conformance_case_by_file_and_by_digest() {
     let Some(folder) = conformance::folder() else { return };
     let public_good = folder.join("public-good-trusted_root.json");
-    let (mut right, mut wrong) = (0_usize, Vec::new());
+    let mut played = Vec::new();
     for name in conformance::names(&folder) {
         let case = folder.join(&name);
         let path = |file: &str| Some(case.join(file)).filter(|path| path.exists());
@@ -48,7 +49,7 @@ fn every_conformance_case_by_file_and_by_digest() {
         }
         // Half of those without a root of their own are judged by the shipped one.
         if let Some(root) = path("trusted_root.json")
-            .or_else(|| right.is_multiple_of(4).then(|| public_good.clone()))
+            .or_else(|| played.len().is_multiple_of(4).then(|| public_good.clone()))
         {
             arguments.extend(["--trusted-root".to_owned(), text(&root)]);
         }
@@ -56,15 +57,21 @@ fn every_conformance_case_by_file_and_by_digest() {
         for last in [text(&artifact), digest] {
             let all: Vec<_> = arguments.iter().map(String::as_str).chain([last.as_str()]).collect();
             let (code, out, err) = run(&all);
-            if (code == Some(0)) != name.ends_with("_fail") && matches!(code, Some(0..=2)) {
-                right += 1;
-            } else {
-                wrong.push(format!("{name} {last}: {code:?} {out}{err}"));
-            }
+            played.push(Played {
+                case: name.clone(),
+                how: format!("{last}: {code:?} {out}{err}"),
+                expected: conformance::published(&name),
+                actual: match code {
+                    Some(0) => Outcome::Accepted,
+                    Some(1 | 2) => Outcome::Refused,
+                    _ => Outcome::Neither,
+                },
+            });
         }
     }
-    assert!(wrong.is_empty(), "{right} right, {} wrong:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(right >= 52, "{right}");
+    let faults = faults(conformance::LEDGER, &played);
+    assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), played.len(), faults.join("\n"));
+    assert!(played.len() >= 52, "{}", played.len());
 }
 
 /// A bundle of the fixtures in a folder of its own, and the arguments that judge it by the local

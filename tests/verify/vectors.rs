@@ -16,14 +16,15 @@ use sealgate::verify::{
 use serde_json::{Value, json};
 
 use crate::conformance;
+use crate::skipped::skipped;
 
-/// The folder, or `None` with a line that says what was not tested.
-fn folder(name: &str) -> Option<PathBuf> {
+/// The folder, or `None` where it is not there.
+pub(crate) fn folder(name: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors").join(name);
     if folder.is_dir() {
         return Some(folder);
     }
-    println!("SKIPPED: {} is not there, so its vectors were not tested", folder.display());
+    skipped(&format!("shared/vectors/{name} is not beside the checkout"));
     None
 }
 
