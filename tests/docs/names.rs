@@ -338,9 +338,33 @@ fn the_ledger_of_attacks_is_true() {
         assert!(scenarios.contains(&format!("\"{scenario}\"")), "no scenario {scenario}");
     }
     // Every class has a test or a scenario, or says why it cannot happen.
+    let mut advisories = BTreeSet::new();
     for class in ledger.split("\n### ").skip(1) {
+        advisories.extend(advisories_of(class));
         assert!(class.contains("\n- "), "nothing stands under {}", class.lines().next().unwrap());
     }
+    assert!(advisories.len() >= 40, "{advisories:?}");
+}
+
+/// The advisories that a class names, each with a test or a scenario of that class.
+fn advisories_of(class: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let lines = class.lines().filter_map(|line| line.strip_prefix("- "));
+    let is_advisory =
+        |word: &str| ["CVE-", "GHSA-", "RUSTSEC-"].iter().any(|p| word.starts_with(p));
+    let (advisories, others): (Vec<&str>, Vec<&str>) = lines.partition(|line| is_advisory(line));
+    for line in advisories {
+        let (numbers, tests) = line.split_once(": ").unwrap_or_else(|| panic!("no test: {line}"));
+        found.extend(numbers.split(", ").inspect(|number| assert!(is_advisory(number), "{line}")));
+        for test in tests.split(", ") {
+            let here = others.iter().any(|line| {
+                line.ends_with(&format!("` {test}"))
+                    || line.strip_prefix("scenarios: ").is_some_and(|list| list.contains(test))
+            });
+            assert!(test.len() > 2 && here, "{line}: {test} is no test of its class");
+        }
+    }
+    found
 }
 
 /// Names what differs alone: the whole is long.
