@@ -143,6 +143,16 @@ pub fn hide_memory() {
     let _ = nix::sys::prctl::set_dumpable(false);
 }
 
+/// Tells systemd and the journal that the gate drains before it ends.
+fn say_stopping(settings: &Settings) {
+    tell(&News::Stopping);
+    tell(&News::MoreTime(settings.listen.drain() + END_RESERVE));
+    let status = "stopping once no pull or create is in flight; serving until then";
+    tell(&News::Status(status.to_owned()));
+    let most_seconds = settings.listen.drain_seconds;
+    tracing::info!(most_seconds, "told to stop; serving until nothing is in flight");
+}
+
 async fn serve(
     settings: &Settings,
     config: &Path,
@@ -189,12 +199,7 @@ async fn serve(
         drained = &mut serving => drained,
         told = until_told_to_stop(&daemon) => {
             told?;
-            tell(&News::Stopping);
-            tell(&News::MoreTime(settings.listen.drain() + END_RESERVE));
-            tell(&News::Status("stopping once no pull or create is in flight; serving until \
-                then".to_owned()));
-            tracing::info!(most_seconds = settings.listen.drain_seconds, "told to stop; serving \
-                until nothing is in flight");
+            say_stopping(settings);
             drop(stop);
             serving.await
         }

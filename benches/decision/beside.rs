@@ -94,10 +94,14 @@ impl Compared<'_> {
         }
         match self.kind {
             Kind::Key => {}
-            Kind::Keyless => drop(command.arg("--use-signed-timestamps")),
-            Kind::KeylessOlder => drop(command.args(["--new-bundle-format=false", "--offline"])),
+            Kind::Keyless => {
+                command.arg("--use-signed-timestamps");
+            }
+            Kind::KeylessOlder => {
+                command.args(["--new-bundle-format=false", "--offline"]);
+            }
             Kind::Attestation => {
-                drop(command.args(["--use-signed-timestamps", "--type", rig::PROVENANCE]))
+                command.args(["--use-signed-timestamps", "--type", rig::PROVENANCE]);
             }
         }
         command.args(["--allow-insecure-registry", "--allow-http-registry"]);

@@ -70,7 +70,7 @@ pub(crate) fn kinds(table: &mut Table) {
          == \"https://github.com/acme/app\"'",
     );
     let own = "{name: team, certificate: {roots: [root.pem], intermediates: [intermediate.pem], \
-               subjects: [{email: team@acme.example}]}}";
+        subjects: [{email: team@acme.example}]}}";
     for (what, require, situation, source) in [
         ("key, older form", key.clone(), "signed-v2", Source::SignatureTag),
         ("key, bundle", key, "signed-v3", Source::FallbackTag),

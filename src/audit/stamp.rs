@@ -168,8 +168,8 @@ impl FromStr for DecisionId {
 impl fmt::Display for StampError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "expected a UTC time like 2026-01-02T15:04:05.678Z, or a decision id as the \
-            log shows it",
+            "expected a UTC time like 2026-01-02T15:04:05.678Z, or a decision id as the log shows \
+             it",
         )
     }
 }

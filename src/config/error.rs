@@ -105,8 +105,7 @@ impl fmt::Display for ConfigError {
             Self::Read { path, kind: io::ErrorKind::NotFound } => write!(
                 f,
                 "there is no configuration {}; `make install` puts one there in which everything \
-                 is a comment, and \
-                 --config names another",
+                 is a comment, and --config names another",
                 path.display()
             ),
             Self::Read { path, kind } => {

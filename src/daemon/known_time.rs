@@ -27,8 +27,8 @@ pub(super) fn clock_warning(gate: &Gate, says: Timestamp) -> Option<String> {
     (behind > BEHIND).then(|| {
         format!(
             "the clock says {says:.0}, but decisions were recorded until {known:.0}: what ends is \
-             judged as of then; set the \
-             clock, or run sealgate clock lower if it is right and was ahead before"
+             judged as of then; set the clock, or run sealgate clock lower if it is right and was \
+             ahead before"
         )
     })
 }

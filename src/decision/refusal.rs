@@ -233,13 +233,12 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadReference(error) => error.fmt(f),
-            Self::PathAsImage => f.write_str(
-                "the image string names a file; images are named by \
-                reference or id",
-            ),
+            Self::PathAsImage => {
+                f.write_str("the image string names a file; images are named by reference or id")
+            }
             Self::Checkpoint => f.write_str(
-                "the image is a checkpoint, whose restore would bring another image \
-                    unseen; not supported",
+                "the image is a checkpoint, whose restore would bring another image unseen; not \
+                 supported",
             ),
             Self::NoPolicy { image, elsewhere: None } => write!(
                 f,
@@ -249,8 +248,7 @@ impl fmt::Display for Refusal {
             Self::NoPolicy { image, elsewhere: Some(elsewhere) } => {
                 write!(
                     f,
-                    "no policy matches {image}, and what no policy matches is denied: \
-                    {elsewhere}"
+                    "no policy matches {image}, and what no policy matches is denied: {elsewhere}"
                 )
             }
             Self::Denied(denial) => denial.fmt(f),
@@ -258,25 +256,46 @@ impl fmt::Display for Refusal {
             Self::Resolve { error: error @ RegistryError::NotFound { .. }, .. } => error.fmt(f),
             Self::Resolve { image, error } => write!(f, "{image}: {error}"),
             Self::Document(error) => write!(f, "what the registry answered is no image: {error}"),
-            Self::NoChild { why, denial } => write!(
-                f,
-                "{denial}; nor can a manifest under the \
-                index count: {why}"
-            ),
+            Self::NoChild { why, denial } => {
+                write!(f, "{denial}; nor can a manifest under the index count: {why}")
+            }
+            Self::NotPresent { .. }
+            | Self::NameNotListed { .. }
+            | Self::TooMany { .. }
+            | Self::Differs(_)
+            | Self::Stored { .. }
+            | Self::NoImageId { .. }
+            | Self::Runtime(_)
+            | Self::Deadline
+            | Self::Overloaded
+            | Self::Lost
+            | Self::NotRecorded { .. }
+            | Self::NotAllowed { .. }
+            | Self::BadRequest { .. } => self.fmt_runtime(f),
+        }
+    }
+}
+
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a part of one match; Display lists every variant"
+)]
+impl Refusal {
+    /// What is wrong in the runtime, in the gate or with the request.
+    fn fmt_runtime(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::NotPresent { image } => write!(f, "the runtime has no image {image}"),
             Self::NameNotListed { name, id } => {
                 write!(
                     f,
-                    "the runtime does not list {name} among the names of image {id}; pull it \
-                    under that name"
+                    "the runtime does not list {name} among the names of image {id}; pull it under \
+                     that name"
                 )
             }
-            Self::TooMany { what, got, limit } => write!(
-                f,
-                "{got} {what}, of which at most \
-                {limit} are looked at"
-            ),
-            Self::Differs(error) => error.fmt(f),
+            Self::TooMany { what, got, limit } => {
+                write!(f, "{got} {what}, of which at most {limit} are looked at")
+            }
+            Self::Differs(error) => write!(f, "{error}"),
             Self::Stored { name, expected, got: Some(got) } => write!(
                 f,
                 "containerd stored other content than was pulled: {name} points at {got}, expected \
@@ -285,29 +304,29 @@ impl fmt::Display for Refusal {
             Self::Stored { name, expected, got: None } => {
                 write!(
                     f,
-                    "containerd has no record {name} after the pull, expected one that \
-                    points at {expected}"
+                    "containerd has no record {name} after the pull, expected one that points at \
+                     {expected}"
                 )
             }
             Self::NoImageId { answered } => {
                 write!(f, "containerd answered the pull with {answered:?}, which is no image id")
             }
-            Self::Runtime(error) => error.fmt(f),
+            Self::Runtime(error) => write!(f, "{error}"),
             Self::Deadline => f.write_str("the decision did not come before the caller's deadline"),
             Self::Overloaded => f.write_str("too many decisions at once; try again"),
             Self::Lost => f.write_str(
-                "the gate failed while it decided, and says more in its \
-                journal; try again",
+                "the gate failed while it decided, and says more in its journal; try again",
             ),
             Self::NotRecorded { why } => {
                 write!(
                     f,
-                    "the decision could not be written to the audit log ({why}); new images \
-                    wait until it can"
+                    "the decision could not be written to the audit log ({why}); new images wait \
+                     until it can"
                 )
             }
             Self::NotAllowed { what, hint } => write!(f, "{what} is not allowed: {hint}"),
             Self::BadRequest { why } => write!(f, "the request cannot be decided on: {why}"),
+            _ => Ok(()),
         }
     }
 }

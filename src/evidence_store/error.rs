@@ -189,8 +189,7 @@ impl fmt::Display for StoreError {
             Self::Full { more, bytes, max_bytes } => write!(
                 f,
                 "the evidence store has {bytes} bytes that images may need, {more} more would pass \
-                 the {max_bytes} of \
-                 evidence.max_bytes: raise it, or prune"
+                 the {max_bytes} of evidence.max_bytes: raise it, or prune"
             ),
             Self::Unsafe(fault) => write!(f, "the evidence store is not safe from others: {fault}"),
             Self::NotAFolder { path } => {

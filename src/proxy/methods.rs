@@ -153,17 +153,15 @@ impl OwnedMethod {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotPost => f.write_str(
-                "sealgate serves gRPC alone: the HTTP method must be \
-                POST",
-            ),
+            Self::NotPost => {
+                f.write_str("sealgate serves gRPC alone: the HTTP method must be POST")
+            }
             Self::Native => f.write_str(
-                "sealgate does not serve containerd's own services, which run images past it; \
-                 use the runtime's socket as the administrator of this node",
+                "sealgate does not serve containerd's own services, which run images past it; use \
+                 the runtime's socket as the administrator of this node",
             ),
             Self::OldCri => f.write_str(
-                "sealgate serves version v1 of the CRI alone; use a client that speaks \
-                    runtime.v1",
+                "sealgate serves version v1 of the CRI alone; use a client that speaks runtime.v1",
             ),
             Self::Path => f.write_str(
                 "sealgate serves exactly /runtime.v1.RuntimeService/<Name> and \

@@ -42,8 +42,7 @@ impl fmt::Display for RegistryError {
             Self::ForbiddenAddress { host, address } => write!(
                 f,
                 "{host} is at {address}, an address of this node or its link; allow it with \
-                 registry.allow_local_hosts \
-                 or hosts.toml"
+                 registry.allow_local_hosts or hosts.toml"
             ),
             Self::Realm { host } => {
                 write!(f, "{host} named a token service that is not an https address")
@@ -71,8 +70,7 @@ impl Presented {
             Self::Nothing => write!(
                 f,
                 "there are no credentials for it: a pull needs the pod's pull secret, a check \
-                 without a pull the node's \
-                 own (registry.docker_configs or a credential plugin)"
+                 without a pull the node's own (registry.docker_configs or a credential plugin)"
             ),
             Self::Refused => write!(
                 f,
@@ -82,8 +80,8 @@ impl Presented {
             Self::NotForMirror { registry } => write!(
                 f,
                 "hosts.toml has it for {registry}, whose credentials are not shown to it; if it \
-                 checks the same accounts, \
-                 allow it in [registry]: credential_hosts = {{ \"{registry}\" = [\"{host}\"] }}"
+                 checks the same accounts, allow it in [registry]: credential_hosts = \
+                 {{ \"{registry}\" = [\"{host}\"] }}"
             ),
             Self::ForAnother { registry } => {
                 write!(f, "the pull secret is for {registry} and is shown to nobody else")
@@ -91,8 +89,8 @@ impl Presented {
             Self::NotForTokenService { realm } => write!(
                 f,
                 "the credentials for {host} were not sent to its token service {realm}; if it is \
-                 to have them, allow it in \
-                 [registry]: token_realms = {{ \"{host}\" = [\"{realm}\"] }}"
+                 to have them, allow it in [registry]: token_realms = {{ \"{host}\" = \
+                 [\"{realm}\"] }}"
             ),
         }
     }
@@ -162,8 +160,7 @@ impl fmt::Display for Malformed {
                 return write!(
                     f,
                     "a page ({kind}) where content of a registry was asked for: a login page or a \
-                     proxy may have answered \
-                     in its place"
+                     proxy may have answered in its place"
                 );
             }
             Self::Http => "what cannot be understood as HTTP",

@@ -241,6 +241,25 @@ impl fmt::Display for UpdateError {
             Self::Deadline { seconds } => {
                 write!(f, "the mirror did not deliver within {seconds} s (trust.update_seconds)")
             }
+            Self::Expired { .. }
+            | Self::Rollback { .. }
+            | Self::Signatures { .. }
+            | Self::Mismatch(_)
+            | Self::Malformed(_)
+            | Self::NoTarget
+            | Self::Unusable(_) => self.fmt_metadata(f),
+        }
+    }
+}
+
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a part of one match; Display lists every variant"
+)]
+impl UpdateError {
+    /// What is wrong with the metadata and files of the mirror.
+    fn fmt_metadata(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Expired { role, at } => write!(
                 f,
                 "the mirror's {} metadata expired at {at}: it is out of date, or this node's clock \
@@ -250,15 +269,13 @@ impl fmt::Display for UpdateError {
             Self::Rollback { role, seen, got } => write!(
                 f,
                 "the mirror offers version {got} of {}, but version {seen} was seen before: it is \
-                 out of date, or someone \
-                 turns it back",
+                 out of date, or someone turns it back",
                 role.escape_default()
             ),
             Self::Signatures { role, found, threshold } => write!(
                 f,
                 "the mirror's {} metadata has {found} good signatures, expected {threshold}: is \
-                 this the TUF root of this \
-                 mirror?",
+                 this the TUF root of this mirror?",
                 role.escape_default()
             ),
             Self::Mismatch(what) => {
@@ -280,6 +297,7 @@ impl fmt::Display for UpdateError {
                     why.escape_default()
                 )
             }
+            _ => Ok(()),
         }
     }
 }

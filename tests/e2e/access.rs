@@ -298,8 +298,8 @@ impl DockerRegistry {
             .spawn();
         let child = spawned.map_err(|error| {
             format!(
-                "this scenario needs docker-registry ({error}): `make test` installs it \
-                (Debian: docker-registry)"
+                "this scenario needs docker-registry ({error}): `make test` installs it (Debian: \
+                 docker-registry)"
             )
         })?;
         let registry = Self { child, address, folder };

@@ -21,9 +21,9 @@ const SIGNED: &str = "2025-06-01T12:00:00Z";
 /// Whom the policies below trust: a workflow of one repository.
 pub fn acme() -> String {
     format!(
-        "keyless: {{trustRoot: local, identities: [{{issuer: \"{ISSUER}\", \
-         subjectRegExp: '{ACME}/\\.github/workflows/release\\.yml@refs/tags/v.*', \
-         extensions: {{sourceRepositoryURI: \"{ACME}\", runnerEnvironment: github-hosted}}}}]}}"
+        "keyless: {{trustRoot: local, identities: [{{issuer: \"{ISSUER}\", subjectRegExp: \
+         '{ACME}/\\.github/workflows/release\\.yml@refs/tags/v.*', extensions: \
+         {{sourceRepositoryURI: \"{ACME}\", runnerEnvironment: github-hosted}}}}]}}"
     )
 }
 
@@ -168,8 +168,8 @@ pub async fn offline() -> Outcome {
 pub async fn provenance() -> Outcome {
     let slsa = format!("slsa: {{source: \"{ACME}\"}}");
     let condition = format!(
-        "predicateType: \"https://slsa.dev/provenance/v1\", \
-         where: 'predicate.buildDefinition.externalParameters.workflow.repository == \"{ACME}\"'"
+        "predicateType: \"https://slsa.dev/provenance/v1\", where: \
+         'predicate.buildDefinition.externalParameters.workflow.repository == \"{ACME}\"'"
     );
     for (wanted, settings, misplaced, finding, quote) in [
         (&slsa, Settings::conforming(), "unsigned", "provenanceDiffers", ""),
@@ -264,8 +264,7 @@ pub async fn own_pki() -> Outcome {
     let of = |subject: &str, more: &str| {
         format!(
             "name: team, certificate: {{roots: [root.pem], intermediates: [intermediate.pem], \
-             crls: [team.crl, root.crl], \
-             subjects: [{subject}]{more}}}"
+             crls: [team.crl, root.crl], subjects: [{subject}]{more}}}"
         )
     };
     let with_chain = stage(&of("{email: team@acme.example}", ""), Settings::conforming()).await?;

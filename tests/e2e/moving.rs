@@ -69,8 +69,7 @@ async fn on(flavour: Flavour) -> Outcome {
     let (count, took) = (count?, began.elapsed().as_secs_f64());
     println!(
         "   containerd {}.{}: {CREATES} creates in {took:.1} s while the names moved {} times: {} \
-         made, {} made of other \
-         content and removed, {} refused by the runtime",
+         made, {} made of other content and removed, {} refused by the runtime",
         version.0,
         version.1,
         moves.load(Ordering::SeqCst),

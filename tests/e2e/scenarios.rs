@@ -58,8 +58,7 @@ macro_rules! scenario {
 pub const SCENARIOS: &[Scenario] = &[
     scenario!(
         "demo",
-        "the main job: signed runs, unsigned does not, whichever way it \
-        came",
+        "the main job: signed runs, unsigned does not, whichever way it came",
         demo::demo
     ),
     scenario!(
@@ -74,8 +73,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "imported",
-        "an unsigned image imported with ctr is refused at \
-        create",
+        "an unsigned image imported with ctr is refused at create",
         pulling::imported
     ),
     scenario!(
@@ -100,14 +98,12 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "unsigned-by-digest",
-        "an unsigned image asked for by digest is \
-        refused",
+        "an unsigned image asked for by digest is refused",
         forms::unsigned_by_digest
     ),
     scenario!(
         "other-key",
-        "signatures by a key that the policy does not name do not \
-        count",
+        "signatures by a key that the policy does not name do not count",
         forms::other_key
     ),
     scenario!(
@@ -117,14 +113,12 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "sig-only",
-        ".sig present, bundle absent; with a referrers endpoint and \
-        without",
+        ".sig present, bundle absent; with a referrers endpoint and without",
         forms::sig_only
     ),
     scenario!(
         "bundle-only",
-        "bundle present, .sig absent; with a referrers endpoint and \
-        without",
+        "bundle present, .sig absent; with a referrers endpoint and without",
         forms::bundle_only
     ),
     scenario!("key-kinds", "P-384, RSA and Ed25519, in both forms", forms::key_kinds),
@@ -145,14 +139,12 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "attested",
-        "contents, scans, verification summaries and keys behind \
-        attestations",
+        "contents, scans, verification summaries and keys behind attestations",
         keyless::attested
     ),
     scenario!(
         "own-pki",
-        "certificates of an own authority: admitted, revoked, ended, \
-        another's",
+        "certificates of an own authority: admitted, revoked, ended, another's",
         keyless::own_pki
     ),
     scenario!(
@@ -162,8 +154,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "other-name",
-        "an admitted image is not created under another image's \
-        name",
+        "an admitted image is not created under another image's name",
         forms::other_name_at_create
     ),
     scenario!(
@@ -184,8 +175,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "endless-answers",
-        "answers without end: refused in time, with memory \
-        flat",
+        "answers without end: refused in time, with memory flat",
         lying::endless_answers
     )
     .alone(),
@@ -198,8 +188,7 @@ pub const SCENARIOS: &[Scenario] = &[
     .alone(),
     scenario!(
         "registry-down",
-        "no registry before the first pull, and none after \
-        it",
+        "no registry before the first pull, and none after it",
         outage::registry_down
     ),
     scenario!(
@@ -214,8 +203,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "no-such-tag",
-        "a tag or repository that is not there is \
-        NOT_FOUND",
+        "a tag or repository that is not there is NOT_FOUND",
         outage::no_such_tag
     ),
     scenario!(
@@ -251,8 +239,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "docker-registry",
-        "docker's own registry, both forms, byte for \
-        byte",
+        "docker's own registry, both forms, byte for byte",
         access::docker_registry
     ),
     scenario!(
@@ -264,8 +251,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("warn", "a policy that only warns admits, and says so", rules::warned),
     scenario!(
         "no-policy",
-        "what no policy matches is refused, and nothing is asked of its \
-        host",
+        "what no policy matches is refused, and nothing is asked of its host",
         rules::no_policy
     ),
     scenario!("namespaced", "one namespace's verdict is none for another", rules::namespaced),
@@ -287,8 +273,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "name-not-listed",
-        "the id of one image with the name of another is \
-        refused",
+        "the id of one image with the name of another is refused",
         creating::name_not_listed
     ),
     scenario!(
@@ -318,8 +303,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "image-volume-unknown",
-        "a runtime without image volumes answers for \
-        itself",
+        "a runtime without image volumes answers for itself",
         volumes::unknown
     ),
     scenario!(
@@ -349,8 +333,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "deadline",
-        "nothing is forwarded for a caller whose time is nearly \
-        spent",
+        "nothing is forwarded for a caller whose time is nearly spent",
         channel::deadline
     )
     .alone(),
@@ -362,8 +345,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "audit-full",
-        "the disk under the audit log is full, and is not any \
-        more",
+        "the disk under the audit log is full, and is not any more",
         disk::audit_full
     ),
     scenario!(
@@ -387,8 +369,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     scenario!(
         "drain",
-        "told to stop, the gate serves on and finishes what is under \
-        way",
+        "told to stop, the gate serves on and finishes what is under way",
         service::drain
     ),
     scenario!(
@@ -418,8 +399,8 @@ pub const SCENARIOS: &[Scenario] = &[
     .alone(),
     scenario!(
         "herd",
-        "no registry, gate and runtime killed: 110 and 500 containers at once, on \
-        containerd 1.6 and 2.1: all start",
+        "no registry, gate and runtime killed: 110 and 500 containers at once, on containerd 1.6 \
+         and 2.1: all start",
         herd::herd,
         herd::shortened
     )
@@ -432,15 +413,13 @@ pub const SCENARIOS: &[Scenario] = &[
     .alone(),
     scenario!(
         "bad-neighbours-certificates",
-        "the same, of all that a manifest may \
-        hold",
+        "the same, of all that a manifest may hold",
         floods::certificates
     )
     .alone(),
     scenario!(
         "bad-neighbours-signatures",
-        "the same, of 64 signatures of 64 KiB \
-        each",
+        "the same, of 64 signatures of 64 KiB each",
         floods::signatures
     )
     .alone(),

@@ -116,8 +116,7 @@ pub async fn restart_unnoticed() -> Outcome {
     };
     println!(
         "   {RESTARTS} restarts in {seconds:.1} s under a client that connected {asked} times: \
-         none refused, {again} told to \
-         connect again, the slowest answered after {slowest:.0} ms"
+         none refused, {again} told to connect again, the slowest answered after {slowest:.0} ms"
     );
     // A channel that stays open mends itself, and the gate still gates.
     let (exit, _) = stage.pull_and_run(&format!("{HOST}/prod/signed-v2:v1")).await?;

@@ -50,8 +50,7 @@ impl Group {
             images: &["pki", "pki-logged"],
             require: || {
                 "certificate: {roots: [root.pem], intermediates: [intermediate.pem], crls: \
-                 [team.crl, root.crl], \
-                 subjects: [{email: team@acme.example}]}"
+                 [team.crl, root.crl], subjects: [{email: team@acme.example}]}"
                     .to_owned()
             },
         },

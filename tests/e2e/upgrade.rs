@@ -226,8 +226,7 @@ pub async fn upgrade() -> Outcome {
     println!("   a connection each:   {}", line[1]);
     println!(
         "   {RESTARTS} restarts: the first took {:.1} s with a pull of {:.1} s in flight, the \
-         others {:.0} ms at most; the stream \
-         ended {ended} times with UNAVAILABLE",
+         others {:.0} ms at most; the stream ended {ended} times with UNAVAILABLE",
         times[0].as_secs_f64(),
         took.as_secs_f64(),
         times[1..].iter().max().map_or(0.0, Duration::as_secs_f64) * 1e3

@@ -117,8 +117,7 @@ impl Namespace {
             ensure!(
                 ended.is_none() && began.elapsed() < MADE_MAX,
                 "this scenario needs network namespaces of its own, and this machine makes none \
-                 ({ended:?}): run it as \
-                 root with CAP_SYS_ADMIN and CAP_NET_ADMIN"
+                 ({ended:?}): run it as root with CAP_SYS_ADMIN and CAP_NET_ADMIN"
             );
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -166,8 +166,7 @@ async fn attack_b8_a_remembered_proof_of_another_identity_admits_nothing() {
 async fn a_certificate_of_an_own_authority_admits_its_subject() {
     let (_rig, gate) = gate(
         "{name: team, certificate: {roots: [root.pem], intermediates: [intermediate.pem], crls: \
-         [team.crl, root.crl], \
-         subjects: [{email: team@acme.example}]}}",
+         [team.crl, root.crl], subjects: [{email: team@acme.example}]}}",
     );
     for good in ["pki", "pki-logged", "pki-v3"] {
         pull(&gate, &tagged(good)).await.unwrap();

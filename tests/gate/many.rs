@@ -49,8 +49,7 @@ fn policy(require: &str, keys: &[(&str, &Signer)]) -> PolicySet {
 fn scan_of(day: usize) -> String {
     format!(
         "{{name: scan, attestation: {{predicateType: \"{SCAN}\", by: {{key: {{files: \
-         [own.pub]}}}}, \
-         where: \"predicate.n == {day}\"}}}}"
+         [own.pub]}}}}, where: \"predicate.n == {day}\"}}}}"
     )
 }
 

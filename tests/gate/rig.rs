@@ -267,8 +267,8 @@ pub(crate) fn requiring(require: &str) -> PolicySet {
 }
 
 /// Signed keyless by the release workflow of `acme/app`, as a requirement.
-pub(crate) const RELEASE: &str = "{name: release, keyless: {trustRoot: local, identities: [\
-    {issuer: \"https://token.actions.githubusercontent.com\", \
+pub(crate) const RELEASE: &str = "{name: release, keyless: {trustRoot: local, identities: \
+    [{issuer: \"https://token.actions.githubusercontent.com\", \
     subject: \"https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0\"}]}}";
 
 /// An attestation of this predicate type by the same workflow; `more` are further fields of it,

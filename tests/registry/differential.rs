@@ -197,7 +197,7 @@ fn tag(name: &'static str, toml: &'static str) -> Layout {
 }
 
 fn layouts() -> Vec<Layout> {
-    [capabilities(), folders(), addresses(), statuses()].into_iter().flatten().collect()
+    [capabilities(), folders(), addresses(), headers(), statuses()].into_iter().flatten().collect()
 }
 
 fn capabilities() -> Vec<Layout> {
@@ -267,24 +267,9 @@ fn folders() -> Vec<Layout> {
     ]
 }
 
-fn addresses() -> Vec<Layout> {
+/// Headers that a host or the server itself is asked with.
+fn headers() -> Vec<Layout> {
     vec![
-        tag("prefix", "server = \"http://$r\"\n[host.\"http://$a/some/prefix\"]\n"),
-        tag("prefix with a slash", "server = \"http://$r\"\n[host.\"http://$a/some/prefix/\"]\n"),
-        tag("prefix with v2", "server = \"http://$r\"\n[host.\"http://$a/prefix/v2\"]\n"),
-        tag("bare slash", "server = \"http://$r\"\n[host.\"http://$a/\"]\n"),
-        tag(
-            "override_path",
-            "server = \"http://$r\"\n[host.\"http://$a/prefix\"]\noverride_path = true\n",
-        ),
-        tag(
-            "override_path without one",
-            "server = \"http://$r\"\n[host.\"http://$a\"]\noverride_path = true\n",
-        ),
-        tag(
-            "server with a prefix",
-            "server = \"http://$r/prefix\"\n[host.\"http://$b\"]\ncapabilities = [\"pull\"]\n",
-        ),
         tag(
             "header",
             "server = \"http://$r\"\n[host.\"http://$a\"]\n[host.\"http://$a\".header]\nx-layout \
@@ -304,6 +289,27 @@ fn addresses() -> Vec<Layout> {
             "header table first",
             "server = \"http://$r\"\n[host.\"http://$b\".header]\nx-layout \
              = \"b\"\n[host.\"http://$a\"]\n[host.\"http://$b\"]\n",
+        ),
+    ]
+}
+
+fn addresses() -> Vec<Layout> {
+    vec![
+        tag("prefix", "server = \"http://$r\"\n[host.\"http://$a/some/prefix\"]\n"),
+        tag("prefix with a slash", "server = \"http://$r\"\n[host.\"http://$a/some/prefix/\"]\n"),
+        tag("prefix with v2", "server = \"http://$r\"\n[host.\"http://$a/prefix/v2\"]\n"),
+        tag("bare slash", "server = \"http://$r\"\n[host.\"http://$a/\"]\n"),
+        tag(
+            "override_path",
+            "server = \"http://$r\"\n[host.\"http://$a/prefix\"]\noverride_path = true\n",
+        ),
+        tag(
+            "override_path without one",
+            "server = \"http://$r\"\n[host.\"http://$a\"]\noverride_path = true\n",
+        ),
+        tag(
+            "server with a prefix",
+            "server = \"http://$r/prefix\"\n[host.\"http://$b\"]\ncapabilities = [\"pull\"]\n",
         ),
         tag(
             "TLS settings for a plain host",

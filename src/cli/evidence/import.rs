@@ -55,8 +55,8 @@ fn repository(text: &str) -> Result<Repository, String> {
     match Repository::parse(text) {
         Ok(repository) if Some(repository.folded()) == as_image => Ok(repository),
         Ok(_) | Err(_) => Err(
-            "not a repository: host and path, as in registry.example.com/prod/app, without tag \
-                or digest"
+            "not a repository: host and path, as in registry.example.com/prod/app, without tag or \
+             digest"
                 .to_owned(),
         ),
     }

@@ -52,8 +52,7 @@ pub(super) fn run(
         present(settings).map_err(|error| {
             format!(
                 "nothing was removed: the runtime did not say which images are on the node, and \
-                 what they need must \
-                 stay (--even-needed removes that too): {error}"
+                 what they need must stay (--even-needed removes that too): {error}"
             )
         })?
     };

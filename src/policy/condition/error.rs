@@ -123,77 +123,57 @@ impl fmt::Display for ConditionFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the expression is empty"),
-            Self::TooLong { bytes } => write!(
-                f,
-                "the expression has {bytes} bytes; at most \
-                {SOURCE_MAX} are read"
-            ),
+            Self::TooLong { bytes } => {
+                write!(f, "the expression has {bytes} bytes; at most {SOURCE_MAX} are read")
+            }
             Self::TooLarge { limit } => {
                 write!(f, "the expression has more than {limit} operators; split the condition")
             }
-            Self::TooDeep { limit } => write!(
-                f,
-                "the expression nests deeper than {limit}; split \
-                the condition"
-            ),
+            Self::TooDeep { limit } => {
+                write!(f, "the expression nests deeper than {limit}; split the condition")
+            }
             Self::Syntax(said) => write!(f, "not CEL: {}", escaped(said)),
             Self::UnknownVariable(name) => {
                 write!(
                     f,
-                    "there is no variable \"{}\"; there are predicate, predicateType and \
-                    now",
+                    "there is no variable \"{}\"; there are predicate, predicateType and now",
                     escaped(name)
                 )
             }
-            Self::UnknownFunction(name) => write!(
-                f,
-                "\"{}\" cannot be called like this in a \
-                condition",
-                escaped(name)
-            ),
+            Self::UnknownFunction(name) => {
+                write!(f, "\"{}\" cannot be called like this in a condition", escaped(name))
+            }
             Self::OuterVariable(name) => write!(
                 f,
                 "the body of a loop names \"{}\"; it may name its own variable and now alone, so \
-                 that the work stays \
-                 in proportion to the predicate",
+                 that the work stays in proportion to the predicate",
                 escaped(name)
             ),
-            Self::Shadows(name) => write!(
-                f,
-                "the loop variable \"{}\" hides a variable; rename \
-                it",
-                escaped(name)
-            ),
+            Self::Shadows(name) => {
+                write!(f, "the loop variable \"{}\" hides a variable; rename it", escaped(name))
+            }
             Self::Range => f.write_str(
                 "a loop goes over a path into the predicate, or into the variable of the loop \
-                 around it, and map \
-                 yields a path",
+                 around it, and map yields a path",
             ),
             Self::Construction => f.write_str(
-                "lists hold constants alone; maps, messages, bytes and optional values \
-                    are not accepted",
+                "lists hold constants alone; maps, messages, bytes and optional values are not \
+                 accepted",
             ),
-            Self::NotConstant(name) => write!(
-                f,
-                "the argument of {name} must be a constant \
-                string"
-            ),
+            Self::NotConstant(name) => {
+                write!(f, "the argument of {name} must be a constant string")
+            }
             Self::NotAnchored => f.write_str(
                 "the pattern of matches must start with ^ and end with $, with alternatives in \
-                 parentheses; write .* \
-                 where any text may stand",
+                 parentheses; write .* where any text may stand",
             ),
-            Self::Pattern(why) => write!(
-                f,
-                "the pattern of matches cannot be used: \
-                {}",
-                escaped(why)
-            ),
+            Self::Pattern(why) => {
+                write!(f, "the pattern of matches cannot be used: {}", escaped(why))
+            }
             Self::Duration(text) => {
                 write!(
                     f,
-                    "\"{}\" is not a duration, such as 36h or 1h30m (units h, m, s, ms, us, \
-                    ns)",
+                    "\"{}\" is not a duration, such as 36h or 1h30m (units h, m, s, ms, us, ns)",
                     escaped(text)
                 )
             }

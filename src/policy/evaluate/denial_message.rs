@@ -33,8 +33,7 @@ const OTHER_SHOWN: usize = 120;
 const FILE_SHOWN: usize = 80;
 /// What is said of attestations that are not there for an image that was asked for by digest.
 const BY_DIGEST: &str = " (where the digest is an index's, attestations on the manifests under it \
-    do not count: attest the \
-                         index, or ask by tag)";
+    do not count: attest the index, or ask by tag)";
 /// Hexadecimal digits of a digest where its beginning suffices: what git and docker show.
 const SHORT: usize = 12;
 

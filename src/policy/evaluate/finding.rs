@@ -169,21 +169,15 @@ impl fmt::Display for Finding {
             | Self::NoProvenTime { .. }
             | Self::MadeAfterNow { .. } => self.fmt_time(f),
             Self::OtherHolder { holder, part, got, wanted } => match (part.as_str(), got) {
-                ("subject" | "issuer", Some(_)) => write!(
-                    f,
-                    "signed by {holder}, wanted {part} is \
-                    {wanted}"
-                ),
-                (_, Some(got)) => write!(
-                    f,
-                    "signed by {holder}, but its {part} is {got}, wanted \
-                    is {wanted}"
-                ),
-                (_, None) => write!(
-                    f,
-                    "signed by {holder}, but it has no {part}, wanted is \
-                    {wanted}"
-                ),
+                ("subject" | "issuer", Some(_)) => {
+                    write!(f, "signed by {holder}, wanted {part} is {wanted}")
+                }
+                (_, Some(got)) => {
+                    write!(f, "signed by {holder}, but its {part} is {got}, wanted is {wanted}")
+                }
+                (_, None) => {
+                    write!(f, "signed by {holder}, but it has no {part}, wanted is {wanted}")
+                }
             },
             Self::Fault { fault } => fault.fmt(f),
             Self::OtherClaim => f.write_str("says something else than is wanted"),

@@ -229,14 +229,12 @@ impl fmt::Display for Denial {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPolicy => f.write_str(
-                "no policy matches, and what no policy matches is \
-                denied",
-            ),
-            Self::StaleSet => f.write_str(
-                "the policies changed while this image was judged; try \
-                again",
-            ),
+            Self::NoPolicy => {
+                f.write_str("no policy matches, and what no policy matches is denied")
+            }
+            Self::StaleSet => {
+                f.write_str("the policies changed while this image was judged; try again")
+            }
             Self::Unsigned => f.write_str("no signature there"),
             Self::NoneCounts { why } | Self::NotTold { why } => why.fmt(f),
             Self::KeysNotDistinct => {
@@ -246,31 +244,28 @@ impl fmt::Display for Reason {
             Self::DigestDenied { digest } => write!(f, "{digest} is denied, whoever signed it"),
             Self::NoOrigin => f.write_str(
                 "the image was not brought from a registry (imported or renamed) and there is no \
-                 evidence on it on this node; \
-                 bring its signatures with sealgate evidence import, or admit it by a digest rule",
+                 evidence on it on this node; bring its signatures with sealgate evidence import, \
+                 or admit it by a digest rule",
             ),
             Self::NoName => f.write_str(
-                "the image has no name to look for signatures under; only a digest \
-                    rule can admit it",
+                "the image has no name to look for signatures under; only a digest rule can admit \
+                 it",
             ),
             Self::Unreachable { place, said } => write!(f, "{place} could not be reached: {said}"),
             Self::Unable { place, said } => write!(f, "{place} could not be read: {said}"),
             Self::NotLooked { digest } => write!(f, "signatures on {digest} were not looked for"),
-            Self::TooManySignatures => f.write_str(
-                "there are more signatures than one decision \
-                looks at",
-            ),
+            Self::TooManySignatures => {
+                f.write_str("there are more signatures than one decision looks at")
+            }
             Self::TooManyRepositories { limit } => {
                 write!(
                     f,
-                    "the policies that match name more than {limit} repositories for \
-                    signatures"
+                    "the policies that match name more than {limit} repositories for signatures"
                 )
             }
-            Self::TooComplex => f.write_str(
-                "the thresholds combine in more ways than are \
-                searched",
-            ),
+            Self::TooComplex => {
+                f.write_str("the thresholds combine in more ways than are searched")
+            }
         }
     }
 }

@@ -30,9 +30,14 @@
 //! `triggered-build`); BuildKit (v0.2, v1). A digest of a commit is `gitCommit` or, as before v1,
 //! `sha1` (in-toto, digest set).
 
+mod git_source;
+
 use std::fmt;
 
 use serde_json::Value;
+
+pub(in crate::policy) use self::git_source::is_repository;
+use self::git_source::{commit_in, reference_of, repository};
 
 use crate::image::json::Keep;
 use crate::policy::sanitize::escaped;
@@ -404,57 +409,6 @@ fn before_version(got: &str, want: &str) -> bool {
         |text: &str| text.starts_with("refs/") || !text.is_empty() && !text.contains(['/', '@']);
     !want.contains('@')
         && got.split_once('@').is_some_and(|(name, rest)| name == want && version(rest))
-}
-
-/// A repository's URL with its spelling taken off: `git+`, `@ref`, `#ref`, a trailing slash or
-/// `.git`, the case of the host. None when there is no scheme, host or path, or a user name or
-/// query is in it: those may hide the host.
-fn repository(text: &str) -> Option<String> {
-    let (scheme, rest) = text.strip_prefix("git+").unwrap_or(text).split_once("://")?;
-    let (host, path) = rest.split_once('/')?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_');
-    if host.is_empty()
-        || !host.chars().all(plain)
-        || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')
-    {
-        return None;
-    }
-    let path = path.split(['@', '#']).next().unwrap_or_default();
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let path = path.strip_suffix(".git").unwrap_or(path);
-    let hidden = |c: char| c == '?' || c == '\\' || c == '%' || c.is_control() || c.is_whitespace();
-    if path.split('/').any(|part| part.is_empty() || part == "." || part == "..")
-        || path.contains(hidden)
-    {
-        return None;
-    }
-    Some(format!("{}://{}/{path}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase()))
-}
-
-/// Whether a text can be a wanted source: a URL that names a repository.
-pub(in crate::policy) fn is_repository(text: &str) -> bool {
-    repository(text).is_some()
-}
-
-/// The full ref in a source's URI; a short name or a commit is none.
-fn reference_of(uri: &str) -> Option<&str> {
-    revision(uri).filter(|revision| revision.starts_with("refs/"))
-}
-
-/// The commit in a source's URI.
-fn commit_in(uri: &str) -> Option<&str> {
-    let id =
-        |text: &&str| matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    revision(uri).filter(id)
-}
-
-/// What stands after the `@` (GitHub, Cloud Build) or `#` (BuildKit) of a source's URI, without
-/// BuildKit's `:folder`: no ref has a colon (git-check-ref-format).
-fn revision(uri: &str) -> Option<&str> {
-    let (_, rest) = uri.split_once("://")?;
-    let (_, path) = rest.split_once('/')?;
-    let (_, revision) = path.split_once(['@', '#'])?;
-    revision.split(':').next()
 }
 
 impl fmt::Display for SlsaFault {

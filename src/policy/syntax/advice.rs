@@ -29,29 +29,26 @@ impl fmt::Display for Advice {
         match self {
             Self::AnchoredHere => f.write_str(
                 "the expression is anchored at both ends here; cosign and policy-controller would \
-                 match it anywhere: \
-                 write ^(?:...)$ if they are to mean the same",
+                 match it anywhere: write ^(?:...)$ if they are to mean the same",
             ),
             Self::BareDot => f.write_str("a dot matches any character; write \\. for a dot"),
             Self::NoWildcard => f.write_str(
-                "* is no wildcard here, the text is compared to the letter; a RegExp \
-                    field has patterns",
+                "* is no wildcard here, the text is compared to the letter; a RegExp field has \
+                 patterns",
             ),
             Self::NoEvidenceAsked { name } => {
                 write!(
                     f,
                     "{name} does nothing here: the policy asks for no signature and no \
-                    attestation; remove it"
+                     attestation; remove it"
                 )
             }
             Self::RefusesNothing => f.write_str(
-                "maxOffline does nothing in a policy that only warns: nothing is \
-                    refused by it",
+                "maxOffline does nothing in a policy that only warns: nothing is refused by it",
             ),
             Self::RefreshBeyondOffline => f.write_str(
                 "refreshAfter is more than maxOffline: evidence ends before the registry is asked \
-                 again in the \
-                 background; make refreshAfter the smaller one",
+                 again in the background; make refreshAfter the smaller one",
             ),
         }
     }

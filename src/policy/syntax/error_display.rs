@@ -100,18 +100,15 @@ impl fmt::Display for PolicyFault {
 impl PolicyFault {
     fn fmt_file(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::FileTooLarge { bytes, limit } => write!(
-                f,
-                "the file has {bytes} bytes, the \
-                limit is {limit}"
-            ),
+            Self::FileTooLarge { bytes, limit } => {
+                write!(f, "the file has {bytes} bytes, the limit is {limit}")
+            }
             Self::NotText => f.write_str("the file is not UTF-8 text"),
             Self::DuplicateFile => f.write_str("two policy files have this name"),
             Self::Syntax(said) => write!(f, "not valid YAML or JSON: {}", escaped(said)),
             Self::NotPlain => f.write_str(
                 "anchors, aliases, merge keys and tags are not accepted; write it out, and put \
-                 text that begins with \
-                 *, & or ! in quotes",
+                 text that begins with *, & or ! in quotes",
             ),
             Self::TooMany { what, limit } => write!(f, "more than {limit} {what}"),
             _ => f.write_str("no policy document in the file"),
@@ -162,41 +159,32 @@ impl PolicyFault {
             }
             Self::NotOneKind { found } if found.is_empty() => f.write_str(
                 "a requirement is one of all, any, atLeast, key, keyless, certificate, \
-                 attestation, digest, \
-                 insecureAcceptAnything; none is here",
+                 attestation, digest, insecureAcceptAnything; none is here",
             ),
-            Self::NotOneKind { found } => write!(
-                f,
-                "a requirement is one kind, here are \
-                {}",
-                found.join(" and ")
-            ),
+            Self::NotOneKind { found } => {
+                write!(f, "a requirement is one kind, here are {}", found.join(" and "))
+            }
             Self::NestedAccept => f.write_str(
-                "insecureAcceptAnything stands alone under require, never inside \
-                    another",
+                "insecureAcceptAnything stands alone under require, never inside another",
             ),
             Self::AcceptNotTrue => f.write_str("insecureAcceptAnything is true or is not there"),
             Self::Pattern(fault) => write!(f, "{fault}"),
             Self::PermissiveHost => f.write_str(
                 "a policy that admits without proof (warn, insecureAcceptAnything) must name its \
-                 hosts: \
-                 no wildcard before the first slash",
+                 hosts: no wildcard before the first slash",
             ),
             Self::Namespace => f.write_str(
-                "not a namespace pattern: lower-case letters, digits, - and the \
-                    wildcard *, at most 63",
+                "not a namespace pattern: lower-case letters, digits, - and the wildcard *, at \
+                 most 63",
             ),
             Self::Digest(error) => write!(f, "{error}"),
-            Self::Count { count, of } => write!(
-                f,
-                "the count is {count} of {of} entries; it must \
-                be from 1 to {of}"
-            ),
+            Self::Count { count, of } => {
+                write!(f, "the count is {count} of {of} entries; it must be from 1 to {of}")
+            }
             Self::Unsatisfiable { distinct_keys } => write!(
                 f,
                 "cannot be met even if everybody signs: each entry that counts needs a key or \
-                 identity of its own, and \
-                 there are {distinct_keys}"
+                 identity of its own, and there are {distinct_keys}"
             ),
             Self::TooComplex { limit } => {
                 write!(f, "the thresholds combine in more than {limit} ways; split the policy")
@@ -207,12 +195,9 @@ impl PolicyFault {
                  .. parts",
                 escaped(name)
             ),
-            Self::KeyMissing { name } => write!(
-                f,
-                "the key file \"{}\" was not \
-                loaded",
-                escaped(name)
-            ),
+            Self::KeyMissing { name } => {
+                write!(f, "the key file \"{}\" was not loaded", escaped(name))
+            }
             Self::Identity(fault) => write!(f, "{fault}"),
             _ => Ok(()),
         }
@@ -257,20 +242,15 @@ impl PolicyFault {
             Self::RootName { name } => write!(
                 f,
                 "\"{}\" is not a trust root's name: lower-case letters, digits, - and . between \
-                 them, at most 63, \
-                 without the .json of its file",
+                 them, at most 63, without the .json of its file",
                 escaped(name)
             ),
             Self::OneOf { expected, found } if found.is_empty() => {
                 write!(f, "exactly one of {} must be here; none is", expected.join(", "))
             }
             Self::OneOf { expected, found } => {
-                write!(
-                    f,
-                    "exactly one of {} must be here; here are {}",
-                    expected.join(", "),
-                    found.join(" and ")
-                )
+                let (expected, found) = (expected.join(", "), found.join(" and "));
+                write!(f, "exactly one of {expected} must be here; here are {found}")
             }
             Self::NotTrue { name } => write!(f, "{name} is true or is not there"),
             Self::EmptyText => f.write_str(
@@ -299,33 +279,29 @@ impl PolicyFault {
             Self::MatchesAnyone { part, stranger: None, spell } => write!(
                 f,
                 "no {part}: without one this identity matches anyone; write {part} or \
-                 {part}RegExp, or {spell}: true if \
-                 that is meant"
+                 {part}RegExp, or {spell}: true if that is meant"
             ),
             Self::MatchesAnyone { part, stranger: Some(stranger), spell } => write!(
                 f,
                 "this {part} is anyone's: \"{}\" fits as well; name the owner or the domain to its \
-                 end, add an \
-                 extension that names the source, or write {spell}: true if that is meant",
+                 end, add an extension that names the source, or write {spell}: true if that is \
+                 meant",
                 bounded(escaped(stranger), STRANGER_SHOWN)
             ),
             Self::LogNotAsked => f.write_str(
                 "no log entry is asked for, which hides a stolen identity; write \
-                 insecureIgnoreTlog: true if that is \
-                 meant",
+                 insecureIgnoreTlog: true if that is meant",
             ),
             Self::Time { got } => {
                 write!(
                     f,
-                    "\"{}\" is not a time; write it as 2026-01-31T00:00:00Z (RFC \
-                    3339)",
+                    "\"{}\" is not a time; write it as 2026-01-31T00:00:00Z (RFC 3339)",
                     escaped(got)
                 )
             }
-            Self::EmptyWindow => f.write_str(
-                "notBefore is not before notAfter, so that the key \
-                could never sign",
-            ),
+            Self::EmptyWindow => {
+                f.write_str("notBefore is not before notAfter, so that the key could never sign")
+            }
             Self::Age { got } => write!(
                 f,
                 "\"{}\" is not an age: a number above zero and a unit, 90d, 12h or 30m; at most \
@@ -335,8 +311,7 @@ impl PolicyFault {
             Self::SignatureRepository { got, write } => {
                 write!(
                     f,
-                    "\"{}\" is not a repository: host and path, without tag or \
-                    digest",
+                    "\"{}\" is not a repository: host and path, without tag or digest",
                     escaped(got)
                 )?;
                 write.iter().try_for_each(|name| write!(f, "; write \"{}\"", escaped(name)))

@@ -20,7 +20,7 @@ use crate::verify::{PublicKey, TrustRoot, VerificationCache};
 
 /// Who signed most of them.
 pub(super) const ACME: &str = "{issuer: 'https://token.actions.githubusercontent.com', subject: \
-     'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0'}";
+    'https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1.0.0'}";
 /// Who signs by e-mail.
 pub(super) const EMAIL: &str =
     "{issuer: 'https://accounts.google.com', subject: release@acme.example}";

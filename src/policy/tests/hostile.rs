@@ -179,8 +179,7 @@ fn a_refusal_says_what_was_looked_for_and_where() {
     let expected = format!(
         "policy \"test\", requirement \"build\": no valid signature by key build.pub ({key}...) on \
          reg.test/prod/app@{target}; looked in referrers of {short}...: absent, tag \
-         sha256-{tag}....sig: absent; \
-         no signature there"
+         sha256-{tag}....sig: absent; no signature there"
     );
     assert_eq!(denial.to_string(), expected);
 }

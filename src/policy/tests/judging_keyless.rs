@@ -165,8 +165,8 @@ fn attack_b9_a_keyless_bundle_does_not_answer_for_a_name() {
 /// Attack C2: one identity through two requirements is one signer; two identities are two.
 #[test]
 fn attack_c2_identities_are_counted_once() {
-    let any = "{issuer: 'https://token.actions.githubusercontent.com', \
-               subjectRegExp: 'https://github\\.com/acme/app/.*'}";
+    let any = "{issuer: 'https://token.actions.githubusercontent.com', subjectRegExp: \
+        'https://github\\.com/acme/app/.*'}";
     let all = |entries: &[String]| format!("{{all: [{}]}}", entries.join(", "));
     let two = all(&[keyless("one", &[ACME]), keyless("two", &[EMAIL])]);
     for name in ["keyless-two", "keyless-two-v2"] {
@@ -187,8 +187,8 @@ fn attack_c2_identities_are_counted_once() {
 
 #[test]
 fn attack_c2_thresholds_that_one_identity_can_never_meet_are_refused_when_read() {
-    let any = "{issuer: 'https://token.actions.githubusercontent.com', \
-               subjectRegExp: 'https://github\\.com/acme/app/.*'}";
+    let any = "{issuer: 'https://token.actions.githubusercontent.com', subjectRegExp: \
+        'https://github\\.com/acme/app/.*'}";
     let all = |one: &str, two: &str| {
         format!("{{all: [{}, {}]}}", keyless("one", &[one]), keyless("two", &[two]))
     };

@@ -42,13 +42,11 @@ const POLICIES: [&str; 5] = [
     "{name: a, key: {files: [a.pub]}}",
     "{all: [{name: a, key: {files: [a.pub]}}, {name: b, key: {files: [b.pub]}}]}",
     "{atLeast: {count: 2, of: [{name: one, key: {files: [a.pub, b.pub]}}, {name: two, key: {files: \
-     [b.pub, c.pub]}}, \
-     {name: three, key: {files: [a.pub]}}]}}",
+     [b.pub, c.pub]}}, {name: three, key: {files: [a.pub]}}]}}",
     "{all: [{name: a, key: {files: [a.pub]}}, {name: p, attestation: {by: {key: {files: [b.pub]}}, \
      predicateType: \"https://slsa.dev/provenance/v1\", where: \"predicate.n == 3\"}}]}",
     "{name: p, attestation: {by: {key: {files: [b.pub]}}, \
-     predicateType: \"https://slsa.dev/provenance/v1\", \
-     where: \"predicate.n.x == 3\"}}",
+     predicateType: \"https://slsa.dev/provenance/v1\", where: \"predicate.n.x == 3\"}}",
 ];
 
 proptest! {

@@ -108,16 +108,14 @@ impl fmt::Display for Notice {
             Self::Mirror { registry: Some(registry), host } => write!(
                 f,
                 "hosts.toml has {host} for images of {registry}; the gate shows it no credentials: \
-                 if it needs those of \
-                 {registry}, set in [registry]: credential_hosts = {{ \"{registry}\" = \
-                 [\"{host}\"] }}"
+                 if it needs those of {registry}, set in [registry]: credential_hosts = \
+                 {{ \"{registry}\" = [\"{host}\"] }}"
             ),
             Self::Mirror { registry: None, host } => write!(
                 f,
                 "hosts.toml has {host} for every registry without a folder of its own; the gate \
-                 shows it no credentials: if \
-                 it needs those of a registry, set in [registry]: credential_hosts = \
-                 {{ \"REGISTRY\" = [\"{host}\"] }}"
+                 shows it no credentials: if it needs those of a registry, set in [registry]: \
+                 credential_hosts = {{ \"REGISTRY\" = [\"{host}\"] }}"
             ),
         }
     }

@@ -27,9 +27,8 @@ use crate::share::Recalled;
 
 /// The manifests and indexes that can be judged; schema 1 is not among them (fact P14).
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, \
-    application/vnd.oci.image.index.v1+json, \
-                         application/vnd.docker.distribution.manifest.v2+json, \
-                         application/vnd.docker.distribution.manifest.list.v2+json";
+    application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.v2+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// What came of the hosts so far: one failure or answer per host, the last one counts.
 #[derive(Default)]

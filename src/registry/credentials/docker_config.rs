@@ -177,8 +177,8 @@ impl Entry {
         if !self.auth.is_empty() {
             let secret = Secret::from_auth(&self.auth).map(Some);
             return secret.ok_or(
-                "has an auth that is not user:password in base64; a line break in the \
-                                 password, as echo without -n makes it, is none either",
+                "has an auth that is not user:password in base64; a line break in the password, as \
+                 echo without -n makes it, is none either",
             );
         }
         if !self.username.is_empty() {

@@ -31,6 +31,21 @@ pub(in crate::registry) enum Body {
     NeedsMemory(usize),
 }
 
+/// How many bytes a body may have, at most `limit`, and whether the registry said so.
+fn length(response: &Response, limit: u64, host: &str) -> Result<(usize, bool), RegistryError> {
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if response.headers().get_all(CONTENT_ENCODING).iter().any(|value| !plain(value)) {
+        return Err(RegistryError::Malformed { host: host.to_owned(), what: Malformed::Encoding });
+    }
+    let too_large = || RegistryError::TooLarge { host: host.to_owned(), limit };
+    let said = response.content_length();
+    if said.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let most = usize::try_from(said.unwrap_or(limit)).map_err(|_| too_large())?;
+    Ok((most, said.is_some()))
+}
+
 impl Session {
     /// The whole body of a success, of at most `limit` bytes, asked of `registry`. It counts
     /// against what the session may hold until its last copy is dropped. `held` is what was waited
@@ -42,23 +57,13 @@ impl Session {
         (host, registry): (&str, &str),
         held: Option<Reservation>,
     ) -> Result<Body, RegistryError> {
-        let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-        if response.headers().get_all(CONTENT_ENCODING).iter().any(|value| !plain(value)) {
-            return Err(RegistryError::Malformed {
-                host: host.to_owned(),
-                what: Malformed::Encoding,
-            });
-        }
         let too_large = || RegistryError::TooLarge { host: host.to_owned(), limit };
-        let said = response.content_length();
-        if said.is_some_and(|length| length > limit) {
-            return Err(too_large());
-        }
-        let most = usize::try_from(said.unwrap_or(limit)).map_err(|_| too_large())?;
+        let too_slow = || RegistryError::Unreachable { host: host.to_owned(), why: Why::Slow };
+        let (most, known) = length(response, limit, host)?;
         // All that a body of known length takes, and where nobody says how long it is all that it
         // may take as soon as it turns out to be no small one: nobody waits for the rest of a body
         // while holding its beginning.
-        let first = if said.is_some() { most } else { most.min(FIRST) };
+        let first = if known { most } else { most.min(FIRST) };
         let mut held = match held {
             Some(held) => held,
             None => match self.hold_now(registry, first)? {
@@ -98,12 +103,7 @@ impl Session {
                 Ok(Ok(Some(false))) => return Ok(Body::Whole(held.hold(body))),
                 Ok(Ok(None)) => return Ok(Body::NeedsMemory(most)),
                 Ok(Err(error)) => return Err(error),
-                Err(_) => {
-                    return Err(RegistryError::Unreachable {
-                        host: host.to_owned(),
-                        why: Why::Slow,
-                    });
-                }
+                Err(_) => return Err(too_slow()),
             }
         }
     }

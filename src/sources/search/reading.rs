@@ -187,8 +187,7 @@ impl Reading {
             let digest = &layer.digest;
             return Err(Outcome::Unable(format!(
                 "{digest} has {size} bytes: with it the large attestations that are needed \
-                 together would have more than \
-                 {most}"
+                 together would have more than {most}"
             )));
         }
         let room = Room { size, used: Arc::clone(used) };

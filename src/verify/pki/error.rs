@@ -94,8 +94,7 @@ impl fmt::Display for CaFault {
             Self::Label(label) => {
                 write!(
                     f,
-                    "a \"{}\", expected a \"CERTIFICATE\" or \"X509 \
-                    CRL\"",
+                    "a \"{}\", expected a \"CERTIFICATE\" or \"X509 CRL\"",
                     label.escape_default()
                 )
             }
@@ -109,24 +108,22 @@ impl fmt::Display for CaFault {
             }
             Self::Algorithm => f.write_str(
                 "a kind of key or signature that is not supported (ECDSA P-256, P-384, P-521, RSA \
-                 from 2048 bits, \
-                 Ed25519, with SHA-2)",
+                 from 2048 bits, Ed25519, with SHA-2)",
             ),
             Self::ForeignList => f.write_str(
-                "signed by none of the roots and intermediates; name the CA that \
-                    issued it among them",
+                "signed by none of the roots and intermediates; name the CA that issued it among \
+                 them",
             ),
             Self::NotListSigner(subject) => {
                 write!(
                     f,
-                    "signed by \"{}\", whose key usage does not allow \
-                    that",
+                    "signed by \"{}\", whose key usage does not allow that",
                     subject.escape_default()
                 )
             }
             Self::UnsupportedList => f.write_str(
-                "a delta list, an indirect or partial one, or one without nextUpdate: \
-                    these are not read",
+                "a delta list, an indirect or partial one, or one without nextUpdate: these are \
+                 not read",
             ),
         }
     }

@@ -201,98 +201,94 @@ pub(in crate::verify) const fn beyond(what: &'static str, limit: usize) -> Fault
     Fault::Beyond(Bound { what, limit })
 }
 
+impl Fault {
+    /// The sentence of a fault that needs no figure; none of the others.
+    const fn sentence(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::BudgetSpent => "not looked at: too many signatures for one decision",
+            Self::WrongSignature => "signed, but not by this key",
+            Self::WrongRsaSignature => OTHER_SALT,
+            Self::NeedsArtifact => {
+                "the signature covers the manifest's bytes, which were not given"
+            }
+            Self::NeedsTrustRoot => "no trust root is given that could prove its log entry or time",
+            Self::NoProvenTime => {
+                "nothing proves when it was signed: it needs a timestamp, or a log entry with a \
+                 signed time"
+            }
+            Self::FutureTime => {
+                "its log entry or timestamp is from the future; is this node's clock right?"
+            }
+            Self::NoName => "its certificate names nobody",
+            Self::CertificateRevoked => "its certificate was revoked",
+            Self::RevocationUnknown => {
+                "no current revocation list tells whether its certificate was revoked"
+            }
+            Self::CertificateExpired => "its certificate was not valid when it was used",
+            Self::CertificateChain => "its certificate is not from a trusted authority",
+            Self::Sct => "its certificate is not proven to be in a trusted certificate log",
+            Self::TimestampOutside => "its timestamp is outside its authority's time",
+            Self::TimestampInvalid => {
+                "its timestamp is not by a trusted authority over this signature"
+            }
+            Self::LogUnknown => "its log entry is by a log that is not trusted",
+            Self::LogInvalid => "its log entry does not hold",
+            Self::OtherLogEntry => "its log entry is about something else",
+            Self::Unsupported => "it, or evidence beside it, is of a kind that cannot be checked",
+            Self::OtherDigest => "signed for another digest",
+            Self::NoSubject => "the statement names no subject",
+            Self::OtherPredicate => "an attestation of another kind",
+            Self::NotAttestation => "an image signature, not an attestation",
+            Self::NotImageSignature => "an attestation, not an image signature",
+            Self::NotKeySigned => "signed with a certificate, not with a key",
+            Self::NotCertificateSigned => "signed with a key, not with a certificate",
+            Self::NoReference => "the payload has no docker-reference",
+            Self::PayloadType => "the payload is not of a container image signature",
+            Self::EnvelopeType => "the envelope does not hold an in-toto statement",
+            Self::StatementType => "an in-toto statement of an unknown version",
+            Self::SignatureCount => "the envelope does not have exactly one signature",
+            Self::NoSignature => "the layer has no signature annotation",
+            Self::NoCertificate => "its list of certificates is empty",
+            Self::Certificate => "its certificate cannot be read",
+            Self::Encoding => "not canonical base64",
+            Self::BundleType => "not a Sigstore bundle of a known version",
+            Self::UnknownField => "has a field that is not known",
+            Self::Malformed => "a field is missing or of the wrong type",
+            Self::Json => "not JSON that all readers understand alike",
+            Self::TooFewLogEntries { .. }
+            | Self::TooFewTimestamps { .. }
+            | Self::SeveralNames(_)
+            | Self::SubjectBy(_)
+            | Self::Beyond(_) => return None,
+        })
+    }
+}
+
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a part of one match; `sentence` lists every variant"
+)]
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooFewLogEntries { got, want } => write!(
-                f,
-                "proven in {got} transparency logs, \
-                expected {want}"
-            ),
+            Self::TooFewLogEntries { got, want } => {
+                write!(f, "proven in {got} transparency logs, expected {want}")
+            }
             Self::TooFewTimestamps { got, want } => {
                 write!(f, "timestamped by {got} trusted authorities, expected {want}")
             }
-            Self::SeveralNames(count) => write!(
-                f,
-                "its certificate has {count} names, expected \
-                one"
-            ),
-            Self::BudgetSpent => f.write_str("not looked at: too many signatures for one decision"),
-            Self::WrongSignature => f.write_str("signed, but not by this key"),
-            Self::WrongRsaSignature => f.write_str(OTHER_SALT),
-            Self::NeedsArtifact => f.write_str(
-                "the signature covers the manifest's bytes, which \
-                were not given",
-            ),
-            Self::NeedsTrustRoot => f.write_str(
-                "no trust root is given that could prove its log \
-                entry or time",
-            ),
-            Self::NoProvenTime => f.write_str(
-                "nothing proves when it was signed: it needs a timestamp, or a log entry with a \
-                 signed time",
-            ),
-            Self::FutureTime => f.write_str(
-                "its log entry or timestamp is from the future; is this node's clock \
-                    right?",
-            ),
-            Self::NoName => f.write_str("its certificate names nobody"),
-            Self::CertificateRevoked => f.write_str("its certificate was revoked"),
-            Self::RevocationUnknown => {
-                f.write_str("no current revocation list tells whether its certificate was revoked")
+            Self::SeveralNames(count) => {
+                write!(f, "its certificate has {count} names, expected one")
             }
-            Self::CertificateExpired => f.write_str(
-                "its certificate was not valid when it was \
-                used",
-            ),
-            Self::CertificateChain => f.write_str(
-                "its certificate is not from a trusted \
-                authority",
-            ),
-            Self::Sct => f.write_str(
-                "its certificate is not proven to be in a trusted certificate \
-                log",
-            ),
-            Self::TimestampOutside => f.write_str("its timestamp is outside its authority's time"),
-            Self::TimestampInvalid => f.write_str(
-                "its timestamp is not by a trusted authority \
-                over this signature",
-            ),
-            Self::LogUnknown => f.write_str("its log entry is by a log that is not trusted"),
-            Self::LogInvalid => f.write_str("its log entry does not hold"),
-            Self::OtherLogEntry => f.write_str("its log entry is about something else"),
-            Self::Unsupported => f.write_str(
-                "it, or evidence beside it, is of a kind that cannot \
-                be checked",
-            ),
             Self::SubjectBy(kind) => write!(
                 f,
                 "the statement names its subjects by {kind} alone, and an image is known by its \
                  sha256; sign it for that"
             ),
-            Self::OtherDigest => f.write_str("signed for another digest"),
-            Self::NoSubject => f.write_str("the statement names no subject"),
-            Self::OtherPredicate => f.write_str("an attestation of another kind"),
-            Self::NotAttestation => f.write_str("an image signature, not an attestation"),
-            Self::NotImageSignature => f.write_str("an attestation, not an image signature"),
-            Self::NotKeySigned => f.write_str("signed with a certificate, not with a key"),
-            Self::NotCertificateSigned => f.write_str("signed with a key, not with a certificate"),
-            Self::NoReference => f.write_str("the payload has no docker-reference"),
-            Self::PayloadType => f.write_str("the payload is not of a container image signature"),
-            Self::EnvelopeType => f.write_str("the envelope does not hold an in-toto statement"),
-            Self::StatementType => f.write_str("an in-toto statement of an unknown version"),
-            Self::SignatureCount => f.write_str("the envelope does not have exactly one signature"),
-            Self::NoSignature => f.write_str("the layer has no signature annotation"),
-            Self::NoCertificate => f.write_str("its list of certificates is empty"),
-            Self::Certificate => f.write_str("its certificate cannot be read"),
-            Self::Encoding => f.write_str("not canonical base64"),
-            Self::BundleType => f.write_str("not a Sigstore bundle of a known version"),
-            Self::UnknownField => f.write_str("has a field that is not known"),
-            Self::Malformed => f.write_str("a field is missing or of the wrong type"),
-            Self::Json => f.write_str("not JSON that all readers understand alike"),
             Self::Beyond(Bound { what, limit }) => {
                 write!(f, "more than {limit} {what}, which is the most that is read")
             }
+            _ => f.write_str(self.sentence().unwrap_or_default()),
         }
     }
 }
