@@ -160,6 +160,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "config",
             "control",
             "daemon",
+            "decision",
             "evidence",
             "cri",
             "image",

@@ -213,7 +213,7 @@ struct Path {
 }
 
 /// One document to look at.
-struct Step {
+struct PendingDocument {
     digest: Digest,
     depth: usize,
     checkpoint: bool,
@@ -222,22 +222,22 @@ struct Step {
 /// The documents still to look at, the next one last.
 struct Walk {
     target: Digest,
-    stack: Vec<Step>,
+    stack: Vec<PendingDocument>,
     seen: usize,
     unreadable: Option<ProofError>,
 }
 
 impl Walk {
     fn from(target: &Digest) -> Self {
-        let first = Step { digest: target.clone(), depth: 0, checkpoint: false };
+        let first = PendingDocument { digest: target.clone(), depth: 0, checkpoint: false };
         Self { target: target.clone(), stack: vec![first], seen: 1, unreadable: None }
     }
 
-    fn next(&mut self) -> Option<Step> {
+    fn next(&mut self) -> Option<PendingDocument> {
         self.stack.pop()
     }
 
-    fn add(&mut self, parent: &Step, index: &Index) -> Result<(), ProofError> {
+    fn add(&mut self, parent: &PendingDocument, index: &Index) -> Result<(), ProofError> {
         self.seen += index.manifests.len();
         if self.seen > DOCUMENTS_MAX || parent.depth >= DEPTH_MAX {
             return Err(ProofError::TooManyDocuments {
@@ -246,7 +246,7 @@ impl Walk {
             });
         }
         let checkpoint = parent.checkpoint || index.is_checkpoint();
-        let step = |entry: &Descriptor| Step {
+        let step = |entry: &Descriptor| PendingDocument {
             digest: entry.digest.clone(),
             depth: parent.depth + 1,
             checkpoint: checkpoint || entry.annotations.contains_key(CHECKPOINT_ANNOTATION),

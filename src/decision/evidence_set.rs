@@ -58,14 +58,23 @@ impl EvidenceSet {
         Self(pieces.cloned().collect())
     }
 
-    /// What counts by itself, in the order in which it is tried: what is fresh, and what is stale
-    /// with it. That a stale piece lies beside makes nothing stale that stands without it.
-    pub(crate) fn in_turns(&self, terms: &FreshnessTerms) -> impl Iterator<Item = Self> + use<> {
-        let fresh = self.at_most(Staleness::Fresh, terms);
-        let stale = self.at_most(Staleness::Stale, terms);
-        let has_stale = stale.0.len() > fresh.0.len();
-        let turns = [Some(fresh), has_stale.then_some(stale)];
-        turns.into_iter().flatten().filter(|pieces| !pieces.0.is_empty())
+    /// What counts, in the order in which it is tried: what is fresh, what is less fresh together
+    /// with it, and so on as far as `worst`. That a stale piece lies beside makes nothing stale
+    /// that stands without it.
+    pub(crate) fn in_turns(&self, worst: Staleness, terms: &FreshnessTerms) -> Vec<Self> {
+        let mut turns: Vec<Self> = Vec::new();
+        for staleness in Staleness::ALL.into_iter().filter(|staleness| *staleness <= worst) {
+            let pieces = self.at_most(staleness, terms);
+            if pieces.0.len() > turns.last().map_or(0, |before| before.0.len()) {
+                turns.push(pieces);
+            }
+        }
+        turns
+    }
+
+    /// The worst of it; none when there is nothing.
+    pub(crate) fn staleness(&self, terms: &FreshnessTerms) -> Option<Staleness> {
+        self.0.iter().map(|piece| terms.standing(piece.held.fetched)).max()
     }
 
     /// The oldest of it; none when there is nothing.

@@ -41,6 +41,11 @@ pub(crate) struct FreshnessTerms {
     pub(crate) now: Timestamp,
 }
 
+impl Staleness {
+    /// All of it, the best first.
+    pub(crate) const ALL: [Self; 4] = [Self::Fresh, Self::Stale, Self::Doubtful, Self::Overdue];
+}
+
 impl FreshnessTerms {
     /// What evidence of this time is worth.
     pub(crate) fn standing(&self, fetched: Timestamp) -> Staleness {

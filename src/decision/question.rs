@@ -30,6 +30,25 @@ pub(crate) struct Question {
 }
 
 impl Question {
+    /// About what is on this node, to be answered without a registry: with nobody's credentials,
+    /// and no document at hand.
+    pub(crate) fn offline(
+        set: &Arc<PolicySet>,
+        subject: Subject,
+        namespace: Option<String>,
+    ) -> Self {
+        let pod = Pod { namespace, ..Pod::default() };
+        Self {
+            applicable: set.applicable(&subject.name, &pod),
+            subject,
+            namespace: pod.namespace,
+            set: Arc::clone(set),
+            access: Access::default(),
+            hint: Hint::AskBoth,
+            documents: BTreeMap::new(),
+        }
+    }
+
     pub(crate) fn key(&self) -> VerdictKey {
         self.set.verdict_key(&self.subject, &self.applicable)
     }

@@ -17,9 +17,9 @@ use tonic::Code;
 use super::{connection::seats::Sitting, grpc::status, underway::Ticket};
 
 /// What the client is sent.
-pub(super) struct ReplyBody(Kind);
+pub(super) struct ReplyBody(BodyKind);
 
-enum Kind {
+enum BodyKind {
     /// The runtime's body as it comes.
     Stream { body: Incoming, flight: Option<Flight> },
     /// What is left of an answer that is known whole.
@@ -28,23 +28,23 @@ enum Kind {
 
 impl ReplyBody {
     pub(super) const fn stream(body: Incoming) -> Self {
-        Self(Kind::Stream { body, flight: None })
+        Self(BodyKind::Stream { body, flight: None })
     }
 
     /// The body of a call that counts as in flight until it has ended, and that the gate's end
     /// ends.
     pub(super) fn until(self, ticket: Ticket, sitting: Sitting) -> Self {
         match self.0 {
-            Kind::Stream { body, flight: _ } => Self(Kind::Stream {
+            BodyKind::Stream { body, flight: _ } => Self(BodyKind::Stream {
                 body,
                 flight: Some(Flight { ticket, _sitting: sitting, cut: None }),
             }),
-            whole @ Kind::Whole { .. } => Self(whole),
+            whole @ BodyKind::Whole { .. } => Self(whole),
         }
     }
 
     pub(super) const fn whole(data: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self(Kind::Whole { data, trailers })
+        Self(BodyKind::Whole { data, trailers })
     }
 }
 
@@ -57,7 +57,7 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.0 {
-            Kind::Stream { body, flight } => {
+            BodyKind::Stream { body, flight } => {
                 let frame = Pin::new(body).poll_frame(cx);
                 let trailers = match &frame {
                     Poll::Ready(Some(Err(error))) if !is_reset(error) => broken(),
@@ -66,10 +66,10 @@ impl Body for ReplyBody {
                     }
                     Poll::Ready(_) | Poll::Pending => return frame,
                 };
-                self.0 = Kind::Whole { data: Bytes::new(), trailers: None };
+                self.0 = BodyKind::Whole { data: Bytes::new(), trailers: None };
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))
             }
-            Kind::Whole { data, trailers } => {
+            BodyKind::Whole { data, trailers } => {
                 let frame = if data.is_empty() {
                     trailers.take().map(Frame::trailers)
                 } else {
@@ -82,8 +82,8 @@ impl Body for ReplyBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Kind::Stream { body, .. } => body.is_end_stream(),
-            Kind::Whole { data, trailers } => data.is_empty() && trailers.is_none(),
+            BodyKind::Stream { body, .. } => body.is_end_stream(),
+            BodyKind::Whole { data, trailers } => data.is_empty() && trailers.is_none(),
         }
     }
 

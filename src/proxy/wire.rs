@@ -27,7 +27,7 @@ const NUMBER_LIMIT: u64 = (1 << 29) - 1;
 
 /// One step of a path into a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub struct FieldStep {
     field: u32,
     which: Which,
 }
@@ -40,7 +40,7 @@ enum Which {
     Nth(usize),
 }
 
-impl Step {
+impl FieldStep {
     /// A field that may stand once; a message with two of it is refused.
     #[must_use]
     pub const fn only(field: u32) -> Self {
@@ -94,7 +94,7 @@ pub enum WireError {
 ///
 /// # Errors
 /// [`WireError`] for a message that parsers could read differently on this path.
-pub fn string_at<'a>(message: &'a [u8], path: &[Step]) -> Result<Option<&'a str>, WireError> {
+pub fn string_at<'a>(message: &'a [u8], path: &[FieldStep]) -> Result<Option<&'a str>, WireError> {
     let value = bytes_at(message, path)?;
     value.map(|bytes| str::from_utf8(bytes).map_err(|_| WireError::NotUtf8)).transpose()
 }
@@ -103,7 +103,7 @@ pub fn string_at<'a>(message: &'a [u8], path: &[Step]) -> Result<Option<&'a str>
 ///
 /// # Errors
 /// As [`string_at`].
-pub fn bytes_at<'a>(message: &'a [u8], path: &[Step]) -> Result<Option<&'a [u8]>, WireError> {
+pub fn bytes_at<'a>(message: &'a [u8], path: &[FieldStep]) -> Result<Option<&'a [u8]>, WireError> {
     match locate(message, path) {
         Ok(found) => Ok(found.leaf.and_then(|leaf| message.get(leaf.content))),
         Err(WireError::Missing { .. }) => Ok(None),
@@ -116,7 +116,7 @@ pub fn bytes_at<'a>(message: &'a [u8], path: &[Step]) -> Result<Option<&'a [u8]>
 ///
 /// # Errors
 /// As [`string_at`].
-pub fn count(message: &[u8], parent: &[Step], field: u32) -> Result<usize, WireError> {
+pub fn count(message: &[u8], parent: &[FieldStep], field: u32) -> Result<usize, WireError> {
     let content = if parent.is_empty() { Some(message) } else { bytes_at(message, parent)? };
     Ok(content
         .map(|content| occurrences(content, 0..content.len(), field))
@@ -131,7 +131,7 @@ pub fn count(message: &[u8], parent: &[Step], field: u32) -> Result<usize, WireE
 /// As [`string_at`].
 pub fn all_at<'a>(
     message: &'a [u8],
-    parent: &[Step],
+    parent: &[FieldStep],
     field: u32,
 ) -> Result<Vec<&'a [u8]>, WireError> {
     let content = if parent.is_empty() { Some(message) } else { bytes_at(message, parent)? };
@@ -145,7 +145,7 @@ pub fn all_at<'a>(
 ///
 /// # Errors
 /// As [`string_at`], and [`WireError::Missing`] when there is nothing to replace.
-pub fn replace(message: &[u8], path: &[Step], value: &[u8]) -> Result<Bytes, WireError> {
+pub fn replace(message: &[u8], path: &[FieldStep], value: &[u8]) -> Result<Bytes, WireError> {
     let found = locate(message, path)?;
     let leaf = found.leaf.ok_or(WireError::Missing { field: last(path)?.field })?;
     let mut with = BytesMut::new();
@@ -159,7 +159,7 @@ pub fn replace(message: &[u8], path: &[Step], value: &[u8]) -> Result<Bytes, Wir
 ///
 /// # Errors
 /// As [`replace`].
-pub fn put(message: &[u8], path: &[Step], value: &[u8]) -> Result<Bytes, WireError> {
+pub fn put(message: &[u8], path: &[FieldStep], value: &[u8]) -> Result<Bytes, WireError> {
     let found = locate(message, path)?;
     let step = last(path)?;
     if found.leaf.is_some() {
@@ -180,7 +180,7 @@ pub fn put(message: &[u8], path: &[Step], value: &[u8]) -> Result<Bytes, WireErr
 ///
 /// # Errors
 /// As [`replace`].
-pub fn remove(message: &[u8], path: &[Step]) -> Result<Bytes, WireError> {
+pub fn remove(message: &[u8], path: &[FieldStep]) -> Result<Bytes, WireError> {
     let found = locate(message, path)?;
     let leaf = found.leaf.ok_or(WireError::Missing { field: last(path)?.field })?;
     Ok(splice(message, &found.parents, leaf.key..leaf.content.end, &[]))
@@ -188,7 +188,7 @@ pub fn remove(message: &[u8], path: &[Step]) -> Result<Bytes, WireError> {
 
 /// Where a length-delimited field stands in the whole message.
 #[derive(Debug, Clone)]
-struct Place {
+struct FieldSpan {
     /// Where its key begins.
     key: usize,
     /// Where its length begins.
@@ -199,17 +199,17 @@ struct Place {
 
 /// The messages on the way, outermost first, and the field at the end of the path where there is
 /// one.
-struct Found {
-    parents: Vec<Place>,
-    leaf: Option<Place>,
+struct LocatedField {
+    parents: Vec<FieldSpan>,
+    leaf: Option<FieldSpan>,
 }
 
-fn last(path: &[Step]) -> Result<Step, WireError> {
+fn last(path: &[FieldStep]) -> Result<FieldStep, WireError> {
     path.last().copied().ok_or(WireError::Path)
 }
 
 /// Walks the path; [`WireError::Missing`] for a message on the way that is not there.
-fn locate(message: &[u8], path: &[Step]) -> Result<Found, WireError> {
+fn locate(message: &[u8], path: &[FieldStep]) -> Result<LocatedField, WireError> {
     let (leaf, way) =
         path.split_last().filter(|_| path.len() <= DEPTH_LIMIT).ok_or(WireError::Path)?;
     let mut parents = Vec::with_capacity(way.len());
@@ -220,10 +220,14 @@ fn locate(message: &[u8], path: &[Step]) -> Result<Found, WireError> {
         within = place.content.clone();
         parents.push(place);
     }
-    Ok(Found { leaf: choose(message, within, *leaf)?, parents })
+    Ok(LocatedField { leaf: choose(message, within, *leaf)?, parents })
 }
 
-fn choose(message: &[u8], within: Range<usize>, step: Step) -> Result<Option<Place>, WireError> {
+fn choose(
+    message: &[u8],
+    within: Range<usize>,
+    step: FieldStep,
+) -> Result<Option<FieldSpan>, WireError> {
     let all = occurrences(message, within, step.field)?;
     match step.which {
         Which::Only if all.len() > 1 => Err(WireError::Twice { field: step.field }),
@@ -233,7 +237,11 @@ fn choose(message: &[u8], within: Range<usize>, step: Step) -> Result<Option<Pla
 }
 
 /// Reads the whole message within the range and gives the places of one field.
-fn occurrences(message: &[u8], within: Range<usize>, field: u32) -> Result<Vec<Place>, WireError> {
+fn occurrences(
+    message: &[u8],
+    within: Range<usize>,
+    field: u32,
+) -> Result<Vec<FieldSpan>, WireError> {
     let mut reader = WireReader { message, at: within.start, end: within.end };
     let mut places = Vec::new();
     for _ in 0..FIELD_LIMIT {
@@ -263,7 +271,7 @@ struct WireReader<'a> {
 
 impl WireReader<'_> {
     /// The number of the next field, and its place where it is length-delimited.
-    fn field(&mut self) -> Result<(u32, Option<Place>), WireError> {
+    fn field(&mut self) -> Result<(u32, Option<FieldSpan>), WireError> {
         let key = self.at;
         let tag = self.minimal()?;
         let number = Some(tag >> 3).filter(|number| (1..=NUMBER_LIMIT).contains(number));
@@ -277,7 +285,7 @@ impl WireReader<'_> {
                 let length = self.at;
                 let size = usize::try_from(self.minimal()?).map_err(|_| WireError::Truncated)?;
                 let content = self.skip(size)?;
-                Ok((number, Some(Place { key, length, content })))
+                Ok((number, Some(FieldSpan { key, length, content })))
             }
             _ => Err(WireError::WireType),
         }
@@ -326,7 +334,7 @@ impl WireReader<'_> {
 }
 
 /// Puts `with` in the place of `at` and writes the lengths of the messages around it anew.
-fn splice(message: &[u8], parents: &[Place], at: Range<usize>, with: &[u8]) -> Bytes {
+fn splice(message: &[u8], parents: &[FieldSpan], at: Range<usize>, with: &[u8]) -> Bytes {
     let lengths = new_lengths(parents, at.len(), with.len());
     let mut out = BytesMut::with_capacity(message.len() + with.len() + 2 * parents.len());
     let mut copied = 0;
@@ -343,7 +351,7 @@ fn splice(message: &[u8], parents: &[Place], at: Range<usize>, with: &[u8]) -> B
 
 /// The lengths of the parents, outermost first, after `removed` bytes in the innermost became
 /// `added`.
-fn new_lengths(parents: &[Place], removed: usize, added: usize) -> Vec<usize> {
+fn new_lengths(parents: &[FieldSpan], removed: usize, added: usize) -> Vec<usize> {
     let (mut removed, mut added) = (removed, added);
     let mut lengths = Vec::with_capacity(parents.len());
     for parent in parents.iter().rev() {

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::node::{Node, Ran, policy};
+use crate::node::{Node, Ran, now, policy};
 
 const BUILD: &str = "{name: build, key: {files: [build.pub]}}";
 
@@ -163,6 +163,25 @@ fn evidence_that_is_too_old_is_told() {
     assert_eq!(node.run(&["verify"]).code, Some(0));
     node.configure("max_offline_hours = 2");
     assert_eq!(node.run(&["verify"]).code, Some(1));
+}
+
+/// What is too old lies beside what suffices: the gate admits by the latter, and so does this.
+#[test]
+fn evidence_that_is_too_old_takes_nothing_from_what_is_fresh() {
+    let node = Node::with_policy(&policy(BUILD, "maxOffline: 2h,"));
+    node.keep("signed-both");
+    let admitted = || {
+        let ran = node.json(&["verify"]);
+        let image = of(&ran.lines(), "image")[0].clone();
+        (ran.code, image["verdict"].clone(), image["too_old"].clone())
+    };
+    assert_eq!(admitted(), (Some(1), json!("admitted"), json!(true)));
+    let store = node.store();
+    let places: Vec<_> =
+        store.entries().unwrap().into_iter().map(|kept| kept.entry.place).collect();
+    assert_eq!(places.len(), 2);
+    assert!(store.confirm(&places[0], now()).unwrap());
+    assert_eq!(admitted(), (Some(0), json!("admitted"), json!(false)));
 }
 
 /// Attack C4: evidence from the future has no age that could be believed.

@@ -5,7 +5,7 @@
 use prost::Message;
 use sealgate::audit::OnFailure;
 use sealgate::proto::cri;
-use sealgate::proxy::wire::{self, Step};
+use sealgate::proxy::wire::{self, FieldStep};
 
 use crate::decide::{CREATE, House, PULL};
 use crate::standin::frame;
@@ -21,9 +21,9 @@ const OF_IMAGE: [u32; 4] = [2, 19, 20, 14_321];
 const OF_MOUNT: [u32; 5] = [1, 2, 8, 10, 14_321];
 
 /// The message with any bytes in these fields of the message at `parent`.
-fn with(message: Vec<u8>, parent: &[Step], fields: &[u32]) -> Vec<u8> {
+fn with(message: Vec<u8>, parent: &[FieldStep], fields: &[u32]) -> Vec<u8> {
     fields.iter().fold(message, |message, field| {
-        let at: Vec<Step> = parent.iter().copied().chain([Step::only(*field)]).collect();
+        let at: Vec<FieldStep> = parent.iter().copied().chain([FieldStep::only(*field)]).collect();
         wire::put(&message, &at, BYTES).unwrap().to_vec()
     })
 }
@@ -50,15 +50,18 @@ async fn a_create_with_any_bytes_in_every_unread_field_passes_as_it_came() {
     let sandbox = cri::PodSandboxConfig { hostname: "h".to_owned(), ..Default::default() };
     let message =
         cri::CreateContainerRequest { sandbox_config: Some(sandbox), ..good }.encode_to_vec();
-    let (config, sandbox) = ([Step::only(2)], [Step::only(3)]);
-    let message = wire::remove(&message, &[Step::only(3), Step::only(2)]).unwrap().to_vec();
+    let (config, sandbox) = ([FieldStep::only(2)], [FieldStep::only(3)]);
+    let message =
+        wire::remove(&message, &[FieldStep::only(3), FieldStep::only(2)]).unwrap().to_vec();
     let message = with(message, &config, &OF_CONFIG);
-    let message = with(message, &[Step::only(2), Step::only(2)], &OF_IMAGE);
+    let message = with(message, &[FieldStep::only(2), FieldStep::only(2)], &OF_IMAGE);
     let message = with(with(message, &sandbox, &OF_SANDBOX), &[], &OF_REQUEST);
-    let message = wire::put(&message, &[Step::only(2), Step::only(7)], &mount).unwrap();
+    let message = wire::put(&message, &[FieldStep::only(2), FieldStep::only(7)], &mount).unwrap();
     // Environment variables and annotations as they are, with values that are no UTF-8.
-    let message = wire::replace(&message, &[Step::only(2), Step::only(6)], &entry()).unwrap();
-    let message = wire::replace(&message, &[Step::only(2), Step::only(10)], &entry()).unwrap();
+    let message =
+        wire::replace(&message, &[FieldStep::only(2), FieldStep::only(6)], &entry()).unwrap();
+    let message =
+        wire::replace(&message, &[FieldStep::only(2), FieldStep::only(10)], &entry()).unwrap();
     assert!(
         cri::CreateContainerRequest::decode(&*message).is_err(),
         "the whole of it cannot be decoded"
@@ -77,19 +80,19 @@ async fn a_pull_with_any_bytes_in_every_unread_field_passes() {
     let house = House::with(OnFailure::RefuseNew);
     let mut client = house.client().await;
     let (message, pinned) = house.pull(None);
-    let message = wire::put(&message, &[Step::only(3)], b"").unwrap().to_vec();
+    let message = wire::put(&message, &[FieldStep::only(3)], b"").unwrap().to_vec();
     let unread: Vec<u32> = OF_SANDBOX.into_iter().filter(|field| *field != 7).collect();
-    let message = with(message, &[Step::only(3)], &unread);
-    let message = with(with(message, &[Step::only(1)], &[20, 14_321]), &[], &[14_321]);
+    let message = with(message, &[FieldStep::only(3)], &unread);
+    let message = with(with(message, &[FieldStep::only(1)], &[20, 14_321]), &[], &[14_321]);
     // Annotations are looked at for those that steer a snapshotter; others are the pod's.
-    let message = wire::put(&message, &[Step::only(3), Step::only(7)], &entry()).unwrap();
-    let message = wire::put(&message, &[Step::only(1), Step::only(2)], &entry()).unwrap();
+    let message = wire::put(&message, &[FieldStep::only(3), FieldStep::only(7)], &entry()).unwrap();
+    let message = wire::put(&message, &[FieldStep::only(1), FieldStep::only(2)], &entry()).unwrap();
     let (code, text) = client.call(PULL, &message).await.status();
     assert_eq!(code, 0, "{text}");
     assert!(pinned.contains('@'));
     assert_eq!(only_body(&house, PULL), frame(&message), "it was by digest: not a byte changed");
     // A handler that is no text is no handler that anybody allowed.
-    let chosen = with(message.to_vec(), &[Step::only(1)], &[19]);
+    let chosen = with(message.to_vec(), &[FieldStep::only(1)], &[19]);
     let (code, text) = client.call(PULL, &chosen).await.status();
     assert!(code == 2 && text.contains("runtime handler"), "{code} {text}");
 }
@@ -109,7 +112,8 @@ async fn attack_e1_a_secret_that_names_no_registry_names_the_images_own() {
         let mut client = house.client().await;
         let (message, _) = house.pull(Some(auth.clone()));
         // The field may also be there, and empty.
-        let empty = wire::put(&message, &[Step::only(2), Step::only(4)], b"").unwrap().to_vec();
+        let empty =
+            wire::put(&message, &[FieldStep::only(2), FieldStep::only(4)], b"").unwrap().to_vec();
         for message in [message, empty] {
             let (code, text) = client.call(PULL, &message).await.status();
             assert_eq!(code, 0, "{text}");
@@ -146,7 +150,7 @@ async fn attack_d2_two_server_addresses_are_refused() {
     let auth = cri::AuthConfig { username: "u".to_owned(), ..Default::default() };
     let (message, _) = house.pull(Some(auth.clone()));
     let twice = [&auth.encode_to_vec()[..], b"\x22\x01a\x22\x01b"].concat();
-    let message = wire::replace(&message, &[Step::only(2)], &twice).unwrap();
+    let message = wire::replace(&message, &[FieldStep::only(2)], &twice).unwrap();
     assert_eq!(house.client().await.call(PULL, &message).await.code(), 3);
     assert_eq!(house.standin.paths(), [""; 0]);
 }

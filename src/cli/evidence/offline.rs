@@ -2,8 +2,9 @@
 //! now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::catalog::Catalog;
@@ -11,22 +12,23 @@ use super::wanted::names;
 use crate::cli::terminal::screen::{Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
-use crate::evidence::{Evidence, Name, Origin, Pod, Subject};
+use crate::decision::evidence_set::EvidenceSet;
+use crate::decision::freshness::{FreshnessTerms, Staleness};
+use crate::decision::offline::{OfflineVerdict, judge_offline};
+use crate::decision::question::Question;
+use crate::evidence::{EvidenceSource, Name, Origin, Subject};
 use crate::evidence_store::{Kept, Store};
 use crate::image::{Digest, Reference};
-use crate::policy::{Case, Class, Freshness, PolicySet, Verdict};
-use crate::sources;
+use crate::policy::{Class, Freshness, PolicySet, Verdict};
+use crate::sources::{self, FetchedEvidence, PlaceEvidence};
 use crate::verify::VerificationCache;
 
 /// Proofs that are remembered within one run: the same signature of a base image under many images.
 const PROOFS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(4095);
 
-/// How far ahead of the clock evidence may be before its age is not known, as the gate has it.
-const AHEAD: SignedDuration = SignedDuration::from_mins(5);
-
 /// An image that evidence is kept about, by one of its names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Image {
+pub(super) struct KeptImage {
     /// How it was asked for, or its digest in the repository of its signatures.
     name: String,
     /// The name under which it is judged. Where none is known it is the repository's: as for what
@@ -41,9 +43,9 @@ pub(super) struct Image {
 
 /// Judges images from what is kept.
 pub(super) struct Judgement<'s> {
-    set: &'s PolicySet,
+    set: Arc<PolicySet>,
     store: &'s Store,
-    pod: Pod,
+    namespace: Option<String>,
     node: Freshness,
     proofs: VerificationCache,
     now: Timestamp,
@@ -62,7 +64,7 @@ pub(super) struct Judged {
 }
 
 /// The images that entries are about, each by the newest name of each repository.
-pub(super) fn images(catalog: &Catalog, is_wanted: &dyn Fn(&Kept) -> bool) -> BTreeSet<Image> {
+pub(super) fn images(catalog: &Catalog, is_wanted: &dyn Fn(&Kept) -> bool) -> BTreeSet<KeptImage> {
     let mut images = BTreeSet::new();
     for kept in catalog.entries().iter().filter(|kept| is_wanted(kept)) {
         let entry = &kept.entry;
@@ -84,7 +86,7 @@ pub(super) fn images(catalog: &Catalog, is_wanted: &dyn Fn(&Kept) -> bool) -> BT
                 newest.is_empty().then(|| (repository.at(target), repository.to_string()));
             let named = newest.into_values().map(|name| (name.to_string(), name.to_string()));
             for (name, judged_as) in named.chain(unnamed) {
-                images.insert(Image {
+                images.insert(KeptImage {
                     name,
                     judged_as,
                     target: target.clone(),
@@ -101,7 +103,7 @@ impl<'s> Judgement<'s> {
     /// earlier (attack C4).
     pub(super) fn new(
         settings: &Settings,
-        set: &'s PolicySet,
+        set: Arc<PolicySet>,
         store: &'s Store,
         namespace: Option<String>,
     ) -> Self {
@@ -113,7 +115,7 @@ impl<'s> Judgement<'s> {
         Self {
             set,
             store,
-            pod: Pod { namespace, ..Pod::default() },
+            namespace,
             node,
             proofs: VerificationCache::new(PROOFS),
             now: known.map_or_else(daemon::now, |known| known.max(daemon::now())),
@@ -122,7 +124,7 @@ impl<'s> Judgement<'s> {
 
     /// Judges one image. Which of the manifests under an index this node would run is not looked
     /// up: one that is admitted is told.
-    pub(super) fn judge(&self, image: &Image, catalog: &Catalog) -> Judged {
+    pub(super) fn judge(&self, image: &KeptImage, catalog: &Catalog) -> Judged {
         let Ok(reference) = Reference::parse(&image.judged_as) else {
             return Judged::unnamed(image);
         };
@@ -132,7 +134,7 @@ impl<'s> Judgement<'s> {
         for child in children {
             let (name, target) = (Name::Known(reference.clone()), image.target.clone());
             let subject = Subject { name, target, child: child.cloned(), origin: Origin::Kept };
-            let judged = self.judge_subject(image, &subject, catalog);
+            let judged = self.judge_subject(image, subject, catalog);
             if judged.is_admitted() {
                 return judged;
             }
@@ -142,44 +144,34 @@ impl<'s> Judgement<'s> {
     }
 
     /// From the places in which its policies have signatures looked for.
-    fn judge_subject(&self, image: &Image, subject: &Subject, catalog: &Catalog) -> Judged {
-        let Some(own) = subject.name.repository() else { return Judged::unnamed(image) };
-        let applicable = self.set.applicable(&subject.name, &self.pod);
-        let places = self.set.signature_repositories(&applicable, &own);
-        let is_used = |kept: &&Kept| {
-            let repository = kept.entry.place.repository.folded();
-            places.iter().any(|looked_in| looked_in.folded() == repository)
+    fn judge_subject(&self, image: &KeptImage, subject: Subject, catalog: &Catalog) -> Judged {
+        let question = Question::offline(&self.set, subject, self.namespace.clone());
+        let query = question.query(&question.repositories());
+        let piece = |kept: &Kept| PlaceEvidence {
+            held: Arc::new(FetchedEvidence {
+                evidence: Arc::new(sources::kept(self.store, &kept.entry, query.plan)),
+                fetched: kept.entry.fetched,
+            }),
+            source: EvidenceSource::Evidence,
         };
-        let about = subject.candidates().flat_map(|digest| catalog.of_subject(digest));
-        let used: Vec<&Kept> = about.filter(is_used).collect();
-        let plan = self.set.plan(&applicable);
-        let evidence: Vec<Evidence> =
-            used.iter().map(|kept| sources::kept(self.store, &kept.entry, plan)).collect();
-        let evidence: Vec<&Evidence> = evidence.iter().collect();
-        let case = Case {
-            subject,
-            applicable: &applicable,
-            evidence: &evidence,
-            now: self.now,
-            proofs: &self.proofs,
-        };
-        let verdict = self.set.judge(&case);
-        let oldest =
-            used.iter().map(|kept| kept.entry.fetched).min().filter(|_| plan.asks_for_evidence());
-        let age = oldest.map(|fetched| self.now.duration_since(fetched).as_secs().max(0));
-        let bound = self.set.freshness(&applicable).least(self.node).max_offline;
-        let bound =
-            bound.map(|bound| SignedDuration::try_from(bound).unwrap_or(SignedDuration::MAX));
-        let is_beyond = |kept: &&Kept| {
-            let age = self.now.duration_since(kept.entry.fetched);
-            bound.is_some_and(|bound| age > bound || age < -AHEAD)
-        };
-        Judged::new(image, &verdict, age, age.is_some() && used.iter().any(is_beyond))
+        let about = query.digests.iter().flat_map(|digest| catalog.of_subject(digest));
+        let kept: EvidenceSet =
+            about.filter(|kept| query.concerns(&kept.entry)).map(piece).collect();
+        let freshness = self.set.freshness(&question.applicable).least(self.node);
+        let terms = FreshnessTerms { freshness, flushed: None, now: self.now };
+        let OfflineVerdict { verdict, evidence } =
+            judge_offline(&question, &kept, (Staleness::Overdue, &terms), &self.proofs)
+                .unwrap_or_else(|| OfflineVerdict::of_nothing(&question, self.now, &self.proofs));
+        let age = evidence
+            .provenance()
+            .map(|oldest| self.now.duration_since(oldest.fetched).as_secs().max(0));
+        let too_old = evidence.staleness(&terms) == Some(Staleness::Overdue);
+        Judged::new(image, &verdict, age, too_old)
     }
 }
 
 impl Judged {
-    fn new(image: &Image, verdict: &Verdict, age_seconds: Option<i64>, too_old: bool) -> Self {
+    fn new(image: &KeptImage, verdict: &Verdict, age_seconds: Option<i64>, too_old: bool) -> Self {
         let (word, message) = match verdict {
             Verdict::Permit(_) => ("admitted", String::new()),
             Verdict::Denial(denial) => (word(denial.class()), denial.to_string()),
@@ -189,7 +181,7 @@ impl Judged {
     }
 
     /// A name that is none cannot be judged.
-    fn unnamed(image: &Image) -> Self {
+    fn unnamed(image: &KeptImage) -> Self {
         let (name, digest) = (image.name.clone(), image.target.to_string());
         let message = "what was kept as its name is none".to_owned();
         Self { image: name, digest, verdict: "unable", message, too_old: false, age_seconds: None }

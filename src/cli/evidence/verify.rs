@@ -2,6 +2,7 @@
 //! as the gate would with no network.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -83,7 +84,8 @@ pub(super) fn run(
         check_entry(&store, kept, &mut counted, screen);
         screen.progress("reading signatures", done, count(wanted.len()));
     }
-    let judgement = Judgement::new(settings, &loaded.policies, &store, options.namespace.clone());
+    let set = Arc::new(loaded.policies);
+    let judgement = Judgement::new(settings, set, &store, options.namespace.clone());
     let images = offline::images(&catalog, &|kept| is_wanted(&kept));
     for (image, done) in images.iter().zip(1..) {
         screen.progress("judging", done, count(images.len()));

@@ -18,15 +18,15 @@ use crate::cri::{
 use crate::image::Digest;
 use crate::proto::asked::CreateContainerRequest;
 use crate::proto::cri::CreateContainerResponse;
-use crate::proxy::wire::{self, Step};
+use crate::proxy::wire::{self, FieldStep};
 use crate::proxy::{Call, OwnedMethod, Reply};
 
 /// `CreateContainerRequest.config`, `.sandbox_config`; in the config `.metadata`, `.image`,
 /// `.mounts`.
-const CONFIG: Step = Step::only(2);
-const SANDBOX: [Step; 1] = [Step::only(3)];
-const METADATA: [Step; 2] = [CONFIG, Step::only(1)];
-const IMAGE: [Step; 2] = [CONFIG, Step::only(2)];
+const CONFIG: FieldStep = FieldStep::only(2);
+const SANDBOX: [FieldStep; 1] = [FieldStep::only(3)];
+const METADATA: [FieldStep; 2] = [CONFIG, FieldStep::only(1)];
+const IMAGE: [FieldStep; 2] = [CONFIG, FieldStep::only(2)];
 /// `ContainerConfig.mounts`, and in each `Mount.container_path` and `Mount.image`.
 const MOUNTS: u32 = 7;
 const CONTAINER_PATH: u32 = 1;
@@ -46,7 +46,7 @@ struct ParsedCreate {
 /// One image of it: the container's own, or an image volume.
 struct ImageAsk {
     /// Where its `ImageSpec` stands.
-    at: Vec<Step>,
+    at: Vec<FieldStep>,
     /// For a volume, which of the mounts it is, and where it goes in the container.
     mount: Option<(usize, String)>,
     ask: LocalImageRequest,
@@ -100,7 +100,7 @@ fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedCreate, Refusal>
         return Err(Refusal::TooMany { what: "mounts", got: mounts.len(), limit: MOUNTS_MAX });
     }
     for (nth, mount) in mounts.into_iter().enumerate() {
-        let strings = image_spec(mount, &[Step::only(MOUNT_IMAGE)])?;
+        let strings = image_spec(mount, &[FieldStep::only(MOUNT_IMAGE)])?;
         // An ImageSpec without an image is none: the kubelet leaves it out, and containerd mounts
         // the host path.
         if strings.image.is_empty() && strings.user_specified.is_empty() {
@@ -114,7 +114,7 @@ fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedCreate, Refusal>
             });
         }
         let container_path = text(mount, &[], CONTAINER_PATH)?.unwrap_or_default().to_owned();
-        let at = vec![CONFIG, Step::nth(MOUNTS, nth), Step::only(MOUNT_IMAGE)];
+        let at = vec![CONFIG, FieldStep::nth(MOUNTS, nth), FieldStep::only(MOUNT_IMAGE)];
         let ask = ask(Asking::ImageVolume, strings);
         images.push(ImageAsk { at, mount: Some((nth, container_path)), ask });
     }

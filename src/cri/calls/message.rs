@@ -10,7 +10,7 @@ use prost::Message;
 
 use crate::cri::Refusal;
 use crate::evidence::Pod;
-use crate::proxy::wire::{self, Step, WireError};
+use crate::proxy::wire::{self, FieldStep, WireError};
 
 /// `ImageSpec.image` and `ImageSpec.user_specified_image` (CRI v1).
 const IMAGE: u32 = 1;
@@ -35,7 +35,7 @@ pub(super) fn decode<M: Message + Default>(message: &[u8]) -> Result<M, Refusal>
 ///
 /// # Errors
 /// [`Refusal::BadRequest`] when a field on the way stands twice or is malformed.
-pub(super) fn image_spec(message: &[u8], path: &[Step]) -> Result<ImageStrings, Refusal> {
+pub(super) fn image_spec(message: &[u8], path: &[FieldStep]) -> Result<ImageStrings, Refusal> {
     let at = |field| text(message, path, field);
     Ok(ImageStrings {
         image: at(IMAGE)?.unwrap_or_default().to_owned(),
@@ -47,9 +47,9 @@ pub(super) fn image_spec(message: &[u8], path: &[Step]) -> Result<ImageStrings, 
 ///
 /// # Errors
 /// As [`image_spec`].
-pub(super) fn pod(message: &[u8], path: &[Step]) -> Result<Pod, Refusal> {
+pub(super) fn pod(message: &[u8], path: &[FieldStep]) -> Result<Pod, Refusal> {
     // PodSandboxConfig.metadata; in it name, uid, namespace.
-    let metadata: Vec<Step> = path.iter().copied().chain([Step::only(1)]).collect();
+    let metadata: Vec<FieldStep> = path.iter().copied().chain([FieldStep::only(1)]).collect();
     let known = |field| {
         Ok::<_, Refusal>(
             text(message, &metadata, field)?.filter(|text| !text.is_empty()).map(str::to_owned),
@@ -64,10 +64,10 @@ pub(super) fn pod(message: &[u8], path: &[Step]) -> Result<Pod, Refusal> {
 /// As [`image_spec`].
 pub(super) fn text<'a>(
     message: &'a [u8],
-    path: &[Step],
+    path: &[FieldStep],
     field: u32,
 ) -> Result<Option<&'a str>, Refusal> {
-    let path: Vec<Step> = path.iter().copied().chain([Step::only(field)]).collect();
+    let path: Vec<FieldStep> = path.iter().copied().chain([FieldStep::only(field)]).collect();
     wire::string_at(message, &path).map_err(bad_request)
 }
 
@@ -75,8 +75,12 @@ pub(super) fn text<'a>(
 ///
 /// # Errors
 /// As [`image_spec`].
-pub(super) fn with_image(message: &[u8], spec: &[Step], image: &str) -> Result<Bytes, Refusal> {
-    let path: Vec<Step> = spec.iter().copied().chain([Step::only(IMAGE)]).collect();
+pub(super) fn with_image(
+    message: &[u8],
+    spec: &[FieldStep],
+    image: &str,
+) -> Result<Bytes, Refusal> {
+    let path: Vec<FieldStep> = spec.iter().copied().chain([FieldStep::only(IMAGE)]).collect();
     wire::replace(message, &path, image.as_bytes()).map_err(bad_request)
 }
 

@@ -15,14 +15,14 @@ use crate::cri::record::answer::RecordedAnswer;
 use crate::cri::{AuditEvent, Gate, PullPermit, Refusal, Refused};
 use crate::proto::asked::PullImageRequest;
 use crate::proto::cri::{AuthConfig, PullImageResponse};
-use crate::proxy::wire::{self, Step};
+use crate::proxy::wire::{self, FieldStep};
 use crate::proxy::{Call, OwnedMethod, Reply};
 use crate::registry::AuthConfig as RegistryAuth;
 
 /// `PullImageRequest.image`, `.auth` and `.sandbox_config`.
-const IMAGE: [Step; 1] = [Step::only(1)];
-const AUTH: [Step; 1] = [Step::only(2)];
-const SANDBOX: [Step; 1] = [Step::only(3)];
+const IMAGE: [FieldStep; 1] = [FieldStep::only(1)];
+const AUTH: [FieldStep; 1] = [FieldStep::only(2)];
+const SANDBOX: [FieldStep; 1] = [FieldStep::only(3)];
 /// `AuthConfig.server_address`.
 const SERVER_ADDRESS: u32 = 4;
 
@@ -134,7 +134,8 @@ fn pinned(
         image.image = pinned.clone().into_bytes();
     }
     if let Some(address) = address {
-        let at: Vec<Step> = AUTH.into_iter().chain([Step::only(SERVER_ADDRESS)]).collect();
+        let at: Vec<FieldStep> =
+            AUTH.into_iter().chain([FieldStep::only(SERVER_ADDRESS)]).collect();
         let was = wire::bytes_at(&message, &at).map_err(bad_request)?.map(<[u8]>::to_vec);
         message = wire::put(&message, &at, address.as_bytes()).map_err(bad_request)?;
         let undone = match was {

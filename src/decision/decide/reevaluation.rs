@@ -5,20 +5,19 @@
 //! What is not judged again is judged when it is asked for. Nothing here refuses anything: an image
 //! that the new documents do not admit by the evidence at hand is left out, and said.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::decider::Decider;
 use super::reevaluation_queue::{Again, Reevaluated};
 use crate::decision::cache::CachedPermit;
+use crate::decision::evaluate::Evaluator;
 use crate::decision::evidence_set::EvidenceSet;
-use crate::decision::freshness::FreshnessTerms;
+use crate::decision::freshness::{FreshnessTerms, Staleness};
+use crate::decision::offline::{OfflineVerdict, judge_offline};
 use crate::decision::question::Question;
 use crate::decision::time::Moment;
-use crate::evidence::Evidence;
 use crate::policy::{Permit, PolicySet, Verdict};
-use crate::registry::Access;
-use crate::sources::{Hint, Sizes, take_now};
+use crate::sources::{Sizes, take_now};
 
 /// Images named in the journal that the new documents do not admit; of more the number is said.
 const NAMED_MAX: usize = 20;
@@ -89,7 +88,8 @@ impl Decider {
     }
 
     fn reevaluate(&self, set: &Arc<PolicySet>, admission: &CachedPermit, moment: Moment) -> Again {
-        let question = question_of(set, admission);
+        let subject = admission.permit().subject().clone();
+        let question = Question::offline(set, subject, admission.pod().namespace);
         let key = question.key();
         if self.verdicts.permits().contains(&key) {
             return Again::Known;
@@ -117,71 +117,37 @@ impl Decider {
         question: &Question,
         terms: &FreshnessTerms,
     ) -> Result<(Permit, EvidenceSet), String> {
+        let Evaluator { sources, proofs, .. } = self.evaluator.as_ref();
         let repositories = question.repositories();
         if repositories.is_empty() {
-            return permitted(
-                question.judge(&[], terms.now, &self.evaluator.proofs),
-                EvidenceSet::default(),
-            );
+            return permitted(OfflineVerdict::of_nothing(question, terms.now, proofs));
         }
+        let judge = |kept: &EvidenceSet| {
+            let judged = judge_offline(question, kept, (Staleness::Stale, terms), proofs);
+            judged.map_or_else(
+                || {
+                    Err(format!(
+                        "{}: no evidence on this node counts by itself",
+                        question.subject.name
+                    ))
+                },
+                permitted,
+            )
+        };
         let query = question.query(&repositories);
-        let mut kept =
-            self.evaluator.sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
-        let mut judged = self.judge_pieces(question, &kept, terms);
-        if judged.is_err() {
+        let mut kept = sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
+        judge(&kept).or_else(|why| {
             // What is huge waits for its turn, when the image is used.
-            let stored = self
-                .sources()
-                .store
-                .store()
-                .and_then(|store| take_now(store, &query, Sizes::Usual).ok());
-            if kept.add(stored.unwrap_or_default().pieces) {
-                judged = self.judge_pieces(question, &kept, terms);
-            }
-        }
-        judged
-    }
-
-    fn judge_pieces(
-        &self,
-        question: &Question,
-        kept: &EvidenceSet,
-        terms: &FreshnessTerms,
-    ) -> Result<(Permit, EvidenceSet), String> {
-        let mut last =
-            Err(format!("{}: no evidence on this node counts by itself", question.subject.name));
-        for pieces in kept.in_turns(terms) {
-            let evidence = pieces.evidence();
-            let evidence: Vec<&Evidence> = evidence.iter().map(Arc::as_ref).collect();
-            let verdict = question.judge(&evidence, terms.now, &self.evaluator.proofs);
-            last = permitted(verdict, pieces);
-            if last.is_ok() {
-                break;
-            }
-        }
-        last
+            let stored =
+                sources.store.store().and_then(|store| take_now(store, &query, Sizes::Usual).ok());
+            if kept.add(stored.unwrap_or_default().pieces) { judge(&kept) } else { Err(why) }
+        })
     }
 }
 
-fn permitted(verdict: Verdict, pieces: EvidenceSet) -> Result<(Permit, EvidenceSet), String> {
-    match verdict {
-        Verdict::Permit(permit) => Ok((permit, pieces)),
+fn permitted(judged: OfflineVerdict) -> Result<(Permit, EvidenceSet), String> {
+    match judged.verdict {
+        Verdict::Permit(permit) => Ok((permit, judged.evidence)),
         Verdict::Denial(denial) => Err(denial.to_string()),
-    }
-}
-
-/// The question that an admission answered, asked of other documents.
-fn question_of(set: &Arc<PolicySet>, admission: &CachedPermit) -> Question {
-    let subject = admission.permit().subject().clone();
-    let pod = admission.pod();
-    let applicable = set.applicable(&subject.name, &pod);
-    Question {
-        subject,
-        namespace: pod.namespace,
-        set: Arc::clone(set),
-        applicable,
-        access: Access::default(),
-        hint: Hint::AskBoth,
-        documents: BTreeMap::new(),
     }
 }

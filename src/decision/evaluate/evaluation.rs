@@ -156,7 +156,7 @@ impl Evaluator {
         kept: &EvidenceSet,
         terms: &FreshnessTerms,
     ) -> Option<Evaluation> {
-        for pieces in kept.in_turns(terms) {
+        for pieces in kept.in_turns(Staleness::Stale, terms) {
             let verdict = self.judge_aside(question, pieces.evidence()).await;
             if matches!(verdict, Verdict::Permit(_)) {
                 return Some(Evaluation::new(verdict, pieces.provenance()));

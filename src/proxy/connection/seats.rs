@@ -39,7 +39,7 @@ struct Table {
     next: u64,
     /// Counts ends of calls, so that of two idle connections the one that was used first is known.
     tick: u64,
-    open: BTreeMap<u64, Held>,
+    open: BTreeMap<u64, OpenConnection>,
     /// Those that were told to go, by the process that took their place.
     leaving: BTreeMap<u64, i32>,
     refused: u64,
@@ -47,7 +47,7 @@ struct Table {
 }
 
 #[derive(Debug)]
-struct Held {
+struct OpenConnection {
     peer: Peer,
     calls: usize,
     used: u64,
@@ -151,8 +151,8 @@ impl Connections {
         own_user: u32,
     ) -> Result<(Seat, Option<Idle>), Full> {
         let mut table = self.table();
-        let of_process = |held: &&Held| held.peer.process == peer.process;
-        let of_user = |held: &&Held| held.peer.user == peer.user;
+        let of_process = |held: &&OpenConnection| held.peer.process == peer.process;
+        let of_user = |held: &&OpenConnection| held.peer.user == peer.user;
         let (process, user) = (self.share(4), self.share(2));
         let full = if table.open.values().filter(of_process).count() >= process {
             Some((
@@ -186,7 +186,9 @@ impl Connections {
         table.tick += 1;
         let used = table.tick;
         let receiver = told.subscribe();
-        table.open.insert(number, Held { peer, calls: 0, used, told, gone: Arc::clone(&gone) });
+        table
+            .open
+            .insert(number, OpenConnection { peer, calls: 0, used, told, gone: Arc::clone(&gone) });
         Ok((Seat { connections: Arc::clone(self), number, told: receiver, gone }, idle))
     }
 
@@ -214,7 +216,7 @@ impl Connections {
 }
 
 /// Of some of the connections, the one that has been without a call for longest.
-fn longest_idle(table: &Table, of: impl Fn(&&Held) -> bool) -> Option<u64> {
+fn longest_idle(table: &Table, of: impl Fn(&&OpenConnection) -> bool) -> Option<u64> {
     let idle = table.open.iter().filter(|(_, held)| held.calls == 0 && of(held));
     idle.min_by_key(|(_, held)| held.used).map(|(number, _)| *number)
 }

@@ -15,11 +15,11 @@ const APART: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(in crate::proxy) struct Seldom {
     clock: Clock,
-    state: Mutex<State>,
+    state: Mutex<LastSaid>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LastSaid {
     said: Option<Instant>,
     unsaid: u64,
 }

@@ -34,7 +34,7 @@ struct Inner {
     others: Vec<String>,
 }
 
-const IMAGE: [Step; 2] = [Step::only(1), Step::only(1)];
+const IMAGE: [FieldStep; 2] = [FieldStep::only(1), FieldStep::only(1)];
 
 fn inner() -> impl Strategy<Value = Inner> {
     (".{0,200}", prop::collection::vec(".{0,5}", 0..3))
@@ -91,7 +91,7 @@ proptest! {
     fn replacing_changes_that_one_value(message in outer(), new in ".{0,300}", at in 0_usize..4) {
         let bytes = [&message.encode_to_vec(), UNKNOWN].concat();
         let mut expected = message.clone();
-        let path = [Step::nth(3, at), Step::only(1)];
+        let path = [FieldStep::nth(3, at), FieldStep::only(1)];
         let Some(mount) = expected.mounts.get_mut(at) else {
             prop_assert_eq!(replace(&bytes, &path, new.as_bytes()), Err(WireError::Missing { field: 3 }));
             return Ok(());
@@ -147,7 +147,7 @@ fn agrees(bytes: &[u8]) -> Result<(), TestCaseError> {
     if let (Ok(read), Ok(decoded)) = (count(bytes, &[], 3), &decoded) {
         prop_assert_eq!(read, decoded.mounts.len());
     }
-    if let (Ok(patched), Ok(decoded)) = (put(bytes, &[Step::only(2)], b"new"), decoded) {
+    if let (Ok(patched), Ok(decoded)) = (put(bytes, &[FieldStep::only(2)], b"new"), decoded) {
         prop_assert_eq!(Outer::decode(patched).unwrap(), Outer { name: "new".into(), ..decoded });
     }
     Ok(())
@@ -214,11 +214,11 @@ fn what_is_not_there_is_none_or_added() {
         "its parent is not there"
     );
     assert_eq!(put(&field(1, &[]), &IMAGE, b"x").unwrap(), field(1, &field(1, b"x")));
-    assert_eq!(put(&[], &[Step::nth(3, 0)], b"x"), Err(WireError::Missing { field: 3 }));
+    assert_eq!(put(&[], &[FieldStep::nth(3, 0)], b"x"), Err(WireError::Missing { field: 3 }));
     assert_eq!(remove(&field(1, &[]), &IMAGE), Err(WireError::Missing { field: 1 }));
-    assert_eq!(count(&[], &[Step::only(1)], 2), Ok(0));
+    assert_eq!(count(&[], &[FieldStep::only(1)], 2), Ok(0));
     assert_eq!(string_at(&[], &[]), Err(WireError::Path));
-    assert_eq!(string_at(&[], &[Step::only(1); 9]), Err(WireError::Path));
+    assert_eq!(string_at(&[], &[FieldStep::only(1); 9]), Err(WireError::Path));
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn lengths_grow_and_shrink_across_varint_sizes() {
     for old in [0, 1, 127, 128, 16_383, 16_384] {
         for new in [0, 1, 127, 128, 16_383, 16_384, 2_097_152] {
             let message = |size: usize| field(9, &field(1, &field(1, &vec![b'a'; size])));
-            let path = [Step::only(9), Step::only(1), Step::only(1)];
+            let path = [FieldStep::only(9), FieldStep::only(1), FieldStep::only(1)];
             assert_eq!(replace(&message(old), &path, &vec![b'a'; new]).unwrap(), message(new));
         }
     }
@@ -236,6 +236,6 @@ fn lengths_grow_and_shrink_across_varint_sizes() {
 fn remove_takes_the_one_value() {
     let message = [field(3, b"a"), field(2, b"n"), field(3, b"b"), field(3, b"c")].concat();
     assert_eq!(count(&message, &[], 3), Ok(3));
-    let left = remove(&message, &[Step::nth(3, 1)]).unwrap();
+    let left = remove(&message, &[FieldStep::nth(3, 1)]).unwrap();
     assert_eq!(left, [field(3, b"a"), field(2, b"n"), field(3, b"c")].concat());
 }
