@@ -35,10 +35,10 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// The audit log, open for writing. Clones write to the same file.
 #[derive(Clone)]
 pub struct Log {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLog>,
 }
 
-struct Shared {
+struct SharedLog {
     queue: Queue,
     patience: Duration,
     clock: Clock,
@@ -71,7 +71,7 @@ impl Log {
             .name("audit".into())
             .spawn(move || writer.run(&inbox, &opened))
             .map_err(|error| AuditError::io(Action::Start, path, &error))?;
-        let log = Self { shared: Arc::new(Shared { queue, patience, clock, ids, state }) };
+        let log = Self { shared: Arc::new(SharedLog { queue, patience, clock, ids, state }) };
         log.wait_until_open(&opening)?;
         Ok(log)
     }
