@@ -55,7 +55,7 @@ fn pages_are_indexes() {
     let hex = "a".repeat(64);
     let json = format!(
         r#"{{"manifests":[{{"mediaType":"m","digest":"sha256:{hex}","size":3,"artifactType":"t","annotations":{{"k":"v"}},"x":1}},
-           {{"mediaType":"m","digest":"sha512:{hex}","size":3}}]}}"#
+               {{"mediaType":"m","digest":"sha512:{hex}","size":3}}]}}"#
     );
     let (list, foreign) = read(json.as_bytes(), &ALL).unwrap();
     assert_eq!((list.len(), foreign, list.cut), (1, 1, None));

@@ -20,14 +20,14 @@ const ECR: &str = r#"apiVersion: kubelet.config.k8s.io/v1
 kind: CredentialProviderConfig
 providers:
   - name: ecr-credential-provider
-matchImages:
-  - "*.dkr.ecr.*.amazonaws.com"
-  - "*.dkr.ecr.*.amazonaws.com.cn"
-defaultCacheDuration: "12h"
-apiVersion: credentialprovider.kubelet.k8s.io/v1
-args: [get-credentials]
-env:
-  - {name: AWS_PROFILE, value: hunter2}
+    matchImages:
+      - "*.dkr.ecr.*.amazonaws.com"
+      - "*.dkr.ecr.*.amazonaws.com.cn"
+    defaultCacheDuration: "12h"
+    apiVersion: credentialprovider.kubelet.k8s.io/v1
+    args: [get-credentials]
+    env:
+      - {name: AWS_PROFILE, value: hunter2}
 "#;
 
 fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
@@ -59,7 +59,7 @@ fn reads_what_clouds_write() {
     assert!(provider.images[0].fits(&image) && !provider.images[1].fits(&image));
     assert!(!provider.needs_service_account);
     let json = r#"{"kind":"CredentialProviderConfig","apiVersion":"kubelet.config.k8s.io/v1alpha1","new":1,"providers":[
-        {"name":"a","matchImages":["a.io"],"defaultCacheDuration":"0s","apiVersion":"credentialprovider.kubelet.k8s.io/v1beta1"}]}"#;
+            {"name":"a","matchImages":["a.io"],"defaultCacheDuration":"0s","apiVersion":"credentialprovider.kubelet.k8s.io/v1beta1"}]}"#;
     let (_folder, file) = written(json);
     assert_eq!(read(&file).unwrap()[0].life, Duration::ZERO);
 }
