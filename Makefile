@@ -12,6 +12,9 @@ PREFIX := /usr
 # Where systemd looks: below /usr and /usr/local, and nowhere below another prefix.
 UNITS = $(if $(filter /usr /usr/local,$(PREFIX)),$(PREFIX),/usr/local)/lib/systemd/system
 
+# Where zsh looks. Debian's own is /usr/share/zsh/vendor-completions.
+ZSHDIR := $(PREFIX)/share/zsh/site-functions
+
 # The real parts: runtime, registry, tools to push and sign with, a client on another gRPC stack, a real systemd.
 PACKAGES := containerd runc containernetworking-plugins docker-registry skopeo busybox-static iproute2 iptables \
   socat e2fsprogs systemd systemd-container python3-grpcio man-db
@@ -64,7 +67,7 @@ runtimes: ## newer containerd and cosign from Debian, unpacked under target/runt
 build: ## the release binary
 	$(CARGO) build --release
 
-install: ## binary (built before), units, man pages, documents, trust roots, a commented configuration; policies and keys stay yours
+install: ## binary (built before), units, man pages, completion of shells, documents, trust roots, a commented configuration; policies and keys stay yours
 	@[ -x target/release/sealgate ] || { echo "there is no target/release/sealgate yet: cargo build --release"; exit 1; }
 	@case "$(PREFIX)" in \
 	    /home | /home/* | /root | /root/*) echo "the service does not see $(PREFIX) (ProtectHome=); take another PREFIX"; exit 1;; \
@@ -79,6 +82,10 @@ install: ## binary (built before), units, man pages, documents, trust roots, a c
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate \
 	  README.md CONTRIBUTING.md ARCHITECTURE.md SECURITY.md CHANGELOG.md LICENSE
 	find docs -name '*.md' -exec install -D -m 0644 {} $(DESTDIR)$(PREFIX)/share/doc/sealgate/{} \;
+	set -o pipefail; program=target/release/sealgate; share=$(DESTDIR)$(PREFIX)/share; \
+	  $$program completion bash | install -D -m 0644 /dev/stdin $$share/bash-completion/completions/sealgate && \
+	  $$program completion zsh | install -D -m 0644 /dev/stdin $(DESTDIR)$(ZSHDIR)/_sealgate && \
+	  $$program completion fish | install -D -m 0644 /dev/stdin $$share/fish/vendor_completions.d/sealgate.fish
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate/policies packaging/policies/*.yaml
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/sealgate/trust packaging/trust/*.json
 	install -d -m 0755 $(addprefix $(DESTDIR)/etc/sealgate,/ /config.toml.d /policies /keys /trust)
@@ -95,4 +102,6 @@ install: ## binary (built before), units, man pages, documents, trust roots, a c
 uninstall: ## takes the program away; /etc/sealgate, /var/lib/sealgate and /var/log/sealgate stay
 	rm -f $(DESTDIR)$(PREFIX)/bin/sealgate $(DESTDIR)$(PREFIX)/share/man/man[58]/sealgate*
 	rm -f $(DESTDIR)$(UNITS)/sealgate*
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sealgate $(DESTDIR)$(ZSHDIR)/_sealgate \
+	  $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sealgate.fish
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/sealgate $(DESTDIR)$(PREFIX)/share/sealgate

@@ -6,6 +6,7 @@
 mod audit;
 mod cache;
 mod clock;
+mod completion;
 mod evidence;
 mod policy;
 mod signer;
@@ -18,7 +19,7 @@ mod verify_bundle;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use evidence::EvidenceCommand;
 pub use terminal::screen::{Exit, Output, Screen};
@@ -108,6 +109,10 @@ enum Command {
     /// Evidence on this node: the signatures by which images start with no network.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
+    /// Print the script by which a shell completes this command line. `make install` puts those of
+    /// bash, zsh and fish where the shells look.
+    #[command(after_help = "Examples:\n  source <(sealgate completion bash)")]
+    Completion(completion::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -193,10 +198,21 @@ pub fn main() -> ExitCode {
         }
     };
     let mut screen = Screen::of_terminal(cli.output);
-    // The one command that needs no configuration, and so is not kept from its work by a faulty
-    // one.
-    if let Command::VerifyBundle(options) = &cli.command {
-        return verify_bundle::run(options, &mut screen).into();
+    // The commands that need no configuration, and so are not kept from their work by a faulty one.
+    match &cli.command {
+        Command::VerifyBundle(options) => return verify_bundle::run(options, &mut screen).into(),
+        Command::Completion(options) => {
+            return completion::run(options, Cli::command(), &mut screen).into();
+        }
+        Command::Run
+        | Command::Verify(_)
+        | Command::Policy(_)
+        | Command::Audit(_)
+        | Command::Status
+        | Command::Cache(_)
+        | Command::Clock(_)
+        | Command::Trust(_)
+        | Command::Evidence(_) => {}
     }
     let exit = match config::load(&cli.config) {
         Ok(mut settings) => {
@@ -231,5 +247,6 @@ fn run(command: Command, settings: &Settings, path: &std::path::Path, screen: &m
         Command::Trust(TrustCommand::Update(options)) => trust::update(&options, settings, screen),
         Command::Evidence(command) => evidence::run(&command, settings, screen),
         Command::Trust(TrustCommand::List(NoOptions {})) => trust::list(settings, screen),
+        Command::Completion(options) => completion::run(&options, Cli::command(), screen),
     }
 }

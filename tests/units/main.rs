@@ -322,13 +322,16 @@ fn what_the_demo_installs_replaces_nothing_and_leaves_no_service() {
     }
 }
 
-const INSTALLED: [&str; 10] = [
+const INSTALLED: [&str; 13] = [
     "usr/bin/sealgate",
     "usr/lib/systemd/system/sealgate-trust-update.service",
     "usr/lib/systemd/system/sealgate-trust-update.timer",
     "usr/share/doc/sealgate/README.md",
     "usr/share/doc/sealgate/docs/respond/runbook.md",
     "usr/share/doc/sealgate/docs/design/decisions/time.md",
+    "usr/share/bash-completion/completions/sealgate",
+    "usr/share/zsh/site-functions/_sealgate",
+    "usr/share/fish/vendor_completions.d/sealgate.fish",
     "usr/share/sealgate/trust/public-good.json",
     "usr/share/sealgate/trust/public-good.root.json",
     "usr/share/sealgate/trust/staging.json",
@@ -360,6 +363,43 @@ fn the_socket_unit_listens_where_the_configuration_says() {
     let socket = fs::read_to_string(repository().join("systemd/sealgate.socket")).unwrap();
     let listen = sealgate::config::Settings::default().listen.socket;
     assert!(socket.lines().any(|line| line == format!("ListenStream={}", listen.display())));
+}
+
+/// What each shell gets has the commands and their options, and bash completes with it.
+#[test]
+fn shells_complete_commands_and_options() {
+    let script = |shell: &str| {
+        let program = env!("CARGO_BIN_EXE_sealgate");
+        let output = Command::new(program)
+            .args(["--config", "/nonexistent/config.toml", "completion", shell])
+            .output()
+            .unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        let text = script(shell);
+        for word in ["verify-bundle", "prune", "certificate-oidc-issuer", "refused", "completion"] {
+            assert!(text.contains(word), "{shell}: {word}");
+        }
+    }
+    let completed = |before: &str, word: &str| {
+        let typed: Vec<&str> = before.split(' ').chain([word]).collect();
+        let (at, last) = (typed.len() - 1, typed[typed.len() - 2]);
+        let code = format!(
+            "{}\nCOMP_WORDS=({} '{word}'); COMP_CWORD={at}\n\
+             _sealgate sealgate '{word}' '{last}'; echo \"${{COMPREPLY[*]}}\"\n",
+            script("bash"),
+            typed[..at].join(" ")
+        );
+        let output = Command::new("bash").args(["--norc", "-c", &code]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(completed("sealgate", "aud"), "audit");
+    assert_eq!(completed("sealgate audit", "ta"), "tail");
+    assert_eq!(completed("sealgate evidence prune", "--unu"), "--unused-days");
+    assert_eq!(completed("sealgate completion", "f"), "fish");
 }
 
 /// The last line of `make test`: each test that did not run once, with its reason.
