@@ -98,16 +98,7 @@ fn put_signed(registry: &TestRegistry, repository: &str, signer: &Signer) {
 /// Puts an image with its signature into another repository.
 pub fn copy_signed(registry: &TestRegistry, repository: &str) {
     let source = fixtures::prod("signed-v3");
-    for bytes in source.blobs.values() {
-        registry.put_blob(repository, bytes);
-    }
-    for (media_type, bytes) in source.manifests.values() {
-        registry.put_manifest(repository, None, bytes, media_type);
-    }
-    for (tag, digest) in &source.tags {
-        let (media_type, bytes) = &source.manifests[digest];
-        registry.put_manifest(repository, Some(tag), bytes, media_type);
-    }
+    registry.put_all(repository, &source.blobs, &source.manifests, &source.tags);
 }
 
 /// Gate and runtime are killed and come back with nothing in memory; then all containers at once.

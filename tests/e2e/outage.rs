@@ -169,14 +169,8 @@ pub async fn refusal_lives_shortly() -> Outcome {
     refused(&stage, &prod("late"), no("unsigned"), &["build", "absent"]).await?;
     let signed = fixtures::prod("signed-v3");
     let fallback = digest.replace(':', "-");
-    for bytes in signed.blobs.values() {
-        stage.registry.put_blob("prod/late", bytes);
-    }
-    for (media_type, bytes) in signed.manifests.values() {
-        stage.registry.put_manifest("prod/late", None, bytes, media_type);
-    }
-    let (media_type, bytes) = &signed.manifests[&signed.tags[&fallback]];
-    stage.registry.put_manifest("prod/late", Some(&fallback), bytes, media_type);
+    let index = signed.tags.get_key_value(&fallback).expect("an index of signatures");
+    stage.registry.put_all("prod/late", &signed.blobs, &signed.manifests, [index]);
     let (began, cri) = (Instant::now(), stage.cri());
     let mut tries = 0;
     until("an admission", || {

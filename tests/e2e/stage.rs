@@ -381,17 +381,8 @@ pub fn by_id(id: &str, user_specified_image: &str) -> Launch {
 
 /// Puts every fixture into the registry, byte for byte.
 pub fn fill(registry: &TestRegistry) {
-    for repository in fixtures::load().values() {
-        for bytes in repository.blobs.values() {
-            registry.put_blob(&repository.path, bytes);
-        }
-        for (media_type, bytes) in repository.manifests.values() {
-            registry.put_manifest(&repository.path, None, bytes, media_type);
-        }
-        for (tag, digest) in &repository.tags {
-            let (media_type, bytes) = &repository.manifests[digest];
-            registry.put_manifest(&repository.path, Some(tag), bytes, media_type);
-        }
+    for fixtures::Repository { path, blobs, manifests, tags, .. } in fixtures::load().values() {
+        registry.put_all(path, blobs, manifests, tags);
     }
 }
 

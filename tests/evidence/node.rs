@@ -136,17 +136,10 @@ impl Node {
         );
         let config = fs::read_to_string(self.path.join("config.toml")).unwrap();
         fs::write(self.path.join("config.toml"), config + &table).unwrap();
-        for repository in situations.iter().map(|situation| fixtures::prod(situation)) {
-            for bytes in repository.blobs.values() {
-                registry.put_blob(&repository.path, bytes);
-            }
-            for (media_type, bytes) in repository.manifests.values() {
-                registry.put_manifest(&repository.path, None, bytes, media_type);
-            }
-            for (tag, digest) in &repository.tags {
-                let (media_type, bytes) = &repository.manifests[digest];
-                registry.put_manifest(&repository.path, Some(tag), bytes, media_type);
-            }
+        for situation in situations {
+            let fixtures::Repository { path, blobs, manifests, tags, .. } =
+                fixtures::prod(situation);
+            registry.put_all(path, blobs, manifests, tags);
         }
     }
 

@@ -33,19 +33,11 @@ async fn scene() -> (Rig, Store, Gate) {
 /// Moves the tag to the image of a situation, signatures and all.
 fn move_tag(rig: &Rig, situation: &str, tag: &str) -> String {
     let repository = fixtures::prod(situation);
-    for bytes in repository.blobs.values() {
-        rig.registry.put_blob("prod/moving", bytes);
-    }
-    for (media_type, bytes) in repository.manifests.values() {
-        rig.registry.put_manifest("prod/moving", None, bytes, media_type);
-    }
-    for (name, digest) in repository.tags.iter().filter(|(name, _)| name.starts_with("sha256-")) {
-        let (media_type, bytes) = &repository.manifests[digest];
-        rig.registry.put_manifest("prod/moving", Some(name), bytes, media_type);
-    }
     let digest = repository.tags[tag].clone();
-    let (media_type, bytes) = &repository.manifests[&digest];
-    rig.registry.put_manifest("prod/moving", Some("latest"), bytes, media_type);
+    let latest = "latest".to_owned();
+    let signatures = repository.tags.iter().filter(|(name, _)| name.starts_with("sha256-"));
+    let tags = signatures.chain([(&latest, &digest)]);
+    rig.registry.put_all("prod/moving", &repository.blobs, &repository.manifests, tags);
     digest
 }
 

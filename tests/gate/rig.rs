@@ -204,16 +204,8 @@ impl Rig {
 
 /// Puts a repository into a registry, byte for byte.
 pub(crate) fn put(registry: &TestRegistry, repository: &fixtures::Repository) {
-    for bytes in repository.blobs.values() {
-        registry.put_blob(&repository.path, bytes);
-    }
-    for (media_type, bytes) in repository.manifests.values() {
-        registry.put_manifest(&repository.path, None, bytes, media_type);
-    }
-    for (tag, digest) in &repository.tags {
-        let (media_type, bytes) = &repository.manifests[digest];
-        registry.put_manifest(&repository.path, Some(tag), bytes, media_type);
-    }
+    let fixtures::Repository { path, blobs, manifests, tags, .. } = repository;
+    registry.put_all(path, blobs, manifests, tags);
 }
 
 /// A set of one document: images under `HOST/pattern` need the key of this name.

@@ -28,6 +28,7 @@ mod serve;
 #[path = "registry/store.rs"]
 mod store;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -201,6 +202,27 @@ impl TestRegistry {
     /// Stores a blob; returns its digest.
     pub fn put_blob(&self, repository: &str, bytes: &[u8]) -> String {
         lock(&self.shared.store).put_blob(repository, bytes)
+    }
+
+    /// Stores a repository byte for byte: its blobs, its manifests by digest with their media types,
+    /// and these tags, each of the digest of one of them.
+    pub fn put_all<'a>(
+        &self,
+        repository: &str,
+        blobs: &BTreeMap<String, Vec<u8>>,
+        manifests: &BTreeMap<String, (String, Vec<u8>)>,
+        tags: impl IntoIterator<Item = (&'a String, &'a String)>,
+    ) {
+        for bytes in blobs.values() {
+            self.put_blob(repository, bytes);
+        }
+        for (media_type, bytes) in manifests.values() {
+            self.put_manifest(repository, None, bytes, media_type);
+        }
+        for (tag, digest) in tags {
+            let (media_type, bytes) = &manifests[digest];
+            self.put_manifest(repository, Some(tag), bytes, media_type);
+        }
     }
 
     /// What a digest's manifest or blob is, when it was pushed.
