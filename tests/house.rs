@@ -69,6 +69,39 @@ fn the_house_is_within_its_bounds() {
     assert!(over.is_empty(), "\n{}", over.join("\n"));
 }
 
+/// Unit tests stand at the end of a file, or in `foo/tests.rs` for `foo.rs`, or below that.
+#[test]
+fn unit_tests_stand_beside_what_they_test() {
+    let mut found = 0;
+    for path in rust_files(Path::new("src")) {
+        assert!(!path.ends_with("tests/mod.rs"), "{}: tests.rs beside the folder", path.display());
+        let text = fs::read_to_string(&path).unwrap();
+        let is_test = |item: &syn::Item| match item {
+            syn::Item::Fn(function) => function
+                .attrs
+                .iter()
+                .any(|attribute| attribute.path().segments.last().unwrap().ident == "test"),
+            _ => false,
+        };
+        // A module of hooks for tests has no test in it.
+        let has_tests = |module: &syn::ItemMod| match &module.content {
+            Some((_, items)) => items.iter().any(is_test),
+            None => true,
+        };
+        let module = |item: &syn::Item| match item {
+            syn::Item::Mod(module) if for_tests(&module.attrs) && has_tests(module) => {
+                Some(module.ident.to_string())
+            }
+            _ => None,
+        };
+        for name in syn::parse_file(&text).unwrap().items.iter().filter_map(module) {
+            assert_eq!(name, "tests", "{}: a module for tests alone", path.display());
+            found += 1;
+        }
+    }
+    assert!(found > 100, "{found}");
+}
+
 /// A file below `src`.
 struct File {
     path: String,
