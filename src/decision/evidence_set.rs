@@ -93,3 +93,50 @@ impl FromIterator<PlaceEvidence> for EvidenceSet {
         Self(pieces.into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::*;
+    use crate::evidence::EvidenceSource;
+    use crate::policy::Freshness;
+    use crate::sources::FetchedEvidence;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn hours_ago(hours: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap() - SignedDuration::from_hours(hours)
+    }
+
+    /// How many pieces are tried in each turn, of some that are so many hours old.
+    fn turns(ages: &[i64], worst: Staleness, flushed: Option<i64>) -> Vec<usize> {
+        let piece = |hours: &i64| PlaceEvidence {
+            held: Arc::new(FetchedEvidence {
+                evidence: Arc::default(),
+                fetched: hours_ago(*hours),
+            }),
+            source: EvidenceSource::Evidence,
+        };
+        let freshness = Freshness { refresh_after: Some(24 * HOUR), max_offline: Some(72 * HOUR) };
+        let flushed = flushed.map(hours_ago);
+        let terms = FreshnessTerms { freshness, flushed, now: hours_ago(0) };
+        let kept: EvidenceSet = ages.iter().map(piece).collect();
+        kept.in_turns(worst, &terms).iter().map(|turn| turn.all().len()).collect()
+    }
+
+    #[test]
+    fn what_is_less_fresh_is_tried_with_what_is_fresher() {
+        use Staleness::{Doubtful, Overdue, Stale};
+        assert_eq!(turns(&[80, 30, 1, 2], Overdue, None), [2, 3, 4]);
+        assert_eq!(turns(&[80, 30, 1, 2], Stale, None), [2, 3]);
+        assert_eq!(turns(&[30, 80], Stale, None), [1]);
+        assert_eq!(turns(&[80], Doubtful, None), [0; 0]);
+        assert_eq!(turns(&[], Overdue, None), [0; 0]);
+        // What is from before a flush does not count by itself.
+        assert_eq!(turns(&[1, 3, 30], Stale, Some(2)), [1]);
+        assert_eq!(turns(&[1, 3, 30], Doubtful, Some(2)), [1, 3]);
+    }
+}

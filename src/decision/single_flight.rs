@@ -1,4 +1,4 @@
-//! [`SingleFlight`]: one evaluation in flight per key, its result decider by everyone who asked
+//! [`SingleFlight`]: one evaluation in flight per key, its result shared by everyone who asked
 //! meanwhile.
 //!
 //! The evaluation runs as a task of its own: a caller that goes away does not cancel it for the

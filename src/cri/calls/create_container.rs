@@ -54,7 +54,7 @@ struct ImageAsk {
 
 /// What was decided, the container's own image first, then its volumes in order; with the event of
 /// each.
-struct Decided {
+struct DecidedImages {
     permits: Vec<LocalPermit>,
     events: Vec<AuditEvent>,
 }
@@ -126,7 +126,7 @@ async fn decide_and_forward(
     call: &Call,
     request: &Arc<ParsedCreate>,
     deadline: CallDeadline,
-) -> Result<(Decided, Reply, OnRecord), RecordedAnswer> {
+) -> Result<(DecidedImages, Reply, OnRecord), RecordedAnswer> {
     let decided = decide(calls, request).await?;
     let (whole, asked) = (call.message.clone(), Arc::clone(request));
     let ids: Vec<Digest> =
@@ -171,9 +171,9 @@ async fn decide_and_forward(
 
 /// Decides on every image; the first refusal ends it, with a record of it, and of what was admitted
 /// before it and is taken back.
-async fn decide(calls: &Calls, request: &ParsedCreate) -> Result<Decided, Refused> {
+async fn decide(calls: &Calls, request: &ParsedCreate) -> Result<DecidedImages, Refused> {
     let policy = calls.gate.policy();
-    let mut decided = Decided { permits: Vec::new(), events: Vec::new() };
+    let mut decided = DecidedImages { permits: Vec::new(), events: Vec::new() };
     for image in &request.images {
         let mut event = calls.recorder.local(&image.ask, &policy);
         match calls.gate.admit_local(&image.ask, &policy, &mut event.timings).await {
@@ -235,7 +235,7 @@ fn pinned(whole: &Bytes, request: &ParsedCreate, ids: &[Digest]) -> Result<Bytes
 async fn finish(
     calls: &Calls,
     request: &ParsedCreate,
-    decided: &Decided,
+    decided: &DecidedImages,
     (reply, on_record): (Reply, OnRecord),
 ) -> RecordedAnswer {
     let refusal = match prove(calls, request, decided, &reply).await {
@@ -253,18 +253,18 @@ async fn finish(
 async fn prove(
     calls: &Calls,
     request: &ParsedCreate,
-    decided: &Decided,
+    decided: &DecidedImages,
     reply: &Reply,
 ) -> Result<(), Refusal> {
     let response: CreateContainerResponse = decode(reply.message())?;
-    let made = made(&response.container_id, request, &decided.permits)?;
-    let proven = calls.gate.verify_container(&made).await?;
+    let created = created(&response.container_id, request, &decided.permits)?;
+    let proven = calls.gate.verify_container(&created).await?;
     calls.gate.remember_proven(&proven);
     Ok(())
 }
 
 /// What the container must be made of.
-fn made<'a>(
+fn created<'a>(
     id: &'a str,
     request: &ParsedCreate,
     permits: &'a [LocalPermit],

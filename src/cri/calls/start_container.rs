@@ -96,31 +96,31 @@ async fn refuse(calls: &Calls, id: &str, refusal: Refusal) -> Refused {
 }
 
 /// A container with the CRI's notes on what it was made from.
-struct Made {
+struct NotedContainer {
     container: Container,
     created: CreatedWith,
 }
 
-async fn fetch(calls: &Calls, id: &str) -> Result<Made, Refusal> {
+async fn fetch(calls: &Calls, id: &str) -> Result<NotedContainer, Refusal> {
     let missing = || Refusal::Differs(ProofError::ContainerMissing(id.to_owned()));
     let mut container = calls.gate.runtime().container(id).await?.ok_or_else(missing)?;
     let created = container.created_with.take().ok_or_else(missing)?;
-    Ok(Made { container, created })
+    Ok(NotedContainer { container, created })
 }
 
 /// What CreateContainer would have asked: the id that was resolved, under the pod's own word for
 /// it.
-fn asks(made: &Made, deadline: CallDeadline) -> Vec<LocalImageRequest> {
+fn asks(noted: &NotedContainer, deadline: CallDeadline) -> Vec<LocalImageRequest> {
     let ask = |image: &str, user_specified: Option<&String>| LocalImageRequest {
         call: Asking::StartContainer,
         image: image.to_owned(),
         user_specified: user_specified.cloned().unwrap_or_default(),
-        pod: made.container.pod.clone(),
-        container: made.created.name.clone(),
+        pod: noted.container.pod.clone(),
+        container: noted.created.name.clone(),
         deadline: deadline.decide_by,
     };
-    let own = ask(made.created.id.as_str(), made.created.user_specified_image.as_ref());
-    let volumes = made.created.volumes.iter();
+    let own = ask(noted.created.id.as_str(), noted.created.user_specified_image.as_ref());
+    let volumes = noted.created.volumes.iter();
     let volumes = volumes.map(|volume| ask(&volume.image, volume.user_specified_image.as_ref()));
     std::iter::once(own).chain(volumes).collect()
 }

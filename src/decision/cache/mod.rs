@@ -1,6 +1,6 @@
 //! What was decided, remembered: permits with the evidence that they rest on, and denials.
 //!
-//! Who decides stands in `decider/`, how old evidence may be in
+//! `decide/` fills it and asks it; how old evidence may be is said by
 //! [`FreshnessTerms`](super::freshness::FreshnessTerms).
 
 mod cached_permit;

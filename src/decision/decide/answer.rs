@@ -93,18 +93,18 @@ impl Decider {
         let question = Arc::new(question);
         // On the heap, like what asks the registry: a future that holds another in place needs
         // stack for both.
-        let ruled = Box::pin(self.evaluator.evaluate(&question, until)).await;
+        let evaluation = Box::pin(self.evaluator.evaluate(&question, until)).await;
         let moment = self.evaluator.time.moment();
         let steady = moment.steady;
-        match ruled.verdict {
+        match evaluation.verdict {
             Verdict::Permit(permit) => {
                 let at = (
                     self.evaluator.terms_at(&question, moment.now),
                     self.evaluator.time.since_began(steady),
                 );
-                let admission = Arc::new(match ruled.is_doubtful {
-                    true => CachedPermit::doubtful(permit, &question, ruled.provenance),
-                    false => CachedPermit::new(permit, &question, ruled.provenance, at),
+                let admission = Arc::new(match evaluation.is_doubtful {
+                    true => CachedPermit::doubtful(permit, &question, evaluation.provenance),
+                    false => CachedPermit::new(permit, &question, evaluation.provenance, at),
                 });
                 self.remember(&asked.0, &admission, moment);
                 if admission.takes_refresh(self.evaluator.time.since_began(steady)) {
@@ -113,7 +113,7 @@ impl Decider {
                 Ok(admission)
             }
             Verdict::Denial(denial) => {
-                let declined = CachedDenial::of(denial, ruled.provenance);
+                let declined = CachedDenial::of(denial, evaluation.provenance);
                 if let Some(life) = self.life(&declined.denial) {
                     self.verdicts.denials().put(asked, declined.clone(), steady + life);
                 }

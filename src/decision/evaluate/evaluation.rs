@@ -49,25 +49,25 @@ impl Evaluator {
         let terms = self.terms_at(question, self.time.now());
         let query = question.query(&repositories);
         let mut kept = self.sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
-        if let Some(ruled) = self.judge_kept(question, &kept, &terms).await {
-            return ruled;
+        if let Some(evaluation) = self.judge_kept(question, &kept, &terms).await {
+            return evaluation;
         }
         let taken = self.sources.store.take(query.clone(), Sizes::Usual).await;
         if kept.add(taken.pieces)
-            && let Some(ruled) = self.judge_kept(question, &kept, &terms).await
+            && let Some(evaluation) = self.judge_kept(question, &kept, &terms).await
         {
             self.sources.memory.keep(kept.all());
             self.sources.store.used(query, &question.subject.target, terms.now);
-            return ruled;
+            return evaluation;
         }
         let has_huge = taken.left_out;
         if has_huge
             && let Some((_turn, all)) = self.with_huge(&query, &kept, until).await
-            && let Some(ruled) = self.judge_kept(question, &all, &terms).await
+            && let Some(evaluation) = self.judge_kept(question, &all, &terms).await
         {
             self.sources.memory.keep(kept.all());
             self.sources.store.used(query, &question.subject.target, terms.now);
-            return ruled;
+            return evaluation;
         }
         // What is there already may be for documents that ask for more: it is not replaced by less.
         let has_more =
