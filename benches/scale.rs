@@ -139,7 +139,11 @@ fn write(folder: &Path, policies: usize, shape: &Shape) {
 
 /// Microseconds for one name, of names all over the set.
 fn matching(set: &PolicySet, policies: usize, shape: &Shape) -> f64 {
-    let name = |n: usize| (shape.name)(n * 7919 % policies, n * 31 % PATTERNS);
+    // As many different names of a small set as of a large one.
+    let name = |n: usize| {
+        let pattern = n * 7919 % (policies * PATTERNS);
+        (shape.name)(pattern / PATTERNS, pattern % PATTERNS)
+    };
     let names: Vec<Name> =
         (0..NAMES).map(|n| Name::Known(Reference::parse(&name(n)).unwrap())).collect();
     let pod = Pod { namespace: Some("default".to_owned()), ..Pod::default() };

@@ -216,9 +216,7 @@ impl Stage {
             .create(true)
             .append(true)
             .open(self.folder.path().join("gate.log"))?;
-        let mut gate = Command::new(&self.program);
-        // As the unit has it.
-        gate.env("MALLOC_ARENA_MAX", "1").env("MALLOC_MMAP_THRESHOLD_", "32768");
+        let gate = Command::new(&self.program);
         let mut command = match &self.wire {
             Some(wire) => entering(&wire.node(), &gate),
             None => gate,
