@@ -216,7 +216,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("api", &[".", "credentials", "hosts", "http", "session"]),
         ],
     ),
-    ("sources", &[(".", &["search"]), ("search", &[])]),
+    ("sources", &[("search", &[])]),
     (
         "verify",
         &[

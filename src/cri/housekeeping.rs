@@ -59,8 +59,7 @@ impl Gate {
             return;
         }
         self.decider.sources().store.flush_pending().await;
-        // Said when it is not.
-        let _is_there = self.decider.sources().store.run_housekeeping(Store::is_there).await;
+        self.decider.sources().store.look_after().await;
         let present: BTreeSet<Digest> = match self.runtime.present().await {
             Ok(present) => present,
             Err(error) => {

@@ -17,7 +17,7 @@ pub enum StoreError {
     /// A file or folder could not be read or written.
     File {
         /// What was being done.
-        action: Action,
+        action: StoreAction,
         /// To which.
         path: PathBuf,
         /// What the system answered.
@@ -97,7 +97,7 @@ pub enum Unfit {
 
 /// What the store was doing when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Action {
+pub enum StoreAction {
     /// Making a folder.
     Make,
     /// Opening.
@@ -138,7 +138,7 @@ pub enum Broken {
 }
 
 impl StoreError {
-    pub(super) fn io(action: Action, path: &Path, error: &io::Error) -> Self {
+    pub(super) fn io(action: StoreAction, path: &Path, error: &io::Error) -> Self {
         let (path, kind) = (path.to_owned(), error.kind());
         if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             Self::DiskFull { path }
@@ -147,6 +147,12 @@ impl StoreError {
         } else {
             Self::File { action, path, kind }
         }
+    }
+
+    /// Whether the store would say the same if it were given the same again.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Unfit(_) | Self::TooMany { .. })
     }
 
     /// A short code that does not change between versions.
@@ -236,7 +242,7 @@ impl fmt::Display for Unfit {
     }
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for StoreAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Make => "make",

@@ -15,7 +15,7 @@ use super::Store;
 use super::error::{Broken, StoreError};
 use super::files::{self, charge, is_temporary};
 use super::lock::{Hold, Lock};
-use super::read::{self, Read};
+use super::read::{self, EntryFile};
 use super::scan::{self, FILES_MAX};
 use super::tally::Usage;
 use crate::image::Digest;
@@ -259,7 +259,7 @@ impl Survey {
     ) {
         let charge = charge_of(path);
         match read::look(path, subject) {
-            Ok(Read::Entry(entry)) => {
+            Ok(EntryFile::Entry(entry)) => {
                 for digest in entry.contents() {
                     if let Some(blob) = self.blobs.get_mut(digest) {
                         blob.named_by = blob.named_by.saturating_add(1);
@@ -276,9 +276,9 @@ impl Survey {
                     is_needed: entry.concerns(keep),
                 });
             }
-            Ok(Read::Nothing) => {}
-            Ok(Read::Broken(Broken::Version(_))) | Err(_) => self.is_opaque = true,
-            Ok(Read::Broken(why)) => {
+            Ok(EntryFile::Nothing) => {}
+            Ok(EntryFile::Broken(Broken::Version(_))) | Err(_) => self.is_opaque = true,
+            Ok(EntryFile::Broken(why)) => {
                 store.tally.tell_broken(path, &why);
                 self.remains.push((path.to_owned(), charge));
             }
@@ -299,7 +299,7 @@ impl Survey {
     fn remove(&mut self, mode: Mode, candidate: &Candidate) -> Result<u64, StoreError> {
         let mut freed = candidate.charge;
         // Read again: all entries at once would be much to hold.
-        if let Read::Entry(entry) = read::look(&candidate.path, &candidate.subject)? {
+        if let EntryFile::Entry(entry) = read::look(&candidate.path, &candidate.subject)? {
             for digest in entry.contents() {
                 if let Some(blob) = self.blobs.get_mut(digest) {
                     blob.named_by = blob.named_by.saturating_sub(1);

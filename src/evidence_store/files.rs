@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use super::error::{Action, Broken, StoreError};
+use super::error::{Broken, StoreAction, StoreError};
 use crate::file_trust;
 
 /// How the names of files that are being written begin; no digest and no entry is called so.
@@ -28,7 +28,7 @@ const BLOCK: u64 = 4096;
 
 /// What was found under a path.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::evidence_store) enum Found {
+pub(in crate::evidence_store) enum FileContent {
     /// Its bytes.
     Bytes(Vec<u8>),
     /// Nothing.
@@ -39,7 +39,7 @@ pub(in crate::evidence_store) enum Found {
 
 /// The points of a write at which a crash makes a difference; tests stop at each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::evidence_store) enum Step {
+pub(in crate::evidence_store) enum WriteStep {
     /// The temporary file is there, and empty.
     Created,
     /// It has its bytes, the disk may not.
@@ -57,10 +57,12 @@ pub(in crate::evidence_store) enum Step {
 /// Puts `bytes` in the place of a file; the folder is yet to be flushed ([`sync_folder`]).
 pub(in crate::evidence_store) fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let folder = path.parent().unwrap_or(path);
+    clear(path)?;
     let (beside, file) = temporary(folder)?;
     let written = fill(file, &beside, bytes).and_then(|()| {
-        fs::rename(&beside, path).map_err(|error| StoreError::io(Action::Rename, path, &error))?;
-        step(Step::Named);
+        fs::rename(&beside, path)
+            .map_err(|error| StoreError::io(StoreAction::Rename, path, &error))?;
+        step(WriteStep::Named);
         Ok(())
     });
     if written.is_err() {
@@ -84,14 +86,14 @@ pub(in crate::evidence_store) fn temporary(folder: &Path) -> Result<(PathBuf, Fi
         ));
         match how.open(&path) {
             Ok(file) => {
-                step(Step::Created);
+                step(WriteStep::Created);
                 return Ok((path, file));
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(StoreError::io(Action::Write, &path, &error)),
+            Err(error) => return Err(StoreError::io(StoreAction::Write, &path, &error)),
         }
     }
-    Err(StoreError::File { action: Action::Write, path, kind: io::ErrorKind::AlreadyExists })
+    Err(StoreError::File { action: StoreAction::Write, path, kind: io::ErrorKind::AlreadyExists })
 }
 
 /// Whether a file of this name is one that was being written.
@@ -101,7 +103,7 @@ pub(in crate::evidence_store) fn is_temporary(name: &str) -> bool {
 
 /// Reads a plain file of at most `limit` bytes. A link is not followed, what others may write is
 /// not used.
-pub(in crate::evidence_store) fn read(path: &Path, limit: u64) -> Result<Found, StoreError> {
+pub(in crate::evidence_store) fn read(path: &Path, limit: u64) -> Result<FileContent, StoreError> {
     read_if(path, limit, &|metadata| file_trust::check_open(path, metadata).map_err(Broken::Unsafe))
 }
 
@@ -109,7 +111,7 @@ pub(in crate::evidence_store) fn read(path: &Path, limit: u64) -> Result<Found, 
 pub(in crate::evidence_store) fn read_of_anyone(
     path: &Path,
     limit: u64,
-) -> Result<Found, StoreError> {
+) -> Result<FileContent, StoreError> {
     read_if(path, limit, &|_| Ok(()))
 }
 
@@ -117,52 +119,56 @@ fn read_if(
     path: &Path,
     limit: u64,
     check: &dyn Fn(&Metadata) -> Result<(), Broken>,
-) -> Result<Found, StoreError> {
+) -> Result<FileContent, StoreError> {
     let mut how = OpenOptions::new();
     // Opening a pipe would wait for a writer; with this it does not, and regular files do not mind.
     how.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
     let file = match how.open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FileContent::Nothing),
         // A link (`O_NOFOLLOW`), a socket or a device without a driver, a file where a folder
         // should be.
-        Err(error) if is_other_kind(&error) => return Ok(Found::Broken(Broken::NotAFile)),
-        Err(error) => return Err(StoreError::io(Action::Open, path, &error)),
+        Err(error) if is_other_kind(&error) => return Ok(FileContent::Broken(Broken::NotAFile)),
+        Err(error) => return Err(StoreError::io(StoreAction::Open, path, &error)),
     };
-    let failed = |error: io::Error| StoreError::io(Action::Read, path, &error);
+    let failed = |error: io::Error| StoreError::io(StoreAction::Read, path, &error);
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Ok(Found::Broken(Broken::NotAFile));
+        return Ok(FileContent::Broken(Broken::NotAFile));
     }
     if let Err(why) = check(&metadata) {
-        return Ok(Found::Broken(why));
+        return Ok(FileContent::Broken(why));
     }
     if metadata.len() > limit {
-        return Ok(Found::Broken(Broken::TooLarge(limit)));
+        return Ok(FileContent::Broken(Broken::TooLarge(limit)));
     }
     let mut bytes = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    Ok(if length > limit { Found::Broken(Broken::TooLarge(limit)) } else { Found::Bytes(bytes) })
+    Ok(if length > limit {
+        FileContent::Broken(Broken::TooLarge(limit))
+    } else {
+        FileContent::Bytes(bytes)
+    })
 }
 
 /// Removes a file: whether there was one. The folder is yet to be flushed.
 pub(in crate::evidence_store) fn remove(path: &Path) -> Result<bool, StoreError> {
     match fs::remove_file(path) {
         Ok(()) => {
-            step(Step::Removed);
+            step(WriteStep::Removed);
             Ok(true)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(StoreError::io(Action::Remove, path, &error)),
+        Err(error) => Err(StoreError::io(StoreAction::Remove, path, &error)),
     }
 }
 
 /// Has the disk know what is in a folder.
 pub(in crate::evidence_store) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| StoreError::io(Action::Sync, folder, &error))?;
-    step(Step::Listed);
+    synced.map_err(|error| StoreError::io(StoreAction::Sync, folder, &error))?;
+    step(WriteStep::Listed);
     Ok(())
 }
 
@@ -173,10 +179,19 @@ pub(in crate::evidence_store) const fn charge(length: u64) -> u64 {
 }
 
 fn fill(mut file: File, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    file.write_all(bytes).map_err(|error| StoreError::io(Action::Write, path, &error))?;
-    step(Step::Written);
-    file.sync_all().map_err(|error| StoreError::io(Action::Sync, path, &error))?;
-    step(Step::Flushed);
+    file.write_all(bytes).map_err(|error| StoreError::io(StoreAction::Write, path, &error))?;
+    step(WriteStep::Written);
+    file.sync_all().map_err(|error| StoreError::io(StoreAction::Sync, path, &error))?;
+    step(WriteStep::Flushed);
+    Ok(())
+}
+
+/// Takes an empty folder out of a file's place: no file can be renamed over it. One that is not
+/// empty stays, and the rename says so.
+fn clear(path: &Path) -> Result<(), StoreError> {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+        fs::remove_dir(path).map_err(|error| StoreError::io(StoreAction::Remove, path, &error))?;
+    }
     Ok(())
 }
 
@@ -186,7 +201,7 @@ fn is_other_kind(error: &io::Error) -> bool {
 }
 
 #[cfg(not(test))]
-const fn step(_: Step) {}
+const fn step(_: WriteStep) {}
 
 #[cfg(test)]
 pub(in crate::evidence_store) use steps::step;
@@ -197,11 +212,11 @@ pub(in crate::evidence_store) use steps::step;
 pub(in crate::evidence_store) mod steps {
     use std::cell::{Cell, RefCell};
 
-    use super::Step;
+    use super::WriteStep;
 
     thread_local! {
         static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
-        static TAKEN: RefCell<Vec<Step>> = const { RefCell::new(Vec::new()) };
+        static TAKEN: RefCell<Vec<WriteStep>> = const { RefCell::new(Vec::new()) };
     }
 
     /// Runs `act` and stops it after `steps` steps: whether it was stopped.
@@ -209,17 +224,17 @@ pub(in crate::evidence_store) mod steps {
         LEFT.set(Some(steps));
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
         LEFT.set(None);
-        ended.is_err_and(|panic| panic.is::<Step>() || std::panic::resume_unwind(panic))
+        ended.is_err_and(|panic| panic.is::<WriteStep>() || std::panic::resume_unwind(panic))
     }
 
     /// The steps that `act` takes.
-    pub(in crate::evidence_store) fn of(act: impl FnOnce()) -> Vec<Step> {
+    pub(in crate::evidence_store) fn of(act: impl FnOnce()) -> Vec<WriteStep> {
         TAKEN.take();
         act();
         TAKEN.take()
     }
 
-    pub(in crate::evidence_store) fn step(step: Step) {
+    pub(in crate::evidence_store) fn step(step: WriteStep) {
         TAKEN.with_borrow_mut(|taken| taken.push(step));
         match LEFT.get() {
             Some(0) => std::panic::resume_unwind(Box::new(step)),

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::error::StoreError;
-use super::files::{self, Found};
+use super::files::{self, FileContent};
 use super::folders::Folders;
 use super::lock::{Hold, Lock};
 
@@ -22,9 +22,9 @@ pub(super) fn write(folders: &Folders, at: Timestamp) -> Result<(), StoreError> 
 /// What is noted, if anything; the end of time where that cannot be read.
 pub(super) fn read(folders: &Folders) -> Option<Timestamp> {
     let untrusted = match files::read(folders.flushed(), FILE_MAX) {
-        Ok(Found::Nothing) => return None,
-        Ok(Found::Bytes(bytes)) => String::from_utf8(bytes).ok(),
-        Ok(Found::Broken(_)) | Err(_) => None,
+        Ok(FileContent::Nothing) => return None,
+        Ok(FileContent::Bytes(bytes)) => String::from_utf8(bytes).ok(),
+        Ok(FileContent::Broken(_)) | Err(_) => None,
     };
     let noted = untrusted.and_then(|text| text.parse().ok());
     if noted.is_none() {

@@ -10,7 +10,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::entry::file_name;
-use super::error::{Action, StoreError};
+use super::error::{StoreAction, StoreError};
 use super::files::sync_folder;
 use crate::evidence::Place;
 use crate::file_trust::{self, Above};
@@ -84,7 +84,7 @@ impl Folders {
     pub(super) fn make(&self) -> Result<(), StoreError> {
         if let Some(above) = self.root.parent().filter(|above| !above.as_os_str().is_empty()) {
             let made = DirBuilder::new().recursive(true).mode(MODE_ABOVE).create(above);
-            made.map_err(|error| StoreError::io(Action::Make, above, &error))?;
+            made.map_err(|error| StoreError::io(StoreAction::Make, above, &error))?;
         }
         let mut is_new = make(&self.root, |path| fs::metadata(path))?;
         file_trust::check(&self.root, Above::NobodyElse).map_err(StoreError::Unsafe)?;
@@ -114,7 +114,7 @@ impl Folders {
     fn make_inside(&self, folder: &Path) -> Result<bool, StoreError> {
         let is_new = make(folder, |path| fs::symlink_metadata(path))?;
         let metadata = fs::symlink_metadata(folder)
-            .map_err(|error| StoreError::io(Action::Open, folder, &error))?;
+            .map_err(|error| StoreError::io(StoreAction::Open, folder, &error))?;
         file_trust::check_open(folder, &metadata).map_err(StoreError::Unsafe)?;
         Ok(is_new)
     }
@@ -126,12 +126,12 @@ fn make(folder: &Path, look: impl Fn(&Path) -> io::Result<Metadata>) -> Result<b
         Ok(metadata) if metadata.is_dir() => return Ok(false),
         Ok(_) => return Err(StoreError::NotAFolder { path: folder.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(StoreError::io(Action::Open, folder, &error)),
+        Err(error) => return Err(StoreError::io(StoreAction::Open, folder, &error)),
     }
     match DirBuilder::new().mode(MODE).create(folder) {
         Ok(()) => Ok(true),
         // Another process was faster; whether it is a folder is seen when it is used.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
-        Err(error) => Err(StoreError::io(Action::Make, folder, &error)),
+        Err(error) => Err(StoreError::io(StoreAction::Make, folder, &error)),
     }
 }

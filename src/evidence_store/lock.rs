@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use super::error::{Action, StoreError};
+use super::error::{StoreAction, StoreError};
 
 /// How long is waited between two tries.
 const STEP: Duration = Duration::from_millis(20);
@@ -47,7 +47,8 @@ impl Lock {
         let mut how = OpenOptions::new();
         how.read(true).write(true).create(true).truncate(false).mode(0o600);
         how.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
-        let file = how.open(path).map_err(|error| StoreError::io(Action::Lock, path, &error))?;
+        let file =
+            how.open(path).map_err(|error| StoreError::io(StoreAction::Lock, path, &error))?;
         let Some(lock) = take(file, hold, path)? else { return Ok(None) };
         // Somebody may have removed the file between the two: then others lock another one.
         let (ours, named) = (lock._flock.metadata(), path.symlink_metadata());
@@ -60,8 +61,8 @@ impl Lock {
     /// Waits for the lock of one folder, alone.
     pub(super) fn folder(path: &Path) -> Result<Self, StoreError> {
         wait(path, || {
-            let file =
-                File::open(path).map_err(|error| StoreError::io(Action::Lock, path, &error))?;
+            let file = File::open(path)
+                .map_err(|error| StoreError::io(StoreAction::Lock, path, &error))?;
             take(file, Hold::Alone, path)
         })
     }
@@ -88,7 +89,7 @@ fn take(file: File, hold: Hold, path: &Path) -> Result<Option<Lock>, StoreError>
     match Flock::lock(file, how) {
         Ok(flock) => Ok(Some(Lock { _flock: flock })),
         Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => Ok(None),
-        Err((_, errno)) => Err(StoreError::io(Action::Lock, path, &errno.into())),
+        Err((_, errno)) => Err(StoreError::io(StoreAction::Lock, path, &errno.into())),
     }
 }
 
@@ -126,7 +127,7 @@ mod tests {
         std::os::unix::fs::symlink(&victim, &path).unwrap();
         assert!(matches!(
             Lock::store(&path, Hold::Shared),
-            Err(StoreError::File { action: Action::Lock, .. })
+            Err(StoreError::File { action: StoreAction::Lock, .. })
         ));
         assert!(!victim.exists());
     }

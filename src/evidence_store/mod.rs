@@ -10,7 +10,6 @@
 //! ([`Entry`]); it is put after its blobs, so that at any moment the disk has it whole or not at
 //! all.
 
-mod change;
 mod entry;
 mod error;
 mod evict;
@@ -20,15 +19,15 @@ mod folders;
 pub mod layout;
 mod lock;
 mod options;
-mod put;
 mod read;
 mod scan;
 mod tally;
+mod write;
 
 use std::collections::BTreeSet;
 
 pub use entry::{BLOBS_MAX, Entry, MANIFESTS_MAX, NAMES_MAX, TARGETS_MAX, source_of, source_word};
-pub use error::{Action, Broken, StoreError, Unfit};
+pub use error::{Broken, StoreAction, StoreError, Unfit};
 pub use evict::Evicted;
 pub use options::Options;
 pub use read::Kept;

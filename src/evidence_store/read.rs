@@ -8,8 +8,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::entry::{self, Entry};
-use super::error::{Action, Broken, StoreError};
-use super::files::{self, Found, is_temporary};
+use super::error::{Broken, StoreAction, StoreError};
+use super::files::{self, FileContent, is_temporary};
 use super::scan::{self, FILES_MAX, PER_SUBJECT_MAX};
 use super::{BLOB_MAX, Store};
 use crate::evidence::Place;
@@ -28,7 +28,7 @@ pub struct Kept {
 }
 
 /// What an entry's file holds.
-pub(super) enum Read {
+pub(super) enum EntryFile {
     Entry(Entry),
     Nothing,
     Broken(Broken),
@@ -44,7 +44,7 @@ impl Store {
         let folder = self.folders.entries();
         fs::symlink_metadata(folder)
             .map(drop)
-            .map_err(|error| StoreError::io(Action::Open, folder, &error))
+            .map_err(|error| StoreError::io(StoreAction::Open, folder, &error))
     }
 
     /// The entries about one digest, the newest first.
@@ -139,10 +139,10 @@ impl Store {
         limit: u64,
     ) -> Result<Result<Option<Bytes>, Broken>, StoreError> {
         Ok(match files::read(path, limit)? {
-            Found::Bytes(bytes) if Digest::of(&bytes) == *digest => Ok(Some(bytes.into())),
-            Found::Bytes(_) => Err(Broken::Digest),
-            Found::Nothing => Ok(None),
-            Found::Broken(why) => Err(why),
+            FileContent::Bytes(bytes) if Digest::of(&bytes) == *digest => Ok(Some(bytes.into())),
+            FileContent::Bytes(_) => Err(Broken::Digest),
+            FileContent::Nothing => Ok(None),
+            FileContent::Broken(why) => Err(why),
         })
     }
 
@@ -153,9 +153,9 @@ impl Store {
         subject: &Digest,
     ) -> Result<Option<Entry>, StoreError> {
         match look(path, subject)? {
-            Read::Entry(entry) => Ok(Some(entry)),
-            Read::Nothing => Ok(None),
-            Read::Broken(why) => {
+            EntryFile::Entry(entry) => Ok(Some(entry)),
+            EntryFile::Nothing => Ok(None),
+            EntryFile::Broken(why) => {
                 self.tally.tell_broken(path, &why);
                 Ok(None)
             }
@@ -168,14 +168,14 @@ impl Store {
 }
 
 /// What an entry's file holds.
-pub(super) fn look(path: &Path, subject: &Digest) -> Result<Read, StoreError> {
+pub(super) fn look(path: &Path, subject: &Digest) -> Result<EntryFile, StoreError> {
     Ok(match files::read(path, entry::FILE_MAX)? {
-        Found::Nothing => Read::Nothing,
-        Found::Broken(why) => Read::Broken(why),
-        Found::Bytes(bytes) => match Entry::parse(&bytes) {
-            Ok(entry) if is_at_home(&entry, path, subject) => Read::Entry(entry),
-            Ok(_) => Read::Broken(Broken::Misplaced),
-            Err(why) => Read::Broken(why),
+        FileContent::Nothing => EntryFile::Nothing,
+        FileContent::Broken(why) => EntryFile::Broken(why),
+        FileContent::Bytes(bytes) => match Entry::parse(&bytes) {
+            Ok(entry) if is_at_home(&entry, path, subject) => EntryFile::Entry(entry),
+            Ok(_) => EntryFile::Broken(Broken::Misplaced),
+            Err(why) => EntryFile::Broken(why),
         },
     })
 }
@@ -212,8 +212,8 @@ impl Store {
                     return Ok(());
                 }
                 let broken = match look(&path, &subject)? {
-                    Read::Broken(why) => Some(why),
-                    Read::Entry(_) | Read::Nothing => None,
+                    EntryFile::Broken(why) => Some(why),
+                    EntryFile::Entry(_) | EntryFile::Nothing => None,
                 };
                 self.tell(&path, broken, each);
                 Ok(())

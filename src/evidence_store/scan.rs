@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::error::{Action, StoreError};
+use super::error::{StoreAction, StoreError};
 use super::files::charge;
 use super::folders::Folders;
 use super::tally::Usage;
@@ -26,7 +26,7 @@ pub(super) fn visit(
     limit: usize,
     each: &mut dyn FnMut(&str, PathBuf) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let failed = |error: io::Error| StoreError::io(Action::Read, folder, &error);
+    let failed = |error: io::Error| StoreError::io(StoreAction::Read, folder, &error);
     let listed = match fs::read_dir(folder) {
         Ok(listed) => listed,
         // A file where a folder should be has nothing in it.

@@ -123,8 +123,8 @@ fn what_is_not_there_is_nothing_and_no_error() {
     assert_eq!(store.entry(&entry.place).unwrap(), None);
     assert_eq!(store.read(&contents[0].0, 10).unwrap(), None);
     assert!(!store.remove(&entry.place).unwrap());
-    assert!(!store.confirm(&entry.place, time(1)).unwrap());
-    store.touch(&entry, time(1));
+    store.note_use(&entry, &Digest::of(b"index"), time(1)).unwrap();
+    assert_eq!(store.entry(&entry.place).unwrap(), None);
     assert_eq!(store.counts(), Counts::default());
 }
 
@@ -174,7 +174,7 @@ fn attack_g_a_late_note_of_use_brings_nothing_back() {
         Entry { fetched: time(5), manifests: other.manifests, blobs: other.blobs, ..old.clone() };
     store.put(&new, &more).unwrap();
     let target = Digest::of(b"another index");
-    assert!(store.add_target(&old.place, &target).unwrap());
+    store.note_use(&old, &target, time(6)).unwrap();
     let kept = store.entry(&old.place).unwrap().unwrap();
     assert_eq!((kept.fetched, &kept.manifests, &kept.blobs), (time(5), &new.manifests, &new.blobs));
     assert_eq!(
@@ -182,7 +182,7 @@ fn attack_g_a_late_note_of_use_brings_nothing_back() {
         (BTreeSet::from([target.clone(), Digest::of(b"app")]), new.names)
     );
     assert!(store.remove(&old.place).unwrap());
-    assert!(!store.add_target(&old.place, &target).unwrap());
+    store.note_use(&old, &target, time(7)).unwrap();
     assert_eq!(store.entry(&old.place).unwrap(), None);
 }
 
@@ -207,34 +207,17 @@ fn the_subjects_own_manifest_stays() {
 }
 
 #[test]
-fn an_entry_is_confirmed_but_never_made_older() {
-    let home = Home::new();
-    let store = home.open();
-    let (entry, contents) = sample("app");
-    store.put(&entry, &contents).unwrap();
-    assert!(store.confirm(&entry.place, time(9)).unwrap());
-    assert!(store.confirm(&entry.place, time(3)).unwrap());
-    assert_eq!(
-        store.entry(&entry.place).unwrap(),
-        Some(Entry { fetched: time(9), ..entry.clone() })
-    );
-    assert!(store.remove(&entry.place).unwrap());
-    assert!(!store.remove(&entry.place).unwrap());
-    assert_eq!(store.entry(&entry.place).unwrap(), None);
-}
-
-#[test]
 fn a_target_is_added_to_what_is_there_alone() {
     let home = Home::new();
     let store = home.open();
     let (entry, contents) = sample("app");
     let target = Digest::of(b"another index");
-    assert!(!store.add_target(&entry.place, &target).unwrap());
+    store.note_use(&entry, &target, time(0)).unwrap();
     assert_eq!(store.entry(&entry.place).unwrap(), None, "what was withdrawn does not come back");
     store.put(&entry, &contents).unwrap();
-    assert!(store.confirm(&entry.place, time(9)).unwrap());
-    assert!(store.add_target(&entry.place, &target).unwrap());
-    assert!(store.add_target(&entry.place, &target).unwrap());
+    store.put(&Entry { fetched: time(9), ..entry.clone() }, &[]).unwrap();
+    store.note_use(&entry, &target, time(0)).unwrap();
+    store.note_use(&entry, &target, time(0)).unwrap();
     let targets = entry.targets.iter().cloned().chain([target]).collect();
     assert_eq!(
         store.entry(&entry.place).unwrap(),
@@ -251,12 +234,13 @@ fn use_is_noted_to_the_hour() {
     let used = |store: &Store| store.entries().unwrap()[0].used;
     age(&store, &entry, time(0));
     let soon = time(0) + SignedDuration::from_mins(59);
-    store.touch(&entry, soon);
+    let target = Digest::of(b"app");
+    store.note_use(&entry, &target, soon).unwrap();
     assert_eq!(used(&store), time(0));
-    store.touch(&entry, time(1));
+    store.note_use(&entry, &target, time(1)).unwrap();
     assert_eq!(used(&store), time(1));
     age(&store, &entry, time(5000));
-    store.touch(&entry, time(2));
+    store.note_use(&entry, &target, time(2)).unwrap();
     assert_eq!(used(&store), time(2), "a clock that was ahead");
 }
 

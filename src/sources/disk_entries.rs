@@ -22,12 +22,63 @@ pub(crate) struct KeptAbout<'a> {
     pub(crate) documents: &'a BTreeMap<Digest, Bytes>,
 }
 
+/// How an entry goes beside what the store has of the same place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Merge {
+    /// Everything that the place shows: it takes the place of what is there.
+    Whole,
+    /// A part of the place could not be reached: it goes beside what is there, which may hold that
+    /// part, and is no newer for it.
+    Part,
+    /// The disk did not take it before: it is put unless what is there is as new.
+    Late,
+}
+
 /// What the store has for a question.
 #[derive(Debug, Default)]
 pub(crate) struct FoundOnDisk {
     pub(crate) pieces: Vec<PlaceEvidence>,
     /// Whether something was left out that is huge.
     pub(crate) left_out: bool,
+}
+
+impl Merge {
+    /// Puts an entry with its contents.
+    pub(super) fn put(
+        self,
+        store: &Store,
+        (entry, contents): &EntryWithBlobs,
+    ) -> Result<(), StoreError> {
+        let there = if self == Self::Whole { None } else { store.entry(&entry.place)? };
+        match there {
+            Some(there) if self == Self::Late && there.fetched >= entry.fetched => Ok(()),
+            Some(there) if self == Self::Part => match store.put(&beside(entry, there), contents) {
+                // What was there is broken: then it is replaced.
+                Err(StoreError::Unfit(_)) => store.put(entry, contents),
+                done => done,
+            },
+            Some(_) | None => store.put(entry, contents),
+        }
+    }
+}
+
+/// Removes what the store has for a question and `is_gone`, but for what is `shown`: that takes its
+/// place.
+pub(super) fn retire(
+    store: &Store,
+    query: &EvidenceQuery,
+    shown: &[EntryWithBlobs],
+    is_gone: &dyn Fn(&Entry) -> bool,
+) -> Result<(), StoreError> {
+    let mut done = Ok(());
+    for old in entries(store, query)?.into_iter().filter(is_gone) {
+        let one = match shown.iter().find(|(entry, _)| entry.place == old.place) {
+            Some(whole) => Merge::Whole.put(store, whole),
+            None => store.remove(&old.place).map(drop),
+        };
+        done = done.and(one);
+    }
+    done
 }
 
 /// Reads what the store has for a question, of such sizes. What is broken is as if it were not
@@ -49,22 +100,6 @@ pub(crate) fn take_now(
         }
     }
     Ok(taken)
-}
-
-/// An entry with what an earlier one of the same place has as well, as far as there is room, and as
-/// old as that.
-pub(crate) fn beside(entry: &Entry, earlier: Entry) -> Entry {
-    let mut both = Entry { fetched: earlier.fetched, ..entry.clone() };
-    for manifest in earlier.manifests {
-        if both.manifests.len() < MANIFESTS_MAX && !both.manifests.contains(&manifest) {
-            both.manifests.push(manifest);
-        }
-    }
-    let room = BLOBS_MAX.saturating_sub(both.blobs.len());
-    let more: Vec<Digest> =
-        earlier.blobs.into_iter().filter(|blob| !both.blobs.contains(blob)).take(room).collect();
-    both.blobs.extend(more);
-    both
 }
 
 /// What the store has of the places that are asked for.
@@ -93,4 +128,20 @@ pub(crate) fn to_put(pieces: &[PlaceEvidence], about: KeptAbout<'_>) -> Vec<Entr
         entries.extend(keeps.map(entry));
     }
     entries
+}
+
+/// An entry with what an earlier one of the same place has as well, as far as there is room, and as
+/// old as that.
+fn beside(entry: &Entry, earlier: Entry) -> Entry {
+    let mut both = Entry { fetched: earlier.fetched, ..entry.clone() };
+    for manifest in earlier.manifests {
+        if both.manifests.len() < MANIFESTS_MAX && !both.manifests.contains(&manifest) {
+            both.manifests.push(manifest);
+        }
+    }
+    let room = BLOBS_MAX.saturating_sub(both.blobs.len());
+    let more: Vec<Digest> =
+        earlier.blobs.into_iter().filter(|blob| !both.blobs.contains(blob)).take(room).collect();
+    both.blobs.extend(more);
+    both
 }

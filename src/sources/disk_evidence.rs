@@ -1,20 +1,23 @@
 //! [`DiskEvidence`]: the gate's hands on the evidence store. Evidence is put there before a
 //! decision on it is answered, and taken from there when memory has none.
 //!
-//! The disk never holds up the node: every touch has a time limit, after one that did not end
-//! nobody waits until it has, and a store that fails changes no verdict: it is counted and said,
-//! and the registry is asked.
+//! One thread writes, and there are two writes: [`DiskEvidence::merge`] for what a registry shows,
+//! and [`DiskEvidence::retire`] for what it no longer shows. Another thread reads, so that no flush
+//! to disk and no eviction is in the way of evidence that is there.
+//!
+//! The disk never holds up the node: every task has a time limit, and a store that fails changes no
+//! verdict. The failure is counted and said, what could not be written is kept for later, and the
+//! registry is asked.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, Semaphore};
 
 use super::cached_evidence::PlaceEvidence;
-use super::disk_entries::{FoundOnDisk, KeptAbout, beside, entries, take_now, to_put};
-use super::disk_task::DiskTask;
+use super::disk_entries::{FoundOnDisk, KeptAbout, Merge, entries, retire, take_now, to_put};
+use super::disk_thread::{DiskFailure, DiskThread};
 use super::evidence_query::EvidenceQuery;
 use super::kept::Sizes;
 use super::pending_writes::{EntryWithBlobs, PendingWrites};
@@ -26,41 +29,39 @@ use crate::image::Digest;
 const PUT_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait for evidence from disk, of the time that the registry may be needed for.
 const TAKE_LIMIT: Duration = Duration::from_secs(2);
-/// A touch waits for its turn so many times as long as the disk may take: a herd of pods is no disk
-/// that hangs.
-const TURN_PATIENCE: u32 = 5;
 /// The same where what is huge is among it: 45 MiB are read and hashed.
 const TAKE_HUGE_LIMIT: Duration = Duration::from_secs(10);
 /// Longest that housekeeping (counting, evicting) is waited for.
 const HOUSE_LIMIT: Duration = Duration::from_secs(60);
-/// Touches of the disk at once: more would only queue there, each on a thread of its own.
-const WORK_AT_ONCE: usize = 8;
 
 /// The store, when there is one, and how it does.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct DiskEvidence {
-    store: OnceLock<Arc<Store>>,
-    turns: Arc<Semaphore>,
-    /// Touches of the disk that nobody waits for any more and that have not ended.
-    stuck: Arc<AtomicUsize>,
-    /// Told to those who wait for a turn when a touch becomes one of these.
-    hangs: Notify,
+    disk: OnceLock<Disk>,
     failed_writes: AtomicU64,
     /// What is still to be put on disk.
     pending: PendingWrites,
     trouble: Mutex<Trouble>,
 }
 
-/// What went wrong last, of each kind of touch; none when the last one went well.
+/// A store that is open, and the threads that touch it.
+#[derive(Debug)]
+struct Disk {
+    store: Arc<Store>,
+    reader: DiskThread,
+    writer: DiskThread,
+}
+
+/// What went wrong last, of each kind of task; none when the last one went well.
 #[derive(Debug, Default)]
 struct Trouble {
     read: Option<String>,
     write: Option<String>,
 }
 
-/// A kind of touch: that a disk can be read says nothing of whether it can be written.
-#[derive(Debug, Clone, Copy)]
-enum Touch {
+/// A kind of task: that a disk can be read says nothing of whether it can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
     Read,
     Write,
 }
@@ -70,7 +71,7 @@ enum Touch {
 pub struct StoreHealth {
     /// Whether there is a store at all.
     pub open: bool,
-    /// Whether there is one, and the last touch of it went well.
+    /// Whether there is one, and the last task of each kind went well.
     pub healthy: bool,
     /// Evidence that could not be written since the start.
     pub failed_writes: u64,
@@ -78,33 +79,27 @@ pub struct StoreHealth {
     pub error: Option<String>,
 }
 
-/// Why there is nothing from the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Failure {
-    /// There is no store.
-    Closed,
-    /// It did not answer in time, or has not answered another yet.
-    Slow,
-    /// It failed.
-    Store(StoreError),
+impl Disk {
+    fn of(store: Arc<Store>) -> Self {
+        let reader = DiskThread::start("evidence-read", Arc::clone(&store));
+        let writer = DiskThread::start("evidence-write", Arc::clone(&store));
+        Self { store, reader, writer }
+    }
+
+    fn hangs(&self) -> bool {
+        self.reader.hangs() || self.writer.hangs()
+    }
 }
 
 impl DiskEvidence {
     pub(crate) fn new(store: Option<Arc<Store>>) -> Self {
-        Self {
-            store: store.map_or_else(OnceLock::new, OnceLock::from),
-            turns: Arc::new(Semaphore::new(WORK_AT_ONCE)),
-            stuck: Arc::default(),
-            hangs: Notify::new(),
-            failed_writes: AtomicU64::new(0),
-            pending: PendingWrites::default(),
-            trouble: Mutex::default(),
-        }
+        let disk = store.map(Disk::of).map_or_else(OnceLock::new, OnceLock::from);
+        Self { disk, ..Self::default() }
     }
 
     /// Puts a store to use that could not be opened before; the first one stays.
     pub(crate) fn open(&self, store: Arc<Store>) {
-        if self.store.set(store).is_ok() {
+        if self.disk.set(Disk::of(store)).is_ok() {
             *self.trouble() = Trouble::default();
         }
     }
@@ -116,20 +111,16 @@ impl DiskEvidence {
 
     /// The store, for whoever may block.
     pub(crate) fn store(&self) -> Option<&Arc<Store>> {
-        self.store.get()
+        self.disk.get().map(|disk| &disk.store)
     }
 
     pub(crate) fn health(&self) -> StoreHealth {
-        let open = self.store.get().is_some();
+        let disk = self.disk.get();
         let trouble = self.trouble();
         let error = trouble.write.as_ref().or(trouble.read.as_ref()).cloned();
-        let healthy = open && error.is_none() && self.stuck.load(Ordering::Relaxed) == 0;
-        StoreHealth {
-            open,
-            healthy,
-            failed_writes: self.failed_writes.load(Ordering::Relaxed),
-            error,
-        }
+        let healthy = error.is_none() && disk.is_some_and(|disk| !disk.hangs());
+        let failed_writes = self.failed_writes.load(Ordering::Relaxed);
+        StoreHealth { open: disk.is_some(), healthy, failed_writes, error }
     }
 
     fn trouble(&self) -> MutexGuard<'_, Trouble> {
@@ -139,173 +130,165 @@ impl DiskEvidence {
     /// What the store has for a question; nothing when it cannot be asked.
     pub(crate) async fn take(&self, query: EvidenceQuery, sizes: Sizes) -> FoundOnDisk {
         let limit = if sizes == Sizes::All { TAKE_HUGE_LIMIT } else { TAKE_LIMIT };
-        let taken = self.work(limit, move |store| take_now(store, &query, sizes)).await;
-        self.report_health(Touch::Read, taken).unwrap_or_default()
+        let taken = self.read(limit, move |store| take_now(store, &query, sizes)).await;
+        taken.unwrap_or_default()
     }
 
     /// Whether the store has an entry of one of these digests from one of these repositories, and
     /// with it any evidence; nothing is said of a store that fails.
     pub(crate) async fn has(&self, query: EvidenceQuery) -> Option<bool> {
-        if self.store.get().is_none() {
+        if self.disk.get().is_none() {
             return Some(false);
         }
         let any = move |store: &Store| {
             Ok(entries(store, &query)?.iter().any(|entry| !entry.manifests.is_empty()))
         };
-        self.report_health(Touch::Read, self.work(TAKE_LIMIT, any).await)
+        self.read(TAKE_LIMIT, any).await
+    }
+
+    /// Whether the store's folder is still there; it is said when it is not.
+    pub(crate) async fn look_after(&self) {
+        let _told = self.read(TAKE_LIMIT, Store::is_there).await;
     }
 
     /// Keeps what an admission rests on; returns when it is on disk, or when that cannot be waited
     /// for. What the disk does not take now it is given later.
-    pub(crate) async fn put(&self, pieces: &[PlaceEvidence], about: KeptAbout<'_>) {
+    pub(crate) async fn merge(&self, how: Merge, pieces: &[PlaceEvidence], about: KeptAbout<'_>) {
         let entries = to_put(pieces, about);
-        self.pending
-            .cancel(|pending| entries.iter().any(|(entry, _)| entry.place == pending.place));
-        // Each by itself: that one place has more than is kept of any does not keep the others out.
-        self.put_or_queue(entries, |store, (entry, contents)| store.put(entry, contents)).await;
-    }
-
-    /// Keeps what an admission rests on of places of which a part could not be reached: beside what
-    /// the store has of them, which may hold that part. That is no newer for it.
-    pub(crate) async fn put_beside(&self, pieces: &[PlaceEvidence], about: KeptAbout<'_>) {
-        let put =
-            |store: &Store, (entry, contents): &EntryWithBlobs| match store.entry(&entry.place)? {
-                Some(there) => match store.put(&beside(entry, there), contents) {
-                    // What was there is broken: then it is replaced.
-                    Err(StoreError::Unfit(_)) => store.put(entry, contents),
-                    done => done,
-                },
-                None => store.put(entry, contents),
-            };
-        self.put_or_queue(to_put(pieces, about), put).await;
+        if how == Merge::Whole {
+            let is_there =
+                |pending: &Entry| entries.iter().any(|(entry, _)| entry.place == pending.place);
+            self.pending.cancel(is_there);
+        }
+        self.merge_or_keep(how, entries).await;
     }
 
     /// Gives the disk what it did not take before, unless it has something newer by now.
     pub(crate) async fn flush_pending(&self) {
-        self.put_or_queue(self.pending.take(), |store, (entry, contents)| {
-            let newer = store.entry(&entry.place)?.filter(|there| there.fetched >= entry.fetched);
-            if newer.is_some() { Ok(()) } else { store.put(entry, contents) }
-        })
-        .await;
+        self.merge_or_keep(Merge::Late, self.pending.take()).await;
     }
 
-    async fn put_or_queue(
-        &self,
-        entries: Vec<EntryWithBlobs>,
-        put: fn(&Store, &EntryWithBlobs) -> Result<(), StoreError>,
-    ) {
+    async fn merge_or_keep(&self, how: Merge, entries: Vec<EntryWithBlobs>) {
         if entries.is_empty() {
             return;
         }
-        if self.store.get().is_none() {
+        if self.disk.get().is_none() {
             return self.pending.add(entries);
         }
         let given = entries.clone();
+        // Each by itself: that one place has more than is kept of any does not keep the others out.
         let all = move |store: &Store| {
-            given.iter().map(|whole| put(store, whole)).fold(Ok(()), Result::and)
+            given.iter().map(|whole| how.put(store, whole)).fold(Ok(()), Result::and)
         };
-        let done = self.work(PUT_LIMIT, all).await;
+        let done = self.run(Access::Write, PUT_LIMIT, all).await;
         if let Err(failure) = &done {
             self.failed_writes.fetch_add(1, Ordering::Relaxed);
             // What the store takes never, it is not given again.
-            if !matches!(failure, Failure::Store(StoreError::Unfit(_) | StoreError::TooMany { .. }))
-            {
+            let never = StoreError::is_final;
+            if !matches!(failure, DiskFailure::Store(error) if never(error)) {
                 self.pending.add(entries);
             }
         }
-        self.report_health(Touch::Write, done);
+        self.report_health(Access::Write, done);
     }
 
-    /// Puts what places show now where the store has something older of them, and drops what it has
-    /// of the others from before `began`; what is newer than that stays.
-    pub(crate) async fn replace(
+    /// Has the store forget what it has for a question and `is_gone` says is no longer so, but for
+    /// what places show now: that takes its place.
+    pub(crate) async fn retire(
         &self,
         query: EvidenceQuery,
-        pieces: &[PlaceEvidence],
-        about: KeptAbout<'_>,
-        began: Timestamp,
+        (pieces, about): (&[PlaceEvidence], KeptAbout<'_>),
+        is_gone: impl Fn(&Entry) -> bool + Send + 'static,
     ) {
         let shown = to_put(pieces, about);
-        self.pending.cancel(|entry| query.concerns(entry) && entry.fetched < began);
-        let replace = move |store: &Store| {
-            let mut done = Ok(());
-            for old in entries(store, &query)?.into_iter().filter(|entry| entry.fetched < began) {
-                let one = match shown.iter().find(|(entry, _)| entry.place == old.place) {
-                    Some((entry, contents)) => store.put(entry, contents),
-                    None => store.remove(&old.place).map(drop),
-                };
-                done = done.and(one);
-            }
-            done
-        };
-        self.report_health(Touch::Write, self.work(PUT_LIMIT, replace).await);
+        self.pending.cancel(|entry| query.concerns(entry) && is_gone(entry));
+        self.write(PUT_LIMIT, move |store| retire(store, &query, &shown, &is_gone)).await;
     }
 
     /// Notes, aside, that entries were used, and for which image: while it is on the node they
     /// stay.
     pub(crate) fn used(self: &Arc<Self>, query: EvidenceQuery, target: &Digest, now: Timestamp) {
-        let (keeping, target) = (Arc::clone(self), target.clone());
-        let note = move |store: &Store| {
-            for entry in entries(store, &query)? {
-                store.touch(&entry, now);
-                if !entry.targets.contains(&target) {
-                    store.add_target(&entry.place, &target)?;
-                }
-            }
-            Ok(())
-        };
-        tokio::spawn(async move {
-            keeping.report_health(Touch::Write, keeping.work(PUT_LIMIT, note).await)
+        let target = target.clone();
+        self.write_aside(PUT_LIMIT, move |store| {
+            let used = entries(store, &query)?;
+            used.iter().try_for_each(|entry| store.note_use(entry, &target, now))
         });
-    }
-
-    /// Has the store drop what these places held, since their registry no longer shows it.
-    pub(crate) async fn drop_places(
-        &self,
-        query: EvidenceQuery,
-        is_gone: impl Fn(&Entry) -> bool + Send + 'static,
-    ) {
-        self.pending.cancel(|entry| query.concerns(entry) && is_gone(entry));
-        let remove = move |store: &Store| {
-            let gone: Vec<Entry> =
-                entries(store, &query)?.into_iter().filter(|entry| is_gone(entry)).collect();
-            gone.iter().try_for_each(|entry| store.remove(&entry.place).map(drop))
-        };
-        self.report_health(Touch::Write, self.work(PUT_LIMIT, remove).await);
     }
 
     /// Notes, aside, that everything is to be forgotten, for the gate that comes after this one.
     pub(crate) fn note_flush(self: &Arc<Self>, at: Timestamp) {
-        let keeping = Arc::clone(self);
-        let note = move |store: &Store| store.note_flush(at);
-        // Without a runtime nobody is there to ask for it either.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn(async move {
-                keeping.report_health(Touch::Write, keeping.work(HOUSE_LIMIT, note).await)
-            }));
-        }
+        self.write_aside(HOUSE_LIMIT, move |store| store.note_flush(at));
     }
 
-    /// Something for the store to do that nobody waits long for.
+    /// Something for the writer to do that nobody waits long for.
     pub(crate) async fn run_housekeeping<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Option<T> {
-        self.report_health(Touch::Read, self.work(HOUSE_LIMIT, work).await)
+        // That nothing had to be evicted does not say that the disk can be written.
+        let done = self.run(Access::Write, HOUSE_LIMIT, work).await;
+        self.report_health(Access::Read, done)
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<T> {
+        let done = self.run(Access::Read, limit, work).await;
+        self.report_health(Access::Read, done)
+    }
+
+    async fn write(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static,
+    ) {
+        let done = self.run(Access::Write, limit, work).await;
+        self.report_health(Access::Write, done);
+    }
+
+    fn write_aside(
+        self: &Arc<Self>,
+        limit: Duration,
+        work: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static,
+    ) {
+        let disk = Arc::clone(self);
+        // Without a runtime nobody is there to ask for it either.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(runtime.spawn(async move { disk.write(limit, work).await }));
+        }
+    }
+
+    /// A disk that hangs in one thread is not touched by the other: it would hang as well.
+    async fn run<T: Send + 'static>(
+        &self,
+        access: Access,
+        limit: Duration,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, DiskFailure> {
+        let disk = self.disk.get().ok_or(DiskFailure::Closed)?;
+        if disk.hangs() {
+            return Err(DiskFailure::Slow);
+        }
+        match access {
+            Access::Read => disk.reader.run(limit, work).await,
+            Access::Write => disk.writer.run(limit, work).await,
+        }
     }
 
     /// Says of a failure once what it is, and of the end of it.
-    fn report_health<T>(&self, touch: Touch, done: Result<T, Failure>) -> Option<T> {
+    fn report_health<T>(&self, access: Access, done: Result<T, DiskFailure>) -> Option<T> {
         let (value, why) = match done {
             Ok(value) => (Some(value), None),
-            Err(Failure::Closed) => return None,
-            Err(Failure::Slow) => (None, Some("the disk did not answer in time".to_owned())),
-            Err(Failure::Store(error)) => (None, Some(error.to_string())),
+            Err(DiskFailure::Closed) => return None,
+            Err(DiskFailure::Slow) => (None, Some("the disk did not answer in time".to_owned())),
+            Err(DiskFailure::Store(error)) => (None, Some(error.to_string())),
         };
         let mut trouble = self.trouble();
-        let last = match touch {
-            Touch::Read => &mut trouble.read,
-            Touch::Write => &mut trouble.write,
+        let last = match access {
+            Access::Read => &mut trouble.read,
+            Access::Write => &mut trouble.write,
         };
         match (&why, last.is_some()) {
             (Some(why), _) if last.as_ref() != Some(why) => {
@@ -318,41 +301,6 @@ impl DiskEvidence {
         }
         *last = why;
         value
-    }
-
-    /// Does `work` on a thread that may block, for as long as is waited. The wait for a turn is not
-    /// the disk's; it ends when the disk hangs.
-    async fn work<T: Send + 'static>(
-        &self,
-        limit: Duration,
-        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let store = Arc::clone(self.store.get().ok_or(Failure::Closed)?);
-        if self.stuck.load(Ordering::Relaxed) > 0 {
-            return Err(Failure::Slow);
-        }
-        let turn = Arc::clone(&self.turns).acquire_owned();
-        let turn = tokio::select! {
-            biased;
-            turn = tokio::time::timeout(limit * TURN_PATIENCE, turn) => turn.map_err(|_| Failure::Slow)?,
-            () = self.hangs.notified() => return Err(Failure::Slow),
-        };
-        let turn = turn.map_err(|_| Failure::Slow)?;
-        let (errand, inside) = DiskTask::begin(&self.stuck);
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work(&store);
-            drop(inside);
-            drop(turn);
-            done
-        });
-        match tokio::time::timeout(limit, done).await {
-            Ok(done) => done.map_err(|_| Failure::Slow)?.map_err(Failure::Store),
-            Err(_) => {
-                errand.left();
-                self.hangs.notify_waiters();
-                Err(Failure::Slow)
-            }
-        }
     }
 }
 

@@ -7,7 +7,7 @@
 mod cached_evidence;
 mod disk_entries;
 mod disk_evidence;
-mod disk_task;
+mod disk_thread;
 mod evidence_query;
 mod evidence_sources;
 mod kept;
@@ -15,7 +15,7 @@ mod pending_writes;
 mod search;
 
 pub(crate) use cached_evidence::{FetchedEvidence, PlaceEvidence};
-pub(crate) use disk_entries::{KeptAbout, take_now};
+pub(crate) use disk_entries::{KeptAbout, Merge, take_now};
 pub use disk_evidence::StoreHealth;
 pub(crate) use evidence_query::EvidenceQuery;
 pub(crate) use evidence_sources::EvidenceSources;

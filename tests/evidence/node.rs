@@ -254,7 +254,7 @@ impl Node {
     pub fn set_fetched(&self, from_now: jiff::SignedDuration) {
         let store = self.store();
         for kept in store.entries().unwrap() {
-            assert!(store.confirm(&kept.entry.place, now() + from_now).unwrap());
+            store.put(&Entry { fetched: now() + from_now, ..kept.entry }, &[]).unwrap();
         }
     }
 

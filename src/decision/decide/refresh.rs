@@ -21,7 +21,7 @@ use crate::image::Repository;
 use crate::policy::{Class, Denial, Permit, Verdict, VerdictKey};
 use crate::registry;
 use crate::share::Slot;
-use crate::sources::{EvidenceQuery, PlaceEvidence};
+use crate::sources::{EvidenceQuery, Merge, PlaceEvidence};
 
 /// A place among the refreshes under way; given up when it is dropped, after a panic too.
 struct Underway {
@@ -81,7 +81,11 @@ impl Decider {
                 let (whole, absent) = seen(&pieces);
                 self.forget_absent(question, &repositories, absent).await;
                 self.evaluator.sources.memory.keep(whole.all());
-                self.evaluator.sources.store.put(whole.all(), question.about()).await;
+                self.evaluator
+                    .sources
+                    .store
+                    .merge(Merge::Whole, whole.all(), question.about())
+                    .await;
                 self.confirm(
                     key,
                     permit,
@@ -177,7 +181,11 @@ impl Decider {
             .collect();
         self.evaluator.sources.memory.forget(&query, |place| !newer.contains(place));
         let (whole, _) = seen(pieces);
-        self.evaluator.sources.store.replace(query, whole.all(), question.about(), began).await;
+        self.evaluator
+            .sources
+            .store
+            .retire(query, (whole.all(), question.about()), move |entry| entry.fetched < began)
+            .await;
     }
 
     /// Forgets the evidence of places that now have none, beside what still admits the image.
@@ -192,7 +200,7 @@ impl Decider {
         self.evaluator
             .sources
             .store
-            .drop_places(query, move |entry| absent.contains(&entry.place))
+            .retire(query, (&[], question.about()), move |entry| absent.contains(&entry.place))
             .await;
     }
 }

@@ -17,7 +17,7 @@ use crate::evidence::{Evidence, EvidenceProvenance, EvidenceSource, Outcome, Pla
 use crate::image::Repository;
 use crate::policy::{Class, Denial, Verdict};
 use crate::share::Slot;
-use crate::sources::{EvidenceQuery, Sizes};
+use crate::sources::{EvidenceQuery, Merge, Sizes};
 
 /// A verdict with the evidence that it rests on, or that was looked at in vain.
 #[derive(Debug)]
@@ -105,8 +105,8 @@ impl Evaluator {
         if !has_more {
             self.sources.memory.keep(cut.all());
         }
-        self.sources.store.put(whole.all(), question.about()).await;
-        self.sources.store.put_beside(cut.all(), question.about()).await;
+        self.sources.store.merge(Merge::Whole, whole.all(), question.about()).await;
+        self.sources.store.merge(Merge::Part, cut.all(), question.about()).await;
     }
 
     /// What the registry shows, when its host has a seat until then.

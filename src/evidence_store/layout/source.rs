@@ -13,7 +13,7 @@ use nix::fcntl::OFlag;
 use super::archive::Members;
 use super::error::{LayoutError, Skipped};
 use super::{INDEX_FILE, INDEX_MAX, LAYOUT_FILE};
-use crate::evidence_store::files::{self, Found};
+use crate::evidence_store::files::{self, FileContent};
 use crate::evidence_store::{Broken, StoreError};
 use crate::image::Digest;
 
@@ -136,9 +136,9 @@ fn plain(path: &Path, limit: u64) -> Result<Result<Option<Bytes>, Skipped>, Layo
         | StoreError::Unfit(_) => LayoutError::Store(error),
     })?;
     Ok(match found {
-        Found::Bytes(bytes) => Ok(Some(bytes.into())),
-        Found::Broken(Broken::TooLarge(_)) => Err(Skipped::TooLarge),
-        Found::Nothing | Found::Broken(_) => Ok(None),
+        FileContent::Bytes(bytes) => Ok(Some(bytes.into())),
+        FileContent::Broken(Broken::TooLarge(_)) => Err(Skipped::TooLarge),
+        FileContent::Nothing | FileContent::Broken(_) => Ok(None),
     })
 }
 

@@ -364,7 +364,8 @@ fn what_this_node_has_newer_is_not_made_older() {
     let (one, other) = (Home::new(), Home::new());
     let entry = keep(&one, "app", Way::Referrers);
     keep(&other, "app", Way::Referrers);
-    assert!(other.store.confirm(&entry.place, time(-1)).unwrap());
+    let newer = Entry { fetched: time(-1), ..entry.clone() };
+    other.store.put(&newer, &[]).unwrap();
     let (bytes, _) = one.export(std::slice::from_ref(&entry), &[]);
     let imported = other.import(&bytes).unwrap();
     assert_eq!(
@@ -372,7 +373,7 @@ fn what_this_node_has_newer_is_not_made_older() {
         (0, vec![(entry.place.subject.to_string(), Skipped::Older)])
     );
     assert_eq!(other.store.entry(&entry.place).unwrap().unwrap().fetched, time(-1));
-    assert!(one.store.confirm(&entry.place, time(-1)).unwrap());
+    one.store.put(&newer, &[]).unwrap();
     let (bytes, _) = one.export(&[one.store.entry(&entry.place).unwrap().unwrap()], &[]);
     assert_eq!(other.import(&bytes).unwrap().entries.len(), 1);
 }

@@ -13,8 +13,8 @@ fn chmod(path: &Path, mode: u32) {
 /// Why the store counts an entry's file as broken.
 fn why(store: &Store, entry: &Entry) -> Broken {
     match read::look(&store.folders.entry(&entry.place), &entry.place.subject).unwrap() {
-        read::Read::Broken(why) => why,
-        read::Read::Entry(_) | read::Read::Nothing => panic!("not broken"),
+        read::EntryFile::Broken(why) => why,
+        read::EntryFile::Entry(_) | read::EntryFile::Nothing => panic!("not broken"),
     }
 }
 
@@ -202,11 +202,12 @@ fn attack_b4_an_entry_that_is_not_exactly_an_entry_is_as_if_not_there() {
     ] {
         let bad = good.replacen(from, to, 1);
         assert_ne!(bad, good, "{from}");
-        fs::write(&path, bad).unwrap();
+        fs::write(&path, &bad).unwrap();
         assert_eq!(why(&store, &entry), expected, "{from} -> {to}");
         assert_eq!(store.entries_of(&entry.place.subject).unwrap(), []);
         assert_eq!(store.entries().unwrap(), []);
-        assert!(!store.confirm(&entry.place, time(1)).unwrap());
+        store.note_use(&entry, &Digest::of(b"another index"), time(1)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), bad, "it is not made good by being used");
     }
     for bad in [
         "",

@@ -2,7 +2,7 @@
 //! not at all.
 
 use super::*;
-use crate::evidence_store::files::Step;
+use crate::evidence_store::files::WriteStep;
 use crate::evidence_store::files::steps::{of, stopped_after};
 
 /// Everything that an entry names is there.
@@ -15,14 +15,17 @@ fn attack_g_blobs_are_flushed_and_named_before_the_entry_is() {
     let home = Home::new();
     let store = home.open();
     let (entry, contents) = sample("app");
-    let file = [Step::Created, Step::Written, Step::Flushed, Step::Named];
-    let blobs = [file.as_slice(), &file, &[Step::Listed]].concat();
-    let entry_file = [&[Step::Listed], file.as_slice(), &[Step::Listed]].concat();
+    let file = [WriteStep::Created, WriteStep::Written, WriteStep::Flushed, WriteStep::Named];
+    let blobs = [file.as_slice(), &file, &[WriteStep::Listed]].concat();
+    let entry_file = [&[WriteStep::Listed], file.as_slice(), &[WriteStep::Listed]].concat();
     assert_eq!(of(|| store.put(&entry, &contents).unwrap()), [blobs, entry_file.clone()].concat());
     // What is there is flushed again, not written again.
-    let again = [&[Step::Listed], entry_file.as_slice()].concat();
+    let again = [&[WriteStep::Listed], entry_file.as_slice()].concat();
     assert_eq!(of(|| store.put(&entry, &contents).unwrap()), again);
-    assert_eq!(of(|| assert!(store.remove(&entry.place).unwrap())), [Step::Removed, Step::Listed]);
+    assert_eq!(
+        of(|| assert!(store.remove(&entry.place).unwrap())),
+        [WriteStep::Removed, WriteStep::Listed]
+    );
 }
 
 #[test]

@@ -109,7 +109,8 @@ fn attack_g_a_disk_that_can_only_be_read_is_read() {
         assert!(matches!(store.put(&new, &contents), Err(StoreError::ReadOnly { .. })));
         assert!(matches!(store.remove(&entry.place), Err(StoreError::ReadOnly { .. })));
         assert!(matches!(store.evict(&|_| false, time(0)), Err(StoreError::ReadOnly { .. })));
-        store.touch(&entry, time(1_000_000));
+        let used = store.note_use(&entry, entry.targets.first().unwrap(), time(1_000_000));
+        assert!(matches!(used, Err(StoreError::ReadOnly { .. })));
         assert_eq!(store.counts().failed, 4);
     }
     mount.remount("rw");

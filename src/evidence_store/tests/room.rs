@@ -58,7 +58,7 @@ fn the_least_recently_used_goes_first_until_there_is_room() {
     let home = Home::new();
     let store = home.bounded(10 * EACH);
     let entries: Vec<Entry> = (0..10).map(|n| put(&store, &format!("a{n}"), time(n))).collect();
-    store.touch(&entries[0], time(100));
+    store.note_use(&entries[0], entries[0].targets.first().unwrap(), time(100)).unwrap();
     need(&store, &[&entries[1]]);
     let new = put(&store, "new", time(200));
     assert!(
