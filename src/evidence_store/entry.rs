@@ -58,7 +58,7 @@ pub struct Entry {
 
 /// The file; the order of its fields is theirs here.
 #[derive(Serialize)]
-struct File<'a> {
+struct EntryDocument<'a> {
     version: u64,
     repository: String,
     subject: &'a str,
@@ -70,7 +70,7 @@ struct File<'a> {
     names: &'a [String],
 }
 
-/// The names of [`File`]'s fields.
+/// The names of [`EntryDocument`]'s fields.
 const FIELDS: [&str; 9] = [
     "version",
     "repository",
@@ -153,7 +153,7 @@ impl Entry {
             texts(&mut self.blobs.iter()),
             texts(&mut self.targets.iter()),
         );
-        let file = File {
+        let file = EntryDocument {
             version: VERSION,
             repository: self.place.repository.to_string(),
             subject: self.place.subject.as_str(),

@@ -13,10 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Store;
 use super::error::{Broken, StoreError};
-use super::files::{self, charge, is_temporary};
+use super::files::{self, charge};
 use super::lock::{Hold, Lock};
 use super::read::{self, EntryFile};
-use super::scan::{self, FILES_MAX};
+use super::scan::{self, FILES_MAX, FileRole};
 use super::tally::Usage;
 use crate::image::Digest;
 
@@ -223,25 +223,17 @@ impl Store {
 
     fn survey(&self, keep: &dyn Fn(&Digest) -> bool) -> Result<Survey, StoreError> {
         let mut survey = Survey::default();
-        scan::visit(self.folders.blobs(), FILES_MAX, &mut |name, path| {
+        scan::each_file(&self.folders, FILES_MAX, &mut |role, path| {
             let charge = charge_of(&path);
-            if let Some(digest) = scan::digest_of(name) {
-                survey.blobs.insert(digest, Blob { charge, named_by: 0 });
-            } else if is_temporary(name) {
-                survey.remains.push((path, charge));
+            match role {
+                FileRole::Blob(digest) => {
+                    survey.blobs.insert(digest, Blob { charge, named_by: 0 });
+                }
+                FileRole::Entry(subject) => survey.add(self, &path, &subject, keep),
+                FileRole::Temporary => survey.remains.push((path, charge)),
+                FileRole::StrayBlob => {}
             }
             Ok(())
-        })?;
-        scan::subjects(&self.folders, &mut |subject, folder| {
-            scan::visit(&folder, FILES_MAX, &mut |name, path| {
-                if is_temporary(name) {
-                    let charge = charge_of(&path);
-                    survey.remains.push((path, charge));
-                    return Ok(());
-                }
-                survey.add(self, &path, &subject, keep);
-                Ok(())
-            })
         })?;
         Ok(survey)
     }

@@ -35,10 +35,9 @@ pub use scan::PER_SUBJECT_MAX;
 pub use tally::Counts;
 
 use crate::image::Digest;
-use files::is_temporary;
 use folders::Folders;
 use lock::{Hold, Lock};
-use scan::FILES_MAX;
+use scan::{FILES_MAX, FileRole};
 use tally::{Tally, Usage};
 
 /// Largest blob, in bytes: the largest bundle that can be read, an SBOM of 32 MiB in base64.
@@ -120,14 +119,12 @@ impl Store {
         let Some(_alone) = Lock::try_store(self.folders.lock(), Hold::Alone)? else {
             return Ok(());
         };
-        let mut remove = |name: &str, path: std::path::PathBuf| {
-            if is_temporary(name) {
+        scan::each_file(&self.folders, FILES_MAX, &mut |role, path| {
+            if matches!(role, FileRole::Temporary) {
                 files::remove(&path)?;
             }
             Ok(())
-        };
-        scan::visit(self.folders.blobs(), FILES_MAX, &mut remove)?;
-        scan::subjects(&self.folders, &mut |_, folder| scan::visit(&folder, FILES_MAX, &mut remove))
+        })
     }
 }
 

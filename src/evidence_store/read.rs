@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::entry::{self, Entry};
 use super::error::{Broken, StoreAction, StoreError};
-use super::files::{self, FileContent, is_temporary};
-use super::scan::{self, FILES_MAX, PER_SUBJECT_MAX};
+use super::files::{self, FileContent};
+use super::scan::{self, FileRole, PER_SUBJECT_MAX};
 use super::{BLOB_MAX, Store};
 use crate::evidence::Place;
 use crate::image::Digest;
@@ -194,42 +194,25 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the disk fails; then not every file was looked at.
     pub fn check(&self, each: &mut dyn FnMut(&Path, Option<&Broken>)) -> Result<(), StoreError> {
-        scan::visit(self.folders.blobs(), FILES_MAX, &mut |name, path| {
-            if is_temporary(name) {
-                return Ok(());
-            }
-            // What no digest is the name of is nobody's.
-            let Some(digest) = scan::digest_of(name) else {
-                each(&path, Some(&Broken::Misplaced));
-                return Ok(());
-            };
-            self.tell(&path, self.blob_at(&path, &digest, BLOB_MAX)?.err(), each);
-            Ok(())
-        })?;
-        scan::subjects(&self.folders, &mut |subject, folder| {
-            scan::visit(&folder, 2 * PER_SUBJECT_MAX, &mut |name, path| {
-                if is_temporary(name) {
+        scan::each_file(&self.folders, 2 * PER_SUBJECT_MAX, &mut |role, path| {
+            let broken = match role {
+                FileRole::Temporary => return Ok(()),
+                // What no digest is the name of is nobody's.
+                FileRole::StrayBlob => {
+                    each(&path, Some(&Broken::Misplaced));
                     return Ok(());
                 }
-                let broken = match look(&path, &subject)? {
+                FileRole::Blob(digest) => self.blob_at(&path, &digest, BLOB_MAX)?.err(),
+                FileRole::Entry(subject) => match look(&path, &subject)? {
                     EntryFile::Broken(why) => Some(why),
                     EntryFile::Entry(_) | EntryFile::Nothing => None,
-                };
-                self.tell(&path, broken, each);
-                Ok(())
-            })
+                },
+            };
+            if let Some(why) = &broken {
+                self.tally.tell_broken(&path, why);
+            }
+            each(&path, broken.as_ref());
+            Ok(())
         })
-    }
-
-    fn tell(
-        &self,
-        path: &Path,
-        broken: Option<Broken>,
-        each: &mut dyn FnMut(&Path, Option<&Broken>),
-    ) {
-        if let Some(why) = &broken {
-            self.tally.tell_broken(path, why);
-        }
-        each(path, broken.as_ref());
     }
 }

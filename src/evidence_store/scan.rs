@@ -1,4 +1,5 @@
-//! Looking through the store's folders, with bounds: [`visit`], [`measure`], [`subjects`].
+//! Looking through the store's folders, with bounds: [`each_file`] is the walk that counting,
+//! tidying, checking and evicting share.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::error::{StoreAction, StoreError};
-use super::files::charge;
+use super::files::{charge, is_temporary};
 use super::folders::Folders;
 use super::tally::Usage;
 use crate::image::Digest;
@@ -19,9 +20,46 @@ pub(super) const FILES_MAX: usize = 1 << 18;
 /// image.
 pub const PER_SUBJECT_MAX: usize = 64;
 
+/// What a file is by where it stands and what it is called; what is in it is another matter.
+pub(super) enum FileRole {
+    /// The bytes of a digest.
+    Blob(Digest),
+    /// Nobody's, among the blobs.
+    StrayBlob,
+    /// An entry about a digest, or what stands among these.
+    Entry(Digest),
+    /// One that was being written.
+    Temporary,
+}
+
+/// Calls `each` with every file of the store: the blobs, then the entries about one digest after the
+/// other, of which there are at most `per_subject`.
+pub(super) fn each_file(
+    folders: &Folders,
+    per_subject: usize,
+    each: &mut dyn FnMut(FileRole, PathBuf) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    visit(folders.blobs(), FILES_MAX, &mut |name, path| {
+        let role = if is_temporary(name) {
+            FileRole::Temporary
+        } else {
+            digest_of(name).map_or(FileRole::StrayBlob, FileRole::Blob)
+        };
+        each(role, path)
+    })?;
+    subjects(folders, &mut |subject, folder| {
+        visit(&folder, per_subject, &mut |name, path| {
+            let is_temporary = is_temporary(name);
+            let role =
+                if is_temporary { FileRole::Temporary } else { FileRole::Entry(subject.clone()) };
+            each(role, path)
+        })
+    })
+}
+
 /// Calls `each` with every name in a folder and its path; names that are no UTF-8 are left out,
 /// none of ours is.
-pub(super) fn visit(
+fn visit(
     folder: &Path,
     limit: usize,
     each: &mut dyn FnMut(&str, PathBuf) -> Result<(), StoreError>,
@@ -71,16 +109,16 @@ pub(super) fn entry_files(
 /// How much there is.
 pub(super) fn measure(folders: &Folders) -> Result<Usage, StoreError> {
     let mut usage = Usage::default();
-    visit(folders.blobs(), FILES_MAX, &mut |_, path| {
-        add(&mut usage, &path);
+    each_file(folders, FILES_MAX, &mut |role, path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_one = matches!(role, FileRole::Entry(_)) && is_entry(name);
+        usage.entries = usage.entries.saturating_add(u64::from(is_one));
+        // What is gone since it was listed takes no space.
+        if let Ok(metadata) = fs::symlink_metadata(&path) {
+            usage.files = usage.files.saturating_add(1);
+            usage.bytes = usage.bytes.saturating_add(charge(metadata.len()));
+        }
         Ok(())
-    })?;
-    subjects(folders, &mut |_, folder| {
-        visit(&folder, FILES_MAX, &mut |name, path| {
-            add(&mut usage, &path);
-            usage.entries = usage.entries.saturating_add(u64::from(is_entry(name)));
-            Ok(())
-        })
     })?;
     Ok(usage)
 }
@@ -101,12 +139,4 @@ pub(super) fn used(metadata: &Metadata) -> Timestamp {
 
 fn is_entry(name: &str) -> bool {
     name.strip_suffix(".json").is_some_and(|hex| digest_of(hex).is_some())
-}
-
-fn add(usage: &mut Usage, path: &Path) {
-    // What is gone since it was listed takes no space.
-    if let Ok(metadata) = fs::symlink_metadata(path) {
-        usage.files = usage.files.saturating_add(1);
-        usage.bytes = usage.bytes.saturating_add(charge(metadata.len()));
-    }
 }

@@ -44,13 +44,13 @@ pub(super) struct Usage {
 /// What the store knows without looking.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    state: Mutex<State>,
+    state: Mutex<TallyState>,
     broken: AtomicU64,
     failed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct TallyState {
     usage: Usage,
     needed: Option<BTreeSet<Digest>>,
     /// Images of entries that were put since the node was last asked which it has, and since the
@@ -149,11 +149,11 @@ impl Tally {
     }
 
     /// A thread that panicked left nothing half done here.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TallyState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn is_recent(state: &State, digest: &Digest) -> bool {
+fn is_recent(state: &TallyState, digest: &Digest) -> bool {
     state.recent.iter().any(|recent| recent.contains(digest))
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::catalog::Catalog;
 use super::fetch;
-use super::finding::{self, Found, Node, find, gathered};
+use super::finding::{self, KeptAbout, NodeRuntime, find, gathered};
 use super::on_node::tell_broken;
 use super::wanted::Wanted;
 use crate::cli::terminal::screen::{Exit, Screen, plain};
@@ -47,7 +47,7 @@ pub(in crate::cli) struct Options {
 #[derive(Serialize)]
 struct Answer {
     file: String,
-    images: Vec<Image>,
+    images: Vec<ExportedImage>,
     carriers: usize,
     blobs: usize,
     bytes: u64,
@@ -55,7 +55,7 @@ struct Answer {
 }
 
 #[derive(Serialize)]
-struct Image {
+struct ExportedImage {
     name: Option<String>,
     digest: String,
 }
@@ -96,14 +96,14 @@ fn wanted(
     store: &Store,
     settings: &Settings,
     screen: &mut Screen,
-) -> Result<Result<Vec<Found>, String>, String> {
+) -> Result<Result<Vec<KeptAbout>, String>, String> {
     let catalog = Catalog::of(store)?;
     if options.all {
         let found = finding::all(&catalog);
         return Ok(if found.is_empty() { Err("nothing is kept".to_owned()) } else { Ok(found) });
     }
     let (mut found, mut fetched) = (Vec::new(), Vec::new());
-    let mut node = Node::new(settings);
+    let mut node = NodeRuntime::new(settings);
     for wanted in &options.images {
         match find(wanted, &catalog, &mut node, screen) {
             Ok(one) => found.push(one),
@@ -127,14 +127,14 @@ fn wanted(
 }
 
 /// Each entry once, in the order of the images.
-fn entries_of(found: &[Found]) -> Vec<Entry> {
+fn entries_of(found: &[KeptAbout]) -> Vec<Entry> {
     let mut places = HashSet::new();
     let entries = found.iter().flat_map(|found| &found.entries);
     entries.filter(|entry| places.insert(&entry.place)).cloned().collect()
 }
 
 /// Every name once.
-fn names_of(found: &[Found]) -> Vec<(String, Digest)> {
+fn names_of(found: &[KeptAbout]) -> Vec<(String, Digest)> {
     let named = found
         .iter()
         .flat_map(|found| found.names.iter().map(|name| (name.clone(), found.target.clone())));
@@ -219,7 +219,7 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn told(out: &Out, found: &[Found], written: &Exported, screen: &mut Screen) {
+fn told(out: &Out, found: &[KeptAbout], written: &Exported, screen: &mut Screen) {
     let Exported { carriers, blobs, bytes, left_out, .. } = written;
     let sum = format!("{carriers} signature manifests, {blobs} files, {bytes} bytes");
     for digest in left_out {
@@ -230,13 +230,13 @@ fn told(out: &Out, found: &[Found], written: &Exported, screen: &mut Screen) {
     };
     let file = path.display().to_string();
     if screen.is_json() {
-        let names = |found: &Found| match found.names.is_empty() {
+        let names = |found: &KeptAbout| match found.names.is_empty() {
             true => vec![None],
             false => found.names.iter().cloned().map(Some).collect(),
         };
-        let image = |found: &Found| {
+        let image = |found: &KeptAbout| {
             let digest = found.target.to_string();
-            names(found).into_iter().map(move |name| Image { name, digest: digest.clone() })
+            names(found).into_iter().map(move |name| ExportedImage { name, digest: digest.clone() })
         };
         let images = found.iter().flat_map(image).collect();
         let left_out = left_out.iter().map(ToString::to_string).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::finding::Found;
+use super::finding::KeptAbout;
 use super::on_node::tokio_runtime;
 use super::wanted::Wanted;
 use crate::cli::terminal::screen::Screen;
@@ -66,7 +66,7 @@ async fn admitted(
 /// The images' own manifests, and the configs of these and of the manifests around signatures, as
 /// far as they are not in the store. One that cannot be had is told, and left out.
 pub(super) fn complete(
-    found: &[Found],
+    found: &[KeptAbout],
     store: &Store,
     settings: &Settings,
     screen: &mut Screen,
@@ -102,7 +102,7 @@ struct Completing<'c> {
 impl Completing<'_> {
     /// The image and the manifests under it that have signatures, from the repositories of its
     /// names.
-    async fn image(&mut self, found: &Found) {
+    async fn image(&mut self, found: &KeptAbout) {
         let named = found.names.first().and_then(|name| Reference::parse(name).ok());
         let named = named.map(|reference| reference.runtime_repository().clone());
         let repository =

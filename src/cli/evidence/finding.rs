@@ -19,7 +19,7 @@ const CHOICES_SHOWN: usize = 8;
 
 /// What is kept about one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct KeptAbout {
     /// What the name points at.
     pub(super) target: Digest,
     /// What it is called: by the person, or in the store.
@@ -29,7 +29,7 @@ pub(super) struct Found {
 }
 
 /// The runtime of this node, that knows what a tag means here.
-pub(super) struct Node<'s> {
+pub(super) struct NodeRuntime<'s> {
     settings: &'s Settings,
     asking: Option<(tokio::runtime::Runtime, Runtime)>,
     has_failed: bool,
@@ -42,9 +42,9 @@ pub(super) struct Node<'s> {
 pub(super) fn find(
     wanted: &Wanted,
     catalog: &Catalog,
-    node: &mut Node<'_>,
+    node: &mut NodeRuntime<'_>,
     screen: &mut Screen,
-) -> Result<Found, String> {
+) -> Result<KeptAbout, String> {
     let mut by_name = |reference: &Reference| {
         let target = named(reference, catalog, node, screen)?;
         gathered(Some(reference), &target, catalog)
@@ -62,7 +62,7 @@ pub(super) fn find(
 }
 
 /// Everything that is kept, image by image, each once.
-pub(super) fn all(catalog: &Catalog) -> Vec<Found> {
+pub(super) fn all(catalog: &Catalog) -> Vec<KeptAbout> {
     let mut targets = BTreeSet::new();
     for Kept { entry, .. } in catalog.entries() {
         match entry.targets.is_empty() {
@@ -78,7 +78,7 @@ pub(super) fn gathered(
     called: Option<&Reference>,
     target: &Digest,
     catalog: &Catalog,
-) -> Result<Found, String> {
+) -> Result<KeptAbout, String> {
     let entries: Vec<Entry> = catalog.about(target).map(|kept| kept.entry.clone()).collect();
     if entries.is_empty() {
         let called = called.map(|reference| format!("{reference}, ")).unwrap_or_default();
@@ -88,7 +88,7 @@ pub(super) fn gathered(
         Some(reference) => vec![reference.to_string()],
         None => stored(target, &entries),
     };
-    Ok(Found { target: target.clone(), names, entries })
+    Ok(KeptAbout { target: target.clone(), names, entries })
 }
 
 fn nothing(about: &str) -> String {
@@ -105,7 +105,7 @@ fn stored(target: &Digest, entries: &[Entry]) -> Vec<String> {
 fn named(
     reference: &Reference,
     catalog: &Catalog,
-    node: &mut Node<'_>,
+    node: &mut NodeRuntime<'_>,
     screen: &mut Screen,
 ) -> Result<Digest, String> {
     if let Some(digest) = reference.digest() {
@@ -122,7 +122,7 @@ fn named(
     one(found, &reference.to_string())
 }
 
-impl<'s> Node<'s> {
+impl<'s> NodeRuntime<'s> {
     /// Of this configuration; nothing is asked yet.
     pub(super) fn new(settings: &'s Settings) -> Self {
         Self { settings, asking: None, has_failed: false }

@@ -42,13 +42,13 @@ struct Shown {
     used: jiff::Timestamp,
     names: Vec<String>,
     targets: Vec<String>,
-    files: Vec<File>,
+    files: Vec<KeptFile>,
     claims: Vec<Claimed>,
 }
 
 /// One file that the entry needs.
 #[derive(Serialize)]
-struct File {
+struct KeptFile {
     kind: &'static str,
     digest: String,
     bytes: Option<usize>,
@@ -107,7 +107,7 @@ impl Shown {
         let file = |kind| {
             move |digest: &Digest| {
                 let bytes = store.read(digest, BLOB_MAX).ok().flatten().map(|bytes| bytes.len());
-                File { kind, digest: digest.to_string(), bytes }
+                KeptFile { kind, digest: digest.to_string(), bytes }
             }
         };
         let manifests = entry.manifests.iter().map(file("manifest"));

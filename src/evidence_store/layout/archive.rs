@@ -30,14 +30,14 @@ const SPARSE: &str = "GNU.sparse";
 #[derive(Debug)]
 pub(super) struct Members {
     file: File,
-    blobs: BTreeMap<Digest, Place>,
-    layout: Option<Place>,
-    index: Option<Place>,
+    blobs: BTreeMap<Digest, MemberRange>,
+    layout: Option<MemberRange>,
+    index: Option<MemberRange>,
 }
 
 /// Where a member's bytes are.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct MemberRange {
     offset: u64,
     pub(super) size: u64,
 }
@@ -65,7 +65,7 @@ impl Members {
                 return Err(LayoutError::TooMany { what: "members", limit });
             }
             let mut entry = entry.map_err(|_| ArchiveFault::Header)?;
-            let place = Place { offset: entry.raw_file_position(), size: entry.size() };
+            let place = MemberRange { offset: entry.raw_file_position(), size: entry.size() };
             if place.offset.checked_add(place.size).is_none_or(|end| end > length) {
                 return Err(ArchiveFault::Truncated.into());
             }
@@ -85,19 +85,19 @@ impl Members {
     }
 
     /// Where the bytes are that are said to have a digest.
-    pub(super) fn find(&self, digest: &Digest) -> Option<Place> {
+    pub(super) fn find(&self, digest: &Digest) -> Option<MemberRange> {
         self.blobs.get(digest).copied()
     }
 
     /// The bytes of a member of at most `limit`; none where it is longer, or the file has changed.
-    pub(super) fn read(&self, place: Place, limit: u64) -> Option<Bytes> {
+    pub(super) fn read(&self, place: MemberRange, limit: u64) -> Option<Bytes> {
         let size = usize::try_from(place.size).ok().filter(|_| place.size <= limit)?;
         let mut bytes = vec![0; size];
         self.file.read_exact_at(&mut bytes, place.offset).ok()?;
         Some(bytes.into())
     }
 
-    fn add(&mut self, entry: &mut Entry<'_, File>, place: Place) -> Result<(), ArchiveFault> {
+    fn add(&mut self, entry: &mut Entry<'_, File>, place: MemberRange) -> Result<(), ArchiveFault> {
         let kind = entry.header().entry_type();
         if matches!(kind, EntryType::XHeader | EntryType::XGlobalHeader) {
             return check_extension(entry);

@@ -12,12 +12,12 @@ use jiff::Timestamp;
 use super::error::{LayoutError, Skipped};
 use super::imported::Imported;
 use super::index::Listed;
-use super::source::Source;
+use super::layout_files::LayoutFiles;
 use super::{
     FETCHED, KIND, KIND_ATTESTATIONS, KIND_IMAGE, KIND_INDEX, KIND_SIGNATURES, REF_NAME,
     REPOSITORY, SOURCE, SUBJECT, TARGETS,
 };
-use crate::evidence::{Format, Place, Source as Way};
+use crate::evidence::{Format, Place, Source};
 use crate::evidence_store::{BLOB_MAX, TARGETS_MAX, source_of};
 use crate::image::{Digest, Document, Manifest, Reference, Repository};
 
@@ -57,7 +57,7 @@ impl<'a> Contents<'a> {
     /// Reads the manifests and indexes that a layout lists without saying in our words what they
     /// are.
     pub(super) fn read(
-        source: &Source,
+        source: &LayoutFiles,
         listed: &'a [Listed],
         imported: &mut Imported,
     ) -> Result<Self, LayoutError> {
@@ -128,18 +128,18 @@ impl<'a> Contents<'a> {
         let (subject, way, manifests) =
             match (one.annotation(KIND), tagged, self.documents.get(&manifest)) {
                 (Some(KIND_SIGNATURES), _, _) => {
-                    (self.cosigned()?, Way::SignatureTag, vec![manifest])
+                    (self.cosigned()?, Source::SignatureTag, vec![manifest])
                 }
                 (Some(KIND_ATTESTATIONS), _, _) => {
-                    (self.cosigned()?, Way::AttestationTag, vec![manifest])
+                    (self.cosigned()?, Source::AttestationTag, vec![manifest])
                 }
-                (_, Some((subject, Way::FallbackTag)), Some(Shape::Index(entries))) => {
-                    (subject, Way::FallbackTag, entries.clone())
+                (_, Some((subject, Source::FallbackTag)), Some(Shape::Index(entries))) => {
+                    (subject, Source::FallbackTag, entries.clone())
                 }
-                (_, Some((_, Way::FallbackTag)), _) => return Err(Skipped::NoEvidence),
+                (_, Some((_, Source::FallbackTag)), _) => return Err(Skipped::NoEvidence),
                 (_, Some((subject, way)), _) => (subject, way, vec![manifest]),
                 (_, None, Some(Shape::Referring(subject))) => {
-                    (subject.clone(), Way::Referrers, vec![manifest])
+                    (subject.clone(), Source::Referrers, vec![manifest])
                 }
                 (_, None, Some(Shape::Index(_) | Shape::Other) | None) => return Ok(Vec::new()),
             };
@@ -205,13 +205,13 @@ fn ours(one: &Listed, manifest: Digest) -> Result<Claim, Skipped> {
 
 /// What a tag of the forms `sha256-<hex>`, `sha256-<hex>.sig` and `sha256-<hex>.att` is about,
 /// alone or at the end of a reference.
-fn tag_about(name: &str) -> Option<(Digest, Way)> {
+fn tag_about(name: &str) -> Option<(Digest, Source)> {
     let tag = name.rsplit(':').next()?;
     let rest = tag.strip_prefix("sha256-")?;
     let (hex, way) = match rest.split_once('.') {
-        None => (rest, Way::FallbackTag),
-        Some((hex, "sig")) => (hex, Way::SignatureTag),
-        Some((hex, "att")) => (hex, Way::AttestationTag),
+        None => (rest, Source::FallbackTag),
+        Some((hex, "sig")) => (hex, Source::SignatureTag),
+        Some((hex, "att")) => (hex, Source::AttestationTag),
         Some(_) => return None,
     };
     Some((Digest::parse(&format!("sha256:{hex}")).ok()?, way))

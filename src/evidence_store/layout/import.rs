@@ -10,8 +10,8 @@ use super::claims::{Claim, Contents, carries_evidence};
 use super::error::{LayoutError, Skipped, named};
 use super::imported::Imported;
 use super::index;
-use super::source::Source;
-use crate::evidence::Source as Way;
+use super::layout_files::LayoutFiles;
+use crate::evidence::Source;
 use crate::evidence_store::{
     BLOB_MAX, BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError, TARGETS_MAX,
 };
@@ -27,7 +27,7 @@ const TAGGED_MAX: usize = 16;
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 /// An entry that is gathered from a layout.
 struct Gathering<'a> {
-    source: &'a Source,
+    source: &'a LayoutFiles,
     entry: Entry,
     contents: Vec<(Digest, Bytes)>,
     bytes: u64,
@@ -50,11 +50,11 @@ pub fn import(
     repository: Option<&Repository>,
     now: Timestamp,
 ) -> Result<Imported, LayoutError> {
-    let source = Source::open(path)?;
+    let source = LayoutFiles::open(path)?;
     let listed = index::read(&source)?;
     let mut imported = Imported::default();
     let contents = Contents::read(&source, &listed, &mut imported)?;
-    let mut places: BTreeMap<(String, Digest, Way), Vec<Claim>> = BTreeMap::new();
+    let mut places: BTreeMap<(String, Digest, Source), Vec<Claim>> = BTreeMap::new();
     for claim in contents.claims(repository, &mut imported)? {
         let place = &claim.place;
         let key = (place.repository.to_string(), place.subject.clone(), place.source);
@@ -70,7 +70,7 @@ pub fn import(
 
 /// Reads what the claims of one place name.
 fn gather<'a>(
-    source: &'a Source,
+    source: &'a LayoutFiles,
     claims: &[Claim],
     now: Timestamp,
     imported: &mut Imported,
@@ -241,7 +241,7 @@ impl Gathering<'_> {
     /// Whether its place is a tag that points at one manifest with all signatures, of each host at
     /// one.
     fn is_tagged(&self) -> bool {
-        matches!(self.entry.place.source, Way::SignatureTag | Way::AttestationTag)
+        matches!(self.entry.place.source, Source::SignatureTag | Source::AttestationTag)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::error::{LayoutError, Skipped};
-use super::source::Source;
+use super::layout_files::LayoutFiles;
 use super::{INDEX_FILE, INDEX_MAX, LAYOUT_FILE, LAYOUT_VERSION};
 use crate::image::Digest;
 use crate::image::json::{self, Limits};
@@ -52,7 +52,7 @@ impl Listed {
 }
 
 /// Reads what a layout lists.
-pub(super) fn read(source: &Source) -> Result<Vec<Listed>, LayoutError> {
+pub(super) fn read(source: &LayoutFiles) -> Result<Vec<Listed>, LayoutError> {
     let layout =
         json::parse(&source.layout()?, Limits { bytes: 4 << 10, depth: 4, values: 64, free: &[] });
     let layout = layout.map_err(|error| LayoutError::Json(LAYOUT_FILE, error))?;
@@ -91,7 +91,8 @@ pub(super) fn bytes(listed: &[Listed]) -> Result<Vec<u8>, LayoutError> {
         size: one.size,
         annotations: &one.annotations,
     });
-    let index = Index { schema_version: 2, media_type: INDEX_TYPE, manifests: manifests.collect() };
+    let index =
+        IndexDocument { schema_version: 2, media_type: INDEX_TYPE, manifests: manifests.collect() };
     // Strings and numbers alone: this cannot fail.
     let bytes = serde_json::to_vec(&index).unwrap_or_default();
     if listed.len() > LISTED_MAX
@@ -104,7 +105,7 @@ pub(super) fn bytes(listed: &[Listed]) -> Result<Vec<u8>, LayoutError> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Index<'a> {
+struct IndexDocument<'a> {
     schema_version: u8,
     media_type: &'static str,
     manifests: Vec<Descriptor<'a>>,

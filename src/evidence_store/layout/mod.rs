@@ -20,7 +20,7 @@ mod export;
 mod import;
 mod imported;
 mod index;
-mod source;
+mod layout_files;
 
 pub use error::{ArchiveFault, LayoutError, Skipped};
 pub use export::{Exported, export};

@@ -1,4 +1,4 @@
-//! [`Source`]: a layout that is read, a tar file or a folder. What comes out hashes to what it was
+//! [`LayoutFiles`]: a layout that is read, a tar file or a folder. What comes out hashes to what it was
 //! asked by.
 
 use std::cell::Cell;
@@ -31,24 +31,24 @@ const COMPRESSED: [(&[u8], &str); 4] = [
 ];
 
 /// A layout that is read.
-pub(super) struct Source {
-    kind: Kind,
+pub(super) struct LayoutFiles {
+    kind: Container,
     read: Cell<u64>,
 }
 
-enum Kind {
+enum Container {
     Archive(Members),
     Folder(PathBuf),
 }
 
-impl Source {
+impl LayoutFiles {
     /// Opens what is at a path.
     pub(super) fn open(path: &Path) -> Result<Self, LayoutError> {
         let failed =
             |error: io::Error| LayoutError::Input { path: path.to_owned(), kind: error.kind() };
         let metadata = fs::metadata(path).map_err(failed)?;
         let kind = if metadata.is_dir() {
-            Kind::Folder(path.to_owned())
+            Container::Folder(path.to_owned())
         } else {
             // Opening a pipe would wait for a writer; with this it does not.
             let mut how = OpenOptions::new();
@@ -58,7 +58,7 @@ impl Source {
                 return Err(LayoutError::NotAFile { path: path.to_owned() });
             }
             refuse_compressed(&file)?;
-            Kind::Archive(Members::of(file)?)
+            Container::Archive(Members::of(file)?)
         };
         Ok(Self { kind, read: Cell::new(0) })
     }
@@ -66,8 +66,10 @@ impl Source {
     /// The bytes of `oci-layout`.
     pub(super) fn layout(&self) -> Result<Bytes, LayoutError> {
         let bytes = match &self.kind {
-            Kind::Archive(members) => members.layout(LAYOUT_MAX),
-            Kind::Folder(folder) => plain(&folder.join(LAYOUT_FILE), LAYOUT_MAX)?.ok().flatten(),
+            Container::Archive(members) => members.layout(LAYOUT_MAX),
+            Container::Folder(folder) => {
+                plain(&folder.join(LAYOUT_FILE), LAYOUT_MAX)?.ok().flatten()
+            }
         };
         bytes.ok_or(LayoutError::Missing(LAYOUT_FILE))
     }
@@ -75,8 +77,8 @@ impl Source {
     /// The bytes of `index.json`.
     pub(super) fn index(&self) -> Result<Bytes, LayoutError> {
         let bytes = match &self.kind {
-            Kind::Archive(members) => members.index(INDEX_MAX),
-            Kind::Folder(folder) => plain(&folder.join(INDEX_FILE), INDEX_MAX)?.ok().flatten(),
+            Container::Archive(members) => members.index(INDEX_MAX),
+            Container::Folder(folder) => plain(&folder.join(INDEX_FILE), INDEX_MAX)?.ok().flatten(),
         };
         bytes.ok_or(LayoutError::Missing(INDEX_FILE))
     }
@@ -88,14 +90,14 @@ impl Source {
         limit: u64,
     ) -> Result<Result<Bytes, Skipped>, LayoutError> {
         let bytes = match &self.kind {
-            Kind::Archive(members) => match members.find(digest) {
+            Container::Archive(members) => match members.find(digest) {
                 None => Err(Skipped::Missing),
                 Some(place) if place.size > limit => Err(Skipped::TooLarge),
                 Some(place) => self
                     .count(place.size)
                     .map(|()| members.read(place, limit).ok_or(Skipped::Missing))?,
             },
-            Kind::Folder(folder) => {
+            Container::Folder(folder) => {
                 let found = plain(&folder.join("blobs").join("sha256").join(digest.hex()), limit)?;
                 let bytes = found.and_then(|bytes| bytes.ok_or(Skipped::Missing));
                 self.count(
