@@ -157,7 +157,7 @@ async fn images(table: &mut Table, rig: &rig::Rig, socket: &std::path::Path) {
         rig.registry.clear_log();
         resident.push(mib(gate.memory("VmRSS")));
     }
-    table.bound("VmRSS after 10,000 images", resident[0], "MiB", IMAGES_LIMIT);
+    table.limit("VmRSS after 10,000 images", resident[0], "MiB", IMAGES_LIMIT);
     table.note("VmRSS after them, all verdicts kept", &format!("{:.1} MiB", resident[1]), "", None);
     let verdict = (resident[1] - resident[0]) * 1024.0 / (IMAGES - VERDICTS) as f64;
     table.bound("one more verdict", verdict, "KiB", VERDICT_LIMIT);

@@ -47,8 +47,8 @@ pub fn about(path: &Path, id: DecisionId, tell: &mut dyn FnMut(&Line)) -> Result
     let search = LogSearch { needle, filter: Filter { id: Some(id), ..Filter::default() }, id };
     let (first, offset) = beginning(&files, id).map_err(failed)?;
     let late = files.iter().enumerate().skip(first);
-    let late: Vec<Part<'_>> = late
-        .map(|(number, file)| Part {
+    let late: Vec<FilePart<'_>> = late
+        .map(|(number, file)| FilePart {
             file,
             bytes: if number == first { offset } else { 0 }..u64::MAX,
         })
@@ -56,8 +56,8 @@ pub fn about(path: &Path, id: DecisionId, tell: &mut dyn FnMut(&Line)) -> Result
     let mut found = search.all(&late).map_err(failed)?;
     if !found.iter().any(|part| part.is_there) {
         let early = files.iter().enumerate().take(first.saturating_add(1));
-        let early: Vec<Part<'_>> = early
-            .map(|(number, file)| Part {
+        let early: Vec<FilePart<'_>> = early
+            .map(|(number, file)| FilePart {
                 file,
                 bytes: 0..if number == first { offset } else { u64::MAX },
             })
@@ -75,14 +75,14 @@ struct LogSearch {
 }
 
 /// Bytes of a file; they begin with a line.
-struct Part<'f> {
+struct FilePart<'f> {
     file: &'f File,
     bytes: Range<u64>,
 }
 
 /// What was found in one part.
 #[derive(Default)]
-struct Found {
+struct FoundLines {
     /// The lines that are about the decision.
     lines: Vec<Line>,
     /// Whether its own is among them.
@@ -92,7 +92,7 @@ struct Found {
 impl LogSearch {
     /// What is in these parts, in their order. They are searched side by side: most of the time is
     /// the kernel's, which copies them.
-    fn all(&self, parts: &[Part<'_>]) -> io::Result<Vec<Found>> {
+    fn all(&self, parts: &[FilePart<'_>]) -> io::Result<Vec<FoundLines>> {
         let next = AtomicUsize::new(0);
         let search = || -> io::Result<Vec<_>> {
             let mut found = Vec::new();
@@ -119,8 +119,8 @@ impl LogSearch {
         Ok(found.into_iter().map(|(_, found)| found).collect())
     }
 
-    fn lines(&self, part: &Part<'_>) -> io::Result<Found> {
-        let (mut at, mut kept, mut found) = (part.bytes.start, 0, Found::default());
+    fn lines(&self, part: &FilePart<'_>) -> io::Result<FoundLines> {
+        let (mut at, mut kept, mut found) = (part.bytes.start, 0, FoundLines::default());
         let mut buffer = vec![0; BLOCK + LINE_MAX];
         loop {
             let most = BLOCK.min(usize::try_from(part.bytes.end - at).unwrap_or(BLOCK));
@@ -142,7 +142,7 @@ impl LogSearch {
         }
     }
 
-    fn among(&self, lines: &[u8], found: &mut Found) {
+    fn among(&self, lines: &[u8], found: &mut FoundLines) {
         let mut from = 0;
         while let Some(hit) = self.needle.find_at(lines, from) {
             let newline = |byte: &u8| *byte == b'\n';
