@@ -164,8 +164,12 @@ pub async fn requests_travel() -> Outcome {
     let answer = raw.call(PULL, &large).await?;
     ensure!(answer.code == 0, "15 MiB: {answer:?}");
     println!("   a pull of {} MiB passed", large.len() >> 20);
+    unreadable(&stage, &tap, &pull).await
+}
 
-    let marked = frame(&[&pull[..], &length_delimited(UNKNOWN_FIELD, b"must not arrive")].concat());
+/// What cannot be read as exactly one plain message is refused, and nothing of it arrives.
+async fn unreadable(stage: &Stage, tap: &Tap, pull: &[u8]) -> Outcome {
+    let marked = frame(&[pull, &length_delimited(UNKNOWN_FIELD, b"must not arrive")].concat());
     let mut compressed = marked.clone();
     compressed[0] = 1;
     let twice = length_delimited(
@@ -173,7 +177,7 @@ pub async fn requests_travel() -> Outcome {
         &ImageSpec { image: format!("{HOST}/prod/unsigned:v1"), ..ImageSpec::default() }
             .encode_to_vec(),
     );
-    let mut two_images = pull.clone();
+    let mut two_images = pull.to_vec();
     two_images.extend_from_slice(&twice);
     two_images.extend_from_slice(&length_delimited(UNKNOWN_FIELD, b"must not arrive"));
     let cut = marked[..marked.len() - 3].to_vec();
@@ -212,6 +216,28 @@ fn length_delimited(number: u32, bytes: &[u8]) -> Vec<u8> {
     field
 }
 
+/// A stream of events ends with UNAVAILABLE, after the events that were on their way.
+async fn end_unavailable(events: &mut Streaming<ContainerEventResponse>) -> Outcome {
+    let ended = loop {
+        match tokio::time::timeout(EVENT_MAX, events.message()).await? {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                return Err(Failure("the stream ended as if the runtime had said so".to_owned()));
+            }
+            Err(ended) => break ended,
+        }
+    };
+    ensure!(ended.code() == Code::Unavailable, "the stream ended with {ended}");
+    Ok(())
+}
+
+async fn version_is_unavailable(cri: &Cri) -> Outcome {
+    let answer = cri.runtime.clone().version(VersionRequest::default()).await;
+    let down = answer.err().ok_or("who answers?")?;
+    ensure!(down.code() == Code::Unavailable, "while the runtime is away: {down}");
+    Ok(())
+}
+
 /// Fact H1: the runtime goes away under an open stream, and while nothing happens, and comes back.
 pub async fn containerd_restart() -> Outcome {
     for flavour in Flavour::all() {
@@ -228,40 +254,14 @@ pub async fn containerd_restart() -> Outcome {
                 stage.containerd.stop()
             }
             if let Some(events) = &mut events {
-                // Events that were on their way come first.
-                let ended = loop {
-                    match tokio::time::timeout(EVENT_MAX, events.message()).await? {
-                        Ok(Some(_)) => {}
-                        Ok(None) => {
-                            return Err(Failure(
-                                "the stream ended as if the runtime had said so".to_owned(),
-                            ));
-                        }
-                        Err(ended) => break ended,
-                    }
-                };
-                ensure!(ended.code() == Code::Unavailable, "the stream ended with {ended}");
+                end_unavailable(events).await?;
             }
             let asked = Instant::now();
-            let down = cri
-                .runtime
-                .clone()
-                .version(VersionRequest::default())
-                .await
-                .err()
-                .ok_or("who answers?")?;
+            version_is_unavailable(&cri).await?;
             let at_once = asked.elapsed();
-            ensure!(down.code() == Code::Unavailable, "while the runtime is away: {down}");
             let before = stage.gate_log().matches(AWAY).count();
             for _ in 0..50 {
-                let down = cri
-                    .runtime
-                    .clone()
-                    .version(VersionRequest::default())
-                    .await
-                    .err()
-                    .ok_or("who answers?")?;
-                ensure!(down.code() == Code::Unavailable, "while the runtime is away: {down}");
+                version_is_unavailable(&cri).await?;
             }
             let lines = stage.gate_log().matches(AWAY).count();
             ensure!(lines == before && lines > 0, "{before} lines became {lines} by 50 calls");

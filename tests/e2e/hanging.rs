@@ -296,22 +296,25 @@ async fn takes_nothing(what: &str, full: bool) -> Outcome {
     }
     println!("   {what} at the start: what only a warning lets in, and what is new, waits");
     said_once_each_time(&stage, written)?;
-
     if full {
         disk.free()?
     } else {
         disk.read_only(false)?
     }
-    eventually("new images are admitted again", LONG, async || {
-        stage.cri().pull(&new).await.is_ok()
-    })
-    .await?;
-    ensure!(status(&stage)?.0 == Some(0), "the status afterwards: {}", status(&stage)?.1);
+    takes_again(&stage, &new).await?;
+    stage.kill_gate()?;
+    drop(disk);
+    Ok(())
+}
+
+/// The disk takes records again: new images are admitted, and a note tells of what was lost.
+async fn takes_again(stage: &Stage, new: &str) -> Outcome {
+    eventually("new images are admitted again", LONG, async || stage.cri().pull(new).await.is_ok())
+        .await?;
+    ensure!(status(stage)?.0 == Some(0), "the status afterwards: {}", status(stage)?.1);
     let path = stage.folder().join("audit/audit.jsonl");
     let noted = || fs::read_to_string(&path).unwrap_or_default().contains("\"lost\"");
     eventually("a note tells of what was not recorded", LONG, async || noted()).await?;
-    stage.kill_gate()?;
-    drop(disk);
     Ok(())
 }
 

@@ -187,23 +187,7 @@ pub async fn upgrade() -> Outcome {
     })
     .await?;
 
-    let mut times = Vec::new();
-    for restart in 0..RESTARTS {
-        let (began, before) = (Instant::now(), machine.property("sealgate.service", "MainPID"));
-        let seen = ended.load(Ordering::SeqCst);
-        machine.done(&["systemctl", "restart", "sealgate.service"])?;
-        times.push(began.elapsed());
-        ensure!(
-            machine.property("sealgate.service", "MainPID") != before,
-            "restart {restart} restarted nothing"
-        );
-        eventually("the stream was ended by this restart", CHANGE_MAX, async || {
-            ended.load(Ordering::SeqCst) > seen
-        })
-        .await?;
-        // It is open again before the next restart.
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    let times = restarts(&machine, &ended).await?;
     stop.store(true, Ordering::SeqCst);
     let (pulled, took) = pulling.await??;
     ensure!(
@@ -237,4 +221,27 @@ pub async fn upgrade() -> Outcome {
         "{journal}"
     );
     Ok(())
+}
+
+/// Restarts the gate, each time when the stream of events that the last restart ended is open
+/// again; how long each took.
+async fn restarts(machine: &Machine, ended: &AtomicUsize) -> Result<Vec<Duration>, Failure> {
+    let mut times = Vec::new();
+    for restart in 0..RESTARTS {
+        let (began, before) = (Instant::now(), machine.property("sealgate.service", "MainPID"));
+        let seen = ended.load(Ordering::SeqCst);
+        machine.done(&["systemctl", "restart", "sealgate.service"])?;
+        times.push(began.elapsed());
+        ensure!(
+            machine.property("sealgate.service", "MainPID") != before,
+            "restart {restart} restarted nothing"
+        );
+        eventually("the stream was ended by this restart", CHANGE_MAX, async || {
+            ended.load(Ordering::SeqCst) > seen
+        })
+        .await?;
+        // It is open again before the next restart.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(times)
 }

@@ -85,35 +85,39 @@ pub async fn command_line() -> Outcome {
     );
 
     policies(&stage)?;
+    running(&mut stage, &signed, &unsigned).await
+}
 
-    let id = stage.cri().pull(&signed).await?;
-    drop(stage.cri().pull(&unsigned).await.err().ok_or("an unsigned image was pulled")?);
-    let status = json(&stage, &["status"], 0)?;
+/// What is said of a running gate, and of one that is away.
+async fn running(stage: &mut Stage, signed: &str, unsigned: &str) -> Outcome {
+    let id = stage.cri().pull(signed).await?;
+    drop(stage.cri().pull(unsigned).await.err().ok_or("an unsigned image was pulled")?);
+    let status = json(stage, &["status"], 0)?;
     ensure!(status["memory"]["verdicts"].as_u64() >= Some(1), "nothing is remembered: {status}");
-    run(&stage, &["cache", "flush"], 0)?;
-    let status = json(&stage, &["status"], 0)?;
+    run(stage, &["cache", "flush"], 0)?;
+    let status = json(stage, &["status"], 0)?;
     ensure!(
         status["memory"]["verdicts"] == 0 && status["memory"]["evidence"] == 0,
         "not flushed: {status}"
     );
     stage.registry.clear_log();
-    ensure!(stage.cri().pull(&signed).await? == id, "another id");
+    ensure!(stage.cri().pull(signed).await? == id, "another id");
     ensure!(stage.registry.count("sha256-") > 0, "after a flush no signature was asked for");
 
-    let tail = run(&stage, &["audit", "tail", "--refused"], 0)?;
+    let tail = run(stage, &["audit", "tail", "--refused"], 0)?;
     ensure!(tail.lines().count() == 1 && tail.contains("unsigned"), "{tail}");
     let decision = stage.records()[0]["id"].as_str().unwrap_or_default().to_owned();
-    let shown = json(&stage, &["audit", "show", &decision], 0)?;
+    let shown = json(stage, &["audit", "show", &decision], 0)?;
     ensure!(shown["id"] == decision.as_str() && shown["verdict"] == "admitted", "{shown}");
-    run(&stage, &["audit", "show", &decision], 0)?;
+    run(stage, &["audit", "show", &decision], 0)?;
     let unknown = "00000000000000000000000000";
     let none = stage.sealgate(&["audit", "show", unknown])?;
     ensure!(matches!(none.status.code(), Some(1 | 64)), "an unknown decision: {}", text(&none));
 
     stage.kill_gate()?;
-    run(&stage, &["status"], 2)?;
-    run(&stage, &["cache", "flush"], 2)?;
-    run(&stage, &["audit", "tail"], 0)?;
+    run(stage, &["status"], 2)?;
+    run(stage, &["cache", "flush"], 2)?;
+    run(stage, &["audit", "tail"], 0)?;
     println!(
         "   status, cache flush, audit tail and show say what is; with the gate away the first two \
          say 2"
@@ -197,23 +201,28 @@ pub async fn hostile_words() -> Outcome {
             .ok_or("created")?;
         harmless(refusal.message(), "the gate")?;
     }
+    told_harmlessly(&stage, &names)
+}
+
+/// The log, the journal and the commands show hostile words without their power.
+fn told_harmlessly(stage: &Stage, names: &[String; 3]) -> Outcome {
     let records = stage.records();
     ensure!(records.len() == 5, "{} records of 5 refusals: {records:#?}", records.len());
     harmless(&fs::read_to_string(stage.folder().join("audit/audit.jsonl"))?, "the audit log")?;
     harmless(&stage.gate_log(), "the journal")?;
     for record in &records {
         let id = record["id"].as_str().unwrap_or_default();
-        run(&stage, &["audit", "show", id], 0)?;
-        run(&stage, &["--output", "json", "audit", "show", id], 0)?;
+        run(stage, &["audit", "show", id], 0)?;
+        run(stage, &["--output", "json", "audit", "show", id], 0)?;
     }
-    run(&stage, &["audit", "tail"], 0)?;
-    run(&stage, &["--output", "json", "audit", "tail"], 0)?;
+    run(stage, &["audit", "tail"], 0)?;
+    run(stage, &["--output", "json", "audit", "tail"], 0)?;
     for name in &names[..2] {
-        run(&stage, &["verify", name], 1)?;
-        run(&stage, &["--output", "json", "verify", name], 1)?;
+        run(stage, &["verify", name], 1)?;
+        run(stage, &["--output", "json", "verify", name], 1)?;
     }
-    run(&stage, &["verify", "--namespace", HOSTILE, &names[2]], 1)?;
-    run(&stage, &["audit", "show", HOSTILE], 64)?;
+    run(stage, &["verify", "--namespace", HOSTILE, &names[2]], 1)?;
+    run(stage, &["audit", "show", HOSTILE], 64)?;
     println!(
         "   {} records, two ways each, the journal and verify: nothing with power over a terminal",
         records.len()

@@ -106,7 +106,7 @@ impl LogSearch {
         let found: io::Result<Vec<_>> = thread::scope(|scope| {
             // Where there is no other thread to be had, this one does it all.
             let others: Vec<_> = (1..processors)
-                .filter_map(|_| thread::Builder::new().spawn_scoped(scope, &search).ok())
+                .filter_map(|_| thread::Builder::new().spawn_scoped(scope, search).ok())
                 .collect();
             let mut found = search()?;
             for other in others {

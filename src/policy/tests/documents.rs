@@ -275,6 +275,10 @@ fn frame_faults() {
     ] {
         assert_eq!(faults(&text), [(line, field.to_owned(), fault)], "{text}");
     }
+}
+
+#[test]
+fn fields_that_are_missing() {
     let missing = |text: &str| {
         faults(text).into_iter().map(|(_, field, fault)| (field, fault)).collect::<Vec<_>>()
     };

@@ -132,25 +132,27 @@ fn shipped_signers_are_judged_with_the_shipped_trust_root() {
     assert_eq!((denial.policy(), denial.reason()), (Some("kubernetes"), &Reason::Unsigned));
 }
 
+/// Whether a certificate is one that a shipped policy names.
+fn fits(policy: &str, certificate: &Certificate) -> bool {
+    let files = SIGNERS
+        .map(|(name, text)| PolicyFile { name: name.to_owned(), bytes: text.as_bytes().to_vec() });
+    let documents = Documents::parse(&files).unwrap();
+    let document = documents.documents.iter().find(|document| document.name == policy).unwrap();
+    match &document.require.leaves[0].attestor().unwrap().kind {
+        AttestorKind::Keyless(identities) => {
+            identities.iter().any(|identity| identity.fits(certificate).is_ok())
+        }
+        AttestorKind::Certificate { subjects, .. } => {
+            subjects.iter().any(|subject| subject.fits(certificate).is_ok())
+        }
+        AttestorKind::Key(_) => panic!("{policy} wants keys"),
+    }
+}
+
 /// The identities that are shipped are those of the signers that they speak of, and of nobody near
 /// them.
 #[test]
 fn attack_b8_shipped_identities_fit_their_signers_alone() {
-    let files = SIGNERS
-        .map(|(name, text)| PolicyFile { name: name.to_owned(), bytes: text.as_bytes().to_vec() });
-    let documents = Documents::parse(&files).unwrap();
-    let fits = |policy: &str, certificate: &Certificate| {
-        let document = documents.documents.iter().find(|document| document.name == policy).unwrap();
-        match &document.require.leaves[0].attestor().unwrap().kind {
-            AttestorKind::Keyless(identities) => {
-                identities.iter().any(|identity| identity.fits(certificate).is_ok())
-            }
-            AttestorKind::Certificate { subjects, .. } => {
-                subjects.iter().any(|subject| subject.fits(certificate).is_ok())
-            }
-            AttestorKind::Key(_) => panic!("{policy} wants keys"),
-        }
-    };
     let google = |name: &str| {
         Certificate::saying(
             &[San::Email(name.to_owned())],

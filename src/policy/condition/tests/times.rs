@@ -42,6 +42,13 @@ fn worst_times() {
             condition.0.weight
         );
     }
+}
+
+/// How long the worst patterns over the largest texts take.
+#[test]
+#[ignore = "a measurement, not a check"]
+#[allow(clippy::print_stdout, reason = "it is what a measurement is for")]
+fn worst_times_of_patterns() {
     let whole = json!({"l": ["a".repeat(256 * 1024)]});
     let mixed = json!({"l": ["ab1 .\u{e9}".repeat(256 * 1024 / 7)]});
     let lines = json!({"l": vec!["a".repeat(64); 256 * 1024 / 64]});

@@ -59,7 +59,14 @@ fn predicates_of_other_shapes_admit_where_nothing_is_asked_of_them() {
         let why = unable(judge(KIND, more, &many));
         assert!(why.to_string().contains("more than 262144 values in its predicate"), "{why}");
     }
-    // By somebody else it is as any other signature by somebody else.
+}
+
+/// By somebody else it is as any other signature by somebody else.
+#[test]
+fn a_predicate_past_a_limit_by_somebody_else_is_refused() {
+    const KIND: &str = "https://example.test/report/v1";
+    let (signer, target) = (Signer::new(), digest("image"));
+    let many = format!("{{\"a\":1,\"l\":[{}0]}}", "0,".repeat(280_000));
     let stranger = Signer::new();
     let require = format!(
         "{{name: report, attestation: {{predicateType: '{KIND}', by: {{key: {{files: \
@@ -67,11 +74,7 @@ fn predicates_of_other_shapes_admit_where_nothing_is_asked_of_them() {
     );
     let set = set(&policy(&require), &[("a.pub", &signer)]);
     let evidence = found(&target, vec![stranger.attests_text(&target, KIND, &many)]);
-    let verdict = crate::policy::tests::support::judge(
-        &set,
-        &subject("reg.test/prod/app:v1", &target),
-        &[&evidence],
-    );
+    let verdict = judge(&set, &subject("reg.test/prod/app:v1", &target), &[&evidence]);
     assert_eq!(denied(verdict).class(), Class::Refused);
 }
 
