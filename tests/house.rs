@@ -76,23 +76,20 @@ fn unit_tests_stand_beside_what_they_test() {
     for path in rust_files(Path::new("src")) {
         assert!(!path.ends_with("tests/mod.rs"), "{}: tests.rs beside the folder", path.display());
         let text = fs::read_to_string(&path).unwrap();
-        let is_test = |item: &syn::Item| match item {
-            syn::Item::Fn(function) => function
-                .attrs
-                .iter()
-                .any(|attribute| attribute.path().segments.last().unwrap().ident == "test"),
-            _ => false,
+        let named_test = |of: &syn::Attribute| of.path().segments.last().unwrap().ident == "test";
+        let is_test = |item: &syn::Item| {
+            let syn::Item::Fn(function) = item else { return false };
+            function.attrs.iter().any(named_test)
         };
         // A module of hooks for tests has no test in it.
         let has_tests = |module: &syn::ItemMod| match &module.content {
             Some((_, items)) => items.iter().any(is_test),
             None => true,
         };
-        let module = |item: &syn::Item| match item {
-            syn::Item::Mod(module) if for_tests(&module.attrs) && has_tests(module) => {
-                Some(module.ident.to_string())
-            }
-            _ => None,
+        let module = |item: &syn::Item| {
+            let syn::Item::Mod(module) = item else { return None };
+            let holds = for_tests(&module.attrs) && has_tests(module);
+            holds.then(|| module.ident.to_string())
         };
         for name in syn::parse_file(&text).unwrap().items.iter().filter_map(module) {
             assert_eq!(name, "tests", "{}: a module for tests alone", path.display());

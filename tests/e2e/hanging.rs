@@ -239,6 +239,14 @@ fn three_policies(stage: &Stage) -> Result<String, Failure> {
     Ok(documents.join("---\n"))
 }
 
+/// A create is refused because the log takes no record.
+async fn waits_for_the_log(stage: &Stage, pod: &Pod, id: &str, name: &str) -> Outcome {
+    let refusal = stage.cri().create(pod, by_id(id, name)).await.err();
+    let refusal = refusal.ok_or_else(|| Failure(format!("{name} was created without a record")))?;
+    let why = "the decision could not be written to the audit log";
+    expect_refusal(&refusal, Code::Unavailable, why, &[])
+}
+
 async fn takes_nothing(what: &str, full: bool) -> Outcome {
     let config = "audit.reserve_bytes = 0\naudit.repeat_seconds = 1".to_owned();
     let mut stage = Stage::set(Props { config, ..Props::usual()? }).await?;
@@ -284,15 +292,7 @@ async fn takes_nothing(what: &str, full: bool) -> Outcome {
     }
     // A new image stays one, however often it is tried and whatever is kept of it meanwhile.
     for name in [&soft, &new, &new, &new] {
-        let refusal = stage.cri().create(&pod, by_id(&ids[name], name)).await.err();
-        let refusal = refusal
-            .ok_or_else(|| Failure(format!("{what}: {name} was created without a record")))?;
-        expect_refusal(
-            &refusal,
-            Code::Unavailable,
-            "the decision could not be written to the audit log",
-            &[],
-        )?;
+        waits_for_the_log(&stage, &pod, &ids[name], name).await?;
     }
     println!("   {what} at the start: what only a warning lets in, and what is new, waits");
     said_once_each_time(&stage, written)?;

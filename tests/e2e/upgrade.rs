@@ -206,21 +206,26 @@ pub async fn upgrade() -> Outcome {
             slowest.as_secs_f64() * 1e3
         ));
     }
-    println!("   one connection kept: {}", line[0]);
-    println!("   a connection each:   {}", line[1]);
-    println!(
-        "   {RESTARTS} restarts: the first took {:.1} s with a pull of {:.1} s in flight, the \
-         others {:.0} ms at most; the stream ended {ended} times with UNAVAILABLE",
-        times[0].as_secs_f64(),
-        took.as_secs_f64(),
-        times[1..].iter().max().map_or(0.0, Duration::as_secs_f64) * 1e3
-    );
     let journal = machine.journal();
     ensure!(
         journal.matches("stopped").count() >= RESTARTS && !journal.contains("cut=1"),
         "{journal}"
     );
+    say(&line, &times, took);
     Ok(())
+}
+
+/// What a client saw of the restarts: its calls, and how long each restart took.
+fn say(line: &[String], times: &[Duration], took: Duration) {
+    println!("   one connection kept: {}", line[0]);
+    println!("   a connection each:   {}", line[1]);
+    println!(
+        "   {RESTARTS} restarts: the first took {:.1} s with a pull of {:.1} s in flight, the \
+         others {:.0} ms at most; the stream ended {RESTARTS} times with UNAVAILABLE",
+        times[0].as_secs_f64(),
+        took.as_secs_f64(),
+        times[1..].iter().max().map_or(0.0, Duration::as_secs_f64) * 1e3
+    );
 }
 
 /// Restarts the gate, each time when the stream of events that the last restart ended is open

@@ -1,6 +1,6 @@
 //! Image volumes (fact C7), on a containerd that has them.
 
-use sealgate::containerd::{Expected, ExpectedVolume, ProofError};
+use sealgate::containerd::{Content, Expected, ExpectedVolume, ProofError};
 use sealgate::proto::cri::{ImageSpec, Mount};
 
 use crate::containerd::{Flavour, Launch};
@@ -8,6 +8,19 @@ use crate::house::{HOST, House};
 use crate::tiny::Tiny;
 
 const PATH: &str = "/data";
+
+/// A container of this image with these volumes.
+fn expect(image: &Content, volumes: &[(&str, &Content)]) -> Expected {
+    let volume = |(path, content): &(&str, &Content)| ExpectedVolume {
+        container_path: (*path).to_owned(),
+        chain_id: content.chain_id().clone(),
+    };
+    Expected {
+        image: image.id().clone(),
+        root: image.chain_id().clone(),
+        volumes: volumes.iter().map(volume).collect(),
+    }
+}
 
 /// Attack A9: an image volume is proven by its snapshot, as the root filesystem is.
 #[tokio::test]
@@ -40,18 +53,6 @@ async fn attack_a9_an_image_volume_is_proven_by_its_snapshot() {
         mounts,
         ..Launch::default()
     };
-    let expect = |volumes: &[(&str, &sealgate::containerd::Content)]| Expected {
-        image: root.id().clone(),
-        root: root.chain_id().clone(),
-        volumes: volumes
-            .iter()
-            .map(|(path, content)| ExpectedVolume {
-                container_path: (*path).to_owned(),
-                chain_id: content.chain_id().clone(),
-            })
-            .collect(),
-    };
-
     let id = cri.create(&pod, launch(vec![mount(PATH)])).await.unwrap();
     let container = house.runtime.container(&id).await.unwrap().unwrap();
     let created = container.created_with.unwrap();
@@ -62,8 +63,8 @@ async fn attack_a9_an_image_volume_is_proven_by_its_snapshot() {
     );
     assert_eq!(created.volumes[0].user_specified_image, Some(asked));
 
-    let prove = async |volumes: &[(&str, &sealgate::containerd::Content)]| {
-        house.runtime.prove_container(&id, &expect(volumes)).await
+    let prove = async |volumes: &[(&str, &Content)]| {
+        house.runtime.prove_container(&id, &expect(&root, volumes)).await
     };
     assert!(prove(&[(PATH, &volume)]).await.is_ok());
     let differs = ProofError::ParentDiffers {
@@ -80,6 +81,6 @@ async fn attack_a9_an_image_volume_is_proven_by_its_snapshot() {
 
     // A second container of the pod shares the mount that is there.
     let second = cri.create(&pod, launch(vec![mount(PATH), mount("/twice")])).await.unwrap();
-    let both = expect(&[(PATH, &volume), ("/twice", &volume)]);
+    let both = expect(&root, &[(PATH, &volume), ("/twice", &volume)]);
     assert!(house.runtime.prove_container(&second, &both).await.is_ok());
 }

@@ -245,10 +245,8 @@ fn the_units_fit_another_prefix() {
     }
 }
 
-/// Stand-ins for the programs that change a machine: what `tests/deps.sh` would do to one with
-/// Docker's containerd.
-#[test]
-fn what_the_demo_installs_replaces_nothing_and_leaves_no_service() {
+/// Stand-ins for the programs that change a machine, on one with Docker's containerd.
+fn machine_of_docker() -> tempfile::TempDir {
     let machine = tempfile::tempdir().unwrap();
     let bin = machine.path().join("bin");
     fs::create_dir(&bin).unwrap();
@@ -284,6 +282,14 @@ fn what_the_demo_installs_replaces_nothing_and_leaves_no_service() {
     script("dpkg", "[ \"$1\" = -x ] && mkdir -p $3/bin && touch $3/bin/busybox\n");
     script("systemctl", "[ \"$1\" = is-enabled ] && echo enabled\ntrue\n");
     script("id", "echo 0\n");
+    machine
+}
+
+/// What `tests/deps.sh` would do to a machine with Docker's containerd.
+#[test]
+fn what_the_demo_installs_replaces_nothing_and_leaves_no_service() {
+    let machine = machine_of_docker();
+    let bin = machine.path().join("bin");
     let run = || {
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let mut command = Command::new(repository().join("tests/deps.sh"));

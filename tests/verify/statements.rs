@@ -109,7 +109,11 @@ fn attack_a4_a_predicate_is_read_by_its_own_spelling() {
     ] {
         assert_eq!(said(&with(predicate), path), expected, "{predicate}");
     }
-    // The keys that decide are never free, before the predicate and behind it.
+}
+
+/// Attack A4: the keys that decide are never free, before the predicate and behind it.
+#[test]
+fn attack_a4_keys_that_decide_are_spelt_once() {
     for predicate in [
         ",\"predicate\":{},\"PREDICATE\":{}",
         ",\"Predicate\":{},\"predicate\":{}",

@@ -6,6 +6,7 @@
 
 pub(super) mod attestor;
 pub(super) mod certificate_identity;
+mod git_source;
 pub(super) mod matcher;
 pub(super) mod material;
 pub(super) mod overbroad_identity;

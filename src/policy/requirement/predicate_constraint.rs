@@ -1,7 +1,8 @@
 //! [`PredicateConstraint`]: what an attestation is to say: of which kind it is, and a condition on
 //! what stands in it.
 
-use super::slsa::{Slsa, is_repository};
+use super::git_source::is_repository;
+use super::slsa::Slsa;
 use crate::policy::condition::Condition;
 use crate::policy::syntax::advice::Advice;
 use crate::policy::syntax::error::PolicyFault;

@@ -30,15 +30,11 @@
 //! `triggered-build`); BuildKit (v0.2, v1). A digest of a commit is `gitCommit` or, as before v1,
 //! `sha1` (in-toto, digest set).
 
-mod git_source;
-
 use std::fmt;
 
 use serde_json::Value;
 
-pub(in crate::policy) use self::git_source::is_repository;
-use self::git_source::{commit_in, reference_of, repository};
-
+use super::git_source::{commit_in, reference_of, repository};
 use crate::image::json::Keep;
 use crate::policy::sanitize::escaped;
 

@@ -28,7 +28,7 @@ pub(super) fn repository(text: &str) -> Option<String> {
 }
 
 /// Whether a text can be a wanted source: a URL that names a repository.
-pub(in crate::policy) fn is_repository(text: &str) -> bool {
+pub(super) fn is_repository(text: &str) -> bool {
     repository(text).is_some()
 }
 
