@@ -2,8 +2,9 @@
 //! decision on it is answered, and taken from there when memory has none.
 //!
 //! One thread writes, and there are two writes: [`DiskEvidence::merge`] for what a registry shows,
-//! and [`DiskEvidence::retire`] for what it no longer shows. Another thread reads, so that no flush
-//! to disk and no eviction is in the way of evidence that is there.
+//! and [`DiskEvidence::retire`] for what it no longer shows. Others read, read what is huge, and
+//! evict, so that neither a flush to disk nor what is huge nor an eviction is in the way of
+//! evidence that is there, and no eviction in the way of a decision that is to be kept.
 //!
 //! The disk never holds up the node: every task has a time limit, and a store that fails changes no
 //! verdict. The failure is counted and said, what could not be written is kept for later, and the
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 
 use super::cached_evidence::PlaceEvidence;
 use super::disk_entries::{FoundOnDisk, KeptAbout, Merge, entries, retire, take_now, to_put};
-use super::disk_thread::{DiskFailure, DiskThread};
+use super::disk_thread::{DiskFailure, DiskThread, WhenBusy};
 use super::evidence_query::EvidenceQuery;
 use super::kept::Sizes;
 use super::pending_writes::{EntryWithBlobs, PendingWrites};
@@ -49,7 +50,9 @@ pub(crate) struct DiskEvidence {
 struct Disk {
     store: Arc<Store>,
     reader: DiskThread,
+    huge_reader: DiskThread,
     writer: DiskThread,
+    tidier: DiskThread,
 }
 
 /// What went wrong last, of each kind of task; none when the last one went well.
@@ -59,11 +62,18 @@ struct Trouble {
     write: Option<String>,
 }
 
-/// A kind of task: that a disk can be read says nothing of whether it can be written.
+/// A kind of task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
     Read,
+    /// Of what is huge as well: seconds of it would be in the way of all the rest.
+    ReadHuge,
+    /// Keeps something.
     Write,
+    /// Removes what must not count any more, or notes that it must not.
+    Forget,
+    /// Counts and evicts.
+    Tidy,
 }
 
 /// How the store does, for `sealgate status` and for monitors.
@@ -81,13 +91,29 @@ pub struct StoreHealth {
 
 impl Disk {
     fn of(store: Arc<Store>) -> Self {
-        let reader = DiskThread::start("evidence-read", Arc::clone(&store));
-        let writer = DiskThread::start("evidence-write", Arc::clone(&store));
-        Self { store, reader, writer }
+        let thread = |name| DiskThread::start(name, Arc::clone(&store));
+        Self {
+            reader: thread("evidence-read"),
+            huge_reader: thread("evidence-huge"),
+            writer: thread("evidence-write"),
+            tidier: thread("evidence-tidy"),
+            store,
+        }
     }
 
     fn hangs(&self) -> bool {
-        self.reader.hangs() || self.writer.hangs()
+        [&self.reader, &self.huge_reader, &self.writer, &self.tidier].iter().any(|it| it.hangs())
+    }
+
+    /// Who does tasks of a kind. What is to be forgotten goes the way of what is kept, so that
+    /// neither overtakes the other.
+    const fn thread(&self, access: Access) -> &DiskThread {
+        match access {
+            Access::Read => &self.reader,
+            Access::ReadHuge => &self.huge_reader,
+            Access::Write | Access::Forget => &self.writer,
+            Access::Tidy => &self.tidier,
+        }
     }
 }
 
@@ -129,8 +155,11 @@ impl DiskEvidence {
 
     /// What the store has for a question; nothing when it cannot be asked.
     pub(crate) async fn take(&self, query: EvidenceQuery, sizes: Sizes) -> FoundOnDisk {
-        let limit = if sizes == Sizes::All { TAKE_HUGE_LIMIT } else { TAKE_LIMIT };
-        let taken = self.read(limit, move |store| take_now(store, &query, sizes)).await;
+        let (access, limit) = match sizes {
+            Sizes::All => (Access::ReadHuge, TAKE_HUGE_LIMIT),
+            Sizes::Usual => (Access::Read, TAKE_LIMIT),
+        };
+        let taken = self.ask(access, limit, move |store| take_now(store, &query, sizes)).await;
         taken.unwrap_or_default()
     }
 
@@ -143,12 +172,12 @@ impl DiskEvidence {
         let any = move |store: &Store| {
             Ok(entries(store, &query)?.iter().any(|entry| !entry.manifests.is_empty()))
         };
-        self.read(TAKE_LIMIT, any).await
+        self.ask(Access::Read, TAKE_LIMIT, any).await
     }
 
     /// Whether the store's folder is still there; it is said when it is not.
     pub(crate) async fn look_after(&self) {
-        let _told = self.read(TAKE_LIMIT, Store::is_there).await;
+        let _told = self.ask(Access::Read, TAKE_LIMIT, Store::is_there).await;
     }
 
     /// Keeps what an admission rests on; returns when it is on disk, or when that cannot be waited
@@ -202,14 +231,15 @@ impl DiskEvidence {
     ) {
         let shown = to_put(pieces, about);
         self.pending.cancel(|entry| query.concerns(entry) && is_gone(entry));
-        self.write(PUT_LIMIT, move |store| retire(store, &query, &shown, &is_gone)).await;
+        let retire = move |store: &Store| retire(store, &query, &shown, &is_gone);
+        let _told = self.ask(Access::Forget, PUT_LIMIT, retire).await;
     }
 
     /// Notes, aside, that entries were used, and for which image: while it is on the node they
     /// stay.
     pub(crate) fn used(self: &Arc<Self>, query: EvidenceQuery, target: &Digest, now: Timestamp) {
         let target = target.clone();
-        self.write_aside(PUT_LIMIT, move |store| {
+        self.ask_aside(Access::Write, PUT_LIMIT, move |store| {
             let used = entries(store, &query)?;
             used.iter().try_for_each(|entry| store.note_use(entry, &target, now))
         });
@@ -217,50 +247,42 @@ impl DiskEvidence {
 
     /// Notes, aside, that everything is to be forgotten, for the gate that comes after this one.
     pub(crate) fn note_flush(self: &Arc<Self>, at: Timestamp) {
-        self.write_aside(HOUSE_LIMIT, move |store| store.note_flush(at));
+        self.ask_aside(Access::Forget, HOUSE_LIMIT, move |store| store.note_flush(at));
     }
 
-    /// Something for the writer to do that nobody waits long for.
+    /// Counts and evicts, which no decision waits for.
     pub(crate) async fn run_housekeeping<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Option<T> {
-        // That nothing had to be evicted does not say that the disk can be written.
-        let done = self.run(Access::Write, HOUSE_LIMIT, work).await;
-        self.report_health(Access::Read, done)
+        self.ask(Access::Tidy, HOUSE_LIMIT, work).await
     }
 
-    async fn read<T: Send + 'static>(
+    /// Has a task done, and says how the disk is.
+    async fn ask<T: Send + 'static>(
         &self,
+        access: Access,
         limit: Duration,
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Option<T> {
-        let done = self.run(Access::Read, limit, work).await;
-        self.report_health(Access::Read, done)
+        let done = self.run(access, limit, work).await;
+        self.report_health(access, done)
     }
 
-    async fn write(
-        &self,
-        limit: Duration,
-        work: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static,
-    ) {
-        let done = self.run(Access::Write, limit, work).await;
-        self.report_health(Access::Write, done);
-    }
-
-    fn write_aside(
+    fn ask_aside(
         self: &Arc<Self>,
+        access: Access,
         limit: Duration,
         work: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static,
     ) {
         let disk = Arc::clone(self);
         // Without a runtime nobody is there to ask for it either.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn(async move { disk.write(limit, work).await }));
+            drop(runtime.spawn(async move { disk.ask(access, limit, work).await }));
         }
     }
 
-    /// A disk that hangs in one thread is not touched by the other: it would hang as well.
+    /// A disk that hangs in one thread is not touched by the others: they would hang as well.
     async fn run<T: Send + 'static>(
         &self,
         access: Access,
@@ -271,13 +293,12 @@ impl DiskEvidence {
         if disk.hangs() {
             return Err(DiskFailure::Slow);
         }
-        match access {
-            Access::Read => disk.reader.run(limit, work).await,
-            Access::Write => disk.writer.run(limit, work).await,
-        }
+        let when_busy = if access == Access::Forget { WhenBusy::Try } else { WhenBusy::Fail };
+        disk.thread(access).run(limit, when_busy, work).await
     }
 
-    /// Says of a failure once what it is, and of the end of it.
+    /// Says of a failure once what it is, and of the end of it. That a disk can be read, or that
+    /// nothing had to be evicted, says nothing of whether it can be written.
     fn report_health<T>(&self, access: Access, done: Result<T, DiskFailure>) -> Option<T> {
         let (value, why) = match done {
             Ok(value) => (Some(value), None),
@@ -287,8 +308,8 @@ impl DiskEvidence {
         };
         let mut trouble = self.trouble();
         let last = match access {
-            Access::Read => &mut trouble.read,
-            Access::Write => &mut trouble.write,
+            Access::Read | Access::ReadHuge | Access::Tidy => &mut trouble.read,
+            Access::Write | Access::Forget => &mut trouble.write,
         };
         match (&why, last.is_some()) {
             (Some(why), _) if last.as_ref() != Some(why) => {

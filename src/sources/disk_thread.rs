@@ -4,6 +4,7 @@
 //! A disk that hangs holds up that thread and nobody else: a task is waited for no longer than its
 //! limit. After one that took longer nobody waits for the next until it has ended.
 
+use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +33,15 @@ pub(super) enum DiskFailure {
     Store(StoreError),
 }
 
+/// What becomes of a task in the queue when another holds the store for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhenBusy {
+    /// It fails with the one that waited: it would wait as long for the same lock.
+    Fail,
+    /// It is tried all the same: what it forgets would count again.
+    Try,
+}
+
 /// The thread, as those who have tasks for it see it. It ends when this is dropped and the queue is
 /// empty.
 #[derive(Debug)]
@@ -45,6 +55,7 @@ struct DiskTask {
     /// Told the task's number when its turn has come. Where nobody is there to be told it is not
     /// begun.
     turn: oneshot::Sender<u64>,
+    when_busy: WhenBusy,
     /// Does it and answers: whether somebody else held the store for too long.
     work: Box<dyn FnOnce(&Store) -> bool + Send>,
 }
@@ -83,6 +94,7 @@ impl DiskThread {
     pub(super) async fn run<T: Send + 'static>(
         &self,
         limit: Duration,
+        when_busy: WhenBusy,
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, DiskFailure> {
         let (turn, is_begun) = oneshot::channel();
@@ -95,7 +107,8 @@ impl DiskThread {
         });
         let (queue, progress) = (self.queue.clone(), Arc::clone(&self.progress));
         let waits = async move {
-            let number = progress.turn(&queue, DiskTask { turn, work }, is_begun, limit).await?;
+            let task = DiskTask { turn, when_busy, work };
+            let number = progress.turn(&queue, task, is_begun, limit).await?;
             match timeout(limit, done).await {
                 Ok(done) => done.map_err(|_| DiskFailure::Slow)?.map_err(DiskFailure::Store),
                 Err(_) => {
@@ -155,7 +168,10 @@ impl Progress {
 
 fn work(store: &Store, mut tasks: mpsc::Receiver<DiskTask>, progress: &Progress) {
     let mut number = 0;
-    while let Some(DiskTask { turn, work }) = tasks.blocking_recv() {
+    // Those that came through a time in which the store was held, at most as many as the queue has.
+    let mut passed = VecDeque::new();
+    while let Some(task) = passed.pop_front().or_else(|| tasks.blocking_recv()) {
+        let DiskTask { turn, work, .. } = task;
         number += 1;
         if turn.send(number).is_err() {
             continue;
@@ -164,9 +180,11 @@ fn work(store: &Store, mut tasks: mpsc::Receiver<DiskTask>, progress: &Progress)
         let is_busy = panic::catch_unwind(AssertUnwindSafe(|| work(store))).unwrap_or(false);
         progress.ended.store(number, Ordering::Release);
         if is_busy {
-            // Those that wait would each wait as long for the same lock: they hear at once that
-            // they are not done.
-            while tasks.try_recv().is_ok() {}
+            while passed.len() < QUEUE
+                && let Ok(task) = tasks.try_recv()
+            {
+                passed.extend((task.when_busy == WhenBusy::Try).then_some(task));
+            }
         }
     }
 }
@@ -218,13 +236,13 @@ mod tests {
     async fn attack_d1_a_disk_that_hangs_is_not_waited_for_twice() {
         let (_folder, thread) = thread();
         let (free, _begun, hangs) = held();
-        assert_eq!(thread.run(SHORT, hangs).await, Err(DiskFailure::Slow));
+        assert_eq!(thread.run(SHORT, WhenBusy::Fail, hangs).await, Err(DiskFailure::Slow));
         assert!(thread.hangs());
         // Although it would be done at once, were it begun.
-        assert_eq!(thread.run(LONG, |_| Ok(())).await, Err(DiskFailure::Slow));
+        assert_eq!(thread.run(LONG, WhenBusy::Fail, |_| Ok(())).await, Err(DiskFailure::Slow));
         drop(free);
         until(|| !thread.hangs()).await;
-        assert_eq!(thread.run(LONG, |_| Ok(())).await, Ok(()), "it answers again");
+        assert_eq!(thread.run(LONG, WhenBusy::Fail, |_| Ok(())).await, Ok(()), "it answers again");
     }
 
     /// Attack D1: who waits for a turn hears that the disk hangs, and what it asked for is not done
@@ -234,7 +252,8 @@ mod tests {
         let (_folder, thread) = thread();
         let (free, begun, hangs) = held();
         let hanging = Arc::clone(&thread);
-        let hanging = tokio::spawn(async move { hanging.run(SHORT * 10, hangs).await });
+        let hanging =
+            tokio::spawn(async move { hanging.run(SHORT * 10, WhenBusy::Fail, hangs).await });
         until(|| begun.try_recv().is_ok()).await;
         let done = Arc::new(AtomicU64::new(0));
         let waiting: Vec<_> = (0..2 * QUEUE)
@@ -244,7 +263,7 @@ mod tests {
                     done.fetch_add(1, Ordering::SeqCst);
                     Ok(())
                 };
-                tokio::spawn(async move { thread.run(LONG, counts).await })
+                tokio::spawn(async move { thread.run(LONG, WhenBusy::Fail, counts).await })
             })
             .collect();
         for one in waiting {
@@ -253,7 +272,7 @@ mod tests {
         assert_eq!(hanging.await.unwrap(), Err(DiskFailure::Slow));
         drop(free);
         until(|| !thread.hangs()).await;
-        assert_eq!(thread.run(LONG, |_| Ok(())).await, Ok(()));
+        assert_eq!(thread.run(LONG, WhenBusy::Fail, |_| Ok(())).await, Ok(()));
         assert_eq!(done.load(Ordering::SeqCst), 0);
     }
 
@@ -264,13 +283,13 @@ mod tests {
         let (_folder, thread) = thread();
         let (free, begun, waits) = held();
         let busy = Arc::clone(&thread);
-        let busy = tokio::spawn(async move { busy.run(LONG, waits).await });
+        let busy = tokio::spawn(async move { busy.run(LONG, WhenBusy::Fail, waits).await });
         until(|| begun.try_recv().is_ok()).await;
-        assert_eq!(thread.run(SHORT, |_| Ok(())).await, Err(DiskFailure::Slow));
+        assert_eq!(thread.run(SHORT, WhenBusy::Fail, |_| Ok(())).await, Err(DiskFailure::Slow));
         assert!(!thread.hangs());
         drop(free);
         assert_eq!(busy.await.unwrap(), Ok(()));
-        assert_eq!(thread.run(LONG, |_| Ok(())).await, Ok(()));
+        assert_eq!(thread.run(LONG, WhenBusy::Fail, |_| Ok(())).await, Ok(()));
     }
 
     /// Attack D1: a caller that is gone hides no disk that hangs.
@@ -279,7 +298,8 @@ mod tests {
         let (_folder, thread) = thread();
         let (free, begun, hangs) = held();
         let caller = Arc::clone(&thread);
-        let caller = tokio::spawn(async move { caller.run(SHORT * 10, hangs).await });
+        let caller =
+            tokio::spawn(async move { caller.run(SHORT * 10, WhenBusy::Fail, hangs).await });
         until(|| begun.try_recv().is_ok()).await;
         caller.abort();
         until(|| thread.hangs()).await;
@@ -299,7 +319,7 @@ mod tests {
             Err::<(), _>(StoreError::Busy { path: "lock".into() })
         };
         let one = Arc::clone(&thread);
-        let one = tokio::spawn(async move { one.run(LONG, busy).await });
+        let one = tokio::spawn(async move { one.run(LONG, WhenBusy::Fail, busy).await });
         until(|| begun.try_recv().is_ok()).await;
         let waiting: Vec<_> = (0..4)
             .map(|number| {
@@ -308,7 +328,7 @@ mod tests {
                     order.lock().unwrap_or_else(PoisonError::into_inner).push(number);
                     Ok(())
                 };
-                tokio::spawn(async move { thread.run(LONG, notes).await })
+                tokio::spawn(async move { thread.run(LONG, WhenBusy::Fail, notes).await })
             })
             .collect();
         until(|| thread.queue.capacity() == QUEUE - 4).await;
@@ -318,14 +338,64 @@ mod tests {
             assert_eq!(one.await.unwrap(), Err(DiskFailure::Slow));
         }
         assert!(order.lock().unwrap().is_empty());
-        assert_eq!(thread.run(LONG, |_| Ok(())).await, Ok(()));
+        assert_eq!(thread.run(LONG, WhenBusy::Fail, |_| Ok(())).await, Ok(()));
+    }
+
+    /// Attack G: who holds the store while a signature is withdrawn or everything is forgotten does
+    /// not keep it from being forgotten, and nothing overtakes it.
+    #[tokio::test]
+    async fn attack_g_what_must_be_forgotten_outlasts_a_store_that_is_held() {
+        let (_folder, thread) = thread();
+        let (free, begun, first) = held();
+        let busy = move |store: &Store| {
+            first(store)?;
+            Err::<(), _>(StoreError::Busy { path: "lock".into() })
+        };
+        let one = Arc::clone(&thread);
+        let one = tokio::spawn(async move { one.run(LONG, WhenBusy::Fail, busy).await });
+        until(|| begun.try_recv().is_ok()).await;
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let ask = |name: &'static str, when_busy| {
+            let (thread, order) = (Arc::clone(&thread), Arc::clone(&order));
+            let notes = move |_: &Store| {
+                order.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+                match name {
+                    // The store is still held, or again.
+                    "first" => Err(StoreError::Busy { path: "lock".into() }),
+                    _ => Ok(()),
+                }
+            };
+            tokio::spawn(async move { thread.run(LONG, when_busy, notes).await })
+        };
+        let mut asked = Vec::new();
+        for (waiting, (name, when_busy)) in [
+            ("first", WhenBusy::Try),
+            ("merge", WhenBusy::Fail),
+            ("second", WhenBusy::Try),
+            ("third", WhenBusy::Try),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            asked.push(ask(name, when_busy));
+            until(|| thread.queue.capacity() == QUEUE - 1 - waiting).await;
+        }
+        drop(free);
+        assert!(matches!(one.await.unwrap(), Err(DiskFailure::Store(StoreError::Busy { .. }))));
+        let mut answers = Vec::new();
+        for one in asked {
+            answers.push(one.await.unwrap());
+        }
+        assert!(matches!(answers[0], Err(DiskFailure::Store(StoreError::Busy { .. }))));
+        assert_eq!(answers[1..], [Err(DiskFailure::Slow), Ok(()), Ok(())]);
+        assert_eq!(*order.lock().unwrap(), ["first", "second", "third"]);
     }
 
     #[tokio::test]
     async fn a_task_that_panics_ends_alone() {
         let (_folder, thread) = thread();
         let panics = |_: &Store| -> Result<(), StoreError> { panic!("on purpose") };
-        assert_eq!(thread.run(LONG, panics).await, Err(DiskFailure::Slow));
-        assert_eq!(thread.run(LONG, |_| Ok(())).await, Ok(()));
+        assert_eq!(thread.run(LONG, WhenBusy::Fail, panics).await, Err(DiskFailure::Slow));
+        assert_eq!(thread.run(LONG, WhenBusy::Fail, |_| Ok(())).await, Ok(()));
     }
 }

@@ -19,7 +19,7 @@ fn list(digest: &crate::image::Digest) -> String {
 
 /// Attack C3: an old image with a known hole, validly signed, is pulled again.
 #[test]
-fn attack_c3_a_denied_image_is_refused_whoever_signed_it() {
+fn attack_c3_a_denied_image_is_refused_with_any_signature() {
     let (key, target) = (Signer::new(), digest("image"));
     let set = set(&(policy(BUILD) + &list(&target)), &[("build.pub", &key)]);
     let evidence = found(&target, vec![key.signs(&target, REPOSITORY)]);

@@ -28,7 +28,7 @@ async fn attack_d1_a_disk_that_hangs_in_a_write_holds_up_no_read() {
         let _ended = held.recv();
         Ok(())
     };
-    disk.write(Duration::from_millis(20), hangs).await;
+    disk.ask(Access::Write, Duration::from_millis(20), hangs).await;
     assert!(!disk.health().healthy);
     let soon = Duration::from_secs(1);
     let taken = tokio::time::timeout(soon, disk.take(query(), Sizes::All)).await;
@@ -40,40 +40,45 @@ async fn attack_d1_a_disk_that_hangs_in_a_write_holds_up_no_read() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), again).await.unwrap();
-    disk.write(PUT_LIMIT, |_| Ok(())).await;
+    disk.ask(Access::Write, PUT_LIMIT, |_| Ok(())).await;
     assert!(disk.health().healthy, "{:?}", disk.health());
 }
 
-/// A read is not in the way of a write, nor a write in the way of a read.
+/// Attack D1: neither an eviction nor what is huge is in the way of a decision, which reads what is
+/// there and keeps what it found.
 #[tokio::test]
-async fn evidence_is_read_while_the_store_is_tidied() {
-    let (_folder, disk) = disk();
-    let (free, held) = mpsc::channel::<()>();
-    let (begin, begun) = mpsc::channel::<()>();
-    let tidies = move |_: &Store| {
-        begin.send(()).unwrap();
-        let _ended = held.recv();
-        Ok(())
-    };
-    let tidying = Arc::clone(&disk);
-    let tidying = tokio::spawn(async move { tidying.run_housekeeping(tidies).await });
-    while begun.try_recv().is_err() {
-        tokio::task::yield_now().await;
+async fn attack_d1_decisions_read_and_write_beside_an_eviction_and_what_is_huge() {
+    for access in [Access::Tidy, Access::ReadHuge] {
+        let (_folder, disk) = disk();
+        let (free, held) = mpsc::channel::<()>();
+        let (begin, begun) = mpsc::channel::<()>();
+        let takes_long = move |_: &Store| {
+            begin.send(()).unwrap();
+            let _ended = held.recv();
+            Ok(())
+        };
+        let busy = Arc::clone(&disk);
+        let busy = tokio::spawn(async move { busy.ask(access, HOUSE_LIMIT, takes_long).await });
+        while begun.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(disk.has(query()).await, Some(false), "{access:?}");
+        assert_eq!(disk.ask(Access::Write, PUT_LIMIT, |_| Ok(())).await, Some(()), "{access:?}");
+        drop(free);
+        assert_eq!(busy.await.unwrap(), Some(()));
     }
-    assert_eq!(disk.has(query()).await, Some(false));
-    drop(free);
-    assert_eq!(tidying.await.unwrap(), Some(()));
 }
 
 /// That a disk can be read does not say that it can be written.
 #[tokio::test]
 async fn a_write_that_failed_is_told_until_one_succeeds() {
     let (_folder, disk) = disk();
-    disk.write(PUT_LIMIT, |_| Err(StoreError::ReadOnly { path: "evidence".into() })).await;
+    let refuses = |_: &Store| Err::<(), _>(StoreError::ReadOnly { path: "evidence".into() });
+    disk.ask(Access::Write, PUT_LIMIT, refuses).await;
     assert!(disk.take(query(), Sizes::All).await.pieces.is_empty());
     assert_eq!(disk.run_housekeeping(|_| Ok(())).await, Some(()));
     assert!(!disk.health().healthy);
-    disk.write(PUT_LIMIT, |_| Ok(())).await;
+    disk.ask(Access::Write, PUT_LIMIT, |_| Ok(())).await;
     assert!(disk.health().healthy);
 }
 
