@@ -5,11 +5,11 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use sealgate::image::Digest;
-use sealgate::proto::cri::ListContainersRequest;
+use sealgate::proto::cri::{Container, ContainerState, ListContainersRequest};
 use serde_json::Value;
 use tonic::{Code, Status};
 
-use crate::containerd::{Launch, Pod};
+use crate::containerd::{Cri, Launch, Pod};
 use crate::ensure;
 use crate::stage::{Failure, Outcome, Stage, expect_refusal};
 use crate::tiny::{MANIFEST, Tiny};
@@ -71,6 +71,13 @@ pub async fn containers(stage: &Stage) -> Result<Vec<String>, Status> {
         answer.into_inner().containers.into_iter().map(|container| container.id).collect();
     ids.sort_unstable();
     Ok(ids)
+}
+
+/// How many containers run, by the runtime's own word.
+pub async fn running(cri: &Cri) -> Result<usize, Status> {
+    let answer = cri.runtime.clone().list_containers(ListContainersRequest::default()).await?;
+    let runs = |one: &&Container| one.state() == ContainerState::ContainerRunning;
+    Ok(answer.get_ref().containers.iter().filter(runs).count())
 }
 
 /// Asks for a container that must be refused: on the wire and on record as `no` says, and nothing

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
-use sealgate::proto::cri::{ContainerState, ListContainersRequest};
 use serde_json::{Value, json};
 
+use crate::acts::running;
 use crate::containerd::{Cri, Flavour, Launch, Pod};
 use crate::ensure;
 use crate::fixtures;
@@ -124,19 +124,8 @@ async fn start_all(stage: &mut Stage, known: &[(String, String)], many: usize) -
         refused.len(),
         refused[0]
     );
-    let running = stage
-        .containerd
-        .cri()
-        .runtime
-        .list_containers(ListContainersRequest::default())
-        .await?
-        .into_inner();
-    let running = running
-        .containers
-        .iter()
-        .filter(|one| one.state() == ContainerState::ContainerRunning)
-        .count();
-    ensure!(running == many, "{running} of {many} containers run");
+    let count = running(&stage.containerd.cri()).await?;
+    ensure!(count == many, "{count} of {many} containers run");
     println!("   {many} containers at once: all run after {:.1} s", began.elapsed().as_secs_f64());
 
     let records = stage.records().split_off(before);

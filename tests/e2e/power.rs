@@ -5,12 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sealgate::proto::cri::{ContainerState, ListContainersRequest};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tonic::Code;
 
-use crate::acts::past_the_gate;
+use crate::acts::{self, past_the_gate};
 use crate::containerd::{Cri, Launch};
 use crate::ensure;
 use crate::means::{digest_of, prod, refusal_of};
@@ -175,18 +174,7 @@ async fn start_all(stage: &Stage, wanted: Vec<Known>) -> Result<Vec<Took>, Failu
 
 /// All of them run, by the runtime's own word.
 async fn running(stage: &Stage) -> Outcome {
-    let answer = stage
-        .containerd
-        .cri()
-        .runtime
-        .list_containers(ListContainersRequest::default())
-        .await?
-        .into_inner();
-    let count = answer
-        .containers
-        .iter()
-        .filter(|one| one.state() == ContainerState::ContainerRunning)
-        .count();
+    let count = acts::running(&stage.containerd.cri()).await?;
     ensure!(count == PODS, "{count} of {PODS} containers run");
     println!("   {count} containers run");
     Ok(())

@@ -18,7 +18,8 @@ use crate::stage::Failure;
 /// How long an answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// One connection.
+/// One connection; a copy of it is the same connection.
+#[derive(Clone)]
 pub struct Raw(SendRequest<Full<Bytes>>);
 
 /// A whole answer.

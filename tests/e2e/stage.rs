@@ -384,6 +384,12 @@ pub fn fill(registry: &TestRegistry) {
     }
 }
 
+/// What a refusal must be where the audit log takes no record.
+pub fn expect_not_recorded(status: &Status) -> Outcome {
+    let why = "the decision could not be written to the audit log";
+    expect_refusal(status, tonic::Code::Unavailable, why, &[])
+}
+
 /// What a refusal must be on the wire: this code, and a message that begins so and contains these.
 pub fn expect_refusal(
     status: &Status,

@@ -99,20 +99,38 @@ async fn poll(
     Ok((asked, kubelet.slowest, kubelet.again))
 }
 
-/// Keeps a stream of events open, and opens it again when the gate ends it with UNAVAILABLE. How
-/// often it did.
-async fn listen(socket: PathBuf, stop: Arc<AtomicBool>, ended: Arc<AtomicUsize>) -> Outcome {
+/// Whether a stream of events is open, and how often the gate ended it.
+#[derive(Default)]
+struct EventStream {
+    is_open: AtomicBool,
+    ended: AtomicUsize,
+}
+
+/// Keeps a stream of events open, and opens it again when the gate ends it with UNAVAILABLE.
+async fn listen(socket: PathBuf, stop: Arc<AtomicBool>, stream: Arc<EventStream>) -> Outcome {
     while !stop.load(Ordering::SeqCst) {
         let mut raw = Raw::connect(&socket).await?;
-        // The runtime sends nothing, not even headers, before the first event.
+        let mut later = raw.clone();
+        // The runtime sends nothing, not even headers, before the first event. The gate reads the
+        // requests of a connection in their order: it has this one when it answers the next.
+        let opens = async {
+            if matches!(later.ask(VERSION, b"").await, Asked::Answered(answer) if answer.code == 0)
+            {
+                stream.is_open.store(true, Ordering::SeqCst);
+            }
+            std::future::pending::<()>().await;
+        };
         let asked = tokio::select! {
+            biased;
             asked = raw.ask(EVENTS, b"") => asked,
+            () = opens => return Ok(()),
             () = stopped(&stop) => return Ok(()),
         };
+        stream.is_open.store(false, Ordering::SeqCst);
         match asked {
             Asked::Answered(answer) => {
                 ensure!(answer.code == 14, "the stream ended with {answer:?}");
-                ended.fetch_add(1, Ordering::SeqCst);
+                stream.ended.fetch_add(1, Ordering::SeqCst);
             }
             Asked::Untaken => {}
             Asked::Lost(why) => {
@@ -172,10 +190,10 @@ pub async fn upgrade() -> Outcome {
     );
 
     let stop = Arc::new(AtomicBool::new(false));
-    let ended = Arc::new(AtomicUsize::new(0));
+    let stream = Arc::<EventStream>::default();
     let polling =
         [false, true].map(|anew| tokio::spawn(poll(socket.clone(), Arc::clone(&stop), anew)));
-    let listening = tokio::spawn(listen(socket.clone(), Arc::clone(&stop), Arc::clone(&ended)));
+    let listening = tokio::spawn(listen(socket.clone(), Arc::clone(&stop), Arc::clone(&stream)));
     registry
         .rule(Rule::new("/blobs/", Answer::Late(PULL_TIME)).user_agent("containerd/").calls(1..=1));
     let pulling = tokio::spawn(pull(socket.clone(), format!("{HOST}/prod/signed-v2:v1")));
@@ -187,7 +205,7 @@ pub async fn upgrade() -> Outcome {
     })
     .await?;
 
-    let times = restarts(&machine, &ended).await?;
+    let times = restarts(&machine, &stream).await?;
     stop.store(true, Ordering::SeqCst);
     let (pulled, took) = pulling.await??;
     ensure!(
@@ -196,7 +214,7 @@ pub async fn upgrade() -> Outcome {
         machine.journal()
     );
     listening.await??;
-    let ended = ended.load(Ordering::SeqCst);
+    let ended = stream.ended.load(Ordering::SeqCst);
     ensure!(ended == RESTARTS, "the stream was ended {ended} times by {RESTARTS} restarts");
     let mut line = Vec::new();
     for polling in polling {
@@ -230,11 +248,15 @@ fn say(line: &[String], times: &[Duration], took: Duration) {
 
 /// Restarts the gate, each time when the stream of events that the last restart ended is open
 /// again; how long each took.
-async fn restarts(machine: &Machine, ended: &AtomicUsize) -> Result<Vec<Duration>, Failure> {
+async fn restarts(machine: &Machine, stream: &EventStream) -> Result<Vec<Duration>, Failure> {
     let mut times = Vec::new();
     for restart in 0..RESTARTS {
+        eventually("the stream is open", CHANGE_MAX, async || {
+            stream.is_open.load(Ordering::SeqCst)
+        })
+        .await?;
         let (began, before) = (Instant::now(), machine.property("sealgate.service", "MainPID"));
-        let seen = ended.load(Ordering::SeqCst);
+        let seen = stream.ended.load(Ordering::SeqCst);
         machine.done(&["systemctl", "restart", "sealgate.service"])?;
         times.push(began.elapsed());
         ensure!(
@@ -242,11 +264,9 @@ async fn restarts(machine: &Machine, ended: &AtomicUsize) -> Result<Vec<Duration
             "restart {restart} restarted nothing"
         );
         eventually("the stream was ended by this restart", CHANGE_MAX, async || {
-            ended.load(Ordering::SeqCst) > seen
+            stream.ended.load(Ordering::SeqCst) > seen
         })
         .await?;
-        // It is open again before the next restart.
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     Ok(times)
 }

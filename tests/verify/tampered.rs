@@ -51,44 +51,41 @@ struct Good {
 
 impl Good {
     fn new(name: &str, form: Form, subject: Digest, trusted: Trusted, demands: Demands) -> Self {
-        let mut good =
-            Self { name: name.to_owned(), form, subject, trusted, demands, proven: placeholder() };
-        good.proven = good.judge(&good.form).unwrap_or_else(|fault| panic!("{name}: {fault}"));
-        good
+        let proven = prove(&form, &subject, &trusted, demands);
+        let proven = proven.unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        Self { name: name.to_owned(), form, subject, trusted, demands, proven }
     }
 
     fn judge(&self, form: &Form) -> Result<Signed, Fault> {
-        let item = match form {
-            Form::Bundle(json) => Untrusted::bundle(json)?,
-            Form::Older { payload, annotations, attestation: false } => {
-                Untrusted::simple_signing(payload, annotations)?
-            }
-            Form::Older { payload, annotations, attestation: true } => {
-                Untrusted::attestation(payload, annotations)?
-            }
-        };
-        let types: Vec<_> = item.predicate_type().map(str::to_owned).into_iter().collect();
-        let image = types.iter().all(|kind| kind == crate::signing::IMAGE_SIGNATURE);
-        let claim = if image { Claim::ImageSignature } else { Claim::Attestation(&types) };
-        let about = About { digest: &self.subject, artifact: None, claim };
-        let trust = match &self.trusted {
-            Trusted::Keyless(root) => Trust::Keyless { root },
-            Trusted::Key(key, root) => Trust::Key { key, root: Some(root) },
-            Trusted::Authority(authority, root) => {
-                Trust::Authority { authority, root: root.as_ref() }
-            }
-        };
-        item.prove(&about, &trust, self.demands, now(), &mut Budget::default())
+        prove(form, &self.subject, &self.trusted, self.demands)
     }
 }
 
-/// What is proven before anything is: replaced at once.
-fn placeholder() -> Signed {
-    let repository = fixtures::prod("signed-v2");
-    let subject = &repository.tags["v1"];
-    let (payload, annotations) = repository.signatures(subject).remove(0);
-    let item = Untrusted::simple_signing(&payload, &annotations).unwrap();
-    item.verify(&digest(subject), &key("build"), &mut Budget::default()).unwrap()
+fn prove(
+    form: &Form,
+    subject: &Digest,
+    trusted: &Trusted,
+    demands: Demands,
+) -> Result<Signed, Fault> {
+    let item = match form {
+        Form::Bundle(json) => Untrusted::bundle(json)?,
+        Form::Older { payload, annotations, attestation: false } => {
+            Untrusted::simple_signing(payload, annotations)?
+        }
+        Form::Older { payload, annotations, attestation: true } => {
+            Untrusted::attestation(payload, annotations)?
+        }
+    };
+    let types: Vec<_> = item.predicate_type().map(str::to_owned).into_iter().collect();
+    let image = types.iter().all(|kind| kind == crate::signing::IMAGE_SIGNATURE);
+    let claim = if image { Claim::ImageSignature } else { Claim::Attestation(&types) };
+    let about = About { digest: subject, artifact: None, claim };
+    let trust = match trusted {
+        Trusted::Keyless(root) => Trust::Keyless { root },
+        Trusted::Key(key, root) => Trust::Key { key, root: Some(root) },
+        Trusted::Authority(authority, root) => Trust::Authority { authority, root: root.as_ref() },
+    };
+    item.prove(&about, &trust, demands, now(), &mut Budget::default())
 }
 
 fn bundled(name: &str, trusted: Trusted, demands: Demands) -> Good {
