@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::cached_evidence::{FetchedEvidence, PlaceEvidence};
 use super::evidence_query::EvidenceQuery;
 use super::kept::{Keep, Sizes, kept_of, to_keep};
+use super::pending_forgets::Forget;
 use super::pending_writes::EntryWithBlobs;
 use crate::evidence::{EvidenceSource, Name, Subject};
 use crate::evidence_store::{BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
@@ -62,16 +63,15 @@ impl Merge {
     }
 }
 
-/// Removes what the store has for a question and `is_gone`, but for what is `shown`: that takes its
-/// place.
+/// Removes what is to be forgotten, but for what is `shown`: that takes its place.
 pub(super) fn retire(
     store: &Store,
-    query: &EvidenceQuery,
+    forget: &Forget,
     shown: &[EntryWithBlobs],
-    is_gone: &dyn Fn(&Entry) -> bool,
 ) -> Result<(), StoreError> {
     let mut done = Ok(());
-    for old in entries(store, query)?.into_iter().filter(is_gone) {
+    let gone = |entry: &Entry| forget.is_gone(entry);
+    for old in entries(store, forget.query())?.into_iter().filter(gone) {
         let one = match shown.iter().find(|(entry, _)| entry.place == old.place) {
             Some(whole) => Merge::Whole.put(store, whole),
             None => store.remove(&old.place).map(drop),
@@ -81,15 +81,16 @@ pub(super) fn retire(
     done
 }
 
-/// Reads what the store has for a question, of such sizes. What is broken is as if it were not
-/// there.
-pub(crate) fn take_now(
+/// Reads what the store has for a question and `counts`, of such sizes. What is broken is as if it
+/// were not there.
+pub(super) fn take_now(
     store: &Store,
     query: &EvidenceQuery,
     sizes: Sizes,
+    counts: &dyn Fn(&Entry) -> bool,
 ) -> Result<FoundOnDisk, StoreError> {
     let mut taken = FoundOnDisk::default();
-    for entry in entries(store, query)? {
+    for entry in entries(store, query)?.into_iter().filter(counts) {
         let (evidence, left_out) = kept_of(store, &entry, query.plan, sizes);
         taken.left_out |= left_out;
         if !evidence.items.is_empty() {

@@ -21,6 +21,7 @@ use super::disk_entries::{FoundOnDisk, KeptAbout, Merge, entries, retire, take_n
 use super::disk_thread::{DiskFailure, DiskThread, WhenBusy};
 use super::evidence_query::EvidenceQuery;
 use super::kept::Sizes;
+use super::pending_forgets::{Forget, PendingForgets};
 use super::pending_writes::{EntryWithBlobs, PendingWrites};
 use crate::evidence_store::{Entry, Store, StoreError};
 use crate::image::Digest;
@@ -42,6 +43,8 @@ pub(crate) struct DiskEvidence {
     failed_writes: AtomicU64,
     /// What is still to be put on disk.
     pending: PendingWrites,
+    /// What is still to be forgotten there.
+    forgets: Arc<PendingForgets>,
     trouble: Mutex<Trouble>,
 }
 
@@ -159,8 +162,18 @@ impl DiskEvidence {
             Sizes::All => (Access::ReadHuge, TAKE_HUGE_LIMIT),
             Sizes::Usual => (Access::Read, TAKE_LIMIT),
         };
-        let taken = self.ask(access, limit, move |store| take_now(store, &query, sizes)).await;
-        taken.unwrap_or_default()
+        let forgets = Arc::clone(&self.forgets);
+        let counts = move |entry: &Entry| !forgets.owe(entry);
+        let take = move |store: &Store| take_now(store, &query, sizes, &counts);
+        self.ask(access, limit, take).await.unwrap_or_default()
+    }
+
+    /// The same, from a thread that may block.
+    pub(crate) fn take_blocking(&self, query: EvidenceQuery, sizes: Sizes) -> FoundOnDisk {
+        // Without a runtime nobody waits for a disk.
+        tokio::runtime::Handle::try_current()
+            .map(|runtime| runtime.block_on(self.take(query, sizes)))
+            .unwrap_or_default()
     }
 
     /// Whether the store has an entry of one of these digests from one of these repositories, and
@@ -192,12 +205,21 @@ impl DiskEvidence {
         self.merge_or_keep(how, entries).await;
     }
 
-    /// Gives the disk what it did not take before, unless it has something newer by now.
+    /// Has the disk forget what it did not before, and gives it what it did not take before, unless
+    /// it has something newer by now.
     pub(crate) async fn flush_pending(&self) {
+        if let Some(at) = self.forgets.owed_flush() {
+            self.put_flush_note(at).await;
+        }
+        for forget in self.forgets.owed() {
+            self.carry_out(&forget, Vec::new()).await;
+        }
         self.merge_or_keep(Merge::Late, self.pending.take()).await;
     }
 
-    async fn merge_or_keep(&self, how: Merge, entries: Vec<EntryWithBlobs>) {
+    async fn merge_or_keep(&self, how: Merge, mut entries: Vec<EntryWithBlobs>) {
+        // What was fetched before it was withdrawn comes too late.
+        entries.retain(|(entry, _)| !self.forgets.concern(entry));
         if entries.is_empty() {
             return;
         }
@@ -206,8 +228,13 @@ impl DiskEvidence {
         }
         let given = entries.clone();
         // Each by itself: that one place has more than is kept of any does not keep the others out.
+        let forgets = Arc::clone(&self.forgets);
         let all = move |store: &Store| {
-            given.iter().map(|whole| how.put(store, whole)).fold(Ok(()), Result::and)
+            given
+                .iter()
+                .filter(|(entry, _)| !forgets.concern(entry))
+                .map(|whole| how.put(store, whole))
+                .fold(Ok(()), Result::and)
         };
         let done = self.run(Access::Write, PUT_LIMIT, all).await;
         if let Err(failure) = &done {
@@ -221,18 +248,28 @@ impl DiskEvidence {
         self.report_health(Access::Write, done);
     }
 
-    /// Has the store forget what it has for a question and `is_gone` says is no longer so, but for
-    /// what places show now: that takes its place.
+    /// Has the store forget what it has for a question from `asked` or before and `is_gone` says is
+    /// no longer so, but for what places show now: that takes its place. Until the disk has done it
+    /// nothing of that is believed.
     pub(crate) async fn retire(
         &self,
-        query: EvidenceQuery,
+        (query, asked): (EvidenceQuery, Timestamp),
         (pieces, about): (&[PlaceEvidence], KeptAbout<'_>),
-        is_gone: impl Fn(&Entry) -> bool + Send + 'static,
+        is_gone: impl Fn(&Entry) -> bool + Send + Sync + 'static,
     ) {
         let shown = to_put(pieces, about);
-        self.pending.cancel(|entry| query.concerns(entry) && is_gone(entry));
-        let retire = move |store: &Store| retire(store, &query, &shown, &is_gone);
-        let _told = self.ask(Access::Forget, PUT_LIMIT, retire).await;
+        let forget = Arc::new(Forget::new(query, asked, is_gone));
+        self.forgets.add(&forget);
+        self.pending.cancel(|entry| self.forgets.concern(entry));
+        self.carry_out(&forget, shown).await;
+    }
+
+    async fn carry_out(&self, forget: &Arc<Forget>, shown: Vec<EntryWithBlobs>) {
+        let given = Arc::clone(forget);
+        let retire = move |store: &Store| retire(store, &given, &shown);
+        if self.ask(Access::Forget, PUT_LIMIT, retire).await.is_some() {
+            self.forgets.done(forget);
+        }
     }
 
     /// Notes, aside, that entries were used, and for which image: while it is on the node they
@@ -247,7 +284,19 @@ impl DiskEvidence {
 
     /// Notes, aside, that everything is to be forgotten, for the gate that comes after this one.
     pub(crate) fn note_flush(self: &Arc<Self>, at: Timestamp) {
-        self.ask_aside(Access::Forget, HOUSE_LIMIT, move |store| store.note_flush(at));
+        self.forgets.add_flush(at);
+        let disk = Arc::clone(self);
+        // Without a runtime nobody is there to ask for it either.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(runtime.spawn(async move { disk.put_flush_note(at).await }));
+        }
+    }
+
+    async fn put_flush_note(&self, at: Timestamp) {
+        let note = move |store: &Store| store.note_flush(at);
+        if self.ask(Access::Forget, HOUSE_LIMIT, note).await.is_some() {
+            self.forgets.flush_done(at);
+        }
     }
 
     /// Counts and evicts, which no decision waits for.

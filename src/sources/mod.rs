@@ -11,11 +11,12 @@ mod disk_thread;
 mod evidence_query;
 mod evidence_sources;
 mod kept;
+mod pending_forgets;
 mod pending_writes;
 mod search;
 
 pub(crate) use cached_evidence::{FetchedEvidence, PlaceEvidence};
-pub(crate) use disk_entries::{KeptAbout, Merge, take_now};
+pub(crate) use disk_entries::{KeptAbout, Merge};
 pub use disk_evidence::StoreHealth;
 pub(crate) use evidence_query::EvidenceQuery;
 pub(crate) use evidence_sources::EvidenceSources;

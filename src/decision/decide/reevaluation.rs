@@ -17,7 +17,7 @@ use crate::decision::offline::{OfflineVerdict, judge_offline};
 use crate::decision::question::Question;
 use crate::decision::time::Moment;
 use crate::policy::{Permit, PolicySet, Verdict};
-use crate::sources::{Sizes, take_now};
+use crate::sources::Sizes;
 
 /// Images named in the journal that the new documents do not admit; of more the number is said.
 const NAMED_MAX: usize = 20;
@@ -138,9 +138,8 @@ impl Decider {
         let mut kept = sources.memory.pieces(&query).into_iter().collect::<EvidenceSet>();
         judge(&kept).or_else(|why| {
             // What is huge waits for its turn, when the image is used.
-            let stored =
-                sources.store.store().and_then(|store| take_now(store, &query, Sizes::Usual).ok());
-            if kept.add(stored.unwrap_or_default().pieces) { judge(&kept) } else { Err(why) }
+            let stored = sources.store.take_blocking(query.clone(), Sizes::Usual);
+            if kept.add(stored.pieces) { judge(&kept) } else { Err(why) }
         })
     }
 }

@@ -79,7 +79,7 @@ impl Decider {
         match verdict {
             Verdict::Permit(permit) => {
                 let (whole, absent) = seen(&pieces);
-                self.forget_absent(question, &repositories, absent).await;
+                self.forget_absent(question, &repositories, (absent, began)).await;
                 self.evaluator.sources.memory.keep(whole.all());
                 self.evaluator
                     .sources
@@ -184,7 +184,9 @@ impl Decider {
         self.evaluator
             .sources
             .store
-            .retire(query, (whole.all(), question.about()), move |entry| entry.fetched < began)
+            .retire((query, began), (whole.all(), question.about()), move |entry| {
+                entry.fetched < began
+            })
             .await;
     }
 
@@ -193,14 +195,16 @@ impl Decider {
         &self,
         question: &Question,
         repositories: &[Repository],
-        absent: HashSet<Place>,
+        (absent, began): (HashSet<Place>, Timestamp),
     ) {
         let query = EvidenceQuery { plan: question.wide_plan(), ..question.query(repositories) };
         self.evaluator.sources.memory.forget(&query, |place| absent.contains(place));
         self.evaluator
             .sources
             .store
-            .retire(query, (&[], question.about()), move |entry| absent.contains(&entry.place))
+            .retire((query, began), (&[], question.about()), move |entry| {
+                absent.contains(&entry.place)
+            })
             .await;
     }
 }

@@ -1,9 +1,14 @@
 //! What the gate has of a disk that hangs, that fails or that is not there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc;
 
+use bytes::Bytes;
+
 use super::*;
+use crate::evidence::{Name, Origin, Place, Source, Subject};
 use crate::evidence_store::Options;
+use crate::image::Repository;
 use crate::policy::Plan;
 
 fn disk() -> (tempfile::TempDir, Arc<DiskEvidence>) {
@@ -95,4 +100,86 @@ async fn without_a_store_there_is_nothing_and_it_is_said_once() {
     let (_folder, other) = self::disk();
     disk.open(Arc::clone(other.store().unwrap()));
     assert!(disk.health().healthy);
+}
+
+const fn at(second: i64) -> Timestamp {
+    Timestamp::constant(second, 0)
+}
+
+fn repository() -> Repository {
+    Repository::parse("reg.example/app").unwrap()
+}
+
+/// What one place had at that second.
+fn shown(second: i64) -> EntryWithBlobs {
+    let bytes = Bytes::from_static(b"{}");
+    let place = Place {
+        repository: repository(),
+        subject: Digest::of(b"image"),
+        source: Source::SignatureTag,
+    };
+    let entry = Entry {
+        place,
+        fetched: at(second),
+        manifests: vec![Digest::of(&bytes)],
+        blobs: BTreeSet::new(),
+        targets: BTreeSet::from([Digest::of(b"image")]),
+        names: Vec::new(),
+    };
+    (entry, vec![(Digest::of(&bytes), bytes)])
+}
+
+fn about_it() -> EvidenceQuery {
+    EvidenceQuery { repositories: vec![repository()], ..query() }
+}
+
+async fn withdraw(disk: &DiskEvidence, second: i64) {
+    let subject = Subject {
+        target: Digest::of(b"image"),
+        name: Name::Unknown,
+        child: None,
+        origin: Origin::Registry,
+    };
+    let documents = BTreeMap::new();
+    let about = KeptAbout { subject: &subject, documents: &documents };
+    disk.retire((about_it(), at(second)), (&[], about), move |entry| entry.fetched < at(second))
+        .await;
+}
+
+/// Attacks A2 and G: a signature is withdrawn while the disk does not answer. It counts no more when
+/// the disk is back, neither for this gate nor for one that starts later; and a decision that saw it
+/// before keeps it no more.
+#[tokio::test]
+async fn attack_a2_what_is_withdrawn_while_the_disk_hangs_is_forgotten_later() {
+    let (folder, disk) = disk();
+    disk.merge_or_keep(Merge::Whole, vec![shown(10)]).await;
+    assert_eq!(disk.has(about_it()).await, Some(true));
+    let (free, held) = mpsc::channel::<()>();
+    let hangs = move |_: &Store| {
+        let _ended = held.recv();
+        Ok(())
+    };
+    disk.ask(Access::Write, Duration::from_millis(20), hangs).await;
+    withdraw(&disk, 20).await;
+    disk.note_flush(at(30));
+    drop(free);
+    let again = async {
+        while disk.disk.get().is_some_and(Disk::hangs) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), again).await.unwrap();
+    let (entry, _) = shown(10);
+    assert_eq!(disk.has(about_it()).await, Some(true), "it is still there");
+    assert!(disk.forgets.owe(&entry), "and is not believed");
+    disk.flush_pending().await;
+    assert_eq!(disk.has(about_it()).await, Some(false));
+    let path = folder.path().join("evidence");
+    let next = Store::open(Options { path, ..Options::default() }).unwrap();
+    assert_eq!(next.flushed(), Some(at(30)), "the gate that comes after this one knows");
+    assert!(!disk.forgets.owe(&entry), "an operator may import it again");
+    disk.merge_or_keep(Merge::Late, vec![shown(10)]).await;
+    assert_eq!(disk.has(about_it()).await, Some(false), "what was seen before comes too late");
+    disk.merge_or_keep(Merge::Whole, vec![shown(21)]).await;
+    assert_eq!(disk.has(about_it()).await, Some(true), "what was signed again is kept");
 }
