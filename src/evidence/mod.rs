@@ -101,8 +101,8 @@ impl Source {
     pub const fn tag_suffix(self) -> Option<&'static str> {
         match self {
             Self::Referrers | Self::FallbackTag => None,
-            Self::SignatureTag => Some(".sig"),
-            Self::AttestationTag => Some(".att"),
+            Self::SignatureTag => Format::SimpleSigning.tag_suffix(),
+            Self::AttestationTag => Format::Envelope.tag_suffix(),
         }
     }
 }

@@ -1,33 +1,39 @@
 //! [`Format`]: the formats of signatures in a registry. One table says how each is recognised,
-//! where it may be, and how its bytes become an [`Untrusted`]; [`super::prove`] proves what came of
-//! that, whatever the format.
+//! where it may be, how its bytes become an [`Untrusted`], and how that is proven.
 //!
-//! A new format has a folder beside `cosign` and `sigstore`, a variant and a row here.
+//! A new format has a folder beside `cosign` and `sigstore`, which reads and proves it, a variant
+//! and a row here. Its prover says by which trusts it signs; no requirement accepts it by another.
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::cosign::annotations::{self, LAYER_ANNOTATIONS};
 use super::cosign::simple_signing;
+use super::primitives::budget::Budget;
+use super::primitives::demands::Demands;
 use super::primitives::fault::Fault;
 use super::primitives::limits::{PAYLOAD_MAX, SIGNATURE_BUNDLE_MAX};
-use super::signature::untrusted::{ItemId, Untrusted};
+use super::prove;
+use super::signature::format::Format;
+use super::signature::untrusted::{ItemId, Signed, Untrusted};
 use super::sigstore::bundle;
-
-/// A format of signatures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// The Sigstore bundle, JSON: a signature on an image, or an attestation.
-    Bundle,
-    /// Cosign's older form: a simple-signing payload, with its signature in the layer's
-    /// annotations.
-    SimpleSigning,
-    /// Cosign's older form of an attestation: a DSSE envelope, JSON.
-    Envelope,
-}
+use super::trust::{About, Trust};
 
 /// How bytes of a form, and the annotations beside them, become a signature of which nothing is
 /// proven.
 type Reader = fn(&[u8], &BTreeMap<String, String>) -> Result<Untrusted, Fault>;
+
+/// How signatures of a format are proven: whether somebody for whom the trust vouches says the claim
+/// of the digest, with at least what is demanded, as of then. It refuses every trust by which the
+/// format does not sign.
+type Prover = fn(
+    &Untrusted,
+    &About<'_>,
+    (&Trust<'_>, Demands),
+    Timestamp,
+    &mut Budget,
+) -> Result<Signed, Fault>;
 
 /// What is known of a format.
 struct Row {
@@ -49,6 +55,8 @@ struct Row {
     signature_max: usize,
     /// Reads the blob of a layer and its annotations.
     read: Reader,
+    /// Proves what was read.
+    prove: Prover,
 }
 
 /// How a media type is recognised.
@@ -90,6 +98,7 @@ const ROWS: [Row; 3] = [
         annotations: &[],
         signature_max: SIGNATURE_BUNDLE_MAX,
         read: |json, _| Untrusted::bundle(json),
+        prove: prove::by_any,
     },
     Row {
         format: Format::SimpleSigning,
@@ -102,6 +111,7 @@ const ROWS: [Row; 3] = [
         annotations: &LAYER_ANNOTATIONS,
         signature_max: PAYLOAD_MAX,
         read: Untrusted::simple_signing,
+        prove: prove::by_any,
     },
     Row {
         format: Format::Envelope,
@@ -118,6 +128,7 @@ const ROWS: [Row; 3] = [
         annotations: &LAYER_ANNOTATIONS,
         signature_max: 0,
         read: Untrusted::attestation,
+        prove: prove::by_any,
     },
 ];
 
@@ -151,7 +162,7 @@ impl Format {
 
     /// The end of the tag under which its manifests are too; none where there is no such tag.
     #[must_use]
-    pub fn tag_suffix(self) -> Option<&'static str> {
+    pub const fn tag_suffix(self) -> Option<&'static str> {
         self.row().tag_suffix
     }
 
@@ -195,6 +206,29 @@ impl Format {
 }
 
 impl Untrusted {
+    /// Whether somebody whom `trust` vouches for says `about.claim` of `about.digest`, with at
+    /// least the evidence that is demanded. `now` is when a certificate without a proven time is
+    /// judged, and what no log entry may be later than.
+    ///
+    /// Costs about a dozen checks of the budget for a signature with a certificate.
+    ///
+    /// # Errors
+    /// [`Fault`] when nobody does, or when that cannot be told.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the door: each is another matter, and none may be forgotten"
+    )]
+    pub fn prove(
+        &self,
+        about: &About<'_>,
+        trust: &Trust<'_>,
+        demands: Demands,
+        now: Timestamp,
+        budget: &mut Budget,
+    ) -> Result<Signed, Fault> {
+        (self.format().row().prove)(self, about, (trust, demands), now, budget)
+    }
+
     /// Reads one layer of a cosign `.sig` manifest: the payload blob, and the layer's annotations,
     /// of which `dev.cosignproject.cosign/signature` holds the signature, and others the evidence
     /// beside it (certificate, chain, log bundle, timestamp). Annotations of any other name are not
@@ -206,10 +240,8 @@ impl Untrusted {
         payload: &[u8],
         annotations: &BTreeMap<String, String>,
     ) -> Result<Self, Fault> {
-        Ok(Self {
-            id: ItemId::of(b"sig", payload, annotations),
-            ..simple_signing::read(payload, annotations)?
-        })
+        let id = ItemId::of(b"sig", payload, annotations);
+        Ok(Self::new(Format::SimpleSigning, simple_signing::read(payload, annotations)?, id))
     }
 
     /// Reads one layer of a cosign `.att` manifest: a DSSE envelope with an in-toto statement, and
@@ -221,10 +253,8 @@ impl Untrusted {
         envelope: &[u8],
         annotations: &BTreeMap<String, String>,
     ) -> Result<Self, Fault> {
-        Ok(Self {
-            id: ItemId::of(b"att", envelope, annotations),
-            ..annotations::read_attestation(envelope, annotations)?
-        })
+        let id = ItemId::of(b"att", envelope, annotations);
+        Ok(Self::new(Format::Envelope, annotations::read_attestation(envelope, annotations)?, id))
     }
 
     /// Reads a Sigstore bundle, v0.1 to v0.3: made with a key or with a certificate, over an image,
@@ -233,7 +263,8 @@ impl Untrusted {
     /// # Errors
     /// [`Fault`] for whatever is not such a bundle in every detail.
     pub fn bundle(json: &[u8]) -> Result<Self, Fault> {
-        Ok(Self { id: ItemId::of(b"bundle", json, &BTreeMap::new()), ..bundle::read(json)? })
+        let id = ItemId::of(b"bundle", json, &BTreeMap::new());
+        Ok(Self::new(Format::Bundle, bundle::read(json)?, id))
     }
 }
 

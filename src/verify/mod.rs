@@ -21,7 +21,7 @@ mod tests;
 mod trust;
 mod verification_cache;
 
-pub use crate::verify::format::{Format, Holds};
+pub use crate::verify::format::Holds;
 pub use crate::verify::pki::AUTHORITY_FILE_MAX;
 pub use crate::verify::pki::{
     Authority, AuthorityError, AuthorityExpiry, AuthorityId, CaFault, Part,
@@ -36,6 +36,7 @@ pub use crate::verify::primitives::limits::{
     ATTESTATION_MAX, BUNDLE_MAX, PAYLOAD_MAX, SIGNATURE_BUNDLE_MAX,
 };
 pub use crate::verify::primitives::statement::{PREDICATE_VALUES_MAX, Statement};
+pub use crate::verify::signature::format::Format;
 pub use crate::verify::signature::untrusted::{Form, Signed, Signer, Untrusted};
 pub use crate::verify::sigstore::error::{ROOT_MAX, RootError};
 pub use crate::verify::sigstore::root::{RootId, TrustRoot};

@@ -1,5 +1,6 @@
-//! The one door from a signature to [`Signed`]: [`Untrusted::prove`], by key, by a Sigstore
-//! instance's certificate, or by an own authority's.
+//! From a signature to [`Signed`], for the formats of cosign and Sigstore: [`by_any`] proves by key,
+//! by a Sigstore instance's certificate, or by an own authority's. The one door is
+//! [`Untrusted::prove`].
 //!
 //! What costs nothing is compared first: the claim, the digest, the way it was signed. Then
 //! signature and evidence.
@@ -31,6 +32,40 @@ pub(in crate::verify) struct ProofRequest<'a> {
     pub(super) artifact: Message<'a>,
     pub(super) demands: Demands,
     pub(super) now: Timestamp,
+}
+
+/// Proves a signature made with a key or a certificate, with Sigstore's log entries and timestamps
+/// beside: by a key, a Sigstore instance or an own authority.
+///
+/// # Errors
+/// [`Fault`] when nobody of them signed, or when that cannot be told.
+pub(in crate::verify) fn by_any(
+    item: &Untrusted,
+    about: &About<'_>,
+    (trust, demands): (&Trust<'_>, Demands),
+    now: Timestamp,
+    budget: &mut Budget,
+) -> Result<Signed, Fault> {
+    item.contradiction(trust.root())?;
+    item.says(about.claim)?;
+    let sha256 = sha256(about.digest)?;
+    let (signed, artifact) = item.messages(about, &sha256)?;
+    let request = ProofRequest { signed, artifact, demands, now };
+    let (signer, witnessed) = match trust {
+        Trust::Key { key, root } => {
+            (Signer::Key(key.id().clone()), item.by_key(key, *root, request, budget)?)
+        }
+        Trust::Keyless { root } => {
+            let leaf = item.leaf()?;
+            (Signer::Certificate(leaf.claims.clone()), item.keyless(leaf, root, request, budget)?)
+        }
+        Trust::Authority { authority, root } => {
+            let leaf = item.leaf()?;
+            let witnessed = item.by_authority(leaf, (authority, *root), request, budget)?;
+            (Signer::Certificate(leaf.claims.clone()), witnessed)
+        }
+    };
+    Ok(item.signed(about.digest.clone(), signer, (witnessed.times, witnessed.entries)))
 }
 
 impl Untrusted {
@@ -89,54 +124,6 @@ impl Untrusted {
             Timestamp::UNIX_EPOCH,
             budget,
         )
-    }
-
-    /// Whether somebody whom `trust` vouches for says `about.claim` of `about.digest`, with at
-    /// least the evidence that is demanded. `now` is when a certificate without a proven time is
-    /// judged, and what no log entry may be later than.
-    ///
-    /// Costs about a dozen checks of the budget for a signature with a certificate.
-    ///
-    /// # Errors
-    /// [`Fault`] when nobody does, or when that cannot be told.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the door: each is another matter, and none may be forgotten"
-    )]
-    pub fn prove(
-        &self,
-        about: &About<'_>,
-        trust: &Trust<'_>,
-        demands: Demands,
-        now: Timestamp,
-        budget: &mut Budget,
-    ) -> Result<Signed, Fault> {
-        self.contradiction(match trust {
-            Trust::Key { root, .. } | Trust::Authority { root, .. } => *root,
-            Trust::Keyless { root } => Some(root),
-        })?;
-        self.says(about.claim)?;
-        let sha256 = sha256(about.digest)?;
-        let (signed, artifact) = self.messages(about, &sha256)?;
-        let request = ProofRequest { signed, artifact, demands, now };
-        let (signer, witnessed) = match trust {
-            Trust::Key { key, root } => {
-                (Signer::Key(key.id().clone()), self.by_key(key, *root, request, budget)?)
-            }
-            Trust::Keyless { root } => {
-                let leaf = self.leaf()?;
-                (
-                    Signer::Certificate(leaf.claims.clone()),
-                    self.keyless(leaf, root, request, budget)?,
-                )
-            }
-            Trust::Authority { authority, root } => {
-                let leaf = self.leaf()?;
-                let witnessed = self.by_authority(leaf, (authority, *root), request, budget)?;
-                (Signer::Certificate(leaf.claims.clone()), witnessed)
-            }
-        };
-        Ok(self.signed(about.digest.clone(), signer, (witnessed.times, witnessed.entries)))
     }
 
     /// Whether it is what is asked for, if it holds (attack B2).

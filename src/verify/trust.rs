@@ -1,9 +1,10 @@
-//! [`Trust`]: what a signature is tried with; [`About`] and [`Claim`]: what it must say, and of
+//! [`Trust`]: what a signature is tried with, and how long what it proves holds; [`About`] and [`Claim`]: what it must say, and of
 //! which digest.
 
-use super::pki::Authority;
-use super::primitives::key::PublicKey;
-use super::sigstore::root::TrustRoot;
+use super::pki::{Authority, AuthorityId};
+use super::primitives::demands::ProvenTime;
+use super::primitives::key::{KeyId, PublicKey};
+use super::sigstore::root::{RootId, TrustRoot};
 use crate::image::Digest;
 
 /// What a signature is said to be about.
@@ -52,4 +53,42 @@ pub enum Trust<'t> {
         /// What vouches for times.
         root: Option<&'t TrustRoot>,
     },
+}
+
+/// What tells a trust from every other under which a proof is remembered.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(in crate::verify) enum TrustId {
+    Key(KeyId, RootId),
+    Keyless(RootId),
+    Authority(AuthorityId, RootId),
+}
+
+impl<'t> Trust<'t> {
+    /// What vouches for times and log entries.
+    pub(in crate::verify) fn root(&self) -> Option<&'t TrustRoot> {
+        match self {
+            Trust::Key { root, .. } | Trust::Authority { root, .. } => *root,
+            Trust::Keyless { root } => Some(root),
+        }
+    }
+
+    /// Its id; none where no proof is remembered: a key by itself costs less than looking up, and an
+    /// authority by itself judges at now.
+    pub(in crate::verify) fn id(&self) -> Option<TrustId> {
+        match self {
+            Trust::Key { key, root } => root.map(|root| TrustId::Key(key.id().clone(), root.id())),
+            Trust::Keyless { root } => Some(TrustId::Keyless(root.id())),
+            Trust::Authority { authority, root } => {
+                root.map(|root| TrustId::Authority(authority.id(), root.id()))
+            }
+        }
+    }
+
+    /// Whether a proof with these proven times holds at every later moment too.
+    pub(in crate::verify) fn lasts(&self, times: &[ProvenTime]) -> bool {
+        match self {
+            Trust::Key { .. } | Trust::Keyless { .. } => true,
+            Trust::Authority { authority, .. } => !authority.has_lists() && !times.is_empty(),
+        }
+    }
 }

@@ -11,14 +11,11 @@ use std::sync::{Mutex, MutexGuard};
 use jiff::Timestamp;
 use lru::LruCache;
 
-use super::pki::AuthorityId;
 use super::primitives::budget::Budget;
 use super::primitives::demands::{Demands, LogEntry, ProvenTime};
 use super::primitives::fault::Fault;
-use super::primitives::key::KeyId;
 use super::signature::untrusted::{ItemId, Signed, Signer, Untrusted};
-use super::sigstore::root::RootId;
-use super::trust::{About, Trust};
+use super::trust::{About, Trust, TrustId};
 use crate::image::Digest;
 
 /// What was proven of unchanged items under an unchanged trust.
@@ -35,13 +32,6 @@ struct Question {
     artifact: Option<Digest>,
     trust: TrustId,
     demands: Demands,
-}
-
-#[derive(PartialEq, Eq, Hash)]
-enum TrustId {
-    Key(KeyId, RootId),
-    Keyless(RootId),
-    Authority(AuthorityId, RootId),
 }
 
 /// Who signed, when, and where it is logged; what was signed is in the item.
@@ -80,7 +70,7 @@ impl VerificationCache {
         now: Timestamp,
         budget: &mut Budget,
     ) -> Result<Signed, Fault> {
-        let Some(trust_id) = TrustId::of(trust) else {
+        let Some(trust_id) = trust.id() else {
             return untrusted.prove(about, trust, demands, now, budget);
         };
         let question = Question {
@@ -96,7 +86,7 @@ impl VerificationCache {
             return Ok(untrusted.signed(about.digest.clone(), signer, (times, entries)));
         }
         let signed = untrusted.prove(about, trust, demands, now, budget)?;
-        if lasts(trust, &signed) {
+        if trust.lasts(signed.times()) {
             let (times, entries) = (signed.times().to_vec(), signed.entries().to_vec());
             let answer = Answer { signer: signed.signer().clone(), times, entries };
             self.kept().put(question, answer);
@@ -144,27 +134,5 @@ impl Default for VerificationCache {
 impl fmt::Debug for VerificationCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "VerificationCache({})", self.len())
-    }
-}
-
-impl TrustId {
-    /// None where nothing is kept: a key by itself costs less than looking up, and an authority by
-    /// itself judges at now.
-    fn of(trust: &Trust<'_>) -> Option<Self> {
-        match trust {
-            Trust::Key { key, root } => root.map(|root| Self::Key(key.id().clone(), root.id())),
-            Trust::Keyless { root } => Some(Self::Keyless(root.id())),
-            Trust::Authority { authority, root } => {
-                root.map(|root| Self::Authority(authority.id(), root.id()))
-            }
-        }
-    }
-}
-
-/// Whether a proof holds at every later moment too.
-fn lasts(trust: &Trust<'_>, signed: &Signed) -> bool {
-    match trust {
-        Trust::Key { .. } | Trust::Keyless { .. } => true,
-        Trust::Authority { authority, .. } => !authority.has_lists() && !signed.times().is_empty(),
     }
 }

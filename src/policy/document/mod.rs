@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::requirement::attestor::{Attestor, AttestorKind, Named};
+use super::requirement::attestor::{Attestor, Named};
 use crate::image::Digest;
 
 use super::document::action::Action;
@@ -157,22 +157,14 @@ impl Documents {
     /// Where each key file is named first, for errors about it: file, place and field.
     #[must_use]
     pub fn places_of_keys(&self) -> BTreeMap<String, (String, Position, String)> {
-        let places = self.places(|attestor| match &attestor.kind {
-            AttestorKind::Key(files) => files.iter().map(|key| &key.file).collect(),
-            AttestorKind::Keyless(_) | AttestorKind::Certificate { .. } => Vec::new(),
-        });
+        let places = self.places(|attestor| attestor.kind.key_files());
         places.into_iter().map(|(name, at)| (name, (at.file, at.position, at.field))).collect()
     }
 
     /// Where each file of certificates or revocation lists is named first.
     #[must_use]
     pub fn places_of_files(&self) -> BTreeMap<String, NamedAt> {
-        self.places(|attestor| match &attestor.kind {
-            AttestorKind::Certificate { roots, intermediates, crls, .. } => {
-                roots.iter().chain(intermediates).chain(crls).collect()
-            }
-            AttestorKind::Key(_) | AttestorKind::Keyless(_) => Vec::new(),
-        })
+        self.places(|attestor| attestor.kind.files())
     }
 
     /// Where each trust root is named first; for one that is the default, where it is asked for.

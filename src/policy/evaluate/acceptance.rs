@@ -9,7 +9,7 @@ use crate::image::Reference;
 use crate::image::json::Keep;
 use crate::policy::condition::error::Unmet;
 use crate::policy::condition::{Condition, VALUES_MAX};
-use crate::policy::requirement::attestor::{Attestor, AttestorKind, Window};
+use crate::policy::requirement::attestor::{Attestor, Window};
 use crate::policy::requirement::certificate_identity::{CertificateIdentity, IdentityMismatch};
 use crate::policy::requirement::predicate_constraint::PredicateConstraint;
 use crate::policy::requirement::signed_identity::{Fit, SignedIdentity};
@@ -107,12 +107,11 @@ impl SignatureRules<'_> {
         signed: &Signed,
         trial: &Trial,
     ) -> Result<MatchedSigner, Finding> {
-        let (identities, own) = match &self.attestor.kind {
-            AttestorKind::Keyless(identities) => (identities, false),
-            AttestorKind::Certificate { subjects, .. } => (subjects, true),
-            AttestorKind::Key(_) => return Err(Finding::OtherClaim),
+        let Some(identities) = self.attestor.kind.identities() else {
+            return Err(Finding::OtherClaim);
         };
-        let san = fitting(identities, certificate)?;
+        let own = identities.authority.is_some();
+        let san = fitting(identities.any_of, certificate)?;
         let info = CertificateInfo::new(certificate, san, trial.root.as_deref().filter(|_| !own));
         Ok(MatchedSigner {
             id: SignerId::Certificate { certificate: Box::new(info) },

@@ -11,7 +11,7 @@ use super::context::EvaluationContext;
 use super::finding::Finding;
 use super::permit::Reason;
 use super::policy_result::Failure;
-use crate::policy::requirement::attestor::{Attestor, AttestorKind};
+use crate::policy::requirement::attestor::Attestor;
 use crate::policy::requirement::certificate_identity::CertificateIdentity;
 use crate::policy::requirement::trust::{LeafTrust, RuleKey};
 use crate::policy::requirement::{Demand, Leaf};
@@ -93,15 +93,9 @@ fn is_attested_below(leaf: &Leaf, failure: &Failure, subject: &Subject) -> bool 
 fn wanted(leaf: &Leaf, trust: &LeafTrust) -> String {
     match &leaf.demand {
         Demand::Digest(digests) => format!("none of the {} digests listed", digests.len()),
-        Demand::Signature { attestor, .. } => match &attestor.kind {
-            AttestorKind::Key(_) => format!("no valid signature by {}", whom(attestor, trust)),
-            AttestorKind::Keyless(_) => {
-                format!("no keyless signature by {}", whom(attestor, trust))
-            }
-            AttestorKind::Certificate { .. } => {
-                format!("no signature with a certificate by {}", whom(attestor, trust))
-            }
-        },
+        Demand::Signature { attestor, .. } => {
+            format!("no {} by {}", attestor.kind.signature(), whom(attestor, trust))
+        }
         Demand::Attestation { attestor, constraint } => {
             let types = constraint.predicate_types.join(" or ");
             format!(
@@ -115,26 +109,21 @@ fn wanted(leaf: &Leaf, trust: &LeafTrust) -> String {
 
 /// By whom a signature is wanted.
 fn whom(attestor: &Attestor, trust: &LeafTrust) -> String {
-    match &attestor.kind {
-        AttestorKind::Key(_) => {
-            let keys: Vec<&RuleKey> =
-                trust.trials.iter().filter_map(|trial| trial.key.as_ref()).collect();
-            let named = |key: &&RuleKey| {
-                let id = key.id.to_string();
-                format!("{} ({}...)", bounded(escaped(&key.file), FILE_SHOWN), shortened(&id))
-            };
-            format!("key {}", some(keys.len(), keys.iter().map(named)))
+    let Some(identities) = attestor.kind.identities() else {
+        let keys: Vec<&RuleKey> =
+            trust.trials.iter().filter_map(|trial| trial.key.as_ref()).collect();
+        let named = |key: &&RuleKey| {
+            let id = key.id.to_string();
+            format!("{} ({}...)", bounded(escaped(&key.file), FILE_SHOWN), shortened(&id))
+        };
+        return format!("key {}", some(keys.len(), keys.iter().map(named)));
+    };
+    let holders = some(identities.any_of.len(), identities.any_of.iter().map(described));
+    match identities.authority {
+        Some(authority) => {
+            format!("{holders} under {}", bounded(escaped(&authority.name), FILE_SHOWN))
         }
-        AttestorKind::Keyless(identities) => {
-            some(identities.len(), identities.iter().map(described))
-        }
-        AttestorKind::Certificate { subjects, roots, .. } => {
-            let root = roots
-                .first()
-                .map(|root| bounded(escaped(&root.name), FILE_SHOWN))
-                .unwrap_or_default();
-            format!("{} under {root}", some(subjects.len(), subjects.iter().map(described)))
-        }
+        None => holders,
     }
 }
 
@@ -175,9 +164,10 @@ fn looked(context: &EvaluationContext<'_>) -> String {
 fn named(place: &Place) -> String {
     match place.source {
         Source::Referrers => format!("referrers of {}...", short(&place.subject)),
-        Source::FallbackTag => format!("tag sha256-{}...", short_hex(&place.subject)),
-        Source::SignatureTag => format!("tag sha256-{}....sig", short_hex(&place.subject)),
-        Source::AttestationTag => format!("tag sha256-{}....att", short_hex(&place.subject)),
+        source @ (Source::FallbackTag | Source::SignatureTag | Source::AttestationTag) => {
+            let suffix = source.tag_suffix().unwrap_or_default();
+            format!("tag sha256-{}...{suffix}", short_hex(&place.subject))
+        }
     }
 }
 

@@ -146,6 +146,55 @@ impl Attestor {
     }
 }
 
+/// Whose certificate a requirement takes.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::policy) struct Identities<'a> {
+    /// Any of these; at least one.
+    pub(in crate::policy) any_of: &'a [CertificateIdentity],
+    /// The first file of the own authority; none where a Sigstore instance vouches.
+    pub(in crate::policy) authority: Option<&'a Named>,
+}
+
+impl AttestorKind {
+    /// Whose certificate it takes; none where it takes none.
+    pub(in crate::policy) fn identities(&self) -> Option<Identities<'_>> {
+        match self {
+            Self::Key(_) => None,
+            Self::Keyless(any_of) => Some(Identities { any_of, authority: None }),
+            Self::Certificate { roots, subjects, .. } => {
+                Some(Identities { any_of: subjects, authority: roots.first() })
+            }
+        }
+    }
+
+    /// The key files that it names.
+    pub(in crate::policy) fn key_files(&self) -> Vec<&Named> {
+        match self {
+            Self::Key(files) => files.iter().map(|key| &key.file).collect(),
+            Self::Keyless(_) | Self::Certificate { .. } => Vec::new(),
+        }
+    }
+
+    /// The files of certificates and revocation lists that it names.
+    pub(in crate::policy) fn files(&self) -> Vec<&Named> {
+        match self {
+            Self::Certificate { roots, intermediates, crls, .. } => {
+                roots.iter().chain(intermediates).chain(crls).collect()
+            }
+            Self::Key(_) | Self::Keyless(_) => Vec::new(),
+        }
+    }
+
+    /// What a refusal calls the signature that it wants.
+    pub(in crate::policy) const fn signature(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "valid signature",
+            Self::Keyless(_) => "keyless signature",
+            Self::Certificate { .. } => "signature with a certificate",
+        }
+    }
+}
+
 impl Window {
     /// Whether this moment lies in it.
     pub(in crate::policy) fn holds(&self, time: jiff::Timestamp) -> bool {

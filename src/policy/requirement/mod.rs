@@ -171,7 +171,7 @@ impl Requirement {
                 only(&fields, &[], reader);
                 self.at_least(inner, reader, depth)
             }
-            "key" | "keyless" | "certificate" => {
+            kind if attestor::KINDS.contains(&kind) => {
                 only(&fields, &["name", "signedIdentity", "maxSignatureAge"], reader);
                 let identity = match fields.get("signedIdentity") {
                     Some(at) => SignedIdentity::read(at, reader),

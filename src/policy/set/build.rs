@@ -12,7 +12,7 @@ use super::kinds::DocumentKinds;
 use super::{PolicySet, Rule, Unmatched};
 use crate::policy::document::{Document, Documents, put};
 use crate::policy::requirement::Leaf;
-use crate::policy::requirement::attestor::{AttestorKind, Named};
+use crate::policy::requirement::attestor::{Identities, Named};
 use crate::policy::requirement::certificate_identity::CertificateIdentity;
 use crate::policy::requirement::material::Material;
 use crate::policy::requirement::signer_set::{SignerKey, SignerSet};
@@ -111,18 +111,15 @@ fn best(leaves: &[Leaf], trusts: &[LeafTrust], kinds: &[usize]) -> (Vec<Satisfie
         let identity = |identity: &CertificateIdentity, own| {
             SignerKey::identity(identity, own).unwrap_or(SignerKey::Somebody(number))
         };
-        let signer_keys: Vec<SignerKey> = match leaf.attestor().map(|attestor| &attestor.kind) {
-            None => Vec::new(),
-            Some(AttestorKind::Key(_)) => trust
+        let identities = leaf.attestor().and_then(|attestor| attestor.kind.identities());
+        let signer_keys: Vec<SignerKey> = match identities {
+            None => trust
                 .trials
                 .iter()
                 .filter_map(|t| Some(SignerKey::key(&t.key.as_ref()?.id)))
                 .collect(),
-            Some(AttestorKind::Keyless(identities)) => {
-                identities.iter().map(|i| identity(i, false)).collect()
-            }
-            Some(AttestorKind::Certificate { subjects, .. }) => {
-                subjects.iter().map(|i| identity(i, true)).collect()
+            Some(Identities { any_of, authority }) => {
+                any_of.iter().map(|i| identity(i, authority.is_some())).collect()
             }
         };
         let numbers = signer_keys.into_iter().map(|signer_key| signers.number(*kind, [signer_key]));

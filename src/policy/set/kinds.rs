@@ -4,7 +4,6 @@
 
 use crate::policy::document::Document;
 use crate::policy::requirement::Demand;
-use crate::policy::requirement::attestor::AttestorKind;
 use crate::policy::scope::document_set::DocumentSet;
 
 /// What has to be gathered before the documents that matched can be judged.
@@ -59,9 +58,8 @@ impl Plan {
                 Demand::Attestation { .. } => plan.attestations = true,
                 Demand::Digest(_) => {}
             }
-            plan.certificates |= leaf
-                .attestor()
-                .is_some_and(|attestor| !matches!(attestor.kind, AttestorKind::Key(_)));
+            plan.certificates |=
+                leaf.attestor().is_some_and(|attestor| attestor.kind.identities().is_some());
         }
         plan
     }

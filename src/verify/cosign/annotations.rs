@@ -28,7 +28,7 @@ use crate::verify::primitives::pem::{self, PemFault};
 use crate::verify::signature::assemble::{assemble, statement};
 use crate::verify::signature::attached::{AttachedParts, AttachedTimestamp, TimestampedObject};
 use crate::verify::signature::log::Kind;
-use crate::verify::signature::untrusted::Untrusted;
+use crate::verify::signature::untrusted::Parsed;
 
 /// The layer annotation that holds the signature.
 pub(in crate::verify) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
@@ -66,7 +66,7 @@ pub(in crate::verify) struct LayerAnnotations {
 pub(in crate::verify) fn read_attestation(
     envelope: &[u8],
     annotations: &BTreeMap<String, String>,
-) -> Result<Untrusted, Fault> {
+) -> Result<Parsed, Fault> {
     let (value, payload) = skim(envelope, ENVELOPE, &["payload"]).map_err(fault)?;
     let document = value.as_object().ok_or(Fault::Malformed)?;
     only(document, &["payloadType", "signatures"])?;

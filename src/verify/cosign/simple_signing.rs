@@ -15,7 +15,7 @@ use crate::verify::primitives::fault::{Fault, beyond};
 use crate::verify::primitives::json::{fault, object, only, text};
 use crate::verify::primitives::limits::PAYLOAD_MAX;
 use crate::verify::signature::assemble::assemble;
-use crate::verify::signature::untrusted::Untrusted;
+use crate::verify::signature::untrusted::Parsed;
 
 /// The only `critical.type`, of cosign and of containers/image alike.
 const TYPE: &str = "cosign container image signature";
@@ -28,7 +28,7 @@ const LIMITS: Limits = Limits { bytes: PAYLOAD_MAX, depth: 16, values: 4096, fre
 pub(in crate::verify) fn read(
     payload: &[u8],
     annotations: &BTreeMap<String, String>,
-) -> Result<Untrusted, Fault> {
+) -> Result<Parsed, Fault> {
     let signature = signature(annotations.get(SIGNATURE).ok_or(Fault::NoSignature)?)?;
     let value = json::parse(payload, LIMITS).map_err(fault)?;
     let document = value.as_object().ok_or(Fault::Malformed)?;

@@ -1,5 +1,5 @@
-//! Puts together what the formats read: [`assemble`] makes the [`Untrusted`], [`statement`] the
-//! content of an envelope.
+//! Puts together what the formats read: [`assemble`] makes the [`Parsed`], [`statement`] the content of
+//! an envelope.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use sigstore_types::TransparencyLogEntry;
 
 use super::attached::{Attached, AttachedParts, LOG_ENTRIES_MAX, TIMESTAMPS_MAX};
 use super::log::{Entry, Kind, LoggedSignature};
-use super::untrusted::{ItemId, Material, Untrusted};
+use super::untrusted::{Material, Parsed};
 use crate::verify::primitives::content::Content;
 use crate::verify::primitives::fault::{Fault, beyond};
 use crate::verify::primitives::leaf::Leaf;
@@ -24,7 +24,7 @@ pub(in crate::verify) fn assemble(
     signature: Vec<u8>,
     content: Content,
     parts: AttachedParts,
-) -> Result<Untrusted, Fault> {
+) -> Result<Parsed, Fault> {
     let AttachedParts { version, chain, entries, timestamps, envelope } = parts;
     if entries.len() > LOG_ENTRIES_MAX {
         return Err(beyond("log entries", LOG_ENTRIES_MAX));
@@ -42,7 +42,7 @@ pub(in crate::verify) fn assemble(
     let entry = |(kind, logged): (Kind, TransparencyLogEntry)| Entry::new(kind, logged, made);
     let entries = entries.into_iter().map(entry).collect();
     let attached = Arc::new(Attached { version, entries, timestamps });
-    Ok(Untrusted { id: ItemId::default(), signature, content, material, attached })
+    Ok(Parsed { signature, content, material, attached })
 }
 
 /// The statement in an envelope, from its payload in base64: decoded once, behind what is signed

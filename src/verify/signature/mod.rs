@@ -6,5 +6,6 @@
 
 pub(in crate::verify) mod assemble;
 pub(in crate::verify) mod attached;
+pub(in crate::verify) mod format;
 pub(in crate::verify) mod log;
 pub(in crate::verify) mod untrusted;

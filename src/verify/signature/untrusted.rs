@@ -1,7 +1,7 @@
 //! [`Untrusted`]: one parsed signature of which nothing is proven, and [`Signed`], what it becomes
 //! when it is.
 //!
-//! How it becomes that is [`crate::verify::prove`]'s.
+//! How it becomes that is its format's: see [`crate::verify::format`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,11 +14,21 @@ use crate::verify::primitives::demands::{LogEntry, ProvenTime};
 use crate::verify::primitives::key::KeyId;
 use crate::verify::primitives::leaf::Leaf;
 use crate::verify::primitives::statement::Statement;
+use crate::verify::signature::format::Format;
 
 /// A signature as it was found. What it says is a claim until [`Untrusted::prove`] proves it.
 #[derive(Debug, Clone)]
 pub struct Untrusted {
-    pub(in crate::verify) id: ItemId,
+    id: ItemId,
+    format: Format,
+    pub(in crate::verify) signature: Vec<u8>,
+    pub(in crate::verify) content: Content,
+    pub(in crate::verify) material: Material,
+    pub(in crate::verify) attached: Arc<Attached>,
+}
+
+/// What a format reads of a signature.
+pub(in crate::verify) struct Parsed {
     pub(in crate::verify) signature: Vec<u8>,
     pub(in crate::verify) content: Content,
     pub(in crate::verify) material: Material,
@@ -26,7 +36,7 @@ pub struct Untrusted {
 }
 
 /// The SHA-256 over everything that was read: the same item has the same id, any other another.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::verify) struct ItemId([u8; 32]);
 
 /// With what the signature is said to be made.
@@ -73,6 +83,17 @@ pub enum Form {
 }
 
 impl Untrusted {
+    /// What a format read, and what tells it from every other item.
+    pub(in crate::verify) fn new(format: Format, parsed: Parsed, id: ItemId) -> Self {
+        let Parsed { signature, content, material, attached } = parsed;
+        Self { id, format, signature, content, material, attached }
+    }
+
+    /// Its format.
+    pub(in crate::verify) fn format(&self) -> Format {
+        self.format
+    }
+
     /// In which form it came.
     #[must_use]
     pub fn form(&self) -> Form {

@@ -21,7 +21,7 @@ use crate::verify::primitives::limits::BUNDLE_MAX;
 use crate::verify::signature::assemble::{assemble, statement};
 use crate::verify::signature::attached::{AttachedParts, AttachedTimestamp, TimestampedObject};
 use crate::verify::signature::log::Kind;
-use crate::verify::signature::untrusted::Untrusted;
+use crate::verify::signature::untrusted::Parsed;
 
 /// Longest path in an inclusion proof: a tree of 2^64 entries.
 const PATH_MAX: usize = 64;
@@ -30,7 +30,7 @@ const PATH_MAX: usize = 64;
 const LIMITS: Limits = Limits { bytes: BUNDLE_MAX, depth: 16, values: 4096, free: &[] };
 
 /// Reads a bundle as a registry or a file gives it.
-pub(in crate::verify) fn read(json: &[u8]) -> Result<Untrusted, Fault> {
+pub(in crate::verify) fn read(json: &[u8]) -> Result<Parsed, Fault> {
     let (mut value, payload) = skim(json, LIMITS, &["dsseEnvelope", "payload"]).map_err(fault)?;
     let document = value.as_object().ok_or(Fault::Malformed)?;
     let media_type = text(document, "mediaType").map_err(|_| Fault::BundleType)?;
