@@ -9,7 +9,6 @@ use bytes::Bytes;
 use super::cached_evidence::{FetchedEvidence, PlaceEvidence};
 use super::evidence_query::EvidenceQuery;
 use super::kept::{Keep, Sizes, kept_of, to_keep};
-use super::pending_forgets::Forget;
 use super::pending_writes::EntryWithBlobs;
 use crate::evidence::{EvidenceSource, Name, Subject};
 use crate::evidence_store::{BLOBS_MAX, Entry, MANIFESTS_MAX, Store, StoreError};
@@ -63,15 +62,16 @@ impl Merge {
     }
 }
 
-/// Removes what is to be forgotten, but for what is `shown`: that takes its place.
+/// Removes what the store has for a question and `is_gone`, but for what is `shown`: that takes its
+/// place.
 pub(super) fn retire(
     store: &Store,
-    forget: &Forget,
+    query: &EvidenceQuery,
     shown: &[EntryWithBlobs],
+    is_gone: &dyn Fn(&Entry) -> bool,
 ) -> Result<(), StoreError> {
     let mut done = Ok(());
-    let gone = |entry: &Entry| forget.is_gone(entry);
-    for old in entries(store, forget.query())?.into_iter().filter(gone) {
+    for old in entries(store, query)?.into_iter().filter(is_gone) {
         let one = match shown.iter().find(|(entry, _)| entry.place == old.place) {
             Some(whole) => Merge::Whole.put(store, whole),
             None => store.remove(&old.place).map(drop),

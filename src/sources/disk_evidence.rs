@@ -182,8 +182,10 @@ impl DiskEvidence {
         if self.disk.get().is_none() {
             return Some(false);
         }
+        let forgets = Arc::clone(&self.forgets);
         let any = move |store: &Store| {
-            Ok(entries(store, &query)?.iter().any(|entry| !entry.manifests.is_empty()))
+            let counts = |entry: &Entry| !entry.manifests.is_empty() && !forgets.owe(entry);
+            Ok(entries(store, &query)?.iter().any(counts))
         };
         self.ask(Access::Read, TAKE_LIMIT, any).await
     }
@@ -212,7 +214,14 @@ impl DiskEvidence {
             self.put_flush_note(at).await;
         }
         for forget in self.forgets.owed() {
-            self.carry_out(&forget, Vec::new()).await;
+            let given = Arc::clone(&forget);
+            let again = move |store: &Store| {
+                retire(store, given.query(), &[], &|entry| given.was_gone(entry))
+            };
+            // A disk that does not do this one does not do the next.
+            if !self.forget(&forget, again).await {
+                break;
+            }
         }
         self.merge_or_keep(Merge::Late, self.pending.take()).await;
     }
@@ -248,9 +257,9 @@ impl DiskEvidence {
         self.report_health(Access::Write, done);
     }
 
-    /// Has the store forget what it has for a question from `asked` or before and `is_gone` says is
-    /// no longer so, but for what places show now: that takes its place. Until the disk has done it
-    /// nothing of that is believed.
+    /// Has the store forget what it has for a question and `is_gone` says as of `asked` is no longer
+    /// so, but for what places show now: that takes its place. Until the disk has done it nothing
+    /// of that from `asked` or before is believed.
     pub(crate) async fn retire(
         &self,
         (query, asked): (EvidenceQuery, Timestamp),
@@ -260,16 +269,28 @@ impl DiskEvidence {
         let shown = to_put(pieces, about);
         let forget = Arc::new(Forget::new(query, asked, is_gone));
         self.forgets.add(&forget);
-        self.pending.cancel(|entry| self.forgets.concern(entry));
-        self.carry_out(&forget, shown).await;
+        self.pending.cancel(|entry| forget.query().concerns(entry) && forget.is_gone(entry));
+        let (given, whole) = (Arc::clone(&forget), shown.clone());
+        let now = move |store: &Store| {
+            retire(store, given.query(), &whole, &|entry| given.is_gone(entry))
+        };
+        if !self.forget(&forget, now).await {
+            // What places show now is newer than what is to be forgotten, and is put there later.
+            self.pending.add(shown);
+        }
     }
 
-    async fn carry_out(&self, forget: &Arc<Forget>, shown: Vec<EntryWithBlobs>) {
-        let given = Arc::clone(forget);
-        let retire = move |store: &Store| retire(store, &given, &shown);
-        if self.ask(Access::Forget, PUT_LIMIT, retire).await.is_some() {
+    /// Has the disk forget something; whether it did.
+    async fn forget(
+        &self,
+        forget: &Arc<Forget>,
+        retire: impl FnOnce(&Store) -> Result<(), StoreError> + Send + 'static,
+    ) -> bool {
+        let is_done = self.ask(Access::Forget, PUT_LIMIT, retire).await.is_some();
+        if is_done {
             self.forgets.done(forget);
         }
+        is_done
     }
 
     /// Notes, aside, that entries were used, and for which image: while it is on the node they

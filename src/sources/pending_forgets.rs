@@ -19,7 +19,7 @@ const FORGETS_MAX: usize = 1024;
 /// Something for the store to forget.
 pub(super) struct Forget {
     query: EvidenceQuery,
-    /// As of when: what was fetched later is newer than the reason.
+    /// As of when: to one that is done later, what was fetched since is newer than the reason.
     asked: Timestamp,
     is_gone: Box<dyn Fn(&Entry) -> bool + Send + Sync>,
 }
@@ -40,7 +40,7 @@ struct Pending {
 }
 
 impl Forget {
-    /// What the store has for a question from `asked` or before, and `is_gone` says is no longer so.
+    /// What the store has for a question, and `is_gone` says as of `asked` is no longer so.
     pub(super) fn new(
         query: EvidenceQuery,
         asked: Timestamp,
@@ -54,9 +54,15 @@ impl Forget {
         &self.query
     }
 
-    /// Whether an entry about the question is to be forgotten.
+    /// Whether an entry about the question is to be forgotten now, when it is asked: one from a
+    /// clock that was ahead, too.
     pub(super) fn is_gone(&self, entry: &Entry) -> bool {
-        entry.fetched <= self.asked && (self.is_gone)(entry)
+        (self.is_gone)(entry)
+    }
+
+    /// Whether it is to be forgotten later, when something newer may be there.
+    pub(super) fn was_gone(&self, entry: &Entry) -> bool {
+        entry.fetched <= self.asked && self.is_gone(entry)
     }
 }
 
@@ -116,7 +122,7 @@ impl PendingForgets {
         let pending = self.pending();
         pending.dropped.is_some_and(|dropped| entry.fetched <= dropped)
             || pending.forgets.iter().any(|(forget, is_owed)| {
-                counts(*is_owed) && forget.query.concerns(entry) && forget.is_gone(entry)
+                counts(*is_owed) && forget.query.concerns(entry) && forget.was_gone(entry)
             })
     }
 
