@@ -205,7 +205,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("evaluate", &["condition", "document", "requirement", "sanitize", "set"]),
         ],
     ),
-    ("proxy", &[("connection", &[]), ("grpc", &[]), ("wire", &["."])]),
+    ("proxy", &[("connection", &[]), ("grpc", &[]), ("methods", &["."]), ("wire", &["."])]),
     (
         "registry",
         &[

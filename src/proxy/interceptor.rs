@@ -17,6 +17,10 @@ pub trait Interceptor: Send + Sync + 'static {
 
     /// Hears of a request that was refused without being read, before the client is answered.
     fn unread(&self, unread: RejectedUnread) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Hears, once for each, of a method that passes although no row of the table names it. The
+    /// path is one of the two services', with at most 64 letters for a name. Must not block.
+    fn passed_unknown(&self, path: &str);
 }
 
 /// A request that was refused without being read, for the record of it.

@@ -21,6 +21,7 @@ mod pass;
 mod serve;
 mod settings;
 mod underway;
+mod unknown;
 mod upstream;
 pub mod wire;
 
@@ -32,7 +33,7 @@ pub use self::grpc::frame::{FrameError, MESSAGE_LIMIT};
 pub use self::grpc::timeout::TimeoutError;
 pub use self::interceptor::{Call, Interceptor, RejectedUnread};
 pub use self::listen::{ListenError, Listener};
-pub use self::methods::{OwnedMethod, Refusal, Route};
-pub use self::options::Options;
+pub use self::methods::{METHODS, MethodRow, OwnedMethod, Refusal, Route};
+pub use self::options::{Options, UnknownMethods};
 pub use self::serve::{Drained, Proxy, admits, serve};
 pub use self::upstream::{Upstream, UpstreamError};

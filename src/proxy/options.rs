@@ -37,6 +37,19 @@ pub struct Options {
     /// MiB that all requests of owned methods may hold together; one more is refused. Sixteen of
     /// the largest ones.
     pub held_mib: usize,
+    /// What becomes of a method of the CRI's two services that this gate does not know.
+    pub unknown_methods: UnknownMethods,
+}
+
+/// What becomes of a method of the CRI's two services that no row of the table names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownMethods {
+    /// It passes, and is logged once by its name: a node's kubelet may be newer than its gate.
+    #[default]
+    Pass,
+    /// It is refused.
+    Refuse,
 }
 
 impl Default for Options {
@@ -51,6 +64,7 @@ impl Default for Options {
             streams: 10_000,
             drain_seconds: 120,
             held_mib: 256,
+            unknown_methods: UnknownMethods::Pass,
         }
     }
 }

@@ -37,9 +37,10 @@ use super::{
     interceptor::{Call, Interceptor, RejectedUnread},
     listen::Listener,
     methods::{self, OwnedMethod, Route},
-    options::Options,
+    options::{Options, UnknownMethods},
     pass, settings,
-    underway::{CallEnding, Ended, Stage, Ticket, Underway},
+    underway::{Ended, Stage, Ticket, Underway},
+    unknown::UnknownNames,
     upstream::Upstream,
 };
 
@@ -171,6 +172,8 @@ struct Service {
     underway: Arc<Underway>,
     /// When it was last said that the runtime cannot be reached.
     away: Arc<Seldom>,
+    /// The unknown methods that passed.
+    unknown: UnknownNames,
 }
 
 /// One client's connection: the service, its place, and this client's own way to the runtime.
@@ -186,7 +189,25 @@ impl Service {
         let http = settings::server(options.streams);
         let budget = FrameBudget::mib(options.held_mib);
         let (underway, away) = (Underway::new(clock), Arc::new(Seldom::new(clock)));
-        Self { options, runtime, owned, http, budget, connections, clock, underway, away }
+        let unknown = UnknownNames::default();
+        Self { options, runtime, owned, http, budget, connections, clock, underway, away, unknown }
+    }
+
+    /// The route of a request once the options have had their say.
+    fn told(&self, route: Route) -> Route {
+        match (route, self.options.unknown_methods) {
+            (Route::Unknown, UnknownMethods::Refuse) => {
+                Route::Refuse(methods::Refusal::UnknownMethod)
+            }
+            (route, _) => route,
+        }
+    }
+
+    /// Tells once of each method that passes although nobody here knows what it does.
+    fn note_unknown(&self, path: &str) {
+        if self.unknown.is_new(path) {
+            self.owned.passed_unknown(path);
+        }
     }
 
     /// Serves a connection that has a right to it and finds a place; any other is closed
@@ -314,16 +335,20 @@ impl Client {
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, hyper::Error> {
         let sitting = self.seat.begin();
-        match methods::route(request.method(), request.uri()) {
-            Route::Pass => {
-                let ticket = self.service.underway.begin(methods::ending(request.uri().path()));
+        let route = self.service.told(methods::route(request.method(), request.uri()));
+        match route {
+            Route::Pass(_) | Route::Unknown => {
+                if route == Route::Unknown {
+                    self.service.note_unknown(request.uri().path());
+                }
+                let ticket = self.service.underway.begin(methods::ending(route));
                 tokio::select! {
                     answer = pass::forward(&self.upstream, request) => Ok(answer?.map(|body| body.until(ticket, sitting))),
                     () = ticket.cut() => Ok(ended(&ticket)),
                 }
             }
             Route::Own(method) => {
-                let ticket = self.service.underway.begin(CallEnding::Awaited);
+                let ticket = self.service.underway.begin(methods::ending(route));
                 tokio::select! {
                     // Boxed, since it is many times larger than the future of a request that
                     // passes.
@@ -370,12 +395,13 @@ impl Client {
         Answer::status(code, format!("sealgate refuses this {}: {why}", method.name()))
     }
 
-    /// Has it recorded that someone tried a method which would bring content past the gate. Paths
+    /// Has it recorded that someone tried a method which could bring content past the gate. Paths
     /// that lead nowhere are not worth a record.
     async fn note(&self, uri: &Uri, refusal: methods::Refusal) {
         match refusal {
             methods::Refusal::Native
             | methods::Refusal::OldCri
+            | methods::Refusal::UnknownMethod
             | methods::Refusal::BringsContent { .. } => {
                 let path = uri.path().chars().take(PATH_SHOWN).collect();
                 self.service

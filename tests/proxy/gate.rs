@@ -27,6 +27,8 @@ pub struct Gate {
     pub calls: Arc<Mutex<Vec<Call>>>,
     /// What was refused unread.
     pub unread: Arc<Mutex<Vec<RejectedUnread>>>,
+    /// Unknown methods that passed.
+    pub unknown: Arc<Mutex<Vec<String>>>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Drained>,
 }
@@ -34,6 +36,7 @@ pub struct Gate {
 struct Double<F> {
     calls: Arc<Mutex<Vec<Call>>>,
     unread: Arc<Mutex<Vec<RejectedUnread>>>,
+    unknown: Arc<Mutex<Vec<String>>>,
     answer: F,
 }
 
@@ -53,6 +56,10 @@ impl<F: Fn(Call) -> Answering + Send + Sync + 'static> Interceptor for Double<F>
         self.unread.lock().unwrap().push(unread);
         Box::pin(async {})
     }
+
+    fn passed_unknown(&self, path: &str) {
+        self.unknown.lock().unwrap().push(path.to_owned());
+    }
 }
 
 impl Gate {
@@ -70,9 +77,14 @@ impl Gate {
     ) -> Self {
         let calls = Arc::new(Mutex::new(Vec::new()));
         let unread = Arc::new(Mutex::new(Vec::new()));
-        let owned =
-            Arc::new(Double { calls: Arc::clone(&calls), unread: Arc::clone(&unread), answer });
-        Self { calls, unread, ..Self::serving(tweak, |_| owned) }
+        let unknown = Arc::new(Mutex::new(Vec::new()));
+        let owned = Arc::new(Double {
+            calls: Arc::clone(&calls),
+            unread: Arc::clone(&unread),
+            unknown: Arc::clone(&unknown),
+            answer,
+        });
+        Self { calls, unread, unknown, ..Self::serving(tweak, |_| owned) }
     }
 
     /// A gate whose owned methods are answered by what is made for the runtime's socket.
@@ -102,8 +114,9 @@ impl Gate {
         let task = tokio::spawn(serve(listener, proxy, async move {
             let _ = stopped.await;
         }));
-        let (calls, unread) = (Arc::default(), Arc::default());
-        Self { folder, socket, runtime, connections, calls, unread, stop: Some(stop), task }
+        let (calls, unread, unknown) = (Arc::default(), Arc::default(), Arc::default());
+        let stop = Some(stop);
+        Self { folder, socket, runtime, connections, calls, unread, unknown, stop, task }
     }
 
     pub fn standin(&self) -> Standin {

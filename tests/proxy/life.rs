@@ -213,6 +213,8 @@ impl sealgate::proxy::Interceptor for Nobody {
     fn call(&self, call: sealgate::proxy::Call) -> Answering {
         refusing(call)
     }
+
+    fn passed_unknown(&self, _: &str) {}
 }
 
 /// A user that owns nothing.

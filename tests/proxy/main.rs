@@ -19,6 +19,7 @@ mod decide;
 mod ending;
 mod gate;
 mod life;
+mod methods;
 mod owned;
 mod pass;
 mod refuse;

@@ -14,6 +14,13 @@ impl Interceptor for Arc<Calls> {
         Box::pin(async move { calls.record_unread(unread).await })
     }
 
+    fn passed_unknown(&self, path: &str) {
+        tracing::warn!(
+            path,
+            "passed a method of the CRI that this version does not know; it is not told of again"
+        );
+    }
+
     fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
         let calls = Self::clone(self);
         Box::pin(async move {

@@ -1,10 +1,12 @@
-//! The one table of what happens to a request: [`route`] says whether it passes, is owned, or is
-//! refused, and why.
+//! What happens to a request, by its path alone: [`route`] finds its row in the table of the CRI's
+//! methods ([`METHODS`]), and says whether it passes, is owned, or is refused, and why.
 //!
 //! The rule of cri-facts H6: only paths that are exactly `/runtime.v1.RuntimeService/<Letters>` or
 //! `/runtime.v1.ImageService/<Letters>` reach the runtime. Its socket serves all of containerd
 //! besides, native services and the older CRI with a PullImage of its own; none of that passes.
 //! Decides by name alone, never by content.
+
+mod table;
 
 use std::fmt;
 
@@ -12,9 +14,7 @@ use http::{Method, Uri};
 
 use super::underway::CallEnding;
 
-/// The services that are forwarded, with their slashes.
-const RUNTIME: &str = "/runtime.v1.RuntimeService/";
-const IMAGE: &str = "/runtime.v1.ImageService/";
+pub use table::{Effect, METHODS, MethodRow, On, PLANNED, Service, Treatment};
 
 /// Longest method name that is forwarded; the longest of the CRI has 30 letters.
 const NAME_LIMIT: usize = 64;
@@ -30,34 +30,20 @@ pub enum OwnedMethod {
     StartContainer,
 }
 
-/// Every owned method.
-const OWNED: [OwnedMethod; 3] =
-    [OwnedMethod::PullImage, OwnedMethod::CreateContainer, OwnedMethod::StartContainer];
-
-/// Methods that bring content past PullImage and CreateContainer, refused in either service until
-/// they are handled (cri-facts C11). CheckpointContainer is not here: it writes an archive on the
-/// node and starts nothing; what restores one is CreateContainer, which is owned (cri-facts C8).
-/// The `Stream*` methods only read.
-const BRINGS_CONTENT: &[(&str, &str)] = &[
-    ("RestorePod", "it starts containers from a checkpoint whose images nobody verified"),
-    ("CheckpointPod", "it makes checkpoints that can only be restored past the gate"),
-    ("RestoreContainer", "it starts a container from a checkpoint that nobody verified"),
-    ("PullSecurityProfileArtifact", "it pulls an artifact whose signature nobody verified"),
-    ("PullArtifact", "it pulls an artifact whose signature nobody verified"),
-];
-
 /// The stream of events, which ends when its client or the runtime does (cri-facts H4).
-const ENDLESS: &str = "/runtime.v1.RuntimeService/GetContainerEvents";
+const ENDLESS: &str = "GetContainerEvents";
 /// Makes a pod's sandbox, with its network: seconds of work, and a name that stays reserved when it
 /// is broken off.
-const RUN_POD: &str = "/runtime.v1.RuntimeService/RunPodSandbox";
+const RUN_POD: &str = "RunPodSandbox";
 
 /// What happens to a request.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
     /// It goes to the runtime as it came.
-    Pass,
+    Pass(&'static MethodRow),
+    /// A method of one of the two services that no row names: `listen.unknown_methods` decides.
+    Unknown,
     /// The gate decides.
     Own(OwnedMethod),
     /// The gate answers, and the runtime never hears of it.
@@ -75,6 +61,8 @@ pub enum Refusal {
     OldCri,
     /// Any other path, among them unusual spellings of good ones.
     Path,
+    /// A method of one of the two services that the gate does not know.
+    UnknownMethod,
     /// A method that brings content and is not handled.
     BringsContent {
         /// The method's name.
@@ -90,30 +78,41 @@ pub fn route(method: &Method, uri: &Uri) -> Route {
         return Route::Refuse(Refusal::NotPost);
     }
     let path = uri.path_and_query().map_or("", |target| target.as_str());
-    if !forwarded(path) {
+    let Some((service, name)) = split(path) else {
         return Route::Refuse(refusal(path));
+    };
+    match table::find(service, name) {
+        Some(method) => match method.treatment {
+            Treatment::Passes => Route::Pass(method),
+            Treatment::Owned(owned) => Route::Own(owned),
+            Treatment::Refused => {
+                Route::Refuse(Refusal::BringsContent { name: method.name, why: method.why })
+            }
+        },
+        None => table::misplaced(name).map_or(Route::Unknown, |(name, why)| {
+            Route::Refuse(Refusal::BringsContent { name, why })
+        }),
     }
-    let name = path.rsplit('/').next().unwrap_or_default();
-    if let Some((name, why)) = BRINGS_CONTENT.iter().find(|(refused, _)| *refused == name) {
-        return Route::Refuse(Refusal::BringsContent { name, why });
-    }
-    OWNED.into_iter().find(|owned| owned.path() == path).map_or(Route::Pass, Route::Own)
 }
 
 /// What the end of the gate means for a call that passes.
-pub(super) fn ending(path: &str) -> CallEnding {
-    match path {
-        ENDLESS => CallEnding::Endless,
-        RUN_POD => CallEnding::Awaited,
-        _ => CallEnding::Short,
+pub(super) fn ending(route: Route) -> CallEnding {
+    match route {
+        Route::Pass(method) if method.name == ENDLESS => CallEnding::Endless,
+        Route::Pass(method) if method.name == RUN_POD => CallEnding::Awaited,
+        Route::Own(_) => CallEnding::Awaited,
+        Route::Pass(_) | Route::Unknown | Route::Refuse(_) => CallEnding::Short,
     }
 }
 
-/// Whether the path is exactly a forwarded service, a slash and letters; a query is part of the
-/// text and no letter.
-fn forwarded(path: &str) -> bool {
-    let name = path.strip_prefix(RUNTIME).or_else(|| path.strip_prefix(IMAGE)).unwrap_or_default();
-    (1..=NAME_LIMIT).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphabetic())
+/// The service and the method of a path that is exactly a forwarded service, a slash and letters; a
+/// query is part of the text and no letter.
+fn split(path: &str) -> Option<(Service, &str)> {
+    let of = |service: Service| Some((service, path.strip_prefix(service.prefix())?));
+    let (service, name) = of(Service::Runtime).or_else(|| of(Service::Image))?;
+    let is_name =
+        (1..=NAME_LIMIT).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphabetic());
+    is_name.then_some((service, name))
 }
 
 /// The most telling reason for a path that is not forwarded.
@@ -167,6 +166,10 @@ impl fmt::Display for Refusal {
                 "sealgate serves exactly /runtime.v1.RuntimeService/<Name> and \
                  /runtime.v1.ImageService/<Name>",
             ),
+            Self::UnknownMethod => f.write_str(
+                "sealgate does not know this method of the CRI, and listen.unknown_methods says \
+                 \"refuse\"; a newer sealgate may know it",
+            ),
             Self::BringsContent { name, why } => write!(f, "sealgate refuses {name}: {why}"),
         }
     }
@@ -183,30 +186,36 @@ mod tests {
     }
 
     #[test]
-    fn the_two_services_pass_whatever_the_method() {
-        for path in [
-            "/runtime.v1.RuntimeService/Version",
-            "/runtime.v1.RuntimeService/NotYetInvented",
-            "/runtime.v1.RuntimeService/CheckpointContainer",
-            "/runtime.v1.RuntimeService/StreamContainers",
-            "/runtime.v1.ImageService/ImageFsInfo",
-            "http://elsewhere.test/runtime.v1.ImageService/ListImages",
-        ] {
-            assert_eq!(of(path), Route::Pass, "{path}");
+    fn every_row_is_found_by_its_path_and_nothing_else_is() {
+        for method in &METHODS {
+            let expected = match method.treatment {
+                Treatment::Passes => Route::Pass(method),
+                Treatment::Owned(owned) => {
+                    assert_eq!((owned.path(), owned.name()), (&*method.path(), method.name));
+                    Route::Own(owned)
+                }
+                Treatment::Refused => {
+                    Route::Refuse(Refusal::BringsContent { name: method.name, why: method.why })
+                }
+            };
+            assert_eq!(of(&method.path()), expected);
+            assert_eq!(of(&format!("http://elsewhere.test{}", method.path())), expected);
         }
+        assert_eq!(of("/runtime.v1.RuntimeService/NotYetInvented"), Route::Unknown);
+        assert_eq!(of("/runtime.v1.ImageService/Version"), Route::Unknown);
     }
 
+    /// Attack F: a method that brings content is decided on or refused, never passed.
     #[test]
-    fn owned_methods_are_found_by_their_own_path() {
-        for owned in OWNED {
-            assert_eq!(of(owned.path()), Route::Own(owned));
-            assert!(owned.path().ends_with(owned.name()));
+    fn attack_f_nothing_that_brings_content_passes() {
+        let brings = METHODS.iter().filter(|method| method.effect == Effect::Brings);
+        for method in brings.filter(|method| method.name != RUN_POD) {
+            assert_ne!(method.treatment, Treatment::Passes, "{}", method.name);
         }
-        assert_eq!(
-            of("/runtime.v1.RuntimeService/PullImage"),
-            Route::Pass,
-            "the runtime has no such method"
-        );
+        let reads = METHODS.iter().filter(|method| method.effect == Effect::Reads);
+        for method in reads {
+            assert_eq!(method.treatment, Treatment::Passes, "{}", method.name);
+        }
     }
 
     #[test]
@@ -256,13 +265,20 @@ mod tests {
 
     #[test]
     fn attack_f_methods_that_bring_content_are_refused() {
-        for (name, why) in BRINGS_CONTENT {
-            for service in [RUNTIME, IMAGE] {
+        let refused = METHODS.iter().filter(|method| method.treatment == Treatment::Refused);
+        let refused = refused.map(|method| (method.name, method.why)).chain(PLANNED);
+        for (name, why) in refused {
+            for service in [Service::Runtime, Service::Image] {
                 assert_eq!(
-                    of(&format!("{service}{name}")),
+                    of(&format!("{}{name}", service.prefix())),
                     Route::Refuse(Refusal::BringsContent { name, why })
                 );
             }
+        }
+        // In the other service, which no runtime has it in.
+        for path in ["RuntimeService/PullImage", "ImageService/CreateContainer"] {
+            let path = format!("/runtime.v1.{path}");
+            assert!(matches!(of(&path), Route::Refuse(Refusal::BringsContent { .. })), "{path}");
         }
     }
 
