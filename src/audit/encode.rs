@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
 use super::error::AuditError;
-use super::record::{Note, Record};
+use super::record::{Finding, Note, Record};
 
 /// The longest line, its newline included, in bytes. What one decision of a few policies with a few
 /// dozen signatures needs, twice over; and one page cache read of a line never grows beyond it.
@@ -30,6 +30,7 @@ const STRING_SHORT: usize = 512;
 enum Line<'a> {
     Decision(&'a Record),
     Note(&'a Note),
+    Finding(&'a Finding),
 }
 
 /// The line of a decision. What would make it too long is left out, the report first, and the line
@@ -48,6 +49,18 @@ pub(super) fn record(record: &Record) -> Result<Vec<u8>, AuditError> {
     }
     short.timings.clear();
     encode(&Line::Decision(&short), STRING_SHORT)
+}
+
+/// The line of a finding. What would make it too long is left out, the detail first, and the line
+/// says so.
+pub(super) fn finding(finding: &Finding) -> Result<Vec<u8>, AuditError> {
+    let line = encode(&Line::Finding(finding), STRING_MAX)?;
+    if line.len() <= RECORD_MAX {
+        return Ok(line);
+    }
+    let cut = format!("{} bytes of record, at most {RECORD_MAX} are written", line.len());
+    let short = Finding { detail: [("cut".into(), cut)].into(), ..finding.clone() };
+    encode(&Line::Finding(&short), STRING_SHORT)
 }
 
 /// The line of a note. Only a fragment can be long, and that one may fill the line.

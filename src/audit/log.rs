@@ -19,7 +19,7 @@ use super::error::{Action, AuditError};
 use super::file::LogFile;
 use super::options::Options;
 use super::queue::{Message, Queue};
-use super::record::{Noted, Record};
+use super::record::{Finding, Noted, Record};
 use super::recorded::Recorded;
 use super::stamp::{DecisionId, Ids};
 use super::state::{Counters, Health, State, lock};
@@ -117,9 +117,34 @@ impl Log {
     /// refused it, and the next append tries again; [`AuditError::Overloaded`] when too many
     /// records wait, [`AuditError::Closed`] after [`close`](Self::close). All are counted.
     pub async fn append(&self, record: Record) -> Result<Recorded, AuditError> {
+        self.wait_for(self.push(record)?).await
+    }
+
+    /// Records a finding: at once on its way, resolved when it is on disk, or counted with those
+    /// like it.
+    ///
+    /// # Errors
+    /// As of [`append`](Self::append), now or in the future that it answers.
+    pub fn find(
+        &self,
+        finding: Finding,
+    ) -> Result<impl Future<Output = Result<Recorded, AuditError>> + use<>, AuditError> {
+        let (state, time) = (&self.shared.state, finding.time);
+        let pushed = match state.closing.load(Ordering::Acquire) {
+            true => Err(AuditError::Closed),
+            false => self.shared.queue.push_finding(finding),
+        };
+        let answer = pushed.inspect_err(|_| state.lose_findings(1, time))?;
+        let log = self.clone();
+        Ok(async move { log.wait_for(answer).await })
+    }
+
+    async fn wait_for(
+        &self,
+        mut answer: oneshot::Receiver<Result<Recorded, AuditError>>,
+    ) -> Result<Recorded, AuditError> {
         let state = &self.shared.state;
         let late = AuditError::Late { limit: self.shared.patience };
-        let mut answer = self.push(record)?;
         if state.is_overdue() {
             state.count_late();
             return Err(late);

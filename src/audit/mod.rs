@@ -1,7 +1,7 @@
 //! The record of every decision: [`Log`] writes one JSON object per line and answers once it is on
 //! disk, [`read`] goes through what was written.
 //!
-//! [`Record`] is what the gate hands in. [`Log::append`] returns a [`Recorded`], which nothing else
+//! [`Record`] is what the gate hands in, and [`Finding`] what it saw beside decisions. [`Log::append`] returns a [`Recorded`], which nothing else
 //! can make, when the record is durable; concurrent appends share one flush, and none is waited for
 //! longer than [`Options::patience`]. Decisions that repeat are counted instead of written again,
 //! and no refusal takes the space that admissions need (attack E11). What a failure means for the
@@ -26,7 +26,10 @@ mod writer;
 pub use error::{Action, AuditError};
 pub use log::Log;
 pub use options::{OnFailure, Options};
-pub use record::{Call, Entry, Note, Noted, Pod, Reason, Record, SCHEMA, SCHEMA_OLDEST, Tally};
+pub use record::{
+    Call, Entry, Finding, FindingKind, Note, Noted, Pod, Reason, Record, SCHEMA, SCHEMA_OLDEST,
+    Tally,
+};
 pub use recorded::Recorded;
 pub use stamp::{DecisionId, StampError, Timestamp};
 pub use state::{Counters, Health};

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::error::AuditError;
-use super::record::{Noted, Record};
+use super::record::{Finding, Noted, Record};
 use super::recorded::Recorded;
 
 /// Bytes of records that may wait, about. A record takes some 4 KiB in memory, so this is four
@@ -28,6 +28,8 @@ pub(super) type Acknowledgement = oneshot::Sender<Result<Recorded, AuditError>>;
 pub(super) enum Message {
     /// Record this, and say when it is done.
     Append(Box<Queued>),
+    /// Record this finding, and say when it is done.
+    Find(Box<QueuedFinding>),
     /// Write this about the log itself, and say when it is done.
     Note(Noted, oneshot::Sender<Result<(), AuditError>>),
     /// Write what is left, and end.
@@ -37,6 +39,14 @@ pub(super) enum Message {
 /// A record that waits.
 pub(super) struct Queued {
     pub(super) record: Record,
+    pub(super) reply: Acknowledgement,
+    /// Its place, until it is answered.
+    pub(super) seat: QueueSeat,
+}
+
+/// A finding that waits.
+pub(super) struct QueuedFinding {
+    pub(super) finding: Finding,
     pub(super) reply: Acknowledgement,
     /// Its place, until it is answered.
     pub(super) seat: QueueSeat,
@@ -82,10 +92,27 @@ impl Queue {
         &self,
         record: Record,
     ) -> Result<oneshot::Receiver<Result<Recorded, AuditError>>, AuditError> {
-        let seat = self.seat(&record).ok_or(AuditError::Overloaded { limit: self.limit })?;
+        // What takes an admission back belongs to it: without it that record would be false.
+        let is_refusal = !record.verdict.is_admission() && record.supersedes.is_none();
+        let seat = self.seat(is_refusal, weight(&record))?;
         let (reply, answer) = oneshot::channel();
         let queued = Box::new(Queued { record, reply, seat });
         self.sender.send(Message::Append(queued)).map_err(|_| AuditError::Closed)?;
+        Ok(answer)
+    }
+
+    /// Puts a finding in its place, which is one of a refusal; where its answer will come.
+    ///
+    /// # Errors
+    /// As of [`push`](Self::push).
+    pub(super) fn push_finding(
+        &self,
+        finding: Finding,
+    ) -> Result<oneshot::Receiver<Result<Recorded, AuditError>>, AuditError> {
+        let seat = self.seat(true, size_of::<Finding>().saturating_add(finding.text_bytes()))?;
+        let (reply, answer) = oneshot::channel();
+        let queued = Box::new(QueuedFinding { finding, reply, seat });
+        self.sender.send(Message::Find(queued)).map_err(|_| AuditError::Closed)?;
         Ok(answer)
     }
 
@@ -104,10 +131,8 @@ impl Queue {
         self.room.records.load(Ordering::Relaxed)
     }
 
-    fn seat(&self, record: &Record) -> Option<QueueSeat> {
-        // What takes an admission back belongs to it: without it that record would be false.
-        let is_refusal = !record.verdict.is_admission() && record.supersedes.is_none();
-        let seat = QueueSeat { room: Arc::clone(&self.room), bytes: weight(record), is_refusal };
+    fn seat(&self, is_refusal: bool, bytes: usize) -> Result<QueueSeat, AuditError> {
+        let seat = QueueSeat { room: Arc::clone(&self.room), bytes, is_refusal };
         let records = seat.room.records.fetch_add(1, Ordering::Relaxed);
         let refusals = seat.room.refusals.fetch_add(usize::from(is_refusal), Ordering::Relaxed);
         let bytes = seat.room.bytes.fetch_add(seat.bytes, Ordering::Relaxed);
@@ -120,7 +145,7 @@ impl Queue {
             && (!is_refusal || refusals < most)
             && bytes.saturating_add(seat.bytes) <= most_bytes;
         // Dropping the seat takes back what was added above.
-        fits.then_some(seat)
+        fits.then_some(seat).ok_or(AuditError::Overloaded { limit: self.limit })
     }
 }
 

@@ -1,14 +1,17 @@
 //! [`Record`]: what is written about one decision; [`Note`]: what the log writes about itself;
-//! [`Entry`]: either, as one line of the file.
+//! [`Finding`]: what the gate saw beside decisions; [`Entry`]: any of them, as one line of the file.
 //!
 //! The schema is described for readers in `packaging/man/sealgate-audit.5`. There is no field for
 //! credentials, request headers or environment (attack E6), and every string is escaped and cut
 //! when it is written, not here.
 
+mod finding;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use finding::{Finding, FindingKind};
 use serde::{Deserialize, Serialize};
 
 use super::stamp::{DecisionId, Timestamp};
@@ -190,6 +193,9 @@ pub struct Tally {
     pub unable: u64,
     /// Out of reach.
     pub unreachable: u64,
+    /// Findings, which are no decisions.
+    #[serde(default)]
+    pub findings: u64,
 }
 
 /// One line of the file.
@@ -200,6 +206,8 @@ pub enum Entry {
     Decision(Box<Record>),
     /// The log about itself.
     Note(Note),
+    /// Something that was seen.
+    Finding(Box<Finding>),
 }
 
 impl Record {
@@ -242,6 +250,7 @@ impl Entry {
         match self {
             Self::Decision(record) => record.id,
             Self::Note(note) => note.id,
+            Self::Finding(finding) => finding.id,
         }
     }
 
@@ -251,6 +260,7 @@ impl Entry {
         match self {
             Self::Decision(record) => record.schema,
             Self::Note(note) => note.schema,
+            Self::Finding(finding) => finding.schema,
         }
     }
 
@@ -259,7 +269,7 @@ impl Entry {
     pub fn renewed(self) -> Self {
         match self {
             Self::Decision(record) => Self::Decision(Box::new(record.renewed())),
-            Self::Note(_) => self,
+            Self::Note(_) | Self::Finding(_) => self,
         }
     }
 
@@ -269,6 +279,7 @@ impl Entry {
         match self {
             Self::Decision(record) => record.time,
             Self::Note(note) => note.time,
+            Self::Finding(finding) => finding.time,
         }
     }
 }
@@ -311,12 +322,7 @@ impl Reason {
 impl Tally {
     /// Counts `many` more decisions like one taken at `time`.
     pub(super) fn add(&mut self, verdict: Verdict, many: u64, time: Timestamp) {
-        if many == 0 {
-            return;
-        }
-        if self.is_empty() || time < self.since {
-            self.since = time;
-        }
+        self.begin(many, time);
         let count = match verdict {
             Verdict::Admitted | Verdict::Warned | Verdict::Unmatched | Verdict::Unverified => {
                 &mut self.admitted
@@ -326,6 +332,18 @@ impl Tally {
             Verdict::Unreachable => &mut self.unreachable,
         };
         *count = count.saturating_add(many);
+    }
+
+    /// Counts `many` more findings like one made at `time`.
+    pub(super) fn add_findings(&mut self, many: u64, time: Timestamp) {
+        self.begin(many, time);
+        self.findings = self.findings.saturating_add(many);
+    }
+
+    fn begin(&mut self, many: u64, time: Timestamp) {
+        if many > 0 && (self.is_empty() || time < self.since) {
+            self.since = time;
+        }
     }
 
     /// Counts a record that is not written, with the repeats that it stands for.
@@ -339,6 +357,7 @@ impl Tally {
         self.add(Verdict::Refused, other.refused, other.since);
         self.add(Verdict::Unable, other.unable, other.since);
         self.add(Verdict::Unreachable, other.unreachable, other.since);
+        self.add_findings(other.findings, other.since);
     }
 
     /// Whether nothing was counted.
@@ -354,6 +373,7 @@ impl Tally {
             .saturating_add(self.refused)
             .saturating_add(self.unable)
             .saturating_add(self.unreachable)
+            .saturating_add(self.findings)
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Repeats`]: which decisions are written and which are only counted, so that a crash loop cannot
+//! [`Repeats`]: which decisions and findings are written and which are only counted, so that a crash loop cannot
 //! fill the disk (attack E11).
 //!
 //! A decision that is the first of its kind is written at once. Those like it are counted for a
@@ -6,10 +6,11 @@
 //! number of kinds does not permit is only tallied; an admission that is not watched is written.
 //! Pure: time and space are arguments.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-use super::record::{Call, Record};
+use super::record::{Call, Finding, FindingKind, Pod, Record};
 use super::stamp::DecisionId;
 use super::verdict::Verdict;
 
@@ -33,34 +34,61 @@ pub(super) struct Kind {
     trust: Option<String>,
 }
 
-/// What becomes of a decision.
+/// What is written once, and counted when it repeats.
+pub(super) trait Repeated: Clone {
+    /// What makes two of them alike.
+    type Kind: Clone + Eq + Hash;
+
+    /// Of which kind this one is.
+    fn kind(&self) -> Self::Kind;
+
+    /// Whether those of this kind are admissions: they have room of their own.
+    fn is_admission(kind: &Self::Kind) -> bool;
+
+    /// The one that stands for so many like `first`, of which this is the last.
+    fn standing_for(self, repeats: u64, first: DecisionId) -> Self;
+}
+
+/// What makes two findings alike: all but when they were made and how they are worded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct AlikeFindings {
+    finding: FindingKind,
+    code: String,
+    method: Option<String>,
+    pod: (Option<String>, Option<String>, Option<String>),
+    container: [Option<String>; 3],
+    image: [Option<String>; 2],
+    detail: BTreeMap<String, String>,
+}
+
+/// What becomes of a decision or a finding.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Fate<K> {
     /// It is the first of its kind: write it, and [`watch`](Repeats::watch) for those like it.
-    Write(Kind),
+    Write(K),
     /// It was counted with those that are like it.
-    Counted(Kind),
+    Counted(K),
     /// There is no room to watch one more kind.
     TooMany,
 }
 
-/// Decisions that were written lately, and how often each was repeated since.
+/// What was written lately, and how often each was repeated since.
 #[derive(Debug)]
-pub(super) struct Repeats {
+pub(super) struct Repeats<R: Repeated> {
     window: Duration,
     /// Most refusals that are watched, and most admissions: neither takes the other's room.
     limit: usize,
     admissions: usize,
-    watched: HashMap<Kind, Watched>,
+    watched: HashMap<R::Kind, Watched<R>>,
     /// The kinds in the order in which their windows end.
-    order: VecDeque<(Instant, Kind)>,
+    order: VecDeque<(Instant, R::Kind)>,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct Watched<R> {
     first: DecisionId,
     count: u64,
-    last: Option<Record>,
+    last: Option<R>,
 }
 
 /// Bytes that may be spent, renewed evenly over an hour.
@@ -92,16 +120,58 @@ impl Kind {
     }
 }
 
-impl Repeats {
+impl Repeated for Record {
+    type Kind = Kind;
+
+    fn kind(&self) -> Kind {
+        Kind::of(self)
+    }
+
+    fn is_admission(kind: &Kind) -> bool {
+        kind.verdict.is_admission()
+    }
+
+    fn standing_for(self, repeats: u64, first: DecisionId) -> Self {
+        Self { repeats, repeats_of: Some(first), ..self }
+    }
+}
+
+impl Repeated for Finding {
+    type Kind = AlikeFindings;
+
+    fn kind(&self) -> AlikeFindings {
+        let Pod { namespace, name, uid } = self.pod.clone();
+        let detail = self.detail.iter().map(|(name, value)| (name.to_string(), value.clone()));
+        AlikeFindings {
+            finding: self.finding,
+            code: self.reason.code.clone().into_owned(),
+            method: self.method.clone(),
+            pod: (namespace, name, uid),
+            container: [self.container.clone(), self.container_id.clone(), self.sandbox_id.clone()],
+            image: [self.image.clone(), self.digest.clone()],
+            detail: detail.collect(),
+        }
+    }
+
+    fn is_admission(_: &AlikeFindings) -> bool {
+        false
+    }
+
+    fn standing_for(self, repeats: u64, first: DecisionId) -> Self {
+        Self { repeats, repeats_of: Some(first), ..self }
+    }
+}
+
+impl<R: Repeated> Repeats<R> {
     pub(super) fn new(window: Duration, limit: usize) -> Self {
         Self { window, limit, admissions: 0, watched: HashMap::new(), order: VecDeque::new() }
     }
 
     /// What becomes of this decision. The windows that have ended must have been taken with
     /// [`ended`](Self::ended) before.
-    pub(super) fn fate(&mut self, record: &Record) -> Fate {
-        let kind = Kind::of(record);
-        let of_its_class = match kind.verdict.is_admission() {
+    pub(super) fn fate(&mut self, record: &R) -> Fate<R::Kind> {
+        let kind = record.kind();
+        let of_its_class = match R::is_admission(&kind) {
             true => self.admissions,
             false => self.watched.len().saturating_sub(self.admissions),
         };
@@ -118,27 +188,27 @@ impl Repeats {
     }
 
     /// A decision of this kind is being written: those like it are counted from now on.
-    pub(super) fn watch(&mut self, kind: Kind, first: DecisionId, now: Instant) {
+    pub(super) fn watch(&mut self, kind: R::Kind, first: DecisionId, now: Instant) {
         let watched = Watched { first, count: 0, last: None };
         if self.watched.insert(kind.clone(), watched).is_none() {
-            self.admissions += usize::from(kind.verdict.is_admission());
+            self.admissions += usize::from(R::is_admission(&kind));
             self.order.push_back((now + self.window, kind));
         }
     }
 
     /// The first of this kind was not written after all; how many were counted with it.
-    pub(super) fn forget(&mut self, kind: &Kind) -> u64 {
+    pub(super) fn forget(&mut self, kind: &R::Kind) -> u64 {
         self.remove(kind).map_or(0, |watched| watched.count)
     }
 
-    fn remove(&mut self, kind: &Kind) -> Option<Watched> {
+    fn remove(&mut self, kind: &R::Kind) -> Option<Watched<R>> {
         let watched = self.watched.remove(kind)?;
-        self.admissions = self.admissions.saturating_sub(usize::from(kind.verdict.is_admission()));
+        self.admissions = self.admissions.saturating_sub(usize::from(R::is_admission(kind)));
         Some(watched)
     }
 
     /// Whether decisions of this kind are being counted.
-    pub(super) fn watches(&self, kind: &Kind) -> bool {
+    pub(super) fn watches(&self, kind: &R::Kind) -> bool {
         self.watched.contains_key(kind)
     }
 
@@ -149,23 +219,23 @@ impl Repeats {
 
     /// The records that stand for the repeats of every window that has ended at `now`; those kinds
     /// are forgotten.
-    pub(super) fn ended(&mut self, now: Instant) -> Vec<Record> {
+    pub(super) fn ended(&mut self, now: Instant) -> Vec<R> {
         self.take(|end| end <= now)
     }
 
     /// The same of all windows, ended or not.
-    pub(super) fn all(&mut self) -> Vec<Record> {
+    pub(super) fn all(&mut self) -> Vec<R> {
         self.take(|_| true)
     }
 
-    fn take(&mut self, due: impl Fn(Instant) -> bool) -> Vec<Record> {
+    fn take(&mut self, due: impl Fn(Instant) -> bool) -> Vec<R> {
         let mut records = Vec::new();
         while self.order.front().is_some_and(|(end, _)| due(*end)) {
             let Some((_, kind)) = self.order.pop_front() else { break };
             let Some(Watched { first, count, last: Some(last) }) = self.remove(&kind) else {
                 continue;
             };
-            records.push(Record { repeats: count, repeats_of: Some(first), ..last });
+            records.push(last.standing_for(count, first));
         }
         records
     }
@@ -219,7 +289,7 @@ mod tests {
         }
     }
 
-    fn write(repeats: &mut Repeats, record: &Record, now: Instant) {
+    fn write(repeats: &mut Repeats<Record>, record: &Record, now: Instant) {
         let Fate::Write(kind) = repeats.fate(record) else {
             panic!("expected the first of its kind")
         };

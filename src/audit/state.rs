@@ -83,11 +83,16 @@ struct DiskTrouble {
 impl State {
     /// Counts `many` decisions that could not be recorded.
     pub(super) fn lose(&self, verdict: Verdict, many: u64, time: Timestamp) {
-        self.failed.fetch_add(many, Ordering::Relaxed);
+        self.count_failed(many);
         if verdict.is_admission() {
             self.failed_admitted.fetch_add(many, Ordering::Relaxed);
         }
         lock(&self.lost).add(verdict, many, time);
+    }
+
+    /// Counts `many` records that could not be written.
+    pub(super) fn count_failed(&self, many: u64) {
+        self.failed.fetch_add(many, Ordering::Relaxed);
     }
 
     /// The round that the thread is in. To be read before looking for an answer that may have come.

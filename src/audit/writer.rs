@@ -2,12 +2,15 @@
 //! write and one flush, and answers them all; what is only counted it writes when its time has
 //! come.
 
+mod findings;
+
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use findings::{Findings, PlannedFinding};
 use tokio::sync::oneshot;
 
 use super::encode::{self, RECORD_MAX};
@@ -42,8 +45,9 @@ pub(super) struct Writer {
     clock: Clock,
     state: Arc<State>,
     ids: Arc<Mutex<Ids>>,
-    repeats: Repeats,
+    repeats: Repeats<Record>,
     allowance: Allowance,
+    findings: Findings,
     /// Whether the file was ever open.
     is_open: bool,
     /// Records that stand for repeats and whose time has come.
@@ -74,6 +78,7 @@ struct Planned {
 struct Batch {
     planned: Vec<Planned>,
     counted: Vec<(Kind, Acknowledgement)>,
+    findings: Vec<PlannedFinding>,
     bytes: usize,
 }
 
@@ -88,6 +93,7 @@ impl Writer {
         let now = clock.steady();
         let repeats = Repeats::new(options.repeat_window(), options.repeat_entries.get());
         let allowance = Allowance::new(options.refusal_bytes_per_hour.get(), now);
+        let findings = Findings::new(&options, now);
         let (due, counted, notes, is_open) = (Vec::new(), Tally::default(), Vec::new(), false);
         Self {
             file,
@@ -97,6 +103,7 @@ impl Writer {
             ids,
             repeats,
             allowance,
+            findings,
             is_open,
             due,
             counted,
@@ -166,6 +173,9 @@ impl Writer {
             taken += 1;
             match message {
                 Message::Append(queued) => self.plan(&mut batch, *queued),
+                Message::Find(queued) => {
+                    batch.bytes += self.plan_finding(*queued, &mut batch.findings);
+                }
                 Message::Note(noted, reply) => self.notes.push((noted, reply)),
                 Message::Close(reply) => return (batch, Some(reply)),
             }
@@ -182,11 +192,15 @@ impl Writer {
         let pending = !self.counted.is_empty()
             || !lock(&self.state.lost).is_empty()
             || !self.file.torn().is_empty();
-        let due =
-            self.repeats.next_end().into_iter().chain(pending.then_some(self.notes_due)).min();
+        let due = self.next_end().chain(pending.then_some(self.notes_due)).min();
         let patience =
             due.map_or(LOOK_EVERY, |due| due.saturating_duration_since(now).min(LOOK_EVERY));
         inbox.recv_timeout(patience)
+    }
+
+    /// When the next windows of repeats end.
+    fn next_end(&self) -> impl Iterator<Item = Instant> + use<> {
+        self.repeats.next_end().into_iter().chain(self.findings.repeats.next_end())
     }
 
     /// Looks who else could write the log, and opens it where that was not possible so far.
@@ -237,12 +251,17 @@ impl Writer {
 
     /// Counts a refusal that is not written and not watched. It is refused all the same.
     fn tally(&mut self, record: &Record, reply: Acknowledgement) {
-        if self.counted.is_empty() {
-            self.notes_due = self.notes_due.max(self.clock.steady() + self.options.repeat_window());
-        }
+        self.await_notes();
         self.counted.count(record);
         self.state.counted.fetch_add(1, Ordering::Relaxed);
         answer(reply, Ok(Recorded::new(false)));
+    }
+
+    /// Something will be counted: a note tells of it at the end of a window.
+    fn await_notes(&mut self) {
+        if self.counted.is_empty() {
+            self.notes_due = self.notes_due.max(self.clock.steady() + self.options.repeat_window());
+        }
     }
 
     /// Whether a refusal may take this much space: some is kept for admissions.
@@ -284,11 +303,13 @@ impl Writer {
             self.state.counted.fetch_add(u64::from(outcome.is_ok()), Ordering::Relaxed);
             answer(reply, outcome.map(|()| Recorded::new(false)));
         }
+        self.commit_findings(batch.findings);
     }
 
     /// Writes what stands for many: repeats whose window has ended, and now and then the notes.
     /// `finish` writes all.
     fn settle(&mut self, finish: bool) -> Result<(), AuditError> {
+        self.settle_findings(finish);
         let now = self.clock.steady();
         self.due.extend(if finish { self.repeats.all() } else { self.repeats.ended(now) });
         let (mut lines, mut standing) = (Vec::new(), Vec::new());

@@ -1,5 +1,7 @@
 //! `sealgate audit tail` and `sealgate audit show`.
 
+mod finding;
+
 use std::time::Duration;
 
 use clap::Args;
@@ -32,6 +34,9 @@ pub(super) struct Tail {
     /// Only this verdict: admitted, warned, unmatched, unverified, refused, unable or unreachable.
     #[arg(long, value_name = "VERDICT", value_parser = verdict)]
     verdict: Option<Verdict>,
+    /// Only what the gate saw beside decisions, like a container that it did not admit.
+    #[arg(long, conflicts_with_all = ["verdict", "refused"])]
+    findings: bool,
     /// Only images whose reference, digest or id contains this.
     #[arg(long, value_name = "TEXT")]
     image: Option<String>,
@@ -69,6 +74,7 @@ pub(super) fn tail(options: &Tail, settings: &Settings, screen: &mut Screen) -> 
     let filter = Filter {
         verdict: options.verdict,
         refused: options.refused,
+        findings: options.findings,
         image: options.image.clone(),
         namespace: options.namespace.clone(),
         since: options.since,
@@ -126,6 +132,7 @@ pub(super) fn show(options: &Show, settings: &Settings, screen: &mut Screen) -> 
             _ if screen.is_json() => screen.line(&line.text),
             Entry::Decision(record) => print_whole(record, screen),
             Entry::Note(note) => print_note(note, screen),
+            Entry::Finding(found) => finding::print_whole(found, screen),
         }
     });
     if let Err(error) = searched {
@@ -150,6 +157,7 @@ fn print(line: &Result<Line, Unreadable>, screen: &mut Screen) {
         Err(error) => screen.complain(&error.to_string()),
         Ok(line) if screen.is_json() => screen.line(&line.text),
         Ok(Line { entry: Entry::Note(note), .. }) => print_note(note, screen),
+        Ok(Line { entry: Entry::Finding(found), .. }) => finding::print(found, screen),
         Ok(Line { entry: Entry::Decision(record), .. }) => {
             let verdict = screen
                 .tone(tone_of(record.verdict), &format!("{:<11}", record.verdict.to_string()));

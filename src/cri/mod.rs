@@ -21,7 +21,9 @@ pub use container_proof::{CreatedContainer, CreatedVolume, ProvenBefore};
 pub use gate::{Gate, Parts, Remembered};
 pub use local_image::LocalPermit;
 pub use pull_decision::PullPermit;
-pub use record::{AuditEvent, BySource, Decided, OnRecord, Recorder, Refused, admitted};
+pub use record::{
+    AuditEvent, BySource, Decided, FindingsByKind, OnRecord, Recorder, Refused, admitted,
+};
 
 pub use crate::decision::cache::CachedPermit;
 pub use crate::decision::decide::Reevaluated;

@@ -70,7 +70,13 @@ impl Daemon {
             sources: sources(decided, self.recorder.by_source()),
             evidence: self.evidence_readings(),
             connections: self.connection_readings(),
+            node: self.node_readings(),
         }
+    }
+
+    fn node_readings(&self) -> metrics::Node {
+        let findings = self.recorder.findings();
+        metrics::Node { findings: findings.map(|(kind, count)| (kind.word(), count)).to_vec() }
     }
 
     fn audit_readings(&self) -> metrics::Audit {

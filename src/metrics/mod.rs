@@ -6,6 +6,7 @@
 //! becomes one (attack E3).
 
 mod listen;
+mod node;
 mod text;
 
 use std::convert::Infallible;
@@ -22,6 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
 
 pub use listen::{Address, Listener};
+pub use node::Node;
 pub use text::{Audit, Connections, Decisions, Evidence, Readings, Sources};
 
 /// Connections answered at once; a monitor opens one.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::node::Node;
+
 /// Decisions since the start, by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Decisions {
@@ -103,6 +105,8 @@ pub struct Readings {
     pub evidence: Evidence,
     /// The connections of clients.
     pub connections: Connections,
+    /// What was seen beside decisions.
+    pub node: Node,
 }
 
 impl Readings {
@@ -147,6 +151,7 @@ impl Readings {
         self.sources.write(&mut text);
         self.evidence.write(&mut text);
         self.connections.write(&mut text);
+        self.node.write(&mut text);
         text
     }
 }
@@ -234,12 +239,12 @@ impl Connections {
 
 /// A counter as a float, which all values are; exact below 2^52 (two halves of 32 bits, each
 /// exact).
-fn count_of(count: u64) -> f64 {
+pub(super) fn count_of(count: u64) -> f64 {
     let half = |bits: u64| f64::from(u32::try_from(bits).unwrap_or(u32::MAX));
     half(count >> 32) * 4_294_967_296.0 + half(count & 0xffff_ffff)
 }
 
-fn family<'a>(
+pub(super) fn family<'a>(
     text: &mut String,
     name: &str,
     kind: &str,
@@ -394,6 +399,7 @@ sealgate_connections_displaced_total 1
                 unanswered: 4,
             },
             connections: Connections { open: 3, limit: 64, refused: 2, displaced: 1 },
+            node: Node::default(),
         };
         assert_eq!(readings.to_text(), EXPECTED);
     }

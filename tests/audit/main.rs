@@ -15,6 +15,7 @@ mod attacks;
 mod crash;
 mod disk;
 mod files;
+mod findings;
 #[path = "../support/frozen.rs"]
 mod frozen;
 mod hang;
@@ -91,7 +92,7 @@ pub(crate) fn lines(path: &Path) -> Vec<Line> {
 pub(crate) fn records(path: &Path) -> Vec<Record> {
     let decisions = lines(path).into_iter().filter_map(|line| match line.entry {
         Entry::Decision(record) => Some(*record),
-        Entry::Note(_) => None,
+        Entry::Note(_) | Entry::Finding(_) => None,
     });
     decisions.collect()
 }
@@ -105,7 +106,7 @@ pub(crate) fn ids(path: &Path) -> BTreeSet<DecisionId> {
 pub(crate) fn notes(path: &Path) -> Vec<Noted> {
     let notes = lines(path).into_iter().filter_map(|line| match line.entry {
         Entry::Note(Note { note, .. }) => Some(note),
-        Entry::Decision(_) => None,
+        Entry::Decision(_) | Entry::Finding(_) => None,
     });
     notes.collect()
 }

@@ -293,7 +293,7 @@ async fn a_refusal_of_the_second_image_takes_back_the_record_of_the_first() {
     let records: Vec<audit::Record> = lines
         .map(|line| match line.unwrap().entry {
             audit::Entry::Decision(record) => *record,
-            audit::Entry::Note(note) => panic!("{note:?}"),
+            other @ (audit::Entry::Note(_) | audit::Entry::Finding(_)) => panic!("{other:?}"),
         })
         .collect();
     let of = |verdict, supersedes: bool| {

@@ -3,12 +3,12 @@
 
 use regex::bytes::{Regex, RegexSet, RegexSetBuilder};
 
-use super::super::record::{Entry, SCHEMA};
+use super::super::record::{Entry, Finding, Record, SCHEMA};
 use super::super::stamp::{DecisionId, Timestamp};
 use super::super::verdict::Verdict;
 
-/// Which entries are wanted: those for which all that is set holds. Notes have no verdict,
-/// reference or pod; they are wanted when none of these is asked for.
+/// Which entries are wanted: those for which all that is set holds. Findings have no verdict; notes
+/// have no reference or pod either. They are wanted when nothing is asked for that they lack.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// This verdict.
@@ -21,6 +21,8 @@ pub struct Filter {
     pub namespace: Option<String>,
     /// Not before this.
     pub since: Option<Timestamp>,
+    /// Nothing but findings.
+    pub findings: bool,
     /// This id, or a decision that speaks of it: repeats of it, or one that takes it back.
     pub id: Option<DecisionId>,
 }
@@ -51,13 +53,36 @@ impl Filter {
         if self.since.is_some_and(|since| entry.time() < since) {
             return false;
         }
-        let Entry::Decision(record) = entry else {
-            let asks_for_decisions = self.verdict.is_some()
-                || self.refused
-                || self.image.is_some()
-                || self.namespace.is_some();
-            return !asks_for_decisions && self.id.is_none_or(|id| entry.id() == id);
+        match entry {
+            Entry::Decision(record) => !self.findings && self.wants_record(record),
+            Entry::Finding(finding) => self.wants_finding(finding),
+            Entry::Note(note) => {
+                let asks_for_others = self.asks_for_verdicts()
+                    || self.findings
+                    || self.image.is_some()
+                    || self.namespace.is_some();
+                !asks_for_others && self.id.is_none_or(|id| note.id == id)
+            }
+        }
+    }
+
+    fn asks_for_verdicts(&self) -> bool {
+        self.verdict.is_some() || self.refused
+    }
+
+    fn wants_finding(&self, finding: &Finding) -> bool {
+        let named = |text: &String| {
+            let names = [finding.image.as_ref(), finding.digest.as_ref()];
+            names.into_iter().flatten().any(|name| name.contains(text.as_str()))
         };
+        let namespace = finding.pod.namespace.as_ref();
+        !self.asks_for_verdicts()
+            && self.image.as_ref().is_none_or(named)
+            && self.namespace.as_ref().is_none_or(|wanted| namespace == Some(wanted))
+            && self.id.is_none_or(|id| finding.id == id || finding.repeats_of == Some(id))
+    }
+
+    fn wants_record(&self, record: &Record) -> bool {
         let about =
             |id| record.id == id || record.repeats_of == Some(id) || record.supersedes == Some(id);
         let names = [
@@ -126,7 +151,8 @@ impl Head {
     /// The beginning of a line, if the log wrote it.
     pub(super) fn of(line: &[u8]) -> Option<Self> {
         let rest = line.strip_prefix(b"{\"kind\":\"")?;
-        let rest = rest.strip_prefix(b"decision").or_else(|| rest.strip_prefix(b"note"))?;
+        let kinds: [&[u8]; 3] = [b"decision", b"note", b"finding"];
+        let rest = kinds.into_iter().find_map(|kind| rest.strip_prefix(kind))?;
         let rest = rest.strip_prefix(b"\",\"schema\":")?;
         let (digit, rest) = rest.split_first()?;
         let schema = char::from(*digit).to_digit(10)?;

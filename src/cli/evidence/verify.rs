@@ -33,7 +33,7 @@ pub(in crate::cli) struct Options {
 /// One finding, for programs.
 #[derive(Serialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
-enum Finding {
+enum VerifyLine {
     /// A file that counts as not there.
     BrokenFile { path: String, why: String },
     /// Something that an entry needs and that is not there.
@@ -92,10 +92,13 @@ pub(super) fn run(
         let judged = judgement.judge(image, &catalog);
         counted.images += 1;
         counted.not_admitted += usize::from(!judged.is_admitted());
-        told(&Finding::Image(judged), screen);
+        told(&VerifyLine::Image(judged), screen);
     }
     let Counted { files, broken, images, not_admitted, .. } = counted;
-    told(&Finding::Summary { files, entries: wanted.len(), images, broken, not_admitted }, screen);
+    told(
+        &VerifyLine::Summary { files, entries: wanted.len(), images, broken, not_admitted },
+        screen,
+    );
     let missed = !options.what.is_empty() && wanted.is_empty();
     if missed {
         screen.complain("nothing is kept about it");
@@ -113,7 +116,10 @@ fn check_files(store: &Store, counted: &mut Counted, screen: &mut Screen) -> Res
             Some(why) => {
                 counted.broken += 1;
                 told(
-                    &Finding::BrokenFile { path: path.display().to_string(), why: why.to_string() },
+                    &VerifyLine::BrokenFile {
+                        path: path.display().to_string(),
+                        why: why.to_string(),
+                    },
                     screen,
                 );
             }
@@ -136,13 +142,13 @@ fn check_entry(store: &Store, kept: &Kept, counted: &mut Counted, screen: &mut S
             continue;
         }
         counted.broken += 1;
-        told(&Finding::MissingFile { digest: digest.to_string(), place: place() }, screen);
+        told(&VerifyLine::MissingFile { digest: digest.to_string(), place: place() }, screen);
     }
     for item in sources::kept(store, &kept.entry, show::EVERYTHING).items {
         if let Err(fault) = show::read(&item) {
             counted.broken += 1;
             let (item, why) = (item.digest.to_string(), fault.to_string());
-            told(&Finding::BrokenSignature { item, place: place(), why }, screen);
+            told(&VerifyLine::BrokenSignature { item, place: place(), why }, screen);
         }
     }
 }
@@ -151,18 +157,18 @@ fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-fn told(finding: &Finding, screen: &mut Screen) {
+fn told(finding: &VerifyLine, screen: &mut Screen) {
     if screen.is_json() {
         return screen.json(finding);
     }
     match finding {
-        Finding::BrokenFile { path, why } => bad(screen, "broken file:", path, why),
-        Finding::MissingFile { digest, place } => bad(screen, "missing file:", digest, place),
-        Finding::BrokenSignature { item, place, why } => {
+        VerifyLine::BrokenFile { path, why } => bad(screen, "broken file:", path, why),
+        VerifyLine::MissingFile { digest, place } => bad(screen, "missing file:", digest, place),
+        VerifyLine::BrokenSignature { item, place, why } => {
             bad(screen, "cannot be read:", &format!("{item} of {place}"), why)
         }
-        Finding::Image(judged) => judged.print(screen),
-        Finding::Summary { files, entries, images, broken, not_admitted } => {
+        VerifyLine::Image(judged) => judged.print(screen),
+        VerifyLine::Summary { files, entries, images, broken, not_admitted } => {
             let tone = if *broken > 0 || *not_admitted > 0 { Tone::Bad } else { Tone::Good };
             let sum = format!(
                 "{files} files, {entries} entries, {images} images; {broken} broken, \

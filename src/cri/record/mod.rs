@@ -6,9 +6,11 @@
 
 pub(super) mod answer;
 mod audit_event;
+mod findings;
 mod recorder;
 mod verdict_counts;
 
 pub use audit_event::AuditEvent;
+pub use findings::FindingsByKind;
 pub use recorder::{OnRecord, Recorder, Refused};
 pub use verdict_counts::{BySource, Decided, admitted};

@@ -11,8 +11,12 @@ use jiff::Timestamp;
 use lru::LruCache;
 
 use super::audit_event::AuditEvent;
+use super::findings::{FindingCounts, FindingsByKind};
 use super::verdict_counts::{BySource, Counts, Decided};
-use crate::audit::{AuditError, Counters, Health, Log, OnFailure, Reason, Record, Verdict};
+use crate::audit::{
+    AuditError, Counters, Finding, FindingKind, Health, Log, OnFailure, Reason, Record, Recorded,
+    Verdict,
+};
 use crate::clock::Clock;
 use crate::cri::ask::{Call, LocalImageRequest, PullRequest};
 use crate::cri::{ProvenBefore, Refusal, Timings};
@@ -75,6 +79,7 @@ pub struct Recorder {
     /// Rises with each record.
     floor: Floor,
     decided: Counts,
+    findings: FindingCounts,
 }
 
 impl Recorder {
@@ -91,6 +96,7 @@ impl Recorder {
             known,
             floor: Floor::default(),
             decided: Counts::default(),
+            findings: FindingCounts::default(),
         }
     }
 
@@ -122,6 +128,51 @@ impl Recorder {
     #[must_use]
     pub fn by_source(&self) -> BySource {
         self.decided.by_source()
+    }
+
+    /// A finding of this kind; its maker fills in what it is about.
+    #[must_use]
+    pub fn finding(&self, found: FindingKind, reason: Reason) -> Finding {
+        Finding::new(self.log.next_id(), found, reason)
+    }
+
+    /// Records a finding, behind what waits for the disk, and waits for nothing. An alert is in the
+    /// journal at once, whatever the disk does.
+    pub fn find(&self, finding: Finding) {
+        drop(self.send(finding));
+    }
+
+    /// Records a finding and waits until it is on disk, or counted with those like it.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it could not be recorded; the journal has it.
+    pub async fn find_durably(&self, finding: Finding) -> Result<Recorded, AuditError> {
+        let outcome = match self.send(finding) {
+            Some(written) => written.await,
+            None => Err(AuditError::Closed),
+        };
+        outcome.inspect_err(|error| tracing::error!(%error, "a finding could not be recorded"))
+    }
+
+    fn send(
+        &self,
+        finding: Finding,
+    ) -> Option<impl Future<Output = Result<Recorded, AuditError>> + use<>> {
+        self.findings.count(finding.finding);
+        if finding.alert {
+            let Finding {
+                id, finding: kind, reason, pod, container_id, image, digest, detail, ..
+            } = &finding;
+            tracing::error!(finding = %id, kind = kind.word(), code = %reason.code, container_id, image, digest, pod = pod.name, namespace = pod.namespace, ?detail, "ALERT: {}", reason.message);
+        }
+        let sent = self.log.find(finding);
+        sent.inspect_err(|error| tracing::error!(%error, "a finding could not be recorded")).ok()
+    }
+
+    /// How many findings of each kind were made.
+    #[must_use]
+    pub fn findings(&self) -> FindingsByKind {
+        self.findings.by_kind()
     }
 
     /// Writes what was only counted so far; for the end.

@@ -1,0 +1,154 @@
+//! How [`Writer`] records findings: like refusals, and in space of their own, so that neither hides
+//! the other.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::super::encode;
+use super::super::error::AuditError;
+use super::super::queue::{Acknowledgement, QueueSeat, QueuedFinding};
+use super::super::record::{Finding, Tally};
+use super::super::recorded::Recorded;
+use super::super::repeats::{AlikeFindings, Allowance, Fate, Repeats};
+use super::super::stamp::Timestamp;
+use super::super::state::lock;
+use super::{Writer, answer};
+use crate::audit::Options;
+
+/// Bytes of findings an hour: some two thousand. What is beyond is counted.
+const FINDING_BYTES_PER_HOUR: u64 = 1 << 20;
+
+/// What is remembered of findings.
+#[derive(Debug)]
+pub(super) struct Findings {
+    pub(super) repeats: Repeats<Finding>,
+    allowance: Allowance,
+}
+
+/// One finding on its way to the disk.
+pub(super) struct PlannedFinding {
+    line: Vec<u8>,
+    time: Timestamp,
+    kind: AlikeFindings,
+    reply: Acknowledgement,
+    _seat: QueueSeat,
+}
+
+impl Findings {
+    pub(super) fn new(options: &Options, now: Instant) -> Self {
+        Self {
+            repeats: Repeats::new(options.repeat_window(), options.repeat_entries.get()),
+            allowance: Allowance::new(FINDING_BYTES_PER_HOUR, now),
+        }
+    }
+}
+
+impl Writer {
+    /// Decides what becomes of one finding: a line, or a place in a count.
+    pub(super) fn plan_finding(
+        &mut self,
+        queued: QueuedFinding,
+        planned: &mut Vec<PlannedFinding>,
+    ) -> usize {
+        let QueuedFinding { finding, reply, seat } = queued;
+        let now = self.clock.steady();
+        self.settle_findings(false);
+        let kind = match self.findings.repeats.fate(&finding) {
+            Fate::Write(kind) => kind,
+            Fate::Counted(_) => {
+                self.state.counted.fetch_add(1, Ordering::Relaxed);
+                answer(reply, Ok(Recorded::new(false)));
+                return 0;
+            }
+            Fate::TooMany => {
+                self.tally_findings(1, finding.time);
+                answer(reply, Ok(Recorded::new(false)));
+                return 0;
+            }
+        };
+        let line = match encode::finding(&finding) {
+            Ok(line) => line,
+            Err(error) => {
+                self.state.lose_findings(1, finding.time);
+                answer(reply, Err(error));
+                return 0;
+            }
+        };
+        if !self.has_room_for_finding(line.len()) {
+            self.tally_findings(1, finding.time);
+            answer(reply, Ok(Recorded::new(false)));
+            return 0;
+        }
+        if !finding.alert {
+            tell(&finding);
+        }
+        self.findings.repeats.watch(kind.clone(), finding.id, now);
+        let bytes = line.len();
+        planned.push(PlannedFinding { line, time: finding.time, kind, reply, _seat: seat });
+        bytes
+    }
+
+    /// Adds the lines of findings and answers who waits for them.
+    pub(super) fn commit_findings(&mut self, planned: Vec<PlannedFinding>) {
+        let lines: Vec<u8> = planned.iter().flat_map(|planned| &planned.line).copied().collect();
+        let outcome = self.add(&lines, planned.len());
+        for PlannedFinding { time, kind, reply, .. } in planned {
+            if outcome.is_err() {
+                let counted_with_it = self.findings.repeats.forget(&kind);
+                self.state.lose_findings(1 + counted_with_it, time);
+            }
+            answer(reply, outcome.clone().map(|()| Recorded::new(true)));
+        }
+    }
+
+    /// Writes the findings that stand for repeats and whose time has come; all, to `finish`.
+    pub(super) fn settle_findings(&mut self, finish: bool) {
+        let now = self.clock.steady();
+        let repeats = &mut self.findings.repeats;
+        let due = if finish { repeats.all() } else { repeats.ended(now) };
+        let (mut lines, mut standing) = (Vec::new(), Vec::new());
+        for finding in due {
+            match encode::finding(&finding) {
+                Ok(line) if self.has_room_for_finding(line.len()) => {
+                    lines.extend(line);
+                    standing.push(finding);
+                }
+                Ok(_) | Err(_) => self.tally_findings(finding.repeats, finding.time),
+            }
+        }
+        let outcome: Result<(), AuditError> = self.add(&lines, standing.len());
+        if outcome.is_err() {
+            for finding in standing {
+                self.state.lose_findings(finding.repeats, finding.time);
+            }
+        }
+    }
+
+    fn has_room_for_finding(&mut self, bytes: usize) -> bool {
+        let more = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let free = self.file.free().saturating_sub(more) >= self.options.reserve_bytes;
+        free && self.findings.allowance.take(bytes, self.clock.steady())
+    }
+
+    fn tally_findings(&mut self, many: u64, time: Timestamp) {
+        self.await_notes();
+        self.counted.add_findings(many, time);
+        self.state.counted.fetch_add(many, Ordering::Relaxed);
+    }
+}
+
+impl super::State {
+    /// Counts findings that could not be recorded.
+    pub(in super::super) fn lose_findings(&self, many: u64, time: Timestamp) {
+        let mut lost = Tally::default();
+        lost.add_findings(many, time);
+        self.count_failed(many);
+        lock(&self.lost).merge(lost);
+    }
+}
+
+/// Tells the journal of a finding that is the first of its kind.
+fn tell(finding: &Finding) {
+    let Finding { id, finding: kind, reason, container_id, image, .. } = finding;
+    tracing::warn!(finding = %id, kind = kind.word(), code = %reason.code, container_id, image, "{}", reason.message);
+}
