@@ -191,6 +191,9 @@ async fn serve(
     tokio::spawn(keep_watchdog_fed());
     tokio::spawn(Arc::clone(&daemon).keep_time());
     keep_store(&daemon.gate, opening).await;
+    // Once the evidence is there: it may be all that there is.
+    let recorder = Arc::clone(&daemon.recorder);
+    tokio::spawn(Arc::clone(&daemon.gate).keep_sandbox_image(recorder));
     tell(&News::Status(format!("gating {}", settings.listen.socket.display())));
     tell(&News::Ready);
     tracing::info!(socket = %settings.listen.socket.display(), "ready");

@@ -106,6 +106,8 @@ pub struct Record {
 pub enum Call {
     /// An image is pulled.
     PullImage,
+    /// A pod's sandbox is made, from the image of the runtime's configuration.
+    RunPodSandbox,
     /// A container is made from an image.
     CreateContainer,
     /// An image is mounted into a container that is being made.
@@ -387,6 +389,7 @@ impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::PullImage => "PullImage",
+            Self::RunPodSandbox => "RunPodSandbox",
             Self::CreateContainer => "CreateContainer",
             Self::ImageVolume => "ImageVolume",
             Self::StartContainer => "StartContainer",

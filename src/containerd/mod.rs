@@ -21,12 +21,14 @@
 
 mod call;
 mod channel;
+mod config_file;
 mod container;
 mod content;
 mod error;
 mod images;
 mod options;
 mod proof;
+mod sandbox;
 
 use tonic::transport::Channel;
 
@@ -44,6 +46,7 @@ pub use error::{ProofError, RuntimeError};
 pub use images::{Image, Named, Record, Target};
 pub use options::Options;
 pub use proof::{Expected, ExpectedVolume, Proven};
+pub use sandbox::{RuntimeHandler, SandboxSetup};
 
 /// containerd, as a client. Cheap to clone; all clones share one connection.
 #[derive(Debug, Clone)]

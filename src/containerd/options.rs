@@ -10,6 +10,12 @@ use std::time::Duration;
 pub struct Options {
     /// containerd's socket. Default `/run/containerd/containerd.sock`.
     pub socket: PathBuf,
+    /// containerd's configuration file, which names the sandbox image where containerd does not
+    /// show it (2.x). Default `/etc/containerd/config.toml`.
+    pub config: PathBuf,
+    /// The image that containerd makes pods' sandboxes of, where neither containerd nor that file
+    /// says it, or in place of what they say. Default: none.
+    pub sandbox_image: Option<String>,
     /// Time limit of one call, in milliseconds. Default 10000: the calls take well under one
     /// millisecond, but naming an image writes to a database on a disk that may be busy with a
     /// pull.
@@ -39,6 +45,8 @@ impl Default for Options {
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
         Self {
             socket: PathBuf::from("/run/containerd/containerd.sock"),
+            config: PathBuf::from("/etc/containerd/config.toml"),
+            sandbox_image: None,
             call_timeout_ms: 10_000,
             name_timeout_ms: 10_000,
             snapshotters: names(&["overlayfs", "native", "btrfs", "zfs", "devmapper", "blockfile"]),

@@ -119,6 +119,20 @@ impl Runtime {
         Ok(Proven { container: container.id.clone(), root: expected.root.clone() })
     }
 
+    /// Proves that a container's root filesystem is made from the layers of this ChainID, by a
+    /// runtime and on a snapshotter that are allowed; looks at nothing else of it.
+    ///
+    /// # Errors
+    /// As [`Runtime::prove_container`].
+    pub(super) async fn prove_root(
+        &self,
+        container: &Container,
+        root: &Digest,
+    ) -> Result<(), ProofError> {
+        self.allowed(container)?;
+        same(self.parent(&container.snapshotter, &container.snapshot_key).await?, root)
+    }
+
     fn allowed(&self, container: &Container) -> Result<(), ProofError> {
         if !self.options.runtimes.contains(&container.runtime) {
             return Err(ProofError::RuntimeNotAllowed(container.runtime.clone()));

@@ -33,6 +33,8 @@ pub struct Gate {
     pub(super) pulled: tokio::sync::Notify,
     pub(super) naming: TagNaming,
     pub(super) proven: Mutex<LruCache<String, ()>>,
+    /// Held while the image of sandboxes is brought.
+    pub(super) sandbox_pull: tokio::sync::Mutex<()>,
 }
 
 /// What a gate is made of.
@@ -109,6 +111,7 @@ impl Gate {
             proven: Mutex::new(LruCache::new(
                 NonZeroUsize::new(PROVEN_MAX).unwrap_or(NonZeroUsize::MIN),
             )),
+            sandbox_pull: tokio::sync::Mutex::new(()),
         }
     }
 

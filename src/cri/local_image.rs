@@ -34,6 +34,30 @@ pub struct LocalPermit {
 }
 
 impl LocalPermit {
+    /// The same permit, when the image is the one of the digest that the caller was told of
+    /// (`ImageSpec.image_ref`): its id, or what its name or its index leads to, with a repository
+    /// before it or alone.
+    ///
+    /// # Errors
+    /// [`Refusal::ImageRefDiffers`] when it is another, or no digest.
+    pub fn must_be(self, image_ref: Option<&str>) -> Result<Self, Refusal> {
+        let Some(image_ref) = image_ref else { return Ok(self) };
+        let digest = image_ref.rsplit_once('@').map_or(image_ref, |(_, digest)| digest);
+        let is_it = |own: &Digest| own.as_str() == digest;
+        if [self.content.id(), self.content.target(), self.content.manifest()]
+            .into_iter()
+            .any(is_it)
+        {
+            Ok(self)
+        } else {
+            Err(Refusal::ImageRefDiffers {
+                asked: image_ref.to_owned(),
+                id: self.content.id().clone(),
+                target: self.content.target().clone(),
+            })
+        }
+    }
+
     /// The content that was decided on.
     #[must_use]
     pub fn content(&self) -> &Content {

@@ -14,6 +14,7 @@ mod housekeeping;
 mod local_image;
 mod pull_decision;
 mod record;
+mod sandbox_image;
 mod tag_naming;
 
 pub use calls::Calls;
@@ -24,6 +25,7 @@ pub use pull_decision::PullPermit;
 pub use record::{
     AuditEvent, BySource, Decided, FindingsByKind, OnRecord, Recorder, Refused, admitted,
 };
+pub use sandbox_image::SandboxRequest;
 
 pub use crate::decision::cache::CachedPermit;
 pub use crate::decision::decide::Reevaluated;

@@ -57,6 +57,32 @@ pub enum Refusal {
         /// The image's id.
         id: Digest,
     },
+    /// The image that is to run is not the one of the digest that the request gives for it.
+    ImageRefDiffers {
+        /// The request's `image_ref`.
+        asked: String,
+        /// The image's id.
+        id: Digest,
+        /// What its name leads to.
+        target: Digest,
+    },
+    /// A security profile is an OCI artifact, which nobody verified.
+    ProfileArtifact {
+        /// The artifact; empty when the request names none.
+        reference: String,
+    },
+    /// The image that the runtime makes sandboxes of is not known (fact C9).
+    SandboxImageUnknown {
+        /// Why not.
+        why: String,
+    },
+    /// The image that the runtime makes sandboxes of may not run (fact C9).
+    Sandbox {
+        /// The image as the runtime's configuration has it.
+        image: String,
+        /// Why not.
+        why: Box<Self>,
+    },
     /// More names or records than are looked at.
     TooMany {
         /// Of what.
@@ -131,12 +157,15 @@ impl Refusal {
             | Self::NoPolicy { .. }
             | Self::Document(_)
             | Self::NameNotListed { .. }
+            | Self::ImageRefDiffers { .. }
+            | Self::ProfileArtifact { .. }
             | Self::TooMany { .. }
             | Self::Differs(_)
             | Self::Stored { .. }
             | Self::NoImageId { .. }
             | Self::NotAllowed { .. }
             | Self::BadRequest { .. } => Ending::Refused,
+            Self::Sandbox { why, .. } => why.ending(),
             Self::Denied(denial) | Self::NoChild { denial, .. } => match denial.class() {
                 policy::Class::Refused => Ending::Refused,
                 policy::Class::Unable => Ending::Unable,
@@ -147,12 +176,19 @@ impl Refusal {
                 Class::Unreachable => Ending::Unreachable,
             },
             Self::NotPresent { .. }
+            | Self::SandboxImageUnknown { .. }
             | Self::Runtime(_)
             | Self::Deadline
             | Self::Overloaded
             | Self::Lost
             | Self::NotRecorded { .. } => Ending::Unable,
         }
+    }
+
+    /// Why, when it stands for another refusal; itself otherwise.
+    #[must_use]
+    pub fn cause(&self) -> &Self {
+        if let Self::Sandbox { why, .. } = self { why.cause() } else { self }
     }
 
     /// A short stable word for the audit log and for scripts.
@@ -173,6 +209,10 @@ impl Refusal {
             Self::NoChild { .. } => "no-single-platform",
             Self::NotPresent { .. } => "not-present",
             Self::NameNotListed { .. } => "name-not-listed",
+            Self::ImageRefDiffers { .. } => "image-ref-differs",
+            Self::ProfileArtifact { .. } => "profile-artifact",
+            Self::SandboxImageUnknown { .. } => "sandbox-image-unknown",
+            Self::Sandbox { why, .. } => why.code(),
             Self::TooMany { .. } => "too-many",
             Self::Differs(error) => differs(error),
             Self::Stored { .. } => "other-content-stored",
@@ -259,8 +299,22 @@ impl fmt::Display for Refusal {
             Self::NoChild { why, denial } => {
                 write!(f, "{denial}; nor can a manifest under the index count: {why}")
             }
+            Self::Sandbox { image, why } => {
+                write!(f, "{image}, of which the runtime makes the sandbox of every pod: {why}")
+            }
+            Self::SandboxImageUnknown { why } => write!(
+                f,
+                "which image the runtime makes sandboxes of cannot be told: {why}; set \
+                 runtime.sandbox_image to it"
+            ),
+            Self::ProfileArtifact { reference } => write!(
+                f,
+                "the security profile {reference:?} is an artifact whose signature nobody \
+                 verified; use a profile that is a file of the node"
+            ),
             Self::NotPresent { .. }
             | Self::NameNotListed { .. }
+            | Self::ImageRefDiffers { .. }
             | Self::TooMany { .. }
             | Self::Differs(_)
             | Self::Stored { .. }
@@ -292,6 +346,11 @@ impl Refusal {
                      that name"
                 )
             }
+            Self::ImageRefDiffers { asked, id, target } => write!(
+                f,
+                "the request says that the image is {asked}, and what is to run is {id} of \
+                 {target}; pull it again"
+            ),
             Self::TooMany { what, got, limit } => {
                 write!(f, "{got} {what}, of which at most {limit} are looked at")
             }

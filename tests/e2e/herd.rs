@@ -77,9 +77,18 @@ async fn admit(stage: &Stage, signer: &Signer) -> Result<Vec<(String, String)>, 
 
 /// Puts an image that is no other's into a repository, and a signature on it.
 fn put_signed(registry: &TestRegistry, repository: &str, signer: &Signer) {
-    let source = fixtures::prod("signed-v3");
+    put_signed_copy(registry, repository, (fixtures::prod("signed-v3"), "v1"), signer);
+}
+
+/// Puts an image as no other repository has it into one, as `v1`, and a signature on it.
+pub fn put_signed_copy(
+    registry: &TestRegistry,
+    repository: &str,
+    (source, tag): (&fixtures::Repository, &str),
+    signer: &Signer,
+) {
     source.blobs.values().for_each(|bytes| drop(registry.put_blob(repository, bytes)));
-    let mut image: Value = serde_json::from_slice(source.tagged("v1")).expect("JSON");
+    let mut image: Value = serde_json::from_slice(source.tagged(tag)).expect("JSON");
     image["annotations"] = json!({ "herd": repository });
     let image = image.to_string();
     let digest = registry.put_manifest(repository, Some("v1"), image.as_bytes(), OCI_MANIFEST);

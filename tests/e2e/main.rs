@@ -61,6 +61,7 @@ mod raw;
 mod refresh;
 mod requests;
 mod rules;
+mod sandbox;
 mod scenarios;
 mod secrets;
 mod service;

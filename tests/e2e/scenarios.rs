@@ -8,7 +8,7 @@ use crate::stage::Outcome;
 use crate::{
     access, airgap, channel, client, crash, creating, damage, demo, disk, faults, floods, forms,
     freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours, offline, outage, power,
-    pulling, requests, rules, secrets, service, starting, unit, upgrade, volumes, words,
+    pulling, requests, rules, sandbox, secrets, service, starting, unit, upgrade, volumes, words,
 };
 
 /// A scenario under way.
@@ -285,6 +285,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "paths-and-checkpoints",
         "files, checkpoints and absent images do not become containers",
         creating::paths_and_checkpoints
+    ),
+    scenario!(
+        "sandbox-image",
+        "an unsigned sandbox image: no pod; a signed one: pods, also without a registry after a \
+         restart; on each containerd",
+        sandbox::sandbox_image
     ),
     scenario!(
         "snapshotter-not-allowed",

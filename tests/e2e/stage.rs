@@ -81,8 +81,8 @@ pub struct Stage {
     program: PathBuf,
 }
 
-/// The policy that most scenarios use: images under `prod/` need the key `build`, the pause image
-/// is let through.
+/// The policy that most scenarios use: images under `prod/` need the key `build`, the image of
+/// sandboxes is admitted by its digest.
 pub fn usual_policy() -> String {
     format!(
         "apiVersion: sealgate/v1
@@ -92,12 +92,21 @@ spec:
   images: [\"{HOST}/prod/**\"]
   require: {{name: build, key: {{files: [build.pub]}}}}
 ---
-apiVersion: sealgate/v1
+{}",
+        sandbox_policy()
+    )
+}
+
+/// The policy for the image of sandboxes, without which there is no pod.
+pub fn sandbox_policy() -> String {
+    let digest = &fixtures::load()[&format!("{HOST}/pause")].tags["1"];
+    format!(
+        "apiVersion: sealgate/v1
 kind: ImagePolicy
 metadata: {{name: pause}}
 spec:
   images: [\"{HOST}/pause\"]
-  require: {{insecureAcceptAnything: true}}
+  require: {{name: listed, digest: {{anyOf: [\"{digest}\"]}}}}
 "
     )
 }
@@ -185,13 +194,14 @@ impl Stage {
         let at = |name: &str| self.folder.path().join(name).display().to_string();
         format!(
             "listen.socket = \"{}\"\ncontrol.socket = \"{}\"\nruntime.socket \
-             = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
+             = \"{}\"\nruntime.config = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
              registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys \
              = \"{}\"\ntrust.roots = [\"{}\"]\ntrust.state = \"{}\"\naudit.path = \"{}\"\n\
              clock.file = \"{}\"\nevidence.path = \"{}\"\n{more}\n",
             at("cri.sock"),
             at("control.sock"),
             self.containerd.socket().display(),
+            self.containerd.folder().join("config.toml").display(),
             self.containerd.folder().join("certs.d").display(),
             at("docker.json"),
             at("policies"),
@@ -204,8 +214,16 @@ impl Stage {
         )
     }
 
-    /// Replaces the policy documents on disk; a reload or a restart makes the gate see them.
+    /// Replaces the policy documents on disk; a reload or a restart makes the gate see them. Where
+    /// there are some and none is about the image of sandboxes, its usual one is added.
     pub fn write_policy(&self, text: &str) -> Outcome {
+        let says_all = text.trim().is_empty() || text.contains(&format!("{HOST}/pause"));
+        let more = if says_all { String::new() } else { format!("\n---\n{}", sandbox_policy()) };
+        self.write_policy_as_is(&format!("{text}{more}"))
+    }
+
+    /// The same, without anything added.
+    pub fn write_policy_as_is(&self, text: &str) -> Outcome {
         Ok(fs::write(self.folder.path().join("policies/policy.yaml"), text)?)
     }
 
@@ -322,8 +340,20 @@ impl Stage {
             .output()
     }
 
-    /// Every decision on record, oldest first.
+    /// Every decision on record about what pods ask for, oldest first; those on the image of their
+    /// sandboxes are [`Stage::sandbox_records`].
     pub fn records(&self) -> Vec<Value> {
+        let all = self.all_records();
+        all.into_iter().filter(|record| record["call"] != "RunPodSandbox").collect()
+    }
+
+    /// Every decision on the image of sandboxes, oldest first.
+    pub fn sandbox_records(&self) -> Vec<Value> {
+        let all = self.all_records();
+        all.into_iter().filter(|record| record["call"] == "RunPodSandbox").collect()
+    }
+
+    fn all_records(&self) -> Vec<Value> {
         let text =
             fs::read_to_string(self.folder.path().join("audit/audit.jsonl")).unwrap_or_default();
         let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -332,7 +362,7 @@ impl Stage {
 
     /// The newest record of a call, which must have this verdict and reason code.
     pub fn expect_record(&self, call: &str, verdict: &str, code: &str) -> Result<Value, Failure> {
-        let records = self.records();
+        let records = self.all_records();
         let newest = records.iter().rev().find(|record| record["call"] == call);
         let newest =
             newest.ok_or_else(|| Failure(format!("no record of {call} among {records:#?}")))?;

@@ -23,6 +23,7 @@ mod methods;
 mod owned;
 mod pass;
 mod refuse;
+mod sandbox;
 mod shares;
 #[path = "../support/skipped.rs"]
 mod skipped;

@@ -15,8 +15,12 @@ use crate::{
     standin::{frame, long_error},
 };
 
-const OWNED: [OwnedMethod; 3] =
-    [OwnedMethod::PullImage, OwnedMethod::CreateContainer, OwnedMethod::StartContainer];
+const OWNED: [OwnedMethod; 4] = [
+    OwnedMethod::PullImage,
+    OwnedMethod::RunPodSandbox,
+    OwnedMethod::CreateContainer,
+    OwnedMethod::StartContainer,
+];
 const PULL: &str = "/runtime.v1.ImageService/PullImage";
 
 /// Passes the call on to another method of the runtime, and its reply back.

@@ -11,17 +11,17 @@ use crate::decide::{CREATE, House, PULL};
 use crate::standin::frame;
 
 /// No UTF-8, no message, and not even a whole varint.
-const BYTES: &[u8] = b"\xff\xfe\x80";
+pub const BYTES: &[u8] = b"\xff\xfe\x80";
 /// Fields of text or messages of `CreateContainerRequest`, `ContainerConfig`, `PodSandboxConfig`
 /// and a mount of a host path that no decision rests on, and some that no version of the API has.
 const OF_REQUEST: [u32; 2] = [1, 14_321];
-const OF_CONFIG: [u32; 14] = [3, 4, 5, 6, 8, 9, 10, 11, 15, 16, 17, 18, 19, 14_321];
-const OF_SANDBOX: [u32; 9] = [2, 3, 4, 5, 6, 7, 8, 9, 14_321];
-const OF_IMAGE: [u32; 4] = [2, 19, 20, 14_321];
+const OF_CONFIG: [u32; 13] = [3, 4, 5, 6, 8, 9, 10, 11, 16, 17, 18, 19, 14_321];
+const OF_SANDBOX: [u32; 8] = [2, 3, 4, 5, 6, 7, 9, 14_321];
+const OF_IMAGE: [u32; 3] = [2, 19, 14_321];
 const OF_MOUNT: [u32; 5] = [1, 2, 8, 10, 14_321];
 
 /// The message with any bytes in these fields of the message at `parent`.
-fn with(message: Vec<u8>, parent: &[FieldStep], fields: &[u32]) -> Vec<u8> {
+pub fn with(message: Vec<u8>, parent: &[FieldStep], fields: &[u32]) -> Vec<u8> {
     fields.iter().fold(message, |message, field| {
         let at: Vec<FieldStep> = parent.iter().copied().chain([FieldStep::only(*field)]).collect();
         wire::put(&message, &at, BYTES).unwrap().to_vec()

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::message::{
     ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image,
 };
-use super::{CallDeadline, Calls};
+use super::{CallDeadline, Calls, profile};
 use crate::aside;
 use crate::cri::ask::{Call as Asking, LocalImageRequest};
 use crate::cri::record::answer::RecordedAnswer;
@@ -31,6 +31,8 @@ const IMAGE: [FieldStep; 2] = [CONFIG, FieldStep::only(2)];
 const MOUNTS: u32 = 7;
 const CONTAINER_PATH: u32 = 1;
 const MOUNT_IMAGE: u32 = 9;
+/// `ImageSpec.image_ref`: the digest that the kubelet was told of.
+const IMAGE_REF: u32 = 20;
 /// Most mounts of one container; a kubelet sends some tens.
 const MOUNTS_MAX: usize = 1024;
 /// Most image volumes of one container: each costs a decision, and a copy of the request when its
@@ -50,6 +52,8 @@ struct ImageAsk {
     /// For a volume, which of the mounts it is, and where it goes in the container.
     mount: Option<(usize, String)>,
     ask: LocalImageRequest,
+    /// The digest that it must be, where the request has one.
+    image_ref: Option<String>,
 }
 
 /// What was decided, the container's own image first, then its volumes in order; with the event of
@@ -82,6 +86,8 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
 /// Reads what a decision rests on from the wire, and refuses what could be read in two ways.
 fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedCreate, Refusal> {
     let decoded: CreateContainerRequest = decode(message)?;
+    profile::of_sandbox(message, &SANDBOX)?;
+    profile::of_container(message, &[CONFIG])?;
     let pod = pod(message, &SANDBOX)?;
     let container = text(message, &METADATA, 1)?.unwrap_or_default().to_owned();
     let ask = |call, strings: ImageStrings| LocalImageRequest {
@@ -93,7 +99,8 @@ fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedCreate, Refusal>
         deadline: deadline.decide_by,
     };
     let own = ask(Asking::CreateContainer, image_spec(message, &IMAGE)?);
-    let own = ImageAsk { at: IMAGE.to_vec(), mount: None, ask: own };
+    let told = image_ref(message, &IMAGE)?;
+    let own = ImageAsk { at: IMAGE.to_vec(), mount: None, ask: own, image_ref: told };
     let mut images = vec![own];
     let mounts = wire::all_at(message, &[CONFIG], MOUNTS).map_err(bad_request)?;
     if mounts.len() > MOUNTS_MAX {
@@ -116,9 +123,15 @@ fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedCreate, Refusal>
         let container_path = text(mount, &[], CONTAINER_PATH)?.unwrap_or_default().to_owned();
         let at = vec![CONFIG, FieldStep::nth(MOUNTS, nth), FieldStep::only(MOUNT_IMAGE)];
         let ask = ask(Asking::ImageVolume, strings);
-        images.push(ImageAsk { at, mount: Some((nth, container_path)), ask });
+        let image_ref = image_ref(mount, &[FieldStep::only(MOUNT_IMAGE)])?;
+        images.push(ImageAsk { at, mount: Some((nth, container_path)), ask, image_ref });
     }
     Ok(ParsedCreate { decoded, images })
+}
+
+/// The `image_ref` of the `ImageSpec` at `path`; an empty one is none.
+fn image_ref(message: &[u8], path: &[FieldStep]) -> Result<Option<String>, Refusal> {
+    Ok(text(message, path, IMAGE_REF)?.filter(|text| !text.is_empty()).map(str::to_owned))
 }
 
 async fn decide_and_forward(
@@ -176,7 +189,8 @@ async fn decide(calls: &Calls, request: &ParsedCreate) -> Result<DecidedImages, 
     let mut decided = DecidedImages { permits: Vec::new(), events: Vec::new() };
     for image in &request.images {
         let mut event = calls.recorder.local(&image.ask, &policy);
-        match calls.gate.admit_local(&image.ask, &policy, &mut event.timings).await {
+        let admitted = calls.gate.admit_local(&image.ask, &policy, &mut event.timings).await;
+        match admitted.and_then(|permit| permit.must_be(image.image_ref.as_deref())) {
             Ok(permit) => {
                 event.admitted_local(&permit);
                 decided.permits.push(permit);

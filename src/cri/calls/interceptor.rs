@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::{Calls, create_container, pull_image, start_container};
+use super::{Calls, create_container, pull_image, run_pod_sandbox, start_container};
 use crate::proxy::{Answer, Call, Interceptor, OwnedMethod, RejectedUnread};
 
 impl Interceptor for Arc<Calls> {
@@ -24,10 +24,14 @@ impl Interceptor for Arc<Calls> {
     fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
         let calls = Self::clone(self);
         Box::pin(async move {
+            // Each in a box of its own: together they are as large as the largest, several times.
             let answer = match call.method {
-                OwnedMethod::PullImage => pull_image::answer(calls, call).await,
-                OwnedMethod::CreateContainer => create_container::answer(calls, call).await,
-                OwnedMethod::StartContainer => start_container::answer(calls, call).await,
+                OwnedMethod::PullImage => Box::pin(pull_image::answer(calls, call)).await,
+                OwnedMethod::RunPodSandbox => Box::pin(run_pod_sandbox::answer(calls, call)).await,
+                OwnedMethod::CreateContainer => {
+                    Box::pin(create_container::answer(calls, call)).await
+                }
+                OwnedMethod::StartContainer => Box::pin(start_container::answer(calls, call)).await,
             };
             answer.into_answer()
         })

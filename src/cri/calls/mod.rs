@@ -6,8 +6,11 @@
 mod create_container;
 mod interceptor;
 mod message;
+mod profile;
 mod pull_image;
+mod run_pod_sandbox;
 mod start_container;
+mod steering;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,6 +63,7 @@ impl Calls {
             RejectedUnread::Framing { method, why } => {
                 let asking = match method {
                     OwnedMethod::PullImage => ask::Call::PullImage,
+                    OwnedMethod::RunPodSandbox => ask::Call::RunPodSandbox,
                     OwnedMethod::CreateContainer => ask::Call::CreateContainer,
                     OwnedMethod::StartContainer => ask::Call::StartContainer,
                 };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::message::{
     ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image,
 };
-use super::{CallDeadline, Calls, Stop};
+use super::{CallDeadline, Calls, Stop, steering};
 use crate::aside;
 use crate::cri::ask::{Call as Asking, PullRequest};
 use crate::cri::record::answer::RecordedAnswer;
@@ -25,12 +25,6 @@ const AUTH: [FieldStep; 1] = [FieldStep::only(2)];
 const SANDBOX: [FieldStep; 1] = [FieldStep::only(3)];
 /// `AuthConfig.server_address`.
 const SERVER_ADDRESS: u32 = 4;
-
-/// The annotation with which a pod chooses a runtime handler's snapshotter for its pulls (fact
-/// P16).
-const HANDLER_ANNOTATION: &[u8] = b"io.containerd.cri.runtime-handler";
-/// Annotations that feed a snapshotter (fact P16).
-const SNAPSHOT_ANNOTATIONS: &[u8] = b"containerd.io/snapshot";
 
 /// A request, read.
 struct ParsedPull {
@@ -195,36 +189,10 @@ async fn prove_and_name(
 
 /// Refuses a pull into a snapshotter that a pod chose and nobody allowed (fact P16).
 fn snapshotter_is_ours(request: &ParsedPull, gate: &Gate) -> Result<(), Refusal> {
-    let options = gate.runtime().options();
     let spec = request.decoded.image.as_ref();
     let sandbox = request.decoded.sandbox_config.as_ref();
     let asked = spec.map(|spec| spec.runtime_handler.as_slice());
-    let annotations = || {
-        let of_image = spec.into_iter().flat_map(|spec| &spec.annotations);
-        of_image.chain(sandbox.into_iter().flat_map(|sandbox| &sandbox.annotations))
-    };
-    let noted = annotations()
-        .filter(|note| note.key == HANDLER_ANNOTATION)
-        .map(|note| note.value.as_slice());
-    for handler in asked.into_iter().chain(noted).filter(|handler| !handler.is_empty()) {
-        if !options.handlers.iter().any(|allowed| allowed.as_bytes() == handler) {
-            return Err(Refusal::NotAllowed {
-                what: format!("runtime handler {:?}", String::from_utf8_lossy(handler)),
-                hint: "name it in runtime.handlers when its snapshotter checks layers against the \
-                    image"
-                    .to_owned(),
-            });
-        }
-    }
-    let steering =
-        annotations().map(|note| &note.key).find(|key| key.starts_with(SNAPSHOT_ANNOTATIONS));
-    match steering {
-        Some(key) if !options.snapshot_annotations => Err(Refusal::NotAllowed {
-            what: format!("annotation {:?}", String::from_utf8_lossy(key)),
-            hint: "it steers a snapshotter; set runtime.snapshot_annotations when yours are to be \
-                trusted"
-                .to_owned(),
-        }),
-        Some(_) | None => Ok(()),
-    }
+    let of_image = spec.into_iter().flat_map(|spec| &spec.annotations);
+    let of_pod = sandbox.into_iter().flat_map(|sandbox| &sandbox.annotations);
+    steering::refuse_foreign(gate.runtime().options(), asked.into_iter(), of_image.chain(of_pod))
 }

@@ -46,7 +46,7 @@ impl From<Refused> for RecordedAnswer {
 /// The status of a refusal: UNKNOWN with the kubelet's words where it has some, otherwise the code
 /// that fits.
 fn answer_of(refusal: &Refusal) -> Answer {
-    let code = match refusal {
+    let code = match refusal.cause() {
         Refusal::BadRequest { .. } | Refusal::BadReference(_) => Some(Code::InvalidArgument),
         Refusal::Resolve { error, .. } => {
             (error.class() == Class::Absent).then_some(Code::NotFound)
@@ -57,6 +57,7 @@ fn answer_of(refusal: &Refusal) -> Answer {
         Refusal::Overloaded => Some(Code::ResourceExhausted),
         Refusal::Lost => Some(Code::Internal),
         Refusal::NotRecorded { .. } => Some(Code::Unavailable),
+        Refusal::SandboxImageUnknown { .. } => Some(Code::FailedPrecondition),
         Refusal::PathAsImage
         | Refusal::Checkpoint
         | Refusal::NoPolicy { .. }
@@ -64,6 +65,9 @@ fn answer_of(refusal: &Refusal) -> Answer {
         | Refusal::Document(_)
         | Refusal::NoChild { .. }
         | Refusal::NameNotListed { .. }
+        | Refusal::ImageRefDiffers { .. }
+        | Refusal::ProfileArtifact { .. }
+        | Refusal::Sandbox { .. }
         | Refusal::TooMany { .. }
         | Refusal::Differs(_)
         | Refusal::Stored { .. }
@@ -72,7 +76,9 @@ fn answer_of(refusal: &Refusal) -> Answer {
     };
     match code {
         Some(code) => Answer::status(code, refusal.to_string()),
-        None => Answer::status(Code::Unknown, format!("{}{refusal}", kubelet_word(refusal))),
+        None => {
+            Answer::status(Code::Unknown, format!("{}{refusal}", kubelet_word(refusal.cause())))
+        }
     }
 }
 

@@ -59,6 +59,11 @@ impl AuditEvent {
         (self.cached, self.provenance) = (permit.is_cached(), permit.provenance());
     }
 
+    /// Notes the image as it was asked for, where the request does not say it.
+    pub fn reference(&mut self, image: &str) {
+        image.clone_into(&mut self.reference);
+    }
+
     /// Notes the image's id.
     pub fn image_id(&mut self, id: &Digest) {
         self.image_id = Some(id.clone());
@@ -155,7 +160,7 @@ impl AuditEvent {
             Ending::Unreachable => Verdict::Unreachable,
         };
         let mut record = self.record(verdict, Reason::new(refusal.code(), refusal.to_string()));
-        if let Refusal::Denied(denial) | Refusal::NoChild { denial, .. } = refusal {
+        if let Refusal::Denied(denial) | Refusal::NoChild { denial, .. } = refusal.cause() {
             record.policies = serde_json::to_value([denial.report()]).unwrap_or_default();
         }
         record

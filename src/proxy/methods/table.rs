@@ -153,7 +153,7 @@ pub const METHODS: [MethodRow; 43] = [
     row(
         Runtime,
         "RunPodSandbox",
-        (Effect::Brings, Treatment::Passes),
+        brings(OwnedMethod::RunPodSandbox),
         "the runtime brings the sandbox image by itself, and a profile that it names (C9)",
     ),
     row(

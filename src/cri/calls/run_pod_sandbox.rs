@@ -1,0 +1,142 @@
+//! RunPodSandbox: refuse a sandbox whose handler or annotations steer it past the gate, decide on
+//! the image that the runtime will make it of, forward the request as it came, and before the
+//! answer prove that this is what was made; otherwise remove it and refuse (fact C9).
+
+use std::sync::Arc;
+
+use super::message::{decode, pod, text};
+use super::{CallDeadline, Calls, profile, steering};
+use crate::aside;
+use crate::containerd::SandboxSetup;
+use crate::cri::ask::Call as Asking;
+use crate::cri::record::answer::RecordedAnswer;
+use crate::cri::sandbox_image::SandboxRequest;
+use crate::cri::{AuditEvent, Gate, LocalPermit, OnRecord, Refusal, Refused};
+use crate::evidence::Pod;
+use crate::proto::asked::RunPodSandboxRequest;
+use crate::proto::cri::RunPodSandboxResponse;
+use crate::proxy::wire::FieldStep;
+use crate::proxy::{Call, Code, OwnedMethod, Reply};
+
+/// `RunPodSandboxRequest.config` and `.runtime_handler`.
+const CONFIG: [FieldStep; 1] = [FieldStep::only(1)];
+const HANDLER: u32 = 2;
+
+/// A request, read.
+struct ParsedSandbox {
+    decoded: RunPodSandboxRequest,
+    handler: String,
+    pod: Pod,
+}
+
+/// What was decided: the image by the name that containerd finds it by, and its permit.
+struct DecidedSandbox {
+    image: String,
+    permit: LocalPermit,
+    event: AuditEvent,
+}
+
+/// Answers one RunPodSandbox.
+pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
+    let deadline = CallDeadline::of(&calls.gate, call.deadline);
+    let message = call.message.clone();
+    let request = match aside::large(message.len(), move || read(&message)).await {
+        Ok(request) => request,
+        Err(refusal) => return calls.unreadable(Asking::RunPodSandbox, refusal).await,
+    };
+    match decide_and_forward(&calls, &call, &request, deadline).await {
+        Ok((decided, reply, on_record)) => {
+            // What was made must be proven even when the caller has gone meanwhile.
+            let finished =
+                tokio::spawn(async move { finish(&calls, &decided, (reply, on_record)).await });
+            finished.await.unwrap_or_else(|_| Refused::lost().into())
+        }
+        Err(answer) => answer,
+    }
+}
+
+/// Reads what a decision rests on from the wire, and refuses what could be read in two ways.
+fn read(message: &[u8]) -> Result<ParsedSandbox, Refusal> {
+    let decoded: RunPodSandboxRequest = decode(message)?;
+    profile::of_sandbox(message, &CONFIG)?;
+    let handler = text(message, &[], HANDLER)?.unwrap_or_default().to_owned();
+    Ok(ParsedSandbox { decoded, handler, pod: pod(message, &CONFIG)? })
+}
+
+async fn decide_and_forward(
+    calls: &Calls,
+    call: &Call,
+    request: &ParsedSandbox,
+    deadline: CallDeadline,
+) -> Result<(DecidedSandbox, Reply, OnRecord), RecordedAnswer> {
+    let policy = calls.gate.policy();
+    let mut ask = SandboxRequest {
+        image: String::new(),
+        pod: request.pod.clone(),
+        deadline: deadline.decide_by,
+    };
+    let mut event = calls.recorder.local(&ask.local(""), &policy);
+    let setup = event.timings.time("configuration", sandbox_setup(&calls.gate, request)).await;
+    ask.image = match setup {
+        Ok(image) => image,
+        Err(refusal) => return Err(calls.recorder.refuse(&event, refusal).await.into()),
+    };
+    event.reference(&ask.image);
+    let permit = match calls.gate.admit_sandbox(&ask, &policy, &mut event.timings).await {
+        Ok(permit) => permit,
+        Err(refusal) => return Err(calls.recorder.refuse(&event, refusal).await.into()),
+    };
+    event.admitted_local(&permit);
+    let on_record = calls.recorder.admit(std::slice::from_ref(&event)).await?;
+    let left = match deadline.left(&calls.gate) {
+        Ok(left) => left,
+        Err(refusal) => {
+            return Err(calls.recorder.take_all_back([&event].into_iter(), refusal).await.into());
+        }
+    };
+    let path = OwnedMethod::RunPodSandbox.path();
+    match call.upstream.unary(path, &call.headers, &call.message, left).await {
+        Ok(reply) if reply.code() == Code::Ok => {
+            Ok((DecidedSandbox { image: ask.image, permit, event }, reply, on_record))
+        }
+        Ok(reply) => Err(RecordedAnswer::reply(reply, on_record)),
+        Err(error) => Err(RecordedAnswer::no_reply(&error, on_record)),
+    }
+}
+
+/// The image that the runtime is configured to make it of; refuses what steers a snapshotter or
+/// wants a runtime that is not on the list.
+async fn sandbox_setup(gate: &Gate, request: &ParsedSandbox) -> Result<String, Refusal> {
+    let options = gate.runtime().options();
+    let annotations = request.decoded.config.iter().flat_map(|config| &config.annotations);
+    steering::refuse_foreign(options, std::iter::empty(), annotations)?;
+    let SandboxSetup { image, handlers, default_handler } = gate.runtime().sandbox_setup().await?;
+    steering::handler_is_ours(options, (&handlers, &default_handler), &request.handler)?;
+    image.map_err(|why| Refusal::SandboxImageUnknown { why })
+}
+
+/// Proves what was made; removes what was not proven.
+async fn finish(
+    calls: &Calls,
+    decided: &DecidedSandbox,
+    (reply, on_record): (Reply, OnRecord),
+) -> RecordedAnswer {
+    let response = decode::<RunPodSandboxResponse>(reply.message());
+    let proven = match &response {
+        Ok(made) => {
+            let of = (decided.image.as_str(), &decided.permit);
+            calls.gate.prove_sandbox(&made.pod_sandbox_id, of).await
+        }
+        Err(refusal) => Err(refusal.clone()),
+    };
+    let refusal = match proven {
+        Ok(()) => return RecordedAnswer::reply(reply, on_record),
+        Err(refusal) => refusal,
+    };
+    if let Ok(made) = response {
+        tracing::error!(sandbox = made.pod_sandbox_id, %refusal, "the new sandbox is not of the \
+            image that was admitted; removing it");
+        calls.gate.remove_sandbox(&made.pod_sandbox_id).await;
+    }
+    calls.recorder.take_all_back([&decided.event].into_iter(), refusal).await.into()
+}

@@ -1,0 +1,160 @@
+//! The image of pods' sandboxes (fact C9): unsigned there is no pod; signed there are, also without
+//! a registry after a restart of everything. On every containerd at hand.
+
+use sealgate::proto::cri::ListPodSandboxRequest;
+
+use crate::containerd::Flavour;
+use crate::ensure;
+use crate::fixtures;
+use crate::herd::put_signed_copy;
+use crate::means::{prod, until};
+use crate::registry::{Answer, Rule, Settings};
+use crate::signing::Signer;
+use crate::stage::{Failure, HOST, Outcome, Props, Stage, expect_refusal, usual_policy};
+use crate::tiny::Tiny;
+
+/// A policy for all images: signed by the key of this scenario.
+fn signed() -> String {
+    format!(
+        "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: all}}\nspec:\n  images: \
+         [\"{HOST}/**\"]\n  require: {{name: own, key: {{files: [own.pub]}}}}\n"
+    )
+}
+
+/// Points containerd at another image for sandboxes, and has it read that.
+async fn make_sandboxes_of(stage: &mut Stage, image: &str) -> Outcome {
+    let path = stage.containerd.folder().join("config.toml");
+    let config = std::fs::read_to_string(&path)?;
+    let now = config.lines().find_map(|line| {
+        let line = line.trim();
+        let of = line.starts_with("sandbox_image =") || line.starts_with("sandbox =");
+        of.then(|| line.split('"').nth(1)).flatten()
+    });
+    let now = now.ok_or("the configuration names no sandbox image")?;
+    std::fs::write(&path, config.replace(now, image))?;
+    stage.containerd.restart().await;
+    Ok(())
+}
+
+/// Nothing of the image is on the node.
+async fn is_absent(stage: &Stage, image: &str) -> Result<bool, Failure> {
+    Ok(stage.containerd.cri().image(image).await?.is_none())
+}
+
+/// There is no pod of an image that is unsigned, or that no policy names, wherever it comes from.
+async fn refused(stage: &mut Stage) -> Outcome {
+    let unsigned = prod("unsigned");
+    make_sandboxes_of(stage, &unsigned).await?;
+    let refusal = stage.pod().await.err().ok_or("a pod of an unsigned sandbox image")?;
+    expect_refusal(
+        &refusal,
+        tonic::Code::Unknown,
+        &format!("SignatureValidationFailed: {unsigned}, of which"),
+        &["sandbox of every pod", "all"],
+    )?;
+    ensure!(is_absent(stage, &unsigned).await?, "an unsigned sandbox image was brought");
+    // It is on the node already, brought past the gate.
+    stage.containerd.cri().pull(&unsigned).await?;
+    let refusal = stage.pod().await.err().ok_or("a pod of an unsigned local image")?;
+    expect_refusal(&refusal, tonic::Code::Unknown, "SignatureValidationFailed: ", &[&unsigned])?;
+    let record = stage.expect_record("RunPodSandbox", "refused", "unsigned")?;
+    ensure!(record["reference"] == unsigned.as_str(), "{record:#}");
+    let mut direct = stage.containerd.cri().runtime;
+    let listed = direct.list_pod_sandbox(ListPodSandboxRequest::default()).await?.into_inner();
+    ensure!(listed.items.is_empty(), "there are sandboxes: {listed:?}");
+    println!("   {unsigned}: no pod, pulled or local");
+    Ok(())
+}
+
+/// Pods of a signed image, which the gate has brought before the first pod asked.
+async fn admitted(stage: &mut Stage, image: &str) -> Outcome {
+    make_sandboxes_of(stage, image).await?;
+    let pod = stage.pod().await?;
+    let record = stage.expect_record("RunPodSandbox", "admitted", "satisfied")?;
+    ensure!(record["pod"]["namespace"] == "prod-eu", "{record:#}");
+    let brought = stage.containerd.cri().image(image).await?;
+    let brought = brought.ok_or_else(|| Failure(format!("{image} has no name on the node")))?;
+    ensure!(
+        brought
+            .repo_digests
+            .iter()
+            .any(|name| record["digest"] == name.split('@').nth(1).unwrap_or_default()),
+        "{brought:?} is not what was admitted: {record:#}"
+    );
+    ensure!(
+        stage.containerd.flavour().version < (1, 7) || brought.pinned,
+        "the kubelet would collect it: {brought:?}"
+    );
+    stage.cri().remove_pod(&pod.id).await?;
+    println!("   {image}: a pod, of {}", brought.repo_digests.join(" "));
+    Ok(())
+}
+
+/// No registry, and everything is started anew: pods start by the evidence that was kept.
+async fn offline(stage: &mut Stage) -> Outcome {
+    stage.registry.rule(Rule::new("", Answer::Drop));
+    stage.registry.clear_log();
+    stage.power_cut().await?;
+    let pods = [stage.pod().await?, stage.pod().await?];
+    let records = stage.sandbox_records();
+    let sources: Vec<_> = records.iter().rev().take(3).map(|record| &record["source"]).collect();
+    ensure!(
+        sources.iter().any(|source| *source == "disk")
+            && sources.iter().all(|source| *source == "disk" || *source == "memory"),
+        "{records:#?}"
+    );
+    for pod in pods {
+        stage.cri().remove_pod(&pod.id).await?;
+    }
+    println!("   after a restart without a registry: two pods, by evidence from disk");
+    Ok(())
+}
+
+/// Other content under the name of the image is not taken for it.
+async fn renamed(stage: &Stage, image: &str) -> Outcome {
+    let other = Tiny::saying("another sandbox");
+    let name = format!("{HOST}/elsewhere:1");
+    let archive = stage.folder().join("other.tar");
+    std::fs::write(&archive, other.archive(&[&name]))?;
+    stage.containerd.ctr(&["images", "import", archive.to_str().ok_or("a path")?]);
+    stage.containerd.ctr(&["images", "tag", "--force", &name, image]);
+    let cri = stage.containerd.cri();
+    until("the name means the other content", || async {
+        let shown = cri.image(image).await;
+        shown.is_ok_and(|shown| shown.is_some_and(|shown| shown.id == other.id().as_str()))
+    })
+    .await?;
+    let refusal = stage.pod().await.err().ok_or("a pod of renamed content")?;
+    ensure!(refusal.message().contains(image), "{refusal}");
+    println!("   other content under its name: no pod: {}", refusal.message());
+    Ok(())
+}
+
+pub async fn sandbox_image() -> Outcome {
+    for flavour in Flavour::all() {
+        let (major, minor) = flavour.version;
+        println!("   containerd {major}.{minor}");
+        let signer = Signer::p256();
+        let keys = vec![("own.pub".to_owned(), signer.pem())];
+        let registry = Settings::conforming();
+        let mut stage = Stage::set(Props {
+            flavour,
+            policy: usual_policy(),
+            keys,
+            registry,
+            ..Props::usual()?
+        })
+        .await?;
+        stage.kill_gate()?;
+        stage.write_policy_as_is(&signed())?;
+        stage.start_gate().await?;
+        let pause = &fixtures::load()[&format!("{HOST}/pause")];
+        put_signed_copy(&stage.registry, "prod/sandbox", (pause, "1"), &signer);
+        refused(&mut stage).await?;
+        let image = prod("sandbox");
+        admitted(&mut stage, &image).await?;
+        offline(&mut stage).await?;
+        renamed(&stage, &image).await?;
+    }
+    Ok(())
+}
