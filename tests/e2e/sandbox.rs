@@ -99,14 +99,14 @@ async fn offline(stage: &mut Stage) -> Outcome {
     let records = stage.sandbox_records();
     let sources: Vec<_> = records.iter().rev().take(3).map(|record| &record["source"]).collect();
     ensure!(
-        sources.iter().any(|source| *source == "disk")
-            && sources.iter().all(|source| *source == "disk" || *source == "memory"),
+        sources.iter().any(|source| *source == "evidence")
+            && sources.iter().all(|source| *source == "evidence" || *source == "memory"),
         "{records:#?}"
     );
     for pod in pods {
         stage.cri().remove_pod(&pod.id).await?;
     }
-    println!("   after a restart without a registry: two pods, by evidence from disk");
+    println!("   after a restart without a registry: two pods, by the evidence that was kept");
     Ok(())
 }
 

@@ -15,10 +15,7 @@ impl Interceptor for Arc<Calls> {
     }
 
     fn passed_unknown(&self, path: &str) {
-        tracing::warn!(
-            path,
-            "passed a method of the CRI that this version does not know; it is not told of again"
-        );
+        self.note_unknown(path);
     }
 
     fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Answer> + Send>> {

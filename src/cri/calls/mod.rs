@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::record::answer::RecordedAnswer;
 use super::{AuditEvent, Gate, Recorder, Refusal, ask};
+use crate::audit::{FindingKind, Reason};
 use crate::proxy::{OwnedMethod, RejectedUnread, Reply, UpstreamError};
 
 /// The gate and its log, as the owned methods need them.
@@ -75,6 +76,20 @@ impl Calls {
                 self.recorder.refuse_method(&path, &refusal, &policy).await;
             }
         }
+    }
+
+    /// Records that a method passes which nobody here knows: once for each name.
+    fn note_unknown(&self, path: &str) {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let message = format!(
+            "{name} is a method of the CRI that this version does not know, and was forwarded; a \
+             newer version may know what it brings, and listen.unknown_methods may refuse it"
+        );
+        tracing::warn!("{message}");
+        let reason = Reason::new("unknown-method", message);
+        let mut finding = self.recorder.finding(FindingKind::UnknownMethod, reason);
+        finding.method = Some(name.to_owned());
+        self.recorder.find(finding);
     }
 
     /// Ends a call that was not recorded yet. What the runtime refused was admitted all the same.
