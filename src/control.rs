@@ -87,6 +87,9 @@ pub struct PolicyStatus {
     pub trust_generation: String,
     /// How many documents.
     pub documents: usize,
+    /// Whether they are in observe mode: nothing that they deny is refused.
+    #[serde(default)]
+    pub observe: bool,
     /// Why the last reload was not taken; none when the newest files are in force.
     pub reload_error: Option<String>,
     /// What the loader warned about.

@@ -109,6 +109,8 @@ pub struct Noted {
     pub warnings: Vec<String>,
     /// The ends of the trust roots and keys that it rests on.
     pub watch: Watch,
+    /// It is in observe mode.
+    pub observes: bool,
 }
 
 /// Runs the gate until it is told to stop.
@@ -334,11 +336,18 @@ impl Noted {
         // Whatever this node keeps fresh, and whatever policies rest on.
         let roots = trust.update.iter().chain(&loaded.roots).map(String::as_str);
         let watch = Watch::new(trust, roots, loaded.ends.iter().cloned());
-        Self { warnings: loaded.warnings.iter().map(ToString::to_string).collect(), watch }
+        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+        Self { warnings, watch, observes: loaded.policies.observes() }
     }
 
     /// Tells the journal.
     fn warn(&self) {
+        if self.observes {
+            tracing::warn!(
+                "OBSERVE mode: nothing is refused for what policies and settings say, since \
+                 policy.mode is \"observe\""
+            );
+        }
         for warning in &self.warnings {
             tracing::warn!("policy: {warning}");
         }

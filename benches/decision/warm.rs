@@ -28,7 +28,7 @@ pub(crate) async fn measure(table: &mut Table) {
     let mut timings = Timings::start(clock());
     let permit = gate.admit_pull(&ask(&tagged("signed-v2")), &mut timings).await.unwrap();
     let id = store.pulled(&permit.pinned());
-    gate.prove_pull(&permit, &id).await.unwrap();
+    gate.prove_pull(permit.target(), &id, &gate.policy()).await.unwrap();
     let create = LocalImageRequest {
         call: Call::CreateContainer,
         image: id,

@@ -168,14 +168,14 @@ impl Log {
         &self,
         record: Record,
     ) -> Result<oneshot::Receiver<Result<Recorded, AuditError>>, AuditError> {
-        let (verdict, time) = (record.verdict, record.time);
+        let (ended, time) = (record.ended(), record.time);
         let state = &self.shared.state;
         let pushed = match state.closing.load(Ordering::Acquire) {
             true => Err(AuditError::Closed),
             false => self.shared.queue.push(record),
         };
         pushed.inspect_err(|error| {
-            state.lose(verdict, 1, time);
+            state.lose(ended, 1, time);
             if matches!(error, AuditError::Overloaded { .. }) {
                 state.overflow(error);
             }

@@ -93,7 +93,7 @@ impl Queue {
         record: Record,
     ) -> Result<oneshot::Receiver<Result<Recorded, AuditError>>, AuditError> {
         // What takes an admission back belongs to it: without it that record would be false.
-        let is_refusal = !record.verdict.is_admission() && record.supersedes.is_none();
+        let is_refusal = !record.was_let_through() && record.supersedes.is_none();
         let seat = self.seat(is_refusal, weight(&record))?;
         let (reply, answer) = oneshot::channel();
         let queued = Box::new(Queued { record, reply, seat });

@@ -15,7 +15,7 @@ pub use finding::{Finding, FindingKind};
 use serde::{Deserialize, Serialize};
 
 use super::stamp::{DecisionId, Timestamp};
-use super::verdict::Verdict;
+use super::verdict::{Ended, Verdict};
 use crate::evidence::{self, EvidenceSource};
 
 /// The version of the schema. It rises when a field changes its meaning or goes; a new field leaves
@@ -63,6 +63,10 @@ pub struct Record {
     pub image_id: Option<String>,
     /// What was decided.
     pub verdict: Verdict,
+    /// The verdict was not carried out: the gate was in observe mode, and forwarded a call that it
+    /// would have refused. Never set beside a verdict that lets an image run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub observed: bool,
     /// Why.
     pub reason: Reason,
     /// Whether the verdict came from memory.
@@ -195,6 +199,9 @@ pub struct Tally {
     pub unable: u64,
     /// Out of reach.
     pub unreachable: u64,
+    /// Let through in observe mode, although it would have been one of the three above.
+    #[serde(default)]
+    pub observed: u64,
     /// Findings, which are no decisions.
     #[serde(default)]
     pub findings: u64,
@@ -230,6 +237,7 @@ impl Record {
             digest: None,
             image_id: None,
             verdict,
+            observed: false,
             reason,
             cached: false,
             source: None,
@@ -287,6 +295,16 @@ impl Entry {
 }
 
 impl Record {
+    /// Whether the image was let through: by its verdict, or since the gate only observed.
+    #[must_use]
+    pub const fn was_let_through(&self) -> bool {
+        self.ended().lets_through()
+    }
+
+    pub(super) const fn ended(&self) -> Ended {
+        Ended { verdict: self.verdict, observed: self.observed }
+    }
+
     /// The record as this version would have written it. One of schema 1 called everything admitted
     /// that was let through; its code and its report say whether with proof.
     #[must_use]
@@ -323,9 +341,12 @@ impl Reason {
 
 impl Tally {
     /// Counts `many` more decisions like one taken at `time`.
-    pub(super) fn add(&mut self, verdict: Verdict, many: u64, time: Timestamp) {
+    pub(super) fn add(&mut self, ended: Ended, many: u64, time: Timestamp) {
+        if ended.observed {
+            return self.add_observed(many, time);
+        }
         self.begin(many, time);
-        let count = match verdict {
+        let count = match ended.verdict {
             Verdict::Admitted | Verdict::Warned | Verdict::Unmatched | Verdict::Unverified => {
                 &mut self.admitted
             }
@@ -334,6 +355,12 @@ impl Tally {
             Verdict::Unreachable => &mut self.unreachable,
         };
         *count = count.saturating_add(many);
+    }
+
+    /// Counts `many` more calls that were forwarded in observe mode, like one at `time`.
+    fn add_observed(&mut self, many: u64, time: Timestamp) {
+        self.begin(many, time);
+        self.observed = self.observed.saturating_add(many);
     }
 
     /// Counts `many` more findings like one made at `time`.
@@ -350,15 +377,20 @@ impl Tally {
 
     /// Counts a record that is not written, with the repeats that it stands for.
     pub(super) fn count(&mut self, record: &Record) {
-        self.add(record.verdict, record.repeats.max(1), record.time);
+        self.add(record.ended(), record.repeats.max(1), record.time);
     }
 
     /// Adds what another one counted.
     pub(super) fn merge(&mut self, other: Self) {
-        self.add(Verdict::Admitted, other.admitted, other.since);
-        self.add(Verdict::Refused, other.refused, other.since);
-        self.add(Verdict::Unable, other.unable, other.since);
-        self.add(Verdict::Unreachable, other.unreachable, other.since);
+        for (verdict, many) in [
+            (Verdict::Admitted, other.admitted),
+            (Verdict::Refused, other.refused),
+            (Verdict::Unable, other.unable),
+            (Verdict::Unreachable, other.unreachable),
+        ] {
+            self.add(Ended { verdict, observed: false }, many, other.since);
+        }
+        self.add_observed(other.observed, other.since);
         self.add_findings(other.findings, other.since);
     }
 
@@ -375,6 +407,7 @@ impl Tally {
             .saturating_add(self.refused)
             .saturating_add(self.unable)
             .saturating_add(self.unreachable)
+            .saturating_add(self.observed)
             .saturating_add(self.findings)
     }
 }

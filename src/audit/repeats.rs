@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::record::{Call, Finding, FindingKind, Pod, Record};
 use super::stamp::DecisionId;
-use super::verdict::Verdict;
+use super::verdict::Ended;
 
 /// What makes two decisions alike: nothing but when they were taken, what that took, and where the
 /// evidence came from.
@@ -20,7 +20,7 @@ use super::verdict::Verdict;
 pub(super) struct Kind {
     call: Call,
     method: Option<String>,
-    verdict: Verdict,
+    ended: Ended,
     reference: String,
     image: Option<String>,
     code: String,
@@ -104,7 +104,7 @@ impl Kind {
         Self {
             call: record.call,
             method: record.method.as_deref().map(str::to_owned),
-            verdict: record.verdict,
+            ended: record.ended(),
             reference: record.reference.clone(),
             image: record.image.clone(),
             code: record.reason.code.clone().into_owned(),
@@ -128,7 +128,7 @@ impl Repeated for Record {
     }
 
     fn is_admission(kind: &Kind) -> bool {
-        kind.verdict.is_admission()
+        kind.ended.lets_through()
     }
 
     fn standing_for(self, repeats: u64, first: DecisionId) -> Self {
@@ -272,6 +272,7 @@ impl Allowance {
 mod tests {
     use super::super::record::Reason;
     use super::super::stamp::Ids;
+    use super::super::verdict::Verdict;
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::error::AuditError;
 use super::record::Tally;
 use super::stamp::Timestamp;
-use super::verdict::Verdict;
+use super::verdict::Ended;
 
 /// What the log has done since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Counters {
     pub late: u64,
     /// Records that could not be written.
     pub failed: u64,
-    /// Those of them whose verdict let an image run.
+    /// Those of them that let an image run.
     pub failed_admitted: u64,
     /// Times the disk was waited for.
     pub flushes: u64,
@@ -82,12 +82,12 @@ struct DiskTrouble {
 
 impl State {
     /// Counts `many` decisions that could not be recorded.
-    pub(super) fn lose(&self, verdict: Verdict, many: u64, time: Timestamp) {
+    pub(super) fn lose(&self, ended: Ended, many: u64, time: Timestamp) {
         self.count_failed(many);
-        if verdict.is_admission() {
+        if ended.lets_through() {
             self.failed_admitted.fetch_add(many, Ordering::Relaxed);
         }
-        lock(&self.lost).add(verdict, many, time);
+        lock(&self.lost).add(ended, many, time);
     }
 
     /// Counts `many` records that could not be written.

@@ -58,6 +58,20 @@ impl Verdict {
     }
 }
 
+/// What became of a call: its verdict, and whether that was only observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Ended {
+    pub(super) verdict: Verdict,
+    pub(super) observed: bool,
+}
+
+impl Ended {
+    /// Whether the image was let through: by the verdict, or since the gate only observed.
+    pub(super) const fn lets_through(self) -> bool {
+        self.verdict.is_admission() || self.observed
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())

@@ -23,7 +23,7 @@ use super::recorded::Recorded;
 use super::repeats::{Allowance, Fate, Kind, Repeats};
 use super::stamp::{Ids, Timestamp};
 use super::state::{State, lock};
-use super::verdict::Verdict;
+use super::verdict::Ended;
 use crate::clock::Clock;
 
 /// Bytes that are written with one flush, about: what a disk takes in a few milliseconds.
@@ -63,7 +63,7 @@ pub(super) struct Writer {
 /// One record on its way to the disk.
 struct Planned {
     line: Vec<u8>,
-    verdict: Verdict,
+    ended: Ended,
     time: Timestamp,
     /// What it is the first of; none where those like it are not watched for.
     kind: Option<Kind>,
@@ -219,7 +219,7 @@ impl Writer {
         let now = self.clock.steady();
         // What takes an admission back follows a record that is written, each its own: without it
         // that one would be false. So it is never counted with others, nor held back.
-        let gives_way = !record.verdict.is_admission() && record.supersedes.is_none();
+        let gives_way = !record.was_let_through() && record.supersedes.is_none();
         let kind = if record.supersedes.is_some() {
             None
         } else {
@@ -234,7 +234,7 @@ impl Writer {
         let line = match encode::record(&record) {
             Ok(line) => line,
             Err(error) => {
-                self.state.lose(record.verdict, 1, record.time);
+                self.state.lose(record.ended(), 1, record.time);
                 return answer(reply, Err(error));
             }
         };
@@ -245,8 +245,8 @@ impl Writer {
             self.repeats.watch(kind.clone(), record.id, now);
         }
         batch.bytes += line.len();
-        let (verdict, time) = (record.verdict, record.time);
-        batch.planned.push(Planned { line, verdict, time, kind, gives_way, reply, _seat: seat });
+        let (ended, time) = (record.ended(), record.time);
+        batch.planned.push(Planned { line, ended, time, kind, gives_way, reply, _seat: seat });
     }
 
     /// Counts a refusal that is not written and not watched. It is refused all the same.
@@ -290,11 +290,11 @@ impl Writer {
             }
             Err(_) | Ok(()) => whole.clone(),
         };
-        for Planned { verdict, time, kind, gives_way, reply, .. } in batch.planned {
+        for Planned { ended, time, kind, gives_way, reply, .. } in batch.planned {
             let outcome = if gives_way { &whole } else { &alone };
             if outcome.is_err() {
                 let counted_with_it = kind.map_or(0, |kind| self.repeats.forget(&kind));
-                self.state.lose(verdict, 1 + counted_with_it, time);
+                self.state.lose(ended, 1 + counted_with_it, time);
             }
             answer(reply, outcome.clone().map(|()| Recorded::new(true)));
         }
@@ -315,9 +315,7 @@ impl Writer {
         let (mut lines, mut standing) = (Vec::new(), Vec::new());
         for record in mem::take(&mut self.due) {
             match encode::record(&record) {
-                Ok(line)
-                    if record.verdict.is_admission() || self.has_room_for_refusal(line.len()) =>
-                {
+                Ok(line) if record.was_let_through() || self.has_room_for_refusal(line.len()) => {
                     lines.extend(line);
                     standing.push(record);
                 }
@@ -344,7 +342,7 @@ impl Writer {
                 lock(&self.state.lost).merge(lost);
                 self.counted.merge(counted);
                 standing.iter().for_each(|record| {
-                    self.state.lose(record.verdict, record.repeats, record.time)
+                    self.state.lose(record.ended(), record.repeats, record.time)
                 });
             }
         }

@@ -31,6 +31,9 @@ pub(super) struct Tail {
     /// Only what was not let through.
     #[arg(long, conflicts_with = "verdict")]
     refused: bool,
+    /// Only what was let through in observe mode, although it would have been refused.
+    #[arg(long)]
+    observed: bool,
     /// Only this verdict: admitted, warned, unmatched, unverified, refused, unable or unreachable.
     #[arg(long, value_name = "VERDICT", value_parser = verdict)]
     verdict: Option<Verdict>,
@@ -74,6 +77,7 @@ pub(super) fn tail(options: &Tail, settings: &Settings, screen: &mut Screen) -> 
     let filter = Filter {
         verdict: options.verdict,
         refused: options.refused,
+        observed: options.observed,
         findings: options.findings,
         image: options.image.clone(),
         namespace: options.namespace.clone(),
@@ -159,8 +163,7 @@ fn print(line: &Result<Line, Unreadable>, screen: &mut Screen) {
         Ok(Line { entry: Entry::Note(note), .. }) => print_note(note, screen),
         Ok(Line { entry: Entry::Finding(found), .. }) => finding::print(found, screen),
         Ok(Line { entry: Entry::Decision(record), .. }) => {
-            let verdict = screen
-                .tone(tone_of(record.verdict), &format!("{:<11}", record.verdict.to_string()));
+            let verdict = screen.tone(tone_of(record), &format!("{:<11}", verdict_of(record)));
             let pod = record.pod.name.as_deref().map_or_else(String::new, |name| {
                 format!(
                     "  {}/{}",
@@ -198,8 +201,17 @@ fn evidence(record: &Record) -> Option<String> {
     })
 }
 
-fn tone_of(verdict: Verdict) -> Tone {
-    match verdict {
+/// The verdict, in words that tell one that was only observed from one that was carried out.
+fn verdict_of(record: &Record) -> String {
+    match record.observed {
+        true => format!("observed {}", record.verdict),
+        false => record.verdict.to_string(),
+    }
+}
+
+fn tone_of(record: &Record) -> Tone {
+    match record.verdict {
+        Verdict::Refused if record.observed => Tone::Warn,
         Verdict::Admitted => Tone::Good,
         Verdict::Refused => Tone::Bad,
         Verdict::Warned
@@ -216,13 +228,15 @@ fn print_note(note: &Note, screen: &mut Screen) {
 }
 
 fn print_whole(record: &Record, screen: &mut Screen) {
-    let verdict = screen.tone(tone_of(record.verdict), &record.verdict.to_string());
+    let verdict = screen.tone(tone_of(record), &verdict_of(record));
     screen.line(&format!("{verdict}  {}  {}", record.call, plain(&record.reference)));
     let mut field = |name: &str, value: Option<String>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             screen.line(&format!("  {name:<14} {}", plain(&value)));
         }
     };
+    let observed = "not carried out: the gate was in observe mode and forwarded the call";
+    field("verdict", record.observed.then(|| observed.to_owned()));
     field("decision", Some(record.id.to_string()));
     field("time", Some(record.time.to_string()));
     field("why", Some(format!("{}: {}", record.reason.code, record.reason.message)));

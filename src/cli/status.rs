@@ -48,6 +48,10 @@ fn is_well(status: &Status) -> bool {
 }
 
 fn print(status: &Status, screen: &mut Screen) {
+    if status.policy.observe {
+        let what = "OBSERVE mode: nothing is refused; sealgate policy observed lists what would be";
+        screen.line(&screen.tone(Tone::Bad, what));
+    }
     let up = uptime(status.up_seconds);
     screen.line(&format!("sealgate {}, process {}, up {up}", status.version, status.pid));
     let policy = &status.policy;

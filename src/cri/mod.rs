@@ -9,6 +9,7 @@ pub mod ask;
 mod calls;
 mod container_proof;
 mod content_cache;
+mod forwarded_pull;
 mod gate;
 mod housekeeping;
 mod local_image;
@@ -19,9 +20,10 @@ mod tag_naming;
 
 pub use calls::Calls;
 pub use container_proof::{CreatedContainer, CreatedVolume, ProvenBefore};
+pub use forwarded_pull::ForwardedPull;
 pub use gate::{Gate, Parts, Remembered};
 pub use local_image::LocalPermit;
-pub use pull_decision::PullPermit;
+pub use pull_decision::{PullPermit, PullTarget};
 pub use record::{
     AuditEvent, BySource, Decided, FindingsByKind, OnRecord, Recorder, Refused, admitted,
 };
@@ -30,6 +32,7 @@ pub use sandbox_image::SandboxRequest;
 pub use crate::decision::cache::CachedPermit;
 pub use crate::decision::decide::Reevaluated;
 pub use crate::decision::decide::Refreshes;
+pub use crate::decision::observing::observe;
 pub use crate::decision::options::{Limits, MemoryOptions};
 pub use crate::decision::refusal::{Ending, Refusal};
 pub use crate::decision::timing::Timings;

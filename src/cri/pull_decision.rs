@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::ask::PullRequest;
 use super::gate::denies_unmatched;
 use super::tag_naming::Began;
-use super::{Gate, Refusal};
+use super::{Gate, Refusal, observe};
 use crate::aside;
 use crate::containerd::{Content, RuntimeError};
 use crate::decision::cache::CachedPermit;
@@ -21,6 +21,7 @@ use crate::decision::question::Question;
 use crate::decision::timing::Timings;
 use crate::evidence::{EvidenceProvenance, Name, Origin, Subject};
 use crate::image::{ChooseError, Digest, Document, Reference};
+use crate::policy::PolicySet;
 use crate::registry::{Access, Budget, Class, RegistryError, Session, Why};
 use crate::share::Crowded;
 use crate::sources::Hint;
@@ -29,20 +30,58 @@ use crate::sources::Hint;
 /// KiB.
 const KEPT_MAX: usize = 64 << 10;
 
+/// What a pull's reference was resolved to, and when that began. By itself no right to anything.
+#[derive(Debug)]
+pub struct PullTarget {
+    reference: Reference,
+    digest: Digest,
+    began: Began,
+}
+
 /// The right to forward a pull, pinned to a digest.
 #[derive(Debug)]
 pub struct PullPermit {
-    reference: Reference,
+    target: PullTarget,
     admission: Arc<CachedPermit>,
-    began: Began,
     cached: bool,
+}
+
+/// A pull that was denied, with what its reference means as far as that is known.
+pub(super) struct DeniedPull {
+    pub(super) refusal: Refusal,
+    pub(super) target: Option<PullTarget>,
+}
+
+impl From<Refusal> for DeniedPull {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, target: None }
+    }
+}
+
+impl PullTarget {
+    /// What to pull: `repo@digest`, as containerd spells the repository.
+    #[must_use]
+    pub fn pinned(&self) -> String {
+        self.reference.runtime_repository().at(&self.digest)
+    }
 }
 
 impl PullPermit {
     /// The reference that was asked for.
     #[must_use]
     pub fn reference(&self) -> &Reference {
-        &self.reference
+        &self.target.reference
+    }
+
+    /// What is pulled, and under which name.
+    #[must_use]
+    pub fn target(&self) -> &PullTarget {
+        &self.target
+    }
+
+    /// The target alone, without the right to pull it.
+    pub(super) fn into_target(self) -> PullTarget {
+        self.target
     }
 
     /// The admission that it rests on.
@@ -66,7 +105,7 @@ impl PullPermit {
     /// What to pull: `repo@digest`, as containerd spells the repository.
     #[must_use]
     pub fn pinned(&self) -> String {
-        self.reference.runtime_repository().at(self.admission.permit().pinned())
+        self.target.pinned()
     }
 }
 
@@ -108,8 +147,8 @@ enum Child {
 impl Gate {
     /// The server address that the secret of this pull must bear, where it bears none
     /// ([`crate::registry::Registry`] says why).
-    pub async fn secret_address(&self, permit: &PullPermit) -> Option<String> {
-        self.decider.sources().registry.secret_address(permit.reference.runtime_repository()).await
+    pub async fn secret_address(&self, target: &PullTarget) -> Option<String> {
+        self.decider.sources().registry.secret_address(target.reference.runtime_repository()).await
     }
 
     /// Decides on a pull.
@@ -121,31 +160,31 @@ impl Gate {
         ask: &PullRequest,
         timings: &mut Timings,
     ) -> Result<PullPermit, Refusal> {
+        self.decide_on_pull(ask, &self.policy(), timings).await.map_err(|denied| denied.refusal)
+    }
+
+    /// The same under these documents; a denial says what the reference means, where that was found
+    /// out.
+    pub(super) async fn decide_on_pull(
+        &self,
+        ask: &PullRequest,
+        set: &Arc<PolicySet>,
+        timings: &mut Timings,
+    ) -> Result<PullPermit, DeniedPull> {
+        let set = Arc::clone(set);
         let reference = Reference::parse(&ask.image).map_err(Refusal::BadReference)?;
-        let set = self.policy();
         let name = Name::Known(reference.clone());
         let applicable = set.applicable(&name, &ask.pod);
         if denies_unmatched(&set, &applicable) {
             let elsewhere = set.elsewhere(&name, &ask.pod);
-            return Err(Refusal::NoPolicy { image: reference.to_string(), elsewhere });
+            return Err(Refusal::NoPolicy { image: reference.to_string(), elsewhere }.into());
         }
         let access = ask
             .access(&reference)
-            .map_err(|error| Refusal::BadRequest { why: error.to_string() })?;
+            .map_err(|error| Refusal::Credentials { why: error.to_string() })?;
         let began = self.naming.begin();
         let resolved = match reference.digest() {
-            Some(digest) => Resolved {
-                target: digest.clone(),
-                child: Child::NotAsked,
-                hint: Hint::of(
-                    self.decider
-                        .sources()
-                        .registry
-                        .referrers_support(reference.runtime_repository()),
-                    None,
-                ),
-                bytes: None,
-            },
+            Some(digest) => self.resolved_already(&reference, digest),
             None => self.resolve(&reference, &access, ask.deadline, timings).await?,
         };
         timings.note_target(&resolved.target);
@@ -154,21 +193,40 @@ impl Gate {
             Child::NoneSingle(why) => (None, Some(why)),
             Child::NotAsked => (None, None),
         };
-        let subject = Subject { name, target: resolved.target, child, origin: Origin::Registry };
+        let denied = |refusal| DeniedPull {
+            refusal,
+            target: Some(PullTarget {
+                reference: reference.clone(),
+                digest: resolved.target.clone(),
+                began,
+            }),
+        };
+        let subject =
+            Subject { name, target: resolved.target.clone(), child, origin: Origin::Registry };
         let documents =
             resolved.bytes.map(|bytes| (subject.target.clone(), bytes)).into_iter().collect();
         let (namespace, hint) = (ask.pod.namespace.clone(), resolved.hint);
         let question = Question { subject, namespace, set, applicable, access, hint, documents };
-        let answer = timings.time("judge", self.decider.decide(question, ask.deadline)).await?;
+        let answer = timings.time("judge", self.decider.decide(question, ask.deadline)).await;
+        let answer = answer.map_err(denied)?;
         let admission = answer.decision.map_err(|declined| {
             timings.note_evidence(declined.looked.map(|looked| looked.of_answer(answer.cached)));
             let denial = declined.denial;
-            match no_child {
+            denied(match no_child {
                 Some(why) => Refusal::NoChild { why, denial },
                 None => Refusal::Denied(denial),
-            }
+            })
         })?;
-        Ok(PullPermit { reference, admission, began, cached: answer.cached })
+        let digest = admission.permit().pinned().clone();
+        let target = PullTarget { reference, digest, began };
+        Ok(PullPermit { target, admission, cached: answer.cached })
+    }
+
+    /// A reference that has a digest means that one.
+    fn resolved_already(&self, reference: &Reference, digest: &Digest) -> Resolved {
+        let registry = &self.decider.sources().registry;
+        let hint = Hint::of(registry.referrers_support(reference.runtime_repository()), None);
+        Resolved { target: digest.clone(), child: Child::NotAsked, hint, bytes: None }
     }
 
     /// Asks the registry once what the reference means; the bytes are hashed here, the digest it
@@ -230,21 +288,24 @@ impl Gate {
     /// decided on, and that the id it answered is that content's.
     ///
     /// # Errors
-    /// [`Refusal::Differs`] when it does not; the record is then deleted.
+    /// [`Refusal::Differs`] when it does not; the record is then deleted, unless such a refusal is
+    /// only observed under `set`.
     pub async fn prove_pull(
         &self,
-        permit: &PullPermit,
+        target: &PullTarget,
         image_ref: &str,
+        set: &PolicySet,
     ) -> Result<Content, Refusal> {
-        let proven = self.prove_pulled(permit, image_ref).await;
-        if matches!(
-            proven,
-            Err(Refusal::Differs(_)
-                | Refusal::Stored { .. }
-                | Refusal::NoImageId { .. }
-                | Refusal::Checkpoint)
-        ) {
-            let pinned = permit.pinned();
+        let proven = self.prove_pulled(target, image_ref).await;
+        if let Err(
+            refusal @ (Refusal::Differs(_)
+            | Refusal::Stored { .. }
+            | Refusal::NoImageId { .. }
+            | Refusal::Checkpoint),
+        ) = &proven
+            && observe(set, refusal.clone()).is_err()
+        {
+            let pinned = target.pinned();
             tracing::error!(image = %pinned, answered = image_ref, "the runtime stored other \
                 content than was pulled; deleting the record");
             if let Err(error) = self.runtime.forget(&pinned).await {
@@ -254,17 +315,17 @@ impl Gate {
         proven
     }
 
-    async fn prove_pulled(&self, permit: &PullPermit, image_ref: &str) -> Result<Content, Refusal> {
-        let pinned = permit.admission.permit().pinned();
+    async fn prove_pulled(&self, target: &PullTarget, image_ref: &str) -> Result<Content, Refusal> {
+        let pinned = &target.digest;
         let id = Digest::parse(image_ref)
             .map_err(|_| Refusal::NoImageId { answered: image_ref.to_owned() })?;
-        let name = permit.pinned();
+        let name = target.pinned();
         let got = self.runtime.record(&name).await?.map(|record| record.target.digest);
         if got.as_ref() != Some(pinned) {
             return Err(Refusal::Stored { name, expected: pinned.clone(), got });
         }
         let content = self.prove_content(pinned, &id).await?;
-        self.contents.remember(&permit.reference.repository(), &content);
+        self.contents.remember(&target.reference.repository(), &content);
         self.pulled.notify_one();
         Ok(content)
     }
@@ -274,14 +335,14 @@ impl Gate {
     ///
     /// # Errors
     /// [`Refusal::Runtime`] when containerd does not take the name.
-    pub async fn name_pulled(&self, permit: &PullPermit, content: &Content) -> Result<(), Refusal> {
-        let Some(name) = permit.reference.tag_name() else { return Ok(()) };
+    pub async fn name_pulled(&self, target: &PullTarget, content: &Content) -> Result<(), Refusal> {
+        let Some(name) = target.reference.tag_name() else { return Ok(()) };
         let runtime = &self.runtime;
-        let Some(pinned) = runtime.record(&permit.pinned()).await? else {
-            return Err(Refusal::NotPresent { image: permit.pinned() });
+        let Some(pinned) = runtime.record(&target.pinned()).await? else {
+            return Err(Refusal::NotPresent { image: target.pinned() });
         };
         {
-            let Some(_turn) = self.naming.turn_to_name(&name, permit.began).await else {
+            let Some(_turn) = self.naming.turn_to_name(&name, target.began).await else {
                 return Ok(());
             };
             let before = runtime.record(&name).await?.map(|record| record.target.digest);
@@ -302,7 +363,7 @@ impl Gate {
             // A resolution that began later has moved the tag while we looked: that is as it should
             // be.
             Err(RuntimeError::NameNotSeen { .. })
-                if self.naming.is_superseded(&name, permit.began).await =>
+                if self.naming.is_superseded(&name, target.began).await =>
             {
                 Ok(())
             }

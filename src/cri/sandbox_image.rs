@@ -92,8 +92,9 @@ impl Gate {
             let mut timings = Timings::start(gate.clock());
             let permit = Box::pin(gate.admit_pull(&ask, &mut timings)).await?;
             let answered = gate.runtime.pull(&permit.pinned(), PULL_MAX).await?;
-            let content = gate.prove_pull(&permit, &answered).await?;
-            gate.name_pulled(&permit, &content).await
+            let target = permit.target();
+            let content = gate.prove_pull(target, &answered, &gate.policy()).await?;
+            gate.name_pulled(target, &content).await
         });
         let until = tokio::time::Instant::from_std(deadline);
         match tokio::time::timeout_at(until, bringing).await {
@@ -138,6 +139,9 @@ impl Gate {
             if told.as_ref() != Some(&outcome) {
                 match &outcome {
                     Ok(image) => tracing::info!(image, "the image of pods' sandboxes is admitted"),
+                    Err(why) if self.policy().observes() => {
+                        tracing::warn!("observed, no pod would start: {why}");
+                    }
                     Err(why) => tracing::warn!("pods may not start: {why}"),
                 }
                 told = Some(outcome);

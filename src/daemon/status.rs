@@ -57,6 +57,7 @@ impl Daemon {
                 .map(|(key, end)| (key.clone(), end.as_duration().as_secs_f64()))
                 .collect(),
             reload_failed: state.reload_error.is_some(),
+            observes: self.gate.policy().observes(),
             audit: self.audit_readings(),
             decisions: Decisions {
                 admitted: decided.admitted,
@@ -66,6 +67,7 @@ impl Daemon {
                 refused: decided.refused,
                 unable: decided.unable,
                 unreachable: decided.unreachable,
+                observed: decided.observed,
             },
             sources: sources(decided, self.recorder.by_source()),
             evidence: self.evidence_readings(),
@@ -155,6 +157,7 @@ impl Daemon {
                 generation: set.generation().to_owned(),
                 trust_generation: set.trust_generation().to_owned(),
                 documents: set.len(),
+                observe: set.observes(),
                 reload_error: state.reload_error.clone(),
                 warnings: state
                     .noted

@@ -12,6 +12,7 @@ pub(crate) mod decide;
 pub(crate) mod evaluate;
 pub(crate) mod evidence_set;
 pub(crate) mod freshness;
+pub(crate) mod observing;
 pub(crate) mod offline;
 pub(crate) mod options;
 pub(crate) mod question;

@@ -128,6 +128,11 @@ pub enum Refusal {
         /// How to allow it, or why it is not allowed.
         hint: String,
     },
+    /// The caller's credentials cannot be used.
+    Credentials {
+        /// Why.
+        why: String,
+    },
     /// The request itself cannot be decided on.
     BadRequest {
         /// What is wrong with it.
@@ -164,6 +169,7 @@ impl Refusal {
             | Self::Stored { .. }
             | Self::NoImageId { .. }
             | Self::NotAllowed { .. }
+            | Self::Credentials { .. }
             | Self::BadRequest { .. } => Ending::Refused,
             Self::Sandbox { why, .. } => why.ending(),
             Self::Denied(denial) | Self::NoChild { denial, .. } => match denial.class() {
@@ -223,7 +229,7 @@ impl Refusal {
             Self::Lost => "lost",
             Self::NotRecorded { .. } => "not-recorded",
             Self::NotAllowed { .. } => "not-allowed",
-            Self::BadRequest { .. } => "bad-request",
+            Self::Credentials { .. } | Self::BadRequest { .. } => "bad-request",
         }
     }
 }
@@ -325,6 +331,7 @@ impl fmt::Display for Refusal {
             | Self::Lost
             | Self::NotRecorded { .. }
             | Self::NotAllowed { .. }
+            | Self::Credentials { .. }
             | Self::BadRequest { .. } => self.fmt_runtime(f),
         }
     }
@@ -384,7 +391,9 @@ impl Refusal {
                 )
             }
             Self::NotAllowed { what, hint } => write!(f, "{what} is not allowed: {hint}"),
-            Self::BadRequest { why } => write!(f, "the request cannot be decided on: {why}"),
+            Self::Credentials { why } | Self::BadRequest { why } => {
+                write!(f, "the request cannot be decided on: {why}")
+            }
             _ => Ok(()),
         }
     }

@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::policy::{
-    Documents, DocumentsReader, FILE_MAX, Material, ParsedFile, PolicyFile, PolicySet, Unmatched,
+    Documents, DocumentsReader, FILE_MAX, Material, Mode, ParsedFile, PolicyFile, PolicySet,
+    Unmatched,
 };
 use crate::verify::{PublicKey, TrustRoot};
 
@@ -63,6 +64,9 @@ pub struct Options {
     /// What becomes of an image that no policy matches: `deny`, or `insecure-admit` while policies
     /// are being written. Default: `deny`.
     pub unmatched: Unmatched,
+    /// What the gate does about an image that is denied: `enforce` refuses it, `observe` records
+    /// that it would have been refused and forwards the call. Default: `enforce`.
+    pub mode: Mode,
 }
 
 impl Default for Options {
@@ -71,6 +75,7 @@ impl Default for Options {
             policies: PathBuf::from("/etc/sealgate/policies"),
             keys: PathBuf::from("/etc/sealgate/keys"),
             unmatched: Unmatched::Deny,
+            mode: Mode::Enforce,
         }
     }
 }
@@ -122,6 +127,7 @@ pub fn load(options: &Options, trust: &TrustOptions) -> Result<Loaded, LoadError
     let roots = material.roots.keys().cloned().collect();
     match PolicySet::build(documents, material, options.unmatched) {
         Ok(policies) => {
+            let policies = policies.in_mode(options.mode);
             let ends =
                 policies.expiries().into_iter().map(|expiry| (expiry.what, expiry.until)).collect();
             Ok(Loaded { policies, warnings, roots, ends })

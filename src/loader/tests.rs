@@ -26,6 +26,7 @@ impl Folders {
             policies: root.path().join("policies"),
             keys: root.path().join("keys"),
             unmatched: Unmatched::Deny,
+            mode: Mode::Enforce,
         };
         for folder in [&options.policies, &options.keys] {
             fs::create_dir(folder).unwrap();

@@ -21,6 +21,8 @@ pub struct Decisions {
     pub unable: u64,
     /// Not decided, since something did not answer.
     pub unreachable: u64,
+    /// Let through in observe mode, although it would have been one of these three.
+    pub observed: u64,
 }
 
 /// The audit log.
@@ -95,6 +97,8 @@ pub struct Readings {
     pub keys: Vec<(String, f64)>,
     /// Whether the last reload of the policy was not taken.
     pub reload_failed: bool,
+    /// Whether the gate is in observe mode.
+    pub observes: bool,
     /// The audit log.
     pub audit: Audit,
     /// Decisions since the start.
@@ -134,9 +138,19 @@ impl Readings {
         let one = |value: bool| [(Vec::new(), f64::from(u8::from(value)))].into_iter();
         let help = "1 when the newest policy files were not taken and older ones are in force.";
         family(&mut text, "sealgate_policy_reload_failed", "gauge", help, one(self.reload_failed));
+        let help = "1 when the gate is in observe mode and refuses nothing for what policies or settings say.";
+        family(&mut text, "sealgate_observe_mode", "gauge", help, one(self.observes));
         self.audit.write(&mut text);
-        let Decisions { admitted, warned, unmatched, unverified, refused, unable, unreachable } =
-            self.decisions;
+        let Decisions {
+            admitted,
+            warned,
+            unmatched,
+            unverified,
+            refused,
+            unable,
+            unreachable,
+            observed,
+        } = self.decisions;
         let let_through = [
             ("admitted", admitted),
             ("warned", warned),
@@ -148,6 +162,10 @@ impl Readings {
         let help = "Decisions since the start.";
         let counts = verdicts.map(|(verdict, count)| (vec![("verdict", verdict)], count_of(count)));
         family(&mut text, "sealgate_decisions_total", "counter", help, counts);
+        let help =
+            "Calls let through in observe mode since the start that would have been refused.";
+        let observed = [(Vec::new(), count_of(observed))].into_iter();
+        family(&mut text, "sealgate_observed_total", "counter", help, observed);
         self.sources.write(&mut text);
         self.evidence.write(&mut text);
         self.connections.write(&mut text);
@@ -298,6 +316,10 @@ sealgate_trust_expiry_timestamp_seconds{root=\"acme\",kind=\"ct-log\"} 190000000
 are in force.
 # TYPE sealgate_policy_reload_failed gauge
 sealgate_policy_reload_failed 0
+# HELP sealgate_observe_mode 1 when the gate is in observe mode and refuses nothing for what \
+policies or settings say.
+# TYPE sealgate_observe_mode gauge
+sealgate_observe_mode 1
 # HELP sealgate_audit_healthy 1 when the last record of the audit log could be written and none is \
 overdue.
 # TYPE sealgate_audit_healthy gauge
@@ -324,6 +346,10 @@ sealgate_decisions_total{verdict=\"unverified\"} 9
 sealgate_decisions_total{verdict=\"refused\"} 2
 sealgate_decisions_total{verdict=\"unable\"} 0
 sealgate_decisions_total{verdict=\"unreachable\"} 1
+# HELP sealgate_observed_total Calls let through in observe mode since the start that would have \
+been refused.
+# TYPE sealgate_observed_total counter
+sealgate_observed_total 3
 # HELP sealgate_decisions_by_source_total Decisions since the start, by where the evidence came \
 from.
 # TYPE sealgate_decisions_by_source_total counter
@@ -377,6 +403,7 @@ sealgate_connections_displaced_total 1
             ],
             keys: Vec::new(),
             reload_failed: false,
+            observes: true,
             audit: Audit { healthy: true, safe: true, failed: 2, late: 4, waiting: 3 },
             decisions: Decisions {
                 admitted: 5_000_000_000,
@@ -386,6 +413,7 @@ sealgate_connections_displaced_total 1
                 refused: 2,
                 unable: 0,
                 unreachable: 1,
+                observed: 3,
             },
             sources: Sources { memory: 7, evidence: 6, registry: 5, none: 4 },
             evidence: Evidence {

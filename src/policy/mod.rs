@@ -95,6 +95,7 @@ pub use crate::policy::position::Position;
 pub use crate::policy::requirement::material::Material;
 pub use crate::policy::set::applicable::{Applicable, OtherNamespaces};
 pub use crate::policy::set::kinds::Plan;
+pub use crate::policy::set::mode::{Mode, Observed};
 pub use crate::policy::syntax::advice::Advice;
 pub use crate::policy::syntax::error::{
     IdentityFault, Note, PatternFault, PolicyError, PolicyFault,

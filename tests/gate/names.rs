@@ -44,8 +44,8 @@ fn move_tag(rig: &Rig, situation: &str, tag: &str) -> String {
 /// What the proxy does after the runtime pulled: prove, then name.
 async fn finish(gate: &Gate, store: &Store, permit: &PullPermit) -> Result<(), Refusal> {
     let id = store.pulled(&permit.pinned());
-    let content = gate.prove_pull(permit, &id).await?;
-    gate.name_pulled(permit, &content).await
+    let content = gate.prove_pull(permit.target(), &id, &gate.policy()).await?;
+    gate.name_pulled(permit.target(), &content).await
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn attack_a9_a_record_that_points_elsewhere_is_deleted_and_nothing_is_name
     let other = fixtures::prod("signed-v2").tags["v1"].clone();
     let id = store.pulled(&permit.pinned());
     store.name(&permit.pinned(), &other);
-    match gate.prove_pull(&permit, &id).await {
+    match gate.prove_pull(permit.target(), &id, &gate.policy()).await {
         Err(Refusal::Stored { expected, got, .. }) => {
             let digest = |text: &str| Digest::parse(text).unwrap();
             assert_eq!((expected, got), (digest(&wanted), Some(digest(&other))));
@@ -108,7 +108,7 @@ async fn attack_a9_an_id_that_is_not_the_contents_is_refused() {
     let permit = pull(&gate, &tag()).await.unwrap();
     store.pulled(&permit.pinned());
     let other = store.id_of(&fixtures::prod("signed-v2").tags["v1"]);
-    let refusal = gate.prove_pull(&permit, &other).await.unwrap_err();
+    let refusal = gate.prove_pull(permit.target(), &other, &gate.policy()).await.unwrap_err();
     assert_eq!(refusal.code(), "not-this-image");
     assert_eq!(store.named(&tag()), None);
 }

@@ -21,6 +21,8 @@ pub struct Filter {
     pub namespace: Option<String>,
     /// Not before this.
     pub since: Option<Timestamp>,
+    /// Only what was let through in observe mode, although it would have been refused.
+    pub observed: bool,
     /// Nothing but findings.
     pub findings: bool,
     /// This id, or a decision that speaks of it: repeats of it, or one that takes it back.
@@ -67,7 +69,7 @@ impl Filter {
     }
 
     fn asks_for_verdicts(&self) -> bool {
-        self.verdict.is_some() || self.refused
+        self.verdict.is_some() || self.refused || self.observed
     }
 
     fn wants_finding(&self, finding: &Finding) -> bool {
@@ -94,7 +96,8 @@ impl Filter {
         let named =
             |text: &String| names.into_iter().flatten().any(|name| name.contains(text.as_str()));
         self.verdict.is_none_or(|verdict| record.verdict == verdict)
-            && !(self.refused && record.verdict.is_admission())
+            && !(self.refused && record.was_let_through())
+            && (!self.observed || record.observed)
             && self.image.as_ref().is_none_or(named)
             && self
                 .namespace
@@ -108,6 +111,7 @@ impl Sieve {
     pub(super) fn of(filter: &Filter) -> Self {
         let mut needles: Vec<String> = Vec::new();
         needles.extend(filter.id.map(|id| id.to_string()));
+        needles.extend(filter.observed.then(|| "\"observed\":true".to_owned()));
         needles.extend(filter.image.iter().filter(|text| is_written_as_it_is(text)).cloned());
         let namespace = filter.namespace.iter().filter(|text| is_written_as_it_is(text));
         needles.extend(namespace.map(|name| format!("\"namespace\":\"{name}\"")));

@@ -13,9 +13,10 @@ use crate::aside;
 use crate::cri::ask::{Call as Asking, LocalImageRequest};
 use crate::cri::record::answer::RecordedAnswer;
 use crate::cri::{
-    AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, Refusal, Refused,
+    AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, Refusal, Refused, observe,
 };
 use crate::image::Digest;
+use crate::policy::PolicySet;
 use crate::proto::asked::CreateContainerRequest;
 use crate::proto::cri::CreateContainerResponse;
 use crate::proxy::wire::{self, FieldStep};
@@ -63,19 +64,28 @@ struct DecidedImages {
     events: Vec<AuditEvent>,
 }
 
+impl DecidedImages {
+    /// Whether some image would have been refused: then the request goes out as it came, and what
+    /// is made of it is not proven.
+    fn is_observed(&self) -> bool {
+        self.events.iter().any(AuditEvent::is_observed)
+    }
+}
+
 /// Answers one CreateContainer.
 pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
     let deadline = CallDeadline::of(&calls.gate, call.deadline);
     let message = call.message.clone();
     let request = match aside::large(message.len(), move || read(&message, deadline)).await {
         Ok(request) => Arc::new(request),
-        Err(refusal) => return calls.unreadable(Asking::CreateContainer, refusal).await,
+        Err(refusal) => return calls.unreadable(Asking::CreateContainer, refusal, &call).await,
     };
-    match decide_and_forward(&calls, &call, &request, deadline).await {
+    let policy = calls.gate.policy();
+    match decide_and_forward((&calls, &policy), &call, &request, deadline).await {
         Ok((decided, reply, on_record)) => {
             // What was made must be proven even when the caller has gone meanwhile.
             let finished = tokio::spawn(async move {
-                finish(&calls, &request, &decided, (reply, on_record)).await
+                finish((&calls, &policy), &request, &decided, (reply, on_record)).await
             });
             finished.await.unwrap_or_else(|_| Refused::lost().into())
         }
@@ -135,12 +145,17 @@ fn image_ref(message: &[u8], path: &[FieldStep]) -> Result<Option<String>, Refus
 }
 
 async fn decide_and_forward(
-    calls: &Calls,
+    (calls, policy): (&Calls, &Arc<PolicySet>),
     call: &Call,
     request: &Arc<ParsedCreate>,
     deadline: CallDeadline,
 ) -> Result<(DecidedImages, Reply, OnRecord), RecordedAnswer> {
-    let decided = decide(calls, request).await?;
+    let decided = decide((calls, policy), request).await?;
+    if decided.is_observed() {
+        let (left, _) = deadline.left_or_observed(&calls.gate, policy).unwrap_or_default();
+        let _turn = calls.gate.turn_to_create().await;
+        return Err(calls.forward_as_it_came(&decided.events, call, left).await);
+    }
     let (whole, asked) = (call.message.clone(), Arc::clone(request));
     let ids: Vec<Digest> =
         decided.permits.iter().map(|permit| permit.content().id().clone()).collect();
@@ -153,12 +168,10 @@ async fn decide_and_forward(
     let forward = async {
         let _turn = calls.gate.turn_to_create().await;
         // Now, since waiting for the turn and for the disk took of the caller's time (fact P11).
-        let left = deadline.left(&calls.gate)?;
-        Ok::<_, Refusal>(
-            call.upstream
-                .unary(OwnedMethod::CreateContainer.path(), &call.headers, &message, left)
-                .await,
-        )
+        let (left, late) = deadline.left_or_observed(&calls.gate, policy)?;
+        let path = OwnedMethod::CreateContainer.path();
+        let reply = call.upstream.unary(path, &call.headers, &message, left).await;
+        Ok::<_, Refusal>((reply, late))
     };
     // The record of images that were admitted before reaches the disk while the runtime works; that
     // of a new image before the runtime hears of it.
@@ -169,12 +182,15 @@ async fn decide_and_forward(
     } else {
         (calls.recorder.admit(&decided.events).await?, forward.await)
     };
-    let reply = match forwarded {
-        Ok(reply) => reply,
+    let (reply, late) = match forwarded {
+        Ok(forwarded) => forwarded,
         Err(refusal) => {
             return Err(calls.recorder.take_all_back(decided.events.iter(), refusal).await.into());
         }
     };
+    if let Some(observed) = late {
+        calls.recorder.observe_all_back(&decided.events, &observed).await;
+    }
     match reply {
         Ok(reply) if reply.code() == crate::proxy::Code::Ok => Ok((decided, reply, on_record)),
         Ok(reply) => Err(RecordedAnswer::reply(reply, on_record)),
@@ -184,19 +200,26 @@ async fn decide_and_forward(
 
 /// Decides on every image; the first refusal ends it, with a record of it, and of what was admitted
 /// before it and is taken back.
-async fn decide(calls: &Calls, request: &ParsedCreate) -> Result<DecidedImages, Refused> {
-    let policy = calls.gate.policy();
+async fn decide(
+    (calls, policy): (&Calls, &Arc<PolicySet>),
+    request: &ParsedCreate,
+) -> Result<DecidedImages, Refused> {
     let mut decided = DecidedImages { permits: Vec::new(), events: Vec::new() };
     for image in &request.images {
-        let mut event = calls.recorder.local(&image.ask, &policy);
-        let admitted = calls.gate.admit_local(&image.ask, &policy, &mut event.timings).await;
-        match admitted.and_then(|permit| permit.must_be(image.image_ref.as_deref())) {
+        let mut event = calls.recorder.local(&image.ask, policy);
+        let admitted = calls.gate.admit_local(&image.ask, policy, &mut event.timings).await;
+        let admitted = admitted.and_then(|permit| permit.must_be(image.image_ref.as_deref()));
+        match admitted.map_err(|refusal| observe(policy, refusal)) {
             Ok(permit) => {
                 event.admitted_local(&permit);
                 decided.permits.push(permit);
                 decided.events.push(event);
             }
-            Err(refusal) => {
+            Err(Ok(observed)) => {
+                event.observed(observed);
+                decided.events.push(event);
+            }
+            Err(Err(refusal)) => {
                 let refused = calls.recorder.refuse(&event, refusal).await;
                 // The refusal stands, and its reason, even where these cannot be written; the
                 // journal has them then.
@@ -245,15 +268,22 @@ fn pinned(whole: &Bytes, request: &ParsedCreate, ids: &[Digest]) -> Result<Bytes
     Ok(message)
 }
 
-/// Proves what was made; removes what was not proven.
+/// Proves what was made; removes what was not proven, unless the gate only observes why.
 async fn finish(
-    calls: &Calls,
+    (calls, policy): (&Calls, &PolicySet),
     request: &ParsedCreate,
     decided: &DecidedImages,
     (reply, on_record): (Reply, OnRecord),
 ) -> RecordedAnswer {
     let refusal = match prove(calls, request, decided, &reply).await {
         Ok(()) => return RecordedAnswer::reply(reply, on_record),
+        Err(refusal) => refusal,
+    };
+    let refusal = match observe(policy, refusal) {
+        Ok(observed) => {
+            calls.recorder.observe_all_back(&decided.events, &observed).await;
+            return RecordedAnswer::reply(reply, on_record);
+        }
         Err(refusal) => refusal,
     };
     if let Ok(response) = decode::<CreateContainerResponse>(reply.message()) {

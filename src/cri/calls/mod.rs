@@ -16,9 +16,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::record::answer::RecordedAnswer;
-use super::{AuditEvent, Gate, Recorder, Refusal, ask};
+use super::{AuditEvent, Gate, Recorder, Refusal, ask, observe};
 use crate::audit::{FindingKind, Reason};
-use crate::proxy::{OwnedMethod, RejectedUnread, Reply, UpstreamError};
+use crate::policy::{Observed, PolicySet};
+use crate::proxy::{Call, OwnedMethod, RejectedUnread, Reply, UpstreamError};
 
 /// The gate and its log, as the owned methods need them.
 #[derive(Debug)]
@@ -51,10 +52,37 @@ impl Calls {
         Self { gate, recorder }
     }
 
-    /// Ends a call whose request cannot be decided on.
-    async fn unreadable(&self, call: ask::Call, refusal: Refusal) -> RecordedAnswer {
-        let event = self.recorder.unreadable(call, &self.gate.policy());
-        self.recorder.refuse(&event, refusal).await.into()
+    /// Ends a call whose request cannot be decided on. In observe mode one that only exceeds a limit
+    /// goes out as it came.
+    async fn unreadable(&self, asking: ask::Call, refusal: Refusal, call: &Call) -> RecordedAnswer {
+        let policy = self.gate.policy();
+        let mut event = self.recorder.unreadable(asking, &policy);
+        match observe(&policy, refusal) {
+            Ok(observed) => {
+                event.observed(observed);
+                self.forward_as_it_came(&[event], call, call.deadline).await
+            }
+            Err(refusal) => self.recorder.refuse(&event, refusal).await.into(),
+        }
+    }
+
+    /// Forwards a call of which something would have been refused, byte for byte, once that is on
+    /// record.
+    async fn forward_as_it_came(
+        &self,
+        observed: &[AuditEvent],
+        call: &Call,
+        left: Option<Duration>,
+    ) -> RecordedAnswer {
+        let on_record = match self.recorder.admit(observed).await {
+            Ok(on_record) => on_record,
+            Err(refused) => return refused.into(),
+        };
+        let path = call.method.path();
+        match call.upstream.unary(path, &call.headers, &call.message, left).await {
+            Ok(reply) => RecordedAnswer::reply(reply, on_record),
+            Err(error) => RecordedAnswer::no_reply(&error, on_record),
+        }
     }
 
     /// Records a request that was refused before it was read.
@@ -137,5 +165,25 @@ impl CallDeadline {
         let left =
             deadline.saturating_sub(gate.clock().steady().saturating_duration_since(self.began));
         if left < self.reserve || left.is_zero() { Err(Refusal::Deadline) } else { Ok(Some(left)) }
+    }
+
+    /// The same, and in observe mode whatever is left, with why that would not have sufficed.
+    ///
+    /// # Errors
+    /// As [`left`](Self::left), where the set enforces.
+    fn left_or_observed(
+        &self,
+        gate: &Gate,
+        set: &PolicySet,
+    ) -> Result<(Option<Duration>, Option<Observed<Refusal>>), Refusal> {
+        match self.left(gate) {
+            Ok(left) => Ok((left, None)),
+            Err(refusal) => {
+                let observed = observe(set, refusal)?;
+                let passed = gate.clock().steady().saturating_duration_since(self.began);
+                let rest = self.caller.map(|deadline| deadline.saturating_sub(passed));
+                Ok((rest, Some(observed)))
+            }
+        }
     }
 }

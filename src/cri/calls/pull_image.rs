@@ -12,7 +12,8 @@ use super::{CallDeadline, Calls, Stop, steering};
 use crate::aside;
 use crate::cri::ask::{Call as Asking, PullRequest};
 use crate::cri::record::answer::RecordedAnswer;
-use crate::cri::{AuditEvent, Gate, PullPermit, Refusal, Refused};
+use crate::cri::{AuditEvent, ForwardedPull, Gate, PullTarget, Refusal, Refused, observe};
+use crate::policy::PolicySet;
 use crate::proto::asked::PullImageRequest;
 use crate::proto::cri::{AuthConfig, PullImageResponse};
 use crate::proxy::wire::{self, FieldStep};
@@ -39,13 +40,15 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
     let message = call.message.clone();
     let request = match aside::large(message.len(), move || read(&message, deadline)).await {
         Ok(request) => Arc::new(request),
-        Err(refusal) => return calls.unreadable(Asking::PullImage, refusal).await,
+        Err(refusal) => return calls.unreadable(Asking::PullImage, refusal, &call).await,
     };
-    let mut event = calls.recorder.pull(&request.ask, &calls.gate.policy());
-    match decide_and_forward(&calls, &call, &request, deadline, &mut event).await {
-        Ok((permit, reply)) => {
+    let policy = calls.gate.policy();
+    let mut event = calls.recorder.pull(&request.ask, &policy);
+    match decide_and_forward((&calls, &policy), &call, &request, deadline, &mut event).await {
+        Ok((pull, reply)) => {
             // What came must be proven even when the caller has gone meanwhile.
-            let finished = tokio::spawn(async move { finish(&calls, permit, reply, event).await });
+            let finished =
+                tokio::spawn(async move { finish((&calls, &policy), pull, reply, event).await });
             finished.await.unwrap_or_else(|_| Refused::lost().into())
         }
         Err(stop) => calls.stopped(&event, stop).await,
@@ -75,32 +78,47 @@ fn registry_auth(auth: AuthConfig) -> RegistryAuth {
 }
 
 async fn decide_and_forward(
-    calls: &Calls,
+    (calls, policy): (&Calls, &Arc<PolicySet>),
     call: &Call,
     request: &Arc<ParsedPull>,
     deadline: CallDeadline,
     event: &mut AuditEvent,
-) -> Result<(PullPermit, Reply), Stop> {
-    snapshotter_is_ours(request, &calls.gate)?;
-    let permit = calls.gate.admit_pull(&request.ask, &mut event.timings).await?;
-    event.admitted_pull(&permit);
-    // A secret for no registry in particular is shown to every mirror by the runtime (fact P18).
-    let address =
-        if is_unaddressed(request) { calls.gate.secret_address(&permit).await } else { None };
-    let left = deadline.left(&calls.gate)?;
-    let (whole, asked, name) = (call.message.clone(), Arc::clone(request), permit.pinned());
-    let message =
-        aside::large(whole.len(), move || pinned(&whole, &asked, name, address.as_deref())).await?;
+) -> Result<(ForwardedPull, Reply), Stop> {
+    let before = match snapshotter_is_ours(request, &calls.gate) {
+        Ok(()) => None,
+        Err(refusal) => Some(observe(policy, refusal)?),
+    };
+    let pull = calls.gate.forward_pull(&request.ask, policy, before, &mut event.timings).await?;
+    event.forwarded_pull(&pull);
+    let message = message_of(calls, call, request, &pull).await?;
+    let (left, late) = deadline.left_or_observed(&calls.gate, policy)?;
+    late.into_iter().for_each(|observed| event.observed(observed));
     let path = OwnedMethod::PullImage.path();
     let reply = event
         .timings
         .time("forward", call.upstream.unary(path, &call.headers, &message, left))
         .await;
     match reply {
-        Ok(reply) if reply.code() == crate::proxy::Code::Ok => Ok((permit, reply)),
+        Ok(reply) if reply.code() == crate::proxy::Code::Ok => Ok((pull, reply)),
         Ok(reply) => Err(Stop::Reply(reply)),
         Err(error) => Err(Stop::NoReply(error)),
     }
+}
+
+/// What is sent: the request pinned to what was decided on, or as it came where in observe mode that
+/// is not known.
+async fn message_of(
+    calls: &Calls,
+    call: &Call,
+    request: &Arc<ParsedPull>,
+    pull: &ForwardedPull,
+) -> Result<Bytes, Refusal> {
+    let Some(target) = pull.target() else { return Ok(call.message.clone()) };
+    // A secret for no registry in particular is shown to every mirror by the runtime (fact P18).
+    let address =
+        if is_unaddressed(request) { calls.gate.secret_address(target).await } else { None };
+    let (whole, asked, name) = (call.message.clone(), Arc::clone(request), target.pinned());
+    aside::large(whole.len(), move || pinned(&whole, &asked, name, address.as_deref())).await
 }
 
 /// Whether the request brings a secret and does not say which registry it is for.
@@ -160,31 +178,40 @@ fn pinned(
 
 /// Proves what came, names it, records, answers.
 async fn finish(
-    calls: &Calls,
-    permit: PullPermit,
+    (calls, policy): (&Calls, &PolicySet),
+    pull: ForwardedPull,
     reply: Reply,
     mut event: AuditEvent,
 ) -> RecordedAnswer {
-    match prove_and_name(calls, &permit, &reply, &mut event).await {
-        Ok(()) => match calls.recorder.admit(std::slice::from_ref(&event)).await {
-            Ok(on_record) => RecordedAnswer::reply(reply, on_record),
-            Err(refused) => refused.into(),
-        },
-        Err(refusal) => calls.recorder.refuse(&event, refusal).await.into(),
+    let proven = match pull.target() {
+        Some(target) => prove_and_name((calls, policy), target, &reply, &mut event).await,
+        // The runtime named it itself.
+        None => Ok(()),
+    };
+    if let Err(refusal) = proven {
+        match observe(policy, refusal) {
+            Ok(observed) => event.observed(observed),
+            Err(refusal) => return calls.recorder.refuse(&event, refusal).await.into(),
+        }
+    }
+    match calls.recorder.admit(std::slice::from_ref(&event)).await {
+        Ok(on_record) => RecordedAnswer::reply(reply, on_record),
+        Err(refused) => refused.into(),
     }
 }
 
 async fn prove_and_name(
-    calls: &Calls,
-    permit: &PullPermit,
+    (calls, policy): (&Calls, &PolicySet),
+    target: &PullTarget,
     reply: &Reply,
     event: &mut AuditEvent,
 ) -> Result<(), Refusal> {
     let response: PullImageResponse = decode(reply.message())?;
     let gate = &calls.gate;
-    let content = event.timings.time("prove", gate.prove_pull(permit, &response.image_ref)).await?;
+    let proof = gate.prove_pull(target, &response.image_ref, policy);
+    let content = event.timings.time("prove", proof).await?;
     event.image_id(content.id());
-    event.timings.time("name", gate.name_pulled(permit, &content)).await
+    event.timings.time("name", gate.name_pulled(target, &content)).await
 }
 
 /// Refuses a pull into a snapshotter that a pod chose and nobody allowed (fact P16).

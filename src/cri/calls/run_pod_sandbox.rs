@@ -11,8 +11,9 @@ use crate::containerd::SandboxSetup;
 use crate::cri::ask::Call as Asking;
 use crate::cri::record::answer::RecordedAnswer;
 use crate::cri::sandbox_image::SandboxRequest;
-use crate::cri::{AuditEvent, Gate, LocalPermit, OnRecord, Refusal, Refused};
+use crate::cri::{AuditEvent, Gate, LocalPermit, OnRecord, Refusal, Refused, observe};
 use crate::evidence::Pod;
+use crate::policy::PolicySet;
 use crate::proto::asked::RunPodSandboxRequest;
 use crate::proto::cri::RunPodSandboxResponse;
 use crate::proxy::wire::FieldStep;
@@ -42,13 +43,15 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
     let message = call.message.clone();
     let request = match aside::large(message.len(), move || read(&message)).await {
         Ok(request) => request,
-        Err(refusal) => return calls.unreadable(Asking::RunPodSandbox, refusal).await,
+        Err(refusal) => return calls.unreadable(Asking::RunPodSandbox, refusal, &call).await,
     };
-    match decide_and_forward(&calls, &call, &request, deadline).await {
+    let policy = calls.gate.policy();
+    match decide_and_forward((&calls, &policy), &call, &request, deadline).await {
         Ok((decided, reply, on_record)) => {
             // What was made must be proven even when the caller has gone meanwhile.
-            let finished =
-                tokio::spawn(async move { finish(&calls, &decided, (reply, on_record)).await });
+            let finished = tokio::spawn(async move {
+                finish((&calls, &policy), &decided, (reply, on_record)).await
+            });
             finished.await.unwrap_or_else(|_| Refused::lost().into())
         }
         Err(answer) => answer,
@@ -64,36 +67,38 @@ fn read(message: &[u8]) -> Result<ParsedSandbox, Refusal> {
 }
 
 async fn decide_and_forward(
-    calls: &Calls,
+    (calls, policy): (&Calls, &Arc<PolicySet>),
     call: &Call,
     request: &ParsedSandbox,
     deadline: CallDeadline,
 ) -> Result<(DecidedSandbox, Reply, OnRecord), RecordedAnswer> {
-    let policy = calls.gate.policy();
     let mut ask = SandboxRequest {
         image: String::new(),
         pod: request.pod.clone(),
         deadline: deadline.decide_by,
     };
-    let mut event = calls.recorder.local(&ask.local(""), &policy);
-    let setup = event.timings.time("configuration", sandbox_setup(&calls.gate, request)).await;
-    ask.image = match setup {
-        Ok(image) => image,
-        Err(refusal) => return Err(calls.recorder.refuse(&event, refusal).await.into()),
-    };
-    event.reference(&ask.image);
-    let permit = match calls.gate.admit_sandbox(&ask, &policy, &mut event.timings).await {
+    let mut event = calls.recorder.local(&ask.local(""), policy);
+    let decided = decide((calls, policy), request, &mut ask, &mut event).await;
+    let permit = match decided.map_err(|refusal| observe(policy, refusal)) {
         Ok(permit) => permit,
-        Err(refusal) => return Err(calls.recorder.refuse(&event, refusal).await.into()),
+        Err(Ok(observed)) => {
+            event.observed(observed);
+            let (left, _) = deadline.left_or_observed(&calls.gate, policy).unwrap_or_default();
+            return Err(calls.forward_as_it_came(&[event], call, left).await);
+        }
+        Err(Err(refusal)) => return Err(calls.recorder.refuse(&event, refusal).await.into()),
     };
     event.admitted_local(&permit);
     let on_record = calls.recorder.admit(std::slice::from_ref(&event)).await?;
-    let left = match deadline.left(&calls.gate) {
+    let (left, late) = match deadline.left_or_observed(&calls.gate, policy) {
         Ok(left) => left,
         Err(refusal) => {
             return Err(calls.recorder.take_all_back([&event].into_iter(), refusal).await.into());
         }
     };
+    if let Some(observed) = late {
+        calls.recorder.observe_all_back(std::slice::from_ref(&event), &observed).await;
+    }
     let path = OwnedMethod::RunPodSandbox.path();
     match call.upstream.unary(path, &call.headers, &call.message, left).await {
         Ok(reply) if reply.code() == Code::Ok => {
@@ -102,6 +107,19 @@ async fn decide_and_forward(
         Ok(reply) => Err(RecordedAnswer::reply(reply, on_record)),
         Err(error) => Err(RecordedAnswer::no_reply(&error, on_record)),
     }
+}
+
+/// Decides on the image that the runtime will make it of, which is noted as soon as it is known.
+async fn decide(
+    (calls, policy): (&Calls, &Arc<PolicySet>),
+    request: &ParsedSandbox,
+    ask: &mut SandboxRequest,
+    event: &mut AuditEvent,
+) -> Result<LocalPermit, Refusal> {
+    let setup = sandbox_setup(&calls.gate, request);
+    ask.image = event.timings.time("configuration", setup).await?;
+    event.reference(&ask.image);
+    calls.gate.admit_sandbox(ask, policy, &mut event.timings).await
 }
 
 /// The image that the runtime is configured to make it of; refuses what steers a snapshotter or
@@ -115,9 +133,9 @@ async fn sandbox_setup(gate: &Gate, request: &ParsedSandbox) -> Result<String, R
     image.map_err(|why| Refusal::SandboxImageUnknown { why })
 }
 
-/// Proves what was made; removes what was not proven.
+/// Proves what was made; removes what was not proven, unless the gate only observes why.
 async fn finish(
-    calls: &Calls,
+    (calls, policy): (&Calls, &PolicySet),
     decided: &DecidedSandbox,
     (reply, on_record): (Reply, OnRecord),
 ) -> RecordedAnswer {
@@ -131,6 +149,14 @@ async fn finish(
     };
     let refusal = match proven {
         Ok(()) => return RecordedAnswer::reply(reply, on_record),
+        Err(refusal) => refusal,
+    };
+    let refusal = match observe(policy, refusal) {
+        Ok(observed) => {
+            let event = std::slice::from_ref(&decided.event);
+            calls.recorder.observe_all_back(event, &observed).await;
+            return RecordedAnswer::reply(reply, on_record);
+        }
         Err(refusal) => refusal,
     };
     if let Ok(made) = response {

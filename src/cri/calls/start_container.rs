@@ -9,7 +9,10 @@ use crate::aside;
 use crate::containerd::{Container, CreatedWith, ProofError};
 use crate::cri::ask::{Call as Asking, LocalImageRequest};
 use crate::cri::record::answer::RecordedAnswer;
-use crate::cri::{AuditEvent, CreatedContainer, CreatedVolume, OnRecord, Refusal, Refused};
+use crate::cri::{
+    AuditEvent, CreatedContainer, CreatedVolume, OnRecord, Refusal, Refused, observe,
+};
+use crate::policy::PolicySet;
 use crate::proto::cri::StartContainerRequest;
 use crate::proxy::{Call, OwnedMethod};
 
@@ -19,19 +22,25 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
     let message = call.message.clone();
     let id = match aside::large(message.len(), move || read(&message)).await {
         Ok(id) => id,
-        Err(refusal) => return calls.unreadable(Asking::StartContainer, refusal).await,
+        Err(refusal) => return calls.unreadable(Asking::StartContainer, refusal, &call).await,
     };
+    let policy = calls.gate.policy();
     let on_record = match calls.gate.proven_before(&id) {
         Some(proven) => OnRecord::before(proven),
-        None => match prove_again(&calls, &id, deadline).await {
+        None => match prove_again((&calls, &policy), &id, deadline).await {
             Ok(on_record) => on_record,
             Err(refused) => return refused.into(),
         },
     };
-    let left = match deadline.left(&calls.gate) {
+    let (left, late) = match deadline.left_or_observed(&calls.gate, &policy) {
         Ok(left) => left,
-        Err(refusal) => return refuse(&calls, &id, refusal).await.into(),
+        Err(refusal) => return refuse((&calls, &policy), &id, refusal).await.into(),
     };
+    if let Some(observed) = late {
+        let mut event = calls.recorder.start(&id, &policy);
+        event.observed(observed);
+        return calls.forward_as_it_came(&[event], &call, left).await;
+    }
     match call
         .upstream
         .unary(OwnedMethod::StartContainer.path(), &call.headers, &call.message, left)
@@ -50,29 +59,38 @@ fn read(message: &[u8]) -> Result<String, Refusal> {
 
 /// Decides anew on every image of a container that was made when nobody here was looking, and
 /// proves what it is made of.
-async fn prove_again(calls: &Calls, id: &str, deadline: CallDeadline) -> Result<OnRecord, Refused> {
-    let policy = calls.gate.policy();
+async fn prove_again(
+    (calls, policy): (&Calls, &Arc<PolicySet>),
+    id: &str,
+    deadline: CallDeadline,
+) -> Result<OnRecord, Refused> {
     let mut events: Vec<AuditEvent> = Vec::new();
     let container = match fetch(calls, id).await {
         Ok(found) => found,
-        Err(refusal) => return Err(refuse(calls, id, refusal).await),
+        Err(refusal) => return refuse_or_observe((calls, policy), id, refusal).await,
     };
     let mut permits = Vec::new();
     for ask in asks(&container, deadline) {
-        let mut event = calls.recorder.local(&ask, &policy);
+        let mut event = calls.recorder.local(&ask, policy);
         event.container_id(id);
-        match calls.gate.admit_local(&ask, &policy, &mut event.timings).await {
+        let admitted = calls.gate.admit_local(&ask, policy, &mut event.timings).await;
+        match admitted.map_err(|refusal| observe(policy, refusal)) {
             Ok(permit) => {
                 event.admitted_local(&permit);
                 permits.push(permit);
-                events.push(event);
             }
-            Err(refusal) => return Err(calls.recorder.refuse(&event, refusal).await),
+            Err(Ok(observed)) => event.observed(observed),
+            Err(Err(refusal)) => return Err(calls.recorder.refuse(&event, refusal).await),
         }
+        events.push(event);
+    }
+    if events.iter().any(AuditEvent::is_observed) {
+        // Not remembered as proven: its next start is decided on again, by whatever mode is then.
+        return calls.recorder.admit(&events).await;
     }
     let Some((image, volumes)) = permits.split_first() else {
         let refusal = Refusal::BadRequest { why: "the container has no image".to_owned() };
-        return Err(refuse(calls, id, refusal).await);
+        return Err(refuse((calls, policy), id, refusal).await);
     };
     let paths = container.created.volumes.iter().map(|volume| volume.container_path.clone());
     let volumes = paths
@@ -81,7 +99,13 @@ async fn prove_again(calls: &Calls, id: &str, deadline: CallDeadline) -> Result<
         .collect();
     let proven = match calls.gate.verify_container(&CreatedContainer { id, image, volumes }).await {
         Ok(proven) => proven,
-        Err(refusal) => return Err(calls.recorder.refuse_all(&events, refusal).await),
+        Err(refusal) => match observe(policy, refusal) {
+            Ok(observed) => {
+                events.iter_mut().for_each(|event| event.observed(observed.clone()));
+                return calls.recorder.admit(&events).await;
+            }
+            Err(refusal) => return Err(calls.recorder.refuse_all(&events, refusal).await),
+        },
     };
     // On record first: a container that is remembered starts without another record.
     let on_record = calls.recorder.admit(&events).await?;
@@ -90,9 +114,25 @@ async fn prove_again(calls: &Calls, id: &str, deadline: CallDeadline) -> Result<
 }
 
 /// Refuses the start of a container of which no image can be named.
-async fn refuse(calls: &Calls, id: &str, refusal: Refusal) -> Refused {
-    let event = calls.recorder.start(id, &calls.gate.policy());
+async fn refuse((calls, policy): (&Calls, &PolicySet), id: &str, refusal: Refusal) -> Refused {
+    let event = calls.recorder.start(id, policy);
     calls.recorder.refuse(&event, refusal).await
+}
+
+/// The same where the set enforces; where it observes, records that it would have.
+async fn refuse_or_observe(
+    (calls, policy): (&Calls, &PolicySet),
+    id: &str,
+    refusal: Refusal,
+) -> Result<OnRecord, Refused> {
+    match observe(policy, refusal) {
+        Ok(observed) => {
+            let mut event = calls.recorder.start(id, policy);
+            event.observed(observed);
+            calls.recorder.admit(&[event]).await
+        }
+        Err(refusal) => Err(refuse((calls, policy), id, refusal).await),
+    }
 }
 
 /// A container with the CRI's notes on what it was made from.

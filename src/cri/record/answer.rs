@@ -47,7 +47,9 @@ impl From<Refused> for RecordedAnswer {
 /// that fits.
 fn answer_of(refusal: &Refusal) -> Answer {
     let code = match refusal.cause() {
-        Refusal::BadRequest { .. } | Refusal::BadReference(_) => Some(Code::InvalidArgument),
+        Refusal::BadRequest { .. } | Refusal::Credentials { .. } | Refusal::BadReference(_) => {
+            Some(Code::InvalidArgument)
+        }
         Refusal::Resolve { error, .. } => {
             (error.class() == Class::Absent).then_some(Code::NotFound)
         }

@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use super::verdict_counts::{admitted, rests_on_proof};
 use crate::audit::{self, Call, DecisionId, Reason, Record, Verdict};
 use crate::clock::Clock;
-use crate::cri::{CachedPermit, Ending, LocalPermit, PullPermit, Refusal, Timings};
+use crate::cri::{CachedPermit, Ending, ForwardedPull, LocalPermit, PullPermit, Refusal, Timings};
 use crate::evidence::{EvidenceProvenance, EvidenceSource, Pod};
 use crate::image::Digest;
+use crate::policy::Observed;
 
 /// What one decision was about, as far as it has come.
 #[derive(Debug, Clone)]
@@ -28,6 +29,10 @@ pub struct AuditEvent {
     pub(super) digest: Option<Digest>,
     pub(super) image_id: Option<Digest>,
     pub(super) admissions: Vec<Arc<CachedPermit>>,
+    /// Why it would have been refused, where the gate only observes.
+    pub(super) observed: Option<Observed<Refusal>>,
+    /// Whether the documents that it is decided by are in observe mode.
+    pub(super) observing: bool,
     pub(super) cached: bool,
     pub(super) provenance: Option<EvidenceProvenance>,
     pub(super) clock: Clock,
@@ -51,6 +56,14 @@ impl AuditEvent {
         (self.cached, self.provenance) = (permit.is_cached(), permit.provenance());
     }
 
+    /// Notes under which right a pull is forwarded.
+    pub fn forwarded_pull(&mut self, pull: &ForwardedPull) {
+        match pull {
+            ForwardedPull::Admitted(permit) => self.admitted_pull(permit),
+            ForwardedPull::Observed { observed, target: _ } => self.observed(observed.clone()),
+        }
+    }
+
     /// Notes what the use of a local image was permitted on.
     pub fn admitted_local(&mut self, permit: &LocalPermit) {
         self.digest = Some(permit.content().target().clone());
@@ -62,6 +75,19 @@ impl AuditEvent {
     /// Notes the image as it was asked for, where the request does not say it.
     pub fn reference(&mut self, image: &str) {
         image.clone_into(&mut self.reference);
+    }
+
+    /// Notes that it would have been refused, and is forwarded since the gate observes. The first
+    /// reason stays: it is the one that would have been answered. It is no admission from then on.
+    pub fn observed(&mut self, observed: Observed<Refusal>) {
+        self.admissions.clear();
+        self.observed.get_or_insert(observed);
+    }
+
+    /// Whether it would have been refused.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.observed.is_some()
     }
 
     /// Notes the image's id.
@@ -143,7 +169,21 @@ impl AuditEvent {
         record
     }
 
-    pub(super) fn admission(&self) -> Record {
+    /// The record of a call that is forwarded: of its admission, or of the refusal that was only
+    /// observed.
+    pub(super) fn forwarded(&self) -> Record {
+        match &self.observed {
+            Some(observed) => self.observation(observed),
+            None => self.admission(),
+        }
+    }
+
+    /// The record of a refusal that was only observed.
+    pub(super) fn observation(&self, observed: &Observed<Refusal>) -> Record {
+        Record { observed: true, ..self.refusal(observed.denied()) }
+    }
+
+    fn admission(&self) -> Record {
         let (verdict, reason) =
             admitted(self.admissions.iter().map(|admission| admission.permit()));
         let mut record = self.record(verdict, reason);

@@ -12,7 +12,7 @@ use lru::LruCache;
 
 use super::audit_event::AuditEvent;
 use super::findings::{FindingCounts, FindingsByKind};
-use super::verdict_counts::{BySource, Counts, Decided};
+use super::verdict_counts::{BySource, Counted, Counts, Decided};
 use crate::audit::{
     AuditError, Counters, Finding, FindingKind, Health, Log, OnFailure, Reason, Record, Recorded,
     Verdict,
@@ -23,7 +23,7 @@ use crate::cri::{ProvenBefore, Refusal, Timings};
 use crate::evidence::Pod;
 use crate::floor::Floor;
 use crate::image::Digest;
-use crate::policy::PolicySet;
+use crate::policy::{Observed, PolicySet};
 
 /// Images remembered as admitted before: as many as verdicts and containers that are remembered
 /// together.
@@ -228,6 +228,8 @@ impl Recorder {
             digest: None,
             image_id: None,
             admissions: Vec::new(),
+            observed: None,
+            observing: policy.observes(),
             cached: false,
             provenance: None,
             clock: self.clock,
@@ -237,23 +239,23 @@ impl Recorder {
         }
     }
 
-    /// Records admissions and returns when they are on disk, or when that was waited for as long as
+    /// Records calls that are forwarded, admitted or only observed, and returns when they are on disk, or when that was waited for as long as
     /// it may be.
     ///
     /// # Errors
     /// A [`Refusal::NotRecorded`] when the log cannot be written and the configuration does not let
     /// the images start all the same: by default those do that were admitted before. What is on
-    /// record of the others by then, or waits to be, is taken back.
+    /// record of the others by then, or waits to be, is taken back. In observe mode they start.
     pub async fn admit(&self, events: &[AuditEvent]) -> Result<OnRecord, Refused> {
         let writes = events.iter().map(|event| async move {
-            let record = event.admission();
-            let (verdict, source) = (record.verdict, record.source);
+            let record = event.forwarded();
+            let counted = Counted::of(&record);
             tell_unproven(&record);
-            (event, verdict, source, self.log.append(record).await)
+            (event, counted, self.log.append(record).await)
         });
         let (mut standing, mut counted, mut refused) = (Vec::new(), Vec::new(), None);
-        for (event, verdict, source, written) in join_all(writes).await {
-            counted.push((verdict, source));
+        for (event, decided, written) in join_all(writes).await {
+            counted.push(decided);
             match written {
                 // Also of one that was counted: the first of its kind is on disk.
                 Ok(_) => {
@@ -263,7 +265,7 @@ impl Recorder {
                     standing.push(event);
                 }
                 Err(error) => {
-                    let let_through = self.lets_through(event);
+                    let let_through = event.observing || self.lets_through(event);
                     tracing::error!(decision = %event.id, image = event.reference, let_through, %error, "an admission could not be recorded");
                     if matches!(error, AuditError::Late { .. }) {
                         standing.push(event);
@@ -278,7 +280,7 @@ impl Recorder {
         if let Some(refusal) = refused {
             return Err(self.take_all_back(standing.into_iter(), refusal).await);
         }
-        counted.into_iter().for_each(|(verdict, source)| self.decided.count(verdict, source));
+        counted.into_iter().for_each(|decided| self.decided.count(decided));
         Ok(OnRecord(()))
     }
 
@@ -360,8 +362,21 @@ impl Recorder {
         self.append_refusal(record).await;
     }
 
+    /// Records that these, which are on record as admitted, would have been taken back, and are
+    /// let go on since the gate observes. What is on record as observed already stays as it is.
+    pub async fn observe_all_back(&self, events: &[AuditEvent], observed: &Observed<Refusal>) {
+        join_all(events.iter().filter(|event| !event.is_observed()).map(|event| async move {
+            let mut record = event.observation(observed);
+            record.id = self.log.next_id();
+            record.supersedes = Some(event.id);
+            tell_unproven(&record);
+            self.append_refusal(record).await;
+        }))
+        .await;
+    }
+
     async fn append_refusal(&self, record: Record) {
-        self.decided.count(record.verdict, record.source);
+        self.decided.count(Counted::of(&record));
         match self.log.append(record).await {
             Ok(_) => self.floor.raise(self.clock.now()),
             Err(error) => tracing::error!(%error, "a refusal could not be recorded"),
@@ -369,9 +384,14 @@ impl Recorder {
     }
 }
 
-/// Tells the journal of an image that runs without proof.
+/// Tells the journal of an image that runs without proof, or although it would have been refused.
 fn tell_unproven(record: &Record) {
-    let Record { id, reference, verdict, reason, .. } = record;
+    let Record { id, reference, verdict, reason, observed, .. } = record;
+    if *observed {
+        let code = &reason.code;
+        tracing::warn!(decision = %id, image = reference, %code, "observed, and not refused: {}", reason.message);
+        return;
+    }
     match verdict {
         Verdict::Warned => {
             tracing::warn!(decision = %id, image = reference, "warned: {}", reason.message)

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::audit::{Reason, Verdict};
+use crate::audit::{Reason, Record, Verdict};
 use crate::evidence::EvidenceSource;
 use crate::policy::Permit;
 
@@ -17,6 +17,7 @@ pub(super) struct Counts {
     refused: AtomicU64,
     unable: AtomicU64,
     unreachable: AtomicU64,
+    observed: AtomicU64,
     memory: AtomicU64,
     evidence: AtomicU64,
     registry: AtomicU64,
@@ -40,6 +41,23 @@ pub struct Decided {
     pub unable: u64,
     /// Not decided, since something did not answer.
     pub unreachable: u64,
+    /// Let through in observe mode, although it would have been refused for one of these three
+    /// reasons. It is none of them.
+    pub observed: u64,
+}
+
+/// What is counted of one record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counted {
+    verdict: Verdict,
+    observed: bool,
+    source: Option<EvidenceSource>,
+}
+
+impl Counted {
+    pub(super) fn of(record: &Record) -> Self {
+        Self { verdict: record.verdict, observed: record.observed, source: record.source }
+    }
 }
 
 /// Where the evidence came from that was decided on, since the start; decisions that needed none
@@ -55,8 +73,10 @@ pub struct BySource {
 }
 
 impl Counts {
-    pub(super) fn count(&self, verdict: Verdict, source: Option<EvidenceSource>) {
+    pub(super) fn count(&self, counted: Counted) {
+        let Counted { verdict, observed, source } = counted;
         let count = match verdict {
+            Verdict::Refused | Verdict::Unable | Verdict::Unreachable if observed => &self.observed,
             Verdict::Admitted => &self.admitted,
             Verdict::Warned => &self.warned,
             Verdict::Unmatched => &self.unmatched,
@@ -85,6 +105,7 @@ impl Counts {
             refused: read(&self.refused),
             unable: read(&self.unable),
             unreachable: read(&self.unreachable),
+            observed: read(&self.observed),
         }
     }
 
@@ -102,8 +123,17 @@ impl Decided {
     /// How many in all.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        let Self { admitted, warned, unmatched, unverified, refused, unable, unreachable } = *self;
-        admitted + warned + unmatched + unverified + refused + unable + unreachable
+        let Self {
+            admitted,
+            warned,
+            unmatched,
+            unverified,
+            refused,
+            unable,
+            unreachable,
+            observed,
+        } = *self;
+        admitted + warned + unmatched + unverified + refused + unable + unreachable + observed
     }
 }
 

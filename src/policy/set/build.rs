@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::applicable::Index;
 use super::kinds::DocumentKinds;
+use super::mode::Mode;
 use super::{PolicySet, Rule, Unmatched};
 use crate::policy::document::{Document, Documents, put};
 use crate::policy::requirement::Leaf;
@@ -49,7 +50,17 @@ impl PolicySet {
         let kinds = DocumentKinds::of(rules.iter().map(|rule| &rule.document));
         let index =
             Index::new(&mut rules.iter_mut().map(|rule| &mut rule.document).collect::<Vec<_>>());
-        Ok(Self { rules, trusts, unmatched, index, kinds, generation, trust_generation })
+        Ok(Self {
+            rules,
+            trusts,
+            unmatched,
+            index,
+            kinds,
+            mode: Mode::Enforce,
+            documents_generation: Arc::clone(&generation),
+            generation,
+            trust_generation,
+        })
     }
 }
 

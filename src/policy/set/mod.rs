@@ -4,6 +4,7 @@
 pub(super) mod applicable;
 mod build;
 pub(super) mod kinds;
+pub(super) mod mode;
 mod query;
 mod signature_repositories;
 mod unproven;
@@ -23,6 +24,7 @@ use super::scope::document_set::DocumentSet;
 use crate::verify::Part;
 use applicable::{Applicable, Index};
 use kinds::DocumentKinds;
+use mode::Mode;
 
 /// Longest name of a file or certificate in the words about what ends, in bytes.
 const NAME_SHOWN: usize = 120;
@@ -47,6 +49,10 @@ pub struct PolicySet {
     pub(super) unmatched: Unmatched,
     pub(super) index: Index,
     pub(super) kinds: DocumentKinds,
+    mode: Mode,
+    /// Of the documents alone.
+    documents_generation: Arc<str>,
+    /// Of the documents and the mode.
     generation: Arc<str>,
     trust_generation: Arc<str>,
 }
@@ -90,7 +96,8 @@ pub struct VerdictKey {
 }
 
 impl PolicySet {
-    /// Sixteen hexadecimal digits that change with any policy file, its name or `unmatched`.
+    /// Sixteen hexadecimal digits that change with any policy file, its name, `unmatched` or the
+    /// mode.
     #[must_use]
     pub fn generation(&self) -> &str {
         &self.generation
