@@ -93,6 +93,7 @@ pub use crate::policy::evaluate::signer::{
 };
 pub use crate::policy::position::Position;
 pub use crate::policy::requirement::material::Material;
+pub use crate::policy::scope::image_scope::{ImageScope, ScopeFault};
 pub use crate::policy::set::applicable::{Applicable, OtherNamespaces};
 pub use crate::policy::set::kinds::Plan;
 pub use crate::policy::set::mode::{Mode, Observed};

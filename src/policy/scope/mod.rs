@@ -6,4 +6,5 @@
 
 pub(super) mod automaton;
 pub(super) mod document_set;
+pub(super) mod image_scope;
 pub(super) mod pattern;

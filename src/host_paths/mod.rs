@@ -1,0 +1,301 @@
+//! What of this node a container would reach: [`HostPaths`] looks at the host paths and devices
+//! that a container asks for, and says which of them lead to what the gate rests on.
+//!
+//! It is told what is guarded ([`Guarded`]) and what is asked for ([`Asked`]), and answers with
+//! what is reached ([`Reached`]). It refuses nothing: that is its caller's.
+
+mod devices;
+mod options;
+mod resolve;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::image::Repository;
+use crate::policy::{ImageScope, ScopeFault};
+use devices::SystemDisks;
+use resolve::{Resolved, Resolver};
+
+pub use options::{Action, Allowed, Options};
+
+/// How long paths are looked at. Each takes microseconds, unless it is on a file system that does
+/// not answer; containerd would wait for that too.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Most containers whose paths are looked at side by side: a file system that does not answer holds
+/// a thread for each, and the process may have 1024 (`TasksMax`).
+const TURNS: usize = 64;
+/// `/proc`, where a process shows its own root.
+const PROC: &str = "/proc";
+
+/// Something on this node that nobody but the gate, the runtime and the kubelet should reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guarded {
+    /// Where it is; what is below belongs to it.
+    pub path: PathBuf,
+    /// What it is.
+    pub what: Target,
+}
+
+/// What can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The runtime's sockets.
+    RuntimeSocket,
+    /// What the runtime keeps.
+    RuntimeState,
+    /// The runtime's configuration.
+    RuntimeConfig,
+    /// The gate's sockets.
+    GateSocket,
+    /// The gate's configuration, policies, keys and trust roots.
+    Policies,
+    /// What the gate keeps.
+    GateState,
+    /// The audit log.
+    AuditLog,
+    /// The kubelet's configuration, or the pods that it runs by itself.
+    Kubelet,
+    /// The units of the service manager.
+    Units,
+    /// What the operator added (`host_paths.also`).
+    Added,
+    /// Everything.
+    WholeFileSystem,
+    /// The file systems of other processes, through `/proc`.
+    Processes,
+    /// A disk that one of these is on.
+    Disk,
+    /// The memory of the node.
+    Memory,
+    /// Every process of the node: privileged, among the host's process ids.
+    HostProcesses,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// What a container asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A path of the host, mounted.
+    Mount {
+        /// As written.
+        path: String,
+        /// Whether it is mounted read-only.
+        read_only: bool,
+    },
+    /// A device of the host.
+    Device {
+        /// As written.
+        path: String,
+    },
+    /// To be privileged among the host's process ids.
+    HostProcesses,
+}
+
+/// Something that a container would reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// The path as the request has it; empty for [`Target::HostProcesses`].
+    pub path: String,
+    /// Where that leads, when that is another path.
+    pub leads_to: Option<String>,
+    /// What is there.
+    pub what: Target,
+}
+
+impl Target {
+    /// What it is, for people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::RuntimeSocket => "the container runtime's socket",
+            Self::RuntimeState => "the container runtime's state",
+            Self::RuntimeConfig => "the container runtime's configuration",
+            Self::GateSocket => "the gate's sockets",
+            Self::Policies => "the gate's configuration, policies and keys",
+            Self::GateState => "the gate's evidence and state",
+            Self::AuditLog => "the audit log",
+            Self::Kubelet => "the kubelet's configuration",
+            Self::Units => "the service manager's units",
+            Self::Added => "a path of host_paths.also",
+            Self::WholeFileSystem => "the node's whole file system",
+            Self::Processes => "the file systems of the node's processes",
+            Self::Disk => "a disk of the node",
+            Self::Memory => "the node's memory",
+            Self::HostProcesses => "every process of the node",
+            Self::Unknown => "what the gate cannot tell",
+        }
+    }
+
+    /// Whether reading alone is enough to use it: a socket on a read-only mount can be connected
+    /// to.
+    const fn works_read_only(self) -> bool {
+        match self {
+            Self::RuntimeSocket
+            | Self::GateSocket
+            | Self::WholeFileSystem
+            | Self::Processes
+            | Self::Disk
+            | Self::Memory
+            | Self::HostProcesses
+            | Self::Unknown => true,
+            Self::RuntimeState
+            | Self::RuntimeConfig
+            | Self::Policies
+            | Self::GateState
+            | Self::AuditLog
+            | Self::Kubelet
+            | Self::Units
+            | Self::Added => false,
+        }
+    }
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.what.words();
+        match &self.leads_to {
+            _ if self.path.is_empty() => write!(f, "privileged with host PID reaches {what}"),
+            Some(real) => write!(f, "host path {:?} (that is {real:?}) reaches {what}", self.path),
+            None => write!(f, "host path {:?} reaches {what}", self.path),
+        }
+    }
+}
+
+/// Looks at what containers ask for.
+#[derive(Debug)]
+pub struct HostPaths {
+    action: Action,
+    allowed: Vec<ImageScope>,
+    eye: Arc<Eye>,
+    turns: Arc<Semaphore>,
+}
+
+/// What a look needs, on a thread of its own.
+#[derive(Debug)]
+struct Eye {
+    guarded: Vec<Guarded>,
+    resolver: Resolver,
+    sys: PathBuf,
+}
+
+impl HostPaths {
+    /// Guards these, and whatever `options` add.
+    ///
+    /// # Errors
+    /// [`ScopeFault`] for an entry of the allow-list that cannot be meant.
+    pub fn new(options: &Options, mut guarded: Vec<Guarded>) -> Result<Self, ScopeFault> {
+        let also = |path: &PathBuf| Guarded { path: path.clone(), what: Target::Added };
+        guarded.extend(options.also.iter().map(also));
+        Ok(Self {
+            action: options.action,
+            allowed: options.scopes()?,
+            eye: Arc::new(Eye {
+                guarded,
+                resolver: Resolver::of_this_process(),
+                sys: PathBuf::from("/sys"),
+            }),
+            turns: Arc::new(Semaphore::new(TURNS)),
+        })
+    }
+
+    /// What the operator wants done about it.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// Whether a container of these images in this namespace may reach what it asks for.
+    #[must_use]
+    pub fn allows(&self, images: &[Repository], namespace: Option<&str>) -> bool {
+        self.allowed.iter().any(|scope| scope.has(images, namespace))
+    }
+
+    /// What a container that asks for these would reach. Waits at most a second; what could not be
+    /// looked at by then cannot be told.
+    pub async fn look(&self, asked: Vec<Asked>) -> Vec<Reached> {
+        if asked.is_empty() {
+            return Vec::new();
+        }
+        let (turns, eye, wanted) = (Arc::clone(&self.turns), Arc::clone(&self.eye), asked.clone());
+        let looking = async move {
+            let turn = turns.acquire_owned().await.ok()?;
+            let looked = tokio::task::spawn_blocking(move || {
+                // Until the thread is done with it, however long its caller waits.
+                let _turn = turn;
+                eye.look(&wanted)
+            });
+            looked.await.ok()
+        };
+        match tokio::time::timeout(PATIENCE, looking).await {
+            Ok(Some(reached)) => reached,
+            Ok(None) | Err(_) => asked.iter().map(Asked::untold).collect(),
+        }
+    }
+}
+
+impl Asked {
+    fn untold(&self) -> Reached {
+        let (path, what) = match self {
+            Self::Mount { path, .. } | Self::Device { path } => (path.clone(), Target::Unknown),
+            Self::HostProcesses => (String::new(), Target::HostProcesses),
+        };
+        Reached { path, leads_to: None, what }
+    }
+}
+
+impl Eye {
+    fn look(&self, asked: &[Asked]) -> Vec<Reached> {
+        let places: Vec<(Target, Resolved)> = self
+            .guarded
+            .iter()
+            .filter_map(|guarded| {
+                self.resolver.resolve(&guarded.path).ok().map(|place| (guarded.what, place))
+            })
+            .collect();
+        asked.iter().filter_map(|asked| self.look_at(asked, &places)).collect()
+    }
+
+    fn look_at(&self, asked: &Asked, places: &[(Target, Resolved)]) -> Option<Reached> {
+        let (path, read_only) = match asked {
+            Asked::HostProcesses => return Some(asked.untold()),
+            Asked::Mount { path, read_only } => (path, *read_only),
+            Asked::Device { path } => (path, false),
+        };
+        let Ok(place) = self.resolver.resolve(Path::new(path)) else {
+            return Some(asked.untold());
+        };
+        let what = if place.path.starts_with("/dev") && place.path != Path::new("/dev") {
+            let disks = SystemDisks::of(&self.sys, places.iter().map(|(_, place)| place));
+            disks.reached(&place.path)
+        } else {
+            reached(&place, read_only, places)
+        };
+        let leads_to = (place.path != Path::new(path)).then(|| place.path.display().to_string());
+        what.map(|what| Reached { path: path.clone(), leads_to, what })
+    }
+}
+
+/// What of the guarded places a mount of this one reaches: because it is in it, or it is in that.
+fn reached(mounted: &Resolved, read_only: bool, places: &[(Target, Resolved)]) -> Option<Target> {
+    if mounted.is_root() {
+        return Some(Target::WholeFileSystem);
+    }
+    if mounted.in_process || mounted.path == Path::new(PROC) {
+        return Some(Target::Processes);
+    }
+    let is_met = |place: &Resolved| mounted.meets(place);
+    // A file system that is mounted below a read-only one need not be read-only itself.
+    let counts =
+        |what: &Target, place: &Resolved| {
+            !read_only || what.works_read_only() || !mounted.is_on_the_disk_of(place)
+        };
+    places.iter().find(|(what, place)| is_met(place) && counts(what, place)).map(|(what, _)| *what)
+}
+
+#[cfg(test)]
+mod tests;
