@@ -3,6 +3,7 @@
 //!
 //! [`run`] is the story. What is decided is the gate's, what is served the proxy's.
 
+mod guarded;
 mod known_time;
 mod reload;
 mod status;
@@ -175,7 +176,9 @@ async fn serve(
         );
     }
     let (stop, stopped) = oneshot::channel::<()>();
-    let calls = Arc::new(Calls::new(Arc::clone(&daemon.gate), Arc::clone(&daemon.recorder)));
+    let calls = Calls::new(Arc::clone(&daemon.gate), Arc::clone(&daemon.recorder))
+        .guarding(guarded::host_paths(settings)?);
+    let calls = Arc::new(calls);
     let proxy = Proxy {
         options: settings.listen.clone(),
         runtime: settings.runtime.socket.clone(),

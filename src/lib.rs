@@ -16,6 +16,7 @@
 //! | [`registry`] | the network: resolve, manifests, referrers, blobs |
 //! | [`loader`] | policies, keys and trust roots from disk |
 //! | [`tuf`] | refreshing trust roots over the network |
+//! | [`host_paths`] | what of this node a container would reach |
 //! | [`metrics`] | numbers for a monitor |
 //! | [`audit`] | the record of every decision |
 //! | [`containerd`] | containerd as a client: identify, prove, name |
@@ -50,6 +51,7 @@ pub mod evidence;
 pub mod evidence_store;
 pub mod file_trust;
 pub mod floor;
+pub mod host_paths;
 pub mod image;
 pub mod loader;
 pub mod metrics;

@@ -54,6 +54,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("systemd", &["errno"], World),
     ("tuf", &["errno", "file_trust"], World),
     ("metrics", &[], World),
+    ("host_paths", &["image", "policy"], World),
     (
         "sources",
         &[
@@ -103,6 +104,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "evidence",
             "evidence_store",
             "floor",
+            "host_paths",
             "image",
             "policy",
             "proto",
@@ -122,6 +124,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "errno",
             "floor",
             "cri",
+            "host_paths",
             "metrics",
             "file_trust",
             "proxy",
@@ -141,6 +144,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "control",
             "floor",
             "cri",
+            "host_paths",
             "image",
             "metrics",
             "policy",

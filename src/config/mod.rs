@@ -20,7 +20,8 @@ pub use error::{ConfigError, Place};
 
 use crate::file_trust::{self, Above};
 use crate::{
-    audit, containerd, control, cri, evidence_store, floor, loader, metrics, proxy, registry,
+    audit, containerd, control, cri, evidence_store, floor, host_paths, loader, metrics, proxy,
+    registry,
 };
 
 /// Where the configuration is unless the command line says otherwise. Drop-ins are in the folder of
@@ -58,6 +59,8 @@ pub struct Settings {
     pub audit: audit::Options,
     /// Where the latest time on record is kept.
     pub clock: floor::Options,
+    /// What of this node containers may reach.
+    pub host_paths: host_paths::Options,
     /// Numbers for a monitor.
     pub metrics: metrics::Options,
     /// The words for the journal.
@@ -117,6 +120,7 @@ impl Settings {
     /// What types cannot say about the values, room by room.
     fn check(&self) -> Result<(), String> {
         self.trust.check()?;
+        self.host_paths.check()?;
         self.audit.check().map_err(|error| error.to_string())
     }
 }

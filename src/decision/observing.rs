@@ -44,7 +44,8 @@ fn stands_in_every_mode(refusal: &Refusal) -> bool {
         | Refusal::ProfileArtifact { .. }
         | Refusal::SandboxImageUnknown { .. }
         | Refusal::Sandbox { .. }
-        | Refusal::Credentials { .. } => false,
+        | Refusal::Credentials { .. }
+        | Refusal::HostPath { .. } => false,
     }
 }
 

@@ -133,6 +133,13 @@ pub enum Refusal {
         /// Why.
         why: String,
     },
+    /// The container would reach what the gate rests on (fact C14).
+    HostPath {
+        /// What it asks for, and what that reaches.
+        reached: String,
+        /// Its pod, `namespace/name`.
+        pod: String,
+    },
     /// The request itself cannot be decided on.
     BadRequest {
         /// What is wrong with it.
@@ -170,6 +177,7 @@ impl Refusal {
             | Self::NoImageId { .. }
             | Self::NotAllowed { .. }
             | Self::Credentials { .. }
+            | Self::HostPath { .. }
             | Self::BadRequest { .. } => Ending::Refused,
             Self::Sandbox { why, .. } => why.ending(),
             Self::Denied(denial) | Self::NoChild { denial, .. } => match denial.class() {
@@ -230,6 +238,7 @@ impl Refusal {
             Self::NotRecorded { .. } => "not-recorded",
             Self::NotAllowed { .. } => "not-allowed",
             Self::Credentials { .. } | Self::BadRequest { .. } => "bad-request",
+            Self::HostPath { .. } => "host-path",
         }
     }
 }
@@ -332,6 +341,7 @@ impl fmt::Display for Refusal {
             | Self::NotRecorded { .. }
             | Self::NotAllowed { .. }
             | Self::Credentials { .. }
+            | Self::HostPath { .. }
             | Self::BadRequest { .. } => self.fmt_runtime(f),
         }
     }
@@ -394,6 +404,12 @@ impl Refusal {
             Self::Credentials { why } | Self::BadRequest { why } => {
                 write!(f, "the request cannot be decided on: {why}")
             }
+            Self::HostPath { reached, pod } => write!(
+                f,
+                "{reached}, which lets pod {pod} undo the gate; remove it from the pod, or list \
+                 the pod's namespace or image under host_paths.allow in the gate's configuration"
+            ),
+            Self::BadRequest { why } => write!(f, "the request cannot be decided on: {why}"),
             _ => Ok(()),
         }
     }

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn attack_a_the_disk_of_the_root_is_known_by_each_of_its_names() {
+    fn attack_f_the_disk_of_the_root_is_known_by_each_of_its_names() {
         let folder = sysfs();
         let disks = disks(folder.path());
         for (name, expected) in [

@@ -290,10 +290,9 @@ fn reached(mounted: &Resolved, read_only: bool, places: &[(Target, Resolved)]) -
     }
     let is_met = |place: &Resolved| mounted.meets(place);
     // A file system that is mounted below a read-only one need not be read-only itself.
-    let counts =
-        |what: &Target, place: &Resolved| {
-            !read_only || what.works_read_only() || !mounted.is_on_the_disk_of(place)
-        };
+    let counts = |what: &Target, place: &Resolved| {
+        !read_only || what.works_read_only() || !mounted.is_on_the_disk_of(place)
+    };
     places.iter().find(|(what, place)| is_met(place) && counts(what, place)).map(|(what, _)| *what)
 }
 

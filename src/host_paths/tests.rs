@@ -50,7 +50,7 @@ async fn an_ordinary_mount_reaches_nothing() {
 }
 
 #[tokio::test]
-async fn attack_a_a_link_to_the_socket_reaches_it() {
+async fn attack_f_a_link_to_the_socket_reaches_it() {
     let node = Node::new();
     symlink("../../run/containerd/c.sock", node.root.join("srv/data/innocent")).unwrap();
     symlink(node.root.join("run"), node.root.join("srv/var-run")).unwrap();
@@ -61,16 +61,17 @@ async fn attack_a_a_link_to_the_socket_reaches_it() {
 }
 
 #[tokio::test]
-async fn attack_a_every_folder_above_the_socket_reaches_it() {
+async fn attack_f_every_folder_above_the_socket_reaches_it() {
     let node = Node::new();
-    for path in ["run/containerd", "run", "", "srv/../run", "run//containerd/.", "srv/x/../../run"] {
+    for path in ["run/containerd", "run", "", "srv/../run", "run//containerd/.", "srv/x/../../run"]
+    {
         let got = node.below(path).await;
         assert_eq!(got, Some(Target::RuntimeSocket), "{path}");
     }
 }
 
 #[tokio::test]
-async fn attack_a_the_root_is_the_whole_file_system() {
+async fn attack_f_the_root_is_the_whole_file_system() {
     let node = Node::new();
     for path in ["/", "//", "/.", "/..", "/usr/..", "/proc/../"] {
         assert_eq!(node.mount(path, true).await, Some(Target::WholeFileSystem), "{path}");
@@ -78,12 +79,17 @@ async fn attack_a_the_root_is_the_whole_file_system() {
 }
 
 #[tokio::test]
-async fn attack_a_the_root_of_a_process_is_no_other_place() {
+async fn attack_f_the_root_of_a_process_is_no_other_place() {
     let node = Node::new();
     symlink("/proc/1/root", node.root.join("srv/root")).unwrap();
-    for path in
-        ["/proc/1/root", "/proc/1/root/run", "/proc/self/root", "/proc//1/./cwd", "/proc/2/fd/3", "/proc"]
-    {
+    for path in [
+        "/proc/1/root",
+        "/proc/1/root/run",
+        "/proc/self/root",
+        "/proc//1/./cwd",
+        "/proc/2/fd/3",
+        "/proc",
+    ] {
         assert_eq!(node.mount(path, true).await, Some(Target::Processes), "{path}");
     }
     assert_eq!(node.below("srv/root/run").await, Some(Target::Processes));
@@ -102,14 +108,14 @@ async fn reading_alone_is_enough_for_a_socket_and_not_for_a_log() {
 /// A place under another path is known by what it shows; a hard link stands in for a bind mount,
 /// which takes a privilege that tests need not have.
 #[tokio::test]
-async fn attack_a_the_same_file_under_another_path_is_the_same() {
+async fn attack_f_the_same_file_under_another_path_is_the_same() {
     let node = Node::new();
     fs::hard_link(node.root.join("run/containerd/c.sock"), node.root.join("srv/data/s")).unwrap();
     assert_eq!(node.below("srv/data/s").await, Some(Target::RuntimeSocket));
 }
 
 #[tokio::test]
-async fn attack_a_privilege_among_the_hosts_processes_is_reached() {
+async fn attack_f_privilege_among_the_hosts_processes_is_reached() {
     let node = Node::new();
     let got = node.paths().look(vec![Asked::HostProcesses]).await;
     assert_eq!(got.first().map(|reached| reached.what), Some(Target::HostProcesses));

@@ -13,9 +13,21 @@ const SUITES: [&str; 10] = [
     "audit", "docs", "evidence", "gate", "proxy", "registry", "runtime", "trust", "units", "verify",
 ];
 /// Tables of the configuration.
-const TABLES: [&str; 13] = [
-    "listen", "control", "runtime", "registry", "policy", "trust", "evidence", "limits", "memory",
-    "audit", "clock", "metrics", "log",
+const TABLES: [&str; 14] = [
+    "listen",
+    "control",
+    "runtime",
+    "registry",
+    "policy",
+    "trust",
+    "evidence",
+    "limits",
+    "memory",
+    "audit",
+    "clock",
+    "host_paths",
+    "metrics",
+    "log",
 ];
 /// Endings of files, which look like keys of a table: `audit.jsonl`.
 const ENDINGS: [&str; 6] = ["rs", "jsonl", "sock", "toml", "md", "lock"];

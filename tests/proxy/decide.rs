@@ -11,6 +11,7 @@ use sealgate::containerd::{self, Runtime};
 use sealgate::cri::Calls;
 use sealgate::cri::{Decided, Gate as Deciding, Limits, MemoryOptions, Parts, Recorder};
 use sealgate::daemon::{CLOCK, node_platform};
+use sealgate::host_paths::HostPaths;
 use sealgate::image::Digest;
 use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Unmatched};
 use sealgate::proto::containerd::services::{
@@ -55,7 +56,20 @@ impl House {
         Self::under("warn", on_failure)
     }
 
+    /// With a policy that lists the image's digest, before a node of which this is guarded.
+    pub fn guarding(host_paths: HostPaths) -> Self {
+        Self::made("enforce", OnFailure::RefuseNew, |calls| calls.guarding(host_paths))
+    }
+
     fn under(action: &'static str, on_failure: OnFailure) -> Self {
+        Self::made(action, on_failure, |calls| calls)
+    }
+
+    fn made(
+        action: &'static str,
+        on_failure: OnFailure,
+        change: impl FnOnce(Calls) -> Calls + 'static,
+    ) -> Self {
         let image = Tiny::files(&[("a", b"a", 0o644)]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
@@ -72,7 +86,7 @@ impl House {
         let (log, image_of) = (Arc::clone(&recorder), image.clone());
         let gate = Gate::owned(move |socket| {
             let decides = Arc::new(deciding(socket, (action, &digest)));
-            let calls: Arc<dyn Interceptor> = Arc::new(Arc::new(Calls::new(decides, log)));
+            let calls: Arc<dyn Interceptor> = Arc::new(Arc::new(change(Calls::new(decides, log))));
             calls
         });
         let standin = gate.standin();
@@ -100,6 +114,13 @@ impl House {
         let spec = cri::ImageSpec { image: image.clone(), ..Default::default() };
         let request = cri::PullImageRequest { image: Some(spec), auth, ..Default::default() };
         (request.encode_to_vec(), image)
+    }
+
+    /// What the log has written, once it was closed.
+    pub async fn lines(&self) -> Vec<Value> {
+        self.recorder.close().await;
+        let text = std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     fn reached(&self, path: &str) -> usize {

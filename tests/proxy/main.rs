@@ -18,6 +18,7 @@ mod client;
 mod decide;
 mod ending;
 mod gate;
+mod host_paths;
 mod life;
 mod methods;
 mod owned;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::host_access::{self, HostAccess};
 use super::message::{
     ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image,
 };
@@ -44,6 +45,8 @@ const VOLUMES_MAX: usize = 64;
 struct ParsedCreate {
     decoded: CreateContainerRequest,
     images: Vec<ImageAsk>,
+    /// What it asks of the host.
+    access: HostAccess,
 }
 
 /// One image of it: the container's own, or an image volume.
@@ -136,7 +139,8 @@ fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedCreate, Refusal>
         let image_ref = image_ref(mount, &[FieldStep::only(MOUNT_IMAGE)])?;
         images.push(ImageAsk { at, mount: Some((nth, container_path)), ask, image_ref });
     }
-    Ok(ParsedCreate { decoded, images })
+    let access = host_access::read(message, CONFIG, &decoded)?;
+    Ok(ParsedCreate { decoded, images, access })
 }
 
 /// The `image_ref` of the `ImageSpec` at `path`; an empty one is none.
@@ -150,6 +154,9 @@ async fn decide_and_forward(
     request: &Arc<ParsedCreate>,
     deadline: CallDeadline,
 ) -> Result<(DecidedImages, Reply, OnRecord), RecordedAnswer> {
+    if let Some(own) = request.images.first() {
+        calls.check_host_access(policy, &own.ask, &request.access).await?;
+    }
     let decided = decide((calls, policy), request).await?;
     if decided.is_observed() {
         let (left, _) = deadline.left_or_observed(&calls.gate, policy).unwrap_or_default();

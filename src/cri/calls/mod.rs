@@ -4,6 +4,7 @@
 //! recorded; [`CallDeadline`] the time that it has.
 
 mod create_container;
+mod host_access;
 mod interceptor;
 mod message;
 mod profile;
@@ -19,6 +20,7 @@ use super::record::answer::RecordedAnswer;
 use super::{AuditEvent, Gate, Recorder, Refusal, ask, observe};
 use crate::audit::{FindingKind, Reason};
 use crate::policy::{Observed, PolicySet};
+use crate::host_paths::HostPaths;
 use crate::proxy::{Call, OwnedMethod, RejectedUnread, Reply, UpstreamError};
 
 /// The gate and its log, as the owned methods need them.
@@ -26,6 +28,7 @@ use crate::proxy::{Call, OwnedMethod, RejectedUnread, Reply, UpstreamError};
 pub struct Calls {
     gate: Arc<Gate>,
     recorder: Arc<Recorder>,
+    host_paths: Option<HostPaths>,
 }
 
 /// Why a call ends without the runtime's reply of success; not recorded yet.
@@ -49,7 +52,7 @@ impl Calls {
     /// The owned methods, answered by this gate and recorded in this log.
     #[must_use]
     pub fn new(gate: Arc<Gate>, recorder: Arc<Recorder>) -> Self {
-        Self { gate, recorder }
+        Self { gate, recorder, host_paths: None }
     }
 
     /// Ends a call whose request cannot be decided on. In observe mode one that only exceeds a limit

@@ -71,9 +71,8 @@ impl ImageScope {
                 .ok_or_else(|| ScopeFault::Namespace { pattern: pattern.clone() })?;
             inside.push(read.as_str());
         }
-        let made = |list: PatternList| {
-            (!list.is_empty()).then(|| Automaton::new(std::iter::once(list)))
-        };
+        let made =
+            |list: PatternList| (!list.is_empty()).then(|| Automaton::new(std::iter::once(list)));
         Ok(Self { images: made(repositories), namespaces: made(inside) })
     }
 
