@@ -9,9 +9,10 @@ use std::error::Error;
 const FOLDER: &str = "proto";
 
 /// Every protocol file, each with a package of its own.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "cri.proto",
     "asked.proto",
+    "nri.proto",
     "wellknown.proto",
     "containerd_types.proto",
     "containerd_images.proto",

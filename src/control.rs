@@ -71,6 +71,9 @@ pub struct Status {
     pub evidence: EvidenceStatus,
     /// The runtime behind it.
     pub runtime: RuntimeStatus,
+    /// The tripwire in the runtime.
+    #[serde(default)]
+    pub nri: NriStatus,
     /// The connections of its clients.
     #[serde(default)]
     pub connections: ConnectionStatus,
@@ -197,6 +200,21 @@ pub struct RuntimeStatus {
     pub version: Option<String>,
     /// Why it does not.
     pub error: Option<String>,
+}
+
+/// The tripwire in the runtime, which asks the gate before it makes a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NriStatus {
+    /// `nri.mode`.
+    pub mode: String,
+    /// Whether the runtime asks.
+    pub connected: bool,
+    /// Why it does not.
+    pub error: Option<String>,
+    /// Containers that it asked about since the start.
+    pub asked: u64,
+    /// Containers that were refused since the start: they were created around the gate.
+    pub refused: u64,
 }
 
 /// The connections of its clients.

@@ -8,6 +8,7 @@ mod known_time;
 mod reload;
 mod status;
 mod time;
+mod tripwire;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use crate::evidence_store::{self, Store};
 use crate::image::Platform;
 use crate::loader::{Loaded, TrustOptions, Watch};
 use crate::metrics;
+use crate::nri::Tripwire;
 use crate::policy::Freshness;
 use crate::proxy::{self, Connections, Listener, Proxy};
 use crate::registry::{Environment, Registry};
@@ -94,6 +96,7 @@ struct Daemon {
     policy: Mutex<PolicyState>,
     /// Why the latest time on record is not kept; none when it is.
     floor_error: Mutex<Option<String>>,
+    tripwire: Arc<Tripwire>,
 }
 
 /// What the last loading of the policy said.
@@ -178,6 +181,13 @@ async fn serve(
     let (stop, stopped) = oneshot::channel::<()>();
     let calls = Calls::new(Arc::clone(&daemon.gate), Arc::clone(&daemon.recorder))
         .guarding(guarded::host_paths(settings)?);
+    tripwire::start(
+        &settings.nri,
+        Arc::clone(&daemon.gate),
+        calls.pending(),
+        Arc::clone(&daemon.recorder),
+        Arc::clone(&daemon.tripwire),
+    );
     let calls = Arc::new(calls);
     let proxy = Proxy {
         options: settings.listen.clone(),
@@ -331,6 +341,7 @@ fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
         since: CLOCK.steady(),
         policy: Mutex::new(PolicyState { noted, reload_error: None }),
         floor_error,
+        tripwire: Arc::default(),
     })
 }
 

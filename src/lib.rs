@@ -17,6 +17,7 @@
 //! | [`loader`] | policies, keys and trust roots from disk |
 //! | [`tuf`] | refreshing trust roots over the network |
 //! | [`host_paths`] | what of this node a container would reach |
+//! | [`nri`] | the tripwire in the runtime: it asks before it makes a container |
 //! | [`metrics`] | numbers for a monitor |
 //! | [`audit`] | the record of every decision |
 //! | [`containerd`] | containerd as a client: identify, prove, name |
@@ -55,6 +56,7 @@ pub mod host_paths;
 pub mod image;
 pub mod loader;
 pub mod metrics;
+pub mod nri;
 pub mod policy;
 pub mod proto;
 pub mod proxy;

@@ -10,6 +10,7 @@ use std::fmt;
 pub use generated::containerd;
 pub use generated::runtime::v1 as cri;
 pub use generated::sealgate::asked;
+pub use generated::sealgate::nri;
 pub use generated::sealgate::wellknown;
 
 #[allow(

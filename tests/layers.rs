@@ -54,6 +54,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("systemd", &["errno"], World),
     ("tuf", &["errno", "file_trust"], World),
     ("metrics", &[], World),
+    ("nri", &["proto"], World),
     ("host_paths", &["image", "policy"], World),
     (
         "sources",
@@ -126,6 +127,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "cri",
             "host_paths",
             "metrics",
+            "nri",
             "file_trust",
             "proxy",
             "registry",
@@ -147,6 +149,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "host_paths",
             "image",
             "metrics",
+            "nri",
             "policy",
             "proxy",
             "registry",

@@ -3,7 +3,8 @@
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{
-    self, Answer, AuditStatus, ConnectionStatus, EvidenceStatus, Request, Status, TrustStatus,
+    self, Answer, AuditStatus, ConnectionStatus, EvidenceStatus, NriStatus, Request, Status,
+    TrustStatus,
 };
 
 /// Asks the gate and prints its answer; 1 when something needs a person.
@@ -83,6 +84,7 @@ fn print(status: &Status, screen: &mut Screen) {
         (None, None) => "unknown".to_owned(),
     };
     screen.line(&format!("runtime  {} on {}", state, plain(&runtime.socket)));
+    print_nri(&status.nri, screen);
     print_connections(&status.connections, screen);
     print_audit(&status.audit, screen);
     let memory = &status.memory;
@@ -118,6 +120,16 @@ fn print_audit(audit: &AuditStatus, screen: &mut Screen) {
             "         {warn} {late} records were late since the start, {waiting} wait for the disk"
         ));
     }
+}
+
+fn print_nri(nri: &NriStatus, screen: &mut Screen) {
+    let NriStatus { mode, connected, error, asked, refused } = nri;
+    let state = match (connected, error) {
+        (true, _) => screen.tone(Tone::Good, "the runtime asks before it makes a container"),
+        (false, Some(error)) => screen.tone(Tone::Warn, &plain(error)),
+        (false, None) => "off".to_owned(),
+    };
+    screen.line(&format!("nri      {state} ({}), {asked} asked, {refused} refused", plain(mode)));
 }
 
 fn print_connections(connections: &ConnectionStatus, screen: &mut Screen) {

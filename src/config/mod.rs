@@ -20,8 +20,8 @@ pub use error::{ConfigError, Place};
 
 use crate::file_trust::{self, Above};
 use crate::{
-    audit, containerd, control, cri, evidence_store, floor, host_paths, loader, metrics, proxy,
-    registry,
+    audit, containerd, control, cri, evidence_store, floor, host_paths, loader, metrics, nri,
+    proxy, registry,
 };
 
 /// Where the configuration is unless the command line says otherwise. Drop-ins are in the folder of
@@ -61,6 +61,8 @@ pub struct Settings {
     pub clock: floor::Options,
     /// What of this node containers may reach.
     pub host_paths: host_paths::Options,
+    /// The tripwire in the runtime.
+    pub nri: nri::Options,
     /// Numbers for a monitor.
     pub metrics: metrics::Options,
     /// The words for the journal.

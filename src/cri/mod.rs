@@ -13,6 +13,7 @@ mod forwarded_pull;
 mod gate;
 mod housekeeping;
 mod local_image;
+mod pending_creates;
 mod pull_decision;
 mod record;
 mod sandbox_image;
@@ -23,6 +24,7 @@ pub use container_proof::{CreatedContainer, CreatedVolume, ProvenBefore};
 pub use forwarded_pull::ForwardedPull;
 pub use gate::{Gate, Parts, Remembered};
 pub use local_image::LocalPermit;
+pub use pending_creates::PendingCreates;
 pub use pull_decision::{PullPermit, PullTarget};
 pub use record::{
     AuditEvent, BySource, Decided, FindingsByKind, OnRecord, Recorder, Refused, admitted,

@@ -8,11 +8,12 @@ use super::known_time::clock_warning;
 use super::{CLOCK, Daemon, now};
 use crate::audit::{Counters, Health};
 use crate::control::{
-    Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, PolicyStatus,
+    Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, NriStatus, PolicyStatus,
     RefreshStatus, RejudgeStatus, Request, RuntimeStatus, Status, TrustStatus,
 };
 use crate::cri::{BySource, Decided};
 use crate::metrics::{self, Decisions, Readings, Sources};
+use crate::nri::{Mode, TripwireHealth};
 
 /// How long an operator waits for the runtime: it answers in a millisecond, and one that hangs must
 /// not hide all the rest.
@@ -78,7 +79,17 @@ impl Daemon {
 
     fn node_readings(&self) -> metrics::Node {
         let findings = self.recorder.findings();
-        metrics::Node { findings: findings.map(|(kind, count)| (kind.word(), count)).to_vec() }
+        metrics::Node {
+            nri_connected: self.tripwire.health().connected,
+            findings: findings.map(|(kind, count)| (kind.word(), count)).to_vec(),
+        }
+    }
+
+    fn nri_status(&self) -> NriStatus {
+        let TripwireHealth { connected, error, asked, refused, .. } = self.tripwire.health();
+        let mode = self.settings.nri.mode;
+        let error = error.filter(|_| mode != Mode::Off);
+        NriStatus { mode: mode.to_string(), connected, error, asked, refused }
     }
 
     fn audit_readings(&self) -> metrics::Audit {
@@ -179,6 +190,7 @@ impl Daemon {
                 version,
                 error,
             },
+            nri: self.nri_status(),
             connections: ConnectionStatus::from(self.connections.counts()),
             audit: self.audit_status(),
         }

@@ -409,7 +409,6 @@ impl Refusal {
                 "{reached}, which lets pod {pod} undo the gate; remove it from the pod, or list \
                  the pod's namespace or image under host_paths.allow in the gate's configuration"
             ),
-            Self::BadRequest { why } => write!(f, "the request cannot be decided on: {why}"),
             _ => Ok(()),
         }
     }

@@ -13,7 +13,7 @@ const SUITES: [&str; 10] = [
     "audit", "docs", "evidence", "gate", "proxy", "registry", "runtime", "trust", "units", "verify",
 ];
 /// Tables of the configuration.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "listen",
     "control",
     "runtime",
@@ -27,6 +27,7 @@ const TABLES: [&str; 14] = [
     "clock",
     "host_paths",
     "metrics",
+    "nri",
     "log",
 ];
 /// Endings of files, which look like keys of a table: `audit.jsonl`.

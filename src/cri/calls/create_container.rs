@@ -26,6 +26,8 @@ use crate::proxy::{Call, OwnedMethod, Reply};
 /// `CreateContainerRequest.config`, `.sandbox_config`; in the config `.metadata`, `.image`,
 /// `.mounts`.
 const CONFIG: FieldStep = FieldStep::only(2);
+/// `CreateContainerRequest.pod_sandbox_id`.
+const SANDBOX_ID: u32 = 1;
 const SANDBOX: [FieldStep; 1] = [FieldStep::only(3)];
 const METADATA: [FieldStep; 2] = [CONFIG, FieldStep::only(1)];
 const IMAGE: [FieldStep; 2] = [CONFIG, FieldStep::only(2)];
@@ -47,6 +49,9 @@ struct ParsedCreate {
     images: Vec<ImageAsk>,
     /// What it asks of the host.
     access: HostAccess,
+    sandbox_id: String,
+    /// The container's name in the pod.
+    name: String,
 }
 
 /// One image of it: the container's own, or an image volume.
@@ -140,7 +145,8 @@ fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedCreate, Refusal>
         images.push(ImageAsk { at, mount: Some((nth, container_path)), ask, image_ref });
     }
     let access = host_access::read(message, CONFIG, &decoded)?;
-    Ok(ParsedCreate { decoded, images, access })
+    let sandbox_id = text(message, &[], SANDBOX_ID)?.unwrap_or_default().to_owned();
+    Ok(ParsedCreate { decoded, images, access, sandbox_id, name: container })
 }
 
 /// The `image_ref` of the `ImageSpec` at `path`; an empty one is none.
@@ -161,6 +167,7 @@ async fn decide_and_forward(
     if decided.is_observed() {
         let (left, _) = deadline.left_or_observed(&calls.gate, policy).unwrap_or_default();
         let _turn = calls.gate.turn_to_create().await;
+        let _pending = calls.pending.begin(&request.sandbox_id, &request.name);
         return Err(calls.forward_as_it_came(&decided.events, call, left).await);
     }
     let (whole, asked) = (call.message.clone(), Arc::clone(request));
@@ -176,6 +183,7 @@ async fn decide_and_forward(
         let _turn = calls.gate.turn_to_create().await;
         // Now, since waiting for the turn and for the disk took of the caller's time (fact P11).
         let (left, late) = deadline.left_or_observed(&calls.gate, policy)?;
+        let _pending = calls.pending.begin(&request.sandbox_id, &request.name);
         let path = OwnedMethod::CreateContainer.path();
         let reply = call.upstream.unary(path, &call.headers, &message, left).await;
         Ok::<_, Refusal>((reply, late))

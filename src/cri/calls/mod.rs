@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::record::answer::RecordedAnswer;
-use super::{AuditEvent, Gate, Recorder, Refusal, ask, observe};
+use super::{AuditEvent, Gate, PendingCreates, Recorder, Refusal, ask, observe};
 use crate::audit::{FindingKind, Reason};
-use crate::policy::{Observed, PolicySet};
 use crate::host_paths::HostPaths;
+use crate::policy::{Observed, PolicySet};
 use crate::proxy::{Call, OwnedMethod, RejectedUnread, Reply, UpstreamError};
 
 /// The gate and its log, as the owned methods need them.
@@ -29,6 +29,7 @@ pub struct Calls {
     gate: Arc<Gate>,
     recorder: Arc<Recorder>,
     host_paths: Option<HostPaths>,
+    pending: Arc<PendingCreates>,
 }
 
 /// Why a call ends without the runtime's reply of success; not recorded yet.
@@ -52,7 +53,13 @@ impl Calls {
     /// The owned methods, answered by this gate and recorded in this log.
     #[must_use]
     pub fn new(gate: Arc<Gate>, recorder: Arc<Recorder>) -> Self {
-        Self { gate, recorder, host_paths: None }
+        Self { gate, recorder, host_paths: None, pending: Arc::default() }
+    }
+
+    /// The containers that are being made, for the tripwire.
+    #[must_use]
+    pub fn pending(&self) -> Arc<PendingCreates> {
+        Arc::clone(&self.pending)
     }
 
     /// Ends a call whose request cannot be decided on. In observe mode one that only exceeds a limit
