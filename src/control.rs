@@ -46,6 +46,8 @@ impl Default for Options {
 pub enum Request {
     /// How it is.
     Status,
+    /// Test itself now, and say what that showed.
+    Canary,
     /// Forget every verdict, and have registries asked before evidence on disk counts.
     CacheFlush,
     /// Judge as of what the clock says, although something was recorded at a later time.
@@ -59,6 +61,9 @@ pub struct Status {
     pub version: String,
     /// Its process id.
     pub pid: u32,
+    /// Whether it is known to enforce.
+    #[serde(default)]
+    pub enforcing: EnforcingStatus,
     /// Seconds since it became ready.
     pub up_seconds: u64,
     /// The documents in force.
@@ -79,6 +84,26 @@ pub struct Status {
     pub connections: ConnectionStatus,
     /// The audit log.
     pub audit: AuditStatus,
+}
+
+/// Whether the gate is known to enforce.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnforcingStatus {
+    /// Whether nothing speaks against it.
+    pub enforcing: bool,
+    /// What does, the gravest first.
+    pub doubts: Vec<DoubtStatus>,
+}
+
+/// Why the gate is not known to enforce.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoubtStatus {
+    /// A fixed word.
+    pub reason: String,
+    /// What was seen.
+    pub seen: String,
+    /// Whether the gate itself is broken or gone around, whatever kubelet and policies say.
+    pub breach: bool,
 }
 
 /// The documents in force.
@@ -279,6 +304,8 @@ pub struct AuditStatus {
 pub enum Answer {
     /// To [`Request::Status`].
     Status(Box<Status>),
+    /// To [`Request::Canary`].
+    Tested(EnforcingStatus),
     /// To [`Request::CacheFlush`]: what was forgotten.
     Flushed(MemoryStatus),
     /// To [`Request::ClockLower`].

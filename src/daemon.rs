@@ -3,6 +3,7 @@
 //!
 //! [`run`] is the story. What is decided is the gate's, what is served the proxy's.
 
+mod canary;
 mod guarded;
 mod known_time;
 mod reload;
@@ -97,6 +98,8 @@ struct Daemon {
     /// Why the latest time on record is not kept; none when it is.
     floor_error: Mutex<Option<String>>,
     tripwire: Arc<Tripwire>,
+    /// The gate's test of itself.
+    canary: canary::Canary,
 }
 
 /// What the last loading of the policy said.
@@ -164,7 +167,8 @@ async fn serve(
     config: &Path,
     mut inherited: Inherited,
 ) -> Result<(), DaemonError> {
-    let daemon = Arc::new(build(settings, config)?);
+    let socket = inherited.path(systemd::CRI).unwrap_or(&settings.listen.socket).to_owned();
+    let daemon = Arc::new(build(settings, config, socket)?);
     let opening = tokio::spawn(open_store(Arc::clone(&daemon.gate), settings.evidence.clone()));
     let cri = listener("the CRI socket", &settings.listen, inherited.socket(systemd::CRI))?;
     let control = listener(
@@ -205,6 +209,7 @@ async fn serve(
     }
     tokio::spawn(keep_watchdog_fed());
     tokio::spawn(Arc::clone(&daemon).keep_time());
+    tokio::spawn(Arc::clone(&daemon).keep_testing());
     keep_store(&daemon.gate, opening).await;
     // Once the evidence is there: it may be all that there is.
     let recorder = Arc::clone(&daemon.recorder);
@@ -320,7 +325,7 @@ fn freshness(options: &evidence_store::Options) -> Freshness {
     Freshness { refresh_after: options.refresh_after(), max_offline: options.max_offline() }
 }
 
-fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
+fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, DaemonError> {
     let (gate, noted) = gate(settings)?;
     noted.warn();
     if let Some(warning) = clock_warning(&gate, now()) {
@@ -342,6 +347,7 @@ fn build(settings: &Settings, config: &Path) -> Result<Daemon, DaemonError> {
         policy: Mutex::new(PolicyState { noted, reload_error: None }),
         floor_error,
         tripwire: Arc::default(),
+        canary: canary::Canary::new(socket),
     })
 }
 

@@ -27,18 +27,22 @@
 //! | `decision` | a question becomes a permit or a denial |
 //! | [`proxy`] | the socket: listen, pass through, frame, patch |
 //! | [`cri`] | the intercepted calls, from message to answer |
+//! | [`kubelet`] | what the node's kubelet is told about its runtime |
+//! | [`canary`] | how the gate tests itself |
 //! | [`config`] | the file, its drop-ins, the settings |
 //! | [`daemon`] | wiring; the only reader of the clock |
 //! | [`share`] | what there is only so much of, shared by the hosts that it is used for |
 //! | [`clock`] | the seam through which time comes in |
 //! | [`floor`] | the latest time that was recorded, which the clock is not believed to be before |
 //! | [`errno`] | what the system answered, in words |
+//! | [`doctor`] | what of a node keeps the gate from its work |
 //! | [`cli`] | words for humans |
 
 pub mod aside;
 pub mod audit;
 pub mod budget;
 pub mod cache;
+pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -47,6 +51,7 @@ pub mod control;
 pub mod cri;
 pub mod daemon;
 mod decision;
+pub mod doctor;
 pub mod errno;
 pub mod evidence;
 pub mod evidence_store;
@@ -54,6 +59,7 @@ pub mod file_trust;
 pub mod floor;
 pub mod host_paths;
 pub mod image;
+pub mod kubelet;
 pub mod loader;
 pub mod metrics;
 pub mod nri;

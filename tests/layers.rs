@@ -53,6 +53,8 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("evidence_store", &["clock", "errno", "evidence", "image", "file_trust"], World),
     ("systemd", &["errno"], World),
     ("tuf", &["errno", "file_trust"], World),
+    ("kubelet", &[], World),
+    ("canary", &["evidence", "image", "policy", "proto", "verify"], World),
     ("metrics", &[], World),
     ("nri", &["proto"], World),
     ("host_paths", &["image", "policy"], World),
@@ -121,6 +123,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         "config",
         &[
             "audit",
+            "canary",
             "control",
             "errno",
             "floor",
@@ -141,6 +144,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         "daemon",
         &[
             "audit",
+            "canary",
             "clock",
             "config",
             "control",
@@ -148,6 +152,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "cri",
             "host_paths",
             "image",
+            "kubelet",
             "metrics",
             "nri",
             "policy",
@@ -161,6 +166,21 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         World,
     ),
     (
+        "doctor",
+        &[
+            "config",
+            "containerd",
+            "control",
+            "evidence",
+            "file_trust",
+            "image",
+            "kubelet",
+            "loader",
+            "policy",
+        ],
+        World,
+    ),
+    (
         "cli",
         &[
             "audit",
@@ -168,9 +188,11 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "control",
             "daemon",
             "decision",
+            "doctor",
             "evidence",
             "cri",
             "image",
+            "kubelet",
             "policy",
             "registry",
             "sources",
@@ -191,7 +213,7 @@ type Part = (&'static str, &'static [&'static str]);
 /// the files of the room that no row names, its `mod.rs` among them: these may import every part.
 const PARTS: &[(&str, &[Part])] = &[
     ("audit", &[("read", &["."])]),
-    ("cli", &[("terminal", &[]), ("evidence", &["terminal"])]),
+    ("cli", &[("terminal", &[]), ("evidence", &["terminal"]), ("node", &[".", "terminal"])]),
     ("cri", &[("record", &["."]), ("calls", &[".", "record"])]),
     (
         "decision",

@@ -8,6 +8,7 @@ mod cache;
 mod clock;
 mod completion;
 mod evidence;
+mod node;
 mod policy;
 mod signer;
 mod status;
@@ -97,6 +98,24 @@ enum Command {
     #[command(after_help = "Examples:\n  sealgate status\n  sealgate status --output json | jq \
             .policy.generation")]
     Status,
+    /// Look over this node: whether everything is in its place, and nothing goes around the gate.
+    ///
+    /// One line for each matter, ok, warn or fail, with the file and line where it was found and what
+    /// mends it. Changes nothing. Useful before the kubelet is switched over to the gate and after.
+    /// Exit code 1 when a line fails.
+    #[command(
+        after_help = "Examples:\n  sudo sealgate doctor\n  sudo sealgate doctor --output json \
+            | jq '.[] | select(.outcome != \"ok\")'"
+    )]
+    Doctor(NoOptions),
+    /// Have the running gate test itself: an unsigned image must be refused on the kubelet's socket.
+    ///
+    /// The gate does so by itself once a minute (canary.every_seconds). Exit code 1 when something
+    /// speaks against it: another process on the socket, policies that admit everything, a kubelet
+    /// that uses another socket or does not call.
+    #[command(after_help = "Examples:\n  sealgate canary\n  sealgate canary --output json | jq \
+            .doubts")]
+    Canary(NoOptions),
     /// What the running gate remembers.
     #[command(subcommand)]
     Cache(CacheCommand),
@@ -209,6 +228,8 @@ pub fn main() -> ExitCode {
         | Command::Policy(_)
         | Command::Audit(_)
         | Command::Status
+        | Command::Doctor(_)
+        | Command::Canary(_)
         | Command::Cache(_)
         | Command::Clock(_)
         | Command::Trust(_)
@@ -242,6 +263,8 @@ fn run(command: Command, settings: &Settings, path: &std::path::Path, screen: &m
         Command::Audit(AuditCommand::Tail(options)) => audit::tail(&options, settings, screen),
         Command::Audit(AuditCommand::Show(options)) => audit::show(&options, settings, screen),
         Command::Status => status::run(settings, screen),
+        Command::Doctor(NoOptions {}) => node::doctor::run(settings, screen),
+        Command::Canary(NoOptions {}) => node::canary::run(settings, screen),
         Command::Cache(CacheCommand::Flush(NoOptions {})) => cache::flush(settings, screen),
         Command::Clock(ClockCommand::Lower(NoOptions {})) => clock::lower(settings, screen),
         Command::Trust(TrustCommand::Update(options)) => trust::update(&options, settings, screen),

@@ -3,8 +3,8 @@
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{
-    self, Answer, AuditStatus, ConnectionStatus, EvidenceStatus, NriStatus, Request, Status,
-    TrustStatus,
+    self, Answer, AuditStatus, ConnectionStatus, EnforcingStatus, EvidenceStatus, NriStatus,
+    Request, Status, TrustStatus,
 };
 
 /// Asks the gate and prints its answer; 1 when something needs a person.
@@ -46,6 +46,7 @@ fn is_well(status: &Status) -> bool {
         && status.audit.healthy
         && status.audit.exposed.is_none()
         && status.evidence.healthy
+        && !status.enforcing.doubts.iter().any(|doubt| doubt.breach)
 }
 
 fn print(status: &Status, screen: &mut Screen) {
@@ -53,6 +54,7 @@ fn print(status: &Status, screen: &mut Screen) {
         let what = "OBSERVE mode: nothing is refused; sealgate policy observed lists what would be";
         screen.line(&screen.tone(Tone::Bad, what));
     }
+    print_enforcing(&status.enforcing, screen);
     let up = uptime(status.up_seconds);
     screen.line(&format!("sealgate {}, process {}, up {up}", status.version, status.pid));
     let policy = &status.policy;
@@ -93,6 +95,21 @@ fn print(status: &Status, screen: &mut Screen) {
         memory.verdicts, memory.evidence, memory.contents
     ));
     print_evidence(&status.evidence, screen);
+}
+
+/// Whether the gate is known to enforce: one line, and one for each reason against it.
+pub(super) fn print_enforcing(status: &EnforcingStatus, screen: &mut Screen) {
+    let word = if status.enforcing {
+        screen.tone(Tone::Good, "yes, an unsigned image was refused on the kubelet's socket")
+    } else {
+        screen.tone(Tone::Bad, "NOT KNOWN TO ENFORCE")
+    };
+    screen.line(&format!("enforces {word}"));
+    for doubt in &status.doubts {
+        let tone = if doubt.breach { Tone::Bad } else { Tone::Warn };
+        let reason = screen.tone(tone, &format!("{}:", plain(&doubt.reason)));
+        screen.line(&format!("         {reason} {}", plain(&doubt.seen)));
+    }
 }
 
 fn print_audit(audit: &AuditStatus, screen: &mut Screen) {

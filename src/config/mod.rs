@@ -20,8 +20,8 @@ pub use error::{ConfigError, Place};
 
 use crate::file_trust::{self, Above};
 use crate::{
-    audit, containerd, control, cri, evidence_store, floor, host_paths, loader, metrics, nri,
-    proxy, registry,
+    audit, canary, containerd, control, cri, evidence_store, floor, host_paths, loader, metrics,
+    nri, proxy, registry,
 };
 
 /// Where the configuration is unless the command line says otherwise. Drop-ins are in the folder of
@@ -63,6 +63,8 @@ pub struct Settings {
     pub host_paths: host_paths::Options,
     /// The tripwire in the runtime.
     pub nri: nri::Options,
+    /// How the gate tests itself.
+    pub canary: canary::Options,
     /// Numbers for a monitor.
     pub metrics: metrics::Options,
     /// The words for the journal.
@@ -123,6 +125,7 @@ impl Settings {
     fn check(&self) -> Result<(), String> {
         self.trust.check()?;
         self.host_paths.check()?;
+        self.canary.check()?;
         self.audit.check().map_err(|error| error.to_string())
     }
 }

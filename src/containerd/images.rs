@@ -12,7 +12,7 @@ use super::{Runtime, RuntimeError, error};
 use crate::image::Digest;
 use crate::proto::containerd::services::images::v1 as api;
 use crate::proto::containerd::types::Descriptor;
-use crate::proto::cri::{ImageSpec, ImageStatusRequest};
+use crate::proto::cri::{ImageSpec, ImageStatusRequest, ListImagesRequest};
 use crate::proto::wellknown::{FieldMask, Timestamp};
 
 /// The label that the CRI puts on images it manages; it would add it by itself (fact P3).
@@ -99,6 +99,20 @@ impl Runtime {
             what: "an image id that is not a sha256 digest",
         })?;
         Ok(Some(Image { id, tags: image.repo_tags, digests: image.repo_digests }))
+    }
+
+    /// Every name under which the CRI lists an image (`ListImages`): tags, and `repository@digest`
+    /// names.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the runtime did not answer.
+    pub async fn names(&self) -> Result<Vec<String>, RuntimeError> {
+        let mut client = self.cri_images();
+        let request = self.plain(ListImagesRequest::default());
+        let answer = self.call("ListImages", client.list_images(request)).await?;
+        let names =
+            |image: crate::proto::cri::Image| image.repo_tags.into_iter().chain(image.repo_digests);
+        Ok(answer.images.into_iter().flat_map(names).collect())
     }
 
     /// containerd's own record of exactly this name (`Images/Get`); `None` when there is none.

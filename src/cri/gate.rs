@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use lru::LruCache;
 
+use super::canary::Canary;
 use super::content_cache::ContentCache;
 use super::tag_naming::TagNaming;
 use super::{Limits, MemoryOptions, Reevaluated, Refreshes};
@@ -32,6 +33,7 @@ pub struct Gate {
     /// A pull was proven: what is on the node has changed.
     pub(super) pulled: tokio::sync::Notify,
     pub(super) naming: TagNaming,
+    canary: Arc<Canary>,
     pub(super) proven: Mutex<LruCache<String, ()>>,
     /// Held while the image of sandboxes is brought.
     pub(super) sandbox_pull: tokio::sync::Mutex<()>,
@@ -108,11 +110,18 @@ impl Gate {
             contents,
             pulled: tokio::sync::Notify::new(),
             naming: TagNaming::new(),
+            canary: Arc::default(),
             proven: Mutex::new(LruCache::new(
                 NonZeroUsize::new(PROVEN_MAX).unwrap_or(NonZeroUsize::MIN),
             )),
             sandbox_pull: tokio::sync::Mutex::new(()),
         }
+    }
+
+    /// The pull by which the gate tests itself.
+    #[must_use]
+    pub fn canary(&self) -> &Arc<Canary> {
+        &self.canary
     }
 
     /// The clock of this gate.

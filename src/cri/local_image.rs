@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::ask::{AskedNames, ImageString, LocalImageRequest, asked_names};
-use super::{Gate, Refusal};
+use super::{Gate, Refusal, canary};
 use crate::containerd::{Content, Image};
 use crate::decision::cache::CachedPermit;
 use crate::decision::question::Question;
@@ -119,6 +119,9 @@ impl Gate {
             return Err(Refusal::BadRequest { why: "no image is named".to_owned() });
         }
         let asked = asked_names(ask).map_err(Refusal::BadReference)?;
+        if let AskedNames::Named(names) = &asked {
+            names.iter().try_for_each(canary::not_reserved)?;
+        }
         if let Some(permit) = self.admitted_before(ask, set, &asked) {
             return Ok(permit);
         }
@@ -374,6 +377,9 @@ fn names_to_pass(asked: &AskedNames, image: &Image) -> Result<Vec<Name>, Refusal
     for text in image.tags.iter().chain(&image.digests) {
         // A name that cannot be read matches like one that is not known: every enforcing document.
         let name = Reference::parse(text).map_or(Name::Unknown, Name::Known);
+        if let Name::Known(reference) = &name {
+            canary::not_reserved(reference)?;
+        }
         if !names.contains(&name) {
             names.push(name);
         }

@@ -7,6 +7,7 @@
 
 pub mod ask;
 mod calls;
+mod canary;
 mod container_proof;
 mod content_cache;
 mod forwarded_pull;
@@ -20,6 +21,7 @@ mod sandbox_image;
 mod tag_naming;
 
 pub use calls::Calls;
+pub use canary::{Canary, ExpectedCanary};
 pub use container_proof::{CreatedContainer, CreatedVolume, ProvenBefore};
 pub use forwarded_pull::ForwardedPull;
 pub use gate::{Gate, Parts, Remembered};

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::ask::PullRequest;
 use super::gate::denies_unmatched;
 use super::tag_naming::Began;
-use super::{Gate, Refusal, observe};
+use super::{Gate, Refusal, canary, observe};
 use crate::aside;
 use crate::containerd::{Content, RuntimeError};
 use crate::decision::cache::CachedPermit;
@@ -173,6 +173,7 @@ impl Gate {
     ) -> Result<PullPermit, DeniedPull> {
         let set = Arc::clone(set);
         let reference = Reference::parse(&ask.image).map_err(Refusal::BadReference)?;
+        canary::not_reserved(&reference)?;
         let name = Name::Known(reference.clone());
         let applicable = set.applicable(&name, &ask.pod);
         if denies_unmatched(&set, &applicable) {

@@ -24,6 +24,10 @@ impl Daemon {
     pub(super) async fn answer(&self, request: Request) -> Answer {
         match request {
             Request::Status => Answer::Status(Box::new(self.status().await)),
+            Request::Canary => {
+                self.test().await;
+                Answer::Tested(self.enforcing())
+            }
             Request::CacheFlush => {
                 let forgotten = self.gate.flush();
                 tracing::warn!(
@@ -82,6 +86,7 @@ impl Daemon {
         metrics::Node {
             nri_connected: self.tripwire.health().connected,
             findings: findings.map(|(kind, count)| (kind.word(), count)).to_vec(),
+            not_enforcing: self.not_enforcing(),
         }
     }
 
@@ -163,6 +168,7 @@ impl Daemon {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            enforcing: self.enforcing(),
             up_seconds: CLOCK.steady().saturating_duration_since(self.since).as_secs(),
             policy: PolicyStatus {
                 generation: set.generation().to_owned(),

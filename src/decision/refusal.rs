@@ -19,6 +19,11 @@ pub enum Refusal {
     PathAsImage,
     /// The image is a checkpoint: containerd would bring its base image by itself (fact C8).
     Checkpoint,
+    /// The image is the gate's own, by which it tests itself; nobody may bring or run it.
+    ReservedName {
+        /// The image as asked for.
+        image: String,
+    },
     /// No document matches the image, and the configuration does not admit such images.
     NoPolicy {
         /// The image as asked for.
@@ -164,6 +169,7 @@ impl Refusal {
     pub fn ending(&self) -> Ending {
         match self {
             Self::BadReference(_)
+            | Self::ReservedName { .. }
             | Self::PathAsImage
             | Self::Checkpoint
             | Self::NoPolicy { .. }
@@ -212,6 +218,7 @@ impl Refusal {
             Self::BadReference(_) => "bad-reference",
             Self::PathAsImage => "path-as-image",
             Self::Checkpoint => "checkpoint-image",
+            Self::ReservedName { .. } => "reserved-name",
             Self::NoPolicy { .. } => "no-policy",
             Self::Denied(denial) => denied(denial.reason()),
             Self::Resolve { error, .. } => match error.class() {
@@ -294,6 +301,11 @@ impl fmt::Display for Refusal {
             Self::Checkpoint => f.write_str(
                 "the image is a checkpoint, whose restore would bring another image unseen; not \
                  supported",
+            ),
+            Self::ReservedName { image } => write!(
+                f,
+                "{image} has the name by which the gate tests itself, and is refused whatever \
+                 policies say"
             ),
             Self::NoPolicy { image, elsewhere: None } => write!(
                 f,

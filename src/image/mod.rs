@@ -20,4 +20,6 @@ pub use document::{
 };
 pub use error::{ChooseError, DocumentError};
 pub use platform::Platform;
-pub use reference::{Reference, ReferenceError, Repository, is_component};
+pub use reference::{
+    RESERVED_HOST, Reference, ReferenceError, Repository, is_component, is_reserved_host,
+};

@@ -18,6 +18,17 @@ const DOCKER_HUB: &str = "docker.io";
 const DOCKER_HUB_NAMES: [&str; 4] =
     ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
 
+/// The host of the image by which the gate tests itself. Under `.invalid`, which never resolves (RFC
+/// 6761, section 6.4): whatever the gate does, no registry has it.
+pub const RESERVED_HOST: &str = "canary.sealgate.invalid";
+
+/// Whether a host, in whatever spelling and with whatever port, is [`RESERVED_HOST`].
+#[must_use]
+pub fn is_reserved_host(host: &str) -> bool {
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    name.eq_ignore_ascii_case(RESERVED_HOST)
+}
+
 /// A host and a path, `registry.example.com/prod/app`; no tag, no digest.
 ///
 /// Its parts are validated against the distribution reference grammar: safe to put into a URL.
@@ -104,6 +115,12 @@ impl Repository {
             return Self { host: DOCKER_HUB.to_owned(), path };
         }
         Self { host: host.to_owned(), path: self.path.clone() }
+    }
+
+    /// Whether its host is [`RESERVED_HOST`]: such an image is refused whatever policies say.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        is_reserved_host(&self.host)
     }
 
     /// This repository at a digest, `host/path@sha256:…`.

@@ -9,6 +9,8 @@ pub struct Node {
     pub findings: Vec<(&'static str, u64)>,
     /// Whether the runtime asks the gate before it makes a container.
     pub nri_connected: bool,
+    /// For each reason that keeps the gate from being known to enforce, whether it is one now.
+    pub not_enforcing: Vec<(&'static str, bool)>,
 }
 
 impl Node {
@@ -20,6 +22,16 @@ impl Node {
         let findings =
             self.findings.iter().map(|(kind, count)| (vec![("kind", *kind)], count_of(*count)));
         family(text, "sealgate_findings_total", "counter", help, findings);
+        let faults =
+            || self.not_enforcing.iter().map(|(reason, holds)| (*reason, u8::from(*holds)));
+        let enforcing = faults().len() > 0 && faults().all(|(_, holds)| holds == 0);
+        let help = "1 when the gate's probe of itself shows that it enforces, and nothing speaks \
+            against it.";
+        let enforcing = [(Vec::new(), f64::from(u8::from(enforcing)))].into_iter();
+        family(text, "sealgate_enforcing", "gauge", help, enforcing);
+        let help = "1 for each reason why sealgate_enforcing is 0.";
+        let faults = faults().map(|(reason, holds)| (vec![("reason", reason)], f64::from(holds)));
+        family(text, "sealgate_not_enforcing", "gauge", help, faults);
     }
 }
 
@@ -30,10 +42,28 @@ mod tests {
     #[test]
     fn findings_are_counted_by_kind() {
         let mut text = String::new();
-        Node { findings: vec![("drift", 2), ("sweep", 0)], nri_connected: true }.write(&mut text);
+        let findings = vec![("drift", 2), ("sweep", 0)];
+        Node { findings, nri_connected: true, ..Node::default() }.write(&mut text);
         assert!(text.contains("# TYPE sealgate_findings_total counter\n"), "{text}");
         assert!(text.contains("sealgate_findings_total{kind=\"drift\"} 2\n"), "{text}");
         assert!(text.contains("\nsealgate_nri_connected 1\n"), "{text}");
-        assert!(text.ends_with("sealgate_findings_total{kind=\"sweep\"} 0\n"), "{text}");
+        assert!(text.contains("sealgate_findings_total{kind=\"sweep\"} 0\n"), "{text}");
+    }
+
+    #[test]
+    fn the_gate_enforces_where_no_reason_speaks_against_it() {
+        let text = |not_enforcing: &[(&'static str, bool)]| {
+            let mut text = String::new();
+            Node { not_enforcing: not_enforcing.to_vec(), ..Node::default() }.write(&mut text);
+            text
+        };
+        let well = text(&[("socket", false), ("judge", false)]);
+        assert!(well.contains("\nsealgate_enforcing 1\n"), "{well}");
+        assert!(well.contains("sealgate_not_enforcing{reason=\"socket\"} 0\n"), "{well}");
+        let ill = text(&[("socket", true), ("judge", false)]);
+        assert!(ill.contains("\nsealgate_enforcing 0\n"), "{ill}");
+        assert!(ill.contains("sealgate_not_enforcing{reason=\"socket\"} 1\n"), "{ill}");
+        // What was not looked at speaks for nothing.
+        assert!(text(&[]).contains("\nsealgate_enforcing 0\n"));
     }
 }

@@ -392,6 +392,10 @@ sealgate_connections_refused_total 2
 others that came.
 # TYPE sealgate_connections_displaced_total counter
 sealgate_connections_displaced_total 1
+# HELP sealgate_enforcing 1 when the gate's probe of itself shows that it enforces, and nothing speaks \
+against it.
+# TYPE sealgate_enforcing gauge
+sealgate_enforcing 0
 ";
 
     #[test]

@@ -97,6 +97,7 @@ pub use crate::policy::scope::image_scope::{ImageScope, ScopeFault};
 pub use crate::policy::set::applicable::{Applicable, OtherNamespaces};
 pub use crate::policy::set::kinds::Plan;
 pub use crate::policy::set::mode::{Mode, Observed};
+pub use crate::policy::set::unproven::AdmitsEverything;
 pub use crate::policy::syntax::advice::Advice;
 pub use crate::policy::syntax::error::{
     IdentityFault, Note, PatternFault, PolicyError, PolicyFault,

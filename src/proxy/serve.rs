@@ -338,6 +338,9 @@ impl Client {
         let route = self.service.told(methods::route(request.method(), request.uri()));
         match route {
             Route::Pass(_) | Route::Unknown => {
+                if methods::is_kubelets(route) {
+                    self.service.connections.note_kubelet(self.service.clock.steady());
+                }
                 if route == Route::Unknown {
                     self.service.note_unknown(request.uri().path());
                 }

@@ -143,6 +143,12 @@ impl Inherited {
         Self::named(ListenFd::from_env(), &names)
     }
 
+    /// Where the socket of this name listens; none where none was handed over, or it has no path.
+    #[must_use]
+    pub fn path(&self, name: &str) -> Option<&std::path::Path> {
+        self.sockets.iter().find(|socket| socket.name == name)?.path.as_deref()
+    }
+
     fn named(mut handed: ListenFd, names: &str) -> Result<Self, SystemdError> {
         let names: Vec<&str> = names.split(':').filter(|name| !name.is_empty()).collect();
         if handed.len() == 0 {

@@ -6,9 +6,10 @@ use std::pin::Pin;
 
 use crate::stage::Outcome;
 use crate::{
-    access, airgap, channel, client, crash, creating, damage, demo, disk, faults, floods, forms,
-    freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours, offline, outage, power,
-    pulling, requests, rules, sandbox, secrets, service, starting, unit, upgrade, volumes, words,
+    access, airgap, canary, channel, client, crash, creating, damage, demo, disk, doctor, faults,
+    floods, forms, freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours, offline,
+    outage, power, pulling, requests, rules, sandbox, secrets, service, starting, unit, upgrade,
+    volumes, words,
 };
 
 /// A scenario under way.
@@ -373,6 +374,19 @@ pub const SCENARIOS: &[Scenario] = &[
         "terminal escapes in names have no power, wherever they are printed",
         words::hostile_words
     ),
+    scenario!(
+        "canary",
+        "the gauge of enforcing is 0 within one period of a forwarder in the socket's place, of \
+         policies that admit everything, of a kubelet that is turned back",
+        canary::canary
+    )
+    .alone(),
+    scenario!(
+        "doctor",
+        "a node set up right is all ok; set up wrong in one way, that line fails and no other",
+        doctor::doctor
+    )
+    .alone(),
     scenario!(
         "drain",
         "told to stop, the gate serves on and finishes what is under way",

@@ -51,6 +51,12 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
                 tokio::spawn(async move { finish((&calls, &policy), pull, reply, event).await });
             finished.await.unwrap_or_else(|_| Refused::lost().into())
         }
+        Err(Stop::Refused(refusal @ Refusal::ReservedName { .. })) => {
+            match calls.gate.canary().saw(&request.image.image) {
+                Some(seen) => RecordedAnswer::canary(&refusal, seen),
+                None => calls.stopped(&event, Stop::Refused(refusal)).await,
+            }
+        }
         Err(stop) => calls.stopped(&event, stop).await,
     }
 }

@@ -5,6 +5,7 @@ use tonic::Code;
 
 use super::recorder::{OnRecord, Refused};
 use crate::containerd::RuntimeError;
+use crate::cri::canary::CanarySeen;
 use crate::cri::{Ending, Refusal};
 use crate::proxy::{Answer, Reply, UpstreamError};
 use crate::registry::Class;
@@ -29,6 +30,11 @@ impl RecordedAnswer {
     /// The runtime gave none.
     pub(in crate::cri) fn no_reply(error: &UpstreamError, _: OnRecord) -> Self {
         Self(Answer::status(error.code(), error.to_string()))
+    }
+
+    /// The gate's own probe of itself: it is about no image, and leaves no record.
+    pub(in crate::cri) fn canary(refusal: &Refusal, _: CanarySeen) -> Self {
+        Self(answer_of(refusal))
     }
 
     /// What the client is told.
@@ -61,7 +67,8 @@ fn answer_of(refusal: &Refusal) -> Answer {
         Refusal::Lost => Some(Code::Internal),
         Refusal::NotRecorded { .. } => Some(Code::Unavailable),
         Refusal::SandboxImageUnknown { .. } => Some(Code::FailedPrecondition),
-        Refusal::PathAsImage
+        Refusal::ReservedName { .. }
+        | Refusal::PathAsImage
         | Refusal::Checkpoint
         | Refusal::NoPolicy { .. }
         | Refusal::Denied(_)

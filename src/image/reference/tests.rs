@@ -117,3 +117,22 @@ fn attack_e8_other_spellings_of_ports_and_addresses_are_refused() {
         assert!(Reference::parse(&format!("{host}/app")).is_ok(), "{host}");
     }
 }
+
+/// However the reserved host is written, it is the reserved one; its neighbours are not.
+#[test]
+fn attack_e8_the_reserved_host_has_one_meaning_in_every_spelling() {
+    for text in [
+        "canary.sealgate.invalid/x",
+        "CANARY.Sealgate.INVALID/x:1",
+        "canary.sealgate.invalid:443/x/y",
+        "canary.sealgate.invalid:5000/x",
+    ] {
+        assert!(Reference::parse(text).unwrap().runtime_repository().is_reserved(), "{text}");
+        assert!(Reference::parse(text).unwrap().repository().is_reserved(), "{text}");
+    }
+    for text in ["sealgate.invalid/x", "a.canary.sealgate.invalid/x", "docker.io/canary.sealgate"] {
+        assert!(!Reference::parse(text).unwrap().runtime_repository().is_reserved(), "{text}");
+    }
+    // No spelling with a dot at the end is a reference at all.
+    assert!(Reference::parse("canary.sealgate.invalid./x").is_err());
+}

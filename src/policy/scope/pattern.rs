@@ -6,7 +6,7 @@
 //! The pattern's own host is folded the same way, so that no spelling of one place is outside of it
 //! (attack E8). What no name could match is an error.
 
-use crate::image::{ReferenceError, Repository, is_component};
+use crate::image::{ReferenceError, Repository, is_component, is_reserved_host};
 
 use crate::policy::syntax::error::PatternFault;
 
@@ -65,6 +65,9 @@ impl RepositoryPattern {
             return Err(short_name(first));
         }
         let host = hosts.host(first, path)?;
+        if is_reserved_host(&host) {
+            return Err(PatternFault::Reserved);
+        }
         let path = path.unwrap_or_default();
         for part in path.split('/').filter(|part| !part.is_empty()) {
             check_part(part)?;

@@ -146,6 +146,10 @@ impl Index {
     /// whatever its patterns, and no permissive one.
     pub(super) fn about(&self, name: &Name) -> DocumentSet {
         let Some(folded) = name.repository() else { return self.enforcing.clone() };
+        // `**` and other wildcards stand for every host but this one.
+        if folded.is_reserved() {
+            return DocumentSet::none_of(self.documents);
+        }
         let parts = || std::iter::once(folded.host()).chain(folded.path().split('/'));
         let mut found = DocumentSet::none_of(self.documents);
         self.images.add_matching(parts(), &mut found);

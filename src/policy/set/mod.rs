@@ -7,7 +7,7 @@ pub(super) mod kinds;
 pub(super) mod mode;
 mod query;
 mod signature_repositories;
-mod unproven;
+pub(super) mod unproven;
 
 use std::sync::Arc;
 

@@ -34,6 +34,37 @@ impl PolicySet {
         }
         sentences
     }
+
+    /// Whether no image has to prove anything, and by what; none where some images have to, or
+    /// where every image is refused.
+    #[must_use]
+    pub fn admits_everything(&self) -> Option<AdmitsEverything> {
+        if self.observes() {
+            return Some(AdmitsEverything::Observes);
+        }
+        let demands = |rule: &Rule| !rule.document.is_permissive() && !rule.document.only_denies;
+        if self.rules.iter().any(demands) {
+            return None;
+        }
+        match self.unmatched {
+            Unmatched::Admit => Some(AdmitsEverything::Unmatched),
+            Unmatched::Deny => {
+                let admits = |rule: &Rule| !rule.document.only_denies;
+                self.rules.iter().any(admits).then_some(AdmitsEverything::Policies)
+            }
+        }
+    }
+}
+
+/// Why no image has to prove anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdmitsEverything {
+    /// The set observes: nothing is refused.
+    Observes,
+    /// No policy enforces, and what no policy matches is admitted.
+    Unmatched,
+    /// Every policy accepts anything or only warns.
+    Policies,
 }
 
 fn named<'r>(rules: impl Iterator<Item = &'r Rule>) -> Option<String> {
@@ -49,6 +80,7 @@ fn named<'r>(rules: impl Iterator<Item = &'r Rule>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::AdmitsEverything;
     use crate::policy::{Documents, Material, PolicyFile, PolicySet, Unmatched};
 
     fn set(documents: &[(&str, &str, &str)], unmatched: Unmatched) -> PolicySet {
@@ -60,9 +92,31 @@ mod tests {
             )
         });
         let bytes = text.collect::<Vec<_>>().join("---\n").into_bytes();
-        let documents =
-            Documents::parse(&[PolicyFile { name: "p.yaml".to_owned(), bytes }]).unwrap();
+        let file = PolicyFile { name: "p.yaml".to_owned(), bytes };
+        // A file without a document is an error; a folder without a file is none.
+        let files = if documents.is_empty() { Vec::new() } else { vec![file] };
+        let documents = Documents::parse(&files).unwrap();
         PolicySet::build(documents, Material::default(), unmatched).unwrap()
+    }
+
+    #[test]
+    fn a_set_that_never_asks_for_proof_says_so() {
+        let digest = format!("{{digest: {{anyOf: [\"sha256:{}\"]}}}}", "a".repeat(64));
+        let anything = "{insecureAcceptAnything: true}";
+        let says = |documents: &[(&str, &str, &str)], unmatched| {
+            set(documents, unmatched).admits_everything()
+        };
+        let strict = [("strict", "enforce", &*digest), ("open", "enforce", anything)];
+        let lax = [("soft", "warn", &*digest), ("open", "enforce", anything)];
+        assert_eq!(says(&strict, Unmatched::Admit), None);
+        assert_eq!(says(&strict, Unmatched::Deny), None);
+        assert_eq!(says(&lax, Unmatched::Admit), Some(AdmitsEverything::Unmatched));
+        assert_eq!(says(&lax, Unmatched::Deny), Some(AdmitsEverything::Policies));
+        let observing = set(&strict, Unmatched::Deny).in_mode(crate::policy::Mode::Observe);
+        assert_eq!(observing.admits_everything(), Some(AdmitsEverything::Observes));
+        // Then nothing runs at all.
+        assert_eq!(says(&[], Unmatched::Deny), None);
+        assert_eq!(says(&[], Unmatched::Admit), Some(AdmitsEverything::Unmatched));
     }
 
     #[test]

@@ -307,6 +307,8 @@ pub enum PatternFault {
     },
     /// Longer than any name.
     TooLong,
+    /// The host of the image by which the gate tests itself, which is always refused.
+    Reserved,
 }
 
 /// Why a name in `signedIdentity` cannot be used.

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::error::{IdentityFault, Note, PatternFault, PolicyError, PolicyFault};
+use crate::image::RESERVED_HOST;
 use crate::policy::position::Position;
 use crate::policy::sanitize::{bounded, escaped};
 
@@ -361,6 +362,11 @@ impl fmt::Display for PatternFault {
                 write!(f, "no image name can match; write \"{}\"", escaped(write))
             }
             Self::TooLong => f.write_str("the pattern is longer than any image name (255)"),
+            Self::Reserved => write!(
+                f,
+                "{RESERVED_HOST} is the gate's own, to test itself with: its images are refused \
+                 whatever policies say"
+            ),
         }
     }
 }

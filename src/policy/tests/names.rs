@@ -3,7 +3,7 @@
 use super::support::*;
 use crate::evidence::{Name, Pod};
 use crate::image::Reference;
-use crate::policy::{Action, OtherNamespaces, PolicyFault, PolicySet, Reason};
+use crate::policy::{Action, OtherNamespaces, PatternFault, PolicyFault, PolicySet, Reason};
 
 const DIGEST: &str = "{digest: {anyOf: [\"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]}}";
 
@@ -158,4 +158,32 @@ fn thousands_of_documents_are_found_by_host() {
     assert_eq!(matched(&set, "r999.test/a", &Pod::default()), 1);
     assert_eq!(matched(&set, "r1000.test/a", &Pod::default()), 0);
     assert_eq!(set.applicable(&Name::Unknown, &Pod::default()).len(), 1000);
+}
+
+/// The image by which the gate tests itself: no pattern names its host, and no wildcard includes it.
+#[test]
+fn attack_e8_no_policy_can_be_written_for_the_reserved_host() {
+    for host in
+        ["canary.sealgate.invalid", "Canary.Sealgate.Invalid:443", "canary.sealgate.invalid:*"]
+    {
+        let text = named("test", &format!("[\"{host}/**\"]"), "{insecureAcceptAnything: true}");
+        let faults = faults(&text);
+        assert!(
+            faults
+                .iter()
+                .any(|(_, _, fault)| matches!(fault, PolicyFault::Pattern(PatternFault::Reserved))),
+            "{host}: {faults:?}"
+        );
+    }
+    let key = Signer::new();
+    let require = "{name: build, key: {files: [build.pub]}}";
+    for pattern in ["**", "*.sealgate.invalid/**", "canary.*.invalid/**"] {
+        let set = set(&named("test", &format!("[\"{pattern}\"]"), require), &[("build.pub", &key)]);
+        let matching = |name: &str| {
+            let name = Name::Known(Reference::parse(name).unwrap());
+            set.applicable(&name, &Pod::default()).len()
+        };
+        assert_eq!(matching("canary.sealgate.invalid/canary:1"), 0, "{pattern}");
+        assert_eq!(matching("canary.sealgate.invalid:443/canary:1"), 0, "{pattern}");
+    }
 }

@@ -12,6 +12,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use tokio::sync::{Notify, watch};
@@ -44,6 +45,8 @@ struct Table {
     leaving: BTreeMap<u64, i32>,
     refused: u64,
     displaced: u64,
+    /// When a kubelet called last.
+    kubelet: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -122,6 +125,18 @@ impl Connections {
     #[must_use]
     pub fn new(limit: usize, clock: Clock) -> Arc<Self> {
         Arc::new(Self { limit, table: Mutex::default(), told: Seldom::new(clock) })
+    }
+
+    /// Notes that a kubelet called now: a process asked for the runtime's status, which the kubelet
+    /// does every five seconds and no tool repeats.
+    pub(in crate::proxy) fn note_kubelet(&self, now: Instant) {
+        self.table().kubelet = Some(now);
+    }
+
+    /// When a kubelet called last; none when none has.
+    #[must_use]
+    pub fn kubelet_called(&self) -> Option<Instant> {
+        self.table().kubelet
     }
 
     /// How many there are.

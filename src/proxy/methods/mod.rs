@@ -34,6 +34,8 @@ pub enum OwnedMethod {
 
 /// The stream of events, which ends when its client or the runtime does (cri-facts H4).
 const ENDLESS: &str = "GetContainerEvents";
+/// What the kubelet asks for every five seconds (kubelet, `updateRuntimeUp`).
+const STATUS: &str = "Status";
 
 /// What happens to a request.
 #[must_use]
@@ -101,6 +103,11 @@ pub(super) fn ending(route: Route) -> CallEnding {
         Route::Own(_) => CallEnding::Awaited,
         Route::Pass(_) | Route::Unknown | Route::Refuse(_) => CallEnding::Short,
     }
+}
+
+/// Whether it is the call by which a kubelet is known that uses the gate.
+pub(super) fn is_kubelets(route: Route) -> bool {
+    matches!(route, Route::Pass(method) if method.name == STATUS)
 }
 
 /// The service and the method of a path that is exactly a forwarded service, a slash and letters; a

@@ -1,0 +1,29 @@
+//! `sealgate canary`.
+
+use crate::cli::status::{ask_daemon, print_enforcing};
+use crate::cli::terminal::screen::{Exit, Screen};
+
+use crate::config::Settings;
+use crate::control::{Answer, Request};
+
+/// Has the running gate test itself; 1 when something speaks against it.
+pub(in crate::cli) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
+    match ask_daemon(settings, Request::Canary) {
+        Ok(Answer::Tested(status)) => {
+            if screen.is_json() {
+                screen.json(&status);
+            } else {
+                print_enforcing(&status, screen);
+            }
+            if status.enforcing { Exit::Done } else { Exit::Refused }
+        }
+        Ok(_) => {
+            screen.complain("the gate did not understand; is it of the same version?");
+            Exit::Unable
+        }
+        Err(error) => {
+            screen.complain(&error);
+            Exit::Unable
+        }
+    }
+}

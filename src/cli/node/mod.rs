@@ -1,0 +1,4 @@
+//! Commands about the node as it is: whether nothing goes around the gate.
+
+pub(super) mod canary;
+pub(super) mod doctor;

@@ -1,0 +1,115 @@
+//! How the running gate is, by its own word, and the clock.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::check::Check;
+use crate::control::Status;
+
+/// How far the clock may be behind what is on record: as the gate itself has it.
+const BEHIND: SignedDuration = SignedDuration::from_secs(60);
+
+/// What the running gate says of itself; `error` says why it says nothing, and `own` is the version
+/// of this program.
+#[must_use]
+pub fn gate(status: Result<&Status, &str>, own: &str) -> Vec<Check> {
+    let start = "systemctl enable --now sealgate.socket sealgate.service; journalctl -u sealgate";
+    let status = match status {
+        Ok(status) => status,
+        Err(why) => return vec![Check::fail("gate", why, start)],
+    };
+    let restart = "systemctl restart sealgate.service";
+    let running = format!("version {}, process {}", status.version, status.pid);
+    let mut checks = vec![if status.version == own {
+        Check::ok("gate", format!("runs: {running}"))
+    } else {
+        Check::warn("gate", format!("runs another version than {own}: {running}"), restart)
+    }];
+    checks.push(match &status.policy.reload_error {
+        None => {
+            Check::ok("gate-policy", format!("generation {} is in force", status.policy.generation))
+        }
+        Some(error) => {
+            let first = error.lines().next().unwrap_or_default();
+            let seen = format!("the last reload was not taken: {first}");
+            Check::fail("gate-policy", seen, "sealgate policy check; systemctl reload sealgate")
+        }
+    });
+    checks.push(match &status.runtime.error {
+        None => Check::ok("containerd", status.runtime.version.clone().unwrap_or_default()),
+        Some(error) => Check::fail("containerd", error, "systemctl status containerd"),
+    });
+    let audit = &status.audit;
+    checks.push(if audit.healthy {
+        Check::ok("gate-log", format!("{} records written", audit.written))
+    } else {
+        let why = audit.error.clone().unwrap_or_else(|| "records wait for the disk".to_owned());
+        Check::fail("gate-log", why, "look at the disk of audit.path")
+    });
+    checks.push(match &status.evidence.error {
+        None => Check::ok("gate-evidence", format!("{} entries", status.evidence.entries)),
+        Some(error) => Check::fail("gate-evidence", error, "look at the disk of evidence.path"),
+    });
+    checks.push(enforcing(status));
+    checks
+}
+
+/// What the gate's test of itself shows. The kubelet and the policies have lines of their own.
+fn enforcing(status: &Status) -> Check {
+    let breach = status.enforcing.doubts.iter().find(|doubt| doubt.breach);
+    match (breach, status.enforcing.doubts.first()) {
+        (Some(doubt), _) => Check::fail(
+            "enforcing",
+            format!("{}: {}", doubt.reason, doubt.seen),
+            "find out who listens: ss -xlp; systemctl restart sealgate.socket sealgate.service",
+        ),
+        (None, Some(doubt)) if doubt.reason == "no-kubelet" => {
+            let mend = "switch the kubelet over: docs/install.md";
+            Check::warn("enforcing", format!("{}: {}", doubt.reason, doubt.seen), mend)
+        }
+        (None, Some(doubt)) => {
+            let seen = format!("not known to enforce, see above: {}", doubt.reason);
+            Check::warn("enforcing", seen, "mend what is said above; sealgate canary")
+        }
+        (None, None) => Check::ok("enforcing", "an unsigned image was refused on the socket"),
+    }
+}
+
+/// Whether the clock can be believed: `known` is the latest time on record, `synchronized` whether
+/// something keeps the clock right, where that can be told.
+#[must_use]
+pub fn clock(now: Timestamp, known: Option<Timestamp>, synchronized: bool) -> Check {
+    let set = "timedatectl set-ntp true; if the clock is right now: sealgate clock lower";
+    match known {
+        Some(known) if known.duration_since(now) > BEHIND => Check::fail(
+            "clock",
+            format!("the clock says {now:.0}, and decisions were recorded until {known:.0}"),
+            set,
+        ),
+        Some(_) | None if synchronized => Check::ok("clock", format!("{now:.0}, synchronized")),
+        Some(_) | None => Check::warn(
+            "clock",
+            format!("{now:.0}; neither systemd-timesyncd nor chrony says that it is synchronized"),
+            set,
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Outcome;
+
+    #[test]
+    fn a_clock_behind_the_record_fails() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(clock(at(1000), Some(at(1060)), true).outcome, Outcome::Ok);
+        assert_eq!(clock(at(1000), Some(at(1061)), true).outcome, Outcome::Fail);
+        assert_eq!(clock(at(1000), None, false).outcome, Outcome::Warn);
+    }
+
+    #[test]
+    fn a_gate_that_does_not_answer_fails() {
+        let checks = gate(Err("nobody listens"), "0");
+        assert_eq!((checks.len(), checks[0].id, checks[0].outcome), (1, "gate", Outcome::Fail));
+    }
+}

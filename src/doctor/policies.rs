@@ -1,0 +1,167 @@
+//! Whether policies can be loaded and ask for proof, what of them ends, and which images of the node
+//! none of them matches.
+
+use jiff::Timestamp;
+
+use super::check::Check;
+use crate::evidence::{Name, Pod};
+use crate::image::Reference;
+use crate::loader::{LoadError, Loaded, TrustOptions, Watch};
+use crate::policy::{AdmitsEverything, PolicySet, Unmatched};
+
+/// Most images that a line names.
+const NAMED_MAX: usize = 5;
+
+/// What there is to say of the policies, as the loader found them.
+#[must_use]
+pub fn policies(
+    loaded: &Result<Loaded, LoadError>,
+    trust: &TrustOptions,
+    now: Timestamp,
+) -> Vec<Check> {
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            let say = |problem: &crate::loader::Problem| {
+                Check::fail("policies", problem.to_string(), "correct it: sealgate policy check")
+            };
+            return error.problems.iter().map(say).collect();
+        }
+    };
+    let set = &loaded.policies;
+    let count = set.len();
+    let mut checks =
+        vec![Check::ok("policies", format!("{count} documents, generation {}", set.generation()))];
+    let mend = "look at it: sealgate policy check";
+    checks.extend(
+        loaded.warnings.iter().map(|warning| Check::warn("policies", warning.to_string(), mend)),
+    );
+    checks.extend(proof(set));
+    checks.extend(ends(loaded, trust, now));
+    checks
+}
+
+fn proof(set: &PolicySet) -> Vec<Check> {
+    let mend = "write a policy that enforces: sealgate-policy(5)";
+    let everything = set.admits_everything().map(|why| match why {
+        AdmitsEverything::Observes => {
+            "nothing has to prove anything: policy.mode is \"observe\", and nothing is refused"
+        }
+        AdmitsEverything::Unmatched => {
+            "nothing has to prove anything: no policy enforces, and policy.unmatched admits the rest"
+        }
+        AdmitsEverything::Policies => {
+            "nothing has to prove anything: every policy accepts anything or only warns"
+        }
+    });
+    if let Some(seen) = everything {
+        return vec![Check::fail("policy-proof", seen, mend)];
+    }
+    if set.unmatched() == Unmatched::Admit {
+        let seen = "whatever no policy matches runs without proof";
+        return vec![Check::warn("policy-proof", seen, "set policy.unmatched = \"deny\"")];
+    }
+    let sentences = set.unproven();
+    if sentences.is_empty() {
+        return vec![Check::ok("policy-proof", "every image that runs has proven something")];
+    }
+    sentences
+        .into_iter()
+        .map(|sentence| Check::warn("policy-proof", sentence, "intended? sealgate policy check"))
+        .collect()
+}
+
+fn ends(loaded: &Loaded, trust: &TrustOptions, now: Timestamp) -> Vec<Check> {
+    let roots = trust.update.iter().chain(&loaded.roots).map(String::as_str);
+    let watch = Watch::new(trust, roots, loaded.ends.iter().cloned());
+    let ended: Vec<&str> =
+        loaded.ends.iter().filter(|(_, at)| *at < now).map(|(what, _)| what.as_str()).collect();
+    let mut checks: Vec<Check> = ended
+        .iter()
+        .map(|what| {
+            Check::fail("trust", format!("{what} has ended"), "replace it: sealgate-policy(5)")
+        })
+        .collect();
+    // What has ended is said above; of the rest what the gate itself would warn of.
+    let is_said = |warning: &str| {
+        ended.iter().any(|what| warning.starts_with(&*what.escape_default().to_string()))
+    };
+    checks.extend(
+        watch
+            .warnings(now)
+            .into_iter()
+            .filter(|warning| !is_said(warning))
+            .map(|warning| Check::warn("trust", warning, "sealgate trust update, or a new key")),
+    );
+    if checks.is_empty() {
+        checks.push(Check::ok("trust", "no key and no trust root ends soon"));
+    }
+    checks
+}
+
+/// Which of these images no policy is about, in any namespace.
+#[must_use]
+pub fn images(set: &PolicySet, names: &[String]) -> Check {
+    let pod = Pod::default();
+    let unmatched: Vec<&str> = names
+        .iter()
+        .filter(|name| {
+            Reference::parse(name).is_ok_and(|reference| {
+                let name = Name::Known(reference);
+                set.applicable(&name, &pod).is_empty() && set.elsewhere(&name, &pod).is_none()
+            })
+        })
+        .map(String::as_str)
+        .collect();
+    if unmatched.is_empty() {
+        return Check::ok("images", format!("every one of {} names has a policy", names.len()));
+    }
+    let named = unmatched.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    let more = unmatched.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let seen = format!("no policy matches {} of {}: {named}{more}", unmatched.len(), names.len());
+    Check::warn("images", seen, "write a policy for them, or remove them from the node")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Outcome;
+    use crate::policy::{Documents, Material, PolicyFile};
+
+    fn set(require: &str, unmatched: Unmatched) -> PolicySet {
+        let text = format!(
+            "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: a}}\nspec:\n  \
+             images: [\"a.test/**\"]\n  require: {require}\n"
+        );
+        let file = PolicyFile { name: "p.yaml".to_owned(), bytes: text.into_bytes() };
+        let documents = Documents::parse(&[file]).unwrap();
+        PolicySet::build(documents, Material::default(), unmatched).unwrap()
+    }
+
+    fn digest() -> String {
+        format!("{{digest: {{anyOf: [\"sha256:{}\"]}}}}", "a".repeat(64))
+    }
+
+    #[test]
+    fn what_asks_for_no_proof_fails_and_what_asks_for_some_is_a_warning() {
+        let outcome = |set: &PolicySet| proof(set)[0].outcome;
+        let anything = "{insecureAcceptAnything: true}";
+        assert_eq!(outcome(&set(&digest(), Unmatched::Deny)), Outcome::Ok);
+        assert_eq!(outcome(&set(&digest(), Unmatched::Admit)), Outcome::Warn);
+        assert_eq!(outcome(&set(anything, Unmatched::Deny)), Outcome::Fail);
+        assert_eq!(outcome(&set(anything, Unmatched::Admit)), Outcome::Fail);
+    }
+
+    #[test]
+    fn images_without_a_policy_are_named() {
+        let set = set(&digest(), Unmatched::Deny);
+        let of = |names: &[&str]| {
+            images(&set, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&["a.test/x:1", "sha256:no-name"]).outcome, Outcome::Ok);
+        let check = of(&["a.test/x:1", "b.test/x:1"]);
+        assert_eq!(check.outcome, Outcome::Warn);
+        assert_eq!(check.seen, "no policy matches 1 of 2: b.test/x:1");
+    }
+}
