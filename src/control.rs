@@ -52,6 +52,8 @@ pub enum Request {
     CacheFlush,
     /// Judge as of what the clock says, although something was recorded at a later time.
     ClockLower,
+    /// Read the policies and keys again, and say whether they are in force.
+    Reload,
 }
 
 /// How the gate is.
@@ -125,6 +127,12 @@ pub struct PolicyStatus {
     /// What lets images run without proof.
     #[serde(default)]
     pub unproven: Vec<String>,
+    /// How many entries deny lists have.
+    #[serde(default)]
+    pub denied: usize,
+    /// How many exceptions there are.
+    #[serde(default)]
+    pub exceptions: usize,
 }
 
 /// Trust roots and keys that end.
@@ -314,6 +322,15 @@ pub enum Answer {
         from: String,
         /// As of when is judged now.
         to: String,
+    },
+    /// To [`Request::Reload`]: what is in force now.
+    Reloaded {
+        /// The generation of the documents.
+        generation: String,
+        /// The generation of the keys.
+        trust_generation: String,
+        /// Why a change of what is denied is not on record; none when it is, or nothing changed.
+        not_recorded: Option<String>,
     },
     /// The request was understood and could not be done; why.
     NotDone(String),

@@ -28,7 +28,7 @@ use crate::cri::Calls;
 use crate::cri::{Gate, Parts, Recorder};
 use crate::evidence_store::{self, Store};
 use crate::image::Platform;
-use crate::loader::{Loaded, TrustOptions, Watch};
+use crate::loader::{FolderState, Loaded, TrustOptions, Watch};
 use crate::metrics;
 use crate::nri::Tripwire;
 use crate::policy::Freshness;
@@ -95,6 +95,8 @@ struct Daemon {
     settings: Settings,
     since: Instant,
     policy: Mutex<PolicyState>,
+    /// One reload after the other.
+    reloading: tokio::sync::Mutex<()>,
     /// Why the latest time on record is not kept; none when it is.
     floor_error: Mutex<Option<String>>,
     tripwire: Arc<Tripwire>,
@@ -103,10 +105,11 @@ struct Daemon {
 }
 
 /// What the last loading of the policy said.
-#[derive(Default)]
 struct PolicyState {
     noted: Noted,
     reload_error: Option<String>,
+    /// Where it was loaded from, and how the folders were then.
+    seen: (loader::Options, FolderState),
 }
 
 /// What an operator should know about a policy that was loaded.
@@ -210,6 +213,7 @@ async fn serve(
     tokio::spawn(keep_watchdog_fed());
     tokio::spawn(Arc::clone(&daemon).keep_time());
     tokio::spawn(Arc::clone(&daemon).keep_testing());
+    tokio::spawn(Arc::clone(&daemon).reload_on_change());
     keep_store(&daemon.gate, opening).await;
     // Once the evidence is there: it may be all that there is.
     let recorder = Arc::clone(&daemon.recorder);
@@ -326,8 +330,13 @@ fn freshness(options: &evidence_store::Options) -> Freshness {
 }
 
 fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, DaemonError> {
+    // First: what changes from here on is seen.
+    let seen = (settings.policy.clone(), FolderState::of(&settings.policy));
     let (gate, noted) = gate(settings)?;
     noted.warn();
+    for notice in gate.policy().exception_notices(gate.now()) {
+        tracing::warn!("policy: {}", notice.text());
+    }
     if let Some(warning) = clock_warning(&gate, now()) {
         tracing::warn!("{warning}");
     }
@@ -344,7 +353,8 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
         config: config.to_owned(),
         settings: settings.clone(),
         since: CLOCK.steady(),
-        policy: Mutex::new(PolicyState { noted, reload_error: None }),
+        reloading: tokio::sync::Mutex::new(()),
+        policy: Mutex::new(PolicyState { noted, reload_error: None, seen }),
         floor_error,
         tripwire: Arc::default(),
         canary: canary::Canary::new(socket),

@@ -176,6 +176,17 @@ pub enum Noted {
     /// Refusals that were counted and not written, to keep space for admissions: too many different
     /// ones, or too little space on the disk.
     Counted(Tally),
+    /// What deny lists strike off has changed; in force since this note.
+    DenyListsChanged {
+        /// What is denied now and was not, with its list and reason.
+        added: Vec<String>,
+        /// What was denied and is not any more.
+        removed: Vec<String>,
+        /// How many more there are.
+        omitted: u64,
+        /// The generation of the policies in force since.
+        policy_generation: String,
+    },
     /// An operator had the time as of which the gate judges set back to what the node's clock says:
     /// records had been written by a clock that was ahead.
     ClockLowered {
@@ -347,9 +358,11 @@ impl Tally {
         }
         self.begin(many, time);
         let count = match ended.verdict {
-            Verdict::Admitted | Verdict::Warned | Verdict::Unmatched | Verdict::Unverified => {
-                &mut self.admitted
-            }
+            Verdict::Admitted
+            | Verdict::Warned
+            | Verdict::Unmatched
+            | Verdict::Unverified
+            | Verdict::Excepted => &mut self.admitted,
             Verdict::Refused => &mut self.refused,
             Verdict::Unable => &mut self.unable,
             Verdict::Unreachable => &mut self.unreachable,

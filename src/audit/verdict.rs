@@ -17,6 +17,9 @@ pub enum Verdict {
     Unmatched,
     /// Let through by policies that accept anything: nothing was asked for.
     Unverified,
+    /// Let through by an exception, though the policies are not satisfied: somebody answers for it
+    /// until a day.
+    Excepted,
     /// Evaluated, and not satisfied.
     Refused,
     /// Could not be evaluated: something is there and cannot be read or may not be.
@@ -27,11 +30,12 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, those that let an image run first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Admitted,
         Self::Warned,
         Self::Unmatched,
         Self::Unverified,
+        Self::Excepted,
         Self::Refused,
         Self::Unable,
         Self::Unreachable,
@@ -40,7 +44,10 @@ impl Verdict {
     /// Whether it lets the image run, with proof or without.
     #[must_use]
     pub const fn is_admission(self) -> bool {
-        matches!(self, Self::Admitted | Self::Warned | Self::Unmatched | Self::Unverified)
+        matches!(
+            self,
+            Self::Admitted | Self::Warned | Self::Unmatched | Self::Unverified | Self::Excepted
+        )
     }
 
     /// The word that records, the journal and people use.
@@ -51,6 +58,7 @@ impl Verdict {
             Self::Warned => "warned",
             Self::Unmatched => "unmatched",
             Self::Unverified => "unverified",
+            Self::Excepted => "excepted",
             Self::Refused => "refused",
             Self::Unable => "unable",
             Self::Unreachable => "unreachable",

@@ -34,7 +34,8 @@ pub(super) struct Tail {
     /// Only what was let through in observe mode, although it would have been refused.
     #[arg(long)]
     observed: bool,
-    /// Only this verdict: admitted, warned, unmatched, unverified, refused, unable or unreachable.
+    /// Only this verdict: admitted, warned, unmatched, unverified, excepted, refused, unable or
+    /// unreachable.
     #[arg(long, value_name = "VERDICT", value_parser = verdict)]
     verdict: Option<Verdict>,
     /// Only what the gate saw beside decisions, like a container that it did not admit.
@@ -217,6 +218,7 @@ fn tone_of(record: &Record) -> Tone {
         Verdict::Warned
         | Verdict::Unmatched
         | Verdict::Unverified
+        | Verdict::Excepted
         | Verdict::Unable
         | Verdict::Unreachable => Tone::Warn,
     }

@@ -24,7 +24,13 @@ pub(super) fn lower(settings: &Settings, screen: &mut Screen) -> Exit {
             screen.complain(&format!("not lowered: {why}"));
             Exit::Refused
         }
-        Ok(Answer::Status(_) | Answer::Tested(_) | Answer::Flushed(_) | Answer::Unknown(_)) => {
+        Ok(
+            Answer::Status(_)
+            | Answer::Tested(_)
+            | Answer::Flushed(_)
+            | Answer::Reloaded { .. }
+            | Answer::Unknown(_),
+        ) => {
             screen.complain("the gate did not understand; is it of the same version?");
             Exit::Unable
         }

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
-use crate::{loader, registry};
+use crate::policy::ExceptionNotice;
+use crate::{daemon, loader, registry};
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -24,6 +25,8 @@ pub(super) struct Options {
 struct Checked {
     sound: bool,
     documents: usize,
+    denied: usize,
+    exceptions: usize,
     generation: Option<String>,
     trust_generation: Option<String>,
     warnings: Vec<String>,
@@ -37,18 +40,12 @@ pub(super) fn check(options: &Options, settings: &Settings, screen: &mut Screen)
     policy.policies = options.folder.clone().unwrap_or(policy.policies);
     policy.keys = options.keys.clone().unwrap_or(policy.keys);
     let mut checked = match loader::load(&policy, &settings.trust) {
-        Ok(loaded) => Checked {
-            sound: true,
-            documents: loaded.policies.len(),
-            generation: Some(loaded.policies.generation().to_owned()),
-            trust_generation: Some(loaded.policies.trust_generation().to_owned()),
-            warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
-            unproven: loaded.policies.unproven(),
-            errors: Vec::new(),
-        },
+        Ok(loaded) => of(&loaded, settings),
         Err(error) => Checked {
             sound: false,
             documents: 0,
+            denied: 0,
+            exceptions: 0,
             generation: None,
             trust_generation: None,
             warnings: Vec::new(),
@@ -68,6 +65,32 @@ pub(super) fn check(options: &Options, settings: &Settings, screen: &mut Screen)
         print(&checked, screen);
     }
     if checked.sound { Exit::Done } else { Exit::Refused }
+}
+
+fn of(loaded: &loader::Loaded, settings: &Settings) -> Checked {
+    let set = &loaded.policies;
+    // As the gate judges: nothing that ended counts again by a clock that was set back.
+    let now = daemon::known_time(settings).0.max(Some(daemon::now())).unwrap_or_default();
+    let (mut warnings, mut errors): (Vec<String>, Vec<String>) =
+        (loaded.warnings.iter().map(ToString::to_string).collect(), Vec::new());
+    for notice in set.exception_notices(now) {
+        match notice {
+            ExceptionNotice::EndsSoon(text) => warnings.push(text),
+            // The set loads, for a gate that restarts; the exception admits nothing.
+            ExceptionNotice::NotInForce(text) => errors.push(text),
+        }
+    }
+    Checked {
+        sound: errors.is_empty(),
+        documents: set.len(),
+        denied: set.denied().count(),
+        exceptions: set.exceptions(),
+        generation: Some(set.generation().to_owned()),
+        trust_generation: Some(set.trust_generation().to_owned()),
+        warnings,
+        unproven: set.unproven(),
+        errors,
+    }
 }
 
 fn print(checked: &Checked, screen: &mut Screen) {

@@ -4,7 +4,7 @@
 use lru::LruCache;
 
 use super::local_image::LocalPermit;
-use super::{Gate, Refusal};
+use super::{Gate, PolicyMark, Refusal};
 use crate::cache::lock_or_empty;
 use crate::containerd::{Expected, ExpectedVolume, Proven};
 
@@ -53,16 +53,21 @@ impl Gate {
         self.runtime.prove_container(made.id, &expected).await.map_err(Refusal::from)
     }
 
-    /// Lets a proven container start from now on, without another look. What it rests on must be on
-    /// record: a start of it writes no other.
-    pub fn remember_proven(&self, proven: &Proven) {
-        lock_or_empty(&self.proven, LruCache::clear).put(proven.container().to_owned(), ());
+    /// Lets a proven container start from now on, without another look, as long as the documents
+    /// that it was admitted under are in force. What it rests on must be on record: a start of it
+    /// writes no other.
+    pub fn remember_proven(&self, proven: &Proven, under: PolicyMark) {
+        lock_or_empty(&self.proven, LruCache::clear).put(proven.container().to_owned(), under);
     }
 
-    /// Whether this process proved the container, after its admission was recorded.
+    /// Whether this process proved the container, after its admission was recorded. One that was
+    /// admitted under other documents than are in force is decided on again: what it runs may have
+    /// been struck off since.
     #[must_use]
     pub fn proven_before(&self, container: &str) -> Option<ProvenBefore> {
-        lock_or_empty(&self.proven, LruCache::clear).get(container).map(|()| ProvenBefore(()))
+        let in_force = PolicyMark::of(&self.policy());
+        let mut proven = lock_or_empty(&self.proven, LruCache::clear);
+        proven.get(container).filter(|under| **under == in_force).map(|_| ProvenBefore(()))
     }
 
     /// Removes a container that could not be proven.

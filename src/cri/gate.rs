@@ -34,9 +34,22 @@ pub struct Gate {
     pub(super) pulled: tokio::sync::Notify,
     pub(super) naming: TagNaming,
     canary: Arc<Canary>,
-    pub(super) proven: Mutex<LruCache<String, ()>>,
+    /// With the generations of the documents and keys that it was admitted under.
+    pub(super) proven: Mutex<LruCache<String, PolicyMark>>,
     /// Held while the image of sandboxes is brought.
     pub(super) sandbox_pull: tokio::sync::Mutex<()>,
+}
+
+/// Which documents and keys were in force: what was decided under others is decided again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyMark(String, String);
+
+impl PolicyMark {
+    /// Of a set.
+    #[must_use]
+    pub fn of(set: &PolicySet) -> Self {
+        Self(set.generation().to_owned(), set.trust_generation().to_owned())
+    }
 }
 
 /// What a gate is made of.

@@ -24,7 +24,7 @@ pub use calls::Calls;
 pub use canary::{Canary, ExpectedCanary};
 pub use container_proof::{CreatedContainer, CreatedVolume, ProvenBefore};
 pub use forwarded_pull::ForwardedPull;
-pub use gate::{Gate, Parts, Remembered};
+pub use gate::{Gate, Parts, PolicyMark, Remembered};
 pub use local_image::LocalPermit;
 pub use pending_creates::PendingCreates;
 pub use pull_decision::{PullPermit, PullTarget};

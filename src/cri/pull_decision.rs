@@ -176,6 +176,9 @@ impl Gate {
         canary::not_reserved(&reference)?;
         let name = Name::Known(reference.clone());
         let applicable = set.applicable(&name, &ask.pod);
+        if let Some(denial) = set.struck_off_name(&name) {
+            return Err(Refusal::Denied(Arc::new(denial)).into());
+        }
         if denies_unmatched(&set, &applicable) {
             let elsewhere = set.elsewhere(&name, &ask.pod);
             return Err(Refusal::NoPolicy { image: reference.to_string(), elsewhere }.into());
@@ -214,8 +217,8 @@ impl Gate {
             timings.note_evidence(declined.looked.map(|looked| looked.of_answer(answer.cached)));
             let denial = declined.denial;
             denied(match no_child {
-                Some(why) => Refusal::NoChild { why, denial },
-                None => Refusal::Denied(denial),
+                Some(why) if !denial.is_struck_off() => Refusal::NoChild { why, denial },
+                Some(_) | None => Refusal::Denied(denial),
             })
         })?;
         let digest = admission.permit().pinned().clone();

@@ -38,6 +38,7 @@ impl Daemon {
                 Answer::Flushed(MemoryStatus::from(forgotten))
             }
             Request::ClockLower => self.lower_clock().await,
+            Request::Reload => self.reload_now().await,
         }
     }
 
@@ -69,6 +70,7 @@ impl Daemon {
                 warned: decided.warned,
                 unmatched: decided.unmatched,
                 unverified: decided.unverified,
+                excepted: decided.excepted,
                 refused: decided.refused,
                 unable: decided.unable,
                 unreachable: decided.unreachable,
@@ -182,8 +184,15 @@ impl Daemon {
                     .iter()
                     .cloned()
                     .chain(self.clock_warnings())
+                    .chain(
+                        set.exception_notices(self.gate.now())
+                            .iter()
+                            .map(|notice| notice.text().to_owned()),
+                    )
                     .collect(),
                 unproven: set.unproven(),
+                denied: set.denied().count(),
+                exceptions: set.exceptions(),
             },
             trust: TrustStatus {
                 roots: state.noted.watch.roots.iter().map(|kept| kept.name.clone()).collect(),

@@ -260,6 +260,7 @@ fn denied(reason: &Reason) -> &'static str {
         Reason::KeysNotDistinct => "keys-not-distinct",
         Reason::DigestNotListed => "digest-not-listed",
         Reason::DigestDenied { .. } => "digest-denied",
+        Reason::RepositoryDenied { .. } => "repository-denied",
         Reason::NoOrigin => "no-origin",
         Reason::NoName => "no-name",
         Reason::Unreachable { .. } => "signatures-unreachable",

@@ -8,6 +8,7 @@
 
 mod error;
 mod files;
+mod folder_state;
 pub mod lifetime;
 mod roots;
 mod shipped;
@@ -24,6 +25,8 @@ use crate::policy::{
     Unmatched,
 };
 use crate::verify::{PublicKey, TrustRoot};
+
+pub use folder_state::FolderState;
 
 pub use error::{FileFault, LoadError, Problem, RootFault, Warning};
 pub use roots::{
@@ -67,6 +70,29 @@ pub struct Options {
     /// What the gate does about an image that is denied: `enforce` refuses it, `observe` records
     /// that it would have been refused and forwards the call. Default: `enforce`.
     pub mode: Mode,
+    /// How many days ahead the end of an Exception may be, 1 to 3650. One that ends later, like one
+    /// that has ended, admits nothing. Default: 90.
+    pub max_exception_days: u16,
+}
+
+/// Days that an exception may have at most, ten years; 1 at least.
+const EXCEPTION_DAYS_MAX: u16 = 3650;
+
+/// A file as it would be, to be read in place of what is there.
+#[derive(Debug)]
+pub struct Candidate<'c> {
+    /// Its name in the folder of policies.
+    pub name: &'c str,
+    /// What it would hold; none when it would be gone.
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl Options {
+    /// How far ahead the end of an exception may be.
+    fn exception_span(&self) -> jiff::SignedDuration {
+        let days = self.max_exception_days.clamp(1, EXCEPTION_DAYS_MAX);
+        jiff::SignedDuration::from_hours(24 * i64::from(days))
+    }
 }
 
 impl Default for Options {
@@ -76,6 +102,7 @@ impl Default for Options {
             keys: PathBuf::from("/etc/sealgate/keys"),
             unmatched: Unmatched::Deny,
             mode: Mode::Enforce,
+            max_exception_days: 90,
         }
     }
 }
@@ -98,9 +125,21 @@ pub struct Loaded {
 /// # Errors
 /// [`LoadError`] with every problem that was found.
 pub fn load(options: &Options, trust: &TrustOptions) -> Result<Loaded, LoadError> {
+    load_with(options, trust, None)
+}
+
+/// The same, as it would be with one file of the folder of policies replaced.
+///
+/// # Errors
+/// [`LoadError`] with every problem that was found.
+pub fn load_with(
+    options: &Options,
+    trust: &TrustOptions,
+    candidate: Option<&Candidate<'_>>,
+) -> Result<Loaded, LoadError> {
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
-    let reader = policy_files(&options.policies, &mut problems, &mut warnings);
+    let reader = policy_files(&options.policies, candidate, (&mut problems, &mut warnings));
     let documents = match reader.finish() {
         Ok(documents) if problems.is_empty() => documents,
         Ok(_) => return Err(LoadError { problems }),
@@ -127,7 +166,8 @@ pub fn load(options: &Options, trust: &TrustOptions) -> Result<Loaded, LoadError
     let roots = material.roots.keys().cloned().collect();
     match PolicySet::build(documents, material, options.unmatched) {
         Ok(policies) => {
-            let policies = policies.in_mode(options.mode);
+            let span = options.exception_span();
+            let policies = policies.with_exception_span(span).in_mode(options.mode);
             let ends =
                 policies.expiries().into_iter().map(|expiry| (expiry.what, expiry.until)).collect();
             Ok(Loaded { policies, warnings, roots, ends })
@@ -142,17 +182,22 @@ pub fn load(options: &Options, trust: &TrustOptions) -> Result<Loaded, LoadError
 /// they are read: only what they say is held.
 fn policy_files(
     folder: &Path,
-    problems: &mut Vec<Problem>,
-    warnings: &mut Vec<Warning>,
+    candidate: Option<&Candidate<'_>>,
+    (problems, warnings): (&mut Vec<Problem>, &mut Vec<Warning>),
 ) -> DocumentsReader {
     let mut reader = DocumentsReader::default();
-    let names = match files::names(folder, FILES_MAX) {
+    let mut names = match files::names(folder, FILES_MAX) {
         Ok(names) => names,
         Err(fault) => {
             problems.push(Problem::File { file: folder.to_owned(), fault });
             return reader;
         }
     };
+    if let Some(candidate) = candidate {
+        names.retain(|name| name != candidate.name);
+        names.extend(candidate.bytes.iter().map(|_| candidate.name.into()));
+        names.sort();
+    }
     let mut paths = Vec::new();
     for name in names.into_iter().filter(|name| !name.as_encoded_bytes().starts_with(b".")) {
         let path = folder.join(&name);
@@ -163,7 +208,7 @@ fn policy_files(
     }
     let mut total = 0usize;
     for batch in paths.chunks(BATCH) {
-        for (file, parsed) in batch.iter().zip(parsed(batch)) {
+        for (file, parsed) in batch.iter().zip(parsed(batch, candidate)) {
             let left = TOTAL_MAX.saturating_sub(total);
             match parsed {
                 Ok(parsed) if parsed.length() > left => {
@@ -183,7 +228,10 @@ fn policy_files(
 }
 
 /// The policy files at these paths, in their order, read side by side.
-fn parsed(paths: &[PathBuf]) -> Vec<Result<ParsedFile, FileFault>> {
+fn parsed(
+    paths: &[PathBuf],
+    candidate: Option<&Candidate<'_>>,
+) -> Vec<Result<ParsedFile, FileFault>> {
     let next = AtomicUsize::new(0);
     let read = || {
         let mut read = Vec::new();
@@ -191,7 +239,10 @@ fn parsed(paths: &[PathBuf]) -> Vec<Result<ParsedFile, FileFault>> {
             let number = next.fetch_add(1, Ordering::Relaxed);
             paths.get(number).map(|path| (number, path))
         } {
-            let file = files::read(path, FILE_MAX);
+            let written = candidate
+                .filter(|candidate| path.file_name().is_some_and(|name| name == candidate.name))
+                .and_then(|candidate| candidate.bytes.clone());
+            let file = written.map_or_else(|| files::read(path, FILE_MAX), Ok);
             let file =
                 file.map(|bytes| PolicyFile { name: path.to_string_lossy().into_owned(), bytes });
             read.push((number, file.map(|file| file.parse())));

@@ -26,7 +26,7 @@ impl Folders {
             policies: root.path().join("policies"),
             keys: root.path().join("keys"),
             unmatched: Unmatched::Deny,
-            mode: Mode::Enforce,
+            ..Options::default()
         };
         for folder in [&options.policies, &options.keys] {
             fs::create_dir(folder).unwrap();

@@ -15,6 +15,8 @@ pub struct Decisions {
     pub unmatched: u64,
     /// Let through by policies that accept anything.
     pub unverified: u64,
+    /// Let through by an exception.
+    pub excepted: u64,
     /// Refused by the policy.
     pub refused: u64,
     /// Not decided, since something could not be used.
@@ -141,21 +143,14 @@ impl Readings {
         let help = "1 when the gate is in observe mode and refuses nothing for what policies or settings say.";
         family(&mut text, "sealgate_observe_mode", "gauge", help, one(self.observes));
         self.audit.write(&mut text);
-        let Decisions {
-            admitted,
-            warned,
-            unmatched,
-            unverified,
-            refused,
-            unable,
-            unreachable,
-            observed,
-        } = self.decisions;
+        let Decisions { admitted, warned, unmatched, unverified, excepted, .. } = self.decisions;
+        let Decisions { refused, unable, unreachable, observed, .. } = self.decisions;
         let let_through = [
             ("admitted", admitted),
             ("warned", warned),
             ("unmatched", unmatched),
             ("unverified", unverified),
+            ("excepted", excepted),
         ];
         let not = [("refused", refused), ("unable", unable), ("unreachable", unreachable)];
         let verdicts = let_through.into_iter().chain(not);
@@ -343,6 +338,7 @@ sealgate_decisions_total{verdict=\"admitted\"} 5000000000
 sealgate_decisions_total{verdict=\"warned\"} 8
 sealgate_decisions_total{verdict=\"unmatched\"} 0
 sealgate_decisions_total{verdict=\"unverified\"} 9
+sealgate_decisions_total{verdict=\"excepted\"} 6
 sealgate_decisions_total{verdict=\"refused\"} 2
 sealgate_decisions_total{verdict=\"unable\"} 0
 sealgate_decisions_total{verdict=\"unreachable\"} 1
@@ -414,6 +410,7 @@ sealgate_enforcing 0
                 warned: 8,
                 unmatched: 0,
                 unverified: 9,
+                excepted: 6,
                 refused: 2,
                 unable: 0,
                 unreachable: 1,

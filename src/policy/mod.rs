@@ -79,9 +79,10 @@ mod tests;
 
 pub use crate::policy::condition::error::{ConditionError, ConditionFault};
 pub use crate::policy::document::action::Action;
+pub use crate::policy::document::deny_entry::{Denied, DenyEntry, Fingerprint, IdentityText};
 pub use crate::policy::document::signature_sources::{Freshness, SIGNATURE_REPOSITORIES_MAX};
 pub use crate::policy::evaluate::case::Case;
-pub use crate::policy::evaluate::finding::Finding;
+pub use crate::policy::evaluate::finding::{DeniedSigner, Finding};
 pub use crate::policy::evaluate::judge::Sifted;
 pub use crate::policy::evaluate::permit::{Class, Denial, Permit, Reason, Verdict};
 pub use crate::policy::evaluate::report::{
@@ -95,6 +96,8 @@ pub use crate::policy::position::Position;
 pub use crate::policy::requirement::material::Material;
 pub use crate::policy::scope::image_scope::{ImageScope, ScopeFault};
 pub use crate::policy::set::applicable::{Applicable, OtherNamespaces};
+pub use crate::policy::set::denials::DeniedBy;
+pub use crate::policy::set::exceptions::{ExceptionNotice, ExceptionUsed};
 pub use crate::policy::set::kinds::Plan;
 pub use crate::policy::set::mode::{Mode, Observed};
 pub use crate::policy::set::unproven::AdmitsEverything;

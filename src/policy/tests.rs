@@ -3,8 +3,10 @@
 
 mod attestations;
 mod certificate_identity;
+mod deny_lists;
 mod denying;
 mod documents;
+mod exceptions;
 mod fixtures;
 mod hostile;
 mod judging;

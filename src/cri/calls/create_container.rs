@@ -14,7 +14,8 @@ use crate::aside;
 use crate::cri::ask::{Call as Asking, LocalImageRequest};
 use crate::cri::record::answer::RecordedAnswer;
 use crate::cri::{
-    AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, Refusal, Refused, observe,
+    AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, PolicyMark, Refusal,
+    Refused, observe,
 };
 use crate::image::Digest;
 use crate::policy::PolicySet;
@@ -69,6 +70,8 @@ struct ImageAsk {
 /// each.
 struct DecidedImages {
     permits: Vec<LocalPermit>,
+    /// The documents that they were decided under.
+    under: PolicyMark,
     events: Vec<AuditEvent>,
 }
 
@@ -219,7 +222,8 @@ async fn decide(
     (calls, policy): (&Calls, &Arc<PolicySet>),
     request: &ParsedCreate,
 ) -> Result<DecidedImages, Refused> {
-    let mut decided = DecidedImages { permits: Vec::new(), events: Vec::new() };
+    let under = PolicyMark::of(policy);
+    let mut decided = DecidedImages { permits: Vec::new(), under, events: Vec::new() };
     for image in &request.images {
         let mut event = calls.recorder.local(&image.ask, policy);
         let admitted = calls.gate.admit_local(&image.ask, policy, &mut event.timings).await;
@@ -318,7 +322,7 @@ async fn prove(
     let response: CreateContainerResponse = decode(reply.message())?;
     let created = created(&response.container_id, request, &decided.permits)?;
     let proven = calls.gate.verify_container(&created).await?;
-    calls.gate.remember_proven(&proven);
+    calls.gate.remember_proven(&proven, decided.under.clone());
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use crate::containerd::{Container, CreatedWith, ProofError};
 use crate::cri::ask::{Call as Asking, LocalImageRequest};
 use crate::cri::record::answer::RecordedAnswer;
 use crate::cri::{
-    AuditEvent, CreatedContainer, CreatedVolume, OnRecord, Refusal, Refused, observe,
+    AuditEvent, CreatedContainer, CreatedVolume, OnRecord, PolicyMark, Refusal, Refused, observe,
 };
 use crate::policy::PolicySet;
 use crate::proto::cri::StartContainerRequest;
@@ -109,7 +109,7 @@ async fn prove_again(
     };
     // On record first: a container that is remembered starts without another record.
     let on_record = calls.recorder.admit(&events).await?;
-    calls.gate.remember_proven(&proven);
+    calls.gate.remember_proven(&proven, PolicyMark::of(&policy));
     Ok(on_record)
 }
 

@@ -393,8 +393,8 @@ fn tell_unproven(record: &Record) {
         return;
     }
     match verdict {
-        Verdict::Warned => {
-            tracing::warn!(decision = %id, image = reference, "warned: {}", reason.message)
+        Verdict::Warned | Verdict::Excepted => {
+            tracing::warn!(decision = %id, image = reference, "{verdict}: {}", reason.message)
         }
         Verdict::Unmatched | Verdict::Unverified => {
             tracing::info!(decision = %id, image = reference, "{verdict}: {}", reason.message);

@@ -14,6 +14,7 @@ pub(super) struct Counts {
     warned: AtomicU64,
     unmatched: AtomicU64,
     unverified: AtomicU64,
+    excepted: AtomicU64,
     refused: AtomicU64,
     unable: AtomicU64,
     unreachable: AtomicU64,
@@ -35,6 +36,8 @@ pub struct Decided {
     pub unmatched: u64,
     /// Let through by policies that accept anything.
     pub unverified: u64,
+    /// Let through by an exception.
+    pub excepted: u64,
     /// Refused.
     pub refused: u64,
     /// Not decided, since something could not be used.
@@ -81,6 +84,7 @@ impl Counts {
             Verdict::Warned => &self.warned,
             Verdict::Unmatched => &self.unmatched,
             Verdict::Unverified => &self.unverified,
+            Verdict::Excepted => &self.excepted,
             Verdict::Refused => &self.refused,
             Verdict::Unable => &self.unable,
             Verdict::Unreachable => &self.unreachable,
@@ -102,6 +106,7 @@ impl Counts {
             warned: read(&self.warned),
             unmatched: read(&self.unmatched),
             unverified: read(&self.unverified),
+            excepted: read(&self.excepted),
             refused: read(&self.refused),
             unable: read(&self.unable),
             unreachable: read(&self.unreachable),
@@ -123,23 +128,20 @@ impl Decided {
     /// How many in all.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        let Self {
-            admitted,
-            warned,
-            unmatched,
-            unverified,
-            refused,
-            unable,
-            unreachable,
-            observed,
-        } = *self;
-        admitted + warned + unmatched + unverified + refused + unable + unreachable + observed
+        let Self { admitted, warned, unmatched, unverified, excepted, .. } = *self;
+        let Self { refused, unable, unreachable, observed, .. } = *self;
+        let let_through = admitted + warned + unmatched + unverified + excepted;
+        let_through + refused + unable + unreachable + observed
     }
 }
 
 /// What an admission is called, and why. What was let through without proof is told from the rest;
 /// of several names the one that says least for the image counts.
 pub fn admitted<'p>(permits: impl Iterator<Item = &'p Permit> + Clone) -> (Verdict, Reason) {
+    let used = permits.clone().find_map(|permit| permit.report().exception.as_ref());
+    if let Some(used) = used {
+        return (Verdict::Excepted, Reason::new("excepted", used.to_string()));
+    }
     let verdict = if permits.clone().any(|permit| permit.report().unmatched) {
         Verdict::Unmatched
     } else if permits.clone().any(|permit| permit.warnings().next().is_some()) {
@@ -157,7 +159,7 @@ pub(super) fn rests_on_proof(permit: &Permit) -> bool {
     let proves = |document: &crate::policy::DocumentReport| {
         document.satisfied && !document.accepts_anything && !document.requirements.is_empty()
     };
-    permit.report().documents.iter().any(proves)
+    permit.report().exception.is_none() && permit.report().documents.iter().any(proves)
 }
 
 fn reason(verdict: Verdict) -> Reason {
@@ -172,7 +174,11 @@ fn reason(verdict: Verdict) -> Reason {
             "unverified",
             "admitted without proof: every policy that matches accepts anything",
         ),
-        Verdict::Admitted | Verdict::Refused | Verdict::Unable | Verdict::Unreachable => {
+        Verdict::Admitted
+        | Verdict::Excepted
+        | Verdict::Refused
+        | Verdict::Unable
+        | Verdict::Unreachable => {
             Reason::new("satisfied", "every policy that matches is satisfied")
         }
     }

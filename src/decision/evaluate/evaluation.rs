@@ -43,7 +43,8 @@ impl Evaluator {
         until: Instant,
     ) -> Evaluation {
         let repositories = question.repositories();
-        if repositories.is_empty() {
+        // What is struck off is refused without a look at anything.
+        if repositories.is_empty() || question.set.struck_off(&question.subject).is_some() {
             return Evaluation::new(self.judge_aside(question, Vec::new()).await, None);
         }
         let terms = self.terms_at(question, self.time.now());
@@ -68,6 +69,11 @@ impl Evaluator {
             self.sources.memory.keep(kept.all());
             self.sources.store.used(query, &question.subject.target, terms.now);
             return evaluation;
+        }
+        // An exception counts whatever the registry would show: nobody waits for that.
+        if question.set.is_excepted(&question.applicable, terms.now) {
+            let verdict = self.judge_aside(question, kept.evidence()).await;
+            return Evaluation::new(verdict, None);
         }
         // What is there already may be for documents that ask for more: it is not replaced by less.
         let has_more =

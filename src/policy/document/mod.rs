@@ -4,6 +4,11 @@
 //! One fault anywhere refuses the whole: a set is never loaded in part (attack B4).
 
 pub(super) mod action;
+pub(super) mod deny_entry;
+pub(super) mod deny_list;
+pub(super) mod exception;
+mod head;
+mod patterns;
 pub(super) mod signature_sources;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -14,23 +19,26 @@ use super::requirement::attestor::{Attestor, Named};
 use crate::image::Digest;
 
 use super::document::action::Action;
+use super::document::deny_list::DenyList;
+use super::document::exception::Exception;
 use super::document::signature_sources::SignatureSources;
 use super::requirement::{self, Leaf, Requirement};
-use super::scope::pattern::{Hosts, NamespacePattern, PatternList, RepositoryPattern};
+use super::scope::pattern::PatternList;
 use crate::policy::position::Position;
 use crate::policy::syntax::error::{Note, PolicyError, PolicyFault};
 use crate::policy::syntax::fields::{At, Fields, Reader};
+use head::{Head, named_twice};
+use patterns::{metadata, namespaces, patterns};
 
 /// Largest policy file in bytes: a thousand documents of a kilobyte.
 pub const FILE_MAX: usize = 1024 * 1024;
 /// Most documents of one set, over all files: matching and memory stay small.
 const DOCUMENTS_MAX: usize = 4096;
-/// Most patterns in one list.
-const PATTERNS_MAX: usize = 1024;
-/// Longest name of a policy; it stands in every refusal (RFC 1123 label).
-const NAME_MAX: usize = 63;
 
-/// The fields of `spec`.
+/// The kinds of documents.
+const KINDS: &[&str] = &["ImagePolicy", "DenyList", "Exception"];
+
+/// The fields of `spec` of an ImagePolicy.
 pub(super) const SPEC: &[&str] = &[
     "images",
     "exclude",
@@ -56,6 +64,8 @@ pub struct PolicyFile {
 #[derive(Debug)]
 pub struct Documents {
     pub(super) documents: Vec<Document>,
+    pub(super) deny_lists: Vec<DenyList>,
+    pub(super) exceptions: Vec<Exception>,
     /// Of the files that they were read from, in order: what a set's generation is made of.
     pub(super) hash: Sha256,
     notes: Vec<Note>,
@@ -68,7 +78,7 @@ pub struct ParsedFile {
     length: usize,
     /// Of its name and its bytes.
     hash: [u8; 32],
-    documents: Vec<Document>,
+    found: Found,
     errors: Vec<PolicyError>,
     notes: Vec<Note>,
 }
@@ -76,12 +86,20 @@ pub struct ParsedFile {
 /// Puts policy files together; none needs to be in memory beside another.
 #[derive(Debug, Default)]
 pub struct DocumentsReader {
-    documents: Vec<Document>,
+    found: Found,
     hash: Sha256,
     names: HashSet<String>,
     last: String,
     errors: Vec<PolicyError>,
     notes: Vec<Note>,
+}
+
+/// The documents that were found, by kind.
+#[derive(Debug, Default)]
+struct Found {
+    documents: Vec<Document>,
+    deny_lists: Vec<DenyList>,
+    exceptions: Vec<Exception>,
 }
 
 /// Where a document names a file or a trust root.
@@ -142,13 +160,13 @@ impl Documents {
         self.places_of_keys().into_keys().collect()
     }
 
-    /// How many documents there are.
+    /// How many policies there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.documents.len()
     }
 
-    /// Whether there is none; then every image is unmatched.
+    /// Whether there is no policy; then every image is unmatched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.documents.is_empty()
@@ -197,10 +215,11 @@ impl PolicyFile {
         put(&mut hash, self.name.as_bytes());
         put(&mut hash, &self.bytes);
         let mut reader = Reader::new(&self.name);
-        let documents = read_file(self, &mut reader);
+        let mut found = Found::default();
+        read_file(self, &mut reader, &mut found);
         let (errors, notes) = reader.finish();
         let (name, length) = (self.name.clone(), self.bytes.len());
-        ParsedFile { name, length, hash: hash.finalize().into(), documents, errors, notes }
+        ParsedFile { name, length, hash: hash.finalize().into(), found, errors, notes }
     }
 }
 
@@ -215,7 +234,7 @@ impl ParsedFile {
 impl DocumentsReader {
     /// Adds the documents of a file. Its faults are told at the end.
     pub fn add(&mut self, file: ParsedFile) {
-        let ParsedFile { name, hash, documents, errors, notes, .. } = file;
+        let ParsedFile { name, hash, found, errors, notes, .. } = file;
         self.hash.update(hash);
         if !self.names.insert(name.clone()) {
             let fault = PolicyFault::DuplicateFile;
@@ -228,8 +247,8 @@ impl DocumentsReader {
         }
         self.last = name;
         // What is beyond is counted, and not kept.
-        let room = (DOCUMENTS_MAX + 1).saturating_sub(self.documents.len());
-        self.documents.extend(documents.into_iter().take(room));
+        let room = (DOCUMENTS_MAX + 1).saturating_sub(self.found.len());
+        self.found.add(found, room);
         self.errors.extend(errors);
         self.notes.extend(notes);
     }
@@ -239,9 +258,9 @@ impl DocumentsReader {
     /// # Errors
     /// Every fault that was found, in the order of the files; at most a hundred of each file.
     pub fn finish(mut self) -> Result<Documents, Vec<PolicyError>> {
-        self.errors.extend(named_twice(&self.documents));
-        if self.documents.len() > DOCUMENTS_MAX {
-            let fault = PolicyFault::TooMany { what: "policies", limit: DOCUMENTS_MAX };
+        self.errors.extend(named_twice(self.found.heads()));
+        if self.found.len() > DOCUMENTS_MAX {
+            let fault = PolicyFault::TooMany { what: "documents", limit: DOCUMENTS_MAX };
             self.errors.push(PolicyError {
                 file: self.last,
                 position: None,
@@ -249,8 +268,34 @@ impl DocumentsReader {
                 fault,
             });
         }
-        let Self { documents, hash, errors, notes, .. } = self;
-        if errors.is_empty() { Ok(Documents { documents, hash, notes }) } else { Err(errors) }
+        let Self { found, hash, errors, notes, .. } = self;
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let Found { documents, deny_lists, exceptions } = found;
+        Ok(Documents { documents, deny_lists, exceptions, hash, notes })
+    }
+}
+
+impl Found {
+    fn len(&self) -> usize {
+        self.documents.len() + self.deny_lists.len() + self.exceptions.len()
+    }
+
+    /// Adds at most `room` documents of each kind.
+    fn add(&mut self, other: Self, room: usize) {
+        self.documents.extend(other.documents.into_iter().take(room));
+        self.deny_lists.extend(other.deny_lists.into_iter().take(room));
+        self.exceptions.extend(other.exceptions.into_iter().take(room));
+    }
+
+    /// The name, the file and the place of each.
+    fn heads(&self) -> impl Iterator<Item = (&str, &str, Position)> {
+        let documents = self.documents.iter().map(|d| (&d.name, &d.file, d.position));
+        let others = self.deny_lists.iter().map(|list| &list.head);
+        let others = others.chain(self.exceptions.iter().map(|exception| &exception.head));
+        let others = others.map(|head| (&head.name, &head.file, head.position));
+        documents.chain(others).map(|(name, file, at)| (name.as_str(), file.as_str(), at))
     }
 }
 
@@ -273,40 +318,55 @@ impl Document {
     }
 }
 
-fn read_file(file: &PolicyFile, reader: &mut Reader) -> Vec<Document> {
+fn read_file(file: &PolicyFile, reader: &mut Reader, found: &mut Found) {
     if file.bytes.len() > FILE_MAX {
         let fault = PolicyFault::FileTooLarge { bytes: file.bytes.len(), limit: FILE_MAX };
-        reader.note(None, String::new(), fault);
-        return Vec::new();
+        return reader.note(None, String::new(), fault);
     }
     let Ok(text) = std::str::from_utf8(&file.bytes) else {
-        reader.note(None, String::new(), PolicyFault::NotText);
-        return Vec::new();
+        return reader.note(None, String::new(), PolicyFault::NotText);
     };
     match crate::policy::syntax::yaml::documents(text) {
         Ok(nodes) if nodes.is_empty() => {
             reader.note(None, String::new(), PolicyFault::NoDocument);
-            Vec::new()
         }
         Ok(nodes) => {
             let roots = nodes.iter().map(|node| At { node, field: String::new() });
-            roots.filter_map(|at| document(&at, reader)).collect()
+            for at in roots {
+                let _ = document(&at, reader, found);
+            }
         }
-        Err((position, fault)) => {
-            reader.note(position, String::new(), fault);
-            Vec::new()
-        }
+        Err((position, fault)) => reader.note(position, String::new(), fault),
     }
 }
 
-fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
+/// Reads one document of whatever kind.
+fn document(at: &At<'_>, reader: &mut Reader, found: &mut Found) -> Option<()> {
     let fields = reader.fields(at, &["apiVersion", "kind", "metadata", "spec"])?;
     let version =
         reader.required(&fields, "apiVersion").and_then(|at| reader.word(at, &["sealgate/v1"]));
-    let kind = reader.required(&fields, "kind").and_then(|at| reader.word(at, &["ImagePolicy"]));
+    let kind = reader.required(&fields, "kind").and_then(|at| reader.word(at, KINDS));
     let name = reader.required(&fields, "metadata").and_then(|at| metadata(at, reader));
-    let spec = reader.required(&fields, "spec");
-    let spec = spec.and_then(|at| reader.fields(at, SPEC))?;
+    let spec = reader.required(&fields, "spec")?;
+    let file = reader.file().to_owned();
+    let position = at.node.position;
+    let head = Head { name: name.unwrap_or_default().to_owned(), file, position };
+    // One that is faulty is read all the same, so that every fault is told, and is not used.
+    let is_whole = version.and(kind).and(name).is_some();
+    match kind {
+        Some("DenyList") => {
+            found.deny_lists.extend(DenyList::read(head, spec, reader).filter(|_| is_whole));
+        }
+        Some("Exception") => {
+            found.exceptions.extend(Exception::read(head, spec, reader).filter(|_| is_whole));
+        }
+        _ => found.documents.extend(image_policy(head, spec, reader).filter(|_| is_whole)),
+    }
+    Some(())
+}
+
+fn image_policy(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Document> {
+    let spec = reader.fields(spec, SPEC)?;
     let images = reader.required(&spec, "images").map(|at| patterns(at, reader));
     let (exclude, _) = spec.get("exclude").map(|at| patterns(at, reader)).unwrap_or_default();
     let namespaces = spec.get("namespaces").map(|at| namespaces(at, reader)).unwrap_or_default();
@@ -325,12 +385,12 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
     } else {
         reader.required(&spec, "require").and_then(|at| Requirement::read(at, reader))
     };
-    version.zip(kind)?;
     let (images, has_hosts) = images?;
+    let Head { name, file, position } = head;
     let document = Document {
-        name: name?.to_owned(),
-        file: reader.file().to_owned(),
-        position: at.node.position,
+        name,
+        file,
+        position,
         images,
         exclude,
         namespaces,
@@ -346,23 +406,6 @@ fn document(at: &At<'_>, reader: &mut Reader) -> Option<Document> {
     Some(document)
 }
 
-fn metadata<'n>(at: &At<'n>, reader: &mut Reader) -> Option<&'n str> {
-    let fields = reader.fields(at, &["name"])?;
-    let at = reader.required(&fields, "name")?;
-    let name = reader.text(at)?;
-    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let inner = |b: u8| edge(Some(b)) || b == b'-' || b == b'.';
-    if name.len() <= NAME_MAX
-        && edge(name.bytes().next())
-        && edge(name.bytes().last())
-        && name.bytes().all(inner)
-    {
-        return Some(name);
-    }
-    reader.fault(at, PolicyFault::Name { got: name.to_owned() });
-    None
-}
-
 /// `deny: {digests: [...]}`.
 fn denied(at: &At<'_>, reader: &mut Reader) -> Vec<Digest> {
     let Some(fields) = reader.fields(at, &["digests"]) else { return Vec::new() };
@@ -370,63 +413,9 @@ fn denied(at: &At<'_>, reader: &mut Reader) -> Vec<Digest> {
     requirement::digest_list(&list, "denied digests in one policy", reader)
 }
 
-/// The patterns, and whether the host of each is literal.
-fn patterns(at: &At<'_>, reader: &mut Reader) -> (PatternList, bool) {
-    let (mut list, mut known, mut hosts) =
-        (PatternList::default(), HashSet::new(), Hosts::default());
-    let mut has_hosts = true;
-    for (at, text) in reader.texts(at, "patterns in one list", PATTERNS_MAX) {
-        match RepositoryPattern::parse(text, &mut hosts) {
-            Ok(pattern) if known.contains(&pattern) => {
-                reader.fault(&at, PolicyFault::DuplicateEntry { value: text.to_owned() });
-            }
-            Ok(pattern) => {
-                list.push(pattern.as_str());
-                has_hosts &= pattern.has_host();
-                known.insert(pattern);
-            }
-            Err(fault) => reader.fault(&at, PolicyFault::Pattern(fault)),
-        }
-    }
-    (list.shrunk(), has_hosts)
-}
-
-fn namespaces(at: &At<'_>, reader: &mut Reader) -> PatternList {
-    let mut list = PatternList::default();
-    for (at, text) in reader.texts(at, "namespaces in one list", PATTERNS_MAX) {
-        match NamespacePattern::parse(text) {
-            Some(pattern) => list.push(pattern.as_str()),
-            None => reader.fault(&at, PolicyFault::Namespace),
-        }
-    }
-    list.shrunk()
-}
-
 /// Attack E8: what lets through without proof says where, to the letter.
 fn check_hosts(document: &Document, spec: &Fields<'_>, has_hosts: bool, reader: &mut Reader) {
     if let Some(at) = spec.get("images").filter(|_| document.is_permissive() && !has_hosts) {
         reader.fault(at, PolicyFault::PermissiveHost);
     }
-}
-
-/// Policies of one name, in one file or in two.
-fn named_twice(documents: &[Document]) -> Vec<PolicyError> {
-    let mut first: BTreeMap<&str, &Document> = BTreeMap::new();
-    let mut errors = Vec::new();
-    for document in documents {
-        if let Some(other) = first.get(document.name.as_str()) {
-            errors.push(PolicyError {
-                file: document.file.clone(),
-                position: Some(document.position),
-                field: "metadata.name".to_owned(),
-                fault: PolicyFault::DuplicateName {
-                    name: document.name.clone(),
-                    first: format!("{}:{}", other.file, other.position.line),
-                },
-            });
-        } else {
-            first.insert(&document.name, document);
-        }
-    }
-    errors
 }

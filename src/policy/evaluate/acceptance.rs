@@ -18,6 +18,7 @@ use crate::policy::requirement::slsa::{self, Slsa, SlsaFault};
 use crate::policy::requirement::trust::{LeafTrust, RuleKey, Trial, Trusts};
 use crate::policy::requirement::{Demand, Leaf};
 use crate::policy::sanitize::escaped;
+use crate::policy::set::denials::Denials;
 use crate::verify::{self, Certificate, San, Signed};
 
 /// Longest that a permit holds that rests on a condition on the time, or on an own certificate
@@ -33,6 +34,7 @@ pub(in crate::policy) struct SignatureRules<'a> {
     pub(in crate::policy) attestor: &'a Attestor,
     pub(in crate::policy) trust: &'a LeafTrust,
     pub(in crate::policy) trusts: &'a Trusts,
+    pub(in crate::policy) denials: &'a Denials,
     pub(in crate::policy) now: Timestamp,
 }
 
@@ -74,6 +76,10 @@ impl SignatureRules<'_> {
                 return Err(Finding::OtherClaim);
             }
         };
+        // Only of one that is by whom it should be: another says nothing of the image.
+        if let Some(denied) = self.denials.signature(signed) {
+            return Err(Finding::denied(&denied, &wanted.id));
+        }
         let age = self.age(signed)?;
         let said = match &self.leaf.demand {
             Demand::Signature { identity, .. } => self.name(identity, signed).map(|()| None)?,

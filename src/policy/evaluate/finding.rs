@@ -9,12 +9,23 @@ use std::fmt;
 use serde::Serialize;
 
 use super::serialize::display;
+use super::signer::SignerId;
+use crate::policy::sanitize::{VALUE_MAX, bounded};
+use crate::policy::set::denials::{DeniedBy, DeniedSignature, SignaturePart};
 use crate::verify::Fault;
 
 /// Why a signature does not count for a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "finding", rename_all = "camelCase")]
 pub enum Finding {
+    /// The signature holds, and its key is on a deny list.
+    KeyDenied(DeniedSigner),
+    /// The signature holds, and the holder of its certificate is on a deny list.
+    IdentityDenied(DeniedSigner),
+    /// The signature holds, and its certificate is on a deny list.
+    CertificateDenied(DeniedSigner),
+    /// The signature holds, and an entry of a log that is about it is on a deny list.
+    LogEntryDenied(DeniedSigner),
     /// The signature holds and names another image than was asked for.
     IdentityDiffers {
         /// The name in the signature, escaped.
@@ -113,7 +124,43 @@ pub enum Finding {
     NotExamined,
 }
 
+/// Who signed, and why that does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeniedSigner {
+    /// Who: a key file with its key, or the holder of a certificate.
+    pub signer: String,
+    /// What is denied, as the deny list says it.
+    pub denied: String,
+    /// When it was signed, where only what was signed after a moment is denied and that is proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<String>,
+    /// Which list, why and since when.
+    pub by: DeniedBy,
+}
+
 impl Finding {
+    /// A signature by this signer that is denied.
+    pub(in crate::policy) fn denied(denied: &DeniedSignature<'_>, signer: &SignerId) -> Self {
+        let signed = match (denied.signed_after, denied.signed) {
+            (None, _) => None,
+            (Some(_), Some(signed)) => Some(signed.to_string()),
+            (Some(_), None) => Some("at no proven time".to_owned()),
+        };
+        let signer = DeniedSigner {
+            signer: bounded(signer.to_string(), VALUE_MAX),
+            denied: bounded(denied.listed.entry.denied.to_string(), VALUE_MAX),
+            signed,
+            by: denied.listed.by(),
+        };
+        match denied.part {
+            SignaturePart::Key => Self::KeyDenied(signer),
+            SignaturePart::Identity => Self::IdentityDenied(signer),
+            SignaturePart::Certificate => Self::CertificateDenied(signer),
+            SignaturePart::LogEntry => Self::LogEntryDenied(signer),
+        }
+    }
+
     /// Whether it says that nothing could be told, rather than that it was not so.
     pub(in crate::policy) fn is_unable(&self) -> bool {
         // Of a signature from the future nothing is known but that a clock is wrong.
@@ -129,7 +176,11 @@ impl Finding {
     /// signature does not hide it.
     pub(in crate::policy) fn rank(&self) -> u8 {
         match self {
-            Self::IdentityDiffers { .. } => 0,
+            Self::KeyDenied(_)
+            | Self::IdentityDenied(_)
+            | Self::CertificateDenied(_)
+            | Self::LogEntryDenied(_)
+            | Self::IdentityDiffers { .. } => 0,
             Self::ConditionFalse { .. } => 1,
             Self::ProvenanceDiffers { .. } => 2,
             Self::ConditionFailed { .. } => 3,
@@ -155,6 +206,10 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::KeyDenied(denied)
+            | Self::IdentityDenied(denied)
+            | Self::CertificateDenied(denied)
+            | Self::LogEntryDenied(denied) => denied.fmt(f),
             Self::IdentityDiffers { signed, wanted } => {
                 write!(f, "a signature that holds names {signed}, wanted is {wanted}")
             }
@@ -187,6 +242,17 @@ impl fmt::Display for Finding {
             ),
             Self::NotExamined => f.write_str("more signatures than one decision looks at"),
         }
+    }
+}
+
+impl fmt::Display for DeniedSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { signer, denied, signed, by } = self;
+        write!(f, "signed by {signer}")?;
+        if let Some(signed) = signed {
+            write!(f, " ({signed})")?;
+        }
+        write!(f, ", which does not count: {denied} is denied by {by}")
     }
 }
 

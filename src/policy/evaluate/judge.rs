@@ -15,7 +15,7 @@ use super::permit::{Class, Denial, Permit, Reason, Verdict};
 use super::policy_result::{Basis, Failure, PolicyResult};
 use super::report::{Report, SignedObject};
 use crate::policy::document::action::Action;
-use crate::policy::set::{PolicySet, Rule, Unmatched};
+use crate::policy::set::{PolicySet, Rule, Unmatched, exceptions};
 
 /// A verdict on a part of the evidence, and what of it the rest is to be judged with.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ impl PolicySet {
         let mut context =
             EvaluationContext::new(case, self.plan(case.applicable).asks_for_evidence(), checks);
         let verdict = self.rule_on(case, &mut context);
+        let verdict = self.excepted(case, &context, verdict);
         let (checks_left, is_cut) = context.spent();
         Sifted { verdict, helps: context.helps(case.evidence), checks_left, is_cut }
     }
@@ -52,12 +53,15 @@ impl PolicySet {
         if !self.made(case.applicable) {
             return deny(Reason::StaleSet, Class::Unable, &case.subject.name.to_string());
         }
+        if let Some(denial) = self.struck_off(case.subject) {
+            return Verdict::Denial(denial);
+        }
         let rules: Vec<&Rule> = self.matched(case.applicable).collect();
         let own = case.subject.name.repository();
         if own.is_some_and(|own| self.has_too_many_repositories(case.applicable, &own)) {
             context.set_too_many_repositories();
         }
-        if case.applicable.is_empty() {
+        if !case.applicable.demands() {
             // What only denies says more than that no policy matches, and never less.
             let denies = |rule: &&Rule| context.denied(rule).is_some();
             let refuses = |rule: &Rule| rule.document.action == Action::Enforce;
@@ -69,7 +73,7 @@ impl PolicySet {
                     return permit(
                         case.subject,
                         SignedObject::Target,
-                        Report { unmatched: true, documents: vec![] },
+                        Report { unmatched: true, exception: None, documents: vec![] },
                         None,
                     );
                 }
@@ -89,6 +93,36 @@ impl PolicySet {
         results.sort_by_key(|(n, _)| *n);
         let results = results.into_iter().map(|(_, result)| result).collect();
         conclude(case.subject, &rules, results, context)
+    }
+}
+
+impl PolicySet {
+    /// The same verdict, or the permit of an exception that counts now. What is denied stays
+    /// denied, and a set that did not say what matched lets nothing through.
+    fn excepted(
+        &self,
+        case: &Case<'_>,
+        context: &EvaluationContext<'_>,
+        verdict: Verdict,
+    ) -> Verdict {
+        let denial = match verdict {
+            Verdict::Denial(denial) if self.made(case.applicable) => denial,
+            Verdict::Permit(_) | Verdict::Denial(_) => return verdict,
+        };
+        let exceptions = case.applicable.exceptions();
+        let Some(exception) = self.exceptions.in_force(exceptions, case.now) else {
+            return Verdict::Denial(denial);
+        };
+        let mut denying = self.matched_of(case.applicable, &self.kinds.denying);
+        let is_denied = denying
+            .any(|rule| rule.document.action == Action::Enforce && context.denied(rule).is_some());
+        if is_denied || self.struck_off(case.subject).is_some() {
+            return Verdict::Denial(denial);
+        }
+        let used = exceptions::used(exception, denial.to_string());
+        let documents = denial.report.documents;
+        let report = Report { unmatched: false, exception: Some(used), documents };
+        permit(case.subject, SignedObject::Target, report, Some(exception.expires))
     }
 }
 
@@ -119,7 +153,7 @@ fn conclude(
     }
     // Admitted although no document demands anything: by what is said of images that none matches.
     let unmatched = worst.is_none() && rules.iter().all(|rule| rule.document.only_denies);
-    let report = Report { unmatched, documents }.bounded();
+    let report = Report { unmatched, exception: None, documents }.bounded();
     // The child alone only where it carries everything: it is what will be judged when it is to
     // run. Where both are needed the target is pulled, which leads to both.
     let object = if !all.target && all.child {
@@ -164,6 +198,6 @@ fn permit(
 /// A denial that is no document's.
 fn deny(reason: Reason, class: Class, name: &str) -> Verdict {
     let message = format!("{name}: {reason}");
-    let report = Report { unmatched: true, documents: Vec::new() };
+    let report = Report { unmatched: true, exception: None, documents: Vec::new() };
     Verdict::Denial(Denial { reason, class, policy: None, requirement: None, message, report })
 }

@@ -16,3 +16,4 @@ pub(super) mod report;
 pub(super) mod requirement_result;
 pub(super) mod serialize;
 pub(super) mod signer;
+mod struck_off;

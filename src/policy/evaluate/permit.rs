@@ -12,6 +12,7 @@ use super::finding::Finding;
 use super::report::Report;
 use crate::policy::document::action::Action;
 use crate::policy::sanitize::{LINE_MAX, bounded, escaped};
+use crate::policy::set::denials::DeniedBy;
 
 /// Longest note at the end of a denial's line, in bytes.
 const NOTE_MAX: usize = 300;
@@ -90,6 +91,15 @@ pub enum Reason {
     DigestDenied {
         /// The digest: the target's, or the platform manifest's under it.
         digest: String,
+        /// The deny list that names it; none where the policy's own `deny` does.
+        by: Option<DeniedBy>,
+    },
+    /// The image's name is in a repository that a deny list names.
+    RepositoryDenied {
+        /// The pattern.
+        pattern: String,
+        /// The deny list.
+        by: DeniedBy,
     },
     /// The image was not brought from a registry (imported, renamed); signatures cannot speak for
     /// it.
@@ -183,6 +193,12 @@ impl Denial {
         &self.reason
     }
 
+    /// Whether a digest or a repository is denied: no signature would help.
+    #[must_use]
+    pub fn is_struck_off(&self) -> bool {
+        matches!(self.reason, Reason::DigestDenied { .. } | Reason::RepositoryDenied { .. })
+    }
+
     /// Which of three different answers it is.
     #[must_use]
     pub fn class(&self) -> Class {
@@ -241,7 +257,15 @@ impl fmt::Display for Reason {
                 f.write_str("signed, but the threshold needs distinct signers and each counts once")
             }
             Self::DigestNotListed => f.write_str("the digest is none of those listed"),
-            Self::DigestDenied { digest } => write!(f, "{digest} is denied, whoever signed it"),
+            Self::DigestDenied { digest, by: None } => {
+                write!(f, "{digest} is denied, whoever signed it")
+            }
+            Self::DigestDenied { digest, by: Some(by) } => {
+                write!(f, "{digest} is denied by {by}")
+            }
+            Self::RepositoryDenied { pattern, by } => {
+                write!(f, "the repository is denied ({pattern}) by {by}")
+            }
             Self::NoOrigin => f.write_str(
                 "the image was not brought from a registry (imported or renamed) and there is no \
                  evidence on it on this node; bring its signatures with sealgate evidence import, \

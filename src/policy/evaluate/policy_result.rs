@@ -52,8 +52,12 @@ impl PolicyResult {
         context: &mut EvaluationContext<'_>,
     ) -> Self {
         let document = &rule.document;
-        let mut evaluator =
-            RequirementEvaluator { context, trusts: &set.trusts, signers: SignerSet::default() };
+        let mut evaluator = RequirementEvaluator {
+            context,
+            trusts: &set.trusts,
+            denials: &set.denials,
+            signers: SignerSet::default(),
+        };
         let results: Vec<RequirementResult> =
             (0..document.require.leaves.len()).filter_map(|n| evaluator.judge(rule, n)).collect();
         let RequirementEvaluator { signers, context, .. } = evaluator;
@@ -78,7 +82,7 @@ impl PolicyResult {
 impl Failure {
     /// The digest is on the document's list of what it denies.
     fn denied(digest: &Digest) -> Self {
-        let reason = Reason::DigestDenied { digest: digest.to_string() };
+        let reason = Reason::DigestDenied { digest: digest.to_string(), by: None };
         Self { class: Class::Refused, reason, leaf: None, others: 0 }
     }
 }
@@ -211,7 +215,9 @@ fn rank(reason: &Reason) -> u16 {
     match reason {
         Reason::NoneCounts { why } | Reason::NotTold { why } => u16::from(why.rank()),
         Reason::NoOrigin | Reason::NoName => 300,
-        Reason::DigestNotListed | Reason::DigestDenied { .. } => 301,
+        Reason::DigestNotListed | Reason::DigestDenied { .. } | Reason::RepositoryDenied { .. } => {
+            301
+        }
         Reason::Unsigned => 302,
         Reason::NoPolicy
         | Reason::StaleSet

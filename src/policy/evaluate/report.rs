@@ -11,12 +11,16 @@ use super::finding::Finding;
 use super::serialize::display;
 use super::signer::Signer;
 use crate::policy::document::action::Action;
+use crate::policy::set::exceptions::ExceptionUsed;
 
 /// Everything that was judged for one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// No document matched; the verdict is the set's `unmatched`.
     pub unmatched: bool,
+    /// The exception by which the image was let through; none where it did not need one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<ExceptionUsed>,
     /// The documents that matched, in the order of the files.
     pub documents: Vec<DocumentReport>,
 }

@@ -17,6 +17,7 @@ use crate::policy::requirement::signer_set::{SignerKey, SignerSet};
 use crate::policy::requirement::solve::SatisfiedBy;
 use crate::policy::requirement::trust::Trusts;
 use crate::policy::set::Rule;
+use crate::policy::set::denials::Denials;
 use crate::verify::Fault;
 
 /// The result of one leaf.
@@ -39,6 +40,7 @@ pub(in crate::policy) struct RequirementResult {
 pub(in crate::policy) struct RequirementEvaluator<'l, 'c> {
     pub(in crate::policy) context: &'l mut EvaluationContext<'c>,
     pub(in crate::policy) trusts: &'l Trusts,
+    pub(in crate::policy) denials: &'l Denials,
     /// Who counted.
     pub(in crate::policy) signers: SignerSet,
 }
@@ -88,8 +90,9 @@ impl RequirementEvaluator<'_, '_> {
                 Ok(reference),
             ) => {
                 let now = self.context.now();
+                let (trusts, denials) = (self.trusts, self.denials);
                 let rules =
-                    SignatureRules { reference, leaf, attestor, trust, trusts: self.trusts, now };
+                    SignatureRules { reference, leaf, attestor, trust, trusts, denials, now };
                 self.signatures(&mut result, &LeafRules { rules, kind });
             }
             // Never: such a leaf says by whom. It is not met.

@@ -208,9 +208,15 @@ impl LogEntryInfo {
 /// `build.pub (sha256:...)`, or `uri https://... of https://...`.
 impl fmt::Display for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.id {
-            SignerId::Key { key, file } => write!(f, "{file} ({key})"),
-            SignerId::Certificate { certificate } => certificate.fmt(f),
+        self.id.fmt(f)
+    }
+}
+
+impl fmt::Display for SignerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key { key, file } => write!(f, "{file} ({key})"),
+            Self::Certificate { certificate } => certificate.fmt(f),
         }
     }
 }

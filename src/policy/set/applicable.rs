@@ -6,19 +6,20 @@ use std::sync::Arc;
 
 use crate::evidence::{Name, Pod};
 
-use crate::policy::document::Document;
 use crate::policy::scope::automaton::Automaton;
 use crate::policy::scope::document_set::DocumentSet;
 use crate::policy::scope::pattern::PatternList;
 
 /// The documents of one set that matched a name and a pod. Two pods with equal values share a
-/// verdict, two with different values never do (attack E9). At most 512 bytes, however many
-/// matched.
+/// verdict, two with different values never do (attack E9). At most 512 bytes of each kind,
+/// however many matched.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Applicable {
     generation: Arc<str>,
     documents: Arc<DocumentSet>,
-    /// Whether any of them demands something; the others only deny.
+    /// The exceptions that matched, whether they have ended or not.
+    exceptions: Arc<DocumentSet>,
+    /// Whether any document demands something; the others only deny.
     demanding: bool,
 }
 
@@ -31,6 +32,17 @@ pub struct OtherNamespaces {
     pub namespaces: String,
     /// The pod's namespace, escaped and bounded; none where it is not known.
     pub namespace: Option<String>,
+}
+
+/// What one document is about.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Scope {
+    pub(in crate::policy) images: PatternList,
+    pub(in crate::policy) exclude: PatternList,
+    /// Empty: every namespace.
+    pub(in crate::policy) namespaces: PatternList,
+    /// Whether it lets through without proof.
+    pub(in crate::policy) is_permissive: bool,
 }
 
 /// The patterns of a set's documents, made for looking a name up once, whatever their number.
@@ -49,16 +61,28 @@ pub(in crate::policy) struct Index {
 impl Applicable {
     pub(in crate::policy) fn new(
         generation: Arc<str>,
-        documents: DocumentSet,
-        demanding: bool,
+        (documents, demanding): (DocumentSet, bool),
+        exceptions: DocumentSet,
     ) -> Self {
-        Self { generation, documents: Arc::new(documents), demanding }
+        let (documents, exceptions) = (Arc::new(documents), Arc::new(exceptions));
+        Self { generation, documents, exceptions, demanding }
     }
 
-    /// Whether no document matched but such as only deny: nothing may be asked of a registry then.
+    /// Whether nothing matched but documents that only deny: nothing may be asked of a registry
+    /// then.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.demanding
+        !self.demanding && self.exceptions.is_empty()
+    }
+
+    /// Whether a document matched that demands something.
+    pub(in crate::policy) fn demands(&self) -> bool {
+        self.demanding
+    }
+
+    /// The exceptions that matched, by number.
+    pub(in crate::policy) fn exceptions(&self) -> &DocumentSet {
+        &self.exceptions
     }
 
     /// How many documents matched.
@@ -91,27 +115,23 @@ impl fmt::Display for OtherNamespaces {
 }
 
 impl Index {
-    /// Takes the documents' patterns of images out of them.
-    pub(in crate::policy) fn new(documents: &mut [&mut Document]) -> Self {
-        let count = documents.len();
-        let is = |test: fn(&Document) -> bool| {
-            DocumentSet::of(count, |number| {
-                documents.get(number).is_some_and(|document| test(document))
-            })
+    /// Of these documents, in the order of their numbers.
+    pub(in crate::policy) fn new(scopes: Vec<Scope>) -> Self {
+        let count = scopes.len();
+        let is = |test: fn(&Scope) -> bool| {
+            DocumentSet::of(count, |number| scopes.get(number).is_some_and(test))
         };
-        let everywhere = is(|document| document.namespaces.is_empty());
-        let enforcing = is(|document| !document.is_permissive());
-        let namespaces: Vec<PatternList> =
-            documents.iter().map(|document| document.namespaces.clone()).collect();
-        let images = Automaton::new(
-            documents.iter_mut().map(|document| std::mem::take(&mut document.images)),
-        );
-        let exclude = Automaton::new(
-            documents.iter_mut().map(|document| std::mem::take(&mut document.exclude)),
-        );
+        let everywhere = is(|scope| scope.namespaces.is_empty());
+        let enforcing = is(|scope| !scope.is_permissive);
+        let (mut images, mut exclude, mut namespaces) = (Vec::new(), Vec::new(), Vec::new());
+        for scope in scopes {
+            images.push(scope.images);
+            exclude.push(scope.exclude);
+            namespaces.push(scope.namespaces);
+        }
         Self {
-            images,
-            exclude,
+            images: Automaton::new(images.into_iter()),
+            exclude: Automaton::new(exclude.into_iter()),
             namespaces: Automaton::new(namespaces.into_iter()),
             everywhere,
             enforcing,

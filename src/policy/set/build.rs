@@ -5,9 +5,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use sha2::{Digest as _, Sha256};
 
-use super::applicable::Index;
+use super::applicable::{Index, Scope};
+use super::denials::Denials;
+use super::exceptions::{EXCEPTION_SPAN, Exceptions};
 use super::kinds::DocumentKinds;
 use super::mode::Mode;
 use super::{PolicySet, Rule, Unmatched};
@@ -48,12 +51,15 @@ impl PolicySet {
             return Err(errors);
         }
         let kinds = DocumentKinds::of(rules.iter().map(|rule| &rule.document));
-        let index =
-            Index::new(&mut rules.iter_mut().map(|rule| &mut rule.document).collect::<Vec<_>>());
+        let index = Index::new(rules.iter_mut().map(|rule| scope(&mut rule.document)).collect());
+        let denials = Denials::new(documents.deny_lists);
+        let exceptions = Exceptions::new(documents.exceptions, EXCEPTION_SPAN);
         Ok(Self {
             rules,
             trusts,
             unmatched,
+            denials,
+            exceptions,
             index,
             kinds,
             mode: Mode::Enforce,
@@ -61,6 +67,21 @@ impl PolicySet {
             generation,
             trust_generation,
         })
+    }
+
+    /// The same set, whose exceptions may end so far ahead. Another span is another generation; the
+    /// mode is to be said after it.
+    #[must_use]
+    pub fn with_exception_span(mut self, span: SignedDuration) -> Self {
+        if span != EXCEPTION_SPAN {
+            let mut hash = Sha256::new();
+            put(&mut hash, self.documents_generation.as_bytes());
+            put(&mut hash, span.to_string().as_bytes());
+            self.documents_generation = short(hash);
+        }
+        self.exceptions.set_span(span);
+        let mode = self.mode;
+        self.in_mode(mode)
     }
 }
 
@@ -109,6 +130,16 @@ impl Rule {
             });
         }
         None
+    }
+}
+
+/// Takes the document's patterns of images out of it: the index has them.
+fn scope(document: &mut Document) -> Scope {
+    Scope {
+        is_permissive: document.is_permissive(),
+        images: std::mem::take(&mut document.images),
+        exclude: std::mem::take(&mut document.exclude),
+        namespaces: document.namespaces.clone(),
     }
 }
 

@@ -3,6 +3,8 @@
 
 pub(super) mod applicable;
 mod build;
+pub(super) mod denials;
+pub(super) mod exceptions;
 pub(super) mod kinds;
 pub(super) mod mode;
 mod query;
@@ -23,6 +25,8 @@ use super::sanitize::{bounded, escaped};
 use super::scope::document_set::DocumentSet;
 use crate::verify::Part;
 use applicable::{Applicable, Index};
+use denials::Denials;
+use exceptions::Exceptions;
 use kinds::DocumentKinds;
 use mode::Mode;
 
@@ -47,6 +51,8 @@ pub struct PolicySet {
     pub(super) rules: Vec<Rule>,
     pub(super) trusts: Trusts,
     pub(super) unmatched: Unmatched,
+    pub(super) denials: Denials,
+    pub(super) exceptions: Exceptions,
     pub(super) index: Index,
     pub(super) kinds: DocumentKinds,
     mode: Mode,
@@ -139,7 +145,8 @@ impl PolicySet {
     pub fn applicable(&self, name: &Name, pod: &crate::evidence::Pod) -> Applicable {
         let documents = self.index.matching(name, pod);
         let demanding = documents.meets(&self.kinds.demanding);
-        Applicable::new(Arc::clone(&self.generation), documents, demanding)
+        let exceptions = self.exceptions.matching(name, pod);
+        Applicable::new(Arc::clone(&self.generation), (documents, demanding), exceptions)
     }
 
     /// Everything that its policies need and that ends: keys with a window, certificates and
@@ -191,8 +198,10 @@ impl PolicySet {
         };
         let whole = reference.filter(|_| self.plan(applicable).names_tag);
         let is_denied = |digest: &&Digest| {
-            self.matched_of(applicable, &self.kinds.denying)
-                .any(|rule| rule.document.denies(digest))
+            self.denials.digest(digest).is_some()
+                || self
+                    .matched_of(applicable, &self.kinds.denying)
+                    .any(|rule| rule.document.denies(digest))
         };
         VerdictKey {
             digests: subject.candidates().cloned().collect(),

@@ -1,10 +1,14 @@
 //! What a set says of the documents that matched an image: what has to be gathered, and which
 //! policy would have matched in another namespace.
 
+use jiff::Timestamp;
+
 use super::PolicySet;
 use super::applicable::{Applicable, OtherNamespaces};
+use super::exceptions::ExceptionNotice;
 use super::kinds::{DocumentKinds, Plan};
 use crate::evidence::{Name, Pod};
+use crate::policy::document::deny_entry::DenyEntry;
 use crate::policy::sanitize::{bounded, escaped};
 use crate::policy::scope::document_set::DocumentSet;
 use crate::policy::scope::pattern::END_OF_PART;
@@ -30,6 +34,31 @@ impl PolicySet {
 }
 
 impl PolicySet {
+    /// Every entry of every deny list, in the order of the files: the list, the file, the entry.
+    pub fn denied(&self) -> impl Iterator<Item = (&str, &str, &DenyEntry)> {
+        let entries = self.denials.entries().iter();
+        entries.map(|listed| (listed.list.as_str(), listed.file.as_str(), &listed.entry))
+    }
+
+    /// Whether an exception counts at this time for what matched: then nothing has to be asked of a
+    /// registry.
+    #[must_use]
+    pub fn is_excepted(&self, applicable: &Applicable, now: Timestamp) -> bool {
+        self.made(applicable) && self.exceptions.in_force(applicable.exceptions(), now).is_some()
+    }
+
+    /// What there is to say of the exceptions at this time: which end soon, and which admit nothing.
+    #[must_use]
+    pub fn exception_notices(&self, now: Timestamp) -> Vec<ExceptionNotice> {
+        self.exceptions.notices(now)
+    }
+
+    /// How many exceptions there are.
+    #[must_use]
+    pub fn exceptions(&self) -> usize {
+        self.exceptions.len()
+    }
+
     /// The first policy that would have matched in another namespace; for people who wonder why
     /// none did.
     #[must_use]

@@ -251,6 +251,16 @@ pub enum PolicyFault {
         /// As written.
         got: String,
     },
+    /// Not a SHA-256 in any usual spelling.
+    Fingerprint {
+        /// As written.
+        got: String,
+    },
+    /// A reason or another text for people that is empty, too long, or more than a line.
+    Line {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// A `signatureRepository` that is none.
     SignatureRepository {
         /// As written.

@@ -27,6 +27,14 @@ pub(in crate::policy) fn age(at: &At<'_>, reader: &mut Reader) -> Option<jiff::S
     seconds.map(jiff::SignedDuration::from_secs)
 }
 
+/// Serialises a moment as it is written.
+pub(in crate::policy) fn display<S: serde::Serializer>(
+    time: &jiff::Timestamp,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
+}
+
 fn seconds(text: &str) -> Option<i64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let unit = match unit {

@@ -24,7 +24,7 @@ fn attack_c3_a_denied_image_is_refused_with_any_signature() {
     let set = set(&(policy(BUILD) + &list(&target)), &[("build.pub", &key)]);
     let evidence = found(&target, vec![key.signs(&target, REPOSITORY)]);
     let denial = denied(judge(&set, &subject("reg.test/prod/app:1", &target), &[&evidence]));
-    let reason = Reason::DigestDenied { digest: target.to_string() };
+    let reason = Reason::DigestDenied { digest: target.to_string(), by: None };
     assert_eq!(
         (denial.class(), denial.policy(), denial.reason()),
         (Class::Refused, Some("revoked"), &reason)
@@ -46,7 +46,7 @@ fn attack_c3_a_denied_platform_manifest_is_refused_behind_its_index() {
         let mut subject = subject(&name, &target);
         subject.child = Some(child.clone());
         let denial = denied(judge(&set, &subject, &[&evidence]));
-        assert_eq!(denial.reason(), &Reason::DigestDenied { digest: child.to_string() });
+        assert_eq!(denial.reason(), &Reason::DigestDenied { digest: child.to_string(), by: None });
     }
 }
 
@@ -89,12 +89,12 @@ fn a_document_that_only_denies_admits_nothing() {
     listed.target = target.clone();
     assert_eq!(
         denied(judge(&open, &listed, &[])).reason(),
-        &Reason::DigestDenied { digest: target.to_string() }
+        &Reason::DigestDenied { digest: target.to_string(), by: None }
     );
     (listed.name, listed.origin) = (Name::Unknown, Origin::Local);
     assert_eq!(
         denied(judge(&open, &listed, &[])).reason(),
-        &Reason::DigestDenied { digest: target.to_string() }
+        &Reason::DigestDenied { digest: target.to_string(), by: None }
     );
 }
 
@@ -123,7 +123,7 @@ fn an_image_listed_by_digest_and_denied_is_denied() {
     let both = format!("{{digest: {{anyOf: [\"{target}\"]}}}}, deny: {{digests: [\"{target}\"]}}");
     let set = set(&policy(&both), &[]);
     let denial = denied(judge(&set, &subject("reg.test/a:1", &target), &[]));
-    assert_eq!(denial.reason(), &Reason::DigestDenied { digest: target.to_string() });
+    assert_eq!(denial.reason(), &Reason::DigestDenied { digest: target.to_string(), by: None });
     let warned = policy(&both)
         .replace("require:", "action: warn, require:")
         .replace("reg.test/**", "reg.test/a");

@@ -165,7 +165,7 @@ fn read() -> Material {
     material
 }
 
-fn document(require: &str) -> PolicyFile {
+pub(super) fn document(require: &str) -> PolicyFile {
     let text = policy(require).replace("reg.test/**", "registry.example.test/prod/**");
     PolicyFile { name: "test.yaml".to_owned(), bytes: text.into_bytes() }
 }

@@ -58,6 +58,12 @@ impl KeyId {
     pub(in crate::verify) fn of(spki: &[u8]) -> Self {
         Self(Sha256::digest(spki).into())
     }
+
+    /// The SHA-256.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 impl fmt::Display for KeyId {

@@ -1,0 +1,63 @@
+//! [`Exception`]: images that run without proof until a day, since somebody answers for it; read
+//! from a document.
+//!
+//! Reading only, and without a clock: whether an exception counts is a question of when it is
+//! judged, and a set with an exception that has ended loads as before. Otherwise a gate that
+//! restarts after that day would have no policies at all.
+
+use jiff::Timestamp;
+
+use super::deny_list::line;
+use super::head::Head;
+use super::patterns::{namespaces, patterns};
+use crate::policy::scope::pattern::PatternList;
+use crate::policy::syntax::error::PolicyFault;
+use crate::policy::syntax::fields::{At, Reader};
+use crate::policy::syntax::times;
+
+/// The fields of `spec`.
+const SPEC: &[&str] = &["images", "exclude", "namespaces", "expires", "owner", "reason"];
+
+/// One `Exception`.
+#[derive(Debug)]
+pub(in crate::policy) struct Exception {
+    pub(in crate::policy) head: Head,
+    /// None once the set has its index.
+    pub(in crate::policy) images: PatternList,
+    pub(in crate::policy) exclude: PatternList,
+    /// Empty: every namespace.
+    pub(in crate::policy) namespaces: PatternList,
+    pub(in crate::policy) expires: Timestamp,
+    pub(in crate::policy) owner: String,
+    pub(in crate::policy) reason: String,
+}
+
+impl Exception {
+    /// Reads `spec`.
+    pub(super) fn read(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Self> {
+        let spec = reader.fields(spec, SPEC)?;
+        let images = reader.required(&spec, "images").cloned();
+        let images = images.map(|at| (patterns(&at, reader), at));
+        let (exclude, _) = spec.get("exclude").map(|at| patterns(at, reader)).unwrap_or_default();
+        let namespaces =
+            spec.get("namespaces").map(|at| namespaces(at, reader)).unwrap_or_default();
+        let expires =
+            reader.required(&spec, "expires").cloned().and_then(|at| times::moment(&at, reader));
+        let owner = reader.required(&spec, "owner").cloned().and_then(|at| line(&at, reader));
+        let reason = reader.required(&spec, "reason").cloned().and_then(|at| line(&at, reader));
+        let ((images, has_hosts), at) = images?;
+        // Attack E8: what lets through without proof says where, to the letter.
+        if !has_hosts {
+            reader.fault(&at, PolicyFault::PermissiveHost);
+        }
+        Some(Self {
+            head,
+            images,
+            exclude,
+            namespaces,
+            expires: expires?,
+            owner: owner?,
+            reason: reason?,
+        })
+    }
+}

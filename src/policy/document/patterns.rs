@@ -1,0 +1,64 @@
+//! Reads the fields by which every kind of document says what it is about: its name, its patterns
+//! of images and of namespaces.
+
+use std::collections::HashSet;
+
+use crate::policy::scope::pattern::{Hosts, NamespacePattern, PatternList, RepositoryPattern};
+use crate::policy::syntax::error::PolicyFault;
+use crate::policy::syntax::fields::{At, Reader};
+
+/// Most patterns in one list.
+const PATTERNS_MAX: usize = 1024;
+/// Longest name of a document; it stands in every refusal (RFC 1123 label).
+const NAME_MAX: usize = 63;
+
+/// `metadata`: the name.
+pub(super) fn metadata<'n>(at: &At<'n>, reader: &mut Reader) -> Option<&'n str> {
+    let fields = reader.fields(at, &["name"])?;
+    let at = reader.required(&fields, "name")?;
+    let name = reader.text(at)?;
+    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let inner = |b: u8| edge(Some(b)) || b == b'-' || b == b'.';
+    if name.len() <= NAME_MAX
+        && edge(name.bytes().next())
+        && edge(name.bytes().last())
+        && name.bytes().all(inner)
+    {
+        return Some(name);
+    }
+    reader.fault(at, PolicyFault::Name { got: name.to_owned() });
+    None
+}
+
+/// The patterns, and whether the host of each is literal.
+pub(super) fn patterns(at: &At<'_>, reader: &mut Reader) -> (PatternList, bool) {
+    let (mut list, mut known, mut hosts) =
+        (PatternList::default(), HashSet::new(), Hosts::default());
+    let mut has_hosts = true;
+    for (at, text) in reader.texts(at, "patterns in one list", PATTERNS_MAX) {
+        match RepositoryPattern::parse(text, &mut hosts) {
+            Ok(pattern) if known.contains(&pattern) => {
+                reader.fault(&at, PolicyFault::DuplicateEntry { value: text.to_owned() });
+            }
+            Ok(pattern) => {
+                list.push(pattern.as_str());
+                has_hosts &= pattern.has_host();
+                known.insert(pattern);
+            }
+            Err(fault) => reader.fault(&at, PolicyFault::Pattern(fault)),
+        }
+    }
+    (list.shrunk(), has_hosts)
+}
+
+/// The patterns of namespaces.
+pub(super) fn namespaces(at: &At<'_>, reader: &mut Reader) -> PatternList {
+    let mut list = PatternList::default();
+    for (at, text) in reader.texts(at, "namespaces in one list", PATTERNS_MAX) {
+        match NamespacePattern::parse(text) {
+            Some(pattern) => list.push(pattern.as_str()),
+            None => reader.fault(&at, PolicyFault::Namespace),
+        }
+    }
+    list.shrunk()
+}

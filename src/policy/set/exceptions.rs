@@ -1,0 +1,156 @@
+//! [`Exceptions`]: the exceptions of a set, and which of them counts at a time.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::evidence::{Name, Pod};
+use crate::policy::document::exception::Exception;
+use crate::policy::sanitize::escaped;
+use crate::policy::scope::document_set::DocumentSet;
+use crate::policy::set::applicable::{Index, Scope};
+
+/// How long before its end an exception is spoken of: a working week, and the weekend before it.
+const WARNED_AHEAD: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// How far ahead the end of an exception may be unless the node's configuration says otherwise: a
+/// quarter of a year, so that somebody looks at it again while they remember it.
+pub(in crate::policy) const EXCEPTION_SPAN: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+/// The exceptions of a set.
+#[derive(Debug)]
+pub(in crate::policy) struct Exceptions {
+    documents: Vec<Exception>,
+    index: Index,
+    /// How far ahead the end of one may be.
+    span: SignedDuration,
+}
+
+/// By which exception an image was let through; escaped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExceptionUsed {
+    /// Its name.
+    pub exception: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Why there is one.
+    pub why: String,
+    /// When it ends.
+    pub expires: String,
+    /// What would have refused the image, in the words of that refusal.
+    pub refusal: String,
+}
+
+/// What there is to say of an exception at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExceptionNotice {
+    /// It ends within seven days.
+    EndsSoon(String),
+    /// It admits nothing: it has ended, or it ends later than it may.
+    NotInForce(String),
+}
+
+impl Exceptions {
+    /// Of these documents; an exception may end so far ahead.
+    pub(in crate::policy) fn new(mut documents: Vec<Exception>, span: SignedDuration) -> Self {
+        let scopes = documents.iter_mut().map(|exception| Scope {
+            images: std::mem::take(&mut exception.images),
+            exclude: std::mem::take(&mut exception.exclude),
+            namespaces: exception.namespaces.clone(),
+            is_permissive: true,
+        });
+        let index = Index::new(scopes.collect());
+        Self { documents, index, span }
+    }
+
+    /// From now on one may end so far ahead.
+    pub(in crate::policy) fn set_span(&mut self, span: SignedDuration) {
+        self.span = span;
+    }
+
+    /// How many there are.
+    pub(in crate::policy) fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// Those that match, whether they have ended or not. A name that is not known matches none.
+    pub(in crate::policy) fn matching(&self, name: &Name, pod: &Pod) -> DocumentSet {
+        self.index.matching(name, pod)
+    }
+
+    /// Of these the one that counts at this time, and the longest of all that do.
+    pub(in crate::policy) fn in_force(
+        &self,
+        matched: &DocumentSet,
+        now: Timestamp,
+    ) -> Option<&Exception> {
+        let matched = matched.iter().filter_map(|number| self.documents.get(number));
+        let counting = matched.filter(|exception| self.counts(exception, now));
+        counting.max_by(|one, other| {
+            one.expires.cmp(&other.expires).then_with(|| other.head.name.cmp(&one.head.name))
+        })
+    }
+
+    fn counts(&self, exception: &Exception, now: Timestamp) -> bool {
+        let latest = now.checked_add(self.span).unwrap_or(Timestamp::MAX);
+        now < exception.expires && exception.expires <= latest
+    }
+
+    /// What there is to say of them at this time.
+    pub(in crate::policy) fn notices(&self, now: Timestamp) -> Vec<ExceptionNotice> {
+        self.documents.iter().filter_map(|exception| self.notice(exception, now)).collect()
+    }
+
+    fn notice(&self, exception: &Exception, now: Timestamp) -> Option<ExceptionNotice> {
+        let (name, owner) = (&exception.head.name, escaped(&exception.owner));
+        let (file, end) = (escaped(&exception.head.file), exception.expires);
+        let line = exception.head.position.line;
+        let of = format!("{file}:{line}: exception \"{name}\" of {owner}");
+        if end <= now {
+            let text = format!("{of} ended at {end} and admits nothing: remove it, or renew it");
+            return Some(ExceptionNotice::NotInForce(text));
+        }
+        if !self.counts(exception, now) {
+            let days = self.span.as_hours() / 24;
+            let text = format!(
+                "{of} ends at {end}, which is more than {days} days ahead \
+                 (policy.max_exception_days), and admits nothing"
+            );
+            return Some(ExceptionNotice::NotInForce(text));
+        }
+        let soon = now.checked_add(WARNED_AHEAD).unwrap_or(Timestamp::MAX);
+        (end <= soon).then(|| ExceptionNotice::EndsSoon(format!("{of} ends at {end}")))
+    }
+}
+
+/// What a record says of it.
+pub(in crate::policy) fn used(exception: &Exception, refusal: String) -> ExceptionUsed {
+    ExceptionUsed {
+        exception: exception.head.name.clone(),
+        owner: escaped(&exception.owner),
+        why: escaped(&exception.reason),
+        expires: exception.expires.to_string(),
+        refusal,
+    }
+}
+
+/// `exception "hotfix" of team-payments until 2026-12-15T00:00:00Z (INC-1234)`.
+impl std::fmt::Display for ExceptionUsed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { exception, owner, why, expires, refusal } = self;
+        write!(
+            f,
+            "let through without proof by exception \"{exception}\" of {owner} until {expires} \
+             ({why}); otherwise: {refusal}"
+        )
+    }
+}
+
+impl ExceptionNotice {
+    /// In words.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::EndsSoon(text) | Self::NotInForce(text) => text,
+        }
+    }
+}
