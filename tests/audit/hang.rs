@@ -131,7 +131,10 @@ async fn attack_e11_refusals_that_wait_for_a_disk_leave_room_for_admissions_and_
         .iter()
         .map(|note| match note {
             Noted::Lost(tally) => tally.admitted * 100 + tally.refused,
-            other @ (Noted::Recovered { .. } | Noted::Counted(_) | Noted::ClockLowered { .. }) => {
+            other @ (Noted::Recovered { .. }
+            | Noted::Counted(_)
+            | Noted::ClockLowered { .. }
+            | Noted::DenyListsChanged { .. }) => {
                 panic!("{other:?}")
             }
         })

@@ -43,7 +43,7 @@ fn the_shipped_deny_list_is_good() {
     let text = include_str!("../../../packaging/policies/60-deny-list.yaml");
     let set = set(text, &[]);
     assert_eq!(set.denied().count(), 2);
-    let name = |name: &str| subject(name, &super::support::digest("image")).name;
+    let name = |name: &str| subject(name, &digest("image")).name;
     assert!(set.struck_off_name(&name("registry.example.com/retired/a/b:1")).is_some());
     assert!(set.struck_off_name(&name("registry.example.com/prod/app:1")).is_none());
 }
