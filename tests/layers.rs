@@ -213,7 +213,15 @@ type Part = (&'static str, &'static [&'static str]);
 /// the files of the room that no row names, its `mod.rs` among them: these may import every part.
 const PARTS: &[(&str, &[Part])] = &[
     ("audit", &[("read", &["."])]),
-    ("cli", &[("terminal", &[]), ("evidence", &["terminal"]), ("node", &[".", "terminal"])]),
+    (
+        "cli",
+        &[
+            ("terminal", &[]),
+            ("evidence", &["terminal"]),
+            ("policy", &["terminal"]),
+            ("node", &[".", "terminal"]),
+        ],
+    ),
     ("cri", &[("record", &["."]), ("calls", &[".", "record"])]),
     (
         "decision",

@@ -142,6 +142,15 @@ enum PolicyCommand {
             --keys ./keys"
     )]
     Check(policy::Options),
+    /// What would break if the gate enforced: every call that it let through in observe mode, by
+    /// image and reason, with what to do about it.
+    ///
+    /// Reads the audit log alone. Exits with 1 when something would be refused.
+    #[command(
+        after_help = "Examples:\n  sealgate policy observed\n  sealgate policy observed --since \
+            2026-01-31T12:00:00.000Z --output json | jq '.would_break[].image'"
+    )]
+    Observed(policy::observed::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -260,6 +269,9 @@ fn run(command: Command, settings: &Settings, path: &std::path::Path, screen: &m
         Command::Verify(options) => verify::run(&options, settings, screen),
         Command::VerifyBundle(options) => verify_bundle::run(&options, screen),
         Command::Policy(PolicyCommand::Check(options)) => policy::check(&options, settings, screen),
+        Command::Policy(PolicyCommand::Observed(options)) => {
+            policy::observed::run(&options, settings, screen)
+        }
         Command::Audit(AuditCommand::Tail(options)) => audit::tail(&options, settings, screen),
         Command::Audit(AuditCommand::Show(options)) => audit::show(&options, settings, screen),
         Command::Status => status::run(settings, screen),

@@ -1,4 +1,7 @@
-//! `sealgate policy check`.
+//! `sealgate policy check`; `sealgate policy observed` stands in a file of its own.
+
+mod next_step;
+pub(super) mod observed;
 
 use std::path::PathBuf;
 
