@@ -56,6 +56,7 @@ mod means;
 mod mirrored;
 mod moving;
 mod neighbours;
+mod observe;
 mod offline;
 mod outage;
 mod power;

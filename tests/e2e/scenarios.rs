@@ -7,9 +7,9 @@ use std::pin::Pin;
 use crate::stage::Outcome;
 use crate::{
     access, airgap, canary, channel, client, crash, creating, damage, demo, disk, doctor, faults,
-    floods, forms, freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours, offline,
-    outage, power, pulling, requests, rules, sandbox, secrets, service, starting, unit, upgrade,
-    volumes, words,
+    floods, forms, freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours, observe,
+    offline, outage, power, pulling, requests, rules, sandbox, secrets, service, starting, unit,
+    upgrade, volumes, words,
 };
 
 /// A scenario under way.
@@ -71,6 +71,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "unsigned",
         "an unsigned image is refused at pull, with what was looked for and where",
         pulling::unsigned
+    ),
+    scenario!(
+        "observe",
+        "a node on which everything is wrong: nothing is refused, all is listed; then one switch",
+        observe::observe
     ),
     scenario!(
         "imported",
