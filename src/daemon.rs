@@ -6,6 +6,7 @@
 mod canary;
 mod guarded;
 mod known_time;
+mod noted;
 mod reload;
 mod status;
 mod time;
@@ -28,7 +29,7 @@ use crate::cri::Calls;
 use crate::cri::{Gate, Parts, Recorder};
 use crate::evidence_store::{self, Store};
 use crate::image::Platform;
-use crate::loader::{FolderState, Loaded, TrustOptions, Watch};
+use crate::loader::FolderState;
 use crate::metrics;
 use crate::nri::Tripwire;
 use crate::policy::Freshness;
@@ -39,6 +40,7 @@ use crate::{audit, loader};
 use known_time::{clock_warning, settle_time};
 
 pub use known_time::known_time;
+pub use noted::Noted;
 
 /// The system's clocks.
 #[allow(clippy::disallowed_methods, reason = "the one place where the clocks are read")]
@@ -110,17 +112,6 @@ struct PolicyState {
     reload_error: Option<String>,
     /// Where it was loaded from, and how the folders were then.
     seen: (loader::Options, FolderState),
-}
-
-/// What an operator should know about a policy that was loaded.
-#[derive(Debug, Default)]
-pub struct Noted {
-    /// What is no error and likely not meant.
-    pub warnings: Vec<String>,
-    /// The ends of the trust roots and keys that it rests on.
-    pub watch: Watch,
-    /// It is in observe mode.
-    pub observes: bool,
 }
 
 /// Runs the gate until it is told to stop.
@@ -359,32 +350,6 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
         tripwire: Arc::default(),
         canary: canary::Canary::new(socket),
     })
-}
-
-impl Noted {
-    fn of(loaded: &Loaded, trust: &TrustOptions) -> Self {
-        // Whatever this node keeps fresh, and whatever policies rest on.
-        let roots = trust.update.iter().chain(&loaded.roots).map(String::as_str);
-        let watch = Watch::new(trust, roots, loaded.ends.iter().cloned());
-        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-        Self { warnings, watch, observes: loaded.policies.observes() }
-    }
-
-    /// Tells the journal.
-    fn warn(&self) {
-        if self.observes {
-            tracing::warn!(
-                "OBSERVE mode: nothing is refused for what policies and settings say, since \
-                 policy.mode is \"observe\""
-            );
-        }
-        for warning in &self.warnings {
-            tracing::warn!("policy: {warning}");
-        }
-        for warning in self.watch.warnings(now()) {
-            tracing::warn!("{warning}");
-        }
-    }
 }
 
 /// The time of day.

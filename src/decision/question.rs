@@ -63,6 +63,12 @@ impl Question {
         self.set.sift(&Case { subject, applicable, evidence, now, proofs }, Budget::DEFAULT).verdict
     }
 
+    /// Whether a deny list names the digest or the repository: it is refused without a look at
+    /// anything.
+    pub(crate) fn is_struck_off(&self) -> bool {
+        self.set.struck_off(&self.subject).is_some()
+    }
+
     /// What is asked of the evidence on this node.
     pub(crate) fn query(&self, repositories: &[Repository]) -> EvidenceQuery {
         EvidenceQuery {

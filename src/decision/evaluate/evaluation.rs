@@ -43,8 +43,7 @@ impl Evaluator {
         until: Instant,
     ) -> Evaluation {
         let repositories = question.repositories();
-        // What is struck off is refused without a look at anything.
-        if repositories.is_empty() || question.set.struck_off(&question.subject).is_some() {
+        if repositories.is_empty() || question.is_struck_off() {
             return Evaluation::new(self.judge_aside(question, Vec::new()).await, None);
         }
         let terms = self.terms_at(question, self.time.now());
@@ -70,10 +69,8 @@ impl Evaluator {
             self.sources.store.used(query, &question.subject.target, terms.now);
             return evaluation;
         }
-        // An exception counts whatever the registry would show: nobody waits for that.
-        if question.set.is_excepted(&question.applicable, terms.now) {
-            let verdict = self.judge_aside(question, kept.evidence()).await;
-            return Evaluation::new(verdict, None);
+        if let Some(evaluation) = self.judge_excepted(question, &kept, &terms).await {
+            return evaluation;
         }
         // What is there already may be for documents that ask for more: it is not replaced by less.
         let has_more =
@@ -169,6 +166,21 @@ impl Evaluator {
             }
         }
         None
+    }
+
+    /// The permit of an exception, which counts whatever the registry would show: nobody waits for
+    /// that.
+    async fn judge_excepted(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        kept: &EvidenceSet,
+        terms: &FreshnessTerms,
+    ) -> Option<Evaluation> {
+        if !question.set.is_excepted(&question.applicable, terms.now) {
+            return None;
+        }
+        let verdict = self.judge_aside(question, kept.evidence()).await;
+        matches!(verdict, Verdict::Permit(_)).then(|| Evaluation::new(verdict, None))
     }
 
     /// The registry could not say. What is on this node decides as far as the operator lets it;

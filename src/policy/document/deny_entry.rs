@@ -144,50 +144,6 @@ impl Serialize for Fingerprint {
     }
 }
 
-impl IdentityText {
-    /// The text as it was written.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Exact(text) | Self::RegExp(text) => text,
-        }
-    }
-}
-
-impl Denied {
-    /// The field of `spec` that it stands in.
-    #[must_use]
-    pub fn field(&self) -> &'static str {
-        match self {
-            Self::Digest { .. } => "digests",
-            Self::Repository { .. } => "repositories",
-            Self::Key { .. } => "keys",
-            Self::Identity { .. } => "identities",
-            Self::Certificate { .. } => "certificates",
-            Self::LogIndex { .. } => "logIndexes",
-        }
-    }
-
-    /// Whether it is the same thing, whatever manifests and times are said beside it.
-    #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Digest { digest, .. }, Self::Digest { digest: other, .. }) => digest == other,
-            (Self::Key { fingerprint, .. }, Self::Key { fingerprint: other, .. }) => {
-                fingerprint == other
-            }
-            (
-                Self::Identity { issuer, subject, .. },
-                Self::Identity { issuer: other_issuer, subject: other_subject, .. },
-            ) => issuer == other_issuer && subject == other_subject,
-            (Self::Repository { .. }, _)
-            | (Self::Certificate { .. }, _)
-            | (Self::LogIndex { .. }, _)
-            | (Self::Digest { .. } | Self::Key { .. } | Self::Identity { .. }, _) => self == other,
-        }
-    }
-}
-
 /// `key sha256:… for what was signed after 2026-…`.
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -106,10 +106,8 @@ fn read_entry(kind: &str, at: &At<'_>, reader: &mut Reader) -> Option<ReadEntry>
             .zip(signed_after(&fields, reader))
             .map(|(fingerprint, signed_after)| Denied::Key { fingerprint, signed_after }),
         "identities" => {
-            (issuer, subject) = (
-                text(&fields, ("issuer", "issuerRegExp"), reader)?,
-                text(&fields, ("subject", "subjectRegExp"), reader)?,
-            );
+            issuer = text(&fields, ("issuer", "issuerRegExp"), reader)?;
+            subject = text(&fields, ("subject", "subjectRegExp"), reader)?;
             if issuer.is_none() && subject.is_none() {
                 let (expected, found) = (&["issuer", "subject"][..], Vec::new());
                 reader.fault(at, PolicyFault::OneOf { expected, found });

@@ -86,12 +86,19 @@ impl fmt::Display for PolicyFault {
             | Self::Time { .. }
             | Self::EmptyWindow
             | Self::Age { .. }
-            | Self::Fingerprint { .. }
-            | Self::Line { .. }
             | Self::SignatureRepository { .. }
             | Self::Condition(_)
             | Self::Provenance { .. }
             | Self::PredicateType { .. } => self.fmt_value(f),
+            Self::Fingerprint { got } => write!(
+                f,
+                "\"{}\" is no SHA-256: sha256: and 64 hexadecimal digits, as keys and certificates \
+                 are called in records and by sealgate deny",
+                escaped(got)
+            ),
+            Self::Line { limit } => {
+                write!(f, "not one line of text with 1 to {limit} bytes in it")
+            }
         }
     }
 }
@@ -311,15 +318,6 @@ impl PolicyFault {
                  3650d",
                 escaped(got)
             ),
-            Self::Fingerprint { got } => write!(
-                f,
-                "\"{}\" is no SHA-256: sha256: and 64 hexadecimal digits, as keys and certificates \
-                 are called in records and by sealgate deny",
-                escaped(got)
-            ),
-            Self::Line { limit } => {
-                write!(f, "not one line of text with 1 to {limit} bytes in it")
-            }
             Self::SignatureRepository { got, write } => {
                 write!(
                     f,
