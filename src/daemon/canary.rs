@@ -24,6 +24,9 @@ const KUBELET_SILENT: Duration = Duration::from_secs(60);
 /// How late a test may be beyond its time before the last one says nothing any more.
 const LATE: Duration = Duration::from_secs(30);
 
+/// How much is shown of what something else answered, in characters: the beginning says what it is.
+const WORDS_SHOWN: usize = 200;
+
 /// What the tests rest on, and what the last one showed.
 pub(super) struct Canary {
     judge: Result<Judge, String>,
@@ -98,7 +101,7 @@ impl Daemon {
             Pulled::Failed(_) if expected.was_refused() => None,
             Pulled::Failed(words) => Some(Doubt::new(
                 Fault::Socket,
-                format!("something else answers on {socket}: {}", words.escape_debug()),
+                format!("something else answers on {socket}: {}", shown(&words)),
             )),
             Pulled::Unanswered(why) => {
                 Some(Doubt::new(Fault::Socket, format!("nothing answers on {socket}: {why}")))
@@ -229,4 +232,9 @@ impl Daemon {
         }
         self.recorder.find(finding);
     }
+}
+
+/// The words of whatever answered: bounded, and on one line.
+fn shown(words: &str) -> String {
+    words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_SHOWN).collect()
 }

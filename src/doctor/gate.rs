@@ -63,7 +63,7 @@ fn enforcing(status: &Status) -> Check {
             "find out who listens: ss -xlp; systemctl restart sealgate.socket sealgate.service",
         ),
         (None, Some(doubt)) if doubt.reason == "no-kubelet" => {
-            let mend = "switch the kubelet over: docs/install.md";
+            let mend = "switch the kubelet over: docs/operate/install.md";
             Check::warn("enforcing", format!("{}: {}", doubt.reason, doubt.seen), mend)
         }
         (None, Some(doubt)) => {

@@ -19,7 +19,8 @@ pub fn kubelets(found: &Found, socket: &Path) -> Vec<Check> {
         );
     }
     if found.views.is_empty() {
-        let mend = "start the kubelet with the gate's socket as its endpoint; see docs/install.md";
+        let mend =
+            "start the kubelet with the gate's socket as its endpoint; see docs/operate/install.md";
         checks.push(Check::warn("kubelet", "no kubelet runs, and no file names its runtime", mend));
     }
     checks

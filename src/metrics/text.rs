@@ -388,6 +388,10 @@ sealgate_connections_refused_total 2
 others that came.
 # TYPE sealgate_connections_displaced_total counter
 sealgate_connections_displaced_total 1
+# HELP sealgate_nri_connected Whether the container runtime asks the gate before it makes a container \
+(NRI).
+# TYPE sealgate_nri_connected gauge
+sealgate_nri_connected 0
 # HELP sealgate_enforcing 1 when the gate's probe of itself shows that it enforces, and nothing speaks \
 against it.
 # TYPE sealgate_enforcing gauge

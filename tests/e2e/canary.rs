@@ -66,6 +66,9 @@ impl Watched {
         loop {
             let (enforces, reasons) = self.gauge().await?;
             if enforces {
+                // So that the change is on record before the next one.
+                let canary = self.stage.sealgate(&["canary"])?;
+                ensure!(canary.status.code() == Some(0), "sealgate canary: {canary:?}");
                 return Ok(());
             }
             ensure!(began.elapsed() < WELL_MAX, "not well: {reasons:?}\n{}", self.stage.gate_log());
@@ -118,8 +121,6 @@ pub async fn canary() -> Outcome {
     let watched = Watched { stage: Stage::set(Props { config, ..Props::usual()? }).await?, port };
     let kubelet = Kubelet::start(&watched.stage)?;
     watched.well().await?;
-    let canary = watched.stage.sealgate(&["canary"])?;
-    ensure!(canary.status.code() == Some(0), "sealgate canary on a gate that is well: {canary:?}");
     println!("   well: 1, sealgate canary exits with 0 (the kubelet is a stand-in)");
 
     replaced(&watched).await?;
@@ -177,10 +178,12 @@ async fn everything(watched: &Watched) -> Outcome {
     stage.write_policy(&usual_policy())?;
     stage.signal("HUP")?;
     watched.well().await?;
-    stage.write_policy(&format!(
+    // Without the policy of the sandbox image that the stage adds.
+    let all = format!(
         "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: all}}\nspec:\n  \
          images: [\"{HOST}/**\"]\n  require: {{insecureAcceptAnything: true}}\n"
-    ))?;
+    );
+    fs::write(stage.folder().join("policies/policy.yaml"), all)?;
     stage.signal("HUP")?;
     watched.ill("every policy accepts anything", "admits-everything").await?;
     stage.write_policy(&usual_policy())?;
