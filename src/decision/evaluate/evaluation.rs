@@ -13,7 +13,7 @@ use super::registry_evidence::{RegistryAnswer, SearchScope};
 use crate::decision::evidence_set::EvidenceSet;
 use crate::decision::freshness::{FreshnessTerms, Staleness, in_words};
 use crate::decision::question::Question;
-use crate::evidence::{Evidence, EvidenceProvenance, EvidenceSource, Outcome, Place, Source};
+use crate::evidence::{Evidence, EvidenceProvenance, Outcome, Place, Source};
 use crate::image::Repository;
 use crate::policy::{Class, Denial, Verdict};
 use crate::share::Slot;
@@ -60,8 +60,7 @@ impl Evaluator {
             self.sources.store.used(query, &question.subject.target, terms.now);
             return evaluation;
         }
-        let has_huge = taken.left_out;
-        if has_huge
+        if taken.left_out
             && let Some((_turn, all)) = self.with_huge(&query, &kept, until).await
             && let Some(evaluation) = self.judge_kept(question, &all, &terms).await
         {
@@ -77,8 +76,7 @@ impl Evaluator {
             !kept.is_empty() || self.sources.store.has(query.clone()).await == Some(true);
         let reach = if has_more { SearchScope::WholePlaces } else { SearchScope::UntilPermitted };
         let asked = self.ask_in_turn(question, &repositories, reach, until).await;
-        let registry =
-            EvidenceProvenance { source: EvidenceSource::Registry, fetched: asked.began };
+        let registry = asked.provenance();
         match asked.verdict {
             Verdict::Permit(_) => {
                 self.keep_fetched(question, &asked.pieces, has_more).await;
@@ -87,13 +85,14 @@ impl Evaluator {
             // The registry's refusal is the answer, and so is its silence where nothing is kept.
             Verdict::Denial(denial)
                 if denial.class() == Class::Refused
-                    || (kept.provenance().is_none() && !has_huge) =>
+                    || (kept.provenance().is_none() && !taken.left_out) =>
             {
                 Evaluation::new(Verdict::Denial(denial), Some(registry))
             }
             Verdict::Denial(denial) => {
                 drop(asked.held);
-                let all = if has_huge { self.with_huge(&query, &kept, until).await } else { None };
+                let all =
+                    if taken.left_out { self.with_huge(&query, &kept, until).await } else { None };
                 let (_turn, all) = all.unzip();
                 self.fall_back(question, (all.unwrap_or(kept), asked.pieces), denial, &terms).await
             }

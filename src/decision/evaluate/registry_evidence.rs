@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::evaluator::Evaluator;
 use crate::decision::evidence_set::EvidenceSet;
 use crate::decision::question::Question;
-use crate::evidence::{Evidence, EvidenceSource, Outcome, Place, Source};
+use crate::evidence::{Evidence, EvidenceProvenance, EvidenceSource, Outcome, Place, Source};
 use crate::image::Repository;
 use crate::policy::{Class, Plan, Verdict};
 use crate::share::{Crowded, Recall};
@@ -42,6 +42,11 @@ impl RegistryAnswer {
             Verdict::Permit(_) => true,
             Verdict::Denial(denial) => denial.class() != Class::Unreachable,
         }
+    }
+
+    /// From where it is, and since when.
+    pub(in crate::decision) fn provenance(&self) -> EvidenceProvenance {
+        EvidenceProvenance { source: EvidenceSource::Registry, fetched: self.began }
     }
 }
 
