@@ -21,11 +21,12 @@ fn unmarked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("](") {
-        out.push_str(before);
+        let (text, link) = before.rsplit_once('[').unwrap_or(("", before));
+        out.extend([text, link]);
         rest = after.split_once(')').map_or("", |(_, after)| after);
     }
     out.push_str(rest);
-    out.replace(['`', '['], "")
+    out.replace('`', "")
 }
 
 #[cfg(test)]
@@ -37,6 +38,8 @@ mod tests {
         assert_eq!(next_step("keys-not-distinct").as_deref(), Some("sign with a second key"));
         let step = next_step("registry-unable").unwrap();
         assert!(step.contains("(Private registries), or registry.credential_hosts."), "{step}");
+        let step = next_step("not-allowed").unwrap();
+        assert!(step.starts_with("read [runtime] in the configuration"), "{step}");
         assert_eq!(next_step("code"), None);
         assert_eq!(next_step("no-such-code"), None);
     }
