@@ -177,16 +177,7 @@ async fn serve(
         );
     }
     let (stop, stopped) = oneshot::channel::<()>();
-    let calls = Calls::new(Arc::clone(&daemon.gate), Arc::clone(&daemon.recorder))
-        .guarding(guarded::host_paths(settings)?);
-    tripwire::start(
-        &settings.nri,
-        Arc::clone(&daemon.gate),
-        calls.pending(),
-        Arc::clone(&daemon.recorder),
-        Arc::clone(&daemon.tripwire),
-    );
-    let calls = Arc::new(calls);
+    let calls = intercepted(&daemon)?;
     let proxy = Proxy {
         options: settings.listen.clone(),
         runtime: settings.runtime.socket.clone(),
@@ -226,6 +217,17 @@ async fn serve(
     daemon.end_time().await;
     daemon.recorder.close().await;
     Ok(())
+}
+
+/// The intercepted calls, and the tripwire for containers that do not come through them.
+fn intercepted(daemon: &Daemon) -> Result<Arc<Calls>, DaemonError> {
+    let host_paths =
+        guarded::host_paths(&daemon.settings).map_err(part("host_paths.allow"))?;
+    let (gate, recorder) = (&daemon.gate, &daemon.recorder);
+    let calls = Calls::new(Arc::clone(gate), Arc::clone(recorder)).guarding(host_paths);
+    let asked = (Arc::clone(gate), calls.pending(), Arc::clone(recorder));
+    tripwire::start(&daemon.settings.nri, asked, Arc::clone(&daemon.tripwire));
+    Ok(Arc::new(calls))
 }
 
 /// Opens the evidence store, and says why it could not: the gate goes on without it.

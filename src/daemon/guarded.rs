@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DaemonError, part};
 use crate::config::{DEFAULT_PATH, Settings};
 use crate::host_paths::{Guarded, HostPaths, Target};
+use crate::policy::ScopeFault;
 
 /// What other programs of a node keep where they always do.
 const ALWAYS: [(&str, Target); 17] = [
@@ -35,8 +35,8 @@ const SHARED: [&str; 9] =
 /// Guards what these settings name.
 ///
 /// # Errors
-/// [`DaemonError`] for an entry of the allow-list that cannot be meant.
-pub(super) fn host_paths(settings: &Settings) -> Result<HostPaths, DaemonError> {
+/// [`ScopeFault`] for an entry of the allow-list that cannot be meant.
+pub(super) fn host_paths(settings: &Settings) -> Result<HostPaths, ScopeFault> {
     let always = ALWAYS.map(|(path, what)| Guarded { path: PathBuf::from(path), what });
     let named = [
         (home(&settings.runtime.socket), Target::RuntimeSocket),
@@ -52,7 +52,6 @@ pub(super) fn host_paths(settings: &Settings) -> Result<HostPaths, DaemonError> 
     ];
     let named = named.map(|(path, what)| Guarded { path, what });
     HostPaths::new(&settings.host_paths, always.into_iter().chain(named).collect())
-        .map_err(part("host_paths.allow"))
 }
 
 /// The folder of a file, unless others live in it too.

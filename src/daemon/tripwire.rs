@@ -18,9 +18,7 @@ struct Decided {
 /// Keeps the tripwire, unless the settings have it off.
 pub(super) fn start(
     options: &Options,
-    gate: Arc<Gate>,
-    pending: Arc<PendingCreates>,
-    recorder: Arc<Recorder>,
+    (gate, pending, recorder): (Arc<Gate>, Arc<PendingCreates>, Arc<Recorder>),
     tripwire: Arc<Tripwire>,
 ) {
     if options.mode == Mode::Off {

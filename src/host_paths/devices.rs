@@ -9,8 +9,8 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::Target;
 use super::resolve::Resolved;
+use super::target::Target;
 
 /// Most disks that are looked at: a node has tens, and a RAID a few below each.
 const DISKS_MAX: usize = 256;

@@ -7,6 +7,7 @@
 mod devices;
 mod options;
 mod resolve;
+mod target;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,9 +19,10 @@ use tokio::sync::Semaphore;
 use crate::image::Repository;
 use crate::policy::{ImageScope, ScopeFault};
 use devices::SystemDisks;
-use resolve::{Resolved, Resolver};
+use resolve::{PROC, Resolved, Resolver};
 
 pub use options::{Action, Allowed, Options};
+pub use target::{Guarded, Target};
 
 /// How long paths are looked at. Each takes microseconds, unless it is on a file system that does
 /// not answer; containerd would wait for that too.
@@ -28,54 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Most containers whose paths are looked at side by side: a file system that does not answer holds
 /// a thread for each, and the process may have 1024 (`TasksMax`).
 const TURNS: usize = 64;
-/// `/proc`, where a process shows its own root.
-const PROC: &str = "/proc";
-
-/// Something on this node that nobody but the gate, the runtime and the kubelet should reach.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Guarded {
-    /// Where it is; what is below belongs to it.
-    pub path: PathBuf,
-    /// What it is.
-    pub what: Target,
-}
-
-/// What can be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Target {
-    /// The runtime's sockets.
-    RuntimeSocket,
-    /// What the runtime keeps.
-    RuntimeState,
-    /// The runtime's configuration.
-    RuntimeConfig,
-    /// The gate's sockets.
-    GateSocket,
-    /// The gate's configuration, policies, keys and trust roots.
-    Policies,
-    /// What the gate keeps.
-    GateState,
-    /// The audit log.
-    AuditLog,
-    /// The kubelet's configuration, or the pods that it runs by itself.
-    Kubelet,
-    /// The units of the service manager.
-    Units,
-    /// What the operator added (`host_paths.also`).
-    Added,
-    /// Everything.
-    WholeFileSystem,
-    /// The file systems of other processes, through `/proc`.
-    Processes,
-    /// A disk that one of these is on.
-    Disk,
-    /// The memory of the node.
-    Memory,
-    /// Every process of the node: privileged, among the host's process ids.
-    HostProcesses,
-    /// It cannot be told.
-    Unknown,
-}
 
 /// What a container asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,54 +59,6 @@ pub struct Reached {
     pub leads_to: Option<String>,
     /// What is there.
     pub what: Target,
-}
-
-impl Target {
-    /// What it is, for people.
-    #[must_use]
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::RuntimeSocket => "the container runtime's socket",
-            Self::RuntimeState => "the container runtime's state",
-            Self::RuntimeConfig => "the container runtime's configuration",
-            Self::GateSocket => "the gate's sockets",
-            Self::Policies => "the gate's configuration, policies and keys",
-            Self::GateState => "the gate's evidence and state",
-            Self::AuditLog => "the audit log",
-            Self::Kubelet => "the kubelet's configuration",
-            Self::Units => "the service manager's units",
-            Self::Added => "a path of host_paths.also",
-            Self::WholeFileSystem => "the node's whole file system",
-            Self::Processes => "the file systems of the node's processes",
-            Self::Disk => "a disk of the node",
-            Self::Memory => "the node's memory",
-            Self::HostProcesses => "every process of the node",
-            Self::Unknown => "what the gate cannot tell",
-        }
-    }
-
-    /// Whether reading alone is enough to use it: a socket on a read-only mount can be connected
-    /// to.
-    const fn works_read_only(self) -> bool {
-        match self {
-            Self::RuntimeSocket
-            | Self::GateSocket
-            | Self::WholeFileSystem
-            | Self::Processes
-            | Self::Disk
-            | Self::Memory
-            | Self::HostProcesses
-            | Self::Unknown => true,
-            Self::RuntimeState
-            | Self::RuntimeConfig
-            | Self::Policies
-            | Self::GateState
-            | Self::AuditLog
-            | Self::Kubelet
-            | Self::Units
-            | Self::Added => false,
-        }
-    }
 }
 
 impl fmt::Display for Reached {

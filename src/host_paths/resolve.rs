@@ -9,6 +9,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+/// `/proc`, where a process shows its own root.
+pub(super) const PROC: &str = "/proc";
 /// Most symbolic links on one way: as many as the kernel follows (`MAXSYMLINKS`).
 const LINKS_MAX: usize = 40;
 /// Most parts of one way: a path has at most 4096 bytes (`PATH_MAX`).
@@ -86,7 +88,7 @@ impl Resolver {
 
     /// Follows a path from the root, as the runtime would.
     pub(super) fn resolve(&self, path: &Path) -> Result<Resolved, Unseen> {
-        let mut walk = Walk { at: PathBuf::from("/"), ways: vec![inode(Path::new("/"))?] };
+        let mut walk = Way { at: PathBuf::from("/"), ways: vec![inode(Path::new("/"))?] };
         let mut left: VecDeque<OsString> = parts(path).collect();
         let (mut links, mut steps) = (0, 0);
         while let Some(part) = left.pop_front() {
@@ -99,7 +101,7 @@ impl Resolver {
                 continue;
             }
             let next = walk.at.join(&part);
-            if walk.at == Path::new(super::PROC) && is_process(&part) {
+            if walk.at == Path::new(PROC) && is_process(&part) {
                 return Ok(Resolved { path: next, in_process: true, ..walk.whole(false) });
             }
             if self.hidden.contains(&next) {
@@ -127,12 +129,12 @@ impl Resolver {
 }
 
 /// A way, as far as it went.
-struct Walk {
+struct Way {
     at: PathBuf,
     ways: Vec<Inode>,
 }
 
-impl Walk {
+impl Way {
     fn up(&mut self) {
         if self.at.pop() {
             self.ways.pop();

@@ -1,3 +1,5 @@
+//! What mounts reach, on a node in a folder: links, folders above, other names, processes.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 

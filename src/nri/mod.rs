@@ -1,21 +1,24 @@
 //! The tripwire in the runtime: a plugin of containerd's Node Resource Interface (NRI), by which
-//! the runtime asks before it makes a container of a pod, whoever told it to.
+//! the runtime asks before it makes a container of a pod, also when another program than the
+//! kubelet tells it to.
 //!
 //! [`keep`] holds the connection and asks a [`Judge`] about each container; [`Tripwire`] says how
 //! it is. `wire` has the frames. It judges nothing itself, and knows nothing of the gate.
 
+mod error;
 mod session;
+mod tripwire;
 mod wire;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::net::UnixStream;
 
-pub use session::SessionError;
+pub use error::SessionError;
+pub use tripwire::{Judge, NewContainer, Tripwire, TripwireHealth};
 
 /// First pause before the runtime is tried again; each is twice the one before.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
@@ -49,79 +52,6 @@ pub enum Mode {
 impl Default for Options {
     fn default() -> Self {
         Self { mode: Mode::Auto, socket: PathBuf::from("/var/run/nri/nri.sock") }
-    }
-}
-
-/// A container that the runtime is about to make; the runtime's words.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NewContainer {
-    /// Its id.
-    pub id: String,
-    /// Its name in the pod.
-    pub name: String,
-    /// The id of its sandbox.
-    pub sandbox_id: String,
-    /// The pod's name.
-    pub pod_name: String,
-    /// The pod's namespace.
-    pub pod_namespace: String,
-    /// The pod's uid.
-    pub pod_uid: String,
-    /// Its image, as the runtime notes it.
-    pub image: Option<String>,
-}
-
-/// Says whether a container may be made, at once: the runtime waits two seconds, and then goes on
-/// without the plugin.
-pub trait Judge: Send + Sync {
-    /// Judges one.
-    ///
-    /// # Errors
-    /// Why it may not be made, for whoever asked the runtime.
-    fn may_be_made(&self, container: &NewContainer) -> Result<(), String>;
-}
-
-/// How the tripwire is.
-#[derive(Debug, Default)]
-pub struct Tripwire {
-    health: Mutex<TripwireHealth>,
-}
-
-/// Whether the runtime asks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TripwireHealth {
-    /// Whether it does.
-    pub connected: bool,
-    /// The runtime's name and version, as it told them last.
-    pub runtime: Option<String>,
-    /// Why it does not.
-    pub error: Option<String>,
-    /// Containers that were asked about since the start.
-    pub asked: u64,
-    /// Containers that were refused since the start.
-    pub refused: u64,
-}
-
-impl Tripwire {
-    /// How it is now.
-    #[must_use]
-    pub fn health(&self) -> TripwireHealth {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn change(&self, change: impl FnOnce(&mut TripwireHealth)) {
-        change(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Notes the end of a session, and says whether that is news.
-    fn ended(&self, why: &SessionError) -> bool {
-        let why = why.to_string();
-        let mut is_news = false;
-        self.change(|health| {
-            is_news = health.connected || health.error.as_ref() != Some(&why);
-            (health.connected, health.error) = (false, Some(why));
-        });
-        is_news
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::session::SessionError;
+use super::error::SessionError;
 
 /// The conversation in which the runtime calls the plugin (`multiplex.PluginServiceConn`).
 pub(super) const PLUGIN: u32 = 1;

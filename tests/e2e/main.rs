@@ -57,6 +57,7 @@ mod mirrored;
 mod moving;
 mod neighbours;
 mod observe;
+mod nri;
 mod offline;
 mod outage;
 mod power;

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use crate::stage::Outcome;
 use crate::{
     access, airgap, canary, channel, client, crash, creating, damage, demo, disk, doctor, faults,
-    floods, forms, freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours, observe,
+    floods, forms, freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours, nri, observe,
     offline, outage, power, pulling, requests, rules, sandbox, secrets, service, starting, unit,
     upgrade, volumes, words,
 };
@@ -472,6 +472,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "old evidence admits and the registry is asked behind it: renewed, withdrawn, or left as \
          it is",
         freshness::refreshed
+    ),
+    scenario!(
+        "nri",
+        "a create sent straight to containerd is refused where it asks the gate, through the gate \
+         it works, also after restarts; each containerd",
+        nri::nri
     ),
     scenario!(
         "evidence-too-old",

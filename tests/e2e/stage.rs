@@ -63,6 +63,8 @@ pub struct Props {
     pub wire: Option<Wire>,
     /// The runtime's environment variables, beside the test's own.
     pub env: Vec<(String, String)>,
+    /// Whether the runtime has NRI enabled.
+    pub nri: bool,
 }
 
 /// The stage of one scenario.
@@ -122,6 +124,7 @@ impl Props {
             keys: Vec::new(),
             wire: None,
             env: Vec::new(),
+            nri: false,
         })
     }
 }
@@ -143,6 +146,7 @@ impl Stage {
         let setup = Setup {
             network,
             env: props.env,
+            nri: props.nri,
             ..Setup::of(props.flavour, Host::new(HOST, &registry.url()))
         };
         let containerd = Containerd::start(setup).await?;
@@ -197,7 +201,7 @@ impl Stage {
              = \"{}\"\nruntime.config = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
              registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys \
              = \"{}\"\ntrust.roots = [\"{}\"]\ntrust.state = \"{}\"\naudit.path = \"{}\"\n\
-             clock.file = \"{}\"\nevidence.path = \"{}\"\n{more}\n",
+             clock.file = \"{}\"\nevidence.path = \"{}\"\nnri.socket = \"{}\"\n{more}\n",
             at("cri.sock"),
             at("control.sock"),
             self.containerd.socket().display(),
@@ -211,6 +215,7 @@ impl Stage {
             at("audit/audit.jsonl"),
             at("clock"),
             at("evidence"),
+            self.containerd.folder().join("nri.sock").display(),
         )
     }
 
@@ -353,11 +358,20 @@ impl Stage {
         all.into_iter().filter(|record| record["call"] == "RunPodSandbox").collect()
     }
 
+    /// Every finding on record, oldest first.
+    pub fn findings(&self) -> Vec<Value> {
+        self.entries("finding")
+    }
+
     fn all_records(&self) -> Vec<Value> {
+        self.entries("decision")
+    }
+
+    fn entries(&self, kind: &str) -> Vec<Value> {
         let text =
             fs::read_to_string(self.folder.path().join("audit/audit.jsonl")).unwrap_or_default();
         let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        entries.filter(|entry| entry["kind"] == "decision").collect()
+        entries.filter(|entry| entry["kind"] == kind).collect()
     }
 
     /// The newest record of a call, which must have this verdict and reason code.

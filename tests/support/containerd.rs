@@ -53,6 +53,8 @@ pub struct Setup {
     pub network: Option<PathBuf>,
     /// Environment variables beside the test's own.
     pub env: Vec<(String, String)>,
+    /// Whether it has NRI enabled, where it has it; its socket is `nri.sock` in its folder.
+    pub nri: bool,
 }
 
 /// A running containerd.
@@ -71,7 +73,14 @@ impl Setup {
     /// Another containerd, with one host name.
     pub fn of(flavour: Flavour, host: Host) -> Self {
         let sandbox_image = format!("{}/pause:1", host.name);
-        Self { flavour, hosts: vec![host], sandbox_image, network: None, env: Vec::new() }
+        Self {
+            flavour,
+            hosts: vec![host],
+            sandbox_image,
+            network: None,
+            env: Vec::new(),
+            nri: false,
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+//! The session against a runtime that a test plays, frame by frame.
+
 use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

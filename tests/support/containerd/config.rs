@@ -60,8 +60,10 @@ fn version_2(folder: &Path, setup: &Setup) -> String {
          [{cri}.containerd]\n  snapshotter = \"{snapshotter}\"\n\
          [{cri}.containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n\
          [{cri}.containerd.runtimes.runc.options]\n  Root = \"{dir}/runc\"\n\
-         [{cri}.registry]\n  config_path = \"{dir}/certs.d\"\n",
-        places = places(folder, 2)
+         [{cri}.registry]\n  config_path = \"{dir}/certs.d\"\n\
+         {nri}",
+        places = places(folder, 2),
+        nri = nri(folder, setup.nri)
     )
 }
 
@@ -71,7 +73,7 @@ fn version_3(folder: &Path, setup: &Setup) -> String {
         ("plugins.\"io.containerd.cri.v1.images\"", "plugins.\"io.containerd.cri.v1.runtime\"");
     format!(
         "{places}\
-         [plugins.\"io.containerd.nri.v1.nri\"]\n  disable = true\n\
+         {nri}\
          [{images}]\n  snapshotter = \"{snapshotter}\"\n\
          [{images}.pinned_images]\n  sandbox = \"{pause}\"\n\
          [{images}.registry]\n  config_path = \"{dir}/certs.d\"\n\
@@ -79,7 +81,19 @@ fn version_3(folder: &Path, setup: &Setup) -> String {
          [{cri}.cni]\n  conf_dir = \"{dir}/cni\"\n\
          [{cri}.containerd.runtimes.runc]\n  runtime_type = \"io.containerd.runc.v2\"\n\
          [{cri}.containerd.runtimes.runc.options]\n  Root = \"{dir}/runc\"\n",
-        places = places(folder, 3)
+        places = places(folder, 3),
+        nri = nri(folder, setup.nri)
+    )
+}
+
+/// The plugin's own table, which containerd before 1.7 passes over.
+fn nri(folder: &Path, is_enabled: bool) -> String {
+    let dir = folder.display();
+    format!(
+        "[plugins.\"io.containerd.nri.v1.nri\"]\n  disable = {disable}\n  \
+         disable_connections = false\n  socket_path = \"{dir}/nri.sock\"\n  \
+         plugin_path = \"{dir}/nri/plugins\"\n  plugin_config_path = \"{dir}/nri/conf.d\"\n",
+        disable = !is_enabled
     )
 }
 
