@@ -221,8 +221,7 @@ async fn serve(
 
 /// The intercepted calls, and the tripwire for containers that do not come through them.
 fn intercepted(daemon: &Daemon) -> Result<Arc<Calls>, DaemonError> {
-    let host_paths =
-        guarded::host_paths(&daemon.settings).map_err(part("host_paths.allow"))?;
+    let host_paths = guarded::host_paths(&daemon.settings).map_err(part("host_paths.allow"))?;
     let (gate, recorder) = (&daemon.gate, &daemon.recorder);
     let calls = Calls::new(Arc::clone(gate), Arc::clone(recorder)).guarding(host_paths);
     let asked = (Arc::clone(gate), calls.pending(), Arc::clone(recorder));

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use prost::Message as _;
 use tokio::net::UnixStream;
 
-use super::wire::{Kind, Message, PLUGIN, RUNTIME, SENT_MAX, Wire};
 use super::error::SessionError;
 use super::tripwire::{Judge, NewContainer, Tripwire};
+use super::wire::{Kind, Message, PLUGIN, RUNTIME, SENT_MAX, Wire};
 use crate::proto::nri;
 
 /// Where calls of the plugin go.

@@ -7,9 +7,9 @@ use std::pin::Pin;
 use crate::stage::Outcome;
 use crate::{
     access, airgap, canary, channel, client, crash, creating, damage, demo, disk, doctor, faults,
-    floods, forms, freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours, nri, observe,
-    offline, outage, power, pulling, requests, rules, sandbox, secrets, service, starting, unit,
-    upgrade, volumes, words,
+    floods, forms, freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours, nri,
+    observe, offline, outage, power, pulling, requests, rules, sandbox, secrets, service, starting,
+    unit, upgrade, volumes, words,
 };
 
 /// A scenario under way.
