@@ -156,23 +156,30 @@ impl Asked {
 
 impl Eye {
     fn look(&self, asked: &[Asked]) -> Vec<Reached> {
+        let resolver = self.resolver.with_mounts_of_now();
         let places: Vec<(Target, Resolved)> = self
             .guarded
             .iter()
             .filter_map(|guarded| {
-                self.resolver.resolve(&guarded.path).ok().map(|place| (guarded.what, place))
+                resolver.resolve(&guarded.path).ok().map(|place| (guarded.what, place))
             })
             .collect();
-        asked.iter().filter_map(|asked| self.look_at(asked, &places)).collect()
+        let look_at = |asked| self.look_at(asked, &resolver, &places);
+        asked.iter().filter_map(look_at).collect()
     }
 
-    fn look_at(&self, asked: &Asked, places: &[(Target, Resolved)]) -> Option<Reached> {
+    fn look_at(
+        &self,
+        asked: &Asked,
+        resolver: &Resolver,
+        places: &[(Target, Resolved)],
+    ) -> Option<Reached> {
         let (path, read_only) = match asked {
             Asked::HostProcesses => return Some(asked.untold()),
             Asked::Mount { path, read_only } => (path, *read_only),
             Asked::Device { path } => (path, false),
         };
-        let Ok(place) = self.resolver.resolve(Path::new(path)) else {
+        let Ok(place) = resolver.resolve(Path::new(path)) else {
             return Some(asked.untold());
         };
         let what = if place.path.starts_with("/dev") && place.path != Path::new("/dev") {

@@ -3,9 +3,10 @@
 //! Files and folders are told by device and inode too, so that a bind mount is known for what it
 //! shows. What this process cannot see of the host is an error, never "not there".
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -15,6 +16,28 @@ pub(super) const PROC: &str = "/proc";
 const LINKS_MAX: usize = 40;
 /// Most parts of one way: a path has at most 4096 bytes (`PATH_MAX`).
 const STEPS_MAX: usize = 4096;
+
+/// Longest list of mounts that is read: a node with 110 pods has some thousand, of 200 bytes.
+const MOUNTS_MAX: u64 = 8 << 20;
+/// Types of file systems that a server or another process answers for, which may never do so; and
+/// all that begin with `fuse`.
+const REMOTE: &[&str] = &[
+    "9p",
+    "afs",
+    "autofs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "glusterfs",
+    "gpfs",
+    "lustre",
+    "ncpfs",
+    "nfs",
+    "nfs4",
+    "smb3",
+    "smbfs",
+    "virtiofs",
+];
 
 /// A file or folder, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +65,9 @@ pub(super) struct Resolved {
 pub(super) enum Unseen {
     /// The service manager hides this folder of the host from the gate.
     Hidden(PathBuf),
+    /// It is inside a file system that a server answers for: looking there could take for ever, and
+    /// what the server says may be another thing at the next look.
+    Remote(PathBuf),
     /// More links or parts than are followed.
     TooLong,
     /// The system does not say.
@@ -53,6 +79,8 @@ pub(super) enum Unseen {
 pub(super) struct Resolver {
     /// Folders that are others here than on the host.
     hidden: Vec<PathBuf>,
+    /// Where file systems are mounted that a server answers for.
+    remote: HashSet<PathBuf>,
 }
 
 impl Resolved {
@@ -82,8 +110,12 @@ impl Resolver {
     /// As this process sees the host: folders that systemd replaced for it (`PrivateTmp=`,
     /// `ProtectHome=`) are not the host's.
     pub(super) fn of_this_process() -> Self {
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        Self { hidden: hidden(&mounts) }
+        Self { hidden: hidden(&mounts()), remote: HashSet::new() }
+    }
+
+    /// The same, with the file systems that are mounted now: a pod's volumes come and go.
+    pub(super) fn with_mounts_of_now(&self) -> Self {
+        Self { hidden: self.hidden.clone(), remote: remote(&mounts()) }
     }
 
     /// Follows a path from the root, as the runtime would.
@@ -106,6 +138,14 @@ impl Resolver {
             }
             if self.hidden.contains(&next) {
                 return Err(Unseen::Hidden(next));
+            }
+            if self.remote.contains(&next) {
+                // A volume is mounted as a whole: nothing of the node is in it. It is not touched.
+                return if left.is_empty() {
+                    Ok(walk.absent(&part, left))
+                } else {
+                    Err(Unseen::Remote(next))
+                };
             }
             match next.symlink_metadata() {
                 Ok(metadata) if metadata.is_symlink() => {
@@ -199,6 +239,48 @@ fn is_absence(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
+/// The kernel's list of this process's mounts, proc_pid_mountinfo(5).
+fn mounts() -> String {
+    let mut mounts = Vec::new();
+    if let Ok(list) = std::fs::File::open("/proc/self/mountinfo") {
+        let _what_came_is_read = list.take(MOUNTS_MAX).read_to_end(&mut mounts);
+    }
+    String::from_utf8_lossy(&mounts).into_owned()
+}
+
+/// Mount points of file systems that a server answers for: field 5 is where, and the first field
+/// behind the lone hyphen the type.
+fn remote(mounts: &str) -> HashSet<PathBuf> {
+    let is_remote = |kind: &str| kind.starts_with("fuse") || REMOTE.contains(&kind);
+    let point = |line: &str| {
+        let (mount, source) = line.split_once(" - ")?;
+        let kind = source.split(' ').next()?;
+        is_remote(kind).then(|| mount.split(' ').nth(4).map(unescaped)).flatten()
+    };
+    mounts.lines().filter_map(point).collect()
+}
+
+/// A path of the list: space, tab, newline and backslash are three octal digits behind a backslash.
+fn unescaped(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        let octal = more.get(..3).filter(|_| *first == b'\\');
+        let octal = octal.and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = more.get(3..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = more;
+            }
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
 /// Mount points that systemd put other folders over, by the kernel's list of mounts: fields 4 and 5
 /// of a line are what is shown and where (proc_pid_mountinfo(5)).
 fn hidden(mounts: &str) -> Vec<PathBuf> {
@@ -223,9 +305,33 @@ mod tests {
             41 29 0:24 /systemd/inaccessible/dir /home ro - tmpfs tmpfs rw\n\
             42 29 0:24 / /run rw - tmpfs tmpfs rw\n";
         assert_eq!(hidden(mounts), [PathBuf::from("/tmp"), PathBuf::from("/home")]);
-        let resolver = Resolver { hidden: hidden(mounts) };
+        let resolver = Resolver { hidden: hidden(mounts), ..Resolver::default() };
         let got = resolver.resolve(Path::new("//tmp/../tmp/./x"));
         assert_eq!(got, Err(Unseen::Hidden(PathBuf::from("/tmp"))));
+    }
+
+    /// Attack D1: a volume whose server does not answer is not looked into, and keeps no thread.
+    #[test]
+    fn attack_d1_a_volume_of_a_server_is_not_touched() {
+        let pods = "/var/lib/kubelet/pods/0a/volumes";
+        let mounts = format!(
+            "29 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+            50 29 0:50 / {pods}/kubernetes.io~nfs/a\\040b rw shared:9 - nfs4 evil.test:/ rw\n\
+            51 29 0:51 / {pods}/kubernetes.io~csi/c rw - fuse.s3 s3 rw\n"
+        );
+        let resolver = Resolver { remote: remote(&mounts), ..Resolver::default() };
+        let volume = PathBuf::from(format!("{pods}/kubernetes.io~nfs/a b"));
+        assert_eq!(resolver.remote.len(), 2);
+        assert!(resolver.remote.contains(&volume));
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        let resolver = Resolver { remote: HashSet::from([real.join("nfs")]), ..resolver };
+        // It would be a link into the node, if anybody looked.
+        std::os::unix::fs::symlink("/run", real.join("nfs")).unwrap();
+        let whole = resolver.resolve(&real.join("nfs")).unwrap();
+        assert_eq!((whole.path, whole.exists), (real.join("nfs"), false));
+        let inside = resolver.resolve(&real.join("nfs/containerd"));
+        assert_eq!(inside, Err(Unseen::Remote(real.join("nfs"))));
     }
 
     #[test]

@@ -254,6 +254,7 @@ async fn decide(
             }
         }
     }
+    AuditEvent::observe_together(&mut decided.events);
     Ok(decided)
 }
 

@@ -3,6 +3,7 @@
 //! answer prove that this is what was made; otherwise remove it and refuse (fact C9).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::message::{decode, pod, text};
 use super::{CallDeadline, Calls, profile, steering};
@@ -46,11 +47,18 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
         Err(refusal) => return calls.unreadable(Asking::RunPodSandbox, refusal, &call).await,
     };
     let policy = calls.gate.policy();
-    match decide_and_forward((&calls, &policy), &call, &request, deadline).await {
-        Ok((decided, reply, on_record)) => {
-            // What was made must be proven even when the caller has gone meanwhile.
+    match decide_and_record((&calls, &policy), &call, &request, deadline).await {
+        Ok((decided, on_record, left)) => {
+            // What is made must be proven even when the caller goes while the runtime makes it.
             let finished = tokio::spawn(async move {
-                finish((&calls, &policy), &decided, (reply, on_record)).await
+                let path = OwnedMethod::RunPodSandbox.path();
+                match call.upstream.unary(path, &call.headers, &call.message, left).await {
+                    Ok(reply) if reply.code() == Code::Ok => {
+                        finish((&calls, &policy), &decided, (reply, on_record)).await
+                    }
+                    Ok(reply) => RecordedAnswer::reply(reply, on_record),
+                    Err(error) => RecordedAnswer::no_reply(&error, on_record),
+                }
             });
             finished.await.unwrap_or_else(|_| Refused::lost().into())
         }
@@ -66,12 +74,13 @@ fn read(message: &[u8]) -> Result<ParsedSandbox, Refusal> {
     Ok(ParsedSandbox { decoded, handler, pod: pod(message, &CONFIG)? })
 }
 
-async fn decide_and_forward(
+/// Decides, and puts the admission on record; the time that is left to forward the call.
+async fn decide_and_record(
     (calls, policy): (&Calls, &Arc<PolicySet>),
     call: &Call,
     request: &ParsedSandbox,
     deadline: CallDeadline,
-) -> Result<(DecidedSandbox, Reply, OnRecord), RecordedAnswer> {
+) -> Result<(DecidedSandbox, OnRecord, Option<Duration>), RecordedAnswer> {
     let mut ask = SandboxRequest {
         image: String::new(),
         pod: request.pod.clone(),
@@ -99,14 +108,7 @@ async fn decide_and_forward(
     if let Some(observed) = late {
         calls.recorder.observe_all_back(std::slice::from_ref(&event), &observed).await;
     }
-    let path = OwnedMethod::RunPodSandbox.path();
-    match call.upstream.unary(path, &call.headers, &call.message, left).await {
-        Ok(reply) if reply.code() == Code::Ok => {
-            Ok((DecidedSandbox { image: ask.image, permit, event }, reply, on_record))
-        }
-        Ok(reply) => Err(RecordedAnswer::reply(reply, on_record)),
-        Err(error) => Err(RecordedAnswer::no_reply(&error, on_record)),
-    }
+    Ok((DecidedSandbox { image: ask.image, permit, event }, on_record, left))
 }
 
 /// Decides on the image that the runtime will make it of, which is noted as soon as it is known.
@@ -126,10 +128,11 @@ async fn decide(
 /// wants a runtime that is not on the list.
 async fn sandbox_setup(gate: &Gate, request: &ParsedSandbox) -> Result<String, Refusal> {
     let options = gate.runtime().options();
-    let annotations = request.decoded.config.iter().flat_map(|config| &config.annotations);
-    steering::refuse_foreign(options, std::iter::empty(), annotations)?;
+    let annotations = || request.decoded.config.iter().flat_map(|config| &config.annotations);
+    steering::refuse_foreign(options, std::iter::empty(), annotations())?;
+    let handler = steering::handler_of(&request.handler, annotations());
     let SandboxSetup { image, handlers, default_handler } = gate.runtime().sandbox_setup().await?;
-    steering::handler_is_ours(options, (&handlers, &default_handler), &request.handler)?;
+    steering::handler_is_ours(options, (&handlers, &default_handler), handler)?;
     image.map_err(|why| Refusal::SandboxImageUnknown { why })
 }
 
@@ -151,7 +154,9 @@ async fn finish(
         Ok(()) => return RecordedAnswer::reply(reply, on_record),
         Err(refusal) => refusal,
     };
-    let refusal = match observe(policy, refusal) {
+    // Not `observe`: that containerd made it of another image than its configuration names is, as a
+    // rule, a matter of that configuration.
+    let refusal = match policy.observe(refusal) {
         Ok(observed) => {
             let event = std::slice::from_ref(&decided.event);
             calls.recorder.observe_all_back(event, &observed).await;

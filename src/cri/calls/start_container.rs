@@ -84,6 +84,7 @@ async fn prove_again(
         }
         events.push(event);
     }
+    AuditEvent::observe_together(&mut events);
     if events.iter().any(AuditEvent::is_observed) {
         // Not remembered as proven: its next start is decided on again, by whatever mode is then.
         return calls.recorder.admit(&events).await;

@@ -10,6 +10,11 @@ use crate::proto::asked::Note;
 /// The annotation with which a pod chooses a runtime handler's snapshotter for its pulls (fact
 /// P16).
 const HANDLER_ANNOTATION: &[u8] = b"io.containerd.cri.runtime-handler";
+/// The annotation that has containerd take the handler `untrusted` where the request names none
+/// (containerd, `getSandboxRuntime`).
+const UNTRUSTED_ANNOTATION: &[u8] = b"io.kubernetes.cri.untrusted-workload";
+/// That handler.
+const UNTRUSTED: &str = "untrusted";
 /// Annotations that feed a snapshotter (fact P16).
 const SNAPSHOT_ANNOTATIONS: &[u8] = b"containerd.io/snapshot";
 
@@ -48,6 +53,15 @@ pub(super) fn refuse_foreign<'a>(
         }),
         Some(_) | None => Ok(()),
     }
+}
+
+/// The handler that a sandbox gets: what the request names, or what its annotations choose.
+pub(super) fn handler_of<'a>(
+    asked: &'a str,
+    mut annotations: impl Iterator<Item = &'a Note>,
+) -> &'a str {
+    let is_untrusted = |note: &Note| note.key == UNTRUSTED_ANNOTATION && note.value == b"true";
+    if asked.is_empty() && annotations.any(is_untrusted) { UNTRUSTED } else { asked }
 }
 
 /// Refuses a sandbox whose handler runs another runtime, or takes another snapshotter, than those
@@ -114,6 +128,25 @@ mod tests {
         for (asked, default) in [("kata", "runc"), ("lazy", "runc"), ("", "kata")] {
             assert!(matches!(says(asked, default), Err(Refusal::NotAllowed { .. })), "{asked}");
         }
+    }
+
+    /// Attack A11: a pod that chooses its handler by an annotation is judged by that handler.
+    #[test]
+    fn attack_a11_an_annotation_chooses_no_handler_unseen() {
+        let note = |value: &str| Note {
+            key: UNTRUSTED_ANNOTATION.to_vec(),
+            value: value.as_bytes().to_vec(),
+        };
+        assert_eq!(handler_of("", [note("true")].iter()), "untrusted");
+        assert_eq!(handler_of("", [note("false")].iter()), "");
+        assert_eq!(handler_of("runc", [note("true")].iter()), "runc");
+        let mut handlers = handlers();
+        let kata = handlers.get("kata").cloned().unwrap();
+        handlers.insert("untrusted".to_owned(), kata);
+        let chosen = [note("true")];
+        let chosen = handler_of("", chosen.iter());
+        let says = handler_is_ours(&Options::default(), (&handlers, "runc"), chosen);
+        assert!(matches!(says, Err(Refusal::NotAllowed { .. })));
     }
 
     #[test]

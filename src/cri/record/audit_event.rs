@@ -84,6 +84,15 @@ impl AuditEvent {
         self.observed.get_or_insert(observed);
     }
 
+    /// Marks all events of one call as observed where one is: the call is forwarded as it came, so
+    /// that nothing of it is pinned or proven.
+    pub fn observe_together(events: &mut [Self]) {
+        let why = events.iter().find_map(|event| event.observed.clone());
+        if let Some(why) = why {
+            events.iter_mut().for_each(|event| event.observed(why.clone()));
+        }
+    }
+
     /// Whether it would have been refused.
     #[must_use]
     pub fn is_observed(&self) -> bool {
