@@ -13,7 +13,7 @@ const SUITES: [&str; 10] = [
     "audit", "docs", "evidence", "gate", "proxy", "registry", "runtime", "trust", "units", "verify",
 ];
 /// Tables of the configuration.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
     "listen",
     "control",
     "runtime",
@@ -25,6 +25,7 @@ const TABLES: [&str; 15] = [
     "memory",
     "audit",
     "clock",
+    "canary",
     "host_paths",
     "metrics",
     "nri",
