@@ -132,6 +132,7 @@ impl Gate {
         let image = timings.time("identify", runtime.identify(&ask.image)).await?;
         let image = image.ok_or_else(|| Refusal::NotPresent { image: ask.image.clone() })?;
         timings.note_image(&image.id);
+        refuse_denied_digests(set, &image)?;
         let names = names_to_pass(&asked, &image)?;
         let mut passed = Vec::new();
         for name in names {
@@ -148,6 +149,10 @@ impl Gate {
         set: &Arc<PolicySet>,
         asked: &AskedNames,
     ) -> Option<LocalPermit> {
+        // What other digests the image is listed under, the runtime is asked.
+        if set.denies_digests() {
+            return None;
+        }
         let AskedNames::Named(names) = asked else { return None };
         let Ok(ImageString::Id(id)) = ImageString::parse(&ask.image) else { return None };
         let mut passed = Vec::new();
@@ -403,6 +408,18 @@ fn digests_under(image: &Image, repository: &Repository) -> Vec<Digest> {
         .filter(|name| name.repository() == *repository)
         .filter_map(|name| name.digest().cloned())
         .collect()
+}
+
+/// Refuses an image of which a deny list names the id, or any digest that the runtime lists it
+/// under: another index around a denied one's manifest, or the manifest itself, is the same image.
+fn refuse_denied_digests(set: &PolicySet, image: &Image) -> Result<(), Refusal> {
+    if !set.denies_digests() {
+        return Ok(());
+    }
+    let listed = image.digests.iter().filter_map(|name| Reference::parse(name).ok());
+    let listed = listed.filter_map(|name| name.digest().cloned());
+    let denial = listed.chain([image.id.clone()]).find_map(|digest| set.struck_off_digest(&digest));
+    denial.map_or(Ok(()), |denial| Err(Refusal::Denied(Arc::new(denial))))
 }
 
 /// Whether containerd could find a file under this string: its service runs in `/`, and versions

@@ -4,6 +4,7 @@
 use super::permit::{Class, Denial, Reason};
 use super::report::Report;
 use crate::evidence::{Name, Subject};
+use crate::image::Digest;
 use crate::policy::document::deny_entry::Denied;
 use crate::policy::sanitize::escaped;
 use crate::policy::set::PolicySet;
@@ -19,6 +20,20 @@ impl PolicySet {
             return Some(denial(&subject.name, listed, Reason::DigestDenied { digest, by }));
         }
         self.struck_off_name(&subject.name)
+    }
+
+    /// Whether a deny list names any digest.
+    #[must_use]
+    pub fn denies_digests(&self) -> bool {
+        self.denials.has_digests()
+    }
+
+    /// The denial of a digest that a deny list names, an image's id among them.
+    #[must_use]
+    pub fn struck_off_digest(&self, digest: &Digest) -> Option<Denial> {
+        let listed = self.denials.digest(digest)?;
+        let (text, by) = (digest.to_string(), Some(listed.by()));
+        Some(denial(&Name::Unknown, listed, Reason::DigestDenied { digest: text, by }))
     }
 
     /// The denial of whatever has a name in a denied repository.

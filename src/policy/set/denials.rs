@@ -151,6 +151,11 @@ impl Denials {
         &self.entries
     }
 
+    /// Whether any digest is denied.
+    pub(in crate::policy) fn has_digests(&self) -> bool {
+        !self.digests.is_empty()
+    }
+
     /// Whether a digest is denied.
     pub(in crate::policy) fn digest(&self, digest: &Digest) -> Option<&Listed> {
         self.digests.get(digest).and_then(|number| self.entries.get(*number))
