@@ -8,6 +8,7 @@ mod guarded;
 mod known_time;
 mod noted;
 mod reload;
+mod sandbox_image;
 mod status;
 mod time;
 mod tripwire;
@@ -199,7 +200,7 @@ async fn serve(
     keep_store(&daemon.gate, opening).await;
     // Once the evidence is there: it may be all that there is.
     let recorder = Arc::clone(&daemon.recorder);
-    tokio::spawn(Arc::clone(&daemon.gate).keep_sandbox_image(recorder));
+    tokio::spawn(sandbox_image::keep_sandbox_image(Arc::clone(&daemon.gate), recorder));
     tell(&News::Status(format!("gating {}", settings.listen.socket.display())));
     tell(&News::Ready);
     tracing::info!(socket = %settings.listen.socket.display(), "ready");

@@ -47,6 +47,18 @@ pub struct RuntimeHandler {
     pub runtime_type: String,
     /// The snapshotter of its containers; empty for the default one.
     pub snapshotter: String,
+    /// What makes its sandboxes: `podsandbox`, which is the default, or the runtime itself, of no
+    /// image.
+    #[serde(alias = "sandboxMode")]
+    pub sandboxer: String,
+}
+
+impl RuntimeHandler {
+    /// Whether containerd makes its sandboxes of the sandbox image.
+    #[must_use]
+    pub fn uses_image(&self) -> bool {
+        matches!(self.sandboxer.as_str(), "" | "podsandbox")
+    }
 }
 
 /// The configuration as `Status` shows it, as far as it is read; `null` and absent are the same.
@@ -191,13 +203,15 @@ mod tests {
         let shown: ShownConfig = serde_json::from_str(old).unwrap();
         assert_eq!(shown.sandbox_image.as_deref(), Some("reg.example/pause:1"));
         let new = r#"{"containerd": {"defaultRuntimeName": "runc", "runtimes": {"kata":
-            {"runtimeType": "io.containerd.kata.v2", "snapshotter": "nydus"}}}, "cni": null}"#;
+            {"runtimeType": "io.containerd.kata.v2", "snapshotter": "nydus", "sandboxer": "shim"}}},
+            "cni": null}"#;
         let shown: ShownConfig = serde_json::from_str(new).unwrap();
         assert_eq!(shown.sandbox_image, None);
         let containerd = shown.containerd.unwrap();
         assert_eq!(containerd.default_runtime_name, "runc");
         let kata = containerd.runtimes.unwrap().remove("kata").unwrap();
-        assert_eq!(kata.snapshotter, "nydus");
+        assert_eq!((kata.snapshotter.as_str(), kata.uses_image()), ("nydus", false));
+        assert!(RuntimeHandler::default().uses_image());
         let none: ShownConfig = serde_json::from_str(r#"{"containerd": null}"#).unwrap();
         assert!(none.containerd.is_none());
     }

@@ -9,17 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ask::{Call, LocalImageRequest, PullRequest};
-use super::{Gate, LocalPermit, Recorder, Refusal};
-use crate::containerd::RuntimeError;
+use super::{Gate, LocalPermit, Refusal};
 use crate::decision::timing::Timings;
 use crate::evidence::Pod;
 use crate::policy::PolicySet;
 
 /// Longest pull of a sandbox image, which has less than a MiB.
 const PULL_MAX: Duration = Duration::from_secs(120);
-/// How often it is looked whether the image is there, where it was not; and where it was.
-const AGAIN: Duration = Duration::from_secs(30);
-const EVERY: Duration = Duration::from_secs(300);
 
 /// What a sandbox is to be made of, and for which pod.
 #[derive(Debug)]
@@ -33,6 +29,13 @@ pub struct SandboxRequest {
 }
 
 impl SandboxRequest {
+    /// What a gate asks by itself, for no pod in particular: every policy that enforces and matches
+    /// the image in some namespace counts.
+    #[must_use]
+    pub fn of_node(image: String, deadline: Instant) -> Self {
+        Self { image, pod: Pod::default(), deadline }
+    }
+
     /// The same as the use of a local image, which is given by this string.
     #[must_use]
     pub fn local(&self, image: &str) -> LocalImageRequest {
@@ -126,51 +129,6 @@ impl Gate {
         if let Err(error) = self.runtime.remove_sandbox(id).await {
             tracing::error!(sandbox = id, %error, "a sandbox that was not proven could not be \
                 removed");
-        }
-    }
-
-    /// Has the image of sandboxes on the node before the first pod wants it, and says when it would
-    /// be refused; for ever, since a restart of containerd may have changed which it is.
-    pub async fn keep_sandbox_image(self: Arc<Self>, recorder: Arc<Recorder>) {
-        let mut told = None;
-        loop {
-            let outcome = self.look_at_sandbox_image(&recorder).await;
-            let pause = if outcome.is_ok() { EVERY } else { AGAIN };
-            if told.as_ref() != Some(&outcome) {
-                match &outcome {
-                    Ok(image) => tracing::info!(image, "the image of pods' sandboxes is admitted"),
-                    Err(why) if self.policy().observes() => {
-                        tracing::warn!("observed, no pod would start: {why}");
-                    }
-                    Err(why) => tracing::warn!("pods may not start: {why}"),
-                }
-                told = Some(outcome);
-            }
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// The image that is admitted, or why none is, in words.
-    async fn look_at_sandbox_image(
-        self: &Arc<Self>,
-        recorder: &Recorder,
-    ) -> Result<String, String> {
-        let setup = self.runtime.sandbox_setup().await;
-        let setup = setup.map_err(|error: RuntimeError| error.to_string())?;
-        let unknown = |why| Refusal::SandboxImageUnknown { why }.to_string();
-        let image = setup.image.map_err(unknown)?;
-        let deadline = self.clock().steady() + self.limits().decision();
-        let ask = SandboxRequest { image, pod: Pod::default(), deadline };
-        let set = self.policy();
-        let mut event = recorder.local(&ask.local(&ask.image), &set);
-        match self.admit_sandbox(&ask, &set, &mut event.timings).await {
-            Ok(permit) => {
-                event.admitted_local(&permit);
-                let recorded = recorder.admit(std::slice::from_ref(&event)).await;
-                let _on_record = recorded.map_err(|refused| refused.into_refusal().to_string())?;
-                Ok(ask.image)
-            }
-            Err(refusal) => Err(refusal.to_string()),
         }
     }
 }

@@ -33,7 +33,9 @@ pub use self::grpc::frame::{FrameError, MESSAGE_LIMIT};
 pub use self::grpc::timeout::TimeoutError;
 pub use self::interceptor::{Call, Interceptor, RejectedUnread};
 pub use self::listen::{ListenError, Listener};
-pub use self::methods::{METHODS, MethodRow, OwnedMethod, Refusal, Route};
+pub use self::methods::{
+    Effect, METHODS, MethodRow, On, OwnedMethod, Refusal, Route, Service, Treatment,
+};
 pub use self::options::{Options, UnknownMethods};
 pub use self::serve::{Drained, Proxy, admits, serve};
 pub use self::upstream::{Upstream, UpstreamError};

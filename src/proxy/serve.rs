@@ -39,7 +39,7 @@ use super::{
     methods::{self, OwnedMethod, Route},
     options::{Options, UnknownMethods},
     pass, settings,
-    underway::{Ended, Stage, Ticket, Underway},
+    underway::{CallEnding, Ended, Stage, Ticket, Underway},
     unknown::UnknownNames,
     upstream::Upstream,
 };
@@ -67,6 +67,9 @@ const QUIET: Duration = Duration::from_millis(500);
 
 /// How long an idle connection gets to go when its place was taken.
 const GIVE_UP: Duration = Duration::from_secs(1);
+
+/// The stream of events, which ends when its client or the runtime does (cri-facts H4).
+const ENDLESS: &str = "GetContainerEvents";
 
 /// How much of a refused path is recorded, in characters: the longest of containerd's own services
 /// has some 80.
@@ -344,14 +347,14 @@ impl Client {
                 if route == Route::Unknown {
                     self.service.note_unknown(request.uri().path());
                 }
-                let ticket = self.service.underway.begin(methods::ending(route));
+                let ticket = self.service.underway.begin(ending(route));
                 tokio::select! {
                     answer = pass::forward(&self.upstream, request) => Ok(answer?.map(|body| body.until(ticket, sitting))),
                     () = ticket.cut() => Ok(ended(&ticket)),
                 }
             }
             Route::Own(method) => {
-                let ticket = self.service.underway.begin(methods::ending(route));
+                let ticket = self.service.underway.begin(ending(route));
                 tokio::select! {
                     // Boxed, since it is many times larger than the future of a request that
                     // passes.
@@ -414,6 +417,15 @@ impl Client {
             }
             methods::Refusal::NotPost | methods::Refusal::Path => {}
         }
+    }
+}
+
+/// What the end of the gate means for a call.
+fn ending(route: Route) -> CallEnding {
+    match route {
+        Route::Pass(method) if method.name == ENDLESS => CallEnding::Endless,
+        Route::Own(_) => CallEnding::Awaited,
+        Route::Pass(_) | Route::Unknown | Route::Refuse(_) => CallEnding::Short,
     }
 }
 

@@ -256,7 +256,10 @@ pub async fn snapshotter_not_allowed() -> Outcome {
     let stage = Stage::set(Props { config, ..Props::usual()? }).await?;
     let signed = format!("{HOST}/prod/signed-v2:v1");
     let id = stage.cri().pull(&signed).await?;
-    let pod = stage.pod().await?;
+    let refusal = stage.pod().await.err().ok_or("a sandbox on another snapshotter")?;
+    println!("   {}", refusal.message());
+    stage.expect_record("RunPodSandbox", "refused", "snapshotter-not-allowed")?;
+    let pod = stage.containerd.cri().run_pod("prod-eu").await?;
     create_refused(&stage, &pod, by_id(&id, &signed), No::refused("snapshotter-not-allowed"))
         .await?;
     let snapshots = stage.containerd.ctr(&["snapshots", "ls"]);

@@ -22,7 +22,7 @@ use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal};
 
 /// The media type that sends containerd 1.x down the path where nothing is compared with the digest
 /// (fact P14).
-const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+pub const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 /// Seconds that one decision may take in the flood of answers that never end.
 const DECISION_SECONDS: u64 = 3;
 /// How much longer it may take on a busy machine.
@@ -151,7 +151,7 @@ async fn no_left_over_runs(stage: &Stage) -> Outcome {
 }
 
 /// An image as Docker's schema 1 has it, made of the unsigned one's layers.
-fn schema_1() -> Vec<u8> {
+pub fn schema_1() -> Vec<u8> {
     let manifest: Value =
         serde_json::from_slice(fixtures::prod("moving").tagged("unsigned")).expect("JSON");
     let layers = manifest["layers"].as_array().expect("layers");

@@ -30,6 +30,8 @@ mod signing;
 mod access;
 mod acts;
 mod airgap;
+mod bypass;
+mod bypass_ways;
 mod canary;
 mod channel;
 mod client;

@@ -158,7 +158,12 @@ async fn plugin_tells(alpha: &Signer, auth: Auth) -> Outcome {
     made(&stage, "private", Form::Bundle, &[alpha]);
     let name = prod("private");
     let id = stage.cri().pull_as(&name, robot()).await?;
-    let calls = || fs::read_to_string(folder.path().join("calls")).unwrap_or_default();
+    // The gate looks at the image of sandboxes by itself, with what the node has.
+    let calls = || {
+        let all = fs::read_to_string(folder.path().join("calls")).unwrap_or_default();
+        let of_pods = all.lines().filter(|line| !line.contains(&format!("{HOST}/pause")));
+        of_pods.map(|line| format!("{line}\n")).collect::<String>()
+    };
     ensure!(
         calls().is_empty(),
         "the plugin was asked although the pull had credentials: {}",

@@ -22,7 +22,7 @@ fn signed() -> String {
 }
 
 /// Points containerd at another image for sandboxes, and has it read that.
-async fn make_sandboxes_of(stage: &mut Stage, image: &str) -> Outcome {
+pub async fn make_sandboxes_of(stage: &mut Stage, image: &str) -> Outcome {
     let path = stage.containerd.folder().join("config.toml");
     let config = std::fs::read_to_string(&path)?;
     let now = config.lines().find_map(|line| {

@@ -6,10 +6,10 @@ use std::pin::Pin;
 
 use crate::stage::Outcome;
 use crate::{
-    access, airgap, canary, channel, client, crash, creating, damage, demo, disk, doctor, faults,
-    floods, forms, freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours, nri,
-    observe, offline, outage, power, pulling, requests, rules, sandbox, secrets, service, starting,
-    unit, upgrade, volumes, words,
+    access, airgap, bypass, canary, channel, client, crash, creating, damage, demo, disk, doctor,
+    faults, floods, forms, freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours,
+    nri, observe, offline, outage, power, pulling, requests, rules, sandbox, secrets, service,
+    starting, unit, upgrade, volumes, words,
 };
 
 /// A scenario under way.
@@ -291,6 +291,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "paths-and-checkpoints",
         "files, checkpoints and absent images do not become containers",
         creating::paths_and_checkpoints
+    ),
+    scenario!(
+        "bypass",
+        "every way around the gate and every method of the CRI, on each containerd: refused, \
+         reported, only reads, or not applicable",
+        bypass::bypass
     ),
     scenario!(
         "sandbox-image",

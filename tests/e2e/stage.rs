@@ -191,7 +191,24 @@ impl Stage {
         let more = props.config.replace("{registry}", &stage.registry.host());
         fs::write(stage.config(), stage.configuration(&more))?;
         stage.start_gate().await?;
+        stage.looked_at_sandbox_image().await?;
         Ok(stage)
+    }
+
+    /// Waits until the gate has said what it thinks of the image of sandboxes, which it brings by
+    /// itself, and takes that out of the registry's log: what comes then is the scenario's.
+    async fn looked_at_sandbox_image(&self) -> Outcome {
+        let deadline = Instant::now() + READY_MAX;
+        let said = |log: &str| {
+            log.contains("the image of pods' sandboxes is admitted")
+                || log.contains("pods may not start")
+        };
+        while !said(&self.gate_log()) {
+            ensure!(Instant::now() < deadline, "not looked at:\n{}", self.gate_log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.registry.clear_log();
+        Ok(())
     }
 
     fn configuration(&self, more: &str) -> String {

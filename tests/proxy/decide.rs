@@ -123,6 +123,11 @@ impl House {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// The image's digest and id.
+    pub fn names(&self) -> (String, String) {
+        (self.image.digest().to_string(), self.image.id().to_string())
+    }
+
     fn reached(&self, path: &str) -> usize {
         self.standin.paths().iter().filter(|reached| *reached == path).count()
     }

@@ -19,6 +19,7 @@ mod decide;
 mod ending;
 mod gate;
 mod host_paths;
+mod image_ref;
 mod life;
 mod methods;
 mod owned;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::message::{decode, pod, text};
 use super::{CallDeadline, Calls, profile, steering};
 use crate::aside;
-use crate::containerd::SandboxSetup;
+use crate::containerd::{RuntimeHandler, SandboxSetup};
 use crate::cri::ask::Call as Asking;
 use crate::cri::record::answer::RecordedAnswer;
 use crate::cri::sandbox_image::SandboxRequest;
@@ -36,6 +36,9 @@ struct DecidedSandbox {
     image: String,
     permit: LocalPermit,
     event: AuditEvent,
+    /// Whether containerd makes the sandbox of it; a runtime that is on the list by name may make
+    /// its sandboxes by itself, of nothing that could be proven.
+    is_made_of_it: bool,
 }
 
 /// Answers one RunPodSandbox.
@@ -88,8 +91,8 @@ async fn decide_and_record(
     };
     let mut event = calls.recorder.local(&ask.local(""), policy);
     let decided = decide((calls, policy), request, &mut ask, &mut event).await;
-    let permit = match decided.map_err(|refusal| observe(policy, refusal)) {
-        Ok(permit) => permit,
+    let (permit, is_made_of_it) = match decided.map_err(|refusal| observe(policy, refusal)) {
+        Ok(decided) => decided,
         Err(Ok(observed)) => {
             event.observed(observed);
             let (left, _) = deadline.left_or_observed(&calls.gate, policy).unwrap_or_default();
@@ -108,32 +111,39 @@ async fn decide_and_record(
     if let Some(observed) = late {
         calls.recorder.observe_all_back(std::slice::from_ref(&event), &observed).await;
     }
-    Ok((DecidedSandbox { image: ask.image, permit, event }, on_record, left))
+    Ok((DecidedSandbox { image: ask.image, permit, event, is_made_of_it }, on_record, left))
 }
 
-/// Decides on the image that the runtime will make it of, which is noted as soon as it is known.
+/// Decides on the image that the runtime will make it of, which is noted as soon as it is known;
+/// with whether the runtime makes it of that.
 async fn decide(
     (calls, policy): (&Calls, &Arc<PolicySet>),
     request: &ParsedSandbox,
     ask: &mut SandboxRequest,
     event: &mut AuditEvent,
-) -> Result<LocalPermit, Refusal> {
+) -> Result<(LocalPermit, bool), Refusal> {
     let setup = sandbox_setup(&calls.gate, request);
-    ask.image = event.timings.time("configuration", setup).await?;
+    let (image, is_made_of_it) = event.timings.time("configuration", setup).await?;
+    ask.image = image;
     event.reference(&ask.image);
-    calls.gate.admit_sandbox(ask, policy, &mut event.timings).await
+    let permit = calls.gate.admit_sandbox(ask, policy, &mut event.timings).await?;
+    Ok((permit, is_made_of_it))
 }
 
-/// The image that the runtime is configured to make it of; refuses what steers a snapshotter or
-/// wants a runtime that is not on the list.
-async fn sandbox_setup(gate: &Gate, request: &ParsedSandbox) -> Result<String, Refusal> {
+/// The image that the runtime is configured to make it of, and whether it makes it of that; refuses
+/// what steers a snapshotter or wants a runtime that is not on the list.
+async fn sandbox_setup(gate: &Gate, request: &ParsedSandbox) -> Result<(String, bool), Refusal> {
     let options = gate.runtime().options();
     let annotations = || request.decoded.config.iter().flat_map(|config| &config.annotations);
     steering::refuse_foreign(options, std::iter::empty(), annotations())?;
-    let handler = steering::handler_of(&request.handler, annotations());
+    let handler = steering::chosen_handler(&request.handler, annotations());
     let SandboxSetup { image, handlers, default_handler } = gate.runtime().sandbox_setup().await?;
-    steering::handler_is_ours(options, (&handlers, &default_handler), handler)?;
-    image.map_err(|why| Refusal::SandboxImageUnknown { why })
+    let known = (&handlers, default_handler.as_str());
+    steering::handler_is_ours(options, known, handler)?;
+    let handler = steering::handler_of(known, handler);
+    let is_made_of_it = handler.is_none_or(RuntimeHandler::uses_image);
+    let image = image.map_err(|why| Refusal::SandboxImageUnknown { why })?;
+    Ok((image, is_made_of_it))
 }
 
 /// Proves what was made; removes what was not proven, unless the gate only observes why.
@@ -144,6 +154,7 @@ async fn finish(
 ) -> RecordedAnswer {
     let response = decode::<RunPodSandboxResponse>(reply.message());
     let proven = match &response {
+        Ok(_) if !decided.is_made_of_it => Ok(()),
         Ok(made) => {
             let of = (decided.image.as_str(), &decided.permit);
             calls.gate.prove_sandbox(&made.pod_sandbox_id, of).await

@@ -55,13 +55,21 @@ pub(super) fn refuse_foreign<'a>(
     }
 }
 
-/// The handler that a sandbox gets: what the request names, or what its annotations choose.
-pub(super) fn handler_of<'a>(
+/// The name of the handler that a sandbox gets: what the request names, or what its annotations choose.
+pub(super) fn chosen_handler<'a>(
     asked: &'a str,
     mut annotations: impl Iterator<Item = &'a Note>,
 ) -> &'a str {
     let is_untrusted = |note: &Note| note.key == UNTRUSTED_ANNOTATION && note.value == b"true";
     if asked.is_empty() && annotations.any(is_untrusted) { UNTRUSTED } else { asked }
+}
+
+/// The handler that a sandbox gets, where the runtime shows it.
+pub(super) fn handler_of<'a>(
+    (handlers, default): (&'a BTreeMap<String, RuntimeHandler>, &str),
+    asked: &str,
+) -> Option<&'a RuntimeHandler> {
+    handlers.get(if asked.is_empty() { default } else { asked })
 }
 
 /// Refuses a sandbox whose handler runs another runtime, or takes another snapshotter, than those
@@ -78,10 +86,9 @@ pub(super) fn handler_is_ours(
     if handlers.is_empty() {
         return refuse_foreign(options, [asked.as_bytes()].into_iter(), std::iter::empty());
     }
-    let name = if asked.is_empty() { default } else { asked };
-    let Some(handler) = handlers.get(name) else { return Ok(()) };
+    let Some(handler) = handler_of((handlers, default), asked) else { return Ok(()) };
     let not_allowed = |what: String, list: &str| Refusal::NotAllowed {
-        what: format!("runtime handler {name:?} with {what}"),
+        what: format!("runtime handler {asked:?} with {what}"),
         hint: format!(
             "name it in {list} when what runs there is what the image's id says; no container \
              could be proven in this pod"
@@ -106,6 +113,7 @@ mod tests {
         let handler = |runtime: &str, snapshotter: &str| RuntimeHandler {
             runtime_type: runtime.to_owned(),
             snapshotter: snapshotter.to_owned(),
+            ..RuntimeHandler::default()
         };
         [
             ("runc", handler("io.containerd.runc.v2", "")),
@@ -137,14 +145,14 @@ mod tests {
             key: UNTRUSTED_ANNOTATION.to_vec(),
             value: value.as_bytes().to_vec(),
         };
-        assert_eq!(handler_of("", [note("true")].iter()), "untrusted");
-        assert_eq!(handler_of("", [note("false")].iter()), "");
-        assert_eq!(handler_of("runc", [note("true")].iter()), "runc");
+        assert_eq!(chosen_handler("", [note("true")].iter()), "untrusted");
+        assert_eq!(chosen_handler("", [note("false")].iter()), "");
+        assert_eq!(chosen_handler("runc", [note("true")].iter()), "runc");
         let mut handlers = handlers();
         let kata = handlers.get("kata").cloned().unwrap();
         handlers.insert("untrusted".to_owned(), kata);
         let chosen = [note("true")];
-        let chosen = handler_of("", chosen.iter());
+        let chosen = chosen_handler("", chosen.iter());
         let says = handler_is_ours(&Options::default(), (&handlers, "runc"), chosen);
         assert!(matches!(says, Err(Refusal::NotAllowed { .. })));
     }

@@ -6,34 +6,19 @@
 //! besides, native services and the older CRI with a PullImage of its own; none of that passes.
 //! Decides by name alone, never by content.
 
+mod owned;
 mod table;
 
 use std::fmt;
 
 use http::{Method, Uri};
 
-use super::underway::CallEnding;
-
+pub use owned::OwnedMethod;
 pub use table::{Effect, METHODS, MethodRow, On, PLANNED, Service, Treatment};
 
 /// Longest method name that is forwarded; the longest of the CRI has 30 letters.
 const NAME_LIMIT: usize = 64;
 
-/// The methods that the gate answers itself, after it decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OwnedMethod {
-    /// Brings an image to the node.
-    PullImage,
-    /// Makes a pod's sandbox, from an image of the runtime's own configuration.
-    RunPodSandbox,
-    /// Makes a container from an image of the node.
-    CreateContainer,
-    /// Runs a container that was made.
-    StartContainer,
-}
-
-/// The stream of events, which ends when its client or the runtime does (cri-facts H4).
-const ENDLESS: &str = "GetContainerEvents";
 /// What the kubelet asks for every five seconds (kubelet, `updateRuntimeUp`).
 const STATUS: &str = "Status";
 
@@ -96,15 +81,6 @@ pub fn route(method: &Method, uri: &Uri) -> Route {
     }
 }
 
-/// What the end of the gate means for a call that passes.
-pub(super) fn ending(route: Route) -> CallEnding {
-    match route {
-        Route::Pass(method) if method.name == ENDLESS => CallEnding::Endless,
-        Route::Own(_) => CallEnding::Awaited,
-        Route::Pass(_) | Route::Unknown | Route::Refuse(_) => CallEnding::Short,
-    }
-}
-
 /// Whether it is the call by which a kubelet is known that uses the gate.
 pub(super) fn is_kubelets(route: Route) -> bool {
     matches!(route, Route::Pass(method) if method.name == STATUS)
@@ -129,30 +105,6 @@ fn refusal(path: &str) -> Refusal {
         Refusal::OldCri
     } else {
         Refusal::Path
-    }
-}
-
-impl OwnedMethod {
-    /// The method's path, `/<service>/<name>`.
-    #[must_use]
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::PullImage => "/runtime.v1.ImageService/PullImage",
-            Self::RunPodSandbox => "/runtime.v1.RuntimeService/RunPodSandbox",
-            Self::CreateContainer => "/runtime.v1.RuntimeService/CreateContainer",
-            Self::StartContainer => "/runtime.v1.RuntimeService/StartContainer",
-        }
-    }
-
-    /// The method's name without its service.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PullImage => "PullImage",
-            Self::RunPodSandbox => "RunPodSandbox",
-            Self::CreateContainer => "CreateContainer",
-            Self::StartContainer => "StartContainer",
-        }
     }
 }
 

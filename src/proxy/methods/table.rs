@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::OwnedMethod;
+use super::owned::OwnedMethod;
 
 /// One of the two services of the CRI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,0 +1,47 @@
+//! The image of pods' sandboxes, looked at before the first pod wants it ([`keep_sandbox_image`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cri::{Gate, Recorder, Refusal, SandboxRequest};
+
+/// How often it is looked at, where it was not admitted.
+const AGAIN: Duration = Duration::from_secs(30);
+/// And where it was: a restart of containerd may change which image it is.
+const EVERY: Duration = Duration::from_secs(300);
+
+/// Has the image of sandboxes on the node before a pod wants it, and says when it would be refused;
+/// for ever.
+pub(super) async fn keep_sandbox_image(gate: Arc<Gate>, recorder: Arc<Recorder>) {
+    let mut told = None;
+    loop {
+        let outcome = look(&gate, &recorder).await;
+        let pause = if outcome.is_ok() { EVERY } else { AGAIN };
+        if told.as_ref() != Some(&outcome) {
+            match &outcome {
+                Ok(image) => tracing::info!(image, "the image of pods' sandboxes is admitted"),
+                Err(why) => tracing::warn!("pods may not start: {why}"),
+            }
+            told = Some(outcome);
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// The image that is admitted, or why none is, in words.
+async fn look(gate: &Arc<Gate>, recorder: &Recorder) -> Result<String, String> {
+    let setup = gate.runtime().sandbox_setup().await.map_err(|error| error.to_string())?;
+    let unknown = |why| Refusal::SandboxImageUnknown { why }.to_string();
+    let image = setup.image.map_err(unknown)?;
+    let deadline = gate.clock().steady() + gate.limits().decision();
+    let ask = SandboxRequest::of_node(image, deadline);
+    let set = gate.policy();
+    let mut event = recorder.local(&ask.local(&ask.image), &set);
+    let admitted = gate.admit_sandbox(&ask, &set, &mut event.timings).await;
+    let permit = admitted.map_err(|refusal| refusal.to_string())?;
+    event.admitted_local(&permit);
+    match recorder.admit(std::slice::from_ref(&event)).await {
+        Ok(_on_record) => Ok(ask.image),
+        Err(_refused) => Err("the decision on their image could not be recorded".to_owned()),
+    }
+}
