@@ -54,7 +54,7 @@ fn read_all(main: &Path) -> Result<Option<String>, String> {
             image = Some(named);
         }
         for import in imports(&table) {
-            pending.extend(matching(path.parent().unwrap_or(Path::new("/")), import)?);
+            pending.extend(matching(path.parent().unwrap_or_else(|| Path::new("/")), import)?);
         }
         seen.push(path);
     }

@@ -327,19 +327,9 @@ impl fmt::Display for Refusal {
             Self::NoChild { why, denial } => {
                 write!(f, "{denial}; nor can a manifest under the index count: {why}")
             }
-            Self::Sandbox { image, why } => {
-                write!(f, "{image}, of which the runtime makes the sandbox of every pod: {why}")
-            }
-            Self::SandboxImageUnknown { why } => write!(
-                f,
-                "which image the runtime makes sandboxes of cannot be told: {why}; set \
-                 runtime.sandbox_image to it"
-            ),
-            Self::ProfileArtifact { reference } => write!(
-                f,
-                "the security profile {reference:?} is an artifact whose signature nobody \
-                 verified; use a profile that is a file of the node"
-            ),
+            Self::Sandbox { .. }
+            | Self::SandboxImageUnknown { .. }
+            | Self::ProfileArtifact { .. } => self.fmt_sandbox(f),
             Self::NotPresent { .. }
             | Self::NameNotListed { .. }
             | Self::ImageRefDiffers { .. }
@@ -365,6 +355,26 @@ impl fmt::Display for Refusal {
     reason = "a part of one match; Display lists every variant"
 )]
 impl Refusal {
+    /// What is wrong with the sandbox of a pod.
+    fn fmt_sandbox(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sandbox { image, why } => {
+                write!(f, "{image}, of which the runtime makes the sandbox of every pod: {why}")
+            }
+            Self::SandboxImageUnknown { why } => write!(
+                f,
+                "which image the runtime makes sandboxes of cannot be told: {why}; set \
+                 runtime.sandbox_image to it"
+            ),
+            Self::ProfileArtifact { reference } => write!(
+                f,
+                "the security profile {reference:?} is an artifact whose signature nobody \
+                 verified; use a profile that is a file of the node"
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// What is wrong in the runtime, in the gate or with the request.
     fn fmt_runtime(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -241,7 +241,7 @@ fn of_socket(root: &Path, socket: &Path) -> Result<Option<Configuration>, (PathB
             }
             continue;
         };
-        let address = address.as_deref().or(configuration.address()).unwrap_or(ADDRESS);
+        let address = address.as_deref().or_else(|| configuration.address()).unwrap_or(ADDRESS);
         if Path::new(address) == socket {
             return Ok(Some(configuration));
         }

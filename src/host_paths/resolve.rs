@@ -155,7 +155,7 @@ impl Resolver {
                     }
                     let target = next.read_link().map_err(|error| Unseen::Failed(error.kind()))?;
                     if target.is_absolute() {
-                        walk.to_root();
+                        walk.restart();
                     }
                     parts(&target).rev().for_each(|part| left.push_front(part));
                 }
@@ -186,7 +186,7 @@ impl Way {
         self.ways.push(inode);
     }
 
-    fn to_root(&mut self) {
+    fn restart(&mut self) {
         self.at = PathBuf::from("/");
         self.ways.truncate(1);
     }

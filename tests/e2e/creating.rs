@@ -4,6 +4,7 @@
 use std::fs;
 
 use sealgate::containerd::{Options, Runtime};
+use sealgate::proto::cri::{ImageSpec, PodSandboxConfig, PullImageRequest};
 use tonic::Code;
 
 use crate::acts::{No, create_refused, digest_of, eventually, import, past_the_gate, push, tag};
@@ -249,9 +250,35 @@ pub async fn paths_and_checkpoints() -> Outcome {
     Ok(())
 }
 
+/// Pulls that are steered: by a handler, an annotation of the image, and one of the pod.
+fn steered(signed: &str) -> [PullImageRequest; 3] {
+    let spec = |image: &str| ImageSpec { image: image.to_owned(), ..ImageSpec::default() };
+    let noted = |key: &str| [(key.to_owned(), "kata".to_owned())].into_iter().collect();
+    [
+        PullImageRequest {
+            image: Some(ImageSpec { runtime_handler: "kata".to_owned(), ..spec(signed) }),
+            ..PullImageRequest::default()
+        },
+        PullImageRequest {
+            image: Some(ImageSpec {
+                annotations: noted("io.containerd.cri.runtime-handler"),
+                ..spec(&by(signed, 1))
+            }),
+            ..PullImageRequest::default()
+        },
+        PullImageRequest {
+            image: Some(spec(&by(signed, 2))),
+            sandbox_config: Some(PodSandboxConfig {
+                annotations: noted("containerd.io/snapshot/remote/stargz.reference"),
+                ..PodSandboxConfig::default()
+            }),
+            ..PullImageRequest::default()
+        },
+    ]
+}
+
 /// Fact P16: layers that the id does not bind, by snapshotter and by annotations of a pull.
 pub async fn snapshotter_not_allowed() -> Outcome {
-    use sealgate::proto::cri::{ImageSpec, PodSandboxConfig, PullImageRequest};
     let config = "runtime.snapshotters = [\"zfs\"]".to_owned();
     let stage = Stage::set(Props { config, ..Props::usual()? }).await?;
     let signed = format!("{HOST}/prod/signed-v2:v1");
@@ -268,31 +295,8 @@ pub async fn snapshotter_not_allowed() -> Outcome {
         snapshots.lines().count().saturating_sub(1)
     );
 
-    let spec = |image: &str| ImageSpec { image: image.to_owned(), ..ImageSpec::default() };
-    let noted = |key: &str| [(key.to_owned(), "kata".to_owned())].into_iter().collect();
-    let requests = [
-        PullImageRequest {
-            image: Some(ImageSpec { runtime_handler: "kata".to_owned(), ..spec(&signed) }),
-            ..PullImageRequest::default()
-        },
-        PullImageRequest {
-            image: Some(ImageSpec {
-                annotations: noted("io.containerd.cri.runtime-handler"),
-                ..spec(&by(&signed, 1))
-            }),
-            ..PullImageRequest::default()
-        },
-        PullImageRequest {
-            image: Some(spec(&by(&signed, 2))),
-            sandbox_config: Some(PodSandboxConfig {
-                annotations: noted("containerd.io/snapshot/remote/stargz.reference"),
-                ..PodSandboxConfig::default()
-            }),
-            ..PullImageRequest::default()
-        },
-    ];
     let pulls = stage.registry.requests().len();
-    for request in requests {
+    for request in steered(&signed) {
         let refusal = stage
             .cri()
             .images

@@ -32,6 +32,9 @@ fn strict() -> String {
     policy("{name: build, key: {files: [build.pub]}}")
 }
 
+/// The ids of the lines that fail; each line's id and outcome; and the whole answer.
+type LookedOver = (BTreeSet<String>, Vec<(String, String)>, String);
+
 struct Node {
     stage: Stage,
     kubelet: Kubelet,
@@ -39,7 +42,7 @@ struct Node {
 
 impl Node {
     /// The lines that fail, and all of them with their outcomes.
-    fn looked_over(&self) -> Result<(BTreeSet<String>, Vec<(String, String)>, String), Failure> {
+    fn looked_over(&self) -> Result<LookedOver, Failure> {
         let output = self.stage.sealgate(&["doctor", "--output", "json"])?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let checks: Vec<Value> = serde_json::from_str(&text)?;

@@ -91,14 +91,13 @@ fn of_gate(settings: &Settings) -> Vec<Check> {
 fn tested(settings: &Settings) -> Result<Box<Status>, String> {
     let other = || "the gate did not understand; is it of the same version?".to_owned();
     // The state after this test, not after the one of a minute ago.
-    match ask_daemon(settings, Request::Canary)? {
-        Answer::Tested(_) => {}
-        _ => return Err(other()),
-    }
-    match ask_daemon(settings, Request::Status)? {
-        Answer::Status(status) => Ok(status),
-        _ => Err(other()),
-    }
+    let Answer::Tested(_) = ask_daemon(settings, Request::Canary)? else {
+        return Err(other());
+    };
+    let Answer::Status(status) = ask_daemon(settings, Request::Status)? else {
+        return Err(other());
+    };
+    Ok(status)
 }
 
 fn print(checks: &[Check], screen: &mut Screen) {

@@ -110,7 +110,7 @@ async fn prove_again(
     };
     // On record first: a container that is remembered starts without another record.
     let on_record = calls.recorder.admit(&events).await?;
-    calls.gate.remember_proven(&proven, PolicyMark::of(&policy));
+    calls.gate.remember_proven(&proven, PolicyMark::of(policy));
     Ok(on_record)
 }
 

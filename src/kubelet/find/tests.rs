@@ -30,10 +30,9 @@ impl Node {
     }
 
     fn elsewhere(&self) -> (String, String) {
-        match self.standing() {
-            Standing::Elsewhere(setting) => (setting.endpoint, setting.place.to_string()),
-            other => panic!("{other:?}"),
-        }
+        let standing = self.standing();
+        let Standing::Elsewhere(setting) = standing else { panic!("{standing:?}") };
+        (setting.endpoint, setting.place.to_string())
     }
 }
 

@@ -19,13 +19,13 @@ use crate::verify::Fault;
 #[serde(tag = "finding", rename_all = "camelCase")]
 pub enum Finding {
     /// The signature holds, and its key is on a deny list.
-    KeyDenied(DeniedSigner),
+    KeyDenied(Box<DeniedSigner>),
     /// The signature holds, and the holder of its certificate is on a deny list.
-    IdentityDenied(DeniedSigner),
+    IdentityDenied(Box<DeniedSigner>),
     /// The signature holds, and its certificate is on a deny list.
-    CertificateDenied(DeniedSigner),
+    CertificateDenied(Box<DeniedSigner>),
     /// The signature holds, and an entry of a log that is about it is on a deny list.
-    LogEntryDenied(DeniedSigner),
+    LogEntryDenied(Box<DeniedSigner>),
     /// The signature holds and names another image than was asked for.
     IdentityDiffers {
         /// The name in the signature, escaped.
@@ -147,12 +147,12 @@ impl Finding {
             (Some(_), Some(signed)) => Some(signed.to_string()),
             (Some(_), None) => Some("at no proven time".to_owned()),
         };
-        let signer = DeniedSigner {
+        let signer = Box::new(DeniedSigner {
             signer: bounded(signer.to_string(), VALUE_MAX),
             denied: bounded(denied.listed.entry.denied.to_string(), VALUE_MAX),
             signed,
             by: denied.listed.by(),
-        };
+        });
         match denied.part {
             SignaturePart::Key => Self::KeyDenied(signer),
             SignaturePart::Identity => Self::IdentityDenied(signer),

@@ -92,14 +92,14 @@ pub enum Reason {
         /// The digest: the target's, or the platform manifest's under it.
         digest: String,
         /// The deny list that names it; none where the policy's own `deny` does.
-        by: Option<DeniedBy>,
+        by: Option<Box<DeniedBy>>,
     },
     /// The image's name is in a repository that a deny list names.
     RepositoryDenied {
         /// The pattern.
         pattern: String,
         /// The deny list.
-        by: DeniedBy,
+        by: Box<DeniedBy>,
     },
     /// The image was not brought from a registry (imported, renamed); signatures cannot speak for
     /// it.

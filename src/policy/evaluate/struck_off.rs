@@ -16,7 +16,7 @@ impl PolicySet {
     #[must_use]
     pub fn struck_off(&self, subject: &Subject) -> Option<Denial> {
         if let Some((digest, listed)) = self.denials.digest_of(subject) {
-            let (digest, by) = (digest.to_string(), Some(listed.by()));
+            let (digest, by) = (digest.to_string(), Some(Box::new(listed.by())));
             return Some(denial(&subject.name, listed, Reason::DigestDenied { digest, by }));
         }
         self.struck_off_name(&subject.name)
@@ -32,7 +32,7 @@ impl PolicySet {
     #[must_use]
     pub fn struck_off_digest(&self, digest: &Digest) -> Option<Denial> {
         let listed = self.denials.digest(digest)?;
-        let (text, by) = (digest.to_string(), Some(listed.by()));
+        let (text, by) = (digest.to_string(), Some(Box::new(listed.by())));
         Some(denial(&Name::Unknown, listed, Reason::DigestDenied { digest: text, by }))
     }
 
@@ -41,7 +41,8 @@ impl PolicySet {
     pub fn struck_off_name(&self, name: &Name) -> Option<Denial> {
         let listed = self.denials.name(name)?;
         let Denied::Repository { pattern } = &listed.entry.denied else { return None };
-        let reason = Reason::RepositoryDenied { pattern: escaped(pattern), by: listed.by() };
+        let reason =
+            Reason::RepositoryDenied { pattern: escaped(pattern), by: Box::new(listed.by()) };
         Some(denial(name, listed, reason))
     }
 }

@@ -219,7 +219,11 @@ impl Denials {
                 Denied::LogIndex { log, .. } => {
                     log.as_ref().is_none_or(|log| same(log, &entry.log)).then_some(())
                 }
-                _ => None,
+                Denied::Digest { .. }
+                | Denied::Repository { .. }
+                | Denied::Key { .. }
+                | Denied::Identity { .. }
+                | Denied::Certificate { .. } => None,
             };
             let number = numbers.iter().find(|number| of_log(number).is_some())?;
             self.denies(SignaturePart::LogEntry, *number, &times)

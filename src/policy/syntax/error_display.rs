@@ -36,6 +36,15 @@ impl fmt::Display for Note {
     }
 }
 
+fn fmt_fingerprint(f: &mut fmt::Formatter<'_>, got: &str) -> fmt::Result {
+    write!(
+        f,
+        "\"{}\" is no SHA-256: sha256: and 64 hexadecimal digits, as records call keys and \
+         certificates",
+        escaped(got)
+    )
+}
+
 impl fmt::Display for PolicyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -90,12 +99,7 @@ impl fmt::Display for PolicyFault {
             | Self::Condition(_)
             | Self::Provenance { .. }
             | Self::PredicateType { .. } => self.fmt_value(f),
-            Self::Fingerprint { got } => write!(
-                f,
-                "\"{}\" is no SHA-256: sha256: and 64 hexadecimal digits, as keys and certificates \
-                 are called in records and by sealgate deny",
-                escaped(got)
-            ),
+            Self::Fingerprint { got } => fmt_fingerprint(f, got),
             Self::Line { limit } => {
                 write!(f, "not one line of text with 1 to {limit} bytes in it")
             }

@@ -28,10 +28,9 @@ fn key_list(key: &str, more: &str) -> String {
 }
 
 fn why(verdict: Verdict) -> Finding {
-    match denied(verdict).reason() {
-        Reason::NoneCounts { why } => why.clone(),
-        other => panic!("{other:?}"),
-    }
+    let denial = denied(verdict);
+    let Reason::NoneCounts { why } = denial.reason() else { panic!("{:?}", denial.reason()) };
+    why.clone()
 }
 
 /// Attack C3: a denied digest under another tag, another name, as the platform manifest under an
@@ -191,11 +190,9 @@ fn attack_c3_denied_holders_certificates_and_log_entries_count_nowhere() {
     });
     let issuer = "issuer: 'https://TOKEN.actions.githubusercontent.com/'";
     let subject = "subjectRegExp: 'https://github\\.com/acme/.*'";
+    let is_identity: fn(&Finding) -> bool = |f| matches!(f, Finding::IdentityDenied(_));
     for (spec, is_kind) in [
-        (
-            format!("identities: [{{{issuer}, {SINCE}}}]"),
-            (|f| matches!(f, Finding::IdentityDenied(_))) as fn(&Finding) -> bool,
-        ),
+        (format!("identities: [{{{issuer}, {SINCE}}}]"), is_identity),
         (format!("identities: [{{{subject}, {SINCE}}}]"), |f| {
             matches!(f, Finding::IdentityDenied(_))
         }),
