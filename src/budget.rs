@@ -80,7 +80,7 @@ pub struct Allowance(Arc<Account>);
 #[derive(Debug)]
 struct Account {
     budget: Arc<MemoryBudget>,
-    state: Mutex<State>,
+    state: Mutex<BudgetState>,
     /// One of a session's requests waits for its turn, the others for that one.
     queue: tokio::sync::Mutex<()>,
     /// The session has another turn than before.
@@ -88,7 +88,7 @@ struct Account {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BudgetState {
     held: usize,
     turn: Option<Turn>,
     /// Its turn was asked back: the session is over.

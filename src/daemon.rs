@@ -4,6 +4,7 @@
 //! [`run`] is the story. What is decided is the gate's, what is served the proxy's.
 
 mod canary;
+mod canary_memory;
 mod guarded;
 mod known_time;
 mod noted;
@@ -104,7 +105,7 @@ struct Daemon {
     floor_error: Mutex<Option<String>>,
     tripwire: Arc<Tripwire>,
     /// The gate's test of itself.
-    canary: canary::Canary,
+    canary: canary_memory::Canary,
 }
 
 /// What the last loading of the policy said.
@@ -188,11 +189,7 @@ async fn serve(
     };
     let serving = proxy::serve(cri, proxy, async { drop(stopped.await) });
     tokio::spawn(answer_operators(control, Arc::clone(&daemon)));
-    if let Some(address) = &settings.metrics.listen {
-        let listener = metrics::Listener::bind(address).map_err(part("the metrics socket"))?;
-        let daemon = Arc::clone(&daemon);
-        tokio::spawn(metrics::serve(listener, move || daemon.readings()));
-    }
+    serve_metrics(&daemon)?;
     tokio::spawn(keep_watchdog_fed());
     tokio::spawn(Arc::clone(&daemon).keep_time());
     tokio::spawn(Arc::clone(&daemon).keep_testing());
@@ -217,6 +214,16 @@ async fn serve(
     tracing::info!(cut = drained.cut, streams = drained.streams, "stopped");
     daemon.end_time().await;
     daemon.recorder.close().await;
+    Ok(())
+}
+
+/// Serves numbers for a monitor, where the configuration says so.
+fn serve_metrics(daemon: &Arc<Daemon>) -> Result<(), DaemonError> {
+    if let Some(address) = &daemon.settings.metrics.listen {
+        let listener = metrics::Listener::bind(address).map_err(part("the metrics socket"))?;
+        let daemon = Arc::clone(daemon);
+        tokio::spawn(metrics::serve(listener, move || daemon.readings()));
+    }
     Ok(())
 }
 
@@ -326,7 +333,7 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
     // First: what changes from here on is seen.
     let seen = (settings.policy.clone(), FolderState::of(&settings.policy));
     let (gate, noted) = gate(settings)?;
-    noted.warn();
+    noted.warn(now());
     for notice in gate.policy().exception_notices(gate.now()) {
         tracing::warn!("policy: {}", notice.text());
     }
@@ -350,7 +357,7 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
         policy: Mutex::new(PolicyState { noted, reload_error: None, seen }),
         floor_error,
         tripwire: Arc::default(),
-        canary: canary::Canary::new(socket),
+        canary: canary_memory::Canary::new(socket),
     })
 }
 

@@ -31,7 +31,7 @@ use crate::clock::Clock;
 pub use queue::Rules;
 pub use recall::{Recall, Recalled};
 
-use queue::{Host, Standing, State, Waiter, Word};
+use queue::{Host, QueueStanding, State, Waiter, Word};
 
 mod queue;
 mod recall;
@@ -234,7 +234,7 @@ impl Shared {
             let standing = state.standing(&slot.host, host, &self.rules, now);
             let is_limited =
                 host.queue.front().is_some_and(|first| !host.fits(first.amount, &self.rules));
-            standing == Standing::Hung || is_limited
+            standing == QueueStanding::Hung || is_limited
         });
         let holds = state
             .hosts

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::signer::{self, list, text};
-use super::status::uptime;
+use super::terminal::gate::uptime;
 use super::terminal::screen::{Exit, Screen, Tone, plain};
+use super::terminal::signer::{self, list, text};
 use crate::audit::read::{self, Filter, Line, Reader, Unreadable};
 use crate::audit::{DecisionId, Entry, Note, Record, Timestamp, Verdict};
 use crate::config::Settings;

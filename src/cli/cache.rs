@@ -1,6 +1,6 @@
 //! `sealgate cache flush`.
 
-use super::status::ask_daemon;
+use super::terminal::gate::ask_daemon;
 use super::terminal::screen::{Exit, Screen};
 use crate::config::Settings;
 use crate::control::{Answer, Request};

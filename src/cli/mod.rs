@@ -10,7 +10,6 @@ mod completion;
 mod evidence;
 mod node;
 mod policy;
-mod signer;
 mod status;
 mod terminal;
 mod trust;

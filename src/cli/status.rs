@@ -1,10 +1,10 @@
 //! `sealgate status`: how the running gate is, for a tired person.
 
+use super::terminal::gate::{ask_daemon, print_enforcing, uptime};
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{
-    self, Answer, AuditStatus, ConnectionStatus, EnforcingStatus, EvidenceStatus, NriStatus,
-    Request, Status, TrustStatus,
+    Answer, AuditStatus, ConnectionStatus, EvidenceStatus, NriStatus, Request, Status, TrustStatus,
 };
 
 /// Asks the gate and prints its answer; 1 when something needs a person.
@@ -27,17 +27,6 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
             Exit::Unable
         }
     }
-}
-
-/// Speaks to the gate over the control socket of the configuration.
-pub(super) fn ask_daemon(settings: &Settings, request: Request) -> Result<Answer, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("no runtime for the conversation: {error}"))?;
-    runtime
-        .block_on(control::ask(&settings.control.socket, request))
-        .map_err(|error| error.to_string())
 }
 
 fn is_well(status: &Status) -> bool {
@@ -95,21 +84,6 @@ fn print(status: &Status, screen: &mut Screen) {
         memory.verdicts, memory.evidence, memory.contents
     ));
     print_evidence(&status.evidence, screen);
-}
-
-/// Whether the gate is known to enforce: one line, and one for each reason against it.
-pub(super) fn print_enforcing(status: &EnforcingStatus, screen: &mut Screen) {
-    let word = if status.enforcing {
-        screen.tone(Tone::Good, "yes, an unsigned image was refused on the kubelet's socket")
-    } else {
-        screen.tone(Tone::Bad, "NOT KNOWN TO ENFORCE")
-    };
-    screen.line(&format!("enforces {word}"));
-    for doubt in &status.doubts {
-        let tone = if doubt.breach { Tone::Bad } else { Tone::Warn };
-        let reason = screen.tone(tone, &format!("{}:", plain(&doubt.reason)));
-        screen.line(&format!("         {reason} {}", plain(&doubt.seen)));
-    }
 }
 
 fn print_audit(audit: &AuditStatus, screen: &mut Screen) {
@@ -215,17 +189,6 @@ fn print_trust(trust: &TrustStatus, screen: &mut Screen) {
 /// One fault a line, as the loader joins them.
 fn faults(error: &str) -> Vec<String> {
     error.lines().map(plain).collect()
-}
-
-pub(super) fn uptime(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    if days > 0 {
-        format!("{days} d {hours} h")
-    } else if hours > 0 {
-        format!("{hours} h {minutes} min")
-    } else {
-        format!("{minutes} min {} s", seconds % 60)
-    }
 }
 
 #[cfg(test)]

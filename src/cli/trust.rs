@@ -147,7 +147,7 @@ fn told(name: &str, updated: &Result<Updated, String>, screen: &mut Screen) {
 }
 
 #[derive(Serialize)]
-struct Listed<'a> {
+struct ListedRoot<'a> {
     name: &'a str,
     file: String,
     hidden: Vec<String>,
@@ -174,7 +174,7 @@ pub(super) fn list(settings: &Settings, screen: &mut Screen) -> Exit {
         let now = daemon::now();
         let items = found.root.as_ref().map(lifetime::items).unwrap_or_default();
         let endings = lifetime::ending(&items, now, window);
-        let listed = Listed {
+        let listed = ListedRoot {
             name: &found.name,
             file: found.file.display().to_string(),
             hidden: found.hidden.iter().map(|file| file.display().to_string()).collect(),
@@ -192,7 +192,7 @@ pub(super) fn list(settings: &Settings, screen: &mut Screen) -> Exit {
     if found.iter().any(faulty) { Exit::Refused } else { Exit::Done }
 }
 
-fn print(listed: &Listed<'_>, now: Timestamp, screen: &mut Screen) {
+fn print(listed: &ListedRoot<'_>, now: Timestamp, screen: &mut Screen) {
     screen.line(&format!("{}  {}", plain(listed.name), plain(&listed.file)));
     for file in &listed.hidden {
         screen.line(&format!("  not used: {}", plain(file)));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::signer;
 use super::terminal::screen::{Exit, Screen, Tone, plain};
+use super::terminal::signer;
 use crate::config::Settings;
 use crate::cri::ask::PullRequest;
 use crate::cri::{self, Ending, PullPermit, Refusal, Timings};

@@ -172,9 +172,9 @@ impl Runtime {
     /// Looks for the manifest with the config `id`, from the target downwards, in the order of the
     /// indexes.
     async fn walk(&self, target: &Digest, id: &Digest) -> Result<Path, ProofError> {
-        let mut walk = Walk::from(target);
+        let mut walk = ContentWalk::from(target);
         let mut documents = BTreeMap::new();
-        // Ends: each turn takes one document off, and `Walk::add` stops at DOCUMENTS_MAX.
+        // Ends: each turn takes one document off, and `ContentWalk::add` stops at DOCUMENTS_MAX.
         while let Some(step) = walk.next() {
             let Some(bytes) = self.read_content(&step.digest, DOCUMENT_MAX).await? else {
                 if step.digest == *target {
@@ -220,14 +220,14 @@ struct PendingDocument {
 }
 
 /// The documents still to look at, the next one last.
-struct Walk {
+struct ContentWalk {
     target: Digest,
     stack: Vec<PendingDocument>,
     seen: usize,
     unreadable: Option<ProofError>,
 }
 
-impl Walk {
+impl ContentWalk {
     fn from(target: &Digest) -> Self {
         let first = PendingDocument { digest: target.clone(), depth: 0, checkpoint: false };
         Self { target: target.clone(), stack: vec![first], seen: 1, unreadable: None }

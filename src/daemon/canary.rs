@@ -4,13 +4,13 @@
 //! What is tested is [`crate::canary`]'s. Here are the timer, what of the node speaks against it
 //! (policies in force, the kubelet), and the record of a change.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{CLOCK, Daemon};
 use crate::audit::{FindingKind, Reason};
-use crate::canary::{self, Doubt, Fault, Judge, Pulled};
+use crate::canary::{self, Doubt, Fault, Pulled};
 use crate::control::{DoubtStatus, EnforcingStatus};
 use crate::kubelet::{self, Standing};
 use crate::policy::AdmitsEverything;
@@ -26,38 +26,6 @@ const LATE: Duration = Duration::from_secs(30);
 
 /// How much is shown of what something else answered, in characters: the beginning says what it is.
 const WORDS_SHOWN: usize = 200;
-
-/// What the tests rest on, and what the last one showed.
-pub(super) struct Canary {
-    judge: Result<Judge, String>,
-    /// Where the kubelet reaches the gate.
-    socket: PathBuf,
-    /// One test at a time.
-    turn: tokio::sync::Mutex<()>,
-    /// Held by the thread that reads what the kubelet is told: one that hangs is not joined by more.
-    reading: Arc<tokio::sync::Mutex<()>>,
-    last: Mutex<Last>,
-}
-
-#[derive(Default)]
-struct Last {
-    tested: Option<Instant>,
-    doubts: Vec<Doubt>,
-    /// What was said last: whether the gate enforces, once it did.
-    enforced: Option<bool>,
-}
-
-impl Canary {
-    /// For a gate that is reached at `socket`. Makes a key.
-    pub(super) fn new(socket: PathBuf) -> Self {
-        let (turn, reading) = (tokio::sync::Mutex::default(), Arc::default());
-        Self { judge: Judge::new(), socket, turn, reading, last: Mutex::default() }
-    }
-
-    fn last(&self) -> std::sync::MutexGuard<'_, Last> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Daemon {
     /// Tests for ever, at once and then at the times of the configuration.

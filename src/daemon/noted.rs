@@ -1,7 +1,8 @@
 //! [`Noted`]: what an operator should know about a policy that was loaded, for the journal and for
 //! `sealgate status`.
 
-use super::now;
+use jiff::Timestamp;
+
 use crate::loader::{Loaded, TrustOptions, Watch};
 
 /// What an operator should know about a policy that was loaded.
@@ -25,8 +26,8 @@ impl Noted {
         Self { warnings, watch, observes: loaded.policies.observes() }
     }
 
-    /// Tells the journal.
-    pub(super) fn warn(&self) {
+    /// Tells the journal; `now` says which ends are near.
+    pub(super) fn warn(&self, now: Timestamp) {
         if self.observes {
             tracing::warn!(
                 "OBSERVE mode: nothing is refused for what policies and settings say, since \
@@ -36,7 +37,7 @@ impl Noted {
         for warning in &self.warnings {
             tracing::warn!("policy: {warning}");
         }
-        for warning in self.watch.warnings(now()) {
+        for warning in self.watch.warnings(now) {
             tracing::warn!("{warning}");
         }
     }

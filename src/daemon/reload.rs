@@ -200,7 +200,7 @@ fn load(config: &Path) -> Reading {
         }
         let read = loaded.map_err(|error| error.to_string()).map(|loaded| {
             let noted = Noted::of(&loaded, &settings.trust);
-            noted.warn();
+            noted.warn(super::now());
             (Arc::new(loaded.policies), noted)
         });
         return Reading { read, at: Some((options, state)) };

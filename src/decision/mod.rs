@@ -17,6 +17,7 @@ pub(crate) mod offline;
 pub(crate) mod options;
 pub(crate) mod question;
 pub(crate) mod refusal;
+mod refusal_display;
 pub(crate) mod shares;
 pub(crate) mod single_flight;
 pub(crate) mod time;

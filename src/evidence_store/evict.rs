@@ -38,7 +38,7 @@ pub struct Evicted {
 }
 
 /// An entry's file.
-struct Candidate {
+struct EvictionCandidate {
     path: PathBuf,
     subject: Digest,
     used: Timestamp,
@@ -55,7 +55,7 @@ struct Blob {
 /// Everything in the store, without what the entries say.
 #[derive(Default)]
 struct Survey {
-    entries: Vec<Candidate>,
+    entries: Vec<EvictionCandidate>,
     blobs: BTreeMap<Digest, Blob>,
     /// Broken entries and files of interrupted writes.
     remains: Vec<(PathBuf, u64)>,
@@ -65,7 +65,7 @@ struct Survey {
 
 /// Whether it is done, or found out what would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+enum EvictionMode {
     Remove,
     Pretend,
 }
@@ -82,7 +82,7 @@ impl Store {
         needed: &dyn Fn(&Digest) -> bool,
         now: Timestamp,
     ) -> Result<Evicted, StoreError> {
-        self.evict_in(Mode::Remove, needed, now)
+        self.evict_in(EvictionMode::Remove, needed, now)
     }
 
     /// What [`Store::evict`] would evict now; nothing is removed.
@@ -94,12 +94,12 @@ impl Store {
         needed: &dyn Fn(&Digest) -> bool,
         now: Timestamp,
     ) -> Result<Evicted, StoreError> {
-        self.evict_in(Mode::Pretend, needed, now)
+        self.evict_in(EvictionMode::Pretend, needed, now)
     }
 
     fn evict_in(
         &self,
-        mode: Mode,
+        mode: EvictionMode,
         needed: &dyn Fn(&Digest) -> bool,
         now: Timestamp,
     ) -> Result<Evicted, StoreError> {
@@ -128,7 +128,7 @@ impl Store {
         }
         let keep = |digest: &Digest| digest == subject || self.tally.may_be_needed(digest);
         let goal = max_bytes.saturating_sub(more.bytes).saturating_sub(max_bytes / SLACK);
-        self.evict_until(Mode::Remove, (goal, None), &keep)?;
+        self.evict_until(EvictionMode::Remove, (goal, None), &keep)?;
         if self.has_room(more) {
             return Ok(());
         }
@@ -151,7 +151,7 @@ impl Store {
 
     fn evict_until(
         &self,
-        mode: Mode,
+        mode: EvictionMode,
         (goal, oldest): (u64, Option<Timestamp>),
         keep: &dyn Fn(&Digest) -> bool,
     ) -> Result<Evicted, StoreError> {
@@ -179,7 +179,7 @@ impl Store {
             evicted.bytes = evicted.bytes.saturating_add(candidate.charge);
         }
         self.sweep(mode, &survey, &mut evicted)?;
-        if mode == Mode::Pretend {
+        if mode == EvictionMode::Pretend {
             return Ok(evicted);
         }
         self.tally.set_exhausted(false);
@@ -188,9 +188,14 @@ impl Store {
     }
 
     /// Removes the blobs that nothing names, and folders that are empty.
-    fn sweep(&self, mode: Mode, survey: &Survey, evicted: &mut Evicted) -> Result<(), StoreError> {
+    fn sweep(
+        &self,
+        mode: EvictionMode,
+        survey: &Survey,
+        evicted: &mut Evicted,
+    ) -> Result<(), StoreError> {
         scan::subjects(&self.folders, &mut |_, folder| {
-            if mode == Mode::Remove {
+            if mode == EvictionMode::Remove {
                 // One with something in it stays.
                 drop(fs::remove_dir(folder));
             }
@@ -210,8 +215,8 @@ impl Store {
     }
 
     /// Whether there was such a file.
-    fn remove_file(&self, mode: Mode, path: &Path) -> Result<bool, StoreError> {
-        if mode == Mode::Pretend {
+    fn remove_file(&self, mode: EvictionMode, path: &Path) -> Result<bool, StoreError> {
+        if mode == EvictionMode::Pretend {
             return Ok(true);
         }
         let was_there = files::remove(path)?;
@@ -260,7 +265,7 @@ impl Survey {
                 let used = fs::symlink_metadata(path)
                     .map_or(Timestamp::UNIX_EPOCH, |metadata| scan::used(&metadata));
                 let (path, subject) = (path.to_owned(), subject.clone());
-                self.entries.push(Candidate {
+                self.entries.push(EvictionCandidate {
                     path,
                     subject,
                     used,
@@ -288,7 +293,11 @@ impl Survey {
     }
 
     /// Removes an entry: the bytes that go with it.
-    fn remove(&mut self, mode: Mode, candidate: &Candidate) -> Result<u64, StoreError> {
+    fn remove(
+        &mut self,
+        mode: EvictionMode,
+        candidate: &EvictionCandidate,
+    ) -> Result<u64, StoreError> {
         let mut freed = candidate.charge;
         // Read again: all entries at once would be much to hold.
         if let EntryFile::Entry(entry) = read::look(&candidate.path, &candidate.subject)? {
@@ -301,7 +310,7 @@ impl Survey {
                 }
             }
         }
-        if mode == Mode::Remove {
+        if mode == EvictionMode::Remove {
             files::remove(&candidate.path)?;
         }
         Ok(freed)

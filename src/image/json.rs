@@ -94,7 +94,7 @@ fn read(bytes: &[u8], limits: Limits, part: Part<'_>) -> Result<Value, JsonError
     if bytes.len() > limits.bytes {
         return Err(JsonError::TooLong(limits.bytes));
     }
-    let mut walk = Walk { limits, values: 0, fault: None };
+    let mut walk = JsonWalk { limits, values: 0, fault: None };
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = Node { walk: &mut walk, depth: 1, part }.deserialize(&mut json);
     let value = value.and_then(|value| json.end().map(|()| value));
@@ -143,13 +143,13 @@ pub(crate) fn shown(text: &str) -> String {
     text.chars().take(KEY_SHOWN).flat_map(char::escape_default).collect()
 }
 
-struct Walk {
+struct JsonWalk {
     limits: Limits,
     values: usize,
     fault: Option<JsonError>,
 }
 
-impl Walk {
+impl JsonWalk {
     /// Keeps the reason and stops the parser; the text is never shown.
     fn refuse<E: serde::de::Error>(&mut self, fault: JsonError) -> E {
         self.fault = Some(fault);
@@ -158,7 +158,7 @@ impl Walk {
 }
 
 struct Node<'w, 'p> {
-    walk: &'w mut Walk,
+    walk: &'w mut JsonWalk,
     depth: usize,
     part: Part<'p>,
 }

@@ -5,6 +5,7 @@
 //! words of the configuration or fixed ones: nothing that a registry, an image or a client wrote
 //! becomes one (attack E3).
 
+mod exposition;
 mod listen;
 mod node;
 mod text;

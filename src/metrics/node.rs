@@ -1,6 +1,6 @@
 //! [`Node`]: what was seen on the node beside decisions.
 
-use super::text::{count_of, family};
+use super::exposition::{count_of, family};
 
 /// What was seen on the node since the start, by fixed words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -99,7 +99,8 @@ pub use crate::policy::set::applicable::{Applicable, OtherNamespaces};
 pub use crate::policy::set::denials::DeniedBy;
 pub use crate::policy::set::exceptions::{ExceptionNotice, ExceptionUsed};
 pub use crate::policy::set::kinds::Plan;
-pub use crate::policy::set::mode::{Mode, Observed};
+pub use crate::policy::set::mode::Mode;
+pub use crate::policy::set::observe::Observed;
 pub use crate::policy::set::unproven::AdmitsEverything;
 pub use crate::policy::syntax::advice::Advice;
 pub use crate::policy::syntax::error::{

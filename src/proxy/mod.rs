@@ -9,6 +9,7 @@
 //! Runs on a current-thread runtime as well as on a pool; one thread is faster. Knows nothing of
 //! images and policies.
 
+mod admission;
 mod answer;
 mod body;
 mod connection;
@@ -27,6 +28,7 @@ pub mod wire;
 
 pub use tonic::Code;
 
+pub use self::admission::admits;
 pub use self::answer::{Answer, Reply};
 pub use self::connection::seats::{ConnectionCounts, Connections};
 pub use self::grpc::frame::{FrameError, MESSAGE_LIMIT};
@@ -37,5 +39,5 @@ pub use self::methods::{
     Effect, METHODS, MethodRow, On, OwnedMethod, Refusal, Route, Service, Treatment,
 };
 pub use self::options::{Options, UnknownMethods};
-pub use self::serve::{Drained, Proxy, admits, serve};
+pub use self::serve::{Drained, Proxy, serve};
 pub use self::upstream::{Upstream, UpstreamError};

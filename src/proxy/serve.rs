@@ -7,7 +7,7 @@
 //! way), and waits a little for what is left. Who connects meanwhile waits in the socket's queue
 //! for the next process.
 
-use std::{fmt, future::Future, io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::{fmt, future::Future, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response, Uri};
 use hyper::{body::Incoming, server::conn::http2::Builder, service::service_fn};
@@ -22,12 +22,13 @@ use tonic::Code;
 use crate::clock::Clock;
 
 use super::{
+    admission::{Refused, allowed, peer},
     answer::{self, Answer},
     body::ReplyBody,
     connection::{
         hello::Hello,
         linger::{Lent, linger},
-        seats::{Connections, Idle, Peer, Seat, Told},
+        seats::{Connections, Idle, Seat, Told},
         seldom::Seldom,
     },
     grpc::{
@@ -244,31 +245,6 @@ async fn give_up(idle: Idle) {
     }
 }
 
-/// Why a connection is closed unanswered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refused {
-    User(u32),
-    Unknown,
-    Full(super::connection::seats::Full),
-}
-
-fn peer(stream: &UnixStream) -> io::Result<Peer> {
-    let credentials = stream.peer_cred()?;
-    Ok(Peer { process: credentials.pid().unwrap_or(0), user: credentials.uid() })
-}
-
-/// Whether the process at the other end may ask: its user is on the list, or is the gate's own.
-#[must_use]
-pub fn admits(stream: &UnixStream, allowed_uids: &[u32]) -> bool {
-    peer(stream).is_ok_and(|peer| allowed(peer.user, allowed_uids))
-}
-
-/// Whether processes of this user are answered: the gate's own user always is, since it can do all
-/// the gate can.
-fn allowed(uid: u32, list: &[u32]) -> bool {
-    list.contains(&uid) || uid == nix::unistd::geteuid().as_raw()
-}
-
 /// Serves one connection until it ends, says nothing, gives its place up, or was told that the gate
 /// ends.
 async fn connection(service: Arc<Service>, stream: UnixStream, seat: Arc<Seat>) {
@@ -433,31 +409,4 @@ fn ending(route: Route) -> CallEnding {
 fn ended(ticket: &Ticket) -> Response<ReplyBody> {
     ticket.note_cut();
     answer::response(Code::Unavailable, status::STOPPING)
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User(uid) => {
-                write!(f, "its process runs as user {uid}, which allowed_uids does not name")
-            }
-            Self::Unknown => f.write_str("the kernel does not say whose it is"),
-            Self::Full(why) => why.fmt(f),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attack_e_only_listed_users_and_our_own_are_answered() {
-        let own = nix::unistd::geteuid().as_raw();
-        let stranger = own + 1;
-        assert!(allowed(own, &[]));
-        assert!(allowed(stranger, &[0, stranger]));
-        assert!(!allowed(stranger, &[]));
-        assert!(!allowed(stranger, &[stranger + 1]));
-    }
 }

@@ -85,7 +85,7 @@ pub(super) enum Word {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum QueueStanding {
     Answered,
     New,
     Hung,
@@ -175,18 +175,18 @@ impl State {
         host: &Host,
         rules: &Rules,
         now: Instant,
-    ) -> Standing {
+    ) -> QueueStanding {
         let is_within = |at: Option<&Instant>, time| {
             at.is_some_and(|at| now.saturating_duration_since(*at) < time)
         };
         let hangs =
             host.slots.values().next().is_some_and(|oldest| oldest.is_long(rules.patience, now));
         if hangs || is_within(self.hung.peek(name), HUNG_TIME) {
-            Standing::Hung
+            QueueStanding::Hung
         } else if is_within(self.answered.peek(name), ANSWERED_TIME) {
-            Standing::Answered
+            QueueStanding::Answered
         } else {
-            Standing::New
+            QueueStanding::New
         }
     }
 
@@ -248,7 +248,7 @@ impl Host {
     fn claim(
         &self,
         first: &Waiter,
-        standing: Standing,
+        standing: QueueStanding,
         rules: &Rules,
         now: Instant,
     ) -> Option<HostClaim> {
@@ -261,15 +261,15 @@ impl Host {
         let is_old = now.saturating_duration_since(since) >= rules.patience;
         let Rules { total, .. } = *rules;
         let (rank, left) = match (standing, held == 0, self.fits(amount, rules)) {
-            (Standing::Hung, true, _) if is_old => (WITHIN_SHARE, total / 8),
-            (Standing::Hung, true, _) => (4, total / 2),
-            (Standing::Hung, false, _) => (5, total - total / 4),
+            (QueueStanding::Hung, true, _) if is_old => (WITHIN_SHARE, total / 8),
+            (QueueStanding::Hung, true, _) => (4, total / 2),
+            (QueueStanding::Hung, false, _) => (5, total - total / 4),
             (_, _, false) => (3, total.div_ceil(4)),
             (_, true, true) if is_old => (0, 0),
-            (Standing::Answered, true, _) => (0, 0),
-            (Standing::New, true, _) => (1, total / 8),
-            (Standing::Answered, false, _) => (2, total / 8),
-            (Standing::New, false, _) => (2, total / 4),
+            (QueueStanding::Answered, true, _) => (0, 0),
+            (QueueStanding::New, true, _) => (1, total / 8),
+            (QueueStanding::Answered, false, _) => (2, total / 8),
+            (QueueStanding::New, false, _) => (2, total / 4),
         };
         Some(HostClaim { rank, held, turn, amount, left })
     }

@@ -22,7 +22,7 @@ use super::trust::{About, Trust};
 
 /// How bytes of a form, and the annotations beside them, become a signature of which nothing is
 /// proven.
-type Reader = fn(&[u8], &BTreeMap<String, String>) -> Result<Untrusted, Fault>;
+type FormatReader = fn(&[u8], &BTreeMap<String, String>) -> Result<Untrusted, Fault>;
 
 /// How signatures of a format are proven: whether somebody for whom the trust vouches says the claim
 /// of the digest, with at least what is demanded, as of then. It refuses every trust by which the
@@ -54,7 +54,7 @@ struct Row {
     /// Longest that a signature on an image may be that is fetched, in bytes.
     signature_max: usize,
     /// Reads the blob of a layer and its annotations.
-    read: Reader,
+    read: FormatReader,
     /// Proves what was read.
     prove: Prover,
 }

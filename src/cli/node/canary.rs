@@ -1,6 +1,6 @@
 //! `sealgate canary`.
 
-use crate::cli::status::{ask_daemon, print_enforcing};
+use crate::cli::terminal::gate::{ask_daemon, print_enforcing};
 use crate::cli::terminal::screen::{Exit, Screen};
 
 use crate::config::Settings;

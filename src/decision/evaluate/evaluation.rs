@@ -56,16 +56,14 @@ impl Evaluator {
         if kept.add(taken.pieces)
             && let Some(evaluation) = self.judge_kept(question, &kept, &terms).await
         {
-            self.sources.memory.keep(kept.all());
-            self.sources.store.used(query, &question.subject.target, terms.now);
+            self.note_use(question, query, &kept, &terms);
             return evaluation;
         }
         if taken.left_out
             && let Some((_turn, all)) = self.with_huge(&query, &kept, until).await
             && let Some(evaluation) = self.judge_kept(question, &all, &terms).await
         {
-            self.sources.memory.keep(kept.all());
-            self.sources.store.used(query, &question.subject.target, terms.now);
+            self.note_use(question, query, &kept, &terms);
             return evaluation;
         }
         if let Some(evaluation) = self.judge_excepted(question, &kept, &terms).await {
@@ -97,6 +95,18 @@ impl Evaluator {
                 self.fall_back(question, (all.unwrap_or(kept), asked.pieces), denial, &terms).await
             }
         }
+    }
+
+    /// Notes that what is kept of a query has admitted.
+    fn note_use(
+        &self,
+        question: &Question,
+        query: EvidenceQuery,
+        kept: &EvidenceSet,
+        terms: &FreshnessTerms,
+    ) {
+        self.sources.memory.keep(kept.all());
+        self.sources.store.used(query, &question.subject.target, terms.now);
     }
 
     /// Keeps what a permit from the registry rests on. Where `has_more`, what was cut short is less

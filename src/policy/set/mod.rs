@@ -7,6 +7,7 @@ pub(super) mod denials;
 pub(super) mod exceptions;
 pub(super) mod kinds;
 pub(super) mod mode;
+pub(super) mod observe;
 mod query;
 mod signature_repositories;
 pub(super) mod unproven;

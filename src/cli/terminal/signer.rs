@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::terminal::screen::{Screen, plain};
+use super::screen::{Screen, plain};
 
 /// The extensions of a certificate that people look for; the others are in the JSON.
 const EXTENSIONS: [(&str, &str); 8] = [
@@ -20,7 +20,7 @@ const EXTENSIONS: [(&str, &str); 8] = [
 ];
 
 /// Prints a signer, every line after `indent` spaces or more.
-pub(super) fn print(signer: &Value, indent: usize, screen: &mut Screen) {
+pub(in crate::cli) fn print(signer: &Value, indent: usize, screen: &mut Screen) {
     let holder = signer.get("certificate");
     let who = match holder {
         Some(holder) => text(holder, "subject").unwrap_or("a certificate without a name"),
@@ -67,12 +67,12 @@ fn entries(signer: &Value) -> impl Iterator<Item = (&'static str, String)> {
 }
 
 /// A list in a report; empty where there is none.
-pub(super) fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
+pub(in crate::cli) fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
     value.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// A text in a report.
-pub(super) fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
+pub(in crate::cli) fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
     value.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
@@ -81,7 +81,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::Output;
+    use crate::cli::terminal::screen::Output;
 
     fn shown(signer: &Value) -> String {
         let (mut screen, out) = Screen::into_memory(Output::Text);

@@ -1,0 +1,43 @@
+//! The running gate, as several verbs ask it and print what it says.
+
+use super::screen::{Screen, Tone, plain};
+use crate::config::Settings;
+use crate::control::{self, Answer, EnforcingStatus, Request};
+
+/// Speaks to the gate over the control socket of the configuration.
+pub(in crate::cli) fn ask_daemon(settings: &Settings, request: Request) -> Result<Answer, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime for the conversation: {error}"))?;
+    runtime
+        .block_on(control::ask(&settings.control.socket, request))
+        .map_err(|error| error.to_string())
+}
+
+/// Whether the gate is known to enforce: one line, and one for each reason against it.
+pub(in crate::cli) fn print_enforcing(status: &EnforcingStatus, screen: &mut Screen) {
+    let word = if status.enforcing {
+        screen.tone(Tone::Good, "yes, an unsigned image was refused on the kubelet's socket")
+    } else {
+        screen.tone(Tone::Bad, "NOT KNOWN TO ENFORCE")
+    };
+    screen.line(&format!("enforces {word}"));
+    for doubt in &status.doubts {
+        let tone = if doubt.breach { Tone::Bad } else { Tone::Warn };
+        let reason = screen.tone(tone, &format!("{}:", plain(&doubt.reason)));
+        screen.line(&format!("         {reason} {}", plain(&doubt.seen)));
+    }
+}
+
+/// How long something has lasted, in its two largest units.
+pub(in crate::cli) fn uptime(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    if days > 0 {
+        format!("{days} d {hours} h")
+    } else if hours > 0 {
+        format!("{hours} h {minutes} min")
+    } else {
+        format!("{minutes} min {} s", seconds % 60)
+    }
+}
