@@ -212,7 +212,7 @@ type Part = (&'static str, &'static [&'static str]);
 /// (room, its parts). Read top to bottom: a part imports only parts above it. A part `.` stands for
 /// the files of the room that no row names, its `mod.rs` among them: these may import every part.
 const PARTS: &[(&str, &[Part])] = &[
-    ("audit", &[("read", &["."])]),
+    ("audit", &[("record", &[]), ("read", &[".", "record"])]),
     (
         "cli",
         &[

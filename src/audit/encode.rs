@@ -179,9 +179,9 @@ fn dangerous(c: char) -> bool {
 mod tests {
     use std::time::Duration;
 
+    use super::super::record::stamp::Ids;
+    use super::super::record::verdict::Verdict;
     use super::super::record::{Call, Entry, Reason};
-    use super::super::stamp::Ids;
-    use super::super::verdict::Verdict;
     use super::*;
 
     fn refusal(reference: &str) -> Record {

@@ -11,6 +11,7 @@
 mod encode;
 mod error;
 mod file;
+mod findings;
 mod log;
 mod options;
 mod queue;
@@ -18,19 +19,18 @@ pub mod read;
 mod record;
 mod recorded;
 mod repeats;
-mod stamp;
 mod state;
-mod verdict;
+mod write_findings;
 mod writer;
 
 pub use error::{Action, AuditError};
 pub use log::Log;
 pub use options::{OnFailure, Options};
+pub use record::stamp::{DecisionId, StampError, Timestamp};
+pub use record::verdict::Verdict;
 pub use record::{
     Call, Entry, Finding, FindingKind, Note, Noted, Pod, Reason, Record, SCHEMA, SCHEMA_OLDEST,
     Tally,
 };
 pub use recorded::Recorded;
-pub use stamp::{DecisionId, StampError, Timestamp};
 pub use state::{Counters, Health};
-pub use verdict::Verdict;

@@ -190,9 +190,9 @@ fn weight_of(value: &Value) -> usize {
 mod tests {
     use std::time::Duration;
 
+    use super::super::record::stamp::Ids;
+    use super::super::record::verdict::Verdict;
     use super::super::record::{Call, Reason};
-    use super::super::stamp::Ids;
-    use super::super::verdict::Verdict;
     use super::*;
 
     fn record(verdict: Verdict) -> Record {

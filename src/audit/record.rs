@@ -6,24 +6,21 @@
 //! when it is written, not here.
 
 mod finding;
+mod parts;
+pub(super) mod stamp;
+pub(super) mod verdict;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 pub use finding::{Finding, FindingKind};
+pub use parts::{Pod, Reason, SCHEMA, SCHEMA_OLDEST};
 use serde::{Deserialize, Serialize};
 
-use super::stamp::{DecisionId, Timestamp};
-use super::verdict::{Ended, Verdict};
-use crate::evidence::{self, EvidenceSource};
-
-/// The version of the schema. It rises when a field changes its meaning or goes; a new field leaves
-/// it.
-pub const SCHEMA: u32 = 2;
-/// The oldest version that is still read: there every image that was let through was *admitted*,
-/// and the reason's code alone said whether with proof.
-pub const SCHEMA_OLDEST: u32 = 1;
+use crate::evidence::EvidenceSource;
+use stamp::{DecisionId, Timestamp};
+use verdict::{Ended, Verdict};
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,29 +117,6 @@ pub enum Call {
     StartContainer,
     /// Another method that brings content, named in [`Record::method`].
     Other,
-}
-
-/// Why, for programs and for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reason {
-    /// A short code that does not change between versions.
-    pub code: Cow<'static, str>,
-    /// One line for people.
-    pub message: String,
-}
-
-/// The pod that asked; what the request did not say is `null`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pod {
-    /// Its namespace.
-    #[serde(default)]
-    pub namespace: Option<String>,
-    /// Its name.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// Its uid.
-    #[serde(default)]
-    pub uid: Option<String>,
 }
 
 /// What the log has to say about itself.
@@ -342,14 +316,6 @@ fn accepts_anything(reports: &serde_json::Value) -> bool {
     reports.any(|documents| !documents.is_empty() && documents.iter().all(is_so))
 }
 
-impl Reason {
-    /// A reason with a fixed code.
-    #[must_use]
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code: Cow::Borrowed(code), message: message.into() }
-    }
-}
-
 impl Tally {
     /// Counts `many` more decisions like one taken at `time`.
     pub(super) fn add(&mut self, ended: Ended, many: u64, time: Timestamp) {
@@ -422,12 +388,6 @@ impl Tally {
             .saturating_add(self.unreachable)
             .saturating_add(self.observed)
             .saturating_add(self.findings)
-    }
-}
-
-impl From<&evidence::Pod> for Pod {
-    fn from(pod: &evidence::Pod) -> Self {
-        Self { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() }
     }
 }
 

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+use super::record::stamp::DecisionId;
+use super::record::verdict::Ended;
 use super::record::{Call, Finding, FindingKind, Pod, Record};
-use super::stamp::DecisionId;
-use super::verdict::Ended;
 
 /// What makes two decisions alike: nothing but when they were taken, what that took, and where the
 /// evidence came from.
@@ -271,8 +271,8 @@ impl Allowance {
 #[allow(clippy::disallowed_methods, reason = "a test needs some first instant to count from")]
 mod tests {
     use super::super::record::Reason;
-    use super::super::stamp::Ids;
-    use super::super::verdict::Verdict;
+    use super::super::record::stamp::Ids;
+    use super::super::record::verdict::Verdict;
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);

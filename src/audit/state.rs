@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::error::AuditError;
 use super::record::Tally;
-use super::stamp::Timestamp;
-use super::verdict::Ended;
+use super::record::stamp::Timestamp;
+use super::record::verdict::Ended;
 
 /// What the log has done since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -93,6 +93,14 @@ impl State {
     /// Counts `many` records that could not be written.
     pub(super) fn count_failed(&self, many: u64) {
         self.failed.fetch_add(many, Ordering::Relaxed);
+    }
+
+    /// Counts findings that could not be recorded.
+    pub(super) fn lose_findings(&self, many: u64, time: Timestamp) {
+        let mut lost = Tally::default();
+        lost.add_findings(many, time);
+        self.count_failed(many);
+        lock(&self.lost).merge(lost);
     }
 
     /// The round that the thread is in. To be read before looking for an answer that may have come.

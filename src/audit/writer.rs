@@ -2,28 +2,26 @@
 //! write and one flush, and answers them all; what is only counted it writes when its time has
 //! come.
 
-mod findings;
-
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use findings::{Findings, PlannedFinding};
 use tokio::sync::oneshot;
 
 use super::encode::{self, RECORD_MAX};
 use super::error::AuditError;
 use super::file::LogFile;
+use super::findings::{Findings, PlannedFinding};
 use super::options::Options;
 use super::queue::{Acknowledgement, Message, QueueSeat, Queued};
+use super::record::stamp::{Ids, Timestamp};
+use super::record::verdict::Ended;
 use super::record::{Note, Noted, Record, SCHEMA, Tally};
 use super::recorded::Recorded;
 use super::repeats::{Allowance, Fate, Kind, Repeats};
-use super::stamp::{Ids, Timestamp};
 use super::state::{State, lock};
-use super::verdict::Ended;
 use crate::clock::Clock;
 
 /// Bytes that are written with one flush, about: what a disk takes in a few milliseconds.
@@ -40,20 +38,20 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The file, and what is not in it yet.
 #[derive(Debug)]
 pub(super) struct Writer {
-    file: LogFile,
-    options: Options,
-    clock: Clock,
-    state: Arc<State>,
+    pub(super) file: LogFile,
+    pub(super) options: Options,
+    pub(super) clock: Clock,
+    pub(super) state: Arc<State>,
     ids: Arc<Mutex<Ids>>,
     repeats: Repeats<Record>,
     allowance: Allowance,
-    findings: Findings,
+    pub(super) findings: Findings,
     /// Whether the file was ever open.
     is_open: bool,
     /// Records that stand for repeats and whose time has come.
     due: Vec<Record>,
     /// Refusals that were neither written nor watched.
-    counted: Tally,
+    pub(super) counted: Tally,
     /// What is to be said of the log itself.
     notes: Vec<(Noted, oneshot::Sender<Result<(), AuditError>>)>,
     /// When the notes about counted and lost decisions may be written next.
@@ -258,7 +256,7 @@ impl Writer {
     }
 
     /// Something will be counted: a note tells of it at the end of a window.
-    fn await_notes(&mut self) {
+    pub(super) fn await_notes(&mut self) {
         if self.counted.is_empty() {
             self.notes_due = self.notes_due.max(self.clock.steady() + self.options.repeat_window());
         }
@@ -377,7 +375,7 @@ impl Writer {
     }
 
     /// Adds lines to the file, if there are any, and says how that went to whoever watches.
-    fn add(&mut self, lines: &[u8], count: usize) -> Result<(), AuditError> {
+    pub(super) fn add(&mut self, lines: &[u8], count: usize) -> Result<(), AuditError> {
         if lines.is_empty() {
             return Ok(());
         }
@@ -394,6 +392,6 @@ impl Writer {
 }
 
 /// Answers one append. Whoever asked may be gone; the record stays.
-fn answer(reply: Acknowledgement, outcome: Result<Recorded, AuditError>) {
+pub(super) fn answer(reply: Acknowledgement, outcome: Result<Recorded, AuditError>) {
     let _asker_may_be_gone = reply.send(outcome);
 }

@@ -3,9 +3,9 @@
 
 use regex::bytes::{Regex, RegexSet, RegexSetBuilder};
 
+use super::super::record::stamp::{DecisionId, Timestamp};
+use super::super::record::verdict::Verdict;
 use super::super::record::{Entry, Finding, Record, SCHEMA};
-use super::super::stamp::{DecisionId, Timestamp};
-use super::super::verdict::Verdict;
 
 /// Which entries are wanted: those for which all that is set holds. Findings have no verdict; notes
 /// have no reference or pod either. They are wanted when nothing is asked for that they lack.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 use super::super::error::{Action, AuditError};
-use super::super::stamp::{DecisionId, Timestamp};
+use super::super::record::stamp::{DecisionId, Timestamp};
 use super::filter::Head;
 use super::{Filter, LINE_MAX, Line, files, parse};
 

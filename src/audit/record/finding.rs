@@ -9,8 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::stamp::{DecisionId, Timestamp};
-use super::{Pod, Reason, SCHEMA};
+use super::parts::{Pod, Reason, SCHEMA};
+use super::stamp::{DecisionId, Timestamp};
 
 /// Something that was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

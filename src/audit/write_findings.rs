@@ -2,46 +2,16 @@
 //! the other.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
-use super::super::encode;
-use super::super::error::AuditError;
-use super::super::queue::{Acknowledgement, QueueSeat, QueuedFinding};
-use super::super::record::{Finding, Tally};
-use super::super::recorded::Recorded;
-use super::super::repeats::{AlikeFindings, Allowance, Fate, Repeats};
-use super::super::stamp::Timestamp;
-use super::super::state::lock;
-use super::{Writer, answer};
-use crate::audit::Options;
-
-/// Bytes of findings an hour: some two thousand. What is beyond is counted.
-const FINDING_BYTES_PER_HOUR: u64 = 1 << 20;
-
-/// What is remembered of findings.
-#[derive(Debug)]
-pub(super) struct Findings {
-    pub(super) repeats: Repeats<Finding>,
-    allowance: Allowance,
-}
-
-/// One finding on its way to the disk.
-pub(super) struct PlannedFinding {
-    line: Vec<u8>,
-    time: Timestamp,
-    kind: AlikeFindings,
-    reply: Acknowledgement,
-    _seat: QueueSeat,
-}
-
-impl Findings {
-    pub(super) fn new(options: &Options, now: Instant) -> Self {
-        Self {
-            repeats: Repeats::new(options.repeat_window(), options.repeat_entries.get()),
-            allowance: Allowance::new(FINDING_BYTES_PER_HOUR, now),
-        }
-    }
-}
+use super::encode;
+use super::error::AuditError;
+use super::findings::PlannedFinding;
+use super::queue::QueuedFinding;
+use super::record::Finding;
+use super::record::stamp::Timestamp;
+use super::recorded::Recorded;
+use super::repeats::Fate;
+use super::writer::{Writer, answer};
 
 impl Writer {
     /// Decides what becomes of one finding: a line, or a place in a count.
@@ -84,7 +54,7 @@ impl Writer {
         }
         self.findings.repeats.watch(kind.clone(), finding.id, now);
         let bytes = line.len();
-        planned.push(PlannedFinding { line, time: finding.time, kind, reply, _seat: seat });
+        planned.push(PlannedFinding { line, time: finding.time, kind, reply, seat });
         bytes
     }
 
@@ -134,16 +104,6 @@ impl Writer {
         self.await_notes();
         self.counted.add_findings(many, time);
         self.state.counted.fetch_add(many, Ordering::Relaxed);
-    }
-}
-
-impl super::State {
-    /// Counts findings that could not be recorded.
-    pub(in super::super) fn lose_findings(&self, many: u64, time: Timestamp) {
-        let mut lost = Tally::default();
-        lost.add_findings(many, time);
-        self.count_failed(many);
-        lock(&self.lost).merge(lost);
     }
 }
 

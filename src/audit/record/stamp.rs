@@ -33,7 +33,7 @@ pub struct DecisionId {
 
 /// Gives out ids, each greater than the one before.
 #[derive(Debug)]
-pub(super) struct Ids {
+pub(in crate::audit) struct Ids {
     last: u64,
     count: u32,
     boot: u32,
@@ -66,16 +66,16 @@ impl DecisionId {
 }
 
 impl Ids {
-    pub(super) const fn new(boot: u32) -> Self {
+    pub(in crate::audit) const fn new(boot: u32) -> Self {
         Self { last: 0, count: 0, boot }
     }
 
     /// The next id is of the time that it is given out at, whatever those before it were.
-    pub(super) const fn restart(&mut self) {
+    pub(in crate::audit) const fn restart(&mut self) {
         self.last = 0;
     }
 
-    pub(super) fn next(&mut self, now: Duration) -> DecisionId {
+    pub(in crate::audit) fn next(&mut self, now: Duration) -> DecisionId {
         let count = self.count.wrapping_add(1);
         // After 2^32 ids the counter starts again; a later millisecond keeps the order.
         let floor = if count == 0 { self.last + 1 } else { self.last };

@@ -68,14 +68,14 @@ impl Verdict {
 
 /// What became of a call: its verdict, and whether that was only observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Ended {
-    pub(super) verdict: Verdict,
-    pub(super) observed: bool,
+pub(in crate::audit) struct Ended {
+    pub(in crate::audit) verdict: Verdict,
+    pub(in crate::audit) observed: bool,
 }
 
 impl Ended {
     /// Whether the image was let through: by the verdict, or since the gate only observed.
-    pub(super) const fn lets_through(self) -> bool {
+    pub(in crate::audit) const fn lets_through(self) -> bool {
         self.verdict.is_admission() || self.observed
     }
 }
