@@ -5,6 +5,7 @@
 //! what is reached ([`Reached`]). It refuses nothing: that is its caller's.
 
 mod devices;
+mod mounts;
 mod options;
 mod resolve;
 mod target;
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 use crate::image::Repository;
 use crate::policy::{ImageScope, ScopeFault};
 use devices::SystemDisks;
+use mounts::Spot;
 use resolve::{PROC, Resolved, Resolver};
 
 pub use options::{Action, Allowed, Options};
@@ -157,23 +159,13 @@ impl Asked {
 impl Eye {
     fn look(&self, asked: &[Asked]) -> Vec<Reached> {
         let resolver = self.resolver.with_mounts_of_now();
-        let places: Vec<(Target, Resolved)> = self
-            .guarded
-            .iter()
-            .filter_map(|guarded| {
-                resolver.resolve(&guarded.path).ok().map(|place| (guarded.what, place))
-            })
-            .collect();
+        let place = |guarded| Place::of(guarded, &resolver);
+        let places: Vec<Place<'_>> = self.guarded.iter().map(place).collect();
         let look_at = |asked| self.look_at(asked, &resolver, &places);
         asked.iter().filter_map(look_at).collect()
     }
 
-    fn look_at(
-        &self,
-        asked: &Asked,
-        resolver: &Resolver,
-        places: &[(Target, Resolved)],
-    ) -> Option<Reached> {
+    fn look_at(&self, asked: &Asked, resolver: &Resolver, places: &[Place<'_>]) -> Option<Reached> {
         let (path, read_only) = match asked {
             Asked::HostProcesses => return Some(asked.untold()),
             Asked::Mount { path, read_only } => (path, *read_only),
@@ -182,31 +174,79 @@ impl Eye {
         let Ok(place) = resolver.resolve(Path::new(path)) else {
             return Some(asked.untold());
         };
-        let what = if place.path.starts_with("/dev") && place.path != Path::new("/dev") {
-            let disks = SystemDisks::of(&self.sys, places.iter().map(|(_, place)| place));
-            disks.reached(&place.path)
-        } else {
-            reached(&place, read_only, places)
-        };
+        let spot = resolver.mounts.spot(&place.path);
+        let named = spot.as_ref().and_then(Spot::system_path);
+        let is_device = |path: &&Path| path.starts_with("/dev") && *path != Path::new("/dev");
+        let device = [Some(place.path.as_path()), named.as_deref()].into_iter().flatten();
+        let device = device.filter(is_device).find_map(|path| {
+            SystemDisks::of(&self.sys, places.iter().map(|place| &place.at)).reached(path)
+        });
+        let process = || named.as_deref().is_some_and(is_processes).then_some(Target::Processes);
+        let what = device
+            .or_else(process)
+            .or_else(|| reached(&place, spot.as_ref(), read_only, places))
+            .or_else(|| spot.is_none().then_some(Target::Unknown));
         let leads_to = (place.path != Path::new(path)).then(|| place.path.display().to_string());
         what.map(|what| Reached { path: path.clone(), leads_to, what })
     }
 }
 
+/// A guarded place, as it is now.
+struct Place<'a> {
+    what: Target,
+    at: Resolved,
+    /// What it shows: its own file system, and those that are mounted in it.
+    spots: Vec<Spot<'a>>,
+}
+
+impl<'a> Place<'a> {
+    fn of(guarded: &Guarded, resolver: &'a Resolver) -> Self {
+        // What cannot be followed is guarded all the same, by its name.
+        let at = resolver.resolve(&guarded.path);
+        let at = at.unwrap_or_else(|_| Resolved::by_name(&guarded.path));
+        let mounts = &resolver.mounts;
+        let spots = mounts.spot(&at.path).into_iter().chain(mounts.below(&at.path)).collect();
+        Self { what: guarded.what, at, spots }
+    }
+}
+
 /// What of the guarded places a mount of this one reaches: because it is in it, or it is in that.
-fn reached(mounted: &Resolved, read_only: bool, places: &[(Target, Resolved)]) -> Option<Target> {
+fn reached(
+    mounted: &Resolved,
+    spot: Option<&Spot<'_>>,
+    read_only: bool,
+    places: &[Place<'_>],
+) -> Option<Target> {
     if mounted.is_root() {
         return Some(Target::WholeFileSystem);
     }
     if mounted.in_process || mounted.path == Path::new(PROC) {
         return Some(Target::Processes);
     }
-    let is_met = |place: &Resolved| mounted.meets(place);
-    // A file system that is mounted below a read-only one need not be read-only itself.
-    let counts = |what: &Target, place: &Resolved| {
-        !read_only || what.works_read_only() || !mounted.is_on_the_disk_of(place)
+    let removed = spot.filter(|spot| spot.is_deleted);
+    let shown = spot.filter(|spot| !spot.is_deleted);
+    let is_shown = |place: &Place<'_>| {
+        shown.is_some_and(|shown| place.spots.iter().any(|spot| shown.meets(spot)))
     };
-    places.iter().find(|(what, place)| is_met(place) && counts(what, place)).map(|(what, _)| *what)
+    // A file system that is mounted below a read-only one need not be read-only itself.
+    let counts = |place: &Place<'_>| {
+        !read_only || place.what.works_read_only() || !mounted.is_on_the_disk_of(&place.at)
+    };
+    let met = places
+        .iter()
+        .find(|place| (mounted.meets(&place.at) || is_shown(place)) && counts(place))
+        .map(|place| place.what);
+    // What was removed may have been anything of the guarded file systems.
+    let may_be = |place: &Place<'_>| {
+        removed.is_some_and(|gone| place.spots.iter().any(|spot| gone.is_on_the_device_of(spot)))
+    };
+    met.or_else(|| places.iter().any(may_be).then_some(Target::Unknown))
+}
+
+/// Whether a path below `/proc` leads into processes.
+fn is_processes(path: &Path) -> bool {
+    let inside = path.strip_prefix(PROC).ok();
+    inside.is_some_and(|inside| inside.iter().next().is_none_or(resolve::is_process))
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 //! shows. What this process cannot see of the host is an error, never "not there".
 
 use std::collections::{HashSet, VecDeque};
-use std::ffi::OsString;
-use std::io::{ErrorKind, Read as _};
-use std::os::unix::ffi::OsStringExt as _;
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+
+use super::mounts::Mounts;
 
 /// `/proc`, where a process shows its own root.
 pub(super) const PROC: &str = "/proc";
@@ -16,28 +17,6 @@ pub(super) const PROC: &str = "/proc";
 const LINKS_MAX: usize = 40;
 /// Most parts of one way: a path has at most 4096 bytes (`PATH_MAX`).
 const STEPS_MAX: usize = 4096;
-
-/// Longest list of mounts that is read: a node with 110 pods has some thousand, of 200 bytes.
-const MOUNTS_MAX: u64 = 8 << 20;
-/// Types of file systems that a server or another process answers for, which may never do so; and
-/// all that begin with `fuse`.
-const REMOTE: &[&str] = &[
-    "9p",
-    "afs",
-    "autofs",
-    "beegfs",
-    "ceph",
-    "cifs",
-    "glusterfs",
-    "gpfs",
-    "lustre",
-    "ncpfs",
-    "nfs",
-    "nfs4",
-    "smb3",
-    "smbfs",
-    "virtiofs",
-];
 
 /// A file or folder, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +60,8 @@ pub(super) struct Resolver {
     hidden: Vec<PathBuf>,
     /// Where file systems are mounted that a server answers for.
     remote: HashSet<PathBuf>,
+    /// What is mounted.
+    pub(super) mounts: Mounts,
 }
 
 impl Resolved {
@@ -99,6 +80,16 @@ impl Resolved {
         is_above(self, other) || is_above(other, self)
     }
 
+    /// Where a path leads by its names alone, for one that cannot be followed.
+    pub(super) fn by_name(path: &Path) -> Self {
+        let root = Way { at: PathBuf::from("/"), ways: Vec::new() };
+        let mut names: VecDeque<OsString> = parts(path).collect();
+        match names.pop_front() {
+            Some(first) => root.absent(&first, names),
+            None => root.whole(false),
+        }
+    }
+
     /// Whether both are on one file system, as far as they exist.
     pub(super) fn is_on_the_disk_of(&self, other: &Self) -> bool {
         let device = |place: &Self| place.ways.last().map(|inode| inode.device);
@@ -110,12 +101,13 @@ impl Resolver {
     /// As this process sees the host: folders that systemd replaced for it (`PrivateTmp=`,
     /// `ProtectHome=`) are not the host's.
     pub(super) fn of_this_process() -> Self {
-        Self { hidden: hidden(&mounts()), remote: HashSet::new() }
+        Self { hidden: Mounts::of_now().hidden(), ..Self::default() }
     }
 
     /// The same, with the file systems that are mounted now: a pod's volumes come and go.
     pub(super) fn with_mounts_of_now(&self) -> Self {
-        Self { hidden: self.hidden.clone(), remote: remote(&mounts()) }
+        let mounts = Mounts::of_now();
+        Self { hidden: self.hidden.clone(), remote: mounts.remote(), mounts }
     }
 
     /// Follows a path from the root, as the runtime would.
@@ -230,68 +222,13 @@ fn parts(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
 }
 
 /// A process's own folder, whose `root`, `cwd` and `fd` lead anywhere.
-fn is_process(part: &OsString) -> bool {
+pub(super) fn is_process(part: &OsStr) -> bool {
     let name = part.to_string_lossy();
     name == "self" || name == "thread-self" || name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_absence(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
-/// The kernel's list of this process's mounts, proc_pid_mountinfo(5).
-fn mounts() -> String {
-    let mut mounts = Vec::new();
-    if let Ok(list) = std::fs::File::open("/proc/self/mountinfo") {
-        let _what_came_is_read = list.take(MOUNTS_MAX).read_to_end(&mut mounts);
-    }
-    String::from_utf8_lossy(&mounts).into_owned()
-}
-
-/// Mount points of file systems that a server answers for: field 5 is where, and the first field
-/// behind the lone hyphen the type.
-fn remote(mounts: &str) -> HashSet<PathBuf> {
-    let is_remote = |kind: &str| kind.starts_with("fuse") || REMOTE.contains(&kind);
-    let point = |line: &str| {
-        let (mount, source) = line.split_once(" - ")?;
-        let kind = source.split(' ').next()?;
-        is_remote(kind).then(|| mount.split(' ').nth(4).map(unescaped)).flatten()
-    };
-    mounts.lines().filter_map(point).collect()
-}
-
-/// A path of the list: space, tab, newline and backslash are three octal digits behind a backslash.
-fn unescaped(text: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, more)) = rest.split_first() {
-        let octal = more.get(..3).filter(|_| *first == b'\\');
-        let octal = octal.and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = more.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = more;
-            }
-        }
-    }
-    PathBuf::from(OsString::from_vec(bytes))
-}
-
-/// Mount points that systemd put other folders over, by the kernel's list of mounts: fields 4 and 5
-/// of a line are what is shown and where (proc_pid_mountinfo(5)).
-fn hidden(mounts: &str) -> Vec<PathBuf> {
-    let is_replaced =
-        |root: &str| root.contains("systemd-private-") || root.contains("/systemd/inaccessible");
-    let fields = mounts.lines().map(|line| line.split(' ').skip(3));
-    fields
-        .filter_map(|mut fields| Some((fields.next()?, fields.next()?)))
-        .filter(|(root, _)| is_replaced(root))
-        .map(|(_, point)| PathBuf::from(point))
-        .collect()
 }
 
 #[cfg(test)]
@@ -304,8 +241,9 @@ mod tests {
             40 29 8:1 /tmp/systemd-private-0a-sealgate.service-x/tmp /tmp rw - ext4 /dev/sda1 rw\n\
             41 29 0:24 /systemd/inaccessible/dir /home ro - tmpfs tmpfs rw\n\
             42 29 0:24 / /run rw - tmpfs tmpfs rw\n";
-        assert_eq!(hidden(mounts), [PathBuf::from("/tmp"), PathBuf::from("/home")]);
-        let resolver = Resolver { hidden: hidden(mounts), ..Resolver::default() };
+        let hidden = Mounts::parse(mounts.as_bytes()).hidden();
+        assert_eq!(hidden, [PathBuf::from("/tmp"), PathBuf::from("/home")]);
+        let resolver = Resolver { hidden, ..Resolver::default() };
         let got = resolver.resolve(Path::new("//tmp/../tmp/./x"));
         assert_eq!(got, Err(Unseen::Hidden(PathBuf::from("/tmp"))));
     }
@@ -319,7 +257,8 @@ mod tests {
             50 29 0:50 / {pods}/kubernetes.io~nfs/a\\040b rw shared:9 - nfs4 evil.test:/ rw\n\
             51 29 0:51 / {pods}/kubernetes.io~csi/c rw - fuse.s3 s3 rw\n"
         );
-        let resolver = Resolver { remote: remote(&mounts), ..Resolver::default() };
+        let remote = Mounts::parse(mounts.as_bytes()).remote();
+        let resolver = Resolver { remote, ..Resolver::default() };
         let volume = PathBuf::from(format!("{pods}/kubernetes.io~nfs/a b"));
         assert_eq!(resolver.remote.len(), 2);
         assert!(resolver.remote.contains(&volume));

@@ -116,6 +116,79 @@ async fn attack_f_the_same_file_under_another_path_is_the_same() {
     assert_eq!(node.below("srv/data/s").await, Some(Target::RuntimeSocket));
 }
 
+/// Says to [`sub_paths_in_a_namespace_of_mounts`] where the node is.
+const NODE_OF_MOUNTS: &str = "SEALGATE_TEST_NODE_OF_MOUNTS";
+
+/// The kubelet's bind mounts, for real: the test runs itself in a namespace of mounts of its own.
+#[test]
+fn attack_f_a_sub_path_of_a_guarded_folder_is_seen() {
+    let node = Node::new();
+    fs::create_dir(node.root.join("srv/pods")).unwrap();
+    for file in ["srv/pods/0", "srv/pods/1", "srv/pods/2", "srv/pods/3", "etc/beside"] {
+        fs::write(node.root.join(file), "").unwrap();
+    }
+    fs::write(node.root.join("etc/sealgate/config.toml"), "").unwrap();
+    fs::write(node.root.join("etc/gone"), "").unwrap();
+    let script = "set -e; cd \"$SEALGATE_TEST_NODE_OF_MOUNTS\"
+        mount --bind run/containerd/c.sock srv/pods/0
+        mount --bind etc/sealgate/config.toml srv/pods/1
+        mount --bind etc/beside srv/pods/2
+        mount --bind etc/gone srv/pods/3
+        rm etc/gone";
+    let name = "host_paths::tests::sub_paths_in_a_namespace_of_mounts";
+    let run = |script: String| {
+        let mut run = std::process::Command::new("unshare");
+        run.args(["--mount", "--map-root-user", "sh", "-c", &script, "sh"]);
+        run.arg(std::env::current_exe().unwrap()).env(NODE_OF_MOUNTS, &node.root).output()
+    };
+    // A container may forbid both; the list of mounts is tested as text beside this.
+    if !run("mount -t tmpfs t /mnt".to_owned()).is_ok_and(|done| done.status.success()) {
+        return;
+    }
+    let done = run(format!("{script}; exec \"$1\" --exact {name} --nocapture")).unwrap();
+    assert!(done.status.success(), "{done:?}");
+    assert!(String::from_utf8_lossy(&done.stdout).contains("1 passed"), "{done:?}");
+}
+
+#[tokio::test]
+async fn sub_paths_in_a_namespace_of_mounts() {
+    let Some(root) = std::env::var_os(NODE_OF_MOUNTS) else { return };
+    let root = PathBuf::from(root);
+    let guard = |path: &str, what| Guarded { path: root.join(path), what };
+    let paths = HostPaths::new(
+        &Options::default(),
+        vec![
+            guard("run/containerd", Target::RuntimeSocket),
+            guard("etc/sealgate", Target::Policies),
+        ],
+    )
+    .unwrap();
+    for (pod, read_only, expected) in [
+        ("0", true, Some(Target::RuntimeSocket)),
+        ("1", false, Some(Target::Policies)),
+        ("1", true, None),
+        ("2", false, None),
+        ("3", true, Some(Target::Unknown)),
+    ] {
+        let path = root.join("srv/pods").join(pod).display().to_string();
+        let got = paths.look(vec![Asked::Mount { path, read_only }]).await;
+        assert_eq!(got.first().map(|reached| reached.what), expected, "{pod} {read_only}");
+    }
+}
+
+/// What cannot be followed is guarded by its name.
+#[tokio::test]
+async fn a_guarded_path_that_leads_nowhere_is_guarded() {
+    let node = Node::new();
+    let ring = node.root.join("etc/ring");
+    symlink(&ring, &ring).unwrap();
+    let guarded = Guarded { path: ring.join("keys"), what: Target::Policies };
+    let paths = HostPaths::new(&Options::default(), vec![guarded]).unwrap();
+    let path = node.root.join("etc").display().to_string();
+    let got = paths.look(vec![Asked::Mount { path, read_only: false }]).await;
+    assert_eq!(got.first().map(|reached| reached.what), Some(Target::Policies));
+}
+
 #[tokio::test]
 async fn attack_f_privilege_among_the_hosts_processes_is_reached() {
     let node = Node::new();
