@@ -192,7 +192,6 @@ async fn serve(
     serve_metrics(&daemon)?;
     tokio::spawn(keep_watchdog_fed());
     tokio::spawn(Arc::clone(&daemon).keep_time());
-    tokio::spawn(Arc::clone(&daemon).keep_testing());
     tokio::spawn(Arc::clone(&daemon).reload_on_change());
     keep_store(&daemon.gate, opening).await;
     // Once the evidence is there: it may be all that there is.
@@ -201,6 +200,8 @@ async fn serve(
     tell(&News::Status(format!("gating {}", settings.listen.socket.display())));
     tell(&News::Ready);
     tracing::info!(socket = %settings.listen.socket.display(), "ready");
+    // Not before: a gate that still starts is none that fails its test.
+    tokio::spawn(Arc::clone(&daemon).keep_testing());
     let mut serving = std::pin::pin!(serving);
     let drained = tokio::select! {
         drained = &mut serving => drained,

@@ -27,6 +27,7 @@
 //! | `decision` | a question becomes a permit or a denial |
 //! | [`proxy`] | the socket: listen, pass through, frame, patch |
 //! | [`cri`] | the intercepted calls, from message to answer |
+//! | [`node`] | the node's own processes, and the files that they name |
 //! | [`kubelet`] | what the node's kubelet is told about its runtime |
 //! | [`canary`] | how the gate tests itself |
 //! | [`config`] | the file, its drop-ins, the settings |
@@ -62,6 +63,7 @@ pub mod image;
 pub mod kubelet;
 pub mod loader;
 pub mod metrics;
+pub mod node;
 pub mod nri;
 pub mod policy;
 pub mod proto;

@@ -169,28 +169,24 @@ impl Daemon {
         Fault::ALL.map(|fault| (fault.word(), stands(fault))).to_vec()
     }
 
-    /// Records that the gate is no longer known to enforce, and that it is again. A gate that never
-    /// was, since no kubelet has called yet, has nothing to record.
+    /// Records that the gate is no longer known to enforce, that other faults keep it from that than
+    /// before, and that it enforces again.
     fn tell_change(&self) {
         let doubts = self.doubts();
-        let enforces = doubts.is_empty();
-        let before = {
-            let mut last = self.canary.last();
-            let before = last.enforced;
-            if enforces || before.is_some() {
-                last.enforced = Some(enforces);
-            }
-            before
-        };
         for doubt in doubts.iter().filter(|doubt| doubt.fault.is_breach()) {
             tracing::error!(reason = doubt.fault.word(), "NOT ENFORCING: {}", doubt.seen);
         }
-        let (code, message) = match (before, doubts.first()) {
-            (Some(true), Some(doubt)) => (doubt.fault.word(), doubt.seen.clone()),
-            (Some(false), None) => ("enforcing", "the gate enforces again".to_owned()),
-            (Some(_) | None, _) => return,
+        let before = {
+            let mut last = self.canary.last();
+            let before = last.told.clone();
+            if is_told(before.as_deref(), &doubts) {
+                last.told = Some(faults(&doubts));
+            }
+            before
         };
-        let mut finding = self.recorder.finding(FindingKind::Canary, Reason::new(code, message));
+        let Some(reason) = reason_to_record(before.as_deref(), &doubts) else { return };
+        let enforces = doubts.is_empty();
+        let mut finding = self.recorder.finding(FindingKind::Canary, reason);
         finding.alert = !enforces;
         for doubt in doubts {
             finding.detail.insert(doubt.fault.word().into(), doubt.seen);
@@ -202,7 +198,55 @@ impl Daemon {
     }
 }
 
+fn faults(doubts: &[Doubt]) -> Vec<Fault> {
+    doubts.iter().map(|doubt| doubt.fault).collect()
+}
+
+/// Whether anything counts as told from now on. A gate that never enforced, since no kubelet has
+/// called yet, has nothing to tell, unless it is broken or gone around.
+fn is_told(before: Option<&[Fault]>, doubts: &[Doubt]) -> bool {
+    before.is_some() || doubts.is_empty() || doubts.iter().any(|doubt| doubt.fault.is_breach())
+}
+
+/// What a finding says, where there is one to record.
+fn reason_to_record(before: Option<&[Fault]>, doubts: &[Doubt]) -> Option<Reason> {
+    if !is_told(before, doubts) || before.unwrap_or_default() == faults(doubts) {
+        return None;
+    }
+    Some(match doubts.first() {
+        Some(doubt) => Reason::new(doubt.fault.word(), doubt.seen.clone()),
+        None => Reason::new("enforcing", "the gate enforces again"),
+    })
+}
+
 /// The words of whatever answered: bounded, and on one line.
 fn shown(words: &str) -> String {
     words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_breach_from_the_start_and_every_other_set_of_faults_is_recorded() {
+        let mut before: Option<Vec<Fault>> = None;
+        let mut test = |stand: &[Fault]| {
+            let doubts: Vec<Doubt> = stand.iter().map(|fault| Doubt::new(*fault, "x")).collect();
+            let reason = reason_to_record(before.as_deref(), &doubts);
+            if is_told(before.as_deref(), &doubts) {
+                before = Some(faults(&doubts));
+            }
+            reason.map(|reason| reason.code)
+        };
+        assert_eq!(test(&[Fault::NoKubelet]).as_deref(), None, "it never enforced");
+        let breach = [Fault::Socket, Fault::NoKubelet];
+        assert_eq!(test(&breach).as_deref(), Some("socket"));
+        assert_eq!(test(&breach).as_deref(), None, "no change");
+        assert_eq!(test(&[Fault::NoKubelet]).as_deref(), Some("no-kubelet"));
+        let admits = [Fault::AdmitsEverything, Fault::NoKubelet];
+        assert_eq!(test(&admits).as_deref(), Some("admits-everything"));
+        assert_eq!(test(&[]).as_deref(), Some("enforcing"));
+        assert_eq!(test(&[]).as_deref(), None);
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::canary::{Doubt, Judge};
+use crate::canary::{Doubt, Fault, Judge};
 
 /// What the tests rest on, and what the last one showed.
 pub(super) struct Canary {
@@ -23,8 +23,9 @@ pub(super) struct Canary {
 pub(super) struct Last {
     pub(super) tested: Option<Instant>,
     pub(super) doubts: Vec<Doubt>,
-    /// What was said last: whether the gate enforces, once it did.
-    pub(super) enforced: Option<bool>,
+    /// The faults that were told last, none of them for a gate that enforces; nothing as long as
+    /// there was nothing to tell.
+    pub(super) told: Option<Vec<Fault>>,
 }
 
 impl Canary {

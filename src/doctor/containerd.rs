@@ -4,23 +4,21 @@
 //! The configuration is that of the process which serves the socket behind the gate, with its
 //! imports. What containerd does at run time is proven by the gate itself, not here.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
 use super::check::Check;
 use crate::file_trust::{self, Above};
+use crate::node::{self, Process};
 
 /// Where containerd has its configuration and its socket by default.
 const CONFIG: &str = "/etc/containerd/config.toml";
 const ADDRESS: &str = "/run/containerd/containerd.sock";
-/// Most bytes of one file, and most files that one imports.
-const FILE_MAX: u64 = 1 << 20;
+/// Most files that one imports.
 const IMPORTS_MAX: usize = 64;
-/// Most bytes of a command line.
-const COMMAND_MAX: u64 = 64 << 10;
 /// The tables of the CRI plugin in versions 3, 2 and 1 of the configuration.
 const IMAGES: [&str; 3] = ["io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri", "cri"];
 const RUNTIME: [&str; 3] = ["io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri", "cri"];
@@ -49,7 +47,23 @@ pub fn containerd(
     runtime: &crate::containerd::Options,
     certs_dirs: &[PathBuf],
 ) -> Vec<Check> {
-    let configuration = match of_socket(root, &runtime.socket) {
+    let processes = node::processes(root, &["containerd"]);
+    let untold = processes.untold.into_iter().map(|(file, why)| {
+        Check::warn("containerd-config", why, "run this as root, on the node itself")
+            .at(file.display())
+    });
+    let mut checks: Vec<Check> = untold.collect();
+    checks.extend(settings(root, &processes.own, runtime, certs_dirs));
+    checks
+}
+
+fn settings(
+    root: &Path,
+    processes: &[Process],
+    runtime: &crate::containerd::Options,
+    certs_dirs: &[PathBuf],
+) -> Vec<Check> {
+    let configuration = match of_socket(root, processes, &runtime.socket) {
         Ok(Some(configuration)) => configuration,
         Ok(None) => {
             let seen = "no containerd with this socket runs, and its configuration is not known";
@@ -208,10 +222,8 @@ impl Configuration {
 impl Part {
     fn read(root: &Path, file: &Path) -> Result<Self, (PathBuf, String)> {
         let failed = |why: String| (file.to_owned(), why);
-        let mut text = String::new();
-        File::open(below(root, file))
-            .and_then(|open| open.take(FILE_MAX).read_to_string(&mut text))
-            .map_err(|error| failed(format!("cannot be read: {error}")))?;
+        let text = node::read(&below(root, file))
+            .map_err(|unusable| failed(format!("cannot be read: {unusable}")))?;
         let table = text
             .parse::<Table>()
             .map_err(|error| failed(format!("cannot be read: {}", error.message())))?;
@@ -229,9 +241,13 @@ impl Part {
 
 /// The configuration of the containerd that serves `socket`; the default file where it says that it
 /// is for that socket and none runs.
-fn of_socket(root: &Path, socket: &Path) -> Result<Option<Configuration>, (PathBuf, String)> {
-    for command in commands(root) {
-        let option = |names: [&str; 2]| option(&command, names);
+fn of_socket(
+    root: &Path,
+    processes: &[Process],
+    socket: &Path,
+) -> Result<Option<Configuration>, (PathBuf, String)> {
+    for process in processes {
+        let option = |names: [&str; 2]| option(&process.command, names);
         let config = option(["--config", "-c"]).unwrap_or_else(|| CONFIG.to_owned());
         let address = option(["--address", "-a"]);
         // One that serves another socket, and has no readable configuration, is none of ours.
@@ -252,23 +268,6 @@ fn of_socket(root: &Path, socket: &Path) -> Result<Option<Configuration>, (PathB
     let configuration = Configuration::read(root, Path::new(CONFIG))?;
     let is_ours = Path::new(configuration.address().unwrap_or(ADDRESS)) == socket;
     Ok(is_ours.then_some(configuration))
-}
-
-/// The command lines of the processes that are a containerd.
-fn commands(root: &Path) -> Vec<Vec<String>> {
-    let Ok(entries) = fs::read_dir(root.join("proc")) else { return Vec::new() };
-    let command = |entry: fs::DirEntry| {
-        let name = fs::read_to_string(entry.path().join("comm")).ok()?;
-        if name.trim_end() != "containerd" {
-            return None;
-        }
-        let mut bytes = Vec::new();
-        let file = File::open(entry.path().join("cmdline")).ok()?;
-        file.take(COMMAND_MAX).read_to_end(&mut bytes).ok()?;
-        let words = bytes.split(|byte| *byte == 0);
-        Some(words.map(|word| String::from_utf8_lossy(word).into_owned()).collect())
-    };
-    entries.flatten().filter_map(command).collect()
 }
 
 fn option(command: &[String], names: [&str; 2]) -> Option<String> {
@@ -313,6 +312,8 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::doctor::Outcome;
 
@@ -328,9 +329,27 @@ mod tests {
         for (path, text) in files {
             let path = dir.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         }
         dir
+    }
+
+    /// A process of the node's own, as `/proc` tells of it.
+    fn process(dir: &tempfile::TempDir, pid: u32, command: &str) {
+        let proc = dir.path().join(format!("proc/{pid}"));
+        fs::create_dir_all(&proc).unwrap();
+        let status = format!("Uid:\t0\t0\t0\t0\nNSpid:\t{pid}\n");
+        let program = command.split(' ').next().unwrap().rsplit('/').next().unwrap();
+        for (name, text) in [
+            ("comm", program),
+            ("cmdline", &command.replace(' ', "\0")),
+            ("status", &status),
+            ("cgroup", "0::/system.slice/containerd.service\n"),
+            ("mountinfo", "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"),
+        ] {
+            fs::write(proc.join(name), text).unwrap();
+        }
     }
 
     const WELL: &str = "version = 3\nimports = ['conf.d/*.toml']\n\
@@ -363,15 +382,28 @@ mod tests {
     fn the_configuration_is_that_of_the_process_behind_the_socket() {
         let old = "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd]\nsnapshotter = \
             'stargz'\n";
-        let dir = node(&[
-            ("proc/7/comm", "containerd\n"),
-            ("proc/7/cmdline", "containerd\0-a\0/other.sock\0-c\0/other.toml\0"),
-            ("proc/8/comm", "containerd\n"),
-            ("proc/8/cmdline", "/usr/bin/containerd\0--config=/own.toml\0"),
-            ("own.toml", old),
-            ("other.toml", WELL),
-        ]);
+        let dir = node(&[("own.toml", old), ("other.toml", WELL)]);
+        process(&dir, 1, "init");
+        process(&dir, 7, "containerd -a /other.sock -c /other.toml");
+        process(&dir, 8, "/usr/bin/containerd --config=/own.toml");
         assert_eq!(outcomes(dir.path())[0], ("snapshotter", Outcome::Fail));
         assert_eq!(outcomes(node(&[]).path()), [("containerd-config", Outcome::Warn)]);
+    }
+
+    #[test]
+    fn attack_g_a_containerd_of_a_container_names_no_file() {
+        let dir = node(&[("etc/containerd/config.toml", WELL)]);
+        process(&dir, 1, "init");
+        process(&dir, 7, "containerd -c /pipe");
+        nix::unistd::mkfifo(&dir.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let socket = crate::containerd::Options::default().socket;
+        process(&dir, 8, &format!("containerd -a {} -c /pipe", socket.display()));
+        assert_eq!(outcomes(dir.path()), [("containerd-config", Outcome::Warn)], "not a file");
+        let mountinfo = dir.path().join("proc/8/mountinfo");
+        fs::write(&mountinfo, "731 1 0:9 / / rw - overlay overlay rw\n").unwrap();
+        assert_eq!(outcomes(dir.path())[0], ("snapshotter", Outcome::Ok));
+        fs::write(&mountinfo, "").unwrap();
+        assert_eq!(outcomes(dir.path())[0], ("containerd-config", Outcome::Warn), "not told");
+        assert_eq!(outcomes(dir.path())[1], ("snapshotter", Outcome::Ok));
     }
 }

@@ -1,17 +1,16 @@
 //! The kubelet's configuration file with its drop-ins, and the files of kubeadm, k3s and RKE2 that
 //! become arguments. Reads no more of them than what they say about the runtime.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::arguments::Arguments;
 use super::setting::{Place, Setting, Unread};
+use crate::node::{self, Unusable};
 
-/// Most bytes of one file; the kubelet's are some kilobytes.
-const FILE_MAX: u64 = 1 << 20;
 /// Most drop-ins, and how deep their folders are followed.
 const DROP_INS_MAX: usize = 256;
 const DEPTH_MAX: usize = 4;
@@ -62,19 +61,10 @@ impl Files<'_> {
 
     /// The text of a file; none where it is not there or cannot be used.
     fn text(&mut self, path: &Path) -> Option<String> {
-        let mut bytes = Vec::new();
-        let read = File::open(self.at(path))
-            .and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
-        let why = match read {
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
-            Err(error) => error.to_string(),
-            Ok(length) if u64::try_from(length).unwrap_or(u64::MAX) > FILE_MAX => {
-                format!("longer than {FILE_MAX} bytes")
-            }
-            Ok(_) => match String::from_utf8(bytes) {
-                Ok(text) => return Some(text),
-                Err(_) => "no text".to_owned(),
-            },
+        let why = match node::read(&self.at(path)) {
+            Ok(text) => return Some(text),
+            Err(Unusable::Absent) => return None,
+            Err(unusable) => unusable.to_string(),
         };
         self.unread.push(Unread { file: path.to_owned(), why });
         None
@@ -96,7 +86,8 @@ impl Files<'_> {
     pub(super) fn kubelet_config(&mut self, path: &Path, is_named: bool) -> Arguments {
         let Some(text) = self.text(path) else {
             if is_named && !self.unread.iter().any(|unread| unread.file == path) {
-                self.unread.push(Unread { file: path.to_owned(), why: "not there".to_owned() });
+                self.unread
+                    .push(Unread { file: path.to_owned(), why: Unusable::Absent.to_string() });
             }
             return Arguments::default();
         };

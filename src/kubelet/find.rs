@@ -1,20 +1,14 @@
 //! [`find`]: the kubelets of this node, by their processes and by the files that start them.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::arguments::Arguments;
 use super::configuration::Files;
-use super::setting::{Found, Place, Setting, Source, View};
+use super::setting::{Found, Place, Setting, Source, Unread, View};
+use crate::node::{self, Process};
 
 /// Names of processes that are a kubelet, or have one in them.
 const NAMES: [&str; 6] = ["kubelet", "kubelite", "hyperkube", "k3s", "k3s-server", "k3s-agent"];
-/// Most processes that are looked at: what Linux has by default (`kernel.pid_max` on a small
-/// machine); a node has some thousands.
-const PROCESSES_MAX: usize = 32_768;
-/// Most bytes of a command line.
-const COMMAND_MAX: u64 = 128 << 10;
 /// What the kubelet uses where nothing is set (KubeletConfiguration, `containerRuntimeEndpoint`).
 const DEFAULT: &str = "unix:///run/containerd/containerd.sock";
 /// The same for the containerd inside of k3s.
@@ -30,19 +24,15 @@ const K3S: (&str, &str) =
 const RKE2: (&str, &str) =
     ("/etc/rancher/rke2/config.yaml", "/var/lib/rancher/rke2/agent/etc/kubelet.conf.d");
 
-/// A process that is a kubelet.
-struct Process {
-    pid: u32,
-    name: String,
-    command: Vec<String>,
-}
-
-/// What the kubelets of the node below `root` are told. Reads files, some for each process.
+/// What the kubelets of the node below `root` are told: those of other nodes and of pods, which run in
+/// containers of this machine, are not this node's. Reads files, some for each process.
 #[must_use]
 pub fn find(root: &Path) -> Found {
-    let mut files = Files { root, unread: Vec::new() };
+    let processes = node::processes(root, &NAMES);
+    let untold = processes.untold.into_iter().map(|(file, why)| Unread { file, why });
+    let mut files = Files { root, unread: untold.collect() };
     let mut views = Vec::new();
-    for process in processes(root) {
+    for process in processes.own {
         views.push(view_of(&process, &mut files));
     }
     views.extend(next_start(views.is_empty(), &mut files));
@@ -98,41 +88,6 @@ fn next_start(none_runs: bool, files: &mut Files<'_>) -> Option<View> {
         (None, None) => return None,
     };
     Some(View { source: Source::Files, runtime, images })
-}
-
-/// The kubelets that run in this process' own space of process ids: those of other nodes, which run
-/// in containers of this machine, are not this node's.
-fn processes(root: &Path) -> Vec<Process> {
-    let Ok(entries) = fs::read_dir(root.join("proc")) else { return Vec::new() };
-    let mut found = Vec::new();
-    for entry in entries.flatten().take(PROCESSES_MAX) {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        // A process may end while it is looked at.
-        let Ok(name) = fs::read_to_string(entry.path().join("comm")) else { continue };
-        let name = name.trim_end().to_owned();
-        if !NAMES.contains(&name.as_str()) || !is_in_own_space(&entry.path()) {
-            continue;
-        }
-        let mut command = Vec::new();
-        let read = fs::File::open(entry.path().join("cmdline"))
-            .and_then(|file| file.take(COMMAND_MAX).read_to_end(&mut command));
-        if read.is_ok_and(|length| length > 0) {
-            let words = command.split(|byte| *byte == 0);
-            let command = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-            found.push(Process { pid, name, command });
-        }
-    }
-    found.sort_by_key(|process| process.pid);
-    found
-}
-
-/// Whether a process has one id alone, as those of nested spaces do not (proc(5), `NSpid`).
-fn is_in_own_space(process: &Path) -> bool {
-    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
-    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    ids.is_none_or(|ids| ids.split_whitespace().count() == 1)
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Nodes as trees of files, and what their kubelets are told.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use crate::kubelet::Standing;
 
@@ -15,13 +18,19 @@ impl Node {
     fn with(self, path: &str, text: &str) -> Self {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         self
     }
 
     fn process(self, pid: u32, name: &str, command: &str) -> Self {
-        self.with(&format!("proc/{pid}/comm"), &format!("{name}\n"))
-            .with(&format!("proc/{pid}/status"), &format!("Name:\t{name}\nNSpid:\t{pid}\n"))
+        let status = format!("Name:\t{name}\nUid:\t0\t0\t0\t0\nNSpid:\t{pid}\n");
+        let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n";
+        self.with("proc/1/mountinfo", mounts)
+            .with(&format!("proc/{pid}/mountinfo"), mounts)
+            .with(&format!("proc/{pid}/cgroup"), "0::/system.slice/kubelet.service\n")
+            .with(&format!("proc/{pid}/comm"), &format!("{name}\n"))
+            .with(&format!("proc/{pid}/status"), &status)
             .with(&format!("proc/{pid}/cmdline"), &command.replace(' ', "\0"))
     }
 
@@ -112,7 +121,28 @@ fn k3s_is_told_by_its_own_file_and_drop_ins() {
 fn kubelets_of_other_nodes_in_containers_are_not_this_nodes() {
     let node = Node::new()
         .process(9, "kubelet", "kubelet")
-        .with("proc/9/status", "Name:\tkubelet\nNSpid:\t9\t1\n")
+        .with("proc/9/status", "Uid:\t0\t0\t0\t0\nNSpid:\t9\t1\n")
         .process(10, "bash", "bash -c kubelet");
     assert_eq!(node.standing(), Standing::Absent);
+}
+
+#[test]
+fn attack_g_a_kubelet_of_a_pod_says_nothing_and_its_files_hold_nobody_up() {
+    let node = Node::new().process(9, "kubelet", "kubelet --config=/pipe");
+    let pipe = node.0.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(
+        matches!(node.standing(), Standing::Unknown(unread) if unread.why == "not a regular file")
+    );
+    let node = node.with("proc/9/cgroup", "0::/kubepods.slice/kubepods-podx.slice/y.scope\n");
+    assert_eq!(node.standing(), Standing::Absent);
+    let node = node
+        .with("proc/9/cgroup", "0::/\n")
+        .with("proc/9/mountinfo", "731 1 0:9 / / rw - overlay overlay rw\n");
+    assert_eq!(node.standing(), Standing::Absent);
+    fs::remove_file(node.0.path().join("proc/9/mountinfo")).unwrap();
+    assert!(matches!(
+        node.standing(),
+        Standing::Unknown(unread) if unread.file == Path::new("/proc/9/mountinfo")
+    ));
 }

@@ -235,7 +235,7 @@ fn frame_faults() {
             GOOD.replace("ImagePolicy", "imagepolicy"),
             2,
             "kind",
-            word("imagepolicy", &["ImagePolicy"]),
+            word("imagepolicy", &["ImagePolicy", "DenyList", "Exception"]),
         ),
         (
             GOOD.replace("action: enforce", "action: Enforce"),
