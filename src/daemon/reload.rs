@@ -22,8 +22,8 @@ use crate::systemd::News;
 
 /// How often the folders are looked at. With what follows, a change is in force within a second.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
-/// How long the folders must rest before they are read: whoever writes several files, or one in
-/// pieces, is most likely done by then.
+/// How long the folders must rest before they are read: a program that writes several files, or one
+/// in pieces, is most likely done by then.
 const REST: Duration = Duration::from_millis(150);
 /// How often in a row they may be found restless before they are read all the same; the reading
 /// itself tells whether they change under it.

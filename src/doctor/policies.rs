@@ -105,6 +105,8 @@ pub fn images(set: &PolicySet, names: &[String]) -> Check {
     let pod = Pod::default();
     let unmatched: Vec<&str> = names
         .iter()
+        // An image's id is no name, though it could be read as one of Docker's.
+        .filter(|name| !name.starts_with("sha256:"))
         .filter(|name| {
             Reference::parse(name).is_ok_and(|reference| {
                 let name = Name::Known(reference);

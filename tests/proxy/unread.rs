@@ -13,12 +13,12 @@ use crate::standin::frame;
 /// No UTF-8, no message, and not even a whole varint.
 pub const BYTES: &[u8] = b"\xff\xfe\x80";
 /// Fields of text or messages of `CreateContainerRequest`, `ContainerConfig`, `PodSandboxConfig`
-/// and a mount of a host path that no decision rests on, and some that no version of the API has.
+/// and a mount that no decision rests on, and some that no version of the API has.
 const OF_REQUEST: [u32; 2] = [1, 14_321];
-const OF_CONFIG: [u32; 13] = [3, 4, 5, 6, 8, 9, 10, 11, 16, 17, 18, 19, 14_321];
+const OF_CONFIG: [u32; 12] = [3, 4, 5, 6, 9, 10, 11, 16, 17, 18, 19, 14_321];
 const OF_SANDBOX: [u32; 8] = [2, 3, 4, 5, 6, 7, 9, 14_321];
 const OF_IMAGE: [u32; 3] = [2, 19, 14_321];
-const OF_MOUNT: [u32; 5] = [1, 2, 8, 10, 14_321];
+const OF_MOUNT: [u32; 4] = [1, 8, 10, 14_321];
 
 /// The message with any bytes in these fields of the message at `parent`.
 pub fn with(message: Vec<u8>, parent: &[FieldStep], fields: &[u32]) -> Vec<u8> {
