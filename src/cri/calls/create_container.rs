@@ -148,7 +148,8 @@ fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedCreate, Refusal>
         images.push(ImageAsk { at, mount: Some((nth, container_path)), ask, image_ref });
     }
     let access = host_access::read(message, CONFIG, &decoded)?;
-    let sandbox_id = text(message, &[], SANDBOX_ID)?.unwrap_or_default().to_owned();
+    // The decision does not rest on it: one that is no text is the runtime's to refuse.
+    let sandbox_id = text(message, &[], SANDBOX_ID).ok().flatten().unwrap_or_default().to_owned();
     Ok(ParsedCreate { decoded, images, access, sandbox_id, name: container })
 }
 
