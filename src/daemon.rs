@@ -163,6 +163,8 @@ async fn serve(
     config: &Path,
     mut inherited: Inherited,
 ) -> Result<(), DaemonError> {
+    // First: told to stop while it starts, it ends as it would later.
+    let signals = Signals::listen()?;
     let socket = inherited.path(systemd::CRI).unwrap_or(&settings.listen.socket).to_owned();
     let daemon = Arc::new(build(settings, config, socket)?);
     let opening = tokio::spawn(open_store(Arc::clone(&daemon.gate), settings.evidence.clone()));
@@ -205,8 +207,7 @@ async fn serve(
     let mut serving = std::pin::pin!(serving);
     let drained = tokio::select! {
         drained = &mut serving => drained,
-        told = until_told_to_stop(&daemon) => {
-            told?;
+        () = until_told_to_stop(signals, &daemon) => {
             say_stopping(settings);
             drop(stop);
             serving.await
@@ -382,16 +383,32 @@ pub fn node_platform() -> Platform {
     Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
 }
 
+/// The signals that the gate acts on.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on these signals are kept until they are asked for, and end no process.
+    fn listen() -> Result<Self, DaemonError> {
+        let listen = |kind| signal(kind).map_err(part("the signals"));
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Returns when SIGTERM or SIGINT came; a SIGHUP on the way reloads the policy.
-async fn until_told_to_stop(daemon: &Arc<Daemon>) -> Result<(), DaemonError> {
-    let listen =
-        |kind| -> Result<Signal, DaemonError> { signal(kind).map_err(part("the signals")) };
-    tokio::spawn(Arc::clone(daemon).reload_when_told(listen(SignalKind::hangup())?));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
+async fn until_told_to_stop(signals: Signals, daemon: &Arc<Daemon>) {
+    let Signals { hangup, mut terminate, mut interrupt } = signals;
+    tokio::spawn(Arc::clone(daemon).reload_when_told(hangup));
     tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
 }
 

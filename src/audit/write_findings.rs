@@ -7,8 +7,8 @@ use super::encode;
 use super::error::AuditError;
 use super::findings::PlannedFinding;
 use super::queue::QueuedFinding;
-use super::record::Finding;
 use super::record::stamp::Timestamp;
+use super::record::{Finding, FindingKind};
 use super::recorded::Recorded;
 use super::repeats::Fate;
 use super::writer::{Writer, answer};
@@ -23,7 +23,7 @@ impl Writer {
         let QueuedFinding { finding, reply, seat } = queued;
         let now = self.clock.steady();
         self.settle_findings(false);
-        let kind = match self.findings.repeats.fate(&finding) {
+        let kind = match self.findings.fate(&finding) {
             Fate::Write(kind) => kind,
             Fate::Counted(_) => {
                 self.state.counted.fetch_add(1, Ordering::Relaxed);
@@ -44,7 +44,7 @@ impl Writer {
                 return 0;
             }
         };
-        if !self.has_room_for_finding(line.len()) {
+        if !self.has_room_for_finding(finding.finding, line.len()) {
             self.tally_findings(1, finding.time);
             answer(reply, Ok(Recorded::new(false)));
             return 0;
@@ -52,7 +52,9 @@ impl Writer {
         if !finding.alert {
             tell(&finding);
         }
-        self.findings.repeats.watch(kind.clone(), finding.id, now);
+        if let Some(kind) = kind.clone() {
+            self.findings.repeats.watch(kind, finding.id, now);
+        }
         let bytes = line.len();
         planned.push(PlannedFinding { line, time: finding.time, kind, reply, seat });
         bytes
@@ -64,7 +66,7 @@ impl Writer {
         let outcome = self.add(&lines, planned.len());
         for PlannedFinding { time, kind, reply, .. } in planned {
             if outcome.is_err() {
-                let counted_with_it = self.findings.repeats.forget(&kind);
+                let counted_with_it = kind.map_or(0, |kind| self.findings.repeats.forget(&kind));
                 self.state.lose_findings(1 + counted_with_it, time);
             }
             answer(reply, outcome.clone().map(|()| Recorded::new(true)));
@@ -79,7 +81,7 @@ impl Writer {
         let (mut lines, mut standing) = (Vec::new(), Vec::new());
         for finding in due {
             match encode::finding(&finding) {
-                Ok(line) if self.has_room_for_finding(line.len()) => {
+                Ok(line) if self.has_room_for_finding(finding.finding, line.len()) => {
                     lines.extend(line);
                     standing.push(finding);
                 }
@@ -94,10 +96,10 @@ impl Writer {
         }
     }
 
-    fn has_room_for_finding(&mut self, bytes: usize) -> bool {
+    fn has_room_for_finding(&mut self, kind: FindingKind, bytes: usize) -> bool {
         let more = u64::try_from(bytes).unwrap_or(u64::MAX);
         let free = self.file.free().saturating_sub(more) >= self.options.reserve_bytes;
-        free && self.findings.allowance.take(bytes, self.clock.steady())
+        free && self.findings.take(kind, bytes, self.clock.steady())
     }
 
     fn tally_findings(&mut self, many: u64, time: Timestamp) {

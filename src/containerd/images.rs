@@ -17,6 +17,8 @@ use crate::proto::wellknown::{FieldMask, Timestamp};
 
 /// The label that the CRI puts on images it manages; it would add it by itself (fact P3).
 const MANAGED: (&str, &str) = ("io.cri-containerd.image", "managed");
+/// The label by which containerd knows an image that is not to be collected, and its value.
+const PINNED: (&str, &str) = ("io.cri-containerd.pinned", "pinned");
 /// How often a name that comes and goes meanwhile is written again: only another client that
 /// removes it at the same moment makes a second try needed.
 const NAME_TRIES: usize = 3;
@@ -225,6 +227,20 @@ impl Runtime {
         let request = api::DeleteImageRequest { name: name.to_owned(), sync: true };
         let answer = self.call("Images/Delete", client.delete(self.native(request))).await;
         Ok(error::found(answer)?.is_some())
+    }
+
+    /// Marks the record of exactly this name as one that the kubelet does not collect when the disk
+    /// is full (fact: containerd 1.7 and newer show it as `pinned`; 1.6 ignores the mark).
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when it could not be written, or when it is not known whether it was.
+    pub async fn pin(&self, name: &str, target: &Target) -> Result<(), RuntimeError> {
+        let mut pinned = image(name, target);
+        pinned.labels.insert(PINNED.0.to_owned(), PINNED.1.to_owned());
+        let update_mask = Some(FieldMask { paths: vec![format!("labels.{}", PINNED.0)] });
+        let request = api::UpdateImageRequest { image: Some(pinned), update_mask };
+        let mut client = self.images();
+        self.call("Images/Update", client.update(self.native(request))).await.map(|_| ())
     }
 
     async fn create(&self, name: &str, target: &Target) -> Result<(), RuntimeError> {

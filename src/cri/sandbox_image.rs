@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ask::{Call, LocalImageRequest, PullRequest};
-use super::{Gate, LocalPermit, Refusal};
+use super::{Gate, LocalPermit, PullTarget, Refusal};
 use crate::decision::timing::Timings;
 use crate::evidence::Pod;
 use crate::policy::PolicySet;
@@ -97,13 +97,30 @@ impl Gate {
             let answered = gate.runtime.pull(&permit.pinned(), PULL_MAX).await?;
             let target = permit.target();
             let content = gate.prove_pull(target, &answered, &gate.policy()).await?;
-            gate.name_pulled(target, &content).await
+            gate.name_pulled(target, &content).await?;
+            gate.pin_sandbox_image(target).await;
+            Ok(())
         });
         let until = tokio::time::Instant::from_std(deadline);
         match tokio::time::timeout_at(until, bringing).await {
             Ok(Ok(brought)) => brought,
             Ok(Err(_)) => Err(Refusal::Lost),
             Err(_) => Err(Refusal::Deadline),
+        }
+    }
+
+    /// Has the kubelet keep the image, as containerd marks one that it pulls by itself; without that
+    /// it is brought again.
+    async fn pin_sandbox_image(&self, target: &PullTarget) {
+        let name = target.name();
+        let pinned = match self.runtime.record(&name).await {
+            Ok(Some(record)) => self.runtime.pin(&name, &record.target).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = pinned {
+            tracing::warn!(image = name, %error, "the sandbox image could not be pinned; the \
+                kubelet may remove it when the disk is full");
         }
     }
 

@@ -33,7 +33,7 @@ async fn a_finding_is_on_disk_when_it_is_answered_and_repeats_are_counted() {
     let log = Log::open(options.clone(), clock()).unwrap();
     let first = drift(&log, "c1");
     assert!(log.find(first.clone()).unwrap().await.unwrap().durable());
-    assert_eq!(findings(&options), [first.clone()], "nothing of it is lost");
+    assert_eq!(findings(&options), std::slice::from_ref(&first), "nothing of it is lost");
     assert!(!lines(&options.path)[0].text.contains('\u{1b}'), "controls are escaped");
     for _ in 0..3 {
         assert!(!log.find(drift(&log, "c1")).unwrap().await.unwrap().durable());
@@ -71,4 +71,43 @@ async fn attack_e11_findings_without_end_are_counted_and_take_no_room_of_decisio
     let told = notes(&options.path);
     let [Noted::Counted(tally)] = told[..] else { panic!("{told:?}") };
     assert_eq!((tally.findings, tally.refused, tally.total()), (48, 0, 48));
+}
+
+#[tokio::test]
+async fn attack_e11_findings_of_one_kind_take_no_room_of_another() {
+    let dir = folder();
+    let options = options(dir.path());
+    let log = Log::open(options.clone(), clock()).unwrap();
+    let mut written = 0;
+    for number in 0..64 {
+        let mut large = drift(&log, &format!("container {number}"));
+        large.detail.insert("labels".into(), "x".repeat(8 << 10));
+        let recorded = log.find(large).unwrap().await.unwrap();
+        written += usize::from(recorded.durable());
+    }
+    assert!((16..64).contains(&written), "{written} of 64 have a line");
+    let mut other = drift(&log, "c");
+    other.finding = FindingKind::Unadmitted;
+    assert!(log.find(other).unwrap().await.unwrap().durable(), "another kind has its own room");
+    log.close().await.unwrap();
+    let told = notes(&options.path);
+    let [Noted::Counted(tally)] = told[..] else { panic!("{told:?}") };
+    assert_eq!(tally.findings, 64 - u64::try_from(written).unwrap());
+}
+
+#[tokio::test]
+async fn each_change_has_a_line_and_their_order_is_that_of_the_log() {
+    let dir = folder();
+    let options = options(dir.path());
+    let log = Log::open(options.clone(), clock()).unwrap();
+    let codes = ["socket", "enforcing", "socket", "enforcing", "enforcing"];
+    for code in codes {
+        let change = Finding::new(log.next_id(), FindingKind::Canary, Reason::new(code, "why"));
+        assert!(log.find(change).unwrap().await.unwrap().durable());
+    }
+    log.close().await.unwrap();
+    let found = findings(&options);
+    let told: Vec<&str> = found.iter().map(|finding| &*finding.reason.code).collect();
+    assert_eq!(told, codes);
+    assert!(found.iter().all(|finding| finding.repeats == 0));
 }

@@ -147,7 +147,10 @@ pub async fn canary() -> Outcome {
         "enforcing",
     ];
     ensure!(codes == expected, "the findings on record: {codes:?}");
-    ensure!(watched.stage.records().is_empty(), "a test left a record of a decision");
+    let records = watched.stage.records();
+    let tested =
+        records.iter().find(|record| record.to_string().contains("sealgate.invalid/canary"));
+    ensure!(tested.is_none(), "a test left a record of a decision: {tested:?}");
     println!("   each change is a finding on record, and no test is a decision");
     reserved(&watched.stage).await
 }

@@ -62,6 +62,11 @@ async fn refused(stage: &mut Stage) -> Outcome {
     let mut direct = stage.containerd.cri().runtime;
     let listed = direct.list_pod_sandbox(ListPodSandboxRequest::default()).await?.into_inner();
     ensure!(listed.items.is_empty(), "there are sandboxes: {listed:?}");
+    // Its content is that of the image that is signed next, which is to be brought whole.
+    let pause = format!("{HOST}/pause:1");
+    if let Some(pause) = stage.containerd.cri().image(&pause).await? {
+        stage.containerd.cri().remove_image(&pause.id).await?;
+    }
     println!("   {unsigned}: no pod, pulled or local");
     Ok(())
 }

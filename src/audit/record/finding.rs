@@ -93,6 +93,21 @@ impl FindingKind {
         Self::UnknownMethod,
     ];
 
+    /// Whether each finding of this kind is a change of what stands, told in the order of the
+    /// changes: then none is a repeat of an earlier one, and each has a line of its own.
+    #[must_use]
+    pub const fn is_change(self) -> bool {
+        match self {
+            Self::Canary => true,
+            Self::Drift
+            | Self::Sweep
+            | Self::Unadmitted
+            | Self::HostPath
+            | Self::Nri
+            | Self::UnknownMethod => false,
+        }
+    }
+
     /// The word that records, metrics and people use.
     #[must_use]
     pub const fn word(self) -> &'static str {
