@@ -10,6 +10,7 @@ mod known_time;
 mod noted;
 mod reload;
 mod sandbox_image;
+mod signals;
 mod status;
 mod time;
 mod tripwire;
@@ -20,7 +21,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
@@ -40,6 +40,7 @@ use crate::registry::{Environment, Registry};
 use crate::systemd::{self, Inherited, News, Socket};
 use crate::{audit, loader};
 use known_time::{clock_warning, settle_time};
+use signals::Signals;
 
 pub use known_time::known_time;
 pub use noted::Noted;
@@ -164,7 +165,7 @@ async fn serve(
     mut inherited: Inherited,
 ) -> Result<(), DaemonError> {
     // First: told to stop while it starts, it ends as it would later.
-    let signals = Signals::listen()?;
+    let Signals { hangup, mut stop } = Signals::listen().map_err(part("the signals"))?;
     let socket = inherited.path(systemd::CRI).unwrap_or(&settings.listen.socket).to_owned();
     let daemon = Arc::new(build(settings, config, socket)?);
     let opening = tokio::spawn(open_store(Arc::clone(&daemon.gate), settings.evidence.clone()));
@@ -174,13 +175,8 @@ async fn serve(
         &control_options(settings),
         inherited.socket(systemd::CONTROL),
     )?;
-    for name in inherited.left() {
-        tracing::warn!(
-            name,
-            "systemd handed over a socket that the gate does not know; it is not served"
-        );
-    }
-    let (stop, stopped) = oneshot::channel::<()>();
+    warn_of_unknown_sockets(&inherited);
+    let (drain, told_to_drain) = oneshot::channel::<()>();
     let calls = intercepted(&daemon)?;
     let proxy = Proxy {
         options: settings.listen.clone(),
@@ -189,7 +185,7 @@ async fn serve(
         connections: Arc::clone(&daemon.connections),
         clock: CLOCK,
     };
-    let serving = proxy::serve(cri, proxy, async { drop(stopped.await) });
+    let serving = proxy::serve(cri, proxy, async { drop(told_to_drain.await) });
     tokio::spawn(answer_operators(control, Arc::clone(&daemon)));
     serve_metrics(&daemon)?;
     tokio::spawn(keep_watchdog_fed());
@@ -204,12 +200,13 @@ async fn serve(
     tracing::info!(socket = %settings.listen.socket.display(), "ready");
     // Not before: a gate that still starts is none that fails its test.
     tokio::spawn(Arc::clone(&daemon).keep_testing());
+    tokio::spawn(Arc::clone(&daemon).reload_when_told(hangup));
     let mut serving = std::pin::pin!(serving);
     let drained = tokio::select! {
         drained = &mut serving => drained,
-        () = until_told_to_stop(signals, &daemon) => {
+        () = stop.told() => {
             say_stopping(settings);
-            drop(stop);
+            drop(drain);
             serving.await
         }
     };
@@ -217,6 +214,15 @@ async fn serve(
     daemon.end_time().await;
     daemon.recorder.close().await;
     Ok(())
+}
+
+fn warn_of_unknown_sockets(inherited: &Inherited) {
+    for name in inherited.left() {
+        tracing::warn!(
+            name,
+            "systemd handed over a socket that the gate does not know; it is not served"
+        );
+    }
 }
 
 /// Serves numbers for a monitor, where the configuration says so.
@@ -381,35 +387,6 @@ pub fn node_platform() -> Platform {
         other => other,
     };
     Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None }
-}
-
-/// The signals that the gate acts on.
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// From now on these signals are kept until they are asked for, and end no process.
-    fn listen() -> Result<Self, DaemonError> {
-        let listen = |kind| signal(kind).map_err(part("the signals"));
-        Ok(Self {
-            hangup: listen(SignalKind::hangup())?,
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-}
-
-/// Returns when SIGTERM or SIGINT came; a SIGHUP on the way reloads the policy.
-async fn until_told_to_stop(signals: Signals, daemon: &Arc<Daemon>) {
-    let Signals { hangup, mut terminate, mut interrupt } = signals;
-    tokio::spawn(Arc::clone(daemon).reload_when_told(hangup));
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 async fn answer_operators(listener: Listener, daemon: Arc<Daemon>) {
