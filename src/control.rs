@@ -4,6 +4,8 @@
 //! the words, [`serve`] the gate's side, [`ask`] the operator's. Nothing that is asked here can
 //! admit an image.
 
+mod node;
+
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,8 @@ use tokio::net::UnixStream;
 
 use crate::cri::{Reevaluated, Refreshes, Remembered};
 use crate::proxy::{self, ConnectionCounts, Listener};
+
+pub use node::{NriStatus, SandboxStatus};
 
 /// Longest request: the words are a dozen bytes.
 const REQUEST_MAX: u64 = 4 << 10;
@@ -78,6 +82,9 @@ pub struct Status {
     pub evidence: EvidenceStatus,
     /// The runtime behind it.
     pub runtime: RuntimeStatus,
+    /// The image of pods' sandboxes.
+    #[serde(default)]
+    pub sandbox: SandboxStatus,
     /// The tripwire in the runtime.
     #[serde(default)]
     pub nri: NriStatus,
@@ -233,21 +240,6 @@ pub struct RuntimeStatus {
     pub version: Option<String>,
     /// Why it does not.
     pub error: Option<String>,
-}
-
-/// The tripwire in the runtime, which asks the gate before it makes a container.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NriStatus {
-    /// `nri.mode`.
-    pub mode: String,
-    /// Whether the runtime asks.
-    pub connected: bool,
-    /// Why it does not.
-    pub error: Option<String>,
-    /// Containers that it asked about since the start.
-    pub asked: u64,
-    /// Containers that were refused since the start: they were created around the gate.
-    pub refused: u64,
 }
 
 /// The connections of its clients.

@@ -105,6 +105,7 @@ struct Daemon {
     /// Why the latest time on record is not kept; none when it is.
     floor_error: Mutex<Option<String>>,
     tripwire: Arc<Tripwire>,
+    sandbox_image: sandbox_image::SandboxImage,
     /// The gate's test of itself.
     canary: canary_memory::Canary,
 }
@@ -193,8 +194,7 @@ async fn serve(
     tokio::spawn(Arc::clone(&daemon).reload_on_change());
     keep_store(&daemon.gate, opening).await;
     // Once the evidence is there: it may be all that there is.
-    let recorder = Arc::clone(&daemon.recorder);
-    tokio::spawn(sandbox_image::keep_sandbox_image(Arc::clone(&daemon.gate), recorder));
+    tokio::spawn(Arc::clone(&daemon).keep_sandbox_image());
     tell(&News::Status(format!("gating {}", settings.listen.socket.display())));
     tell(&News::Ready);
     tracing::info!(socket = %settings.listen.socket.display(), "ready");
@@ -365,6 +365,7 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
         policy: Mutex::new(PolicyState { noted, reload_error: None, seen }),
         floor_error,
         tripwire: Arc::default(),
+        sandbox_image: sandbox_image::SandboxImage::default(),
         canary: canary_memory::Canary::new(socket),
     })
 }

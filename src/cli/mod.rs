@@ -103,10 +103,10 @@ enum Command {
     /// mends it. Changes nothing. Useful before the kubelet is switched over to the gate and after.
     /// Exit code 1 when a line fails.
     #[command(
-        after_help = "Examples:\n  sudo sealgate doctor\n  sudo sealgate doctor --output json \
+        after_help = "Examples:\n  sudo sealgate doctor\n  sudo sealgate doctor --network\n  sudo sealgate doctor --output json \
             | jq '.[] | select(.outcome != \"ok\")'"
     )]
-    Doctor(NoOptions),
+    Doctor(node::doctor::Options),
     /// Have the running gate test itself: an unsigned image must be refused on the kubelet's socket.
     ///
     /// The gate does so by itself once a minute (canary.every_seconds). Exit code 1 when something
@@ -274,7 +274,7 @@ fn run(command: Command, settings: &Settings, path: &std::path::Path, screen: &m
         Command::Audit(AuditCommand::Tail(options)) => audit::tail(&options, settings, screen),
         Command::Audit(AuditCommand::Show(options)) => audit::show(&options, settings, screen),
         Command::Status => status::run(settings, screen),
-        Command::Doctor(NoOptions {}) => node::doctor::run(settings, screen),
+        Command::Doctor(options) => node::doctor::run(&options, settings, screen),
         Command::Canary(NoOptions {}) => node::canary::run(settings, screen),
         Command::Cache(CacheCommand::Flush(NoOptions {})) => cache::flush(settings, screen),
         Command::Clock(ClockCommand::Lower(NoOptions {})) => clock::lower(settings, screen),

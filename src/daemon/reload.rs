@@ -135,6 +135,7 @@ impl Daemon {
         let before = self.gate.policy();
         let (policy, trust) = (set.generation().to_owned(), set.trust_generation().to_owned());
         self.gate.replace_policy(Arc::clone(&set));
+        self.sandbox_image.look_again();
         {
             let mut state = self.policy_state();
             let seen = at.unwrap_or_else(|| state.seen.clone());

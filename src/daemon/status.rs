@@ -205,6 +205,7 @@ impl Daemon {
                 version,
                 error,
             },
+            sandbox: self.sandbox_image.status(),
             nri: self.nri_status(),
             connections: ConnectionStatus::from(self.connections.counts()),
             audit: self.audit_status(),

@@ -1,69 +1,67 @@
 //! What of containerd's own configuration matters to the gate: the snapshotter and the runtimes that
-//! prove what runs, the mirrors that are asked, and who may put a program into the image verifier.
+//! prove what runs, the mirrors that are asked, how images are pulled.
 //!
 //! The configuration is that of the process which serves the socket behind the gate, with its
-//! imports. What containerd does at run time is proven by the gate itself, not here.
+//! imports. What containerd does at run time is proven by the gate itself, not here; its hooks are
+//! in `hooks`.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use toml::{Table, Value};
+use toml::Value;
 
 use super::check::Check;
-use crate::file_trust::{self, Above};
+use super::containerd_config::{Configuration, of_socket};
+use super::hooks;
+use crate::control::Status;
 use crate::node::{self, Process};
 
-/// Where containerd has its configuration and its socket by default.
-const CONFIG: &str = "/etc/containerd/config.toml";
-const ADDRESS: &str = "/run/containerd/containerd.sock";
-/// Most files that one imports.
-const IMPORTS_MAX: usize = 64;
 /// The tables of the CRI plugin in versions 3, 2 and 1 of the configuration.
 const IMAGES: [&str; 3] = ["io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri", "cri"];
 const RUNTIME: [&str; 3] = ["io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri", "cri"];
-const VERIFIER: [&str; 1] = ["io.containerd.image-verifier.v1.bindir"];
+/// That of the transfer service.
+const TRANSFER: [&str; 1] = ["io.containerd.transfer.v1.local"];
+/// The first containerd whose CRI plugin pulls through the transfer service.
+const TRANSFERS: (u32, u32) = (2, 1);
 
-/// One file of the configuration.
-struct Part {
-    file: PathBuf,
-    text: String,
-    table: Table,
+/// What is asked about the runtime.
+#[derive(Debug, Clone, Copy)]
+pub struct RuntimeSettings<'s> {
+    /// What the gate is told of it.
+    pub runtime: &'s crate::containerd::Options,
+    /// The folders of mirrors that the gate reads.
+    pub certs_dirs: &'s [PathBuf],
+    /// What the gate says of it, where it runs.
+    pub status: Option<&'s Status>,
 }
 
-/// The file and those that it imports, in the order in which they count.
-struct Configuration(Vec<Part>);
-
-/// A value, and where it stands.
-struct Found<'c> {
-    value: &'c Value,
-    place: String,
+impl RuntimeSettings<'_> {
+    /// The major and minor version of containerd, where the gate has reached it.
+    pub(super) fn version(&self) -> Option<(u32, u32)> {
+        let text = self.status?.runtime.version.as_deref()?;
+        text.split_whitespace().find_map(|word| {
+            let mut parts = word.trim_start_matches('v').split('.');
+            Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        })
+    }
 }
 
 /// Looks at the configuration of the containerd below `root` that serves the runtime's socket.
 #[must_use]
-pub fn containerd(
-    root: &Path,
-    runtime: &crate::containerd::Options,
-    certs_dirs: &[PathBuf],
-) -> Vec<Check> {
+pub fn containerd(root: &Path, asked: RuntimeSettings<'_>) -> Vec<Check> {
     let processes = node::processes(root, &["containerd"]);
     let untold = processes.untold.into_iter().map(|(file, why)| {
         Check::warn("containerd-config", why, "run this as root, on the node itself")
             .at(file.display())
     });
     let mut checks: Vec<Check> = untold.collect();
-    checks.extend(settings(root, &processes.own, runtime, certs_dirs));
+    checks.extend(settings(root, &processes.own, asked));
     checks
 }
 
-fn settings(
-    root: &Path,
-    processes: &[Process],
-    runtime: &crate::containerd::Options,
-    certs_dirs: &[PathBuf],
-) -> Vec<Check> {
-    let configuration = match of_socket(root, processes, &runtime.socket) {
+fn settings(root: &Path, processes: &[Process], asked: RuntimeSettings<'_>) -> Vec<Check> {
+    let RuntimeSettings { runtime, certs_dirs, status } = asked;
+    let version = asked.version();
+    let configuration = match of_socket(root, processes, runtime) {
         Ok(Some(configuration)) => configuration,
         Ok(None) => {
             let seen = "no containerd with this socket runs, and its configuration is not known";
@@ -78,7 +76,11 @@ fn settings(
     let mut checks = vec![snapshotter(&configuration, runtime)];
     checks.extend(runtimes(&configuration, runtime));
     checks.push(mirrors(&configuration, certs_dirs));
-    checks.push(verifier(&configuration));
+    checks.extend(version.map(|version| pulls(&configuration, version, runtime)));
+    checks.push(hooks::verifier(root, &configuration, version));
+    let tripwire = status.zip(version);
+    checks
+        .extend(tripwire.map(|(status, version)| hooks::nri(&configuration, version, &status.nri)));
     checks
 }
 
@@ -94,7 +96,7 @@ fn snapshotter(configuration: &Configuration, runtime: &crate::containerd::Optio
         let seen = format!("{name} is not on runtime.snapshotters: every container is refused");
         Check::fail(id, seen, "use overlayfs; a lazy snapshotter runs what no signature speaks of")
     };
-    placed(check, set, configuration)
+    configuration.placed(check, set)
 }
 
 fn runtimes(configuration: &Configuration, runtime: &crate::containerd::Options) -> Vec<Check> {
@@ -103,7 +105,16 @@ fn runtimes(configuration: &Configuration, runtime: &crate::containerd::Options)
     let found = configuration.find(&RUNTIME, &["containerd", "runtimes"]);
     let handlers = found.as_ref().and_then(|found| found.value.as_table());
     for (handler, settings) in handlers.into_iter().flatten() {
-        let kind = settings.get("runtime_type").and_then(Value::as_str).unwrap_or_default();
+        let word = |key| settings.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (kind, own) = (word("runtime_type"), word("snapshotter"));
+        if !own.is_empty() && !runtime.snapshotters.iter().any(|allowed| allowed == own) {
+            let seen = format!(
+                "handler {handler} has the snapshotter {own}, which is not on \
+                 runtime.snapshotters: its containers are refused"
+            );
+            let mend = "take its snapshotter out, so that it uses the one of all others";
+            checks.push(Check::warn(id, seen, mend).at(configuration.line_of(own)));
+        }
         if !kind.is_empty() && !runtime.runtimes.iter().any(|allowed| allowed == kind) {
             let seen = format!(
                 "handler {handler} is {kind}, which is not on runtime.runtimes: its containers are \
@@ -116,7 +127,7 @@ fn runtimes(configuration: &Configuration, runtime: &crate::containerd::Options)
     }
     if checks.is_empty() {
         let check = Check::ok(id, "every handler runs the snapshot that containerd made");
-        checks.push(placed(check, found, configuration));
+        checks.push(configuration.placed(check, found));
     }
     checks
 }
@@ -132,195 +143,61 @@ fn mirrors(configuration: &Configuration, certs_dirs: &[PathBuf]) -> Check {
     if let Some(other) = other {
         let seen = format!("containerd reads mirrors from {other}, and the gate does not");
         let check = Check::warn(id, seen, "add it to registry.certs_dirs");
-        return placed(check, set, configuration);
+        return configuration.placed(check, set);
     }
     if let Some(inline) = configuration.find(&IMAGES, &["registry", "mirrors"]) {
         let seen = "containerd has mirrors that the gate does not read";
         let check = Check::warn(id, seen, "move them to hosts.toml files below config_path");
-        return placed(check, Some(inline), configuration);
+        return configuration.placed(check, Some(inline));
     }
     let seen = if paths.is_empty() { "none" } else { "the gate reads the same hosts.toml files" };
-    placed(Check::ok(id, seen), set, configuration)
+    configuration.placed(Check::ok(id, seen), set)
 }
 
-/// Whoever may write a program into the folder decides about images, and runs as root.
-fn verifier(configuration: &Configuration) -> Check {
-    let id = "image-verifier";
-    let set = configuration.find(&VERIFIER, &["bin_dir"]);
-    let folder = set.as_ref().and_then(|found| found.value.as_str()).map(PathBuf::from);
-    let check = match folder {
-        None => Check::ok(id, "not used"),
-        Some(folder) if !folder.exists() => {
-            Check::ok(id, format!("not used: {} is not there", folder.display()))
-        }
-        Some(folder) => match file_trust::check(&folder, Above::NobodyElse) {
-            Ok(()) => Check::ok(id, format!("{} is root's alone to write", folder.display())),
-            Err(fault) => {
-                let mend = format!("chown root:root {0} && chmod go-w {0}", folder.display());
-                Check::fail(id, fault.to_string(), mend)
-            }
-        },
+/// Who pulls for the CRI, and what unpacks what the transfer service pulls for others.
+fn pulls(
+    configuration: &Configuration,
+    version: (u32, u32),
+    runtime: &crate::containerd::Options,
+) -> Check {
+    let id = "pulls";
+    let unpacks = configuration.find(&TRANSFER, &["unpack_config"]);
+    let named = unpacks.as_ref().and_then(|found| found.value.as_array()).into_iter().flatten();
+    let foreign = named
+        .filter_map(|entry| entry.get("snapshotter").and_then(Value::as_str))
+        .find(|name| !runtime.snapshotters.iter().any(|allowed| allowed == name));
+    if let Some(foreign) = foreign {
+        let seen =
+            format!("the transfer service unpacks for {foreign}, not on runtime.snapshotters");
+        let mend =
+            "take it out of unpack_config; a lazy snapshotter runs what no signature speaks of";
+        return configuration.placed(Check::warn(id, seen, mend), unpacks);
+    }
+    let local = configuration.find(&IMAGES, &["use_local_image_pull"]);
+    let is_local = local.as_ref().is_some_and(|found| found.value.as_bool() == Some(true));
+    let seen = match version {
+        version if version < TRANSFERS => "the CRI plugin pulls by itself",
+        _ if is_local => "the CRI plugin pulls by itself (use_local_image_pull)",
+        _ => "the CRI plugin pulls through the transfer service",
     };
-    placed(check, set, configuration)
-}
-
-fn placed(check: Check, found: Option<Found<'_>>, configuration: &Configuration) -> Check {
-    let place = found.map(|found| found.place);
-    check.at(place.unwrap_or_else(|| configuration.line_of("")))
-}
-
-impl Configuration {
-    /// Reads a file and what it imports.
-    fn read(root: &Path, file: &Path) -> Result<Self, (PathBuf, String)> {
-        let main = Part::read(root, file)?;
-        let imports = main.table.get("imports").and_then(Value::as_array).cloned();
-        let mut parts = vec![main];
-        for import in imports.iter().flatten().filter_map(Value::as_str) {
-            let import = file.parent().unwrap_or(file).join(import);
-            for path in matching(root, &import) {
-                if path == file {
-                    continue;
-                }
-                if parts.len() > IMPORTS_MAX {
-                    return Err((
-                        file.to_owned(),
-                        format!("imports more than {IMPORTS_MAX} files"),
-                    ));
-                }
-                parts.push(Part::read(root, &path)?);
-            }
-        }
-        Ok(Self(parts))
-    }
-
-    /// The value of a key below the first of these plugins that has it; the last file counts.
-    fn find(&self, plugins: &[&str], keys: &[&str]) -> Option<Found<'_>> {
-        self.0.iter().rev().find_map(|part| {
-            let all = part.table.get("plugins")?.as_table()?;
-            let value = plugins.iter().find_map(|plugin| {
-                keys.iter().try_fold(all.get(*plugin)?, |value, key| value.get(key))
-            })?;
-            let key = keys.last().copied().unwrap_or_default();
-            Some(Found { value, place: part.line_of(key) })
-        })
-    }
-
-    fn address(&self) -> Option<&str> {
-        self.0
-            .iter()
-            .rev()
-            .find_map(|part| part.table.get("grpc")?.get("address")?.as_str())
-            .filter(|address| !address.is_empty())
-    }
-
-    /// The place of a word in the main file.
-    fn line_of(&self, word: &str) -> String {
-        self.0.first().map(|part| part.line_of(word)).unwrap_or_default()
-    }
-}
-
-impl Part {
-    fn read(root: &Path, file: &Path) -> Result<Self, (PathBuf, String)> {
-        let failed = |why: String| (file.to_owned(), why);
-        let text = node::read(&below(root, file))
-            .map_err(|unusable| failed(format!("cannot be read: {unusable}")))?;
-        let table = text
-            .parse::<Table>()
-            .map_err(|error| failed(format!("cannot be read: {}", error.message())))?;
-        Ok(Self { file: file.to_owned(), text, table })
-    }
-
-    fn line_of(&self, word: &str) -> String {
-        let line = self.text.lines().position(|line| line.contains(word));
-        match line.filter(|_| !word.is_empty()) {
-            Some(line) => format!("{}:{}", self.file.display(), line + 1),
-            None => self.file.display().to_string(),
-        }
-    }
-}
-
-/// The configuration of the containerd that serves `socket`; the default file where it says that it
-/// is for that socket and none runs.
-fn of_socket(
-    root: &Path,
-    processes: &[Process],
-    socket: &Path,
-) -> Result<Option<Configuration>, (PathBuf, String)> {
-    for process in processes {
-        let option = |names: [&str; 2]| option(&process.command, names);
-        let config = option(["--config", "-c"]).unwrap_or_else(|| CONFIG.to_owned());
-        let address = option(["--address", "-a"]);
-        // One that serves another socket, and has no readable configuration, is none of ours.
-        let Ok(configuration) = Configuration::read(root, Path::new(&config)) else {
-            if address.as_deref().is_some_and(|address| Path::new(address) == socket) {
-                return Configuration::read(root, Path::new(&config)).map(Some);
-            }
-            continue;
-        };
-        let address = address.as_deref().or_else(|| configuration.address()).unwrap_or(ADDRESS);
-        if Path::new(address) == socket {
-            return Ok(Some(configuration));
-        }
-    }
-    if !below(root, Path::new(CONFIG)).exists() {
-        return Ok(None);
-    }
-    let configuration = Configuration::read(root, Path::new(CONFIG))?;
-    let is_ours = Path::new(configuration.address().unwrap_or(ADDRESS)) == socket;
-    Ok(is_ours.then_some(configuration))
-}
-
-fn option(command: &[String], names: [&str; 2]) -> Option<String> {
-    let mut words = command.iter();
-    while let Some(word) = words.next() {
-        if names.contains(&word.as_str()) {
-            return words.next().cloned();
-        }
-        if let Some((name, value)) = word.split_once('=')
-            && names.contains(&name)
-        {
-            return Some(value.to_owned());
-        }
-    }
-    None
-}
-
-/// The files that an import names: a path, or a folder with `*.toml`.
-fn matching(root: &Path, import: &Path) -> Vec<PathBuf> {
-    let name = import.file_name().map(|name| name.to_string_lossy().into_owned());
-    let (Some(name), Some(folder)) = (name, import.parent()) else { return Vec::new() };
-    let Some((before, after)) = name.split_once('*') else { return vec![import.to_owned()] };
-    let list = || -> io::Result<Vec<PathBuf>> {
-        let names = fs::read_dir(below(root, folder))?.flatten().map(|entry| entry.file_name());
-        let mut paths: Vec<PathBuf> = names
-            .filter(|name| {
-                let name = name.to_string_lossy();
-                name.starts_with(before) && name.ends_with(after)
-            })
-            .map(|name| folder.join(name))
-            .collect();
-        paths.sort();
-        Ok(paths)
-    };
-    // A folder that is not there holds nothing.
-    list().unwrap_or_default()
-}
-
-fn below(root: &Path, path: &Path) -> PathBuf {
-    root.join(path.strip_prefix("/").unwrap_or(path))
+    configuration.placed(Check::ok(id, seen), local)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
     use crate::doctor::Outcome;
 
+    fn looked_over(node: &Path, certs_dirs: &[PathBuf]) -> Vec<Check> {
+        let runtime = crate::containerd::Options::default();
+        containerd(node, RuntimeSettings { runtime: &runtime, certs_dirs, status: None })
+    }
+
     fn outcomes(node: &Path) -> Vec<(&'static str, Outcome)> {
-        let options = crate::containerd::Options::default();
-        let certs = [PathBuf::from("/etc/containerd/certs.d")];
-        let checks = containerd(node, &options, &certs);
+        let checks = looked_over(node, &[PathBuf::from("/etc/containerd/certs.d")]);
         checks.iter().map(|check| (check.id, check.outcome)).collect()
     }
 
@@ -372,7 +249,7 @@ mod tests {
             node(&[("etc/containerd/config.toml", WELL), ("etc/containerd/conf.d/9.toml", lazy)]);
         assert_eq!(outcomes(bad.path())[0], ("snapshotter", Outcome::Fail));
         assert_eq!(outcomes(bad.path())[1..], well[1..]);
-        let checks = containerd(bad.path(), &crate::containerd::Options::default(), &[]);
+        let checks = looked_over(bad.path(), &[]);
         assert_eq!(checks[0].place.as_deref(), Some("/etc/containerd/conf.d/9.toml:2"));
         // Mirrors of a folder that the gate does not read.
         assert_eq!((checks[2].id, checks[2].outcome), ("mirrors", Outcome::Warn));

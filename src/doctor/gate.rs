@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::check::Check;
-use crate::control::Status;
+use crate::control::{SandboxStatus, Status};
 
 /// How far the clock may be behind what is on record: as the gate itself has it.
 const BEHIND: SignedDuration = SignedDuration::from_secs(60);
@@ -38,6 +38,8 @@ pub fn gate(status: Result<&Status, &str>, own: &str) -> Vec<Check> {
         None => Check::ok("containerd", status.runtime.version.clone().unwrap_or_default()),
         Some(error) => Check::fail("containerd", error, "systemctl status containerd"),
     });
+    // Without containerd it is not known, which is said above.
+    checks.extend(status.runtime.error.is_none().then(|| sandbox_image(&status.sandbox)));
     let audit = &status.audit;
     checks.push(if audit.healthy {
         Check::ok("gate-log", format!("{} records written", audit.written))
@@ -51,6 +53,18 @@ pub fn gate(status: Result<&Status, &str>, own: &str) -> Vec<Check> {
     });
     checks.push(enforcing(status));
     checks
+}
+
+fn sandbox_image(status: &SandboxStatus) -> Check {
+    let id = "sandbox-image";
+    match (&status.image, &status.error) {
+        (_, Some(why)) => {
+            let mend = "write a policy for it: docs/operate/policies.md, The sandbox image";
+            Check::fail(id, format!("no pod starts: {why}"), mend)
+        }
+        (Some(image), None) => Check::ok(id, format!("{image} is admitted")),
+        (None, None) => Check::warn(id, "not looked at yet", "run this again"),
+    }
 }
 
 /// What the gate's test of itself shows. The kubelet and the policies have lines of their own.
@@ -88,7 +102,7 @@ pub fn clock(now: Timestamp, known: Option<Timestamp>, synchronized: bool) -> Ch
         Some(_) | None if synchronized => Check::ok("clock", format!("{now:.0}, synchronized")),
         Some(_) | None => Check::warn(
             "clock",
-            format!("{now:.0}; neither systemd-timesyncd nor chrony says that it is synchronized"),
+            format!("{now:.0}; nothing on this node says that it is synchronized"),
             set,
         ),
     }
@@ -105,6 +119,17 @@ mod tests {
         assert_eq!(clock(at(1000), Some(at(1060)), true).outcome, Outcome::Ok);
         assert_eq!(clock(at(1000), Some(at(1061)), true).outcome, Outcome::Fail);
         assert_eq!(clock(at(1000), None, false).outcome, Outcome::Warn);
+    }
+
+    #[test]
+    fn a_sandbox_image_that_is_refused_fails() {
+        let of = |image: Option<&str>, error: Option<&str>| {
+            let text = |text: &str| text.to_owned();
+            sandbox_image(&SandboxStatus { image: image.map(text), error: error.map(text) }).outcome
+        };
+        assert_eq!(of(Some("pause:1"), None), Outcome::Ok);
+        assert_eq!(of(None, Some("no policy")), Outcome::Fail);
+        assert_eq!(of(None, None), Outcome::Warn);
     }
 
     #[test]

@@ -6,15 +6,25 @@
 //! them, asks the running gate and prints is the command line.
 
 mod check;
+mod clients;
 mod containerd;
+mod containerd_config;
+mod distribution;
 mod files;
 mod gate;
+mod hooks;
 mod kubelets;
 mod policies;
+mod registries;
+mod units;
 
 pub use check::{Check, Outcome};
-pub use containerd::containerd;
+pub use clients::clients;
+pub use containerd::{RuntimeSettings, containerd};
+pub use distribution::distribution;
 pub use files::{Sockets, audit_log, disk, evidence, sockets};
 pub use gate::{clock, gate};
 pub use kubelets::kubelets;
 pub use policies::{images, policies};
+pub use registries::{Asked, one_of_each, registries};
+pub use units::{PROPERTIES, SERVICE, SOCKET, units};

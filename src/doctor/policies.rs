@@ -36,6 +36,10 @@ pub fn policies(
     checks.extend(
         loaded.warnings.iter().map(|warning| Check::warn("policies", warning.to_string(), mend)),
     );
+    let notices = set.exception_notices(now);
+    checks.extend(notices.iter().map(|notice| {
+        Check::warn("exceptions", notice.text(), "write a policy for its images, or take it out")
+    }));
     checks.extend(proof(set));
     checks.extend(ends(loaded, trust, now));
     checks

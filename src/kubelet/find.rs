@@ -8,7 +8,7 @@ use super::setting::{Found, Place, Setting, Source, Unread, View};
 use crate::node::{self, Process};
 
 /// Names of processes that are a kubelet, or have one in them.
-const NAMES: [&str; 6] = ["kubelet", "kubelite", "hyperkube", "k3s", "k3s-server", "k3s-agent"];
+pub const NAMES: [&str; 6] = ["kubelet", "kubelite", "hyperkube", "k3s", "k3s-server", "k3s-agent"];
 /// What the kubelet uses where nothing is set (KubeletConfiguration, `containerRuntimeEndpoint`).
 const DEFAULT: &str = "unix:///run/containerd/containerd.sock";
 /// The same for the containerd inside of k3s.

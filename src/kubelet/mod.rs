@@ -10,5 +10,5 @@ mod configuration;
 mod find;
 mod setting;
 
-pub use find::find;
+pub use find::{NAMES, find};
 pub use setting::{Found, Place, Setting, Source, Standing, Unread, View, socket_of};

@@ -1,4 +1,5 @@
-//! [`processes`]: those of a name that are the node's own, and no container's.
+//! [`processes`]: those of a name that are the node's own, and no container's; [`owner`]: whose one
+//! is.
 //!
 //! A process is the node's own when it is root's, has the process ids and the mounts of the node's
 //! first process, and is below no control group of pods. All of that is told by files that need no
@@ -40,6 +41,19 @@ pub struct Processes {
     pub untold: Vec<(PathBuf, String)>,
 }
 
+/// Whose a process is, as far as that is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The node's: root's, and in no namespace of its own.
+    Node,
+    /// A pod's.
+    Pod,
+    /// A container's that is no pod's, another user's, or that of a service in a sandbox.
+    Other,
+    /// That is not told.
+    Untold,
+}
+
 /// What `/proc` tells of a process, as it stands there.
 #[derive(Debug, Clone, Default)]
 struct Facts {
@@ -75,9 +89,7 @@ pub fn processes(root: &Path, names: &[&str]) -> Processes {
         if !is_named {
             continue;
         }
-        let node = node.get_or_insert_with(|| {
-            first_mount(&proc.join("1")).or_else(|_| first_mount(&proc.join("self"))).ok()
-        });
+        let node = node.get_or_insert_with(|| node_mount(&proc));
         // A process may end while it is looked at.
         let Ok((process, facts)) = look(pid, &entry.path()) else { continue };
         match whose(&facts, node.as_deref()) {
@@ -95,6 +107,24 @@ pub fn processes(root: &Path, names: &[&str]) -> Processes {
     found.own.sort_by_key(|process| process.pid);
     found.untold.sort();
     found
+}
+
+/// The name of a process, and whose it is; none when it has ended.
+pub(super) fn owner(proc: &Path, pid: u32) -> Option<(String, Owner)> {
+    let (process, facts) = look(pid, &proc.join(pid.to_string())).ok()?;
+    let is_of_pod = facts.cgroup.as_ref().is_some_and(|groups| groups.lines().any(is_of_pods));
+    let owner = match whose(&facts, node_mount(proc).as_deref()) {
+        Whose::Node => Owner::Node,
+        Whose::Other | Whose::Untold(_) if is_of_pod => Owner::Pod,
+        Whose::Other => Owner::Other,
+        Whose::Untold(_) => Owner::Untold,
+    };
+    Some((process.name, owner))
+}
+
+/// The first mount that the node's own processes see.
+fn node_mount(proc: &Path) -> Option<String> {
+    first_mount(&proc.join("1")).or_else(|_| first_mount(&proc.join("self"))).ok()
 }
 
 /// What is told of a process, all of it of the same: an id may be given to the next one.

@@ -1,39 +1,71 @@
 //! `sealgate doctor`: on a node that is set up right every line is ok; on one that is set up wrong in
-//! one way that line fails, and no other.
+//! one way that line says so, and no other.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::canary::forward;
+use crate::containerd::Flavour;
 use crate::ensure;
 use crate::kubelet::Kubelet;
+use crate::outage::take_away;
 use crate::stage::{Failure, HOST, Outcome, Props, Stage};
+use crate::unit::Machine;
 
 /// How long the gate may take to be well.
 const WELL_MAX: Duration = Duration::from_secs(60);
-/// What this machine may lack: a service that keeps its clock right.
-const CLOCKS: [&str; 3] =
-    ["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/chronyd.pid"];
 
-/// A policy that asks for proof of everything.
-fn policy(require: &str) -> String {
+/// A policy about these images.
+fn policy(images: &str, require: &str) -> String {
     format!(
         "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  \
-         images: [\"{HOST}/**\"]\n  require: {require}\n"
+         images: [\"{HOST}/{images}\"]\n  require: {require}\n"
     )
 }
 
+/// One that asks for proof.
 fn strict() -> String {
-    policy("{name: build, key: {files: [build.pub]}}")
+    policy("prod/**", "{name: build, key: {files: [build.pub]}}")
 }
 
-/// The ids of the lines that fail; each line's id and outcome; and the whole answer.
-type LookedOver = (BTreeSet<String>, Vec<(String, String)>, String);
+/// What doctor said.
+struct Said {
+    checks: Vec<Value>,
+    text: String,
+}
+
+impl Said {
+    /// The ids of the lines with this outcome, but for what this machine lacks.
+    fn with(&self, outcome: &str) -> BTreeSet<&str> {
+        let all = self.checks.iter().filter(|check| check["outcome"] == outcome);
+        all.filter(|check| !is_machines(check)).filter_map(|check| check["id"].as_str()).collect()
+    }
+
+    fn words(&self, id: &str) -> &str {
+        let check = self.checks.iter().find(|check| check["id"] == id);
+        check.and_then(|check| check["seen"].as_str()).unwrap_or_default()
+    }
+}
+
+/// Whether a line speaks of what this machine may lack: a service that keeps its clock right, and
+/// systemd, whose part is played in `systemd-unit`.
+fn is_machines(check: &Value) -> bool {
+    let seen = check["seen"].as_str().unwrap_or_default();
+    let lacks = [
+        ("clock", "nothing on this node says that it is synchronized"),
+        ("unit", "systemd does not run here"),
+    ];
+    let is_said = lacks.iter().any(|(id, words)| check["id"] == *id && seen.ends_with(words));
+    check["outcome"] == "warn" && is_said
+}
 
 struct Node {
     stage: Stage,
@@ -41,53 +73,74 @@ struct Node {
 }
 
 impl Node {
-    /// The lines that fail, and all of them with their outcomes.
-    fn looked_over(&self) -> Result<LookedOver, Failure> {
-        let output = self.stage.sealgate(&["doctor", "--output", "json"])?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let checks: Vec<Value> = serde_json::from_str(&text)?;
-        let word = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_owned();
-        let lines: Vec<(String, String)> =
-            checks.iter().map(|check| (word(check, "id"), word(check, "outcome"))).collect();
-        let failed: BTreeSet<String> = lines
-            .iter()
-            .filter(|(_, outcome)| outcome == "fail")
-            .map(|(id, _)| id.clone())
-            .collect();
-        let code = output.status.code();
-        ensure!(code == Some(i32::from(!failed.is_empty())), "exit code {code:?}: {text}");
-        for check in &checks {
-            let mends = !word(check, "mend").is_empty();
-            ensure!(check["outcome"] == "ok" || mends, "no way to mend it: {check}");
-        }
-        Ok((failed, lines, text))
+    async fn set(flavour: Flavour) -> Result<Self, Failure> {
+        let stage =
+            Stage::set(Props { flavour, policy: strict(), nri: true, ..Props::usual()? }).await?;
+        let mut kubelet = Kubelet::start(&stage)?;
+        kubelet.connect(&stage.containerd.socket());
+        kubelet.restart(&[])?;
+        Ok(Self { stage, kubelet })
     }
 
-    /// All lines must be ok. A clock that nothing on this machine keeps right is said.
-    async fn is_well(&self) -> Outcome {
+    fn looked_over(&self, more: &[&str]) -> Result<Said, Failure> {
+        let arguments = [&["doctor", "--output", "json"], more].concat();
+        let output = self.stage.sealgate(&arguments)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let checks: Vec<Value> = serde_json::from_str(&text)?;
+        let code = output.status.code();
+        let fails = checks.iter().any(|check| check["outcome"] == "fail");
+        ensure!(code == Some(i32::from(fails)), "exit code {code:?}: {text}");
+        for check in &checks {
+            let mends = check["mend"].as_str().is_some_and(|mend| !mend.is_empty());
+            ensure!(check["outcome"] == "ok" || mends, "no way to mend it: {check}");
+        }
+        Ok(Said { checks, text })
+    }
+
+    /// All lines must be ok. What this machine lacks is said.
+    async fn is_well(&self) -> Result<Said, Failure> {
         let began = Instant::now();
         loop {
-            let (_, lines, text) = self.looked_over()?;
-            let no_clock = !CLOCKS.iter().any(|path| Path::new(path).exists());
-            let is_fine = |(id, outcome): &(String, String)| {
-                outcome == "ok" || (no_clock && id == "clock" && outcome == "warn")
-            };
-            if lines.iter().all(is_fine) {
-                if no_clock {
-                    println!("   nothing keeps this machine's clock right, which doctor says");
-                }
+            let said = self.looked_over(&["--network"])?;
+            if said.with("fail").is_empty() && said.with("warn").is_empty() {
+                return Ok(said);
+            }
+            ensure!(began.elapsed() < WELL_MAX, "a node that is set up right: {}", said.text);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits until the running gate says so of this matter, and of nothing that it had yet to do.
+    async fn settles(&self, id: &str, outcome: &str) -> Outcome {
+        let began = Instant::now();
+        loop {
+            let said = self.looked_over(&[])?;
+            let waits = ["enforcing", "sandbox-image"];
+            let is_done = waits.iter().all(|line| *line == id || !said.with("warn").contains(line));
+            if is_done && said.with(outcome).contains(id) {
                 return Ok(());
             }
-            ensure!(began.elapsed() < WELL_MAX, "a node that is set up right: {text}");
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            ensure!(began.elapsed() < WELL_MAX, "{id} is not {outcome}: {}", said.text);
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
     /// This line must fail, and no other.
     fn fails(&self, what: &str, id: &str) -> Outcome {
-        let (failed, _, text) = self.looked_over()?;
-        ensure!(failed == BTreeSet::from([id.to_owned()]), "{what}: {failed:?}\n{text}");
+        let said = self.looked_over(&[])?;
+        let failed = said.with("fail");
+        ensure!(failed == BTreeSet::from([id]), "{what}: {failed:?}\n{}", said.text);
         println!("   {what}: {id} fails");
+        Ok(())
+    }
+
+    /// This line must be one to look at, and no other; none may fail.
+    fn warns(&self, what: &str, id: &str, more: &[&str]) -> Outcome {
+        let said = self.looked_over(more)?;
+        let (failed, warned) = (said.with("fail"), said.with("warn"));
+        let is_alone = failed.is_empty() && warned == BTreeSet::from([id]);
+        ensure!(is_alone, "{what}: {failed:?}, {warned:?}\n{}", said.text);
+        println!("   {what}: {id} is to be looked at");
         Ok(())
     }
 
@@ -98,28 +151,68 @@ impl Node {
         fs::set_permissions(path, before)?;
         found
     }
+
+    /// While containerd's configuration is what this makes of it.
+    fn with_runtime(
+        &self,
+        change: impl FnOnce(&str) -> String,
+        look: impl FnOnce(&Self) -> Outcome,
+    ) -> Outcome {
+        let file = self.stage.containerd.folder().join("config.toml");
+        let before = fs::read_to_string(&file)?;
+        fs::write(&file, change(&before))?;
+        let found = look(self);
+        fs::write(&file, before)?;
+        found
+    }
+
+    /// The gate started again with more lines in its configuration; none to take them out.
+    async fn with_gate(&mut self, from: &str, to: &str) -> Outcome {
+        let file = self.stage.config();
+        let text = fs::read_to_string(&file)?;
+        ensure!(text.contains(from), "{from:?} is not in {text}");
+        fs::write(&file, text.replace(from, to))?;
+        self.stage.kill_gate()?;
+        self.stage.start_gate().await
+    }
 }
 
-/// One node set up right, and twelve that are not.
+/// A node set up right on each containerd; and on the newest, those that are not.
 pub async fn doctor() -> Outcome {
-    let stage = Stage::set(Props { policy: strict(), ..Props::usual()? }).await?;
-    let kubelet = Kubelet::start(&stage)?;
-    let mut node = Node { stage, kubelet };
-    node.is_well().await?;
+    let newest = Flavour::at_least(2, 1)?;
+    for flavour in Flavour::all().into_iter().filter(|flavour| *flavour != newest) {
+        let (major, minor) = flavour.version;
+        Node::set(flavour).await?.is_well().await?;
+        println!("   a node that is set up right, with containerd {major}.{minor}: all ok");
+    }
+    let mut node = Node::set(newest).await?;
+    let said = node.is_well().await?;
     println!("   a node that is set up right: every line is ok (the kubelet is a stand-in)");
+    let clients = said.words("containerd-clients");
+    let told = clients.contains("the gate (") && clients.contains("the kubelet, whose cAdvisor");
+    ensure!(told, "the gate and the kubelet are not told apart: {clients}");
+    for lack in said.checks.iter().filter(|check| is_machines(check)) {
+        println!("   this machine lacks something, which is said: {}", lack["seen"]);
+    }
     kubelets(&mut node)?;
     let folder = node.stage.folder().to_owned();
     node.with_mode("the gate's socket is everybody's", &node.stage.socket(), 0o666, "socket")
         .await?;
     let runtime = node.stage.containerd.socket();
     node.with_mode("containerd's is", &runtime, 0o666, "containerd-socket").await?;
+    clients_of(&node, &runtime)?;
     node.with_mode("everybody may write the log", &folder.join("audit"), 0o777, "log").await?;
     let evidence = folder.join("evidence");
     node.with_mode("everybody may write evidence", &evidence, 0o777, "evidence").await?;
+    runtimes(&node)?;
+    verifiers(&node)?;
     policies(&node).await?;
-    snapshotter(&node)?;
+    sandbox_image(&node).await?;
+    tripwire(&mut node).await?;
     replaced(&node).await?;
     node.is_well().await?;
+    take_away(&mut node.stage);
+    node.warns("the registry is away", "registry", &["--network"])?;
     node.stage.kill_gate()?;
     node.fails("the gate does not run", "gate")
 }
@@ -140,6 +233,101 @@ fn kubelets(node: &mut Node) -> Outcome {
     node.kubelet.configure(&node.stage.socket(), "")
 }
 
+/// Another program of the node, and one of a pod, with containerd's socket open.
+fn clients_of(node: &Node, runtime: &Path) -> Outcome {
+    let mut agent = Agent::start(runtime)?;
+    node.warns("a program of the node is connected to containerd", "containerd-clients", &[])?;
+    agent.join_pod()?;
+    node.fails("a pod is", "containerd-clients")
+}
+
+/// A program with a socket open, gone when this is dropped.
+struct Agent {
+    process: Child,
+    group: Option<PathBuf>,
+}
+
+impl Agent {
+    fn start(socket: &Path) -> Result<Self, Failure> {
+        let stdin = Stdio::from(OwnedFd::from(UnixStream::connect(socket)?));
+        let process = Command::new("sleep").arg("600").stdin(stdin).spawn()?;
+        Ok(Self { process, group: None })
+    }
+
+    /// Moves it into a control group such as the kubelet makes for a pod.
+    fn join_pod(&mut self) -> Outcome {
+        let all = Path::new("/sys/fs/cgroup");
+        let is_unified = all.join("cgroup.procs").exists();
+        let base = if is_unified { all.to_owned() } else { all.join("pids") };
+        let group = base.join(format!("kubepods-doctor{}", std::process::id()));
+        fs::create_dir(&group)?;
+        fs::write(group.join("cgroup.procs"), self.process.id().to_string())?;
+        self.group = Some(group);
+        Ok(())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+        if let Some(group) = &self.group {
+            drop(fs::remove_dir(group));
+        }
+    }
+}
+
+fn runtimes(node: &Node) -> Outcome {
+    let line = |from: &str, to: &str| {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        move |text: &str| {
+            let lines = text.lines().map(|line| {
+                if line.trim_start().starts_with(&from) { to.clone() } else { line.to_owned() }
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        }
+    };
+    node.with_runtime(line("snapshotter =", "snapshotter = 'stargz'"), |node| {
+        node.fails("containerd has a lazy snapshotter", "snapshotter")
+    })?;
+    node.with_runtime(line("runtime_type =", "runtime_type = 'io.containerd.kata.v2'"), |node| {
+        node.warns("a handler runs images in a guest", "runtimes", &[])
+    })?;
+    node.with_runtime(line("config_path =", "config_path = '/etc/other'"), |node| {
+        node.warns("containerd has other mirrors", "mirrors", &[])
+    })?;
+    let unpack = "[[plugins.'io.containerd.transfer.v1.local'.unpack_config]]\n\
+        platform = 'linux'\nsnapshotter = 'stargz'\n";
+    node.with_runtime(
+        |text| format!("{text}\n{unpack}"),
+        |node| node.warns("the transfer service unpacks lazily", "pulls", &[]),
+    )
+}
+
+/// Programs that containerd runs as root to ask about images.
+fn verifiers(node: &Node) -> Outcome {
+    let folder = node.stage.folder().join("verifiers");
+    fs::create_dir(&folder)?;
+    let program = folder.join("sealgate-image-verifier");
+    fs::write(&program, "")?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let table = format!(
+        "[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = '{}'\n",
+        folder.display()
+    );
+    let writable = |node: &Node| {
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o777))?;
+        let found = node.fails("everybody may write a verifier", "image-verifier");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        found
+    };
+    node.with_runtime(|text| format!("{text}\n{table}"), writable)?;
+    node.with_runtime(
+        |text| format!("{text}\n{table}max_verifiers = 0\n"),
+        |node| node.fails("containerd does not run the gate's verifier", "image-verifier"),
+    )
+}
+
 async fn policies(node: &Node) -> Outcome {
     let stage = &node.stage;
     stage.write_policy("apiVersion: sealgate/v1\nkind: ImagePolcy\n")?;
@@ -155,33 +343,38 @@ async fn policies(node: &Node) -> Outcome {
     stage.signal("HUP")?;
     node.is_well().await?;
     // Without the policy of the sandbox image that the stage adds.
-    let anything = policy("{insecureAcceptAnything: true}");
+    let anything = policy("**", "{insecureAcceptAnything: true}");
     fs::write(stage.folder().join("policies/policy.yaml"), anything)?;
     node.fails("every policy accepts anything", "policy-proof")?;
     let ended = "{name: build, key: {files: [{file: build.pub, notAfter: 2020-01-01T00:00:00Z}]}}";
-    stage.write_policy(&policy(ended))?;
+    stage.write_policy(&policy("prod/**", ended))?;
     node.fails("a key has ended", "trust")?;
-    stage.write_policy(&strict())
+    stage.write_policy(&strict())?;
+    node.is_well().await.map(drop)
 }
 
-fn snapshotter(node: &Node) -> Outcome {
-    let file = node.stage.containerd.folder().join("config.toml");
-    let before = fs::read_to_string(&file)?;
-    let lazy: Vec<&str> =
-        before
-            .lines()
-            .map(|line| {
-                if line.trim().starts_with("snapshotter =") {
-                    "snapshotter = 'stargz'"
-                } else {
-                    line
-                }
-            })
-            .collect();
-    fs::write(&file, lazy.join("\n"))?;
-    let found = node.fails("containerd has a lazy snapshotter", "snapshotter");
-    fs::write(&file, before)?;
-    found
+/// A policy that does not admit the image of sandboxes, once the gate has taken it.
+async fn sandbox_image(node: &Node) -> Outcome {
+    let of_all = policy("**", "{name: build, key: {files: [build.pub]}}");
+    node.stage.write_policy_as_is(&of_all)?;
+    node.stage.signal("HUP")?;
+    node.settles("sandbox-image", "fail").await?;
+    node.fails("the sandbox image would be refused", "sandbox-image")?;
+    node.stage.write_policy(&strict())?;
+    node.stage.signal("HUP")?;
+    node.is_well().await.map(drop)
+}
+
+async fn tripwire(node: &mut Node) -> Outcome {
+    let is_connected = "nri.sock\"";
+    node.with_gate(is_connected, "nri.other\"").await?;
+    node.settles("nri", "fail").await?;
+    node.fails("containerd's NRI does not reach the gate", "nri")?;
+    node.with_gate("nri.other\"", "nri.sock\"\nnri.mode = \"off\"").await?;
+    node.settles("nri", "warn").await?;
+    node.warns("the tripwire is turned off", "nri", &[])?;
+    node.with_gate("\nnri.mode = \"off\"", "").await?;
+    node.is_well().await.map(drop)
 }
 
 async fn replaced(node: &Node) -> Outcome {
@@ -195,4 +388,40 @@ async fn replaced(node: &Node) -> Outcome {
     forwarder.abort();
     fs::rename(&aside, &own)?;
     found
+}
+
+/// What is said of the shipped units in a real systemd, as they are and changed in one way.
+pub fn units(machine: &Machine) -> Outcome {
+    let expect = |what: &str, expected: [&str; 2]| {
+        let output = machine.run(&["sealgate", "doctor", "--output", "json"])?;
+        let checks: Vec<Value> = serde_json::from_slice(&output.stdout)?;
+        let outcome = |id: &str| {
+            let check = checks.iter().find(|check| check["id"] == id);
+            check.and_then(|check| check["outcome"].as_str()).unwrap_or("no line")
+        };
+        let found = ["unit", "activation"].map(outcome);
+        ensure!(found == expected, "{what}: {found:?}, {checks:#?}");
+        println!("   doctor: {what}: unit {}, activation {}", found[0], found[1]);
+        Ok::<(), Failure>(())
+    };
+    expect("the units as shipped", ["ok", "ok"])?;
+    let folder = "/etc/systemd/system/sealgate.service.d";
+    let file = format!("{folder}/50-own.conf");
+    machine.done(&["mkdir", "-p", folder])?;
+    machine.done(&["sh", "-c", &format!("printf '[Service]\\nNice=1\\n' > {file}")])?;
+    expect("a drop-in that systemd has not read", ["warn", "ok"])?;
+    machine.done(&["systemctl", "daemon-reload"])?;
+    expect("a drop-in", ["ok", "ok"])?;
+    machine.done(&["chmod", "0666", &file])?;
+    expect("a drop-in that everybody may write", ["fail", "ok"])?;
+    let other = "printf '[Service]\\nExecStart=\\nExecStart=/bin/sleep 1\\n'";
+    machine.done(&["sh", "-c", &format!("{other} > {file} && chmod 0644 {file}")])?;
+    machine.done(&["systemctl", "daemon-reload"])?;
+    expect("a drop-in that starts another program", ["fail", "ok"])?;
+    machine.done(&["rm", "-r", folder])?;
+    machine.done(&["systemctl", "daemon-reload"])?;
+    machine.done(&["systemctl", "disable", "sealgate.socket"])?;
+    expect("a socket that is not enabled", ["ok", "fail"])?;
+    machine.done(&["systemctl", "enable", "sealgate.socket"])?;
+    expect("the units as shipped", ["ok", "ok"])
 }

@@ -3,7 +3,9 @@
 //! no pods.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -21,6 +23,8 @@ const EVERY: Duration = Duration::from_millis(500);
 pub struct Kubelet {
     folder: PathBuf,
     process: Option<Child>,
+    /// A socket that it has open.
+    connected: Option<PathBuf>,
     calls: JoinHandle<()>,
 }
 
@@ -40,7 +44,7 @@ impl Kubelet {
                 tokio::time::sleep(EVERY).await;
             }
         });
-        let mut kubelet = Self { folder, process: None, calls };
+        let mut kubelet = Self { folder, process: None, connected: None, calls };
         kubelet.configure(&stage.socket(), "")?;
         kubelet.restart(&[])?;
         Ok(kubelet)
@@ -61,15 +65,24 @@ impl Kubelet {
         self.folder.join("conf.d")
     }
 
+    /// Has this socket open from its next start on, as a kubelet's cAdvisor has containerd's.
+    pub fn connect(&mut self, socket: &Path) {
+        self.connected = Some(socket.to_owned());
+    }
+
     /// Starts the process anew, with more arguments.
     pub fn restart(&mut self, more: &[&str]) -> Outcome {
         self.stop();
         let at = |name: &str| self.folder.join(name).display().to_string();
+        let stdin = match &self.connected {
+            Some(socket) => Stdio::from(OwnedFd::from(UnixStream::connect(socket)?)),
+            None => Stdio::null(),
+        };
         let process = Command::new(at("kubelet"))
             .arg(format!("--config={}", at("config.yaml")))
             .args(["--config-dir", &at("conf.d")])
             .args(more)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::acts::eventually;
+use crate::doctor;
 use crate::ensure;
 use crate::fixtures;
 use crate::raw::Raw;
@@ -224,6 +225,7 @@ pub async fn systemd_unit() -> Outcome {
     refresh::refreshed(&machine).await?;
     killed(&machine, &socket, held.ino()).await?;
     with_a_runtime(&machine, &socket).await?;
+    doctor::units(&machine)?;
 
     machine.done(&["systemctl", "stop", "sealgate.service"])?;
     let result = machine.property("sealgate.service", "Result");

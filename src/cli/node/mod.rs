@@ -2,3 +2,4 @@
 
 pub(super) mod canary;
 pub(super) mod doctor;
+mod registries;

@@ -1,0 +1,28 @@
+//! What the gate says of the runtime's own doings: the image that it makes sandboxes of
+//! ([`SandboxStatus`]), and whether it asks before it makes a container ([`NriStatus`]).
+
+use serde::{Deserialize, Serialize};
+
+/// The image of pods' sandboxes, when it was looked at last; neither before it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxStatus {
+    /// The image that is admitted.
+    pub image: Option<String>,
+    /// Why none is: no pod starts.
+    pub error: Option<String>,
+}
+
+/// The tripwire in the runtime, which asks the gate before it makes a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NriStatus {
+    /// `nri.mode`.
+    pub mode: String,
+    /// Whether the runtime asks.
+    pub connected: bool,
+    /// Why it does not.
+    pub error: Option<String>,
+    /// Containers that it asked about since the start.
+    pub asked: u64,
+    /// Containers that were refused since the start: they were created around the gate.
+    pub refused: u64,
+}
