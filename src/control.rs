@@ -1,9 +1,11 @@
-//! The control socket: what `sealgate status` and `sealgate cache flush` say to the running gate.
+//! The control socket: what `sealgate status`, containerd's image verifier and others say to the
+//! running gate.
 //!
 //! One JSON object and a newline each way, then the connection ends. [`Request`] and [`Status`] are
-//! the words, [`serve`] the gate's side, [`ask`] the operator's. Nothing that is asked here can
-//! admit an image.
+//! the words, [`serve`] the gate's side, [`ask`] the operator's. Nothing that is asked here makes
+//! the gate admit an image that its policies do not.
 
+mod error;
 mod node;
 
 use std::future::Future;
@@ -11,6 +13,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -18,14 +22,21 @@ use tokio::net::UnixStream;
 use crate::cri::{Reevaluated, Refreshes, Remembered};
 use crate::proxy::{self, ConnectionCounts, Listener};
 
+pub use error::ControlError;
 pub use node::{NriStatus, SandboxStatus};
 
-/// Longest request: the words are a dozen bytes.
+/// Longest request: an image's name and digest have at most some hundred bytes.
 const REQUEST_MAX: u64 = 4 << 10;
 /// Longest answer that the operator's side reads; a status is under 2 KiB.
 const ANSWER_MAX: u64 = 256 << 10;
 /// How long one conversation may take: both sides are on this node.
 const TALK_LIMIT: Duration = Duration::from_secs(5);
+/// How long an answer about an image may take, for which a registry may have to be asked: containerd
+/// ends a verifier after 10 s (`per_verifier_timeout`).
+const VERIFY_LIMIT: Duration = Duration::from_secs(9);
+/// Most conversations at once: as many as a node pulls images, about each of which the image
+/// verifier asks, and an operator.
+const TALKS_MAX: usize = 128;
 
 /// Pause after a failed accept: out of file descriptors does not get better by asking at once.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -45,7 +56,7 @@ impl Default for Options {
 }
 
 /// What an operator can ask of the running gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
     /// How it is.
@@ -58,6 +69,25 @@ pub enum Request {
     ClockLower,
     /// Read the policies and keys again, and say whether they are in force.
     Reload,
+    /// Decide whether the runtime may bring an image.
+    VerifyImage {
+        /// Its name, as the runtime was told it.
+        name: String,
+        /// The digest that the runtime resolved it to.
+        digest: String,
+    },
+}
+
+impl Request {
+    /// How long its answer may take.
+    const fn patience(&self) -> Duration {
+        match self {
+            Self::VerifyImage { .. } => VERIFY_LIMIT,
+            Self::Status | Self::Canary | Self::CacheFlush | Self::ClockLower | Self::Reload => {
+                TALK_LIMIT
+            }
+        }
+    }
 }
 
 /// How the gate is.
@@ -324,72 +354,50 @@ pub enum Answer {
         /// Why a change of what is denied is not on record; none when it is, or nothing changed.
         not_recorded: Option<String>,
     },
+    /// To [`Request::VerifyImage`]: it may; why.
+    MayBring(String),
+    /// To [`Request::VerifyImage`]: it may not.
+    MayNotBring {
+        /// The reason code.
+        code: String,
+        /// The reason.
+        message: String,
+    },
     /// The request was understood and could not be done; why.
     NotDone(String),
     /// The request was not understood.
     Unknown(String),
 }
 
-/// Why the gate could not be asked.
-#[derive(Debug)]
-pub enum ControlError {
-    /// Nobody listens, or this user may not connect.
-    Connect(io::Error),
-    /// The conversation broke off.
-    Talk(io::Error),
-    /// It took longer than five seconds.
-    Slow,
-    /// The connection ended without an answer.
-    Unanswered,
-    /// The answer is none.
-    Malformed,
-}
-
-impl std::fmt::Display for ControlError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Connect(error) => {
-                write!(
-                    f,
-                    "the gate does not answer ({error}); is sealgate.service running, and are you \
-                     root?"
-                )
-            }
-            Self::Talk(error) => write!(f, "the gate broke off ({error})"),
-            Self::Slow => f.write_str("the gate did not answer within 5 s"),
-            Self::Unanswered => {
-                f.write_str("the gate gave no answer; it may be busy or stopping: see its journal")
-            }
-            Self::Malformed => {
-                f.write_str("the gate's answer cannot be read; is it of the same version?")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ControlError {}
-
 /// Answers requests on `listener` for ever, of processes of these users alone.
 ///
-/// One conversation at a time: nobody but an operator talks here.
+/// Many conversations at once: the image verifier may ask about each image that a node pulls.
 pub async fn serve<F, A>(listener: Listener, allowed_uids: &[u32], answer: F)
 where
     F: Fn(Request) -> A,
     A: Future<Output = Answer>,
 {
+    let mut talks = FuturesUnordered::new();
     loop {
-        match listener.accept().await {
-            Ok(stream) if proxy::admits(&stream, allowed_uids) => {
-                if tokio::time::timeout(TALK_LIMIT, talk(stream, &answer)).await.is_err() {
-                    tracing::debug!("a control conversation took too long");
+        tokio::select! {
+            accepted = listener.accept(), if talks.len() < TALKS_MAX => match accepted {
+                Ok(stream) if proxy::admits(&stream, allowed_uids) => {
+                    talks.push(talk(stream, &answer));
                 }
-            }
-            Ok(_) => {
-                tracing::warn!("a process without the right to it connected to the control socket")
-            }
-            Err(error) => {
-                tracing::error!(%error, "the control socket failed; trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                Ok(_) => {
+                    tracing::warn!(
+                        "a process without the right to it connected to the control socket"
+                    )
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the control socket failed; trying again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(ended) = talks.next(), if !talks.is_empty() => {
+                if ended.is_err() {
+                    tracing::debug!("a control conversation broke off or took too long");
+                }
             }
         }
     }
@@ -402,14 +410,15 @@ where
 {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(read.take(REQUEST_MAX)).read_line(&mut line).await?;
-    let answer = match serde_json::from_str(&line) {
-        Ok(request) => answer(request).await,
+    let mut asked = BufReader::new(read.take(REQUEST_MAX));
+    tokio::time::timeout(TALK_LIMIT, asked.read_line(&mut line)).await??;
+    let answer = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => tokio::time::timeout(request.patience(), answer(request)).await?,
         Err(error) => Answer::Unknown(error.to_string()),
     };
     let mut bytes = serde_json::to_vec(&answer).unwrap_or_default();
     bytes.push(b'\n');
-    write.write_all(&bytes).await
+    tokio::time::timeout(TALK_LIMIT, write.write_all(&bytes)).await?
 }
 
 /// Asks the gate that listens on `socket`.
@@ -417,9 +426,10 @@ where
 /// # Errors
 /// [`ControlError`] when it could not be asked.
 pub async fn ask(socket: &Path, request: Request) -> Result<Answer, ControlError> {
-    tokio::time::timeout(TALK_LIMIT, converse(socket, request))
+    let limit = request.patience();
+    tokio::time::timeout(limit, converse(socket, request))
         .await
-        .unwrap_or(Err(ControlError::Slow))
+        .unwrap_or(Err(ControlError::Slow(limit)))
 }
 
 async fn converse(socket: &Path, request: Request) -> Result<Answer, ControlError> {

@@ -10,6 +10,7 @@ mod known_time;
 mod noted;
 mod reload;
 mod sandbox_image;
+mod sandbox_seen;
 mod signals;
 mod status;
 mod time;
@@ -27,8 +28,7 @@ use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::containerd::Runtime;
 use crate::control;
-use crate::cri::Calls;
-use crate::cri::{Gate, Parts, Recorder};
+use crate::cri::{Calls, Gate, Parts, Recorder};
 use crate::evidence_store::{self, Store};
 use crate::image::Platform;
 use crate::loader::FolderState;
@@ -105,7 +105,7 @@ struct Daemon {
     /// Why the latest time on record is not kept; none when it is.
     floor_error: Mutex<Option<String>>,
     tripwire: Arc<Tripwire>,
-    sandbox_image: sandbox_image::SandboxImage,
+    sandbox_image: sandbox_seen::SandboxImage,
     /// The gate's test of itself.
     canary: canary_memory::Canary,
 }
@@ -171,11 +171,8 @@ async fn serve(
     let daemon = Arc::new(build(settings, config, socket)?);
     let opening = tokio::spawn(open_store(Arc::clone(&daemon.gate), settings.evidence.clone()));
     let cri = listener("the CRI socket", &settings.listen, inherited.socket(systemd::CRI))?;
-    let control = listener(
-        "the control socket",
-        &control_options(settings),
-        inherited.socket(systemd::CONTROL),
-    )?;
+    let own = control_options(settings);
+    let control = listener("the control socket", &own, inherited.socket(systemd::CONTROL))?;
     warn_of_unknown_sockets(&inherited);
     let (drain, told_to_drain) = oneshot::channel::<()>();
     let calls = intercepted(&daemon)?;
@@ -365,7 +362,7 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
         policy: Mutex::new(PolicyState { noted, reload_error: None, seen }),
         floor_error,
         tripwire: Arc::default(),
-        sandbox_image: sandbox_image::SandboxImage::default(),
+        sandbox_image: sandbox_seen::SandboxImage::default(),
         canary: canary_memory::Canary::new(socket),
     })
 }

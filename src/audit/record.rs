@@ -115,6 +115,9 @@ pub enum Call {
     ImageVolume,
     /// A container is started.
     StartContainer,
+    /// The runtime's image verifier asks before an image is brought, by a pull that did not come
+    /// through the gate.
+    ImageVerifier,
     /// Another method that brings content, named in [`Record::method`].
     Other,
 }
@@ -399,6 +402,7 @@ impl fmt::Display for Call {
             Self::CreateContainer => "CreateContainer",
             Self::ImageVolume => "ImageVolume",
             Self::StartContainer => "StartContainer",
+            Self::ImageVerifier => "ImageVerifier",
             Self::Other => "Other",
         })
     }

@@ -29,6 +29,8 @@ pub(super) fn lower(settings: &Settings, screen: &mut Screen) -> Exit {
             | Answer::Tested(_)
             | Answer::Flushed(_)
             | Answer::Reloaded { .. }
+            | Answer::MayBring(_)
+            | Answer::MayNotBring { .. }
             | Answer::Unknown(_),
         ) => {
             screen.complain("the gate did not understand; is it of the same version?");

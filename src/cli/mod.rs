@@ -16,7 +16,8 @@ mod trust;
 mod verify;
 mod verify_bundle;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -115,6 +116,16 @@ enum Command {
     #[command(after_help = "Examples:\n  sealgate canary\n  sealgate canary --output json | jq \
             .doubts")]
     Canary(NoOptions),
+    /// Answer containerd's image verifier (bindir), by what the running gate decides.
+    ///
+    /// containerd 2.0 and later asks each program in its folder before the transfer service pulls:
+    /// put the program there under the name sealgate-image-verifier. Exit code 0 when the image may
+    /// be pulled; the reason is on standard output.
+    #[command(after_help = "Examples:\n  \
+        ln -s /usr/bin/sealgate /opt/containerd/image-verifier/bin/sealgate-image-verifier\n  \
+        sealgate image-verifier -name registry.example.com/prod/app:1.2 -digest sha256:0123… \\\n    \
+        -stdin-media-type application/vnd.oci.descriptor.v1+json < descriptor.json")]
+    ImageVerifier(node::image_verifier::Options),
     /// What the running gate remembers.
     #[command(subcommand)]
     Cache(CacheCommand),
@@ -208,7 +219,7 @@ enum TrustCommand {
 #[must_use]
 pub fn main() -> ExitCode {
     daemon::hide_memory();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(arguments(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
             // The message repeats the argument, which may come from a record that an attacker wrote
@@ -238,6 +249,7 @@ pub fn main() -> ExitCode {
         | Command::Status
         | Command::Doctor(_)
         | Command::Canary(_)
+        | Command::ImageVerifier(_)
         | Command::Cache(_)
         | Command::Clock(_)
         | Command::Trust(_)
@@ -248,6 +260,9 @@ pub fn main() -> ExitCode {
             settings.registry.inherit(&daemon::environment());
             run(cli.command, &settings, &cli.config, &mut screen)
         }
+        Err(error) if matches!(cli.command, Command::ImageVerifier(_)) => {
+            node::image_verifier::say(Exit::Unable, &error.to_string(), &mut screen)
+        }
         Err(error) => {
             screen.complain(&error.to_string());
             Exit::Unable
@@ -256,7 +271,17 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-fn run(command: Command, settings: &Settings, path: &std::path::Path, screen: &mut Screen) -> Exit {
+/// The command line; containerd runs its image verifiers with arguments of its own.
+fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = given.collect();
+    let program = arguments.first().map(Path::new).and_then(Path::file_name);
+    if program.is_some_and(|name| name == node::image_verifier::PROGRAM) {
+        arguments.insert(1, "image-verifier".into());
+    }
+    arguments
+}
+
+fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) -> Exit {
     match command {
         Command::Run => match daemon::run(settings, path) {
             Ok(()) => Exit::Done,
@@ -276,11 +301,32 @@ fn run(command: Command, settings: &Settings, path: &std::path::Path, screen: &m
         Command::Status => status::run(settings, screen),
         Command::Doctor(options) => node::doctor::run(&options, settings, screen),
         Command::Canary(NoOptions {}) => node::canary::run(settings, screen),
+        Command::ImageVerifier(options) => node::image_verifier::run(&options, settings, screen),
         Command::Cache(CacheCommand::Flush(NoOptions {})) => cache::flush(settings, screen),
         Command::Clock(ClockCommand::Lower(NoOptions {})) => clock::lower(settings, screen),
         Command::Trust(TrustCommand::Update(options)) => trust::update(&options, settings, screen),
         Command::Evidence(command) => evidence::run(&command, settings, screen),
         Command::Trust(TrustCommand::List(NoOptions {})) => trust::list(settings, screen),
         Command::Completion(options) => completion::run(&options, Cli::command(), screen),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(arguments(words.iter().map(OsString::from))).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_program_is_a_verifier_by_its_name_with_containerds_own_arguments() {
+        let words = ["-name", "a.test/x:1", "-digest", "sha256:0", "-stdin-media-type", "x"];
+        let by_name = "/opt/containerd/image-verifier/bin/sealgate-image-verifier";
+        for program in [&[by_name][..], &["sealgate", "image-verifier"]] {
+            let command = parsed(&[program, &words].concat()).unwrap();
+            assert!(matches!(command, Command::ImageVerifier(_)), "{command:?}");
+        }
+        assert!(parsed(&[&["sealgate"][..], &words].concat()).is_err());
     }
 }

@@ -8,6 +8,7 @@ use lru::LruCache;
 
 use super::canary::Canary;
 use super::content_cache::ContentCache;
+use super::pending_pulls::PendingPulls;
 use super::tag_naming::TagNaming;
 use super::{Limits, MemoryOptions, Reevaluated, Refreshes};
 use crate::clock::Clock;
@@ -36,6 +37,8 @@ pub struct Gate {
     canary: Arc<Canary>,
     /// With the generations of the documents and keys that it was admitted under.
     pub(super) proven: Mutex<LruCache<String, PolicyMark>>,
+    /// What the runtime has been told to pull.
+    pub(super) pending_pulls: PendingPulls,
     /// Held while the image of sandboxes is brought.
     pub(super) sandbox_pull: tokio::sync::Mutex<()>,
 }
@@ -127,6 +130,7 @@ impl Gate {
             proven: Mutex::new(LruCache::new(
                 NonZeroUsize::new(PROVEN_MAX).unwrap_or(NonZeroUsize::MIN),
             )),
+            pending_pulls: PendingPulls::default(),
             sandbox_pull: tokio::sync::Mutex::new(()),
         }
     }

@@ -15,12 +15,13 @@ mod gate;
 mod housekeeping;
 mod local_image;
 mod pending_creates;
+mod pending_pulls;
 mod pull_decision;
 mod record;
 mod sandbox_image;
 mod tag_naming;
 
-pub use calls::Calls;
+pub use calls::{Calls, MayBring, verify_image};
 pub use canary::{Canary, ExpectedCanary};
 pub use container_proof::{CreatedContainer, CreatedVolume, ProvenBefore};
 pub use forwarded_pull::ForwardedPull;

@@ -94,6 +94,7 @@ impl Gate {
             let ask = PullRequest { image, pod, auth: None, deadline };
             let mut timings = Timings::start(gate.clock());
             let permit = Box::pin(gate.admit_pull(&ask, &mut timings)).await?;
+            let _pending = gate.pending_pulls.begin(permit.pinned());
             let answered = gate.runtime.pull(&permit.pinned(), PULL_MAX).await?;
             let target = permit.target();
             let content = gate.prove_pull(target, &answered, &gate.policy()).await?;

@@ -1,49 +1,16 @@
 //! The image of pods' sandboxes, looked at before the first pod wants it
-//! ([`Daemon::keep_sandbox_image`]), and what was seen of it ([`SandboxImage`]).
+//! ([`Daemon::keep_sandbox_image`]).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use super::Daemon;
-use crate::control::SandboxStatus;
 use crate::cri::{Gate, Recorder, Refusal, SandboxRequest};
 
 /// How often it is looked at, where it was not admitted.
 const AGAIN: Duration = Duration::from_secs(30);
 /// And where it was: a restart of containerd may change which image it is.
 const EVERY: Duration = Duration::from_secs(300);
-
-/// What was seen of the image when it was looked at last.
-#[derive(Debug, Default)]
-pub(super) struct SandboxImage {
-    seen: Mutex<Option<Result<String, String>>>,
-    /// The documents have changed.
-    again: Notify,
-}
-
-impl SandboxImage {
-    /// Has it looked at once more.
-    pub(super) fn look_again(&self) {
-        self.again.notify_one();
-    }
-
-    /// How it stands, for operators.
-    pub(super) fn status(&self) -> SandboxStatus {
-        match self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            None => SandboxStatus::default(),
-            Some(Ok(image)) => SandboxStatus { image: Some(image), error: None },
-            Some(Err(why)) => SandboxStatus { image: None, error: Some(why) },
-        }
-    }
-
-    /// Notes what was seen, and says whether that is news.
-    fn note(&self, outcome: &Result<String, String>) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.replace(outcome.clone()).as_ref() != Some(outcome)
-    }
-}
 
 impl Daemon {
     /// Has the image of sandboxes on the node before a pod wants it, and says when it would be
@@ -59,7 +26,7 @@ impl Daemon {
                 }
             }
             // Whichever comes first.
-            drop(tokio::time::timeout(pause, self.sandbox_image.again.notified()).await);
+            drop(tokio::time::timeout(pause, self.sandbox_image.again()).await);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What the running gate says of itself, to operators (`sealgate status`) and to monitors. It
-//! decides nothing.
+//! What the running gate says of itself, to operators (`sealgate status`) and to monitors, and of an
+//! image to containerd's image verifier. It decides nothing.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -11,13 +11,17 @@ use crate::control::{
     Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, NriStatus, PolicyStatus,
     RefreshStatus, RejudgeStatus, Request, RuntimeStatus, Status, TrustStatus,
 };
-use crate::cri::{BySource, Decided};
+use crate::cri::{BySource, Decided, MayBring, verify_image};
 use crate::metrics::{self, Decisions, Readings, Sources};
 use crate::nri::{Mode, TripwireHealth};
 
 /// How long an operator waits for the runtime: it answers in a millisecond, and one that hangs must
 /// not hide all the rest.
 const RUNTIME_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a decision for the verifier may take: containerd ends a verifier after 10 s
+/// (`per_verifier_timeout`), and a record may take 2 s to reach the disk.
+const DECIDE_WITHIN: Duration = Duration::from_secs(6);
 
 impl Daemon {
     /// Answers an operator.
@@ -39,6 +43,27 @@ impl Daemon {
             }
             Request::ClockLower => self.lower_clock().await,
             Request::Reload => self.reload_now().await,
+            Request::VerifyImage { name, digest } => self.verify_image(&name, &digest).await,
+        }
+    }
+
+    /// Whether the runtime may bring this image.
+    async fn verify_image(&self, name: &str, digest: &str) -> Answer {
+        let within = DECIDE_WITHIN.min(self.gate.limits().decision());
+        let deadline = CLOCK.steady() + within;
+        let asked = (&*self.gate, &*self.recorder);
+        match verify_image(asked, (name, digest), deadline).await {
+            Ok(why) => {
+                let message = match why {
+                    MayBring::Decided => "admitted by policy",
+                    MayBring::Forwarded => "decided on in the pull that is under way",
+                };
+                Answer::MayBring(message.to_owned())
+            }
+            Err(refusal) => Answer::MayNotBring {
+                code: refusal.code().to_owned(),
+                message: refusal.to_string(),
+            },
         }
     }
 

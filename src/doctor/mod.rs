@@ -26,5 +26,5 @@ pub use files::{Sockets, audit_log, disk, evidence, sockets};
 pub use gate::{clock, gate};
 pub use kubelets::kubelets;
 pub use policies::{images, policies};
-pub use registries::{Asked, one_of_each, registries};
+pub use registries::{AskedRegistry, one_of_each, registries};
 pub use units::{PROPERTIES, SERVICE, SOCKET, units};

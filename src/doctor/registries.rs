@@ -12,7 +12,7 @@ const REGISTRIES_MAX: usize = 16;
 
 /// One registry that was asked for an image of the node.
 #[derive(Debug)]
-pub struct Asked {
+pub struct AskedRegistry {
     /// The registry.
     pub host: String,
     /// The image.
@@ -44,12 +44,12 @@ pub fn one_of_each(names: &[String]) -> (Vec<Reference>, usize) {
 
 /// One line for each registry; `left` is how many were not asked.
 #[must_use]
-pub fn registries(asked: &[Asked], left: usize) -> Vec<Check> {
+pub fn registries(asked: &[AskedRegistry], left: usize) -> Vec<Check> {
     let id = "registry";
     let mut checks: Vec<Check> = asked
         .iter()
         .map(|asked| {
-            let Asked { host, image, failure } = asked;
+            let AskedRegistry { host, image, failure } = asked;
             match failure {
                 None => Check::ok(id, format!("{host} answers, and shows {image}")),
                 Some((Class::Absent, _)) => {
@@ -91,7 +91,7 @@ mod tests {
         let many: Vec<String> =
             (0..REGISTRIES_MAX + 3).map(|number| format!("r{number}.test/x:1")).collect();
         assert_eq!(one_of_each(&many).1, 3);
-        let asked = |class: Option<Class>| Asked {
+        let asked = |class: Option<Class>| AskedRegistry {
             host: "a.test".to_owned(),
             image: "a.test/x:1".to_owned(),
             failure: class.map(|class| (class, "why".to_owned())),

@@ -44,7 +44,7 @@ const ENTRY: usize = 16;
 const ATTRIBUTE: usize = 4;
 
 /// The socket that is looked for: by its path as it was bound, or by its file.
-struct Wanted<'p> {
+struct SoughtSocket<'p> {
     path: &'p [u8],
     inode: u32,
     device: u32,
@@ -52,7 +52,7 @@ struct Wanted<'p> {
 
 /// One socket.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Entry<'b> {
+struct SocketEntry<'b> {
     state: u8,
     name: &'b [u8],
     file: Option<(u32, u32)>,
@@ -66,7 +66,7 @@ struct Entry<'b> {
 /// What the system answered: a kernel without `unix_diag`, a path that is not there.
 pub(super) fn peers(path: &Path) -> io::Result<Option<Vec<u32>>> {
     let metadata = std::fs::metadata(path)?;
-    let wanted = Wanted {
+    let wanted = SoughtSocket {
         path: path.as_os_str().as_bytes(),
         inode: low(metadata.ino()),
         device: kernel_device(metadata.dev()),
@@ -96,8 +96,8 @@ pub(super) fn peers(path: &Path) -> io::Result<Option<Vec<u32>>> {
     Err(io::Error::other("the kernel's list of sockets does not end"))
 }
 
-impl Wanted<'_> {
-    fn is(&self, entry: &Entry<'_>) -> bool {
+impl SoughtSocket<'_> {
+    fn is(&self, entry: &SocketEntry<'_>) -> bool {
         let name = entry.name.strip_suffix(&[0]).unwrap_or(entry.name);
         name == self.path || entry.file == Some((self.inode, self.device))
     }
@@ -120,7 +120,7 @@ fn request() -> Vec<u8> {
 }
 
 /// Reads the messages of one piece of the answer; whether it was the last.
-fn read(mut bytes: &[u8], on: &mut impl FnMut(&Entry<'_>)) -> io::Result<bool> {
+fn read(mut bytes: &[u8], on: &mut impl FnMut(&SocketEntry<'_>)) -> io::Result<bool> {
     let malformed = || io::Error::other("the kernel's list of sockets is not understood");
     while !bytes.is_empty() {
         let length = usize::try_from(u32_at(bytes, 0).ok_or_else(malformed)?).unwrap_or(usize::MAX);
@@ -140,8 +140,8 @@ fn read(mut bytes: &[u8], on: &mut impl FnMut(&Entry<'_>)) -> io::Result<bool> {
     Ok(false)
 }
 
-fn entry(body: &[u8]) -> Option<Entry<'_>> {
-    let mut entry = Entry { state: *body.get(2)?, ..Entry::default() };
+fn entry(body: &[u8]) -> Option<SocketEntry<'_>> {
+    let mut entry = SocketEntry { state: *body.get(2)?, ..SocketEntry::default() };
     let mut rest = body.get(ENTRY..)?;
     while !rest.is_empty() {
         let length = usize::from(u16_at(rest, 0)?);
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_cut_or_refused_is_an_error() {
-        let mut none = |_: &Entry<'_>| {};
+        let mut none = |_: &SocketEntry<'_>| {};
         let message = |kind: u16, body: &[u8]| {
             let length = u32::try_from(HEADER + body.len()).unwrap();
             [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), &[0; 10], body].concat()

@@ -35,7 +35,7 @@ impl Kubelet {
         fs::create_dir_all(folder.join("conf.d"))?;
         let program = folder.join("kubelet");
         // The kernel names a process after the script that it is started as.
-        fs::write(&program, "#!/bin/sh\nwhile :; do sleep 1; done\n")?;
+        fs::write(&program, "#!/bin/sh\nwhile :; do sleep 1 </dev/null; done\n")?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
         let cri = Cri::new(&stage.socket(), &folder);
         let calls = tokio::spawn(async move {

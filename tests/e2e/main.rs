@@ -49,6 +49,7 @@ mod freshness;
 mod frozen;
 mod hanging;
 mod herd;
+mod image_verifier;
 mod kept;
 mod keyless;
 mod kubelet;

@@ -7,9 +7,9 @@ use std::pin::Pin;
 use crate::stage::Outcome;
 use crate::{
     access, airgap, bypass, canary, channel, client, crash, creating, damage, demo, disk, doctor,
-    faults, floods, forms, freshness, hanging, herd, keyless, lying, mirrored, moving, neighbours,
-    nri, observe, offline, outage, power, pulling, requests, rules, sandbox, secrets, service,
-    starting, unit, upgrade, volumes, words,
+    faults, floods, forms, freshness, hanging, herd, image_verifier, keyless, lying, mirrored,
+    moving, neighbours, nri, observe, offline, outage, power, pulling, requests, rules, sandbox,
+    secrets, service, starting, unit, upgrade, volumes, words,
 };
 
 /// A scenario under way.
@@ -478,6 +478,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "old evidence admits and the registry is asked behind it: renewed, withdrawn, or left as \
          it is",
         freshness::refreshed
+    ),
+    scenario!(
+        "image-verifier",
+        "what ctr pulls meets the gate's policy and memory through containerd's image verifier; with \
+         the gate down nothing is pulled",
+        image_verifier::image_verifier
     ),
     scenario!(
         "nri",

@@ -20,7 +20,7 @@ const SYSTEMD: &str = "/run/systemd/system";
 /// What else says that the clock is kept right: systemd-timesyncd, and the two names of chrony.
 const SYNCHRONIZED: [&str; 3] =
     ["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/chronyd.pid"];
-/// How many matters there are, for the bar.
+/// How many matters there are beside the registries, for the bar.
 const STEPS: u64 = 7;
 
 /// What else to look at.
@@ -36,14 +36,15 @@ pub(in crate::cli) struct Options {
 struct Looked<'s> {
     screen: &'s mut Screen,
     checks: Vec<Check>,
-    steps: u64,
+    /// How many steps are done, of how many.
+    steps: (u64, u64),
 }
 
 impl Looked<'_> {
     fn at(&mut self, more: impl IntoIterator<Item = Check>) {
         self.checks.extend(more);
-        self.steps += 1;
-        self.screen.progress("looking", self.steps, STEPS);
+        self.steps.0 += 1;
+        self.screen.progress("looking", self.steps.0, self.steps.1);
     }
 }
 
@@ -64,7 +65,8 @@ pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut S
 }
 
 async fn look(options: &Options, settings: &Settings, screen: &mut Screen) -> Vec<Check> {
-    let mut looked = Looked { screen, checks: Vec::new(), steps: 0 };
+    let steps = (0, STEPS + u64::from(options.network));
+    let mut looked = Looked { screen, checks: Vec::new(), steps };
     let root = Path::new("/");
     let (gate, runtime) = (&settings.listen.socket, &settings.runtime.socket);
     looked.at(doctor::kubelets(&kubelet::find(root), gate));

@@ -2,4 +2,5 @@
 
 pub(super) mod canary;
 pub(super) mod doctor;
+pub(super) mod image_verifier;
 mod registries;

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use crate::config::Settings;
 use crate::daemon::CLOCK;
-use crate::doctor::{self, Asked, Check};
+use crate::doctor::{self, AskedRegistry, Check};
 use crate::registry::{Access, Registry};
 
 /// How long all registries together get.
@@ -28,7 +28,7 @@ pub(super) async fn ask(settings: &Settings, names: &[String]) -> Vec<Check> {
     let asked = join_all(images.iter().map(async |image| {
         let session = registry.session(&Access::default(), until);
         let failure = session.resolve(image).await.err();
-        Asked {
+        AskedRegistry {
             host: image.runtime_repository().host().to_owned(),
             image: image.to_string(),
             failure: failure.map(|error| (error.class(), error.to_string())),

@@ -5,6 +5,7 @@
 
 mod create_container;
 mod host_access;
+mod image_verifier;
 mod interceptor;
 mod message;
 mod profile;
@@ -15,6 +16,8 @@ mod steering;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub use image_verifier::{MayBring, verify_image};
 
 use super::record::answer::RecordedAnswer;
 use super::{AuditEvent, Gate, PendingCreates, Recorder, Refusal, ask, observe};

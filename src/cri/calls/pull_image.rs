@@ -100,6 +100,7 @@ async fn decide_and_forward(
     let (left, late) = deadline.left_or_observed(&calls.gate, policy)?;
     late.into_iter().for_each(|observed| event.observed(observed));
     let path = OwnedMethod::PullImage.path();
+    let _pending = pull.target().map(|target| calls.gate.pending_pulls.begin(target.pinned()));
     let reply = event
         .timings
         .time("forward", call.upstream.unary(path, &call.headers, &message, left))

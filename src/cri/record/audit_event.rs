@@ -49,6 +49,11 @@ impl AuditEvent {
         self.id
     }
 
+    /// Notes by which call it was asked.
+    pub(in crate::cri) fn call(&mut self, call: Call) {
+        self.call = call;
+    }
+
     /// Notes what a pull was permitted on.
     pub fn admitted_pull(&mut self, permit: &PullPermit) {
         self.digest = Some(permit.admission().permit().pinned().clone());
