@@ -9,7 +9,7 @@ use std::error::Error;
 const FOLDER: &str = "proto";
 
 /// Every protocol file, each with a package of its own.
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "cri.proto",
     "asked.proto",
     "nri.proto",
@@ -20,6 +20,8 @@ const FILES: [&str; 10] = [
     "containerd_containers.proto",
     "containerd_snapshots.proto",
     "containerd_namespaces.proto",
+    "containerd_events.proto",
+    "containerd_event_types.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -7,6 +7,7 @@
 
 mod error;
 mod node;
+mod swept;
 
 use std::future::Future;
 use std::io;
@@ -23,7 +24,8 @@ use crate::cri::{Reevaluated, Refreshes, Remembered};
 use crate::proxy::{self, ConnectionCounts, Listener};
 
 pub use error::ControlError;
-pub use node::{NriStatus, SandboxStatus};
+pub use node::{AuditStatus, NriStatus, SandboxStatus};
+pub use swept::SweptPage;
 
 /// Longest request: an image's name and digest have at most some hundred bytes.
 const REQUEST_MAX: u64 = 4 << 10;
@@ -65,6 +67,13 @@ pub enum Request {
     Canary,
     /// Forget every verdict, and have registries asked before evidence on disk counts.
     CacheFlush,
+    /// Go over everything in the runtime now.
+    Sweep,
+    /// How far that is, and what the last time found: so many rows, from this one on.
+    Swept {
+        /// The first row that is wanted.
+        from: usize,
+    },
     /// Judge as of what the clock says, although something was recorded at a later time.
     ClockLower,
     /// Read the policies and keys again, and say whether they are in force.
@@ -305,29 +314,6 @@ impl From<ConnectionCounts> for ConnectionStatus {
     }
 }
 
-/// The audit log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditStatus {
-    /// Whether the last record could be written, and none is overdue.
-    pub healthy: bool,
-    /// Why not.
-    #[serde(default)]
-    pub error: Option<String>,
-    /// Who else could write the log.
-    #[serde(default)]
-    pub exposed: Option<String>,
-    /// Records written since the start.
-    pub written: u64,
-    /// Records that could not be written since the start.
-    pub failed: u64,
-    /// Records that the disk did not take in time since the start.
-    #[serde(default)]
-    pub late: u64,
-    /// Records that wait for the disk.
-    #[serde(default)]
-    pub waiting: usize,
-}
-
 /// What comes back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -336,6 +322,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// To [`Request::Canary`].
     Tested(EnforcingStatus),
+    /// To [`Request::Sweep`] and [`Request::Swept`].
+    Swept(Box<SweptPage>),
     /// To [`Request::CacheFlush`]: what was forgotten.
     Flushed(MemoryStatus),
     /// To [`Request::ClockLower`].

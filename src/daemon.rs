@@ -15,6 +15,7 @@ mod signals;
 mod status;
 mod time;
 mod tripwire;
+mod watch;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::containerd::Runtime;
 use crate::control;
-use crate::cri::{Calls, Gate, Parts, Recorder};
+use crate::cri::{Calls, Gate, Parts, Recorder, Sweeper};
 use crate::evidence_store::{self, Store};
 use crate::image::Platform;
 use crate::loader::FolderState;
@@ -96,6 +97,7 @@ struct Daemon {
     gate: Arc<Gate>,
     connections: Arc<Connections>,
     recorder: Arc<Recorder>,
+    sweeper: Arc<Sweeper>,
     config: PathBuf,
     settings: Settings,
     since: Instant,
@@ -186,9 +188,7 @@ async fn serve(
     let serving = proxy::serve(cri, proxy, async { drop(told_to_drain.await) });
     tokio::spawn(answer_operators(control, Arc::clone(&daemon)));
     serve_metrics(&daemon)?;
-    tokio::spawn(keep_watchdog_fed());
-    tokio::spawn(Arc::clone(&daemon).keep_time());
-    tokio::spawn(Arc::clone(&daemon).reload_on_change());
+    start_keeping(&daemon);
     keep_store(&daemon.gate, opening).await;
     // Once the evidence is there: it may be all that there is.
     tokio::spawn(Arc::clone(&daemon).keep_sandbox_image());
@@ -220,6 +220,14 @@ fn warn_of_unknown_sockets(inherited: &Inherited) {
             "systemd handed over a socket that the gate does not know; it is not served"
         );
     }
+}
+
+/// Starts what the gate does beside answering calls.
+fn start_keeping(daemon: &Arc<Daemon>) {
+    tokio::spawn(keep_watchdog_fed());
+    tokio::spawn(Arc::clone(daemon).keep_time());
+    tokio::spawn(Arc::clone(daemon).reload_on_change());
+    daemon.watch_runtime();
 }
 
 /// Serves numbers for a monitor, where the configuration says so.
@@ -349,12 +357,16 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
         tracing::warn!("what ended may count again, the clock may have been set back: {error}");
     }
     let floor_error = Mutex::new(settle_time(&gate, settings));
+    gate.made().read(&settings.sweep.containers, settings.audit.last_change().is_some());
     let log = audit::Log::open(settings.audit.clone(), CLOCK).map_err(part("the audit log"))?;
     let recorder = Recorder::new(log, settings.audit.on_failure, CLOCK).raising(gate.floor());
+    let (gate, recorder) = (Arc::new(gate), Arc::new(recorder));
+    let watched = (settings.sweep.clone(), settings.drift.namespaces.clone());
     Ok(Daemon {
-        gate: Arc::new(gate),
+        sweeper: Arc::new(Sweeper::new(Arc::clone(&gate), Arc::clone(&recorder), watched)),
+        gate,
         connections: Connections::new(settings.listen.connections, CLOCK),
-        recorder: Arc::new(recorder),
+        recorder,
         config: config.to_owned(),
         settings: settings.clone(),
         since: CLOCK.steady(),

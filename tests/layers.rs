@@ -107,6 +107,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "decision",
             "evidence",
             "evidence_store",
+            "file_trust",
             "floor",
             "host_paths",
             "image",
@@ -227,7 +228,15 @@ const PARTS: &[(&str, &[Part])] = &[
             ("audit", &["terminal"]),
         ],
     ),
-    ("cri", &[("record", &["."]), ("calls", &[".", "record"])]),
+    (
+        "cri",
+        &[
+            ("record", &["."]),
+            ("calls", &[".", "record"]),
+            ("watch", &[".", "record"]),
+            ("made", &["."]),
+        ],
+    ),
     (
         "decision",
         &[("cache", &["."]), ("evaluate", &["."]), ("decide", &[".", "cache", "evaluate"])],

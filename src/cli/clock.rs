@@ -27,6 +27,7 @@ pub(super) fn lower(settings: &Settings, screen: &mut Screen) -> Exit {
         Ok(
             Answer::Status(_)
             | Answer::Tested(_)
+            | Answer::Swept(_)
             | Answer::Flushed(_)
             | Answer::Reloaded { .. }
             | Answer::MayBring(_)

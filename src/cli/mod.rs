@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use evidence::EvidenceCommand;
+use node::running;
 pub use terminal::screen::{Exit, Output, Screen};
 
 use terminal::no_options::NoOptions;
@@ -126,6 +127,16 @@ enum Command {
         sealgate image-verifier -name registry.example.com/prod/app:1.2 -digest sha256:0123… \\\n    \
         -stdin-media-type application/vnd.oci.descriptor.v1+json < descriptor.json")]
     ImageVerifier(node::image_verifier::Options),
+    /// Have the running gate go over every container and image of the runtime, and show how each
+    /// stands: admitted, would be refused now, started before the gate, went around it.
+    ///
+    /// Evidence on this node decides first; registries are asked behind all calls about what it does
+    /// not tell. Nothing is stopped.
+    #[command(
+        after_help = "Examples:\n  sealgate running\n  sealgate running --all --output json | \
+            jq '.rows[] | select(.standing == \"would-be-refused\")'"
+    )]
+    Running(running::Options),
     /// What the running gate remembers.
     #[command(subcommand)]
     Cache(CacheCommand),
@@ -250,6 +261,7 @@ pub fn main() -> ExitCode {
         | Command::Doctor(_)
         | Command::Canary(_)
         | Command::ImageVerifier(_)
+        | Command::Running(_)
         | Command::Cache(_)
         | Command::Clock(_)
         | Command::Trust(_)
@@ -302,6 +314,7 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
         Command::Doctor(options) => node::doctor::run(&options, settings, screen),
         Command::Canary(NoOptions {}) => node::canary::run(settings, screen),
         Command::ImageVerifier(options) => node::image_verifier::run(&options, settings, screen),
+        Command::Running(options) => running::run(&options, settings, screen),
         Command::Cache(CacheCommand::Flush(NoOptions {})) => cache::flush(settings, screen),
         Command::Clock(ClockCommand::Lower(NoOptions {})) => clock::lower(settings, screen),
         Command::Trust(TrustCommand::Update(options)) => trust::update(&options, settings, screen),

@@ -57,6 +57,10 @@ pub struct Settings {
     pub memory: cri::MemoryOptions,
     /// The audit log.
     pub audit: audit::Options,
+    /// Which containers count as the gate's.
+    pub sweep: cri::SweepOptions,
+    /// Where containers that nobody asked the gate about raise an alert.
+    pub drift: cri::DriftOptions,
     /// Where the latest time on record is kept.
     pub clock: floor::Options,
     /// What of this node containers may reach.
@@ -126,6 +130,7 @@ impl Settings {
         self.trust.check()?;
         self.host_paths.check()?;
         self.canary.check()?;
+        self.drift.check()?;
         self.audit.check().map_err(|error| error.to_string())
     }
 }

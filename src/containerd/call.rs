@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use super::{Runtime, RuntimeError};
 
 /// The namespace in which containerd's CRI keeps everything.
-const NAMESPACE: &str = "k8s.io";
+pub const NAMESPACE: &str = "k8s.io";
 /// The request header that says so (containerd, `pkg/namespaces`).
 const NAMESPACE_HEADER: &str = "containerd-namespace";
 
@@ -24,6 +24,16 @@ impl Runtime {
     pub(super) fn native<T>(&self, message: T) -> Request<T> {
         let mut request = self.plain(message);
         request.metadata_mut().insert(NAMESPACE_HEADER, MetadataValue::from_static(NAMESPACE));
+        request
+    }
+
+    /// A request to one of containerd's own services, in another namespace; one that no header can
+    /// hold is none of containerd's.
+    pub(super) fn native_in<T>(&self, namespace: &str, message: T) -> Request<T> {
+        let mut request = self.plain(message);
+        if let Ok(namespace) = MetadataValue::try_from(namespace) {
+            request.metadata_mut().insert(NAMESPACE_HEADER, namespace);
+        }
         request
     }
 

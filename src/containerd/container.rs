@@ -4,9 +4,11 @@
 //! containerd's words, needed to know what to prove; the proof is in [`Proven`](super::Proven).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::images::since_1970;
 use super::{Runtime, RuntimeError, error};
 use crate::evidence::Pod;
 use crate::image::Digest;
@@ -34,6 +36,8 @@ pub struct Container {
     pub snapshot_key: String,
     /// The runtime type, `io.containerd.runc.v2`.
     pub runtime: String,
+    /// When containerd made it, since 1970 UTC: containerd's own time, which no client can set.
+    pub created: Duration,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// The pod, as the CRI wrote it into the OCI spec.
@@ -99,7 +103,7 @@ impl Runtime {
     }
 }
 
-fn read(container: api::Container) -> Result<Container, RuntimeError> {
+pub(super) fn read(container: api::Container) -> Result<Container, RuntimeError> {
     let spec = container.spec.as_ref().ok_or_else(|| malformed("no OCI spec"))?;
     let spec: Spec = parse(&spec.value, "an OCI spec that does not parse")?;
     let notes: Option<Notes> = match container.extensions.get(NOTES) {
@@ -120,6 +124,7 @@ fn read(container: api::Container) -> Result<Container, RuntimeError> {
         snapshotter: container.snapshotter,
         snapshot_key: container.snapshot_key,
         runtime: container.runtime.map(|runtime| runtime.name).unwrap_or_default(),
+        created: container.created_at.as_ref().map(since_1970).unwrap_or_default(),
         labels: container.labels,
         mounts: spec.mounts,
         created_with: notes.map(CreatedWith::try_from).transpose()?,

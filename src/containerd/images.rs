@@ -158,6 +158,17 @@ impl Runtime {
         targets(self.call(LIST, client.list(request)).await?.images)
     }
 
+    /// The names of each image that the CRI knows by its id, in the order of the ids: containerd
+    /// keeps a record of that name (`Images/List`).
+    ///
+    /// # Errors
+    /// As of [`present`](Self::present).
+    pub async fn names_by_id(&self) -> Result<BTreeMap<Digest, Vec<String>>, RuntimeError> {
+        let mut client = self.images();
+        let request = self.native(api::ListImagesRequest { filters: Vec::new() });
+        by_id(self.call(LIST, client.list(request)).await?.images)
+    }
+
     /// Makes `name` mean `target` (`Images/Create`, or `Images/Update` where the name exists, facts
     /// P2 and P3). `name` must be canonical
     /// ([`Reference::tag_name`](crate::image::Reference::tag_name)); `target` is taken from the
@@ -257,6 +268,32 @@ impl Runtime {
     }
 }
 
+/// Of several images with one id, as one config in two manifests, the names are together.
+fn by_id(images: Vec<api::Image>) -> Result<BTreeMap<Digest, Vec<String>>, RuntimeError> {
+    if images.len() > RECORDS_MAX {
+        return Err(RuntimeError::Malformed {
+            call: LIST,
+            what: "more than 32768 names of images",
+        });
+    }
+    let (mut names, mut ids): (BTreeMap<String, Vec<String>>, BTreeMap<Digest, BTreeSet<String>>) =
+        Default::default();
+    for image in images {
+        let target = image.target.map(|target| target.digest).unwrap_or_default();
+        match Digest::parse(&image.name) {
+            Ok(id) => drop(ids.entry(id).or_default().insert(target)),
+            Err(_) => names.entry(target).or_default().push(image.name),
+        }
+    }
+    let named = |targets: BTreeSet<String>| {
+        let mut all: Vec<String> =
+            targets.iter().filter_map(|target| names.get(target)).flatten().cloned().collect();
+        all.sort();
+        all
+    };
+    Ok(ids.into_iter().map(|(id, targets)| (id, named(targets))).collect())
+}
+
 fn targets(images: Vec<api::Image>) -> Result<BTreeSet<Digest>, RuntimeError> {
     if images.len() > RECORDS_MAX {
         return Err(RuntimeError::Malformed {
@@ -286,7 +323,7 @@ fn image(name: &str, target: &Target) -> api::Image {
 }
 
 /// Time before 1970 and nonsense read as zero: nothing rests on it.
-fn since_1970(time: &Timestamp) -> Duration {
+pub(super) fn since_1970(time: &Timestamp) -> Duration {
     Duration::new(
         u64::try_from(time.seconds).unwrap_or(0),
         u32::try_from(time.nanos).unwrap_or(0).min(999_999_999),

@@ -25,7 +25,9 @@ mod config_file;
 mod container;
 mod content;
 mod error;
+mod events;
 mod images;
+mod listing;
 mod options;
 mod proof;
 mod sandbox;
@@ -34,16 +36,20 @@ use tonic::transport::Channel;
 
 use crate::proto::containerd::services::containers::v1::containers_client::ContainersClient;
 use crate::proto::containerd::services::content::v1::content_client::ContentClient;
+use crate::proto::containerd::services::events::v1::events_client::EventsClient;
 use crate::proto::containerd::services::images::v1::images_client::ImagesClient;
 use crate::proto::containerd::services::snapshots::v1::snapshots_client::SnapshotsClient;
 use crate::proto::cri::image_service_client::ImageServiceClient;
 use crate::proto::cri::runtime_service_client::RuntimeServiceClient;
 use crate::proto::cri::{RemoveContainerRequest, VersionRequest};
 
+pub use call::NAMESPACE;
 pub use container::{Container, CreatedWith, SpecMount, Volume};
 pub use content::Content;
 pub use error::{ProofError, RuntimeError};
+pub use events::{Event, Events, Happened};
 pub use images::{Image, Named, Record, Target};
+pub use listing::{Kind, Listed, Listing};
 pub use options::Options;
 pub use proof::{Expected, ExpectedVolume, Proven};
 pub use sandbox::{RuntimeHandler, SandboxSetup};
@@ -128,6 +134,10 @@ impl Runtime {
 
     fn containers(&self) -> ContainersClient<Channel> {
         ContainersClient::new(self.channel.clone()).max_decoding_message_size(channel::MESSAGE_MAX)
+    }
+
+    fn events_client(&self) -> EventsClient<Channel> {
+        EventsClient::new(self.channel.clone()).max_decoding_message_size(channel::EVENT_MAX)
     }
 
     fn snapshots(&self) -> SnapshotsClient<Channel> {

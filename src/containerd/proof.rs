@@ -11,6 +11,8 @@
 //! container is refused: the copy's own parent would say no more than that *something* was put on
 //! top of the image, as any derived image does.
 
+use std::time::Duration;
+
 use super::{Container, ProofError, Runtime, error};
 use crate::image::Digest;
 use crate::proto::containerd::services::snapshots::v1::StatSnapshotRequest;
@@ -48,6 +50,7 @@ pub struct ExpectedVolume {
 #[must_use = "a container may start only when it was proven"]
 pub struct Proven {
     container: String,
+    created: Duration,
     root: Digest,
 }
 
@@ -56,6 +59,12 @@ impl Proven {
     #[must_use]
     pub fn container(&self) -> &str {
         &self.container
+    }
+
+    /// When containerd made it, since 1970 UTC.
+    #[must_use]
+    pub const fn created(&self) -> Duration {
+        self.created
     }
 
     /// The ChainID that its root filesystem was made from.
@@ -116,7 +125,11 @@ impl Runtime {
             same(self.parent(&container.snapshotter, key).await?, chain_id)?;
         }
         noted(container, &expected.image)?;
-        Ok(Proven { container: container.id.clone(), root: expected.root.clone() })
+        Ok(Proven {
+            container: container.id.clone(),
+            created: container.created,
+            root: expected.root.clone(),
+        })
     }
 
     /// Proves that a container's root filesystem is made from the layers of this ChainID, by a
@@ -259,6 +272,7 @@ mod tests {
             source: (*source).to_owned(),
         };
         Container {
+            created: Duration::ZERO,
             id: "c".to_owned(),
             image: String::new(),
             snapshotter: "overlayfs".to_owned(),

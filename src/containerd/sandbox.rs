@@ -149,10 +149,11 @@ impl Runtime {
     /// # Errors
     /// [`ProofError::Runtime`] when it could not be evaluated; any other when the sandbox is not
     /// what it must be.
-    pub async fn prove_sandbox(&self, id: &str, root: &Digest) -> Result<(), ProofError> {
+    pub async fn prove_sandbox(&self, id: &str, root: &Digest) -> Result<Duration, ProofError> {
         let sandbox = self.container(id).await?;
         let sandbox = sandbox.ok_or_else(|| ProofError::ContainerMissing(id.to_owned()))?;
-        self.prove_root(&sandbox, root).await
+        self.prove_root(&sandbox, root).await?;
+        Ok(sandbox.created)
     }
 
     /// Stops and removes a sandbox that must not run (CRI `StopPodSandbox`, `RemovePodSandbox`);

@@ -26,3 +26,26 @@ pub struct NriStatus {
     /// Containers that were refused since the start: they were created around the gate.
     pub refused: u64,
 }
+
+/// The audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditStatus {
+    /// Whether the last record could be written, and none is overdue.
+    pub healthy: bool,
+    /// Why not.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// Who else could write the log.
+    #[serde(default)]
+    pub exposed: Option<String>,
+    /// Records written since the start.
+    pub written: u64,
+    /// Records that could not be written since the start.
+    pub failed: u64,
+    /// Records that the disk did not take in time since the start.
+    #[serde(default)]
+    pub late: u64,
+    /// Records that wait for the disk.
+    #[serde(default)]
+    pub waiting: usize,
+}

@@ -8,6 +8,7 @@
 use std::time::Instant;
 
 pub use crate::audit::Call;
+use crate::containerd::CreatedWith;
 use crate::evidence::Pod;
 use crate::image::{Digest, Reference, ReferenceError};
 use crate::registry::{Access, AuthConfig, Credentials, CredentialsError};
@@ -52,6 +53,27 @@ pub struct LocalImageRequest {
     pub container: String,
     /// When the decision must be made at the latest.
     pub deadline: Instant,
+}
+
+/// What CreateContainer asked of a container that is there: the id that was resolved, under the
+/// pod's own word for it, and the images of its volumes.
+pub(super) fn asked_before(
+    pod: &Pod,
+    created: &CreatedWith,
+    deadline: Instant,
+) -> Vec<LocalImageRequest> {
+    let ask = |image: &str, user_specified: Option<&String>| LocalImageRequest {
+        call: Call::StartContainer,
+        image: image.to_owned(),
+        user_specified: user_specified.cloned().unwrap_or_default(),
+        pod: pod.clone(),
+        container: created.name.clone(),
+        deadline,
+    };
+    let own = ask(created.id.as_str(), created.user_specified_image.as_ref());
+    let volumes = created.volumes.iter();
+    let volumes = volumes.map(|volume| ask(&volume.image, volume.user_specified_image.as_ref()));
+    std::iter::once(own).chain(volumes).collect()
 }
 
 /// What a CRI image string is.

@@ -57,6 +57,7 @@ impl Gate {
     /// that it was admitted under are in force. What it rests on must be on record: a start of it
     /// writes no other.
     pub fn remember_proven(&self, proven: &Proven, under: PolicyMark) {
+        self.made.note(proven);
         lock_or_empty(&self.proven, LruCache::clear).put(proven.container().to_owned(), under);
     }
 
@@ -72,6 +73,7 @@ impl Gate {
 
     /// Removes a container that could not be proven.
     pub async fn remove_container(&self, container: &str) {
+        self.made.note_removed(container, self.clock().unix());
         if let Err(error) = self.runtime.remove_container(container).await {
             tracing::error!(container, %error, "a container that was not proven could not be \
                 removed; it will not be started");

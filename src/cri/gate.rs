@@ -8,6 +8,7 @@ use lru::LruCache;
 
 use super::canary::Canary;
 use super::content_cache::ContentCache;
+use super::made::MadeContainers;
 use super::pending_pulls::PendingPulls;
 use super::tag_naming::TagNaming;
 use super::{Limits, MemoryOptions, Reevaluated, Refreshes};
@@ -41,6 +42,7 @@ pub struct Gate {
     pub(super) pending_pulls: PendingPulls,
     /// Held while the image of sandboxes is brought.
     pub(super) sandbox_pull: tokio::sync::Mutex<()>,
+    pub(super) made: Arc<MadeContainers>,
 }
 
 /// Which documents and keys were in force: what was decided under others is decided again.
@@ -127,6 +129,7 @@ impl Gate {
             pulled: tokio::sync::Notify::new(),
             naming: TagNaming::new(),
             canary: Arc::default(),
+            made: Arc::new(MadeContainers::since(parts.clock.unix())),
             proven: Mutex::new(LruCache::new(
                 NonZeroUsize::new(PROVEN_MAX).unwrap_or(NonZeroUsize::MIN),
             )),
@@ -139,6 +142,12 @@ impl Gate {
     #[must_use]
     pub fn canary(&self) -> &Arc<Canary> {
         &self.canary
+    }
+
+    /// Which containers this gate made.
+    #[must_use]
+    pub fn made(&self) -> &Arc<MadeContainers> {
+        &self.made
     }
 
     /// The clock of this gate.

@@ -10,6 +10,7 @@ use super::ask::{AskedNames, ImageString, LocalImageRequest, asked_names};
 use super::{Gate, Refusal, canary};
 use crate::containerd::{Content, Image};
 use crate::decision::cache::CachedPermit;
+use crate::decision::decide::Reach;
 use crate::decision::question::Question;
 use crate::decision::timing::Timings;
 use crate::evidence::{EvidenceProvenance, Name, Origin, Subject};
@@ -94,6 +95,7 @@ struct Local<'a> {
     ask: &'a LocalImageRequest,
     set: &'a Arc<PolicySet>,
     image: &'a Image,
+    reach: Reach,
 }
 
 /// One name's way to pass.
@@ -111,6 +113,17 @@ impl Gate {
     /// [`Refusal`]; the caller records it before it answers.
     pub async fn admit_local(
         &self,
+        ask: &LocalImageRequest,
+        set: &Arc<PolicySet>,
+        timings: &mut Timings,
+    ) -> Result<LocalPermit, Refusal> {
+        self.admit_within(Reach::Anywhere, ask, set, timings).await
+    }
+
+    /// The same, with evidence from no further away than this.
+    pub(super) async fn admit_within(
+        &self,
+        reach: Reach,
         ask: &LocalImageRequest,
         set: &Arc<PolicySet>,
         timings: &mut Timings,
@@ -136,7 +149,7 @@ impl Gate {
         let names = names_to_pass(&asked, &image)?;
         let mut passed = Vec::new();
         for name in names {
-            passed.push(self.pass(&Local { ask, set, image: &image }, name, timings).await?);
+            passed.push(self.pass(&Local { ask, set, image: &image, reach }, name, timings).await?);
         }
         permit_of(passed).ok_or_else(|| Refusal::NotPresent { image: ask.image.clone() })
     }
@@ -181,7 +194,7 @@ impl Gate {
         name: Name,
         timings: &mut Timings,
     ) -> Result<Passed, Refusal> {
-        let Local { ask, set, image } = *local;
+        let Local { ask, set, image, reach } = *local;
         let (targets, origin) = self.targets(image, &name).await?;
         let mut refusal = None;
         for target in targets {
@@ -202,7 +215,8 @@ impl Gate {
             if origin == Origin::Local {
                 question = self.question_of_imported(question).await;
             }
-            let answer = timings.time("judge", self.decider.decide(question, ask.deadline)).await?;
+            let deciding = self.decider.decide_within(reach, question, ask.deadline);
+            let answer = timings.time("judge", deciding).await?;
             match answer.decision {
                 Ok(admission) => {
                     if let (Name::Known(reference), Origin::Registry) = (&name, origin) {

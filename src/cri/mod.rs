@@ -14,12 +14,14 @@ mod forwarded_pull;
 mod gate;
 mod housekeeping;
 mod local_image;
+mod made;
 mod pending_creates;
 mod pending_pulls;
 mod pull_decision;
 mod record;
 mod sandbox_image;
 mod tag_naming;
+mod watch;
 
 pub use calls::{Calls, MayBring, verify_image};
 pub use canary::{Canary, ExpectedCanary};
@@ -27,12 +29,17 @@ pub use container_proof::{CreatedContainer, CreatedVolume, ProvenBefore};
 pub use forwarded_pull::ForwardedPull;
 pub use gate::{Gate, Parts, PolicyMark, Remembered};
 pub use local_image::LocalPermit;
+pub use made::MadeContainers;
 pub use pending_creates::PendingCreates;
 pub use pull_decision::{PullPermit, PullTarget};
 pub use record::{
     AuditEvent, BySource, Decided, FindingsByKind, OnRecord, Recorder, Refused, admitted,
 };
 pub use sandbox_image::SandboxRequest;
+pub use watch::{
+    Drift, DriftOptions, OnFailedSweep, SweepOptions, SweepProgress, SweepReport, SweepVerdict,
+    Sweeper, Swept, SweptCounts, SweptKind,
+};
 
 pub use crate::decision::cache::CachedPermit;
 pub use crate::decision::decide::Reevaluated;

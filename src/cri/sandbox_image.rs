@@ -136,14 +136,17 @@ impl Gate {
         (image, permit): (&str, &LocalPermit),
     ) -> Result<(), Refusal> {
         let proven = self.runtime.prove_sandbox(id, permit.content().chain_id()).await;
-        proven.map_err(|error| Refusal::Sandbox {
+        let created = proven.map_err(|error| Refusal::Sandbox {
             image: image.to_owned(),
             why: Box::new(error.into()),
-        })
+        })?;
+        self.made.note_sandbox(id, created);
+        Ok(())
     }
 
     /// Stops and removes a sandbox that could not be proven.
     pub async fn remove_sandbox(&self, id: &str) {
+        self.made.note_removed(id, self.clock().unix());
         if let Err(error) = self.runtime.remove_sandbox(id).await {
             tracing::error!(sandbox = id, %error, "a sandbox that was not proven could not be \
                 removed");

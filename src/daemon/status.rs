@@ -9,7 +9,7 @@ use super::{CLOCK, Daemon, now};
 use crate::audit::{Counters, Health};
 use crate::control::{
     Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, NriStatus, PolicyStatus,
-    RefreshStatus, RejudgeStatus, Request, RuntimeStatus, Status, TrustStatus,
+    RefreshStatus, RejudgeStatus, Request, RuntimeStatus, Status, SweptPage, TrustStatus,
 };
 use crate::cri::{BySource, Decided, MayBring, verify_image};
 use crate::metrics::{self, Decisions, Readings, Sources};
@@ -40,6 +40,13 @@ impl Daemon {
                     "an operator flushed the memory"
                 );
                 Answer::Flushed(MemoryStatus::from(forgotten))
+            }
+            Request::Sweep => {
+                self.sweeper.ask();
+                Answer::Swept(Box::new(SweptPage::of(&self.sweeper.progress(), usize::MAX)))
+            }
+            Request::Swept { from } => {
+                Answer::Swept(Box::new(SweptPage::of(&self.sweeper.progress(), from)))
             }
             Request::ClockLower => self.lower_clock().await,
             Request::Reload => self.reload_now().await,
@@ -110,11 +117,12 @@ impl Daemon {
 
     fn node_readings(&self) -> metrics::Node {
         let findings = self.recorder.findings();
-        metrics::Node {
-            nri_connected: self.tripwire.health().connected,
-            findings: findings.map(|(kind, count)| (kind.word(), count)).to_vec(),
-            not_enforcing: self.not_enforcing(),
-        }
+        let findings = findings.map(|(kind, count)| (kind.word(), count)).to_vec();
+        let swept = self.sweeper.progress().report.counts().into_iter();
+        let swept = swept.map(|(kind, standing, count)| (kind.word(), standing.word(), count));
+        let not_enforcing = self.not_enforcing();
+        let nri_connected = self.tripwire.health().connected;
+        metrics::Node { findings, nri_connected, not_enforcing, swept: swept.collect() }
     }
 
     fn nri_status(&self) -> NriStatus {

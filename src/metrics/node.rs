@@ -11,6 +11,8 @@ pub struct Node {
     pub nri_connected: bool,
     /// For each reason that keeps the gate from being known to enforce, whether it is one now.
     pub not_enforcing: Vec<(&'static str, bool)>,
+    /// What the last sweep found: of what kind, how it stands, and how many.
+    pub swept: Vec<(&'static str, &'static str, u64)>,
 }
 
 impl Node {
@@ -32,6 +34,12 @@ impl Node {
         let help = "1 for each reason why sealgate_enforcing is 0.";
         let faults = faults().map(|(reason, holds)| (vec![("reason", reason)], f64::from(holds)));
         family(text, "sealgate_not_enforcing", "gauge", help, faults);
+        let help =
+            "Containers, sandboxes and images on the node at the last sweep, by how they stand.";
+        let swept = self.swept.iter().map(|(kind, standing, count)| {
+            (vec![("kind", *kind), ("standing", *standing)], count_of(*count))
+        });
+        family(text, "sealgate_swept", "gauge", help, swept);
     }
 }
 
@@ -43,11 +51,14 @@ mod tests {
     fn findings_are_counted_by_kind() {
         let mut text = String::new();
         let findings = vec![("drift", 2), ("sweep", 0)];
-        Node { findings, nri_connected: true, ..Node::default() }.write(&mut text);
+        let swept = vec![("image", "admitted", 3)];
+        Node { findings, nri_connected: true, swept, ..Node::default() }.write(&mut text);
         assert!(text.contains("# TYPE sealgate_findings_total counter\n"), "{text}");
         assert!(text.contains("sealgate_findings_total{kind=\"drift\"} 2\n"), "{text}");
         assert!(text.contains("\nsealgate_nri_connected 1\n"), "{text}");
         assert!(text.contains("sealgate_findings_total{kind=\"sweep\"} 0\n"), "{text}");
+        let swept = "sealgate_swept{kind=\"image\",standing=\"admitted\"} 3\n";
+        assert!(text.contains(swept), "{text}");
     }
 
     #[test]

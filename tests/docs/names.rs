@@ -13,7 +13,7 @@ const SUITES: [&str; 10] = [
     "audit", "docs", "evidence", "gate", "proxy", "registry", "runtime", "trust", "units", "verify",
 ];
 /// Tables of the configuration.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 18] = [
     "listen",
     "control",
     "runtime",
@@ -24,6 +24,8 @@ const TABLES: [&str; 16] = [
     "limits",
     "memory",
     "audit",
+    "sweep",
+    "drift",
     "clock",
     "canary",
     "host_paths",

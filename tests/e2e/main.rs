@@ -41,6 +41,7 @@ mod damage;
 mod demo;
 mod disk;
 mod doctor;
+mod drift;
 mod faults;
 mod floods;
 mod forms;
@@ -77,6 +78,7 @@ mod signers;
 mod stage;
 mod starting;
 mod suite;
+mod sweep;
 #[path = "../support/tiny.rs"]
 mod tiny;
 #[path = "../support/tuf.rs"]

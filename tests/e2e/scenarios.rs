@@ -7,9 +7,9 @@ use std::pin::Pin;
 use crate::stage::Outcome;
 use crate::{
     access, airgap, bypass, canary, channel, client, crash, creating, damage, demo, disk, doctor,
-    faults, floods, forms, freshness, hanging, herd, image_verifier, keyless, lying, mirrored,
-    moving, neighbours, nri, observe, offline, outage, power, pulling, requests, rules, sandbox,
-    secrets, service, starting, unit, upgrade, volumes, words,
+    drift, faults, floods, forms, freshness, hanging, herd, image_verifier, keyless, lying,
+    mirrored, moving, neighbours, nri, observe, offline, outage, power, pulling, requests, rules,
+    sandbox, secrets, service, starting, sweep, unit, upgrade, volumes, words,
 };
 
 /// A scenario under way.
@@ -137,6 +137,17 @@ pub const SCENARIOS: &[Scenario] = &[
         "keyless-offline",
         "signed by a workflow, on every runtime: no registry any more, created from memory",
         keyless::offline
+    ),
+    scenario!(
+        "sweep",
+        "500 containers and 200 images judged from evidence: what went around the gate is listed",
+        sweep::sweep
+    )
+    .alone(),
+    scenario!(
+        "drift",
+        "a container made around the gate: an alert with image, digest and labels, on every runtime",
+        drift::drift
     ),
     scenario!(
         "provenance",

@@ -218,7 +218,7 @@ impl Stage {
              = \"{}\"\nruntime.config = \"{}\"\nregistry.certs_dirs = [\"{}\"]\n\
              registry.docker_configs = [\"{}\"]\npolicy.policies = \"{}\"\npolicy.keys \
              = \"{}\"\ntrust.roots = [\"{}\"]\ntrust.state = \"{}\"\naudit.path = \"{}\"\n\
-             clock.file = \"{}\"\nevidence.path = \"{}\"\nnri.socket = \"{}\"\n{more}\n",
+             clock.file = \"{}\"\nsweep.containers = \"{}\"\nsweep.every_minutes = 0\nevidence.path = \"{}\"\nnri.socket = \"{}\"\n{more}\n",
             at("cri.sock"),
             at("control.sock"),
             self.containerd.socket().display(),
@@ -231,6 +231,7 @@ impl Stage {
             at("trust"),
             at("audit/audit.jsonl"),
             at("clock"),
+            at("containers"),
             at("evidence"),
             self.containerd.folder().join("nri.sock").display(),
         )

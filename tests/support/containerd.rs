@@ -157,6 +157,11 @@ impl Containerd {
         fs::read_to_string(self.folder().join("containerd.log")).unwrap_or_default()
     }
 
+    /// The snapshotter of its images.
+    pub fn snapshotter(&self) -> &'static str {
+        config::snapshotter(self.folder())
+    }
+
     /// A CRI client on its socket.
     pub fn cri(&self) -> Cri {
         Cri::new(&self.socket(), &self.folder().join("pods"))

@@ -12,6 +12,7 @@ use super::message::{
 use super::{CallDeadline, Calls, profile};
 use crate::aside;
 use crate::cri::ask::{Call as Asking, LocalImageRequest};
+use crate::cri::made::{Creation, Making};
 use crate::cri::record::answer::RecordedAnswer;
 use crate::cri::{
     AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, PolicyMark, Refusal,
@@ -55,6 +56,13 @@ struct ParsedCreate {
     name: String,
 }
 
+impl ParsedCreate {
+    /// What the runtime makes of it.
+    fn making(&self) -> Making {
+        Making::Container { sandbox: self.sandbox_id.clone(), name: self.name.clone() }
+    }
+}
+
 /// One image of it: the container's own, or an image volume.
 struct ImageAsk {
     /// Where its `ImageSpec` stands.
@@ -75,6 +83,14 @@ struct DecidedImages {
     events: Vec<AuditEvent>,
 }
 
+/// What the runtime was told to make, and did.
+struct Forwarded {
+    decided: DecidedImages,
+    reply: Reply,
+    on_record: OnRecord,
+    creation: Creation,
+}
+
 impl DecidedImages {
     /// Whether some image would have been refused: then the request goes out as it came, and what
     /// is made of it is not proven.
@@ -93,15 +109,23 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
     };
     let policy = calls.gate.policy();
     match decide_and_forward((&calls, &policy), &call, &request, deadline).await {
-        Ok((decided, reply, on_record)) => {
+        Ok(Forwarded { decided, reply, on_record, creation }) => {
             // What was made must be proven even when the caller has gone meanwhile.
             let finished = tokio::spawn(async move {
-                finish((&calls, &policy), &request, &decided, (reply, on_record)).await
+                let answer =
+                    finish((&calls, &policy), &request, &decided, (reply, on_record)).await;
+                calls.end_creation(creation, &policy, (&answer, made)).await;
+                answer
             });
             finished.await.unwrap_or_else(|_| Refused::lost().into())
         }
         Err(answer) => answer,
     }
+}
+
+/// The id of what was made.
+fn made(reply: &[u8]) -> Option<String> {
+    decode::<CreateContainerResponse>(reply).ok().map(|response| response.container_id)
 }
 
 /// Reads what a decision rests on from the wire, and refuses what could be read in two ways.
@@ -158,21 +182,34 @@ fn image_ref(message: &[u8], path: &[FieldStep]) -> Result<Option<String>, Refus
     Ok(text(message, path, IMAGE_REF)?.filter(|text| !text.is_empty()).map(str::to_owned))
 }
 
+/// Forwards the request as it came, since some image of it would have been refused.
+async fn forward_observed(
+    (calls, policy): (&Calls, &PolicySet),
+    call: &Call,
+    (request, decided): (&ParsedCreate, &DecidedImages),
+    deadline: CallDeadline,
+) -> RecordedAnswer {
+    let (left, _) = deadline.left_or_observed(&calls.gate, policy).unwrap_or_default();
+    let _turn = calls.gate.turn_to_create().await;
+    let _pending = calls.pending.begin(&request.sandbox_id, &request.name);
+    let creation = calls.begin_creation(request.making());
+    let answer = calls.forward_as_it_came(&decided.events, call, left).await;
+    calls.end_creation(creation, policy, (&answer, made)).await;
+    answer
+}
+
 async fn decide_and_forward(
     (calls, policy): (&Calls, &Arc<PolicySet>),
     call: &Call,
     request: &Arc<ParsedCreate>,
     deadline: CallDeadline,
-) -> Result<(DecidedImages, Reply, OnRecord), RecordedAnswer> {
+) -> Result<Forwarded, RecordedAnswer> {
     if let Some(own) = request.images.first() {
         calls.check_host_access(policy, &own.ask, &request.access).await?;
     }
     let decided = decide((calls, policy), request).await?;
     if decided.is_observed() {
-        let (left, _) = deadline.left_or_observed(&calls.gate, policy).unwrap_or_default();
-        let _turn = calls.gate.turn_to_create().await;
-        let _pending = calls.pending.begin(&request.sandbox_id, &request.name);
-        return Err(calls.forward_as_it_came(&decided.events, call, left).await);
+        return Err(forward_observed((calls, policy), call, (request, &decided), deadline).await);
     }
     let (whole, asked) = (call.message.clone(), Arc::clone(request));
     let ids: Vec<Digest> =
@@ -188,9 +225,10 @@ async fn decide_and_forward(
         // Now, since waiting for the turn and for the disk took of the caller's time (fact P11).
         let (left, late) = deadline.left_or_observed(&calls.gate, policy)?;
         let _pending = calls.pending.begin(&request.sandbox_id, &request.name);
+        let creation = calls.begin_creation(request.making());
         let path = OwnedMethod::CreateContainer.path();
         let reply = call.upstream.unary(path, &call.headers, &message, left).await;
-        Ok::<_, Refusal>((reply, late))
+        Ok::<_, Refusal>((reply, late, creation))
     };
     // The record of images that were admitted before reaches the disk while the runtime works; that
     // of a new image before the runtime hears of it.
@@ -201,7 +239,7 @@ async fn decide_and_forward(
     } else {
         (calls.recorder.admit(&decided.events).await?, forward.await)
     };
-    let (reply, late) = match forwarded {
+    let (reply, late, creation) = match forwarded {
         Ok(forwarded) => forwarded,
         Err(refusal) => {
             return Err(calls.recorder.take_all_back(decided.events.iter(), refusal).await.into());
@@ -211,7 +249,9 @@ async fn decide_and_forward(
         calls.recorder.observe_all_back(&decided.events, &observed).await;
     }
     match reply {
-        Ok(reply) if reply.code() == crate::proxy::Code::Ok => Ok((decided, reply, on_record)),
+        Ok(reply) if reply.code() == crate::proxy::Code::Ok => {
+            Ok(Forwarded { decided, reply, on_record, creation })
+        }
         Ok(reply) => Err(RecordedAnswer::reply(reply, on_record)),
         Err(error) => Err(RecordedAnswer::no_reply(&error, on_record)),
     }

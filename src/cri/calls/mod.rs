@@ -19,9 +19,11 @@ use std::time::{Duration, Instant};
 
 pub use image_verifier::{MayBring, verify_image};
 
+use super::made::{Creation, Making};
 use super::record::answer::RecordedAnswer;
 use super::{AuditEvent, Gate, PendingCreates, Recorder, Refusal, ask, observe};
 use crate::audit::{FindingKind, Reason};
+use crate::containerd::NAMESPACE;
 use crate::host_paths::HostPaths;
 use crate::policy::{Observed, PolicySet};
 use crate::proxy::{Call, OwnedMethod, RejectedUnread, Reply, UpstreamError};
@@ -131,6 +133,39 @@ impl Calls {
         let mut finding = self.recorder.finding(FindingKind::UnknownMethod, reason);
         finding.method = Some(name.to_owned());
         self.recorder.find(finding);
+    }
+
+    /// The runtime is about to be told to make this: while it does, what it makes is no drift.
+    fn begin_creation(&self, making: Making) -> Creation {
+        self.gate.made().creations().begin(making, self.gate.clock())
+    }
+
+    /// Ends a creation whose answer is known. What the gate proved is known as its own, and what it
+    /// did not prove it removed; where it only observes, what was made without proof is its own all
+    /// the same: it was decided on, and is on record.
+    async fn end_creation(
+        &self,
+        creation: Creation,
+        policy: &PolicySet,
+        (answer, made): (&RecordedAnswer, fn(&[u8]) -> Option<String>),
+    ) {
+        let is_known = match answer.success().and_then(made) {
+            Some(id) if policy.observes() => self.note_made(&id).await,
+            Some(_) => true,
+            None => false,
+        };
+        if is_known {
+            creation.settle();
+        }
+    }
+
+    /// Notes that a container or a sandbox is the gate's, of which nothing was proven; whether it
+    /// was there.
+    async fn note_made(&self, id: &str) -> bool {
+        let listed = self.gate.runtime().listed(NAMESPACE, id).await;
+        let Ok(Some(listed)) = listed else { return false };
+        self.gate.made().note_listed(&listed);
+        true
     }
 
     /// Ends a call that was not recorded yet. What the runtime refused was admitted all the same.

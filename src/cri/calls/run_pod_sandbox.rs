@@ -10,6 +10,7 @@ use super::{CallDeadline, Calls, profile, steering};
 use crate::aside;
 use crate::containerd::{RuntimeHandler, SandboxSetup};
 use crate::cri::ask::Call as Asking;
+use crate::cri::made::Making;
 use crate::cri::record::answer::RecordedAnswer;
 use crate::cri::sandbox_image::SandboxRequest;
 use crate::cri::{AuditEvent, Gate, LocalPermit, OnRecord, Refusal, Refused, observe};
@@ -29,6 +30,14 @@ struct ParsedSandbox {
     decoded: RunPodSandboxRequest,
     handler: String,
     pod: Pod,
+}
+
+impl ParsedSandbox {
+    /// What the runtime makes of it.
+    fn making(&self) -> Making {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        Making::Sandbox { namespace: text(&self.pod.namespace), name: text(&self.pod.name) }
+    }
 }
 
 /// What was decided: the image by the name that containerd finds it by, and its permit.
@@ -54,19 +63,28 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
         Ok((decided, on_record, left)) => {
             // What is made must be proven even when the caller goes while the runtime makes it.
             let finished = tokio::spawn(async move {
+                let creation = calls.begin_creation(request.making());
                 let path = OwnedMethod::RunPodSandbox.path();
-                match call.upstream.unary(path, &call.headers, &call.message, left).await {
+                let reply = call.upstream.unary(path, &call.headers, &call.message, left).await;
+                let answer = match reply {
                     Ok(reply) if reply.code() == Code::Ok => {
                         finish((&calls, &policy), &decided, (reply, on_record)).await
                     }
                     Ok(reply) => RecordedAnswer::reply(reply, on_record),
                     Err(error) => RecordedAnswer::no_reply(&error, on_record),
-                }
+                };
+                calls.end_creation(creation, &policy, (&answer, made)).await;
+                answer
             });
             finished.await.unwrap_or_else(|_| Refused::lost().into())
         }
         Err(answer) => answer,
     }
+}
+
+/// The id of what was made.
+fn made(reply: &[u8]) -> Option<String> {
+    decode::<RunPodSandboxResponse>(reply).ok().map(|response| response.pod_sandbox_id)
 }
 
 /// Reads what a decision rests on from the wire, and refuses what could be read in two ways.
@@ -96,7 +114,10 @@ async fn decide_and_record(
         Err(Ok(observed)) => {
             event.observed(observed);
             let (left, _) = deadline.left_or_observed(&calls.gate, policy).unwrap_or_default();
-            return Err(calls.forward_as_it_came(&[event], call, left).await);
+            let creation = calls.begin_creation(request.making());
+            let answer = calls.forward_as_it_came(&[event], call, left).await;
+            calls.end_creation(creation, policy, (&answer, made)).await;
+            return Err(answer);
         }
         Err(Err(refusal)) => return Err(calls.recorder.refuse(&event, refusal).await.into()),
     };
@@ -154,7 +175,10 @@ async fn finish(
 ) -> RecordedAnswer {
     let response = decode::<RunPodSandboxResponse>(reply.message());
     let proven = match &response {
-        Ok(_) if !decided.is_made_of_it => Ok(()),
+        Ok(made) if !decided.is_made_of_it => {
+            calls.note_made(&made.pod_sandbox_id).await;
+            Ok(())
+        }
         Ok(made) => {
             let of = (decided.image.as_str(), &decided.permit);
             calls.gate.prove_sandbox(&made.pod_sandbox_id, of).await

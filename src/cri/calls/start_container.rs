@@ -7,7 +7,7 @@ use super::message::{decode, text};
 use super::{CallDeadline, Calls};
 use crate::aside;
 use crate::containerd::{Container, CreatedWith, ProofError};
-use crate::cri::ask::{Call as Asking, LocalImageRequest};
+use crate::cri::ask::{Call as Asking, LocalImageRequest, asked_before};
 use crate::cri::record::answer::RecordedAnswer;
 use crate::cri::{
     AuditEvent, CreatedContainer, CreatedVolume, OnRecord, PolicyMark, Refusal, Refused, observe,
@@ -149,19 +149,6 @@ async fn fetch(calls: &Calls, id: &str) -> Result<NotedContainer, Refusal> {
     Ok(NotedContainer { container, created })
 }
 
-/// What CreateContainer would have asked: the id that was resolved, under the pod's own word for
-/// it.
 fn asks(noted: &NotedContainer, deadline: CallDeadline) -> Vec<LocalImageRequest> {
-    let ask = |image: &str, user_specified: Option<&String>| LocalImageRequest {
-        call: Asking::StartContainer,
-        image: image.to_owned(),
-        user_specified: user_specified.cloned().unwrap_or_default(),
-        pod: noted.container.pod.clone(),
-        container: noted.created.name.clone(),
-        deadline: deadline.decide_by,
-    };
-    let own = ask(noted.created.id.as_str(), noted.created.user_specified_image.as_ref());
-    let volumes = noted.created.volumes.iter();
-    let volumes = volumes.map(|volume| ask(&volume.image, volume.user_specified_image.as_ref()));
-    std::iter::once(own).chain(volumes).collect()
+    asked_before(&noted.container.pod, &noted.created, deadline.decide_by)
 }

@@ -37,6 +37,14 @@ impl RecordedAnswer {
         Self(answer_of(refusal))
     }
 
+    /// The message of the runtime's reply, where that is a success.
+    pub(in crate::cri) fn success(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Answer::Reply(reply) if reply.code() == Code::Ok => Some(reply.message()),
+            Answer::Reply(_) | Answer::Status { .. } => None,
+        }
+    }
+
     /// What the client is told.
     pub(in crate::cri) fn into_answer(self) -> Answer {
         self.0

@@ -80,7 +80,7 @@ impl Decider {
         Some(admission)
     }
 
-    fn denial(&self, asked: &(VerdictKey, AccessKey)) -> Option<CachedDenial> {
+    pub(super) fn denial(&self, asked: &(VerdictKey, AccessKey)) -> Option<CachedDenial> {
         self.verdicts.denials().get(asked, self.evaluator.time.steady()).cloned()
     }
 

@@ -112,7 +112,7 @@ impl Decider {
     }
 
     /// The permit by the evidence of this node that counts by itself, or why there is none.
-    fn judge_on_node(
+    pub(super) fn judge_on_node(
         &self,
         question: &Question,
         terms: &FreshnessTerms,

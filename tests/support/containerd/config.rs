@@ -98,7 +98,7 @@ fn nri(folder: &Path, is_enabled: bool) -> String {
 }
 
 /// An overlay cannot lie on an overlay, as in a container.
-fn snapshotter(folder: &Path) -> &'static str {
+pub fn snapshotter(folder: &Path) -> &'static str {
     let on = statfs(folder).expect("a filesystem").filesystem_type();
     if on == OVERLAYFS_SUPER_MAGIC { "native" } else { "overlayfs" }
 }

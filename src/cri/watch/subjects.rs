@@ -1,0 +1,183 @@
+//! What a sweep is about: every container of the namespaces that are watched and every image,
+//! listed first, so that how many there are is known.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::swept::{SweepVerdict, Swept, SweptKind};
+use crate::containerd::{Kind, Listed, NAMESPACE, RuntimeError};
+use crate::cri::ask::{Call, LocalImageRequest, asked_before};
+use crate::cri::made::Origin;
+use crate::cri::{CreatedVolume, Gate};
+use crate::evidence::Pod;
+
+/// Longest text of a row that others wrote, bytes: the longest legal reference is below 600.
+const TEXT_MAX: usize = 600;
+
+/// One container or image, not judged yet.
+#[derive(Debug)]
+pub(super) struct SweepSubject {
+    /// What is known of it.
+    pub(super) row: Swept,
+    /// Its standing if nothing speaks against it.
+    pub(super) origin: SweepVerdict,
+    /// What must be admitted for it; empty where nothing is known to judge.
+    pub(super) asks: Vec<LocalImageRequest>,
+    /// Where each of its image volumes goes.
+    pub(super) volumes: Vec<String>,
+    /// Why it cannot be judged.
+    pub(super) fault: Option<RuntimeError>,
+    /// Whether its registry may say more than is known of it.
+    pub(super) is_open: bool,
+}
+
+impl Gate {
+    /// Every container of these namespaces, and every image of the CRI's; with what could not be
+    /// listed. What the gate made and is gone is forgotten.
+    pub(super) async fn subjects(
+        &self,
+        namespaces: &[String],
+        deadline: Instant,
+    ) -> (Vec<SweepSubject>, Vec<String>) {
+        let (mut subjects, mut faults) = (Vec::new(), Vec::new());
+        let mut all: Vec<&str> = namespaces.iter().map(String::as_str).collect();
+        if !all.contains(&NAMESPACE) {
+            all.push(NAMESPACE);
+        }
+        for namespace in all {
+            let (before, known) = (subjects.len(), self.made().known(namespace));
+            match self.containers(namespace, deadline, &mut subjects).await {
+                Ok(()) => {
+                    let present: BTreeSet<&String> =
+                        subjects.iter().skip(before).map(|subject| &subject.row.id).collect();
+                    let gone = known.iter().filter(|id| !present.contains(id));
+                    self.made().forget(namespace, gone);
+                }
+                Err(error) => faults.push(format!("containers of {namespace}: {error}")),
+            }
+        }
+        match self.runtime().names_by_id().await {
+            Ok(images) => subjects.extend(images.into_iter().map(|(id, names)| {
+                let image = names.first().cloned();
+                image_subject(id.as_str(), image, deadline)
+            })),
+            Err(error) => faults.push(format!("images: {error}")),
+        }
+        (subjects, faults)
+    }
+
+    async fn containers(
+        &self,
+        namespace: &str,
+        deadline: Instant,
+        subjects: &mut Vec<SweepSubject>,
+    ) -> Result<(), RuntimeError> {
+        self.survey(namespace).await?;
+        let mut listing = self.runtime().containers_in(namespace).await?;
+        while let Some(listed) = listing.next().await? {
+            let standing = match self.made().origin(&listed) {
+                Origin::Gate => SweepVerdict::Admitted,
+                Origin::Before => SweepVerdict::StartedBefore,
+                Origin::Around => SweepVerdict::WentAround,
+                Origin::Untold => SweepVerdict::CannotBeTold,
+            };
+            subjects.push(container_subject(listed, standing, deadline));
+        }
+        Ok(())
+    }
+}
+
+fn container_subject(listed: Listed, standing: SweepVerdict, deadline: Instant) -> SweepSubject {
+    let label = |name: &str| listed.label(name).map(cut);
+    let kind = match listed.kind() {
+        Kind::Sandbox => SweptKind::Sandbox,
+        Kind::Container | Kind::Other => SweptKind::Container,
+    };
+    let mut row = Swept {
+        standing,
+        kind,
+        code: None,
+        message: None,
+        namespace: listed.namespace.clone(),
+        id: cut(&listed.id),
+        pod_namespace: label("io.kubernetes.pod.namespace"),
+        pod: label("io.kubernetes.pod.name"),
+        container: label("io.kubernetes.container.name"),
+        image: Some(cut(&listed.image)).filter(|image| !image.is_empty()),
+        digest: None,
+        signers: Vec::new(),
+    };
+    let (mut asks, mut volumes, mut fault) = (Vec::new(), Vec::new(), None);
+    match &listed.container {
+        Ok(container) => {
+            if let Some(created) = &container.created_with {
+                asks = asked_before(&container.pod, created, deadline);
+                volumes = created.volumes.iter().map(|v| v.container_path.clone()).collect();
+                row.image = created.user_specified_image.as_deref().map(cut).or(row.image);
+            }
+        }
+        Err(error) if kind == SweptKind::Container => fault = Some(error.clone()),
+        Err(_) => {}
+    }
+    if asks.is_empty() && fault.is_none() {
+        row.message = Some(match kind {
+            SweptKind::Sandbox => "its image is judged among the images".to_owned(),
+            SweptKind::Container | SweptKind::Image => {
+                "it was not made through the CRI, so that its image is not judged".to_owned()
+            }
+        });
+    }
+    SweepSubject { row, origin: standing, asks, volumes, fault, is_open: false }
+}
+
+fn image_subject(id: &str, image: Option<String>, deadline: Instant) -> SweepSubject {
+    let ask = LocalImageRequest {
+        call: Call::CreateContainer,
+        image: id.to_owned(),
+        user_specified: String::new(),
+        pod: Pod::default(),
+        container: String::new(),
+        deadline,
+    };
+    let row = Swept {
+        standing: SweepVerdict::Admitted,
+        kind: SweptKind::Image,
+        code: None,
+        message: None,
+        namespace: NAMESPACE.to_owned(),
+        id: id.to_owned(),
+        pod_namespace: None,
+        pod: None,
+        container: None,
+        image: image.as_deref().map(cut),
+        digest: None,
+        signers: Vec::new(),
+    };
+    SweepSubject {
+        row,
+        origin: SweepVerdict::Admitted,
+        asks: vec![ask],
+        volumes: Vec::new(),
+        fault: None,
+        is_open: false,
+    }
+}
+
+/// The beginning of a text.
+pub(super) fn cut(text: &str) -> String {
+    if text.len() <= TEXT_MAX {
+        return text.to_owned();
+    }
+    let end = (0..=TEXT_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
+/// The volumes of a container with the permits for them.
+pub(super) fn volumes<'p>(
+    subject: &SweepSubject,
+    permits: &'p [crate::cri::LocalPermit],
+) -> Vec<CreatedVolume<'p>> {
+    let paths = subject.volumes.iter().cloned();
+    let pair = |(container_path, permit)| CreatedVolume { container_path, permit };
+    paths.zip(permits).map(pair).collect()
+}

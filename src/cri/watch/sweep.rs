@@ -1,0 +1,350 @@
+//! [`Sweeper`]: every container and image of the runtime, judged again: first by what is on this
+//! node, then by the registries of what that does not tell, behind all calls.
+//!
+//! It admits nothing and starts nothing. What would be refused is recorded, once until it changes;
+//! stopping it is left to an operator.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::options::{OnFailedSweep, SweepOptions};
+use super::subjects::{SweepSubject, cut, volumes};
+use super::swept::{SweepReport, SweepVerdict, Swept, SweptKind};
+use crate::audit::{Finding, FindingKind, Pod, Reason};
+use crate::cri::{CreatedContainer, Ending, Gate, LocalPermit, Recorder, Refusal, Timings};
+use crate::decision::decide::Reach;
+use crate::policy::PolicySet;
+
+/// Pause between two images that registries are asked about: a sweep of a full node takes some
+/// minutes, and no registry notices it.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How long a judgement by what is on this node may take.
+const JUDGE_MAX: Duration = Duration::from_secs(3600);
+/// Signers named of one image.
+const SIGNERS_MAX: usize = 4;
+
+/// Namespace, id, verdict and code of a row.
+type SweptKey = (String, String, SweepVerdict, Option<String>);
+
+/// What one image came to; many containers are of the same.
+type Judgements = HashMap<(String, String, Option<String>), Result<LocalPermit, Refusal>>;
+
+/// Sweeps over the node.
+#[derive(Debug)]
+pub struct Sweeper {
+    gate: Arc<Gate>,
+    recorder: Arc<Recorder>,
+    options: SweepOptions,
+    namespaces: Vec<String>,
+    /// One sweep at a time.
+    turn: tokio::sync::Mutex<()>,
+    wanted: tokio::sync::Notify,
+    state: Mutex<SweepState>,
+    done: AtomicU64,
+    all: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct SweepState {
+    /// How many sweeps have ended.
+    ended: u64,
+    /// Whether one was asked for that has not begun, or one is under way.
+    is_pending: bool,
+    /// Those whose registries are still to be asked.
+    unasked: u64,
+    report: Arc<SweepReport>,
+    /// What was recorded of the last sweep.
+    told: HashSet<SweptKey>,
+}
+
+/// How far a sweep is.
+#[derive(Debug, Clone)]
+pub struct SweepProgress {
+    /// Sweeps that have ended since the start.
+    pub ended: u64,
+    /// Whether another is under way, or about to be.
+    pub is_pending: bool,
+    /// Judged so far, of the one under way.
+    pub done: u64,
+    /// To be judged.
+    pub all: u64,
+    /// Containers and images of the last one whose registries are still to be asked.
+    pub unasked: u64,
+    /// What the last one found.
+    pub report: Arc<SweepReport>,
+}
+
+impl Sweeper {
+    /// Of this gate; tells this log. The namespaces are containerd's.
+    #[must_use]
+    pub fn new(
+        gate: Arc<Gate>,
+        recorder: Arc<Recorder>,
+        (options, namespaces): (SweepOptions, Vec<String>),
+    ) -> Self {
+        Self {
+            gate,
+            recorder,
+            options,
+            namespaces,
+            turn: tokio::sync::Mutex::default(),
+            wanted: tokio::sync::Notify::new(),
+            state: Mutex::default(),
+            done: AtomicU64::new(0),
+            all: AtomicU64::new(0),
+        }
+    }
+
+    /// Sweeps at once and every so often, unless the options say never, and whenever it is asked
+    /// for; for ever.
+    pub async fn keep_sweeping(&self) {
+        let every = self.options.every();
+        if every.is_some() {
+            self.sweep().await;
+        }
+        loop {
+            let pause = async {
+                match every {
+                    Some(every) => tokio::time::sleep(every).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = pause => {}
+                () = self.wanted.notified() => {}
+            }
+            self.sweep().await;
+        }
+    }
+
+    /// Asks for a sweep now.
+    pub fn ask(&self) {
+        self.state().is_pending = true;
+        self.wanted.notify_one();
+    }
+
+    /// How far it is, and what the last one found.
+    #[must_use]
+    pub fn progress(&self) -> SweepProgress {
+        let state = self.state();
+        SweepProgress {
+            ended: state.ended,
+            is_pending: state.is_pending,
+            done: self.done.load(Ordering::Relaxed),
+            all: self.all.load(Ordering::Relaxed),
+            unasked: state.unasked,
+            report: Arc::clone(&state.report),
+        }
+    }
+
+    async fn sweep(&self) {
+        let _turn = self.turn.lock().await;
+        self.state().is_pending = true;
+        let began = self.gate.clock().steady();
+        let (mut subjects, faults) = self.gate.subjects(&self.namespaces, began + JUDGE_MAX).await;
+        self.done.store(0, Ordering::Relaxed);
+        self.all.store(u64::try_from(subjects.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let set = self.gate.policy();
+        let mut judged = Judgements::new();
+        for subject in &mut subjects {
+            self.judge(subject, &set, (Reach::Node, &mut judged)).await;
+            self.done.fetch_add(1, Ordering::Relaxed);
+            // Calls go first.
+            tokio::task::yield_now().await;
+        }
+        let took = self.gate.clock().steady().saturating_duration_since(began);
+        let open = subjects.iter().filter(|subject| subject.is_open).count();
+        self.publish(&subjects, (faults.clone(), took), open);
+        for number in 0..subjects.len() {
+            let Some(subject) = subjects.get_mut(number).filter(|subject| subject.is_open) else {
+                continue;
+            };
+            let asked = self.judge(subject, &set, (Reach::Behind, &mut judged)).await;
+            if asked {
+                tokio::time::sleep(ASK_EVERY).await;
+            }
+            self.state().unasked = self.state().unasked.saturating_sub(1);
+        }
+        if open > 0 {
+            self.publish(&subjects, (faults, took), 0);
+        }
+        self.record(&subjects).await;
+    }
+
+    /// Judges one, by evidence from so far away; whether anything was asked that was not known.
+    async fn judge(
+        &self,
+        subject: &mut SweepSubject,
+        set: &Arc<PolicySet>,
+        (reach, judged): (Reach, &mut Judgements),
+    ) -> bool {
+        let origin = subject.origin;
+        let (mut permits, mut refusal, mut is_new) = (Vec::new(), None, false);
+        for ask in &subject.asks {
+            let key = (ask.image.clone(), ask.user_specified.clone(), ask.pod.namespace.clone());
+            let known = judged.get(&key).cloned();
+            let known = known.filter(|known| reach == Reach::Node || !is_open(known));
+            let outcome = if let Some(known) = known {
+                known
+            } else {
+                is_new = true;
+                let mut timings = Timings::start(self.gate.clock());
+                let outcome = Box::pin(self.gate.admit_within(reach, ask, set, &mut timings)).await;
+                judged.insert(key, outcome.clone());
+                outcome
+            };
+            match outcome {
+                Ok(permit) => permits.push(permit),
+                Err(why) => {
+                    refusal = Some(why);
+                    break;
+                }
+            }
+        }
+        if refusal.is_none() && origin != SweepVerdict::Admitted {
+            refusal = self.unproven(subject, &permits).await;
+        }
+        subject.is_open = refusal.as_ref().is_some_and(|why| why.ending() != Ending::Refused);
+        note(&mut subject.row, origin, &permits, refusal);
+        if let Some(fault) = subject.fault.as_ref().filter(|_| origin != SweepVerdict::WentAround) {
+            subject.row.standing = SweepVerdict::CannotBeTold;
+            subject.row.code = Some("runtime".to_owned());
+            subject.row.message = Some(fault.to_string());
+        }
+        is_new
+    }
+
+    /// Why a container that the gate did not make is not made of what its images are.
+    async fn unproven(&self, subject: &SweepSubject, permits: &[LocalPermit]) -> Option<Refusal> {
+        if subject.row.kind != SweptKind::Container {
+            return None;
+        }
+        let (image, rest) = permits.split_first()?;
+        let made = CreatedContainer { id: &subject.row.id, image, volumes: volumes(subject, rest) };
+        self.gate.verify_container(&made).await.err()
+    }
+
+    fn publish(
+        &self,
+        subjects: &[SweepSubject],
+        (faults, took): (Vec<String>, Duration),
+        open: usize,
+    ) {
+        let rows = subjects.iter().map(|subject| subject.row.clone()).collect();
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let mut report = SweepReport { rows, faults, millis };
+        report.sort();
+        let mut state = self.state();
+        state.report = Arc::new(report);
+        state.unasked = u64::try_from(open).unwrap_or(u64::MAX);
+        if state.is_pending {
+            state.ended += 1;
+            state.is_pending = false;
+        }
+    }
+
+    /// Records what would be refused or went around, as far as it is new. What cannot be recorded
+    /// is new again the next time.
+    async fn record(&self, subjects: &[SweepSubject]) {
+        let is_bad = |row: &Swept| match row.standing {
+            SweepVerdict::WentAround
+            | SweepVerdict::WouldBeRefused
+            | SweepVerdict::CannotBeTold => true,
+            SweepVerdict::StartedBefore | SweepVerdict::Admitted => false,
+        };
+        let bad = subjects.iter().map(|subject| &subject.row).filter(|row| is_bad(row));
+        let before = std::mem::take(&mut self.state().told);
+        let recorded = bad.map(|row| async {
+            let is_known = before.contains(&key(row));
+            let is_told = is_known || self.recorder.find_durably(self.finding(row)).await.is_ok();
+            is_told.then(|| key(row))
+        });
+        let told = join_all(recorded).await.into_iter().flatten().collect();
+        self.state().told = told;
+    }
+
+    fn finding(&self, row: &Swept) -> Finding {
+        let what = row.kind.word();
+        let message = match (row.standing, &row.message) {
+            (SweepVerdict::WentAround, _) => {
+                format!("a {what} was made since the gate came, and not by the gate")
+            }
+            (_, Some(why)) => format!("{what}: {why}"),
+            (_, None) => format!("{what}: {}", row.standing.word()),
+        };
+        let code = row.standing.word();
+        let mut finding = self.recorder.finding(FindingKind::Sweep, Reason::new(code, message));
+        finding.alert = self.options.on_failed_sweep == OnFailedSweep::Alert
+            && row.standing != SweepVerdict::CannotBeTold;
+        finding.container_id = (row.kind != SweptKind::Image).then(|| row.id.clone());
+        finding.image.clone_from(&row.image);
+        finding.digest.clone_from(&row.digest);
+        finding.container.clone_from(&row.container);
+        finding.pod =
+            Pod { namespace: row.pod_namespace.clone(), name: row.pod.clone(), uid: None };
+        finding.detail.insert("namespace".into(), row.namespace.clone());
+        if row.kind == SweptKind::Image {
+            finding.detail.insert("image_id".into(), row.id.clone());
+        }
+        if let Some(code) = &row.code {
+            finding.detail.insert("code".into(), code.clone());
+        }
+        finding
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, SweepState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What makes a row another one than the last sweep's.
+fn key(row: &Swept) -> SweptKey {
+    (row.namespace.clone(), row.id.clone(), row.standing, row.code.clone())
+}
+
+/// Whether it is not known what the registry says.
+fn is_open(outcome: &Result<LocalPermit, Refusal>) -> bool {
+    outcome.as_ref().err().is_some_and(|refusal| refusal.ending() != Ending::Refused)
+}
+
+/// Puts into the row what its images came to.
+fn note(row: &mut Swept, origin: SweepVerdict, permits: &[LocalPermit], refusal: Option<Refusal>) {
+    if let Some(permit) = permits.first() {
+        row.digest = Some(permit.content().target().to_string());
+        row.signers = signers(permit);
+    }
+    if let Some(refusal) = &refusal {
+        row.code = Some(refusal.code().to_owned());
+        row.message = Some(cut(&refusal.to_string()));
+    } else if !permits.is_empty() {
+        (row.code, row.message) = (None, None);
+    }
+    if refusal.is_none() && origin == SweepVerdict::CannotBeTold {
+        row.message =
+            Some("whether it was made by the gate or around it is not known any more".to_owned());
+    }
+    row.standing = match (origin, refusal.map(|refusal| refusal.ending())) {
+        (SweepVerdict::WentAround, _) => SweepVerdict::WentAround,
+        (_, Some(Ending::Refused)) => SweepVerdict::WouldBeRefused,
+        (_, Some(Ending::Unable | Ending::Unreachable)) => SweepVerdict::CannotBeTold,
+        (origin, None) => origin,
+    };
+}
+
+fn signers(permit: &LocalPermit) -> Vec<String> {
+    let documents =
+        permit.admissions().iter().flat_map(|admission| &admission.permit().report().documents);
+    let all = documents.flat_map(|document| &document.requirements);
+    let mut named: Vec<String> = Vec::new();
+    for signer in all.flat_map(|requirement| &requirement.signers) {
+        let name = cut(&signer.to_string());
+        if named.len() < SIGNERS_MAX && !named.contains(&name) {
+            named.push(name);
+        }
+    }
+    named
+}

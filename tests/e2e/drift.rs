@@ -1,0 +1,198 @@
+//! Containers that nobody asked the gate about: an alert soon after they appear, in every namespace
+//! that is watched, also after containerd or the gate was away; and none for what the gate made.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::containerd::{Flavour, Pod};
+use crate::ensure;
+use crate::means::prod;
+use crate::stage::{Failure, Outcome, Props, Stage, by_id};
+
+/// From `ctr` to the alert at most.
+const WITHIN: Duration = Duration::from_secs(1);
+/// Longest wait for an alert: some tens of milliseconds, on a machine that is very busy.
+const ALERT_MAX: Duration = Duration::from_secs(60);
+/// Containers made through the gate at once.
+const HERD: usize = 20;
+
+pub async fn drift() -> Outcome {
+    for flavour in Flavour::all() {
+        let version = flavour.version;
+        let mut stage = Stage::set(Props { flavour, ..Props::usual()? }).await?;
+        let image = prod("unsigned");
+        stage.containerd.cri().pull(&image).await?;
+        let pod = through_the_gate(&stage).await?;
+
+        let took = made_around(&stage, "k8s.io", &image, "around-1").await?;
+        println!(
+            "   containerd {}.{}: from ctr to the alert {:.0} ms",
+            version.0,
+            version.1,
+            took.as_secs_f64() * 1e3
+        );
+        ensure!(took <= WITHIN, "{took:?}");
+        bring_to_default(&stage, &image)?;
+        let took = made_around(&stage, "default", &image, "around-2").await?;
+        println!("   in the namespace default {:.0} ms", took.as_secs_f64() * 1e3);
+        ensure!(took <= WITHIN, "{took:?}");
+        let took = beside_refused_calls(&stage, &pod, &image).await?;
+        println!("   among refused calls for the same pod {:.0} ms", took.as_secs_f64() * 1e3);
+        ensure!(took <= WITHIN, "{took:?}");
+        gone_at_once(&stage, &image).await?;
+        let alerts = stage.gate_log().matches("ALERT: a container was made").count();
+        ensure!(alerts == 4, "{alerts} alerts in the journal:\n{}", stage.gate_log());
+
+        stage.containerd.restart().await;
+        let took = made_around(&stage, "k8s.io", &image, "around-3").await?;
+        println!("   after a restart of containerd {:.0} ms", took.as_secs_f64() * 1e3);
+
+        stage.kill_gate()?;
+        make(&stage, "k8s.io", &image, "around-4");
+        stage.start_gate().await?;
+        alert_of(&stage, "around-4").await?;
+        let drift = drift_findings(&stage);
+        ensure!(drift.len() == 6, "{drift:#?}");
+        println!("   made while the gate was away: found, and nothing of what the gate made");
+    }
+    Ok(())
+}
+
+/// Pods and containers through the gate, many at once: none of them is drift.
+async fn through_the_gate(stage: &Stage) -> Result<Pod, Failure> {
+    let image = prod("signed-v2");
+    let cri = stage.cri();
+    let id = cri.pull(&image).await?;
+    let pod = stage.pod().await?;
+    let made = join_all((0..HERD).map(|_| cri.run(&pod, by_id(&id, &image)))).await;
+    for ran in made {
+        let (exit, _) = ran?;
+        ensure!(exit == 0, "a container of the herd ended with {exit}");
+    }
+    let drift = drift_findings(stage);
+    ensure!(drift.is_empty(), "what the gate made is drift: {drift:#?}");
+    Ok(pod)
+}
+
+/// Makes a container of a pod at containerd's own socket while the gate refuses calls for the same
+/// pod: these account for nothing.
+async fn beside_refused_calls(stage: &Stage, pod: &Pod, image: &str) -> Result<Duration, Failure> {
+    let direct = stage.containerd.cri();
+    let id = direct.pull(image).await?;
+    let cri = stage.cri();
+    let refusing = async {
+        loop {
+            let refused = join_all((0..HERD).map(|_| cri.create(pod, by_id(&id, image)))).await;
+            if let Some(made) = refused.into_iter().find_map(Result::ok) {
+                return Err(Failure(format!("an unsigned image became {made}")));
+            }
+        }
+    };
+    let around = async {
+        let began = Instant::now();
+        let made = direct.create(pod, by_id(&id, image)).await?;
+        let finding = alert_of(stage, &made).await?;
+        let took = began.elapsed();
+        let is_alert = finding["alert"] == true && finding["reason"]["code"] == "no-decision";
+        ensure!(is_alert, "{finding:#}");
+        Ok::<_, Failure>(took)
+    };
+    tokio::select! {
+        failed = refusing => failed,
+        took = around => took,
+    }
+}
+
+/// Makes a container and removes it at once: an alert all the same.
+async fn gone_at_once(stage: &Stage, image: &str) -> Outcome {
+    make(stage, "k8s.io", image, "around-and-gone");
+    stage.containerd.ctr(&["containers", "delete", "around-and-gone"]);
+    let finding = alert_of(stage, "around-and-gone").await?;
+    let is_alert = finding["alert"] == true && finding["reason"]["code"] == "no-decision";
+    ensure!(is_alert, "{finding:#}");
+    Ok(())
+}
+
+/// Makes a container with `ctr`; how long it took from there to the alert.
+async fn made_around(
+    stage: &Stage,
+    namespace: &str,
+    image: &str,
+    id: &str,
+) -> Result<Duration, Failure> {
+    let began = Instant::now();
+    make(stage, namespace, image, id);
+    let finding = alert_of(stage, id).await?;
+    let took = began.elapsed();
+    let digest = finding["digest"].as_str().unwrap_or_default();
+    ensure!(
+        finding["alert"] == true
+            && finding["reason"]["code"] == "no-decision"
+            && finding["image"] == image
+            && digest.starts_with("sha256:")
+            && finding["detail"]["namespace"] == namespace
+            && finding["detail"]["runtime"] == "io.containerd.runc.v2"
+            && finding["detail"]["labels"].as_str().unwrap_or_default().contains("purpose=test"),
+        "{finding:#}"
+    );
+    Ok(took)
+}
+
+fn make(stage: &Stage, namespace: &str, image: &str, id: &str) {
+    stage.containerd.ctr(&[
+        "--namespace",
+        namespace,
+        "containers",
+        "create",
+        "--snapshotter",
+        stage.containerd.snapshotter(),
+        "--label",
+        "purpose=test",
+        image,
+        id,
+    ]);
+}
+
+/// Brings an image into the namespace of `ctr`, unpacked.
+fn bring_to_default(stage: &Stage, image: &str) -> Outcome {
+    let archive = stage.folder().join("image.tar").display().to_string();
+    stage.containerd.ctr(&["images", "export", &archive, image]);
+    stage.containerd.ctr(&[
+        "--namespace",
+        "default",
+        "images",
+        "import",
+        "--snapshotter",
+        stage.containerd.snapshotter(),
+        &archive,
+    ]);
+    Ok(())
+}
+
+/// The finding of this container, when it is on record.
+async fn alert_of(stage: &Stage, id: &str) -> Result<Value, Failure> {
+    let deadline = Instant::now() + ALERT_MAX;
+    loop {
+        if let Some(found) = drift_findings(stage).into_iter().find(|found| id_of(found) == id) {
+            return Ok(found);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "no finding of {id}: {:#?}\n{}",
+            stage.findings(),
+            stage.gate_log()
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn drift_findings(stage: &Stage) -> Vec<Value> {
+    let findings = stage.findings().into_iter();
+    findings.filter(|finding| finding["finding"] == "drift").collect()
+}
+
+fn id_of(finding: &Value) -> &str {
+    finding["container_id"].as_str().unwrap_or_default()
+}
