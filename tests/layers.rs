@@ -223,8 +223,8 @@ const PARTS: &[(&str, &[Part])] = &[
         &[
             ("terminal", &[]),
             ("evidence", &["terminal"]),
-            ("policy", &["terminal"]),
             ("node", &["terminal"]),
+            ("policy", &["node", "terminal"]),
             ("audit", &["terminal"]),
         ],
     ),
@@ -253,6 +253,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("requirement", &["condition", "position", "sanitize", "syntax"]),
             ("document", &["position", "requirement", "sanitize", "scope", "syntax"]),
             ("set", &["document", "requirement", "sanitize", "scope", "syntax"]),
+            ("lint", &["document", "position", "requirement", "scope", "set", "syntax"]),
             ("evaluate", &["condition", "document", "requirement", "sanitize", "set"]),
         ],
     ),

@@ -157,12 +157,16 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum PolicyCommand {
-    /// Read every document and key, and say what is wrong where. Changes nothing.
+    /// Read every document and key, and say what is wrong or likely not meant, and where. Changes
+    /// nothing.
+    ///
+    /// Exit code 1 when something is wrong, 0 when there are warnings alone.
     #[command(
         after_help = "Examples:\n  sealgate policy check\n  sealgate policy check ./policies \
-            --keys ./keys"
+            --keys ./keys\n  sealgate policy check --output sarif ./policies > policies.sarif\n  \
+            kustomize build policies | sealgate policy check -"
     )]
-    Check(policy::Options),
+    Check(policy::check::Options),
     /// What would break if the gate enforced: every call that it let through in observe mode, by
     /// image and reason, with what to do about it.
     ///
@@ -247,15 +251,23 @@ pub fn main() -> ExitCode {
         }
     };
     let mut screen = Screen::of_terminal(cli.output);
+    let is_check = matches!(cli.command, Command::Policy(PolicyCommand::Check(_)));
+    if matches!(cli.output, Output::Sarif | Output::Github) && !is_check {
+        screen.complain("--output sarif and github are of sealgate policy check alone");
+        return Exit::Usage.into();
+    }
     // The commands that need no configuration, and so are not kept from their work by a faulty one.
     match &cli.command {
         Command::VerifyBundle(options) => return verify_bundle::run(options, &mut screen).into(),
         Command::Completion(options) => {
             return completion::run(options, Cli::command(), &mut screen).into();
         }
+        Command::Policy(PolicyCommand::Check(options)) => {
+            return policy::check::run(options, &cli.config, &mut screen).into();
+        }
         Command::Run
         | Command::Verify(_)
-        | Command::Policy(_)
+        | Command::Policy(PolicyCommand::Observed(_))
         | Command::Audit(_)
         | Command::Status
         | Command::Doctor(_)
@@ -304,7 +316,9 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
         },
         Command::Verify(options) => verify::run(&options, settings, screen),
         Command::VerifyBundle(options) => verify_bundle::run(&options, screen),
-        Command::Policy(PolicyCommand::Check(options)) => policy::check(&options, settings, screen),
+        Command::Policy(PolicyCommand::Check(options)) => {
+            policy::check::run(&options, path, screen)
+        }
         Command::Policy(PolicyCommand::Observed(options)) => {
             policy::observed::run(&options, settings, screen)
         }

@@ -1,6 +1,7 @@
 //! [`LoadError`]: everything that is wrong with the policy and key folders; [`Warning`]: what is
 //! only odd.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -147,34 +148,82 @@ impl std::error::Error for LoadError {}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Policy(error) => write!(f, "{error}"),
-            Self::File { file, fault } => write!(f, "{}: {fault}", shown(file)),
-            Self::Key { file, fault, named_at: (policy, Position { line, column }, field) } => {
-                let policy = shown(Path::new(policy));
-                write!(f, "{policy}:{line}:{column}: {field}: key {}: {fault}", shown(file))
+        if let Self::Policy(error) = self {
+            return write!(f, "{error}");
+        }
+        let (file, at) = self.place();
+        f.write_str(&shown(Path::new(&*file)))?;
+        if let Some((Position { line, column }, field)) = at {
+            write!(f, ":{line}:{column}")?;
+            if !field.is_empty() {
+                write!(f, ": {}", field.escape_default())?;
             }
+        }
+        write!(f, ": {}", self.message())
+    }
+}
+
+impl Problem {
+    /// The file that it is about, as it is called, and where in it.
+    #[must_use]
+    pub fn place(&self) -> (Cow<'_, str>, Option<(Position, &str)>) {
+        match self {
+            Self::Policy(PolicyError { file, position, field, .. }) => {
+                (file.into(), position.map(|position| (position, field.as_str())))
+            }
+            Self::File { file, .. } => (file.to_string_lossy(), None),
+            Self::Key { named_at: (policy, position, field), .. } => {
+                (policy.into(), Some((*position, field)))
+            }
+            Self::Certificates { named_at, .. }
+            | Self::Root { named_at, .. }
+            | Self::NoRoot { named_at, .. } => {
+                ((&named_at.file).into(), Some((named_at.position, &named_at.field)))
+            }
+        }
+    }
+
+    /// What is wrong, without its place.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Policy(error) => error.fault.to_string(),
+            Self::File { fault, .. } => fault.to_string(),
+            Self::Key { file, fault, .. } => format!("key {}: {fault}", shown(file)),
             Self::Certificates { file, fault, named_at } => {
-                write!(f, "{}certificate file {}: {fault}", place(named_at), shown(file))
+                format!("{}certificate file {}: {fault}", of_policy(named_at), shown(file))
             }
             Self::Root { name, file, fault, named_at } => {
                 let name = name.escape_default();
-                write!(f, "{}trust root {name}, {}: {fault}", place(named_at), shown(file))
+                format!("{}trust root {name}, {}: {fault}", of_policy(named_at), shown(file))
             }
             Self::NoRoot { name, folders, is_fetched, named_at } => {
                 let name = name.escape_default();
                 let folders: Vec<String> = folders.iter().map(|folder| shown(folder)).collect();
-                write!(
-                    f,
-                    "{}trust root {name}: no {name}.json in {}; ",
-                    place(named_at),
+                let fetch = match is_fetched {
+                    true => format!("run: sealgate trust update --name {name}, or "),
+                    false => String::new(),
+                };
+                format!(
+                    "{}trust root {name}: no {name}.json in {}; {fetch}put the file into one of \
+                     these folders",
+                    of_policy(named_at),
                     folders.join(", ")
-                )?;
-                if *is_fetched {
-                    write!(f, "run: sealgate trust update --name {name}, or ")?;
-                }
-                write!(f, "put the file into one of these folders")
+                )
             }
+        }
+    }
+
+    /// A fixed word, for programs: `key-file`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Policy(error) => error.fault.code(),
+            Self::File { .. } => "file",
+            Self::Key { .. } => "key-file",
+            Self::Certificates { .. } => "certificate-file",
+            Self::Root { .. } => "trust-root",
+            Self::NoRoot { .. } => "no-trust-root",
         }
     }
 }
@@ -223,11 +272,9 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Where a policy names something, as the beginning of a line.
-fn place(at: &NamedAt) -> String {
-    let NamedAt { file, position: Position { line, column }, field, policy } = at;
-    let (file, policy) = (shown(Path::new(file)), policy.escape_default());
-    format!("{file}:{line}:{column}: {field}: policy \"{policy}\": ")
+/// Which policy names something, as the beginning of a message.
+fn of_policy(at: &NamedAt) -> String {
+    format!("policy \"{}\": ", at.policy.escape_default())
 }
 
 /// A path fit for a line of a log.

@@ -6,6 +6,7 @@
 //! loaded in part, nothing is watched and nothing is remembered; a reload is another [`load`], and
 //! whoever asks for it keeps the old set when that fails.
 
+mod check;
 mod error;
 mod files;
 mod folder_state;
@@ -25,7 +26,9 @@ use crate::policy::{
     Unmatched,
 };
 use crate::verify::{PublicKey, TrustRoot};
+use files::Owners;
 
+pub use check::{Check, CheckSource, Checked, Remark, Severity};
 pub use folder_state::FolderState;
 
 pub use error::{FileFault, LoadError, Problem, RootFault, Warning};
@@ -156,8 +159,8 @@ pub fn load_with(
     }
     warnings.extend(documents.notes().iter().cloned().map(Warning::Odd));
     let material = Material {
-        keys: keys(&documents, &options.keys, &mut problems),
-        files: certificates(&documents, &options.keys, &mut problems),
+        keys: keys(&documents, (&options.keys, Owners::NobodyElse), &mut problems),
+        files: certificates(&documents, (&options.keys, Owners::NobodyElse), &mut problems),
         roots: trust_roots(&documents, trust, &mut problems),
     };
     if !problems.is_empty() {
@@ -201,7 +204,7 @@ fn policy_files(
     let mut paths = Vec::new();
     for name in names.into_iter().filter(|name| !name.as_encoded_bytes().starts_with(b".")) {
         let path = folder.join(&name);
-        match path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)) {
+        match is_policy(&path) {
             true => paths.push(path),
             false => warnings.push(Warning::Ignored { file: path }),
         }
@@ -225,6 +228,11 @@ fn policy_files(
         }
     }
     reader
+}
+
+/// Whether a file of the folder of policies is one of them, by its ending.
+fn is_policy(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
 }
 
 /// The policy files at these paths, in their order, read side by side.
@@ -272,7 +280,7 @@ fn parsed(
 /// The keys that the policies name, each under its name as written.
 fn keys(
     documents: &Documents,
-    folder: &Path,
+    (folder, owners): (&Path, Owners),
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, PublicKey> {
     let mut keys = BTreeMap::new();
@@ -280,7 +288,7 @@ fn keys(
         // A name with a leading slash replaces the folder; names never climb (the policy's reader
         // sees to that).
         let path = folder.join(&name);
-        let key = match files::read(&path, KEY_MAX) {
+        let key = match files::read_of(&path, KEY_MAX, owners) {
             Ok(bytes) => PublicKey::parse_pem(&bytes).map_err(FileFault::Key),
             Err(fault) => Err(fault),
         };
@@ -298,13 +306,13 @@ fn keys(
 /// written. What is in them is read when the policies and they are put together.
 fn certificates(
     documents: &Documents,
-    folder: &Path,
+    (folder, owners): (&Path, Owners),
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, Vec<u8>> {
     let mut read = BTreeMap::new();
     for (name, named_at) in documents.places_of_files() {
         let file = folder.join(&name);
-        match files::read(&file, CERTIFICATES_MAX) {
+        match files::read_of(&file, CERTIFICATES_MAX, owners) {
             Ok(bytes) => drop(read.insert(name, bytes)),
             Err(fault) => problems.push(Problem::Certificates { file, fault, named_at }),
         }

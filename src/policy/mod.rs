@@ -68,6 +68,7 @@
 mod condition;
 mod document;
 mod evaluate;
+mod lint;
 mod position;
 mod requirement;
 mod sanitize;
@@ -92,6 +93,7 @@ pub use crate::policy::evaluate::report::{
 pub use crate::policy::evaluate::signer::{
     CertificateInfo, LogEntryInfo, SignedAt, Signer, SignerId,
 };
+pub use crate::policy::lint::located;
 pub use crate::policy::position::Position;
 pub use crate::policy::requirement::material::Material;
 pub use crate::policy::scope::image_scope::{ImageScope, ScopeFault};
@@ -106,6 +108,8 @@ pub use crate::policy::syntax::advice::Advice;
 pub use crate::policy::syntax::error::{
     IdentityFault, Note, PatternFault, PolicyError, PolicyFault,
 };
+pub use crate::policy::syntax::foreign::Foreign;
 pub use crate::policy::syntax::regexp::RegExpFault;
+pub use crate::policy::syntax::suggest::nearest;
 pub use document::{Documents, DocumentsReader, FILE_MAX, NamedAt, ParsedFile, PolicyFile};
 pub use set::{Expiry, PolicySet, Unmatched, VerdictKey};

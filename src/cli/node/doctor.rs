@@ -115,7 +115,11 @@ fn of_policies(settings: &Settings, names: &Result<Vec<String>, String>) -> Vec<
     checks
 }
 
-async fn names(settings: &Settings) -> Result<Vec<String>, String> {
+/// The names of the images on the node.
+///
+/// # Errors
+/// Why the runtime does not say.
+pub(in crate::cli) async fn names(settings: &Settings) -> Result<Vec<String>, String> {
     let containerd = Runtime::new(settings.runtime.clone());
     match tokio::time::timeout(LIST_LIMIT, containerd.names()).await {
         Ok(names) => names.map_err(|error| error.to_string()),

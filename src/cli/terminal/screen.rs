@@ -19,6 +19,10 @@ pub enum Output {
     Text,
     /// For programs: one JSON value, or one a line where there are many.
     Json,
+    /// For code scanning: SARIF 2.1.0. Of `policy check` alone.
+    Sarif,
+    /// For GitHub Actions: workflow commands. Of `policy check` alone.
+    Github,
 }
 
 /// How the program ends.
@@ -84,6 +88,11 @@ impl Screen {
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),
         }
+    }
+
+    /// How to print.
+    pub(in crate::cli) fn output(&self) -> Output {
+        self.output
     }
 
     /// Whether a program reads.

@@ -109,6 +109,9 @@ fn read_entry(kind: &str, at: &At<'_>, reader: &mut Reader) -> Option<ReadEntry>
             issuer = text(&fields, ("issuer", "issuerRegExp"), reader)?;
             subject = text(&fields, ("subject", "subjectRegExp"), reader)?;
             if issuer.is_none() && subject.is_none() {
+                if fields.means(&["issuer", "issuerRegExp", "subject", "subjectRegExp"]) {
+                    return None;
+                }
                 let (expected, found) = (&["issuer", "subject"][..], Vec::new());
                 reader.fault(at, PolicyFault::OneOf { expected, found });
                 return None;

@@ -8,6 +8,7 @@ pub(super) mod deny_entry;
 pub(super) mod deny_list;
 pub(super) mod exception;
 mod head;
+mod kind;
 mod patterns;
 pub(super) mod signature_sources;
 
@@ -28,15 +29,13 @@ use crate::policy::position::Position;
 use crate::policy::syntax::error::{Note, PolicyError, PolicyFault};
 use crate::policy::syntax::fields::{At, Fields, Reader};
 use head::{Head, named_twice};
+use kind::{KINDS, VERSIONS, is_foreign, meant};
 use patterns::{metadata, namespaces, patterns};
 
 /// Largest policy file in bytes: a thousand documents of a kilobyte.
 pub const FILE_MAX: usize = 1024 * 1024;
 /// Most documents of one set, over all files: matching and memory stay small.
 const DOCUMENTS_MAX: usize = 4096;
-
-/// The kinds of documents.
-const KINDS: &[&str] = &["ImagePolicy", "DenyList", "Exception"];
 
 /// The fields of `spec` of an ImagePolicy.
 pub(super) const SPEC: &[&str] = &[
@@ -120,7 +119,7 @@ pub struct NamedAt {
 pub(super) struct Document {
     pub(super) name: String,
     pub(super) file: String,
-    position: Position,
+    pub(super) position: Position,
     /// None once the set has its index.
     pub(super) images: PatternList,
     /// As `images`.
@@ -342,25 +341,31 @@ fn read_file(file: &PolicyFile, reader: &mut Reader, found: &mut Found) {
 
 /// Reads one document of whatever kind.
 fn document(at: &At<'_>, reader: &mut Reader, found: &mut Found) -> Option<()> {
+    if is_foreign(at, reader) {
+        return None;
+    }
     let fields = reader.fields(at, &["apiVersion", "kind", "metadata", "spec"])?;
-    let version =
-        reader.required(&fields, "apiVersion").and_then(|at| reader.word(at, &["sealgate/v1"]));
-    let kind = reader.required(&fields, "kind").and_then(|at| reader.word(at, KINDS));
+    let version = reader.required(&fields, "apiVersion").and_then(|at| reader.word(at, VERSIONS));
+    let written = reader.required(&fields, "kind").cloned();
+    let kind = written.as_ref().and_then(|at| reader.word(at, KINDS));
+    let meant = kind.or_else(|| meant(written.as_ref()));
     let name = reader.required(&fields, "metadata").and_then(|at| metadata(at, reader));
     let spec = reader.required(&fields, "spec")?;
     let file = reader.file().to_owned();
     let position = at.node.position;
     let head = Head { name: name.unwrap_or_default().to_owned(), file, position };
-    // One that is faulty is read all the same, so that every fault is told, and is not used.
+    // One that is faulty is read all the same, as the kind that was meant, so that every fault is
+    // told, and is not used.
     let is_whole = version.and(kind).and(name).is_some();
-    match kind {
+    match meant {
         Some("DenyList") => {
             found.deny_lists.extend(DenyList::read(head, spec, reader).filter(|_| is_whole));
         }
         Some("Exception") => {
             found.exceptions.extend(Exception::read(head, spec, reader).filter(|_| is_whole));
         }
-        _ => found.documents.extend(image_policy(head, spec, reader).filter(|_| is_whole)),
+        Some(_) => found.documents.extend(image_policy(head, spec, reader).filter(|_| is_whole)),
+        None => {}
     }
     Some(())
 }

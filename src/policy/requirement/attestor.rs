@@ -309,6 +309,7 @@ fn certificate(at: &At<'_>, reader: &mut Reader) -> Option<Attestor> {
         (None, Some(_)) => reader
             .is_true(&fields, "insecureAnySubject")
             .then(|| vec![CertificateIdentity::anyone()]),
+        (None, None) if fields.means(&["subjects", "insecureAnySubject"]) => None,
         (None, None) => {
             reader.fault(
                 at,

@@ -265,6 +265,7 @@ fn three(
         ([one], Some(at)) if one == exact => Matcher::exact(at, reader),
         ([one], Some(at)) if one == pattern => Matcher::pattern(at, reader),
         ([_], Some(_)) => reader.is_true(fields, any).then_some(Matcher::Any),
+        ([], _) if fields.means(names) => None,
         ([], _) => {
             let fault = PolicyFault::MatchesAnyone { part: exact, stranger: None, spell: any };
             reader.note(Some(fields.position()), fields.field().to_owned(), fault);
@@ -314,7 +315,7 @@ fn values(
 }
 
 /// Whether an extension says whose source it was built from, in words that no stranger's build has.
-fn names_source(extension: Extension, matcher: &Matcher) -> bool {
+pub(in crate::policy) fn names_source(extension: Extension, matcher: &Matcher) -> bool {
     let is_source = matches!(
         extension,
         Extension::SourceRepositoryUri

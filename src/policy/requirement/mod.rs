@@ -158,6 +158,9 @@ impl Requirement {
         let found: Vec<&'static str> =
             KINDS.iter().copied().filter(|kind| fields.get(kind).is_some()).collect();
         let [kind] = found.as_slice() else {
+            if found.is_empty() && fields.means(KINDS) {
+                return None;
+            }
             reader.fault(at, PolicyFault::NotOneKind { found });
             return None;
         };

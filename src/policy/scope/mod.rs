@@ -5,6 +5,7 @@
 //! here knows what a document demands.
 
 pub(super) mod automaton;
+pub(super) mod cover;
 pub(super) mod document_set;
 pub(super) mod image_scope;
 pub(super) mod pattern;

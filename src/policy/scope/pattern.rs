@@ -173,6 +173,17 @@ fn encoded(hosts: &[&str], path: &str) -> String {
     encoded
 }
 
+/// A pattern as it would be written in a document, from what the automaton reads.
+pub(in crate::policy) fn written(encoded: &str) -> String {
+    let any_parts = char::from(ANY_PARTS);
+    // `*/` and `**` behind it is `**` at the end, and stands for one part at least.
+    let text = match encoded.strip_suffix(&format!("/*/{any_parts}")) {
+        Some(before) => format!("{before}/**"),
+        None => encoded.replace(any_parts, "**/"),
+    };
+    text.replace(any_parts, "**/").trim_end_matches('/').to_owned()
+}
+
 /// The host as policies see it, still with its wildcards.
 fn host(first: &str, path: Option<&str>) -> Result<String, PatternFault> {
     if first == "**" {

@@ -91,8 +91,10 @@ impl Exceptions {
     }
 
     fn counts(&self, exception: &Exception, now: Timestamp) -> bool {
-        let latest = now.checked_add(self.span).unwrap_or(Timestamp::MAX);
-        now < exception.expires && exception.expires <= latest
+        match standing(exception.expires, now, self.span) {
+            Standing::InForce | Standing::EndsSoon => true,
+            Standing::Ended | Standing::TooLong => false,
+        }
     }
 
     /// What there is to say of them at this time.
@@ -105,20 +107,54 @@ impl Exceptions {
         let (file, end) = (escaped(&exception.head.file), exception.expires);
         let line = exception.head.position.line;
         let of = format!("{file}:{line}: exception \"{name}\" of {owner}");
-        if end <= now {
-            let text = format!("{of} ended at {end} and admits nothing: remove it, or renew it");
-            return Some(ExceptionNotice::NotInForce(text));
+        match standing(end, now, self.span) {
+            Standing::InForce => None,
+            Standing::EndsSoon => Some(ExceptionNotice::EndsSoon(format!("{of} ends at {end}"))),
+            Standing::Ended => {
+                let text =
+                    format!("{of} ended at {end} and admits nothing: remove it, or renew it");
+                Some(ExceptionNotice::NotInForce(text))
+            }
+            Standing::TooLong => {
+                let days = self.span.as_hours() / 24;
+                let text = format!(
+                    "{of} ends at {end}, which is more than {days} days ahead \
+                     (policy.max_exception_days), and admits nothing"
+                );
+                Some(ExceptionNotice::NotInForce(text))
+            }
         }
-        if !self.counts(exception, now) {
-            let days = self.span.as_hours() / 24;
-            let text = format!(
-                "{of} ends at {end}, which is more than {days} days ahead \
-                 (policy.max_exception_days), and admits nothing"
-            );
-            return Some(ExceptionNotice::NotInForce(text));
-        }
-        let soon = now.checked_add(WARNED_AHEAD).unwrap_or(Timestamp::MAX);
-        (end <= soon).then(|| ExceptionNotice::EndsSoon(format!("{of} ends at {end}")))
+    }
+}
+
+/// How an exception stands at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::policy) enum Standing {
+    /// It counts.
+    InForce,
+    /// It counts, and ends within seven days.
+    EndsSoon,
+    /// It has ended.
+    Ended,
+    /// It ends later than it may, and does not count.
+    TooLong,
+}
+
+/// How one that ends then stands now, where its end may be so far ahead.
+pub(in crate::policy) fn standing(
+    end: Timestamp,
+    now: Timestamp,
+    span: SignedDuration,
+) -> Standing {
+    let within = |span| end <= now.checked_add(span).unwrap_or(Timestamp::MAX);
+    if end <= now {
+        Standing::Ended
+    } else if !within(span) {
+        Standing::TooLong
+    } else if within(WARNED_AHEAD) {
+        Standing::EndsSoon
+    } else {
+        Standing::InForce
     }
 }
 

@@ -1,15 +1,19 @@
-//! [`Advice`]: what is odd in a policy, and no error.
+//! [`Advice`]: what is odd in a policy, and no error; and what it is called by programs.
 
 use std::fmt;
 
-/// What is odd in a policy, and no error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use crate::policy::sanitize::escaped;
+
+/// What is odd in a policy. Each is sound: the set loads.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advice {
     /// A regular expression without `^` and `$` of its own: upstream would match it anywhere in the
     /// text.
     AnchoredHere,
     /// A dot between letters, which any character matches.
     BareDot,
+    /// A character that may be repeated, where a glob would have any text.
+    GlobInRegExp,
     /// A `*` in a text that is compared to the letter.
     NoWildcard,
     /// A field about evidence in a policy that asks for none: it does nothing.
@@ -22,6 +26,97 @@ pub enum Advice {
     /// `refreshAfter` is more than `maxOffline`: evidence ends before the registry is asked again
     /// in the background, so that a start waits for the registry, or is refused.
     RefreshBeyondOffline,
+    /// A policy that accepts anything.
+    AcceptsAnything,
+    /// A pattern that accepts anything, of images that another policy demands something of.
+    Overridden {
+        /// The other policy.
+        by: String,
+    },
+    /// An entry of `exclude` that excludes none of the images.
+    DeadExclude,
+    /// A pattern of images that `exclude` takes out whole.
+    DeadPattern {
+        /// The pattern that does.
+        exclude: String,
+    },
+    /// An issuer that no certificate names.
+    IssuerNeverMatches {
+        /// What to write instead, where that can be told.
+        write: Option<String>,
+    },
+    /// A subject that no certificate of its issuer or its kind names.
+    SubjectNeverMatches {
+        /// What such a subject looks like.
+        like: &'static str,
+    },
+    /// An identity that everybody meets who has a certificate.
+    AnyIdentity,
+    /// An entry of a deny list that denies everybody.
+    DeniesEveryone,
+    /// An RSA key that is accepted, and shorter than is recommended today.
+    WeakKey {
+        /// Its bits.
+        bits: usize,
+    },
+    /// An exception that ends within seven days.
+    ExceptionEndsSoon {
+        /// When.
+        end: jiff::Timestamp,
+    },
+    /// An exception that has ended, and admits nothing.
+    ExceptionEnded {
+        /// When.
+        end: jiff::Timestamp,
+    },
+    /// An exception that ends later than it may, and admits nothing.
+    ExceptionTooLong {
+        /// How many days ahead its end may be.
+        days: i64,
+    },
+}
+
+impl Advice {
+    /// Whether the document does not do what it is there for: the set loads all the same.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        matches!(self, Self::ExceptionEnded { .. } | Self::ExceptionTooLong { .. })
+    }
+
+    /// A fixed word, for programs: `dead-exclude`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AnchoredHere => "anchored-here",
+            Self::BareDot => "bare-dot",
+            Self::GlobInRegExp => "glob-in-regexp",
+            Self::NoWildcard => "no-wildcard",
+            Self::NoEvidenceAsked { .. } => "no-evidence-asked",
+            Self::RefusesNothing => "refuses-nothing",
+            Self::RefreshBeyondOffline => "refresh-beyond-offline",
+            Self::AcceptsAnything => "accepts-anything",
+            Self::Overridden { .. } => "overridden-exemption",
+            Self::DeadExclude => "dead-exclude",
+            Self::DeadPattern { .. } => "dead-pattern",
+            Self::IssuerNeverMatches { .. } => "issuer-never-matches",
+            Self::SubjectNeverMatches { .. } => "subject-never-matches",
+            Self::AnyIdentity => "any-identity",
+            Self::DeniesEveryone => "denies-everyone",
+            Self::WeakKey { .. } => "weak-key",
+            Self::ExceptionEndsSoon { .. } => "exception-ends-soon",
+            Self::ExceptionEnded { .. } => "exception-ended",
+            Self::ExceptionTooLong { .. } => "exception-too-long",
+        }
+    }
+
+    /// What to write instead, where that can be told.
+    #[must_use]
+    pub fn suggestion(&self) -> Option<&str> {
+        if let Self::IssuerNeverMatches { write } = self {
+            return write.as_deref();
+        }
+        matches!(self, Self::GlobInRegExp).then_some(".*")
+    }
 }
 
 impl fmt::Display for Advice {
@@ -32,6 +127,10 @@ impl fmt::Display for Advice {
                  match it anywhere: write ^(?:...)$ if they are to mean the same",
             ),
             Self::BareDot => f.write_str("a dot matches any character; write \\. for a dot"),
+            Self::GlobInRegExp => f.write_str(
+                "* repeats the character before it here, it does not stand for any text as in a \
+                 glob; write .* for any text",
+            ),
             Self::NoWildcard => f.write_str(
                 "* is no wildcard here, the text is compared to the letter; a RegExp field has \
                  patterns",
@@ -50,6 +149,83 @@ impl fmt::Display for Advice {
                 "refreshAfter is more than maxOffline: evidence ends before the registry is asked \
                  again in the background; make refreshAfter the smaller one",
             ),
+            Self::AcceptsAnything
+            | Self::Overridden { .. }
+            | Self::DeadExclude
+            | Self::DeadPattern { .. } => self.fmt_scope(f),
+            Self::IssuerNeverMatches { .. }
+            | Self::SubjectNeverMatches { .. }
+            | Self::AnyIdentity
+            | Self::DeniesEveryone
+            | Self::WeakKey { .. } => self.fmt_signer(f),
+            Self::ExceptionEndsSoon { end } => write!(f, "the exception ends at {end}"),
+            Self::ExceptionEnded { end } => {
+                write!(f, "the exception ended at {end} and admits nothing: remove it, or renew it")
+            }
+            Self::ExceptionTooLong { days } => write!(
+                f,
+                "the exception ends more than {days} days ahead (policy.max_exception_days), and \
+                 admits nothing"
+            ),
+        }
+    }
+}
+
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "parts of one match; Display above lists every variant"
+)]
+impl Advice {
+    fn fmt_scope(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AcceptsAnything => f.write_str(
+                "the policy accepts anything: these images run without proof; a digest rule admits \
+                 unsigned images that are known, an Exception ends by itself",
+            ),
+            Self::Overridden { by } => write!(
+                f,
+                "does nothing for these images: policy \"{}\" matches them as well, and every \
+                 policy that matches must be met; exclude them there",
+                escaped(by)
+            ),
+            Self::DeadExclude => f.write_str(
+                "excludes nothing: no name that it matches is matched by images; correct or remove \
+                 it",
+            ),
+            Self::DeadPattern { exclude } => write!(
+                f,
+                "matches nothing: exclude takes all of it out again (\"{}\")",
+                escaped(exclude)
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn fmt_signer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IssuerNeverMatches { write } => {
+                f.write_str("no certificate names this issuer")?;
+                match write {
+                    Some(write) => write!(f, "; did you mean \"{}\"?", escaped(write)),
+                    None => f.write_str(": an issuer is a URL, https://accounts.google.com"),
+                }
+            }
+            Self::SubjectNeverMatches { like } => {
+                write!(f, "no certificate names this subject; it would look like {like}")
+            }
+            Self::AnyIdentity => f.write_str(
+                "everybody to whom the issuer gives a certificate meets this; name a subject, or an \
+                 extension that names the source",
+            ),
+            Self::DeniesEveryone => f.write_str(
+                "denies the signatures of everybody: strangers fit as well as those who are meant",
+            ),
+            Self::WeakKey { bits } => write!(
+                f,
+                "an RSA key with {bits} bits: it is accepted, and BSI TR-02102 today and NIST SP \
+                 800-57 from 2031 on ask for 3072"
+            ),
+            _ => Ok(()),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::image::{DigestError, ReferenceError};
 use crate::verify::AuthorityError;
 
 use super::advice::Advice;
+use super::foreign::Foreign;
 use crate::policy::condition::error::ConditionError;
 use crate::policy::position::Position;
 use crate::policy::syntax::regexp::RegExpFault;
@@ -65,6 +66,8 @@ pub enum PolicyFault {
     },
     /// No document in the file: empty, or comments alone.
     NoDocument,
+    /// A document of another program.
+    Foreign(Foreign),
     /// A field that stands twice.
     DuplicateField {
         /// Its name.

@@ -54,6 +54,7 @@ impl fmt::Display for PolicyFault {
             | Self::Syntax(_)
             | Self::NotPlain
             | Self::TooMany { .. }
+            | Self::Foreign(_)
             | Self::NoDocument => self.fmt_file(f),
             Self::DuplicateField { .. }
             | Self::UnknownField { .. }
@@ -125,6 +126,7 @@ impl PolicyFault {
                  text that begins with *, & or ! in quotes",
             ),
             Self::TooMany { what, limit } => write!(f, "more than {limit} {what}"),
+            Self::Foreign(foreign) => write!(f, "{foreign}"),
             _ => f.write_str("no policy document in the file"),
         }
     }
@@ -135,12 +137,11 @@ impl PolicyFault {
                 write!(f, "the field \"{}\" stands twice", escaped(name))
             }
             Self::UnknownField { name, expected } => {
-                write!(
-                    f,
-                    "unknown field \"{}\", expected one of {}",
-                    escaped(name),
-                    expected.join(", ")
-                )
+                write!(f, "unknown field \"{}\"", escaped(name))?;
+                match self.suggestion() {
+                    Some(meant) => write!(f, "; did you mean \"{meant}\"?"),
+                    None => write!(f, ", expected one of {}", expected.join(", ")),
+                }
             }
             Self::MissingField { name } => write!(f, "the field \"{name}\" is missing"),
             Self::WrongType { expected, got } => write!(f, "expected {expected}, got {got}"),
@@ -151,7 +152,9 @@ impl PolicyFault {
                 write!(f, "\"{}\" stands twice in the list", escaped(value))
             }
             Self::UnknownWord { got, expected } => {
-                write!(f, "\"{}\" is none of {}", escaped(got), expected.join(", "))
+                write!(f, "\"{}\" is none of {}", escaped(got), expected.join(", "))?;
+                let meant = self.suggestion();
+                meant.iter().try_for_each(|meant| write!(f, "; did you mean \"{meant}\"?"))
             }
             Self::Name { got } => write!(
                 f,

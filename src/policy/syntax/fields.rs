@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use super::advice::Advice;
 use super::error::{Note, PolicyError, PolicyFault};
+use super::suggest::nearest;
 use super::yaml::{Key, Node, Value};
 use crate::policy::position::Position;
 
@@ -39,6 +40,8 @@ pub(in crate::policy) struct Fields<'n> {
     position: Position,
     field: String,
     entries: Vec<(&'static str, At<'n>)>,
+    /// What misspelt fields were likely meant to be: that these are not there is no second fault.
+    meant: Vec<&'static str>,
 }
 
 impl Reader {
@@ -91,8 +94,12 @@ impl Reader {
             self.wrong(at, "a map");
             return None;
         };
-        let mut fields =
-            Fields { position: at.node.position, field: at.field.clone(), entries: Vec::new() };
+        let mut fields = Fields {
+            position: at.node.position,
+            field: at.field.clone(),
+            entries: Vec::new(),
+            meant: Vec::new(),
+        };
         for (key, node) in entries {
             self.take(&mut fields, key, node, expected);
         }
@@ -122,6 +129,7 @@ impl Reader {
     ) {
         let field = join(&fields.field, &key.name);
         let Some(name) = expected.iter().find(|name| **name == key.name) else {
+            fields.meant.extend(nearest(&key.name, expected.iter().copied()));
             let fault = PolicyFault::UnknownField { name: key.name.clone(), expected };
             return self.note(Some(key.position), field, fault);
         };
@@ -139,7 +147,7 @@ impl Reader {
         name: &'static str,
     ) -> Option<&'f At<'n>> {
         let found = fields.get(name);
-        if found.is_none() {
+        if found.is_none() && !fields.means(&[name]) {
             self.note(
                 Some(fields.position),
                 fields.field.clone(),
@@ -245,6 +253,9 @@ impl Reader {
         if let [one] = found.as_slice() {
             return Some(one);
         }
+        if found.is_empty() && fields.means(expected) {
+            return None;
+        }
         self.note(
             Some(fields.position),
             fields.field.clone(),
@@ -287,6 +298,12 @@ impl<'n> Fields<'n> {
     /// The fields that are there, in the order written.
     pub(in crate::policy) fn iter(&self) -> impl Iterator<Item = (&'static str, &At<'n>)> {
         self.entries.iter().map(|(name, at)| (*name, at))
+    }
+
+    /// Whether a field that is misspelt was likely meant to be one of these: then it is told that it
+    /// is misspelt, and not that they are missing as well.
+    pub(in crate::policy) fn means(&self, names: &[&str]) -> bool {
+        self.meant.iter().any(|meant| names.contains(meant))
     }
 
     /// The field, when it is there.

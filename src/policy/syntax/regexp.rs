@@ -10,7 +10,7 @@ use std::fmt;
 
 use regex::{Error, Regex, RegexBuilder};
 use regex_syntax::ast::parse::ParserBuilder;
-use regex_syntax::ast::{AssertionKind, Ast, LiteralKind, Visitor, visit};
+use regex_syntax::ast::{AssertionKind, Ast, LiteralKind, RepetitionKind, Visitor, visit};
 
 use crate::policy::sanitize::escaped;
 use crate::policy::syntax::advice::Advice;
@@ -35,6 +35,7 @@ pub(in crate::policy) struct Pattern {
     written: String,
     regex: Regex,
     pieces: Vec<Piece>,
+    has_glob: bool,
 }
 
 /// Why a regular expression cannot be used.
@@ -82,6 +83,8 @@ enum Piece {
 struct Pieces {
     found: Vec<Piece>,
     depth: usize,
+    /// Whether a `*` stands behind a character that stands for itself.
+    has_glob: bool,
 }
 
 impl Pattern {
@@ -100,7 +103,8 @@ impl Pattern {
             | RegExpFault::TooLarge { .. }
             | RegExpFault::Unanchored => fault,
         })?;
-        Ok(Self { written: written.to_owned(), regex, pieces: pieces(written)? })
+        let Pieces { found, has_glob, .. } = pieces(written)?;
+        Ok(Self { written: written.to_owned(), regex, pieces: found, has_glob })
     }
 
     /// Whether it matches the text from its first to its last character.
@@ -125,6 +129,9 @@ impl Pattern {
             .any(|three| matches!(three, [before, Piece::Dot, after] if is_word(before) && is_word(after)))
         {
             advice.push(Advice::BareDot);
+        }
+        if self.has_glob {
+            advice.push(Advice::GlobInRegExp);
         }
         advice
     }
@@ -189,7 +196,7 @@ fn compile(text: &str) -> Result<Regex, RegExpFault> {
 
 /// The pieces of an expression that compiles. The parser is the compiler's own: it sees the flags,
 /// classes, escapes and comments that the compiler sees.
-fn pieces(written: &str) -> Result<Vec<Piece>, RegExpFault> {
+fn pieces(written: &str) -> Result<Pieces, RegExpFault> {
     let parsed = ParserBuilder::new().nest_limit(NESTING_MAX).build().parse(written);
     let ast = parsed.map_err(|error| RegExpFault::Syntax(error.kind().to_string()))?;
     let Ok(pieces) = visit(&ast, Pieces::default());
@@ -197,11 +204,11 @@ fn pieces(written: &str) -> Result<Vec<Piece>, RegExpFault> {
 }
 
 impl Visitor for Pieces {
-    type Output = Vec<Piece>;
+    type Output = Self;
     type Err = Infallible;
 
-    fn finish(self) -> Result<Vec<Piece>, Infallible> {
-        Ok(self.found)
+    fn finish(self) -> Result<Self, Infallible> {
+        Ok(self)
     }
 
     fn visit_pre(&mut self, ast: &Ast) -> Result<(), Infallible> {
@@ -230,9 +237,13 @@ impl Visitor for Pieces {
                 | AssertionKind::WordBoundaryEndHalf => Piece::Other,
             },
             Ast::ClassUnicode(_) | Ast::ClassPerl(_) | Ast::ClassBracketed(_) => Piece::Other,
-            Ast::Empty(_) | Ast::Repetition(_) | Ast::Alternation(_) | Ast::Concat(_) => {
+            Ast::Repetition(repetition) => {
+                // In a glob nothing stands before it.
+                self.has_glob |= repetition.op.kind == RepetitionKind::ZeroOrMore
+                    && matches!(*repetition.ast, Ast::Literal(_));
                 return Ok(());
             }
+            Ast::Empty(_) | Ast::Alternation(_) | Ast::Concat(_) => return Ok(()),
         });
         Ok(())
     }
@@ -280,7 +291,12 @@ impl fmt::Display for RegExpFault {
                 "the regular expression compiles to more than {limit} bytes; use smaller \
                  repetitions or [0-9] for \\d"
             ),
-            Self::Syntax(said) => write!(f, "not a regular expression: {}", escaped(said)),
+            Self::Syntax(said) => {
+                write!(f, "not a regular expression: {}", escaped(said))?;
+                // A glob that begins with a star.
+                let is_glob = said.contains("repetition operator missing expression");
+                if is_glob { f.write_str("; a * for any text is written .*") } else { Ok(()) }
+            }
             Self::Unanchored => f.write_str(
                 "the regular expression cannot be anchored: remove the comment at its end (flag x)",
             ),

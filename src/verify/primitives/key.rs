@@ -48,6 +48,18 @@ impl PublicKey {
         &self.id
     }
 
+    /// How many bits its modulus has, where it is an RSA key.
+    #[must_use]
+    pub fn rsa_bits(&self) -> Option<usize> {
+        let spki = self.verifier.spki();
+        let at = spki.windows(RSA_ALGORITHM.len()).position(|window| window == RSA_ALGORITHM)?;
+        let bits = content(0x03, spki.get(at + RSA_ALGORITHM.len()..)?)?;
+        let modulus = content(0x02, content(0x30, bits.get(1..)?)?)?;
+        let modulus = modulus.get(modulus.iter().take_while(|byte| **byte == 0).count()..)?;
+        let unused = usize::try_from(modulus.first()?.leading_zeros()).ok()?;
+        (modulus.len() * 8).checked_sub(unused)
+    }
+
     pub(in crate::verify) fn verifier(&self) -> &Verifier {
         &self.verifier
     }
@@ -115,4 +127,18 @@ fn tagged(tag: u8, content: &[u8]) -> Result<Vec<u8>, KeyError> {
         [high, low] => vec![tag, 0x82, high, low],
     };
     Ok([&head, content].concat())
+}
+
+/// What is in the DER element at the beginning, if it has this tag and a length of at most two
+/// bytes.
+fn content(tag: u8, der: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = match der {
+        [got, 0x82, high, low, rest @ ..] if *got == tag => {
+            (usize::from(u16::from_be_bytes([*high, *low])), rest)
+        }
+        [got, 0x81, length, rest @ ..] if *got == tag => (usize::from(*length), rest),
+        [got, length @ ..=0x7f, rest @ ..] if *got == tag => (usize::from(*length), rest),
+        _ => return None,
+    };
+    rest.get(..length)
 }

@@ -1,0 +1,205 @@
+//! `sealgate policy check`: looks policies over, and says what is wrong where.
+//!
+//! What there is to say comes from [`crate::loader::Check`]; here are its options, and the forms in
+//! which it is said.
+
+mod github;
+mod sarif;
+mod text;
+
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::node;
+use crate::cli::terminal::screen::{Exit, Output, Screen};
+use crate::config::{self, ConfigError, Settings};
+use crate::loader::{Check, CheckSource, Checked, Remark, Severity};
+use crate::policy::{FILE_MAX, PolicyFile};
+use crate::{daemon, doctor, registry};
+
+/// What stands for standard input.
+const STDIN: &str = "-";
+/// What standard input is called where a file would be.
+const STDIN_NAME: &str = "stdin";
+
+/// What to look at.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Options {
+    /// Files and folders of documents, and - for standard input; the configured folder when left
+    /// out. With a path no configuration is needed.
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The folder of keys; the configured one when left out. Where nothing is configured, keys and
+    /// what else documents name are looked at with this option alone.
+    #[arg(long, value_name = "FOLDER")]
+    keys: Option<PathBuf>,
+    /// Say as well which images on this node no policy is about. Asks the container runtime.
+    #[arg(long)]
+    node: bool,
+}
+
+/// The answer for programs.
+#[derive(Serialize)]
+struct Answer<'a> {
+    sound: bool,
+    documents: usize,
+    denied: usize,
+    exceptions: usize,
+    generation: Option<&'a str>,
+    trust_generation: Option<&'a str>,
+    /// Keys, certificates and trust roots were not looked at.
+    unread: bool,
+    warnings: Vec<String>,
+    unproven: Vec<String>,
+    errors: Vec<String>,
+    findings: &'a [Remark],
+}
+
+/// Reads everything as the gate would and says what is wrong where.
+pub(in crate::cli) fn run(options: &Options, config: &Path, screen: &mut Screen) -> Exit {
+    let (settings, is_configured) = match settings(options, config) {
+        Ok(settings) => settings,
+        Err(error) => {
+            screen.complain(&error.to_string());
+            return Exit::Unable;
+        }
+    };
+    let sources = match sources(options, &settings) {
+        Ok(sources) => sources,
+        Err(why) => {
+            screen.complain(&format!("standard input cannot be read: {why}"));
+            return Exit::Unable;
+        }
+    };
+    let is_in_force = options.paths.is_empty();
+    let known = is_in_force.then(|| daemon::known_time(&settings).0).flatten();
+    let configured = Some(settings.policy.keys.as_path()).filter(|_| is_configured);
+    let check = Check {
+        sources,
+        keys: options.keys.as_deref().or(configured),
+        trust: &settings.trust,
+        options: &settings.policy,
+        is_in_force,
+        // As the gate judges: nothing that ended counts again by a clock that was set back.
+        now: known.max(Some(daemon::now())).unwrap_or_default(),
+    };
+    let mut checked = check.run();
+    // What is not the node's own has nothing to do with its registries.
+    if is_in_force && options.keys.is_none() {
+        let faults = registry::survey(&settings.registry);
+        checked.remarks.extend(faults.iter().map(|fault| Remark::warning("registry", fault)));
+    }
+    if options.node {
+        checked.remarks.extend(on_node(&checked, &settings));
+    }
+    say(&checked, is_in_force, screen);
+    if checked.is_sound() { Exit::Done } else { Exit::Refused }
+}
+
+/// The configuration, and whether there is one. Paths need none.
+fn settings(options: &Options, config: &Path) -> Result<(Settings, bool), ConfigError> {
+    match config::load(config) {
+        Ok(settings) => Ok((settings, true)),
+        Err(ConfigError::Read { path, kind: ErrorKind::NotFound })
+            if path == Path::new(config::DEFAULT_PATH)
+                && !options.paths.is_empty()
+                && !options.node =>
+        {
+            Ok((Settings::default(), false))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn sources(options: &Options, settings: &Settings) -> std::io::Result<Vec<CheckSource>> {
+    if options.paths.is_empty() {
+        return Ok(vec![CheckSource::Path(settings.policy.policies.clone())]);
+    }
+    let source = |path: &PathBuf| {
+        if path != Path::new(STDIN) {
+            return Ok(CheckSource::Path(path.clone()));
+        }
+        let mut bytes = Vec::new();
+        // One byte more than may be, so that its reader says that it is too much.
+        let limit = u64::try_from(FILE_MAX).unwrap_or(u64::MAX).saturating_add(1);
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+        Ok(CheckSource::Read(PolicyFile { name: STDIN_NAME.to_owned(), bytes }))
+    };
+    options.paths.iter().map(source).collect()
+}
+
+/// The images of the node that no policy is about.
+fn on_node(checked: &Checked, settings: &Settings) -> Option<Remark> {
+    let set = checked.set.as_ref()?;
+    match names(settings) {
+        Ok(names) => {
+            let check = doctor::images(set, &names);
+            (check.outcome != doctor::Outcome::Ok)
+                .then(|| Remark::warning("no-document", &check.seen))
+        }
+        Err(why) => {
+            let said = format!("the runtime does not say what is on the node: {why}");
+            Some(Remark::warning("no-images", &said))
+        }
+    }
+}
+
+fn names(settings: &Settings) -> Result<Vec<String>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| error.to_string())?.block_on(node::doctor::names(settings))
+}
+
+fn say(checked: &Checked, is_in_force: bool, screen: &mut Screen) {
+    match screen.output() {
+        Output::Text => text::print(checked, is_in_force, screen),
+        Output::Json => screen.json(&answer(checked)),
+        Output::Sarif => screen.json(&sarif::of(&checked.remarks)),
+        Output::Github => github::print(&checked.remarks, screen),
+    }
+}
+
+fn answer(checked: &Checked) -> Answer<'_> {
+    let set = checked.set.as_ref();
+    let of = |severity| {
+        let remarks = checked.remarks.iter().filter(move |remark| remark.severity == severity);
+        remarks.map(line).collect()
+    };
+    Answer {
+        sound: checked.is_sound(),
+        documents: checked.policies,
+        denied: set.map_or(0, |set| set.denied().count()),
+        exceptions: set.map_or(0, crate::policy::PolicySet::exceptions),
+        generation: set.map(crate::policy::PolicySet::generation),
+        trust_generation: set.map(crate::policy::PolicySet::trust_generation),
+        unread: checked.has_unread,
+        warnings: of(Severity::Warning),
+        unproven: set.map(crate::policy::PolicySet::unproven).unwrap_or_default(),
+        errors: of(Severity::Error),
+        findings: &checked.remarks,
+    }
+}
+
+/// A remark on one line, with its place.
+fn line(remark: &Remark) -> String {
+    format!("{}{}", place(remark), message(remark))
+}
+
+/// `file:line:column: `, as far as it is known.
+fn place(remark: &Remark) -> String {
+    let Some(file) = &remark.file else { return String::new() };
+    match (remark.line, remark.column) {
+        (Some(line), Some(column)) => format!("{file}:{line}:{column}: "),
+        _ => format!("{file}: "),
+    }
+}
+
+/// What is wrong, with the field.
+fn message(remark: &Remark) -> String {
+    match remark.field.as_str() {
+        "" => remark.message.clone(),
+        field => format!("{field}: {}", remark.message),
+    }
+}

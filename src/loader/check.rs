@@ -1,0 +1,333 @@
+//! [`Check`]: looks over policies wherever they are, and says everything that is wrong or likely not
+//! meant, with its place and the text that stands there ([`Checked`]).
+//!
+//! It reads what a gate would read, and finds what a gate would find; beside that it asks for the
+//! lints, and knows what it can know where there are no keys. Nothing is loaded by it.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::error::{FileFault, Problem, Warning};
+use super::files::{self, Owners};
+use super::shipped::shipped;
+use super::{
+    FILES_MAX, Options, TOTAL_MAX, TrustOptions, certificates, is_policy, keys, trust_roots,
+};
+use crate::policy::{
+    Documents, DocumentsReader, FILE_MAX, Material, Note, PolicyFile, PolicySet, Position, located,
+    nearest,
+};
+use crate::verify::TrustRoot;
+
+/// What is to be looked over.
+#[derive(Debug)]
+pub struct Check<'c> {
+    /// Where the documents are.
+    pub sources: Vec<CheckSource>,
+    /// The folder of keys; without it nothing that documents name is read.
+    pub keys: Option<&'c Path>,
+    /// Trust roots.
+    pub trust: &'c TrustOptions,
+    /// What else counts of the node's configuration.
+    pub options: &'c Options,
+    /// Whether these are the files that decide on this node: then nobody else may write them.
+    pub is_in_force: bool,
+    /// As of when exceptions are looked at.
+    pub now: Timestamp,
+}
+
+/// Where documents are.
+#[derive(Debug)]
+pub enum CheckSource {
+    /// A file, or a folder as a gate reads it.
+    Path(PathBuf),
+    /// What was read already, under a name for its place.
+    Read(PolicyFile),
+}
+
+/// What there is to say.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// By file, line and column.
+    pub remarks: Vec<Remark>,
+    /// The text of each file that is text.
+    pub texts: BTreeMap<String, String>,
+    /// The set, where the documents and all that they name could be put together.
+    pub set: Option<PolicySet>,
+    /// Policies that were read.
+    pub policies: usize,
+    /// The documents name keys, certificates or trust roots, and these were not looked at.
+    pub has_unread: bool,
+}
+
+/// How much a remark weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The set would not be loaded, or a document in it does nothing.
+    Error,
+    /// It is sound, and likely not meant.
+    Warning,
+}
+
+/// One thing that is wrong or likely not meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Remark {
+    /// How much it weighs.
+    pub severity: Severity,
+    /// A fixed word for it.
+    pub code: &'static str,
+    /// The file, as it was named; none where it is about no file.
+    pub file: Option<String>,
+    /// The line, from 1.
+    pub line: Option<u64>,
+    /// The column, from 1, in characters.
+    pub column: Option<u64>,
+    /// The field; empty for a document or a file.
+    pub field: String,
+    /// What is wrong, on one line.
+    pub message: String,
+    /// What was likely meant, as it would be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
+}
+
+impl Check<'_> {
+    /// Looks it over.
+    #[must_use]
+    pub fn run(&self) -> Checked {
+        let mut checked = Checked::default();
+        let mut reader = DocumentsReader::default();
+        self.read(&mut reader, &mut checked);
+        match reader.finish() {
+            Ok(documents) => self.look_over(documents, &mut checked),
+            Err(errors) => checked.problems(errors.into_iter().map(Problem::Policy).collect()),
+        }
+        checked.remarks.sort_by(|one, other| one.order().cmp(&other.order()));
+        checked
+    }
+
+    fn owners(&self) -> Owners {
+        if self.is_in_force { Owners::NobodyElse } else { Owners::Anybody }
+    }
+
+    /// Reads every file, as far as all of them together may be.
+    fn read(&self, reader: &mut DocumentsReader, checked: &mut Checked) {
+        let mut left = TOTAL_MAX;
+        let mut add = |file: Result<PolicyFile, Problem>, checked: &mut Checked| {
+            let file = match file {
+                Ok(file) if file.bytes.len() <= left => file,
+                Ok(file) => {
+                    let fault = FileFault::TooMuch { limit: TOTAL_MAX };
+                    return checked.problems(vec![Problem::File { file: file.name.into(), fault }]);
+                }
+                Err(problem) => return checked.problems(vec![problem]),
+            };
+            left -= file.bytes.len();
+            reader.add(file.parse());
+            if let Ok(text) = String::from_utf8(file.bytes) {
+                checked.texts.insert(file.name, text);
+            }
+        };
+        for source in &self.sources {
+            match source {
+                CheckSource::Read(file) => add(Ok(file.clone()), checked),
+                CheckSource::Path(path) => {
+                    for file in self.files(path, checked) {
+                        add(self.file(&file), checked);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The files at a path: the one, or those of a folder that are policies.
+    fn files(&self, path: &Path, checked: &mut Checked) -> Vec<PathBuf> {
+        if !path.is_dir() {
+            return vec![path.to_owned()];
+        }
+        let names = match files::names_of(path, FILES_MAX, self.owners()) {
+            Ok(names) => names,
+            Err(fault) => {
+                checked.problems(vec![Problem::File { file: path.to_owned(), fault }]);
+                return Vec::new();
+            }
+        };
+        let shown = names.into_iter().filter(|name| !name.as_encoded_bytes().starts_with(b"."));
+        let (policies, others): (Vec<_>, Vec<_>) =
+            shown.map(|name| path.join(name)).partition(|path| is_policy(path));
+        checked.warnings(others.into_iter().map(|file| Warning::Ignored { file }));
+        policies
+    }
+
+    fn file(&self, path: &Path) -> Result<PolicyFile, Problem> {
+        let bytes = files::read_of(path, FILE_MAX, self.owners());
+        let bytes = bytes.map_err(|fault| Problem::File { file: path.to_owned(), fault })?;
+        Ok(PolicyFile { name: path.to_string_lossy().into_owned(), bytes })
+    }
+
+    /// What there is to say of documents without a fault of their own.
+    fn look_over(&self, documents: Documents, checked: &mut Checked) {
+        checked.policies = documents.len();
+        if self.is_in_force && documents.is_empty() {
+            let (folder, unmatched) = (self.options.policies.clone(), self.options.unmatched);
+            checked.warnings([Warning::NoPolicy { folder, unmatched }].into_iter());
+        }
+        checked.notes(documents.notes().to_vec());
+        let span = self.options.exception_span();
+        let texts = std::mem::take(&mut checked.texts);
+        let lints = documents.lints(self.now, span);
+        checked.notes(located(lints, |file| texts.get(file).map(String::as_str)));
+        checked.texts = texts;
+        let names = documents.places_of_keys().is_empty()
+            && documents.places_of_files().is_empty()
+            && documents.places_of_roots().is_empty();
+        let mut problems = Vec::new();
+        let material = match self.keys {
+            Some(folder) => self.material(&documents, folder, &mut problems),
+            None if names => Material::default(),
+            None => return checked.has_unread = true,
+        };
+        checked.notes(documents.weak_keys(&material));
+        if !problems.is_empty() {
+            return checked.problems(problems);
+        }
+        match PolicySet::build(documents, material, self.options.unmatched) {
+            Ok(set) => {
+                let set = set.with_exception_span(span).in_mode(self.options.mode);
+                checked.set = Some(set);
+            }
+            Err(errors) => checked.problems(errors.into_iter().map(Problem::Policy).collect()),
+        }
+    }
+
+    fn material(
+        &self,
+        documents: &Documents,
+        folder: &Path,
+        problems: &mut Vec<Problem>,
+    ) -> Material {
+        let owners = self.owners();
+        let mut material = Material {
+            keys: keys(documents, (folder, owners), problems),
+            files: certificates(documents, (folder, owners), problems),
+            roots: trust_roots(documents, self.trust, problems),
+        };
+        if !self.is_in_force {
+            // Where no gate is installed, the roots that the program comes with stand for its own.
+            problems.retain(|problem| match problem {
+                Problem::NoRoot { name, .. } => match shipped_root(name) {
+                    Some(root) => {
+                        material.roots.insert(name.clone(), root);
+                        false
+                    }
+                    None => true,
+                },
+                Problem::Policy(_)
+                | Problem::File { .. }
+                | Problem::Key { .. }
+                | Problem::Certificates { .. }
+                | Problem::Root { .. } => true,
+            });
+        }
+        material
+    }
+}
+
+fn shipped_root(name: &str) -> Option<Arc<TrustRoot>> {
+    TrustRoot::parse(shipped(name)?.trusted_root.as_bytes()).ok().map(Arc::new)
+}
+
+impl Checked {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.remarks.iter().all(|remark| remark.severity == Severity::Warning)
+    }
+
+    fn problems(&mut self, problems: Vec<Problem>) {
+        self.remarks.extend(problems.iter().map(Remark::of_problem));
+    }
+
+    fn notes(&mut self, notes: Vec<Note>) {
+        self.remarks.extend(notes.into_iter().map(Remark::of_note));
+    }
+
+    fn warnings(&mut self, warnings: impl Iterator<Item = Warning>) {
+        self.remarks.extend(warnings.map(|warning| Remark::warning("policy-folder", &warning)));
+    }
+}
+
+impl Remark {
+    /// A warning that is about no line of a file.
+    #[must_use]
+    pub fn warning(code: &'static str, said: &impl ToString) -> Self {
+        Self {
+            severity: Severity::Warning,
+            code,
+            file: None,
+            line: None,
+            column: None,
+            field: String::new(),
+            message: said.to_string(),
+            suggestion: None,
+        }
+    }
+
+    fn of_problem(problem: &Problem) -> Self {
+        let (file, at) = problem.place();
+        let suggestion = match problem {
+            Problem::Policy(error) => error.fault.suggestion(),
+            Problem::Key { file, fault, .. } | Problem::Certificates { file, fault, .. } => {
+                Some(file).filter(|_| *fault == FileFault::Io(ErrorKind::NotFound)).and_then(beside)
+            }
+            Problem::File { .. } | Problem::NoRoot { .. } | Problem::Root { .. } => None,
+        };
+        let message = problem.message();
+        let message = match (&suggestion, problem) {
+            (Some(name), Problem::Key { .. } | Problem::Certificates { .. }) => {
+                format!("{message}; did you mean \"{}\"?", name.escape_default())
+            }
+            _ => message,
+        };
+        let position = at.map(|(position, _)| position);
+        let base = Self::warning(problem.code(), &message);
+        Self { severity: Severity::Error, suggestion, ..base }.at(
+            file.into_owned(),
+            position,
+            at.map_or("", |(_, field)| field),
+        )
+    }
+
+    fn of_note(note: Note) -> Self {
+        let Note { file, position, field, advice } = note;
+        let severity = if advice.is_error() { Severity::Error } else { Severity::Warning };
+        let suggestion = advice.suggestion().map(str::to_owned);
+        let base = Self::warning(advice.code(), &advice);
+        Self { severity, suggestion, ..base }.at(file, Some(position), &field)
+    }
+
+    fn at(self, file: String, position: Option<Position>, field: &str) -> Self {
+        let line = position.map(|position| position.line);
+        let column = position.map(|position| position.column);
+        Self { file: Some(file), line, column, field: field.to_owned(), ..self }
+    }
+
+    /// What is about no file comes last.
+    fn order(&self) -> (bool, &Option<String>, Option<u64>, Option<u64>) {
+        (self.file.is_none(), &self.file, self.line, self.column)
+    }
+}
+
+/// The name of a file beside one that is not there which was likely meant.
+fn beside(file: &PathBuf) -> Option<String> {
+    let wanted = file.file_name()?.to_string_lossy().into_owned();
+    let names = files::names_of(file.parent()?, FILES_MAX, Owners::Anybody).ok()?;
+    let names: Vec<String> = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    nearest(&wanted, names.iter().map(String::as_str)).map(str::to_owned)
+}

@@ -1,0 +1,24 @@
+//! Exceptions that have ended, that end later than they may, and that end soon.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::note;
+use crate::policy::document::Documents;
+use crate::policy::set::exceptions::{Standing, standing};
+use crate::policy::syntax::advice::Advice;
+use crate::policy::syntax::error::Note;
+
+pub(super) fn lints(documents: &Documents, now: Timestamp, span: SignedDuration) -> Vec<Note> {
+    let of = |exception: &crate::policy::document::exception::Exception| {
+        let end = exception.expires;
+        let advice = match standing(end, now, span) {
+            Standing::InForce => return None,
+            Standing::EndsSoon => Advice::ExceptionEndsSoon { end },
+            Standing::Ended => Advice::ExceptionEnded { end },
+            Standing::TooLong => Advice::ExceptionTooLong { days: span.as_hours() / 24 },
+        };
+        let head = &exception.head;
+        Some(note((&head.file, head.position), "spec.expires".to_owned(), advice))
+    };
+    documents.exceptions.iter().filter_map(of).collect()
+}
