@@ -92,9 +92,13 @@ impl Request {
     const fn patience(&self) -> Duration {
         match self {
             Self::VerifyImage { .. } => VERIFY_LIMIT,
-            Self::Status | Self::Canary | Self::CacheFlush | Self::ClockLower | Self::Reload => {
-                TALK_LIMIT
-            }
+            Self::Status
+            | Self::Canary
+            | Self::CacheFlush
+            | Self::Sweep
+            | Self::Swept { .. }
+            | Self::ClockLower
+            | Self::Reload => TALK_LIMIT,
         }
     }
 }
