@@ -244,7 +244,9 @@ fn serve_metrics(daemon: &Arc<Daemon>) -> Result<(), DaemonError> {
 fn intercepted(daemon: &Daemon) -> Result<Arc<Calls>, DaemonError> {
     let host_paths = guarded::host_paths(&daemon.settings).map_err(part("host_paths.allow"))?;
     let (gate, recorder) = (&daemon.gate, &daemon.recorder);
-    let calls = Calls::new(Arc::clone(gate), Arc::clone(recorder)).guarding(host_paths);
+    let calls = Calls::new(Arc::clone(gate), Arc::clone(recorder))
+        .guarding(host_paths)
+        .treating_unadmitted(daemon.settings.unadmitted.clone());
     let asked = (Arc::clone(gate), calls.pending(), Arc::clone(recorder));
     tripwire::start(&daemon.settings.nri, asked, Arc::clone(&daemon.tripwire));
     Ok(Arc::new(calls))

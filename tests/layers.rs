@@ -231,10 +231,10 @@ const PARTS: &[(&str, &[Part])] = &[
     (
         "cri",
         &[
+            ("made", &[]),
             ("record", &["."]),
-            ("calls", &[".", "record"]),
-            ("watch", &[".", "record"]),
-            ("made", &["."]),
+            ("calls", &[".", "made", "record"]),
+            ("watch", &[".", "made", "record"]),
         ],
     ),
     (

@@ -61,6 +61,8 @@ pub struct Settings {
     pub sweep: cri::SweepOptions,
     /// Where containers that nobody asked the gate about raise an alert.
     pub drift: cri::DriftOptions,
+    /// What becomes of calls about what the gate did not admit.
+    pub unadmitted: cri::UnadmittedOptions,
     /// Where the latest time on record is kept.
     pub clock: floor::Options,
     /// What of this node containers may reach.

@@ -22,6 +22,7 @@ use creations::Creations;
 mod creations;
 mod file;
 mod keeping;
+pub(super) mod unadmitted;
 
 pub(super) use creations::{Creation, GoneOf, Making};
 
@@ -125,6 +126,22 @@ impl MadeContainers {
             Some(Present { is_older: false, .. }) => Origin::Untold,
             None if made.surveyed.contains(namespace) => Origin::Around,
             None => Origin::Untold,
+        }
+    }
+
+    /// Whether the gate made a container of this id, which was not made anew by somebody else since,
+    /// as far as is known.
+    pub(super) fn is_own(&self, id: &str) -> bool {
+        self.lock().containers.contains(id)
+    }
+
+    /// Somebody else has made a container of this id: it is not the gate's any more.
+    pub(super) fn disown(&self, id: &str) {
+        let mut made = self.lock();
+        if made.containers.pop(id).is_some() {
+            made.unwritten = Unwritten::All;
+            drop(made);
+            self.unwritten.notify_one();
         }
     }
 

@@ -30,6 +30,7 @@ pub use forwarded_pull::ForwardedPull;
 pub use gate::{Gate, Parts, PolicyMark, Remembered};
 pub use local_image::LocalPermit;
 pub use made::MadeContainers;
+pub use made::unadmitted::{OnUnadmitted, UnadmittedOptions};
 pub use pending_creates::PendingCreates;
 pub use pull_decision::{PullPermit, PullTarget};
 pub use record::{

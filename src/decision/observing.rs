@@ -45,7 +45,8 @@ fn stands_in_every_mode(refusal: &Refusal) -> bool {
         | Refusal::SandboxImageUnknown { .. }
         | Refusal::Sandbox { .. }
         | Refusal::Credentials { .. }
-        | Refusal::HostPath { .. } => false,
+        | Refusal::HostPath { .. }
+        | Refusal::Unadmitted { .. } => false,
     }
 }
 

@@ -144,6 +144,13 @@ pub enum Refusal {
         /// Its pod, `namespace/name`.
         pod: String,
     },
+    /// What a call is about was not made through the gate, and the operator wants it refused.
+    Unadmitted {
+        /// The container or sandbox.
+        id: String,
+        /// What is known of where it came from.
+        origin: &'static str,
+    },
     /// The request itself cannot be decided on.
     BadRequest {
         /// What is wrong with it.
@@ -183,6 +190,7 @@ impl Refusal {
             | Self::NotAllowed { .. }
             | Self::Credentials { .. }
             | Self::HostPath { .. }
+            | Self::Unadmitted { .. }
             | Self::BadRequest { .. } => Ending::Refused,
             Self::Sandbox { why, .. } => why.ending(),
             Self::Denied(denial) | Self::NoChild { denial, .. } => match denial.class() {
@@ -245,6 +253,7 @@ impl Refusal {
             Self::NotAllowed { .. } => "not-allowed",
             Self::Credentials { .. } | Self::BadRequest { .. } => "bad-request",
             Self::HostPath { .. } => "host-path",
+            Self::Unadmitted { .. } => "unadmitted",
         }
     }
 }

@@ -42,7 +42,8 @@ impl fmt::Display for Refusal {
             }
             Self::Sandbox { .. }
             | Self::SandboxImageUnknown { .. }
-            | Self::ProfileArtifact { .. } => self.fmt_sandbox(f),
+            | Self::ProfileArtifact { .. }
+            | Self::Unadmitted { .. } => self.fmt_sandbox(f),
             Self::NotPresent { .. }
             | Self::NameNotListed { .. }
             | Self::ImageRefDiffers { .. }
@@ -68,7 +69,7 @@ impl fmt::Display for Refusal {
     reason = "a part of one match; Display lists every variant"
 )]
 impl Refusal {
-    /// What is wrong with the sandbox of a pod.
+    /// What is wrong with the sandbox of a pod, or with a container that is there.
     fn fmt_sandbox(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sandbox { image, why } => {
@@ -83,6 +84,11 @@ impl Refusal {
                 f,
                 "the security profile {reference:?} is an artifact whose signature nobody \
                  verified; use a profile that is a file of the node"
+            ),
+            Self::Unadmitted { id, origin } => write!(
+                f,
+                "the gate did not admit {id}: {origin}; replace its pod, or set [unadmitted] to \
+                 \"report\" in the gate's configuration"
             ),
             _ => Ok(()),
         }

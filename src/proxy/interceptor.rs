@@ -6,7 +6,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{OwnedMethod, answer::Answer, upstream::Upstream};
+use super::{MethodRow, OwnedMethod, answer::Answer, upstream::Upstream};
 
 /// What answers the owned methods.
 pub trait Interceptor: Send + Sync + 'static {
@@ -14,6 +14,10 @@ pub trait Interceptor: Send + Sync + 'static {
     /// dropped when the client cancels or its connection ends: what must be finished then belongs
     /// in a task of its own.
     fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    /// Looks at a call of a method that is checked, before it goes to the runtime; an answer is the
+    /// client's instead of the runtime's.
+    fn check(&self, call: CheckedCall) -> Pin<Box<dyn Future<Output = Option<Answer>> + Send>>;
 
     /// Hears of a request that was refused without being read, before the client is answered.
     fn unread(&self, unread: RejectedUnread) -> Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -40,6 +44,15 @@ pub enum RejectedUnread {
         /// Why it is refused.
         why: String,
     },
+}
+
+/// One call of a method that is checked; not decoded yet.
+#[derive(Debug, Clone)]
+pub struct CheckedCall {
+    /// The method.
+    pub method: &'static MethodRow,
+    /// The one message, without its gRPC prefix.
+    pub message: Bytes,
 }
 
 /// One call of an owned method: a single uncompressed message of at most

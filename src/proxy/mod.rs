@@ -33,7 +33,7 @@ pub use self::answer::{Answer, Reply};
 pub use self::connection::seats::{ConnectionCounts, Connections};
 pub use self::grpc::frame::{FrameError, MESSAGE_LIMIT};
 pub use self::grpc::timeout::TimeoutError;
-pub use self::interceptor::{Call, Interceptor, RejectedUnread};
+pub use self::interceptor::{Call, CheckedCall, Interceptor, RejectedUnread};
 pub use self::listen::{ListenError, Listener};
 pub use self::methods::{
     Effect, METHODS, MethodRow, On, OwnedMethod, Refusal, Route, Service, Treatment,

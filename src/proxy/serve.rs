@@ -329,6 +329,16 @@ impl Client {
                     () = ticket.cut() => Ok(ended(&ticket)),
                 }
             }
+            Route::Check(method) => {
+                let ticket = self.service.underway.begin(ending(route));
+                let checking = (&self.service.owned, &self.service.budget);
+                tokio::select! {
+                    answer = pass::checked(&self.upstream, checking, method, request) => {
+                        Ok(answer?.map(|body| body.until(ticket, sitting)))
+                    }
+                    () = ticket.cut() => Ok(ended(&ticket)),
+                }
+            }
             Route::Own(method) => {
                 let ticket = self.service.underway.begin(ending(route));
                 tokio::select! {
@@ -401,7 +411,7 @@ fn ending(route: Route) -> CallEnding {
     match route {
         Route::Pass(method) if method.name == ENDLESS => CallEnding::Endless,
         Route::Own(_) => CallEnding::Awaited,
-        Route::Pass(_) | Route::Unknown | Route::Refuse(_) => CallEnding::Short,
+        Route::Pass(_) | Route::Check(_) | Route::Unknown | Route::Refuse(_) => CallEnding::Short,
     }
 }
 

@@ -13,7 +13,7 @@ const SUITES: [&str; 10] = [
     "audit", "docs", "evidence", "gate", "proxy", "registry", "runtime", "trust", "units", "verify",
 ];
 /// Tables of the configuration.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "listen",
     "control",
     "runtime",
@@ -26,6 +26,7 @@ const TABLES: [&str; 18] = [
     "audit",
     "sweep",
     "drift",
+    "unadmitted",
     "clock",
     "canary",
     "host_paths",

@@ -1,14 +1,17 @@
 //! Containers that nobody asked the gate about: an alert soon after they appear, in every namespace
 //! that is watched, also after containerd or the gate was away; and none for what the gate made.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use sealgate::proxy::wire::{self, FieldStep};
 use serde_json::Value;
 
 use crate::containerd::{Flavour, Pod};
 use crate::ensure;
-use crate::means::prod;
+use crate::means::{prod, until};
+use crate::raw::Raw;
 use crate::stage::{Failure, Outcome, Props, Stage, by_id};
 
 /// From `ctr` to the alert at most.
@@ -21,7 +24,8 @@ const HERD: usize = 20;
 pub async fn drift() -> Outcome {
     for flavour in Flavour::all() {
         let version = flavour.version;
-        let mut stage = Stage::set(Props { flavour, ..Props::usual()? }).await?;
+        let config = "unadmitted.update = \"refuse\"".to_owned();
+        let mut stage = Stage::set(Props { flavour, config, ..Props::usual()? }).await?;
         let image = prod("unsigned");
         stage.containerd.cri().pull(&image).await?;
         let pod = through_the_gate(&stage).await?;
@@ -42,6 +46,7 @@ pub async fn drift() -> Outcome {
         println!("   among refused calls for the same pod {:.0} ms", took.as_secs_f64() * 1e3);
         ensure!(took <= WITHIN, "{took:?}");
         gone_at_once(&stage, &image).await?;
+        calls_about_unadmitted(&stage, &pod).await?;
         let alerts = stage.gate_log().matches("ALERT: a container was made").count();
         ensure!(alerts == 4, "{alerts} alerts in the journal:\n{}", stage.gate_log());
 
@@ -54,7 +59,9 @@ pub async fn drift() -> Outcome {
         stage.start_gate().await?;
         alert_of(&stage, "around-4").await?;
         let drift = drift_findings(&stage);
-        ensure!(drift.len() == 6, "{drift:#?}");
+        // A gate that starts tells again of what is still there.
+        let told: BTreeSet<&str> = drift.iter().map(id_of).collect();
+        ensure!(told.len() == 6, "{drift:#?}");
         println!("   made while the gate was away: found, and nothing of what the gate made");
     }
     Ok(())
@@ -112,6 +119,52 @@ async fn gone_at_once(stage: &Stage, image: &str) -> Outcome {
     let finding = alert_of(stage, "around-and-gone").await?;
     let is_alert = finding["alert"] == true && finding["reason"]["code"] == "no-decision";
     ensure!(is_alert, "{finding:#}");
+    Ok(())
+}
+
+/// Calls about the container that was made beside the refused calls are told of, once for each
+/// method, and refused where the configuration says so; calls about the gate's own are not.
+async fn calls_about_unadmitted(stage: &Stage, pod: &Pod) -> Outcome {
+    let drift = drift_findings(stage);
+    let around = drift.iter().map(id_of).find(|id| !id.starts_with("around-"));
+    let around = around.ok_or("no container was made in the pod")?;
+    let image = prod("signed-v2");
+    let id = stage.cri().pull(&image).await?;
+    let own = stage.cri().create(pod, by_id(&id, &image)).await?;
+    let beginning = around.get(..20).unwrap_or(around);
+    for (about, method, is_refused) in [
+        (own.as_str(), "ExecSync", false),
+        (own.as_str(), "UpdateContainerResources", false),
+        (around, "ExecSync", false),
+        (around, "ExecSync", false),
+        (beginning, "ExecSync", false),
+        (around, "UpdateContainerResources", true),
+        (beginning, "UpdateContainerResources", true),
+        (pod.id.as_str(), "PortForward", false),
+    ] {
+        let message = wire::put(b"", &[FieldStep::only(1)], about.as_bytes())?;
+        let path = format!("/runtime.v1.RuntimeService/{method}");
+        let answer = Raw::connect(&stage.socket()).await?.call(&path, &message).await?;
+        let refused = answer.code == 7 && answer.text.contains("did not admit");
+        ensure!(refused == is_refused, "{method} of {about}: {answer:?}");
+    }
+    let told = || {
+        let found = stage.findings().into_iter().filter(|found| found["finding"] == "unadmitted");
+        found.collect::<Vec<_>>()
+    };
+    until("two findings about calls", || async { told().len() >= 2 }).await?;
+    let told = told();
+    let tells = |method: &str, action: &str| {
+        let is_it = |found: &&Value| {
+            found["method"] == method
+                && id_of(found) == around
+                && found["reason"]["code"] == "made-around"
+                && found["detail"]["action"] == action
+        };
+        told.iter().filter(is_it).count() == 1
+    };
+    let is_right = tells("ExecSync", "reported") && tells("UpdateContainerResources", "refused");
+    ensure!(is_right && told.len() == 2, "{told:#?}");
     Ok(())
 }
 

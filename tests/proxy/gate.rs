@@ -8,8 +8,8 @@ use std::{
 
 use sealgate::daemon::CLOCK;
 use sealgate::proxy::{
-    Answer, Call, Connections, Drained, Interceptor, Listener, Options, Proxy, RejectedUnread,
-    serve,
+    Answer, Call, CheckedCall, Connections, Drained, Interceptor, Listener, Options, Proxy,
+    RejectedUnread, serve,
 };
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -25,6 +25,8 @@ pub struct Gate {
     pub runtime: PathBuf,
     pub connections: Arc<Connections>,
     pub calls: Arc<Mutex<Vec<Call>>>,
+    /// What was checked.
+    pub checked: Arc<Mutex<Vec<CheckedCall>>>,
     /// What was refused unread.
     pub unread: Arc<Mutex<Vec<RejectedUnread>>>,
     /// Unknown methods that passed.
@@ -35,6 +37,7 @@ pub struct Gate {
 
 struct Double<F> {
     calls: Arc<Mutex<Vec<Call>>>,
+    checked: Arc<Mutex<Vec<CheckedCall>>>,
     unread: Arc<Mutex<Vec<RejectedUnread>>>,
     unknown: Arc<Mutex<Vec<String>>>,
     answer: F,
@@ -50,6 +53,13 @@ impl<F: Fn(Call) -> Answering + Send + Sync + 'static> Interceptor for Double<F>
         };
         self.calls.lock().unwrap().push(copy);
         (self.answer)(call)
+    }
+
+    fn check(&self, call: CheckedCall) -> Pin<Box<dyn Future<Output = Option<Answer>> + Send>> {
+        self.checked.lock().unwrap().push(call.clone());
+        let refused = call.message.ends_with(b"refused");
+        let answer = Answer::status(sealgate::proxy::Code::PermissionDenied, "not admitted");
+        Box::pin(async move { refused.then_some(answer) })
     }
 
     fn unread(&self, unread: RejectedUnread) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -78,13 +88,15 @@ impl Gate {
         let calls = Arc::new(Mutex::new(Vec::new()));
         let unread = Arc::new(Mutex::new(Vec::new()));
         let unknown = Arc::new(Mutex::new(Vec::new()));
+        let checked: Arc<Mutex<Vec<CheckedCall>>> = Arc::default();
         let owned = Arc::new(Double {
             calls: Arc::clone(&calls),
+            checked: Arc::clone(&checked),
             unread: Arc::clone(&unread),
             unknown: Arc::clone(&unknown),
             answer,
         });
-        Self { calls, unread, unknown, ..Self::serving(tweak, |_| owned) }
+        Self { calls, checked, unread, unknown, ..Self::serving(tweak, |_| owned) }
     }
 
     /// A gate whose owned methods are answered by what is made for the runtime's socket.
@@ -115,8 +127,9 @@ impl Gate {
             let _ = stopped.await;
         }));
         let (calls, unread, unknown) = (Arc::default(), Arc::default(), Arc::default());
+        let checked = Arc::default();
         let stop = Some(stop);
-        Self { folder, socket, runtime, connections, calls, unread, unknown, stop, task }
+        Self { folder, socket, runtime, connections, calls, checked, unread, unknown, stop, task }
     }
 
     pub fn standin(&self) -> Standin {

@@ -214,6 +214,13 @@ impl sealgate::proxy::Interceptor for Nobody {
         refusing(call)
     }
 
+    fn check(
+        &self,
+        _: sealgate::proxy::CheckedCall,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Option<Answer>> + Send>> {
+        Box::pin(async { None })
+    }
+
     fn passed_unknown(&self, _: &str) {}
 }
 

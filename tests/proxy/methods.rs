@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use sealgate::proxy::{METHODS, UnknownMethods};
+use sealgate::proxy::{METHODS, Treatment, UnknownMethods};
 
 use crate::client::VERSION;
 use crate::gate::{Answering, Gate};
@@ -49,6 +49,24 @@ async fn an_unknown_method_is_refused_where_the_configuration_says_so() {
     assert_eq!(client.call(VERSION, b"x").await.code(), 0);
     assert_eq!(standin.paths(), [VERSION]);
     assert_eq!(gate.unread.lock().unwrap().len(), 2, "each is recorded");
+}
+
+#[tokio::test]
+async fn a_call_that_is_checked_goes_on_as_it_came_or_is_answered_by_the_gate() {
+    let gate = Gate::start();
+    let standin = gate.standin();
+    let mut client = gate.client().await;
+    let checked: Vec<_> =
+        METHODS.iter().filter(|row| row.treatment == Treatment::Checked).collect();
+    assert_eq!(checked.len(), 6);
+    for row in &checked {
+        assert_eq!(client.call(&row.path(), b"\x0a\x01c").await.code(), 0, "{}", row.name);
+        let (code, text) = client.call(&row.path(), b"\x0a\x07refused").await.status();
+        assert_eq!((code, text.as_str()), (7, "not admitted"), "{}", row.name);
+    }
+    assert_eq!(standin.paths().len(), checked.len(), "what is refused never reaches the runtime");
+    let messages = gate.checked.lock().unwrap().iter().map(|call| call.message.clone());
+    assert!(messages.take(2).eq([&b"\x0a\x01c"[..], b"\x0a\x07refused"]));
 }
 
 fn never(call: sealgate::proxy::Call) -> Answering {

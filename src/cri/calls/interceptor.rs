@@ -6,12 +6,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{Calls, create_container, pull_image, run_pod_sandbox, start_container};
-use crate::proxy::{Answer, Call, Interceptor, OwnedMethod, RejectedUnread};
+use crate::cri::record::answer::RecordedAnswer;
+use crate::proxy::{Answer, Call, CheckedCall, Interceptor, OwnedMethod, RejectedUnread};
 
 impl Interceptor for Arc<Calls> {
     fn unread(&self, unread: RejectedUnread) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let calls = Self::clone(self);
         Box::pin(async move { calls.record_unread(unread).await })
+    }
+
+    fn check(&self, call: CheckedCall) -> Pin<Box<dyn Future<Output = Option<Answer>> + Send>> {
+        let calls = Self::clone(self);
+        Box::pin(async move {
+            let refused = Calls::check(&calls, &call).await.err()?;
+            Some(RecordedAnswer::from(refused).into_answer())
+        })
     }
 
     fn passed_unknown(&self, path: &str) {

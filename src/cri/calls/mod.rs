@@ -13,12 +13,14 @@ mod pull_image;
 mod run_pod_sandbox;
 mod start_container;
 mod steering;
+mod unadmitted;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use image_verifier::{MayBring, verify_image};
 
+use super::made::unadmitted::Unadmitted;
 use super::made::{Creation, Making};
 use super::record::answer::RecordedAnswer;
 use super::{AuditEvent, Gate, PendingCreates, Recorder, Refusal, ask, observe};
@@ -35,6 +37,7 @@ pub struct Calls {
     recorder: Arc<Recorder>,
     host_paths: Option<HostPaths>,
     pending: Arc<PendingCreates>,
+    unadmitted: Unadmitted,
 }
 
 /// Why a call ends without the runtime's reply of success; not recorded yet.
@@ -58,7 +61,13 @@ impl Calls {
     /// The owned methods, answered by this gate and recorded in this log.
     #[must_use]
     pub fn new(gate: Arc<Gate>, recorder: Arc<Recorder>) -> Self {
-        Self { gate, recorder, host_paths: None, pending: Arc::default() }
+        Self {
+            gate,
+            recorder,
+            host_paths: None,
+            pending: Arc::default(),
+            unadmitted: Unadmitted::default(),
+        }
     }
 
     /// The containers that are being made, for the tripwire.

@@ -27,7 +27,7 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
     let policy = calls.gate.policy();
     let on_record = match calls.gate.proven_before(&id) {
         Some(proven) => OnRecord::before(proven),
-        None => match prove_again((&calls, &policy), &id, deadline).await {
+        None => match decide_again((&calls, &policy), &id, deadline).await {
             Ok(on_record) => on_record,
             Err(refused) => return refused.into(),
         },
@@ -55,6 +55,17 @@ fn read(message: &[u8]) -> Result<String, Refusal> {
     let _decodes: StartContainerRequest = decode(message)?;
     let id = text(message, &[], 1)?.filter(|id| !id.is_empty());
     id.map(str::to_owned).ok_or_else(|| Refusal::BadRequest { why: "no container id".to_owned() })
+}
+
+/// Decides on a container that this process did not prove; one that the gate did not make is told
+/// of, or refused.
+async fn decide_again(
+    (calls, policy): (&Calls, &Arc<PolicySet>),
+    id: &str,
+    deadline: CallDeadline,
+) -> Result<OnRecord, Refused> {
+    calls.check_admitted(OwnedMethod::StartContainer.name(), id).await?;
+    prove_again((calls, policy), id, deadline).await
 }
 
 /// Decides anew on every image of a container that was made when nobody here was looking, and

@@ -24,11 +24,16 @@ fn attack_f_a_container_is_the_gates_by_its_id_and_the_time_of_its_making() {
     assert_eq!(origin(&made, "other", at(150)), Origin::Around);
     assert_eq!(origin(&made, "old", at(99)), Origin::Before);
     assert_eq!(origin(&made, "old", at(120)), Origin::Around, "made anew under an old id");
+    assert!(made.is_own("mine") && !made.is_own("other"));
+    made.disown("other");
+    made.disown("old");
     assert_eq!(made.origin_of(("moby", "mine"), at(150)), Origin::Untold, "the gate makes none");
     assert!(made.explains("mine", at(150), true));
     assert!(made.explains("mine", at(999), false), "started much later");
     assert!(!made.explains("mine", at(999), true), "made again");
     assert!(!made.explains("mine", at(149), true));
+    made.disown("mine");
+    assert!(!made.is_own("mine"));
 }
 
 /// Attack C4: the clock is set back while a container is made around the gate.

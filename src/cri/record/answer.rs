@@ -71,7 +71,7 @@ fn answer_of(refusal: &Refusal) -> Answer {
         Refusal::Runtime(error) => Some(runtime_code(error)),
         Refusal::Deadline => Some(Code::DeadlineExceeded),
         Refusal::Overloaded => Some(Code::ResourceExhausted),
-        Refusal::HostPath { .. } => Some(Code::PermissionDenied),
+        Refusal::HostPath { .. } | Refusal::Unadmitted { .. } => Some(Code::PermissionDenied),
         Refusal::Lost => Some(Code::Internal),
         Refusal::NotRecorded { .. } => Some(Code::Unavailable),
         Refusal::SandboxImageUnknown { .. } => Some(Code::FailedPrecondition),

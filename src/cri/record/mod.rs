@@ -6,6 +6,7 @@
 
 pub(super) mod answer;
 mod audit_event;
+pub(super) mod described;
 mod findings;
 mod recorder;
 mod verdict_counts;

@@ -375,6 +375,24 @@ impl Recorder {
         .await;
     }
 
+    /// Records that a call was refused for what it is about, which has this id.
+    pub async fn refuse_call(
+        &self,
+        (method, id): (&'static str, Option<&str>),
+        refusal: Refusal,
+        policy: &PolicySet,
+    ) -> Refused {
+        let reason = Reason::new(refusal.code(), refusal.to_string());
+        let mut record = Record::new(self.log.next_id(), Call::Other, Verdict::Refused, reason);
+        record.method = Some(method.into());
+        record.container_id = id.map(str::to_owned);
+        record.policy_generation = Some(policy.generation().to_owned());
+        record.trust_generation = Some(policy.trust_generation().to_owned());
+        tracing::warn!(decision = %record.id, method, id, code = refusal.code(), "refused: {refusal}");
+        self.append_refusal(record).await;
+        Refused(refusal)
+    }
+
     async fn append_refusal(&self, record: Record) {
         self.decided.count(Counted::of(&record));
         match self.log.append(record).await {

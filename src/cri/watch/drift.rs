@@ -12,11 +12,12 @@ use lru::LruCache;
 use tokio::sync::Semaphore;
 
 use super::options::DriftOptions;
-use super::told::{self, Unrecorded};
+use super::unrecorded::Unrecorded;
 use crate::audit::{Finding, FindingKind, Reason};
 use crate::cache::lock_or_empty;
 use crate::containerd::{Event, Happened, Kind, Listed, NAMESPACE, RuntimeError};
 use crate::cri::made::{GoneOf, Making, Origin};
+use crate::cri::record::described::describe;
 use crate::cri::{Gate, Recorder};
 
 /// Events that are looked into at once; more wait in containerd. A herd of creations is one each,
@@ -196,6 +197,7 @@ impl Drift {
         if listed.namespace != NAMESPACE {
             return Some(Judged::NoDecision);
         }
+        made.disown(&listed.id);
         let Some(making) = made_as(listed) else { return Some(Judged::NoDecision) };
         let creations = made.creations();
         let call = creations.explain(&making, &listed.id);
@@ -231,7 +233,7 @@ impl Drift {
                 "a container was made by a call that broke off before the gate had proven it",
             )),
         };
-        told::fill(&mut finding, listed);
+        describe(&mut finding, listed);
         let noted = listed.container.as_ref().ok().and_then(|found| found.created_with.as_ref());
         finding.digest = match noted {
             Some(noted) => Some(noted.id.to_string()),

@@ -9,7 +9,7 @@ mod subjects;
 mod survey;
 mod sweep;
 mod swept;
-mod told;
+mod unrecorded;
 
 pub use drift::Drift;
 pub use options::{DriftOptions, OnFailedSweep, SweepOptions};

@@ -81,6 +81,9 @@ impl Gate {
                 Origin::Around => SweepVerdict::WentAround,
                 Origin::Untold => SweepVerdict::CannotBeTold,
             };
+            if namespace == NAMESPACE && standing == SweepVerdict::WentAround {
+                self.made().disown(&listed.id);
+            }
             subjects.push(container_subject(listed, standing, deadline));
         }
         Ok(())

@@ -28,6 +28,8 @@ const STATUS: &str = "Status";
 pub enum Route {
     /// It goes to the runtime as it came.
     Pass(&'static MethodRow),
+    /// It goes to the runtime as it came, once the gate has looked at what it is about.
+    Check(&'static MethodRow),
     /// A method of one of the two services that no row names: `listen.unknown_methods` decides.
     Unknown,
     /// The gate decides.
@@ -70,6 +72,7 @@ pub fn route(method: &Method, uri: &Uri) -> Route {
     match table::find(service, name) {
         Some(method) => match method.treatment {
             Treatment::Passes => Route::Pass(method),
+            Treatment::Checked => Route::Check(method),
             Treatment::Owned(owned) => Route::Own(owned),
             Treatment::Refused => {
                 Route::Refuse(Refusal::BringsContent { name: method.name, why: method.why })
@@ -149,6 +152,7 @@ mod tests {
         for method in &METHODS {
             let expected = match method.treatment {
                 Treatment::Passes => Route::Pass(method),
+                Treatment::Checked => Route::Check(method),
                 Treatment::Owned(owned) => {
                     assert_eq!((owned.path(), owned.name()), (&*method.path(), method.name));
                     Route::Own(owned)
@@ -169,7 +173,8 @@ mod tests {
     fn attack_f_nothing_that_brings_content_passes() {
         let brings = METHODS.iter().filter(|method| method.effect == Effect::Brings);
         for method in brings {
-            assert_ne!(method.treatment, Treatment::Passes, "{}", method.name);
+            let is_decided_on = matches!(method.treatment, Treatment::Owned(_));
+            assert!(is_decided_on || method.treatment == Treatment::Refused, "{}", method.name);
         }
         let reads = METHODS.iter().filter(|method| method.effect == Effect::Reads);
         for method in reads {

@@ -48,6 +48,9 @@ pub enum On {
 pub enum Treatment {
     /// It goes to the runtime as it came.
     Passes,
+    /// The gate looks at what it is about, which it must have admitted: `unadmitted` of the
+    /// configuration says what becomes of it otherwise. Then it goes to the runtime as it came.
+    Checked,
     /// The gate answers, after it decided.
     Owned(OwnedMethod),
     /// The gate refuses, and the runtime never hears of it.
@@ -117,6 +120,7 @@ impl fmt::Display for Treatment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Passes => "passes",
+            Self::Checked => "passes for what was admitted",
             Self::Owned(_) => "decided on",
             Self::Refused => "refused",
         })
@@ -136,7 +140,8 @@ const fn row(
 const READS: (Effect, Treatment) = (Effect::Reads, Treatment::Passes);
 const ENDS: (Effect, Treatment) = (Effect::Ends, Treatment::Passes);
 const IN_CONTAINER: (Effect, Treatment) = (Effect::Acts(On::Container), Treatment::Passes);
-const IN_SANDBOX: (Effect, Treatment) = (Effect::Acts(On::Sandbox), Treatment::Passes);
+const REACHES_CONTAINER: (Effect, Treatment) = (Effect::Acts(On::Container), Treatment::Checked);
+const REACHES_SANDBOX: (Effect, Treatment) = (Effect::Acts(On::Sandbox), Treatment::Checked);
 const SETS_NODE: (Effect, Treatment) = (Effect::Acts(On::Node), Treatment::Passes);
 const REFUSED: (Effect, Treatment) = (Effect::Brings, Treatment::Refused);
 
@@ -180,12 +185,12 @@ pub const METHODS: [MethodRow; 43] = [
         (Effect::Acts(On::Sandbox), Treatment::Refused),
         "it makes checkpoints that can only be restored past the gate",
     ),
-    row(Runtime, "Exec", IN_CONTAINER, "it runs a program of a container that was admitted"),
-    row(Runtime, "ExecSync", IN_CONTAINER, "it runs a program of a container that was admitted"),
-    row(Runtime, "Attach", IN_CONTAINER, "it reaches a process of a container that was admitted"),
-    row(Runtime, "PortForward", IN_SANDBOX, "it reaches a port of a pod that was admitted"),
-    row(Runtime, "UpdateContainerResources", IN_CONTAINER, "it changes limits of a container"),
-    row(Runtime, "UpdatePodSandboxResources", IN_SANDBOX, "it changes limits of a pod"),
+    row(Runtime, "Exec", REACHES_CONTAINER, "it runs a program of a container"),
+    row(Runtime, "ExecSync", REACHES_CONTAINER, "it runs a program of a container"),
+    row(Runtime, "Attach", REACHES_CONTAINER, "it reaches a process of a container"),
+    row(Runtime, "PortForward", REACHES_SANDBOX, "it reaches a port of a pod"),
+    row(Runtime, "UpdateContainerResources", REACHES_CONTAINER, "it changes limits of a container"),
+    row(Runtime, "UpdatePodSandboxResources", REACHES_SANDBOX, "it changes limits of a pod"),
     row(Runtime, "ReopenContainerLog", IN_CONTAINER, "it opens a container's log file again"),
     row(
         Runtime,
