@@ -1,5 +1,5 @@
-//! The control socket: what `sealgate status`, containerd's image verifier and others say to the
-//! running gate.
+//! The control socket: what `sealgate status`, `sealgate reload`, containerd's image verifier and
+//! others say to the running gate.
 //!
 //! One JSON object and a newline each way, then the connection ends. [`Request`] and [`Status`] are
 //! the words, [`serve`] the gate's side, [`ask`] the operator's. Nothing that is asked here makes
@@ -7,6 +7,7 @@
 
 mod error;
 mod node;
+mod reload;
 mod swept;
 
 use std::future::Future;
@@ -25,6 +26,7 @@ use crate::proxy::{self, ConnectionCounts, Listener};
 
 pub use error::ControlError;
 pub use node::{AuditStatus, NriStatus, SandboxStatus};
+pub use reload::{Faults, Reloaded};
 pub use swept::SweptPage;
 
 /// Longest request: an image's name and digest have at most some hundred bytes.
@@ -39,6 +41,9 @@ const VERIFY_LIMIT: Duration = Duration::from_secs(9);
 /// Most conversations at once: as many as a node pulls images, about each of which the image
 /// verifier asks, and an operator.
 const TALKS_MAX: usize = 128;
+/// How long a reload may take to be answered: one that is under way, and this one, each give up on
+/// a folder that hangs after ten seconds. Less than the half minute that the unit gives ExecReload.
+const RELOAD_LIMIT: Duration = Duration::from_secs(25);
 
 /// Pause after a failed accept: out of file descriptors does not get better by asking at once.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -78,6 +83,8 @@ pub enum Request {
     ClockLower,
     /// Read the policies and keys again, and say whether they are in force.
     Reload,
+    /// The same, and take a set without any policy although there was one before.
+    ReloadThoughEmpty,
     /// Decide whether the runtime may bring an image.
     VerifyImage {
         /// Its name, as the runtime was told it.
@@ -92,13 +99,13 @@ impl Request {
     const fn patience(&self) -> Duration {
         match self {
             Self::VerifyImage { .. } => VERIFY_LIMIT,
+            Self::Reload | Self::ReloadThoughEmpty => RELOAD_LIMIT,
             Self::Status
             | Self::Canary
             | Self::CacheFlush
             | Self::Sweep
             | Self::Swept { .. }
-            | Self::ClockLower
-            | Self::Reload => TALK_LIMIT,
+            | Self::ClockLower => TALK_LIMIT,
         }
     }
 }
@@ -337,15 +344,10 @@ pub enum Answer {
         /// As of when is judged now.
         to: String,
     },
-    /// To [`Request::Reload`]: what is in force now.
-    Reloaded {
-        /// The generation of the documents.
-        generation: String,
-        /// The generation of the keys.
-        trust_generation: String,
-        /// Why a change of what is denied is not on record; none when it is, or nothing changed.
-        not_recorded: Option<String>,
-    },
+    /// To a reload: what is in force now.
+    Reloaded(Box<Reloaded>),
+    /// To a reload: the files are faulty, and what was in force before still is.
+    Faulty(Faults),
     /// To [`Request::VerifyImage`]: it may; why.
     MayBring(String),
     /// To [`Request::VerifyImage`]: it may not.

@@ -3,6 +3,7 @@
 //!
 //! [`run`] is the story. What is decided is the gate's, what is served the proxy's.
 
+mod bounded_reads;
 mod canary;
 mod canary_memory;
 mod guarded;
@@ -40,7 +41,9 @@ use crate::proxy::{self, Connections, Listener, Proxy};
 use crate::registry::{Environment, Registry};
 use crate::systemd::{self, Inherited, News, Socket};
 use crate::{audit, loader};
+use bounded_reads::FolderReads;
 use known_time::{clock_warning, settle_time};
+use noted::PolicyState;
 use signals::Signals;
 
 pub use known_time::known_time;
@@ -104,20 +107,13 @@ struct Daemon {
     policy: Mutex<PolicyState>,
     /// One reload after the other.
     reloading: tokio::sync::Mutex<()>,
+    reads: FolderReads,
     /// Why the latest time on record is not kept; none when it is.
     floor_error: Mutex<Option<String>>,
     tripwire: Arc<Tripwire>,
     sandbox_image: sandbox_seen::SandboxImage,
     /// The gate's test of itself.
     canary: canary_memory::Canary,
-}
-
-/// What the last loading of the policy said.
-struct PolicyState {
-    noted: Noted,
-    reload_error: Option<String>,
-    /// Where it was loaded from, and how the folders were then.
-    seen: (loader::Options, FolderState),
 }
 
 /// Runs the gate until it is told to stop.
@@ -373,6 +369,7 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
         settings: settings.clone(),
         since: CLOCK.steady(),
         reloading: tokio::sync::Mutex::new(()),
+        reads: FolderReads::default(),
         policy: Mutex::new(PolicyState { noted, reload_error: None, seen }),
         floor_error,
         tripwire: Arc::default(),

@@ -193,6 +193,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "daemon",
             "decision",
             "doctor",
+            "errno",
             "evidence",
             "cri",
             "image",
@@ -226,6 +227,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("node", &["terminal"]),
             ("policy", &["node", "terminal"]),
             ("audit", &["terminal"]),
+            ("deny", &["evidence", "terminal"]),
         ],
     ),
     (
@@ -252,6 +254,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("scope", &["syntax"]),
             ("requirement", &["condition", "position", "sanitize", "syntax"]),
             ("document", &["position", "requirement", "sanitize", "scope", "syntax"]),
+            ("deny_file", &["document", "position", "syntax"]),
             ("set", &["document", "requirement", "sanitize", "scope", "syntax"]),
             ("lint", &["document", "position", "requirement", "scope", "set", "syntax"]),
             ("evaluate", &["condition", "document", "requirement", "sanitize", "set"]),

@@ -29,7 +29,8 @@ pub(super) fn lower(settings: &Settings, screen: &mut Screen) -> Exit {
             | Answer::Tested(_)
             | Answer::Swept(_)
             | Answer::Flushed(_)
-            | Answer::Reloaded { .. }
+            | Answer::Reloaded(_)
+            | Answer::Faulty(_)
             | Answer::MayBring(_)
             | Answer::MayNotBring { .. }
             | Answer::Unknown(_),

@@ -7,6 +7,7 @@ mod audit;
 mod cache;
 mod clock;
 mod completion;
+mod deny;
 mod evidence;
 mod node;
 mod policy;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use deny::DenyCommand;
 use evidence::EvidenceCommand;
 use node::running;
 pub use terminal::screen::{Exit, Output, Screen};
@@ -99,6 +101,15 @@ enum Command {
     #[command(after_help = "Examples:\n  sealgate status\n  sealgate status --output json | jq \
             .policy.generation")]
     Status,
+    /// Have the running gate read its policies, keys and trust roots again, wait for it, and print
+    /// what is in force then.
+    ///
+    /// The whole set is taken, or nothing: where a file is faulty, the faults are printed with file
+    /// and line, and what was in force before stays. systemctl reload sealgate does the same. Exit
+    /// code 1 with faults, 2 when the gate could not be asked.
+    #[command(after_help = "Examples:\n  sealgate reload\n  sealgate reload --output json | jq \
+            .policy.generation")]
+    Reload(node::reload::Options),
     /// Look over this node: whether everything is in its place, and nothing goes around the gate.
     ///
     /// One line for each matter, ok, warn or fail, with the file and line where it was found and what
@@ -146,6 +157,9 @@ enum Command {
     /// Trust roots: the authorities and logs behind keyless signatures.
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// What is struck off for every policy at once.
+    #[command(subcommand)]
+    Deny(DenyCommand),
     /// Evidence on this node: the signatures by which images start with no network.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
@@ -270,6 +284,7 @@ pub fn main() -> ExitCode {
         | Command::Policy(PolicyCommand::Observed(_))
         | Command::Audit(_)
         | Command::Status
+        | Command::Reload(_)
         | Command::Doctor(_)
         | Command::Canary(_)
         | Command::ImageVerifier(_)
@@ -277,6 +292,7 @@ pub fn main() -> ExitCode {
         | Command::Cache(_)
         | Command::Clock(_)
         | Command::Trust(_)
+        | Command::Deny(_)
         | Command::Evidence(_) => {}
     }
     let exit = match config::load(&cli.config) {
@@ -325,6 +341,7 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
         Command::Audit(AuditCommand::Tail(options)) => audit::tail(&options, settings, screen),
         Command::Audit(AuditCommand::Show(options)) => audit::show(&options, settings, screen),
         Command::Status => status::run(settings, screen),
+        Command::Reload(options) => node::reload::run(&options, settings, screen),
         Command::Doctor(options) => node::doctor::run(&options, settings, screen),
         Command::Canary(NoOptions {}) => node::canary::run(settings, screen),
         Command::ImageVerifier(options) => node::image_verifier::run(&options, settings, screen),
@@ -332,6 +349,7 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
         Command::Cache(CacheCommand::Flush(NoOptions {})) => cache::flush(settings, screen),
         Command::Clock(ClockCommand::Lower(NoOptions {})) => clock::lower(settings, screen),
         Command::Trust(TrustCommand::Update(options)) => trust::update(&options, settings, screen),
+        Command::Deny(command) => deny::run(&command, settings, screen),
         Command::Evidence(command) => evidence::run(&command, settings, screen),
         Command::Trust(TrustCommand::List(NoOptions {})) => trust::list(settings, screen),
         Command::Completion(options) => completion::run(&options, Cli::command(), screen),

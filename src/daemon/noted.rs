@@ -1,9 +1,10 @@
 //! [`Noted`]: what an operator should know about a policy that was loaded, for the journal and for
-//! `sealgate status`.
+//! `sealgate status`; [`PolicyState`]: that of the policy in force, and what became of the last
+//! reload.
 
 use jiff::Timestamp;
 
-use crate::loader::{Loaded, TrustOptions, Watch};
+use crate::loader::{self, FolderState, Loaded, TrustOptions, Watch};
 
 /// What an operator should know about a policy that was loaded.
 #[derive(Debug, Default)]
@@ -14,6 +15,16 @@ pub struct Noted {
     pub watch: Watch,
     /// It is in observe mode.
     pub observes: bool,
+}
+
+/// What the last loading of the policy said.
+pub(super) struct PolicyState {
+    /// Of the policy in force.
+    pub(super) noted: Noted,
+    /// Why what is on disk is not in force; none when it is.
+    pub(super) reload_error: Option<String>,
+    /// Where it was loaded from, and how the folders were then.
+    pub(super) seen: (loader::Options, FolderState),
 }
 
 impl Noted {

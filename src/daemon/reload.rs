@@ -4,6 +4,11 @@
 //! A reload comes of a signal, of an operator's word, or of a change in the folders of policies and
 //! keys, which are looked at several times a second: a link that is replaced far away is seen so,
 //! and what is struck off is in force within a second.
+//!
+//! A folder that is empty where policies were is a mount that went away, or a mistake: no set without
+//! a policy takes the place of one with, unless an operator says so in so many words. A signal does
+//! not: the daily refresh of trust roots sends one, through the service manager. A folder that hangs
+//! is given up on and tried again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,34 +17,76 @@ use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 
-use super::{CLOCK, Daemon, Noted, PolicyState, tell};
+use super::bounded_reads::{BoundedReads, ReadFault};
+use super::noted::{Noted, PolicyState};
+use super::{CLOCK, Daemon, tell};
 use crate::audit;
 use crate::config;
-use crate::control::Answer;
+use crate::control::{Answer, Faults, Reloaded};
 use crate::loader::{self, FolderState};
 use crate::policy::PolicySet;
 use crate::systemd::News;
 
 /// How often the folders are looked at. With what follows, a change is in force within a second.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long the folders must rest before they are read: a program that writes several files, or one
 /// in pieces, is most likely done by then.
-const REST: Duration = Duration::from_millis(150);
+const REST: Duration = Duration::from_millis(100);
 /// How often in a row they may be found restless before they are read all the same; the reading
-/// itself tells whether they change under it.
-const RESTLESS_MAX: u32 = 3;
+/// itself tells whether they change under it. Once: a second is over soon.
+const RESTLESS_MAX: u32 = 1;
 /// How often the folders are read for one reload when they change meanwhile.
 const READS_MAX: u32 = 5;
-/// How often a set that could not be loaded is tried again although nothing changed: a disk may
-/// have failed for a moment.
+/// How often a set that could not be loaded is tried again although nothing changed, and folders
+/// that hang are looked at again: a disk may have failed for a moment.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Most entries of deny lists that one note in the audit log names of each kind: it is one line.
 const NOTED_MAX: usize = 64;
 
+/// Who wants a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The gate itself: something in the folders has changed.
+    Change,
+    /// A signal, or an operator.
+    Told,
+    /// An operator, who knows that no policy may be left.
+    ToldThoughEmpty,
+}
+
+/// Why what is on disk is not in force.
+#[derive(Debug)]
+enum NotReloaded {
+    /// The files are faulty.
+    Faulty(Faults),
+    /// It holds no policy, and the set in force does.
+    Emptied {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folders could not be read.
+    Unread(ReadFault),
+}
+
+impl std::fmt::Display for NotReloaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Faulty(faults) => write!(f, "{faults}"),
+            Self::Unread(fault) => write!(f, "{fault}"),
+            Self::Emptied { folder } => write!(
+                f,
+                "no policy is left in {}, and the policies that were there stay in force: bring \
+                 them back; if there is to be none, run: sealgate reload --allow-empty",
+                folder.display().to_string().escape_default()
+            ),
+        }
+    }
+}
+
 /// What came of reading the folders once.
 struct Reading {
     /// The set, and what an operator should know about it.
-    read: Result<(Arc<PolicySet>, Noted), String>,
+    read: Result<(Arc<PolicySet>, Noted), Faults>,
     /// Where it was read, and how the folders were; none when the configuration could not be read.
     at: Option<(loader::Options, FolderState)>,
 }
@@ -50,115 +97,157 @@ impl Daemon {
     /// came.
     pub(super) async fn reload_when_told(self: Arc<Self>, mut hangup: Signal) {
         while hangup.recv().await.is_some() {
-            drop(self.reload().await);
+            drop(self.reload(Cause::Told).await);
         }
     }
 
-    /// Reloads when the folders of policies and keys have changed.
+    /// Reloads when the folders of policies and keys have changed, for ever.
     pub(super) async fn reload_on_change(self: Arc<Self>) {
-        let (mut restless, mut failed_at) = (0, CLOCK.steady());
+        let (mut restless, mut tried_at) = (0, CLOCK.steady());
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let (before, has_failed) = {
                 let state = self.policy_state();
                 (state.seen.clone(), state.reload_error.is_some())
             };
-            let Some(now) = look(before.0.clone()).await else { continue };
+            let now = match self.look(&before.0).await {
+                Ok(now) => now,
+                Err(fault) => {
+                    self.note_failure(&NotReloaded::Unread(fault));
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+            };
             if now == before.1 {
-                let waited = CLOCK.steady().saturating_duration_since(failed_at);
+                let waited = CLOCK.steady().saturating_duration_since(tried_at);
                 if has_failed && waited >= AGAIN {
-                    failed_at = CLOCK.steady();
-                    drop(self.reload().await);
+                    tried_at = CLOCK.steady();
+                    drop(self.reload(Cause::Change).await);
                 }
                 continue;
             }
             tokio::time::sleep(REST).await;
-            if look(before.0).await != Some(now) && restless < RESTLESS_MAX {
+            if self.look(&before.0).await != Ok(now) && restless < RESTLESS_MAX {
                 restless += 1;
                 continue;
             }
             restless = 0;
-            failed_at = CLOCK.steady();
-            drop(self.reload().await);
+            tried_at = CLOCK.steady();
+            drop(self.reload(Cause::Change).await);
         }
     }
 
     /// Answers an operator who asks for a reload.
-    pub(super) async fn reload_now(&self) -> Answer {
-        match self.reload().await {
-            Ok(not_recorded) => {
-                let set = self.gate.policy();
-                Answer::Reloaded {
-                    generation: set.generation().to_owned(),
-                    trust_generation: set.trust_generation().to_owned(),
-                    not_recorded,
-                }
+    pub(super) async fn reload_now(&self, though_empty: bool) -> Answer {
+        let cause = if though_empty { Cause::ToldThoughEmpty } else { Cause::Told };
+        match self.reload(cause).await {
+            Ok((changed, not_recorded)) => {
+                let policy = self.policy_status();
+                Answer::Reloaded(Box::new(Reloaded { policy, changed, not_recorded }))
             }
-            Err(error) => Answer::NotDone(error),
+            Err(NotReloaded::Faulty(faults)) => Answer::Faulty(faults),
+            Err(emptied @ NotReloaded::Emptied { .. }) => {
+                Answer::Faulty(Faults::of([emptied.to_string()]))
+            }
+            Err(unread @ NotReloaded::Unread(_)) => Answer::NotDone(unread.to_string()),
         }
     }
 
-    /// Reads the policy and keys again; why a change of what is denied is not on record. A broken
-    /// set changes nothing, loudly.
-    async fn reload(&self) -> Result<Option<String>, String> {
+    /// Reads the policy and keys again; whether anything else is in force now, and why a change of
+    /// what is denied is not on record. A broken set changes nothing, loudly.
+    async fn reload(&self, cause: Cause) -> Result<(bool, Option<String>), NotReloaded> {
         let _turn = self.reloading.lock().await;
         tell(&News::Reloading);
         let config: PathBuf = self.config.clone();
-        let reading = tokio::task::spawn_blocking(move || load(&config)).await;
-        let lost = |lost| format!("reading it ended without a result: {lost}");
-        let Reading { read, at } =
-            reading.unwrap_or_else(|error| Reading { read: Err(lost(error)), at: None });
-        let outcome = match read {
-            Ok((set, noted)) => Ok(self.put_in_force(set, noted, at).await),
-            Err(error) => {
-                let mut state = self.policy_state();
-                if state.reload_error.as_ref() != Some(&error) {
-                    tracing::error!(
-                        "the policy was NOT reloaded, the set before it stays in force: {error}"
-                    );
+        let reading = self.reads_of(cause).run(move || load(&config)).await;
+        let outcome = match reading.map_err(NotReloaded::Unread) {
+            Ok(Reading { read, at }) => {
+                // Whatever came of it: how the folders were is known.
+                if let Some(at) = at.clone() {
+                    self.policy_state().seen = at;
                 }
-                state.reload_error = Some(error.clone());
-                state.seen = at.unwrap_or_else(|| state.seen.clone());
-                Err(error)
+                match self.to_put_in_force(read, at, cause) {
+                    Ok((set, noted)) => Ok(self.put_in_force(set, noted).await),
+                    Err(why) => Err(why),
+                }
             }
+            Err(unread) => Err(unread),
         };
+        if let Err(why) = &outcome {
+            self.note_failure(why);
+        }
         tell(&News::Ready);
         outcome
     }
 
-    async fn put_in_force(
+    fn reads_of(&self, cause: Cause) -> &BoundedReads {
+        match cause {
+            Cause::Change => &self.reads.own,
+            Cause::Told | Cause::ToldThoughEmpty => &self.reads.told,
+        }
+    }
+
+    /// How the folders are now.
+    async fn look(&self, options: &loader::Options) -> Result<FolderState, ReadFault> {
+        let options = options.clone();
+        self.reads.own.run(move || FolderState::of(&options)).await
+    }
+
+    /// What was read, unless it is faulty or leaves the node without a policy that it had.
+    fn to_put_in_force(
         &self,
-        set: Arc<PolicySet>,
-        noted: Noted,
+        read: Result<(Arc<PolicySet>, Noted), Faults>,
         at: Option<(loader::Options, FolderState)>,
-    ) -> Option<String> {
+        cause: Cause,
+    ) -> Result<(Arc<PolicySet>, Noted), NotReloaded> {
+        let (set, noted) = read.map_err(NotReloaded::Faulty)?;
+        let is_emptied = set.is_empty() && !self.gate.policy().is_empty();
+        if is_emptied && cause != Cause::ToldThoughEmpty {
+            let folder = at.map(|(options, _)| options.policies).unwrap_or_default();
+            return Err(NotReloaded::Emptied { folder });
+        }
+        noted.warn(super::now());
+        Ok((set, noted))
+    }
+
+    /// Notes why what is on disk is not in force, and tells the journal when that is news.
+    fn note_failure(&self, why: &NotReloaded) {
+        let error = why.to_string();
+        let mut state = self.policy_state();
+        if state.reload_error.as_ref() != Some(&error) {
+            tracing::error!(
+                "the policy was NOT reloaded, the set before it stays in force: {error}"
+            );
+        }
+        state.reload_error = Some(error);
+    }
+
+    async fn put_in_force(&self, set: Arc<PolicySet>, noted: Noted) -> (bool, Option<String>) {
         let before = self.gate.policy();
         let (policy, trust) = (set.generation().to_owned(), set.trust_generation().to_owned());
+        let changed = (before.generation(), before.trust_generation()) != (&*policy, &*trust);
         self.gate.replace_policy(Arc::clone(&set));
         self.sandbox_image.look_again();
         {
             let mut state = self.policy_state();
-            let seen = at.unwrap_or_else(|| state.seen.clone());
+            let seen = state.seen.clone();
             *state = PolicyState { noted, reload_error: None, seen };
         }
         for notice in set.exception_notices(self.gate.now()) {
             tracing::warn!("policy: {}", notice.text());
         }
         tracing::info!(policy, trust, "the policy was reloaded");
-        let noted = denials_changed(&before, &set)?;
-        let error = self.recorder.log().note(noted).await.err()?;
-        tracing::error!(%error, "a change of what is denied could not be recorded");
-        Some(error.to_string())
+        let Some(noted) = denials_changed(&before, &set) else { return (changed, None) };
+        let error = self.recorder.log().note(noted).await.err();
+        if let Some(error) = &error {
+            tracing::error!(%error, "a change of what is denied could not be recorded");
+        }
+        (changed, error.map(|error| error.to_string()))
     }
 
-    fn policy_state(&self) -> std::sync::MutexGuard<'_, PolicyState> {
+    pub(super) fn policy_state(&self) -> std::sync::MutexGuard<'_, PolicyState> {
         self.policy.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How the folders are now; none when that cannot be told.
-async fn look(options: loader::Options) -> Option<FolderState> {
-    tokio::task::spawn_blocking(move || FolderState::of(&options)).await.ok()
 }
 
 /// What to put on record of how deny lists differ; none where they do not.
@@ -189,7 +278,7 @@ fn denials_changed(before: &PolicySet, after: &PolicySet) -> Option<audit::Noted
 fn load(config: &Path) -> Reading {
     let settings = match config::load(config) {
         Ok(settings) => settings,
-        Err(error) => return Reading { read: Err(error.to_string()), at: None },
+        Err(error) => return Reading { read: Err(Faults::of([error.to_string()])), at: None },
     };
     let options = settings.policy.clone();
     for _ in 0..READS_MAX {
@@ -199,13 +288,14 @@ fn load(config: &Path) -> Reading {
             std::thread::sleep(REST);
             continue;
         }
-        let read = loaded.map_err(|error| error.to_string()).map(|loaded| {
+        let faults =
+            |error: loader::LoadError| Faults::of(error.problems.iter().map(ToString::to_string));
+        let read = loaded.map_err(faults).map(|loaded| {
             let noted = Noted::of(&loaded, &settings.trust);
-            noted.warn(super::now());
             (Arc::new(loaded.policies), noted)
         });
         return Reading { read, at: Some((options, state)) };
     }
     let error = format!("the folder changed each of {READS_MAX} times while it was read");
-    Reading { read: Err(error), at: None }
+    Reading { read: Err(Faults::of([error])), at: None }
 }

@@ -49,7 +49,8 @@ impl Daemon {
                 Answer::Swept(Box::new(SweptPage::of(&self.sweeper.progress(), from)))
             }
             Request::ClockLower => self.lower_clock().await,
-            Request::Reload => self.reload_now().await,
+            Request::Reload => self.reload_now(false).await,
+            Request::ReloadThoughEmpty => self.reload_now(true).await,
             Request::VerifyImage { name, digest } => self.verify_image(&name, &digest).await,
         }
     }
@@ -82,7 +83,7 @@ impl Daemon {
 
     /// What a monitor reads.
     pub(super) fn readings(&self) -> Readings {
-        let state = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.policy_state();
         let ends = state.noted.watch.ends(now()).into_iter();
         let decided = self.recorder.decided();
         Readings {
@@ -185,8 +186,36 @@ impl Daemon {
         clock_warning(&self.gate, now()).into_iter().chain(kept).collect()
     }
 
-    async fn status(&self) -> Status {
+    /// The documents in force.
+    pub(super) fn policy_status(&self) -> PolicyStatus {
         let set = self.gate.policy();
+        let notices = set.exception_notices(self.gate.now());
+        let state = self.policy_state();
+        let warnings = state.noted.warnings.iter().cloned().chain(self.clock_warnings());
+        PolicyStatus {
+            generation: set.generation().to_owned(),
+            trust_generation: set.trust_generation().to_owned(),
+            documents: set.len(),
+            observe: set.observes(),
+            reload_error: state.reload_error.clone(),
+            warnings: warnings
+                .chain(notices.iter().map(|notice| notice.text().to_owned()))
+                .collect(),
+            unproven: set.unproven(),
+            denied: set.denied().count(),
+            exceptions: set.exceptions(),
+        }
+    }
+
+    fn trust_status(&self) -> TrustStatus {
+        let state = self.policy_state();
+        TrustStatus {
+            roots: state.noted.watch.roots.iter().map(|kept| kept.name.clone()).collect(),
+            warnings: state.noted.watch.warnings(now()),
+        }
+    }
+
+    async fn status(&self) -> Status {
         let asked = tokio::time::timeout(RUNTIME_PATIENCE, self.gate.runtime().version()).await;
         let (version, error) = match asked {
             Ok(Ok(version)) => (Some(format!("{} {}", version.name, version.version)), None),
@@ -199,38 +228,13 @@ impl Daemon {
                 )),
             ),
         };
-        let state = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             enforcing: self.enforcing(),
             up_seconds: CLOCK.steady().saturating_duration_since(self.since).as_secs(),
-            policy: PolicyStatus {
-                generation: set.generation().to_owned(),
-                trust_generation: set.trust_generation().to_owned(),
-                documents: set.len(),
-                observe: set.observes(),
-                reload_error: state.reload_error.clone(),
-                warnings: state
-                    .noted
-                    .warnings
-                    .iter()
-                    .cloned()
-                    .chain(self.clock_warnings())
-                    .chain(
-                        set.exception_notices(self.gate.now())
-                            .iter()
-                            .map(|notice| notice.text().to_owned()),
-                    )
-                    .collect(),
-                unproven: set.unproven(),
-                denied: set.denied().count(),
-                exceptions: set.exceptions(),
-            },
-            trust: TrustStatus {
-                roots: state.noted.watch.roots.iter().map(|kept| kept.name.clone()).collect(),
-                warnings: state.noted.watch.warnings(now()),
-            },
+            policy: self.policy_status(),
+            trust: self.trust_status(),
             memory: MemoryStatus::from(self.gate.remembered_counts()),
             evidence: self.evidence_status(),
             runtime: RuntimeStatus {

@@ -66,6 +66,7 @@
 //! The whole reference is the manual page sealgate-policy(5).
 
 mod condition;
+mod deny_file;
 mod document;
 mod evaluate;
 mod lint;
@@ -79,6 +80,7 @@ mod syntax;
 mod tests;
 
 pub use crate::policy::condition::error::{ConditionError, ConditionFault};
+pub use crate::policy::deny_file::{DenyFileFault, with_deny_entry, without_deny_entry};
 pub use crate::policy::document::action::Action;
 pub use crate::policy::document::deny_entry::{Denied, DenyEntry, Fingerprint, IdentityText};
 pub use crate::policy::document::signature_sources::{Freshness, SIGNATURE_REPOSITORIES_MAX};

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::acts::{No, containers, create_refused, past_the_gate, tag};
 use crate::ensure;
+use crate::kept::done_by;
 use crate::kubelet::Kubelet;
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, usual_policy};
 
@@ -172,7 +173,7 @@ async fn everything(watched: &Watched) -> Outcome {
     let (config, before) = (stage.config(), fs::read_to_string(stage.config())?);
     fs::write(&config, format!("{before}\npolicy.unmatched = \"insecure-admit\"\n"))?;
     fs::remove_file(stage.folder().join("policies/policy.yaml"))?;
-    stage.signal("HUP")?;
+    done_by(stage, &["reload", "--allow-empty"])?;
     watched.ill("no policy under insecure-admit", "admits-everything").await?;
     // Not even then.
     let refused = stage.cri().pull("canary.sealgate.invalid/x:1").await;

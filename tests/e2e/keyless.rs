@@ -12,7 +12,7 @@ use crate::outage::take_away;
 use crate::registry::Settings;
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, usual_policy};
 
-const ISSUER: &str = "https://token.actions.githubusercontent.com";
+pub const ISSUER: &str = "https://token.actions.githubusercontent.com";
 pub const ACME: &str = "https://github.com/acme/app";
 const OTHER: &str = "https://github.com/other/app";
 /// When the fixtures were signed, by the clock of the Sigstore that vouches for it.

@@ -24,7 +24,7 @@ enum By {
 }
 
 /// No key of the policy vouches for it, and nobody can be asked whether another does.
-const NOT_VOUCHED_FOR: No = No {
+pub const NOT_VOUCHED_FOR: No = No {
     code: Code::Unknown,
     begins: "RegistryUnavailable: ",
     verdict: "unreachable",

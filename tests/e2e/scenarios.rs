@@ -6,10 +6,10 @@ use std::pin::Pin;
 
 use crate::stage::Outcome;
 use crate::{
-    access, airgap, bypass, canary, channel, client, crash, creating, damage, demo, disk, doctor,
-    drift, faults, floods, forms, freshness, hanging, herd, image_verifier, keyless, lying,
+    access, airgap, bypass, canary, channel, client, crash, creating, damage, demo, deny, disk,
+    doctor, drift, faults, floods, forms, freshness, hanging, herd, image_verifier, keyless, lying,
     mirrored, moving, neighbours, nri, observe, offline, outage, power, pulling, requests, rules,
-    sandbox, secrets, service, starting, sweep, unit, upgrade, volumes, words,
+    sandbox, secrets, service, starting, sweep, unit, upgrade, vanish, volumes, words,
 };
 
 /// A scenario under way.
@@ -76,6 +76,21 @@ pub const SCENARIOS: &[Scenario] = &[
         "observe",
         "a node on which everything is wrong: nothing is refused, all is listed; then one switch",
         observe::observe
+    ),
+    scenario!(
+        "deny",
+        "a digest, a key, an identity and a repository struck off with no registry, in a second",
+        deny::deny
+    ),
+    scenario!(
+        "emptied",
+        "policies that vanish under the gate stay in force, until an operator says otherwise",
+        vanish::emptied
+    ),
+    scenario!(
+        "hanging-policies",
+        "a folder of policies that hangs: nothing waits for it, and it is watched again afterwards",
+        vanish::hanging_policies
     ),
     scenario!(
         "imported",

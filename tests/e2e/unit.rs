@@ -317,7 +317,13 @@ async fn reloaded(machine: &Machine) -> Outcome {
     })
     .await?;
     machine.done(&["sh", "-c", "echo '{' > /etc/sealgate/policies/broken.yaml"])?;
-    drop(machine.run(&["systemctl", "reload", "sealgate.service"])?);
+    let reload = machine.run(&["systemctl", "reload", "sealgate.service"])?;
+    ensure!(!reload.status.success(), "a faulty policy was reloaded: {reload:?}");
+    ensure!(
+        machine.journal().contains("broken.yaml:1:"),
+        "the journal does not say where the fault is:\n{}",
+        machine.journal()
+    );
     eventually("the broken policy is in the journal", CHANGE_MAX, async || {
         machine.journal().contains("the policy was NOT reloaded")
     })

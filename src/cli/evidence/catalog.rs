@@ -17,7 +17,7 @@ type Meaning = (Repository, Option<String>, Option<Digest>);
 /// All entries, the most recently used first.
 ///
 /// In memory they take about as much as their files: at most what the store may have.
-pub(super) struct Catalog {
+pub(in crate::cli) struct Catalog {
     kept: Vec<Kept>,
     by_subject: BTreeMap<Digest, Vec<usize>>,
     by_target: BTreeMap<Digest, Vec<usize>>,
@@ -29,7 +29,7 @@ impl Catalog {
     ///
     /// # Errors
     /// When the store fails.
-    pub(super) fn of(store: &Store) -> Result<Self, String> {
+    pub(in crate::cli) fn of(store: &Store) -> Result<Self, String> {
         let kept = store.entries().map_err(|error| error.to_string())?;
         let (by_subject, by_target, by_name) = (BTreeMap::new(), BTreeMap::new(), HashMap::new());
         let mut catalog = Self { kept, by_subject, by_target, by_name };

@@ -4,15 +4,15 @@
 //! Works on the store's files, beside a gate that runs. What is kept is untrusted: here it is
 //! listed, copied and checked, and what it says of itself is called a claim.
 
-mod catalog;
+pub(super) mod catalog;
 mod columns;
 mod export;
 mod fetch;
 mod finding;
 mod import;
 mod list;
-mod offline;
-mod on_node;
+pub(super) mod offline;
+pub(super) mod on_node;
 mod prune;
 mod show;
 mod verify;

@@ -28,7 +28,7 @@ const PROOFS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_ad
 
 /// An image that evidence is kept about, by one of its names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct KeptImage {
+pub(in crate::cli) struct KeptImage {
     /// How it was asked for, or its digest in the repository of its signatures.
     name: String,
     /// The name under which it is judged. Where none is known it is the repository's: as for what
@@ -42,7 +42,7 @@ pub(super) struct KeptImage {
 }
 
 /// Judges images from what is kept.
-pub(super) struct Judgement<'s> {
+pub(in crate::cli) struct Judgement<'s> {
     set: Arc<PolicySet>,
     store: &'s Store,
     namespace: Option<String>,
@@ -53,7 +53,7 @@ pub(super) struct Judgement<'s> {
 
 /// What came of one image.
 #[derive(Debug, Serialize)]
-pub(super) struct Judged {
+pub(in crate::cli) struct Judged {
     image: String,
     digest: String,
     verdict: &'static str,
@@ -61,6 +61,9 @@ pub(super) struct Judged {
     /// The evidence is older than `maxOffline`: with no network the gate refuses it as unreachable.
     too_old: bool,
     age_seconds: Option<i64>,
+    /// A deny list names it.
+    #[serde(skip)]
+    struck_off: bool,
 }
 
 /// The images that entries are about, each by the newest name of each repository.
@@ -98,10 +101,22 @@ pub(super) fn images(catalog: &Catalog, is_wanted: &dyn Fn(&Kept) -> bool) -> BT
     images
 }
 
+impl KeptImage {
+    /// An image on the node, by one of its names.
+    pub(in crate::cli) fn named(name: &str, target: &Digest, catalog: &Catalog) -> Self {
+        Self {
+            name: name.to_owned(),
+            judged_as: name.to_owned(),
+            target: target.clone(),
+            children: catalog.children_of(target),
+        }
+    }
+}
+
 impl<'s> Judgement<'s> {
     /// Under a set, as of now: or as of the last record of the log, if the clock says that it is
     /// earlier (attack C4).
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         settings: &Settings,
         set: Arc<PolicySet>,
         store: &'s Store,
@@ -124,7 +139,7 @@ impl<'s> Judgement<'s> {
 
     /// Judges one image. Which of the manifests under an index this node would run is not looked
     /// up: one that is admitted is told.
-    pub(super) fn judge(&self, image: &KeptImage, catalog: &Catalog) -> Judged {
+    pub(in crate::cli) fn judge(&self, image: &KeptImage, catalog: &Catalog) -> Judged {
         let Ok(reference) = Reference::parse(&image.judged_as) else {
             return Judged::unnamed(image);
         };
@@ -176,20 +191,42 @@ impl Judged {
             Verdict::Permit(_) => ("admitted", String::new()),
             Verdict::Denial(denial) => (word(denial.class()), denial.to_string()),
         };
+        let struck_off = match verdict {
+            Verdict::Permit(_) => false,
+            Verdict::Denial(denial) => denial.is_struck_off(),
+        };
         let (name, digest) = (image.name.clone(), image.target.to_string());
-        Self { image: name, digest, verdict: word, message, too_old, age_seconds }
+        Self { image: name, digest, verdict: word, message, too_old, age_seconds, struck_off }
     }
 
     /// A name that is none cannot be judged.
     fn unnamed(image: &KeptImage) -> Self {
         let (name, digest) = (image.name.clone(), image.target.to_string());
         let message = "what was kept as its name is none".to_owned();
-        Self { image: name, digest, verdict: "unable", message, too_old: false, age_seconds: None }
+        Self {
+            image: name,
+            digest,
+            verdict: "unable",
+            message,
+            too_old: false,
+            age_seconds: None,
+            struck_off: false,
+        }
     }
 
     /// Whether it is admitted with no network.
-    pub(super) fn is_admitted(&self) -> bool {
+    pub(in crate::cli) fn is_admitted(&self) -> bool {
         self.verdict == "admitted" && !self.too_old
+    }
+
+    /// Whether a deny list names the image itself.
+    pub(in crate::cli) fn is_struck_off(&self) -> bool {
+        self.struck_off
+    }
+
+    /// Its name, its digest, and why it is not admitted.
+    pub(in crate::cli) fn told(self) -> (String, String, String) {
+        (self.image, self.digest, self.message)
     }
 
     /// One line, and why on another.

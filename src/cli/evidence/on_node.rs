@@ -9,7 +9,7 @@ use crate::evidence_store::{Options, Store};
 use crate::image::Digest;
 
 /// The store, when there is one: looking does not make it.
-pub(super) fn existing(options: &Options) -> Result<Option<Store>, String> {
+pub(in crate::cli) fn existing(options: &Options) -> Result<Option<Store>, String> {
     let is_there = options.path.try_exists();
     if !is_there.map_err(|error| format!("{}: {error}", options.path.display()))? {
         return Ok(None);
@@ -35,7 +35,7 @@ pub(super) fn present(settings: &Settings) -> Result<BTreeSet<Digest>, String> {
 }
 
 /// Runs the requests of one command.
-pub(super) fn tokio_runtime() -> Result<tokio::runtime::Runtime, String> {
+pub(in crate::cli) fn tokio_runtime() -> Result<tokio::runtime::Runtime, String> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().map_err(|error| format!("no runtime for the requests: {error}"))
 }

@@ -2,7 +2,7 @@
 
 use super::screen::{Screen, Tone, plain};
 use crate::config::Settings;
-use crate::control::{self, Answer, EnforcingStatus, Request};
+use crate::control::{self, Answer, EnforcingStatus, Reloaded, Request};
 
 /// Speaks to the gate over the control socket of the configuration.
 pub(in crate::cli) fn ask_daemon(settings: &Settings, request: Request) -> Result<Answer, String> {
@@ -27,6 +27,37 @@ pub(in crate::cli) fn print_enforcing(status: &EnforcingStatus, screen: &mut Scr
         let tone = if doubt.breach { Tone::Bad } else { Tone::Warn };
         let reason = screen.tone(tone, &format!("{}:", plain(&doubt.reason)));
         screen.line(&format!("         {reason} {}", plain(&doubt.seen)));
+    }
+}
+
+/// What is in force after a reload.
+pub(in crate::cli) fn print_in_force(reloaded: &Reloaded, screen: &mut Screen) {
+    let Reloaded { policy, changed, not_recorded } = reloaded;
+    if policy.observe {
+        let what = "OBSERVE mode: nothing is refused";
+        screen.line(&screen.tone(Tone::Bad, what));
+    }
+    let good = screen.tone(Tone::Good, "in force:");
+    let unchanged = if *changed { "" } else { ", as before" };
+    screen.line(&format!(
+        "{good} policies {}, entries of deny lists {}, exceptions {}{unchanged}",
+        policy.documents, policy.denied, policy.exceptions
+    ));
+    screen.line(&format!(
+        "          generation {}, keys generation {}",
+        plain(&policy.generation),
+        plain(&policy.trust_generation)
+    ));
+    for warning in &policy.warnings {
+        let warn = screen.tone(Tone::Warn, "warning:");
+        screen.line(&format!("{warn} {}", plain(warning)));
+    }
+    for sentence in &policy.unproven {
+        screen.line(&screen.tone(Tone::Warn, &plain(sentence)));
+    }
+    if let Some(why) = not_recorded {
+        let bad = screen.tone(Tone::Bad, "not on record:");
+        screen.line(&format!("{bad} that deny lists changed: {}", plain(why)));
     }
 }
 

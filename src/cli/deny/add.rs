@@ -1,0 +1,180 @@
+//! `sealgate deny add`.
+
+use std::collections::BTreeSet;
+
+use clap::{ArgGroup, Args};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::entry::{What, WhatFault, time};
+use super::place::{self, CheckedFile, InForce, Place};
+use super::who_runs::{self, WhoRuns};
+use crate::cli::terminal::gate::print_in_force;
+use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
+use crate::config::Settings;
+use crate::containerd::Runtime;
+use crate::control::Reloaded;
+use crate::daemon;
+use crate::image::{DOCUMENT_MAX, Digest, Document};
+use crate::policy::{Denied, DenyEntry, with_deny_entry};
+
+/// The file that entries are added to.
+const FILE: &str = "deny.yaml";
+
+/// What to strike off, and why.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("denied").required(true).multiple(true))]
+pub(in crate::cli) struct Options {
+    #[command(flatten)]
+    what: What,
+    /// Why, on one line: refusals say it.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Since when; now when left out. Nothing is decided by it.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    date: Option<Timestamp>,
+    /// Check it and say what it would do; write nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What was done, for programs.
+#[derive(Serialize)]
+pub(super) struct Done<'d> {
+    pub(super) entry: &'d DenyEntry,
+    pub(super) file: String,
+    pub(super) written: bool,
+    /// None where nothing was written.
+    pub(super) in_force: Option<bool>,
+    pub(super) not_in_force: Option<String>,
+    pub(super) gate: Option<&'d Reloaded>,
+    #[serde(flatten)]
+    pub(super) who_runs: Option<WhoRuns>,
+}
+
+/// Adds an entry.
+pub(super) fn run(
+    options: &Options,
+    settings: &Settings,
+    screen: &mut Screen,
+) -> Result<Exit, String> {
+    let mut denied = match options.what.denied() {
+        Ok(denied) => denied,
+        Err(WhatFault::Usage(why)) => {
+            screen.complain(&why);
+            return Ok(Exit::Usage);
+        }
+        Err(WhatFault::File(why)) => return Err(why),
+    };
+    if let Denied::Digest { digest, manifests } = &mut denied
+        && options.what.wants_manifests()
+    {
+        let under = manifests_under(digest, settings)?;
+        let new: Vec<Digest> = under.into_iter().filter(|one| !manifests.contains(one)).collect();
+        manifests.extend(new);
+    }
+    let date = options.date.map_or_else(|| time(&daemon::now().to_string()), Ok)?;
+    let entry = DenyEntry { denied, reason: options.reason.clone(), date };
+    let place = match Place::hold(settings)? {
+        Ok(place) => place,
+        Err(faults) => return Ok(refused(&faults, screen)),
+    };
+    if let Some((list, file, there)) =
+        place.before.denied().find(|(_, _, there)| there.denied == entry.denied)
+    {
+        let (denied, since) = (plain(&entry.denied.to_string()), there.date);
+        screen.complain(&format!("denied already: {denied}"));
+        screen.complain(&format!("in list {list} of {file}, since {since}: {}", there.reason));
+        return Ok(Exit::Done);
+    }
+    let found = place.file(FILE)?;
+    let taken: BTreeSet<String> = place
+        .before
+        .policies()
+        .chain(place.before.denied().map(|(list, _, _)| list))
+        .map(str::to_owned)
+        .collect();
+    let text = with_deny_entry(found.as_ref(), &entry, &taken).map_err(|fault| fault.to_string());
+    let checked = text.and_then(|text| place.check((FILE, found), Some(text), settings));
+    let checked = match checked {
+        Ok(checked) => checked,
+        Err(faults) => return Ok(refused(&faults, screen)),
+    };
+    Ok(finish((&entry, "denied:", options.dry_run), (&place, &checked), settings, screen))
+}
+
+/// Says what is wrong with the files as they would be.
+pub(super) fn refused(faults: &str, screen: &mut Screen) -> Exit {
+    screen.complain(faults);
+    screen.complain("nothing was written");
+    Exit::Refused
+}
+
+/// Puts it in place, has the gate take it, and says what that does.
+pub(super) fn finish(
+    (entry, verb, is_dry): (&DenyEntry, &str, bool),
+    (place, checked): (&Place, &CheckedFile),
+    settings: &Settings,
+    screen: &mut Screen,
+) -> Exit {
+    let file = checked.path.display().to_string();
+    if !is_dry && let Err(why) = place.put(checked) {
+        screen.complain(&why);
+        return Exit::Unable;
+    }
+    // First of all: what follows takes its time.
+    let taken = (!is_dry).then(|| place::take(checked, settings));
+    let who_runs =
+        (verb == "denied:").then(|| who_runs::of(&place.before, &checked.after, settings, screen));
+    let (gate, why) = match &taken {
+        Some(InForce::Yes(gate)) => (Some(&**gate), None),
+        Some(InForce::NotKnown(why)) => (None, Some(why.clone())),
+        None => (None, None),
+    };
+    let exit = if why.is_some() { Exit::Unable } else { Exit::Done };
+    if screen.is_json() {
+        let in_force = taken.is_some().then_some(gate.is_some());
+        screen.json(&Done {
+            entry,
+            file,
+            written: !is_dry,
+            in_force,
+            not_in_force: why,
+            gate,
+            who_runs,
+        });
+        return exit;
+    }
+    let tone = if is_dry { Tone::Warn } else { Tone::Good };
+    let verb = screen.tone(tone, if is_dry { "dry run:" } else { verb });
+    let (what, reason) = (plain(&entry.denied.to_string()), plain(&entry.reason));
+    screen.line(&format!("{verb} {what}, since {}: {reason}", entry.date));
+    let would = if is_dry { "would be written to" } else { "written to" };
+    screen.line(&format!("{would} {}", plain(&file)));
+    if let Some(gate) = gate {
+        print_in_force(gate, screen);
+    }
+    if let Some(who_runs) = &who_runs {
+        who_runs.print(screen);
+    }
+    if let Some(why) = why {
+        screen.complain(&format!("written, and NOT KNOWN TO BE IN FORCE: {why}"));
+    }
+    exit
+}
+
+/// The manifests that an index on this node lists.
+fn manifests_under(index: &Digest, settings: &Settings) -> Result<Vec<Digest>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let read = runtime.block_on(async {
+        Runtime::new(settings.runtime.clone()).read_content(index, DOCUMENT_MAX).await
+    });
+    let bytes = read.map_err(|error| error.to_string())?.ok_or_else(|| {
+        format!("{index} is not on this node: name what is under it with --manifest")
+    })?;
+    match Document::parse(&bytes).map_err(|error| format!("{index}: {error}"))? {
+        Document::Index(index) => Ok(index.manifests.into_iter().map(|one| one.digest).collect()),
+        Document::Manifest(_) => Ok(Vec::new()),
+    }
+}

@@ -1,0 +1,186 @@
+//! [`What`]: the entry that the options of `sealgate deny add` name.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use clap::Args;
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use x509_cert::der::Document as Der;
+
+use crate::image::Digest;
+use crate::policy::{Denied, Fingerprint, IdentityText};
+use crate::verify::PublicKey;
+
+/// Most bytes of a key or certificate file: longer than any that is one.
+const FILE_MAX: u64 = 32 << 10;
+/// With what each block of a PEM file begins.
+const PEM_BEGIN: &str = "-----BEGIN ";
+
+/// What to strike off; exactly one kind of it.
+#[derive(Debug, Args)]
+pub(super) struct What {
+    /// An image: the digest of an index or a manifest. It is refused whatever signatures it has.
+    #[arg(long, value_name = "DIGEST", group = "denied", value_parser = digest)]
+    digest: Option<Digest>,
+    /// A manifest under the index that --digest names, which is denied with it; may be repeated.
+    #[arg(long, value_name = "DIGEST", requires = "digest", value_parser = digest)]
+    manifest: Vec<Digest>,
+    /// Every manifest that the index lists, as it is on this node.
+    #[arg(long, requires = "digest")]
+    with_manifests: bool,
+    /// Whatever is called so: a pattern of repositories, as in policies.
+    #[arg(long, value_name = "PATTERN", group = "denied")]
+    repository: Option<String>,
+    /// What a key signed: its file, or the fingerprint that records show. It stops no image that has
+    /// another signature that policies want.
+    #[arg(long, value_name = "FILE|FINGERPRINT", group = "denied")]
+    key: Option<String>,
+    /// What was signed with a certificate: its file, or the SHA-256 of it.
+    #[arg(long, value_name = "FILE|FINGERPRINT", group = "denied")]
+    certificate: Option<String>,
+    /// What was signed by the holder of this name (the subject of the certificate).
+    #[arg(long, value_name = "SUBJECT", group = "denied")]
+    identity: Option<String>,
+    /// The same, as a regular expression over the whole name.
+    #[arg(long, value_name = "REGEXP", group = "denied", conflicts_with = "identity")]
+    identity_regexp: Option<String>,
+    /// What was signed by anybody for whom this issuer vouched; with an identity, both must fit.
+    #[arg(long, value_name = "URL", group = "denied")]
+    issuer: Option<String>,
+    /// The same, as a regular expression over the whole issuer.
+    #[arg(long, value_name = "REGEXP", group = "denied", conflicts_with = "issuer")]
+    issuer_regexp: Option<String>,
+    /// The signature that this entry of a transparency log is about.
+    #[arg(long, value_name = "NUMBER", group = "denied")]
+    log_index: Option<u64>,
+    /// Of which log the entry is, by its URL in the trust root; of any when left out.
+    #[arg(long, value_name = "URL", requires = "log_index")]
+    log: Option<String>,
+    /// Of a key or identity: what it is proven to have signed until then still counts.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    signed_after: Option<Timestamp>,
+}
+
+/// Why the options name no entry.
+#[derive(Debug)]
+pub(super) enum WhatFault {
+    /// The command line is wrong.
+    Usage(String),
+    /// A file cannot be used.
+    File(String),
+}
+
+impl What {
+    /// The entry, without the manifests that are looked up.
+    pub(super) fn denied(&self) -> Result<Denied, WhatFault> {
+        let is_identity =
+            [&self.identity, &self.identity_regexp, &self.issuer, &self.issuer_regexp]
+                .into_iter()
+                .any(Option::is_some);
+        let kinds = [
+            self.digest.is_some(),
+            self.repository.is_some(),
+            self.key.is_some(),
+            self.certificate.is_some(),
+            self.log_index.is_some(),
+            is_identity,
+        ];
+        if kinds.into_iter().filter(|is_there| *is_there).count() != 1 {
+            let why = "name one thing to strike off: --digest, --repository, --key, --certificate, \
+                       --log-index, or an identity";
+            return Err(WhatFault::Usage(why.to_owned()));
+        }
+        if self.signed_after.is_some() && self.key.is_none() && !is_identity {
+            let why = "--signed-after is of a key or an identity";
+            return Err(WhatFault::Usage(why.to_owned()));
+        }
+        self.one()
+    }
+
+    fn one(&self) -> Result<Denied, WhatFault> {
+        let signed_after = self.signed_after;
+        if let Some(digest) = &self.digest {
+            return Ok(Denied::Digest { digest: digest.clone(), manifests: self.manifest.clone() });
+        }
+        if let Some(pattern) = &self.repository {
+            return Ok(Denied::Repository { pattern: pattern.clone() });
+        }
+        if let Some(key) = &self.key {
+            let fingerprint = fingerprint(key, of_key)?;
+            return Ok(Denied::Key { fingerprint, signed_after });
+        }
+        if let Some(certificate) = &self.certificate {
+            return Ok(Denied::Certificate {
+                fingerprint: fingerprint(certificate, of_certificate)?,
+            });
+        }
+        if let Some(index) = self.log_index {
+            return Ok(Denied::LogIndex { index, log: self.log.clone() });
+        }
+        let text = |exact: &Option<String>, expression: &Option<String>| {
+            let expression = expression.clone().map(IdentityText::RegExp);
+            exact.clone().map(IdentityText::Exact).or(expression)
+        };
+        let issuer = text(&self.issuer, &self.issuer_regexp);
+        let subject = text(&self.identity, &self.identity_regexp);
+        Ok(Denied::Identity { issuer, subject, signed_after })
+    }
+
+    /// Whether the manifests under the digest are to be looked up.
+    pub(super) fn wants_manifests(&self) -> bool {
+        self.with_manifests
+    }
+}
+
+fn digest(text: &str) -> Result<Digest, String> {
+    Digest::parse(text).map_err(|error| error.to_string())
+}
+
+/// A moment as documents write it.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+    let time = text.parse().map_err(|_| "a time like 2026-01-31T12:00:00Z".to_owned());
+    time.and_then(|time: Timestamp| time.round(jiff::Unit::Second).map_err(|e| e.to_string()))
+}
+
+/// The fingerprint that is written here, or that of what the file of this name holds.
+fn fingerprint(
+    text: &str,
+    of: impl FnOnce(&[u8]) -> Result<[u8; 32], String>,
+) -> Result<Fingerprint, WhatFault> {
+    if let Some(fingerprint) = Fingerprint::parse(text) {
+        return Ok(fingerprint);
+    }
+    let bytes = read(Path::new(text)).and_then(|bytes| of(&bytes));
+    let fingerprint = bytes.map_err(|why| WhatFault::File(format!("{text}: {why}")))?;
+    Ok(Fingerprint::from(fingerprint))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let (mut bytes, words) = (Vec::new(), |error: std::io::Error| error.to_string());
+    let file = File::open(path)
+        .map_err(|error| format!("neither a fingerprint, nor a file that can be read: {error}"))?;
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(words)?;
+    let is_short = u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_MAX);
+    if is_short { Ok(bytes) } else { Err(format!("larger than {FILE_MAX} bytes")) }
+}
+
+fn of_key(file: &[u8]) -> Result<[u8; 32], String> {
+    let key = PublicKey::parse_pem(file).map_err(|error| error.to_string())?;
+    Ok(*key.id().bytes())
+}
+
+fn of_certificate(file: &[u8]) -> Result<[u8; 32], String> {
+    let text = str::from_utf8(file).map_err(|_| "not PEM".to_owned())?;
+    let blocks = text.matches(PEM_BEGIN).count();
+    if blocks != 1 {
+        return Err(format!("one certificate is expected, and the file has {blocks} PEM blocks"));
+    }
+    let begin = text.find(PEM_BEGIN).and_then(|at| text.get(at..)).unwrap_or_default();
+    let (label, der) = Der::from_pem(begin).map_err(|error| format!("not PEM: {error}"))?;
+    if label != "CERTIFICATE" {
+        return Err(format!("a certificate is expected, and the file has a {label}"));
+    }
+    Ok(Sha256::digest(der.as_bytes()).into())
+}

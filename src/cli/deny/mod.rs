@@ -1,0 +1,63 @@
+//! `sealgate deny`: what is struck off for every policy at once, added to, listed and taken back.
+//!
+//! Writes one file in the folder of policies, as an operator would with an editor, and has the
+//! running gate take it.
+
+mod add;
+mod entry;
+mod list;
+mod place;
+mod remove;
+mod who_runs;
+
+use clap::Subcommand;
+
+use super::terminal::no_options::NoOptions;
+use super::terminal::screen::{Exit, Screen};
+use crate::config::Settings;
+
+/// What to do with deny lists.
+#[derive(Debug, Subcommand)]
+pub(super) enum DenyCommand {
+    /// Strike something off: an image, a repository, or whatever a key, an identity or a certificate
+    /// signed. In force when this returns with exit code 0, for images that were admitted before, too.
+    ///
+    /// Writes deny.yaml in the folder of policies, checks the whole set before it does, has the
+    /// running gate take it, and says what on this node would be refused now. The gate stops no
+    /// container that runs. Exit code 1: the files would be faulty, and nothing was written; 2: it
+    /// could not be written, or is not known to be in force.
+    #[command(after_help = "Examples:\n  \
+        sealgate deny add --digest sha256:0123… --with-manifests --reason CVE-2026-1234\n  \
+        sealgate deny add --key build.pub --signed-after 2026-01-30T00:00:00Z --reason 'leaked'\n  \
+        sealgate deny add --issuer https://token.actions.githubusercontent.com \\\n    \
+        --identity-regexp '^https://github\\.com/acme/app/.*$' --reason 'taken over'\n  \
+        sealgate deny add --repository 'registry.example.com/retired/**' --reason retired --dry-run")]
+    Add(Box<add::Options>),
+    /// Every entry of every deny list in the folder of policies.
+    #[command(
+        after_help = "Examples:\n  sealgate deny list\n  sealgate deny list --output json | jq \
+            -r .reason"
+    )]
+    List(NoOptions),
+    /// Take an entry back: by its number in the list, or by the digest, pattern, fingerprint, issuer
+    /// or subject that it has.
+    ///
+    /// Exit code 1: there is no such entry, or several; or the files would be faulty, and nothing was
+    /// written. 2: it could not be written, or is not known to be in force.
+    #[command(after_help = "Examples:\n  sealgate deny remove 3\n  sealgate deny remove \
+            sha256:0123…")]
+    Remove(remove::Options),
+}
+
+/// Does it.
+pub(super) fn run(command: &DenyCommand, settings: &Settings, screen: &mut Screen) -> Exit {
+    let done = match command {
+        DenyCommand::Add(options) => add::run(options, settings, screen),
+        DenyCommand::List(NoOptions {}) => list::run(settings, screen),
+        DenyCommand::Remove(options) => remove::run(options, settings, screen),
+    };
+    done.unwrap_or_else(|why| {
+        screen.complain(&why);
+        Exit::Unable
+    })
+}

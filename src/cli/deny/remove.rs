@@ -1,0 +1,112 @@
+//! `sealgate deny remove`.
+
+use std::path::Path;
+
+use clap::Args;
+
+use super::add::{finish, refused};
+use super::list::numbered;
+use super::place::Place;
+use crate::cli::terminal::screen::{Exit, Screen, plain};
+use crate::config::Settings;
+use crate::policy::{Denied, DenyEntry, Fingerprint, IdentityText, without_deny_entry};
+
+/// What to take back.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Options {
+    /// Its number in `sealgate deny list`, or its digest, pattern, fingerprint, issuer or subject, or
+    /// all of it as the list shows it.
+    #[arg(value_name = "NUMBER|VALUE")]
+    entry: String,
+    /// Check it and say what it would do; write nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Takes an entry back.
+pub(super) fn run(
+    options: &Options,
+    settings: &Settings,
+    screen: &mut Screen,
+) -> Result<Exit, String> {
+    let place = match Place::hold(settings)? {
+        Ok(place) => place,
+        Err(faults) => return Ok(refused(&faults, screen)),
+    };
+    let all: Vec<(String, DenyEntry)> = numbered(&place.before);
+    let wanted = all.iter().enumerate();
+    let wanted: Vec<_> = wanted
+        .filter(|(number, (_, entry))| is_meant(&options.entry, number + 1, &entry.denied))
+        .collect();
+    let [(number, (file, entry))] = wanted.as_slice() else {
+        let what = plain(&options.entry);
+        match wanted.len() {
+            0 => screen.complain(&format!("no entry {what}; sealgate deny list has all of them")),
+            many => {
+                screen.complain(&format!("{many} entries have {what}; name one by its number:"))
+            }
+        }
+        for (number, (_, entry)) in &wanted {
+            screen.complain(&format!("  {}  {}", number + 1, entry.denied));
+        }
+        return Ok(Exit::Refused);
+    };
+    let before = all.iter().take(*number);
+    let in_file = before.filter(|(other, _)| other == file).count();
+    let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let Some(found) = place.file(&name)? else { return Err(format!("{file}: it is gone")) };
+    let text = without_deny_entry(&found, in_file).map_err(|fault| fault.to_string());
+    let checked = text.and_then(|text| place.check((&name, Some(found)), text, settings));
+    match checked {
+        Ok(checked) => Ok(finish(
+            (entry, "not denied any more:", options.dry_run),
+            (&place, &checked),
+            settings,
+            screen,
+        )),
+        Err(faults) => Ok(refused(&faults, screen)),
+    }
+}
+
+/// Whether an entry is the one that the text names.
+fn is_meant(text: &str, number: usize, denied: &Denied) -> bool {
+    if text == denied.to_string() || text.parse() == Ok(number) {
+        return true;
+    }
+    let is = |one: &IdentityText| match one {
+        IdentityText::Exact(one) | IdentityText::RegExp(one) => one == text,
+    };
+    match denied {
+        Denied::Digest { digest, .. } => digest.as_str() == text,
+        Denied::Repository { pattern } => pattern == text,
+        Denied::Key { fingerprint, .. } | Denied::Certificate { fingerprint } => {
+            Fingerprint::parse(text) == Some(*fingerprint)
+        }
+        Denied::Identity { issuer, subject, .. } => issuer.iter().chain(subject).any(is),
+        Denied::LogIndex { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_meant_by_its_number_and_by_what_it_has() {
+        let fingerprint = Fingerprint::from([7; 32]);
+        let key = Denied::Key { fingerprint, signed_after: None };
+        let upper = fingerprint.to_string().to_ascii_uppercase();
+        for text in ["3", &fingerprint.to_string(), &upper, &format!("key {fingerprint}")] {
+            assert!(is_meant(text, 3, &key), "{text}");
+        }
+        for text in ["", "2", "03x", "key", &Fingerprint::from([8; 32]).to_string()] {
+            assert!(!is_meant(text, 3, &key), "{text}");
+        }
+        let subject = Some(IdentityText::RegExp("^a$".to_owned()));
+        let identity = Denied::Identity { issuer: None, subject, signed_after: None };
+        assert!(is_meant("^a$", 1, &identity) && !is_meant("a", 1, &identity));
+        // A number is that of the list, never that of a log.
+        assert!(!is_meant("12", 1, &Denied::LogIndex { index: 12, log: None }));
+        assert!(is_meant("log entry 12", 1, &Denied::LogIndex { index: 12, log: None }));
+    }
+}

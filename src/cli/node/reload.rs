@@ -1,0 +1,81 @@
+//! `sealgate reload`.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::terminal::gate::{ask_daemon, print_in_force};
+use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
+use crate::config::Settings;
+use crate::control::{Answer, Faults, Reloaded, Request};
+
+/// How to reload.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Options {
+    /// Take a set without any policy although there was one before. Without this the gate keeps the
+    /// policies that it has: an empty folder is more often a mount that went away.
+    #[arg(long)]
+    allow_empty: bool,
+}
+
+/// What came of it, for programs.
+#[derive(Serialize)]
+struct ReloadOutcome<'a> {
+    reloaded: bool,
+    #[serde(flatten)]
+    in_force: Option<&'a Reloaded>,
+    #[serde(flatten)]
+    faults: Option<&'a Faults>,
+}
+
+/// Has the running gate read its policies and keys again, and prints what is in force then; 1 when
+/// they are faulty.
+pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Exit {
+    let request = if options.allow_empty { Request::ReloadThoughEmpty } else { Request::Reload };
+    match ask_daemon(settings, request) {
+        Ok(Answer::Reloaded(reloaded)) => {
+            if screen.is_json() {
+                let in_force = Some(&*reloaded);
+                screen.json(&ReloadOutcome { reloaded: true, in_force, faults: None });
+            } else {
+                print_in_force(&reloaded, screen);
+            }
+            Exit::Done
+        }
+        Ok(Answer::Faulty(faults)) => {
+            if screen.is_json() {
+                screen.json(&ReloadOutcome {
+                    reloaded: false,
+                    in_force: None,
+                    faults: Some(&faults),
+                });
+            } else {
+                print_faults(&faults, screen);
+            }
+            Exit::Refused
+        }
+        Ok(Answer::NotDone(why)) => {
+            screen.complain(&format!("not reloaded: {why}"));
+            Exit::Unable
+        }
+        Ok(_) => {
+            screen.complain("the gate did not understand; is it of the same version?");
+            Exit::Unable
+        }
+        Err(error) => {
+            screen.complain(&error);
+            Exit::Unable
+        }
+    }
+}
+
+fn print_faults(faults: &Faults, screen: &mut Screen) {
+    for fault in &faults.faults {
+        let bad = screen.tone(Tone::Bad, "error:");
+        screen.line(&format!("{bad} {}", plain(fault)));
+    }
+    if faults.more > 0 {
+        screen.line(&format!("and {} more; sealgate policy check tells all", faults.more));
+    }
+    let bad = screen.tone(Tone::Bad, "not reloaded:");
+    screen.line(&format!("{bad} what was in force before still is"));
+}
