@@ -270,30 +270,8 @@ pub fn main() -> ExitCode {
         screen.complain("--output sarif and github are of sealgate policy check alone");
         return Exit::Usage.into();
     }
-    // The commands that need no configuration, and so are not kept from their work by a faulty one.
-    match &cli.command {
-        Command::VerifyBundle(options) => return verify_bundle::run(options, &mut screen).into(),
-        Command::Completion(options) => {
-            return completion::run(options, Cli::command(), &mut screen).into();
-        }
-        Command::Policy(PolicyCommand::Check(options)) => {
-            return policy::check::run(options, &cli.config, &mut screen).into();
-        }
-        Command::Run
-        | Command::Verify(_)
-        | Command::Policy(PolicyCommand::Observed(_))
-        | Command::Audit(_)
-        | Command::Status
-        | Command::Reload(_)
-        | Command::Doctor(_)
-        | Command::Canary(_)
-        | Command::ImageVerifier(_)
-        | Command::Running(_)
-        | Command::Cache(_)
-        | Command::Clock(_)
-        | Command::Trust(_)
-        | Command::Deny(_)
-        | Command::Evidence(_) => {}
+    if let Some(exit) = run_without_settings(&cli, &mut screen) {
+        return exit.into();
     }
     let exit = match config::load(&cli.config) {
         Ok(mut settings) => {
@@ -309,6 +287,33 @@ pub fn main() -> ExitCode {
         }
     };
     exit.into()
+}
+
+/// Runs the commands that need no configuration, and so are not kept from their work by a faulty
+/// one; none for any other.
+fn run_without_settings(cli: &Cli, screen: &mut Screen) -> Option<Exit> {
+    match &cli.command {
+        Command::VerifyBundle(options) => Some(verify_bundle::run(options, screen)),
+        Command::Completion(options) => Some(completion::run(options, Cli::command(), screen)),
+        Command::Policy(PolicyCommand::Check(options)) => {
+            Some(policy::check::run(options, &cli.config, screen))
+        }
+        Command::Run
+        | Command::Verify(_)
+        | Command::Policy(PolicyCommand::Observed(_))
+        | Command::Audit(_)
+        | Command::Status
+        | Command::Reload(_)
+        | Command::Doctor(_)
+        | Command::Canary(_)
+        | Command::ImageVerifier(_)
+        | Command::Running(_)
+        | Command::Cache(_)
+        | Command::Clock(_)
+        | Command::Trust(_)
+        | Command::Deny(_)
+        | Command::Evidence(_) => None,
+    }
 }
 
 /// The command line; containerd runs its image verifiers with arguments of its own.
