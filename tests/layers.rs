@@ -235,7 +235,8 @@ const PARTS: &[(&str, &[Part])] = &[
         &[
             ("made", &[]),
             ("record", &["."]),
-            ("calls", &[".", "made", "record"]),
+            ("sandbox", &["."]),
+            ("calls", &[".", "made", "record", "sandbox"]),
             ("watch", &[".", "made", "record"]),
         ],
     ),

@@ -128,6 +128,13 @@ pub enum ProofError {
         /// The parent that the snapshot has.
         got: String,
     },
+    /// The container is in another sandbox than the one that it was decided for.
+    SandboxDiffers {
+        /// The id of that one.
+        expected: String,
+        /// The one that it is in.
+        got: String,
+    },
     /// An image volume that was admitted is not among the container's mounts, or not as an image
     /// volume.
     VolumeMissing(String),
@@ -227,6 +234,7 @@ impl fmt::Display for ProofError {
             | Self::ImageDiffers { .. }
             | Self::NoNotes(_)
             | Self::ParentDiffers { .. }
+            | Self::SandboxDiffers { .. }
             | Self::VolumeMissing(_)
             | Self::VolumeUnexpected(_) => self.fmt_container(f),
         }
@@ -270,6 +278,9 @@ impl ProofError {
             }
             Self::ParentDiffers { expected, got } => {
                 write!(f, "the snapshot was made from {got:?}, the admitted image is {expected}")
+            }
+            Self::SandboxDiffers { expected, got } => {
+                write!(f, "the container is in sandbox {got:?}, expected {expected:?}")
             }
             Self::VolumeMissing(path) => {
                 write!(f, "the container has no image volume at {path:?}, one was admitted")

@@ -54,7 +54,7 @@ pub use listing::{Kind, Listed, Listing};
 pub use on_node::{NodeContainer, NodeImage};
 pub use options::Options;
 pub use proof::{Expected, ExpectedVolume, Proven};
-pub use sandbox::{RuntimeHandler, SandboxSetup};
+pub use sandbox::{RuntimeHandler, SandboxSetup, ShownSandbox};
 
 /// containerd, as a client. Cheap to clone; all clones share one connection.
 #[derive(Debug, Clone)]

@@ -31,6 +31,8 @@ pub struct Expected {
     /// The ChainID of the image that was admitted
     /// ([`Content::chain_id`](super::Content::chain_id)).
     pub root: Digest,
+    /// The id of the sandbox that it must be in, where that is known: the one that was proven.
+    pub sandbox: Option<String>,
     /// Every image volume that was admitted; the container may have no other.
     pub volumes: Vec<ExpectedVolume>,
 }
@@ -125,6 +127,7 @@ impl Runtime {
             same(self.parent(&container.snapshotter, key).await?, chain_id)?;
         }
         noted(container, &expected.image)?;
+        inside(container, expected.sandbox.as_deref())?;
         Ok(Proven {
             container: container.id.clone(),
             created: container.created,
@@ -182,6 +185,19 @@ fn noted(container: &Container, image: &Digest) -> Result<(), ProofError> {
             Err(ProofError::ImageDiffers { expected: image.clone(), got: created.id.clone() })
         }
         None => Err(ProofError::NoNotes(container.id.clone())),
+    }
+}
+
+/// In which sandbox it is, by what the CRI wrote into its spec.
+fn inside(container: &Container, sandbox: Option<&str>) -> Result<(), ProofError> {
+    match sandbox {
+        Some(expected) if container.sandbox.as_deref() != Some(expected) => {
+            Err(ProofError::SandboxDiffers {
+                expected: expected.to_owned(),
+                got: container.sandbox.clone().unwrap_or_default(),
+            })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -321,6 +337,21 @@ mod tests {
         container.created_with = Some(note(chain("other")));
         let differs = ProofError::ImageDiffers { expected: chain("id"), got: chain("other") };
         assert_eq!(noted(&container, &chain("id")), Err(differs));
+    }
+
+    /// Attack A9: a container in a sandbox that nobody proved.
+    #[test]
+    fn attack_a9_a_container_in_another_sandbox_is_not_proven() {
+        let mut container = with_mounts(&[]);
+        assert_eq!(inside(&container, None), Ok(()));
+        assert_eq!(inside(&container, Some(SANDBOX)), Ok(()));
+        let differs = |got: &str| {
+            let (expected, got) = ("another".to_owned(), got.to_owned());
+            Err(ProofError::SandboxDiffers { expected, got })
+        };
+        assert_eq!(inside(&container, Some("another")), differs(SANDBOX));
+        container.sandbox = None;
+        assert_eq!(inside(&container, Some("another")), differs(""));
     }
 
     /// Attack A9: what is mounted in a volume's place is not an image volume, or not only that.

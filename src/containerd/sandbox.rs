@@ -1,5 +1,5 @@
 //! What containerd makes pods' sandboxes of ([`SandboxSetup`]), bringing that image, and the proof
-//! of a sandbox that was made ([`Runtime::prove_sandbox`]).
+//! of a sandbox that was made ([`Runtime::prove_sandbox`], [`ShownSandbox`]).
 //!
 //! containerd chooses the image by itself (fact C9). Its configuration says which: containerd 1.x
 //! shows that through the CRI, of 2.x the file is read ([`config_file`](super::config_file)).
@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{ProofError, Runtime, RuntimeError, config_file, error};
+use super::{Container, Content, ProofError, Runtime, RuntimeError, config_file, error};
 use crate::aside;
-use crate::image::Digest;
 use crate::proto::cri::{
-    ImageSpec, PullImageRequest, RemovePodSandboxRequest, StatusRequest, StopPodSandboxRequest,
+    ImageSpec, PodSandboxStatusRequest, PullImageRequest, RemovePodSandboxRequest, StatusRequest,
+    StopPodSandboxRequest,
 };
 
 /// The call that shows the configuration.
@@ -37,6 +37,17 @@ pub struct SandboxSetup {
     pub handlers: BTreeMap<String, RuntimeHandler>,
     /// The name of the handler of pods that name none.
     pub default_handler: String,
+}
+
+/// A sandbox as the CRI shows it; claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownSandbox {
+    /// Its whole id.
+    pub id: String,
+    /// The runtime handler that was asked for; empty for none.
+    pub handler: String,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A runtime handler.
@@ -143,17 +154,51 @@ impl Runtime {
         Ok(answer.map_err(|status| RuntimeError::from((CALL, status)))?.into_inner().image_ref)
     }
 
-    /// Proves that the sandbox was made from the image whose layers have this ChainID, by a runtime
-    /// and on a snapshotter that are allowed.
+    /// The sandbox of this id, or of the only one that begins so (CRI `PodSandboxStatus`); none when
+    /// there is none.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the runtime did not answer.
+    pub async fn sandbox(&self, id: &str) -> Result<Option<ShownSandbox>, RuntimeError> {
+        let mut client = self.cri();
+        let request = PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: false };
+        let answer = self.call("PodSandboxStatus", client.pod_sandbox_status(self.plain(request)));
+        let shown = error::found(answer.await)?.and_then(|answer| answer.status);
+        Ok(shown.map(|shown| ShownSandbox {
+            id: shown.id,
+            handler: shown.runtime_handler,
+            annotations: shown.annotations,
+        }))
+    }
+
+    /// Proves that a sandbox was made from this image, by a runtime and on a snapshotter that are
+    /// allowed: its root filesystem is a snapshot of the image's layers, and the name that
+    /// containerd noted leads to the image, configuration and all. Where that name is gone since,
+    /// the layers say it alone.
     ///
     /// # Errors
     /// [`ProofError::Runtime`] when it could not be evaluated; any other when the sandbox is not
     /// what it must be.
-    pub async fn prove_sandbox(&self, id: &str, root: &Digest) -> Result<Duration, ProofError> {
-        let sandbox = self.container(id).await?;
-        let sandbox = sandbox.ok_or_else(|| ProofError::ContainerMissing(id.to_owned()))?;
-        self.prove_root(&sandbox, root).await?;
-        Ok(sandbox.created)
+    pub async fn prove_sandbox(
+        &self,
+        sandbox: &Container,
+        image: &Content,
+    ) -> Result<(), ProofError> {
+        let (root, noted) =
+            tokio::join!(self.prove_root(sandbox, image.chain_id()), self.record(&sandbox.image));
+        root?;
+        let Some(noted) = noted? else { return Ok(()) };
+        let target = noted.target.digest;
+        if target == *image.target() || target == *image.manifest() {
+            return Ok(());
+        }
+        match self.prove_content(&target, image.id()).await {
+            Ok(_same) => Ok(()),
+            Err(ProofError::NotThisImage { target, id }) => {
+                Err(ProofError::ImageDiffers { expected: id, got: target })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Stops and removes a sandbox that must not run (CRI `StopPodSandbox`, `RemovePodSandbox`);

@@ -1,11 +1,8 @@
 //! What the runtime made: the proof that a new container's root filesystem and image volumes are
 //! those of the images that were decided on (fact C6), and the memory of containers so proven.
 
-use lru::LruCache;
-
 use super::local_image::LocalPermit;
-use super::{Gate, PolicyMark, Refusal};
-use crate::cache::lock_or_empty;
+use super::{Gate, PolicyMark, ProvenUnder, Refusal};
 use crate::containerd::{Expected, ExpectedVolume, Proven};
 
 /// A container with what was decided for it.
@@ -15,6 +12,8 @@ pub struct CreatedContainer<'a> {
     pub id: &'a str,
     /// The permit of its own image.
     pub image: &'a LocalPermit,
+    /// The sandbox that it must be in, where that is known.
+    pub sandbox: Option<&'a str>,
     /// Its image volumes; it may have no other.
     pub volumes: Vec<CreatedVolume<'a>>,
 }
@@ -47,6 +46,7 @@ impl Gate {
         };
         let expected = Expected {
             image: made.image.content().id().clone(),
+            sandbox: made.sandbox.map(str::to_owned),
             root: made.image.content().chain_id().clone(),
             volumes: made.volumes.iter().map(volume).collect(),
         };
@@ -54,21 +54,21 @@ impl Gate {
     }
 
     /// Lets a proven container start from now on, without another look, as long as the documents
-    /// that it was admitted under are in force. What it rests on must be on record: a start of it
-    /// writes no other.
-    pub fn remember_proven(&self, proven: &Proven, under: PolicyMark) {
+    /// that it was admitted under are in force and no admission of it has ended. What it rests on
+    /// must be on record: a start of it writes no other.
+    pub fn remember_proven(&self, proven: &Proven, under: ProvenUnder) {
         self.made.note(proven);
-        lock_or_empty(&self.proven, LruCache::clear).put(proven.container().to_owned(), under);
+        self.proven.remember(proven.container(), under);
     }
 
     /// Whether this process proved the container, after its admission was recorded. One that was
     /// admitted under other documents than are in force is decided on again: what it runs may have
-    /// been struck off since.
+    /// been struck off since. So is one that was let through until a day which has come.
     #[must_use]
     pub fn proven_before(&self, container: &str) -> Option<ProvenBefore> {
         let in_force = PolicyMark::of(&self.policy());
-        let mut proven = lock_or_empty(&self.proven, LruCache::clear);
-        proven.get(container).filter(|under| **under == in_force).map(|_| ProvenBefore(()))
+        let holds = self.proven.holds(container, &in_force, || self.now());
+        holds.then_some(ProvenBefore(()))
     }
 
     /// Removes a container that could not be proven.

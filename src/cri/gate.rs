@@ -2,14 +2,15 @@
 //! are decided on and proven stands in the files beside.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use lru::LruCache;
+use jiff::Timestamp;
 
 use super::canary::Canary;
 use super::content_cache::ContentCache;
 use super::made::MadeContainers;
 use super::pending_pulls::PendingPulls;
+use super::proven_memory::ProvenMemory;
 use super::tag_naming::TagNaming;
 use super::{Limits, MemoryOptions, Reevaluated, Refreshes};
 use crate::clock::Clock;
@@ -24,6 +25,9 @@ use crate::registry::Registry;
 /// Containers remembered as proven; a start of one that is forgotten is proven again from
 /// containerd's store.
 const PROVEN_MAX: usize = 4096;
+/// Sandboxes remembered as proven; a kubelet runs 110 pods unless it is told to run more. One that is
+/// forgotten is proven again when a container is made in it.
+const SANDBOXES_MAX: usize = 2048;
 
 /// What the intercepted calls share, wired once.
 pub struct Gate {
@@ -36,25 +40,15 @@ pub struct Gate {
     pub(super) pulled: tokio::sync::Notify,
     pub(super) naming: TagNaming,
     canary: Arc<Canary>,
-    /// With the generations of the documents and keys that it was admitted under.
-    pub(super) proven: Mutex<LruCache<String, PolicyMark>>,
+    /// Containers.
+    pub(super) proven: ProvenMemory,
+    /// Sandboxes, by their whole ids.
+    pub(super) sandboxes: ProvenMemory,
     /// What the runtime has been told to pull.
     pub(super) pending_pulls: PendingPulls,
     /// Held while the image of sandboxes is brought.
     pub(super) sandbox_pull: tokio::sync::Mutex<()>,
     pub(super) made: Arc<MadeContainers>,
-}
-
-/// Which documents and keys were in force: what was decided under others is decided again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyMark(String, String);
-
-impl PolicyMark {
-    /// Of a set.
-    #[must_use]
-    pub fn of(set: &PolicySet) -> Self {
-        Self(set.generation().to_owned(), set.trust_generation().to_owned())
-    }
 }
 
 /// What a gate is made of.
@@ -96,7 +90,7 @@ pub struct Remembered {
 impl Gate {
     /// From now on the clock is not believed when it says that it is earlier than this: what had
     /// ended by then stays ended, although the clock was set back (attack C4).
-    pub fn not_before(&self, known: jiff::Timestamp) {
+    pub fn not_before(&self, known: Timestamp) {
         self.decider.time().floor.raise(known);
     }
 
@@ -110,7 +104,7 @@ impl Gate {
     /// The time as of which everything is judged: the clock's, or the latest that is known to have
     /// been.
     #[must_use]
-    pub fn now(&self) -> jiff::Timestamp {
+    pub fn now(&self) -> Timestamp {
         self.decider.time().now()
     }
 
@@ -130,9 +124,8 @@ impl Gate {
             naming: TagNaming::new(),
             canary: Arc::default(),
             made: Arc::new(MadeContainers::since(parts.clock.unix())),
-            proven: Mutex::new(LruCache::new(
-                NonZeroUsize::new(PROVEN_MAX).unwrap_or(NonZeroUsize::MIN),
-            )),
+            proven: ProvenMemory::new(room(PROVEN_MAX)),
+            sandboxes: ProvenMemory::new(room(SANDBOXES_MAX)),
             pending_pulls: PendingPulls::default(),
             sandbox_pull: tokio::sync::Mutex::new(()),
         }
@@ -224,9 +217,13 @@ impl Gate {
     }
 }
 
-/// Whether the set refuses an image because no document matches it.
-pub(super) fn denies_unmatched(set: &PolicySet, applicable: &Applicable) -> bool {
-    applicable.is_empty() && set.unmatched() == Unmatched::Deny
+fn room(most: usize) -> NonZeroUsize {
+    NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Whether the set refuses an image because no document that counts now matches it.
+pub(super) fn denies_unmatched(set: &PolicySet, applicable: &Applicable, now: Timestamp) -> bool {
+    set.unmatched() == Unmatched::Deny && set.is_unmatched(applicable, now)
 }
 
 impl std::fmt::Debug for Gate {

@@ -83,6 +83,13 @@ impl LocalPermit {
         self.provenance
     }
 
+    /// Until when what it rests on lets the image run: the end of an exception, of a certificate, of
+    /// the age that a signature may have. None where nothing ends.
+    #[must_use]
+    pub fn until(&self) -> Option<jiff::Timestamp> {
+        self.admissions.iter().filter_map(|admission| admission.permit().valid_until()).min()
+    }
+
     /// Whether every admission is on disk already.
     #[must_use]
     pub fn is_recorded(&self) -> bool {

@@ -2,8 +2,9 @@
 //! refusal, what was done is proven, and both are on disk before the answer.
 //!
 //! [`Gate`] decides and proves; [`ask`] is what comes in, [`Refusal`] what goes out instead of a
-//! permit. `calls/` has the intercepted methods, `record/` their audit events and the answers that
-//! only a record allows. The wire is the proxy's, the verdict is `decision`'s.
+//! permit. `calls/` has the intercepted methods, `sandbox/` what pods' sandboxes are made of,
+//! `record/` the audit events and the answers that only a record allows. The wire is the proxy's,
+//! the verdict is `decision`'s.
 
 pub mod ask;
 mod calls;
@@ -17,9 +18,10 @@ mod local_image;
 mod made;
 mod pending_creates;
 mod pending_pulls;
+mod proven_memory;
 mod pull_decision;
 mod record;
-mod sandbox_image;
+mod sandbox;
 mod tag_naming;
 mod watch;
 
@@ -27,16 +29,17 @@ pub use calls::{Calls, MayBring, verify_image};
 pub use canary::{Canary, ExpectedCanary};
 pub use container_proof::{CreatedContainer, CreatedVolume, ProvenBefore};
 pub use forwarded_pull::ForwardedPull;
-pub use gate::{Gate, Parts, PolicyMark, Remembered};
+pub use gate::{Gate, Parts, Remembered};
 pub use local_image::LocalPermit;
 pub use made::MadeContainers;
 pub use made::unadmitted::{OnUnadmitted, UnadmittedOptions};
 pub use pending_creates::PendingCreates;
+pub use proven_memory::{PolicyMark, ProvenUnder};
 pub use pull_decision::{PullPermit, PullTarget};
 pub use record::{
     AuditEvent, BySource, Decided, FindingsByKind, OnRecord, Recorder, Refused, admitted,
 };
-pub use sandbox_image::SandboxRequest;
+pub use sandbox::{SandboxProof, SandboxRequest};
 pub use watch::{
     Drift, DriftOptions, OnFailedSweep, SweepOptions, SweepProgress, SweepReport, SweepVerdict,
     Sweeper, Swept, SweptCounts, SweptKind,

@@ -1,13 +1,27 @@
 //! [`PendingCreates`]: the containers that the gate has decided on and that the runtime has been
 //! told to make, while it makes them; so that the tripwire knows them when the runtime asks.
+//!
+//! Whoever tells the runtime to make a container of the same name in the same sandbox at the same
+//! moment is taken for the gate. Nothing that the runtime says when it asks tells the two apart: its
+//! words for the image are not the request's in every version (fact P7), and are the other's to
+//! choose. The id that it answers with does: what it asked about under another is a
+//! [`TakenByAnother`].
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long a create counts after the runtime gave no answer: it may go on for a while after the
+/// gate has given up on it.
+const UNANSWERED_LIFE: Duration = Duration::from_secs(30);
+/// Most creates without an answer that still count: a runtime that answers none of a node's pods
+/// leaves one for each try of each.
+const UNANSWERED_MAX: usize = 1024;
 
 /// Containers that are being made.
 #[derive(Debug, Default)]
 pub struct PendingCreates {
-    /// As many as there are calls in flight.
+    /// As many as there are calls in flight, and [`UNANSWERED_MAX`].
     creates: Mutex<Vec<Create>>,
     /// Whether there was one since the start.
     any: AtomicBool,
@@ -16,48 +30,58 @@ pub struct PendingCreates {
 #[derive(Debug)]
 struct Create {
     number: u64,
-    /// As the request has it: the runtime takes a part of the id too.
+    /// Whole: a part of it could mean another one by now.
     sandbox_id: String,
     name: String,
-    /// The runtime asked about it: it makes one container for one call.
-    asked: bool,
+    /// The container that the runtime asked about: it makes one for one call.
+    asked: Option<String>,
+    is_unanswered: bool,
 }
 
 /// A container that is being made until this is dropped.
 #[derive(Debug)]
-pub(super) struct Pending<'a> {
-    creates: &'a PendingCreates,
+pub(super) struct Pending {
+    creates: Arc<PendingCreates>,
     number: u64,
 }
 
+/// A container that was let through in place of the gate's own.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TakenByAnother {
+    /// Its id.
+    pub(super) container_id: String,
+}
+
 impl PendingCreates {
-    /// Notes that the runtime is about to be told to make a container of this name in this sandbox.
-    pub(super) fn begin(&self, sandbox_id: &str, name: &str) -> Pending<'_> {
+    /// Notes that the runtime is about to be told to make a container of this name in the sandbox of
+    /// this whole id.
+    pub(super) fn begin(self: &Arc<Self>, sandbox_id: &str, name: &str) -> Pending {
         self.any.store(true, Ordering::Relaxed);
-        let mut creates = self.creates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut creates = self.lock();
         let number = creates.last().map_or(0, |last| last.number.wrapping_add(1));
         creates.push(Create {
             number,
             sandbox_id: sandbox_id.to_owned(),
             name: name.to_owned(),
-            asked: false,
+            asked: None,
+            is_unanswered: false,
         });
-        Pending { creates: self, number }
+        Pending { creates: Arc::clone(self), number }
     }
 
     /// Whether the runtime was told to make this container and has not asked about it yet. Each
-    /// call is good for one question.
-    pub fn take(&self, sandbox_id: &str, name: &str) -> bool {
-        let mut creates = self.creates.lock().unwrap_or_else(PoisonError::into_inner);
+    /// call is good for one question; the oldest is taken first.
+    pub fn take(&self, sandbox_id: &str, name: &str, container_id: &str) -> bool {
+        let mut creates = self.lock();
         let is_it = |create: &&mut Create| {
-            !create.asked
+            create.asked.is_none()
                 && create.name == name
                 && !create.sandbox_id.is_empty()
-                && sandbox_id.starts_with(&create.sandbox_id)
+                && create.sandbox_id == sandbox_id
         };
         match creates.iter_mut().find(is_it) {
             Some(create) => {
-                create.asked = true;
+                create.asked = Some(container_id.to_owned());
                 true
             }
             None => false,
@@ -69,12 +93,58 @@ impl PendingCreates {
     pub fn any(&self) -> bool {
         self.any.load(Ordering::Relaxed)
     }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Create>> {
+        self.creates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl Drop for Pending<'_> {
+impl Pending {
+    /// The runtime has answered, with the id of the container that it made, or that it made none.
+    /// What it asked about under another id is no container of the gate's, unless it is that of
+    /// another call that is in flight.
+    pub(super) fn answered(self, made: Option<&str>) -> Option<TakenByAnother> {
+        let mut creates = self.creates.lock();
+        let own = creates.iter_mut().find(|create| create.number == self.number)?;
+        let asked = own.asked.take()?;
+        if made == Some(asked.as_str()) {
+            return None;
+        }
+        let (sandbox_id, name) = (own.sandbox_id.clone(), own.name.clone());
+        // Two calls of one name: the runtime may have asked about them in the other order.
+        let is_twin = |create: &&mut Create| {
+            create.sandbox_id == sandbox_id
+                && create.name == name
+                && create.asked.as_deref().is_some_and(|id| made == Some(id))
+        };
+        if let Some(twin) = creates.iter_mut().find(is_twin) {
+            twin.asked = Some(asked);
+            return None;
+        }
+        drop(creates);
+        Some(TakenByAnother { container_id: asked })
+    }
+
+    /// The runtime has not answered: it may make the container all the same.
+    pub(super) fn unanswered(self) {
+        let mut creates = self.creates.lock();
+        let others = creates.iter().filter(|create| create.is_unanswered).count();
+        if let Some(own) = creates.iter_mut().find(|create| create.number == self.number) {
+            own.is_unanswered = true;
+        }
+        drop(creates);
+        if others < UNANSWERED_MAX {
+            tokio::spawn(async move {
+                tokio::time::sleep(UNANSWERED_LIFE).await;
+                drop(self);
+            });
+        }
+    }
+}
+
+impl Drop for Pending {
     fn drop(&mut self) {
-        let mut creates = self.creates.creates.lock().unwrap_or_else(PoisonError::into_inner);
-        creates.retain(|create| create.number != self.number);
+        self.creates.lock().retain(|create| create.number != self.number);
     }
 }
 
@@ -84,27 +154,62 @@ mod tests {
 
     #[test]
     fn a_create_is_good_for_one_question_while_it_lasts() {
-        let creates = PendingCreates::default();
+        let creates = Arc::new(PendingCreates::default());
         assert!(!creates.any());
         let first = creates.begin("0123abcd", "app");
         let second = creates.begin("0123abcd", "app");
         assert!(creates.any());
-        assert!(!creates.take("0123abcd", "other") && !creates.take("4567", "app"));
-        assert!(creates.take("0123abcd", "app") && creates.take("0123abcd", "app"));
-        assert!(!creates.take("0123abcd", "app"));
-        drop(second);
-        drop(first);
-        let third = creates.begin("0123", "app");
+        assert!(!creates.take("0123abcd", "other", "x") && !creates.take("4567", "app", "x"));
+        assert!(creates.take("0123abcd", "app", "x") && creates.take("0123abcd", "app", "y"));
+        assert!(!creates.take("0123abcd", "app", "z"));
+        // In the other order than they were asked about.
+        assert_eq!(first.answered(Some("y")), None);
+        assert_eq!(second.answered(Some("x")), None);
+        let third = creates.begin("0123abcd", "app");
         drop(third);
-        assert!(!creates.take("0123abcd", "app"));
+        assert!(!creates.take("0123abcd", "app", "x"));
     }
 
     #[test]
     fn attack_f_no_sandbox_is_not_any_sandbox() {
-        let creates = PendingCreates::default();
+        let creates = Arc::new(PendingCreates::default());
         let _pending = creates.begin("", "app");
-        assert!(!creates.take("0123abcd", "app"));
+        assert!(!creates.take("0123abcd", "app", "x"));
         let _part = creates.begin("0123", "app");
-        assert!(creates.take("0123abcd", "app"));
+        assert!(!creates.take("0123abcd", "app", "x"));
+        assert!(creates.take("0123", "app", "x"));
+    }
+
+    /// Attack F: who races the gate for the name of its container is let through once, and found out
+    /// by the answer.
+    #[test]
+    fn attack_f_a_container_in_place_of_the_gates_own_is_found_out() {
+        let creates = Arc::new(PendingCreates::default());
+        for made in [Some("own"), None] {
+            let pending = creates.begin("0123abcd", "app");
+            assert!(creates.take("0123abcd", "app", "racer"));
+            assert!(!creates.take("0123abcd", "app", "own"));
+            let racer = TakenByAnother { container_id: "racer".to_owned() };
+            assert_eq!(pending.answered(made), Some(racer));
+        }
+        let pending = creates.begin("0123abcd", "app");
+        assert_eq!(pending.answered(Some("own")), None, "a runtime that asks nobody");
+    }
+
+    /// A runtime that goes on after the gate has given up makes no false alert.
+    #[tokio::test(start_paused = true)]
+    async fn a_create_without_an_answer_counts_for_a_while() {
+        let creates = Arc::new(PendingCreates::default());
+        creates.begin("0123abcd", "app").unanswered();
+        creates.begin("0123abcd", "app").unanswered();
+        tokio::time::sleep(UNANSWERED_LIFE / 2).await;
+        assert!(creates.take("0123abcd", "app", "late"));
+        tokio::time::sleep(UNANSWERED_LIFE).await;
+        assert!(!creates.take("0123abcd", "app", "later"));
+        assert!(creates.lock().is_empty());
+        for _ in 0..=UNANSWERED_MAX {
+            creates.begin("0123abcd", "app").unanswered();
+        }
+        assert_eq!(creates.lock().len(), UNANSWERED_MAX);
     }
 }

@@ -184,7 +184,7 @@ impl Gate {
         if let Some(denial) = set.struck_off_name(&name) {
             return Err(Refusal::Denied(Arc::new(denial)).into());
         }
-        if denies_unmatched(&set, &applicable) {
+        if denies_unmatched(&set, &applicable, self.now()) {
             let elsewhere = set.elsewhere(&name, &ask.pod);
             return Err(Refusal::NoPolicy { image: reference.to_string(), elsewhere }.into());
         }
@@ -356,7 +356,9 @@ impl Gate {
             };
             let before = runtime.record(&name).await?.map(|record| record.target.digest);
             let _moving = match before {
-                Some(before) if before != pinned.target.digest => self.naming.turn_to_move().await,
+                Some(before) if before != pinned.target.digest => {
+                    self.naming.turn_to_move(&name).await
+                }
                 Some(_) | None => None,
             };
             if pinned.target.digest != *content.target() {

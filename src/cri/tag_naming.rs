@@ -1,9 +1,11 @@
 //! Who may move a tag, and when: [`TagNaming`].
 //!
-//! Two rules. A rename never goes backwards: of two resolutions of one name, the one that *began*
+//! Three rules. A rename never goes backwards: of two resolutions of one name, the one that *began*
 //! later wins, however late the other finishes (attack A12). Moving a tag and creating containers
 //! take turns, because containerd starts a container from an image's first name even when it is
-//! told the id (fact C6).
+//! told the id (fact C6). So do moving the tag of the sandbox image and making sandboxes, of which
+//! containerd looks that name up (fact C9); other tags need not wait for them, since a sandbox
+//! waits for its network.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +13,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use lru::LruCache;
-use tokio::sync::{Mutex, OwnedMutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{
+    Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard,
+    RwLockWriteGuard,
+};
 
 /// Names remembered. A name that is forgotten may be moved by a resolution that began before the
 /// forgetting; the image it moves to was admitted all the same.
@@ -27,11 +32,19 @@ const TURN_POLL: Duration = Duration::from_millis(10);
 /// The latest resolution that named one name; whoever holds the lock is naming it.
 type Latest = Arc<Mutex<Option<Began>>>;
 
+/// What one name needs.
+#[derive(Debug, Clone, Default)]
+struct NameTurns {
+    latest: Latest,
+    /// Held by the sandboxes that are being made of what the name means.
+    sandboxes: Arc<RwLock<()>>,
+}
+
 /// The order and the turns of naming.
 #[derive(Debug)]
 pub(crate) struct TagNaming {
     next: AtomicU64,
-    named: std::sync::Mutex<LruCache<String, Latest>>,
+    named: std::sync::Mutex<LruCache<String, NameTurns>>,
     turns: RwLock<()>,
 }
 
@@ -45,10 +58,18 @@ pub(crate) struct MayName(
     #[allow(dead_code, reason = "held for its release")] OwnedMutexGuard<Option<Began>>,
 );
 
-/// The right to move a tag that exists: no container is being created while it is held.
+/// The right to move a tag that exists: no container is being created while it is held, and no
+/// sandbox made of what the tag means.
 #[derive(Debug)]
 pub(crate) struct MayMove<'a>(
     #[allow(dead_code, reason = "held for its release")] RwLockWriteGuard<'a, ()>,
+    #[allow(dead_code, reason = "held for its release")] OwnedRwLockWriteGuard<()>,
+);
+
+/// The right to have a sandbox made of what a name means: the gate does not move it meanwhile.
+#[derive(Debug)]
+pub(crate) struct SandboxTurn(
+    #[allow(dead_code, reason = "held for its release")] OwnedRwLockReadGuard<()>,
 );
 
 impl TagNaming {
@@ -85,16 +106,29 @@ impl TagNaming {
     }
 
     fn latest(&self, name: &str) -> Latest {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(named.get_or_insert_ref(name, Latest::default))
+        self.turns_of(name).latest
     }
 
-    /// Waits, not for long, until no container is being created.
-    pub(crate) async fn turn_to_move(&self) -> Option<MayMove<'_>> {
+    fn turns_of(&self, name: &str) -> NameTurns {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        named.get_or_insert_ref(name, NameTurns::default).clone()
+    }
+
+    /// Waits for the turn to have a sandbox made of what `name` means.
+    pub(crate) async fn turn_of_sandbox(&self, name: &str) -> SandboxTurn {
+        SandboxTurn(self.turns_of(name).sandboxes.read_owned().await)
+    }
+
+    /// Waits, not for long, until no container is being created, and no sandbox made of what `name`
+    /// means.
+    pub(crate) async fn turn_to_move(&self, name: &str) -> Option<MayMove<'_>> {
+        let sandboxes = self.turns_of(name).sandboxes;
         let free = async {
             loop {
-                if let Ok(turn) = self.turns.try_write() {
-                    return MayMove(turn);
+                if let Ok(turn) = self.turns.try_write()
+                    && let Ok(sandboxes) = Arc::clone(&sandboxes).try_write_owned()
+                {
+                    return MayMove(turn, sandboxes);
                 }
                 tokio::time::sleep(TURN_POLL).await;
             }
@@ -143,7 +177,7 @@ mod tests {
         );
         assert!(naming.turn_to_name("reg.example/app:1", naming.begin()).now_or_never().is_none());
         let creating = naming.turn_to_create().await;
-        let mut moving = Box::pin(naming.turn_to_move());
+        let mut moving = Box::pin(naming.turn_to_move("reg.example/app:1"));
         assert!((&mut moving).now_or_never().is_none());
         assert!(
             naming.turn_to_create().now_or_never().is_some(),
@@ -153,6 +187,22 @@ mod tests {
         assert!(moving.await.is_some());
     }
 
+    /// Fact C9: the name of the sandbox image means the same while sandboxes are made of it; other
+    /// tags do not wait for their network.
+    #[tokio::test(start_paused = true)]
+    async fn attack_a9_making_sandboxes_and_moving_the_tag_of_their_image_take_turns() {
+        use futures_util::FutureExt as _;
+        let naming = TagNaming::new();
+        let making = naming.turn_of_sandbox("reg.example/pause:1").await;
+        assert!(naming.turn_of_sandbox("reg.example/pause:1").now_or_never().is_some());
+        assert!(naming.turn_to_move("reg.example/pause:1").now_or_never().is_none());
+        assert!(naming.turn_to_move("reg.example/app:1").now_or_never().is_some());
+        drop(making);
+        let moving = naming.turn_to_move("reg.example/pause:1").await;
+        assert!(moving.is_some());
+        assert!(naming.turn_of_sandbox("reg.example/pause:1").now_or_never().is_none());
+    }
+
     /// Fact C6: while a container is being created no tag moves, and the other way round.
     #[tokio::test(start_paused = true)]
     async fn attack_a9_creating_and_moving_take_turns() {
@@ -160,9 +210,9 @@ mod tests {
         let naming = TagNaming::new();
         let creating = naming.turn_to_create().await;
         assert!(naming.turn_to_create().now_or_never().is_some());
-        assert!(naming.turn_to_move().now_or_never().is_none());
+        assert!(naming.turn_to_move("reg.example/app:1").now_or_never().is_none());
         drop(creating);
-        let moving = naming.turn_to_move().await;
+        let moving = naming.turn_to_move("reg.example/app:1").await;
         assert!(naming.turn_to_create().now_or_never().is_none());
         drop(moving);
         assert!(naming.turn_to_create().now_or_never().is_some());

@@ -128,12 +128,17 @@ impl Daemon {
         if tested.is_none_or(|tested| age(tested) > most) {
             doubts.push(Doubt::new(Fault::Untested, "the gate has not tested itself in time"));
         }
-        let admits = self.gate.policy().admits_everything().map(|why| match why {
+        let admits = self.gate.policy().admits_everything(self.gate.now()).map(|why| match why {
             AdmitsEverything::Observes => "policy.mode is \"observe\": nothing is refused",
             AdmitsEverything::Unmatched => {
                 "no policy enforces, and what no policy matches is admitted (policy.unmatched)"
             }
             AdmitsEverything::Policies => "every policy accepts anything or only warns",
+            AdmitsEverything::Exceptions => "exceptions cover every image that has to prove something",
+            AdmitsEverything::Rest => {
+                "what no policy matches is admitted (policy.unmatched), and no policy that enforces \
+                 is about every image in every namespace"
+            }
         });
         doubts.extend(admits.map(|seen| Doubt::new(Fault::AdmitsEverything, seen)));
         let seen = match self.connections.kubelet_called() {

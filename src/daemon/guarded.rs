@@ -8,7 +8,7 @@ use crate::host_paths::{Guarded, HostPaths, Target};
 use crate::policy::ScopeFault;
 
 /// What other programs of a node keep where they always do.
-const ALWAYS: [(&str, Target); 17] = [
+const ALWAYS: [(&str, Target); 40] = [
     ("/run/containerd", Target::RuntimeSocket),
     ("/run/nri", Target::RuntimeSocket),
     ("/run/docker/containerd", Target::RuntimeSocket),
@@ -25,7 +25,31 @@ const ALWAYS: [(&str, Target); 17] = [
     ("/etc/kubernetes/kubelet.conf", Target::Kubelet),
     ("/etc/kubernetes/kubelet", Target::Kubelet),
     ("/etc/default/kubelet", Target::Kubelet),
-    ("/etc/systemd/system", Target::Units),
+    ("/run/systemd", Target::ServiceManager),
+    ("/run/dbus", Target::ServiceManager),
+    ("/etc/systemd", Target::Units),
+    ("/usr/lib/systemd", Target::Units),
+    ("/usr/local/lib/systemd", Target::Units),
+    ("/opt/cni", Target::Plugins),
+    ("/etc/cni", Target::Plugins),
+    ("/opt/nri", Target::Plugins),
+    ("/etc/nri", Target::Plugins),
+    ("/etc/cdi", Target::Plugins),
+    ("/run/cdi", Target::Plugins),
+    // Not /usr/share: pods mount time zones from there.
+    ("/usr/bin", Target::Programs),
+    ("/usr/sbin", Target::Programs),
+    ("/usr/lib", Target::Programs),
+    ("/usr/lib64", Target::Programs),
+    ("/usr/libexec", Target::Programs),
+    ("/usr/local", Target::Programs),
+    ("/bin", Target::Programs),
+    ("/sbin", Target::Programs),
+    ("/lib", Target::Programs),
+    ("/lib64", Target::Programs),
+    ("/opt/bin", Target::Programs),
+    ("/etc/ld.so.preload", Target::Programs),
+    ("/sys", Target::Kernel),
 ];
 
 /// Folders that belong to many programs: what is in one of them is guarded, not the folder.

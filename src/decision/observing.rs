@@ -44,6 +44,7 @@ fn stands_in_every_mode(refusal: &Refusal) -> bool {
         | Refusal::ProfileArtifact { .. }
         | Refusal::SandboxImageUnknown { .. }
         | Refusal::Sandbox { .. }
+        | Refusal::SandboxNotProven { .. }
         | Refusal::Credentials { .. }
         | Refusal::HostPath { .. }
         | Refusal::Unadmitted { .. } => false,
@@ -57,6 +58,7 @@ fn is_false_content(error: &ProofError) -> bool {
         | ProofError::NotThisImage { .. }
         | ProofError::ImageDiffers { .. }
         | ProofError::ParentDiffers { .. }
+        | ProofError::SandboxDiffers { .. }
         | ProofError::VolumeMissing(_)
         | ProofError::VolumeUnexpected(_) => true,
         ProofError::Runtime(_)

@@ -87,6 +87,14 @@ pub enum Refusal {
         /// Why not.
         why: Box<Self>,
     },
+    /// Nobody proved what the sandbox of the pod is made of when it was made, and it is not shown to
+    /// be an image that is admitted.
+    SandboxNotProven {
+        /// The sandbox, as the request has it.
+        sandbox: String,
+        /// Why not.
+        why: Box<Self>,
+    },
     /// More names or records than are looked at.
     TooMany {
         /// Of what.
@@ -192,7 +200,7 @@ impl Refusal {
             | Self::HostPath { .. }
             | Self::Unadmitted { .. }
             | Self::BadRequest { .. } => Ending::Refused,
-            Self::Sandbox { why, .. } => why.ending(),
+            Self::Sandbox { why, .. } | Self::SandboxNotProven { why, .. } => why.ending(),
             Self::Denied(denial) | Self::NoChild { denial, .. } => match denial.class() {
                 policy::Class::Refused => Ending::Refused,
                 policy::Class::Unable => Ending::Unable,
@@ -215,7 +223,11 @@ impl Refusal {
     /// Why, when it stands for another refusal; itself otherwise.
     #[must_use]
     pub fn cause(&self) -> &Self {
-        if let Self::Sandbox { why, .. } = self { why.cause() } else { self }
+        if let Self::Sandbox { why, .. } | Self::SandboxNotProven { why, .. } = self {
+            why.cause()
+        } else {
+            self
+        }
     }
 
     /// A short stable word for the audit log and for scripts.
@@ -241,6 +253,7 @@ impl Refusal {
             Self::ProfileArtifact { .. } => "profile-artifact",
             Self::SandboxImageUnknown { .. } => "sandbox-image-unknown",
             Self::Sandbox { why, .. } => why.code(),
+            Self::SandboxNotProven { .. } => "sandbox-not-proven",
             Self::TooMany { .. } => "too-many",
             Self::Differs(error) => differs(error),
             Self::Stored { .. } => "other-content-stored",
@@ -296,6 +309,7 @@ fn differs(error: &ProofError) -> &'static str {
         ProofError::ImageDiffers { .. } => "other-image-noted",
         ProofError::NoNotes(_) => "no-container-notes",
         ProofError::ParentDiffers { .. } => "other-root-filesystem",
+        ProofError::SandboxDiffers { .. } => "other-sandbox",
         ProofError::VolumeMissing(_) | ProofError::VolumeUnexpected(_) => "other-image-volume",
     }
 }

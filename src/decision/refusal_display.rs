@@ -41,6 +41,7 @@ impl fmt::Display for Refusal {
                 write!(f, "{denial}; nor can a manifest under the index count: {why}")
             }
             Self::Sandbox { .. }
+            | Self::SandboxNotProven { .. }
             | Self::SandboxImageUnknown { .. }
             | Self::ProfileArtifact { .. }
             | Self::Unadmitted { .. } => self.fmt_sandbox(f),
@@ -75,6 +76,11 @@ impl Refusal {
             Self::Sandbox { image, why } => {
                 write!(f, "{image}, of which the runtime makes the sandbox of every pod: {why}")
             }
+            Self::SandboxNotProven { sandbox, why } => write!(
+                f,
+                "the gate did not prove sandbox {sandbox:?} when it was made, and cannot show now that \
+                 an admitted image is in it: {why}; delete the pod, so that its sandbox is made anew"
+            ),
             Self::SandboxImageUnknown { why } => write!(
                 f,
                 "which image the runtime makes sandboxes of cannot be told: {why}; set \

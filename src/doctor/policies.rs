@@ -40,23 +40,28 @@ pub fn policies(
     checks.extend(notices.iter().map(|notice| {
         Check::warn("exceptions", notice.text(), "write a policy for its images, or take it out")
     }));
-    checks.extend(proof(set));
+    checks.extend(proof(set, now));
     checks.extend(ends(loaded, trust, now));
     checks
 }
 
-fn proof(set: &PolicySet) -> Vec<Check> {
+fn proof(set: &PolicySet, now: Timestamp) -> Vec<Check> {
     let mend = "write a policy that enforces: sealgate-policy(5)";
-    let everything = set.admits_everything().map(|why| match why {
-        AdmitsEverything::Observes => {
-            "nothing has to prove anything: policy.mode is \"observe\", and nothing is refused"
-        }
-        AdmitsEverything::Unmatched => {
-            "nothing has to prove anything: no policy enforces, and policy.unmatched admits the rest"
-        }
+    let everything = set.admits_everything(now).and_then(|why| match why {
+        AdmitsEverything::Observes => Some(
+            "nothing has to prove anything: policy.mode is \"observe\", and nothing is refused",
+        ),
+        AdmitsEverything::Unmatched => Some(
+            "nothing has to prove anything: no policy enforces, and policy.unmatched admits the \
+                 rest",
+        ),
         AdmitsEverything::Policies => {
-            "nothing has to prove anything: every policy accepts anything or only warns"
+            Some("nothing has to prove anything: every policy accepts anything or only warns")
         }
+        AdmitsEverything::Exceptions => {
+            Some("nothing has to prove anything: exceptions cover every image that otherwise would")
+        }
+        AdmitsEverything::Rest => None,
     });
     if let Some(seen) = everything {
         return vec![Check::fail("policy-proof", seen, mend)];
@@ -151,7 +156,8 @@ mod tests {
 
     #[test]
     fn what_asks_for_no_proof_fails_and_what_asks_for_some_is_a_warning() {
-        let outcome = |set: &PolicySet| proof(set)[0].outcome;
+        let now = "2026-01-15T00:00:00Z".parse().unwrap();
+        let outcome = |set: &PolicySet| proof(set, now)[0].outcome;
         let anything = "{insecureAcceptAnything: true}";
         assert_eq!(outcome(&set(&digest(), Unmatched::Deny)), Outcome::Ok);
         assert_eq!(outcome(&set(&digest(), Unmatched::Admit)), Outcome::Warn);

@@ -48,7 +48,7 @@ pub enum Asked {
         /// As written.
         path: String,
     },
-    /// To be privileged among the host's process ids.
+    /// To be privileged, or capable of the same, among the host's process ids.
     HostProcesses,
 }
 
@@ -67,7 +67,7 @@ impl fmt::Display for Reached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = self.what.words();
         match &self.leads_to {
-            _ if self.path.is_empty() => write!(f, "privileged with host PID reaches {what}"),
+            _ if self.path.is_empty() => write!(f, "privilege with host PID reaches {what}"),
             Some(real) => write!(f, "host path {:?} (that is {real:?}) reaches {what}", self.path),
             None => write!(f, "host path {:?} reaches {what}", self.path),
         }
@@ -228,9 +228,12 @@ fn reached(
     let is_shown = |place: &Place<'_>| {
         shown.is_some_and(|shown| place.spots.iter().any(|spot| shown.meets(spot)))
     };
-    // A file system that is mounted below a read-only one need not be read-only itself.
+    // A file system that is mounted below a read-only one need not be read-only itself; what is
+    // mounted by itself is.
     let counts = |place: &Place<'_>| {
-        !read_only || place.what.works_read_only() || !mounted.is_on_the_disk_of(&place.at)
+        !read_only
+            || place.what.works_read_only()
+            || !(mounted.path.starts_with(&place.at.path) || mounted.is_on_the_disk_of(&place.at))
     };
     let met = places
         .iter()

@@ -32,6 +32,15 @@ pub enum Target {
     Kubelet,
     /// The units of the service manager.
     Units,
+    /// The sockets of the service manager, and the bus by which it is told what to start.
+    ServiceManager,
+    /// Programs and libraries of the node.
+    Programs,
+    /// What the runtime or the kubelet runs as root for a pod: CNI plugins, NRI plugins, hooks that
+    /// CDI names.
+    Plugins,
+    /// The kernel's settings.
+    Kernel,
     /// What the operator added (`host_paths.also`).
     Added,
     /// Everything.
@@ -62,6 +71,10 @@ impl Target {
             Self::AuditLog => "the audit log",
             Self::Kubelet => "the kubelet's configuration",
             Self::Units => "the service manager's units",
+            Self::ServiceManager => "the service manager's sockets",
+            Self::Programs => "the node's programs",
+            Self::Plugins => "plugins that run as root on the node",
+            Self::Kernel => "the kernel's settings",
             Self::Added => "a path of host_paths.also",
             Self::WholeFileSystem => "the node's whole file system",
             Self::Processes => "the file systems of the node's processes",
@@ -78,6 +91,7 @@ impl Target {
         match self {
             Self::RuntimeSocket
             | Self::GateSocket
+            | Self::ServiceManager
             | Self::WholeFileSystem
             | Self::Processes
             | Self::Disk
@@ -91,6 +105,9 @@ impl Target {
             | Self::AuditLog
             | Self::Kubelet
             | Self::Units
+            | Self::Programs
+            | Self::Plugins
+            | Self::Kernel
             | Self::Added => false,
         }
     }

@@ -107,6 +107,50 @@ async fn reading_alone_is_enough_for_a_socket_and_not_for_a_log() {
     assert_eq!(node.mount(&at("etc/sealgate/keys/x.pub"), false).await, Some(Target::Policies));
 }
 
+/// A folder of plugins may be read by whoever wants to; the sockets beside it may not.
+#[tokio::test]
+async fn what_only_writing_would_undo_is_reached_by_writing() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    for made in ["etc/cni/net.d", "usr/lib/modules", "run/systemd"] {
+        fs::create_dir_all(root.join(made)).unwrap();
+    }
+    let guard = |path: &str, what| Guarded { path: root.join(path), what };
+    let guarded = vec![
+        guard("etc/cni", Target::Plugins),
+        guard("usr", Target::Programs),
+        guard("run/systemd", Target::ServiceManager),
+    ];
+    let paths = HostPaths::new(&Options::default(), guarded).unwrap();
+    for (path, reading, writing) in [
+        ("etc/cni", None, Some(Target::Plugins)),
+        ("etc/cni/net.d", None, Some(Target::Plugins)),
+        ("usr/lib/modules", None, Some(Target::Programs)),
+        ("etc", None, Some(Target::Plugins)),
+        ("run/systemd/private", Some(Target::ServiceManager), Some(Target::ServiceManager)),
+    ] {
+        for (read_only, expected) in [(true, reading), (false, writing)] {
+            let path = root.join(path).display().to_string();
+            let got = paths.look(vec![Asked::Mount { path: path.clone(), read_only }]).await;
+            assert_eq!(got.first().map(|reached| reached.what), expected, "{path} {read_only}");
+        }
+    }
+}
+
+/// `/sys` has other file systems mounted in it, and each of them read-only is read-only.
+#[tokio::test]
+async fn a_file_system_that_is_mounted_by_itself_is_read_only_where_it_is_mounted_so() {
+    let guarded = vec![Guarded { path: PathBuf::from("/sys"), what: Target::Kernel }];
+    let paths = HostPaths::new(&Options::default(), guarded).unwrap();
+    for path in ["/sys", "/sys/fs/cgroup", "/sys/fs/bpf"] {
+        for (read_only, expected) in [(true, None), (false, Some(Target::Kernel))] {
+            let asked = vec![Asked::Mount { path: path.to_owned(), read_only }];
+            let got = paths.look(asked).await;
+            assert_eq!(got.first().map(|reached| reached.what), expected, "{path} {read_only}");
+        }
+    }
+}
+
 /// A place under another path is known by what it shows; a hard link stands in for a bind mount,
 /// which takes a privilege that tests need not have.
 #[tokio::test]

@@ -63,10 +63,12 @@ pub async fn keep(options: Options, judge: &dyn Judge, tripwire: &Tripwire) {
             Ok(stream) => session::run(stream, judge, tripwire).await,
             Err(error) => SessionError::Connect(error.kind()),
         };
-        if tripwire.health().connected {
+        let ended = tripwire.ended(&error);
+        if ended.asked {
             pause = PAUSE_FIRST;
+            judge.changed(Err(&error));
         }
-        if tripwire.ended(&error) {
+        if ended.is_news {
             let socket = options.socket.display();
             tracing::warn!(%socket, %error, "the runtime does not ask the gate about containers \
                 that others create; trying again");

@@ -141,7 +141,8 @@ impl Session<'_> {
     }
 
     fn connected(&self) {
-        self.tripwire.change(|health| (health.connected, health.error) = (true, None));
+        self.tripwire.connected();
+        self.judge.changed(Ok(()));
         let runtime = self.tripwire.health().runtime;
         tracing::info!(runtime, "the runtime asks the gate about every container that it makes");
     }

@@ -32,6 +32,18 @@ pub trait Judge: Send + Sync {
     /// # Errors
     /// Why it may not be made, for whoever asked the runtime.
     fn may_be_made(&self, container: &NewContainer) -> Result<(), String>;
+
+    /// Hears that the runtime asks no more, and why not, or asks again: once for each change.
+    fn changed(&self, asks: Result<(), &SessionError>);
+}
+
+/// What the end of a session, or of the attempt at one, changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// The runtime asked until then.
+    pub(super) asked: bool,
+    /// It asked until then, or there is another reason now why it does not.
+    pub(super) is_news: bool,
 }
 
 /// How the tripwire is.
@@ -66,14 +78,20 @@ impl Tripwire {
         change(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Notes the end of a session, and says whether that is news.
-    pub(super) fn ended(&self, why: &SessionError) -> bool {
+    /// Notes that the runtime asks from now on.
+    pub(super) fn connected(&self) {
+        self.change(|health| (health.connected, health.error) = (true, None));
+    }
+
+    /// Notes the end of a session.
+    pub(super) fn ended(&self, why: &SessionError) -> Ended {
         let why = why.to_string();
-        let mut is_news = false;
+        let mut ended = Ended { asked: false, is_news: false };
         self.change(|health| {
-            is_news = health.connected || health.error.as_ref() != Some(&why);
+            ended.asked = health.connected;
+            ended.is_news = health.connected || health.error.as_ref() != Some(&why);
             (health.connected, health.error) = (false, Some(why));
         });
-        is_news
+        ended
     }
 }

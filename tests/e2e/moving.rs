@@ -152,6 +152,7 @@ async fn only_the_admitted_runs(stage: &Stage, runtime: &Runtime, count: &Count)
     let expected = sealgate::containerd::Expected {
         image: content.id().clone(),
         root: content.chain_id().clone(),
+        sandbox: None,
         volumes: Vec::new(),
     };
     for container in &count.made {

@@ -48,6 +48,7 @@ async fn play(stage: &mut Stage) -> Outcome {
 
     stage.containerd.restart().await;
     connected(stage).await?;
+    changes(stage)?;
     around_is_refused(stage, &pod, (&id, &signed)).await?;
     both(stage, &pod, (&id, &signed)).await?;
 
@@ -85,6 +86,15 @@ fn found(stage: &Stage, done: &str) -> Outcome {
     ensure!(newest["reason"]["code"] == "not-decided", "another code: {newest:#}");
     let named = ["container_id", "sandbox_id", "image"].map(|field| newest[field].is_string());
     ensure!(named == [true; 3], "it does not name what it is about: {newest:#}");
+    Ok(())
+}
+
+/// That containerd asked no more, and asks again, is on record, once each.
+fn changes(stage: &Stage) -> Outcome {
+    let findings = stage.findings();
+    let codes = ["tripwire-lost", "tripwire-connected"];
+    let of = |code| findings.iter().filter(|finding| finding["reason"]["code"] == code).count();
+    ensure!(codes.map(of) == [1, 1], "{findings:#?}");
     Ok(())
 }
 

@@ -162,6 +162,10 @@ async fn exactly_those_are_refused(
     stage.expect_record("StartContainer", "refused", "unsigned")?;
     ensure!(cri.run_pod("prod-eu").await.is_err(), "a sandbox that no policy is about");
     let listed = cri.image(&prod("signed-v2")).await?.ok_or("the image is gone")?;
+    let made = cri.create(pod, by_id(&listed.id, &prod("signed-v2"))).await;
+    ensure!(made.is_err(), "a container in a sandbox that no policy is about");
+    stage.expect_record("CreateContainer", "refused", "sandbox-not-proven")?;
+    reload(stage, || stage.write_policy(&usual_policy())).await?;
     let (exit, _) = cri.run(pod, by_id(&listed.id, &prod("signed-v2"))).await?;
     ensure!(exit == 0, "what is right does not run: exit code {exit}");
     Ok(())

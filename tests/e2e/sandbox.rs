@@ -3,15 +3,18 @@
 
 use sealgate::proto::cri::ListPodSandboxRequest;
 
-use crate::containerd::Flavour;
+use crate::containerd::{Flavour, Pod};
 use crate::ensure;
-use crate::fixtures;
+use crate::fixtures::{self, prod as prod_image};
 use crate::herd::put_signed_copy;
 use crate::means::{prod, until};
 use crate::registry::{Answer, Rule, Settings};
 use crate::signing::Signer;
-use crate::stage::{Failure, HOST, Outcome, Props, Stage, expect_refusal, usual_policy};
+use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id, expect_refusal, usual_policy};
 use crate::tiny::Tiny;
+
+/// The first containerd that does not show its sandbox image.
+const SHOWS_NO_IMAGE: (u32, u32) = (2, 0);
 
 /// A policy for all images: signed by the key of this scenario.
 fn signed() -> String {
@@ -135,6 +138,71 @@ async fn renamed(stage: &Stage, image: &str) -> Outcome {
     Ok(())
 }
 
+/// The proof was cut off: the runtime has made the sandbox, and the gate, which was killed before it
+/// could look, is there again when the kubelet goes on with that sandbox.
+async fn cut_off(stage: &mut Stage, image: &str) -> Outcome {
+    let signed = prod("app");
+    let id = stage.cri().pull(&signed).await?;
+    // Of the signed image: as of a pod from before the gate came.
+    let kept = stage.containerd.cri().run_pod("prod-eu").await?;
+    let (exit, output) = stage.cri().run(&kept, by_id(&id, &signed)).await?;
+    ensure!(exit == 0, "exit code {exit}: {output}");
+    let records = stage.sandbox_records();
+    let of_kept = |record: &&serde_json::Value| record["container_id"] == kept.id.as_str();
+    let proven: Vec<_> = records.iter().filter(of_kept).collect();
+    ensure!(proven.len() == 1 && proven[0]["verdict"] == "admitted", "{records:#?}");
+    // Once more: it is not looked at again.
+    stage.cri().create(&kept, by_id(&id, &signed)).await?;
+    let records = stage.sandbox_records();
+    ensure!(records.iter().filter(of_kept).count() == 1, "{records:#?}");
+    // By the beginning of its id.
+    let part = Pod { id: kept.id.chars().take(13).collect(), config: kept.config.clone() };
+    stage.cri().create(&part, by_id(&id, &signed)).await?;
+    stage.kill_gate()?;
+    make_sandboxes_of(stage, &prod("unsigned")).await?;
+    let around = stage.containerd.cri().run_pod("prod-eu").await?;
+    make_sandboxes_of(stage, image).await?;
+    stage.start_gate().await?;
+    let refusal = stage.cri().create(&around, by_id(&id, &signed)).await.err();
+    let refusal = refusal.ok_or("a container in a sandbox that nobody proved")?;
+    expect_refusal(
+        &refusal,
+        tonic::Code::Unknown,
+        "SignatureValidationFailed: the gate did not prove sandbox",
+        &[&around.id, &prod("unsigned"), "delete the pod"],
+    )?;
+    stage.expect_record("CreateContainer", "refused", "sandbox-not-proven")?;
+    // The other pod goes on after the restart.
+    stage.cri().create(&kept, by_id(&id, &signed)).await?;
+    let direct = stage.containerd.cri();
+    for pod in [&kept.id, &around.id] {
+        direct.remove_pod(pod).await?;
+    }
+    println!("   a sandbox whose proof was cut off: proven before its first container, or none");
+    Ok(())
+}
+
+/// The configuration on disk names another image than containerd runs with: the sandbox is judged
+/// by what containerd notes of it.
+async fn not_yet_restarted(stage: &mut Stage, image: &str) -> Outcome {
+    let path = stage.containerd.folder().join("config.toml");
+    let before = std::fs::read_to_string(&path)?;
+    std::fs::write(&path, before.replace(image, &prod("another-sandbox")))?;
+    let pod = stage.pod().await?;
+    let records = stage.sandbox_records();
+    let of_pod = records.iter().find(|record| record["container_id"] == pod.id.as_str());
+    if stage.containerd.flavour().version >= SHOWS_NO_IMAGE {
+        let record = of_pod.ok_or_else(|| Failure(format!("{records:#?}")))?;
+        ensure!(record["verdict"] == "admitted", "{record:#}");
+        println!(
+            "   another image in the configuration than containerd runs with: judged by its own"
+        );
+    }
+    stage.cri().remove_pod(&pod.id).await?;
+    std::fs::write(&path, before)?;
+    Ok(())
+}
+
 pub async fn sandbox_image() -> Outcome {
     for flavour in Flavour::all() {
         let (major, minor) = flavour.version;
@@ -155,9 +223,14 @@ pub async fn sandbox_image() -> Outcome {
         stage.start_gate().await?;
         let pause = &fixtures::load()[&format!("{HOST}/pause")];
         put_signed_copy(&stage.registry, "prod/sandbox", (pause, "1"), &signer);
+        for repository in ["prod/app", "prod/another-sandbox"] {
+            put_signed_copy(&stage.registry, repository, (prod_image("signed-v3"), "v1"), &signer);
+        }
         refused(&mut stage).await?;
         let image = prod("sandbox");
         admitted(&mut stage, &image).await?;
+        cut_off(&mut stage, &image).await?;
+        not_yet_restarted(&mut stage, &image).await?;
         offline(&mut stage).await?;
         renamed(&stage, &image).await?;
     }

@@ -9,11 +9,13 @@ use prost::Message;
 use sealgate::audit::{self, Log, OnFailure};
 use sealgate::containerd::{self, Runtime};
 use sealgate::cri::Calls;
-use sealgate::cri::{Decided, Gate as Deciding, Limits, MemoryOptions, Parts, Recorder};
+use sealgate::cri::{
+    Decided, Gate as Deciding, Limits, MemoryOptions, Parts, PolicyMark, ProvenUnder, Recorder,
+};
 use sealgate::daemon::{CLOCK, node_platform};
 use sealgate::host_paths::HostPaths;
 use sealgate::image::Digest;
-use sealgate::policy::{Documents, Freshness, Material, PolicyFile, PolicySet, Unmatched};
+use sealgate::policy::{Documents, Freshness, Material, Mode, PolicyFile, PolicySet, Unmatched};
 use sealgate::proto::containerd::services::{
     containers::v1 as containers, content::v1 as content, images::v1 as images,
     snapshots::v1 as snapshots,
@@ -34,6 +36,8 @@ pub const CREATE: &str = "/runtime.v1.RuntimeService/CreateContainer";
 const START: &str = "/runtime.v1.RuntimeService/StartContainer";
 const NAME: &str = "reg.test/prod/app:1";
 const CONTAINER: &str = "made";
+/// A sandbox that the gate has proven.
+pub const SANDBOX: &str = "proven-sandbox";
 
 /// A gate that admits one image by its digest, its log, and the runtime behind it.
 pub struct House {
@@ -61,6 +65,11 @@ impl House {
         Self::made("enforce", OnFailure::RefuseNew, |calls| calls.guarding(host_paths))
     }
 
+    /// With a policy that lists the image's digest, of a gate that only observes.
+    pub fn observing() -> Self {
+        Self::under("observe", OnFailure::RefuseNew)
+    }
+
     fn under(action: &'static str, on_failure: OnFailure) -> Self {
         Self::made(action, on_failure, |calls| calls)
     }
@@ -86,6 +95,8 @@ impl House {
         let (log, image_of) = (Arc::clone(&recorder), image.clone());
         let gate = Gate::owned(move |socket| {
             let decides = Arc::new(deciding(socket, (action, &digest)));
+            let mark = PolicyMark::of(&decides.policy());
+            decides.remember_sandbox(SANDBOX, ProvenUnder::of(mark, []));
             let calls: Arc<dyn Interceptor> = Arc::new(Arc::new(change(Calls::new(decides, log))));
             calls
         });
@@ -105,7 +116,12 @@ impl House {
             ..Default::default()
         };
         let config = cri::ContainerConfig { image: Some(spec), ..Default::default() };
-        cri::CreateContainerRequest { config: Some(config), ..Default::default() }.encode_to_vec()
+        cri::CreateContainerRequest {
+            config: Some(config),
+            pod_sandbox_id: SANDBOX.to_owned(),
+            ..Default::default()
+        }
+        .encode_to_vec()
     }
 
     /// A pull by digest, and what it is pinned to: the same.
@@ -128,7 +144,8 @@ impl House {
         (self.image.digest().to_string(), self.image.id().to_string())
     }
 
-    fn reached(&self, path: &str) -> usize {
+    /// How often the runtime was called so.
+    pub fn reached(&self, path: &str) -> usize {
         self.standin.paths().iter().filter(|reached| *reached == path).count()
     }
 }
@@ -138,6 +155,8 @@ fn start() -> Vec<u8> {
 }
 
 fn deciding(socket: &std::path::Path, (action, digest): (&str, &Digest)) -> Deciding {
+    let (action, mode) =
+        if action == "observe" { ("enforce", Mode::Observe) } else { (action, Mode::Enforce) };
     let text = format!(
         "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: production}}\nspec:\n  \
          images: [\"reg.test/prod/**\"]\n  action: {action}\n  require: {{digest: {{anyOf: \
@@ -157,7 +176,7 @@ fn deciding(socket: &std::path::Path, (action, digest): (&str, &Digest)) -> Deci
         platform: node_platform(),
         limits: Limits::default(),
         memory: MemoryOptions::default(),
-        policy,
+        policy: policy.in_mode(mode),
         registry: Registry::new(options, CLOCK).unwrap(),
         freshness: Freshness::default(),
         store: None,
@@ -220,7 +239,9 @@ fn container(id: &Digest) -> containers::Container {
             name: "io.containerd.runc.v2".to_owned(),
             options: None,
         }),
-        spec: Some(any(&json!({"mounts": []}))),
+        spec: Some(any(&json!({
+            "mounts": [], "annotations": {"io.kubernetes.cri.sandbox-id": SANDBOX},
+        }))),
         snapshotter: "overlayfs".to_owned(),
         snapshot_key: CONTAINER.to_owned(),
         extensions: [("io.cri-containerd.container.metadata".to_owned(), any(&notes))].into(),

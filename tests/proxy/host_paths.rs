@@ -111,20 +111,29 @@ async fn attack_f_privilege_among_the_hosts_processes_is_not_made() {
     let node = node();
     let house = house(node.path(), &refusing());
     let mut client = house.client().await;
-    let linux = |privileged, pid: cri::NamespaceMode| cri::LinuxContainerConfig {
+    let linux = |privileged, added: &str, pid: cri::NamespaceMode| cri::LinuxContainerConfig {
         security_context: Some(cri::LinuxContainerSecurityContext {
             privileged,
+            capabilities: Some(cri::Capability { add_capabilities: vec![added.to_owned()] }),
             namespace_options: Some(cri::NamespaceOption { pid: pid.into(), ..Default::default() }),
         }),
     };
     let (node_pids, pod_pids) = (cri::NamespaceMode::Node, cri::NamespaceMode::Pod);
-    for (privileged, pid, code) in
-        [(true, node_pids, 7), (true, pod_pids, 0), (false, node_pids, 0)]
-    {
+    for (privileged, added, pid, code) in [
+        (true, "", node_pids, 7),
+        (true, "", pod_pids, 0),
+        (false, "", node_pids, 0),
+        (false, "SYS_PTRACE", node_pids, 7),
+        (false, "cap_sys_admin", node_pids, 7),
+        (false, "ALL", node_pids, 7),
+        (false, "SYS_PTRACE", pod_pids, 0),
+        (false, "NET_ADMIN", node_pids, 0),
+    ] {
         let request = create(&house, "default", |config| {
-            config.linux = Some(linux(privileged, pid));
+            config.linux = Some(linux(privileged, added, pid));
         });
-        assert_eq!(client.call(CREATE, &request).await.code(), code, "{privileged} {pid:?}");
+        let code_of = client.call(CREATE, &request).await.code();
+        assert_eq!(code_of, code, "{privileged} {added:?} {pid:?}");
     }
 }
 

@@ -26,6 +26,7 @@ mod owned;
 mod pass;
 mod refuse;
 mod sandbox;
+mod sandbox_kept;
 mod shares;
 #[path = "../support/skipped.rs"]
 mod skipped;

@@ -14,7 +14,7 @@ use crate::standin::frame;
 pub const BYTES: &[u8] = b"\xff\xfe\x80";
 /// Fields of text or messages of `CreateContainerRequest`, `ContainerConfig`, `PodSandboxConfig`
 /// and a mount that no decision rests on, and some that no version of the API has.
-const OF_REQUEST: [u32; 2] = [1, 14_321];
+const OF_REQUEST: [u32; 1] = [14_321];
 const OF_CONFIG: [u32; 12] = [3, 4, 5, 6, 9, 10, 11, 16, 17, 18, 19, 14_321];
 const OF_SANDBOX: [u32; 8] = [2, 3, 4, 5, 6, 7, 9, 14_321];
 const OF_IMAGE: [u32; 3] = [2, 19, 14_321];

@@ -8,7 +8,12 @@ use crate::house::{HOST, House};
 use crate::tiny::Tiny;
 
 fn only_root(content: &sealgate::containerd::Content) -> Expected {
-    Expected { image: content.id().clone(), root: content.chain_id().clone(), volumes: Vec::new() }
+    Expected {
+        image: content.id().clone(),
+        root: content.chain_id().clone(),
+        sandbox: None,
+        volumes: Vec::new(),
+    }
 }
 
 /// A container of the image is proven, and says what it was created with, on every containerd there

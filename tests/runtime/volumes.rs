@@ -18,6 +18,7 @@ fn expect(image: &Content, volumes: &[(&str, &Content)]) -> Expected {
     Expected {
         image: image.id().clone(),
         root: image.chain_id().clone(),
+        sandbox: None,
         volumes: volumes.iter().map(volume).collect(),
     }
 }

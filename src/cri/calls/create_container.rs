@@ -9,21 +9,23 @@ use super::host_access::{self, HostAccess};
 use super::message::{
     ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image,
 };
+use super::taken_create::MadeAnswer;
 use super::{CallDeadline, Calls, profile};
 use crate::aside;
 use crate::cri::ask::{Call as Asking, LocalImageRequest};
 use crate::cri::made::{Creation, Making};
+use crate::cri::pending_creates::Pending;
 use crate::cri::record::answer::RecordedAnswer;
 use crate::cri::{
-    AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, PolicyMark, Refusal,
-    Refused, observe,
+    AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, PolicyMark, ProvenUnder,
+    Refusal, Refused, observe,
 };
 use crate::image::Digest;
 use crate::policy::PolicySet;
 use crate::proto::asked::CreateContainerRequest;
 use crate::proto::cri::CreateContainerResponse;
 use crate::proxy::wire::{self, FieldStep};
-use crate::proxy::{Call, OwnedMethod, Reply};
+use crate::proxy::{Call, Code, OwnedMethod, Reply};
 
 /// `CreateContainerRequest.config`, `.sandbox_config`; in the config `.metadata`, `.image`,
 /// `.mounts`.
@@ -78,17 +80,12 @@ struct ImageAsk {
 /// each.
 struct DecidedImages {
     permits: Vec<LocalPermit>,
+    /// The whole id of the proven sandbox that it is to be made in; none where the gate only
+    /// observes that it is not proven.
+    sandbox: Option<String>,
     /// The documents that they were decided under.
     under: PolicyMark,
     events: Vec<AuditEvent>,
-}
-
-/// What the runtime was told to make, and did.
-struct Forwarded {
-    decided: DecidedImages,
-    reply: Reply,
-    on_record: OnRecord,
-    creation: Creation,
 }
 
 impl DecidedImages {
@@ -108,18 +105,16 @@ pub(super) async fn answer(calls: Arc<Calls>, call: Call) -> RecordedAnswer {
         Err(refusal) => return calls.unreadable(Asking::CreateContainer, refusal, &call).await,
     };
     let policy = calls.gate.policy();
-    match decide_and_forward((&calls, &policy), &call, &request, deadline).await {
-        Ok(Forwarded { decided, reply, on_record, creation }) => {
-            // What was made must be proven even when the caller has gone meanwhile.
-            let finished = tokio::spawn(async move {
-                let answer =
-                    finish((&calls, &policy), &request, &decided, (reply, on_record)).await;
-                calls.end_creation(creation, &policy, (&answer, made)).await;
-                answer
+    match decide((&calls, &policy), &request).await {
+        Ok(decided) => {
+            // What is made must be proven even when the caller has gone meanwhile, and the tripwire
+            // must know of it for as long as the runtime makes it.
+            let making = tokio::spawn(async move {
+                make((&calls, &policy), (&call, &request), decided, deadline).await
             });
-            finished.await.unwrap_or_else(|_| Refused::lost().into())
+            making.await.unwrap_or_else(|_| Refused::lost().into())
         }
-        Err(answer) => answer,
+        Err(refused) => refused.into(),
     }
 }
 
@@ -172,8 +167,7 @@ fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedCreate, Refusal>
         images.push(ImageAsk { at, mount: Some((nth, container_path)), ask, image_ref });
     }
     let access = host_access::read(message, CONFIG, &decoded)?;
-    // The decision does not rest on it: one that is no text is the runtime's to refuse.
-    let sandbox_id = text(message, &[], SANDBOX_ID).ok().flatten().unwrap_or_default().to_owned();
+    let sandbox_id = text(message, &[], SANDBOX_ID)?.unwrap_or_default().to_owned();
     Ok(ParsedCreate { decoded, images, access, sandbox_id, name: container })
 }
 
@@ -182,35 +176,41 @@ fn image_ref(message: &[u8], path: &[FieldStep]) -> Result<Option<String>, Refus
     Ok(text(message, path, IMAGE_REF)?.filter(|text| !text.is_empty()).map(str::to_owned))
 }
 
-/// Forwards the request as it came, since some image of it would have been refused.
-async fn forward_observed(
-    (calls, policy): (&Calls, &PolicySet),
-    call: &Call,
-    (request, decided): (&ParsedCreate, &DecidedImages),
+/// Has the runtime make what was decided on, and answers with what came of it.
+async fn make(
+    (calls, policy): (&Calls, &Arc<PolicySet>),
+    (call, request): (&Call, &Arc<ParsedCreate>),
+    decided: DecidedImages,
     deadline: CallDeadline,
 ) -> RecordedAnswer {
-    let (left, _) = deadline.left_or_observed(&calls.gate, policy).unwrap_or_default();
-    let _turn = calls.gate.turn_to_create().await;
-    let _pending = calls.pending.begin(&request.sandbox_id, &request.name);
-    let creation = calls.begin_creation(request.making());
-    let answer = calls.forward_as_it_came(&decided.events, call, left).await;
-    calls.end_creation(creation, policy, (&answer, made)).await;
-    answer
+    if decided.is_observed() {
+        let (left, _) = deadline.left_or_observed(&calls.gate, policy).unwrap_or_default();
+        let _turn = calls.gate.turn_to_create().await;
+        let pending = pending(calls, request, &decided);
+        let creation = calls.begin_creation(request.making());
+        let answer = calls.forward_as_it_came(&decided.events, call, left).await;
+        settle((calls, policy), request, pending, answer.runtime_reply());
+        calls.end_creation(creation, policy, (&answer, made)).await;
+        return answer;
+    }
+    match forward((calls, policy), (call, request), &decided, deadline).await {
+        Ok((reply, on_record, creation)) => {
+            let finishing = finish((calls, policy), request, &decided, (reply, on_record));
+            let answer = finishing.await;
+            calls.end_creation(creation, policy, (&answer, made)).await;
+            answer
+        }
+        Err(answer) => answer,
+    }
 }
 
-async fn decide_and_forward(
+/// Forwards it with every image pinned; the runtime's reply of success.
+async fn forward(
     (calls, policy): (&Calls, &Arc<PolicySet>),
-    call: &Call,
-    request: &Arc<ParsedCreate>,
+    (call, request): (&Call, &Arc<ParsedCreate>),
+    decided: &DecidedImages,
     deadline: CallDeadline,
-) -> Result<Forwarded, RecordedAnswer> {
-    if let Some(own) = request.images.first() {
-        calls.check_host_access(policy, &own.ask, &request.access).await?;
-    }
-    let decided = decide((calls, policy), request).await?;
-    if decided.is_observed() {
-        return Err(forward_observed((calls, policy), call, (request, &decided), deadline).await);
-    }
+) -> Result<(Reply, OnRecord, Creation), RecordedAnswer> {
     let (whole, asked) = (call.message.clone(), Arc::clone(request));
     let ids: Vec<Digest> =
         decided.permits.iter().map(|permit| permit.content().id().clone()).collect();
@@ -224,10 +224,11 @@ async fn decide_and_forward(
         let _turn = calls.gate.turn_to_create().await;
         // Now, since waiting for the turn and for the disk took of the caller's time (fact P11).
         let (left, late) = deadline.left_or_observed(&calls.gate, policy)?;
-        let _pending = calls.pending.begin(&request.sandbox_id, &request.name);
+        let pending = pending(calls, request, decided);
         let creation = calls.begin_creation(request.making());
         let path = OwnedMethod::CreateContainer.path();
         let reply = call.upstream.unary(path, &call.headers, &message, left).await;
+        settle((calls, policy), request, pending, reply.as_ref().ok());
         Ok::<_, Refusal>((reply, late, creation))
     };
     // The record of images that were admitted before reaches the disk while the runtime works; that
@@ -249,22 +250,60 @@ async fn decide_and_forward(
         calls.recorder.observe_all_back(&decided.events, &observed).await;
     }
     match reply {
-        Ok(reply) if reply.code() == crate::proxy::Code::Ok => {
-            Ok(Forwarded { decided, reply, on_record, creation })
-        }
+        Ok(reply) if reply.code() == Code::Ok => Ok((reply, on_record, creation)),
         Ok(reply) => Err(RecordedAnswer::reply(reply, on_record)),
         Err(error) => Err(RecordedAnswer::no_reply(&error, on_record)),
     }
 }
 
-/// Decides on every image; the first refusal ends it, with a record of it, and of what was admitted
-/// before it and is taken back.
+/// What is pending while the runtime makes it.
+fn pending(calls: &Calls, request: &ParsedCreate, decided: &DecidedImages) -> Pending {
+    let sandbox = decided.sandbox.as_deref().unwrap_or(&request.sandbox_id);
+    calls.pending.begin(sandbox, &request.name)
+}
+
+/// Ends what is pending by what the runtime replied.
+fn settle(
+    (calls, policy): (&Calls, &PolicySet),
+    request: &ParsedCreate,
+    pending: Pending,
+    reply: Option<&Reply>,
+) {
+    let Some(own) = request.images.first() else { return };
+    let answer = match reply {
+        None => MadeAnswer::Missing,
+        Some(reply) if reply.code() != Code::Ok => MadeAnswer::None,
+        Some(reply) => match decode::<CreateContainerResponse>(reply.message()) {
+            Ok(response) => MadeAnswer::Made(response.container_id),
+            Err(_) => MadeAnswer::None,
+        },
+    };
+    calls.settle(policy, &own.ask, pending, &answer);
+}
+
+/// Decides on what is asked of the host, on every image, and on the sandbox; the first refusal ends
+/// it, with a record of it, and of what was admitted before it and is taken back.
 async fn decide(
     (calls, policy): (&Calls, &Arc<PolicySet>),
     request: &ParsedCreate,
 ) -> Result<DecidedImages, Refused> {
     let under = PolicyMark::of(policy);
-    let mut decided = DecidedImages { permits: Vec::new(), under, events: Vec::new() };
+    let mut decided =
+        DecidedImages { permits: Vec::new(), sandbox: None, under, events: Vec::new() };
+    let Some(own) = request.images.first() else { return Ok(decided) };
+    calls.check_host_access(policy, &own.ask, &request.access).await?;
+    decide_on_images((calls, policy), request, &mut decided).await?;
+    AuditEvent::observe_together(&mut decided.events);
+    let asked = (&own.ask, request.sandbox_id.as_str());
+    decided.sandbox = calls.check_sandbox(policy, asked, &decided.events).await?;
+    Ok(decided)
+}
+
+async fn decide_on_images(
+    (calls, policy): (&Calls, &Arc<PolicySet>),
+    request: &ParsedCreate,
+    decided: &mut DecidedImages,
+) -> Result<(), Refused> {
     for image in &request.images {
         let mut event = calls.recorder.local(&image.ask, policy);
         let admitted = calls.gate.admit_local(&image.ask, policy, &mut event.timings).await;
@@ -295,8 +334,7 @@ async fn decide(
             }
         }
     }
-    AuditEvent::observe_together(&mut decided.events);
-    Ok(decided)
+    Ok(())
 }
 
 /// The request with every image given by the full id that was decided on, and nothing else changed
@@ -362,9 +400,11 @@ async fn prove(
     reply: &Reply,
 ) -> Result<(), Refusal> {
     let response: CreateContainerResponse = decode(reply.message())?;
-    let created = created(&response.container_id, request, &decided.permits)?;
+    let created = created(&response.container_id, request, decided)?;
     let proven = calls.gate.verify_container(&created).await?;
-    calls.gate.remember_proven(&proven, decided.under.clone());
+    let under =
+        ProvenUnder::of(decided.under.clone(), decided.permits.iter().map(LocalPermit::until));
+    calls.gate.remember_proven(&proven, under);
     Ok(())
 }
 
@@ -372,10 +412,12 @@ async fn prove(
 fn created<'a>(
     id: &'a str,
     request: &ParsedCreate,
-    permits: &'a [LocalPermit],
+    decided: &'a DecidedImages,
 ) -> Result<CreatedContainer<'a>, Refusal> {
-    let (image, volumes) =
-        permits.split_first().ok_or_else(|| Refusal::BadRequest { why: "no image".to_owned() })?;
+    let (image, volumes) = decided
+        .permits
+        .split_first()
+        .ok_or_else(|| Refusal::BadRequest { why: "no image".to_owned() })?;
     let paths = request
         .images
         .iter()
@@ -384,5 +426,5 @@ fn created<'a>(
         .zip(volumes)
         .map(|(container_path, permit)| CreatedVolume { container_path, permit })
         .collect();
-    Ok(CreatedContainer { id, image, volumes })
+    Ok(CreatedContainer { id, image, sandbox: decided.sandbox.as_deref(), volumes })
 }

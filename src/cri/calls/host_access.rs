@@ -9,7 +9,7 @@ use crate::cri::{Refusal, Refused};
 use crate::host_paths::{Action, Asked, Reached};
 use crate::image::Repository;
 use crate::policy::PolicySet;
-use crate::proto::asked::CreateContainerRequest;
+use crate::proto::asked::{CreateContainerRequest, LinuxContainerSecurityContext};
 use crate::proxy::wire::{self, FieldStep};
 
 /// `ContainerConfig.mounts`, `.devices` and `.linux`; in either of the first two `.host_path`.
@@ -17,9 +17,12 @@ const MOUNTS: u32 = 7;
 const DEVICES: u32 = 8;
 const LINUX: FieldStep = FieldStep::only(15);
 const HOST_PATH: u32 = 2;
-/// `LinuxContainerConfig.security_context`, and in it `.namespace_options`.
+/// `LinuxContainerConfig.security_context`, and in it `.capabilities` and `.namespace_options`.
 const SECURITY_CONTEXT: FieldStep = FieldStep::only(2);
+const CAPABILITIES: FieldStep = FieldStep::only(1);
 const NAMESPACE_OPTIONS: FieldStep = FieldStep::only(3);
+/// Capabilities by which a container enters the processes that it sees, and all of them.
+const ENTERING: [&[u8]; 3] = [b"SYS_ADMIN", b"SYS_PTRACE", b"ALL"];
 /// `NamespaceMode.NODE`.
 const NODE: i32 = 2;
 /// Most devices of one container; a node has some hundred.
@@ -60,16 +63,28 @@ pub(super) fn read(
         }
     }
     // Messages that stand twice are merged by some parsers and replaced by others.
-    wire::bytes_at(message, &[config, LINUX, SECURITY_CONTEXT, NAMESPACE_OPTIONS])
-        .map_err(bad_request)?;
+    for field in [CAPABILITIES, NAMESPACE_OPTIONS] {
+        wire::bytes_at(message, &[config, LINUX, SECURITY_CONTEXT, field]).map_err(bad_request)?;
+    }
     let context = decoded
         .and_then(|config| config.linux.as_ref())
         .and_then(|linux| linux.security_context.as_ref());
     let pid = context.and_then(|context| context.namespace_options.as_ref()).map(|own| own.pid);
-    if context.is_some_and(|context| context.privileged) && pid == Some(NODE) {
+    if context.is_some_and(enters_processes) && pid == Some(NODE) {
         asked.push(Asked::HostProcesses);
     }
     Ok(HostAccess(asked))
+}
+
+/// Whether a container may enter whatever processes it sees.
+fn enters_processes(context: &LinuxContainerSecurityContext) -> bool {
+    let added = context.capabilities.iter().flat_map(|all| &all.add_capabilities);
+    let enters = |name: &Vec<u8>| {
+        let upper = name.to_ascii_uppercase();
+        // The kubelet's spelling, and the kernel's.
+        ENTERING.contains(&upper.strip_prefix(b"CAP_").unwrap_or(&upper))
+    };
+    context.privileged || added.into_iter().any(enters)
 }
 
 impl Calls {

@@ -11,8 +11,10 @@ mod message;
 mod profile;
 mod pull_image;
 mod run_pod_sandbox;
+mod sandbox_check;
 mod start_container;
 mod steering;
+mod taken_create;
 mod unadmitted;
 
 use std::sync::Arc;

@@ -12,8 +12,11 @@ use crate::containerd::{RuntimeHandler, SandboxSetup};
 use crate::cri::ask::Call as Asking;
 use crate::cri::made::Making;
 use crate::cri::record::answer::RecordedAnswer;
-use crate::cri::sandbox_image::SandboxRequest;
-use crate::cri::{AuditEvent, Gate, LocalPermit, OnRecord, Refusal, Refused, observe};
+use crate::cri::sandbox::{Judging, SandboxProof, SandboxRequest};
+use crate::cri::tag_naming::SandboxTurn;
+use crate::cri::{
+    AuditEvent, Gate, LocalPermit, OnRecord, PolicyMark, ProvenUnder, Refusal, Refused, observe,
+};
 use crate::evidence::Pod;
 use crate::policy::PolicySet;
 use crate::proto::asked::RunPodSandboxRequest;
@@ -42,9 +45,13 @@ impl ParsedSandbox {
 
 /// What was decided: the image by the name that containerd finds it by, and its permit.
 struct DecidedSandbox {
-    image: String,
+    ask: SandboxRequest,
     permit: LocalPermit,
     event: AuditEvent,
+    /// The documents that it was decided under.
+    under: PolicyMark,
+    /// Held until the sandbox is proven.
+    _turn: Option<SandboxTurn>,
     /// Whether containerd makes the sandbox of it; a runtime that is on the list by name may make
     /// its sandboxes by itself, of nothing that could be proven.
     is_made_of_it: bool,
@@ -109,7 +116,7 @@ async fn decide_and_record(
     };
     let mut event = calls.recorder.local(&ask.local(""), policy);
     let decided = decide((calls, policy), request, &mut ask, &mut event).await;
-    let (permit, is_made_of_it) = match decided.map_err(|refusal| observe(policy, refusal)) {
+    let (permit, turn, is_made_of_it) = match decided.map_err(|refusal| observe(policy, refusal)) {
         Ok(decided) => decided,
         Err(Ok(observed)) => {
             event.observed(observed);
@@ -132,7 +139,9 @@ async fn decide_and_record(
     if let Some(observed) = late {
         calls.recorder.observe_all_back(std::slice::from_ref(&event), &observed).await;
     }
-    Ok((DecidedSandbox { image: ask.image, permit, event, is_made_of_it }, on_record, left))
+    let under = PolicyMark::of(policy);
+    let decided = DecidedSandbox { ask, permit, event, under, _turn: turn, is_made_of_it };
+    Ok((decided, on_record, left))
 }
 
 /// Decides on the image that the runtime will make it of, which is noted as soon as it is known;
@@ -142,13 +151,14 @@ async fn decide(
     request: &ParsedSandbox,
     ask: &mut SandboxRequest,
     event: &mut AuditEvent,
-) -> Result<(LocalPermit, bool), Refusal> {
+) -> Result<(LocalPermit, Option<SandboxTurn>, bool), Refusal> {
     let setup = sandbox_setup(&calls.gate, request);
     let (image, is_made_of_it) = event.timings.time("configuration", setup).await?;
     ask.image = image;
     event.reference(&ask.image);
-    let permit = calls.gate.admit_sandbox(ask, policy, &mut event.timings).await?;
-    Ok((permit, is_made_of_it))
+    let timings = &mut event.timings;
+    let (permit, turn) = calls.gate.admit_sandbox_in_turn(ask, policy, timings).await?;
+    Ok((permit, turn, is_made_of_it))
 }
 
 /// The image that the runtime is configured to make it of, and whether it makes it of that; refuses
@@ -167,25 +177,19 @@ async fn sandbox_setup(gate: &Gate, request: &ParsedSandbox) -> Result<(String, 
     Ok((image, is_made_of_it))
 }
 
-/// Proves what was made; removes what was not proven, unless the gate only observes why.
+/// Proves what was made, and remembers it; removes what was not proven, unless the gate only
+/// observes why.
 async fn finish(
-    (calls, policy): (&Calls, &PolicySet),
+    (calls, policy): (&Calls, &Arc<PolicySet>),
     decided: &DecidedSandbox,
     (reply, on_record): (Reply, OnRecord),
 ) -> RecordedAnswer {
     let response = decode::<RunPodSandboxResponse>(reply.message());
     let proven = match &response {
-        Ok(made) if !decided.is_made_of_it => {
-            calls.note_made(&made.pod_sandbox_id).await;
-            Ok(())
-        }
-        Ok(made) => {
-            let of = (decided.image.as_str(), &decided.permit);
-            calls.gate.prove_sandbox(&made.pod_sandbox_id, of).await
-        }
+        Ok(made) => prove((calls, policy), decided, &made.pod_sandbox_id).await,
         Err(refusal) => Err(refusal.clone()),
     };
-    let refusal = match proven {
+    let refusal = match remember(calls, proven).await {
         Ok(()) => return RecordedAnswer::reply(reply, on_record),
         Err(refusal) => refusal,
     };
@@ -200,9 +204,58 @@ async fn finish(
         Err(refusal) => refusal,
     };
     if let Ok(made) = response {
-        tracing::error!(sandbox = made.pod_sandbox_id, %refusal, "the new sandbox is not of the \
+        tracing::error!(sandbox = made.pod_sandbox_id, %refusal, "the new sandbox is not of an \
             image that was admitted; removing it");
-        calls.gate.remove_sandbox(&made.pod_sandbox_id).await;
+        calls.remove_sandbox(&made.pod_sandbox_id).await;
     }
     calls.recorder.take_all_back([&decided.event].into_iter(), refusal).await.into()
+}
+
+/// A sandbox that was proven.
+struct ProvenSandbox {
+    id: String,
+    under: ProvenUnder,
+    /// The admission of its image, where that is another than was decided on.
+    other: Option<AuditEvent>,
+}
+
+/// Lets containers be made in it, once its admission is on record.
+async fn remember(calls: &Calls, proven: Result<ProvenSandbox, Refusal>) -> Result<(), Refusal> {
+    let ProvenSandbox { id, under, other } = proven?;
+    if let Some(event) = other {
+        let recorded = calls.recorder.admit(&[event]).await;
+        let _on_record = recorded.map_err(Refused::into_refusal)?;
+    }
+    calls.gate.remember_sandbox(&id, under);
+    Ok(())
+}
+
+/// Proves what was made, of the image that was decided on or of another that is admitted.
+async fn prove(
+    (calls, policy): (&Calls, &Arc<PolicySet>),
+    decided: &DecidedSandbox,
+    made: &str,
+) -> Result<ProvenSandbox, Refusal> {
+    let proven = |permit: Option<&LocalPermit>, other| ProvenSandbox {
+        id: made.to_owned(),
+        under: ProvenUnder::of(decided.under.clone(), permit.map(LocalPermit::until)),
+        other,
+    };
+    if !decided.is_made_of_it {
+        let _was_there = calls.note_made(made).await;
+        return Ok(proven(None, None));
+    }
+    let mut event = calls.recorder.local(&decided.ask.local(""), policy);
+    let deadline = calls.gate.clock().steady() + calls.gate.limits().decision();
+    let judging = Judging { set: policy, deadline };
+    let of = (decided.ask.image.as_str(), &decided.permit);
+    match calls.gate.prove_new_sandbox(made, of, (judging, &mut event.timings)).await? {
+        None => Ok(proven(Some(&decided.permit), None)),
+        Some(SandboxProof { image, permit }) => {
+            event.reference(&image);
+            event.container_id(made);
+            event.admitted_local(&permit);
+            Ok(proven(Some(&permit), Some(event)))
+        }
+    }
 }

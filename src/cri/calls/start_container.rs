@@ -10,7 +10,8 @@ use crate::containerd::{Container, CreatedWith, ProofError};
 use crate::cri::ask::{Call as Asking, LocalImageRequest, asked_before};
 use crate::cri::record::answer::RecordedAnswer;
 use crate::cri::{
-    AuditEvent, CreatedContainer, CreatedVolume, OnRecord, PolicyMark, Refusal, Refused, observe,
+    AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, PolicyMark, ProvenUnder,
+    Refusal, Refused, observe,
 };
 use crate::policy::PolicySet;
 use crate::proto::cri::StartContainerRequest;
@@ -109,7 +110,8 @@ async fn prove_again(
         .zip(volumes)
         .map(|(container_path, permit)| CreatedVolume { container_path, permit })
         .collect();
-    let proven = match calls.gate.verify_container(&CreatedContainer { id, image, volumes }).await {
+    let made = CreatedContainer { id, image, sandbox: None, volumes };
+    let proven = match calls.gate.verify_container(&made).await {
         Ok(proven) => proven,
         Err(refusal) => match observe(policy, refusal) {
             Ok(observed) => {
@@ -121,7 +123,8 @@ async fn prove_again(
     };
     // On record first: a container that is remembered starts without another record.
     let on_record = calls.recorder.admit(&events).await?;
-    calls.gate.remember_proven(&proven, PolicyMark::of(policy));
+    let under = ProvenUnder::of(PolicyMark::of(policy), permits.iter().map(LocalPermit::until));
+    calls.gate.remember_proven(&proven, under);
     Ok(on_record)
 }
 

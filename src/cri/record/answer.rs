@@ -45,6 +45,11 @@ impl RecordedAnswer {
         }
     }
 
+    /// What the runtime replied, where that is the answer.
+    pub(in crate::cri) fn runtime_reply(&self) -> Option<&Reply> {
+        if let Answer::Reply(reply) = &self.0 { Some(reply) } else { None }
+    }
+
     /// What the client is told.
     pub(in crate::cri) fn into_answer(self) -> Answer {
         self.0
@@ -86,6 +91,7 @@ fn answer_of(refusal: &Refusal) -> Answer {
         | Refusal::ImageRefDiffers { .. }
         | Refusal::ProfileArtifact { .. }
         | Refusal::Sandbox { .. }
+        | Refusal::SandboxNotProven { .. }
         | Refusal::TooMany { .. }
         | Refusal::Differs(_)
         | Refusal::Stored { .. }

@@ -104,6 +104,12 @@ impl AuditEvent {
         self.observed.is_some()
     }
 
+    /// The admissions that it rests on so far.
+    #[must_use]
+    pub fn admissions(&self) -> &[Arc<CachedPermit>] {
+        &self.admissions
+    }
+
     /// Notes the image's id.
     pub fn image_id(&mut self, id: &Digest) {
         self.image_id = Some(id.clone());

@@ -6,14 +6,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
-/// A judge that admits one name, and remembers what it was asked about.
+/// A judge that admits one name, and remembers what it was asked about and told.
 #[derive(Default)]
-struct One(Mutex<Vec<NewContainer>>);
+struct One(Mutex<Vec<NewContainer>>, Mutex<Vec<bool>>);
 
 impl Judge for One {
     fn may_be_made(&self, container: &NewContainer) -> Result<(), String> {
         self.0.lock().unwrap().push(container.clone());
         if container.name == "good" { Ok(()) } else { Err("around the gate ".repeat(1000)) }
+    }
+
+    fn changed(&self, asks: Result<(), &SessionError>) {
+        self.1.lock().unwrap().push(asks.is_ok());
     }
 }
 
@@ -112,7 +116,9 @@ async fn a_container_that_nobody_decided_on_is_refused() {
     assert_eq!(names, ["good", "bad"]);
     let health = tripwire.health();
     assert_eq!((health.connected, health.asked, health.refused), (true, 2, 1));
-    assert!(tripwire.ended(&error) && !tripwire.health().connected);
+    let (first, again) = (tripwire.ended(&error), tripwire.ended(&error));
+    assert!(first.asked && first.is_news && !tripwire.health().connected);
+    assert!(!again.asked && !again.is_news, "told once");
 }
 
 /// Attack D1: a length is a claim, and is not believed before it is within its limit.
@@ -148,4 +154,35 @@ async fn what_the_protocol_does_not_have_ends_the_session() {
         let fits = matches!(error, SessionError::Malformed { .. } | SessionError::Undecodable);
         assert!(fits, "{error:?}");
     }
+}
+
+/// A runtime that goes away and comes back is told of once each time, however often it is tried.
+#[tokio::test]
+async fn each_change_of_the_connection_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("nri.sock");
+    let (judge, tripwire) = (One::default(), Tripwire::default());
+    let options = crate::nri::Options { socket: socket.clone(), ..crate::nri::Options::default() };
+    let keeping = crate::nri::keep(options, &judge, &tripwire);
+    let runtime = async {
+        for _ in 0..2 {
+            let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+            let mut runtime = Runtime(listener.accept().await.unwrap().0);
+            runtime.registration().await;
+            runtime.call("Configure", Vec::new(), 4096).await;
+            let last = nri::SynchronizeRequest { more: false }.encode_to_vec();
+            runtime.call("Synchronize", last, 4096).await;
+            drop(listener);
+            std::fs::remove_file(&socket).unwrap();
+            drop(runtime);
+            while tripwire.health().connected {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = keeping => {}
+        () = runtime => {}
+    }
+    assert_eq!(*judge.1.lock().unwrap(), [true, false, true, false]);
 }

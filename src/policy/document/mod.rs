@@ -310,6 +310,11 @@ impl Document {
         self.deny.contains(digest)
     }
 
+    /// Whether it asks for proof.
+    pub(super) fn demands(&self) -> bool {
+        !self.is_permissive() && !self.only_denies
+    }
+
     /// Whether it lets through without proof: then it names its hosts, and matches nothing that is
     /// not known.
     pub(super) fn is_permissive(&self) -> bool {

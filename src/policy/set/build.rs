@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use sha2::{Digest as _, Sha256};
 
 use super::applicable::{Index, Scope};
+use super::coverage::Coverage;
 use super::denials::Denials;
 use super::exceptions::{EXCEPTION_SPAN, Exceptions};
 use super::kinds::DocumentKinds;
@@ -51,6 +52,8 @@ impl PolicySet {
             return Err(errors);
         }
         let kinds = DocumentKinds::of(rules.iter().map(|rule| &rule.document));
+        // Before the index takes their patterns.
+        let coverage = Coverage::of(rules.iter().map(|rule| &rule.document), &documents.exceptions);
         let index = Index::new(rules.iter_mut().map(|rule| scope(&mut rule.document)).collect());
         let denials = Denials::new(documents.deny_lists);
         let exceptions = Exceptions::new(documents.exceptions, EXCEPTION_SPAN);
@@ -62,6 +65,7 @@ impl PolicySet {
             exceptions,
             index,
             kinds,
+            coverage,
             mode: Mode::Enforce,
             documents_generation: Arc::clone(&generation),
             generation,

@@ -90,6 +90,11 @@ impl Exceptions {
         })
     }
 
+    /// Whether the one of this number counts at this time.
+    pub(in crate::policy) fn counts_now(&self, number: usize, now: Timestamp) -> bool {
+        self.documents.get(number).is_some_and(|exception| self.counts(exception, now))
+    }
+
     fn counts(&self, exception: &Exception, now: Timestamp) -> bool {
         match standing(exception.expires, now, self.span) {
             Standing::InForce | Standing::EndsSoon => true,

@@ -3,6 +3,7 @@
 
 pub(super) mod applicable;
 mod build;
+mod coverage;
 pub(super) mod denials;
 pub(super) mod exceptions;
 pub(super) mod kinds;
@@ -26,6 +27,7 @@ use super::sanitize::{bounded, escaped};
 use super::scope::document_set::DocumentSet;
 use crate::verify::Part;
 use applicable::{Applicable, Index};
+use coverage::Coverage;
 use denials::Denials;
 use exceptions::Exceptions;
 use kinds::DocumentKinds;
@@ -56,6 +58,7 @@ pub struct PolicySet {
     pub(super) exceptions: Exceptions,
     pub(super) index: Index,
     pub(super) kinds: DocumentKinds,
+    coverage: Coverage,
     mode: Mode,
     /// Of the documents alone.
     documents_generation: Arc<str>,

@@ -47,6 +47,13 @@ impl PolicySet {
         self.made(applicable) && self.exceptions.in_force(applicable.exceptions(), now).is_some()
     }
 
+    /// Whether nothing that matched demands anything, and no exception that did counts at this time:
+    /// then nothing may be asked of a registry, also where an exception has named it and has ended.
+    #[must_use]
+    pub fn is_unmatched(&self, applicable: &Applicable, now: Timestamp) -> bool {
+        !applicable.demands() && !self.is_excepted(applicable, now)
+    }
+
     /// What there is to say of the exceptions at this time: which end soon, and which admit nothing.
     #[must_use]
     pub fn exception_notices(&self, now: Timestamp) -> Vec<ExceptionNotice> {

@@ -1,5 +1,7 @@
 //! What of a policy lets images run without proof, in words for people who should know.
 
+use jiff::Timestamp;
+
 use crate::policy::document::action::Action;
 use crate::policy::sanitize::{bounded, escaped};
 use crate::policy::set::{PolicySet, Rule, Unmatched};
@@ -35,28 +37,31 @@ impl PolicySet {
         sentences
     }
 
-    /// Whether no image has to prove anything, and by what; none where some images have to, or
-    /// where every image is refused.
+    /// Whether no image has to prove anything at this time, or only those that policies name, and by
+    /// what; none where every image has to, or is refused.
     #[must_use]
-    pub fn admits_everything(&self) -> Option<AdmitsEverything> {
+    pub fn admits_everything(&self, now: Timestamp) -> Option<AdmitsEverything> {
         if self.observes() {
             return Some(AdmitsEverything::Observes);
         }
-        let demands = |rule: &Rule| !rule.document.is_permissive() && !rule.document.only_denies;
-        if self.rules.iter().any(demands) {
-            return None;
+        if !self.rules.iter().any(|rule| rule.document.demands()) {
+            return match self.unmatched {
+                Unmatched::Admit => Some(AdmitsEverything::Unmatched),
+                Unmatched::Deny => {
+                    let admits = |rule: &Rule| !rule.document.only_denies;
+                    self.rules.iter().any(admits).then_some(AdmitsEverything::Policies)
+                }
+            };
         }
-        match self.unmatched {
-            Unmatched::Admit => Some(AdmitsEverything::Unmatched),
-            Unmatched::Deny => {
-                let admits = |rule: &Rule| !rule.document.only_denies;
-                self.rules.iter().any(admits).then_some(AdmitsEverything::Policies)
-            }
+        if self.coverage.is_excepted(|number| self.exceptions.counts_now(number, now)) {
+            return Some(AdmitsEverything::Exceptions);
         }
+        let is_open = self.unmatched == Unmatched::Admit && !self.coverage.is_general;
+        is_open.then_some(AdmitsEverything::Rest)
     }
 }
 
-/// Why no image has to prove anything.
+/// Why no image has to prove anything, or only those that policies name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AdmitsEverything {
     /// The set observes: nothing is refused.
@@ -65,6 +70,11 @@ pub enum AdmitsEverything {
     Unmatched,
     /// Every policy accepts anything or only warns.
     Policies,
+    /// Exceptions cover whatever policies ask proof of.
+    Exceptions,
+    /// What no policy matches is admitted, and no policy that enforces is about every image: any
+    /// other name gets an image through.
+    Rest,
 }
 
 fn named<'r>(rules: impl Iterator<Item = &'r Rule>) -> Option<String> {
@@ -99,21 +109,81 @@ mod tests {
         PolicySet::build(documents, Material::default(), unmatched).unwrap()
     }
 
+    fn now() -> jiff::Timestamp {
+        "2026-01-15T00:00:00Z".parse().unwrap()
+    }
+
+    /// A policy for these images with more in its `spec`, and exceptions for those.
+    fn scoped(images: &str, more: &str, excepted: &[&str], unmatched: Unmatched) -> PolicySet {
+        let digest = "a".repeat(64);
+        let mut text = format!(
+            "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: p}}\nspec: {{images: \
+             [{images}]{more}, require: {{digest: {{anyOf: [\"sha256:{digest}\"]}}}}}}\n"
+        );
+        for (number, spec) in excepted.iter().enumerate() {
+            text += &format!(
+                "---\napiVersion: sealgate/v1\nkind: Exception\nmetadata: {{name: e{number}}}\nspec: \
+                 {{images: [{spec}, expires: 2026-02-01T00:00:00Z, owner: o, reason: r}}\n"
+            );
+        }
+        let file = PolicyFile { name: "p.yaml".to_owned(), bytes: text.into_bytes() };
+        let documents = Documents::parse(&[file]).unwrap();
+        PolicySet::build(documents, Material::default(), unmatched).unwrap()
+    }
+
+    #[test]
+    fn one_policy_for_some_images_does_not_hide_that_all_others_are_admitted() {
+        let says =
+            |images, more| scoped(images, more, &[], Unmatched::Admit).admits_everything(now());
+        assert_eq!(says("\"**\"", ""), None);
+        for (images, more) in [
+            ("a.test/**", ""),
+            ("\"*.test/**\"", ""),
+            ("\"**\"", ", namespaces: [prod]"),
+            ("\"**\"", ", exclude: [a.test/b]"),
+        ] {
+            assert_eq!(says(images, more), Some(AdmitsEverything::Rest), "{images}{more}");
+        }
+    }
+
+    #[test]
+    fn exceptions_for_all_that_asks_for_proof_leave_nothing_to_prove() {
+        let says = |excepted: &[&str], at: &str| {
+            let set = scoped("a.test/prod/**, a.test/x", "", excepted, Unmatched::Deny);
+            set.admits_everything(at.parse().unwrap())
+        };
+        let all = Some(AdmitsEverything::Exceptions);
+        let during = "2026-01-15T00:00:00Z";
+        assert_eq!(says(&["a.test/**]"], during), all);
+        assert_eq!(says(&["a.test/prod/**]", "a.test/x]"], during), all);
+        assert_eq!(says(&["a.test/prod/**, a.test/x]"], during), all);
+        assert_eq!(says(&["a.test/**]"], "2026-02-01T00:00:00Z"), None, "it has ended");
+        for excepted in [
+            vec!["a.test/prod/**]"],
+            vec!["a.test/prod/b/**, a.test/x]"],
+            vec!["a.test/**], namespaces: [prod]"],
+            vec!["a.test/**], exclude: [a.test/x]"],
+            vec!["b.test/**]"],
+        ] {
+            assert_eq!(says(&excepted, during), None, "{excepted:?}");
+        }
+    }
+
     #[test]
     fn a_set_that_never_asks_for_proof_says_so() {
         let digest = format!("{{digest: {{anyOf: [\"sha256:{}\"]}}}}", "a".repeat(64));
         let anything = "{insecureAcceptAnything: true}";
         let says = |documents: &[(&str, &str, &str)], unmatched| {
-            set(documents, unmatched).admits_everything()
+            set(documents, unmatched).admits_everything(now())
         };
         let strict = [("strict", "enforce", &*digest), ("open", "enforce", anything)];
         let lax = [("soft", "warn", &*digest), ("open", "enforce", anything)];
-        assert_eq!(says(&strict, Unmatched::Admit), None);
+        assert_eq!(says(&strict, Unmatched::Admit), Some(AdmitsEverything::Rest));
         assert_eq!(says(&strict, Unmatched::Deny), None);
         assert_eq!(says(&lax, Unmatched::Admit), Some(AdmitsEverything::Unmatched));
         assert_eq!(says(&lax, Unmatched::Deny), Some(AdmitsEverything::Policies));
         let observing = set(&strict, Unmatched::Deny).in_mode(crate::policy::Mode::Observe);
-        assert_eq!(observing.admits_everything(), Some(AdmitsEverything::Observes));
+        assert_eq!(observing.admits_everything(now()), Some(AdmitsEverything::Observes));
         // Then nothing runs at all.
         assert_eq!(says(&[], Unmatched::Deny), None);
         assert_eq!(says(&[], Unmatched::Admit), Some(AdmitsEverything::Unmatched));

@@ -46,6 +46,8 @@ fn an_exception_counts_until_its_end_and_says_so() {
     let set = set(&(policy(BUILD) + &exception(", namespaces: [prod]")), &[("build.pub", &key)]);
     let image = subject(IMAGE, &digest("image"));
     let permit = excepted(judged(&set, &image, "prod", "2026-01-31T23:59:59Z"));
+    let applicable = set.applicable(&image.name, &in_namespace("prod"));
+    assert!(!set.is_unmatched(&applicable, ENDS.parse().unwrap()), "a policy matches it too");
     assert_eq!(permit.valid_until(), Some(ENDS.parse().unwrap()));
     let used = permit.report().exception.clone().unwrap();
     assert_eq!((used.exception.as_str(), used.owner.as_str()), ("hotfix", "payments"));
@@ -227,6 +229,16 @@ impl World {
         };
         (word, !applicable.is_empty())
     }
+}
+
+/// Attack E10: what an exception named that has ended is a host like any other that no policy names.
+#[test]
+fn attack_e10_an_exception_that_has_ended_matches_nothing_more() {
+    let set = set(&exception("").replacen("---\n", "", 1), &[]);
+    let applicable = set.applicable(&subject(IMAGE, &digest("image")).name, &in_namespace("prod"));
+    let at = |time: &str| set.is_unmatched(&applicable, time.parse().unwrap());
+    assert!(!at("2026-01-31T23:59:59Z"));
+    assert!(at(ENDS), "no registry is asked for it");
 }
 
 fn documents() -> impl Strategy<Value = Vec<String>> {

@@ -1,5 +1,5 @@
 //! The image of pods' sandboxes: brought pinned and named before containerd would resolve its name
-//! by itself (fact C9), judged as any local image is, and the proof that a sandbox was made of it.
+//! by itself (fact C9), and judged as any local image is.
 //!
 //! It is the node's choice, not the pod's; a policy must match it like any other image. It is
 //! judged from evidence on this node where there is some, so that a registry that does not answer
@@ -8,17 +8,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ask::{Call, LocalImageRequest, PullRequest};
-use super::{Gate, LocalPermit, PullTarget, Refusal};
+use crate::cri::ask::{Call, LocalImageRequest, PullRequest};
+use crate::cri::tag_naming::SandboxTurn;
+use crate::cri::{Gate, LocalPermit, PullTarget, Refusal};
 use crate::decision::timing::Timings;
 use crate::evidence::Pod;
+use crate::image::Reference;
 use crate::policy::PolicySet;
 
 /// Longest pull of a sandbox image, which has less than a MiB.
 const PULL_MAX: Duration = Duration::from_secs(120);
 
 /// What a sandbox is to be made of, and for which pod.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SandboxRequest {
     /// The image as containerd's configuration has it.
     pub image: String,
@@ -61,6 +63,19 @@ impl Gate {
         set: &Arc<PolicySet>,
         timings: &mut Timings,
     ) -> Result<LocalPermit, Refusal> {
+        self.admit_sandbox_in_turn(ask, set, timings).await.map(|(permit, _turn)| permit)
+    }
+
+    /// The same; the gate does not move the image's tag as long as the turn is held.
+    ///
+    /// # Errors
+    /// The same.
+    pub(in crate::cri) async fn admit_sandbox_in_turn(
+        self: &Arc<Self>,
+        ask: &SandboxRequest,
+        set: &Arc<PolicySet>,
+        timings: &mut Timings,
+    ) -> Result<(LocalPermit, Option<SandboxTurn>), Refusal> {
         let decided = self.decide_on_sandbox(ask, set, timings).await;
         decided.map_err(|why| Refusal::Sandbox { image: ask.image.clone(), why: Box::new(why) })
     }
@@ -70,24 +85,38 @@ impl Gate {
         ask: &SandboxRequest,
         set: &Arc<PolicySet>,
         timings: &mut Timings,
-    ) -> Result<LocalPermit, Refusal> {
+    ) -> Result<(LocalPermit, Option<SandboxTurn>), Refusal> {
+        let mut turn = self.turn_of_sandbox(&ask.image).await;
         let mut image = timings.time("identify", self.runtime.identify(&ask.image)).await?;
         if image.is_none() {
+            // Bringing it gives it its tag.
+            drop(turn);
             timings.time("bring", self.bring_sandbox_image(ask)).await?;
+            turn = self.turn_of_sandbox(&ask.image).await;
             image = timings.time("identify", self.runtime.identify(&ask.image)).await?;
         }
         let image = image.ok_or_else(|| Refusal::NotPresent { image: ask.image.clone() })?;
         // Boxed, since it is many times larger than all that is around it.
-        Box::pin(self.admit_local(&ask.local(image.id.as_str()), set, timings)).await
+        let local = ask.local(image.id.as_str());
+        Ok((Box::pin(self.admit_local(&local, set, timings)).await?, turn))
+    }
+
+    /// None for an image that has no tag which could move.
+    async fn turn_of_sandbox(&self, image: &str) -> Option<SandboxTurn> {
+        let name = Reference::parse(image).ok()?.tag_name()?;
+        Some(self.naming.turn_of_sandbox(&name).await)
     }
 
     /// Pulls the image as a PullImage would be: decided on, pinned, proven, named. One at a time:
-    /// all pods of a node that starts wait for the same. Whoever stops waiting stops nothing.
+    /// all pods of a node that starts wait for the same, each no longer than its own deadline, so
+    /// that as many wait as there are calls. Whoever stops waiting stops no pull that has begun.
     async fn bring_sandbox_image(self: &Arc<Self>, ask: &SandboxRequest) -> Result<(), Refusal> {
         let (image, pod, deadline) = (ask.image.clone(), ask.pod.clone(), ask.deadline);
         let gate = Arc::clone(self);
+        let until = tokio::time::Instant::from_std(deadline);
         let bringing = tokio::spawn(async move {
-            let _turn = gate.sandbox_pull.lock().await;
+            let turn = tokio::time::timeout_at(until, gate.sandbox_pull.lock()).await;
+            let _turn = turn.map_err(|_| Refusal::Deadline)?;
             if gate.runtime.identify(&image).await?.is_some() {
                 return Ok(());
             }
@@ -102,7 +131,6 @@ impl Gate {
             gate.pin_sandbox_image(target).await;
             Ok(())
         });
-        let until = tokio::time::Instant::from_std(deadline);
         match tokio::time::timeout_at(until, bringing).await {
             Ok(Ok(brought)) => brought,
             Ok(Err(_)) => Err(Refusal::Lost),
@@ -122,34 +150,6 @@ impl Gate {
         if let Err(error) = pinned {
             tracing::warn!(image = name, %error, "the sandbox image could not be pinned; the \
                 kubelet may remove it when the disk is full");
-        }
-    }
-
-    /// Proves that a sandbox was made of the image that was decided on.
-    ///
-    /// # Errors
-    /// [`Refusal::Sandbox`] when it was not, or when that could not be seen. It must not go on
-    /// running: [`Gate::remove_sandbox`].
-    pub async fn prove_sandbox(
-        &self,
-        id: &str,
-        (image, permit): (&str, &LocalPermit),
-    ) -> Result<(), Refusal> {
-        let proven = self.runtime.prove_sandbox(id, permit.content().chain_id()).await;
-        let created = proven.map_err(|error| Refusal::Sandbox {
-            image: image.to_owned(),
-            why: Box::new(error.into()),
-        })?;
-        self.made.note_sandbox(id, created);
-        Ok(())
-    }
-
-    /// Stops and removes a sandbox that could not be proven.
-    pub async fn remove_sandbox(&self, id: &str) {
-        self.made.note_removed(id, self.clock().unix());
-        if let Err(error) = self.runtime.remove_sandbox(id).await {
-            tracing::error!(sandbox = id, %error, "a sandbox that was not proven could not be \
-                removed");
         }
     }
 }
