@@ -192,7 +192,8 @@ impl Runtime {
         if target == *image.target() || target == *image.manifest() {
             return Ok(());
         }
-        match self.prove_content(&target, image.id()).await {
+        // Boxed, since it is many times larger than all that is around it.
+        match Box::pin(self.prove_content(&target, image.id())).await {
             Ok(_same) => Ok(()),
             Err(ProofError::NotThisImage { target, id }) => {
                 Err(ProofError::ImageDiffers { expected: id, got: target })

@@ -144,6 +144,11 @@ impl House {
         (self.image.digest().to_string(), self.image.id().to_string())
     }
 
+    /// What the snapshot of a container of the image is made from.
+    pub fn parent(&self) -> String {
+        Digest::of(&self.image.layers[0]).to_string()
+    }
+
     /// How often the runtime was called so.
     pub fn reached(&self, path: &str) -> usize {
         self.standin.paths().iter().filter(|reached| *reached == path).count()

@@ -54,9 +54,16 @@ fn keep(house: &House, of: Of) {
         }),
     );
     if let Of::AnotherImage = of {
-        let info = snapshots::Info { parent: "sha256:another".to_owned(), ..Default::default() };
-        let stat = snapshots::StatSnapshotResponse { info: Some(info) }.encode_to_vec();
-        house.standin.script(STAT, Arc::new(move |_| Ok(stat.clone())));
+        let own = house.parent();
+        house.standin.script(
+            STAT,
+            Arc::new(move |message| {
+                let asked = snapshots::StatSnapshotRequest::decode(message).unwrap().key;
+                let parent = if asked == KEPT { "sha256:another".to_owned() } else { own.clone() };
+                let info = Some(snapshots::Info { parent, ..Default::default() });
+                Ok(snapshots::StatSnapshotResponse { info }.encode_to_vec())
+            }),
+        );
     }
     shown(house, "");
 }

@@ -186,7 +186,8 @@ async fn finish(
 ) -> RecordedAnswer {
     let response = decode::<RunPodSandboxResponse>(reply.message());
     let proven = match &response {
-        Ok(made) => prove((calls, policy), decided, &made.pod_sandbox_id).await,
+        // Boxed, since it is many times larger than all that is around it.
+        Ok(made) => Box::pin(prove((calls, policy), decided, &made.pod_sandbox_id)).await,
         Err(refusal) => Err(refusal.clone()),
     };
     let refusal = match remember(calls, proven).await {

@@ -64,7 +64,7 @@ impl Gate {
         let of = |why: Refusal| Refusal::Sandbox { image: image.to_owned(), why: Box::new(why) };
         let found = self.runtime.container(id).await.map_err(|error| of(error.into()))?;
         let sandbox = found.ok_or_else(|| of(missing(id)))?;
-        match self.runtime.prove_sandbox(&sandbox, permit.content()).await {
+        match Box::pin(self.runtime.prove_sandbox(&sandbox, permit.content())).await {
             Ok(()) => {
                 self.made.note_sandbox(id, sandbox.created);
                 Ok(None)
@@ -73,7 +73,7 @@ impl Gate {
                 tracing::warn!(sandbox = id, image, made_of = sandbox.image, %error, "containerd \
                     made a sandbox of another image than its configuration names; judging that one");
                 let made_of = sandbox.image.clone();
-                self.judge_made((&sandbox, &made_of), judging, timings).await.map(Some)
+                Box::pin(self.judge_made((&sandbox, &made_of), judging, timings)).await.map(Some)
             }
             Err(error) => Err(of(error.into())),
         }
@@ -103,7 +103,8 @@ impl Gate {
                 (_, None) => false,
             };
             if may_be_it {
-                let judged = self.judge_made((sandbox, configured), judging, timings).await;
+                let judging_it = self.judge_made((sandbox, configured), judging, timings);
+                let judged = Box::pin(judging_it).await;
                 let is_another = matches!(&judged, Err(refusal) if matches!(
                     refusal.cause(), Refusal::Differs(error) if is_of_another(error)));
                 if !(is_gone && is_another) {
@@ -111,7 +112,7 @@ impl Gate {
                 }
             }
         }
-        self.judge_made((sandbox, &sandbox.image), judging, timings).await
+        Box::pin(self.judge_made((sandbox, &sandbox.image), judging, timings)).await
     }
 
     /// Judges an image, which is brought where the node has it no more, and proves that the sandbox
@@ -125,7 +126,7 @@ impl Gate {
         let Judging { set, deadline } = judging;
         let ask = SandboxRequest { image: image.to_owned(), pod: sandbox.pod.clone(), deadline };
         let permit = Box::pin(self.admit_sandbox(&ask, set, timings)).await?;
-        let proving = self.runtime.prove_sandbox(sandbox, permit.content());
+        let proving = Box::pin(self.runtime.prove_sandbox(sandbox, permit.content()));
         let proven = timings.time("prove", proving).await;
         proven.map_err(|error| Refusal::Sandbox {
             image: image.to_owned(),
