@@ -4,7 +4,8 @@ use super::terminal::gate::{ask_daemon, print_enforcing, uptime};
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{
-    Answer, AuditStatus, ConnectionStatus, EvidenceStatus, NriStatus, Request, Status, TrustStatus,
+    Answer, AuditStatus, ConnectionStatus, EvidenceStatus, NriStatus, Request, SandboxStatus,
+    Status, TrustStatus,
 };
 
 /// Asks the gate and prints its answer; 1 when something needs a person.
@@ -75,6 +76,7 @@ fn print(status: &Status, screen: &mut Screen) {
         (None, None) => "unknown".to_owned(),
     };
     screen.line(&format!("runtime  {} on {}", state, plain(&runtime.socket)));
+    print_sandbox(&status.sandbox, screen);
     print_nri(&status.nri, screen);
     print_connections(&status.connections, screen);
     print_audit(&status.audit, screen);
@@ -111,6 +113,20 @@ fn print_audit(audit: &AuditStatus, screen: &mut Screen) {
             "         {warn} {late} records were late since the start, {waiting} wait for the disk"
         ));
     }
+}
+
+fn print_sandbox(sandbox: &SandboxStatus, screen: &mut Screen) {
+    let state = match (&sandbox.image, &sandbox.error) {
+        (Some(image), _) => {
+            format!("{}, {}", plain(image), screen.tone(Tone::Good, "admitted"))
+        }
+        (None, Some(error)) => {
+            let bad = screen.tone(Tone::Bad, "pods may not start:");
+            format!("{bad} {}", plain(error))
+        }
+        (None, None) => "not looked at yet".to_owned(),
+    };
+    screen.line(&format!("sandbox  {state}"));
 }
 
 fn print_nri(nri: &NriStatus, screen: &mut Screen) {

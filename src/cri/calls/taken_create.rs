@@ -14,7 +14,7 @@ use crate::policy::PolicySet;
 
 /// When it is looked whether the other container is there: the runtime asks about one before it
 /// keeps it, and one whose creation failed is never there.
-const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(4)];
+const LOOK_AFTER: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(4)];
 
 /// What the runtime answered to a create.
 pub(super) enum MadeAnswer {
@@ -55,7 +55,7 @@ impl Calls {
 }
 
 async fn look(gate: &Gate, id: &str) -> Option<Container> {
-    for pause in LOOKS {
+    for pause in LOOK_AFTER {
         tokio::time::sleep(pause).await;
         match gate.runtime().container(id).await {
             Ok(Some(found)) => return Some(found),
