@@ -224,7 +224,8 @@ impl Sweeper {
             return None;
         }
         let (image, rest) = permits.split_first()?;
-        let made = CreatedContainer { id: &subject.row.id, image, volumes: volumes(subject, rest) };
+        let volumes = volumes(subject, rest);
+        let made = CreatedContainer { id: &subject.row.id, image, sandbox: None, volumes };
         self.gate.verify_container(&made).await.err()
     }
 
