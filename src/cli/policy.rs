@@ -1,5 +1,6 @@
 //! `sealgate policy`: each verb stands in a file of its own.
 
 pub(super) mod check;
+pub(super) mod import;
 mod next_step;
 pub(super) mod observed;
