@@ -94,7 +94,9 @@ fn found(stage: &Stage, done: &str) -> Outcome {
 async fn changes(stage: &Stage) -> Outcome {
     until("both changes are on record", || async {
         let findings = stage.findings();
-        let of = |code| findings.iter().filter(|finding| finding["reason"]["code"] == code).count();
+        let of = |code: &str| {
+            findings.iter().filter(|finding| finding["reason"]["code"] == code).count()
+        };
         ["tripwire-lost", "tripwire-connected"].map(of) == [1, 1]
     })
     .await
