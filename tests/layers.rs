@@ -261,6 +261,10 @@ const PARTS: &[(&str, &[Part])] = &[
             ("set", &["document", "requirement", "sanitize", "scope", "syntax"]),
             ("lint", &["document", "position", "requirement", "scope", "set", "syntax"]),
             ("evaluate", &["condition", "document", "requirement", "sanitize", "set"]),
+            (
+                "explain",
+                &["condition", "document", "evaluate", "requirement", "sanitize", "scope", "set"],
+            ),
         ],
     ),
     ("proxy", &[("connection", &[]), ("grpc", &[]), ("methods", &["."]), ("wire", &["."])]),

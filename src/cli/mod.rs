@@ -181,6 +181,15 @@ enum PolicyCommand {
             kustomize build policies | sealgate policy check -"
     )]
     Check(policy::check::Options),
+    /// Of every policy whether it is about an image and by which field, what those that are ask,
+    /// where signatures would be looked for, and what it comes to. For a person who was refused.
+    ///
+    /// Asks no registry: whether the image has what is asked, sealgate verify says. Exit code 1
+    /// where nothing that is signed could admit it, or the files are faulty.
+    #[command(after_help = "Examples:\n  sealgate policy explain --namespace prod-eu \
+            registry.example.com/prod/app:1.2\n  sealgate policy explain --policies ./policies \
+            --keys ./keys registry.example.com/prod/app")]
+    Explain(policy::explain::Options),
     /// What would break if the gate enforced: every call that it let through in observe mode, by
     /// image and reason, with what to do about it.
     ///
@@ -314,6 +323,9 @@ fn run_without_settings(cli: &Cli, screen: &mut Screen) -> Option<Exit> {
         Command::Policy(PolicyCommand::Import(options)) => {
             Some(policy::import::run(options, screen))
         }
+        Command::Policy(PolicyCommand::Explain(options)) => {
+            Some(policy::explain::run(options, &cli.config, screen))
+        }
         Command::Run
         | Command::Verify(_)
         | Command::Policy(PolicyCommand::Observed(_))
@@ -355,6 +367,9 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
         Command::VerifyBundle(options) => verify_bundle::run(&options, screen),
         Command::Policy(PolicyCommand::Check(options)) => {
             policy::check::run(&options, path, screen)
+        }
+        Command::Policy(PolicyCommand::Explain(options)) => {
+            policy::explain::run(&options, path, screen)
         }
         Command::Policy(PolicyCommand::Observed(options)) => {
             policy::observed::run(&options, settings, screen)

@@ -1,6 +1,8 @@
 //! `sealgate policy`: each verb stands in a file of its own.
 
 pub(super) mod check;
+pub(super) mod explain;
 pub(super) mod import;
 mod next_step;
 pub(super) mod observed;
+mod settings;

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::policy::{
-    Documents, DocumentsReader, FILE_MAX, Material, Mode, ParsedFile, PolicyFile, PolicySet,
-    Unmatched,
+    Documents, DocumentsReader, FILE_MAX, Material, Mode, ParsedFile, Patterns, PolicyFile,
+    PolicySet, Unmatched,
 };
 use crate::verify::{PublicKey, TrustRoot};
 use files::Owners;
@@ -140,9 +140,36 @@ pub fn load_with(
     trust: &TrustOptions,
     candidate: Option<&Candidate<'_>>,
 ) -> Result<Loaded, LoadError> {
+    load_as((options, trust), candidate, Owners::NobodyElse, &mut |_: &Documents| ())
+}
+
+/// The same, with the patterns of the documents, by which is explained what matches. Where the
+/// files are not those that decide on this node, anybody may write them.
+///
+/// # Errors
+/// [`LoadError`] with every problem that was found.
+pub fn load_with_patterns(
+    options: &Options,
+    trust: &TrustOptions,
+    is_in_force: bool,
+) -> Result<(Loaded, Patterns), LoadError> {
+    let owners = if is_in_force { Owners::NobodyElse } else { Owners::Anybody };
+    let mut patterns = Patterns::default();
+    let mut keep = |documents: &Documents| patterns = documents.patterns();
+    let loaded = load_as((options, trust), None, owners, &mut keep)?;
+    Ok((loaded, patterns))
+}
+
+fn load_as(
+    (options, trust): (&Options, &TrustOptions),
+    candidate: Option<&Candidate<'_>>,
+    owners: Owners,
+    inspect: &mut dyn FnMut(&Documents),
+) -> Result<Loaded, LoadError> {
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
-    let reader = policy_files(&options.policies, candidate, (&mut problems, &mut warnings));
+    let told = (&mut problems, &mut warnings);
+    let reader = policy_files((&options.policies, owners), candidate, told);
     let documents = match reader.finish() {
         Ok(documents) if problems.is_empty() => documents,
         Ok(_) => return Err(LoadError { problems }),
@@ -159,13 +186,14 @@ pub fn load_with(
     }
     warnings.extend(documents.notes().iter().cloned().map(Warning::Odd));
     let material = Material {
-        keys: keys(&documents, (&options.keys, Owners::NobodyElse), &mut problems),
-        files: certificates(&documents, (&options.keys, Owners::NobodyElse), &mut problems),
+        keys: keys(&documents, (&options.keys, owners), &mut problems),
+        files: certificates(&documents, (&options.keys, owners), &mut problems),
         roots: trust_roots(&documents, trust, &mut problems),
     };
     if !problems.is_empty() {
         return Err(LoadError { problems });
     }
+    inspect(&documents);
     let roots = material.roots.keys().cloned().collect();
     match PolicySet::build(documents, material, options.unmatched) {
         Ok(policies) => {
@@ -184,12 +212,12 @@ pub fn load_with(
 /// Reads the files of the policy folder, in the order of their names. Their bytes are let go as
 /// they are read: only what they say is held.
 fn policy_files(
-    folder: &Path,
+    (folder, owners): (&Path, Owners),
     candidate: Option<&Candidate<'_>>,
     (problems, warnings): (&mut Vec<Problem>, &mut Vec<Warning>),
 ) -> DocumentsReader {
     let mut reader = DocumentsReader::default();
-    let mut names = match files::names(folder, FILES_MAX) {
+    let mut names = match files::names_of(folder, FILES_MAX, owners) {
         Ok(names) => names,
         Err(fault) => {
             problems.push(Problem::File { file: folder.to_owned(), fault });
@@ -211,7 +239,7 @@ fn policy_files(
     }
     let mut total = 0usize;
     for batch in paths.chunks(BATCH) {
-        for (file, parsed) in batch.iter().zip(parsed(batch, candidate)) {
+        for (file, parsed) in batch.iter().zip(parsed((batch, owners), candidate)) {
             let left = TOTAL_MAX.saturating_sub(total);
             match parsed {
                 Ok(parsed) if parsed.length() > left => {
@@ -237,7 +265,7 @@ fn is_policy(path: &Path) -> bool {
 
 /// The policy files at these paths, in their order, read side by side.
 fn parsed(
-    paths: &[PathBuf],
+    (paths, owners): (&[PathBuf], Owners),
     candidate: Option<&Candidate<'_>>,
 ) -> Vec<Result<ParsedFile, FileFault>> {
     let next = AtomicUsize::new(0);
@@ -250,7 +278,7 @@ fn parsed(
             let written = candidate
                 .filter(|candidate| path.file_name().is_some_and(|name| name == candidate.name))
                 .and_then(|candidate| candidate.bytes.clone());
-            let file = written.map_or_else(|| files::read(path, FILE_MAX), Ok);
+            let file = written.map_or_else(|| files::read_of(path, FILE_MAX, owners), Ok);
             let file =
                 file.map(|bytes| PolicyFile { name: path.to_string_lossy().into_owned(), bytes });
             read.push((number, file.map(|file| file.parse())));

@@ -69,6 +69,7 @@ mod condition;
 mod deny_file;
 mod document;
 mod evaluate;
+mod explain;
 mod lint;
 mod position;
 mod requirement;
@@ -94,6 +95,9 @@ pub use crate::policy::evaluate::report::{
 };
 pub use crate::policy::evaluate::signer::{
     CertificateInfo, LogEntryInfo, SignedAt, Signer, SignerId,
+};
+pub use crate::policy::explain::{
+    Asked, Conclusion, Deciding, ExplainedDocument, ExplainedException, Explanation, Patterns,
 };
 pub use crate::policy::lint::located;
 pub use crate::policy::position::Position;

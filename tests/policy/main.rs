@@ -13,6 +13,7 @@
 )]
 
 mod bounds;
+mod explaining;
 mod forms;
 
 use std::collections::BTreeSet;

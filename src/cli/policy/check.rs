@@ -7,15 +7,16 @@ mod github;
 mod sarif;
 mod text;
 
-use std::io::{ErrorKind, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
+use super::settings::settings;
 use crate::cli::node;
 use crate::cli::terminal::screen::{Exit, Output, Screen};
-use crate::config::{self, ConfigError, Settings};
+use crate::config::Settings;
 use crate::loader::{Check, CheckSource, Checked, Remark, Severity};
 use crate::policy::{FILE_MAX, PolicyFile};
 use crate::{daemon, doctor, registry};
@@ -60,13 +61,14 @@ struct Answer<'a> {
 
 /// Reads everything as the gate would and says what is wrong where.
 pub(in crate::cli) fn run(options: &Options, config: &Path, screen: &mut Screen) -> Exit {
-    let (settings, is_configured) = match settings(options, config) {
-        Ok(settings) => settings,
-        Err(error) => {
-            screen.complain(&error.to_string());
-            return Exit::Unable;
-        }
-    };
+    let (settings, is_configured) =
+        match settings(config, !options.paths.is_empty() && !options.node) {
+            Ok(settings) => settings,
+            Err(error) => {
+                screen.complain(&error.to_string());
+                return Exit::Unable;
+            }
+        };
     let sources = match sources(options, &settings) {
         Ok(sources) => sources,
         Err(why) => {
@@ -97,21 +99,6 @@ pub(in crate::cli) fn run(options: &Options, config: &Path, screen: &mut Screen)
     }
     say(&checked, is_in_force, screen);
     if checked.is_sound() { Exit::Done } else { Exit::Refused }
-}
-
-/// The configuration, and whether there is one. Paths need none.
-fn settings(options: &Options, config: &Path) -> Result<(Settings, bool), ConfigError> {
-    match config::load(config) {
-        Ok(settings) => Ok((settings, true)),
-        Err(ConfigError::Read { path, kind: ErrorKind::NotFound })
-            if path == Path::new(config::DEFAULT_PATH)
-                && !options.paths.is_empty()
-                && !options.node =>
-        {
-            Ok((Settings::default(), false))
-        }
-        Err(error) => Err(error),
-    }
 }
 
 fn sources(options: &Options, settings: &Settings) -> std::io::Result<Vec<CheckSource>> {

@@ -90,16 +90,28 @@ fn is_attested_below(leaf: &Leaf, failure: &Failure, subject: &Subject) -> bool 
     by_digest && is_none && matches!(leaf.demand, Demand::Attestation { .. })
 }
 
+/// What is not there.
 fn wanted(leaf: &Leaf, trust: &LeafTrust) -> String {
+    let missing = if leaf.asks_for_signature() { "no" } else { "none of" };
+    format!("{missing} {}", named_demand(leaf, trust))
+}
+
+/// What a requirement asks, before anything was looked at.
+pub(in crate::policy) fn asked(leaf: &Leaf, trust: &LeafTrust) -> String {
+    let one_of = if leaf.asks_for_signature() { "" } else { "one of " };
+    format!("{one_of}{}", named_demand(leaf, trust))
+}
+
+fn named_demand(leaf: &Leaf, trust: &LeafTrust) -> String {
     match &leaf.demand {
-        Demand::Digest(digests) => format!("none of the {} digests listed", digests.len()),
+        Demand::Digest(digests) => format!("the {} digests listed", digests.len()),
         Demand::Signature { attestor, .. } => {
-            format!("no {} by {}", attestor.kind.signature(), whom(attestor, trust))
+            format!("{} by {}", attestor.kind.signature(), whom(attestor, trust))
         }
         Demand::Attestation { attestor, constraint } => {
             let types = constraint.predicate_types.join(" or ");
             format!(
-                "no attestation {} by {}",
+                "attestation {} by {}",
                 bounded(escaped(&types), TYPE_SHOWN),
                 whom(attestor, trust)
             )

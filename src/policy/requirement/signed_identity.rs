@@ -9,6 +9,7 @@
 
 use crate::image::{Digest, Reference, Repository};
 
+use crate::policy::sanitize::escaped;
 use crate::policy::syntax::error::{IdentityFault, PolicyFault};
 use crate::policy::syntax::fields::{At, Reader};
 use crate::policy::syntax::yaml::Value;
@@ -86,6 +87,26 @@ impl SignedIdentity {
                 None
             }
         }
+    }
+
+    /// What the signature must name, in words; none where it is the repository that is asked for.
+    pub(in crate::policy) fn words(&self) -> Option<String> {
+        let text = match self {
+            Self::Repository => return None,
+            Self::Exact => "that names this very reference".to_owned(),
+            Self::RepoDigestOrExact => {
+                "that names this very reference, or the repository where a digest is asked for"
+                    .to_owned()
+            }
+            Self::ExactRepository(repository) => format!("that names repository {repository}"),
+            Self::ExactReference(name) => {
+                format!("that names a reference of repository {}", name.repository)
+            }
+            Self::Remap { prefix, signed_prefix } => {
+                format!("that names the image with {signed_prefix} in the place of {prefix}")
+            }
+        };
+        Some(escaped(&text))
     }
 
     /// Whether the verdict depends on the tag that is asked for.

@@ -138,6 +138,11 @@ impl Slsa {
         wanted.as_deref()
     }
 
+    /// What is written of a field.
+    pub(in crate::policy) fn written(&self, field: &str) -> Option<&str> {
+        if field == "ref" { self.reference.as_deref() } else { self.wanted(field) }
+    }
+
     /// Whether the provenance says all that is wanted.
     ///
     /// # Errors

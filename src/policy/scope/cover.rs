@@ -90,6 +90,18 @@ impl Comparison {
     }
 }
 
+/// Whether a pattern matches a name, written as `host/part/part/`.
+pub(in crate::policy) fn fits(pattern: &str, name: &str) -> bool {
+    let mut at = closed(pattern.as_bytes(), [(0, false)]);
+    for byte in name.bytes() {
+        at = step(pattern.as_bytes(), &at, byte);
+        if at.is_empty() {
+            return false;
+        }
+    }
+    ends(pattern, &at)
+}
+
 /// The bytes that tell these places apart: those that are written there, the end of a part, and one
 /// that stands nowhere.
 fn bytes(patterns: &[(&[u8], &Spots)]) -> BTreeSet<u8> {
@@ -174,6 +186,20 @@ mod tests {
             ("a.test/**/x", "a.test/**"),
         ] {
             assert!(!covers(wide, narrow), "{wide} {narrow}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_fits_a_name() {
+        for (pattern, name, is_one) in [
+            ("a.test/**", "a.test/x/y/", true),
+            ("a.test/*", "a.test/x/y/", false),
+            ("a.test/**/y", "a.test/y/", true),
+            ("a.test/*-b", "a.test/a-b/", true),
+            ("a.test/**", "a.test/", false),
+            ("**", "a.test/x/", true),
+        ] {
+            assert_eq!(fits(&encoded(pattern), name), is_one, "{pattern} {name}");
         }
     }
 

@@ -31,6 +31,11 @@ impl DocumentSet {
         }
     }
 
+    /// Whether it has this document.
+    pub(in crate::policy) fn has(&self, number: usize) -> bool {
+        self.words.get(number / BITS).is_some_and(|word| word & (1 << (number % BITS)) != 0)
+    }
+
     /// Adds what another has.
     pub(in crate::policy) fn add(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word |= other);

@@ -149,7 +149,7 @@ impl Index {
     }
 
     /// The documents that are about the pod's namespace.
-    pub(super) fn inside(&self, pod: &Pod) -> DocumentSet {
+    pub(in crate::policy) fn inside(&self, pod: &Pod) -> DocumentSet {
         let mut inside = self.everywhere.clone();
         match &pod.namespace {
             Some(namespace) => {
@@ -160,6 +160,18 @@ impl Index {
             None => inside.add(&self.enforcing),
         }
         inside
+    }
+
+    /// The documents whose images match this name, and those whose exclude does.
+    pub(in crate::policy) fn named(&self, name: &Name) -> (DocumentSet, DocumentSet) {
+        let (mut images, mut excluded) =
+            (DocumentSet::none_of(self.documents), DocumentSet::none_of(self.documents));
+        if let Some(folded) = name.repository().filter(|folded| !folded.is_reserved()) {
+            let parts = || std::iter::once(folded.host()).chain(folded.path().split('/'));
+            self.images.add_matching(parts(), &mut images);
+            self.exclude.add_matching(parts(), &mut excluded);
+        }
+        (images, excluded)
     }
 
     /// The documents that match in whatever namespace. Without a name that is every enforcing one,

@@ -67,6 +67,21 @@ impl Exceptions {
         self.span = span;
     }
 
+    /// The exceptions, in the order of the files.
+    pub(in crate::policy) fn documents(&self) -> &[Exception] {
+        &self.documents
+    }
+
+    /// What finds those that match.
+    pub(in crate::policy) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// How far ahead the end of one may be.
+    pub(in crate::policy) fn span(&self) -> SignedDuration {
+        self.span
+    }
+
     /// How many there are.
     pub(in crate::policy) fn len(&self) -> usize {
         self.documents.len()
