@@ -72,11 +72,16 @@ impl fmt::Display for Foreign {
             Self::NotationTrustPolicy => "a trust policy of notation",
             Self::Connaisseur => "a configuration of Connaisseur",
         };
-        write!(
-            f,
-            "this is {what}; the gate cannot use it as it is: write an ImagePolicy that demands the \
-             same, see sealgate-policy(5)"
-        )
+        let instead = match self {
+            Self::ClusterImagePolicy | Self::PolicyJson => {
+                "sealgate policy import turns it into documents"
+            }
+            Self::Kyverno => "sealgate policy import turns an ImageValidatingPolicy into documents",
+            Self::NotationTrustPolicy | Self::Connaisseur => {
+                "write an ImagePolicy that demands the same, see sealgate-policy(5)"
+            }
+        };
+        write!(f, "this is {what}; the gate cannot use it as it is: {instead}")
     }
 }
 
