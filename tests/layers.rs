@@ -228,6 +228,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("evidence", &["terminal"]),
             ("node", &["terminal"]),
             ("policy", &["node", "terminal"]),
+            ("trial", &["terminal", "evidence", "policy"]),
             ("audit", &["terminal"]),
             ("deny", &["evidence", "terminal"]),
         ],
@@ -240,6 +241,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("sandbox", &["."]),
             ("calls", &[".", "made", "record", "sandbox"]),
             ("watch", &[".", "made", "record"]),
+            ("subjects", &["."]),
         ],
     ),
     (

@@ -13,6 +13,7 @@ mod node;
 mod policy;
 mod status;
 mod terminal;
+mod trial;
 mod trust;
 mod verify;
 mod verify_bundle;
@@ -29,6 +30,7 @@ use node::running;
 pub use terminal::screen::{Exit, Output, Screen};
 
 use terminal::no_options::NoOptions;
+use trial::{diff, test};
 
 use crate::config::{self, Settings};
 use crate::daemon;
@@ -54,7 +56,8 @@ const CONFIG: &str = "/etc/sealgate/config.toml";
         0  admitted, or done\n  \
         1  refused, or the files are faulty\n  \
         2  unable: nothing could be decided or done\n  \
-        64 the command line is wrong"
+        64 the command line is wrong\n  \
+        65 the policies or cases that are tried are faulty"
 )]
 struct Cli {
     /// The configuration file; drop-ins are read from the folder of the same name with `.d`.
@@ -212,6 +215,25 @@ enum PolicyCommand {
             cluster-image-policy ./cips --partial"
     )]
     Import(policy::import::Options),
+    /// What would change if a candidate were in force: every decision on record, every running
+    /// container and every image of this node, judged by today's policies and by the candidate.
+    ///
+    /// Judges by the evidence on this node, with no network, and changes nothing. Exits with 1 when
+    /// something that runs or was admitted would be refused, with 2 when that cannot be told, and
+    /// with 65 when the candidate is faulty.
+    #[command(after_help = "Examples:\n  sealgate policy diff ./policies\n  sealgate policy diff \
+            ./20-production.yaml --output json | jq '.changes[] | select(.change == \"would-refuse\")'")]
+    Diff(diff::Options),
+    /// Judge cases: images with the evidence that was recorded of them, a pod and a moment, and what
+    /// the policies must say of them.
+    ///
+    /// Asks nobody, reads no clock, and needs no configuration: without one, name the folders. A case
+    /// is a YAML document (see sealgate-policy(5)); `sealgate evidence export --as-case` writes one
+    /// of what a node has. Exits with 1 when a case comes out otherwise, and with 65 when cases or
+    /// policies are faulty.
+    #[command(after_help = "Examples:\n  sealgate policy test ./cases\n  sealgate policy test \
+            ./cases --policies ./policies --keys ./keys --junit results.xml")]
+    Test(test::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -295,7 +317,7 @@ pub fn main() -> ExitCode {
     if let Some(exit) = run_without_settings(&cli, &mut screen) {
         return exit.into();
     }
-    let exit = match config::load(&cli.config) {
+    let exit = match settings(&cli) {
         Ok(mut settings) => {
             settings.registry.inherit(&daemon::environment());
             run(cli.command, &settings, &cli.config, &mut screen)
@@ -354,6 +376,15 @@ fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
     arguments
 }
 
+/// The configuration; for cases, which are about no node, the defaults where there is none.
+fn settings(cli: &Cli) -> Result<Settings, config::ConfigError> {
+    let needs_none = matches!(cli.command, Command::Policy(PolicyCommand::Test(_)));
+    if needs_none && matches!(cli.config.try_exists(), Ok(false)) {
+        return config::parse(&[]);
+    }
+    config::load(&cli.config)
+}
+
 fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) -> Exit {
     match command {
         Command::Run => match daemon::run(settings, path) {
@@ -375,6 +406,8 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
             policy::observed::run(&options, settings, screen)
         }
         Command::Policy(PolicyCommand::Import(options)) => policy::import::run(&options, screen),
+        Command::Policy(PolicyCommand::Diff(options)) => diff::run(&options, settings, screen),
+        Command::Policy(PolicyCommand::Test(options)) => test::run(&options, settings, screen),
         Command::Audit(AuditCommand::Tail(options)) => audit::tail(&options, settings, screen),
         Command::Audit(AuditCommand::Show(options)) => audit::show(&options, settings, screen),
         Command::Status => status::run(settings, screen),

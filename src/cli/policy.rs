@@ -3,6 +3,6 @@
 pub(super) mod check;
 pub(super) mod explain;
 pub(super) mod import;
-mod next_step;
+pub(super) mod next_step;
 pub(super) mod observed;
 mod settings;

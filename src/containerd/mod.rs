@@ -27,6 +27,7 @@ mod content;
 mod error;
 mod events;
 mod images;
+mod inventory;
 mod listing;
 mod on_node;
 mod options;

@@ -57,11 +57,8 @@ pub struct LocalImageRequest {
 
 /// What CreateContainer asked of a container that is there: the id that was resolved, under the
 /// pod's own word for it, and the images of its volumes.
-pub(super) fn asked_before(
-    pod: &Pod,
-    created: &CreatedWith,
-    deadline: Instant,
-) -> Vec<LocalImageRequest> {
+#[must_use]
+pub fn asked_before(pod: &Pod, created: &CreatedWith, deadline: Instant) -> Vec<LocalImageRequest> {
     let ask = |image: &str, user_specified: Option<&String>| LocalImageRequest {
         call: Call::StartContainer,
         image: image.to_owned(),

@@ -244,7 +244,11 @@ impl Gate {
 
     /// The digests that the image may have under this name, and whether it came from a registry.
     /// Claims, to be proven.
-    async fn targets(&self, image: &Image, name: &Name) -> Result<(Vec<Digest>, Origin), Refusal> {
+    pub(super) async fn targets(
+        &self,
+        image: &Image,
+        name: &Name,
+    ) -> Result<(Vec<Digest>, Origin), Refusal> {
         let Name::Known(reference) = name else {
             return Ok((self.tagged_targets(image, None).await?, Origin::Local));
         };
@@ -395,7 +399,7 @@ fn permit_of(passed: Vec<Passed>) -> Option<LocalPermit> {
 
 /// Which names must pass: the ones asked for, or for an id alone every one that the runtime lists
 /// (fact C13).
-fn names_to_pass(asked: &AskedNames, image: &Image) -> Result<Vec<Name>, Refusal> {
+pub(super) fn names_to_pass(asked: &AskedNames, image: &Image) -> Result<Vec<Name>, Refusal> {
     if let AskedNames::Named(names) = asked {
         return Ok(names.iter().cloned().map(Name::Known).collect());
     }

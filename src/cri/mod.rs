@@ -22,6 +22,7 @@ mod proven_memory;
 mod pull_decision;
 mod record;
 mod sandbox;
+mod subjects;
 mod tag_naming;
 mod watch;
 
@@ -40,6 +41,7 @@ pub use record::{
     AuditEvent, BySource, Decided, FindingsByKind, OnRecord, Recorder, Refused, admitted,
 };
 pub use sandbox::{SandboxProof, SandboxRequest};
+pub use subjects::LocalSubjects;
 pub use watch::{
     Drift, DriftOptions, OnFailedSweep, SweepOptions, SweepProgress, SweepReport, SweepVerdict,
     Sweeper, Swept, SweptCounts, SweptKind,

@@ -16,6 +16,7 @@ mod shipped;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -140,7 +141,7 @@ pub fn load_with(
     trust: &TrustOptions,
     candidate: Option<&Candidate<'_>>,
 ) -> Result<Loaded, LoadError> {
-    load_as((options, trust), candidate, Owners::NobodyElse, &mut |_: &Documents| ())
+    load_changed((options, trust), &Changes { candidate, files: &[] })
 }
 
 /// The same, with the patterns of the documents, by which is explained what matches. Where the
@@ -156,20 +157,48 @@ pub fn load_with_patterns(
     let owners = if is_in_force { Owners::NobodyElse } else { Owners::Anybody };
     let mut patterns = Patterns::default();
     let mut keep = |documents: &Documents| patterns = documents.patterns();
-    let loaded = load_as((options, trust), None, owners, &mut keep)?;
+    let loaded =
+        load_as((options, trust), &Changes { candidate: None, files: &[] }, owners, &mut keep)?;
     Ok((loaded, patterns))
+}
+
+/// The same, as it would be with these files of elsewhere in the folder of policies: each stands
+/// for the one of its name there, or is one more. Faults are told of them where they are.
+///
+/// # Errors
+/// [`LoadError`] with every problem that was found.
+pub fn load_with_files(
+    options: &Options,
+    trust: &TrustOptions,
+    files: &[PathBuf],
+) -> Result<Loaded, LoadError> {
+    load_changed((options, trust), &Changes { candidate: None, files })
+}
+
+/// What is to be read in place of what is there.
+struct Changes<'c> {
+    candidate: Option<&'c Candidate<'c>>,
+    /// Files of elsewhere, no two of one name.
+    files: &'c [PathBuf],
+}
+
+fn load_changed(
+    from: (&Options, &TrustOptions),
+    changes: &Changes<'_>,
+) -> Result<Loaded, LoadError> {
+    load_as(from, changes, Owners::NobodyElse, &mut |_: &Documents| ())
 }
 
 fn load_as(
     (options, trust): (&Options, &TrustOptions),
-    candidate: Option<&Candidate<'_>>,
+    changes: &Changes<'_>,
     owners: Owners,
     inspect: &mut dyn FnMut(&Documents),
 ) -> Result<Loaded, LoadError> {
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     let told = (&mut problems, &mut warnings);
-    let reader = policy_files((&options.policies, owners), candidate, told);
+    let reader = policy_files((&options.policies, owners), changes, told);
     let documents = match reader.finish() {
         Ok(documents) if problems.is_empty() => documents,
         Ok(_) => return Err(LoadError { problems }),
@@ -209,11 +238,18 @@ fn load_as(
     }
 }
 
+/// Whether a file of this name in the folder of policies is read.
+#[must_use]
+pub fn is_policy_file(file: &Path) -> bool {
+    let is_hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
+    is_policy(file) && !file.file_name().is_none_or(is_hidden)
+}
+
 /// Reads the files of the policy folder, in the order of their names. Their bytes are let go as
 /// they are read: only what they say is held.
 fn policy_files(
     (folder, owners): (&Path, Owners),
-    candidate: Option<&Candidate<'_>>,
+    changes: &Changes<'_>,
     (problems, warnings): (&mut Vec<Problem>, &mut Vec<Warning>),
 ) -> DocumentsReader {
     let mut reader = DocumentsReader::default();
@@ -224,22 +260,28 @@ fn policy_files(
             return reader;
         }
     };
-    if let Some(candidate) = candidate {
+    if let Some(candidate) = changes.candidate {
         names.retain(|name| name != candidate.name);
         names.extend(candidate.bytes.iter().map(|_| candidate.name.into()));
-        names.sort();
     }
+    let elsewhere = |name: &OsString| {
+        changes.files.iter().find(|file| file.file_name() == Some(name.as_os_str()))
+    };
+    names.retain(|name| elsewhere(name).is_none());
+    names.extend(changes.files.iter().filter_map(|file| Some(file.file_name()?.to_owned())));
+    names.sort();
     let mut paths = Vec::new();
     for name in names.into_iter().filter(|name| !name.as_encoded_bytes().starts_with(b".")) {
-        let path = folder.join(&name);
-        match is_policy(&path) {
-            true => paths.push(path),
-            false => warnings.push(Warning::Ignored { file: path }),
+        let path = elsewhere(&name).cloned().unwrap_or_else(|| folder.join(&name));
+        if is_policy(&path) {
+            paths.push(path);
+        } else {
+            warnings.push(Warning::Ignored { file: path });
         }
     }
     let mut total = 0usize;
     for batch in paths.chunks(BATCH) {
-        for (file, parsed) in batch.iter().zip(parsed((batch, owners), candidate)) {
+        for (file, parsed) in batch.iter().zip(parsed((batch, owners), changes.candidate)) {
             let left = TOTAL_MAX.saturating_sub(total);
             match parsed {
                 Ok(parsed) if parsed.length() > left => {

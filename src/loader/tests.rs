@@ -14,6 +14,8 @@ use crate::image::Reference;
 use crate::policy::PolicyFault;
 use crate::verify::KeyError;
 
+mod elsewhere;
+
 struct Folders {
     root: TempDir,
     options: Options,

@@ -85,6 +85,7 @@ pub use crate::policy::deny_file::{DenyFileFault, with_deny_entry, without_deny_
 pub use crate::policy::document::action::Action;
 pub use crate::policy::document::deny_entry::{Denied, DenyEntry, Fingerprint, IdentityText};
 pub use crate::policy::document::signature_sources::{Freshness, SIGNATURE_REPOSITORIES_MAX};
+pub use crate::policy::document::test_case::{CaseEvidence, TestCase, test_cases};
 pub use crate::policy::evaluate::case::Case;
 pub use crate::policy::evaluate::finding::{DeniedSigner, Finding};
 pub use crate::policy::evaluate::judge::Sifted;

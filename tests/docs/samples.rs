@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use sealgate::loader;
-use sealgate::policy::{Documents, Material, PolicyFile, PolicySet, Unmatched};
+use sealgate::policy::{Documents, Material, PolicyFile, PolicySet, Unmatched, test_cases};
 use sealgate::verify::{PublicKey, TrustRoot};
 use sigstore_crypto::KeyPair;
 
@@ -52,6 +52,11 @@ fn every_policy_is_good() {
                 continue;
             }
             let file = PolicyFile { name: document.clone(), bytes: block.clone().into_bytes() };
+            if block.contains("kind: PolicyTest") {
+                let cases = test_cases(&file);
+                assert!(cases.is_ok_and(|cases| !cases.is_empty()), "{document}:\n{block}");
+                continue;
+            }
             let documents = Documents::parse(&[file])
                 .unwrap_or_else(|errors| panic!("{document}: {errors:#?}\n{block}"));
             let keys = documents.key_files().into_iter().map(|name| (name, key())).collect();

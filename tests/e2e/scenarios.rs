@@ -6,10 +6,11 @@ use std::pin::Pin;
 
 use crate::stage::Outcome;
 use crate::{
-    access, airgap, bypass, canary, channel, client, crash, creating, damage, demo, deny, disk,
-    doctor, drift, faults, floods, forms, freshness, hanging, herd, image_verifier, keyless, lying,
-    mirrored, moving, neighbours, nri, observe, offline, outage, power, pulling, requests, rules,
-    sandbox, secrets, service, starting, sweep, unit, upgrade, vanish, volumes, words,
+    access, airgap, bypass, canary, cases, channel, client, crash, creating, damage, demo, deny,
+    diffing, disk, doctor, drift, faults, floods, forms, freshness, hanging, herd, image_verifier,
+    keyless, lying, mirrored, moving, neighbours, nri, observe, offline, outage, power, pulling,
+    requests, rules, sandbox, secrets, service, starting, sweep, unit, upgrade, vanish, volumes,
+    words,
 };
 
 /// A scenario under way.
@@ -91,6 +92,17 @@ pub const SCENARIOS: &[Scenario] = &[
         "hanging-policies",
         "a folder of policies that hangs: nothing waits for it, and it is watched again afterwards",
         vanish::hanging_policies
+    ),
+    scenario!(
+        "policy-diff",
+        "what a candidate policy would change, over a history of 200 decisions and more, with no \
+         registry: a key dropped, a repository denied, anything accepted, and files that are faulty",
+        diffing::policy_diff
+    ),
+    scenario!(
+        "policy-test",
+        "a case that a node records comes out as it was judged, and otherwise under other policies",
+        cases::policy_test
     ),
     scenario!(
         "imported",

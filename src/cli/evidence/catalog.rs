@@ -49,18 +49,28 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// Of nothing.
+    pub(in crate::cli) fn empty() -> Self {
+        Self {
+            kept: Vec::new(),
+            by_subject: BTreeMap::new(),
+            by_target: BTreeMap::new(),
+            by_name: HashMap::new(),
+        }
+    }
+
     /// All of them.
-    pub(super) fn entries(&self) -> &[Kept] {
+    pub(in crate::cli) fn entries(&self) -> &[Kept] {
         &self.kept
     }
 
     /// Those whose subject this is.
-    pub(super) fn of_subject(&self, subject: &Digest) -> impl Iterator<Item = &Kept> {
+    pub(in crate::cli) fn of_subject(&self, subject: &Digest) -> impl Iterator<Item = &Kept> {
         self.numbered(self.by_subject.get(subject))
     }
 
     /// Those about an image: their subject, or one of their targets.
-    pub(super) fn about(&self, image: &Digest) -> impl Iterator<Item = &Kept> {
+    pub(in crate::cli) fn about(&self, image: &Digest) -> impl Iterator<Item = &Kept> {
         let numbers =
             [self.by_subject.get(image), self.by_target.get(image)].into_iter().flatten().flatten();
         let numbers: BTreeSet<usize> = numbers.copied().collect();
@@ -68,19 +78,19 @@ impl Catalog {
     }
 
     /// Those that were asked for by a name.
-    pub(super) fn called(&self, name: &Reference) -> impl Iterator<Item = &Kept> {
+    pub(in crate::cli) fn called(&self, name: &Reference) -> impl Iterator<Item = &Kept> {
         self.numbered(self.by_name.get(&meaning(name)))
     }
 
     /// The manifests under a target that have entries of their own.
-    pub(super) fn children_of(&self, target: &Digest) -> BTreeSet<Digest> {
+    pub(in crate::cli) fn children_of(&self, target: &Digest) -> BTreeSet<Digest> {
         let subjects =
             self.numbered(self.by_target.get(target)).map(|kept| &kept.entry.place.subject);
         subjects.filter(|subject| *subject != target).cloned().collect()
     }
 
     /// The subjects and targets that begin with these digits.
-    pub(super) fn beginning_with(&self, digits: &str) -> BTreeSet<Digest> {
+    pub(in crate::cli) fn beginning_with(&self, digits: &str) -> BTreeSet<Digest> {
         let Ok(first) = Digest::parse(&format!("sha256:{digits:0<DIGITS$}")) else {
             return BTreeSet::new();
         };

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -11,13 +12,16 @@ use serde::Serialize;
 use super::catalog::Catalog;
 use super::fetch;
 use super::finding::{self, KeptAbout, NodeRuntime, find, gathered};
+use super::offline::KeptJudge;
 use super::on_node::tell_broken;
 use super::wanted::Wanted;
 use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
+use crate::evidence::{Name, Origin, Subject};
 use crate::evidence_store::layout::{self, Exported};
 use crate::evidence_store::{Entry, Store};
-use crate::image::Digest;
+use crate::image::{Digest, Reference};
+use crate::loader;
 
 /// Room for what is written before it reaches the disk: the tar file is made of many small pieces.
 const BUFFER: usize = 256 << 10;
@@ -41,6 +45,26 @@ pub(in crate::cli) struct Options {
     /// files (manifests and configurations of images) that other tools want to see beside it.
     #[arg(long)]
     fetch: bool,
+    /// Write NAME.yaml beside the file as well: a case for `sealgate policy test`, with what today's
+    /// policies say of each image by this evidence.
+    #[arg(long, value_name = "NAME", value_parser = case_name)]
+    as_case: Option<String>,
+    /// The namespace of the pod in that case; not known when left out.
+    #[arg(long, value_name = "NAMESPACE", requires = "as_case")]
+    namespace: Option<String>,
+}
+
+/// A name of a document, which is a file name too.
+fn case_name(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let edges = [text.bytes().next(), text.bytes().last()];
+    let is_good = edges.into_iter().all(|edge| edge.is_some_and(fits))
+        && text.bytes().all(|b| fits(b) || b == b'-' || b == b'.')
+        && text.len() <= 63;
+    if is_good {
+        return Ok(text.to_owned());
+    }
+    Err("not a name: at most 63 lower-case letters, digits, dashes and dots".to_owned())
 }
 
 /// What was written, for programs.
@@ -67,6 +91,7 @@ pub(super) fn run(
     screen: &mut Screen,
 ) -> Result<Exit, String> {
     let out = Out::of(options)?;
+    let case = case_file(options)?;
     let store = Store::open(settings.evidence.clone()).map_err(|error| error.to_string())?;
     let found = match wanted(options, &store, settings, screen)? {
         Ok(found) => found,
@@ -86,6 +111,11 @@ pub(super) fn run(
     })?;
     screen.end_progress();
     tell_broken(&store, screen);
+    if let Some(path) = &case {
+        let text = case_of(options, &found, &store, settings)?;
+        fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        screen.complain(&format!("the case is in {}", path.display()));
+    }
     told(&out, &found, &written, screen);
     Ok(Exit::Done)
 }
@@ -124,6 +154,76 @@ fn wanted(
         }
     }
     Ok(Ok(found))
+}
+
+/// Where the case goes; refuses what would be lost.
+fn case_file(options: &Options) -> Result<Option<PathBuf>, String> {
+    let Some(name) = &options.as_case else { return Ok(None) };
+    if options.out.as_os_str() == "-" {
+        return Err("a case names the file of its evidence: name one with -o".to_owned());
+    }
+    let path = options.out.with_file_name(format!("{name}.yaml"));
+    if !options.force && fs::symlink_metadata(&path).is_ok() {
+        return Err(format!("{} is there; it stays without --force", path.display()));
+    }
+    Ok(Some(path))
+}
+
+/// The document of a case for each image, with what today's policies say.
+fn case_of(
+    options: &Options,
+    found: &[KeptAbout],
+    store: &Store,
+    settings: &Settings,
+) -> Result<String, String> {
+    let loaded =
+        loader::load(&settings.policy, &settings.trust).map_err(|error| error.to_string())?;
+    let (set, catalog) = (Arc::new(loaded.policies), Catalog::of(store)?);
+    let judge = KeptJudge::new(settings, Some(store));
+    let document = options.as_case.as_deref().unwrap_or_default();
+    let evidence = options.out.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut text = format!(
+        "apiVersion: sealgate/v1\nkind: PolicyTest\nmetadata: {{name: {document}}}\nspec:\n  cases:\n"
+    );
+    for about in found {
+        let own = about.entries.first().map(|entry| entry.place.repository.at(&about.target));
+        let Some(image) = about.names.first().cloned().or(own) else { continue };
+        let reference = Reference::parse(&image).map_err(|error| format!("{image}: {error}"))?;
+        let subject = |child: Option<&Digest>| Subject {
+            name: Name::Known(reference.clone()),
+            target: about.target.clone(),
+            child: child.cloned(),
+            origin: Origin::Registry,
+        };
+        let told = |child: Option<&Digest>| {
+            let namespace = options.namespace.as_deref();
+            judge.judge(&set, subject(child), namespace, &catalog).told()
+        };
+        // Of the manifests under an index that one which is admitted, as in a decision.
+        let children = catalog.children_of(&about.target);
+        let admitted = children.iter().find(|child| told(Some(child)).0.is_admission());
+        let child = admitted.or_else(|| children.first());
+        let (verdict, code) = told(child);
+        let fields = [
+            ("image", Some(image.as_str())),
+            ("digest", Some(about.target.as_str())),
+            ("platformManifest", child.map(Digest::as_str)),
+            ("namespace", options.namespace.as_deref()),
+            ("at", Some(&*judge.now().to_string())),
+            ("evidence", Some(evidence.as_str())),
+            ("verdict", Some(verdict.word())),
+            ("code", Some(code.as_str())),
+        ]
+        .map(|(name, value)| value.map(|value| format!("      {name}: {}\n", quoted(value))));
+        text.push_str(&format!("    - name: {}\n", quoted(&image)));
+        text.extend(fields.into_iter().flatten());
+    }
+    Ok(text)
+}
+
+/// A text as YAML has it in double quotes, which is as JSON has it.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 /// Each entry once, in the order of the images.

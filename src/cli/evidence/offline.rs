@@ -1,6 +1,7 @@
-//! [`Judgement`]: kept images judged as the gate would with no network, under the policies in force
-//! now.
+//! [`KeptJudge`]: what is kept about an image, judged as the gate would with no network;
+//! [`Judgement`]: so of every kept image, under the policies in force now.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,22 +10,55 @@ use serde::Serialize;
 
 use super::catalog::Catalog;
 use super::wanted::names;
+use crate::audit;
 use crate::cli::terminal::screen::{Screen, Tone, plain};
 use crate::config::Settings;
+use crate::cri::{self, Refusal};
 use crate::daemon;
 use crate::decision::evidence_set::EvidenceSet;
 use crate::decision::freshness::{FreshnessTerms, Staleness};
 use crate::decision::offline::{OfflineVerdict, judge_offline};
 use crate::decision::question::Question;
-use crate::evidence::{EvidenceSource, Name, Origin, Subject};
+use crate::evidence::{Evidence, EvidenceSource, Name, Origin, Outcome, Place, Source, Subject};
 use crate::evidence_store::{Kept, Store};
-use crate::image::{Digest, Reference};
-use crate::policy::{Class, Freshness, PolicySet, Verdict};
-use crate::sources::{self, FetchedEvidence, PlaceEvidence};
+use crate::image::{Digest, Reference, Repository};
+use crate::policy::{Class, Freshness, Plan, PolicySet, Verdict};
+use crate::sources::{self, EvidenceQuery, FetchedEvidence, PlaceEvidence};
 use crate::verify::VerificationCache;
+
+/// The code of a refusal for evidence that is too old to count while nobody can be asked.
+pub(in crate::cli) const TOO_OLD: &str = "signatures-unreachable";
 
 /// Proofs that are remembered within one run: the same signature of a base image under many images.
 const PROOFS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(4095);
+
+/// Pieces of evidence that are read once for several judgements that follow each other: of one image
+/// under two sets of policies, for several namespaces.
+const READ_MAX: usize = 32;
+/// Bytes of evidence from which on nothing read is held any longer.
+const READ_BYTES_MAX: usize = 16 << 20;
+
+/// Judges by what is kept, as of one moment. Nothing is asked of anyone.
+pub(in crate::cli) struct KeptJudge<'s> {
+    /// None where nothing is kept.
+    store: Option<&'s Store>,
+    node: Freshness,
+    proofs: VerificationCache,
+    now: Timestamp,
+    /// Every place counts as looked in, with nothing there.
+    is_unsigned: bool,
+    read: RefCell<Vec<(Place, Plan, Arc<FetchedEvidence>)>>,
+}
+
+/// What came of one subject.
+#[derive(Debug)]
+pub(in crate::cli) struct JudgedSubject {
+    pub(in crate::cli) verdict: Verdict,
+    /// The oldest of what it rests on; none where that is nothing.
+    pub(in crate::cli) age_seconds: Option<i64>,
+    /// The evidence is older than `maxOffline`: with no network the gate refuses it as unreachable.
+    pub(in crate::cli) too_old: bool,
+}
 
 /// An image that evidence is kept about, by one of its names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,11 +78,8 @@ pub(in crate::cli) struct KeptImage {
 /// Judges images from what is kept.
 pub(in crate::cli) struct Judgement<'s> {
     set: Arc<PolicySet>,
-    store: &'s Store,
     namespace: Option<String>,
-    node: Freshness,
-    proofs: VerificationCache,
-    now: Timestamp,
+    judge: KeptJudge<'s>,
 }
 
 /// What came of one image.
@@ -113,28 +144,171 @@ impl KeptImage {
     }
 }
 
+impl<'s> KeptJudge<'s> {
+    /// As of now: or as of the last record of the log, if the clock says that it is earlier (attack
+    /// C4).
+    pub(in crate::cli) fn new(settings: &Settings, store: Option<&'s Store>) -> Self {
+        let (known, _) = daemon::known_time(settings);
+        let now = known.map_or_else(daemon::now, |known| known.max(daemon::now()));
+        Self::at(settings, store, now)
+    }
+
+    /// As of a moment.
+    pub(in crate::cli) fn at(
+        settings: &Settings,
+        store: Option<&'s Store>,
+        now: Timestamp,
+    ) -> Self {
+        let node = Freshness {
+            refresh_after: settings.evidence.refresh_after(),
+            max_offline: settings.evidence.max_offline(),
+        };
+        let proofs = VerificationCache::new(PROOFS);
+        let is_unsigned = false;
+        let read = RefCell::default();
+        Self { store, node, proofs, now, is_unsigned, read }
+    }
+
+    /// The same, as if every place had been looked in and there were nothing.
+    pub(in crate::cli) fn of_unsigned(self) -> Self {
+        Self { is_unsigned: true, ..self }
+    }
+
+    /// As of when it judges.
+    pub(in crate::cli) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Judges a subject under these documents, from the places in which they have signatures looked
+    /// for. One that was not brought from a registry is judged as kept where evidence on it is, as
+    /// the gate does.
+    pub(in crate::cli) fn judge(
+        &self,
+        set: &Arc<PolicySet>,
+        subject: Subject,
+        namespace: Option<&str>,
+        catalog: &Catalog,
+    ) -> JudgedSubject {
+        let is_local = subject.origin == Origin::Local;
+        let subject =
+            Subject { origin: if is_local { Origin::Kept } else { subject.origin }, ..subject };
+        let question = Question::offline(set, subject, namespace.map(str::to_owned));
+        self.judge_question(question, is_local, catalog)
+    }
+
+    fn judge_question(
+        &self,
+        mut question: Question,
+        is_local: bool,
+        catalog: &Catalog,
+    ) -> JudgedSubject {
+        let kept = self.evidence(&question, catalog);
+        if is_local && kept.is_empty() {
+            question.subject.origin = Origin::Local;
+        }
+        let freshness = question.set.freshness(&question.applicable).least(self.node);
+        let terms = FreshnessTerms { freshness, flushed: None, now: self.now };
+        let OfflineVerdict { verdict, evidence } =
+            judge_offline(&question, &kept, (Staleness::Overdue, &terms), &self.proofs)
+                .unwrap_or_else(|| OfflineVerdict::of_nothing(&question, self.now, &self.proofs));
+        let age_seconds = evidence
+            .provenance()
+            .map(|oldest| self.now.duration_since(oldest.fetched).as_secs().max(0));
+        let too_old = evidence.staleness(&terms) == Some(Staleness::Overdue);
+        JudgedSubject { verdict, age_seconds, too_old }
+    }
+
+    /// The verdict without any evidence: a refusal that no evidence could change, if it is one.
+    pub(in crate::cli) fn judge_nothing(
+        &self,
+        set: &Arc<PolicySet>,
+        subject: Subject,
+        namespace: Option<&str>,
+    ) -> Verdict {
+        let question = Question::offline(set, subject, namespace.map(str::to_owned));
+        OfflineVerdict::of_nothing(&question, self.now, &self.proofs).verdict
+    }
+
+    fn evidence(&self, question: &Question, catalog: &Catalog) -> EvidenceSet {
+        let query = question.query(&question.repositories());
+        if self.is_unsigned {
+            return self.nothing_there(&query);
+        }
+        let about = query.digests.iter().flat_map(|digest| catalog.of_subject(digest));
+        let about = about.filter(|kept| query.concerns(&kept.entry));
+        let piece = |kept| PlaceEvidence {
+            held: self.piece(kept, query.plan),
+            source: EvidenceSource::Evidence,
+        };
+        about.map(piece).collect()
+    }
+
+    fn nothing_there(&self, query: &EvidenceQuery) -> EvidenceSet {
+        let place = |subject: &Digest, repository: &Repository| Place {
+            repository: repository.clone(),
+            subject: subject.clone(),
+            source: Source::Referrers,
+        };
+        let places = query.digests.iter().flat_map(|subject| {
+            query.repositories.iter().map(move |repository| place(subject, repository))
+        });
+        let looked = places.map(|place| (place, Outcome::Absent)).collect();
+        let evidence = Arc::new(Evidence { looked, ..Evidence::default() });
+        let held = Arc::new(FetchedEvidence { evidence, fetched: self.now });
+        std::iter::once(PlaceEvidence { held, source: EvidenceSource::Evidence }).collect()
+    }
+
+    fn piece(&self, kept: &Kept, plan: Plan) -> Arc<FetchedEvidence> {
+        let place = &kept.entry.place;
+        let mut read = self.read.borrow_mut();
+        let known = read.iter().find(|(at, by, _)| at == place && *by == plan);
+        if let Some((_, _, held)) = known {
+            return Arc::clone(held);
+        }
+        let evidence = self.store.map(|store| sources::kept(store, &kept.entry, plan));
+        let held = Arc::new(FetchedEvidence {
+            evidence: Arc::new(evidence.unwrap_or_default()),
+            fetched: kept.entry.fetched,
+        });
+        let bytes: usize = read.iter().map(|(_, _, held)| held.evidence.size()).sum();
+        if read.len() >= READ_MAX || bytes + held.evidence.size() > READ_BYTES_MAX {
+            read.clear();
+        }
+        read.push((place.clone(), plan, Arc::clone(&held)));
+        held
+    }
+}
+
+impl JudgedSubject {
+    /// The verdict and its code, as the audit log would have them with no network.
+    pub(in crate::cli) fn told(self) -> (audit::Verdict, String) {
+        match self.verdict {
+            Verdict::Permit(_) if self.too_old => (audit::Verdict::Unreachable, TOO_OLD.to_owned()),
+            Verdict::Permit(permit) => {
+                let (verdict, reason) = cri::admitted(std::iter::once(&permit));
+                (verdict, reason.code.into_owned())
+            }
+            Verdict::Denial(denial) => {
+                let verdict = match denial.class() {
+                    Class::Refused => audit::Verdict::Refused,
+                    Class::Unable => audit::Verdict::Unable,
+                    Class::Unreachable => audit::Verdict::Unreachable,
+                };
+                (verdict, Refusal::Denied(Arc::new(denial)).code().to_owned())
+            }
+        }
+    }
+}
+
 impl<'s> Judgement<'s> {
-    /// Under a set, as of now: or as of the last record of the log, if the clock says that it is
-    /// earlier (attack C4).
+    /// Under a set, as of now.
     pub(in crate::cli) fn new(
         settings: &Settings,
         set: Arc<PolicySet>,
         store: &'s Store,
         namespace: Option<String>,
     ) -> Self {
-        let (known, _) = daemon::known_time(settings);
-        let node = Freshness {
-            refresh_after: settings.evidence.refresh_after(),
-            max_offline: settings.evidence.max_offline(),
-        };
-        Self {
-            set,
-            store,
-            namespace,
-            node,
-            proofs: VerificationCache::new(PROOFS),
-            now: known.map_or_else(daemon::now, |known| known.max(daemon::now())),
-        }
+        Self { set, namespace, judge: KeptJudge::new(settings, Some(store)) }
     }
 
     /// Judges one image. Which of the manifests under an index this node would run is not looked
@@ -149,39 +323,15 @@ impl<'s> Judgement<'s> {
         for child in children {
             let (name, target) = (Name::Known(reference.clone()), image.target.clone());
             let subject = Subject { name, target, child: child.cloned(), origin: Origin::Kept };
-            let judged = self.judge_subject(image, subject, catalog);
+            let judged = self.judge.judge(&self.set, subject, self.namespace.as_deref(), catalog);
+            let JudgedSubject { verdict, age_seconds, too_old } = judged;
+            let judged = Judged::new(image, &verdict, age_seconds, too_old);
             if judged.is_admitted() {
                 return judged;
             }
             first.get_or_insert(judged);
         }
         first.unwrap_or_else(|| Judged::unnamed(image))
-    }
-
-    /// From the places in which its policies have signatures looked for.
-    fn judge_subject(&self, image: &KeptImage, subject: Subject, catalog: &Catalog) -> Judged {
-        let question = Question::offline(&self.set, subject, self.namespace.clone());
-        let query = question.query(&question.repositories());
-        let piece = |kept: &Kept| PlaceEvidence {
-            held: Arc::new(FetchedEvidence {
-                evidence: Arc::new(sources::kept(self.store, &kept.entry, query.plan)),
-                fetched: kept.entry.fetched,
-            }),
-            source: EvidenceSource::Evidence,
-        };
-        let about = query.digests.iter().flat_map(|digest| catalog.of_subject(digest));
-        let kept: EvidenceSet =
-            about.filter(|kept| query.concerns(&kept.entry)).map(piece).collect();
-        let freshness = self.set.freshness(&question.applicable).least(self.node);
-        let terms = FreshnessTerms { freshness, flushed: None, now: self.now };
-        let OfflineVerdict { verdict, evidence } =
-            judge_offline(&question, &kept, (Staleness::Overdue, &terms), &self.proofs)
-                .unwrap_or_else(|| OfflineVerdict::of_nothing(&question, self.now, &self.proofs));
-        let age = evidence
-            .provenance()
-            .map(|oldest| self.now.duration_since(oldest.fetched).as_secs().max(0));
-        let too_old = evidence.staleness(&terms) == Some(Staleness::Overdue);
-        Judged::new(image, &verdict, age, too_old)
     }
 }
 

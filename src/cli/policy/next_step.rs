@@ -6,7 +6,7 @@ const CODES: &str = include_str!("../../../docs/respond/reason-codes.md");
 
 /// What to do about a reason with this code, in one sentence of plain text; none for a code that
 /// the document does not have.
-pub(super) fn next_step(code: &str) -> Option<String> {
+pub(in crate::cli) fn next_step(code: &str) -> Option<String> {
     let wanted = format!("`{code}`");
     let rows = CODES.lines().filter_map(|line| {
         let mut cells = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim);

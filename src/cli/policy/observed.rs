@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::next_step::next_step;
 use crate::audit::read::{Filter, Reader};
 use crate::audit::{Entry, Record, Timestamp, Verdict};
+use crate::cli::terminal::field::{field, some};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 
@@ -19,12 +20,6 @@ use crate::config::Settings;
 const GROUPS_MAX: usize = 10_000;
 /// Most pods of one pair that are held; what comes beyond is said.
 const PODS_MAX: usize = 1000;
-/// Pods and namespaces of one pair that text names; the others are counted.
-const NAMED: usize = 6;
-/// How wide a line is at most, but for a name that is longer by itself.
-const WIDTH: usize = 80;
-/// Where the text of a field begins.
-const INDENT: usize = 14;
 
 /// Which records to sum up.
 #[derive(Debug, Args)]
@@ -250,42 +245,11 @@ fn print_group(group: &WouldBreak, screen: &mut Screen) {
     screen.line("");
 }
 
-/// The first few, and how many more there are.
-fn some(names: &BTreeSet<String>, more: bool) -> String {
-    let shown: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
-    let others = names.len().saturating_sub(shown.len());
-    match (shown.is_empty(), others, more) {
-        (true, _, _) => "not known".to_owned(),
-        (false, 0, false) => shown.join(", "),
-        (false, _, false) => format!("{} and {others} more", shown.join(", ")),
-        (false, _, true) => format!("{} and more than {others} more", shown.join(", ")),
-    }
-}
-
-/// One field, its text broken at blanks so that it fits the terminal.
-fn field(name: &str, text: &str, screen: &mut Screen) {
-    let text = plain(text);
-    let mut line = format!("  {name:<12}");
-    let mut is_empty = true;
-    for word in text.split_whitespace() {
-        let length = line.chars().count() + 1 + word.chars().count();
-        if !is_empty && length > WIDTH {
-            screen.line(line.trim_end());
-            (line, is_empty) = (" ".repeat(INDENT), true);
-        }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_empty = false;
-    }
-    screen.line(line.trim_end());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::audit::{Call, DecisionId, Reason};
+    use crate::cli::terminal::field::WIDTH;
     use crate::cli::terminal::screen::Output;
 
     fn record(second: u32, image: &str, code: &'static str, pod: &str) -> Record {

@@ -36,6 +36,9 @@ pub enum Exit {
     Unable,
     /// 64: the command line is wrong (`EX_USAGE` of sysexits).
     Usage,
+    /// 65: the files that are tried are faulty (`EX_DATAERR` of sysexits), where 1 says something
+    /// else.
+    Faulty,
 }
 
 impl From<Exit> for ExitCode {
@@ -45,6 +48,7 @@ impl From<Exit> for ExitCode {
             Exit::Refused => 1,
             Exit::Unable => 2,
             Exit::Usage => 64,
+            Exit::Faulty => 65,
         })
     }
 }

@@ -11,6 +11,7 @@ mod head;
 mod kind;
 mod patterns;
 pub(super) mod signature_sources;
+pub(super) mod test_case;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

@@ -1,0 +1,202 @@
+//! [`Items`]: the images that are judged under both sets of policies, each once for a namespace,
+//! with every decision, container and image of this node that it stands for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::audit::{Record, Timestamp, Verdict};
+use crate::cli::evidence::catalog::Catalog;
+use crate::evidence::{Name, Origin, Subject};
+use crate::image::Digest;
+
+/// Most images and namespaces that are told apart: ten times what a node decides in a month. What
+/// comes beyond is counted and said.
+const ITEMS_MAX: usize = 100_000;
+/// Most pods of one item that are held; what comes beyond is said.
+const PODS_MAX: usize = 1000;
+
+/// Whether an image would run, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Prospect {
+    /// It would.
+    Admitted,
+    /// What is on this node does not tell.
+    Untold,
+    /// It would not.
+    Refused,
+}
+
+/// What makes two decisions one: the same image under the same names in the same namespace. No
+/// document looks at more of a pod. In the order of the digests, so that what is judged one after
+/// the other rests on the same evidence.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct ItemKey {
+    digest: Option<Digest>,
+    names: Vec<String>,
+    namespace: Option<String>,
+}
+
+/// What is asked, by a decision on record or for something on the node.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// How it was asked for, for people.
+    pub(super) image: String,
+    /// What was decided on; none where that is not known.
+    pub(super) digest: Option<Digest>,
+    pub(super) namespace: Option<String>,
+    /// For each name under which it must pass the subjects of which one must be admitted.
+    pub(super) names: Vec<Vec<Subject>>,
+    /// Digests of which a deny list must name none, beside those.
+    pub(super) digests: Vec<Digest>,
+    /// Why it cannot be told what is asked.
+    pub(super) fault: Option<String>,
+}
+
+/// The latest decision about it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Then {
+    pub(super) decision: String,
+    pub(super) time: Timestamp,
+    pub(super) verdict: Verdict,
+    pub(super) code: String,
+    #[serde(skip)]
+    pub(super) prospect: Prospect,
+}
+
+/// One image in one namespace.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) asked: Asked,
+    /// Pods as `namespace/name`.
+    pub(super) pods: BTreeSet<String>,
+    pub(super) more_pods: bool,
+    pub(super) decisions: u64,
+    pub(super) last: Option<Then>,
+    /// The ids of the containers of it that run.
+    pub(super) containers: BTreeSet<String>,
+    /// The ids of the images that the runtime has of it.
+    pub(super) images: BTreeSet<Digest>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Items {
+    items: BTreeMap<ItemKey, Item>,
+    /// Decisions that are not among them, since there are too many.
+    pub(super) left_out: u64,
+}
+
+impl Items {
+    /// The item for what is asked; none when there are too many.
+    pub(super) fn of(&mut self, asked: Asked) -> Option<&mut Item> {
+        let known = |subjects: &Vec<Subject>| subjects.first().map(|one| one.name.to_string());
+        let mut names: Vec<String> = asked.names.iter().filter_map(known).collect();
+        names.sort();
+        let (digest, namespace) = (asked.digest.clone(), asked.namespace.clone());
+        let key = ItemKey { digest, names, namespace };
+        if self.items.len() >= ITEMS_MAX && !self.items.contains_key(&key) {
+            return None;
+        }
+        Some(self.items.entry(key).or_insert_with(|| Item::new(asked)))
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Item> {
+        self.items.values()
+    }
+
+    /// Notes at every item of an image that the runtime has it under this id; whether there is one.
+    pub(super) fn are_on_node(&mut self, id: &Digest, digests: &BTreeSet<Digest>) -> bool {
+        let is_it = |item: &&mut Item| {
+            let own = item.asked.digest.iter().chain(&item.asked.digests);
+            own.into_iter().any(|digest| digests.contains(digest))
+        };
+        let mut found = false;
+        for item in self.items.values_mut().filter(|item| is_it(item)) {
+            item.images.insert(id.clone());
+            found = true;
+        }
+        found
+    }
+}
+
+impl Item {
+    fn new(asked: Asked) -> Self {
+        Self {
+            asked,
+            pods: BTreeSet::new(),
+            more_pods: false,
+            decisions: 0,
+            last: None,
+            containers: BTreeSet::new(),
+            images: BTreeSet::new(),
+        }
+    }
+
+    /// Notes a pod of it.
+    pub(super) fn pod(&mut self, namespace: Option<&str>, name: Option<&str>) {
+        let Some(name) = name else { return };
+        let pod = format!("{}/{name}", namespace.unwrap_or("?"));
+        if self.pods.len() < PODS_MAX || self.pods.contains(&pod) {
+            self.pods.insert(pod);
+        } else {
+            self.more_pods = true;
+        }
+    }
+
+    /// Notes a decision; the latest is what is known of it.
+    pub(super) fn decided(&mut self, record: &Record, prospect: Prospect) {
+        self.decisions = self.decisions.saturating_add(record.repeats.max(1));
+        self.pod(record.pod.namespace.as_deref(), record.pod.name.as_deref());
+        if self.last.as_ref().is_none_or(|last| last.time <= record.time) {
+            self.last = Some(Then {
+                decision: record.id.to_string(),
+                time: record.time,
+                verdict: record.verdict,
+                code: record.reason.code.to_string(),
+                prospect,
+            });
+        }
+    }
+
+    /// Notes digests that a deny list may name.
+    pub(super) fn also(&mut self, digests: impl IntoIterator<Item = Digest>) {
+        for digest in digests {
+            if !self.asked.digests.contains(&digest) {
+                self.asked.digests.push(digest);
+            }
+        }
+    }
+}
+
+/// The subjects that a decision on this name and digest may have been about: which manifest under
+/// an index this node runs, and whether a manifest was chosen from an index, is not on record. What
+/// is kept says which there are.
+pub(super) fn subjects(
+    name: &Name,
+    target: &Digest,
+    origin: Origin,
+    catalog: &Catalog,
+) -> Vec<Subject> {
+    let subject = |target: &Digest, child: Option<&Digest>| Subject {
+        name: name.clone(),
+        target: target.clone(),
+        child: child.cloned(),
+        origin,
+    };
+    let children = catalog.children_of(target);
+    let mut all: Vec<Subject> = children.iter().map(|child| subject(target, Some(child))).collect();
+    if all.is_empty() {
+        all.push(subject(target, None));
+    }
+    let by_tag = matches!(name, Name::Known(reference) if reference.digest().is_none());
+    if by_tag {
+        let indexes: BTreeSet<&Digest> = catalog
+            .of_subject(target)
+            .flat_map(|kept| &kept.entry.targets)
+            .filter(|index| *index != target)
+            .collect();
+        all.extend(indexes.into_iter().map(|index| subject(index, Some(target))));
+    }
+    all
+}

@@ -1,0 +1,17 @@
+//! Trying policies before they are in force: what a candidate would change on this node ([`diff`]),
+//! and whether they say of recorded cases what they must ([`test`]).
+//!
+//! Everything is judged by the gate's own judge, from evidence on this node and with no network.
+//! Nothing is changed.
+
+mod change;
+pub(super) mod diff;
+mod history;
+mod item;
+mod junit;
+mod node;
+mod report;
+mod said;
+mod scratch;
+pub(super) mod test;
+mod tested;

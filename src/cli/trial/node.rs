@@ -1,0 +1,145 @@
+//! [`NodeImages`]: the images and the running containers of this node, as the runtime says and its
+//! content proves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::item::{Asked, Items};
+use crate::containerd::{Image, RuntimeError};
+use crate::cri::ask::{Call, LocalImageRequest, asked_before};
+use crate::cri::{Gate, LocalSubjects, Refusal};
+use crate::daemon::CLOCK;
+use crate::evidence::{Name, Pod};
+use crate::image::{Digest, Reference};
+
+/// The images of the runtime's and what runs.
+#[derive(Debug, Default)]
+pub(super) struct NodeImages {
+    images: BTreeMap<Digest, Image>,
+    running: Vec<Running>,
+}
+
+/// A container that runs: what asked for its images.
+#[derive(Debug)]
+struct Running {
+    id: String,
+    asks: Vec<LocalImageRequest>,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct NodeCounts {
+    pub(super) containers: usize,
+    pub(super) images: usize,
+    /// Containers that were not made through the CRI, so that nothing says what was asked for.
+    pub(super) unknown: usize,
+}
+
+impl NodeImages {
+    /// What the runtime lists.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when it cannot be asked.
+    pub(super) async fn listed(gate: &Gate) -> Result<Self, RuntimeError> {
+        let runtime = gate.runtime();
+        let images = runtime.listed_images().await?;
+        let images = images.into_iter().map(|image| (image.id.clone(), image)).collect();
+        let mut running = Vec::new();
+        for id in runtime.running().await? {
+            // One that ended meanwhile does not run.
+            let Some(container) = runtime.container(&id).await? else { continue };
+            let created = container.created_with.as_ref();
+            let asks = created.map(|made| asked_before(&container.pod, made, CLOCK.steady()));
+            running.push(Running { id, asks: asks.unwrap_or_default() });
+        }
+        Ok(Self { images, running })
+    }
+
+    /// The names that the runtime lists for an image.
+    pub(super) fn names(&self, id: &Digest) -> Vec<Name> {
+        let image = self.images.get(id);
+        let texts = image.into_iter().flat_map(|image| image.tags.iter().chain(&image.digests));
+        let mut names = Vec::new();
+        for text in texts {
+            let name = Reference::parse(text).map_or(Name::Unknown, Name::Known);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// Adds every running container, and every image that nothing else is about: of such the
+    /// namespace is not known, and every policy that enforces in some counts.
+    pub(super) async fn add(&self, gate: &Gate, items: &mut Items) -> NodeCounts {
+        let mut counts = NodeCounts { images: self.images.len(), ..NodeCounts::default() };
+        for Running { id, asks } in &self.running {
+            counts.containers += 1;
+            counts.unknown += usize::from(asks.is_empty());
+            for ask in asks {
+                let asked = asked(ask, gate.local_subjects(ask).await);
+                let (exact, also) = (asked.names.clone(), asked.digests.clone());
+                let Some(item) = items.of(asked) else { continue };
+                item.containers.insert(id.clone());
+                item.pod(ask.pod.namespace.as_deref(), ask.pod.name.as_deref());
+                // What the runtime's content proves is more than what the log says.
+                if !exact.is_empty() {
+                    item.asked.names = exact;
+                }
+                item.also(also);
+            }
+        }
+        for image in self.images.values() {
+            let mut digests: BTreeSet<Digest> = listed(image).collect();
+            digests.insert(image.id.clone());
+            if items.are_on_node(&image.id, &digests) {
+                continue;
+            }
+            let ask = LocalImageRequest {
+                call: Call::CreateContainer,
+                image: image.id.to_string(),
+                user_specified: String::new(),
+                pod: Pod::default(),
+                container: String::new(),
+                deadline: CLOCK.steady(),
+            };
+            let mut asked = asked(&ask, gate.local_subjects(&ask).await);
+            if let Some(name) = image.tags.first().or_else(|| image.digests.first()) {
+                asked.image.clone_from(name);
+            }
+            if let Some(item) = items.of(asked) {
+                item.images.insert(image.id.clone());
+            }
+        }
+        counts
+    }
+}
+
+fn listed(image: &Image) -> impl Iterator<Item = Digest> {
+    let names = image.digests.iter().filter_map(|name| Reference::parse(name).ok());
+    names.filter_map(|name| name.digest().cloned())
+}
+
+fn asked(ask: &LocalImageRequest, subjects: Result<LocalSubjects, Refusal>) -> Asked {
+    let (subjects, fault) = match subjects {
+        Ok(subjects) => (subjects, None),
+        Err(refusal) => {
+            (LocalSubjects { names: Vec::new(), digests: Vec::new() }, Some(refusal.to_string()))
+        }
+    };
+    let first = subjects.names.first().and_then(|subjects| subjects.first());
+    let word = if ask.user_specified.is_empty() { &ask.image } else { &ask.user_specified };
+    // Older runtimes keep no more of what was asked than the id; the name says more to people.
+    let name = first.map(|subject| &subject.name).filter(|_| Digest::parse(word).is_ok());
+    let image = match name {
+        Some(Name::Known(reference)) => reference.to_string(),
+        Some(Name::Unknown) | None => word.clone(),
+    };
+    Asked {
+        image,
+        digest: first.map(|subject| subject.target.clone()),
+        namespace: ask.pod.namespace.clone(),
+        names: subjects.names,
+        digests: subjects.digests,
+        fault,
+    }
+}

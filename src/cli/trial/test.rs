@@ -1,0 +1,214 @@
+//! `sealgate policy test`: cases that say what the policies must say of an image, judged with no
+//! network, no node and no clock.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::item::Asked;
+use super::junit;
+use super::said::{Trial, TrialVerdict};
+use super::scratch::Scratch;
+use super::tested::Tested;
+use crate::cli::evidence::catalog::Catalog;
+use crate::cli::evidence::offline::KeptJudge;
+use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
+use crate::config::Settings;
+use crate::evidence::{Name, Origin, Subject};
+use crate::evidence_store::{self, Store, layout};
+use crate::loader;
+use crate::policy::{CaseEvidence, FILE_MAX, PolicyFile, PolicySet, TestCase, test_cases};
+
+/// Most files of cases in one folder.
+const FILES_MAX: usize = 1000;
+
+/// Which cases, and which policies.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Options {
+    /// The folder of cases: every *.yaml and *.yml in it.
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+    /// The folder of documents; the configured one when left out.
+    #[arg(long, value_name = "FOLDER")]
+    policies: Option<PathBuf>,
+    /// The folder of keys; the configured one when left out.
+    #[arg(long, value_name = "FOLDER")]
+    keys: Option<PathBuf>,
+    /// Write the results to this file as JUnit XML, too.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
+
+/// All of them, for programs.
+#[derive(Debug, Serialize)]
+struct Results<'r> {
+    passed: usize,
+    failed: usize,
+    cases: &'r [Tested],
+}
+
+/// Why nothing was tested.
+enum Fault {
+    /// Files that were named are faulty.
+    Faulty(String),
+    /// Something could not be done.
+    Unable(String),
+}
+
+/// Tests and prints; 1 when a case comes out otherwise, 65 when cases, evidence or policies are
+/// faulty.
+pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Exit {
+    match test(options, settings, screen) {
+        Ok(tested) => told(&tested, screen),
+        Err(Fault::Faulty(why)) => {
+            screen.complain(&why);
+            Exit::Faulty
+        }
+        Err(Fault::Unable(why)) => {
+            screen.complain(&why);
+            Exit::Unable
+        }
+    }
+}
+
+fn test(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<Vec<Tested>, Fault> {
+    let cases = cases(&options.folder).map_err(Fault::Faulty)?;
+    let mut policy = settings.policy.clone();
+    policy.policies = options.policies.clone().unwrap_or(policy.policies);
+    policy.keys = options.keys.clone().unwrap_or(policy.keys);
+    let loaded = loader::load(&policy, &settings.trust)
+        .map_err(|error| Fault::Faulty(format!("the policies are faulty:\n{error}")))?;
+    let set = Arc::new(loaded.policies);
+    let all = u64::try_from(cases.len()).unwrap_or(u64::MAX);
+    let mut tested = Vec::new();
+    for (case, done) in cases.iter().zip(1..) {
+        let said = judged(case, &options.folder, settings, &set)?;
+        tested.push(Tested::new(case, said));
+        screen.progress("testing", done, all);
+    }
+    screen.end_progress();
+    if let Some(file) = &options.junit {
+        let failed = |error| Fault::Unable(format!("{}: {error}", file.display()));
+        fs::write(file, junit::xml(&tested)).map_err(failed)?;
+    }
+    Ok(tested)
+}
+
+/// The cases of a folder, in the order of the files' names.
+fn cases(folder: &Path) -> Result<Vec<TestCase>, String> {
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| failed(folder, error))? {
+        let path = entry.map_err(|error| failed(folder, error))?.path();
+        let is_hidden =
+            path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        let is_yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        if is_yaml && !is_hidden {
+            files.push(path);
+        }
+        if files.len() > FILES_MAX {
+            return Err(format!("{}: more than {FILES_MAX} files", folder.display()));
+        }
+    }
+    files.sort();
+    let (mut cases, mut errors) = (Vec::new(), Vec::new());
+    for path in files {
+        let length = fs::metadata(&path).map_err(|error| failed(&path, error))?.len();
+        if length > u64::try_from(FILE_MAX).unwrap_or(u64::MAX) {
+            return Err(format!("{}: larger than {FILE_MAX} bytes", path.display()));
+        }
+        let bytes = fs::read(&path).map_err(|error| failed(&path, error))?;
+        match test_cases(&PolicyFile { name: path.display().to_string(), bytes }) {
+            Ok(more) => cases.extend(more),
+            Err(faults) => errors.extend(faults.iter().map(ToString::to_string)),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(format!("the cases are faulty:\n{}", errors.join("\n")));
+    }
+    if cases.is_empty() {
+        return Err(format!("{}: no *.yaml with a case", folder.display()));
+    }
+    Ok(cases)
+}
+
+/// What the set says of a case, from what is recorded with it.
+fn judged(
+    case: &TestCase,
+    folder: &Path,
+    settings: &Settings,
+    set: &Arc<PolicySet>,
+) -> Result<TrialVerdict, Fault> {
+    let subject = Subject {
+        name: Name::Known(case.image.clone()),
+        target: case.digest.clone(),
+        child: case.platform_manifest.clone(),
+        origin: Origin::Registry,
+    };
+    let asked = Asked {
+        image: case.image.to_string(),
+        digest: Some(case.digest.clone()),
+        namespace: case.namespace.clone(),
+        names: vec![vec![subject]],
+        digests: Vec::new(),
+        fault: None,
+    };
+    let CaseEvidence::Recorded(file) = &case.evidence else {
+        let catalog = Catalog::empty();
+        let judge = KeptJudge::at(settings, None, case.at);
+        let judge = match case.evidence {
+            CaseEvidence::Unsigned => judge.of_unsigned(),
+            CaseEvidence::Nothing | CaseEvidence::Recorded(_) => judge,
+        };
+        return Ok(Trial::new(judge, &catalog).judge(set, &asked));
+    };
+    let unable = |error: String| Fault::Unable(format!("a folder for evidence: {error}"));
+    let scratch = Scratch::new().map_err(|error| unable(error.to_string()))?;
+    let options = evidence_store::Options {
+        path: scratch.path().join("evidence"),
+        ..settings.evidence.clone()
+    };
+    let store = Store::open(options).map_err(|error| unable(error.to_string()))?;
+    let path = folder.join(file);
+    let line = case.position.line;
+    let faulty = |why: String| {
+        Fault::Faulty(format!("{}:{line}: evidence {}: {why}", case.file, path.display()))
+    };
+    let imported = layout::import(&store, &path, None, case.at);
+    let imported = imported.map_err(|error| faulty(error.to_string()))?;
+    if imported.entries.is_empty() {
+        return Err(faulty("holds no signature that can be kept".to_owned()));
+    }
+    let catalog = Catalog::of(&store).map_err(unable)?;
+    let judge = KeptJudge::at(settings, Some(&store), case.at);
+    Ok(Trial::new(judge, &catalog).judge(set, &asked))
+}
+
+fn told(tested: &[Tested], screen: &mut Screen) -> Exit {
+    let passed = tested.iter().filter(|case| case.passed).count();
+    let failed = tested.len().saturating_sub(passed);
+    if screen.is_json() {
+        screen.json(&Results { passed, failed, cases: tested });
+    } else {
+        tested.iter().for_each(|case| print(case, screen));
+        let tone = if failed == 0 { Tone::Good } else { Tone::Bad };
+        screen.line(&screen.tone(tone, &format!("{passed} cases passed, {failed} failed")));
+    }
+    if failed == 0 { Exit::Done } else { Exit::Refused }
+}
+
+fn print(case: &Tested, screen: &mut Screen) {
+    let word = match case.passed {
+        true => screen.tone(Tone::Good, "passed"),
+        false => screen.tone(Tone::Bad, "FAILED"),
+    };
+    screen.line(&format!("{word}  {}: {}", plain(&case.case), plain(&case.got)));
+    if !case.passed {
+        screen.line(&format!("  {}:{}", plain(&case.file), case.line));
+        screen.line(&format!("  expected {}", plain(&case.expected)));
+        screen.line(&format!("  {}", plain(&case.message)));
+    }
+}

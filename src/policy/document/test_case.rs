@@ -1,0 +1,291 @@
+//! [`TestCase`]: an image, a pod and a moment, and what the policies must say of them; read from a
+//! document of kind `PolicyTest`, as strictly as a policy.
+//!
+//! Reading only: who judges it, and from which evidence, is the command line's business.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::patterns::metadata;
+use super::{FILE_MAX, PolicyFile};
+use crate::image::{Digest, Reference};
+use crate::policy::position::Position;
+use crate::policy::syntax::error::{IdentityFault, PolicyError, PolicyFault};
+use crate::policy::syntax::fields::{At, Fields, Reader};
+use crate::policy::syntax::times;
+use crate::policy::syntax::yaml;
+
+/// Most cases of one document.
+const CASES_MAX: usize = 1000;
+/// The fields of a case.
+const CASE: &[&str] = &[
+    "name",
+    "image",
+    "digest",
+    "platformManifest",
+    "namespace",
+    "at",
+    "evidence",
+    "unsigned",
+    "verdict",
+    "code",
+];
+/// The verdicts, as the audit log has them.
+const VERDICTS: &[&str] = &[
+    "admitted",
+    "warned",
+    "unmatched",
+    "unverified",
+    "excepted",
+    "refused",
+    "unable",
+    "unreachable",
+];
+
+/// One case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestCase {
+    /// Its name, after that of its document.
+    pub name: String,
+    /// The file that it is in.
+    pub file: String,
+    /// Where in the file.
+    pub position: Position,
+    /// The image, as a pod would name it.
+    pub image: Reference,
+    /// What the name points at: a manifest or an index.
+    pub digest: Digest,
+    /// The manifest under an index that the node would run.
+    pub platform_manifest: Option<Digest>,
+    /// The pod's namespace; not known when left out.
+    pub namespace: Option<String>,
+    /// When it is judged.
+    pub at: Timestamp,
+    /// What is known of its signatures.
+    pub evidence: CaseEvidence,
+    /// The verdict that is expected, a word of the audit log's.
+    pub verdict: &'static str,
+    /// The reason code that is expected; any when left out.
+    pub code: Option<String>,
+}
+
+/// What is known of the signatures of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CaseEvidence {
+    /// What `sealgate evidence export` wrote to this file, below the folder of the case.
+    Recorded(String),
+    /// Every place was looked in, and there is nothing.
+    Unsigned,
+    /// Nothing.
+    Nothing,
+}
+
+/// Reads every case of a file.
+///
+/// # Errors
+/// Every fault that was found, at most a hundred.
+pub fn test_cases(file: &PolicyFile) -> Result<Vec<TestCase>, Vec<PolicyError>> {
+    let mut reader = Reader::new(&file.name);
+    let mut cases = Vec::new();
+    match text(file).and_then(yaml::documents) {
+        Ok(nodes) if nodes.is_empty() => {
+            reader.note(None, String::new(), PolicyFault::NoDocument);
+        }
+        Ok(nodes) => {
+            for node in &nodes {
+                let at = At { node, field: String::new() };
+                cases.extend(document(&at, &mut reader).into_iter().flatten());
+            }
+        }
+        Err((position, fault)) => reader.note(position, String::new(), fault),
+    }
+    told_twice(&cases, &mut reader);
+    let (errors, _) = reader.finish();
+    if errors.is_empty() { Ok(cases) } else { Err(errors) }
+}
+
+fn text(file: &PolicyFile) -> Result<&str, (Option<Position>, PolicyFault)> {
+    if file.bytes.len() > FILE_MAX {
+        let fault = PolicyFault::FileTooLarge { bytes: file.bytes.len(), limit: FILE_MAX };
+        return Err((None, fault));
+    }
+    std::str::from_utf8(&file.bytes).map_err(|_| (None, PolicyFault::NotText))
+}
+
+/// Two cases of one name could not be told apart in a report.
+fn told_twice(cases: &[TestCase], reader: &mut Reader) {
+    let mut first: BTreeMap<&str, Position> = BTreeMap::new();
+    for case in cases {
+        let Some(at) = first.get(case.name.as_str()) else {
+            first.insert(&case.name, case.position);
+            continue;
+        };
+        let first = format!("{}:{}", case.file, at.line);
+        let fault = PolicyFault::DuplicateName { name: case.name.clone(), first };
+        reader.note(Some(case.position), "name".to_owned(), fault);
+    }
+}
+
+fn document(at: &At<'_>, reader: &mut Reader) -> Option<Vec<TestCase>> {
+    let fields = reader.fields(at, &["apiVersion", "kind", "metadata", "spec"])?;
+    let version =
+        reader.required(&fields, "apiVersion").and_then(|at| reader.word(at, &["sealgate/v1"]));
+    let kind = reader.required(&fields, "kind").and_then(|at| reader.word(at, &["PolicyTest"]));
+    let name = reader.required(&fields, "metadata").and_then(|at| metadata(at, reader));
+    let spec = reader.required(&fields, "spec").cloned();
+    let spec = spec.and_then(|at| reader.fields(&at, &["cases"]))?;
+    let list = reader.required(&spec, "cases").cloned()?;
+    let mut cases = Vec::new();
+    for at in reader.list(&list, "cases in one document", CASES_MAX)? {
+        cases.extend(case(name.unwrap_or_default(), &at, reader));
+    }
+    version.and(kind).and(name).map(|_| cases)
+}
+
+fn case(document: &str, at: &At<'_>, reader: &mut Reader) -> Option<TestCase> {
+    let fields = reader.fields(at, CASE)?;
+    let text = |name: &'static str, reader: &mut Reader| {
+        let at = reader.required(&fields, name).cloned()?;
+        reader.text(&at).filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let name = text("name", reader);
+    let image = reader.required(&fields, "image").cloned().and_then(|at| reference(&at, reader));
+    let of = |name, reader: &mut Reader| fields.get(name).map(|at| digest_of(at, reader));
+    let (digest, platform) = (of("digest", reader), of("platformManifest", reader));
+    let named = image.as_ref().and_then(|image| image.digest().cloned());
+    let digest = match (digest, named) {
+        (Some(written), _) => written,
+        (None, Some(named)) => Some(named),
+        (None, None) => reader.required(&fields, "digest").and(None),
+    };
+    let namespace = fields.get("namespace").cloned().map(|at| reader.text(&at).map(str::to_owned));
+    let moment = reader.required(&fields, "at").cloned().and_then(|at| times::moment(&at, reader));
+    let evidence = evidence(&fields, reader);
+    let verdict = reader.required(&fields, "verdict").and_then(|at| reader.word(at, VERDICTS));
+    let code = fields.get("code").cloned().map(|at| reader.text(&at).map(str::to_owned));
+    Some(TestCase {
+        name: format!("{document}/{}", name?),
+        file: reader.file().to_owned(),
+        position: at.node.position,
+        image: image?,
+        digest: digest?,
+        platform_manifest: platform.map_or(Some(None), |digest| digest.map(Some))?,
+        namespace: namespace.map_or(Some(None), |text| text.map(Some))?,
+        at: moment?,
+        evidence: evidence?,
+        verdict: verdict?,
+        code: code.map_or(Some(None), |text| text.map(Some))?,
+    })
+}
+
+fn digest_of(at: &At<'_>, reader: &mut Reader) -> Option<Digest> {
+    let text = reader.text(at)?;
+    Digest::parse(text).map_err(|error| reader.fault(at, PolicyFault::Digest(error))).ok()
+}
+
+fn reference(at: &At<'_>, reader: &mut Reader) -> Option<Reference> {
+    let text = reader.text(at)?;
+    Reference::parse(text)
+        .map_err(|error| {
+            let fault = PolicyFault::Identity(IdentityFault::Reference(error));
+            reader.fault(at, fault);
+        })
+        .ok()
+}
+
+/// Recorded evidence, or that there is none; not both.
+fn evidence(fields: &Fields<'_>, reader: &mut Reader) -> Option<CaseEvidence> {
+    match (fields.get("evidence").cloned(), fields.get("unsigned").is_some()) {
+        (None, false) => Some(CaseEvidence::Nothing),
+        (None, true) => reader.is_true(fields, "unsigned").then_some(CaseEvidence::Unsigned),
+        (Some(at), false) => {
+            let file = reader.text(&at)?;
+            let climbs = file.split('/').any(|part| part == "..") || file.starts_with('/');
+            if climbs || file.is_empty() {
+                reader.fault(&at, PolicyFault::Name { got: file.to_owned() });
+                return None;
+            }
+            Some(CaseEvidence::Recorded(file.to_owned()))
+        }
+        (Some(_), true) => {
+            reader.one_of(fields, &["evidence", "unsigned"])?;
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"apiVersion: sealgate/v1
+kind: PolicyTest
+metadata: {name: production}
+spec:
+  cases:
+    - name: signed
+      image: registry.example.com/prod/app:1.2
+      digest: "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+      namespace: prod-eu
+      at: 2026-01-31T12:00:00Z
+      evidence: app.tar
+      verdict: admitted
+      code: satisfied
+    - name: unsigned
+      image: registry.example.com/prod/app@sha256:2222222222222222222222222222222222222222222222222222222222222222
+      at: 2026-01-31T12:00:00Z
+      unsigned: true
+      verdict: refused
+"#;
+
+    fn read(text: &str) -> Result<Vec<TestCase>, Vec<PolicyError>> {
+        test_cases(&PolicyFile { name: "case.yaml".to_owned(), bytes: text.into() })
+    }
+
+    /// The first fault of a text, with its line.
+    fn fault(text: &str) -> (Option<u64>, PolicyFault) {
+        let error = read(text).unwrap_err().remove(0);
+        (error.position.map(|position| position.line), error.fault)
+    }
+
+    #[test]
+    fn a_case_is_read_whole() {
+        let cases = read(GOOD).unwrap();
+        let [signed, unsigned] = cases.as_slice() else { panic!("{cases:?}") };
+        assert_eq!(signed.name, "production/signed");
+        assert_eq!(signed.evidence, CaseEvidence::Recorded("app.tar".to_owned()));
+        assert_eq!((signed.verdict, signed.code.as_deref()), ("admitted", Some("satisfied")));
+        assert_eq!(signed.namespace.as_deref(), Some("prod-eu"));
+        assert_eq!(unsigned.evidence, CaseEvidence::Unsigned);
+        assert_eq!((unsigned.verdict, &unsigned.code), ("refused", &None));
+        assert_eq!(Some(&unsigned.digest), unsigned.image.digest());
+    }
+
+    #[test]
+    fn what_is_misspelt_or_missing_is_told_with_its_line() {
+        let with = |from: &str, to: &str| {
+            assert!(GOOD.contains(from), "{from}");
+            fault(&GOOD.replacen(from, to, 1))
+        };
+        let (line, unknown) = with("namespace:", "namepsace:");
+        assert!(matches!(unknown, PolicyFault::UnknownField { .. }) && line == Some(9), "{line:?}");
+        let (line, word) = with("verdict: admitted", "verdict: allowed");
+        assert!(matches!(word, PolicyFault::UnknownWord { .. }) && line == Some(12), "{line:?}");
+        let (line, kind) = with("PolicyTest", "PolicyTests");
+        assert!(matches!(kind, PolicyFault::UnknownWord { .. }) && line == Some(2), "{line:?}");
+        let (_, missing) = with("      at: 2026-01-31T12:00:00Z\n", "");
+        assert_eq!(missing, PolicyFault::MissingField { name: "at" });
+        let (_, no_digest) = with(
+            "app@sha256:2222222222222222222222222222222222222222222222222222222222222222",
+            "app:1",
+        );
+        assert_eq!(no_digest, PolicyFault::MissingField { name: "digest" });
+        let (_, both) = with("evidence: app.tar", "evidence: app.tar\n      unsigned: true");
+        assert!(matches!(both, PolicyFault::OneOf { .. }), "{both:?}");
+        let (_, climbing) = with("evidence: app.tar", "evidence: ../app.tar");
+        assert!(matches!(climbing, PolicyFault::Name { .. }), "{climbing:?}");
+        let (_, twice) = with("name: unsigned", "name: signed");
+        assert!(matches!(twice, PolicyFault::DuplicateName { .. }), "{twice:?}");
+    }
+}
