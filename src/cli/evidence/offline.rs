@@ -2,7 +2,7 @@
 //! [`Judgement`]: so of every kept image, under the policies in force now.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -22,7 +22,7 @@ use crate::decision::question::Question;
 use crate::evidence::{Evidence, EvidenceSource, Name, Origin, Outcome, Place, Source, Subject};
 use crate::evidence_store::{Kept, Store};
 use crate::image::{Digest, Reference, Repository};
-use crate::policy::{Class, Freshness, Plan, PolicySet, Verdict};
+use crate::policy::{Class, Freshness, Plan, PolicySet, Verdict, VerdictKey};
 use crate::sources::{self, EvidenceQuery, FetchedEvidence, PlaceEvidence};
 use crate::verify::VerificationCache;
 
@@ -35,6 +35,9 @@ const PROOFS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_ad
 /// Pieces of evidence that are read once for several judgements that follow each other: of one image
 /// under two sets of policies, for several namespaces.
 const READ_MAX: usize = 32;
+/// Verdicts that are remembered within one run: those of one image in all its namespaces follow each
+/// other.
+const JUDGED_MAX: usize = 256;
 /// Bytes of evidence from which on nothing read is held any longer.
 const READ_BYTES_MAX: usize = 16 << 20;
 
@@ -48,10 +51,13 @@ pub(in crate::cli) struct KeptJudge<'s> {
     /// Every place counts as looked in, with nothing there.
     is_unsigned: bool,
     read: RefCell<Vec<(Place, Plan, Arc<FetchedEvidence>)>>,
+    /// What was judged lately, by all that a verdict depends on, and whether it was brought from a
+    /// registry.
+    judged: RefCell<HashMap<(VerdictKey, bool), JudgedSubject>>,
 }
 
 /// What came of one subject.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::cli) struct JudgedSubject {
     pub(in crate::cli) verdict: Verdict,
     /// The oldest of what it rests on; none where that is nothing.
@@ -165,8 +171,8 @@ impl<'s> KeptJudge<'s> {
         };
         let proofs = VerificationCache::new(PROOFS);
         let is_unsigned = false;
-        let read = RefCell::default();
-        Self { store, node, proofs, now, is_unsigned, read }
+        let (read, judged) = (RefCell::default(), RefCell::default());
+        Self { store, node, proofs, now, is_unsigned, read, judged }
     }
 
     /// The same, as if every place had been looked in and there were nothing.
@@ -193,7 +199,17 @@ impl<'s> KeptJudge<'s> {
         let subject =
             Subject { origin: if is_local { Origin::Kept } else { subject.origin }, ..subject };
         let question = Question::offline(set, subject, namespace.map(str::to_owned));
-        self.judge_question(question, is_local, catalog)
+        let key = (question.key(), is_local);
+        if let Some(judged) = self.judged.borrow().get(&key) {
+            return judged.clone();
+        }
+        let judged = self.judge_question(question, is_local, catalog);
+        let mut memory = self.judged.borrow_mut();
+        if memory.len() >= JUDGED_MAX {
+            memory.clear();
+        }
+        memory.insert(key, judged.clone());
+        judged
     }
 
     fn judge_question(
