@@ -244,22 +244,18 @@ impl Gate {
 
     /// The digests that the image may have under this name, and whether it came from a registry.
     /// Claims, to be proven.
-    pub(super) async fn targets(
-        &self,
-        image: &Image,
-        name: &Name,
-    ) -> Result<(Vec<Digest>, Origin), Refusal> {
+    pub async fn targets(&self, of: &Image, name: &Name) -> Result<(Vec<Digest>, Origin), Refusal> {
         let Name::Known(reference) = name else {
-            return Ok((self.tagged_targets(image, None).await?, Origin::Local));
+            return Ok((self.tagged_targets(of, None).await?, Origin::Local));
         };
         let repository = reference.repository();
-        let mut listed = digests_under(image, &repository);
+        let mut listed = digests_under(of, &repository);
         if let Some(digest) = reference.digest() {
             listed.retain(|target| target == digest);
             if listed.is_empty() {
                 return Err(Refusal::NameNotListed {
                     name: reference.to_string(),
-                    id: image.id.clone(),
+                    id: of.id.clone(),
                 });
             }
         }
@@ -273,12 +269,9 @@ impl Gate {
         if !listed.is_empty() {
             return Ok((listed, Origin::Registry));
         }
-        let tagged = self.tagged_targets(image, Some(&repository)).await?;
+        let tagged = self.tagged_targets(of, Some(&repository)).await?;
         if tagged.is_empty() {
-            return Err(Refusal::NameNotListed {
-                name: reference.to_string(),
-                id: image.id.clone(),
-            });
+            return Err(Refusal::NameNotListed { name: reference.to_string(), id: of.id.clone() });
         }
         Ok((tagged, Origin::Local))
     }
