@@ -27,7 +27,6 @@ mod content;
 mod error;
 mod events;
 mod images;
-mod inventory;
 mod listing;
 mod on_node;
 mod options;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::item::{Asked, Items};
-use crate::containerd::{Image, RuntimeError};
+use crate::containerd::RuntimeError;
 use crate::cri::ask::{Call, LocalImageRequest, asked_before};
 use crate::cri::{Gate, LocalSubjects, Refusal};
 use crate::daemon::CLOCK;
@@ -14,7 +14,8 @@ use crate::image::{Digest, Reference};
 /// The images of the runtime's and what runs.
 #[derive(Debug, Default)]
 pub(super) struct NodeImages {
-    images: BTreeMap<Digest, Image>,
+    /// The names of each, tags first.
+    images: BTreeMap<Digest, Vec<String>>,
     running: Vec<Running>,
 }
 
@@ -41,10 +42,15 @@ impl NodeImages {
     /// [`RuntimeError`] when it cannot be asked.
     pub(super) async fn listed(gate: &Gate) -> Result<Self, RuntimeError> {
         let runtime = gate.runtime();
-        let images = runtime.listed_images().await?;
-        let images = images.into_iter().map(|image| (image.id.clone(), image)).collect();
+        let what = "an image id that is not a sha256 digest";
+        let malformed = || RuntimeError::Malformed { call: "ListImages", what };
+        let mut images = BTreeMap::new();
+        for image in runtime.node_images().await? {
+            let id = Digest::parse(&image.id).map_err(|_| malformed())?;
+            images.insert(id, image.names);
+        }
         let mut running = Vec::new();
-        for id in runtime.running().await? {
+        for id in runtime.node_containers().await?.into_iter().map(|running| running.id) {
             // One that ended meanwhile does not run.
             let Some(container) = runtime.container(&id).await? else { continue };
             let created = container.created_with.as_ref();
@@ -56,10 +62,8 @@ impl NodeImages {
 
     /// The names that the runtime lists for an image.
     pub(super) fn names(&self, id: &Digest) -> Vec<Name> {
-        let image = self.images.get(id);
-        let texts = image.into_iter().flat_map(|image| image.tags.iter().chain(&image.digests));
         let mut names = Vec::new();
-        for text in texts {
+        for text in self.images.get(id).into_iter().flatten() {
             let name = Reference::parse(text).map_or(Name::Unknown, Name::Known);
             if !names.contains(&name) {
                 names.push(name);
@@ -88,34 +92,34 @@ impl NodeImages {
                 item.also(also);
             }
         }
-        for image in self.images.values() {
-            let mut digests: BTreeSet<Digest> = listed(image).collect();
-            digests.insert(image.id.clone());
-            if items.are_on_node(&image.id, &digests) {
+        for (id, names) in &self.images {
+            let mut digests: BTreeSet<Digest> = listed(names).collect();
+            digests.insert(id.clone());
+            if items.are_on_node(id, &digests) {
                 continue;
             }
             let ask = LocalImageRequest {
                 call: Call::CreateContainer,
-                image: image.id.to_string(),
+                image: id.to_string(),
                 user_specified: String::new(),
                 pod: Pod::default(),
                 container: String::new(),
                 deadline: CLOCK.steady(),
             };
             let mut asked = asked(&ask, gate.local_subjects(&ask).await);
-            if let Some(name) = image.tags.first().or_else(|| image.digests.first()) {
+            if let Some(name) = names.first() {
                 asked.image.clone_from(name);
             }
             if let Some(item) = items.of(asked) {
-                item.images.insert(image.id.clone());
+                item.images.insert(id.clone());
             }
         }
         counts
     }
 }
 
-fn listed(image: &Image) -> impl Iterator<Item = Digest> {
-    let names = image.digests.iter().filter_map(|name| Reference::parse(name).ok());
+fn listed(names: &[String]) -> impl Iterator<Item = Digest> {
+    let names = names.iter().filter_map(|name| Reference::parse(name).ok());
     names.filter_map(|name| name.digest().cloned())
 }
 
