@@ -350,7 +350,9 @@ fn run_without_settings(cli: &Cli, screen: &mut Screen) -> Option<Exit> {
         }
         Command::Run
         | Command::Verify(_)
-        | Command::Policy(PolicyCommand::Observed(_))
+        | Command::Policy(
+            PolicyCommand::Observed(_) | PolicyCommand::Diff(_) | PolicyCommand::Test(_),
+        )
         | Command::Audit(_)
         | Command::Status
         | Command::Reload(_)
