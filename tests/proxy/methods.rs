@@ -65,7 +65,8 @@ async fn a_call_that_is_checked_goes_on_as_it_came_or_is_answered_by_the_gate() 
         assert_eq!((code, text.as_str()), (7, "not admitted"), "{}", row.name);
     }
     assert_eq!(standin.paths().len(), checked.len(), "what is refused never reaches the runtime");
-    let messages = gate.checked.lock().unwrap().iter().map(|call| call.message.clone());
+    let checked = gate.checked.lock().unwrap();
+    let messages = checked.iter().map(|call| call.message.clone());
     assert!(messages.take(2).eq([&b"\x0a\x01c"[..], b"\x0a\x07refused"]));
 }
 

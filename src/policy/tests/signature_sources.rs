@@ -36,7 +36,7 @@ fn freshness(set: &PolicySet) -> Freshness {
 fn notes(text: &str) -> Vec<(String, Advice)> {
     let documents =
         Documents::parse(&[file(text)]).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
-    documents.notes().iter().map(|note| (note.field.clone(), note.advice)).collect()
+    documents.notes().iter().map(|note| (note.field.clone(), note.advice.clone())).collect()
 }
 
 fn hours(count: u64) -> Option<Duration> {
