@@ -199,7 +199,9 @@ impl MadeContainers {
             Unwritten::Containers(these) if these.len() < MADE_MAX.get() => {
                 these.push((id.to_owned(), created));
             }
-            unwritten => *unwritten = Unwritten::All,
+            unwritten @ (Unwritten::Containers(_) | Unwritten::All) => {
+                *unwritten = Unwritten::All;
+            }
         }
         drop(made);
         self.unwritten.notify_one();

@@ -59,7 +59,7 @@ fn service(unit: Option<&Unit<'_>>, gate: Option<u32>) -> Check {
     } else if let Some(gate) = gate
         && main != Some(gate)
     {
-        let own = main.map_or("none".to_owned(), |pid: u32| pid.to_string());
+        let own = main.map_or_else(|| "none".to_owned(), |pid: u32| pid.to_string());
         let seen = format!("the gate that answers is process {gate}, that of {SERVICE} is {own}");
         Check::fail(id, seen, format!("end that process; systemctl restart {SERVICE}"))
     } else if !unit.get("ExecStart").contains("sealgate run") {

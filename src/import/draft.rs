@@ -28,8 +28,8 @@ pub(super) enum DraftDemand {
     Accept,
     /// What nothing meets.
     Reject,
-    All(Vec<DraftDemand>),
-    Any(Vec<DraftDemand>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
     Signed {
         name: String,
         by: By,

@@ -161,7 +161,7 @@ mod tests {
     fn scope(text: &str) -> Scope {
         match Scope::read(text) {
             Read::Scope(scope) => scope,
-            other => panic!("{text}: {other:?}"),
+            other @ (Read::Tagged(_) | Read::Folded(_) | Read::Dead) => panic!("{text}: {other:?}"),
         }
     }
 

@@ -63,7 +63,7 @@ impl<'n> Tree<'n> {
     }
 
     /// Every entry of a map, whatever its name.
-    pub(super) fn entries(&self, findings: &mut Findings) -> Option<Vec<(&'n str, Tree<'n>)>> {
+    pub(super) fn entries(&self, findings: &mut Findings) -> Option<Vec<(&'n str, Self)>> {
         let Value::Map(entries) = &self.node.value else {
             findings.fault(self.origin(), ImportFault::WrongType { expected: "a map" });
             return None;
@@ -101,7 +101,7 @@ impl<'n> Tree<'n> {
     }
 
     /// A map's field, where this is a map that has it. Says nothing.
-    pub(super) fn peek(&self, name: &str) -> Option<Tree<'n>> {
+    pub(super) fn peek(&self, name: &str) -> Option<Self> {
         let Value::Map(entries) = &self.node.value else { return None };
         let (_, node) = entries.iter().find(|(key, _)| key.name == name)?;
         Some(Tree { file: self.file, node, field: name.to_owned() })
@@ -120,7 +120,7 @@ impl<'n> Tree<'n> {
         }
     }
 
-    pub(super) fn list(&self, findings: &mut Findings) -> Option<Vec<Tree<'n>>> {
+    pub(super) fn list(&self, findings: &mut Findings) -> Option<Vec<Self>> {
         let Value::List(items) = &self.node.value else {
             findings.fault(self.origin(), ImportFault::WrongType { expected: "a list" });
             return None;
@@ -139,7 +139,7 @@ impl<'n> Tree<'n> {
     }
 
     /// A list with at least one entry.
-    pub(super) fn filled(&self, findings: &mut Findings) -> Option<Vec<Tree<'n>>> {
+    pub(super) fn filled(&self, findings: &mut Findings) -> Option<Vec<Self>> {
         let list = self.list(findings)?;
         if list.is_empty() {
             findings.fault(self.origin(), ImportFault::Empty);

@@ -119,14 +119,14 @@ impl Check<'_> {
     /// Reads every file, as far as all of them together may be.
     fn read(&self, reader: &mut DocumentsReader, checked: &mut Checked) {
         let mut left = TOTAL_MAX;
-        let mut add = |file: Result<PolicyFile, Problem>, checked: &mut Checked| {
+        let mut add = |file: Result<PolicyFile, Box<Problem>>, checked: &mut Checked| {
             let file = match file {
                 Ok(file) if file.bytes.len() <= left => file,
                 Ok(file) => {
                     let fault = FileFault::TooMuch { limit: TOTAL_MAX };
                     return checked.problems(vec![Problem::File { file: file.name.into(), fault }]);
                 }
-                Err(problem) => return checked.problems(vec![problem]),
+                Err(problem) => return checked.problems(vec![*problem]),
             };
             left -= file.bytes.len();
             reader.add(file.parse());
@@ -165,9 +165,10 @@ impl Check<'_> {
         policies
     }
 
-    fn file(&self, path: &Path) -> Result<PolicyFile, Problem> {
+    fn file(&self, path: &Path) -> Result<PolicyFile, Box<Problem>> {
         let bytes = files::read_of(path, FILE_MAX, self.owners());
-        let bytes = bytes.map_err(|fault| Problem::File { file: path.to_owned(), fault })?;
+        let bytes =
+            bytes.map_err(|fault| Box::new(Problem::File { file: path.to_owned(), fault }))?;
         Ok(PolicyFile { name: path.to_string_lossy().into_owned(), bytes })
     }
 
@@ -284,7 +285,9 @@ impl Remark {
         let suggestion = match problem {
             Problem::Policy(error) => error.fault.suggestion(),
             Problem::Key { file, fault, .. } | Problem::Certificates { file, fault, .. } => {
-                Some(file).filter(|_| *fault == FileFault::Io(ErrorKind::NotFound)).and_then(beside)
+                Some(file)
+                    .filter(|_| *fault == FileFault::Io(ErrorKind::NotFound))
+                    .and_then(|file| beside(file))
             }
             Problem::File { .. } | Problem::NoRoot { .. } | Problem::Root { .. } => None,
         };
@@ -325,7 +328,7 @@ impl Remark {
 }
 
 /// The name of a file beside one that is not there which was likely meant.
-fn beside(file: &PathBuf) -> Option<String> {
+fn beside(file: &Path) -> Option<String> {
     let wanted = file.file_name()?.to_string_lossy().into_owned();
     let names = files::names_of(file.parent()?, FILES_MAX, Owners::Anybody).ok()?;
     let names: Vec<String> = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();

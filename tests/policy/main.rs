@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::disallowed_methods,
     clippy::panic,
     clippy::print_stdout,
     reason = "a test fails loudly, and may say what it saw"
@@ -50,7 +51,7 @@ fn line(remark: &Remark) -> String {
         Severity::Warning => "warning",
     };
     let at = remark.line.zip(remark.column);
-    let at = at.map_or("-".to_owned(), |(line, column)| format!("{line}:{column}"));
+    let at = at.map_or_else(|| "-".to_owned(), |(line, column)| format!("{line}:{column}"));
     let suggestion = remark.suggestion.as_ref().map_or(String::new(), |meant| format!(" {meant}"));
     format!("{severity} {} {at}{suggestion}", remark.code)
 }

@@ -108,7 +108,18 @@ async fn sweep(options: &Options, socket: &Path, screen: &mut Screen) -> Result<
 async fn page(socket: &Path, request: Request) -> Result<SweptPage, String> {
     match control::ask(socket, request).await.map_err(|error| error.to_string())? {
         Answer::Swept(page) => Ok(*page),
-        _ => Err("the gate did not understand; is it of the same version?".to_owned()),
+        Answer::NotDone(why) => Err(why),
+        Answer::Status(_)
+        | Answer::Tested(_)
+        | Answer::Flushed(_)
+        | Answer::ClockLowered { .. }
+        | Answer::Reloaded(_)
+        | Answer::Faulty(_)
+        | Answer::MayBring(_)
+        | Answer::MayNotBring { .. }
+        | Answer::Unknown(_) => {
+            Err("the gate did not understand; is it of the same version?".to_owned())
+        }
     }
 }
 
@@ -155,7 +166,7 @@ fn print_row(row: &Swept, screen: &mut Screen) {
     let container = row.container.as_deref().map_or_else(|| short(&row.id), plain);
     let image = plain(row.image.as_deref().or(row.digest.as_deref()).unwrap_or("?"));
     let signers = row.signers.iter().map(|signer| plain(signer)).collect::<Vec<_>>().join(", ");
-    screen.line(&format!("  {pod:<32} {container:<20} {image}  {signers}").trim_end());
+    screen.line(format!("  {pod:<32} {container:<20} {image}  {signers}").trim_end());
     if let Some(code) = &row.code {
         let message = row.message.as_deref().unwrap_or_default();
         screen.line(&format!("    {}: {}", plain(code), plain(message)));

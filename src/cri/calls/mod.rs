@@ -59,6 +59,9 @@ impl<E: Into<Refusal>> From<E> for Stop {
     }
 }
 
+/// Reads, of an answer, the id of what was made.
+type ReadId = fn(&[u8]) -> Option<String>;
+
 impl Calls {
     /// The owned methods, answered by this gate and recorded in this log.
     #[must_use]
@@ -158,7 +161,7 @@ impl Calls {
         &self,
         creation: Creation,
         policy: &PolicySet,
-        (answer, made): (&RecordedAnswer, fn(&[u8]) -> Option<String>),
+        (answer, made): (&RecordedAnswer, ReadId),
     ) {
         let is_known = match answer.success().and_then(made) {
             Some(id) if policy.observes() => self.note_made(&id).await,

@@ -168,7 +168,7 @@ impl Creations {
             call.explains = Some(id.to_owned());
             return GoneOf::Failed;
         }
-        match calls.underway.iter_mut().any(|mut call| is_it(&&mut call)) {
+        match calls.underway.iter_mut().any(|call| is_it(&call)) {
             true => GoneOf::Underway,
             false => GoneOf::NoCall,
         }

@@ -200,7 +200,11 @@ fn what_is_odd_is_noted_with_its_place() {
             "{{name: a, keyless: {{identities: [{text}]}}}}"
         )))]);
         let documents = documents.unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
-        documents.notes().iter().map(|note| (note.field.clone(), note.advice.clone())).collect::<Vec<_>>()
+        documents
+            .notes()
+            .iter()
+            .map(|note| (note.field.clone(), note.advice.clone()))
+            .collect::<Vec<_>>()
     };
     let field = |name: &str| format!("spec.require.keyless.identities[0].{name}");
     assert_eq!(notes(&good()), []);
