@@ -7,6 +7,7 @@
 
 mod error;
 mod node;
+mod policy;
 mod reload;
 mod swept;
 
@@ -26,6 +27,7 @@ use crate::proxy::{self, ConnectionCounts, Listener};
 
 pub use error::ControlError;
 pub use node::{AuditStatus, NriStatus, SandboxStatus};
+pub use policy::PolicyStatus;
 pub use reload::{Faults, Reloaded};
 pub use swept::SweptPage;
 
@@ -163,33 +165,6 @@ pub struct DoubtStatus {
     pub seen: String,
     /// Whether the gate itself is broken or gone around, whatever kubelet and policies say.
     pub breach: bool,
-}
-
-/// The documents in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PolicyStatus {
-    /// Their generation.
-    pub generation: String,
-    /// The generation of the keys.
-    pub trust_generation: String,
-    /// How many documents.
-    pub documents: usize,
-    /// Whether they are in observe mode: nothing that they deny is refused.
-    #[serde(default)]
-    pub observe: bool,
-    /// Why the last reload was not taken; none when the newest files are in force.
-    pub reload_error: Option<String>,
-    /// What the loader warned about.
-    pub warnings: Vec<String>,
-    /// What lets images run without proof.
-    #[serde(default)]
-    pub unproven: Vec<String>,
-    /// How many entries deny lists have.
-    #[serde(default)]
-    pub denied: usize,
-    /// How many exceptions there are.
-    #[serde(default)]
-    pub exceptions: usize,
 }
 
 /// Trust roots and keys that end.

@@ -10,7 +10,6 @@ mod guarded;
 mod known_time;
 mod noted;
 mod reload;
-mod sandbox_image;
 mod sandbox_seen;
 mod signals;
 mod status;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::PolicyStatus;
+use super::policy::PolicyStatus;
 
 /// Most faults that are told of one set: more than anybody reads at once. `sealgate policy check`
 /// tells all of them.

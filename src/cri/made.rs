@@ -82,7 +82,7 @@ enum Unwritten {
 
 /// What a container is to the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum ContainerOrigin {
     /// The gate made it, or decided on its start.
     Gate,
     /// It was there before the gate first gated this runtime.
@@ -111,21 +111,21 @@ impl MadeContainers {
     }
 
     /// What a container is to the gate.
-    pub(super) fn origin(&self, listed: &Listed) -> Origin {
+    pub(super) fn origin(&self, listed: &Listed) -> ContainerOrigin {
         self.origin_of((&listed.namespace, &listed.id), listed.created)
     }
 
-    fn origin_of(&self, (namespace, id): (&str, &str), created: Duration) -> Origin {
+    fn origin_of(&self, (namespace, id): (&str, &str), created: Duration) -> ContainerOrigin {
         let made = self.lock();
         if namespace == NAMESPACE && made.containers.peek(id) == Some(&created) {
-            return Origin::Gate;
+            return ContainerOrigin::Gate;
         }
         let present = made.present.get(&(namespace.to_owned(), id.to_owned()));
         match present.filter(|present| present.created == created) {
-            Some(Present { is_older: true, .. }) => Origin::Before,
-            Some(Present { is_older: false, .. }) => Origin::Untold,
-            None if made.surveyed.contains(namespace) => Origin::Around,
-            None => Origin::Untold,
+            Some(Present { is_older: true, .. }) => ContainerOrigin::Before,
+            Some(Present { is_older: false, .. }) => ContainerOrigin::Untold,
+            None if made.surveyed.contains(namespace) => ContainerOrigin::Around,
+            None => ContainerOrigin::Untold,
         }
     }
 

@@ -19,14 +19,14 @@ const ADDRESS: &str = "/run/containerd/containerd.sock";
 const IMPORTS_MAX: usize = 64;
 
 /// One file of the configuration.
-struct Part {
+struct ConfigFile {
     file: PathBuf,
     text: String,
     table: Table,
 }
 
 /// The file and those that it imports, in the order in which they count.
-pub(super) struct Configuration(Vec<Part>);
+pub(super) struct Configuration(Vec<ConfigFile>);
 
 /// A value, and where it stands.
 pub(super) struct Found<'c> {
@@ -37,7 +37,7 @@ pub(super) struct Found<'c> {
 impl Configuration {
     /// Reads a file and what it imports.
     fn read(root: &Path, file: &Path) -> Result<Self, (PathBuf, String)> {
-        let main = Part::read(root, file)?;
+        let main = ConfigFile::read(root, file)?;
         let imports = main.table.get("imports").and_then(Value::as_array).cloned();
         let mut parts = vec![main];
         for import in imports.iter().flatten().filter_map(Value::as_str) {
@@ -52,7 +52,7 @@ impl Configuration {
                         format!("imports more than {IMPORTS_MAX} files"),
                     ));
                 }
-                parts.push(Part::read(root, &path)?);
+                parts.push(ConfigFile::read(root, &path)?);
             }
         }
         Ok(Self(parts))
@@ -89,7 +89,7 @@ impl Configuration {
     }
 }
 
-impl Part {
+impl ConfigFile {
     fn read(root: &Path, file: &Path) -> Result<Self, (PathBuf, String)> {
         let failed = |why: String| (file.to_owned(), why);
         let text = node::read(&below(root, file))

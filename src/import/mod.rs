@@ -20,8 +20,6 @@ mod policy_json;
 mod regexp;
 mod registries_d;
 mod scope;
-#[cfg(test)]
-mod support;
 mod tree;
 mod write;
 
@@ -368,3 +366,6 @@ fn whole(files: &[PolicyFile]) -> Origin {
     let file = files.first().map(|file| file.name.clone()).unwrap_or_default();
     Origin { file, position: None, field: String::new() }
 }
+
+#[cfg(test)]
+mod tests;

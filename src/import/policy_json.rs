@@ -8,7 +8,7 @@ use super::draft::{By, Draft, DraftDemand, SignedName, Witnesses};
 use super::fault::{ImportFault, Notice, Omission, Origin};
 use super::material::{KeyMaterial, Surroundings};
 use super::registries_d::RegistriesD;
-use super::scope::{self, Read, Scope};
+use super::scope::{self, Scope, ScopeForm};
 use super::tree::{Findings, Known, Tree};
 
 /// Most scopes: each excludes those below it, two patterns each, and a list has at most 1024.
@@ -114,8 +114,8 @@ impl PolicyJsonReader<'_, '_> {
             let origin = at.origin();
             let Some(requirements) = self.requirements(&at) else { continue };
             match Scope::read(name) {
-                Read::Scope(scope) => rules.push(Rule { scope, origin, requirements }),
-                Read::Tagged(repository) => {
+                ScopeForm::Scope(scope) => rules.push(Rule { scope, origin, requirements }),
+                ScopeForm::Tagged(repository) => {
                     self.findings.omit(origin.clone(), Omission::TagScope);
                     self.in_addition(
                         scope::repository(&repository),
@@ -124,13 +124,13 @@ impl PolicyJsonReader<'_, '_> {
                         &origin,
                     );
                 }
-                Read::Folded(name) => {
+                ScopeForm::Folded(name) => {
                     let as_ = name.split('/').next().unwrap_or_default().to_owned();
                     self.findings.omit(origin.clone(), Omission::Folded { as_ });
                     let patterns = Scope::Name(name.clone()).patterns();
                     self.in_addition(patterns, &name, &requirements, &origin);
                 }
-                Read::Dead => self.findings.notice(origin, Notice::DeadScope),
+                ScopeForm::Dead => self.findings.notice(origin, Notice::DeadScope),
             }
         }
         rules

@@ -5,7 +5,7 @@
 //! Lookaside stores hold OpenPGP signatures alone, and are not read.
 
 use super::fault::{ImportFault, Origin};
-use super::scope::{Read, Scope, parent};
+use super::scope::{Scope, ScopeForm, parent};
 use super::tree::{Findings, Tree};
 
 const FIELD: &str = "use-sigstore-attachments";
@@ -44,9 +44,9 @@ impl RegistriesD {
             let Some(looks) = looks(&section, findings) else { continue };
             match Scope::read(name) {
                 // Nothing is found under the empty scope; `default-docker` is the default.
-                Read::Scope(Scope::Everything) | Read::Dead => {}
-                Read::Scope(scope) => self.scopes.push((scope, looks)),
-                Read::Tagged(repository) | Read::Folded(repository) => {
+                ScopeForm::Scope(Scope::Everything) | ScopeForm::Dead => {}
+                ScopeForm::Scope(scope) => self.scopes.push((scope, looks)),
+                ScopeForm::Tagged(repository) | ScopeForm::Folded(repository) => {
                     self.tagged.push((repository, looks, section.origin()));
                 }
             }

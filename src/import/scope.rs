@@ -19,7 +19,7 @@ pub(super) enum Scope {
 
 /// What became of a scope that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Read {
+pub(super) enum ScopeForm {
     /// Usable.
     Scope(Scope),
     /// A repository by tag or digest.
@@ -32,35 +32,39 @@ pub(super) enum Read {
 
 impl Scope {
     /// Reads a scope of the transport `docker`.
-    pub(super) fn read(text: &str) -> Read {
+    pub(super) fn read(text: &str) -> ScopeForm {
         if text.is_empty() {
-            return Read::Scope(Self::Everything);
+            return ScopeForm::Scope(Self::Everything);
         }
         if text.contains('*') {
             let suffix = text.strip_prefix("*.").filter(|suffix| is_domain(suffix));
-            return suffix.map_or(Read::Dead, |suffix| Read::Scope(Self::Below(suffix.to_owned())));
+            return suffix.map_or(ScopeForm::Dead, |suffix| {
+                ScopeForm::Scope(Self::Below(suffix.to_owned()))
+            });
         }
         let (host, path) = match text.split_once('/') {
             Some((host, path)) => (host, Some(path)),
             None => (text, None),
         };
         if !is_host(host) || host == "index.docker.io" {
-            return Read::Dead;
+            return ScopeForm::Dead;
         }
         if path.is_some_and(|path| path.contains([':', '@'])) {
             let name = text.split('@').next().unwrap_or_default();
             let (folder, last) = name.rsplit_once('/').unwrap_or_default();
             let repository = last.split(':').next().unwrap_or_default();
-            return Read::Tagged(format!("{folder}/{repository}"));
+            return ScopeForm::Tagged(format!("{folder}/{repository}"));
         }
         // Two parts more, so that folding puts no `library` in between.
         let tail = "/a/a";
-        let Ok(repository) = Repository::parse(&format!("{text}{tail}")) else { return Read::Dead };
+        let Ok(repository) = Repository::parse(&format!("{text}{tail}")) else {
+            return ScopeForm::Dead;
+        };
         let folded = repository.folded().to_string();
         match folded.strip_suffix(tail) {
-            Some(same) if same == text => Read::Scope(Self::Name(text.to_owned())),
-            Some(other) => Read::Folded(other.to_owned()),
-            None => Read::Dead,
+            Some(same) if same == text => ScopeForm::Scope(Self::Name(text.to_owned())),
+            Some(other) => ScopeForm::Folded(other.to_owned()),
+            None => ScopeForm::Dead,
         }
     }
 
@@ -160,32 +164,34 @@ mod tests {
 
     fn scope(text: &str) -> Scope {
         match Scope::read(text) {
-            Read::Scope(scope) => scope,
-            other @ (Read::Tagged(_) | Read::Folded(_) | Read::Dead) => panic!("{text}: {other:?}"),
+            ScopeForm::Scope(scope) => scope,
+            other @ (ScopeForm::Tagged(_) | ScopeForm::Folded(_) | ScopeForm::Dead) => {
+                panic!("{text}: {other:?}")
+            }
         }
     }
 
     #[test]
     fn each_form_of_a_scope() {
-        let name = |text: &str| Read::Scope(Scope::Name(text.to_owned()));
+        let name = |text: &str| ScopeForm::Scope(Scope::Name(text.to_owned()));
         for (text, expected) in [
-            ("", Read::Scope(Scope::Everything)),
-            ("*.example.com", Read::Scope(Scope::Below("example.com".to_owned()))),
+            ("", ScopeForm::Scope(Scope::Everything)),
+            ("*.example.com", ScopeForm::Scope(Scope::Below("example.com".to_owned()))),
             ("reg.example:5000/a/b", name("reg.example:5000/a/b")),
             ("docker.io/acme", name("docker.io/acme")),
             ("localhost/a", name("localhost/a")),
-            ("reg.example/a:1", Read::Tagged("reg.example/a".to_owned())),
-            ("reg.example:5000/a/b@sha256:0", Read::Tagged("reg.example:5000/a/b".to_owned())),
-            ("reg.example/a:1@sha256:0", Read::Tagged("reg.example/a".to_owned())),
-            ("reg.example:443/a", Read::Folded("reg.example/a".to_owned())),
-            ("registry-1.docker.io/a", Read::Folded("docker.io/a".to_owned())),
-            ("index.docker.io/library/a", Read::Dead),
-            ("busybox", Read::Dead),
-            ("acme/app", Read::Dead),
-            ("*", Read::Dead),
-            ("*.example.com/a", Read::Dead),
-            ("a*.example.com", Read::Dead),
-            ("reg.example/a//b", Read::Dead),
+            ("reg.example/a:1", ScopeForm::Tagged("reg.example/a".to_owned())),
+            ("reg.example:5000/a/b@sha256:0", ScopeForm::Tagged("reg.example:5000/a/b".to_owned())),
+            ("reg.example/a:1@sha256:0", ScopeForm::Tagged("reg.example/a".to_owned())),
+            ("reg.example:443/a", ScopeForm::Folded("reg.example/a".to_owned())),
+            ("registry-1.docker.io/a", ScopeForm::Folded("docker.io/a".to_owned())),
+            ("index.docker.io/library/a", ScopeForm::Dead),
+            ("busybox", ScopeForm::Dead),
+            ("acme/app", ScopeForm::Dead),
+            ("*", ScopeForm::Dead),
+            ("*.example.com/a", ScopeForm::Dead),
+            ("a*.example.com", ScopeForm::Dead),
+            ("reg.example/a//b", ScopeForm::Dead),
         ] {
             assert_eq!(Scope::read(text), expected, "{text}");
         }

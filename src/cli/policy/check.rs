@@ -4,6 +4,7 @@
 //! which it is said.
 
 mod github;
+mod remark;
 mod sarif;
 mod text;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use self::remark::line;
 use super::settings::settings;
 use crate::cli::node;
 use crate::cli::terminal::screen::{Exit, Output, Screen};
@@ -166,27 +168,5 @@ fn answer(checked: &Checked) -> Answer<'_> {
         unproven: set.map(crate::policy::PolicySet::unproven).unwrap_or_default(),
         errors: of(Severity::Error),
         findings: &checked.remarks,
-    }
-}
-
-/// A remark on one line, with its place.
-fn line(remark: &Remark) -> String {
-    format!("{}{}", place(remark), message(remark))
-}
-
-/// `file:line:column: `, as far as it is known.
-fn place(remark: &Remark) -> String {
-    let Some(file) = &remark.file else { return String::new() };
-    match (remark.line, remark.column) {
-        (Some(line), Some(column)) => format!("{file}:{line}:{column}: "),
-        _ => format!("{file}: "),
-    }
-}
-
-/// What is wrong, with the field.
-fn message(remark: &Remark) -> String {
-    match remark.field.as_str() {
-        "" => remark.message.clone(),
-        field => format!("{field}: {}", remark.message),
     }
 }

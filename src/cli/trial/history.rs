@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::item::{Asked, Items, Prospect, subjects};
+use super::item::{Items, Prospect, TrialQuestion, subjects};
 use super::node::NodeImages;
 use crate::audit::read::{Filter, Reader};
 use crate::audit::{Call, Entry, Record, Timestamp, Verdict};
@@ -105,7 +105,7 @@ fn local_digests(record: &Record) -> Vec<Digest> {
     digests.filter_map(|digest| Digest::parse(digest).ok()).collect()
 }
 
-fn asked(record: &Record, (catalog, images): (&Catalog, &NodeImages)) -> Asked {
+fn asked(record: &Record, (catalog, images): (&Catalog, &NodeImages)) -> TrialQuestion {
     let decided = record.digest.as_ref().and_then(|digest| Digest::parse(digest).ok());
     let names = names(record, decided.as_ref(), (catalog, images));
     let by_digest = || {
@@ -120,7 +120,7 @@ fn asked(record: &Record, (catalog, images): (&Catalog, &NodeImages)) -> Asked {
     let of_name = |name: &Name| subjects(name, &target, origin, catalog);
     let known = [Some(&record.reference), record.image.as_ref(), record.image_id.as_ref()];
     let known = known.into_iter().flatten().find(|name| !name.is_empty());
-    Asked {
+    TrialQuestion {
         image: known.cloned().unwrap_or_else(|| "(no image named)".to_owned()),
         digest,
         namespace: record.pod.namespace.clone(),

@@ -39,7 +39,7 @@ struct ItemKey {
 
 /// What is asked, by a decision on record or for something on the node.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct TrialQuestion {
     /// How it was asked for, for people.
     pub(super) image: String,
     /// What was decided on; none where that is not known.
@@ -67,7 +67,7 @@ pub(super) struct Then {
 /// One image in one namespace.
 #[derive(Debug)]
 pub(super) struct Item {
-    pub(super) asked: Asked,
+    pub(super) asked: TrialQuestion,
     /// Pods as `namespace/name`.
     pub(super) pods: BTreeSet<String>,
     pub(super) more_pods: bool,
@@ -89,7 +89,7 @@ pub(super) struct Items {
 
 impl Items {
     /// The item for what is asked; none when there are too many.
-    pub(super) fn of(&mut self, asked: Asked) -> Option<&mut Item> {
+    pub(super) fn of(&mut self, asked: TrialQuestion) -> Option<&mut Item> {
         let known = |subjects: &Vec<Subject>| subjects.first().map(|one| one.name.to_string());
         let mut names: Vec<String> = asked.names.iter().filter_map(known).collect();
         names.sort();
@@ -121,7 +121,7 @@ impl Items {
 }
 
 impl Item {
-    fn new(asked: Asked) -> Self {
+    fn new(asked: TrialQuestion) -> Self {
         Self {
             asked,
             pods: BTreeSet::new(),

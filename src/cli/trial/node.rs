@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::item::{Asked, Items};
+use super::item::{Items, TrialQuestion};
 use crate::containerd::RuntimeError;
 use crate::cri::ask::{Call, LocalImageRequest, asked_before};
 use crate::cri::{Gate, LocalSubjects, Refusal};
@@ -123,7 +123,7 @@ fn listed(names: &[String]) -> impl Iterator<Item = Digest> {
     names.filter_map(|name| name.digest().cloned())
 }
 
-fn asked(ask: &LocalImageRequest, subjects: Result<LocalSubjects, Refusal>) -> Asked {
+fn asked(ask: &LocalImageRequest, subjects: Result<LocalSubjects, Refusal>) -> TrialQuestion {
     let (subjects, fault) = match subjects {
         Ok(subjects) => (subjects, None),
         Err(refusal) => {
@@ -138,7 +138,7 @@ fn asked(ask: &LocalImageRequest, subjects: Result<LocalSubjects, Refusal>) -> A
         Some(Name::Known(reference)) => reference.to_string(),
         Some(Name::Unknown) | None => word.clone(),
     };
-    Asked {
+    TrialQuestion {
         image,
         digest: first.map(|subject| subject.target.clone()),
         namespace: ask.pod.namespace.clone(),

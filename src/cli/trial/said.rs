@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::item::{Asked, Prospect};
+use super::item::{Prospect, TrialQuestion};
 use crate::audit::Verdict;
 use crate::cli::evidence::catalog::Catalog;
 use crate::cli::evidence::offline::{KeptJudge, TOO_OLD};
@@ -38,7 +38,7 @@ impl<'t> Trial<'t> {
     }
 
     /// What the set says: every name must pass, and under each any of its subjects may.
-    pub(super) fn judge(&self, set: &Arc<PolicySet>, asked: &Asked) -> TrialVerdict {
+    pub(super) fn judge(&self, set: &Arc<PolicySet>, asked: &TrialQuestion) -> TrialVerdict {
         if let Some(fault) = &asked.fault {
             return TrialVerdict::untold("not-present", fault.clone());
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
-use super::item::Asked;
+use super::item::TrialQuestion;
 use super::junit;
 use super::said::{Trial, TrialVerdict};
 use super::scratch::Scratch;
@@ -148,7 +148,7 @@ fn judged(
         child: case.platform_manifest.clone(),
         origin: Origin::Registry,
     };
-    let asked = Asked {
+    let asked = TrialQuestion {
         image: case.image.to_string(),
         digest: Some(case.digest.clone()),
         namespace: case.namespace.clone(),

@@ -8,7 +8,7 @@ use super::Calls;
 use super::message::text;
 use crate::audit::{FindingKind, Reason};
 use crate::containerd::{Listed, NAMESPACE, RuntimeError};
-use crate::cri::made::Origin;
+use crate::cri::made::ContainerOrigin;
 use crate::cri::made::unadmitted::{OnUnadmitted, Unadmitted, UnadmittedOptions};
 use crate::cri::record::described::describe;
 use crate::cri::{Refusal, Refused};
@@ -86,11 +86,14 @@ impl Calls {
     }
 
     /// The container or sandbox of this id, or whose id begins so, that the gate did not make.
-    async fn find_unadmitted(&self, id: &str) -> Result<Option<(Listed, Origin)>, RuntimeError> {
+    async fn find_unadmitted(
+        &self,
+        id: &str,
+    ) -> Result<Option<(Listed, ContainerOrigin)>, RuntimeError> {
         let runtime = self.gate.runtime();
         let judged = |listed: Listed| {
             let origin = self.gate.made().origin(&listed);
-            (origin != Origin::Gate).then_some((listed, origin))
+            (origin != ContainerOrigin::Gate).then_some((listed, origin))
         };
         if let Some(listed) = runtime.listed(NAMESPACE, id).await? {
             return Ok(judged(listed));
@@ -114,7 +117,7 @@ impl Calls {
         &self,
         method: &'static str,
         listed: &Listed,
-        origin: Origin,
+        origin: ContainerOrigin,
         is_refused: bool,
     ) {
         let message = format!("{method} of what the gate did not admit: {}", words(origin));
@@ -144,18 +147,20 @@ impl Calls {
 }
 
 /// The reason code of a finding.
-const fn code(origin: Origin) -> &'static str {
+const fn code(origin: ContainerOrigin) -> &'static str {
     match origin {
-        Origin::Before => "made-before",
-        Origin::Around => "made-around",
-        Origin::Gate | Origin::Untold => "cannot-be-told",
+        ContainerOrigin::Before => "made-before",
+        ContainerOrigin::Around => "made-around",
+        ContainerOrigin::Gate | ContainerOrigin::Untold => "cannot-be-told",
     }
 }
 
-const fn words(origin: Origin) -> &'static str {
+const fn words(origin: ContainerOrigin) -> &'static str {
     match origin {
-        Origin::Before => "it was there before the gate came",
-        Origin::Around => "it was made since the gate came, and not by the gate",
-        Origin::Gate | Origin::Untold => "whether the gate made it is not known any more",
+        ContainerOrigin::Before => "it was there before the gate came",
+        ContainerOrigin::Around => "it was made since the gate came, and not by the gate",
+        ContainerOrigin::Gate | ContainerOrigin::Untold => {
+            "whether the gate made it is not known any more"
+        }
     }
 }

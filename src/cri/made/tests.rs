@@ -6,7 +6,7 @@ const fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn origin(made: &MadeContainers, id: &str, created: Duration) -> Origin {
+fn origin(made: &MadeContainers, id: &str, created: Duration) -> ContainerOrigin {
     made.origin_of((NAMESPACE, id), created)
 }
 
@@ -19,15 +19,23 @@ fn attack_f_a_container_is_the_gates_by_its_id_and_the_time_of_its_making() {
     let made = MadeContainers::since(at(100));
     made.note_present(NAMESPACE, present(&[("old", at(99))]));
     made.note_id("mine", at(150));
-    assert_eq!(origin(&made, "mine", at(150)), Origin::Gate);
-    assert_eq!(origin(&made, "mine", at(151)), Origin::Around, "made anew under an old id");
-    assert_eq!(origin(&made, "other", at(150)), Origin::Around);
-    assert_eq!(origin(&made, "old", at(99)), Origin::Before);
-    assert_eq!(origin(&made, "old", at(120)), Origin::Around, "made anew under an old id");
+    assert_eq!(origin(&made, "mine", at(150)), ContainerOrigin::Gate);
+    assert_eq!(
+        origin(&made, "mine", at(151)),
+        ContainerOrigin::Around,
+        "made anew under an old id"
+    );
+    assert_eq!(origin(&made, "other", at(150)), ContainerOrigin::Around);
+    assert_eq!(origin(&made, "old", at(99)), ContainerOrigin::Before);
+    assert_eq!(origin(&made, "old", at(120)), ContainerOrigin::Around, "made anew under an old id");
     assert!(made.is_own("mine") && !made.is_own("other"));
     made.disown("other");
     made.disown("old");
-    assert_eq!(made.origin_of(("moby", "mine"), at(150)), Origin::Untold, "the gate makes none");
+    assert_eq!(
+        made.origin_of(("moby", "mine"), at(150)),
+        ContainerOrigin::Untold,
+        "the gate makes none"
+    );
     assert!(made.explains("mine", at(150), true));
     assert!(made.explains("mine", at(999), false), "started much later");
     assert!(!made.explains("mine", at(999), true), "made again");
@@ -41,26 +49,30 @@ fn attack_f_a_container_is_the_gates_by_its_id_and_the_time_of_its_making() {
 fn attack_c4_a_clock_that_was_set_back_makes_no_container_older_than_the_gate() {
     let made = MadeContainers::since(at(100));
     made.note_present(NAMESPACE, Vec::new());
-    assert_eq!(origin(&made, "around", at(5)), Origin::Around);
+    assert_eq!(origin(&made, "around", at(5)), ContainerOrigin::Around);
 }
 
 #[test]
 fn what_was_there_is_not_guessed_before_it_was_looked_at() {
     let made = MadeContainers::since(at(100));
-    assert_eq!(origin(&made, "a", at(1)), Origin::Untold);
+    assert_eq!(origin(&made, "a", at(1)), ContainerOrigin::Untold);
     assert!(!made.is_surveyed(NAMESPACE));
     made.note_present(NAMESPACE, present(&[("a", at(1)), ("while-it-came", at(101))]));
     assert!(made.is_surveyed(NAMESPACE) && !made.is_surveyed("moby"));
-    assert_eq!(origin(&made, "a", at(1)), Origin::Before);
-    assert_eq!(origin(&made, "while-it-came", at(101)), Origin::Untold);
+    assert_eq!(origin(&made, "a", at(1)), ContainerOrigin::Before);
+    assert_eq!(origin(&made, "while-it-came", at(101)), ContainerOrigin::Untold);
     made.note_present(NAMESPACE, present(&[("later", at(2))]));
-    assert_eq!(origin(&made, "later", at(2)), Origin::Around, "it is noted once");
+    assert_eq!(origin(&made, "later", at(2)), ContainerOrigin::Around, "it is noted once");
     // One that is watched from a later day on.
     made.note_present("moby", present(&[("docker", at(500))]));
-    assert_eq!(made.origin_of(("moby", "docker"), at(500)), Origin::Before);
+    assert_eq!(made.origin_of(("moby", "docker"), at(500)), ContainerOrigin::Before);
     let many = (0..=PRESENT_MAX).map(|number| (number.to_string(), at(1))).collect();
     made.note_present("default", many);
-    assert_eq!(made.origin_of(("default", "1"), at(1)), Origin::Untold, "not remembered, not told");
+    assert_eq!(
+        made.origin_of(("default", "1"), at(1)),
+        ContainerOrigin::Untold,
+        "not remembered, not told"
+    );
 }
 
 #[test]
@@ -73,9 +85,9 @@ fn what_is_gone_is_forgotten() {
     assert_eq!(made.known(NAMESPACE), BTreeSet::from(known));
     assert!(made.known("moby").is_empty());
     made.forget(NAMESPACE, ["a".to_owned(), "old".to_owned()].iter());
-    assert_eq!(origin(&made, "a", at(1)), Origin::Around);
-    assert_eq!(origin(&made, "old", at(1)), Origin::Around);
-    assert_eq!(origin(&made, "b", at(1)), Origin::Gate);
+    assert_eq!(origin(&made, "a", at(1)), ContainerOrigin::Around);
+    assert_eq!(origin(&made, "old", at(1)), ContainerOrigin::Around);
+    assert_eq!(origin(&made, "b", at(1)), ContainerOrigin::Gate);
 }
 
 #[test]
@@ -101,23 +113,25 @@ async fn what_earlier_processes_made_is_known_and_what_was_lost_is_not_told() {
     let second = loop {
         let second = MadeContainers::since(at(200));
         second.read(&path, true);
-        if second.is_surveyed(NAMESPACE) && origin(&second, "mine", at(150)) == Origin::Gate {
+        if second.is_surveyed(NAMESPACE)
+            && origin(&second, "mine", at(150)) == ContainerOrigin::Gate
+        {
             break second;
         }
         tokio::task::yield_now().await;
     };
     keeping.abort();
-    assert_eq!(origin(&second, "old", at(99)), Origin::Before);
-    assert_eq!(origin(&second, "around", at(5)), Origin::Around);
+    assert_eq!(origin(&second, "old", at(99)), ContainerOrigin::Before);
+    assert_eq!(origin(&second, "around", at(5)), ContainerOrigin::Around);
     // Damaged, or gone although the gate was here before.
     std::fs::write(&path, "none of ours").unwrap();
     for lost in [path, folder.path().join("gone")] {
         let third = MadeContainers::since(at(300));
         third.read(&lost, true);
         third.note_present(NAMESPACE, present(&[("old", at(99)), ("around", at(5))]));
-        assert_eq!(origin(&third, "old", at(99)), Origin::Untold);
-        assert_eq!(origin(&third, "around", at(5)), Origin::Untold);
-        assert_eq!(origin(&third, "new", at(5)), Origin::Around);
+        assert_eq!(origin(&third, "old", at(99)), ContainerOrigin::Untold);
+        assert_eq!(origin(&third, "around", at(5)), ContainerOrigin::Untold);
+        assert_eq!(origin(&third, "new", at(5)), ContainerOrigin::Around);
     }
 }
 
@@ -140,7 +154,7 @@ async fn what_could_not_be_written_is_written_later() {
     loop {
         let later = MadeContainers::since(at(200));
         later.read(&path, true);
-        if origin(&later, "mine", at(150)) == Origin::Gate {
+        if origin(&later, "mine", at(150)) == ContainerOrigin::Gate {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

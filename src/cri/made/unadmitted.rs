@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use lru::LruCache;
 use serde::Deserialize;
 
-use super::Origin;
+use super::ContainerOrigin;
 use crate::cache::lock_or_empty;
 
 /// Containers and methods remembered as told of: more than a node has of either kind.
@@ -46,7 +46,7 @@ pub enum OnUnadmitted {
 pub(in crate::cri) struct Unadmitted {
     pub(in crate::cri) options: UnadmittedOptions,
     /// By id and method.
-    told: Mutex<LruCache<(String, &'static str), Origin>>,
+    told: Mutex<LruCache<(String, &'static str), ContainerOrigin>>,
 }
 
 impl UnadmittedOptions {
@@ -73,12 +73,17 @@ impl Unadmitted {
         Self { options, ..Self::default() }
     }
 
-    pub(in crate::cri) fn told(&self, id: &str, method: &'static str) -> Option<Origin> {
+    pub(in crate::cri) fn told(&self, id: &str, method: &'static str) -> Option<ContainerOrigin> {
         let mut told = lock_or_empty(&self.told, LruCache::clear);
         told.get(&(id.to_owned(), method)).copied()
     }
 
-    pub(in crate::cri) fn note_told(&self, id: &str, method: &'static str, origin: Origin) {
+    pub(in crate::cri) fn note_told(
+        &self,
+        id: &str,
+        method: &'static str,
+        origin: ContainerOrigin,
+    ) {
         lock_or_empty(&self.told, LruCache::clear).put((id.to_owned(), method), origin);
     }
 }

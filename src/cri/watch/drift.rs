@@ -16,7 +16,7 @@ use super::unrecorded::Unrecorded;
 use crate::audit::{Finding, FindingKind, Reason};
 use crate::cache::lock_or_empty;
 use crate::containerd::{Event, Happened, Kind, Listed, NAMESPACE, RuntimeError};
-use crate::cri::made::{GoneOf, Making, Origin};
+use crate::cri::made::{ContainerOrigin, GoneOf, Making};
 use crate::cri::record::described::describe;
 use crate::cri::{Gate, Recorder};
 
@@ -138,7 +138,7 @@ impl Drift {
         let mut listing = self.gate.runtime().containers_in(namespace).await?;
         while let Some(listed) = listing.next().await? {
             // Side by side: one may wait for the call that makes it.
-            if self.gate.made().origin(&listed) == Origin::Around {
+            if self.gate.made().origin(&listed) == ContainerOrigin::Around {
                 let Ok(place) = Arc::clone(&self.free).acquire_owned().await else { return Ok(()) };
                 let drift = Arc::clone(self);
                 tokio::spawn(async move {
@@ -190,7 +190,7 @@ impl Drift {
     /// Why a container is drift; none where it is not.
     async fn judge(&self, listed: &Listed) -> Option<Judged> {
         let made = self.gate.made();
-        let is_around = || made.origin(listed) == Origin::Around;
+        let is_around = || made.origin(listed) == ContainerOrigin::Around;
         if !is_around() {
             return None;
         }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::swept::{SweepVerdict, Swept, SweptKind};
 use crate::containerd::{Kind, Listed, NAMESPACE, RuntimeError};
 use crate::cri::ask::{Call, LocalImageRequest, asked_before};
-use crate::cri::made::Origin;
+use crate::cri::made::ContainerOrigin;
 use crate::cri::{CreatedVolume, Gate};
 use crate::evidence::Pod;
 
@@ -76,10 +76,10 @@ impl Gate {
         let mut listing = self.runtime().containers_in(namespace).await?;
         while let Some(listed) = listing.next().await? {
             let standing = match self.made().origin(&listed) {
-                Origin::Gate => SweepVerdict::Admitted,
-                Origin::Before => SweepVerdict::StartedBefore,
-                Origin::Around => SweepVerdict::WentAround,
-                Origin::Untold => SweepVerdict::CannotBeTold,
+                ContainerOrigin::Gate => SweepVerdict::Admitted,
+                ContainerOrigin::Before => SweepVerdict::StartedBefore,
+                ContainerOrigin::Around => SweepVerdict::WentAround,
+                ContainerOrigin::Untold => SweepVerdict::CannotBeTold,
             };
             if namespace == NAMESPACE && standing == SweepVerdict::WentAround {
                 self.made().disown(&listed.id);

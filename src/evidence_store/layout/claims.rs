@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::error::{LayoutError, Skipped};
 use super::imported::Imported;
-use super::index::Listed;
+use super::index::IndexEntry;
 use super::layout_files::LayoutFiles;
 use super::{
     FETCHED, KIND, KIND_ATTESTATIONS, KIND_IMAGE, KIND_INDEX, KIND_SIGNATURES, REF_NAME,
@@ -37,7 +37,7 @@ pub(super) struct Claim {
 
 /// What a layout lists, with what had to be read to understand it.
 pub(super) struct Contents<'a> {
-    listed: &'a [Listed],
+    listed: &'a [IndexEntry],
     documents: BTreeMap<Digest, Shape>,
     /// For cosign: the image that all signatures in this layout are on.
     image: Option<Digest>,
@@ -58,7 +58,7 @@ impl<'a> Contents<'a> {
     /// are.
     pub(super) fn read(
         source: &LayoutFiles,
-        listed: &'a [Listed],
+        listed: &'a [IndexEntry],
         imported: &mut Imported,
     ) -> Result<Self, LayoutError> {
         let (mut documents, mut children) = (BTreeMap::new(), 0_usize);
@@ -83,7 +83,7 @@ impl<'a> Contents<'a> {
             documents.insert(digest, shape);
         }
         let is_image =
-            |one: &&Listed| matches!(one.annotation(KIND), Some(KIND_IMAGE | KIND_INDEX));
+            |one: &&IndexEntry| matches!(one.annotation(KIND), Some(KIND_IMAGE | KIND_INDEX));
         let image = listed.iter().find(is_image).and_then(|one| one.digest().ok());
         Ok(Self { listed, documents, image })
     }
@@ -112,14 +112,18 @@ impl<'a> Contents<'a> {
 
     /// The references by which an image stands in the layout, or one of its indexes.
     pub(super) fn names(&self, images: &BTreeSet<Digest>) -> Vec<String> {
-        let is_one = |one: &&Listed| one.digest().is_ok_and(|digest| images.contains(&digest));
+        let is_one = |one: &&IndexEntry| one.digest().is_ok_and(|digest| images.contains(&digest));
         let names = self.listed.iter().filter(is_one).filter_map(|one| one.annotation(REF_NAME));
         let is_whole = |name: &&str| name.contains('/') && Reference::parse(name).is_ok();
         names.filter(is_whole).map(str::to_owned).collect()
     }
 
     /// What is claimed of one manifest; nothing where it is an image.
-    fn claim(&self, one: &Listed, repository: Option<&Repository>) -> Result<Vec<Claim>, Skipped> {
+    fn claim(
+        &self,
+        one: &IndexEntry,
+        repository: Option<&Repository>,
+    ) -> Result<Vec<Claim>, Skipped> {
         let manifest = one.digest()?;
         if is_ours(one) {
             return Ok(vec![ours(one, manifest)?]);
@@ -176,12 +180,12 @@ fn too_many() -> LayoutError {
     }
 }
 
-fn is_ours(one: &Listed) -> bool {
+fn is_ours(one: &IndexEntry) -> bool {
     one.annotations.contains_key(REPOSITORY)
 }
 
 /// What our own annotations say.
-fn ours(one: &Listed, manifest: Digest) -> Result<Claim, Skipped> {
+fn ours(one: &IndexEntry, manifest: Digest) -> Result<Claim, Skipped> {
     let text = |name: &'static str| one.annotation(name).ok_or(Skipped::Annotation(name));
     let malformed = |name: &'static str| move || Skipped::Annotation(name);
     let repository =
@@ -217,7 +221,7 @@ fn tag_about(name: &str) -> Option<(Digest, Source)> {
     Some((Digest::parse(&format!("sha256:{hex}")).ok()?, way))
 }
 
-fn shape(listed: &Listed, bytes: &[u8]) -> Result<Shape, Skipped> {
+fn shape(listed: &IndexEntry, bytes: &[u8]) -> Result<Shape, Skipped> {
     if u64::try_from(bytes.len()) != Ok(listed.size) {
         return Err(Skipped::Size);
     }

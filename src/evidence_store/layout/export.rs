@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tar::{Builder, EntryType, Header};
 
 use super::error::LayoutError;
-use super::index::{self, Listed};
+use super::index::{self, IndexEntry};
 use super::{
     FETCHED, INDEX_FILE, KIND, KIND_ATTESTATIONS, KIND_IMAGE, KIND_INDEX, KIND_SIGNATURES,
     LAYOUT_FILE, REF_NAME, REPOSITORY, SOURCE, SUBJECT, TARGETS,
@@ -39,7 +39,7 @@ pub struct Exported {
 struct Making<'a> {
     store: &'a Store,
     extra: BTreeMap<&'a Digest, &'a Bytes>,
-    listed: Vec<Listed>,
+    listed: Vec<IndexEntry>,
     /// Images that are listed.
     images: BTreeSet<Digest>,
     /// Names in the layout that are taken.
@@ -95,7 +95,7 @@ impl Making<'_> {
             Document::Manifest(manifest) => (&manifest.media_type, KIND_IMAGE),
             Document::Index(index) => (&index.media_type, KIND_INDEX),
         };
-        let mut listed = Listed::of(media_type, digest, size);
+        let mut listed = IndexEntry::of(media_type, digest, size);
         listed.annotations.insert(KIND.to_owned(), kind.to_owned());
         if let Some(name) = name.filter(|name| self.names.insert((*name).clone())) {
             listed.annotations.insert(REF_NAME.to_owned(), name.clone());
@@ -118,7 +118,7 @@ impl Making<'_> {
                 Document::Manifest(manifest) => &manifest.media_type,
                 Document::Index(index) => &index.media_type,
             };
-            let mut listed = Listed::of(media_type, digest, size);
+            let mut listed = IndexEntry::of(media_type, digest, size);
             listed.annotations = annotations(entry);
             let tag = entry.place.to_string();
             let tag = tag.rsplit(':').next().unwrap_or_default();

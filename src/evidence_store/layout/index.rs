@@ -1,4 +1,4 @@
-//! `index.json`: [`Listed`], what it says of one manifest (image-spec, descriptor.md), read and
+//! `index.json`: [`IndexEntry`], what it says of one manifest (image-spec, descriptor.md), read and
 //! written.
 
 use std::collections::BTreeMap;
@@ -23,15 +23,15 @@ const LIMITS: Limits =
 
 /// What the index says of one manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Listed {
+pub(super) struct IndexEntry {
     pub(super) media_type: String,
-    /// As it stands; see [`Listed::digest`].
+    /// As it stands; see [`IndexEntry::digest`].
     pub(super) digest_text: String,
     pub(super) size: u64,
     pub(super) annotations: BTreeMap<String, String>,
 }
 
-impl Listed {
+impl IndexEntry {
     pub(super) fn of(media_type: &str, digest: &Digest, size: usize) -> Self {
         let (media_type, digest_text) = (media_type.to_owned(), digest.to_string());
         Self {
@@ -52,7 +52,7 @@ impl Listed {
 }
 
 /// Reads what a layout lists.
-pub(super) fn read(source: &LayoutFiles) -> Result<Vec<Listed>, LayoutError> {
+pub(super) fn read(source: &LayoutFiles) -> Result<Vec<IndexEntry>, LayoutError> {
     let layout =
         json::parse(&source.layout()?, Limits { bytes: 4 << 10, depth: 4, values: 64, free: &[] });
     let layout = layout.map_err(|error| LayoutError::Json(LAYOUT_FILE, error))?;
@@ -84,7 +84,7 @@ pub(super) fn layout_bytes() -> Vec<u8> {
 }
 
 /// The bytes of `index.json`.
-pub(super) fn bytes(listed: &[Listed]) -> Result<Vec<u8>, LayoutError> {
+pub(super) fn bytes(listed: &[IndexEntry]) -> Result<Vec<u8>, LayoutError> {
     let manifests = listed.iter().map(|one| Descriptor {
         media_type: &one.media_type,
         digest: &one.digest_text,
@@ -121,10 +121,10 @@ struct Descriptor<'a> {
     annotations: &'a BTreeMap<String, String>,
 }
 
-fn listed(value: &Value) -> Option<Listed> {
+fn listed(value: &Value) -> Option<IndexEntry> {
     let fields = value.as_object()?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
-    Some(Listed {
+    Some(IndexEntry {
         media_type: text("mediaType")?,
         digest_text: text("digest")?,
         size: fields.get("size").and_then(Value::as_u64)?,

@@ -1,7 +1,7 @@
 //! ClusterImagePolicy: AND between policies, OR between authorities, and what selects or asks in
 //! another language.
 
-use crate::import::support::{KEY, OTHER, documents, faults, imported, notices, omissions};
+use crate::import::tests::{KEY, OTHER, documents, faults, imported, notices, omissions};
 use crate::import::{ImportFault, Notice, Omission};
 use crate::policy::PolicyFault;
 

@@ -1,7 +1,7 @@
 //! ImageValidatingPolicy: which expressions are read, and what becomes of the others.
 
 use super::{VerifyCall, call};
-use crate::import::support::{KEY, OTHER, documents, faults, imported, omissions};
+use crate::import::tests::{KEY, OTHER, documents, faults, imported, omissions};
 use crate::import::{ImportFault, Omission};
 
 const SIGNED: &str =

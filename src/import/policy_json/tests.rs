@@ -1,6 +1,6 @@
 //! containers-policy.json(5): each trap in which an import would be weaker than the policy.
 
-use crate::import::support::{documents, faults, imported, notices, omissions};
+use crate::import::tests::{documents, faults, imported, notices, omissions};
 use crate::import::{ImportFault, Notice, Omission};
 
 /// A requirement of a key, with this identity.
@@ -173,7 +173,7 @@ fn registries_d_splits_a_scope() {
 fn keys_and_identities() {
     let data = {
         use base64::Engine as _;
-        base64::engine::general_purpose::STANDARD.encode(crate::import::support::OTHER)
+        base64::engine::general_purpose::STANDARD.encode(crate::import::tests::OTHER)
     };
     let list = format!(
         r#"{{"type":"sigstoreSigned","keyDatas":["{data}"],"signedIdentity":{{"type":"exactReference","dockerReference":"v.test/a:1"}}}},

@@ -67,26 +67,22 @@ impl DenyList {
     }
 }
 
+/// The fields of an entry, by the list that it stands in.
+fn entry_fields(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "digests" => &["digest", "manifests", "reason", "date"],
+        "repositories" => &["pattern", "reason", "date"],
+        "keys" => &["fingerprint", "signedAfter", "reason", "date"],
+        "identities" => {
+            &["issuer", "issuerRegExp", "subject", "subjectRegExp", "signedAfter", "reason", "date"]
+        }
+        "certificates" => &["fingerprint", "reason", "date"],
+        _ => &["index", "log", "reason", "date"],
+    }
+}
+
 fn read_entry(kind: &str, at: &At<'_>, reader: &mut Reader) -> Option<ReadEntry> {
-    let fields = reader.fields(
-        at,
-        match kind {
-            "digests" => &["digest", "manifests", "reason", "date"],
-            "repositories" => &["pattern", "reason", "date"],
-            "keys" => &["fingerprint", "signedAfter", "reason", "date"],
-            "identities" => &[
-                "issuer",
-                "issuerRegExp",
-                "subject",
-                "subjectRegExp",
-                "signedAfter",
-                "reason",
-                "date",
-            ],
-            "certificates" => &["fingerprint", "reason", "date"],
-            _ => &["index", "log", "reason", "date"],
-        },
-    )?;
+    let fields = reader.fields(at, entry_fields(kind))?;
     // Every fault is told, that of the reason too.
     let reason = reader.required(&fields, "reason").cloned().and_then(|at| line(&at, reader));
     let date = reader.required(&fields, "date").cloned().and_then(|at| times::moment(&at, reader));

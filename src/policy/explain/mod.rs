@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::document::action::Action;
 use super::set::applicable::{Applicable, Index};
-use super::set::exceptions::{Standing, standing};
+use super::set::exceptions::{ExceptionStanding, standing};
 use super::set::mode::Mode;
 use super::set::{PolicySet, Rule, Unmatched};
 use crate::evidence::{Name, Origin, Pod, Source, Subject};
@@ -183,8 +183,8 @@ impl PolicySet {
             let (matches, by) =
                 about.decides(number, patterns.exceptions.get(number), &exception.namespaces);
             let in_force = match standing(exception.expires, now, self.exceptions.span()) {
-                Standing::InForce | Standing::EndsSoon => true,
-                Standing::Ended | Standing::TooLong => false,
+                ExceptionStanding::InForce | ExceptionStanding::EndsSoon => true,
+                ExceptionStanding::Ended | ExceptionStanding::TooLong => false,
             };
             ExplainedDocument {
                 kind: "Exception",

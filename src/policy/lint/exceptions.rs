@@ -2,9 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::note;
+use super::note::note;
 use crate::policy::document::Documents;
-use crate::policy::set::exceptions::{Standing, standing};
+use crate::policy::set::exceptions::{ExceptionStanding, standing};
 use crate::policy::syntax::advice::Advice;
 use crate::policy::syntax::error::Note;
 
@@ -12,10 +12,10 @@ pub(super) fn lints(documents: &Documents, now: Timestamp, span: SignedDuration)
     let of = |exception: &crate::policy::document::exception::Exception| {
         let end = exception.expires;
         let advice = match standing(end, now, span) {
-            Standing::InForce => return None,
-            Standing::EndsSoon => Advice::ExceptionEndsSoon { end },
-            Standing::Ended => Advice::ExceptionEnded { end },
-            Standing::TooLong => Advice::ExceptionTooLong { days: span.as_hours() / 24 },
+            ExceptionStanding::InForce => return None,
+            ExceptionStanding::EndsSoon => Advice::ExceptionEndsSoon { end },
+            ExceptionStanding::Ended => Advice::ExceptionEnded { end },
+            ExceptionStanding::TooLong => Advice::ExceptionTooLong { days: span.as_hours() / 24 },
         };
         let head = &exception.head;
         Some(note((&head.file, head.position), "spec.expires".to_owned(), advice))

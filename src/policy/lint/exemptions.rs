@@ -1,7 +1,7 @@
 //! Policies that accept anything, and those of them that do nothing: another policy demands
 //! something of the same images, and every policy that matches must be met.
 
-use super::note;
+use super::note::note;
 use crate::policy::document::action::Action;
 use crate::policy::document::{Document, Documents};
 use crate::policy::scope::automaton::Automaton;

@@ -4,7 +4,7 @@
 //! "Certificate specification"): the subject of a workflow is its URI with a ref, that of a person or
 //! a service account an e-mail address.
 
-use super::note;
+use super::note::note;
 use crate::policy::document::Documents;
 use crate::policy::document::deny_list::ReadEntry;
 use crate::policy::position::Position;

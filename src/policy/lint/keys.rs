@@ -1,6 +1,6 @@
 //! Keys that are accepted, and shorter than is recommended today.
 
-use super::note;
+use super::note::note;
 use crate::policy::document::Documents;
 use crate::policy::requirement::material::Material;
 use crate::policy::syntax::advice::Advice;

@@ -9,6 +9,7 @@ mod exceptions;
 mod exemptions;
 mod identities;
 mod keys;
+mod note;
 mod patterns;
 
 use std::collections::BTreeMap;
@@ -16,10 +17,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::document::Documents;
-use super::position::Position;
 use super::requirement::material::Material;
 use super::scope::cover::Comparison;
-use super::syntax::advice::Advice;
 use super::syntax::error::Note;
 use super::syntax::locate::Places;
 
@@ -58,9 +57,4 @@ pub fn located<'t>(mut notes: Vec<Note>, text: impl Fn(&str) -> Option<&'t str>)
         }
     }
     notes
-}
-
-/// Something about a field of a document.
-fn note((file, position): (&str, Position), field: String, advice: Advice) -> Note {
-    Note { file: file.to_owned(), position, field, advice }
 }

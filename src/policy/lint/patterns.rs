@@ -1,7 +1,7 @@
 //! Patterns of one document that do nothing: an exclude that excludes none of its images, and images
 //! that its exclude takes out again.
 
-use super::note;
+use super::note::note;
 use crate::policy::document::Documents;
 use crate::policy::position::Position;
 use crate::policy::scope::cover::Comparison;

@@ -112,8 +112,8 @@ impl Exceptions {
 
     fn counts(&self, exception: &Exception, now: Timestamp) -> bool {
         match standing(exception.expires, now, self.span) {
-            Standing::InForce | Standing::EndsSoon => true,
-            Standing::Ended | Standing::TooLong => false,
+            ExceptionStanding::InForce | ExceptionStanding::EndsSoon => true,
+            ExceptionStanding::Ended | ExceptionStanding::TooLong => false,
         }
     }
 
@@ -128,14 +128,16 @@ impl Exceptions {
         let line = exception.head.position.line;
         let of = format!("{file}:{line}: exception \"{name}\" of {owner}");
         match standing(end, now, self.span) {
-            Standing::InForce => None,
-            Standing::EndsSoon => Some(ExceptionNotice::EndsSoon(format!("{of} ends at {end}"))),
-            Standing::Ended => {
+            ExceptionStanding::InForce => None,
+            ExceptionStanding::EndsSoon => {
+                Some(ExceptionNotice::EndsSoon(format!("{of} ends at {end}")))
+            }
+            ExceptionStanding::Ended => {
                 let text =
                     format!("{of} ended at {end} and admits nothing: remove it, or renew it");
                 Some(ExceptionNotice::NotInForce(text))
             }
-            Standing::TooLong => {
+            ExceptionStanding::TooLong => {
                 let days = self.span.as_hours() / 24;
                 let text = format!(
                     "{of} ends at {end}, which is more than {days} days ahead \
@@ -149,7 +151,7 @@ impl Exceptions {
 
 /// How an exception stands at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::policy) enum Standing {
+pub(in crate::policy) enum ExceptionStanding {
     /// It counts.
     InForce,
     /// It counts, and ends within seven days.
@@ -165,16 +167,16 @@ pub(in crate::policy) fn standing(
     end: Timestamp,
     now: Timestamp,
     span: SignedDuration,
-) -> Standing {
+) -> ExceptionStanding {
     let within = |span| end <= now.checked_add(span).unwrap_or(Timestamp::MAX);
     if end <= now {
-        Standing::Ended
+        ExceptionStanding::Ended
     } else if !within(span) {
-        Standing::TooLong
+        ExceptionStanding::TooLong
     } else if within(WARNED_AHEAD) {
-        Standing::EndsSoon
+        ExceptionStanding::EndsSoon
     } else {
-        Standing::InForce
+        ExceptionStanding::InForce
     }
 }
 

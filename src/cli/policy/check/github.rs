@@ -1,7 +1,7 @@
 //! What there is to say, as workflow commands of GitHub Actions: it shows them at their lines
 //! ("Workflow commands for GitHub Actions", setting an error message).
 
-use super::message;
+use super::remark::message;
 use crate::cli::terminal::screen::{Screen, plain};
 use crate::loader::{Remark, Severity};
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::message;
+use super::remark::message;
 use crate::loader::{Remark, Severity};
 
 const SCHEMA: &str =

@@ -1,7 +1,7 @@
 //! What there is to say, for people: each remark with the line that it is about, and a caret below
 //! the place.
 
-use super::{message, place};
+use super::remark::{message, place};
 use crate::cli::terminal::screen::{Screen, Tone, plain};
 use crate::loader::{Checked, Remark, Severity};
 

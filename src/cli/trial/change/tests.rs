@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::audit::Verdict;
-use crate::cli::trial::item::{Asked, Items};
+use crate::cli::trial::item::{Items, TrialQuestion};
 
 fn said(prospect: Prospect, verdict: Verdict) -> TrialVerdict {
     let (code, message) = ("code".to_owned(), String::new());
@@ -20,7 +20,7 @@ fn plain(prospect: Prospect) -> TrialVerdict {
 
 /// An item with this on record, and a container of it that runs.
 fn with_item(last: Option<Prospect>, runs: bool, test: impl FnOnce(&Item)) {
-    let asked = Asked {
+    let asked = TrialQuestion {
         image: "reg.test/app:1".to_owned(),
         digest: None,
         namespace: None,
