@@ -2,7 +2,11 @@
 
 pub(super) mod check;
 pub(super) mod explain;
+mod github;
 pub(super) mod import;
 pub(super) mod next_step;
 pub(super) mod observed;
+mod remark;
+mod sarif;
 mod settings;
+mod text;

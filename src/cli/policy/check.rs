@@ -3,19 +3,15 @@
 //! What there is to say comes from [`crate::loader::Check`]; here are its options, and the forms in
 //! which it is said.
 
-mod github;
-mod remark;
-mod sarif;
-mod text;
-
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
-use self::remark::line;
+use super::remark::line;
 use super::settings::settings;
+use super::{github, sarif, text};
 use crate::cli::node;
 use crate::cli::terminal::screen::{Exit, Output, Screen};
 use crate::config::Settings;
