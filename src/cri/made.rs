@@ -217,6 +217,12 @@ impl MadeContainers {
         self.lock().removed.peek(id).is_some_and(|at| created <= *at)
     }
 
+    /// Whether the gate removes, or removed, what has this id, whenever it was made: for sandboxes,
+    /// whose ids the runtime draws, so that a clock that was set back spares none.
+    pub(super) fn is_condemned(&self, id: &str) -> bool {
+        self.lock().removed.contains(id)
+    }
+
     /// Notes that a container was made that nothing was proven of, since the gate only observes.
     pub(super) fn note_listed(&self, listed: &Listed) {
         self.note_id(&listed.id, listed.created);

@@ -52,6 +52,10 @@ impl ProvenMemory {
         lock_or_empty(&self.0, LruCache::clear).put(id.to_owned(), under);
     }
 
+    pub(super) fn forget(&self, id: &str) {
+        lock_or_empty(&self.0, LruCache::clear).pop(id);
+    }
+
     /// Whether it was proven under the documents that are in force, by an admission that has not
     /// ended.
     pub(super) fn holds(
@@ -81,6 +85,8 @@ mod tests {
         assert!(memory.holds("a", &mark("one"), || at(99)));
         assert!(!memory.holds("a", &mark("one"), || at(100)), "the exception has ended");
         assert!(!memory.holds("a", &mark("two"), || at(99)), "other documents");
+        memory.forget("a");
+        assert!(!memory.holds("a", &mark("one"), || at(99)));
         memory.remember("b", under(None));
         assert!(memory.holds("b", &mark("one"), || at(1_000)));
         assert!(!memory.holds("a", &mark("one"), || at(99)), "no more than there is room for");

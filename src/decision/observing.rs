@@ -19,7 +19,9 @@ pub fn observe(set: &PolicySet, refusal: Refusal) -> Result<Observed<Refusal>, R
 /// could read differently, or a runtime that holds or made other content than it says.
 fn stands_in_every_mode(refusal: &Refusal) -> bool {
     match refusal.cause() {
-        Refusal::BadRequest { .. } | Refusal::ReservedName { .. } => true,
+        Refusal::BadRequest { .. } | Refusal::ReservedName { .. } | Refusal::SandboxCondemned => {
+            true
+        }
         Refusal::Stored { got, .. } => got.is_some(),
         Refusal::Differs(error) => is_false_content(error),
         Refusal::BadReference(_)

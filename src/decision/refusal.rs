@@ -95,6 +95,8 @@ pub enum Refusal {
         /// Why not.
         why: Box<Self>,
     },
+    /// The gate removes the sandbox of the pod, since it could not be proven when it was made.
+    SandboxCondemned,
     /// More names or records than are looked at.
     TooMany {
         /// Of what.
@@ -191,6 +193,7 @@ impl Refusal {
             | Self::NameNotListed { .. }
             | Self::ImageRefDiffers { .. }
             | Self::ProfileArtifact { .. }
+            | Self::SandboxCondemned
             | Self::TooMany { .. }
             | Self::Differs(_)
             | Self::Stored { .. }
@@ -253,7 +256,7 @@ impl Refusal {
             Self::ProfileArtifact { .. } => "profile-artifact",
             Self::SandboxImageUnknown { .. } => "sandbox-image-unknown",
             Self::Sandbox { why, .. } => why.code(),
-            Self::SandboxNotProven { .. } => "sandbox-not-proven",
+            Self::SandboxNotProven { .. } | Self::SandboxCondemned => "sandbox-not-proven",
             Self::TooMany { .. } => "too-many",
             Self::Differs(error) => differs(error),
             Self::Stored { .. } => "other-content-stored",

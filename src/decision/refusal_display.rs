@@ -42,6 +42,7 @@ impl fmt::Display for Refusal {
             }
             Self::Sandbox { .. }
             | Self::SandboxNotProven { .. }
+            | Self::SandboxCondemned
             | Self::SandboxImageUnknown { .. }
             | Self::ProfileArtifact { .. }
             | Self::Unadmitted { .. } => self.fmt_sandbox(f),
@@ -81,6 +82,7 @@ impl Refusal {
                 "the gate did not prove sandbox {sandbox:?} when it was made, and cannot show now that \
                  an admitted image is in it: {why}; delete the pod, so that its sandbox is made anew"
             ),
+            Self::SandboxCondemned => f.write_str("the gate removes this sandbox"),
             Self::SandboxImageUnknown { why } => write!(
                 f,
                 "which image the runtime makes sandboxes of cannot be told: {why}; set \

@@ -96,7 +96,7 @@ impl House {
         let gate = Gate::owned(move |socket| {
             let decides = Arc::new(deciding(socket, (action, &digest)));
             let mark = PolicyMark::of(&decides.policy());
-            decides.remember_sandbox(SANDBOX, ProvenUnder::of(mark, []));
+            decides.remember_sandbox(SANDBOX, ProvenUnder::of(mark, [])).unwrap();
             let calls: Arc<dyn Interceptor> = Arc::new(Arc::new(change(Calls::new(decides, log))));
             calls
         });

@@ -63,7 +63,8 @@ fn request(config: cri::PodSandboxConfig, handler: &str) -> Vec<u8> {
         .encode_to_vec()
 }
 
-fn usual() -> Vec<u8> {
+/// A request of a pod that asks for nothing unusual.
+pub fn usual() -> Vec<u8> {
     request(cri::PodSandboxConfig::default(), "")
 }
 

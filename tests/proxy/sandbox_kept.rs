@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::decide::{CREATE, House, SANDBOX};
+use crate::sandbox::{RUN, usual};
 
 const GET: &str = "/containerd.services.containers.v1.Containers/Get";
 const STAT: &str = "/containerd.services.snapshots.v1.Snapshots/Stat";
+const STOP: &str = "/runtime.v1.RuntimeService/StopPodSandbox";
 const STATUS: &str = "/runtime.v1.RuntimeService/Status";
 const SHOWN: &str = "/runtime.v1.RuntimeService/PodSandboxStatus";
 /// A sandbox that nobody here saw made.
@@ -162,6 +164,32 @@ async fn attack_g_no_container_is_made_in_a_sandbox_of_another_image() {
     let lines = house.lines().await;
     let codes: Vec<_> = lines.iter().map(|line| &line["reason"]["code"]).collect();
     assert!(codes.iter().all(|code| *code == "sandbox-not-proven"), "{lines:#?}");
+}
+
+/// The runtime does not remove a sandbox whose proof failed. The gate goes on trying, so that no
+/// container is made in it meanwhile, although it could be proven by now.
+#[tokio::test]
+async fn no_container_is_made_in_a_sandbox_that_the_gate_removes() {
+    let house = House::with(OnFailure::RefuseNew);
+    keep(&house, Of::AnotherImage);
+    let made = cri::RunPodSandboxResponse { pod_sandbox_id: KEPT.to_owned() };
+    house.standin.script(RUN, Arc::new(move |_| Ok(made.encode_to_vec())));
+    house.standin.script(STOP, Arc::new(|_| Err((14, "not now".to_owned()))));
+    let mut client = house.client().await;
+    let (code, text) = client.call(RUN, &usual()).await.status();
+    assert_eq!(code, 2, "{text}");
+    assert!(house.reached(STOP) > 0);
+    let info = Some(snapshots::Info { parent: house.parent(), ..Default::default() });
+    let stat = snapshots::StatSnapshotResponse { info }.encode_to_vec();
+    house.standin.script(STAT, Arc::new(move |_| Ok(stat.clone())));
+    for sandbox in [KEPT, "0123456789"] {
+        let (code, text) = create(&house, &mut client, sandbox).await;
+        assert_eq!(code, 2, "{text}");
+    }
+    assert_eq!(house.reached(CREATE), 0);
+    let lines = house.lines().await;
+    let is_refused = |line: &Value| line["reason"]["code"] == "sandbox-not-proven";
+    assert!(lines.iter().any(is_refused), "{lines:#?}");
 }
 
 /// A part of an id is what the runtime takes it for, and what is made is in that sandbox.

@@ -205,9 +205,15 @@ async fn finish(
         Err(refusal) => refusal,
     };
     if let Ok(made) = response {
-        tracing::error!(sandbox = made.pod_sandbox_id, %refusal, "the new sandbox is not of an \
-            image that was admitted; removing it");
-        calls.remove_sandbox(&made.pod_sandbox_id).await;
+        let id = &made.pod_sandbox_id;
+        if calls.gate.is_proven_sandbox(id) {
+            tracing::warn!(sandbox = id, %refusal, "the new sandbox could not be proven, but was \
+                when a container was made in it; it stays");
+        } else {
+            tracing::error!(sandbox = id, %refusal, "the new sandbox is not of an image that was \
+                admitted; removing it");
+            calls.remove_sandbox(id).await;
+        }
     }
     calls.recorder.take_all_back([&decided.event].into_iter(), refusal).await.into()
 }
@@ -227,8 +233,7 @@ async fn remember(calls: &Calls, proven: Result<ProvenSandbox, Refusal>) -> Resu
         let recorded = calls.recorder.admit(&[event]).await;
         let _on_record = recorded.map_err(Refused::into_refusal)?;
     }
-    calls.gate.remember_sandbox(&id, under);
-    Ok(())
+    calls.gate.remember_sandbox(&id, under)
 }
 
 /// Proves what was made, of the image that was decided on or of another that is admitted.

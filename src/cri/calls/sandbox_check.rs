@@ -41,21 +41,25 @@ impl Calls {
             SandboxRequest { image: String::new(), pod: own.pod.clone(), deadline: own.deadline };
         let mut event = self.recorder.local(&ask.local(""), policy);
         let why = match Box::pin(self.prove_sandbox_now(policy, asked, (&ask, &mut event))).await {
-            Ok((id, under)) => {
-                if let Some(under) = under {
-                    // On record first: its containers are made without another record of it.
-                    if !event.admissions().is_empty() {
-                        let _on_record = self.recorder.admit(&[event]).await?;
-                    }
-                    self.gate.remember_sandbox(&id, under);
+            Ok((id, None)) => return Ok(Some(id)),
+            Ok((id, Some(under))) => {
+                // On record first: its containers are made without another record of it.
+                if !event.admissions().is_empty() {
+                    let _on_record = self.recorder.admit(std::slice::from_ref(&event)).await?;
                 }
-                return Ok(Some(id));
+                match self.gate.remember_sandbox(&id, under) {
+                    Ok(()) => return Ok(Some(id)),
+                    Err(condemned) => condemned,
+                }
             }
             Err(why) => why,
         };
         // Not `observe`: as for a new sandbox, that containerd took another image is, as a rule, a
-        // matter of its configuration. The container is observed by itself.
-        if let Ok(observed) = policy.observe(why.clone()) {
+        // matter of its configuration. The container is observed by itself. A sandbox that is being
+        // removed is no place for a container in any mode.
+        if !matches!(why, Refusal::SandboxCondemned)
+            && let Ok(observed) = policy.observe(why.clone())
+        {
             if let Refusal::Sandbox { image, .. } = &why {
                 event.reference(image);
             }
@@ -77,6 +81,7 @@ impl Calls {
     ) -> Result<(String, Option<ProvenUnder>), Refusal> {
         let FoundSandbox { id, made_of } = self.find_sandbox(asked).await?;
         event.container_id(&id);
+        self.gate.is_not_condemned(&id)?;
         if self.gate.is_proven_sandbox(&id) {
             return Ok((id, None));
         }

@@ -96,6 +96,7 @@ fn attack_f_a_removal_explains_nothing_that_was_made_after_it() {
     made.note_removed("c", at(150));
     assert!(made.was_removed("c", at(149)));
     assert!(!made.was_removed("c", at(151)) && !made.was_removed("d", at(1)));
+    assert!(made.is_condemned("c") && !made.is_condemned("d"));
 }
 
 #[tokio::test]

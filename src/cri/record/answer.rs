@@ -92,6 +92,7 @@ fn answer_of(refusal: &Refusal) -> Answer {
         | Refusal::ProfileArtifact { .. }
         | Refusal::Sandbox { .. }
         | Refusal::SandboxNotProven { .. }
+        | Refusal::SandboxCondemned
         | Refusal::TooMany { .. }
         | Refusal::Differs(_)
         | Refusal::Stored { .. }

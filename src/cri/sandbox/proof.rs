@@ -45,8 +45,22 @@ impl Gate {
     }
 
     /// Lets containers be made in a sandbox from now on. What it rests on must be on record.
-    pub fn remember_sandbox(&self, id: &str, under: ProvenUnder) {
+    ///
+    /// # Errors
+    /// [`Refusal::SandboxCondemned`] when the gate removes it, since another proof of it failed.
+    pub fn remember_sandbox(&self, id: &str, under: ProvenUnder) -> Result<(), Refusal> {
+        // Remembered first and looked at then: what condemns it notes first and forgets then.
         self.sandboxes.remember(id, under);
+        self.is_not_condemned(id).inspect_err(|_| self.sandboxes.forget(id))
+    }
+
+    /// Makes sure that the gate does not remove a sandbox: its retries would remove it with all that
+    /// was made in it.
+    ///
+    /// # Errors
+    /// [`Refusal::SandboxCondemned`].
+    pub(in crate::cri) fn is_not_condemned(&self, id: &str) -> Result<(), Refusal> {
+        if self.made.is_condemned(id) { Err(Refusal::SandboxCondemned) } else { Ok(()) }
     }
 
     /// Proves that a sandbox that was just made is of the image that was decided on; or else of
@@ -136,12 +150,14 @@ impl Gate {
         Ok(SandboxProof { image: ask.image, permit })
     }
 
-    /// Stops and removes a sandbox that could not be proven.
+    /// Stops and removes a sandbox that could not be proven. From the first try on it is never
+    /// proven again, so that no container is in it when a later try removes it.
     ///
     /// # Errors
     /// What the runtime said: [`Gate::remove_sandbox_later`].
     pub async fn remove_sandbox(&self, id: &str) -> Result<(), RuntimeError> {
         self.made.note_removed(id, self.clock().unix());
+        self.sandboxes.forget(id);
         self.runtime.remove_sandbox(id).await
     }
 
@@ -153,13 +169,13 @@ impl Gate {
         let mut pause = REMOVE_AGAIN;
         for _ in 2..REMOVE_TRIES {
             tokio::time::sleep(pause).await;
-            if self.runtime.remove_sandbox(id).await.is_ok() {
+            if self.remove_sandbox(id).await.is_ok() {
                 return Ok(());
             }
             pause = pause.saturating_mul(2);
         }
         tokio::time::sleep(pause).await;
-        self.runtime.remove_sandbox(id).await
+        self.remove_sandbox(id).await
     }
 }
 
