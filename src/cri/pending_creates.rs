@@ -102,27 +102,29 @@ impl PendingCreates {
 impl Pending {
     /// The runtime has answered, with the id of the container that it made, or that it made none.
     /// What it asked about under another id is no container of the gate's, unless it is that of
-    /// another call that is in flight.
+    /// another call that is in flight: the oldest of a name takes the question about the other.
     pub(super) fn answered(self, made: Option<&str>) -> Option<TakenByAnother> {
         let mut creates = self.creates.lock();
         let own = creates.iter_mut().find(|create| create.number == self.number)?;
-        let asked = own.asked.take()?;
-        if made == Some(asked.as_str()) {
+        let asked = own.asked.take();
+        if made.is_some() && made == asked.as_deref() {
             return None;
         }
         let (sandbox_id, name) = (own.sandbox_id.clone(), own.name.clone());
-        // Two calls of one name: the runtime may have asked about them in the other order.
+        // The call that took the question about what this one made, or, of one that made nothing,
+        // a call that no question came for yet: its answer says whose the container is.
         let is_twin = |create: &&mut Create| {
-            create.sandbox_id == sandbox_id
+            create.number != self.number
+                && create.sandbox_id == sandbox_id
                 && create.name == name
-                && create.asked.as_deref().is_some_and(|id| made == Some(id))
+                && create.asked.as_deref() == made
         };
         if let Some(twin) = creates.iter_mut().find(is_twin) {
-            twin.asked = Some(asked);
+            twin.asked = asked;
             return None;
         }
         drop(creates);
-        Some(TakenByAnother { container_id: asked })
+        asked.map(|container_id| TakenByAnother { container_id })
     }
 
     /// The runtime has not answered: it may make the container all the same.
@@ -194,6 +196,31 @@ mod tests {
         }
         let pending = creates.begin("0123abcd", "app");
         assert_eq!(pending.answered(Some("own")), None, "a runtime that asks nobody");
+    }
+
+    /// Two attempts of a kubelet overlap: the runtime makes the container of the second and none of
+    /// the first, whose create took the question.
+    #[test]
+    fn a_container_of_another_call_of_the_same_name_is_the_gates_own() {
+        let creates = Arc::new(PendingCreates::default());
+        let begin = || creates.begin("0123abcd", "app");
+        for is_first_answered_first in [true, false] {
+            let (first, second) = (begin(), begin());
+            assert!(creates.take("0123abcd", "app", "own"));
+            if is_first_answered_first {
+                assert_eq!(first.answered(None), None);
+                assert_eq!(second.answered(Some("own")), None);
+            } else {
+                assert_eq!(second.answered(Some("own")), None);
+                assert_eq!(first.answered(None), None);
+            }
+        }
+        // That of nobody is found out by the last.
+        let (first, second) = (begin(), begin());
+        assert!(creates.take("0123abcd", "app", "racer"));
+        assert_eq!(first.answered(None), None);
+        let racer = TakenByAnother { container_id: "racer".to_owned() };
+        assert_eq!(second.answered(Some("own")), Some(racer));
     }
 
     /// A runtime that goes on after the gate has given up makes no false alert.

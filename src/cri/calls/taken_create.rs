@@ -54,10 +54,16 @@ impl Calls {
     }
 }
 
+/// Looks for a container that is not the gate's own. It may turn out to be while it is looked for:
+/// another call made it, and its proof has ended.
 async fn look(gate: &Gate, id: &str) -> Option<Container> {
     for pause in LOOK_AFTER {
         tokio::time::sleep(pause).await;
-        match gate.runtime().container(id).await {
+        let found = gate.runtime().container(id).await;
+        if gate.made().is_own(id) {
+            return None;
+        }
+        match found {
             Ok(Some(found)) => return Some(found),
             Ok(None) => {}
             Err(error) => {
