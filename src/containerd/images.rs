@@ -81,6 +81,14 @@ pub enum Named {
     Already,
 }
 
+impl Record {
+    /// Whether the kubelet does not collect its image ([`Runtime::pin`]).
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.labels.get(PINNED.0).is_some_and(|value| value == PINNED.1)
+    }
+}
+
 impl Runtime {
     /// What the CRI knows under a name, an id, or the beginning of an id (`ImageStatus`); `None`
     /// when nothing.

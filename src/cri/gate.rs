@@ -2,9 +2,10 @@
 //! are decided on and proven stands in the files beside.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
+use lru::LruCache;
 
 use super::canary::Canary;
 use super::content_cache::ContentCache;
@@ -18,7 +19,7 @@ use crate::containerd::Runtime;
 use crate::decision::Decider;
 use crate::evidence_store::Store;
 use crate::floor::Floor;
-use crate::image::Platform;
+use crate::image::{Digest, Platform};
 use crate::policy::{Applicable, Freshness, PolicySet, Unmatched};
 use crate::registry::Registry;
 
@@ -28,6 +29,9 @@ const PROVEN_MAX: usize = 4096;
 /// Sandboxes remembered as proven; a kubelet runs 110 pods unless it is told to run more. One that is
 /// forgotten is proven again when a container is made in it.
 const SANDBOXES_MAX: usize = 2048;
+/// Images of sandboxes remembered as pinned: a node has one, and one more for each upgrade of
+/// containerd that its pods have outlived. One that is forgotten is looked at again.
+const PINNED_MAX: usize = 64;
 
 /// What the intercepted calls share, wired once.
 pub struct Gate {
@@ -48,6 +52,8 @@ pub struct Gate {
     pub(super) pending_pulls: PendingPulls,
     /// Held while the image of sandboxes is brought.
     pub(super) sandbox_pull: tokio::sync::Mutex<()>,
+    /// The images of sandboxes that this process found or made pinned, by id.
+    pub(super) pinned_sandbox_images: Mutex<LruCache<Digest, ()>>,
     pub(super) made: Arc<MadeContainers>,
 }
 
@@ -128,6 +134,7 @@ impl Gate {
             sandboxes: ProvenMemory::new(room(SANDBOXES_MAX)),
             pending_pulls: PendingPulls::default(),
             sandbox_pull: tokio::sync::Mutex::new(()),
+            pinned_sandbox_images: Mutex::new(LruCache::new(room(PINNED_MAX))),
         }
     }
 

@@ -59,11 +59,6 @@ impl From<Refusal> for DeniedPull {
 }
 
 impl PullTarget {
-    /// The name that the image has on the node in the end: its tag, or its digest where it has none.
-    pub(super) fn name(&self) -> String {
-        self.reference.tag_name().unwrap_or_else(|| self.pinned())
-    }
-
     /// What to pull: `repo@digest`, as containerd spells the repository.
     #[must_use]
     pub fn pinned(&self) -> String {

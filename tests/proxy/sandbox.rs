@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use prost::Message;
 use sealgate::audit::OnFailure;
+use sealgate::proto::containerd::services::images::v1 as images;
 use sealgate::proto::containerd::services::snapshots::v1 as snapshots;
 use sealgate::proto::cri;
 use sealgate::proxy::wire::{self, FieldStep};
 use serde_json::json;
 
-use crate::decide::House;
+use crate::decide::{House, PULL};
 use crate::standin::frame;
 use crate::unread::{BYTES, with};
 
 pub const RUN: &str = "/runtime.v1.RuntimeService/RunPodSandbox";
 const STOP: &str = "/runtime.v1.RuntimeService/StopPodSandbox";
 const REMOVE: &str = "/runtime.v1.RuntimeService/RemovePodSandbox";
+const UPDATE: &str = "/containerd.services.images.v1.Images/Update";
 const STATUS: &str = "/runtime.v1.RuntimeService/Status";
 /// Fields of the request and of its configuration that no decision rests on, and one that no
 /// version of the API has.
@@ -87,6 +89,54 @@ async fn a_sandbox_of_an_admitted_image_is_made_and_its_request_passes_as_it_cam
     let sent: Vec<_> = received.iter().filter(|request| request.path == RUN).collect();
     assert_eq!((sent.len(), &sent[0].body[..]), (1, &frame(&message)[..]));
     assert_eq!(reached(&house, STOP) + reached(&house, REMOVE), 0);
+}
+
+/// The kubelet counts no sandbox as a use of an image. One that was on the node before the gate is
+/// marked as one to keep, once.
+#[tokio::test]
+async fn a_sandbox_image_that_was_on_the_node_is_pinned_once() {
+    let house = house();
+    let mut client = house.client().await;
+    for _ in 0..2 {
+        assert_eq!(client.call(RUN, &usual()).await.status(), (0, String::new()));
+    }
+    let received = house.standin.received();
+    let pins: Vec<_> = received.iter().filter(|request| request.path == UPDATE).collect();
+    assert_eq!(pins.len(), 1);
+    let asked = images::UpdateImageRequest::decode(&pins[0].body[5..]).unwrap();
+    let image = asked.image.unwrap();
+    assert_eq!(image.name, format!("reg.test/prod/app@{}", house.names().0));
+    assert_eq!(image.labels["io.cri-containerd.pinned"], "pinned");
+    let paths = asked.update_mask.unwrap().paths;
+    assert_eq!(paths, ["labels.io.cri-containerd.pinned"], "and nothing else is changed");
+}
+
+/// A runtime that cannot pin it makes sandboxes all the same.
+#[tokio::test]
+async fn a_sandbox_image_that_cannot_be_pinned_is_used() {
+    let house = house();
+    house.standin.script(UPDATE, Arc::new(|_| Err((13, "no space".to_owned()))));
+    let mut client = house.client().await;
+    for attempt in 1..=2 {
+        assert_eq!(client.call(RUN, &usual()).await.status(), (0, String::new()));
+        assert_eq!(reached(&house, UPDATE), attempt, "it is tried again");
+    }
+}
+
+/// containerd may note the image of a sandbox by its id, which no registry knows.
+#[tokio::test]
+async fn a_sandbox_image_that_is_an_id_is_found_by_it_or_not_at_all() {
+    let house = house();
+    let id = house.names().1;
+    configured(&house, Some(&id));
+    let mut client = house.client().await;
+    assert_eq!(client.call(RUN, &usual()).await.status(), (0, String::new()));
+    let none = cri::ImageStatusResponse::default().encode_to_vec();
+    let path = "/runtime.v1.ImageService/ImageStatus";
+    house.standin.script(path, Arc::new(move |_| Ok(none.clone())));
+    let (code, text) = client.call(RUN, &usual()).await.status();
+    assert_eq!((code, reached(&house, PULL)), (5, 0), "{text}");
+    assert!(text.contains(&format!("no image {id}")), "{text}");
 }
 
 /// Attack F (fact C9): the sandbox image is no way past the policy.

@@ -5,19 +5,27 @@
 //! judged from evidence on this node where there is some, so that a registry that does not answer
 //! stops no pod.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::cri::ask::{Call, LocalImageRequest, PullRequest};
+use lru::LruCache;
+
+use crate::cache::lock_or_empty;
+use crate::containerd::{Image, RuntimeError};
+use crate::cri::ask::{Call, ImageString, LocalImageRequest, PullRequest};
 use crate::cri::tag_naming::SandboxTurn;
-use crate::cri::{Gate, LocalPermit, PullTarget, Refusal};
+use crate::cri::{Gate, LocalPermit, Refusal};
 use crate::decision::timing::Timings;
 use crate::evidence::Pod;
-use crate::image::Reference;
+use crate::image::{Digest, Reference};
 use crate::policy::PolicySet;
 
 /// Longest pull of a sandbox image, which has less than a MiB.
 const PULL_MAX: Duration = Duration::from_secs(120);
+
+/// Most names of a sandbox image of which a record is looked for, to pin it: it has two, its tag and
+/// its digest, and one more for each repository that it was pulled from.
+const NAMES_TRIED_MAX: usize = 8;
 
 /// What a sandbox is to be made of, and for which pod.
 #[derive(Debug, Clone)]
@@ -88,7 +96,12 @@ impl Gate {
     ) -> Result<(LocalPermit, Option<SandboxTurn>), Refusal> {
         let mut turn = self.turn_of_sandbox(&ask.image).await;
         let mut image = timings.time("identify", self.runtime.identify(&ask.image)).await?;
-        if image.is_none() {
+        let is_new = image.is_none();
+        if is_new {
+            // An id alone is in no registry.
+            if let Ok(ImageString::Id(_)) = ImageString::parse(&ask.image) {
+                return Err(Refusal::NotPresent { image: ask.image.clone() });
+            }
             // Bringing it gives it its tag.
             drop(turn);
             timings.time("bring", self.bring_sandbox_image(ask)).await?;
@@ -98,7 +111,9 @@ impl Gate {
         let image = image.ok_or_else(|| Refusal::NotPresent { image: ask.image.clone() })?;
         // Boxed, since it is many times larger than all that is around it.
         let local = ask.local(image.id.as_str());
-        Ok((Box::pin(self.admit_local(&local, set, timings)).await?, turn))
+        let permit = Box::pin(self.admit_local(&local, set, timings)).await?;
+        self.pin_sandbox_image((&image, is_new), permit.content().target()).await;
+        Ok((permit, turn))
     }
 
     /// None for an image that has no tag which could move.
@@ -127,9 +142,7 @@ impl Gate {
             let answered = gate.runtime.pull(&permit.pinned(), PULL_MAX).await?;
             let target = permit.target();
             let content = gate.prove_pull(target, &answered, &gate.policy()).await?;
-            gate.name_pulled(target, &content).await?;
-            gate.pin_sandbox_image(target).await;
-            Ok(())
+            gate.name_pulled(target, &content).await
         });
         match tokio::time::timeout_at(until, bringing).await {
             Ok(Ok(brought)) => brought,
@@ -138,18 +151,48 @@ impl Gate {
         }
     }
 
-    /// Has the kubelet keep the image, as containerd marks one that it pulls by itself; without that
-    /// it is brought again.
-    async fn pin_sandbox_image(&self, target: &PullTarget) {
-        let name = target.name();
-        let pinned = match self.runtime.record(&name).await {
-            Ok(Some(record)) => self.runtime.pin(&name, &record.target).await,
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = pinned {
-            tracing::warn!(image = name, %error, "the sandbox image could not be pinned; the \
-                kubelet may remove it when the disk is full");
+    /// Has the kubelet keep an image that sandboxes are made of, as containerd marks one that it
+    /// pulls by itself: the kubelet counts no sandbox as a use of it, and without its content no
+    /// sandbox of it can be proven any more. Once for each image, and again for one that was just
+    /// brought.
+    async fn pin_sandbox_image(&self, (image, is_new): (&Image, bool), target: &Digest) {
+        let is_pinned = self.pinned().put(image.id.clone(), ()).is_some();
+        if is_pinned && !is_new {
+            return;
         }
+        let why = match self.pin_a_name(image, target).await {
+            Ok(true) => return,
+            Ok(false) => "containerd has no record of it".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.pinned().pop(&image.id);
+        tracing::warn!(
+            image = image.id.as_str(),
+            why,
+            "the sandbox image could not be pinned; the \
+            kubelet may remove it when the disk is full"
+        );
+    }
+
+    /// Pins the first name of an image that containerd has a record of, which is enough for the CRI;
+    /// false where there is none. A tag that was moved meanwhile is passed over.
+    async fn pin_a_name(&self, image: &Image, target: &Digest) -> Result<bool, RuntimeError> {
+        let names = image.tags.iter().chain(&image.digests).map(String::as_str);
+        for name in names.take(NAMES_TRIED_MAX).chain([image.id.as_str()]) {
+            match self.runtime.record(name).await? {
+                Some(record) if record.target.digest != *target => {}
+                Some(record) if record.is_pinned() => return Ok(true),
+                Some(record) => {
+                    self.runtime.pin(name, &record.target).await?;
+                    return Ok(true);
+                }
+                None => {}
+            }
+        }
+        Ok(false)
+    }
+
+    fn pinned(&self) -> MutexGuard<'_, LruCache<Digest, ()>> {
+        lock_or_empty(&self.pinned_sandbox_images, LruCache::clear)
     }
 }
