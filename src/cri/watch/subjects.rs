@@ -40,11 +40,7 @@ impl Gate {
         deadline: Instant,
     ) -> (Vec<SweepSubject>, Vec<String>) {
         let (mut subjects, mut faults) = (Vec::new(), Vec::new());
-        let mut all: Vec<&str> = namespaces.iter().map(String::as_str).collect();
-        if !all.contains(&NAMESPACE) {
-            all.push(NAMESPACE);
-        }
-        for namespace in all {
+        for namespace in with_own(namespaces) {
             let (before, known) = (subjects.len(), self.made().known(namespace));
             match self.containers(namespace, deadline, &mut subjects).await {
                 Ok(()) => {
@@ -88,6 +84,15 @@ impl Gate {
         }
         Ok(())
     }
+}
+
+/// These namespaces, and the CRI's.
+pub(super) fn with_own(namespaces: &[String]) -> Vec<&str> {
+    let mut all: Vec<&str> = namespaces.iter().map(String::as_str).collect();
+    if !all.contains(&NAMESPACE) {
+        all.push(NAMESPACE);
+    }
+    all
 }
 
 fn container_subject(listed: Listed, standing: SweepVerdict, deadline: Instant) -> SweepSubject {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::options::{OnFailedSweep, SweepOptions};
-use super::subjects::{SweepSubject, cut, volumes};
+use super::subjects::{SweepSubject, cut, volumes, with_own};
 use super::swept::{SweepReport, SweepVerdict, Swept, SweptKind};
 use crate::audit::{Finding, FindingKind, Pod, Reason};
 use crate::cri::{CreatedContainer, Ending, Gate, LocalPermit, Recorder, Refusal, Timings};
@@ -22,6 +22,9 @@ use crate::policy::PolicySet;
 /// Pause between two images that registries are asked about: a sweep of a full node takes some
 /// minutes, and no registry notices it.
 const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How often it is looked what is gone, where no sweep does so by itself: what is remembered has room
+/// for what a full node makes in some days.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// How long a judgement by what is on this node may take.
 const JUDGE_MAX: Duration = Duration::from_secs(3600);
 /// Signers named of one image.
@@ -110,7 +113,7 @@ impl Sweeper {
             let pause = async {
                 match every {
                     Some(every) => tokio::time::sleep(every).await,
-                    None => std::future::pending().await,
+                    None => self.keep_forgetting().await,
                 }
             };
             tokio::select! {
@@ -118,6 +121,18 @@ impl Sweeper {
                 () = self.wanted.notified() => {}
             }
             self.sweep().await;
+        }
+    }
+
+    /// Forgets what is gone, which a sweep does by the way, where there is none by itself; for ever.
+    async fn keep_forgetting(&self) {
+        loop {
+            tokio::time::sleep(FORGET_EVERY).await;
+            for namespace in with_own(&self.namespaces) {
+                if let Err(error) = self.gate.forget_gone(namespace).await {
+                    tracing::debug!(%error, namespace, "the containers could not be listed");
+                }
+            }
         }
     }
 
