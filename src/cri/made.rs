@@ -6,7 +6,8 @@
 //! gate: the first time that a namespace is looked at, all that is there is noted, and what is not
 //! among that appeared later. The file is written behind the answer. An id that a crash kept from
 //! it is missing there, so that its container counts as one that went around the gate: an alarm too
-//! many, and never an admission too many.
+//! many, and never an admission too many. Where it was the disk that kept it from there, a mark
+//! beside the file says so: what is not known at the next start cannot be told then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -50,7 +51,7 @@ pub struct MadeContainers {
 struct Made {
     /// When this runtime was first gated, since 1970 UTC.
     began: Duration,
-    /// Whether it was gated before, and what the gate made then is not known.
+    /// Whether it was gated before, and what the gate made then is not known, or not all of it.
     is_lost: bool,
     /// When each was made.
     containers: LruCache<String, Duration>,
@@ -177,7 +178,11 @@ impl MadeContainers {
         let (is_lost, began) = (made.is_lost, made.began);
         for (id, created) in found {
             let is_older = !is_lost && (namespace != NAMESPACE || created <= began);
-            made.present.insert((namespace.to_owned(), id), Present { created, is_older });
+            let key = (namespace.to_owned(), id);
+            // What was noted before something was lost stands.
+            if made.present.get(&key).is_none_or(|known| known.created != created) {
+                made.present.insert(key, Present { created, is_older });
+            }
         }
         made.surveyed.insert(namespace.to_owned());
         made.unwritten = Unwritten::All;

@@ -2,6 +2,9 @@
 //! runtime is gated, and a line for each container with its id and when containerd made it; a line
 //! for each namespace that was looked at, and for each container that was there then.
 //!
+//! An empty file beside it, while there is one, says that containers are missing in it, since they
+//! could not be written.
+//!
 //! A line that is torn or none of ours is passed over: its container is then not known.
 
 use std::fs::{self, File, OpenOptions};
@@ -23,6 +26,8 @@ const FILE_MAX: u64 = 8 << 20;
 const LARGE: u64 = 5 << 20;
 /// Longest id, bytes: containerd's own limit for identifiers (`pkg/identifiers`).
 const ID_MAX: usize = 76;
+/// How the name of the mark ends that containers are missing in the file.
+const MARK_ENDING: &str = ".incomplete";
 /// Permission bits of the file.
 const MODE: u32 = 0o600;
 
@@ -153,18 +158,52 @@ pub(super) fn append(path: &Path, containers: &[(String, Duration)]) -> Result<S
 /// Writes the file anew: a crash leaves the old one or this.
 pub(super) fn write(path: &Path, kept: &KeptContainers) -> Result<(), String> {
     let failed = |error: io::Error| format!("{}: {}", path.display(), error.kind());
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let beside = PathBuf::from(name);
+    let beside = beside(path, ".new");
     // What a crash left there is of no use.
     let _may_not_be_there = fs::remove_file(&beside);
     let mut how = OpenOptions::new();
     let mut file = how.write(true).create_new(true).mode(MODE).open(&beside).map_err(failed)?;
     file.write_all(text(kept).as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)?;
-    path.parent()
-        .map_or(Ok(()), |folder| File::open(folder).and_then(|folder| folder.sync_all()))
-        .map_err(failed)
+    fs::rename(&beside, path).and_then(|()| sync_folder(path)).map_err(failed)
+}
+
+/// Says for the next start that containers are missing in the file. A disk without room for their
+/// names often has some for this.
+pub(super) fn mark_incomplete(path: &Path) -> Result<(), String> {
+    let mark = beside(path, MARK_ENDING);
+    let mut how = OpenOptions::new();
+    how.write(true).create(true).truncate(false).mode(MODE).custom_flags(libc::O_NOFOLLOW);
+    let marked = how.open(&mark).and_then(|_| sync_folder(path));
+    marked.map_err(|error| format!("{}: {}", mark.display(), error.kind()))
+}
+
+/// Whether containers are missing in the file, or that cannot be seen.
+pub(super) fn is_incomplete(path: &Path) -> bool {
+    match fs::symlink_metadata(beside(path, MARK_ENDING)) {
+        Ok(_) => true,
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+/// Says that no container is missing in the file any more.
+pub(super) fn mark_complete(path: &Path) -> Result<(), String> {
+    let mark = beside(path, MARK_ENDING);
+    match fs::remove_file(&mark) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("{}: {}", mark.display(), error.kind()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder).and_then(|folder| folder.sync_all()))
 }
 
 #[cfg(test)]

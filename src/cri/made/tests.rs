@@ -162,3 +162,57 @@ async fn what_could_not_be_written_is_written_later() {
     }
     keeping.abort();
 }
+
+/// What was made while the disk took nothing did not go around the gate, for all that is known after
+/// a restart.
+#[tokio::test]
+async fn what_was_made_while_nothing_could_be_written_is_not_told_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("containers");
+    let mark = folder.path().join("containers.incomplete");
+    let kept = file::KeptContainers {
+        began: at(100),
+        containers: vec![("mine".to_owned(), at(150))],
+        surveyed: vec![NAMESPACE.to_owned()],
+        present: vec![file::KeptPresent {
+            namespace: NAMESPACE.to_owned(),
+            id: "old".to_owned(),
+            created: at(99),
+            is_older: true,
+        }],
+    };
+    // Nothing is appended to a folder.
+    std::fs::create_dir(&path).unwrap();
+    let first = Arc::new(MadeContainers::since(at(100)));
+    first.note_id("unwritten", at(160));
+    let keep = |made: &Arc<MadeContainers>| {
+        let (made, path) = (Arc::clone(made), path.clone());
+        tokio::spawn(async move { made.keep(path).await })
+    };
+    let keeping = keep(&first);
+    while !mark.exists() {
+        tokio::task::yield_now().await;
+    }
+    keeping.abort();
+    std::fs::remove_dir(&path).unwrap();
+    file::write(&path, &kept).unwrap();
+    let second = Arc::new(MadeContainers::since(at(200)));
+    second.read(&path, true);
+    assert!(!second.is_surveyed(NAMESPACE));
+    let there = [("mine", at(150)), ("unwritten", at(160)), ("old", at(99))];
+    second.note_present(NAMESPACE, present(&there));
+    assert_eq!(origin(&second, "unwritten", at(160)), ContainerOrigin::Untold);
+    assert_eq!(origin(&second, "mine", at(150)), ContainerOrigin::Gate);
+    assert_eq!(origin(&second, "old", at(99)), ContainerOrigin::Before);
+    assert_eq!(origin(&second, "later", at(210)), ContainerOrigin::Around);
+    // It is known by then what cannot be told.
+    let keeping = keep(&second);
+    while mark.exists() {
+        tokio::task::yield_now().await;
+    }
+    keeping.abort();
+    let third = MadeContainers::since(at(300));
+    third.read(&path, true);
+    assert_eq!(origin(&third, "unwritten", at(160)), ContainerOrigin::Untold);
+    assert_eq!(origin(&third, "later", at(210)), ContainerOrigin::Around);
+}
