@@ -131,7 +131,10 @@ fn no_lint_fires_on_what_is_shipped() {
         let whole = fs::read_to_string(&document).unwrap();
         let blocks =
             whole.split("\n```yaml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
-        let blocks = blocks.filter(|block| block.starts_with("apiVersion: sealgate/"));
+        // Cases of a test are no policy, and `policy test` reads them.
+        let blocks = blocks.filter(|block| {
+            block.starts_with("apiVersion: sealgate/") && !block.contains("kind: PolicyTest")
+        });
         shown.extend(blocks.map(|block| (document.display().to_string(), block.to_owned())));
     }
     let manual = fs::read_to_string("packaging/man/sealgate-policy.5").unwrap();

@@ -66,7 +66,8 @@ async fn decide_again(
     deadline: CallDeadline,
 ) -> Result<OnRecord, Refused> {
     calls.check_admitted(OwnedMethod::StartContainer.name(), id).await?;
-    prove_again((calls, policy), id, deadline).await
+    // Boxed, as what decides below is: each is many times larger than all that is around it.
+    Box::pin(prove_again((calls, policy), id, deadline)).await
 }
 
 /// Decides anew on every image of a container that was made when nobody here was looking, and
@@ -85,7 +86,7 @@ async fn prove_again(
     for ask in asks(&container, deadline) {
         let mut event = calls.recorder.local(&ask, policy);
         event.container_id(id);
-        let admitted = calls.gate.admit_local(&ask, policy, &mut event.timings).await;
+        let admitted = Box::pin(calls.gate.admit_local(&ask, policy, &mut event.timings)).await;
         match admitted.map_err(|refusal| observe(policy, refusal)) {
             Ok(permit) => {
                 event.admitted_local(&permit);
@@ -111,7 +112,7 @@ async fn prove_again(
         .map(|(container_path, permit)| CreatedVolume { container_path, permit })
         .collect();
     let made = CreatedContainer { id, image, sandbox: None, volumes };
-    let proven = match calls.gate.verify_container(&made).await {
+    let proven = match Box::pin(calls.gate.verify_container(&made)).await {
         Ok(proven) => proven,
         Err(refusal) => match observe(policy, refusal) {
             Ok(observed) => {

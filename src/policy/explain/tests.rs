@@ -93,7 +93,7 @@ fn what_it_comes_to_is_what_a_decision_says() {
 
 #[test]
 fn what_is_asked_is_a_tree_and_a_digest_is_looked_up() {
-    let other = DIGEST.replace('a', "b");
+    let other = DIGEST.replace("aaaa", "bbbb");
     let spec = format!(
         "images: [\"a.test/x\"]; require: {{any: [{{digest: {{anyOf: [\"{DIGEST}\"]}}}}, {{name: n, \
          digest: {{anyOf: [\"{other}\"]}}}}]}}"
