@@ -224,19 +224,24 @@ fn three_policies(stage: &Stage) -> Result<String, Failure> {
         )
     };
     let key = "require: {name: build, key: {files: [build.pub]}}";
-    let listed = format!(
-        "require: {{digest: {{anyOf: [\"{}\"]}}}}",
-        digest_of(stage, "prod/unsigned", "v1")?
-    );
+    let listed = |path: &str, tag: &str| -> Result<String, Failure> {
+        Ok(format!("require: {{digest: {{anyOf: [\"{}\"]}}}}", digest_of(stage, path, tag)?))
+    };
     let documents = [
         document("by-key", &format!("\"{HOST}/prod/signed-v2\", \"{HOST}/prod/signed-v3\""), key),
-        document("by-digest", &format!("\"{HOST}/prod/unsigned\""), &listed),
+        document(
+            "by-digest",
+            &format!("\"{HOST}/prod/unsigned\""),
+            &listed("prod/unsigned", "v1")?,
+        ),
         document(
             "soft",
             &format!("\"{HOST}/prod/signed-other\""),
             &format!("action: warn\n  {key}"),
         ),
-        document("pause", &format!("\"{HOST}/pause\""), "require: {insecureAcceptAnything: true}"),
+        document("free", &format!("\"{HOST}/free\""), "require: {insecureAcceptAnything: true}"),
+        // What is accepted without proof was not admitted before, and its sandboxes would wait.
+        document("pause", &format!("\"{HOST}/pause\""), &listed("pause", "1")?),
     ];
     Ok(documents.join("---\n"))
 }
@@ -257,7 +262,7 @@ async fn takes_nothing(what: &str, full: bool) -> Outcome {
     stage.start_gate().await?;
     let told = status(&stage)?;
     ensure!(
-        told.1.contains("accepted without proof by pause") && told.1.contains("soft"),
+        told.1.contains("accepted without proof by free") && told.1.contains("soft"),
         "{}",
         told.1
     );

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::containerd::Pod;
 use crate::ensure;
 use crate::making::{Form, made};
-use crate::means::prod;
+use crate::means::{prod, until};
 use crate::outage::take_away;
 use crate::registry::Settings;
 use crate::signing::Signer;
@@ -66,16 +66,16 @@ pub async fn sweep() -> Outcome {
     let table = String::from_utf8_lossy(&table.stdout).into_owned();
     println!("{}", table.lines().take(12).map(|line| format!("   | {line}\n")).collect::<String>());
     ensure!(around.iter().all(|id| table.contains(id.get(..12).unwrap_or(id))), "{table}");
-    let findings = stage.findings();
     let told = |id: &String| {
         let is_it = |finding: &&Value| {
             finding["finding"] == "sweep"
                 && finding["container_id"] == id.as_str()
                 && finding["reason"]["code"] == "went-around"
         };
-        findings.iter().filter(is_it).count()
+        stage.findings().iter().filter(is_it).count()
     };
-    ensure!(around.iter().all(|id| told(id) == 1), "each is recorded once: {findings:#?}");
+    until("each is on record", || async { around.iter().all(|id| told(id) >= 1) }).await?;
+    ensure!(around.iter().all(|id| told(id) == 1), "recorded once: {:#?}", stage.findings());
     Ok(())
 }
 
