@@ -103,7 +103,8 @@ impl Daemon {
 
     /// Reloads when the folders of policies and keys have changed, for ever.
     pub(super) async fn reload_on_change(self: Arc<Self>) {
-        let (mut restless, mut tried_at) = (0, CLOCK.steady());
+        // How the folders were when they were last read on account of a change.
+        let (mut restless, mut tried, mut tried_at) = (0, None, CLOCK.steady());
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let (before, has_failed) = {
@@ -118,21 +119,23 @@ impl Daemon {
                     continue;
                 }
             };
-            if now == before.1 {
-                let waited = CLOCK.steady().saturating_duration_since(tried_at);
-                if has_failed && waited >= AGAIN {
-                    tried_at = CLOCK.steady();
-                    drop(self.reload(Cause::Change).await);
+            let waited = CLOCK.steady().saturating_duration_since(tried_at);
+            let failed_since = has_failed.then_some(waited);
+            let rested = match next_step(&now, (&before.1, tried.as_ref()), failed_since) {
+                NextStep::Wait => continue,
+                NextStep::TryAgain => now,
+                NextStep::Read => {
+                    tokio::time::sleep(REST).await;
+                    let rested = self.look(&before.0).await;
+                    if rested != Ok(now) && restless < RESTLESS_MAX {
+                        restless += 1;
+                        continue;
+                    }
+                    restless = 0;
+                    rested.unwrap_or(now)
                 }
-                continue;
-            }
-            tokio::time::sleep(REST).await;
-            if self.look(&before.0).await != Ok(now) && restless < RESTLESS_MAX {
-                restless += 1;
-                continue;
-            }
-            restless = 0;
-            tried_at = CLOCK.steady();
+            };
+            (tried, tried_at) = (Some(rested), CLOCK.steady());
             drop(self.reload(Cause::Change).await);
         }
     }
@@ -250,6 +253,40 @@ impl Daemon {
     }
 }
 
+/// What the watch over the folders does next.
+#[derive(Debug, PartialEq, Eq)]
+enum NextStep {
+    /// Nothing.
+    Wait,
+    /// It reads what could not be put in force before.
+    TryAgain,
+    /// It reads what has changed.
+    Read,
+}
+
+/// What to do about folders that are like this now, by how they were when a set was last read, and
+/// when a change was last tried; where that failed, by how long it is ago.
+///
+/// A reload that failed before it came to the folders has read no set: what was tried is not tried
+/// again at every look.
+fn next_step<S: PartialEq>(
+    now: &S,
+    (seen, tried): (&S, Option<&S>),
+    failed_since: Option<Duration>,
+) -> NextStep {
+    match failed_since {
+        None if now == seen => NextStep::Wait,
+        Some(waited) if now == seen || tried == Some(now) => {
+            if waited >= AGAIN {
+                NextStep::TryAgain
+            } else {
+                NextStep::Wait
+            }
+        }
+        None | Some(_) => NextStep::Read,
+    }
+}
+
 /// What to put on record of how deny lists differ; none where they do not.
 fn denials_changed(before: &PolicySet, after: &PolicySet) -> Option<audit::Noted> {
     let of = |set: &PolicySet| -> BTreeSet<String> {
@@ -298,4 +335,25 @@ fn load(config: &Path) -> Reading {
     }
     let error = format!("the folder changed each of {READS_MAX} times while it was read");
     Reading { read: Err(Faults::of([error])), at: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_is_tried_again_after_a_change_or_a_pause() {
+        let moment = Some(Duration::ZERO);
+        assert_eq!(next_step(&1, (&1, None), None), NextStep::Wait);
+        assert_eq!(next_step(&2, (&1, None), None), NextStep::Read);
+        // The configuration is faulty: the folders were not read.
+        assert_eq!(next_step(&2, (&1, Some(&2)), moment), NextStep::Wait);
+        assert_eq!(next_step(&2, (&1, Some(&2)), Some(AGAIN)), NextStep::TryAgain);
+        assert_eq!(next_step(&3, (&1, Some(&2)), moment), NextStep::Read);
+        // The policies are faulty: the folders were read.
+        assert_eq!(next_step(&2, (&2, Some(&2)), moment), NextStep::Wait);
+        assert_eq!(next_step(&2, (&2, None), Some(AGAIN)), NextStep::TryAgain);
+        // What is put back to what failed before is news once something else is in force.
+        assert_eq!(next_step(&2, (&1, Some(&2)), None), NextStep::Read);
+    }
 }
