@@ -10,10 +10,12 @@ const SWEPT_ROWS_MAX: usize = 50;
 /// How far a sweep is, and a part of what the last one found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweptPage {
-    /// Sweeps that have ended since the start.
-    pub ended: u64,
-    /// Whether another is under way, or about to be.
-    pub is_pending: bool,
+    /// Sweeps that were asked for since the start.
+    pub asked: u64,
+    /// The last of them that the rows answer.
+    pub ended_for: u64,
+    /// How often a report was published since the start: pages of one number are of one report.
+    pub version: u64,
     /// Judged so far, of the one under way.
     pub done: u64,
     /// To be judged.
@@ -36,8 +38,9 @@ impl SweptPage {
     pub fn of(progress: &SweepProgress, from: usize) -> Self {
         let report = &progress.report;
         Self {
-            ended: progress.ended,
-            is_pending: progress.is_pending,
+            asked: progress.asked,
+            ended_for: progress.ended_for,
+            version: progress.version,
             done: progress.done,
             all: progress.all,
             unasked: progress.unasked,

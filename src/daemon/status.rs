@@ -11,7 +11,7 @@ use crate::control::{
     Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, NriStatus, PolicyStatus,
     RefreshStatus, RejudgeStatus, Request, RuntimeStatus, Status, SweptPage, TrustStatus,
 };
-use crate::cri::{BySource, Decided, MayBring, verify_image};
+use crate::cri::{BySource, Decided, MayBring, SweepProgress, verify_image};
 use crate::metrics::{self, Decisions, Readings, Sources};
 use crate::nri::{Mode, TripwireHealth};
 
@@ -42,8 +42,9 @@ impl Daemon {
                 Answer::Flushed(MemoryStatus::from(forgotten))
             }
             Request::Sweep => {
-                self.sweeper.ask();
-                Answer::Swept(Box::new(SweptPage::of(&self.sweeper.progress(), usize::MAX)))
+                let asked = self.sweeper.ask();
+                let progress = SweepProgress { asked, ..self.sweeper.progress() };
+                Answer::Swept(Box::new(SweptPage::of(&progress, usize::MAX)))
             }
             Request::Swept { from } => {
                 Answer::Swept(Box::new(SweptPage::of(&self.sweeper.progress(), from)))

@@ -16,6 +16,9 @@ use crate::cri::{SweepVerdict, Swept, SweptKind};
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// Rows that are fetched at most: as many containers and images as the gate lists.
 const ROWS_MAX: usize = 1 << 17;
+/// How many reports are begun to be fetched: a sweep publishes two, and takes longer than it takes
+/// to fetch one.
+const REPORTS_MAX: u32 = 5;
 
 /// What to show.
 #[derive(Debug, Args)]
@@ -76,16 +79,16 @@ fn exit(found: &Found) -> Exit {
 }
 
 async fn sweep(options: &Options, socket: &Path, screen: &mut Screen) -> Result<Found, String> {
-    let before = page(socket, Request::Swept { from: 0 }).await?;
-    let mut last = before.clone();
-    if !options.last || before.ended == 0 {
-        // One that is under way may have passed what is asked about: another one follows it.
-        let wanted = before.ended + if before.is_pending { 2 } else { 1 };
-        let wanted = if options.last { 1 } else { wanted };
-        last = page(socket, Request::Sweep).await?;
-        while last.ended < wanted {
-            if !last.is_pending {
-                last = page(socket, Request::Sweep).await?;
+    let mut last = page(socket, Request::Swept { from: 0 }).await?;
+    if !options.last || last.version == 0 {
+        let number = page(socket, Request::Sweep).await?.asked;
+        let is_there = |page: &SweptPage| {
+            if options.last { page.version > 0 } else { page.ended_for >= number }
+        };
+        last = page(socket, Request::Swept { from: 0 }).await?;
+        while !is_there(&last) {
+            if last.asked < number {
+                return Err("the gate was started anew meanwhile; ask again".to_owned());
             }
             screen.progress("judging", last.done, last.all);
             tokio::time::sleep(ASK_EVERY).await;
@@ -93,16 +96,38 @@ async fn sweep(options: &Options, socket: &Path, screen: &mut Screen) -> Result<
         }
         screen.end_progress();
     }
-    let mut found =
-        Found { millis: last.millis, unasked: last.unasked, faults: last.faults, rows: Vec::new() };
-    while found.rows.len() < last.rows_in_all.min(ROWS_MAX) {
-        let next = page(socket, Request::Swept { from: found.rows.len() }).await?;
-        if next.ended != last.ended || next.rows.is_empty() {
-            return Err("another sweep ended meanwhile; ask again".to_owned());
+    whole(last, async |from| page(socket, Request::Swept { from }).await).await
+}
+
+/// The report that this is the first page of, or a later one: all of it is of one report.
+async fn whole(
+    mut first: SweptPage,
+    fetch: impl AsyncFn(usize) -> Result<SweptPage, String>,
+) -> Result<Found, String> {
+    for _ in 0..REPORTS_MAX {
+        let mut rows = first.rows;
+        let newer = loop {
+            if rows.len() >= first.rows_in_all.min(ROWS_MAX) {
+                break None;
+            }
+            let next = fetch(rows.len()).await?;
+            if next.version != first.version {
+                break Some(fetch(0).await?);
+            }
+            if next.rows.is_empty() {
+                return Err("the gate left out what its sweep found; ask again".to_owned());
+            }
+            rows.extend(next.rows);
+        };
+        match newer {
+            Some(newer) => first = newer,
+            None => {
+                let SweptPage { millis, unasked, faults, .. } = first;
+                return Ok(Found { millis, unasked, faults, rows });
+            }
         }
-        found.rows.extend(next.rows);
     }
-    Ok(found)
+    Err("one sweep after the other ended meanwhile; ask again".to_owned())
 }
 
 async fn page(socket: &Path, request: Request) -> Result<SweptPage, String> {
@@ -252,5 +277,40 @@ mod tests {
             text.ends_with("2 containers, 0 sandboxes and 0 images in 1.5 s; 1 of them admitted\n")
         );
         assert_eq!(text.matches("prod/web").count(), 1, "admitted ones are counted: {text}");
+    }
+
+    fn part(version: u64, rows_in_all: usize, names: &[&str]) -> SweptPage {
+        let named = |name: &&str| Swept { id: (*name).to_owned(), ..row(SweepVerdict::Admitted) };
+        SweptPage {
+            asked: 1,
+            ended_for: 1,
+            version,
+            done: 0,
+            all: 0,
+            unasked: 0,
+            millis: 0,
+            faults: Vec::new(),
+            rows_in_all,
+            rows: names.iter().map(named).collect(),
+        }
+    }
+
+    #[tokio::test]
+    async fn all_rows_are_of_one_report() {
+        let fetched = async |from: usize| match from {
+            0 => Ok(part(2, 2, &["b"])),
+            1 => Ok(part(2, 2, &["a"])),
+            _ => Err("there is no more".to_owned()),
+        };
+        let found = whole(part(1, 2, &["a"]), fetched).await.unwrap();
+        let ids: Vec<&str> = found.rows.iter().map(|row| row.id.as_str()).collect();
+        assert_eq!(ids, ["b", "a"], "what was sorted anew meanwhile is fetched anew");
+        assert!(whole(part(1, 2, &["a"]), async |_| Ok(part(1, 2, &[]))).await.is_err());
+        let version = std::cell::Cell::new(1);
+        let restless = async |_| {
+            version.set(version.get() + 1);
+            Ok(part(version.get(), 2, &["a"]))
+        };
+        assert!(whole(part(1, 2, &["a"]), restless).await.is_err(), "not for ever");
     }
 }

@@ -53,10 +53,14 @@ pub struct Sweeper {
 
 #[derive(Debug, Default)]
 struct SweepState {
-    /// How many sweeps have ended.
-    ended: u64,
-    /// Whether one was asked for that has not begun, or one is under way.
-    is_pending: bool,
+    /// How many were asked for since the start.
+    asked: u64,
+    /// How many had been asked for when the last one began.
+    begun_for: u64,
+    /// The same of the last one whose report is there.
+    ended_for: u64,
+    /// How often a report was published since the start.
+    version: u64,
     /// Those whose registries are still to be asked.
     unasked: u64,
     report: Arc<SweepReport>,
@@ -67,10 +71,12 @@ struct SweepState {
 /// How far a sweep is.
 #[derive(Debug, Clone)]
 pub struct SweepProgress {
-    /// Sweeps that have ended since the start.
-    pub ended: u64,
-    /// Whether another is under way, or about to be.
-    pub is_pending: bool,
+    /// Sweeps that were asked for since the start.
+    pub asked: u64,
+    /// The last of them that the report answers: everything was listed after it was asked for.
+    pub ended_for: u64,
+    /// How often a report was published since the start: another number is another report.
+    pub version: u64,
     /// Judged so far, of the one under way.
     pub done: u64,
     /// To be judged.
@@ -79,6 +85,32 @@ pub struct SweepProgress {
     pub unasked: u64,
     /// What the last one found.
     pub report: Arc<SweepReport>,
+}
+
+impl SweepState {
+    /// Asks for one; its number.
+    fn ask(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// Whether one was asked for that has not begun.
+    fn is_wanted(&self) -> bool {
+        self.begun_for < self.asked
+    }
+
+    /// One begins. What is asked for from here on, it may have passed already.
+    fn begin(&mut self) {
+        self.begun_for = self.asked;
+    }
+
+    /// The report of the one that began last, of which so many are still to be asked about.
+    fn publish(&mut self, report: SweepReport, open: usize) {
+        self.report = Arc::new(report);
+        self.unasked = u64::try_from(open).unwrap_or(u64::MAX);
+        self.ended_for = self.begun_for;
+        self.version += 1;
+    }
 }
 
 impl Sweeper {
@@ -116,9 +148,14 @@ impl Sweeper {
                     None => self.keep_forgetting().await,
                 }
             };
+            let wanted = async {
+                while !self.state().is_wanted() {
+                    self.wanted.notified().await;
+                }
+            };
             tokio::select! {
                 () = pause => {}
-                () = self.wanted.notified() => {}
+                () = wanted => {}
             }
             self.sweep().await;
         }
@@ -136,10 +173,12 @@ impl Sweeper {
         }
     }
 
-    /// Asks for a sweep now.
-    pub fn ask(&self) {
-        self.state().is_pending = true;
+    /// Asks for a sweep now, which begins after the one that is under way; its number, which
+    /// [`SweepProgress::ended_for`] reaches.
+    pub fn ask(&self) -> u64 {
+        let number = self.state().ask();
         self.wanted.notify_one();
+        number
     }
 
     /// How far it is, and what the last one found.
@@ -147,8 +186,9 @@ impl Sweeper {
     pub fn progress(&self) -> SweepProgress {
         let state = self.state();
         SweepProgress {
-            ended: state.ended,
-            is_pending: state.is_pending,
+            asked: state.asked,
+            ended_for: state.ended_for,
+            version: state.version,
             done: self.done.load(Ordering::Relaxed),
             all: self.all.load(Ordering::Relaxed),
             unasked: state.unasked,
@@ -158,7 +198,7 @@ impl Sweeper {
 
     async fn sweep(&self) {
         let _turn = self.turn.lock().await;
-        self.state().is_pending = true;
+        self.state().begin();
         let began = self.gate.clock().steady();
         let (mut subjects, faults) = self.gate.subjects(&self.namespaces, began + JUDGE_MAX).await;
         self.done.store(0, Ordering::Relaxed);
@@ -254,13 +294,7 @@ impl Sweeper {
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let mut report = SweepReport { rows, faults, millis };
         report.sort();
-        let mut state = self.state();
-        state.report = Arc::new(report);
-        state.unasked = u64::try_from(open).unwrap_or(u64::MAX);
-        if state.is_pending {
-            state.ended += 1;
-            state.is_pending = false;
-        }
+        self.state().publish(report, open);
     }
 
     /// Records what would be refused or went around, as far as it is new. What cannot be recorded
@@ -363,4 +397,26 @@ fn signers(permit: &LocalPermit) -> Vec<String> {
         }
     }
     named
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_answers_what_was_asked_before_it_began_and_nothing_later() {
+        let mut state = SweepState::default();
+        state.begin();
+        assert!(!state.is_wanted());
+        let number = state.ask();
+        state.publish(SweepReport::default(), 1);
+        state.publish(SweepReport::default(), 0);
+        assert!(state.ended_for < number && state.is_wanted(), "it may have passed what is asked");
+        assert_eq!(state.version, 2, "each publication is another report");
+        state.begin();
+        assert!(!state.is_wanted() && state.ended_for < number);
+        let next = state.ask();
+        state.publish(SweepReport::default(), 0);
+        assert!(state.ended_for == number && number < next && state.is_wanted());
+    }
 }
