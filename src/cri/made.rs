@@ -116,7 +116,12 @@ impl MadeContainers {
         self.origin_of((&listed.namespace, &listed.id), listed.created)
     }
 
-    fn origin_of(&self, (namespace, id): (&str, &str), created: Duration) -> ContainerOrigin {
+    /// The same of a container of this namespace and id that was made at this time.
+    pub(super) fn origin_of(
+        &self,
+        (namespace, id): (&str, &str),
+        created: Duration,
+    ) -> ContainerOrigin {
         let made = self.lock();
         if namespace == NAMESPACE && made.containers.peek(id) == Some(&created) {
             return ContainerOrigin::Gate;

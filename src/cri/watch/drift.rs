@@ -11,12 +11,13 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::sync::Semaphore;
 
+use super::accounted::{Accounted, Appeared};
 use super::options::DriftOptions;
 use super::unrecorded::Unrecorded;
 use crate::audit::{Finding, FindingKind, Reason};
 use crate::cache::lock_or_empty;
-use crate::containerd::{Event, Happened, Kind, Listed, NAMESPACE, RuntimeError};
-use crate::cri::made::{ContainerOrigin, GoneOf, Making};
+use crate::containerd::{Event, Happened, Listed, NAMESPACE, RuntimeError};
+use crate::cri::made::{ContainerOrigin, GoneOf};
 use crate::cri::record::described::describe;
 use crate::cri::{Gate, Recorder};
 
@@ -28,9 +29,6 @@ const TOLD_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
 /// How long an event waits for a creation of the gate's own to say that it was its, before
 /// containerd is asked what the container is.
 const OWN_PATIENCE: Duration = Duration::from_millis(200);
-/// Longest wait for the one call that accounts for a container: a runtime answers a moment after it
-/// made one, and one that takes this long is in distress.
-const CREATION_PATIENCE: Duration = Duration::from_secs(30);
 /// Longest wait for a call that may account for a container that is gone: what the runtime does
 /// after it removed that takes less.
 const GONE_PATIENCE: Duration = Duration::from_secs(5);
@@ -189,37 +187,11 @@ impl Drift {
 
     /// Why a container is drift; none where it is not.
     async fn judge(&self, listed: &Listed) -> Option<Judged> {
-        let made = self.gate.made();
-        let is_around = || made.origin(listed) == ContainerOrigin::Around;
-        if !is_around() {
-            return None;
+        match Appeared::of(listed).accounted(self.gate.made()).await {
+            Accounted::Known | Accounted::Removed => None,
+            Accounted::BrokeOff => Some(Judged::Unproven),
+            Accounted::NoCall => Some(Judged::NoDecision),
         }
-        if listed.namespace != NAMESPACE {
-            return Some(Judged::NoDecision);
-        }
-        made.disown(&listed.id);
-        let Some(making) = made_as(listed) else { return Some(Judged::NoDecision) };
-        let creations = made.creations();
-        let call = creations.explain(&making, &listed.id);
-        if let Some(number) = call {
-            let ended = async {
-                loop {
-                    let changed = creations.next_change();
-                    if !creations.is_underway(number) || !is_around() {
-                        return;
-                    }
-                    changed.await;
-                }
-            };
-            // One that never ends is no reason to say nothing.
-            let _late = tokio::time::timeout(CREATION_PATIENCE, ended).await;
-        }
-        if !is_around() || made.was_removed(&listed.id, listed.created) {
-            return None;
-        }
-        let is_late = call.is_some_and(|number| creations.is_underway(number));
-        let broke_off = is_late || creations.broke_off(&making, &listed.id, listed.created);
-        Some(if broke_off { Judged::Unproven } else { Judged::NoDecision })
     }
 
     async fn tell_of(self: &Arc<Self>, listed: &Listed, why: &Judged) {
@@ -312,21 +284,5 @@ impl Drift {
     fn is_told(&self, (namespace, id): (&str, &str), created: Duration) -> bool {
         let mut told = lock_or_empty(&self.told, LruCache::clear);
         told.put((namespace.to_owned(), id.to_owned()), created) == Some(created)
-    }
-}
-
-/// What a call would make that made this, by what the CRI notes of it; none where it noted nothing.
-fn made_as(listed: &Listed) -> Option<Making> {
-    let container = listed.container.as_ref().ok()?;
-    match listed.kind() {
-        Kind::Sandbox => Some(Making::Sandbox {
-            namespace: container.pod.namespace.clone()?,
-            name: container.pod.name.clone()?,
-        }),
-        Kind::Container => Some(Making::Container {
-            sandbox: container.sandbox.clone()?,
-            name: container.created_with.as_ref()?.name.clone(),
-        }),
-        Kind::Other => None,
     }
 }

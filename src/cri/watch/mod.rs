@@ -3,6 +3,7 @@
 //!
 //! All of it rests on claims of containerd's, enough to raise an alarm and never to admit anything.
 
+mod accounted;
 mod drift;
 mod options;
 mod subjects;

@@ -4,6 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use futures_util::future::join_all;
+
+use super::accounted::{Accounted, Appeared};
 use super::swept::{SweepVerdict, Swept, SweptKind};
 use crate::containerd::{Kind, Listed, NAMESPACE, RuntimeError};
 use crate::cri::ask::{Call, LocalImageRequest, asked_before};
@@ -33,7 +36,8 @@ pub(super) struct SweepSubject {
 
 impl Gate {
     /// Every container of these namespaces, and every image of the CRI's; with what could not be
-    /// listed. What the gate made and is gone is forgotten.
+    /// listed. What the gate is making now is waited for: it has not gone around the gate. What the
+    /// gate made and is gone is forgotten.
     pub(super) async fn subjects(
         &self,
         namespaces: &[String],
@@ -69,20 +73,64 @@ impl Gate {
         subjects: &mut Vec<SweepSubject>,
     ) -> Result<(), RuntimeError> {
         self.survey(namespace).await?;
+        let mut found = Vec::new();
+        let listed = self.list(namespace, deadline, &mut found).await;
+        // Side by side: each may wait for the call that makes it.
+        let accounted = join_all(found.iter().map(|(_, appeared)| async move {
+            match appeared {
+                Some(appeared) => appeared.accounted(self.made()).await,
+                None => Accounted::Known,
+            }
+        }));
+        let accounted = accounted.await;
+        for ((mut subject, appeared), accounted) in found.into_iter().zip(accounted) {
+            if let Some(appeared) = appeared {
+                if self.is_past(&appeared, accounted).await {
+                    continue;
+                }
+                let standing = standing(appeared.origin(self.made()));
+                (subject.origin, subject.row.standing) = (standing, standing);
+            }
+            subjects.push(subject);
+        }
+        listed
+    }
+
+    /// The containers of a namespace as they are listed; with what is not known as the gate's, which
+    /// may be what the gate is making now.
+    async fn list(
+        &self,
+        namespace: &str,
+        deadline: Instant,
+        found: &mut Vec<(SweepSubject, Option<Appeared>)>,
+    ) -> Result<(), RuntimeError> {
         let mut listing = self.runtime().containers_in(namespace).await?;
         while let Some(listed) = listing.next().await? {
-            let standing = match self.made().origin(&listed) {
-                ContainerOrigin::Gate => SweepVerdict::Admitted,
-                ContainerOrigin::Before => SweepVerdict::StartedBefore,
-                ContainerOrigin::Around => SweepVerdict::WentAround,
-                ContainerOrigin::Untold => SweepVerdict::CannotBeTold,
-            };
-            if namespace == NAMESPACE && standing == SweepVerdict::WentAround {
-                self.made().disown(&listed.id);
-            }
-            subjects.push(container_subject(listed, standing, deadline));
+            let origin = self.made().origin(&listed);
+            let appeared = (origin == ContainerOrigin::Around).then(|| Appeared::of(&listed));
+            found.push((container_subject(listed, standing(origin), deadline), appeared));
         }
         Ok(())
+    }
+
+    /// Whether a container that was listed is there no more: the gate removed it, or somebody did. A
+    /// removal may have failed, so that the runtime is asked; where it does not tell, it is there.
+    async fn is_past(&self, appeared: &Appeared, accounted: Accounted) -> bool {
+        match accounted {
+            Accounted::Known => false,
+            Accounted::Removed | Accounted::BrokeOff | Accounted::NoCall => {
+                self.is_gone(appeared).await.unwrap_or(false)
+            }
+        }
+    }
+}
+
+const fn standing(origin: ContainerOrigin) -> SweepVerdict {
+    match origin {
+        ContainerOrigin::Gate => SweepVerdict::Admitted,
+        ContainerOrigin::Before => SweepVerdict::StartedBefore,
+        ContainerOrigin::Around => SweepVerdict::WentAround,
+        ContainerOrigin::Untold => SweepVerdict::CannotBeTold,
     }
 }
 
