@@ -38,6 +38,13 @@ const LISTEN_AGAIN: Duration = Duration::from_millis(250);
 /// it was asked for, since containerd does not say when it does.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// What is said of a container that is gone like the call that made it.
+const WHILE_FAILING: &str =
+    "a container was made and removed while a call failed that was to make one";
+/// What is said of one that is gone while the call that may have made it goes on.
+const WHILE_UNDERWAY: &str =
+    "a container was made and removed while a call is under way that may have made it";
+
 /// The watch over containers that appear.
 #[derive(Debug)]
 pub struct Drift {
@@ -57,6 +64,8 @@ enum Judged {
     /// A call broke off, or does not end, that made it: the gate decided on what was asked for, and
     /// has not proven what was made.
     Unproven,
+    /// The same, and the runtime has removed it.
+    Gone,
 }
 
 impl Drift {
@@ -187,9 +196,14 @@ impl Drift {
 
     /// Why a container is drift; none where it is not.
     async fn judge(&self, listed: &Listed) -> Option<Judged> {
-        match Appeared::of(listed).accounted(self.gate.made()).await {
+        let appeared = Appeared::of(listed);
+        match appeared.accounted(self.gate.made()).await {
             Accounted::Known | Accounted::Removed => None,
-            Accounted::BrokeOff => Some(Judged::Unproven),
+            // Where the runtime does not tell, it is there.
+            Accounted::BrokeOff => match self.gate.is_gone(&appeared).await.unwrap_or(false) {
+                true => Some(Judged::Gone),
+                false => Some(Judged::Unproven),
+            },
             Accounted::NoCall => Some(Judged::NoDecision),
         }
     }
@@ -204,8 +218,12 @@ impl Drift {
                 "not-proven",
                 "a container was made by a call that broke off before the gate had proven it",
             )),
+            Judged::Gone => self.gone(WHILE_FAILING),
         };
         describe(&mut finding, listed);
+        if matches!(why, Judged::Gone) {
+            finding.detail.insert("gone".into(), "yes".to_owned());
+        }
         let noted = listed.container.as_ref().ok().and_then(|found| found.created_with.as_ref());
         finding.digest = match noted {
             Some(noted) => Some(noted.id.to_string()),
@@ -230,15 +248,9 @@ impl Drift {
             return;
         }
         let mut finding = match of {
-            // What the runtime left of a call, and removed.
-            GoneOf::Failed => self.recorder.finding(
-                FindingKind::Drift,
-                Reason::new(
-                    "gone",
-                    "a container was made and removed while a call failed that was to make one",
-                ),
-            ),
-            GoneOf::NoCall | GoneOf::Underway => self.no_decision(),
+            GoneOf::Failed => self.gone(WHILE_FAILING),
+            GoneOf::Underway => self.gone(WHILE_UNDERWAY),
+            GoneOf::NoCall => self.no_decision(),
         };
         finding.container_id = Some(event.id);
         finding.image = Some(image).filter(|image| !image.is_empty());
@@ -268,6 +280,11 @@ impl Drift {
             "no-decision",
             "a container was made in the runtime without a decision of the gate",
         ))
+    }
+
+    /// What the runtime left of a call, and removed: on record, and no alarm.
+    fn gone(&self, message: &str) -> Finding {
+        self.recorder.finding(FindingKind::Drift, Reason::new("gone", message))
     }
 
     fn alert(&self, reason: Reason) -> Finding {
