@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::accounted::{Accounted, Appeared};
 use super::options::DriftOptions;
+use super::survey::Surveys;
 use super::unrecorded::Unrecorded;
 use crate::audit::{Finding, FindingKind, Reason};
 use crate::cache::lock_or_empty;
@@ -84,18 +85,21 @@ impl Drift {
         }
         let retrying = Arc::clone(&self);
         tokio::spawn(async move { retrying.unrecorded.keep_recording(&retrying.recorder).await });
-        let mut is_well = true;
+        let (mut surveys, mut is_well) = (Surveys::default(), true);
+        surveys.make(&self.gate, &self.options.namespaces).await;
         loop {
-            let ended = async {
-                for namespace in &self.options.namespaces {
-                    self.gate.survey(namespace).await?;
-                }
-                tokio::select! {
-                    ended = self.listen() => ended,
-                    () = self.look_twice() => Ok(()),
-                }
+            let namespaces = self.gate.surveyed(&self.options.namespaces);
+            let more = surveys.more(&self.gate, &self.options.namespaces, namespaces.len());
+            if namespaces.is_empty() {
+                more.await;
+                continue;
+            }
+            let ended = tokio::select! {
+                ended = self.listen(&namespaces) => ended,
+                () = self.look_twice(&namespaces) => Ok(()),
+                () = more => continue,
             };
-            match ended.await {
+            match ended {
                 Err(error) if is_well => {
                     tracing::warn!(%error, "containerd's events broke off; the gate listens again \
                         when it is back, and looks for what it missed");
@@ -109,8 +113,8 @@ impl Drift {
     }
 
     /// Looks into every event, until the stream ends.
-    async fn listen(self: &Arc<Self>) -> Result<(), RuntimeError> {
-        let mut events = self.gate.runtime().events(&self.options.namespaces).await?;
+    async fn listen(self: &Arc<Self>, namespaces: &[String]) -> Result<(), RuntimeError> {
+        let mut events = self.gate.runtime().events(namespaces).await?;
         while let Some(event) = events.next().await? {
             let is_creation = matches!(event.what, Happened::Created { .. });
             if event.namespace == NAMESPACE
@@ -129,10 +133,10 @@ impl Drift {
     }
 
     /// Looks for what nobody was told of, now and a little later, and then not again.
-    async fn look_twice(self: &Arc<Self>) {
+    async fn look_twice(self: &Arc<Self>, namespaces: &[String]) {
         for pause in [Duration::ZERO, LOOK_AGAIN] {
             tokio::time::sleep(pause).await;
-            for namespace in &self.options.namespaces {
+            for namespace in namespaces {
                 if let Err(error) = self.look(namespace).await {
                     tracing::debug!(%error, namespace, "the containers could not be listed");
                 }
