@@ -214,7 +214,16 @@ impl Sweeper {
         let took = self.gate.clock().steady().saturating_duration_since(began);
         let open = subjects.iter().filter(|subject| subject.is_open).count();
         self.publish(&subjects, (faults.clone(), took), open);
+        // What is certain is on record before any registry is waited for.
+        self.record(&subjects, |subject| {
+            !subject.is_open || subject.row.standing == SweepVerdict::WentAround
+        })
+        .await;
         for number in 0..subjects.len() {
+            // Who asks for a sweep waits for no registry; the next one goes on asking.
+            if self.state().is_wanted() {
+                break;
+            }
             let Some(subject) = subjects.get_mut(number).filter(|subject| subject.is_open) else {
                 continue;
             };
@@ -227,7 +236,7 @@ impl Sweeper {
         if open > 0 {
             self.publish(&subjects, (faults, took), 0);
         }
-        self.record(&subjects).await;
+        self.record(&subjects, |_| true).await;
     }
 
     /// Judges one, by evidence from so far away; whether anything was asked that was not known.
@@ -297,20 +306,22 @@ impl Sweeper {
         self.state().publish(report, open);
     }
 
-    /// Records what would be refused or went around, as far as it is new. What cannot be recorded
-    /// is new again the next time.
-    async fn record(&self, subjects: &[SweepSubject]) {
+    /// Records what would be refused or went around, as far as it is new and settled. What cannot
+    /// be recorded is new again the next time.
+    async fn record(&self, subjects: &[SweepSubject], is_settled: fn(&SweepSubject) -> bool) {
         let is_bad = |row: &Swept| match row.standing {
             SweepVerdict::WentAround
             | SweepVerdict::WouldBeRefused
             | SweepVerdict::CannotBeTold => true,
             SweepVerdict::StartedBefore | SweepVerdict::Admitted => false,
         };
-        let bad = subjects.iter().map(|subject| &subject.row).filter(|row| is_bad(row));
+        let bad = subjects.iter().filter(|subject| is_bad(&subject.row));
         let before = std::mem::take(&mut self.state().told);
-        let recorded = bad.map(|row| async {
-            let is_known = before.contains(&key(row));
-            let is_told = is_known || self.recorder.find_durably(self.finding(row)).await.is_ok();
+        let recorded = bad.map(|subject| async {
+            let row = &subject.row;
+            let is_told = before.contains(&key(row))
+                || is_settled(subject)
+                    && self.recorder.find_durably(self.finding(row)).await.is_ok();
             is_told.then(|| key(row))
         });
         let told = join_all(recorded).await.into_iter().flatten().collect();
