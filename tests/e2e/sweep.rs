@@ -75,8 +75,18 @@ pub async fn sweep() -> Outcome {
         stage.findings().iter().filter(is_it).count()
     };
     until("each is on record", || async { around.iter().all(|id| told(id) >= 1) }).await?;
+    // Then the sweep asks the registries, with the calls of the node in between.
+    until("the registries were asked", || async { unasked(&stage).is_ok_and(|left| left == 0) })
+        .await?;
     ensure!(around.iter().all(|id| told(id) == 1), "recorded once: {:#?}", stage.findings());
     Ok(())
+}
+
+/// How many the last sweep still asks the registries about.
+fn unasked(stage: &Stage) -> Result<u64, Failure> {
+    let output = stage.sealgate(&["running", "--last", "--output", "json"])?;
+    let last: Value = serde_json::from_slice(&output.stdout)?;
+    last["unasked"].as_u64().ok_or_else(|| "no figure of what is left".into())
 }
 
 /// Images and containers through the gate; the pods.

@@ -104,6 +104,11 @@ impl SweepState {
         self.begun_for = self.asked;
     }
 
+    /// The registry of one was asked.
+    fn note_asked(&mut self) {
+        self.unasked = self.unasked.saturating_sub(1);
+    }
+
     /// The report of the one that began last, of which so many are still to be asked about.
     fn publish(&mut self, report: SweepReport, open: usize) {
         self.report = Arc::new(report);
@@ -215,13 +220,12 @@ impl Sweeper {
         let open = subjects.iter().filter(|subject| subject.is_open).count();
         self.publish(&subjects, (faults.clone(), took), open);
         // What is certain is on record before any registry is waited for.
-        self.record(&subjects, |subject| {
-            !subject.is_open || subject.row.standing == SweepVerdict::WentAround
-        })
-        .await;
+        self.record(&subjects, is_certain).await;
+        let mut is_settled: fn(&SweepSubject) -> bool = |_| true;
         for number in 0..subjects.len() {
             // Who asks for a sweep waits for no registry; the next one goes on asking.
             if self.state().is_wanted() {
+                is_settled = is_certain;
                 break;
             }
             let Some(subject) = subjects.get_mut(number).filter(|subject| subject.is_open) else {
@@ -231,12 +235,13 @@ impl Sweeper {
             if asked {
                 tokio::time::sleep(ASK_EVERY).await;
             }
-            self.state().unasked = self.state().unasked.saturating_sub(1);
+            self.state().note_asked();
         }
         if open > 0 {
-            self.publish(&subjects, (faults, took), 0);
+            let left = usize::try_from(self.state().unasked).unwrap_or(usize::MAX);
+            self.publish(&subjects, (faults, took), left);
         }
-        self.record(&subjects, |_| true).await;
+        self.record(&subjects, is_settled).await;
     }
 
     /// Judges one, by evidence from so far away; whether anything was asked that was not known.
@@ -324,7 +329,17 @@ impl Sweeper {
                     && self.recorder.find_durably(self.finding(row)).await.is_ok();
             is_told.then(|| key(row))
         });
-        let told = join_all(recorded).await.into_iter().flatten().collect();
+        let mut told: HashSet<SweptKey> = join_all(recorded).await.into_iter().flatten().collect();
+        // What is not settled may turn out to be what was told before.
+        let open: HashSet<(&str, &str)> = subjects
+            .iter()
+            .filter(|subject| !is_settled(subject))
+            .map(|subject| (subject.row.namespace.as_str(), subject.row.id.as_str()))
+            .collect();
+        let may_be = before
+            .iter()
+            .filter(|(namespace, id, ..)| open.contains(&(namespace.as_str(), id.as_str())));
+        told.extend(may_be.cloned());
         self.state().told = told;
     }
 
@@ -364,7 +379,14 @@ impl Sweeper {
 
 /// What makes a row another one than the last sweep's.
 fn key(row: &Swept) -> SweptKey {
-    (row.namespace.clone(), row.id.clone(), row.standing, row.code.clone())
+    // That it went around is one thing to tell, whatever its image comes to.
+    let code = row.code.clone().filter(|_| row.standing != SweepVerdict::WentAround);
+    (row.namespace.clone(), row.id.clone(), row.standing, code)
+}
+
+/// Whether no registry could change what is recorded of it.
+fn is_certain(subject: &SweepSubject) -> bool {
+    !subject.is_open || subject.row.standing == SweepVerdict::WentAround
 }
 
 /// Whether it is not known what the registry says.
