@@ -222,6 +222,11 @@ impl MadeContainers {
         self.lock().removed.put(id.to_owned(), at);
     }
 
+    /// The gate has given up removing what has this id.
+    pub(super) fn note_not_removed(&self, id: &str) {
+        self.lock().removed.pop(id);
+    }
+
     /// Whether the gate removed it after it was made at this time.
     pub(super) fn was_removed(&self, id: &str, created: Duration) -> bool {
         self.lock().removed.peek(id).is_some_and(|at| created <= *at)

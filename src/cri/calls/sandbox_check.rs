@@ -148,7 +148,7 @@ impl Calls {
             let Err(error) = gate.remove_sandbox_later(&id).await else { return };
             let message = format!(
                 "a sandbox that was not proven could not be removed, and may run: {error}; no \
-                 container is made in it; delete its pod"
+                 container is made in it unless it can be proven; delete its pod"
             );
             let reason = Reason::new("sandbox-not-removed", message);
             let mut finding = recorder.finding(FindingKind::Unadmitted, reason);

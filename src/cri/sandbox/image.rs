@@ -156,12 +156,14 @@ impl Gate {
     /// sandbox of it can be proven any more. Once for each image, and again for one that was just
     /// brought.
     async fn pin_sandbox_image(&self, (image, is_new): (&Image, bool), target: &Digest) {
-        let is_pinned = self.pinned().put(image.id.clone(), ()).is_some();
-        if is_pinned && !is_new {
+        if !is_new && self.pinned().get(&image.id).is_some() {
             return;
         }
         let why = match self.pin_a_name(image, target).await {
-            Ok(true) => return,
+            Ok(true) => {
+                self.pinned().put(image.id.clone(), ());
+                return;
+            }
             Ok(false) => "containerd has no record of it".to_owned(),
             Err(error) => error.to_string(),
         };

@@ -150,8 +150,9 @@ impl Gate {
         Ok(SandboxProof { image: ask.image, permit })
     }
 
-    /// Stops and removes a sandbox that could not be proven. From the first try on it is never
-    /// proven again, so that no container is in it when a later try removes it.
+    /// Stops and removes a sandbox that could not be proven. From the first try on, and as long as
+    /// it is tried, it is not proven again, so that no container is in it when a later try removes
+    /// it.
     ///
     /// # Errors
     /// What the runtime said: [`Gate::remove_sandbox_later`].
@@ -175,7 +176,12 @@ impl Gate {
             pause = pause.saturating_mul(2);
         }
         tokio::time::sleep(pause).await;
-        self.remove_sandbox(id).await
+        let removed = self.remove_sandbox(id).await;
+        if removed.is_err() {
+            // Nobody removes it any more: a container may be made in it once it is proven.
+            self.made.note_not_removed(id);
+        }
+        removed
     }
 }
 
