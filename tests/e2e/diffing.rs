@@ -290,7 +290,7 @@ fn a_long_history(stage: &mut Stage) -> Outcome {
 
 fn without_the_runtime(stage: &mut Stage, documents: &str) -> Outcome {
     stage.containerd.kill9();
-    let report = diff(stage, &[folder(stage, "equal", documents)?], 0)?;
+    let report = diff(stage, &[folder(stage, "equal", documents)?], 2)?;
     ensure!(report["containers"].is_null() && report["images"].is_null(), "{report:#}");
     ensure!(report["runtime_error"].as_str().is_some_and(|why| !why.is_empty()), "{report:#}");
     ensure!(report["decisions"]["would_refuse"] == 0, "{}", report["decisions"]);

@@ -60,7 +60,8 @@ impl<'i> Report<'i> {
         });
         let refuses = compared.iter().any(|one| one.kind == Some(ChangeKind::WouldRefuse));
         let loses = compared.iter().any(Compared::is_lost);
-        let exit = match (refuses, loses || left_out > 0) {
+        let is_whole = runtime_error.is_none() && left_out == 0;
+        let exit = match (refuses, loses || !is_whole) {
             (true, _) => Exit::Refused,
             (false, true) => Exit::Unable,
             (false, false) => Exit::Done,
@@ -81,7 +82,7 @@ impl<'i> Report<'i> {
     }
 
     /// 1 where something would be refused, 2 where the candidate cannot be told to admit what today
-    /// is admitted.
+    /// is admitted, or not everything could be looked at.
     pub(super) fn exit(&self) -> Exit {
         self.exit
     }
