@@ -84,10 +84,11 @@ enum Command {
         sealgate verify --namespace prod-eu registry.example.com/prod/app@sha256:0123…\n  \
         sealgate verify --output json registry.example.com/prod/app:1.2 | jq .policies")]
     Verify(verify::Options),
-    /// Judge a Sigstore bundle in hand: who signed this file, when, and in which log is it.
+    /// Judge a Sigstore bundle in hand: who signed this file, when, and in which log it is.
     ///
-    /// Needs no configuration and no network, and judges under no policy. Every log entry and
-    /// timestamp that the bundle holds must be proven, and one log entry it must have.
+    /// Needs no configuration and no network, and judges under no policy. The bundle must have an
+    /// entry in a log of the trusted root, and every entry of such a log must hold. Timestamps that
+    /// do not hold and entries of other logs count for nothing.
     #[command(after_help = "Examples:\n  \
         sealgate verify-bundle --bundle app.sigstore.json \\\n    \
         --certificate-identity release@acme.example \\\n    \
@@ -205,7 +206,8 @@ enum PolicyCommand {
     /// Turn another program's policies into documents of Sealgate.
     ///
     /// Prints them, or writes them with their keys. What cannot be carried over is an error, or is
-    /// left out and listed with --partial; the documents are never weaker than what they came from.
+    /// left out and listed with --partial; beside that the documents are never weaker than what they
+    /// came from.
     /// Kyverno's ClusterPolicy, Connaisseur's configuration, trust policies of the Notary Project and
     /// Talos' ImageVerificationConfig are not imported. Needs no configuration. Exit code 1 when a
     /// file is faulty or something cannot be carried over.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::{ArgGroup, Args};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::entry::{What, WhatFault, time};
@@ -16,7 +16,7 @@ use crate::containerd::Runtime;
 use crate::control::Reloaded;
 use crate::daemon;
 use crate::image::{DOCUMENT_MAX, Digest, Document};
-use crate::policy::{Denied, DenyEntry, with_deny_entry};
+use crate::policy::{Advice, Denied, DenyEntry, Documents, PolicyFile, with_deny_entry};
 
 /// The file that entries are added to.
 const FILE: &str = "deny.yaml";
@@ -36,6 +36,9 @@ pub(in crate::cli) struct Options {
     /// Check it and say what it would do; write nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Write it although it strikes off every image or every signer.
+    #[arg(long)]
+    force: bool,
 }
 
 /// What was done, for programs.
@@ -75,6 +78,11 @@ pub(super) fn run(
     }
     let date = options.date.map_or_else(|| time(&daemon::now().to_string()), Ok)?;
     let entry = DenyEntry { denied, reason: options.reason.clone(), date };
+    if let Some(what) = strikes_off_all(&entry).filter(|_| !options.force) {
+        screen.complain(&format!("{} {what}", plain(&entry.denied.to_string())));
+        screen.complain("nothing was written; narrow it down, or add --force");
+        return Ok(Exit::Refused);
+    }
     let place = match Place::hold(settings)? {
         Ok(place) => place,
         Err(faults) => return Ok(refused(&faults, screen)),
@@ -101,6 +109,20 @@ pub(super) fn run(
         Err(faults) => return Ok(refused(&faults, screen)),
     };
     Ok(finish((&entry, "denied:", options.dry_run), (&place, &checked), settings, screen))
+}
+
+/// What an entry would do that is more than anybody means by it.
+fn strikes_off_all(entry: &DenyEntry) -> Option<&'static str> {
+    if let Denied::Repository { pattern } = &entry.denied {
+        let what = "is every image, that of sandboxes too: no pod would start";
+        return matches!(pattern.as_str(), "**" | "*/**").then_some(what);
+    }
+    let text = with_deny_entry(None, entry, &BTreeSet::new()).ok()?;
+    let file = PolicyFile { name: FILE.to_owned(), bytes: text.into_bytes() };
+    let documents = Documents::parse(&[file]).ok()?;
+    let lints = documents.lints(daemon::now(), SignedDuration::ZERO);
+    let is_everyone = lints.iter().any(|note| note.advice == Advice::DeniesEveryone);
+    is_everyone.then_some("is every signer with a certificate: no keyless signature would count")
 }
 
 /// Says what is wrong with the files as they would be.
@@ -176,5 +198,31 @@ fn manifests_under(index: &Digest, settings: &Settings) -> Result<Vec<Digest>, S
     match Document::parse(&bytes).map_err(|error| format!("{index}: {error}"))? {
         Document::Index(index) => Ok(index.manifests.into_iter().map(|one| one.digest).collect()),
         Document::Manifest(_) => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strikes(options: &[&str]) -> Option<&'static str> {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: Options,
+        }
+        let line = ["x", "--reason", "r"].into_iter().chain(options.iter().copied());
+        let line = <Line as clap::Parser>::try_parse_from(line).unwrap();
+        let Ok(denied) = line.options.what.denied() else { panic!("{options:?}") };
+        strikes_off_all(&DenyEntry { denied, reason: "r".to_owned(), date: daemon::now() })
+    }
+
+    #[test]
+    fn an_entry_that_strikes_off_everything_is_known() {
+        assert!(strikes(&["--repository", "**"]).is_some());
+        assert!(strikes(&["--identity-regexp", ".*"]).is_some());
+        assert_eq!(strikes(&["--repository", "reg.test/**"]), None);
+        assert_eq!(strikes(&["--identity", "a@b.test"]), None);
+        assert_eq!(strikes(&["--identity-regexp", "https://github\\.com/acme/.*"]), None);
     }
 }

@@ -126,6 +126,10 @@ fn message(
         Conclusion::WithoutProof => {
             "the policies that match let it through without proof".to_owned()
         }
+        Conclusion::NotListed { policy } => format!(
+            "it does not run: policy \"{policy}\" lists digests, and this one is not among them; no \
+             signature replaces that"
+        ),
         Conclusion::Demanded { policies } if policies.len() == 1 => {
             format!("it runs when it meets policy {}", policies.join(""))
         }
@@ -159,9 +163,10 @@ fn print(explanation: &Explanation, message: &str, screen: &mut Screen) {
         screen.line(&screen.tone(Tone::Warn, text));
     }
     let tone = match &explanation.outcome {
-        Conclusion::StruckOff { .. } | Conclusion::Denied { .. } | Conclusion::NoPolicy => {
-            Tone::Bad
-        }
+        Conclusion::StruckOff { .. }
+        | Conclusion::Denied { .. }
+        | Conclusion::NotListed { .. }
+        | Conclusion::NoPolicy => Tone::Bad,
         Conclusion::Demanded { .. } => Tone::Good,
         Conclusion::Excepted { .. } | Conclusion::Unmatched | Conclusion::WithoutProof => {
             Tone::Warn

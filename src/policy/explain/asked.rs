@@ -46,6 +46,19 @@ pub enum Asked {
     },
 }
 
+impl Asked {
+    /// Whether anything that is signed could meet it: a digest that is named and not listed is not.
+    pub(super) fn can_be_met(&self) -> bool {
+        match self {
+            Self::Anything | Self::Nothing => true,
+            Self::AtLeast { count, of } => {
+                of.iter().filter(|one| one.can_be_met()).count() >= *count
+            }
+            Self::Requirement { is_met, .. } => *is_met != Some(false),
+        }
+    }
+}
+
 /// What this policy asks of an image of this digest.
 pub(super) fn of(rule: &Rule, digest: Option<&Digest>) -> Asked {
     let document = &rule.document;

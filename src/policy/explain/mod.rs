@@ -101,6 +101,11 @@ pub enum Conclusion {
     NoPolicy,
     /// No policy demands anything of it: it runs without proof.
     Unmatched,
+    /// This policy lists digests, and the one that was named is not among them.
+    NotListed {
+        /// The policy.
+        policy: String,
+    },
     /// Every one of these policies must be met.
     Demanded {
         /// Their names.
@@ -114,7 +119,10 @@ impl Conclusion {
     /// Whether nothing that is signed could admit the image.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::StruckOff { .. } | Self::Denied { .. } | Self::NoPolicy)
+        matches!(
+            self,
+            Self::StruckOff { .. } | Self::Denied { .. } | Self::NotListed { .. } | Self::NoPolicy
+        )
     }
 }
 
@@ -242,6 +250,10 @@ impl PolicySet {
         let demands = |document: &&ExplainedDocument| {
             !matches!(document.asks, None | Some(Asked::Anything | Asked::Nothing))
         };
+        let cannot = |d: &&ExplainedDocument| d.asks.as_ref().is_some_and(|a| !a.can_be_met());
+        if let Some(document) = matching().filter(enforces).find(cannot) {
+            return Conclusion::NotListed { policy: document.name.clone() };
+        }
         let policies: Vec<String> =
             matching().filter(enforces).filter(demands).map(|d| d.name.clone()).collect();
         if policies.is_empty() {

@@ -107,6 +107,12 @@ fn what_is_asked_is_a_tree_and_a_digest_is_looked_up() {
     };
     let expected = Asked::AtLeast { count: 1, of: vec![leaf("digest", false), leaf("n", true)] };
     assert_eq!(explanation.documents[0].asks, Some(expected));
+    let demanded = Conclusion::Demanded { policies: vec!["a".to_owned()] };
+    assert_eq!(explanation.outcome, demanded, "one of the two is enough");
+    let third = DIGEST.replace("aaaa", "cccc");
+    let explanation = explained(&policy("a", &spec), &format!("a.test/x@{third}"), None);
+    assert_eq!(explanation.outcome, Conclusion::NotListed { policy: "a".to_owned() });
+    assert!(explanation.outcome.is_final());
 }
 
 proptest! {
