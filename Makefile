@@ -76,7 +76,7 @@ install: ## binary (built before), units, man pages, completion of shells, docum
 	esac
 	install -D -m 0755 target/release/sealgate $(DESTDIR)$(PREFIX)/bin/sealgate
 	install -D -m 0644 -t $(DESTDIR)$(UNITS) systemd/*.service systemd/*.socket systemd/*.timer
-	sed -i 's#^ExecStart=/usr/bin/sealgate#ExecStart=$(PREFIX)/bin/sealgate#' $(DESTDIR)$(UNITS)/sealgate*.service
+	sed -i 's#^\(Exec[A-Za-z]*\)=/usr/bin/sealgate#\1=$(PREFIX)/bin/sealgate#' $(DESTDIR)$(UNITS)/sealgate*.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man5 packaging/man/*.5
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 packaging/man/*.8
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate \

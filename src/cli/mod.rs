@@ -203,20 +203,6 @@ enum PolicyCommand {
             2026-01-31T12:00:00.000Z --output json | jq '.would_break[].image'"
     )]
     Observed(policy::observed::Options),
-    /// Turn another program's policies into documents of Sealgate.
-    ///
-    /// Prints them, or writes them with their keys. What cannot be carried over is an error, or is
-    /// left out and listed with --partial; beside that the documents are never weaker than what they
-    /// came from.
-    /// Kyverno's ClusterPolicy, Connaisseur's configuration, trust policies of the Notary Project and
-    /// Talos' ImageVerificationConfig are not imported. Needs no configuration. Exit code 1 when a
-    /// file is faulty or something cannot be carried over.
-    #[command(
-        after_help = "Examples:\n  sealgate policy import auto /etc/containers/policy.json \\\n    \
-            /etc/containers/registries.d -o ./imported\n  sealgate policy import \
-            cluster-image-policy ./cips --partial"
-    )]
-    Import(policy::import::Options),
     /// What would change if a candidate were in force: every decision on record, every running
     /// container and every image of this node, judged by today's policies and by the candidate.
     ///
@@ -344,9 +330,6 @@ fn run_without_settings(cli: &Cli, screen: &mut Screen) -> Option<Exit> {
         Command::Policy(PolicyCommand::Check(options)) => {
             Some(policy::check::run(options, &cli.config, screen))
         }
-        Command::Policy(PolicyCommand::Import(options)) => {
-            Some(policy::import::run(options, screen))
-        }
         Command::Policy(PolicyCommand::Explain(options)) => {
             Some(policy::explain::run(options, &cli.config, screen))
         }
@@ -409,7 +392,6 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
         Command::Policy(PolicyCommand::Observed(options)) => {
             policy::observed::run(&options, settings, screen)
         }
-        Command::Policy(PolicyCommand::Import(options)) => policy::import::run(&options, screen),
         Command::Policy(PolicyCommand::Diff(options)) => diff::run(&options, settings, screen),
         Command::Policy(PolicyCommand::Test(options)) => test::run(&options, settings, screen),
         Command::Audit(AuditCommand::Tail(options)) => audit::tail(&options, settings, screen),

@@ -20,8 +20,6 @@ mod imagestore;
 mod registry;
 #[path = "../support/signing.rs"]
 mod signing;
-#[path = "../support/skipped.rs"]
-mod skipped;
 
 mod attacks;
 mod budget;
@@ -41,7 +39,6 @@ mod names;
 mod neighbours;
 mod offline;
 mod places;
-mod policy_json;
 mod referring;
 mod refresh;
 mod reload;

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 
 use super::options::{OnFailedSweep, SweepOptions};
 use super::subjects::{SweepSubject, cut, volumes, with_own};
-use super::swept::{SweepReport, SweepVerdict, Swept, SweptKind};
+use super::swept::{SweepReport, SweepVerdict, Swept, SweptKey, SweptKind, key};
 use crate::audit::{Finding, FindingKind, Pod, Reason};
 use crate::cri::{CreatedContainer, Ending, Gate, LocalPermit, Recorder, Refusal, Timings};
 use crate::decision::decide::Reach;
@@ -29,9 +29,6 @@ const FORGET_EVERY: Duration = Duration::from_secs(3600);
 const JUDGE_MAX: Duration = Duration::from_secs(3600);
 /// Signers named of one image.
 const SIGNERS_MAX: usize = 4;
-
-/// Namespace, id, verdict and code of a row.
-type SweptKey = (String, String, SweepVerdict, Option<String>);
 
 /// What one image came to; many containers are of the same.
 type Judgements = HashMap<(String, String, Option<String>), Result<LocalPermit, Refusal>>;
@@ -375,13 +372,6 @@ impl Sweeper {
     fn state(&self) -> std::sync::MutexGuard<'_, SweepState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What makes a row another one than the last sweep's.
-fn key(row: &Swept) -> SweptKey {
-    // That it went around is one thing to tell, whatever its image comes to.
-    let code = row.code.clone().filter(|_| row.standing != SweepVerdict::WentAround);
-    (row.namespace.clone(), row.id.clone(), row.standing, code)
 }
 
 /// Whether no registry could change what is recorded of it.

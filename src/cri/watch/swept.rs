@@ -143,3 +143,13 @@ impl SweepReport {
         });
     }
 }
+
+/// Namespace, id, verdict and code of a row.
+pub(super) type SweptKey = (String, String, SweepVerdict, Option<String>);
+
+/// What makes a row another one than the last sweep's.
+pub(super) fn key(row: &Swept) -> SweptKey {
+    // That it went around is one thing to tell, whatever its image comes to.
+    let code = row.code.clone().filter(|_| row.standing != SweepVerdict::WentAround);
+    (row.namespace.clone(), row.id.clone(), row.standing, code)
+}

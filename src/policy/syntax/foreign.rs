@@ -72,15 +72,7 @@ impl fmt::Display for Foreign {
             Self::NotationTrustPolicy => "a trust policy of notation",
             Self::Connaisseur => "a configuration of Connaisseur",
         };
-        let instead = match self {
-            Self::ClusterImagePolicy | Self::PolicyJson => {
-                "sealgate policy import turns it into documents"
-            }
-            Self::Kyverno => "sealgate policy import turns an ImageValidatingPolicy into documents",
-            Self::NotationTrustPolicy | Self::Connaisseur => {
-                "write an ImagePolicy that demands the same, see sealgate-policy(5)"
-            }
-        };
+        let instead = "write an ImagePolicy that demands the same, see sealgate-policy(5)";
         write!(f, "this is {what}; the gate cannot use it as it is: {instead}")
     }
 }

@@ -15,4 +15,4 @@ pub(super) mod predicate_types;
 pub(super) mod regexp;
 pub(super) mod suggest;
 pub(super) mod times;
-pub(crate) mod yaml;
+pub(super) mod yaml;
