@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::containerd::Flavour;
 use crate::ensure;
+use crate::means::until;
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, usual_policy};
 
 /// The first containerd whose CRI pulls go through the transfer service, and so to the verifier.
@@ -90,6 +91,12 @@ async fn install(stage: &mut Stage) -> Result<PathBuf, Failure> {
     );
     fs::write(&config, fs::read_to_string(&config)? + &table)?;
     stage.containerd.restart().await;
+    // A connection of before the restart ends with the first call on it, which a kubelet repeats.
+    let signed = format!("{HOST}/prod/signed-v2:v1");
+    until("the gate answers after the restart", || async {
+        stage.cri().image(&signed).await.is_ok()
+    })
+    .await?;
     Ok(program)
 }
 
