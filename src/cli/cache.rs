@@ -1,6 +1,6 @@
 //! `sealgate cache flush`.
 
-use super::terminal::gate::ask_daemon;
+use super::terminal::gate::{ask_daemon, complain_of};
 use super::terminal::screen::{Exit, Screen};
 use crate::config::Settings;
 use crate::control::{Answer, Request};
@@ -19,13 +19,6 @@ pub(super) fn flush(settings: &Settings, screen: &mut Screen) -> Exit {
             }
             Exit::Done
         }
-        Ok(_) => {
-            screen.complain("the gate did not understand; is it of the same version?");
-            Exit::Unable
-        }
-        Err(error) => {
-            screen.complain(&error);
-            Exit::Unable
-        }
+        other => complain_of(other, screen),
     }
 }

@@ -1,6 +1,6 @@
 //! `sealgate clock lower`.
 
-use super::terminal::gate::ask_daemon;
+use super::terminal::gate::{NOT_UNDERSTOOD, ask_daemon};
 use super::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::control::{Answer, Request};
@@ -35,7 +35,7 @@ pub(super) fn lower(settings: &Settings, screen: &mut Screen) -> Exit {
             | Answer::MayNotBring { .. }
             | Answer::Unknown(_),
         ) => {
-            screen.complain("the gate did not understand; is it of the same version?");
+            screen.complain(NOT_UNDERSTOOD);
             Exit::Unable
         }
         Err(error) => {

@@ -1,6 +1,6 @@
 //! `sealgate status`: how the running gate is, for a tired person.
 
-use super::terminal::gate::{ask_daemon, print_enforcing, uptime};
+use super::terminal::gate::{ask_daemon, complain_of, print_enforcing, uptime};
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{
@@ -19,14 +19,7 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
             }
             if is_well(&status) { Exit::Done } else { Exit::Refused }
         }
-        Ok(_) => {
-            screen.complain("the gate did not understand; is it of the same version?");
-            Exit::Unable
-        }
-        Err(error) => {
-            screen.complain(&error);
-            Exit::Unable
-        }
+        other => complain_of(other, screen),
     }
 }
 

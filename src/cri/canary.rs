@@ -50,7 +50,7 @@ impl Canary {
     /// Expects a pull of the reserved image at this digest. Whoever expected one before it expects
     /// none any more.
     #[must_use]
-    pub fn expect(self: &Arc<Self>, digest: Digest) -> ExpectedCanary {
+    pub fn expect_pull(self: &Arc<Self>, digest: Digest) -> ExpectedCanary {
         let image = format!("{RESERVED_HOST}/canary@{digest}");
         *self.expected() = Some(Expected { digest, refused: false });
         ExpectedCanary { canary: Arc::clone(self), image }
@@ -102,7 +102,7 @@ mod tests {
         let digest = Digest::of(b"one");
         let image = |host: &str, digest: &Digest| format!("{host}/canary@{digest}");
         assert!(canary.saw(&image(RESERVED_HOST, &digest)).is_none());
-        let expected = canary.expect(digest.clone());
+        let expected = canary.expect_pull(digest.clone());
         assert_eq!(expected.image(), image(RESERVED_HOST, &digest));
         assert!(canary.saw(&image(RESERVED_HOST, &Digest::of(b"two"))).is_none());
         assert!(canary.saw("canary.sealgate.invalid/canary:1").is_none());
@@ -110,7 +110,7 @@ mod tests {
         assert!(canary.saw(expected.image()).is_some());
         assert!(expected.was_refused());
         // Another takes its place, and the end of the first does not end it.
-        let next = canary.expect(Digest::of(b"three"));
+        let next = canary.expect_pull(Digest::of(b"three"));
         assert!(!expected.was_refused() && !next.was_refused());
         drop(expected);
         assert!(canary.saw(next.image()).is_some() && next.was_refused());

@@ -26,8 +26,8 @@ use crate::registry::Registry;
 /// Containers remembered as proven; a start of one that is forgotten is proven again from
 /// containerd's store.
 const PROVEN_MAX: usize = 4096;
-/// Sandboxes remembered as proven; a kubelet runs 110 pods unless it is told to run more. One that is
-/// forgotten is proven again when a container is made in it.
+/// The gate remembers so many proven sandboxes; a kubelet runs 110 pods unless an operator configures
+/// more. The gate proves a forgotten one again before it lets a container be made in it.
 const SANDBOXES_MAX: usize = 2048;
 /// Images of sandboxes remembered as pinned: a node has one, and one more for each upgrade of
 /// containerd that its pods have outlived. One that is forgotten is looked at again.

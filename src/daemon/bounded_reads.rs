@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 /// How long reading the folders of policies and keys may take: 4096 documents take a second on a
 /// slow disk.
 const READ_LIMIT: Duration = Duration::from_secs(10);
-/// Most readings that hang at once of those that the gate begins by itself, and as many more of
-/// those that it is told to: the watch must leave an operator a try.
+/// The watch leaves at most so many readings hanging, and operators as many more: a folder that hangs
+/// the watch must leave an operator a try.
 const HANGING_MAX: usize = 3;
 
 /// The readings of the folders of policies and keys.

@@ -57,7 +57,7 @@ impl Daemon {
             Ok(digest) => digest,
             Err(why) => return Some(Doubt::new(Fault::Untested, why)),
         };
-        let expected = self.gate.canary().expect(digest);
+        let expected = self.gate.canary().expect_pull(digest);
         let socket = &self.canary.socket;
         let pulled = canary::pull(socket, expected.image(), PULL_LIMIT).await;
         let socket = socket.display();

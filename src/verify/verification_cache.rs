@@ -45,7 +45,7 @@ struct Answer {
 impl VerificationCache {
     /// Two for each of a thousand images, so that a change of policy judges these again within a
     /// second; each takes under 10 KB.
-    pub const DEFAULT: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
+    pub const DEFAULT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2047);
 
     /// A memory of at most so many proofs.
     #[must_use]

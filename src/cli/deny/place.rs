@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::cli::terminal::gate::ask_daemon;
+use crate::cli::terminal::gate::{NOT_UNDERSTOOD, ask_daemon};
 use crate::config::Settings;
 use crate::control::{Answer, Reloaded, Request};
 use crate::errno::Words;
@@ -154,9 +154,7 @@ pub(super) fn take(checked: &CheckedFile, settings: &Settings) -> InForce {
         )),
         Ok(Answer::Faulty(faults)) => InForce::NotKnown(faults.to_string()),
         Ok(Answer::NotDone(why)) => InForce::NotKnown(why),
-        Ok(_) => {
-            InForce::NotKnown("the gate did not understand; is it of the same version?".into())
-        }
+        Ok(_) => InForce::NotKnown(NOT_UNDERSTOOD.into()),
         Err(error) => InForce::NotKnown(error),
     }
 }

@@ -1,6 +1,6 @@
 //! `sealgate canary`.
 
-use crate::cli::terminal::gate::{ask_daemon, print_enforcing};
+use crate::cli::terminal::gate::{ask_daemon, complain_of, print_enforcing};
 use crate::cli::terminal::screen::{Exit, Screen};
 
 use crate::config::Settings;
@@ -17,13 +17,6 @@ pub(in crate::cli) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
             }
             if status.enforcing { Exit::Done } else { Exit::Refused }
         }
-        Ok(_) => {
-            screen.complain("the gate did not understand; is it of the same version?");
-            Exit::Unable
-        }
-        Err(error) => {
-            screen.complain(&error);
-            Exit::Unable
-        }
+        other => complain_of(other, screen),
     }
 }

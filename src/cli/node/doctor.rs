@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::registries;
+use crate::cli::terminal::gate::NOT_UNDERSTOOD;
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::containerd::Runtime;
@@ -158,7 +159,7 @@ async fn shown(program: &str, arguments: &[&str]) -> Result<String, String> {
 
 /// What the running gate says, after it has tested itself.
 async fn tested(settings: &Settings) -> Result<Box<Status>, String> {
-    let other = || "the gate did not understand; is it of the same version?".to_owned();
+    let other = || NOT_UNDERSTOOD.to_owned();
     let ask = async |request| {
         control::ask(&settings.control.socket, request).await.map_err(|error| error.to_string())
     };

@@ -10,7 +10,7 @@ use std::io::Read;
 use clap::Args;
 use serde::Deserialize;
 
-use crate::cli::terminal::gate::ask_daemon;
+use crate::cli::terminal::gate::{NOT_UNDERSTOOD, ask_daemon};
 use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::control::{Answer, Request};
@@ -60,9 +60,7 @@ pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut S
         Ok(Answer::MayNotBring { code, message }) => {
             say(Exit::Refused, &format!("{code}: {message}"), screen)
         }
-        Ok(_) => {
-            say(Exit::Unable, "the gate did not understand; is it of the same version?", screen)
-        }
+        Ok(_) => say(Exit::Unable, NOT_UNDERSTOOD, screen),
         Err(error) => say(Exit::Unable, &error, screen),
     }
 }

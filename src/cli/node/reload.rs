@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::terminal::gate::{ask_daemon, print_in_force};
+use crate::cli::terminal::gate::{ask_daemon, complain_of, print_in_force};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{Answer, Faults, Reloaded, Request};
@@ -57,14 +57,7 @@ pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut S
             screen.complain(&format!("not reloaded: {why}"));
             Exit::Unable
         }
-        Ok(_) => {
-            screen.complain("the gate did not understand; is it of the same version?");
-            Exit::Unable
-        }
-        Err(error) => {
-            screen.complain(&error);
-            Exit::Unable
-        }
+        other => complain_of(other, screen),
     }
 }
 

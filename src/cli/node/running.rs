@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::terminal::gate::NOT_UNDERSTOOD;
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{self, Answer, Request, SweptPage};
@@ -142,9 +143,7 @@ async fn page(socket: &Path, request: Request) -> Result<SweptPage, String> {
         | Answer::Faulty(_)
         | Answer::MayBring(_)
         | Answer::MayNotBring { .. }
-        | Answer::Unknown(_) => {
-            Err("the gate did not understand; is it of the same version?".to_owned())
-        }
+        | Answer::Unknown(_) => Err(NOT_UNDERSTOOD.to_owned()),
     }
 }
 

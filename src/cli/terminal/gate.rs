@@ -1,8 +1,12 @@
 //! The running gate, as several verbs ask it and print what it says.
 
-use super::screen::{Screen, Tone, plain};
+use super::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{self, Answer, EnforcingStatus, Reloaded, Request};
+
+/// What a command says of an answer that it does not know.
+pub(in crate::cli) const NOT_UNDERSTOOD: &str =
+    "the gate did not understand; is it of the same version?";
 
 /// Speaks to the gate over the control socket of the configuration.
 pub(in crate::cli) fn ask_daemon(settings: &Settings, request: Request) -> Result<Answer, String> {
@@ -13,6 +17,16 @@ pub(in crate::cli) fn ask_daemon(settings: &Settings, request: Request) -> Resul
     runtime
         .block_on(control::ask(&settings.control.socket, request))
         .map_err(|error| error.to_string())
+}
+
+/// Says why there is no answer of the kind that was asked for.
+pub(in crate::cli) fn complain_of(answer: Result<Answer, String>, screen: &mut Screen) -> Exit {
+    let why = match answer {
+        Ok(Answer::NotDone(why)) | Err(why) => why,
+        Ok(_) => NOT_UNDERSTOOD.to_owned(),
+    };
+    screen.complain(&why);
+    Exit::Unable
 }
 
 /// Whether the gate is known to enforce: one line, and one for each reason against it.
