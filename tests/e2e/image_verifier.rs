@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sealgate::proto::cri::{ImageSpec, PodSandboxConfig, PodSandboxMetadata, PullImageRequest};
 use serde_json::Value;
 
-use crate::containerd::Flavour;
+use crate::containerd::{Cri, Flavour};
 use crate::ensure;
 use crate::means::until;
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, usual_policy};
@@ -140,7 +140,7 @@ fn record(stage: &Stage, verdict: &str, code: &str, image: &str) -> Result<Value
 }
 
 /// A pull through the gate, as a kubelet asks for it: with the pod that it is for.
-async fn pull_for_pod(stage: &Stage, image: &str) -> Outcome {
+async fn pull_for_pod(cri: &Cri, image: &str) -> Outcome {
     let metadata = PodSandboxMetadata {
         name: "app".to_owned(),
         namespace: "prod-eu".to_owned(),
@@ -155,7 +155,7 @@ async fn pull_for_pod(stage: &Stage, image: &str) -> Outcome {
         }),
         ..PullImageRequest::default()
     };
-    stage.cri().images.pull_image(request).await?;
+    cri.images.clone().pull_image(request).await?;
     Ok(())
 }
 
@@ -163,13 +163,15 @@ async fn pull_for_pod(stage: &Stage, image: &str) -> Outcome {
 async fn forwarded(stage: &Stage) -> Outcome {
     let image = format!("{HOST}/prod/signed-v3:v1");
     refused(stage, &image, "strict")?;
+    // One connection, as a kubelet has it: of more than its share a process loses the idle ones.
+    let cri = stage.cri();
     let before = stage.records().len();
-    pull_for_pod(stage, &image).await?;
+    pull_for_pod(&cri, &image).await?;
     let records = stage.records();
     let calls: Vec<_> = records[before..].iter().map(|record| &record["call"]).collect();
     ensure!(calls == ["PullImage"], "expected the pull's record alone: {calls:?}");
     // Many at once: each of them reaches the verifier while the gate waits for it.
-    let pulls = (0..PULLS).map(|_| pull_for_pod(stage, &image));
+    let pulls = (0..PULLS).map(|_| pull_for_pod(&cri, &image));
     for pull in futures_util::future::join_all(pulls).await {
         pull?;
     }
