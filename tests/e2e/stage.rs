@@ -245,9 +245,12 @@ impl Stage {
         self.write_policy_as_is(&format!("{text}{more}"))
     }
 
-    /// The same, without anything added.
+    /// The same, without anything added, at once: the gate watches the folder, and must not read
+    /// half of it.
     pub fn write_policy_as_is(&self, text: &str) -> Outcome {
-        Ok(fs::write(self.folder.path().join("policies/policy.yaml"), text)?)
+        let new = self.folder.path().join("policy.yaml.new");
+        fs::write(&new, text)?;
+        Ok(fs::rename(new, self.folder.path().join("policies/policy.yaml"))?)
     }
 
     /// Starts the gate and waits until it answers.
