@@ -402,7 +402,8 @@ pub async fn ask(socket: &Path, request: Request) -> Result<Answer, ControlError
 }
 
 async fn converse(socket: &Path, request: Request) -> Result<Answer, ControlError> {
-    let stream = UnixStream::connect(socket).await.map_err(ControlError::Connect)?;
+    let unanswered = |error| ControlError::Connect { socket: socket.to_owned(), error };
+    let stream = UnixStream::connect(socket).await.map_err(unanswered)?;
     let (read, mut write) = stream.into_split();
     let mut bytes = serde_json::to_vec(&request).map_err(|_| ControlError::Malformed)?;
     bytes.push(b'\n');

@@ -120,7 +120,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
         ],
         World,
     ),
-    ("control", &["cri", "proxy"], World),
+    ("control", &["cri", "errno", "proxy"], World),
     (
         "config",
         &[
@@ -225,9 +225,9 @@ const PARTS: &[(&str, &[Part])] = &[
             ("terminal", &[]),
             ("evidence", &["terminal"]),
             ("node", &["terminal"]),
-            ("policy", &["node", "terminal"]),
-            ("trial", &["terminal", "evidence", "policy"]),
             ("audit", &["terminal"]),
+            ("policy", &["audit", "node", "terminal"]),
+            ("trial", &["terminal", "audit", "evidence", "policy"]),
             ("deny", &["evidence", "terminal"]),
         ],
     ),

@@ -1,12 +1,14 @@
 //! `sealgate audit tail` and `sealgate audit show`.
 
 mod finding;
+pub(super) mod log;
 
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
 
+use super::terminal::command_error::CommandError;
 use super::terminal::gate::uptime;
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use super::terminal::signer::{self, list, text};
@@ -75,6 +77,10 @@ fn id(text: &str) -> Result<DecisionId, String> {
 
 /// Prints the latest decisions, and those to come when asked.
 pub(super) fn tail(options: &Tail, settings: &Settings, screen: &mut Screen) -> Exit {
+    tailed(options, settings, screen).unwrap_or_else(|error| error.say(screen))
+}
+
+fn tailed(options: &Tail, settings: &Settings, screen: &mut Screen) -> Result<Exit, CommandError> {
     let filter = Filter {
         verdict: options.verdict,
         refused: options.refused,
@@ -87,18 +93,19 @@ pub(super) fn tail(options: &Tail, settings: &Settings, screen: &mut Screen) -> 
     };
     // Without a number, everything since a time is wanted.
     let most = options.lines.or_else(|| options.since.is_none().then_some(LINES));
-    let opened = Reader::open(&settings.audit.path).map(|reader| reader.sifting(&filter));
-    let opened = opened.and_then(|mut reader| {
-        let more = most.map_or(Ok(false), |most| reader.back_up(most, &filter))?;
-        Ok((reader, more))
-    });
-    let (mut reader, more) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            screen.complain(&error.to_string());
-            return Exit::Unable;
-        }
-    };
+    let path = &settings.audit.path;
+    let mut opened = log::opened(path)?;
+    if opened.is_none() {
+        log::tell_none(path, screen);
+    }
+    while options.follow && opened.is_none() {
+        std::thread::sleep(FOLLOW_EVERY);
+        opened = log::opened(path)?;
+    }
+    let Some(reader) = opened else { return Ok(Exit::Done) };
+    let mut reader = reader.sifting(&filter);
+    let backed = most.map_or(Ok(false), |most| reader.back_up(most, &filter));
+    let more = backed.map_err(|error| error.to_string())?;
     for line in reader.by_ref().filter(|line| is_wanted(line, &filter)) {
         print(&line, screen);
     }
@@ -111,7 +118,7 @@ pub(super) fn tail(options: &Tail, settings: &Settings, screen: &mut Screen) -> 
     if options.follow {
         follow(&mut reader, &filter, screen);
     }
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 fn is_wanted(line: &Result<Line, Unreadable>, filter: &Filter) -> bool {

@@ -19,6 +19,6 @@ pub(super) fn flush(settings: &Settings, screen: &mut Screen) -> Exit {
             }
             Exit::Done
         }
-        other => complain_of(other, screen),
+        other => complain_of(other, "nothing was forgotten", screen),
     }
 }

@@ -35,11 +35,11 @@ pub(super) fn lower(settings: &Settings, screen: &mut Screen) -> Exit {
             | Answer::MayNotBring { .. }
             | Answer::Unknown(_),
         ) => {
-            screen.complain(NOT_UNDERSTOOD);
+            screen.complain(&format!("not lowered: {NOT_UNDERSTOOD}"));
             Exit::Unable
         }
         Err(error) => {
-            screen.complain(&error);
+            screen.complain(&format!("not lowered: {error}"));
             Exit::Unable
         }
     }

@@ -19,7 +19,7 @@ mod verify;
 mod verify_bundle;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -27,16 +27,15 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use deny::DenyCommand;
 use evidence::EvidenceCommand;
 use node::running;
-pub use terminal::screen::{Exit, Output, Screen};
+pub use terminal::screen::{Color, Exit, Output, Printing, Screen};
 
+use terminal::command_error::CommandError;
+use terminal::global_options::{EXIT_CODES, GlobalOptions};
 use terminal::no_options::NoOptions;
 use trial::{diff, test};
 
 use crate::config::{self, Settings};
 use crate::daemon;
-
-/// Where the configuration is when nothing else is said.
-const CONFIG: &str = "/etc/sealgate/config.toml";
 
 /// What the program is, in its help.
 #[derive(Debug, Parser)]
@@ -44,7 +43,7 @@ const CONFIG: &str = "/etc/sealgate/config.toml";
     name = "sealgate",
     version,
     about = "A gate between the kubelet and containerd: nothing unverified runs",
-    after_help = "Examples:\n  \
+    after_help = format!("Examples:\n  \
         sealgate verify registry.example.com/prod/app:1.2    would this image be admitted, and \
         why\n  \
         sealgate policy check                                is the policy folder sound\n  \
@@ -52,20 +51,11 @@ const CONFIG: &str = "/etc/sealgate/config.toml";
         sealgate evidence list                               what is kept for when the network is \
         away\n  \
         sealgate status                                      how the running gate is\n\n\
-        Exit codes:\n  \
-        0  admitted, or done\n  \
-        1  refused, or the files are faulty\n  \
-        2  unable: nothing could be decided or done\n  \
-        64 the command line is wrong\n  \
-        65 the policies or cases that are tried are faulty"
+        {EXIT_CODES}")
 )]
 struct Cli {
-    /// The configuration file; drop-ins are read from the folder of the same name with `.d`.
-    #[arg(long, global = true, value_name = "FILE", default_value = CONFIG)]
-    config: PathBuf,
-    /// How to print.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[command(flatten)]
+    global: GlobalOptions,
     #[command(subcommand)]
     command: Command,
 }
@@ -286,7 +276,8 @@ pub fn main() -> ExitCode {
             // The message repeats the argument, which may come from a record that an attacker wrote
             // (attack E3).
             let words = error.render().to_string();
-            Screen::of_terminal(Output::Text)
+            let (output, color, quiet) = (Output::Text, Color::Auto, false);
+            Screen::of_terminal(Printing { output, color, quiet })
                 .complain(words.trim_start_matches("error: ").trim_end());
             return Exit::Usage.into();
         }
@@ -296,42 +287,35 @@ pub fn main() -> ExitCode {
             return Exit::Done.into();
         }
     };
-    let mut screen = Screen::of_terminal(cli.output);
-    let is_check = matches!(cli.command, Command::Policy(PolicyCommand::Check(_)));
-    if matches!(cli.output, Output::Sarif | Output::Github) && !is_check {
-        screen.complain("--output sarif and github are of sealgate policy check alone");
-        return Exit::Usage.into();
-    }
-    if let Some(exit) = run_without_settings(&cli, &mut screen) {
+    let mut screen = Screen::of_terminal(cli.global.printing());
+    let config = cli.global.config();
+    if let Some(exit) = run_without_settings(&cli.command, &config, &mut screen) {
         return exit.into();
     }
-    let exit = match settings(&cli) {
+    let exit = match settings(&cli.command, &config) {
         Ok(mut settings) => {
             settings.registry.inherit(&daemon::environment());
-            run(cli.command, &settings, &cli.config, &mut screen)
+            run(cli.command, &settings, &config, &mut screen)
         }
         Err(error) if matches!(cli.command, Command::ImageVerifier(_)) => {
             node::image_verifier::say(Exit::Unable, &error.to_string(), &mut screen)
         }
-        Err(error) => {
-            screen.complain(&error.to_string());
-            Exit::Unable
-        }
+        Err(error) => CommandError::from(error).say(&mut screen),
     };
     exit.into()
 }
 
 /// Runs the commands that need no configuration, and so are not kept from their work by a faulty
 /// one; none for any other.
-fn run_without_settings(cli: &Cli, screen: &mut Screen) -> Option<Exit> {
-    match &cli.command {
+fn run_without_settings(command: &Command, config: &Path, screen: &mut Screen) -> Option<Exit> {
+    match command {
         Command::VerifyBundle(options) => Some(verify_bundle::run(options, screen)),
         Command::Completion(options) => Some(completion::run(options, Cli::command(), screen)),
         Command::Policy(PolicyCommand::Check(options)) => {
-            Some(policy::check::run(options, &cli.config, screen))
+            Some(policy::check::run(options, config, screen))
         }
         Command::Policy(PolicyCommand::Explain(options)) => {
-            Some(policy::explain::run(options, &cli.config, screen))
+            Some(policy::explain::run(options, config, screen))
         }
         Command::Run
         | Command::Verify(_)
@@ -364,12 +348,12 @@ fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
 }
 
 /// The configuration; for cases, which are about no node, the defaults where there is none.
-fn settings(cli: &Cli) -> Result<Settings, config::ConfigError> {
-    let needs_none = matches!(cli.command, Command::Policy(PolicyCommand::Test(_)));
-    if needs_none && matches!(cli.config.try_exists(), Ok(false)) {
+fn settings(command: &Command, config: &Path) -> Result<Settings, config::ConfigError> {
+    let needs_none = matches!(command, Command::Policy(PolicyCommand::Test(_)));
+    if needs_none && matches!(config.try_exists(), Ok(false)) {
         return config::parse(&[]);
     }
-    config::load(&cli.config)
+    config::load(config)
 }
 
 fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) -> Exit {

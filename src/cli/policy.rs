@@ -7,5 +7,5 @@ pub(super) mod next_step;
 pub(super) mod observed;
 mod remark;
 mod sarif;
-mod settings;
+pub(super) mod settings;
 mod text;

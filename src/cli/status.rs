@@ -19,7 +19,7 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
             }
             if is_well(&status) { Exit::Done } else { Exit::Refused }
         }
-        other => complain_of(other, screen),
+        other => complain_of(other, "no status", screen),
     }
 }
 

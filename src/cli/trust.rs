@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
+use crate::errno;
 use crate::loader::lifetime::{self, Item, Kind};
 use crate::loader::{self, Found, TrustOptions};
 use crate::tuf::{self, Ask, Change, Updated};
@@ -104,7 +105,7 @@ fn run(ask: &Ask) -> Result<Updated, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("no runtime for the requests: {error}"))?;
+        .map_err(|error| format!("no runtime for the requests: {}", errno::told(&error)))?;
     let accept =
         |bytes: &[u8]| loader::parse_root(bytes).map(drop).map_err(|fault| fault.to_string());
     runtime.block_on(tuf::update(ask, accept, daemon::now())).map_err(|error| error.to_string())
@@ -156,7 +157,7 @@ struct ListedRoot<'a> {
     error: Option<String>,
 }
 
-/// Prints every root there is; 1 when one of them is faulty.
+/// Prints every root there is; 65 when one of them is faulty.
 pub(super) fn list(settings: &Settings, screen: &mut Screen) -> Exit {
     let found = match loader::survey(&settings.trust) {
         Ok(found) => found,
@@ -189,7 +190,7 @@ pub(super) fn list(settings: &Settings, screen: &mut Screen) -> Exit {
         }
     }
     let faulty = |found: &Found| found.root.is_err();
-    if found.iter().any(faulty) { Exit::Refused } else { Exit::Done }
+    if found.iter().any(faulty) { Exit::Faulty } else { Exit::Done }
 }
 
 fn print(listed: &ListedRoot<'_>, now: Timestamp, screen: &mut Screen) {

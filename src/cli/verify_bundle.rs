@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::terminal::command_error::CommandError;
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::daemon::CLOCK;
 use crate::image::Digest;
@@ -100,7 +101,7 @@ enum Failure {
     /// It is not what it has to be.
     Refused(String),
     /// A file could not be read, or is not what the option says.
-    Unable(String),
+    File(CommandError),
 }
 
 /// What was signed.
@@ -113,10 +114,7 @@ struct Artifact {
 pub(super) fn run(options: &Options, screen: &mut Screen) -> Exit {
     let artifact = match artifact(&options.artifact) {
         Ok(artifact) => artifact,
-        Err(words) => {
-            screen.complain(&words);
-            return Exit::Unable;
-        }
+        Err(error) => return error.say(screen),
     };
     let outcome = judge(options, &artifact);
     let digest = artifact.digest.as_str();
@@ -128,15 +126,15 @@ pub(super) fn run(options: &Options, screen: &mut Screen) -> Exit {
     match outcome {
         Ok(_) => Exit::Done,
         Err(Failure::Refused(_)) => Exit::Refused,
-        Err(Failure::Unable(_)) => Exit::Unable,
+        Err(Failure::File(error)) => error.exit(),
     }
 }
 
 fn judge(options: &Options, artifact: &Artifact) -> Result<Signed, Failure> {
-    let root = root(options).map_err(Failure::Unable)?;
-    let key = options.key.as_deref().map(key).transpose().map_err(Failure::Unable)?;
+    let root = root(options).map_err(Failure::File)?;
+    let key = options.key.as_deref().map(key).transpose().map_err(Failure::File)?;
     let limit = u64::try_from(BUNDLE_MAX).unwrap_or(u64::MAX);
-    let bundle = read(&options.bundle, limit).map_err(Failure::Unable)?;
+    let bundle = read(&options.bundle, limit).map_err(Failure::File)?;
     let refused = |fault| Failure::Refused(format!("{}: {fault}", options.bundle.display()));
     let untrusted = Untrusted::bundle(&bundle).map_err(refused)?;
     // Whatever it says of the artifact: what a statement is for is not asked here.
@@ -176,24 +174,25 @@ fn wanted(options: &Options, certificate: &Certificate) -> Result<(), String> {
     Ok(())
 }
 
-fn root(options: &Options) -> Result<TrustRoot, String> {
+fn root(options: &Options) -> Result<TrustRoot, CommandError> {
     if let Some(file) = &options.trusted_root {
         let json = read(file, u64::try_from(ROOT_MAX).unwrap_or(u64::MAX))?;
-        return TrustRoot::parse(&json).map_err(|error| format!("{}: {error}", file.display()));
+        let faulty = |error| CommandError::faulty(format!("{}: {error}", file.display()));
+        return TrustRoot::parse(&json).map_err(faulty);
     }
     let name = if options.staging { "staging" } else { "public-good" };
     let shipped =
         loader::shipped(name).ok_or_else(|| format!("no trust root {name} is shipped"))?;
     TrustRoot::parse(shipped.trusted_root.as_bytes())
-        .map_err(|error| format!("trust root {name}: {error}"))
+        .map_err(|error| CommandError::faulty(format!("trust root {name}: {error}")))
 }
 
-fn key(file: &Path) -> Result<PublicKey, String> {
+fn key(file: &Path) -> Result<PublicKey, CommandError> {
     PublicKey::parse_pem(&read(file, KEY_MAX)?)
-        .map_err(|error| format!("{}: {error}", file.display()))
+        .map_err(|error| CommandError::faulty(format!("{}: {error}", file.display())))
 }
 
-fn artifact(text: &str) -> Result<Artifact, String> {
+fn artifact(text: &str) -> Result<Artifact, CommandError> {
     let digest =
         Digest::parse(&text.to_ascii_lowercase()).ok().filter(|_| text.starts_with("sha256:"));
     if let Some(digest) = digest
@@ -205,8 +204,8 @@ fn artifact(text: &str) -> Result<Artifact, String> {
     Ok(Artifact { digest: Digest::of(&bytes), bytes: Some(bytes) })
 }
 
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let cannot = |error| format!("cannot read {}: {error}", path.display());
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CommandError> {
+    let cannot = |error| CommandError::unread(path, &error);
     let mut bytes = Vec::new();
     File::open(path)
         .map_err(cannot)?
@@ -216,7 +215,7 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= limit) {
         return Ok(bytes);
     }
-    Err(format!("{} is longer than {limit} bytes", path.display()))
+    Err(CommandError::faulty(format!("{}: larger than {limit} bytes", path.display())))
 }
 
 fn print(digest: &str, outcome: &Result<Signed, Failure>, screen: &mut Screen) {
@@ -263,7 +262,7 @@ fn print(digest: &str, outcome: &Result<Signed, Failure>, screen: &mut Screen) {
 fn told(failure: &Failure) -> (&'static str, &str) {
     match failure {
         Failure::Refused(message) => ("refused", message),
-        Failure::Unable(message) => ("unable", message),
+        Failure::File(error) => ("unable", error.why()),
     }
 }
 

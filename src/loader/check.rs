@@ -63,6 +63,8 @@ pub struct Checked {
     pub policies: usize,
     /// The documents name keys, certificates or trust roots, and these were not looked at.
     pub has_unread: bool,
+    /// The documents themselves are wrong, so that nothing was looked at which takes them all.
+    pub is_cut_short: bool,
 }
 
 /// How much a remark weighs.
@@ -106,7 +108,10 @@ impl Check<'_> {
         self.read(&mut reader, &mut checked);
         match reader.finish() {
             Ok(documents) => self.look_over(documents, &mut checked),
-            Err(errors) => checked.problems(errors.into_iter().map(Problem::Policy).collect()),
+            Err(errors) => {
+                checked.is_cut_short = true;
+                checked.problems(errors.into_iter().map(Problem::Policy).collect());
+            }
         }
         checked.remarks.sort_by(|one, other| one.order().cmp(&other.order()));
         checked
@@ -162,6 +167,10 @@ impl Check<'_> {
         let (policies, others): (Vec<_>, Vec<_>) =
             shown.map(|name| path.join(name)).partition(|path| is_policy(path));
         checked.warnings(others.into_iter().map(|file| Warning::Ignored { file }));
+        // Of the folder in force the check says what becomes of images then.
+        if policies.is_empty() && !self.is_in_force {
+            checked.warnings(std::iter::once(Warning::Empty { folder: path.to_owned() }));
+        }
         policies
     }
 

@@ -123,6 +123,11 @@ pub enum Warning {
         /// What becomes of every image now.
         unmatched: Unmatched,
     },
+    /// A folder that was to be looked at holds no policy.
+    Empty {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A policy says something odd.
     Odd(Note),
     /// Something in the policy folder is not read.
@@ -264,6 +269,11 @@ impl fmt::Display for Warning {
             Self::NoPolicy { folder, unmatched: Unmatched::Admit } => {
                 write!(f, "no policy in {}: every image is admitted", shown(folder))
             }
+            Self::Empty { folder } => write!(
+                f,
+                "no policy in {}: files that end in .yaml, .yml or .json are read, and no subfolder",
+                shown(folder)
+            ),
             Self::Odd(note) => write!(f, "{note}"),
             Self::Ignored { file } => {
                 write!(f, "{} is not read: policies end in .yaml, .yml or .json", shown(file))

@@ -124,7 +124,7 @@ impl Nodes {
         let mut args = vec!["evidence", "export"];
         args.extend(images.iter().map(String::as_str));
         let path = text(&file);
-        args.extend(["-o", &path]);
+        args.extend(["--out", &path]);
         done_by(&self.connected, &args)?;
         Ok(file)
     }

@@ -41,8 +41,17 @@ pub async fn policy_test() -> Outcome {
     fs::create_dir(&cases)?;
     let tar = cases.join("case.tar").display().to_string();
     let image = prod("case");
-    let recording =
-        ["evidence", "export", &image, "-o", &tar, "--as-case", "case", "--namespace", "prod-eu"];
+    let recording = [
+        "evidence",
+        "export",
+        &image,
+        "--out",
+        &tar,
+        "--as-case",
+        "case",
+        "--namespace",
+        "prod-eu",
+    ];
     done_by(&stage, &recording)?;
     let recorded = fs::read_to_string(cases.join("case.yaml"))?;
     ensure!(recorded.contains("verdict: \"admitted\""), "{recorded}");

@@ -283,7 +283,7 @@ pub async fn two_processes() -> Outcome {
     let pod = stage.pod().await?;
     let first = admit(&stage, &pod, "first", Form::Bundle, &[&alpha]).await?;
     let file = stage.folder().join("evidence.tar").display().to_string();
-    done_by(&stage, &["evidence", "export", &first.name, "-o", &file])?;
+    done_by(&stage, &["evidence", "export", &first.name, "--out", &file])?;
     let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let others =
         [vec!["prune"], vec!["import", &file], vec!["verify"], vec!["list"]].map(|words| {

@@ -267,8 +267,8 @@ fn on_record(stage: &Stage) -> Outcome {
 fn refuses_what_it_must(stage: &Stage) -> Outcome {
     let before = fs::read(file(stage))?;
     for (args, code) in [
-        (&["--repository", "a**b", "--reason", "x"][..], 1),
-        (&["--key", "/nothing/there", "--reason", "x"], 2),
+        (&["--repository", "a**b", "--reason", "x"][..], 65),
+        (&["--key", "/nothing/there", "--reason", "x"], 66),
         (&["--repository", "reg.test/a", "--log-index", "1", "--reason", "x"], 64),
         (&["--repository", "reg.test/a"], 64),
         (&["--reason", "x"], 64),

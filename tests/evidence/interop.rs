@@ -54,7 +54,7 @@ fn exported(image: &str, situation: &str, fetch: bool) -> Node {
         node.keep(situation);
     }
     let fetch = if fetch { &["--fetch"][..] } else { &[] };
-    let ran = node.run(&[&["export", image, "-o", "out.tar"], fetch].concat());
+    let ran = node.run(&[&["export", image, "--out", "out.tar"], fetch].concat());
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     node
 }

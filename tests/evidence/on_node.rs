@@ -55,7 +55,7 @@ async fn what_a_tag_means_the_runtime_says() {
     images.hold(fixtures::prod("signed-v2"));
     images.name(name, meant.as_str());
     beside(move || {
-        let ran = node.json(&["export", name, "-o", "out.tar"]);
+        let ran = node.json(&["export", name, "--out", "out.tar"]);
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
         assert_eq!(ran.lines()[0]["images"], json!([{"name": name, "digest": meant.to_string()}]));
     })

@@ -60,7 +60,7 @@ fn a_refused_person_sees_each_document_and_the_field_that_decided() {
     let message = answer["message"].as_str().unwrap();
     assert!(message.starts_with("no policy matches other.example/app"), "{message}");
     assert_eq!(explain(&["--policies", at, "Not An Image"]).status.code(), Some(64));
-    assert_eq!(explain(&["--policies", "tests/policy/mistakes", image]).status.code(), Some(1));
+    assert_eq!(explain(&["--policies", "tests/policy/mistakes", image]).status.code(), Some(65));
 }
 
 /// As many documents as a set may have: to explain takes no longer than to load them, and of usual

@@ -189,7 +189,7 @@ fn the_list_tells_every_part_and_fits_the_screen() {
     fs::write(state.join("strange.json"), root.to_string()).unwrap();
     fs::write(state.join("broken.json"), "{").unwrap();
     let (code, out, err) = run(&config, &["list"]);
-    assert_eq!((code, err.as_str()), (Some(1), ""), "one of them is broken");
+    assert_eq!((code, err.as_str()), (Some(65), ""), "one of them is broken");
     for word in [
         "acme  ",
         "broken  ",

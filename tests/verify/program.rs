@@ -173,15 +173,15 @@ fn each_ending_has_its_code() {
     fs::write(hand.path("key"), fixtures::key("build")).unwrap();
     assert_eq!(hand.judge(&["--key", &hand.path("key")], &manifest).0, Some(1));
 
-    assert_eq!(hand.judge(&identity(keyless::ACME), &nowhere).0, Some(2));
-    assert_eq!(hand.judge(&["--key", &nowhere], &manifest).0, Some(2));
-    assert_eq!(hand.judge(&["--key", &manifest], &manifest).0, Some(2));
+    assert_eq!(hand.judge(&identity(keyless::ACME), &nowhere).0, Some(66));
+    assert_eq!(hand.judge(&["--key", &nowhere], &manifest).0, Some(66));
+    assert_eq!(hand.judge(&["--key", &manifest], &manifest).0, Some(65));
     let who = identity(keyless::ACME);
     let bundle = hand.path("bundle.json");
     let by = |root: &str| {
         run(&[&["--bundle", &bundle, "--trusted-root", root], &who[..], &[&manifest]].concat()).0
     };
-    assert_eq!((by(&nowhere), by(&manifest)), (Some(2), Some(2)));
+    assert_eq!((by(&nowhere), by(&manifest)), (Some(66), Some(65)));
     // By the shipped roots, which know nothing of the local Sigstore.
     assert_eq!(run(&[&["--bundle", &bundle], &who[..], &[&manifest]].concat()).0, Some(1));
     assert_eq!(
@@ -224,5 +224,5 @@ fn a_file_with_the_name_of_a_digest_is_a_file() {
     assert_eq!(judge(), Some(0));
     fs::write(hand.folder.path().join(&hand.digest), b"other").unwrap();
     assert_eq!(judge(), Some(1));
-    assert_eq!(hand.judge(&identity(keyless::ACME), "sha256:0123").0, Some(2));
+    assert_eq!(hand.judge(&identity(keyless::ACME), "sha256:0123").0, Some(66));
 }

@@ -9,12 +9,14 @@ use serde::Serialize;
 use super::entry::{What, WhatFault, time};
 use super::place::{self, CheckedFile, InForce, Place};
 use super::who_runs::{self, WhoRuns};
+use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::gate::print_in_force;
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::containerd::Runtime;
 use crate::control::Reloaded;
 use crate::daemon;
+use crate::errno;
 use crate::image::{DOCUMENT_MAX, Digest, Document};
 use crate::policy::{Advice, Denied, DenyEntry, Documents, PolicyFile, with_deny_entry};
 
@@ -60,14 +62,11 @@ pub(super) fn run(
     options: &Options,
     settings: &Settings,
     screen: &mut Screen,
-) -> Result<Exit, String> {
+) -> Result<Exit, CommandError> {
     let mut denied = match options.what.denied() {
         Ok(denied) => denied,
-        Err(WhatFault::Usage(why)) => {
-            screen.complain(&why);
-            return Ok(Exit::Usage);
-        }
-        Err(WhatFault::File(why)) => return Err(why),
+        Err(WhatFault::Usage(why)) => return Err(CommandError::usage(why)),
+        Err(WhatFault::File(error)) => return Err(error),
     };
     if let Denied::Digest { digest, manifests } = &mut denied
         && options.what.wants_manifests()
@@ -129,7 +128,7 @@ fn strikes_off_all(entry: &DenyEntry) -> Option<&'static str> {
 pub(super) fn refused(faults: &str, screen: &mut Screen) -> Exit {
     screen.complain(faults);
     screen.complain("nothing was written");
-    Exit::Refused
+    Exit::Faulty
 }
 
 /// Puts it in place, has the gate take it, and says what that does.
@@ -188,7 +187,7 @@ pub(super) fn finish(
 /// The manifests that an index on this node lists.
 fn manifests_under(index: &Digest, settings: &Settings) -> Result<Vec<Digest>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
+    let runtime = runtime.map_err(|error| errno::told(&error))?;
     let read = runtime.block_on(async {
         Runtime::new(settings.runtime.clone()).read_content(index, DOCUMENT_MAX).await
     });

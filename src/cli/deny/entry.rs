@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use x509_cert::der::Document as Der;
 
+use crate::cli::terminal::command_error::CommandError;
 use crate::image::Digest;
 use crate::policy::{Denied, Fingerprint, IdentityText};
 use crate::verify::PublicKey;
@@ -69,7 +70,7 @@ pub(super) enum WhatFault {
     /// The command line is wrong.
     Usage(String),
     /// A file cannot be used.
-    File(String),
+    File(CommandError),
 }
 
 impl What {
@@ -152,18 +153,21 @@ fn fingerprint(
     if let Some(fingerprint) = Fingerprint::parse(text) {
         return Ok(fingerprint);
     }
-    let bytes = read(Path::new(text)).and_then(|bytes| of(&bytes));
-    let fingerprint = bytes.map_err(|why| WhatFault::File(format!("{text}: {why}")))?;
+    let faulty = |why: String| WhatFault::File(CommandError::faulty(format!("{text}: {why}")));
+    let bytes = read(Path::new(text)).map_err(WhatFault::File)?;
+    let fingerprint = of(&bytes).map_err(faulty)?;
     Ok(Fingerprint::from(fingerprint))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let (mut bytes, words) = (Vec::new(), |error: std::io::Error| error.to_string());
+fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+    let mut bytes = Vec::new();
+    let unread = |error: std::io::Error| CommandError::unread(path, &error);
     let file = File::open(path)
-        .map_err(|error| format!("neither a fingerprint, nor a file that can be read: {error}"))?;
-    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(words)?;
+        .map_err(|error| unread(error).after("this is no fingerprint, and no file either:"))?;
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(unread)?;
     let is_short = u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_MAX);
-    if is_short { Ok(bytes) } else { Err(format!("larger than {FILE_MAX} bytes")) }
+    let too_large = || format!("{}: larger than {FILE_MAX} bytes", path.display());
+    if is_short { Ok(bytes) } else { Err(CommandError::faulty(too_large())) }
 }
 
 fn of_key(file: &[u8]) -> Result<[u8; 32], String> {

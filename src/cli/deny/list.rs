@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::gate::ask_daemon;
 use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
@@ -32,14 +33,8 @@ pub(super) fn numbered(set: &PolicySet) -> Vec<(String, DenyEntry)> {
 }
 
 /// Prints every entry of the files.
-pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, String> {
-    let loaded = match loader::load(&settings.policy, &settings.trust) {
-        Ok(loaded) => loaded,
-        Err(faults) => {
-            screen.complain(&faults.to_string());
-            return Ok(Exit::Refused);
-        }
-    };
+pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, CommandError> {
+    let loaded = loader::load(&settings.policy, &settings.trust)?;
     let set = loaded.policies;
     if !screen.is_json() && set.denied().next().is_some() {
         screen.line(&row(["NO", "KIND", "SINCE", "FILE", "REASON"]));

@@ -24,8 +24,8 @@ pub(super) enum DenyCommand {
     ///
     /// Writes deny.yaml in the folder of policies, checks the whole set before it does, has the
     /// running gate take it, and says what on this node would be refused now. The gate stops no
-    /// container that runs. Exit code 1: the files would be faulty, and nothing was written; 2: it
-    /// could not be written, or is not known to be in force.
+    /// container that runs. Exit code 65: the files would be faulty, and nothing was written; 2:
+    /// it could not be written, or is not known to be in force.
     #[command(after_help = "Examples:\n  \
         sealgate deny add --digest sha256:0123… --with-manifests --reason CVE-2026-1234\n  \
         sealgate deny add --key build.pub --signed-after 2026-01-30T00:00:00Z --reason 'leaked'\n  \
@@ -42,7 +42,7 @@ pub(super) enum DenyCommand {
     /// Take an entry back: by its number in the list, or by the digest, pattern, fingerprint, issuer
     /// or subject that it has.
     ///
-    /// Exit code 1: there is no such entry, or several; or the files would be faulty, and nothing was
+    /// Exit code 1: there is no such entry, or several. 65: the files would be faulty, and nothing was
     /// written. 2: it could not be written, or is not known to be in force.
     #[command(after_help = "Examples:\n  sealgate deny remove 3\n  sealgate deny remove \
             sha256:0123…")]
@@ -56,8 +56,5 @@ pub(super) fn run(command: &DenyCommand, settings: &Settings, screen: &mut Scree
         DenyCommand::List(NoOptions {}) => list::run(settings, screen),
         DenyCommand::Remove(options) => remove::run(options, settings, screen),
     };
-    done.unwrap_or_else(|why| {
-        screen.complain(&why);
-        Exit::Unable
-    })
+    done.unwrap_or_else(|error| error.say(screen))
 }

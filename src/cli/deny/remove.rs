@@ -7,6 +7,7 @@ use clap::Args;
 use super::add::{finish, refused};
 use super::list::numbered;
 use super::place::Place;
+use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::policy::{Denied, DenyEntry, Fingerprint, IdentityText, without_deny_entry};
@@ -28,7 +29,7 @@ pub(super) fn run(
     options: &Options,
     settings: &Settings,
     screen: &mut Screen,
-) -> Result<Exit, String> {
+) -> Result<Exit, CommandError> {
     let place = match Place::hold(settings)? {
         Ok(place) => place,
         Err(faults) => return Ok(refused(&faults, screen)),
@@ -54,7 +55,7 @@ pub(super) fn run(
     let before = all.iter().take(*number);
     let in_file = before.filter(|(other, _)| other == file).count();
     let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let Some(found) = place.file(&name)? else { return Err(format!("{file}: it is gone")) };
+    let Some(found) = place.file(&name)? else { return Err(format!("{file}: it is gone").into()) };
     let text = without_deny_entry(&found, in_file).map_err(|fault| fault.to_string());
     let checked = text.and_then(|text| place.check((&name, Some(found)), text, settings));
     match checked {

@@ -15,8 +15,10 @@ use super::finding::{self, KeptAbout, NodeRuntime, find, gathered};
 use super::offline::KeptJudge;
 use super::on_node::tell_broken;
 use super::wanted::Wanted;
+use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
+use crate::errno;
 use crate::evidence::{Name, Origin, Subject};
 use crate::evidence_store::layout::{self, Exported};
 use crate::evidence_store::{Entry, Store};
@@ -36,7 +38,7 @@ pub(in crate::cli) struct Options {
     #[arg(long, conflicts_with = "images")]
     all: bool,
     /// The tar file to write; - for standard output.
-    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Replace the file where there is one.
     #[arg(long)]
@@ -89,7 +91,7 @@ pub(super) fn run(
     options: &Options,
     settings: &Settings,
     screen: &mut Screen,
-) -> Result<Exit, String> {
+) -> Result<Exit, CommandError> {
     let out = Out::of(options)?;
     let case = case_file(options)?;
     let store = Store::open(settings.evidence.clone()).map_err(|error| error.to_string())?;
@@ -113,7 +115,7 @@ pub(super) fn run(
     tell_broken(&store, screen);
     if let Some(path) = &case {
         let text = case_of(options, &found, &store, settings)?;
-        fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        fs::write(path, text).map_err(|error| CommandError::unwritten(path, &error))?;
         screen.complain(&format!("the case is in {}", path.display()));
     }
     told(&out, &found, &written, screen);
@@ -160,7 +162,7 @@ fn wanted(
 fn case_file(options: &Options) -> Result<Option<PathBuf>, String> {
     let Some(name) = &options.as_case else { return Ok(None) };
     if options.out.as_os_str() == "-" {
-        return Err("a case names the file of its evidence: name one with -o".to_owned());
+        return Err("a case names the file of its evidence: name one with --out".to_owned());
     }
     let path = options.out.with_file_name(format!("{name}.yaml"));
     if !options.force && fs::symlink_metadata(&path).is_ok() {
@@ -255,7 +257,7 @@ impl Out {
         if options.out.as_os_str() == "-" {
             let terminal = io::stdout().is_terminal();
             return if terminal {
-                Err("a tar file is not for a terminal: name a file with -o".to_owned())
+                Err("a tar file is not for a terminal: name a file with --out".to_owned())
             } else {
                 Ok(Self::Stream)
             };
@@ -263,7 +265,7 @@ impl Out {
         let shown = options.out.display();
         match fs::symlink_metadata(&options.out) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(format!("{shown}: {error}")),
+            Err(error) => return Err(format!("{shown}: {}", errno::told(&error))),
             Ok(there) if !there.is_file() => {
                 return Err(format!("{shown} is there and is no plain file; it stays"));
             }
@@ -285,10 +287,10 @@ impl Out {
             return out
                 .flush()
                 .map(|()| written)
-                .map_err(|error| format!("standard output: {error}"));
+                .map_err(|error| format!("standard output: {}", errno::told(&error)));
         };
         let beside = beside(path);
-        let failed = |error: io::Error| format!("{}: {error}", beside.display());
+        let failed = |error: io::Error| format!("{}: {}", beside.display(), errno::told(&error));
         let file = OpenOptions::new().write(true).create_new(true).open(&beside).map_err(failed)?;
         let written = fill(file, write, &failed)
             .and_then(|written| fs::rename(&beside, path).map(|()| written).map_err(failed));

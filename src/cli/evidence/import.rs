@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::columns::form;
+use crate::cli::terminal::command_error::{CommandError, is_there};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
@@ -67,11 +68,13 @@ pub(super) fn run(
     options: &Options,
     settings: &Settings,
     screen: &mut Screen,
-) -> Result<Exit, String> {
+) -> Result<Exit, CommandError> {
+    is_there(&options.file)?;
     let store = Store::open(settings.evidence.clone()).map_err(|error| error.to_string())?;
     let imported =
         layout::import(&store, &options.file, options.repository.as_ref(), daemon::now());
-    let imported = imported.map_err(|error| format!("{}: {error}", options.file.display()))?;
+    let faulty = |error| CommandError::faulty(format!("{}: {error}", options.file.display()));
+    let imported = imported.map_err(faulty)?;
     told(&imported, screen);
     Ok(if imported.entries.is_empty() { Exit::Refused } else { Exit::Done })
 }

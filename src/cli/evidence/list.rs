@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::columns::{SHORT, WIDTH, ago, form, short, shortened};
 use super::on_node::{existing, present, tell_broken};
+use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::daemon;
@@ -30,7 +31,7 @@ struct TableLine {
 }
 
 /// Prints every entry.
-pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, String> {
+pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, CommandError> {
     let path = settings.evidence.path.display().to_string();
     let Some(store) = existing(&settings.evidence)? else {
         screen.complain(&format!("nothing is kept: there is no folder {path}"));
@@ -67,7 +68,8 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, Stri
         screen.complain(&format!("nothing is kept in {path}"));
     }
     tell_broken(&store, screen);
-    listed.map(|()| Exit::Done).map_err(|error| error.to_string())
+    listed.map_err(|error| error.to_string())?;
+    Ok(Exit::Done)
 }
 
 /// How many signatures an entry's manifests list; none when one of them cannot be read.

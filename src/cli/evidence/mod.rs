@@ -45,8 +45,8 @@ pub(super) enum EvidenceCommand {
     /// oras, skopeo and cosign read it as well. It holds the signatures and the images' manifests,
     /// not the images.
     #[command(after_help = "Examples:\n  \
-        sealgate evidence export registry.example.com/prod/app:1.2 -o app.tar\n  \
-        sealgate evidence export --fetch registry.example.com/prod/db:7 -o db.tar")]
+        sealgate evidence export registry.example.com/prod/app:1.2 --out app.tar\n  \
+        sealgate evidence export --fetch registry.example.com/prod/db:7 --out db.tar")]
     Export(export::Options),
     /// Keep what such a file, or another OCI image layout, holds of evidence. It is judged when it
     /// is used.
@@ -76,8 +76,5 @@ pub(super) fn run(command: &EvidenceCommand, settings: &Settings, screen: &mut S
         EvidenceCommand::Verify(options) => verify::run(options, settings, screen),
         EvidenceCommand::Prune(options) => prune::run(options, settings, screen),
     };
-    done.unwrap_or_else(|why| {
-        screen.complain(&why);
-        Exit::Unable
-    })
+    done.unwrap_or_else(|error| error.say(screen))
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use crate::cli::terminal::screen::Screen;
 use crate::config::Settings;
 use crate::containerd::Runtime;
+use crate::errno;
 use crate::evidence_store::{Options, Store};
 use crate::image::Digest;
 
 /// The store, when there is one: looking does not make it.
 pub(in crate::cli) fn existing(options: &Options) -> Result<Option<Store>, String> {
     let is_there = options.path.try_exists();
-    if !is_there.map_err(|error| format!("{}: {error}", options.path.display()))? {
+    if !is_there.map_err(|error| format!("{}: {}", options.path.display(), errno::told(&error)))? {
         return Ok(None);
     }
     Store::open(options.clone()).map(Some).map_err(|error| error.to_string())
@@ -37,5 +38,6 @@ pub(super) fn present(settings: &Settings) -> Result<BTreeSet<Digest>, String> {
 /// Runs the requests of one command.
 pub(in crate::cli) fn tokio_runtime() -> Result<tokio::runtime::Runtime, String> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().build().map_err(|error| format!("no runtime for the requests: {error}"))
+    let built = builder.enable_all().build();
+    built.map_err(|error| format!("no runtime for the requests: {}", errno::told(&error)))
 }

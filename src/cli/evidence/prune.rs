@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::on_node::{existing, present};
+use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::daemon;
@@ -45,7 +46,7 @@ pub(super) fn run(
     options: &Options,
     settings: &Settings,
     screen: &mut Screen,
-) -> Result<Exit, String> {
+) -> Result<Exit, CommandError> {
     let needed = if options.even_needed {
         BTreeSet::new()
     } else {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::columns::ago;
 use super::on_node::{existing, tell_broken};
 use super::wanted::Wanted;
+use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
@@ -81,7 +82,7 @@ pub(super) fn run(
     options: &Options,
     settings: &Settings,
     screen: &mut Screen,
-) -> Result<Exit, String> {
+) -> Result<Exit, CommandError> {
     let mut found = false;
     if let Some(store) = existing(&settings.evidence)? {
         let listed = store.each_entry(&mut |kept| {

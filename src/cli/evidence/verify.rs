@@ -12,6 +12,7 @@ use super::offline::{self, Judged, Judgement};
 use super::on_node::existing;
 use super::show;
 use super::wanted::Wanted;
+use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::evidence_store::{BLOB_MAX, Kept, Store};
@@ -63,9 +64,8 @@ pub(super) fn run(
     options: &Options,
     settings: &Settings,
     screen: &mut Screen,
-) -> Result<Exit, String> {
-    let loaded =
-        loader::load(&settings.policy, &settings.trust).map_err(|error| error.to_string())?;
+) -> Result<Exit, CommandError> {
+    let loaded = loader::load(&settings.policy, &settings.trust)?;
     let Some(store) = existing(&settings.evidence)? else {
         screen.complain(&format!(
             "nothing is kept: there is no folder {}",

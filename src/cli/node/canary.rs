@@ -17,6 +17,6 @@ pub(in crate::cli) fn run(settings: &Settings, screen: &mut Screen) -> Exit {
             }
             if status.enforcing { Exit::Done } else { Exit::Refused }
         }
-        other => complain_of(other, screen),
+        other => complain_of(other, "the gate was not tested", screen),
     }
 }

@@ -12,6 +12,7 @@ use crate::config::Settings;
 use crate::containerd::Runtime;
 use crate::control::{self, Answer, Request, Status};
 use crate::doctor::{self, Check, Outcome, RuntimeSettings, Sockets};
+use crate::errno;
 use crate::{daemon, kubelet, loader, node};
 
 /// How long the runtime gets to list its images.
@@ -54,7 +55,7 @@ pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut S
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            screen.complain(&format!("no runtime to ask in: {error}"));
+            screen.complain(&format!("no runtime to ask in: {}", errno::told(&error)));
             return Exit::Unable;
         }
     };
@@ -76,7 +77,7 @@ async fn look(options: &Options, settings: &Settings, screen: &mut Screen) -> Ve
     let status = tested.as_ref().ok().map(Box::as_ref);
     let pid = status.map(|status| status.pid);
     looked.at(doctor::sockets(Sockets { gate, runtime }));
-    let connected = node::clients(runtime).map_err(|error| error.to_string());
+    let connected = node::clients(runtime).map_err(|error| errno::told(&error));
     looked.at([doctor::clients(connected, pid, runtime)]);
     let certs_dirs = &settings.registry.certs_dirs;
     let asked = RuntimeSettings { runtime: &settings.runtime, certs_dirs, status };

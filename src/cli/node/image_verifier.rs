@@ -14,6 +14,7 @@ use crate::cli::terminal::gate::{NOT_UNDERSTOOD, ask_daemon};
 use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::control::{Answer, Request};
+use crate::errno;
 
 /// The name by which the program is a verifier without being told: containerd runs the files of its
 /// folder with arguments of its own.
@@ -110,7 +111,7 @@ fn read(arguments: &[String], input: impl Read) -> Result<VerifierQuestion, Stri
     let digest = digest.ok_or("no -digest")?;
     let mut bytes = Vec::new();
     let read = input.take(INPUT_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|error| format!("the input cannot be read: {error}"))?;
+    read.map_err(|error| format!("the input cannot be read: {}", errno::told(&error)))?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > INPUT_MAX {
         return Err(format!("the input is longer than {INPUT_MAX} bytes"));
     }

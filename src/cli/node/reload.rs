@@ -53,11 +53,7 @@ pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut S
             }
             Exit::Refused
         }
-        Ok(Answer::NotDone(why)) => {
-            screen.complain(&format!("not reloaded: {why}"));
-            Exit::Unable
-        }
-        other => complain_of(other, screen),
+        other => complain_of(other, "not reloaded", screen),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{self, Answer, Request, SweptPage};
 use crate::cri::{SweepVerdict, Swept, SweptKind};
+use crate::errno;
 
 /// How often it is asked how far the gate is.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -47,7 +48,8 @@ pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut S
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            screen.complain(&format!("no runtime for the conversation: {error}"));
+            let why = errno::told(&error);
+            screen.complain(&format!("no runtime for the conversation: {why}"));
             return Exit::Unable;
         }
     };

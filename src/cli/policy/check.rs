@@ -13,8 +13,10 @@ use super::remark::line;
 use super::settings::settings;
 use super::{github, sarif, text};
 use crate::cli::node;
+use crate::cli::terminal::command_error::{CommandError, is_folder, is_there};
 use crate::cli::terminal::screen::{Exit, Output, Screen};
 use crate::config::Settings;
+use crate::errno;
 use crate::loader::{Check, CheckSource, Checked, Remark, Severity};
 use crate::policy::{FILE_MAX, PolicyFile};
 use crate::{daemon, doctor, registry};
@@ -38,6 +40,10 @@ pub(in crate::cli) struct Options {
     /// Say as well which images on this node no policy is about. Asks the container runtime.
     #[arg(long)]
     node: bool,
+    /// How to print: for people, as one JSON value, as SARIF 2.1.0 for code scanning, or as workflow
+    /// commands of GitHub Actions.
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = Output::Text)]
+    output: Output,
 }
 
 /// The answer for programs.
@@ -51,29 +57,30 @@ struct Answer<'a> {
     trust_generation: Option<&'a str>,
     /// Keys, certificates and trust roots were not looked at.
     unread: bool,
+    /// What is wrong with the documents kept the check from looking at what they name, and from
+    /// warnings that compare them.
+    cut_short: bool,
     warnings: Vec<String>,
     unproven: Vec<String>,
     errors: Vec<String>,
     findings: &'a [Remark],
 }
 
-/// Reads everything as the gate would and says what is wrong where.
+/// Reads everything as the gate would and says what is wrong where; 65 when something is.
 pub(in crate::cli) fn run(options: &Options, config: &Path, screen: &mut Screen) -> Exit {
-    let (settings, is_configured) =
-        match settings(config, !options.paths.is_empty() && !options.node) {
-            Ok(settings) => settings,
-            Err(error) => {
-                screen.complain(&error.to_string());
-                return Exit::Unable;
-            }
-        };
-    let sources = match sources(options, &settings) {
-        Ok(sources) => sources,
-        Err(why) => {
-            screen.complain(&format!("standard input cannot be read: {why}"));
-            return Exit::Unable;
-        }
-    };
+    check(options, config, screen).unwrap_or_else(|error| error.say(screen))
+}
+
+fn check(options: &Options, config: &Path, screen: &mut Screen) -> Result<Exit, CommandError> {
+    for path in options.paths.iter().filter(|path| path.as_path() != Path::new(STDIN)) {
+        is_there(path)?;
+    }
+    options.keys.iter().try_for_each(|folder| is_folder(folder))?;
+    let (settings, is_configured) = settings(config, !options.paths.is_empty() && !options.node)?;
+    if options.paths.is_empty() {
+        is_there(&settings.policy.policies)?;
+    }
+    let sources = sources(options, &settings)?;
     let is_in_force = options.paths.is_empty();
     let known = is_in_force.then(|| daemon::known_time(&settings).0).flatten();
     let configured = Some(settings.policy.keys.as_path()).filter(|_| is_configured);
@@ -96,10 +103,10 @@ pub(in crate::cli) fn run(options: &Options, config: &Path, screen: &mut Screen)
         checked.remarks.extend(on_node(&checked, &settings));
     }
     say(&checked, is_in_force, screen);
-    if checked.is_sound() { Exit::Done } else { Exit::Refused }
+    Ok(if checked.is_sound() { Exit::Done } else { Exit::Faulty })
 }
 
-fn sources(options: &Options, settings: &Settings) -> std::io::Result<Vec<CheckSource>> {
+fn sources(options: &Options, settings: &Settings) -> Result<Vec<CheckSource>, CommandError> {
     if options.paths.is_empty() {
         return Ok(vec![CheckSource::Path(settings.policy.policies.clone())]);
     }
@@ -110,7 +117,8 @@ fn sources(options: &Options, settings: &Settings) -> std::io::Result<Vec<CheckS
         let mut bytes = Vec::new();
         // One byte more than may be, so that its reader says that it is too much.
         let limit = u64::try_from(FILE_MAX).unwrap_or(u64::MAX).saturating_add(1);
-        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+        let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
+        read.map_err(|error| CommandError::unread(Path::new("standard input"), &error))?;
         Ok(CheckSource::Read(PolicyFile { name: STDIN_NAME.to_owned(), bytes }))
     };
     options.paths.iter().map(source).collect()
@@ -134,7 +142,7 @@ fn on_node(checked: &Checked, settings: &Settings) -> Option<Remark> {
 
 fn names(settings: &Settings) -> Result<Vec<String>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| error.to_string())?.block_on(node::doctor::names(settings))
+    runtime.map_err(|error| errno::told(&error))?.block_on(node::doctor::names(settings))
 }
 
 fn say(checked: &Checked, is_in_force: bool, screen: &mut Screen) {
@@ -160,6 +168,7 @@ fn answer(checked: &Checked) -> Answer<'_> {
         generation: set.map(crate::policy::PolicySet::generation),
         trust_generation: set.map(crate::policy::PolicySet::trust_generation),
         unread: checked.has_unread,
+        cut_short: checked.is_cut_short,
         warnings: of(Severity::Warning),
         unproven: set.map(crate::policy::PolicySet::unproven).unwrap_or_default(),
         errors: of(Severity::Error),

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::settings::settings;
+use super::settings::{keys_hint, settings, with_keys_hint};
+use crate::cli::terminal::command_error::{CommandError, is_folder};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::cri::Refusal;
@@ -46,35 +47,25 @@ struct Answer<'a> {
     explanation: &'a Explanation,
 }
 
-/// Explains and prints; 1 where nothing that is signed could admit the image.
+/// Explains and prints; 1 where nothing that is signed could admit the image, 65 where files are
+/// faulty.
 pub(in crate::cli) fn run(options: &Options, config: &Path, screen: &mut Screen) -> Exit {
-    let reference = match Reference::parse(&options.image) {
-        Ok(reference) => reference,
-        Err(error) => {
-            screen.complain(&format!("{}: {error}", plain(&options.image)));
-            return Exit::Usage;
-        }
-    };
-    let mut settings = match settings(config, options.policies.is_some()) {
-        Ok((settings, _)) => settings,
-        Err(error) => {
-            screen.complain(&error.to_string());
-            return Exit::Unable;
-        }
-    };
+    explain(options, config, screen).unwrap_or_else(|error| error.say(screen))
+}
+
+fn explain(options: &Options, config: &Path, screen: &mut Screen) -> Result<Exit, CommandError> {
+    let reference = Reference::parse(&options.image)
+        .map_err(|error| CommandError::usage(format!("{}: {error}", options.image)))?;
+    let folders = options.policies.iter().chain(&options.keys);
+    folders.into_iter().try_for_each(|folder| is_folder(folder))?;
+    let (mut settings, _) = settings(config, options.policies.is_some())?;
     let is_in_force = options.policies.is_none();
+    let hint = keys_hint(options.policies.as_deref(), options.keys.as_deref());
     let policy = &mut settings.policy;
     policy.policies = options.policies.clone().unwrap_or_else(|| policy.policies.clone());
     policy.keys = options.keys.clone().unwrap_or_else(|| policy.keys.clone());
     let loaded = loader::load_with_patterns(&settings.policy, &settings.trust, is_in_force);
-    let (loaded, patterns) = match loaded {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            screen.complain(&error.to_string());
-            screen.complain("nothing can be explained while this is wrong: sealgate policy check");
-            return Exit::Refused;
-        }
-    };
+    let (loaded, patterns) = loaded.map_err(|error| with_keys_hint(error, hint))?;
     let set = &loaded.policies;
     let pod = Pod { namespace: options.namespace.clone(), ..Pod::default() };
     let now = now(&settings, is_in_force);
@@ -91,7 +82,7 @@ pub(in crate::cli) fn run(options: &Options, config: &Path, screen: &mut Screen)
     } else {
         print(&explanation, &message, screen);
     }
-    if explanation.outcome.is_final() { Exit::Refused } else { Exit::Done }
+    Ok(if explanation.outcome.is_final() { Exit::Refused } else { Exit::Done })
 }
 
 /// As of when the gate judges; of other files as of now.

@@ -9,8 +9,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::next_step::next_step;
-use crate::audit::read::{Filter, Reader};
+use crate::audit::read::Filter;
 use crate::audit::{Entry, Record, Timestamp, Verdict};
+use crate::cli::audit::log;
 use crate::cli::terminal::field::{field, some};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
@@ -78,15 +79,17 @@ struct Groups {
 /// Prints what would be refused; 1 when something would be.
 pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Exit {
     let filter = Filter { observed: true, since: options.since, ..Filter::default() };
-    let reader = match Reader::open(&settings.audit.path) {
-        Ok(reader) => reader.sifting(&filter),
-        Err(error) => {
-            screen.complain(&error.to_string());
-            return Exit::Unable;
-        }
+    let path = &settings.audit.path;
+    let opened = match log::opened(path) {
+        Ok(opened) => opened,
+        Err(error) => return error.say(screen),
     };
+    if opened.is_none() {
+        log::tell_none(path, screen);
+    }
+    let lines = opened.into_iter().flat_map(|reader| reader.sifting(&filter));
     let (mut groups, mut unreadable) = (Groups::default(), 0u64);
-    for line in reader {
+    for line in lines {
         match line {
             Ok(line) if !filter.wants(&line.entry) => {}
             Ok(line) => {

@@ -2,6 +2,7 @@
 //! the place.
 
 use super::remark::{message, place};
+use crate::cli::terminal::field::counted;
 use crate::cli::terminal::screen::{Screen, Tone, plain};
 use crate::loader::{Checked, Remark, Severity};
 
@@ -38,13 +39,18 @@ fn sum(checked: &Checked, is_in_force: bool, screen: &mut Screen) {
         let generation =
             checked.set.as_ref().map(|set| format!(", generation {}", set.generation()));
         let generation = generation.unwrap_or_default();
-        return screen.line(&format!("{good} {} documents{generation}", checked.policies));
+        let documents = counted(checked.policies, "document");
+        return screen.line(&format!("{good} {documents}{generation}"));
+    }
+    if checked.is_cut_short {
+        let text = "what the documents name, and how they agree, was not looked at: mend this, and \
+                    check again";
+        screen.line(&screen.tone(Tone::Warn, text));
     }
     let is_error = |remark: &&Remark| remark.severity == Severity::Error;
-    let count = checked.remarks.iter().filter(is_error).count();
-    let errors = if count == 1 { "error" } else { "errors" };
+    let errors = counted(checked.remarks.iter().filter(is_error).count(), "error");
     let running = if is_in_force { "; a gate that is running keeps the set it has" } else { "" };
-    screen.line(&format!("{count} {errors}{running}"));
+    screen.line(&format!("{errors}{running}"));
 }
 
 fn show(remark: &Remark, text: Option<&str>, screen: &mut Screen) {

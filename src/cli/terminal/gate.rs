@@ -3,6 +3,7 @@
 use super::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{self, Answer, EnforcingStatus, Reloaded, Request};
+use crate::errno;
 
 /// What a command says of an answer that it does not know.
 pub(in crate::cli) const NOT_UNDERSTOOD: &str =
@@ -13,19 +14,23 @@ pub(in crate::cli) fn ask_daemon(settings: &Settings, request: Request) -> Resul
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("no runtime for the conversation: {error}"))?;
+        .map_err(|error| format!("no runtime for the conversation: {}", errno::told(&error)))?;
     runtime
         .block_on(control::ask(&settings.control.socket, request))
         .map_err(|error| error.to_string())
 }
 
-/// Says why there is no answer of the kind that was asked for.
-pub(in crate::cli) fn complain_of(answer: Result<Answer, String>, screen: &mut Screen) -> Exit {
+/// Says why there is no answer of the kind that was asked for, and what was not done.
+pub(in crate::cli) fn complain_of(
+    answer: Result<Answer, String>,
+    not_done: &str,
+    screen: &mut Screen,
+) -> Exit {
     let why = match answer {
         Ok(Answer::NotDone(why)) | Err(why) => why,
         Ok(_) => NOT_UNDERSTOOD.to_owned(),
     };
-    screen.complain(&why);
+    screen.complain(&format!("{not_done}: {why}"));
     Exit::Unable
 }
 

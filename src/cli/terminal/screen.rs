@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::fold::{WIDTH_MIN, folded};
+
 /// Steps in which a bar grows: as often is the line of a terminal written, however much is done.
 const PROGRESS_STEPS: u64 = 200;
 /// Characters of a whole bar.
@@ -19,26 +21,55 @@ pub enum Output {
     Text,
     /// For programs: one JSON value, or one a line where there are many.
     Json,
-    /// For code scanning: SARIF 2.1.0. Of `policy check` alone.
+    /// SARIF 2.1.0. Of `policy check` alone.
     Sarif,
-    /// For GitHub Actions: workflow commands. Of `policy check` alone.
+    /// Workflow commands of GitHub Actions. Of `policy check` alone.
     Github,
 }
 
-/// How the program ends.
+/// Whether answers are in colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set to something (no-color.org).
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// How the program ends. The codes beyond 2 are those of sysexits(3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// 0: admitted, or done.
     Done,
-    /// 1: refused, or the files are faulty.
+    /// 1: refused, or what was looked for was found or is not there.
     Refused,
     /// 2: nothing could be decided or done.
     Unable,
-    /// 64: the command line is wrong (`EX_USAGE` of sysexits).
+    /// 64: the command line is wrong (`EX_USAGE`).
     Usage,
-    /// 65: the files that are tried are faulty (`EX_DATAERR` of sysexits), where 1 says something
-    /// else.
+    /// 65: files are faulty: policies, keys, the configuration, cases, manifests (`EX_DATAERR`).
     Faulty,
+    /// 66: a file or folder that is named is not there (`EX_NOINPUT`).
+    NoInput,
+}
+
+impl Exit {
+    /// The worse of two ends, for a command about several things: what is refused outweighs what
+    /// could not be decided, since it is known.
+    #[must_use]
+    pub(in crate::cli) fn worse(self, other: Self) -> Self {
+        let rank = |exit| match exit {
+            Self::Done => 0,
+            Self::Unable => 1,
+            Self::NoInput => 2,
+            Self::Faulty => 3,
+            Self::Usage => 4,
+            Self::Refused => 5,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -49,6 +80,7 @@ impl From<Exit> for ExitCode {
             Exit::Unable => 2,
             Exit::Usage => 64,
             Exit::Faulty => 65,
+            Exit::NoInput => 66,
         })
     }
 }
@@ -64,31 +96,57 @@ pub(in crate::cli) enum Tone {
     Warn,
 }
 
+/// How a command was told to print.
+#[derive(Debug, Clone, Copy)]
+pub struct Printing {
+    /// In which form.
+    pub output: Output,
+    /// In colour or not.
+    pub color: Color,
+    /// Only what went wrong: the exit code is the answer.
+    pub quiet: bool,
+}
+
 /// Where answers go.
 pub struct Screen {
     output: Output,
     colour: bool,
+    quiet: bool,
     /// Whether somebody sees how far long work is.
     watched: bool,
     /// The step of the bar that is on the screen.
     drawn: Option<u64>,
+    /// The width of the terminals that standard output and error are; lines are whole elsewhere.
+    widths: (Option<usize>, Option<usize>),
     out: Box<dyn Write>,
     err: Box<dyn Write>,
 }
 
 impl Screen {
-    /// Standard output and error; in colour on a terminal unless `NO_COLOR` is set to something
-    /// (no-color.org).
+    /// Standard output and error.
     #[must_use]
-    pub fn of_terminal(output: Output) -> Self {
+    pub fn of_terminal(printing: Printing) -> Self {
+        let Printing { output, color, quiet } = printing;
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = output == Output::Text && !no_colour && io::stdout().is_terminal();
-        let watched = output == Output::Text && io::stderr().is_terminal();
+        let is_text = output == Output::Text;
+        let colour = is_text
+            && match color {
+                Color::Auto => !no_colour && io::stdout().is_terminal(),
+                Color::Always => true,
+                Color::Never => false,
+            };
+        let out = terminal_size::terminal_size_of(io::stdout()).filter(|_| is_text);
+        let err = terminal_size::terminal_size_of(io::stderr());
+        let width = |size: Option<(terminal_size::Width, terminal_size::Height)>| {
+            size.map(|(width, _)| usize::from(width.0)).filter(|width| *width >= WIDTH_MIN)
+        };
         Self {
             output,
             colour,
-            watched,
+            quiet,
+            watched: is_text && !quiet && io::stderr().is_terminal(),
             drawn: None,
+            widths: (width(out), width(err)),
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),
         }
@@ -105,17 +163,27 @@ impl Screen {
         self.output == Output::Json
     }
 
+    /// How wide the terminal is to which answers go; none where they go elsewhere.
+    pub(in crate::cli) fn width(&self) -> Option<usize> {
+        self.widths.0
+    }
+
     /// Prints one line for people; what is in it must be trusted or made harmless, as `plain` makes
-    /// it.
+    /// it. A line that is wider than the terminal is broken at blanks.
     ///
     /// A reader that went away (`| head`) is no error of ours.
     pub fn line(&mut self, text: &str) {
         self.end_progress();
-        drop(writeln!(self.out, "{text}"));
+        if !self.quiet {
+            drop(writeln!(self.out, "{}", folded(text, self.widths.0)));
+        }
     }
 
     /// Prints one JSON value and a newline.
     pub fn json<T: Serialize>(&mut self, value: &T) {
+        if self.quiet {
+            return;
+        }
         if let Ok(text) = serde_json::to_string(value) {
             drop(writeln!(self.out, "{}", escape_json(&text)));
         }
@@ -124,7 +192,9 @@ impl Screen {
     /// Prints what went wrong, for people, beside the answers.
     pub fn complain(&mut self, text: &str) {
         self.end_progress();
-        drop(writeln!(self.err, "sealgate: {}", plain_lines(text)));
+        let text = format!("sealgate: {}", plain_lines(text));
+        let lines: Vec<String> = text.lines().map(|line| folded(line, self.widths.1)).collect();
+        drop(writeln!(self.err, "{}", lines.join("\n")));
     }
 
     /// Shows how far long work is as a bar, on the last line of a terminal; nowhere else. `what`
@@ -244,7 +314,8 @@ impl Screen {
     pub(in crate::cli) fn into_memory(output: Output) -> (Self, Printed) {
         let printed = Printed::default();
         let (out, err) = (Box::new(printed.clone()), Box::new(printed.clone()));
-        (Self { output, colour: false, watched: false, drawn: None, out, err }, printed)
+        let (colour, quiet, watched, drawn, widths) = (false, false, false, None, (None, None));
+        (Self { output, colour, quiet, watched, drawn, widths, out, err }, printed)
     }
 }
 

@@ -19,6 +19,8 @@ use crate::audit::Timestamp;
 use crate::cli::evidence::catalog::Catalog;
 use crate::cli::evidence::offline::KeptJudge;
 use crate::cli::evidence::on_node::{existing, tokio_runtime};
+use crate::cli::policy::settings::{keys_hint, with_keys_hint};
+use crate::cli::terminal::command_error::{CommandError, is_folder, is_there};
 use crate::cli::terminal::screen::{Exit, Screen};
 use crate::config::Settings;
 use crate::daemon;
@@ -55,27 +57,39 @@ struct Sets {
 pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Exit {
     let sets = match sets(options, settings) {
         Ok(sets) => sets,
-        Err(why) => {
-            screen.complain(&why);
-            return Exit::Faulty;
-        }
+        Err(error) => return error.say(screen),
     };
-    compare(options, settings, &sets, screen).unwrap_or_else(|why| {
-        screen.complain(&why);
-        Exit::Unable
-    })
+    compare(options, settings, &sets, screen).unwrap_or_else(|error| error.say(screen))
 }
 
-fn sets(options: &Options, settings: &Settings) -> Result<Sets, String> {
-    let told = |what: &'static str| move |error: LoadError| format!("{what}\n{error}");
-    let candidate = candidate(options, settings)?.map_err(told("the candidate is faulty:"))?;
+fn sets(options: &Options, settings: &Settings) -> Result<Sets, CommandError> {
+    options.candidate.iter().try_for_each(|path| is_there(path))?;
+    options.keys.iter().try_for_each(|folder| is_folder(folder))?;
+    let told = |what: &'static str| move |error: LoadError| CommandError::from(error).after(what);
+    let candidate = candidate(options, settings)?;
+    let hint = keys_hint(options.candidate.first().map(PathBuf::as_path), options.keys.as_deref());
+    let candidate =
+        candidate.map_err(|error| with_keys_hint(error, hint).after("the candidate is faulty:"))?;
+    if candidate.policies.is_empty() {
+        let folder: Vec<String> =
+            options.candidate.iter().map(|path| path.display().to_string()).collect();
+        return Err(CommandError::faulty(format!(
+            "the candidate is faulty:\n{}: no policy is in it; files that end in .yaml, .yml or \
+             .json are read, and no subfolder",
+            folder.join(", ")
+        )));
+    }
     let today = loader::load(&settings.policy, &settings.trust)
         .map_err(told("today's policies are faulty, so that there is nothing to compare with:"))?;
     Ok(Sets { today: Arc::new(today.policies), candidate: Arc::new(candidate.policies) })
 }
 
 /// The candidate, or what is wrong with its files; the outer error says why they are none.
-fn candidate(options: &Options, settings: &Settings) -> Result<Result<Loaded, LoadError>, String> {
+fn candidate(
+    options: &Options,
+    settings: &Settings,
+) -> Result<Result<Loaded, LoadError>, CommandError> {
+    let usage = |why: String| Err(CommandError::usage(why));
     let mut policy = settings.policy.clone();
     policy.keys = options.keys.clone().unwrap_or(policy.keys);
     if let [folder] = options.candidate.as_slice()
@@ -88,16 +102,16 @@ fn candidate(options: &Options, settings: &Settings) -> Result<Result<Loaded, Lo
     for file in &options.candidate {
         let shown = file.display();
         if file.is_dir() {
-            return Err(format!("{shown} is a folder: name one folder alone, or files"));
+            return usage(format!("{shown} is a folder: name one folder alone, or files"));
         }
         let Some(name) = file.file_name() else {
-            return Err(format!("{shown} has no name"));
+            return usage(format!("{shown} has no name"));
         };
         if !names.insert(name) {
-            return Err(format!("two of the files are called {}", name.to_string_lossy()));
+            return usage(format!("two of the files are called {}", name.to_string_lossy()));
         }
         if !loader::is_policy_file(file) {
-            return Err(format!(
+            return usage(format!(
                 "{shown} is no policy file: its name must end with .yaml, .yml or .json and not \
                  begin with a dot"
             ));
@@ -111,7 +125,7 @@ fn compare(
     settings: &Settings,
     sets: &Sets,
     screen: &mut Screen,
-) -> Result<Exit, String> {
+) -> Result<Exit, CommandError> {
     let store = existing(&settings.evidence)?;
     let catalog = store.as_ref().map_or_else(|| Ok(Catalog::empty()), Catalog::of)?;
     let runtime = tokio_runtime()?;

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use super::item::{Items, Prospect, TrialQuestion, subjects};
 use super::node::NodeImages;
-use crate::audit::read::{Filter, Reader};
+use crate::audit::read::Filter;
 use crate::audit::{Call, Entry, Record, Timestamp, Verdict};
+use crate::cli::audit::log;
 use crate::cli::evidence::catalog::Catalog;
+use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::Screen;
 use crate::config::Settings;
 use crate::cri::ask::{AskedNames, LocalImageRequest, asked_names};
@@ -41,11 +43,15 @@ pub(super) fn read(
     since: Option<Timestamp>,
     (catalog, images): (&Catalog, &NodeImages),
     (items, screen): (&mut Items, &mut Screen),
-) -> Result<History, String> {
+) -> Result<History, CommandError> {
     let filter = Filter { since, ..Filter::default() };
-    let reader = Reader::open(&settings.audit.path).map_err(|error| error.to_string())?;
+    let path = &settings.audit.path;
+    let opened = log::opened(path)?;
+    if opened.is_none() {
+        log::tell_none(path, screen);
+    }
     let mut history = History::default();
-    for line in reader.sifting(&filter) {
+    for line in opened.into_iter().flat_map(|reader| reader.sifting(&filter)) {
         match line {
             Ok(line) if !filter.wants(&line.entry) => {}
             Ok(line) => {

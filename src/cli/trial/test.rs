@@ -15,8 +15,12 @@ use super::scratch::Scratch;
 use super::tested::Tested;
 use crate::cli::evidence::catalog::Catalog;
 use crate::cli::evidence::offline::KeptJudge;
+use crate::cli::policy::settings::{keys_hint, with_keys_hint};
+use crate::cli::terminal::command_error::{CommandError, is_folder};
+use crate::cli::terminal::field::counted;
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
+use crate::errno;
 use crate::evidence::{Name, Origin, Subject};
 use crate::evidence_store::{self, Store, layout};
 use crate::loader;
@@ -50,37 +54,29 @@ struct Results<'r> {
     cases: &'r [Tested],
 }
 
-/// Why nothing was tested.
-enum Fault {
-    /// Files that were named are faulty.
-    Faulty(String),
-    /// Something could not be done.
-    Unable(String),
-}
-
 /// Tests and prints; 1 when a case comes out otherwise, 65 when cases, evidence or policies are
 /// faulty.
 pub(in crate::cli) fn run(options: &Options, settings: &Settings, screen: &mut Screen) -> Exit {
     match test(options, settings, screen) {
         Ok(tested) => told(&tested, screen),
-        Err(Fault::Faulty(why)) => {
-            screen.complain(&why);
-            Exit::Faulty
-        }
-        Err(Fault::Unable(why)) => {
-            screen.complain(&why);
-            Exit::Unable
-        }
+        Err(error) => error.say(screen),
     }
 }
 
-fn test(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<Vec<Tested>, Fault> {
-    let cases = cases(&options.folder).map_err(Fault::Faulty)?;
+fn test(
+    options: &Options,
+    settings: &Settings,
+    screen: &mut Screen,
+) -> Result<Vec<Tested>, CommandError> {
+    let folders = options.policies.iter().chain(&options.keys).chain([&options.folder]);
+    folders.into_iter().try_for_each(|folder| is_folder(folder))?;
+    let cases = cases(&options.folder)?;
+    let hint = keys_hint(options.policies.as_deref(), options.keys.as_deref());
     let mut policy = settings.policy.clone();
     policy.policies = options.policies.clone().unwrap_or(policy.policies);
     policy.keys = options.keys.clone().unwrap_or(policy.keys);
     let loaded = loader::load(&policy, &settings.trust)
-        .map_err(|error| Fault::Faulty(format!("the policies are faulty:\n{error}")))?;
+        .map_err(|error| with_keys_hint(error, hint).after("the policies are faulty:"))?;
     let set = Arc::new(loaded.policies);
     let all = u64::try_from(cases.len()).unwrap_or(u64::MAX);
     let mut tested = Vec::new();
@@ -91,15 +87,17 @@ fn test(options: &Options, settings: &Settings, screen: &mut Screen) -> Result<V
     }
     screen.end_progress();
     if let Some(file) = &options.junit {
-        let failed = |error| Fault::Unable(format!("{}: {error}", file.display()));
+        let failed = |error| CommandError::unwritten(file, &error);
         fs::write(file, junit::xml(&tested)).map_err(failed)?;
     }
     Ok(tested)
 }
 
 /// The cases of a folder, in the order of the files' names.
-fn cases(folder: &Path) -> Result<Vec<TestCase>, String> {
-    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+fn cases(folder: &Path) -> Result<Vec<TestCase>, CommandError> {
+    let failed = |path: &Path, error: std::io::Error| CommandError::unread(path, &error);
+    let faulty =
+        |path: &Path, why: &str| Err(CommandError::faulty(format!("{}: {why}", path.display())));
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(|error| failed(folder, error))? {
         let path = entry.map_err(|error| failed(folder, error))?.path();
@@ -110,7 +108,7 @@ fn cases(folder: &Path) -> Result<Vec<TestCase>, String> {
             files.push(path);
         }
         if files.len() > FILES_MAX {
-            return Err(format!("{}: more than {FILES_MAX} files", folder.display()));
+            return faulty(folder, &format!("more than {FILES_MAX} files"));
         }
     }
     files.sort();
@@ -118,7 +116,7 @@ fn cases(folder: &Path) -> Result<Vec<TestCase>, String> {
     for path in files {
         let length = fs::metadata(&path).map_err(|error| failed(&path, error))?.len();
         if length > u64::try_from(FILE_MAX).unwrap_or(u64::MAX) {
-            return Err(format!("{}: larger than {FILE_MAX} bytes", path.display()));
+            return faulty(&path, &format!("larger than {FILE_MAX} bytes"));
         }
         let bytes = fs::read(&path).map_err(|error| failed(&path, error))?;
         match test_cases(&PolicyFile { name: path.display().to_string(), bytes }) {
@@ -127,10 +125,11 @@ fn cases(folder: &Path) -> Result<Vec<TestCase>, String> {
         }
     }
     if !errors.is_empty() {
-        return Err(format!("the cases are faulty:\n{}", errors.join("\n")));
+        let errors = errors.join("\n");
+        return Err(CommandError::faulty(format!("the cases are faulty:\n{errors}")));
     }
     if cases.is_empty() {
-        return Err(format!("{}: no *.yaml with a case", folder.display()));
+        return faulty(folder, "no *.yaml with a case");
     }
     Ok(cases)
 }
@@ -141,7 +140,7 @@ fn judged(
     folder: &Path,
     settings: &Settings,
     set: &Arc<PolicySet>,
-) -> Result<TrialVerdict, Fault> {
+) -> Result<TrialVerdict, CommandError> {
     let subject = Subject {
         name: Name::Known(case.image.clone()),
         target: case.digest.clone(),
@@ -165,8 +164,8 @@ fn judged(
         };
         return Ok(Trial::new(judge, &catalog).judge(set, &asked));
     };
-    let unable = |error: String| Fault::Unable(format!("a folder for evidence: {error}"));
-    let scratch = Scratch::new().map_err(|error| unable(error.to_string()))?;
+    let unable = |why: String| CommandError::unable(format!("a folder for evidence: {why}"));
+    let scratch = Scratch::new().map_err(|error| unable(errno::told(&error)))?;
     let options = evidence_store::Options {
         path: scratch.path().join("evidence"),
         ..settings.evidence.clone()
@@ -175,7 +174,8 @@ fn judged(
     let path = folder.join(file);
     let line = case.position.line;
     let faulty = |why: String| {
-        Fault::Faulty(format!("{}:{line}: evidence {}: {why}", case.file, path.display()))
+        let (file, path) = (&case.file, path.display());
+        CommandError::faulty(format!("{file}:{line}: evidence {path}: {why}"))
     };
     let imported = layout::import(&store, &path, None, case.at);
     let imported = imported.map_err(|error| faulty(error.to_string()))?;
@@ -195,7 +195,9 @@ fn told(tested: &[Tested], screen: &mut Screen) -> Exit {
     } else {
         tested.iter().for_each(|case| print(case, screen));
         let tone = if failed == 0 { Tone::Good } else { Tone::Bad };
-        screen.line(&screen.tone(tone, &format!("{passed} cases passed, {failed} failed")));
+        screen.line(
+            &screen.tone(tone, &format!("{} passed, {failed} failed", counted(passed, "case"))),
+        );
     }
     if failed == 0 { Exit::Done } else { Exit::Refused }
 }
