@@ -26,7 +26,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sealgate::evidence::{Name, Place, Pod, Source};
+use sealgate::evidence::{Name, Notes, Place, Pod, Source, Traits};
 use sealgate::evidence_store::{Entry, Options, Store};
 use sealgate::image::{Digest, Reference, Repository};
 use sealgate::loader;
@@ -64,23 +64,34 @@ struct Shape {
     what: &'static str,
     pattern: fn(usize, usize) -> String,
     name: fn(usize, usize) -> String,
+    /// What else each policy selects by, by its number.
+    selects: fn(usize) -> String,
 }
 
-const SHAPES: [Shape; 3] = [
+const SHAPES: [Shape; 4] = [
     Shape {
         what: "teams of one host",
         pattern: |policy, number| format!("reg.test/team-{policy}/app-{number}/**"),
         name: |policy, number| format!("reg.test/team-{policy}/app-{number}/web"),
+        selects: |_| String::new(),
     },
     Shape {
         what: "one host, one prefix",
         pattern: |policy, number| format!("reg.test/team/app-{}", policy * PATTERNS + number),
         name: |policy, number| format!("reg.test/team/app-{}", policy * PATTERNS + number),
+        selects: |_| String::new(),
     },
     Shape {
         what: "* in the first part",
         pattern: |policy, number| format!("*.reg.test/app-{}/**", policy * PATTERNS + number),
         name: |policy, number| format!("eu.reg.test/app-{}/web", policy * PATTERNS + number),
+        selects: |_| String::new(),
+    },
+    Shape {
+        what: "one image, labels",
+        pattern: |_, number| format!("reg.test/app-{number}/**"),
+        name: |_, number| format!("reg.test/app-{number}/web"),
+        selects: |policy| format!("  podLabels: {{tier: t-{policy}}}\n"),
     },
 ];
 
@@ -130,8 +141,9 @@ fn write(folder: &Path, policies: usize, shape: &Shape) {
         }
         let text = format!(
             "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: p{policy}}}\nspec:\n  \
-             images:\n{images}  \
-             require: {{digest: {{anyOf: [\"{DIGEST}\"]}}}}\n"
+             images:\n{images}{}  \
+             require: {{digest: {{anyOf: [\"{DIGEST}\"]}}}}\n",
+            (shape.selects)(policy)
         );
         fs::write(folder.join(format!("{policy:05}.yaml")), text).unwrap();
     }
@@ -140,17 +152,20 @@ fn write(folder: &Path, policies: usize, shape: &Shape) {
 /// Microseconds for one name, of names all over the set.
 fn matching(set: &PolicySet, policies: usize, shape: &Shape) -> f64 {
     // As many different names of a small set as of a large one.
-    let name = |n: usize| {
+    let asked = |n: usize| {
         let pattern = n * 7919 % (policies * PATTERNS);
-        (shape.name)(pattern / PATTERNS, pattern % PATTERNS)
+        let (policy, number) = (pattern / PATTERNS, pattern % PATTERNS);
+        let name = Reference::parse(&(shape.name)(policy, number)).unwrap();
+        let labels = Notes::all([("tier".to_owned(), format!("t-{policy}"))]);
+        let traits = Traits { labels, ..Traits::default() };
+        let pod = Pod { namespace: Some("default".to_owned()), traits, ..Pod::default() };
+        (Name::Known(name), pod)
     };
-    let names: Vec<Name> =
-        (0..NAMES).map(|n| Name::Known(Reference::parse(&name(n)).unwrap())).collect();
-    let pod = Pod { namespace: Some("default".to_owned()), ..Pod::default() };
+    let asked: Vec<(Name, Pod)> = (0..NAMES).map(asked).collect();
     let round = || {
         let began = Instant::now();
-        for name in &names {
-            assert_eq!(black_box(set.applicable(name, &pod)).len(), 1);
+        for (name, pod) in &asked {
+            assert_eq!(black_box(set.applicable(name, pod)).len(), 1);
         }
         began.elapsed().as_secs_f64() * 1e6 / NAMES as f64
     };

@@ -33,7 +33,11 @@ pub(crate) async fn measure(table: &mut Table) {
         call: Call::CreateContainer,
         image: id,
         user_specified: format!("{HOST}/prod/signed-v2:v1"),
-        pod: Pod { namespace: Some("prod".to_owned()), name: Some("web".to_owned()), uid: None },
+        pod: Pod {
+            namespace: Some("prod".to_owned()),
+            name: Some("web".to_owned()),
+            ..Pod::default()
+        },
         container: "app".to_owned(),
         deadline: clock().steady() + Duration::from_secs(600),
     };

@@ -5,6 +5,7 @@ pub(super) mod explain;
 mod github;
 pub(super) mod next_step;
 pub(super) mod observed;
+pub(super) mod pod;
 mod remark;
 mod sarif;
 pub(super) mod settings;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::images::since_1970;
 use super::{Runtime, RuntimeError, error};
-use crate::evidence::Pod;
+use crate::evidence::{Pod, Traits};
 use crate::image::Digest;
 use crate::proto::containerd::services::containers::v1 as api;
 
@@ -117,6 +117,7 @@ pub(super) fn read(container: api::Container) -> Result<Container, RuntimeError>
             namespace: annotation("io.kubernetes.cri.sandbox-namespace"),
             name: annotation("io.kubernetes.cri.sandbox-name"),
             uid: annotation("io.kubernetes.cri.sandbox-uid"),
+            traits: Traits::default(),
         },
         sandbox: annotation("io.kubernetes.cri.sandbox-id"),
         id: container.id,
@@ -275,8 +276,11 @@ mod tests {
             },
         });
         let container = stored(&spec, notes().to_string().as_bytes()).unwrap();
-        let pod =
-            Pod { namespace: Some("prod".to_owned()), name: Some("web".to_owned()), uid: None };
+        let pod = Pod {
+            namespace: Some("prod".to_owned()),
+            name: Some("web".to_owned()),
+            ..Pod::default()
+        };
         assert_eq!(
             (container.pod, container.sandbox.as_deref(), container.mounts.len()),
             (pod, Some("s"), 2)

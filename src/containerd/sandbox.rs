@@ -13,7 +13,8 @@ use serde::Deserialize;
 use super::{Container, Content, ProofError, Runtime, RuntimeError, config_file, error};
 use crate::aside;
 use crate::proto::cri::{
-    ImageSpec, PodSandboxStatusRequest, PullImageRequest, RemovePodSandboxRequest, StatusRequest,
+    ImageSpec, ListPodSandboxRequest, PodSandboxFilter, PodSandboxState, PodSandboxStateValue,
+    PodSandboxStatusRequest, PullImageRequest, RemovePodSandboxRequest, StatusRequest,
     StopPodSandboxRequest,
 };
 
@@ -21,6 +22,9 @@ use crate::proto::cri::{
 const STATUS: &str = "Status";
 /// The key of the configuration in its answer.
 const CONFIG: &str = "config";
+
+/// The label by which a kubelet marks a sandbox with its pod's uid.
+const POD_UID: &str = "io.kubernetes.pod.uid";
 
 /// The image that containerd takes where nothing names one, by its major and minor version: what
 /// `containerd config default` of that version prints. Versions that are not here must be told
@@ -46,6 +50,8 @@ pub struct ShownSandbox {
     pub id: String,
     /// The runtime handler that was asked for; empty for none.
     pub handler: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
 }
@@ -167,8 +173,33 @@ impl Runtime {
         Ok(shown.map(|shown| ShownSandbox {
             id: shown.id,
             handler: shown.runtime_handler,
+            labels: shown.labels,
             annotations: shown.annotations,
         }))
+    }
+
+    /// The sandboxes of the pod of this uid that are ready (CRI `ListPodSandbox`).
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the runtime did not answer.
+    pub async fn sandboxes_of(&self, uid: &str) -> Result<Vec<ShownSandbox>, RuntimeError> {
+        let ready = i32::from(PodSandboxState::SandboxReady);
+        let filter = PodSandboxFilter {
+            state: Some(PodSandboxStateValue { state: ready }),
+            label_selector: [(POD_UID.to_owned(), uid.to_owned())].into(),
+            ..PodSandboxFilter::default()
+        };
+        let mut client = self.cri();
+        let request = ListPodSandboxRequest { filter: Some(filter) };
+        let listing = client.list_pod_sandbox(self.plain(request));
+        let listed = self.call("ListPodSandbox", listing).await?.items;
+        let shown = listed.into_iter().map(|listed| ShownSandbox {
+            id: listed.id,
+            handler: listed.runtime_handler,
+            labels: listed.labels,
+            annotations: listed.annotations,
+        });
+        Ok(shown.collect())
     }
 
     /// Proves that a sandbox was made from this image, by a runtime and on a snapshotter that are

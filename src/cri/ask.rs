@@ -9,7 +9,7 @@ use std::time::Instant;
 
 pub use crate::audit::Call;
 use crate::containerd::CreatedWith;
-use crate::evidence::Pod;
+use crate::evidence::{ImageUse, Pod};
 use crate::image::{Digest, Reference, ReferenceError};
 use crate::registry::{Access, AuthConfig, Credentials, CredentialsError};
 
@@ -55,22 +55,43 @@ pub struct LocalImageRequest {
     pub deadline: Instant,
 }
 
+impl LocalImageRequest {
+    /// The same, for the pod as it is known by now; what the image is for stays.
+    #[must_use]
+    pub fn of_pod(mut self, known: &Pod) -> Self {
+        let image_use = self.pod.traits.image_use;
+        self.pod = known.clone();
+        self.pod.traits.image_use = image_use;
+        self
+    }
+}
+
 /// What CreateContainer asked of a container that is there: the id that was resolved, under the
 /// pod's own word for it, and the images of its volumes.
 #[must_use]
 pub fn asked_before(pod: &Pod, created: &CreatedWith, deadline: Instant) -> Vec<LocalImageRequest> {
-    let ask = |image: &str, user_specified: Option<&String>| LocalImageRequest {
+    let ask = |image_use, image: &str, user_specified: Option<&String>| LocalImageRequest {
         call: Call::StartContainer,
         image: image.to_owned(),
         user_specified: user_specified.cloned().unwrap_or_default(),
-        pod: pod.clone(),
+        pod: used_for(image_use, pod),
         container: created.name.clone(),
         deadline,
     };
-    let own = ask(created.id.as_str(), created.user_specified_image.as_ref());
+    let own = ask(ImageUse::Container, created.id.as_str(), created.user_specified_image.as_ref());
     let volumes = created.volumes.iter();
-    let volumes = volumes.map(|volume| ask(&volume.image, volume.user_specified_image.as_ref()));
+    let volumes = volumes.map(|volume| {
+        ask(ImageUse::ImageVolume, &volume.image, volume.user_specified_image.as_ref())
+    });
     std::iter::once(own).chain(volumes).collect()
+}
+
+/// The pod, as one that wants an image for this.
+#[must_use]
+pub fn used_for(image_use: ImageUse, pod: &Pod) -> Pod {
+    let mut pod = pod.clone();
+    pod.traits.image_use = Some(image_use);
+    pod
 }
 
 /// What a CRI image string is.

@@ -15,7 +15,7 @@ use crate::decision::question::Question;
 use crate::decision::timing::Timings;
 use crate::evidence::{EvidenceProvenance, Name, Origin, Subject};
 use crate::image::{Digest, Reference, Repository};
-use crate::policy::{Denial, PolicySet, Reason};
+use crate::policy::PolicySet;
 use crate::registry::Access;
 use crate::sources::Hint;
 
@@ -235,7 +235,8 @@ impl Gate {
                     timings.note_evidence(
                         declined.looked.map(|looked| looked.of_answer(answer.cached)),
                     );
-                    refusal = Some(Refusal::Denied(told_elsewhere(declined.denial, local, &name)));
+                    let denial = set.told_of(declined.denial, (&name, &ask.pod));
+                    refusal = Some(Refusal::Denied(denial));
                 }
             }
         }
@@ -347,7 +348,7 @@ impl Gate {
         };
         Question {
             subject,
-            namespace: ask.pod.namespace.clone(),
+            pod: set.seen_of(&ask.pod),
             set: Arc::clone(set),
             applicable,
             access: Access::default(),
@@ -364,18 +365,6 @@ impl Gate {
     ) -> Result<Content, Refusal> {
         let content = self.runtime.prove_content(target, id).await?;
         if content.is_checkpoint() { Err(Refusal::Checkpoint) } else { Ok(content) }
-    }
-}
-
-/// The denial of an image that no policy matches says which would in other namespaces. That is this
-/// pod's to know: the denial itself is remembered for every pod that no policy matches.
-fn told_elsewhere(denial: Arc<Denial>, local: &Local<'_>, name: &Name) -> Arc<Denial> {
-    if *denial.reason() != Reason::NoPolicy {
-        return denial;
-    }
-    match local.set.elsewhere(name, &local.ask.pod) {
-        Some(elsewhere) => Arc::new(denial.as_ref().clone().noting(&elsewhere.to_string())),
-        None => denial,
     }
 }
 

@@ -19,9 +19,9 @@ use crate::containerd::{Content, RuntimeError};
 use crate::decision::cache::CachedPermit;
 use crate::decision::question::Question;
 use crate::decision::timing::Timings;
-use crate::evidence::{EvidenceProvenance, Name, Origin, Subject};
+use crate::evidence::{EvidenceProvenance, Name, Origin, Pod, Subject};
 use crate::image::{ChooseError, Digest, Document, Reference};
-use crate::policy::PolicySet;
+use crate::policy::{Applicable, PolicySet};
 use crate::registry::{Access, Budget, Class, RegistryError, Session, Why};
 use crate::share::Crowded;
 use crate::sources::Hint;
@@ -144,6 +144,17 @@ enum Child {
     NotAsked,
 }
 
+impl Child {
+    /// The manifest, or why there is no single one.
+    fn chosen(self) -> (Option<Digest>, Option<ChooseError>) {
+        match self {
+            Self::Chosen(digest) => (Some(digest), None),
+            Self::NoneSingle(why) => (None, Some(why)),
+            Self::NotAsked => (None, None),
+        }
+    }
+}
+
 impl Gate {
     /// The server address that the secret of this pull must bear, where it bears none
     /// ([`crate::registry::Registry`] says why).
@@ -171,18 +182,12 @@ impl Gate {
         set: &Arc<PolicySet>,
         timings: &mut Timings,
     ) -> Result<PullPermit, DeniedPull> {
-        let set = Arc::clone(set);
         let reference = Reference::parse(&ask.image).map_err(Refusal::BadReference)?;
         canary::not_reserved(&reference)?;
         let name = Name::Known(reference.clone());
-        let applicable = set.applicable(&name, &ask.pod);
-        if let Some(denial) = set.struck_off_name(&name) {
-            return Err(Refusal::Denied(Arc::new(denial)).into());
-        }
-        if denies_unmatched(&set, &applicable, self.now()) {
-            let elsewhere = set.elsewhere(&name, &ask.pod);
-            return Err(Refusal::NoPolicy { image: reference.to_string(), elsewhere }.into());
-        }
+        let pod = self.pod_of_pull(set, &ask.pod).await;
+        let applicable = set.applicable(&name, &pod);
+        self.not_refused_unasked(set, (&name, &pod), &applicable)?;
         let access = ask
             .access(&reference)
             .map_err(|error| Refusal::Credentials { why: error.to_string() })?;
@@ -192,11 +197,7 @@ impl Gate {
             None => self.resolve(&reference, &access, ask.deadline, timings).await?,
         };
         timings.note_target(&resolved.target);
-        let (child, no_child) = match resolved.child {
-            Child::Chosen(digest) => (Some(digest), None),
-            Child::NoneSingle(why) => (None, Some(why)),
-            Child::NotAsked => (None, None),
-        };
+        let (child, no_child) = resolved.child.chosen();
         let denied = |refusal| DeniedPull {
             refusal,
             target: Some(PullTarget {
@@ -205,17 +206,24 @@ impl Gate {
                 began,
             }),
         };
-        let subject =
-            Subject { name, target: resolved.target.clone(), child, origin: Origin::Registry };
+        let (target, origin) = (resolved.target.clone(), Origin::Registry);
+        let subject = Subject { name: name.clone(), target, child, origin };
         let documents =
             resolved.bytes.map(|bytes| (subject.target.clone(), bytes)).into_iter().collect();
-        let (namespace, hint) = (ask.pod.namespace.clone(), resolved.hint);
-        let question = Question { subject, namespace, set, applicable, access, hint, documents };
+        let question = Question {
+            subject,
+            pod: set.seen_of(&pod),
+            set: Arc::clone(set),
+            applicable,
+            access,
+            hint: resolved.hint,
+            documents,
+        };
         let answer = timings.time("judge", self.decider.decide(question, ask.deadline)).await;
         let answer = answer.map_err(denied)?;
         let admission = answer.decision.map_err(|declined| {
             timings.note_evidence(declined.looked.map(|looked| looked.of_answer(answer.cached)));
-            let denial = declined.denial;
+            let denial = set.told_of(declined.denial, (&name, &pod));
             denied(match no_child {
                 Some(why) if !denial.is_struck_off() => Refusal::NoChild { why, denial },
                 Some(_) | None => Refusal::Denied(denial),
@@ -224,6 +232,24 @@ impl Gate {
         let digest = admission.permit().pinned().clone();
         let target = PullTarget { reference, digest, began };
         Ok(PullPermit { target, admission, cached: answer.cached })
+    }
+
+    /// Refuses what no registry needs to be asked about: a name that a deny list has, and one that
+    /// no document is about.
+    fn not_refused_unasked(
+        &self,
+        set: &PolicySet,
+        (name, pod): (&Name, &Pod),
+        applicable: &Applicable,
+    ) -> Result<(), Refusal> {
+        if let Some(denial) = set.struck_off_name(name) {
+            return Err(Refusal::Denied(Arc::new(denial)));
+        }
+        if denies_unmatched(set, applicable, self.now()) {
+            let elsewhere = set.elsewhere(name, pod);
+            return Err(Refusal::NoPolicy { image: name.to_string(), elsewhere });
+        }
+        Ok(())
     }
 
     /// A reference that has a digest means that one.

@@ -18,8 +18,8 @@ use crate::verify::{Budget, VerificationCache};
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
     pub(crate) subject: Subject,
-    /// The namespace of the pod that asks: documents go by no more of it.
-    pub(crate) namespace: Option<String>,
+    /// As much of the pod that asks as the documents of `set` go by, to judge it again under others.
+    pub(crate) pod: Pod,
     pub(crate) set: Arc<PolicySet>,
     pub(crate) applicable: Applicable,
     pub(crate) access: Access,
@@ -31,17 +31,12 @@ pub(crate) struct Question {
 
 impl Question {
     /// About what is on this node, to be answered without a registry: with nobody's credentials,
-    /// and no document at hand.
-    pub(crate) fn offline(
-        set: &Arc<PolicySet>,
-        subject: Subject,
-        namespace: Option<String>,
-    ) -> Self {
-        let pod = Pod { namespace, ..Pod::default() };
+    /// and no document at hand. What is not known of the pod is not, to every document.
+    pub(crate) fn offline(set: &Arc<PolicySet>, subject: Subject, pod: &Pod) -> Self {
         Self {
-            applicable: set.applicable(&subject.name, &pod),
+            applicable: set.applicable(&subject.name, pod),
             subject,
-            namespace: pod.namespace,
+            pod: set.seen_of(pod),
             set: Arc::clone(set),
             access: Access::default(),
             hint: Hint::AskBoth,
@@ -83,7 +78,7 @@ impl Question {
         KeptAbout { subject: &self.subject, documents: &self.documents }
     }
 
-    /// The documents that enforce and match such an image in some namespace.
+    /// The documents that enforce and match such an image for some pod.
     pub(crate) fn widest(&self) -> Applicable {
         self.set.applicable(&self.subject.name, &Pod::default())
     }
@@ -92,8 +87,8 @@ impl Question {
         self.set.plan(&self.applicable)
     }
 
-    /// Everything that any document that enforces could want of such an image, in whatever
-    /// namespace: so much is gathered where what is kept is to be replaced.
+    /// Everything that any document that enforces could want of such an image, for whatever
+    /// pod: so much is gathered where what is kept is to be replaced.
     pub(crate) fn wide_plan(&self) -> Plan {
         let (narrow, all) = (self.plan(), self.set.plan(&self.widest()));
         Plan {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::containerd::{ProofError, RuntimeError};
 use crate::image::{ChooseError, Digest, DocumentError, ReferenceError};
-use crate::policy::{self, Denial, OtherNamespaces, Reason};
+use crate::policy::{self, Denial, Elsewhere, Reason};
 use crate::registry::{Class, RegistryError};
 
 /// A decision against an image, and the only way to say no.
@@ -28,7 +28,7 @@ pub enum Refusal {
         /// The image as asked for.
         image: String,
         /// A policy that matches it in other namespaces.
-        elsewhere: Option<OtherNamespaces>,
+        elsewhere: Option<Elsewhere>,
     },
     /// The policy's judgement.
     Denied(Arc<Denial>),

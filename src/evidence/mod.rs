@@ -6,6 +6,7 @@
 //! never stand in for each other. Nothing here fetches or judges.
 
 mod provenance;
+mod traits;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::provenance::{EvidenceProvenance, EvidenceSource};
+pub use self::traits::{ImageUse, NOTE_VALUE_MAX, NoteValue, Notes, Traits};
 use crate::image::{Digest, Reference, Repository};
 pub use crate::verify::Format;
 use crate::verify::{Fault, Untrusted};
@@ -64,6 +66,8 @@ pub struct Pod {
     pub name: Option<String>,
     /// Its uid.
     pub uid: Option<String>,
+    /// What else documents go by.
+    pub traits: Traits,
 }
 
 /// A place where signatures on a digest may be.

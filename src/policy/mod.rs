@@ -13,7 +13,9 @@
 //! spec:
 //!   images: ["registry.example.com/prod/**"]      # repositories; ** crosses slashes, * does not; anchored
 //!   exclude: ["registry.example.com/prod/scratch/*"]
-//!   namespaces: ["prod-*"]                        # left out: every namespace
+//!   namespaces: ["prod-*"]                        # left out: every namespace; excludeNamespaces as well
+//!   podLabels: {tier: "prod-*"}                   # and podAnnotations, runtimeHandlers: what an author writes
+//!   kinds: [container, imageVolume]               # or sandbox; left out: every use of an image
 //!   action: enforce                               # or warn: admit, and say so
 //!   signatureRepository: sig.example.com/acme     # where signatures are, instead of in the image's own repository
 //!   refreshAfter: 24h                             # ask the registry again for older evidence, in the background
@@ -45,9 +47,9 @@
 //! * Unknown, misspelt and doubled fields, empty lists, patterns and counts that can never be met
 //!   are errors with file, line, column and field, and refuse the whole set (attack B4).
 //! * Every document that matches must be met; what none matches is [`Unmatched`]. Names are folded
-//!   before they are matched, and so are the patterns' hosts. A name or namespace that is not known
-//!   matches every enforcing document and no permissive one; permissive documents name literal
-//!   hosts (attack E8).
+//!   before they are matched, and so are the patterns' hosts. What is not known of an image or a pod
+//!   matches every enforcing document and no permissive one; permissive documents name the owners of
+//!   their hosts, and go by nothing that a pod's author writes (attack E8).
 //! * Regular expressions match the whole text (attack B5). An identity that strangers have as well
 //!   is an error unless it is spelled `insecure...` (attack B8). What is odd and no error is a
 //!   [`Note`].
@@ -104,7 +106,7 @@ pub use crate::policy::lint::located;
 pub use crate::policy::position::Position;
 pub use crate::policy::requirement::material::Material;
 pub use crate::policy::scope::image_scope::{ImageScope, ScopeFault};
-pub use crate::policy::set::applicable::{Applicable, OtherNamespaces};
+pub use crate::policy::set::applicable::{Applicable, Elsewhere, OtherNamespaces, OtherPods};
 pub use crate::policy::set::denials::DeniedBy;
 pub use crate::policy::set::exceptions::{ExceptionNotice, ExceptionUsed};
 pub use crate::policy::set::kinds::Plan;
@@ -117,6 +119,7 @@ pub use crate::policy::syntax::error::{
 };
 pub use crate::policy::syntax::foreign::Foreign;
 pub use crate::policy::syntax::regexp::RegExpFault;
+pub use crate::policy::syntax::selector_fault::SelectorFault;
 pub use crate::policy::syntax::suggest::nearest;
 pub use document::{Documents, DocumentsReader, FILE_MAX, NamedAt, ParsedFile, PolicyFile};
 pub use set::{Expiry, PolicySet, Unmatched, VerdictKey};

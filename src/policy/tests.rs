@@ -18,6 +18,7 @@ mod judging_times;
 mod matching;
 mod names;
 mod requirements;
+mod selecting;
 mod shipped;
 mod sifting;
 mod signature_sources;

@@ -59,6 +59,7 @@ mod keyless;
 mod kubelet;
 mod lying;
 mod making;
+mod matching;
 mod means;
 mod mirrored;
 mod moving;

@@ -8,9 +8,9 @@ use crate::stage::Outcome;
 use crate::{
     access, airgap, bypass, canary, cases, channel, client, crash, creating, damage, demo, deny,
     diffing, disk, doctor, drift, faults, floods, forms, freshness, hanging, herd, image_verifier,
-    keyless, lying, mirrored, moving, neighbours, nri, observe, offline, outage, power, pulling,
-    requests, rules, sandbox, secrets, service, starting, sweep, unit, upgrade, vanish, volumes,
-    words,
+    keyless, lying, matching, mirrored, moving, neighbours, nri, observe, offline, outage, power,
+    pulling, requests, rules, sandbox, secrets, service, starting, sweep, unit, upgrade, vanish,
+    volumes, words,
 };
 
 /// A scenario under way.
@@ -72,6 +72,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "unsigned",
         "an unsigned image is refused at pull, with what was looked for and where",
         pulling::unsigned
+    ),
+    scenario!(
+        "matching",
+        "pods with a label, a handler or an image volume meet another policy than those without",
+        matching::matching
     ),
     scenario!(
         "observe",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sealgate::cri::ask::PullRequest;
 use sealgate::cri::{MemoryOptions, Refusal, Timings};
 use sealgate::evidence::Pod;
-use sealgate::policy::Reason;
+use sealgate::policy::{Elsewhere, Reason};
 
 use crate::fixtures;
 use crate::registry::{Answer, Rule, Settings};
@@ -111,12 +111,13 @@ async fn what_only_other_namespaces_have_is_told() {
         let pod = Pod { namespace: Some(namespace.to_owned()), ..Pod::default() };
         let ask = PullRequest { pod, ..ask(&by_digest("signed-v2")) };
         let refusal = gate.admit_pull(&ask, &mut Timings::start(clock())).await.unwrap_err();
-        let Refusal::NoPolicy { elsewhere: Some(elsewhere), .. } = &refusal else {
+        let Refusal::NoPolicy { elsewhere: Some(Elsewhere::Namespaces(elsewhere)), .. } = &refusal
+        else {
             panic!("{refusal}")
         };
         assert_eq!(
-            (elsewhere.namespaces.as_str(), elsewhere.namespace.as_deref()),
-            ("prod", Some(namespace))
+            (elsewhere.namespaces.as_deref(), elsewhere.namespace.as_deref()),
+            (Some("prod"), Some(namespace))
         );
     }
     assert_eq!(rig.registry.requests().len(), 0);

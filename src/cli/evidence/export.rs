@@ -19,7 +19,7 @@ use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
 use crate::errno;
-use crate::evidence::{Name, Origin, Subject};
+use crate::evidence::{Name, Origin, Pod, Subject};
 use crate::evidence_store::layout::{self, Exported};
 use crate::evidence_store::{Entry, Store};
 use crate::image::{Digest, Reference};
@@ -197,10 +197,9 @@ fn case_of(
             child: child.cloned(),
             origin: Origin::Registry,
         };
-        let told = |child: Option<&Digest>| {
-            let namespace = options.namespace.as_deref();
-            judge.judge(&set, subject(child), namespace, &catalog).told()
-        };
+        let pod = Pod { namespace: options.namespace.clone(), ..Pod::default() };
+        let told =
+            |child: Option<&Digest>| judge.judge(&set, subject(child), &pod, &catalog).told();
         // Of the manifests under an index that one which is admitted, as in a decision.
         let children = catalog.children_of(&about.target);
         let admitted = children.iter().find(|child| told(Some(child)).0.is_admission());

@@ -19,7 +19,9 @@ use crate::decision::evidence_set::EvidenceSet;
 use crate::decision::freshness::{FreshnessTerms, Staleness};
 use crate::decision::offline::{OfflineVerdict, judge_offline};
 use crate::decision::question::Question;
-use crate::evidence::{Evidence, EvidenceSource, Name, Origin, Outcome, Place, Source, Subject};
+use crate::evidence::{
+    Evidence, EvidenceSource, Name, Origin, Outcome, Place, Pod, Source, Subject,
+};
 use crate::evidence_store::{Kept, Store};
 use crate::image::{Digest, Reference, Repository};
 use crate::policy::{Class, Freshness, Plan, PolicySet, Verdict, VerdictKey};
@@ -84,7 +86,7 @@ pub(in crate::cli) struct KeptImage {
 /// Judges images from what is kept.
 pub(in crate::cli) struct Judgement<'s> {
     set: Arc<PolicySet>,
-    namespace: Option<String>,
+    pod: Pod,
     judge: KeptJudge<'s>,
 }
 
@@ -192,13 +194,13 @@ impl<'s> KeptJudge<'s> {
         &self,
         set: &Arc<PolicySet>,
         subject: Subject,
-        namespace: Option<&str>,
+        pod: &Pod,
         catalog: &Catalog,
     ) -> JudgedSubject {
         let is_local = subject.origin == Origin::Local;
         let subject =
             Subject { origin: if is_local { Origin::Kept } else { subject.origin }, ..subject };
-        let question = Question::offline(set, subject, namespace.map(str::to_owned));
+        let question = Question::offline(set, subject, pod);
         let key = (question.key(), is_local);
         if let Some(judged) = self.judged.borrow().get(&key) {
             return judged.clone();
@@ -239,9 +241,9 @@ impl<'s> KeptJudge<'s> {
         &self,
         set: &Arc<PolicySet>,
         subject: Subject,
-        namespace: Option<&str>,
+        pod: &Pod,
     ) -> Verdict {
-        let question = Question::offline(set, subject, namespace.map(str::to_owned));
+        let question = Question::offline(set, subject, pod);
         OfflineVerdict::of_nothing(&question, self.now, &self.proofs).verdict
     }
 
@@ -324,7 +326,8 @@ impl<'s> Judgement<'s> {
         store: &'s Store,
         namespace: Option<String>,
     ) -> Self {
-        Self { set, namespace, judge: KeptJudge::new(settings, Some(store)) }
+        let pod = Pod { namespace, ..Pod::default() };
+        Self { set, pod, judge: KeptJudge::new(settings, Some(store)) }
     }
 
     /// Judges one image. Which of the manifests under an index this node would run is not looked
@@ -339,7 +342,7 @@ impl<'s> Judgement<'s> {
         for child in children {
             let (name, target) = (Name::Known(reference.clone()), image.target.clone());
             let subject = Subject { name, target, child: child.cloned(), origin: Origin::Kept };
-            let judged = self.judge.judge(&self.set, subject, self.namespace.as_deref(), catalog);
+            let judged = self.judge.judge(&self.set, subject, &self.pod, catalog);
             let JudgedSubject { verdict, age_seconds, too_old } = judged;
             let judged = Judged::new(image, &verdict, age_seconds, too_old);
             if judged.is_admitted() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::pod::PodOptions;
 use super::settings::{keys_hint, settings, with_keys_hint};
 use crate::cli::terminal::command_error::{CommandError, is_folder};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
@@ -23,10 +24,8 @@ pub(in crate::cli) struct Options {
     /// The image, as a pod would name it.
     #[arg(value_name = "IMAGE")]
     image: String,
-    /// The namespace of the pod; without it every policy that enforces and is limited to namespaces
-    /// counts.
-    #[arg(long, value_name = "NAMESPACE")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    pod: PodOptions,
     /// The folder of documents; the configured one when left out. With it no configuration is
     /// needed.
     #[arg(long, value_name = "FOLDER")]
@@ -56,6 +55,7 @@ pub(in crate::cli) fn run(options: &Options, config: &Path, screen: &mut Screen)
 fn explain(options: &Options, config: &Path, screen: &mut Screen) -> Result<Exit, CommandError> {
     let reference = Reference::parse(&options.image)
         .map_err(|error| CommandError::usage(format!("{}: {error}", options.image)))?;
+    let pod = options.pod.pod().map_err(CommandError::usage)?;
     let folders = options.policies.iter().chain(&options.keys);
     folders.into_iter().try_for_each(|folder| is_folder(folder))?;
     let (mut settings, _) = settings(config, options.policies.is_some())?;
@@ -67,14 +67,13 @@ fn explain(options: &Options, config: &Path, screen: &mut Screen) -> Result<Exit
     let loaded = loader::load_with_patterns(&settings.policy, &settings.trust, is_in_force);
     let (loaded, patterns) = loaded.map_err(|error| with_keys_hint(error, hint))?;
     let set = &loaded.policies;
-    let pod = Pod { namespace: options.namespace.clone(), ..Pod::default() };
     let now = now(&settings, is_in_force);
     let explanation = set.explain((&reference, &pod), &patterns, now);
     let message = message((&reference, &pod), set, &explanation);
     if screen.is_json() {
         screen.json(&Answer {
             image: reference.to_string(),
-            namespace: options.namespace.as_deref(),
+            namespace: pod.namespace.as_deref(),
             generation: set.generation(),
             message,
             explanation: &explanation,

@@ -88,7 +88,7 @@ impl<'i> Compared<'i> {
             change,
             image: &item.asked.image,
             digest: item.asked.digest.as_ref().map(Digest::as_str),
-            namespace: item.asked.namespace.as_deref(),
+            namespace: item.asked.pod.namespace.as_deref(),
             pods: &item.pods,
             more_pods: item.more_pods,
             decisions: item.decisions,

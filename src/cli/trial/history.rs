@@ -129,7 +129,7 @@ fn asked(record: &Record, (catalog, images): (&Catalog, &NodeImages)) -> TrialQu
     TrialQuestion {
         image: known.cloned().unwrap_or_else(|| "(no image named)".to_owned()),
         digest,
-        namespace: record.pod.namespace.clone(),
+        pod: Pod { namespace: record.pod.namespace.clone(), ..Pod::default() },
         names: names.iter().flatten().map(of_name).collect(),
         digests: Vec::new(),
         fault: names.err(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::audit::{Record, Timestamp, Verdict};
 use crate::cli::evidence::catalog::Catalog;
-use crate::evidence::{Name, Origin, Subject};
+use crate::evidence::{Name, Origin, Pod, Subject};
 use crate::image::Digest;
 
 /// Most images and namespaces that are told apart: ten times what a node decides in a month. What
@@ -27,8 +27,8 @@ pub(super) enum Prospect {
     Refused,
 }
 
-/// What makes two decisions one: the same image under the same names in the same namespace. No
-/// document looks at more of a pod. In the order of the digests, so that what is judged one after
+/// What makes two decisions one: the same image under the same names in the same namespace.
+/// What else documents go by of a pod is not on record, so that those that demand count. In the order of the digests, so that what is judged one after
 /// the other rests on the same evidence.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct ItemKey {
@@ -44,7 +44,8 @@ pub(super) struct TrialQuestion {
     pub(super) image: String,
     /// What was decided on; none where that is not known.
     pub(super) digest: Option<Digest>,
-    pub(super) namespace: Option<String>,
+    /// The pod, as far as it is known; of one on record that is its namespace.
+    pub(super) pod: Pod,
     /// For each name under which it must pass the subjects of which one must be admitted.
     pub(super) names: Vec<Vec<Subject>>,
     /// Digests of which a deny list must name none, beside those.
@@ -93,7 +94,7 @@ impl Items {
         let known = |subjects: &Vec<Subject>| subjects.first().map(|one| one.name.to_string());
         let mut names: Vec<String> = asked.names.iter().filter_map(known).collect();
         names.sort();
-        let (digest, namespace) = (asked.digest.clone(), asked.namespace.clone());
+        let (digest, namespace) = (asked.digest.clone(), asked.pod.namespace.clone());
         let key = ItemKey { digest, names, namespace };
         if self.items.len() >= ITEMS_MAX && !self.items.contains_key(&key) {
             return None;

@@ -141,7 +141,7 @@ fn asked(ask: &LocalImageRequest, subjects: Result<LocalSubjects, Refusal>) -> T
     TrialQuestion {
         image,
         digest: first.map(|subject| subject.target.clone()),
-        namespace: ask.pod.namespace.clone(),
+        pod: Pod { namespace: ask.pod.namespace.clone(), ..Pod::default() },
         names: subjects.names,
         digests: subjects.digests,
         fault,

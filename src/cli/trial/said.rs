@@ -9,7 +9,7 @@ use crate::audit::Verdict;
 use crate::cli::evidence::catalog::Catalog;
 use crate::cli::evidence::offline::{KeptJudge, TOO_OLD};
 use crate::cri::{self, Ending, Refusal};
-use crate::evidence::Subject;
+use crate::evidence::{Pod, Subject};
 use crate::policy::{self, Denial, Permit, PolicySet};
 
 /// A verdict with its reason.
@@ -54,7 +54,7 @@ impl<'t> Trial<'t> {
         }
         let (mut permits, mut worst) = (Vec::new(), None::<TrialVerdict>);
         for subjects in &asked.names {
-            match self.any(set, subjects, asked.namespace.as_deref()) {
+            match self.any(set, subjects, &asked.pod) {
                 Ok(permit) => permits.push(permit),
                 Err(said) if worst.as_ref().is_none_or(|w| w.prospect < said.prospect) => {
                     worst = Some(said);
@@ -70,11 +70,11 @@ impl<'t> Trial<'t> {
         &self,
         set: &Arc<PolicySet>,
         subjects: &[Subject],
-        namespace: Option<&str>,
+        pod: &Pod,
     ) -> Result<Permit, TrialVerdict> {
         let mut why = None::<TrialVerdict>;
         for subject in subjects {
-            match self.one(set, subject, namespace) {
+            match self.one(set, subject, pod) {
                 Ok(permit) => return Ok(permit),
                 Err(said) if why.as_ref().is_none_or(|why| said.prospect < why.prospect) => {
                     why = Some(said);
@@ -92,9 +92,9 @@ impl<'t> Trial<'t> {
         &self,
         set: &Arc<PolicySet>,
         subject: &Subject,
-        namespace: Option<&str>,
+        pod: &Pod,
     ) -> Result<Permit, TrialVerdict> {
-        let judged = self.judge.judge(set, subject.clone(), namespace, self.catalog);
+        let judged = self.judge.judge(set, subject.clone(), pod, self.catalog);
         match judged.verdict {
             policy::Verdict::Permit(_) if judged.too_old => {
                 let days = judged.age_seconds.unwrap_or_default() / 86_400;
@@ -103,7 +103,7 @@ impl<'t> Trial<'t> {
             }
             policy::Verdict::Permit(permit) => Ok(permit),
             policy::Verdict::Denial(denial) => {
-                let without = self.judge.judge_nothing(set, subject.clone(), namespace);
+                let without = self.judge.judge_nothing(set, subject.clone(), pod);
                 let is_certain = matches!(without, policy::Verdict::Denial(denial)
                     if denial.class() == policy::Class::Refused);
                 Err(TrialVerdict::denied(denial, is_certain))

@@ -150,7 +150,7 @@ fn judged(
     let asked = TrialQuestion {
         image: case.image.to_string(),
         digest: Some(case.digest.clone()),
-        namespace: case.namespace.clone(),
+        pod: case.pod.clone(),
         names: vec![vec![subject]],
         digests: Vec::new(),
         fault: None,

@@ -12,7 +12,7 @@ use super::message::{
 use super::taken_create::MadeAnswer;
 use super::{CallDeadline, Calls, profile};
 use crate::aside;
-use crate::cri::ask::{Call as Asking, LocalImageRequest};
+use crate::cri::ask::{Call as Asking, LocalImageRequest, used_for};
 use crate::cri::made::{Creation, Making};
 use crate::cri::pending_creates::Pending;
 use crate::cri::record::answer::RecordedAnswer;
@@ -20,6 +20,7 @@ use crate::cri::{
     AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, PolicyMark, ProvenUnder,
     Refusal, Refused, observe,
 };
+use crate::evidence::ImageUse;
 use crate::image::Digest;
 use crate::policy::PolicySet;
 use crate::proto::asked::CreateContainerRequest;
@@ -130,15 +131,15 @@ fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedCreate, Refusal>
     profile::of_container(message, &[CONFIG])?;
     let pod = pod(message, &SANDBOX)?;
     let container = text(message, &METADATA, 1)?.unwrap_or_default().to_owned();
-    let ask = |call, strings: ImageStrings| LocalImageRequest {
+    let ask = |(call, image_use), strings: ImageStrings| LocalImageRequest {
         call,
         image: strings.image,
         user_specified: strings.user_specified,
-        pod: pod.clone(),
+        pod: used_for(image_use, &pod),
         container: container.clone(),
         deadline: deadline.decide_by,
     };
-    let own = ask(Asking::CreateContainer, image_spec(message, &IMAGE)?);
+    let own = ask((Asking::CreateContainer, ImageUse::Container), image_spec(message, &IMAGE)?);
     let told = image_ref(message, &IMAGE)?;
     let own = ImageAsk { at: IMAGE.to_vec(), mount: None, ask: own, image_ref: told };
     let mut images = vec![own];
@@ -162,7 +163,7 @@ fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedCreate, Refusal>
         }
         let container_path = text(mount, &[], CONTAINER_PATH)?.unwrap_or_default().to_owned();
         let at = vec![CONFIG, FieldStep::nth(MOUNTS, nth), FieldStep::only(MOUNT_IMAGE)];
-        let ask = ask(Asking::ImageVolume, strings);
+        let ask = ask((Asking::ImageVolume, ImageUse::ImageVolume), strings);
         let image_ref = image_ref(mount, &[FieldStep::only(MOUNT_IMAGE)])?;
         images.push(ImageAsk { at, mount: Some((nth, container_path)), ask, image_ref });
     }
@@ -304,9 +305,14 @@ async fn decide_on_images(
     request: &ParsedCreate,
     decided: &mut DecidedImages,
 ) -> Result<(), Refused> {
+    let Some(first) = request.images.first() else { return Ok(()) };
+    // What the runtime made the sandbox with, and not what the request says of it.
+    let sandbox = Some(request.sandbox_id.as_str());
+    let known = calls.gate.pod_of_sandbox(policy, &first.ask.pod, sandbox).await;
     for image in &request.images {
-        let mut event = calls.recorder.local(&image.ask, policy);
-        let admitted = calls.gate.admit_local(&image.ask, policy, &mut event.timings).await;
+        let ask = image.ask.clone().of_pod(&known);
+        let mut event = calls.recorder.local(&ask, policy);
+        let admitted = calls.gate.admit_local(&ask, policy, &mut event.timings).await;
         let admitted = admitted.and_then(|permit| permit.must_be(image.image_ref.as_deref()));
         match admitted.map_err(|refusal| observe(policy, refusal)) {
             Ok(permit) => {

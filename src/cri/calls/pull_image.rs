@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::message::{
-    ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod, text, with_image,
+    ImageStrings, bad_request, decode, image_spec, must_equal, must_restore, pod_with_notes, text,
+    with_image,
 };
 use super::{CallDeadline, Calls, Stop, steering};
 use crate::aside;
@@ -66,7 +67,7 @@ fn read(message: &[u8], deadline: CallDeadline) -> Result<ParsedPull, Refusal> {
     let decoded: PullImageRequest = decode(message)?;
     let image = image_spec(message, &IMAGE)?;
     text(message, &AUTH, SERVER_ADDRESS)?;
-    let pod = pod(message, &SANDBOX)?;
+    let pod = pod_with_notes(message, &SANDBOX)?;
     let auth = decoded.auth.clone().map(registry_auth);
     let ask = PullRequest { image: image.image.clone(), pod, auth, deadline: deadline.decide_by };
     Ok(ParsedPull { decoded, image, ask })

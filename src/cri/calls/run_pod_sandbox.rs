@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::message::{decode, pod, text};
+use super::message::{decode, pod_with_notes, text};
 use super::{CallDeadline, Calls, profile, steering};
 use crate::aside;
 use crate::containerd::{RuntimeHandler, SandboxSetup};
@@ -99,7 +99,11 @@ fn read(message: &[u8]) -> Result<ParsedSandbox, Refusal> {
     let decoded: RunPodSandboxRequest = decode(message)?;
     profile::of_sandbox(message, &CONFIG)?;
     let handler = text(message, &[], HANDLER)?.unwrap_or_default().to_owned();
-    Ok(ParsedSandbox { decoded, handler, pod: pod(message, &CONFIG)? })
+    let mut pod = pod_with_notes(message, &CONFIG)?;
+    // What the runtime makes it with, since the request goes out as it came.
+    let annotations = decoded.config.iter().flat_map(|config| &config.annotations);
+    pod.traits.handler = Some(steering::chosen_handler(&handler, annotations).to_owned());
+    Ok(ParsedSandbox { decoded, handler, pod })
 }
 
 /// Decides, and puts the admission on record; the time that is left to forward the call.

@@ -13,6 +13,7 @@ use crate::cri::{
     AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, PolicyMark, ProvenUnder,
     Refusal, Refused, observe,
 };
+use crate::evidence::Pod;
 use crate::policy::PolicySet;
 use crate::proto::cri::StartContainerRequest;
 use crate::proxy::{Call, OwnedMethod};
@@ -83,7 +84,10 @@ async fn prove_again(
         Err(refusal) => return refuse_or_observe((calls, policy), id, refusal).await,
     };
     let mut permits = Vec::new();
-    for ask in asks(&container, deadline) {
+    let noted = &container.container;
+    let sandbox = noted.sandbox.as_deref();
+    let known = calls.gate.pod_of_sandbox(policy, &noted.pod, sandbox).await;
+    for ask in asks((&container, &known), deadline) {
         let mut event = calls.recorder.local(&ask, policy);
         event.container_id(id);
         let admitted = Box::pin(calls.gate.admit_local(&ask, policy, &mut event.timings)).await;
@@ -164,6 +168,6 @@ async fn fetch(calls: &Calls, id: &str) -> Result<NotedContainer, Refusal> {
     Ok(NotedContainer { container, created })
 }
 
-fn asks(noted: &NotedContainer, deadline: CallDeadline) -> Vec<LocalImageRequest> {
-    asked_before(&noted.container.pod, &noted.created, deadline.decide_by)
+fn asks((noted, pod): (&NotedContainer, &Pod), deadline: CallDeadline) -> Vec<LocalImageRequest> {
+    asked_before(pod, &noted.created, deadline.decide_by)
 }

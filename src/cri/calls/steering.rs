@@ -5,16 +5,12 @@ use std::collections::BTreeMap;
 
 use crate::containerd::{Options, RuntimeHandler};
 use crate::cri::Refusal;
+use crate::cri::sandbox::{UNTRUSTED, UNTRUSTED_ANNOTATION};
 use crate::proto::asked::Note;
 
 /// The annotation with which a pod chooses a runtime handler's snapshotter for its pulls (fact
 /// P16).
 const HANDLER_ANNOTATION: &[u8] = b"io.containerd.cri.runtime-handler";
-/// The annotation that has containerd take the handler `untrusted` where the request names none
-/// (containerd, `getSandboxRuntime`).
-const UNTRUSTED_ANNOTATION: &[u8] = b"io.kubernetes.cri.untrusted-workload";
-/// That handler.
-const UNTRUSTED: &str = "untrusted";
 /// Annotations that feed a snapshotter (fact P16).
 const SNAPSHOT_ANNOTATIONS: &[u8] = b"containerd.io/snapshot";
 
@@ -60,7 +56,8 @@ pub(super) fn chosen_handler<'a>(
     asked: &'a str,
     mut annotations: impl Iterator<Item = &'a Note>,
 ) -> &'a str {
-    let is_untrusted = |note: &Note| note.key == UNTRUSTED_ANNOTATION && note.value == b"true";
+    let is_untrusted =
+        |note: &Note| note.key == UNTRUSTED_ANNOTATION.as_bytes() && note.value == b"true";
     if asked.is_empty() && annotations.any(is_untrusted) { UNTRUSTED } else { asked }
 }
 
@@ -142,7 +139,7 @@ mod tests {
     #[test]
     fn attack_a11_an_annotation_chooses_no_handler_unseen() {
         let note = |value: &str| Note {
-            key: UNTRUSTED_ANNOTATION.to_vec(),
+            key: UNTRUSTED_ANNOTATION.as_bytes().to_vec(),
             value: value.as_bytes().to_vec(),
         };
         assert_eq!(chosen_handler("", [note("true")].iter()), "untrusted");

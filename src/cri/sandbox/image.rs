@@ -12,11 +12,11 @@ use lru::LruCache;
 
 use crate::cache::lock_or_empty;
 use crate::containerd::{Image, RuntimeError};
-use crate::cri::ask::{Call, ImageString, LocalImageRequest, PullRequest};
+use crate::cri::ask::{Call, ImageString, LocalImageRequest, PullRequest, used_for};
 use crate::cri::tag_naming::SandboxTurn;
 use crate::cri::{Gate, LocalPermit, Refusal};
 use crate::decision::timing::Timings;
-use crate::evidence::Pod;
+use crate::evidence::{ImageUse, Pod};
 use crate::image::{Digest, Reference};
 use crate::policy::PolicySet;
 
@@ -53,7 +53,7 @@ impl SandboxRequest {
             call: Call::RunPodSandbox,
             image: image.to_owned(),
             user_specified: self.image.clone(),
-            pod: self.pod.clone(),
+            pod: used_for(ImageUse::Sandbox, &self.pod),
             container: String::new(),
             deadline: self.deadline,
         }
@@ -126,7 +126,8 @@ impl Gate {
     /// all pods of a node that starts wait for the same, each no longer than its own deadline, so
     /// that as many wait as there are calls. Whoever stops waiting stops no pull that has begun.
     async fn bring_sandbox_image(self: &Arc<Self>, ask: &SandboxRequest) -> Result<(), Refusal> {
-        let (image, pod, deadline) = (ask.image.clone(), ask.pod.clone(), ask.deadline);
+        let (image, deadline) = (ask.image.clone(), ask.deadline);
+        let pod = used_for(ImageUse::Sandbox, &ask.pod);
         let gate = Arc::clone(self);
         let until = tokio::time::Instant::from_std(deadline);
         let bringing = tokio::spawn(async move {

@@ -3,7 +3,9 @@
 
 mod image;
 mod proof;
+mod traits;
 
 pub use image::SandboxRequest;
 pub use proof::SandboxProof;
 pub(in crate::cri) use proof::{Judging, missing};
+pub(in crate::cri) use traits::{UNTRUSTED, UNTRUSTED_ANNOTATION};

@@ -138,7 +138,8 @@ impl Gate {
         timings: &mut Timings,
     ) -> Result<SandboxProof, Refusal> {
         let Judging { set, deadline } = judging;
-        let ask = SandboxRequest { image: image.to_owned(), pod: sandbox.pod.clone(), deadline };
+        let pod = self.pod_of_sandbox(set, &sandbox.pod, Some(&sandbox.id)).await;
+        let ask = SandboxRequest { image: image.to_owned(), pod, deadline };
         let permit = Box::pin(self.admit_sandbox(&ask, set, timings)).await?;
         let proving = Box::pin(self.runtime.prove_sandbox(sandbox, permit.content()));
         let proven = timings.time("prove", proving).await;

@@ -13,6 +13,7 @@ use crate::cri::ask::{Call, LocalImageRequest, asked_before};
 use crate::cri::made::ContainerOrigin;
 use crate::cri::{CreatedVolume, Gate};
 use crate::evidence::Pod;
+use crate::policy::PolicySet;
 
 /// Longest text of a row that others wrote, bytes: the longest legal reference is below 600.
 const TEXT_MAX: usize = 600;
@@ -26,6 +27,8 @@ pub(super) struct SweepSubject {
     pub(super) origin: SweepVerdict,
     /// What must be admitted for it; empty where nothing is known to judge.
     pub(super) asks: Vec<LocalImageRequest>,
+    /// The sandbox of a container of which the runtime was not asked yet.
+    pub(super) sandbox: Option<String>,
     /// Where each of its image volumes goes.
     pub(super) volumes: Vec<String>,
     /// Why it cannot be judged.
@@ -64,6 +67,15 @@ impl Gate {
             Err(error) => faults.push(format!("images: {error}")),
         }
         (subjects, faults)
+    }
+
+    /// Has the asks of a container be of its pod as the runtime keeps the sandbox.
+    pub(super) async fn look_up_pod(&self, subject: &mut SweepSubject, set: &PolicySet) {
+        let (Some(id), Some(first)) = (subject.sandbox.take(), subject.asks.first()) else {
+            return;
+        };
+        let known = self.pod_of_sandbox(set, &first.pod, Some(&id)).await;
+        subject.asks = subject.asks.drain(..).map(|ask| ask.of_pod(&known)).collect();
     }
 
     async fn containers(
@@ -164,10 +176,12 @@ fn container_subject(listed: Listed, standing: SweepVerdict, deadline: Instant) 
         signers: Vec::new(),
     };
     let (mut asks, mut volumes, mut fault) = (Vec::new(), Vec::new(), None);
+    let mut sandbox = None;
     match &listed.container {
         Ok(container) => {
             if let Some(created) = &container.created_with {
                 asks = asked_before(&container.pod, created, deadline);
+                sandbox.clone_from(&container.sandbox);
                 volumes = created.volumes.iter().map(|v| v.container_path.clone()).collect();
                 row.image = created.user_specified_image.as_deref().map(cut).or(row.image);
             }
@@ -183,7 +197,7 @@ fn container_subject(listed: Listed, standing: SweepVerdict, deadline: Instant) 
             }
         });
     }
-    SweepSubject { row, origin: standing, asks, volumes, fault, is_open: false }
+    SweepSubject { row, origin: standing, asks, sandbox, volumes, fault, is_open: false }
 }
 
 fn image_subject(id: &str, image: Option<String>, deadline: Instant) -> SweepSubject {
@@ -213,6 +227,7 @@ fn image_subject(id: &str, image: Option<String>, deadline: Instant) -> SweepSub
         row,
         origin: SweepVerdict::Admitted,
         asks: vec![ask],
+        sandbox: None,
         volumes: Vec::new(),
         fault: None,
         is_open: false,

@@ -14,9 +14,10 @@ use futures_util::future::join_all;
 use super::options::{OnFailedSweep, SweepOptions};
 use super::subjects::{SweepSubject, cut, volumes, with_own};
 use super::swept::{SweepReport, SweepVerdict, Swept, SweptKey, SweptKind, key};
-use crate::audit::{Finding, FindingKind, Pod, Reason};
+use crate::audit::{self, Finding, FindingKind, Reason};
 use crate::cri::{CreatedContainer, Ending, Gate, LocalPermit, Recorder, Refusal, Timings};
 use crate::decision::decide::Reach;
+use crate::evidence::Pod;
 use crate::policy::PolicySet;
 
 /// Pause between two images that registries are asked about: a sweep of a full node takes some
@@ -31,7 +32,7 @@ const JUDGE_MAX: Duration = Duration::from_secs(3600);
 const SIGNERS_MAX: usize = 4;
 
 /// What one image came to; many containers are of the same.
-type Judgements = HashMap<(String, String, Option<String>), Result<LocalPermit, Refusal>>;
+type Judgements = HashMap<(String, String, Pod), Result<LocalPermit, Refusal>>;
 
 /// Sweeps over the node.
 #[derive(Debug)]
@@ -250,8 +251,10 @@ impl Sweeper {
     ) -> bool {
         let origin = subject.origin;
         let (mut permits, mut refusal, mut is_new) = (Vec::new(), None, false);
+        self.gate.look_up_pod(subject, set).await;
         for ask in &subject.asks {
-            let key = (ask.image.clone(), ask.user_specified.clone(), ask.pod.namespace.clone());
+            // As much of the pod as the documents go by: a judgement is no other pod's.
+            let key = (ask.image.clone(), ask.user_specified.clone(), set.seen_of(&ask.pod));
             let known = judged.get(&key).cloned();
             let known = known.filter(|known| reach == Reach::Node || !is_open(known));
             let outcome = if let Some(known) = known {
@@ -358,7 +361,7 @@ impl Sweeper {
         finding.digest.clone_from(&row.digest);
         finding.container.clone_from(&row.container);
         finding.pod =
-            Pod { namespace: row.pod_namespace.clone(), name: row.pod.clone(), uid: None };
+            audit::Pod { namespace: row.pod_namespace.clone(), name: row.pod.clone(), uid: None };
         finding.detail.insert("namespace".into(), row.namespace.clone());
         if row.kind == SweptKind::Image {
             finding.detail.insert("image_id".into(), row.id.clone());

@@ -25,8 +25,9 @@ const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct CachedPermit {
     permit: Permit,
-    /// The namespace it was asked for, so that it can be judged again under other documents.
-    namespace: Option<String>,
+    /// The pod that it was asked for, as far as documents went by it, so that it can be judged again
+    /// under others.
+    pod: Pod,
     /// The oldest of the evidence that it rests on; none where none was needed.
     provenance: Option<EvidenceProvenance>,
     /// It rests on evidence that the registry was to confirm and could not.
@@ -89,7 +90,7 @@ impl CachedPermit {
         let refresh_at = due.map_or(NEVER, |due| millis(steady.saturating_add(due)));
         Self {
             permit,
-            namespace: question.namespace.clone(),
+            pod: question.pod.clone(),
             provenance,
             is_doubtful: false,
             end,
@@ -108,7 +109,7 @@ impl CachedPermit {
         let end = permit.valid_until();
         Self {
             permit,
-            namespace: question.namespace.clone(),
+            pod: question.pod.clone(),
             provenance,
             is_doubtful: true,
             end,
@@ -149,9 +150,10 @@ impl CachedPermit {
                 .is_ok()
     }
 
-    /// The pod that it was asked for, as far as documents go by it.
-    pub(crate) fn pod(&self) -> Pod {
-        Pod { namespace: self.namespace.clone(), ..Pod::default() }
+    /// The pod that it was asked for, as far as the documents went by it that it was judged under.
+    /// What others go by besides is not known of it.
+    pub(crate) fn pod(&self) -> &Pod {
+        &self.pod
     }
 }
 

@@ -193,8 +193,8 @@ mod tests {
         let access = user.map_or_else(Access::default, |user| {
             Access::new(Credentials::from_auth_config(&auth(user), "reg.invalid").unwrap())
         });
-        let (namespace, documents) = (None, BTreeMap::new());
-        Question { subject, namespace, set, applicable, access, hint: Hint::AskBoth, documents }
+        let (pod, documents) = (Pod::default(), BTreeMap::new());
+        Question { subject, pod, set, applicable, access, hint: Hint::AskBoth, documents }
     }
 
     /// Attack C4: what had ended stays ended, although the clock is set back.

@@ -89,7 +89,7 @@ impl Decider {
 
     fn reevaluate(&self, set: &Arc<PolicySet>, admission: &CachedPermit, moment: Moment) -> Again {
         let subject = admission.permit().subject().clone();
-        let question = Question::offline(set, subject, admission.pod().namespace);
+        let question = Question::offline(set, subject, admission.pod());
         let key = question.key();
         if self.verdicts.permits().contains(&key) {
             return Again::Known;

@@ -10,13 +10,27 @@ use jiff::Timestamp;
 use super::deny_list::line;
 use super::head::Head;
 use super::patterns::{namespaces, patterns};
+use super::selectors::{self, selectors};
 use crate::policy::scope::pattern::PatternList;
-use crate::policy::syntax::error::PolicyFault;
+use crate::policy::scope::regional::HostScope;
+use crate::policy::scope::selectors::Selectors;
 use crate::policy::syntax::fields::{At, Reader};
 use crate::policy::syntax::times;
 
 /// The fields of `spec`.
-const SPEC: &[&str] = &["images", "exclude", "namespaces", "expires", "owner", "reason"];
+const SPEC: &[&str] = &[
+    "images",
+    "exclude",
+    "namespaces",
+    "excludeNamespaces",
+    "podLabels",
+    "podAnnotations",
+    "runtimeHandlers",
+    "kinds",
+    "expires",
+    "owner",
+    "reason",
+];
 
 /// One `Exception`.
 #[derive(Debug)]
@@ -27,6 +41,10 @@ pub(in crate::policy) struct Exception {
     pub(in crate::policy) exclude: PatternList,
     /// Empty: every namespace.
     pub(in crate::policy) namespaces: PatternList,
+    /// What its images leave open of their hosts.
+    pub(in crate::policy) hosts: HostScope,
+    /// None once the set has its index.
+    pub(in crate::policy) selectors: Selectors,
     pub(in crate::policy) expires: Timestamp,
     pub(in crate::policy) owner: String,
     pub(in crate::policy) reason: String,
@@ -37,7 +55,7 @@ impl Exception {
     pub(super) fn read(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Self> {
         let spec = reader.fields(spec, SPEC)?;
         let images = reader.required(&spec, "images").cloned();
-        let images = images.map(|at| (patterns(&at, reader), at));
+        let images = images.map(|at| patterns(&at, reader));
         let (exclude, _) = spec.get("exclude").map(|at| patterns(at, reader)).unwrap_or_default();
         let namespaces =
             spec.get("namespaces").map(|at| namespaces(at, reader)).unwrap_or_default();
@@ -45,16 +63,16 @@ impl Exception {
             reader.required(&spec, "expires").cloned().and_then(|at| times::moment(&at, reader));
         let owner = reader.required(&spec, "owner").cloned().and_then(|at| line(&at, reader));
         let reason = reader.required(&spec, "reason").cloned().and_then(|at| line(&at, reader));
-        let ((images, has_hosts), at) = images?;
-        // Attack E8: what lets through without proof says where, to the letter.
-        if !has_hosts {
-            reader.fault(&at, PolicyFault::PermissiveHost);
-        }
+        let selectors = selectors(&spec, reader);
+        let (images, hosts) = images?;
+        selectors::check_permissive((&selectors, hosts), &spec, reader);
         Some(Self {
             head,
             images,
             exclude,
             namespaces,
+            hosts,
+            selectors,
             expires: expires?,
             owner: owner?,
             reason: reason?,

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use crate::policy::scope::pattern::{Hosts, NamespacePattern, PatternList, RepositoryPattern};
+use crate::policy::scope::regional::HostScope;
 use crate::policy::syntax::error::PolicyFault;
 use crate::policy::syntax::fields::{At, Reader};
 
@@ -30,11 +31,11 @@ pub(super) fn metadata<'n>(at: &At<'n>, reader: &mut Reader) -> Option<&'n str> 
     None
 }
 
-/// The patterns, and whether the host of each is literal.
-pub(super) fn patterns(at: &At<'_>, reader: &mut Reader) -> (PatternList, bool) {
+/// The patterns, and what they leave open of their hosts.
+pub(super) fn patterns(at: &At<'_>, reader: &mut Reader) -> (PatternList, HostScope) {
     let (mut list, mut known, mut hosts) =
         (PatternList::default(), HashSet::new(), Hosts::default());
-    let mut has_hosts = true;
+    let mut scope = HostScope::Literal;
     for (at, text) in reader.texts(at, "patterns in one list", PATTERNS_MAX) {
         match RepositoryPattern::parse(text, &mut hosts) {
             Ok(pattern) if known.contains(&pattern) => {
@@ -42,13 +43,13 @@ pub(super) fn patterns(at: &At<'_>, reader: &mut Reader) -> (PatternList, bool) 
             }
             Ok(pattern) => {
                 list.push(pattern.as_str());
-                has_hosts &= pattern.has_host();
+                scope = scope.max(pattern.hosts());
                 known.insert(pattern);
             }
             Err(fault) => reader.fault(&at, PolicyFault::Pattern(fault)),
         }
     }
-    (list.shrunk(), has_hosts)
+    (list.shrunk(), scope)
 }
 
 /// The patterns of namespaces.

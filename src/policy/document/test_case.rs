@@ -9,12 +9,13 @@ use jiff::Timestamp;
 
 use super::patterns::metadata;
 use super::{FILE_MAX, PolicyFile};
+use crate::evidence::{ImageUse, Notes, Pod, Traits};
 use crate::image::{Digest, Reference};
 use crate::policy::position::Position;
 use crate::policy::syntax::error::{IdentityFault, PolicyError, PolicyFault};
 use crate::policy::syntax::fields::{At, Fields, Reader};
 use crate::policy::syntax::times;
-use crate::policy::syntax::yaml;
+use crate::policy::syntax::yaml::{self, Value};
 
 /// Most cases of one document.
 const CASES_MAX: usize = 1000;
@@ -25,12 +26,18 @@ const CASE: &[&str] = &[
     "digest",
     "platformManifest",
     "namespace",
+    "podLabels",
+    "podAnnotations",
+    "runtimeHandler",
+    "kind",
     "at",
     "evidence",
     "unsigned",
     "verdict",
     "code",
 ];
+/// What an image is for ([`ImageUse::word`]).
+const KINDS: &[&str] = &["container", "imageVolume", "sandbox"];
 /// The verdicts, as the audit log has them.
 const VERDICTS: &[&str] = &[
     "admitted",
@@ -58,8 +65,8 @@ pub struct TestCase {
     pub digest: Digest,
     /// The manifest under an index that the node would run.
     pub platform_manifest: Option<Digest>,
-    /// The pod's namespace; not known when left out.
-    pub namespace: Option<String>,
+    /// The pod, and what it wants the image for; what is left out is not known.
+    pub pod: Pod,
     /// When it is judged.
     pub at: Timestamp,
     /// What is known of its signatures.
@@ -159,7 +166,7 @@ fn case(document: &str, at: &At<'_>, reader: &mut Reader) -> Option<TestCase> {
         (None, Some(named)) => Some(named),
         (None, None) => reader.required(&fields, "digest").and(None),
     };
-    let namespace = fields.get("namespace").cloned().map(|at| reader.text(&at).map(str::to_owned));
+    let pod = pod(&fields, reader);
     let moment = reader.required(&fields, "at").cloned().and_then(|at| times::moment(&at, reader));
     let evidence = evidence(&fields, reader);
     let verdict = reader.required(&fields, "verdict").and_then(|at| reader.word(at, VERDICTS));
@@ -171,12 +178,55 @@ fn case(document: &str, at: &At<'_>, reader: &mut Reader) -> Option<TestCase> {
         image: image?,
         digest: digest?,
         platform_manifest: platform.map_or(Some(None), |digest| digest.map(Some))?,
-        namespace: namespace.map_or(Some(None), |text| text.map(Some))?,
+        pod: pod?,
         at: moment?,
         evidence: evidence?,
         verdict: verdict?,
         code: code.map_or(Some(None), |text| text.map(Some))?,
     })
+}
+
+/// What the fields say of the pod.
+fn pod(fields: &Fields<'_>, reader: &mut Reader) -> Option<Pod> {
+    let text = |name, reader: &mut Reader| {
+        let text = fields.get(name).map(|at| reader.text(at).map(str::to_owned));
+        text.map_or(Some(None), |text| text.map(Some))
+    };
+    let notes = |name, reader: &mut Reader| {
+        fields.get(name).map_or(Some(Notes::default()), |at| notes(at, reader))
+    };
+    let namespace = text("namespace", reader);
+    let (labels, annotations) = (notes("podLabels", reader), notes("podAnnotations", reader));
+    let handler = text("runtimeHandler", reader);
+    let kind = fields.get("kind").map(|at| reader.word(at, KINDS).and_then(ImageUse::of_word));
+    let traits = Traits {
+        labels: labels?,
+        annotations: annotations?,
+        handler: handler?,
+        image_use: kind.map_or(Some(None), |kind| kind.map(Some))?,
+    };
+    Some(Pod { namespace: namespace?, traits, ..Pod::default() })
+}
+
+/// All labels or annotations of a pod; `{}` for none.
+fn notes(at: &At<'_>, reader: &mut Reader) -> Option<Notes> {
+    let Value::Map(entries) = &at.node.value else {
+        reader.wrong(at, "a map");
+        return None;
+    };
+    let (mut found, mut is_whole) = (BTreeMap::new(), true);
+    for (key, node) in entries {
+        let value = At { node, field: format!("{}.{}", at.field, key.name) };
+        let Some(text) = reader.text(&value) else {
+            is_whole = false;
+            continue;
+        };
+        if found.insert(key.name.clone(), text.to_owned()).is_some() {
+            let fault = PolicyFault::DuplicateField { name: key.name.clone() };
+            reader.note(Some(key.position), value.field, fault);
+        }
+    }
+    is_whole.then(|| Notes::all(found))
 }
 
 fn digest_of(at: &At<'_>, reader: &mut Reader) -> Option<Digest> {
@@ -218,6 +268,7 @@ fn evidence(fields: &Fields<'_>, reader: &mut Reader) -> Option<CaseEvidence> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::NoteValue;
 
     const GOOD: &str = r#"apiVersion: sealgate/v1
 kind: PolicyTest
@@ -228,6 +279,9 @@ spec:
       image: registry.example.com/prod/app:1.2
       digest: "sha256:1111111111111111111111111111111111111111111111111111111111111111"
       namespace: prod-eu
+      podLabels: {tier: prod}
+      runtimeHandler: kata
+      kind: container
       at: 2026-01-31T12:00:00Z
       evidence: app.tar
       verdict: admitted
@@ -235,6 +289,7 @@ spec:
     - name: unsigned
       image: registry.example.com/prod/app@sha256:2222222222222222222222222222222222222222222222222222222222222222
       at: 2026-01-31T12:00:00Z
+      podLabels: {}
       unsigned: true
       verdict: refused
 "#;
@@ -256,7 +311,20 @@ spec:
         assert_eq!(signed.name, "production/signed");
         assert_eq!(signed.evidence, CaseEvidence::Recorded("app.tar".to_owned()));
         assert_eq!((signed.verdict, signed.code.as_deref()), ("admitted", Some("satisfied")));
-        assert_eq!(signed.namespace.as_deref(), Some("prod-eu"));
+        assert_eq!(signed.pod.namespace.as_deref(), Some("prod-eu"));
+        let traits = &signed.pod.traits;
+        assert_eq!(traits.labels.get("tier"), NoteValue::Is("prod"));
+        assert_eq!(traits.labels.get("app"), NoteValue::Absent);
+        assert_eq!(traits.annotations.get("app"), NoteValue::Unknown, "they are not given");
+        assert_eq!(traits.handler.as_deref(), Some("kata"));
+        assert_eq!(traits.image_use, Some(ImageUse::Container));
+        assert_eq!(
+            unsigned.pod,
+            Pod {
+                traits: Traits { labels: Notes::all([]), ..Traits::default() },
+                ..Pod::default()
+            }
+        );
         assert_eq!(unsigned.evidence, CaseEvidence::Unsigned);
         assert_eq!((unsigned.verdict, &unsigned.code), ("refused", &None));
         assert_eq!(Some(&unsigned.digest), unsigned.image.digest());
@@ -271,7 +339,7 @@ spec:
         let (line, unknown) = with("namespace:", "namepsace:");
         assert!(matches!(unknown, PolicyFault::UnknownField { .. }) && line == Some(9), "{line:?}");
         let (line, word) = with("verdict: admitted", "verdict: allowed");
-        assert!(matches!(word, PolicyFault::UnknownWord { .. }) && line == Some(12), "{line:?}");
+        assert!(matches!(word, PolicyFault::UnknownWord { .. }) && line == Some(15), "{line:?}");
         let (line, kind) = with("PolicyTest", "PolicyTests");
         assert!(matches!(kind, PolicyFault::UnknownWord { .. }) && line == Some(2), "{line:?}");
         let (_, missing) = with("      at: 2026-01-31T12:00:00Z\n", "");

@@ -3,20 +3,21 @@
 //! others out (attack E3).
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use crate::evidence::{Name, Outcome, Place, Source, Subject};
+use crate::evidence::{Name, Outcome, Place, Pod, Source, Subject};
 use crate::image::Digest;
 
 use super::context::EvaluationContext;
 use super::finding::Finding;
-use super::permit::Reason;
+use super::permit::{Denial, Reason};
 use super::policy_result::Failure;
 use crate::policy::requirement::attestor::Attestor;
 use crate::policy::requirement::certificate_identity::CertificateIdentity;
 use crate::policy::requirement::trust::{LeafTrust, RuleKey};
 use crate::policy::requirement::{Demand, Leaf};
 use crate::policy::sanitize::{LINE_MAX, VALUE_MAX, bounded, escaped};
-use crate::policy::set::Rule;
+use crate::policy::set::{PolicySet, Rule};
 use crate::verify::Fault;
 
 /// Most keys or identities that the line names.
@@ -36,6 +37,27 @@ const BY_DIGEST: &str = " (where the digest is an index's, attestations on the m
     do not count: attest the index, or ask by tag)";
 /// Hexadecimal digits of a digest where its beginning suffices: what git and docker show.
 const SHORT: usize = 12;
+
+impl PolicySet {
+    /// The same denial, with what there is to say of this pod: by which of its fields the policy that
+    /// refuses is about it, or which policy would be about another pod where none matches. That is
+    /// this pod's to know: the denial itself is remembered for every pod that the same documents are
+    /// about.
+    #[must_use]
+    pub fn told_of(&self, denial: Arc<Denial>, (name, pod): (&Name, &Pod)) -> Arc<Denial> {
+        let note = match denial.policy() {
+            Some(policy) => self.selected(policy, pod),
+            None if *denial.reason() == Reason::NoPolicy => {
+                self.elsewhere(name, pod).map(|elsewhere| elsewhere.to_string())
+            }
+            None => None,
+        };
+        match note {
+            Some(note) => Arc::new(denial.as_ref().clone().noting(&note)),
+            None => denial,
+        }
+    }
+}
 
 /// Writes the line.
 pub(in crate::policy) fn refusal(

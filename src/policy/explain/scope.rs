@@ -9,12 +9,15 @@ use crate::policy::sanitize::{bounded, escaped};
 use crate::policy::scope::cover::fits;
 use crate::policy::scope::document_set::DocumentSet;
 use crate::policy::scope::pattern::{PatternList, written};
+use crate::policy::scope::selectors::{Selection, SelectorField, Selectors};
 use crate::policy::set::applicable::Index;
 
 /// Patterns of one list that are shown.
 const PATTERNS_SHOWN: usize = 3;
 /// Longest list of patterns, in bytes.
 const LIST_SHOWN: usize = 200;
+/// The field of namespaces that a document is not about.
+const EXCLUDE_NAMESPACES: &str = "spec.excludeNamespaces";
 
 /// The patterns of documents, kept from before they are made into a set: that has them as one
 /// automaton, and cannot say which of one document's it was.
@@ -42,11 +45,13 @@ pub struct Deciding {
 
 /// Which documents are about one image and pod, field by field.
 pub(super) struct About<'a> {
+    index: &'a Index,
+    pod: &'a Pod,
     repository: Option<Repository>,
-    namespace: Option<&'a str>,
     images: DocumentSet,
     excluded: DocumentSet,
     inside: DocumentSet,
+    matching: DocumentSet,
 }
 
 impl Documents {
@@ -65,14 +70,16 @@ impl Documents {
 }
 
 impl<'a> About<'a> {
-    pub(super) fn new(index: &Index, name: &Name, pod: &'a Pod) -> Self {
+    pub(super) fn new(index: &'a Index, name: &Name, pod: &'a Pod) -> Self {
         let (images, excluded) = index.named(name);
         Self {
+            index,
+            pod,
             repository: name.repository(),
-            namespace: pod.namespace.as_deref(),
             images,
             excluded,
             inside: index.inside(pod),
+            matching: index.matching(name, pod),
         }
     }
 
@@ -97,17 +104,63 @@ impl<'a> About<'a> {
             return (false, self.first("spec.exclude", exclude, &text).into_iter().collect());
         }
         let mut by: Vec<Deciding> = self.first("spec.images", images, &text).into_iter().collect();
-        if self.inside.has(number) {
-            let namespace = self.namespace.map(|namespace| format!("{namespace}/"));
-            by.extend(namespace.and_then(|text| self.first("spec.namespaces", namespaces, &text)));
+        let namespace = self.pod.namespace.as_ref().map(|namespace| format!("{namespace}/"));
+        let selectors = self.index.selectors().of(number);
+        if !self.inside.has(number) {
+            return (false, self.outside(namespace.as_deref(), namespaces, selectors));
+        }
+        by.extend(namespace.and_then(|text| self.first("spec.namespaces", namespaces, &text)));
+        let matches = self.matching.has(number);
+        let selected = selectors.into_iter().flat_map(|one| self.selected(one, matches));
+        if matches {
+            by.extend(selected);
             return (true, by);
         }
-        let Deciding { field, said } = none_of("spec.namespaces", namespaces);
-        let said = match self.namespace {
-            Some(_) => said,
-            None => format!("the pod's namespace is not known; {}", list(namespaces)),
+        (false, selected.collect())
+    }
+
+    /// Why a document is not about the pod's namespace.
+    fn outside(
+        &self,
+        namespace: Option<&str>,
+        namespaces: &PatternList,
+        selectors: Option<&Selectors>,
+    ) -> Vec<Deciding> {
+        let nothing = PatternList::default();
+        let exclude = selectors.map_or(&nothing, |selectors| &selectors.exclude_namespaces);
+        let excluded = namespace.and_then(|text| self.first(EXCLUDE_NAMESPACES, exclude, text));
+        if let Some(excluded) = excluded {
+            return vec![excluded];
+        }
+        let (field, patterns) = match namespaces.is_empty() {
+            true => (EXCLUDE_NAMESPACES, exclude),
+            false => ("spec.namespaces", namespaces),
         };
-        (false, vec![Deciding { field, said }])
+        let Deciding { field, said } = none_of(field, patterns);
+        let said = match namespace {
+            Some(_) => said,
+            None => format!("the pod's namespace is not known; {}", list(patterns)),
+        };
+        vec![Deciding { field, said }]
+    }
+
+    /// What the fields say by which a document selects pods: each of them where it matches, and else
+    /// those that the pod does not meet.
+    fn selected(&self, selectors: &Selectors, matches: bool) -> Vec<Deciding> {
+        let of = |field: SelectorField| {
+            let said = selectors.of_field(field, &self.pod.traits);
+            let is_shown = selectors.has(field) && (matches || said != Selection::Yes);
+            is_shown.then(|| {
+                let written = bounded(escaped(&selectors.written(field)), LIST_SHOWN);
+                let said = match said {
+                    Selection::Yes => written,
+                    Selection::No => format!("the pod does not meet {written}"),
+                    Selection::Unknown => format!("not known of the pod: {written}"),
+                };
+                Deciding { field: format!("spec.{}", field.name()), said }
+            })
+        };
+        SelectorField::ALL.into_iter().filter_map(of).collect()
     }
 
     /// The first pattern that matches.

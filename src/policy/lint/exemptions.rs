@@ -79,6 +79,7 @@ fn overrides(
                 .iter()
                 .all(|narrow| other.namespaces.iter().any(|wide| compare.covers(wide, narrow)));
     inside
+        && other.selectors.is_empty()
         && other.images.iter().any(|wide| compare.covers(wide, pattern))
         && !other.exclude.iter().any(|excluded| compare.meets(excluded, pattern))
 }

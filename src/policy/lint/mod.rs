@@ -5,6 +5,7 @@
 //! it when it loads them. What one value says by itself, its reader advises on
 //! ([`Advice`](crate::policy::Advice)); here is what takes two values, two documents, or the time.
 
+mod authors;
 mod exceptions;
 mod exemptions;
 mod identities;
@@ -30,6 +31,7 @@ impl Documents {
         let mut compare = Comparison::default();
         let mut notes = patterns::lints(self, &mut compare);
         notes.extend(exemptions::lints(self, &mut compare));
+        notes.extend(authors::lints(self, &mut compare));
         notes.extend(identities::lints(self));
         notes.extend(exceptions::lints(self, now, span));
         notes

@@ -8,6 +8,7 @@
 
 use crate::image::{ReferenceError, Repository, is_component, is_reserved_host};
 
+use super::regional::HostScope;
 use crate::policy::syntax::error::PatternFault;
 
 /// Longest pattern: no image name is longer (distribution reference, 255).
@@ -78,10 +79,14 @@ impl RepositoryPattern {
         Ok(Self(encoded(&[host.as_str()], path)))
     }
 
-    /// Whether its host is literal.
-    pub(in crate::policy) fn has_host(&self) -> bool {
-        let host = self.0.split('/').next().unwrap_or_default();
-        !host.bytes().any(|byte| matches!(byte, ANY_TEXT | ANY_PARTS))
+    /// Whether its host is literal, or leaves no more open than a region.
+    pub(in crate::policy) fn hosts(&self) -> HostScope {
+        let mut parts = self.0.split('/');
+        let host = parts.next().unwrap_or_default();
+        if !host.bytes().any(|byte| matches!(byte, ANY_TEXT | ANY_PARTS)) {
+            return HostScope::Literal;
+        }
+        HostScope::of_wildcards(host, parts.next().filter(|owner| !owner.is_empty()))
     }
 
     /// What the automaton reads.

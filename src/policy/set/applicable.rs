@@ -9,6 +9,9 @@ use crate::evidence::{Name, Pod};
 use crate::policy::scope::automaton::Automaton;
 use crate::policy::scope::document_set::DocumentSet;
 use crate::policy::scope::pattern::PatternList;
+use crate::policy::scope::regional::{HostScope, is_of_no_region};
+use crate::policy::scope::selector_index::SelectorIndex;
+use crate::policy::scope::selectors::Selectors;
 
 /// The documents of one set that matched a name and a pod. Two pods with equal values share a
 /// verdict, two with different values never do (attack E9). At most 512 bytes of each kind,
@@ -28,10 +31,31 @@ pub struct Applicable {
 pub struct OtherNamespaces {
     /// Its name.
     pub policy: String,
-    /// Its `spec.namespaces`, the first few.
-    pub namespaces: String,
+    /// Its `spec.namespaces`, the first few; none where the pod's is one that it excludes.
+    pub namespaces: Option<String>,
     /// The pod's namespace, escaped and bounded; none where it is not known.
     pub namespace: Option<String>,
+}
+
+/// A policy whose patterns match an image's name, and that is about other pods, or other uses of the
+/// image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherPods {
+    /// Its name.
+    pub policy: String,
+    /// The field that the pod does not meet: `podLabels`.
+    pub field: &'static str,
+    /// What stands there, bounded.
+    pub wants: String,
+}
+
+/// A policy that would match another pod; for people who wonder why none does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// In another namespace.
+    Namespaces(OtherNamespaces),
+    /// With other labels, annotations or another handler, or for another use of the image.
+    Pods(OtherPods),
 }
 
 /// What one document is about.
@@ -41,6 +65,10 @@ pub(in crate::policy) struct Scope {
     pub(in crate::policy) exclude: PatternList,
     /// Empty: every namespace.
     pub(in crate::policy) namespaces: PatternList,
+    /// What its images leave open of their hosts.
+    pub(in crate::policy) hosts: HostScope,
+    /// What else it goes by.
+    pub(in crate::policy) selectors: Selectors,
     /// Whether it lets through without proof.
     pub(in crate::policy) is_permissive: bool,
 }
@@ -55,6 +83,9 @@ pub(in crate::policy) struct Index {
     everywhere: DocumentSet,
     /// The documents that do not let through without proof.
     enforcing: DocumentSet,
+    /// The documents that let through without proof, and leave open in which region.
+    regional: DocumentSet,
+    selectors: SelectorIndex,
     documents: usize,
 }
 
@@ -103,13 +134,33 @@ impl Applicable {
     }
 }
 
-impl fmt::Display for OtherNamespaces {
+impl fmt::Display for Elsewhere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { policy, namespaces, namespace } = self;
-        write!(f, "policy \"{policy}\" matches the name, but its spec.namespaces ({namespaces}) ")?;
-        match namespace {
-            Some(namespace) => write!(f, "do not have the pod's, {namespace}"),
-            None => f.write_str("are all that it is about, and the pod's namespace is not known"),
+        match self {
+            Self::Namespaces(OtherNamespaces { policy, namespaces, namespace }) => {
+                write!(f, "policy \"{policy}\" matches the name, but its spec.")?;
+                match (namespaces, namespace) {
+                    (Some(namespaces), Some(namespace)) => {
+                        write!(f, "namespaces ({namespaces}) do not have the pod's, {namespace}")
+                    }
+                    (Some(namespaces), None) => write!(
+                        f,
+                        "namespaces ({namespaces}) are all that it is about, and the pod's \
+                         namespace is not known"
+                    ),
+                    (None, Some(namespace)) => {
+                        write!(f, "excludeNamespaces have the pod's, {namespace}")
+                    }
+                    (None, None) => f.write_str(
+                        "excludeNamespaces leave some out, and the pod's namespace is not known",
+                    ),
+                }
+            }
+            Self::Pods(OtherPods { policy, field, wants }) => write!(
+                f,
+                "policy \"{policy}\" matches the name, but the pod does not meet its \
+                 spec.{field} ({wants})"
+            ),
         }
     }
 }
@@ -123,8 +174,11 @@ impl Index {
         };
         let everywhere = is(|scope| scope.namespaces.is_empty());
         let enforcing = is(|scope| !scope.is_permissive);
+        let regional = is(|scope| scope.is_permissive && scope.hosts != HostScope::Literal);
         let (mut images, mut exclude, mut namespaces) = (Vec::new(), Vec::new(), Vec::new());
+        let mut selectors = Vec::new();
         for scope in scopes {
+            selectors.push((scope.selectors, scope.is_permissive));
             images.push(scope.images);
             exclude.push(scope.exclude);
             namespaces.push(scope.namespaces);
@@ -135,6 +189,8 @@ impl Index {
             namespaces: Automaton::new(namespaces.into_iter()),
             everywhere,
             enforcing,
+            regional,
+            selectors: SelectorIndex::new(selectors),
             documents: count,
         }
     }
@@ -144,8 +200,14 @@ impl Index {
         let mut found = self.about(name);
         if !found.is_empty() {
             found.keep(&self.inside(pod));
+            self.selectors.keep_selected(pod, &mut found);
         }
         found
+    }
+
+    /// What the documents go by besides images and namespaces.
+    pub(in crate::policy) fn selectors(&self) -> &SelectorIndex {
+        &self.selectors
     }
 
     /// The documents that are about the pod's namespace.
@@ -159,6 +221,7 @@ impl Index {
             // that asks for one.
             None => inside.add(&self.enforcing),
         }
+        self.selectors.keep_inside(pod.namespace.as_deref(), &mut inside);
         inside
     }
 
@@ -169,9 +232,17 @@ impl Index {
         if let Some(folded) = name.repository().filter(|folded| !folded.is_reserved()) {
             let parts = || std::iter::once(folded.host()).chain(folded.path().split('/'));
             self.images.add_matching(parts(), &mut images);
+            self.without_region(folded.host(), &mut images);
             self.exclude.add_matching(parts(), &mut excluded);
         }
         (images, excluded)
+    }
+
+    /// Takes away the documents that let through in whatever region, where the host is in none.
+    fn without_region(&self, host: &str, found: &mut DocumentSet) {
+        if found.meets(&self.regional) && is_of_no_region(host) {
+            found.remove(&self.regional);
+        }
     }
 
     /// The documents that match in whatever namespace. Without a name that is every enforcing one,
@@ -185,6 +256,7 @@ impl Index {
         let parts = || std::iter::once(folded.host()).chain(folded.path().split('/'));
         let mut found = DocumentSet::none_of(self.documents);
         self.images.add_matching(parts(), &mut found);
+        self.without_region(folded.host(), &mut found);
         if !found.is_empty() {
             let mut excluded = DocumentSet::none_of(self.documents);
             self.exclude.add_matching(parts(), &mut excluded);

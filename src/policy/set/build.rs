@@ -144,6 +144,8 @@ fn scope(document: &mut Document) -> Scope {
         images: std::mem::take(&mut document.images),
         exclude: std::mem::take(&mut document.exclude),
         namespaces: document.namespaces.clone(),
+        hosts: document.hosts,
+        selectors: std::mem::take(&mut document.selectors),
     }
 }
 

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::policy::document::Document;
 use crate::policy::document::exception::Exception;
 use crate::policy::scope::pattern::{ANY_PARTS, ANY_TEXT, END_OF_PART};
+use crate::policy::scope::regional::HostScope;
 
 /// What a pattern of everything below ends in.
 const BELOW: [u8; 3] = [ANY_TEXT, END_OF_PART, ANY_PARTS];
@@ -35,6 +36,7 @@ impl Coverage {
             let is_all = |pattern: &str| pattern.bytes().eq([ANY_PARTS]);
             document.exclude.is_empty()
                 && document.namespaces.is_empty()
+                && document.selectors.is_empty()
                 && document.images.iter().any(is_all)
         });
         let by_pattern = by_pattern(exceptions);
@@ -65,7 +67,11 @@ impl Coverage {
 fn by_pattern(exceptions: &[Exception]) -> BTreeMap<Vec<u8>, Vec<usize>> {
     let mut found: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
     for (number, exception) in exceptions.iter().enumerate() {
-        if exception.exclude.is_empty() && exception.namespaces.is_empty() {
+        if exception.exclude.is_empty()
+            && exception.namespaces.is_empty()
+            && exception.selectors.is_empty()
+            && exception.hosts == HostScope::Literal
+        {
             for pattern in exception.images.iter() {
                 found.entry(pattern.as_bytes().to_vec()).or_default().push(number);
             }

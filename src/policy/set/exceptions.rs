@@ -56,6 +56,8 @@ impl Exceptions {
             images: std::mem::take(&mut exception.images),
             exclude: std::mem::take(&mut exception.exclude),
             namespaces: exception.namespaces.clone(),
+            hosts: exception.hosts,
+            selectors: std::mem::take(&mut exception.selectors),
             is_permissive: true,
         });
         let index = Index::new(scopes.collect());

@@ -1,22 +1,26 @@
 //! What a set says of the documents that matched an image: what has to be gathered, and which
-//! policy would have matched in another namespace.
+//! policy would have matched another pod.
 
 use jiff::Timestamp;
 
 use super::PolicySet;
-use super::applicable::{Applicable, OtherNamespaces};
+use super::applicable::{Applicable, Elsewhere, OtherNamespaces, OtherPods};
 use super::exceptions::ExceptionNotice;
 use super::kinds::{DocumentKinds, Plan};
 use crate::evidence::{Name, Pod};
 use crate::policy::document::deny_entry::DenyEntry;
 use crate::policy::sanitize::{bounded, escaped};
+use crate::policy::scope::cover::fits;
 use crate::policy::scope::document_set::DocumentSet;
 use crate::policy::scope::pattern::END_OF_PART;
+use crate::policy::scope::selectors::{Selection, SelectorField, Selectors};
 
 /// Namespaces of a policy that a message shows.
 const NAMESPACES_SHOWN: usize = 4;
 /// Longest namespace in a message, in bytes: as long as one can be.
 const NAMESPACE_SHOWN: usize = 63;
+/// Longest text of a field by which pods are selected in a message, in bytes.
+const SELECTOR_SHOWN: usize = 160;
 
 impl PolicySet {
     /// What has to be gathered to judge these documents.
@@ -66,13 +70,21 @@ impl PolicySet {
         self.exceptions.len()
     }
 
-    /// The first policy that would have matched in another namespace; for people who wonder why
-    /// none did.
+    /// The first policy that would have matched another pod, or another use of the image; for people
+    /// who wonder why none did.
     #[must_use]
-    pub fn elsewhere(&self, name: &Name, pod: &Pod) -> Option<OtherNamespaces> {
+    pub fn elsewhere(&self, name: &Name, pod: &Pod) -> Option<Elsewhere> {
         let mut elsewhere = self.index.about(name);
-        elsewhere.remove(&self.index.inside(pod));
-        let document = &self.rules.get(elsewhere.both(&self.kinds.demanding).next()?)?.document;
+        elsewhere.remove(&self.index.matching(name, pod));
+        let number = elsewhere.both(&self.kinds.demanding).next()?;
+        let document = &self.rules.get(number)?.document;
+        let policy = document.name.clone();
+        if self.index.inside(pod).has(number) {
+            let (field, selectors) = self.unmet(number, pod)?;
+            let wants = bounded(escaped(&selectors.written(field)), SELECTOR_SHOWN);
+            return Some(Elsewhere::Pods(OtherPods { policy, field: field.name(), wants }));
+        }
+        let namespace = pod.namespace.as_deref();
         let written = document
             .namespaces
             .iter()
@@ -82,13 +94,71 @@ impl PolicySet {
             namespaces.truncate(NAMESPACES_SHOWN);
             namespaces.push("...");
         }
-        Some(OtherNamespaces {
-            policy: document.name.clone(),
-            namespaces: namespaces.join(", "),
-            namespace: pod
-                .namespace
-                .as_deref()
-                .map(|namespace| bounded(escaped(namespace), NAMESPACE_SHOWN)),
-        })
+        let is_excluded = document.namespaces.is_empty()
+            || namespace.is_some_and(|namespace| {
+                let namespace = format!("{namespace}{}", char::from(END_OF_PART));
+                document.namespaces.iter().any(|pattern| fits(pattern, &namespace))
+            });
+        Some(Elsewhere::Namespaces(OtherNamespaces {
+            policy,
+            namespaces: (!is_excluded).then(|| namespaces.join(", ")),
+            namespace: namespace.map(|namespace| bounded(escaped(namespace), NAMESPACE_SHOWN)),
+        }))
+    }
+
+    /// By which fields a policy of this name is about the pod, besides images and namespaces; none
+    /// where it has no such fields.
+    pub(in crate::policy) fn selected(&self, policy: &str, pod: &Pod) -> Option<String> {
+        let number = self.rules.iter().position(|rule| rule.document.name == policy)?;
+        let selectors = self.index.selectors().of(number)?;
+        let of = |field: SelectorField| {
+            let written = || bounded(escaped(&selectors.written(field)), SELECTOR_SHOWN);
+            match selectors.of_field(field, &pod.traits) {
+                Selection::Yes if selectors.has(field) => {
+                    Some(format!("spec.{} ({})", field.name(), written()))
+                }
+                Selection::Unknown => Some(format!(
+                    "spec.{} ({}), of which nothing is known here",
+                    field.name(),
+                    written()
+                )),
+                Selection::Yes | Selection::No => None,
+            }
+        };
+        let fields: Vec<String> = SelectorField::ALL.into_iter().filter_map(of).collect();
+        (!fields.is_empty())
+            .then(|| format!("policy \"{policy}\" is about it by {}", fields.join(" and ")))
+    }
+
+    /// The first field by which the document of this number is not about a pod.
+    fn unmet(&self, number: usize, pod: &Pod) -> Option<(SelectorField, &Selectors)> {
+        let selectors = self.index.selectors().of(number)?;
+        let is_permissive = self.rules.get(number)?.document.is_permissive();
+        let unmet = SelectorField::ALL
+            .into_iter()
+            .find(|field| !selectors.of_field(*field, &pod.traits).counts(is_permissive))?;
+        Some((unmet, selectors))
+    }
+
+    /// Whether some document goes by labels, annotations or the runtime handler of a pod: then what
+    /// the runtime knows of it is worth a question.
+    #[must_use]
+    pub fn goes_by_pods(&self) -> bool {
+        self.index.selectors().goes_by_authors()
+    }
+
+    /// Whether some document goes by the runtime handler of a pod.
+    #[must_use]
+    pub fn goes_by_handlers(&self) -> bool {
+        self.index.selectors().goes_by_handlers()
+    }
+
+    /// As much of a pod as the documents go by: what a verdict on it is remembered with, to be judged
+    /// again under documents that may go by more. That is then not known of it.
+    #[must_use]
+    pub fn seen_of(&self, pod: &Pod) -> Pod {
+        let selectors = self.index.selectors();
+        let traits = pod.traits.only(selectors.label_keys(), selectors.annotation_keys());
+        Pod { namespace: pod.namespace.clone(), name: None, uid: None, traits }
     }
 }

@@ -40,6 +40,13 @@ pub enum Advice {
         /// The pattern that does.
         exclude: String,
     },
+    /// A policy that demands something of pods with a label, an annotation or a runtime handler
+    /// alone, of images that no other policy demands anything of: a pod's author leaves it by not
+    /// writing that.
+    LeftByAuthors {
+        /// The field.
+        field: &'static str,
+    },
     /// An issuer that no certificate names.
     IssuerNeverMatches {
         /// What to write instead, where that can be told.
@@ -98,6 +105,7 @@ impl Advice {
             Self::Overridden { .. } => "overridden-exemption",
             Self::DeadExclude => "dead-exclude",
             Self::DeadPattern { .. } => "dead-pattern",
+            Self::LeftByAuthors { .. } => "left-by-authors",
             Self::IssuerNeverMatches { .. } => "issuer-never-matches",
             Self::SubjectNeverMatches { .. } => "subject-never-matches",
             Self::AnyIdentity => "any-identity",
@@ -152,7 +160,8 @@ impl fmt::Display for Advice {
             Self::AcceptsAnything
             | Self::Overridden { .. }
             | Self::DeadExclude
-            | Self::DeadPattern { .. } => self.fmt_scope(f),
+            | Self::DeadPattern { .. }
+            | Self::LeftByAuthors { .. } => self.fmt_scope(f),
             Self::IssuerNeverMatches { .. }
             | Self::SubjectNeverMatches { .. }
             | Self::AnyIdentity
@@ -187,6 +196,12 @@ impl Advice {
                 "does nothing for these images: policy \"{}\" matches them as well, and every \
                  policy that matches must be met; exclude them there",
                 escaped(by)
+            ),
+            Self::LeftByAuthors { field } => write!(
+                f,
+                "a pod's author can leave this policy by not writing what {field} names, and no \
+                 policy without podLabels, podAnnotations and runtimeHandlers demands anything of \
+                 these images: add one, or select by images and namespaces"
             ),
             Self::DeadExclude => f.write_str(
                 "excludes nothing: no name that it matches is matched by images; correct or remove \

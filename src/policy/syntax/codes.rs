@@ -34,6 +34,7 @@ impl PolicyFault {
             Self::Pattern(_) => "pattern",
             Self::PermissiveHost => "permissive-host",
             Self::Namespace => "namespace",
+            Self::Selector(fault) => fault.code(),
             Self::Digest(_) => "digest",
             Self::Count { .. } => "count",
             Self::Unsatisfiable { .. } => "unsatisfiable",

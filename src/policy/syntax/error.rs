@@ -11,6 +11,7 @@ use super::foreign::Foreign;
 use crate::policy::condition::error::ConditionError;
 use crate::policy::position::Position;
 use crate::policy::syntax::regexp::RegExpFault;
+use crate::policy::syntax::selector_fault::SelectorFault;
 
 /// One fault of one policy file, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,10 +135,13 @@ pub enum PolicyFault {
     AcceptNotTrue,
     /// An image pattern that cannot be used.
     Pattern(PatternFault),
-    /// A permissive policy (`warn`, `insecureAcceptAnything`) whose pattern leaves the host open.
+    /// A permissive policy (`warn`, `insecureAcceptAnything`) whose pattern leaves open whose
+    /// registry it is about.
     PermissiveHost,
     /// A namespace pattern that cannot match a namespace.
     Namespace,
+    /// A field by which pods are selected that cannot be used.
+    Selector(SelectorFault),
     /// Not a digest.
     Digest(DigestError),
     /// A count of zero, or above the number of entries.

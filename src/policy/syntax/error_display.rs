@@ -36,6 +36,10 @@ impl fmt::Display for Note {
     }
 }
 
+fn fmt_line(f: &mut fmt::Formatter<'_>, limit: usize) -> fmt::Result {
+    write!(f, "not one line of text with 1 to {limit} bytes in it")
+}
+
 fn fmt_fingerprint(f: &mut fmt::Formatter<'_>, got: &str) -> fmt::Result {
     write!(
         f,
@@ -72,6 +76,7 @@ impl fmt::Display for PolicyFault {
             | Self::Pattern(_)
             | Self::PermissiveHost
             | Self::Namespace
+            | Self::Selector(_)
             | Self::Digest(_)
             | Self::Count { .. }
             | Self::Unsatisfiable { .. }
@@ -101,9 +106,7 @@ impl fmt::Display for PolicyFault {
             | Self::Provenance { .. }
             | Self::PredicateType { .. } => self.fmt_value(f),
             Self::Fingerprint { got } => fmt_fingerprint(f, got),
-            Self::Line { limit } => {
-                write!(f, "not one line of text with 1 to {limit} bytes in it")
-            }
+            Self::Line { limit } => fmt_line(f, *limit),
         }
     }
 }
@@ -188,8 +191,10 @@ impl PolicyFault {
             Self::Pattern(fault) => write!(f, "{fault}"),
             Self::PermissiveHost => f.write_str(
                 "a policy that admits without proof (warn, insecureAcceptAnything) must name its \
-                 hosts: no wildcard before the first slash",
+                 hosts: no wildcard before the first slash, but for the region of a registry with a \
+                 fixed owner (602401143452.dkr.ecr.*.amazonaws.com, *-docker.pkg.dev/project/**)",
             ),
+            Self::Selector(fault) => write!(f, "{fault}"),
             Self::Namespace => f.write_str(
                 "not a namespace pattern: lower-case letters, digits, - and the wildcard *, at \
                  most 63",

@@ -13,6 +13,7 @@ pub(super) mod foreign;
 pub(super) mod locate;
 pub(super) mod predicate_types;
 pub(super) mod regexp;
+pub(super) mod selector_fault;
 pub(super) mod suggest;
 pub(super) mod times;
 pub(super) mod yaml;

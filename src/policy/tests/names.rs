@@ -3,7 +3,9 @@
 use super::support::*;
 use crate::evidence::{Name, Pod};
 use crate::image::Reference;
-use crate::policy::{Action, OtherNamespaces, PatternFault, PolicyFault, PolicySet, Reason};
+use crate::policy::{
+    Action, Elsewhere, OtherNamespaces, PatternFault, PolicyFault, PolicySet, Reason,
+};
 
 const DIGEST: &str = "{digest: {anyOf: [\"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]}}";
 
@@ -36,12 +38,12 @@ fn a_policy_that_matches_in_other_namespaces_is_told() {
     let set = set(&text, &[]);
     let elsewhere =
         |name: &str, pod: &Pod| set.elsewhere(&Name::Known(Reference::parse(name).unwrap()), pod);
-    let namespaces = "prod-*, a, b, c, ...".to_owned();
-    let told = OtherNamespaces {
+    let namespaces = Some("prod-*, a, b, c, ...".to_owned());
+    let told = Elsewhere::Namespaces(OtherNamespaces {
         policy: "test".to_owned(),
         namespaces,
         namespace: Some("dev\\n".to_owned()),
-    };
+    });
     assert_eq!(
         told.to_string(),
         "policy \"test\" matches the name, but its spec.namespaces (prod-*, a, b, c, ...) do not \

@@ -3,6 +3,7 @@
 use super::*;
 use crate::audit::Verdict;
 use crate::cli::trial::item::{Items, TrialQuestion};
+use crate::evidence::Pod;
 
 fn said(prospect: Prospect, verdict: Verdict) -> TrialVerdict {
     let (code, message) = ("code".to_owned(), String::new());
@@ -23,7 +24,7 @@ fn with_item(last: Option<Prospect>, runs: bool, test: impl FnOnce(&Item)) {
     let asked = TrialQuestion {
         image: "reg.test/app:1".to_owned(),
         digest: None,
-        namespace: None,
+        pod: Pod::default(),
         names: Vec::new(),
         digests: Vec::new(),
         fault: None,

@@ -1,0 +1,154 @@
+//! Reads the fields by which a document selects pods, and uses of its images, besides images and
+//! namespaces.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::patterns::namespaces;
+use crate::evidence::{ImageUse, NOTE_VALUE_MAX};
+use crate::policy::scope::regional::HostScope;
+use crate::policy::scope::selectors::{NoteSelector, SelectorField, Selectors, TextPattern};
+use crate::policy::syntax::error::PolicyFault;
+use crate::policy::syntax::fields::{At, Fields, Reader};
+use crate::policy::syntax::selector_fault::SelectorFault;
+use crate::policy::syntax::yaml::Value;
+
+/// Most labels or annotations that one document goes by.
+const NOTES_MAX: usize = 16;
+/// Most runtime handlers that one document names.
+const HANDLERS_MAX: usize = 64;
+/// Longest name in a key, and longest value of a label (Kubernetes, "Labels and Selectors").
+const LABEL_MAX: usize = 63;
+/// Longest prefix of a key, and longest runtime handler (RFC 1123 subdomain).
+const SUBDOMAIN_MAX: usize = 253;
+
+/// What the document selects by. What cannot be used is a fault, and left out.
+pub(super) fn selectors(spec: &Fields<'_>, reader: &mut Reader) -> Selectors {
+    let exclude = spec.get("excludeNamespaces").map(|at| namespaces(at, reader));
+    let labels = spec.get("podLabels").map(|at| notes(at, is_label_value, reader));
+    let annotations = spec.get("podAnnotations").map(|at| notes(at, is_annotation_value, reader));
+    Selectors {
+        exclude_namespaces: exclude.unwrap_or_default(),
+        labels: labels.unwrap_or_default(),
+        annotations: annotations.unwrap_or_default(),
+        handlers: spec.get("runtimeHandlers").map(|at| handlers(at, reader)).unwrap_or_default(),
+        uses: spec.get("kinds").map(|at| uses(at, reader)).unwrap_or_default(),
+    }
+}
+
+/// Attack E8: what lets through without proof says whose registry it means, and does not go by what
+/// a pod's author writes.
+pub(super) fn check_permissive(
+    (selectors, hosts): (&Selectors, HostScope),
+    spec: &Fields<'_>,
+    reader: &mut Reader,
+) {
+    if let Some(at) = spec.get("images").filter(|_| hosts == HostScope::Open) {
+        reader.fault(at, PolicyFault::PermissiveHost);
+    }
+    for field in SelectorField::ALL {
+        let is_written = field != SelectorField::Uses && selectors.has(field);
+        if let Some(at) = spec.get(field.name()).filter(|_| is_written) {
+            let fault = SelectorFault::WrittenByAuthors { field: field.name() };
+            reader.fault(at, PolicyFault::Selector(fault));
+        }
+    }
+}
+
+/// Labels or annotations, by key.
+fn notes(at: &At<'_>, is_value: fn(&str) -> bool, reader: &mut Reader) -> Vec<NoteSelector> {
+    let Value::Map(entries) = &at.node.value else {
+        reader.wrong(at, "a map");
+        return Vec::new();
+    };
+    if entries.is_empty() {
+        reader.fault(at, PolicyFault::EmptyList);
+    }
+    if entries.len() > NOTES_MAX {
+        let fault = PolicyFault::TooMany { what: "labels or annotations", limit: NOTES_MAX };
+        reader.fault(at, fault);
+        return Vec::new();
+    }
+    let (mut found, mut known) = (Vec::new(), HashSet::new());
+    for (key, node) in entries {
+        let value = At { node, field: format!("{}.{}", at.field, key.name) };
+        let fault = if !is_key(&key.name) {
+            Some(PolicyFault::Selector(SelectorFault::Key { got: key.name.clone() }))
+        } else if !known.insert(key.name.as_str()) {
+            Some(PolicyFault::DuplicateField { name: key.name.clone() })
+        } else {
+            None
+        };
+        if let Some(fault) = fault {
+            reader.note(Some(key.position), value.field.clone(), fault);
+            continue;
+        }
+        let Some(text) = reader.text(&value) else { continue };
+        if is_value(text) {
+            let (key, value) = (key.name.clone(), TextPattern::new(text));
+            found.push(NoteSelector { key, value });
+        } else {
+            let fault = SelectorFault::Value { got: text.to_owned() };
+            reader.fault(&value, PolicyFault::Selector(fault));
+        }
+    }
+    found
+}
+
+fn handlers(at: &At<'_>, reader: &mut Reader) -> Vec<TextPattern> {
+    let mut found = Vec::new();
+    for (at, text) in reader.texts(at, "runtime handlers in one document", HANDLERS_MAX) {
+        let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'*');
+        if text.len() <= SUBDOMAIN_MAX && text.bytes().all(known) {
+            found.push(TextPattern::new(text));
+        } else {
+            let fault = SelectorFault::Value { got: text.to_owned() };
+            reader.fault(&at, PolicyFault::Selector(fault));
+        }
+    }
+    found
+}
+
+fn uses(at: &At<'_>, reader: &mut Reader) -> BTreeSet<ImageUse> {
+    /// The words, as [`ImageUse::word`] has them.
+    const WORDS: &[&str] = &["container", "imageVolume", "sandbox"];
+    let mut found = BTreeSet::new();
+    for (at, text) in reader.texts(at, "kinds in one document", WORDS.len()) {
+        match text {
+            "initContainer" | "ephemeralContainer" => {
+                let fault = SelectorFault::UntoldUse { got: text.to_owned() };
+                reader.fault(&at, PolicyFault::Selector(fault));
+            }
+            _ => found.extend(reader.word(&at, WORDS).and_then(ImageUse::of_word)),
+        }
+    }
+    found
+}
+
+/// `[prefix/]name`, as Kubernetes has it of labels and annotations.
+fn is_key(text: &str) -> bool {
+    let (prefix, name) = match text.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, text),
+    };
+    let is_prefix = |prefix: &str| {
+        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let is_part = |part: &str| !part.is_empty() && part.bytes().all(known);
+        prefix.len() <= SUBDOMAIN_MAX && prefix.split('.').all(is_part)
+    };
+    prefix.is_none_or(is_prefix) && !name.is_empty() && !name.contains('*') && is_label_value(name)
+}
+
+/// What a label may say, with wildcards in it.
+fn is_label_value(text: &str) -> bool {
+    let edge = |b: Option<u8>| b.is_none_or(|b| b.is_ascii_alphanumeric() || b == b'*');
+    let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'*');
+    text.bytes().filter(|b| *b != b'*').count() <= LABEL_MAX
+        && text.bytes().all(known)
+        && edge(text.bytes().next())
+        && edge(text.bytes().last())
+}
+
+/// What an annotation may say: one line of text.
+fn is_annotation_value(text: &str) -> bool {
+    text.len() <= NOTE_VALUE_MAX && !text.chars().any(char::is_control)
+}

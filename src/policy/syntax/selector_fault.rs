@@ -1,0 +1,75 @@
+//! [`SelectorFault`]: what can be wrong with the fields by which a document selects pods.
+
+use std::fmt;
+
+use crate::policy::sanitize::escaped;
+
+/// What can be wrong with `podLabels`, `podAnnotations`, `runtimeHandlers` and `kinds`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SelectorFault {
+    /// A document that lets images through without proof goes by what a pod's author writes: every
+    /// author could write it.
+    WrittenByAuthors {
+        /// The field.
+        field: &'static str,
+    },
+    /// Not the key of a label or an annotation.
+    Key {
+        /// As written.
+        got: String,
+    },
+    /// A value that no label, annotation or runtime handler can have.
+    Value {
+        /// As written.
+        got: String,
+    },
+    /// A kind of container that a kubelet does not tell the runtime.
+    UntoldUse {
+        /// As written.
+        got: String,
+    },
+}
+
+impl SelectorFault {
+    /// A fixed word, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::WrittenByAuthors { .. } => "written-by-authors",
+            Self::Key { .. } => "selector-key",
+            Self::Value { .. } => "selector-value",
+            Self::UntoldUse { .. } => "untold-kind",
+        }
+    }
+}
+
+impl fmt::Display for SelectorFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrittenByAuthors { field } => write!(
+                f,
+                "a document that admits without proof (warn, insecureAcceptAnything, an Exception) \
+                 cannot select by {field}: the author of any pod can write that; select by images \
+                 and namespaces"
+            ),
+            Self::Key { got } => write!(
+                f,
+                "\"{}\" is no key of a label or an annotation: [prefix/]name, with at most 63 \
+                 letters, digits, -, _ and . in the name",
+                escaped(got)
+            ),
+            Self::Value { got } => write!(
+                f,
+                "no label, annotation or runtime handler of a pod can be \"{}\"; * stands for any \
+                 text",
+                escaped(got)
+            ),
+            Self::UntoldUse { got } => write!(
+                f,
+                "a kubelet does not tell the runtime which containers are \"{}\"s; write container, \
+                 which all of them are",
+                escaped(got)
+            ),
+        }
+    }
+}
