@@ -236,8 +236,9 @@ mod tests {
     fn attack_d3_wildcards_that_combine_come_to_an_end() {
         let many = encoded(&format!("a.test/{}", "*x".repeat(100)));
         let other = encoded(&format!("a.test/{}", "*y".repeat(100)));
-        let mut compare = Comparison::default();
-        for _ in 0..100 {
+        // A tenth of the work: all of it takes half a minute in a debug build.
+        let mut compare = Comparison { left: WORK_MAX / 10 };
+        for _ in 0..10 {
             assert!(compare.meets(&many, &other), "it cannot be told that they do not");
             assert!(!compare.covers(&many, &other));
         }
