@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use lru::LruCache;
+use tokio::task::JoinHandle;
 
 use super::canary::Canary;
 use super::content_cache::ContentCache;
@@ -164,12 +165,15 @@ impl Gate {
 
     /// Puts another set of documents in force, whole. No verdict of the old ones is found any more;
     /// what was admitted is judged again by the new ones, aside and without the network.
-    pub fn replace_policy(&self, set: impl Into<Arc<PolicySet>>) {
+    ///
+    /// The old ones go away on another thread when no decision uses them. Where none does now, this
+    /// returns the task in which they go; nobody has to wait for it.
+    pub fn replace_policy(&self, set: impl Into<Arc<PolicySet>>) -> Option<JoinHandle<()>> {
         let set = set.into();
         let mut in_force = self.policy.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *in_force, Arc::clone(&set));
         drop(in_force);
-        self.decider.policy_changed((before, &set));
+        self.decider.policy_changed((before, &set))
     }
 
     /// How far what was admitted is judged again since the last change of documents.

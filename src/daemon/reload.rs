@@ -40,6 +40,10 @@ const READS_MAX: u32 = 5;
 /// How often a set that could not be loaded is tried again although nothing changed, and folders
 /// that hang are looked at again: a disk may have failed for a moment.
 const AGAIN: Duration = Duration::from_secs(10);
+/// How long a reload waits at its end until the set before is out of memory: the next one, and
+/// whoever measures the gate after one, finds one set there and not two. Where a decision still uses
+/// the old set, it does not wait.
+const LET_GO: Duration = Duration::from_secs(1);
 /// Most entries of deny lists that one note in the audit log names of each kind: it is one line.
 const NOTED_MAX: usize = 64;
 
@@ -226,10 +230,14 @@ impl Daemon {
     }
 
     async fn put_in_force(&self, set: Arc<PolicySet>, noted: Noted) -> (bool, Option<String>) {
-        let before = self.gate.policy();
         let (policy, trust) = (set.generation().to_owned(), set.trust_generation().to_owned());
-        let changed = (before.generation(), before.trust_generation()) != (&*policy, &*trust);
-        self.gate.replace_policy(Arc::clone(&set));
+        let (changed, denials) = {
+            // Not held any longer: the set before goes away once nobody has it.
+            let before = self.gate.policy();
+            let changed = (before.generation(), before.trust_generation()) != (&*policy, &*trust);
+            (changed, denials_changed(&before, &set))
+        };
+        let letting_go = self.gate.replace_policy(Arc::clone(&set));
         self.sandbox_image.look_again();
         {
             let mut state = self.policy_state();
@@ -240,10 +248,15 @@ impl Daemon {
             tracing::warn!("policy: {}", notice.text());
         }
         tracing::info!(policy, trust, "the policy was reloaded");
-        let Some(noted) = denials_changed(&before, &set) else { return (changed, None) };
-        let error = self.recorder.log().note(noted).await.err();
+        let error = match denials {
+            None => None,
+            Some(denials) => self.recorder.log().note(denials).await.err(),
+        };
         if let Some(error) = &error {
             tracing::error!(%error, "a change of what is denied could not be recorded");
+        }
+        if let Some(letting_go) = letting_go {
+            drop(tokio::time::timeout(LET_GO, letting_go).await);
         }
         (changed, error.map(|error| error.to_string()))
     }

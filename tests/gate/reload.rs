@@ -2,6 +2,7 @@
 //! first, and without the network.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use sealgate::cri::{Ending, MemoryOptions, Reevaluated};
 use sealgate::evidence::EvidenceSource;
@@ -107,6 +108,22 @@ async fn the_newest_use_stays_the_newest() {
     assert!(pull(&gate, &by_digest(IMAGES[0])).await.unwrap().is_cached());
     assert!(pull(&gate, &by_digest(IMAGES[2])).await.unwrap().is_cached());
     assert!(!pull(&gate, &by_digest(IMAGES[1])).await.unwrap().is_cached());
+}
+
+/// What a reload took the place of is out of memory by its end, unless a decision still uses it.
+#[tokio::test]
+async fn the_set_before_goes_away_when_nothing_uses_it() {
+    let rig = Rig::new(Settings::without_referrers());
+    let gate = rig.started();
+    let before = Arc::downgrade(&gate.policy());
+    gate.replace_policy(policy("prod/*-*", "build")).expect("a task").await.unwrap();
+    assert!(before.upgrade().is_none());
+
+    let used = gate.policy();
+    let before = Arc::downgrade(&used);
+    assert!(gate.replace_policy(policy("prod/**", "build")).is_none());
+    drop(used);
+    until("it is gone", || before.strong_count() == 0).await;
 }
 
 /// Attestations are judged again from what is kept of them.

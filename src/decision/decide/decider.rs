@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
 use super::reevaluation_queue::{Reevaluated, ReevaluationQueue};
 use super::refreshes::{Refreshes, Refreshing};
 use crate::clock::Clock;
@@ -83,13 +85,14 @@ impl Decider {
     }
 
     /// Has what was admitted judged again by another set of documents, aside and without the
-    /// network; the set that is no longer in force goes away when no decision uses it.
+    /// network; the set that is no longer in force goes away when no decision uses it. Where none
+    /// does now, the task in which it goes.
     pub(crate) fn policy_changed(
         self: &Arc<Self>,
         (before, now): (Arc<PolicySet>, &Arc<PolicySet>),
-    ) {
+    ) -> Option<JoinHandle<()>> {
         self.reevaluate_aside(now);
-        let_go_aside(before);
+        let_go_aside(before)
     }
 
     /// How far what was admitted is judged again since the last change of documents.
@@ -129,13 +132,18 @@ impl Decider {
 }
 
 /// Lets a set go away from the thread that carries the node's calls, once no decision that began
-/// under it is under way: with the patterns of some thousand documents it is in many pieces.
-fn let_go_aside(set: Arc<PolicySet>) {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+/// under it is under way: with the patterns of some thousand documents it is in many pieces. Where
+/// no decision uses it any more, the task in which it goes.
+fn let_go_aside(set: Arc<PolicySet>) -> Option<JoinHandle<()>> {
+    let runtime = tokio::runtime::Handle::try_current().ok()?;
+    if Arc::strong_count(&set) == 1 {
+        return Some(runtime.spawn_blocking(move || drop(set)));
+    }
     runtime.spawn(async move {
         while Arc::strong_count(&set) > 1 {
             tokio::time::sleep(IN_USE).await;
         }
         drop(tokio::task::spawn_blocking(move || drop(set)).await);
     });
+    None
 }
