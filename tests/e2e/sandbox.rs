@@ -3,6 +3,7 @@
 
 use sealgate::proto::cri::ListPodSandboxRequest;
 
+use crate::acts::push;
 use crate::containerd::{Flavour, Pod};
 use crate::ensure;
 use crate::fixtures::{self, prod as prod_image};
@@ -159,7 +160,9 @@ async fn cut_off(stage: &mut Stage, image: &str) -> Outcome {
     let part = Pod { id: kept.id.chars().take(13).collect(), config: kept.config.clone() };
     stage.cri().create(&part, by_id(&id, &signed)).await?;
     stage.kill_gate()?;
-    make_sandboxes_of(stage, &prod("unsigned")).await?;
+    // Nobody signed it, and it runs as a sandbox must.
+    push(stage, "prod/idle", Some("v1"), &Tiny::pause().on(&[("idle", b"", 0o644)]));
+    make_sandboxes_of(stage, &prod("idle")).await?;
     let around = stage.containerd.cri().run_pod("prod-eu").await?;
     make_sandboxes_of(stage, image).await?;
     stage.start_gate().await?;
@@ -169,9 +172,15 @@ async fn cut_off(stage: &mut Stage, image: &str) -> Outcome {
         &refusal,
         tonic::Code::Unknown,
         "SignatureValidationFailed: the gate did not prove sandbox",
-        &[&around.id, &prod("unsigned"), "delete the pod"],
+        &[&around.id, &prod("idle"), "delete the pod"],
     )?;
     stage.expect_record("CreateContainer", "refused", "sandbox-not-proven")?;
+    // Nor does one start in it that was made around the gate, although its own image is signed.
+    let beside = stage.containerd.cri().create(&around, by_id(&id, &signed)).await?;
+    let refusal = stage.cri().start(&beside).await.err();
+    let refusal = refusal.ok_or("a start in a sandbox that nobody proved")?;
+    ensure!(refusal.message().contains(&around.id), "{refusal}");
+    stage.expect_record("StartContainer", "refused", "sandbox-not-proven")?;
     // The other pod goes on after the restart.
     stage.cri().create(&kept, by_id(&id, &signed)).await?;
     let direct = stage.containerd.cri();

@@ -1,5 +1,6 @@
 //! StartContainer: only a container that this process proved when it was made, or that is decided
-//! on and proven again from containerd's own store, as after a restart of the gate.
+//! on and proven again from containerd's own store, as after a restart of the gate; and only in a
+//! sandbox that is proven.
 
 use std::sync::Arc;
 
@@ -84,13 +85,11 @@ async fn prove_again(
         Err(refusal) => return refuse_or_observe((calls, policy), id, refusal).await,
     };
     let mut permits = Vec::new();
-    let noted = &container.container;
-    let sandbox = noted.sandbox.as_deref();
-    let known = calls.gate.pod_of_sandbox(policy, &noted.pod, sandbox).await;
-    for ask in asks((&container, &known), deadline) {
-        let mut event = calls.recorder.local(&ask, policy);
+    let asks = asks((calls, policy), &container, deadline).await;
+    for ask in &asks {
+        let mut event = calls.recorder.local(ask, policy);
         event.container_id(id);
-        let admitted = Box::pin(calls.gate.admit_local(&ask, policy, &mut event.timings)).await;
+        let admitted = Box::pin(calls.gate.admit_local(ask, policy, &mut event.timings)).await;
         match admitted.map_err(|refusal| observe(policy, refusal)) {
             Ok(permit) => {
                 event.admitted_local(&permit);
@@ -106,7 +105,7 @@ async fn prove_again(
         // Not remembered as proven: its next start is decided on again, by whatever mode is then.
         return calls.recorder.admit(&events).await;
     }
-    let Some((image, volumes)) = permits.split_first() else {
+    let (Some(own), Some((image, volumes))) = (asks.first(), permits.split_first()) else {
         let refusal = Refusal::BadRequest { why: "the container has no image".to_owned() };
         return Err(refuse((calls, policy), id, refusal).await);
     };
@@ -115,7 +114,10 @@ async fn prove_again(
         .zip(volumes)
         .map(|(container_path, permit)| CreatedVolume { container_path, permit })
         .collect();
-    let made = CreatedContainer { id, image, sandbox: None, volumes };
+    // As for a container that is to be made: what it runs beside must be proven too.
+    let sandbox = container.container.sandbox.as_deref().unwrap_or_default();
+    let sandbox = Box::pin(calls.check_sandbox(policy, (own, sandbox), &events)).await?;
+    let made = CreatedContainer { id, image, sandbox: sandbox.as_deref(), volumes };
     let proven = match Box::pin(calls.gate.verify_container(&made)).await {
         Ok(proven) => proven,
         Err(refusal) => match observe(policy, refusal) {
@@ -168,6 +170,12 @@ async fn fetch(calls: &Calls, id: &str) -> Result<NotedContainer, Refusal> {
     Ok(NotedContainer { container, created })
 }
 
-fn asks((noted, pod): (&NotedContainer, &Pod), deadline: CallDeadline) -> Vec<LocalImageRequest> {
-    asked_before(pod, &noted.created, deadline.decide_by)
+async fn asks(
+    (calls, policy): (&Calls, &Arc<PolicySet>),
+    noted: &NotedContainer,
+    deadline: CallDeadline,
+) -> Vec<LocalImageRequest> {
+    let (pod, sandbox) = (&noted.container.pod, noted.container.sandbox.as_deref());
+    let known = calls.gate.pod_of_sandbox(policy, pod, sandbox).await;
+    asked_before(&known, &noted.created, deadline.decide_by)
 }
