@@ -34,7 +34,8 @@ pub fn distribution(root: &Path, settings: &Settings) -> Option<Check> {
     let check = match wrong {
         Some((key, is, expected)) => {
             let seen = format!("{name} is here, and {key} is {}", is.display());
-            let mend = format!("set {key} = {:?}: docs/operate/install.md", expected.display());
+            let file = format!("/etc/sealgate/config.toml.d/40-{}.toml", name.to_lowercase());
+            let mend = format!("set {key} = {:?} in {file}: sealgate.toml(5)", expected.display());
             Check::fail(id, seen, mend)
         }
         None if !settings.registry.certs_dirs.contains(&certs) => {

@@ -2,6 +2,7 @@
 //! whether there is room on their disks.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
@@ -26,20 +27,37 @@ pub struct Sockets<'s> {
     pub runtime: &'s Path,
 }
 
+/// What mends a socket that is not there, and one that others may open.
+#[derive(Debug, Clone, Copy)]
+struct SocketCures {
+    start: &'static str,
+    close: &'static str,
+}
+
 /// Who may connect to the sockets: to the gate's nobody who may not connect to the runtime's, and to
 /// the runtime's nobody but root.
 #[must_use]
 pub fn sockets(sockets: Sockets<'_>) -> Vec<Check> {
-    let gate = "systemctl restart sealgate.socket; see listen.mode, or SocketMode= in its unit";
-    let runtime = "set uid, gid and mode of [grpc] in containerd's configuration, and restart it";
+    let gate = SocketCures {
+        start: "systemctl enable --now sealgate.socket",
+        close: "systemctl restart sealgate.socket; see listen.mode, or SocketMode= in its unit",
+    };
+    let runtime = SocketCures {
+        start: "systemctl start containerd",
+        close: "set uid, gid and mode of [grpc] in containerd's configuration, and restart it",
+    };
     vec![
         socket("socket", sockets.gate, gate),
         socket("containerd-socket", sockets.runtime, runtime),
     ]
 }
 
-fn socket(id: &'static str, path: &Path, mend: &str) -> Check {
+fn socket(id: &'static str, path: &Path, cures: SocketCures) -> Check {
+    let SocketCures { start, close: mend } = cures;
     let check = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Check::fail(id, "does not exist", start)
+        }
         Err(error) => Check::fail(id, format!("cannot be looked at: {error}"), mend),
         Ok(metadata) if !metadata.file_type().is_socket() => Check::fail(id, "is no socket", mend),
         Ok(metadata) => {
@@ -130,14 +148,16 @@ mod tests {
     fn a_socket_that_others_may_open_fails() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        assert_eq!(socket("socket", &path, "").outcome, Outcome::Fail);
+        let cures = SocketCures { start: "start it", close: "close it" };
+        let absent = Check::fail("socket", "does not exist", "start it").at(path.display());
+        assert_eq!(socket("socket", &path, cures), absent);
         fs::write(&path, "").unwrap();
-        assert_eq!(socket("socket", &path, "").seen, "is no socket");
+        assert_eq!(socket("socket", &path, cures).seen, "is no socket");
         fs::remove_file(&path).unwrap();
         let _listener = UnixListener::bind(&path).unwrap();
         let with = |mode| {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            socket("socket", &path, "").outcome
+            socket("socket", &path, cures).outcome
         };
         let is_root = nix::unistd::geteuid().is_root();
         assert_eq!(with(0o600) == Outcome::Ok, is_root);

@@ -59,7 +59,7 @@ fn sandbox_image(status: &SandboxStatus) -> Check {
     let id = "sandbox-image";
     match (&status.image, &status.error) {
         (_, Some(why)) => {
-            let mend = "write a policy for it: docs/operate/policies.md, The sandbox image";
+            let mend = "write a policy for it, or for its digest: sealgate-policy(5)";
             Check::fail(id, format!("no pod starts: {why}"), mend)
         }
         (Some(image), None) => Check::ok(id, format!("{image} is admitted")),
@@ -77,7 +77,7 @@ fn enforcing(status: &Status) -> Check {
             "find out who listens: ss -xlp; systemctl restart sealgate.socket sealgate.service",
         ),
         (None, Some(doubt)) if doubt.reason == "no-kubelet" => {
-            let mend = "switch the kubelet over: docs/operate/install.md";
+            let mend = "start the kubelet with the gate's socket as its containerRuntimeEndpoint";
             Check::warn("enforcing", format!("{}: {}", doubt.reason, doubt.seen), mend)
         }
         (None, Some(doubt)) => {
@@ -92,13 +92,15 @@ fn enforcing(status: &Status) -> Check {
 /// something keeps the clock right, where that can be told.
 #[must_use]
 pub fn clock(now: Timestamp, known: Option<Timestamp>, synchronized: bool) -> Check {
-    let set = "timedatectl set-ntp true; if the clock is right now: sealgate clock lower";
+    let set = "set the clock and keep it set: timedatectl set-ntp true";
     match known {
-        Some(known) if known.duration_since(now) > BEHIND => Check::fail(
-            "clock",
-            format!("the clock says {now:.0}, and decisions were recorded until {known:.0}"),
-            set,
-        ),
+        Some(known) if known.duration_since(now) > BEHIND => {
+            let seen =
+                format!("the clock says {now:.0}, and decisions were recorded until {known:.0}");
+            // Only a clock that is known to be right shows that the record was ahead.
+            let mend = if synchronized { "sealgate clock lower" } else { set };
+            Check::fail("clock", seen, mend)
+        }
         Some(_) | None if synchronized => Check::ok("clock", format!("{now:.0}, synchronized")),
         Some(_) | None => Check::warn(
             "clock",
@@ -119,6 +121,12 @@ mod tests {
         assert_eq!(clock(at(1000), Some(at(1060)), true).outcome, Outcome::Ok);
         assert_eq!(clock(at(1000), Some(at(1061)), true).outcome, Outcome::Fail);
         assert_eq!(clock(at(1000), None, false).outcome, Outcome::Warn);
+        let lowers = |known: i64, synchronized| {
+            let check = clock(at(1000), Some(at(known)), synchronized);
+            check.mend.is_some_and(|mend| mend.contains("clock lower"))
+        };
+        assert!(lowers(1061, true), "the clock is right: it was ahead once");
+        assert!(!lowers(1061, false) && !lowers(1000, false), "it is behind, or may be");
     }
 
     #[test]

@@ -19,8 +19,10 @@ pub fn kubelets(found: &Found, socket: &Path) -> Vec<Check> {
         );
     }
     if found.views.is_empty() {
-        let mend =
-            "start the kubelet with the gate's socket as its endpoint; see docs/operate/install.md";
+        let mend = format!(
+            "start the kubelet with --container-runtime-endpoint=unix://{}",
+            socket.display()
+        );
         checks.push(Check::warn("kubelet", "no kubelet runs, and no file names its runtime", mend));
     }
     checks

@@ -72,7 +72,7 @@ fn proof(set: &PolicySet, now: Timestamp) -> Vec<Check> {
     }
     let sentences = set.unproven();
     if sentences.is_empty() {
-        return vec![Check::ok("policy-proof", "every image that runs has proven something")];
+        return vec![Check::ok("policy-proof", "the policies ask every image for proof")];
     }
     sentences
         .into_iter()

@@ -57,11 +57,15 @@ pub fn registries(asked: &[AskedRegistry], left: usize) -> Vec<Check> {
                 }
                 Some((Class::Unreachable, why)) => {
                     let seen = format!("{host} does not answer: {why}");
-                    Check::warn(id, seen, "see docs/operate/mirrors-and-proxies.md")
+                    Check::warn(id, seen, "see certs_dirs and proxy: sealgate.toml(5)")
                 }
                 Some((Class::Unable, why)) => {
                     let seen = format!("{host} does not show {image} to this node: {why}");
-                    Check::warn(id, seen, "see docs/operate/private-registries.md")
+                    Check::warn(
+                        id,
+                        seen,
+                        "see docker_configs and the other credentials: sealgate.toml(5)",
+                    )
                 }
             }
         })

@@ -7,13 +7,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::canary::forward;
 use crate::containerd::Flavour;
+use crate::doctor_played::{after, behind_the_record, exception, k3s, small_disk_on};
 use crate::ensure;
 use crate::kubelet::Kubelet;
 use crate::outage::take_away;
@@ -84,7 +85,10 @@ impl Node {
 
     fn looked_over(&self, more: &[&str]) -> Result<Said, Failure> {
         let arguments = [&["doctor", "--output", "json"], more].concat();
-        let output = self.stage.sealgate(&arguments)?;
+        Self::said(&self.stage.sealgate(&arguments)?)
+    }
+
+    fn said(output: &Output) -> Result<Said, Failure> {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let checks: Vec<Value> = serde_json::from_str(&text)?;
         let code = output.status.code();
@@ -127,7 +131,10 @@ impl Node {
 
     /// This line must fail, and no other.
     fn fails(&self, what: &str, id: &str) -> Outcome {
-        let said = self.looked_over(&[])?;
+        Self::fails_alone(what, id, &self.looked_over(&[])?)
+    }
+
+    fn fails_alone(what: &str, id: &str, said: &Said) -> Outcome {
         let failed = said.with("fail");
         ensure!(failed == BTreeSet::from([id]), "{what}: {failed:?}\n{}", said.text);
         println!("   {what}: {id} fails");
@@ -207,6 +214,7 @@ pub async fn doctor() -> Outcome {
     runtimes(&node)?;
     verifiers(&node)?;
     policies(&node).await?;
+    played(&node).await?;
     sandbox_image(&node).await?;
     tripwire(&mut node).await?;
     take_away(&mut node.stage);
@@ -349,6 +357,25 @@ async fn policies(node: &Node) -> Outcome {
     let ended = "{name: build, key: {files: [{file: build.pub, notAfter: 2020-01-01T00:00:00Z}]}}";
     stage.write_policy(&policy("prod/**", ended))?;
     node.fails("a key has ended", "trust")?;
+    stage.write_policy(&strict())?;
+    node.is_well().await.map(drop)
+}
+
+/// What the running gate does not see.
+async fn played(node: &Node) -> Outcome {
+    let stage = &node.stage;
+    let cases = [
+        ("the log's disk is full", "disk-log", small_disk_on(&stage.folder().join("audit"))),
+        ("that of evidence is", "disk-evidence", small_disk_on(&stage.folder().join("evidence"))),
+        ("k3s is here, and the gate is told of another containerd", "distribution", k3s()),
+    ];
+    for (what, id, commands) in cases {
+        Node::fails_alone(what, id, &Node::said(&after(stage, &commands)?)?)?;
+    }
+    let said = Node::said(&behind_the_record(stage)?)?;
+    Node::fails_alone("the clock is a day behind what is on record", "clock", &said)?;
+    stage.write_policy(&format!("{}---\n{}", strict(), exception()?))?;
+    node.warns("an exception ends in two days", "exceptions", &[])?;
     stage.write_policy(&strict())?;
     node.is_well().await.map(drop)
 }

@@ -44,6 +44,7 @@ mod deny;
 mod diffing;
 mod disk;
 mod doctor;
+mod doctor_played;
 mod drift;
 mod faults;
 mod floods;
@@ -81,6 +82,7 @@ mod service;
 mod signers;
 mod stage;
 mod starting;
+mod stopping;
 mod suite;
 mod sweep;
 #[path = "../support/tiny.rs"]
