@@ -132,6 +132,7 @@ impl Settings {
         self.trust.check()?;
         self.host_paths.check()?;
         self.canary.check()?;
+        self.sweep.check()?;
         self.drift.check()?;
         self.audit.check().map_err(|error| error.to_string())
     }

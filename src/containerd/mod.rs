@@ -33,6 +33,8 @@ mod options;
 mod proof;
 mod sandbox;
 
+use std::time::Duration;
+
 use tonic::transport::Channel;
 
 use crate::proto::containerd::services::containers::v1::containers_client::ContainersClient;
@@ -42,7 +44,10 @@ use crate::proto::containerd::services::images::v1::images_client::ImagesClient;
 use crate::proto::containerd::services::snapshots::v1::snapshots_client::SnapshotsClient;
 use crate::proto::cri::image_service_client::ImageServiceClient;
 use crate::proto::cri::runtime_service_client::RuntimeServiceClient;
-use crate::proto::cri::{RemoveContainerRequest, VersionRequest};
+use crate::proto::cri::{
+    ContainerState, ContainerStatusRequest, RemoveContainerRequest, StopContainerRequest,
+    VersionRequest,
+};
 
 pub use call::NAMESPACE;
 pub use container::{Container, CreatedWith, SpecMount, Volume};
@@ -104,6 +109,42 @@ impl Runtime {
         let answer =
             self.call("RemoveContainer", client.remove_container(self.plain(request))).await;
         error::found(answer).map(|_| ())
+    }
+
+    /// Stops a container (CRI `StopContainer`): it has so long to end by itself, and is killed then.
+    /// One that is gone is stopped.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the runtime did not answer in that time and the limit of a call, or
+    /// could not stop it: then it may still run.
+    pub async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), RuntimeError> {
+        const CALL: &str = "StopContainer";
+        let timeout = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
+        let most = grace.saturating_add(self.options.call_timeout());
+        let message = StopContainerRequest { container_id: id.to_owned(), timeout };
+        let mut request = self.plain(message);
+        request.set_timeout(most);
+        let mut client = self.cri();
+        let answer = tokio::time::timeout(most, client.stop_container(request)).await;
+        let answer = answer.map_err(|_| RuntimeError::TimedOut { call: CALL })?;
+        let answer = answer.map_err(|status| RuntimeError::from((CALL, status)));
+        error::found(answer).map(|_| ())
+    }
+
+    /// Whether a container runs (CRI `ContainerStatus`); none where the CRI has none of this id.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the runtime did not answer.
+    pub async fn is_running(&self, id: &str) -> Result<Option<bool>, RuntimeError> {
+        let mut client = self.cri();
+        let request = ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
+        let answer = self.call("ContainerStatus", client.container_status(self.plain(request)));
+        let status = error::found(answer.await)?.and_then(|answer| answer.status);
+        // One of which the CRI does not know what it does may run.
+        Ok(status.map(|status| match status.state() {
+            ContainerState::ContainerRunning | ContainerState::ContainerUnknown => true,
+            ContainerState::ContainerCreated | ContainerState::ContainerExited => false,
+        }))
     }
 
     /// The options that it was made with.

@@ -43,8 +43,8 @@ pub use record::{
 pub use sandbox::{SandboxProof, SandboxRequest};
 pub use subjects::LocalSubjects;
 pub use watch::{
-    Drift, DriftOptions, OnFailedSweep, SweepOptions, SweepProgress, SweepReport, SweepVerdict,
-    Sweeper, Swept, SweptCounts, SweptKind,
+    Drift, DriftOptions, OnFailedSweep, StopCounts, SweepOptions, SweepProgress, SweepReport,
+    SweepVerdict, Sweeper, Swept, SweptCounts, SweptKind,
 };
 
 pub use crate::decision::cache::CachedPermit;

@@ -11,7 +11,7 @@ use crate::control::{
     Answer, AuditStatus, ConnectionStatus, EvidenceStatus, MemoryStatus, NriStatus, PolicyStatus,
     RefreshStatus, RejudgeStatus, Request, RuntimeStatus, Status, SweptPage, TrustStatus,
 };
-use crate::cri::{BySource, Decided, MayBring, SweepProgress, verify_image};
+use crate::cri::{BySource, Decided, MayBring, StopCounts, SweepProgress, verify_image};
 use crate::metrics::{self, Decisions, Readings, Sources};
 use crate::nri::{Mode, TripwireHealth};
 
@@ -124,7 +124,9 @@ impl Daemon {
         let swept = swept.map(|(kind, standing, count)| (kind.word(), standing.word(), count));
         let not_enforcing = self.not_enforcing();
         let nri_connected = self.tripwire.health().connected;
-        metrics::Node { findings, nri_connected, not_enforcing, swept: swept.collect() }
+        let StopCounts { stopped, failed, spared } = self.sweeper.stop_counts();
+        let stops = vec![("stopped", stopped), ("failed", failed), ("spared", spared)];
+        metrics::Node { findings, nri_connected, not_enforcing, swept: swept.collect(), stops }
     }
 
     fn nri_status(&self) -> NriStatus {

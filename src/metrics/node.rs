@@ -13,6 +13,8 @@ pub struct Node {
     pub not_enforcing: Vec<(&'static str, bool)>,
     /// What the last sweep found: of what kind, how it stands, and how many.
     pub swept: Vec<(&'static str, &'static str, u64)>,
+    /// What came of what sweeps wanted to stop, and how often.
+    pub stops: Vec<(&'static str, u64)>,
 }
 
 impl Node {
@@ -40,6 +42,12 @@ impl Node {
             (vec![("kind", *kind), ("standing", *standing)], count_of(*count))
         });
         family(text, "sealgate_swept", "gauge", help, swept);
+        let help = "Containers that sweeps stopped, could not stop, or spared, since the start.";
+        let stops = self
+            .stops
+            .iter()
+            .map(|(outcome, count)| (vec![("outcome", *outcome)], count_of(*count)));
+        family(text, "sealgate_sweep_stops_total", "counter", help, stops);
     }
 }
 
@@ -52,7 +60,9 @@ mod tests {
         let mut text = String::new();
         let findings = vec![("drift", 2), ("sweep", 0)];
         let swept = vec![("image", "admitted", 3)];
-        Node { findings, nri_connected: true, swept, ..Node::default() }.write(&mut text);
+        let stops = vec![("stopped", 4)];
+        Node { findings, nri_connected: true, swept, stops, ..Node::default() }.write(&mut text);
+        assert!(text.contains("sealgate_sweep_stops_total{outcome=\"stopped\"} 4\n"), "{text}");
         assert!(text.contains("# TYPE sealgate_findings_total counter\n"), "{text}");
         assert!(text.contains("sealgate_findings_total{kind=\"drift\"} 2\n"), "{text}");
         assert!(text.contains("\nsealgate_nri_connected 1\n"), "{text}");

@@ -9,8 +9,8 @@ use crate::{
     access, airgap, bypass, canary, cases, channel, client, crash, creating, damage, demo, deny,
     diffing, disk, doctor, drift, faults, floods, forms, freshness, hanging, herd, image_verifier,
     keyless, lying, matching, mirrored, moving, neighbours, nri, observe, offline, outage, power,
-    pulling, requests, rules, sandbox, secrets, service, starting, sweep, unit, upgrade, vanish,
-    volumes, words,
+    pulling, requests, rules, sandbox, secrets, service, starting, stopping, sweep, unit, upgrade,
+    vanish, volumes, words,
 };
 
 /// A scenario under way.
@@ -176,6 +176,11 @@ pub const SCENARIOS: &[Scenario] = &[
         sweep::sweep
     )
     .alone(),
+    scenario!(
+        "sweep-stop",
+        "what went around the gate or would be refused now is stopped, a few a minute; static pods are not",
+        stopping::stopping
+    ),
     scenario!(
         "drift",
         "a container made around the gate: an alert with image, digest and labels, on every runtime",

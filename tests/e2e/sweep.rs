@@ -83,7 +83,7 @@ pub async fn sweep() -> Outcome {
 }
 
 /// How many the last sweep still asks the registries about.
-fn unasked(stage: &Stage) -> Result<u64, Failure> {
+pub fn unasked(stage: &Stage) -> Result<u64, Failure> {
     let output = stage.sealgate(&["running", "--last", "--output", "json"])?;
     let last: Value = serde_json::from_slice(&output.stdout)?;
     last["unasked"].as_u64().ok_or_else(|| "no figure of what is left".into())

@@ -79,11 +79,13 @@ pub enum FindingKind {
     Canary,
     /// A method of the CRI that the gate does not know was called.
     UnknownMethod,
+    /// A sweep stops a container, or does not although it would be refused.
+    Stop,
 }
 
 impl FindingKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Drift,
         Self::Sweep,
         Self::Unadmitted,
@@ -91,6 +93,7 @@ impl FindingKind {
         Self::Nri,
         Self::Canary,
         Self::UnknownMethod,
+        Self::Stop,
     ];
 
     /// Whether each finding of this kind is a change of what stands, told in the order of the
@@ -98,7 +101,7 @@ impl FindingKind {
     #[must_use]
     pub const fn is_change(self) -> bool {
         match self {
-            Self::Canary => true,
+            Self::Canary | Self::Stop => true,
             Self::Drift
             | Self::Sweep
             | Self::Unadmitted
@@ -119,6 +122,7 @@ impl FindingKind {
             Self::Nri => "nri",
             Self::Canary => "canary",
             Self::UnknownMethod => "unknown-method",
+            Self::Stop => "stop",
         }
     }
 }

@@ -14,7 +14,6 @@ use crate::cri::{
     AuditEvent, CreatedContainer, CreatedVolume, LocalPermit, OnRecord, PolicyMark, ProvenUnder,
     Refusal, Refused, observe,
 };
-use crate::evidence::Pod;
 use crate::policy::PolicySet;
 use crate::proto::cri::StartContainerRequest;
 use crate::proxy::{Call, OwnedMethod};

@@ -137,7 +137,7 @@ impl Gate {
     }
 }
 
-const fn standing(origin: ContainerOrigin) -> SweepVerdict {
+pub(super) const fn standing(origin: ContainerOrigin) -> SweepVerdict {
     match origin {
         ContainerOrigin::Gate => SweepVerdict::Admitted,
         ContainerOrigin::Before => SweepVerdict::StartedBefore,
@@ -155,7 +155,11 @@ pub(super) fn with_own(namespaces: &[String]) -> Vec<&str> {
     all
 }
 
-fn container_subject(listed: Listed, standing: SweepVerdict, deadline: Instant) -> SweepSubject {
+pub(super) fn container_subject(
+    listed: Listed,
+    standing: SweepVerdict,
+    deadline: Instant,
+) -> SweepSubject {
     let label = |name: &str| listed.label(name).map(cut);
     let kind = match listed.kind() {
         Kind::Sandbox => SweptKind::Sandbox,

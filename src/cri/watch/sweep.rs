@@ -2,7 +2,7 @@
 //! node, then by the registries of what that does not tell, behind all calls.
 //!
 //! It admits nothing and starts nothing. What would be refused is recorded, once until it changes;
-//! stopping it is left to an operator.
+//! what becomes of it then is in [`stop`](super::stop).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,9 +12,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::options::{OnFailedSweep, SweepOptions};
+use super::progress::{SweepProgress, SweepState};
+use super::stops::Stops;
 use super::subjects::{SweepSubject, cut, volumes, with_own};
 use super::swept::{SweepReport, SweepVerdict, Swept, SweptKey, SweptKind, key};
-use crate::audit::{self, Finding, FindingKind, Reason};
+use super::telling::{about, words};
+use crate::audit::{Finding, FindingKind, Reason};
 use crate::cri::{CreatedContainer, Ending, Gate, LocalPermit, Recorder, Refusal, Timings};
 use crate::decision::decide::Reach;
 use crate::evidence::Pod;
@@ -32,88 +35,22 @@ const JUDGE_MAX: Duration = Duration::from_secs(3600);
 const SIGNERS_MAX: usize = 4;
 
 /// What one image came to; many containers are of the same.
-type Judgements = HashMap<(String, String, Pod), Result<LocalPermit, Refusal>>;
+pub(super) type Judgements = HashMap<(String, String, Pod), Result<LocalPermit, Refusal>>;
 
 /// Sweeps over the node.
 #[derive(Debug)]
 pub struct Sweeper {
-    gate: Arc<Gate>,
-    recorder: Arc<Recorder>,
-    options: SweepOptions,
+    pub(super) gate: Arc<Gate>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) options: SweepOptions,
     namespaces: Vec<String>,
     /// One sweep at a time.
     turn: tokio::sync::Mutex<()>,
-    wanted: tokio::sync::Notify,
+    pub(super) wanted: tokio::sync::Notify,
     state: Mutex<SweepState>,
+    pub(super) stops: Mutex<Stops>,
     done: AtomicU64,
     all: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct SweepState {
-    /// How many were asked for since the start.
-    asked: u64,
-    /// How many had been asked for when the last one began.
-    begun_for: u64,
-    /// The same of the last one whose report is there.
-    ended_for: u64,
-    /// How often a report was published since the start.
-    version: u64,
-    /// Those whose registries are still to be asked.
-    unasked: u64,
-    report: Arc<SweepReport>,
-    /// What was recorded of the last sweep.
-    told: HashSet<SweptKey>,
-}
-
-/// How far a sweep is.
-#[derive(Debug, Clone)]
-pub struct SweepProgress {
-    /// Sweeps that were asked for since the start.
-    pub asked: u64,
-    /// The last of them that the report answers: everything was listed after it was asked for.
-    pub ended_for: u64,
-    /// How often a report was published since the start: another number is another report.
-    pub version: u64,
-    /// Judged so far, of the one under way.
-    pub done: u64,
-    /// To be judged.
-    pub all: u64,
-    /// Containers and images of the last one whose registries are still to be asked.
-    pub unasked: u64,
-    /// What the last one found.
-    pub report: Arc<SweepReport>,
-}
-
-impl SweepState {
-    /// Asks for one; its number.
-    fn ask(&mut self) -> u64 {
-        self.asked += 1;
-        self.asked
-    }
-
-    /// Whether one was asked for that has not begun.
-    fn is_wanted(&self) -> bool {
-        self.begun_for < self.asked
-    }
-
-    /// One begins. What is asked for from here on, it may have passed already.
-    fn begin(&mut self) {
-        self.begun_for = self.asked;
-    }
-
-    /// The registry of one was asked.
-    fn note_asked(&mut self) {
-        self.unasked = self.unasked.saturating_sub(1);
-    }
-
-    /// The report of the one that began last, of which so many are still to be asked about.
-    fn publish(&mut self, report: SweepReport, open: usize) {
-        self.report = Arc::new(report);
-        self.unasked = u64::try_from(open).unwrap_or(u64::MAX);
-        self.ended_for = self.begun_for;
-        self.version += 1;
-    }
 }
 
 impl Sweeper {
@@ -132,6 +69,7 @@ impl Sweeper {
             turn: tokio::sync::Mutex::default(),
             wanted: tokio::sync::Notify::new(),
             state: Mutex::default(),
+            stops: Mutex::default(),
             done: AtomicU64::new(0),
             all: AtomicU64::new(0),
         }
@@ -141,10 +79,12 @@ impl Sweeper {
     /// for; for ever.
     pub async fn keep_sweeping(&self) {
         let every = self.options.every();
-        if every.is_some() {
-            self.sweep().await;
-        }
+        let mut is_due = every.is_some();
         loop {
+            if is_due {
+                is_due = self.sweep().await;
+                continue;
+            }
             let pause = async {
                 match every {
                     Some(every) => tokio::time::sleep(every).await,
@@ -160,7 +100,7 @@ impl Sweeper {
                 () = pause => {}
                 () = wanted => {}
             }
-            self.sweep().await;
+            is_due = true;
         }
     }
 
@@ -199,7 +139,8 @@ impl Sweeper {
         }
     }
 
-    async fn sweep(&self) {
+    /// One sweep; whether the next is due already.
+    async fn sweep(&self) -> bool {
         let _turn = self.turn.lock().await;
         self.state().begin();
         let began = self.gate.clock().steady();
@@ -240,10 +181,12 @@ impl Sweeper {
             self.publish(&subjects, (faults, took), left);
         }
         self.record(&subjects, is_settled).await;
+        let next = self.options.every().map(|every| began + every);
+        self.stop_failed(&subjects, next).await
     }
 
     /// Judges one, by evidence from so far away; whether anything was asked that was not known.
-    async fn judge(
+    pub(super) async fn judge(
         &self,
         subject: &mut SweepSubject,
         set: &Arc<PolicySet>,
@@ -344,35 +287,15 @@ impl Sweeper {
     }
 
     fn finding(&self, row: &Swept) -> Finding {
-        let what = row.kind.word();
-        let message = match (row.standing, &row.message) {
-            (SweepVerdict::WentAround, _) => {
-                format!("a {what} was made since the gate came, and not by the gate")
-            }
-            (_, Some(why)) => format!("{what}: {why}"),
-            (_, None) => format!("{what}: {}", row.standing.word()),
-        };
-        let code = row.standing.word();
-        let mut finding = self.recorder.finding(FindingKind::Sweep, Reason::new(code, message));
-        finding.alert = self.options.on_failed_sweep == OnFailedSweep::Alert
+        let reason = Reason::new(row.standing.word(), words(row));
+        let mut finding = self.recorder.finding(FindingKind::Sweep, reason);
+        finding.alert = self.options.on_failed_sweep != OnFailedSweep::Report
             && row.standing != SweepVerdict::CannotBeTold;
-        finding.container_id = (row.kind != SweptKind::Image).then(|| row.id.clone());
-        finding.image.clone_from(&row.image);
-        finding.digest.clone_from(&row.digest);
-        finding.container.clone_from(&row.container);
-        finding.pod =
-            audit::Pod { namespace: row.pod_namespace.clone(), name: row.pod.clone(), uid: None };
-        finding.detail.insert("namespace".into(), row.namespace.clone());
-        if row.kind == SweptKind::Image {
-            finding.detail.insert("image_id".into(), row.id.clone());
-        }
-        if let Some(code) = &row.code {
-            finding.detail.insert("code".into(), code.clone());
-        }
+        about(&mut finding, row);
         finding
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, SweepState> {
+    pub(super) fn state(&self) -> std::sync::MutexGuard<'_, SweepState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -423,26 +346,4 @@ fn signers(permit: &LocalPermit) -> Vec<String> {
         }
     }
     named
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sweep_answers_what_was_asked_before_it_began_and_nothing_later() {
-        let mut state = SweepState::default();
-        state.begin();
-        assert!(!state.is_wanted());
-        let number = state.ask();
-        state.publish(SweepReport::default(), 1);
-        state.publish(SweepReport::default(), 0);
-        assert!(state.ended_for < number && state.is_wanted(), "it may have passed what is asked");
-        assert_eq!(state.version, 2, "each publication is another report");
-        state.begin();
-        assert!(!state.is_wanted() && state.ended_for < number);
-        let next = state.ask();
-        state.publish(SweepReport::default(), 0);
-        assert!(state.ended_for == number && number < next && state.is_wanted());
-    }
 }
