@@ -3,22 +3,22 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::canary::forward;
 use crate::containerd::Flavour;
-use crate::doctor_played::{after, behind_the_record, exception, k3s, small_disk_on};
+use crate::doctor_played::{
+    Agent, after, among_policies, behind_the_record, exception, k3s, small_disk_on,
+};
 use crate::ensure;
 use crate::kubelet::Kubelet;
 use crate::outage::take_away;
-use crate::stage::{Failure, HOST, Outcome, Props, Stage};
+use crate::stage::{Failure, HOST, Outcome, Props, Stage, sandbox_policy};
 use crate::unit::Machine;
 
 /// How long the gate may take to be well.
@@ -143,7 +143,10 @@ impl Node {
 
     /// This line must be one to look at, and no other; none may fail.
     fn warns(&self, what: &str, id: &str, more: &[&str]) -> Outcome {
-        let said = self.looked_over(more)?;
+        Self::warns_alone(what, id, &self.looked_over(more)?)
+    }
+
+    fn warns_alone(what: &str, id: &str, said: &Said) -> Outcome {
         let (failed, warned) = (said.with("fail"), said.with("warn"));
         let is_alone = failed.is_empty() && warned == BTreeSet::from([id]);
         ensure!(is_alone, "{what}: {failed:?}, {warned:?}\n{}", said.text);
@@ -214,7 +217,7 @@ pub async fn doctor() -> Outcome {
     runtimes(&node)?;
     verifiers(&node)?;
     policies(&node).await?;
-    played(&node).await?;
+    played(&node)?;
     sandbox_image(&node).await?;
     tripwire(&mut node).await?;
     take_away(&mut node.stage);
@@ -247,42 +250,6 @@ fn clients_of(node: &Node, runtime: &Path) -> Outcome {
     node.warns("a program of the node is connected to containerd", "containerd-clients", &[])?;
     agent.join_pod()?;
     node.fails("a pod is", "containerd-clients")
-}
-
-/// A program with a socket open, gone when this is dropped.
-struct Agent {
-    process: Child,
-    group: Option<PathBuf>,
-}
-
-impl Agent {
-    fn start(socket: &Path) -> Result<Self, Failure> {
-        let stdin = Stdio::from(OwnedFd::from(UnixStream::connect(socket)?));
-        let process = Command::new("sleep").arg("600").stdin(stdin).spawn()?;
-        Ok(Self { process, group: None })
-    }
-
-    /// Moves it into a control group such as the kubelet makes for a pod.
-    fn join_pod(&mut self) -> Outcome {
-        let all = Path::new("/sys/fs/cgroup");
-        let is_unified = all.join("cgroup.procs").exists();
-        let base = if is_unified { all.to_owned() } else { all.join("pids") };
-        let group = base.join(format!("kubepods-doctor{}", std::process::id()));
-        fs::create_dir(&group)?;
-        fs::write(group.join("cgroup.procs"), self.process.id().to_string())?;
-        self.group = Some(group);
-        Ok(())
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-        if let Some(group) = &self.group {
-            drop(fs::remove_dir(group));
-        }
-    }
 }
 
 fn runtimes(node: &Node) -> Outcome {
@@ -336,33 +303,40 @@ fn verifiers(node: &Node) -> Outcome {
     )
 }
 
+/// What is on disk, in a folder of the command's own, since the gate sees its own by itself; and what
+/// the gate has in force.
 async fn policies(node: &Node) -> Outcome {
     let stage = &node.stage;
-    stage.write_policy("apiVersion: sealgate/v1\nkind: ImagePolcy\n")?;
-    node.fails("a policy cannot be read", "policies")?;
+    let fails = |what, id, text: &str| {
+        Node::fails_alone(what, id, &Node::said(&among_policies(stage, text)?)?)
+    };
+    let broken = "apiVersion: sealgate/v1\nkind: ImagePolcy\n";
+    fails("a policy cannot be read", "policies", broken)?;
+    let anything = policy("**", "{insecureAcceptAnything: true}");
+    fails("every policy accepts anything", "policy-proof", &anything)?;
+    let ended = "{name: build, key: {files: [{file: build.pub, notAfter: 2020-01-01T00:00:00Z}]}}";
+    let ended = format!("{}---\n{}", policy("prod/**", ended), sandbox_policy());
+    fails("a key has ended", "trust", &ended)?;
+    let right = format!("{}---\n{}", strict(), sandbox_policy());
+    let excepted = format!("{right}---\n{}", exception()?);
+    let said = Node::said(&among_policies(stage, &excepted)?)?;
+    Node::warns_alone("an exception ends in two days", "exceptions", &said)?;
+
+    stage.write_policy(broken)?;
     stage.signal("HUP")?;
     let began = Instant::now();
     while !stage.gate_log().contains("was NOT reloaded") {
         ensure!(began.elapsed() < WELL_MAX, "the reload is not said:\n{}", stage.gate_log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    fails("a reload was not taken", "gate-policy", &right)?;
     stage.write_policy(&strict())?;
-    node.fails("a reload was not taken", "gate-policy")?;
     stage.signal("HUP")?;
-    node.is_well().await?;
-    // Without the policy of the sandbox image that the stage adds.
-    let anything = policy("**", "{insecureAcceptAnything: true}");
-    fs::write(stage.folder().join("policies/policy.yaml"), anything)?;
-    node.fails("every policy accepts anything", "policy-proof")?;
-    let ended = "{name: build, key: {files: [{file: build.pub, notAfter: 2020-01-01T00:00:00Z}]}}";
-    stage.write_policy(&policy("prod/**", ended))?;
-    node.fails("a key has ended", "trust")?;
-    stage.write_policy(&strict())?;
     node.is_well().await.map(drop)
 }
 
 /// What the running gate does not see.
-async fn played(node: &Node) -> Outcome {
+fn played(node: &Node) -> Outcome {
     let stage = &node.stage;
     let cases = [
         ("the log's disk is full", "disk-log", small_disk_on(&stage.folder().join("audit"))),
@@ -373,11 +347,7 @@ async fn played(node: &Node) -> Outcome {
         Node::fails_alone(what, id, &Node::said(&after(stage, &commands)?)?)?;
     }
     let said = Node::said(&behind_the_record(stage)?)?;
-    Node::fails_alone("the clock is a day behind what is on record", "clock", &said)?;
-    stage.write_policy(&format!("{}---\n{}", strict(), exception()?))?;
-    node.warns("an exception ends in two days", "exceptions", &[])?;
-    stage.write_policy(&strict())?;
-    node.is_well().await.map(drop)
+    Node::fails_alone("the clock is a day behind what is on record", "clock", &said)
 }
 
 /// A policy that does not admit the image of sandboxes, once the gate has taken it.

@@ -1,13 +1,15 @@
-//! What is played for `sealgate doctor` alone, and the running gate does not see: in a mount
-//! namespace of the command's own, or in a configuration of its own.
+//! What is played for `sealgate doctor`: an [`Agent`] that is connected to a socket, and what the
+//! running gate does not see, in a mount namespace or a configuration of the command's own.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
-use crate::stage::{Failure, HOST, Stage};
+use crate::stage::{Failure, HOST, Outcome, Stage};
 
 /// How far the clock of the record is ahead.
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -33,15 +35,31 @@ pub fn k3s() -> String {
 
 /// `sealgate doctor` where decisions are on record from a day ahead.
 pub fn behind_the_record(stage: &Stage) -> Result<Output, Failure> {
-    let [ahead, config] = ["clock.ahead", "ahead.toml"].map(|name| stage.folder().join(name));
+    let ahead = stage.folder().join("clock.ahead");
     let latest = jiff::Timestamp::try_from(SystemTime::now() + DAY)?;
     fs::write(&ahead, format!("{latest}\n"))?;
     fs::set_permissions(&ahead, fs::Permissions::from_mode(0o600))?;
-    let own = stage.folder().join("clock").display().to_string();
+    told(stage, "clock.file", ("clock", &ahead))
+}
+
+/// `sealgate doctor` where these are the policies.
+pub fn among_policies(stage: &Stage, text: &str) -> Result<Output, Failure> {
+    let folder = stage.folder().join("other-policies");
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("policy.yaml"), text)?;
+    told(stage, "policy.policies", ("policies", &folder))
+}
+
+/// `sealgate doctor` with this path in its configuration in place of the stage's own.
+fn told(stage: &Stage, key: &str, (own, other): (&str, &Path)) -> Result<Output, Failure> {
+    let config = stage.folder().join("told.toml");
     let text = fs::read_to_string(stage.config())?;
-    let own = format!("clock.file = \"{own}\"");
-    let to = format!("clock.file = \"{}\"", ahead.display());
-    fs::write(&config, text.replace(&own, &to))?;
+    let line = |path: &Path| format!("{key} = \"{}\"", path.display());
+    let own = line(&stage.folder().join(own));
+    if !text.contains(&own) {
+        return Err(Failure(format!("{own} is not in {text}")));
+    }
+    fs::write(&config, text.replace(&own, &line(other)))?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
     Ok(command.arg("--config").arg(config).args(["doctor", "--output", "json"]).output()?)
 }
@@ -53,4 +71,41 @@ pub fn exception() -> Result<String, Failure> {
         "apiVersion: sealgate/v1\nkind: Exception\nmetadata: {{name: incident}}\nspec:\n  images: \
          [\"{HOST}/prod/other\"]\n  expires: {end:.0}\n  owner: team-web\n  reason: INC-1\n"
     ))
+}
+
+/// A program with a socket open, gone when this is dropped.
+pub struct Agent {
+    process: Child,
+    group: Option<PathBuf>,
+}
+
+impl Agent {
+    /// One that is connected to this socket.
+    pub fn start(socket: &Path) -> Result<Self, Failure> {
+        let stdin = Stdio::from(OwnedFd::from(UnixStream::connect(socket)?));
+        let process = Command::new("sleep").arg("600").stdin(stdin).spawn()?;
+        Ok(Self { process, group: None })
+    }
+
+    /// Moves it into a control group such as the kubelet makes for a pod.
+    pub fn join_pod(&mut self) -> Outcome {
+        let all = Path::new("/sys/fs/cgroup");
+        let is_unified = all.join("cgroup.procs").exists();
+        let base = if is_unified { all.to_owned() } else { all.join("pids") };
+        let group = base.join(format!("kubepods-doctor{}", std::process::id()));
+        fs::create_dir(&group)?;
+        fs::write(group.join("cgroup.procs"), self.process.id().to_string())?;
+        self.group = Some(group);
+        Ok(())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+        if let Some(group) = &self.group {
+            drop(fs::remove_dir(group));
+        }
+    }
 }
