@@ -43,6 +43,7 @@ async fn a_container_is_proven_by_its_snapshot() {
             namespace: Some(metadata.namespace),
             name: Some(metadata.name),
             uid: Some(metadata.uid),
+            ..PodName::default()
         };
         assert_eq!((container.pod, container.sandbox.as_ref()), (name, Some(&pod.id)));
         let created = container.created_with.unwrap();
