@@ -35,7 +35,7 @@ use crate::image::Platform;
 use crate::loader::FolderState;
 use crate::metrics;
 use crate::nri::Tripwire;
-use crate::policy::Freshness;
+use crate::policy::{Freshness, PolicySet};
 use crate::proxy::{self, Connections, Listener, Proxy};
 use crate::registry::{Environment, Registry};
 use crate::systemd::{self, Inherited, News, Socket};
@@ -314,12 +314,20 @@ fn control_options(settings: &Settings) -> proxy::Options {
 pub fn gate(settings: &Settings) -> Result<(Gate, Noted), DaemonError> {
     let loaded = loader::load(&settings.policy, &settings.trust).map_err(part("the policy"))?;
     let noted = Noted::of(&loaded, &settings.trust);
+    Ok((gate_of(settings, loaded.policies)?, noted))
+}
+
+/// The same of policies that were loaded already.
+///
+/// # Errors
+/// [`DaemonError`] names the part that cannot be used.
+pub fn gate_of(settings: &Settings, policy: PolicySet) -> Result<Gate, DaemonError> {
     let parts = Parts {
         clock: CLOCK,
         platform: node_platform(),
         limits: settings.limits.clone(),
         memory: settings.memory.clone(),
-        policy: loaded.policies,
+        policy,
         registry: Registry::new(settings.registry.clone(), CLOCK)
             .map_err(part("the registry client"))?,
         freshness: freshness(&settings.evidence),
@@ -331,7 +339,7 @@ pub fn gate(settings: &Settings) -> Result<(Gate, Noted), DaemonError> {
     if let (Some(known), _) = known_time(settings) {
         gate.not_before(known);
     }
-    Ok((gate, noted))
+    Ok(gate)
 }
 
 /// What the node's configuration says of how fresh evidence is to be.

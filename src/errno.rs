@@ -17,12 +17,20 @@ pub fn told(error: &io::Error) -> String {
     let kind = error.kind();
     match error.raw_os_error() {
         // The system's own name for it, without the number that the standard library adds.
-        Some(number) if !has_words(kind) => {
-            let said = error.to_string();
-            let name = said.strip_suffix(&format!(" (os error {number})")).unwrap_or(&said);
-            format!("the system failed: {name}")
+        Some(_) if !has_words(kind) => {
+            format!("the system failed: {}", without_number(&error.to_string()))
         }
         Some(_) | None => Words(kind).to_string(),
+    }
+}
+
+/// What a library says of an error, without the number of the system's that the standard library
+/// adds at the end.
+#[must_use]
+pub fn without_number(said: &str) -> &str {
+    match said.rsplit_once(" (os error ") {
+        Some((words, rest)) if rest.ends_with(')') => words,
+        Some(_) | None => said,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `sealgate cache flush`.
 
+use super::terminal::field::counted;
 use super::terminal::gate::{ask_daemon, complain_of};
 use super::terminal::screen::{Exit, Screen};
 use crate::config::Settings;
@@ -13,8 +14,9 @@ pub(super) fn flush(settings: &Settings, screen: &mut Screen) -> Exit {
                 screen.json(&forgotten);
             } else {
                 screen.line(&format!(
-                    "forgot {} verdicts and {} pieces of evidence",
-                    forgotten.verdicts, forgotten.evidence
+                    "forgot {} and {} of evidence",
+                    counted(forgotten.verdicts, "verdict"),
+                    counted(forgotten.evidence, "piece")
                 ));
             }
             Exit::Done

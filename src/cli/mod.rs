@@ -65,14 +65,17 @@ enum Command {
     /// Serve the CRI and gate it. What sealgate.service runs.
     #[command(after_help = "Examples:\n  sealgate run\n  sealgate run --config ./config.toml")]
     Run,
-    /// Decide about an image as the gate would, from here and now, and say why.
+    /// Decide about images as the gate would, from here and now, and say why.
     ///
-    /// Asks the registry with this node's credentials and judges under this node's policy. Nothing
-    /// is pulled, nothing is remembered, nothing is recorded.
+    /// Asks the registry with this node's credentials and judges under this node's policies, or
+    /// those that are named. Nothing is pulled, nothing is remembered, nothing is recorded. Exit code
+    /// 1 where one is refused, else 2 where one could not be decided on.
     #[command(after_help = "Examples:\n  \
         sealgate verify registry.example.com/prod/app:1.2\n  \
         sealgate verify --namespace prod-eu registry.example.com/prod/app@sha256:0123…\n  \
-        sealgate verify --output json registry.example.com/prod/app:1.2 | jq .policies")]
+        sealgate verify -f deployment.yaml --policies ./policies --keys ./keys\n  \
+        sealgate verify --local registry.example.com/prod/app:1.2\n  \
+        sealgate verify -o json registry.example.com/prod/app:1.2 | jq .policies")]
     Verify(verify::Options),
     /// Judge a Sigstore bundle in hand: who signed this file, when, and in which log it is.
     ///
@@ -168,7 +171,7 @@ enum PolicyCommand {
     /// Read every document and key, and say what is wrong or likely not meant, and where. Changes
     /// nothing.
     ///
-    /// Exit code 1 when something is wrong, 0 when there are warnings alone.
+    /// Exit code 65 when something is wrong, 0 when there are warnings alone.
     #[command(
         after_help = "Examples:\n  sealgate policy check\n  sealgate policy check ./policies \
             --keys ./keys\n  sealgate policy check --output sarif ./policies > policies.sarif\n  \
@@ -179,7 +182,7 @@ enum PolicyCommand {
     /// where signatures would be looked for, and what it comes to. For a person who was refused.
     ///
     /// Asks no registry: whether the image has what is asked, sealgate verify says. Exit code 1
-    /// where nothing that is signed could admit it, or the files are faulty.
+    /// where nothing that is signed could admit it, 65 where the files are faulty.
     #[command(after_help = "Examples:\n  sealgate policy explain --namespace prod-eu \
             registry.example.com/prod/app:1.2\n  sealgate policy explain --policies ./policies \
             --keys ./keys registry.example.com/prod/app")]
@@ -311,6 +314,7 @@ fn run_without_settings(command: &Command, config: &Path, screen: &mut Screen) -
     match command {
         Command::VerifyBundle(options) => Some(verify_bundle::run(options, screen)),
         Command::Completion(options) => Some(completion::run(options, Cli::command(), screen)),
+        Command::Verify(options) => Some(verify::run(options, config, screen)),
         Command::Policy(PolicyCommand::Check(options)) => {
             Some(policy::check::run(options, config, screen))
         }
@@ -318,7 +322,6 @@ fn run_without_settings(command: &Command, config: &Path, screen: &mut Screen) -
             Some(policy::explain::run(options, config, screen))
         }
         Command::Run
-        | Command::Verify(_)
         | Command::Policy(
             PolicyCommand::Observed(_) | PolicyCommand::Diff(_) | PolicyCommand::Test(_),
         )
@@ -365,7 +368,7 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
                 Exit::Unable
             }
         },
-        Command::Verify(options) => verify::run(&options, settings, screen),
+        Command::Verify(options) => verify::run(&options, path, screen),
         Command::VerifyBundle(options) => verify_bundle::run(&options, screen),
         Command::Policy(PolicyCommand::Check(options)) => {
             policy::check::run(&options, path, screen)
@@ -402,6 +405,24 @@ mod tests {
 
     fn parsed(words: &[&str]) -> Result<Command, clap::Error> {
         Cli::try_parse_from(arguments(words.iter().map(OsString::from))).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn every_command_takes_the_same_options_before_and_after_its_name() {
+        Cli::command().debug_assert();
+        let printing = |words: &[&str]| {
+            let all = ["sealgate"].iter().chain(words).map(OsString::from);
+            Cli::try_parse_from(all).map(|cli| cli.global.printing())
+        };
+        for words in [["-o", "json", "-q", "status"], ["status", "--quiet", "-o", "json"]] {
+            let printing = printing(&words).unwrap();
+            assert!(printing.quiet && printing.output == Output::Json, "{words:?}");
+        }
+        let check = printing(&["policy", "check", "--color", "never", "-o", "sarif", "."]).unwrap();
+        assert_eq!((check.output, check.color), (Output::Sarif, Color::Never));
+        for form in ["sarif", "github"] {
+            assert!(printing(&["-o", form, "status"]).is_err(), "{form}");
+        }
     }
 
     #[test]

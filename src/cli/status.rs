@@ -1,5 +1,6 @@
 //! `sealgate status`: how the running gate is, for a tired person.
 
+use super::terminal::field::counted;
 use super::terminal::gate::{ask_daemon, complain_of, print_enforcing, uptime};
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
@@ -42,8 +43,10 @@ fn print(status: &Status, screen: &mut Screen) {
     screen.line(&format!("sealgate {}, process {}, up {up}", status.version, status.pid));
     let policy = &status.policy;
     screen.line(&format!(
-        "policy   generation {}, {} documents; keys generation {}",
-        policy.generation, policy.documents, policy.trust_generation
+        "policy   generation {}, {}; keys generation {}",
+        policy.generation,
+        counted(policy.documents, "document"),
+        policy.trust_generation
     ));
     if let Some(error) = &policy.reload_error {
         let bad =

@@ -7,6 +7,7 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::terminal::command_error::is_there;
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::daemon;
@@ -53,6 +54,9 @@ pub(super) fn update(options: &Update, settings: &Settings, screen: &mut Screen)
     if names.is_empty() {
         screen.complain("no root to refresh: trust.update is empty; name one with --name");
         return Exit::Unable;
+    }
+    if let Some(Err(error)) = options.root.as_deref().map(is_there) {
+        return error.say(screen);
     }
     let mut exit = Exit::Done;
     for name in &names {

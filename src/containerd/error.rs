@@ -5,6 +5,7 @@ use std::fmt;
 
 use tonic::{Code, Status};
 
+use crate::errno;
 use crate::image::{Digest, DocumentError};
 
 /// Longest text of the runtime's that is repeated in a message of ours.
@@ -171,8 +172,9 @@ impl fmt::Display for RuntimeError {
             Self::Unavailable { call, reason } => {
                 write!(
                     f,
-                    "containerd cannot be reached for {call}: {reason}; check that it runs and \
-                     which socket is configured"
+                    "containerd cannot be reached for {call}: {}; check that it runs and \
+                     which socket is configured",
+                    errno::without_number(reason)
                 )
             }
             Self::TimedOut { call } => write!(f, "containerd did not answer {call} in time"),

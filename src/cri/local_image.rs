@@ -128,7 +128,7 @@ impl Gate {
     }
 
     /// The same, with evidence from no further away than this.
-    pub(super) async fn admit_within(
+    pub(crate) async fn admit_within(
         &self,
         reach: Reach,
         ask: &LocalImageRequest,

@@ -7,14 +7,13 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::error::{FileFault, Problem, Warning};
 use super::files::{self, Owners};
-use super::shipped::shipped;
+use super::shipped::take_shipped;
 use super::{
     FILES_MAX, Options, TOTAL_MAX, TrustOptions, certificates, is_policy, keys, trust_roots,
 };
@@ -22,7 +21,6 @@ use crate::policy::{
     Documents, DocumentsReader, FILE_MAX, Material, Note, PolicyFile, PolicySet, Position, located,
     nearest,
 };
-use crate::verify::TrustRoot;
 
 /// What is to be looked over.
 #[derive(Debug)]
@@ -229,28 +227,10 @@ impl Check<'_> {
             roots: trust_roots(documents, self.trust, problems),
         };
         if !self.is_in_force {
-            // Where no gate is installed, the roots that the program comes with stand for its own.
-            problems.retain(|problem| match problem {
-                Problem::NoRoot { name, .. } => match shipped_root(name) {
-                    Some(root) => {
-                        material.roots.insert(name.clone(), root);
-                        false
-                    }
-                    None => true,
-                },
-                Problem::Policy(_)
-                | Problem::File { .. }
-                | Problem::Key { .. }
-                | Problem::Certificates { .. }
-                | Problem::Root { .. } => true,
-            });
+            take_shipped(problems, &mut material);
         }
         material
     }
-}
-
-fn shipped_root(name: &str) -> Option<Arc<TrustRoot>> {
-    TrustRoot::parse(shipped(name)?.trusted_root.as_bytes()).ok().map(Arc::new)
 }
 
 impl Checked {

@@ -145,7 +145,8 @@ pub fn load_with(
 }
 
 /// The same, with the patterns of the documents, by which is explained what matches. Where the
-/// files are not those that decide on this node, anybody may write them.
+/// files are not those that decide on this node, anybody may write them, and the shipped trust roots
+/// stand for those that the node does not have.
 ///
 /// # Errors
 /// [`LoadError`] with every problem that was found.
@@ -214,11 +215,14 @@ fn load_as(
         });
     }
     warnings.extend(documents.notes().iter().cloned().map(Warning::Odd));
-    let material = Material {
+    let mut material = Material {
         keys: keys(&documents, (&options.keys, owners), &mut problems),
         files: certificates(&documents, (&options.keys, owners), &mut problems),
         roots: trust_roots(&documents, trust, &mut problems),
     };
+    if matches!(owners, Owners::Anybody) {
+        shipped::take_shipped(&mut problems, &mut material);
+    }
     if !problems.is_empty() {
         return Err(LoadError { problems });
     }

@@ -4,6 +4,12 @@
 //! They are the beginning, not the present: `sealgate trust update` fetches what is published now.
 //! Nothing here decides which root is used; that is where a file of its name is found first.
 
+use std::sync::Arc;
+
+use super::error::Problem;
+use crate::policy::Material;
+use crate::verify::TrustRoot;
+
 /// One Sigstore instance that is known without being configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shipped {
@@ -37,6 +43,28 @@ const SHIPPED: [Shipped; 2] = [
 #[must_use]
 pub fn shipped(name: &str) -> Option<Shipped> {
     SHIPPED.into_iter().find(|shipped| shipped.name == name)
+}
+
+/// Where no gate is installed, the roots that the program comes with stand for its own.
+pub(super) fn take_shipped(problems: &mut Vec<Problem>, material: &mut Material) {
+    problems.retain(|problem| match problem {
+        Problem::NoRoot { name, .. } => match shipped_root(name) {
+            Some(root) => {
+                material.roots.insert(name.clone(), root);
+                false
+            }
+            None => true,
+        },
+        Problem::Policy(_)
+        | Problem::File { .. }
+        | Problem::Key { .. }
+        | Problem::Certificates { .. }
+        | Problem::Root { .. } => true,
+    });
+}
+
+fn shipped_root(name: &str) -> Option<Arc<TrustRoot>> {
+    TrustRoot::parse(shipped(name)?.trusted_root.as_bytes()).ok().map(Arc::new)
 }
 
 #[cfg(test)]

@@ -101,6 +101,7 @@ pub use crate::policy::evaluate::signer::{
 };
 pub use crate::policy::explain::{
     Asked, Conclusion, Deciding, ExplainedDocument, ExplainedException, Explanation, Patterns,
+    SigningParty, SigningWay,
 };
 pub use crate::policy::lint::located;
 pub use crate::policy::position::Position;

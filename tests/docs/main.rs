@@ -14,6 +14,7 @@
 )]
 
 mod limits;
+mod lints;
 mod names;
 mod samples;
 mod shape;

@@ -92,6 +92,7 @@ mod tuf;
 mod unit;
 mod upgrade;
 mod vanish;
+mod verifying;
 mod volumes;
 mod wire;
 mod words;

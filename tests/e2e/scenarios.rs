@@ -10,7 +10,7 @@ use crate::{
     diffing, disk, doctor, drift, faults, floods, forms, freshness, hanging, herd, image_verifier,
     keyless, lying, matching, mirrored, moving, neighbours, nri, observe, offline, outage, power,
     pulling, requests, rules, sandbox, secrets, service, starting, stopping, sweep, unit, upgrade,
-    vanish, volumes, words,
+    vanish, verifying, volumes, words,
 };
 
 /// A scenario under way.
@@ -428,6 +428,11 @@ pub const SCENARIOS: &[Scenario] = &[
         hanging::log_disk
     ),
     scenario!("command-line", "exit codes and both outputs of every command", words::command_line),
+    scenario!(
+        "verify",
+        "sealgate verify: several images, manifests, policies alone, the node alone, exit codes",
+        verifying::verify_daily
+    ),
     scenario!(
         "hostile-words",
         "terminal escapes in names have no power, wherever they are printed",

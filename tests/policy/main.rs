@@ -16,6 +16,7 @@
 mod bounds;
 mod explaining;
 mod forms;
+mod manners;
 
 use std::collections::BTreeSet;
 use std::fs;

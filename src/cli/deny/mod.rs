@@ -26,12 +26,17 @@ pub(super) enum DenyCommand {
     /// running gate take it, and says what on this node would be refused now. The gate stops no
     /// container that runs. Exit code 65: the files would be faulty, and nothing was written; 2:
     /// it could not be written, or is not known to be in force.
-    #[command(after_help = "Examples:\n  \
+    #[command(
+        override_usage = "sealgate deny add --reason <TEXT> <WHAT> [OPTIONS]\n\n  \
+        WHAT is one of the options that name what is denied; an identity and an issuer may\n  \
+        stand together",
+        after_help = "Examples:\n  \
         sealgate deny add --digest sha256:0123… --with-manifests --reason CVE-2026-1234\n  \
         sealgate deny add --key build.pub --signed-after 2026-01-30T00:00:00Z --reason 'leaked'\n  \
         sealgate deny add --issuer https://token.actions.githubusercontent.com \\\n    \
         --identity-regexp '^https://github\\.com/acme/app/.*$' --reason 'taken over'\n  \
-        sealgate deny add --repository 'registry.example.com/retired/**' --reason retired --dry-run")]
+        sealgate deny add --repository 'registry.example.com/retired/**' --reason retired --dry-run"
+    )]
     Add(Box<add::Options>),
     /// Every entry of every deny list in the folder of policies.
     #[command(

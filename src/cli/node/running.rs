@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::terminal::field::counted;
 use crate::cli::terminal::gate::NOT_UNDERSTOOD;
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
@@ -169,10 +170,10 @@ fn print(options: &Options, found: &Found, screen: &mut Screen) {
     let count = |kind| found.rows.iter().filter(|row| row.kind == kind).count();
     let admitted = found.rows.iter().filter(|row| row.standing == SweepVerdict::Admitted).count();
     screen.line(&format!(
-        "{} containers, {} sandboxes and {} images in {:.1} s; {admitted} of them admitted",
-        count(SweptKind::Container),
+        "{}, {} sandboxes and {} in {:.1} s; {admitted} of them admitted",
+        counted(count(SweptKind::Container), "container"),
         count(SweptKind::Sandbox),
-        count(SweptKind::Image),
+        counted(count(SweptKind::Image), "image"),
         Duration::from_millis(found.millis).as_secs_f64(),
     ));
     if found.unasked > 0 {

@@ -12,7 +12,7 @@ use super::next_step::next_step;
 use crate::audit::read::Filter;
 use crate::audit::{Entry, Record, Timestamp, Verdict};
 use crate::cli::audit::log;
-use crate::cli::terminal::field::{field, some};
+use crate::cli::terminal::field::{counted, field, some};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 
@@ -227,8 +227,9 @@ fn print(summary: &Summary, screen: &mut Screen) {
         screen.line("no call on record was let through that would have been refused");
     } else {
         screen.line(&format!(
-            "enforced, {} calls of {} images would have been refused",
-            summary.calls, summary.images
+            "enforced, {} of {} would have been refused",
+            counted(summary.calls, "call"),
+            counted(summary.images, "image")
         ));
     }
 }

@@ -2,6 +2,7 @@
 //! [`counted`]: how many there are.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use super::screen::{Screen, plain};
 
@@ -34,8 +35,8 @@ pub(in crate::cli) fn field(name: &str, text: &str, screen: &mut Screen) {
 }
 
 /// `1 document`, `2 documents`.
-pub(in crate::cli) fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+pub(in crate::cli) fn counted<N: PartialEq + From<u8> + Display>(count: N, what: &str) -> String {
+    if count == N::from(1) { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// The first few names, and how many more there are; `more`: and others that are not held.

@@ -323,6 +323,26 @@ impl Screen {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_quiet_screen_has_what_went_wrong_alone() {
+        let (mut screen, printed) = Screen::into_memory(Output::Text);
+        screen.quiet = true;
+        screen.line("admitted");
+        screen.json(&"admitted");
+        screen.complain("no such file");
+        assert_eq!(printed.text(), "sealgate: no such file\n");
+    }
+
+    #[test]
+    fn a_complaint_of_more_than_a_line_fits_the_terminal() {
+        let (mut screen, printed) = Screen::into_memory(Output::Text);
+        screen.widths = (Some(60), Some(60));
+        screen.complain(&format!("one\n{}", "word ".repeat(40)));
+        let text = printed.text();
+        assert!(text.lines().count() > 3 && text.starts_with("sealgate: one\nword word"), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 60), "{text}");
+    }
+
     /// Attack E3: terminal escapes and newlines from references, certificate subjects and
     /// annotations.
     #[test]

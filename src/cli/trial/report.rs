@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::change::{Change, ChangeCounts, ChangeKind, Compared};
 use super::history::History;
 use super::node::NodeCounts;
-use crate::cli::terminal::field::{field, some};
+use crate::cli::terminal::field::{counted, field, some};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 
 /// All of it.
@@ -189,10 +189,10 @@ fn print_change(change: &Change<'_>, screen: &mut Screen) {
     }
     let mut seen = Vec::new();
     if change.decisions > 0 {
-        seen.push(format!("{} decisions", change.decisions));
+        seen.push(counted(change.decisions, "decision"));
     }
     if !change.containers.is_empty() {
-        seen.push(format!("{} running containers", change.containers.len()));
+        seen.push(counted(change.containers.len(), "running container"));
     }
     if change.on_node {
         seen.push("an image on this node".to_owned());

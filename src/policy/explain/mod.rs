@@ -6,6 +6,7 @@
 
 mod asked;
 mod scope;
+mod signing;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -20,6 +21,7 @@ use crate::image::{Digest, Reference};
 
 pub use asked::Asked;
 pub use scope::{Deciding, Patterns};
+pub use signing::{SigningParty, SigningWay};
 
 /// What there is to say of one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

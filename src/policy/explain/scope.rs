@@ -101,7 +101,9 @@ impl<'a> About<'a> {
         }
         let text = self.repository.as_ref().map(path).unwrap_or_default();
         if self.excluded.has(number) {
-            return (false, self.first("spec.exclude", exclude, &text).into_iter().collect());
+            let mut by = self.first("spec.exclude", exclude, &text);
+            by.iter_mut().for_each(|by| by.said = format!("takes it out: {}", by.said));
+            return (false, by.into_iter().collect());
         }
         let mut by: Vec<Deciding> = self.first("spec.images", images, &text).into_iter().collect();
         let namespace = self.pod.namespace.as_ref().map(|namespace| format!("{namespace}/"));
@@ -139,7 +141,7 @@ impl<'a> About<'a> {
         let Deciding { field, said } = none_of(field, patterns);
         let said = match namespace {
             Some(_) => said,
-            None => format!("the pod's namespace is not known; {}", list(patterns)),
+            None => format!("is limited, and the pod's namespace is not known: {}", list(patterns)),
         };
         vec![Deciding { field, said }]
     }
@@ -178,7 +180,10 @@ fn path(repository: &Repository) -> String {
 }
 
 fn none_of(field: &str, patterns: &PatternList) -> Deciding {
-    Deciding { field: field.to_owned(), said: format!("none of {}", list(patterns)) }
+    Deciding {
+        field: field.to_owned(),
+        said: format!("has no pattern that matches: {}", list(patterns)),
+    }
 }
 
 /// The first few patterns.

@@ -55,10 +55,13 @@ fn the_field_that_decided_is_named() {
     assert_eq!(decided(&explanation, 0), (true, "spec.images[1]", "a.test/**"));
     let by = &explanation.documents[0].by[1];
     assert_eq!((by.field.as_str(), by.said.as_str()), ("spec.namespaces[1]", "prod-*"));
-    let none = "none of b.test/*, c.test/*, d.test/*, 1 more";
+    let none = "has no pattern that matches: b.test/*, c.test/*, d.test/*, 1 more";
     assert_eq!(decided(&explanation, 1), (false, "spec.images", none));
-    assert_eq!(decided(&explanation, 2), (false, "spec.exclude[1]", "a.test/x"));
-    assert_eq!(decided(&explanation, 3), (false, "spec.namespaces", "none of dev"));
+    assert_eq!(decided(&explanation, 2), (false, "spec.exclude[1]", "takes it out: a.test/x"));
+    assert_eq!(
+        decided(&explanation, 3),
+        (false, "spec.namespaces", "has no pattern that matches: dev")
+    );
     assert_eq!(explanation.outcome, Conclusion::Demanded { policies: vec!["a".to_owned()] });
     assert_eq!(explanation.places, Vec::<String>::new(), "a digest needs no signature");
     // A namespace that is not known is in every policy that enforces, and in none that does not.

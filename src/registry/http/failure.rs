@@ -4,6 +4,7 @@
 use std::error::Error as _;
 
 use super::address::{LocalAddress, NotResolved};
+use crate::errno;
 use crate::registry::error::{Malformed, RegistryError, TlsFault, Why};
 use crate::registry::printable::printable;
 
@@ -29,7 +30,9 @@ pub(in crate::registry) fn failure(error: &reqwest::Error, host: &str) -> Regist
         Some(error) => error
             .reason()
             .map_or_else(|| "HTTP/2 broke".to_owned(), |reason| format!("HTTP/2: {reason}")),
-        None if error.source().is_some() => printable(&innermost.to_string()),
+        None if error.source().is_some() => {
+            printable(errno::without_number(&innermost.to_string()))
+        }
         None => "broken".to_owned(),
     };
     let why = match innermost.downcast_ref::<NotResolved>() {
