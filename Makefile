@@ -22,6 +22,8 @@ PACKAGES := containerd runc containernetworking-plugins docker-registry skopeo b
 export PATH := $(PATH):$(CURDIR)/target/deps/usr/bin:$(CURDIR)/target/deps/usr/sbin:$(CURDIR)/target/deps/bin
 # Newer versions of them, unpacked beside the machine's own and never installed: suite and package.
 NEWER := trixie:containerd trixie:cosign trixie:oras sid:containerd sid:cosign sid:oras
+# A skopeo that verifies Sigstore's signatures, with the libraries that it runs with: bookworm's is built without.
+JUDGE := trixie:skopeo trixie:libc6 trixie:libgpgme11t64 trixie:libassuan9 trixie:libgpg-error0 trixie:libsqlite3-0
 
 LINT = $(CARGO) fmt --check && $(CARGO) clippy --all-targets --quiet -- -D warnings \
   && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
@@ -67,8 +69,9 @@ house: ## size and order of the code: folders, circles, shared names, long files
 deps: ## the Debian packages that tests and the demo need; removes nothing for them, leaves no service of theirs enabled
 	@tests/deps.sh target/deps $(PACKAGES)
 
-runtimes: ## newer containerd and cosign from Debian, unpacked under target/runtimes
+runtimes: ## newer containerd, cosign and skopeo from Debian, unpacked under target/runtimes and target/skopeo
 	@tests/runtimes.sh target/runtimes $(NEWER)
+	@tests/runtimes.sh target/skopeo $(JUDGE)
 
 build: ## the release binary
 	$(CARGO) build --release

@@ -10,6 +10,7 @@
 //! | [`verify`] | who signed this digest |
 //! | [`evidence`] | the words between policy and the outside: subject, place, evidence |
 //! | [`policy`] | documents, requirements, the judge, the permit |
+//! | [`import`] | policies of other programs become documents |
 //! | [`cache`] | bounded memory of verdicts |
 //! | [`aside`] | large input is worked on away from the thread that carries calls |
 //! | [`budget`] | how many bytes of registries are held at once |
@@ -60,6 +61,7 @@ pub mod file_trust;
 pub mod floor;
 pub mod host_paths;
 pub mod image;
+pub mod import;
 pub mod kubelet;
 pub mod loader;
 pub mod metrics;

@@ -36,6 +36,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
     ("verify", &["image"], Pure),
     ("evidence", &["image", "verify"], Pure),
     ("policy", &["evidence", "image", "verify"], Pure),
+    ("import", &["image", "policy", "verify"], Pure),
     ("cache", &[], Pure),
     ("aside", &["budget"], World),
     ("budget", &["clock", "share"], World),
@@ -197,6 +198,7 @@ const ROOMS: &[(&str, &[&str], Kind)] = &[
             "evidence",
             "cri",
             "image",
+            "import",
             "kubelet",
             "node",
             "policy",
@@ -248,6 +250,7 @@ const PARTS: &[(&str, &[Part])] = &[
         &[("cache", &["."]), ("evaluate", &["."]), ("decide", &[".", "cache", "evaluate"])],
     ),
     ("evidence_store", &[("layout", &["."])]),
+    ("import", &[("reader", &[]), ("containers", &["reader"]), ("kyverno", &["reader"])]),
     (
         "policy",
         &[

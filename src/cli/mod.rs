@@ -196,6 +196,13 @@ enum PolicyCommand {
             2026-01-31T12:00:00.000Z --output json | jq '.would_break[].image'"
     )]
     Observed(policy::observed::Options),
+    /// Turn policies of CRI-O, policy-controller, Kyverno and Talos into documents of Sealgate.
+    ///
+    /// What cannot be carried over is an error, or is left out and listed with --partial; beside that
+    /// the documents are never weaker. Needs no configuration. Exit code 1 when something cannot be
+    /// carried over, 65 when a file is faulty.
+    #[command(after_help = policy::import::EXAMPLES)]
+    Import(policy::import::Options),
     /// What would change if a candidate were in force: every decision on record, every running
     /// container and every image of this node, judged by today's policies and by the candidate.
     ///
@@ -318,6 +325,9 @@ fn run_without_settings(command: &Command, config: &Path, screen: &mut Screen) -
         Command::Policy(PolicyCommand::Check(options)) => {
             Some(policy::check::run(options, config, screen))
         }
+        Command::Policy(PolicyCommand::Import(options)) => {
+            Some(policy::import::run(options, screen))
+        }
         Command::Policy(PolicyCommand::Explain(options)) => {
             Some(policy::explain::run(options, config, screen))
         }
@@ -379,6 +389,7 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
         Command::Policy(PolicyCommand::Observed(options)) => {
             policy::observed::run(&options, settings, screen)
         }
+        Command::Policy(PolicyCommand::Import(options)) => policy::import::run(&options, screen),
         Command::Policy(PolicyCommand::Diff(options)) => diff::run(&options, settings, screen),
         Command::Policy(PolicyCommand::Test(options)) => test::run(&options, settings, screen),
         Command::Audit(AuditCommand::Tail(options)) => audit::tail(&options, settings, screen),

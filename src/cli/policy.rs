@@ -3,6 +3,7 @@
 pub(super) mod check;
 pub(super) mod explain;
 mod github;
+pub(super) mod import;
 pub(super) mod next_step;
 pub(super) mod observed;
 pub(super) mod pod;

@@ -122,5 +122,7 @@ pub use crate::policy::syntax::foreign::Foreign;
 pub use crate::policy::syntax::regexp::RegExpFault;
 pub use crate::policy::syntax::selector_fault::SelectorFault;
 pub use crate::policy::syntax::suggest::nearest;
+/// Positioned YAML, for policies of other programs that are read in the same way.
+pub(crate) use crate::policy::syntax::yaml;
 pub use document::{Documents, DocumentsReader, FILE_MAX, NamedAt, ParsedFile, PolicyFile};
 pub use set::{Expiry, PolicySet, Unmatched, VerdictKey};

@@ -20,6 +20,8 @@ mod imagestore;
 mod registry;
 #[path = "../support/signing.rs"]
 mod signing;
+#[path = "../support/skipped.rs"]
+mod skipped;
 
 mod attacks;
 mod budget;
@@ -29,6 +31,7 @@ mod faults;
 mod flight;
 mod forms;
 mod imported;
+mod imported_policies;
 mod kept;
 mod large;
 mod many;
@@ -39,7 +42,9 @@ mod names;
 mod neighbours;
 mod offline;
 mod places;
+mod policy_json;
 mod referring;
 mod refresh;
 mod reload;
 mod rig;
+mod skopeo;

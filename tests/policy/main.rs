@@ -16,6 +16,7 @@
 mod bounds;
 mod explaining;
 mod forms;
+mod importing;
 mod manners;
 
 use std::collections::BTreeSet;

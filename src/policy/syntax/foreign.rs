@@ -7,6 +7,9 @@ use std::fmt;
 
 use super::yaml::{Node, Value};
 
+/// The kind of Talos' documents about images; `v1alpha1` is what all of its documents are of.
+const TALOS: &str = "ImageVerificationConfig";
+
 /// A document of another program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foreign {
@@ -20,6 +23,8 @@ pub enum Foreign {
     NotationTrustPolicy,
     /// The configuration of Connaisseur.
     Connaisseur,
+    /// `ImageVerificationConfig` of Talos.
+    Talos,
 }
 
 impl Foreign {
@@ -31,6 +36,7 @@ impl Foreign {
         match group {
             "policy.sigstore.dev" => Some(Self::ClusterImagePolicy),
             "kyverno.io" | "policies.kyverno.io" => Some(Self::Kyverno),
+            "v1alpha1" if text(node, "kind") == Some(TALOS) => Some(Self::Talos),
             _ if !group.is_empty() => None,
             _ if is_list("trustPolicies") => Some(Self::NotationTrustPolicy),
             _ if is_list("default") && field(node, "spec").is_none() => Some(Self::PolicyJson),
@@ -71,8 +77,19 @@ impl fmt::Display for Foreign {
             Self::PolicyJson => "a policy.json of containers/image (podman, skopeo, CRI-O)",
             Self::NotationTrustPolicy => "a trust policy of notation",
             Self::Connaisseur => "a configuration of Connaisseur",
+            Self::Talos => "an ImageVerificationConfig of Talos",
         };
-        let instead = "write an ImagePolicy that demands the same, see sealgate-policy(5)";
+        let instead = match self {
+            Self::ClusterImagePolicy | Self::PolicyJson | Self::Kyverno | Self::Talos => {
+                "sealgate policy import turns it into documents"
+            }
+            Self::NotationTrustPolicy => {
+                "sealgate policy import says what of it cannot be carried over"
+            }
+            Self::Connaisseur => {
+                "write an ImagePolicy that demands the same, see sealgate-policy(5)"
+            }
+        };
         write!(f, "this is {what}; the gate cannot use it as it is: {instead}")
     }
 }

@@ -16,4 +16,4 @@ pub(super) mod regexp;
 pub(super) mod selector_fault;
 pub(super) mod suggest;
 pub(super) mod times;
-pub(super) mod yaml;
+pub(crate) mod yaml;

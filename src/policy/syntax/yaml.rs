@@ -15,7 +15,7 @@ use super::error::PolicyFault;
 use crate::policy::position::Position;
 
 /// Most documents in one file: a folder of files is easier to read than one file of thousands.
-pub(in crate::policy) const FILE_DOCUMENTS_MAX: usize = 1024;
+pub(crate) const FILE_DOCUMENTS_MAX: usize = 1024;
 /// Deepest nesting of lists and maps: eight levels of thresholds take three each, the frame around
 /// them three, an attestation's identity with its extensions in the innermost of them nine.
 const DEPTH_MAX: usize = 40;
@@ -24,14 +24,14 @@ const NODES_MAX: usize = 200_000;
 
 /// A value with its place.
 #[derive(Debug)]
-pub(in crate::policy) struct Node {
-    pub(in crate::policy) position: Position,
-    pub(in crate::policy) value: Value,
+pub(crate) struct Node {
+    pub(crate) position: Position,
+    pub(crate) value: Value,
 }
 
 /// What a value is.
 #[derive(Debug)]
-pub(in crate::policy) enum Value {
+pub(crate) enum Value {
     Map(Vec<(Key, Node)>),
     List(Vec<Node>),
     Text(String),
@@ -44,14 +44,14 @@ pub(in crate::policy) enum Value {
 
 /// A field's name with its place.
 #[derive(Debug)]
-pub(in crate::policy) struct Key {
-    pub(in crate::policy) position: Position,
-    pub(in crate::policy) name: String,
+pub(crate) struct Key {
+    pub(crate) position: Position,
+    pub(crate) name: String,
 }
 
 impl Value {
     /// What it is, in words for an error.
-    pub(in crate::policy) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Map(_) => "a map",
             Self::List(_) => "a list",
@@ -67,9 +67,7 @@ impl Value {
 ///
 /// # Errors
 /// The parser's first fault, with its place when it has one.
-pub(in crate::policy) fn documents(
-    text: &str,
-) -> Result<Vec<Node>, (Option<Position>, PolicyFault)> {
+pub(crate) fn documents(text: &str) -> Result<Vec<Node>, (Option<Position>, PolicyFault)> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_documents: FILE_DOCUMENTS_MAX,
