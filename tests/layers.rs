@@ -259,11 +259,13 @@ const PARTS: &[(&str, &[Part])] = &[
             ("condition", &["position", "sanitize"]),
             ("syntax", &["condition", "position", "sanitize"]),
             ("scope", &["syntax"]),
+            ("requirement/keys", &["position", "syntax"]),
             ("requirement", &["condition", "position", "sanitize", "syntax"]),
             ("document", &["position", "requirement", "sanitize", "scope", "syntax"]),
             ("deny_file", &["document", "position", "syntax"]),
             ("set", &["document", "requirement", "sanitize", "scope", "syntax"]),
             ("lint", &["document", "position", "requirement", "scope", "set", "syntax"]),
+            ("evaluate/judge", &["requirement", "set"]),
             ("evaluate", &["condition", "document", "requirement", "sanitize", "set"]),
             (
                 "explain",

@@ -331,7 +331,8 @@ impl Tally {
             | Verdict::Warned
             | Verdict::Unmatched
             | Verdict::Unverified
-            | Verdict::Excepted => &mut self.admitted,
+            | Verdict::Excepted
+            | Verdict::Unchecked => &mut self.admitted,
             Verdict::Refused => &mut self.refused,
             Verdict::Unable => &mut self.unable,
             Verdict::Unreachable => &mut self.unreachable,

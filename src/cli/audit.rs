@@ -36,8 +36,8 @@ pub(super) struct Tail {
     /// Only what was let through in observe mode, although it would have been refused.
     #[arg(long)]
     observed: bool,
-    /// Only this verdict: admitted, warned, unmatched, unverified, excepted, refused, unable or
-    /// unreachable.
+    /// Only this verdict: admitted, warned, unmatched, unverified, excepted, unchecked, refused,
+    /// unable or unreachable.
     #[arg(long, value_name = "VERDICT", value_parser = verdict)]
     verdict: Option<Verdict>,
     /// Only what the gate saw beside decisions, like a container that it did not admit.
@@ -226,6 +226,7 @@ fn tone_of(record: &Record) -> Tone {
         | Verdict::Unmatched
         | Verdict::Unverified
         | Verdict::Excepted
+        | Verdict::Unchecked
         | Verdict::Unable
         | Verdict::Unreachable => Tone::Warn,
     }
@@ -305,8 +306,9 @@ fn print_fate(fate: &Value, screen: &mut Screen) {
     screen.line(&format!("        in {}", plain(text(fate, "place").unwrap_or("?"))));
     let outcome = text(fate, "outcome").unwrap_or("?");
     if outcome == "signed" {
-        let who =
-            text(fate, "file").or_else(|| text(fate.get("certificate")?, "subject")).unwrap_or("?");
+        let holder = || text(fate.get("certificate")?, "subject");
+        let who = text(fate, "file").or_else(holder).or_else(|| text(fate, "key"));
+        let who = who.unwrap_or("?");
         return screen.line(&format!("        counts, signed by {}", plain(who)));
     }
     screen.line(&format!(

@@ -135,6 +135,10 @@ impl Daemon {
             }
             AdmitsEverything::Policies => "every policy accepts anything or only warns",
             AdmitsEverything::Exceptions => "exceptions cover every image that has to prove something",
+            AdmitsEverything::Unreachable => {
+                "every policy that asks for a signature admits what it cannot ask a registry about \
+                 (onUnreachable: insecureAdmit)"
+            }
             AdmitsEverything::Rest => {
                 "what no policy matches is admitted (policy.unmatched), and no policy that enforces \
                  is about every image in every namespace"

@@ -105,6 +105,7 @@ impl Daemon {
                 unmatched: decided.unmatched,
                 unverified: decided.unverified,
                 excepted: decided.excepted,
+                unchecked: decided.unchecked,
                 refused: decided.refused,
                 unable: decided.unable,
                 unreachable: decided.unreachable,

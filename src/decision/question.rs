@@ -58,6 +58,17 @@ impl Question {
         self.set.sift(&Case { subject, applicable, evidence, now, proofs }, Budget::DEFAULT).verdict
     }
 
+    /// The same; or what the documents make of it that no registry could be asked.
+    pub(crate) fn judge_unreachable(
+        &self,
+        evidence: &[&Evidence],
+        now: jiff::Timestamp,
+        proofs: &VerificationCache,
+    ) -> Verdict {
+        let (subject, applicable) = (&self.subject, &self.applicable);
+        self.set.judge_unreachable(&Case { subject, applicable, evidence, now, proofs })
+    }
+
     /// Whether a deny list names the digest or the repository: it is refused without a look at
     /// anything.
     pub(crate) fn is_struck_off(&self) -> bool {

@@ -242,7 +242,7 @@ impl Refusal {
             Self::Checkpoint => "checkpoint-image",
             Self::ReservedName { .. } => "reserved-name",
             Self::NoPolicy { .. } => "no-policy",
-            Self::Denied(denial) => denied(denial.reason()),
+            Self::Denied(denial) => code_of(denial.reason()),
             Self::Resolve { error, .. } => match error.class() {
                 Class::Absent => "not-found",
                 Class::Unable => "registry-unable",
@@ -274,7 +274,9 @@ impl Refusal {
     }
 }
 
-fn denied(reason: &Reason) -> &'static str {
+/// The word for what the policies refused.
+#[must_use]
+pub(crate) fn code_of(reason: &Reason) -> &'static str {
     match reason {
         Reason::NoPolicy => "no-policy",
         Reason::StaleSet => "policy-changed",

@@ -18,6 +18,8 @@ pub struct Decisions {
     pub unverified: u64,
     /// Let through by an exception.
     pub excepted: u64,
+    /// Let through although no registry could be asked.
+    pub unchecked: u64,
     /// Refused by the policy.
     pub refused: u64,
     /// Not decided, since something could not be used.
@@ -145,13 +147,14 @@ impl Readings {
         family(&mut text, "sealgate_observe_mode", "gauge", help, one(self.observes));
         self.audit.write(&mut text);
         let Decisions { admitted, warned, unmatched, unverified, excepted, .. } = self.decisions;
-        let Decisions { refused, unable, unreachable, observed, .. } = self.decisions;
+        let Decisions { unchecked, refused, unable, unreachable, observed, .. } = self.decisions;
         let let_through = [
             ("admitted", admitted),
             ("warned", warned),
             ("unmatched", unmatched),
             ("unverified", unverified),
             ("excepted", excepted),
+            ("unchecked", unchecked),
         ];
         let not = [("refused", refused), ("unable", unable), ("unreachable", unreachable)];
         let verdicts = let_through.into_iter().chain(not);
@@ -293,6 +296,7 @@ sealgate_decisions_total{verdict=\"warned\"} 8
 sealgate_decisions_total{verdict=\"unmatched\"} 0
 sealgate_decisions_total{verdict=\"unverified\"} 9
 sealgate_decisions_total{verdict=\"excepted\"} 6
+sealgate_decisions_total{verdict=\"unchecked\"} 5
 sealgate_decisions_total{verdict=\"refused\"} 2
 sealgate_decisions_total{verdict=\"unable\"} 0
 sealgate_decisions_total{verdict=\"unreachable\"} 1
@@ -369,6 +373,7 @@ sealgate_enforcing 0
                 unmatched: 0,
                 unverified: 9,
                 excepted: 6,
+                unchecked: 5,
                 refused: 2,
                 unable: 0,
                 unreachable: 1,

@@ -17,6 +17,7 @@
 //!   podLabels: {tier: "prod-*"}                   # and podAnnotations, runtimeHandlers: what an author writes
 //!   kinds: [container, imageVolume]               # or sandbox; left out: every use of an image
 //!   action: enforce                               # or warn: admit, and say so
+//!   onUnreachable: deny                           # or insecureAdmit: admit what no registry can be asked about
 //!   signatureRepository: sig.example.com/acme     # where signatures are, instead of in the image's own repository
 //!   refreshAfter: 24h                             # ask the registry again for older evidence, in the background
 //!   maxOffline: 30d                               # older evidence does not count while the registry is away
@@ -84,17 +85,17 @@ mod tests;
 
 pub use crate::policy::condition::error::{ConditionError, ConditionFault};
 pub use crate::policy::deny_file::{DenyFileFault, with_deny_entry, without_deny_entry};
-pub use crate::policy::document::action::Action;
+pub use crate::policy::document::action::{Action, OnUnreachable};
 pub use crate::policy::document::deny_entry::{Denied, DenyEntry, Fingerprint, IdentityText};
 pub use crate::policy::document::signature_sources::{Freshness, SIGNATURE_REPOSITORIES_MAX};
 pub use crate::policy::document::test_case::{CaseEvidence, TestCase, test_cases};
 pub use crate::policy::evaluate::case::Case;
 pub use crate::policy::evaluate::finding::{DeniedSigner, Finding};
 pub use crate::policy::evaluate::judge::Sifted;
-pub use crate::policy::evaluate::permit::{Class, Denial, Permit, Reason, Verdict};
+pub use crate::policy::evaluate::permit::{Class, Denial, Permit, Reason, Verdict, Warning};
 pub use crate::policy::evaluate::report::{
     DocumentReport, Report, RequirementReport, SIGNATURE_RESULTS_MAX, SIGNERS_MAX,
-    SignatureOutcome, SignatureResult, SignedObject,
+    SignatureOutcome, SignatureResult, SignedObject, Unchecked,
 };
 pub use crate::policy::evaluate::signer::{
     CertificateInfo, LogEntryInfo, SignedAt, Signer, SignerId,

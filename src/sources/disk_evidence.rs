@@ -190,6 +190,12 @@ impl DiskEvidence {
         self.ask(Access::Read, TAKE_LIMIT, any).await
     }
 
+    /// Whether the store could be read when that was last tried, or there is none. Where it could
+    /// not, nothing is known of what is in it.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.trouble().read.is_none()
+    }
+
     /// Whether the store's folder is still there; it is said when it is not.
     pub(crate) async fn look_after(&self) {
         let _told = self.ask(Access::Read, TAKE_LIMIT, Store::is_there).await;

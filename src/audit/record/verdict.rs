@@ -20,6 +20,9 @@ pub enum Verdict {
     /// Let through by an exception, though the policies are not satisfied: somebody answers for it
     /// until a day.
     Excepted,
+    /// Let through although nobody could check it: a registry could not be reached, and the policies
+    /// say `onUnreachable: insecureAdmit`.
+    Unchecked,
     /// Evaluated, and not satisfied.
     Refused,
     /// Could not be evaluated: something is there and cannot be read or may not be.
@@ -30,12 +33,13 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, those that let an image run first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Admitted,
         Self::Warned,
         Self::Unmatched,
         Self::Unverified,
         Self::Excepted,
+        Self::Unchecked,
         Self::Refused,
         Self::Unable,
         Self::Unreachable,
@@ -44,10 +48,15 @@ impl Verdict {
     /// Whether it lets the image run, with proof or without.
     #[must_use]
     pub const fn is_admission(self) -> bool {
-        matches!(
-            self,
-            Self::Admitted | Self::Warned | Self::Unmatched | Self::Unverified | Self::Excepted
-        )
+        match self {
+            Self::Admitted
+            | Self::Warned
+            | Self::Unmatched
+            | Self::Unverified
+            | Self::Excepted
+            | Self::Unchecked => true,
+            Self::Refused | Self::Unable | Self::Unreachable => false,
+        }
     }
 
     /// The word that records, the journal and people use.
@@ -59,6 +68,7 @@ impl Verdict {
             Self::Unmatched => "unmatched",
             Self::Unverified => "unverified",
             Self::Excepted => "excepted",
+            Self::Unchecked => "unchecked",
             Self::Refused => "refused",
             Self::Unable => "unable",
             Self::Unreachable => "unreachable",

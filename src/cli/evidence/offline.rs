@@ -50,12 +50,20 @@ pub(in crate::cli) struct KeptJudge<'s> {
     node: Freshness,
     proofs: VerificationCache,
     now: Timestamp,
-    /// Every place counts as looked in, with nothing there.
-    is_unsigned: bool,
+    rest: Rest,
     read: RefCell<Vec<(Place, Plan, Arc<FetchedEvidence>)>>,
     /// What was judged lately, by all that a verdict depends on, and whether it was brought from a
     /// registry.
     judged: RefCell<HashMap<(VerdictKey, bool), JudgedSubject>>,
+}
+
+/// What is known of the places of which nothing is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Unknown,
+    /// There is nothing; nor is anything kept.
+    Nothing,
+    Unreachable,
 }
 
 /// What came of one subject.
@@ -172,14 +180,18 @@ impl<'s> KeptJudge<'s> {
             max_offline: settings.evidence.max_offline(),
         };
         let proofs = VerificationCache::new(PROOFS);
-        let is_unsigned = false;
         let (read, judged) = (RefCell::default(), RefCell::default());
-        Self { store, node, proofs, now, is_unsigned, read, judged }
+        Self { store, node, proofs, now, rest: Rest::Unknown, read, judged }
     }
 
-    /// The same, as if every place had been looked in and there were nothing.
+    /// As if every place had been looked in and there were nothing.
     pub(in crate::cli) fn of_unsigned(self) -> Self {
-        Self { is_unsigned: true, ..self }
+        Self { rest: Rest::Nothing, ..self }
+    }
+
+    /// As if the registry had been asked, and could not be reached.
+    pub(in crate::cli) fn of_unreachable(self) -> Self {
+        Self { rest: Rest::Unreachable, ..self }
     }
 
     /// As of when it judges.
@@ -229,6 +241,9 @@ impl<'s> KeptJudge<'s> {
         let OfflineVerdict { verdict, evidence } =
             judge_offline(&question, &kept, (Staleness::Overdue, &terms), &self.proofs)
                 .unwrap_or_else(|| OfflineVerdict::of_nothing(&question, self.now, &self.proofs));
+        if self.rest == Rest::Unreachable && matches!(verdict, Verdict::Denial(_)) {
+            return self.judge_unreachable(&question, &kept);
+        }
         let age_seconds = evidence
             .provenance()
             .map(|oldest| self.now.duration_since(oldest.fetched).as_secs().max(0));
@@ -249,8 +264,8 @@ impl<'s> KeptJudge<'s> {
 
     fn evidence(&self, question: &Question, catalog: &Catalog) -> EvidenceSet {
         let query = question.query(&question.repositories());
-        if self.is_unsigned {
-            return self.nothing_there(&query);
+        if self.rest == Rest::Nothing {
+            return self.everywhere(&query, &Outcome::Absent);
         }
         let about = query.digests.iter().flat_map(|digest| catalog.of_subject(digest));
         let about = about.filter(|kept| query.concerns(&kept.entry));
@@ -261,7 +276,17 @@ impl<'s> KeptJudge<'s> {
         about.map(piece).collect()
     }
 
-    fn nothing_there(&self, query: &EvidenceQuery) -> EvidenceSet {
+    /// The verdict of a gate that has this, and asks a registry that does not answer.
+    fn judge_unreachable(&self, question: &Question, kept: &EvidenceSet) -> JudgedSubject {
+        let query = question.query(&question.repositories());
+        let cut = Outcome::Unreachable("the registry could not be reached".to_owned());
+        let evidence = [kept.evidence(), self.everywhere(&query, &cut).evidence()].concat();
+        let evidence: Vec<&Evidence> = evidence.iter().map(Arc::as_ref).collect();
+        let verdict = question.judge_unreachable(&evidence, self.now, &self.proofs);
+        JudgedSubject { verdict, age_seconds: None, too_old: false }
+    }
+
+    fn everywhere(&self, query: &EvidenceQuery, outcome: &Outcome) -> EvidenceSet {
         let place = |subject: &Digest, repository: &Repository| Place {
             repository: repository.clone(),
             subject: subject.clone(),
@@ -270,7 +295,7 @@ impl<'s> KeptJudge<'s> {
         let places = query.digests.iter().flat_map(|subject| {
             query.repositories.iter().map(move |repository| place(subject, repository))
         });
-        let looked = places.map(|place| (place, Outcome::Absent)).collect();
+        let looked = places.map(|place| (place, outcome.clone())).collect();
         let evidence = Arc::new(Evidence { looked, ..Evidence::default() });
         let held = Arc::new(FetchedEvidence { evidence, fetched: self.now });
         std::iter::once(PlaceEvidence { held, source: EvidenceSource::Evidence }).collect()

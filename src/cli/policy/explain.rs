@@ -14,7 +14,8 @@ use crate::cri::Refusal;
 use crate::evidence::{Name, Pod};
 use crate::image::Reference;
 use crate::policy::{
-    Action, Asked, Conclusion, ExplainedDocument, ExplainedException, Explanation, PolicySet,
+    Action, Asked, Conclusion, ExplainedDocument, ExplainedException, Explanation, OnUnreachable,
+    PolicySet,
 };
 use crate::{daemon, loader};
 
@@ -184,6 +185,11 @@ fn print_asked(document: &ExplainedDocument, screen: &mut Screen) {
     }
     if document.action == Some(Action::Warn) {
         let text = "only warns: an image that does not meet it runs all the same";
+        screen.line(&format!("  {}", screen.tone(Tone::Warn, text)));
+    }
+    if document.on_unreachable == Some(OnUnreachable::InsecureAdmit) {
+        let text = "while its registry cannot be reached, an image runs unchecked by it \
+                    (onUnreachable)";
         screen.line(&format!("  {}", screen.tone(Tone::Warn, text)));
     }
     if let Some(ExplainedException { owner, reason, expires, in_force }) = &document.exception {

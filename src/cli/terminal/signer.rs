@@ -24,6 +24,9 @@ pub(in crate::cli) fn print(signer: &Value, indent: usize, screen: &mut Screen) 
     let holder = signer.get("certificate");
     let who = match holder {
         Some(holder) => text(holder, "subject").unwrap_or("a certificate without a name"),
+        None if text(signer, "file").is_none() && text(signer, "key").is_some() => {
+            "a key in the policy"
+        }
         None => text(signer, "file").unwrap_or("?"),
     };
     screen.line(&format!("{:indent$}signed by {}", "", plain(who)));

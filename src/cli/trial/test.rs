@@ -160,6 +160,7 @@ fn judged(
         let judge = KeptJudge::at(settings, None, case.at);
         let judge = match case.evidence {
             CaseEvidence::Unsigned => judge.of_unsigned(),
+            CaseEvidence::Nothing if case.unreachable => judge.of_unreachable(),
             CaseEvidence::Nothing | CaseEvidence::Recorded(_) => judge,
         };
         return Ok(Trial::new(judge, &catalog).judge(set, &asked));
@@ -184,6 +185,7 @@ fn judged(
     }
     let catalog = Catalog::of(&store).map_err(unable)?;
     let judge = KeptJudge::at(settings, Some(&store), case.at);
+    let judge = if case.unreachable { judge.of_unreachable() } else { judge };
     Ok(Trial::new(judge, &catalog).judge(set, &asked))
 }
 

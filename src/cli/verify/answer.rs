@@ -152,7 +152,8 @@ impl VerifiedImage {
             | Verdict::Unverified
             | Verdict::Excepted => Exit::Done,
             Verdict::Refused => Exit::Refused,
-            Verdict::Unable | Verdict::Unreachable => Exit::Unable,
+            // The gate would let it run, and nobody could say whether it should.
+            Verdict::Unchecked | Verdict::Unable | Verdict::Unreachable => Exit::Unable,
         }
     }
 
@@ -163,9 +164,11 @@ impl VerifiedImage {
         }
         let tone = match self.verdict {
             Verdict::Admitted => Tone::Good,
-            Verdict::Warned | Verdict::Unmatched | Verdict::Unverified | Verdict::Excepted => {
-                Tone::Warn
-            }
+            Verdict::Warned
+            | Verdict::Unmatched
+            | Verdict::Unverified
+            | Verdict::Excepted
+            | Verdict::Unchecked => Tone::Warn,
             Verdict::Refused | Verdict::Unable | Verdict::Unreachable => Tone::Bad,
         };
         let verdict = screen.tone(tone, &head(self.verdict.word(), &self.code));
@@ -179,7 +182,9 @@ impl VerifiedImage {
                 screen.line(&format!("  namespace {}", plain(namespace)));
             }
         }
-        if matches!(self.verdict, Verdict::Unmatched | Verdict::Unverified) {
+        let proves_nothing =
+            matches!(self.verdict, Verdict::Unmatched | Verdict::Unverified | Verdict::Unchecked);
+        if proves_nothing {
             screen.line(&format!("  {}", screen.tone(Tone::Warn, "nothing was verified")));
         }
         if !self.message.is_empty() {

@@ -411,7 +411,7 @@ fn tell_unproven(record: &Record) {
         return;
     }
     match verdict {
-        Verdict::Warned | Verdict::Excepted => {
+        Verdict::Warned | Verdict::Excepted | Verdict::Unchecked => {
             tracing::warn!(decision = %id, image = reference, "{verdict}: {}", reason.message)
         }
         Verdict::Unmatched | Verdict::Unverified => {

@@ -4,8 +4,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::audit::{Reason, Record, Verdict};
+use crate::decision::refusal::code_of;
 use crate::evidence::EvidenceSource;
-use crate::policy::Permit;
+use crate::policy::{Permit, Warning};
 
 /// Decisions since the start, counted as they are recorded.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub(super) struct Counts {
     unmatched: AtomicU64,
     unverified: AtomicU64,
     excepted: AtomicU64,
+    unchecked: AtomicU64,
     refused: AtomicU64,
     unable: AtomicU64,
     unreachable: AtomicU64,
@@ -38,6 +40,8 @@ pub struct Decided {
     pub unverified: u64,
     /// Let through by an exception.
     pub excepted: u64,
+    /// Let through although no registry could be asked.
+    pub unchecked: u64,
     /// Refused.
     pub refused: u64,
     /// Not decided, since something could not be used.
@@ -85,6 +89,7 @@ impl Counts {
             Verdict::Unmatched => &self.unmatched,
             Verdict::Unverified => &self.unverified,
             Verdict::Excepted => &self.excepted,
+            Verdict::Unchecked => &self.unchecked,
             Verdict::Refused => &self.refused,
             Verdict::Unable => &self.unable,
             Verdict::Unreachable => &self.unreachable,
@@ -107,6 +112,7 @@ impl Counts {
             unmatched: read(&self.unmatched),
             unverified: read(&self.unverified),
             excepted: read(&self.excepted),
+            unchecked: read(&self.unchecked),
             refused: read(&self.refused),
             unable: read(&self.unable),
             unreachable: read(&self.unreachable),
@@ -128,9 +134,9 @@ impl Decided {
     /// How many in all.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        let Self { admitted, warned, unmatched, unverified, excepted, .. } = *self;
+        let Self { admitted, warned, unmatched, unverified, excepted, unchecked, .. } = *self;
         let Self { refused, unable, unreachable, observed, .. } = *self;
-        let let_through = admitted + warned + unmatched + unverified + excepted;
+        let let_through = admitted + warned + unmatched + unverified + excepted + unchecked;
         let_through + refused + unable + unreachable + observed
     }
 }
@@ -142,6 +148,10 @@ pub fn admitted<'p>(permits: impl Iterator<Item = &'p Permit> + Clone) -> (Verdi
     if let Some(used) = used {
         return (Verdict::Excepted, Reason::new("excepted", used.to_string()));
     }
+    let unchecked = permits.clone().find_map(|permit| permit.report().unchecked.as_ref());
+    if let Some(unchecked) = unchecked {
+        return (Verdict::Unchecked, Reason::new("unchecked", unchecked.to_string()));
+    }
     let verdict = if permits.clone().any(|permit| permit.report().unmatched) {
         Verdict::Unmatched
     } else if permits.clone().any(|permit| permit.warnings().next().is_some()) {
@@ -151,7 +161,15 @@ pub fn admitted<'p>(permits: impl Iterator<Item = &'p Permit> + Clone) -> (Verdi
     } else {
         Verdict::Admitted
     };
-    (verdict, reason(verdict))
+    let warning = permits.clone().find_map(|permit| permit.warned().first());
+    match warning.filter(|_| verdict == Verdict::Warned) {
+        Some(Warning { policy, reason, message }) => {
+            let said = format!("admitted, though policy \"{policy}\" only warns");
+            let said = format!("{said}; otherwise {}: {message}", code_of(reason));
+            (verdict, Reason::new("warned", said))
+        }
+        None => (verdict, reason(verdict)),
+    }
 }
 
 /// Whether a policy that matches asked for proof and was given it.
@@ -159,7 +177,9 @@ pub(super) fn rests_on_proof(permit: &Permit) -> bool {
     let proves = |document: &crate::policy::DocumentReport| {
         document.satisfied && !document.accepts_anything && !document.requirements.is_empty()
     };
-    permit.report().exception.is_none() && permit.report().documents.iter().any(proves)
+    let report = permit.report();
+    let is_let_through = report.exception.is_some() || report.unchecked.is_some();
+    !is_let_through && report.documents.iter().any(proves)
 }
 
 fn reason(verdict: Verdict) -> Reason {
@@ -176,6 +196,7 @@ fn reason(verdict: Verdict) -> Reason {
         ),
         Verdict::Admitted
         | Verdict::Excepted
+        | Verdict::Unchecked
         | Verdict::Refused
         | Verdict::Unable
         | Verdict::Unreachable => {

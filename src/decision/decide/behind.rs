@@ -16,6 +16,9 @@ use crate::evidence::{EvidenceProvenance, EvidenceSource};
 use crate::policy::{Permit, Verdict};
 use crate::sources::Merge;
 
+/// What is said beside a denial that a call would not be refused for.
+const WOULD_PASS: &str = "a call would let it through unchecked (onUnreachable: insecureAdmit)";
+
 /// How far a decision goes to find evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
@@ -105,6 +108,10 @@ impl Decider {
                 sources.memory.keep(whole.all());
                 sources.store.merge(Merge::Whole, whole.all(), question.about()).await;
                 Ok(self.admit(permit, &question, provenance))
+            }
+            // Nobody waits for it, and nothing is let through: it stays what cannot be told.
+            Verdict::Denial(denial) if denial.is_admitted_unchecked() => {
+                Err(CachedDenial::of(denial.noting(WOULD_PASS), provenance))
             }
             Verdict::Denial(denial) => Err(CachedDenial::of(denial, provenance)),
         };

@@ -74,26 +74,54 @@ impl Evaluator {
             !kept.is_empty() || self.sources.store.has(query.clone()).await == Some(true);
         let reach = if has_more { SearchScope::WholePlaces } else { SearchScope::UntilPermitted };
         let asked = self.ask_in_turn(question, &repositories, reach, until).await;
-        let registry = asked.provenance();
         match asked.verdict {
             Verdict::Permit(_) => {
                 self.keep_fetched(question, &asked.pieces, has_more).await;
+                let registry = asked.provenance();
                 Evaluation::new(asked.verdict, Some(registry))
             }
-            // The registry's refusal is the answer, and so is its silence where nothing is kept.
-            Verdict::Denial(denial)
-                if denial.class() == Class::Refused
-                    || (kept.provenance().is_none() && !taken.left_out) =>
-            {
-                Evaluation::new(Verdict::Denial(denial), Some(registry))
+            Verdict::Denial(_) => {
+                let kept = (query, kept, taken.left_out);
+                self.denied(question, kept, asked, (&terms, until)).await
             }
-            Verdict::Denial(denial) => {
-                drop(asked.held);
-                let all =
-                    if taken.left_out { self.with_huge(&query, &kept, until).await } else { None };
-                let (_turn, all) = all.unzip();
-                self.fall_back(question, (all.unwrap_or(kept), asked.pieces), denial, &terms).await
+        }
+    }
+
+    /// What a denial of the registry's comes to: its refusal is the answer, and so is its silence
+    /// where nothing is kept. Where something is, that decides as far as it may; and where nothing
+    /// does, the documents say what becomes of what could not be asked about.
+    async fn denied(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        (query, kept, left_out): (EvidenceQuery, EvidenceSet, bool),
+        asked: RegistryAnswer,
+        (terms, until): (&FreshnessTerms, Instant),
+    ) -> Evaluation {
+        let registry = asked.provenance();
+        let RegistryAnswer { verdict, pieces, held, .. } = asked;
+        let denial = match verdict {
+            Verdict::Denial(denial) if denial.class() != Class::Refused => denial,
+            verdict @ (Verdict::Permit(_) | Verdict::Denial(_)) => {
+                return Evaluation::new(verdict, Some(registry));
             }
+        };
+        let was_asked = held.is_some();
+        drop(held);
+        let all = if left_out { self.with_huge(&query, &kept, until).await } else { None };
+        let is_all = was_asked && (all.is_some() || !left_out);
+        let (_turn, all) = all.unzip();
+        let all = all.unwrap_or(kept);
+        let evaluation = if all.provenance().is_none() && !left_out {
+            Evaluation::new(Verdict::Denial(denial), Some(registry))
+        } else {
+            self.fall_back(question, (all.clone(), pieces.clone()), denial, terms).await
+        };
+        if !is_all || matches!(evaluation.verdict, Verdict::Permit(_)) {
+            return evaluation;
+        }
+        match self.judge_unchecked(question, query, (&all, &pieces), terms).await {
+            Some(permit) => Evaluation::new(Verdict::Permit(permit), None),
+            None => evaluation,
         }
     }
 

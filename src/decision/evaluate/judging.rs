@@ -8,8 +8,17 @@ use super::evaluator::Evaluator;
 use crate::aside;
 use crate::decision::question::Question;
 use crate::evidence::{Evidence, Outcome, Place, Source};
-use crate::policy::{Case, Sifted, Verdict};
+use crate::policy::{Case, Permit, Sifted, Verdict};
 use crate::share::{Crowded, Slot};
+
+/// What is asked of the judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judging {
+    /// Whether the evidence admits the image.
+    Checked,
+    /// The same, or whether the documents admit what no registry could be asked about.
+    Unchecked,
+}
 
 impl Evaluator {
     /// Judges away from the thread that carries the node's calls: an RSA signature takes some 50
@@ -19,6 +28,27 @@ impl Evaluator {
         self: &Arc<Self>,
         question: &Arc<Question>,
         evidence: Vec<Arc<Evidence>>,
+    ) -> Verdict {
+        self.judge_as_aside(question, evidence, Judging::Checked).await
+    }
+
+    /// The permit by what could not be asked about, where the documents say so; none otherwise.
+    pub(super) async fn judge_unchecked_by(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        evidence: Vec<Arc<Evidence>>,
+    ) -> Option<Permit> {
+        match self.judge_as_aside(question, evidence, Judging::Unchecked).await {
+            Verdict::Permit(permit) => Some(permit),
+            Verdict::Denial(_) => None,
+        }
+    }
+
+    async fn judge_as_aside(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        evidence: Vec<Arc<Evidence>>,
+        how: Judging,
     ) -> Verdict {
         // Before a place among all judgements: who waits for memory takes none from the small.
         let alone = aside::turn_to_judge(evidence.iter().map(|found| found.size()).sum()).await;
@@ -33,7 +63,10 @@ impl Evaluator {
         let (evaluator, question) = (Arc::clone(self), Arc::clone(question));
         let judged = tokio::task::spawn_blocking(move || {
             let refs: Vec<&Evidence> = evidence.iter().map(Arc::as_ref).collect();
-            let verdict = question.judge(&refs, now, &evaluator.proofs);
+            let verdict = match how {
+                Judging::Checked => question.judge(&refs, now, &evaluator.proofs),
+                Judging::Unchecked => question.judge_unreachable(&refs, now, &evaluator.proofs),
+            };
             drop((evidence, alone));
             verdict
         });

@@ -6,6 +6,7 @@ mod evaluation;
 mod evaluator;
 mod judging;
 mod registry_evidence;
+mod unchecked;
 
 pub(in crate::decision) use evaluator::Evaluator;
 pub(in crate::decision) use registry_evidence::{RegistryAnswer, SearchScope};

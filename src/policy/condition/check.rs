@@ -335,7 +335,7 @@ fn accumulator(node: &IdedExpr) -> bool {
 
 /// The variable and the fields of a path such as `predicate.a["b-c"].d`; a presence test of one is
 /// one too.
-fn path(node: &IdedExpr) -> Option<(String, Vec<String>)> {
+pub(super) fn path(node: &IdedExpr) -> Option<(String, Vec<String>)> {
     match &node.expr {
         Expr::Ident(name) => Some((name.clone(), Vec::new())),
         Expr::Select(select) => {

@@ -32,6 +32,7 @@ mod functions;
 mod predicate;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::fmt;
 use std::sync::Arc;
@@ -93,6 +94,15 @@ impl Condition {
     pub(super) fn names_now(&self) -> bool {
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
         self.source().split(|c: char| !is_part(c)).any(|word| word == "now")
+    }
+
+    /// The values of what it names, for people: escaped, bounded and in the order of the expression.
+    pub(super) fn seen(
+        &self,
+        untrusted: (&serde_json::Value, &str),
+        now: jiff::Timestamp,
+    ) -> Vec<String> {
+        values::seen(&self.0.expression, untrusted, now)
     }
 
     /// Whether the predicate meets the condition at `now`.

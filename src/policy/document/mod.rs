@@ -18,10 +18,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::requirement::attestor::{Attestor, Named};
+use super::requirement::attestor::Attestor;
+use super::requirement::keys::named::Named;
 use crate::image::Digest;
 
-use super::document::action::Action;
+use super::document::action::{Action, OnUnreachable};
 use super::document::deny_list::DenyList;
 use super::document::exception::Exception;
 use super::document::signature_sources::SignatureSources;
@@ -53,6 +54,7 @@ pub(super) const SPEC: &[&str] = &[
     "runtimeHandlers",
     "kinds",
     "action",
+    "onUnreachable",
     "signatureRepository",
     "refreshAfter",
     "maxOffline",
@@ -141,6 +143,7 @@ pub(super) struct Document {
     /// None once the set has its index.
     pub(super) selectors: Selectors,
     pub(super) action: Action,
+    pub(super) on_unreachable: OnUnreachable,
     /// What is refused whoever signed it.
     pub(super) deny: BTreeSet<Digest>,
     /// It has `deny` and no `require`: it refuses what it lists and has no say in anything else.
@@ -402,6 +405,7 @@ fn image_policy(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Docume
             _ => Action::Enforce,
         }),
     };
+    let on_unreachable = OnUnreachable::read(&spec, reader);
     let signature_sources = SignatureSources::read(&spec, reader);
     let deny = spec.get("deny").map(|at| denied(at, reader));
     let only_denies = deny.is_some() && spec.get("require").is_none();
@@ -422,6 +426,7 @@ fn image_policy(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Docume
         hosts,
         selectors,
         action: action?,
+        on_unreachable: on_unreachable?,
         deny: deny.unwrap_or_default().into_iter().collect(),
         only_denies,
         require: require?,
@@ -432,6 +437,7 @@ fn image_policy(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Docume
     if document.is_permissive() {
         selectors::check_permissive((&document.selectors, document.hosts), &spec, reader);
     }
+    document.on_unreachable.check((document.action, document.hosts), asks, &spec, reader);
     Some(document)
 }
 

@@ -33,6 +33,7 @@ const CASE: &[&str] = &[
     "at",
     "evidence",
     "unsigned",
+    "unreachable",
     "verdict",
     "code",
 ];
@@ -45,6 +46,7 @@ const VERDICTS: &[&str] = &[
     "unmatched",
     "unverified",
     "excepted",
+    "unchecked",
     "refused",
     "unable",
     "unreachable",
@@ -71,6 +73,8 @@ pub struct TestCase {
     pub at: Timestamp,
     /// What is known of its signatures.
     pub evidence: CaseEvidence,
+    /// The registry was asked about what is not known, and could not be reached.
+    pub unreachable: bool,
     /// The verdict that is expected, a word of the audit log's.
     pub verdict: &'static str,
     /// The reason code that is expected; any when left out.
@@ -169,6 +173,11 @@ fn case(document: &str, at: &At<'_>, reader: &mut Reader) -> Option<TestCase> {
     let pod = pod(&fields, reader);
     let moment = reader.required(&fields, "at").cloned().and_then(|at| times::moment(&at, reader));
     let evidence = evidence(&fields, reader);
+    let is_cut = fields.get("unreachable").is_some();
+    let unreachable = is_cut.then(|| reader.is_true(&fields, "unreachable"));
+    if let Some(at) = fields.get("unsigned").filter(|_| is_cut) {
+        reader.fault(at, PolicyFault::Excludes { name: "unsigned", with: "unreachable" });
+    }
     let verdict = reader.required(&fields, "verdict").and_then(|at| reader.word(at, VERDICTS));
     let code = fields.get("code").cloned().map(|at| reader.text(&at).map(str::to_owned));
     Some(TestCase {
@@ -181,6 +190,7 @@ fn case(document: &str, at: &At<'_>, reader: &mut Reader) -> Option<TestCase> {
         pod: pod?,
         at: moment?,
         evidence: evidence?,
+        unreachable: unreachable.unwrap_or(false),
         verdict: verdict?,
         code: code.map_or(Some(None), |text| text.map(Some))?,
     })

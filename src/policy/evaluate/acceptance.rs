@@ -9,8 +9,9 @@ use crate::image::Reference;
 use crate::image::json::Keep;
 use crate::policy::condition::error::Unmet;
 use crate::policy::condition::{Condition, VALUES_MAX};
-use crate::policy::requirement::attestor::{Attestor, Window};
+use crate::policy::requirement::attestor::Attestor;
 use crate::policy::requirement::certificate_identity::{CertificateIdentity, IdentityMismatch};
+use crate::policy::requirement::keys::Window;
 use crate::policy::requirement::predicate_constraint::PredicateConstraint;
 use crate::policy::requirement::signed_identity::{Fit, SignedIdentity};
 use crate::policy::requirement::signer_set::SignerKey;
@@ -97,7 +98,7 @@ impl SignatureRules<'_> {
         let proven = !times.is_empty();
         let judged = if proven { times } else { vec![self.now] };
         if let Some(at) = judged.into_iter().find(|at| !key.window.holds(*at)) {
-            let (file, window) = (escaped(&key.file), window_text(key.window));
+            let (file, window) = (escaped(&key.name()), window_text(key.window));
             return Err(Finding::KeyNotValid { file, at, proven, window });
         }
         Ok(MatchedSigner {
@@ -205,9 +206,9 @@ impl SignatureRules<'_> {
         let Some(condition) = &constraint.condition else { return Ok(None) };
         let said = condition.wanted().map(|wanted| part(wanted, condition.source())).transpose()?;
         let said = said.unwrap_or(serde_json::Value::Null);
-        condition
-            .holds(&said, predicate_type, self.now)
-            .map_err(|unmet| found(condition, unmet))?;
+        condition.holds(&said, predicate_type, self.now).map_err(|unmet| {
+            found(condition, unmet, || condition.seen((&said, predicate_type), self.now))
+        })?;
         Ok(condition.names_now().then(|| self.now.checked_add(CONDITION_LIFE).ok()).flatten())
     }
 }
@@ -241,17 +242,19 @@ fn fitting<'c>(
     Err(Finding::OtherHolder { holder, part, got: mismatch.got, wanted: mismatch.wanted })
 }
 
-fn found(condition: &Condition, unmet: Unmet) -> Finding {
+fn found(condition: &Condition, unmet: Unmet, seen: impl FnOnce() -> Vec<String>) -> Finding {
     match unmet {
         Unmet::False { found: Some(found) } => Finding::ConditionFalse {
             condition: escaped(&found.expression),
             got: Some(escaped(&found.got)),
             wanted: Some(escaped(&found.want)),
+            seen: Vec::new(),
         },
         Unmet::False { found: None } => Finding::ConditionFalse {
             condition: escaped(condition.source()),
             got: None,
             wanted: None,
+            seen: seen(),
         },
         Unmet::Unable(inability) => Finding::ConditionFailed {
             condition: escaped(condition.source()),

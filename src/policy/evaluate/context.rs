@@ -13,7 +13,7 @@ use crate::verify::{About, Budget, Fault, Signed, Untrusted, VerificationCache};
 
 use super::case::Case;
 use super::permit::Reason;
-use super::report::SignedObject;
+use super::report::{SignatureOutcome, SignedObject};
 use crate::policy::document::signature_sources::SIGNATURE_REPOSITORIES_MAX;
 use crate::policy::requirement::trust::Trusts;
 use crate::policy::sanitize::escaped;
@@ -40,6 +40,10 @@ pub(in crate::policy) struct EvaluationContext<'c> {
     helpful: BTreeSet<usize>,
     /// The documents name more repositories than are looked in.
     too_many_repositories: bool,
+    /// The numbers of the signatures that count for some requirement of the document at hand.
+    counted: BTreeSet<usize>,
+    /// The numbers of those that some requirement of it did not accept.
+    not_accepted: BTreeSet<usize>,
 }
 
 /// One signature.
@@ -66,6 +70,8 @@ impl<'c> EvaluationContext<'c> {
             unexamined: false,
             helpful: BTreeSet::new(),
             too_many_repositories: false,
+            counted: BTreeSet::new(),
+            not_accepted: BTreeSet::new(),
         };
         if !asks_for_signatures || context.name().is_err() {
             return context;
@@ -133,6 +139,34 @@ impl<'c> EvaluationContext<'c> {
     /// Notes that the signature of this number helps.
     pub(in crate::policy) fn help(&mut self, entry: usize) {
         self.helpful.insert(entry);
+    }
+
+    /// Notes what became of the signature of this number for one requirement.
+    pub(in crate::policy) fn note_outcome(&mut self, entry: usize, outcome: &SignatureOutcome) {
+        match outcome {
+            SignatureOutcome::Signed(_) => self.counted.insert(entry),
+            SignatureOutcome::Refused(finding) if finding.is_beside_the_point() => false,
+            SignatureOutcome::Refused(_) | SignatureOutcome::Unable(_) => {
+                self.not_accepted.insert(entry)
+            }
+        };
+    }
+
+    /// Whether each signature counts for some requirement of the document that was judged last, or is
+    /// about something else; forgets what became of them. What counts for another document is no
+    /// excuse: a document that is added must loosen nothing.
+    pub(in crate::policy) fn take_is_clean(&mut self) -> bool {
+        let counted = std::mem::take(&mut self.counted);
+        std::mem::take(&mut self.not_accepted).is_subset(&counted)
+    }
+
+    /// Whether all that is not known is what a place that could not be reached would have said:
+    /// every other one could be read, and everything that was found was looked at.
+    pub(in crate::policy) fn is_only_unreachable(&self) -> bool {
+        let outcomes = || self.looked.iter().map(|(_, outcome)| *outcome);
+        let is_cut = outcomes().any(|outcome| matches!(outcome, Outcome::Unreachable(_)));
+        let is_unable = outcomes().any(|outcome| matches!(outcome, Outcome::Unable(_)));
+        is_cut && !is_unable && !self.unexamined && !self.too_many_repositories
     }
 
     /// For each of this evidence whether each item helps. What was not looked at may.
@@ -220,6 +254,11 @@ impl<'c> EvaluationContext<'c> {
 }
 
 impl Entry<'_> {
+    /// The predicate type that an attestation says it has.
+    pub(in crate::policy) fn predicate_type(&self) -> Option<&str> {
+        self.untrusted.as_ref().ok()?.predicate_type()
+    }
+
     /// The bytes of the manifest that the signature is about, where they came with it.
     fn artifact(&self, subject: &Digest) -> Option<&[u8]> {
         self.item.content.artifact.as_deref().filter(|artifact| Digest::of(artifact) == *subject)

@@ -106,7 +106,8 @@ fn is_attested_below(leaf: &Leaf, failure: &Failure, subject: &Subject) -> bool 
         &failure.reason,
         Reason::Unsigned
             | Reason::NoneCounts {
-                why: Finding::Fault { fault: Fault::NotAttestation | Fault::OtherPredicate }
+                why: Finding::Fault { fault: Fault::NotAttestation }
+                    | Finding::OtherPredicateType { .. }
             }
     );
     by_digest && is_none && matches!(leaf.demand, Demand::Attestation { .. })
@@ -148,7 +149,12 @@ fn whom(attestor: &Attestor, trust: &LeafTrust) -> String {
             trust.trials.iter().filter_map(|trial| trial.key.as_ref()).collect();
         let named = |key: &&RuleKey| {
             let id = key.id.to_string();
-            format!("{} ({}...)", bounded(escaped(&key.file), FILE_SHOWN), shortened(&id))
+            match &key.file {
+                Some(file) => {
+                    format!("{} ({}...)", bounded(escaped(file), FILE_SHOWN), shortened(&id))
+                }
+                None => id,
+            }
         };
         return format!("key {}", some(keys.len(), keys.iter().map(named)));
     };

@@ -46,6 +46,9 @@ pub enum Finding {
         got: Option<String>,
         /// What is wanted there.
         wanted: Option<String>,
+        /// The values of what the condition names, where one comparison does not say it.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        seen: Vec<String>,
     },
     /// The attestation is by whom it should be, and the condition on it could not be evaluated.
     ConditionFailed {
@@ -114,6 +117,11 @@ pub enum Finding {
         #[serde(serialize_with = "display")]
         fault: Fault,
     },
+    /// It is an attestation of another kind than is wanted; whether it holds was not looked at.
+    OtherPredicateType {
+        /// The predicate types of those that were found, escaped: the first few, each once.
+        found: Vec<String>,
+    },
     /// It says something else than is wanted: an attestation of another kind, or none where one is
     /// wanted.
     OtherClaim,
@@ -171,6 +179,21 @@ impl Finding {
         clock || unread || matches!(self, Self::ConditionFailed { .. })
     }
 
+    /// Whether the signature is about something else than is asked, so that it says nothing for or
+    /// against what is.
+    pub(in crate::policy) fn is_beside_the_point(&self) -> bool {
+        let fault = if let Self::Fault { fault } = self { Some(fault) } else { None };
+        let is_other_kind = fault.is_some_and(|fault| {
+            matches!(
+                fault,
+                Fault::OtherPredicate | Fault::NotAttestation | Fault::NotImageSignature
+            )
+        });
+        let is_other =
+            matches!(self, Self::OtherPredicateType { .. } | Self::OtherClaim | Self::OtherDigest);
+        is_other_kind || is_other
+    }
+
     /// How telling it is; the lowest tells most. By the right signer about something else comes
     /// before by another signer, and that before what does not hold at all, so that junk beside a
     /// signature does not hide it.
@@ -196,6 +219,7 @@ impl Finding {
                 _ => 10,
             },
             Self::Fault { fault } => fault.rank().saturating_add(20),
+            Self::OtherPredicateType { .. } => Fault::OtherPredicate.rank().saturating_add(20),
             Self::OtherClaim => 251,
             Self::OtherDigest => 252,
             Self::NotExamined => 253,
@@ -235,6 +259,10 @@ impl fmt::Display for Finding {
                 }
             },
             Self::Fault { fault } => fault.fmt(f),
+            Self::OtherPredicateType { found } => {
+                let one = if found.len() == 1 { "an attestation" } else { "attestations" };
+                write!(f, "{one} of another kind: {}", found.join(", "))
+            }
             Self::OtherClaim => f.write_str("says something else than is wanted"),
             Self::OtherDigest => f.write_str(
                 "a signature on the platform manifest, but the index was asked for by digest and \
@@ -263,11 +291,16 @@ impl fmt::Display for DeniedSigner {
 impl Finding {
     fn fmt_said(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ConditionFalse { condition, got: Some(got), wanted: Some(wanted) } => {
+            Self::ConditionFalse { condition, got: Some(got), wanted: Some(wanted), .. } => {
                 write!(f, "the attestation's {condition} is {got}, wanted is {wanted}")
             }
-            Self::ConditionFalse { condition, .. } => {
+            Self::ConditionFalse { condition, seen, .. } if seen.is_empty() => {
                 write!(f, "of the attestation this is false: {condition}")
+            }
+            // The values first: what is long is cut at its end, and the policy has the condition.
+            Self::ConditionFalse { condition, seen, .. } => {
+                let seen = seen.join(", ");
+                write!(f, "of the attestation {seen}, so that this is false: {condition}")
             }
             Self::ConditionFailed { condition, said } => {
                 write!(f, "of the attestation this cannot be told: {condition}: {said}")

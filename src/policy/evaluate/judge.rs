@@ -5,13 +5,15 @@
 //! Every document that matched must be met; one that only warns is reported and stands in nobody's
 //! way.
 
+mod unreachable;
+
 use crate::evidence::Subject;
 use crate::verify::Budget;
 
 use super::case::Case;
 use super::context::EvaluationContext;
 use super::denial_message;
-use super::permit::{Class, Denial, Permit, Reason, Verdict};
+use super::permit::{Class, Denial, Permit, Reason, Verdict, Warning};
 use super::policy_result::{Basis, Failure, PolicyResult};
 use super::report::{Report, SignedObject};
 use crate::policy::document::action::Action;
@@ -73,7 +75,7 @@ impl PolicySet {
                     return permit(
                         case.subject,
                         SignedObject::Target,
-                        Report { unmatched: true, exception: None, documents: vec![] },
+                        Report::of(true, Vec::new()),
                         None,
                     );
                 }
@@ -91,8 +93,12 @@ impl PolicySet {
             .filter_map(|n| Some((n, PolicyResult::of(rules.get(n)?, self, context))));
         let mut results: Vec<(usize, PolicyResult)> = judged.collect();
         results.sort_by_key(|(n, _)| *n);
-        let results = results.into_iter().map(|(_, result)| result).collect();
-        conclude(case.subject, &rules, results, context)
+        let results: Vec<PolicyResult> = results.into_iter().map(|(_, result)| result).collect();
+        let unreachable_for = unreachable::admitting(&rules, &results, case.applicable, context);
+        match conclude(case.subject, &rules, results, context) {
+            Verdict::Denial(denial) => Verdict::Denial(Denial { unreachable_for, ..denial }),
+            permit @ Verdict::Permit(_) => permit,
+        }
     }
 }
 
@@ -121,7 +127,7 @@ impl PolicySet {
         }
         let used = exceptions::used(exception, denial.to_string());
         let documents = denial.report.documents;
-        let report = Report { unmatched: false, exception: Some(used), documents };
+        let report = Report { exception: Some(used), ..Report::of(false, documents) };
         permit(case.subject, SignedObject::Target, report, Some(exception.expires))
     }
 }
@@ -135,12 +141,17 @@ fn conclude(
 ) -> Verdict {
     let mut all = Basis { target: true, child: true };
     let mut worst: Option<(&Rule, Box<Failure>)> = None;
-    let mut documents = Vec::new();
+    let (mut documents, mut warned) = (Vec::new(), Vec::new());
     let until = results.iter().filter_map(|result| result.until).min();
     for (rule, result) in rules.iter().zip(results) {
         match result.outcome {
             // What only warns has no say in which of the two is pulled.
-            Ok(_) | Err(_) if result.report.action == Action::Warn => {}
+            Ok(_) if result.report.action == Action::Warn => {}
+            Err(failure) if result.report.action == Action::Warn => warned.push(Warning {
+                policy: rule.document.name.clone(),
+                message: denial_message::refusal(rule, &failure, subject, context),
+                reason: failure.reason,
+            }),
             Ok(on) => all = Basis { target: all.target && on.target, child: all.child && on.child },
             Err(failure) => {
                 let before = worst.as_ref().map(|(_, other)| severity(other.class));
@@ -153,7 +164,7 @@ fn conclude(
     }
     // Admitted although no document demands anything: by what is said of images that none matches.
     let unmatched = worst.is_none() && rules.iter().all(|rule| rule.document.only_denies);
-    let report = Report { unmatched, exception: None, documents }.bounded();
+    let report = Report::of(unmatched, documents).bounded();
     // The child alone only where it carries everything: it is what will be judged when it is to
     // run. Where both are needed the target is pulled, which leads to both.
     let object = if !all.target && all.child {
@@ -161,7 +172,12 @@ fn conclude(
     } else {
         SignedObject::Target
     };
-    let Some((rule, failure)) = worst else { return permit(subject, object, report, until) };
+    let Some((rule, failure)) = worst else {
+        return match permit(subject, object, report, until) {
+            Verdict::Permit(permit) => Verdict::Permit(permit.warned_by(warned)),
+            denial @ Verdict::Denial(_) => denial,
+        };
+    };
     let leaf = failure.leaf.and_then(|number| rule.document.require.leaves.get(number));
     Verdict::Denial(Denial {
         class: failure.class,
@@ -169,6 +185,7 @@ fn conclude(
         requirement: leaf.map(|leaf| leaf.name.clone()),
         message: denial_message::refusal(rule, &failure, subject, context),
         reason: failure.reason,
+        unreachable_for: Vec::new(),
         report,
     })
 }
@@ -198,6 +215,14 @@ fn permit(
 /// A denial that is no document's.
 fn deny(reason: Reason, class: Class, name: &str) -> Verdict {
     let message = format!("{name}: {reason}");
-    let report = Report { unmatched: true, exception: None, documents: Vec::new() };
-    Verdict::Denial(Denial { reason, class, policy: None, requirement: None, message, report })
+    let report = Report::of(true, Vec::new());
+    Verdict::Denial(Denial {
+        reason,
+        class,
+        policy: None,
+        requirement: None,
+        message,
+        unreachable_for: Vec::new(),
+        report,
+    })
 }

@@ -17,6 +17,10 @@ use crate::policy::set::denials::DeniedBy;
 /// Longest note at the end of a denial's line, in bytes.
 const NOTE_MAX: usize = 300;
 
+/// Most documents that only warn of which a permit says why: it is remembered, and each line has up
+/// to a kilobyte.
+const WARNINGS_MAX: usize = 4;
+
 /// What came of a judgement.
 #[derive(Debug, Clone)]
 #[must_use = "a verdict that nobody looks at lets nothing through and refuses nothing"]
@@ -35,6 +39,18 @@ pub struct Permit {
     pinned: Digest,
     report: Report,
     until: Option<jiff::Timestamp>,
+    warned: Vec<Warning>,
+}
+
+/// What a document that only warns would have refused the image for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The document.
+    pub policy: String,
+    /// Why, for programs.
+    pub reason: Reason,
+    /// The line that the refusal would have printed.
+    pub message: String,
 }
 
 /// An image may not run.
@@ -46,6 +62,9 @@ pub struct Denial {
     pub(in crate::policy) policy: Option<String>,
     pub(in crate::policy) requirement: Option<String>,
     pub(in crate::policy) message: String,
+    /// The documents that are not met, where all of them admit what they cannot check and nothing
+    /// else speaks against the image; empty otherwise.
+    pub(in crate::policy) unreachable_for: Vec<String>,
     pub(in crate::policy) report: Report,
 }
 
@@ -145,7 +164,20 @@ impl Permit {
         report: Report,
         until: Option<jiff::Timestamp>,
     ) -> Self {
-        Self { subject, pinned, report, until }
+        Self { subject, pinned, report, until, warned: Vec::new() }
+    }
+
+    /// The same, with what documents that only warn would have refused the image for.
+    pub(in crate::policy) fn warned_by(mut self, mut warned: Vec<Warning>) -> Self {
+        warned.truncate(WARNINGS_MAX);
+        self.warned = warned;
+        self
+    }
+
+    /// Why the first few documents that only warn would have refused the image.
+    #[must_use]
+    pub fn warned(&self) -> &[Warning] {
+        &self.warned
     }
 
     /// What was judged.
@@ -222,6 +254,13 @@ impl Denial {
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// Whether a call would let the image through all the same while its registry cannot be
+    /// reached: `onUnreachable: insecureAdmit`.
+    #[must_use]
+    pub fn is_admitted_unchecked(&self) -> bool {
+        !self.unreachable_for.is_empty()
     }
 
     /// The same denial, with more to say at the end of its line: what is known beside what was

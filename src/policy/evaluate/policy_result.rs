@@ -22,6 +22,8 @@ pub(in crate::policy) struct PolicyResult {
     pub(in crate::policy) outcome: Result<Basis, Box<Failure>>,
     /// Until when every signature that counted still does; none where none of them ends.
     pub(in crate::policy) until: Option<jiff::Timestamp>,
+    /// No signature was found that is by somebody else than it wants, or does not hold.
+    pub(in crate::policy) is_clean: bool,
 }
 
 /// On what a document that is met rests. Neither: on the target and the child together.
@@ -61,6 +63,7 @@ impl PolicyResult {
         let results: Vec<RequirementResult> =
             (0..document.require.leaves.len()).filter_map(|n| evaluator.judge(rule, n)).collect();
         let RequirementEvaluator { signers, context, .. } = evaluator;
+        let is_clean = context.take_is_clean();
         let until = results.iter().filter_map(|result| result.until).min();
         let anything = Basis { target: true, child: true };
         let outcome = match context.denied(rule) {
@@ -75,7 +78,7 @@ impl PolicyResult {
             accepts_anything: document.require.accepts_anything && !document.only_denies,
             requirements: results.into_iter().map(|result| result.report).collect(),
         };
-        Self { report, outcome, until }
+        Self { report, outcome, until, is_clean }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Every document that matched, every requirement, every signature with what became of it. Texts in
 //! it are bounded and escaped (attack E3). A report decides nothing.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::image::Digest;
@@ -21,8 +23,21 @@ pub struct Report {
     /// The exception by which the image was let through; none where it did not need one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exception: Option<ExceptionUsed>,
+    /// That the image was let through unchecked, since its registry could not be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unchecked: Option<Unchecked>,
     /// The documents that matched, in the order of the files.
     pub documents: Vec<DocumentReport>,
+}
+
+/// That an image was let through though nobody could check it: its registry could not be reached,
+/// and every document that is not met says `onUnreachable: insecureAdmit`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unchecked {
+    /// The documents that are not met.
+    pub policies: Vec<String>,
+    /// What would have refused the image, in the words of that refusal.
+    pub refusal: String,
 }
 
 /// One document.
@@ -114,6 +129,11 @@ pub enum SignatureOutcome {
 }
 
 impl Report {
+    /// Of these documents.
+    pub(in crate::policy) fn of(unmatched: bool, documents: Vec<DocumentReport>) -> Self {
+        Self { unmatched, exception: None, unchecked: None, documents }
+    }
+
     /// The report with no more signers and signature results than fit a record. Whoever adds
     /// signatures to an image lengthens its report; what counted stays before what did not, and of
     /// each requirement its first signer stays in any case.
@@ -164,6 +184,24 @@ fn takes(room: &mut usize, value: &impl Serialize) -> bool {
     let left = room.checked_sub(size);
     *room = left.unwrap_or(*room);
     left.is_some()
+}
+
+/// `let through unchecked, as policy "app" says (onUnreachable: insecureAdmit); otherwise: ...`.
+impl fmt::Display for Unchecked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named: Vec<String> = self.policies.iter().map(|name| format!("\"{name}\"")).collect();
+        let (policies, say) = match named.len() {
+            1 => ("policy", "says"),
+            _ => ("policies", "say"),
+        };
+        write!(
+            f,
+            "let through unchecked, as {policies} {} {say} (onUnreachable: insecureAdmit); \
+             otherwise: {}",
+            named.join(", "),
+            self.refusal
+        )
+    }
 }
 
 fn is_none(count: &usize) -> bool {

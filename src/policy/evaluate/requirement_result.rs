@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::acceptance::SignatureRules;
-use super::context::EvaluationContext;
+use super::context::{Entry, EvaluationContext};
 use super::finding::Finding;
 use super::permit::Reason;
 use super::report::{
@@ -16,9 +16,17 @@ use crate::policy::requirement::Demand;
 use crate::policy::requirement::signer_set::{SignerKey, SignerSet};
 use crate::policy::requirement::solve::SatisfiedBy;
 use crate::policy::requirement::trust::Trusts;
+use crate::policy::sanitize::{bounded, escaped};
 use crate::policy::set::Rule;
 use crate::policy::set::denials::Denials;
 use crate::verify::Fault;
+
+/// Most predicate types that are named where the one that is wanted is not there.
+const TYPES_NAMED: usize = 4;
+/// Longest predicate type that is named, in bytes.
+const TYPE_SHOWN: usize = 80;
+/// Largest attestation that is held for the sake of its name, in bytes.
+const NAMED_BYTES_MAX: usize = 256 * 1024;
 
 /// The result of one leaf.
 #[derive(Debug)]
@@ -60,6 +68,8 @@ struct HelpfulSignatures {
     telling: Option<(usize, Finding)>,
     /// One of which it cannot be told.
     untold: Option<usize>,
+    /// The predicate types of attestations of another kind, and the first of each.
+    other_types: Vec<(usize, String)>,
 }
 
 impl RequirementEvaluator<'_, '_> {
@@ -120,6 +130,7 @@ impl RequirementEvaluator<'_, '_> {
                 None => SignatureOutcome::Refused(Finding::OtherDigest),
                 Some(object) => self.signature(result, &mut helpful, (number, object), leaf_rules),
             };
+            self.context.note_outcome(number, &outcome);
             match &outcome {
                 SignatureOutcome::Signed(_) => {}
                 SignatureOutcome::Refused(finding) => helpful.tell(number, finding),
@@ -136,7 +147,16 @@ impl RequirementEvaluator<'_, '_> {
         }
         let telling = helpful.telling.as_ref().map(|(number, _)| *number);
         telling.into_iter().chain(helpful.untold).for_each(|number| self.context.help(number));
-        let why = helpful.telling.map(|(_, why)| why);
+        if result.on_any.is_empty() {
+            self.keep_named(&helpful);
+        }
+        let why = helpful.telling.map(|(_, why)| match why {
+            Finding::OtherPredicateType { .. } => {
+                let found = helpful.other_types.into_iter().map(|(_, found)| found).collect();
+                Finding::OtherPredicateType { found }
+            }
+            why => why,
+        });
         result.why = Some(why.map_or(Reason::Unsigned, |why| Reason::NoneCounts { why }));
     }
 
@@ -169,6 +189,7 @@ impl RequirementEvaluator<'_, '_> {
                     Err(finding) => finding,
                 },
                 Err(Fault::BudgetSpent) => Finding::NotExamined,
+                Err(Fault::OtherPredicate) => self.other_predicate(helpful, number),
                 Err(fault) => Finding::Fault { fault },
             };
             keep_telling(&mut most_telling, &finding);
@@ -179,6 +200,30 @@ impl RequirementEvaluator<'_, '_> {
         }
         result.unable.get_or_insert_with(|| finding.clone());
         SignatureOutcome::Unable(finding)
+    }
+}
+
+impl RequirementEvaluator<'_, '_> {
+    /// That an attestation is of another kind, and of which it says it is.
+    fn other_predicate(&self, helpful: &mut HelpfulSignatures, number: usize) -> Finding {
+        let entry = self.context.entries().get(number);
+        let said = entry.and_then(Entry::predicate_type).unwrap_or_default();
+        let said = bounded(escaped(said), TYPE_SHOWN);
+        let others = &mut helpful.other_types;
+        if others.len() < TYPES_NAMED && others.iter().all(|(_, other)| *other != said) {
+            others.push((number, said.clone()));
+        }
+        Finding::OtherPredicateType { found: vec![said] }
+    }
+
+    /// Keeps one attestation of each kind that the refusal names, as far as they are small.
+    fn keep_named(&mut self, helpful: &HelpfulSignatures) {
+        for (number, _) in &helpful.other_types {
+            let entry = self.context.entries().get(*number);
+            if entry.is_some_and(|entry| entry.item.content.bytes.len() <= NAMED_BYTES_MAX) {
+                self.context.help(*number);
+            }
+        }
     }
 }
 

@@ -41,8 +41,9 @@ pub enum SignerId {
         /// The sha256 of its public key, `sha256:<hex>`.
         #[serde(serialize_with = "display")]
         key: KeyId,
-        /// The key file's name as the policy writes it.
-        file: String,
+        /// The key file's name as the policy writes it; none where the policy has the key itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file: Option<String>,
     },
     /// A certificate.
     Certificate {
@@ -95,11 +96,11 @@ pub struct LogEntryInfo {
 }
 
 impl Signer {
-    /// The key's file, for a signer with a key.
+    /// The key's file, for a signer with a key from a file.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
         match &self.id {
-            SignerId::Key { file, .. } => Some(file),
+            SignerId::Key { file, .. } => file.as_deref(),
             SignerId::Certificate { .. } => None,
         }
     }
@@ -215,7 +216,8 @@ impl fmt::Display for Signer {
 impl fmt::Display for SignerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Key { key, file } => write!(f, "{file} ({key})"),
+            Self::Key { key, file: Some(file) } => write!(f, "{file} ({key})"),
+            Self::Key { key, file: None } => write!(f, "key {key}"),
             Self::Certificate { certificate } => certificate.fmt(f),
         }
     }

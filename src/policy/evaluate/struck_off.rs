@@ -54,7 +54,8 @@ fn denial(name: &Name, listed: &Listed, reason: Reason) -> Denial {
         class: Class::Refused,
         policy: Some(listed.list.clone()),
         requirement: None,
+        unreachable_for: Vec::new(),
         message,
-        report: Report { unmatched: false, exception: None, documents: Vec::new() },
+        report: Report::of(false, Vec::new()),
     }
 }

@@ -11,7 +11,7 @@ mod signing;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::document::action::Action;
+use super::document::action::{Action, OnUnreachable};
 use super::set::applicable::{Applicable, Index};
 use super::set::exceptions::{ExceptionStanding, standing};
 use super::set::mode::Mode;
@@ -56,6 +56,9 @@ pub struct ExplainedDocument {
     /// What it does about an image that does not meet it; of a policy alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
+    /// What it does about an image whose registry cannot be reached; of a policy alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_unreachable: Option<OnUnreachable>,
     /// What it asks, where it matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asks: Option<Asked>,
@@ -172,6 +175,7 @@ impl PolicySet {
                 matches,
                 by,
                 action: Some(document.action),
+                on_unreachable: Some(document.on_unreachable),
                 asks: matches.then(|| asked::of(rule, digest)),
                 denies_digest: digest.is_some_and(|digest| document.denies(digest)),
                 exception: None,
@@ -204,6 +208,7 @@ impl PolicySet {
                 matches,
                 by,
                 action: None,
+                on_unreachable: None,
                 asks: None,
                 denies_digest: false,
                 exception: Some(ExplainedException {

@@ -7,23 +7,18 @@
 use crate::verify::Demands;
 
 use super::certificate_identity::{self, CertificateIdentity};
-use crate::policy::position::Position;
+use super::keys::named::{Named, is_file, is_root, named, optional};
+use super::keys::{self, PolicyKey};
 use crate::policy::syntax::error::PolicyFault;
 use crate::policy::syntax::fields::{At, Fields, Reader};
 use crate::policy::syntax::times;
 use crate::policy::syntax::yaml::Value;
 
-/// Most key files of one requirement; each is tried on every signature.
-const KEYS_MAX: usize = 32;
 /// Most files of certificates or revocation lists of one kind in one requirement: an authority has
 /// a few, and those that it replaces stand beside them for a while.
 const FILES_MAX: usize = 32;
 /// Most identities of one requirement; each is matched against every certificate.
 const IDENTITIES_MAX: usize = 64;
-/// Longest name of a file (`PATH_MAX` is 4096; this fits any sane path and an error line).
-const FILE_NAME_MAX: usize = 255;
-/// Longest name of a trust root; it stands in refusals.
-const ROOT_NAME_MAX: usize = 63;
 /// Most log entries and timestamps that can be asked for: there are not that many independent logs
 /// or authorities.
 const WITNESSES_MAX: u8 = 8;
@@ -33,8 +28,7 @@ const PUBLIC_GOOD: &str = "public-good";
 /// The kinds of `Attestor`, as fields.
 pub(in crate::policy) const KINDS: &[&str] = &["key", "keyless", "certificate"];
 pub(in crate::policy) const KEY: &[&str] =
-    &["files", "trustRoot", "minLogEntries", "minTimestamps"];
-pub(in crate::policy) const KEY_FILE: &[&str] = &["file", "notBefore", "notAfter"];
+    &["files", "pem", "trustRoot", "minLogEntries", "minTimestamps"];
 pub(in crate::policy) const KEYLESS: &[&str] = &[
     "trustRoot",
     "identities",
@@ -73,7 +67,7 @@ pub(in crate::policy) struct Attestor {
 #[derive(Debug, Clone)]
 pub(in crate::policy) enum AttestorKind {
     /// The holder of any of these keys.
-    Key(Vec<KeyFile>),
+    Key(Vec<PolicyKey>),
     /// Any of these identities, vouched for by a Sigstore instance.
     Keyless(Vec<CertificateIdentity>),
     /// The holder of a certificate of an own authority.
@@ -88,35 +82,6 @@ pub(in crate::policy) enum AttestorKind {
         /// everybody.
         subjects: Vec<CertificateIdentity>,
     },
-}
-
-/// A key file and when its key may sign.
-#[derive(Debug, Clone)]
-pub(in crate::policy) struct KeyFile {
-    /// The file.
-    pub(in crate::policy) file: Named,
-    /// When.
-    pub(in crate::policy) window: Window,
-}
-
-/// A file or a trust root that a policy names, with the place that does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::policy) struct Named {
-    /// As written.
-    pub(in crate::policy) name: String,
-    /// Where.
-    pub(in crate::policy) position: Position,
-    /// Where, as fields.
-    pub(in crate::policy) field: String,
-}
-
-/// From when to when, both included (as a certificate's validity, RFC 5280 section 4.1.2.5).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::policy) struct Window {
-    /// From then on.
-    pub(in crate::policy) not_before: Option<jiff::Timestamp>,
-    /// Until then.
-    pub(in crate::policy) not_after: Option<jiff::Timestamp>,
 }
 
 impl Attestor {
@@ -136,7 +101,9 @@ impl Attestor {
         };
         let mut attestor = attestor?;
         if let Some(at) = max_age.filter(|_| attestor.root.is_none()) {
-            reader.fault(at, PolicyFault::NeedsTrustRoot { name: "maxSignatureAge" });
+            let is_of_attestation = at.field.ends_with(".maxAge");
+            let name = if is_of_attestation { "maxAge" } else { "maxSignatureAge" };
+            reader.fault(at, PolicyFault::NeedsTrustRoot { name });
         }
         attestor.max_age = match age {
             Some(age) => Some(age?),
@@ -170,7 +137,7 @@ impl AttestorKind {
     /// The key files that it names.
     pub(in crate::policy) fn key_files(&self) -> Vec<&Named> {
         match self {
-            Self::Key(files) => files.iter().map(|key| &key.file).collect(),
+            Self::Key(keys) => keys.iter().filter_map(PolicyKey::file).collect(),
             Self::Keyless(_) | Self::Certificate { .. } => Vec::new(),
         }
     }
@@ -195,54 +162,11 @@ impl AttestorKind {
     }
 }
 
-impl Window {
-    /// Whether this moment lies in it.
-    pub(in crate::policy) fn holds(&self, time: jiff::Timestamp) -> bool {
-        self.not_before.is_none_or(|first| first <= time)
-            && self.not_after.is_none_or(|last| time <= last)
-    }
-}
-
 fn key(at: &At<'_>, reader: &mut Reader) -> Option<Attestor> {
     let fields = reader.fields(at, KEY)?;
     let (root, demands) = root_and_demands(&fields, reader);
-    let list = reader.required(&fields, "files").cloned();
-    let mut keys: Vec<KeyFile> = Vec::new();
-    for item in list
-        .and_then(|list| reader.list(&list, "key files in one requirement", KEYS_MAX))
-        .into_iter()
-        .flatten()
-    {
-        let Some(key) = key_file(&item, reader) else { continue };
-        if keys.iter().any(|other| other.file.name == key.file.name) {
-            reader.fault(&item, PolicyFault::DuplicateEntry { value: key.file.name });
-        } else {
-            keys.push(key);
-        }
-    }
-    let kind = (!keys.is_empty()).then_some(AttestorKind::Key(keys))?;
-    Some(Attestor { kind, demands: demands?, root: root?, max_age: None })
-}
-
-/// A file's name, or a map with one and a window.
-fn key_file(at: &At<'_>, reader: &mut Reader) -> Option<KeyFile> {
-    let name = |at: &At<'_>, reader: &mut Reader| {
-        named(at, reader, is_file, |name| PolicyFault::KeyFileName { name: name.to_owned() })
-    };
-    if !matches!(at.node.value, Value::Map(_)) {
-        return Some(KeyFile { file: name(at, reader)?, window: Window::default() });
-    }
-    let fields = reader.fields(at, KEY_FILE)?;
-    let file = reader.required(&fields, "file").cloned().and_then(|at| name(&at, reader));
-    let not_before = optional(fields.get("notBefore"), reader, times::moment);
-    let not_after = optional(fields.get("notAfter"), reader, times::moment);
-    let window = Window { not_before: not_before?, not_after: not_after? };
-    if let (Some(first), Some(last)) = (window.not_before, window.not_after)
-        && first >= last
-    {
-        reader.fault(at, PolicyFault::EmptyWindow);
-    }
-    Some(KeyFile { file: file?, window })
+    let keys = keys::read(at, &fields, reader);
+    Some(Attestor { kind: AttestorKind::Key(keys?), demands: demands?, root: root?, max_age: None })
 }
 
 fn keyless(at: &At<'_>, reader: &mut Reader) -> Option<Attestor> {
@@ -361,18 +285,6 @@ fn count(
     }
 }
 
-/// A value that may be left out; none when it is there and cannot be used.
-fn optional<T>(
-    at: Option<&At<'_>>,
-    reader: &mut Reader,
-    read: fn(&At<'_>, &mut Reader) -> Option<T>,
-) -> Option<Option<T>> {
-    match at {
-        Some(at) => read(at, reader).map(Some),
-        None => Some(None),
-    }
-}
-
 /// Identities, each once.
 fn distinct(
     items: &[At<'_>],
@@ -404,39 +316,4 @@ fn files(list: &At<'_>, reader: &mut Reader) -> Option<Vec<Named>> {
 
 fn root_name(at: &At<'_>, reader: &mut Reader) -> Option<Named> {
     named(at, reader, is_root, |name| PolicyFault::RootName { name: name.to_owned() })
-}
-
-fn named(
-    at: &At<'_>,
-    reader: &mut Reader,
-    is: fn(&str) -> bool,
-    fault: fn(&str) -> PolicyFault,
-) -> Option<Named> {
-    let name = reader.text(at)?;
-    if !is(name) {
-        reader.fault(at, fault(name));
-        return None;
-    }
-    Some(Named { name: name.to_owned(), position: at.node.position, field: at.field.clone() })
-}
-
-/// Absolute, or below the key folder; no part of it `.` or `..`, no character that is none (attack
-/// E2).
-fn is_file(name: &str) -> bool {
-    let below = name.strip_prefix('/').unwrap_or(name);
-    name.len() <= FILE_NAME_MAX
-        && !name.chars().any(char::is_control)
-        && below.split('/').all(|part| !matches!(part, "" | "." | ".."))
-}
-
-/// As the name of a policy: it becomes a file's name, and never leads out of its folder (attack
-/// E2).
-fn is_root(name: &str) -> bool {
-    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let inner = |b: u8| edge(Some(b)) || b == b'-' || b == b'.';
-    name.len() <= ROOT_NAME_MAX
-        && edge(name.bytes().next())
-        && edge(name.bytes().last())
-        && name.bytes().all(inner)
-        && !name.ends_with(".json")
 }

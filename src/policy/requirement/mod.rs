@@ -7,6 +7,7 @@
 pub(super) mod attestor;
 pub(super) mod certificate_identity;
 mod git_source;
+pub(super) mod keys;
 pub(super) mod matcher;
 pub(super) mod material;
 pub(super) mod overbroad_identity;
@@ -53,6 +54,9 @@ const FIELDS: &[&str] = &[
     "signedIdentity",
     "maxSignatureAge",
 ];
+/// The fields of an attestation.
+pub(super) const ATTESTATION: &[&str] =
+    &["predicateType", "predicateTypes", "slsa", "by", "where", "maxAge"];
 /// Those of them that say of which kind it is.
 const KINDS: &[&str] = &[
     "all",
@@ -342,8 +346,15 @@ fn only(fields: &Fields<'_>, allowed: &'static [&'static str], reader: &mut Read
 }
 
 fn attestation(at: &At<'_>, max_age: Option<&At<'_>>, reader: &mut Reader) -> Option<Demand> {
-    let fields = reader.fields(at, &["predicateType", "by", "where", "slsa"])?;
+    let fields = reader.fields(at, ATTESTATION)?;
     let constraint = PredicateConstraint::read(&fields, reader);
+    let max_age = match (max_age, fields.get("maxAge")) {
+        (Some(_), Some(at)) => {
+            reader.fault(at, PolicyFault::Excludes { name: "maxAge", with: "maxSignatureAge" });
+            return None;
+        }
+        (one, other) => one.or(other),
+    };
     let attestor = reader.required(&fields, "by").cloned();
     let attestor = attestor.and_then(|at| {
         let fields = reader.fields(&at, attestor::KINDS)?;

@@ -12,6 +12,11 @@ use crate::policy::syntax::predicate_types::SHORT_NAMES;
 /// Longest predicate type: those in use have sixty characters.
 const TYPE_MAX: usize = 512;
 
+/// Most predicate types of one requirement: the versions of one kind, and the kinds that say the
+/// same.
+const TYPES_MAX: usize = 16;
+/// The ways to say of which kind it is.
+const KINDS: &[&str] = &["predicateType", "predicateTypes", "slsa"];
 /// What one wish for a provenance may have, in bytes: a builder's id with a ref has two hundred.
 const WISH_MAX: usize = 1024;
 /// The three ways to say the ref, of which one is enough.
@@ -29,24 +34,38 @@ pub(in crate::policy) struct PredicateConstraint {
 }
 
 impl PredicateConstraint {
-    /// Reads `predicateType` or `slsa`, and `where`.
+    /// Reads `predicateType`, `predicateTypes` or `slsa`, and `where`.
     pub(in crate::policy) fn read(fields: &Fields<'_>, reader: &mut Reader) -> Option<Self> {
-        let kind = reader.one_of(fields, &["predicateType", "slsa"]);
+        let kind = reader.one_of(fields, KINDS);
         let condition = match fields.get("where") {
             Some(at) => condition(at, reader).map(Some),
             None => Some(None),
         };
         let at = fields.get(kind?)?;
-        let (predicate_types, slsa) = if kind == Some("slsa") {
-            (
+        let (predicate_types, slsa) = match kind {
+            Some("slsa") => (
                 Slsa::PREDICATE_TYPES.iter().map(|uri| (*uri).to_owned()).collect(),
                 Some(slsa(at, reader)?),
-            )
-        } else {
-            (vec![predicate_type(at, reader)?], None)
+            ),
+            Some("predicateTypes") => (predicate_types(at, reader)?, None),
+            Some(_) | None => (vec![predicate_type(at, reader)?], None),
         };
         Some(Self { predicate_types, condition: condition?, slsa })
     }
+}
+
+/// Several of them, each once however it is spelt. An attestation of any of them will do.
+fn predicate_types(at: &At<'_>, reader: &mut Reader) -> Option<Vec<String>> {
+    let mut types = Vec::new();
+    for (at, _) in reader.texts(at, "predicate types in one requirement", TYPES_MAX) {
+        match predicate_type(&at, reader)? {
+            uri if types.contains(&uri) => {
+                reader.fault(&at, PolicyFault::DuplicateEntry { value: uri });
+            }
+            uri => types.push(uri),
+        }
+    }
+    (!types.is_empty()).then_some(types)
 }
 
 /// A URI, or one of the words.

@@ -11,7 +11,9 @@ use crate::verify::{
     Authority, AuthorityError, Claim, Demands, KeyId, Part, PublicKey, Trust, TrustRoot,
 };
 
-use super::attestor::{Attestor, AttestorKind, KeyFile, Named, Window};
+use super::attestor::{Attestor, AttestorKind};
+use super::keys::named::Named;
+use super::keys::{KeySource, PolicyKey, Window};
 use super::{Demand, Leaf};
 use crate::policy::requirement::material::Material;
 use crate::policy::syntax::error::PolicyFault;
@@ -72,8 +74,16 @@ pub(in crate::policy) struct Trial {
 #[derive(Debug, Clone)]
 pub(in crate::policy) struct RuleKey {
     pub(in crate::policy) id: KeyId,
-    pub(in crate::policy) file: String,
+    /// The file that it is in; none where the policy has the key itself.
+    pub(in crate::policy) file: Option<String>,
     pub(in crate::policy) window: Window,
+}
+
+impl RuleKey {
+    /// What it is called: by its file, or by its fingerprint where the policy has the key itself.
+    pub(in crate::policy) fn name(&self) -> String {
+        self.file.clone().unwrap_or_else(|| self.id.to_string())
+    }
 }
 
 /// A fault of something that is named.
@@ -94,7 +104,7 @@ impl Trusts {
         let claim = self.claim(&leaf.demand);
         let root = attestor.root.as_ref().map(|root| self.root(root, policy, material)).transpose();
         let trials = match &attestor.kind {
-            AttestorKind::Key(files) => self.keys(attestor, files, root, material),
+            AttestorKind::Key(keys) => self.keys(attestor, keys, root, material),
             AttestorKind::Keyless(_) => root
                 .map(|root| vec![self.trial(attestor, NumberedBy::Keyless, root)])
                 .map_err(|e| vec![e]),
@@ -183,18 +193,24 @@ impl Trusts {
     fn keys<'l>(
         &mut self,
         attestor: &'l Attestor,
-        files: &'l [KeyFile],
+        keys: &'l [PolicyKey],
         root: Result<Option<usize>, NamedFault<'l>>,
         material: &Material,
     ) -> Result<Vec<Trial>, Vec<NamedFault<'l>>> {
         let mut trials: Vec<Trial> = Vec::new();
         let mut faults = Vec::new();
-        for KeyFile { file, window } in files {
-            let Some(key) = material.keys.get(&file.name) else {
-                faults.push((file, PolicyFault::KeyMissing { name: file.name.clone() }));
-                continue;
+        for PolicyKey { source, window } in keys {
+            let (key, file) = match source {
+                KeySource::Inline(_, key) => (key, None),
+                KeySource::File(file) => {
+                    let Some(key) = material.keys.get(&file.name) else {
+                        faults.push((file, PolicyFault::KeyMissing { name: file.name.clone() }));
+                        continue;
+                    };
+                    (key, Some(file.name.clone()))
+                }
             };
-            // The same key in two files is tried once, unless it may sign at other times.
+            // The same key in two places is tried once, unless it may sign at other times.
             let is_same = |key: &RuleKey, id: &KeyId| key.id == *id && key.window == *window;
             if trials
                 .iter()
@@ -205,7 +221,7 @@ impl Trusts {
             }
             let Ok(root) = root else { continue };
             let number = self.key(key);
-            let rule = RuleKey { id: key.id().clone(), file: file.name.clone(), window: *window };
+            let rule = RuleKey { id: key.id().clone(), file, window: *window };
             trials.push(Trial {
                 key: Some(rule),
                 ..self.trial(attestor, NumberedBy::Key(number), root)

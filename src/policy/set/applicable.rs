@@ -24,6 +24,8 @@ pub struct Applicable {
     exceptions: Arc<DocumentSet>,
     /// Whether any document demands something; the others only deny.
     demanding: bool,
+    /// Whether the namespace of the pod is known.
+    namespace_known: bool,
 }
 
 /// A policy whose patterns match an image's name, and whose namespaces do not have the pod's.
@@ -94,9 +96,16 @@ impl Applicable {
         generation: Arc<str>,
         (documents, demanding): (DocumentSet, bool),
         exceptions: DocumentSet,
+        pod: &Pod,
     ) -> Self {
         let (documents, exceptions) = (Arc::new(documents), Arc::new(exceptions));
-        Self { generation, documents, exceptions, demanding }
+        let namespace_known = pod.namespace.is_some();
+        Self { generation, documents, exceptions, demanding, namespace_known }
+    }
+
+    /// Whether the namespace of the pod is known.
+    pub(in crate::policy) fn is_of_known_namespace(&self) -> bool {
+        self.namespace_known
     }
 
     /// Whether nothing matched but documents that only deny: nothing may be asked of a registry

@@ -39,6 +39,13 @@ pub(in crate::policy) struct DocumentKinds {
     pub(super) attestations: DocumentSet,
 }
 
+impl Document {
+    /// Whether it lets through what it could not ask a registry about. It enforces all the same.
+    pub(in crate::policy) fn admits_unreachable(&self) -> bool {
+        self.on_unreachable.admits(self.action)
+    }
+}
+
 impl Plan {
     /// Whether any signature is asked for; without, nothing needs to be asked of a registry.
     #[must_use]

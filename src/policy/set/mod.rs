@@ -150,7 +150,7 @@ impl PolicySet {
         let documents = self.index.matching(name, pod);
         let demanding = documents.meets(&self.kinds.demanding);
         let exceptions = self.exceptions.matching(name, pod);
-        Applicable::new(Arc::clone(&self.generation), (documents, demanding), exceptions)
+        Applicable::new(Arc::clone(&self.generation), (documents, demanding), exceptions, pod)
     }
 
     /// Everything that its policies need and that ends: keys with a window, certificates and
@@ -167,7 +167,7 @@ impl PolicySet {
             {
                 if let Some(until) = key.window.not_after {
                     let (file, policy) =
-                        (bounded(escaped(&key.file), NAME_SHOWN), &rule.document.name);
+                        (bounded(escaped(&key.name()), NAME_SHOWN), &rule.document.name);
                     expiries.push(Expiry { what: format!("key {file} of policy {policy}"), until });
                 }
             }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::policy::document::action::Action;
+use crate::policy::requirement::Leaf;
 use crate::policy::sanitize::{bounded, escaped};
 use crate::policy::set::{PolicySet, Rule, Unmatched};
 
@@ -29,6 +30,12 @@ impl PolicySet {
         sentences.extend(
             warned.map(|names| format!("admitted with a warning where not satisfied: {names}")),
         );
+        let unreached = self.rules.iter().filter(|rule| rule.document.admits_unreachable());
+        sentences.extend(named(unreached).map(|names| {
+            format!(
+                "admitted unchecked while their registry cannot be reached (onUnreachable): {names}"
+            )
+        }));
         if self.unmatched == Unmatched::Admit {
             sentences.push(
                 "admitted without proof: whatever no policy matches (policy.unmatched)".to_owned(),
@@ -56,6 +63,16 @@ impl PolicySet {
         if self.coverage.is_excepted(|number| self.exceptions.counts_now(number, now)) {
             return Some(AdmitsEverything::Exceptions);
         }
+        // One that lists digests lets nobody's image through.
+        let asks = |rule: &&Rule| {
+            rule.document.demands()
+                && rule.document.require.leaves.iter().any(Leaf::asks_for_signature)
+        };
+        let mut asking = self.rules.iter().filter(asks).peekable();
+        let is_asking = asking.peek().is_some();
+        if asking.all(|rule| rule.document.admits_unreachable()) && is_asking {
+            return Some(AdmitsEverything::Unreachable);
+        }
         let is_open = self.unmatched == Unmatched::Admit && !self.coverage.is_general;
         is_open.then_some(AdmitsEverything::Rest)
     }
@@ -72,6 +89,9 @@ pub enum AdmitsEverything {
     Policies,
     /// Exceptions cover whatever policies ask proof of.
     Exceptions,
+    /// Every policy that asks for a signature admits what it cannot ask a registry about: an attacker who
+    /// cuts the node off gets any image through.
+    Unreachable,
     /// What no policy matches is admitted, and no policy that enforces is about every image: any
     /// other name gets an image through.
     Rest,

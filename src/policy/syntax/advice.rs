@@ -23,6 +23,9 @@ pub enum Advice {
     },
     /// `maxOffline` in a policy that only warns: it refuses nothing, so it does nothing.
     RefusesNothing,
+    /// `maxOffline` in a policy that admits what it cannot ask the registry about: evidence that is
+    /// too old refuses nothing.
+    AdmitsUnreachable,
     /// `refreshAfter` is more than `maxOffline`: evidence ends before the registry is asked again
     /// in the background, so that a start waits for the registry, or is refused.
     RefreshBeyondOffline,
@@ -99,7 +102,7 @@ impl Advice {
             Self::GlobInRegExp => "glob-in-regexp",
             Self::NoWildcard => "no-wildcard",
             Self::NoEvidenceAsked { .. } => "no-evidence-asked",
-            Self::RefusesNothing => "refuses-nothing",
+            Self::RefusesNothing | Self::AdmitsUnreachable => "refuses-nothing",
             Self::RefreshBeyondOffline => "refresh-beyond-offline",
             Self::AcceptsAnything => "accepts-anything",
             Self::Overridden { .. } => "overridden-exemption",
@@ -152,6 +155,10 @@ impl fmt::Display for Advice {
             }
             Self::RefusesNothing => f.write_str(
                 "maxOffline does nothing in a policy that only warns: nothing is refused by it",
+            ),
+            Self::AdmitsUnreachable => f.write_str(
+                "maxOffline does nothing here: onUnreachable: insecureAdmit lets the image through \
+                 when the registry cannot be asked, however old the evidence is",
             ),
             Self::RefreshBeyondOffline => f.write_str(
                 "refreshAfter is more than maxOffline: evidence ends before the registry is asked \

@@ -40,6 +40,7 @@ impl PolicyFault {
             Self::Unsatisfiable { .. } => "unsatisfiable",
             Self::TooComplex { .. } => "too-complex",
             Self::KeyFileName { .. } | Self::FileName { .. } => "file-name",
+            Self::InlineKey(_) => "key",
             Self::KeyMissing { .. } | Self::FileMissing { .. } => "file-missing",
             Self::RootMissing { .. } => "no-trust-root",
             Self::Authority(_) => "authority",

@@ -4,7 +4,7 @@
 //! loaded in part.
 
 use crate::image::{DigestError, ReferenceError};
-use crate::verify::AuthorityError;
+use crate::verify::{AuthorityError, KeyError};
 
 use super::advice::Advice;
 use super::foreign::Foreign;
@@ -167,6 +167,8 @@ pub enum PolicyFault {
         /// As written.
         name: String,
     },
+    /// A key that a policy has written out, and that cannot be used.
+    InlineKey(KeyError),
     /// A key file that is named and was not given.
     KeyMissing {
         /// As written.

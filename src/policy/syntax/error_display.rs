@@ -82,6 +82,7 @@ impl fmt::Display for PolicyFault {
             | Self::Unsatisfiable { .. }
             | Self::TooComplex { .. }
             | Self::KeyFileName { .. }
+            | Self::InlineKey(_)
             | Self::KeyMissing { .. }
             | Self::Identity(_) => self.fmt_meaning(f),
             Self::FileMissing { .. }
@@ -217,6 +218,7 @@ impl PolicyFault {
                  .. parts",
                 escaped(name)
             ),
+            Self::InlineKey(error) => write!(f, "the key cannot be used: {error}"),
             Self::KeyMissing { name } => {
                 write!(f, "the key file \"{}\" was not loaded", escaped(name))
             }

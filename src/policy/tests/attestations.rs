@@ -58,6 +58,27 @@ fn predicate_types_are_uris_or_cosigns_words() {
 }
 
 #[test]
+fn several_predicate_types_are_each_named_once() {
+    let vex = "https://openvex.dev/ns";
+    assert_eq!(
+        types(&format!("{{predicateTypes: [vuln, openvex], {BY}}}")),
+        ["https://cosign.sigstore.dev/attestation/vuln/v1", vex]
+    );
+    let twice = PolicyFault::DuplicateEntry { value: vex.to_owned() };
+    assert_eq!(
+        require(&format!("{{predicateTypes: [openvex, '{vex}'], {BY}}}")),
+        at(".predicateTypes[1]", twice)
+    );
+    let none = require(&format!("{{predicateTypes: [], {BY}}}"));
+    assert_eq!(none, at(".predicateTypes", PolicyFault::EmptyList));
+    let slip = PolicyFault::PredicateType { got: "spdxjso".to_owned() };
+    assert_eq!(
+        require(&format!("{{predicateTypes: [vuln, spdxjso], {BY}}}")),
+        at(".predicateTypes[1]", slip)
+    );
+}
+
+#[test]
 fn provenance_is_of_either_version() {
     let text = format!("{{slsa: {{builder: https://acme.com/builder}}, {BY}}}");
     assert_eq!(
@@ -68,7 +89,7 @@ fn provenance_is_of_either_version() {
 
 #[test]
 fn what_it_is_and_by_whom_is_said_once() {
-    let what: &[&str] = &["predicateType", "slsa"];
+    let what: &[&str] = &["predicateType", "predicateTypes", "slsa"];
     let whom: &[&str] = &["key", "keyless", "certificate"];
     let one_of = |expected, found| PolicyFault::OneOf { expected, found };
     assert_eq!(require(&format!("{{{BY}}}")), at("", one_of(what, vec![])));
@@ -84,7 +105,7 @@ fn what_it_is_and_by_whom_is_said_once() {
     );
     assert_eq!(
         require("{predicateType: spdx, by: {key: {}}}"),
-        at(".by.key", PolicyFault::MissingField { name: "files" })
+        at(".by.key", one_of(&["files", "pem"], vec![]))
     );
     let slip = require(&format!("{{predicateType: spdx, {BY}, when: x}}"));
     assert!(
@@ -97,6 +118,16 @@ fn what_it_is_and_by_whom_is_said_once() {
         faults_beside("maxSignatureAge: 90d"),
         [PolicyFault::NeedsTrustRoot { name: "maxSignatureAge" }]
     );
+    assert_eq!(
+        require(&format!("{{predicateType: spdx, maxAge: 90d, {BY}}}")),
+        at(".maxAge", PolicyFault::NeedsTrustRoot { name: "maxAge" })
+    );
+    let twice = format!(
+        "{{name: a, maxSignatureAge: 90d, attestation: {{predicateType: spdx, maxAge: 9d, {BY}}}}}"
+    );
+    let twice = faults(&policy(&twice));
+    let excludes = PolicyFault::Excludes { name: "maxAge", with: "maxSignatureAge" };
+    assert!(twice.iter().any(|(_, _, fault)| *fault == excludes), "{twice:?}");
     let nameless = faults(&policy(&format!("{{attestation: {{predicateType: spdx, {BY}}}}}")));
     assert_eq!(nameless[0].2, PolicyFault::MissingField { name: "name" });
 }

@@ -171,8 +171,12 @@ fn attack_b4_every_field_name_changed_is_an_error_at_its_line() {
             let faults = faults(&text);
             let at = u64::try_from(line + 1).unwrap();
             let told = faults.iter().any(|(line, _, fault)| {
-                *line == at
-                    && matches!(fault, PolicyFault::UnknownField { .. } | PolicyFault::Syntax(_))
+                // `predicateTypes` is a field of its own, and a list.
+                let is_other =
+                    mistake == "predicateTypes" && matches!(fault, PolicyFault::WrongType { .. });
+                let is_told =
+                    matches!(fault, PolicyFault::UnknownField { .. } | PolicyFault::Syntax(_));
+                *line == at && (is_told || is_other)
             });
             assert!(told, "{name} as {mistake}: {faults:?}");
         }

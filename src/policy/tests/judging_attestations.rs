@@ -50,6 +50,7 @@ fn provenance_from_another_repository_is_refused_with_both_named() {
             condition: REPOSITORY.to_owned(),
             got: Some("\"https://github.com/other/app\"".to_owned()),
             wanted: Some("\"https://github.com/acme/app\"".to_owned()),
+            seen: Vec::new(),
         };
         assert_eq!(denial.reason(), &Reason::NoneCounts { why });
         let line = denial.to_string();
@@ -90,10 +91,17 @@ fn attack_b2_no_claim_counts_as_another() {
         let why = Finding::Fault { fault: Fault::NotAttestation };
         assert_eq!(denial.reason(), &Reason::NoneCounts { why }, "{name}");
     }
-    for name in ["sbom", "scan", "vsa-passed", "provenance-v02"] {
+    for (name, of) in [
+        ("sbom", "https://spdx.dev/Document"),
+        ("scan", "https://cosign.sigstore.dev/attestation/vuln/v1"),
+        ("vsa-passed", "https://slsa.dev/verification_summary/v1"),
+        ("provenance-v02", "https://slsa.dev/provenance/v0.2"),
+    ] {
         let denial = denied(judged_in(&attestation(SLSA, ""), name, LATER));
-        let why = Finding::Fault { fault: Fault::OtherPredicate };
+        let why = Finding::OtherPredicateType { found: vec![of.to_owned()] };
         assert_eq!(denial.reason(), &Reason::NoneCounts { why }, "{name}");
+        let line = denial.to_string();
+        assert!(line.contains(&format!("an attestation of another kind: {of}")), "{line}");
     }
     for name in ["provenance-wrong-digest", "provenance-wrong-digest-v2"] {
         let denial = denied(judged_in(&attestation(SLSA, ""), name, LATER));

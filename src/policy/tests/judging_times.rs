@@ -149,6 +149,26 @@ fn attack_c1_a_broken_time_makes_nothing_young() {
     assert_eq!(left, Finding::Fault { fault: Fault::TimestampInvalid });
 }
 
+/// Attack C3: an attestation that was good once, by the proven time and by no other. What the
+/// statement says of itself is its author's.
+#[test]
+fn attack_c3_attestations_grow_too_old_by_their_proven_time() {
+    let by = format!("{{keyless: {{trustRoot: local, identities: [{ACME}]}}}}");
+    let limited = format!(
+        "{{name: scan, attestation: {{predicateTypes: [slsaprovenance1, vuln], maxAge: 90d, by: {by}}}}}"
+    );
+    let permit = permitted(judged_in(&limited, "provenance", LATER));
+    assert_eq!(permit.valid_until(), Some(at("2025-08-30T12:00:00Z")));
+    assert_permitted(judged_in(&limited, "provenance", "2025-08-30T12:00:00Z"));
+    let too_old = Finding::TooOld { signed: at(SIGNED), max: "90d".to_owned() };
+    assert_eq!(why(judged_in(&limited, "provenance", "2025-08-30T12:00:01Z")), too_old);
+    // Nobody vouches for when it was made.
+    let by_key = "{name: scan, attestation: {predicateType: slsaprovenance1, maxAge: 90d, by: \
+        {key: {files: [build.pub], trustRoot: local}}}}";
+    let none = Finding::NoProvenTime { max: "90d".to_owned() };
+    assert_eq!(why(judged_in(by_key, "provenance-key-v2", LATER)), none);
+}
+
 /// Attack C3: an old image, validly signed once.
 #[test]
 fn attack_c3_signatures_grow_too_old() {

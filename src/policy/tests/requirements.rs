@@ -81,7 +81,10 @@ fn leaf_faults() {
     let at = |field: &str, fault| (format!("spec.require{field}"), fault);
     for (text, expected) in [
         ("{key: {files: [a.pub]}}".to_owned(), at("", PolicyFault::MissingField { name: "name" })),
-        ("{name: a, key: {}}".to_owned(), at(".key", PolicyFault::MissingField { name: "files" })),
+        (
+            "{name: a, key: {}}".to_owned(),
+            at(".key", PolicyFault::OneOf { expected: &["files", "pem"], found: vec![] }),
+        ),
         (
             "{name: ' a', key: {files: [a.pub]}}".to_owned(),
             at(".name", PolicyFault::Name { got: " a".to_owned() }),

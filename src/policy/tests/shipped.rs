@@ -9,6 +9,7 @@ use crate::policy::document;
 use crate::policy::requirement::attestor::{self, AttestorKind};
 use crate::policy::requirement::certificate_identity;
 use crate::policy::requirement::slsa::Slsa;
+use crate::policy::requirement::{self, keys};
 use crate::policy::syntax::predicate_types;
 use crate::policy::{Documents, Material, PolicyFault, PolicyFile, PolicySet, Reason, Unmatched};
 use crate::verify::{Certificate, Extension, San, TrustRoot};
@@ -258,9 +259,10 @@ fn the_manual_knows_every_word() {
         document::SPEC,
         attestor::KINDS,
         attestor::KEY,
-        attestor::KEY_FILE,
+        keys::KEY_FILE,
         attestor::KEYLESS,
         attestor::CERTIFICATE,
+        requirement::ATTESTATION,
         certificate_identity::FIELDS,
         certificate_identity::EXTENSIONS,
         certificate_identity::OWN,

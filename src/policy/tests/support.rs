@@ -33,7 +33,12 @@ impl Signer {
     }
 
     pub(super) fn public(&self) -> PublicKey {
-        PublicKey::parse_pem(self.0.public_key_der().unwrap().to_pem().as_bytes()).unwrap()
+        PublicKey::parse_pem(self.pem().as_bytes()).unwrap()
+    }
+
+    /// The public key, as cosign writes it.
+    pub(super) fn pem(&self) -> String {
+        self.0.public_key_der().unwrap().to_pem()
     }
 
     /// A signature of the older form by this key over a digest, that names an image.

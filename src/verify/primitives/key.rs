@@ -11,6 +11,8 @@ use super::key_error::{KeyError, PEM_MAX, RSA_ALGORITHM};
 
 /// What cosign writes (RFC 7468 section 13).
 const SPKI_LABEL: &str = "PUBLIC KEY";
+/// What every PEM block begins with (RFC 7468).
+const BEGIN: &str = "-----BEGIN ";
 /// What `openssl rsa -RSAPublicKey_out` writes and newer cosign reads (PKCS #1).
 const PKCS1_LABEL: &str = "RSA PUBLIC KEY";
 
@@ -40,6 +42,21 @@ impl PublicKey {
         };
         let verifier = Verifier::parse(&spki)?;
         Ok(Self { id: KeyId::of(&spki), verifier })
+    }
+
+    /// Parses a text that holds one public key or several, each as [`parse_pem`](Self::parse_pem)
+    /// does.
+    ///
+    /// # Errors
+    /// [`KeyError`] says what the first that is none is instead.
+    pub fn parse_all_pem(text: &[u8]) -> Result<Vec<Self>, KeyError> {
+        let text = str::from_utf8(text).map_err(|_| KeyError::NotPem)?;
+        let begins: Vec<usize> = text.match_indices(BEGIN).map(|(at, _)| at).collect();
+        let ends = begins.iter().skip(1).copied().chain([text.len()]);
+        let blocks = begins.iter().zip(ends).filter_map(|(begin, end)| text.get(*begin..end));
+        let keys = blocks.map(|block| Self::parse_pem(block.as_bytes()));
+        let keys = keys.collect::<Result<Vec<Self>, KeyError>>()?;
+        if keys.is_empty() { Err(KeyError::NotPem) } else { Ok(keys) }
     }
 
     /// What this key is called.
@@ -93,7 +110,6 @@ impl fmt::Debug for KeyId {
 /// The label and the content of the one PEM block (RFC 7468). Text around it is a comment, as it is
 /// to cosign.
 fn block(file: &[u8]) -> Result<(&str, Vec<u8>), KeyError> {
-    const BEGIN: &str = "-----BEGIN ";
     if file.len() > PEM_MAX {
         return Err(KeyError::TooLong);
     }
