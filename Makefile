@@ -96,6 +96,7 @@ install: ## binary (built before), units, man pages, completion of shells, docum
 	  $$program completion zsh | install -D -m 0644 /dev/stdin $(DESTDIR)$(ZSHDIR)/_sealgate && \
 	  $$program completion fish | install -D -m 0644 /dev/stdin $$share/fish/vendor_completions.d/sealgate.fish
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/sealgate/policies packaging/policies/*.yaml
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/sealgate/policies packaging/sets/*.yaml
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/sealgate/trust packaging/trust/*.json
 	install -d -m 0755 $(addprefix $(DESTDIR)/etc/sealgate,/ /config.toml.d /policies /keys /trust)
 	install -d -m 0755 $(DESTDIR)/var/lib/sealgate/trust

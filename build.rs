@@ -1,9 +1,15 @@
 //! Compiles `proto/` with a protobuf compiler written in Rust, so that no `protoc` is needed.
 //!
 //! Clients and servers are generated: the gate is a client of containerd, its tests also stand in
-//! for it.
+//! for it. What `sealgate version` says of commit and compiler is told from here, too.
 
+#[path = "build/commit.rs"]
+mod commit;
+
+use std::env;
 use std::error::Error;
+use std::path::Path;
+use std::process::Command;
 
 /// The folder of our protocol files.
 const FOLDER: &str = "proto";
@@ -26,6 +32,7 @@ const FILES: [&str; 12] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={FOLDER}");
+    tell_version();
     let descriptors = protox::compile(FILES, [FOLDER])?;
     tonic_prost_build::configure()
         .build_client(true)
@@ -39,4 +46,27 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include_file("protocols.rs")
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Says of which commit this is and which compiler makes it. `SEALGATE_COMMIT` is for who builds from
+/// a tarball. Only a release build looks at the checkout: otherwise each commit would build everything
+/// anew.
+fn tell_version() {
+    println!("cargo:rerun-if-env-changed=SEALGATE_COMMIT");
+    println!("cargo:rerun-if-changed=build/commit.rs");
+    let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    let looked = || commit::commit(Path::new(".")).filter(|_| is_release);
+    let commit = env::var("SEALGATE_COMMIT").ok().filter(|commit| !commit.is_empty());
+    let commit = commit.or_else(|| {
+        let (commit, files) = looked()?;
+        for file in files {
+            println!("cargo:rerun-if-changed={}", file.display());
+        }
+        Some(commit)
+    });
+    println!("cargo:rustc-env=SEALGATE_COMMIT={}", commit.unwrap_or_default());
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = Command::new(rustc).arg("--version").output();
+    let version = version.ok().and_then(|said| String::from_utf8(said.stdout).ok());
+    println!("cargo:rustc-env=SEALGATE_RUSTC={}", version.unwrap_or_default().trim());
 }

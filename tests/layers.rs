@@ -231,6 +231,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("policy", &["audit", "node", "terminal"]),
             ("trial", &["terminal", "audit", "evidence", "policy"]),
             ("verify", &["terminal", "evidence", "policy"]),
+            ("init", &["terminal", "evidence", "trial"]),
             ("deny", &["evidence", "terminal"]),
         ],
     ),

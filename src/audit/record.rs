@@ -164,6 +164,18 @@ pub enum Noted {
         /// The generation of the policies in force since.
         policy_generation: String,
     },
+    /// Which documents that ask for proof or deny something do not count, since documents of a later
+    /// folder stand for them, has changed; in force since this note.
+    DocumentsReplaced {
+        /// Which stands for which now, and did not.
+        added: Vec<String>,
+        /// Which stood for which, and does not any more.
+        removed: Vec<String>,
+        /// How many more there are.
+        omitted: u64,
+        /// The generation of the policies in force since.
+        policy_generation: String,
+    },
     /// An operator had the time as of which the gate judges set back to what the node's clock says:
     /// records had been written by a clock that was ahead.
     ClockLowered {

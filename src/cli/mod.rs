@@ -9,7 +9,9 @@ mod clock;
 mod completion;
 mod deny;
 mod evidence;
+mod init;
 mod node;
+mod of_policies;
 mod policy;
 mod status;
 mod terminal;
@@ -27,6 +29,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use deny::DenyCommand;
 use evidence::EvidenceCommand;
 use node::running;
+use of_policies::{KeysCommand, PolicyCommand};
 pub use terminal::screen::{Color, Exit, Output, Printing, Screen};
 
 use terminal::command_error::CommandError;
@@ -91,6 +94,9 @@ enum Command {
     /// Look at policy documents.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Keys of the policies.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Read the record of every decision.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -164,64 +170,12 @@ enum Command {
     /// bash, zsh and fish where the shells look.
     #[command(after_help = "Examples:\n  source <(sealgate completion bash)")]
     Completion(completion::Options),
-}
-
-#[derive(Debug, Subcommand)]
-enum PolicyCommand {
-    /// Read every document and key, and say what is wrong or likely not meant, and where. Changes
-    /// nothing.
-    ///
-    /// Exit code 65 when something is wrong, 0 when there are warnings alone.
+    /// Which version this is, of which commit, and made by which compiler.
     #[command(
-        after_help = "Examples:\n  sealgate policy check\n  sealgate policy check ./policies \
-            --keys ./keys\n  sealgate policy check --output sarif ./policies > policies.sarif\n  \
-            kustomize build policies | sealgate policy check -"
+        after_help = "Examples:\n  sealgate version\n  sealgate version --output json | jq -r \
+            .commit"
     )]
-    Check(policy::check::Options),
-    /// Of every policy whether it is about an image and by which field, what those that are ask,
-    /// where signatures would be looked for, and what it comes to. For a person who was refused.
-    ///
-    /// Asks no registry: whether the image has what is asked, sealgate verify says. Exit code 1
-    /// where nothing that is signed could admit it, 65 where the files are faulty.
-    #[command(after_help = "Examples:\n  sealgate policy explain --namespace prod-eu \
-            registry.example.com/prod/app:1.2\n  sealgate policy explain --policies ./policies \
-            --keys ./keys registry.example.com/prod/app")]
-    Explain(policy::explain::Options),
-    /// What would break if the gate enforced: every call that it let through in observe mode, by
-    /// image and reason, with what to do about it.
-    ///
-    /// Reads the audit log alone. Exits with 1 when something would be refused.
-    #[command(
-        after_help = "Examples:\n  sealgate policy observed\n  sealgate policy observed --since \
-            2026-01-31T12:00:00.000Z --output json | jq '.would_break[].image'"
-    )]
-    Observed(policy::observed::Options),
-    /// Turn policies of CRI-O, policy-controller, Kyverno and Talos into documents of Sealgate.
-    ///
-    /// What cannot be carried over is an error, or is left out and listed with --partial; beside that
-    /// the documents are never weaker. Needs no configuration. Exit code 1 when something cannot be
-    /// carried over, 65 when a file is faulty.
-    #[command(after_help = policy::import::EXAMPLES)]
-    Import(policy::import::Options),
-    /// What would change if a candidate were in force: every decision on record, every running
-    /// container and every image of this node, judged by today's policies and by the candidate.
-    ///
-    /// Judges by the evidence on this node, with no network, and changes nothing. Exits with 1 when
-    /// something that runs or was admitted would be refused, with 2 when that cannot be told, and
-    /// with 65 when the candidate is faulty.
-    #[command(after_help = "Examples:\n  sealgate policy diff ./policies\n  sealgate policy diff \
-            ./20-production.yaml --output json | jq '.changes[] | select(.change == \"would-refuse\")'")]
-    Diff(diff::Options),
-    /// Judge cases: images with the evidence that was recorded of them, a pod and a moment, and what
-    /// the policies must say of them.
-    ///
-    /// Asks nobody, reads no clock, and needs no configuration: without one, name the folders. A case
-    /// is a YAML document (see sealgate-policy(5)); `sealgate evidence export --as-case` writes one
-    /// of what a node has. Exits with 1 when a case comes out otherwise, and with 65 when cases or
-    /// policies are faulty.
-    #[command(after_help = "Examples:\n  sealgate policy test ./cases\n  sealgate policy test \
-            ./cases --policies ./policies --keys ./keys --junit results.xml")]
-    Test(test::Options),
+    Version(NoOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -322,6 +276,7 @@ fn run_without_settings(command: &Command, config: &Path, screen: &mut Screen) -
         Command::VerifyBundle(options) => Some(verify_bundle::run(options, screen)),
         Command::Completion(options) => Some(completion::run(options, Cli::command(), screen)),
         Command::Verify(options) => Some(verify::run(options, config, screen)),
+        Command::Version(NoOptions {}) => Some(node::version::run(screen)),
         Command::Policy(PolicyCommand::Check(options)) => {
             Some(policy::check::run(options, config, screen))
         }
@@ -333,8 +288,13 @@ fn run_without_settings(command: &Command, config: &Path, screen: &mut Screen) -
         }
         Command::Run
         | Command::Policy(
-            PolicyCommand::Observed(_) | PolicyCommand::Diff(_) | PolicyCommand::Test(_),
+            PolicyCommand::Observed(_)
+            | PolicyCommand::Diff(_)
+            | PolicyCommand::Test(_)
+            | PolicyCommand::Init(_)
+            | PolicyCommand::List(_),
         )
+        | Command::Keys(_)
         | Command::Audit(_)
         | Command::Status
         | Command::Reload(_)
@@ -360,9 +320,11 @@ fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// The configuration; for cases, which are about no node, the defaults where there is none.
+/// The configuration; the defaults where there is none, for cases, which are about no node, and for
+/// policies to begin with.
 fn settings(command: &Command, config: &Path) -> Result<Settings, config::ConfigError> {
-    let needs_none = matches!(command, Command::Policy(PolicyCommand::Test(_)));
+    let needs_none =
+        matches!(command, Command::Policy(PolicyCommand::Test(_) | PolicyCommand::Init(_)));
     if needs_none && matches!(config.try_exists(), Ok(false)) {
         return config::parse(&[]);
     }
@@ -392,6 +354,11 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
         Command::Policy(PolicyCommand::Import(options)) => policy::import::run(&options, screen),
         Command::Policy(PolicyCommand::Diff(options)) => diff::run(&options, settings, screen),
         Command::Policy(PolicyCommand::Test(options)) => test::run(&options, settings, screen),
+        Command::Policy(PolicyCommand::Init(options)) => {
+            init::command::run(&options, settings, screen)
+        }
+        Command::Policy(PolicyCommand::List(NoOptions {})) => policy::list::run(settings, screen),
+        Command::Keys(KeysCommand::List(NoOptions {})) => policy::keys::run(settings, screen),
         Command::Audit(AuditCommand::Tail(options)) => audit::tail(&options, settings, screen),
         Command::Audit(AuditCommand::Show(options)) => audit::show(&options, settings, screen),
         Command::Status => status::run(settings, screen),
@@ -407,6 +374,7 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
         Command::Evidence(command) => evidence::run(&command, settings, screen),
         Command::Trust(TrustCommand::List(NoOptions {})) => trust::list(settings, screen),
         Command::Completion(options) => completion::run(&options, Cli::command(), screen),
+        Command::Version(NoOptions {}) => node::version::run(screen),
     }
 }
 

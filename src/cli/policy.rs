@@ -4,6 +4,8 @@ pub(super) mod check;
 pub(super) mod explain;
 mod github;
 pub(super) mod import;
+pub(super) mod keys;
+pub(super) mod list;
 pub(super) mod next_step;
 pub(super) mod observed;
 pub(super) mod pod;

@@ -67,7 +67,6 @@ pub(super) fn host_paths(settings: &Settings) -> Result<HostPaths, ScopeFault> {
         (home(&settings.listen.socket), Target::GateSocket),
         (home(&settings.control.socket), Target::GateSocket),
         (home(Path::new(DEFAULT_PATH)), Target::Policies),
-        (settings.policy.policies.clone(), Target::Policies),
         (settings.policy.keys.clone(), Target::Policies),
         (settings.trust.state.clone(), Target::Policies),
         (settings.evidence.path.clone(), Target::GateState),
@@ -75,7 +74,9 @@ pub(super) fn host_paths(settings: &Settings) -> Result<HostPaths, ScopeFault> {
         (home(&settings.audit.path), Target::AuditLog),
     ];
     let named = named.map(|(path, what)| Guarded { path, what });
-    HostPaths::new(&settings.host_paths, always.into_iter().chain(named).collect())
+    let policies = settings.policy.policies.all().iter();
+    let policies = policies.map(|path| Guarded { path: path.clone(), what: Target::Policies });
+    HostPaths::new(&settings.host_paths, always.into_iter().chain(named).chain(policies).collect())
 }
 
 /// The folder of a file, unless others live in it too.

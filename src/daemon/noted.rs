@@ -2,9 +2,12 @@
 //! `sealgate status`; [`PolicyState`]: that of the policy in force, and what became of the last
 //! reload.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 
-use crate::loader::{self, FolderState, Loaded, TrustOptions, Watch};
+use crate::loader::{self, FolderRead, FolderState, Loaded, TrustOptions, Watch, is_volatile};
+use crate::policy::Replaced;
 
 /// What an operator should know about a policy that was loaded.
 #[derive(Debug, Default)]
@@ -15,6 +18,10 @@ pub struct Noted {
     pub watch: Watch,
     /// It is in observe mode.
     pub observes: bool,
+    /// What each folder of policies had.
+    pub(super) folders: Vec<FolderRead>,
+    /// Which documents others of a later folder stand for.
+    pub(super) replaced: Vec<Replaced>,
 }
 
 /// What the last loading of the policy said.
@@ -34,7 +41,22 @@ impl Noted {
         let roots = trust.update.iter().chain(&loaded.roots).map(String::as_str);
         let watch = Watch::new(trust, roots, loaded.ends.iter().cloned());
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-        Self { warnings, watch, observes: loaded.policies.observes() }
+        let (folders, replaced) = (loaded.folders.clone(), loaded.replaced.clone());
+        Self { warnings, watch, observes: loaded.policies.observes(), folders, replaced }
+    }
+
+    /// The first folder that had documents before and that is gone, or that has no policy left: a
+    /// mount may have gone away. What is there until the next boot goes as it came.
+    pub(super) fn emptied(&self, before: &Self) -> Option<&Path> {
+        let is_emptied = |now: &&FolderRead| {
+            let before = before.folders.iter().find(|before| before.folder == now.folder);
+            before.is_some_and(|before| {
+                (before.documents.total() > 0 && !now.is_there)
+                    || (before.documents.policies > 0 && now.documents.policies == 0)
+            })
+        };
+        let kept = self.folders.iter().filter(|folder| !is_volatile(&folder.folder));
+        kept.filter(is_emptied).map(|folder| folder.folder.as_path()).next()
     }
 
     /// Tells the journal; `now` says which ends are near.
@@ -45,11 +67,56 @@ impl Noted {
                  policy.mode is \"observe\""
             );
         }
+        for replaced in &self.replaced {
+            tracing::info!("policy: {replaced}");
+        }
         for warning in &self.warnings {
             tracing::warn!("policy: {warning}");
         }
         for warning in self.watch.warnings(now) {
             tracing::warn!("{warning}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::DocumentCounts;
+
+    fn noted(folders: &[(&str, bool, usize, usize)]) -> Noted {
+        let read = |(folder, is_there, policies, deny_lists): &(&str, bool, usize, usize)| {
+            let (policies, deny_lists) = (*policies, *deny_lists);
+            let documents = DocumentCounts { policies, deny_lists, exceptions: 0 };
+            FolderRead { folder: folder.into(), is_there: *is_there, documents }
+        };
+        Noted { folders: folders.iter().map(read).collect(), ..Noted::default() }
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_or_has_no_policy_left_is_emptied() {
+        let before =
+            noted(&[("/usr/lib/p", true, 2, 0), ("/etc/p", true, 1, 1), ("/run/p", true, 1, 0)]);
+        let emptied = |usr, etc, run| {
+            let now = noted(&[usr, etc, run]);
+            now.emptied(&before).map(Path::to_owned)
+        };
+        let (usr, etc) = (("/usr/lib/p", true, 2, 0), ("/etc/p", true, 1, 1));
+        let path = |path: &str| Some(Path::new(path).to_owned());
+        assert_eq!(emptied(usr, etc, ("/run/p", false, 0, 0)), None, "it goes as it came");
+        assert_eq!(emptied(usr, ("/etc/p", true, 1, 0), ("/run/p", true, 0, 0)), None);
+        assert_eq!(emptied(usr, ("/etc/p", true, 0, 1), ("/run/p", true, 1, 0)), path("/etc/p"));
+        assert_eq!(
+            emptied(("/usr/lib/p", false, 0, 0), etc, ("/run/p", true, 1, 0)),
+            path("/usr/lib/p")
+        );
+        let lists = noted(&[("/etc/p", true, 0, 1)]);
+        assert_eq!(
+            noted(&[("/etc/p", true, 0, 0)]).emptied(&lists),
+            None,
+            "an entry was taken back"
+        );
+        assert!(noted(&[("/etc/p", false, 0, 0)]).emptied(&lists).is_some());
+        assert_eq!(noted(&[("/srv/p", true, 0, 0)]).emptied(&before), None, "it was configured");
     }
 }

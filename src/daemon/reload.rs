@@ -6,8 +6,8 @@
 //! and what is struck off is in force within a second.
 //!
 //! A folder that is empty where policies were is a mount that went away, or a mistake: no set without
-//! a policy takes the place of one with, unless an operator says so in so many words. A signal does
-//! not: the daily refresh of trust roots sends one, through the service manager. A folder that hangs
+//! the policies of a folder takes the place of one with, unless an operator says so in so many words.
+//! A signal does not: the daily refresh of trust roots sends one, through the service manager. A folder that hangs
 //! is given up on and tried again.
 
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ use crate::audit;
 use crate::config;
 use crate::control::{Answer, Faults, Reloaded};
 use crate::loader::{self, FolderState};
-use crate::policy::PolicySet;
+use crate::policy::{PolicySet, Replaced};
 use crate::systemd::News;
 
 /// How often the folders are looked at. With what follows, a change is in force within a second.
@@ -44,7 +44,8 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// whoever measures the gate after one, finds one set there and not two. Where a decision still uses
 /// the old set, it does not wait.
 const LET_GO: Duration = Duration::from_secs(1);
-/// Most entries of deny lists that one note in the audit log names of each kind: it is one line.
+/// Most entries of deny lists, or documents, that one note in the audit log names of each kind: it is
+/// one line.
 const NOTED_MAX: usize = 64;
 
 /// Who wants a reload.
@@ -63,7 +64,7 @@ enum Cause {
 enum NotReloaded {
     /// The files are faulty.
     Faulty(Faults),
-    /// It holds no policy, and the set in force does.
+    /// A folder holds no policy any more, and did when the set in force was read.
     Emptied {
         /// The folder.
         folder: PathBuf,
@@ -107,6 +108,8 @@ impl Daemon {
 
     /// Reloads when the folders of policies and keys have changed, for ever.
     pub(super) async fn reload_on_change(self: Arc<Self>) {
+        // Apart, since a log that hangs must not keep changes from being seen.
+        tokio::spawn(Arc::clone(&self).record_replaced());
         // How the folders were when they were last read on account of a change.
         let (mut restless, mut tried, mut tried_at) = (0, None, CLOCK.steady());
         loop {
@@ -161,7 +164,7 @@ impl Daemon {
     }
 
     /// Reads the policy and keys again; whether anything else is in force now, and why a change of
-    /// what is denied is not on record. A broken set changes nothing, loudly.
+    /// what is denied or replaced is not on record. A broken set changes nothing, loudly.
     async fn reload(&self, cause: Cause) -> Result<(bool, Option<String>), NotReloaded> {
         let _turn = self.reloading.lock().await;
         tell(&News::Reloading);
@@ -209,8 +212,11 @@ impl Daemon {
     ) -> Result<(Arc<PolicySet>, Noted), NotReloaded> {
         let (set, noted) = read.map_err(NotReloaded::Faulty)?;
         let is_emptied = set.is_empty() && !self.gate.policy().is_empty();
-        if is_emptied && cause != Cause::ToldThoughEmpty {
-            let folder = at.map(|(options, _)| options.policies).unwrap_or_default();
+        let own =
+            || at.map(|(options, _)| options.policies.written().to_owned()).unwrap_or_default();
+        let emptied = noted.emptied(&self.policy_state().noted).map(Path::to_owned);
+        let emptied = emptied.or_else(|| is_emptied.then(own));
+        if let Some(folder) = emptied.filter(|_| cause != Cause::ToldThoughEmpty) {
             return Err(NotReloaded::Emptied { folder });
         }
         noted.warn(super::now());
@@ -239,26 +245,42 @@ impl Daemon {
         };
         let letting_go = self.gate.replace_policy(Arc::clone(&set));
         self.sandbox_image.look_again();
-        {
+        let replaced = {
             let mut state = self.policy_state();
+            let replaced = replaced_changed(&state.noted.replaced, &noted.replaced, &policy);
             let seen = state.seen.clone();
             *state = PolicyState { noted, reload_error: None, seen };
-        }
+            replaced
+        };
         for notice in set.exception_notices(self.gate.now()) {
             tracing::warn!("policy: {}", notice.text());
         }
         tracing::info!(policy, trust, "the policy was reloaded");
-        let error = match denials {
-            None => None,
-            Some(denials) => self.recorder.log().note(denials).await.err(),
-        };
-        if let Some(error) = &error {
-            tracing::error!(%error, "a change of what is denied could not be recorded");
+        let mut error = None;
+        for note in denials.into_iter().chain(replaced) {
+            error = self.record(note).await.err().or(error);
         }
         if let Some(letting_go) = letting_go {
             drop(tokio::time::timeout(LET_GO, letting_go).await);
         }
-        (changed, error.map(|error| error.to_string()))
+        (changed, error)
+    }
+
+    /// Puts on record which documents others stand for as the gate starts.
+    async fn record_replaced(self: Arc<Self>) {
+        let replaced = self.policy_state().noted.replaced.clone();
+        let generation = self.gate.policy().generation().to_owned();
+        if let Some(note) = replaced_changed(&[], &replaced, &generation) {
+            drop(self.record(note).await);
+        }
+    }
+
+    async fn record(&self, note: audit::Noted) -> Result<(), String> {
+        let error = self.recorder.log().note(note).await.err();
+        if let Some(error) = &error {
+            tracing::error!(%error, "a change of the policies could not be recorded");
+        }
+        error.map_or(Ok(()), |error| Err(error.to_string()))
     }
 
     pub(super) fn policy_state(&self) -> std::sync::MutexGuard<'_, PolicyState> {
@@ -310,17 +332,38 @@ fn denials_changed(before: &PolicySet, after: &PolicySet) -> Option<audit::Noted
     };
     let (old, new) = (of(before), of(after));
     let (added, removed) = (&new - &old, &old - &new);
+    let (added, removed, omitted) = bounded(added, removed)?;
+    let policy_generation = after.generation().to_owned();
+    Some(audit::Noted::DenyListsChanged { added, removed, omitted, policy_generation })
+}
+
+/// What to put on record of how it differs which documents that ask for proof or deny something do
+/// not count; none where it does not.
+fn replaced_changed(
+    before: &[Replaced],
+    after: &[Replaced],
+    generation: &str,
+) -> Option<audit::Noted> {
+    let of = |replaced: &[Replaced]| -> BTreeSet<String> {
+        replaced.iter().filter(|one| one.demanded).map(ToString::to_string).collect()
+    };
+    let (old, new) = (of(before), of(after));
+    let (added, removed, omitted) = bounded(&new - &old, &old - &new)?;
+    let policy_generation = generation.to_owned();
+    Some(audit::Noted::DocumentsReplaced { added, removed, omitted, policy_generation })
+}
+
+/// As many of each as one note names, and how many more there are; none where there is none.
+fn bounded(
+    added: BTreeSet<String>,
+    removed: BTreeSet<String>,
+) -> Option<(Vec<String>, Vec<String>, u64)> {
     if added.is_empty() && removed.is_empty() {
         return None;
     }
     let omitted = added.len().saturating_sub(NOTED_MAX) + removed.len().saturating_sub(NOTED_MAX);
     let listed = |entries: BTreeSet<String>| entries.into_iter().take(NOTED_MAX).collect();
-    Some(audit::Noted::DenyListsChanged {
-        added: listed(added),
-        removed: listed(removed),
-        omitted: u64::try_from(omitted).unwrap_or(u64::MAX),
-        policy_generation: after.generation().to_owned(),
-    })
+    Some((listed(added), listed(removed), u64::try_from(omitted).unwrap_or(u64::MAX)))
 }
 
 /// The set that the configuration names now. What changes while it is read is read again: half of a

@@ -13,10 +13,9 @@ use serde::Serialize;
 
 use super::error::{FileFault, Problem, Warning};
 use super::files::{self, Owners};
+use super::policy_files::{FILES_MAX, TOTAL_MAX, is_policy, names_in, none_is_there};
 use super::shipped::take_shipped;
-use super::{
-    FILES_MAX, Options, TOTAL_MAX, TrustOptions, certificates, is_policy, keys, trust_roots,
-};
+use super::{Options, TrustOptions, certificates, keys, trust_roots};
 use crate::policy::{
     Documents, DocumentsReader, FILE_MAX, Material, Note, PolicyFile, PolicySet, Position, located,
     nearest,
@@ -33,7 +32,8 @@ pub struct Check<'c> {
     pub trust: &'c TrustOptions,
     /// What else counts of the node's configuration.
     pub options: &'c Options,
-    /// Whether these are the files that decide on this node: then nobody else may write them.
+    /// Whether these are the files that decide on this node: then nobody else may write them, each
+    /// path is a folder that stands above the one before, and all but one may be absent.
     pub is_in_force: bool,
     /// As of when exceptions are looked at.
     pub now: Timestamp,
@@ -122,7 +122,9 @@ impl Check<'_> {
     /// Reads every file, as far as all of them together may be.
     fn read(&self, reader: &mut DocumentsReader, checked: &mut Checked) {
         let mut left = TOTAL_MAX;
-        let mut add = |file: Result<PolicyFile, Box<Problem>>, checked: &mut Checked| {
+        let mut add = |reader: &mut DocumentsReader,
+                       file: Result<PolicyFile, Box<Problem>>,
+                       checked: &mut Checked| {
             let file = match file {
                 Ok(file) if file.bytes.len() <= left => file,
                 Ok(file) => {
@@ -137,12 +139,18 @@ impl Check<'_> {
                 checked.texts.insert(file.name, text);
             }
         };
+        if self.is_in_force && !self.sources.iter().any(CheckSource::is_there) {
+            checked.problems(vec![none_is_there(&self.options.policies)]);
+        }
         for source in &self.sources {
+            if self.is_in_force {
+                reader.begin_folder();
+            }
             match source {
-                CheckSource::Read(file) => add(Ok(file.clone()), checked),
+                CheckSource::Read(file) => add(reader, Ok(file.clone()), checked),
                 CheckSource::Path(path) => {
                     for file in self.files(path, checked) {
-                        add(self.file(&file), checked);
+                        add(reader, self.file(&file), checked);
                     }
                 }
             }
@@ -151,11 +159,11 @@ impl Check<'_> {
 
     /// The files at a path: the one, or those of a folder that are policies.
     fn files(&self, path: &Path, checked: &mut Checked) -> Vec<PathBuf> {
-        if !path.is_dir() {
+        if !path.is_dir() && !self.is_in_force {
             return vec![path.to_owned()];
         }
-        let names = match files::names_of(path, FILES_MAX, self.owners()) {
-            Ok(names) => names,
+        let names = match names_in(path, self.owners()) {
+            Ok(names) => names.unwrap_or_default(),
             Err(fault) => {
                 checked.problems(vec![Problem::File { file: path.to_owned(), fault }]);
                 return Vec::new();
@@ -183,9 +191,10 @@ impl Check<'_> {
     fn look_over(&self, documents: Documents, checked: &mut Checked) {
         checked.policies = documents.len();
         if self.is_in_force && documents.is_empty() {
-            let (folder, unmatched) = (self.options.policies.clone(), self.options.unmatched);
-            checked.warnings([Warning::NoPolicy { folder, unmatched }].into_iter());
+            let (folders, unmatched) = (self.options.policies.clone(), self.options.unmatched);
+            checked.warnings([Warning::NoPolicy { folders, unmatched }].into_iter());
         }
+        checked.warnings(Warning::of_replaced(documents.replaced()));
         checked.notes(documents.notes().to_vec());
         let span = self.options.exception_span();
         let texts = std::mem::take(&mut checked.texts);
@@ -230,6 +239,15 @@ impl Check<'_> {
             take_shipped(problems, &mut material);
         }
         material
+    }
+}
+
+impl CheckSource {
+    fn is_there(&self) -> bool {
+        match self {
+            Self::Path(path) => path.symlink_metadata().is_ok(),
+            Self::Read(_) => true,
+        }
     }
 }
 

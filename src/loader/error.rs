@@ -6,8 +6,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::folders::{PolicyFolders, is_volatile};
 use crate::errno::Words;
-use crate::policy::{NamedAt, Note, PolicyError, Position, Unmatched};
+use crate::policy::{NamedAt, Note, PolicyError, Position, Replaced, Unmatched};
 use crate::verify::KeyError;
 
 /// Why no set was made; at least one problem.
@@ -118,8 +119,8 @@ pub enum FileFault {
 pub enum Warning {
     /// There is no policy at all.
     NoPolicy {
-        /// The folder.
-        folder: PathBuf,
+        /// The folders.
+        folders: PolicyFolders,
         /// What becomes of every image now.
         unmatched: Unmatched,
     },
@@ -130,6 +131,8 @@ pub enum Warning {
     },
     /// A policy says something odd.
     Odd(Note),
+    /// Until the next boot a document stands for one that asks for proof or denies something.
+    Replaced(Replaced),
     /// Something in the policy folder is not read.
     Ignored {
         /// Which.
@@ -263,11 +266,11 @@ impl fmt::Display for FileFault {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPolicy { folder, unmatched: Unmatched::Deny } => {
-                write!(f, "no policy in {}: every image is refused", shown(folder))
+            Self::NoPolicy { folders, unmatched: Unmatched::Deny } => {
+                write!(f, "no policy in {folders}: every image is refused")
             }
-            Self::NoPolicy { folder, unmatched: Unmatched::Admit } => {
-                write!(f, "no policy in {}: every image is admitted", shown(folder))
+            Self::NoPolicy { folders, unmatched: Unmatched::Admit } => {
+                write!(f, "no policy in {folders}: every image is admitted")
             }
             Self::Empty { folder } => write!(
                 f,
@@ -275,6 +278,7 @@ impl fmt::Display for Warning {
                 shown(folder)
             ),
             Self::Odd(note) => write!(f, "{note}"),
+            Self::Replaced(replaced) => write!(f, "until the next boot {replaced}"),
             Self::Ignored { file } => {
                 write!(f, "{} is not read: policies end in .yaml, .yml or .json", shown(file))
             }
@@ -311,3 +315,12 @@ impl fmt::Display for RootFault {
 }
 
 impl std::error::Error for RootFault {}
+
+impl Warning {
+    /// Of these documents that others stand for those of which an operator should know: what asks for
+    /// proof does not until the next boot.
+    pub(super) fn of_replaced(replaced: &[Replaced]) -> impl Iterator<Item = Self> {
+        let is_odd = |one: &&Replaced| one.demanded && is_volatile(Path::new(&one.by));
+        replaced.iter().filter(is_odd).cloned().map(Self::Replaced)
+    }
+}

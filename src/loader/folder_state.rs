@@ -13,7 +13,8 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{FILES_MAX, Options};
+use super::Options;
+use super::policy_files::FILES_MAX;
 
 /// What the file system says of the folders of policies and keys at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl FolderState {
     #[must_use]
     pub fn of(options: &Options) -> Self {
         let mut hash = Sha256::new();
-        for folder in [&options.policies, &options.keys] {
+        for folder in options.policies.all().iter().chain([&options.keys]) {
             add_folder(&mut hash, folder);
         }
         Self(hash.finalize().into())
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     fn options(dir: &Path) -> Options {
-        let (policies, keys) = (dir.join("policies"), dir.join("keys"));
+        let (policies, keys) = (dir.join("policies").into(), dir.join("keys"));
         Options { policies, keys, ..Options::default() }
     }
 
@@ -100,8 +101,9 @@ mod tests {
     fn every_change_of_a_file_or_of_what_a_link_leads_to_is_seen() {
         let dir = tempfile::tempdir().unwrap();
         let options = options(dir.path());
-        let file = options.policies.join("a.yaml");
-        assert!(changes(&options, || fs::create_dir(&options.policies).unwrap()));
+        let policies = options.policies.written().to_owned();
+        let file = policies.join("a.yaml");
+        assert!(changes(&options, || fs::create_dir(&policies).unwrap()));
         assert!(changes(&options, || fs::create_dir(&options.keys).unwrap()));
         assert!(changes(&options, || fs::write(&file, "one").unwrap()));
         // As long, and with its times set back.
@@ -110,20 +112,31 @@ mod tests {
             fs::write(&file, "two").unwrap();
             fs::File::options().write(true).open(&file).unwrap().set_modified(times).unwrap();
         }));
-        assert!(changes(&options, || fs::rename(&file, options.policies.join("b.yaml")).unwrap()));
+        assert!(changes(&options, || fs::rename(&file, policies.join("b.yaml")).unwrap()));
         assert!(changes(&options, || fs::write(options.keys.join("k.pub"), "key").unwrap()));
-        assert!(!changes(&options, || drop(fs::read(options.policies.join("b.yaml")).unwrap())));
+        assert!(!changes(&options, || drop(fs::read(policies.join("b.yaml")).unwrap())));
         // As Kubernetes mounts: the file leads through `..data`, which is replaced whole.
         for version in ["..1", "..2"] {
-            fs::create_dir(options.policies.join(version)).unwrap();
-            fs::write(options.policies.join(version).join("c.yaml"), version).unwrap();
+            fs::create_dir(policies.join(version)).unwrap();
+            fs::write(policies.join(version).join("c.yaml"), version).unwrap();
         }
-        symlink("..1", options.policies.join("..data")).unwrap();
-        symlink("..data/c.yaml", options.policies.join("c.yaml")).unwrap();
+        symlink("..1", policies.join("..data")).unwrap();
+        symlink("..data/c.yaml", policies.join("c.yaml")).unwrap();
         assert!(changes(&options, || {
-            symlink("..2", options.policies.join("..new")).unwrap();
-            let (new, data) = (options.policies.join("..new"), options.policies.join("..data"));
+            symlink("..2", policies.join("..new")).unwrap();
+            let (new, data) = (policies.join("..new"), policies.join("..data"));
             fs::rename(new, data).unwrap();
         }));
+    }
+    #[test]
+    fn every_folder_of_policies_is_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let each = ["a", "b", "c"].map(|name| dir.path().join(name));
+        let policies = crate::loader::PolicyFolders::new(each.to_vec()).unwrap();
+        let options = Options { policies, keys: dir.path().join("keys"), ..Options::default() };
+        for folder in &each {
+            assert!(changes(&options, || fs::create_dir(folder).unwrap()));
+            assert!(changes(&options, || fs::write(folder.join("x.yaml"), "x").unwrap()));
+        }
     }
 }

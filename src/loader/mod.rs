@@ -10,27 +10,26 @@ mod check;
 mod error;
 mod files;
 mod folder_state;
+mod folders;
 pub mod lifetime;
+mod policy_files;
 mod roots;
 mod shipped;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::policy::{
-    Documents, DocumentsReader, FILE_MAX, Material, Mode, ParsedFile, Patterns, PolicyFile,
-    PolicySet, Unmatched,
-};
+use crate::policy::{Documents, Material, Mode, Patterns, PolicySet, Replaced, Unmatched};
 use crate::verify::{PublicKey, TrustRoot};
 use files::Owners;
+use policy_files::{Changes, PolicyFiles, policy_files};
 
 pub use check::{Check, CheckSource, Checked, Remark, Severity};
 pub use folder_state::FolderState;
+pub use folders::{FolderRead, PolicyFolders, is_volatile};
+pub use policy_files::{Candidate, is_policy_file};
 
 pub use error::{FileFault, LoadError, Problem, RootFault, Warning};
 pub use roots::{
@@ -39,32 +38,25 @@ pub use roots::{
 pub use shipped::{Shipped, shipped};
 pub use watch::{Kept, Watch};
 
-/// Most policy files: as many as there can be policies.
-const FILES_MAX: usize = 4096;
-/// Most bytes of policy over all files: enough for as many policies as there may be, with a hundred
-/// patterns each.
-const TOTAL_MAX: usize = 16 * 1024 * 1024;
-/// Policy files that are read side by side before the bytes of all are counted again.
-const BATCH: usize = 64;
-/// Most threads that read policy files: a node has a few processors, and other things to do.
-const THREADS_MAX: usize = 4;
+/// Most files of the folder of keys that are looked at for a list.
+const KEY_FILES_MAX: usize = 4096;
 /// Most bytes of one key file that are read; longer than any that is accepted, so that the key's
 /// own reader says so.
 const KEY_MAX: usize = 32 * 1024;
 /// Most bytes of one file of certificates or revocation lists; a list of some ten thousand
 /// certificates has 1 MiB.
 const CERTIFICATES_MAX: usize = 4 * 1024 * 1024;
-/// Endings of the files that are policies.
-const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
-
 /// Where policies and keys are.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// The folder of policies: every `*.yaml`, `*.yml` and `*.json` in it that does not begin with
-    /// a dot, in the order of their names; not its subfolders. At most 4096 files, 1 MiB each, 16
-    /// MiB together. Default: `/etc/sealgate/policies`.
-    pub policies: PathBuf,
+    /// The folders of policies, or the one: of each every `*.yaml`, `*.yml` and `*.json` in it that
+    /// does not begin with a dot, in the order of their names; not its subfolders. At most 4096
+    /// files in each, 1 MiB each, 16 MiB together. A document of a later folder stands for one of
+    /// its name and kind in an earlier folder, whole. A folder that is not there is passed over,
+    /// unless none is. Default: `/usr/lib/sealgate/policies`, `/etc/sealgate/policies`,
+    /// `/run/sealgate/policies`.
+    pub policies: PolicyFolders,
     /// The folder of keys, certificates and revocation lists: where a policy names such a file
     /// without a leading slash, it is below this folder. Default: `/etc/sealgate/keys`.
     pub keys: PathBuf,
@@ -82,15 +74,6 @@ pub struct Options {
 /// Days that an exception may have at most, ten years; 1 at least.
 const EXCEPTION_DAYS_MAX: u16 = 3650;
 
-/// A file as it would be, to be read in place of what is there.
-#[derive(Debug)]
-pub struct Candidate<'c> {
-    /// Its name in the folder of policies.
-    pub name: &'c str,
-    /// What it would hold; none when it would be gone.
-    pub bytes: Option<Vec<u8>>,
-}
-
 impl Options {
     /// How far ahead the end of an exception may be.
     fn exception_span(&self) -> jiff::SignedDuration {
@@ -102,7 +85,7 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            policies: PathBuf::from("/etc/sealgate/policies"),
+            policies: PolicyFolders::default(),
             keys: PathBuf::from("/etc/sealgate/keys"),
             unmatched: Unmatched::Deny,
             mode: Mode::Enforce,
@@ -118,6 +101,10 @@ pub struct Loaded {
     pub policies: PolicySet,
     /// What is no error and likely not meant.
     pub warnings: Vec<Warning>,
+    /// What each folder of policies has.
+    pub folders: Vec<FolderRead>,
+    /// Which documents others of a later folder stand for.
+    pub replaced: Vec<Replaced>,
     /// The trust roots that the policies name.
     pub roots: Vec<String>,
     /// What the policies rest on and ends, and when: keys, certificates and revocation lists.
@@ -163,8 +150,8 @@ pub fn load_with_patterns(
     Ok((loaded, patterns))
 }
 
-/// The same, as it would be with these files of elsewhere in the folder of policies: each stands
-/// for the one of its name there, or is one more. Faults are told of them where they are.
+/// The same, as it would be with these files of elsewhere in the operator's folder of policies: each
+/// stands for the one of its name there, or is one more. Faults are told of them where they are.
 ///
 /// # Errors
 /// [`LoadError`] with every problem that was found.
@@ -174,13 +161,6 @@ pub fn load_with_files(
     files: &[PathBuf],
 ) -> Result<Loaded, LoadError> {
     load_changed((options, trust), &Changes { candidate: None, files })
-}
-
-/// What is to be read in place of what is there.
-struct Changes<'c> {
-    candidate: Option<&'c Candidate<'c>>,
-    /// Files of elsewhere, no two of one name.
-    files: &'c [PathBuf],
 }
 
 fn load_changed(
@@ -199,7 +179,7 @@ fn load_as(
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     let told = (&mut problems, &mut warnings);
-    let reader = policy_files((&options.policies, owners), changes, told);
+    let PolicyFiles { reader, folders } = policy_files((&options.policies, owners), changes, told);
     let documents = match reader.finish() {
         Ok(documents) if problems.is_empty() => documents,
         Ok(_) => return Err(LoadError { problems }),
@@ -209,12 +189,11 @@ fn load_as(
         }
     };
     if documents.is_empty() {
-        warnings.push(Warning::NoPolicy {
-            folder: options.policies.clone(),
-            unmatched: options.unmatched,
-        });
+        let (folders, unmatched) = (options.policies.clone(), options.unmatched);
+        warnings.push(Warning::NoPolicy { folders, unmatched });
     }
     warnings.extend(documents.notes().iter().cloned().map(Warning::Odd));
+    warnings.extend(Warning::of_replaced(documents.replaced()));
     let mut material = Material {
         keys: keys(&documents, (&options.keys, owners), &mut problems),
         files: certificates(&documents, (&options.keys, owners), &mut problems),
@@ -227,6 +206,7 @@ fn load_as(
         return Err(LoadError { problems });
     }
     inspect(&documents);
+    let replaced = documents.replaced().to_vec();
     let roots = material.roots.keys().cloned().collect();
     match PolicySet::build(documents, material, options.unmatched) {
         Ok(policies) => {
@@ -234,7 +214,7 @@ fn load_as(
             let policies = policies.with_exception_span(span).in_mode(options.mode);
             let ends =
                 policies.expiries().into_iter().map(|expiry| (expiry.what, expiry.until)).collect();
-            Ok(Loaded { policies, warnings, roots, ends })
+            Ok(Loaded { policies, warnings, folders, replaced, roots, ends })
         }
         Err(errors) => {
             Err(LoadError { problems: errors.into_iter().map(Problem::Policy).collect() })
@@ -242,113 +222,40 @@ fn load_as(
     }
 }
 
-/// Whether a file of this name in the folder of policies is read.
-#[must_use]
-pub fn is_policy_file(file: &Path) -> bool {
-    let is_hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
-    is_policy(file) && !file.file_name().is_none_or(is_hidden)
-}
-
-/// Reads the files of the policy folder, in the order of their names. Their bytes are let go as
-/// they are read: only what they say is held.
-fn policy_files(
-    (folder, owners): (&Path, Owners),
-    changes: &Changes<'_>,
-    (problems, warnings): (&mut Vec<Problem>, &mut Vec<Warning>),
-) -> DocumentsReader {
-    let mut reader = DocumentsReader::default();
-    let mut names = match files::names_of(folder, FILES_MAX, owners) {
-        Ok(names) => names,
-        Err(fault) => {
-            problems.push(Problem::File { file: folder.to_owned(), fault });
-            return reader;
-        }
-    };
-    if let Some(candidate) = changes.candidate {
-        names.retain(|name| name != candidate.name);
-        names.extend(candidate.bytes.iter().map(|_| candidate.name.into()));
-    }
-    let elsewhere = |name: &OsString| {
-        changes.files.iter().find(|file| file.file_name() == Some(name.as_os_str()))
-    };
-    names.retain(|name| elsewhere(name).is_none());
-    names.extend(changes.files.iter().filter_map(|file| Some(file.file_name()?.to_owned())));
-    names.sort();
-    let mut paths = Vec::new();
-    for name in names.into_iter().filter(|name| !name.as_encoded_bytes().starts_with(b".")) {
-        let path = elsewhere(&name).cloned().unwrap_or_else(|| folder.join(&name));
-        if is_policy(&path) {
-            paths.push(path);
-        } else {
-            warnings.push(Warning::Ignored { file: path });
+/// The documents of the folders of policies, without what they name, and the folders.
+///
+/// # Errors
+/// [`LoadError`] with every problem that was found.
+pub fn documents(options: &Options) -> Result<(Documents, Vec<FolderRead>), LoadError> {
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    let told = (&mut problems, &mut warnings);
+    let none = Changes { candidate: None, files: &[] };
+    let from = (&options.policies, Owners::NobodyElse);
+    let PolicyFiles { reader, folders } = policy_files(from, &none, told);
+    match reader.finish() {
+        Ok(documents) if problems.is_empty() => Ok((documents, folders)),
+        Ok(_) => Err(LoadError { problems }),
+        Err(errors) => {
+            problems.extend(errors.into_iter().map(Problem::Policy));
+            Err(LoadError { problems })
         }
     }
-    let mut total = 0usize;
-    for batch in paths.chunks(BATCH) {
-        for (file, parsed) in batch.iter().zip(parsed((batch, owners), changes.candidate)) {
-            let left = TOTAL_MAX.saturating_sub(total);
-            match parsed {
-                Ok(parsed) if parsed.length() > left => {
-                    let fault = FileFault::TooMuch { limit: TOTAL_MAX };
-                    problems.push(Problem::File { file: file.clone(), fault });
-                    return reader;
-                }
-                Ok(parsed) => {
-                    total += parsed.length();
-                    reader.add(parsed);
-                }
-                Err(fault) => problems.push(Problem::File { file: file.clone(), fault }),
-            }
+}
+
+/// The public keys in the folder of keys, by the names of their files. What is no key is left out:
+/// certificates are there as well.
+///
+/// # Errors
+/// [`FileFault`] when the folder cannot be read.
+pub fn keys_in(folder: &Path) -> Result<Vec<(String, PublicKey)>, FileFault> {
+    let mut keys = Vec::new();
+    for name in files::names(folder, KEY_FILES_MAX)? {
+        let Ok(bytes) = files::read(&folder.join(&name), KEY_MAX) else { continue };
+        if let Ok(key) = PublicKey::parse_pem(&bytes) {
+            keys.push((name.to_string_lossy().into_owned(), key));
         }
     }
-    reader
-}
-
-/// Whether a file of the folder of policies is one of them, by its ending.
-fn is_policy(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
-}
-
-/// The policy files at these paths, in their order, read side by side.
-fn parsed(
-    (paths, owners): (&[PathBuf], Owners),
-    candidate: Option<&Candidate<'_>>,
-) -> Vec<Result<ParsedFile, FileFault>> {
-    let next = AtomicUsize::new(0);
-    let read = || {
-        let mut read = Vec::new();
-        while let Some((number, path)) = {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            paths.get(number).map(|path| (number, path))
-        } {
-            let written = candidate
-                .filter(|candidate| path.file_name().is_some_and(|name| name == candidate.name))
-                .and_then(|candidate| candidate.bytes.clone());
-            let file = written.map_or_else(|| files::read_of(path, FILE_MAX, owners), Ok);
-            let file =
-                file.map(|bytes| PolicyFile { name: path.to_string_lossy().into_owned(), bytes });
-            read.push((number, file.map(|file| file.parse())));
-        }
-        read
-    };
-    let others = std::thread::available_parallelism()
-        .map_or(1, NonZeroUsize::get)
-        .min(THREADS_MAX)
-        .min(paths.len());
-    let mut all = std::thread::scope(|scope| {
-        // One that cannot be started leaves its work to the others.
-        let started =
-            (1..others).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, read).ok());
-        let started: Vec<_> = started.collect();
-        let mut all = read();
-        for thread in started {
-            // No file may be missing without a word.
-            all.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        all
-    });
-    all.sort_by_key(|(number, _)| *number);
-    all.into_iter().map(|(_, file)| file).collect()
+    Ok(keys)
 }
 
 /// The keys that the policies name, each under its name as written.

@@ -8,13 +8,15 @@ use std::path::Path;
 use sigstore_crypto::KeyPair;
 use tempfile::TempDir;
 
+use super::policy_files::TOTAL_MAX;
 use super::*;
 use crate::evidence::{Name, Pod};
 use crate::image::Reference;
-use crate::policy::PolicyFault;
+use crate::policy::{FILE_MAX, PolicyFault};
 use crate::verify::KeyError;
 
 mod elsewhere;
+mod several;
 
 struct Folders {
     root: TempDir,
@@ -25,12 +27,12 @@ impl Folders {
     fn new() -> Self {
         let root = TempDir::new().unwrap();
         let options = Options {
-            policies: root.path().join("policies"),
+            policies: root.path().join("policies").into(),
             keys: root.path().join("keys"),
             unmatched: Unmatched::Deny,
             ..Options::default()
         };
-        for folder in [&options.policies, &options.keys] {
+        for folder in [options.policies.written(), &options.keys] {
             fs::create_dir(folder).unwrap();
             mode(folder, 0o755);
         }
@@ -38,7 +40,7 @@ impl Folders {
     }
 
     fn policy(&self, file: &str, text: &str) -> PathBuf {
-        put(&self.options.policies.join(file), text)
+        put(&self.options.policies.written().join(file), text)
     }
 
     fn key(&self, file: &str) -> PathBuf {
@@ -108,7 +110,8 @@ fn loads_policies_and_keys_in_the_order_of_names() {
     folders.policy(".#a.yaml", "an editor's");
     let loaded = folders.load().unwrap();
     assert_eq!(loaded.policies.policies().collect::<Vec<_>>(), ["first", "second"]);
-    let ignored = |name: &str| Warning::Ignored { file: folders.options.policies.join(name) };
+    let ignored =
+        |name: &str| Warning::Ignored { file: folders.options.policies.written().join(name) };
     assert_eq!(loaded.warnings, [ignored("#a.yaml#"), ignored("a.yaml~")]);
     let name = Name::Known(Reference::parse("reg.test/a").unwrap());
     assert_eq!(loaded.policies.applicable(&name, &Pod::default()).len(), 2);
@@ -138,19 +141,19 @@ fn no_policy_is_a_warning() {
     let folders = Folders::new();
     let loaded = folders.load().unwrap();
     assert!(loaded.policies.is_empty());
-    let folder = folders.options.policies.clone();
-    assert_eq!(loaded.warnings, [Warning::NoPolicy { folder, unmatched: Unmatched::Deny }]);
+    let (folders, unmatched) = (folders.options.policies.clone(), Unmatched::Deny);
+    assert_eq!(loaded.warnings, [Warning::NoPolicy { folders, unmatched }]);
 }
 
 #[test]
 fn a_folder_that_is_not_there_is_an_error() {
     let folders = Folders::new();
-    fs::remove_dir(&folders.options.policies).unwrap();
+    fs::remove_dir(folders.options.policies.written()).unwrap();
     assert_eq!(
-        folders.file_fault(&folders.options.policies),
+        folders.file_fault(folders.options.policies.written()),
         FileFault::Io(io::ErrorKind::NotFound)
     );
-    let file = put(&folders.options.policies, "");
+    let file = put(folders.options.policies.written(), "");
     assert_eq!(folders.file_fault(&file), FileFault::NotFolder);
 }
 
@@ -161,7 +164,8 @@ fn attack_e4_what_others_may_write_is_refused() {
     let key = folders.key("build.pub");
     let file = folders.policy("a.yaml", &policy("first", "build.pub"));
     folders.load().unwrap();
-    for path in [&file, &key, &folders.options.policies, &folders.options.keys] {
+    let own = folders.options.policies.written().to_owned();
+    for path in [&file, &key, &own, &folders.options.keys] {
         let before = fs::metadata(path).unwrap().permissions().mode() & 0o777;
         for bits in [0o020, 0o002] {
             mode(path, before | bits);
@@ -186,13 +190,13 @@ fn attack_e4_what_others_may_write_is_refused() {
 fn attack_e4_a_link_is_followed_and_its_end_is_checked() {
     let folders = Folders::new();
     folders.key("build.pub");
-    let data = folders.options.policies.join("..2026");
+    let data = folders.options.policies.written().join("..2026");
     fs::create_dir(&data).unwrap();
     mode(&data, 0o755);
     let real = put(&data.join("a.yaml"), &policy("first", "build.pub"));
-    symlink("..2026", folders.options.policies.join("..data")).unwrap();
-    symlink("..data/a.yaml", folders.options.policies.join("a.yaml")).unwrap();
-    let link = folders.options.policies.join("a.yaml");
+    symlink("..2026", folders.options.policies.written().join("..data")).unwrap();
+    symlink("..data/a.yaml", folders.options.policies.written().join("a.yaml")).unwrap();
+    let link = folders.options.policies.written().join("a.yaml");
     assert_eq!(folders.load().unwrap().policies.len(), 1);
     mode(&data, 0o777);
     let what = data.canonicalize().unwrap();
@@ -211,30 +215,30 @@ fn attack_e4_a_folder_above_that_others_may_write_is_refused() {
     let folders = Folders::new();
     folders.key("build.pub");
     folders.policy("a.yaml", &policy("first", "build.pub"));
-    let above = folders.options.policies.parent().unwrap().canonicalize().unwrap();
+    let above = folders.options.policies.written().parent().unwrap().canonicalize().unwrap();
     let before = fs::metadata(&above).unwrap().permissions().mode() & 0o777;
     mode(&above, 0o777);
     let fault = FileFault::Writable { what: above.clone(), mode: 0o777 };
-    assert_eq!(folders.file_fault(&folders.options.policies), fault);
+    assert_eq!(folders.file_fault(folders.options.policies.written()), fault);
     mode(&above, before);
     folders.load().unwrap();
     // A folder elsewhere that a link leads through.
     let elsewhere = above.join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     let moved = elsewhere.join("policies");
-    fs::rename(&folders.options.policies, &moved).unwrap();
-    symlink(&moved, &folders.options.policies).unwrap();
+    fs::rename(folders.options.policies.written(), &moved).unwrap();
+    symlink(&moved, folders.options.policies.written()).unwrap();
     mode(&elsewhere, 0o755);
     folders.load().unwrap();
     mode(&elsewhere, 0o775);
     let fault = FileFault::Writable { what: elsewhere.clone(), mode: 0o775 };
-    assert_eq!(folders.file_fault(&folders.options.policies), fault);
+    assert_eq!(folders.file_fault(folders.options.policies.written()), fault);
 }
 
 #[test]
 fn what_is_no_file_is_refused_without_waiting() {
     let folders = Folders::new();
-    let pipe = folders.options.policies.join("a.yaml");
+    let pipe = folders.options.policies.written().join("a.yaml");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
     assert_eq!(folders.file_fault(&pipe), FileFault::NotFile);
     fs::remove_file(&pipe).unwrap();
@@ -263,7 +267,7 @@ fn attack_d1_all_files_together_have_a_size() {
         folders.policy(&format!("{n:02}.yaml"), &format!("{}\n", "#".repeat(FILE_MAX - 1)));
     }
     let problems = folders.problems();
-    let file = folders.options.policies.join("16.yaml");
+    let file = folders.options.policies.written().join("16.yaml");
     assert_eq!(problems[0], Problem::File { file, fault: FileFault::TooMuch { limit: TOTAL_MAX } });
 }
 

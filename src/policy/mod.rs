@@ -87,6 +87,8 @@ pub use crate::policy::condition::error::{ConditionError, ConditionFault};
 pub use crate::policy::deny_file::{DenyFileFault, with_deny_entry, without_deny_entry};
 pub use crate::policy::document::action::{Action, OnUnreachable};
 pub use crate::policy::document::deny_entry::{Denied, DenyEntry, Fingerprint, IdentityText};
+pub use crate::policy::document::reader::{DocumentCounts, DocumentsReader, ParsedFile};
+pub use crate::policy::document::replaced::Replaced;
 pub use crate::policy::document::signature_sources::{Freshness, SIGNATURE_REPOSITORIES_MAX};
 pub use crate::policy::document::test_case::{CaseEvidence, TestCase, test_cases};
 pub use crate::policy::evaluate::case::Case;
@@ -100,6 +102,7 @@ pub use crate::policy::evaluate::report::{
 pub use crate::policy::evaluate::signer::{
     CertificateInfo, LogEntryInfo, SignedAt, Signer, SignerId,
 };
+pub use crate::policy::explain::listing::{Does, ListedDocument};
 pub use crate::policy::explain::{
     Asked, Conclusion, Deciding, ExplainedDocument, ExplainedException, Explanation, Patterns,
     SigningParty, SigningWay,
@@ -111,6 +114,7 @@ pub use crate::policy::scope::image_scope::{ImageScope, ScopeFault};
 pub use crate::policy::set::applicable::{Applicable, Elsewhere, OtherNamespaces, OtherPods};
 pub use crate::policy::set::denials::DeniedBy;
 pub use crate::policy::set::exceptions::{ExceptionNotice, ExceptionUsed};
+pub use crate::policy::set::keys::{DeniedKey, ListedKey};
 pub use crate::policy::set::kinds::Plan;
 pub use crate::policy::set::mode::Mode;
 pub use crate::policy::set::observe::Observed;
@@ -125,5 +129,5 @@ pub use crate::policy::syntax::selector_fault::SelectorFault;
 pub use crate::policy::syntax::suggest::nearest;
 /// Positioned YAML, for policies of other programs that are read in the same way.
 pub(crate) use crate::policy::syntax::yaml;
-pub use document::{Documents, DocumentsReader, FILE_MAX, NamedAt, ParsedFile, PolicyFile};
+pub use document::{Documents, FILE_MAX, NamedAt, PolicyFile};
 pub use set::{Expiry, PolicySet, Unmatched, VerdictKey};

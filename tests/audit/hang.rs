@@ -134,7 +134,8 @@ async fn attack_e11_refusals_that_wait_for_a_disk_leave_room_for_admissions_and_
             other @ (Noted::Recovered { .. }
             | Noted::Counted(_)
             | Noted::ClockLowered { .. }
-            | Noted::DenyListsChanged { .. }) => {
+            | Noted::DenyListsChanged { .. }
+            | Noted::DocumentsReplaced { .. }) => {
                 panic!("{other:?}")
             }
         })

@@ -45,6 +45,7 @@ mod diffing;
 mod disk;
 mod doctor;
 mod doctor_played;
+mod drafting;
 mod drift;
 mod faults;
 mod floods;

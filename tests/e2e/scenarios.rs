@@ -7,10 +7,10 @@ use std::pin::Pin;
 use crate::stage::Outcome;
 use crate::{
     access, airgap, bypass, canary, cases, channel, client, crash, creating, damage, demo, deny,
-    diffing, disk, doctor, drift, faults, floods, forms, freshness, hanging, herd, image_verifier,
-    keyless, lying, matching, mirrored, moving, neighbours, nri, observe, offline, outage, power,
-    pulling, requests, rules, sandbox, secrets, service, starting, stopping, sweep, unit, upgrade,
-    vanish, verifying, volumes, words,
+    diffing, disk, doctor, drafting, drift, faults, floods, forms, freshness, hanging, herd,
+    image_verifier, keyless, lying, matching, mirrored, moving, neighbours, nri, observe, offline,
+    outage, power, pulling, requests, rules, sandbox, secrets, service, starting, stopping, sweep,
+    unit, upgrade, vanish, verifying, volumes, words,
 };
 
 /// A scenario under way.
@@ -103,6 +103,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "what a candidate policy would change, over a history of 200 decisions and more, with no \
          registry: a key dropped, a repository denied, anything accepted, and files that are faulty",
         diffing::policy_diff
+    ),
+    scenario!(
+        "policy-init",
+        "policies drafted from a node with images that a key, an identity and nobody signed: sound, and \
+         all that ran is admitted by them with no registry; a document of a later folder replaces one",
+        drafting::policy_init
     ),
     scenario!(
         "policy-test",

@@ -72,7 +72,8 @@ fn explaining_takes_no_longer_than_loading() {
         let documents: Vec<String> = (0..count).map(|n| document(n, &images(n))).collect();
         let folder = folder(&documents);
         let policies = folder.path().to_owned();
-        let options = Options { policies, keys: KEYS.into(), ..Options::default() };
+        let options =
+            Options { policies: policies.into(), keys: KEYS.into(), ..Options::default() };
         let started = Instant::now();
         let (loaded, patterns) =
             loader::load_with_patterns(&options, &TrustOptions::default(), false).unwrap();

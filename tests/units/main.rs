@@ -12,6 +12,7 @@
     reason = "a test talks to its child through the environment, and has a deadline"
 )]
 
+mod commit;
 #[path = "../support/skipped.rs"]
 mod skipped;
 

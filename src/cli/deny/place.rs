@@ -19,7 +19,7 @@ use crate::policy::{PolicyFile, PolicySet};
 /// Who may read a file that is made: policies are no secret, and the gate's user is root.
 const MODE: u32 = 0o644;
 
-/// The folder of policies, held by this command alone, and what is in force by its files.
+/// The operator's folder of policies, held by this command alone, and what is in force by its files.
 pub(super) struct Place {
     folder: PathBuf,
     /// The set of the files as they are.
@@ -52,7 +52,7 @@ impl Place {
     /// # Errors
     /// The outer when the folder cannot be held, the inner, in lines, when the files are faulty.
     pub(super) fn hold(settings: &Settings) -> Result<Result<Self, String>, String> {
-        let folder = settings.policy.policies.clone();
+        let folder = settings.policy.policies.written().to_owned();
         let held = File::open(&folder).map_err(|error| words(&folder, &error))?;
         let held = Flock::lock(held, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
             let shown = folder.display();

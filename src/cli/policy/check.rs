@@ -29,7 +29,7 @@ const STDIN_NAME: &str = "stdin";
 /// What to look at.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {
-    /// Files and folders of documents, and - for standard input; the configured folder when left
+    /// Files and folders of documents, and - for standard input; the configured folders when left
     /// out. With a path no configuration is needed.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -78,7 +78,10 @@ fn check(options: &Options, config: &Path, screen: &mut Screen) -> Result<Exit, 
     options.keys.iter().try_for_each(|folder| is_folder(folder))?;
     let (settings, is_configured) = settings(config, !options.paths.is_empty() && !options.node)?;
     if options.paths.is_empty() {
-        is_there(&settings.policy.policies)?;
+        let folders = &settings.policy.policies;
+        if !folders.all().iter().any(|folder| folder.exists()) {
+            is_there(folders.written())?;
+        }
     }
     let sources = sources(options, &settings)?;
     let is_in_force = options.paths.is_empty();
@@ -108,7 +111,8 @@ fn check(options: &Options, config: &Path, screen: &mut Screen) -> Result<Exit, 
 
 fn sources(options: &Options, settings: &Settings) -> Result<Vec<CheckSource>, CommandError> {
     if options.paths.is_empty() {
-        return Ok(vec![CheckSource::Path(settings.policy.policies.clone())]);
+        let folders = settings.policy.policies.all().iter();
+        return Ok(folders.cloned().map(CheckSource::Path).collect());
     }
     let source = |path: &PathBuf| {
         if path != Path::new(STDIN) {

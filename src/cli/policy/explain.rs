@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::pod::PodOptions;
-use super::settings::{keys_hint, settings, with_keys_hint};
+use super::settings::{keys_hint, named_folders, settings, with_keys_hint};
 use crate::cli::terminal::command_error::{CommandError, is_folder};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
@@ -27,10 +27,10 @@ pub(in crate::cli) struct Options {
     image: String,
     #[command(flatten)]
     pod: PodOptions,
-    /// The folder of documents; the configured one when left out. With it no configuration is
-    /// needed.
+    /// The folder of documents; the configured ones when left out. With it no configuration is
+    /// needed. Given several times, what a later folder says replaces what an earlier one does.
     #[arg(long, value_name = "FOLDER")]
-    policies: Option<PathBuf>,
+    policies: Vec<PathBuf>,
     /// The folder of keys; the configured one when left out.
     #[arg(long, value_name = "FOLDER")]
     keys: Option<PathBuf>,
@@ -59,11 +59,13 @@ fn explain(options: &Options, config: &Path, screen: &mut Screen) -> Result<Exit
     let pod = options.pod.pod().map_err(CommandError::usage)?;
     let folders = options.policies.iter().chain(&options.keys);
     folders.into_iter().try_for_each(|folder| is_folder(folder))?;
-    let (mut settings, _) = settings(config, options.policies.is_some())?;
-    let is_in_force = options.policies.is_none();
-    let hint = keys_hint(options.policies.as_deref(), options.keys.as_deref());
+    let (mut settings, _) = settings(config, !options.policies.is_empty())?;
+    let is_in_force = options.policies.is_empty();
+    let hint = keys_hint(options.policies.last().map(PathBuf::as_path), options.keys.as_deref());
     let policy = &mut settings.policy;
-    policy.policies = options.policies.clone().unwrap_or_else(|| policy.policies.clone());
+    if !is_in_force {
+        policy.policies = named_folders(&options.policies)?;
+    }
     policy.keys = options.keys.clone().unwrap_or_else(|| policy.keys.clone());
     let loaded = loader::load_with_patterns(&settings.policy, &settings.trust, is_in_force);
     let (loaded, patterns) = loaded.map_err(|error| with_keys_hint(error, hint))?;

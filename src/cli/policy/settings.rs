@@ -1,12 +1,13 @@
-//! [`settings`]: the configuration for commands that can do without one; [`with_keys_hint`]: what
-//! is wrong with policies that were named, and the option that was likely forgotten.
+//! [`settings`]: the configuration for commands that can do without one; [`named_folders`]: folders
+//! of policies that the command line names; [`with_keys_hint`]: what is wrong with such policies, and
+//! the option that was likely forgotten.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cli::terminal::command_error::CommandError;
 use crate::config::{self, ConfigError, Settings};
-use crate::loader::{FileFault, LoadError, Problem};
+use crate::loader::{FileFault, LoadError, PolicyFolders, Problem};
 
 /// The configuration, and whether there is one: where the usual file is not there, the defaults,
 /// if the command `can_do_without`.
@@ -57,4 +58,13 @@ pub(in crate::cli) fn with_keys_hint(error: LoadError, hint: Option<String>) -> 
         Some(hint) => error.before(&hint),
         None => error,
     }
+}
+
+/// Folders of policies that an option names, which are there.
+///
+/// # Errors
+/// [`CommandError`] when they cannot stand together.
+pub(in crate::cli) fn named_folders(folders: &[PathBuf]) -> Result<PolicyFolders, CommandError> {
+    let usage = |why| CommandError::usage(format!("--policies: {why}"));
+    PolicyFolders::new(folders.to_vec()).map_err(usage)
 }

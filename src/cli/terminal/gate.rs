@@ -76,7 +76,10 @@ pub(in crate::cli) fn print_in_force(reloaded: &Reloaded, screen: &mut Screen) {
     }
     if let Some(why) = not_recorded {
         let bad = screen.tone(Tone::Bad, "not on record:");
-        screen.line(&format!("{bad} that deny lists changed: {}", plain(why)));
+        screen.line(&format!(
+            "{bad} that deny lists, or what replaces what, changed: {}",
+            plain(why)
+        ));
     }
 }
 

@@ -30,8 +30,9 @@ use crate::policy::PolicySet;
 /// What to compare with today's policies.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {
-    /// A folder of documents that would replace today's whole; or files, each of which would
-    /// replace the one of its name in today's folder, or be added to it.
+    /// A folder of documents that would replace the operator's whole (`/etc/sealgate/policies`,
+    /// where policy.policies does not say otherwise); or files, each of which would replace the one
+    /// of its name there, or be added.
     #[arg(value_name = "CANDIDATE", required = true)]
     candidate: Vec<PathBuf>,
     /// The folder of keys of the candidate; the configured one when left out.
@@ -95,7 +96,7 @@ fn candidate(
     if let [folder] = options.candidate.as_slice()
         && folder.is_dir()
     {
-        policy.policies.clone_from(folder);
+        policy.policies = policy.policies.with_written(folder);
         return Ok(loader::load(&policy, &settings.trust));
     }
     let mut names = std::collections::BTreeSet::new();

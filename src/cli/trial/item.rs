@@ -18,7 +18,7 @@ const PODS_MAX: usize = 1000;
 
 /// Whether an image would run, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Prospect {
+pub(in crate::cli) enum Prospect {
     /// It would.
     Admitted,
     /// What is on this node does not tell.
@@ -39,58 +39,58 @@ struct ItemKey {
 
 /// What is asked, by a decision on record or for something on the node.
 #[derive(Debug, Clone)]
-pub(super) struct TrialQuestion {
+pub(in crate::cli) struct TrialQuestion {
     /// How it was asked for, for people.
-    pub(super) image: String,
+    pub(in crate::cli) image: String,
     /// What was decided on; none where that is not known.
-    pub(super) digest: Option<Digest>,
+    pub(in crate::cli) digest: Option<Digest>,
     /// The pod, as far as it is known; of one on record that is its namespace.
-    pub(super) pod: Pod,
+    pub(in crate::cli) pod: Pod,
     /// For each name under which it must pass the subjects of which one must be admitted.
-    pub(super) names: Vec<Vec<Subject>>,
+    pub(in crate::cli) names: Vec<Vec<Subject>>,
     /// Digests of which a deny list must name none, beside those.
-    pub(super) digests: Vec<Digest>,
+    pub(in crate::cli) digests: Vec<Digest>,
     /// Why it cannot be told what is asked.
-    pub(super) fault: Option<String>,
+    pub(in crate::cli) fault: Option<String>,
 }
 
 /// The latest decision about it.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Then {
-    pub(super) decision: String,
-    pub(super) time: Timestamp,
-    pub(super) verdict: Verdict,
-    pub(super) code: String,
+pub(in crate::cli) struct Then {
+    pub(in crate::cli) decision: String,
+    pub(in crate::cli) time: Timestamp,
+    pub(in crate::cli) verdict: Verdict,
+    pub(in crate::cli) code: String,
     #[serde(skip)]
-    pub(super) prospect: Prospect,
+    pub(in crate::cli) prospect: Prospect,
 }
 
 /// One image in one namespace.
 #[derive(Debug)]
-pub(super) struct Item {
-    pub(super) asked: TrialQuestion,
+pub(in crate::cli) struct Item {
+    pub(in crate::cli) asked: TrialQuestion,
     /// Pods as `namespace/name`.
-    pub(super) pods: BTreeSet<String>,
-    pub(super) more_pods: bool,
-    pub(super) decisions: u64,
-    pub(super) last: Option<Then>,
+    pub(in crate::cli) pods: BTreeSet<String>,
+    pub(in crate::cli) more_pods: bool,
+    pub(in crate::cli) decisions: u64,
+    pub(in crate::cli) last: Option<Then>,
     /// The ids of the containers of it that run.
-    pub(super) containers: BTreeSet<String>,
+    pub(in crate::cli) containers: BTreeSet<String>,
     /// The ids of the images that the runtime has of it.
-    pub(super) images: BTreeSet<Digest>,
+    pub(in crate::cli) images: BTreeSet<Digest>,
 }
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Items {
+pub(in crate::cli) struct Items {
     items: BTreeMap<ItemKey, Item>,
     /// Decisions that are not among them, since there are too many.
-    pub(super) left_out: u64,
+    pub(in crate::cli) left_out: u64,
 }
 
 impl Items {
     /// The item for what is asked; none when there are too many.
-    pub(super) fn of(&mut self, asked: TrialQuestion) -> Option<&mut Item> {
+    pub(in crate::cli) fn of(&mut self, asked: TrialQuestion) -> Option<&mut Item> {
         let known = |subjects: &Vec<Subject>| subjects.first().map(|one| one.name.to_string());
         let mut names: Vec<String> = asked.names.iter().filter_map(known).collect();
         names.sort();
@@ -102,12 +102,12 @@ impl Items {
         Some(self.items.entry(key).or_insert_with(|| Item::new(asked)))
     }
 
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Item> {
+    pub(in crate::cli) fn iter(&self) -> impl ExactSizeIterator<Item = &Item> {
         self.items.values()
     }
 
     /// Notes at every item of an image that the runtime has it under this id; whether there is one.
-    pub(super) fn are_on_node(&mut self, id: &Digest, digests: &BTreeSet<Digest>) -> bool {
+    pub(in crate::cli) fn are_on_node(&mut self, id: &Digest, digests: &BTreeSet<Digest>) -> bool {
         let is_it = |item: &&mut Item| {
             let own = item.asked.digest.iter().chain(&item.asked.digests);
             own.into_iter().any(|digest| digests.contains(digest))
@@ -135,7 +135,7 @@ impl Item {
     }
 
     /// Notes a pod of it.
-    pub(super) fn pod(&mut self, namespace: Option<&str>, name: Option<&str>) {
+    pub(in crate::cli) fn pod(&mut self, namespace: Option<&str>, name: Option<&str>) {
         let Some(name) = name else { return };
         let pod = format!("{}/{name}", namespace.unwrap_or("?"));
         if self.pods.len() < PODS_MAX || self.pods.contains(&pod) {
@@ -146,7 +146,7 @@ impl Item {
     }
 
     /// Notes a decision; the latest is what is known of it.
-    pub(super) fn decided(&mut self, record: &Record, prospect: Prospect) {
+    pub(in crate::cli) fn decided(&mut self, record: &Record, prospect: Prospect) {
         self.decisions = self.decisions.saturating_add(record.repeats.max(1));
         self.pod(record.pod.namespace.as_deref(), record.pod.name.as_deref());
         if self.last.as_ref().is_none_or(|last| last.time <= record.time) {
@@ -161,7 +161,7 @@ impl Item {
     }
 
     /// Notes digests that a deny list may name.
-    pub(super) fn also(&mut self, digests: impl IntoIterator<Item = Digest>) {
+    pub(in crate::cli) fn also(&mut self, digests: impl IntoIterator<Item = Digest>) {
         for digest in digests {
             if !self.asked.digests.contains(&digest) {
                 self.asked.digests.push(digest);
@@ -173,7 +173,7 @@ impl Item {
 /// The subjects that a decision on this name and digest may have been about: which manifest under
 /// an index this node runs, and whether a manifest was chosen from an index, is not on record. What
 /// is kept says which there are.
-pub(super) fn subjects(
+pub(in crate::cli) fn subjects(
     name: &Name,
     target: &Digest,
     origin: Origin,

@@ -7,11 +7,11 @@
 mod change;
 pub(super) mod diff;
 mod history;
-mod item;
+pub(super) mod item;
 mod junit;
-mod node;
+pub(super) mod node;
 mod report;
 mod said;
-mod scratch;
+pub(super) mod scratch;
 pub(super) mod test;
 mod tested;

@@ -13,7 +13,7 @@ use crate::image::{Digest, Reference};
 
 /// The images of the runtime's and what runs.
 #[derive(Debug, Default)]
-pub(super) struct NodeImages {
+pub(in crate::cli) struct NodeImages {
     /// The names of each, tags first.
     images: BTreeMap<Digest, Vec<String>>,
     running: Vec<Running>,
@@ -28,11 +28,11 @@ struct Running {
 
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct NodeCounts {
-    pub(super) containers: usize,
-    pub(super) images: usize,
+pub(in crate::cli) struct NodeCounts {
+    pub(in crate::cli) containers: usize,
+    pub(in crate::cli) images: usize,
     /// Containers that were not made through the CRI, so that nothing says what was asked for.
-    pub(super) unknown: usize,
+    pub(in crate::cli) unknown: usize,
 }
 
 impl NodeImages {
@@ -40,7 +40,7 @@ impl NodeImages {
     ///
     /// # Errors
     /// [`RuntimeError`] when it cannot be asked.
-    pub(super) async fn listed(gate: &Gate) -> Result<Self, RuntimeError> {
+    pub(in crate::cli) async fn listed(gate: &Gate) -> Result<Self, RuntimeError> {
         let runtime = gate.runtime();
         let what = "an image id that is not a sha256 digest";
         let malformed = || RuntimeError::Malformed { call: "ListImages", what };
@@ -61,7 +61,7 @@ impl NodeImages {
     }
 
     /// The names that the runtime lists for an image.
-    pub(super) fn names(&self, id: &Digest) -> Vec<Name> {
+    pub(in crate::cli) fn names(&self, id: &Digest) -> Vec<Name> {
         let mut names = Vec::new();
         for text in self.images.get(id).into_iter().flatten() {
             let name = Reference::parse(text).map_or(Name::Unknown, Name::Known);
@@ -74,7 +74,7 @@ impl NodeImages {
 
     /// Adds every running container, and every image that nothing else is about: of such the
     /// namespace is not known, and every policy that enforces in some counts.
-    pub(super) async fn add(&self, gate: &Gate, items: &mut Items) -> NodeCounts {
+    pub(in crate::cli) async fn add(&self, gate: &Gate, items: &mut Items) -> NodeCounts {
         let mut counts = NodeCounts { images: self.images.len(), ..NodeCounts::default() };
         for Running { id, asks } in &self.running {
             counts.containers += 1;

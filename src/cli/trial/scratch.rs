@@ -11,14 +11,14 @@ const TRIES: u64 = 1000;
 
 /// A folder that nobody else may enter.
 #[derive(Debug)]
-pub(super) struct Scratch(PathBuf);
+pub(in crate::cli) struct Scratch(PathBuf);
 
 impl Scratch {
     /// Makes one.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(in crate::cli) fn new() -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let folder = std::env::temp_dir();
         for _ in 0..TRIES {
@@ -34,7 +34,7 @@ impl Scratch {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::cli) fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -15,7 +15,7 @@ use super::scratch::Scratch;
 use super::tested::Tested;
 use crate::cli::evidence::catalog::Catalog;
 use crate::cli::evidence::offline::KeptJudge;
-use crate::cli::policy::settings::{keys_hint, with_keys_hint};
+use crate::cli::policy::settings::{keys_hint, named_folders, with_keys_hint};
 use crate::cli::terminal::command_error::{CommandError, is_folder};
 use crate::cli::terminal::field::counted;
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
@@ -35,9 +35,10 @@ pub(in crate::cli) struct Options {
     /// The folder of cases: every *.yaml and *.yml in it.
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
-    /// The folder of documents; the configured one when left out.
+    /// The folder of documents; the configured ones when left out. Given several times, what a later
+    /// folder says replaces what an earlier one does.
     #[arg(long, value_name = "FOLDER")]
-    policies: Option<PathBuf>,
+    policies: Vec<PathBuf>,
     /// The folder of keys; the configured one when left out.
     #[arg(long, value_name = "FOLDER")]
     keys: Option<PathBuf>,
@@ -71,9 +72,11 @@ fn test(
     let folders = options.policies.iter().chain(&options.keys).chain([&options.folder]);
     folders.into_iter().try_for_each(|folder| is_folder(folder))?;
     let cases = cases(&options.folder)?;
-    let hint = keys_hint(options.policies.as_deref(), options.keys.as_deref());
+    let hint = keys_hint(options.policies.last().map(PathBuf::as_path), options.keys.as_deref());
     let mut policy = settings.policy.clone();
-    policy.policies = options.policies.clone().unwrap_or(policy.policies);
+    if !options.policies.is_empty() {
+        policy.policies = named_folders(&options.policies)?;
+    }
     policy.keys = options.keys.clone().unwrap_or(policy.keys);
     let loaded = loader::load(&policy, &settings.trust)
         .map_err(|error| with_keys_hint(error, hint).after("the policies are faulty:"))?;

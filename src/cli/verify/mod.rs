@@ -124,7 +124,9 @@ fn gate(options: &Options, settings: &mut Settings) -> Result<Gate, CommandError
     let is_in_force = options.policies.is_none();
     let hint = keys_hint(options.policies.as_deref(), options.keys.as_deref());
     let policy = &mut settings.policy;
-    policy.policies = options.policies.clone().unwrap_or_else(|| policy.policies.clone());
+    if let Some(folder) = &options.policies {
+        policy.policies = folder.clone().into();
+    }
     policy.keys = options.keys.clone().unwrap_or_else(|| policy.keys.clone());
     let loaded = loader::load_with_patterns(&settings.policy, &settings.trust, is_in_force);
     let (loaded, _) = loaded.map_err(|error| with_keys_hint(error, hint))?;

@@ -5,6 +5,7 @@
 //! whether an image has what is asked, only a decision says.
 
 mod asked;
+pub(super) mod listing;
 mod scope;
 mod signing;
 

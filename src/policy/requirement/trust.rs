@@ -138,6 +138,11 @@ impl Trusts {
         Some((trust, numbered.demands))
     }
 
+    /// The key of this id.
+    pub(in crate::policy) fn key_of(&self, id: &KeyId) -> Option<&PublicKey> {
+        self.keys.get(*self.key_numbers.get(id)?)
+    }
+
     /// What is to be said, by its number: 0 is an image signature.
     pub(in crate::policy) fn claim_of(&self, number: usize) -> Option<Claim<'_>> {
         match number.checked_sub(1) {

@@ -171,6 +171,20 @@ impl Denials {
         digests.into_iter().find_map(|digest| Some((digest, self.digest(digest)?)))
     }
 
+    /// The entries that name a key, by its fingerprint, and until when what it signed still counts.
+    pub(in crate::policy) fn key(
+        &self,
+        fingerprint: &[u8; 32],
+    ) -> impl Iterator<Item = (&Listed, Option<Timestamp>)> {
+        let numbers = self.keys.get(fingerprint).into_iter().flatten();
+        numbers.filter_map(|number| self.entries.get(*number)).map(|listed| {
+            let Denied::Key { signed_after, .. } = &listed.entry.denied else {
+                return (listed, None);
+            };
+            (listed, *signed_after)
+        })
+    }
+
     /// Whether the name is in a denied repository. A name that is not known is in none: what has no
     /// name runs by a rule that lists its digest, and by nothing else.
     pub(in crate::policy) fn name(&self, name: &Name) -> Option<&Listed> {

@@ -6,6 +6,7 @@ mod build;
 mod coverage;
 pub(super) mod denials;
 pub(super) mod exceptions;
+pub(super) mod keys;
 pub(super) mod kinds;
 pub(super) mod mode;
 pub(super) mod observe;

@@ -112,6 +112,16 @@ impl Verifier {
     }
 
     /// Whether this key made the signature over the message, with any scheme that it may use.
+    /// Of which kind it is, and how many bits its curve has; none for RSA.
+    pub(in crate::verify) fn algorithm(&self) -> (&'static str, Option<usize>) {
+        match self.kind {
+            Kind::P256 => ("ECDSA P-256", Some(256)),
+            Kind::P384 => ("ECDSA P-384", Some(384)),
+            Kind::Rsa => ("RSA", None),
+            Kind::Ed25519(_) => ("Ed25519", Some(256)),
+        }
+    }
+
     pub(in crate::verify) fn check(
         &self,
         message: Message<'_>,

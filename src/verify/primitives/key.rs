@@ -77,6 +77,15 @@ impl PublicKey {
         (modulus.len() * 8).checked_sub(unused)
     }
 
+    /// Of which kind it is, and how many bits its curve or modulus has.
+    #[must_use]
+    pub fn algorithm(&self) -> (&'static str, Option<usize>) {
+        match self.verifier.algorithm() {
+            (name, None) => (name, self.rsa_bits()),
+            known => known,
+        }
+    }
+
     pub(in crate::verify) fn verifier(&self) -> &Verifier {
         &self.verifier
     }

@@ -13,7 +13,7 @@ fn node() -> (tempfile::TempDir, Settings) {
     for name in ["policies", "keys"] {
         fs::create_dir(dir.path().join(name)).unwrap();
     }
-    settings.policy.policies = dir.path().join("policies");
+    settings.policy.policies = dir.path().join("policies").into();
     settings.policy.keys = dir.path().join("keys");
     (dir, settings)
 }
@@ -28,14 +28,14 @@ fn checked(place: &Place, text: Option<&str>, settings: &Settings) -> Result<Che
 }
 
 fn names(settings: &Settings) -> Vec<String> {
-    let found = fs::read_dir(&settings.policy.policies).unwrap();
+    let found = fs::read_dir(settings.policy.policies.written()).unwrap();
     found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]
 fn a_file_is_made_replaced_and_removed_and_nothing_is_left_beside_it() {
     let (_dir, settings) = node();
-    let path = settings.policy.policies.join("deny.yaml");
+    let path = settings.policy.policies.written().join("deny.yaml");
     let place = held(&settings);
     let made = checked(&place, Some(LIST), &settings).unwrap();
     assert_eq!((made.after.denied().count(), place.before.denied().count()), (1, 0));
@@ -61,7 +61,7 @@ fn a_set_that_would_be_faulty_is_not_written() {
     let faulty = LIST.replace("index", "idnex");
     let why = checked(&held(&settings), Some(&faulty), &settings).map(|_| ()).unwrap_err();
     assert!(why.contains("deny.yaml:4:"), "{why}");
-    fs::write(settings.policy.policies.join("other.yaml"), &faulty).unwrap();
+    fs::write(settings.policy.policies.written().join("other.yaml"), &faulty).unwrap();
     let why = Place::hold(&settings).unwrap().map(|_| ()).unwrap_err();
     assert!(why.contains("other.yaml:4:"), "{why}");
 }
@@ -73,10 +73,13 @@ fn one_command_at_a_time_and_no_edit_is_lost() {
     assert!(Place::hold(&settings).is_err(), "another command holds the folder");
     let made = checked(&place, Some(LIST), &settings).unwrap();
     let edited = LIST.replace("name: a", "name: edited");
-    fs::write(settings.policy.policies.join("deny.yaml"), &edited).unwrap();
+    fs::write(settings.policy.policies.written().join("deny.yaml"), &edited).unwrap();
     let why = place.put(&made).unwrap_err();
     assert!(why.contains("changed by somebody else"), "{why}");
-    assert_eq!(fs::read_to_string(settings.policy.policies.join("deny.yaml")).unwrap(), edited);
+    assert_eq!(
+        fs::read_to_string(settings.policy.policies.written().join("deny.yaml")).unwrap(),
+        edited
+    );
     drop(place);
     drop(held(&settings));
 }
@@ -85,7 +88,7 @@ fn one_command_at_a_time_and_no_edit_is_lost() {
 fn a_link_is_left_to_whom_it_belongs() {
     let (dir, settings) = node();
     let (file, link) =
-        (dir.path().join("mounted.yaml"), settings.policy.policies.join("deny.yaml"));
+        (dir.path().join("mounted.yaml"), settings.policy.policies.written().join("deny.yaml"));
     fs::write(&file, LIST).unwrap();
     symlink(&file, &link).unwrap();
     let why = held(&settings).file("deny.yaml").unwrap_err();
