@@ -34,11 +34,12 @@ pub(super) enum DraftSubject {
 }
 
 impl DraftAttestor {
-    /// Of a proven signer; none for one that a document cannot name: without an issuer or a name, or
-    /// with characters that were escaped.
+    /// Of a proven signer; none for one that a document cannot name: a key that another document has
+    /// written out, and a certificate without an issuer or a name, or with characters that were
+    /// escaped.
     pub(super) fn of(signer: &Signer) -> Option<Self> {
         match &signer.id {
-            SignerId::Key { file, .. } => Some(Self::Key { file: file.clone() }),
+            SignerId::Key { file, .. } => file.clone().map(|file| Self::Key { file }),
             SignerId::Certificate { certificate } => Self::of_certificate(certificate),
         }
     }
