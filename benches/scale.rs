@@ -124,7 +124,7 @@ fn loaded(policies: usize, shape: &Shape) -> (PolicySet, Duration) {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), policies, shape);
     let options = loader::Options {
-        policies: folder.path().to_owned(),
+        policies: folder.path().to_owned().into(),
         keys: folder.path().to_owned(),
         ..Default::default()
     };
