@@ -57,7 +57,7 @@ impl TalosReader<'_> {
             }
             is_closed = !matches!(demand, DraftDemand::Accept)
                 && found.patterns.iter().any(|one| one == "**");
-            drafts.extend(self.draft(rule, &at, &found, demand, &above));
+            drafts.extend(self.draft((rule, &at), &found, demand, &above));
             if found.omission.is_none() {
                 above.extend(found.patterns);
             }
@@ -156,8 +156,7 @@ impl TalosReader<'_> {
     /// The document of a rule; what lets through may not be about more than it was.
     fn draft(
         &mut self,
-        rule: &Tree<'_>,
-        at: &Tree<'_>,
+        (rule, at): (&Tree<'_>, &Tree<'_>),
         found: &Patterns,
         demand: DraftDemand,
         above: &[String],

@@ -55,7 +55,7 @@ impl PolicyFolders {
         }
         let is_operators =
             |folder: &&PathBuf| !folder.starts_with(PACKAGED) && !is_volatile(folder);
-        let written = folders.iter().rfind(is_operators).or(folders.last());
+        let written = folders.iter().rfind(is_operators).or_else(|| folders.last());
         let written = written.ok_or("at least one folder of policies")?.clone();
         Ok(Self { folders, written })
     }

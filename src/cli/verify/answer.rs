@@ -258,7 +258,7 @@ fn to_sign(
     let document = denial.report().documents.iter().find(missing)?;
     let policy = denial.policy().unwrap_or(&document.policy);
     let first = document.requirements.iter().find(|one| !one.satisfied);
-    let requirement = denial.requirement().or(first.map(|one| one.name.as_str()))?;
+    let requirement = denial.requirement().or_else(|| first.map(|one| one.name.as_str()))?;
     let way = set.signing_way(&Name::Known(reference), policy, requirement)?;
     let said = advice(&way, &pinned);
     let (policy, requirement) = (way.policy, way.requirement);

@@ -106,7 +106,7 @@ fn asked(options: &Options) -> Result<Vec<AskedImage>, CommandError> {
     }
     let mut asked: Vec<AskedImage> = Vec::new();
     for (image, namespace, place) in all {
-        let image = image.strip_prefix(TRANSPORT).map_or(image.clone(), str::to_owned);
+        let image = image.strip_prefix(TRANSPORT).map_or_else(|| image.clone(), str::to_owned);
         let namespace = namespace.or_else(|| options.namespace.clone());
         let known = asked.iter_mut().find(|one| one.image == image && one.namespace == namespace);
         match known {

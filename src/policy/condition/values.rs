@@ -38,7 +38,7 @@ pub(super) fn seen(
             }
             let written =
                 [vec![root.as_str()], fields.iter().map(String::as_str).collect()].concat();
-            let value = value.map_or_else(|| "not there".to_owned(), |value| shown(value));
+            let value = value.map_or_else(|| "not there".to_owned(), shown);
             Some(format!("{} is {value}", bounded(escaped(&written.join(".")), VALUE_SHOWN)))
         }
         "predicateType" => {

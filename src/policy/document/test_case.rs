@@ -203,7 +203,7 @@ fn pod(fields: &Fields<'_>, reader: &mut Reader) -> Option<Pod> {
         text.map_or(Some(None), |text| text.map(Some))
     };
     let notes = |name, reader: &mut Reader| {
-        fields.get(name).map_or(Some(Notes::default()), |at| notes(at, reader))
+        fields.get(name).map_or_else(|| Some(Notes::default()), |at| notes(at, reader))
     };
     let namespace = text("namespace", reader);
     let (labels, annotations) = (notes("podLabels", reader), notes("podAnnotations", reader));

@@ -150,13 +150,10 @@ impl RequirementEvaluator<'_, '_> {
         if result.on_any.is_empty() {
             self.keep_named(&helpful);
         }
-        let why = helpful.telling.map(|(_, why)| match why {
-            Finding::OtherPredicateType { .. } => {
-                let found = helpful.other_types.into_iter().map(|(_, found)| found).collect();
-                Finding::OtherPredicateType { found }
-            }
-            why => why,
-        });
+        let mut why = helpful.telling.map(|(_, why)| why);
+        if let Some(Finding::OtherPredicateType { found }) = &mut why {
+            *found = helpful.other_types.into_iter().map(|(_, found)| found).collect();
+        }
         result.why = Some(why.map_or(Reason::Unsigned, |why| Reason::NoneCounts { why }));
     }
 

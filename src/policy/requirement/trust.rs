@@ -206,7 +206,7 @@ impl Trusts {
         let mut faults = Vec::new();
         for PolicyKey { source, window } in keys {
             let (key, file) = match source {
-                KeySource::Inline(_, key) => (key, None),
+                KeySource::Inline(_, key) => (key.as_ref(), None),
                 KeySource::File(file) => {
                     let Some(key) = material.keys.get(&file.name) else {
                         faults.push((file, PolicyFault::KeyMissing { name: file.name.clone() }));

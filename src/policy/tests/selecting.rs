@@ -215,6 +215,9 @@ fn a_policy_for_other_pods_is_told() {
     assert!(told.ends_with("excludeNamespaces have the pod's, prod"), "{told}");
 }
 
+/// What takes one thing that is known of a pod away.
+type Forget = fn(&mut Pod);
+
 /// Fields by which a document selects, and what a pod has: few words, so that what is drawn meets.
 fn fields() -> impl Strategy<Value = String> {
     let one = prop::sample::select(vec![
@@ -299,7 +302,7 @@ proptest! {
         let set = built(&documents, image.as_str());
         let subject = subject(IMAGE, &image);
         let mut less = pod.clone();
-        let each: [(u8, fn(&mut Pod)); 5] = [
+        let each: [(u8, Forget); 5] = [
             (1, |pod| pod.traits.labels = Notes::default()),
             (2, |pod| pod.traits.annotations = Notes::default()),
             (4, |pod| pod.traits.handler = None),

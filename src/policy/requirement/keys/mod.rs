@@ -43,7 +43,7 @@ pub(in crate::policy) enum KeySource {
     /// In this file.
     File(Named),
     /// In the policy itself, at this place, and called by its fingerprint.
-    Inline(Named, PublicKey),
+    Inline(Named, Box<PublicKey>),
 }
 
 /// From when to when, both included (as a certificate's validity, RFC 5280 section 4.1.2.5).
@@ -126,7 +126,7 @@ fn inline(at: &At<'_>, reader: &mut Reader) -> Option<Vec<PolicyKey>> {
                         reader.fault(&at, PolicyFault::DuplicateEntry { value });
                     }
                     let (position, field) = (at.node.position, at.field.clone());
-                    let source = KeySource::Inline(Named { name, position, field }, key);
+                    let source = KeySource::Inline(Named { name, position, field }, Box::new(key));
                     keys.push(PolicyKey { source, window: Window::default() });
                 }
             }

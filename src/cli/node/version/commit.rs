@@ -1,5 +1,5 @@
-//! [`commit`]: which commit a checkout is at, read from git's own files. No program is run, so that a
-//! machine without git builds the same bytes.
+//! [`commit`]: which commit a checkout is at, read from git's own files. `build.rs` includes this file;
+//! the crate itself does not. No program is run, so that a machine without git builds the same bytes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
