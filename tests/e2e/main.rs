@@ -91,6 +91,7 @@ mod tiny;
 #[path = "../support/tuf.rs"]
 mod tuf;
 mod unit;
+mod unreachable;
 mod upgrade;
 mod vanish;
 mod verifying;

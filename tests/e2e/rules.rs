@@ -129,6 +129,11 @@ pub async fn warned() -> Outcome {
         pulled["policies"].to_string().contains("\"satisfied\":false"),
         "no word of what is missing: {pulled:#}"
     );
+    let message = pulled["reason"]["message"].as_str().unwrap_or_default();
+    ensure!(
+        message.contains("otherwise unsigned: policy \"production\", requirement \"build\""),
+        "no reason as a refusal has it: {message}"
+    );
     stage.expect_record("CreateContainer", "warned", "warned")?;
     admitted(&stage, &prod("signed-v2"), "hello from signed-v2").await.map(|_| ())
 }

@@ -10,7 +10,7 @@ use crate::{
     diffing, disk, doctor, drafting, drift, faults, floods, forms, freshness, hanging, herd,
     image_verifier, keyless, lying, matching, mirrored, moving, neighbours, nri, observe, offline,
     outage, power, pulling, requests, rules, sandbox, secrets, service, starting, stopping, sweep,
-    unit, upgrade, vanish, verifying, volumes, words,
+    unit, unreachable, upgrade, vanish, verifying, volumes, words,
 };
 
 /// A scenario under way.
@@ -250,6 +250,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "registry-down",
         "no registry before the first pull, and none after it",
         outage::registry_down
+    ),
+    scenario!(
+        "unreachable",
+        "onUnreachable: evidence first, unchecked by setting, judged anew when the registry is back",
+        unreachable::unreachable
     ),
     scenario!(
         "signatures-unreachable",
