@@ -6,6 +6,7 @@
 //! the gate admit an image that its policies do not.
 
 mod error;
+mod lists;
 mod node;
 mod policy;
 mod reload;
@@ -26,6 +27,7 @@ use crate::cri::{Reevaluated, Refreshes, Remembered};
 use crate::proxy::{self, ConnectionCounts, Listener};
 
 pub use error::ControlError;
+pub use lists::DenyListStatus;
 pub use node::{AuditStatus, NriStatus, SandboxStatus};
 pub use policy::PolicyStatus;
 pub use reload::{Faults, Reloaded};
@@ -46,6 +48,10 @@ const TALKS_MAX: usize = 128;
 /// How long a reload may take to be answered: one that is under way, and this one, each give up on
 /// a folder that hangs after ten seconds. Less than the half minute that the unit gives ExecReload.
 const RELOAD_LIMIT: Duration = Duration::from_secs(25);
+
+/// How long a fetch of deny lists may take to be answered: half a minute for the fetches, side by
+/// side, and the reload after it.
+const LISTS_LIMIT: Duration = Duration::from_secs(60);
 
 /// Pause after a failed accept: out of file descriptors does not get better by asking at once.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -87,6 +93,20 @@ pub enum Request {
     Reload,
     /// The same, and take a set without any policy although there was one before.
     ReloadThoughEmpty,
+    /// Fetch deny lists now, and say how they stand.
+    DenyFetch {
+        /// The one that is wanted; all where none is named.
+        name: Option<String>,
+    },
+    /// Take this version of a deny list, or a later one, whatever was taken before.
+    DenyLower {
+        /// The list.
+        name: String,
+        /// The version.
+        version: u64,
+        /// Why.
+        reason: String,
+    },
     /// Decide whether the runtime may bring an image.
     VerifyImage {
         /// Its name, as the runtime was told it.
@@ -102,11 +122,13 @@ impl Request {
         match self {
             Self::VerifyImage { .. } => VERIFY_LIMIT,
             Self::Reload | Self::ReloadThoughEmpty => RELOAD_LIMIT,
+            Self::DenyFetch { .. } => LISTS_LIMIT,
             Self::Status
             | Self::Canary
             | Self::CacheFlush
             | Self::Sweep
             | Self::Swept { .. }
+            | Self::DenyLower { .. }
             | Self::ClockLower => TALK_LIMIT,
         }
     }
@@ -145,6 +167,9 @@ pub struct Status {
     pub connections: ConnectionStatus,
     /// The audit log.
     pub audit: AuditStatus,
+    /// The deny lists that are fetched.
+    #[serde(default)]
+    pub deny_lists: Vec<DenyListStatus>,
 }
 
 /// Whether the gate is known to enforce.
@@ -319,6 +344,8 @@ pub enum Answer {
         /// As of when is judged now.
         to: String,
     },
+    /// To [`Request::DenyFetch`] and [`Request::DenyLower`]: how the lists stand.
+    DenyLists(Vec<DenyListStatus>),
     /// To a reload: what is in force now.
     Reloaded(Box<Reloaded>),
     /// To a reload: the files are faulty, and what was in force before still is.

@@ -30,6 +30,7 @@ use crate::config::{self, Settings};
 use crate::containerd::Runtime;
 use crate::control;
 use crate::cri::{Calls, Gate, Parts, Recorder, Sweeper};
+use crate::deny_fetch::Lists;
 use crate::evidence_store::{self, Store};
 use crate::image::Platform;
 use crate::loader::FolderState;
@@ -113,6 +114,8 @@ struct Daemon {
     sandbox_image: sandbox_seen::SandboxImage,
     /// The gate's test of itself.
     canary: canary_memory::Canary,
+    /// The deny lists that are fetched.
+    lists: Lists,
 }
 
 /// Runs the gate until it is told to stop.
@@ -222,6 +225,7 @@ fn start_keeping(daemon: &Arc<Daemon>) {
     tokio::spawn(keep_watchdog_fed());
     tokio::spawn(Arc::clone(daemon).keep_time());
     tokio::spawn(Arc::clone(daemon).reload_on_change());
+    tokio::spawn(Arc::clone(daemon).keep_lists());
     daemon.watch_runtime();
 }
 
@@ -366,6 +370,7 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
     let log = audit::Log::open(settings.audit.clone(), CLOCK).map_err(part("the audit log"))?;
     let recorder = Recorder::new(log, settings.audit.on_failure, CLOCK).raising(gate.floor());
     let (gate, recorder) = (Arc::new(gate), Arc::new(recorder));
+    let lists = Lists::new(settings.registry.clone(), CLOCK, &noted.lists);
     let watched = (settings.sweep.clone(), settings.drift.namespaces.clone());
     Ok(Daemon {
         sweeper: Arc::new(Sweeper::new(Arc::clone(&gate), Arc::clone(&recorder), watched)),
@@ -382,6 +387,7 @@ fn build(settings: &Settings, config: &Path, socket: PathBuf) -> Result<Daemon, 
         tripwire: Arc::default(),
         sandbox_image: sandbox_seen::SandboxImage::default(),
         canary: canary_memory::Canary::new(socket),
+        lists: lists.map_err(part("the registry client"))?,
     })
 }
 

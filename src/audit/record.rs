@@ -8,6 +8,7 @@
 mod finding;
 mod parts;
 pub(super) mod stamp;
+mod tally;
 pub(super) mod verdict;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use std::fmt;
 pub use finding::{Finding, FindingKind};
 pub use parts::{Pod, Reason, SCHEMA, SCHEMA_OLDEST};
 use serde::{Deserialize, Serialize};
+pub use tally::Tally;
 
 use crate::evidence::EvidenceSource;
 use stamp::{DecisionId, Timestamp};
@@ -176,6 +178,47 @@ pub enum Noted {
         /// The generation of the policies in force since.
         policy_generation: String,
     },
+    /// A deny list was fetched and taken.
+    DenyListFetched {
+        /// Its name.
+        list: String,
+        /// Where it came from.
+        source: String,
+        /// Its version.
+        version: u64,
+        /// The digest of its bytes.
+        digest: String,
+        /// When it was made.
+        issued: String,
+        /// Until when there should be another one.
+        expires: String,
+        /// How many entries it has.
+        entries: u64,
+        /// Who signed it.
+        signer: String,
+    },
+    /// A deny list was fetched and refused; the one before it stays in force.
+    DenyListRefused {
+        /// Its name.
+        list: String,
+        /// Where it came from.
+        source: String,
+        /// A fixed word: `rollback`, `equivocation`, `not-signed`.
+        code: String,
+        /// Why.
+        message: String,
+    },
+    /// An operator had the version lowered from which on a deny list is taken.
+    DenyListLowered {
+        /// Its name.
+        list: String,
+        /// The version before; none where none was known.
+        from: Option<u64>,
+        /// The version from now on.
+        to: u64,
+        /// Why.
+        reason: String,
+    },
     /// An operator had the time as of which the gate judges set back to what the node's clock says:
     /// records had been written by a clock that was ahead.
     ClockLowered {
@@ -184,27 +227,6 @@ pub enum Noted {
         /// What the clock says.
         to: Timestamp,
     },
-}
-
-/// How many decisions of each kind, and when the first of them was.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// When the first of them was taken.
-    pub since: Timestamp,
-    /// Let through, with proof or without.
-    pub admitted: u64,
-    /// Refused.
-    pub refused: u64,
-    /// Unable to evaluate.
-    pub unable: u64,
-    /// Out of reach.
-    pub unreachable: u64,
-    /// Let through in observe mode, although it would have been one of the three above.
-    #[serde(default)]
-    pub observed: u64,
-    /// Findings, which are no decisions.
-    #[serde(default)]
-    pub findings: u64,
 }
 
 /// One line of the file.
@@ -332,78 +354,9 @@ fn accepts_anything(reports: &serde_json::Value) -> bool {
 }
 
 impl Tally {
-    /// Counts `many` more decisions like one taken at `time`.
-    pub(super) fn add(&mut self, ended: Ended, many: u64, time: Timestamp) {
-        if ended.observed {
-            return self.add_observed(many, time);
-        }
-        self.begin(many, time);
-        let count = match ended.verdict {
-            Verdict::Admitted
-            | Verdict::Warned
-            | Verdict::Unmatched
-            | Verdict::Unverified
-            | Verdict::Excepted
-            | Verdict::Unchecked => &mut self.admitted,
-            Verdict::Refused => &mut self.refused,
-            Verdict::Unable => &mut self.unable,
-            Verdict::Unreachable => &mut self.unreachable,
-        };
-        *count = count.saturating_add(many);
-    }
-
-    /// Counts `many` more calls that were forwarded in observe mode, like one at `time`.
-    fn add_observed(&mut self, many: u64, time: Timestamp) {
-        self.begin(many, time);
-        self.observed = self.observed.saturating_add(many);
-    }
-
-    /// Counts `many` more findings like one made at `time`.
-    pub(super) fn add_findings(&mut self, many: u64, time: Timestamp) {
-        self.begin(many, time);
-        self.findings = self.findings.saturating_add(many);
-    }
-
-    fn begin(&mut self, many: u64, time: Timestamp) {
-        if many > 0 && (self.is_empty() || time < self.since) {
-            self.since = time;
-        }
-    }
-
     /// Counts a record that is not written, with the repeats that it stands for.
     pub(super) fn count(&mut self, record: &Record) {
         self.add(record.ended(), record.repeats.max(1), record.time);
-    }
-
-    /// Adds what another one counted.
-    pub(super) fn merge(&mut self, other: Self) {
-        for (verdict, many) in [
-            (Verdict::Admitted, other.admitted),
-            (Verdict::Refused, other.refused),
-            (Verdict::Unable, other.unable),
-            (Verdict::Unreachable, other.unreachable),
-        ] {
-            self.add(Ended { verdict, observed: false }, many, other.since);
-        }
-        self.add_observed(other.observed, other.since);
-        self.add_findings(other.findings, other.since);
-    }
-
-    /// Whether nothing was counted.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.total() == 0
-    }
-
-    /// How many in all.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.admitted
-            .saturating_add(self.refused)
-            .saturating_add(self.unable)
-            .saturating_add(self.unreachable)
-            .saturating_add(self.observed)
-            .saturating_add(self.findings)
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn lower(settings: &Settings, screen: &mut Screen) -> Exit {
             | Answer::Swept(_)
             | Answer::Flushed(_)
             | Answer::Reloaded(_)
+            | Answer::DenyLists(_)
             | Answer::Faulty(_)
             | Answer::MayBring(_)
             | Answer::MayNotBring { .. }

@@ -5,8 +5,8 @@ use super::terminal::gate::{ask_daemon, complain_of, print_enforcing, uptime};
 use super::terminal::screen::{Exit, Screen, Tone, plain};
 use crate::config::Settings;
 use crate::control::{
-    Answer, AuditStatus, ConnectionStatus, EvidenceStatus, NriStatus, Request, SandboxStatus,
-    Status, TrustStatus,
+    Answer, AuditStatus, ConnectionStatus, DenyListStatus, EvidenceStatus, NriStatus, Request,
+    SandboxStatus, Status, TrustStatus,
 };
 
 /// Asks the gate and prints its answer; 1 when something needs a person.
@@ -31,6 +31,7 @@ fn is_well(status: &Status) -> bool {
         && status.audit.exposed.is_none()
         && status.evidence.healthy
         && !status.enforcing.doubts.iter().any(|doubt| doubt.breach)
+        && !status.deny_lists.iter().any(|list| list.expired || list.fault.is_some())
 }
 
 fn print(status: &Status, screen: &mut Screen) {
@@ -65,6 +66,7 @@ fn print(status: &Status, screen: &mut Screen) {
         screen.line(&format!("         {warn}"));
     }
     print_trust(&status.trust, screen);
+    print_deny_lists(&status.deny_lists, screen);
     let runtime = &status.runtime;
     let state = match (&runtime.version, &runtime.error) {
         (Some(version), _) => screen.tone(Tone::Good, &plain(version)),
@@ -82,6 +84,41 @@ fn print(status: &Status, screen: &mut Screen) {
         memory.verdicts, memory.evidence, memory.contents
     ));
     print_evidence(&status.evidence, screen);
+}
+
+fn print_deny_lists(lists: &[DenyListStatus], screen: &mut Screen) {
+    for list in lists {
+        let name = plain(&list.name);
+        let warn = screen.tone(Tone::Warn, "warning:");
+        screen.line(&match (list.version, &list.expires) {
+            (Some(version), Some(expires)) => format!(
+                "denies   list {name}, version {version}, {} entries, expires {}",
+                list.entries,
+                plain(expires)
+            ),
+            (_, _) => {
+                let bad = screen.tone(Tone::Bad, "NOTHING IS IN FORCE");
+                format!("denies   list {name}: {bad}")
+            }
+        });
+        let fetched = list.fetched.as_deref().unwrap_or("never");
+        screen.line(&format!("         fetched {} from {}", plain(fetched), plain(&list.source)));
+        if list.expired {
+            screen.line(&format!(
+                "         {warn} it has expired and denies all the same: nobody renewed it, or this \
+                 node is kept from newer ones"
+            ));
+        }
+        if let Some(fault) = &list.fault {
+            let bad = screen.tone(Tone::Bad, "what is kept of it is not believed:");
+            screen.line(&format!("         {bad} {}", plain(fault)));
+        }
+        if list.failed {
+            let (code, why) = (list.outcome.as_deref(), list.message.as_deref());
+            let (code, why) = (plain(code.unwrap_or_default()), plain(why.unwrap_or_default()));
+            screen.line(&format!("         {warn} the last fetch failed, {code}: {why}"));
+        }
+    }
 }
 
 fn print_audit(audit: &AuditStatus, screen: &mut Screen) {

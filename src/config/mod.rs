@@ -129,6 +129,7 @@ pub fn parse(fragments: &[(PathBuf, String)]) -> Result<Settings, ConfigError> {
 impl Settings {
     /// What types cannot say about the values, room by room.
     fn check(&self) -> Result<(), String> {
+        self.policy.check()?;
         self.trust.check()?;
         self.host_paths.check()?;
         self.canary.check()?;

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use crate::loader::{self, FolderRead, FolderState, Loaded, TrustOptions, Watch, is_volatile};
+use crate::loader::{
+    self, FolderRead, FolderState, KeptRead, Loaded, TrustOptions, Watch, is_volatile,
+};
 use crate::policy::Replaced;
 
 /// What an operator should know about a policy that was loaded.
@@ -22,6 +24,8 @@ pub struct Noted {
     pub(super) folders: Vec<FolderRead>,
     /// Which documents others of a later folder stand for.
     pub(super) replaced: Vec<Replaced>,
+    /// What is kept of the deny lists that are fetched.
+    pub(super) lists: Vec<KeptRead>,
 }
 
 /// What the last loading of the policy said.
@@ -42,7 +46,8 @@ impl Noted {
         let watch = Watch::new(trust, roots, loaded.ends.iter().cloned());
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         let (folders, replaced) = (loaded.folders.clone(), loaded.replaced.clone());
-        Self { warnings, watch, observes: loaded.policies.observes(), folders, replaced }
+        let (observes, lists) = (loaded.policies.observes(), loaded.lists.clone());
+        Self { warnings, watch, observes, folders, replaced, lists }
     }
 
     /// The first folder that had documents before and that is gone, or that has no policy left: a

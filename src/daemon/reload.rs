@@ -10,7 +10,7 @@
 //! A signal does not: the daily refresh of trust roots sends one, through the service manager. A folder that hangs
 //! is given up on and tried again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -23,6 +23,7 @@ use super::{CLOCK, Daemon, tell};
 use crate::audit;
 use crate::config;
 use crate::control::{Answer, Faults, Reloaded};
+use crate::deny_fetch;
 use crate::loader::{self, FolderState};
 use crate::policy::{PolicySet, Replaced};
 use crate::systemd::News;
@@ -169,7 +170,8 @@ impl Daemon {
         let _turn = self.reloading.lock().await;
         tell(&News::Reloading);
         let config: PathBuf = self.config.clone();
-        let reading = self.reads_of(cause).run(move || load(&config)).await;
+        let lists = self.lists.memory.files();
+        let reading = self.reads_of(cause).run(move || load(&config, &lists)).await;
         let outcome = match reading.map_err(NotReloaded::Unread) {
             Ok(Reading { read, at }) => {
                 // Whatever came of it: how the folders were is known.
@@ -235,7 +237,13 @@ impl Daemon {
         state.reload_error = Some(error);
     }
 
+    /// Reads the policies again for a deny list that was fetched.
+    pub(super) async fn reload_for_list(&self) -> Result<(), String> {
+        self.reload(Cause::Change).await.map(drop).map_err(|why| why.to_string())
+    }
+
     async fn put_in_force(&self, set: Arc<PolicySet>, noted: Noted) -> (bool, Option<String>) {
+        self.lists.memory.note_loaded(&noted.lists);
         let (policy, trust) = (set.generation().to_owned(), set.trust_generation().to_owned());
         let (changed, denials) = {
             // Not held any longer: the set before goes away once nobody has it.
@@ -368,7 +376,10 @@ fn bounded(
 
 /// The set that the configuration names now. What changes while it is read is read again: half of a
 /// change is never put in force.
-fn load(config: &Path) -> Reading {
+///
+/// A deny list that is in force and of which nothing is left that is believed is put back, or holds
+/// the reload up: no change of a file takes it out.
+fn load(config: &Path, lists: &BTreeMap<String, Arc<[u8]>>) -> Reading {
     let settings = match config::load(config) {
         Ok(settings) => settings,
         Err(error) => return Reading { read: Err(Faults::of([error.to_string()])), at: None },
@@ -381,6 +392,15 @@ fn load(config: &Path) -> Reading {
             std::thread::sleep(REST);
             continue;
         }
+        if let Ok(loaded) = &loaded
+            && deny_fetch::restore(&options, &loaded.lists, lists)
+        {
+            continue;
+        }
+        let loaded = loaded.and_then(|loaded| match lost(&loaded, lists) {
+            Some(problem) => Err(loader::LoadError { problems: vec![problem] }),
+            None => Ok(loaded),
+        });
         let faults =
             |error: loader::LoadError| Faults::of(error.problems.iter().map(ToString::to_string));
         let read = loaded.map_err(faults).map(|loaded| {
@@ -391,6 +411,16 @@ fn load(config: &Path) -> Reading {
     }
     let error = format!("the folder changed each of {READS_MAX} times while it was read");
     Reading { read: Err(Faults::of([error])), at: None }
+}
+
+/// A deny list that is in force, and of which nothing that was read is believed.
+fn lost(loaded: &loader::Loaded, lists: &BTreeMap<String, Arc<[u8]>>) -> Option<loader::Problem> {
+    let is_lost = |list: &&loader::KeptRead| {
+        lists.contains_key(&list.name) && !matches!(list.kept, Some(Ok(_)))
+    };
+    let list = loaded.lists.iter().find(is_lost)?;
+    let fault = list.kept.as_ref().and_then(|kept| kept.as_ref().err().cloned());
+    Some(loader::Problem::DenyList { name: list.name.clone(), fault })
 }
 
 #[cfg(test)]

@@ -53,6 +53,10 @@ impl Daemon {
             Request::Reload => self.reload_now(false).await,
             Request::ReloadThoughEmpty => self.reload_now(true).await,
             Request::VerifyImage { name, digest } => self.verify_image(&name, &digest).await,
+            Request::DenyFetch { name } => self.fetch_lists(name.as_deref()).await,
+            Request::DenyLower { name, version, reason } => {
+                self.lower_list(&name, version, reason).await
+            }
         }
     }
 
@@ -114,6 +118,7 @@ impl Daemon {
             sources: sources(decided, self.recorder.by_source()),
             evidence: self.evidence_readings(),
             connections: self.connection_readings(),
+            lists: self.list_readings(),
             node: self.node_readings(),
         }
     }
@@ -250,6 +255,7 @@ impl Daemon {
             nri: self.nri_status(),
             connections: ConnectionStatus::from(self.connections.counts()),
             audit: self.audit_status(),
+            deny_lists: self.list_statuses(),
         }
     }
 }

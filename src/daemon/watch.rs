@@ -1,15 +1,28 @@
 //! What the gate does beside answering calls: the watch over the runtime, started
 //! ([`Daemon::watch_runtime`]), and the image of pods' sandboxes, looked at before the first pod
-//! wants it ([`Daemon::keep_sandbox_image`]).
+//! wants it ([`Daemon::keep_sandbox_image`]); deny lists, fetched at their times
+//! ([`Daemon::keep_lists`]) and when an operator asks.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Daemon;
+use futures_util::future::join_all;
+use jiff::Timestamp;
+
+use super::{CLOCK, Daemon, now};
+use crate::audit::Noted;
+use crate::config;
+use crate::control::{Answer, DenyListStatus};
 use crate::cri::{Drift, Gate, Recorder, Refusal, SandboxRequest};
+use crate::deny_fetch::{FetchFault, ListStanding, Taken, TakenList, chance, lower, take};
+use crate::fetched_list::{KeptList, ListFault, ListFolder, Options, SignerCheck};
+use crate::loader;
+use crate::metrics;
 
 /// How often the image of sandboxes is looked at, where it was not admitted.
 const AGAIN: Duration = Duration::from_secs(30);
+/// How often it is looked whether a deny list is to be fetched.
+const LISTS_LOOK: Duration = Duration::from_secs(1);
 /// And where it was: a restart of containerd may change which image it is.
 const EVERY: Duration = Duration::from_secs(300);
 
@@ -43,6 +56,228 @@ impl Daemon {
             // Whichever comes first.
             drop(tokio::time::timeout(pause, self.sandbox_image.again()).await);
         }
+    }
+}
+
+/// How a fetch ended: a fixed word, what there is to say, and whether the source gave the list.
+type FetchEnd = (&'static str, String, bool);
+
+impl Daemon {
+    /// Fetches deny lists at their times, for ever. No call waits for it.
+    pub(super) async fn keep_lists(self: Arc<Self>) {
+        loop {
+            for list in self.configured_lists() {
+                if self.lists.memory.begin_if_due(&list.name, CLOCK.steady()) {
+                    let daemon = Arc::clone(&self);
+                    tokio::spawn(async move { daemon.fetch_list(&list).await });
+                }
+            }
+            tokio::time::sleep(LISTS_LOOK).await;
+        }
+    }
+
+    /// Fetches for an operator.
+    pub(super) async fn fetch_lists(&self, name: Option<&str>) -> Answer {
+        let all = self.configured_lists();
+        let wanted = |list: &&Options| name.is_none_or(|name| list.name == name);
+        let lists: Vec<&Options> = all.iter().filter(wanted).collect();
+        if lists.is_empty() {
+            return Answer::NotDone(match name {
+                Some(name) => format!("policy.deny_lists has no list {}", name.escape_default()),
+                None => "policy.deny_lists has no list".to_owned(),
+            });
+        }
+        join_all(lists.iter().map(|list| self.fetch_list(list))).await;
+        let statuses = self.list_statuses().into_iter();
+        let is_wanted = |status: &DenyListStatus| lists.iter().any(|list| list.name == status.name);
+        Answer::DenyLists(statuses.filter(is_wanted).collect())
+    }
+
+    /// Lowers the version from which on a list is taken, for an operator: on record first.
+    pub(super) async fn lower_list(&self, name: &str, version: u64, reason: String) -> Answer {
+        if !self.configured_lists().iter().any(|list| list.name == name) {
+            let name = name.escape_default();
+            return Answer::NotDone(format!("policy.deny_lists has no list {name}"));
+        }
+        let _turn = self.lists.taking.lock().await;
+        let folder = self.list_folder();
+        let known = {
+            let (folder, name) = (folder.clone(), name.to_owned());
+            tokio::task::spawn_blocking(move || folder.version(&name).ok().flatten()).await
+        };
+        let from = known.ok().flatten().map(|remembered| remembered.version);
+        let list = name.to_owned();
+        let noted = Noted::DenyListLowered { list: list.clone(), from, to: version, reason };
+        if let Err(error) = self.recorder.log().note(noted).await {
+            return Answer::NotDone(format!("it cannot be put on record: {error}"));
+        }
+        match tokio::task::spawn_blocking(move || lower(&folder, &list, version)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Answer::NotDone(error.to_string()),
+            Err(lost) => return Answer::NotDone(lost.to_string()),
+        }
+        tracing::warn!(
+            list = name,
+            version,
+            "an operator lowered the version from which on a deny list is taken"
+        );
+        let statuses = self.list_statuses().into_iter();
+        Answer::DenyLists(statuses.filter(|status| status.name == name).collect())
+    }
+
+    /// The lists of the configuration as it was last read.
+    fn configured_lists(&self) -> Vec<Options> {
+        self.policy_state().seen.0.deny_lists.clone()
+    }
+
+    fn list_folder(&self) -> ListFolder {
+        ListFolder::new(&self.policy_state().seen.0.fetched)
+    }
+
+    /// Fetches one, puts it in force, and remembers and records what came of it.
+    async fn fetch_list(&self, list: &Options) {
+        let (code, words, is_fetched) = self.fetched(list).await;
+        let moment = (CLOCK.steady(), now(), chance());
+        let ended = (code, words.clone(), is_fetched);
+        let is_news = self.lists.memory.ended(list, ended, moment);
+        if !is_news {
+            return;
+        }
+        let name = &list.name;
+        if is_fetched {
+            tracing::info!(list = name, code, "a deny list was fetched: {words}");
+            return;
+        }
+        tracing::warn!(
+            list = name,
+            code,
+            "a deny list was not fetched, and what is in force of it stays: {words}"
+        );
+        if matches!(code, "absent" | "unreachable" | "unable" | NOT_IN_FORCE) {
+            return;
+        }
+        let (list, source, code) = (name.clone(), list.source.clone(), code.to_owned());
+        let noted = Noted::DenyListRefused { list, source, code, message: words };
+        if let Err(error) = self.recorder.log().note(noted).await {
+            tracing::error!(%error, "a refused deny list could not be recorded");
+        }
+    }
+
+    async fn fetched(&self, list: &Options) -> FetchEnd {
+        let taken = match self.had(list).await {
+            Ok(taken) => taken,
+            Err(fault) => return (fault.code(), fault.to_string(), false),
+        };
+        let (version, head) = (taken.head.version, taken.head.clone());
+        let expired = match head.expires < now() {
+            true => format!("; IT EXPIRED at {}, and denies all the same", head.expires),
+            false => String::new(),
+        };
+        if taken.taken == Taken::Same && self.is_in_force(list, version) {
+            return ("unchanged", format!("version {version}{expired}"), true);
+        }
+        if taken.taken == Taken::New
+            && let Err(error) = self.recorder.log().note(noted(&taken)).await
+        {
+            tracing::error!(%error, "a deny list that was fetched could not be recorded");
+        }
+        match self.reload_for_list().await {
+            Ok(()) if self.is_in_force(list, version) => {
+                let entries = head.entries;
+                let words =
+                    format!("version {version} with {entries} entries is in force{expired}");
+                ("taken", words, true)
+            }
+            Ok(()) => (NOT_IN_FORCE, format!("version {version} is kept, and not in force"), false),
+            Err(why) => {
+                (NOT_IN_FORCE, format!("version {version} is kept, and not in force: {why}"), false)
+            }
+        }
+    }
+
+    fn is_in_force(&self, list: &Options, version: u64) -> bool {
+        let set = self.gate.policy();
+        set.fetched_lists().iter().any(|head| head.name == list.name && head.version == version)
+    }
+
+    /// Asks for it, proves it, and keeps it.
+    async fn had(&self, list: &Options) -> Result<TakenList, FetchFault> {
+        let (config, wanted) = (self.config.clone(), list.clone());
+        let checking = move || -> Result<(SignerCheck, ListFolder), String> {
+            let settings = config::load(&config).map_err(|error| error.to_string())?;
+            let (policy, trust) = (&settings.policy, &settings.trust);
+            let check = loader::signer_check(policy, trust, &wanted);
+            Ok((check.map_err(|error| error.to_string())?, ListFolder::new(&policy.fetched)))
+        };
+        let checked = tokio::task::spawn_blocking(checking).await;
+        let checked = checked.map_err(|lost| FetchFault::Unable(lost.to_string()))?;
+        let (check, folder) = checked.map_err(FetchFault::Unable)?;
+        let check = Arc::new(check);
+        let fetched: KeptList = self.lists.fetcher.fetch(list, &check, now()).await?;
+        let _turn = self.lists.taking.lock().await;
+        let (list, time) = (list.clone(), now());
+        let taking = move || take(&folder, (&list, &check), &fetched, time);
+        let taken: Result<Result<TakenList, ListFault>, _> =
+            tokio::task::spawn_blocking(taking).await;
+        taken.map_err(|lost| FetchFault::Unable(lost.to_string()))?.map_err(FetchFault::Refused)
+    }
+
+    /// How the lists stand.
+    pub(super) fn list_statuses(&self) -> Vec<DenyListStatus> {
+        let standings = self.lists.memory.standings().into_iter();
+        standings.map(|(name, standing)| list_status(name, standing, now())).collect()
+    }
+
+    /// The same for a monitor.
+    pub(super) fn list_readings(&self) -> Vec<metrics::DenyList> {
+        let seconds = |time: Option<Timestamp>| {
+            time.map(|time| time.as_duration().as_secs_f64()).unwrap_or_default()
+        };
+        let reading = |(name, standing): (String, ListStanding)| metrics::DenyList {
+            name,
+            version: standing.kept.as_ref().map(|kept| kept.head.version).unwrap_or_default(),
+            expires: seconds(standing.kept.as_ref().map(|kept| kept.head.expires)),
+            fetched: seconds(standing.fetched),
+            failed: standing.last.is_some() && !standing.is_fetched,
+        };
+        self.lists.memory.standings().into_iter().map(reading).collect()
+    }
+}
+
+/// The word of a fetch that gave a list which the rest of the policies keeps from being in force.
+const NOT_IN_FORCE: &str = "not-in-force";
+
+fn noted(taken: &TakenList) -> Noted {
+    let head = &taken.head;
+    Noted::DenyListFetched {
+        list: head.name.clone(),
+        source: head.source.clone(),
+        version: head.version,
+        digest: taken.digest.to_string(),
+        issued: head.issued.to_string(),
+        expires: head.expires.to_string(),
+        entries: u64::try_from(head.entries).unwrap_or(u64::MAX),
+        signer: taken.signer.clone(),
+    }
+}
+
+fn list_status(name: String, standing: ListStanding, now: Timestamp) -> DenyListStatus {
+    let ListStanding { source, kept, fault, fetched, last, is_fetched } = standing;
+    let head = kept.as_ref().map(|kept| &kept.head);
+    DenyListStatus {
+        name,
+        source,
+        version: head.map(|head| head.version),
+        entries: head.map(|head| head.entries).unwrap_or_default(),
+        issued: head.map(|head| head.issued.to_string()),
+        expires: head.map(|head| head.expires.to_string()),
+        expired: head.is_some_and(|head| head.expires < now),
+        signer: kept.as_ref().map(|kept| kept.signer.clone()),
+        fetched: fetched.map(|time| format!("{time:.0}")),
+        failed: last.is_some() && !is_fetched,
+        outcome: last.as_ref().map(|(code, _)| (*code).to_owned()),
+        message: last.map(|(_, words)| words),
+        fault,
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::check::Check;
-use crate::control::{SandboxStatus, Status};
+use crate::control::{DenyListStatus, SandboxStatus, Status};
 
 /// How far the clock may be behind what is on record: as the gate itself has it.
 const BEHIND: SignedDuration = SignedDuration::from_secs(60);
@@ -51,8 +51,32 @@ pub fn gate(status: Result<&Status, &str>, own: &str) -> Vec<Check> {
         None => Check::ok("gate-evidence", format!("{} entries", status.evidence.entries)),
         Some(error) => Check::fail("gate-evidence", error, "look at the disk of evidence.path"),
     });
+    checks.extend(status.deny_lists.iter().map(deny_list));
     checks.push(enforcing(status));
     checks
+}
+
+/// How a deny list stands that is fetched.
+fn deny_list(list: &DenyListStatus) -> Check {
+    let (id, name) = ("deny-list", &list.name);
+    let fetch = format!("sealgate deny fetch {name}");
+    let last = || list.message.clone().unwrap_or_default();
+    match (&list.fault, list.version) {
+        (Some(fault), _) => {
+            Check::fail(id, format!("{name}: what is kept of it is not believed: {fault}"), fetch)
+        }
+        (None, None) => Check::fail(id, format!("{name} is not in force: {}", last()), fetch),
+        (None, Some(version)) if list.expired => {
+            let seen = format!("{name} has expired, and denies all the same: version {version}");
+            Check::fail(id, seen, format!("have its maker publish a newer one; {fetch}"))
+        }
+        (None, Some(_)) if list.failed => {
+            Check::warn(id, format!("{name}: the last fetch failed: {}", last()), fetch)
+        }
+        (None, Some(version)) => {
+            Check::ok(id, format!("{name}, version {version}, {} entries", list.entries))
+        }
+    }
 }
 
 fn sandbox_image(status: &SandboxStatus) -> Check {
@@ -138,6 +162,19 @@ mod tests {
         assert_eq!(of(Some("pause:1"), None), Outcome::Ok);
         assert_eq!(of(None, Some("no policy")), Outcome::Fail);
         assert_eq!(of(None, None), Outcome::Warn);
+    }
+
+    #[test]
+    fn a_list_that_is_not_in_force_or_expired_fails_and_one_that_was_not_fetched_warns() {
+        let list = DenyListStatus { version: Some(7), ..DenyListStatus::default() };
+        assert_eq!(deny_list(&list).outcome, Outcome::Ok);
+        let expired = DenyListStatus { expired: true, ..list.clone() };
+        let failed = DenyListStatus { failed: true, ..list.clone() };
+        let edited = DenyListStatus { version: None, fault: Some("x".to_owned()), ..list };
+        assert_eq!(deny_list(&expired).outcome, Outcome::Fail);
+        assert_eq!(deny_list(&failed).outcome, Outcome::Warn);
+        assert_eq!(deny_list(&edited).outcome, Outcome::Fail);
+        assert_eq!(deny_list(&DenyListStatus::default()).outcome, Outcome::Fail);
     }
 
     #[test]

@@ -13,9 +13,10 @@ use serde::Serialize;
 
 use super::error::{FileFault, Problem, Warning};
 use super::files::{self, Owners};
+use super::material::{certificates, keys, trust_roots};
 use super::policy_files::{FILES_MAX, TOTAL_MAX, is_policy, names_in, none_is_there};
 use super::shipped::take_shipped;
-use super::{Options, TrustOptions, certificates, keys, trust_roots};
+use super::{Options, TrustOptions};
 use crate::policy::{
     Documents, DocumentsReader, FILE_MAX, Material, Note, PolicyFile, PolicySet, Position, located,
     nearest,
@@ -296,7 +297,10 @@ impl Remark {
                     .filter(|_| *fault == FileFault::Io(ErrorKind::NotFound))
                     .and_then(|file| beside(file))
             }
-            Problem::File { .. } | Problem::NoRoot { .. } | Problem::Root { .. } => None,
+            Problem::File { .. }
+            | Problem::NoRoot { .. }
+            | Problem::Root { .. }
+            | Problem::DenyList { .. } => None,
         };
         let message = problem.message();
         let message = match (&suggestion, problem) {

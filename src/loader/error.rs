@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::folders::{PolicyFolders, is_volatile};
 use crate::errno::Words;
+use crate::fetched_list::ListFault;
 use crate::policy::{NamedAt, Note, PolicyError, Position, Replaced, Unmatched};
 use crate::verify::KeyError;
 
@@ -69,6 +70,13 @@ pub enum Problem {
         fault: RootFault,
         /// What names it first.
         named_at: NamedAt,
+    },
+    /// A deny list that is in force, and of which nothing that is kept is believed.
+    DenyList {
+        /// Its name.
+        name: String,
+        /// Why; none where nothing is kept.
+        fault: Option<ListFault>,
     },
 }
 
@@ -138,6 +146,18 @@ pub enum Warning {
         /// Which.
         file: PathBuf,
     },
+    /// A deny list that is fetched is not on this node.
+    NoDenyList {
+        /// Its name.
+        name: String,
+    },
+    /// What is kept of a deny list that is fetched is not believed, and denies nothing.
+    DenyList {
+        /// Its name.
+        name: String,
+        /// Why.
+        fault: ListFault,
+    },
 }
 
 impl fmt::Display for LoadError {
@@ -180,6 +200,7 @@ impl Problem {
                 (file.into(), position.map(|position| (position, field.as_str())))
             }
             Self::File { file, .. } => (file.to_string_lossy(), None),
+            Self::DenyList { name, .. } => (format!("deny list {name}").into(), None),
             Self::Key { named_at: (policy, position, field), .. } => {
                 (policy.into(), Some((*position, field)))
             }
@@ -197,6 +218,10 @@ impl Problem {
         match self {
             Self::Policy(error) => error.fault.to_string(),
             Self::File { fault, .. } => fault.to_string(),
+            Self::DenyList { fault, .. } => {
+                let why = fault.as_ref().map_or("nothing is kept".to_owned(), ToString::to_string);
+                format!("in force, and what is kept of it is not believed: {why}")
+            }
             Self::Key { file, fault, .. } => format!("key {}: {fault}", shown(file)),
             Self::Certificates { file, fault, named_at } => {
                 format!("{}certificate file {}: {fault}", of_policy(named_at), shown(file))
@@ -232,6 +257,7 @@ impl Problem {
             Self::Certificates { .. } => "certificate-file",
             Self::Root { .. } => "trust-root",
             Self::NoRoot { .. } => "no-trust-root",
+            Self::DenyList { .. } => "deny-list",
         }
     }
 }
@@ -282,6 +308,14 @@ impl fmt::Display for Warning {
             Self::Ignored { file } => {
                 write!(f, "{} is not read: policies end in .yaml, .yml or .json", shown(file))
             }
+            Self::NoDenyList { name } => {
+                write!(f, "deny list {name} was not fetched yet, and denies nothing")
+            }
+            Self::DenyList { name, fault } => write!(
+                f,
+                "deny list {name} is kept on this node and NOT BELIEVED, so that it denies nothing: \
+                 {fault}; run: sealgate deny fetch {name}"
+            ),
         }
     }
 }

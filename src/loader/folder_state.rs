@@ -1,5 +1,5 @@
-//! [`FolderState`]: whether anything in the folders of policies and keys has changed, told from
-//! what the file system says of them, without reading a file.
+//! [`FolderState`]: whether anything in the folders of policies, keys and fetched lists has changed,
+//! told from what the file system says of them, without reading a file.
 //!
 //! Links are followed: Kubernetes replaces a mounted ConfigMap by pointing a link elsewhere. The
 //! time of a file's last status change is part of it, which no program can set: an edit is seen
@@ -27,6 +27,9 @@ impl FolderState {
         let mut hash = Sha256::new();
         for folder in options.policies.all().iter().chain([&options.keys]) {
             add_folder(&mut hash, folder);
+        }
+        if !options.deny_lists.is_empty() {
+            add_folder(&mut hash, &options.fetched);
         }
         Self(hash.finalize().into())
     }

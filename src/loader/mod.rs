@@ -12,23 +12,27 @@ mod files;
 mod folder_state;
 mod folders;
 pub mod lifetime;
+mod lists;
+mod material;
 mod policy_files;
 mod roots;
 mod shipped;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use crate::fetched_list;
 use crate::policy::{Documents, Material, Mode, Patterns, PolicySet, Replaced, Unmatched};
-use crate::verify::{PublicKey, TrustRoot};
+use crate::verify::PublicKey;
 use files::Owners;
+use lists::add_kept;
+use material::{KEY_MAX, certificates, keys, trust_roots};
 use policy_files::{Changes, PolicyFiles, policy_files};
 
 pub use check::{Check, CheckSource, Checked, Remark, Severity};
 pub use folder_state::FolderState;
 pub use folders::{FolderRead, PolicyFolders, is_volatile};
+pub use lists::{KeptProof, KeptRead};
 pub use policy_files::{Candidate, is_policy_file};
 
 pub use error::{FileFault, LoadError, Problem, RootFault, Warning};
@@ -40,12 +44,7 @@ pub use watch::{Kept, Watch};
 
 /// Most files of the folder of keys that are looked at for a list.
 const KEY_FILES_MAX: usize = 4096;
-/// Most bytes of one key file that are read; longer than any that is accepted, so that the key's
-/// own reader says so.
-const KEY_MAX: usize = 32 * 1024;
-/// Most bytes of one file of certificates or revocation lists; a list of some ten thousand
-/// certificates has 1 MiB.
-const CERTIFICATES_MAX: usize = 4 * 1024 * 1024;
+
 /// Where policies and keys are.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -69,12 +68,25 @@ pub struct Options {
     /// How many days ahead the end of an Exception may be, 1 to 3650. One that ends later, like one
     /// that has ended, admits nothing. Default: 90.
     pub max_exception_days: u16,
+    /// Deny lists that are fetched, at most 16. Default: none.
+    pub deny_lists: Vec<fetched_list::Options>,
+    /// The folder of what was fetched: of each list the newest with its signature, and the highest
+    /// version that was taken. Default: `/var/lib/sealgate/deny-lists`.
+    pub fetched: PathBuf,
 }
 
 /// Days that an exception may have at most, ten years; 1 at least.
 const EXCEPTION_DAYS_MAX: u16 = 3650;
 
 impl Options {
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// Which key, and why.
+    pub fn check(&self) -> Result<(), String> {
+        fetched_list::Options::check_all(&self.deny_lists)
+    }
+
     /// How far ahead the end of an exception may be.
     fn exception_span(&self) -> jiff::SignedDuration {
         let days = self.max_exception_days.clamp(1, EXCEPTION_DAYS_MAX);
@@ -90,6 +102,8 @@ impl Default for Options {
             unmatched: Unmatched::Deny,
             mode: Mode::Enforce,
             max_exception_days: 90,
+            deny_lists: Vec::new(),
+            fetched: PathBuf::from("/var/lib/sealgate/deny-lists"),
         }
     }
 }
@@ -109,6 +123,8 @@ pub struct Loaded {
     pub roots: Vec<String>,
     /// What the policies rest on and ends, and when: keys, certificates and revocation lists.
     pub ends: Vec<(String, jiff::Timestamp)>,
+    /// What is kept of the deny lists that are fetched.
+    pub lists: Vec<KeptRead>,
 }
 
 /// Reads every policy and everything that they name. A set that names no trust root reads none.
@@ -180,7 +196,7 @@ fn load_as(
     let mut warnings = Vec::new();
     let told = (&mut problems, &mut warnings);
     let PolicyFiles { reader, folders } = policy_files((&options.policies, owners), changes, told);
-    let documents = match reader.finish() {
+    let mut documents = match reader.finish() {
         Ok(documents) if problems.is_empty() => documents,
         Ok(_) => return Err(LoadError { problems }),
         Err(errors) => {
@@ -202,6 +218,14 @@ fn load_as(
     if matches!(owners, Owners::Anybody) {
         shipped::take_shipped(&mut problems, &mut material);
     }
+    let lists = match owners {
+        Owners::NobodyElse => {
+            let told = (&mut problems, &mut warnings);
+            let from = (options.fetched.as_path(), options.deny_lists.as_slice());
+            add_kept(from, (&options.keys, trust), &mut documents, told)
+        }
+        Owners::Anybody => Vec::new(),
+    };
     if !problems.is_empty() {
         return Err(LoadError { problems });
     }
@@ -214,12 +238,24 @@ fn load_as(
             let policies = policies.with_exception_span(span).in_mode(options.mode);
             let ends =
                 policies.expiries().into_iter().map(|expiry| (expiry.what, expiry.until)).collect();
-            Ok(Loaded { policies, warnings, folders, replaced, roots, ends })
+            Ok(Loaded { policies, warnings, folders, replaced, roots, ends, lists })
         }
         Err(errors) => {
             Err(LoadError { problems: errors.into_iter().map(Problem::Policy).collect() })
         }
     }
+}
+
+/// Who must have signed this deny list.
+///
+/// # Errors
+/// [`LoadError`] for keys and trust roots that cannot be used.
+pub fn signer_check(
+    options: &Options,
+    trust: &TrustOptions,
+    list: &fetched_list::Options,
+) -> Result<fetched_list::SignerCheck, LoadError> {
+    lists::signer_check((&options.keys, trust), list)
 }
 
 /// The documents of the folders of policies, without what they name, and the folders.
@@ -256,78 +292,6 @@ pub fn keys_in(folder: &Path) -> Result<Vec<(String, PublicKey)>, FileFault> {
         }
     }
     Ok(keys)
-}
-
-/// The keys that the policies name, each under its name as written.
-fn keys(
-    documents: &Documents,
-    (folder, owners): (&Path, Owners),
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, PublicKey> {
-    let mut keys = BTreeMap::new();
-    for (name, place) in documents.places_of_keys() {
-        // A name with a leading slash replaces the folder; names never climb (the policy's reader
-        // sees to that).
-        let path = folder.join(&name);
-        let key = match files::read_of(&path, KEY_MAX, owners) {
-            Ok(bytes) => PublicKey::parse_pem(&bytes).map_err(FileFault::Key),
-            Err(fault) => Err(fault),
-        };
-        match key {
-            Ok(key) => {
-                keys.insert(name, key);
-            }
-            Err(fault) => problems.push(Problem::Key { file: path, fault, named_at: place }),
-        }
-    }
-    keys
-}
-
-/// The files of certificates and revocation lists that the policies name, each under its name as
-/// written. What is in them is read when the policies and they are put together.
-fn certificates(
-    documents: &Documents,
-    (folder, owners): (&Path, Owners),
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, Vec<u8>> {
-    let mut read = BTreeMap::new();
-    for (name, named_at) in documents.places_of_files() {
-        let file = folder.join(&name);
-        match files::read_of(&file, CERTIFICATES_MAX, owners) {
-            Ok(bytes) => drop(read.insert(name, bytes)),
-            Err(fault) => problems.push(Problem::Certificates { file, fault, named_at }),
-        }
-    }
-    read
-}
-
-/// The trust roots that the policies name, each from the first folder that has it.
-fn trust_roots(
-    documents: &Documents,
-    options: &TrustOptions,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, Arc<TrustRoot>> {
-    let mut read = BTreeMap::new();
-    for (name, named_at) in documents.places_of_roots() {
-        let Some((file, bytes)) = roots::read(options, &name) else {
-            let is_fetched = shipped(&name).is_some() || options.mirrors.contains_key(&name);
-            problems.push(Problem::NoRoot {
-                name,
-                folders: options.roots.clone(),
-                is_fetched,
-                named_at,
-            });
-            continue;
-        };
-        let root = bytes.map_err(RootFault::File).and_then(|bytes| {
-            TrustRoot::parse(&bytes).map_err(|error| RootFault::Content(error.to_string()))
-        });
-        match root {
-            Ok(root) => drop(read.insert(name, Arc::new(root))),
-            Err(fault) => problems.push(Problem::Root { name, file, fault, named_at }),
-        }
-    }
-    read
 }
 
 #[cfg(test)]

@@ -57,6 +57,7 @@ pub(super) fn take_shipped(problems: &mut Vec<Problem>, material: &mut Material)
         },
         Problem::Policy(_)
         | Problem::File { .. }
+        | Problem::DenyList { .. }
         | Problem::Key { .. }
         | Problem::Certificates { .. }
         | Problem::Root { .. } => true,

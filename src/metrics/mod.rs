@@ -7,6 +7,7 @@
 
 mod exposition;
 mod listen;
+mod lists;
 mod node;
 mod text;
 
@@ -24,6 +25,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
 
 pub use listen::{Address, Listener};
+pub use lists::DenyList;
 pub use node::Node;
 pub use text::{Audit, Connections, Decisions, Evidence, Readings, Sources};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::exposition::{count_of, family};
+use super::lists::DenyList;
 use super::node::Node;
 
 /// Decisions since the start, by what became of them.
@@ -114,6 +115,8 @@ pub struct Readings {
     pub evidence: Evidence,
     /// The connections of clients.
     pub connections: Connections,
+    /// The deny lists that are fetched.
+    pub lists: Vec<DenyList>,
     /// What was seen beside decisions.
     pub node: Node,
 }
@@ -168,6 +171,7 @@ impl Readings {
         self.sources.write(&mut text);
         self.evidence.write(&mut text);
         self.connections.write(&mut text);
+        DenyList::write(&self.lists, &mut text);
         self.node.write(&mut text);
         text
     }
@@ -391,6 +395,7 @@ sealgate_enforcing 0
                 unanswered: 4,
             },
             connections: Connections { open: 3, limit: 64, refused: 2, displaced: 1 },
+            lists: Vec::new(),
             node: Node::default(),
         };
         assert_eq!(readings.to_text(), EXPECTED);

@@ -87,6 +87,8 @@ pub use crate::policy::condition::error::{ConditionError, ConditionFault};
 pub use crate::policy::deny_file::{DenyFileFault, with_deny_entry, without_deny_entry};
 pub use crate::policy::document::action::{Action, OnUnreachable};
 pub use crate::policy::document::deny_entry::{Denied, DenyEntry, Fingerprint, IdentityText};
+pub use crate::policy::document::fetched_list::FetchedList;
+pub use crate::policy::document::head::ListHead;
 pub use crate::policy::document::reader::{DocumentCounts, DocumentsReader, ParsedFile};
 pub use crate::policy::document::replaced::Replaced;
 pub use crate::policy::document::signature_sources::{Freshness, SIGNATURE_REPOSITORIES_MAX};

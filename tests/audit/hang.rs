@@ -135,6 +135,9 @@ async fn attack_e11_refusals_that_wait_for_a_disk_leave_room_for_admissions_and_
             | Noted::Counted(_)
             | Noted::ClockLowered { .. }
             | Noted::DenyListsChanged { .. }
+            | Noted::DenyListFetched { .. }
+            | Noted::DenyListRefused { .. }
+            | Noted::DenyListLowered { .. }
             | Noted::DocumentsReplaced { .. }) => {
                 panic!("{other:?}")
             }

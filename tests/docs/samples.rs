@@ -8,7 +8,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use sealgate::loader;
-use sealgate::policy::{Documents, Material, PolicyFile, PolicySet, Unmatched, test_cases};
+use sealgate::policy::{
+    Documents, FetchedList, Material, PolicyFile, PolicySet, Unmatched, test_cases,
+};
 use sealgate::verify::{PublicKey, TrustRoot};
 use sigstore_crypto::KeyPair;
 
@@ -55,6 +57,11 @@ fn every_policy_is_good() {
             if block.contains("kind: PolicyTest") {
                 let cases = test_cases(&file);
                 assert!(cases.is_ok_and(|cases| !cases.is_empty()), "{document}:\n{block}");
+                continue;
+            }
+            if block.contains("kind: DenyList") && block.contains("  version: ") {
+                let list = FetchedList::read(&document, block.as_bytes());
+                assert!(list.is_ok(), "{document}: {:#?}\n{block}", list.unwrap_err());
                 continue;
             }
             let documents = Documents::parse(&[file])

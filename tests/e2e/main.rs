@@ -48,6 +48,7 @@ mod doctor_played;
 mod drafting;
 mod drift;
 mod faults;
+mod fetching;
 mod floods;
 mod forms;
 mod freshness;

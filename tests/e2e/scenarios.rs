@@ -7,10 +7,10 @@ use std::pin::Pin;
 use crate::stage::Outcome;
 use crate::{
     access, airgap, bypass, canary, cases, channel, client, crash, creating, damage, demo, deny,
-    diffing, disk, doctor, drafting, drift, faults, floods, forms, freshness, hanging, herd,
-    image_verifier, keyless, lying, matching, mirrored, moving, neighbours, nri, observe, offline,
-    outage, power, pulling, requests, rules, sandbox, secrets, service, starting, stopping, sweep,
-    unit, unreachable, upgrade, vanish, verifying, volumes, words,
+    diffing, disk, doctor, drafting, drift, faults, fetching, floods, forms, freshness, hanging,
+    herd, image_verifier, keyless, lying, matching, mirrored, moving, neighbours, nri, observe,
+    offline, outage, power, pulling, requests, rules, sandbox, secrets, service, starting,
+    stopping, sweep, unit, unreachable, upgrade, vanish, verifying, volumes, words,
 };
 
 /// A scenario under way.
@@ -87,6 +87,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "deny",
         "a digest, a key, an identity and a repository struck off with no registry, in a second",
         deny::deny
+    ),
+    scenario!(
+        "deny-fetched",
+        "a deny list in the registry, signed by cosign: taken on the timer, and refused where it is \
+         older, by another key or broken; it stands without the registry and over a restart",
+        fetching::deny_fetched
     ),
     scenario!(
         "emptied",

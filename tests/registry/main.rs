@@ -21,6 +21,7 @@ mod docker;
 mod double;
 mod host_fallback;
 mod limits;
+mod lists;
 mod local;
 mod mirrors;
 mod pages;
@@ -31,6 +32,8 @@ mod reading;
 mod referrers;
 mod retries;
 mod rig;
+#[path = "../support/signing.rs"]
+mod signing;
 #[path = "../support/skipped.rs"]
 mod skipped;
 mod tls;

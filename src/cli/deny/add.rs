@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::{ArgGroup, Args};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::entry::{What, WhatFault, time};
@@ -18,7 +18,7 @@ use crate::control::Reloaded;
 use crate::daemon;
 use crate::errno;
 use crate::image::{DOCUMENT_MAX, Digest, Document};
-use crate::policy::{Advice, Denied, DenyEntry, Documents, PolicyFile, with_deny_entry};
+use crate::policy::{Denied, DenyEntry, Documents, PolicyFile, with_deny_entry};
 
 /// The file that entries are added to.
 const FILE: &str = "deny.yaml";
@@ -112,16 +112,10 @@ pub(super) fn run(
 
 /// What an entry would do that is more than anybody means by it.
 fn strikes_off_all(entry: &DenyEntry) -> Option<&'static str> {
-    if let Denied::Repository { pattern } = &entry.denied {
-        let what = "is every image, that of sandboxes too: no pod would start";
-        return matches!(pattern.as_str(), "**" | "*/**").then_some(what);
-    }
     let text = with_deny_entry(None, entry, &BTreeSet::new()).ok()?;
     let file = PolicyFile { name: FILE.to_owned(), bytes: text.into_bytes() };
     let documents = Documents::parse(&[file]).ok()?;
-    let lints = documents.lints(daemon::now(), SignedDuration::ZERO);
-    let is_everyone = lints.iter().any(|note| note.advice == Advice::DeniesEveryone);
-    is_everyone.then_some("is every signer with a certificate: no keyless signature would count")
+    documents.strikes_off_all().map(|(_, what)| what)
 }
 
 /// Says what is wrong with the files as they would be.

@@ -27,6 +27,11 @@ struct DenyLine<'l> {
     entry: &'l DenyEntry,
 }
 
+/// Whether entries of this file are those of a list that is fetched.
+pub(super) fn is_fetched(set: &PolicySet, file: &str) -> bool {
+    set.fetched_lists().iter().any(|head| head.source == file)
+}
+
 /// Every entry with its file, in the order of their numbers.
 pub(super) fn numbered(set: &PolicySet) -> Vec<(String, DenyEntry)> {
     set.denied().map(|(_, file, entry)| (file.to_owned(), entry.clone())).collect()
@@ -46,6 +51,7 @@ pub(super) fn run(settings: &Settings, screen: &mut Screen) -> Result<Exit, Comm
         }
         let (kind, value) = parts(entry);
         let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy();
+        let name = if is_fetched(&set, file) { format!("fetched {list}").into() } else { name };
         let (name, reason) = (plain(&name), plain(&entry.reason));
         let date: String = entry.date.to_string().chars().take(10).collect();
         screen.line(&row([&number.to_string(), kind, &date, &name, &reason]));

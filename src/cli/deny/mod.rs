@@ -1,10 +1,12 @@
 //! `sealgate deny`: what is struck off for every policy at once, added to, listed and taken back.
 //!
 //! Writes one file in the folder of policies, as an operator would with an editor, and has the
-//! running gate take it.
+//! running gate take it. Lists that are fetched are the gate's own to keep; here they are listed,
+//! fetched now, and let go back.
 
 mod add;
 mod entry;
+mod fetched;
 mod list;
 mod place;
 mod remove;
@@ -38,7 +40,7 @@ pub(super) enum DenyCommand {
         sealgate deny add --repository 'registry.example.com/retired/**' --reason retired --dry-run"
     )]
     Add(Box<add::Options>),
-    /// Every entry of every deny list in the folder of policies.
+    /// Every entry of every deny list, in the folder of policies and fetched.
     #[command(
         after_help = "Examples:\n  sealgate deny list\n  sealgate deny list --output json | jq \
             -r .reason"
@@ -52,6 +54,20 @@ pub(super) enum DenyCommand {
     #[command(after_help = "Examples:\n  sealgate deny remove 3\n  sealgate deny remove \
             sha256:0123…")]
     Remove(remove::Options),
+    /// Fetch the lists of policy.deny_lists now, and say what came.
+    ///
+    /// The running gate fetches each at its times; this does so at once. Exit code 1: a list came and
+    /// was refused (not signed, older than one that was taken, faulty); 2: it could not be had, or is
+    /// not in force. What was in force before stays.
+    #[command(after_help = "Examples:\n  sealgate deny fetch\n  sealgate deny fetch fleet")]
+    Fetch(fetched::FetchOptions),
+    /// Take an older version of a fetched list: one was signed by mistake.
+    ///
+    /// The gate takes no list that is older than one it took. After this it takes the version that is
+    /// named, or a later one; it is on record with its reason.
+    #[command(after_help = "Examples:\n  sealgate deny lower fleet --to 41 \\\n    \
+        --reason '42 was signed by mistake'")]
+    Lower(fetched::LowerOptions),
 }
 
 /// Does it.
@@ -60,6 +76,8 @@ pub(super) fn run(command: &DenyCommand, settings: &Settings, screen: &mut Scree
         DenyCommand::Add(options) => add::run(options, settings, screen),
         DenyCommand::List(NoOptions {}) => list::run(settings, screen),
         DenyCommand::Remove(options) => remove::run(options, settings, screen),
+        DenyCommand::Fetch(options) => Ok(fetched::fetch(options, settings, screen)),
+        DenyCommand::Lower(options) => Ok(fetched::lower(options, settings, screen)),
     };
     done.unwrap_or_else(|error| error.say(screen))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::add::{finish, refused};
-use super::list::numbered;
+use super::list::{is_fetched, numbered};
 use super::place::Place;
 use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::{Exit, Screen, plain};
@@ -52,10 +52,19 @@ pub(super) fn run(
         }
         return Ok(Exit::Refused);
     };
+    if is_fetched(&place.before, file) {
+        let why = "this entry is of a list that is fetched: take it back where that list is made";
+        screen.complain(&format!("{}: {why}", plain(file)));
+        return Ok(Exit::Refused);
+    }
     let before = all.iter().take(*number);
     let in_file = before.filter(|(other, _)| other == file).count();
     let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let Some(found) = place.file(&name)? else { return Err(format!("{file}: it is gone").into()) };
+    let found = place.file(&name)?.filter(|found| found.name == *file);
+    let Some(found) = found else {
+        let why = "it is gone, or in another folder of policies than this command writes to";
+        return Err(format!("{file}: {why}; take the entry back there").into());
+    };
     let text = without_deny_entry(&found, in_file).map_err(|fault| fault.to_string());
     let checked = text.and_then(|text| place.check((&name, Some(found)), text, settings));
     match checked {

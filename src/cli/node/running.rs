@@ -143,6 +143,7 @@ async fn page(socket: &Path, request: Request) -> Result<SweptPage, String> {
         | Answer::Flushed(_)
         | Answer::ClockLowered { .. }
         | Answer::Reloaded(_)
+        | Answer::DenyLists(_)
         | Answer::Faulty(_)
         | Answer::MayBring(_)
         | Answer::MayNotBring { .. }

@@ -50,7 +50,8 @@ pub(in crate::cli) fn with_keys_hint(error: LoadError, hint: Option<String>) -> 
         Problem::Policy(_)
         | Problem::File { .. }
         | Problem::NoRoot { .. }
-        | Problem::Root { .. } => false,
+        | Problem::Root { .. }
+        | Problem::DenyList { .. } => false,
     };
     let hint = hint.filter(|_| error.problems.iter().any(is_missing));
     let error = CommandError::from(error);

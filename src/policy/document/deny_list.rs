@@ -10,6 +10,7 @@ use super::deny_entry::{Denied, DenyEntry, Fingerprint, IdentityText};
 use super::head::Head;
 use crate::image::Digest;
 use crate::policy::requirement::matcher::Matcher;
+use crate::policy::requirement::overbroad_identity;
 use crate::policy::scope::pattern::{Hosts, RepositoryPattern};
 use crate::policy::syntax::error::PolicyFault;
 use crate::policy::syntax::fields::{At, Fields, Reader};
@@ -49,7 +50,41 @@ pub(in crate::policy) struct ReadEntry {
     pub(in crate::policy) subject: Option<Matcher>,
 }
 
+impl ReadEntry {
+    /// Whether its identity is one that everybody with a certificate has.
+    pub(in crate::policy) fn is_everyone(&self) -> bool {
+        if self.issuer.is_none() && self.subject.is_none() {
+            return false;
+        }
+        let any = Matcher::Any;
+        let is_anyone = |matcher: &Matcher, stranger: fn(&_) -> Option<String>| match matcher {
+            Matcher::Any => true,
+            Matcher::Exact(_) => false,
+            Matcher::Pattern(pattern) => stranger(pattern).is_some(),
+        };
+        is_anyone(self.issuer.as_ref().unwrap_or(&any), overbroad_identity::issuer)
+            && is_anyone(self.subject.as_ref().unwrap_or(&any), |pattern| {
+                overbroad_identity::holder(pattern, None)
+            })
+    }
+
+    /// What it would do that is more than anybody means by it; none where it does not.
+    fn strikes_off_all(&self) -> Option<&'static str> {
+        if let Denied::Repository { pattern } = &self.entry.denied {
+            let what = "is every image, that of sandboxes too: no pod would start";
+            return matches!(pattern.as_str(), "**" | "*/**").then_some(what);
+        }
+        self.is_everyone()
+            .then_some("is every signer with a certificate: no keyless signature would count")
+    }
+}
+
 impl DenyList {
+    /// The first entry that would strike off every image or every signer, and what it would do.
+    pub(in crate::policy) fn strikes_off_all(&self) -> Option<(&DenyEntry, &'static str)> {
+        self.entries.iter().find_map(|read| Some((&read.entry, read.strikes_off_all()?)))
+    }
+
     /// Reads `spec`.
     pub(super) fn read(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Self> {
         let spec = reader.some_fields(spec, SPEC)?;

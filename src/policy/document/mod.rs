@@ -7,6 +7,7 @@ pub(super) mod action;
 pub(super) mod deny_entry;
 pub(super) mod deny_list;
 pub(super) mod exception;
+pub(super) mod fetched_list;
 pub(super) mod head;
 mod kind;
 mod patterns;
@@ -35,7 +36,7 @@ use super::scope::selectors::Selectors;
 use crate::policy::position::Position;
 use crate::policy::syntax::error::Note;
 use crate::policy::syntax::fields::{At, Reader};
-use head::Head;
+use head::{Head, ListHead};
 use patterns::{namespaces, patterns};
 use replaced::Replaced;
 use selectors::selectors;
@@ -77,6 +78,8 @@ pub struct Documents {
     pub(super) documents: Vec<Document>,
     pub(super) deny_lists: Vec<DenyList>,
     pub(super) exceptions: Vec<Exception>,
+    /// The lists among `deny_lists` that were fetched.
+    pub(super) fetched: Vec<ListHead>,
     /// Of the files that they were read from, in order: what a set's generation is made of.
     pub(super) hash: Sha256,
     /// Those that others of a later folder stand for; they are not among the others.

@@ -18,17 +18,21 @@ pub(super) fn metadata<'n>(at: &At<'n>, reader: &mut Reader) -> Option<&'n str> 
     let fields = reader.fields(at, &["name"])?;
     let at = reader.required(&fields, "name")?;
     let name = reader.text(at)?;
-    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let inner = |b: u8| edge(Some(b)) || b == b'-' || b == b'.';
-    if name.len() <= NAME_MAX
-        && edge(name.bytes().next())
-        && edge(name.bytes().last())
-        && name.bytes().all(inner)
-    {
+    if is_name(name) {
         return Some(name);
     }
     reader.fault(at, PolicyFault::Name { got: name.to_owned() });
     None
+}
+
+/// Whether a document may be called so.
+pub(super) fn is_name(name: &str) -> bool {
+    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let inner = |b: u8| edge(Some(b)) || b == b'-' || b == b'.';
+    name.len() <= NAME_MAX
+        && edge(name.bytes().next())
+        && edge(name.bytes().last())
+        && name.bytes().all(inner)
 }
 
 /// The patterns, and what they leave open of their hosts.

@@ -157,7 +157,8 @@ impl DocumentsReader {
         found.take_out(&settled.gone);
         let Found { documents, deny_lists, exceptions } = found;
         let replaced = settled.replaced;
-        Ok(Documents { documents, deny_lists, exceptions, hash, replaced, notes })
+        let fetched = Vec::new();
+        Ok(Documents { documents, deny_lists, exceptions, fetched, hash, replaced, notes })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::policy::requirement::attestor::AttestorKind;
 use crate::policy::requirement::certificate_identity::{CertificateIdentity, names_source};
 use crate::policy::requirement::matcher::Matcher;
 use crate::policy::requirement::subject_kind::SubjectKind;
-use crate::policy::requirement::{Demand, Leaf, overbroad_identity};
+use crate::policy::requirement::{Demand, Leaf};
 use crate::policy::syntax::advice::Advice;
 use crate::policy::syntax::error::Note;
 use crate::policy::syntax::suggest::differences;
@@ -110,14 +110,7 @@ fn denied(at: (&str, Position), field: &str, entry: &ReadEntry) -> Vec<Note> {
     let any = Matcher::Any;
     let (issuer, subject) =
         (entry.issuer.as_ref().unwrap_or(&any), entry.subject.as_ref().unwrap_or(&any));
-    let is_anyone = |matcher: &Matcher, stranger: fn(&_) -> Option<String>| match matcher {
-        Matcher::Any => true,
-        Matcher::Exact(_) => false,
-        Matcher::Pattern(pattern) => stranger(pattern).is_some(),
-    };
-    if is_anyone(issuer, overbroad_identity::issuer)
-        && is_anyone(subject, |pattern| overbroad_identity::holder(pattern, None))
-    {
+    if entry.is_everyone() {
         return vec![note(at, field.to_owned(), Advice::DeniesEveryone)];
     }
     never(at, field, (issuer, subject), ("subject", None))

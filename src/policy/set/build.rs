@@ -63,6 +63,7 @@ impl PolicySet {
             trusts,
             unmatched,
             denials,
+            fetched: documents.fetched,
             exceptions,
             index,
             kinds,

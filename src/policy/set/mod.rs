@@ -22,6 +22,7 @@ use crate::evidence::{Name, Origin, Subject};
 use crate::image::Digest;
 
 use super::document::Document;
+use super::document::head::ListHead;
 use super::requirement::solve::SatisfiedBy;
 use super::requirement::trust::{LeafTrust, Trusts};
 use super::sanitize::{bounded, escaped};
@@ -56,6 +57,8 @@ pub struct PolicySet {
     pub(super) trusts: Trusts,
     pub(super) unmatched: Unmatched,
     pub(super) denials: Denials,
+    /// The deny lists that were fetched.
+    pub(super) fetched: Vec<ListHead>,
     pub(super) exceptions: Exceptions,
     pub(super) index: Index,
     pub(super) kinds: DocumentKinds,

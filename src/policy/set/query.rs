@@ -9,6 +9,7 @@ use super::exceptions::ExceptionNotice;
 use super::kinds::{DocumentKinds, Plan};
 use crate::evidence::{Name, Pod};
 use crate::policy::document::deny_entry::DenyEntry;
+use crate::policy::document::head::ListHead;
 use crate::policy::sanitize::{bounded, escaped};
 use crate::policy::scope::cover::fits;
 use crate::policy::scope::document_set::DocumentSet;
@@ -42,6 +43,12 @@ impl PolicySet {
     pub fn denied(&self) -> impl Iterator<Item = (&str, &str, &DenyEntry)> {
         let entries = self.denials.entries().iter();
         entries.map(|listed| (listed.list.as_str(), listed.file.as_str(), &listed.entry))
+    }
+
+    /// The deny lists that were fetched, in the order of their names.
+    #[must_use]
+    pub fn fetched_lists(&self) -> &[ListHead] {
+        &self.fetched
     }
 
     /// Whether an exception counts at this time for what matched: then nothing has to be asked of a

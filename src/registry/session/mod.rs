@@ -5,6 +5,7 @@
 pub(super) mod authenticate;
 pub(super) mod body;
 pub(super) mod exchange;
+pub(super) mod file;
 pub(super) mod questions;
 pub(super) mod registry;
 pub(super) mod route;

@@ -1,0 +1,219 @@
+//! What is taken, in which order of versions and over which crashes.
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sigstore_crypto::KeyPair;
+
+use super::*;
+use crate::evidence::{Content, Format, Item, Place, Source};
+use crate::fetched_list::{ARTIFACT_TYPE, LAYER_TYPE};
+use crate::image::Repository;
+use crate::loader::{self, TrustOptions};
+
+const REPOSITORY: &str = "registry.example.com/security/deny";
+
+/// A node, and the signer of its list.
+struct Node {
+    dir: tempfile::TempDir,
+    pair: KeyPair,
+    options: loader::Options,
+    check: SignerCheck,
+}
+
+impl Node {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["policies", "keys"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        let pair = KeyPair::generate_ecdsa_p256().unwrap();
+        fs::write(at("keys/deny.pub"), pair.public_key_der().unwrap().to_pem()).unwrap();
+        let list =
+            format!("name = \"fleet\"\nsource = \"oci://{REPOSITORY}:v1\"\nkeys = [\"deny.pub\"]");
+        let options = loader::Options {
+            policies: at("policies").into(),
+            keys: at("keys"),
+            fetched: at("deny-lists"),
+            deny_lists: vec![toml::from_str(&list).unwrap()],
+            ..loader::Options::default()
+        };
+        let check =
+            loader::signer_check(&options, &TrustOptions::default(), &options.deny_lists[0]);
+        Self { check: check.unwrap(), dir, pair, options }
+    }
+
+    fn folder(&self) -> ListFolder {
+        ListFolder::new(&self.options.fetched)
+    }
+
+    fn take(&self, list: &KeptList) -> Result<TakenList, ListFault> {
+        take(&self.folder(), (&self.options.deny_lists[0], &self.check), list, now())
+    }
+
+    /// What a start of the gate would have in force: the version, or the code of why none is.
+    fn started(&self) -> Result<Option<u64>, &'static str> {
+        let loaded = loader::load(&self.options, &TrustOptions::default()).unwrap();
+        let in_force = loaded.policies.fetched_lists().first().map(|head| head.version);
+        match &loaded.lists[0].kept {
+            Some(Err(fault)) => Err(fault.code()),
+            Some(Ok(_)) | None => Ok(in_force),
+        }
+    }
+
+    fn list(&self, version: u64, reason: &str) -> KeptList {
+        let text = format!(
+            "apiVersion: sealgate/v1\nkind: DenyList\nmetadata: {{name: fleet, version: {version}, \
+             issued: 2026-01-31T00:00:00Z, expires: 2026-02-28T00:00:00Z}}\nspec:\n  digests:\n  \
+             - {{digest: \"sha256:{}\", reason: {reason}, date: 2026-01-31T00:00:00Z}}\n",
+            "1".repeat(64)
+        );
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "artifactType": ARTIFACT_TYPE,
+            "config": {
+                "mediaType": "application/vnd.oci.empty.v1+json",
+                "digest": Digest::of(b"{}").as_str(), "size": 2, "data": "e30=",
+            },
+            "layers": [{
+                "mediaType": LAYER_TYPE, "digest": Digest::of(text.as_bytes()).as_str(),
+                "size": text.len(),
+            }],
+        });
+        let manifest = manifest.to_string();
+        let subject = Digest::of(manifest.as_bytes());
+        let payload = serde_json::json!({
+            "critical": {
+                "identity": {"docker-reference": REPOSITORY},
+                "image": {"docker-manifest-digest": subject.as_str()},
+                "type": "cosign container image signature",
+            },
+            "optional": null,
+        });
+        let payload = payload.to_string().into_bytes();
+        let signature = STANDARD.encode(self.pair.sign(&payload).unwrap().as_bytes());
+        let annotations = [("dev.cosignproject.cosign/signature".to_owned(), signature)].into();
+        let repository = Repository::parse(REPOSITORY).unwrap();
+        let place = Place { repository, subject, source: Source::SignatureTag };
+        let digest = Digest::of(&payload);
+        let content = Content::new(Format::SimpleSigning, payload.into(), annotations);
+        KeptList {
+            fetched: now(),
+            list: text.into(),
+            manifest: Some(manifest.into()),
+            items: vec![Item { place, digest, content }],
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-02-01T00:00:00Z".parse().unwrap()
+}
+
+#[test]
+fn a_later_list_takes_the_place_of_an_earlier_one_and_is_in_force_after_a_start() {
+    let node = Node::new();
+    assert_eq!(node.started(), Ok(None));
+    for (version, taken) in [(7, Taken::New), (7, Taken::Same), (9, Taken::New)] {
+        assert_eq!(node.take(&node.list(version, "bad")).unwrap().taken, taken, "{version}");
+        assert_eq!(node.started(), Ok(Some(version)));
+    }
+}
+
+/// Attack C3: what was signed once comes again, from a mirror, a cache or a thief.
+#[test]
+fn attack_c3_an_older_list_and_another_of_one_version_do_not_replace_what_is_in_force() {
+    let node = Node::new();
+    node.take(&node.list(7, "bad")).unwrap();
+    let refused = node.take(&node.list(6, "bad")).unwrap_err();
+    assert_eq!(refused, ListFault::Rollback { got: 6, remembered: 7 });
+    let refused = node.take(&node.list(7, "worse")).unwrap_err();
+    assert_eq!(refused, ListFault::Equivocation { version: 7 });
+    assert_eq!(node.started(), Ok(Some(7)));
+    // The files of the versions are gone, or cannot be read: what is kept says which one it is.
+    fs::remove_file(node.folder().version_file("fleet")).unwrap();
+    assert!(matches!(node.take(&node.list(6, "bad")), Err(ListFault::Rollback { .. })));
+    fs::write(node.folder().version_file("fleet"), "no version").unwrap();
+    assert!(matches!(node.take(&node.list(6, "bad")), Err(ListFault::Rollback { .. })));
+    // With neither nothing is known, and nothing is taken until an operator says which one counts.
+    fs::remove_file(node.folder().list_file("fleet")).unwrap();
+    assert!(matches!(node.take(&node.list(8, "bad")), Err(ListFault::Files(_))));
+    assert_eq!(lower(&node.folder(), "fleet", 8), Ok(None));
+    assert_eq!(node.take(&node.list(8, "bad")).unwrap().taken, Taken::New);
+}
+
+#[test]
+fn an_operator_lets_an_older_list_come_back_and_nothing_older_than_that() {
+    let node = Node::new();
+    node.take(&node.list(9, "mistake")).unwrap();
+    assert_eq!(lower(&node.folder(), "fleet", 7), Ok(Some(9)));
+    assert_eq!(node.started(), Ok(Some(9)), "what is in force stays until another one came");
+    assert!(node.take(&node.list(6, "bad")).is_err());
+    assert_eq!(node.take(&node.list(7, "bad")).unwrap().taken, Taken::New);
+    assert_eq!(node.started(), Ok(Some(7)));
+    assert!(matches!(node.take(&node.list(7, "other")), Err(ListFault::Equivocation { .. })));
+}
+
+/// A power cut between the two files: the version of the newer list, and the older list.
+#[test]
+fn a_power_cut_between_the_files_leaves_the_older_list_in_force_and_lets_none_before_it_in() {
+    let node = Node::new();
+    node.take(&node.list(7, "bad")).unwrap();
+    let eight = node.list(8, "bad");
+    let remembered = KnownVersion { version: 8, digest: Some(Digest::of(&eight.list)) };
+    node.folder().remember("fleet", &remembered).unwrap();
+    assert_eq!(node.started(), Ok(Some(7)));
+    assert!(matches!(node.take(&node.list(7, "bad")), Err(ListFault::Rollback { .. })));
+    assert_eq!(node.take(&eight).unwrap().taken, Taken::New);
+    assert_eq!(node.started(), Ok(Some(8)));
+}
+
+/// Attack C3: an older list with its signature is put in the place of the one in force. The running
+/// gate puts it right, and an operator may have it all the same.
+#[test]
+fn attack_c3_an_older_list_that_is_put_on_disk_does_not_replace_what_is_in_force() {
+    let node = Node::new();
+    node.take(&node.list(7, "bad")).unwrap();
+    let older = fs::read(node.folder().list_file("fleet")).unwrap();
+    let newer = node.take(&node.list(8, "bad")).unwrap().file;
+    let in_force = [("fleet".to_owned(), newer.into())].into();
+    let restored = || {
+        let read = loader::load(&node.options, &TrustOptions::default()).unwrap().lists;
+        crate::deny_fetch::restore(&node.options, &read, &in_force)
+    };
+    assert!(!restored(), "nothing is lost");
+    fs::write(node.folder().list_file("fleet"), &older).unwrap();
+    assert!(restored());
+    assert_eq!(node.started(), Ok(Some(8)));
+    lower(&node.folder(), "fleet", 7).unwrap();
+    fs::write(node.folder().list_file("fleet"), &older).unwrap();
+    assert!(!restored(), "an operator wants the older one");
+    assert_eq!(node.started(), Ok(Some(7)));
+}
+
+/// Attack E4: the file on the node's disk is edited, and the gate starts again.
+#[test]
+fn attack_e4_a_list_that_was_edited_on_disk_is_not_believed_and_is_had_again() {
+    let node = Node::new();
+    let seven = node.list(7, "bad");
+    let taken = node.take(&seven).unwrap();
+    let file = node.folder().list_file("fleet");
+    let empty = KeptList { list: "{}".into(), ..seven.clone() };
+    fs::write(&file, empty.to_json()).unwrap();
+    assert_eq!(node.started(), Err("no-list"));
+    fs::write(&file, "").unwrap();
+    assert_eq!(node.started(), Err("files"));
+    // The running gate has it in memory, and puts it back.
+    let read = loader::load(&node.options, &TrustOptions::default()).unwrap().lists;
+    let in_force = [("fleet".to_owned(), taken.file.into())].into();
+    assert!(crate::deny_fetch::restore(&node.options, &read, &in_force));
+    assert_eq!(node.started(), Ok(Some(7)));
+    // One that just started has it again at the next fetch.
+    fs::write(&file, "").unwrap();
+    assert_eq!(node.take(&seven).unwrap().taken, Taken::New);
+    assert_eq!(node.started(), Ok(Some(7)));
+    drop(node.dir);
+}

@@ -1,0 +1,132 @@
+//! The deny lists that are fetched, as they are kept on this node ([`KeptRead`]), and who must have
+//! signed each: keys and trust roots are read like those of policies.
+//!
+//! A list that is not proven by what is kept with it denies nothing, and is told of. It makes no set
+//! faulty: a node whose disk lost a list would not start until somebody came.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::{LoadError, Problem, Warning};
+use super::files::Owners;
+use super::material::{keys, trust_roots};
+use super::roots::TrustOptions;
+use crate::fetched_list::{self, KeptList, ListFault, ListFolder, Proven, SignerCheck};
+use crate::image::Digest;
+use crate::policy::{
+    Documents, ListHead, Material, PolicyError, PolicyFault, PolicySet, Unmatched,
+};
+
+/// What is kept of one list.
+#[derive(Debug, Clone)]
+pub struct KeptRead {
+    /// Its name.
+    pub name: String,
+    /// Where it is fetched from.
+    pub source: String,
+    /// What came of reading it; none where nothing is kept.
+    pub kept: Option<Result<KeptProof, ListFault>>,
+}
+
+/// A list that is proven by what is kept with it.
+#[derive(Debug, Clone)]
+pub struct KeptProof {
+    /// What it says of itself.
+    pub head: ListHead,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// Who signed it, in words.
+    pub signer: String,
+    /// When it was fetched.
+    pub fetched: jiff::Timestamp,
+    /// The file, as it was read.
+    pub file: Arc<[u8]>,
+}
+
+/// Who must have signed this list, by this folder of keys and these roots.
+pub(super) fn signer_check(
+    (folder, trust): (&Path, &TrustOptions),
+    list: &fetched_list::Options,
+) -> Result<SignerCheck, LoadError> {
+    let policy = SignerCheck::policy(list).map_err(|why| unfit(list, why))?;
+    let documents = Documents::parse(&[policy]).map_err(of_policy)?;
+    let mut problems = Vec::new();
+    let material = Material {
+        keys: keys(&documents, (folder, Owners::NobodyElse), &mut problems),
+        files: BTreeMap::new(),
+        roots: trust_roots(&documents, trust, &mut problems),
+    };
+    if !problems.is_empty() {
+        return Err(LoadError { problems });
+    }
+    let set = PolicySet::build(documents, material, Unmatched::Deny).map_err(of_policy)?;
+    SignerCheck::new(list, set).map_err(|why| unfit(list, why))
+}
+
+fn of_policy(errors: Vec<PolicyError>) -> LoadError {
+    LoadError { problems: errors.into_iter().map(Problem::Policy).collect() }
+}
+
+fn unfit(list: &fetched_list::Options, why: String) -> LoadError {
+    of_policy(vec![PolicyError {
+        file: format!("policy.deny_lists ({})", list.name),
+        position: None,
+        field: String::new(),
+        fault: PolicyFault::Syntax(why),
+    }])
+}
+
+/// Adds what is kept of every list of the configuration to the documents.
+pub(super) fn add_kept(
+    (folder, lists): (&Path, &[fetched_list::Options]),
+    trust: (&Path, &TrustOptions),
+    documents: &mut Documents,
+    (problems, warnings): (&mut Vec<Problem>, &mut Vec<Warning>),
+) -> Vec<KeptRead> {
+    let folder = ListFolder::new(folder);
+    let mut read = Vec::new();
+    for list in lists {
+        let check = match signer_check(trust, list) {
+            Ok(check) => check,
+            Err(error) => {
+                problems.extend(error.problems);
+                continue;
+            }
+        };
+        let name = list.name.clone();
+        let kept = match proven(&folder, list, &check).transpose() {
+            None => None,
+            Some(Err(fault)) => Some(Err(fault)),
+            Some(Ok((proven, file))) => {
+                let Proven { list, digest, signer, fetched } = proven;
+                let head = list.head().clone();
+                documents.add_fetched(list);
+                Some(Ok(KeptProof { head, digest, signer, fetched, file }))
+            }
+        };
+        match &kept {
+            None => warnings.push(Warning::NoDenyList { name: name.clone() }),
+            Some(Err(fault)) => {
+                warnings.push(Warning::DenyList { name: name.clone(), fault: fault.clone() });
+            }
+            Some(Ok(_)) => {}
+        }
+        read.push(KeptRead { name, source: list.source.clone(), kept });
+    }
+    read
+}
+
+fn proven(
+    folder: &ListFolder,
+    list: &fetched_list::Options,
+    check: &SignerCheck,
+) -> Result<Option<(Proven, Arc<[u8]>)>, ListFault> {
+    let Some(bytes) = folder.list(&list.name)? else { return Ok(None) };
+    let malformed =
+        |why| fetched_list::FolderFault::Malformed { path: folder.list_file(&list.name), why };
+    let kept = KeptList::parse(&bytes).map_err(|why| ListFault::Files(malformed(why)))?;
+    // As of when it was fetched: what counted then counts on, whatever the clock says now.
+    let proven = kept.prove(list, check, kept.fetched)?;
+    Ok(Some((proven, bytes.into())))
+}

@@ -1,0 +1,303 @@
+//! [`FetchedList`]: a `DenyList` that comes from elsewhere, with what such a list says of itself:
+//! its version, when it was made and until when it is fresh.
+//!
+//! One document of the form that files have, with more in its `metadata`, and as strict. Reading
+//! only: who signed it is known before, and whether it is newer than another is decided elsewhere.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use super::deny_entry::{Denied, DenyEntry};
+use super::deny_list::DenyList;
+use super::head::{Head, ListHead};
+use super::kind::VERSIONS;
+use super::patterns::is_name;
+use super::{Documents, FILE_MAX, put};
+use crate::policy::syntax::error::{PolicyError, PolicyFault};
+use crate::policy::syntax::fields::{At, Fields, Reader};
+use crate::policy::syntax::times;
+use crate::policy::syntax::yaml::{self, Value};
+
+/// Most entries of one fetched list, of all kinds together: a file of 1 MiB has no room for many
+/// more.
+const LIST_ENTRIES_MAX: usize = 4096;
+/// The fields of `metadata`.
+const METADATA: &[&str] = &["name", "version", "issued", "expires"];
+/// The kinds of lists that are fetched.
+const KINDS: &[&str] = &["DenyList"];
+
+/// A deny list from elsewhere, read.
+#[derive(Debug)]
+pub struct FetchedList {
+    pub(in crate::policy) head: ListHead,
+    pub(in crate::policy) list: DenyList,
+    /// Of its name and its bytes.
+    pub(in crate::policy) hash: [u8; 32],
+}
+
+impl FetchedList {
+    /// Reads the document. `source` says in errors and listings where it came from.
+    ///
+    /// # Errors
+    /// Every fault that was found, at most a hundred.
+    pub fn read(source: &str, bytes: &[u8]) -> Result<Self, Vec<PolicyError>> {
+        let mut reader = Reader::new(source);
+        let read = read_bytes(source, bytes, &mut reader);
+        let (errors, _) = reader.finish();
+        match read {
+            Some((head, list)) if errors.is_empty() => {
+                let mut hash = Sha256::new();
+                put(&mut hash, head.name.as_bytes());
+                put(&mut hash, bytes);
+                Ok(Self { head, list, hash: hash.finalize().into() })
+            }
+            Some(_) | None => Err(errors),
+        }
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn head(&self) -> &ListHead {
+        &self.head
+    }
+
+    /// Its entries.
+    pub fn entries(&self) -> impl Iterator<Item = &DenyEntry> {
+        self.list.entries.iter().map(|read| &read.entry)
+    }
+
+    /// The first entry that would strike off every image or every signer, and what it would do.
+    #[must_use]
+    pub fn strikes_off_all(&self) -> Option<(&DenyEntry, &'static str)> {
+        self.list.strikes_off_all()
+    }
+
+    /// The kinds of its entries, by the fields of `spec` that hold them.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeSet<&'static str> {
+        self.entries().map(|entry| field_of(&entry.denied)).collect()
+    }
+}
+
+impl Documents {
+    /// The first entry of a deny list that would strike off every image or every signer, and what
+    /// it would do.
+    #[must_use]
+    pub fn strikes_off_all(&self) -> Option<(&DenyEntry, &'static str)> {
+        self.deny_lists.iter().find_map(DenyList::strikes_off_all)
+    }
+
+    /// Adds a deny list that was fetched. Its name is among those of its own kind alone, so that no
+    /// list from elsewhere can make the node's own files faulty.
+    pub fn add_fetched(&mut self, list: FetchedList) {
+        self.hash.update(list.hash);
+        self.fetched.push(list.head);
+        self.deny_lists.push(list.list);
+    }
+}
+
+/// The field of `spec` in which an entry stands.
+fn field_of(denied: &Denied) -> &'static str {
+    match denied {
+        Denied::Digest { .. } => "digests",
+        Denied::Repository { .. } => "repositories",
+        Denied::Key { .. } => "keys",
+        Denied::Identity { .. } => "identities",
+        Denied::Certificate { .. } => "certificates",
+        Denied::LogIndex { .. } => "logIndexes",
+    }
+}
+
+/// None with a fault in the reader.
+fn read_bytes(source: &str, bytes: &[u8], reader: &mut Reader) -> Option<(ListHead, DenyList)> {
+    if bytes.len() > FILE_MAX {
+        let fault = PolicyFault::FileTooLarge { bytes: bytes.len(), limit: FILE_MAX };
+        reader.note(None, String::new(), fault);
+        return None;
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        reader.note(None, String::new(), PolicyFault::NotText);
+        return None;
+    };
+    let nodes = match yaml::documents(text) {
+        Ok(nodes) => nodes,
+        Err((position, fault)) => {
+            reader.note(position, String::new(), fault);
+            return None;
+        }
+    };
+    match nodes.as_slice() {
+        [node] => read_document(source, &At { node, field: String::new() }, reader),
+        [] => {
+            reader.note(None, String::new(), PolicyFault::NoDocument);
+            None
+        }
+        [_, second, ..] => {
+            let fault = PolicyFault::TooMany { what: "documents in a fetched list", limit: 1 };
+            reader.note(Some(second.position), String::new(), fault);
+            None
+        }
+    }
+}
+
+fn read_document(source: &str, at: &At<'_>, reader: &mut Reader) -> Option<(ListHead, DenyList)> {
+    let fields = reader.fields(at, &["apiVersion", "kind", "metadata", "spec"])?;
+    let version = reader.required(&fields, "apiVersion").and_then(|at| reader.word(at, VERSIONS));
+    let kind = reader.required(&fields, "kind").and_then(|at| reader.word(at, KINDS));
+    let head = reader.required(&fields, "metadata").cloned();
+    let head = head.and_then(|at| read_head(source, &at, reader));
+    let spec = reader.required(&fields, "spec")?;
+    let name = head.as_ref().map(|head| head.name.clone()).unwrap_or_default();
+    let place = Head { name, file: source.to_owned(), position: at.node.position };
+    let list = match &spec.node.value {
+        // Nothing is denied any more: that, too, has to be said with a version.
+        Value::Map(entries) if entries.is_empty() => DenyList { head: place, entries: Vec::new() },
+        Value::Map(_)
+        | Value::List(_)
+        | Value::Text(_)
+        | Value::Integer(_)
+        | Value::Bool(_)
+        | Value::Number
+        | Value::Null => DenyList::read(place, spec, reader)?,
+    };
+    if list.entries.len() > LIST_ENTRIES_MAX {
+        let what = "entries in a fetched list";
+        reader.fault(spec, PolicyFault::TooMany { what, limit: LIST_ENTRIES_MAX });
+    }
+    version.and(kind)?;
+    let head = ListHead { entries: list.entries.len(), ..head? };
+    Some((head, list))
+}
+
+fn read_head(source: &str, at: &At<'_>, reader: &mut Reader) -> Option<ListHead> {
+    let fields = reader.fields(at, METADATA)?;
+    let name = reader.required(&fields, "name").cloned().and_then(|at| {
+        let name = reader.text(&at)?;
+        let fits = is_name(name);
+        if !fits {
+            reader.fault(&at, PolicyFault::Name { got: name.to_owned() });
+        }
+        fits.then(|| name.to_owned())
+    });
+    let version = reader.required(&fields, "version").cloned().and_then(|at| {
+        let number = match at.node.value {
+            Value::Integer(number) => Some(number).filter(|number| *number > 0),
+            Value::Map(_)
+            | Value::List(_)
+            | Value::Text(_)
+            | Value::Bool(_)
+            | Value::Number
+            | Value::Null => None,
+        };
+        if number.is_none() {
+            reader.wrong(&at, "a whole number above 0");
+        }
+        number
+    });
+    let issued = moment(&fields, "issued", reader);
+    let expires = moment(&fields, "expires", reader);
+    let (name, version, issued, expires) = (name?, version?, issued?, expires?);
+    if expires <= issued {
+        let at = fields.get("expires")?;
+        reader.wrong(at, "a time after metadata.issued");
+        return None;
+    }
+    let source = source.to_owned();
+    Some(ListHead { name, source, version, issued, expires, entries: 0 })
+}
+
+fn moment(fields: &Fields<'_>, name: &'static str, reader: &mut Reader) -> Option<Timestamp> {
+    let at = reader.required(fields, name)?.clone();
+    times::moment(&at, reader)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(metadata: &str, spec: &str) -> String {
+        format!(
+            "apiVersion: sealgate/v1\nkind: DenyList\nmetadata: {{{metadata}}}\nspec:\n{spec}\n"
+        )
+    }
+
+    const HEAD: &str =
+        "name: fleet, version: 7, issued: 2026-01-31T00:00:00Z, expires: 2026-02-28T00:00:00Z";
+
+    fn digests(count: usize) -> String {
+        let entry = |n: usize| {
+            format!("  - {{digest: \"sha256:{n:064x}\", reason: x, date: 2026-01-31T00:00:00Z}}\n")
+        };
+        format!("  digests:\n{}", (0..count).map(entry).collect::<String>())
+    }
+
+    #[test]
+    fn a_list_says_which_one_it_is_and_until_when() {
+        let list = FetchedList::read("oci://r.test/l:1", text(HEAD, &digests(2)).as_bytes());
+        let list = list.unwrap();
+        let head = list.head();
+        assert_eq!((head.name.as_str(), head.version, head.entries), ("fleet", 7, 2));
+        assert_eq!(head.expires.to_string(), "2026-02-28T00:00:00Z");
+        assert_eq!(list.kinds(), BTreeSet::from(["digests"]));
+        let empty = FetchedList::read("x", text(HEAD, "  {}").as_bytes()).unwrap();
+        assert_eq!(empty.entries().count(), 0, "nothing denied any more is a version, too");
+        assert_ne!(empty.hash, list.hash);
+    }
+
+    /// Attack B4: what is not understood to the last field is not taken.
+    #[test]
+    fn attack_b4_a_fetched_list_that_is_not_understood_whole_is_refused() {
+        let without = |field: &str| {
+            let fields = HEAD.split(", ").filter(|one| !one.starts_with(field));
+            fields.collect::<Vec<_>>().join(", ")
+        };
+        let one = digests(1);
+        for broken in [
+            text(&without("name"), &one),
+            text(&without("version"), &one),
+            text(&without("issued"), &one),
+            text(&without("expires"), &one),
+            text(&format!("{HEAD}, serial: 1"), &one),
+            text(&HEAD.replace("version: 7", "version: 0"), &one),
+            text(&HEAD.replace("version: 7", "version: \"7\""), &one),
+            text(&HEAD.replace("version: 7", "version: -7"), &one),
+            text(&HEAD.replace("version: 7", "version: 7.5"), &one),
+            text(&HEAD.replace("2026-02-28", "2026-01-30"), &one),
+            text(&HEAD.replace("fleet", "Fleet"), &one),
+            text(HEAD, "  allow: []"),
+            text(HEAD, ""),
+            text(HEAD, &one).replace("DenyList", "Exception"),
+            text(HEAD, &one).replace("sealgate/v1", "sealgate/v2"),
+            format!("{}---\n{}", text(HEAD, &one), text(HEAD, &one)),
+            String::new(),
+            "not: [a list".to_owned(),
+            text(HEAD, &format!("{one}{}", "#".repeat(FILE_MAX))),
+        ] {
+            let start: String = broken.chars().take(300).collect();
+            let errors = FetchedList::read("x", broken.as_bytes()).err();
+            assert!(errors.is_some_and(|errors| !errors.is_empty()), "taken: {start}");
+        }
+        assert!(FetchedList::read("x", b"\xff\xfe").is_err());
+    }
+
+    /// Attack D1: a list without end.
+    #[test]
+    fn attack_d1_a_fetched_list_has_so_many_entries_and_no_more() {
+        let keys: String = (0..LIST_ENTRIES_MAX / 2)
+            .map(|n| {
+                format!(
+                    "  - {{fingerprint: \"{n:064x}\", reason: x, date: 2026-01-31T00:00:00Z}}\n"
+                )
+            })
+            .collect();
+        let both = |count| text(HEAD, &format!("{}  keys:\n{keys}", digests(count)));
+        assert!(FetchedList::read("x", both(LIST_ENTRIES_MAX / 2).as_bytes()).is_ok());
+        let errors = FetchedList::read("x", both(LIST_ENTRIES_MAX / 2 + 1).as_bytes()).unwrap_err();
+        assert!(
+            matches!(errors[0].fault, PolicyFault::TooMany { limit: LIST_ENTRIES_MAX, .. }),
+            "{errors:?}"
+        );
+    }
+}
