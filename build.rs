@@ -3,7 +3,7 @@
 //! Clients and servers are generated: the gate is a client of containerd, its tests also stand in
 //! for it. What `sealgate version` says of commit and compiler is told from here, too.
 
-#[path = "src/cli/node/version/commit.rs"]
+#[path = "src/cli/node/commit.rs"]
 mod commit;
 
 use std::env;
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// anew.
 fn tell_version() {
     println!("cargo:rerun-if-env-changed=SEALGATE_COMMIT");
-    println!("cargo:rerun-if-changed=src/cli/node/version/commit.rs");
+    println!("cargo:rerun-if-changed=src/cli/node/commit.rs");
     let is_release = env::var_os("PROFILE").is_some_and(|profile| profile == "release");
     let looked = || commit::commit(Path::new(".")).filter(|_| is_release);
     let commit = env::var_os("SEALGATE_COMMIT").and_then(|commit| commit.into_string().ok());

@@ -41,9 +41,8 @@ const READS_MAX: u32 = 5;
 /// How often a set that could not be loaded is tried again although nothing changed, and folders
 /// that hang are looked at again: a disk may have failed for a moment.
 const AGAIN: Duration = Duration::from_secs(10);
-/// How long a reload waits at its end until the set before is out of memory: the next one, and
-/// whoever measures the gate after one, finds one set there and not two. Where a decision still uses
-/// the old set, it does not wait.
+/// How long a reload waits at its end until the set before is out of memory, so that the next reload
+/// finds one set there and not two. Where a decision still uses the old set, it does not wait.
 const LET_GO: Duration = Duration::from_secs(1);
 /// Most entries of deny lists, or documents, that one note in the audit log names of each kind: it is
 /// one line.

@@ -237,7 +237,7 @@ pub(super) mod tests {
             holder(i, s, &["a.pub"]),
             holder(i, None, &["a.pub"]),
         ] {
-            assert!(Options::check_all(&[nobody.clone()]).is_err(), "{nobody:?}");
+            assert!(Options::check_all(std::slice::from_ref(&nobody)).is_err(), "{nobody:?}");
         }
         assert!(Options::check_all(&[options(), options()]).is_err(), "one name twice");
     }

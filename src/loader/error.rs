@@ -219,7 +219,9 @@ impl Problem {
             Self::Policy(error) => error.fault.to_string(),
             Self::File { fault, .. } => fault.to_string(),
             Self::DenyList { fault, .. } => {
-                let why = fault.as_ref().map_or("nothing is kept".to_owned(), ToString::to_string);
+                let why = fault
+                    .as_ref()
+                    .map_or_else(|| "nothing is kept".to_owned(), ToString::to_string);
                 format!("in force, and what is kept of it is not believed: {why}")
             }
             Self::Key { file, fault, .. } => format!("key {}: {fault}", shown(file)),

@@ -117,11 +117,14 @@ pub(super) fn add_kept(
     read
 }
 
+/// A list that was proven, and the bytes of the file that it stands in.
+type ProvenFile = (Proven, Arc<[u8]>);
+
 fn proven(
     folder: &ListFolder,
     list: &fetched_list::Options,
     check: &SignerCheck,
-) -> Result<Option<(Proven, Arc<[u8]>)>, ListFault> {
+) -> Result<Option<ProvenFile>, ListFault> {
     let Some(bytes) = folder.list(&list.name)? else { return Ok(None) };
     let malformed =
         |why| fetched_list::FolderFault::Malformed { path: folder.list_file(&list.name), why };

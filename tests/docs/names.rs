@@ -35,7 +35,7 @@ const TABLES: [&str; 19] = [
     "log",
 ];
 /// Endings of files, which look like keys of a table: `audit.jsonl`.
-const ENDINGS: [&str; 6] = ["rs", "jsonl", "sock", "toml", "md", "lock"];
+const ENDINGS: [&str; 7] = ["rs", "json", "jsonl", "sock", "toml", "md", "lock"];
 
 fn dependencies() -> BTreeSet<String> {
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();

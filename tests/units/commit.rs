@@ -1,6 +1,6 @@
 //! Which commit a build is of, as `build.rs` reads it from git's own files.
 
-#[path = "../../src/cli/node/version/commit.rs"]
+#[path = "../../src/cli/node/commit.rs"]
 mod read;
 
 use std::fs;

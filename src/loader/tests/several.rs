@@ -51,7 +51,8 @@ fn a_later_folder_replaces_and_an_absent_one_is_passed_over() {
 fn a_folder_that_cannot_be_read_or_that_others_may_write_is_a_fault_in_any_place() {
     let (folders, before, behind) = three();
     folders.key("build.pub");
-    folders.policy("a.yaml", &policy("first", "build.pub"));
+    let own = folders.root.path().join("policies");
+    put(&own.join("a.yaml"), &policy("first", "build.pub"));
     for folder in [&before, &behind] {
         mode(folder, 0o777);
         let fault = FileFault::Writable { what: folder.clone(), mode: 0o777 };
