@@ -143,14 +143,15 @@ fn folder_of_policies(stage: &Stage, name: &str) -> Result<PathBuf, Failure> {
 fn replaced(stage: &Stage) -> Outcome {
     let (vendor, volatile) =
         (folder_of_policies(stage, "vendor")?, folder_of_policies(stage, "volatile")?);
-    let document = |image: &str| {
+    let document = |name: &str, image: &str| {
         format!(
-            "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: vendor}}\nspec: {{images: \
+            "apiVersion: sealgate/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec: {{images: \
              ['{image}'], require: {{digest: {{anyOf: ['sha256:{}']}}}}}}\n",
             "1".repeat(64)
         )
     };
-    fs::write(vendor.join("a.yaml"), document("vendor.test/**"))?;
+    fs::write(vendor.join("a.yaml"), document("vendor", "vendor.test/**"))?;
+    fs::write(vendor.join("b.yaml"), document("stays", "stays.test/**"))?;
     let own = stage.folder().join("policies");
     let dropins = stage.folder().join("config.toml.d");
     fs::create_dir(&dropins)?;
@@ -164,7 +165,7 @@ fn replaced(stage: &Stage) -> Outcome {
         Ok(said)
     };
     said(&["reload"])?;
-    fs::write(volatile.join("b.yaml"), document("other.test/**"))?;
+    fs::write(volatile.join("b.yaml"), document("vendor", "other.test/**"))?;
     said(&["reload"])?;
     let listed = said(&["policy", "list"])?;
     let replaces = format!("replaces {}:1", vendor.join("a.yaml").display());

@@ -24,7 +24,7 @@ pub struct Applicable {
     exceptions: Arc<DocumentSet>,
     /// Whether any document demands something; the others only deny.
     demanding: bool,
-    /// Whether the namespace of the pod is known.
+    /// Whether the namespace of the pod is known, or no document asks whether it is.
     namespace_known: bool,
 }
 
@@ -96,14 +96,13 @@ impl Applicable {
         generation: Arc<str>,
         (documents, demanding): (DocumentSet, bool),
         exceptions: DocumentSet,
-        pod: &Pod,
+        namespace_known: bool,
     ) -> Self {
         let (documents, exceptions) = (Arc::new(documents), Arc::new(exceptions));
-        let namespace_known = pod.namespace.is_some();
         Self { generation, documents, exceptions, demanding, namespace_known }
     }
 
-    /// Whether the namespace of the pod is known.
+    /// Whether the namespace of the pod is known, or no document asks whether it is.
     pub(in crate::policy) fn is_of_known_namespace(&self) -> bool {
         self.namespace_known
     }

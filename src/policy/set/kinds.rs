@@ -33,6 +33,8 @@ pub(in crate::policy) struct DocumentKinds {
     pub(in crate::policy) other_repository: DocumentSet,
     /// Those that ask so, and say how fresh it is to be.
     pub(in crate::policy) fresh: DocumentSet,
+    /// Those that let through what no registry could be asked about, of some namespaces alone.
+    pub(super) unreachable_by_namespace: DocumentSet,
     pub(super) signatures: DocumentSet,
     pub(super) certificates: DocumentSet,
     pub(super) names_tag: DocumentSet,
@@ -83,6 +85,7 @@ impl DocumentKinds {
             own_repository: none.clone(),
             other_repository: none.clone(),
             fresh: none.clone(),
+            unreachable_by_namespace: none.clone(),
             signatures: none.clone(),
             certificates: none.clone(),
             names_tag: none.clone(),
@@ -96,6 +99,7 @@ impl DocumentKinds {
 
     fn add(&mut self, number: usize, document: &Document) {
         let plan = Plan::of(document);
+        let by_namespace = document.admits_unreachable() && !document.namespaces.is_empty();
         let (asks, signature_sources) = (plan.asks_for_evidence(), &document.signature_sources);
         for (set, is_in) in [
             (&mut self.demanding, !document.only_denies),
@@ -103,6 +107,7 @@ impl DocumentKinds {
             (&mut self.own_repository, asks && signature_sources.repository().is_none()),
             (&mut self.other_repository, asks && signature_sources.repository().is_some()),
             (&mut self.fresh, asks && signature_sources.asks_freshness()),
+            (&mut self.unreachable_by_namespace, by_namespace),
             (&mut self.signatures, plan.signatures),
             (&mut self.certificates, plan.certificates),
             (&mut self.names_tag, plan.names_tag),

@@ -154,7 +154,12 @@ impl PolicySet {
         let documents = self.index.matching(name, pod);
         let demanding = documents.meets(&self.kinds.demanding);
         let exceptions = self.exceptions.matching(name, pod);
-        Applicable::new(Arc::clone(&self.generation), (documents, demanding), exceptions, pod)
+        // Whether it is known is a question of its own only where a document asks it: others share
+        // their verdicts.
+        let asks_namespace = documents.meets(&self.kinds.unreachable_by_namespace);
+        let namespace_known = pod.namespace.is_some() || !asks_namespace;
+        let generation = Arc::clone(&self.generation);
+        Applicable::new(generation, (documents, demanding), exceptions, namespace_known)
     }
 
     /// Everything that its policies need and that ends: keys with a window, certificates and
