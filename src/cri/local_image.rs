@@ -354,6 +354,7 @@ impl Gate {
             access: Access::default(),
             hint,
             documents: content.documents().clone(),
+            is_resolved: false,
         }
     }
 

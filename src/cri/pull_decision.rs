@@ -197,6 +197,7 @@ impl Gate {
             None => self.resolve(&reference, &access, ask.deadline, timings).await?,
         };
         timings.note_target(&resolved.target);
+        let is_resolved = reference.digest().is_none();
         let (child, no_child) = resolved.child.chosen();
         let denied = |refusal| DeniedPull {
             refusal,
@@ -218,6 +219,7 @@ impl Gate {
             access,
             hint: resolved.hint,
             documents,
+            is_resolved,
         };
         let answer = timings.time("judge", self.decider.decide(question, ask.deadline)).await;
         let answer = answer.map_err(denied)?;

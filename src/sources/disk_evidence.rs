@@ -158,6 +158,15 @@ impl DiskEvidence {
 
     /// What the store has for a question; nothing when it cannot be asked.
     pub(crate) async fn take(&self, query: EvidenceQuery, sizes: Sizes) -> FoundOnDisk {
+        self.try_take(query, sizes).await.unwrap_or_default()
+    }
+
+    /// The same; none when the store cannot be asked, which is not that there is nothing in it. A
+    /// node without a store has nothing.
+    pub(crate) async fn try_take(&self, query: EvidenceQuery, sizes: Sizes) -> Option<FoundOnDisk> {
+        if self.disk.get().is_none() {
+            return self.is_readable().then(FoundOnDisk::default);
+        }
         let (access, limit) = match sizes {
             Sizes::All => (Access::ReadHuge, TAKE_HUGE_LIMIT),
             Sizes::Usual => (Access::Read, TAKE_LIMIT),
@@ -165,7 +174,7 @@ impl DiskEvidence {
         let forgets = Arc::clone(&self.forgets);
         let counts = move |entry: &Entry| !forgets.owe(entry);
         let take = move |store: &Store| take_now(store, &query, sizes, &counts);
-        self.ask(access, limit, take).await.unwrap_or_default()
+        self.ask(access, limit, take).await
     }
 
     /// The same, from a thread that may block.

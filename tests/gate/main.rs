@@ -48,3 +48,4 @@ mod refresh;
 mod reload;
 mod rig;
 mod skopeo;
+mod unreachable;

@@ -9,7 +9,11 @@ use crate::rig::{HOST, Rig, by_digest, clock, pull, put, reason, tagged};
 
 /// An upstream with every fixture, and a mirror before it that has these images and nothing of
 /// their signatures.
-fn mirrored(upstream: Settings, mirror: Settings, images: &[&str]) -> (Rig, TestRegistry) {
+pub(crate) fn mirrored(
+    upstream: Settings,
+    mirror: Settings,
+    images: &[&str],
+) -> (Rig, TestRegistry) {
     let rig = Rig::new(upstream);
     let mirror = TestRegistry::start(mirror);
     for image in images {

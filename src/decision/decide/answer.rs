@@ -193,8 +193,9 @@ mod tests {
         let access = user.map_or_else(Access::default, |user| {
             Access::new(Credentials::from_auth_config(&auth(user), "reg.invalid").unwrap())
         });
-        let (pod, documents) = (Pod::default(), BTreeMap::new());
-        Question { subject, pod, set, applicable, access, hint: Hint::AskBoth, documents }
+        let (pod, documents, hint) = (Pod::default(), BTreeMap::new(), Hint::AskBoth);
+        let is_resolved = false;
+        Question { subject, pod, set, applicable, access, hint, documents, is_resolved }
     }
 
     /// Attack C4: what had ended stays ended, although the clock is set back.

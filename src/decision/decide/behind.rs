@@ -98,7 +98,8 @@ impl Decider {
         if asked.is_answered() {
             turn.answered();
         }
-        let RegistryAnswer { verdict, pieces, began, held: _held } = asked;
+        let RegistryAnswer { verdict, pieces, began, held } = asked;
+        let is_silent = held.as_ref().is_some_and(|reading| reading.session().is_silent());
         let provenance =
             Some(EvidenceProvenance { source: EvidenceSource::Registry, fetched: began });
         let decision = match verdict {
@@ -110,7 +111,7 @@ impl Decider {
                 Ok(self.admit(permit, &question, provenance))
             }
             // Nobody waits for it, and nothing is let through: it stays what cannot be told.
-            Verdict::Denial(denial) if denial.is_admitted_unchecked() => {
+            Verdict::Denial(denial) if is_silent && denial.is_admitted_unchecked() => {
                 Err(CachedDenial::of(denial.noting(WOULD_PASS), provenance))
             }
             Verdict::Denial(denial) => Err(CachedDenial::of(denial, provenance)),

@@ -105,10 +105,14 @@ impl Evaluator {
                 return Evaluation::new(verdict, Some(registry));
             }
         };
-        let was_asked = held.is_some();
+        // A registry that answers for the image, or for a part of its signatures, must answer for
+        // all of them.
+        let is_silent = !question.is_resolved
+            && held.as_ref().is_some_and(|reading| reading.session().is_silent());
         drop(held);
         let all = if left_out { self.with_huge(&query, &kept, until).await } else { None };
-        let is_all = was_asked && (all.is_some() || !left_out);
+        let is_all = all.is_some() || !left_out;
+        let sizes = if left_out { Sizes::All } else { Sizes::Usual };
         let (_turn, all) = all.unzip();
         let all = all.unwrap_or(kept);
         let evaluation = if all.provenance().is_none() && !left_out {
@@ -116,10 +120,10 @@ impl Evaluator {
         } else {
             self.fall_back(question, (all.clone(), pieces.clone()), denial, terms).await
         };
-        if !is_all || matches!(evaluation.verdict, Verdict::Permit(_)) {
+        if !is_silent || !is_all || matches!(evaluation.verdict, Verdict::Permit(_)) {
             return evaluation;
         }
-        match self.judge_unchecked(question, query, (&all, &pieces), terms).await {
+        match self.judge_unchecked(question, (query, sizes), (all, &pieces), terms).await {
             Some(permit) => Evaluation::new(Verdict::Permit(permit), None),
             None => evaluation,
         }
@@ -175,7 +179,8 @@ impl Evaluator {
         }
     }
 
-    /// What is kept with what is huge among it, and the turn in which it may be held.
+    /// What is kept with what is huge among it, and the turn in which it may be held; none where the
+    /// turn does not come in time, or the disk does not give it.
     async fn with_huge(
         &self,
         query: &EvidenceQuery,
@@ -184,7 +189,7 @@ impl Evaluator {
     ) -> Option<(Slot, EvidenceSet)> {
         let turn = self.sources.huge_turns.kept(until).await?;
         let mut all = kept.clone();
-        all.add(self.sources.store.take(query.clone(), Sizes::All).await.pieces);
+        all.add(self.sources.store.try_take(query.clone(), Sizes::All).await?.pieces);
         Some((turn, all))
     }
 

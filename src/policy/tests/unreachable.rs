@@ -155,12 +155,16 @@ fn attack_g_nothing_but_what_could_not_be_reached_is_let_through() {
     };
     let ended = "---\napiVersion: sealgate/v1\nkind: Exception\nmetadata: {name: e}\nspec: {images: \
         [\"reg.test/prod/app\"], expires: 1969-01-01T00:00:00Z, owner: me, reason: x}\n";
-    let own = format!("onUnreachable: insecureAdmit, deny: {{digests: [\"{}\"]}}", image.target);
+    let deny = format!("deny: {{digests: [\"{}\"]}}", image.target);
+    let own = format!("onUnreachable: insecureAdmit, {deny}");
+    let accepting = more("any", &deny, "{insecureAcceptAnything: true}");
     for text in [
         open("app", BUILD) + &list(format!("digests: [{{digest: \"{}\", {since}}}]", image.target)),
         open("app", BUILD)
             + &list(format!("repositories: [{{pattern: \"reg.test/prod/*\", {since}}}]")),
         more("app", &own, BUILD),
+        open("app", BUILD) + &accepting,
+        accepting + &open("app", BUILD),
         open("app", BUILD) + ended,
     ] {
         let _ = stays_denied(&set(&text, &[("build.pub", &key)]), &image, &cut(&image, vec![]));
@@ -263,13 +267,15 @@ fn any_document(number: usize) -> impl Strategy<Value = String> {
     ]);
     let policy =
         (fields, require).prop_map(move |(f, require)| more(&format!("d{number}"), f, require));
+    let accepting = prop::sample::select(vec!["action: enforce", "deny: {digests: [DIGEST]}"])
+        .prop_map(move |f| more(&format!("d{number}"), f, "{insecureAcceptAnything: true}"));
     let list = prop::sample::select(vec!["KEY", "ANOTHER"]).prop_map(move |key| {
         format!(
             "---\napiVersion: sealgate/v1\nkind: DenyList\nmetadata: {{name: d{number}}}\nspec: \
              {{keys: [{{fingerprint: {key}, reason: x, date: 1969-01-01T00:00:00Z}}]}}\n"
         )
     });
-    prop_oneof![4 => policy, 1 => list]
+    prop_oneof![4 => policy, 1 => accepting, 1 => list]
 }
 
 /// Nothing, one signature or two, one of them of another image; with or without what cannot be read.

@@ -78,8 +78,12 @@ impl Session {
         let asked = Box::pin(self.try_in_turn(route, numbers, repository, wanted));
         let asked = self.allowance().unless_recalled(asked);
         match self.unless_recalled(asked).await {
-            Ok(asked) => asked.unwrap_or_else(|error| Err(unheld(error))),
+            Ok(asked) => asked.unwrap_or_else(|error| {
+                self.note_held_back();
+                Err(unheld(error))
+            }),
             Err(Recalled) => {
+                self.note_held_back();
                 let host = self.asked_last().unwrap_or_else(|| repository.host().to_owned());
                 Err(RegistryError::Unreachable { host, why: Why::Recalled })
             }
@@ -99,7 +103,12 @@ impl Session {
             for (asked, at) in turn.iter().copied().enumerate() {
                 let Some(host) = route.host(at) else { continue };
                 let hosts_left = turn.len().saturating_sub(asked);
-                match self.try_host(route, (host, hosts_left), repository, wanted).await {
+                let tried = self.try_host(route, (host, hosts_left), repository, wanted).await;
+                match &tried {
+                    Ok(_) => self.note_answer(),
+                    Err(error) => self.note_error(&host.authority, error),
+                }
+                match tried {
                     Ok(answer) if answer.settles() => {
                         let next =
                             numbers.iter().copied().skip_while(|number| *number != at).nth(1);

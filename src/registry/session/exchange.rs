@@ -145,7 +145,7 @@ impl Session {
         let done = match self.unless_recalled(slot.unless_recalled(sent)).await {
             Ok(Ok(Ok(done))) => done.map_err(|error| self.told_of_proxy(request, wire, error)),
             Ok(Ok(Err(_))) => Err(unreachable(Why::Timeout)),
-            Ok(Err(Recalled)) | Err(Recalled) => Err(unreachable(Why::Recalled)),
+            Ok(Err(Recalled)) | Err(Recalled) => Err(unreachable(self.recalled())),
         };
         if done.is_ok() {
             slot.answered();
@@ -171,6 +171,12 @@ impl Session {
             Err(_) => {}
         }
         done
+    }
+
+    /// A request had to make way for others: noted, whatever is told of it in the end.
+    fn recalled(&self) -> Why {
+        self.note_held_back();
+        Why::Recalled
     }
 
     /// A connection that failed behind a proxy may be the proxy's fault: it is named.
@@ -222,6 +228,10 @@ impl Session {
             .await
             .map_err(|error| failure(&error, &host))?;
         let status = response.status().as_u16();
+        // A token service may well be there while its registry is not.
+        if wire.purpose == RequestPurpose::Redirect {
+            self.silence().note_status(status);
+        }
         let (body, is_whole) = match response.status().is_success() {
             true => match self.body(&mut response, wire.limit, (&host, registry), held).await? {
                 Body::Whole(body) => (body, true),

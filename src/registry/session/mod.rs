@@ -10,3 +10,4 @@ pub(super) mod questions;
 pub(super) mod registry;
 pub(super) mod route;
 pub(super) mod secrets;
+pub(super) mod silence;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::registry::Registry;
 use super::route::Route;
+use super::silence::Silence;
 use crate::budget::Allowance;
 use crate::image::Repository;
 use crate::registry::credentials::Access;
@@ -31,6 +32,8 @@ pub struct Session {
     asked: Mutex<Option<String>>,
     /// The node's own credentials, as far as they were looked up.
     looked: Looked,
+    /// Whether any host has answered.
+    silence: Silence,
     /// The hosts of each registry: a decision sees one state of the files, and numbers that keep
     /// their meaning.
     routes: Mutex<BTreeMap<String, Arc<Route>>>,
@@ -50,6 +53,7 @@ impl Session {
         let (requests, bytes) = (AtomicU32::new(0), AtomicU64::new(0));
         let (allowance, looked) = (registry.memory().allowance(), Looked::default());
         let (recall, asked, routes) = (Recall::default(), Mutex::default(), Mutex::default());
+        let silence = Silence::default();
         Self {
             registry,
             access,
@@ -60,6 +64,7 @@ impl Session {
             recall,
             asked,
             looked,
+            silence,
             routes,
         }
     }
@@ -95,6 +100,14 @@ impl Session {
         let is_full =
             self.requests() >= options.session_requests || self.bytes() > options.session_bytes;
         is_full || self.left().is_err()
+    }
+
+    /// Whether no host has answered, although each was asked and waited for: the registry is silent.
+    /// It is not where a host asked to be left alone, or where limits of this gate or others that
+    /// waited kept the session from asking or from waiting.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.silence.is_total() && !self.is_recalled()
     }
 
     /// What this session holds of answers: every body counts here until its last copy is dropped.
@@ -152,6 +165,27 @@ impl Session {
     /// Whether it ends early.
     pub(in crate::registry) fn is_recalled(&self) -> bool {
         self.recall.is_said()
+    }
+
+    /// What it has heard.
+    pub(super) fn silence(&self) -> &Silence {
+        &self.silence
+    }
+
+    /// Notes that a host, or a cache of what it said, has answered.
+    pub(in crate::registry) fn note_answer(&self) {
+        self.silence.hear();
+    }
+
+    /// Notes what came of a question to a host.
+    pub(in crate::registry) fn note_error(&self, authority: &str, error: &RegistryError) {
+        let hangs = self.registry.state(authority).patience.is_slow(self.now());
+        self.silence.note_error(error, hangs);
+    }
+
+    /// Notes that a host was not asked or not waited for any longer, for the sake of others.
+    pub(in crate::registry) fn note_held_back(&self) {
+        self.silence.hold_back();
     }
 
     /// Notes which host is asked.

@@ -4,6 +4,7 @@
 //! evidence on the node and asked the registry asks [`PolicySet::judge_unreachable`] last. What
 //! comes of it is a permit that ends at once, and is evidence of nothing.
 
+use crate::policy::document::action::Action;
 use crate::policy::evaluate::case::Case;
 use crate::policy::evaluate::context::EvaluationContext;
 use crate::policy::evaluate::permit::{Class, Permit, Verdict};
@@ -22,7 +23,11 @@ impl PolicySet {
     /// and did not answer. The evidence of the case is to be all there is.
     pub fn judge_unreachable(&self, case: &Case<'_>) -> Verdict {
         let denial = match self.judge(case) {
-            Verdict::Denial(denial) if denial.is_admitted_unchecked() => denial,
+            Verdict::Denial(denial)
+                if denial.class == Class::Unreachable && denial.is_admitted_unchecked() =>
+            {
+                denial
+            }
             verdict @ (Verdict::Permit(_) | Verdict::Denial(_)) => return verdict,
         };
         // An exception that counted would have admitted it: this one has ended, and somebody knew
@@ -54,8 +59,8 @@ pub(super) fn admitting(
 ) -> Vec<String> {
     let mut names = Vec::new();
     for (rule, result) in rules.iter().zip(results) {
-        // What only warns refuses nothing.
-        if rule.document.is_permissive() {
+        // What only warns refuses nothing. What accepts anything may still deny digests of its own.
+        if rule.document.action == Action::Warn {
             continue;
         }
         match &result.outcome {
