@@ -50,13 +50,15 @@ impl Noted {
         Self { warnings, watch, observes, folders, replaced, lists }
     }
 
-    /// The first folder that had documents before and that is gone, or that has no policy left: a
-    /// mount may have gone away. What is there until the next boot goes as it came.
+    /// The first folder that had documents before and that is gone, that has no policy left, or that
+    /// has no document left and is on another file system now: a mount may have gone away. What is there until the next boot goes as it came.
     pub(super) fn emptied(&self, before: &Self) -> Option<&Path> {
         let is_emptied = |now: &&FolderRead| {
             let before = before.folders.iter().find(|before| before.folder == now.folder);
             before.is_some_and(|before| {
-                (before.documents.total() > 0 && !now.is_there)
+                let had = before.documents.total() > 0;
+                let is_other = now.documents.total() == 0 && now.device != before.device;
+                (had && (!now.is_there || is_other))
                     || (before.documents.policies > 0 && now.documents.policies == 0)
             })
         };
@@ -93,7 +95,7 @@ mod tests {
         let read = |(folder, is_there, policies, deny_lists): &(&str, bool, usize, usize)| {
             let (policies, deny_lists) = (*policies, *deny_lists);
             let documents = DocumentCounts { policies, deny_lists, exceptions: 0 };
-            FolderRead { folder: folder.into(), is_there: *is_there, documents }
+            FolderRead { folder: folder.into(), is_there: *is_there, device: Some(1), documents }
         };
         Noted { folders: folders.iter().map(read).collect(), ..Noted::default() }
     }
@@ -122,6 +124,13 @@ mod tests {
             "an entry was taken back"
         );
         assert!(noted(&[("/etc/p", false, 0, 0)]).emptied(&lists).is_some());
+        let on_other = |deny_lists| {
+            let mut noted = noted(&[("/etc/p", true, 0, deny_lists)]);
+            noted.folders[0].device = Some(2);
+            noted
+        };
+        assert_eq!(on_other(0).emptied(&lists), path("/etc/p").as_deref(), "its mount went away");
+        assert_eq!(on_other(1).emptied(&lists), None, "it was mounted elsewhere");
         assert_eq!(noted(&[("/srv/p", true, 0, 0)]).emptied(&before), None, "it was configured");
     }
 }

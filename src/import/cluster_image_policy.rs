@@ -75,12 +75,15 @@ impl ClusterImagePolicyReader<'_> {
             self.findings.omit(at.origin(), language(at));
             demand = DraftDemand::Reject;
         }
+        let before = self.findings.omissions.len();
         if let Some(at) = spec.given("match") {
             self.selectors(at)?;
         }
+        let is_widened = self.findings.leaves_selector(before);
         let is_permissive = warns || matches!(demand, DraftDemand::Accept);
         let images = self.images(&spec, is_permissive)?;
         let mut draft = Draft::new(name, tree.origin(), images, demand);
+        draft.is_widened = is_widened;
         draft.warns = warns && !matches!(draft.demand, DraftDemand::Accept);
         draft.signature_repository = self.source(&items);
         if !matches!(draft.demand, DraftDemand::Accept | DraftDemand::Reject) {
@@ -102,7 +105,8 @@ impl ClusterImagePolicyReader<'_> {
         Some(images)
     }
 
-    /// The policy holds for whatever asks for the image; that is no less than what was selected.
+    /// The policy holds for whatever asks for the image; that is no less than what was selected, and more
+    /// where it lets through: then it is left out.
     fn selectors(&mut self, at: &Tree<'_>) -> Option<()> {
         for item in at.list(self.findings)? {
             let fields =

@@ -137,6 +137,11 @@ pub enum Warning {
         /// The folder.
         folder: PathBuf,
     },
+    /// The operator's folder of policies is not there, and others are.
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A policy says something odd.
     Odd(Note),
     /// Until the next boot a document stands for one that asks for proof or denies something.
@@ -305,6 +310,14 @@ impl fmt::Display for Warning {
                 "no policy in {}: files that end in .yaml, .yml or .json are read, and no subfolder",
                 shown(folder)
             ),
+            Self::NoFolder { folder } => {
+                let folder = shown(folder);
+                write!(
+                    f,
+                    "your folder of policies {folder} is NOT THERE, so that only the other folders \
+                     count: is it a mount that is gone? If it is to be empty, run: mkdir -p {folder}"
+                )
+            }
             Self::Odd(note) => write!(f, "{note}"),
             Self::Replaced(replaced) => write!(f, "until the next boot {replaced}"),
             Self::Ignored { file } => {

@@ -34,6 +34,8 @@ pub struct FolderRead {
     pub folder: PathBuf,
     /// Whether there is one.
     pub is_there: bool,
+    /// The file system that it is on (`st_dev`): another where a mount came or went.
+    pub device: Option<u64>,
     /// How many documents its files have, those that others of a later folder stand for too.
     pub documents: DocumentCounts,
 }
@@ -71,6 +73,12 @@ impl PolicyFolders {
     #[must_use]
     pub fn written(&self) -> &Path {
         &self.written
+    }
+
+    /// Whether the one that is written is an operator's: neither below /usr nor below /run.
+    #[must_use]
+    pub(super) fn has_operators(&self) -> bool {
+        !self.written.starts_with(PACKAGED) && !is_volatile(&self.written)
     }
 
     /// The same, with another folder in the place of the operator's.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -85,6 +86,7 @@ pub(super) fn policy_files(
     let (problems, warnings) = told;
     for folder in folders.all() {
         reader.begin_folder();
+        let device = folder.metadata().ok().map(|metadata| metadata.dev());
         let names = match names_in(folder, owners) {
             Ok(names) => names,
             Err(fault) => {
@@ -98,13 +100,18 @@ pub(super) fn policy_files(
         let paths = paths((folder, names.unwrap_or_default()), changes, warnings);
         let from = (paths.as_slice(), owners, changes.candidate);
         let documents = add_all(from, (&mut reader, &mut left), problems);
-        read.push(FolderRead { folder: folder.clone(), is_there, documents });
+        read.push(FolderRead { folder: folder.clone(), is_there, device, documents });
         if left == 0 {
             break;
         }
     }
     if problems.is_empty() && !read.iter().any(|folder| folder.is_there) {
         problems.push(none_is_there(folders));
+    }
+    // Those of packages alone may ask for less than the operator's would.
+    let is_missing = |read: &&FolderRead| read.folder == folders.written() && !read.is_there;
+    if let Some(missing) = read.iter().find(is_missing).filter(|_| folders.has_operators()) {
+        warnings.push(Warning::NoFolder { folder: missing.folder.clone() });
     }
     PolicyFiles { reader, folders: read }
 }

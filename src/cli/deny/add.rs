@@ -18,7 +18,7 @@ use crate::control::Reloaded;
 use crate::daemon;
 use crate::errno;
 use crate::image::{DOCUMENT_MAX, Digest, Document};
-use crate::policy::{Denied, DenyEntry, Documents, PolicyFile, with_deny_entry};
+use crate::policy::{Denied, DenyEntry, Documents, PolicyFile, PolicySet, with_deny_entry};
 
 /// The file that entries are added to.
 const FILE: &str = "deny.yaml";
@@ -91,7 +91,8 @@ pub(super) fn run(
     {
         let (denied, since) = (plain(&entry.denied.to_string()), there.date);
         screen.complain(&format!("denied already: {denied}"));
-        screen.complain(&format!("in list {list} of {file}, since {since}: {}", there.reason));
+        let (list, file, reason) = (plain(list), plain(file), plain(&there.reason));
+        screen.complain(&format!("in list {list} of {file}, since {since}: {reason}"));
         return Ok(Exit::Done);
     }
     let found = place.file(FILE)?;
@@ -107,7 +108,36 @@ pub(super) fn run(
         Ok(checked) => checked,
         Err(faults) => return Ok(refused(&faults, screen)),
     };
+    if let Some(why) = hindrance(&place.before, &checked.after, &entry) {
+        screen.complain(&format!("{}: {why}", plain(&checked.path.display().to_string())));
+        screen.complain("nothing was written");
+        return Ok(Exit::Refused);
+    }
     Ok(finish((&entry, "denied:", options.dry_run), (&place, &checked), settings, screen))
+}
+
+/// Why the set with an entry more is not what was asked for: a list of a later folder stands for the
+/// one that the entry is in, or something else would not be denied any more.
+fn hindrance(before: &PolicySet, after: &PolicySet, entry: &DenyEntry) -> Option<String> {
+    if !after.denied().any(|(_, _, there)| there == entry) {
+        let why = "a list of this name in a later folder stands for the one that would be written";
+        return Some(why.to_owned());
+    }
+    lost(before, after, None)
+}
+
+/// That an entry, other than the one that is to go, would not be denied any more.
+pub(super) fn lost(
+    before: &PolicySet,
+    after: &PolicySet,
+    goes: Option<&DenyEntry>,
+) -> Option<String> {
+    let stays = |entry: &DenyEntry| {
+        Some(entry) == goes || after.denied().any(|(_, _, there)| there == entry)
+    };
+    let (list, file, entry) = before.denied().find(|(_, _, entry)| !stays(entry))?;
+    let (list, file, what) = (plain(list), plain(file), plain(&entry.denied.to_string()));
+    Some(format!("{what}, in list {list} of {file}, would not be denied any more"))
 }
 
 /// What an entry would do that is more than anybody means by it.
@@ -208,6 +238,61 @@ mod tests {
         let line = <Line as clap::Parser>::try_parse_from(line).unwrap();
         let Ok(denied) = line.options.what.denied() else { panic!("{options:?}") };
         strikes_off_all(&DenyEntry { denied, reason: "r".to_owned(), date: daemon::now() })
+    }
+
+    /// Folders of which the last is a volatile one, so that the operator's is the one in the middle.
+    fn node() -> (tempfile::TempDir, Settings, [std::path::PathBuf; 3]) {
+        let dir = tempfile::tempdir().unwrap();
+        let late = dir.path().strip_prefix("/").unwrap();
+        let folders = [
+            dir.path().join("packaged"),
+            dir.path().join("own"),
+            std::path::Path::new("/run/..").join(late).join("late"),
+        ];
+        for name in ["packaged", "own", "late", "keys"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let mut settings = Settings::default();
+        settings.policy.policies = crate::loader::PolicyFolders::new(folders.to_vec()).unwrap();
+        settings.policy.keys = dir.path().join("keys");
+        assert_eq!(settings.policy.policies.written(), folders[1]);
+        (dir, settings, folders)
+    }
+
+    fn entry(index: u64) -> DenyEntry {
+        let date = "2026-01-31T12:00:00Z".parse().unwrap();
+        let denied = Denied::LogIndex { index, log: None };
+        DenyEntry { denied, reason: "bad".to_owned(), date }
+    }
+
+    fn list(index: u64) -> String {
+        with_deny_entry(None, &entry(index), &BTreeSet::new()).unwrap()
+    }
+
+    /// The set with a text as the file, against the set without.
+    fn hindered(settings: &Settings, text: String, index: u64) -> Option<String> {
+        let place = Place::hold(settings).unwrap().unwrap();
+        let found = place.file(FILE).unwrap();
+        let checked = place.check((FILE, found), Some(text), settings).unwrap();
+        hindrance(&place.before, &checked.after, &entry(index))
+    }
+
+    #[test]
+    fn a_list_that_stands_for_another_is_no_way_to_deny() {
+        let (_dir, settings, [packaged, own, late]) = node();
+        assert_eq!(hindered(&settings, list(1), 1), None);
+        std::fs::write(packaged.join("p.yaml"), list(2)).unwrap();
+        // Of the shipped list's name it would take back what that one denies.
+        assert!(hindered(&settings, list(1), 1).unwrap().contains("log entry 2"));
+        let taken = BTreeSet::from(["denied".to_owned()]);
+        let other = with_deny_entry(None, &entry(1), &taken).unwrap();
+        assert_eq!(hindered(&settings, other, 1), None);
+        std::fs::remove_file(packaged.join("p.yaml")).unwrap();
+        std::fs::write(own.join(FILE), list(2)).unwrap();
+        std::fs::write(late.join("l.yaml"), list(3)).unwrap();
+        let both = PolicyFile { name: FILE.to_owned(), bytes: list(2).into_bytes() };
+        let both = with_deny_entry(Some(&both), &entry(1), &BTreeSet::new()).unwrap();
+        assert!(hindered(&settings, both, 1).unwrap().contains("later folder"));
     }
 
     #[test]

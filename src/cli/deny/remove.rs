@@ -4,13 +4,13 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::add::{finish, refused};
+use super::add::{finish, lost, refused};
 use super::list::{is_fetched, numbered};
 use super::place::Place;
 use crate::cli::terminal::command_error::CommandError;
 use crate::cli::terminal::screen::{Exit, Screen, plain};
 use crate::config::Settings;
-use crate::policy::{Denied, DenyEntry, Fingerprint, IdentityText, without_deny_entry};
+use crate::policy::{Denied, DenyEntry, Fingerprint, IdentityText, PolicySet, without_deny_entry};
 
 /// What to take back.
 #[derive(Debug, Args)]
@@ -67,15 +67,45 @@ pub(super) fn run(
     };
     let text = without_deny_entry(&found, in_file).map_err(|fault| fault.to_string());
     let checked = text.and_then(|text| place.check((&name, Some(found)), text, settings));
-    match checked {
-        Ok(checked) => Ok(finish(
-            (entry, "not denied any more:", options.dry_run),
-            (&place, &checked),
-            settings,
-            screen,
-        )),
-        Err(faults) => Ok(refused(&faults, screen)),
+    let checked = match checked {
+        Ok(checked) => checked,
+        Err(faults) => return Ok(refused(&faults, screen)),
+    };
+    if let Some(why) = hindrance((&place.before, &checked.after), (file, entry)) {
+        screen.complain(&format!("{}: {why}", plain(file)));
+        screen.complain("nothing was written");
+        return Ok(Exit::Refused);
     }
+    let still = still_denied(&checked.after, &entry.denied);
+    let verb = if still.is_some() { "taken out:" } else { "not denied any more:" };
+    let exit = finish((entry, verb, options.dry_run), (&place, &checked), settings, screen);
+    if let Some((list, file)) = still {
+        let (list, file) = (plain(list), plain(file));
+        screen.complain(&format!("still denied: list {list} of {file} has it too"));
+    }
+    Ok(exit)
+}
+
+/// Why the set with an entry less is not what was asked for: another one went, or none.
+fn hindrance(
+    (before, after): (&PolicySet, &PolicySet),
+    (file, entry): (&str, &DenyEntry),
+) -> Option<String> {
+    let count = |set: &PolicySet| {
+        set.denied().filter(|(_, other, there)| *other == file && *there == entry).count()
+    };
+    if count(after) >= count(before) {
+        let why = "the entry cannot be told from those of a list that another folder replaces; \
+                   edit the file";
+        return Some(why.to_owned());
+    }
+    lost(before, after, Some(entry))
+}
+
+/// The list, with its file, that denies this all the same.
+fn still_denied<'s>(after: &'s PolicySet, denied: &Denied) -> Option<(&'s str, &'s str)> {
+    let mut all = after.denied();
+    all.find(|(_, _, there)| there.denied == *denied).map(|(list, file, _)| (list, file))
 }
 
 /// Whether an entry is the one that the text names.
@@ -100,6 +130,52 @@ fn is_meant(text: &str, number: usize, denied: &Denied) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Two folders, each with a file.
+    fn set(packaged: &str, own: &str) -> PolicySet {
+        let dir = tempfile::tempdir().unwrap();
+        let folders = ["a", "b"].map(|name| dir.path().join(name));
+        for (folder, text) in folders.iter().zip([packaged, own]) {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("deny.yaml"), text).unwrap();
+        }
+        let mut settings = Settings::default();
+        settings.policy.policies = crate::loader::PolicyFolders::new(folders.to_vec()).unwrap();
+        settings.policy.keys = dir.path().to_owned();
+        crate::loader::load(&settings.policy, &settings.trust).unwrap().policies
+    }
+
+    fn list(name: &str, indexes: &[u64]) -> String {
+        let item =
+            |index: &u64| format!("{{index: {index}, reason: bad, date: 2026-01-31T12:00:00Z}}");
+        let items: Vec<String> = indexes.iter().map(item).collect();
+        format!(
+            "apiVersion: sealgate/v1\nkind: DenyList\nmetadata: {{name: {name}}}\nspec: \
+             {{logIndexes: [{}]}}\n",
+            items.join(", ")
+        )
+    }
+
+    #[test]
+    fn what_another_list_denies_is_still_denied() {
+        let denied = Denied::LogIndex { index: 1, log: None };
+        let after = set(&list("shipped", &[1]), &list("own", &[2]));
+        assert_eq!(still_denied(&after, &denied).map(|(list, _)| list), Some("shipped"));
+        // It stands for the shipped one.
+        let after = set(&list("shipped", &[1]), &list("shipped", &[2]));
+        assert_eq!(still_denied(&after, &denied), None);
+    }
+
+    #[test]
+    fn an_entry_goes_by_itself_or_nothing_is_written() {
+        let before = set(&list("x", &[9]), &list("own", &[1, 2]));
+        let (_, file, entry) = before.denied().find(|(list, ..)| *list == "own").unwrap();
+        assert!(hindrance((&before, &before), (file, entry)).is_some(), "nothing went");
+        let less = set(&list("x", &[9]), &list("own", &[2]));
+        assert_eq!(hindrance((&before, &less), (file, entry)), None);
+        let none = set(&list("x", &[9]), &list("own", &[3]));
+        assert!(hindrance((&before, &none), (file, entry)).is_some(), "another went too");
+    }
 
     #[test]
     fn an_entry_is_meant_by_its_number_and_by_what_it_has() {

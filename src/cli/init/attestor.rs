@@ -87,6 +87,19 @@ impl DraftAttestor {
         lines
     }
 
+    /// In a sentence; not made harmless.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Key { file } => format!("key {file}"),
+            Self::Keyless { issuer, subject: DraftSubject::Exact(subject), .. } => {
+                format!("{subject} ({issuer})")
+            }
+            Self::Keyless { issuer, subject: DraftSubject::AnyTag { workflow }, .. } => {
+                format!("{workflow} for a tag ({issuer})")
+            }
+        }
+    }
+
     /// What a reader of the document does with it.
     pub(super) fn advice(&self) -> &'static str {
         match self {

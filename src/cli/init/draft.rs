@@ -17,6 +17,9 @@ const NAME_MAX: usize = 56;
 /// Names that are shown beside a digest.
 const NAMES_SHOWN: usize = 2;
 
+/// Other signers that a comment names.
+const SIGNERS_SHOWN: usize = 5;
+
 /// A file that is drafted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct DraftFile {
@@ -36,6 +39,8 @@ struct Group<'f> {
     /// Images that nobody is known to have signed.
     unsigned: BTreeMap<&'f Digest, Vec<&'f FoundImage>>,
     signed: usize,
+    /// Who else signed some of them.
+    others: BTreeSet<&'f DraftAttestor>,
 }
 
 /// Files with documents that admit each of these images, one file for each registry; `day` stands in
@@ -48,7 +53,10 @@ pub(super) fn draft(found: &FoundImages, day: &str) -> Vec<DraftFile> {
     let mut groups: BTreeMap<(&str, Signers), Group<'_>> = BTreeMap::new();
     for (repository, images) in &by_repository {
         let signers = fewest(images);
+        let all = images.iter().flat_map(|(_, image)| &image.signers);
+        let others: Vec<&DraftAttestor> = all.filter(|signer| !signers.contains(signer)).collect();
         let group = groups.entry((host(repository), signers)).or_default();
+        group.others.extend(others);
         group.repositories.insert(repository);
         for (digest, image) in images {
             if image.signers.is_empty() {
@@ -154,6 +162,11 @@ fn comment(signers: &Signers, group: &Group<'_>, day: &str) -> Vec<String> {
     }
     let advices: BTreeSet<&str> = signers.iter().map(DraftAttestor::advice).collect();
     texts.extend(advices.into_iter().map(str::to_owned));
+    texts.extend(also_signed(&group.others));
+    if group.signed > 0 {
+        let text = "Only your keys and the trust roots of this node were tried: others may have signed too.";
+        texts.push(text.to_owned());
+    }
     let unsigned: BTreeSet<&str> = group
         .unsigned
         .values()
@@ -172,6 +185,20 @@ fn comment(signers: &Signers, group: &Group<'_>, day: &str) -> Vec<String> {
         );
     }
     texts.iter().flat_map(|text| wrapped(text)).collect()
+}
+
+/// Who else signed: as few as possible were chosen, and they need not be the publisher.
+fn also_signed(others: &BTreeSet<&DraftAttestor>) -> Option<String> {
+    let shown: Vec<String> =
+        others.iter().take(SIGNERS_SHOWN).map(|signer| plain(&signer.shown())).collect();
+    let more = match others.len() - shown.len() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let is_any = !shown.is_empty();
+    is_any.then(|| {
+        format!("Some are also signed by {}{more}; choose the publisher's.", shown.join(", by "))
+    })
 }
 
 /// A sentence as lines of a comment.

@@ -205,8 +205,10 @@ impl OnNode<'_> {
         if !is_written && !screen.is_json() {
             let texts: Vec<&str> = drafts.iter().map(|file| file.text.trim_end()).collect();
             // Every character of it was made harmless when it was drafted.
-            screen.line(&texts.join("\n---\n"));
-            self.left_out.iter().for_each(|image| screen.complain(&format!("left out: {image}")));
+            screen.document(&texts.join("\n---\n"));
+            for image in &self.left_out {
+                screen.complain(&format!("left out: {}", plain(image)));
+            }
             return exit;
         }
         let left_out = self.left_out;

@@ -151,7 +151,7 @@ fn tell(options: &Options, imported: &Imported, screen: &mut Screen) -> Result<E
             ));
         }
         None => {
-            screen.line(imported.text.trim_end());
+            screen.document(&imported.text);
             if !imported.files.is_empty() {
                 let count = imported.files.len();
                 screen.complain(&format!(

@@ -158,8 +158,9 @@ mod tests {
     #[test]
     fn a_folder_says_what_it_has() {
         let counts = |policies, deny_lists| DocumentCounts { policies, deny_lists, exceptions: 0 };
-        let of =
-            |is_there, documents| found(&FolderRead { folder: "/p".into(), is_there, documents });
+        let of = |is_there, documents| {
+            found(&FolderRead { folder: "/p".into(), is_there, device: None, documents })
+        };
         assert_eq!(of(true, counts(2, 1)), "/p: 2 policies, 1 deny list");
         assert_eq!(of(true, counts(0, 0)), "/p: no documents");
         assert_eq!(of(false, counts(0, 0)), "/p: there is no such folder");

@@ -169,13 +169,24 @@ impl Screen {
     }
 
     /// Prints one line for people; what is in it must be trusted or made harmless, as `plain` makes
-    /// it. A line that is wider than the terminal is broken at blanks.
+    /// it. What is wider than the terminal is broken at blanks.
     ///
     /// A reader that went away (`| head`) is no error of ours.
     pub fn line(&mut self, text: &str) {
         self.end_progress();
         if !self.quiet {
-            drop(writeln!(self.out, "{}", folded(text, self.widths.0)));
+            let lines: Vec<String> =
+                text.split('\n').map(|line| folded(line, self.widths.0)).collect();
+            drop(writeln!(self.out, "{}", lines.join("\n")));
+        }
+    }
+
+    /// Prints a file's text as it is, for people who save or paste it: no line is broken. What is in
+    /// it must be trusted or made harmless.
+    pub(in crate::cli) fn document(&mut self, text: &str) {
+        self.end_progress();
+        if !self.quiet {
+            drop(writeln!(self.out, "{}", text.trim_end_matches('\n')));
         }
     }
 
@@ -341,6 +352,19 @@ mod tests {
         let text = printed.text();
         assert!(text.lines().count() > 3 && text.starts_with("sealgate: one\nword word"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 60), "{text}");
+    }
+
+    #[test]
+    fn a_document_is_whole_and_lines_are_broken_one_by_one() {
+        let (mut screen, printed) = Screen::into_memory(Output::Text);
+        screen.widths = (Some(60), Some(60));
+        let yaml = format!("spec:\n  images:\n    - \"a\"   # {}\n", "word ".repeat(40).trim_end());
+        screen.document(&yaml);
+        assert_eq!(printed.text(), yaml);
+        let (mut screen, printed) = Screen::into_memory(Output::Text);
+        screen.widths = (Some(60), Some(60));
+        screen.line(&["word ".repeat(9).trim_end(); 3].join("\n"));
+        assert_eq!(printed.text().lines().count(), 3, "{}", printed.text());
     }
 
     /// Attack E3: terminal escapes and newlines from references, certificate subjects and

@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
 use crate::cli::terminal::command_error::CommandError;
+use crate::cli::terminal::screen::plain;
 
 /// Most bytes of one file of manifests: larger than what an API server takes as one object, times
 /// the objects of a large application.
@@ -91,13 +92,15 @@ fn documents(text: &str) -> Result<Vec<Value>, String> {
         .map_err(|error| error.without_snippet().to_string())
 }
 
-/// The objects of a document: itself, or those of a list.
+/// The objects of a document: itself, or those of a list, which says by its kind that it is one.
 fn objects(document: &Value, found: &mut Vec<ManifestImage>) -> Result<(), String> {
-    if let Some(items) = document.get("items").and_then(Value::as_array) {
-        return items.iter().try_for_each(|item| objects(item, found));
-    }
     let text = |path: &str| document.pointer(path).and_then(Value::as_str);
     let (kind, name) = (text("/kind").unwrap_or("object"), text("/metadata/name"));
+    // Of another kind it is a field like any other, and stands beside those that count as well.
+    let items = document.get("items").and_then(Value::as_array);
+    if let Some(items) = items.filter(|_| kind.ends_with("List")) {
+        return items.iter().try_for_each(|item| objects(item, found));
+    }
     let object = match name.or_else(|| text("/metadata/generateName")) {
         Some(name) => format!("{kind} {name}"),
         None => kind.to_owned(),
@@ -131,7 +134,7 @@ fn specification(
 ) -> Result<(), String> {
     let mut add = |image: Option<&Value>, place: String| {
         let image = image.and_then(Value::as_str).filter(|image| !image.is_empty());
-        let image = image.ok_or_else(|| format!("{place} names no image"))?;
+        let image = image.ok_or_else(|| format!("{} names no image", plain(&place)))?;
         if found.len() >= IMAGES_MAX {
             return Err(format!("more than {IMAGES_MAX} images"));
         }
@@ -219,6 +222,29 @@ items:
             (image.to_owned(), namespace.clone(), place.to_owned())
         });
         assert_eq!(found, expected);
+    }
+
+    /// A field of that name in another kind hides nothing.
+    #[test]
+    fn items_are_objects_in_a_list_alone() {
+        let pod = "kind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: a, image: x}]}\n";
+        let images = |text: &str| -> Vec<String> {
+            of(text).unwrap().into_iter().map(|(image, ..)| image).collect()
+        };
+        assert_eq!(images(&format!("{pod}items: []\n")), ["x"]);
+        let inner = "items: [{spec: {containers: [{name: b, image: reg.test/y}]}}]\n";
+        let mut both = images(&format!("{pod}{inner}"));
+        both.sort();
+        assert_eq!(both, ["reg.test/y", "x"]);
+        assert_eq!(images(&format!("kind: PodList\n{inner}")), ["reg.test/y"]);
+    }
+
+    #[test]
+    fn names_have_no_power_over_the_terminal() {
+        let pod =
+            "kind: Pod\nmetadata: {name: \"p\\e[2J\"}\nspec: {containers: [{name: \"a\\nb\"}]}\n";
+        let why = of(pod).unwrap_err().to_string();
+        assert!(why.contains("Pod p\\u{1b}[2J, container a\\u{a}b names no image"), "{why}");
     }
 
     /// As the API's own tools read YAML.

@@ -1,12 +1,12 @@
 //! What a sweep is about: every container of the namespaces that are watched and every image,
 //! listed first, so that how many there are is known.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use futures_util::future::join_all;
 
 use super::accounted::{Accounted, Appeared};
+use super::survey::gone;
 use super::swept::{SweepVerdict, Swept, SweptKind};
 use crate::containerd::{Kind, Listed, NAMESPACE, RuntimeError};
 use crate::cri::ask::{Call, LocalImageRequest, asked_before};
@@ -40,7 +40,7 @@ pub(super) struct SweepSubject {
 impl Gate {
     /// Every container of these namespaces, and every image of the CRI's; with what could not be
     /// listed. What the gate is making now is waited for: it has not gone around the gate. What the
-    /// gate made and is gone is forgotten.
+    /// gate made and is gone is forgotten, unless the runtime lists nothing at all.
     pub(super) async fn subjects(
         &self,
         namespaces: &[String],
@@ -51,10 +51,9 @@ impl Gate {
             let (before, known) = (subjects.len(), self.made().known(namespace));
             match self.containers(namespace, deadline, &mut subjects).await {
                 Ok(()) => {
-                    let present: BTreeSet<&String> =
-                        subjects.iter().skip(before).map(|subject| &subject.row.id).collect();
-                    let gone = known.iter().filter(|id| !present.contains(id));
-                    self.made().forget(namespace, gone);
+                    let present = subjects.iter().skip(before);
+                    let present = present.map(|subject| subject.row.id.clone()).collect();
+                    self.made().forget(namespace, gone(&known, &present).into_iter());
                 }
                 Err(error) => faults.push(format!("containers of {namespace}: {error}")),
             }

@@ -2,7 +2,7 @@
 //! is not among it is known to have appeared later, whatever a clock says; and forgotten when it is
 //! gone. [`Surveys`]: that of several, of which one that fails hinders no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::containerd::RuntimeError;
@@ -112,19 +112,40 @@ impl Gate {
     /// Forgets what was known of this namespace and is gone.
     pub(super) async fn forget_gone(&self, namespace: &str) -> Result<(), RuntimeError> {
         // Before it is listed: what is made meanwhile is not gone.
-        let mut gone = self.made().known(namespace);
+        let known = self.made().known(namespace);
         let mut listing = self.runtime().containers_in(namespace).await?;
+        let mut present = BTreeSet::new();
         while let Some(listed) = listing.next().await? {
-            gone.remove(&listed.id);
+            present.insert(listed.id);
         }
-        self.made().forget(namespace, gone.iter());
+        self.made().forget(namespace, gone(&known, &present).into_iter());
         Ok(())
     }
+}
+
+/// Those of the known that are not present any more. None where nothing is: a runtime that lists
+/// nothing may have lost its store for a while, and what the gate made and forgot would count as made
+/// around it when it is back, and be stopped.
+pub(super) fn gone<'k>(known: &'k BTreeSet<String>, present: &BTreeSet<String>) -> Vec<&'k String> {
+    let is_gone = |id: &&String| !present.is_empty() && !present.contains(*id);
+    known.iter().filter(is_gone).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_forgotten_where_the_runtime_lists_nothing() {
+        let set =
+            |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<String>>();
+        let known = set(&["a", "b"]);
+        let gone =
+            |present: &[&str]| gone(&known, &set(present)).into_iter().cloned().collect::<Vec<_>>();
+        assert_eq!(gone(&["a"]), ["b"]);
+        assert_eq!(gone(&["other"]), ["a", "b"]);
+        assert!(gone(&["a", "b"]).is_empty() && gone(&[]).is_empty());
+    }
 
     #[test]
     fn a_namespace_that_cannot_be_listed_is_tried_at_longer_and_longer_pauses() {

@@ -143,8 +143,20 @@ fn modes_selectors_and_sources() {
         "  mode: warn\n  match: [{{resource: pods, version: v1}}, {{resource: jobs, group: batch, version: v1, selector: {{matchLabels: {{a: b}}}}}}]\n  authorities: [{{key: {{data: {}}}, source: [{{oci: reg.example/signatures}}]}}]\n",
         serde_json::Value::from(KEY)
     );
-    let one = imported(&[&policy("one", "ghcr.io/acme/**", &rest)]);
-    assert_eq!(omissions(&one), [Omission::Selector]);
+    let selects = imported(&[&policy("one", "ghcr.io/acme/**", &rest)]);
+    assert_eq!(omissions(&selects), [Omission::Selector]);
+    assert_eq!(documents(&selects).len(), 0, "it would warn about every pod");
+    let pass = rest.replace("mode: warn", "mode: enforce");
+    let pass = pass.replace("authorities: [", "authorities: [{static: {action: pass}}, ");
+    let pass = imported(&[&policy("one", "ghcr.io/acme/**", &pass)]);
+    assert_eq!(documents(&pass).len(), 0, "it would accept for every pod");
+    let asks = rest.replace("mode: warn", "mode: enforce");
+    let asks = imported(&[&policy("one", "ghcr.io/acme/**", &asks)]);
+    assert!(documents(&asks)[0].contains("key: "), "{}", asks.text);
+    let rest = rest.replace(", selector: {matchLabels: {a: b}}", "");
+    let one =
+        imported(&[&policy("one", "ghcr.io/acme/**", &rest.replace("jobs, group: batch", "pods"))]);
+    assert_eq!(omissions(&one), []);
     let [text] = documents(&one).try_into().unwrap();
     assert!(
         text.contains("  action: warn\n  signatureRepository: \"reg.example/signatures\"\n"),

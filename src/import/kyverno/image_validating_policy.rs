@@ -84,7 +84,9 @@ impl ImageValidatingPolicyReader<'_> {
         let name = metadata.required("name", self.findings)?.text(self.findings)?;
         let spec = fields.required("spec", self.findings)?.known(SPEC, self.findings)?;
         let warns = self.warns(&spec)?;
+        let before = self.findings.omissions.len();
         self.selectors(&spec)?;
+        let is_widened = self.findings.leaves_selector(before);
         let images = self.images(&spec, warns)?;
         let (calls, is_whole) = self.calls(&spec)?;
         let attestors = self.attestors(&spec)?;
@@ -102,6 +104,7 @@ impl ImageValidatingPolicyReader<'_> {
         for draft in &mut drafts {
             // What lets through nothing does not warn: it is there to be seen.
             draft.warns = warns && is_whole;
+            draft.is_widened = is_widened;
             if namespaced {
                 let namespace = metadata.required("namespace", self.findings)?;
                 draft.namespaces = vec![namespace.text(self.findings)?.to_owned()];
@@ -121,7 +124,8 @@ impl ImageValidatingPolicyReader<'_> {
         Some(!denies)
     }
 
-    /// The documents hold for every pod; that is no less than what was selected.
+    /// The documents hold for every pod; that is no less than what was selected, and more where they
+    /// let through: then they are left out.
     fn selectors(&mut self, spec: &Known<'_>) -> Option<()> {
         for name in ["matchConditions", "images"] {
             if let Some(at) = spec.given(name) {

@@ -1,5 +1,6 @@
 //! Which pods a rule of Kyverno's ClusterPolicy is about: its namespaces, where it selects by
-//! nothing else. Where it does, the documents hold for every pod, which is no less.
+//! nothing else. Where it does, the documents hold for every pod: what asks then asks no less, and what lets
+//! through is left out.
 
 use crate::import::reader::fault::Omission;
 use crate::import::reader::tree::{Findings, Known, Tree};

@@ -130,7 +130,9 @@ impl VerifyImagesReader<'_> {
             self.findings().notice(rule.origin(), Notice::OtherRule);
             return None;
         };
+        let before = self.findings().omissions.len();
         let mut namespaces = pods::of_rule(&fields, self.findings())?;
+        let is_widened = self.findings().leaves_selector(before);
         if !head.namespaces.is_empty() {
             // A Policy is about its own namespace, whatever its rules say.
             namespaces.clone_from(&head.namespaces);
@@ -139,6 +141,7 @@ impl VerifyImagesReader<'_> {
         for entry in entries.list(self.findings())? {
             for mut draft in self.entry(&entry, head).unwrap_or_default() {
                 draft.namespaces.clone_from(&namespaces);
+                draft.is_widened = is_widened;
                 drafts.push(draft);
             }
         }

@@ -15,6 +15,8 @@ pub(in crate::import) struct Draft {
     pub(in crate::import) exclude: Vec<String>,
     /// Empty: all.
     pub(in crate::import) namespaces: Vec<String>,
+    /// It is about more pods than what it came from: something that selects was left out.
+    pub(in crate::import) is_widened: bool,
     /// `action: warn`.
     pub(in crate::import) warns: bool,
     pub(in crate::import) signature_repository: Option<String>,
@@ -113,6 +115,7 @@ impl Draft {
             images,
             exclude: Vec::new(),
             namespaces: Vec::new(),
+            is_widened: false,
             warns: false,
             signature_repository: None,
             demand,

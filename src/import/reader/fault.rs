@@ -243,7 +243,7 @@ impl fmt::Display for ImportFault {
             }
             Self::Empty => f.write_str("the list has no entry"),
             Self::TooMany { what, limit } => write!(f, "more than {limit} {what}"),
-            Self::Unreadable { path, why } => write!(f, "cannot read {path}: {why}"),
+            Self::Unreadable { path, why } => write!(f, "cannot read {path:?}: {why}"),
             Self::Base64 => f.write_str("not base64"),
         }
     }
@@ -272,7 +272,7 @@ impl Omission {
             }
             Self::Selector => {
                 "an import selects by image and namespace alone; with --partial the policy is about \
-                 more pods"
+                 more pods, or is left out where it lets through what is not proven"
             }
             Self::SeveralSources => "signatureRepository names one repository for the whole policy",
             Self::TagPrefix => "signatures are found by cosign's own tags alone",

@@ -49,6 +49,8 @@ fn rewritten(go: &str) -> Result<(String, Scan), Omission> {
                     'w' => "0-9A-Za-z_",
                     's' => r"\t\n\f\r ",
                     'D' | 'W' | 'S' | 'b' | 'B' => return Err(part("\\D, \\W, \\S, \\b or \\B")),
+                    // Go reads these as the characters, the engine here as bounds of words.
+                    '<' | '>' => return Err(part("\\< or \\>")),
                     'p' | 'P' | 'Q' | 'C' => return Err(part("\\p, \\Q or \\C")),
                     other => {
                         out.push('\\');
@@ -56,6 +58,11 @@ fn rewritten(go: &str) -> Result<(String, Scan), Omission> {
                         continue;
                     }
                 };
+                // What is a class here has no place in a range, unless the dash is the last.
+                let mut ahead = chars.clone();
+                if scan.in_class && ahead.next() == Some('-') && ahead.next() != Some(']') {
+                    return Err(part("a class before a dash inside brackets"));
+                }
                 let text = if scan.in_class { class.to_owned() } else { format!("[{class}]") };
                 out.push_str(&text);
                 continue;
@@ -102,6 +109,8 @@ mod tests {
             ("^a@x$|^b@x$", ".*(?:^a@x$|^b@x$).*"),
             ("^(a|b)@x$", "^(a|b)@x$"),
             ("^v\\d+[\\w.-]$", "^v[0-9]+[0-9A-Za-z_.-]$"),
+            ("^[\\d-]$", "^[0-9-]$"),
+            ("^\\d-z$", "^[0-9]-z$"),
             ("^a\\$", "^a\\$.*"),
             ("^[a$]", "^[a$].*"),
         ] {
@@ -112,7 +121,22 @@ mod tests {
 
     #[test]
     fn what_is_read_otherwise_is_left_out() {
-        for go in ["^\\D$", "\\bx", "[[:alpha:]]", "[a&&b]", "(?i)acme", "a\\", "\\pL", "\\Qa\\E"] {
+        for go in [
+            "^\\D$",
+            "\\bx",
+            "[[:alpha:]]",
+            "[a&&b]",
+            "(?i)acme",
+            "a\\",
+            "\\pL",
+            "\\Qa\\E",
+            "a\\<b",
+            "a\\>",
+            "[\\<]",
+            "[\\s-z]",
+            "[a\\d-.]",
+            "[\\w-\\d]",
+        ] {
             assert!(matches!(whole(go), Err(Omission::RegExp { .. })), "{go}");
         }
     }

@@ -44,6 +44,11 @@ impl Findings {
         self.omissions.push(Placed { origin, what });
     }
 
+    /// Whether what selects was left out, beyond so many first omissions.
+    pub(in crate::import) fn leaves_selector(&self, before: usize) -> bool {
+        self.omissions.iter().skip(before).any(|omission| omission.what == Omission::Selector)
+    }
+
     pub(in crate::import) fn notice(&mut self, origin: Origin, what: Notice) {
         self.notices.push(Placed { origin, what });
     }

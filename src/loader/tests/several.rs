@@ -47,6 +47,23 @@ fn a_later_folder_replaces_and_an_absent_one_is_passed_over() {
     assert_eq!(folders.file_fault(&behind), FileFault::Io(io::ErrorKind::NotFound));
 }
 
+/// What ships alone may ask for less than the operator's folder would.
+#[test]
+fn the_operators_folder_that_is_not_there_is_warned_of() {
+    let (folders, before, _) = three();
+    folders.key("build.pub");
+    put(&before.join("a.yaml"), &policy("first", "build.pub"));
+    // The last of three that are all neither below /usr nor below /run.
+    let own = folders.options.policies.written().to_owned();
+    assert_eq!(folders.load().unwrap().warnings, []);
+    fs::remove_dir(&own).unwrap();
+    let expected = Warning::NoFolder { folder: own.clone() };
+    assert_eq!(folders.load().unwrap().warnings, [expected]);
+    fs::create_dir(&own).unwrap();
+    mode(&own, 0o755);
+    assert_eq!(folders.load().unwrap().warnings, [], "empty is the operator's word");
+}
+
 #[test]
 fn a_folder_that_cannot_be_read_or_that_others_may_write_is_a_fault_in_any_place() {
     let (folders, before, behind) = three();

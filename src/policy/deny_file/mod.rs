@@ -76,7 +76,7 @@ pub fn with_deny_entry(
     taken: &BTreeSet<String>,
 ) -> Result<String, DenyFileFault> {
     let Some(file) = file else {
-        return Ok(format!("{HEADER}{}", new_list(NAME, entry)));
+        return Ok(format!("{HEADER}{}", new_list(&free_name(&[taken]), entry)));
     };
     let read = Read::of(file)?;
     let before = read.meaning();
@@ -91,10 +91,8 @@ pub fn with_deny_entry(
             return Ok(text);
         }
     }
-    let own: BTreeSet<&String> = read.names().collect();
-    let numbered = (2..).map(|number| format!("{NAME}-{number}"));
-    let mut names = std::iter::once(NAME.to_owned()).chain(numbered);
-    let name = names.find(|name| !taken.contains(name) && !own.contains(name)).unwrap_or_default();
+    let own: BTreeSet<String> = read.names().cloned().collect();
+    let name = free_name(&[taken, &own]);
     let text = format!("{}---\n{}", read.lines.whole(), new_list(&name, entry));
     let mut expected = before;
     expected.lists.push((name, vec![entry.clone()]));
@@ -136,6 +134,13 @@ pub fn without_deny_entry(
     }
     let text = read.without(&found).ok_or_else(|| fault.clone())?;
     if says(file, &text, &expected) { Ok(Some(text)) } else { Err(fault) }
+}
+
+/// What a new list is called: a list of a name that another folder has would replace that one whole.
+fn free_name(taken: &[&BTreeSet<String>]) -> String {
+    let numbered = (2..).map(|number| format!("{NAME}-{number}"));
+    let mut names = std::iter::once(NAME.to_owned()).chain(numbered);
+    names.find(|name| !taken.iter().any(|taken| taken.contains(name))).unwrap_or_default()
 }
 
 fn new_list(name: &str, entry: &DenyEntry) -> String {

@@ -73,6 +73,19 @@ fn a_new_file_holds_the_entry() {
     }
 }
 
+/// A list of the name of one in another folder would stand for that one, with all that it denies.
+#[test]
+fn a_new_file_takes_no_name_of_another_list() {
+    let name = |taken: &[&str]| {
+        let taken = taken.iter().map(|name| (*name).to_owned()).collect();
+        let text = with_deny_entry(None, &of_digest("a"), &taken).unwrap();
+        Read::of(&file(&text)).unwrap().meaning().lists.remove(0).0
+    };
+    assert_eq!(name(&["other"]), "denied");
+    assert_eq!(name(&["denied"]), "denied-2");
+    assert_eq!(name(&["denied", "denied-2"]), "denied-3");
+}
+
 #[test]
 fn entries_of_every_kind_are_added_one_after_the_other_and_taken_out_again() {
     let all = every_kind();

@@ -92,7 +92,13 @@ fn a_repository_with_signed_and_unsigned_images_admits_either() {
     ]);
     let text = &files[0].text;
     assert!(text.contains("    any:\n      - name: signer-1\n        key:"), "{text}");
-    assert!(text.contains("two.pub") && !text.contains("one.pub"), "one signer for both: {text}");
+    let asked: String = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(asked.contains("two.pub") && !asked.contains("one.pub"), "one for both: {text}");
+    let comment: Vec<&str> =
+        text.lines().filter(|line| line.starts_with('#')).flat_map(str::split_whitespace).collect();
+    let comment = comment.join(" ").replace(" # ", " ");
+    assert!(comment.contains("also signed by key one.pub; choose the publisher's."), "{text}");
+    assert!(comment.contains("others may have signed too."), "{text}");
     assert!(text.contains("      - name: digests\n        digest:\n          anyOf:\n"), "{text}");
 }
 

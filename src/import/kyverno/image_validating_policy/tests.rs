@@ -125,6 +125,13 @@ fn what_is_left_out() {
     let selected = imported(&[&policy(&build, &[SIGNED], selected)]);
     assert_eq!(omissions(&selected), [Omission::Selector]);
     assert!(documents(&selected)[0].contains("key: "));
+    for (more, expected) in [("", 1), ("  matchConditions: [{name: a, expression: \"true\"}]\n", 0)]
+    {
+        let images = "  matchImageReferences: [{glob: \"ghcr.io/acme/*\"}]\n";
+        let warns = format!("  validationActions: [Audit]\n{images}{more}");
+        let warns = imported(&[&policy(&build, &[SIGNED], &warns)]);
+        assert_eq!(documents(&warns).len(), expected, "{}", warns.text);
+    }
     let by_cel = "  matchImageReferences: [{expression: \"ref == 'x'\"}]\n";
     assert!(documents(&imported(&[&policy(&build, &[SIGNED], by_cel)]))[0].contains("- \"**\""));
 }

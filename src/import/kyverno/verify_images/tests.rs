@@ -133,6 +133,10 @@ fn which_pods() {
         ),
         ("    match: {any: [{resources: {kinds: [Task]}}]}\n", "", &[Omission::Selector]),
     ] {
+        let audit = format!("failureAction: Audit, {}", entry(&set));
+        let audits = imported(&[&policy(&audit, rule)]);
+        let left = documents(&audits).iter().filter(|one| one.contains("action: warn")).count();
+        assert_eq!(left, usize::from(expected.is_empty()), "{rule}: {}", audits.text);
         let imported = imported(&[&policy(&entry(&set), rule)]);
         assert_eq!(omissions(&imported), expected, "{rule}");
         let [one] = documents(&imported).try_into().unwrap();
