@@ -178,6 +178,6 @@ fn replaced(stage: &Stage) -> Outcome {
     fs::rename(&vendor, stage.folder().join("gone"))?;
     let output = stage.sealgate(&["reload"])?;
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(!output.status.success() && errors.contains("no policy is left in"), "{errors}");
+    ensure!(!output.status.success() && errors.contains("no policy is left in"), "{output:?}");
     said(&["reload", "--allow-empty"]).map(|_| ())
 }

@@ -39,28 +39,35 @@ impl Silence {
     /// A question to a host came to this. `hangs` says that the host did not answer in time lately,
     /// and has not answered since: then it is why there is no time or place left for it.
     pub(super) fn note_error(&self, error: &RegistryError, hangs: bool) {
-        match error {
-            RegistryError::Beside { error, beside } => {
-                self.note_error(error, hangs);
-                self.note_error(beside, hangs);
+        if let RegistryError::Beside { error, beside } = error {
+            self.note_error(error, hangs);
+            self.note_error(beside, hangs);
+            return;
+        }
+        if let RegistryError::Unreachable { why, .. } = error {
+            return self.note_why(why, hangs);
+        }
+        if matches!(error, RegistryError::BudgetSpent(Budget::Time)) && !hangs {
+            return self.hold_back();
+        }
+        match error.class() {
+            Class::Unreachable => {}
+            Class::Absent | Class::Unable => self.hear(),
+        }
+    }
+
+    fn note_why(&self, why: &Why, hangs: bool) {
+        match why {
+            Why::Wait { .. } | Why::Recalled | Why::Slow | Why::Status(408 | 425 | 429) => {
+                self.hold_back();
             }
-            RegistryError::Unreachable { why, .. } => match why {
-                Why::Wait { .. } | Why::Recalled | Why::Slow | Why::Status(408 | 425 | 429) => {
-                    self.hold_back();
-                }
-                Why::Crowded { .. } if !hangs => self.hold_back(),
-                Why::Crowded { .. }
-                | Why::Status(_)
-                | Why::Timeout
-                | Why::Name(_)
-                | Why::Connection(_)
-                | Why::Tls(_) => {}
-            },
-            RegistryError::BudgetSpent(Budget::Time) if !hangs => self.hold_back(),
-            error => match error.class() {
-                Class::Unreachable => {}
-                Class::Absent | Class::Unable => self.hear(),
-            },
+            Why::Crowded { .. } if !hangs => self.hold_back(),
+            Why::Crowded { .. }
+            | Why::Status(_)
+            | Why::Timeout
+            | Why::Name(_)
+            | Why::Connection(_)
+            | Why::Tls(_) => {}
         }
     }
 
