@@ -49,6 +49,7 @@ impl Decider {
         let until =
             decider.evaluator.limits.registry_until(decider.evaluator.time.steady(), deadline);
         let question = decider.evaluator.shares.slim(question);
+        let flight = (flight, question.is_resolved);
         let evaluation = self.flights.run(flight, move || async move {
             decider.evaluate_and_remember(asked, question, until).await
         });

@@ -25,12 +25,17 @@ use crate::sources::EvidenceSources;
 /// be under way.
 const IN_USE: Duration = Duration::from_millis(50);
 
+/// Who waits for one evaluation together: those who ask the same with the same credentials, and
+/// whose registry has answered for the image just now, or has not: what may pass without an answer
+/// differs (`onUnreachable`).
+type FlightKey = ((VerdictKey, AccessKey), bool);
+
 /// Decides questions; what goes on behind an answer keeps it alive by itself.
 pub(crate) struct Decider {
     pub(super) evaluator: Arc<Evaluator>,
     pub(super) memory: MemoryOptions,
     pub(super) verdicts: VerdictCache,
-    pub(super) flights: SingleFlight<(VerdictKey, AccessKey), Decision>,
+    pub(super) flights: SingleFlight<FlightKey, Decision>,
     pub(super) refreshing: Refreshing,
     pub(super) reevaluation: ReevaluationQueue,
 }
