@@ -83,7 +83,7 @@ fn usual_time() -> u64 {
     900
 }
 
-/// Whoever holds the key of a list can stop images by it. By the pattern of a repository that are
+/// The holder of a list's key can stop images by it. By the pattern of a repository that are
 /// all at once, so an operator has to say that one may do that.
 fn usual_kinds() -> Vec<String> {
     KINDS.into_iter().filter(|kind| *kind != "repositories").map(str::to_owned).collect()

@@ -296,7 +296,7 @@ fn sound(drafts: &[DraftFile], settings: &Settings) -> Result<PolicySet, String>
     checked.set.ok_or_else(|| "what was drafted could not be put together".to_owned())
 }
 
-/// Whoever met a requirement of a report, as far as a document can name them.
+/// The signers that met a requirement of a report, as far as a document can name them.
 fn attestors(report: &Report) -> Vec<DraftAttestor> {
     let requirements = report.documents.iter().flat_map(|document| &document.requirements);
     requirements

@@ -31,7 +31,7 @@ pub enum OnUnreachable {
     /// Refuse it.
     #[default]
     Deny,
-    /// Admit it and say so: whoever can cut the node off from the registry gets it through.
+    /// Admit it and say so: an attacker who can cut the node off from the registry gets it in.
     InsecureAdmit,
 }
 

@@ -1,4 +1,4 @@
-//! Policies that demand something of pods that say so of themselves alone: whoever writes a pod
+//! Policies that demand something of pods that say so of themselves alone: a pod's author
 //! leaves them by not saying it.
 
 use super::note::note;

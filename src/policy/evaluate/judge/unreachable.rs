@@ -1,7 +1,8 @@
 //! What is admitted although its registry could not be reached (`onUnreachable: insecureAdmit`).
 //!
-//! The judge alone never admits it: [`PolicySet::judge`] denies, and whoever has looked at the
-//! evidence on the node and asked the registry asks [`PolicySet::judge_unreachable`] last. What
+//! The judge alone never admits it: [`PolicySet::judge`] denies. The evaluator, once it has
+//! looked at the evidence on the node and asked the registry, asks
+//! [`PolicySet::judge_unreachable`] last. What
 //! comes of it is a permit that ends at once, and is evidence of nothing.
 
 use crate::policy::document::action::Action;
