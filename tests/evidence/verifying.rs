@@ -208,5 +208,5 @@ fn without_policies_or_evidence_nothing_is_claimed() {
     assert_eq!(ran.code, Some(1), "{}", ran.out);
     assert!(ran.err.contains("nothing is kept about it"), "{}", ran.err);
     fs::write(node.path.join("policies/policy.yaml"), "{").unwrap();
-    assert_eq!(node.run(&["verify"]).code, Some(2));
+    assert_eq!(node.run(&["verify"]).code, Some(65));
 }
