@@ -8,14 +8,12 @@ use super::options::{ListSource, Options};
 use crate::evidence::{Evidence, Name, Origin, Pod, Subject};
 use crate::image::{Digest, Reference, Repository};
 use crate::policy::{
-    Applicable, Case, Class, Plan, PolicyFile, PolicySet, Report, Sifted, Verdict,
+    Applicable, Case, Class, PUBLIC_GOOD, Plan, PolicyFile, PolicySet, Report, Sifted, Verdict,
 };
 use crate::verify::{Budget, VerificationCache};
 
 /// By what name a list is judged that is a file at a URL: no registry has it.
 const URL_HOST: &str = "lists.sealgate.invalid";
-/// The trust root of keyless signatures, where the configuration names none.
-const USUAL_ROOT: &str = "public-good";
 
 /// Who must have signed a list.
 #[derive(Debug)]
@@ -52,7 +50,7 @@ impl SignerCheck {
         let kind = match (&options.issuer, &options.subject) {
             (Some(issuer), Some(subject)) => {
                 by.insert("identities".to_owned(), json!([{"issuer": issuer, "subject": subject}]));
-                let root = root.unwrap_or_else(|| USUAL_ROOT.to_owned());
+                let root = root.unwrap_or_else(|| PUBLIC_GOOD.to_owned());
                 by.insert("trustRoot".to_owned(), json!(root));
                 "keyless"
             }

@@ -299,4 +299,4 @@ impl KeptFormat {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

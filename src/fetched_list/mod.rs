@@ -15,6 +15,8 @@ mod remembered;
 pub use check::{SignerCheck, SignerVerdict};
 pub use fault::{FolderFault, ListFault};
 pub use folder::ListFolder;
+#[cfg(test)]
+pub(crate) use kept::tests::signed;
 pub use kept::{KEPT_MAX, KeptList, Proven};
 pub use options::{ARTIFACT_TYPE, LAYER_TYPE, LISTS_MAX, ListSource, Options};
 pub use remembered::{Follows, KnownVersion};

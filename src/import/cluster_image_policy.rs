@@ -8,7 +8,9 @@ use crate::import::reader::fault::{ImportFault, Notice, Omission, Origin};
 use crate::import::reader::holders;
 use crate::import::reader::material::KeyMaterial;
 use crate::import::reader::pattern;
+use crate::import::reader::public_instance::{FULCIO, REKOR, must_be_public};
 use crate::import::reader::tree::{Findings, Known, Tree};
+use crate::policy::PUBLIC_GOOD;
 
 const SPEC: &[&str] = &["images", "authorities", "policy", "mode", "match"];
 const AUTHORITY: &[&str] = &[
@@ -23,10 +25,6 @@ const AUTHORITY: &[&str] = &[
     "signatureFormat",
 ];
 const KINDS: &[&str] = &["key", "keyless", "static"];
-/// The public instance's addresses.
-const FULCIO: &str = "https://fulcio.sigstore.dev";
-const REKOR: &str = "https://rekor.sigstore.dev";
-const PUBLIC_GOOD: &str = "public-good";
 
 /// Reads one.
 pub(super) fn read(
@@ -258,12 +256,7 @@ impl ClusterImagePolicyReader<'_> {
     /// Whether a URL is that of the public instance.
     fn instance(&mut self, at: Option<&Tree<'_>>, public: &str) -> Option<()> {
         let Some(at) = at else { return Some(()) };
-        let url = at.text(self.findings)?;
-        if url.trim_end_matches('/') == public {
-            return Some(());
-        }
-        self.findings.omit(at.origin(), Omission::Instance { url: url.to_owned() });
-        None
+        must_be_public(at, public, self.findings)
     }
 
     /// Where all authorities look for signatures, where it is not the image's repository.

@@ -9,13 +9,12 @@ use super::reader::fault::{ImportFault, Notice, Omission};
 use super::reader::holders;
 use super::reader::material::KeyMaterial;
 use super::reader::pattern::{self, Patterns};
+use super::reader::public_instance::{self, REKOR, must_be_public};
 use super::reader::tree::{Findings, Known, Tree};
 
 /// Most rules: each excludes those above it, two patterns each, and a list has at most 1024.
 const RULES_MAX: usize = 500;
 const RULE: &[&str] = &["image", "verify", "skip", "deny", "keyless", "publicKey"];
-const REKOR: &str = "https://rekor.sigstore.dev";
-const PUBLIC_GOOD: &str = "public-good";
 
 /// Reads one.
 pub(super) fn read(
@@ -123,11 +122,7 @@ impl TalosReader<'_> {
         let known = ["issuer", "subject", "subjectRegex", "rekorURL"];
         let fields = at.known(&known, self.findings)?;
         if let Some(at) = fields.given("rekorURL") {
-            let url = at.text(self.findings)?;
-            if url.trim_end_matches('/') != REKOR {
-                self.findings.omit(at.origin(), Omission::Instance { url: url.to_owned() });
-                return None;
-            }
+            must_be_public(at, REKOR, self.findings)?;
         }
         let issuer = fields.required("issuer", self.findings)?.text(self.findings)?;
         if issuer.is_empty() {
@@ -148,8 +143,7 @@ impl TalosReader<'_> {
         };
         let issuer = NameMatch::Exact(issuer.to_owned());
         let identities = vec![HolderName { issuer, subject, subject_kind: None }];
-        let witnesses =
-            Witnesses { trust_root: Some(PUBLIC_GOOD.to_owned()), log_entries: 1, timestamps: 0 };
+        let witnesses = public_instance::witnesses();
         Some(By::Keyless { identities, witnesses, ignores_log: false, ignores_sct: false })
     }
 

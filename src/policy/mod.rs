@@ -111,6 +111,7 @@ pub use crate::policy::explain::{
 };
 pub use crate::policy::lint::located;
 pub use crate::policy::position::Position;
+pub use crate::policy::requirement::attestor::PUBLIC_GOOD;
 pub use crate::policy::requirement::material::Material;
 pub use crate::policy::scope::image_scope::{ImageScope, ScopeFault};
 pub use crate::policy::set::applicable::{Applicable, Elsewhere, OtherNamespaces, OtherPods};

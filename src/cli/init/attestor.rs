@@ -1,9 +1,7 @@
 //! [`DraftAttestor`]: by whom a drafted document has images signed, as its lines.
 
-use crate::policy::{CertificateInfo, Signer, SignerId};
+use crate::policy::{CertificateInfo, PUBLIC_GOOD, Signer, SignerId};
 
-/// The trust root that a document without one means.
-const PUBLIC_GOOD: &str = "public-good";
 /// What stands before the tag in the identity of a workflow that ran for one (Fulcio's SAN of GitHub
 /// and GitLab).
 const TAG: &str = "@refs/tags/";

@@ -138,8 +138,8 @@ impl Sweeper {
             let Some(pause) = self.stops().wait(now, per_minute) else { return true };
             if !is_told {
                 tracing::warn!(
-                    "{left} containers that would be stopped run on for now: \
-                     sweep.stop_per_minute is {limit}"
+                    "the sweep stops {limit} containers a minute (sweep.stop_per_minute); {left} more \
+                     are to be stopped"
                 );
                 is_told = true;
             }

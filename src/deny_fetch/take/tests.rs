@@ -2,14 +2,10 @@
 
 use std::fs;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use sigstore_crypto::KeyPair;
 
 use super::*;
-use crate::evidence::{Content, Format, Item, Place, Source};
-use crate::fetched_list::{ARTIFACT_TYPE, LAYER_TYPE};
-use crate::image::Repository;
+use crate::fetched_list::signed;
 use crate::loader::{self, TrustOptions};
 
 const REPOSITORY: &str = "registry.example.com/security/deny";
@@ -70,42 +66,7 @@ impl Node {
              - {{digest: \"sha256:{}\", reason: {reason}, date: 2026-01-31T00:00:00Z}}\n",
             "1".repeat(64)
         );
-        let manifest = serde_json::json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "artifactType": ARTIFACT_TYPE,
-            "config": {
-                "mediaType": "application/vnd.oci.empty.v1+json",
-                "digest": Digest::of(b"{}").as_str(), "size": 2, "data": "e30=",
-            },
-            "layers": [{
-                "mediaType": LAYER_TYPE, "digest": Digest::of(text.as_bytes()).as_str(),
-                "size": text.len(),
-            }],
-        });
-        let manifest = manifest.to_string();
-        let subject = Digest::of(manifest.as_bytes());
-        let payload = serde_json::json!({
-            "critical": {
-                "identity": {"docker-reference": REPOSITORY},
-                "image": {"docker-manifest-digest": subject.as_str()},
-                "type": "cosign container image signature",
-            },
-            "optional": null,
-        });
-        let payload = payload.to_string().into_bytes();
-        let signature = STANDARD.encode(self.pair.sign(&payload).unwrap().as_bytes());
-        let annotations = [("dev.cosignproject.cosign/signature".to_owned(), signature)].into();
-        let repository = Repository::parse(REPOSITORY).unwrap();
-        let place = Place { repository, subject, source: Source::SignatureTag };
-        let digest = Digest::of(&payload);
-        let content = Content::new(Format::SimpleSigning, payload.into(), annotations);
-        KeptList {
-            fetched: now(),
-            list: text.into(),
-            manifest: Some(manifest.into()),
-            items: vec![Item { place, digest, content }],
-        }
+        signed(&self.pair, &text)
     }
 }
 

@@ -29,35 +29,39 @@ impl ListSigner {
         SignerCheck::new(options, set).unwrap()
     }
 
-    /// The list as it would come from the registry, signed as cosign signs.
     fn signed(&self, list: &str) -> KeptList {
-        let manifest = manifest(list, ARTIFACT_TYPE, LAYER_TYPE);
-        let subject = Digest::of(manifest.as_bytes());
-        let payload = serde_json::json!({
-            "critical": {
-                "identity": {"docker-reference": REPOSITORY},
-                "image": {"docker-manifest-digest": subject.as_str()},
-                "type": "cosign container image signature",
-            },
-            "optional": null,
-        });
-        let payload = payload.to_string().into_bytes();
-        let signature = STANDARD.encode(self.0.sign(&payload).unwrap().as_bytes());
-        let annotations =
-            BTreeMap::from([("dev.cosignproject.cosign/signature".to_owned(), signature)]);
-        let place = Place {
-            repository: Repository::parse(REPOSITORY).unwrap(),
-            subject,
-            source: Source::SignatureTag,
-        };
-        let digest = Digest::of(&payload);
-        let content = Content::new(Format::SimpleSigning, payload.into(), annotations);
-        KeptList {
-            fetched: now(),
-            list: Bytes::from(list.to_owned()),
-            manifest: Some(manifest.into()),
-            items: vec![Item { place, digest, content }],
-        }
+        signed(&self.0, list)
+    }
+}
+
+/// The list as it would come from the registry, signed as cosign signs.
+pub(crate) fn signed(pair: &KeyPair, list: &str) -> KeptList {
+    let manifest = manifest(list, ARTIFACT_TYPE, LAYER_TYPE);
+    let subject = Digest::of(manifest.as_bytes());
+    let payload = serde_json::json!({
+        "critical": {
+            "identity": {"docker-reference": REPOSITORY},
+            "image": {"docker-manifest-digest": subject.as_str()},
+            "type": "cosign container image signature",
+        },
+        "optional": null,
+    });
+    let payload = payload.to_string().into_bytes();
+    let signature = STANDARD.encode(pair.sign(&payload).unwrap().as_bytes());
+    let annotations =
+        BTreeMap::from([("dev.cosignproject.cosign/signature".to_owned(), signature)]);
+    let place = Place {
+        repository: Repository::parse(REPOSITORY).unwrap(),
+        subject,
+        source: Source::SignatureTag,
+    };
+    let digest = Digest::of(&payload);
+    let content = Content::new(Format::SimpleSigning, payload.into(), annotations);
+    KeptList {
+        fetched: now(),
+        list: Bytes::from(list.to_owned()),
+        manifest: Some(manifest.into()),
+        items: vec![Item { place, digest, content }],
     }
 }
 

@@ -7,6 +7,7 @@ use crate::import::reader::draft::{By, DraftDemand, HolderName, NameMatch, Signe
 use crate::import::reader::fault::Omission;
 use crate::import::reader::holders;
 use crate::import::reader::material::KeyMaterial;
+use crate::import::reader::public_instance::{self, REKOR, must_be_public};
 use crate::import::reader::tree::{Findings, Known, Tree};
 
 /// How deep lists of attestors are nested at most: as deep as anybody reads them.
@@ -31,8 +32,6 @@ const KEYLESS: &[&str] = &[
     "roots",
     "additionalExtensions",
 ];
-const REKOR: &str = "https://rekor.sigstore.dev";
-const PUBLIC_GOOD: &str = "public-good";
 const KEY_END: &str = "-----END PUBLIC KEY-----";
 
 /// What is to be signed.
@@ -219,11 +218,7 @@ impl AttestorReader<'_> {
                 ignores_log = at.truth(self.findings)?;
             }
             if let Some(at) = fields.given("url").filter(|_| !ignores_log) {
-                let url = at.text(self.findings)?;
-                if url.trim_end_matches('/') != REKOR {
-                    self.findings.omit(at.origin(), Omission::Instance { url: url.to_owned() });
-                    return None;
-                }
+                must_be_public(at, REKOR, self.findings)?;
             }
         }
         let mut ignores_sct = false;
@@ -280,5 +275,5 @@ impl AttestorReader<'_> {
 }
 
 fn public() -> Witnesses {
-    Witnesses { trust_root: Some(PUBLIC_GOOD.to_owned()), log_entries: 1, timestamps: 0 }
+    public_instance::witnesses()
 }

@@ -9,6 +9,7 @@ use crate::import::reader::fault::{Notice, Omission};
 use crate::import::reader::holders;
 use crate::import::reader::material::KeyMaterial;
 use crate::import::reader::pattern;
+use crate::import::reader::public_instance::{self, REKOR, must_be_public};
 use crate::import::reader::tree::{Findings, Known, Tree};
 
 const SPEC: &[&str] = &[
@@ -42,8 +43,6 @@ const CTLOG: &[&str] = &[
 ];
 /// The lists of images that Kyverno makes of a pod.
 const LISTS: &[&str] = &["containers", "initContainers", "ephemeralContainers"];
-const REKOR: &str = "https://rekor.sigstore.dev";
-const PUBLIC_GOOD: &str = "public-good";
 
 /// Reads one.
 pub(in crate::import) fn read(
@@ -253,8 +252,7 @@ impl ImageValidatingPolicyReader<'_> {
     /// The log: that of the public instance, unless it is said that none is asked. Also whether no
     /// certificate timestamp is asked.
     fn log(&mut self, cosign: &Known<'_>, is_keyless: bool) -> Option<(Witnesses, bool)> {
-        let public =
-            Witnesses { trust_root: Some(PUBLIC_GOOD.to_owned()), log_entries: 1, timestamps: 0 };
+        let public = public_instance::witnesses();
         let Some(at) = cosign.given("ctlog") else { return Some((public, false)) };
         let fields = at.known(CTLOG, self.findings)?;
         for name in ["rekorPubKey", "ctLogPubKey", "tsaCertChain"] {
@@ -270,11 +268,7 @@ impl ImageValidatingPolicyReader<'_> {
         let (ignores_log, ignores_sct) =
             (truth("insecureIgnoreTlog")?, truth("insecureIgnoreSCT")?);
         if let Some(at) = fields.given("url").filter(|_| !ignores_log) {
-            let url = at.text(self.findings)?;
-            if url.trim_end_matches('/') != REKOR {
-                self.findings.omit(at.origin(), Omission::Instance { url: url.to_owned() });
-                return None;
-            }
+            must_be_public(at, REKOR, self.findings)?;
         }
         // The time of a certificate must be proven, so a log is asked for it all the same.
         let witnesses = if ignores_log && !is_keyless { Witnesses::default() } else { public };

@@ -7,5 +7,6 @@ pub(super) mod fault;
 pub(super) mod holders;
 pub(super) mod material;
 pub(super) mod pattern;
+pub(super) mod public_instance;
 mod regexp;
 pub(super) mod tree;

@@ -89,11 +89,7 @@ impl<'n> Tree<'n> {
             findings.fault(self.origin(), ImportFault::WrongType { expected: "a map" });
             return None;
         };
-        if entries.len() > ENTRIES_MAX {
-            let fault = ImportFault::TooMany { what: "entries in one map", limit: ENTRIES_MAX };
-            findings.fault(self.origin(), fault);
-            return None;
-        }
+        self.few(entries.len(), "entries in one map", findings)?;
         let below = |name: &str| match (self.field.as_str(), is_plain(name)) {
             ("", _) => name.to_owned(),
             (field, true) => format!("{field}.{name}"),
@@ -132,32 +128,24 @@ impl<'n> Tree<'n> {
         Some(Tree { file: self.file, node, field: name.to_owned() })
     }
 
+    /// No more than there may be.
+    fn few(&self, count: usize, what: &'static str, findings: &mut Findings) -> Option<()> {
+        if count <= ENTRIES_MAX {
+            return Some(());
+        }
+        findings.fault(self.origin(), ImportFault::TooMany { what, limit: ENTRIES_MAX });
+        None
+    }
+
     /// Its text, where it is one. Says nothing.
     pub(in crate::import) fn peek_text(&self) -> Option<&'n str> {
-        match &self.node.value {
-            Value::Text(text) => Some(text),
-            Value::Map(_)
-            | Value::List(_)
-            | Value::Integer(_)
-            | Value::Bool(_)
-            | Value::Number
-            | Value::Null => None,
-        }
+        self.node.value.text()
     }
 
     /// Its texts, where it is a list of nothing else. Says nothing.
     pub(in crate::import) fn peek_texts(&self) -> Option<Vec<&'n str>> {
         let Value::List(items) = &self.node.value else { return None };
-        let text = |node: &'n Node| match &node.value {
-            Value::Text(text) => Some(text.as_str()),
-            Value::Map(_)
-            | Value::List(_)
-            | Value::Integer(_)
-            | Value::Bool(_)
-            | Value::Number
-            | Value::Null => None,
-        };
-        items.iter().map(text).collect()
+        items.iter().map(|node| node.value.text()).collect()
     }
 
     /// The names of its fields, where it is a map. Says nothing.
@@ -187,15 +175,7 @@ impl<'n> Tree<'n> {
 
     /// A number of things.
     pub(in crate::import) fn count(&self, findings: &mut Findings) -> Option<usize> {
-        let count = match self.node.value {
-            Value::Integer(number) => usize::try_from(number).ok(),
-            Value::Map(_)
-            | Value::List(_)
-            | Value::Text(_)
-            | Value::Bool(_)
-            | Value::Number
-            | Value::Null => None,
-        };
+        let count = self.node.value.integer().and_then(|number| usize::try_from(number).ok());
         if count.is_none() {
             findings
                 .fault(self.origin(), ImportFault::WrongType { expected: "a number from 0 on" });
@@ -208,11 +188,7 @@ impl<'n> Tree<'n> {
             findings.fault(self.origin(), ImportFault::WrongType { expected: "a list" });
             return None;
         };
-        if items.len() > ENTRIES_MAX {
-            let fault = ImportFault::TooMany { what: "entries in one list", limit: ENTRIES_MAX };
-            findings.fault(self.origin(), fault);
-            return None;
-        }
+        self.few(items.len(), "entries in one list", findings)?;
         let numbered = items.iter().enumerate().map(|(number, node)| Tree {
             file: self.file,
             node,

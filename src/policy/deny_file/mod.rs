@@ -11,7 +11,7 @@ mod lines;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::policy::document::deny_entry::{Denied, DenyEntry};
+use crate::policy::document::deny_entry::DenyEntry;
 use crate::policy::document::deny_list::DenyList;
 use crate::policy::document::{Documents, PolicyFile};
 use crate::policy::position::Position;
@@ -147,20 +147,8 @@ fn new_list(name: &str, entry: &DenyEntry) -> String {
     let items = entry_text::item(entry, 4).concat();
     format!(
         "apiVersion: sealgate/v1\nkind: DenyList\nmetadata: {{name: {name}}}\nspec:\n  {}:\n{items}",
-        list_of(&entry.denied)
+        entry.denied.field()
     )
-}
-
-/// The field of `spec` that has entries of this kind.
-fn list_of(denied: &Denied) -> &'static str {
-    match denied {
-        Denied::Digest { .. } => "digests",
-        Denied::Repository { .. } => "repositories",
-        Denied::Key { .. } => "keys",
-        Denied::Identity { .. } => "identities",
-        Denied::Certificate { .. } => "certificates",
-        Denied::LogIndex { .. } => "logIndexes",
-    }
 }
 
 /// Where a value begins: a map with its first key.
@@ -248,7 +236,7 @@ impl Read {
     /// The text with the entry in this list; none where the list has no lines for it.
     fn with_item(&self, list: &DenyList, entry: &DenyEntry) -> Option<String> {
         let (_, spec) = self.tree(list)?;
-        let field = list_of(&entry.denied);
+        let field = entry.denied.field();
         if let Some((_, node)) = spec.iter().find(|(key, _)| key.name == field) {
             let Value::List(items) = &node.value else { return None };
             let (first, indent) = self.lines.item(start(items.last()?))?;

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::image::Digest;
-use crate::policy::{Fingerprint, IdentityText};
+use crate::policy::{Denied, Fingerprint, IdentityText};
 
 fn digest(what: &str) -> Digest {
     Digest::of(what.as_bytes())

@@ -90,6 +90,20 @@ pub enum IdentityText {
     RegExp(String),
 }
 
+impl Denied {
+    /// The field of `spec` that has entries of this kind.
+    pub(in crate::policy) fn field(&self) -> &'static str {
+        match self {
+            Self::Digest { .. } => "digests",
+            Self::Repository { .. } => "repositories",
+            Self::Key { .. } => "keys",
+            Self::Identity { .. } => "identities",
+            Self::Certificate { .. } => "certificates",
+            Self::LogIndex { .. } => "logIndexes",
+        }
+    }
+}
+
 /// A SHA-256, in whatever usual spelling it was written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 32]);

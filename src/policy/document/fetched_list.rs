@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::deny_entry::{Denied, DenyEntry};
+use super::deny_entry::DenyEntry;
 use super::deny_list::DenyList;
 use super::head::{Head, ListHead};
 use super::kind::VERSIONS;
@@ -77,7 +77,7 @@ impl FetchedList {
     /// The kinds of its entries, by the fields of `spec` that hold them.
     #[must_use]
     pub fn kinds(&self) -> BTreeSet<&'static str> {
-        self.entries().map(|entry| field_of(&entry.denied)).collect()
+        self.entries().map(|entry| entry.denied.field()).collect()
     }
 }
 
@@ -95,18 +95,6 @@ impl Documents {
         self.hash.update(list.hash);
         self.fetched.push(list.head);
         self.deny_lists.push(list.list);
-    }
-}
-
-/// The field of `spec` in which an entry stands.
-fn field_of(denied: &Denied) -> &'static str {
-    match denied {
-        Denied::Digest { .. } => "digests",
-        Denied::Repository { .. } => "repositories",
-        Denied::Key { .. } => "keys",
-        Denied::Identity { .. } => "identities",
-        Denied::Certificate { .. } => "certificates",
-        Denied::LogIndex { .. } => "logIndexes",
     }
 }
 
@@ -182,15 +170,7 @@ fn read_head(source: &str, at: &At<'_>, reader: &mut Reader) -> Option<ListHead>
         fits.then(|| name.to_owned())
     });
     let version = reader.required(&fields, "version").cloned().and_then(|at| {
-        let number = match at.node.value {
-            Value::Integer(number) => Some(number).filter(|number| *number > 0),
-            Value::Map(_)
-            | Value::List(_)
-            | Value::Text(_)
-            | Value::Bool(_)
-            | Value::Number
-            | Value::Null => None,
-        };
+        let number = at.node.value.integer().filter(|number| *number > 0);
         if number.is_none() {
             reader.wrong(&at, "a whole number above 0");
         }

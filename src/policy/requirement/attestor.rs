@@ -23,7 +23,7 @@ const IDENTITIES_MAX: usize = 64;
 /// or authorities.
 const WITNESSES_MAX: u8 = 8;
 /// The trust root of keyless signatures unless another is named: Sigstore's public good instance.
-const PUBLIC_GOOD: &str = "public-good";
+pub const PUBLIC_GOOD: &str = "public-good";
 
 /// The kinds of `Attestor`, as fields.
 pub(in crate::policy) const KINDS: &[&str] = &["key", "keyless", "certificate"];

@@ -61,6 +61,16 @@ impl Value {
             Self::Null => "nothing",
         }
     }
+
+    /// The text, where it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The number, where it is one from 0 on.
+    pub(crate) fn integer(&self) -> Option<u64> {
+        if let Self::Integer(number) = self { Some(*number) } else { None }
+    }
 }
 
 /// Reads every document of a file.
