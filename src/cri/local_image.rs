@@ -203,7 +203,7 @@ impl Gate {
     ) -> Result<Passed, Refusal> {
         let Local { ask, set, image, reach } = *local;
         let (targets, origin) = self.targets(image, &name).await?;
-        let mut refusal = None;
+        let (mut refusal, mut unchecked, mut is_denied) = (None, None, false);
         for target in targets {
             timings.note_target(&target);
             let content = match timings.time("prove", self.prove_content(&target, &image.id)).await
@@ -229,9 +229,16 @@ impl Gate {
                     if let (Name::Known(reference), Origin::Registry) = (&name, origin) {
                         self.contents.remember(&reference.repository(), &content);
                     }
-                    return Ok(Passed { content, admission, cached: answer.cached });
+                    let is_checked = admission.permit().report().unchecked.is_none();
+                    let passed = Passed { content, admission, cached: answer.cached };
+                    if is_checked {
+                        return Ok(passed);
+                    }
+                    // What is known of the image under another digest counts first.
+                    unchecked = unchecked.or(Some(passed));
                 }
                 Err(declined) => {
+                    is_denied = true;
                     timings.note_evidence(
                         declined.looked.map(|looked| looked.of_answer(answer.cached)),
                     );
@@ -240,7 +247,12 @@ impl Gate {
                 }
             }
         }
-        Err(refusal.unwrap_or_else(|| Refusal::NotPresent { image: ask.image.clone() }))
+        match unchecked {
+            Some(passed) if !is_denied => Ok(passed),
+            Some(_) | None => {
+                Err(refusal.unwrap_or_else(|| Refusal::NotPresent { image: ask.image.clone() }))
+            }
+        }
     }
 
     /// The digests that the image may have under this name, and whether it came from a registry.
@@ -354,7 +366,7 @@ impl Gate {
             access: Access::default(),
             hint,
             documents: content.documents().clone(),
-            is_resolved: false,
+            is_brought: false,
         }
     }
 

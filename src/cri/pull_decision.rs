@@ -197,7 +197,6 @@ impl Gate {
             None => self.resolve(&reference, &access, ask.deadline, timings).await?,
         };
         timings.note_target(&resolved.target);
-        let is_resolved = reference.digest().is_none();
         let (child, no_child) = resolved.child.chosen();
         let denied = |refusal| DeniedPull {
             refusal,
@@ -219,7 +218,7 @@ impl Gate {
             access,
             hint: resolved.hint,
             documents,
-            is_resolved,
+            is_brought: true,
         };
         let answer = timings.time("judge", self.decider.decide(question, ask.deadline)).await;
         let answer = answer.map_err(denied)?;

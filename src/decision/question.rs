@@ -27,9 +27,9 @@ pub(crate) struct Question {
     /// The manifests and indexes that are at hand, of the target and its child; the verdict does
     /// not depend on them.
     pub(crate) documents: BTreeMap<Digest, Bytes>,
-    /// The registry has answered for the image in this very call, so that it is not one that cannot
-    /// be reached; a verdict that is kept does not depend on it.
-    pub(crate) is_resolved: bool,
+    /// The image is about to be brought to this node, by tag or by digest: from a host that answers,
+    /// which must answer for its signatures too. A verdict that is kept does not depend on it.
+    pub(crate) is_brought: bool,
 }
 
 impl Question {
@@ -44,7 +44,7 @@ impl Question {
             access: Access::default(),
             hint: Hint::AskBoth,
             documents: BTreeMap::new(),
-            is_resolved: false,
+            is_brought: false,
         }
     }
 

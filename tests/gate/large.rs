@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fixtures;
 use crate::registry::{OCI_MANIFEST, Settings};
-use crate::rig::{HOST, Rig, Special, by_digest, pull};
+use crate::rig::{HOST, Rig, Special, by_digest, patient, pull};
 use crate::signing::Signer;
 
 const REPOSITORY: &str = "prod/unsigned";
@@ -91,9 +91,9 @@ async fn bills_of_materials_are_read_and_kept() {
         } else {
             attach(&rig, &bundle);
         }
-        pull(&gate(&rig, &signer, Limits::default()), &by_digest("unsigned")).await.unwrap();
+        pull(&gate(&rig, &signer, patient()), &by_digest("unsigned")).await.unwrap();
         rig.cut();
-        pull(&gate(&rig, &signer, Limits::default()), &by_digest("unsigned")).await.unwrap();
+        pull(&gate(&rig, &signer, patient()), &by_digest("unsigned")).await.unwrap();
         assert_eq!(rig.registry.requests().len(), 0, "{mib} MiB");
     }
 }
@@ -107,7 +107,7 @@ async fn attack_d1_large_junk_does_not_hide_the_good_one() {
     for bundle in [bill(&stranger, 5), bill(&signer, 6), bill(&stranger, 7), bill(&stranger, 8)] {
         attach(&rig, &bundle);
     }
-    pull(&gate(&rig, &signer, Limits::default()), &by_digest("unsigned")).await.unwrap();
+    pull(&gate(&rig, &signer, patient()), &by_digest("unsigned")).await.unwrap();
 }
 
 /// What is larger than the option lets it be is not even asked for, and the option is named.
@@ -116,7 +116,7 @@ async fn attack_d1_what_is_too_large_is_unable_and_the_option_is_named() {
     let (rig, signer) = (Rig::new(Settings::conforming()), Signer::p256());
     let bundle = bill(&signer, 3);
     attach(&rig, &bundle);
-    let limits = Limits { attestation_mib: 1, ..Limits::default() };
+    let limits = Limits { attestation_mib: 1, ..patient() };
     let refusal = pull(&gate(&rig, &signer, limits), &by_digest("unsigned")).await.unwrap_err();
     let sealgate::cri::Refusal::Denied(denial) = &refusal else { panic!("{refusal}") };
     assert_eq!(denial.class(), Class::Unable, "{refusal}");

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::fixtures;
 use crate::registry::{OCI_INDEX, OCI_MANIFEST, Referrers, Settings};
-use crate::rig::{HOST, Rig, Special, by_digest, pull};
+use crate::rig::{HOST, Rig, Special, by_digest, patient, pull};
 use crate::signing::{Signer, payload};
 
 const REPOSITORY: &str = "prod/unsigned";
@@ -54,7 +54,7 @@ fn scan_of(day: usize) -> String {
 }
 
 fn gate(rig: &Rig, require: &str, keys: &[(&str, &Signer)]) -> Gate {
-    rig.special(Special {
+    rig.patient(Special {
         policy: policy(require, keys),
         store: Some(rig.store()),
         ..Special::default()
@@ -260,8 +260,7 @@ async fn attack_d1_a_flood_without_a_key_hides_nothing() {
         options.referrers_entries = 100;
         let client = sealgate::registry::Registry::new(options, crate::rig::clock()).unwrap();
         let set = policy(&scan_of(8), &[("own.pub", &signer)]);
-        let gate =
-            rig.limited(Special { policy: set, ..Special::default() }, client, Limits::default());
+        let gate = rig.limited(Special { policy: set, ..Special::default() }, client, patient());
         let denial = denied(&gate).await;
         assert_eq!(denial.class(), Class::Unable, "{denial}");
         assert!(denial.to_string().contains("registry.referrers_entries"), "{denial}");
@@ -276,7 +275,7 @@ async fn attack_d1_what_is_cut_is_unable_and_the_limit_is_named() {
     scans(&rig, &signer, 60, true);
     let limited = |signatures: usize, signature_checks: u32| {
         let signatures = std::num::NonZeroUsize::new(signatures).unwrap();
-        let limits = Limits { signatures, signature_checks, ..Limits::default() };
+        let limits = Limits { signatures, signature_checks, ..patient() };
         let policy = policy(&scan_of(30), &[("own.pub", &signer)]);
         rig.with_limits(Special { policy, ..Special::default() }, limits)
     };
@@ -341,7 +340,8 @@ fn verify(rig: &Rig, require: &str, signer: &Signer) -> (Duration, u64) {
     let config = format!(
         "[registry]\ncerts_dirs = [{:?}]\ndocker_configs = []\n[policy]\npolicies = {:?}\nkeys = \
          {:?}\n[trust]\n\
-         roots = [{:?}]\nstate = {:?}\n[evidence]\npath = {:?}\n[audit]\npath = {:?}\n",
+         roots = [{:?}]\nstate = {:?}\n[evidence]\npath = {:?}\n[audit]\npath = {:?}\n\
+         [limits]\ndecision_seconds = 600\n",
         rig.folder(),
         at("policies"),
         at("keys"),

@@ -29,6 +29,14 @@ use sealgate::verify::{PublicKey, TrustRoot};
 use crate::fixtures;
 use crate::registry::{Answer, Rule, Settings, TestRegistry};
 
+/// As long as a call waits at most: what is slow here is the machine.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Limits of a decision with [`PATIENCE`].
+pub(crate) fn patient() -> Limits {
+    Limits { decision_seconds: PATIENCE.as_secs(), ..Limits::default() }
+}
+
 /// The registry's name in every reference.
 pub(crate) const HOST: &str = "registry.example.test";
 
@@ -138,6 +146,11 @@ impl Rig {
     /// The usual gate over another client.
     pub(crate) fn with_client(&self, client: Registry) -> Gate {
         self.made_of(Special::default(), client)
+    }
+
+    /// The same, and it has all the time that a busy machine needs for much to read.
+    pub(crate) fn patient(&self, special: Special) -> Gate {
+        self.with_limits(special, patient())
     }
 
     /// A gate of special parts and limits.
@@ -283,7 +296,7 @@ pub(crate) fn ask(image: &str) -> PullRequest {
 
 /// A pull.
 pub(crate) fn ask_as(image: &str, auth: Option<AuthConfig>) -> PullRequest {
-    let deadline = clock().steady() + Duration::from_secs(60);
+    let deadline = clock().steady() + PATIENCE;
     PullRequest { image: image.to_owned(), pod: Pod::default(), auth, deadline }
 }
 

@@ -222,10 +222,11 @@ impl ImageService for Store {
             |(other, digest): &(String, String)| *other == name || self.id_of(digest) == name;
         let names: Vec<(String, String)> = self.lock().names.clone().into_iter().collect();
         let image = names.iter().find(|known| is_meant(known)).map(|(_, digest)| {
-            let of_it =
-                names.iter().filter(|(_, other)| other == digest).map(|(name, _)| name.clone());
-            let (repo_digests, repo_tags) = of_it.partition(|name| name.contains('@'));
-            cri::Image { id: self.id_of(digest), repo_tags, repo_digests, ..cri::Image::default() }
+            let id = self.id_of(digest);
+            let of_it = names.iter().filter(|(_, other)| self.id_of(other) == id);
+            let (repo_digests, repo_tags) =
+                of_it.map(|(name, _)| name.clone()).partition(|name| name.contains('@'));
+            cri::Image { id, repo_tags, repo_digests, ..cri::Image::default() }
         });
         Ok(Response::new(cri::ImageStatusResponse { image, ..cri::ImageStatusResponse::default() }))
     }

@@ -18,10 +18,11 @@ use super::subjects::{SweepSubject, cut, volumes, with_own};
 use super::swept::{SweepReport, SweepVerdict, Swept, SweptKey, SweptKind, key};
 use super::telling::{about, words};
 use crate::audit::{Finding, FindingKind, Reason};
+use crate::cri::ask::LocalImageRequest;
 use crate::cri::{CreatedContainer, Ending, Gate, LocalPermit, Recorder, Refusal, Timings};
 use crate::decision::decide::Reach;
-use crate::evidence::Pod;
-use crate::policy::PolicySet;
+use crate::evidence::{ImageUse, Name};
+use crate::policy::{Applicable, PolicySet};
 
 /// Pause between two images that registries are asked about: a sweep of a full node takes some
 /// minutes, and no registry notices it.
@@ -35,7 +36,11 @@ const JUDGE_MAX: Duration = Duration::from_secs(3600);
 const SIGNERS_MAX: usize = 4;
 
 /// What one image came to; many containers are of the same.
-pub(super) type Judgements = HashMap<(String, String, Pod), Result<LocalPermit, Refusal>>;
+pub(super) type Judgements = HashMap<JudgementKey, Result<LocalPermit, Refusal>>;
+
+/// What a judgement hangs on: the two names, the documents that could be about the pod by anything
+/// but names, and what those go by that let through.
+type JudgementKey = (String, String, Applicable, Option<String>, Option<ImageUse>);
 
 /// Sweeps over the node.
 #[derive(Debug)]
@@ -196,8 +201,7 @@ impl Sweeper {
         let (mut permits, mut refusal, mut is_new) = (Vec::new(), None, false);
         self.gate.look_up_pod(subject, set).await;
         for ask in &subject.asks {
-            // As much of the pod as the documents go by: a judgement is no other pod's.
-            let key = (ask.image.clone(), ask.user_specified.clone(), set.seen_of(&ask.pod));
+            let key = key_of(ask, set);
             let known = judged.get(&key).cloned();
             let known = known.filter(|known| reach == Reach::Node || !is_open(known));
             let outcome = if let Some(known) = known {
@@ -332,6 +336,14 @@ fn note(row: &mut Swept, origin: SweepVerdict, permits: &[LocalPermit], refusal:
         (_, Some(Ending::Unable | Ending::Unreachable)) => SweepVerdict::CannotBeTold,
         (origin, None) => origin,
     };
+}
+
+/// A judgement is no other pod's, unless the same documents are about both. What demands is found for
+/// any name; what lets through goes by namespace and use beside names alone.
+fn key_of(ask: &LocalImageRequest, set: &PolicySet) -> JudgementKey {
+    let applicable = set.applicable(&Name::Unknown, &ask.pod);
+    let (namespace, image_use) = (ask.pod.namespace.clone(), ask.pod.traits.image_use);
+    (ask.image.clone(), ask.user_specified.clone(), applicable, namespace, image_use)
 }
 
 fn signers(permit: &LocalPermit) -> Vec<String> {

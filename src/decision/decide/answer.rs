@@ -49,7 +49,7 @@ impl Decider {
         let until =
             decider.evaluator.limits.registry_until(decider.evaluator.time.steady(), deadline);
         let question = decider.evaluator.shares.slim(question);
-        let flight = (flight, question.is_resolved);
+        let flight = (flight, question.is_brought);
         let evaluation = self.flights.run(flight, move || async move {
             decider.evaluate_and_remember(asked, question, until).await
         });
@@ -107,7 +107,10 @@ impl Decider {
                     true => CachedPermit::doubtful(permit, &question, evaluation.provenance),
                     false => CachedPermit::new(permit, &question, evaluation.provenance, at),
                 });
-                self.remember(&asked.0, &admission, moment);
+                // What nobody checked is for this call alone, whatever the clocks say.
+                if admission.permit().report().unchecked.is_none() {
+                    self.remember(&asked.0, &admission, moment);
+                }
                 if admission.takes_refresh(self.evaluator.time.since_began(steady)) {
                     self.refresh_aside(asked.0, question.as_ref().clone());
                 }
@@ -195,8 +198,8 @@ mod tests {
             Access::new(Credentials::from_auth_config(&auth(user), "reg.invalid").unwrap())
         });
         let (pod, documents, hint) = (Pod::default(), BTreeMap::new(), Hint::AskBoth);
-        let is_resolved = false;
-        Question { subject, pod, set, applicable, access, hint, documents, is_resolved }
+        let is_brought = false;
+        Question { subject, pod, set, applicable, access, hint, documents, is_brought }
     }
 
     /// Attack C4: what had ended stays ended, although the clock is set back.

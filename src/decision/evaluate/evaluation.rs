@@ -17,7 +17,7 @@ use crate::evidence::{Evidence, EvidenceProvenance, Outcome, Place, Source};
 use crate::image::Repository;
 use crate::policy::{Class, Denial, Verdict};
 use crate::share::Slot;
-use crate::sources::{EvidenceQuery, Merge, Sizes};
+use crate::sources::{EvidenceQuery, Merge, Reading, Sizes};
 
 /// A verdict with the evidence that it rests on, or that was looked at in vain.
 #[derive(Debug)]
@@ -105,10 +105,7 @@ impl Evaluator {
                 return Evaluation::new(verdict, Some(registry));
             }
         };
-        // A registry that answers for the image, or for a part of its signatures, must answer for
-        // all of them.
-        let is_silent = !question.is_resolved
-            && held.as_ref().is_some_and(|reading| reading.session().is_silent());
+        let is_silent = Box::pin(is_silent(question, held.as_ref())).await;
         drop(held);
         let all = if left_out { self.with_huge(&query, &kept, until).await } else { None };
         let is_all = all.is_some() || !left_out;
@@ -286,4 +283,19 @@ fn nothing_else(own: &Repository, question: &Question) -> Evidence {
     let looked =
         question.digests().into_iter().map(|digest| (place(digest), Outcome::Absent)).collect();
     Evidence { looked, ..Evidence::default() }
+}
+
+/// Whether nobody answers for the image. A registry that answers for it, or for a part of its
+/// signatures, must answer for all of them; where it was asked for these alone, it is asked for
+/// the image itself last.
+async fn is_silent(question: &Question, held: Option<&Reading>) -> bool {
+    let Some(session) = held.map(Reading::session) else { return false };
+    let is_asked = question.set.admits_unreachable(&question.applicable);
+    if question.is_brought || !is_asked || !session.is_silent() {
+        return false;
+    }
+    if let Some(own) = question.own_repository() {
+        drop(session.manifest(own, &question.subject.target).await);
+    }
+    session.is_silent()
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, Url};
 
@@ -165,12 +165,23 @@ impl Session {
                 if !is_last || patience == self.request_time() || patience >= SLOW_LEAST {
                     memory.slow(self.now());
                 }
+                self.note_waited(request, patience);
                 // With no time left nobody can be asked any more.
                 self.left()?;
             }
             Err(_) => {}
         }
         done
+    }
+
+    /// Whether a host that did not answer in so long was waited for: as long as any is, or long
+    /// enough. A slow one has that much less the wait for its turn.
+    fn note_waited(&self, request: &HostRequest<'_>, patience: Duration) {
+        let host = fold(&request.host.authority);
+        match patience == self.request_time() || patience >= SLOW_LEAST / 2 {
+            true => self.silence().wait(&host),
+            false => self.silence().starve(&host),
+        }
     }
 
     /// A request had to make way for others: noted, whatever is told of it in the end.
@@ -230,7 +241,7 @@ impl Session {
         let status = response.status().as_u16();
         // A token service may well be there while its registry is not.
         if wire.purpose == RequestPurpose::Redirect {
-            self.silence().note_status(status);
+            self.silence().note_status(status, response.headers().contains_key(RETRY_AFTER));
         }
         let (body, is_whole) = match response.status().is_success() {
             true => match self.body(&mut response, wire.limit, (&host, registry), held).await? {

@@ -10,6 +10,7 @@ use super::route::Route;
 use super::silence::Silence;
 use crate::budget::Allowance;
 use crate::image::Repository;
+use crate::registry::authority::fold;
 use crate::registry::credentials::Access;
 use crate::registry::credentials::node::Looked;
 use crate::registry::error::{Budget, RegistryError};
@@ -179,8 +180,7 @@ impl Session {
 
     /// Notes what came of a question to a host.
     pub(in crate::registry) fn note_error(&self, authority: &str, error: &RegistryError) {
-        let hangs = self.registry.state(authority).patience.is_slow(self.now());
-        self.silence.note_error(error, hangs);
+        self.silence.note_error(&fold(authority), error);
     }
 
     /// Notes that a host was not asked or not waited for any longer, for the sake of others.

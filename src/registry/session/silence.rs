@@ -4,15 +4,22 @@
 //! The classes of errors do not tell this: an error of the class *unreachable* may come of this
 //! gate's own limits, or of a host that is there and wants to be left alone.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::registry::error::{Budget, Class, RegistryError, Why};
+use crate::registry::lock::lock;
 
-/// What a session has heard of its hosts.
+/// What a session has heard of its hosts. A host is named by its authority; a session asks few.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
     heard: AtomicBool,
     held_back: AtomicBool,
+    /// The hosts that this session asked, and waited for in vain.
+    waited: Mutex<BTreeSet<String>>,
+    /// The hosts that it had no place or no time left for, at some time.
+    starved: Mutex<BTreeSet<String>>,
 }
 
 impl Silence {
@@ -26,29 +33,42 @@ impl Silence {
         self.held_back.store(true, Ordering::Relaxed);
     }
 
-    /// A host, or where it led to, answered with this status. One that means "not now" is no answer:
-    /// a gateway gives it in place of a registry that is gone.
-    pub(super) fn note_status(&self, status: u16) {
+    /// A host was asked and did not answer: for as long as one is waited for, or it cannot be
+    /// connected to.
+    pub(super) fn wait(&self, host: &str) {
+        lock(&self.waited).insert(host.to_owned());
+    }
+
+    /// A host was to be asked, and others took the place or the time for it. Where it was waited for
+    /// in vain besides, it is why there is none.
+    pub(super) fn starve(&self, host: &str) {
+        lock(&self.starved).insert(host.to_owned());
+    }
+
+    /// A host, or where it led to, answered with this status, and perhaps with when to ask again. One
+    /// that means "not now" is no answer: a gateway gives it in place of a registry that is gone.
+    pub(super) fn note_status(&self, status: u16, says_when: bool) {
         match status {
             408 | 425 | 429 => self.hold_back(),
+            500..=599 if says_when => self.hold_back(),
             407 | 500..=599 => {}
             _ => self.hear(),
         }
     }
 
-    /// A question to a host came to this. `hangs` says that the host did not answer in time lately,
-    /// and has not answered since: then it is why there is no time or place left for it.
-    pub(super) fn note_error(&self, error: &RegistryError, hangs: bool) {
+    /// A question to this host came to this. A request that timed out is noted where it is known how
+    /// long it was waited for.
+    pub(super) fn note_error(&self, host: &str, error: &RegistryError) {
         if let RegistryError::Beside { error, beside } = error {
-            self.note_error(error, hangs);
-            self.note_error(beside, hangs);
+            self.note_error(host, error);
+            self.note_error(host, beside);
             return;
         }
         if let RegistryError::Unreachable { why, .. } = error {
-            return self.note_why(why, hangs);
+            return self.note_why(host, why);
         }
-        if matches!(error, RegistryError::BudgetSpent(Budget::Time)) && !hangs {
-            return self.hold_back();
+        if matches!(error, RegistryError::BudgetSpent(Budget::Time)) {
+            return self.starve(host);
         }
         match error.class() {
             Class::Unreachable => {}
@@ -56,24 +76,24 @@ impl Silence {
         }
     }
 
-    fn note_why(&self, why: &Why, hangs: bool) {
+    fn note_why(&self, host: &str, why: &Why) {
         match why {
             Why::Wait { .. } | Why::Recalled | Why::Slow | Why::Status(408 | 425 | 429) => {
                 self.hold_back();
             }
-            Why::Crowded { .. } if !hangs => self.hold_back(),
-            Why::Crowded { .. }
-            | Why::Status(_)
-            | Why::Timeout
-            | Why::Name(_)
-            | Why::Connection(_)
-            | Why::Tls(_) => {}
+            Why::Crowded { .. } => self.starve(host),
+            Why::Status(_) | Why::Name(_) | Why::Connection(_) | Why::Tls(_) => self.wait(host),
+            Why::Timeout => {}
         }
     }
 
-    /// Whether no host has answered, and none was passed over.
+    /// Whether no host has answered, and each was asked and waited for.
     pub(super) fn is_total(&self) -> bool {
-        !self.heard.load(Ordering::Relaxed) && !self.held_back.load(Ordering::Relaxed)
+        let waited = lock(&self.waited);
+        !self.heard.load(Ordering::Relaxed)
+            && !self.held_back.load(Ordering::Relaxed)
+            && !waited.is_empty()
+            && lock(&self.starved).is_subset(&waited)
     }
 }
 
@@ -82,9 +102,15 @@ mod tests {
     use super::*;
     use crate::registry::error::{Malformed, TlsFault};
 
-    fn is_total(error: &RegistryError, hangs: bool) -> bool {
+    const HOST: &str = "r.example";
+
+    /// Of one host, which came to nothing before where it says so.
+    fn is_total(error: &RegistryError, was_waited_for: bool) -> bool {
         let silence = Silence::default();
-        silence.note_error(error, hangs);
+        if was_waited_for {
+            silence.wait(HOST);
+        }
+        silence.note_error(HOST, error);
         silence.is_total()
     }
 
@@ -104,22 +130,49 @@ mod tests {
             Why::Recalled,
             Why::Slow,
         ] {
-            for hangs in [false, true] {
-                assert!(!is_total(&unreachable(why.clone()), hangs), "{why:?}");
+            for waited in [false, true] {
+                assert!(!is_total(&unreachable(why.clone()), waited), "{why:?}");
             }
         }
-        // Who waits for a host that hangs fills its places and its time.
+        // A host that hangs takes its places and its time away from itself.
         let crowded = unreachable(Why::Crowded { by: "r.example".to_owned() });
         for error in [crowded, RegistryError::BudgetSpent(Budget::Time)] {
             assert!(!is_total(&error, false) && is_total(&error, true), "{error:?}");
+        }
+        // Another that hangs is no reason not to have asked this one.
+        let silence = Silence::default();
+        silence.wait("other.example");
+        silence.note_error(HOST, &RegistryError::BudgetSpent(Budget::Time));
+        assert!(!silence.is_total());
+        assert!(!Silence::default().is_total(), "nobody was asked");
+    }
+
+    /// Attack G: a host that says when to ask again is there, however it says it.
+    #[test]
+    fn attack_g_a_status_that_means_later_is_not_silence() {
+        for (status, says_when, is_silence) in [
+            (503, true, false),
+            (502, true, false),
+            (408, false, false),
+            (425, false, false),
+            (429, false, false),
+        ]
+        .into_iter()
+        .chain([407, 500, 502, 503, 504, 599].map(|status| (status, false, true)))
+        .chain([200, 206, 307, 401, 403, 404].map(|status| (status, false, false)))
+        {
+            let silence = Silence::default();
+            silence.wait(HOST);
+            silence.note_status(status, says_when);
+            assert_eq!(silence.is_total(), is_silence, "{status} {says_when}");
         }
     }
 
     #[test]
     fn what_no_host_said_is_silence() {
         let text = || "text".to_owned();
+        assert!(!is_total(&unreachable(Why::Timeout), false), "how long is noted elsewhere");
         for why in [
-            Why::Timeout,
             Why::Name(text()),
             Why::Connection(text()),
             Why::Status(500),
@@ -137,19 +190,6 @@ mod tests {
         let malformed = RegistryError::Malformed { host: host(), what: Malformed::Http };
         for error in [absent, beside, malformed, RegistryError::BudgetSpent(Budget::Turn)] {
             assert!(!is_total(&error, true), "{error:?}");
-        }
-    }
-
-    #[test]
-    fn a_status_that_is_an_answer_ends_the_silence() {
-        for (status, is_silent) in
-            [(200, false), (307, false), (401, false), (404, false), (429, false), (407, true)]
-                .into_iter()
-                .chain([500, 502, 503, 504, 599].map(|status| (status, true)))
-        {
-            let silence = Silence::default();
-            silence.note_status(status);
-            assert_eq!(silence.is_total(), is_silent, "{status}");
         }
     }
 }
