@@ -12,12 +12,13 @@
 
 #[path = "../tests/support/fixtures.rs"]
 mod fixtures;
+#[path = "support/kept.rs"]
+mod kept;
 #[path = "../tests/support/signing.rs"]
 mod signing;
 #[path = "support/mod.rs"]
 mod support;
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::hint::black_box;
@@ -25,13 +26,10 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use sealgate::evidence::{Name, Notes, Place, Pod, Source, Traits};
-use sealgate::evidence_store::{Entry, Options, Store};
-use sealgate::image::{Digest, Reference, Repository};
+use sealgate::evidence::{Name, Notes, Pod, Traits};
+use sealgate::image::Reference;
 use sealgate::loader;
 use sealgate::policy::PolicySet;
-use serde_json::json;
 
 use signing::Signer;
 use support::{Table, median};
@@ -52,10 +50,6 @@ const HELD_LIMIT: f64 = 64.0;
 const IMAGES: usize = 10_000;
 const VERIFY_LIMIT: f64 = 8.0;
 const EXPORT_LIMIT: f64 = 10.0;
-/// Threads that write them.
-const WRITERS: usize = 16;
-/// The repository of these images.
-const REPOSITORY: &str = "registry.example.test/prod/bulk";
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// Patterns of one shape, by the number of the policy and of the pattern; and a name that one of
@@ -195,7 +189,7 @@ fn evidence(table: &mut Table) {
     let config = folder.path().join("config.toml");
     let more = format!("{}evidence.path = {store:?}\n", fs::read_to_string(&config).unwrap());
     fs::write(&config, more).unwrap();
-    fill(&store, &signer);
+    kept::fill(&store, &signer, IMAGES);
     let out = folder.path().join("all.tar");
     for (what, limit, arguments) in [
         ("evidence verify, 10,000 images", VERIFY_LIMIT, vec!["verify"]),
@@ -214,42 +208,4 @@ fn evidence(table: &mut Table) {
         assert!(ran.status.success(), "{what}: {}", ran.status);
         table.limit(what, took.as_secs_f64(), "s", limit);
     }
-}
-
-fn fill(path: &Path, signer: &Signer) {
-    let options = Options { path: path.to_owned(), ..Options::default() };
-    let store = Store::open(options).unwrap();
-    // Side by side: each waits for the disk.
-    std::thread::scope(|scope| {
-        for part in 0..WRITERS {
-            let store = &store;
-            scope.spawn(move || {
-                (part..IMAGES).step_by(WRITERS).for_each(|number| put(store, signer, number))
-            });
-        }
-    });
-}
-
-fn put(store: &Store, signer: &Signer, number: usize) {
-    let subject = Digest::of(format!("image {number}").as_bytes());
-    let payload = Bytes::from(signing::payload(subject.as_str(), REPOSITORY));
-    let layer = json!({"mediaType": "application/vnd.dev.cosign.simplesigning.v1+json",
-            "digest": Digest::of(&payload).to_string(), "size": payload.len(),
-            "annotations": signer.annotations(&payload)});
-    let manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2,
-                "digest": Digest::of(b"{}").to_string()}, "layers": [layer]});
-    let manifest = Bytes::from(serde_json::to_vec(&manifest).unwrap());
-    let repository = Repository::parse(REPOSITORY).unwrap();
-    let entry = Entry {
-        place: Place { repository, subject: subject.clone(), source: Source::SignatureTag },
-        fetched: jiff::Timestamp::now(),
-        manifests: vec![Digest::of(&manifest)],
-        blobs: BTreeSet::from([Digest::of(&payload)]),
-        targets: BTreeSet::from([subject]),
-        names: vec![format!("{REPOSITORY}:v{number}")],
-    };
-    store
-        .put(&entry, &[(Digest::of(&manifest), manifest), (Digest::of(&payload), payload)])
-        .unwrap();
 }
