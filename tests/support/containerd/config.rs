@@ -39,13 +39,24 @@ pub fn write(folder: &Path, setup: &Setup) {
     fs::write(folder.join("config.toml"), config).expect("a file");
 }
 
-/// Where everything of it is, the same in all versions.
+/// containerd's own time limits, which a busy machine exceeds while many containers start at once
+/// after a restart. The defaults are 2 to 5 s. containerd 1.6 asks a sandbox's shim for its state
+/// at each create; when the answer is late, it logs that and goes on with process id 0, and runc
+/// fails at `/proc/0/ns/ipc`. A version passes over a name that it does not have.
+const TIMEOUTS: &str = "[timeouts]\n  \
+     \"io.containerd.timeout.task.state\" = \"60s\"\n  \
+     \"io.containerd.timeout.shim.load\" = \"60s\"\n  \
+     \"io.containerd.timeout.shim.cleanup\" = \"60s\"\n  \
+     \"io.containerd.timeout.shim.shutdown\" = \"60s\"\n  \
+     \"io.containerd.timeout.metrics.shimstats\" = \"60s\"\n";
+
+/// Where everything of it is, and how long it waits for its own parts: the same in all versions.
 fn places(folder: &Path, version: u32) -> String {
     let dir = folder.display();
     format!(
         "version = {version}\nroot = \"{dir}/root\"\nstate = \"{dir}/state\"\n\
          [grpc]\n  address = \"{dir}/containerd.sock\"\n\
-         [plugins.\"io.containerd.internal.v1.opt\"]\n  path = \"{dir}/opt\"\n"
+         [plugins.\"io.containerd.internal.v1.opt\"]\n  path = \"{dir}/opt\"\n{TIMEOUTS}"
     )
 }
 
@@ -86,13 +97,15 @@ fn version_3(folder: &Path, setup: &Setup) -> String {
     )
 }
 
-/// The plugin's own table, which containerd before 1.7 passes over.
+/// The plugin's own table, which containerd before 1.7 passes over. By default containerd drops a
+/// plugin that does not answer within 2 s or register within 5 s, which a busy machine exceeds.
 fn nri(folder: &Path, is_enabled: bool) -> String {
     let dir = folder.display();
     format!(
         "[plugins.\"io.containerd.nri.v1.nri\"]\n  disable = {disable}\n  \
          disable_connections = false\n  socket_path = \"{dir}/nri.sock\"\n  \
-         plugin_path = \"{dir}/nri/plugins\"\n  plugin_config_path = \"{dir}/nri/conf.d\"\n",
+         plugin_path = \"{dir}/nri/plugins\"\n  plugin_config_path = \"{dir}/nri/conf.d\"\n  \
+         plugin_request_timeout = \"60s\"\n  plugin_registration_timeout = \"60s\"\n",
         disable = !is_enabled
     )
 }
