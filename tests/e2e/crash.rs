@@ -22,7 +22,7 @@ const ANSWERS: u64 = 5;
 const KILL_WITHIN_MS: u64 = 400;
 
 /// Longest wait for answers.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// Killed while it asks the registry, and while the runtime does under its permit.
 pub async fn during_a_pull() -> Outcome {
@@ -34,7 +34,7 @@ pub async fn during_a_pull() -> Outcome {
             .rule(Rule::new(path, Answer::Late(Duration::from_secs(2))).user_agent(agent));
         let (cri, image) = (stage.cri(), name.clone());
         let pull = tokio::spawn(async move { cri.pull(&image).await });
-        eventually("the pull is under way", Duration::from_secs(10), async || {
+        eventually("the pull is under way", Duration::from_secs(60), async || {
             stage
                 .registry
                 .requests()

@@ -39,7 +39,7 @@ pub async fn imported_with_ctr() -> Outcome {
     stage.containerd.ctr(&["images", "export", &archive, &signed]);
     stage.containerd.cri().remove_image(&id).await?;
     import(&stage, &fs::read(&archive)?)?;
-    eventually("the import is seen", std::time::Duration::from_secs(5), async || {
+    eventually("the import is seen", std::time::Duration::from_secs(60), async || {
         matches!(stage.containerd.cri().image(&signed).await, Ok(Some(image)) if image.repo_digests.is_empty())
     })
     .await?;
@@ -59,7 +59,7 @@ pub async fn imported_with_ctr() -> Outcome {
     );
     stage.write_policy(&policy)?;
     stage.signal("HUP")?;
-    eventually("the policy is reloaded", std::time::Duration::from_secs(5), async || {
+    eventually("the policy is reloaded", std::time::Duration::from_secs(60), async || {
         stage.gate_log().contains("the policy was reloaded")
     })
     .await?;
@@ -79,7 +79,7 @@ pub async fn trusted_name() -> Outcome {
     tag(&stage, &unsigned, &trusted);
     eventually(
         "the name is seen",
-        std::time::Duration::from_secs(5),
+        std::time::Duration::from_secs(60),
         async || matches!(stage.cri().image(&trusted).await, Ok(Some(image)) if image.id == id),
     )
     .await?;
@@ -113,7 +113,7 @@ pub async fn false_digest_record() -> Outcome {
     tag(&stage, &unsigned, &claimed);
     eventually(
         "the claim is listed",
-        std::time::Duration::from_secs(5),
+        std::time::Duration::from_secs(60),
         async || matches!(stage.cri().image(&id).await, Ok(Some(image)) if image.repo_digests.contains(&claimed)),
     )
     .await?;

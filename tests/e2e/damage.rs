@@ -347,7 +347,7 @@ pub async fn killed() -> Outcome {
             }
             answered
         });
-        eventually("pulls", Duration::from_secs(20), async || {
+        eventually("pulls", Duration::from_secs(60), async || {
             pulled.load(Ordering::SeqCst) > round % 3
         })
         .await?;

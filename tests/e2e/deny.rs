@@ -14,6 +14,7 @@ use crate::kept::done_by;
 use crate::keyless::ISSUER;
 use crate::means::{digest_of, prod, until};
 use crate::outage::take_away;
+use crate::pace::Pace;
 use crate::signers::{Group, policies};
 use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id};
 
@@ -130,6 +131,7 @@ async fn strike_off(stage: &Stage, pod: &Pod, strike: &Strike, admitted: &Admitt
     let would: Value = serde_json::from_str(&done_by(stage, &dry)?)?;
     ensure!(would["written"] == false && before == fs::read(file(stage)).ok(), "{would:#}");
 
+    let pace = Pace::now()?;
     let began = Instant::now();
     let said: Value = serde_json::from_str(&done_by(stage, &args)?)?;
     let returned = began.elapsed();
@@ -138,7 +140,7 @@ async fn strike_off(stage: &Stage, pod: &Pod, strike: &Strike, admitted: &Admitt
     let refusal = create_refused(stage, pod, launch, strike.no).await?;
     let is_struck_off = strike.no.verdict == "refused";
     ensure!(!is_struck_off || refusal.contains(&reason), "it does not say why: {refusal}");
-    let took = in_force(stage, &file(stage), &reason)?;
+    let took = in_force(stage, &file(stage), &reason, &pace)?;
     println!(
         "   denied by {}: in force {} ms after the file was written; the command returned after \
          {:.0} ms",
@@ -169,7 +171,7 @@ pub fn notes(stage: &Stage) -> Result<Vec<Value>, Failure> {
 }
 
 /// How long after the file's change what has this reason was on record as in force.
-fn in_force(stage: &Stage, file: &PathBuf, reason: &str) -> Result<Duration, Failure> {
+fn in_force(stage: &Stage, file: &PathBuf, reason: &str, pace: &Pace) -> Result<Duration, Failure> {
     let changed = Timestamp::try_from(fs::metadata(file)?.modified()?)?;
     let notes = notes(stage)?;
     let added =
@@ -178,7 +180,7 @@ fn in_force(stage: &Stage, file: &PathBuf, reason: &str) -> Result<Duration, Fai
         notes.iter().find(added).ok_or_else(|| format!("no note of {reason}: {notes:#?}"))?;
     let noted: Timestamp = note["time"].as_str().ok_or("no time")?.parse()?;
     let took = Duration::try_from(noted.duration_since(changed)).unwrap_or_default();
-    ensure!(took < IN_FORCE, "{reason}: in force {took:?} after the file's change");
+    pace.hold(&format!("{reason}: being in force after the file's change"), took, IN_FORCE)?;
     Ok(took)
 }
 
@@ -192,6 +194,7 @@ async fn by_hand(stage: &Stage, pod: &Pod, admitted: &Admitted) -> Outcome {
          # the mail of January\n  - digest: \"{digest}\"\n    reason: by hand\n    \
          date: 2026-01-31T12:00:00Z\n"
     );
+    let pace = Pace::now()?;
     fs::write(&beside, text)?;
     fs::rename(&beside, &file)?;
     until("the file is in force", || async {
@@ -201,7 +204,7 @@ async fn by_hand(stage: &Stage, pod: &Pod, admitted: &Admitted) -> Outcome {
     .await?;
     let no = No::refused("digest-denied");
     create_refused(stage, pod, by_id(&admitted.id, &admitted.image), no).await?;
-    let took = in_force(stage, &file, "by hand")?;
+    let took = in_force(stage, &file, "by hand", &pace)?;
     println!("   a file written by hand: in force {} ms after its change", took.as_millis());
     Ok(())
 }

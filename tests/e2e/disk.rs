@@ -119,7 +119,7 @@ pub async fn audit_full() -> Outcome {
 
 /// There is space again: what is new is admitted, and what was not recorded is noted.
 async fn recovered(stage: &Stage, new: &str, good: usize) -> Outcome {
-    eventually("new images are admitted again", Duration::from_secs(15), async || {
+    eventually("new images are admitted again", Duration::from_secs(60), async || {
         stage.cri().pull(new).await.is_ok()
     })
     .await?;
@@ -132,7 +132,7 @@ async fn recovered(stage: &Stage, new: &str, good: usize) -> Outcome {
     stage.expect_record("PullImage", "admitted", "satisfied")?;
     let path = stage.folder().join("audit/audit.jsonl");
     let log = || fs::read_to_string(&path).unwrap_or_default();
-    eventually("a note tells of what was not recorded", Duration::from_secs(30), async || {
+    eventually("a note tells of what was not recorded", Duration::from_secs(60), async || {
         log().contains("\"lost\"")
     })
     .await?;

@@ -18,7 +18,7 @@ use crate::stage::{Failure, Outcome, Props, Stage, by_id, expect_refusal, usual_
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// How long asking again behind an admission may take; it takes some milliseconds.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Nothing on the node may count, and nobody can be asked.
 const UNREACHABLE: No = No {

@@ -71,6 +71,7 @@ mod nri;
 mod observe;
 mod offline;
 mod outage;
+mod pace;
 mod power;
 mod pulling;
 mod raw;

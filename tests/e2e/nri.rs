@@ -15,7 +15,7 @@ use crate::stage::{Failure, HOST, Outcome, Props, Stage, by_id};
 const HAS_NRI: (u32, u32) = (1, 7);
 const ENABLED: (u32, u32) = (2, 0);
 /// How long the gate may take to be a plugin of containerd again.
-const CONNECT_MAX: Duration = Duration::from_secs(30);
+const CONNECT_MAX: Duration = Duration::from_secs(60);
 
 /// A create at either socket, on each containerd.
 pub async fn nri() -> Outcome {

@@ -16,7 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::stage::Failure;
 
 /// How long an answer may take.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// One connection; a copy of it is the same connection.
 #[derive(Clone)]

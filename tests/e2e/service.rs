@@ -35,7 +35,7 @@ pub async fn drain() -> Outcome {
         let (cri, launch) = (cri.clone(), by_id(&id, &signed));
         async move { cri.create(&pod, launch).await }
     });
-    eventually("the create is under decision", Duration::from_secs(10), async || {
+    eventually("the create is under decision", Duration::from_secs(60), async || {
         stage.registry.requests().iter().any(|entry| entry.user_agent.contains("sealgate/"))
     })
     .await?;
@@ -48,7 +48,7 @@ pub async fn drain() -> Outcome {
     ensure!(containers(&stage).await? == [made], "the container is not there");
     stage.expect_record("CreateContainer", "admitted", "satisfied")?;
     let pid = stage.gate_pid().ok_or("no gate")?;
-    eventually("the gate ends", Duration::from_secs(10), async || {
+    eventually("the gate ends", Duration::from_secs(60), async || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.is_empty() || stat.contains(") Z ")
     })

@@ -16,9 +16,9 @@ use crate::refresh;
 use crate::stage::{Failure, Outcome, usual_policy};
 
 /// systemd boots in some five seconds.
-const BOOT_MAX: Duration = Duration::from_secs(60);
+const BOOT_MAX: Duration = Duration::from_secs(120);
 /// A unit changes its state in well under a second.
-pub const CHANGE_MAX: Duration = Duration::from_secs(20);
+pub const CHANGE_MAX: Duration = Duration::from_secs(60);
 const VERSION: &str = "/runtime.v1.RuntimeService/Version";
 
 /// A machine in a container: the host's `/usr`, everything else its own and gone afterwards.

@@ -74,7 +74,7 @@ pub async fn image_volume() -> Outcome {
     let mut reasons = Vec::new();
     eventually(
         "a container with the moved volume is refused",
-        Duration::from_secs(10),
+        Duration::from_secs(60),
         async || {
             let began = stage.records().len();
             let outcome = stage.cri().create(&pod, with(launch(), mount(&data_id, &data))).await;

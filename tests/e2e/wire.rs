@@ -24,7 +24,7 @@ const GATEWAY: &str = "198.51.100.1";
 /// The node's end of the wire.
 const NODE: &str = "198.51.100.2";
 /// How long the kernel may take to make a namespace; it takes some milliseconds.
-const MADE_MAX: Duration = Duration::from_secs(10);
+const MADE_MAX: Duration = Duration::from_secs(60);
 
 /// The node's network and the registry's.
 pub struct Wire {
