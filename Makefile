@@ -39,14 +39,27 @@ help: ## this list
 demo: deps ## the main job on a real containerd: signed runs, unsigned does not, whichever way it came; installs `deps`
 	@$(CARGO) test --quiet --test e2e -- demo
 
+# Tests of other binaries than the scenarios'.
+TESTS := $(filter-out e2e,$(patsubst tests/%.rs,%,$(wildcard tests/*.rs)) $(patsubst tests/%/main.rs,%,$(wildcard tests/*/main.rs)))
+# What the scenarios say that are played beside these tests, shown after them.
+TOGETHER := target/tmp/together.log
+
 # The release program is built beside the rest: one compiler after the other leaves a processor idle for minutes. No test
-# runs before all is built.
+# runs before all is built. Scenarios wait most of the time, so that those which may share the machine run beside the other
+# tests, in a process group of their own, which Ctrl-C ends as well; those which may not run after all others.
 test: deps runtimes ## everything: lints, unit and integration tests, every scenario on the real runtime
-	@rm -f $(SKIPPED)
+	@mkdir -p $(dir $(TOGETHER)) && rm -f $(SKIPPED)
 	@$(CARGO) build --release & release=$$!; trap 'kill $$release' INT TERM; \
 	  { $(LINT) && $(CARGO) test --no-run; } || { kill $$release; exit 1; }; \
 	  wait $$release
-	$(CARGO) test --no-fail-fast; status=$$?; tests/skipped.sh $(SKIPPED); exit $$status
+	@echo "the scenarios that may share the machine run beside the other tests: $(TOGETHER)"; \
+	  set -m; $(CARGO) test --test e2e -- --together </dev/null >$(TOGETHER) 2>&1 & scenarios=$$!; set +m; \
+	  trap 'kill -TERM -$$scenarios; exit 130' INT TERM; \
+	  status=0; $(CARGO) test --no-fail-fast --lib --bins $(addprefix --test ,$(TESTS)) || status=1; \
+	  $(CARGO) test --doc || status=1; \
+	  tail -n +1 -f --pid=$$scenarios $(TOGETHER); wait $$scenarios || status=1; \
+	  $(CARGO) test --test e2e -- --alone || status=1; \
+	  tests/skipped.sh $(SKIPPED); exit $$status
 
 e2e: deps runtimes build ## one situation on the real runtime: make e2e SCENARIO=name (list: their names)
 	@$(CARGO) test --quiet --test e2e -- $(SCENARIO)

@@ -1,5 +1,5 @@
 //! Scenarios on the real runtime: `make e2e` runs all of them, `make e2e SCENARIO=name` one,
-//! `SCENARIO=list` lists them.
+//! `SCENARIO=list` lists them. `make test` plays them in two parts ([`suite::Part`]).
 //!
 //! Each is a row of [`scenarios::SCENARIOS`]; [`suite`] plays all of them. Each sets its own
 //! [`stage::Stage`], prints what happened with its figures, and fails with what was expected and
@@ -113,7 +113,7 @@ const LIMIT: Duration = Duration::from_secs(480);
 fn main() -> ExitCode {
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let passed = match wanted.as_deref() {
-        None => suite::play_all(),
+        None => suite::play_all(std::env::args().find_map(|arg| suite::Part::of(&arg))),
         Some("list") => {
             SCENARIOS
                 .iter()

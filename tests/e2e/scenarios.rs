@@ -27,15 +27,22 @@ pub struct Scenario {
     pub play: fn() -> Play,
     /// Plays it as a part of the suite: the same, unless it is too long for that.
     pub in_suite: fn() -> Play,
-    /// Whether the suite plays nothing beside it: it measures time or memory, or takes every
-    /// processor.
+    /// Whether the suite plays nothing beside it: it compares times, measures memory that depends on
+    /// them, or takes every processor.
     pub alone: bool,
+    /// Whether it takes so long that the suite begins with it.
+    pub long: bool,
 }
 
 impl Scenario {
     /// The same, marked [`Scenario::alone`].
     const fn alone(self) -> Self {
         Self { alone: true, ..self }
+    }
+
+    /// The same, marked [`Scenario::long`].
+    const fn long(self) -> Self {
+        Self { long: true, ..self }
     }
 }
 
@@ -52,11 +59,12 @@ macro_rules! scenario {
             play: || Box::pin($play()),
             in_suite: || Box::pin($in_suite()),
             alone: false,
+            long: false,
         }
     };
 }
 
-/// All of them, in the order in which they begin.
+/// All of them. The suite begins with the long ones.
 pub const SCENARIOS: &[Scenario] = &[
     scenario!(
         "demo",
@@ -93,7 +101,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "a deny list in the registry, signed by cosign: taken on the timer, and refused where it is \
          older, by another key or broken; it stands without the registry and over a restart",
         fetching::deny_fetched
-    ),
+    )
+    .long(),
     scenario!(
         "emptied",
         "policies that vanish under the gate stay in force, until an operator says otherwise",
@@ -103,13 +112,15 @@ pub const SCENARIOS: &[Scenario] = &[
         "hanging-policies",
         "a folder of policies that hangs: nothing waits for it, and it is watched again afterwards",
         vanish::hanging_policies
-    ),
+    )
+    .long(),
     scenario!(
         "policy-diff",
         "what a candidate policy would change, over a history of 200 decisions and more, with no \
          registry: a key dropped, a repository denied, anything accepted, and files that are faulty",
         diffing::policy_diff
-    ),
+    )
+    .long(),
     scenario!(
         "policy-init",
         "policies drafted from a node with images that a key, an identity and nobody signed: sound, and \
@@ -176,7 +187,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "keyless",
         "signed by a workflow: admitted for its identity, refused for a neighbour's, in both forms",
         keyless::keyless
-    ),
+    )
+    .long(),
     scenario!(
         "keyless-offline",
         "signed by a workflow, on every runtime: no registry any more, created from memory",
@@ -192,12 +204,14 @@ pub const SCENARIOS: &[Scenario] = &[
         "sweep-stop",
         "what went around the gate or would be refused now is stopped, a few a minute; static pods are not",
         stopping::stopping
-    ),
+    )
+    .long(),
     scenario!(
         "drift",
         "a container made around the gate: an alert with image, digest and labels, on every runtime",
         drift::drift
-    ),
+    )
+    .long(),
     scenario!(
         "provenance",
         "built from another repository: refused with both named; from the right one: admitted",
@@ -266,7 +280,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "signatures-unreachable",
         "the places of signatures fail: unreachable, never unsigned",
         outage::signatures_unreachable
-    ),
+    )
+    .long(),
     scenario!(
         "signatures-unable",
         "the places of signatures may not be looked at: unable, never unsigned",
@@ -362,13 +377,15 @@ pub const SCENARIOS: &[Scenario] = &[
         "every way around the gate and every method of the CRI, on each containerd: refused, \
          reported, only reads, or not applicable",
         bypass::bypass
-    ),
+    )
+    .long(),
     scenario!(
         "sandbox-image",
         "an unsigned sandbox image: no pod; a signed one: pods, also without a registry after a \
          restart; on each containerd",
         sandbox::sandbox_image
-    ),
+    )
+    .long(),
     scenario!(
         "snapshotter-not-allowed",
         "layers that the id does not bind are refused",
@@ -378,7 +395,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "moving-tag",
         "a tag moves to other content while containers of the admitted id are created",
         moving::tag_moves
-    ),
+    )
+    .long(),
     scenario!(
         "image-volume",
         "image volumes are admitted, refused and proven like the container's own image",
@@ -418,8 +436,7 @@ pub const SCENARIOS: &[Scenario] = &[
         "deadline",
         "nothing is forwarded for a caller whose time is nearly spent",
         channel::deadline
-    )
-    .alone(),
+    ),
     scenario!("crash", "the gate is killed during a pull and started again", crash::during_a_pull),
     scenario!(
         "crash-anywhere",
@@ -436,8 +453,7 @@ pub const SCENARIOS: &[Scenario] = &[
         "the disk under the audit log hangs: answered in time as configured, and no record is \
          missing or twice",
         hanging::disk_hangs
-    )
-    .alone(),
+    ),
     scenario!(
         "log-disk",
         "the gate starts on a full and on a read-only log disk, and with a clock that was set back \
@@ -460,14 +476,12 @@ pub const SCENARIOS: &[Scenario] = &[
         "the gauge of enforcing is 0 within one period of a forwarder in the socket's place, of \
          policies that admit everything, of a kubelet that is turned back",
         canary::canary
-    )
-    .alone(),
+    ),
     scenario!(
         "doctor",
         "a node set up right is all ok; set up wrong in one way, that line fails and no other",
         doctor::doctor
-    )
-    .alone(),
+    ),
     scenario!(
         "drain",
         "told to stop, the gate serves on and finishes what is under way",
@@ -483,8 +497,7 @@ pub const SCENARIOS: &[Scenario] = &[
         "ten restarts by systemd under polls, a pull and a stream of events: nothing is lost but \
          the stream",
         upgrade::upgrade
-    )
-    .alone(),
+    ),
     scenario!(
         "systemd-unit",
         "the shipped units in a real systemd: activated, sandboxed, reloaded, trust roots \
@@ -537,12 +550,14 @@ pub const SCENARIOS: &[Scenario] = &[
         "no registry: a key is removed, an image denied; what they alone vouched for is refused, \
          the rest runs",
         offline::key_removed
-    ),
+    )
+    .long(),
     scenario!(
         "air-gap",
         "a node without a registry: images and their evidence come as files; nothing else helps",
         airgap::air_gap
-    ),
+    )
+    .long(),
     scenario!(
         "evidence-refreshed",
         "old evidence admits and the registry is asked behind it: renewed, withdrawn, or left as \
@@ -571,7 +586,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "evidence that cannot be written, is gone, changed or forged: the registry decides, or \
          nobody can be asked",
         damage::faults
-    ),
+    )
+    .long(),
     scenario!(
         "evidence-two-processes",
         "evidence is pruned, imported, verified and listed while the gate writes it",
@@ -593,7 +609,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "a pull's secret that names no registry: no mirror sees it unless it is named, the \
          registry does; each containerd",
         secrets::mirror_secrets
-    ),
+    )
+    .long(),
     scenario!(
         "credential-plugin",
         "a private registry whose password only a plugin of the kubelet's knows after a restart",

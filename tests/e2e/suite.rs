@@ -1,6 +1,6 @@
-//! [`play_all`]: the whole suite. Each scenario is a process of its own with a temporary folder of
-//! its own. [`WORKERS`] of them run side by side; then, one after another, those that must be
-//! [`Scenario::alone`].
+//! [`play_all`]: the whole suite, or a [`Part`] of it. Each scenario is a process of its own with a
+//! temporary folder of its own. [`WORKERS`] of them run side by side, the longest first; then, one
+//! after another, those that must be [`Scenario::alone`].
 //!
 //! What a scenario prints is shown in one piece when it ends. One that hangs is killed with all
 //! that it started, and one that panics fails alone.
@@ -21,11 +21,32 @@ use crate::scenarios::{SCENARIOS, Scenario};
 pub const IN_SUITE: &str = "--in-suite";
 /// Scenarios side by side. Most of the time each waits: one after another, they leave three
 /// quarters of two processors idle.
-const WORKERS: usize = 3;
+const WORKERS: usize = 4;
 /// How long a scenario that was not over in time may clean up before it is killed.
 const CLEAN_UP: Duration = Duration::from_secs(60);
 /// After this long without output, a line says what runs.
 const SILENCE: Duration = Duration::from_secs(15);
+
+/// What is played of the suite. `make test` has other tests run beside the first part, and nothing
+/// beside the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `--together`: what may share the machine.
+    Together,
+    /// `--alone`: what may not.
+    Alone,
+}
+
+impl Part {
+    /// The part that this argument of the command line names.
+    pub fn of(argument: &str) -> Option<Self> {
+        match argument {
+            "--together" => Some(Self::Together),
+            "--alone" => Some(Self::Alone),
+            _ => None,
+        }
+    }
+}
 
 /// What happens to a scenario.
 enum Event {
@@ -36,17 +57,25 @@ enum Event {
 /// What happened so far.
 #[derive(Default)]
 struct Progress {
+    all: usize,
     running: BTreeMap<&'static str, Instant>,
     passed: usize,
     failed: Vec<&'static str>,
 }
 
-/// Plays every scenario; whether all passed.
-pub fn play_all() -> bool {
+/// Plays every scenario, or those of one part; whether all passed.
+pub fn play_all(part: Option<Part>) -> bool {
     let began = Instant::now();
-    let (alone, together): (Vec<&Scenario>, Vec<&Scenario>) =
+    let (mut alone, mut together): (Vec<&Scenario>, Vec<&Scenario>) =
         SCENARIOS.iter().partition(|scenario| scenario.alone);
-    let mut progress = Progress::default();
+    // So that none of them begins when the others have ended.
+    together.sort_by_key(|scenario| !scenario.long);
+    match part {
+        Some(Part::Together) => alone.clear(),
+        Some(Part::Alone) => together.clear(),
+        None => {}
+    }
+    let mut progress = Progress { all: alone.len() + together.len(), ..Progress::default() };
     play(&together, WORKERS, &mut progress);
     play(&alone, 1, &mut progress);
     let Progress { passed, failed, .. } = progress;
@@ -156,7 +185,7 @@ impl Progress {
         println!(
             "\n.. {} of {} ended; running: {running}",
             self.passed + self.failed.len(),
-            SCENARIOS.len()
+            self.all
         );
     }
 }
