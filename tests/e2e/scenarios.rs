@@ -28,7 +28,8 @@ pub struct Scenario {
     /// Plays it as a part of the suite: the same, unless it is too long for that.
     pub in_suite: fn() -> Play,
     /// Whether the suite plays nothing beside it: it compares times, measures memory that depends on
-    /// them, or takes every processor.
+    /// them, takes every processor, or has a process named `kubelet`, which every gate on the
+    /// machine sees.
     pub alone: bool,
     /// Whether it takes so long that the suite begins with it.
     pub long: bool,
@@ -476,12 +477,14 @@ pub const SCENARIOS: &[Scenario] = &[
         "the gauge of enforcing is 0 within one period of a forwarder in the socket's place, of \
          policies that admit everything, of a kubelet that is turned back",
         canary::canary
-    ),
+    )
+    .alone(),
     scenario!(
         "doctor",
         "a node set up right is all ok; set up wrong in one way, that line fails and no other",
         doctor::doctor
-    ),
+    )
+    .alone(),
     scenario!(
         "drain",
         "told to stop, the gate serves on and finishes what is under way",
