@@ -283,6 +283,7 @@ const PARTS: &[(&str, &[Part])] = &[
             ("requirement", &["condition", "position", "sanitize", "syntax"]),
             ("document", &["position", "requirement", "sanitize", "scope", "syntax"]),
             ("deny_file", &["document", "position", "syntax"]),
+            ("schema", &["document", "requirement", "syntax"]),
             ("set", &["document", "requirement", "sanitize", "scope", "syntax"]),
             ("lint", &["document", "position", "requirement", "scope", "set", "syntax"]),
             ("evaluate/judge", &["requirement", "set"]),

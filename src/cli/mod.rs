@@ -286,6 +286,7 @@ fn run_without_settings(command: &Command, config: &Path, screen: &mut Screen) -
         Command::Policy(PolicyCommand::Explain(options)) => {
             Some(policy::explain::run(options, config, screen))
         }
+        Command::Policy(PolicyCommand::Schema(NoOptions {})) => Some(init::schema::run(screen)),
         Command::Run
         | Command::Policy(
             PolicyCommand::Observed(_)
@@ -358,6 +359,7 @@ fn run(command: Command, settings: &Settings, path: &Path, screen: &mut Screen) 
             init::command::run(&options, settings, screen)
         }
         Command::Policy(PolicyCommand::List(NoOptions {})) => policy::list::run(settings, screen),
+        Command::Policy(PolicyCommand::Schema(NoOptions {})) => init::schema::run(screen),
         Command::Keys(KeysCommand::List(NoOptions {})) => policy::keys::run(settings, screen),
         Command::Audit(AuditCommand::Tail(options)) => audit::tail(&options, settings, screen),
         Command::Audit(AuditCommand::Show(options)) => audit::show(&options, settings, screen),

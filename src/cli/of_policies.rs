@@ -47,6 +47,16 @@ pub(super) enum PolicyCommand {
             | jq -r 'select(.kind == \"Exception\") | .name'"
     )]
     List(NoOptions),
+    /// The JSON Schema of the documents, for an editor that checks and completes them as they are
+    /// written.
+    ///
+    /// It has the form of every kind of document, with a sentence about each field. What it cannot
+    /// tell, sealgate policy check does. Needs no configuration.
+    #[command(
+        after_help = "Examples:\n  sealgate policy schema > sealgate.schema.json\n  sealgate policy \
+            schema | jq '.\"$defs\".imagePolicy.properties | keys'"
+    )]
+    Schema(NoOptions),
     /// What would break if the gate enforced: every call that it let through in observe mode, by
     /// image and reason, with what to do about it.
     ///

@@ -2,7 +2,8 @@
 //! node and who signed it.
 //!
 //! A draft is a beginning for people, not a decision: it names who signed what is there, and whether
-//! that is who should have is for its reader to say.
+//! that is who should have is for its reader to say. [`schema`] prints the form of the documents, for
+//! those who write them in an editor.
 
 mod attestor;
 pub(super) mod command;
@@ -11,4 +12,5 @@ mod files;
 mod found;
 mod from_node;
 mod probe;
+pub(super) mod schema;
 mod sets;

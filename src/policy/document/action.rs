@@ -12,6 +12,11 @@ use crate::policy::syntax::fields::{Fields, Reader};
 const SELECTORS: [&str; 5] =
     ["excludeNamespaces", "podLabels", "podAnnotations", "runtimeHandlers", "kinds"];
 
+/// The words of `action`.
+pub(in crate::policy) const ACTIONS: &[&str] = &["enforce", "warn"];
+/// The words of `onUnreachable`.
+pub(in crate::policy) const ON_UNREACHABLE: &[&str] = &["deny", "insecureAdmit"];
+
 /// What a document does with an image that does not meet it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,7 +44,7 @@ impl OnUnreachable {
     /// Reads `onUnreachable` of `spec`; none where it is there and is no such word.
     pub(super) fn read(spec: &Fields<'_>, reader: &mut Reader) -> Option<Self> {
         let Some(at) = spec.get("onUnreachable") else { return Some(Self::Deny) };
-        reader.word(at, &["deny", "insecureAdmit"]).map(|word| match word {
+        reader.word(at, ON_UNREACHABLE).map(|word| match word {
             "insecureAdmit" => Self::InsecureAdmit,
             _ => Self::Deny,
         })

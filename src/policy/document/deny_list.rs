@@ -29,7 +29,7 @@ const REASON_MAX: usize = 200;
 const LOG_MAX: usize = 200;
 
 /// The fields of `spec`, one for each kind of entry.
-const SPEC: &[&str] =
+pub(in crate::policy) const SPEC: &[&str] =
     &["digests", "repositories", "keys", "identities", "certificates", "logIndexes"];
 
 /// One `DenyList`.
@@ -103,7 +103,7 @@ impl DenyList {
 }
 
 /// The fields of an entry, by the list that it stands in.
-fn entry_fields(kind: &str) -> &'static [&'static str] {
+pub(in crate::policy) fn entry_fields(kind: &str) -> &'static [&'static str] {
     match kind {
         "digests" => &["digest", "manifests", "reason", "date"],
         "repositories" => &["pattern", "reason", "date"],

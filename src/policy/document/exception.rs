@@ -18,7 +18,7 @@ use crate::policy::syntax::fields::{At, Reader};
 use crate::policy::syntax::times;
 
 /// The fields of `spec`.
-const SPEC: &[&str] = &[
+pub(in crate::policy) const SPEC: &[&str] = &[
     "images",
     "exclude",
     "namespaces",

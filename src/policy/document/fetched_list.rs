@@ -14,6 +14,7 @@ use super::deny_list::DenyList;
 use super::head::{Head, ListHead};
 use super::kind::VERSIONS;
 use super::patterns::is_name;
+use super::reader::FIELDS;
 use super::{Documents, FILE_MAX, put};
 use crate::policy::syntax::error::{PolicyError, PolicyFault};
 use crate::policy::syntax::fields::{At, Fields, Reader};
@@ -24,7 +25,7 @@ use crate::policy::syntax::yaml::{self, Value};
 /// more.
 const LIST_ENTRIES_MAX: usize = 4096;
 /// The fields of `metadata`.
-const METADATA: &[&str] = &["name", "version", "issued", "expires"];
+pub(in crate::policy) const METADATA: &[&str] = &["name", "version", "issued", "expires"];
 /// The kinds of lists that are fetched.
 const KINDS: &[&str] = &["DenyList"];
 
@@ -131,7 +132,7 @@ fn read_bytes(source: &str, bytes: &[u8], reader: &mut Reader) -> Option<(ListHe
 }
 
 fn read_document(source: &str, at: &At<'_>, reader: &mut Reader) -> Option<(ListHead, DenyList)> {
-    let fields = reader.fields(at, &["apiVersion", "kind", "metadata", "spec"])?;
+    let fields = reader.fields(at, FIELDS)?;
     let version = reader.required(&fields, "apiVersion").and_then(|at| reader.word(at, VERSIONS));
     let kind = reader.required(&fields, "kind").and_then(|at| reader.word(at, KINDS));
     let head = reader.required(&fields, "metadata").cloned();

@@ -8,9 +8,9 @@ use crate::policy::syntax::suggest::nearest;
 use crate::policy::syntax::yaml::Value;
 
 /// The versions of the language.
-pub(super) const VERSIONS: &[&str] = &["sealgate/v1"];
+pub(in crate::policy) const VERSIONS: &[&str] = &["sealgate/v1"];
 /// The kinds of documents.
-pub(super) const KINDS: &[&str] = &["ImagePolicy", "DenyList", "Exception"];
+pub(in crate::policy) const KINDS: &[&str] = &["ImagePolicy", "DenyList", "Exception"];
 
 /// Whether it is another program's document: that alone is told, and none of its fields is read.
 pub(super) fn is_foreign(at: &At<'_>, reader: &mut Reader) -> bool {

@@ -9,11 +9,11 @@ pub(super) mod deny_list;
 pub(super) mod exception;
 pub(super) mod fetched_list;
 pub(super) mod head;
-mod kind;
-mod patterns;
+pub(super) mod kind;
+pub(super) mod patterns;
 pub(super) mod reader;
 pub(super) mod replaced;
-mod selectors;
+pub(super) mod selectors;
 pub(super) mod signature_sources;
 pub(super) mod test_case;
 
@@ -62,6 +62,8 @@ pub(super) const SPEC: &[&str] = &[
     "deny",
     "require",
 ];
+/// The fields of `spec.deny`.
+pub(super) const DENY: &[&str] = &["digests"];
 
 /// One policy file: what it is called in errors, and its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,7 +228,7 @@ fn image_policy(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Docume
     let selectors = selectors(&spec, reader);
     let action = match spec.get("action") {
         None => Some(Action::Enforce),
-        Some(at) => reader.word(at, &["enforce", "warn"]).map(|word| match word {
+        Some(at) => reader.word(at, action::ACTIONS).map(|word| match word {
             "warn" => Action::Warn,
             _ => Action::Enforce,
         }),
@@ -269,7 +271,7 @@ fn image_policy(head: Head, spec: &At<'_>, reader: &mut Reader) -> Option<Docume
 
 /// `deny: {digests: [...]}`.
 fn denied(at: &At<'_>, reader: &mut Reader) -> Vec<Digest> {
-    let Some(fields) = reader.fields(at, &["digests"]) else { return Vec::new() };
+    let Some(fields) = reader.fields(at, DENY) else { return Vec::new() };
     let Some(list) = reader.required(&fields, "digests").cloned() else { return Vec::new() };
     requirement::digest_list(&list, "denied digests in one policy", reader)
 }

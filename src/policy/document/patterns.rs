@@ -10,12 +10,14 @@ use crate::policy::syntax::fields::{At, Reader};
 
 /// Most patterns in one list.
 const PATTERNS_MAX: usize = 1024;
+/// The fields of `metadata`.
+pub(in crate::policy) const METADATA: &[&str] = &["name"];
 /// Longest name of a document; it stands in every refusal (RFC 1123 label).
-const NAME_MAX: usize = 63;
+pub(in crate::policy) const NAME_MAX: usize = 63;
 
 /// `metadata`: the name.
 pub(super) fn metadata<'n>(at: &At<'n>, reader: &mut Reader) -> Option<&'n str> {
-    let fields = reader.fields(at, &["name"])?;
+    let fields = reader.fields(at, METADATA)?;
     let at = reader.required(&fields, "name")?;
     let name = reader.text(at)?;
     if is_name(name) {

@@ -12,6 +12,8 @@ use crate::policy::syntax::fields::{At, Fields, Reader};
 use crate::policy::syntax::selector_fault::SelectorFault;
 use crate::policy::syntax::yaml::Value;
 
+/// What an image is for, in the words of [`ImageUse::word`].
+pub(in crate::policy) const USES: &[&str] = &["container", "imageVolume", "sandbox"];
 /// Most labels or annotations that one document goes by.
 const NOTES_MAX: usize = 16;
 /// Most runtime handlers that one document names.
@@ -109,16 +111,14 @@ fn handlers(at: &At<'_>, reader: &mut Reader) -> Vec<TextPattern> {
 }
 
 fn uses(at: &At<'_>, reader: &mut Reader) -> BTreeSet<ImageUse> {
-    /// The words, as [`ImageUse::word`] has them.
-    const WORDS: &[&str] = &["container", "imageVolume", "sandbox"];
     let mut found = BTreeSet::new();
-    for (at, text) in reader.texts(at, "kinds in one document", WORDS.len()) {
+    for (at, text) in reader.texts(at, "kinds in one document", USES.len()) {
         match text {
             "initContainer" | "ephemeralContainer" => {
                 let fault = SelectorFault::UntoldUse { got: text.to_owned() };
                 reader.fault(&at, PolicyFault::Selector(fault));
             }
-            _ => found.extend(reader.word(&at, WORDS).and_then(ImageUse::of_word)),
+            _ => found.extend(reader.word(&at, USES).and_then(ImageUse::of_word)),
         }
     }
     found

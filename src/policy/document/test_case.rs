@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::kind::VERSIONS;
 use super::patterns::metadata;
+use super::reader::FIELDS;
+use super::selectors::USES;
 use super::{FILE_MAX, PolicyFile};
 use crate::evidence::{ImageUse, Notes, Pod, Traits};
 use crate::image::{Digest, Reference};
@@ -19,8 +22,12 @@ use crate::policy::syntax::yaml::{self, Value};
 
 /// Most cases of one document.
 const CASES_MAX: usize = 1000;
+/// The kinds of documents that have cases.
+pub(in crate::policy) const KINDS: &[&str] = &["PolicyTest"];
+/// The fields of `spec`.
+pub(in crate::policy) const SPEC: &[&str] = &["cases"];
 /// The fields of a case.
-const CASE: &[&str] = &[
+pub(in crate::policy) const CASE: &[&str] = &[
     "name",
     "image",
     "digest",
@@ -37,10 +44,8 @@ const CASE: &[&str] = &[
     "verdict",
     "code",
 ];
-/// What an image is for ([`ImageUse::word`]).
-const KINDS: &[&str] = &["container", "imageVolume", "sandbox"];
 /// The verdicts, as the audit log has them.
-const VERDICTS: &[&str] = &[
+pub(in crate::policy) const VERDICTS: &[&str] = &[
     "admitted",
     "warned",
     "unmatched",
@@ -139,13 +144,12 @@ fn told_twice(cases: &[TestCase], reader: &mut Reader) {
 }
 
 fn document(at: &At<'_>, reader: &mut Reader) -> Option<Vec<TestCase>> {
-    let fields = reader.fields(at, &["apiVersion", "kind", "metadata", "spec"])?;
-    let version =
-        reader.required(&fields, "apiVersion").and_then(|at| reader.word(at, &["sealgate/v1"]));
-    let kind = reader.required(&fields, "kind").and_then(|at| reader.word(at, &["PolicyTest"]));
+    let fields = reader.fields(at, FIELDS)?;
+    let version = reader.required(&fields, "apiVersion").and_then(|at| reader.word(at, VERSIONS));
+    let kind = reader.required(&fields, "kind").and_then(|at| reader.word(at, KINDS));
     let name = reader.required(&fields, "metadata").and_then(|at| metadata(at, reader));
     let spec = reader.required(&fields, "spec").cloned();
-    let spec = spec.and_then(|at| reader.fields(&at, &["cases"]))?;
+    let spec = spec.and_then(|at| reader.fields(&at, SPEC))?;
     let list = reader.required(&spec, "cases").cloned()?;
     let mut cases = Vec::new();
     for at in reader.list(&list, "cases in one document", CASES_MAX)? {
@@ -208,7 +212,7 @@ fn pod(fields: &Fields<'_>, reader: &mut Reader) -> Option<Pod> {
     let namespace = text("namespace", reader);
     let (labels, annotations) = (notes("podLabels", reader), notes("podAnnotations", reader));
     let handler = text("runtimeHandler", reader);
-    let kind = fields.get("kind").map(|at| reader.word(at, KINDS).and_then(ImageUse::of_word));
+    let kind = fields.get("kind").map(|at| reader.word(at, USES).and_then(ImageUse::of_word));
     let traits = Traits {
         labels: labels?,
         annotations: annotations?,

@@ -21,7 +21,7 @@ const FILES_MAX: usize = 32;
 const IDENTITIES_MAX: usize = 64;
 /// Most log entries and timestamps that can be asked for: there are not that many independent logs
 /// or authorities.
-const WITNESSES_MAX: u8 = 8;
+pub(in crate::policy) const WITNESSES_MAX: u8 = 8;
 /// The trust root of keyless signatures unless another is named: Sigstore's public good instance.
 pub const PUBLIC_GOOD: &str = "public-good";
 

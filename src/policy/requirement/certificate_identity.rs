@@ -30,12 +30,13 @@ pub(in crate::policy) const FIELDS: &[&str] = &[
 ];
 /// The three ways to say an issuer, and the three to say a subject: to the letter, as an
 /// expression, anyone.
-const ISSUER: &[&str] = &["issuer", "issuerRegExp", "insecureAnyIssuer"];
-const SUBJECT: &[&str] = &["subject", "subjectRegExp", "insecureAnySubject"];
+pub(in crate::policy) const ISSUER: &[&str] = &["issuer", "issuerRegExp", "insecureAnyIssuer"];
+pub(in crate::policy) const SUBJECT: &[&str] = &["subject", "subjectRegExp", "insecureAnySubject"];
 /// The ways to say the subject of an own authority's certificate.
 pub(in crate::policy) const OWN: &[&str] =
     &["email", "host", "uri", "emailRegExp", "hostRegExp", "uriRegExp"];
-const SUBJECT_KINDS: &[&str] = &["email", "uri", "dns", "otherName"];
+/// The words of `subjectKind`.
+pub(in crate::policy) const SUBJECT_KINDS: &[&str] = &["email", "uri", "dns", "otherName"];
 /// [`Extension::name`] of each.
 pub(in crate::policy) const EXTENSIONS: &[&str] = &[
     "buildSignerURI",

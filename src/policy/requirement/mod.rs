@@ -40,7 +40,7 @@ const DIGESTS_MAX: usize = 4096;
 const NAME_MAX: usize = 63;
 
 /// Every field that a requirement can have.
-const FIELDS: &[&str] = &[
+pub(super) const FIELDS: &[&str] = &[
     "all",
     "any",
     "atLeast",
@@ -58,7 +58,7 @@ const FIELDS: &[&str] = &[
 pub(super) const ATTESTATION: &[&str] =
     &["predicateType", "predicateTypes", "slsa", "by", "where", "maxAge"];
 /// Those of them that say of which kind it is.
-const KINDS: &[&str] = &[
+pub(super) const KINDS: &[&str] = &[
     "all",
     "any",
     "atLeast",
@@ -69,8 +69,15 @@ const KINDS: &[&str] = &[
     "digest",
     "insecureAcceptAnything",
 ];
+/// The kind that stands alone, and not below another.
+const ACCEPT_ANYTHING: &str = "insecureAcceptAnything";
 /// The others.
-const BESIDE: [&str; 3] = ["name", "signedIdentity", "maxSignatureAge"];
+pub(super) const BESIDE: [&str; 3] = ["name", "signedIdentity", "maxSignatureAge"];
+
+/// The fields of `atLeast`.
+pub(super) const AT_LEAST: &[&str] = &["count", "of"];
+/// The fields of `digest`.
+pub(super) const DIGEST: &[&str] = &["anyOf"];
 
 /// What a document demands.
 #[derive(Debug)]
@@ -169,17 +176,13 @@ impl Requirement {
             return None;
         };
         let inner = fields.get(kind)?;
+        if *kind != ACCEPT_ANYTHING {
+            only(&fields, beside(kind), reader);
+        }
         match *kind {
-            "all" | "any" => {
-                only(&fields, &[], reader);
-                self.list(kind, inner, reader, depth)
-            }
-            "atLeast" => {
-                only(&fields, &[], reader);
-                self.at_least(inner, reader, depth)
-            }
+            "all" | "any" => self.list(kind, inner, reader, depth),
+            "atLeast" => self.at_least(inner, reader, depth),
             kind if attestor::KINDS.contains(&kind) => {
-                only(&fields, &["name", "signedIdentity", "maxSignatureAge"], reader);
                 let identity = match fields.get("signedIdentity") {
                     Some(at) => SignedIdentity::read(at, reader),
                     None => Some(SignedIdentity::default()),
@@ -191,12 +194,10 @@ impl Requirement {
                 self.named_leaf(at, &fields, demand, reader)
             }
             "attestation" => {
-                only(&fields, &["name", "maxSignatureAge"], reader);
                 let demand = attestation(inner, fields.get("maxSignatureAge"), reader);
                 self.named_leaf(at, &fields, demand, reader)
             }
             "digest" => {
-                only(&fields, &["name"], reader);
                 let demand = digests(inner, reader)?;
                 self.leaf(at, &fields, demand, reader)
             }
@@ -214,7 +215,7 @@ impl Requirement {
     }
 
     fn at_least(&mut self, at: &At<'_>, reader: &mut Reader, depth: usize) -> Option<Tree> {
-        let fields = reader.fields(at, &["count", "of"])?;
+        let fields = reader.fields(at, AT_LEAST)?;
         let count = reader.required(&fields, "count").cloned();
         let of = reader.required(&fields, "of").cloned();
         let children = of.and_then(|of| self.children(&of, reader, depth));
@@ -328,10 +329,20 @@ impl Leaf {
 fn sole_accept<'n>(at: &At<'n>) -> Option<At<'n>> {
     let Value::Map(entries) = &at.node.value else { return None };
     match entries.as_slice() {
-        [(key, node)] if key.name == "insecureAcceptAnything" => {
+        [(key, node)] if key.name == ACCEPT_ANYTHING => {
             Some(At { node, field: format!("{}.{}", at.field, key.name) })
         }
         _ => None,
+    }
+}
+
+/// Which of [`BESIDE`] a requirement of this kind can have.
+pub(super) fn beside(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "attestation" => &["name", "maxSignatureAge"],
+        "digest" => &["name"],
+        kind if attestor::KINDS.contains(&kind) => &BESIDE,
+        _ => &[],
     }
 }
 
@@ -367,7 +378,7 @@ fn attestation(at: &At<'_>, max_age: Option<&At<'_>>, reader: &mut Reader) -> Op
 }
 
 fn digests(at: &At<'_>, reader: &mut Reader) -> Option<Demand> {
-    let fields = reader.fields(at, &["anyOf"])?;
+    let fields = reader.fields(at, DIGEST)?;
     let list = reader.required(&fields, "anyOf")?.clone();
     let digests = digest_list(&list, "digests in one requirement", reader);
     (!digests.is_empty()).then_some(Demand::Digest(digests))

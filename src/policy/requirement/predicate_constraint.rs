@@ -16,7 +16,7 @@ const TYPE_MAX: usize = 512;
 /// same.
 const TYPES_MAX: usize = 16;
 /// The ways to say of which kind it is.
-const KINDS: &[&str] = &["predicateType", "predicateTypes", "slsa"];
+pub(in crate::policy) const KINDS: &[&str] = &["predicateType", "predicateTypes", "slsa"];
 /// What one wish for a provenance may have, in bytes: a builder's id with a ref has two hundred.
 const WISH_MAX: usize = 1024;
 /// The three ways to say the ref, of which one is enough.

@@ -15,11 +15,12 @@ use crate::policy::syntax::fields::{At, Reader};
 use crate::policy::syntax::yaml::Value;
 
 /// The spellings that stand alone.
-const WORDS: &[&str] = &["matchRepository", "matchExact", "matchRepoDigestOrExact"];
+pub(in crate::policy) const WORDS: &[&str] =
+    &["matchRepository", "matchExact", "matchRepoDigestOrExact"];
 /// The spellings that carry a value.
-const FIELDS: &[&str] = &["exactRepository", "exactReference", "remap"];
+pub(in crate::policy) const FIELDS: &[&str] = &["exactRepository", "exactReference", "remap"];
 /// The two halves of a remapping.
-const REMAP: &[&str] = &["prefix", "signedPrefix"];
+pub(in crate::policy) const REMAP: &[&str] = &["prefix", "signedPrefix"];
 
 /// What a signature must say it is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
