@@ -344,7 +344,6 @@ impl Gate {
         proven: (&Content, Origin),
     ) -> Question {
         let (content, origin) = proven;
-        let applicable = set.applicable(name, &ask.pod);
         let hint = match name {
             Name::Known(reference) => Hint::of(
                 self.decider.sources().registry.referrers_support(reference.runtime_repository()),
@@ -359,10 +358,10 @@ impl Gate {
             origin,
         };
         Question {
+            applicable: set.applicable_to(&subject, &ask.pod),
             subject,
             pod: set.seen_of(&ask.pod),
             set: Arc::clone(set),
-            applicable,
             access: Access::default(),
             hint,
             documents: content.documents().clone(),

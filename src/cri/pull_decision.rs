@@ -211,10 +211,10 @@ impl Gate {
         let documents =
             resolved.bytes.map(|bytes| (subject.target.clone(), bytes)).into_iter().collect();
         let question = Question {
+            applicable: set.applicable_to(&subject, &pod),
             subject,
             pod: set.seen_of(&pod),
             set: Arc::clone(set),
-            applicable,
             access,
             hint: resolved.hint,
             documents,
@@ -246,7 +246,7 @@ impl Gate {
         if let Some(denial) = set.struck_off_name(name) {
             return Err(Refusal::Denied(Arc::new(denial)));
         }
-        if denies_unmatched(set, applicable, self.now()) {
+        if denies_unmatched(set, applicable, self.now()) && !set.names_digest_of(name) {
             let elsewhere = set.elsewhere(name, pod);
             return Err(Refusal::NoPolicy { image: name.to_string(), elsewhere });
         }

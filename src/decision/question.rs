@@ -37,7 +37,7 @@ impl Question {
     /// and no document at hand. What is not known of the pod is not, to every document.
     pub(crate) fn offline(set: &Arc<PolicySet>, subject: Subject, pod: &Pod) -> Self {
         Self {
-            applicable: set.applicable(&subject.name, pod),
+            applicable: set.applicable_to(&subject, pod),
             subject,
             pod: set.seen_of(pod),
             set: Arc::clone(set),
@@ -95,7 +95,7 @@ impl Question {
 
     /// The documents that enforce and match such an image for some pod.
     pub(crate) fn widest(&self) -> Applicable {
-        self.set.applicable(&self.subject.name, &Pod::default())
+        self.set.applicable_to(&self.subject, &Pod::default())
     }
 
     pub(crate) fn plan(&self) -> Plan {

@@ -120,7 +120,9 @@ pub fn images(set: &PolicySet, names: &[String]) -> Check {
         .filter(|name| {
             Reference::parse(name).is_ok_and(|reference| {
                 let name = Name::Known(reference);
-                set.applicable(&name, &pod).is_empty() && set.elsewhere(&name, &pod).is_none()
+                set.applicable(&name, &pod).is_empty()
+                    && set.elsewhere(&name, &pod).is_none()
+                    && !set.names_digest_of(&name)
             })
         })
         .map(String::as_str)

@@ -12,7 +12,7 @@
 //! metadata: {name: production}                    # unique over all files
 //! spec:
 //!   images: ["registry.example.com/prod/**"]      # repositories; ** crosses slashes, * does not; anchored
-//!   exclude: ["registry.example.com/prod/scratch/*"]
+//!   exclude: ["registry.example.com/prod/scratch/*"]    # in both host/path@sha256:... is one image
 //!   namespaces: ["prod-*"]                        # left out: every namespace; excludeNamespaces as well
 //!   podLabels: {tier: "prod-*"}                   # and podAnnotations, runtimeHandlers: what an author writes
 //!   kinds: [container, imageVolume]               # or sandbox; left out: every use of an image

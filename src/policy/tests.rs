@@ -18,6 +18,7 @@ mod judging_keyless;
 mod judging_times;
 mod matching;
 mod names;
+mod pinned;
 mod requirements;
 mod selecting;
 mod shipped;

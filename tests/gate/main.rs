@@ -41,6 +41,7 @@ mod mirrors;
 mod names;
 mod neighbours;
 mod offline;
+mod pinned;
 mod places;
 mod policy_json;
 mod referring;

@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use crate::policy::scope::pattern::{Hosts, NamespacePattern, PatternList, RepositoryPattern};
+use crate::policy::scope::pattern::{Hosts, NamespacePattern, PatternList};
+use crate::policy::scope::pinned::ImagePattern;
 use crate::policy::scope::regional::HostScope;
 use crate::policy::syntax::error::PolicyFault;
 use crate::policy::syntax::fields::{At, Reader};
@@ -37,20 +38,20 @@ pub(super) fn is_name(name: &str) -> bool {
         && name.bytes().all(inner)
 }
 
-/// The patterns, and what they leave open of their hosts.
+/// The patterns and the images by digest, and what they leave open of their hosts.
 pub(super) fn patterns(at: &At<'_>, reader: &mut Reader) -> (PatternList, HostScope) {
     let (mut list, mut known, mut hosts) =
         (PatternList::default(), HashSet::new(), Hosts::default());
     let mut scope = HostScope::Literal;
     for (at, text) in reader.texts(at, "patterns in one list", PATTERNS_MAX) {
-        match RepositoryPattern::parse(text, &mut hosts) {
-            Ok(pattern) if known.contains(&pattern) => {
+        match ImagePattern::parse(text, &mut hosts) {
+            Ok(pattern) if known.contains(pattern.as_str()) => {
                 reader.fault(&at, PolicyFault::DuplicateEntry { value: text.to_owned() });
             }
             Ok(pattern) => {
                 list.push(pattern.as_str());
                 scope = scope.max(pattern.hosts());
-                known.insert(pattern);
+                known.insert(pattern.as_str().to_owned());
             }
             Err(fault) => reader.fault(&at, PolicyFault::Pattern(fault)),
         }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::document::action::{Action, OnUnreachable};
-use super::set::applicable::{Applicable, Index};
+use super::set::applicable::Applicable;
 use super::set::exceptions::{ExceptionStanding, standing};
 use super::set::mode::Mode;
 use super::set::{PolicySet, Rule, Unmatched};
@@ -144,10 +144,14 @@ impl PolicySet {
         now: Timestamp,
     ) -> Explanation {
         let name = Name::Known(reference.clone());
-        let applicable = self.applicable(&name, pod);
         let digest = reference.digest();
-        let mut documents = self.policies_about((&name, pod), patterns, digest);
-        documents.extend(self.exceptions_about((&name, pod), patterns, now));
+        let digests: Option<Vec<&Digest>> = digest.map(|digest| vec![digest]);
+        let digests = digests.as_deref();
+        let applicable = self.applicable_by(&name, digests, pod);
+        let about = scope::About::new(&self.index, (&name, digests), pod);
+        let mut documents = self.policies_about(&about, patterns, digest);
+        let about = scope::About::new(self.exceptions.index(), (&name, digests), pod);
+        documents.extend(self.exceptions_about(&about, patterns, now));
         let outcome = self.outcome((reference, digest), &applicable, &documents, now);
         Explanation {
             places: self.places(reference, &applicable),
@@ -159,11 +163,10 @@ impl PolicySet {
 
     fn policies_about(
         &self,
-        (name, pod): (&Name, &Pod),
+        about: &scope::About<'_>,
         patterns: &Patterns,
         digest: Option<&Digest>,
     ) -> Vec<ExplainedDocument> {
-        let about = scope::About::new(&self.index, name, pod);
         let of = |(number, rule): (usize, &Rule)| {
             let document = &rule.document;
             let (matches, by) =
@@ -187,12 +190,10 @@ impl PolicySet {
 
     fn exceptions_about(
         &self,
-        (name, pod): (&Name, &Pod),
+        about: &scope::About<'_>,
         patterns: &Patterns,
         now: Timestamp,
     ) -> Vec<ExplainedDocument> {
-        let index: &Index = self.exceptions.index();
-        let about = scope::About::new(index, name, pod);
         let documents = self.exceptions.documents().iter().enumerate();
         let of = |(number, exception): (usize, &crate::policy::document::exception::Exception)| {
             let (matches, by) =

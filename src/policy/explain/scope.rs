@@ -9,6 +9,7 @@ use crate::policy::sanitize::{bounded, escaped};
 use crate::policy::scope::cover::fits;
 use crate::policy::scope::document_set::DocumentSet;
 use crate::policy::scope::pattern::{PatternList, written};
+use crate::policy::scope::pinned::{Digests, as_entry, is_of, split_pin};
 use crate::policy::scope::selectors::{Selection, SelectorField, Selectors};
 use crate::policy::set::applicable::Index;
 
@@ -48,6 +49,7 @@ pub(super) struct About<'a> {
     index: &'a Index,
     pod: &'a Pod,
     repository: Option<Repository>,
+    digests: Digests<'a>,
     images: DocumentSet,
     excluded: DocumentSet,
     inside: DocumentSet,
@@ -70,16 +72,21 @@ impl Documents {
 }
 
 impl<'a> About<'a> {
-    pub(super) fn new(index: &'a Index, name: &Name, pod: &'a Pod) -> Self {
-        let (images, excluded) = index.named(name);
+    pub(super) fn new(
+        index: &'a Index,
+        (name, digests): (&Name, Digests<'a>),
+        pod: &'a Pod,
+    ) -> Self {
+        let (images, excluded) = index.named(name, digests);
         Self {
             index,
             pod,
             repository: name.repository(),
+            digests,
             images,
             excluded,
             inside: index.inside(pod),
-            matching: index.matching(name, pod),
+            matching: index.matching(name, digests, pod),
         }
     }
 
@@ -96,10 +103,11 @@ impl<'a> About<'a> {
             let said = "the host is the gate's own; no pattern is about it".to_owned();
             return (false, vec![Deciding { field: "spec.images".to_owned(), said }]);
         }
+        let text = self.repository.as_ref().map(as_entry).unwrap_or_default();
         if !self.images.has(number) {
-            return (false, vec![none_of("spec.images", images)]);
+            let by = self.another("spec.images", images, &text);
+            return (false, vec![by.unwrap_or_else(|| none_of("spec.images", images))]);
         }
-        let text = self.repository.as_ref().map(path).unwrap_or_default();
         if self.excluded.has(number) {
             let mut by = self.first("spec.exclude", exclude, &text);
             by.iter_mut().for_each(|by| by.said = format!("takes it out: {}", by.said));
@@ -165,18 +173,35 @@ impl<'a> About<'a> {
         SelectorField::ALL.into_iter().filter_map(of).collect()
     }
 
-    /// The first pattern that matches.
+    /// The first pattern that matches, or image by its digest.
     fn first(&self, field: &str, patterns: &PatternList, text: &str) -> Option<Deciding> {
-        let (number, pattern) =
-            patterns.iter().enumerate().find(|(_, pattern)| fits(pattern, text))?;
-        Some(Deciding { field: format!("{field}[{number}]"), said: escaped(&written(pattern)) })
+        let is_it = |pattern: &str| match split_pin(pattern) {
+            (pattern, None) => fits(pattern, text),
+            (name, Some(pin)) => name == text && is_of(pin, self.digests).unwrap_or(true),
+        };
+        let (number, pattern) = patterns.iter().enumerate().find(|(_, one)| is_it(one))?;
+        Some(self.deciding(field, number, pattern))
     }
-}
 
-/// The name as patterns are matched against it.
-fn path(repository: &Repository) -> String {
-    let folded = repository.folded();
-    format!("{}/{}/", folded.host(), folded.path())
+    /// The first image of this repository by a digest that is another, or of which it is not known
+    /// whether it is.
+    fn another(&self, field: &str, patterns: &PatternList, text: &str) -> Option<Deciding> {
+        let is_of_it =
+            |pattern: &str| matches!(split_pin(pattern), (name, Some(_)) if name == text);
+        let (number, pattern) = patterns.iter().enumerate().find(|(_, one)| is_of_it(one))?;
+        let mut by = self.deciding(field, number, pattern);
+        if self.digests.is_some() {
+            by.said = format!("names another digest: {}", by.said);
+        }
+        Some(by)
+    }
+
+    fn deciding(&self, field: &str, number: usize, pattern: &str) -> Deciding {
+        let is_unknown = split_pin(pattern).1.is_some() && self.digests.is_none();
+        let beside = if is_unknown { ", and the image's digest is not known here" } else { "" };
+        let said = format!("{}{beside}", escaped(&written(pattern)));
+        Deciding { field: format!("{field}[{number}]"), said }
+    }
 }
 
 fn none_of(field: &str, patterns: &PatternList) -> Deciding {

@@ -8,6 +8,7 @@ use crate::policy::scope::automaton::Automaton;
 use crate::policy::scope::cover::Comparison;
 use crate::policy::scope::document_set::DocumentSet;
 use crate::policy::scope::pattern::{ANY_PARTS, END_OF_PART, PatternList};
+use crate::policy::scope::pinned::split_pin;
 use crate::policy::syntax::advice::Advice;
 use crate::policy::syntax::error::Note;
 
@@ -22,7 +23,7 @@ pub(super) fn lints(documents: &Documents, compare: &mut Comparison) -> Vec<Note
         return Vec::new();
     }
     let lists = documents.iter().map(|document| match demands(document) {
-        true => document.images.clone(),
+        true => document.images.clone().unpinned(),
         false => PatternList::default(),
     });
     let demanding = Automaton::new(lists);
@@ -47,7 +48,7 @@ fn of(
     let mut notes = Vec::new();
     for (number, pattern) in exemption.images.iter().enumerate() {
         // A policy that matches whatever the pattern does matches this.
-        let sample = pattern.replace('*', SAMPLE).replace(char::from(ANY_PARTS), "");
+        let sample = split_pin(pattern).0.replace('*', SAMPLE).replace(char::from(ANY_PARTS), "");
         let mut near = DocumentSet::none_of(documents.len());
         demanding.add_matching(sample.split_terminator(char::from(END_OF_PART)), &mut near);
         let mut near = near.iter().take(COMPARED_MAX).filter_map(|n| documents.get(n));

@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::shape::{
-    Field, age, digest, line, map, moment, reference, repository_pattern, set, text_like, with,
-    words,
+    Field, age, digest, image_pattern, line, map, moment, reference, set, text_like, with, words,
 };
 use crate::evidence::NOTE_VALUE_MAX;
 use crate::policy::document::action::{ACTIONS, ON_UNREACHABLE};
@@ -76,10 +75,15 @@ fn selecting() -> Vec<Field> {
     vec![
         (
             "images",
-            set(repository_pattern()),
-            "Repositories that the document is about: host and path, * within a part, ** for parts.",
+            set(image_pattern()),
+            "Repositories that the document is about: host and path, * within a part, ** for parts. \
+             Or one image of a repository: host/path@sha256:...",
         ),
-        ("exclude", set(repository_pattern()), "Repositories that it is not about all the same."),
+        (
+            "exclude",
+            set(image_pattern()),
+            "Repositories and images that it is not about all the same.",
+        ),
         ("namespaces", namespaces(), "Namespaces of the pod; every one when left out."),
         ("excludeNamespaces", namespaces(), "Namespaces of the pod that it is not about."),
         ("kinds", set(words(USES)), "What the image is for; everything when left out."),

@@ -102,6 +102,11 @@ pub(super) fn digest() -> Value {
     text_like("^sha256:[0-9a-f]{64}$")
 }
 
+/// A repository pattern, or one repository with a digest; no tag.
+pub(super) fn image_pattern() -> Value {
+    text_like("^([*][*]|[^/@]+(/[^/@:]+)+|[^/@*]+(/[^/@:*]+)+@sha256:[0-9a-f]{64})$")
+}
+
 /// A repository pattern: a host and a path, or `**`; no tag and no digest.
 pub(super) fn repository_pattern() -> Value {
     text_like("^([*][*]|[^/@]+(/[^/@:]+)+)$")

@@ -8,6 +8,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::pattern::{ANY_PARTS, ANY_TEXT, END_OF_PART};
+use super::pinned::split_pin;
 
 /// Most places that are looked at, all comparisons together: some hundred thousand comparisons of
 /// usual patterns, and a second of patterns that were made to take long.
@@ -36,17 +37,25 @@ impl Default for Comparison {
 }
 
 impl Comparison {
-    /// Whether every name that `narrow` matches is matched by `wide`. False where it cannot be told
+    /// Whether every image that `narrow` matches is matched by `wide`. False where it cannot be told
     /// in reasonable time.
     pub(in crate::policy) fn covers(&mut self, wide: &str, narrow: &str) -> bool {
+        let ((wide, image), (narrow, other)) = (split_pin(wide), split_pin(narrow));
+        if image.is_some() && image != other {
+            return false;
+        }
         let goes_on = |of_narrow: &Spots, _: &Spots| !of_narrow.is_empty();
         let missed =
             |of_narrow: &Spots, of_wide: &Spots| ends(narrow, of_narrow) && !ends(wide, of_wide);
         self.walk((narrow, wide), goes_on, missed) == Some(false)
     }
 
-    /// Whether there is a name that both match. True where it cannot be told in reasonable time.
+    /// Whether there is an image that both match. True where it cannot be told in reasonable time.
     pub(in crate::policy) fn meets(&mut self, one: &str, other: &str) -> bool {
+        let ((one, image), (other, another)) = (split_pin(one), split_pin(other));
+        if image.is_some() && another.is_some() && image != another {
+            return false;
+        }
         let goes_on = |of_one: &Spots, of_other: &Spots| !of_one.is_empty() && !of_other.is_empty();
         let both = |of_one: &Spots, of_other: &Spots| ends(one, of_one) && ends(other, of_other);
         self.walk((one, other), goes_on, both) != Some(false)

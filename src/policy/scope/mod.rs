@@ -9,6 +9,7 @@ pub(super) mod cover;
 pub(super) mod document_set;
 pub(super) mod image_scope;
 pub(super) mod pattern;
+pub(super) mod pinned;
 pub(super) mod regional;
 pub(super) mod selector_index;
 pub(super) mod selectors;

@@ -129,6 +129,16 @@ impl PatternList {
         self.0.split_terminator('\n')
     }
 
+    /// Those of them that name no digest.
+    pub(in crate::policy) fn unpinned(self) -> Self {
+        if !self.0.contains('@') {
+            return self;
+        }
+        let mut list = Self::default();
+        self.iter().filter(|entry| !entry.contains('@')).for_each(|entry| list.push(entry));
+        list.shrunk()
+    }
+
     /// Whether there is none.
     pub(in crate::policy) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -186,7 +196,9 @@ pub(in crate::policy) fn written(encoded: &str) -> String {
         Some(before) => format!("{before}/**"),
         None => encoded.replace(any_parts, "**/"),
     };
-    text.replace(any_parts, "**/").trim_end_matches('/').to_owned()
+    let text = text.replace(any_parts, "**/");
+    // A digest is a part of its own there.
+    text.trim_end_matches('/').replace("/@", "@")
 }
 
 /// The host as policies see it, still with its wildcards.

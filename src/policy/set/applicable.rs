@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::evidence::{Name, Pod};
+use crate::image::Repository;
 
 use crate::policy::scope::automaton::Automaton;
 use crate::policy::scope::document_set::DocumentSet;
 use crate::policy::scope::pattern::PatternList;
+use crate::policy::scope::pinned::{Digests, Pins};
 use crate::policy::scope::regional::{HostScope, is_of_no_region};
 use crate::policy::scope::selector_index::SelectorIndex;
 use crate::policy::scope::selectors::Selectors;
@@ -80,6 +82,9 @@ pub(in crate::policy) struct Scope {
 pub(in crate::policy) struct Index {
     images: Automaton,
     exclude: Automaton,
+    /// The images that documents name by digest, and those that they take out.
+    pinned: Pins,
+    unpinned: Pins,
     namespaces: Automaton,
     /// The documents that name no namespace: they are about all.
     everywhere: DocumentSet,
@@ -183,17 +188,21 @@ impl Index {
         let everywhere = is(|scope| scope.namespaces.is_empty());
         let enforcing = is(|scope| !scope.is_permissive);
         let regional = is(|scope| scope.is_permissive && scope.hosts != HostScope::Literal);
+        let pinned = Pins::new(scopes.iter().map(|scope| &scope.images));
+        let unpinned = Pins::new(scopes.iter().map(|scope| &scope.exclude));
         let (mut images, mut exclude, mut namespaces) = (Vec::new(), Vec::new(), Vec::new());
         let mut selectors = Vec::new();
         for scope in scopes {
             selectors.push((scope.selectors, scope.is_permissive));
-            images.push(scope.images);
-            exclude.push(scope.exclude);
+            images.push(scope.images.unpinned());
+            exclude.push(scope.exclude.unpinned());
             namespaces.push(scope.namespaces);
         }
         Self {
             images: Automaton::new(images.into_iter()),
             exclude: Automaton::new(exclude.into_iter()),
+            pinned,
+            unpinned,
             namespaces: Automaton::new(namespaces.into_iter()),
             everywhere,
             enforcing,
@@ -203,9 +212,15 @@ impl Index {
         }
     }
 
-    /// The documents that match.
-    pub(in crate::policy) fn matching(&self, name: &Name, pod: &Pod) -> DocumentSet {
-        let mut found = self.about(name);
+    /// The documents that match. Of those that name a digest, while that of the image is not known,
+    /// every enforcing one does and no permissive one.
+    pub(in crate::policy) fn matching(
+        &self,
+        name: &Name,
+        digests: Digests<'_>,
+        pod: &Pod,
+    ) -> DocumentSet {
+        let mut found = self.about(name, digests);
         if !found.is_empty() {
             found.keep(&self.inside(pod));
             self.selectors.keep_selected(pod, &mut found);
@@ -234,16 +249,35 @@ impl Index {
     }
 
     /// The documents whose images match this name, and those whose exclude does.
-    pub(in crate::policy) fn named(&self, name: &Name) -> (DocumentSet, DocumentSet) {
-        let (mut images, mut excluded) =
-            (DocumentSet::none_of(self.documents), DocumentSet::none_of(self.documents));
-        if let Some(folded) = name.repository().filter(|folded| !folded.is_reserved()) {
-            let parts = || std::iter::once(folded.host()).chain(folded.path().split('/'));
-            self.images.add_matching(parts(), &mut images);
-            self.without_region(folded.host(), &mut images);
-            self.exclude.add_matching(parts(), &mut excluded);
+    pub(in crate::policy) fn named(
+        &self,
+        name: &Name,
+        digests: Digests<'_>,
+    ) -> (DocumentSet, DocumentSet) {
+        match name.repository().filter(|folded| !folded.is_reserved()) {
+            Some(folded) => (self.listing(&folded, digests), self.excluding(&folded, digests)),
+            None => (DocumentSet::none_of(self.documents), DocumentSet::none_of(self.documents)),
         }
-        (images, excluded)
+    }
+
+    /// Whether a document names an image of this name by its digest.
+    pub(in crate::policy) fn has_pinned(&self, name: &Name) -> bool {
+        name.repository().is_some_and(|folded| self.pinned.has(&folded))
+    }
+
+    fn listing(&self, folded: &Repository, digests: Digests<'_>) -> DocumentSet {
+        let mut found = DocumentSet::none_of(self.documents);
+        self.images.add_matching(parts(folded), &mut found);
+        self.without_region(folded.host(), &mut found);
+        self.pinned.add(folded, digests, |number| self.enforcing.has(number), &mut found);
+        found
+    }
+
+    fn excluding(&self, folded: &Repository, digests: Digests<'_>) -> DocumentSet {
+        let mut found = DocumentSet::none_of(self.documents);
+        self.exclude.add_matching(parts(folded), &mut found);
+        self.unpinned.add(folded, digests, |number| !self.enforcing.has(number), &mut found);
+        found
     }
 
     /// Takes away the documents that let through in whatever region, where the host is in none.
@@ -255,21 +289,21 @@ impl Index {
 
     /// The documents that match in whatever namespace. Without a name that is every enforcing one,
     /// whatever its patterns, and no permissive one.
-    pub(super) fn about(&self, name: &Name) -> DocumentSet {
+    pub(super) fn about(&self, name: &Name, digests: Digests<'_>) -> DocumentSet {
         let Some(folded) = name.repository() else { return self.enforcing.clone() };
         // `**` and other wildcards stand for every host but this one.
         if folded.is_reserved() {
             return DocumentSet::none_of(self.documents);
         }
-        let parts = || std::iter::once(folded.host()).chain(folded.path().split('/'));
-        let mut found = DocumentSet::none_of(self.documents);
-        self.images.add_matching(parts(), &mut found);
-        self.without_region(folded.host(), &mut found);
+        let mut found = self.listing(&folded, digests);
         if !found.is_empty() {
-            let mut excluded = DocumentSet::none_of(self.documents);
-            self.exclude.add_matching(parts(), &mut excluded);
-            found.remove(&excluded);
+            found.remove(&self.excluding(&folded, digests));
         }
         found
     }
+}
+
+/// A name as automata read it.
+fn parts(folded: &Repository) -> impl Iterator<Item = &str> {
+    std::iter::once(folded.host()).chain(folded.path().split('/'))
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::policy::document::Document;
 use crate::policy::document::exception::Exception;
 use crate::policy::scope::pattern::{ANY_PARTS, ANY_TEXT, END_OF_PART};
+use crate::policy::scope::pinned::split_pin;
 use crate::policy::scope::regional::HostScope;
 
 /// What a pattern of everything below ends in.
@@ -44,7 +45,9 @@ impl Coverage {
             return Self { is_general, excepted: None };
         }
         let covering = |pattern: &str| {
-            let found: BTreeSet<usize> = covers(pattern.as_bytes())
+            let (repository, _) = split_pin(pattern);
+            let found: BTreeSet<usize> = covers(repository.as_bytes())
+                .chain([pattern.as_bytes().to_vec()])
                 .filter_map(|cover| by_pattern.get(&cover))
                 .flatten()
                 .copied()

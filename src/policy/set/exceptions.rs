@@ -7,6 +7,7 @@ use crate::evidence::{Name, Pod};
 use crate::policy::document::exception::Exception;
 use crate::policy::sanitize::escaped;
 use crate::policy::scope::document_set::DocumentSet;
+use crate::policy::scope::pinned::Digests;
 use crate::policy::set::applicable::{Index, Scope};
 
 /// How long before its end an exception is spoken of: a working week, and the weekend before it.
@@ -89,9 +90,15 @@ impl Exceptions {
         self.documents.len()
     }
 
-    /// Those that match, whether they have ended or not. A name that is not known matches none.
-    pub(in crate::policy) fn matching(&self, name: &Name, pod: &Pod) -> DocumentSet {
-        self.index.matching(name, pod)
+    /// Those that match, whether they have ended or not. A name that is not known matches none, and no
+    /// digest that is not known one that names a digest.
+    pub(in crate::policy) fn matching(
+        &self,
+        name: &Name,
+        digests: Digests<'_>,
+        pod: &Pod,
+    ) -> DocumentSet {
+        self.index.matching(name, digests, pod)
     }
 
     /// Of these the one that counts at this time, and the longest of all that do.

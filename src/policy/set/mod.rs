@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Name, Origin, Subject};
+use crate::evidence::{Name, Origin, Pod, Subject};
 use crate::image::Digest;
 
 use super::document::Document;
@@ -27,6 +27,7 @@ use super::requirement::solve::SatisfiedBy;
 use super::requirement::trust::{LeafTrust, Trusts};
 use super::sanitize::{bounded, escaped};
 use super::scope::document_set::DocumentSet;
+use super::scope::pinned::Digests;
 use crate::verify::Part;
 use applicable::{Applicable, Index};
 use coverage::Coverage;
@@ -147,13 +148,26 @@ impl PolicySet {
         self.rules.iter().map(|rule| rule.document.name.as_str())
     }
 
-    /// The documents that match a name for a pod. A name or namespace that is not known matches
-    /// every enforcing document and no permissive one (attack E8).
+    /// The documents that match a name for a pod, while no digest of the image is known. A name,
+    /// digest or namespace that is not known matches every enforcing document and no permissive one
+    /// (attack E8).
     #[must_use]
-    pub fn applicable(&self, name: &Name, pod: &crate::evidence::Pod) -> Applicable {
-        let documents = self.index.matching(name, pod);
+    pub fn applicable(&self, name: &Name, pod: &Pod) -> Applicable {
+        self.applicable_by(name, None, pod)
+    }
+
+    /// The documents that match an image whose digests are known, for a pod.
+    #[must_use]
+    pub fn applicable_to(&self, subject: &Subject, pod: &Pod) -> Applicable {
+        let digests: Vec<&Digest> =
+            std::iter::once(&subject.target).chain(&subject.child).collect();
+        self.applicable_by(&subject.name, Some(&digests), pod)
+    }
+
+    pub(super) fn applicable_by(&self, name: &Name, digests: Digests<'_>, pod: &Pod) -> Applicable {
+        let documents = self.index.matching(name, digests, pod);
         let demanding = documents.meets(&self.kinds.demanding);
-        let exceptions = self.exceptions.matching(name, pod);
+        let exceptions = self.exceptions.matching(name, digests, pod);
         // Whether it is known is a question of its own only where a document asks it: others share
         // their verdicts.
         let asks_namespace = documents.meets(&self.kinds.unreachable_by_namespace);

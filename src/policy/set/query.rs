@@ -65,6 +65,13 @@ impl PolicySet {
         !applicable.demands() && !self.is_excepted(applicable, now)
     }
 
+    /// Whether a document names an image of this name by its digest: then none that matches before
+    /// the digest is known does not say that none will.
+    #[must_use]
+    pub fn names_digest_of(&self, name: &Name) -> bool {
+        self.index.has_pinned(name) || self.exceptions.index().has_pinned(name)
+    }
+
     /// What there is to say of the exceptions at this time: which end soon, and which admit nothing.
     #[must_use]
     pub fn exception_notices(&self, now: Timestamp) -> Vec<ExceptionNotice> {
@@ -81,8 +88,9 @@ impl PolicySet {
     /// who wonder why none did.
     #[must_use]
     pub fn elsewhere(&self, name: &Name, pod: &Pod) -> Option<Elsewhere> {
-        let mut elsewhere = self.index.about(name);
-        elsewhere.remove(&self.index.matching(name, pod));
+        // Of no digest: what names one is about that image alone.
+        let mut elsewhere = self.index.about(name, Some(&[]));
+        elsewhere.remove(&self.index.matching(name, Some(&[]), pod));
         let number = elsewhere.both(&self.kinds.demanding).next()?;
         let document = &self.rules.get(number)?.document;
         let policy = document.name.clone();

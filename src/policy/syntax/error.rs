@@ -306,6 +306,10 @@ pub enum PatternFault {
     Tag,
     /// A digest: patterns match repositories.
     Digest,
+    /// A digest that is none.
+    ImageDigest(DigestError),
+    /// A digest beside wildcards: it is that of an image of one repository.
+    DigestOfMany,
     /// No host; what to write instead.
     NoHost {
         /// The pattern with its host.

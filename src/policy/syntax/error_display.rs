@@ -366,6 +366,11 @@ impl fmt::Display for PatternFault {
             Self::Digest => f.write_str(
                 "patterns match repositories: remove the digest (a digest rule names digests)",
             ),
+            Self::ImageDigest(error) => write!(f, "{error}"),
+            Self::DigestOfMany => f.write_str(
+                "a digest stands behind the name of one repository, without * (a digest rule names \
+                 digests)",
+            ),
             Self::NoHost { write } => {
                 write!(f, "the pattern names no host; write \"{}\"", escaped(write))
             }

@@ -83,7 +83,7 @@ fn patterns_point_at_their_place() {
         (
             r#"["reg.test/a", "reg.test/a@sha256:00"]"#,
             31,
-            PolicyFault::Pattern(PatternFault::Digest),
+            PolicyFault::Pattern(PatternFault::ImageDigest(crate::image::DigestError::Encoding)),
         ),
         (
             r#"["reg.test/a", "app"]"#,
