@@ -44,7 +44,7 @@ impl FetchedList {
     /// # Errors
     /// Every fault that was found, at most a hundred.
     pub fn read(source: &str, bytes: &[u8]) -> Result<Self, Vec<PolicyError>> {
-        let mut reader = Reader::new(source);
+        let mut reader = Reader::of_fetched(source);
         let read = read_bytes(source, bytes, &mut reader);
         let (errors, _) = reader.finish();
         match read {
@@ -197,6 +197,7 @@ fn moment(fields: &Fields<'_>, name: &'static str, reader: &mut Reader) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::RegExpFault;
 
     fn text(metadata: &str, spec: &str) -> String {
         format!(
@@ -280,5 +281,60 @@ mod tests {
             matches!(errors[0].fault, PolicyFault::TooMany { limit: LIST_ENTRIES_MAX, .. }),
             "{errors:?}"
         );
+    }
+
+    fn expressions(written: &[&str]) -> Result<FetchedList, Vec<PolicyError>> {
+        let entry = |written: &&str| {
+            format!("  - {{subjectRegExp: '{written}', reason: x, date: 2026-01-31T00:00:00Z}}\n")
+        };
+        let entries: String = written.iter().map(entry).collect();
+        FetchedList::read("x", text(HEAD, &format!("  identities:\n{entries}")).as_bytes())
+    }
+
+    /// Attack D1: expressions that the start of the node would compile for seconds.
+    #[test]
+    fn attack_d1_a_fetched_list_has_few_expressions_and_each_is_small() {
+        let many: Vec<String> = (0..17).map(|n| format!("^bot{n}@acme\\.test$")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(expressions(&many[..16]).is_ok());
+        let errors = expressions(&many).unwrap_err();
+        assert!(matches!(errors[0].fault, PolicyFault::TooMany { limit: 16, .. }), "{errors:?}");
+        let line = errors[0].to_string();
+        assert!(line.contains("more than 16 regular expressions"), "{line}");
+        // Each compiles for a second, and to next to nothing.
+        for costly in [
+            r"(?i)[\W\wa]".repeat(20),
+            r"[\x{0}-\x{10ffff}]".repeat(10) + "(?i:a)[b-\u{fc}]",
+            r"(?i)\p{any}".repeat(20),
+            r"(?i)[[^a]b]".repeat(20),
+        ] {
+            let errors = expressions(&[&costly]).unwrap_err();
+            let fault = &errors[0].fault;
+            assert!(matches!(fault, PolicyFault::RegExp(RegExpFault::Costly)), "{errors:?}");
+        }
+        for (long, limit) in [("a".repeat(257), 256), ("\\w{9}".to_owned(), 64 << 10)] {
+            let errors = expressions(&[&long]).unwrap_err();
+            let fault = &errors[0].fault;
+            let is_bounded = matches!(
+                fault,
+                PolicyFault::RegExp(
+                    RegExpFault::TooLong { limit: got } | RegExpFault::TooLarge { limit: got }
+                ) if *got == limit
+            );
+            assert!(is_bounded, "{long}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn a_fetched_list_may_have_the_expressions_that_people_write() {
+        for usual in [
+            r"^https://github\.com/acme/[^/]+/\.github/workflows/[^/@]+\.ya?ml@refs/(heads/(main|release-[0-9.]+)|tags/v.*)$",
+            r"(?i)^https://github\.com/acme/[a-z0-9._-]+/.*$",
+            r"^\w+@acme\.test$",
+            r"(?i).*@(build|release)\.acme\.(com|test)",
+            r"^v\d+\.\d+\.\d+@[^@]+\.acme\.test$",
+        ] {
+            assert!(expressions(&[usual]).is_ok(), "{usual}: {:?}", expressions(&[usual]));
+        }
     }
 }

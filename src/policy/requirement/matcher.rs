@@ -3,7 +3,7 @@
 
 use crate::policy::syntax::advice::Advice;
 use crate::policy::syntax::error::PolicyFault;
-use crate::policy::syntax::fields::{At, Reader};
+use crate::policy::syntax::fields::{At, ExpressionRoom, Reader};
 use crate::policy::syntax::regexp::Pattern;
 
 /// What is wanted of one text.
@@ -29,7 +29,17 @@ impl Matcher {
 
     /// Reads a regular expression.
     pub(in crate::policy) fn pattern(at: &At<'_>, reader: &mut Reader) -> Option<Self> {
-        match Pattern::parse(filled(at, reader)?) {
+        let text = filled(at, reader)?;
+        let parsed = match reader.next_expression() {
+            ExpressionRoom::Usual => Pattern::parse(text),
+            ExpressionRoom::Small => Pattern::parse_small(text),
+            ExpressionRoom::Spent(limit) => {
+                let what = "regular expressions in a fetched list";
+                reader.fault(at, PolicyFault::TooMany { what, limit });
+                return None;
+            }
+        };
+        match parsed {
             Ok(pattern) => {
                 for advice in pattern.advice() {
                     reader.advise(at, advice);

@@ -18,6 +18,9 @@ const ERRORS_MAX: usize = 100;
 const NOTES_MAX: usize = 100;
 /// Longest text value: image names and paths are at most 255 and 4096 bytes.
 const TEXT_MAX: usize = 4096;
+/// Most regular expressions of one fetched list. Its signer chooses them, the start and each
+/// reload compile them again, and each certificate is matched against all of them.
+const FETCHED_EXPRESSIONS_MAX: usize = 16;
 
 /// Collects the faults of one file.
 #[derive(Debug)]
@@ -25,6 +28,19 @@ pub(in crate::policy) struct Reader {
     file: String,
     errors: Vec<PolicyError>,
     notes: Vec<Note>,
+    /// How many expressions may still be compiled of a fetched list; none for files of the node.
+    expressions_left: Option<usize>,
+}
+
+/// What the next regular expression of a file may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::policy) enum ExpressionRoom {
+    /// What one of the node's own files may.
+    Usual,
+    /// What one of a fetched list may.
+    Small,
+    /// Nothing: there were this many.
+    Spent(usize),
 }
 
 /// A value, its place and the path of fields that leads to it.
@@ -46,7 +62,25 @@ pub(in crate::policy) struct Fields<'n> {
 
 impl Reader {
     pub(in crate::policy) fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), errors: Vec::new(), notes: Vec::new() }
+        let (errors, notes) = (Vec::new(), Vec::new());
+        Self { file: file.to_owned(), errors, notes, expressions_left: None }
+    }
+
+    /// Reads a list that was fetched: what its author can make the node do is bounded.
+    pub(in crate::policy) fn of_fetched(file: &str) -> Self {
+        Self { expressions_left: Some(FETCHED_EXPRESSIONS_MAX), ..Self::new(file) }
+    }
+
+    /// Counts an expression, before it is compiled.
+    pub(in crate::policy) fn next_expression(&mut self) -> ExpressionRoom {
+        match self.expressions_left {
+            None => ExpressionRoom::Usual,
+            Some(0) => ExpressionRoom::Spent(FETCHED_EXPRESSIONS_MAX),
+            Some(left) => {
+                self.expressions_left = Some(left - 1);
+                ExpressionRoom::Small
+            }
+        }
     }
 
     /// What was noted: faults, and what is no fault.

@@ -10,7 +10,10 @@ use std::fmt;
 
 use regex::{Error, Regex, RegexBuilder};
 use regex_syntax::ast::parse::ParserBuilder;
-use regex_syntax::ast::{AssertionKind, Ast, LiteralKind, RepetitionKind, Visitor, visit};
+use regex_syntax::ast::{
+    AssertionKind, Ast, ClassSetBinaryOp, ClassSetItem, Flag, Flags, GroupKind, LiteralKind,
+    RepetitionKind, Visitor, visit,
+};
 
 use crate::policy::sanitize::escaped;
 use crate::policy::syntax::advice::Advice;
@@ -25,6 +28,12 @@ const COMPILED_MAX: usize = 256 * 1024;
 const SEARCH_MAX: usize = 256 * 1024;
 /// Deepest nesting of groups: more than anybody can read.
 const NESTING_MAX: u32 = 32;
+/// Longest expression of a fetched list, in bytes: a workflow's URI has two hundred.
+const SMALL_WRITTEN_MAX: usize = 256;
+/// Largest compiled expression of a fetched list, in bytes: sixteen times what an identity takes.
+/// With it the costliest expressions of as many lists as there may be were compiled in half a second
+/// to a second, and took 26 MiB, measured.
+const SMALL_COMPILED_MAX: usize = 64 * 1024;
 /// Longest text that is matched, in bytes; a longer one fits nothing. As long as a text of a policy
 /// can be.
 const TEXT_MAX: usize = 4096;
@@ -53,6 +62,9 @@ pub enum RegExpFault {
     },
     /// No regular expression; what the compiler said.
     Syntax(String),
+    /// Its classes would be folded to either case one by one, of all characters that there are: that
+    /// takes a second, whatever comes out of it. Of a fetched list alone.
+    Costly,
     /// It cannot be anchored: it ends in a comment (flag `x`).
     Unanchored,
 }
@@ -93,14 +105,39 @@ impl Pattern {
     /// # Errors
     /// [`RegExpFault`] says what is wrong with it.
     pub(in crate::policy) fn parse(written: &str) -> Result<Self, RegExpFault> {
-        if written.len() > WRITTEN_MAX {
-            return Err(RegExpFault::TooLong { limit: WRITTEN_MAX });
+        Self::parse_within(written, WRITTEN_MAX, COMPILED_MAX)
+    }
+
+    /// Compiles an expression of a fetched list, anchored.
+    ///
+    /// # Errors
+    /// [`RegExpFault`] says what is wrong with it.
+    pub(in crate::policy) fn parse_small(written: &str) -> Result<Self, RegExpFault> {
+        if written.len() > SMALL_WRITTEN_MAX {
+            return Err(RegExpFault::TooLong { limit: SMALL_WRITTEN_MAX });
         }
+        let Ok(folding) = visit(&parsed(written)?, Folding::default());
+        if folding.has_flag && folding.is_wide {
+            return Err(RegExpFault::Costly);
+        }
+        Self::parse_within(written, SMALL_WRITTEN_MAX, SMALL_COMPILED_MAX)
+    }
+
+    fn parse_within(
+        written: &str,
+        written_max: usize,
+        compiled_max: usize,
+    ) -> Result<Self, RegExpFault> {
+        if written.len() > written_max {
+            return Err(RegExpFault::TooLong { limit: written_max });
+        }
+        let compile = |text: &str| compile(text, compiled_max);
         compile(written)?;
         let regex = compile(&format!(r"\A(?:{written})\z")).map_err(|fault| match fault {
             RegExpFault::Syntax(_) => RegExpFault::Unanchored,
             RegExpFault::TooLong { .. }
             | RegExpFault::TooLarge { .. }
+            | RegExpFault::Costly
             | RegExpFault::Unanchored => fault,
         })?;
         let Pieces { found, has_glob, .. } = pieces(written)?;
@@ -182,12 +219,12 @@ impl PartialEq for Pattern {
     }
 }
 
-fn compile(text: &str) -> Result<Regex, RegExpFault> {
+fn compile(text: &str, limit: usize) -> Result<Regex, RegExpFault> {
     let mut builder = RegexBuilder::new(text);
-    builder.size_limit(COMPILED_MAX).dfa_size_limit(SEARCH_MAX).nest_limit(NESTING_MAX);
+    builder.size_limit(limit).dfa_size_limit(SEARCH_MAX.min(limit)).nest_limit(NESTING_MAX);
     builder.build().map_err(|error| {
         if matches!(error, Error::CompiledTooBig(_)) {
-            return RegExpFault::TooLarge { limit: COMPILED_MAX };
+            return RegExpFault::TooLarge { limit };
         }
         // The compiler draws the place with lines of its own; the last one says what is wrong.
         RegExpFault::Syntax(error.to_string().lines().last().unwrap_or_default().to_owned())
@@ -197,10 +234,13 @@ fn compile(text: &str) -> Result<Regex, RegExpFault> {
 /// The pieces of an expression that compiles. The parser is the compiler's own: it sees the flags,
 /// classes, escapes and comments that the compiler sees.
 fn pieces(written: &str) -> Result<Pieces, RegExpFault> {
-    let parsed = ParserBuilder::new().nest_limit(NESTING_MAX).build().parse(written);
-    let ast = parsed.map_err(|error| RegExpFault::Syntax(error.kind().to_string()))?;
-    let Ok(pieces) = visit(&ast, Pieces::default());
+    let Ok(pieces) = visit(&parsed(written)?, Pieces::default());
     Ok(pieces)
+}
+
+fn parsed(written: &str) -> Result<Ast, RegExpFault> {
+    let parsed = ParserBuilder::new().nest_limit(NESTING_MAX).build().parse(written);
+    parsed.map_err(|error| RegExpFault::Syntax(error.kind().to_string()))
 }
 
 impl Visitor for Pieces {
@@ -276,6 +316,67 @@ impl Visitor for Pieces {
     }
 }
 
+/// Whether an expression folds classes to either case, and classes of how many characters. The
+/// compiler's limit of size does not see that work: what comes out of it can be small.
+#[derive(Debug, Default)]
+struct Folding {
+    has_flag: bool,
+    is_wide: bool,
+}
+
+impl Folding {
+    fn look_for_flag(&mut self, flags: &Flags) {
+        self.has_flag |= flags.flag_state(Flag::CaseInsensitive).is_some();
+    }
+}
+
+impl Visitor for Folding {
+    type Output = Self;
+    type Err = Infallible;
+
+    fn finish(self) -> Result<Self, Infallible> {
+        Ok(self)
+    }
+
+    fn visit_pre(&mut self, ast: &Ast) -> Result<(), Infallible> {
+        match ast {
+            Ast::Flags(set) => self.look_for_flag(&set.flags),
+            Ast::Group(group) => {
+                if let GroupKind::NonCapturing(flags) = &group.kind {
+                    self.look_for_flag(flags);
+                }
+            }
+            Ast::ClassUnicode(_) => self.is_wide = true,
+            // The compiler takes `\w`, `\d` and `\s` by themselves as they are.
+            Ast::ClassPerl(_)
+            | Ast::ClassBracketed(_)
+            | Ast::Empty(_)
+            | Ast::Literal(_)
+            | Ast::Dot(_)
+            | Ast::Assertion(_)
+            | Ast::Repetition(_)
+            | Ast::Alternation(_)
+            | Ast::Concat(_) => {}
+        }
+        Ok(())
+    }
+
+    fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), Infallible> {
+        self.is_wide |= match item {
+            ClassSetItem::Range(range) => !range.end.c.is_ascii(),
+            ClassSetItem::Ascii(class) => class.negated,
+            ClassSetItem::Unicode(_) | ClassSetItem::Perl(_) | ClassSetItem::Bracketed(_) => true,
+            ClassSetItem::Empty(_) | ClassSetItem::Literal(_) | ClassSetItem::Union(_) => false,
+        };
+        Ok(())
+    }
+
+    fn visit_class_set_binary_op_pre(&mut self, _: &ClassSetBinaryOp) -> Result<(), Infallible> {
+        self.is_wide = true;
+        Ok(())
+    }
+}
+
 fn is_word(piece: &Piece) -> bool {
     matches!(piece, Piece::Literal(c) if c.is_alphanumeric())
 }
@@ -290,6 +391,10 @@ impl fmt::Display for RegExpFault {
                 f,
                 "the regular expression compiles to more than {limit} bytes; use smaller \
                  repetitions or [0-9] for \\d"
+            ),
+            Self::Costly => f.write_str(
+                "the regular expression of a fetched list has the flag i beside a class that is \
+                 more than ASCII characters and ranges of them; write (?i)[a-z0-9]",
             ),
             Self::Syntax(said) => {
                 write!(f, "not a regular expression: {}", escaped(said))?;
