@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long reading the folders of policies and keys may take: 4096 documents take a second on a
 /// slow disk.
@@ -22,7 +22,14 @@ pub(super) struct FolderReads {
     pub(super) own: BoundedReads,
     /// Begun because somebody asked.
     pub(super) told: BoundedReads,
+    /// Of who must have signed a deny list, before one is fetched.
+    pub(super) signers: BoundedReads,
+    /// Of the files of deny lists, which are written too: one list after the other.
+    pub(super) lists: BoundedReads,
 }
+
+/// One of the places of [`BoundedReads`]; free once nobody has it any more.
+pub(super) type ReadSeat = Arc<OwnedSemaphorePermit>;
 
 /// Reads, of which only so many hang at once.
 #[derive(Debug)]
@@ -46,7 +53,8 @@ pub(super) enum ReadFault {
 impl Default for FolderReads {
     fn default() -> Self {
         let reads = || BoundedReads::new(HANGING_MAX, READ_LIMIT);
-        Self { own: reads(), told: reads() }
+        let lists = BoundedReads::new(1, READ_LIMIT);
+        Self { own: reads(), told: reads(), signers: reads(), lists }
     }
 }
 
@@ -66,8 +74,30 @@ impl BoundedReads {
     ) -> Result<T, ReadFault> {
         let seat = Arc::clone(&self.seats).try_acquire_owned();
         let seat = seat.map_err(|_| ReadFault::AllHang(self.most))?;
+        self.run_at(Arc::new(seat), read).await
+    }
+
+    /// A place, once one is free: waits for it as long as for a read.
+    ///
+    /// # Errors
+    /// [`ReadFault::AllHang`] when none gets free.
+    pub(super) async fn seat(&self) -> Result<ReadSeat, ReadFault> {
+        let free = tokio::time::timeout(self.limit, Arc::clone(&self.seats).acquire_owned()).await;
+        let free = free.map_err(|_| ReadFault::AllHang(self.most))?;
+        free.map(Arc::new).map_err(|closed| ReadFault::Lost(closed.to_string()))
+    }
+
+    /// Reads on a thread that may wait, at this place. The place is taken until the read ends,
+    /// however long nobody has waited for it any more.
+    ///
+    /// # Errors
+    /// [`ReadFault`] when there is no result.
+    pub(super) async fn run_at<T: Send + 'static>(
+        &self,
+        seat: ReadSeat,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ReadFault> {
         let reading = tokio::task::spawn_blocking(move || {
-            // Held until the read ends, however long nobody has waited for it any more.
             let _seat = seat;
             read()
         });
@@ -131,6 +161,28 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(reads.run(|| 1).await, Ok(1));
+    }
+
+    /// A list that is written to a disk which hangs: nobody waits for it any more, and the next one is
+    /// not written beside it.
+    #[tokio::test]
+    async fn a_place_is_taken_until_the_work_ends_though_nobody_waits() {
+        let reads = BoundedReads::new(1, Duration::from_secs(60));
+        let (release, read) = hanging();
+        let seat = reads.seat().await.unwrap();
+        let mut waiting = Box::pin(reads.run_at(seat, read));
+        let moment = Duration::from_millis(20);
+        assert!(tokio::time::timeout(moment, &mut waiting).await.is_err());
+        drop(waiting);
+        let mut next = Box::pin(reads.seat());
+        assert!(tokio::time::timeout(moment, &mut next).await.is_err(), "the work is not over");
+        drop(release);
+        assert!(next.await.is_ok());
+        let short = BoundedReads::new(1, Duration::from_millis(20));
+        let held = short.seat().await.unwrap();
+        assert!(matches!(short.seat().await, Err(ReadFault::AllHang(1))));
+        drop(held);
+        assert!(short.seat().await.is_ok());
     }
 
     #[tokio::test]

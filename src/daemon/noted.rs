@@ -1,15 +1,21 @@
 //! [`Noted`]: what an operator should know about a policy that was loaded, for the journal and for
 //! `sealgate status`; [`PolicyState`]: that of the policy in force, and what became of the last
-//! reload.
+//! reload; and what a reload puts on record ([`denials_changed`], [`replaced_changed`]).
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::Timestamp;
 
+use crate::audit;
 use crate::loader::{
     self, FolderRead, FolderState, KeptRead, Loaded, TrustOptions, Watch, is_volatile,
 };
-use crate::policy::Replaced;
+use crate::policy::{PolicySet, Replaced};
+
+/// Most entries of deny lists, or documents, that one note in the audit log names of each kind: it is
+/// one line.
+const NOTED_MAX: usize = 64;
 
 /// What an operator should know about a policy that was loaded.
 #[derive(Debug, Default)]
@@ -84,6 +90,50 @@ impl Noted {
             tracing::warn!("{warning}");
         }
     }
+}
+
+/// What to put on record of how deny lists differ; none where they do not.
+pub(super) fn denials_changed(before: &PolicySet, after: &PolicySet) -> Option<audit::Noted> {
+    let of = |set: &PolicySet| -> BTreeSet<String> {
+        let entries = set.denied();
+        entries
+            .map(|(list, _, entry)| format!("{} ({list}: {})", entry.denied, entry.reason))
+            .collect()
+    };
+    let (old, new) = (of(before), of(after));
+    let (added, removed) = (&new - &old, &old - &new);
+    let (added, removed, omitted) = bounded(added, removed)?;
+    let policy_generation = after.generation().to_owned();
+    Some(audit::Noted::DenyListsChanged { added, removed, omitted, policy_generation })
+}
+
+/// What to put on record of how it differs which documents that ask for proof or deny something do
+/// not count; none where it does not.
+pub(super) fn replaced_changed(
+    before: &[Replaced],
+    after: &[Replaced],
+    generation: &str,
+) -> Option<audit::Noted> {
+    let of = |replaced: &[Replaced]| -> BTreeSet<String> {
+        replaced.iter().filter(|one| one.demanded).map(ToString::to_string).collect()
+    };
+    let (old, new) = (of(before), of(after));
+    let (added, removed, omitted) = bounded(&new - &old, &old - &new)?;
+    let policy_generation = generation.to_owned();
+    Some(audit::Noted::DocumentsReplaced { added, removed, omitted, policy_generation })
+}
+
+/// As many of each as one note names, and how many more there are; none where there is none.
+fn bounded(
+    added: BTreeSet<String>,
+    removed: BTreeSet<String>,
+) -> Option<(Vec<String>, Vec<String>, u64)> {
+    if added.is_empty() && removed.is_empty() {
+        return None;
+    }
+    let omitted = added.len().saturating_sub(NOTED_MAX) + removed.len().saturating_sub(NOTED_MAX);
+    let listed = |entries: BTreeSet<String>| entries.into_iter().take(NOTED_MAX).collect();
+    Some((listed(added), listed(removed), u64::try_from(omitted).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! A signal does not: the daily refresh of trust roots sends one, through the service manager. A folder that hangs
 //! is given up on and tried again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -18,14 +18,14 @@ use std::time::Duration;
 use tokio::signal::unix::Signal;
 
 use super::bounded_reads::{BoundedReads, ReadFault};
-use super::noted::{Noted, PolicyState};
+use super::noted::{Noted, PolicyState, denials_changed, replaced_changed};
 use super::{CLOCK, Daemon, tell};
 use crate::audit;
 use crate::config;
 use crate::control::{Answer, Faults, Reloaded};
-use crate::deny_fetch;
+use crate::deny_fetch::{self, InForce};
 use crate::loader::{self, FolderState};
-use crate::policy::{PolicySet, Replaced};
+use crate::policy::PolicySet;
 use crate::systemd::News;
 
 /// How often the folders are looked at. With what follows, a change is in force within a second.
@@ -44,10 +44,6 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// How long a reload waits at its end until the set before is out of memory, so that the next reload
 /// finds one set there and not two. Where a decision still uses the old set, it does not wait.
 const LET_GO: Duration = Duration::from_secs(1);
-/// Most entries of deny lists, or documents, that one note in the audit log names of each kind: it is
-/// one line.
-const NOTED_MAX: usize = 64;
-
 /// Who wants a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
@@ -69,6 +65,11 @@ enum NotReloaded {
         /// The folder.
         folder: PathBuf,
     },
+    /// The configuration names deny lists no more that are in force.
+    ListsGone {
+        /// Each with the number of its entries.
+        lists: Vec<(String, usize)>,
+    },
     /// The folders could not be read.
     Unread(ReadFault),
 }
@@ -84,6 +85,16 @@ impl std::fmt::Display for NotReloaded {
                  them back; if there is to be none, run: sealgate reload --allow-empty",
                 folder.display().to_string().escape_default()
             ),
+            Self::ListsGone { lists } => {
+                f.write_str(
+                    "policy.deny_lists no longer has what is in force and stays in force: ",
+                )?;
+                for (number, (list, entries)) in lists.iter().enumerate() {
+                    let separator = if number == 0 { "" } else { ", " };
+                    write!(f, "{separator}list {list} with {entries} entries")?;
+                }
+                f.write_str("; bring it back; if it is to go, run: sealgate reload --allow-empty")
+            }
         }
     }
 }
@@ -156,8 +167,8 @@ impl Daemon {
                 Answer::Reloaded(Box::new(Reloaded { policy, changed, not_recorded }))
             }
             Err(NotReloaded::Faulty(faults)) => Answer::Faulty(faults),
-            Err(emptied @ NotReloaded::Emptied { .. }) => {
-                Answer::Faulty(Faults::of([emptied.to_string()]))
+            Err(less @ (NotReloaded::Emptied { .. } | NotReloaded::ListsGone { .. })) => {
+                Answer::Faulty(Faults::of([less.to_string()]))
             }
             Err(unread @ NotReloaded::Unread(_)) => Answer::NotDone(unread.to_string()),
         }
@@ -169,8 +180,8 @@ impl Daemon {
         let _turn = self.reloading.lock().await;
         tell(&News::Reloading);
         let config: PathBuf = self.config.clone();
-        let lists = self.lists.memory.files();
-        let reading = self.reads_of(cause).run(move || load(&config, &lists)).await;
+        let memory = Arc::clone(&self.lists.memory);
+        let reading = self.reads_of(cause).run(move || load(&config, &|| memory.in_force())).await;
         let outcome = match reading.map_err(NotReloaded::Unread) {
             Ok(Reading { read, at }) => {
                 // Whatever came of it: how the folders were is known.
@@ -220,6 +231,15 @@ impl Daemon {
         if let Some(folder) = emptied.filter(|_| cause != Cause::ToldThoughEmpty) {
             return Err(NotReloaded::Emptied { folder });
         }
+        let lists = self.lists.memory.gone(&noted.lists);
+        if !lists.is_empty() {
+            if cause != Cause::ToldThoughEmpty {
+                return Err(NotReloaded::ListsGone { lists });
+            }
+            for (list, entries) in lists {
+                tracing::warn!(list, entries, "an operator let a deny list go that was in force");
+            }
+        }
         noted.warn(super::now());
         Ok((set, noted))
     }
@@ -246,9 +266,11 @@ impl Daemon {
         let (policy, trust) = (set.generation().to_owned(), set.trust_generation().to_owned());
         let (changed, denials) = {
             // Not held any longer: the set before goes away once nobody has it.
-            let before = self.gate.policy();
+            let (before, after) = (self.gate.policy(), Arc::clone(&set));
             let changed = (before.generation(), before.trust_generation()) != (&*policy, &*trust);
-            (changed, denials_changed(&before, &set))
+            // Lists have thousands of entries, and calls wait for this thread.
+            let told = tokio::task::spawn_blocking(move || denials_changed(&before, &after));
+            (changed, told.await.map_err(|lost| lost.to_string()))
         };
         let letting_go = self.gate.replace_policy(Arc::clone(&set));
         self.sandbox_image.look_again();
@@ -263,7 +285,10 @@ impl Daemon {
             tracing::warn!("policy: {}", notice.text());
         }
         tracing::info!(policy, trust, "the policy was reloaded");
-        let mut error = None;
+        let (denials, mut error) = match denials {
+            Ok(denials) => (denials, None),
+            Err(lost) => (None, Some(lost)),
+        };
         for note in denials.into_iter().chain(replaced) {
             error = self.record(note).await.err().or(error);
         }
@@ -329,56 +354,12 @@ fn next_step<S: PartialEq>(
     }
 }
 
-/// What to put on record of how deny lists differ; none where they do not.
-fn denials_changed(before: &PolicySet, after: &PolicySet) -> Option<audit::Noted> {
-    let of = |set: &PolicySet| -> BTreeSet<String> {
-        let entries = set.denied();
-        entries
-            .map(|(list, _, entry)| format!("{} ({list}: {})", entry.denied, entry.reason))
-            .collect()
-    };
-    let (old, new) = (of(before), of(after));
-    let (added, removed) = (&new - &old, &old - &new);
-    let (added, removed, omitted) = bounded(added, removed)?;
-    let policy_generation = after.generation().to_owned();
-    Some(audit::Noted::DenyListsChanged { added, removed, omitted, policy_generation })
-}
-
-/// What to put on record of how it differs which documents that ask for proof or deny something do
-/// not count; none where it does not.
-fn replaced_changed(
-    before: &[Replaced],
-    after: &[Replaced],
-    generation: &str,
-) -> Option<audit::Noted> {
-    let of = |replaced: &[Replaced]| -> BTreeSet<String> {
-        replaced.iter().filter(|one| one.demanded).map(ToString::to_string).collect()
-    };
-    let (old, new) = (of(before), of(after));
-    let (added, removed, omitted) = bounded(&new - &old, &old - &new)?;
-    let policy_generation = generation.to_owned();
-    Some(audit::Noted::DocumentsReplaced { added, removed, omitted, policy_generation })
-}
-
-/// As many of each as one note names, and how many more there are; none where there is none.
-fn bounded(
-    added: BTreeSet<String>,
-    removed: BTreeSet<String>,
-) -> Option<(Vec<String>, Vec<String>, u64)> {
-    if added.is_empty() && removed.is_empty() {
-        return None;
-    }
-    let omitted = added.len().saturating_sub(NOTED_MAX) + removed.len().saturating_sub(NOTED_MAX);
-    let listed = |entries: BTreeSet<String>| entries.into_iter().take(NOTED_MAX).collect();
-    Some((listed(added), listed(removed), u64::try_from(omitted).unwrap_or(u64::MAX)))
-}
-
 /// The set that the configuration names now. What changes while it is read is read again: half of a
 /// change is never put in force.
 ///
 /// A deny list that is in force and of which nothing is left that is believed is put back, or holds
 /// the reload up: no change of a file takes it out.
-fn load(config: &Path, lists: &BTreeMap<String, Arc<[u8]>>) -> Reading {
+fn load(config: &Path, in_force: &dyn Fn() -> BTreeMap<String, InForce>) -> Reading {
     let settings = match config::load(config) {
         Ok(settings) => settings,
         Err(error) => return Reading { read: Err(Faults::of([error.to_string()])), at: None },
@@ -391,15 +372,21 @@ fn load(config: &Path, lists: &BTreeMap<String, Arc<[u8]>>) -> Reading {
             std::thread::sleep(REST);
             continue;
         }
-        if let Ok(loaded) = &loaded
-            && deny_fetch::restore(&options, &loaded.lists, lists)
-        {
-            continue;
-        }
-        let loaded = loaded.and_then(|loaded| match lost(&loaded, lists) {
-            Some(problem) => Err(loader::LoadError { problems: vec![problem] }),
-            None => Ok(loaded),
+        // Once the files are read: what was taken before that counts.
+        let lists = in_force();
+        let refused = |problem| loader::LoadError { problems: vec![problem] };
+        let loaded = loaded.and_then(|loaded| {
+            let restored = deny_fetch::restore(&options, &loaded.lists, &lists);
+            Ok((restored.map_err(refused)?, loaded))
         });
+        let loaded = match loaded {
+            Ok((true, _)) => continue,
+            Ok((false, loaded)) => match lost(&loaded, &lists) {
+                Some(problem) => Err(refused(problem)),
+                None => Ok(loaded),
+            },
+            Err(error) => Err(error),
+        };
         let faults =
             |error: loader::LoadError| Faults::of(error.problems.iter().map(ToString::to_string));
         let read = loaded.map_err(faults).map(|loaded| {
@@ -413,7 +400,7 @@ fn load(config: &Path, lists: &BTreeMap<String, Arc<[u8]>>) -> Reading {
 }
 
 /// A deny list that is in force, and of which nothing that was read is believed.
-fn lost(loaded: &loader::Loaded, lists: &BTreeMap<String, Arc<[u8]>>) -> Option<loader::Problem> {
+fn lost(loaded: &loader::Loaded, lists: &BTreeMap<String, InForce>) -> Option<loader::Problem> {
     let is_lost = |list: &&loader::KeptRead| {
         lists.contains_key(&list.name) && !matches!(list.kept, Some(Ok(_)))
     };
@@ -423,22 +410,4 @@ fn lost(loaded: &loader::Loaded, lists: &BTreeMap<String, Arc<[u8]>>) -> Option<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_failed_is_tried_again_after_a_change_or_a_pause() {
-        let moment = Some(Duration::ZERO);
-        assert_eq!(next_step(&1, (&1, None), None), NextStep::Wait);
-        assert_eq!(next_step(&2, (&1, None), None), NextStep::Read);
-        // The configuration is faulty: the folders were not read.
-        assert_eq!(next_step(&2, (&1, Some(&2)), moment), NextStep::Wait);
-        assert_eq!(next_step(&2, (&1, Some(&2)), Some(AGAIN)), NextStep::TryAgain);
-        assert_eq!(next_step(&3, (&1, Some(&2)), moment), NextStep::Read);
-        // The policies are faulty: the folders were read.
-        assert_eq!(next_step(&2, (&2, Some(&2)), moment), NextStep::Wait);
-        assert_eq!(next_step(&2, (&2, None), Some(AGAIN)), NextStep::TryAgain);
-        // What is put back to what failed before is news once something else is in force.
-        assert_eq!(next_step(&2, (&1, Some(&2)), None), NextStep::Read);
-    }
-}
+mod tests;

@@ -9,13 +9,16 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
+use super::bounded_reads::ReadFault;
 use super::{CLOCK, Daemon, now};
 use crate::audit::Noted;
 use crate::config;
 use crate::control::{Answer, DenyListStatus};
 use crate::cri::{Drift, Gate, Recorder, Refusal, SandboxRequest};
 use crate::deny_fetch::{FetchFault, ListStanding, Taken, TakenList, chance, lower, take};
-use crate::fetched_list::{KeptList, ListFault, ListFolder, Options, SignerCheck};
+use crate::fetched_list::{
+    KeptList, KnownVersion, ListFault, ListFolder, Options, SignerCheck, bounded_words,
+};
 use crate::loader;
 use crate::metrics;
 
@@ -66,8 +69,11 @@ impl Daemon {
     /// Fetches deny lists at their times, for ever. No call waits for it.
     pub(super) async fn keep_lists(self: Arc<Self>) {
         loop {
+            for notice in self.lists.memory.ends(now()) {
+                tracing::warn!("{notice}");
+            }
             for list in self.configured_lists() {
-                if self.lists.memory.begin_if_due(&list.name, CLOCK.steady()) {
+                if self.lists.memory.begin_if_due(&list, CLOCK.steady()) {
                     let daemon = Arc::clone(&self);
                     tokio::spawn(async move { daemon.fetch_list(&list).await });
                 }
@@ -99,22 +105,9 @@ impl Daemon {
             let name = name.escape_default();
             return Answer::NotDone(format!("policy.deny_lists has no list {name}"));
         }
-        let _turn = self.lists.taking.lock().await;
-        let folder = self.list_folder();
-        let known = {
-            let (folder, name) = (folder.clone(), name.to_owned());
-            tokio::task::spawn_blocking(move || folder.version(&name).ok().flatten()).await
-        };
-        let from = known.ok().flatten().map(|remembered| remembered.version);
-        let list = name.to_owned();
-        let noted = Noted::DenyListLowered { list: list.clone(), from, to: version, reason };
-        if let Err(error) = self.recorder.log().note(noted).await {
-            return Answer::NotDone(format!("it cannot be put on record: {error}"));
-        }
-        match tokio::task::spawn_blocking(move || lower(&folder, &list, version)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Answer::NotDone(error.to_string()),
-            Err(lost) => return Answer::NotDone(lost.to_string()),
+        let lowered = self.lowered(name, version, reason).await;
+        if let Err(why) = lowered {
+            return Answer::NotDone(why);
         }
         tracing::warn!(
             list = name,
@@ -123,6 +116,22 @@ impl Daemon {
         );
         let statuses = self.list_statuses().into_iter();
         Answer::DenyLists(statuses.filter(|status| status.name == name).collect())
+    }
+
+    async fn lowered(&self, name: &str, version: u64, reason: String) -> Result<(), String> {
+        let reads = &self.reads.lists;
+        let seat = reads.seat().await.map_err(|_| LISTS_HANG.to_owned())?;
+        let (folder, list) = (self.list_folder(), name.to_owned());
+        let known = reads.run_at(Arc::clone(&seat), move || folder.version(&list)).await;
+        let known = known.map_err(|_| LISTS_HANG.to_owned())?.ok().flatten();
+        let (list, from) = (name.to_owned(), known.map(|remembered| remembered.version));
+        let noted = Noted::DenyListLowered { list, from, to: version, reason };
+        let recorded = self.recorder.log().note(noted).await;
+        recorded.map_err(|error| format!("it cannot be put on record: {error}"))?;
+        let (folder, list) = (self.list_folder(), name.to_owned());
+        let done = reads.run_at(seat, move || lower(&folder, &list, version)).await;
+        let done = done.map_err(|_| LISTS_HANG.to_owned())?;
+        done.map(drop).map_err(|fault| fault.to_string())
     }
 
     /// The lists of the configuration as it was last read.
@@ -137,6 +146,7 @@ impl Daemon {
     /// Fetches one, puts it in force, and remembers and records what came of it.
     async fn fetch_list(&self, list: &Options) {
         let (code, words, is_fetched) = self.fetched(list).await;
+        let words = bounded_words(words);
         let moment = (CLOCK.steady(), now(), chance());
         let ended = (code, words.clone(), is_fetched);
         let is_news = self.lists.memory.ended(list, ended, moment);
@@ -169,11 +179,12 @@ impl Daemon {
             Err(fault) => return (fault.code(), fault.to_string(), false),
         };
         let (version, head) = (taken.head.version, taken.head.clone());
+        let known = KnownVersion { version, digest: Some(taken.digest.clone()) };
         let expired = match head.expires < now() {
             true => format!("; IT EXPIRED at {}, and denies all the same", head.expires),
             false => String::new(),
         };
-        if taken.taken == Taken::Same && self.is_in_force(list, version) {
+        if taken.taken == Taken::Same && self.is_in_force(list, &known) {
             return ("unchanged", format!("version {version}{expired}"), true);
         }
         if taken.taken == Taken::New
@@ -182,7 +193,7 @@ impl Daemon {
             tracing::error!(%error, "a deny list that was fetched could not be recorded");
         }
         match self.reload_for_list().await {
-            Ok(()) if self.is_in_force(list, version) => {
+            Ok(()) if self.is_in_force(list, &known) => {
                 let entries = head.entries;
                 let words =
                     format!("version {version} with {entries} entries is in force{expired}");
@@ -195,9 +206,9 @@ impl Daemon {
         }
     }
 
-    fn is_in_force(&self, list: &Options, version: u64) -> bool {
-        let set = self.gate.policy();
-        set.fetched_lists().iter().any(|head| head.name == list.name && head.version == version)
+    fn is_in_force(&self, list: &Options, known: &KnownVersion) -> bool {
+        let in_force = self.lists.memory.in_force();
+        in_force.get(&list.name).is_some_and(|in_force| in_force.known == *known)
     }
 
     /// Asks for it, proves it, and keeps it.
@@ -209,17 +220,31 @@ impl Daemon {
             let check = loader::signer_check(policy, trust, &wanted);
             Ok((check.map_err(|error| error.to_string())?, ListFolder::new(&policy.fetched)))
         };
-        let checked = tokio::task::spawn_blocking(checking).await;
-        let checked = checked.map_err(|lost| FetchFault::Unable(lost.to_string()))?;
+        let reads = &self.reads.signers;
+        let hangs = |fault: ReadFault| FetchFault::Unable(fault.to_string());
+        let seat = reads.seat().await.map_err(hangs)?;
+        let checked = reads.run_at(seat, checking).await.map_err(hangs)?;
         let (check, folder) = checked.map_err(FetchFault::Unable)?;
         let check = Arc::new(check);
         let fetched: KeptList = self.lists.fetcher.fetch(list, &check, now()).await?;
-        let _turn = self.lists.taking.lock().await;
-        let (list, time) = (list.clone(), now());
-        let taking = move || take(&folder, (&list, &check), &fetched, time);
-        let taken: Result<Result<TakenList, ListFault>, _> =
-            tokio::task::spawn_blocking(taking).await;
-        taken.map_err(|lost| FetchFault::Unable(lost.to_string()))?.map_err(FetchFault::Refused)
+        self.taken(list, (folder, check), fetched).await
+    }
+
+    /// Takes one list after the other, away from the thread that carries the node's calls.
+    async fn taken(
+        &self,
+        list: &Options,
+        (folder, check): (ListFolder, Arc<SignerCheck>),
+        fetched: KeptList,
+    ) -> Result<TakenList, FetchFault> {
+        let reads = &self.reads.lists;
+        let hangs = |_| FetchFault::Unable(LISTS_HANG.to_owned());
+        let seat = reads.seat().await.map_err(hangs)?;
+        let (memory, list, time) = (Arc::clone(&self.lists.memory), list.clone(), now());
+        let taking = move || take((&folder, &memory), (&list, &check), &fetched, time);
+        let taken: Result<TakenList, ListFault> =
+            reads.run_at(seat, taking).await.map_err(hangs)?;
+        taken.map_err(FetchFault::Refused)
     }
 
     /// How the lists stand.
@@ -246,6 +271,8 @@ impl Daemon {
 
 /// The word of a fetch that gave a list which the rest of the policies keeps from being in force.
 const NOT_IN_FORCE: &str = "not-in-force";
+/// What is said where reading or writing the files of lists does not end.
+const LISTS_HANG: &str = "the folder of fetched lists (policy.fetched) does not answer";
 
 fn noted(taken: &TakenList) -> Noted {
     let head = &taken.head;

@@ -14,7 +14,7 @@ use crate::aside;
 use crate::clock::Clock;
 use crate::evidence::{Content, Evidence, Format, Item, Place, Source};
 use crate::fetched_list::{
-    KeptList, LIST_MAX, ListFault, ListSource, Options, SignerCheck, SignerVerdict,
+    KeptList, LIST_MAX, ListFault, ListSource, Options, SignerCheck, SignerVerdict, bounded_words,
 };
 use crate::image::{Digest, Reference};
 use crate::policy::{Class, Sifted};
@@ -92,7 +92,9 @@ impl From<ListFault> for FetchFault {
 impl std::fmt::Display for FetchFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Absent(why) | Self::Unreachable(why) | Self::Unable(why) => f.write_str(why),
+            Self::Absent(why) | Self::Unreachable(why) | Self::Unable(why) => {
+                f.write_str(&bounded_words(why.clone()))
+            }
             Self::Refused(fault) => write!(f, "{fault}"),
         }
     }

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::expiry::{ExpiryNotice, ToldOfEnd};
+use super::in_force::InForce;
 use crate::clock::Clock;
-use crate::fetched_list::{ListFolder, Options};
-use crate::loader::{self, KeptProof, KeptRead};
+use crate::fetched_list::{KnownVersion, Options};
+use crate::loader::{KeptProof, KeptRead};
 use crate::registry::{self, RegistryError};
 
 /// Shortest pause after a fetch that failed, and the longest, where lists are fetched more seldom.
@@ -17,6 +19,9 @@ const AGAIN_MOST: Duration = Duration::from_secs(60);
 /// Within which part of a pause chance chooses: nodes that were started together do not ask
 /// together.
 const JITTER_PART: u32 = 10;
+/// How long a fetch counts as under way: several times what its parts may take together. One that
+/// did not end until then is lost, and the list is fetched again.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(300);
 
 /// How one list stands.
 #[derive(Debug, Clone, Default)]
@@ -41,9 +46,7 @@ pub struct Lists {
     /// What asks for them.
     pub fetcher: super::Fetcher,
     /// How they stand.
-    pub memory: ListMemory,
-    /// One list is taken after the other.
-    pub taking: tokio::sync::Mutex<()>,
+    pub memory: Arc<ListMemory>,
 }
 
 impl Lists {
@@ -57,9 +60,9 @@ impl Lists {
         read: &[KeptRead],
     ) -> Result<Self, RegistryError> {
         let fetcher = super::Fetcher::new(options, clock)?;
-        let (memory, taking) = (ListMemory::default(), tokio::sync::Mutex::default());
+        let memory = Arc::<ListMemory>::default();
         memory.note_loaded(read);
-        Ok(Self { fetcher, memory, taking })
+        Ok(Self { fetcher, memory })
     }
 }
 
@@ -71,7 +74,11 @@ pub struct ListMemory(Mutex<BTreeMap<String, Remembrance>>);
 struct Remembrance {
     standing: ListStanding,
     due: Option<Instant>,
-    is_under_way: bool,
+    /// When the fetch began that is under way.
+    began: Option<Instant>,
+    /// What was taken and is not in force yet.
+    taken: Option<KnownVersion>,
+    told_of_end: ToldOfEnd,
 }
 
 impl ListMemory {
@@ -81,7 +88,8 @@ impl ListMemory {
         let mut known = self.locked();
         known.retain(|name, _| lists.iter().any(|list| list.name == *name));
         for list in lists {
-            let standing = &mut known.entry(list.name.clone()).or_default().standing;
+            let known = known.entry(list.name.clone()).or_default();
+            let standing = &mut known.standing;
             standing.source.clone_from(&list.source);
             (standing.kept, standing.fault) = match &list.kept {
                 None => (None, None),
@@ -90,7 +98,39 @@ impl ListMemory {
             };
             let fetched = standing.kept.as_ref().map(|proof| proof.fetched);
             standing.fetched = standing.fetched.max(fetched);
+            if known.taken.is_some() && known.taken == standing.kept.as_ref().map(version_of) {
+                known.taken = None;
+            }
         }
+    }
+
+    /// Notes that a list was taken: it is to be put in force, though it may be older than what is.
+    pub fn note_taken(&self, name: &str, taken: KnownVersion) {
+        if let Some(known) = self.locked().get_mut(name) {
+            let in_force = known.standing.kept.as_ref().map(version_of);
+            known.taken = Some(taken).filter(|taken| in_force.as_ref() != Some(taken));
+        }
+    }
+
+    /// The lists that are in force and that this configuration, as it was read, does not have, with
+    /// the number of their entries.
+    pub fn gone(&self, read: &[KeptRead]) -> Vec<(String, usize)> {
+        let known = self.locked();
+        let is_gone = |name: &str| !read.iter().any(|list| list.name == name);
+        let gone = known.iter().filter(|(name, _)| is_gone(name)).filter_map(|(name, known)| {
+            Some((name.clone(), known.standing.kept.as_ref()?.head.entries))
+        });
+        gone.collect()
+    }
+
+    /// What there is to say of lists whose end is near or was: each once, and every day again.
+    pub fn ends(&self, now: Timestamp) -> Vec<ExpiryNotice> {
+        let mut known = self.locked();
+        let notices = known.values_mut().filter_map(|known| {
+            let kept = known.standing.kept.as_ref()?;
+            known.told_of_end.notice(&kept.head, now)
+        });
+        notices.collect()
     }
 
     /// How each list stands, by name.
@@ -104,27 +144,34 @@ impl ListMemory {
         self.locked().get(name).map(|known| known.standing.clone()).unwrap_or_default()
     }
 
-    /// The files of what is in force, to be put back where they were lost.
+    /// What is in force of each list.
     #[must_use]
-    pub fn files(&self) -> BTreeMap<String, Arc<[u8]>> {
+    pub fn in_force(&self) -> BTreeMap<String, InForce> {
         let known = self.locked();
-        let file = |remembrance: &Remembrance| {
-            remembrance.standing.kept.as_ref().map(|proof| Arc::clone(&proof.file))
+        let in_force = |known: &Remembrance| {
+            let proof = known.standing.kept.as_ref()?;
+            let (file, taken) = (Arc::clone(&proof.file), known.taken.clone());
+            Some(InForce { known: version_of(proof), file, taken })
         };
-        known.iter().filter_map(|(name, known)| Some((name.clone(), file(known)?))).collect()
+        known.iter().filter_map(|(name, known)| Some((name.clone(), in_force(known)?))).collect()
     }
 
     /// Whether a list is to be fetched now; then it is this caller's to do so.
-    pub fn begin_if_due(&self, name: &str, now: Instant) -> bool {
+    pub fn begin_if_due(&self, list: &Options, now: Instant) -> bool {
         let mut known = self.locked();
-        let known = known.entry(name.to_owned()).or_default();
-        let is_due = !known.is_under_way && known.due.is_none_or(|due| due <= now);
-        known.is_under_way |= is_due;
+        let known = known.entry(list.name.clone()).or_default();
+        known.standing.source.clone_from(&list.source);
+        let is_under_way =
+            known.began.is_some_and(|began| now.saturating_duration_since(began) < UNDER_WAY_MAX);
+        let is_due = !is_under_way && known.due.is_none_or(|due| due <= now);
+        if is_due {
+            known.began = Some(now);
+        }
         is_due
     }
 
     /// Notes what came of a fetch, and when the next is due. True where what came is news: another
-    /// word than the last time.
+    /// word than the last time. A list that the configuration lost meanwhile stays forgotten.
     pub fn ended(
         &self,
         options: &Options,
@@ -132,10 +179,10 @@ impl ListMemory {
         (now, time, chance): (Instant, Timestamp, u16),
     ) -> bool {
         let mut known = self.locked();
-        let known = known.entry(options.name.clone()).or_default();
+        let Some(known) = known.get_mut(&options.name) else { return false };
         let pause = if is_fetched { options.every() } else { options.every().min(AGAIN_MOST) };
         known.due = Some(now + jittered(pause, chance));
-        known.is_under_way = false;
+        known.began = None;
         if is_fetched {
             known.standing.fetched = Some(time);
         }
@@ -148,6 +195,10 @@ impl ListMemory {
     fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Remembrance>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn version_of(proof: &KeptProof) -> KnownVersion {
+    KnownVersion { version: proof.head.version, digest: Some(proof.digest.clone()) }
 }
 
 /// A number by chance; always the same where the system has none to give, which only makes nodes ask
@@ -168,45 +219,6 @@ fn jittered(pause: Duration, chance: u16) -> Duration {
     least + (span * 2).mul_f64(f64::from(chance) / f64::from(u16::MAX))
 }
 
-/// Puts the files of lists that are in force back where what was read of them now is nothing, is not
-/// believed, or is older than what was taken. True where it put any: then the policies are to be
-/// read again.
-pub fn restore(
-    options: &loader::Options,
-    read: &[KeptRead],
-    in_force: &BTreeMap<String, Arc<[u8]>>,
-) -> bool {
-    let folder = ListFolder::new(&options.fetched);
-    let mut is_any = false;
-    let is_lost = |list: &&KeptRead| match &list.kept {
-        // Somebody put an older one there: an operator who wants it has the version lowered first.
-        Some(Ok(proof)) => folder
-            .version(&list.name)
-            .is_ok_and(|known| known.is_some_and(|known| known.version > proof.head.version)),
-        Some(Err(_)) | None => true,
-    };
-    for list in read.iter().filter(is_lost) {
-        let Some(file) = in_force.get(&list.name) else { continue };
-        // The very file that is in force: it is not the disk that it fails for.
-        if folder.list(&list.name).is_ok_and(|kept| kept.as_deref() == Some(file)) {
-            continue;
-        }
-        match folder.keep(&list.name, file) {
-            Ok(()) => {
-                is_any = true;
-                tracing::warn!(
-                    list = list.name,
-                    "what was kept of a deny list was lost or changed; it was put back"
-                );
-            }
-            Err(error) => {
-                tracing::error!(list = list.name, %error, "a deny list could not be put back");
-            }
-        }
-    }
-    is_any
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,8 +235,8 @@ mod tests {
     fn a_list_is_due_at_once_and_then_after_its_time_more_or_less() {
         let (memory, options) = (ListMemory::default(), options(900));
         let start = crate::daemon::CLOCK.steady();
-        assert!(memory.begin_if_due("fleet", start));
-        assert!(!memory.begin_if_due("fleet", start), "one fetch at a time");
+        assert!(memory.begin_if_due(&options, start));
+        assert!(!memory.begin_if_due(&options, start), "one fetch at a time");
         let time = "2026-01-31T00:00:00Z".parse().unwrap();
         let ended = |code, is_fetched, chance| {
             let said = (code, String::new(), is_fetched);
@@ -232,16 +244,36 @@ mod tests {
         };
         assert!(ended("taken", true, 0), "news");
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(!memory.begin_if_due("fleet", at(809)));
-        assert!(memory.begin_if_due("fleet", at(810)));
+        assert!(!memory.begin_if_due(&options, at(809)));
+        assert!(memory.begin_if_due(&options, at(810)));
         ended("taken", true, u16::MAX);
-        assert!(!memory.begin_if_due("fleet", at(989)));
-        assert!(memory.begin_if_due("fleet", at(991)));
+        assert!(!memory.begin_if_due(&options, at(989)));
+        assert!(memory.begin_if_due(&options, at(991)));
         // What failed is tried again sooner, and is no news the second time.
         assert!(ended("unreachable", false, 0));
-        assert!(memory.begin_if_due("fleet", at(60)));
+        assert!(memory.begin_if_due(&options, at(60)));
         assert!(!ended("unreachable", false, 0));
         assert!(!memory.standing("fleet").is_fetched);
         assert_eq!(memory.standing("fleet").fetched, Some(time));
+    }
+
+    #[test]
+    fn a_fetch_that_never_ends_holds_up_no_other_for_ever() {
+        let (memory, options) = (ListMemory::default(), options(900));
+        let start = crate::daemon::CLOCK.steady();
+        assert!(memory.begin_if_due(&options, start));
+        assert!(!memory.begin_if_due(&options, start + UNDER_WAY_MAX - Duration::from_secs(1)));
+        assert!(memory.begin_if_due(&options, start + UNDER_WAY_MAX));
+    }
+
+    #[test]
+    fn a_list_that_is_not_configured_any_more_stays_forgotten() {
+        let (memory, options) = (ListMemory::default(), options(900));
+        let start = crate::daemon::CLOCK.steady();
+        assert!(memory.begin_if_due(&options, start));
+        memory.note_loaded(&[]);
+        let time = "2026-01-31T00:00:00Z".parse().unwrap();
+        assert!(!memory.ended(&options, ("taken", String::new(), true), (start, time, 0)));
+        assert!(memory.standings().is_empty());
     }
 }

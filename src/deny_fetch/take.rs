@@ -6,6 +6,7 @@
 
 use jiff::Timestamp;
 
+use super::memory::ListMemory;
 use crate::fetched_list::{
     FolderFault, Follows, KeptList, KnownVersion, ListFault, ListFolder, Options, SignerCheck,
 };
@@ -36,12 +37,14 @@ pub enum Taken {
     Same,
 }
 
-/// Takes a list, where its signer, its content and its version let it.
+/// Takes a list, where its signer, its content and its version let it. What this process has in force
+/// of it counts too, since the files may be those of an earlier day; it is noted as taken before it
+/// is written, so that no reload meanwhile puts another one back.
 ///
 /// # Errors
 /// [`ListFault`]; what was kept before still is.
 pub fn take(
-    folder: &ListFolder,
+    (folder, memory): (&ListFolder, &ListMemory),
     (options, check): (&Options, &SignerCheck),
     fetched: &KeptList,
     now: Timestamp,
@@ -50,42 +53,75 @@ pub fn take(
     let (head, digest) = (proven.list.head().clone(), proven.digest);
     let name = &options.name;
     let kept = kept_now(folder, options, check);
-    let before = match (folder.version(name), &kept) {
-        (Ok(Some(remembered)), _) => Some(remembered),
-        // Somebody removed the file, or it cannot be read: what is kept is proven, and says it.
-        (Ok(None) | Err(FolderFault::Malformed { .. }), Some((version, digest, _))) => {
-            Some(KnownVersion { version: *version, digest: Some(digest.clone()) })
-        }
-        (Ok(None), None) => None,
-        (Err(fault), _) => return Err(fault.into()),
-    };
-    let follows = KnownVersion::follows(before.as_ref(), head.version, &digest)?;
-    let file = fetched.to_json();
+    let of_kept = kept.as_ref().map(|(known, _)| known);
+    let remembered = folder.version(name);
+    let in_force = memory.in_force().remove(name).map(|in_force| in_force.known);
+    let before = last_taken(&remembered, of_kept, in_force.as_ref())?;
+    let follows = KnownVersion::follows(before, head.version, &digest)?;
+    let known = KnownVersion { version: head.version, digest: Some(digest.clone()) };
+    memory.note_taken(name, known.clone());
+    let is_lowered = before.is_some_and(KnownVersion::is_lowered);
+    let is_remembered = matches!(&remembered, Ok(Some(there)) if *there == known);
+    let remember = || if is_remembered { Ok(()) } else { folder.remember(name, &known) };
     let done = |taken, file| TakenList { head, digest, signer: proven.signer, taken, file };
     match (follows, kept) {
-        (Follows::Same, Some((_, known, kept))) if known == Digest::of(&fetched.list) => {
-            Ok(done(Taken::Same, kept))
+        (Follows::Same, Some((there, file))) if there == known => {
+            remember()?;
+            Ok(done(Taken::Same, file))
+        }
+        // What an operator allowed stays allowed until it is there: after a power cut between the
+        // two files it is taken again.
+        (Follows::New | Follows::Same, _) if is_lowered => {
+            let file = fetched.to_json();
+            folder.keep(name, &file)?;
+            remember()?;
+            Ok(done(Taken::New, file))
         }
         (Follows::New | Follows::Same, _) => {
-            let version = proven.list.head().version;
-            let remembered = KnownVersion { version, digest: Some(Digest::of(&fetched.list)) };
-            folder.remember(name, &remembered)?;
+            let file = fetched.to_json();
+            remember()?;
             folder.keep(name, &file)?;
             Ok(done(Taken::New, file))
         }
     }
 }
 
-/// What is kept, where it is proven: its version, its digest, the file.
+/// The list that another one has to follow: what an operator named, or else the latest of what is
+/// remembered, kept and in force.
+fn last_taken<'k>(
+    remembered: &'k Result<Option<KnownVersion>, FolderFault>,
+    kept: Option<&'k KnownVersion>,
+    in_force: Option<&'k KnownVersion>,
+) -> Result<Option<&'k KnownVersion>, ListFault> {
+    let seen = kept.into_iter();
+    match remembered {
+        Ok(Some(lowered)) if lowered.is_lowered() => Ok(Some(lowered)),
+        // Of those of one version that in force counts.
+        Ok(remembered) => Ok(seen.chain(remembered).chain(in_force).max_by_key(|one| one.version)),
+        Err(fault) => {
+            // The file cannot be read: what is proven says it.
+            let seen = seen.chain(in_force).max_by_key(|one| one.version);
+            match fault {
+                FolderFault::Malformed { .. } if seen.is_some() => Ok(seen),
+                FolderFault::Malformed { .. } | FolderFault::Io { .. } | FolderFault::Unsafe(_) => {
+                    Err(fault.clone().into())
+                }
+            }
+        }
+    }
+}
+
+/// What is kept, where it is proven: its version, and the file.
 fn kept_now(
     folder: &ListFolder,
     options: &Options,
     check: &SignerCheck,
-) -> Option<(u64, Digest, Vec<u8>)> {
+) -> Option<(KnownVersion, Vec<u8>)> {
     let bytes = folder.list(&options.name).ok()??;
     let kept = KeptList::parse(&bytes).ok()?;
     let proven = kept.prove(options, check, kept.fetched).ok()?;
-    Some((proven.list.head().version, proven.digest, bytes))
+    let version = proven.list.head().version;
+    Some((KnownVersion { version, digest: Some(proven.digest) }, bytes))
 }
 
 /// Lets a list of this version, or a later one, be taken from now on, whatever was before. Says what

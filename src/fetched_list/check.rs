@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::fault::bounded_words;
 use super::options::{ListSource, Options};
 use crate::evidence::{Evidence, Name, Origin, Pod, Subject};
 use crate::image::{Digest, Reference, Repository};
@@ -128,7 +129,7 @@ fn signers(report: &Report) -> String {
     let signers = requirements.flat_map(|requirement| &requirement.signers);
     let mut words: Vec<String> = signers.map(ToString::to_string).collect();
     words.dedup();
-    words.join(", ")
+    bounded_words(words.join(", "))
 }
 
 /// The name by which the list is judged.

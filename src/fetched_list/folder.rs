@@ -20,6 +20,10 @@ use crate::file_trust::{self, Above};
 const FOLDER_MODE: u32 = 0o755;
 /// Permission bits of files.
 const FILE_MODE: u32 = 0o644;
+/// How the file of a list ends.
+const LIST_ENDING: &str = ".list.json";
+/// Most entries of the folder that are looked at: two files for each list, and what lies about.
+const ENTRIES_MAX: usize = 256;
 /// Longest file of a version: a number and a digest.
 const VERSION_MAX: usize = 256;
 
@@ -37,13 +41,27 @@ impl ListFolder {
     /// The file of a list.
     #[must_use]
     pub fn list_file(&self, name: &str) -> PathBuf {
-        self.0.join(format!("{name}.list.json"))
+        self.0.join(format!("{name}{LIST_ENDING}"))
     }
 
     /// The file of the version that is remembered of a list.
     #[must_use]
     pub fn version_file(&self, name: &str) -> PathBuf {
         self.0.join(format!("{name}.version.json"))
+    }
+
+    /// The lists of which something is kept, in order; none where the folder cannot be read.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let entries = self.0.read_dir().into_iter().flatten().take(ENTRIES_MAX);
+        let name = |entry: io::Result<fs::DirEntry>| {
+            let file = entry.ok()?.file_name().into_string().ok()?;
+            let name = file.strip_suffix(LIST_ENDING)?;
+            (!name.starts_with('.')).then(|| name.to_owned())
+        };
+        let mut names: Vec<String> = entries.filter_map(name).collect();
+        names.sort();
+        names
     }
 
     /// What is kept of a list; none where nothing is.
@@ -155,6 +173,8 @@ mod tests {
             assert_eq!(kept, format!("list {version}").into_bytes());
         }
         assert_eq!(folder.version("other"), Ok(None));
+        assert_eq!(folder.names(), ["fleet"]);
+        assert!(ListFolder::new(&dir.path().join("none")).names().is_empty());
     }
 
     /// Attack E4: files that others could change, links, and no files at all.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LIST_MAX;
 use super::check::{SignerCheck, SignerVerdict};
-use super::fault::ListFault;
+use super::fault::{ListFault, shown};
 use super::options::{ARTIFACT_TYPE, LAYER_TYPE, ListSource, Options};
 use crate::evidence::{Content, Evidence, Format, Item, Outcome, Place, Source};
 use crate::image::{Descriptor, Digest, Document, Repository};
@@ -126,7 +126,7 @@ impl KeptList {
         // OCI image-spec 1.1, "Guidelines for Artifact Usage": the config's type where no other is.
         let kind = manifest.artifact_type.unwrap_or(manifest.config.media_type);
         if kind != ARTIFACT_TYPE {
-            let kind = kind.escape_default();
+            let kind = shown(&kind);
             return Err(wrong(format!("its artifactType is {kind}, expected {ARTIFACT_TYPE}")));
         }
         let count = manifest.layers.len();
@@ -135,7 +135,7 @@ impl KeptList {
             return Err(wrong(format!("it has {count} layers, expected one")));
         };
         if layer.media_type != LAYER_TYPE {
-            let got = layer.media_type.escape_default();
+            let got = shown(&layer.media_type);
             return Err(wrong(format!("its layer is {got}, expected {LAYER_TYPE}")));
         }
         if layer.size > u64::try_from(LIST_MAX).unwrap_or(u64::MAX) {

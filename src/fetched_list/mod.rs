@@ -13,7 +13,7 @@ mod options;
 mod remembered;
 
 pub use check::{SignerCheck, SignerVerdict};
-pub use fault::{FolderFault, ListFault};
+pub use fault::{FolderFault, ListFault, bounded_words};
 pub use folder::ListFolder;
 #[cfg(test)]
 pub(crate) use kept::tests::signed;

@@ -33,6 +33,12 @@ struct RememberedFile {
 }
 
 impl KnownVersion {
+    /// Whether an operator named it, and no list of it was taken since.
+    #[must_use]
+    pub const fn is_lowered(&self) -> bool {
+        self.digest.is_none()
+    }
+
     /// Whether a list of this version and these bytes may take the place of what is remembered.
     ///
     /// # Errors

@@ -71,7 +71,8 @@ pub enum Problem {
         /// What names it first.
         named_at: NamedAt,
     },
-    /// A deny list that is in force, and of which nothing that is kept is believed.
+    /// A deny list that is in force, and whose place nothing that is kept of it can take: that is not
+    /// believed, is older, or could not be put right.
     DenyList {
         /// Its name.
         name: String,
@@ -156,6 +157,11 @@ pub enum Warning {
         /// Its name.
         name: String,
     },
+    /// A deny list was fetched once and is not configured any more: it denies nothing.
+    UnusedDenyList {
+        /// Its file.
+        file: PathBuf,
+    },
     /// What is kept of a deny list that is fetched is not believed, and denies nothing.
     DenyList {
         /// Its name.
@@ -227,7 +233,7 @@ impl Problem {
                 let why = fault
                     .as_ref()
                     .map_or_else(|| "nothing is kept".to_owned(), ToString::to_string);
-                format!("in force, and what is kept of it is not believed: {why}")
+                format!("in force, and what is kept of it cannot take its place: {why}")
             }
             Self::Key { file, fault, .. } => format!("key {}: {fault}", shown(file)),
             Self::Certificates { file, fault, named_at } => {
@@ -325,6 +331,14 @@ impl fmt::Display for Warning {
             }
             Self::NoDenyList { name } => {
                 write!(f, "deny list {name} was not fetched yet, and denies nothing")
+            }
+            Self::UnusedDenyList { file } => {
+                let file = shown(file);
+                write!(
+                    f,
+                    "the deny list in {file} denies NOTHING, since policy.deny_lists does not name \
+                     it; if that is meant, run: rm {file}"
+                )
             }
             Self::DenyList { name, fault } => write!(
                 f,

@@ -114,6 +114,9 @@ pub(super) fn add_kept(
         }
         read.push(KeptRead { name, source: list.source.clone(), kept });
     }
+    let is_unused = |name: &String| !lists.iter().any(|list| list.name == *name);
+    let unused = folder.names().into_iter().filter(is_unused);
+    warnings.extend(unused.map(|name| Warning::UnusedDenyList { file: folder.list_file(&name) }));
     read
 }
 

@@ -11,8 +11,9 @@ use crate::control::{Answer, Faults, Reloaded, Request};
 /// How to reload.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {
-    /// Take a set without any policy although there was one before. Without this the gate keeps the
-    /// policies that it has: an empty folder is more often a mount that went away.
+    /// Take a set without any policy although there was one before, or a configuration without a
+    /// deny list that is in force. Without this the gate keeps what it has: an empty folder is more
+    /// often a mount that went away.
     #[arg(long)]
     allow_empty: bool,
 }

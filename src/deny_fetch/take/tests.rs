@@ -5,8 +5,9 @@ use std::fs;
 use sigstore_crypto::KeyPair;
 
 use super::*;
+use crate::deny_fetch::{InForce, ListMemory};
 use crate::fetched_list::signed;
-use crate::loader::{self, TrustOptions};
+use crate::loader::{self, Problem, TrustOptions};
 
 const REPOSITORY: &str = "registry.example.com/security/deny";
 
@@ -46,7 +47,40 @@ impl Node {
     }
 
     fn take(&self, list: &KeptList) -> Result<TakenList, ListFault> {
-        take(&self.folder(), (&self.options.deny_lists[0], &self.check), list, now())
+        self.take_over(list, &ListMemory::default())
+    }
+
+    /// Takes it in a process that knows this of the lists.
+    fn take_over(&self, list: &KeptList, memory: &ListMemory) -> Result<TakenList, ListFault> {
+        let of = (&self.options.deny_lists[0], &self.check);
+        take((&self.folder(), memory), of, list, now())
+    }
+
+    /// What a process knows that starts now.
+    fn memory(&self) -> ListMemory {
+        let memory = ListMemory::default();
+        memory.note_loaded(&loader::load(&self.options, &TrustOptions::default()).unwrap().lists);
+        memory
+    }
+
+    /// What a reload would do to the files in a process that has this in force: whether they were put
+    /// right.
+    fn restored(&self, in_force: &InForce) -> Result<bool, Problem> {
+        let read = loader::load(&self.options, &TrustOptions::default()).unwrap().lists;
+        let in_force = [("fleet".to_owned(), in_force.clone())].into();
+        crate::deny_fetch::restore(&self.options, &read, &in_force)
+    }
+
+    /// The files, to be brought back later.
+    fn snapshot(&self) -> [Vec<u8>; 2] {
+        let folder = self.folder();
+        [folder.list_file("fleet"), folder.version_file("fleet")]
+            .map(|file| fs::read(file).unwrap())
+    }
+
+    fn bring_back(&self, [list, version]: &[Vec<u8>; 2]) {
+        fs::write(self.folder().list_file("fleet"), list).unwrap();
+        fs::write(self.folder().version_file("fleet"), version).unwrap();
     }
 
     /// What a start of the gate would have in force: the version, or the code of why none is.
@@ -68,6 +102,14 @@ impl Node {
         );
         signed(&self.pair, &text)
     }
+}
+
+fn known(taken: &TakenList) -> KnownVersion {
+    KnownVersion { version: taken.head.version, digest: Some(taken.digest.clone()) }
+}
+
+fn in_force(taken: &TakenList) -> InForce {
+    InForce { known: known(taken), file: taken.file.clone().into(), taken: None }
 }
 
 fn now() -> Timestamp {
@@ -139,20 +181,93 @@ fn attack_c3_an_older_list_that_is_put_on_disk_does_not_replace_what_is_in_force
     let node = Node::new();
     node.take(&node.list(7, "bad")).unwrap();
     let older = fs::read(node.folder().list_file("fleet")).unwrap();
-    let newer = node.take(&node.list(8, "bad")).unwrap().file;
-    let in_force = [("fleet".to_owned(), newer.into())].into();
-    let restored = || {
-        let read = loader::load(&node.options, &TrustOptions::default()).unwrap().lists;
-        crate::deny_fetch::restore(&node.options, &read, &in_force)
-    };
-    assert!(!restored(), "nothing is lost");
+    let newer = in_force(&node.take(&node.list(8, "bad")).unwrap());
+    assert_eq!(node.restored(&newer), Ok(false), "nothing is lost");
     fs::write(node.folder().list_file("fleet"), &older).unwrap();
-    assert!(restored());
+    assert_eq!(node.restored(&newer), Ok(true));
     assert_eq!(node.started(), Ok(Some(8)));
     lower(&node.folder(), "fleet", 7).unwrap();
     fs::write(node.folder().list_file("fleet"), &older).unwrap();
-    assert!(!restored(), "an operator wants the older one");
+    assert_eq!(node.restored(&newer), Ok(false), "an operator wants the older one");
     assert_eq!(node.started(), Ok(Some(7)));
+}
+
+/// Attack C3: the whole folder comes back as it was, with the file of the version: a backup, or a
+/// snapshot of the file system.
+#[test]
+fn attack_c3_a_folder_of_an_earlier_day_does_not_replace_what_is_in_force() {
+    let node = Node::new();
+    let seven = node.list(7, "bad");
+    node.take(&seven).unwrap();
+    let earlier = node.snapshot();
+    let nine = node.take(&node.list(9, "bad")).unwrap();
+    let (of_nine, newer, memory) = (known(&nine), in_force(&nine), node.memory());
+    node.bring_back(&earlier);
+    assert_eq!(node.restored(&newer), Ok(true));
+    assert_eq!((node.started(), node.restored(&newer)), (Ok(Some(9)), Ok(false)));
+    assert_eq!(node.folder().version("fleet"), Ok(Some(of_nine.clone())));
+    // The version alone: another list of it, and none at all.
+    for (list, version) in [(None, &[][..]), (Some(node.list(9, "worse")), &[])] {
+        node.bring_back(&[list.map(|list| list.to_json()).unwrap_or_default(), version.to_vec()]);
+        assert_eq!(node.restored(&newer), Ok(true));
+        assert_eq!(node.started(), Ok(Some(9)));
+    }
+    // Fetched before a reload looked: what is in force counts, and the same list puts it right.
+    node.bring_back(&earlier);
+    let refused = node.take_over(&seven, &memory).unwrap_err();
+    assert_eq!(refused, ListFault::Rollback { got: 7, remembered: 9 });
+    let refused = node.take_over(&node.list(9, "worse"), &memory).unwrap_err();
+    assert_eq!(refused, ListFault::Equivocation { version: 9 });
+    let again = node.take_over(&node.list(9, "bad"), &memory);
+    // Signatures differ each time; the list is the same.
+    assert_eq!(known(&again.unwrap()), of_nine);
+    assert_eq!(node.started(), Ok(Some(9)));
+}
+
+/// A disk that takes nothing: what was read is not put in force.
+#[test]
+fn a_list_that_cannot_be_put_back_holds_the_reload_up() {
+    let node = Node::new();
+    node.take(&node.list(7, "bad")).unwrap();
+    let older = fs::read(node.folder().list_file("fleet")).unwrap();
+    let newer = in_force(&node.take(&node.list(8, "bad")).unwrap());
+    fs::write(node.folder().list_file("fleet"), &older).unwrap();
+    // Root writes anywhere: what is in the way is a folder of the name that is written beside.
+    fs::create_dir_all(node.options.fetched.join(".fleet.list.json.new/x")).unwrap();
+    let refused = node.restored(&newer);
+    assert!(
+        matches!(refused, Err(Problem::DenyList { fault: Some(ListFault::Files(_)), .. })),
+        "{refused:?}"
+    );
+}
+
+/// An operator lowers the version, and the fetch takes an older list: the reload after it lets it.
+#[test]
+fn an_older_list_that_was_taken_takes_the_place_of_a_newer_one() {
+    let node = Node::new();
+    let nine = in_force(&node.take(&node.list(9, "mistake")).unwrap());
+    let memory = node.memory();
+    lower(&node.folder(), "fleet", 7).unwrap();
+    let seven = node.take_over(&node.list(7, "bad"), &memory).unwrap();
+    assert_eq!(seven.taken, Taken::New);
+    let both = memory.in_force().remove("fleet").unwrap();
+    assert_eq!((&both.known, both.taken.as_ref()), (&nine.known, Some(&known(&seven))));
+    assert_eq!(node.restored(&both), Ok(false));
+    assert_eq!(node.started(), Ok(Some(7)));
+    // Without the word of an operator the same files are those of an earlier day.
+    assert_eq!(node.restored(&nine), Ok(true));
+}
+
+/// The version goes to disk before the list, so that no older one comes back.
+#[test]
+fn the_version_is_on_disk_before_the_list_is() {
+    let node = Node::new();
+    node.take(&node.list(7, "bad")).unwrap();
+    fs::create_dir_all(node.options.fetched.join(".fleet.list.json.new/x")).unwrap();
+    assert!(matches!(node.take(&node.list(8, "bad")), Err(ListFault::Files(_))));
+    assert_eq!(node.folder().version("fleet").unwrap().unwrap().version, 8);
+    assert_eq!(node.started(), Ok(Some(7)), "the list before it denies until then");
+    assert!(matches!(node.take(&node.list(7, "bad")), Err(ListFault::Rollback { .. })));
 }
 
 /// Attack E4: the file on the node's disk is edited, and the gate starts again.
@@ -168,9 +283,7 @@ fn attack_e4_a_list_that_was_edited_on_disk_is_not_believed_and_is_had_again() {
     fs::write(&file, "").unwrap();
     assert_eq!(node.started(), Err("files"));
     // The running gate has it in memory, and puts it back.
-    let read = loader::load(&node.options, &TrustOptions::default()).unwrap().lists;
-    let in_force = [("fleet".to_owned(), taken.file.into())].into();
-    assert!(crate::deny_fetch::restore(&node.options, &read, &in_force));
+    assert_eq!(node.restored(&in_force(&taken)), Ok(true));
     assert_eq!(node.started(), Ok(Some(7)));
     // One that just started has it again at the next fetch.
     fs::write(&file, "").unwrap();

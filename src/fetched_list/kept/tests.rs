@@ -169,6 +169,17 @@ fn attack_a1_a_list_by_another_key_or_of_another_kind_is_refused() {
     assert_eq!(code(&signer.signed(&text), &url), "no-list");
 }
 
+/// Attack E3: whoever may push under the tag writes a type of a megabyte.
+#[test]
+fn attack_e3_of_a_type_that_somebody_wrote_the_beginning_is_told() {
+    let (text, long) = (list("fleet", 7, &digests()), "x".repeat(1 << 20));
+    for (artifact, layer) in [(long.as_str(), LAYER_TYPE), (ARTIFACT_TYPE, long.as_str())] {
+        let fault = KeptList::layer(manifest(&text, artifact, layer).as_bytes()).unwrap_err();
+        let ListFault::Artifact(why) = &fault else { panic!("{fault:?}") };
+        assert!(why.len() < 250 && why.contains(&"x".repeat(100)), "{} bytes", why.len());
+    }
+}
+
 /// Attack D1: who holds the key of a list stops no node by it, as far as the operator bounds it.
 #[test]
 fn attack_d1_a_list_that_would_stop_everything_is_refused() {
