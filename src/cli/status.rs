@@ -31,7 +31,12 @@ fn is_well(status: &Status) -> bool {
         && status.audit.exposed.is_none()
         && status.evidence.healthy
         && !status.enforcing.doubts.iter().any(|doubt| doubt.breach)
-        && !status.deny_lists.iter().any(|list| list.expired || list.fault.is_some())
+        && !status.deny_lists.iter().any(needs_a_person)
+}
+
+/// Nothing of it is in force, or what is should have been replaced by now.
+fn needs_a_person(list: &DenyListStatus) -> bool {
+    list.version.is_none() || list.expired || list.fault.is_some()
 }
 
 fn print(status: &Status, screen: &mut Screen) {
@@ -243,6 +248,15 @@ fn faults(error: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deny_list_of_which_nothing_is_in_force_needs_a_person() {
+        let list = DenyListStatus { version: Some(7), ..DenyListStatus::default() };
+        assert!(!needs_a_person(&list));
+        assert!(!needs_a_person(&DenyListStatus { failed: true, ..list.clone() }));
+        assert!(needs_a_person(&DenyListStatus { expired: true, ..list }));
+        assert!(needs_a_person(&DenyListStatus::default()), "not fetched yet");
+    }
 
     #[test]
     fn each_fault_has_a_line() {

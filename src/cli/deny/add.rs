@@ -86,14 +86,15 @@ pub(super) fn run(
         Ok(place) => place,
         Err(faults) => return Ok(refused(&faults, screen)),
     };
-    if let Some((list, file, there)) =
-        place.before.denied().find(|(_, _, there)| there.denied == entry.denied)
-    {
-        let (denied, since) = (plain(&entry.denied.to_string()), there.date);
-        screen.complain(&format!("denied already: {denied}"));
-        let (list, file, reason) = (plain(list), plain(file), plain(&there.reason));
-        screen.complain(&format!("in list {list} of {file}, since {since}: {reason}"));
-        return Ok(Exit::Done);
+    if let Some((list, file, there)) = said(&place, &entry, true) {
+        screen.complain(&said_in("denied already", (list, file, there)));
+        let set = (&*place.before, options.dry_run);
+        return Ok(already((there, file), set, settings, screen));
+    }
+    // That one can go without a word here: it is somebody else's.
+    if let Some(elsewhere) = said(&place, &entry, false) {
+        let added = "denied elsewhere, and added here all the same";
+        screen.complain(&said_in(added, elsewhere));
     }
     let found = place.file(FILE)?;
     let taken: BTreeSet<String> = place
@@ -114,6 +115,54 @@ pub(super) fn run(
         return Ok(Exit::Refused);
     }
     Ok(finish((&entry, "denied:", options.dry_run), (&place, &checked), settings, screen))
+}
+
+/// An entry with its list and the file of that.
+type SaidIn<'s> = (&'s str, &'s str, &'s DenyEntry);
+
+/// Where the same is denied: by the files that this command writes to, or by others, which are
+/// packaged, last until the next boot, or are fetched.
+fn said<'p>(place: &'p Place, entry: &DenyEntry, here: bool) -> Option<SaidIn<'p>> {
+    let mut all = place.before.denied();
+    all.find(|(_, file, there)| there.denied == entry.denied && place.has(file) == here)
+}
+
+fn said_in(what: &str, (list, file, there): SaidIn<'_>) -> String {
+    let (denied, list, file) = (plain(&there.denied.to_string()), plain(list), plain(file));
+    let (since, reason) = (there.date, plain(&there.reason));
+    format!("{what}: {denied}\nin list {list} of {file}, since {since}: {reason}")
+}
+
+/// The files say it: whether it is in force is the gate's to say.
+fn already(
+    (entry, file): (&DenyEntry, &str),
+    (set, is_dry): (&PolicySet, bool),
+    settings: &Settings,
+    screen: &mut Screen,
+) -> Exit {
+    let (gate, why) = match (!is_dry).then(|| place::take(set, settings)) {
+        Some(InForce::Yes(gate)) => (Some(gate), None),
+        Some(InForce::NotKnown(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    if let Some(why) = &why {
+        screen.complain(&format!("NOT KNOWN TO BE IN FORCE: {why}"));
+    }
+    let exit = if why.is_some() { Exit::Unable } else { Exit::Done };
+    if screen.is_json() {
+        screen.json(&Done {
+            entry,
+            file: file.to_owned(),
+            written: false,
+            in_force: (!is_dry).then_some(gate.is_some()),
+            not_in_force: why,
+            gate: gate.as_deref(),
+            who_runs: None,
+        });
+    } else if let Some(gate) = &gate {
+        print_in_force(gate, screen);
+    }
+    exit
 }
 
 /// Why the set with an entry more is not what was asked for: a list of a later folder stands for the
@@ -168,7 +217,7 @@ pub(super) fn finish(
         return Exit::Unable;
     }
     // First of all: what follows takes its time.
-    let taken = (!is_dry).then(|| place::take(checked, settings));
+    let taken = (!is_dry).then(|| place::take(&checked.after, settings));
     let who_runs =
         (verb == "denied:").then(|| who_runs::of(&place.before, &checked.after, settings, screen));
     let (gate, why) = match &taken {
@@ -293,6 +342,18 @@ mod tests {
         let both = PolicyFile { name: FILE.to_owned(), bytes: list(2).into_bytes() };
         let both = with_deny_entry(Some(&both), &entry(1), &BTreeSet::new()).unwrap();
         assert!(hindered(&settings, both, 1).unwrap().contains("later folder"));
+    }
+
+    #[test]
+    fn what_another_folder_denies_is_not_said_here() {
+        let (_dir, settings, [packaged, own, _]) = node();
+        std::fs::write(packaged.join("p.yaml"), list(2)).unwrap();
+        std::fs::write(own.join("o.yaml"), list(3).replace("denied", "own")).unwrap();
+        let place = Place::hold(&settings).unwrap().unwrap();
+        let is_said = |index, here| said(&place, &entry(index), here).is_some();
+        assert!(is_said(3, true) && !is_said(3, false));
+        assert!(!is_said(2, true) && is_said(2, false));
+        assert!(!is_said(1, true) && !is_said(1, false));
     }
 
     #[test]

@@ -66,6 +66,11 @@ impl Place {
         })
     }
 
+    /// Whether a file is one of the folder.
+    pub(super) fn has(&self, file: &str) -> bool {
+        Path::new(file).parent() == Some(&self.folder)
+    }
+
     /// A file of the folder; none where there is none of that name.
     ///
     /// # Errors
@@ -138,19 +143,17 @@ impl Place {
     }
 }
 
-/// Has the running gate take the files, and says whether they are in force.
-pub(super) fn take(checked: &CheckedFile, settings: &Settings) -> InForce {
+/// Has the running gate take the files, and says whether this set of theirs is in force.
+pub(super) fn take(set: &PolicySet, settings: &Settings) -> InForce {
     match ask_daemon(settings, Request::Reload) {
-        Ok(Answer::Reloaded(reloaded))
-            if reloaded.policy.generation == checked.after.generation() =>
-        {
+        Ok(Answer::Reloaded(reloaded)) if reloaded.policy.generation == set.generation() => {
             InForce::Yes(reloaded)
         }
         Ok(Answer::Reloaded(reloaded)) => InForce::NotKnown(format!(
             "the gate has generation {} in force, and these files are {}; does it use another \
              configuration?",
             reloaded.policy.generation,
-            checked.after.generation()
+            set.generation()
         )),
         Ok(Answer::Faulty(faults)) => InForce::NotKnown(faults.to_string()),
         Ok(Answer::NotDone(why)) => InForce::NotKnown(why),

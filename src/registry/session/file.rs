@@ -8,6 +8,7 @@ use reqwest::Url;
 
 use super::questions::Session;
 use crate::image::Repository;
+use crate::registry::authority::split_port;
 use crate::registry::error::{Presented, RegistryError, Why};
 use crate::registry::hosts::host::{Host, Scheme, Tls, fold_url};
 use crate::registry::http::host_request::{HostRequest, Integrity};
@@ -17,7 +18,8 @@ const NONE: &str = "file.sealgate.invalid/file";
 
 impl Session {
     /// The file at a URL, of at most `limit` bytes; whose it is, something in it has to show. Plain
-    /// HTTP where the URL says so. The host may be on this node: the operator named it.
+    /// HTTP where the URL says so, and the host would be asked so as a registry: it is this node, or
+    /// `hosts.toml` says it. The host may be on this node: the operator named it.
     ///
     /// # Errors
     /// [`RegistryError`]; 404 and 410 alone are absence.
@@ -31,6 +33,11 @@ impl Session {
         };
         let name = url.host_str().unwrap_or_default();
         let authority = url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
+        if scheme == Scheme::Http && !self.may_be_plain(&authority).await? {
+            let problem = "is http://, and hosts.toml does not have its host as plain: write \
+                           https://, or [host.\"http://HOST\"] in certs_dirs";
+            return Err(RegistryError::Options { option: "url", problem });
+        }
         let host = Host {
             scheme,
             authority: authority.clone(),
@@ -62,5 +69,24 @@ impl Session {
             }
             status => Err(RegistryError::Refused { host, status, code: None }),
         }
+    }
+
+    /// Whether a registry of this name would be asked by plain HTTP: one that is plain has a port.
+    async fn may_be_plain(&self, authority: &str) -> Result<bool, RegistryError> {
+        let with_port = match split_port(authority).1 {
+            Some(_) => authority.to_owned(),
+            None => format!("{authority}:80"),
+        };
+        let is_plain = |host: &Host| {
+            let is_it = host.is_called(authority) || host.is_called(&with_port);
+            is_it && host.scheme != Scheme::Https
+        };
+        for name in [authority, &with_port] {
+            let Ok(registry) = Repository::parse(&format!("{name}/file")) else { continue };
+            if !self.route(&registry).await?.numbers(0, is_plain).is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
