@@ -9,9 +9,10 @@ use sealgate::fetched_list::{KeptList, ListFault, Options};
 use sealgate::image::Digest;
 use sealgate::loader::{self, TrustOptions};
 
+use crate::fixtures;
 use crate::rig::{Rig, clock};
 use crate::signing::Signer;
-use crate::support::{Answer, Rule, Settings, TestRegistry};
+use crate::support::{Answer, OCI_MANIFEST, Rule, Settings, TestRegistry};
 
 const LIST: &str = "apiVersion: sealgate/v1\nkind: DenyList\nmetadata: {name: fleet, version: 7, \
     issued: 2026-01-31T00:00:00Z, expires: 2026-02-28T00:00:00Z}\nspec: {}\n";
@@ -50,6 +51,7 @@ impl Served {
 }
 
 async fn fetch(rig: &Rig, node: &Path, list: Options) -> Result<KeptList, FetchFault> {
+    let roots = vec![node.join("trust")];
     let options = loader::Options {
         policies: node.join("policies").into(),
         keys: node.join("keys"),
@@ -57,7 +59,10 @@ async fn fetch(rig: &Rig, node: &Path, list: Options) -> Result<KeptList, FetchF
         ..loader::Options::default()
     };
     loader::Options::check(&options).unwrap();
-    let check = loader::signer_check(&options, &TrustOptions::default(), &list).unwrap();
+    let check = {
+        let trust = TrustOptions { roots, ..TrustOptions::default() };
+        loader::signer_check(&options, &trust, &list).unwrap()
+    };
     let now = "2026-02-01T00:00:00Z".parse().unwrap();
     let fetcher = Fetcher::new(rig.options.clone(), clock()).unwrap();
     fetcher.fetch(&list, &Arc::new(check), now).await
@@ -99,6 +104,90 @@ async fn attack_a1_a_list_at_a_url_that_is_not_signed_by_whom_it_must_be_is_refu
             "{bundle:?}: {refused:?}"
         );
     }
+}
+
+/// Attack B8: a list signed without a key, by somebody else, for another issuer, or under another
+/// instance of Sigstore.
+#[tokio::test]
+async fn attack_b8_a_list_by_another_identity_is_refused() {
+    // What somebody signed there is no list; who signed it is judged before it is read.
+    let signed = String::from_utf8(fixtures::prod("unsigned").tagged("v1").to_vec()).unwrap();
+    let bundle = String::from_utf8(fixtures::bundle("message-email")).unwrap();
+    let served = Served::new(&signed, Some(&bundle), &Signer::p256().pem());
+    std::fs::create_dir(served.node.path().join("trust")).unwrap();
+    for root in ["local", "foreign"] {
+        let path = served.node.path().join(format!("trust/{root}.json"));
+        std::fs::write(path, fixtures::trust_root(root)).unwrap();
+    }
+    let by = |issuer: &str, subject: &str, root: &str| {
+        let list = format!(
+            "name = \"fleet\"\nsource = \"{}/deny.yaml\"\nissuer = \"{issuer}\"\nsubject = \
+             \"{subject}\"\ntrust_root = \"{root}\"",
+            served.server.url()
+        );
+        fetch(&served.rig, served.node.path(), toml::from_str(&list).unwrap())
+    };
+    let (issuer, subject) = ("https://accounts.google.com", "release@acme.example");
+    assert!(by(issuer, subject, "local").await.is_ok());
+    for (issuer, subject, root) in [
+        ("https://accounts.example.com", subject, "local"),
+        (issuer, "release@other.example", "local"),
+        (issuer, "Release@acme.example", "local"),
+        (issuer, subject, "foreign"),
+    ] {
+        let refused = by(issuer, subject, root).await;
+        assert!(
+            matches!(refused, Err(FetchFault::Refused(ListFault::NotSigned(_)))),
+            "{issuer} {subject} {root}: {refused:?}"
+        );
+    }
+}
+
+/// An artifact that nobody signed, whose list is there: it is not asked for.
+#[tokio::test]
+async fn who_signed_a_list_is_known_before_it_is_asked_for() {
+    let server = TestRegistry::start(Settings::conforming());
+    let layer = server.put_blob("security/deny", LIST.as_bytes());
+    let config = server.put_blob("security/deny", b"{}");
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST,
+        "artifactType": sealgate::fetched_list::ARTIFACT_TYPE,
+        "config": {
+            "mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2,
+        },
+        "layers": [{
+            "mediaType": sealgate::fetched_list::LAYER_TYPE, "digest": layer, "size": LIST.len(),
+        }],
+    });
+    let bytes = manifest.to_string().into_bytes();
+    server.put_manifest("security/deny", Some("v1"), &bytes, OCI_MANIFEST);
+    let served = Served::new(LIST, None, &Signer::p256().pem());
+    let source = format!("oci://{}/security/deny:v1", server.host());
+    let list = format!("name = \"fleet\"\nsource = \"{source}\"\nkeys = [\"deny.pub\"]");
+    let refused = fetch(&served.rig, served.node.path(), toml::from_str(&list).unwrap()).await;
+    assert!(matches!(refused, Err(FetchFault::Refused(ListFault::NotSigned(_)))), "{refused:?}");
+    assert_eq!(server.count("/blobs/"), 0, "{:?}", server.requests());
+}
+
+/// Attack E1: plain HTTP, to a host of which nobody said that it is plain.
+#[tokio::test]
+async fn attack_e1_a_url_is_plain_where_its_host_is_configured_so() {
+    let signer = Signer::p256();
+    let served = Served::new(LIST, Some(&bundle(&signer, LIST)), &signer.pem());
+    let list = |host: &str| {
+        let list = format!(
+            "name = \"fleet\"\nsource = \"http://{host}/deny.yaml\"\nkeys = [\"deny.pub\"]"
+        );
+        fetch(&served.rig, served.node.path(), toml::from_str(&list).unwrap())
+    };
+    let refused = list("lists.example.test:8080").await.unwrap_err();
+    assert!(matches!(&refused, FetchFault::Unable(why) if why.contains("hosts.toml")), "{refused}");
+    assert_eq!(list("lists.example.test").await.unwrap_err().code(), "unable");
+    // With a word in hosts.toml it is asked; nobody has that name.
+    let host = "lists.example.test:8080";
+    served.rig.hosts(host, &format!("server = \"http://{host}\"\n"));
+    let fault = list(host).await.unwrap_err();
+    assert_eq!(fault.code(), "unreachable", "{fault}");
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ mod credentials;
 mod differential;
 mod docker;
 mod double;
+#[path = "../support/fixtures.rs"]
+mod fixtures;
 mod host_fallback;
 mod limits;
 mod lists;
