@@ -31,13 +31,14 @@ pub(super) enum PolicyCommand {
     /// Policies to begin with: ready sets by name, or drafts from what is on this node (--from-node),
     /// by who signed each image, and by digest where nobody is known to have.
     ///
-    /// Sets have the identities that publishers document. A draft is made from the runtime's images and
+    /// Sets have the identities and names of keys that publishers document; of those that sign nothing,
+    /// --from-node NAME drafts digests. A draft is made from the runtime's images and
     /// the evidence on the node; it says who signed, not who should have, so read it before you put it
     /// in force. No file is written over, and nothing in force changes until the gate reads what was
     /// written. Exit code 2 when something on the node is in no document, or nothing was written.
     #[command(
         after_help = "Examples:\n  sealgate policy init\n  sudo sealgate policy init kubernetes cilium\n  sudo sealgate policy init --from-node\n  sudo sealgate policy init \
-            --from-node --network --out ./policies && sudo sealgate policy diff ./policies"
+            --from-node calico\n  sudo sealgate policy init --from-node --network --out ./policies && sudo sealgate policy diff ./policies"
     )]
     Init(init::command::Options),
     /// Every document that counts, of all folders of policies: what it does, for which images, in

@@ -17,15 +17,16 @@ use crate::cli::evidence::catalog::Catalog;
 use crate::cli::evidence::offline::KeptJudge;
 use crate::cli::evidence::on_node::{existing, tokio_runtime};
 use crate::cli::terminal::screen::{Exit, Screen, Tone, plain};
-use crate::cli::trial::item::Items;
+use crate::cli::trial::item::{Items, TrialQuestion};
 use crate::cli::trial::node::NodeImages;
 use crate::config::Settings;
 use crate::cri::ask::PullRequest;
 use crate::cri::{Ending, Gate, Refusal, Timings};
 use crate::daemon::{self, CLOCK};
 use crate::evidence::{Pod, Subject};
+use crate::image::Reference;
 use crate::loader::{Check, CheckSource, Severity};
-use crate::policy::{PolicyFile, PolicySet, Report, Verdict};
+use crate::policy::{ImageScope, PolicyFile, PolicySet, Report, Verdict};
 
 /// How long registries are asked in all: a node has some hundred images, and each takes seconds at
 /// most where its registry answers.
@@ -65,13 +66,14 @@ struct OnNode<'n> {
     catalog: &'n Catalog,
 }
 
-/// Drafts, into a folder or to standard output; 2 when something on the node is in no document.
+/// Drafts what is in a scope, or everything, into a folder or to standard output; 2 when something of
+/// it is in no document.
 ///
 /// # Errors
 /// In words when nothing could be drafted or written.
 pub(super) fn run(
     options: &DraftOptions,
-    out: Option<&PathBuf>,
+    (scope, out): (Option<&ImageScope>, Option<&PathBuf>),
     settings: &Settings,
     screen: &mut Screen,
 ) -> Result<Exit, String> {
@@ -93,7 +95,10 @@ pub(super) fn run(
     let judge = KeptJudge::new(&probe.settings, store.as_ref());
     let mut node =
         OnNode { found: FoundImages::new(), left_out: Vec::new(), judge, catalog: &catalog };
-    node.add(&items);
+    node.add(&items, scope);
+    if scope.is_some() && node.found.is_empty() && node.left_out.is_empty() {
+        return Err("none of these images is on this node, and nothing was written".to_owned());
+    }
     if probe.asks {
         node.ask_evidence(&gate.policy(), screen);
         if options.network {
@@ -109,10 +114,10 @@ pub(super) fn run(
 }
 
 impl OnNode<'_> {
-    /// Everything that runs or is there, under every name that it must pass under.
-    fn add(&mut self, items: &Items) {
-        for item in items.iter() {
-            let asked = &item.asked;
+    /// Everything of a scope that runs or is there, under every name that it must pass under.
+    fn add(&mut self, items: &Items, scope: Option<&ImageScope>) {
+        let asked = items.iter().map(|item| &item.asked);
+        for asked in asked.filter(|asked| scope.is_none_or(|scope| is_in(scope, asked))) {
             let why = match &asked.fault {
                 Some(fault) => Some(fault.clone()),
                 None if asked.names.is_empty() => Some("it has no name".to_owned()),
@@ -243,6 +248,14 @@ impl OnNode<'_> {
         }
         exit
     }
+}
+
+/// Whether an image has one name at least in a scope.
+fn is_in(scope: &ImageScope, asked: &TrialQuestion) -> bool {
+    let subjects = asked.names.iter().filter_map(|subjects| subjects.first());
+    let named = subjects.filter_map(|subject| subject.name.repository());
+    let shown = Reference::parse(&asked.image).ok().map(|name| name.repository());
+    named.chain(shown).any(|name| scope.has(&[name], None))
 }
 
 /// Who signed, as a registry shows it; why nobody is known to have.

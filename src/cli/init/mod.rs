@@ -14,3 +14,4 @@ mod from_node;
 mod probe;
 pub(super) mod schema;
 mod sets;
+mod unsigned;
