@@ -270,7 +270,15 @@ const PARTS: &[(&str, &[Part])] = &[
         &[("cache", &["."]), ("evaluate", &["."]), ("decide", &[".", "cache", "evaluate"])],
     ),
     ("evidence_store", &[("layout", &["."])]),
-    ("import", &[("reader", &[]), ("containers", &["reader"]), ("kyverno", &["reader"])]),
+    (
+        "import",
+        &[
+            ("reader", &[]),
+            ("connaisseur", &["reader"]),
+            ("containers", &["reader"]),
+            ("kyverno", &["reader"]),
+        ],
+    ),
     (
         "policy",
         &[

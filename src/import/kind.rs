@@ -16,6 +16,8 @@ pub enum Format {
     VerifyImages,
     /// Talos' ImageVerificationConfig.
     Talos,
+    /// Connaisseur's configuration, bare or in the values of its chart.
+    Connaisseur,
     /// The trust policy of the Notary Project, of which nothing is carried over.
     Notation,
 }
@@ -30,9 +32,8 @@ pub(super) enum DocumentKind {
     ImageValidatingPolicy,
     VerifyImages,
     Talos,
+    Connaisseur,
     Notation,
-    /// Known, and not read.
-    Other(&'static str),
     Unknown,
 }
 
@@ -52,9 +53,7 @@ impl DocumentKind {
             None if has("default") => Self::PolicyJson,
             None if has("docker") || has("default-docker") => Self::RegistriesD,
             None if has("trustPolicies") => Self::Notation,
-            None if has("validators") || is_chart(tree) => {
-                Self::Other("Connaisseur's configuration")
-            }
+            None if has("validators") || is_chart(tree) => Self::Connaisseur,
             None => Self::Unknown,
         }
     }
@@ -67,8 +66,9 @@ impl DocumentKind {
             Self::ImageValidatingPolicy => Some(Format::ImageValidatingPolicy),
             Self::VerifyImages => Some(Format::VerifyImages),
             Self::Talos => Some(Format::Talos),
+            Self::Connaisseur => Some(Format::Connaisseur),
             Self::Notation => Some(Format::Notation),
-            Self::Other(_) | Self::Unknown => None,
+            Self::Unknown => None,
         }
     }
 
@@ -83,7 +83,7 @@ impl DocumentKind {
             Self::VerifyImages => "a ClusterPolicy of Kyverno",
             Self::Talos => "an ImageVerificationConfig",
             Self::Notation => "a trust policy of the Notary Project",
-            Self::Other(what) => what,
+            Self::Connaisseur => "a configuration of Connaisseur",
             Self::Unknown => "a document that is not known",
         }
     }

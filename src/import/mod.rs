@@ -10,6 +10,7 @@
 //! file, or writes one.
 
 mod cluster_image_policy;
+mod connaisseur;
 mod containers;
 mod kind;
 mod kyverno;
@@ -157,8 +158,10 @@ fn read(
             continue;
         }
         // Of these one decides by itself: which of two is in force is not in the files.
-        if matches!(kind, DocumentKind::PolicyJson | DocumentKind::Talos)
-            && !singles.insert(kind.words())
+        if matches!(
+            kind,
+            DocumentKind::PolicyJson | DocumentKind::Talos | DocumentKind::Connaisseur
+        ) && !singles.insert(kind.words())
         {
             findings.fault(tree.origin(), ImportFault::Second { what: kind.words() });
         }
@@ -174,14 +177,13 @@ fn read(
             }
             DocumentKind::VerifyImages => verify_images::read(tree, material, findings),
             DocumentKind::Talos => talos::read(tree, material, findings),
+            DocumentKind::Connaisseur => connaisseur::read(tree, material, findings),
             DocumentKind::Notation => notation::read(tree, findings),
             DocumentKind::SigstoreTrustRoot => {
                 cluster_image_policy::trust_root(tree, findings);
                 Vec::new()
             }
-            DocumentKind::RegistriesD | DocumentKind::Other(_) | DocumentKind::Unknown => {
-                Vec::new()
-            }
+            DocumentKind::RegistriesD | DocumentKind::Unknown => Vec::new(),
         });
     }
     drafts
@@ -189,11 +191,10 @@ fn read(
 
 /// Why a document is not read, if it is not.
 fn not_asked(kind: DocumentKind, format: Option<Format>) -> Option<ImportFault> {
-    match (kind, kind.format()) {
-        (DocumentKind::Other(format), _) => Some(ImportFault::NotSupported { format }),
-        (_, None) => Some(ImportFault::UnknownFormat),
-        (_, Some(got)) if format.is_none_or(|format| format == got) => None,
-        (_, Some(_)) => Some(ImportFault::OtherFormat { got: kind.words() }),
+    match kind.format() {
+        None => Some(ImportFault::UnknownFormat),
+        Some(got) if format.is_none_or(|format| format == got) => None,
+        Some(_) => Some(ImportFault::OtherFormat { got: kind.words() }),
     }
 }
 

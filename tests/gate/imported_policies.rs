@@ -1,9 +1,9 @@
-//! Policies of policy-controller, Kyverno, Talos and the Notary Project, imported and put in force:
+//! Policies of policy-controller, Kyverno, Talos, Connaisseur and the Notary Project, imported and put in force:
 //! a table for each format of document, images, and what becomes of them by the gate's own verifier.
 //!
 //! The cases are those of the programs' own tests, written anew: any of several authorities and
 //! all of several policies (policy-controller), counts of attestors (Kyverno), the first rule that
-//! matches (Talos). The images are signed here by the keys `a` and `b`, or are fixtures that are
+//! matches (Talos), the most specific one (Connaisseur). The images are signed here by the keys `a` and `b`, or are fixtures that are
 //! signed keyless; what stands for the public instance is the fixtures' own trust root.
 
 use std::collections::BTreeMap;
@@ -399,6 +399,70 @@ fn talos_cases(keys: &Keys) -> Vec<Case> {
     ]
 }
 
+/// Connaisseur's configuration of these rules; the validator `default` has the keys `a` and `b` and
+/// the identity `web`.
+fn connaisseur(keys: &Keys, rules: &[&str]) -> String {
+    let rules: Vec<String> = rules.iter().map(|rule| format!("  - {{{rule}}}\n")).collect();
+    let Keys { a, b } = keys;
+    format!(
+        "validators:\n  - {{name: allow, type: static, approve: true}}\n  - {{name: deny, type: static, approve: false}}\n  - name: default\n    type: cosign\n    trustRoots:\n      - {{name: a, key: {a}}}\n      - {{name: b, key: {b}}}\n      - {{name: web, keyless: {{issuer: \"{ISSUER}\", subjectRegex: \"^https://github.com/acme/app/\"}}}}\npolicy:\n{}",
+        rules.concat()
+    )
+}
+
+fn connaisseur_cases(keys: &Keys) -> Vec<Case> {
+    let config = |rules: &[&str]| connaisseur(keys, rules);
+    let with = |glob: &str, options: &str| {
+        format!("pattern: \"{glob}\", with: {{verifyInTransparencyLog: false, {options}}}")
+    };
+    let (host, everything) = (HOST, with("*:*", "trustRoot: a"));
+    let below = |glob: &str| format!("{host}/{glob}");
+    let open = format!("pattern: \"{}\", validator: allow", below("diff/none"));
+    let closed = format!("pattern: \"{}\", validator: deny", below("diff/plain"));
+    let by_b = with(&below("diff/b"), "trustRoot: b");
+    let plain: &[(&str, &str)] = &[
+        ("diff/none:1", OK),
+        ("diff/plain:1", REJECTED),
+        ("diff/b:1", OK),
+        ("diff/both:1", OK),
+        ("prod/signed-v2:v1", NONE_COUNTS),
+    ];
+    let both = with("*:*", "trustRoot: \"*\", required: [a, b]");
+    let any = with("*:*", "trustRoot: \"*\", threshold: 1");
+    let web = format!("pattern: \"{}\", with: {{trustRoot: web}}", below("prod/*:*"));
+    vec![
+        case("the most specific rule", config(&[&everything, &by_b, &open, &closed]), plain),
+        case("whatever their order", config(&[&closed, &open, &by_b, &everything]), plain),
+        case(
+            "all that are required",
+            config(&[&both]),
+            &[("diff/both:1", OK), ("diff/plain:1", NONE_COUNTS), ("diff/none:1", UNSIGNED)],
+        ),
+        case(
+            "any of three",
+            config(&[&any]),
+            &[("diff/b:1", OK), ("diff/plain:1", OK), ("diff/none:1", UNSIGNED)],
+        ),
+        case(
+            "keyless, and what no rule is about",
+            config(&[&web]),
+            &[
+                ("prod/keyless:v1", OK),
+                ("prod/keyless-email:v1", NONE_COUNTS),
+                ("diff/plain:1", NO_POLICY),
+            ],
+        ),
+        Case {
+            left_out: 1,
+            ..case(
+                "a rule for one tag holds in addition",
+                config(&[&everything, &with(&below("diff/plain:1"), "trustRoot: b"), &by_b]),
+                &[("diff/both:1", OK), ("diff/plain:1", NONE_COUNTS), ("diff/b:1", OK)],
+            )
+        },
+    ]
+}
+
 fn notation_cases() -> Vec<Case> {
     let statement = |name: &str, scope: &str, level: &str| {
         format!(
@@ -431,6 +495,7 @@ async fn the_gate_judges_by_imported_policies() {
         ("ImageValidatingPolicy", image_validating_policies(&keys)),
         ("verifyImages", verify_images_cases(&keys)),
         ("Talos", talos_cases(&keys)),
+        ("Connaisseur", connaisseur_cases(&keys)),
         ("notation", notation_cases()),
     ];
     let mut faults = Vec::new();

@@ -72,6 +72,13 @@ fn formats(folder: &Path) -> Vec<(&'static str, String, &'static str)> {
             ":5:",
         ),
         (
+            "connaisseur",
+            format!(
+                "validators:\n  - {{name: default, type: cosign, trustRoots: [{{name: default, key: {key}}}]}}\npolicy:\n  - {{pattern: \"*:*\"}}\n  - {{pattern: \"ghcr.io/acme/app:v1\", with: {{verifyInTransparencyLog: false}}}}\n"
+            ),
+            ":5:",
+        ),
+        (
             "notation",
             "{\"version\": \"1.0\", \"trustPolicies\": [\n {\"name\": \"a\", \"registryScopes\": [\"reg.example/a\"], \"signatureVerification\": {\"level\": \"strict\"}}]}\n".to_owned(),
             ":2:",

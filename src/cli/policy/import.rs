@@ -66,6 +66,8 @@ enum Program {
     VerifyImages,
     /// ImageVerificationConfig of Talos.
     Talos,
+    /// Configuration of Connaisseur 3, or the values of its chart.
+    Connaisseur,
     /// Trust policy of the Notary Project: every statement of it is left out.
     Notation,
 }
@@ -115,6 +117,7 @@ fn tried(options: &Options, screen: &mut Screen) -> Result<Exit, CommandError> {
         Program::ImageValidatingPolicy => Format::ImageValidatingPolicy,
         Program::VerifyImages => Format::VerifyImages,
         Program::Talos => Format::Talos,
+        Program::Connaisseur => Format::Connaisseur,
         Program::Notation => Format::Notation,
     });
     match import::import(format, &files, &surroundings) {

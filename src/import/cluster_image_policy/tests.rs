@@ -202,8 +202,6 @@ fn faults_have_their_places() {
     let both = "  authorities: [{key: {data: x}, static: {action: pass}}]\n";
     let found = faults(&[&policy("one", "ghcr.io/acme/**", both)]);
     assert_eq!((found[0].0, found[0].1.as_str()), (8, "spec.authorities[0]"));
-    let other = "validators: []\npolicy: []\n";
-    assert!(matches!(faults(&[other])[0].2, ImportFault::NotSupported { .. }));
     let own = "apiVersion: sealgate/v1\nkind: ImagePolicy\n";
     assert_eq!(faults(&[own])[0].2, ImportFault::UnknownFormat);
 }

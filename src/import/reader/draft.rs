@@ -24,7 +24,7 @@ pub(in crate::import) struct Draft {
 }
 
 /// What it demands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::import) enum DraftDemand {
     /// `insecureAcceptAnything`.
     Accept,
@@ -47,7 +47,7 @@ pub(in crate::import) enum DraftDemand {
 }
 
 /// By whom.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::import) enum By {
     /// Any of these keys.
     Key { files: Vec<String>, witnesses: Witnesses },

@@ -39,11 +39,6 @@ pub enum ImportFault {
         /// The format that it has.
         got: &'static str,
     },
-    /// A format that is known, and not read.
-    NotSupported {
-        /// The format.
-        format: &'static str,
-    },
     /// Two files of which there can be one.
     Second {
         /// Of what.
@@ -202,6 +197,16 @@ pub enum Notice {
     OtherRule,
     /// A rule behind one that is about everything.
     Unreached,
+    /// A rule of which another, more specific one takes every image.
+    Outranked,
+    /// Which of two rules decides depends on the image.
+    InAddition,
+    /// Nothing is refused there, only warned of.
+    DetectionMode,
+    /// Labels of namespaces decide there whether anything is verified.
+    EveryNamespace,
+    /// A certificate authority of a registry.
+    RegistryAuthority,
     /// Credentials for a registry; the gate uses the kubelet's and the node's.
     Credentials,
 }
@@ -230,9 +235,6 @@ impl fmt::Display for ImportFault {
                 "no policy that can be imported; sealgate policy import --help lists the formats",
             ),
             Self::OtherFormat { got } => write!(f, "this is {got}, another format was asked for"),
-            Self::NotSupported { format } => {
-                write!(f, "this is {format}, which is not imported; write its policies anew")
-            }
             Self::Second { what } => write!(f, "a second {what}; give one"),
             Self::UnknownField { name } => write!(f, "unknown field {name:?}"),
             Self::MissingField { name } => write!(f, "{name} is missing"),
@@ -373,6 +375,22 @@ impl fmt::Display for Notice {
             }
             Self::OtherRule => f.write_str("left out: it verifies no images"),
             Self::Unreached => f.write_str("left out: an earlier rule decides about all of it"),
+            Self::Outranked => f.write_str("left out: another rule decides about all of it"),
+            Self::InAddition => f.write_str(
+                "stricter: whether this rule or an earlier one decides depends on the image; here \
+                 both hold",
+            ),
+            Self::DetectionMode => f.write_str(
+                "stricter: there nothing is refused; to begin with, set mode = \"observe\" under \
+                 [policy]",
+            ),
+            Self::EveryNamespace => f.write_str(
+                "stricter: holds in every namespace, whatever labels it has; add excludeNamespaces \
+                 where you want less",
+            ),
+            Self::RegistryAuthority => f.write_str(
+                "left out: which authority a registry's certificate is of stands in its hosts.toml",
+            ),
             Self::Credentials => f.write_str(
                 "left out: the gate reads signatures with the credentials of the pull and of the \
                  node",

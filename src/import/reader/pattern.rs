@@ -186,7 +186,7 @@ fn kyverno(glob: &str) -> Option<Patterns> {
 
 /// The patterns of a path in which `*` crosses slashes, and whether they say all of it. Where
 /// something follows a wildcard they are about more, never about less.
-fn crossing(host: &str, path: &str) -> (Vec<String>, bool) {
+pub(in crate::import) fn crossing(host: &str, path: &str) -> (Vec<String>, bool) {
     let Some(at) = path.find('*') else { return (vec![format!("{host}/{path}")], true) };
     let before = path.get(..at).unwrap_or_default();
     let folder = before.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));

@@ -80,14 +80,13 @@ impl fmt::Display for Foreign {
             Self::Talos => "an ImageVerificationConfig of Talos",
         };
         let instead = match self {
-            Self::ClusterImagePolicy | Self::PolicyJson | Self::Kyverno | Self::Talos => {
-                "sealgate policy import turns it into documents"
-            }
+            Self::ClusterImagePolicy
+            | Self::PolicyJson
+            | Self::Kyverno
+            | Self::Talos
+            | Self::Connaisseur => "sealgate policy import turns it into documents",
             Self::NotationTrustPolicy => {
                 "sealgate policy import says what of it cannot be carried over"
-            }
-            Self::Connaisseur => {
-                "write an ImagePolicy that demands the same, see sealgate-policy(5)"
             }
         };
         write!(f, "this is {what}; the gate cannot use it as it is: {instead}")
